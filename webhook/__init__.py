@@ -1,0 +1,16 @@
+"""registry-webhook: a Kubernetes mutating admission webhook that makes Pods pull from a private registry.
+
+The rooms of the house, each importing only from those below it (`.importlinter` holds this, and is the picture):
+
+    commands                          one file a command
+    serving | presentation            the HTTPS server; findings as text
+    adapters                          files and, later, the cluster and the registry
+    config                            YAML and environment, one frozen value
+    admission | certificates          a review and its patch; keys and certificates
+    images                            references, rules and what they resolve to
+    names | errors | log              the contract's names, the error tree, how lines are written
+
+From `admission` down the rooms are pure: values in, values out, no I/O and no clock of their own.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,28 @@
+"""Reading small files, bounded, with errors that a user can act on."""
+
+import os
+import stat
+from pathlib import Path
+
+from webhook.errors import FileError
+
+LIMIT = 1024 * 1024
+
+
+def read(path: Path) -> bytes:
+    """Read a file of at most 1 MiB.
+
+    Raises `FileError`, in one line with the path, for one that is not there, not readable, no plain file or larger. A
+    named pipe is refused before it is opened, for opening it could wait for ever.
+    """
+    try:
+        if not stat.S_ISREG(os.stat(path).st_mode):
+            raise FileError(f"{path}: it is {'a directory' if path.is_dir() else 'no plain file'}")
+        with path.open("rb") as file:
+            content = file.read(LIMIT + 1)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise FileError(f"{path}: {reason[:1].lower()}{reason[1:]}") from None
+    if len(content) > LIMIT:
+        raise FileError(f"{path}: it is larger than {LIMIT // 1024 // 1024} MiB")
+    return content

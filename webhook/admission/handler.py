@@ -1,0 +1,235 @@
+"""From a review's bytes to a Decision. No file, no lock, no network, no clock on the way.
+
+The contract that this keeps:
+- CREATE: every image is looked at, and the pull secret is appended once, after the user's own, when an image as resolved
+  is pulled with it.
+- UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are looked at, for an
+  unchanged one that is rewritten restarts its container; `imagePullSecrets` is immutable and stays.
+- What is no Pod, a mirror Pod, opted out, or in a namespace that is not served is left alone.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+
+from webhook import log
+from webhook.admission import patch, pod, review
+from webhook.admission.decision import Decision, ImageDecision, Outcome
+from webhook.admission.namespaces import NamespaceBounds
+from webhook.admission.patch import Operation
+from webhook.admission.pod import Metadata, Place, Pod
+from webhook.admission.review import Request
+from webhook.images.resolver import Resolution
+from webhook.log import shorten
+from webhook.names import ENABLED_LABEL, ORIGINALS_ANNOTATION, PROGRAM
+
+#: One byte more, keys and values together, and the API server refuses the object.
+#: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
+ANNOTATIONS_LIMIT = 256 * 1024
+
+_EPHEMERAL = "ephemeralcontainers"
+_ANNOTATIONS = "/metadata/annotations"
+_ORIGINALS = f"{_ANNOTATIONS}/{patch.escape(ORIGINALS_ANNOTATION)}"
+_PULL_SECRETS = "/spec/imagePullSecrets"
+
+
+class Policy(NamedTuple):
+    """What a handler decides by: the configuration's part in it."""
+
+    resolve: Callable[[str], Resolution]
+    bounds: NamespaceBounds
+    pull_secret: str | None
+    """The pull secret's name, or None where none is to be appended."""
+    pods_opt_out: bool
+    """Whether a Pod's label can opt it out."""
+    allow_on_error: bool
+    """Whether a Pod is let through unchanged when our own code fails."""
+
+
+class Handler:
+    """Decides reviews by one policy."""
+
+    def __init__(self, policy: Policy) -> None:
+        """Take the policy; it never changes."""
+        self._policy = policy
+
+    def review(self, body: bytes) -> Decision:
+        """Decide the review in `body`.
+
+        Raises `MalformedReview` for bytes that cannot be answered. A fault of our own becomes a Decision as well.
+        """
+        version, request = review.decode(body)
+        try:
+            return self._decide(version, request)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the API server is waiting for a valid review
+            return self._failed(version, request, error)
+
+    def _failed(self, version: str, request: Request, error: Exception) -> Decision:
+        allowed = self._policy.allow_on_error
+        why = f"{PROGRAM} failed ({log.where(error)}): the Pod was {'left as it is' if allowed else 'refused'}"
+        warnings = (why,) if allowed else ()
+        return Decision(version, request.uid, Outcome.ERROR, why, warnings=warnings, allowed=allowed)
+
+    def _decide(self, version: str, request: Request) -> Decision:
+        namespace = request.namespace or ""
+        aside = self._left_alone(request, namespace)
+        if aside is not None:
+            return Decision(version, request.uid, *aside, namespace, request.name or "")
+        new = pod.decode(request.object)
+        metadata = new.metadata or Metadata()
+        name = request.name or metadata.name or metadata.generate_name or ""
+        aside = self._opted_out(metadata)
+        if aside is not None:
+            return Decision(version, request.uid, *aside, namespace, name)
+
+        old = pod.decode(request.old_object) if request.operation == "UPDATE" else None
+        resolve = self._policy.resolve
+        images = tuple([ImageDecision(place, resolve(place.image)) for place in _looked_at(new, old)])
+        draft = _Draft([image for image in images if image.changed])
+        if draft.changes and request.sub_resource != _EPHEMERAL:
+            # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
+            _record_originals(draft, request, new, old)
+        if old is None:
+            self._append_pull_secret(draft, new, images)
+        else:
+            self._warn_of_missing_secret(draft, new)
+        if request.dry_run:
+            draft.warnings += draft.in_words()
+        return Decision(
+            version,
+            request.uid,
+            *draft.summary(images),
+            namespace,
+            name,
+            images,
+            draft.pull_secret,
+            tuple(draft.operations),
+            tuple(draft.warnings),
+            dry_run=bool(request.dry_run),
+        )
+
+    def _left_alone(self, request: Request, namespace: str) -> tuple[Outcome, str] | None:
+        """Say why a request is none of ours before its object is looked at, or None."""
+        aside = _why_not_ours(request)
+        if aside is not None:
+            return Outcome.NOT_OURS, aside
+        aside = self._policy.bounds.why_not(namespace)
+        return None if aside is None else (Outcome.NOT_SERVED, aside)
+
+    def _opted_out(self, metadata: Metadata) -> tuple[Outcome, str] | None:
+        """Say why this Pod is left alone, or None."""
+        if metadata.annotations and metadata.annotations.mirror is not msgspec.UNSET:
+            return Outcome.MIRROR, "a mirror Pod stands for a static one on its node, and cannot be changed"
+        if self._policy.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
+            return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
+        return None
+
+    def _append_pull_secret(self, draft: "_Draft", new: Pod, images: tuple[ImageDecision, ...]) -> None:
+        name = self._policy.pull_secret
+        present = new.spec.image_pull_secrets if new.spec else None
+        if name is None or present is msgspec.UNSET or not any(image.resolution.private for image in images):
+            return
+        if not present:
+            draft.operations.append(patch.add(_PULL_SECRETS, [{"name": name}]))
+        elif all(secret.name != name for secret in present):
+            draft.operations.append(patch.add(f"{_PULL_SECRETS}/-", {"name": name}))
+        else:
+            return
+        draft.pull_secret = name
+
+    def _warn_of_missing_secret(self, draft: "_Draft", new: Pod) -> None:
+        name = self._policy.pull_secret
+        present = new.spec.image_pull_secrets if new.spec else None
+        if name is None or (present and any(secret.name == name for secret in present)):
+            return
+        draft.warnings += [
+            f"{shorten(str(change.place), 63)}: the image is now {shorten(change.resolution.image, 90)}, but this Pod "
+            f"was made without imagePullSecrets {name}, which cannot be added: make it anew if the pull is refused"
+            for change in draft.changes
+        ]
+
+
+class _Draft:
+    """A patch in the making, with what will be said of it."""
+
+    __slots__ = ("changes", "operations", "pull_secret", "warnings")
+
+    def __init__(self, changes: list[ImageDecision]) -> None:
+        self.changes = changes
+        self.operations: list[Operation] = [patch.replace(place.pointer, after.image) for place, after in changes]
+        self.warnings: list[str] = []
+        self.pull_secret: str | None = None
+
+    def in_words(self) -> list[str]:
+        added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
+        return [str(change) for change in self.changes] + added
+
+    def summary(self, images: tuple[ImageDecision, ...]) -> tuple[Outcome, str]:
+        if self.changes:
+            return Outcome.REWRITTEN, f"{len(self.changes)} of {len(images)} images rewritten"
+        if self.pull_secret is not None:
+            return Outcome.PULL_SECRET, "every image stays, and the pull secret is appended"
+        return Outcome.UNCHANGED, "every image stays" if images else "no image to look at"
+
+
+def _why_not_ours(request: Request) -> str | None:
+    """Say why a request is none that rewriting is for, or None."""
+    kind = request.kind
+    if kind.kind != "Pod" or kind.group or request.sub_resource not in (None, "", _EPHEMERAL):
+        return "only Pods and their ephemeral containers are rewritten"
+    if request.operation == "CREATE":
+        return "a request without an object" if request.object in review.NOTHING else None
+    if request.operation != "UPDATE":
+        return "only CREATE and UPDATE rewrite"
+    # Without the old object nothing tells which images are new, and a running Pod must not be restarted by mistake.
+    missing = request.object in review.NOTHING or request.old_object in review.NOTHING
+    return "an UPDATE without both objects" if missing else None
+
+
+def _looked_at(new: Pod, old: Pod | None) -> list[Place]:
+    """List the places to resolve: all of a new Pod's, and on UPDATE those that name another image than before."""
+    if old is None:
+        return list(pod.images(new))
+    before = {(place.field, place.name): place.image for place in pod.images(old)}
+    return [place for place in pod.images(new) if before.get((place.field, place.name)) != place.image]
+
+
+def _record_originals(draft: _Draft, request: Request, new: Pod, old: Pod | None) -> None:
+    """Write down the images as they were written: a JSON object from container or volume name to reference.
+
+    An entry that the old object does not have was made by an earlier call for this same request, and its image is the
+    first original: it is kept. Where a container and a volume share a name, the container's image is recorded.
+    """
+    annotations = new.metadata.annotations if new.metadata else msgspec.UNSET
+    if annotations is msgspec.UNSET:
+        return
+    present = annotations.originals if annotations else None
+    earlier = _originals(present)
+    before = _originals(old.metadata.annotations.originals if old and old.metadata and old.metadata.annotations else None)
+    originals = {name: image for name, image in earlier.items() if before.get(name) != image}
+    for place, _ in draft.changes:
+        if place.name:
+            originals.setdefault(place.name, place.image)
+    value = msgspec.json.encode({**earlier, **originals}).decode()
+    size = len(ORIGINALS_ANNOTATION) + len(value.encode())
+    # What is in the object is at least as long there as it counts; only a long object needs counting.
+    if size + len(bytes(request.object)) > ANNOTATIONS_LIMIT:
+        there = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
+        if size + pod.annotations_size(request.object) - there > ANNOTATIONS_LIMIT:
+            draft.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
+            return
+    if annotations is None:
+        draft.operations.append(patch.add(_ANNOTATIONS, {ORIGINALS_ANNOTATION: value}))
+    elif value != present:
+        draft.operations.append(patch.add(_ORIGINALS, value))
+
+
+def _originals(annotation: str | None) -> dict[str, str]:
+    """Read the annotation's value; one that does not parse counts as none, and is replaced."""
+    if annotation is None:
+        return {}
+    try:
+        return msgspec.json.decode(annotation, type=dict[str, str])
+    except (ValueError, RecursionError):
+        return {}

@@ -1,0 +1,37 @@
+"""JSON Patch operations (RFC 6902), built directly: `add` and `replace` are all that is ever needed."""
+
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+
+class Operation(Struct, frozen=True):
+    """One operation of a patch."""
+
+    op: str
+    path: str
+    value: Any
+
+
+_encoder = msgspec.json.Encoder()
+
+
+def replace(path: str, value: Any) -> Operation:
+    """Put `value` in place of what is at `path`, which must be there."""
+    return Operation("replace", path, value)
+
+
+def add(path: str, value: Any) -> Operation:
+    """Put `value` at `path`, in place of anything that is there; `/-` at its end appends to a list."""
+    return Operation("add", path, value)
+
+
+def escape(key: str) -> str:
+    """Write an object's key as a part of a JSON Pointer (RFC 6901)."""
+    return key.replace("~", "~0").replace("/", "~1")
+
+
+def encode(operations: list[Operation]) -> bytes:
+    """Encode a patch as the API server reads it."""
+    return _encoder.encode(operations)

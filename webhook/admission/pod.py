@@ -1,0 +1,222 @@
+"""Every place in a Pod that names an image, and the few other fields that are read.
+
+https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
+A Pod that the API server sends decodes in one go. One with a field of an unexpected type is decoded again piece by
+piece, and what does not fit is passed over: it is the API server that refuses it, not a webhook.
+"""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, TypeVar
+
+import msgspec
+from msgspec import UNSET, Raw, Struct, UnsetType, field
+
+from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+
+
+class Container(Struct, frozen=True):
+    """A container of any of the three kinds."""
+
+    name: str = ""
+    image: str | None = None
+
+
+class ImageVolumeSource(Struct, frozen=True):
+    """An image that is mounted as a volume (KEP-4639)."""
+
+    reference: str | None = None
+
+
+class Volume(Struct, frozen=True):
+    """A volume, of which only one with an image is of interest."""
+
+    name: str = ""
+    image: ImageVolumeSource | None = None
+
+
+class SecretName(Struct, frozen=True):
+    """An entry of `imagePullSecrets`."""
+
+    name: str | None = None
+
+
+class Spec(Struct, frozen=True, rename="camel"):
+    """The part of a Pod's spec that is read. A list that is absent or null is None."""
+
+    containers: list[Container] | None = None
+    init_containers: list[Container] | None = None
+    ephemeral_containers: list[Container] | None = None
+    volumes: list[Volume] | None = None
+    image_pull_secrets: list[SecretName] | UnsetType | None = None
+    """UNSET when it is there and no list: it cannot be appended to."""
+
+
+class Annotations(Struct, frozen=True):
+    """The annotations that are read."""
+
+    mirror: Raw | UnsetType = field(default=UNSET, name=MIRROR_ANNOTATION)
+    originals: str | None = field(default=None, name=ORIGINALS_ANNOTATION)
+
+
+class Labels(Struct, frozen=True):
+    """The labels that are read."""
+
+    enabled: str | None = field(default=None, name=ENABLED_LABEL)
+
+
+class Metadata(Struct, frozen=True, rename="camel"):
+    """The part of a Pod's metadata that is read."""
+
+    name: str | None = None
+    generate_name: str | None = None
+    labels: Labels | None = None
+    annotations: Annotations | UnsetType | None = None
+    """None when absent or null, UNSET when it is there and no object: it cannot be added to."""
+
+
+class Pod(Struct, frozen=True):
+    """The part of a Pod that is read."""
+
+    metadata: Metadata | None = None
+    spec: Spec | None = None
+
+
+class Place(NamedTuple):
+    """A place in a Pod that names an image."""
+
+    field: str
+    """The list it stands in, as the API spells it: `initContainers`."""
+    index: int
+    name: str
+    """The container's or volume's name; empty where it has none."""
+    image: str
+    """The image as written."""
+
+    @property
+    def pointer(self) -> str:
+        """Where the image stands, as a JSON Pointer (RFC 6901)."""
+        return f"/spec/{self.field}/{self.index}/{'image/reference' if self.field == 'volumes' else 'image'}"
+
+    def __str__(self) -> str:
+        """Give the place in words: `init container setup`."""
+        return f"{_KINDS[self.field]} {self.name or self.index}"
+
+
+_KINDS = {
+    "containers": "container",
+    "initContainers": "init container",
+    "ephemeralContainers": "ephemeral container",
+    "volumes": "volume",
+}
+
+_decoder = msgspec.json.Decoder(Pod)
+
+
+def decode(raw: Raw | bytes) -> Pod:
+    """Decode a Pod's JSON, passing over whatever does not fit; never raises for what the bytes hold."""
+    try:
+        return _decoder.decode(raw)
+    except (ValueError, RecursionError):
+        return _decode_piecewise(raw)
+
+
+def images(pod: Pod) -> Iterator[Place]:
+    """Visit every place of a Pod that names an image; one that is absent, null or no string is passed over."""
+    spec = pod.spec
+    if spec is None:
+        return
+    for name, containers in (
+        ("containers", spec.containers),
+        ("initContainers", spec.init_containers),
+        ("ephemeralContainers", spec.ephemeral_containers),
+    ):
+        for index, container in enumerate(containers or ()):
+            if container.image is not None:
+                yield Place(name, index, container.name, container.image)
+    for index, volume in enumerate(spec.volumes or ()):
+        if volume.image is not None and volume.image.reference is not None:
+            yield Place("volumes", index, volume.name, volume.image.reference)
+
+
+def annotations_size(raw: Raw | bytes) -> int:
+    """Sum the bytes of a Pod's annotations, keys and values, as the API server does for its limit of 256 KiB.
+
+    Zero for annotations that the API server would refuse anyway.
+    """
+    try:
+        annotations = msgspec.json.decode(raw, type=_Annotated).metadata.annotations or {}
+    except (ValueError, RecursionError):
+        return 0
+    return sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+
+
+class _AllAnnotations(Struct, frozen=True):
+    annotations: dict[str, str] | None = None
+
+
+class _Annotated(Struct, frozen=True):
+    metadata: _AllAnnotations = _AllAnnotations()
+
+
+# Pieces that stand for themselves, with what the decoder needs to tell null from what does not fit.
+_Piece = TypeVar("_Piece", Container, Volume, SecretName)
+_OptionalList = list[Raw] | None
+_OptionalAnnotations = Annotations | None
+
+# The same Pod with nothing decoded, level by level.
+
+
+class _RawPod(Struct, frozen=True):
+    metadata: Raw = Raw(b"null")
+    spec: Raw = Raw(b"null")
+
+
+class _RawMetadata(Struct, frozen=True, rename="camel"):
+    name: Raw = Raw(b"null")
+    generate_name: Raw = Raw(b"null")
+    labels: Raw = Raw(b"null")
+    annotations: Raw = Raw(b"null")
+
+
+class _RawSpec(Struct, frozen=True, rename="camel"):
+    containers: Raw = Raw(b"null")
+    init_containers: Raw = Raw(b"null")
+    ephemeral_containers: Raw = Raw(b"null")
+    volumes: Raw = Raw(b"null")
+    image_pull_secrets: Raw = Raw(b"null")
+
+
+def _decode_piecewise(raw: Raw | bytes) -> Pod:
+    pod = _read(raw, _RawPod, _RawPod())
+    metadata = _read(pod.metadata, _RawMetadata, None)
+    spec = _read(pod.spec, _RawSpec, _RawSpec())
+    secrets = _read(spec.image_pull_secrets, _OptionalList, UNSET)
+    return Pod(
+        metadata
+        and Metadata(
+            name=_read(metadata.name, str, None),
+            generate_name=_read(metadata.generate_name, str, None),
+            labels=_read(metadata.labels, Labels, None),
+            annotations=_read(metadata.annotations, _OptionalAnnotations, UNSET),
+        ),
+        Spec(
+            containers=_read_each(_read(spec.containers, list[Raw], None), Container),
+            init_containers=_read_each(_read(spec.init_containers, list[Raw], None), Container),
+            ephemeral_containers=_read_each(_read(spec.ephemeral_containers, list[Raw], None), Container),
+            volumes=_read_each(_read(spec.volumes, list[Raw], None), Volume),
+            image_pull_secrets=secrets and _read_each(secrets, SecretName),
+        ),
+    )
+
+
+def _read(raw: Raw | bytes, expected: Any, otherwise: Any) -> Any:
+    """Decode one piece, or give `otherwise` where it does not fit."""
+    try:
+        return msgspec.json.decode(raw, type=expected)
+    except (ValueError, RecursionError):
+        return otherwise
+
+
+def _read_each(items: list[Raw] | None, expected: type[_Piece]) -> list[_Piece]:
+    """Decode items that stand for themselves: one that does not fit is empty, and keeps its place."""
+    return [_read(item, expected, expected()) for item in items or ()]

@@ -1,0 +1,74 @@
+"""The command line: one file a command, imported when it is called.
+
+A fault that a user can mend is one line on standard error and exit status 2.
+"""
+
+import importlib
+import sys
+
+import click
+
+from webhook import __version__
+from webhook.errors import ConfigurationError, RegistryWebhookError
+from webhook.names import PROGRAM
+
+#: Each command's module in this package, and what `--help` says of it; importing them all would cost half a second.
+_COMMANDS = {
+    "serve": "Serve reviews over HTTPS.",
+    "resolve": "Say what images become, and why.",
+    "review": "Show what manifests would become.",
+    "config": "Show the configuration in force and where it comes from.",
+    "demo": "Start the real server, send it real manifests, and look.",
+    "completion": "Print a shell's completion script.",
+}
+
+
+class _Lazy(click.Group):
+    """A group whose commands are imported when they are called."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        with formatter.section("Commands"):
+            formatter.write_dl(list(_COMMANDS.items()))
+
+
+@click.group(
+    PROGRAM,
+    cls=_Lazy,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="Every command says more with --help, with examples.",
+)
+@click.version_option(__version__, prog_name=PROGRAM)
+def cli() -> None:
+    """Make the Pods of opted-in namespaces pull from a private registry."""
+
+
+def main() -> None:
+    """Run the command line."""
+    try:
+        status = cli.main(standalone_mode=False)
+    except click.exceptions.Abort:
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        status = error.exit_code
+    except ConfigurationError as error:
+        for fault in error.faults:
+            click.echo(f"{PROGRAM}: {fault}", err=True)
+        status = 2
+    except RegistryWebhookError as error:
+        click.echo(f"{PROGRAM}: {error}", err=True)
+        status = 2
+    except BrokenPipeError:
+        # The reader of our output went, as `head` does: no error of ours. Python would complain while it exits.
+        sys.stdout = None  # type: ignore[assignment]
+        status = 1
+    sys.exit(status if isinstance(status, int) else 0)

@@ -1,0 +1,38 @@
+"""`registry-webhook config`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from webhook.commands.options import BUILT_IN, config_option, loaded
+from webhook.config import show
+from webhook.errors import ConfigurationError
+from webhook.names import PROGRAM
+
+
+@click.command(
+    "config",
+    epilog="""\b
+Examples:
+  registry-webhook config --config config.yaml
+  registry-webhook config --config config.yaml --check && kubectl apply -f config.yaml
+""",
+)
+@click.option("--check", is_flag=True, help="Print one line: that it is valid (exit status 0), or the first fault (2).")
+@config_option
+def command(check: bool, config: Path | None) -> None:  # noqa: FBT001 - click passes it by name
+    """Show the configuration in force: YAML, each value with where it came from, passwords masked.
+
+    No key needs a restart: the server takes a changed file up within a second. Environment variables are read at the
+    start, and win over the file.
+    """
+    try:
+        found = loaded(config)
+    except ConfigurationError as error:
+        if not check:
+            raise
+        more = len(error.faults) - 1
+        click.echo(f"{PROGRAM}: {error.faults[0]}{f' (and {more} more)' if more else ''}", err=True)
+        sys.exit(2)
+    click.echo(f"{config or BUILT_IN}: valid" if check else show.show(found), nl=check)

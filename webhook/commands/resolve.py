@@ -1,0 +1,61 @@
+"""`registry-webhook resolve`."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from webhook import log
+from webhook.commands.options import config_option, loaded
+from webhook.config import assemble
+from webhook.images.resolver import Resolution
+
+
+@click.command(
+    "resolve",
+    epilog="""\b
+Examples:
+  OPENCTI__DAEMON__REGISTRY__SERVER=registry.example.com registry-webhook resolve nginx quay.io/coreos/etcd
+  registry-webhook resolve --config config.yaml opencti/connector-example:1.0.0
+  kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\\n' \\
+      | registry-webhook resolve --config config.yaml --output json -
+""",
+)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option(
+    "--output", type=click.Choice(["text", "json"]), default="text", show_default=True, help="JSON is an object a line."
+)
+@config_option
+def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
+    """Say what each IMAGE becomes, and why; `-` reads one a line.
+
+    Nothing is asked of any registry: the answer depends on the image's name and the configuration alone.
+    """
+    resolve = assemble.resolver(loaded(config).configuration).resolve
+    for image in _each(images):
+        click.echo(_json(image, resolve(image)) if output == "json" else _text(image, resolve(image)))
+
+
+def _each(images: Iterable[str]) -> Iterator[str]:
+    for image in images:
+        if image == "-":
+            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+        else:
+            yield image
+
+
+def _text(written: str, resolution: Resolution) -> str:
+    arrow = "->" if resolution.image != written else "=="
+    return f"{log.escape(written)} {arrow} {log.escape(resolution.image)}  ({resolution.detail})"
+
+
+def _json(written: str, resolution: Resolution) -> str:
+    fields = {
+        "image": written,
+        "resolved": resolution.image,
+        "reason": resolution.reason,
+        "detail": resolution.detail,
+    }
+    return msgspec.json.encode(fields).decode()

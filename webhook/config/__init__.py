@@ -1,0 +1,1 @@
+"""The configuration: YAML and environment in, one frozen value out, with where each part of it came from."""

@@ -1,0 +1,29 @@
+"""From a configuration to the working parts it describes."""
+
+from webhook.admission.handler import Handler, Policy
+from webhook.admission.namespaces import NamespaceBounds
+from webhook.config.model import Configuration
+from webhook.images.globs import Globs
+from webhook.images.resolver import Resolver
+from webhook.images.rules import Rule, Rules
+
+
+def resolver(configuration: Configuration) -> Resolver:
+    """Make the resolver of a loaded configuration."""
+    webhook = configuration.webhook
+    rules = Rules([Rule(rule.source, rule.target) for rule in webhook.rules], configuration.registry.server)
+    return Resolver(rules, Globs(webhook.exclude), webhook.pull_secret.registries)
+
+
+def handler(configuration: Configuration) -> Handler:
+    """Make the handler of a loaded configuration."""
+    webhook = configuration.webhook
+    return Handler(
+        Policy(
+            resolve=resolver(configuration).resolve,
+            bounds=NamespaceBounds(webhook.namespaces.allow, webhook.namespaces.deny),
+            pull_secret=webhook.pull_secret.name if webhook.pull_secret.enabled else None,
+            pods_opt_out=webhook.pod_opt_out == "allow",
+            allow_on_error=webhook.on_error == "allow",
+        )
+    )

@@ -1,0 +1,94 @@
+"""The table of settable keys, read off the model: path, variable, type, default, and what would be right."""
+
+from functools import cache
+from typing import Any, NamedTuple
+
+import msgspec
+from msgspec import Struct, inspect
+
+from webhook.config.model import ROOTS, SECRET_KEYS
+
+
+class Key(NamedTuple):
+    """One key that can be set."""
+
+    path: str
+    """`webhook.namespaces.mode`."""
+    type: Any
+    default: Any
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of the same path."""
+        return variable(self.path)
+
+    @property
+    def secret(self) -> bool:
+        """Whether its value is shown nowhere."""
+        return self.path in SECRET_KEYS
+
+    @property
+    def expected(self) -> str:
+        """Say in words what would be right."""
+        return _in_words(inspect.type_info(self.type))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the value is a text, taken from a variable as it stands."""
+        return isinstance(_required(inspect.type_info(self.type)), inspect.StrType)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return isinstance(_required(inspect.type_info(self.type)), inspect.VarTupleType)
+
+
+def variable(path: str) -> str:
+    """Name the environment variable for a key's path."""
+    return path.replace(".", "__").upper()
+
+
+@cache
+def table() -> dict[str, Key]:
+    """All keys by their path, in the order of the model."""
+    return {key.path: key for root, struct in ROOTS.items() for key in _keys(root, struct)}
+
+
+@cache
+def branches() -> frozenset[str]:
+    """The paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the file as a whole."""
+    return frozenset({""} | {path[:at] for path in table() for at in range(len(path)) if path[at] == "."})
+
+
+def _keys(prefix: str, struct: type[Struct]) -> list[Key]:
+    found = []
+    for field in msgspec.structs.fields(struct):
+        path = f"{prefix}.{field.encode_name}"
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            found += _keys(path, field.type)
+        else:
+            found.append(Key(path, field.type, field.default))
+    return found
+
+
+def _required(info: inspect.Type) -> inspect.Type:
+    """Give the type without its None."""
+    if isinstance(info, inspect.UnionType):
+        return next(option for option in info.types if not isinstance(option, inspect.NoneType))
+    return info
+
+
+def _in_words(info: inspect.Type) -> str:
+    match _required(info):
+        case inspect.IntType(ge=low, le=high):
+            return f"a whole number from {low} to {high}"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.LiteralType(values=values):
+            return " or ".join(map(str, values))
+        case inspect.VarTupleType(item_type=inspect.StructType(fields=fields)):
+            return f"a list of mappings with the keys {' and '.join(field.encode_name for field in fields)}"
+        case inspect.VarTupleType():
+            return "a list of texts"
+        case _:
+            return "a text (in quotes if it could be read as a number or a truth value)"

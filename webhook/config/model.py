@@ -1,0 +1,97 @@
+"""What can be set, with its type, bounds and default: the whole configuration as one frozen value.
+
+The keys under `opencti.daemon.registry` are XTM Composer's registry settings and keep their names and defaults. Those
+under `webhook` are this program's own.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+#: A month: no credential worth having is good for longer without being looked at.
+_Seconds = Annotated[int, Meta(ge=0, le=2_592_000)]
+_Text = Annotated[str, Meta(max_length=4096)]
+_Texts = Annotated[tuple[_Text, ...], Meta(max_length=10_000)]
+
+
+class RegistrySettings(Struct, frozen=True):
+    """`opencti.daemon.registry`: the private registry and the credential for it."""
+
+    server: _Text | None = None
+    """Host with optional port and path; without it no image is changed: images are public."""
+    username: _Text | None = None
+    password: _Text | None = None
+    email: _Text | None = None
+    token_ttl: Annotated[int, Meta(ge=10, le=2_592_000)] = 1800
+    """Seconds: the longest that a published credential goes without being read again, checked and re-published."""
+    retry_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    """Quick tries in all, before backing off."""
+    retry_delay: Annotated[int, Meta(ge=0, le=3600)] = 5
+    """Seconds between quick tries."""
+
+
+class RuleSettings(Struct, frozen=True, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
+    """An item of `webhook.rules`."""
+
+    source: _Text
+    target: _Text
+
+
+class NamespaceSettings(Struct, frozen=True):
+    """`webhook.namespaces`: which namespaces may be served."""
+
+    mode: Literal["labelled", "all"] = "labelled"
+    allow: _Texts | None = None
+    deny: _Texts = ()
+
+
+class PullSecretSettings(Struct, frozen=True):
+    """`webhook.pull_secret`: the Secret that Pods name in `imagePullSecrets`."""
+
+    name: _Text = "registry-webhook-pull"
+    enabled: bool = True
+    registries: _Texts = ()
+    """Further registries whose images get the secret."""
+    linger: _Seconds = 86_400
+    """Seconds that the secret stays, and stays current, in a namespace that is no longer served."""
+
+
+class CredentialSettings(Struct, frozen=True):
+    """`webhook.credential`: another source than the static credential; at most one is set."""
+
+    file: _Text | None = None
+    """A file that holds the password for `username`."""
+    docker_config: _Text | None = None
+    """A docker `config.json`."""
+    helper: _Text | None = None
+    """A docker credential helper: NAME of the program `docker-credential-NAME`."""
+
+
+class WebhookSettings(Struct, frozen=True):
+    """`webhook`: this program's own settings."""
+
+    rules: Annotated[tuple[RuleSettings, ...], Meta(max_length=10_000)] = ()
+    exclude: _Texts = ()
+    """Glob patterns of normalised names left as written."""
+    namespaces: NamespaceSettings = NamespaceSettings()
+    pod_opt_out: Literal["allow", "ignore"] = "allow"
+    pull_secret: PullSecretSettings = PullSecretSettings()
+    credential: CredentialSettings = CredentialSettings()
+    verify: Literal["warn", "strict", "off"] = "warn"
+    """Whether the registry is asked before a credential is published."""
+    on_error: Literal["allow", "deny"] = "allow"
+    """What becomes of a Pod when our own code fails."""
+
+
+class Configuration(Struct, frozen=True):
+    """The whole configuration, every prefix in it normalised."""
+
+    registry: RegistrySettings = RegistrySettings()
+    webhook: WebhookSettings = WebhookSettings()
+
+
+#: Where each part of the configuration stands in the file.
+ROOTS = {"opencti.daemon.registry": RegistrySettings, "webhook": WebhookSettings}
+
+#: The keys whose value is shown nowhere.
+SECRET_KEYS = frozenset({"opencti.daemon.registry.password"})

@@ -1,0 +1,65 @@
+"""A loaded configuration as YAML that could be loaded again, each value with where it came from, passwords masked."""
+
+from typing import Any
+
+import msgspec
+
+from webhook.config import keys
+from webhook.config.load import Loaded
+from webhook.config.model import ROOTS
+
+MASK = "********"
+
+
+def show(loaded: Loaded) -> str:
+    """Write the configuration in force, a line each value, the origin as a comment beside it."""
+    rows = list(_rows(loaded))
+    width = max(len(text) for text, origin in rows if origin and len(text) <= _ALIGNED)
+    return "\n".join(f"{text.ljust(width)}  # {origin}" if origin else text for text, origin in rows) + "\n"
+
+
+_ALIGNED = 72
+
+
+def _rows(loaded: Loaded) -> list[tuple[str, str | None]]:
+    rows: list[tuple[str, str | None]] = []
+    shown: set[str] = set()
+    for root, part in zip(ROOTS, (loaded.configuration.registry, loaded.configuration.webhook), strict=True):
+        values = msgspec.to_builtins(part)
+        for path, key in keys.table().items():
+            if not path.startswith(f"{root}."):
+                continue
+            *above, last = path.split(".")
+            for depth in range(1, len(above) + 1):
+                branch = ".".join(above[:depth])
+                if branch not in shown:
+                    shown.add(branch)
+                    rows.append((f"{'  ' * (depth - 1)}{above[depth - 1]}:", None))
+            value = _at(values, path.removeprefix(f"{root}."))
+            if key.secret and value is not None:
+                value = MASK
+            rows += _value("  " * len(above), last, value, loaded.origins[path])
+    return rows
+
+
+def _at(values: Any, path: str) -> Any:
+    for key in path.split("."):
+        values = values[key]
+    return values
+
+
+def _value(indent: str, name: str, value: Any, origin: str) -> list[tuple[str, str | None]]:
+    """Write one value: a list an item a line, everything else on the key's own."""
+    if not isinstance(value, (list, tuple)) or not value:
+        return [(f"{indent}{name}: {_scalar(value)}", origin)]
+    return [(f"{indent}{name}:", origin), *((f"{indent}  - {_scalar(item)}", None) for item in value)]
+
+
+def _scalar(value: Any) -> str:
+    """Write a value as JSON, which is YAML; a plain word needs no quotes."""
+    if isinstance(value, str) and value.replace("-", "").replace("_", "").isalpha() and value not in _WORDS:
+        return value
+    return msgspec.json.format(msgspec.json.encode(value), indent=-1).decode()
+
+
+_WORDS = frozenset({"true", "false", "null", "True", "False", "Null", "TRUE", "FALSE", "NULL"})

@@ -1,0 +1,86 @@
+"""Every error that this program raises on purpose, in one tree.
+
+    RegistryWebhookError
+    ├── InvalidReference         a text that no container runtime would accept as an image name
+    ├── InvalidPattern           a glob that could match nothing, or is none
+    ├── InvalidPrefix            a registry or prefix that cannot stand in front of an image name
+    ├── ConflictingRules         rewriting rules that undo or chase each other
+    ├── ConfigurationError       every fault of a configuration, each with its key, origin and remedy
+    ├── MalformedReview          bytes that are no AdmissionReview we could answer
+    ├── InvalidManifest          a document that is no Kubernetes manifest
+    ├── CertificateError         a certificate and key that cannot be served
+    └── FileError                a file that cannot be read
+
+The text of each is one line that a user can act on. It never holds a password.
+"""
+
+from typing import NamedTuple
+
+
+class RegistryWebhookError(Exception):
+    """The root of the tree: what a command turns into one line and exit status 2."""
+
+
+class InvalidReference(RegistryWebhookError):
+    """A text that is not an image reference."""
+
+
+class InvalidPattern(RegistryWebhookError):
+    """A glob pattern that could match nothing, or is none."""
+
+
+class InvalidPrefix(RegistryWebhookError):
+    """A registry or a prefix that cannot stand in front of an image name."""
+
+
+class ConflictingRules(RegistryWebhookError):
+    """Rules that contradict each other, or take again what one of them made."""
+
+    def __init__(self, index: int, part: str, message: str) -> None:
+        """Say `message` of the `part` ("from" or "to") of rule number `index`, -1 being the server itself."""
+        super().__init__(message)
+        self.index = index
+        self.part = part
+
+
+class Fault(NamedTuple):
+    """One thing that is wrong with a configuration."""
+
+    key: str
+    """The key's path, `webhook.rules[0].from`; empty for the file as a whole."""
+    origin: str
+    """Where the value came from: `config.yaml:7`, or a variable's name."""
+    value: str | None
+    """The value as one short line, or None where it must not be shown."""
+    problem: str
+    """What is wrong, and what would be right."""
+
+    def __str__(self) -> str:
+        """Give the fault as one line."""
+        value = "" if self.value is None else f" = {self.value}"
+        return f"{self.origin}: {self.key}{value}: {self.problem}" if self.key else f"{self.origin}: {self.problem}"
+
+
+class ConfigurationError(RegistryWebhookError):
+    """All the faults of a configuration, found in one go."""
+
+    def __init__(self, faults: list[Fault]) -> None:
+        """Hold `faults`, at least one; the error's text is a line for each."""
+        super().__init__("\n".join(map(str, faults)))
+        self.faults = faults
+
+
+class MalformedReview(RegistryWebhookError):
+    """Bytes that are no AdmissionReview which we could answer: the HTTP answer is a 400."""
+
+
+class InvalidManifest(RegistryWebhookError):
+    """A document that is no Kubernetes manifest."""
+
+
+class CertificateError(RegistryWebhookError):
+    """A certificate and key that cannot be served."""
+
+
+class FileError(RegistryWebhookError):
+    """A file that cannot be read."""

@@ -1,0 +1,95 @@
+"""From a reference as written to the image to use, with the reason: the one place where that is decided.
+
+The answer depends on the reference and the configuration alone. Resolving twice gives what once gave.
+"""
+
+from collections.abc import Sequence
+from enum import StrEnum
+from functools import lru_cache
+from typing import NamedTuple
+
+from webhook.errors import InvalidReference
+from webhook.images import prefixes, reference
+from webhook.images.globs import Globs
+from webhook.images.rules import Rule, Rules
+
+_CACHE_SIZE = 4096
+#: A longer text is valid only with an absurdly long registry, and is not worth its place in the cache.
+_CACHED_LENGTH = 512
+
+
+class Reason(StrEnum):
+    """Why a reference resolved as it did."""
+
+    SERVER = "server"
+    RULE = "rule"
+    ALREADY = "already"
+    QUALIFIED = "qualified"
+    EXCLUDED = "excluded"
+    PUBLIC = "public"
+    INVALID = "invalid"
+    UNFIT = "unfit"
+
+
+class Resolution(NamedTuple):
+    """What became of one reference."""
+
+    image: str
+    """The image to use: the reference as written, or what it is rewritten to."""
+    reason: Reason
+    detail: str
+    """The reason in words, with the rule, pattern or registry that decided."""
+    private: bool
+    """Whether the image is pulled with our credential, from the server, a rule's target or a further registry."""
+
+
+class Resolver:
+    """Decides what references become, for one configuration."""
+
+    def __init__(self, rules: Rules, exclude: Globs, registries: Sequence[str] = ()) -> None:
+        """Take the rules with their server, the patterns of names left as written, and further private registries.
+
+        `registries` are normalised prefixes; they change no image, only which of them need the pull secret.
+        """
+        self._rules = rules
+        self._exclude = exclude
+        targets = [rule.target for rule in rules.rules]
+        self._private = frozenset([*registries, *targets, *([rules.server] if rules.server else [])])
+        self._cached = lru_cache(_CACHE_SIZE)(self._resolve)
+
+    def resolve(self, written: str) -> Resolution:
+        """Resolve one reference, in time linear in its length whatever it holds."""
+        return self._cached(written) if len(written) <= _CACHED_LENGTH else self._resolve(written)
+
+    def _resolve(self, written: str) -> Resolution:
+        try:
+            parsed = reference.parse(written)
+        except InvalidReference as error:
+            return Resolution(written, Reason.INVALID, f"no image reference: {error}", private=False)
+        here = prefixes.longest(self._private, parsed.name)
+        private = here is not None
+        pattern = self._exclude.match(parsed.name)
+        if pattern is not None:
+            return Resolution(written, Reason.EXCLUDED, f"excluded by {pattern}", private)
+        image, rule = self._rules.step(written, parsed)
+        if image != written:
+            return self._rewritten(written, image, rule)
+        if rule is not None:
+            return Resolution(written, Reason.ALREADY, f"already below {rule.target}", private)
+        if not parsed.qualified:
+            return Resolution(written, Reason.PUBLIC, "names no registry, and none is configured", private)
+        if private:
+            return Resolution(written, Reason.ALREADY, f"already below {here}", private)
+        return Resolution(written, Reason.QUALIFIED, f"names its registry, {parsed.domain}", private)
+
+    def _rewritten(self, written: str, image: str, rule: Rule | None) -> Resolution:
+        target = rule.target if rule else self._rules.server or ""
+        try:
+            name = reference.parse(image).name
+        except InvalidReference as error:
+            return Resolution(written, Reason.UNFIT, f"{target} does not fit in front: {error}", private=False)
+        if not prefixes.covers(target, name):
+            # A rule whose source is the whole name and whose target is a bare registry leaves no name.
+            return Resolution(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
+        detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
+        return Resolution(image, Reason.RULE if rule else Reason.SERVER, detail, private=True)

@@ -1,0 +1,120 @@
+"""Rules: from one prefix to another, and the default one that puts the server in front of unqualified names.
+
+Rules are matched with the normalised name, on whole path components, and the longest `from` wins. One step is taken and
+no more, so resolving twice must give what once gave; rules for which it would not are refused when they are loaded.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from webhook.errors import ConflictingRules, InvalidReference
+from webhook.images import prefixes, reference
+from webhook.images.reference import Reference
+
+
+class Rule(NamedTuple):
+    """Rewrites every name below `source` to the same name below `target`; both are normalised prefixes."""
+
+    source: str
+    target: str
+
+    def __str__(self) -> str:
+        """Give the rule as a reader would write it."""
+        return f"{self.source} -> {self.target}"
+
+
+class Step(NamedTuple):
+    """What the rules make of one reference."""
+
+    image: str
+    """The image to use, which may be the one that was written."""
+    rule: Rule | None
+    """The longest rule that covers the reference."""
+
+
+class Rules:
+    """An accepted set of rules, with the server that unqualified names get."""
+
+    def __init__(self, rules: Sequence[Rule], server: str | None) -> None:
+        """Take `rules`, in the order they were written, and `server`, a normalised prefix or None.
+
+        Raises `ConflictingRules` when two of them contradict each other, when one could never do anything, or when
+        what one makes would be rewritten again.
+        """
+        self.server = server
+        self.rules = tuple(rules)
+        self._by_source: dict[str, Rule] = {}
+        for index, rule in enumerate(rules):
+            earlier = self._by_source.setdefault(rule.source, rule)
+            if earlier != rule:
+                problem = f"{rule.source} is already rewritten to {earlier.target}: keep one of the two"
+                raise ConflictingRules(index, "from", problem)
+            if rule.source != rule.target and prefixes.covers(rule.target, rule.source):
+                problem = f"everything below {rule.source} is already below {rule.target}: the rule would do nothing"
+                raise ConflictingRules(index, "to", problem)
+        self._refuse_what_is_rewritten_twice()
+
+    def step(self, written: str, parsed: Reference) -> Step:
+        """Say what becomes of the reference `written`, whose parts are `parsed`.
+
+        A rule never touches what is already below its target. A qualified name that no rule covers stays, and so does
+        an unqualified one where there is no server.
+        """
+        name = parsed.name
+        rule = self._longest(name)
+        if rule is not None:
+            if prefixes.covers(rule.target, name):
+                return Step(written, rule)
+            return Step(rule.target + name[len(rule.source) :] + parsed.suffix, rule)
+        if parsed.qualified or self.server is None:
+            return Step(written, None)
+        return Step(f"{self.server}/{written}", None)
+
+    def _longest(self, name: str) -> Rule | None:
+        source = prefixes.longest(self._by_source, name)
+        return None if source is None else self._by_source[source]
+
+    def _refuse_what_is_rewritten_twice(self) -> None:
+        for maker, written in self._witnesses():
+            once = self._image(written)
+            twice = self._image(once)
+            if once == twice:
+                continue
+            taker = self._longest(reference.parse(once).name)
+            index = self.rules.index(taker) if taker else -1
+            origin = f"the rule {maker}" if maker else f"the server {self.server}"
+            example = f"{written} would become {once} and then {twice}"
+            raise ConflictingRules(index, "from", f"takes again what {origin} makes: {example}; write the last at once")
+
+    def _image(self, written: str) -> str:
+        try:
+            return self.step(written, reference.parse(written)).image
+        except InvalidReference:
+            return written
+
+    def _witnesses(self) -> Iterator[tuple[Rule | None, str]]:
+        """Give references that would change twice if any would, each with the rule that is to change it first.
+
+        What a rule makes is changed again only when another's source covers its target, or stands below it. For the
+        first any name below the target will do; for each source below the target, one that leads there.
+        """
+        if not self.rules:
+            return
+        sources = sorted(self._by_source)
+        fresh = "image"
+        while any(fresh in source for source in sources):
+            fresh += "-x"
+        makers: list[tuple[Rule | None, str, str]] = [(rule, f"{rule.source}/", rule.target) for rule in self.rules]
+        if self.server is not None:
+            makers.append((None, "", self.server))
+        for maker, before, target in makers:
+            yield maker, f"{before}{fresh}"
+            for source in sources[bisect_left(sources, f"{target}/") :]:
+                if not source.startswith(f"{target}/"):
+                    break
+                below = source[len(target) + 1 :]
+                # Below Docker Hub a single component is written without its library/.
+                for rest in {below, below.removeprefix(reference.OFFICIAL)}:
+                    yield maker, f"{before}{rest}"
+                    yield maker, f"{before}{rest}/{fresh}"

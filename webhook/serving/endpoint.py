@@ -1,0 +1,95 @@
+"""What is answered to whom, whatever door the request came through: values in, a Reply out.
+
+Both doors, the ASGI one of our own server and the Flask routes that any WSGI server can call, answer with these.
+"""
+
+import logging
+from typing import NamedTuple
+
+from webhook import __version__, log
+from webhook.admission import review
+from webhook.admission.decision import Decision, Outcome
+from webhook.admission.handler import Handler
+from webhook.errors import MalformedReview
+from webhook.serving.in_force import InForce
+
+#: The largest body that is read, in bytes. The API server's own limit for what it stores is 3 MiB an object, and a
+#: review of an UPDATE holds two.
+BODY_LIMIT = 8 * 1024 * 1024
+
+_JSON = "application/json"
+_REVIEW = (("Content-Type", _JSON),)
+_TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
+
+_log = logging.getLogger("webhook.admission")
+
+
+class Reply(NamedTuple):
+    """An HTTP answer."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    """All but the length."""
+    body: bytes
+
+
+def text(status: int, line: str) -> Reply:
+    """Answer with one line of text."""
+    return Reply(status, _TEXT, f"{line}\n".encode())
+
+
+TOO_LARGE = text(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
+
+
+def mutate(handler: Handler, content_type: str, body: bytes) -> Reply:
+    """Answer an AdmissionReview: 200 with the review, or a 4xx with one line that says what was wrong."""
+    if content_type.partition(";")[0].strip().lower() != _JSON:
+        return text(415, f"the content type must be {_JSON}")
+    try:
+        decision = handler.review(body)
+    except MalformedReview as error:
+        return text(400, log.escape(str(error)))
+    _record(decision)
+    return Reply(200, _REVIEW, review.encode(decision.version, decision.response()))
+
+
+def about() -> Reply:
+    """Say what this is."""
+    return text(200, f"registry-webhook {__version__}: a mutating admission webhook; the API server POSTs to /mutate")
+
+
+def alive() -> Reply:
+    """Answer the liveness probe: the process answers, so it is alive."""
+    return text(200, "alive")
+
+
+def ready(now: InForce, *, draining: bool) -> Reply:
+    """Answer the readiness probe, saying what is not as it should be even while the last good state serves."""
+    faults = [
+        f"{part}: {log.shorten(fault, 512)}"
+        for part, fault in (("configuration", now.configuration_fault), ("certificate", now.certificate_fault))
+        if fault is not None
+    ]
+    if draining:
+        return text(503, "not ready: stopping")
+    if now.tls is None:
+        return text(503, "\n".join(["not ready: there is no certificate yet", *faults]))
+    return text(200, "\n".join(["ready", *(f"the last good one stays; {fault}" for fault in faults)]))
+
+
+def _record(decision: Decision) -> None:
+    """Write a line of what is worth one: every rewrite and every fault of our own."""
+    if decision.outcome is Outcome.ERROR:
+        _log.error(log.event("failed", uid=decision.uid, allowed=decision.allowed, why=decision.why))
+    elif decision.operations and _log.isEnabledFor(logging.INFO):
+        _log.info(
+            log.event(
+                decision.outcome.value,
+                namespace=decision.namespace,
+                pod=decision.name,
+                uid=decision.uid,
+                dry_run=decision.dry_run or None,
+                pull_secret=decision.pull_secret,
+                images="; ".join(map(str, decision.changes)) or None,
+            )
+        )

@@ -1,0 +1,81 @@
+"""The WSGI door: Flask applications that any WSGI server can serve.
+
+What only our own server has, the limits on a request's arrival and on connections, the drain and the swap of the
+certificate, is not here.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from webhook.admission.handler import Handler
+from webhook.serving import endpoint
+from webhook.serving.endpoint import Reply
+
+
+def admission(handler: Callable[[], Handler]) -> Flask:
+    """Make the application that the API server calls; `handler` gives the one in force."""
+    app = _bare("webhook.admission")
+
+    @app.post("/mutate")
+    def mutate() -> Response:
+        return _response(endpoint.mutate(handler(), request.content_type or "", request.get_data(cache=False)))
+
+    @app.get("/")
+    def about() -> Response:
+        return _response(endpoint.about())
+
+    return app
+
+
+def health(ready: Callable[[], Reply]) -> Flask:
+    """Make the application that the kubelet asks; `ready` gives the answer of now."""
+    app = _bare("webhook.health")
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return _response(endpoint.alive())
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        return _response(ready())
+
+    return app
+
+
+def create_app() -> Flask:
+    """Make the application for another WSGI server, by the configuration that `REGISTRY_WEBHOOK_CONFIG` names.
+
+    Raises `ConfigurationError` or `FileError` for a configuration that cannot be used.
+    """
+    from webhook.adapters import files
+    from webhook.config import assemble
+    from webhook.config.load import load
+
+    path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
+    text = files.read(Path(path)) if path else b""
+    handler = assemble.handler(load(text, path or "built-in defaults", os.environ).configuration)
+    return admission(lambda: handler)
+
+
+def _bare(name: str) -> Flask:
+    app = Flask(name, static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = endpoint.BODY_LIMIT
+    app.url_map.strict_slashes = False
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> Response:
+        if error.code == endpoint.TOO_LARGE.status:
+            return _response(endpoint.TOO_LARGE)
+        reply = endpoint.text(error.code or 500, error.name.lower())
+        allow = tuple((name, value) for name, value in error.get_headers() if name == "Allow")
+        return _response(reply._replace(headers=reply.headers + allow))
+
+    return app
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, reply.headers)

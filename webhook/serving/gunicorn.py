@@ -1,0 +1,127 @@
+"""gunicorn around the worker: a supervisor, one worker process, no configuration file of its own."""
+
+import os
+import socket
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
+
+from webhook.errors import RegistryWebhookError
+from webhook.serving import asgi, endpoint, flask_app
+from webhook.serving.endpoint import Reply
+from webhook.serving.in_force import Watch
+from webhook.serving.protocol import ARRIVAL
+from webhook.serving.worker import CONNECTIONS, HEALTH_CONNECTIONS, Port, Site, Worker
+
+#: The API server keeps idle connections for 90 s; one that is closed sooner can lose the request that was on its way.
+_KEEPALIVE = 120
+_HEADERS = 100
+_HEADER_BYTES = 8190
+_REQUEST_LINE = 4094
+_BACKLOG = 1024
+
+
+class Address(NamedTuple):
+    """Where to listen; an empty host is every address of the machine, port 0 any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Give the address as it is written on the command line."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def serve(watch: Watch, bind: Address, health_bind: Address, drain: float) -> None:
+    """Serve until told to stop: reviews over TLS at `bind`, probes in the clear at `health_bind`.
+
+    Raises `RegistryWebhookError` for an address that cannot be had.
+    """
+    sockets = [listen(bind), listen(health_bind)]
+    _Application(_site(watch, drain), [sock.detach() for sock in sockets], drain).run()
+
+
+def listen(address: Address) -> socket.socket:
+    """Make a listening socket.
+
+    Raises `RegistryWebhookError`, in one line, for an address that cannot be had.
+    """
+    # Bound here, for gunicorn would try five times, a second apart, and then exit.
+    dual = not address.host and socket.has_dualstack_ipv6()
+    family = socket.AF_INET6 if dual or ":" in address.host else socket.AF_INET
+    try:
+        return socket.create_server(tuple(address), family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
+    except (OSError, OverflowError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise RegistryWebhookError(f"cannot listen on {address}: {reason.lower()}") from None
+
+
+def _site(watch: Watch, drain: float) -> Site:
+    draining = False
+
+    def stopping() -> None:
+        nonlocal draining
+        draining = True
+
+    def ready() -> Reply:
+        return endpoint.ready(watch.now, draining=draining)
+
+    reviews = asgi.admission(lambda: watch.now.handler, flask_app.admission(lambda: watch.now.handler))
+    probes = asgi.wsgi(flask_app.health(ready))
+    return Site(
+        ports=(Port(reviews, CONNECTIONS, secure=True), Port(probes, HEALTH_CONNECTIONS, secure=False)),
+        tls=lambda: watch.now.tls,
+        look=watch.look,
+        stopping=stopping,
+        drain=drain,
+    )
+
+
+class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's own lines, written as all others are."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        for handler in list(self.error_log.handlers):
+            self.error_log.removeHandler(handler)
+        self.error_log.propagate = True
+
+
+class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    def __init__(self, site: Site, descriptors: list[int], drain: float) -> None:
+        self._site = site
+        self._settings = {
+            "bind": [f"fd://{descriptor}" for descriptor in descriptors],
+            "workers": 1,
+            "worker_class": Worker,
+            "worker_tmp_dir": _memory_folder(),
+            "keepalive": _KEEPALIVE,
+            "timeout": 30,
+            "graceful_timeout": int(drain + 2 * ARRIVAL),
+            "limit_request_line": _REQUEST_LINE,
+            "limit_request_fields": _HEADERS,
+            "limit_request_field_size": _HEADER_BYTES,
+            "http_protocols": "h1",
+            "http_parser": "auto",
+            "asgi_lifespan": "off",
+            "control_socket_disable": True,
+            "logger_class": _Log,
+            "loglevel": "warning",
+        }
+        super().__init__(prog="registry-webhook")
+
+    def load_config(self) -> None:
+        for name, value in self._settings.items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Site:
+        return self._site
+
+
+def _memory_folder() -> str:
+    """Find a folder for the worker's heartbeat file, in memory where there is one: a slow disk must not stop it."""
+    shared = Path("/dev/shm")  # noqa: S108 - the file is made by mkstemp and has no name once it is open
+    return str(shared) if os.access(shared, os.W_OK | os.X_OK) else tempfile.gettempdir()
