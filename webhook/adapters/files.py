@@ -9,8 +9,8 @@ from webhook.errors import FileError
 LIMIT = 1024 * 1024
 
 
-def read(path: Path) -> bytes:
-    """Read a file of at most 1 MiB.
+def read(path: Path, limit: int = LIMIT) -> bytes:
+    """Read a file of at most `limit` bytes.
 
     Raises `FileError`, in one line with the path, for one that is not there, not readable, no plain file or larger. A
     named pipe is refused before it is opened, for opening it could wait for ever.
@@ -19,10 +19,10 @@ def read(path: Path) -> bytes:
         if not stat.S_ISREG(os.stat(path).st_mode):
             raise FileError(f"{path}: it is {'a directory' if path.is_dir() else 'no plain file'}")
         with path.open("rb") as file:
-            content = file.read(LIMIT + 1)
+            content = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileError(f"{path}: {reason[:1].lower()}{reason[1:]}") from None
-    if len(content) > LIMIT:
-        raise FileError(f"{path}: it is larger than {LIMIT // 1024 // 1024} MiB")
+    if len(content) > limit:
+        raise FileError(f"{path}: it is larger than {limit // 1024 // 1024} MiB")
     return content

@@ -16,7 +16,7 @@ from webhook.log import shorten
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
 _WARNING_LIMIT = 256
 _AUDIT_LIMIT = 4096
-_NAME_LIMIT = 63
+_NAME_LIMIT = 100
 
 
 class Outcome(StrEnum):
@@ -45,10 +45,7 @@ class ImageDecision(NamedTuple):
 
     def __str__(self) -> str:
         """Say the decision in words: `container app: nginx -> registry.example.com/nginx (...)`."""
-        place = shorten(str(self.place), _NAME_LIMIT)
-        written = shorten(self.place.image, _WARNING_LIMIT)
-        after = f" -> {self.resolution.image}" if self.changed else " stays"
-        return f"{place}: {written}{after} ({self.resolution.detail})"
+        return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.account}"
 
 
 class Decision(Struct, frozen=True):
@@ -91,10 +88,9 @@ class Decision(Struct, frozen=True):
 
     def audit_annotations(self) -> dict[str, str]:
         """Say what was decided for the audit log; the API server puts the webhook's name before each key."""
-        annotations = {"outcome": self.outcome.value if self.operations else f"{self.outcome}: {self.why}"}
-        changes = self.changes
-        if changes:
-            annotations["images"] = shorten("; ".join(map(str, changes)), _AUDIT_LIMIT)
+        annotations = {"outcome": f"{self.outcome}: {self.why}"}
+        if self.images:
+            annotations["images"] = shorten("; ".join(map(str, self.images)), _AUDIT_LIMIT)
         if self.pull_secret is not None:
             annotations["pull-secret"] = f"{self.pull_secret} appended"
         return annotations

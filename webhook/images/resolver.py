@@ -12,10 +12,13 @@ from webhook.errors import InvalidReference
 from webhook.images import prefixes, reference
 from webhook.images.globs import Globs
 from webhook.images.rules import Rule, Rules
+from webhook.log import shorten
 
 _CACHE_SIZE = 4096
 #: A longer text is valid only with an absurdly long registry, and is not worth its place in the cache.
 _CACHED_LENGTH = 512
+#: How much is shown of a text that is no reference.
+_SHOWN = 128
 
 
 class Reason(StrEnum):
@@ -41,6 +44,8 @@ class Resolution(NamedTuple):
     """The reason in words, with the rule, pattern or registry that decided."""
     private: bool
     """Whether the image is pulled with our credential, from the server, a rule's target or a further registry."""
+    account: str
+    """The whole in words, escaped and bounded: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
 
 
 class Resolver:
@@ -65,31 +70,37 @@ class Resolver:
         try:
             parsed = reference.parse(written)
         except InvalidReference as error:
-            return Resolution(written, Reason.INVALID, f"no image reference: {error}", private=False)
+            return _kept(written, Reason.INVALID, f"no image reference: {error}", private=False)
         here = prefixes.longest(self._private, parsed.name)
         private = here is not None
         pattern = self._exclude.match(parsed.name)
         if pattern is not None:
-            return Resolution(written, Reason.EXCLUDED, f"excluded by {pattern}", private)
+            return _kept(written, Reason.EXCLUDED, f"excluded by {pattern}", private=private)
         image, rule = self._rules.step(written, parsed)
         if image != written:
             return self._rewritten(written, image, rule)
         if rule is not None:
-            return Resolution(written, Reason.ALREADY, f"already below {rule.target}", private)
+            return _kept(written, Reason.ALREADY, f"already below {rule.target}", private=private)
         if not parsed.qualified:
-            return Resolution(written, Reason.PUBLIC, "names no registry, and none is configured", private)
+            return _kept(written, Reason.PUBLIC, "names no registry, and none is configured", private=private)
         if private:
-            return Resolution(written, Reason.ALREADY, f"already below {here}", private)
-        return Resolution(written, Reason.QUALIFIED, f"names its registry, {parsed.domain}", private)
+            return _kept(written, Reason.ALREADY, f"already below {here}", private=private)
+        return _kept(written, Reason.QUALIFIED, f"names its registry, {parsed.domain}", private=private)
 
     def _rewritten(self, written: str, image: str, rule: Rule | None) -> Resolution:
         target = rule.target if rule else self._rules.server or ""
         try:
             name = reference.parse(image).name
         except InvalidReference as error:
-            return Resolution(written, Reason.UNFIT, f"{target} does not fit in front: {error}", private=False)
+            return _kept(written, Reason.UNFIT, f"{target} does not fit in front: {error}", private=False)
         if not prefixes.covers(target, name):
             # A rule whose source is the whole name and whose target is a bare registry leaves no name.
-            return Resolution(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
+            return _kept(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
-        return Resolution(image, Reason.RULE if rule else Reason.SERVER, detail, private=True)
+        reason = Reason.RULE if rule else Reason.SERVER
+        return Resolution(image, reason, detail, private=True, account=f"{written} -> {image} ({detail})")
+
+
+def _kept(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
+    account = f"{shorten(written, _SHOWN)} stays ({detail})"
+    return Resolution(written, reason, detail, private, account)

@@ -1,0 +1,99 @@
+"""`registry-webhook review`."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from webhook.adapters import files, manifests
+from webhook.commands.options import config_option, loaded
+from webhook.config import assemble
+from webhook.errors import FileError, InvalidManifest, MalformedReview
+from webhook.inspection.preview import Preview, preview
+from webhook.names import PROGRAM
+from webhook.presentation import diff
+
+_NOTHING, _SOMETHING, _FAULT = 0, 1, 2
+_LIMIT = 64 * 1024 * 1024
+
+
+@click.command(
+    "review",
+    epilog="""\b
+Examples:
+  registry-webhook review --config config.yaml deployment.yaml
+  helm template my-chart | registry-webhook review --config config.yaml -
+  registry-webhook review --config config.yaml --output yaml pod.yaml | kubectl apply -f -
+  kubectl get deployments -A -o yaml | registry-webhook review --config config.yaml - > changes.diff
+
+\b
+Exit status: 0 nothing would change, 1 something would, 2 something was wrong.
+""",
+)
+@click.argument("names", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["diff", "patch", "yaml", "json"]),
+    default="diff",
+    show_default=True,
+    help="A unified diff with the reasons, a JSON patch a document, or the manifest after it.",
+)
+@click.option(
+    "--namespace", "-n", default="default", show_default=True, help="The namespace of what names none; opted in."
+)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the diff.")
+@config_option
+def command(names: tuple[str, ...], output: str, namespace: str, color: str, config: Path | None) -> None:
+    """Show what the webhook would make of each FILE; `-` reads standard input.
+
+    A FILE holds Pods, anything with a Pod template, Lists of these or AdmissionReviews, any number in one file. They
+    are decided by the server's own code. What is no workload is passed over; in the manifest after it, it stays.
+    """
+    handler = assemble.handler(loaded(config).configuration)
+    painted = color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    status = _NOTHING
+    written = 0
+    for name in names:
+        try:
+            for document in manifests.parse(_read(name)):
+                found = preview(handler, document, namespace)
+                if found.changes:
+                    status = max(status, _SOMETHING)
+                for line in _lines(found, output, name, first=written == 0):
+                    click.echo(diff.coloured(line) if painted and output == "diff" else line, color=painted)
+                written += 1
+        except (InvalidManifest, MalformedReview, FileError) as error:
+            where = "" if isinstance(error, FileError) else f"{name}: "
+            click.echo(f"{PROGRAM}: {where}{error}", err=True)
+            status = _FAULT
+    sys.exit(status)
+
+
+def _read(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else files.read(Path(name), _LIMIT)
+
+
+def _lines(found: Preview, output: str, name: str, *, first: bool) -> Iterator[str]:
+    match output:
+        case "patch":
+            yield json.dumps(found.patch)
+        case "json":
+            yield json.dumps(found.after, indent=2, ensure_ascii=False)
+        case "yaml":
+            if not first:
+                yield "---"
+            yield manifests.dump(found.after).rstrip("\n")
+        case _:
+            yield from _diff(found, name)
+
+
+def _diff(found: Preview, name: str) -> Iterator[str]:
+    for what, decision in found.reviewed:
+        yield f"# {name}: {what}: {decision.why}"
+        for image in decision.images:
+            yield f"#   {image}"
+    yield from diff.unified(manifests.dump(found.before), manifests.dump(found.after), name)

@@ -1,0 +1,85 @@
+"""What the webhook would make of a document, found by running the very handler that the server uses."""
+
+import copy
+import json
+from typing import Any, NamedTuple
+
+import jsonpatch
+
+from webhook.admission import patch, review
+from webhook.admission.decision import Decision
+from webhook.admission.handler import Handler
+from webhook.errors import InvalidManifest
+from webhook.inspection.workloads import Workload, workloads
+
+
+class Reviewed(NamedTuple):
+    """One workload of a document, decided."""
+
+    what: str
+    """What it is: `Deployment/web`."""
+    decision: Decision
+
+
+class Preview(NamedTuple):
+    """A document before and after."""
+
+    before: Any
+    after: Any
+    patch: list[dict[str, Any]]
+    """The operations that lead from the one to the other, their paths those of the document."""
+    reviewed: list[Reviewed]
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would change."""
+        return bool(self.patch)
+
+
+def preview(handler: Handler, document: Any, namespace: str) -> Preview:
+    """Decide what becomes of a document: an AdmissionReview, or a manifest as if its Pods were being made.
+
+    A workload that names no namespace is taken to be in `namespace`, and that to be opted in.
+    Raises `InvalidManifest` or `MalformedReview`.
+    """
+    if isinstance(document, dict) and document.get("kind") == "AdmissionReview":
+        return _of_review(handler, document)
+    operations: list[dict[str, Any]] = []
+    reviewed = []
+    for workload in workloads(document):
+        decision = handler.review(review.of_object(_pod(workload), namespace=workload.namespace or namespace))
+        reviewed.append(Reviewed(str(workload), decision))
+        pointer = "".join(f"/{key}" for key in workload.path)
+        if decision.operations and not isinstance(workload.pod.get("metadata"), dict):
+            operations.append({"op": "add", "path": f"{pointer}/metadata", "value": {}})
+        operations += _below(decision, pointer)
+    return Preview(document, _applied(document, operations), operations, reviewed)
+
+
+def _of_review(handler: Handler, document: dict[str, Any]) -> Preview:
+    decision = handler.review(json.dumps(document).encode())
+    request = document["request"]
+    before = request.get("object")
+    operations = _below(decision, "")
+    what = f"{request.get('operation', '?')} {decision.namespace}/{decision.name}"
+    return Preview(before, _applied(before, operations), operations, [Reviewed(what, decision)])
+
+
+def _pod(workload: Workload) -> dict[str, Any]:
+    """Make the Pod that the API server would be sent: a template's has a name made of its workload's."""
+    metadata = workload.pod.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    named = metadata if workload.kind == "Pod" else {**metadata, "generateName": f"{workload.name}-"}
+    return {**workload.pod, "metadata": named}
+
+
+def _below(decision: Decision, pointer: str) -> list[dict[str, Any]]:
+    operations: list[dict[str, Any]] = json.loads(patch.encode(list(decision.operations)))
+    return [{**operation, "path": pointer + operation["path"]} for operation in operations]
+
+
+def _applied(document: Any, operations: list[dict[str, Any]]) -> Any:
+    try:
+        return jsonpatch.apply_patch(copy.deepcopy(document), operations)
+    except jsonpatch.JsonPatchException as error:
+        raise InvalidManifest(f"the patch does not fit the document: {error}") from None
