@@ -167,9 +167,9 @@ class _Draft:
 
     def summary(self, images: tuple[ImageDecision, ...]) -> tuple[Outcome, str]:
         if self.changes:
-            return Outcome.REWRITTEN, f"{len(self.changes)} of {len(images)} images rewritten"
+            return Outcome.REWRITTEN, f"{len(self.changes)} of {len(images)} images"
         if self.pull_secret is not None:
-            return Outcome.PULL_SECRET, "every image stays, and the pull secret is appended"
+            return Outcome.PULL_SECRET, "every image stays; the pull secret is appended"
         return Outcome.UNCHANGED, "every image stays" if images else "no image to look at"
 
 

@@ -93,7 +93,7 @@ def _lines(found: Preview, output: str, name: str, *, first: bool) -> Iterator[s
 
 def _diff(found: Preview, name: str) -> Iterator[str]:
     for what, decision in found.reviewed:
-        yield f"# {name}: {what}: {decision.why}"
+        yield f"# {name}: {what}: {decision.outcome}: {decision.why}"
         for image in decision.images:
             yield f"#   {image}"
     yield from diff.unified(manifests.dump(found.before), manifests.dump(found.after), name)
