@@ -1,0 +1,112 @@
+"""What the tests ask of a cluster, all of it through kubectl: what works here works for whoever types it."""
+
+import json
+import secrets
+import shutil
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+#: A Kubernetes object as kubectl prints it.
+Manifest = dict[str, Any]
+
+_T = TypeVar("_T")
+_DEADLINE = 30.0
+_PAUSE = 0.05
+
+
+class Ran(NamedTuple):
+    """What a command left behind."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+    @property
+    def warnings(self) -> list[str]:
+        """The warnings that the API server answered with."""
+        return [line for line in self.stderr.splitlines() if line.startswith("Warning:")]
+
+    @property
+    def manifest(self) -> Manifest:
+        """The object that was printed, asked for with `-o json`."""
+        printed: Manifest = json.loads(self.stdout)
+        return printed
+
+
+class Cluster:
+    """A cluster, and the namespaces that were made in it."""
+
+    def __init__(self, kubectl: Path) -> None:
+        """Use this kubectl, which finds the cluster by itself."""
+        self._kubectl = kubectl
+        self._namespaces: list[str] = []
+
+    def run(self, *arguments: str, stdin: Manifest | None = None) -> Ran:
+        """Run kubectl, whatever comes of it."""
+        done = subprocess.run(  # noqa: S603 - kubectl and this suite's own arguments
+            [self._kubectl, "--request-timeout=20s", *arguments],
+            input=None if stdin is None else json.dumps(stdin),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Ran(done.returncode, done.stdout, done.stderr)
+
+    def kubectl(self, *arguments: str, stdin: Manifest | None = None) -> Ran:
+        """Run kubectl, which has to succeed."""
+        ran = self.run(*arguments, stdin=stdin)
+        assert ran.status == 0, f"kubectl {' '.join(arguments)}: {ran.stderr}"
+        return ran
+
+    def get(self, namespace: str, what: str) -> Manifest:
+        """Read an object, `pod/x`."""
+        return self.kubectl("get", what, "--namespace", namespace, "--output=json").manifest
+
+    def exists(self, namespace: str, what: str) -> bool:
+        """Say whether there is such an object."""
+        return self.kubectl("get", what, "--namespace", namespace, "--ignore-not-found", "--output=name").stdout != ""
+
+    def items(self, namespace: str, kind: str, selector: str = "") -> list[Manifest]:
+        """List the objects of a kind."""
+        arguments = ("get", kind, "--namespace", namespace, "--selector", selector, "--output=json")
+        found: list[Manifest] = self.kubectl(*arguments).manifest["items"]
+        return found
+
+    def create(self, namespace: str, manifest: Manifest) -> Manifest:
+        """Store an object; it is given as stored."""
+        arguments = ("create", "--namespace", namespace, "--filename=-", "--output=json")
+        return self.kubectl(*arguments, stdin=manifest).manifest
+
+    def make_namespace(self, labels: dict[str, str]) -> str:
+        """Make a namespace of a name that nobody has, and wait until Pods can be made in it."""
+        name = f"registry-webhook-e2e-{secrets.token_hex(4)}"
+        self._namespaces.append(name)
+        metadata = {"name": name, "labels": labels}
+        self.kubectl("create", "--filename=-", stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
+        eventually("the namespace has its service account", lambda: self.exists(name, "serviceaccount/default"))
+        return name
+
+    def remove_namespaces(self) -> None:
+        """Remove every namespace that was made, and wait until they are gone."""
+        if self._namespaces:
+            self.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *self._namespaces)
+            self.kubectl("wait", "--for=delete", "--timeout=50s", *(f"namespace/{name}" for name in self._namespaces))
+
+
+def find_kubectl() -> Path | None:
+    """Find kubectl on PATH."""
+    found = shutil.which("kubectl")
+    return None if found is None else Path(found)
+
+
+def eventually(what: str, probe: Callable[[], _T | None], deadline: float = _DEADLINE) -> _T:
+    """Ask until the answer is a true one, and give it; fail with `what` when the deadline (seconds) is over."""
+    end = time.monotonic() + deadline
+    while not (found := probe()):
+        assert time.monotonic() < end, f"not within {deadline:g} s: {what}"
+        time.sleep(_PAUSE)
+    return found

@@ -1,0 +1,177 @@
+"""The webhook in force in a cluster: the real server as a process of this machine, and the manifest as it ships.
+
+Two things in the manifest are replaced and one is added: where the server is, the configuration's name, and a further
+condition on namespaces. The last keeps the webhook off whatever else lives in the cluster, and runs off each other.
+"""
+
+import base64
+import ipaddress
+import os
+import re
+import secrets
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from webhook.certificates import authority
+from webhook.names import ENABLED_LABEL
+
+from .cluster import Cluster, Manifest, eventually
+from .pods import IMAGE, REWRITTEN, SERVER, images, pod
+
+MANIFEST = Path(__file__).parents[2] / "manifests" / "50-webhook.yaml"
+
+_RUN_LABEL = "registry-webhook-e2e"
+_CONFIGURATION = f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}\n"
+_ADDRESSES = re.compile(r'serving addresses="https://\S+?:(\d+), (http://[^"]+)"')
+
+
+class Server(NamedTuple):
+    """A server that runs."""
+
+    process: subprocess.Popen[bytes]
+    url: str
+    """Where the API server calls it."""
+    bundle: bytes
+    """The authority that its certificate is signed by, PEM."""
+
+    def stop(self) -> None:
+        """Stop it and wait until it is gone."""
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, 9)
+            self.process.wait(timeout=5)
+            raise
+
+
+class Installation(NamedTuple):
+    """A server, and the configuration that has the API server call it in this installation's namespaces."""
+
+    cluster: Cluster
+    server: Server
+    run: str
+    """What sets this installation's namespaces apart."""
+
+    def namespace(self, *, labelled: bool) -> str:
+        """Make a namespace; a labelled one is served when this returns."""
+        namespace = self.cluster.make_namespace({_RUN_LABEL: self.run})
+        if labelled:
+            self.label(namespace)
+        return namespace
+
+    def label(self, namespace: str) -> None:
+        """Opt a namespace in, and wait until the API server acts on it."""
+        self.cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
+        eventually("the webhook is in force", lambda: self._in_force(namespace))
+
+    def _in_force(self, namespace: str) -> bool:
+        arguments = ("create", "--namespace", namespace, "--dry-run=server", "--filename=-", "--output=json")
+        ran = self.cluster.run(*arguments, stdin=pod("probe", probe=IMAGE))
+        return ran.status == 0 and images(ran.manifest) == {"probe": REWRITTEN}
+
+
+@contextmanager
+def installed(cluster: Cluster, address: str, folder: Path, **changes: object) -> Iterator[Installation]:
+    """Start a server in `folder` that the API server reaches at `address`, and put the manifest in force.
+
+    `changes` are made to the webhook in the manifest, such as `failurePolicy="Fail"`.
+    """
+    with running(address, folder) as server:
+        run = secrets.token_hex(4)
+        name = f"registry-webhook-e2e-{run}"
+        manifest = _directed(shipped(), server, name, run)
+        manifest["webhooks"][0].update(changes)
+        try:
+            cluster.kubectl("create", "--validate=strict", "--filename=-", stdin=manifest)
+            yield Installation(cluster, server, run)
+        finally:
+            cluster.kubectl("delete", "mutatingwebhookconfiguration", name, "--ignore-not-found")
+
+
+def shipped() -> Manifest:
+    """Read the manifest as it ships."""
+    manifest: Manifest = yaml.safe_load(MANIFEST.read_text())
+    return manifest
+
+
+def _directed(manifest: Manifest, server: Server, name: str, run: str) -> Manifest:
+    manifest["metadata"]["name"] = name
+    (webhook,) = manifest["webhooks"]
+    path = webhook["clientConfig"]["service"]["path"]
+    webhook["clientConfig"] = {"url": server.url + path, "caBundle": base64.b64encode(server.bundle).decode()}
+    ours = {"key": _RUN_LABEL, "operator": "In", "values": [run]}
+    webhook["namespaceSelector"]["matchExpressions"].append(ours)
+    return manifest
+
+
+@contextmanager
+def running(address: str, folder: Path) -> Iterator[Server]:
+    """Run the real server in `folder`, with a certificate for `address`, until the end."""
+    now, life = datetime.now(UTC), timedelta(days=1)
+    ours = authority.make_authority("registry-webhook e2e", now, life)
+    pair = authority.sign(ours, [address], now, life)
+    certificate, key, configuration, output = (folder / name for name in ("crt", "key", "config.yaml", "log"))
+    certificate.write_bytes(pair.certificate)
+    key.write_bytes(pair.key)
+    configuration.write_text(_CONFIGURATION)
+    files = [f"--cert={certificate}", f"--key={key}", f"--config={configuration}"]
+    # An address that is no loopback one may be another machine's name for this one.
+    binding = [f"--bind={'' if _is_remote(address) else _host(address)}:0", "--health-bind=127.0.0.1:0", "--drain=0"]
+    with output.open("wb") as log:
+        process = subprocess.Popen(  # noqa: S603 - our own server
+            [sys.executable, "-m", "webhook", "serve", *binding, *files],
+            stdout=log,
+            stderr=log,
+            env=_environment(),
+            start_new_session=True,
+        )
+    server = Server(process, "", ours.certificate)
+    try:
+        port, health = eventually("the server says where it listens", lambda: _addresses(process, output))
+        eventually(f"the server is ready: {output.read_text()}", lambda: _answers(f"{health}/readyz"))
+        yield server._replace(url=f"https://{_host(address)}:{port}")
+    finally:
+        if process.poll() is None:
+            server.stop()
+
+
+def _environment() -> dict[str, str]:
+    """Leave out what would configure the server: a variable wins over the file."""
+    ours = ("OPENCTI__", "WEBHOOK__", "REGISTRY_WEBHOOK_")
+    return {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
+
+
+def _addresses(process: subprocess.Popen[bytes], output: Path) -> tuple[str, str] | None:
+    written = output.read_text()
+    assert process.poll() is None, f"the server stopped: {written}"
+    found = _ADDRESSES.search(written)
+    return None if found is None else (found[1], found[2])
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 - http, on loopback
+            return bool(answer.status == 200)
+    except urllib.error.URLError:
+        return False
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _is_remote(address: str) -> bool:
+    try:
+        return not ipaddress.ip_address(address).is_loopback
+    except ValueError:
+        return True

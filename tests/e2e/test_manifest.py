@@ -1,0 +1,28 @@
+"""The manifest itself: what the API server says of it, and what no request can show without disturbing a cluster."""
+
+from webhook.names import OWN_NAMESPACE, SYSTEM_NAMESPACES
+
+from .cluster import Cluster
+from .installation import MANIFEST, shipped
+
+
+def test_the_api_server_accepts_the_manifest_as_it_ships(cluster: Cluster) -> None:
+    ran = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", f"--filename={MANIFEST}")
+    assert not ran.warnings
+
+
+def test_applying_the_manifest_leaves_the_bundle_in_the_cluster_alone() -> None:
+    (webhook,) = shipped()["webhooks"]
+    assert set(webhook["clientConfig"]) == {"service"}
+
+
+def test_the_namespaces_of_the_system_and_our_own_are_never_served() -> None:
+    (webhook,) = shipped()["webhooks"]
+    # The API server sets this label itself, so it cannot be tried out on a namespace of our own.
+    kept_off = {
+        name
+        for expression in webhook["namespaceSelector"]["matchExpressions"]
+        if expression["key"] == "kubernetes.io/metadata.name" and expression["operator"] == "NotIn"
+        for name in expression["values"]
+    }
+    assert kept_off == SYSTEM_NAMESPACES | {OWN_NAMESPACE}
