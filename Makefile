@@ -1,0 +1,41 @@
+# What a newcomer and a developer run. Python 3.11 or newer and make are enough: all else goes into .venv.
+#
+#   PYTHON=python3.12   the Python to make .venv with, instead of the newest that is found
+#   ARGS=...            further arguments, for the demo or for pytest
+
+MAKEFLAGS += --no-print-directory
+PYTHON_HERE = .venv/bin/python
+RUNTIME = @.ci/venv requirements.lock
+DEVELOPMENT = @.ci/venv requirements-dev.lock
+
+.PHONY: help demo test check e2e lock clean
+
+help: ## say what there is
+	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-14s %s\n", $$1, $$2}'
+
+demo: ## start the real server, send it real manifests, and look
+	$(RUNTIME)
+	@$(PYTHON_HERE) -m webhook demo $(ARGS)
+
+test: ## test the checkout, then the built wheel
+	$(DEVELOPMENT)
+	@.ci/pytest checkout $(ARGS)
+	@.ci/pytest wheel $(ARGS)
+
+check: ## ruff, mypy and import-linter
+	$(DEVELOPMENT)
+	@$(PYTHON_HERE) -m ruff check
+	@$(PYTHON_HERE) -m ruff format --check
+	@$(PYTHON_HERE) -m mypy
+	@$(PYTHON_HERE) .venv/bin/lint-imports --no-logo
+
+e2e: ## test against the cluster that KUBECONFIG names
+	$(DEVELOPMENT)
+	@.ci/pytest cluster $(ARGS)
+
+lock: ## choose the dependencies' versions anew (needs uv)
+	@.ci/lock
+
+clean: ## remove all that make made
+	@rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +
