@@ -90,10 +90,10 @@ class Resolver:
     def _rewritten(self, written: str, image: str, rule: Rule | None) -> Resolution:
         target = rule.target if rule else self._rules.server or ""
         try:
-            name = reference.parse(image).name
+            result = reference.parse(image)
         except InvalidReference as error:
             return _kept(written, Reason.UNFIT, f"{target} does not fit in front: {error}", private=False)
-        if not prefixes.covers(target, name):
+        if not (result.qualified and prefixes.covers(target, result.name)):
             # A rule whose source is the whole name and whose target is a bare registry leaves no name.
             return _kept(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"

@@ -109,7 +109,9 @@ class Rules:
         if self.server is not None:
             makers.append((None, "", self.server))
         for maker, before, target in makers:
+            # On Docker Hub a single component stands below library/, where another rule may hold.
             yield maker, f"{before}{fresh}"
+            yield maker, f"{before}{fresh}/{fresh}"
             for source in sources[bisect_left(sources, f"{target}/") :]:
                 if not source.startswith(f"{target}/"):
                     break

@@ -1,0 +1,95 @@
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.errors import InvalidPattern
+from webhook.images.globs import Globs, check_name_pattern
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("quay.io/**", "quay.io/coreos/etcd", True),
+        ("quay.io/**", "quay.io/etcd", True),
+        ("quay.io/**", "quay.io.example.com/etcd", False),
+        ("quay.io/*", "quay.io/etcd", True),
+        ("quay.io/*", "quay.io/coreos/etcd", False),
+        ("quay.io/*/etcd", "quay.io/coreos/etcd", True),
+        ("**/pause", "registry.k8s.io/pause", True),
+        ("**/pause", "docker.io/a/b/pause", True),
+        ("**/pause", "docker.io/library/pauses", False),
+        ("*.example.com/**", "a.example.com/x", True),
+        ("*.example.com/**", "a.b.example.com/x", True),
+        ("*/x", "a/b/x", False),
+        ("docker.io/library/nginx", "docker.io/library/nginx", True),
+        ("docker.io/library/nginx", "docker.io/library/nginx-unprivileged", False),
+        ("docker.io/library/nginx*", "docker.io/library/nginx-unprivileged", True),
+        ("docker.io/a*c*e/x", "docker.io/abcde/x", True),
+        ("docker.io/a*c*e/x", "docker.io/abde/x", False),
+        ("**", "docker.io/library/nginx", True),
+        ("***", "docker.io/library/nginx", True),
+    ],
+)
+def test_a_star_stays_within_a_component_and_two_go_across(pattern: str, name: str, matches: bool) -> None:
+    assert Globs([pattern]).match(name) == (pattern if matches else None)
+
+
+def test_the_first_pattern_that_matches_is_named() -> None:
+    assert Globs(["quay.io/*", "**", "quay.io/**"]).match("quay.io/etcd") == "quay.io/*"
+    assert Globs(["**", "quay.io/*"]).match("quay.io/etcd") == "**"
+
+
+def test_no_patterns_match_nothing() -> None:
+    assert Globs([]).match("") is None
+    assert Globs([]).match("a") is None
+
+
+@given(
+    st.lists(st.text("ab/*", max_size=6), max_size=5),
+    st.lists(st.text("ab/", max_size=8), max_size=5),
+)
+def test_many_patterns_at_once_match_as_each_alone_would(patterns: list[str], texts: list[str]) -> None:
+    globs = Globs(patterns)
+    for text in texts:
+        expected = next((pattern for pattern in patterns if re.fullmatch(_as_regex(pattern), text)), None)
+        assert globs.match(text) == expected
+
+
+def _as_regex(pattern: str) -> str:
+    pieces = re.split(r"(\*+)", pattern)
+    return "".join(".*" if p.startswith("**") else "[^/]*" if p == "*" else re.escape(p) for p in pieces)
+
+
+def test_what_is_kept_of_a_thousand_patterns_stays_bounded() -> None:
+    globs = Globs([f"**/a{number}*b/**" for number in range(1000)])
+    for number in range(5000):
+        globs.match(f"docker.io/x{number}a{number % 1000}/b{number}")
+    assert len(globs._known) <= 1024
+    assert globs.match("docker.io/a7xb/y") == "**/a7*b/**"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("", "quay.io/**"),
+        ("nginx", "docker.io/library/nginx"),
+        ("opencti/*", "docker.io/opencti/*"),
+        ("quay.io", "quay.io/**"),
+        ("*", "*/**"),
+        ("quay.io/", "quay.io/**"),
+        ("quay.io/x:1.0", "tag"),
+        ("quay.io/x@sha256", "only"),
+        ("quay.io/[ab]?", "only"),
+        ("quay.io/(x|y)", "only"),
+    ],
+)
+def test_a_pattern_that_could_match_no_name_is_refused_with_what_to_write(pattern: str, remedy: str) -> None:
+    with pytest.raises(InvalidPattern, match=re.escape(remedy)):
+        check_name_pattern(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["**", "quay.io/**", "*/x", "*.io/*", "localhost/x", "a:5000/**", "[::1]:5000/*"])
+def test_a_pattern_that_could_match_is_accepted(pattern: str) -> None:
+    check_name_pattern(pattern)

@@ -1,0 +1,135 @@
+"""The grammar, a line a case. Each accepted and refused case was compared with distribution/reference v0.6.0."""
+
+import pytest
+
+from webhook.errors import InvalidReference
+from webhook.images.reference import parse
+
+SHA256 = "sha256:" + "a1" * 32
+SHA384 = "sha384:" + "b2" * 48
+SHA512 = "sha512:" + "c3" * 64
+
+
+@pytest.mark.parametrize(
+    ("written", "domain", "path", "suffix", "qualified"),
+    [
+        ("nginx", "docker.io", "library/nginx", "", False),
+        ("nginx:1.27", "docker.io", "library/nginx", ":1.27", False),
+        (f"nginx@{SHA256}", "docker.io", "library/nginx", f"@{SHA256}", False),
+        (f"nginx:1.27@{SHA256}", "docker.io", "library/nginx", f":1.27@{SHA256}", False),
+        (f"nginx@{SHA384}", "docker.io", "library/nginx", f"@{SHA384}", False),
+        (f"nginx@{SHA512}", "docker.io", "library/nginx", f"@{SHA512}", False),
+        ("library/nginx", "docker.io", "library/nginx", "", False),
+        ("opencti/connector-example:1.0.0", "docker.io", "opencti/connector-example", ":1.0.0", False),
+        ("docker.io/nginx", "docker.io", "library/nginx", "", True),
+        ("index.docker.io/nginx", "docker.io", "library/nginx", "", True),
+        ("docker.io/library/nginx", "docker.io", "library/nginx", "", True),
+        ("quay.io/coreos/etcd:v3", "quay.io", "coreos/etcd", ":v3", True),
+        ("localhost/app", "localhost", "app", "", True),
+        ("localhost:5000/app", "localhost:5000", "app", "", True),
+        ("registry:5000/app", "registry:5000", "app", "", True),
+        ("127.0.0.1/app", "127.0.0.1", "app", "", True),
+        ("[::1]/app", "[::1]", "app", "", True),
+        ("[fe80::1]:5000/app:v1", "[fe80::1]:5000", "app", ":v1", True),
+        ("Registry/app", "Registry", "app", "", True),
+        ("a-b.example.com/app", "a-b.example.com", "app", "", True),
+        # Without a slash nothing is a registry.
+        ("localhost", "docker.io", "library/localhost", "", False),
+        ("registry.example.com", "docker.io", "library/registry.example.com", "", False),
+        ("registry.example.com:5000", "docker.io", "library/registry.example.com", ":5000", False),
+        ("docker.io", "docker.io", "library/docker.io", "", False),
+        # Only what looks like a registry is one.
+        ("registry/app", "docker.io", "registry/app", "", False),
+        ("a/b/c/d/e", "docker.io", "a/b/c/d/e", "", False),
+        # Separators.
+        ("a.b/c", "a.b", "c", "", True),
+        ("x/a.b_c__d-e---f", "docker.io", "x/a.b_c__d-e---f", "", False),
+        # 64 hexadecimal characters are an identifier alone, and a name with anything around them.
+        ("a" * 63, "docker.io", "library/" + "a" * 63, "", False),
+        ("x/" + "a" * 64, "docker.io", "x/" + "a" * 64, "", False),
+        ("a" * 64 + ":v1", "docker.io", "library/" + "a" * 64, ":v1", False),
+        # The longest path and tag.
+        ("x/" + "y" * 253, "docker.io", "x/" + "y" * 253, "", False),
+        ("y" * 247, "docker.io", "library/" + "y" * 247, "", False),
+        ("a:" + "t" * 128, "docker.io", "library/a", ":" + "t" * 128, False),
+        ("a:_T.-x", "docker.io", "library/a", ":_T.-x", False),
+    ],
+)
+def test_a_valid_reference_is_taken_apart(written: str, domain: str, path: str, suffix: str, qualified: bool) -> None:
+    assert parse(written) == (domain, path, suffix, qualified)
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "",
+        " ",
+        "nginx ",
+        " nginx",
+        "nginx\n",
+        "nginx:1\n",
+        "nginx\0",
+        "nginx:",
+        "nginx@",
+        "nginx:1:2",
+        "nginx:-1",
+        "nginx:.1",
+        "nginx:" + "t" * 129,
+        "Nginx",
+        "x/Nginx",
+        "docker.io/Nginx",
+        "/nginx",
+        "nginx/",
+        "x//y",
+        "./nginx",
+        "../nginx",
+        "a..b/nginx",
+        "x/..",
+        "x%2fy",
+        "x\\y",
+        "-nginx",
+        "nginx-",
+        "_nginx",
+        "a___b",
+        "a._b",
+        "https://registry.example.com/nginx",
+        "registry.example.com:/nginx",
+        "registry.example.com:port/nginx",
+        "-registry.example.com/nginx",
+        "registry-.example.com/nginx",
+        "[::1/nginx",
+        "[::1%eth0]/nginx",
+        "user@registry.example.com/nginx",
+        "ngınx",
+        "пginx",
+        "registry.example.com/ngin\u0445",
+        "é.example.com/nginx",
+        "nginx:1․0",
+        "nginx:१",
+        "nginx@sha256:" + "a" * 63,
+        "nginx@sha256:" + "a" * 65,
+        "nginx@sha256:" + "A" * 64,
+        "nginx@sha1:" + "a" * 40,
+        "nginx@sha512:" + "a" * 64,
+        "nginx@sha256+b64:" + "a" * 64,
+        "a" * 64,
+        "y" * 248,
+        "x/" + "y" * 254,
+        "quay.io/" + "y" * 256,
+        "\ud800",
+    ],
+)
+def test_what_no_runtime_would_accept_is_refused_with_a_reason(written: str) -> None:
+    with pytest.raises(InvalidReference) as refused:
+        parse(written)
+    assert str(refused.value).isprintable()
+    assert str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "hostile", ["a-" * 500_000 + "!", "a." * 500_000 + "!", "a/" * 500_000 + "!", "a__" * 300_000, "[" + ":" * 1_000_000]
+)
+def test_a_hostile_megabyte_is_refused_without_backtracking(hostile: str) -> None:
+    # A pattern that backtracked would not come back from these within anybody's patience.
+    with pytest.raises(InvalidReference):
+        parse(hostile)

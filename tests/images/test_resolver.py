@@ -1,0 +1,219 @@
+import itertools
+
+import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+
+from webhook.errors import ConflictingRules, InvalidPrefix, InvalidReference
+from webhook.images import prefixes, reference
+from webhook.images.globs import Globs
+from webhook.images.resolver import Reason, Resolver
+from webhook.images.rules import Rule, Rules
+
+SERVER = "registry.example.com"
+DIGEST = "@sha256:" + "0123456789abcdef" * 4
+
+
+def resolver(
+    *rules: tuple[str, str], server: str | None = SERVER, exclude: tuple[str, ...] = (), registries: tuple[str, ...] = ()
+) -> Resolver:
+    normalised = [Rule(prefixes.normalise(source), prefixes.normalise(target)) for source, target in rules]
+    return Resolver(Rules(normalised, server and prefixes.normalise(server)), Globs(exclude), registries)
+
+
+@pytest.mark.parametrize(
+    ("written", "image"),
+    [
+        ("opencti/connector-example:1.0.0", "registry.example.com/opencti/connector-example:1.0.0"),
+        ("nginx", "registry.example.com/nginx"),
+        ("library/nginx", "registry.example.com/library/nginx"),
+        (f"nginx:1.27{DIGEST}", f"registry.example.com/nginx:1.27{DIGEST}"),
+        ("registry.example.com/opencti/connector-example:1.0.0", "registry.example.com/opencti/connector-example:1.0.0"),
+        ("docker.io/nginx", "docker.io/nginx"),
+        ("localhost/nginx", "localhost/nginx"),
+        ("localhost", "registry.example.com/localhost"),
+        ("registry.example.com", "registry.example.com/registry.example.com"),
+        ("quay.io/coreos/etcd", "quay.io/coreos/etcd"),
+        ("[::1]:5000/x", "[::1]:5000/x"),
+        ("Registry/x", "Registry/x"),
+        ("Not A Reference", "Not A Reference"),
+        ("", ""),
+    ],
+)
+def test_an_unqualified_name_gets_the_server_in_front_and_all_else_stays(written: str, image: str) -> None:
+    assert resolver().resolve(written).image == image
+
+
+def test_without_a_server_images_are_public_and_nothing_changes() -> None:
+    resolution = resolver(server=None).resolve("nginx")
+    assert (resolution.image, resolution.reason, resolution.private) == ("nginx", Reason.PUBLIC, False)
+
+
+def test_a_server_may_have_a_port_and_a_path() -> None:
+    resolve = resolver(server="https://registry.example.com:5000/team/").resolve
+    assert resolve("nginx").image == "registry.example.com:5000/team/nginx"
+    assert resolve("registry.example.com:5000/other/nginx").reason is Reason.QUALIFIED
+
+
+@pytest.mark.parametrize("server", ["docker.io", "index.docker.io/v1/", "https://index.docker.io/v1/", "index.docker.io"])
+def test_docker_hub_is_a_server(server: str) -> None:
+    resolve = resolver(server=server).resolve
+    assert resolve("nginx").image == "docker.io/nginx"
+    assert resolve("docker.io/nginx").image == "docker.io/nginx"
+    assert resolve("docker.io/library/nginx").private
+
+
+@pytest.mark.parametrize("written", ["nginx", "library/nginx", "docker.io/nginx", "index.docker.io/library/nginx"])
+def test_a_rule_for_docker_hub_covers_every_way_to_write_its_images(written: str) -> None:
+    resolution = resolver(("docker.io", "mirror.example.com/hub")).resolve(f"{written}:1.27{DIGEST}")
+    assert resolution.image == f"mirror.example.com/hub/library/nginx:1.27{DIGEST}"
+    assert resolution.reason is Reason.RULE
+
+
+def test_the_longest_source_wins_whatever_the_order() -> None:
+    rules = [("quay.io", "m.example.com/quay"), ("quay.io/a/b", "m.example.com/ab"), ("quay.io/a", "m.example.com/a")]
+    for order in itertools.permutations(rules):
+        resolve = resolver(*order).resolve
+        assert resolve("quay.io/x/y").image == "m.example.com/quay/x/y"
+        assert resolve("quay.io/a/x").image == "m.example.com/a/x"
+        assert resolve("quay.io/a/b/x").image == "m.example.com/ab/x"
+        assert resolve("quay.io/a/b").image == "m.example.com/ab"
+
+
+def test_prefixes_are_compared_by_whole_components() -> None:
+    resolve = resolver(("quay.io/team", "m.example.com/t")).resolve
+    assert resolve("quay.io/teams/x").image == "quay.io/teams/x"
+    assert resolve("quay.io/team-a/x").image == "quay.io/team-a/x"
+    assert resolve("quay.io:443/team/x").image == "quay.io:443/team/x"
+
+
+def test_a_rule_never_touches_what_is_already_at_its_target() -> None:
+    resolve = resolver(("registry.example.com", "registry.example.com/mirror"), server=None).resolve
+    assert resolve("registry.example.com/x").image == "registry.example.com/mirror/x"
+    assert resolve("registry.example.com/mirror/x").image == "registry.example.com/mirror/x"
+    assert resolve("registry.example.com/mirror/x").reason is Reason.ALREADY
+
+
+def test_a_rule_to_itself_is_an_exception_from_a_shorter_one() -> None:
+    resolve = resolver(("quay.io", "m.example.com"), ("quay.io/keep", "quay.io/keep")).resolve
+    assert resolve("quay.io/keep/x").image == "quay.io/keep/x"
+    assert resolve("quay.io/x").image == "m.example.com/x"
+
+
+def test_a_rule_that_would_leave_no_name_leaves_the_image_as_written() -> None:
+    resolve = resolver(("docker.io/library/redis", "redis.example.com")).resolve
+    assert resolve("redis:7").image == "redis:7"
+    assert resolve("redis:7").reason is Reason.UNFIT
+
+
+def test_an_excluded_name_stays_before_any_rule_is_asked() -> None:
+    resolve = resolver(("docker.io", "m.example.com"), exclude=("docker.io/library/nginx", "**/pause")).resolve
+    for written in ("nginx", "docker.io/library/nginx:1", f"nginx{DIGEST}", "registry.k8s.io/pause:3.10"):
+        assert resolve(written).image == written
+        assert resolve(written).reason is Reason.EXCLUDED
+    assert resolve("nginx-unprivileged").reason is Reason.RULE
+
+
+def test_a_result_that_would_be_too_long_is_left_as_written() -> None:
+    resolve = resolver(server="registry.example.com/team").resolve
+    fits, too_long = "x/" + "y" * 248, "x/" + "y" * 249
+    assert resolve(fits).image == f"registry.example.com/team/{fits}"
+    assert resolve(too_long).image == too_long
+    assert resolve(too_long).reason is Reason.UNFIT
+
+
+def test_a_bare_name_is_measured_with_library_in_front() -> None:
+    assert resolver().resolve("y" * 247).reason is Reason.SERVER
+    assert resolver().resolve("y" * 248).reason is Reason.INVALID
+
+
+@pytest.mark.parametrize(
+    ("written", "private"),
+    [
+        ("nginx", True),
+        ("registry.example.com/x", True),
+        ("registry.example.com:443/x", False),
+        ("mirror.example.com/quay/x", True),
+        ("mirror.example.com/x", False),
+        ("quay.io/x", True),
+        ("further.example.com/x", True),
+        ("ghcr.io/x", False),
+        ("Not A Reference", False),
+    ],
+)
+def test_an_image_needs_the_secret_when_it_is_pulled_from_a_private_registry(written: str, private: bool) -> None:
+    resolve = resolver(("quay.io", "mirror.example.com/quay"), registries=("further.example.com",)).resolve
+    assert resolve(written).private is private
+
+
+@pytest.mark.parametrize(
+    ("rules", "part"),
+    [
+        # A cycle, a chain, and a source below another's target.
+        ([("docker.io", "a.example.com"), ("a.example.com", "docker.io")], "from"),
+        ([("docker.io", "a.example.com"), ("a.example.com", "b.example.com")], "from"),
+        ([("quay.io", "a.example.com"), ("a.example.com/old", "a.example.com/new")], "from"),
+        ([("quay.io", "docker.io"), ("docker.io/library/x", "a.example.com")], "from"),
+        # What the server makes is rewritten again.
+        ([("registry.example.com", "a.example.com")], "from"),
+        ([("registry.example.com/old", "registry.example.com/new")], "from"),
+        # The same source twice, and a rule that could do nothing.
+        ([("docker.io", "a.example.com"), ("index.docker.io", "b.example.com")], "from"),
+        ([("docker.io/library", "docker.io")], "to"),
+    ],
+)
+def test_rules_that_contradict_or_chase_each_other_are_refused(rules: list[tuple[str, str]], part: str) -> None:
+    with pytest.raises(ConflictingRules) as refused:
+        resolver(*rules)
+    assert refused.value.part == part
+
+
+# Few and close together, so that drawn rules often meet.
+_DOMAINS = st.sampled_from(["docker.io", "index.docker.io", "quay.io", "a.b", "localhost:5000", SERVER])
+_PARTS = st.sampled_from(["library", "a", "b", "a-b", "nginx", "x" * 120])
+_PREFIXES = st.builds(lambda domain, parts: "/".join([domain, *parts]), _DOMAINS, st.lists(_PARTS, max_size=3))
+_SUFFIXES = st.sampled_from(["", ":1", DIGEST, f":1{DIGEST}"])
+_NAMES = st.builds(
+    lambda domain, parts, suffix: "/".join([*domain, *parts]) + suffix,
+    st.lists(_DOMAINS, max_size=1),
+    st.lists(_PARTS, min_size=1, max_size=4),
+    _SUFFIXES,
+)
+_PATTERNS = st.sampled_from(["**", "*/a/**", "docker.io/library/*", "**/b", "quay.io/**", f"{SERVER}/a/*"])
+
+
+@settings(max_examples=400)
+@given(
+    rules=st.lists(st.tuples(_PREFIXES, _PREFIXES), max_size=4),
+    server=st.none() | _PREFIXES,
+    exclude=st.lists(_PATTERNS, max_size=2),
+    images=st.lists(_NAMES | st.text(max_size=20), min_size=1, max_size=20),
+)
+def test_resolving_twice_gives_what_once_gave(
+    rules: list[tuple[str, str]], server: str | None, exclude: list[str], images: list[str]
+) -> None:
+    try:
+        resolve = resolver(*rules, server=server, exclude=tuple(exclude)).resolve
+    except (ConflictingRules, InvalidPrefix):
+        assume(False)
+    for image in images:
+        once = resolve(image)
+        assert resolve(once.image).image == once.image
+        assert resolve(once.image).private == once.private
+        try:
+            parsed = reference.parse(image)
+        except InvalidReference:
+            assert once.image == image
+        else:
+            after = reference.parse(once.image)
+            assert after.suffix == parsed.suffix
+            assert once.image == image or after.qualified
+
+
+def test_the_cache_is_bounded_in_number_and_length() -> None:
+    made = resolver()
+    for number in range(10_000):
+        made.resolve(f"image-{number}")
+    made.resolve("x" * 100_000)
+    assert made._cached.cache_info().currsize == 4096
+    assert made.resolve("image-1").image == "registry.example.com/image-1"
