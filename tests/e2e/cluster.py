@@ -46,7 +46,7 @@ class Cluster:
 
     def run(self, *arguments: str, stdin: Manifest | None = None) -> Ran:
         """Run kubectl, whatever comes of it."""
-        done = subprocess.run(  # noqa: S603 - kubectl and this suite's own arguments
+        done = subprocess.run(
             [self._kubectl, "--request-timeout=20s", *arguments],
             input=None if stdin is None else json.dumps(stdin),
             capture_output=True,

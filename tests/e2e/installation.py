@@ -128,7 +128,7 @@ def running(address: str, folder: Path) -> Iterator[Server]:
     # An address that is no loopback one may be another machine's name for this one.
     binding = [f"--bind={'' if _is_remote(address) else _host(address)}:0", "--health-bind=127.0.0.1:0", "--drain=0"]
     with output.open("wb") as log:
-        process = subprocess.Popen(  # noqa: S603 - our own server
+        process = subprocess.Popen(
             [sys.executable, "-m", "webhook", "serve", *binding, *files],
             stdout=log,
             stderr=log,
