@@ -1,103 +1,13 @@
-"""Laws that hold for whatever stands in place of a Pod."""
-
-import base64
 import json
-import re
 from typing import Any
 
-import jsonpatch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook.admission import review
-from webhook.admission.handler import Handler, Policy
-from webhook.admission.namespaces import NamespaceBounds
 from webhook.errors import MalformedReview
-from webhook.images.globs import Globs
-from webhook.images.resolver import Resolver
-from webhook.images.rules import Rule, Rules
 
-ALLOWED = re.compile(
-    r"/spec/(containers|initContainers|ephemeralContainers)/[0-9]+/image"
-    r"|/spec/volumes/[0-9]+/image/reference"
-    r"|/spec/imagePullSecrets(/-)?"
-    r"|/metadata/annotations(/registry-webhook~1original-images)?"
-)
-
-_RULES = Rules([Rule("quay.io", "mirror.example.com/quay")], "registry.example.com")
-HANDLER = Handler(
-    Policy(Resolver(_RULES, Globs(["gcr.io/**"])).resolve, NamespaceBounds(None, []), "registry-webhook-pull", True, True)
-)
-
-_IMAGES = st.sampled_from(["nginx", "quay.io/x:1", "gcr.io/y", "registry.example.com/z", "", "Bad", "a" * 300, "é"])
-_SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8) | _IMAGES
-_KEYS = st.sampled_from(["name", "image", "reference", "containers", "annotations", "labels", "x"]) | st.text(max_size=3)
-JSON = st.recursive(
-    _SCALARS, lambda below: st.lists(below, max_size=4) | st.dictionaries(_KEYS, below, max_size=4), max_leaves=12
-)
-
-
-def or_odd(expected: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """What is expected, and now and then anything at all."""
-    return st.one_of(expected, expected, expected, JSON)
-
-
-def mapping(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    return or_odd(st.fixed_dictionaries({}, optional={name: or_odd(value) for name, value in fields.items()}))
-
-
-_NAMES = st.sampled_from(["a", "b", "x/y~z", "é", ""])
-_CONTAINERS = st.lists(mapping(name=_NAMES, image=_IMAGES), max_size=4)
-_VOLUMES = st.lists(mapping(name=_NAMES, image=mapping(reference=_IMAGES)), max_size=3)
-_SECRETS = st.lists(mapping(name=st.sampled_from(["registry-webhook-pull", "theirs"])), max_size=3)
-_ORIGINALS = st.sampled_from(['{"a":"nginx"}', "{}", "", "[1]", "x"])
-_ANNOTATIONS = st.dictionaries(
-    st.sampled_from(["registry-webhook/original-images", "kubernetes.io/config.mirror", "other"]), or_odd(_ORIGINALS)
-)
-_LABELS = st.dictionaries(st.sampled_from(["registry-webhook/enabled", "app"]), st.sampled_from(["true", "false"]))
-PODS = mapping(
-    metadata=mapping(name=_NAMES, annotations=_ANNOTATIONS, labels=_LABELS),
-    spec=mapping(
-        containers=_CONTAINERS,
-        initContainers=_CONTAINERS,
-        ephemeralContainers=_CONTAINERS,
-        volumes=_VOLUMES,
-        imagePullSecrets=_SECRETS,
-    ),
-)
-REQUESTS = st.fixed_dictionaries(
-    {"operation": st.sampled_from(["CREATE", "CREATE", "UPDATE", "DELETE"]), "dryRun": st.booleans()},
-    optional={
-        "subResource": st.sampled_from(["", "ephemeralcontainers", "status"]),
-        "namespace": st.sampled_from(["team", "kube-system"]),
-        "oldObject": PODS,
-    },
-)
-
-
-def envelope(pod: Any, request: dict[str, Any]) -> bytes:
-    """A review of anything at all in place of a Pod."""
-    body = json.loads(review.of_object({}))
-    body["request"] |= {"object": pod, "namespace": "team", **request}
-    return json.dumps(body).encode()
-
-
-def check(pod: Any, body: bytes, answer: bytes) -> None:
-    """Hold an answer against every law."""
-    request = json.loads(body)["request"]
-    response = json.loads(answer)["response"]
-    assert response["uid"] == request["uid"]
-    assert response["allowed"] is True
-    assert ("patch" in response) == ("patchType" in response)
-    assert all(isinstance(warning, str) and len(warning) <= 256 for warning in response.get("warnings", []))
-    patch = json.loads(base64.b64decode(response.get("patch", "W10=")))
-    assert all(operation["op"] in {"add", "replace"} for operation in patch)
-    assert all(ALLOWED.fullmatch(operation["path"]) for operation in patch)
-    after = jsonpatch.apply_patch(json.loads(json.dumps(pod)), patch)
-    if request["operation"] != "CREATE":
-        assert not any("imagePullSecrets" in operation["path"] for operation in patch)
-    # Called again for the same request, it finds nothing more to do.
-    assert HANDLER.review(json.dumps({**json.loads(body), "request": {**request, "object": after}}).encode()).operations == ()
+from .laws import HANDLER, JSON, PODS, REQUESTS, check, envelope
 
 
 @settings(max_examples=400)

@@ -20,8 +20,8 @@ class _AddressType(click.ParamType[Address]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         if isinstance(value, Address):
             return value
-        host, _, port = str(value).rpartition(":")
-        if not (port.isascii() and port.isdigit() and int(port) < 2**16) or (":" in host and host[:1] != "["):
+        host, colon, port = str(value).rpartition(":")
+        if not colon or not (port.isascii() and port.isdigit() and int(port) < 2**16) or (":" in host and host[:1] != "["):
             self.fail(f"{value!r} is no HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", param, ctx)
         return Address(host.strip("[]"), int(port))
 

@@ -5,12 +5,16 @@ underscore are gunicorn's own and may change: `gunicorn==27.0.*` is pinned, and 
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable
 from typing import Any
 
 from gunicorn.asgi.protocol import ASGIProtocol
 
 from webhook.serving.asgi import Application
+
+_NO_LINGER = struct.pack("ii", 1, 0)
 
 #: Seconds in which a TLS handshake and the first request must have arrived, and each further request from its first
 #: byte on; also the longest that a client may leave an answer unread.
@@ -59,7 +63,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc] # gunicorn has no types
         """Give a client that does not read its answer a last while."""
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.worker.loop.call_later(ARRIVAL, self.transport.abort)
+            self._unread = self.worker.loop.call_later(ARRIVAL, self._cut)
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
@@ -75,7 +79,12 @@ class Protocol(ASGIProtocol):  # type: ignore[misc] # gunicorn has no types
         self._lost(self)
 
     def _expect_by(self, deadline: float) -> None:
-        self._arriving = self.worker.loop.call_at(deadline, self.transport.abort)
+        self._arriving = self.worker.loop.call_at(deadline, self._cut)
+
+    def _cut(self) -> None:
+        """Close at once. The kernel is told to throw away what the client has not read, or it would keep it for long."""
+        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+        self.transport.abort()
 
 
 def _cancel(timer: asyncio.TimerHandle | None) -> None:

@@ -1,0 +1,32 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from .running import Place, Server, make_place, serving, serving_wsgi
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    """A folder with a configuration and a certificate."""
+    made = make_place(tmp_path)
+    made.write_pair()
+    return made
+
+
+@pytest.fixture
+def server(place: Place) -> Iterator[Server]:
+    """Our own server, for one test."""
+    with serving(place) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=[serving, serving_wsgi], ids=["our server", "another WSGI server"])
+def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Each of the two doors, for all tests of a module: what goes wrong in one must not harm the next."""
+    made = make_place(tmp_path_factory.mktemp("door"))
+    made.write_pair()
+    with request.param(made) as running:
+        yield running
+        assert running.process.poll() is None
+        assert "Traceback" not in running.log

@@ -1,0 +1,191 @@
+"""Clients that stall, flood or never read: they are closed at their time limit, and others are answered meanwhile."""
+
+import json
+import select
+import socket
+import ssl
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from webhook.admission import review
+from webhook.serving import protocol
+
+from .running import PATIENCE, Place, Server, make_place, serving, wait_until
+
+HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+POD = {"spec": {"containers": [{"name": "a", "image": "nginx"}]}}
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """One server for the module: whatever a test does to it, the next must still be answered."""
+    made = make_place(tmp_path_factory.mktemp("arrival"))
+    made.write_pair()
+    with serving(made) as running:
+        yield running
+        assert running.process.poll() is None
+
+
+def closed(connection: socket.socket) -> bool:
+    """Whether the server has closed a connection; what it still sends is read."""
+    connection.settimeout(0.01)
+    try:
+        while connection.recv(65536):
+            pass
+    except (TimeoutError, ssl.SSLWantReadError):
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def test_slow_clients_are_closed_and_others_answered_meanwhile(server: Server) -> None:
+    with ExitStack() as stack:
+        silent = [stack.enter_context(server.tcp()) for _ in range(10)]
+        handshaken = [stack.enter_context(server.tls()) for _ in range(10)]
+        half_header = [stack.enter_context(server.tls()) for _ in range(10)]
+        dripping = [stack.enter_context(server.tls()) for _ in range(10)]
+        second = [stack.enter_context(server.tls()) for _ in range(2)]
+        pipelined = [stack.enter_context(server.tls()) for _ in range(2)]
+        for connection in half_header:
+            connection.sendall(HEAD)
+        for connection in dripping:
+            connection.sendall(HEAD + b"Content-Length: 1000\r\n\r\n")
+        for connection in second:
+            # A whole request, and then the beginning of another.
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+            connection.sendall(HEAD)
+        for connection in pipelined:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HEAD)
+        waiting: list[socket.socket] = [*silent, *handshaken, *half_header, *dripping, *second, *pipelined]
+        deadline = time.monotonic() + PATIENCE
+        while waiting:
+            assert time.monotonic() < deadline, f"{len(waiting)} are still open"
+            assert server.review(review.of_object(POD)).status == 200
+            assert server.probe("/healthz").status == 200
+            for connection in dripping:
+                if connection in waiting:
+                    try:
+                        connection.sendall(b" ")
+                    except OSError:
+                        waiting.remove(connection)
+            waiting = [connection for connection in waiting if not closed(connection)]
+    assert "Traceback" not in server.log
+
+
+def test_a_client_that_never_reads_is_closed(server: Server) -> None:
+    containers = [{"name": f"c{number}", "image": f"app-{number}"} for number in range(3000)]
+    body = review.of_object({"metadata": {}, "spec": {"containers": containers}})
+    hung_up = select.poll()
+    with server.tls() as connection:
+        hung_up.register(connection, select.POLLRDHUP)
+        for _ in range(12):
+            # One at a time, until the answers fill every buffer on the way and the server can write no more.
+            connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+            if hung_up.poll(200):
+                break
+        wait_until(lambda: bool(hung_up.poll(0)))
+    assert server.review(review.of_object(POD)).status == 200
+
+
+def test_an_idle_connection_stays_usable_beyond_the_time_a_request_may_take(server: Server) -> None:
+    with server.client() as client:
+        assert client.review(review.of_object(POD)).status == 200
+        time.sleep(protocol.ARRIVAL + 1)
+        assert client.review(review.of_object(POD)).status == 200
+
+
+def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_their_own(place: Place) -> None:
+    files = 100
+    with serving(place, files=files) as server, ExitStack() as stack:
+        held = [stack.enter_context(server.tcp()) for _ in range(files)]
+        wait_until(lambda: any(closed(connection) for connection in held))
+        assert sum(not closed(connection) for connection in held) <= files - 64
+        assert server.probe("/healthz").status == 200
+        stack.close()
+        wait_until(lambda: server.review(review.of_object(POD)).status == 200)
+        assert server.process.poll() is None
+
+
+def test_a_body_far_over_the_limit_is_refused_with_memory_bounded(server: Server) -> None:
+    (worker,) = server.workers()
+    megabyte = b"x" * 1_000_000
+
+    def peak() -> int:
+        status = Path(f"/proc/{worker}/status").read_text()
+        return int(status.partition("VmHWM:")[2].split()[0])
+
+    before = peak()
+    with server.client() as client:
+        answer = client.ask("POST", "/mutate", iter([megabyte] * 100), {"Content-Type": "application/json"})
+        assert answer.status == 413
+    assert peak() - before < 40_000  # of the 100,000 KB that came
+    assert server.review(review.of_object(POD)).status == 200
+
+
+def test_what_speaks_no_tls_is_closed(server: Server) -> None:
+    with server.tcp() as raw:
+        raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        wait_until(lambda: closed(raw))
+    old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    old.load_verify_locations(cadata=server.place.ours.certificate.decode())
+    old.set_ciphers("ALL:@SECLEVEL=0")
+    with pytest.warns(DeprecationWarning):
+        old.minimum_version = ssl.TLSVersion.TLSv1
+        old.maximum_version = ssl.TLSVersion.TLSv1_1
+    with server.tcp() as raw, pytest.raises((ssl.SSLError, ConnectionError)):
+        old.wrap_socket(raw, server_hostname="localhost")
+    assert "Traceback" not in server.log
+    assert server.ask("GET", "/").status == 200
+
+
+def test_requests_that_are_pipelined_are_answered_in_order(server: Server) -> None:
+    bodies = [review.of_object(POD, uid=f"u-{number}") for number in range(5)]
+    with server.tls() as raw:
+        raw.sendall(b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies))
+        received = b""
+        while received.count(b'"uid"') < len(bodies):
+            chunk = raw.recv(65536)
+            assert chunk, received
+            received += chunk
+    positions = [received.index(f'"u-{number}"'.encode()) for number in range(5)]
+    assert positions == sorted(positions)
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n", b"400"),
+        (b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: -1\r\n\r\n", b"400"),
+        (b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n", b"400"),
+        (b"POST /mutate HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", b"400"),
+        (b"nonsense\r\n\r\n", b"400"),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", b"431"),
+        (b"GET / HTTP/1.1\r\nX: " + b"y" * 10_000 + b"\r\n\r\n", b"431"),
+        (b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\n\r\n", b"414"),
+    ],
+    ids=lambda value: repr(value[:50]),
+)
+def test_http_that_is_none_is_refused(server: Server, head: bytes, status: bytes) -> None:
+    with server.tls() as raw:
+        raw.sendall(head)
+        assert raw.recv(100).split(b" ")[1] == status
+    assert "Traceback" not in server.log
+
+
+def test_log_lines_cannot_be_forged(server: Server) -> None:
+    name = 'x\n2026-01-01T00:00:00.000Z ERROR forged uid="1"\x1b[2J\u202e'
+    pod = {"metadata": {"name": name}, "spec": {"containers": [{"name": name, "image": "forged"}]}}
+    assert server.review(review.of_object(pod, namespace=name, uid=name)).status == 200
+    wait_until(lambda: "forged" in server.log)
+    for line in server.log.splitlines():
+        assert line.isascii()
+        assert line.isprintable()
+        assert line[:4].isdigit()
+        assert line.split(" ")[2].startswith(("webhook.", "gunicorn."))
+    assert json.loads(server.review(review.of_object(pod, uid=name)).body)["response"]["uid"] == name
