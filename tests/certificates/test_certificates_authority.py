@@ -1,0 +1,137 @@
+"""A pair that is made is accepted by a client of the standard library, for its names and its time and no others."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from webhook.certificates import authority
+from webhook.certificates.authority import Pair
+
+_NAMES = ["webhook.registry-webhook.svc", "localhost", "127.0.0.1", "::1"]
+_DAY = timedelta(days=1)
+
+
+def _now() -> datetime:
+    return datetime.now(UTC).replace(microsecond=0)
+
+
+@pytest.fixture
+def ours() -> Pair:
+    return authority.make_authority("ours", _now(), _DAY)
+
+
+@pytest.fixture
+def pair(ours: Pair) -> Pair:
+    return authority.sign(ours, _NAMES, _now(), _DAY)
+
+
+def _client(trusted: Pair) -> ssl.SSLContext:
+    context = ssl.create_default_context(cadata=trusted.certificate.decode())
+    # What Python 3.13 and later check by themselves: RFC 5280 to the letter.
+    context.verify_flags |= ssl.VERIFY_X509_STRICT
+    return context
+
+
+def _shake_hands(folder: Path, served: Pair, client_context: ssl.SSLContext, name: str) -> str | None:
+    """Do a whole TLS handshake in memory, the client asking for `name`; give the version agreed on."""
+    (folder / "pair.pem").write_bytes(served.certificate + served.key)
+    server_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server_context.load_cert_chain(folder / "pair.pem")
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    client = client_context.wrap_bio(to_client, to_server, server_hostname=name)
+    server = server_context.wrap_bio(to_server, to_client, server_side=True)
+    for _ in range(10):
+        waiting = False
+        for side in (client, server):
+            try:
+                side.do_handshake()
+            except ssl.SSLWantReadError:
+                waiting = True
+        if not waiting:
+            return client.version()
+    raise AssertionError("the handshake does not end")
+
+
+@pytest.mark.parametrize("name", _NAMES)
+def test_a_client_accepts_the_server_by_each_of_its_names(tmp_path: Path, ours: Pair, pair: Pair, name: str) -> None:
+    assert _shake_hands(tmp_path, pair, _client(ours), name) in {"TLSv1.2", "TLSv1.3"}
+
+
+@pytest.mark.parametrize("name", ["other.example.com", "webhook", "sub.localhost", "127.0.0.2", "::2"])
+def test_a_client_refuses_the_server_by_another_name(tmp_path: Path, ours: Pair, pair: Pair, name: str) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="match"):
+        _shake_hands(tmp_path, pair, _client(ours), name)
+
+
+def test_a_client_that_trusts_another_authority_of_the_same_name_refuses_it(tmp_path: Path, pair: Pair) -> None:
+    other = authority.make_authority("ours", _now(), _DAY)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        _shake_hands(tmp_path, pair, _client(other), "localhost")
+
+
+def test_a_serving_certificate_can_sign_no_other(tmp_path: Path, ours: Pair, pair: Pair) -> None:
+    forged = authority.sign(pair, ["localhost"], _now(), _DAY)
+    chained = Pair(forged.certificate + pair.certificate, forged.key)
+    with pytest.raises(ssl.SSLCertVerificationError):
+        _shake_hands(tmp_path, chained, _client(ours), "localhost")
+
+
+@pytest.mark.parametrize(("since", "life"), [(timedelta(days=-3), _DAY), (timedelta(days=2), _DAY)])
+def test_a_client_refuses_what_is_not_valid_now(tmp_path: Path, since: timedelta, life: timedelta) -> None:
+    ours = authority.make_authority("ours", _now() - timedelta(days=30), timedelta(days=90))
+    pair = authority.sign(ours, ["localhost"], _now() + since, life)
+    with pytest.raises(ssl.SSLCertVerificationError, match=r"expired|not yet valid"):
+        _shake_hands(tmp_path, pair, _client(ours), "localhost")
+
+
+@pytest.mark.parametrize("life", [timedelta(minutes=1), _DAY, timedelta(days=3650)])
+def test_the_times_are_those_that_were_asked_for(life: timedelta) -> None:
+    now = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
+    ours = authority.make_authority("ours", now, life)
+    for made in (ours, authority.sign(ours, ["localhost"], now, life)):
+        certificate = x509.load_pem_x509_certificate(made.certificate)
+        assert certificate.not_valid_after_utc == now + life
+        # A clock that is a little behind must accept it, and one that is far behind need not.
+        assert now - timedelta(hours=1) <= certificate.not_valid_before_utc < now
+
+
+def test_a_pairs_key_is_its_certificates(ours: Pair, pair: Pair) -> None:
+    for made in (ours, pair):
+        key = serialization.load_pem_private_key(made.key, password=None)
+        assert isinstance(key, ec.EllipticCurvePrivateKey)
+        assert key.public_key() == x509.load_pem_x509_certificate(made.certificate).public_key()
+
+
+def test_no_two_pairs_share_a_key_or_a_serial_number(ours: Pair) -> None:
+    made = [authority.sign(ours, ["localhost"], _now(), _DAY) for _ in range(3)]
+    assert len({entry.key for entry in made}) == 3
+    assert len({x509.load_pem_x509_certificate(entry.certificate).serial_number for entry in made}) == 3
+
+
+def test_a_serving_certificate_serves_and_does_nothing_else(pair: Pair) -> None:
+    extensions = x509.load_pem_x509_certificate(pair.certificate).extensions
+    assert extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
+    usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+    assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
+
+
+def test_a_name_too_long_for_a_common_name_is_an_alternative_name(tmp_path: Path, ours: Pair) -> None:
+    name = f"webhook.{'n' * 60}.svc"
+    pair = authority.sign(ours, [name], _now(), _DAY)
+    (common,) = x509.load_pem_x509_certificate(pair.certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    assert len(common.value) <= 64
+    assert _shake_hands(tmp_path, pair, _client(ours), name)
+
+
+def test_a_key_of_another_kind_signs_nothing(ours: Pair) -> None:
+    key = ed25519.Ed25519PrivateKey.generate().private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with pytest.raises(TypeError, match="authority's key"):
+        authority.sign(Pair(ours.certificate, key), ["localhost"], _now(), _DAY)

@@ -1,0 +1,113 @@
+"""`config`: the configuration in force, and whether a file is valid."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_TEXT = """\
+opencti:
+  daemon:
+    registry:
+      server: https://registry.example.com/
+      username: robot
+      password: hunter2
+"""
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(_TEXT)
+    return path
+
+
+@pytest.mark.usefixtures("file")
+def test_each_value_is_shown_with_where_it_came_from(run: _Run) -> None:
+    done = run("config", "--config", "config.yaml", variables={"WEBHOOK__VERIFY": "strict"})
+    assert (done.returncode, done.stderr) == (0, "")
+    for value, origin in (
+        ('server: "registry.example.com"', "config.yaml:4"),
+        ("username: robot", "config.yaml:5"),
+        ('password: "********"', "config.yaml:6"),
+        ("token_ttl: 1800", "default"),
+        ("verify: strict", "WEBHOOK__VERIFY"),
+    ):
+        (line,) = [line for line in done.stdout.splitlines() if line.strip().startswith(f"{value.split(':')[0]}: ")]
+        assert [part.strip() for part in line.split("  # ")] == [value, origin]
+
+
+@pytest.mark.usefixtures("file")
+def test_the_password_is_not_shown(run: _Run) -> None:
+    variables = {"OPENCTI__DAEMON__REGISTRY__PASSWORD": "hunter3"}
+    for done in (
+        run("config", "--config", "config.yaml"),
+        run("config", "--config", "config.yaml", variables=variables),
+    ):
+        assert done.returncode == 0
+        assert "hunter" not in done.stdout + done.stderr
+
+
+@pytest.mark.usefixtures("file")
+def test_what_is_shown_is_valid_itself(run: _Run, tmp_path: Path) -> None:
+    shown = run("config", "--config", "config.yaml").stdout
+    (tmp_path / "again.yaml").write_text(shown)
+    assert run("config", "--config", "again.yaml", "--check").returncode == 0
+    again = run("config", "--config", "again.yaml").stdout
+    values = [[line.partition("  # ")[0].rstrip() for line in text.splitlines()] for text in (shown, again)]
+    assert values[0] == values[1]
+
+
+def test_without_a_file_the_defaults_are_shown(run: _Run) -> None:
+    done = run("config")
+    assert done.returncode == 0
+    origins = {line.partition("  # ")[2] for line in done.stdout.splitlines()} - {""}
+    assert origins == {"default"}
+
+
+@pytest.mark.usefixtures("file")
+def test_a_valid_file_is_said_to_be(run: _Run) -> None:
+    done = run("config", "--config", "config.yaml", "--check")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "config.yaml: valid\n", "")
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("webhook:\n  verify: maybe\n", "bad.yaml:2: webhook.verify = maybe: "),
+        ("webhook:\n  verify: maybe\n  zzz: 1\n", "(and 1 more)"),
+        ("webhook:\n  verify: maybe\n  zzz: 1\n  yyy: 1\n", "(and 2 more)"),
+        ("webhook: {", "bad.yaml:1: it is no YAML"),
+        ("opencti: {daemon: {registry: {server: harbor}}}", "harbor.example.com"),
+    ],
+)
+def test_checking_a_broken_file_is_one_line_on_the_first_fault(run: _Run, tmp_path: Path, text: str, said: str) -> None:
+    (tmp_path / "bad.yaml").write_text(text)
+    done = run("config", "--config", "bad.yaml", "--check")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("registry-webhook: bad.yaml:")
+    assert said in line
+
+
+def test_checking_a_file_that_is_not_there_is_one_line(run: _Run) -> None:
+    done = run("config", "--config", "gone.yaml", "--check")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["EMAIL", "PASSWORD"])
+def test_bytes_of_no_text_in_a_variable_are_no_crash(run: _Run, name: str) -> None:
+    done = run("config", variables={f"OPENCTI__DAEMON__REGISTRY__{name}": "a\udcff"})
+    assert done.returncode in {0, 2}
+
+
+def test_no_password_in_a_broken_configuration_reaches_the_screen(run: _Run, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text(_TEXT.replace("https://", "https://robot:hunter2@") + "      pasword: hunter2\n")
+    for words in (["config"], ["config", "--check"]):
+        done = run(*words, "--config", "bad.yaml", variables={"OPENCTI__DAEMON__REGISTRY__PASWORD": "hunter2"})
+        assert done.returncode == 2
+        assert "hunter2" not in done.stdout + done.stderr

@@ -1,0 +1,168 @@
+"""What every command has in common: help, errors of one line, exit statuses."""
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import webhook
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_COMMANDS = ["serve", "resolve", "review", "config", "demo", "completion"]
+
+#: A call of each command that reads the configuration.
+_READING = {
+    "serve": ["serve", "--bind", "127.0.0.1:0", "--health-bind", "127.0.0.1:0"],
+    "resolve": ["resolve", "nginx"],
+    "review": ["review", "-"],
+    "config": ["config"],
+    "config --check": ["config", "--check"],
+}
+
+
+def test_the_version_is_said(run: _Run) -> None:
+    done = run("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert webhook.__version__ in done.stdout
+    assert "registry-webhook" in done.stdout
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+def test_help_lists_every_command(run: _Run, flag: str) -> None:
+    done = run(flag)
+    assert (done.returncode, done.stderr) == (0, "")
+    for command in _COMMANDS:
+        assert f"\n  {command} " in done.stdout
+
+
+@pytest.mark.parametrize("command", _COMMANDS)
+def test_the_help_of_every_command_has_examples(run: _Run, command: str) -> None:
+    done = run(command, "-h")
+    assert (done.returncode, done.stderr) == (0, "")
+    _, found, examples = done.stdout.partition("Examples:\n")
+    assert found
+    assert f"registry-webhook {command}" in examples
+
+
+def test_without_a_command_the_help_is_shown(run: _Run) -> None:
+    done = run()
+    assert done.returncode == 2
+    assert "\n  resolve " in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["bogus"], "No such command 'bogus'"),
+        (["--bogus"], "No such option '--bogus'"),
+        (["resolve"], "Missing argument 'IMAGE...'"),
+        (["resolve", "--bogus", "nginx"], "No such option '--bogus'"),
+        (["resolve", "--output", "xml", "nginx"], "'xml' is not one of"),
+        (["review"], "Missing argument 'FILE...'"),
+        (["review", "--output", "xml", "-"], "'xml' is not one of"),
+        (["config", "extra"], "unexpected extra argument (extra)"),
+        (["completion", "tcsh"], "'tcsh' is not one of"),
+        (["serve", "--drain", "soon"], "'soon' is not a valid"),
+    ],
+)
+def test_what_was_called_wrongly_is_one_clear_error(run: _Run, words: list[str], said: str) -> None:
+    done = run(*words)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
+    assert said in line
+
+
+@pytest.mark.parametrize("command", _READING)
+def test_every_fault_of_a_configuration_is_said_a_line_each(run: _Run, command: str, tmp_path: Path) -> None:
+    (tmp_path / "broken.yaml").write_text("webhook:\n  verify: maybe\n  zzz: 1\n")
+    done = run(*_READING[command], "--config", "broken.yaml", variables={"WEBHOOK__ON_ERROR": "explode"})
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert all(line.startswith("registry-webhook: ") for line in lines)
+    if command == "config --check":
+        assert len(lines) == 1
+        assert "broken.yaml:2: webhook.verify" in lines[0]
+    else:
+        assert len(lines) == 3
+        assert "broken.yaml:2: webhook.verify = maybe: must be off or strict or warn" in lines[0]
+        assert "WEBHOOK__ON_ERROR: webhook.on_error = explode" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "said"),
+    [
+        *((command, "gone.yaml", "no such file") for command in _READING),
+        ("config", "folder", "directory"),
+        ("config", "large.yaml", "larger than 1 MiB"),
+    ],
+)
+def test_a_configuration_that_cannot_be_read_is_one_line(
+    run: _Run, command: str, name: str, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "large.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
+    done = run(*_READING[command], "--config", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"registry-webhook: {name}: ")
+    assert said in line
+
+
+def test_the_configuration_is_found_by_a_variable(run: _Run, tmp_path: Path) -> None:
+    (tmp_path / "named.yaml").write_text("opencti: {daemon: {registry: {server: r.example.com}}}")
+    done = run("resolve", "nginx", variables={"REGISTRY_WEBHOOK_CONFIG": "named.yaml"})
+    assert done.stdout.startswith("nginx -> r.example.com/nginx ")
+
+
+def test_the_option_wins_over_the_variable(run: _Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(f"opencti: {{daemon: {{registry: {{server: {name}.example.com}}}}}}")
+    done = run("resolve", "nginx", "--config", "b.yaml", variables={"REGISTRY_WEBHOOK_CONFIG": "a.yaml"})
+    assert done.stdout.startswith("nginx -> b.example.com/nginx ")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
+@pytest.mark.parametrize("words", [["config"], ["resolve", "nginx"]])
+def test_an_output_that_cannot_be_written_is_one_line(
+    environment: dict[str, str], tmp_path: Path, words: list[str]
+) -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "webhook", *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=environment,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode != 0
+    (line,) = done.stderr.decode().splitlines()
+    assert "no space left on device" in line.lower()
+
+
+@pytest.mark.parametrize("words", [["resolve", "-"], ["review", "-"], ["review", "--output", "yaml", "-"]])
+def test_a_reader_that_goes_away_is_no_error(environment: dict[str, str], tmp_path: Path, words: list[str]) -> None:
+    pod = "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: nginx}]}\n---\n"
+    # Far more than any pipe holds, so that the writer is still writing when the reader goes.
+    (tmp_path / "input").write_text("nginx\n" * 20_000 if words[0] == "resolve" else pod * 2000)
+    with (tmp_path / "input").open("rb") as source:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "webhook", *words],
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=tmp_path,
+            env=environment,
+        )
+    assert process.stdout
+    assert process.stderr
+    assert process.stdout.readline()
+    process.stdout.close()
+    said = process.stderr.read()
+    process.stderr.close()
+    process.wait(60)
+    assert said == b""

@@ -1,0 +1,103 @@
+"""`resolve`: what images become, and why."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_CONFIGURATION = """\
+opencti: {daemon: {registry: {server: registry.example.com}}}
+webhook:
+  rules:
+    - from: quay.io
+      to: registry.example.com/quay
+  exclude: ["**/pause"]
+"""
+
+#: Written, resolved, reason, and what the words of the reason name.
+_CASES = [
+    ("nginx", "registry.example.com/nginx", "server", "registry.example.com"),
+    ("team/app:1.0", "registry.example.com/team/app:1.0", "server", "registry.example.com"),
+    (
+        "quay.io/coreos/etcd:v3",
+        "registry.example.com/quay/coreos/etcd:v3",
+        "rule",
+        "quay.io -> registry.example.com/quay",
+    ),
+    ("registry.example.com/app", "registry.example.com/app", "already", "registry.example.com"),
+    ("ghcr.io/team/app", "ghcr.io/team/app", "qualified", "ghcr.io"),
+    ("registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10", "excluded", "**/pause"),
+    ("Team/App", "Team/App", "invalid", "lower case"),
+    ("nginx:", "nginx:", "invalid", "tag"),
+    ("a b", "a b", "invalid", "character"),
+]
+
+
+@pytest.fixture
+def resolve(run: _Run, tmp_path: Path) -> _Run:
+    (tmp_path / "config.yaml").write_text(_CONFIGURATION)
+
+    def resolve(*words: str, stdin: str | bytes = "") -> "subprocess.CompletedProcess[str]":
+        done = run("resolve", "--config", "config.yaml", *words, stdin=stdin)
+        assert (done.returncode, done.stderr) == (0, "")
+        return done
+
+    return resolve
+
+
+def test_each_image_is_a_line_with_what_it_becomes_and_why(resolve: _Run) -> None:
+    lines = resolve(*(case[0] for case in _CASES)).stdout.splitlines()
+    assert len(lines) == len(_CASES)
+    for line, (written, resolved, _, why) in zip(lines, _CASES, strict=True):
+        assert line.startswith(f"{written} {'==' if written == resolved else '->'} {resolved}  (")
+        assert why in line
+
+
+def test_json_is_an_object_a_line(resolve: _Run) -> None:
+    lines = resolve("--output", "json", *(case[0] for case in _CASES)).stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    assert [(entry["image"], entry["resolved"], entry["reason"]) for entry in found] == [case[:3] for case in _CASES]
+
+
+def test_a_dash_reads_one_image_a_line(resolve: _Run) -> None:
+    done = resolve("busybox", "-", "alpine", stdin="nginx\n\r\n\nredis:7\r\n")
+    assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["busybox", "nginx", "redis:7", "alpine"]
+
+
+def test_nothing_on_standard_input_is_nothing_to_say(resolve: _Run) -> None:
+    assert resolve("-").stdout == ""
+
+
+_NO_IMAGES = b"a\xffb\n\xc3\xa9\na\x1b[31mb\na\x00b\na\xe2\x80\xaeb\n"
+
+
+def test_bytes_that_are_no_image_are_shown_escaped(resolve: _Run) -> None:
+    done = resolve("-", stdin=_NO_IMAGES)
+    lines = done.stdout.split("\n")[:-1]
+    assert len(lines) == 5
+    assert all(line.isascii() and line.isprintable() and "no image reference" in line for line in lines)
+
+
+def test_bytes_that_are_no_image_are_json_all_the_same(resolve: _Run) -> None:
+    lines = resolve("--output", "json", "-", stdin=_NO_IMAGES).stdout.split("\n")[:-1]
+    assert [json.loads(line)["reason"] for line in lines] == ["invalid"] * 5
+    assert "\x1b" not in "".join(lines)
+
+
+def test_a_line_cannot_be_forged(resolve: _Run) -> None:
+    assert len(resolve("nginx\nbusybox -> evil.example.com/busybox").stdout.splitlines()) == 1
+
+
+def test_without_a_server_images_are_public(run: _Run) -> None:
+    done = run("resolve", "--output", "json", "nginx")
+    assert json.loads(done.stdout)["reason"] == "public"
+    assert json.loads(done.stdout)["resolved"] == "nginx"
+
+
+def test_the_environment_configures_it_alone(run: _Run) -> None:
+    done = run("resolve", "nginx", variables={"OPENCTI__DAEMON__REGISTRY__SERVER": "https://r.example.com/"})
+    assert done.stdout.startswith("nginx -> r.example.com/nginx ")

@@ -1,0 +1,339 @@
+"""`review`: what manifests would become, decided by the server's own code."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonpatch
+import pytest
+import yaml
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_SERVER = "registry.example.com"
+_SECRET = {"name": "registry-webhook-pull"}
+_CONFIGURATION = f"opencti: {{daemon: {{registry: {{server: {_SERVER}}}}}}}"
+
+
+def _spec(image: str = "nginx:1.27") -> dict[str, Any]:
+    return {"containers": [{"name": "app", "image": image}]}
+
+
+def _pod(image: str = "nginx:1.27", name: str = "one") -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": _spec(image)}
+
+
+def _of_template(kind: str, image: str = "nginx:1.27", name: str = "web") -> dict[str, Any]:
+    template = {"metadata": {"labels": {"app": "web"}}, "spec": _spec(image)}
+    return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {"template": template}}
+
+
+def _cron_job() -> dict[str, Any]:
+    job = {"spec": {"template": {"spec": _spec()}}}
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "nightly"}, "spec": {"jobTemplate": job}}
+
+
+def _list(*items: dict[str, Any], kind: str = "List") -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": kind, "items": list(items)}
+
+
+def _admission_review(document: dict[str, Any] | None = None, **request: Any) -> dict[str, Any]:
+    return {
+        "apiVersion": "admission.k8s.io/v1",
+        "kind": "AdmissionReview",
+        "request": {
+            "uid": "6f7e6a2c",
+            "kind": {"group": "", "version": "v1", "kind": "Pod"},
+            "namespace": "team",
+            "operation": "CREATE",
+            "object": document or _pod(),
+            **request,
+        },
+    }
+
+
+_CONFIG_MAP: dict[str, Any] = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "c"}, "data": {"a": "1"}}
+
+#: A document each, with how it is called and how many images are rewritten in it.
+_DOCUMENTS: dict[str, tuple[dict[str, Any], list[str], int]] = {
+    "a Pod": (_pod(), ["Pod/one"], 1),
+    **{
+        f"a {kind}": (_of_template(kind), [f"{kind}/web"], 1)
+        for kind in ("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Job", "ReplicationController")
+    },
+    "a CronJob": (_cron_job(), ["CronJob/nightly"], 1),
+    "a PodTemplate": (
+        {"apiVersion": "v1", "kind": "PodTemplate", "metadata": {"name": "t"}, "template": {"spec": _spec()}},
+        ["PodTemplate/t"],
+        1,
+    ),
+    "a List": (_list(_pod(), _CONFIG_MAP, _of_template("Deployment")), ["Pod/one", "Deployment/web"], 2),
+    "a PodList": (_list(_pod(), _pod(name="two"), kind="PodList"), ["Pod/one", "Pod/two"], 2),
+    "a List in a List": (_list(_list(_pod())), ["Pod/one"], 1),
+    "a ConfigMap": (_CONFIG_MAP, [], 0),
+    "a Pod whose image names its registry": (_pod("ghcr.io/team/app"), ["Pod/one"], 0),
+    "a Pod without anything": ({"apiVersion": "v1", "kind": "Pod"}, ["Pod/?"], 0),
+}
+
+
+@pytest.fixture
+def review(run: _Run, tmp_path: Path) -> _Run:
+    (tmp_path / "config.yaml").write_text(_CONFIGURATION)
+
+    def review(*words: str, stdin: str | bytes = "") -> "subprocess.CompletedProcess[str]":
+        return run("review", "--config", "config.yaml", *words, stdin=stdin)
+
+    return review
+
+
+@pytest.fixture(scope="module")
+def reviewed(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> Callable[[str], str]:
+    """Give what is said of all of the documents, a file each, in one output; each output is asked for once."""
+    folder = tmp_path_factory.mktemp("documents")
+    (folder / "config.yaml").write_text(_CONFIGURATION)
+    names = [f"{case}.yaml" for case in _DOCUMENTS]
+    for name, (document, _, _) in zip(names, _DOCUMENTS.values(), strict=True):
+        (folder / name).write_text(yaml.safe_dump(document))
+
+    @cache
+    def said(output: str) -> str:
+        done = module_run("review", "--config", "config.yaml", "--output", output, *names, folder=folder)
+        assert (done.returncode, done.stderr) == (1, "")
+        return done.stdout
+
+    return said
+
+
+@pytest.mark.parametrize("case", _DOCUMENTS)
+def test_the_diff_says_what_each_workload_becomes_and_why(reviewed: Callable[[str], str], case: str) -> None:
+    _, names, changed = _DOCUMENTS[case]
+    accounts = [line for line in reviewed("diff").splitlines() if line.startswith(f"# {case}.yaml: ")]
+    assert [line.split(": ")[1] for line in accounts] == names
+    assert sum("rewritten: 1 of 1 images" in line for line in accounts) == changed
+    _, header, diff = reviewed("diff").partition(f"+++ {case}.yaml\n")
+    assert bool(header) == bool(changed)
+    added = [line for line in diff.partition("\n# ")[0].splitlines() if line.startswith("+") and " image: " in line]
+    assert [line.rpartition(" ")[2] for line in added] == [f"{_SERVER}/nginx:1.27"] * changed
+
+
+@pytest.mark.parametrize("case", _DOCUMENTS)
+def test_the_patch_applied_to_the_document_is_the_manifest_after_it(reviewed: Callable[[str], str], case: str) -> None:
+    document, _, changed = _DOCUMENTS[case]
+    index = list(_DOCUMENTS).index(case)
+    patch = json.loads(reviewed("patch").splitlines()[index])
+    assert bool(patch) == bool(changed)
+    assert {operation["op"] for operation in patch} <= {"add", "replace"}
+    after = jsonpatch.apply_patch(document, patch)
+    assert list(yaml.safe_load_all(reviewed("yaml")))[index] == after
+    assert json.loads("[" + reviewed("json").replace("\n}\n{", "\n},{") + "]")[index] == after
+    assert json.dumps(after).count(f"{_SERVER}/nginx:1.27") == changed
+
+
+@pytest.mark.parametrize(("case", "status"), [("a Pod", 1), ("a ConfigMap", 0)])
+def test_the_exit_status_says_whether_anything_would_change(review: _Run, case: str, status: int) -> None:
+    for output in ("diff", "patch", "yaml", "json"):
+        assert review("--output", output, "-", stdin=yaml.safe_dump(_DOCUMENTS[case][0])).returncode == status
+
+
+def test_a_deployments_template_gets_all_that_its_pods_would(review: _Run) -> None:
+    done = review("--output", "json", "-", stdin=json.dumps(_of_template("Deployment")))
+    template = json.loads(done.stdout)["spec"]["template"]
+    assert template["metadata"]["labels"] == {"app": "web"}
+    originals = template["metadata"]["annotations"]["registry-webhook/original-images"]
+    assert json.loads(originals) == {"app": "nginx:1.27"}
+    assert template["spec"] == {
+        "containers": [{"name": "app", "image": f"{_SERVER}/nginx:1.27"}],
+        "imagePullSecrets": [_SECRET],
+    }
+
+
+def test_what_was_made_needs_nothing_more(review: _Run) -> None:
+    text = "---\n".join(yaml.safe_dump(document) for document, _, _ in _DOCUMENTS.values())
+    once = review("--output", "yaml", "-", stdin=text).stdout
+    assert _SERVER in once
+    again = review("--output", "yaml", "-", stdin=once)
+    assert (again.returncode, again.stdout) == (0, once)
+
+
+def test_a_file_may_hold_many_documents(review: _Run, tmp_path: Path) -> None:
+    text = "---\n".join(["# nothing\n", *(yaml.safe_dump(entry) for entry in (_pod(), _CONFIG_MAP, _cron_job())), ""])
+    (tmp_path / "all.yaml").write_text(text)
+    assert [len(json.loads(line)) for line in review("--output", "patch", "all.yaml").stdout.splitlines()] == [3, 0, 4]
+    after = list(yaml.safe_load_all(review("--output", "yaml", "all.yaml").stdout))
+    assert [document["kind"] for document in after] == ["Pod", "ConfigMap", "CronJob"]
+
+
+def test_json_documents_may_follow_one_another(review: _Run) -> None:
+    done = review("--output", "patch", "-", stdin=f"{json.dumps(_pod())}\n{json.dumps(_CONFIG_MAP, indent=2)}\n")
+    assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
+
+
+def test_several_files_are_reviewed_in_their_order(review: _Run, tmp_path: Path) -> None:
+    for name in ("b", "a"):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name=name)))
+    done = review("b.yaml", "-", "a.yaml", stdin=yaml.safe_dump(_pod(name="stdin")))
+    assert [line for line in done.stdout.splitlines() if line.startswith("+++")] == [
+        "+++ b.yaml",
+        "+++ -",
+        "+++ a.yaml",
+    ]
+    assert "# -: Pod/stdin: rewritten" in done.stdout
+
+
+def test_the_manifests_after_it_of_several_files_are_one_stream(review: _Run, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name=name)))
+    after = list(yaml.safe_load_all(review("--output", "yaml", "a.yaml", "b.yaml").stdout))
+    assert [document["metadata"]["name"] for document in after] == ["a", "b"]
+
+
+@pytest.mark.parametrize("version", ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"])
+def test_an_admission_review_is_decided_as_it_stands(review: _Run, version: str) -> None:
+    body = {**_admission_review(), "apiVersion": version}
+    done = review("--output", "patch", "-", stdin=json.dumps(body))
+    assert done.returncode == 1
+    after = jsonpatch.apply_patch(_pod(), json.loads(done.stdout))
+    assert after["spec"]["containers"][0]["image"] == f"{_SERVER}/nginx:1.27"
+    assert after["spec"]["imagePullSecrets"] == [_SECRET]
+    assert "CREATE team/one: rewritten" in review("-", stdin=json.dumps(body)).stdout
+
+
+def test_an_update_in_an_admission_review_leaves_unchanged_images_alone(review: _Run) -> None:
+    done = review("-", stdin=yaml.safe_dump(_admission_review(operation="UPDATE", oldObject=_pod())))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "unchanged" in done.stdout
+
+
+def test_an_admission_review_that_is_none_of_ours_changes_nothing(review: _Run) -> None:
+    body = _admission_review(operation="DELETE", oldObject=_pod())
+    del body["request"]["object"]
+    done = review("-", stdin=json.dumps(body))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "not-ours" in done.stdout
+
+
+def test_a_pod_that_opts_out_is_said_to(review: _Run) -> None:
+    pod = _pod()
+    pod["metadata"]["labels"] = {"registry-webhook/enabled": "false"}
+    done = review("-", stdin=yaml.safe_dump(pod))
+    assert done.returncode == 0
+    assert "Pod/one: opted-out: " in done.stdout
+
+
+def test_the_namespace_of_a_manifest_wins_over_the_option(review: _Run) -> None:
+    pod = _pod()
+    assert review("--namespace", "kube-system", "-", stdin=yaml.safe_dump(pod)).returncode == 0
+    pod["metadata"]["namespace"] = "team"
+    assert review("--namespace", "kube-system", "-", stdin=yaml.safe_dump(pod)).returncode == 1
+
+
+#: Files that are faulty, and what is said of each.
+_FAULTY: list[tuple[bytes, str]] = [
+    (b"a: [", "line "),
+    (b"a:\n\t- b", "line 2"),
+    (b'{"kind": "Pod"', "neither YAML nor JSON"),
+    (b"\xff\xfe\xff", "YAML"),
+    (b"kind: \xff", "YAML"),
+    (b"- kind: Pod", "no kind"),
+    (b"just a text", "no kind"),
+    (b"kind: 3", "no kind"),
+    (b"kind: Deployment", "no spec.template"),
+    (b"kind: CronJob\nspec: {jobTemplate: 3}", "no spec.jobTemplate.spec.template"),
+    (b"kind: List\nitems: [3]", "no kind"),
+    (b"kind: AdmissionReview", "AdmissionReview"),
+    (b"kind: AdmissionReview\napiVersion: admission.k8s.io/v1\nrequest: {}", "AdmissionReview"),
+    (b"kind: Pod\nspec: !!python/object/apply:os.system [true]", "YAML"),
+    (b"kind: Pod\nmetadata: {name: a, namespace: 3}\nspec: {}", "namespace"),
+    (b"kind: Pod\nspec: " + b"[" * 20_000, "nested too deeply"),
+    (b'{"kind": "Pod", "metadata": {"name": "\\ud800"}, "spec": {}}', ""),
+    (b"&a\nkind: Pod\nspec: *a\n", ""),
+    (b"kind: Pod\nspec: {a: &a [*a]}\n", ""),
+]
+
+
+@pytest.fixture(scope="module")
+def faults(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> list[str]:
+    """Give what is said of all faulty files, reviewed in one go."""
+    folder = tmp_path_factory.mktemp("faulty")
+    names = [f"{number}.yaml" for number in range(len(_FAULTY))]
+    for name, (text, _) in zip(names, _FAULTY, strict=True):
+        (folder / name).write_bytes(text)
+    done = module_run("review", *names, folder=folder)
+    assert (done.returncode, done.stdout) == (2, "")
+    return done.stderr.splitlines()
+
+
+@pytest.mark.parametrize("number", range(len(_FAULTY)))
+def test_a_fault_is_one_line_with_the_files_name(faults: list[str], number: int) -> None:
+    (line,) = [line for line in faults if line.startswith(f"registry-webhook: {number}.yaml: ")]
+    text, said = _FAULTY[number]
+    assert said in line
+    assert ("AdmissionReview" in line) == (b"AdmissionReview" in text)
+
+
+@pytest.mark.parametrize("name", ["gone.yaml", "."])
+def test_a_file_that_cannot_be_read_is_one_line(review: _Run, name: str) -> None:
+    done = review(name)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"registry-webhook: {name}: ")
+
+
+def test_a_fault_in_one_file_does_not_hide_the_others(review: _Run, tmp_path: Path) -> None:
+    (tmp_path / "good.yaml").write_text(yaml.safe_dump(_pod()))
+    (tmp_path / "bad.yaml").write_text("a: [")
+    done = review("bad.yaml", "gone.yaml", "good.yaml", "bad.yaml")
+    assert done.returncode == 2
+    assert "+++ good.yaml" in done.stdout
+    assert [line.split(": ")[1] for line in done.stderr.splitlines()] == ["bad.yaml", "gone.yaml", "bad.yaml"]
+
+
+def test_a_fault_in_one_document_does_not_hide_those_behind_it(review: _Run) -> None:
+    text = "---\n".join([yaml.safe_dump(_pod()), "kind: Deployment\n", yaml.safe_dump(_cron_job())])
+    done = review("-", stdin=text)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "CronJob/nightly: rewritten" in done.stdout
+
+
+def test_an_empty_file_is_nothing_to_review(review: _Run) -> None:
+    for text in ("", "# a comment\n---\n---\n"):
+        done = review("-", stdin=text)
+        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_colours_come_only_when_they_are_asked_for(review: _Run) -> None:
+    text = yaml.safe_dump(_pod())
+    plain = review("-", stdin=text).stdout
+    assert "\x1b" not in plain
+    assert review("--color", "never", "-", stdin=text).stdout == plain
+    coloured = review("--color", "always", "-", stdin=text).stdout
+    assert f"\x1b[32m+  - image: {_SERVER}/nginx:1.27\x1b[0m" in coloured
+    assert "\x1b[31m-  - image: nginx:1.27\x1b[0m" in coloured
+
+
+@pytest.mark.parametrize("output", ["patch", "yaml", "json"])
+def test_what_programs_read_is_never_coloured(review: _Run, output: str) -> None:
+    text = yaml.safe_dump(_pod())
+    always = review("--color", "always", "--output", output, "-", stdin=text)
+    assert "\x1b" not in always.stdout
+
+
+def test_a_manifest_cannot_forge_lines_of_the_report(review: _Run) -> None:
+    pod = _pod("ghcr.io/team/app")
+    pod["metadata"]["name"] = "one: unchanged\n# -: Pod/two: rewritten\x1b[31m"
+    done = review("-", stdin=yaml.safe_dump(pod))
+    assert len([line for line in done.stdout.splitlines() if line.startswith("# ")]) == 1
+    assert "\x1b" not in done.stdout
+
+
+def test_texts_keep_their_letters(review: _Run) -> None:
+    pod = _pod()
+    pod["metadata"]["annotations"] = {"note": "grün ☃", "date": "2026-01-01", "yes": "no", "lines": "a\nb\n"}
+    after = yaml.safe_load(review("--output", "yaml", "-", stdin=yaml.safe_dump(pod, allow_unicode=True)).stdout)
+    del after["metadata"]["annotations"]["registry-webhook/original-images"]
+    assert after["metadata"] == pod["metadata"]
+    assert "grün ☃" in review("--output", "json", "-", stdin=yaml.safe_dump(pod)).stdout

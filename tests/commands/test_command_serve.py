@@ -1,0 +1,67 @@
+"""`serve`, as far as it fails to start: one line, and the exit status that says so."""
+
+import socket
+import subprocess
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from webhook.certificates import authority
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.mark.parametrize(
+    ("option", "address"),
+    [
+        *(("--bind", address) for address in ("", "localhost", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1")),
+        *(("--bind", address) for address in ("::1:8443", "[::1", "[::1]", "[::1:0")),
+        ("--health-bind", "127.0.0.1:http"),
+    ],
+)
+def test_what_is_no_address_is_refused_with_what_would_be_one(run: _Run, option: str, address: str) -> None:
+    other = "--health-bind" if option == "--bind" else "--bind"
+    done = run("serve", option, address, other, "127.0.0.1:0")
+    assert (done.returncode, done.stdout) == (2, "")
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith(f"Error: Invalid value for '{option}': ")
+    assert "127.0.0.1:8443" in line
+
+
+@pytest.fixture
+def pair(tmp_path: Path) -> list[str]:
+    now = datetime.now(UTC)
+    made = authority.sign(
+        authority.make_authority("test", now, timedelta(days=1)), ["localhost"], now, timedelta(days=1)
+    )
+    (tmp_path / "tls.crt").write_bytes(made.certificate)
+    (tmp_path / "tls.key").write_bytes(made.key)
+    return ["--cert", "tls.crt", "--key", "tls.key", "--log-level", "error"]
+
+
+@pytest.mark.parametrize("taken", ["--bind", "--health-bind"])
+def test_an_address_in_use_is_one_line(run: _Run, pair: list[str], taken: str) -> None:
+    free = "--health-bind" if taken == "--bind" else "--bind"
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        done = run("serve", taken, address, free, "127.0.0.1:0", *pair)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"registry-webhook: cannot listen on {address}: address already in use\n"
+
+
+def test_a_host_that_is_not_known_is_one_line(run: _Run, pair: list[str]) -> None:
+    done = run("serve", "--bind", "host.invalid:0", "--health-bind", "127.0.0.1:0", *pair)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("registry-webhook: cannot listen on host.invalid:0: ")
+    assert "bind on address" not in line
+
+
+def test_what_would_not_be_served_is_said_before_anything_is_waited_for(run: _Run) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        address = f"127.0.0.1:{held.getsockname()[1]}"
+        done = run("serve", "--bind", address, "--health-bind", "127.0.0.1:0", "--cert", "gone", "--key", "gone")
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1

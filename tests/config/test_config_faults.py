@@ -1,0 +1,348 @@
+"""Every fault of a configuration: found in one go, a line each, with key, origin, value and remedy."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from webhook.config import keys
+from webhook.config.load import load
+from webhook.errors import ConfigurationError
+
+_REGISTRY = "OPENCTI__DAEMON__REGISTRY__"
+
+
+def _faults(text: str | bytes, environment: Mapping[str, str] | None = None) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(text.encode() if isinstance(text, str) else text, "c.yaml", environment or {})
+    lines = [str(fault) for fault in caught.value.faults]
+    assert str(caught.value).split("\n") == lines
+    assert all(line.isprintable() for line in lines)
+    return lines
+
+
+def _fault(text: str | bytes, environment: Mapping[str, str] | None = None) -> str:
+    (line,) = _faults(text, environment)
+    return line
+
+
+def _yaml(path: str, value: str) -> str:
+    *above, last = path.split(".")
+    lines = [f"{'  ' * depth}{key}:" for depth, key in enumerate(above)]
+    return "\n".join([*lines, f"{'  ' * len(above)}{last}: {value}", ""])
+
+
+@pytest.mark.parametrize(
+    ("text", "start", "remedy"),
+    [
+        ("webhok: {}", "c.yaml:1: webhok: ", "did you mean webhook?"),
+        ("webhook:\n  veriy: warn", "c.yaml:2: webhook.veriy: ", "did you mean verify?"),
+        ("opencti:\n  deamon:\n    registry:", "c.yaml:2: opencti.deamon: ", "did you mean daemon?"),
+        ("opencti: {daemon: {registry: {sever: a.com}}}", "c.yaml:1: opencti.daemon.registry.sever: ", "mean server?"),
+        ("webhook: {namespaces: {alow: [a]}}", "c.yaml:1: webhook.namespaces.alow: ", "did you mean allow?"),
+        ("webhook: {zzz: 1}", "c.yaml:1: webhook.zzz: ", "known here are credential, exclude, namespaces"),
+        ("server: a.com", "c.yaml:1: server: ", "known here are opencti, webhook"),
+        ("'': {webhook: {verify: off}}", "c.yaml:1: ", "unknown key"),
+        ("webhook.verify: off", "c.yaml:1: webhook.verify: ", "unknown key"),
+        ("3: x", "c.yaml:1: 3: ", "known here are opencti, webhook"),
+    ],
+)
+def test_an_unknown_key_is_refused_with_what_was_probably_meant(text: str, start: str, remedy: str) -> None:
+    line = _fault(text)
+    assert line.startswith(start)
+    assert "unknown key" in line
+    assert remedy in line
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("OPENCTI__DAEMON__REGISTRY__SEVER", "OPENCTI__DAEMON__REGISTRY__SERVER"),
+        ("OPENCTI__DAEMON__REGISTRY__PASWORD", "OPENCTI__DAEMON__REGISTRY__PASSWORD"),
+        ("OPENCTI__DAEMON__REGISTRY_SERVER", "OPENCTI__DAEMON__REGISTRY__SERVER"),
+        ("OPENCTI__DAEMON__REGISTY__SERVER", "OPENCTI__DAEMON__REGISTRY__SERVER"),
+        ("OPENCTI__DEAMON__REGISTRY__TOKEN_TTL", "OPENCTI__DAEMON__REGISTRY__TOKEN_TTL"),
+        ("WEBHOOK__VERIFI", "WEBHOOK__VERIFY"),
+        ("WEBHOOK__NAMESPACE__DENY", "WEBHOOK__NAMESPACES__DENY"),
+    ],
+)
+def test_an_unknown_variable_is_refused_with_what_was_probably_meant(variable: str, meant: str) -> None:
+    assert _fault("", {variable: "x"}) == f"{variable}: unknown variable: did you mean {meant}?"
+
+
+@pytest.mark.parametrize("path", [path for path, key in keys.table().items() if key.is_text])
+@pytest.mark.parametrize("value", ["3", "1.5", "true", "[a]", "{a: b}"])
+def test_what_is_no_text_is_refused_where_a_text_belongs(path: str, value: str) -> None:
+    line = _fault(_yaml(path, value))
+    assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path}")
+    assert line.endswith("must be a text (in quotes if it could be read as a number or a truth value)")
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "expected"),
+    [
+        ("opencti.daemon.registry.token_ttl", "9", "a whole number from 10 to 2592000"),
+        ("opencti.daemon.registry.token_ttl", "2592001", "a whole number from 10 to 2592000"),
+        ("opencti.daemon.registry.token_ttl", "30m", "a whole number from 10 to 2592000"),
+        ("opencti.daemon.registry.retry_attempts", "0", "a whole number from 1 to 100"),
+        ("opencti.daemon.registry.retry_attempts", "101", "a whole number from 1 to 100"),
+        ("opencti.daemon.registry.retry_delay", "-1", "a whole number from 0 to 3600"),
+        ("opencti.daemon.registry.retry_delay", "3601", "a whole number from 0 to 3600"),
+        ("opencti.daemon.registry.retry_delay", "1.5", "a whole number from 0 to 3600"),
+        ("webhook.pull_secret.linger", "-1", "a whole number from 0 to 2592000"),
+        ("webhook.pull_secret.linger", "true", "a whole number from 0 to 2592000"),
+        ("webhook.pull_secret.linger", "9" * 30, "a whole number from 0 to 2592000"),
+        ("webhook.pull_secret.enabled", "yes", "true or false"),
+        ("webhook.pull_secret.enabled", "2", "true or false"),
+        ("webhook.verify", "no", "off or strict or warn"),
+        ("webhook.verify", "STRICT", "off or strict or warn"),
+        ("webhook.on_error", "fail", "allow or deny"),
+        ("webhook.pod_opt_out", "deny", "allow or ignore"),
+        ("webhook.namespaces.mode", "labeled", "all or labelled"),
+    ],
+)
+def test_an_impossible_value_is_said_with_what_would_be_right(path: str, value: str, expected: str) -> None:
+    assert _fault(_yaml(path, value)).endswith(f": {path} = {value}: must be {expected}")
+    variable = path.upper().replace(".", "__")
+    assert _fault("", {variable: value}) == f"{variable}: {path} = {value}: must be {expected}"
+
+
+@pytest.mark.parametrize("value", ["x", "3", "{a: b}", "true"])
+@pytest.mark.parametrize("path", [path for path, key in keys.table().items() if key.is_list])
+def test_what_is_no_list_is_refused_where_a_list_belongs(path: str, value: str) -> None:
+    line = _fault(_yaml(path, value))
+    assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path} = ")
+    assert ": must be a list of " in line
+
+
+def test_an_item_of_the_wrong_type_is_said_alone_with_its_own_line() -> None:
+    line = _fault("webhook:\n  exclude:\n    - quay.io/**\n    - 3\n")
+    assert line.startswith("c.yaml:4: webhook.exclude[1] = 3: must be ")
+
+
+def test_every_item_of_the_wrong_type_is_said() -> None:
+    lines = _faults("webhook:\n  exclude:\n    - 3\n    - quay.io/**\n    - [x]\n    - nginx\n")
+    assert [line.split(" ")[0] for line in lines] == ["c.yaml:3:", "c.yaml:5:", "c.yaml:6:"]
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["3", "x", "[]", "{from: quay.io}", "{to: a.com}", "{from: quay.io, to: 3}", "{from: quay.io, to: a.com, then: x}"],
+)
+def test_a_malformed_rule_is_said_with_its_own_line(item: str) -> None:
+    line = _fault(f"webhook:\n  rules:\n    - from: ghcr.io\n      to: r.example.com\n    - {item}\n")
+    assert line.startswith("c.yaml:5: webhook.rules[1]")
+    assert "from" in line
+    assert "to" in line
+
+
+def test_every_malformed_rule_is_said() -> None:
+    lines = _faults("webhook:\n  rules:\n    - 3\n    - from: quay.io\n    - from: harbor\n      to: a.com\n")
+    assert [line.split(" ")[0] for line in lines] == ["c.yaml:3:", "c.yaml:4:", "c.yaml:5:"]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "key"),
+    [
+        ("webhook:\n  verify: off\n  verify: warn\n", 3, "webhook.verify"),
+        ("webhook: {}\nwebhook: {}\n", 2, "webhook"),
+        ("opencti:\n  daemon:\n    registry: {}\n    registry: {}\n", 4, "opencti.daemon.registry"),
+    ],
+)
+def test_a_key_that_is_written_twice_is_refused(text: str, line: int, key: str) -> None:
+    assert _fault(text) == f"c.yaml:{line}: {key}: written twice, first on line {line - 1}: keep one"
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("opencti: x", "c.yaml:1: opencti: "),
+        ("opencti:\n  daemon: [registry]\n", "c.yaml:2: opencti.daemon: "),
+        ("opencti:\n  daemon:\n    registry: registry.example.com\n", "c.yaml:3: opencti.daemon.registry: "),
+        ("webhook: 3", "c.yaml:1: webhook: "),
+        ("webhook:\n  pull_secret: mine\n", "c.yaml:2: webhook.pull_secret: "),
+    ],
+)
+def test_a_value_where_further_keys_belong_is_refused(text: str, start: str) -> None:
+    line = _fault(text)
+    assert line.startswith(start)
+    assert "further keys" in line
+
+
+@pytest.mark.parametrize("text", ["[]", "just a text", "3", "- webhook: {}"])
+def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+    assert _fault(text).startswith("c.yaml:1: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("webhook:\n\tverify: off\n", 2, "tab"),
+        ("webhook:\n  verify:\n\t\t- off\n", 3, "tab"),
+        ("webhook:\n  exclude:\n    - **/pause\n", 3, 'must be in quotes: "**/pause"'),
+        ("webhook:\n  exclude:\n    - */pause\n", 3, "must be in quotes"),
+        ("webhook:\n  exclude:\n    - *pause\n", 3, 'must be in quotes: "**/pause"'),
+        ("webhook:\n  exclude: [**/pause]\n", 2, 'must be in quotes: "**/pause"'),
+        ("webhook: {", 1, "it is no YAML"),
+        ("webhook: }", 1, "it is no YAML"),
+        ("webhook:\n verify: off\n  on_error: deny\n", 3, "it is no YAML"),
+        ("webhook: {}\n---\nwebhook: {}\n", 2, "another document"),
+    ],
+)
+def test_what_is_no_yaml_is_refused_with_its_line(text: str, line: int, words: str) -> None:
+    found = _fault(text)
+    assert found.startswith(f"c.yaml:{line}: ")
+    assert words in found
+
+
+@pytest.mark.parametrize(
+    "text", [b"webhook: {verify: off} # \xe9\n", b"\xc3\x28: 1", b"webhook: \xff", b"a: \xed\xa0\x80\n"]
+)
+def test_what_is_not_utf8_is_refused(text: bytes) -> None:
+    assert _fault(text) == "c.yaml: it is not UTF-8 text"
+
+
+@pytest.mark.parametrize("text", ["x: " + "[" * 5000, "webhook: " + "{webhook: " * 5000])
+def test_absurd_nesting_is_refused(text: str) -> None:
+    assert "nested too deeply" in _fault(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "webhook:\n  exclude: &a [*a]\n",
+        "webhook:\n  rules: &a\n    - from: *a\n      to: *a\n",
+        "opencti: {daemon: {registry: {token_ttl: " + "9" * 5000 + "}}}",
+        "opencti: {daemon: {registry: {server: !!python/name:os.system x}}}",
+        "opencti: {daemon: {registry: {server: !!binary AA==}}}",
+        "opencti: {daemon: {registry: {server: !!timestamp x}}}",
+        "opencti: {daemon: {registry: {server: {[a]: b}}}}",
+        "opencti: {daemon: {registry: {server: {3: b}}}}",
+        "opencti: {daemon: {registry: {server: .nan}, token_ttl: .inf}}",
+        "? [webhook]\n: x\n",
+        "webhook: {<<: {verify: off}}",
+        "%YAML 9.9\n---\n",
+    ],
+)
+def test_what_yaml_can_do_besides_is_a_fault_and_no_crash(text: str) -> None:
+    assert all(line.startswith("c.yaml") for line in _faults(text))
+
+
+@pytest.mark.parametrize(
+    ("variable", "text"),
+    [
+        ("WEBHOOK__EXCLUDE", '["quay.io/**"'),
+        ("WEBHOOK__EXCLUDE", "[\udcff"),
+        ("WEBHOOK__EXCLUDE", "\udcff"),
+        ("WEBHOOK__RULES", "quay.io=a.com"),
+        ("WEBHOOK__RULES", '{"from": "quay.io", "to": "a.com"}'),
+        ("WEBHOOK__RULES", '[{"from": "quay.io"}]'),
+        ("WEBHOOK__RULES", "[" * 5000),
+        (f"{_REGISTRY}SERVER", "\udcff"),
+        (f"{_REGISTRY}SERVER", "x" * 5000),
+        (f"{_REGISTRY}TOKEN_TTL", "\n60"),
+        ("WEBHOOK__PULL_SECRET__ENABLED", "maybe"),
+        ("WEBHOOK__PULL_SECRET__NAME", "My_Secret"),
+    ],
+)
+def test_whatever_stands_in_a_variable_is_a_fault_and_no_crash(variable: str, text: str) -> None:
+    lines = _faults("", {variable: text})
+    assert all(line.startswith(f"{variable}: ") for line in lines)
+    assert all(len(line) < 400 for line in lines)
+
+
+def test_a_long_value_is_cut() -> None:
+    assert len(_fault(_yaml("webhook.verify", "x" * 3000))) < 200
+
+
+@pytest.mark.parametrize(
+    ("pattern", "remedy"),
+    [
+        ("nginx", "write docker.io/library/nginx"),
+        ("team/app", "write docker.io/team/app"),
+        ("team/*", "write docker.io/team/*"),
+        ("quay.io", "write quay.io/**"),
+        ("quay.io/", "write quay.io/**"),
+        ("quay.io/team/", "write quay.io/team/**"),
+        ("quay.io/app:1.0", "leave them out"),
+        ("quay.io/app@sha256:00", "special"),
+        ("quay.io/(a|b)", "special"),
+        ("quay.io/a b", "special"),
+        ("", "quay.io/**"),
+    ],
+)
+def test_a_pattern_that_could_match_nothing_is_refused_with_the_remedy(pattern: str, remedy: str) -> None:
+    line = _fault(f'webhook:\n  exclude:\n    - "**/pause"\n    - "{pattern}"\n')
+    assert line.startswith("c.yaml:4: webhook.exclude[1]")
+    assert remedy in line
+
+
+@pytest.mark.parametrize("key", ["allow", "deny"])
+@pytest.mark.parametrize("pattern", ["Team", "a_b", "a b", "", "a/b", "a\\nb"])
+def test_a_pattern_that_no_namespace_could_match_is_refused(key: str, pattern: str) -> None:
+    line = _fault(f'webhook:\n  namespaces:\n    {key}:\n      - "{pattern}"\n')
+    assert line.startswith(f"c.yaml:4: webhook.namespaces.{key}[0]")
+
+
+@pytest.mark.parametrize("name", ["Upper", "under_score", "-a", "a-", "a..b", ".a", "a" * 254, '""'])
+def test_a_pull_secret_that_kubernetes_would_refuse_is_refused(name: str) -> None:
+    assert _fault(f"webhook:\n  pull_secret:\n    name: {name}\n").startswith("c.yaml:3: webhook.pull_secret.name")
+
+
+def test_two_sources_of_a_credential_are_refused() -> None:
+    line = _fault("webhook:\n  credential:\n    file: /a\n    helper: ecr-login\n")
+    assert line.startswith("c.yaml:4: webhook.credential.helper: ")
+    assert "file, helper" in line
+
+
+def test_a_user_name_with_a_colon_is_refused() -> None:
+    line = _fault(_yaml("opencti.daemon.registry.username", '"a:b"'))
+    assert line.startswith("c.yaml:4: opencti.daemon.registry.username")
+    assert "colon" in line
+
+
+def test_every_fault_is_said_in_one_go() -> None:
+    text = """\
+opencti:
+  daemon:
+    registry:
+      server: harbor
+      password: 12
+      pasword: x
+      token_ttl: 5
+webhook:
+  verify: maybe
+  verify: warn
+  pull_secret: mine
+  namespaces:
+    deny:
+      - kube-*
+      - A_B
+  exclude:
+    - nginx
+  rules:
+    - from: nginx
+      to: a.com
+  zzz: 1
+"""
+    lines = _faults(text, {"WEBHOOK__ON_ERROR": "explode", "WEBHOOK__NONSENSE": "1"})
+    assert {line.split(" ")[0] for line in lines} == {
+        *(f"c.yaml:{number}:" for number in (4, 5, 6, 7, 9, 10, 11, 15, 17, 19, 21)),
+        "WEBHOOK__ON_ERROR:",
+        "WEBHOOK__NONSENSE:",
+    }
+    assert len(lines) == 13
+
+
+def test_a_file_that_is_no_yaml_hides_no_fault_of_the_environment() -> None:
+    lines = _faults("webhook: {", {"WEBHOOK__VERIFY": "maybe", "WEBHOOK__VERIFI": "off"})
+    assert [line.split(" ")[0] for line in lines] == ["c.yaml:1:", "WEBHOOK__VERIFI:", "WEBHOOK__VERIFY:"]
+
+
+def test_an_origin_in_the_environment_is_said_for_items_of_its_list() -> None:
+    line = _fault("webhook:\n  exclude:\n    - quay.io/**\n", {"WEBHOOK__EXCLUDE": "ghcr.io/**,nginx"})
+    assert line.startswith("WEBHOOK__EXCLUDE: webhook.exclude[1] = nginx: ")
+
+
+@pytest.mark.parametrize("text", ['"a\\nc.yaml:9: forged": 1', 'webhook: {verify: "a\\nforged"}', '"\\e[31m": 1'])
+def test_a_fault_stays_on_its_line_whatever_it_quotes(text: str) -> None:
+    assert "\\" in _fault(text)

@@ -1,0 +1,303 @@
+"""What a configuration becomes when nothing is wrong with it, and where each value is said to come from."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from webhook.config import keys
+from webhook.config.load import Loaded, load
+from webhook.config.model import (
+    Configuration,
+    CredentialSettings,
+    NamespaceSettings,
+    PullSecretSettings,
+    RegistrySettings,
+    RuleSettings,
+    WebhookSettings,
+)
+
+_REGISTRY = "OPENCTI__DAEMON__REGISTRY__"
+
+#: The contract: every key with its default. A key that is not here does not exist.
+_CONTRACT: dict[str, Any] = {
+    "opencti.daemon.registry.server": None,
+    "opencti.daemon.registry.username": None,
+    "opencti.daemon.registry.password": None,
+    "opencti.daemon.registry.email": None,
+    "opencti.daemon.registry.token_ttl": 1800,
+    "opencti.daemon.registry.retry_attempts": 3,
+    "opencti.daemon.registry.retry_delay": 5,
+    "webhook.rules": (),
+    "webhook.exclude": (),
+    "webhook.namespaces.mode": "labelled",
+    "webhook.namespaces.allow": None,
+    "webhook.namespaces.deny": (),
+    "webhook.pod_opt_out": "allow",
+    "webhook.pull_secret.name": "registry-webhook-pull",
+    "webhook.pull_secret.enabled": True,
+    "webhook.pull_secret.registries": (),
+    "webhook.pull_secret.linger": 86400,
+    "webhook.credential.file": None,
+    "webhook.credential.docker_config": None,
+    "webhook.credential.helper": None,
+    "webhook.verify": "warn",
+    "webhook.on_error": "allow",
+}
+
+#: For every key, a value other than its default as YAML, as a variable's text, and as it is in the configuration.
+_SET: dict[str, tuple[str, str, Any]] = {
+    "opencti.daemon.registry.server": ("registry.example.com", "registry.example.com", "registry.example.com"),
+    "opencti.daemon.registry.username": ("robot", "robot", "robot"),
+    "opencti.daemon.registry.password": ('"0042"', "0042", "0042"),
+    "opencti.daemon.registry.email": ("ops@example.com", "ops@example.com", "ops@example.com"),
+    "opencti.daemon.registry.token_ttl": ("600", "600", 600),
+    "opencti.daemon.registry.retry_attempts": ("7", "7", 7),
+    "opencti.daemon.registry.retry_delay": ("0", "0", 0),
+    "webhook.rules": (
+        "[{from: quay.io, to: registry.example.com/quay}]",
+        '[{"from": "quay.io", "to": "registry.example.com/quay"}]',
+        (RuleSettings("quay.io", "registry.example.com/quay"),),
+    ),
+    "webhook.exclude": ('["**/pause", "quay.io/**"]', "**/pause, quay.io/**", ("**/pause", "quay.io/**")),
+    "webhook.namespaces.mode": ("all", "all", "all"),
+    "webhook.namespaces.allow": ('["team-*"]', "team-*", ("team-*",)),
+    "webhook.namespaces.deny": ("[a, b]", "a,b", ("a", "b")),
+    "webhook.pod_opt_out": ("ignore", "ignore", "ignore"),
+    "webhook.pull_secret.name": ("pull", "pull", "pull"),
+    "webhook.pull_secret.enabled": ("false", "false", False),
+    "webhook.pull_secret.registries": ("[https://ghcr.io/]", "https://ghcr.io/", ("ghcr.io",)),
+    "webhook.pull_secret.linger": ("0", "0", 0),
+    "webhook.credential.file": ("/run/password", "/run/password", "/run/password"),
+    "webhook.credential.docker_config": ("/run/config.json", "/run/config.json", "/run/config.json"),
+    "webhook.credential.helper": ("ecr-login", "ecr-login", "ecr-login"),
+    "webhook.verify": ("off", "off", "off"),
+    "webhook.on_error": ("deny", "deny", "deny"),
+}
+
+_PAGE = b"""\
+opencti:
+  daemon:
+    registry:
+      server: registry.example.com
+      username: robot
+      password: hunter2
+      email: ops@example.com
+      token_ttl: 1200
+      retry_attempts: 4
+      retry_delay: 2
+"""
+_PAGE_VARIABLES = {
+    f"{_REGISTRY}SERVER": "registry.example.com",
+    f"{_REGISTRY}USERNAME": "robot",
+    f"{_REGISTRY}PASSWORD": "hunter2",
+    f"{_REGISTRY}EMAIL": "ops@example.com",
+    f"{_REGISTRY}TOKEN_TTL": "1200",
+    f"{_REGISTRY}RETRY_ATTEMPTS": "4",
+    f"{_REGISTRY}RETRY_DELAY": "2",
+}
+_PAGE_SETTINGS = RegistrySettings("registry.example.com", "robot", "hunter2", "ops@example.com", 1200, 4, 2)
+
+
+def _load(text: str | bytes, environment: Mapping[str, str] | None = None) -> Loaded:
+    return load(text.encode() if isinstance(text, str) else text, "config.yaml", environment or {})
+
+
+def _value(configuration: Configuration, path: str) -> Any:
+    value: Any = configuration
+    for name in path.removeprefix("opencti.daemon.").split("."):
+        value = getattr(value, name)
+    return value
+
+
+def _yaml(path: str, value: str) -> str:
+    """Write one key as a file that sets nothing else."""
+    *above, last = path.split(".")
+    lines = [f"{'  ' * depth}{key}:" for depth, key in enumerate(above)]
+    return "\n".join([*lines, f"{'  ' * len(above)}{last}: {value}", ""])
+
+
+def test_the_keys_and_their_defaults_are_the_contracts_and_no_others() -> None:
+    assert {path: key.default for path, key in keys.table().items()} == _CONTRACT
+
+
+def test_every_key_of_the_contract_has_an_example_here() -> None:
+    assert _SET.keys() == _CONTRACT.keys()
+
+
+@pytest.mark.parametrize("path", _CONTRACT)
+def test_without_anything_every_key_has_its_default(path: str) -> None:
+    loaded = _load("")
+    assert _value(loaded.configuration, path) == _CONTRACT[path]
+    assert loaded.origins[path] == "default"
+
+
+@pytest.mark.parametrize(
+    "text", ["", "\n", "# nothing\n", "---\n", "{}", "null", "webhook:\nopencti:\n", "webhook: {}"]
+)
+def test_a_file_that_sets_nothing_is_the_defaults(text: str) -> None:
+    assert _load(text).configuration == Configuration()
+
+
+@pytest.mark.parametrize("path", _SET)
+def test_every_key_can_be_set_in_the_file(path: str) -> None:
+    text, _, expected = _SET[path]
+    loaded = _load(_yaml(path, text))
+    assert _value(loaded.configuration, path) == expected
+    assert loaded.origins[path] == f"config.yaml:{path.count('.') + 1}"
+    assert {origin for other, origin in loaded.origins.items() if other != path} == {"default"}
+
+
+@pytest.mark.parametrize("path", _SET)
+def test_every_key_can_be_set_by_its_variable(path: str) -> None:
+    _, text, expected = _SET[path]
+    variable = path.upper().replace(".", "__")
+    loaded = _load("", {variable: text})
+    assert _value(loaded.configuration, path) == expected
+    assert loaded.origins[path] == variable
+
+
+@pytest.mark.parametrize("path", _SET)
+def test_setting_a_key_sets_no_other(path: str) -> None:
+    found = _load(_yaml(path, _SET[path][0])).configuration
+    assert {other for other in _CONTRACT if _value(found, other) != _CONTRACT[other]} == {path}
+
+
+def test_the_pages_file_is_read() -> None:
+    assert _load(_PAGE).configuration == Configuration(registry=_PAGE_SETTINGS)
+
+
+def test_the_pages_variables_are_read() -> None:
+    assert _load("", _PAGE_VARIABLES).configuration == Configuration(registry=_PAGE_SETTINGS)
+
+
+def test_the_pages_file_and_variables_say_the_same() -> None:
+    assert _load(_PAGE).configuration == _load("", _PAGE_VARIABLES).configuration
+
+
+def test_a_file_may_be_json() -> None:
+    text = json.dumps(
+        {"opencti": {"daemon": {"registry": {"server": "r.example.com"}}}, "webhook": {"exclude": ["**/x"]}}
+    )
+    found = _load(text).configuration
+    assert (found.registry.server, found.webhook.exclude) == ("r.example.com", ("**/x",))
+
+
+@pytest.mark.parametrize("text", ["webhook:\r\n  verify: strict\r\n", "\ufeffwebhook:\n  verify: strict\n"])
+def test_what_editors_elsewhere_write_is_read(text: str) -> None:
+    assert _load(text).configuration.webhook.verify == "strict"
+
+
+def test_the_environment_wins_key_by_key() -> None:
+    loaded = _load(_PAGE, {f"{_REGISTRY}SERVER": "other.example.com"})
+    assert (loaded.configuration.registry.server, loaded.configuration.registry.username) == (
+        "other.example.com",
+        "robot",
+    )
+    assert loaded.origins["opencti.daemon.registry.server"] == f"{_REGISTRY}SERVER"
+    assert loaded.origins["opencti.daemon.registry.username"] == "config.yaml:5"
+
+
+def test_a_list_of_the_environment_replaces_that_of_the_file() -> None:
+    loaded = _load("webhook:\n  exclude:\n    - quay.io/**\n    - ghcr.io/**\n", {"WEBHOOK__EXCLUDE": "docker.io/**"})
+    assert loaded.configuration.webhook.exclude == ("docker.io/**",)
+    assert loaded.origins["webhook.exclude"] == "WEBHOOK__EXCLUDE"
+
+
+def test_an_empty_variable_takes_back_a_text_of_the_file() -> None:
+    assert _load(_PAGE, {f"{_REGISTRY}SERVER": ""}).configuration.registry.server is None
+
+
+@pytest.mark.parametrize(
+    "variable", ["OPENCTI__URL", "OPENCTI__TOKEN", "OPENCTI__DAEMON__SELECTOR", "PATH", "WEBHOOKS"]
+)
+def test_variables_of_others_are_none_of_ours(variable: str) -> None:
+    assert _load("", {variable: "anything"}).configuration == Configuration()
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("quay.io/**", ("quay.io/**",)),
+        ("quay.io/**,ghcr.io/**", ("quay.io/**", "ghcr.io/**")),
+        (" quay.io/** , ghcr.io/** ,", ("quay.io/**", "ghcr.io/**")),
+        ('["quay.io/**", "ghcr.io/**"]', ("quay.io/**", "ghcr.io/**")),
+        (' ["quay.io/**"]', ("quay.io/**",)),
+        ("[]", ()),
+    ],
+)
+def test_a_list_in_a_variable_has_commas_or_is_json(text: str, expected: tuple[str, ...]) -> None:
+    assert _load("", {"WEBHOOK__EXCLUDE": text}).configuration.webhook.exclude == expected
+
+
+def test_rules_in_a_variable_are_json() -> None:
+    rules = [{"from": "quay.io", "to": "r.example.com/quay"}, {"from": "docker.io", "to": "r.example.com/hub"}]
+    found = _load("", {"WEBHOOK__RULES": json.dumps(rules)}).configuration.webhook.rules
+    assert found == (RuleSettings("quay.io", "r.example.com/quay"), RuleSettings("docker.io", "r.example.com/hub"))
+
+
+@pytest.mark.parametrize("word", ["off", "warn", "strict"])
+def test_verify_takes_its_words_without_quotes(word: str) -> None:
+    assert _load(f"webhook: {{verify: {word}}}").configuration.webhook.verify == word
+
+
+@pytest.mark.parametrize("word", ["no", "on", "yes", "2026-01-01", "1:30", "0o17", "1_000"])
+def test_texts_that_old_yaml_took_for_something_else_are_texts(word: str) -> None:
+    found = _load(f"opencti: {{daemon: {{registry: {{username: u, email: {word}}}}}}}").configuration
+    assert found.registry.email == word
+
+
+@pytest.mark.parametrize("password", ["12345", "true", "null", "a: b # c", "%&*!|>'\"@`", "[1", " spaced ", "pässwörd"])
+def test_a_password_in_a_variable_is_taken_as_it_stands(password: str) -> None:
+    assert _load("", {f"{_REGISTRY}PASSWORD": password}).configuration.registry.password == password
+
+
+def test_prefixes_are_normalised_wherever_they_stand() -> None:
+    text = """\
+opencti: {daemon: {registry: {server: https://registry.example.com/}}}
+webhook:
+  rules:
+    - from: index.docker.io
+      to: https://registry.example.com/hub/
+  pull_secret:
+    registries: [https://index.docker.io/v1/, http://ghcr.io/]
+"""
+    found = _load(text).configuration
+    assert found.registry.server == "registry.example.com"
+    assert found.webhook.rules == (RuleSettings("docker.io", "registry.example.com/hub"),)
+    assert found.webhook.pull_secret.registries == ("docker.io", "ghcr.io")
+
+
+def test_everything_at_once_is_what_it_says() -> None:
+    text = """\
+webhook:
+  namespaces: {mode: all, allow: ["team-*"], deny: [team-x]}
+  pod_opt_out: ignore
+  pull_secret: {name: pull, enabled: false, registries: [ghcr.io], linger: 60}
+  credential: {helper: ecr-login}
+  verify: strict
+  on_error: deny
+"""
+    assert _load(text).configuration.webhook == WebhookSettings(
+        namespaces=NamespaceSettings("all", ("team-*",), ("team-x",)),
+        pod_opt_out="ignore",
+        pull_secret=PullSecretSettings("pull", enabled=False, registries=("ghcr.io",), linger=60),
+        credential=CredentialSettings(helper="ecr-login"),
+        verify="strict",
+        on_error="deny",
+    )
+
+
+@pytest.mark.parametrize(
+    ("path", "lowest", "highest"),
+    [
+        ("opencti.daemon.registry.token_ttl", 10, 2_592_000),
+        ("opencti.daemon.registry.retry_attempts", 1, 100),
+        ("opencti.daemon.registry.retry_delay", 0, 3600),
+        ("webhook.pull_secret.linger", 0, 2_592_000),
+    ],
+)
+def test_the_bounds_themselves_are_allowed(path: str, lowest: int, highest: int) -> None:
+    for value in (lowest, highest):
+        assert _value(_load(_yaml(path, str(value))).configuration, path) == value

@@ -1,0 +1,125 @@
+"""Rules that cannot be: refused when they are loaded, on the line that is wrong."""
+
+import pytest
+
+from webhook.config.load import load
+from webhook.errors import ConfigurationError, Fault
+
+_Pairs = list[tuple[str, str]]
+
+
+def _yaml(rules: _Pairs, server: str | None = None) -> bytes:
+    lines = ["webhook:", "  rules:"]
+    for source, target in rules:
+        lines += [f"    - from: {source}", f"      to: {target}"]
+    if server:
+        lines.append(f"opencti: {{daemon: {{registry: {{server: {server}}}}}}}")
+    return "\n".join(lines).encode()
+
+
+def _fault(rules: _Pairs, server: str | None = None) -> Fault:
+    with pytest.raises(ConfigurationError) as caught:
+        load(_yaml(rules, server), "c.yaml", {})
+    (fault,) = caught.value.faults
+    return fault
+
+
+@pytest.mark.parametrize(
+    ("rules", "server"),
+    [
+        ([("docker.io", "r.example.com/hub")], None),
+        ([("docker.io", "r.example.com/hub"), ("quay.io", "r.example.com/quay")], "r.example.com"),
+        ([("docker.io", "r.example.com"), ("docker.io/team", "s.example.com")], None),
+        ([("docker.io", "r.example.com"), ("docker.io/team", "docker.io/team")], None),
+        ([("r.example.com/old", "r.example.com/new")], None),
+        ([("docker.io", "docker.io/mirror")], None),
+    ],
+)
+def test_rules_that_agree_are_accepted(rules: _Pairs, server: str | None) -> None:
+    found = load(_yaml(rules, server), "c.yaml", {}).configuration
+    assert [(rule.source, rule.target) for rule in found.webhook.rules] == rules
+
+
+@pytest.mark.parametrize(
+    "spelling", ["docker.io", "index.docker.io", "https://docker.io/", "https://index.docker.io/v1/"]
+)
+def test_two_rules_that_contradict_each_other_are_refused_however_they_are_spelt(spelling: str) -> None:
+    fault = _fault([("docker.io", "a.com"), (spelling, "b.com")])
+    assert (fault.key, fault.origin) == ("webhook.rules[1].from", "c.yaml:5")
+    assert "docker.io is already rewritten to a.com" in fault.problem
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        [("a.com", "b.com"), ("b.com", "a.com")],
+        [("a.com", "b.com"), ("b.com", "c.com"), ("c.com", "a.com")],
+        [("a.com/x", "b.com"), ("b.com/y", "a.com/x")],
+    ],
+)
+def test_a_cycle_is_refused_with_an_image_that_would_go_round(rules: _Pairs) -> None:
+    fault = _fault(rules)
+    assert fault.key == "webhook.rules[1].from"
+    assert fault.origin == "c.yaml:5"
+    assert "would become" in fault.problem
+
+
+@pytest.mark.parametrize(
+    ("rules", "key", "origin"),
+    [
+        ([("a.com", "b.com"), ("b.com", "c.com")], "webhook.rules[1].from", "c.yaml:5"),
+        ([("b.com", "c.com"), ("a.com", "b.com")], "webhook.rules[0].from", "c.yaml:3"),
+        ([("a.com", "b.com/x"), ("b.com", "c.com")], "webhook.rules[1].from", "c.yaml:5"),
+        ([("a.com", "b.com"), ("b.com/x", "c.com")], "webhook.rules[1].from", "c.yaml:5"),
+    ],
+)
+def test_a_chain_is_refused_at_the_rule_that_takes_again(rules: _Pairs, key: str, origin: str) -> None:
+    fault = _fault(rules)
+    assert (fault.key, fault.origin) == (key, origin)
+
+
+def test_a_rule_that_takes_what_the_server_makes_is_refused() -> None:
+    fault = _fault([("a.com", "b.com")], "a.com")
+    assert (fault.key, fault.origin) == ("webhook.rules[0].from", "c.yaml:3")
+    assert "the server a.com" in fault.problem
+
+
+def test_a_rule_that_could_never_do_anything_is_refused() -> None:
+    fault = _fault([("quay.io", "r.example.com"), ("a.com/team", "a.com")])
+    assert (fault.key, fault.origin) == ("webhook.rules[1].to", "c.yaml:5")
+    assert "would do nothing" in fault.problem
+
+
+@pytest.mark.parametrize(
+    ("source", "remedy"),
+    [
+        ("nginx", "docker.io/library/nginx"),
+        ("team/app", "docker.io/team/app"),
+        ("quay.io/app:1.0", "no tag"),
+    ],
+)
+def test_a_source_that_names_no_registry_is_refused_with_what_to_write(source: str, remedy: str) -> None:
+    fault = _fault([(source, "r.example.com")])
+    assert (fault.key, fault.origin) == ("webhook.rules[0].from", "c.yaml:3")
+    assert remedy in fault.problem
+
+
+def test_a_target_that_no_image_could_name_is_refused_with_what_to_write() -> None:
+    fault = _fault([("docker.io", "harbor")])
+    assert (fault.key, fault.origin, fault.value) == ("webhook.rules[0].to", "c.yaml:3", "harbor")
+    assert "harbor.example.com" in fault.problem
+
+
+def test_every_rule_that_cannot_be_is_said_in_one_go() -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(_yaml([("nginx", "harbor"), ("quay.io", "r.example.com"), ("app", "r.example.com")]), "c.yaml", {})
+    assert [fault.key for fault in caught.value.faults] == [
+        "webhook.rules[0].from",
+        "webhook.rules[0].to",
+        "webhook.rules[2].from",
+    ]
+
+
+def test_hundreds_of_rules_are_accepted() -> None:
+    rules = [(f"r{number}.example.com", f"mirror.example.com/r{number}") for number in range(500)]
+    assert len(load(_yaml(rules, "mirror.example.com"), "c.yaml", {}).configuration.webhook.rules) == 500

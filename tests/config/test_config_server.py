@@ -1,0 +1,89 @@
+"""How the server may be written, and what is refused because no image name could begin with it."""
+
+import pytest
+
+from webhook.config.load import load
+from webhook.errors import ConfigurationError
+
+_SERVER = "OPENCTI__DAEMON__REGISTRY__SERVER"
+
+
+@pytest.mark.parametrize(
+    ("written", "server"),
+    [
+        ("registry.example.com", "registry.example.com"),
+        ("https://registry.example.com", "registry.example.com"),
+        ("http://registry.example.com", "registry.example.com"),
+        ("https://registry.example.com/", "registry.example.com"),
+        ("registry.example.com/", "registry.example.com"),
+        ("registry.example.com:5000", "registry.example.com:5000"),
+        ("https://registry.example.com:5000/team/", "registry.example.com:5000/team"),
+        ("registry.example.com/team/sub", "registry.example.com/team/sub"),
+        ("harbor:443", "harbor:443"),
+        ("harbor.svc/team", "harbor.svc/team"),
+        ("localhost", "localhost"),
+        ("localhost:5000", "localhost:5000"),
+        ("localhost/team", "localhost/team"),
+        ("10.0.0.1", "10.0.0.1"),
+        ("10.0.0.1:5000", "10.0.0.1:5000"),
+        ("[::1]:5000", "[::1]:5000"),
+        ("[fd00::1]", "[fd00::1]"),
+        ("https://[fd00::1]:5000/team/", "[fd00::1]:5000/team"),
+        ("docker.io", "docker.io"),
+        ("https://docker.io/", "docker.io"),
+        ("index.docker.io", "docker.io"),
+        ("index.docker.io/v1/", "docker.io"),
+        ("https://index.docker.io/v1/", "docker.io"),
+        ("docker.io/team", "docker.io/team"),
+        ("index.docker.io/team", "docker.io/team"),
+        ("ghcr.io/org", "ghcr.io/org"),
+        ("123456789012.dkr.ecr.eu-west-1.amazonaws.com", "123456789012.dkr.ecr.eu-west-1.amazonaws.com"),
+        ("europe-docker.pkg.dev/project/repository", "europe-docker.pkg.dev/project/repository"),
+    ],
+)
+def test_a_server_is_taken_as_people_write_it(written: str, server: str) -> None:
+    quoted = f'opencti: {{daemon: {{registry: {{server: "{written}"}}}}}}'
+    assert load(quoted.encode(), "c.yaml", {}).configuration.registry.server == server
+    assert load(b"", "c.yaml", {_SERVER: written}).configuration.registry.server == server
+
+
+@pytest.mark.parametrize(
+    ("written", "remedy"),
+    [
+        ("harbor", "harbor.example.com"),
+        ("harbor", "harbor:443"),
+        ("https://harbor/", "harbor.example.com"),
+        ("harbor/team", "harbor:443"),
+        ("https://", "host"),
+        ("/", "host"),
+        ("reg..com", "registry.example.com:5000/team"),
+        ("-reg.example.com", "registry.example.com:5000/team"),
+        ("reg.example.com:", "registry.example.com:5000/team"),
+        ("reg.example.com:port", "registry.example.com:5000/team"),
+        ("reg_istry.example.com", "registry.example.com:5000/team"),
+        (" reg.example.com", "registry.example.com:5000/team"),
+        ("ftp://reg.example.com", "registry.example.com:5000/team"),
+        ("reg.example.com\n", "registry.example.com:5000/team"),
+        ("rég.example.com", "registry.example.com:5000/team"),
+        ("::1", "registry.example.com:5000/team"),
+        ("reg.example.com/Team", "path"),
+        ("reg.example.com//team", "path"),
+        ("reg.example.com/app:1.0", "no tag"),
+        ("reg.example.com/app@sha256:00", "path"),
+        ("reg.example.com/../team", "path"),
+        ("reg.example.com/" + "a" * 256, "255"),
+        ("robot:secret@reg.example.com", "user name"),
+    ],
+)
+def test_a_server_that_no_image_could_name_is_refused_with_what_to_write(written: str, remedy: str) -> None:
+    with pytest.raises(ConfigurationError) as caught:
+        load(b"", "c.yaml", {_SERVER: written})
+    (fault,) = caught.value.faults
+    assert (fault.key, fault.origin) == ("opencti.daemon.registry.server", _SERVER)
+    assert remedy in fault.problem
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "9" * 30])
+def test_a_port_that_cannot_be_is_refused(port: str) -> None:
+    with pytest.raises(ConfigurationError, match="port"):
+        load(b"", "c.yaml", {_SERVER: f"reg.example.com:{port}"})
