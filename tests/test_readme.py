@@ -56,7 +56,9 @@ def test_the_table_of_settings_has_every_key_with_its_default() -> None:
     for path, key in keys.table().items():
         said = {"none": (None, ()), "all": (None,)}.get(table[path])
         if said is None:
-            assert table[path] == (key.default if isinstance(key.default, str) else msgspec.json.encode(key.default).decode())
+            assert table[path] == (
+                key.default if isinstance(key.default, str) else msgspec.json.encode(key.default).decode()
+            )
         else:
             assert key.default in said
 

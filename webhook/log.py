@@ -43,7 +43,7 @@ def event(message: str, **values: object) -> str:
 class _Formatter(logging.Formatter):
     """One line a record; a traceback becomes the place it came from, for its text may quote what was sent."""
 
-    converter = time.gmtime
+    converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
 

@@ -24,12 +24,23 @@ ALLOWED = re.compile(
 
 _RULES = Rules([Rule("quay.io", "mirror.example.com/quay")], "registry.example.com")
 HANDLER = Handler(
-    Policy(Resolver(_RULES, Globs(["gcr.io/**"])).resolve, NamespaceBounds(None, []), "registry-webhook-pull", True, True)
+    Policy(
+        Resolver(_RULES, Globs(["gcr.io/**"])).resolve, NamespaceBounds(None, []), "registry-webhook-pull", True, True
+    )
 )
 
 _IMAGES = st.sampled_from(["nginx", "quay.io/x:1", "gcr.io/y", "registry.example.com/z", "", "Bad", "a" * 300, "é"])
-_SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8) | _IMAGES
-_KEYS = st.sampled_from(["name", "image", "reference", "containers", "annotations", "labels", "x"]) | st.text(max_size=3)
+_SCALARS = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8)
+    | _IMAGES
+)
+_KEYS = st.sampled_from(["name", "image", "reference", "containers", "annotations", "labels", "x"]) | st.text(
+    max_size=3
+)
 JSON = st.recursive(
     _SCALARS, lambda below: st.lists(below, max_size=4) | st.dictionaries(_KEYS, below, max_size=4), max_leaves=12
 )
@@ -95,4 +106,7 @@ def check(pod: Any, body: bytes, answer: bytes) -> None:
     if request["operation"] != "CREATE":
         assert not any("imagePullSecrets" in operation["path"] for operation in patch)
     # Called again for the same request, it finds nothing more to do.
-    assert HANDLER.review(json.dumps({**json.loads(body), "request": {**request, "object": after}}).encode()).operations == ()
+    assert (
+        HANDLER.review(json.dumps({**json.loads(body), "request": {**request, "object": after}}).encode()).operations
+        == ()
+    )

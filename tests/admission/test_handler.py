@@ -347,7 +347,10 @@ def test_where_no_annotation_can_be_put_the_images_are_rewritten_all_the_same(me
     before = pod(containers=containers(a="nginx"))
     before["metadata"] = metadata
     decision = handler().review(review.of_object(before, namespace="team"))
-    assert [operation.path for operation in decision.operations] == ["/spec/containers/0/image", "/spec/imagePullSecrets"]
+    assert [operation.path for operation in decision.operations] == [
+        "/spec/containers/0/image",
+        "/spec/imagePullSecrets",
+    ]
 
 
 def test_three_thousand_containers_are_all_rewritten() -> None:
@@ -383,7 +386,13 @@ def test_each_version_is_answered_as_it_was_asked() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"apiVersion": "admission.k8s.io/v2"}, {"kind": "Pod"}, {"request": {}}, {"request": {"uid": ""}}, {"request": None}],
+    [
+        {"apiVersion": "admission.k8s.io/v2"},
+        {"kind": "Pod"},
+        {"request": {}},
+        {"request": {"uid": ""}},
+        {"request": None},
+    ],
 )
 def test_an_envelope_that_cannot_be_answered_is_malformed(change: dict[str, Any]) -> None:
     envelope = json.loads(review.of_object(pod())) | change

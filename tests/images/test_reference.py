@@ -127,7 +127,8 @@ def test_what_no_runtime_would_accept_is_refused_with_a_reason(written: str) -> 
 
 
 @pytest.mark.parametrize(
-    "hostile", ["a-" * 500_000 + "!", "a." * 500_000 + "!", "a/" * 500_000 + "!", "a__" * 300_000, "[" + ":" * 1_000_000]
+    "hostile",
+    ["a-" * 500_000 + "!", "a." * 500_000 + "!", "a/" * 500_000 + "!", "a__" * 300_000, "[" + ":" * 1_000_000],
 )
 def test_a_hostile_megabyte_is_refused_without_backtracking(hostile: str) -> None:
     # A pattern that backtracked would not come back from these within anybody's patience.

@@ -15,7 +15,10 @@ DIGEST = "@sha256:" + "0123456789abcdef" * 4
 
 
 def resolver(
-    *rules: tuple[str, str], server: str | None = SERVER, exclude: tuple[str, ...] = (), registries: tuple[str, ...] = ()
+    *rules: tuple[str, str],
+    server: str | None = SERVER,
+    exclude: tuple[str, ...] = (),
+    registries: tuple[str, ...] = (),
 ) -> Resolver:
     normalised = [Rule(prefixes.normalise(source), prefixes.normalise(target)) for source, target in rules]
     return Resolver(Rules(normalised, server and prefixes.normalise(server)), Globs(exclude), registries)
@@ -28,7 +31,10 @@ def resolver(
         ("nginx", "registry.example.com/nginx"),
         ("library/nginx", "registry.example.com/library/nginx"),
         (f"nginx:1.27{DIGEST}", f"registry.example.com/nginx:1.27{DIGEST}"),
-        ("registry.example.com/opencti/connector-example:1.0.0", "registry.example.com/opencti/connector-example:1.0.0"),
+        (
+            "registry.example.com/opencti/connector-example:1.0.0",
+            "registry.example.com/opencti/connector-example:1.0.0",
+        ),
         ("docker.io/nginx", "docker.io/nginx"),
         ("localhost/nginx", "localhost/nginx"),
         ("localhost", "registry.example.com/localhost"),
@@ -55,7 +61,9 @@ def test_a_server_may_have_a_port_and_a_path() -> None:
     assert resolve("registry.example.com:5000/other/nginx").reason is Reason.QUALIFIED
 
 
-@pytest.mark.parametrize("server", ["docker.io", "index.docker.io/v1/", "https://index.docker.io/v1/", "index.docker.io"])
+@pytest.mark.parametrize(
+    "server", ["docker.io", "index.docker.io/v1/", "https://index.docker.io/v1/", "index.docker.io"]
+)
 def test_docker_hub_is_a_server(server: str) -> None:
     resolve = resolver(server=server).resolve
     assert resolve("nginx").image == "docker.io/nginx"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from webhook.admission import review
 
-from ..admission.laws import PODS, check, envelope
+from tests.admission.laws import PODS, check, envelope
 from .running import JSON, Server
 
 POD: dict[str, Any] = {
@@ -33,9 +33,7 @@ def test_a_review_is_answered_at_every_way_to_write_the_path(door: Server, path:
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.response["uid"] == "u-1"
     operation = {"op": "replace", "path": "/spec/containers/0/image"}
-    assert patch_of(answer.response)[0] == operation | {
-        "value": "registry.example.com/opencti/connector-example:1.0.0"
-    }
+    assert patch_of(answer.response)[0] == operation | {"value": "registry.example.com/opencti/connector-example:1.0.0"}
 
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x"])
@@ -87,7 +85,9 @@ def test_a_body_that_is_no_review_is_a_bad_request_in_one_line(door: Server, bod
     assert door.review(review.of_object(POD)).status == 200
 
 
-@pytest.mark.parametrize("content_type", [None, "", "text/plain", "application/jsonx", "application/x-www-form-urlencoded"])
+@pytest.mark.parametrize(
+    "content_type", [None, "", "text/plain", "application/jsonx", "application/x-www-form-urlencoded"]
+)
 def test_another_content_type_is_refused(door: Server, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
     assert door.ask("POST", "/mutate", review.of_object(POD), headers).status == 415
@@ -107,7 +107,9 @@ def test_another_path_is_not_found(door: Server, path: str) -> None:
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(door: Server) -> None:
     with door.tls() as raw:
-        raw.sendall(b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 8388609\r\n\r\n")
+        raw.sendall(
+            b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 8388609\r\n\r\n"
+        )
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
 

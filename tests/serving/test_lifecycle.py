@@ -107,7 +107,9 @@ def test_a_changed_configuration_is_in_force_and_a_broken_one_changes_nothing(se
     with server.client() as client:
         server.place.configure(CONFIGURATION.replace("registry.example.com", "other.example.com"))
         wait_until(lambda: image(server) == "other.example.com/nginx")
-        assert client.review(BODY).response["warnings"][0].endswith("(names no registry: other.example.com goes in front)")
+        assert (
+            client.review(BODY).response["warnings"][0].endswith("(names no registry: other.example.com goes in front)")
+        )
     assert "changed=opencti.daemon.registry.server" in server.log
     server.place.configure("opencti: {daemon: {registry: {server: harbor, pasword: hunter2}}}")
     wait_until(lambda: b"the last good one stays; configuration: " in server.probe("/readyz").body)
@@ -122,9 +124,9 @@ def test_a_changed_configuration_is_in_force_and_a_broken_one_changes_nothing(se
 def test_a_configuration_replaced_as_kubelet_does_it_is_taken_up(place: Place) -> None:
     # A ConfigMap's folder: the file is a link into ..data, which is a link to the folder of now.
     folder = place.folder
-    for version, server in (("1", "one"), ("2", "two")):
+    for version, host in (("1", "one"), ("2", "two")):
         (folder / version).mkdir()
-        (folder / version / "config.yaml").write_text(CONFIGURATION.replace("registry.", f"{server}."))
+        (folder / version / "config.yaml").write_text(CONFIGURATION.replace("registry.", f"{host}."))
     (folder / "..data").symlink_to("1")
     (folder / "config.yaml").unlink()
     (folder / "config.yaml").symlink_to("..data/config.yaml")
@@ -141,7 +143,9 @@ def test_environment_variables_win_over_the_file(place: Place) -> None:
 
 
 def test_sigterm_drains(place: Place) -> None:
-    head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(BODY)
+    head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        BODY
+    )
     with serving(place, drain=1.0) as server, server.tls() as in_flight, server.client() as pooled:
         assert pooled.review(BODY).status == 200
         in_flight.sendall(head + BODY[:10])

@@ -1,6 +1,5 @@
 """Reading small files, bounded, with errors that a user can act on."""
 
-import os
 import stat
 from pathlib import Path
 
@@ -16,7 +15,7 @@ def read(path: Path, limit: int = LIMIT) -> bytes:
     named pipe is refused before it is opened, for opening it could wait for ever.
     """
     try:
-        if not stat.S_ISREG(os.stat(path).st_mode):
+        if not stat.S_ISREG(path.stat().st_mode):
             raise FileError(f"{path}: it is {'a directory' if path.is_dir() else 'no plain file'}")
         with path.open("rb") as file:
             content = file.read(limit + 1)

@@ -43,7 +43,7 @@ def parse(text: bytes) -> list[Any]:
     try:
         if text.lstrip()[:1] == b"{":
             return _parse_json(text.decode())
-        return [document for document in yaml.load_all(text, _Loader) if document is not None]  # noqa: S506 - it is safe
+        return [document for document in yaml.load_all(text, _Loader) if document is not None]
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         raise InvalidManifest(f"{line}it is no YAML: {error.problem or error.context}") from None

@@ -1,8 +1,8 @@
 """From a review's bytes to a Decision. No file, no lock, no network, no clock on the way.
 
 The contract that this keeps:
-- CREATE: every image is looked at, and the pull secret is appended once, after the user's own, when an image as resolved
-  is pulled with it.
+- CREATE: every image is looked at, and the pull secret is appended once, after the user's own, when an image as
+  resolved is pulled with it.
 - UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are looked at, for an
   unchanged one that is rewritten restarts its container; `imagePullSecrets` is immutable and stays.
 - What is no Pod, a mirror Pod, opted out, or in a namespace that is not served is left alone.
@@ -206,7 +206,9 @@ def _record_originals(draft: _Draft, request: Request, new: Pod, old: Pod | None
         return
     present = annotations.originals if annotations else None
     earlier = _originals(present)
-    before = _originals(old.metadata.annotations.originals if old and old.metadata and old.metadata.annotations else None)
+    before = _originals(
+        old.metadata.annotations.originals if old and old.metadata and old.metadata.annotations else None
+    )
     originals = {name: image for name, image in earlier.items() if before.get(name) != image}
     for place, _ in draft.changes:
         if place.name:

@@ -1,5 +1,6 @@
 """JSON Patch operations (RFC 6902), built directly: `add` and `replace` are all that is ever needed."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -32,6 +33,6 @@ def escape(key: str) -> str:
     return key.replace("~", "~0").replace("/", "~1")
 
 
-def encode(operations: list[Operation]) -> bytes:
+def encode(operations: Sequence[Operation]) -> bytes:
     """Encode a patch as the API server reads it."""
     return _encoder.encode(operations)

@@ -86,7 +86,7 @@ class Place(NamedTuple):
 
     field: str
     """The list it stands in, as the API spells it: `initContainers`."""
-    index: int
+    position: int
     name: str
     """The container's or volume's name; empty where it has none."""
     image: str
@@ -95,11 +95,11 @@ class Place(NamedTuple):
     @property
     def pointer(self) -> str:
         """Where the image stands, as a JSON Pointer (RFC 6901)."""
-        return f"/spec/{self.field}/{self.index}/{'image/reference' if self.field == 'volumes' else 'image'}"
+        return f"/spec/{self.field}/{self.position}/{'image/reference' if self.field == 'volumes' else 'image'}"
 
     def __str__(self) -> str:
         """Give the place in words: `init container setup`."""
-        return f"{_KINDS[self.field]} {self.name or self.index}"
+        return f"{_KINDS[self.field]} {self.name or self.position}"
 
 
 _KINDS = {
@@ -130,12 +130,12 @@ def images(pod: Pod) -> Iterator[Place]:
         ("initContainers", spec.init_containers),
         ("ephemeralContainers", spec.ephemeral_containers),
     ):
-        for index, container in enumerate(containers or ()):
+        for position, container in enumerate(containers or ()):
             if container.image is not None:
-                yield Place(name, index, container.name, container.image)
-    for index, volume in enumerate(spec.volumes or ()):
+                yield Place(name, position, container.name, container.image)
+    for position, volume in enumerate(spec.volumes or ()):
         if volume.image is not None and volume.image.reference is not None:
-            yield Place("volumes", index, volume.name, volume.image.reference)
+            yield Place("volumes", position, volume.name, volume.image.reference)
 
 
 def annotations_size(raw: Raw | bytes) -> int:

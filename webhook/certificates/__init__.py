@@ -1,1 +1,1 @@
-"""Keys and certificates, made and signed. Pure but for the randomness of keys; files and Secrets are others' business."""
+"""Keys and certificates, made and signed. Pure but for the randomness of keys: no file, no Secret, no clock."""

@@ -69,6 +69,6 @@ def main() -> None:
         status = 2
     except BrokenPipeError:
         # The reader of our output went, as `head` does: no error of ours. Python would complain while it exits.
-        sys.stdout = None  # type: ignore[assignment]
+        sys.stdout = None
         status = 1
     sys.exit(status if isinstance(status, int) else 0)

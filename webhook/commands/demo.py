@@ -142,7 +142,9 @@ def _address(process: "subprocess.Popen[bytes]", log: TextIO) -> str:
         if process.poll() is not None:
             break
         time.sleep(0.02)
-    raise RegistryWebhookError(f"the server did not start: {said.strip().splitlines()[-1] if said.strip() else 'silence'}")
+    raise RegistryWebhookError(
+        f"the server did not start: {said.strip().splitlines()[-1] if said.strip() else 'silence'}"
+    )
 
 
 def _example(name: str) -> bytes:

@@ -25,7 +25,12 @@ Examples:
 )
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option(
-    "--output", "-o", type=click.Choice(["text", "json"]), default="text", show_default=True, help="JSON is an object a line."
+    "--output",
+    "-o",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="JSON is an object a line.",
 )
 @config_option
 def command(images: tuple[str, ...], output: str, config: Path | None) -> None:

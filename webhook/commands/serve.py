@@ -21,7 +21,11 @@ class _AddressType(click.ParamType[Address]):
         if isinstance(value, Address):
             return value
         host, colon, port = str(value).rpartition(":")
-        if not colon or not (port.isascii() and port.isdigit() and int(port) < 2**16) or (":" in host and host[:1] != "["):
+        if (
+            not colon
+            or not (port.isascii() and port.isdigit() and int(port) < 2**16)
+            or (":" in host and host[:1] != "[")
+        ):
             self.fail(f"{value!r} is no HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", param, ctx)
         return Address(host.strip("[]"), int(port))
 
@@ -35,12 +39,16 @@ Examples:
   registry-webhook serve --bind :0        # any free port; the first lines say which
 """,
 )
-@click.option("--bind", type=_AddressType(), default=":8443", show_default=True, help="Where the API server calls, TLS.")
+@click.option(
+    "--bind", type=_AddressType(), default=":8443", show_default=True, help="Where the API server calls, TLS."
+)
 @click.option("--health-bind", type=_AddressType(), default=":8080", show_default=True, help="Where probes ask, plain.")
 @click.option(
     "--cert", type=click.Path(path_type=Path), default=f"{_FOLDER}/tls.crt", show_default=True, help="Certificate, PEM."
 )
-@click.option("--key", type=click.Path(path_type=Path), default=f"{_FOLDER}/tls.key", show_default=True, help="Key, PEM.")
+@click.option(
+    "--key", type=click.Path(path_type=Path), default=f"{_FOLDER}/tls.key", show_default=True, help="Key, PEM."
+)
 @click.option(
     "--drain",
     metavar="SECONDS",

@@ -50,17 +50,17 @@ def variable(path: str) -> str:
 
 @cache
 def table() -> dict[str, Key]:
-    """All keys by their path, in the order of the model."""
+    """Give all keys by their path, in the order of the model."""
     return {key.path: key for root, struct in ROOTS.items() for key in _keys(root, struct)}
 
 
 @cache
 def branches() -> frozenset[str]:
-    """The paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the file as a whole."""
+    """Give the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the file as a whole."""
     return frozenset({""} | {path[:at] for path in table() for at in range(len(path)) if path[at] == "."})
 
 
-def _keys(prefix: str, struct: type[Struct]) -> list[Key]:
+def _keys(prefix: str, struct: Any) -> list[Key]:
     found = []
     for field in msgspec.structs.fields(struct):
         path = f"{prefix}.{field.encode_name}"

@@ -13,7 +13,7 @@ import yaml
 from webhook.config import check, document, keys
 from webhook.config.document import DocumentError
 from webhook.config.keys import Key
-from webhook.config.model import ROOTS, Configuration
+from webhook.config.model import ROOTS, SECRET_KEYS, Configuration
 from webhook.errors import ConfigurationError, Fault
 from webhook.log import shorten
 
@@ -62,7 +62,7 @@ class _Gathered:
 
     def fault(self, key: str, origin: str, value: object, problem: str) -> None:
         """Note a fault; `value` None is shown as none, and a secret key's never."""
-        shown = None if value is None or key in keys.SECRET_KEYS else shorten(_written(value), _SHOWN)
+        shown = None if value is None or key in SECRET_KEYS else shorten(_written(value), _SHOWN)
         self.faults.append(Fault(shorten(key, _SHOWN), origin, shown, problem))
 
     def origin(self, path: str) -> str:
@@ -176,7 +176,9 @@ def _written(value: object) -> str:
 
 
 def _unknown_key(path: str, key: str) -> str:
-    known = {name.removeprefix(f"{path}." if path else "").split(".")[0] for name in keys.table() if name.startswith(path)}
+    known = {
+        name.removeprefix(f"{path}." if path else "").split(".")[0] for name in keys.table() if name.startswith(path)
+    }
     near = difflib.get_close_matches(key, known, 1)
     return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {', '.join(sorted(known))}"
 

@@ -74,7 +74,7 @@ def _pod(workload: Workload) -> dict[str, Any]:
 
 
 def _below(decision: Decision, pointer: str) -> list[dict[str, Any]]:
-    operations: list[dict[str, Any]] = json.loads(patch.encode(list(decision.operations)))
+    operations: list[dict[str, Any]] = json.loads(patch.encode(decision.operations))
     return [{**operation, "path": pointer + operation["path"]} for operation in operations]
 
 

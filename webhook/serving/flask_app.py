@@ -11,7 +11,10 @@ from pathlib import Path
 from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
+from webhook.adapters import files
 from webhook.admission.handler import Handler
+from webhook.config import assemble
+from webhook.config.load import load
 from webhook.serving import endpoint
 from webhook.serving.endpoint import Reply
 
@@ -51,10 +54,6 @@ def create_app() -> Flask:
 
     Raises `ConfigurationError` or `FileError` for a configuration that cannot be used.
     """
-    from webhook.adapters import files
-    from webhook.config import assemble
-    from webhook.config.load import load
-
     path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
     text = files.read(Path(path)) if path else b""
     handler = assemble.handler(load(text, path or "built-in defaults", os.environ).configuration)

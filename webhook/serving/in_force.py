@@ -6,7 +6,7 @@ stays, and the log and `/readyz` say so until it is mended.
 
 import logging
 import ssl
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,47 +68,56 @@ class Watch:
         self._look_at_certificate()
 
     def _look_at_configuration(self) -> None:
-        try:
-            found: bytes | str = _read_configuration(self._sources)
-        except FileError as error:
-            found = str(error)
+        found = _content(lambda: _read_configuration(self._sources))
         if found == self._configuration:
             return
         self._configuration = found
+        if isinstance(found, str):
+            self._keep_configuration([found])
+            return
         try:
-            if isinstance(found, str):
-                raise FileError(found)
             loaded = _load(self._sources, found)
-        except (ConfigurationError, FileError) as error:
-            self.now = msgspec.structs.replace(self.now, configuration_fault=str(error).splitlines()[0])
-            for line in str(error).splitlines():
-                _log.error("the configuration is broken, the last good one stays: %s", line)
+        except ConfigurationError as error:
+            self._keep_configuration([str(fault) for fault in error.faults])
             return
         changed = _changed(self.now.loaded, loaded)
         handler = assemble.handler(loaded.configuration)
         self.now = msgspec.structs.replace(self.now, loaded=loaded, handler=handler, configuration_fault=None)
         _log.info(log.event("configuration in force", changed=", ".join(changed) or "nothing"))
 
+    def _keep_configuration(self, faults: list[str]) -> None:
+        self.now = msgspec.structs.replace(self.now, configuration_fault=faults[0])
+        for fault in faults:
+            _log.error("the configuration is broken, the last good one stays: %s", fault)
+
     def _look_at_certificate(self) -> None:
-        certificate, key = self._sources.certificate, self._sources.key
-        try:
-            found: bytes | str = b"\0".join((files.read(certificate), files.read(key)))
-        except FileError as error:
-            found = str(error)
+        found = _content(lambda: files.read(self._sources.certificate) + files.read(self._sources.key))
         if found == self._pair:
             return
         self._pair = found
+        if isinstance(found, str):
+            self._keep_certificate(found)
+            return
         try:
-            if isinstance(found, str):
-                raise CertificateError(found)
-            context = tls.context(certificate, key)
+            context = tls.context(self._sources.certificate, self._sources.key)
         except CertificateError as error:
-            self.now = msgspec.structs.replace(self.now, certificate_fault=str(error))
-            kept = "waiting for one" if self.now.tls is None else "the last good one is served"
-            _log.error("no certificate to serve, %s: %s", kept, error)
+            self._keep_certificate(str(error))
             return
         self.now = msgspec.structs.replace(self.now, tls=context, certificate_fault=None)
-        _log.info(log.event("certificate in force", certificate=certificate))
+        _log.info(log.event("certificate in force", certificate=self._sources.certificate))
+
+    def _keep_certificate(self, fault: str) -> None:
+        self.now = msgspec.structs.replace(self.now, certificate_fault=fault)
+        kept = "waiting for one" if self.now.tls is None else "the last good one is served"
+        _log.error("no certificate to serve, %s: %s", kept, fault)
+
+
+def _content(read: Callable[[], bytes]) -> bytes | str:
+    """Read what there is, or say in a text why that cannot be done; either is compared with what was there before."""
+    try:
+        return read()
+    except FileError as error:
+        return str(error)
 
 
 def _read_configuration(sources: Sources) -> bytes:

@@ -1,7 +1,7 @@
 """gunicorn's HTTP/1.1 protocol, with limits on how long a request may take to arrive and an answer to be read.
 
-`ASGIProtocol` itself never closes a connection that stays silent, sends half a header or drips a body. The names with an
-underscore are gunicorn's own and may change: `gunicorn==27.0.*` is pinned, and a test holds each of these hooks.
+`ASGIProtocol` itself never closes a connection that stays silent, sends half a header or drips a body. The names with
+an underscore are gunicorn's own and may change: `gunicorn==27.0.*` is pinned, and a test holds each of these hooks.
 """
 
 import asyncio
@@ -24,7 +24,9 @@ ARRIVAL = 5.0
 class Protocol(ASGIProtocol):  # type: ignore[misc] # gunicorn has no types
     """One connection."""
 
-    def __init__(self, worker: Any, application: Application, accepted: float, lost: Callable[["Protocol"], None]) -> None:
+    def __init__(
+        self, worker: Any, application: Application, accepted: float, lost: Callable[["Protocol"], None]
+    ) -> None:
         """Serve `application` on a connection accepted at loop time `accepted`, and call `lost` when it is gone."""
         super().__init__(worker)
         self.app = application
@@ -82,7 +84,7 @@ class Protocol(ASGIProtocol):  # type: ignore[misc] # gunicorn has no types
         self._arriving = self.worker.loop.call_at(deadline, self._cut)
 
     def _cut(self) -> None:
-        """Close at once. The kernel is told to throw away what the client has not read, or it would keep it for long."""
+        """Close at once, and have the kernel throw away what the client has not read: it would keep it for long."""
         self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
         self.transport.abort()
 

@@ -1,6 +1,6 @@
-"""gunicorn's asgi worker, with an accept loop of our own: a bound on connections, a certificate that can be replaced
-under it, and a drain.
+"""gunicorn's asgi worker, with an accept loop of our own.
 
+It adds a bound on connections, a certificate that can be replaced under it, and a drain.
 `ASGIWorker` itself builds its TLS context once and enforces no bound. `_serve` is gunicorn's own name and may change:
 `gunicorn==27.0.*` is pinned, and tests hold what is built on it.
 """
@@ -13,6 +13,7 @@ import resource
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from gunicorn.asgi.protocol import ASGIProtocol
@@ -63,7 +64,9 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         fast = ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001
         site: Site = self.asgi
         self._stop = asyncio.Event()
-        listeners = [_Listener(self, port, site.tls, own.sock) for port, own in zip(site.ports, self.sockets, strict=True)]
+        listeners = [
+            _Listener(self, port, site.tls, own.sock) for port, own in zip(site.ports, self.sockets, strict=True)
+        ]
         accepting = [self.loop.create_task(listener.accept()) for listener in listeners]
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at again
@@ -118,7 +121,9 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
 class _Listener:
     """Accepts connections on one socket, up to a bound, and knows those that are open."""
 
-    def __init__(self, worker: Worker, port: Port, tls: Callable[[], ssl.SSLContext | None], sock: socket.socket) -> None:
+    def __init__(
+        self, worker: Worker, port: Port, tls: Callable[[], ssl.SSLContext | None], sock: socket.socket
+    ) -> None:
         self._worker = worker
         self._port = port
         self._tls = tls
@@ -180,7 +185,5 @@ class _Listener:
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
     """Wait for an event, but no longer than some seconds."""
-    try:
+    with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)
-    except TimeoutError:
-        pass
