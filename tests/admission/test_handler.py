@@ -293,7 +293,7 @@ def test_audit_annotations_say_what_became_of_every_image_and_why() -> None:
         "outcome": "rewritten: 1 of 3 images",
         "images": f"container a: nginx -> {SERVER}/nginx (names no registry: {SERVER} goes in front); "
         "container b: gcr.io/x stays (excluded by gcr.io/**); "
-        "container c: Bad Name stays (no image reference: it has a character that no image name may have)",
+        "container c: Bad Name stays (no image reference: it has a blank or another character that no image name may have)",
         "pull-secret": f"{SECRET} appended",
     }
 

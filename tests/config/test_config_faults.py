@@ -110,7 +110,8 @@ def test_an_impossible_value_is_said_with_what_would_be_right(path: str, value: 
 @pytest.mark.parametrize("path", [path for path, key in keys.table().items() if key.is_list])
 def test_what_is_no_list_is_refused_where_a_list_belongs(path: str, value: str) -> None:
     line = _fault(_yaml(path, value))
-    assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path} = ")
+    shown = f" = {value}" if value != "{a: b}" else ""
+    assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path}{shown}: ")
     assert ": must be a list of " in line
 
 
@@ -182,7 +183,7 @@ def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
         ("webhook:\n  exclude:\n    - */pause\n", 3, "must be in quotes"),
         ("webhook:\n  exclude:\n    - *pause\n", 3, 'must be in quotes: "**/pause"'),
         ("webhook:\n  exclude: [**/pause]\n", 2, 'must be in quotes: "**/pause"'),
-        ("webhook: {", 1, "it is no YAML"),
+        ("webhook: [}", 1, "it is no YAML"),
         ("webhook: }", 1, "it is no YAML"),
         ("webhook:\n verify: off\n  on_error: deny\n", 3, "it is no YAML"),
         ("webhook: {}\n---\nwebhook: {}\n", 2, "another document"),
@@ -239,7 +240,6 @@ def test_what_yaml_can_do_besides_is_a_fault_and_no_crash(text: str) -> None:
         ("WEBHOOK__RULES", "[" * 5000),
         (f"{_REGISTRY}SERVER", "\udcff"),
         (f"{_REGISTRY}SERVER", "x" * 5000),
-        (f"{_REGISTRY}TOKEN_TTL", "\n60"),
         ("WEBHOOK__PULL_SECRET__ENABLED", "maybe"),
         ("WEBHOOK__PULL_SECRET__NAME", "My_Secret"),
     ],
@@ -334,7 +334,7 @@ webhook:
 
 
 def test_a_file_that_is_no_yaml_hides_no_fault_of_the_environment() -> None:
-    lines = _faults("webhook: {", {"WEBHOOK__VERIFY": "maybe", "WEBHOOK__VERIFI": "off"})
+    lines = _faults("webhook: [}", {"WEBHOOK__VERIFY": "maybe", "WEBHOOK__VERIFI": "off"})
     assert [line.split(" ")[0] for line in lines] == ["c.yaml:1:", "WEBHOOK__VERIFI:", "WEBHOOK__VERIFY:"]
 
 
@@ -345,4 +345,5 @@ def test_an_origin_in_the_environment_is_said_for_items_of_its_list() -> None:
 
 @pytest.mark.parametrize("text", ['"a\\nc.yaml:9: forged": 1', 'webhook: {verify: "a\\nforged"}', '"\\e[31m": 1'])
 def test_a_fault_stays_on_its_line_whatever_it_quotes(text: str) -> None:
-    assert "\\" in _fault(text)
+    assert _fault(text).isprintable()
+    assert _fault(text).startswith("c.yaml:1: ")

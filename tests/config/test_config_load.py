@@ -205,8 +205,9 @@ def test_a_list_of_the_environment_replaces_that_of_the_file() -> None:
     assert loaded.origins["webhook.exclude"] == "WEBHOOK__EXCLUDE"
 
 
-def test_an_empty_variable_takes_back_a_text_of_the_file() -> None:
-    assert _load(_PAGE, {f"{_REGISTRY}SERVER": ""}).configuration.registry.server is None
+@pytest.mark.parametrize("key", keys.table().values(), ids=lambda key: key.path)
+def test_an_empty_variable_counts_as_not_set(key: keys.Key) -> None:
+    assert _load(_PAGE, {key.variable: ""}) == _load(_PAGE)
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_every_key_is_shown_once_with_its_origin() -> None:
         ("username", '"robot$team"', "config.yaml:5"),
         ("password", '"********"', "config.yaml:6"),
         ("token_ttl", "90", f"{_REGISTRY}TOKEN_TTL"),
-        ("verify", "off", "config.yaml:23"),
+        ("verify", '"off"', "config.yaml:23"),
         ("name", '"123"', "config.yaml:21"),
     ],
 )

@@ -1,7 +1,8 @@
-"""A YAML document as nodes with line numbers, read as YAML 1.2's core schema reads it.
+"""A YAML document as nodes with line numbers, bounded, and read as YAML 1.2's core schema reads it.
 
 `off` and `yes` are texts, for `verify: off` means what it says; there are no dates and no sexagesimal numbers. A value
-is constructed for one key at a time, so that one bad key hides no other.
+is constructed for one key at a time, so that one bad key hides no other. What is said of a document quotes nothing of
+it, for it may hold a password.
 """
 
 import re
@@ -9,26 +10,33 @@ from typing import Any
 
 import yaml
 
+_DEPTH = 50
+#: Python refuses to read a number of more digits.
+_DIGITS = 4000
 
-class _Loader(yaml.SafeLoader):
+_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_TAG = "tag:yaml.org,2002:"
+
+
+class _Loader(_Base):  # type: ignore[misc] # the C loader where there is one
     """PyYAML's safe loader with the scalars of YAML 1.2."""
 
 
 _Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
+for _name, _pattern, _first in (
     ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),
-    ("int", r"[-+]?(?:0|[1-9][0-9]*)", list("-+0123456789")),
+    ("int", r"[-+]?[0-9]+", list("-+0123456789")),
     ("float", r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?", list("-+0123456789.")),
 ):
-    _Loader.add_implicit_resolver(f"tag:yaml.org,2002:{_tag}", re.compile(rf"(?:{_pattern})\Z"), _first)
+    _Loader.add_implicit_resolver(_TAG + _name, re.compile(rf"(?:{_pattern})\Z"), _first)
 
 
 class DocumentError(Exception):
     """A text that is no YAML document: what is wrong, and the line, from 1, where it is known."""
 
     def __init__(self, problem: str, line: int | None = None) -> None:
-        """Hold the problem in words that quote nothing of the text, which may hold a password."""
+        """Hold the problem in words that quote nothing of the text."""
         super().__init__(problem)
         self.line = line
 
@@ -36,17 +44,32 @@ class DocumentError(Exception):
 def compose(text: bytes) -> yaml.Node | None:
     """Read a document's nodes; None for an empty one.
 
-    Raises `DocumentError`.
+    Raises `DocumentError`, also for aliases and for more than 50 levels.
     """
     try:
+        _check_events(text)
         return yaml.compose(text, _Loader)
     except yaml.MarkedYAMLError as error:
-        line = None if error.problem_mark is None else error.problem_mark.line + 1
-        raise DocumentError(_in_words(error), line) from None
+        raise DocumentError(*_in_words(error)) from None
+    except yaml.reader.ReaderError as error:
+        problem = "it has a control character" if error.encoding == "unicode" else "it is not UTF-8 text"
+        raise DocumentError(problem) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise DocumentError("it is not UTF-8 text") from None
-    except RecursionError:
-        raise DocumentError("it is nested too deeply") from None
+
+
+def _check_events(text: bytes) -> None:
+    """Refuse what could be built only by recursion without a bound; reading the events takes none."""
+    depth = 0
+    for event in yaml.parse(text, _Loader):
+        if isinstance(event, yaml.AliasEvent):
+            raise DocumentError('a value that begins with * must be in quotes: "**/pause"', event.start_mark.line + 1)
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > _DEPTH:
+            raise DocumentError("it is nested too deeply", event.start_mark.line + 1)
 
 
 def line_of(node: yaml.Node) -> int:
@@ -61,27 +84,44 @@ def text_of(node: yaml.Node) -> str:
 
 def is_null(node: yaml.Node) -> bool:
     """Tell whether a node is an empty value."""
-    return bool(node.tag == "tag:yaml.org,2002:null")
+    return bool(node.tag == f"{_TAG}null")
 
 
 def value_of(node: yaml.Node) -> Any:
-    """Construct a node's value of plain dicts, lists and scalars.
+    """Construct a node's value of dicts, lists, texts, numbers, truth values and None.
 
-    Raises `DocumentError` for a tag of no plain value.
+    Raises `DocumentError` for a tag of anything else.
     """
-    constructor = _Loader("")
-    try:
-        return constructor.construct_document(node)
-    except (yaml.YAMLError, ValueError, RecursionError):
-        raise DocumentError("it has a tag or a key of no plain value", line_of(node)) from None
-    finally:
-        constructor.dispose()
+    match node.tag.removeprefix(_TAG), node:
+        case "map", yaml.MappingNode():
+            return {text_of(key): value_of(value) for key, value in node.value}
+        case "seq", yaml.SequenceNode():
+            return [value_of(item) for item in node.value]
+        case "null", yaml.ScalarNode():
+            return None
+        case "bool", yaml.ScalarNode():
+            return node.value.lower() == "true"
+        case "int", yaml.ScalarNode() if len(node.value) > _DIGITS:
+            raise DocumentError("it is a number of too many digits", line_of(node))
+        case "int", yaml.ScalarNode():
+            return int(node.value)
+        case "float", yaml.ScalarNode():
+            return float(node.value)
+        case "str", yaml.ScalarNode():
+            return node.value
+    raise DocumentError("it has a tag: write the value without", line_of(node))
 
 
-def _in_words(error: yaml.MarkedYAMLError) -> str:
-    if isinstance(error, yaml.composer.ComposerError) and "alias" in str(error.problem):
-        return 'a value that begins with * must be in quotes: "**/pause"'
-    if "\\t" in str(error.problem):
-        return "it is indented with a tab, where YAML takes spaces only"
-    problem = str(error.problem or error.context or "it is no YAML")
-    return f"it is no YAML: {problem}"
+def _in_words(error: yaml.MarkedYAMLError) -> tuple[str, int | None]:
+    context, problem = str(error.context or ""), str(error.problem or "")
+    mark = error.context_mark if "quoted scalar" in context else error.problem_mark
+    line = None if mark is None else mark.line + 1
+    if "alias" in f"{context}{problem}":
+        return 'it is no YAML: a value that begins with * must be in quotes: "**/pause"', line
+    if "cannot start any token" in problem:
+        return "it is no YAML: a tab stands where only spaces may, or a value that must be in quotes has none", line
+    if "quoted scalar" in context:
+        return "it is no YAML: a quotation mark is not closed, or \\ stands before what it cannot escape", line
+    # What follows quotes a character of the text.
+    said = re.split(r",? but found|'", problem or context)[0].strip()
+    return f"it is no YAML: {said}", line

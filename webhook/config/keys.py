@@ -1,12 +1,12 @@
 """The table of settable keys, read off the model: path, variable, type, default, and what would be right."""
 
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin
 
 import msgspec
 from msgspec import Struct, inspect
 
-from webhook.config.model import ROOTS, SECRET_KEYS
+from webhook.config.model import MASKED_KEYS, ROOTS
 
 
 class Key(NamedTuple):
@@ -23,14 +23,24 @@ class Key(NamedTuple):
         return variable(self.path)
 
     @property
-    def secret(self) -> bool:
-        """Whether its value is shown nowhere."""
-        return self.path in SECRET_KEYS
+    def masked(self) -> bool:
+        """Whether its value is shown as a mask."""
+        return self.path in MASKED_KEYS
 
     @property
     def expected(self) -> str:
         """Say in words what would be right."""
         return _in_words(inspect.type_info(self.type))
+
+    @property
+    def item_type(self) -> Any:
+        """The type of a list's items."""
+        return next(argument for argument in _arguments(self.type) if argument is not Ellipsis)
+
+    @property
+    def expected_item(self) -> str:
+        """Say in words what an item would have to be."""
+        return _in_words(inspect.type_info(self.item_type))
 
     @property
     def is_text(self) -> bool:
@@ -56,7 +66,7 @@ def table() -> dict[str, Key]:
 
 @cache
 def branches() -> frozenset[str]:
-    """Give the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the file as a whole."""
+    """Give the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the whole."""
     return frozenset({""} | {path[:at] for path in table() for at in range(len(path)) if path[at] == "."})
 
 
@@ -78,6 +88,13 @@ def _required(info: inspect.Type) -> inspect.Type:
     return info
 
 
+def _arguments(annotation: Any) -> tuple[Any, ...]:
+    """Find the arguments of the tuple in an annotation, within Annotated and `| None`."""
+    if get_origin(annotation) is tuple:
+        return get_args(annotation)
+    return next((found for inner in get_args(annotation) if (found := _arguments(inner))), ())
+
+
 def _in_words(info: inspect.Type) -> str:
     match _required(info):
         case inspect.IntType(ge=low, le=high):
@@ -86,6 +103,8 @@ def _in_words(info: inspect.Type) -> str:
             return "true or false"
         case inspect.LiteralType(values=values):
             return " or ".join(map(str, values))
+        case inspect.StructType(fields=fields):
+            return f"a mapping with the keys {' and '.join(field.encode_name for field in fields)}, each a text"
         case inspect.VarTupleType(item_type=inspect.StructType(fields=fields)):
             return f"a list of mappings with the keys {' and '.join(field.encode_name for field in fields)}"
         case inspect.VarTupleType():

@@ -4,6 +4,7 @@ Every fault is found in one go and said with its key, origin, value and remedy.
 """
 
 import difflib
+import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -20,10 +21,17 @@ from webhook.log import shorten
 DEFAULT = "default"
 
 #: A variable that begins so is meant for this program, and one that it does not know is refused.
-_OURS = ("OPENCTI__DAEMON__REGISTRY", "WEBHOOK__")
+_OURS = ("OPENCTI__DAEMON__REGISTRY__", "WEBHOOK__")
 #: One that begins so may be XTM Composer's, and is refused only when it is all but one of ours.
 _PERHAPS_OURS = "OPENCTI__"
+#: How alike a word must be to be suggested, and to be taken for a slip.
+_NEAR, _ALMOST = 0.75, 0.9
 _SHOWN = 80
+#: In an address these come with a user name and password, or with a token.
+_MAY_HOLD_SECRETS = "@?#"
+#: A text that must have been in quotes, and is shown so.
+_READ_OTHERWISE = re.compile(r"[0-9]+|true|false|null")
+_WORD = re.compile(r"[A-Za-z0-9_.-]*")
 
 
 class Loaded(NamedTuple):
@@ -37,7 +45,7 @@ class Loaded(NamedTuple):
 def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
     """Make a configuration of a YAML file's bytes, `name` being what to call it, and environment variables.
 
-    Raises `ConfigurationError` with every fault.
+    A variable that is empty counts as not set. Raises `ConfigurationError` with every fault.
     """
     gathered = _Gathered(name)
     gathered.read_file(text)
@@ -45,9 +53,9 @@ def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
     roots = [msgspec.convert(gathered.nested(f"{root}."), struct) for root, struct in ROOTS.items()]
     configuration, problems = check.check(Configuration(*roots))
     for key, value, problem in problems:
-        gathered.fault(key, gathered.origin(key), value, problem)
+        gathered.fault_in_item(key, value, problem)
     if gathered.faults:
-        raise ConfigurationError(gathered.faults)
+        raise ConfigurationError(gathered.sorted_faults())
     return Loaded(configuration, {path: gathered.origin(path) for path in keys.table()})
 
 
@@ -58,15 +66,33 @@ class _Gathered:
         self._name = name
         self._values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
+        #: For a list, which of the items that were written were of the right type.
+        self._kept: dict[str, list[int]] = {}
         self.faults: list[Fault] = []
 
     def fault(self, key: str, origin: str, value: object, problem: str) -> None:
-        """Note a fault; `value` None is shown as none, and a secret key's never."""
-        shown = None if value is None or key in SECRET_KEYS else shorten(_written(value), _SHOWN)
-        self.faults.append(Fault(shorten(key, _SHOWN), origin, shown, problem))
+        """Note a fault; `value` is shown if it is a scalar that can hold no password."""
+        self.faults.append(Fault(key, origin, _shown(key, value), problem))
+
+    def fault_in_item(self, key: str, value: object, problem: str) -> None:
+        """Note a fault in a converted value, or in an item of one (`webhook.rules[1].from`)."""
+        path, bracket, rest = key.partition("[")
+        if bracket:
+            index, _, below = rest.partition("]")
+            key = f"{path}[{self._kept[path][int(index)]}]{below}"
+        self.fault(key, self.origin(key), value, problem)
+
+    def sorted_faults(self) -> list[Fault]:
+        """Give the faults of the file by line, and then those of the variables."""
+
+        def place(fault: Fault) -> tuple[bool, int]:
+            name, _, line = fault.origin.rpartition(":")
+            return (fault.origin != self._name and name != self._name, int(line) if name == self._name else 0)
+
+        return sorted(self.faults, key=place)
 
     def origin(self, path: str) -> str:
-        """Tell where the value of a key, or of an item in it (`webhook.rules[1].from`), came from."""
+        """Tell where the value of a key, or of an item in it, came from."""
         while path not in self._origins:
             end = max(path.rfind("."), path.rfind("["))
             if end < 0:
@@ -97,90 +123,128 @@ class _Gathered:
     def _read_branch(self, node: yaml.Node, path: str) -> None:
         if not isinstance(node, yaml.MappingNode):
             if not document.is_null(node):
-                problem = "it holds further keys, and no value of its own"
+                problem = f"{'it' if path else 'the file'} holds further keys ({_known(path)}), and no value of its own"
                 self.fault(path, self._line(document.line_of(node)), None, problem)
             return
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             key, line = document.text_of(key_node), document.line_of(key_node)
             below = f"{path}.{key}" if path else key
-            if key in seen:
+            if not key.replace("_", "").isalnum() or (below not in keys.branches() and below not in keys.table()):
+                self.fault(_named(path, key), self._line(line), None, _unknown_key(path, key))
+            elif key in seen:
                 self.fault(below, self._line(line), None, f"written twice, first on line {seen[key]}: keep one")
             elif below in keys.branches():
                 self._read_branch(value_node, below)
-            elif below in keys.table():
-                self._read_value(value_node, keys.table()[below], line)
             else:
-                self.fault(below, self._line(line), None, _unknown_key(path, key))
+                self._read_value(value_node, keys.table()[below], line)
             seen.setdefault(key, line)
 
     def _read_value(self, node: yaml.Node, key: Key, line: int) -> None:
-        origin = self._line(line)
         try:
             value = document.value_of(node)
         except DocumentError as error:
             self.fault(key.path, self._line(error.line), None, str(error))
             return
-        if value is None:
-            return
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
                 self._origins[f"{key.path}[{index}]"] = self._line(document.line_of(item))
-        self._take(key, value, origin, strict=True)
+        self._take(key, value, self._line(line))
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         variables = {key.variable: key for key in keys.table().values()}
         for name, text in sorted(environment.items()):
             key = variables.get(name)
             if key is not None:
-                self._origins = {path: at for path, at in self._origins.items() if not path.startswith(f"{key.path}[")}
-                self._take(key, _of_variable(key, text), name, strict=False)
+                self._read_variable(key, text)
             elif name.startswith(_OURS):
-                near = difflib.get_close_matches(name, variables, 1)
+                near = difflib.get_close_matches(name, variables, 1, _NEAR)
                 self.fault("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
             elif name.startswith(_PERHAPS_OURS):
-                near = difflib.get_close_matches(name, variables, 1, cutoff=0.9)
+                near = difflib.get_close_matches(name, variables, 1, _ALMOST)
                 if near:
                     self.fault("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
 
-    def _take(self, key: Key, value: Any, origin: str, *, strict: bool) -> None:
-        self._origins[key.path] = origin
+    def _read_variable(self, key: Key, text: str) -> None:
+        if not text:
+            return
+        self._origins = {path: at for path, at in self._origins.items() if not path.startswith(f"{key.path}[")}
         try:
-            self._values[key.path] = msgspec.convert(value, key.type, strict=strict)
-        except msgspec.ValidationError as error:
-            self._values.pop(key.path, None)
-            at = str(error).rpartition(" - at `$")[2].rstrip("`") if " - at `$" in str(error) else ""
-            self.fault(f"{key.path}{at}", self.origin(f"{key.path}{at}"), value, f"must be {key.expected}")
+            text.encode()
+            self._take(key, _of_variable(key, text), key.variable)
+        except UnicodeEncodeError:
+            self.fault(key.path, key.variable, None, "it is not UTF-8 text")
+        except DocumentError as error:
+            self.fault(key.path, key.variable, None, str(error))
+
+    def _take(self, key: Key, value: Any, origin: str) -> None:
+        """Convert a value, a list item by item, and keep what is of the right type; null is no value."""
+        if value is None:
+            return
+        self._origins[key.path] = origin
+        self._values.pop(key.path, None)
+        if not (key.is_list and isinstance(value, list)):
+            try:
+                self._values[key.path] = msgspec.convert(value, key.type)
+            except msgspec.ValidationError:
+                self.fault(key.path, origin, value, f"must be {key.expected}")
+            return
+        items = {}
+        for index, item in enumerate(value):
+            try:
+                items[index] = msgspec.convert(item, key.item_type)
+            except msgspec.ValidationError:
+                path = f"{key.path}[{index}]"
+                self.fault(path, self.origin(path), item, f"must be {key.expected_item}")
+        self._values[key.path] = tuple(items.values())
+        self._kept[key.path] = list(items)
 
     def _line(self, line: int | None) -> str:
         return self._name if line is None else f"{self._name}:{line}"
 
 
 def _of_variable(key: Key, text: str) -> Any:
-    """Read a variable's text: as it stands, a list of texts also with commas between them, any list as YAML or JSON."""
+    """Read a variable's text: as it stands where a text is wanted, texts also with commas between them, else as YAML.
+
+    Raises `DocumentError` for what should be YAML and is none.
+    """
     if key.is_text:
-        return text or None
-    if not key.is_list:
         return text
-    if not text.lstrip().startswith("["):
+    if key.is_list and not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
-    try:
-        node = document.compose(text.encode())
-        return None if node is None else document.value_of(node)
-    except DocumentError:
-        return text
+    node = document.compose(text.encode())
+    return None if node is None else document.value_of(node)
 
 
-def _written(value: object) -> str:
-    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+def _shown(key: str, value: object) -> str | None:
+    """Give a value as one short line, or None where it is none or could hold a password."""
+    if isinstance(value, bool) or value is None:
+        return None if value is None else str(value).lower()
+    if isinstance(value, int | float):
+        return None if key in SECRET_KEYS else shorten(str(value), _SHOWN)
+    if not isinstance(value, str) or key in SECRET_KEYS or any(mark in value for mark in _MAY_HOLD_SECRETS):
+        return None
+    quoted = not value.strip() or _READ_OTHERWISE.fullmatch(value)
+    return f'"{shorten(value, _SHOWN)}"' if quoted else shorten(value, _SHOWN)
+
+
+def _named(path: str, key: str) -> str:
+    """Name an unknown key, without what follows in it: `password:secret` without a blank is one key."""
+    start = _WORD.match(key)
+    word = start[0] if start else ""
+    shown = word if word == key else f"{word}..."
+    return shorten(f"{path}.{shown}" if path else shown, _SHOWN)
+
+
+def _known(path: str) -> str:
+    prefix = f"{path}." if path else ""
+    known = {name.removeprefix(prefix).split(".")[0] for name in keys.table() if name.startswith(prefix)}
+    return ", ".join(sorted(known))
 
 
 def _unknown_key(path: str, key: str) -> str:
-    known = {
-        name.removeprefix(f"{path}." if path else "").split(".")[0] for name in keys.table() if name.startswith(path)
-    }
-    near = difflib.get_close_matches(key, known, 1)
-    return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {', '.join(sorted(known))}"
+    near = difflib.get_close_matches(key, _known(path).split(", "), 1, _NEAR)
+    return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_known(path)}"
 
 
 def _meant(near: list[str]) -> str:

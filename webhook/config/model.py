@@ -93,5 +93,8 @@ class Configuration(Struct, frozen=True):
 #: Where each part of the configuration stands in the file.
 ROOTS = {"opencti.daemon.registry": RegistrySettings, "webhook": WebhookSettings}
 
-#: The keys whose value is shown nowhere.
-SECRET_KEYS = frozenset({"opencti.daemon.registry.password"})
+#: The keys whose value is masked.
+MASKED_KEYS = frozenset({"opencti.daemon.registry.password"})
+
+#: The keys whose value no fault shows: what is wrong with a user name may be that its password was written behind it.
+SECRET_KEYS = MASKED_KEYS | {"opencti.daemon.registry.username"}

@@ -1,8 +1,11 @@
 """A loaded configuration as YAML that could be loaded again, each value with where it came from, passwords masked."""
 
+import re
+from math import inf
 from typing import Any
 
 import msgspec
+import yaml
 
 from webhook.config import keys
 from webhook.config.load import Loaded
@@ -36,7 +39,7 @@ def _rows(loaded: Loaded) -> list[tuple[str, str | None]]:
                     shown.add(branch)
                     rows.append((f"{'  ' * (depth - 1)}{above[depth - 1]}:", None))
             value = _at(values, path.removeprefix(f"{root}."))
-            if key.secret and value is not None:
+            if key.masked and value is not None:
                 value = MASK
             rows += _value("  " * len(above), last, value, loaded.origins[path])
     return rows
@@ -56,10 +59,13 @@ def _value(indent: str, name: str, value: Any, origin: str) -> list[tuple[str, s
 
 
 def _scalar(value: Any) -> str:
-    """Write a value as JSON, which is YAML; a plain word needs no quotes."""
-    if isinstance(value, str) and value.replace("-", "").replace("_", "").isalpha() and value not in _WORDS:
+    """Write a value on one line; a plain word that nothing takes for a truth value needs no quotes."""
+    if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _TAKEN_OTHERWISE:
         return value
-    return msgspec.json.format(msgspec.json.encode(value), indent=-1).decode()
+    if isinstance(value, str | dict):
+        return str(yaml.safe_dump(value, default_style='"', default_flow_style=True, allow_unicode=True, width=inf)).strip()
+    return msgspec.json.encode(value).decode()
 
 
-_WORDS = frozenset({"true", "false", "null", "True", "False", "Null", "TRUE", "FALSE", "NULL"})
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")
+_TAKEN_OTHERWISE = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})

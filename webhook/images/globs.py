@@ -104,5 +104,5 @@ def check_name_pattern(pattern: str) -> None:
         raise InvalidPattern(f"it names no registry, and every name that it is compared with does: write {full}")
     if not slash and "**" not in first:
         raise InvalidPattern(f"it has no path, and every name that it is compared with has one: write {pattern}/**")
-    if slash and not rest:
-        raise InvalidPattern(f"it ends in a /, and no name does: write {pattern}**")
+    if pattern.endswith("/") or "//" in pattern:
+        raise InvalidPattern(f"no name ends in a / or has two in a row: write {pattern.strip('/')}/**")

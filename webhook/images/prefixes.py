@@ -1,9 +1,13 @@
 """Prefixes of image names: a registry with an optional path, and what it covers."""
 
+import re
 from collections.abc import Container
 
 from webhook.errors import InvalidPrefix
 from webhook.images import reference
+
+_PORT = re.compile(r":([0-9]{1,6})[0-9]*\Z")
+_PORTS = 65536
 
 #: What Docker Hub's registry is called by its own credentials' key and API; as a prefix it is `docker.io`.
 _DOCKER_HUB_PATHS = frozenset({"", "v1", "v2"})
@@ -29,6 +33,9 @@ def _checked(domain: str, path: str) -> str:
         raise InvalidPrefix("a registry holds no user name or password: they have keys of their own")
     if not reference.is_domain(domain):
         raise InvalidPrefix("it is no host with an optional port and path, such as registry.example.com:5000/team")
+    port = _PORT.search(domain)
+    if port and not 0 < int(port[1]) < _PORTS:
+        raise InvalidPrefix(f"a port is a number from 1 to {_PORTS - 1}")
     if not reference.looks_like_registry(domain):
         raise InvalidPrefix(
             f"in front of an image name, {domain} would be read as part of a path on Docker Hub: "

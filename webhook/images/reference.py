@@ -105,7 +105,7 @@ def _why_invalid(text: str, domain: str, remainder: str) -> str:
     if not text:
         return "it is empty"
     if not text.isascii() or not text.isprintable() or " " in text:
-        return "it has a character that no image name may have"
+        return "it has a blank or another character that no image name may have"
     if _IDENTIFIER.fullmatch(text):
         return "64 hexadecimal characters are an image's identifier, not a name"
     if "://" in text:
