@@ -71,7 +71,7 @@ class ConfigurationError(RegistryWebhookError):
 
 
 class MalformedReview(RegistryWebhookError):
-    """Bytes that are no AdmissionReview which we could answer: the HTTP answer is a 400."""
+    """Bytes that are no AdmissionReview which we could answer; the text says what they are: `no JSON: ...`."""
 
 
 class InvalidManifest(RegistryWebhookError):

@@ -19,11 +19,11 @@ from webhook.images.rules import Rule, Rules
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 
 SERVER = "registry.example.com"
-SECRET = "registry-webhook-pull"
+SECRET = "registry-webhook-pull"  # noqa: S105 - its name
 Pod = dict[str, Any]
 
 
-def handler(
+def handler(  # noqa: PLR0913 - each test names the one it is about
     *,
     server: str | None = SERVER,
     allow: tuple[str, ...] | None = None,
@@ -293,7 +293,8 @@ def test_audit_annotations_say_what_became_of_every_image_and_why() -> None:
         "outcome": "rewritten: 1 of 3 images",
         "images": f"container a: nginx -> {SERVER}/nginx (names no registry: {SERVER} goes in front); "
         "container b: gcr.io/x stays (excluded by gcr.io/**); "
-        "container c: Bad Name stays (no image reference: it has a blank or another character that no image name may have)",
+        "container c: Bad Name stays (no image reference: it has a blank or another character that no image name "
+        "may have)",
         "pull-secret": f"{SECRET} appended",
     }
 

@@ -80,7 +80,7 @@ def test_a_valid_file_is_said_to_be(run: _Run) -> None:
         ("webhook:\n  verify: maybe\n", "bad.yaml:2: webhook.verify = maybe: "),
         ("webhook:\n  verify: maybe\n  zzz: 1\n", "(and 1 more)"),
         ("webhook:\n  verify: maybe\n  zzz: 1\n  yyy: 1\n", "(and 2 more)"),
-        ("webhook: {", "bad.yaml:1: it is no YAML"),
+        ("webhook: [}", "bad.yaml:1: it is no YAML"),
         ("opencti: {daemon: {registry: {server: harbor}}}", "harbor.example.com"),
     ],
 )

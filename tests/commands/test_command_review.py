@@ -234,7 +234,7 @@ def test_the_namespace_of_a_manifest_wins_over_the_option(review: _Run) -> None:
 _FAULTY: list[tuple[bytes, str]] = [
     (b"a: [", "line "),
     (b"a:\n\t- b", "line 2"),
-    (b'{"kind": "Pod"', "neither YAML nor JSON"),
+    (b'{"kind": "Pod"', "line 1: it is no JSON"),
     (b"\xff\xfe\xff", "YAML"),
     (b"kind: \xff", "YAML"),
     (b"- kind: Pod", "no kind"),
@@ -326,7 +326,7 @@ def test_a_manifest_cannot_forge_lines_of_the_report(review: _Run) -> None:
     pod = _pod("ghcr.io/team/app")
     pod["metadata"]["name"] = "one: unchanged\n# -: Pod/two: rewritten\x1b[31m"
     done = review("-", stdin=yaml.safe_dump(pod))
-    assert len([line for line in done.stdout.splitlines() if line.startswith("# ")]) == 1
+    assert len([line for line in done.stdout.splitlines() if line.startswith("# -")]) == 1
     assert "\x1b" not in done.stdout
 
 

@@ -210,7 +210,7 @@ def _running(
             stderr=log,
             stdout=log,
             pass_fds=inherited,
-            preexec_fn=bound,
+            preexec_fn=bound,  # noqa: PLW1509 - no other thread runs here
         )
         try:
             yield process

@@ -135,8 +135,7 @@ def test_what_speaks_no_tls_is_closed(server: Server) -> None:
     old = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     old.load_verify_locations(cadata=server.place.ours.certificate.decode())
     old.set_ciphers("ALL:@SECLEVEL=0")
-    with pytest.warns(DeprecationWarning):
-        old.minimum_version = ssl.TLSVersion.TLSv1
+    with pytest.warns(DeprecationWarning, match="TLSv1"):
         old.maximum_version = ssl.TLSVersion.TLSv1_1
     with server.tcp() as raw, pytest.raises((ssl.SSLError, ConnectionError)):
         old.wrap_socket(raw, server_hostname="localhost")

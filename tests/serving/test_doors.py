@@ -9,9 +9,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.admission.laws import PODS, check, envelope
 from webhook.admission import review
 
-from tests.admission.laws import PODS, check, envelope
 from .running import JSON, Server
 
 POD: dict[str, Any] = {

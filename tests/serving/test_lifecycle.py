@@ -9,8 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 
 from webhook.admission import review
+from webhook.admission.handler import Handler, Policy
+from webhook.admission.namespaces import NamespaceBounds
+from webhook.images.resolver import Resolution
 from webhook.serving import flask_app
 
 from .running import CONFIGURATION, JSON, Place, Server, make_place, replace, serving, wait_until
@@ -88,8 +92,6 @@ def test_the_last_good_pair_is_kept_when_the_new_one_is_broken(server: Server, n
 
 
 def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(server: Server) -> None:
-    from cryptography.hazmat.primitives import serialization
-
     path = server.place.folder / "tls.key"
     key = serialization.load_pem_private_key(path.read_bytes(), None)
     encrypted = key.private_bytes(
@@ -193,10 +195,6 @@ def test_a_worker_that_dies_is_replaced_and_one_whose_parent_dies_stops(place: P
 def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the_log(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    from webhook.admission.handler import Handler, Policy
-    from webhook.admission.namespaces import NamespaceBounds
-    from webhook.images.resolver import Resolution
-
     def fail(image: str) -> Resolution:
         raise ValueError(f"the body has {image}")
 

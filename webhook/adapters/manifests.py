@@ -7,6 +7,11 @@ import yaml
 
 from webhook.errors import InvalidManifest
 
+#: No Kubernetes object comes near either.
+_DEPTH = 100
+_NODES = 10_000_000
+_TOO_DEEP = "it is nested too deeply"
+
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
@@ -38,19 +43,64 @@ _Readable.add_representer(str, _represent_text)
 def parse(text: bytes) -> list[Any]:
     """Read every document of a manifest, leaving out empty ones.
 
-    Raises `InvalidManifest`, in one line, for what is neither YAML nor JSON.
+    Raises `InvalidManifest`, in one line, for what is neither YAML nor JSON, or could be built only without bounds.
     """
     try:
         if text.lstrip()[:1] == b"{":
-            return _parse_json(text.decode())
-        return [document for document in yaml.load_all(text, _Loader) if document is not None]
+            documents = _parse_json(text.decode())
+        else:
+            _check_events(text)
+            documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
     except yaml.MarkedYAMLError as error:
         line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
         raise InvalidManifest(f"{line}it is no YAML: {error.problem or error.context}") from None
+    except json.JSONDecodeError as error:
+        raise InvalidManifest(f"line {error.lineno}: it is no JSON: {error.msg}") from None
+    except RecursionError:
+        raise InvalidManifest(_TOO_DEEP) from None
     except (yaml.YAMLError, ValueError) as error:
         raise InvalidManifest(f"it is neither YAML nor JSON: {str(error).splitlines()[0]}") from None
-    except RecursionError:
-        raise InvalidManifest("it is nested too deeply") from None
+    for document in documents:
+        _check_depth(document, _DEPTH)
+    return documents
+
+
+def _check_events(text: bytes) -> None:
+    """Refuse, before anything is built, YAML that nests too deeply or whose aliases would unfold without a bound."""
+    sizes: list[int] = [0]  # of the collections that are open, with what their aliases stand for
+    anchors: list[str | None] = [None]
+    known: dict[str, int] = {}
+    for event in yaml.parse(text, _Loader):
+        line = 0 if event.start_mark is None else event.start_mark.line + 1
+        if isinstance(event, yaml.AliasEvent):
+            if event.anchor in anchors:
+                raise InvalidManifest(f"line {line}: the alias *{event.anchor} stands within itself")
+            sizes[-1] += known.get(str(event.anchor), 0)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            sizes.append(1)
+            anchors.append(event.anchor)
+        elif isinstance(event, yaml.CollectionEndEvent):
+            size, anchor = sizes.pop(), anchors.pop()
+            sizes[-1] += size
+            if anchor is not None:
+                known[anchor] = size
+        elif isinstance(event, yaml.ScalarEvent):
+            sizes[-1] += 1
+        if len(sizes) > _DEPTH:
+            raise InvalidManifest(f"line {line}: {_TOO_DEEP}")
+        if sizes[-1] > _NODES:
+            raise InvalidManifest(f"line {line}: its aliases stand for more than {_NODES} values")
+
+
+def _check_depth(value: Any, depth: int) -> None:
+    if depth == 0:
+        raise InvalidManifest(_TOO_DEEP)
+    if isinstance(value, dict):
+        value = value.values()
+    elif not isinstance(value, list):
+        return
+    for item in value:
+        _check_depth(item, depth - 1)
 
 
 def dump(document: Any) -> str:

@@ -66,8 +66,8 @@ class _Answer(Struct, frozen=True, rename="camel"):
     response: Response
 
 
-# An escaped half of a surrogate pair that stands alone is no Unicode (RFC 8259 section 8.2), and msgspec refuses it even
-# where nobody reads it. Go's decoder, which the API server uses, reads it as U+FFFD, and so do we.
+# An escaped half of a surrogate pair that stands alone is no Unicode (RFC 8259 section 8.2), and msgspec refuses it
+# even where nobody reads it. Go's decoder, which the API server uses, reads it as U+FFFD, and so do we.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
     re.DOTALL,
@@ -81,24 +81,24 @@ _encoder = msgspec.json.Encoder()
 def decode(body: bytes) -> tuple[str, Request]:
     """Decode a body into the version it asks to be answered in, and its request.
 
-    Raises `MalformedReview`, in one line that quotes nothing of the body, for what cannot be answered: bytes that are
-    no UTF-8 wherever they stand, no JSON, no AdmissionReview of a known version, no uid.
+    Raises `MalformedReview`, saying in a few words that quote nothing what the body is instead, for what cannot be
+    answered: bytes that are no UTF-8 wherever they stand, no JSON, no AdmissionReview of a known version, no uid.
     """
     try:
         str(body, "utf-8")
         review = _decode(body)
     except UnicodeDecodeError as error:
-        raise MalformedReview(f"the body is not UTF-8 (byte {error.start})") from None
+        raise MalformedReview(f"not UTF-8 (byte {error.start})") from None
     except msgspec.ValidationError as error:
-        raise MalformedReview(f"the body is no AdmissionReview: {error}") from None
+        raise MalformedReview(f"no AdmissionReview: {error}") from None
     except msgspec.DecodeError as error:
-        raise MalformedReview(f"the body is no JSON: {error}") from None
+        raise MalformedReview(f"no JSON: {error}") from None
     except RecursionError:
-        raise MalformedReview("the body is nested too deeply") from None
+        raise MalformedReview("nested too deeply") from None
     if review.kind != _KIND or review.api_version not in VERSIONS:
-        raise MalformedReview(f"the body is no AdmissionReview of {' or '.join(VERSIONS)}")
+        raise MalformedReview(f"no AdmissionReview of {' or '.join(VERSIONS)}")
     if not review.request.uid:
-        raise MalformedReview("the request has no uid")
+        raise MalformedReview("an AdmissionReview without a uid")
     return review.api_version, review.request
 
 

@@ -54,7 +54,7 @@ def cli() -> None:
 def main() -> None:
     """Run the command line."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
@@ -71,4 +71,8 @@ def main() -> None:
         # The reader of our output went, as `head` does: no error of ours. Python would complain while it exits.
         sys.stdout = None
         status = 1
+    except OSError as error:
+        click.echo(f"{PROGRAM}: {error.strerror or error}", err=True)
+        sys.stdout = None
+        status = 2
     sys.exit(status if isinstance(status, int) else 0)

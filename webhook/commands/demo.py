@@ -66,6 +66,7 @@ Examples:
 @click.option("--keep", is_flag=True, help="Leave the server up, and say how to send it a review of one's own.")
 def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Start the real server over HTTPS on this machine, send it real manifests, and show what becomes of them."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server is stopped as well
     painted = sys.stdout.isatty() and "NO_COLOR" not in os.environ
     with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-demo-") as folder, _server(Path(folder)) as server:
         for line in _INTRODUCTION.format(address=server.address).splitlines():

@@ -46,14 +46,24 @@ def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
 def _each(images: Iterable[str]) -> Iterator[str]:
     for image in images:
         if image == "-":
-            yield from (line.rstrip("\r\n") for line in sys.stdin if line.strip())
+            yield from (_readable(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
         else:
-            yield image
+            yield _readable(image)
+
+
+def _readable(text: str) -> str:
+    """Put U+FFFD for bytes that are no UTF-8: they are in no image's name, and could not be written again."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
 def _text(written: str, resolution: Resolution) -> str:
     arrow = "->" if resolution.image != written else "=="
-    return f"{log.escape(written)} {arrow} {log.escape(resolution.image)}  ({resolution.detail})"
+    return f"{_shown(written)} {arrow} {_shown(resolution.image)}  ({resolution.detail})"
+
+
+def _shown(image: str) -> str:
+    """Write an image on one line, in quotes where one could not see where it ends."""
+    return f'"{log.escape(image)}"' if not image or " " in image else log.escape(image)
 
 
 def _json(written: str, resolution: Resolution) -> str:

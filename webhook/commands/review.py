@@ -8,15 +8,18 @@ from pathlib import Path
 
 import click
 
+from webhook import log
 from webhook.adapters import files, manifests
+from webhook.admission.handler import Handler
 from webhook.commands.options import config_option, loaded
 from webhook.config import assemble
-from webhook.errors import FileError, InvalidManifest, MalformedReview
+from webhook.errors import FileError, InvalidManifest
 from webhook.inspection.preview import Preview, preview
 from webhook.names import PROGRAM
 from webhook.presentation import diff
 
 _NOTHING, _SOMETHING, _FAULT = 0, 1, 2
+_NAME = 200
 _LIMIT = 64 * 1024 * 1024
 
 
@@ -58,19 +61,35 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     status = _NOTHING
     written = 0
     for name in names:
-        try:
-            for document in manifests.parse(_read(name)):
-                found = preview(handler, document, namespace)
-                if found.changes:
-                    status = max(status, _SOMETHING)
-                for line in _lines(found, output, name, first=written == 0):
-                    click.echo(diff.coloured(line) if painted and output == "diff" else line, color=painted)
-                written += 1
-        except (InvalidManifest, MalformedReview, FileError) as error:
-            where = "" if isinstance(error, FileError) else f"{name}: "
-            click.echo(f"{PROGRAM}: {where}{error}", err=True)
-            status = _FAULT
+        for found in _previews(handler, name, namespace):
+            if isinstance(found, str):
+                click.echo(f"{PROGRAM}: {found}", err=True)
+                status = _FAULT
+                continue
+            if found.changes:
+                status = max(status, _SOMETHING)
+            for line in _lines(found, output, log.shorten(name, _NAME), first=written == 0):
+                click.echo(diff.coloured(line) if painted and output == "diff" else line, color=painted)
+            written += 1
     sys.exit(status)
+
+
+def _previews(handler: Handler, name: str, namespace: str) -> Iterator[Preview | str]:
+    """Preview each document of a file, giving what is wrong with it in words: the next one may be right."""
+    try:
+        documents = manifests.parse(_read(name))
+    except FileError as error:
+        yield str(error)
+        return
+    except InvalidManifest as error:
+        yield f"{log.shorten(name, _NAME)}: {error}"
+        return
+    for number, document in enumerate(documents, 1):
+        try:
+            yield preview(handler, document, namespace)
+        except InvalidManifest as error:
+            which = f", document {number}" if len(documents) > 1 else ""
+            yield f"{log.shorten(name, _NAME)}{which}: {error}"
 
 
 def _read(name: str) -> bytes:
@@ -93,7 +112,7 @@ def _lines(found: Preview, output: str, name: str, *, first: bool) -> Iterator[s
 
 def _diff(found: Preview, name: str) -> Iterator[str]:
     for what, decision in found.reviewed:
-        yield f"# {name}: {what}: {decision.outcome}: {decision.why}"
+        yield f"# {name}: {log.shorten(what, _NAME)}: {decision.outcome}: {decision.why}"
         for image in decision.images:
             yield f"#   {image}"
     yield from diff.unified(manifests.dump(found.before), manifests.dump(found.after), name)

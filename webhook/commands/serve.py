@@ -1,6 +1,7 @@
 """`registry-webhook serve`."""
 
 import os
+import re
 from pathlib import Path
 
 import click
@@ -14,20 +15,20 @@ from webhook.serving.in_force import Sources, Watch
 _FOLDER = "/etc/registry-webhook/tls"
 
 
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
+_PORTS = 65536
+
+
 class _AddressType(click.ParamType[Address]):
     name = "HOST:PORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         if isinstance(value, Address):
             return value
-        host, colon, port = str(value).rpartition(":")
-        if (
-            not colon
-            or not (port.isascii() and port.isdigit() and int(port) < 2**16)
-            or (":" in host and host[:1] != "[")
-        ):
+        found = _ADDRESS.fullmatch(str(value))
+        if found is None or int(found["port"]) >= _PORTS:
             self.fail(f"{value!r} is no HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", param, ctx)
-        return Address(host.strip("[]"), int(port))
+        return Address(found["six"] or found["host"], int(found["port"]))
 
 
 @click.command(
@@ -74,5 +75,6 @@ def command(
     they change; what is broken is said and changes nothing. Nothing is written outside a temporary folder.
     """
     log.configure(log_level.upper())
+    sockets = [gunicorn.listen(bind), gunicorn.listen(health_bind)]
     watch = Watch(Sources(config, cert, key, dict(os.environ)))
-    gunicorn.serve(watch, bind, health_bind, drain)
+    gunicorn.serve(watch, sockets, drain)

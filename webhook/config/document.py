@@ -63,13 +63,17 @@ def _check_events(text: bytes) -> None:
     depth = 0
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.AliasEvent):
-            raise DocumentError('a value that begins with * must be in quotes: "**/pause"', event.start_mark.line + 1)
+            raise DocumentError('a value that begins with * must be in quotes: "**/pause"', _line(event))
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > _DEPTH:
-            raise DocumentError("it is nested too deeply", event.start_mark.line + 1)
+            raise DocumentError("it is nested too deeply", _line(event))
+
+
+def _line(event: yaml.Event) -> int | None:
+    return None if event.start_mark is None else event.start_mark.line + 1
 
 
 def line_of(node: yaml.Node) -> int:

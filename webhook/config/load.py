@@ -87,7 +87,9 @@ class _Gathered:
 
         def place(fault: Fault) -> tuple[bool, int]:
             name, _, line = fault.origin.rpartition(":")
-            return (fault.origin != self._name and name != self._name, int(line) if name == self._name else 0)
+            if name == self._name:
+                return (False, int(line))
+            return (fault.origin != self._name, 0)
 
         return sorted(self.faults, key=place)
 

@@ -63,7 +63,9 @@ def _scalar(value: Any) -> str:
     if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _TAKEN_OTHERWISE:
         return value
     if isinstance(value, str | dict):
-        return str(yaml.safe_dump(value, default_style='"', default_flow_style=True, allow_unicode=True, width=inf)).strip()
+        return str(
+            yaml.safe_dump(value, default_style='"', default_flow_style=True, allow_unicode=True, width=inf)
+        ).strip()
     return msgspec.json.encode(value).decode()
 
 

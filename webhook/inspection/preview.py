@@ -9,7 +9,7 @@ import jsonpatch
 from webhook.admission import patch, review
 from webhook.admission.decision import Decision
 from webhook.admission.handler import Handler
-from webhook.errors import InvalidManifest
+from webhook.errors import InvalidManifest, MalformedReview
 from webhook.inspection.workloads import Workload, workloads
 
 
@@ -40,8 +40,17 @@ def preview(handler: Handler, document: Any, namespace: str) -> Preview:
     """Decide what becomes of a document: an AdmissionReview, or a manifest as if its Pods were being made.
 
     A workload that names no namespace is taken to be in `namespace`, and that to be opted in.
-    Raises `InvalidManifest` or `MalformedReview`.
+    Raises `InvalidManifest`.
     """
+    try:
+        return _preview(handler, document, namespace)
+    except MalformedReview as error:
+        raise InvalidManifest(f"it is {error}") from None
+    except UnicodeEncodeError:
+        raise InvalidManifest("it has half of a surrogate pair, which is no character") from None
+
+
+def _preview(handler: Handler, document: Any, namespace: str) -> Preview:
     if isinstance(document, dict) and document.get("kind") == "AdmissionReview":
         return _of_review(handler, document)
     operations: list[dict[str, Any]] = []

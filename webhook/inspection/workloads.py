@@ -61,4 +61,7 @@ def _workloads(document: Any, path: tuple[str | int, ...]) -> Iterator[Workload]
     metadata = document.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     name = metadata.get("name") or metadata.get("generateName") or "?"
-    yield Workload(kind, str(name), metadata.get("namespace"), (*path, *_PATHS[kind]), pod)
+    namespace = metadata.get("namespace")
+    if not isinstance(namespace, str | None):
+        raise InvalidManifest("metadata.namespace is no text")
+    yield Workload(kind, str(name), namespace, (*path, *_PATHS[kind]), pod)

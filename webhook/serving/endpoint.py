@@ -48,7 +48,7 @@ def mutate(handler: Handler, content_type: str, body: bytes) -> Reply:
     try:
         decision = handler.review(body)
     except MalformedReview as error:
-        return text(400, log.escape(str(error)))
+        return text(400, log.escape(f"the body is {error}"))
     _record(decision)
     return Reply(200, _REVIEW, review.encode(decision.version, decision.response()))
 

@@ -35,12 +35,11 @@ class Address(NamedTuple):
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
-def serve(watch: Watch, bind: Address, health_bind: Address, drain: float) -> None:
-    """Serve until told to stop: reviews over TLS at `bind`, probes in the clear at `health_bind`.
+def serve(watch: Watch, sockets: list[socket.socket], drain: float) -> None:
+    """Serve until told to stop: reviews over TLS on the first of two listening sockets, probes on the other.
 
-    Raises `RegistryWebhookError` for an address that cannot be had.
+    For `drain` seconds after SIGTERM connections are still accepted.
     """
-    sockets = [listen(bind), listen(health_bind)]
     _Application(_site(watch, drain), [sock.detach() for sock in sockets], drain).run()
 
 
@@ -54,9 +53,10 @@ def listen(address: Address) -> socket.socket:
     family = socket.AF_INET6 if dual or ":" in address.host else socket.AF_INET
     try:
         return socket.create_server(tuple(address), family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
-    except (OSError, OverflowError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise RegistryWebhookError(f"cannot listen on {address}: {reason.lower()}") from None
+    except OSError as error:
+        # What Python adds in parentheses says the address again.
+        reason = str(error.strerror or error).partition(" (")[0].lower()
+        raise RegistryWebhookError(f"cannot listen on {address}: {reason}") from None
 
 
 def _site(watch: Watch, drain: float) -> Site:

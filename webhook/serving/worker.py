@@ -81,7 +81,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         )
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            site.look()
+            # In a thread, for thousands of rules take a second to load, and reviews must not wait for that.
+            await self.loop.run_in_executor(None, site.look)
             await _wait(self._stop, _LOOK_EVERY)
         site.stopping()
         await self._drain(listeners, accepting, site.drain)
