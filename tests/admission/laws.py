@@ -9,11 +9,8 @@ import jsonpatch
 from hypothesis import strategies as st
 
 from webhook.admission import review
-from webhook.admission.handler import Handler, Policy
-from webhook.admission.namespaces import NamespaceBounds
-from webhook.images.globs import Globs
-from webhook.images.resolver import Resolver
-from webhook.images.rules import Rule, Rules
+from webhook.config import assemble
+from webhook.config.load import load
 
 ALLOWED = re.compile(
     r"/spec/(containers|initContainers|ephemeralContainers)/[0-9]+/image"
@@ -22,12 +19,19 @@ ALLOWED = re.compile(
     r"|/metadata/annotations(/registry-webhook~1original-images)?"
 )
 
-_RULES = Rules([Rule("quay.io", "mirror.example.com/quay")], "registry.example.com")
-HANDLER = Handler(
-    Policy(
-        Resolver(_RULES, Globs(["gcr.io/**"])).resolve, NamespaceBounds(None, []), "registry-webhook-pull", True, True
-    )
-)
+CONFIGURATION = """\
+opencti:
+  daemon:
+    registry:
+      server: registry.example.com
+webhook:
+  rules:
+    - from: quay.io
+      to: mirror.example.com/quay
+  exclude:
+    - gcr.io/**
+"""
+HANDLER = assemble.handler(load(CONFIGURATION.encode(), "laws", {}).configuration)
 
 _IMAGES = st.sampled_from(["nginx", "quay.io/x:1", "gcr.io/y", "registry.example.com/z", "", "Bad", "a" * 300, "é"])
 _SCALARS = (

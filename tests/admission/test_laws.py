@@ -2,7 +2,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.admission import review
@@ -11,7 +11,6 @@ from webhook.errors import MalformedReview
 from .laws import HANDLER, JSON, PODS, REQUESTS, check, envelope
 
 
-@settings(max_examples=400)
 @given(PODS, REQUESTS)
 def test_the_patch_applies_and_touches_nothing_but_what_it_may(pod: Any, request: dict[str, Any]) -> None:
     body = envelope(pod, request)

@@ -53,9 +53,9 @@ def test_each_image_is_a_line_with_what_it_becomes_and_why(resolve: _Run) -> Non
     lines = resolve(*(case[0] for case in _CASES)).stdout.splitlines()
     assert len(lines) == len(_CASES)
     for line, (written, resolved, _, why) in zip(lines, _CASES, strict=True):
-        if " " in written:  # in quotes, so that one sees where it ends
-            written, resolved = f'"{written}"', f'"{resolved}"'
-        assert line.startswith(f"{written} {'==' if written == resolved else '->'} {resolved}  (")
+        quote = '"' if " " in written else ""  # so that one sees where it ends
+        arrow = "==" if written == resolved else "->"
+        assert line.startswith(f"{quote}{written}{quote} {arrow} {quote}{resolved}{quote}  (")
         assert why in line
 
 

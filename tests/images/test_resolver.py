@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from webhook.errors import ConflictingRules, InvalidPrefix, InvalidReference
@@ -190,7 +190,6 @@ _NAMES = st.builds(
 _PATTERNS = st.sampled_from(["**", "*/a/**", "docker.io/library/*", "**/b", "quay.io/**", f"{SERVER}/a/*"])
 
 
-@settings(max_examples=400)
 @given(
     rules=st.lists(st.tuples(_PREFIXES, _PREFIXES), max_size=4),
     server=st.none() | _PREFIXES,

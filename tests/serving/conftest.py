@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.admission.laws import CONFIGURATION
+
 from .running import Place, Server, make_place, serving, serving_wsgi
 
 
@@ -14,11 +16,15 @@ def place(tmp_path: Path) -> Place:
     return made
 
 
-@pytest.fixture
-def server(place: Place) -> Iterator[Server]:
-    """Our own server, for one test."""
-    with serving(place) as running:
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our own server, for all tests of a module: whatever one does to it, the next must still be answered."""
+    made = make_place(tmp_path_factory.mktemp("server"))
+    made.write_pair()
+    with serving(made) as running:
         yield running
+        assert running.process.poll() is None
+        assert "Traceback" not in running.log
 
 
 @pytest.fixture(scope="module", params=[serving, serving_wsgi], ids=["our server", "another WSGI server"])
@@ -26,6 +32,7 @@ def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     """Each of the two doors, for all tests of a module: what goes wrong in one must not harm the next."""
     made = make_place(tmp_path_factory.mktemp("door"))
     made.write_pair()
+    made.configure(CONFIGURATION)
     with request.param(made) as running:
         yield running
         assert running.process.poll() is None

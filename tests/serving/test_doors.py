@@ -201,7 +201,7 @@ def test_both_versions_are_answered(door: Server) -> None:
         assert json.loads(door.review(body).body)["apiVersion"] == version
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(pods=st.lists(PODS, min_size=1, max_size=5), operation=st.sampled_from(["CREATE", "UPDATE"]))
 def test_the_laws_hold_through_the_door(door: Server, pods: list[Any], operation: str) -> None:
     with door.client() as client:
