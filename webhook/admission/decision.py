@@ -88,7 +88,7 @@ class Decision(Struct, frozen=True):
 
     def audit_annotations(self) -> dict[str, str]:
         """Say what was decided for the audit log; the API server puts the webhook's name before each key."""
-        annotations = {"outcome": f"{self.outcome}: {self.why}"}
+        annotations = {"outcome": shorten(f"{self.outcome}: {self.why}", _WARNING_LIMIT)}
         if self.images:
             annotations["images"] = shorten("; ".join(map(str, self.images)), _AUDIT_LIMIT)
         if self.pull_secret is not None:
