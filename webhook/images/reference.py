@@ -26,16 +26,17 @@ DOCKER_HUB_ALIAS = "index.docker.io"
 OFFICIAL = "library/"
 PATH_LIMIT = 255
 
-# No pattern here can backtrack: each alternative is told from the next by its first character, the quantifiers that
-# could give back what they took are possessive, and all match whole strings, in ASCII.
-_COMPONENT = r"[a-zA-Z0-9]++(?:-++[a-zA-Z0-9]++)*+"
-_DOMAIN = re.compile(rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*+|\[[a-fA-F0-9:]++\])(?::[0-9]++)?+")
-_PART = r"[a-z0-9]++(?:(?:\.|__?+|-++)[a-z0-9]++)*+"
-_PATH = rf"{_PART}(?:/{_PART})*+"
+# No pattern here can backtrack far: each alternative is told from the next by its first character, and all match whole
+# strings, in ASCII. Classes of characters are repeated possessively, groups are not: up to Python 3.11.4,
+# which Debian has, that can match what it must not (https://github.com/python/cpython/issues/106052).
+_COMPONENT = r"[a-zA-Z0-9]++(?:-++[a-zA-Z0-9]++)*"
+_DOMAIN = re.compile(rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]++\])(?::[0-9]++)?")
+_PART = r"[a-z0-9]++(?:(?:\.|__?|-++)[a-z0-9]++)*"
+_PATH = rf"{_PART}(?:/{_PART})*"
 _REMAINDER = re.compile(
     rf"(?P<path>{_PATH})"
-    r"(?P<tag>:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}+)?+"
-    r"(?P<digest>@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?+",
+    r"(?P<tag>:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}+)?"
+    r"(?P<digest>@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?",
 )
 _PATH_ONLY = re.compile(_PATH)
 _IDENTIFIER = re.compile(r"[a-f0-9]{64}")
