@@ -4,13 +4,14 @@ The rooms of the house, each importing only from those below it (`.importlinter`
 
     commands                          one file a command
     serving | presentation            the HTTPS server; findings as text
-    adapters                          files and, later, the cluster and the registry
+    adapters                          files and manifests
     config                            YAML and environment, one frozen value
+    inspection                        what a manifest would become
     admission | certificates          a review and its patch; keys and certificates
     images                            references, rules and what they resolve to
     names | errors | log              the contract's names, the error tree, how lines are written
 
-From `admission` down the rooms are pure: values in, values out, no I/O and no clock of their own.
+From `inspection` down the rooms are pure: values in, values out, no I/O and no clock of their own.
 """
 
 __version__ = "0.1.0"

@@ -1,1 +1,1 @@
-"""What reaches outside the process: files, and later the cluster and the registry."""
+"""What comes from outside the process: files and manifests."""

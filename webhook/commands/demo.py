@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import re
+import shutil
 import signal
 import ssl
 import subprocess
@@ -90,7 +91,9 @@ def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
             (server.folder / "review.json").write_bytes(cases[0].body)
             _stay(server)
         else:
-            click.echo(f"Your own manifests: {PROGRAM} review FILE. Keep this server up: {PROGRAM} demo --keep")
+            # From a checkout the program is on nobody's path.
+            program = PROGRAM if shutil.which(PROGRAM) else f"{os.path.relpath(sys.executable)} -m webhook"
+            click.echo(f"Your own manifests: {program} review FILE. Keep this server up: {program} demo --keep")
 
 
 _INTRODUCTION = f"""\

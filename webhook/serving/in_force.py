@@ -60,6 +60,7 @@ class Watch:
         self._pair: bytes | str | None = None
         loaded = _load(sources, self._configuration)
         self.now = InForce(loaded, assemble.handler(loaded.configuration))
+        _log.info(log.event("configuration in force", **_outline(loaded)))
         self._look_at_certificate()
 
     def look(self) -> None:
@@ -83,7 +84,7 @@ class Watch:
         changed = _changed(self.now.loaded, loaded)
         handler = assemble.handler(loaded.configuration)
         self.now = msgspec.structs.replace(self.now, loaded=loaded, handler=handler, configuration_fault=None)
-        _log.info(log.event("configuration in force", changed=", ".join(changed) or "nothing"))
+        _log.info(log.event("configuration in force", changed=", ".join(changed) or "nothing", **_outline(loaded)))
 
     def _keep_configuration(self, faults: list[str]) -> None:
         self.now = msgspec.structs.replace(self.now, configuration_fault=faults[0])
@@ -126,6 +127,13 @@ def _read_configuration(sources: Sources) -> bytes:
 
 def _load(sources: Sources, text: bytes) -> Loaded:
     return load(text, str(sources.configuration or "built-in defaults"), sources.environment)
+
+
+def _outline(loaded: Loaded) -> dict[str, object]:
+    """Say in a few values what a configuration does."""
+    registry, webhook = loaded.configuration.registry, loaded.configuration.webhook
+    server = registry.server or "none, images are public"
+    return {"server": server, "rules": len(webhook.rules), "exclude": len(webhook.exclude)}
 
 
 def _changed(before: Loaded, after: Loaded) -> list[str]:
