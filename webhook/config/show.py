@@ -13,15 +13,17 @@ from webhook.config.model import ROOTS
 
 MASK = "********"
 
+#: Comments stand in one column, but for values that reach beyond this one.
+_ALIGNED = 72
+_WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")
+_TAKEN_OTHERWISE = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
+
 
 def show(loaded: Loaded) -> str:
     """Write the configuration in force, a line each value, the origin as a comment beside it."""
     rows = list(_rows(loaded))
     width = max(len(text) for text, origin in rows if origin and len(text) <= _ALIGNED)
     return "\n".join(f"{text.ljust(width)}  # {origin}" if origin else text for text, origin in rows) + "\n"
-
-
-_ALIGNED = 72
 
 
 def _rows(loaded: Loaded) -> list[tuple[str, str | None]]:
@@ -67,7 +69,3 @@ def _scalar(value: Any) -> str:
             yaml.safe_dump(value, default_style='"', default_flow_style=True, allow_unicode=True, width=inf)
         ).strip()
     return msgspec.json.encode(value).decode()
-
-
-_WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")
-_TAKEN_OTHERWISE = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})

@@ -14,7 +14,10 @@ from webhook.images import reference
 
 _STARS = re.compile(r"(\*+)")
 _NAME_PATTERN = re.compile(r"[a-zA-Z0-9._:/*\[\]-]+")
-_STATES_KEPT = 1024
+_LENGTH_LIMIT = 512
+#: How many states are kept: as many as have use, but no more than 64 MiB of them, however long the patterns are.
+_STATES_KEPT, _STATES_KEPT_LEAST = 1024, 16
+_BITS_KEPT = 64 * 1024 * 1024 * 8
 
 
 class _State:
@@ -34,28 +37,31 @@ class Globs:
     def __init__(self, patterns: Sequence[str]) -> None:
         """Compile `patterns`; any text is one."""
         self.patterns = tuple(patterns)
-        self._expecting: dict[str, int] = {}  # character -> the positions that a pattern goes on from with it
-        self._within = 0  # positions at a `*`, which stay for every character but "/"
-        self._across = 0  # positions at a `**`, which stay for every character
         self._ends: dict[int, str] = {}  # the bit of a pattern's last position -> the pattern
-        bit = 1
-        first = 0
+        first: list[int] = []
+        within: list[int] = []  # positions at a `*`, which stay for every character but "/"
+        across: list[int] = []  # positions at a `**`, which stay for every character
+        expecting: dict[str, list[int]] = {}  # character -> the positions that a pattern goes on from with it
+        position = 0
         for pattern in self.patterns:
-            first |= bit
+            first.append(position)
             for piece in _STARS.split(pattern):
                 if piece.startswith("**"):
-                    self._across |= bit
+                    across.append(position)
                 elif piece == "*":
-                    self._within |= bit
+                    within.append(position)
                 else:
                     for character in piece:
-                        self._expecting[character] = self._expecting.get(character, 0) | bit
-                        bit <<= 1
-            self._ends[bit] = pattern
-            bit <<= 1
+                        expecting.setdefault(character, []).append(position)
+                        position += 1
+            self._ends[1 << position] = pattern
+            position += 1
+        self._within, self._across = _bits(within), _bits(across)
+        self._expecting = {character: _bits(positions) for character, positions in expecting.items()}
         self._any_end = sum(self._ends)
-        self._start = self._state(first)
-        self._known = {first: self._start}
+        self._start = self._state(_bits(first))
+        self._known = {self._start.positions: self._start}
+        self._kept = max(_STATES_KEPT_LEAST, min(_STATES_KEPT, _BITS_KEPT // (position + 1)))
 
     def match(self, text: str) -> str | None:
         """Find the first of the patterns that matches the whole of `text`, or None."""
@@ -73,7 +79,7 @@ class Globs:
         """Take one step that was not taken before, and keep it."""
         staying = self._across if character == "/" else self._across | self._within
         positions = (state.positions & self._expecting.get(character, 0)) << 1 | state.positions & staying
-        if len(self._known) >= _STATES_KEPT:
+        if len(self._known) >= self._kept:
             self._start.steps.clear()
             self._known = {self._start.positions: self._start}
         following = self._known.get(positions)
@@ -87,6 +93,16 @@ class Globs:
         return _State(positions, self._ends[ended & -ended] if ended else None)
 
 
+def _bits(positions: list[int]) -> int:
+    """Make an integer with a bit for each of the positions, which ascend."""
+    if not positions:
+        return 0
+    octets = bytearray(positions[-1] // 8 + 1)
+    for position in positions:
+        octets[position // 8] |= 1 << position % 8
+    return int.from_bytes(octets, "little")
+
+
 def check_name_pattern(pattern: str) -> None:
     """Refuse a pattern that could match no normalised image name (registry and path, without tag and digest).
 
@@ -94,6 +110,8 @@ def check_name_pattern(pattern: str) -> None:
     """
     if not pattern:
         raise InvalidPattern("it is empty: write a pattern such as quay.io/**")
+    if len(pattern) > _LENGTH_LIMIT:
+        raise InvalidPattern(f"it has more than {_LENGTH_LIMIT} characters, and no name has")
     if not _NAME_PATTERN.fullmatch(pattern):
         raise InvalidPattern("only * (within a path component) and ** (across them) are special, beside a name's own")
     first, slash, rest = pattern.partition("/")

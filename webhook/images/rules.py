@@ -85,7 +85,8 @@ class Rules:
             index = self.rules.index(taker) if taker else -1
             origin = f"the rule {maker}" if maker else f"the server {self.server}"
             example = f"{written} would become {once} and then {twice}"
-            raise ConflictingRules(index, "from", f"takes again what {origin} makes: {example}; write the last at once")
+            problem = f"rewrites again what {origin} makes ({example}): images must reach their last place in one step"
+            raise ConflictingRules(index, "from", problem)
 
     def _image(self, written: str) -> str:
         try:

@@ -1,5 +1,6 @@
 """gunicorn around the worker: a supervisor, one worker process, no configuration file of its own."""
 
+import errno
 import os
 import socket
 import tempfile
@@ -49,10 +50,19 @@ def listen(address: Address) -> socket.socket:
     Raises `RegistryWebhookError`, in one line, for an address that cannot be had.
     """
     # Bound here, for gunicorn would try five times, a second apart, and then exit.
-    dual = not address.host and socket.has_dualstack_ipv6()
-    family = socket.AF_INET6 if dual or ":" in address.host else socket.AF_INET
     try:
-        return socket.create_server(tuple(address), family=family, backlog=_BACKLOG, dualstack_ipv6=dual)
+        if address.host or not socket.has_dualstack_ipv6():
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            return socket.create_server(tuple(address), family=family, backlog=_BACKLOG)
+        try:
+            return socket.create_server(
+                ("", address.port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+            )
+        except OSError as error:
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                raise
+            # The kernel knows IPv6, and it is switched off.
+            return socket.create_server(("", address.port), backlog=_BACKLOG)
     except OSError as error:
         # What Python adds in parentheses says the address again.
         reason = str(error.strerror or error).partition(" (")[0].lower()

@@ -10,9 +10,11 @@ import gc
 import logging
 import os
 import resource
+import signal
 import socket
 import ssl
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
@@ -31,6 +33,7 @@ HEALTH_CONNECTIONS = 50
 _RESERVED_FILES = 64
 
 _LOOK_EVERY = 0.5
+_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 _log = logging.getLogger("webhook.serving")
 
 
@@ -68,6 +71,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             _Listener(self, port, site.tls, own.sock) for port, own in zip(site.ports, self.sockets, strict=True)
         ]
         accepting = [self.loop.create_task(listener.accept()) for listener in listeners]
+        # Signals are the main thread's: one that another took would end the process instead of stopping it.
+        looking = ThreadPoolExecutor(1, "look", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at again
         _log.info(
@@ -82,7 +87,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         while self.alive and self.ppid == os.getppid():
             self.notify()
             # In a thread, for thousands of rules take a second to load, and reviews must not wait for that.
-            await self.loop.run_in_executor(None, site.look)
+            await self.loop.run_in_executor(looking, site.look)
             await _wait(self._stop, _LOOK_EVERY)
         site.stopping()
         await self._drain(listeners, accepting, site.drain)
@@ -107,6 +112,12 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
                 listener.close_idle()
             await asyncio.sleep(0.05)
         _log.info(log.event("stopped", cut_off=sum(listener.open for listener in listeners)))
+
+    def _cleanup(self) -> None:
+        # From here on nobody waits for an answer, and a signal that came while the loop is taken down would only be
+        # said as a fault: Ctrl-C in a terminal reaches this process twice, from there and from its supervisor.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        super()._cleanup()
 
     def handle_exit_signal(self) -> None:
         """Begin to stop, on SIGTERM."""
