@@ -1,49 +1,37 @@
 import io
 import logging
+from collections.abc import Iterator
 
 import pytest
 
 from webhook import log
 
 
-def written(*lines: tuple[str, object]) -> list[str]:
-    stream = io.StringIO()
+@pytest.fixture
+def stream() -> Iterator[io.StringIO]:
+    """What is logged goes here, and back to where it went before when the test ends."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
-    try:
-        log.configure(stream=stream)
-        for message, argument in lines:
-            logging.getLogger("webhook.test").info(message, argument)
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    return stream.getvalue().splitlines()
+    written = io.StringIO()
+    log.configure(stream=written)
+    yield written
+    root.handlers[:] = handlers
+    root.setLevel(level)
 
 
-def test_a_record_is_one_line_whatever_it_holds() -> None:
-    (line,) = written(("client said %s", "x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r"))
+def test_a_record_is_one_line_whatever_it_holds(stream: io.StringIO) -> None:
+    logging.getLogger("webhook.test").info("client said %s", "x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
+    (line,) = stream.getvalue().splitlines()
     assert line.endswith(r" INFO webhook.test client said x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
 
 
-def test_a_fault_is_the_place_it_arose_in_and_nothing_of_what_it_says() -> None:
-    stream = io.StringIO()
-    record = logging.LogRecord("webhook.test", logging.ERROR, __file__, 1, "failed", None, None)
-    handler = logging.StreamHandler(stream)
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
+def test_a_fault_is_the_place_it_arose_in_and_nothing_of_what_it_says(stream: io.StringIO) -> None:
     try:
-        log.configure(stream=stream)
-        handler.setFormatter(root.handlers[0].formatter)
-        try:
-            int("hunter2")
-        except ValueError as error:
-            record.exc_info = (ValueError, error, error.__traceback__)
-            handler.handle(record)
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
+        int("hunter2")
+    except ValueError:
+        logging.getLogger("webhook.test").exception("failed")
     (line,) = stream.getvalue().splitlines()
-    assert "failed ValueError at " in line
+    assert " ERROR webhook.test failed ValueError at " in line
     assert "hunter2" not in line
 
 
