@@ -86,8 +86,11 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         )
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            # In a thread, for thousands of rules take a second to load, and reviews must not wait for that.
-            await self.loop.run_in_executor(looking, site.look)
+            try:
+                # In a thread, for thousands of rules take a second to load, and reviews must not wait for that.
+                await self.loop.run_in_executor(looking, site.look)
+            except Exception:  # noqa: BLE001 - whatever it is, what is in force goes on being served
+                _log.exception("cannot look at the files")
             await _wait(self._stop, _LOOK_EVERY)
         site.stopping()
         await self._drain(listeners, accepting, site.drain)
@@ -140,7 +143,9 @@ class _Listener:
         self._port = port
         self._tls = tls
         self._socket = sock
-        self._limit = min(port.connections, resource.getrlimit(resource.RLIMIT_NOFILE)[0] - _RESERVED_FILES)
+        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        unbounded = files == resource.RLIM_INFINITY
+        self._limit = port.connections if unbounded else min(port.connections, files - _RESERVED_FILES)
         self._protocols: set[Protocol] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
 
