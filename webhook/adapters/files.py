@@ -6,6 +6,15 @@ from pathlib import Path
 from webhook.errors import FileError
 
 LIMIT = 1024 * 1024
+BUILT_IN = "built-in defaults"
+
+
+def configuration(path: Path | None) -> tuple[bytes, str]:
+    """Read a configuration's bytes, and say what to call it; without a path there is none, and the defaults hold.
+
+    Raises `FileError`.
+    """
+    return (b"", BUILT_IN) if path is None else (read(path), str(path))
 
 
 def read(path: Path, limit: int = LIMIT) -> bytes:

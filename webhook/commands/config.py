@@ -5,7 +5,8 @@ from pathlib import Path
 
 import click
 
-from webhook.commands.options import BUILT_IN, config_option, loaded
+from webhook.adapters import files
+from webhook.commands.options import config_option, loaded
 from webhook.config import show
 from webhook.errors import ConfigurationError
 from webhook.names import PROGRAM
@@ -35,4 +36,4 @@ def command(check: bool, config: Path | None) -> None:  # noqa: FBT001 - click p
         more = len(error.faults) - 1
         click.echo(f"{PROGRAM}: {error.faults[0]}{f' (and {more} more)' if more else ''}", err=True)
         sys.exit(2)
-    click.echo(f"{config or BUILT_IN}: valid" if check else show.show(found), nl=check)
+    click.echo(f"{config or files.BUILT_IN}: valid" if check else show.show(found), nl=check)

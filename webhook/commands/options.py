@@ -11,7 +11,6 @@ from webhook.adapters import files
 from webhook.config.load import Loaded, load
 
 CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
-BUILT_IN = "built-in defaults"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -33,4 +32,4 @@ def loaded(config: Path | None) -> Loaded:
 
     Raises `ConfigurationError` or `FileError`.
     """
-    return load(b"" if config is None else files.read(config), str(config or BUILT_IN), os.environ)
+    return load(*files.configuration(config), os.environ)

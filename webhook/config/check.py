@@ -103,8 +103,7 @@ class _Checks:
         try:
             return attempt(text)
         except (InvalidPrefix, InvalidPattern) as error:
-            # A user name and password that were written into a registry's address are shown nowhere.
-            self.problems.append(Problem(key, None if "@" in text else text, str(error)))
+            self.problems.append(Problem(key, text, str(error)))
             return None
 
 

@@ -55,8 +55,8 @@ def create_app() -> Flask:
     Raises `ConfigurationError` or `FileError` for a configuration that cannot be used.
     """
     path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
-    text = files.read(Path(path)) if path else b""
-    handler = assemble.handler(load(text, path or "built-in defaults", os.environ).configuration)
+    loaded = load(*files.configuration(Path(path) if path else None), os.environ)
+    handler = assemble.handler(loaded.configuration)
     return admission(lambda: handler)
 
 

@@ -122,11 +122,11 @@ def _content(read: Callable[[], bytes]) -> bytes | str:
 
 
 def _read_configuration(sources: Sources) -> bytes:
-    return b"" if sources.configuration is None else files.read(sources.configuration)
+    return files.configuration(sources.configuration)[0]
 
 
 def _load(sources: Sources, text: bytes) -> Loaded:
-    return load(text, str(sources.configuration or "built-in defaults"), sources.environment)
+    return load(text, str(sources.configuration or files.BUILT_IN), sources.environment)
 
 
 def _outline(loaded: Loaded) -> dict[str, object]:
