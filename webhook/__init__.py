@@ -3,11 +3,12 @@
 The rooms of the house, each importing only from those below it (`.importlinter` holds this, and is the picture):
 
     commands                          one file a command
-    serving | presentation            the HTTPS server; findings as text
-    adapters                          files and manifests
+    serving | sidecar | presentation  the HTTPS server; what keeps the pull secret; findings as text
+    adapters                          files, manifests, the cluster, the registry, sources of credentials
     config                            YAML and environment, one frozen value
     inspection                        what a manifest would become
-    admission | certificates          a review and its patch; keys and certificates
+    admission                         a review and its patch
+      | pullsecret | certificates     the pull secret's content and schedule; keys and certificates
     images                            references, rules and what they resolve to
     names | errors | log              the contract's names, the error tree, how lines are written
 

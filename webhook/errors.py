@@ -9,7 +9,15 @@
     ├── MalformedReview          bytes that are no AdmissionReview we could answer
     ├── InvalidManifest          a document that is no Kubernetes manifest
     ├── CertificateError         a certificate and key that cannot be served
-    └── FileError                a file that cannot be read
+    ├── FileError                a file that cannot be read
+    ├── InvalidCredential        a user name or password that kubelet could not use
+    ├── SourceError              a source that gives no credential now
+    └── ClusterError             the API server did not do what it was asked
+        ├── Unreachable          it gave no answer, or could not do it now
+        ├── Forbidden            we have no right to it, a quota is used up, or a policy refused it
+        ├── NotFound             there is no such object, or no such namespace
+        ├── Conflict             somebody else changed or owns what was to be written
+        └── Expired              a list or watch must begin anew
 
 The text of each is one line that a user can act on. It never holds a password.
 """
@@ -84,3 +92,35 @@ class CertificateError(RegistryWebhookError):
 
 class FileError(RegistryWebhookError):
     """A file that cannot be read."""
+
+
+class InvalidCredential(RegistryWebhookError):
+    """A user name, password or key that kubelet could not use."""
+
+
+class SourceError(RegistryWebhookError):
+    """A source that gives no credential now."""
+
+
+class ClusterError(RegistryWebhookError):
+    """The API server did not do what it was asked; the text says what, and its answer."""
+
+
+class Unreachable(ClusterError):
+    """The API server gave no answer, or could not do it now."""
+
+
+class Forbidden(ClusterError):
+    """We have no right to it, a quota is used up, or a policy refused it."""
+
+
+class NotFound(ClusterError):
+    """There is no such object, or no such namespace."""
+
+
+class Conflict(ClusterError):
+    """Somebody else changed or owns what was to be written."""
+
+
+class Expired(ClusterError):
+    """What a list or watch was to go on from is too long ago; it must begin anew."""

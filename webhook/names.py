@@ -20,3 +20,18 @@ ORIGINALS_ANNOTATION = "registry-webhook/original-images"
 #: On a mirror Pod, the kubelet's copy of a static one; its presence is enough.
 #: https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
+
+#: The field manager under which the pull secret is applied, and the name of the Lease that says which replica writes.
+#: https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
+REFRESHER = "registry-webhook-refresher"
+
+#: On the pull secret: that it is ours.
+#: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
+MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
+
+#: On the pull secret: when its content was last changed, when that expires if its source told, a hash of the content,
+#: and since when its namespace has not been served.
+REFRESHED_ANNOTATION = "registry-webhook/refreshed-at"
+EXPIRES_ANNOTATION = "registry-webhook/expires-at"
+HASH_ANNOTATION = "registry-webhook/content-hash"
+UNSERVED_ANNOTATION = "registry-webhook/unserved-since"

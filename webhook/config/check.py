@@ -90,7 +90,7 @@ class _Checks:
         if not _SUBDOMAIN.fullmatch(name) or len(name) > _SUBDOMAIN_LIMIT:
             problem = "a Secret's name has a-z, 0-9, - and . only, begins and ends with a letter or digit, 253 at most"
             self.problems.append(Problem("webhook.pull_secret.name", name, problem))
-        sources = [key for key, value in msgspec.structs.asdict(webhook.credential).items() if value]
+        sources = [key for key in ("file", "docker_config", "helper") if getattr(webhook.credential, key)]
         if len(sources) > 1:
             problem = f"only one source of a credential can be used, and these are set: {', '.join(sources)}"
             self.problems.append(Problem(f"webhook.credential.{sources[1]}", None, problem))

@@ -65,6 +65,10 @@ class CredentialSettings(Struct, frozen=True):
     """A docker `config.json`."""
     helper: _Text | None = None
     """A docker credential helper: NAME of the program `docker-credential-NAME`."""
+    helper_life: Annotated[int, Meta(ge=10, le=2_592_000)] = 3600
+    """Seconds that a helper's credential is taken to be good for when it does not say."""
+    helper_timeout: Annotated[int, Meta(ge=1, le=300)] = 30
+    """Seconds that a helper may take to answer."""
 
 
 class WebhookSettings(Struct, frozen=True):
@@ -79,6 +83,10 @@ class WebhookSettings(Struct, frozen=True):
     credential: CredentialSettings = CredentialSettings()
     verify: Literal["warn", "strict", "off"] = "warn"
     """Whether the registry is asked before a credential is published."""
+    verify_ca: _Text | None = None
+    """A PEM file with the authorities that the registry's certificate is checked against, instead of the system's."""
+    verify_plain_http: Literal["never", "loopback"] = "never"
+    """Whether a registry on a loopback address is asked, and told the credential, without TLS."""
     on_error: Literal["allow", "deny"] = "allow"
     """What becomes of a Pod when our own code fails."""
 
