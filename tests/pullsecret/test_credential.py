@@ -1,0 +1,241 @@
+"""What may become an entry of the pull secret, and under which key kubelet will find it."""
+
+import base64
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.errors import InvalidCredential
+from webhook.images.prefixes import covers
+from webhook.pullsecret.credential import LIMIT, Entry, covering, key_for, make_entry, static_entries
+
+_PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("registry.example.com", "registry.example.com"),
+        ("registry.example.com:5000", "registry.example.com:5000"),
+        ("registry.example.com/team", "registry.example.com/team/"),
+        ("registry.example.com:5000/team/sub", "registry.example.com:5000/team/sub/"),
+        ("[fd00::1]:5000/team", "[fd00::1]:5000/team/"),
+        ("docker.io", "https://index.docker.io/v1/"),
+        ("docker.io/team", "docker.io/team/"),
+        # kubelet drops the first /v1/ or /v2/ of a path.
+        ("registry.example.com/v1", "registry.example.com/v1/v1/"),
+        ("registry.example.com/v2/team", "registry.example.com/v1/v2/team/"),
+        ("registry.example.com/v10", "registry.example.com/v10/"),
+        ("registry.example.com/team/v2", "registry.example.com/team/v2/"),
+    ],
+)
+def test_a_prefix_has_the_key_that_kubelet_looks_for(prefix: str, key: str) -> None:
+    assert key_for(prefix) == key
+    assert make_entry(key, "robot", _PASSWORD).key == key
+
+
+@pytest.mark.parametrize(
+    ("prefix", "key"),
+    [
+        ("registry.example.com", "registry.example.com"),
+        ("registry.example.com/mirror/nginx", "registry.example.com/mirror/nginx"),
+        ("registry.example.com/v2", "registry.example.com/v1/v2"),
+        ("docker.io", "https://index.docker.io/v1/"),
+    ],
+)
+def test_a_prefix_that_an_image_may_be_called_has_a_key_without_a_slash_at_its_end(prefix: str, key: str) -> None:
+    assert key_for(prefix, image=True) == key
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("robot", f"{_PASSWORD}:with:colons"),
+        ("robot", f'{_PASSWORD}"quoted"'),
+        ("robot", f"{_PASSWORD}\\backslash"),
+        ("robot", f"${_PASSWORD}"),
+        ("robot", f" {_PASSWORD} with blanks "),
+        ("robot", f"{_PASSWORD}-пароль-密码-🔑"),
+        ("robot", f'{{\n  "private_key": "{_PASSWORD}"\n}}\n'),
+        ("robot", f"{_PASSWORD}\t\x7f"),
+        ("robot$team+name", _PASSWORD),
+        ("_json_key", _PASSWORD),
+        ("user@example.com", _PASSWORD),
+        ("ro bot", _PASSWORD),
+        ("robót", _PASSWORD),
+        ("r" * LIMIT, _PASSWORD),
+        ("robot", _PASSWORD + "p" * (LIMIT - len(_PASSWORD))),
+    ],
+)
+def test_an_awkward_user_name_or_password_is_taken_as_it_is(username: str, password: str) -> None:
+    entry = make_entry("registry.example.com", username, password)
+    assert (entry.username, entry.password, entry.email) == (username, password, None)
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "problem"),
+    [
+        ("", _PASSWORD, "the user name is empty"),
+        ("robot", "", "the password is empty"),
+        ("robot:" + _PASSWORD, _PASSWORD, "the user name has a colon"),
+        (":", _PASSWORD, "the user name has a colon"),
+        ("robot\n" + _PASSWORD, _PASSWORD, "the user name has a line break"),
+        ("robot\n", _PASSWORD, "the user name has a line break"),
+        ("\trobot", _PASSWORD, "the user name has a line break or another control character"),
+        ("robot\x7f", _PASSWORD, "control character"),
+        ("robot\0", _PASSWORD, "control character"),
+        ("robot", _PASSWORD + "\0", "the password has a NUL byte"),
+        ("robot\udc80" + _PASSWORD, _PASSWORD, "the user name has bytes that are not UTF-8"),
+        ("robot", _PASSWORD + "\ud800", "the password has bytes that are not UTF-8"),
+        ("<token>", _PASSWORD, "identity token"),
+        ("r" * (LIMIT + 1), _PASSWORD, "the user name has more than 64 KiB"),
+        ("robot", _PASSWORD + "p" * LIMIT, "the password has more than 64 KiB"),
+        ("robot", "é" * (LIMIT // 2 + 1), "the password has more than 64 KiB"),
+    ],
+)
+def test_what_kubelet_or_a_registry_could_not_use_is_refused(username: str, password: str, problem: str) -> None:
+    with pytest.raises(InvalidCredential, match=problem) as refused:
+        make_entry("registry.example.com", username, password)
+    _shows_nothing(refused.value)
+
+
+def test_an_email_address_is_kept_and_an_empty_one_is_none() -> None:
+    assert make_entry("registry.example.com", "robot", _PASSWORD, "ops@example.com").email == "ops@example.com"
+    assert make_entry("registry.example.com", "robot", _PASSWORD, "").email is None
+    with pytest.raises(InvalidCredential, match="e-mail address"):
+        make_entry("registry.example.com", "robot", _PASSWORD, "\ud800")
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "registry.example.com",
+        "registry.example.com:5000/team/",
+        "https://registry.example.com/v2/",
+        "http://localhost:5000",
+        "*.example.com",
+        "*.dkr.ecr.*.amazonaws.com",
+        "[fd00::1]:5000",
+        "https://index.docker.io/v1/",
+    ],
+)
+def test_keys_as_docker_and_kubelet_write_them_are_taken(key: str) -> None:
+    assert make_entry(key, "robot", _PASSWORD).key == key
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "",
+        "/team",
+        "ftp://registry.example.com",
+        "https://",
+        f"robot:{_PASSWORD}@registry.example.com",
+        f"registry.example.com?{_PASSWORD}",
+        f"registry.example.com/#{_PASSWORD}",
+        f"registry.example.com/%{_PASSWORD}",
+        "registry.example.com:port",
+        "registry.example.com:",
+        "registry.example.com\n",
+        "registry.example.com/team\n",
+        "registry example.com",
+        "régistry.example.com",
+        "[registry.example.com]",
+        "[::g]",
+        "[1:2]:5000",
+        "fd00::1",
+        "a" * (LIMIT + 1),
+    ],
+)
+def test_a_key_that_could_match_no_image_is_refused_with_what_to_write(key: str) -> None:
+    with pytest.raises(InvalidCredential, match="host with an optional port and path") as refused:
+        make_entry(key, "robot", _PASSWORD)
+    _shows_nothing(refused.value)
+
+
+def test_an_entry_shows_its_key_alone() -> None:
+    entry = make_entry("registry.example.com", _PASSWORD, _PASSWORD, _PASSWORD)
+    assert repr(entry) == str(entry) == "Entry(key='registry.example.com')"
+
+
+@pytest.mark.parametrize(
+    ("prefixes", "left"),
+    [
+        ([], ()),
+        (["a.com"], ("a.com",)),
+        (["a.com", "a.com"], ("a.com",)),
+        (["a.com/team/sub", "a.com/team", "a.com/teamwork"], ("a.com/team", "a.com/teamwork")),
+        (["a.com/team/sub/x", "a.com/team"], ("a.com/team",)),
+        (["a.com/team", "a.com", "a.com:5000/team"], ("a.com", "a.com:5000/team")),
+        (["docker.io/team", "docker.io"], ("docker.io",)),
+    ],
+)
+def test_a_prefix_that_another_covers_is_left_out(prefixes: list[str], left: tuple[str, ...]) -> None:
+    assert covering(prefixes) == left
+
+
+def test_a_static_credential_is_for_its_server_and_for_what_else_is_on_the_same_host_and_port() -> None:
+    others = [
+        "registry.example.com/mirror",
+        "registry.example.com/mirror/quay",
+        "registry.example.com/team/below",
+        "registry.example.com:5000/other-port",
+        "sub.registry.example.com",
+        "other.example.com",
+        "docker.io",
+    ]
+    entries = static_entries("registry.example.com/team", others, "robot", _PASSWORD, "ops@example.com")
+    assert entries == (
+        Entry("registry.example.com/mirror/", "robot", _PASSWORD, "ops@example.com"),
+        Entry("registry.example.com/team/", "robot", _PASSWORD, "ops@example.com"),
+    )
+
+
+def test_a_whole_registry_needs_one_entry() -> None:
+    others = ["registry.example.com/team", "registry.example.com"]
+    (entry,) = static_entries("registry.example.com", others, "robot", _PASSWORD)
+    assert entry.key == "registry.example.com"
+
+
+def test_a_target_that_is_an_image_gets_the_key_that_matches_it() -> None:
+    others = ["registry.example.com/mirror/nginx", "registry.example.com/other"]
+    entries = static_entries("registry.example.com/team", others, "robot", _PASSWORD, images=set(others[:1]))
+    assert [entry.key for entry in entries] == [
+        "registry.example.com/mirror/nginx",
+        "registry.example.com/other/",
+        "registry.example.com/team/",
+    ]
+
+
+_PATHS = st.lists(st.sampled_from(["team", "teamwork", "v1", "v2", "a"]), max_size=3)
+_PREFIXES = st.builds(
+    lambda host, path: "/".join([host, *path]),
+    st.sampled_from(["a.example.com", "a.example.com:5000", "docker.io"]),
+    _PATHS,
+)
+
+
+@given(st.lists(_PREFIXES, max_size=8))
+def test_what_is_left_covers_all_that_was_given_and_nothing_twice(prefixes: list[str]) -> None:
+    left = covering(prefixes)
+    assert set(left) <= set(prefixes)
+    for prefix in prefixes:
+        assert len([one for one in left if covers(one, prefix)]) == 1
+
+
+@given(st.text(), st.text())
+def test_what_is_accepted_comes_back_from_auth_as_kubelet_reads_it(username: str, password: str) -> None:
+    try:
+        entry = make_entry("registry.example.com", username, password)
+    except InvalidCredential:
+        return
+    auth = base64.b64encode(f"{entry.username}:{entry.password}".encode()).decode()
+    decoded = base64.b64decode(json.loads(json.dumps({"auth": auth}))["auth"]).decode()
+    assert decoded.split(":", 1) == [username, password]
+
+
+def _shows_nothing(error: Exception) -> None:
+    assert _PASSWORD not in f"{error} {error!r} {error.__cause__!r}"
+    assert str(error).isprintable()

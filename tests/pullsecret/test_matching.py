@@ -1,0 +1,186 @@
+"""Which entries kubelet would use. The cases were compared with kubelet's own keyring (Kubernetes 1.37)."""
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from webhook.errors import InvalidCredential
+from webhook.images.prefixes import normalise
+from webhook.pullsecret.credential import Entry, check_key, key_for
+from webhook.pullsecret.matching import filed_under, lookup
+
+
+def _entries(*keys: str) -> list[Entry]:
+    return [Entry(key, "robot", "kept-secret") for key in keys]
+
+
+def _keys(entries: list[Entry]) -> list[str]:
+    return [entry.key for entry in entries]
+
+
+@pytest.mark.parametrize(
+    ("key", "image"),
+    [
+        ("registry.example.com", "registry.example.com/app"),
+        ("registry.example.com", "registry.example.com/team/app:1.0@sha256:" + "a" * 64),
+        ("registry.example.com/", "registry.example.com/app"),
+        ("https://registry.example.com", "registry.example.com/app"),
+        ("http://registry.example.com", "registry.example.com/app"),
+        ("https://registry.example.com/v1/", "registry.example.com/app"),
+        ("https://registry.example.com/v2/", "registry.example.com/app"),
+        ("registry.example.com/v2/team", "registry.example.com/team/app"),
+        ("registry.example.com/v1/v1/", "registry.example.com/v1/app"),
+        ("registry.example.com:5000", "registry.example.com:5000/app"),
+        ("registry.example.com/team", "registry.example.com/team/app"),
+        ("registry.example.com/team", "registry.example.com/teamwork/app"),
+        ("registry.example.com/team", "registry.example.com/team"),
+        ("registry.example.com/team/", "registry.example.com/team/app"),
+        ("registry.example.com/t%65am", "registry.example.com/team/app"),
+        ("robot@registry.example.com", "registry.example.com/app"),
+        ("registry.example.com?query#fragment", "registry.example.com/app"),
+        ("*.example.com", "registry.example.com/app"),
+        ("reg*.example.com", "registry.example.com/app"),
+        ("*try.ex*le.com", "registry.example.com/app"),
+        ("r*g*y.*.*", "registry.example.com/app"),
+        ("*.*.*/team/", "registry.example.com/team/app"),
+        ("*.example.com:5000", "registry.example.com:5000/app"),
+        ("127.0.0.1:5000", "127.0.0.1:5000/app"),
+        ("[fd00::1]:5000", "[fd00::1]:5000/app"),
+        ("registry.example.com:", "registry.example.com/app"),
+        ("docker.io", "nginx"),
+        ("docker.io/library/", "nginx"),
+        ("docker.io/team/", "team/app"),
+        ("docker.io/team/", "index.docker.io/team/app"),
+        ("https://index.docker.io/v1/", "nginx"),
+        ("https://index.docker.io/v1/", "team/app"),
+        ("https://index.docker.io/v1/", "docker.io/team/app"),
+        ("index.docker.io", "index.docker.io/team/app"),
+        # To kubelet's keyring these are Docker Hub's, too.
+        ("https://index.docker.io/v1/", "localhost/app"),
+        ("https://index.docker.io/v1/", "Registry/app"),
+    ],
+)
+def test_an_entry_is_used(key: str, image: str) -> None:
+    assert _keys(lookup(_entries(key), image)) == [key]
+
+
+@pytest.mark.parametrize(
+    ("key", "image"),
+    [
+        ("registry.example.com", "other.example.com/app"),
+        ("registry.example.com", "registry.example.com:443/app"),
+        ("registry.example.com:443", "registry.example.com/app"),
+        ("registry.example.com:5000", "registry.example.com:05000/app"),
+        ("registry.example.com", "a.registry.example.com/app"),
+        ("registry.example.com", "Registry.example.com/app"),
+        ("registry.example.com/team/", "registry.example.com/teamwork/app"),
+        ("registry.example.com/team/", "registry.example.com/team"),
+        ("registry.example.com/v1", "registry.example.com/app"),
+        ("registry.example.com/v1/v1/", "registry.example.com/app"),
+        ("registry.example.com/v10/", "registry.example.com/app"),
+        ("*.example.com", "a.b.example.com/app"),
+        ("*.example.com", "example.com/app"),
+        ("a*a.example.com", "a.example.com/app"),
+        ("*b*b.example.com", "ab.example.com/app"),
+        ("HTTPS://registry.example.com", "registry.example.com/app"),
+        ("ftp://registry.example.com", "registry.example.com/app"),
+        ("registry.example.com/%zz", "registry.example.com/app"),
+        ("registry.example.com#%zz", "registry.example.com/app"),
+        ("registry.example.com/\n", "registry.example.com/app"),
+        ("registry.example.com:port", "registry.example.com/app"),
+        ("::1", "[::1]/app"),
+        # Brackets that no port follows are a class of characters to kubelet.
+        ("[fd00::1]", "[fd00::1]/app"),
+        ("[registry]:5000", "[fd00::1]:5000/app"),
+        ("index.docker.io/v1/team/", "docker.io/team/app"),
+        ("registry-1.docker.io", "nginx"),
+        ("docker.io/team/", "nginx"),
+        ("https://index.docker.io/v1/", "registry.example.com/app"),
+        ("https://index.docker.io/v1/", "localhost:5000/app"),
+        ("*.*.*", "no valid reference"),
+        ("", "nginx"),
+    ],
+)
+def test_an_entry_is_not_used(key: str, image: str) -> None:
+    assert lookup(_entries(key), image) == []
+
+
+def test_kubelet_tries_the_longer_path_first_and_a_glob_last() -> None:
+    keys = ["*.example.com", "a.example.com", "a.example.com/team/", "b.example.com", "https://a.example.com/team"]
+    found = _keys(lookup(_entries(*keys), "a.example.com/team/app"))
+    assert found == ["a.example.com/team/", "https://a.example.com/team", "a.example.com", "*.example.com"]
+
+
+def test_entries_of_the_same_key_are_all_tried() -> None:
+    keys = ["https://a.example.com/v1/", "a.example.com", "a.example.com/"]
+    assert _keys(lookup(_entries(*keys), "a.example.com/app")) == keys
+
+
+def test_the_default_registry_s_entry_is_used_only_where_no_other_is() -> None:
+    keys = ["https://index.docker.io/v1/", "docker.io/team/"]
+    assert _keys(lookup(_entries(*keys), "team/app")) == ["docker.io/team/"]
+    assert _keys(lookup(_entries(*keys), "nginx")) == ["https://index.docker.io/v1/"]
+
+
+@pytest.mark.parametrize(
+    ("key", "filed"),
+    [
+        ("registry.example.com", "registry.example.com"),
+        ("https://registry.example.com/v2/", "registry.example.com"),
+        ("http://registry.example.com:5000/", "registry.example.com:5000"),
+        ("registry.example.com/v1/team/", "registry.example.com/team/"),
+        ("registry.example.com/v1", "registry.example.com/v1"),
+        ("https://index.docker.io/v1/", "index.docker.io"),
+        ("[fd00::1]:5000/team", "[fd00::1]:5000/team"),
+        ("[registry.example.com]", None),
+        ("registry.example.com:port", None),
+    ],
+)
+def test_keys_that_mean_the_same_are_filed_under_the_same(key: str, filed: str | None) -> None:
+    assert filed_under(key) == filed
+
+
+_HOSTS = st.sampled_from(
+    ["a.example.com", "a.example.com:5000", "127.0.0.1", "localhost:5000", "[fd00::1]:5000", "docker.io", "Registry"]
+)
+_PATHS = st.lists(st.sampled_from(["v1", "v2", "v10", "team", "a"]), max_size=3)
+_BELOW = st.lists(st.sampled_from(["v1", "v2", "team", "app"]), min_size=1, max_size=3)
+
+
+@given(_HOSTS, _PATHS, _BELOW, st.sampled_from(["", ":1.0"]))
+def test_the_key_of_a_prefix_covers_every_image_below_it(
+    host: str, path: list[str], below: list[str], tag: str
+) -> None:
+    # docker.io/v1 and docker.io/v2 are ways of writing docker.io itself.
+    key = key_for(normalise("/".join([host, *path])))
+    image = "/".join([host, *path, *below]) + tag
+    assert _keys(lookup(_entries(key), image)) == [key]
+
+
+@given(_HOSTS, _PATHS.filter(bool), _BELOW)
+def test_the_key_of_a_prefix_covers_nothing_beside_it(host: str, path: list[str], below: list[str]) -> None:
+    prefix = "/".join([host, *path])
+    assume(normalise(prefix) == prefix)
+    entries = _entries(key_for(prefix))
+    assert not lookup(entries, f"{prefix}work/{'/'.join(below)}")
+    assert not lookup(entries, f"{prefix}-{below[0]}")
+    assert not lookup(entries, "/".join([host, "beside", *below]))
+    assert not lookup(entries, "/".join([f"other.{host}", *path, *below]))
+
+
+@given(_HOSTS, _PATHS.filter(bool))
+def test_the_key_of_a_prefix_that_is_an_image_covers_that_image(host: str, path: list[str]) -> None:
+    prefix = "/".join([host, *path])
+    assume(normalise(prefix) == prefix)
+    assume(host != "docker.io" or len(path) > 1)  # a single component is in library/ there
+    key = key_for(prefix, image=True)
+    assert _keys(lookup(_entries(key), f"{prefix}:1.0")) == [key]
+
+
+@given(st.text("ab1.:/*[]?#@%-_ \n\0é<v"))
+def test_a_key_that_is_accepted_is_one_that_kubelet_can_read(key: str) -> None:
+    try:
+        check_key(key)
+    except InvalidCredential:
+        return
+    assert filed_under(key)
