@@ -9,6 +9,7 @@ The rooms of the house, each importing only from those below it (`.importlinter`
     inspection                        what a manifest would become
     admission                         a review and its patch
       | pullsecret | certificates     the pull secret's content and schedule; keys and certificates
+    namespaces                        which of them are served
     images                            references, rules and what they resolve to
     names | errors | log              the contract's names, the error tree, how lines are written
 

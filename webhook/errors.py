@@ -17,6 +17,7 @@
         ├── Forbidden            we have no right to it, a quota is used up, or a policy refused it
         ├── NotFound             there is no such object, or no such namespace
         ├── Conflict             somebody else changed or owns what was to be written
+        ├── Invalid              what was written is not what it takes
         └── Expired              a list or watch must begin anew
 
 The text of each is one line that a user can act on. It never holds a password.
@@ -124,3 +125,7 @@ class Conflict(ClusterError):
 
 class Expired(ClusterError):
     """What a list or watch was to go on from is too long ago; it must begin anew."""
+
+
+class Invalid(ClusterError):
+    """What was written is not what the API server takes."""

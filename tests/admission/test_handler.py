@@ -11,12 +11,12 @@ import pytest
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
 from webhook.admission.handler import ANNOTATIONS_LIMIT, Handler, Policy
-from webhook.admission.namespaces import NamespaceBounds
 from webhook.errors import MalformedReview
 from webhook.images.globs import Globs
 from webhook.images.resolver import Resolution, Resolver
 from webhook.images.rules import Rule, Rules
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.namespaces import NamespaceBounds
 
 SERVER = "registry.example.com"
 SECRET = "registry-webhook-pull"  # noqa: S105 - its name

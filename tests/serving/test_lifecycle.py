@@ -13,8 +13,8 @@ from cryptography.hazmat.primitives import serialization
 
 from webhook.admission import review
 from webhook.admission.handler import Handler, Policy
-from webhook.admission.namespaces import NamespaceBounds
 from webhook.images.resolver import Resolution
+from webhook.namespaces import NamespaceBounds
 from webhook.serving import flask_app
 
 from .running import CONFIGURATION, JSON, Place, Server, make_place, replace, serving, wait_until

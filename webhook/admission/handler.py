@@ -16,13 +16,13 @@ import msgspec
 from webhook import log
 from webhook.admission import patch, pod, review
 from webhook.admission.decision import Decision, ImageDecision, Outcome
-from webhook.admission.namespaces import NamespaceBounds
 from webhook.admission.patch import Operation
 from webhook.admission.pod import Metadata, Place, Pod
 from webhook.admission.review import Request
 from webhook.images.resolver import Resolution
 from webhook.log import shorten
 from webhook.names import ENABLED_LABEL, ORIGINALS_ANNOTATION, PROGRAM
+from webhook.namespaces import NamespaceBounds
 
 #: One byte more, keys and values together, and the API server refuses the object.
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/

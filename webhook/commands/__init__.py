@@ -15,6 +15,7 @@ from webhook.names import PROGRAM
 #: Each command's module in this package, and what `--help` says of it; importing them all would cost half a second.
 _COMMANDS = {
     "serve": "Serve reviews over HTTPS.",
+    "refresh": "Keep the pull secret current in every served namespace.",
     "resolve": "Say what images become, and why.",
     "review": "Show what manifests would become.",
     "config": "Show the configuration in force and where it comes from.",

@@ -1,6 +1,7 @@
 """Options that several commands share."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,11 +9,41 @@ from typing import Any, TypeVar
 import click
 
 from webhook.adapters import files
+from webhook.adapters.sockets import Address
 from webhook.config.load import Loaded, load
 
 CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
+_PORTS = 65536
+
 _Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class AddressType(click.ParamType[Address]):
+    """A HOST:PORT to listen at."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Read it."""
+        if isinstance(value, Address):
+            return value
+        found = _ADDRESS.fullmatch(str(value))
+        if found is None or int(found["port"]) >= _PORTS:
+            self.fail(f"{value!r} is no HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", param, ctx)
+        return Address(found["six"] or found["host"], int(found["port"]))
+
+
+def log_level_option(function: _Function) -> _Function:
+    """Give a command `--log-level`."""
+    return click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        default="info",
+        show_default=True,
+        help="From which level on lines are written.",
+    )(function)
 
 
 def config_option(function: _Function) -> _Function:

@@ -1,11 +1,11 @@
 """From a configuration to the working parts it describes."""
 
 from webhook.admission.handler import Handler, Policy
-from webhook.admission.namespaces import NamespaceBounds
 from webhook.config.model import Configuration
 from webhook.images.globs import Globs
 from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
+from webhook.namespaces import NamespaceBounds
 
 
 def resolver(configuration: Configuration) -> Resolver:

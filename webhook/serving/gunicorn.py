@@ -1,16 +1,14 @@
 """gunicorn around the worker: a supervisor, one worker process, no configuration file of its own."""
 
-import errno
 import os
 import socket
 import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from webhook.errors import RegistryWebhookError
 from webhook.serving import asgi, endpoint, flask_app
 from webhook.serving.endpoint import Reply
 from webhook.serving.in_force import Watch
@@ -22,18 +20,6 @@ _KEEPALIVE = 120
 _HEADERS = 100
 _HEADER_BYTES = 8190
 _REQUEST_LINE = 4094
-_BACKLOG = 1024
-
-
-class Address(NamedTuple):
-    """Where to listen; an empty host is every address of the machine, port 0 any free one."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        """Give the address as it is written on the command line."""
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def serve(watch: Watch, sockets: list[socket.socket], drain: float) -> None:
@@ -42,31 +28,6 @@ def serve(watch: Watch, sockets: list[socket.socket], drain: float) -> None:
     For `drain` seconds after SIGTERM connections are still accepted.
     """
     _Application(_site(watch, drain), [sock.detach() for sock in sockets], drain).run()
-
-
-def listen(address: Address) -> socket.socket:
-    """Make a listening socket.
-
-    Raises `RegistryWebhookError`, in one line, for an address that cannot be had.
-    """
-    # Bound here, for gunicorn would try five times, a second apart, and then exit.
-    try:
-        if address.host or not socket.has_dualstack_ipv6():
-            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-            return socket.create_server(tuple(address), family=family, backlog=_BACKLOG)
-        try:
-            return socket.create_server(
-                ("", address.port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
-            )
-        except OSError as error:
-            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
-                raise
-            # The kernel knows IPv6, and it is switched off.
-            return socket.create_server(("", address.port), backlog=_BACKLOG)
-    except OSError as error:
-        # What Python adds in parentheses says the address again.
-        reason = str(error.strerror or error).partition(" (")[0].lower()
-        raise RegistryWebhookError(f"cannot listen on {address}: {reason}") from None
 
 
 def _site(watch: Watch, drain: float) -> Site:

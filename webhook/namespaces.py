@@ -1,9 +1,10 @@
-"""Which namespaces are served, as far as their name tells; their label is asked for by the webhook configuration."""
+"""Which namespaces are served: for rewriting and for the pull secret alike."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Literal
 
 from webhook.images.globs import Globs
-from webhook.names import OWN_NAMESPACE, SYSTEM_NAMESPACES
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
 
 
 class NamespaceBounds:
@@ -26,3 +27,9 @@ class NamespaceBounds:
         if self._allow is not None and self._allow.match(namespace) is None:
             return f"namespace {namespace} is not among webhook.namespaces.allow"
         return None
+
+
+def opted_in(labels: Mapping[str, str], mode: Literal["labelled", "all"]) -> bool:
+    """Tell whether a namespace with these labels asks to be served: by its label, or with `all` unless it says no."""
+    label = labels.get(ENABLED_LABEL)
+    return label == "true" if mode == "labelled" else label != "false"

@@ -1,0 +1,216 @@
+"""What the sidecar asks of the API server."""
+
+import contextlib
+import random
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import urllib3
+from msgspec import Raw
+
+from webhook.adapters.cluster import objects
+from webhook.adapters.cluster.client import APPLY, Client, Request, failure
+from webhook.adapters.cluster.objects import LeaseSpec, decoded
+from webhook.errors import Conflict, Invalid, NotFound, Unreachable
+from webhook.names import OWN_NAMESPACE, REFRESHER
+from webhook.pullsecret.upkeep import Namespace, Secret
+
+_PAGE = 500
+#: Seconds that the API server is asked to hold a watch open. It sends a bookmark about once a minute, so a watch that
+#: has been silent for longer than the second is dead, whatever TCP says.
+_WATCH, _SILENCE = (240, 300), 90.0
+_PIECE = 65536
+_LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{OWN_NAMESPACE}/leases/{REFRESHER}"
+
+_Object = TypeVar("_Object", Namespace, Secret)
+
+
+class Listing(NamedTuple, Generic[_Object]):
+    """All objects of a kind at one moment."""
+
+    items: list[_Object]
+    version: str
+    """The resourceVersion to watch from."""
+
+
+class Change(NamedTuple, Generic[_Object]):
+    """What a watch tells."""
+
+    version: str
+    """The resourceVersion to go on from."""
+    item: _Object | None
+    """The object as it is now, or as it was last; None for a bookmark."""
+    gone: bool = False
+
+
+class Held(NamedTuple):
+    """The Lease as it is stored."""
+
+    spec: LeaseSpec
+    version: str | None
+    """Its resourceVersion; None where there is none yet."""
+
+
+class Watch(Generic[_Object]):
+    """A watch that is open. It ends by itself every few minutes, and is gone on with from the last change's version."""
+
+    def __init__(self, what: str, response: urllib3.BaseHTTPResponse, decode: Callable[[bytes | Raw], _Object]) -> None:
+        """Read from an answer that is streamed."""
+        self._what = what
+        self._response = response
+        self._decode: Callable[[bytes | Raw], _Object] = decode
+
+    def __iter__(self) -> Iterator[Change[_Object]]:
+        """Give each change as it comes.
+
+        Raises `Expired` when it must begin anew with a list, and `Unreachable`.
+        """
+        buffer = b""
+        try:
+            for piece in self._response.stream(_PIECE):
+                *lines, buffer = (buffer + piece).split(b"\n")
+                for line in filter(bytes.strip, lines):
+                    yield self._change(line)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"cannot {self._what}: it broke off ({type(error).__name__})") from None
+        finally:
+            self._response.close()
+
+    def _change(self, line: bytes) -> Change[_Object]:
+        event = decoded(self._what, objects.EVENT.decode, line)
+        if event.type == "ERROR":
+            status = decoded(self._what, objects.FAILURE.decode, event.object)
+            raise failure(status.code, self._what, bytes(event.object))
+        version = decoded(self._what, objects.HEAD.decode, event.object).metadata.resource_version
+        if event.type == "BOOKMARK":
+            return Change(version, None)
+        return Change(version, decoded(self._what, self._decode, event.object), gone=event.type == "DELETED")
+
+    def close(self) -> None:
+        """End it from another thread: the one that waits in it wakes up."""
+        sock = getattr(getattr(self._response, "connection", None), "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class Kind(Generic[_Object]):
+    """How all objects of a kind are listed and watched."""
+
+    def __init__(
+        self, client: Client, what: str, path: str, selector: str, decode: Callable[[bytes | Raw], _Object]
+    ) -> None:
+        """Take what it is called, its path, a field selector or none, and how one is decoded."""
+        self.what = what
+        self._client = client
+        self._path = path
+        self._query = (("fieldSelector", selector),) if selector else ()
+        self._decode: Callable[[bytes | Raw], _Object] = decode
+
+    def list(self) -> Listing[_Object]:
+        """List all, in pages.
+
+        Raises `Expired` if that took so long that it must begin anew.
+        """
+        items: list[_Object] = []
+        what = f"list {self.what}"
+        going_on: str = ""
+        while True:
+            query = (*self._query, ("limit", str(_PAGE)), *((("continue", going_on),) if going_on else ()))
+            page = decoded(what, objects.PAGE.decode, self._client.call(Request(what, "GET", self._path, query)))
+            items += [decoded(what, self._decode, item) for item in page.items]
+            going_on = page.metadata.going_on
+            if not going_on:
+                return Listing(items, page.metadata.resource_version)
+
+    def watch(self, version: str) -> Watch[_Object]:
+        """Watch from the version of a listing or a change on."""
+        seconds = random.randint(*_WATCH)  # noqa: S311 - so that replicas do not come back all at once
+        query = (
+            *self._query,
+            ("watch", "true"),
+            ("resourceVersion", version),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(seconds)),
+        )
+        what = f"watch {self.what}"
+        request = Request(what, "GET", self._path, query, silence=_SILENCE)
+        return Watch(what, self._client.stream(request), self._decode)
+
+
+class Cluster:
+    """An API server, for use by several threads at once."""
+
+    def __init__(self, client: Client, secret: str) -> None:
+        """Take a client, and the only name of a Secret that is ever asked for."""
+        self._client = client
+        self._secret = secret
+        self.namespaces = Kind(client, "namespaces", "/api/v1/namespaces", "", objects.namespace)
+        named = f"metadata.name={secret}"
+        self.secrets = Kind(client, f"Secrets {secret}", "/api/v1/secrets", named, objects.secret)
+
+    def apply_secret(self, manifest: dict[str, Any], *, force: bool) -> Secret:
+        """Apply a Secret as our field manager; without `force`, a field that somebody else owns is a `Conflict`.
+
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/
+        """
+        namespace = manifest["metadata"]["namespace"]
+        what = f"apply Secret {namespace}/{self._secret}"
+        query = (("fieldManager", REFRESHER), ("force", str(force).lower()))
+        request = Request(what, "PATCH", self._secret_path(namespace), query, manifest, APPLY)
+        return decoded(what, objects.secret, self._client.call(request))
+
+    def delete_secret(self, secret: Secret) -> None:
+        """Delete a Secret, if it still is just the one that was seen."""
+        preconditions = {"uid": secret.uid, "resourceVersion": str(secret.version)}
+        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+        what = f"delete Secret {secret.namespace}/{self._secret}"
+        self._client.call(Request(what, "DELETE", self._secret_path(secret.namespace), body=options))
+
+    def lease(self, silence: float) -> Held:
+        """Read our Lease."""
+        what = "read the Lease"
+        try:
+            body = self._client.call(Request(what, "GET", _LEASE_PATH, silence=silence))
+        except NotFound:
+            return Held(LeaseSpec(), None)
+        stored = decoded(what, objects.LEASE.decode, body)
+        return Held(stored.spec, stored.metadata.resource_version)
+
+    def write_lease(self, spec: LeaseSpec, version: str | None, silence: float) -> Held:
+        """Write our Lease over the one of `version`, or make it where that is None.
+
+        Raises `Conflict` if somebody else wrote it meanwhile.
+        """
+        metadata = {"name": REFRESHER, "namespace": OWN_NAMESPACE}
+        if version is not None:
+            metadata["resourceVersion"] = version
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": msgspec.to_builtins(spec),
+        }
+        what = "write the Lease"
+        try:
+            answer = self._client.call(Request(what, "PUT", _LEASE_PATH, body=body, silence=silence))
+        except Invalid as error:
+            # A Lease can be made by PUT, and one that is there asks for its version.
+            raise (Conflict(str(error)) if version is None else error) from None
+        return Held(spec, decoded(what, objects.HEAD.decode, answer).metadata.resource_version)
+
+    def create_event(self, event: dict[str, Any]) -> None:
+        """Make an Event (events.k8s.io/v1) in the namespace that it names."""
+        namespace = quote(event["metadata"]["namespace"], safe="")
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        self._client.call(Request("make an Event", "POST", path, body=event))
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
+    def _secret_path(self, namespace: str) -> str:
+        return f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(self._secret, safe='')}"

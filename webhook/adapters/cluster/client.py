@@ -1,0 +1,167 @@
+"""Requests to the API server: the Kubernetes client's configuration, authentication and connections.
+
+Its classes for objects are not used: they would cost most of the memory, and drop the fields that they do not know.
+"""
+
+import os
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import urllib3
+from kubernetes.client import ApiClient
+from kubernetes.client import Configuration as ClientConfiguration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import load_incluster_config, load_kube_config
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
+from kubernetes.utils.keepalive import tcp_keepalive_socket_options
+from msgspec import Struct
+
+from webhook import __version__
+from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, Unreachable
+from webhook.log import shorten
+from webhook.names import PROGRAM
+
+JSON, APPLY = "application/json", "application/apply-patch+yaml"
+
+_CONNECT, _READ = 3.0, 10.0
+#: Connections that are kept: for the workers that publish, the lease, the watches and a full pass.
+_CONNECTIONS = 16
+#: A peer that is gone without a word is noticed after 25 s.
+_KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
+_SHOWN = 300
+_ERROR_BYTES = 65536
+
+_KNOWN = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
+_TOO_MANY, _SERVERS_OWN = 429, 500
+
+
+class Request(NamedTuple):
+    """One request."""
+
+    what: str
+    """In words, after "cannot": `read the Lease`."""
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: dict[str, Any] | None = None
+    content_type: str = JSON
+    silence: float = _READ
+    """Seconds that it may take to the answer's first byte, and between two pieces of it."""
+
+
+class Client:
+    """A connection to an API server, for use by several threads at once."""
+
+    def __init__(self, client: ApiClient) -> None:
+        """Take the Kubernetes client, configured."""
+        self._client = client
+
+    def call(self, request: Request) -> bytes:
+        """Send a request, and give the answer's body. Raises `ClusterError`."""
+        response = self.stream(request)
+        try:
+            answer: bytes = response.data
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"cannot {request.what}: the answer broke off ({type(error).__name__})") from None
+        finally:
+            response.release_conn()
+        return answer
+
+    def stream(self, request: Request) -> urllib3.BaseHTTPResponse:
+        """Send a request, and give the answer without having read its body. Raises `ClusterError`."""
+        headers = {"Accept": "application/json"}
+        body: Any = request.body
+        if body is not None:
+            headers["Content-Type"] = request.content_type
+            if request.content_type != JSON:  # which the client encodes by itself
+                body = msgspec.json.encode(body)
+        try:
+            arguments = self._client.param_serialize(
+                request.method,
+                request.path,
+                query_params=list(request.query),
+                header_params=headers,
+                body=body,
+                auth_settings=["BearerToken"],
+            )
+            answer = self._client.call_api(*arguments, _request_timeout=(_CONNECT, request.silence))
+        except (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"cannot {request.what}: {_reason(error)}") from None
+        response: urllib3.BaseHTTPResponse = answer.response
+        if not 200 <= response.status < 300:  # noqa: PLR2004
+            raise _refusal(request, response)
+        return response
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.rest_client.close()
+
+
+def connect(kubeconfig: Path | None = None, context: str | None = None) -> Client:
+    """Make a client of a Pod's service account, or of a kubeconfig where one is named here or by KUBECONFIG.
+
+    Nothing is asked yet. Raises `ClusterError` where there is neither.
+    """
+    settings = ClientConfiguration()
+    named = kubeconfig is not None or context is not None or "KUBECONFIG" in os.environ
+    try:
+        if SERVICE_HOST_ENV_NAME in os.environ and not named:
+            load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        else:
+            path = None if kubeconfig is None else str(kubeconfig)
+            load_kube_config(path, context, client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
+    except (ConfigException, OSError, ValueError) as error:
+        raise ClusterError(f"no cluster to connect to: {shorten(str(error), _SHOWN)}") from None
+    settings.retries = False  # urllib3's word for none; who loops here has its own
+    settings.connection_pool_maxsize = _CONNECTIONS
+    settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
+    client = ApiClient(settings)
+    client.user_agent = f"{PROGRAM}/{__version__}"
+    return Client(client)
+
+
+def failure(status: int, what: str, body: bytes) -> ClusterError:
+    """Make an error of an answer: https://kubernetes.io/docs/reference/using-api/api-concepts/ (Status)."""
+    try:
+        said = _STATUS.decode(body).message
+    except msgspec.MsgspecError:
+        said = ""
+    again = status == _TOO_MANY or status >= _SERVERS_OWN
+    kind = Unreachable if again else _KNOWN.get(status, ClusterError)
+    return kind(f"cannot {what}: {shorten(said, _SHOWN) or 'no reason given'} ({status})")
+
+
+def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterError:
+    try:
+        text = response.read(_ERROR_BYTES)
+    except (urllib3.exceptions.HTTPError, OSError):
+        text = b""
+    response.drain_conn() if len(text) < _ERROR_BYTES else response.close()
+    response.release_conn()
+    return failure(response.status, request.what, text)
+
+
+def _reason(error: Exception) -> str:
+    """Say in our own words why there was no answer: the client's could quote an address with a password in it."""
+    match error:
+        case ConfigException():
+            return "the token or the kubeconfig cannot be used"
+        case urllib3.exceptions.SSLError() | ApiException():
+            return "the TLS connection failed: the server's certificate, or ours, is not accepted"
+        case urllib3.exceptions.NameResolutionError():
+            return "its name is not known"
+        case urllib3.exceptions.NewConnectionError():
+            return "no connection"
+        case urllib3.exceptions.TimeoutError():
+            return "no answer in time"
+        case _:
+            return f"no answer ({type(error).__name__})"
+
+
+class _Status(Struct):
+    message: str = ""
+
+
+_STATUS = msgspec.json.Decoder(_Status)

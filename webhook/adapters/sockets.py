@@ -1,0 +1,45 @@
+"""Where a process listens."""
+
+import errno
+import socket
+from typing import NamedTuple
+
+from webhook.errors import RegistryWebhookError
+
+_BACKLOG = 1024
+
+
+class Address(NamedTuple):
+    """Where to listen; an empty host is every address of the machine, port 0 any free one."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        """Give the address as it is written on the command line."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def listen(address: Address) -> socket.socket:
+    """Make a listening socket.
+
+    Raises `RegistryWebhookError`, in one line, for an address that cannot be had.
+    """
+    # Bound here, for gunicorn would try five times, a second apart, and then exit.
+    try:
+        if address.host or not socket.has_dualstack_ipv6():
+            family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
+            return socket.create_server(tuple(address), family=family, backlog=_BACKLOG)
+        try:
+            return socket.create_server(
+                ("", address.port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+            )
+        except OSError as error:
+            if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
+                raise
+            # The kernel knows IPv6, and it is switched off.
+            return socket.create_server(("", address.port), backlog=_BACKLOG)
+    except OSError as error:
+        # What Python adds in parentheses says the address again.
+        reason = str(error.strerror or error).partition(" (")[0].lower()
+        raise RegistryWebhookError(f"cannot listen on {address}: {reason}") from None

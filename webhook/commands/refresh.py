@@ -1,0 +1,74 @@
+"""`registry-webhook refresh`."""
+
+import os
+import signal
+from pathlib import Path
+from threading import Event
+from types import FrameType
+
+import click
+
+from webhook import log
+from webhook.adapters.cluster import client
+from webhook.adapters.sockets import Address, listen
+from webhook.commands.options import AddressType, config_option, log_level_option
+from webhook.sidecar import single
+from webhook.sidecar.process import Process, Setting
+
+
+@click.command(
+    "refresh",
+    epilog="""\b
+Examples:
+  registry-webhook refresh --config config.yaml
+  registry-webhook refresh --dry-run --config config.yaml    # what would be written where; writes nothing
+  registry-webhook refresh --once --config config.yaml       # for a Job: exit status 0 if all went well, else 1
+""",
+)
+@click.option(
+    "--health-bind",
+    type=AddressType(),
+    default=":8081",
+    show_default=True,
+    help="Where /healthz, /readyz and /metrics are answered, plain.",
+)
+@click.option("--once", is_flag=True, help="Make one pass and exit: 0 if all went well, 1 if something did not.")
+@click.option("--dry-run", is_flag=True, help="Say what one pass would write, contents masked, and write nothing.")
+@click.option(
+    "--kubeconfig",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="How to reach the cluster. Without it KUBECONFIG says, in a Pod its service account, else ~/.kube/config.",
+)
+@click.option("--context", metavar="NAME", help="The kubeconfig's context to use.")
+@log_level_option
+@config_option
+def command(
+    health_bind: Address,
+    once: bool,  # noqa: FBT001 - click passes it by name
+    dry_run: bool,  # noqa: FBT001
+    kubeconfig: Path | None,
+    context: str | None,
+    log_level: str,
+    config: Path | None,
+) -> int:
+    """Keep the pull secret current in every served namespace, until SIGTERM.
+
+    The credential is read from its source, checked with the registry and published; one replica writes, by a Lease.
+    What fails is tried again for as long as it takes, and what is published stays meanwhile.
+    """
+    log.configure(log_level.upper())
+    process = Process(Setting(config, dict(os.environ)), client.connect(kubeconfig, context))
+    if dry_run:
+        return single.dry_run(process, click.echo)
+    if once:
+        return single.once(process, click.echo)
+    stop = Event()
+
+    def told(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, told)
+    signal.signal(signal.SIGINT, told)
+    process.run(stop, listen(health_bind))
+    return 0

@@ -1,0 +1,114 @@
+"""The pull secret as the API server stores it: its content, labels and annotations.
+
+https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets
+"""
+
+import base64
+import hashlib
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from webhook.names import (
+    EXPIRES_ANNOTATION,
+    HASH_ANNOTATION,
+    MANAGED_BY_LABEL,
+    PROGRAM,
+    REFRESHED_ANNOTATION,
+    UNSERVED_ANNOTATION,
+)
+from webhook.pullsecret.credential import Credential
+
+TYPE = "kubernetes.io/dockerconfigjson"
+KEY = ".dockerconfigjson"
+MASK = "********"
+
+
+class Document(Struct, frozen=True):
+    """What every pull secret is to hold now."""
+
+    content: bytes
+    """`.dockerconfigjson`: the same bytes for the same credential."""
+    expires: str | None
+    """When the source says that it ends, RFC 3339."""
+    refreshed: str
+    """Since when this content is published, RFC 3339."""
+    creates_only: bool = False
+    """Whether it may only stand where there is none yet: the registry has refused it, or could not be asked."""
+
+    @property
+    def hash(self) -> str:
+        """A hash of the content."""
+        return digest(self.content)
+
+    def __repr__(self) -> str:
+        """Show nothing of the content."""
+        return f"Document(expires={self.expires!r}, refreshed={self.refreshed!r})"
+
+
+def compose(credential: Credential, now: float) -> Document:
+    """Make the document of a credential that is published from POSIX time `now` on."""
+    auths = {entry.key: _auth(entry.username, entry.password, entry.email) for entry in credential.entries}
+    content = msgspec.json.encode({"auths": dict(sorted(auths.items()))})
+    expires = timestamp(credential.expires) if credential.told and credential.expires is not None else None
+    return Document(content, expires, timestamp(now))
+
+
+def digest(content: bytes) -> str:
+    """Hash a content. The hash stands beside the content only: a weak password could be guessed from it."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def manifest(document: Document, name: str, namespace: str, *, unserved: str | None, uid: str | None) -> dict[str, Any]:
+    """Make the Secret to apply; with a `uid` it is applied to that object or not at all.
+
+    `unserved` is since when the namespace has not been served, RFC 3339.
+    """
+    annotations = {
+        REFRESHED_ANNOTATION: document.refreshed,
+        HASH_ANNOTATION: document.hash,
+        EXPIRES_ANNOTATION: document.expires,
+        UNSERVED_ANNOTATION: unserved,
+    }
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid,
+        "labels": {MANAGED_BY_LABEL: PROGRAM},
+        "annotations": {key: value for key, value in annotations.items() if value is not None},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {key: value for key, value in metadata.items() if value is not None},
+        "type": TYPE,
+        "data": {KEY: base64.b64encode(document.content).decode()},
+    }
+
+
+def masked(secret: dict[str, Any]) -> dict[str, Any]:
+    """Give a Secret's manifest with its content, and the hash from which that could be guessed, masked."""
+    metadata = secret["metadata"]
+    annotations = {key: MASK if key == HASH_ANNOTATION else value for key, value in metadata["annotations"].items()}
+    return secret | {"metadata": metadata | {"annotations": annotations}, "data": dict.fromkeys(secret["data"], MASK)}
+
+
+def timestamp(seconds: float) -> str:
+    """Write a POSIX time as RFC 3339, in UTC and to the second."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def moment(text: str) -> float | None:
+    """Read what `timestamp` wrote: POSIX time, or None for anything else."""
+    try:
+        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
+    except ValueError:
+        return None
+
+
+def _auth(username: str, password: str, email: str | None) -> dict[str, str]:
+    """Write one entry. kubelet reads `auth` before the other two; some builders read nothing else."""
+    auth = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return {"username": username, "password": password} | ({"email": email} if email else {}) | {"auth": auth}

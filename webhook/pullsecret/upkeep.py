@@ -1,0 +1,122 @@
+"""What one namespace's secret needs: from what stands there and what should to one step."""
+
+from collections.abc import Mapping
+from enum import Enum
+from typing import NamedTuple
+
+from msgspec import Struct
+
+from webhook.pullsecret.document import TYPE, Document, moment, timestamp
+
+
+class Namespace(Struct, frozen=True):
+    """A namespace as far as the sidecar cares."""
+
+    name: str
+    version: int
+    """Its resourceVersion: a higher one is later. https://kubernetes.io/docs/reference/using-api/api-concepts/"""
+    labels: Mapping[str, str]
+    terminating: bool
+
+
+class Secret(Struct, frozen=True):
+    """A stored Secret of the pull secret's name, without its content."""
+
+    namespace: str
+    version: int
+    uid: str
+    type: str
+    ours: bool
+    """Whether it says that it is ours, or our field manager has applied it."""
+    labelled: bool
+    """Whether it says so by its label."""
+    hash: str
+    """Of the content as it is."""
+    hash_annotation: str | None
+    expires: str | None
+    unserved: str | None
+
+
+class Standing(Enum):
+    """Where a namespace stands."""
+
+    SERVED = "served"
+    UNSERVED = "not opted in"
+    BARRED = "never served, whatever its label says"
+    LEAVING = "gone or being deleted"
+
+
+class Kind(Enum):
+    """What is to be done."""
+
+    NOTHING = "nothing"
+    KEEP = "keep"
+    """There is one, and it is as it should be."""
+    CREATE = "create"
+    UPDATE = "update"
+    DELETE = "delete"
+
+
+class Step(NamedTuple):
+    """What is to be done, and when to look again."""
+
+    kind: Kind
+    why: str
+    """In words."""
+    unserved: str | None = None
+    """For what is applied: since when the namespace has not been served."""
+    due: float | None = None
+    """POSIX time at which the answer will be another one."""
+    foreign: bool = False
+    """Whether somebody else's Secret is in the way."""
+
+
+def step(standing: Standing, found: Secret | None, document: Document | None, now: float, linger: float) -> Step:
+    """Decide the next step for one namespace at POSIX time `now`; the secret outlives its label by `linger` seconds."""
+    if standing is Standing.LEAVING:
+        return Step(Kind.NOTHING, standing.value)
+    if found is None:
+        return _missing(standing, document)
+    if not found.ours or found.type != TYPE:
+        why = f"a Secret that is not ours has the name, and stays as it is (its type is {found.type})"
+        return Step(Kind.NOTHING, why, foreign=standing is Standing.SERVED)
+    if standing is Standing.BARRED:
+        return Step(Kind.DELETE, standing.value)
+    if standing is Standing.SERVED:
+        return _update(found, document, unserved=None)
+    since = moment(found.unserved or "")
+    if since is None or since > now:
+        return _update(found, document, unserved=timestamp(now), due=now + linger)
+    if now >= since + linger:
+        return Step(Kind.DELETE, f"not opted in since {found.unserved}, {linger:g} s and more")
+    return _update(found, document, unserved=found.unserved, due=since + linger)
+
+
+def _missing(standing: Standing, document: Document | None) -> Step:
+    if standing is not Standing.SERVED:
+        return Step(Kind.NOTHING, standing.value)
+    if document is None:
+        return Step(Kind.NOTHING, "there is no credential to publish yet")
+    return Step(Kind.CREATE, "it is not there")
+
+
+def _update(found: Secret, document: Document | None, *, unserved: str | None, due: float | None = None) -> Step:
+    if document is None:
+        return Step(Kind.NOTHING, "there is no credential to publish, and what is there stays", due=due)
+    if document.creates_only and found.hash != document.hash:
+        return Step(Kind.NOTHING, "the credential is in doubt, and what is there stays", due=due)
+    difference = _difference(found, document, unserved)
+    if difference is None:
+        return Step(Kind.KEEP, "it is as it should be", unserved, due)
+    return Step(Kind.UPDATE, difference, unserved, due)
+
+
+def _difference(found: Secret, document: Document, unserved: str | None) -> str | None:
+    """Say what differs from what should be there; since when it is published is no difference."""
+    if found.hash != document.hash:
+        return "its content differs"
+    if not found.labelled or found.hash_annotation != document.hash or found.expires != document.expires:
+        return "its labels or annotations differ"
+    if found.unserved != unserved:
+        return "the namespace is served again" if unserved is None else "the namespace is no longer served"
+    return None

@@ -1,0 +1,164 @@
+"""What the sidecar does by one configuration: the loops that read, publish and watch, wired together."""
+
+import logging
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from threading import Event, Thread
+from typing import NamedTuple
+
+from webhook import log
+from webhook.adapters import sources
+from webhook.adapters.cluster.api import Cluster
+from webhook.adapters.cluster.client import Client
+from webhook.adapters.registry import Registry
+from webhook.config.model import Configuration
+from webhook.namespaces import NamespaceBounds
+from webhook.pullsecret.schedule import Schedule
+from webhook.sidecar import credentials, publishing, watching
+from webhook.sidecar.clocks import Clocks
+from webhook.sidecar.credentials import Credentials
+from webhook.sidecar.health import Beats
+from webhook.sidecar.metrics import Metrics
+from webhook.sidecar.publishing import Publisher, Terms
+from webhook.sidecar.reporting import Reporter
+from webhook.sidecar.watching import Watching
+
+_log = logging.getLogger("webhook.refresher")
+
+#: Seconds before a loop that failed by a fault of our own is started again.
+_AGAIN = 1.0
+
+Loop = Callable[[Event, Callable[[], None]], None]
+
+
+class Surroundings(NamedTuple):
+    """What outlives a change of the configuration."""
+
+    client: Client
+    identity: str
+    """What this replica is called in the Lease and in Events."""
+    environment: Mapping[str, str]
+    metrics: Metrics
+    beats: Beats
+    clocks: Clocks
+    leading: Callable[[], bool]
+    """Whether this replica is the one that writes."""
+
+
+class Threads:
+    """Loops that run until told to stop, each in a thread; one that fails by a fault of our own is started again."""
+
+    def __init__(self, around: Surroundings) -> None:
+        """Begin with none."""
+        self._around = around
+        self.stop = Event()
+        self._threads: list[Thread] = []
+
+    def start(self, name: str, limit: float, loop: Loop) -> None:
+        """Start a loop that gives a sign of life at least every `limit` seconds."""
+        self._around.beats.expect(name, limit)
+        thread = Thread(target=self._keep, args=(name, loop), name=name, daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _keep(self, name: str, loop: Loop) -> None:
+        while not self.stop.is_set():
+            try:
+                loop(self.stop, lambda: self._around.beats.beat(name))
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to go on
+                self._around.metrics.loop_restarts.inc()
+                _log.error("the loop %s failed and is started again: %s", name, log.where(error))
+                self.stop.wait(_AGAIN)
+
+    def join(self, timeout: float) -> None:
+        """Wait for all, at most `timeout` seconds each."""
+        for thread in self._threads:
+            thread.join(timeout)
+
+
+class Duties:
+    """The loops of one configuration, and what they share."""
+
+    def __init__(self, configuration: Configuration, around: Surroundings) -> None:
+        """Wire them; nothing is asked or read yet."""
+        self._around = around
+        self._threads = Threads(around)
+        webhook = configuration.webhook
+        name = webhook.pull_secret.name
+        cluster = Cluster(around.client, name)
+        reporter = Reporter(cluster, name, around.identity, around.clocks.monotonic)
+        self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.clocks)
+        self.publisher.leading = lambda: around.leading() and not self._threads.stop.is_set()
+        self.credentials = Credentials(
+            source=sources.source(configuration, clock=around.clocks.wall, environment=around.environment),
+            ask=_asking(configuration, around.environment),
+            strict=webhook.verify == "strict",
+            schedule=_schedule(configuration),
+            publisher=self.publisher,
+            reporter=reporter,
+            metrics=around.metrics,
+            clocks=around.clocks,
+        )
+        self._watching = [
+            Watching(kind, store, self.publisher.look_everywhere, around.metrics.watch_restarts.labels(what).inc)
+            for what, kind, store in (
+                ("namespaces", cluster.namespaces, self.publisher.namespaces),
+                ("secrets", cluster.secrets, self.publisher.secrets),
+            )
+        ]
+
+    def start(self) -> None:
+        """Start everything."""
+        for what, one in zip(("namespaces", "secrets"), self._watching, strict=True):
+            self._threads.start(f"watch of {what}", watching.STALLED, one.run)
+        self.start_workers()
+        self._threads.start("credentials", credentials.STALLED, self.credentials.run)
+
+    def start_workers(self) -> None:
+        """Start what writes, and no more."""
+        for number in range(publishing.WORKERS):
+            self._threads.start(f"worker {number}", publishing.STALLED, self.publisher.work)
+
+    def stop(self) -> None:
+        """Stop everything, without waiting for answers that are on their way."""
+        self._threads.stop.set()
+        self.publisher.close()
+        for one in self._watching:
+            one.close()
+
+    def turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
+        """Begin or cease to write."""
+        if leading:
+            self.publisher.begin()
+        else:
+            self.publisher.cease()
+
+
+def _terms(configuration: Configuration) -> Terms:
+    webhook = configuration.webhook
+    return Terms(
+        secret=webhook.pull_secret.name,
+        enabled=webhook.pull_secret.enabled,
+        mode=webhook.namespaces.mode,
+        bounds=NamespaceBounds(webhook.namespaces.allow, webhook.namespaces.deny),
+        linger=float(webhook.pull_secret.linger),
+    )
+
+
+def _schedule(configuration: Configuration) -> Schedule:
+    registry = configuration.registry
+    return Schedule(float(registry.token_ttl), registry.retry_attempts, float(registry.retry_delay))
+
+
+def _asking(configuration: Configuration, environment: Mapping[str, str]) -> credentials.Asking:
+    webhook = configuration.webhook
+    if webhook.verify == "off":
+        return lambda _: None
+    registry = Registry(
+        ca_file=Path(webhook.verify_ca) if webhook.verify_ca else None,
+        plain_http_on_loopback=webhook.verify_plain_http == "loopback",
+        environment=environment,
+    )
+    targets = [rule.target for rule in webhook.rules]
+    server = [configuration.registry.server] if configuration.registry.server else []
+    return credentials.asking(registry, tuple(dict.fromkeys([*server, *targets, *webhook.pull_secret.registries])))

@@ -1,0 +1,103 @@
+"""The sidecar's own port: `/healthz`, `/readyz` and `/metrics`, in the clear, for whoever looks after it.
+
+It is the standard library's server: what asks here is a kubelet and a Prometheus, some times a minute. A connection has
+a time limit, and there is a bound on how many are served at once.
+"""
+
+import contextlib
+import socket
+import time
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Lock
+from typing import Any, NamedTuple
+
+_CONNECTIONS = 32
+_PATIENCE = 5.0
+
+
+class Reply(NamedTuple):
+    """An answer."""
+
+    status: HTTPStatus
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+def _end(sock: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # it has ended by itself
+        sock.shutdown(socket.SHUT_RDWR)
+
+
+class Server(ThreadingHTTPServer):
+    """Serves a table of paths."""
+
+    daemon_threads = True
+    allow_reuse_address = True
+    request_queue_size = 64
+
+    def __init__(self, listening: socket.socket, paths: Mapping[str, Callable[[], Reply]]) -> None:
+        """Take a listening socket, and who answers for each path."""
+        self.paths = paths
+        self._lock = Lock()
+        self._open: dict[socket.socket, float] = {}
+        self.address_family = listening.family
+        super().__init__(listening.getsockname(), _Handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Serve a connection in a thread; where there are too many, the oldest one goes."""
+        with self._lock:
+            oldest = next(iter(self._open)) if len(self._open) >= _CONNECTIONS else None
+            self._open[request] = time.monotonic()
+        if oldest is not None:
+            _end(oldest)
+        super().process_request(request, client_address)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        """Serve a connection."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                self._open.pop(request, None)
+
+    def service_actions(self) -> None:
+        """End what takes too long; this is called twice a second."""
+        now = time.monotonic()
+        with self._lock:
+            late = [sock for sock, since in self._open.items() if now - since > _PATIENCE]
+        for sock in late:
+            _end(sock)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Say nothing of a client that went away."""
+        del request, client_address
+
+
+class _Handler(BaseHTTPRequestHandler):
+    server: Server
+    timeout = _PATIENCE
+    server_version = "registry-webhook"
+    sys_version = ""
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def _answer(self, *, body: bool) -> None:
+        answer = self.server.paths.get(self.path.partition("?")[0])
+        reply = answer() if answer else Reply(HTTPStatus.NOT_FOUND, b"there is /healthz, /readyz and /metrics\n")
+        self.send_response(reply.status)
+        self.send_header("Content-Type", reply.content_type)
+        self.send_header("Content-Length", str(len(reply.body)))
+        self.end_headers()
+        if body:
+            self.wfile.write(reply.body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in the standard library
+        """Log no request."""

@@ -1,0 +1,130 @@
+"""One replica writes: whoever holds the Lease.
+
+The rules are those of client-go's leader election: a holder renews; whoever sees that the Lease has not changed for
+its duration, by a clock of its own, takes it. https://kubernetes.io/docs/concepts/architecture/leases/
+"""
+
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime
+from threading import Event
+
+from webhook.adapters.cluster.api import Cluster, Held
+from webhook.adapters.cluster.objects import LeaseSpec
+from webhook.errors import ClusterError, Conflict
+
+_log = logging.getLogger("webhook.refresher")
+
+#: Seconds without a renewal after which another may take the Lease. Taken over within this and twice the next.
+DURATION = 10.0
+_RENEWAL = 2.0
+#: Seconds since the last renewal after which a holder writes nothing more: less than the duration, for the clocks of
+#: two machines do not run alike, and what is on its way takes time.
+_DEADLINE = 7.0
+_SILENCE = 3.0
+_GIVING_UP = 0.5
+STALLED = 60.0
+
+
+class Leadership:
+    """The part of one replica in it."""
+
+    def __init__(
+        self, cluster: Cluster, identity: str, clock: Callable[[], float], turned: Callable[[bool], None]
+    ) -> None:
+        """Take the replica's name, the monotonic clock, and whom to tell when it begins or ceases to write."""
+        self._cluster = cluster
+        self._identity = identity
+        self._clock = clock
+        self._turned = turned
+        self._seen: Held | None = None
+        self._seen_at = 0.0
+        self._until = float("-inf")
+        self._told = False
+        self._failing = False
+
+    def leading(self) -> bool:
+        """Tell whether this replica may write now."""
+        return self._clock() < self._until
+
+    def run(self, stop: Event, beat: Callable[[], None]) -> None:
+        """Take the Lease when it is free, and renew it, until told to stop; then give it up."""
+        while not stop.is_set():
+            beat()
+            wait = self.round()
+            self._tell()
+            stop.wait(wait)
+        self.give_up()
+
+    def round(self) -> float:
+        """Look at the Lease and do what is due; give the wait until the next time."""
+        try:
+            wait = self._round()
+        except Conflict:
+            self._seen = None  # somebody else wrote it: it is read again
+            return _RENEWAL / 4
+        except ClusterError as error:
+            if not self._failing:
+                _log.warning("%s; this is tried again for as long as it takes", error)
+            self._failing = True
+            return _RENEWAL / 2
+        self._failing = False
+        return wait
+
+    def _round(self) -> float:
+        if self._seen is None or self._seen.spec.holder_identity != self._identity:
+            self._see(self._cluster.lease(_SILENCE))
+        free_in = self._free_in()
+        if free_in > 0:
+            return min(_RENEWAL, free_in)
+        self._write()
+        return _RENEWAL
+
+    def _see(self, held: Held) -> None:
+        if self._seen is None or held.version != self._seen.version:
+            self._seen_at = self._clock()
+        self._seen = held
+
+    def _free_in(self) -> float:
+        """Give the seconds until this replica may write the Lease: none if it holds it, or nobody does."""
+        holder = self._seen.spec.holder_identity if self._seen else None
+        if not holder or holder == self._identity:
+            return 0.0
+        return self._seen_at + DURATION - self._clock()
+
+    def _write(self) -> None:
+        seen = self._seen or Held(LeaseSpec(), None)
+        mine = seen.spec.holder_identity == self._identity
+        began = self._clock()
+        now = _now()
+        spec = LeaseSpec(
+            holder_identity=self._identity,
+            renew_time=now,
+            acquire_time=seen.spec.acquire_time if mine else now,
+            lease_duration_seconds=int(DURATION),
+            lease_transitions=(seen.spec.lease_transitions or 0) + (not mine),
+        )
+        self._seen = self._cluster.write_lease(spec, seen.version, _SILENCE)
+        self._until = began + _DEADLINE
+
+    def _tell(self) -> None:
+        if self.leading() != self._told:
+            self._told = self.leading()
+            _log.info("this replica %s", "writes now" if self._told else "no longer writes")
+            self._turned(self._told)
+
+    def give_up(self) -> None:
+        """Give the Lease up if it is held, so that another takes it at once."""
+        held, self._until = self._until > self._clock(), float("-inf")
+        if held and self._seen is not None:
+            spec = LeaseSpec(None, _now(), None, 1, self._seen.spec.lease_transitions)
+            try:
+                self._cluster.write_lease(spec, self._seen.version, _GIVING_UP)
+            except ClusterError as error:
+                _log.info("the Lease ends by itself: %s", error)
+        self._tell()
+
+
+def _now() -> str:
+    """Give the time as the API's MicroTime. It is for people to read: no decision is made by it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

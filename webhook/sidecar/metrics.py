@@ -1,0 +1,49 @@
+"""What the sidecar counts. https://prometheus.io/docs/practices/naming/."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+_PREFIX = "registry_webhook_refresher"
+_LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
+
+
+class Metrics:
+    """The sidecar's metrics, in a registry of their own."""
+
+    def __init__(self) -> None:
+        """Begin at zero."""
+        registry = self._registry = CollectorRegistry()
+
+        def counter(name: str, text: str, *labels: str) -> Counter:
+            return Counter(f"{_PREFIX}_{name}", text, labels, registry=registry)
+
+        def gauge(name: str, text: str, *labels: str) -> Gauge:
+            return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
+
+        self.leading = gauge("leading", "Whether this replica is the one that writes.")
+        self.passes = counter(
+            "passes", "Passes by what came of them: published, source, registry, refused, cluster or none.", "outcome"
+        )
+        self.refused = gauge("credential_refused", "Whether the registry refused the credential when last asked.")
+        self.expiry = gauge("credential_expiry_timestamp_seconds", "When the published credential ends; +Inf: unknown.")
+        self.refreshed = gauge(
+            "credential_refreshed_timestamp_seconds", "When the source last gave the credential that is published."
+        )
+        self.served = gauge("namespaces_served", "Namespaces that are opted in and may be.")
+        self.failing = gauge("namespaces_failing", "Namespaces whose pull secret cannot be written.")
+        self.foreign = gauge("namespaces_foreign_secret", "Served namespaces where another Secret has the name.")
+        self.contended = gauge("namespaces_contended", "Namespaces where somebody keeps changing our pull secret.")
+        self.writes = counter("writes", "Pull secrets written.", "operation")
+        self.repairs = counter("repairs", "Pull secrets put back after somebody changed or deleted them.")
+        self.latency = Histogram(
+            f"{_PREFIX}_label_to_secret_seconds",
+            "Time from a namespace seen to be served to its pull secret.",
+            buckets=_LATENCIES,
+            registry=registry,
+        )
+        self.watch_restarts = counter("watch_restarts", "Watches that broke off or had to begin anew.", "resource")
+        self.loop_restarts = counter("loop_restarts", "Loops that failed by a fault of our own and were started again.")
+        self.expiry.set(float("inf"))
+
+    def exposition(self) -> bytes:
+        """Write them as text: https://prometheus.io/docs/instrumenting/exposition_formats/."""
+        return generate_latest(self._registry)

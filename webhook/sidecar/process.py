@@ -1,0 +1,183 @@
+"""The sidecar's process: its loops, the Lease, its port, and the configuration that changes under it.
+
+No fault of a source, of the registry or of the API server ends it, and nothing here knows of the webhook's process.
+"""
+
+import logging
+import secrets
+import socket
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from pathlib import Path
+from threading import Event, Thread
+from typing import NamedTuple
+
+from webhook.adapters import files
+from webhook.adapters.cluster.api import Cluster
+from webhook.adapters.cluster.client import Client
+from webhook.config.load import Loaded, load
+from webhook.config.model import Configuration
+from webhook.errors import ConfigurationError, FileError
+from webhook.sidecar import leadership
+from webhook.sidecar.clocks import Clocks
+from webhook.sidecar.credentials import Outcome
+from webhook.sidecar.duties import Duties, Surroundings, Threads
+from webhook.sidecar.health import Beats
+from webhook.sidecar.http import Reply, Server
+from webhook.sidecar.leadership import Leadership
+from webhook.sidecar.metrics import Metrics
+
+_log = logging.getLogger("webhook.refresher")
+
+#: Seconds between two looks at the configuration file.
+_LOOK = 1.0
+#: What is left of the second in which the process has to stop, for the Lease to be given up in.
+_GIVING_UP = 0.7
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Setting(NamedTuple):
+    """Where the configuration is."""
+
+    path: Path | None
+    environment: Mapping[str, str]
+
+    def read(self) -> bytes:
+        """Read the file. Raises `FileError`."""
+        return files.configuration(self.path)[0]
+
+    def load(self, text: bytes) -> Loaded:
+        """Make a configuration of it. Raises `ConfigurationError`."""
+        return load(text, str(self.path or files.BUILT_IN), self.environment)
+
+
+class Process:
+    """Everything that runs."""
+
+    def __init__(self, setting: Setting, client: Client, clocks: Clocks | None = None) -> None:
+        """Load the configuration; nothing is started yet.
+
+        Raises `ConfigurationError` or `FileError` for one that cannot be used.
+        """
+        self._setting = setting
+        text = setting.read()
+        self._text: bytes | None = text
+        self.configuration = setting.load(text).configuration
+        self._fault: str | None = None
+        clocks = clocks or Clocks()
+        identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+        self.leadership = Leadership(
+            Cluster(client, self.configuration.webhook.pull_secret.name), identity, clocks.monotonic, self._turned
+        )
+        self.metrics = Metrics()
+        self._around = Surroundings(
+            client,
+            identity,
+            setting.environment,
+            self.metrics,
+            Beats(clocks.monotonic),
+            clocks,
+            self.leadership.leading,
+        )
+        self._threads = Threads(self._around)
+        self.duties = Duties(self.configuration, self._around)
+
+    def run(self, stop: Event, listening: socket.socket) -> None:
+        """Run until told to stop, and answer on a listening socket meanwhile."""
+        server = Server(listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition})
+        Thread(target=server.serve_forever, name="http", daemon=True).start()
+        self.duties.start()
+        self.start_leadership()
+        while not stop.wait(_LOOK):
+            self._look_at_configuration()
+        self.stop()
+
+    def start_leadership(self) -> None:
+        """Begin to try for the Lease."""
+        self._threads.start("lease", leadership.STALLED, self.leadership.run)
+
+    def stop(self) -> None:
+        """Stop writing, give the Lease up, and leave the rest to the process's end."""
+        self.duties.stop()
+        self._threads.stop.set()
+        self._threads.join(_GIVING_UP)
+
+    def _turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
+        self.duties.turned(leading)
+
+    def _look_at_configuration(self) -> None:
+        """Take up a configuration that is new and good; what is broken changes nothing."""
+        try:
+            found = self._setting.read()
+        except FileError as error:
+            self._text = None
+            self._keep_configuration(str(error))
+            return
+        if found == self._text:
+            return
+        self._text = found
+        try:
+            configuration = self._setting.load(found).configuration
+        except ConfigurationError as error:
+            self._keep_configuration(str(error))
+        else:
+            self._change_configuration(configuration)
+
+    def _keep_configuration(self, faults: str) -> None:
+        first = faults.partition("\n")[0]
+        if first != self._fault:
+            self._fault = first
+            for line in faults.splitlines():
+                _log.error("the configuration is broken, the last good one stays: %s", line)
+
+    def _change_configuration(self, configuration: Configuration) -> None:
+        self._fault = None
+        _log.info("the configuration has changed, and is in force")
+        self.duties.stop()
+        self._around.beats.forget()
+        self._around.beats.expect("lease", leadership.STALLED)
+        self.configuration = configuration
+        self.duties = Duties(configuration, self._around)
+        self.duties.start()
+
+    def _health(self) -> Reply:
+        """Say whether every loop goes round."""
+        stalled = self._around.beats.stalled()
+        if not stalled:
+            return Reply(HTTPStatus.OK, b"ok\n")
+        return Reply(HTTPStatus.SERVICE_UNAVAILABLE, f"no sign of life: {', '.join(stalled)}\n".encode())
+
+    def _readiness(self) -> Reply:
+        """Say whether the first pass is done and the credential unexpired, and what is wrong besides."""
+        credentials = self.duties.credentials
+        last = credentials.last
+        why = None
+        if last is None:
+            why = "the first pass is not over"
+        elif not credentials.published():
+            why = f"nothing is published yet: {last.detail}"
+        elif credentials.expired():
+            why = "the published credential has expired"
+        lines = ["ready" if why is None else f"not ready: {why}"]
+        if last is not None and last.outcome not in {Outcome.PUBLISHED, Outcome.NONE}:
+            lines.append(f"last pass: {last.outcome.value}: {last.detail}")
+        if self._fault is not None:
+            lines.append(f"the configuration is broken, the last good one stays: {self._fault}")
+        publisher = self.duties.publisher
+        lines += [f"{name}: {fault}" for name, fault in sorted(publisher.failing.items())[:10]]
+        lines += [f"{name}: another Secret has the name" for name in sorted(publisher.foreign)[:10]]
+        status = HTTPStatus.OK if why is None else HTTPStatus.SERVICE_UNAVAILABLE
+        return Reply(status, "".join(f"{line}\n" for line in lines).encode())
+
+    def _exposition(self) -> Reply:
+        publisher = self.duties.publisher
+        counts: dict[str, Callable[[], float]] = {
+            "leading": self.leadership.leading,
+            "served": publisher.served,
+            "failing": lambda: len(publisher.failing),
+            "foreign": lambda: len(publisher.foreign),
+            "contended": lambda: len(publisher.contended),
+        }
+        for name, count in counts.items():
+            getattr(self.metrics, name).set(count())
+        return Reply(HTTPStatus.OK, self.metrics.exposition(), _EXPOSITION)

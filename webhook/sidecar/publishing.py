@@ -1,0 +1,263 @@
+"""The pull secret in every namespace: one where something changes is looked at, and brought to what it needs."""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from threading import Event
+from typing import Literal, NamedTuple
+
+from webhook import log
+from webhook.adapters.cluster.api import Cluster
+from webhook.errors import ClusterError, NotFound, Unreachable
+from webhook.namespaces import NamespaceBounds, opted_in
+from webhook.pullsecret import document as documents
+from webhook.pullsecret import upkeep
+from webhook.pullsecret.document import Document
+from webhook.pullsecret.upkeep import Kind, Namespace, Secret, Standing, Step
+from webhook.sidecar.clocks import Clocks
+from webhook.sidecar.contention import Contention
+from webhook.sidecar.metrics import Metrics
+from webhook.sidecar.queue import Queue
+from webhook.sidecar.reporting import Reporter
+from webhook.sidecar.store import Store
+
+_log = logging.getLogger("webhook.refresher")
+
+WORKERS = 8
+#: The longest that a worker may give no sign of life: it waits a second for work, or half a minute for answers.
+STALLED = 120.0
+_TAKE = 1.0
+
+#: Seconds. What failed is tried again after the first, then after ever longer, up to the second for an API server that
+#: does not answer (the end of an outage is noticed elsewhere) and to the third for one that refuses.
+_SOONEST, _UNREACHABLE, _REFUSED = 0.25, 30.0, 300.0
+
+#: A failure is told from this one on: the first may be a namespace that goes at this moment.
+_TOLD = 3
+
+
+class Terms(NamedTuple):
+    """What the configuration says of publishing."""
+
+    secret: str
+    """The pull secret's name."""
+    enabled: bool
+    mode: Literal["labelled", "all"]
+    bounds: NamespaceBounds
+    linger: float
+
+
+@dataclass
+class _Record:
+    """What is remembered of a namespace; only the worker that has it in hands touches it."""
+
+    settled: tuple[Document, str | None] | None = None
+    """What stood there when it was last as it should be: the document, and since when it is not served."""
+    failures: int = 0
+    contention: Contention = field(default_factory=Contention)
+
+
+class Publisher:
+    """Brings namespaces to what they need, by several workers."""
+
+    def __init__(self, cluster: Cluster, terms: Terms, reporter: Reporter, metrics: Metrics, clocks: Clocks) -> None:
+        """Take the cluster, the terms, whom to tell, and the clocks."""
+        self._cluster = cluster
+        self._terms = terms
+        self._reporter = reporter
+        self._metrics = metrics
+        self._clock = clocks.monotonic
+        self._wall = clocks.wall
+        self._queue = Queue(clocks.monotonic)
+        self._records: dict[str, _Record] = {}
+        self._wanted: dict[str, float] = {}
+        self.namespaces: Store[Namespace] = Store(lambda item: item.name, self._namespace_changed)
+        self.secrets: Store[Secret] = Store(lambda item: item.namespace, self._queue.add)
+        self.listed = False
+        """Whether everything has been listed once."""
+        self.document: Document | None = None
+        self.leading: Callable[[], bool] = lambda: False
+        self.failing: dict[str, str] = {}
+        """Namespaces that cannot be brought to what they need, with why."""
+        self.foreign: set[str] = set()
+        self.contended: set[str] = set()
+
+    def begin(self) -> None:
+        """Begin to write: nothing is known of what stands where, and everything is looked at."""
+        self._records.clear()
+        self.look_everywhere()
+
+    def cease(self) -> None:
+        """Cease to write: what is wrong in a namespace is for another replica to say."""
+        self.failing.clear()
+        self.foreign.clear()
+        self.contended.clear()
+
+    def publish(self, document: Document | None) -> None:
+        """Have a document stand in every namespace."""
+        self.document = document
+        self.look_everywhere()
+
+    def look_everywhere(self) -> None:
+        """Look at every namespace afresh, at once, whatever each was waiting for."""
+        for name in {*self.namespaces.names(), *self.secrets.names()}:
+            self._queue.add(name)
+
+    def relist(self) -> None:
+        """List everything anew: the net below the watches. Raises `ClusterError`."""
+        self.namespaces.replace(self._cluster.namespaces.list())
+        self.secrets.replace(self._cluster.secrets.list())
+        self.listed = True
+
+    def wait_until_idle(self, timeout: float) -> bool:
+        """Wait until everything that is due has been done; tell whether that came about within `timeout` seconds."""
+        return self._queue.wait_until_idle(timeout)
+
+    def work(self, stop: Event, beat: Callable[[], None]) -> None:
+        """Look at one namespace after the other, until told to stop."""
+        while not stop.is_set():
+            beat()
+            name = self._queue.take(_TAKE)
+            if name is None:
+                continue
+            try:
+                self._look_at(name)
+            finally:
+                self._queue.done(name)
+
+    def close(self) -> None:
+        """Wake the workers up for good."""
+        self._queue.close()
+
+    def served(self) -> int:
+        """Count the namespaces that are served."""
+        known = (self.namespaces.get(name) for name in self.namespaces.names())
+        return sum(self._standing(namespace) is Standing.SERVED for namespace in known)
+
+    def plan(self, name: str) -> Step:
+        """Say what a namespace needs now."""
+        standing = self._standing(self.namespaces.get(name))
+        return upkeep.step(standing, self.secrets.get(name), self.document, self._wall(), self._terms.linger)
+
+    def is_current(self, name: str) -> bool:
+        """Tell whether a namespace is served, and its pull secret as it should be."""
+        return self._standing(self.namespaces.get(name)) is Standing.SERVED and self.plan(name).kind is Kind.KEEP
+
+    def manifest(self, name: str, step: Step) -> dict[str, object]:
+        """Make what a step applies. There is a document where a step applies one."""
+        assert self.document is not None  # noqa: S101
+        found = self.secrets.get(name)
+        uid = found.uid if found else None
+        return documents.manifest(self.document, self._terms.secret, name, unserved=step.unserved, uid=uid)
+
+    def _standing(self, namespace: Namespace | None) -> Standing:
+        if namespace is None or namespace.terminating:
+            return Standing.LEAVING
+        if self._terms.bounds.why_not(namespace.name) is not None:
+            return Standing.BARRED
+        asked = self._terms.enabled and opted_in(namespace.labels, self._terms.mode)
+        return Standing.SERVED if asked else Standing.UNSERVED
+
+    def _namespace_changed(self, name: str) -> None:
+        if self._standing(self.namespaces.get(name)) is Standing.SERVED:
+            self._wanted.setdefault(name, self._clock())
+        else:
+            self._wanted.pop(name, None)
+        self._queue.add(name)
+
+    def _look_at(self, name: str) -> None:
+        if not self.leading():
+            return
+        step = self.plan(name)
+        record = self._records.setdefault(name, _Record())
+        if step.due is not None:
+            self._queue.add(name, max(0.0, step.due - self._wall()))
+        self._note_foreign(name, step)
+        if step.kind in {Kind.NOTHING, Kind.KEEP}:
+            self._rest(name, step, record)
+            return
+        repair = step.kind is not Kind.DELETE and record.settled == (self.document, step.unserved)
+        if repair and self._in_truce(name, record.contention):
+            return
+        try:
+            self._write(name, step)
+        except NotFound:
+            return  # the namespace, or what was to be deleted, is gone; the watch tells
+        except ClusterError as error:
+            self._failed(name, error, record)
+            return
+        self._written(name, step, record, repair=repair)
+
+    def _write(self, name: str, step: Step) -> None:
+        found = self.secrets.get(name)
+        if step.kind is Kind.DELETE:
+            if found is not None:
+                self._cluster.delete_secret(found)
+            return
+        # One that is made is not forced: a field of somebody else's is a conflict, if one came up meanwhile. One that
+        # is ours is forced upon whoever changed it, and by its uid upon no other.
+        self.secrets.put(self._cluster.apply_secret(self.manifest(name, step), force=step.kind is Kind.UPDATE))
+
+    def _written(self, name: str, step: Step, record: _Record, *, repair: bool) -> None:
+        assert self.document is not None or step.kind is Kind.DELETE  # noqa: S101
+        self._metrics.writes.labels(step.kind.value).inc()
+        quiet = step.kind is Kind.UPDATE and not repair
+        _log.log(
+            logging.DEBUG if quiet else logging.INFO,
+            log.event(f"pull secret {'repaired' if repair else step.kind.value + 'd'}", namespace=name, why=step.why),
+        )
+        if repair:
+            self._metrics.repairs.inc()
+            record.contention.repaired(self._clock())
+        if step.kind is Kind.DELETE:
+            self._reporter.tell("PullSecretRemoved", f"the pull secret was removed: {step.why}", name)
+        elif step.unserved is not None and (record.settled is None or record.settled[1] is None):
+            until = documents.timestamp(step.due or self._wall())
+            note = f"the namespace is no longer opted in: the pull secret stays, and stays current, until {until}"
+            self._reporter.tell("PullSecretLeaves", note, name)
+        self._rest(name, step, record)
+
+    def _rest(self, name: str, step: Step, record: _Record) -> None:
+        """Take notice that nothing is left to do."""
+        as_it_should_be = step.kind in {Kind.KEEP, Kind.CREATE, Kind.UPDATE}
+        record.settled = (self.document, step.unserved) if as_it_should_be and self.document else None
+        record.failures = 0
+        if self.failing.pop(name, None) is not None:
+            self._reporter.settled(name, "PullSecretFailed")
+        if record.contention.over(self._clock()):
+            self.contended.discard(name)
+        since = self._wanted.pop(name, None) if as_it_should_be else None
+        if since is not None and step.kind is Kind.CREATE:
+            self._metrics.latency.observe(self._clock() - since)
+        if step.kind is Kind.NOTHING and name not in self.namespaces and name not in self.secrets:
+            self._records.pop(name, None)
+
+    def _in_truce(self, name: str, contention: Contention) -> bool:
+        wait = contention.hold(self._clock())
+        if not wait:
+            return False
+        self._queue.add(name, wait)
+        self.contended.add(name)
+        note = f"somebody keeps changing or deleting the pull secret: it is put back ever later, next in {wait:.0f} s"
+        self._reporter.warn("PullSecretContended", note, name)
+        return True
+
+    def _failed(self, name: str, error: ClusterError, record: _Record) -> None:
+        record.failures += 1
+        most = _UNREACHABLE if isinstance(error, Unreachable) else _REFUSED
+        self._queue.add(name, min(most, _SOONEST * 2 ** min(record.failures - 1, 16)))
+        self.failing[name] = str(error)
+        if record.failures >= _TOLD:
+            # While there is no answer, an Event would get none either, and every namespace would have its line.
+            if isinstance(error, Unreachable):
+                self._reporter.warn("ClusterUnreachable", str(error), event=False)
+            else:
+                self._reporter.warn("PullSecretFailed", str(error), name)
+
+    def _note_foreign(self, name: str, step: Step) -> None:
+        if step.foreign:
+            self.foreign.add(name)
+            self._reporter.warn("ForeignSecret", step.why, name)
+        elif name in self.foreign:
+            self.foreign.discard(name)
+            self._reporter.settled(name, "ForeignSecret")

@@ -1,0 +1,75 @@
+"""What lists, watches and our own writes have told of a kind: the newest version of each object, by namespace."""
+
+from collections.abc import Callable
+from threading import Lock
+from typing import Generic, TypeVar
+
+from webhook.adapters.cluster.api import Listing
+from webhook.pullsecret.upkeep import Namespace, Secret
+
+_Object = TypeVar("_Object", Namespace, Secret)
+
+
+class Store(Generic[_Object]):
+    """The objects of a kind, for use by several threads at once.
+
+    A version orders what is told: what is older than what is known already changes nothing, so that a watch that lags
+    behind does not undo what an answer to a write has told.
+    """
+
+    def __init__(self, namespace: Callable[[_Object], str], changed: Callable[[str], None]) -> None:
+        """Take how to tell an object's namespace, and whom to tell of a change in one."""
+        self._namespace: Callable[[_Object], str] = namespace
+        self._changed = changed
+        self._lock = Lock()
+        self._objects: dict[str, _Object] = {}
+        self._gone: dict[str, int] = {}
+
+    def get(self, namespace: str) -> _Object | None:
+        """Give what is known of a namespace."""
+        return self._objects.get(namespace)
+
+    def __contains__(self, namespace: str) -> bool:
+        """Tell whether something is known of a namespace."""
+        return namespace in self._objects
+
+    def names(self) -> list[str]:
+        """Name the namespaces of which something is known."""
+        return list(self._objects)
+
+    def put(self, item: _Object) -> None:
+        """Take an object as it is now."""
+        name = self._namespace(item)
+        with self._lock:
+            known = self._objects.get(name)
+            newest = max(self._gone.get(name, 0), known.version if known else 0)
+            if item.version <= newest:
+                return
+            self._objects[name] = item
+            self._gone.pop(name, None)
+        self._changed(name)
+
+    def remove(self, item: _Object) -> None:
+        """Take notice that an object is gone; `item` has the version at which it went."""
+        name = self._namespace(item)
+        with self._lock:
+            known = self._objects.get(name)
+            if known is not None and known.version > item.version:
+                return
+            self._objects.pop(name, None)
+            self._gone[name] = item.version
+        self._changed(name)
+
+    def replace(self, listing: Listing[_Object]) -> None:
+        """Take a list of all objects; what is known and missing there is gone, unless it is younger than the list."""
+        at = int(listing.version)
+        for item in listing.items:
+            self.put(item)
+        listed = {self._namespace(item) for item in listing.items}
+        with self._lock:
+            missing = [name for name, item in self._objects.items() if name not in listed and item.version <= at]
+            for name in missing:
+                del self._objects[name]
+            self._gone = {name: version for name, version in self._gone.items() if version > at}
+        for name in missing:
+            self._changed(name)

@@ -1,0 +1,94 @@
+"""Keeping a store current: a list, then watches one after the other, through whatever becomes of the API server."""
+
+import logging
+from collections.abc import Callable
+from threading import Event
+from typing import Generic, TypeVar
+
+from webhook.adapters.cluster.api import Kind, Watch
+from webhook.errors import ClusterError, Expired
+from webhook.pullsecret.upkeep import Namespace, Secret
+from webhook.sidecar.store import Store
+
+_log = logging.getLogger("webhook.refresher")
+
+_Object = TypeVar("_Object", Namespace, Secret)
+
+#: Seconds between two attempts: what happened in an outage is to be known soon after its end.
+_SOONEST, _LATEST = 0.25, 5.0
+#: The longest that the loop may give no sign of life: a watch that says nothing, then a long list.
+STALLED = 300.0
+
+
+class Watching(Generic[_Object]):
+    """The loop of one kind."""
+
+    def __init__(
+        self, kind: Kind[_Object], store: Store[_Object], returned: Callable[[], None], failed: Callable[[], None]
+    ) -> None:
+        """Take the kind and its store; `failed` is called whenever a watch fails, `returned` when one stands again."""
+        self._kind: Kind[_Object] = kind
+        self._store: Store[_Object] = store
+        self._returned = returned
+        self._failed = failed
+        self._version: str | None = None
+        self._open: Watch[_Object] | None = None
+        self.listed = Event()
+        """Set once all objects are known."""
+
+    def run(self, stop: Event, beat: Callable[[], None]) -> None:
+        """Watch until told to stop."""
+        failures = 0
+        while not stop.is_set():
+            beat()
+            try:
+                watch = self._begin(self._version or self._list())
+                if failures:
+                    failures = 0
+                    self._returned()
+                took = self._follow(watch, stop, beat)
+            except ClusterError as error:
+                failures += 1
+                self._note(error, failures)
+                stop.wait(min(_LATEST, _SOONEST * 2 ** min(failures - 1, 8)))
+            else:
+                if not took:  # it ended at once, and the next one could as well
+                    stop.wait(_SOONEST)
+
+    def close(self) -> None:
+        """End the watch that is open, from another thread."""
+        watch = self._open
+        if watch is not None:
+            watch.close()
+
+    def _list(self) -> str:
+        listing = self._kind.list()
+        self._store.replace(listing)
+        self._version = listing.version
+        self.listed.set()
+        return listing.version
+
+    def _begin(self, version: str) -> Watch[_Object]:
+        self._open = self._kind.watch(version)
+        return self._open
+
+    def _follow(self, watch: Watch[_Object], stop: Event, beat: Callable[[], None]) -> bool:
+        """Take every change until the watch ends; tell whether there was one."""
+        took = False
+        for change in watch:
+            beat()
+            if stop.is_set():
+                break
+            took = True
+            self._version = change.version
+            if change.item is not None:
+                (self._store.remove if change.gone else self._store.put)(change.item)
+        return took
+
+    def _note(self, error: ClusterError, failures: int) -> None:
+        self._failed()
+        if isinstance(error, Expired):
+            self._version = None
+            _log.info("%s: it begins anew", error)
+        elif failures == 1:
+            _log.warning("%s; this is tried again for as long as it takes", error)
