@@ -1,1 +1,210 @@
-"""To come in this change."""
+"""Asking a docker credential helper: a program `docker-credential-NAME` that a registry's maker or a user provides.
+
+The protocol is that of https://github.com/docker/docker-credential-helpers#development: it is called with `get`, reads
+the registry from its standard input, and prints a JSON object with `Username` and `Secret`. When it cannot, it exits
+with another status than 0, and "credentials not found in native keychain" on its standard output says that it has none.
+
+Beyond the protocol, the object may say when the secret ends, as `ExpiresAt`, `Expires`, `Expiry` or `Expiration` (upper
+and lower case and `_` make no difference): RFC 3339 or POSIX seconds. Nothing else that it prints is shown anywhere.
+"""
+
+import contextlib
+import json
+import os
+import re
+import selectors
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from datetime import datetime
+from math import inf
+from typing import IO, Any
+
+from msgspec import Struct
+
+from webhook.errors import SourceError
+from webhook.log import shorten
+
+#: Bytes of an answer: a Secret may have no more.
+LIMIT = 1024 * 1024
+
+_NAME = re.compile(r"[A-Za-z0-9._-]+")
+_DIGITS = re.compile(r"[0-9]+")
+_NOT_FOUND = b"credentials not found in native keychain"
+_EXPIRY = frozenset({"expiresat", "expires", "expiry", "expiration"})
+#: The end of the year 9999, beyond which nothing is a date.
+_LAST = 253_402_300_799.0
+#: Where a registry's own password may stand is no helper's business.
+_OURS = "OPENCTI__"
+#: Seconds between looks at whether the helper has ended; what it writes is read at once.
+_TICK = 0.05
+_CHUNK = 64 * 1024
+
+
+class Answer(Struct, frozen=True):
+    """What a helper told."""
+
+    username: str
+    secret: str
+    expires: float | None = None
+    """POSIX time at which the secret ends, None where the helper does not say."""
+
+    def __repr__(self) -> str:
+        """Show the end alone."""
+        return f"Answer(expires={self.expires!r})"
+
+
+def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) -> Answer | None:
+    """Ask the helper `name` for a registry's credential; None when it says that it has none.
+
+    `server` is what docker calls the registry, `environment` what the helper gets, but for our own registry settings.
+    After `timeout` seconds it is killed, with every process that it started and that stayed in its process group.
+
+    Raises `SourceError`.
+    """
+    if not _NAME.fullmatch(name):
+        raise SourceError(
+            f"webhook.credential.helper = {shorten(name, 64)}: it is the NAME of a program docker-credential-NAME: "
+            "letters, digits, . _ and - only"
+        )
+    program = f"docker-credential-{name}"
+    try:
+        status, output = _run(_find(program, environment.get("PATH", "")), server, environment, timeout)
+        if status and _NOT_FOUND in output:
+            return None
+        return _answer(status, output)
+    except SourceError as error:
+        raise SourceError(f"{program}: {error}") from None
+
+
+def _find(program: str, path: str) -> str:
+    found = shutil.which(program, path=path)
+    if found:
+        return found
+    if shutil.which(program, mode=os.F_OK, path=path):
+        raise SourceError("it is on PATH, and not executable: set its mode to 755")
+    raise SourceError("it is not on PATH: install it in a directory that PATH names")
+
+
+def _run(path: str, server: str, environment: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
+    """Run the helper; give its exit status, negative for a signal's number, and what it printed."""
+    deadline = time.monotonic() + timeout
+    process = _start(path, environment)
+    with _pipe(process.stdin) as stdin, _pipe(process.stdout) as stdout:
+        try:
+            # One that answers without reading may have gone.
+            with contextlib.suppress(BrokenPipeError):
+                stdin.write(server.encode())
+            stdin.close()
+            output = _read(process, stdout, deadline)
+            return process.wait(max(0, deadline - time.monotonic())), output
+        except (TimeoutError, subprocess.TimeoutExpired):
+            _kill(process)
+            raise SourceError(f"it gave no answer within {timeout:g} s and was ended") from None
+        except BaseException:
+            _kill(process)
+            raise
+
+
+def _start(path: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    try:
+        return subprocess.Popen(  # noqa: S603 - the program is what the configuration names; no shell
+            [path, "get"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={name: value for name, value in environment.items() if not name.startswith(_OURS)},
+            bufsize=0,
+            start_new_session=True,
+        )
+    except OSError as error:
+        # Not there can also be what its first line names to run it with.
+        raise SourceError(f"it could not be started: {(error.strerror or 'unknown').lower()}") from None
+
+
+def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) -> bytes:
+    """Read until the helper closes its output, or has ended and what it wrote is read.
+
+    A process that the helper left behind may hold the output open; nobody waits for that one.
+    """
+    output = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(stdout, selectors.EVENT_READ)
+        while (left := deadline - time.monotonic()) > 0:
+            # Asked first: what it wrote before its end is then there to be read.
+            ended = process.poll() is not None
+            if selector.select(0 if ended else min(left, _TICK)):
+                chunk = stdout.read(_CHUNK)
+                output += chunk
+                if len(output) > LIMIT:
+                    raise SourceError(f"it printed more than {LIMIT // 1024} KiB, which is no credential")
+                if not chunk:
+                    return output
+            elif ended:
+                return output
+    raise TimeoutError
+
+
+def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
+    if pipe is None:
+        raise SourceError("it has no pipes")
+    return pipe
+
+
+def _kill(process: subprocess.Popen[bytes]) -> None:
+    """Kill a helper and what it started.
+
+    The helper itself is still there, or one that writes to its output, so the group's number is nobody else's.
+    """
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _answer(status: int, output: bytes) -> Answer | None:
+    """Read what a helper printed; an object without user name and secret is none."""
+    if status:
+        how = f"exited with status {status}" if status > 0 else f"was ended by signal {-status}"
+        raise SourceError(f"it {how}: run it by hand with `get` to see what it says")
+    try:
+        told = json.loads(output.decode())
+    except (ValueError, RecursionError):
+        raise SourceError("what it printed is no JSON in UTF-8") from None
+    if not isinstance(told, dict):
+        raise SourceError("what it printed is no JSON object with Username and Secret")
+    # docker reads the names in any case: that is how Go decodes JSON.
+    members = {name.lower().replace("_", ""): value for name, value in told.items()}
+    username, secret = members.get("username") or "", members.get("secret") or ""
+    if not isinstance(username, str) or not isinstance(secret, str):
+        raise SourceError("Username and Secret of what it printed are not both texts")
+    if not username and not secret:
+        return None
+    return Answer(username, secret, _end(members))
+
+
+def _end(members: Mapping[str, Any]) -> float | None:
+    """Find the earliest end that was told; an empty one and one before 1970, such as Go's zero time, tells nothing."""
+    moments = []
+    for name in _EXPIRY & members.keys():
+        try:
+            moment = _posix(members[name] or 0.0)
+        except (TypeError, ValueError, OverflowError):
+            moment = inf
+        if not moment <= _LAST:
+            raise SourceError("when its credential ends is neither RFC 3339 nor POSIX seconds")
+        moments.append(moment)
+    return min((moment for moment in moments if moment > 0), default=None)
+
+
+def _posix(value: Any) -> float:
+    """Read a point in time; one without a time zone is refused, for it could be hours off."""
+    if isinstance(value, bool):
+        raise TypeError
+    if not isinstance(value, str) or _DIGITS.fullmatch(value):
+        return float(value)
+    moment = datetime.fromisoformat(value)
+    if moment.tzinfo is None:
+        raise ValueError
+    return moment.timestamp()

@@ -1,0 +1,280 @@
+"""Credential helpers: real programs that answer, refuse, hang, chatter and leave others behind."""
+
+import os
+import shlex
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from webhook.adapters.helper import LIMIT, Answer, ask
+from webhook.errors import SourceError
+
+_SECRET = "kept-secret"  # noqa: S105 - what is looked for
+_SERVER = "registry.example.com"
+_LIMIT_S = 20
+
+
+@pytest.fixture
+def environment(tmp_path: Path) -> dict[str, str]:
+    return {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+
+
+def _install(folder: Path, script: str, name: str = "test", shebang: str = "#!/bin/sh", mode: int = 0o755) -> None:
+    program = folder / f"docker-credential-{name}"
+    program.write_text(f"{shebang}\n{script}\n")
+    program.chmod(mode)
+
+
+def _print(folder: Path, answer: str, status: int = 0) -> None:
+    _install(folder, f"cat >/dev/null\nprintf %s {shlex.quote(answer)}\nexit {status}")
+
+
+def _refusal(environment: dict[str, str], name: str = "test", timeout: float = _LIMIT_S) -> str:
+    with pytest.raises(SourceError) as refused:
+        ask(name, _SERVER, environment, timeout)
+    said = str(refused.value)
+    assert _SECRET not in f"{said} {refused.value!r} {refused.value.__cause__!r}"
+    assert said.isprintable()
+    return said
+
+
+def test_a_helper_is_asked_by_docker_s_protocol(tmp_path: Path, environment: dict[str, str]) -> None:
+    script = f"""
+import json, sys
+asked = sys.stdin.read()
+print(json.dumps({{"ServerURL": asked, "Username": f"{{asked}} {{sys.argv[1:]}}", "Secret": "{_SECRET}"}}))
+"""
+    _install(tmp_path, script, shebang=f"#!{sys.executable}")
+    answer = ask("test", "https://index.docker.io/v1/", environment, _LIMIT_S)
+    assert answer == Answer("https://index.docker.io/v1/ ['get']", _SECRET)
+
+
+@pytest.mark.parametrize(
+    "secret", [f'{_SECRET}"', f"{_SECRET}\\", f"${_SECRET}", f"{_SECRET}:x", f"{_SECRET}-密码", f"{_SECRET}\n"]
+)
+def test_a_secret_comes_as_it_is(tmp_path: Path, environment: dict[str, str], secret: str) -> None:
+    script = f"import json\nprint(json.dumps({{'Username': 'robot$team+name', 'Secret': {secret!r}}}))"
+    _install(tmp_path, script, shebang=f"#!{sys.executable}")
+    assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot$team+name", secret)
+
+
+def test_a_helper_that_does_not_read_its_input_is_heard(tmp_path: Path, environment: dict[str, str]) -> None:
+    _install(tmp_path, f"""exec <&-\necho '{{"username": "robot", "secret": "{_SECRET}"}}'""")
+    assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
+
+
+def test_what_a_helper_writes_to_its_standard_error_is_dropped(
+    tmp_path: Path, environment: dict[str, str], capfd: pytest.CaptureFixture[str]
+) -> None:
+    noise = f"i=0; while [ $i -lt 3000 ]; do echo {_SECRET}-{'x' * 100} >&2; i=$((i+1)); done"
+    _install(tmp_path, f"""{noise}\necho '{{"Username": "robot", "Secret": "{_SECRET}"}}'""")
+    assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_helper_gets_the_environment_without_our_registry_settings(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    _install(tmp_path, """printf '{"Username": "%s", "Secret": "%s"}' "$TOLD" "$(env | grep -c OPENCTI)" """)
+    environment |= {"TOLD": "robot", "OPENCTI__DAEMON__REGISTRY__PASSWORD": _SECRET}
+    assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", "0")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "credentials not found in native keychain",
+        "credentials not found in native keychain\n",
+        "error getting credentials - err: credentials not found in native keychain (-25300)",
+    ],
+)
+def test_a_helper_says_that_it_has_none(tmp_path: Path, environment: dict[str, str], answer: str) -> None:
+    _print(tmp_path, answer, status=1)
+    assert ask("test", _SERVER, environment, _LIMIT_S) is None
+
+
+@pytest.mark.parametrize("answer", ["{}", '{"Username": "", "Secret": ""}', '{"ServerURL": "x", "Secret": null}'])
+def test_an_object_that_holds_nothing_is_none(tmp_path: Path, environment: dict[str, str], answer: str) -> None:
+    _print(tmp_path, answer)
+    assert ask("test", _SERVER, environment, _LIMIT_S) is None
+
+
+@pytest.mark.parametrize(
+    ("member", "expires"),
+    [
+        ('"ExpiresAt": "2027-01-02T03:04:05Z"', 1_798_859_045),
+        ('"Expires": "2027-01-02T03:04:05+01:00"', 1_798_855_445),
+        ('"expires": "2027-01-02T03:04:05.500000000Z"', 1_798_859_045.5),
+        ('"expiresAt": 1798859045', 1_798_859_045),
+        ('"expires_at": 1798859045.5', 1_798_859_045.5),
+        ('"Expiration": "1798859045"', 1_798_859_045),
+        ('"expiry": 5', 5),
+        ('"Expires": 1798859045, "ExpiresAt": 1798859000', 1_798_859_000),
+        ('"ExpiresAt": null', None),
+        ('"ExpiresAt": ""', None),
+        ('"ExpiresAt": 0', None),
+        ('"ExpiresAt": "0001-01-01T00:00:00Z"', None),
+    ],
+)
+def test_a_helper_may_say_when_its_credential_ends(
+    tmp_path: Path, environment: dict[str, str], member: str, expires: float | None
+) -> None:
+    _print(tmp_path, f'{{"Username": "robot", "Secret": "{_SECRET}", {member}}}')
+    assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET, expires)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        '"soon"',
+        '"2027-01-02T03:04:05"',
+        '"2027-01-02"',
+        '"١٢"',
+        "true",
+        "[1]",
+        "NaN",
+        "Infinity",
+        "1e300",
+        "1798859045000",
+        "1" + "0" * 400,
+    ],
+)
+def test_an_end_that_is_no_time_is_refused(tmp_path: Path, environment: dict[str, str], value: str) -> None:
+    _print(tmp_path, f'{{"Username": "robot", "Secret": "{_SECRET}", "ExpiresAt": {value}}}')
+    assert "neither RFC 3339 nor POSIX seconds" in _refusal(environment)
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        ("", "no JSON in UTF-8"),
+        (_SECRET, "no JSON in UTF-8"),
+        (f'{{"Username": "robot", "Secret": "{_SECRET}"', "no JSON in UTF-8"),
+        ("[" * 100_000, "no JSON in UTF-8"),
+        (f'"{_SECRET}"', "no JSON object"),
+        (f'["{_SECRET}"]', "no JSON object"),
+        (f'{{"Username": 1, "Secret": "{_SECRET}"}}', "not both texts"),
+        (f'{{"Username": "robot", "Secret": ["{_SECRET}"]}}', "not both texts"),
+    ],
+)
+def test_what_is_no_answer_is_not_shown(tmp_path: Path, environment: dict[str, str], answer: str, problem: str) -> None:
+    _print(tmp_path, answer)
+    assert problem in _refusal(environment)
+
+
+def test_an_answer_that_is_not_utf_8_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+    _install(tmp_path, r"""printf '{"Username": "robot", "Secret": "kept-secret\377"}'""")
+    assert "no JSON in UTF-8" in _refusal(environment)
+
+
+def test_a_helper_that_fails_is_named_with_its_status(tmp_path: Path, environment: dict[str, str]) -> None:
+    _print(tmp_path, f"cannot log in with {_SECRET}", status=3)
+    assert _refusal(environment).startswith("docker-credential-test: it exited with status 3: run it by hand")
+
+
+def test_a_helper_that_is_killed_is_named_with_the_signal(tmp_path: Path, environment: dict[str, str]) -> None:
+    _install(tmp_path, "kill -9 $$")
+    assert "it was ended by signal 9" in _refusal(environment)
+
+
+def test_a_helper_that_is_not_there_is_looked_for_on_path(environment: dict[str, str]) -> None:
+    assert _refusal(environment, "missing").startswith("docker-credential-missing: it is not on PATH: install it")
+    assert "not on PATH" in _refusal({}, "missing")
+
+
+def test_a_helper_that_is_not_executable_is_said_to_be(tmp_path: Path, environment: dict[str, str]) -> None:
+    _install(tmp_path, "", mode=0o644)
+    assert "not executable" in _refusal(environment)
+
+
+def test_a_helper_whose_interpreter_is_missing_is_no_crash(tmp_path: Path, environment: dict[str, str]) -> None:
+    _install(tmp_path, "", shebang="#!/nonexistent/interpreter")
+    assert "could not be started: no such file" in _refusal(environment)
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "a;b", "$(x)", "é", "test\n", "a" * 5000 + "/"])
+def test_a_name_that_could_be_anything_else_is_refused(environment: dict[str, str], name: str) -> None:
+    assert "letters, digits, . _ and - only" in _refusal(environment, name)
+
+
+def test_a_helper_that_hangs_is_killed_with_its_children(tmp_path: Path, environment: dict[str, str]) -> None:
+    _install(tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho $$ >{tmp_path}/parent\necho {_SECRET}\nwait")
+    before = time.monotonic()
+    assert "no answer within 0.5 s" in _refusal(environment, timeout=0.5)
+    assert time.monotonic() - before < _LIMIT_S
+    assert _is_gone(tmp_path / "child")
+    assert _is_gone(tmp_path / "parent")
+
+
+def test_a_helper_that_closes_its_output_and_hangs_is_killed(tmp_path: Path, environment: dict[str, str]) -> None:
+    _install(tmp_path, f"echo $$ >{tmp_path}/parent\nexec >&-\nsleep 600 >/dev/null")
+    assert "no answer within 0.5 s" in _refusal(environment, timeout=0.5)
+    assert _is_gone(tmp_path / "parent")
+
+
+@pytest.mark.parametrize("chatter", ["exec yes", "yes &\nwait"])
+def test_a_helper_that_chatters_without_end_is_killed(
+    tmp_path: Path, environment: dict[str, str], chatter: str
+) -> None:
+    _install(tmp_path, f"echo $$ >{tmp_path}/group\n{chatter}")
+    assert f"more than {LIMIT // 1024} KiB" in _refusal(environment)
+    group = int((tmp_path / "group").read_text())
+    assert _soon(lambda: not _group_lives(group))
+
+
+def test_an_answer_of_the_largest_size_is_read(tmp_path: Path, environment: dict[str, str]) -> None:
+    answer = f'{{"Username": "robot", "Secret": "{_SECRET}"}}'
+    _install(tmp_path, f"printf '%s%{LIMIT - len(answer)}s' '{answer}' ''")
+    assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
+    _install(tmp_path, f"printf '%s%{LIMIT + 1 - len(answer)}s' '{answer}' ''")
+    assert "more than" in _refusal(environment)
+
+
+def test_nobody_waits_for_what_a_helper_left_behind(tmp_path: Path, environment: dict[str, str]) -> None:
+    answer = f'{{"Username": "robot", "Secret": "{_SECRET}"}}'
+    _install(tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho '{answer}'")
+    before = time.monotonic()
+    try:
+        assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
+        assert time.monotonic() - before < _LIMIT_S
+    finally:
+        os.kill(int((tmp_path / "child").read_text()), 9)
+
+
+def test_an_answer_shows_no_secret() -> None:
+    assert repr(Answer(_SECRET, _SECRET, 5)) == "Answer(expires=5)"
+
+
+def _is_gone(file: Path) -> bool:
+    return _soon(lambda: _state(int(file.read_text())) in {None, "Z"})
+
+
+def _state(pid: int) -> str | None:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+
+
+def _group_lives(group: int) -> bool:
+    stats = (_fields(path) for path in Path("/proc").glob("[0-9]*/stat"))
+    return any(fields[2] == str(group) and fields[0] != "Z" for fields in stats if fields)
+
+
+def _fields(stat: Path) -> list[str]:
+    try:
+        return stat.read_text().rpartition(")")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+
+
+def _soon(holds: object) -> bool:
+    assert callable(holds)
+    deadline = time.monotonic() + _LIMIT_S
+    while time.monotonic() < deadline:
+        if holds():
+            return True
+        time.sleep(0.02)
+    return False
