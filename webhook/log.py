@@ -65,7 +65,11 @@ def where(error: BaseException) -> str:
 
 
 def configure(level: str = "INFO", stream: Any = None) -> None:
-    """Send every logger's records to `stream` (standard error by default), a line each."""
+    """Send every logger's records to `stream` (standard error by default), a line each.
+
+    Below INFO only our own say anything: what libraries would say there can hold what was sent and received.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(_Formatter())
-    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[handler], force=True)
+    logging.getLogger("webhook").setLevel(level)

@@ -73,8 +73,6 @@ class Publisher:
         self._wanted: dict[str, float] = {}
         self.namespaces: Store[Namespace] = Store(lambda item: item.name, self._namespace_changed)
         self.secrets: Store[Secret] = Store(lambda item: item.namespace, self._queue.add)
-        self.listed = False
-        """Whether everything has been listed once."""
         self.document: Document | None = None
         self.leading: Callable[[], bool] = lambda: False
         self.failing: dict[str, str] = {}
@@ -107,7 +105,6 @@ class Publisher:
         """List everything anew: the net below the watches. Raises `ClusterError`."""
         self.namespaces.replace(self._cluster.namespaces.list())
         self.secrets.replace(self._cluster.secrets.list())
-        self.listed = True
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until everything that is due has been done; tell whether that came about within `timeout` seconds."""
@@ -139,6 +136,11 @@ class Publisher:
         standing = self._standing(self.namespaces.get(name))
         return upkeep.step(standing, self.secrets.get(name), self.document, self._wall(), self._terms.linger)
 
+    @property
+    def listed(self) -> bool:
+        """Whether all namespaces and pull secrets have been listed."""
+        return self.namespaces.complete and self.secrets.complete
+
     def is_current(self, name: str) -> bool:
         """Tell whether a namespace is served, and its pull secret as it should be."""
         return self._standing(self.namespaces.get(name)) is Standing.SERVED and self.plan(name).kind is Kind.KEEP
@@ -166,8 +168,8 @@ class Publisher:
         self._queue.add(name)
 
     def _look_at(self, name: str) -> None:
-        if not self.leading():
-            return
+        if not (self.leading() and self.listed):
+            return  # when either changes, everything is looked at
         step = self.plan(name)
         record = self._records.setdefault(name, _Record())
         if step.due is not None:

@@ -24,6 +24,8 @@ class Store(Generic[_Object]):
         self._lock = Lock()
         self._objects: dict[str, _Object] = {}
         self._gone: dict[str, int] = {}
+        self.complete = False
+        """Whether all objects have been listed: until then, what is not known may be there."""
 
     def get(self, namespace: str) -> _Object | None:
         """Give what is known of a namespace."""
@@ -71,5 +73,6 @@ class Store(Generic[_Object]):
             for name in missing:
                 del self._objects[name]
             self._gone = {name: version for name, version in self._gone.items() if version > at}
+            self.complete = True
         for name in missing:
             self._changed(name)

@@ -26,15 +26,13 @@ class Watching(Generic[_Object]):
     def __init__(
         self, kind: Kind[_Object], store: Store[_Object], returned: Callable[[], None], failed: Callable[[], None]
     ) -> None:
-        """Take the kind and its store; `failed` is called whenever a watch fails, `returned` when one stands again."""
+        """Take the kind and its store; `failed` is called when a watch fails, `returned` after a list or an outage."""
         self._kind: Kind[_Object] = kind
         self._store: Store[_Object] = store
         self._returned = returned
         self._failed = failed
         self._version: str | None = None
         self._open: Watch[_Object] | None = None
-        self.listed = Event()
-        """Set once all objects are known."""
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
         """Watch until told to stop."""
@@ -48,6 +46,8 @@ class Watching(Generic[_Object]):
                     self._returned()
                 took = self._follow(watch, stop, beat)
             except ClusterError as error:
+                if stop.is_set():
+                    return
                 failures += 1
                 self._note(error, failures)
                 stop.wait(min(_LATEST, _SOONEST * 2 ** min(failures - 1, 8)))
@@ -65,7 +65,7 @@ class Watching(Generic[_Object]):
         listing = self._kind.list()
         self._store.replace(listing)
         self._version = listing.version
-        self.listed.set()
+        self._returned()
         return listing.version
 
     def _begin(self, version: str) -> Watch[_Object]:
