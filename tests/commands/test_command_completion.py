@@ -33,7 +33,7 @@ def test_the_script_is_right_in_its_shell(run: _Run, shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("registry-webhook re", {"resolve", "review"}),
+        ("registry-webhook re", {"refresh", "resolve", "review"}),
         ("registry-webhook c", {"config", "completion"}),
         ("registry-webhook completion ", {"bash", "zsh", "fish"}),
         ("registry-webhook review --out", {"--output"}),

@@ -13,6 +13,7 @@ from webhook.adapters.cluster import client
 from webhook.adapters.sockets import Address, listen
 from webhook.commands.options import AddressType, config_option, log_level_option
 from webhook.sidecar import single
+from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.process import Process, Setting
 
 
@@ -58,7 +59,9 @@ def command(
     What fails is tried again for as long as it takes, and what is published stays meanwhile.
     """
     log.configure(log_level.upper())
-    process = Process(Setting(config, dict(os.environ)), client.connect(kubeconfig, context))
+    metrics = Metrics()
+    connection = client.connect(kubeconfig, context, metrics.count_request)
+    process = Process(Setting(config, dict(os.environ)), connection, metrics)
     if dry_run:
         return single.dry_run(process, click.echo)
     if once:

@@ -40,9 +40,16 @@ class Metrics:
             buckets=_LATENCIES,
             registry=registry,
         )
+        self.requests = counter(
+            "api_requests", "Requests to the API server; status none: no answer.", "method", "status"
+        )
         self.watch_restarts = counter("watch_restarts", "Watches that broke off or had to begin anew.", "resource")
         self.loop_restarts = counter("loop_restarts", "Loops that failed by a fault of our own and were started again.")
         self.expiry.set(float("inf"))
+
+    def count_request(self, method: str, status: str) -> None:
+        """Count a request to the API server."""
+        self.requests.labels(method, status).inc()
 
     def exposition(self) -> bytes:
         """Write them as text: https://prometheus.io/docs/instrumenting/exposition_formats/."""

@@ -54,7 +54,7 @@ class Setting(NamedTuple):
 class Process:
     """Everything that runs."""
 
-    def __init__(self, setting: Setting, client: Client, clocks: Clocks | None = None) -> None:
+    def __init__(self, setting: Setting, client: Client, metrics: Metrics, clocks: Clocks | None = None) -> None:
         """Load the configuration; nothing is started yet.
 
         Raises `ConfigurationError` or `FileError` for one that cannot be used.
@@ -69,7 +69,7 @@ class Process:
         self.leadership = Leadership(
             Cluster(client, self.configuration.webhook.pull_secret.name), identity, clocks.monotonic, self._turned
         )
-        self.metrics = Metrics()
+        self.metrics = metrics
         self._around = Surroundings(
             client,
             identity,

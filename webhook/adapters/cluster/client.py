@@ -4,6 +4,7 @@ Its classes for objects are not used: they would cost most of the memory, and dr
 """
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,9 +55,10 @@ class Request(NamedTuple):
 class Client:
     """A connection to an API server, for use by several threads at once."""
 
-    def __init__(self, client: ApiClient) -> None:
-        """Take the Kubernetes client, configured."""
+    def __init__(self, client: ApiClient, count: Callable[[str, str], None]) -> None:
+        """Take the Kubernetes client, configured, and who counts requests by method and status (`none`: no answer)."""
         self._client = client
+        self._count = count
 
     def call(self, request: Request) -> bytes:
         """Send a request, and give the answer's body. Raises `ClusterError`."""
@@ -88,8 +90,10 @@ class Client:
             )
             answer = self._client.call_api(*arguments, _request_timeout=(_CONNECT, request.silence))
         except (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError) as error:
+            self._count(request.method, "none")
             raise Unreachable(f"cannot {request.what}: {_reason(error)}") from None
         response: urllib3.BaseHTTPResponse = answer.response
+        self._count(request.method, str(response.status))
         if not 200 <= response.status < 300:  # noqa: PLR2004
             raise _refusal(request, response)
         return response
@@ -99,10 +103,10 @@ class Client:
         self._client.rest_client.close()
 
 
-def connect(kubeconfig: Path | None = None, context: str | None = None) -> Client:
+def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, str], None]) -> Client:
     """Make a client of a Pod's service account, or of a kubeconfig where one is named here or by KUBECONFIG.
 
-    Nothing is asked yet. Raises `ClusterError` where there is neither.
+    `count` is told the method and status of every request. Nothing is asked yet. Raises `ClusterError` where there is neither.
     """
     settings = ClientConfiguration()
     named = kubeconfig is not None or context is not None or "KUBECONFIG" in os.environ
@@ -119,7 +123,7 @@ def connect(kubeconfig: Path | None = None, context: str | None = None) -> Clien
     settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
     client = ApiClient(settings)
     client.user_agent = f"{PROGRAM}/{__version__}"
-    return Client(client)
+    return Client(client, count)
 
 
 def failure(status: int, what: str, body: bytes) -> ClusterError:
