@@ -39,15 +39,15 @@ class Ran(NamedTuple):
 class Cluster:
     """A cluster, and the namespaces that were made in it."""
 
-    def __init__(self, kubectl: Path) -> None:
-        """Use this kubectl, which finds the cluster by itself."""
-        self._kubectl = kubectl
+    def __init__(self, kubectl: Path, kubeconfig: Path | None = None) -> None:
+        """Use this kubectl, which finds the cluster by itself, or by this kubeconfig and as whom that says."""
+        self._kubectl = [str(kubectl), *([] if kubeconfig is None else [f"--kubeconfig={kubeconfig}"])]
         self._namespaces: list[str] = []
 
     def run(self, *arguments: str, stdin: Manifest | None = None) -> Ran:
         """Run kubectl, whatever comes of it."""
         done = subprocess.run(
-            [self._kubectl, "--request-timeout=20s", *arguments],
+            [*self._kubectl, "--request-timeout=20s", *arguments],
             input=None if stdin is None else json.dumps(stdin),
             capture_output=True,
             text=True,

@@ -6,11 +6,13 @@ is not set. E2E_AUDIT_LOG names the API server's audit log, where it can be read
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from webhook.names import PROGRAM
 
+from .account import granted
 from .cluster import Cluster, find_kubectl
 from .installation import Installation, installed
 
@@ -58,3 +60,10 @@ def served(installation: Installation) -> str:
 def unserved(installation: Installation) -> str:
     """Make a namespace that nobody opted in."""
     return installation.namespace(labelled=False)
+
+
+@pytest.fixture(scope="session")
+def account(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """Put the sidecar's account, guard and rights in force as they ship, and give a kubeconfig of the account."""
+    with granted(cluster, tmp_path_factory.mktemp("account")) as kubeconfig:
+        yield kubeconfig

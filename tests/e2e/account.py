@@ -1,0 +1,99 @@
+"""The sidecar's account in force in a cluster: the namespace, the account, the guard and the rights as they ship."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from webhook.names import OWN_NAMESPACE, PROGRAM
+
+from .cluster import Cluster, Manifest, eventually, find_kubectl
+from .pods import PULL_SECRET
+
+_FOLDER = Path(__file__).parents[2] / "manifests"
+DEPLOYMENT = _FOLDER / "40-deployment.yaml"
+
+#: As which the sidecar makes Events.
+CONTROLLER = f"{PROGRAM}/refresher"
+
+#: In the order in which they are applied.
+_MANIFESTS = [_FOLDER / f"{name}.yaml" for name in ("00-namespace", "10-account", "20-guard", "30-rights")]
+
+
+@contextmanager
+def granted(cluster: Cluster, folder: Path) -> Iterator[Path]:
+    """Apply the manifests, and write into `folder` a kubeconfig with a token of the account, which lives an hour.
+
+    When this gives it, rights and guard are in force.
+    """
+    if cluster.exists("default", f"namespace/{OWN_NAMESPACE}"):
+        pytest.fail(f"the cluster has a namespace {OWN_NAMESPACE} already: tests need one that has none")
+    try:
+        for manifest in _MANIFESTS:
+            ran = cluster.kubectl("apply", "--server-side", "--validate=strict", f"--filename={manifest}")
+            assert not ran.warnings
+        kubeconfig = folder / "kubeconfig"
+        kubeconfig.touch(mode=0o600)
+        kubeconfig.write_text(json.dumps(_kubeconfig(cluster)))
+        eventually("the guard and the rights are in force", lambda: _in_force(kubeconfig))
+        yield kubeconfig
+    finally:
+        for manifest in reversed(_MANIFESTS):
+            cluster.kubectl("delete", "--ignore-not-found", "--timeout=50s", f"--filename={manifest}")
+
+
+def acting(kubeconfig: Path) -> Cluster:
+    """Give the cluster as the kubeconfig's account sees it."""
+    kubectl = find_kubectl()
+    assert kubectl is not None
+    return Cluster(kubectl, kubeconfig)
+
+
+def pull_secret(**metadata: object) -> Manifest:
+    """Make a pull secret that holds no entry, with this further metadata."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {"name": PULL_SECRET, **metadata},
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": "e30="},
+    }
+
+
+def event(namespace: str, **changes: object) -> Manifest:
+    """Make an Event about the pull secret of a namespace."""
+    return {
+        "apiVersion": "events.k8s.io/v1",
+        "kind": "Event",
+        "metadata": {"generateName": f"{PULL_SECRET}-"},
+        "eventTime": "2026-01-01T00:00:00.000000Z",
+        "reportingController": CONTROLLER,
+        "reportingInstance": "e2e",
+        "action": "Publish",
+        "reason": "Published",
+        "type": "Normal",
+        "regarding": {"apiVersion": "v1", "kind": "Secret", "namespace": namespace, "name": PULL_SECRET},
+        **changes,
+    }
+
+
+def _kubeconfig(cluster: Cluster) -> Manifest:
+    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
+    token = cluster.kubectl("create", "token", PROGRAM, "--namespace", OWN_NAMESPACE, "--duration=1h").stdout
+    (user,) = kubeconfig["users"]
+    user["user"] = {"token": token.strip()}
+    return kubeconfig
+
+
+def _in_force(kubeconfig: Path) -> bool:
+    """Ask for what the rights allow and the guard refuses, and change nothing: in our own namespace nothing is made."""
+    account = acting(kubeconfig)
+    dry = ("--dry-run=server", "--namespace", OWN_NAMESPACE, "--filename=-")
+    forged = event(OWN_NAMESPACE, reportingController="kubelet")
+    answers = [
+        account.run("apply", "--server-side", *dry, stdin=pull_secret()),
+        account.run("create", *dry, stdin=forged),
+    ]
+    return all("ValidatingAdmissionPolicy" in answer.stderr for answer in answers)
