@@ -1,0 +1,71 @@
+"""What a 401 asks for, in its `WWW-Authenticate` lines, and the answer to the simpler of the two kinds.
+
+The grammar is RFC 9110's, sections 5.6 and 11.6.1:
+
+    WWW-Authenticate = [ challenge { "," challenge } ]
+    challenge        = scheme [ 1*SP ( token68 | [ parameter { "," parameter } ] ) ]
+    parameter        = token BWS "=" BWS ( token | quoted-string )
+
+Both lists are joined by commas, so that only what follows a word tells a scheme from a parameter. Schemes and names of
+parameters are compared without regard to letter case.
+"""
+
+import base64
+import re
+from collections.abc import Iterable
+from typing import NamedTuple
+
+_WORD = r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+"
+_END = r"(?=[ \t]*(?:,|\Z))"
+_SEPARATOR = re.compile(r"[ \t,]*")
+_PARAMETER = re.compile(rf'({_WORD})[ \t]*=[ \t]*(?:({_WORD})|"((?:[^"\\]|\\.)*)"){_END}')
+_SCHEME = re.compile(rf"({_WORD})(?:[ \t]+|(?=,|\Z))")
+_TOKEN68 = re.compile(rf"[A-Za-z0-9\-._~+/]+=*{_END}")
+_ESCAPED = re.compile(r"\\(.)")
+
+
+class Challenge(NamedTuple):
+    """One way to log in that a server offers."""
+
+    scheme: str
+    """In lower case."""
+    parameters: dict[str, str]
+    """By their names in lower case; of one that stands twice the last, as containerd has it."""
+
+
+def parse(lines: Iterable[str]) -> list[Challenge]:
+    """Read the challenges of a response's `WWW-Authenticate` lines, in their order.
+
+    A line is read up to where it is malformed: what is wrong with one challenge hides neither those before it nor those
+    of another line.
+    """
+    return [challenge for line in lines for challenge in _parse_line(line)]
+
+
+def _parse_line(line: str) -> list[Challenge]:
+    challenges: list[Challenge] = []
+    position = 0
+    while (position := _skip(_SEPARATOR, line, position)) < len(line):
+        parameter = _PARAMETER.match(line, position)
+        if parameter and challenges:
+            name, word, quoted = parameter.groups()
+            challenges[-1].parameters[name.lower()] = _ESCAPED.sub(r"\1", quoted) if word is None else word
+            position = parameter.end()
+        elif scheme := _SCHEME.match(line, position):
+            challenges.append(Challenge(scheme[1].lower(), {}))
+            position = scheme.end()
+            if not _PARAMETER.match(line, position):
+                position = _skip(_TOKEN68, line, position)
+        else:
+            break
+    return challenges
+
+
+def _skip(pattern: re.Pattern[str], line: str, position: int) -> int:
+    found = pattern.match(line, position)
+    return found.end() if found else position
+
+
+def basic(username: str, password: str) -> str:
+    """Write the credentials of RFC 7617, in UTF-8."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()

@@ -1,0 +1,269 @@
+"""Whether a registry accepts a user name and password, found out the way a container runtime logs in.
+
+The registry is asked for `/v2/`, which needs no more than being let in (OCI distribution specification, "Determining
+Support"). Its 401 says how to log in: with Basic (RFC 7617), or with a token that another server gives out for the
+credential (https://distribution.github.io/distribution/spec/auth/oauth/ by POST,
+https://distribution.github.io/distribution/spec/auth/token/ by GET). As containerd does, a token is preferred where
+both are offered, and asked for by GET where POST is not supported.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from webhook.adapters.registry import address, challenge
+from webhook.adapters.registry.address import Origin
+from webhook.adapters.registry.transport import NoReply, Reply, Request, Transport, trust
+from webhook.errors import FileError, RegistryWebhookError
+from webhook.images.reference import DOCKER_HUB
+from webhook.log import shorten
+from webhook.names import PROGRAM
+
+_API = "/v2/"
+#: Docker Hub's images are called by the one name and served by the other.
+_DOCKER_HUB_SERVER = "registry-1.docker.io"
+
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+#: What token servers without support for POST are known to answer; see containerd's authorizer.go.
+_NO_POST = frozenset({400, 401, 404, 405, 501})
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# Each of these goes into a request, where a line's end would begin another header.
+_VISIBLE = re.compile(r"[!-~]+")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_SHOWN = 100
+
+
+class Answer(Enum):
+    """What a registry says of a credential."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+
+
+class Verdict(NamedTuple):
+    """An answer with what it rests on."""
+
+    answer: Answer
+    detail: str
+    """One line in printable ASCII, of our own words and the names of hosts."""
+    retry_after: float | None = None
+    """Seconds that the server asked to wait, as long as it pleased."""
+
+
+class _Unclear(RegistryWebhookError):
+    """What happened says nothing of the credential; the text is the verdict's detail."""
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class _Token(msgspec.Struct):
+    """A token server's answer; how long the token is good for is no matter, for it is used at once and once."""
+
+    token: str | None = None
+    access_token: str | None = None
+
+
+class Registry:
+    """Asks registries about credentials."""
+
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None,
+        plain_http_on_loopback: bool,
+        environment: Mapping[str, str],
+        timeout: float = 10.0,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """Verify registries with the authorities in `ca_file` (PEM, read at each check), or the system's.
+
+        With `plain_http_on_loopback`, one on a loopback address that speaks no TLS is asked, and told the credential,
+        all the same. `environment` names the proxies. No request takes longer than `timeout` seconds, and a check has
+        five at most. `clock` gives Unix time, which a date in `Retry-After` is compared with.
+        """
+        self._ca_file = ca_file
+        self._plain_http_on_loopback = plain_http_on_loopback
+        self._environment = environment
+        self._timeout = timeout
+        self._clock = clock
+
+    def check(self, registry: str, username: str, password: str) -> Verdict:
+        """Ask `registry`, a prefix as `webhook.images.prefixes.normalise` makes it, whether it accepts a credential.
+
+        Raises nothing for anything that the network or a server does. Refused is only what a server refused outright,
+        with 401 or 403 to the credential; a registry that lets anybody in accepts every credential.
+        """
+        domain = registry.partition("/")[0]
+        name = shorten(domain, _SHOWN)
+        try:
+            (username + password).encode()
+            transport = Transport(trust(self._ca_file), self._environment, self._timeout)
+            inquiry = _Inquiry(transport, self._plain_http_on_loopback, self._clock, name, username, password)
+            return inquiry.run(_DOCKER_HUB_SERVER if domain == DOCKER_HUB else domain)
+        except UnicodeEncodeError:
+            return Verdict(Answer.UNCLEAR, f"{name} was not asked: the credential cannot be written in UTF-8")
+        except FileError as error:
+            return Verdict(Answer.UNCLEAR, f"{name} was not asked: {shorten(str(error), 4 * _SHOWN)}")
+        except _Unclear as unclear:
+            return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after)
+
+
+@dataclass(frozen=True)
+class _Inquiry:
+    """One credential put before one registry."""
+
+    transport: Transport
+    plain_http_on_loopback: bool
+    clock: Callable[[], float]
+    name: str
+    """How the registry is called in a detail."""
+    username: str = field(repr=False)
+    password: str = field(repr=False)
+
+    def run(self, domain: str) -> Verdict:
+        """Knock, and log in by what the registry asks for."""
+        origin, reply = self._knock(domain)
+        if reply.status == HTTPStatus.OK:
+            return Verdict(Answer.ACCEPTED, f"{self.name} lets anybody in, so it says nothing of the credential")
+        if reply.status != HTTPStatus.UNAUTHORIZED:
+            raise self._unclear(self.name, reply)
+        # Of several of a kind the first counts.
+        offers = {offer.scheme: offer for offer in reversed(challenge.parse(reply.headers.getlist("WWW-Authenticate")))}
+        if "bearer" in offers:
+            return self._log_in_with_token(origin, offers["bearer"].parameters)
+        if "basic" in offers:
+            reply = self._ask(self.name, Request(origin, _API, self._basic))
+            return self._judge(self.name, reply, "credential")
+        raise self._unclear(self.name, reply, "and asks for neither Basic nor Bearer")
+
+    def _knock(self, domain: str) -> tuple[Origin, Reply]:
+        """Ask without a credential, and find out whether the registry speaks TLS."""
+        origin = address.parse(domain, secure=True)
+        if origin is None:
+            raise _Unclear(f"{self.name} was not asked: it is no host with an optional port")
+        try:
+            return origin, self.transport.ask(Request(origin, _API))
+        except NoReply as no_reply:
+            origin = origin._replace(secure=False)
+            if not (no_reply.handshake and self._may_be_told(origin)):
+                raise _Unclear(f"{self.name} {no_reply}") from None
+        return origin, self._ask(self.name, Request(origin, _API))
+
+    def _log_in_with_token(self, registry: Origin, parameters: Mapping[str, str]) -> Verdict:
+        origin, path, query = self._realm(parameters.get("realm", ""))
+        name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
+        wanted = [(key, parameters[key]) for key in ("service", "scope") if parameters.get(key)]
+        grant = [("grant_type", "password"), ("client_id", PROGRAM)]
+        credential = [("username", self.username), ("password", self.password)]
+        form = urlencode(grant + wanted + credential)
+        reply = self._ask(name, Request(origin, _target(path, query), form=form, with_body=True))
+        if reply.status in _NO_POST:
+            # By GET several scopes are as many parameters; see "Requesting a Token".
+            pairs = [(key, part) for key, value in wanted for part in (value.split() if key == "scope" else [value])]
+            target = _target(path, query, urlencode(pairs))
+            reply = self._ask(name, Request(origin, target, self._basic, with_body=True))
+            if reply.status in _REFUSED:
+                return self._judge(name, reply, "credential")
+        if reply.status != HTTPStatus.OK:
+            raise self._unclear(name, reply)
+        reply = self._ask(self.name, Request(registry, _API, f"Bearer {_token(name, reply)}"))
+        return self._judge(self.name, reply, "token that was given for the credential")
+
+    def _realm(self, realm: str) -> tuple[Origin, str, str]:
+        """Take the URL apart that a credential is to be sent to: a server, a path and a query."""
+        try:
+            parts = urlsplit(realm)
+        except ValueError:
+            parts = urlsplit("")
+        origin = address.parse(parts.netloc, secure=parts.scheme == "https")
+        if origin is None or parts.scheme not in {"http", "https"} or not _VISIBLE.fullmatch(realm):
+            raise _Unclear(f"{self.name} names no token endpoint that could be asked")
+        if not self._may_be_told(origin):
+            name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
+            raise _Unclear(f"{name} was not asked: the credential would have to be sent in the clear")
+        return origin, parts.path or "/", parts.query
+
+    @property
+    def _basic(self) -> str:
+        return challenge.basic(self.username, self.password)
+
+    def _shown(self, host: str) -> str:
+        """Write a host that a server names; it may have put in there what it had been told."""
+        return "(not shown)" if self.password.lower() in host.lower() else shorten(host, _SHOWN)
+
+    def _may_be_told(self, origin: Origin) -> bool:
+        return origin.secure or (self.plain_http_on_loopback and address.is_loopback(origin.host))
+
+    def _ask(self, name: str, request: Request) -> Reply:
+        try:
+            return self.transport.ask(request)
+        except NoReply as no_reply:
+            raise _Unclear(f"{name} {no_reply}") from None
+
+    def _judge(self, name: str, reply: Reply, what: str) -> Verdict:
+        """Say what the answer to a credential, or to a token that was given for it, means."""
+        if reply.status == HTTPStatus.OK:
+            return Verdict(Answer.ACCEPTED, f"{self.name} accepted the credential")
+        if reply.status in _REFUSED:
+            return Verdict(Answer.REFUSED, f"{name} refused the {what} ({reply.status})", self._retry_after(reply))
+        raise self._unclear(name, reply)
+
+    def _unclear(self, name: str, reply: Reply, words: str = "") -> _Unclear:
+        if reply.status in _REDIRECTS:
+            words = f"with a redirect to {self._redirected(reply)}, which is not followed"
+        return _Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply))
+
+    def _redirected(self, reply: Reply) -> str:
+        """Name the host that a redirect leads to, and no more of it: the rest may hold what was sent."""
+        try:
+            host = urlsplit(reply.headers.get("Location", "")).hostname
+        except ValueError:
+            return "an address that cannot be read"
+        return "another path" if host is None else self._shown(host)
+
+    def _retry_after(self, reply: Reply) -> float | None:
+        """Read `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None for what is neither."""
+        text = reply.headers.get("Retry-After", "").strip()
+        if _SECONDS.fullmatch(text):
+            return float(text)
+        try:
+            date = parsedate_to_datetime(text)
+            # Its grammar has every date in GMT; one that says nothing of a zone is taken so.
+            stamp = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return max(0.0, stamp - self.clock())
+
+
+def _target(path: str, *queries: str) -> str:
+    query = "&".join(filter(None, queries))
+    return f"{path}?{query}" if query else path
+
+
+def _token(name: str, reply: Reply) -> str:
+    try:
+        answer = msgspec.json.decode(reply.body, type=_Token)
+    except msgspec.ValidationError:
+        raise _Unclear(f"{name} answered 200 with JSON of another shape than a token's") from None
+    except (ValueError, RecursionError):
+        raise _Unclear(f"{name} answered 200 with no JSON") from None
+    token = answer.token or answer.access_token
+    if not token:
+        raise _Unclear(f"{name} answered 200 without a token")
+    if not _VISIBLE.fullmatch(token):
+        raise _Unclear(f"{name} answered 200 with a token that cannot be sent")
+    return token
