@@ -8,10 +8,10 @@ PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 
-.PHONY: help demo test check e2e lock clean
+.PHONY: help demo test check e2e bench-refresh lock clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z0-9]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-14s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-18s %s\n", $$1, $$2}'
 
 demo: ## start the real server, send it real manifests, and look
 	$(RUNTIME)
@@ -32,6 +32,10 @@ check: ## ruff, mypy and import-linter
 e2e: ## test against the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
 	@.ci/pytest cluster $(ARGS)
+
+bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
+	$(DEVELOPMENT)
+	@PYTHONPATH=. $(PYTHON_HERE) bench/refresh.py $(ARGS)
 
 lock: ## choose the dependencies' versions anew (needs uv)
 	@.ci/lock

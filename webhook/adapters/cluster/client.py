@@ -77,7 +77,7 @@ class Client:
         body: Any = request.body
         if body is not None:
             headers["Content-Type"] = request.content_type
-            if request.content_type != JSON:  # which the client encodes by itself
+            if request.content_type == APPLY:  # any JSON the client encodes by itself
                 body = msgspec.json.encode(body)
         try:
             arguments = self._client.param_serialize(
@@ -106,7 +106,8 @@ class Client:
 def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, str], None]) -> Client:
     """Make a client of a Pod's service account, or of a kubeconfig where one is named here or by KUBECONFIG.
 
-    `count` is told the method and status of every request. Nothing is asked yet. Raises `ClusterError` where there is neither.
+    `count` is told the method and status of every request. Nothing is asked yet. Raises `ClusterError` where there is
+    neither.
     """
     settings = ClientConfiguration()
     named = kubeconfig is not None or context is not None or "KUBECONFIG" in os.environ
