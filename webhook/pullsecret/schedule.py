@@ -37,5 +37,5 @@ class Schedule(NamedTuple):
         else:
             doublings = failures - (1 if refused else self.attempts)
             most = max(LEAST, min(MOST, self.period))
-            wait = min(most, max(LEAST, self.delay) * 2.0 ** min(doublings, 16)) * (1 - _SPREAD * dice)
+            wait = max(LEAST, min(most, max(LEAST, self.delay) * 2.0 ** min(doublings, 16)) * (1 - _SPREAD * dice))
         return wait if retry_after is None else max(wait, min(retry_after, self.period))

@@ -41,11 +41,19 @@ class Leadership:
         self._seen_at = 0.0
         self._until = float("-inf")
         self._told = False
-        self._failing = False
+        self.fault: str | None = None
+        """Why the Lease could not be read or written when that was last tried."""
 
     def leading(self) -> bool:
         """Tell whether this replica may write now."""
         return self._clock() < self._until
+
+    def who(self) -> str:
+        """Say which replica writes."""
+        if self.leading():
+            return f"this replica writes, {self._identity}"
+        holder = self._seen.spec.holder_identity if self._seen else None
+        return f"another replica writes, {holder}" if holder and holder != self._identity else "no replica writes"
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
         """Take the Lease when it is free, and renew it, until told to stop; then give it up."""
@@ -64,11 +72,11 @@ class Leadership:
             self._seen = None  # somebody else wrote it: it is read again
             return _RENEWAL / 4
         except ClusterError as error:
-            if not self._failing:
+            if self.fault is None:
                 _log.warning("%s; this is tried again for as long as it takes", error)
-            self._failing = True
+            self.fault = str(error)
             return _RENEWAL / 2
-        self._failing = False
+        self.fault = None
         return wait
 
     def _round(self) -> float:

@@ -18,6 +18,7 @@ from webhook.adapters.cluster.client import Client
 from webhook.config.load import Loaded, load
 from webhook.config.model import Configuration
 from webhook.errors import ConfigurationError, FileError
+from webhook.log import shorten
 from webhook.sidecar import leadership
 from webhook.sidecar.clocks import Clocks
 from webhook.sidecar.credentials import Outcome
@@ -33,6 +34,7 @@ _log = logging.getLogger("webhook.refresher")
 _LOOK = 1.0
 #: What is left of the second in which the process has to stop, for the Lease to be given up in.
 _GIVING_UP = 0.7
+_SHOWN = 200
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -158,7 +160,9 @@ class Process:
             why = f"nothing is published yet: {last.detail}"
         elif credentials.expired():
             why = "the published credential has expired"
-        lines = ["ready" if why is None else f"not ready: {why}"]
+        elif self.leadership.fault is not None:
+            why = self.leadership.fault
+        lines = ["ready" if why is None else f"not ready: {why}", shorten(self.leadership.who(), _SHOWN)]
         if last is not None and last.outcome not in {Outcome.PUBLISHED, Outcome.NONE}:
             lines.append(f"last pass: {last.outcome.value}: {last.detail}")
         if self._fault is not None:
