@@ -43,6 +43,8 @@ class Leadership:
         self._told = False
         self.fault: str | None = None
         """Why the Lease could not be read or written when that was last tried."""
+        self.held = False
+        """Whether the Lease has ever been seen in the hands of this replica or another."""
 
     def leading(self) -> bool:
         """Tell whether this replica may write now."""
@@ -92,6 +94,7 @@ class Leadership:
         if self._seen is None or held.version != self._seen.version:
             self._seen_at = self._clock()
         self._seen = held
+        self.held = self.held or bool(held.spec.holder_identity)
 
     def _free_in(self) -> float:
         """Give the seconds until this replica may write the Lease: none if it holds it, or nobody does."""
@@ -114,6 +117,7 @@ class Leadership:
         )
         self._seen = self._cluster.write_lease(spec, seen.version, _SILENCE)
         self._until = began + _DEADLINE
+        self.held = True
 
     def _tell(self) -> None:
         if self.leading() != self._told:

@@ -160,11 +160,13 @@ class Process:
             why = f"nothing is published yet: {last.detail}"
         elif credentials.expired():
             why = "the published credential has expired"
-        elif self.leadership.fault is not None:
-            why = self.leadership.fault
+        elif not self.leadership.held:
+            why = "no replica has had the Lease yet"
         lines = ["ready" if why is None else f"not ready: {why}", shorten(self.leadership.who(), _SHOWN)]
         if last is not None and last.outcome not in {Outcome.PUBLISHED, Outcome.NONE}:
             lines.append(f"last pass: {last.outcome.value}: {last.detail}")
+        if self.leadership.fault is not None:
+            lines.append(self.leadership.fault)
         if self._fault is not None:
             lines.append(f"the configuration is broken, the last good one stays: {self._fault}")
         publisher = self.duties.publisher
