@@ -47,6 +47,12 @@ class Server(ThreadingHTTPServer):
         self.socket.close()
         self.socket = listening
 
+    @property
+    def address(self) -> str:
+        """Where it listens, the port being the one that was taken where any free one was asked for."""
+        host, port = self.socket.getsockname()[:2]
+        return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
     def process_request(self, request: Any, client_address: Any) -> None:
         """Serve a connection in a thread; where there are too many, the oldest one goes."""
         with self._lock:

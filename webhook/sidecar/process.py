@@ -12,6 +12,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple
 
+from webhook import log
 from webhook.adapters import files
 from webhook.adapters.cluster.api import Cluster
 from webhook.adapters.cluster.client import Client
@@ -88,6 +89,7 @@ class Process:
         """Run until told to stop, and answer on a listening socket meanwhile."""
         server = Server(listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition})
         Thread(target=server.serve_forever, name="http", daemon=True).start()
+        _log.info(log.event("serving probes and metrics", address=server.address))
         self.duties.start()
         self.start_leadership()
         while not stop.wait(_LOOK):
