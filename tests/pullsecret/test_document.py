@@ -1,0 +1,185 @@
+"""The pull secret's content is what kubelet decodes, and nothing else of it shows it."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+from webhook.pullsecret.credential import Credential, Entry, make_entry
+from webhook.pullsecret.document import MASK, Document, compose, digest, manifest, masked, moment, timestamp
+
+_PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
+_NOW = 1_790_000_000.0
+_SERVER = "registry.example.com"
+
+
+def made(*entries: Entry, expires: float | None = None, told: bool = False) -> Document:
+    return compose(Credential(entries or (make_entry(_SERVER, "robot", _PASSWORD),), expires, told), _NOW)
+
+
+def logins(content: bytes) -> dict[str, tuple[str, str]]:
+    """Decode as kubelet does: `auth` goes before the other two, and what is behind its first colon is the password.
+
+    https://github.com/kubernetes/kubernetes/blob/v1.37.0/pkg/credentialprovider/config.go
+    """
+    found = {}
+    for key, entry in json.loads(content.decode("utf-8"))["auths"].items():
+        username, colon, password = base64.b64decode(entry["auth"], validate=True).decode().partition(":")
+        assert colon
+        found[key] = (username, password)
+    return found
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("robot", _PASSWORD),
+        ("robot$team+name", f"{_PASSWORD}:with:colons"),
+        ("robot", f'{_PASSWORD}"quoted"'),
+        ("robot", f"{_PASSWORD}\\back\\slash\\"),
+        ("robot", f"{_PASSWORD}\n"),
+        ("robot", f"{_PASSWORD}\r\n\t"),
+        ("robot", f"$HOME ${{{_PASSWORD}}} $$"),
+        ("robot", f" {_PASSWORD} "),
+        ("robot", f"{_PASSWORD}-пароль-密码-🔑-\u2028\ufeff"),
+        ("робот", f"{_PASSWORD}</script>&amp;%00%2f"),
+        ("_json_key", '{"private_key": "-----BEGIN\\n kept-secret \\n-----END\\n", "type": "x"}\n'),
+        ("robot", "kept-secret" * 4000),
+    ],
+    ids=range(12),
+)
+def test_kubelet_decodes_what_was_put_in(username: str, password: str) -> None:
+    content = made(make_entry(_SERVER, username, password)).content
+    assert logins(content) == {_SERVER: (username, password)}
+    entry = json.loads(content)["auths"][_SERVER]
+    assert (entry["username"], entry["password"]) == (username, password)
+
+
+_TEXTS = st.text(st.characters(exclude_categories=("Cs", "Cc")), min_size=1, max_size=60)
+
+
+@given(username=_TEXTS.filter(lambda text: ":" not in text and text != "<token>"), password=_TEXTS)
+def test_whatever_may_become_an_entry_comes_out_again(username: str, password: str) -> None:
+    assert logins(made(make_entry(_SERVER, username, password)).content) == {_SERVER: (username, password)}
+
+
+def test_an_email_address_is_there_only_if_there_is_one() -> None:
+    with_one = json.loads(made(make_entry(_SERVER, "robot", _PASSWORD, "robot@example.com")).content)["auths"][_SERVER]
+    without = json.loads(made().content)["auths"][_SERVER]
+    assert with_one["email"] == "robot@example.com"
+    assert sorted(without) == ["auth", "password", "username"]
+
+
+@given(st.permutations([f"{name}.example.com" for name in "abcde"]))
+def test_the_same_credential_makes_the_same_bytes_in_whatever_order_it_was_read(keys: list[str]) -> None:
+    entries = [make_entry(key, "robot", _PASSWORD) for key in keys]
+    assert made(*entries) == made(*sorted(entries, key=lambda entry: entry.key))
+
+
+def test_another_credential_makes_another_hash_and_the_same_one_the_same() -> None:
+    assert made().hash == made().hash == digest(made().content)
+    others = {made(make_entry(_SERVER, "robot", f"{_PASSWORD}{more}")).hash for more in ("", " ", "1")}
+    assert len(others) == 3
+
+
+@pytest.mark.parametrize(
+    ("expires", "told", "written"),
+    [
+        (None, False, None),
+        (_NOW + 60, False, None),  # assumed: nobody said so
+        (_NOW + 60, True, "2026-09-21T14:14:20Z"),
+    ],
+)
+def test_an_end_is_written_down_only_if_the_source_told_it(
+    expires: float | None, told: bool, written: str | None
+) -> None:
+    document = made(expires=expires, told=told)
+    assert document.expires == written
+    annotations = manifest(document, "pull", "team", unserved=None, uid=None)["metadata"]["annotations"]
+    assert annotations.get(EXPIRES_ANNOTATION) == written
+
+
+_META = {"name", "namespace", "labels", "annotations"}
+_MARKS = {REFRESHED_ANNOTATION, HASH_ANNOTATION}
+
+
+@pytest.mark.parametrize(
+    ("unserved", "uid", "metadata", "annotations"),
+    [
+        (None, None, _META, _MARKS),
+        (None, "1-2-3", _META | {"uid"}, _MARKS),
+        ("2026-09-21T14:14:20Z", "1-2-3", _META | {"uid"}, _MARKS | {UNSERVED_ANNOTATION}),
+    ],
+)
+def test_a_manifest_has_these_keys_and_no_other(
+    unserved: str | None, uid: str | None, metadata: set[str], annotations: set[str]
+) -> None:
+    document = made()
+    secret = manifest(document, "pull", "team", unserved=unserved, uid=uid)
+    assert {key: value for key, value in secret.items() if key != "metadata"} == {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "type": "kubernetes.io/dockerconfigjson",
+        "data": {".dockerconfigjson": base64.b64encode(document.content).decode()},
+    }
+    assert set(secret["metadata"]) == metadata
+    assert set(secret["metadata"]["annotations"]) == annotations
+    assert secret["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "registry-webhook"}
+    assert secret["metadata"].get("uid") == uid
+    assert secret["metadata"]["annotations"][HASH_ANNOTATION] == document.hash
+    assert secret["metadata"]["annotations"][REFRESHED_ANNOTATION] == "2026-09-21T14:13:20Z"
+    # An annotation is a text, whatever it says.
+    assert all(isinstance(value, str) for value in secret["metadata"]["annotations"].values())
+
+
+def hiding(text: str) -> bool:
+    """Tell that nothing of the test's credential is in a text."""
+    document = made()
+    auth = base64.b64encode(f"robot:{_PASSWORD}".encode()).decode()
+    content = base64.b64encode(document.content).decode()
+    return not any(
+        word in text for word in (_PASSWORD, auth, content, document.hash, document.hash.partition(":")[2], "c2VjcmV0")
+    )
+
+
+def test_a_masked_manifest_shows_neither_the_content_nor_its_hash() -> None:
+    secret = manifest(made(), "pull", "team", unserved="2026-09-21T14:14:20Z", uid=None)
+    shown: dict[str, Any] = masked(secret)
+    assert not hiding(json.dumps(secret))
+    assert hiding(json.dumps(shown))
+    assert shown["data"] == {".dockerconfigjson": MASK}
+    assert shown["metadata"]["annotations"][HASH_ANNOTATION] == MASK
+    kept = {key: value for key, value in secret["metadata"]["annotations"].items() if key != HASH_ANNOTATION}
+    assert kept.items() < shown["metadata"]["annotations"].items()
+    assert shown["metadata"]["labels"] == secret["metadata"]["labels"]
+
+
+def test_no_repr_shows_anything_of_it() -> None:
+    document = made()
+    for shown in (repr(document), str(document), f"{document}", repr((document,)), repr({"document": document})):
+        assert hiding(shown)
+
+
+@given(st.integers(0, 253_402_300_799))
+def test_a_moment_that_was_written_down_is_read_again(seconds: int) -> None:
+    assert moment(timestamp(float(seconds))) == float(seconds)
+
+
+def test_a_moment_is_written_to_the_second_that_has_begun() -> None:
+    assert timestamp(_NOW + 0.999) == timestamp(_NOW) == "2026-09-21T14:13:20Z"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "yesterday", "2026-09-21", "2026-09-21T14:13:20", "1790000000"),
+        *("2026-09-21T14:13:20+02:00", "2026-13-01T00:00:00Z", "0000-01-01T00:00:00Z"),
+        *("2026-09-21T14:13:20Z\n", " 2026-09-21T14:13:20Z"),
+    ],
+)
+def test_what_somebody_else_wrote_is_no_moment(text: str) -> None:
+    assert moment(text) is None

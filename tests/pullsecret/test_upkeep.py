@@ -1,0 +1,216 @@
+"""What one namespace's secret needs: a table, and what holds of every case."""
+
+from typing import NamedTuple
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import structs
+
+from webhook.pullsecret.credential import Credential, make_entry
+from webhook.pullsecret.document import TYPE, Document, compose, moment, timestamp
+from webhook.pullsecret.upkeep import Kind, Secret, Standing, Step, step
+
+_NOW = 1_790_000_000.0
+_LINGER = 100.0
+_PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
+_DOCUMENT = compose(Credential((make_entry("registry.example.com", "robot", _PASSWORD),)), _NOW)
+_OTHER = compose(Credential((make_entry("registry.example.com", "robot", f"{_PASSWORD}-old"),)), _NOW - 50)
+_DOUBTED = structs.replace(_DOCUMENT, creates_only=True)
+_SECRET = Secret(
+    namespace="team",
+    version=7,
+    uid="1-2-3",
+    type=TYPE,
+    ours=True,
+    labelled=True,
+    hash=_DOCUMENT.hash,
+    hash_annotation=_DOCUMENT.hash,
+    expires=None,
+    unserved=None,
+)
+_STALE = structs.replace(_SECRET, hash=_OTHER.hash, hash_annotation=_OTHER.hash)
+_FOREIGN = structs.replace(_SECRET, ours=False, labelled=False, hash="sha256:0", hash_annotation=None)
+_OPAQUE = structs.replace(_SECRET, type="Opaque")
+_S, _U, _B, _L = Standing.SERVED, Standing.UNSERVED, Standing.BARRED, Standing.LEAVING
+
+
+def since(seconds: float) -> Secret:
+    """Ours, in a namespace that has not been served for so long."""
+    return structs.replace(_SECRET, unserved=timestamp(_NOW - seconds))
+
+
+class Case(NamedTuple):
+    standing: Standing
+    found: Secret | None
+    document: Document | None
+    kind: Kind
+    unserved: float | None = None
+    due: float | None = None
+    foreign: bool = False
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        # Nothing is there.
+        Case(_S, None, _DOCUMENT, Kind.CREATE),
+        Case(_S, None, _DOUBTED, Kind.CREATE),
+        Case(_S, None, None, Kind.NOTHING),
+        Case(_U, None, _DOCUMENT, Kind.NOTHING),
+        Case(_B, None, _DOCUMENT, Kind.NOTHING),
+        Case(_L, None, _DOCUMENT, Kind.NOTHING),
+        # Ours is there, and served.
+        Case(_S, _SECRET, _DOCUMENT, Kind.KEEP),
+        Case(_S, _SECRET, _DOUBTED, Kind.KEEP),
+        Case(_S, _SECRET, None, Kind.NOTHING),
+        Case(_S, _STALE, _DOCUMENT, Kind.UPDATE),
+        Case(_S, _STALE, _DOUBTED, Kind.NOTHING),
+        Case(_S, _STALE, None, Kind.NOTHING),
+        Case(_S, structs.replace(_SECRET, labelled=False), _DOCUMENT, Kind.UPDATE),
+        Case(_S, structs.replace(_SECRET, hash_annotation="sha256:0"), _DOCUMENT, Kind.UPDATE),
+        Case(_S, structs.replace(_SECRET, hash_annotation=None), _DOCUMENT, Kind.UPDATE),
+        Case(_S, structs.replace(_SECRET, hash="sha256:0"), _DOCUMENT, Kind.UPDATE),
+        Case(_S, structs.replace(_SECRET, expires=timestamp(_NOW)), _DOCUMENT, Kind.UPDATE),
+        Case(_S, _SECRET, structs.replace(_DOCUMENT, expires=timestamp(_NOW + 60)), Kind.UPDATE),
+        # Since when it is published makes no difference: nobody is written to for it.
+        Case(_S, _SECRET, structs.replace(_DOCUMENT, refreshed=timestamp(_NOW + 60)), Kind.KEEP),
+        # Served again within the linger, or after it.
+        Case(_S, since(10), _DOCUMENT, Kind.UPDATE),
+        Case(_S, since(1000), _DOCUMENT, Kind.UPDATE),
+        # No longer served.
+        Case(_U, _SECRET, _DOCUMENT, Kind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
+        Case(_U, since(10), _DOCUMENT, Kind.KEEP, unserved=_NOW - 10, due=_NOW + 90),
+        Case(_U, structs.replace(since(10), hash="sha256:0"), _DOCUMENT, Kind.UPDATE, _NOW - 10, _NOW + 90),
+        Case(_U, since(99), _DOCUMENT, Kind.KEEP, unserved=_NOW - 99, due=_NOW + 1),
+        Case(_U, since(100), _DOCUMENT, Kind.DELETE),
+        Case(_U, since(1_000_000), _DOCUMENT, Kind.DELETE),
+        Case(_U, since(100), None, Kind.DELETE),
+        Case(_U, since(10), None, Kind.NOTHING, due=_NOW + 90),
+        Case(_U, structs.replace(since(10), hash="sha256:0"), _DOUBTED, Kind.NOTHING, due=_NOW + 90),
+        # A mark that nobody of ours wrote, or of a clock that was ahead, begins anew.
+        Case(_U, since(-3600), _DOCUMENT, Kind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
+        Case(_U, structs.replace(_SECRET, unserved="long ago"), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER),
+        Case(_U, structs.replace(_SECRET, unserved=""), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER),
+        # Denied: it goes at once, whatever there is to publish.
+        Case(_B, _SECRET, _DOCUMENT, Kind.DELETE),
+        Case(_B, _STALE, None, Kind.DELETE),
+        Case(_B, since(-3600), _DOUBTED, Kind.DELETE),
+        # Gone, or going: Kubernetes deletes what is in it.
+        *(Case(_L, found, _DOCUMENT, Kind.NOTHING) for found in (_SECRET, _STALE, _FOREIGN, since(1000))),
+        # Somebody else's.
+        *(Case(_S, found, _DOCUMENT, Kind.NOTHING, foreign=True) for found in (_FOREIGN, _OPAQUE)),
+        *(Case(where, found, _DOCUMENT, Kind.NOTHING) for where in (_U, _B) for found in (_FOREIGN, _OPAQUE)),
+    ],
+    ids=lambda case: f"{case.standing.name}-{case.kind.name}",
+)
+def test_what_stands_there_and_what_should_say_what_is_to_be_done(case: Case) -> None:
+    done = step(case.standing, case.found, case.document, _NOW, _LINGER)
+    unserved = None if case.unserved is None else timestamp(case.unserved)
+    assert done == Step(case.kind, done.why, unserved, case.due, case.foreign)
+    assert done.why.isprintable()
+    assert _PASSWORD not in done.why
+
+
+_MARKS = st.none() | st.sampled_from(["", "yesterday"]) | st.floats(-1e6, 1e6).map(lambda off: timestamp(_NOW + off))
+_HASHES = st.sampled_from([_DOCUMENT.hash, _OTHER.hash, "sha256:0"])
+_SECRETS = st.builds(
+    Secret,
+    namespace=st.just("team"),
+    version=st.integers(1, 100),
+    uid=st.just("1-2-3"),
+    type=st.sampled_from([TYPE, TYPE, "Opaque", "kubernetes.io/service-account-token"]),
+    ours=st.booleans(),
+    labelled=st.booleans(),
+    hash=_HASHES,
+    hash_annotation=st.none() | _HASHES,
+    expires=_MARKS,
+    unserved=_MARKS,
+)
+_STANDINGS = st.sampled_from(Standing)
+_DOCUMENTS = st.sampled_from([None, _DOCUMENT, _OTHER, _DOUBTED])
+_TIMES = st.floats(_NOW - 1e6, _NOW + 1e6)
+_LINGERS = st.floats(0, 1e6)
+
+
+@given(_STANDINGS, _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
+def test_what_is_not_ours_is_never_touched(
+    standing: Standing, found: Secret, document: Document | None, now: float, linger: float
+) -> None:
+    done = step(standing, found, document, now, linger)
+    if not found.ours or found.type != TYPE:
+        assert done.kind is Kind.NOTHING
+
+
+@given(_STANDINGS, st.none() | _SECRETS, _TIMES, _LINGERS)
+def test_a_credential_in_doubt_replaces_no_other(
+    standing: Standing, found: Secret | None, now: float, linger: float
+) -> None:
+    done = step(standing, found, _DOUBTED, now, linger)
+    if found is not None and found.hash != _DOUBTED.hash:
+        assert done.kind in {Kind.NOTHING, Kind.DELETE}
+        assert done.kind is Kind.NOTHING or standing is not Standing.SERVED
+
+
+@given(_STANDINGS, st.none() | _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
+def test_once_a_step_is_taken_there_is_none_left(
+    standing: Standing, found: Secret | None, document: Document | None, now: float, linger: float
+) -> None:
+    done = step(standing, found, document, now, linger)
+    assert done.kind not in {Kind.CREATE, Kind.UPDATE} or document is not None
+    again = step(standing, after(done, found, document), document, now, linger)
+    assert again.kind in {Kind.NOTHING, Kind.KEEP} or (again.kind is Kind.DELETE and linger < 1)
+    assert again.foreign == done.foreign
+
+
+def after(done: Step, found: Secret | None, document: Document | None) -> Secret | None:
+    """What stands there once a step is taken."""
+    if done.kind is Kind.DELETE:
+        return None
+    if done.kind in {Kind.NOTHING, Kind.KEEP}:
+        return found
+    assert document is not None
+    made = found or _SECRET
+    return structs.replace(
+        made,
+        ours=True,
+        labelled=True,
+        hash=document.hash,
+        hash_annotation=document.hash,
+        expires=document.expires,
+        unserved=done.unserved,
+    )
+
+
+@given(st.lists(st.tuples(st.booleans(), st.floats(0, 30)), max_size=30), st.floats(31, 1000))
+def test_a_namespace_that_comes_back_within_the_linger_keeps_its_secret(
+    history: list[tuple[bool, float]], linger: float
+) -> None:
+    """However often the label comes and goes, as long as it never stays away for the linger, nothing is deleted."""
+    now, away, found = _NOW, 0.0, _SECRET
+    for served, seconds in history:
+        away = 0.0 if served else away + seconds
+        now += seconds
+        if away + 1 >= linger:  # a mark is written to the second
+            return
+        done = step(Standing.SERVED if served else Standing.UNSERVED, found, _DOCUMENT, now, linger)
+        assert done.kind in {Kind.KEEP, Kind.UPDATE}
+        left = after(done, found, _DOCUMENT)
+        assert left is not None
+        found = left
+        assert (found.unserved is None) == served
+
+
+@given(st.floats(0, 1e6), st.floats(-10, 1e6))
+def test_once_the_linger_is_over_it_goes_and_not_before(linger: float, waited: float) -> None:
+    mark = moment(timestamp(_NOW))
+    assert mark is not None
+    found = structs.replace(_SECRET, unserved=timestamp(_NOW))
+    done = step(Standing.UNSERVED, found, _DOCUMENT, _NOW + waited, linger)
+    if done.kind is Kind.DELETE:
+        assert _NOW + waited >= mark + linger
+    else:
+        assert waited < 0 or _NOW + waited < mark + linger
+        # It is looked at again when it goes, and not before: no hot loop, and none is forgotten.
+        assert done.due is not None
+        assert done.due > _NOW + waited or (waited < 0 and done.due >= _NOW + waited)
