@@ -24,8 +24,9 @@ from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.pullsecret.credential import Entry
 
-_DEFAULT = "index.docker.io"
-_DEFAULT_HOSTS = frozenset({"docker.io", _DEFAULT})
+#: What the default registry's entries are filed under.
+DEFAULT = "index.docker.io"
+_DEFAULT_HOSTS = frozenset({"docker.io", DEFAULT})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _ESCAPES = re.compile(r"(?:[^%]++|%[0-9A-Fa-f]{2})*+")
@@ -60,7 +61,7 @@ def lookup(entries: Iterable[Entry], image: str) -> list[Entry]:
         if key is not None:
             keyring.setdefault(key, []).append(entry)
     found = [entry for key in sorted(keyring, reverse=True) if _matches(key, name) for entry in keyring[key]]
-    return found or (keyring.get(_DEFAULT, []) if _is_default(name) else [])
+    return found or (keyring.get(DEFAULT, []) if _is_default(name) else [])
 
 
 def filed_under(key: str) -> str | None:

@@ -1,0 +1,196 @@
+"""What is taken from a docker config.json, and what is left out or refused without being shown."""
+
+import base64
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.errors import InvalidCredential, SourceError
+from webhook.pullsecret.credential import Entry, make_entry
+from webhook.pullsecret.docker_config import LIMIT, parse
+
+_PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
+_LOGIN = {"username": "robot", "password": _PASSWORD}
+
+
+def _auth(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+def _parse(auths: dict[str, Any]) -> tuple[list[Entry], list[str]]:
+    entries, notes = parse(json.dumps({"auths": auths}).encode())
+    assert not [note for note in notes if _PASSWORD in note or not note.isprintable()]
+    return entries, notes
+
+
+def test_all_registries_are_taken_in_the_order_of_the_file() -> None:
+    entries, notes = _parse(
+        {
+            "https://index.docker.io/v1/": {"auth": _auth(f"hub:{_PASSWORD}")},
+            "registry.example.com": _LOGIN | {"email": "ops@example.com"},
+            "*.dkr.ecr.eu-west-1.amazonaws.com": _LOGIN,
+            "http://localhost:5000/team": _LOGIN,
+        }
+    )
+    assert not notes
+    assert entries == [
+        Entry("https://index.docker.io/v1/", "hub", _PASSWORD),
+        Entry("registry.example.com", "robot", _PASSWORD, "ops@example.com"),
+        Entry("*.dkr.ecr.eu-west-1.amazonaws.com", "robot", _PASSWORD),
+        Entry("http://localhost:5000/team", "robot", _PASSWORD),
+    ]
+
+
+def test_what_else_docker_keeps_in_the_file_is_passed_over() -> None:
+    content = {"auths": {"a.com": _LOGIN | {"x": 1}}, "credsStore": "desktop", "HttpHeaders": {"User-Agent": "x"}}
+    assert parse(json.dumps(content).encode()) == ([Entry("a.com", "robot", _PASSWORD)], [])
+
+
+@pytest.mark.parametrize(
+    ("auth", "username", "password"),
+    [
+        (_auth(f"robot:{_PASSWORD}"), "robot", _PASSWORD),
+        (_auth(f"robot:{_PASSWORD}!"), "robot", f"{_PASSWORD}!"),
+        (_auth(f"robot:{_PASSWORD}!").rstrip("="), "robot", f"{_PASSWORD}!"),
+        (_auth(f"robot:{_PASSWORD}:with:colons"), "robot", f"{_PASSWORD}:with:colons"),
+        (_auth(f"robot$team+name:{_PASSWORD}-密码"), "robot$team+name", f"{_PASSWORD}-密码"),
+        (_auth(f"robot:{_PASSWORD}\n"), "robot", f"{_PASSWORD}\n"),
+        (_auth(f"robot:{_PASSWORD}" * 8)[:76] + "\n" + _auth(f"robot:{_PASSWORD}" * 8)[76:] + "\n", "robot", None),
+    ],
+)
+def test_auth_is_decoded_padded_or_not(auth: str, username: str, password: str | None) -> None:
+    ((entry,), notes) = _parse({"a.com": {"auth": auth}})
+    assert not notes
+    assert (entry.username, entry.password) == (username, password or (f"robot:{_PASSWORD}" * 8)[6:])
+
+
+def test_auth_stands_before_user_name_and_password_as_it_does_for_kubelet() -> None:
+    ((entry,), _) = _parse({"a.com": {"username": "other", "password": "x", "auth": _auth(f"robot:{_PASSWORD}")}})
+    assert entry == Entry("a.com", "robot", _PASSWORD)
+
+
+@pytest.mark.parametrize(
+    ("value", "why"),
+    [
+        ({}, "no user name and password: a credential store or helper"),
+        (None, "no user name and password"),
+        ({"email": "ops@example.com"}, "no user name and password"),
+        ({"username": "robot"}, "the password is empty"),
+        ({"password": _PASSWORD}, "the user name is empty"),
+        ({"auth": "!" + _PASSWORD}, "its auth is no base64"),
+        ({"auth": "a"}, "its auth is no base64"),
+        ({"auth": "ключ"}, "its auth is no base64"),
+        ({"auth": base64.urlsafe_b64encode(b"robot:\xfb\xff").decode()}, "its auth is no base64"),
+        ({"auth": base64.b64encode(b"robot:\xff").decode()}, "its auth is no base64 of a UTF-8 text"),
+        ({"auth": _auth(_PASSWORD)}, "its auth has no colon"),
+        ({"auth": _auth(f":{_PASSWORD}")}, "the user name is empty"),
+        ({"auth": _auth("robot:")}, "the password is empty"),
+        ({"username": "<token>", "password": _PASSWORD}, "identity token"),
+        ({"auth": _auth(f"robot:{_PASSWORD}"), "identitytoken": _PASSWORD}, "it has a token"),
+        ({"registrytoken": _PASSWORD}, "it has a token"),
+        ({"username": "ro\nbot", "password": _PASSWORD}, "control character"),
+    ],
+)
+def test_what_kubelet_cannot_use_is_left_out_with_a_note(value: Any, why: str) -> None:
+    entries, (note,) = _parse({"bad.example.com": value, "a.com": _LOGIN})
+    assert entries == [Entry("a.com", "robot", _PASSWORD)]
+    assert note.startswith('auths["bad.example.com"] is left out: ')
+    assert why in note
+
+
+@pytest.mark.parametrize(
+    "key", [f"https://robot:{_PASSWORD}@a.com", f"{_PASSWORD} {_PASSWORD}", "", "a.com:port", "x\n"]
+)
+def test_a_key_that_is_no_registry_s_is_left_out_and_not_shown(key: str) -> None:
+    entries, (note,) = _parse({"a.com": _LOGIN, key: _LOGIN})
+    assert entries == [Entry("a.com", "robot", _PASSWORD)]
+    assert note.startswith("entry 2 of auths is left out: ")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "kept"),
+    [
+        ("registry.example.com", "https://registry.example.com/v2/", "registry.example.com"),
+        ("https://registry.example.com/v2/", "registry.example.com", "registry.example.com"),
+        ("https://registry.example.com/v1/", "https://registry.example.com", "https://registry.example.com"),
+        ("https://index.docker.io/v1/", "index.docker.io", "https://index.docker.io/v1/"),
+        ("index.docker.io/v2/", "https://index.docker.io/v1/", "https://index.docker.io/v1/"),
+    ],
+)
+def test_of_two_keys_that_are_one_to_kubelet_docker_s_own_is_kept_or_the_last(
+    first: str, second: str, kept: str
+) -> None:
+    out = second if kept == first else first
+    entries, notes = _parse({first: _LOGIN | {"username": "first"}, second: _LOGIN | {"username": "second"}})
+    assert entries == [Entry(kept, "first" if kept == first else "second", _PASSWORD)]
+    assert notes == [f"{out} is left out: to kubelet it is the same as {kept}"]
+
+
+def test_nobody_is_told_of_two_keys_with_the_same_credential() -> None:
+    entries, notes = _parse({"https://a.com": _LOGIN, "a.com": _LOGIN})
+    assert [entry.key for entry in entries] == ["a.com"]
+    assert not notes
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ("", "it is no JSON: line 1, column 1"),
+        (_PASSWORD, "it is no JSON: line 1, column 1"),
+        (f'{{"auths":\n{{"a.com": {{"password": "{_PASSWORD}" "x"', "it is no JSON: line 2"),
+        ("[" * 100_000, "it is no JSON that anybody writes"),
+        ('{"x": 1' + "0" * 5000 + "}", "it is no JSON that anybody writes"),
+        (f'"{_PASSWORD}"', "it is no JSON object"),
+        (f'["{_PASSWORD}"]', "it is no JSON object"),
+        (f'{{"auths": "{_PASSWORD}"}}', "auths is no JSON object"),
+        (f'{{"auths": ["{_PASSWORD}"]}}', "auths is no JSON object"),
+        (f'{{"auths": {{"a.com": "{_PASSWORD}"}}}}', 'auths["a.com"] is no JSON object'),
+        (f'{{"auths": {{"a.com": [["{_PASSWORD}", 1]]}}}}', 'auths["a.com"] is no JSON object'),
+        (f'{{"auths": {{"{_PASSWORD}?": 3}}}}', "entry 1 of auths is no JSON object"),
+        ('{"auths": {"a.com": {"password": 5}}}', 'auths["a.com"].password is no text'),
+        (f'{{"auths": {{"a.com": {{"auth": ["{_PASSWORD}"]}}}}}}', 'auths["a.com"].auth is no text'),
+        (f'{{"auths": {{"a.com": {{"username": {{"x": "{_PASSWORD}"}}}}}}}}', 'auths["a.com"].username is no text'),
+        ('{"auths": {"a.com": {"identitytoken": true}}}', 'auths["a.com"].identitytoken is no text'),
+        ('{"auths": {}, "auths": {}}', "it has the same key twice"),
+        ('{"auths": {"a.com": {}, "a.com": {}}}', "auths has the same key twice"),
+        (f'{{"auths": {{"a.com": {{"auth": "", "auth": "{_PASSWORD}"}}}}}}', 'auths["a.com"] has the same key twice'),
+    ],
+)
+def test_what_is_no_such_file_is_refused_with_its_path_and_not_its_value(content: str, problem: str) -> None:
+    with pytest.raises(SourceError) as refused:
+        parse(content.encode())
+    assert str(refused.value).startswith(problem)
+    assert str(refused.value).isprintable()
+    assert _PASSWORD not in f"{refused.value} {refused.value!r} {refused.value.__cause__!r}"
+
+
+@pytest.mark.parametrize("content", [b'{"auths": {"a.com": {"password": "kept-secret\xff"}}}', b"\xff\xfe{\0}\0"])
+def test_what_is_not_utf_8_is_refused(content: bytes) -> None:
+    with pytest.raises(SourceError, match="it is not in UTF-8"):
+        parse(content)
+
+
+@pytest.mark.parametrize("content", ["{}", '{"auths": null}', '{"auths": {}}', '{"credHelpers": {"a.com": "x"}}'])
+def test_a_file_without_entries_gives_none(content: str) -> None:
+    assert parse(content.encode()) == ([], [])
+
+
+def test_the_number_of_entries_is_bounded() -> None:
+    entries, _ = _parse({f"r{number}.example.com": _LOGIN for number in range(LIMIT)})
+    assert len(entries) == LIMIT
+    with pytest.raises(SourceError, match=f"{LIMIT + 1} entries; the limit is {LIMIT}"):
+        _parse({f"r{number}.example.com": _LOGIN for number in range(LIMIT + 1)})
+
+
+@given(st.text(), st.text(), st.booleans())
+def test_what_was_accepted_once_comes_back_from_a_file(username: str, password: str, padded: bool) -> None:
+    try:
+        entry = make_entry("registry.example.com", username, password)
+    except InvalidCredential:
+        return
+    auth = _auth(f"{username}:{password}")
+    content = {"auths": {entry.key: {"auth": auth if padded else auth.rstrip("=")}}}
+    assert parse(json.dumps(content).encode()) == ([entry], [])

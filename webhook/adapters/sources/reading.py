@@ -1,0 +1,50 @@
+"""What every source gives, and the reading and watching of the file that it reads."""
+
+import hashlib
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from webhook.adapters import files
+from webhook.errors import FileError, SourceError
+from webhook.log import escape
+from webhook.pullsecret.credential import Credential
+
+#: The fingerprint of a file that cannot be read: shorter than that of any content.
+_UNREADABLE = b"unreadable"
+
+
+class Reading(NamedTuple):
+    """What a source gave."""
+
+    credential: Credential
+    notes: tuple[str, ...]
+    """What was left out and why, a line each, without anything secret."""
+
+
+class Source(Protocol):
+    """Where a credential comes from."""
+
+    def read(self) -> Reading:
+        """Read the credential.
+
+        Raises `SourceError` and `InvalidCredential`, each one line without anything secret.
+        """
+
+    def fingerprint(self) -> bytes | None:
+        """Give a digest of what the source's file holds now, None where there is no file to watch; never raises."""
+
+
+def content(key: str, path: Path) -> bytes:
+    """Read the file that the configuration's `key` names, bounded. Raises `SourceError`."""
+    try:
+        return files.read(path)
+    except FileError as error:
+        raise SourceError(f"{key}: {escape(str(error))}") from None
+
+
+def fingerprint(path: Path) -> bytes:
+    """Digest what a file holds."""
+    try:
+        return hashlib.sha256(files.read(path)).digest()
+    except FileError:
+        return _UNREADABLE

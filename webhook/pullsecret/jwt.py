@@ -1,0 +1,31 @@
+"""When a secret that is a JSON Web Token ends: its `exp` claim, https://datatracker.ietf.org/doc/html/rfc7519#section-4.1.4.
+
+The signature is not looked at: the registry checks the token, and this only says when to fetch another one.
+"""
+
+import base64
+import json
+from typing import Any
+
+_PARTS = 3
+#: The end of the year 9999, beyond which nothing is a date.
+_LAST = 253_402_300_799.0
+
+
+def end(secret: str) -> float | None:
+    """Give the POSIX time at which a token ends; None for what is no token, and for one that does not say."""
+    parts = secret.split(".")
+    if len(parts) != _PARTS or not isinstance(_decoded(parts[0]), dict):
+        return None
+    claims = _decoded(parts[1])
+    moment = claims.get("exp") if isinstance(claims, dict) else None
+    if isinstance(moment, bool) or not isinstance(moment, int | float) or not 0 < moment <= _LAST:
+        return None
+    return float(moment)
+
+
+def _decoded(part: str) -> Any:
+    try:
+        return json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    except (ValueError, RecursionError):
+        return None
