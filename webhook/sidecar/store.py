@@ -24,6 +24,8 @@ class Store(Generic[_Object]):
         self._lock = Lock()
         self._objects: dict[str, _Object] = {}
         self._gone: dict[str, int] = {}
+        self._listed = 0
+        """The version of the newest list: what is older and not in it is gone."""
         self.complete = False
         """Whether all objects have been listed: until then, what is not known may be there."""
 
@@ -43,12 +45,8 @@ class Store(Generic[_Object]):
         """Take an object as it is now."""
         name = self._namespace(item)
         with self._lock:
-            known = self._objects.get(name)
-            newest = max(self._gone.get(name, 0), known.version if known else 0)
-            if item.version <= newest:
+            if item.version <= self._listed or not self._take(name, item):
                 return
-            self._objects[name] = item
-            self._gone.pop(name, None)
         self._changed(name)
 
     def remove(self, item: _Object) -> None:
@@ -59,20 +57,33 @@ class Store(Generic[_Object]):
             if known is not None and known.version > item.version:
                 return
             self._objects.pop(name, None)
-            self._gone[name] = item.version
+            self._gone[name] = max(item.version, self._gone.get(name, 0))
         self._changed(name)
 
     def replace(self, listing: Listing[_Object]) -> None:
         """Take a list of all objects; what is known and missing there is gone, unless it is younger than the list."""
         at = int(listing.version)
-        for item in listing.items:
-            self.put(item)
-        listed = {self._namespace(item) for item in listing.items}
+        listed = {self._namespace(item): item for item in listing.items}
         with self._lock:
-            missing = [name for name, item in self._objects.items() if name not in listed and item.version <= at]
+            if at < self._listed:
+                return
+            changed: list[str] = [name for name, item in listed.items() if self._take(name, item)]
+            missing: list[str] = [
+                name for name, item in self._objects.items() if name not in listed and item.version <= at
+            ]
             for name in missing:
                 del self._objects[name]
             self._gone = {name: version for name, version in self._gone.items() if version > at}
+            self._listed = at
             self.complete = True
-        for name in missing:
+        for name in (*changed, *missing):
             self._changed(name)
+
+    def _take(self, name: str, item: _Object) -> bool:
+        """Take an object unless as new a one is known, or that it is gone since; tell whether it was taken."""
+        known = self._objects.get(name)
+        if item.version <= max(self._gone.get(name, 0), known.version if known else 0):
+            return False
+        self._objects[name] = item
+        self._gone.pop(name, None)
+        return True
