@@ -76,8 +76,12 @@ class Credentials:
         reporter: Reporter,
         metrics: Metrics,
         clocks: Clocks,
+        good: Document | None = None,
     ) -> None:
-        """Take the source, or None; `ask` asks the registry, and gives None where it is not to be asked."""
+        """Take the source, or None; `ask` asks the registry, and gives None where it is not to be asked.
+
+        `good` is the last good document of an earlier configuration: it stays until there is a better one.
+        """
         self._source = source
         self._ask = ask
         self._strict = strict
@@ -87,7 +91,7 @@ class Credentials:
         self._metrics = metrics
         self._clocks = clocks
         self._failures = 0
-        self._good: Document | None = None
+        self.good = publisher.document = good if source else None
         """The last document that was not in doubt."""
         self._ends: float | None = None
         """Monotonic time at which what is published ends."""
@@ -194,24 +198,24 @@ class Credentials:
         return Pass(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
 
     def _refusal(self, verdict: Verdict) -> str:
-        kept = "the last good one stays" if self._good else "it replaces none that is published"
+        kept = "the last good one stays" if self.good else "it replaces none that is published"
         return f"{verdict.detail}: {kept}"
 
     def _publish(self, credential: Credential) -> None:
         document = documents.compose(credential, self._clocks.wall())
-        known = self._good
+        known = self.good
         if known is not None and document.content == known.content:
             # The same as before, and published since then.
             same = structs.replace(document, refreshed=known.refreshed)
             document = known if same == known else same
         self._end(credential)
-        self._good = document
+        self.good = document
         self._metrics.refreshed.set(self._clocks.wall())
         self._put(document)
 
     def _publish_in_doubt(self, credential: Credential) -> None:
         """Publish where there is none yet, unless there was a good one: that stays."""
-        if self._good is None:
+        if self.good is None:
             document = documents.compose(credential, self._clocks.wall())
             doubted = structs.replace(document, creates_only=True)
             before = self._publisher.document

@@ -13,6 +13,7 @@ from webhook.adapters.cluster.client import Client
 from webhook.adapters.registry import Registry
 from webhook.config.model import Configuration
 from webhook.namespaces import NamespaceBounds
+from webhook.pullsecret.document import Document
 from webhook.pullsecret.schedule import Schedule
 from webhook.sidecar import credentials, publishing, watching
 from webhook.sidecar.clocks import Clocks
@@ -79,14 +80,14 @@ class Threads:
 class Duties:
     """The loops of one configuration, and what they share."""
 
-    def __init__(self, configuration: Configuration, around: Surroundings) -> None:
-        """Wire them; nothing is asked or read yet."""
+    def __init__(self, configuration: Configuration, around: Surroundings, good: Document | None = None) -> None:
+        """Wire them; nothing is asked or read yet. `good` is what was published before, for the same registry."""
         self._around = around
         self._threads = Threads(around)
         webhook = configuration.webhook
         name = webhook.pull_secret.name
         cluster = Cluster(around.client, name)
-        reporter = Reporter(cluster, name, around.identity, around.clocks.monotonic)
+        reporter = Reporter(cluster, name, around.identity, around.leading, around.clocks.monotonic)
         self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.clocks)
         self.publisher.leading = lambda: around.leading() and not self._threads.stop.is_set()
         self.credentials = Credentials(
@@ -98,6 +99,7 @@ class Duties:
             reporter=reporter,
             metrics=around.metrics,
             clocks=around.clocks,
+            good=good,
         )
         self._watching = [
             Watching(kind, store, self.publisher.look_everywhere, around.metrics.watch_restarts.labels(what).inc)

@@ -140,8 +140,9 @@ class Process:
         self.duties.stop()
         self._around.beats.forget()
         self._around.beats.expect("lease", leadership.STALLED)
+        same = configuration.registry.server == self.configuration.registry.server
         self.configuration = configuration
-        self.duties = Duties(configuration, self._around)
+        self.duties = Duties(configuration, self._around, self.duties.credentials.good if same else None)
         self.duties.start()
 
     def _health(self) -> Reply:

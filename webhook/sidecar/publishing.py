@@ -133,8 +133,11 @@ class Publisher:
 
     def plan(self, name: str) -> Step:
         """Say what a namespace needs now."""
+        return self._plan(name, self.secrets.get(name), self.document)
+
+    def _plan(self, name: str, found: Secret | None, document: Document | None) -> Step:
         standing = self._standing(self.namespaces.get(name))
-        return upkeep.step(standing, self.secrets.get(name), self.document, self._wall(), self._terms.linger)
+        return upkeep.step(standing, found, document, self._wall(), self._terms.linger)
 
     @property
     def listed(self) -> bool:
@@ -144,13 +147,6 @@ class Publisher:
     def is_current(self, name: str) -> bool:
         """Tell whether a namespace is served, and its pull secret as it should be."""
         return self._standing(self.namespaces.get(name)) is Standing.SERVED and self.plan(name).kind is Kind.KEEP
-
-    def manifest(self, name: str, step: Step) -> dict[str, object]:
-        """Make what a step applies. There is a document where a step applies one."""
-        assert self.document is not None  # noqa: S101
-        found = self.secrets.get(name)
-        uid = found.uid if found else None
-        return documents.manifest(self.document, self._terms.secret, name, unserved=step.unserved, uid=uid)
 
     def _standing(self, namespace: Namespace | None) -> Standing:
         if namespace is None or namespace.terminating:
@@ -170,38 +166,41 @@ class Publisher:
     def _look_at(self, name: str) -> None:
         if not (self.leading() and self.listed):
             return  # when either changes, everything is looked at
-        step = self.plan(name)
+        # Both may be replaced at any moment; a step is taken with what it was planned with.
+        found, document = self.secrets.get(name), self.document
+        step = self._plan(name, found, document)
         record = self._records.setdefault(name, _Record())
         if step.due is not None:
             self._queue.add(name, max(0.0, step.due - self._wall()))
         self._note_foreign(name, step)
-        if step.kind in {Kind.NOTHING, Kind.KEEP}:
-            self._rest(name, step, record)
-            return
-        repair = step.kind is not Kind.DELETE and record.settled == (self.document, step.unserved)
-        if repair and self._in_truce(name, record.contention):
-            return
-        try:
-            self._write(name, step)
-        except NotFound:
-            return  # the namespace, or what was to be deleted, is gone; the watch tells
-        except ClusterError as error:
-            self._failed(name, error, record)
-            return
-        self._written(name, step, record, repair=repair)
+        intended = None if document is None else (document, step.unserved)
+        if step.kind not in {Kind.NOTHING, Kind.KEEP}:
+            repair = step.kind is not Kind.DELETE and record.settled == intended
+            if repair and self._in_truce(name, record.contention):
+                return
+            try:
+                self._write(name, step, found, document)
+            except NotFound:
+                return  # the namespace, or what was to be deleted, is gone; the watch tells
+            except ClusterError as error:
+                self._failed(name, error, record)
+                return
+            self._written(name, step, record, repair=repair)
+        record.settled = None if step.kind in {Kind.NOTHING, Kind.DELETE} else intended
+        self._rest(name, step, record)
 
-    def _write(self, name: str, step: Step) -> None:
-        found = self.secrets.get(name)
-        if step.kind is Kind.DELETE:
-            if found is not None:
-                self._cluster.delete_secret(found)
-            return
-        # One that is made is not forced: a field of somebody else's is a conflict, if one came up meanwhile. One that
-        # is ours is forced upon whoever changed it, and by its uid upon no other.
-        self.secrets.put(self._cluster.apply_secret(self.manifest(name, step), force=step.kind is Kind.UPDATE))
+    def _write(self, name: str, step: Step, found: Secret | None, document: Document | None) -> None:
+        if step.kind is not Kind.DELETE and document is not None:
+            # One that is made is not forced: a field of somebody else's is a conflict, if one came up meanwhile. One
+            # that is ours is forced upon whoever changed it, and by its uid upon no other.
+            uid = found.uid if found else None
+            secret = documents.manifest(document, self._terms.secret, name, unserved=step.unserved, uid=uid)
+            self.secrets.put(self._cluster.apply_secret(secret, force=step.kind is Kind.UPDATE))
+        elif found is not None:
+            self._cluster.delete_secret(found)
 
     def _written(self, name: str, step: Step, record: _Record, *, repair: bool) -> None:
-        assert self.document is not None or step.kind is Kind.DELETE  # noqa: S101
+        """Say what was written."""
         self._metrics.writes.labels(step.kind.value).inc()
         quiet = step.kind is Kind.UPDATE and not repair
         _log.log(
@@ -217,18 +216,15 @@ class Publisher:
             until = documents.timestamp(step.due or self._wall())
             note = f"the namespace is no longer opted in: the pull secret stays, and stays current, until {until}"
             self._reporter.tell("PullSecretLeaves", note, name)
-        self._rest(name, step, record)
 
     def _rest(self, name: str, step: Step, record: _Record) -> None:
         """Take notice that nothing is left to do."""
-        as_it_should_be = step.kind in {Kind.KEEP, Kind.CREATE, Kind.UPDATE}
-        record.settled = (self.document, step.unserved) if as_it_should_be and self.document else None
         record.failures = 0
         if self.failing.pop(name, None) is not None:
             self._reporter.settled(name, "PullSecretFailed")
         if record.contention.over(self._clock()):
             self.contended.discard(name)
-        since = self._wanted.pop(name, None) if as_it_should_be else None
+        since = None if record.settled is None else self._wanted.pop(name, None)
         if since is not None and step.kind is Kind.CREATE:
             self._metrics.latency.observe(self._clock() - since)
         if step.kind is Kind.NOTHING and name not in self.namespaces and name not in self.secrets:

@@ -30,11 +30,17 @@ class _Said(NamedTuple):
 class Reporter:
     """Says things once."""
 
-    def __init__(self, cluster: Cluster, secret: str, identity: str, clock: Callable[[], float]) -> None:
-        """Take the cluster, the pull secret's name, this replica's name and the monotonic clock."""
+    def __init__(
+        self, cluster: Cluster, secret: str, identity: str, leading: Callable[[], bool], clock: Callable[[], float]
+    ) -> None:
+        """Take the cluster, the pull secret's name, this replica's, whether it is the one that writes, and the clock.
+
+        Every replica logs, and the one that writes makes Events.
+        """
         self._cluster = cluster
         self._secret = secret
         self._identity = identity
+        self._leading = leading
         self._clock = clock
         self._lock = Lock()
         self._said: dict[tuple[str, str], _Said] = {}
@@ -58,7 +64,7 @@ class Reporter:
             return
         level = logging.WARNING if kind == "Warning" else logging.INFO
         _log.log(level, log.event(f"{reason}: {note}", namespace=namespace))
-        if event:
+        if event and self._leading():
             try:
                 self._cluster.create_event(self._event(kind, reason, note, namespace))
             except ClusterError as error:

@@ -42,6 +42,7 @@ class Watching(Generic[_Object]):
             try:
                 watch = self._begin(self._version or self._list())
                 if failures:
+                    _log.info("%s are watched again", self._kind.what)
                     failures = 0
                     self._returned()
                 took = self._follow(watch, stop, beat)
