@@ -173,7 +173,8 @@ def test_the_guard_knows_the_names_that_the_code_knows() -> None:
     assert f"== '{TYPE}'" in text
     assert f"labels[?'{ENABLED_LABEL}']" in text
     told = Listener()
-    Reporter(cast(Cluster, told), PULL_SECRET, "any", lambda: 0.0).tell("Any", "any", "team-a")
+    reporter = Reporter(cast(Cluster, told), PULL_SECRET, "any", leading=lambda: True, clock=lambda: 0.0)
+    reporter.tell("Any", "any", "team-a")
     (event,) = told.events
     speaker = f"== '{event['reportingController']}'"
     assert any(speaker in validation["expression"] for validation in events["spec"]["validations"])
