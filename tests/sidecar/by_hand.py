@@ -1,0 +1,98 @@
+"""Parts that a test moves by hand: a clock, a stop that lets time pass instead of waiting, and a cluster in memory."""
+
+import threading
+from collections.abc import Callable
+from typing import Any, cast
+
+from webhook.adapters.cluster.api import Cluster, Held, Listing
+from webhook.adapters.cluster.objects import LeaseSpec
+from webhook.errors import ClusterError, Conflict
+from webhook.sidecar.clocks import Clocks
+
+WALL = 1_790_000_000.0
+
+
+class Clock:
+    """A clock that stands still until it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+    def clocks(self, dice: float = 0.0) -> Clocks:
+        """Give the clocks that go with it."""
+        return Clocks(monotonic=self, wall=lambda: WALL + self.now - 1000.0, dice=lambda: dice)
+
+
+class Stop(threading.Event):
+    """An event that nobody waits for: the clock is moved on instead, and at a certain time it is set."""
+
+    def __init__(self, clock: Clock, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
+        super().__init__()
+        self._clock = clock
+        self._end = clock.now + seconds
+        self._meanwhile = meanwhile
+
+    def wait(self, timeout: float | None = None) -> bool:
+        assert timeout is not None
+        assert timeout > 0, "a hot loop"
+        self._clock.now += timeout
+        self._meanwhile()
+        if self._clock.now >= self._end:
+            self.set()
+        return self.is_set()
+
+
+class _Empty:
+    """A kind of which there is no object."""
+
+    def __init__(self, cluster: "StandIn") -> None:
+        self._cluster = cluster
+
+    def list(self) -> Listing[Any]:
+        if self._cluster.fault is not None:
+            raise self._cluster.fault
+        self._cluster.lists += 1
+        return Listing([], "1")
+
+
+class StandIn:
+    """A cluster with a Lease and nothing else."""
+
+    def __init__(self) -> None:
+        self.fault: ClusterError | None = None
+        """What every request fails with."""
+        self.events: list[dict[str, Any]] = []
+        self.lists = 0
+        self.namespaces = self.secrets = _Empty(self)
+        self.stored = Held(LeaseSpec(), None)
+        self._versions = 0
+
+    @property
+    def cluster(self) -> Cluster:
+        """Give it as what it stands for."""
+        return cast("Cluster", self)
+
+    def create_event(self, event: dict[str, Any]) -> None:
+        self._fail()
+        self.events.append(event)
+
+    def lease(self, silence: float) -> Held:
+        assert 0 < silence <= 3
+        self._fail()
+        return self.stored
+
+    def write_lease(self, spec: LeaseSpec, version: str | None, silence: float) -> Held:
+        assert 0 < silence <= 3
+        self._fail()
+        if version != self.stored.version:
+            raise Conflict("cannot write the Lease: the object has been modified (409)")
+        self._versions += 1
+        self.stored = Held(spec, str(self._versions))
+        return self.stored
+
+    def _fail(self) -> None:
+        if self.fault is not None:
+            raise self.fault

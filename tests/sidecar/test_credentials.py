@@ -1,0 +1,444 @@
+"""A credential is read, checked and published; the last good one stays; and the next pass comes in its time."""
+
+import logging
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import pytest
+
+from webhook.adapters.registry import Answer, Registry, Verdict
+from webhook.adapters.sources import Reading
+from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachable
+from webhook.namespaces import NamespaceBounds
+from webhook.pullsecret.credential import Credential, make_entry
+from webhook.pullsecret.document import Document, compose, timestamp
+from webhook.pullsecret.schedule import Schedule
+from webhook.sidecar.credentials import Credentials, Outcome, asking
+from webhook.sidecar.metrics import Metrics
+from webhook.sidecar.publishing import Publisher, Terms
+from webhook.sidecar.reporting import Reporter
+
+from .by_hand import WALL, Clock, StandIn, Stop
+
+_BROKEN = SourceError("webhook.credential.file: /etc/password: no such file or directory")
+
+
+def credential(number: int = 1, expires: float | None = None, *, told: bool = False) -> Credential:
+    return Credential((make_entry("registry.example.com", "robot", f"kept-secret-{number}"),), expires, told)
+
+
+class Source:
+    """A source whose file holds whatever a test puts there."""
+
+    def __init__(self, content: Credential | Exception) -> None:
+        self.content: Credential | Exception = content
+        self.version = 0
+        self.notes: tuple[str, ...] = ()
+        self.reads = 0
+
+    def read(self) -> Reading:
+        self.reads += 1
+        if isinstance(self.content, Exception):
+            raise self.content
+        return Reading(self.content, self.notes)
+
+    def fingerprint(self) -> bytes | None:
+        return str(self.version).encode()
+
+
+class Scene:
+    """The loop, with its surroundings by hand."""
+
+    def __init__(self, *, strict: bool = False, period: float = 100.0, good: Document | None = None) -> None:
+        self.clock = Clock()
+        self.server = StandIn()
+        self.metrics = Metrics()
+        self.source = Source(credential())
+        self.verdict: Verdict | None = None
+        clocks = self.clock.clocks()
+        cluster = self.server.cluster
+        reporter = Reporter(cluster, "pull", "replica", lambda: True, self.clock)
+        terms = Terms("pull", enabled=True, mode="labelled", bounds=NamespaceBounds(None, ()), linger=60.0)
+        self.publisher = Publisher(cluster, terms, reporter, self.metrics, clocks)
+        self.credentials = Credentials(
+            source=self.source,
+            ask=lambda _: self.verdict,
+            strict=strict,
+            schedule=Schedule(period, 3, 5.0),
+            publisher=self.publisher,
+            reporter=reporter,
+            metrics=self.metrics,
+            clocks=clocks,
+            good=good,
+        )
+
+    def passes(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> list[float]:
+        """Run for so many seconds, and give the times at which passes were made, from 0 on."""
+        start, times, reads = self.clock.now, list[float](), self.source.reads
+        read = self.source.read
+
+        def noted() -> Reading:
+            times.append(self.clock.now - start)
+            return read()
+
+        self.source.read = noted  # type: ignore[method-assign]
+        beats: list[float] = []
+        self.credentials.run(Stop(self.clock, seconds, meanwhile), lambda: beats.append(self.clock.now))
+        self.source.read = read  # type: ignore[method-assign]
+        assert self.source.reads - reads == len(times)
+        assert all(later - sooner < 10 for sooner, later in pairwise(beats))
+        return times
+
+    def published(self) -> tuple[int, bool] | None:
+        """Say which credential is published, and whether it is in doubt."""
+        document = self.publisher.document
+        if document is None:
+            return None
+        (number,) = (n for n in range(10) if compose(credential(n), 0).content == document.content)
+        return number, document.creates_only
+
+    def reasons(self) -> list[str]:
+        """Give the reasons of the Events since the last time."""
+        reasons = [event["reason"] for event in self.server.events]
+        self.server.events.clear()
+        return reasons
+
+
+_ACCEPTED = Verdict(Answer.ACCEPTED, "accepted")
+_REFUSED = Verdict(Answer.REFUSED, "the registry refused it (401)")
+_UNCLEAR = Verdict(Answer.UNCLEAR, "the registry is out of reach")
+
+
+class Row(NamedTuple):
+    strict: bool
+    good: bool
+    """Whether there was a good one before."""
+    verdict: Verdict | Exception | None
+    published: tuple[int, bool] | None
+    outcome: Outcome
+    reason: str | None = None
+
+
+_ROWS = [
+    # Not asked (verify off, or no entry for our registry), or accepted: published.
+    *(
+        Row(strict, good, verdict, (2, False), Outcome.PUBLISHED)
+        for strict in (False, True)
+        for good in (False, True)
+        for verdict in (None, _ACCEPTED)
+    ),
+    # Refused: it stands only where nothing does, and under strict nowhere; never in the place of a good one.
+    Row(False, False, _REFUSED, (2, True), Outcome.REFUSED, "CredentialRefused"),
+    Row(False, True, _REFUSED, (1, False), Outcome.REFUSED, "CredentialRefused"),
+    Row(True, False, _REFUSED, None, Outcome.REFUSED, "CredentialRefused"),
+    Row(True, True, _REFUSED, (1, False), Outcome.REFUSED, "CredentialRefused"),
+    # Unclear: a registry out of reach stops no first publication; under strict it replaces nothing.
+    Row(False, False, _UNCLEAR, (2, False), Outcome.REGISTRY, "RegistryUnclear"),
+    Row(False, True, _UNCLEAR, (2, False), Outcome.REGISTRY, "RegistryUnclear"),
+    Row(True, False, _UNCLEAR, (2, True), Outcome.REGISTRY, "RegistryUnclear"),
+    Row(True, True, _UNCLEAR, (1, False), Outcome.REGISTRY, "RegistryUnclear"),
+    # No credential, or none that kubelet could use: what there is stays.
+    *(
+        Row(strict, good, error, (1, False) if good else None, Outcome.SOURCE, "SourceFailed")
+        for strict in (False, True)
+        for good in (False, True)
+        for error in (_BROKEN, InvalidCredential("the user name has a colon"))
+    ),
+]
+
+
+@pytest.mark.parametrize("row", _ROWS)
+def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> None:
+    scene = Scene(strict=row.strict)
+    if row.good:
+        assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+        assert scene.published() == (1, False)
+    if isinstance(row.verdict, Exception):
+        scene.source.content = row.verdict
+    else:
+        scene.source.content = credential(2)
+        scene.verdict = row.verdict
+    done = scene.credentials.make_pass()
+    assert done.outcome is row.outcome
+    assert scene.published() == row.published
+    assert scene.reasons() == ([row.reason] if row.reason else [])
+    assert scene.credentials.last is done
+    assert scene.credentials.published() == (row.published is not None)
+    refused = f"credential_refused {float(row.verdict is _REFUSED)}"
+    assert refused.encode() in scene.metrics.exposition()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_without_a_source_there_is_nothing_to_publish_and_that_is_well(strict: bool) -> None:
+    scene = Scene(strict=strict)
+    scene.credentials._source = None  # noqa: SLF001
+    assert scene.credentials.make_pass().outcome is Outcome.NONE
+    assert scene.credentials.published()
+    assert scene.published() is None
+
+
+def test_a_doubted_credential_that_is_accepted_later_is_published_for_all() -> None:
+    scene = Scene()
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    assert scene.published() == (1, True)
+    doubted = scene.publisher.document
+    scene.credentials.make_pass()
+    assert scene.publisher.document is doubted
+    scene.verdict = _ACCEPTED
+    scene.credentials.make_pass()
+    assert scene.published() == (1, False)
+
+
+def test_the_good_one_of_an_earlier_configuration_stays_while_the_source_fails() -> None:
+    scene = Scene(good=compose(credential(5), WALL))
+    scene.source.content = _BROKEN
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.published() == (5, False)
+
+
+def test_the_same_content_keeps_its_time_and_is_published_once() -> None:
+    scene = Scene()
+    scene.credentials.make_pass()
+    first = scene.publisher.document
+    assert first is not None
+    assert first.refreshed == timestamp(WALL)
+    scene.clock.now += 80
+    scene.credentials.make_pass()
+    assert scene.publisher.document is first
+    scene.clock.now += 80
+    scene.source.content = credential(2)
+    scene.credentials.make_pass()
+    second = scene.publisher.document
+    assert second is not None
+    assert second.refreshed == timestamp(WALL + 160)
+
+
+def test_the_same_content_with_another_end_keeps_its_time_and_tells_the_end() -> None:
+    scene = Scene()
+    for end in (500.0, 900.0):
+        scene.source.content = credential(1, WALL + end, told=True)
+        scene.credentials.make_pass()
+        scene.clock.now += 80
+        document = scene.publisher.document
+        assert document is not None
+        assert (document.refreshed, document.expires) == (timestamp(WALL), timestamp(WALL + end))
+
+
+def test_an_end_that_came_is_known_and_a_new_credential_mends_it() -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL + 30, told=True)
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+    assert b"expiry_timestamp_seconds 1.79000003e+09" in scene.metrics.exposition()
+    scene.source.content = _BROKEN
+    scene.clock.now += 29.9
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+    scene.clock.now += 0.2
+    assert scene.credentials.expired()
+    scene.source.content = credential(2)
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+    assert b"expiry_timestamp_seconds +Inf" in scene.metrics.exposition()
+
+
+def test_the_end_of_one_that_was_refused_is_not_the_published_ones() -> None:
+    scene = Scene()
+    scene.credentials.make_pass()
+    scene.source.content = credential(2, WALL - 5, told=True)
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+
+
+# When the next pass comes
+
+
+def test_passes_that_go_well_are_a_period_apart() -> None:
+    scene = Scene()
+    assert scene.passes(330) == [0, 80, 160, 240, 320]
+
+
+def test_passes_follow_a_life_that_is_shorter_and_never_run_hot() -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL - 1000)
+    assert scene.passes(60) == [0, 10, 20, 30, 40, 50]
+
+
+def test_a_source_that_fails_is_read_quickly_and_then_ever_later() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+    assert scene.passes(800) == [0, 5, 10, 20, 40, 80, 160, 320, 620]
+
+
+def test_one_that_is_refused_is_not_tried_quickly() -> None:
+    scene = Scene(period=1800)
+    scene.verdict = _REFUSED
+    assert scene.passes(800) == [0, 10, 30, 70, 150, 310, 610]
+
+
+def test_what_the_registry_asks_for_is_waited() -> None:
+    scene = Scene(period=1800)
+    scene.verdict = _UNCLEAR._replace(retry_after=120.0)
+    assert scene.passes(400) == [0, 120, 240, 360]
+
+
+def test_after_success_failures_are_counted_anew() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+
+    def meanwhile() -> None:
+        at = scene.clock.now - 1000
+        scene.source.content = credential() if 300 < at < 400 else _BROKEN
+
+    # 320 went well; from the next on there are two quick tries again.
+    assert scene.passes(1800, meanwhile) == [0, 5, 10, 20, 40, 80, 160, 320, 1760, 1765, 1770, 1780]
+
+
+def test_a_source_that_changes_is_read_within_a_second_and_failures_are_forgotten() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+
+    def meanwhile() -> None:
+        at = scene.clock.now - 1000
+        if at >= 200 and scene.source.version == 0:
+            scene.source.version = 1
+
+    assert scene.passes(230, meanwhile) == [0, 5, 10, 20, 40, 80, 160, 200, 205, 210, 220]
+
+
+def test_a_source_that_changes_while_it_is_read_is_read_again() -> None:
+    scene = Scene()
+
+    def changing(_: Credential) -> None:
+        if scene.source.reads == 1:
+            scene.source.content = credential(2)
+            scene.source.version = 1
+
+    scene.credentials._ask = changing  # noqa: SLF001
+    assert scene.passes(50) == [0, 1]
+    assert scene.published() == (2, False)
+
+
+# The net below the watches
+
+
+def test_everything_is_listed_once_a_period_and_at_the_first_pass() -> None:
+    scene = Scene()
+    scene.passes(330)
+    assert scene.server.lists == 2 * 5
+
+
+def test_quick_passes_list_nothing_again() -> None:
+    scene = Scene()
+    scene.source.content = _BROKEN
+    scene.passes(45)
+    assert (scene.source.reads, scene.server.lists) == (5, 2)
+
+
+@pytest.mark.parametrize("fault", [Unreachable("cannot list namespaces: no answer"), Forbidden("cannot list (403)")])
+def test_an_api_server_that_lists_nothing_is_tried_again_and_a_credential_is_published_all_the_same(
+    fault: Unreachable | Forbidden,
+) -> None:
+    scene = Scene(period=1800)
+    scene.server.fault = fault
+
+    def meanwhile() -> None:
+        if scene.clock.now >= 1030:
+            scene.server.fault = None
+
+    assert scene.passes(100, meanwhile) == [0, 5, 10, 20, 40]
+    assert scene.published() == (1, False)
+    assert scene.credentials.last == (Outcome.PUBLISHED, "", None)
+    assert scene.server.lists == 2
+
+
+def test_a_source_that_fails_is_told_before_an_api_server_that_does() -> None:
+    scene = Scene()
+    scene.server.fault = Unreachable("cannot list namespaces: no answer")
+    scene.source.content = _BROKEN
+    assert scene.credentials.make_pass() == (Outcome.SOURCE, str(_BROKEN), None)
+
+
+# What is said
+
+
+def test_what_goes_wrong_is_said_once_and_again_after_it_went_well() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+    scene.passes(800)
+    assert scene.reasons() == ["SourceFailed"]
+    scene.source.content = credential()
+    scene.passes(1)
+    scene.source.content = _BROKEN
+    scene.passes(1)
+    assert scene.reasons() == ["SourceFailed"]
+
+
+def test_a_pass_says_nothing_of_the_credential(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    scene.source.notes = ("an entry was left out",)
+    with caplog.at_level(logging.DEBUG):
+        for verdict in (_ACCEPTED, _REFUSED, _UNCLEAR):
+            scene.verdict = verdict
+            scene.passes(1)
+    assert "an entry was left out" in caplog.text
+    assert "pass: refused" in caplog.text
+    assert "kept-secret" not in caplog.text
+    assert "a2VwdC1zZWNyZX" not in caplog.text
+
+
+# Which registries are asked
+
+
+class Asked:
+    """A registry's client that answers by the host, and remembers."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self.answers = answers
+        self.questions: list[tuple[str, str, str]] = []
+
+    def check(self, host: str, username: str, password: str) -> Verdict:
+        self.questions.append((host, username, password))
+        return Verdict(self.answers[host], f"{host} says so")
+
+
+_A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "worst"),
+    [(_A, _A, _A), (_A, _U, _U), (_U, _A, _U), (_U, _R, _R), (_R, _U, _R), (_R, _A, _R), (_A, _R, _R)],
+)
+def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> None:
+    registry = Asked({"a.example.com": one, "b.example.com": other})
+    entries = tuple(make_entry(host, "robot", "kept-secret") for host in registry.answers)
+    verdict = asking(cast("Registry", registry), tuple(registry.answers))(Credential(entries))
+    assert verdict is not None
+    assert verdict.answer is worst
+    assert verdict.detail.split()[0] == next(host for host, answer in registry.answers.items() if answer is worst)
+
+
+def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None:
+    registry = Asked({"a.example.com": _A, "b.example.com:5000": _A})
+    entries = (
+        make_entry("a.example.com/team/", "team", "kept-secret-team"),
+        make_entry("a.example.com", "robot", "kept-secret"),
+        make_entry("b.example.com:5000", "other", "kept-secret-b"),
+        make_entry("unasked.example.com", "robot", "kept-secret"),
+    )
+    prefixes = ("a.example.com", "a.example.com/other", "a.example.com/team", "b.example.com:5000", "none.example.com")
+    asking(cast("Registry", registry), prefixes)(Credential(entries))
+    assert registry.questions == [
+        ("a.example.com", "robot", "kept-secret"),
+        ("a.example.com", "team", "kept-secret-team"),
+        ("b.example.com:5000", "other", "kept-secret-b"),
+    ]
+
+
+def test_where_no_entry_is_for_our_registries_nobody_is_asked() -> None:
+    registry = Asked({})
+    assert asking(cast("Registry", registry), ("a.example.com",))(credential()) is None
+    assert asking(cast("Registry", registry), ())(credential()) is None

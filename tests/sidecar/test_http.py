@@ -1,0 +1,121 @@
+"""The sidecar's port answers probes, whatever other clients do."""
+
+import http.client
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from http import HTTPStatus
+
+import pytest
+
+from webhook.sidecar.http import Reply, Server
+
+PATIENCE = 20.0
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    replies = {
+        "/healthz": Reply(HTTPStatus.OK, b"ok\n"),
+        "/readyz": Reply(HTTPStatus.SERVICE_UNAVAILABLE, b"not ready\n"),
+        "/metrics": Reply(HTTPStatus.OK, b"a 1\n", "text/plain; version=0.0.4; charset=utf-8"),
+    }
+    paths = {path: lambda reply=reply: reply for path, reply in replies.items()}
+    made = Server(socket.create_server(("127.0.0.1", 0), backlog=64), paths)
+    thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.05})
+    thread.start()
+    yield made
+    made.shutdown()
+    made.server_close()
+    thread.join(PATIENCE)
+
+
+def address(server: Server) -> tuple[str, int]:
+    host, port = server.socket.getsockname()
+    return host, port
+
+
+def ask(server: Server, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+    connection = http.client.HTTPConnection(*address(server), timeout=PATIENCE)
+    try:
+        connection.request(method, path)
+        answer = connection.getresponse()
+        return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
+    finally:
+        connection.close()
+
+
+@pytest.mark.parametrize(
+    ("path", "status", "body"),
+    [
+        ("/healthz", 200, b"ok\n"),
+        ("/healthz?verbose", 200, b"ok\n"),
+        ("/readyz", 503, b"not ready\n"),
+        ("/metrics", 200, b"a 1\n"),
+        ("/", 404, b"there is /healthz, /readyz and /metrics\n"),
+        ("/healthz/", 404, b"there is /healthz, /readyz and /metrics\n"),
+        ("/../etc/passwd", 404, b"there is /healthz, /readyz and /metrics\n"),
+    ],
+)
+def test_each_path_has_its_answer(server: Server, path: str, status: int, body: bytes) -> None:
+    found, headers, text = ask(server, "GET", path)
+    assert (found, text) == (status, body)
+    assert headers["content-length"] == str(len(body))
+    found, headers, text = ask(server, "HEAD", path)
+    assert (found, text) == (status, b"")
+    assert headers["content-length"] == str(len(body))
+
+
+def test_the_metrics_are_of_prometheus_type_and_nothing_says_which_python_this_is(server: Server) -> None:
+    _, headers, _ = ask(server, "GET", "/metrics")
+    assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
+    assert "python" not in headers["server"].lower()
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
+def test_nothing_can_be_changed_here(server: Server, method: str) -> None:
+    assert ask(server, method, "/healthz")[0] == 501
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET /" + b"a" * 70_000, b"\r\n" * 100])
+def test_what_is_no_request_harms_nobody(server: Server, sent: bytes) -> None:
+    with socket.create_connection(address(server), PATIENCE) as client:
+        client.sendall(sent)
+        client.shutdown(socket.SHUT_WR)
+    assert ask(server, "GET", "/healthz")[0] == 200
+
+
+def test_with_more_connections_than_are_served_at_once_the_newest_is_answered(server: Server) -> None:
+    held = [socket.create_connection(address(server), PATIENCE) for _ in range(100)]
+    try:
+        began = time.monotonic()
+        assert ask(server, "GET", "/healthz")[0] == 200
+        assert time.monotonic() - began < 4  # before any of them has waited for its time
+        assert held[0].recv(1) == b""  # the oldest one went
+    finally:
+        for client in held:
+            client.close()
+
+
+def test_a_client_that_is_silent_or_slow_or_does_not_read_is_ended(server: Server) -> None:
+    silent, slow = (socket.create_connection(address(server), PATIENCE) for _ in range(2))
+    try:
+        began = time.monotonic()
+        ended = False
+        while not ended and time.monotonic() - began < PATIENCE:
+            try:
+                slow.sendall(b"G")  # never silent for long
+                slow.settimeout(0.2)
+                ended = slow.recv(1) == b""
+            except TimeoutError:
+                pass
+            except OSError:
+                ended = True
+        assert ended
+        assert time.monotonic() - began > 4
+        assert silent.recv(1) == b""
+        assert ask(server, "GET", "/healthz")[0] == 200
+    finally:
+        silent.close()
+        slow.close()
