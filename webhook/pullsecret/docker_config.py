@@ -95,7 +95,7 @@ def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
 
 def _user_and_password(auth: str) -> tuple[str, str]:
     """Decode `auth`; kubelet takes it with the padding and without, and line breaks in it."""
-    packed = "".join(auth.split()).rstrip("=")
+    packed = "".join(auth.split())
     try:
         text = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
     except ValueError:
