@@ -42,7 +42,11 @@ _CONTRACT: dict[str, Any] = {
     "webhook.credential.file": None,
     "webhook.credential.docker_config": None,
     "webhook.credential.helper": None,
+    "webhook.credential.helper_life": 3600,
+    "webhook.credential.helper_timeout": 30,
     "webhook.verify": "warn",
+    "webhook.verify_ca": None,
+    "webhook.verify_plain_http": "never",
     "webhook.on_error": "allow",
 }
 
@@ -72,7 +76,11 @@ _SET: dict[str, tuple[str, str, Any]] = {
     "webhook.credential.file": ("/run/password", "/run/password", "/run/password"),
     "webhook.credential.docker_config": ("/run/config.json", "/run/config.json", "/run/config.json"),
     "webhook.credential.helper": ("ecr-login", "ecr-login", "ecr-login"),
+    "webhook.credential.helper_life": ("7200", "7200", 7200),
+    "webhook.credential.helper_timeout": ("5", "5", 5),
     "webhook.verify": ("off", "off", "off"),
+    "webhook.verify_ca": ("ca.crt", "ca.crt", "ca.crt"),
+    "webhook.verify_plain_http": ("loopback", "loopback", "loopback"),
     "webhook.on_error": ("deny", "deny", "deny"),
 }
 
