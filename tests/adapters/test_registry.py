@@ -147,6 +147,7 @@ def drips(request: Request) -> Iterator[bytes]:
         ("", 401, (ACCEPTED, "accepted the credential")),
         (", but wrong", 401, (REFUSED, "refused the credential (401)")),
         (", but wrong", 403, (REFUSED, "refused the credential (403)")),
+        (", but wrong", 204, (UNCLEAR, "answered 204")),
         (", but wrong", 404, (UNCLEAR, "answered 404")),
         (", but wrong", 500, (UNCLEAR, "answered 500")),
     ],
@@ -517,12 +518,13 @@ def silent(request: Request) -> Iterator[bytes]:
 
 @pytest.mark.parametrize("behave", [drips, dripping_body, endless_interim, silent])
 def test_a_server_that_never_comes_to_an_end_is_given_up_in_time(serve: Serve, check: Check, behave: Behaviour) -> None:
-    slow = serve(behave)
-    registry = serve(asks_for_token(slow.url))
+    registry = serve(asks_for_token(serve(behave).url))
     began = time.monotonic()
     verdict = check(registry.domain, timeout=SHORT)
     assert SHORT <= time.monotonic() - began < SURELY
-    assert verdict == (UNCLEAR, f"{registry.domain}'s token endpoint 127.0.0.1 did not answer within 0.4 s", None)
+    assert verdict.answer is UNCLEAR
+    # On a machine busy enough it is not even the token endpoint that was too slow.
+    assert verdict.detail.endswith(" did not answer within 0.4 s")
 
 
 @pytest.mark.parametrize(
@@ -550,7 +552,10 @@ def test_a_connection_that_was_given_up_is_cut(serve: Serve, check: Check) -> No
             gone.append(not request.stopped.is_set())
 
     registry = serve(notice)
-    check(registry.domain, timeout=SHORT)
+    for timeout in (SHORT, 5 * SHORT, SURELY):
+        check(registry.domain, timeout=timeout)
+        if registry.requests:
+            break
     deadline = time.monotonic() + SURELY
     while not gone and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -791,9 +796,10 @@ def test_a_proxy_is_asked_for_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and
     assert not any(PASSWORD in str(request) for request in proxy.requests if expected is None)
 
 
-def test_docker_hub_is_asked_where_it_is(check: Check, proxy: Proxy) -> None:
-    verdict = check("docker.io", environment={"https_proxy": f"127.0.0.1:{proxy.port}"}, timeout=SHORT)
-    assert (verdict.answer, verdict.detail[:10]) == (UNCLEAR, "docker.io ")
+def test_docker_hub_is_asked_where_it_is(check: Check) -> None:
+    with Proxy(refusal=answer(502)) as proxy:
+        verdict = check("docker.io", environment={"https_proxy": f"127.0.0.1:{proxy.port}"})
+    assert verdict == (UNCLEAR, "docker.io could not be asked: the proxy answered 502", None)
     assert [request.target for request in proxy.requests] == ["registry-1.docker.io:443"]
 
 
@@ -803,10 +809,10 @@ def test_a_proxy_may_itself_be_spoken_to_over_tls(serve: Serve, check: Check, tr
     with Proxy(trust.server) as proxy:
         environment = {"https_proxy": f"https://localhost:{proxy.port}"}
         assert check(domain, environment=environment).answer is ACCEPTED
+        assert len(proxy.requests) == 2
         slow = serve(drips)
         verdict = check(f"registry.test:{slow.port}", environment=environment, timeout=SHORT)
         assert verdict.detail.endswith("did not answer within 0.4 s")
-    assert len(proxy.requests) == 3
 
 
 @pytest.mark.parametrize(
@@ -848,10 +854,10 @@ def test_a_proxy_that_is_not_there(check: Check, closed: int) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["socks5://{}@127.0.0.1:1", "http://[{}", "http://127.0.0.1:{}", "http://", "http://{}:{}@", "http://{}/\udcff@x"],
+    ["socks5://{}@127.0.0.1:1", "http://[{}", "http://127.0.0.1:{}", "http://", "http://{}:{}@"],
 )
 def test_a_proxy_that_cannot_be_used_is_not_gone_round(check: Check, url: str) -> None:
-    verdict = check("registry.test", environment={"https_proxy": url.format(PASSWORD, PASSWORD)}, timeout=SHORT)
+    verdict = check("registry.test", environment={"https_proxy": url.format(PASSWORD, PASSWORD)})
     assert verdict.answer is UNCLEAR
     assert verdict.detail.startswith("registry.test could not be asked: ")
 

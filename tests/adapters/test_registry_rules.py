@@ -51,7 +51,7 @@ def test_a_challenge_is_read(lines: list[str], expected: list[tuple[str, Mapping
     assert challenge.parse(lines) == expected
 
 
-_WORDS = st.from_regex(r"[A-Za-z][A-Za-z0-9!#$%&'*+.^_`|~-]{0,9}", fullmatch=True)
+_WORDS = st.text("abXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=9)
 _VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_characters="\x7f"), max_size=20)
 
 

@@ -35,10 +35,10 @@ from webhook.names import PROGRAM
 _BODY_LIMIT = 64 * 1024
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 _FORM = "application/x-www-form-urlencoded"
+# http.client adds "Accept-Encoding: identity".
 _HEADERS = {
     "User-Agent": f"{PROGRAM}/{__version__}",
     "Accept": "application/json",
-    "Accept-Encoding": "identity",
     "Connection": "close",
 }
 
