@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webhook.errors import InvalidCredential
 from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
 from webhook.pullsecret.credential import Credential, Entry, make_entry
 from webhook.pullsecret.document import MASK, Document, compose, digest, manifest, masked, moment, timestamp
@@ -183,3 +184,10 @@ def test_a_moment_is_written_to_the_second_that_has_begun() -> None:
 )
 def test_what_somebody_else_wrote_is_no_moment(text: str) -> None:
     assert moment(text) is None
+
+
+def test_a_credential_that_is_too_large_for_a_secret_is_refused() -> None:
+    password = "kept-secret" * 5000
+    entries = tuple(make_entry(f"r{number}.example.com", "robot", password) for number in range(20))
+    with pytest.raises(InvalidCredential, match="a Secret holds 1024 at most"):
+        compose(Credential(entries), 0.0)

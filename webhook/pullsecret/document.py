@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
+from webhook.errors import InvalidCredential
 from webhook.names import (
     EXPIRES_ANNOTATION,
     HASH_ANNOTATION,
@@ -24,6 +25,8 @@ from webhook.pullsecret.credential import Credential
 TYPE = "kubernetes.io/dockerconfigjson"
 KEY = ".dockerconfigjson"
 MASK = "********"
+#: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
+_LIMIT = 1024 * 1024
 
 
 class Document(Struct, frozen=True):
@@ -49,9 +52,16 @@ class Document(Struct, frozen=True):
 
 
 def compose(credential: Credential, now: float) -> Document:
-    """Make the document of a credential that is published from POSIX time `now` on."""
+    """Make the document of a credential that is published from POSIX time `now` on.
+
+    Raises `InvalidCredential` for one that is too large for a Secret.
+    """
     auths = {entry.key: _auth(entry.username, entry.password, entry.email) for entry in credential.entries}
     content = msgspec.json.encode({"auths": dict(sorted(auths.items()))})
+    if len(content) > _LIMIT:
+        raise InvalidCredential(
+            f"its {len(auths)} entries are {len(content) // 1024} KiB, and a Secret holds 1024 at most: take some out"
+        )
     expires = timestamp(credential.expires) if credential.told and credential.expires is not None else None
     return Document(content, expires, timestamp(now))
 

@@ -29,7 +29,7 @@ DEFAULT = "index.docker.io"
 _DEFAULT_HOSTS = frozenset({"docker.io", DEFAULT})
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
-_ESCAPES = re.compile(r"(?:[^%]++|%[0-9A-Fa-f]{2})*+")
+_ESCAPES = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
 _AUTHORITY = re.compile(
     r"(?:[A-Za-z0-9._:~!$&'()*+,;=%@-]*@)?"
     r"(?P<host>(?:\[(?P<address>[^\[\]%]*)\]|[A-Za-z0-9._~!$&'()*+,;=<>\"\]\x80-\U0010ffff-]*+)(?::[0-9]*)?)",
