@@ -30,7 +30,9 @@ Asking = Callable[[Credential], Verdict | None]
 _LOOK = 1.0
 #: The longest that a full pass over all namespaces is waited for.
 _SETTLING = 60.0
-#: Several helpers and registries may be asked in one pass, each with a time limit of its own.
+#: Registries that are asked in one pass, each of which may take 50 seconds.
+_ASKED = 5
+#: The longest that a pass may take: a helper's answers for several registries, and theirs.
 STALLED = 900.0
 
 
@@ -239,7 +241,8 @@ class Credentials:
 def asking(registry: Registry, prefixes: tuple[str, ...]) -> Asking:
     """Make what asks about a credential: for each of our registries, the entry that kubelet would use there.
 
-    The worst answer counts: refused by one, or unclear at one. None where no entry is for any of our registries.
+    The worst answer counts: refused by one, or unclear at one. None where no entry is for any of our registries. They
+    are asked in this order, and no more of them than a pass has time for.
     """
 
     def ask(credential: Credential) -> Verdict | None:
@@ -249,7 +252,7 @@ def asking(registry: Registry, prefixes: tuple[str, ...]) -> Asking:
             host = prefix.partition("/")[0]
             for entry in matching.lookup(credential.entries, f"{prefix}/image")[:1]:
                 question = (host, entry.username, entry.password)
-                if question in asked:
+                if question in asked or len(asked) == _ASKED:
                     continue
                 asked.add(question)
                 verdict = registry.check(*question)
