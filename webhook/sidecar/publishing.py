@@ -229,6 +229,7 @@ class Publisher:
             self._metrics.latency.observe(self._clock() - since)
         if step.kind is Kind.NOTHING and name not in self.namespaces and name not in self.secrets:
             self._records.pop(name, None)
+            self.contended.discard(name)
 
     def _in_truce(self, name: str, contention: Contention) -> bool:
         wait = contention.hold(self._clock())
