@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 import urllib3
+import yaml
 from kubernetes.client import ApiClient
 from kubernetes.client import Configuration as ClientConfiguration
 from kubernetes.client.exceptions import ApiException
@@ -119,6 +120,8 @@ def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, 
             load_kube_config(path, context, client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError) as error:
         raise ClusterError(f"no cluster to connect to: {shorten(str(error), _SHOWN)}") from None
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:  # which it raises for what is no kubeconfig
+        raise ClusterError(f"no cluster to connect to: the kubeconfig is none ({type(error).__name__})") from None
     settings.retries = False  # urllib3's word for none; who loops here has its own
     settings.connection_pool_maxsize = _CONNECTIONS
     settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
@@ -131,7 +134,7 @@ def failure(status: int, what: str, body: bytes) -> ClusterError:
     """Make an error of an answer: https://kubernetes.io/docs/reference/using-api/api-concepts/ (Status)."""
     try:
         said = _STATUS.decode(body).message
-    except msgspec.MsgspecError:
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         said = ""
     again = status == _TOO_MANY or status >= _SERVERS_OWN
     kind = Unreachable if again else _KNOWN.get(status, ClusterError)

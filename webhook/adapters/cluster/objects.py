@@ -98,7 +98,7 @@ def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -
     """Decode an answer. Raises `Unreachable`: whoever gave it, it was no API server."""
     try:
         return decode(body)
-    except (msgspec.MsgspecError, ValueError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unreachable(f"cannot {what}: the answer is none of an API server's") from None
 
 
