@@ -1,0 +1,609 @@
+"""An API server at the socket that fails in every way that a test wants, as a real one cannot be made to.
+
+It speaks as much of the API as the sidecar does: namespaces and Secrets are listed (in pages) and watched, a Secret is
+applied and deleted, the Lease read and written, Events are made. What it stores has one resourceVersion for all kinds,
+as etcd gives them.
+"""
+
+import base64
+import json
+import re
+import select
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+from urllib.parse import parse_qsl, urlsplit
+
+from webhook.certificates.authority import Pair
+from webhook.names import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
+
+Object = dict[str, Any]
+Kind = Literal["namespaces", "secrets"]
+
+#: Not the default one: nobody has rights to another.
+SECRET = "the-pull-secret"  # noqa: S105 - its name
+#: What the sidecar shows, and what is never to be seen in its output.
+TOKEN = "kept-secret-service-account-token"  # noqa: S105
+FOREIGN = base64.b64encode(b'{"auths":{"foreign.example.com":{"auth":"YTpi"}}}').decode()
+
+_SECRET_PATH = re.compile(rf"/api/v1/namespaces/(?P<namespace>[^/]+)/secrets/{SECRET}")
+_LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/registry-webhook/leases/registry-webhook-refresher"
+_EVENTS_PATH = re.compile(r"/apis/events\.k8s\.io/v1/namespaces/(?P<namespace>[^/]+)/events")
+#: After this long a test's server gives up whatever it waits for.
+_PATIENCE = 60.0
+
+
+class Asked(NamedTuple):
+    """A request that came."""
+
+    method: str
+    path: str
+    query: dict[str, str]
+    body: Object | None
+    at: float
+    """Monotonic seconds."""
+
+    @property
+    def namespace(self) -> str:
+        """The namespace of a Secret's path, empty for others."""
+        match = _SECRET_PATH.fullmatch(self.path)
+        return match["namespace"] if match else ""
+
+    @property
+    def watches(self) -> bool:
+        """Whether it is a watch."""
+        return "watch" in self.query
+
+
+class Answer(NamedTuple):
+    """What is sent back."""
+
+    status: int
+    body: bytes
+    content_type: str = "application/json"
+    retry_after: int | None = None
+
+
+def status(code: int, reason: str, message: str, *, retry_after: int | None = None) -> Answer:
+    """Refuse as an API server does."""
+    body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message}
+    return Answer(code, json.dumps(body | {"code": code}).encode(), retry_after=retry_after)
+
+
+GONE = status(410, "Expired", "too old resource version")
+BROKEN = status(500, "InternalError", "etcdserver: leader changed")
+QUOTA = status(403, "Forbidden", 'secrets "the-pull-secret" is forbidden: exceeded quota: "small"')
+BUSY = status(429, "TooManyRequests", "the server has received too many requests", retry_after=1)
+#: As a proxy answers that asks for a login first.
+HTML = Answer(200, b"<!DOCTYPE html><title>Log in</title>", "text/html")
+
+
+@dataclass
+class Fault:
+    """A way to answer, for the requests that it is about."""
+
+    about: Callable[[Asked], bool]
+    answer: Answer | None = None
+    """None: as always, after `delay` seconds."""
+    delay: float = 0.0
+    met: int = 0
+    """How often."""
+
+
+class Change(NamedTuple):
+    """What a watch tells."""
+
+    version: int
+    kind: Kind
+    type: str
+    object: Object
+
+
+@dataclass(eq=False)
+class Stream:
+    """A watch that is open."""
+
+    kind: Kind
+    since: int
+    orders: list[Callable[["Handler"], bool]] = field(default_factory=list)
+    """What it is to do next, each telling whether it goes on."""
+
+
+class ApiServer:
+    """The server and what it stores. Whoever changes what it stores takes its lock, by the methods here."""
+
+    def __init__(self, pair: Pair, folder: Path) -> None:
+        """Listen on a free port of this machine, with a certificate."""
+        (folder / "api.crt").write_bytes(pair.certificate)
+        (folder / "api.key").write_bytes(pair.key)
+        self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        self._context.load_cert_chain(folder / "api.crt", folder / "api.key")
+        self.changed = threading.Condition(threading.RLock())
+        self.stopped = False
+        self.asked: list[Asked] = []
+        self.faults: list[Fault] = []
+        self.namespaces: dict[str, Object] = {}
+        self.secrets: dict[str, Object] = {}
+        self.lease: Object | None = None
+        self.events: list[Object] = []
+        self.streams: list[Stream] = []
+        self.changes: list[Change] = []
+        self.oldest = 0
+        """A watch or a page from before this version is gone."""
+        self.page = 500
+        """Objects that a page of a list holds at most."""
+        self.deaf: set[Kind] = set()
+        """Kinds whose watches are told nothing."""
+        self.somebody_renews = False
+        """Whether the Lease is another's, who renews it all the time."""
+        self._version = 100
+        self._pages: dict[str, tuple[int, list[Object]]] = {}
+        self._connections: set[socket.socket] = set()
+        self._port = 0
+        self._server: _Server | None = None
+        self.open()
+
+    # The socket
+
+    def open(self) -> None:
+        """Listen, again on the same port."""
+        self._server = _Server(("127.0.0.1", self._port), self._context, self)
+        self._port = self._server.server_address[1]
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+
+    def close(self) -> None:
+        """Be gone: no listener, no connection."""
+        if self._server is not None:
+            self._server.shutdown()
+            self._server.server_close()
+            self._server = None
+        for connection in list(self._connections):
+            with suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+
+    def stop(self) -> None:
+        """End for good."""
+        with self.changed:
+            self.stopped = True
+            self.changed.notify_all()
+        self.close()
+
+    @contextmanager
+    def connected(self, connection: socket.socket) -> Iterator[None]:
+        """Remember a connection while it is served."""
+        self._connections.add(connection)
+        try:
+            yield
+        finally:
+            self._connections.discard(connection)
+
+    @property
+    def url(self) -> str:
+        """Where it is."""
+        return f"https://127.0.0.1:{self._port}"
+
+    # Misbehaviour
+
+    @contextmanager
+    def failing(self, about: Callable[[Asked], bool], answer: Answer | None, *, delay: float = 0.0) -> Iterator[Fault]:
+        """Answer some requests otherwise, until the block ends."""
+        fault = Fault(about, answer, delay)
+        self.faults.append(fault)
+        try:
+            yield fault
+        finally:
+            self.faults.remove(fault)
+
+    def order(self, kind: Kind, what: Callable[["Handler"], bool]) -> int:
+        """Have every open watch of a kind do something; tell how many there are."""
+        with self.changed:
+            found = [stream for stream in self.streams if stream.kind == kind]
+            for stream in found:
+                stream.orders.append(what)
+            self.changed.notify_all()
+        return len(found)
+
+    def compact(self) -> None:
+        """Forget the past: whoever asks for it must begin anew."""
+        with self.changed:
+            self.oldest = self._version
+
+    # What it stores
+
+    def next_version(self) -> int:
+        """Give a new resourceVersion."""
+        self._version += 1
+        return self._version
+
+    def label(self, name: str, value: str | None = "true", *, quiet: bool = False, **status_: Any) -> None:
+        """Make or change a namespace, with its label or without."""
+        labels = {"kubernetes.io/metadata.name": name} | ({} if value is None else {ENABLED_LABEL: value})
+        with self.changed:
+            known = self.namespaces.get(name)
+            made = {"metadata": {"name": name, "uid": f"uid-{name}", "labels": labels, **status_}}
+            self._store("namespaces", name, made, "MODIFIED" if known else "ADDED", quiet=quiet)
+
+    def terminate(self, name: str) -> None:
+        """Have a namespace be deleted, for as long as it takes."""
+        labels = self.namespaces[name]["metadata"]["labels"]
+        self.label(name, labels.get(ENABLED_LABEL), deletionTimestamp="2026-09-21T14:13:20Z")
+
+    def remove_namespace(self, name: str) -> None:
+        """Delete a namespace with what is in it."""
+        with self.changed:
+            if name in self.secrets:
+                self.remove(name)
+            self._drop("namespaces", name)
+
+    def edit(self, namespace: str, content: str = FOREIGN, *, quiet: bool = False) -> None:
+        """Change a Secret's content, as somebody with kubectl does."""
+        with self.changed:
+            secret = json.loads(json.dumps(self.secrets[namespace]))
+            secret["data"] = {".dockerconfigjson": content}
+            self._store("secrets", namespace, secret, "MODIFIED", quiet=quiet)
+
+    def remove(self, namespace: str, *, quiet: bool = False) -> None:
+        """Delete a Secret."""
+        with self.changed:
+            self._drop("secrets", namespace, quiet=quiet)
+
+    def put(self, namespace: str, *, ours: bool, type_: str = "kubernetes.io/dockerconfigjson") -> None:
+        """Store a Secret of the name, made by somebody else or long ago by us."""
+        labels = {MANAGED_BY_LABEL: PROGRAM} if ours else {}
+        metadata = {"name": SECRET, "namespace": namespace, "uid": self._uid(), "labels": labels}
+        with self.changed:
+            secret = {"metadata": metadata, "type": type_, "data": {".dockerconfigjson": FOREIGN}}
+            self._store("secrets", namespace, secret, "ADDED")
+
+    def _uid(self) -> str:
+        return f"00000000-0000-0000-0000-{self.next_version():012}"
+
+    def _store(self, kind: Kind, key: str, made: Object, type_: str, *, quiet: bool = False) -> Object:
+        version = self.next_version()
+        made["metadata"]["resourceVersion"] = str(version)
+        getattr(self, kind)[key] = made
+        if not quiet:
+            self.changes.append(Change(version, kind, type_, made))
+        self.changed.notify_all()
+        return made
+
+    def _drop(self, kind: Kind, key: str, *, quiet: bool = False) -> None:
+        gone = getattr(self, kind).pop(key)
+        version = self.next_version()
+        last = gone | {"metadata": gone["metadata"] | {"resourceVersion": str(version)}}
+        if not quiet:
+            self.changes.append(Change(version, kind, "DELETED", last))
+        self.changed.notify_all()
+
+    # What a test asks of it
+
+    def writes(self, namespace: str = "") -> list[Asked]:
+        """Give what was written, or tried to be, to the Secret of a namespace, or of any."""
+        wanted = [asked for asked in list(self.asked) if asked.method in {"PATCH", "DELETE"}]
+        return [asked for asked in wanted if namespace in {"", asked.namespace}]
+
+    def watches(self, kind: Kind) -> list[Asked]:
+        """Give the watches that were asked for."""
+        return [asked for asked in list(self.asked) if asked.watches and asked.path.endswith(kind)]
+
+    def lists(self, kind: Kind) -> list[Asked]:
+        """Give the lists that were asked for."""
+        return [a for a in list(self.asked) if a.method == "GET" and not a.watches and a.path.endswith(kind)]
+
+    def content(self, namespace: str) -> str:
+        """Give the password in the Secret of a namespace as kubelet would decode it; empty if there is none."""
+        secret = self.secrets.get(namespace)
+        if secret is None:
+            return ""
+        auths = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))["auths"]
+        (entry,) = auths.values()
+        return base64.b64decode(entry["auth"]).decode().partition(":")[2]
+
+    def uid(self, namespace: str) -> str:
+        """Give the uid of the Secret of a namespace."""
+        uid: str = self.secrets[namespace]["metadata"]["uid"]
+        return uid
+
+    def annotation(self, namespace: str, name: str) -> str | None:
+        """Give an annotation of the Secret of a namespace."""
+        secret = self.secrets.get(namespace)
+        return (secret["metadata"].get("annotations") or {}).get(name) if secret else None
+
+    def reasons(self, namespace: str) -> list[str]:
+        """Give the reasons of a namespace's Events."""
+        return [event["reason"] for event in list(self.events) if event["metadata"]["namespace"] == namespace]
+
+    @property
+    def holder(self) -> str | None:
+        """Who holds the Lease."""
+        return None if self.lease is None else self.lease["spec"].get("holderIdentity")
+
+    # Answers
+
+    def answer(self, asked: Asked) -> Answer:
+        """Answer a request that is no watch."""
+        with self.changed:
+            self._renew_for_somebody()
+            match = _SECRET_PATH.fullmatch(asked.path)
+            if match and asked.method == "PATCH":
+                return self._apply(match["namespace"], asked)
+            if match and asked.method == "DELETE":
+                return self._delete(match["namespace"], asked.body or {})
+            if asked.path == _LEASE_PATH:
+                return self._lease(asked)
+            match = _EVENTS_PATH.fullmatch(asked.path)
+            if match and asked.method == "POST":
+                assert asked.body is not None
+                assert asked.body["metadata"]["namespace"] == match["namespace"]
+                self.events.append(asked.body)
+                return _ok(asked.body, 201)
+            if asked.method == "GET" and asked.path == "/api/v1/namespaces":
+                return self._list(asked, list(self.namespaces.values()))
+            if asked.method == "GET" and asked.path == "/api/v1/secrets":
+                assert asked.query.get("fieldSelector") == f"metadata.name={SECRET}"
+                return self._list(asked, list(self.secrets.values()))
+        return status(404, "NotFound", f"there is no {asked.method} {asked.path}")
+
+    def _list(self, asked: Asked, items: list[Object]) -> Answer:
+        version, rest = self._version, items
+        if token := asked.query.get("continue"):
+            version, rest = self._pages.pop(token)
+            if version < self.oldest:
+                return GONE
+        size = min(int(asked.query["limit"]), self.page)
+        metadata = {"resourceVersion": str(version)}
+        if len(rest) > size:
+            metadata["continue"] = str(self.next_version())
+            self._pages[metadata["continue"]] = (version, rest[size:])
+        return _ok({"metadata": metadata, "items": rest[:size]})
+
+    def _apply(self, namespace: str, asked: Asked) -> Answer:
+        body = asked.body
+        assert body is not None
+        if namespace not in self.namespaces:
+            return status(404, "NotFound", f'namespaces "{namespace}" not found')
+        wanted, found = body["metadata"], self.secrets.get(namespace)
+        if wanted.get("uid") and (found is None or found["metadata"]["uid"] != wanted["uid"]):
+            return status(409, "Conflict", "Precondition failed: UID in precondition")
+        if found is None and "deletionTimestamp" in self.namespaces[namespace]["metadata"]:
+            return status(403, "Forbidden", f"unable to create new content in namespace {namespace}: it is terminating")
+        if found and found["type"] != body["type"]:
+            return status(422, "Invalid", "type: Invalid value: field is immutable")
+        if found and asked.query.get("force") != "true" and found["data"] != body["data"]:
+            return status(409, "Conflict", 'Apply failed with 1 conflict: conflict with "kubectl-edit"')
+        metadata = {
+            "name": SECRET,
+            "namespace": namespace,
+            "uid": found["metadata"]["uid"] if found else self._uid(),
+            "labels": (found["metadata"].get("labels") or {} if found else {}) | wanted["labels"],
+            "annotations": wanted["annotations"],
+            "managedFields": [{"manager": asked.query["fieldManager"], "operation": "Apply"}],
+        }
+        made = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": body["type"], "data": body["data"]}
+        if found and made == found | {"metadata": metadata}:
+            same = {key: value for key, value in found["metadata"].items() if key != "resourceVersion"}
+            if same == metadata:
+                return _ok(found)
+        return _ok(self._store("secrets", namespace, made, "MODIFIED" if found else "ADDED"), 200 if found else 201)
+
+    def _delete(self, namespace: str, options: Object) -> Answer:
+        found = self.secrets.get(namespace)
+        if found is None:
+            return status(404, "NotFound", f'secrets "{SECRET}" not found')
+        wanted = options["preconditions"]
+        if any(found["metadata"][key] != value for key, value in wanted.items()):
+            return status(409, "Conflict", "Precondition failed")
+        self._drop("secrets", namespace)
+        return _ok({"kind": "Status", "status": "Success"})
+
+    def _lease(self, asked: Asked) -> Answer:
+        stored = self.lease
+        if asked.method == "GET":
+            return _ok(stored) if stored else status(404, "NotFound", "leases not found")
+        body = asked.body
+        assert body is not None
+        version = body["metadata"].get("resourceVersion")
+        if stored and version is None:
+            return status(
+                422, "Invalid", "metadata.resourceVersion: Invalid value: 0x0: must be specified for an update"
+            )
+        if version != (stored["metadata"]["resourceVersion"] if stored else None):
+            return status(409, "Conflict", "the object has been modified")
+        body["metadata"]["resourceVersion"] = str(self.next_version())
+        self.lease = body
+        return _ok(body)
+
+    def _renew_for_somebody(self) -> None:
+        if self.somebody_renews:
+            metadata = {"name": "registry-webhook-refresher", "resourceVersion": str(self.next_version())}
+            self.lease = {"metadata": metadata, "spec": {"holderIdentity": "somebody"}}
+
+    def following(self, stream: Stream) -> list[Change] | None:
+        """Give what a watch is to be told next, nothing if it is ordered to do something; None at the end."""
+        with self.changed:
+            while not self.stopped:
+                news = [c for c in self.changes if c.kind == stream.kind and c.version > stream.since]
+                if news and stream.kind not in self.deaf:
+                    stream.since = news[-1].version
+                    return news
+                if stream.orders:
+                    return []
+                if not self.changed.wait(_PATIENCE):
+                    break
+        return None
+
+    def bookmark(self, kind: Kind, version: int | None = None) -> bytes:
+        """Make a bookmark of this moment."""
+        metadata = {"resourceVersion": str(version or self._version)}
+        return line("BOOKMARK", {"kind": kind, "metadata": metadata})
+
+
+def line(type_: str, item: Object) -> bytes:
+    """Write a line of a watch."""
+    return json.dumps({"type": type_, "object": item}).encode() + b"\n"
+
+
+def _ok(body: Object, code: int = 200) -> Answer:
+    return Answer(code, json.dumps(body).encode())
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    block_on_close = False
+    request_queue_size = 64
+
+    def __init__(self, address: tuple[str, int], context: ssl.SSLContext, api: ApiServer) -> None:
+        self.context = context
+        self.api = api
+        super().__init__(address, Handler)
+
+    def finish_request(self, request: Any, client_address: Any) -> None:
+        with self.api.connected(request), self.context.wrap_socket(request, server_side=True) as connection:
+            connection.settimeout(_PATIENCE)
+            with self.api.connected(connection):
+                Handler(connection, client_address, self)
+
+    def shutdown_request(self, request: Any) -> None:
+        self.close_request(request)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Connections break; what a test has to know, it finds in what was asked."""
+
+
+class Handler(BaseHTTPRequestHandler):
+    server: _Server
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+
+    def do_GET(self) -> None:
+        self._serve()
+
+    do_PUT = do_POST = do_PATCH = do_DELETE = do_GET  # noqa: N815 - as the standard library calls them
+
+    def _serve(self) -> None:
+        api = self.server.api
+        parts = urlsplit(self.path)
+        length = int(self.headers.get("Content-Length", 0))
+        body = json.loads(self.rfile.read(length)) if length else None
+        asked = Asked(self.command, parts.path, dict(parse_qsl(parts.query)), body, time.monotonic())
+        api.asked.append(asked)
+        answer = None
+        if self.headers.get("Authorization") != f"Bearer {TOKEN}":
+            answer = status(401, "Unauthorized", "Unauthorized")
+        for fault in list(api.faults):
+            if answer is None and fault.about(asked):
+                fault.met += 1
+                self._pause(fault.delay)
+                answer = fault.answer
+        if answer is None and asked.watches:
+            self._watch(asked)
+        else:
+            self.send(answer or api.answer(asked))
+
+    def _pause(self, seconds: float) -> None:
+        """Wait, unless the client goes or the server is stopped."""
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0 and not self.server.api.stopped:
+            if select.select([self.connection], [], [], min(left, 0.1))[0]:
+                self.close_connection = True
+                return
+
+    def send(self, answer: Answer) -> None:
+        """Send an answer as a whole."""
+        self.send_response(answer.status)
+        self.send_header("Content-Type", answer.content_type)
+        self.send_header("Content-Length", str(len(answer.body)))
+        if answer.retry_after is not None:
+            self.send_header("Retry-After", str(answer.retry_after))
+        self.end_headers()
+        self.wfile.write(answer.body)
+
+    def _watch(self, asked: Asked) -> None:
+        api = self.server.api
+        kind: Kind = "secrets" if asked.path.endswith("secrets") else "namespaces"
+        assert asked.query["allowWatchBookmarks"] == "true"
+        stream = Stream(kind, int(asked.query["resourceVersion"]))
+        with api.changed:
+            old = stream.since < api.oldest
+            if not old:
+                api.streams.append(stream)
+        if old:
+            self.send(GONE)
+            return
+        self.send_response(200)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.close_connection = True
+        try:
+            while (news := api.following(stream)) is not None:
+                for change in news:
+                    self.piece(line(change.type, change.object))
+                orders, stream.orders = stream.orders, []
+                if not all(order(self) for order in orders):
+                    break
+        finally:
+            with api.changed:
+                api.streams.remove(stream)
+
+    def piece(self, text: bytes) -> None:
+        """Send a piece of a watch."""
+        self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in the standard library
+        """Log nothing."""
+
+
+# What a watch can be ordered to do; each tells whether the watch goes on.
+
+
+def say(text: bytes) -> Callable[[Handler], bool]:
+    """Make what sends a piece, whole lines or not."""
+
+    def order(handler: Handler) -> bool:
+        handler.piece(text)
+        return True
+
+    return order
+
+
+def end(handler: Handler) -> bool:
+    """End as a watch does that has had its time."""
+    handler.piece(b"")
+    return False
+
+
+def cut(handler: Handler) -> bool:
+    """Break off in the middle of a line."""
+    handler.piece(b'{"type":"MODIFIED","object":{"metadata":{"na')
+    return False
+
+
+def expire(handler: Handler) -> bool:
+    """Tell in the watch itself that it must begin anew."""
+    gone = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}
+    handler.piece(line("ERROR", gone) + b"")
+    handler.piece(b"")
+    return False
+
+
+def fail(handler: Handler) -> bool:
+    """Tell of a fault in the watch itself, as the API server does when it loses etcd."""
+    fault = {"kind": "Status", "status": "Failure", "code": 500, "reason": "InternalError", "message": "no leader"}
+    handler.piece(line("ERROR", fault))
+    handler.piece(b"")
+    return False
+
+
+def babble(handler: Handler) -> bool:
+    """Send what is no line of a watch."""
+    handler.piece(b"<html>502 Bad Gateway</html>\n")
+    handler.piece(b"")
+    return False

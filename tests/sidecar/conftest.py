@@ -1,0 +1,70 @@
+from collections.abc import Iterator
+from itertools import count
+from pathlib import Path
+
+import pytest
+
+from webhook.certificates.authority import Pair
+
+from .api_server import ApiServer
+from .running import PASSWORD, Place, Sidecar, make_pair, make_place, refreshing, wait_until
+
+_NUMBERS = count(1)
+
+
+@pytest.fixture(scope="session")
+def pair() -> tuple[Pair, bytes]:
+    """The API server's certificate, and the authority's."""
+    return make_pair()
+
+
+@pytest.fixture
+def place(tmp_path: Path, pair: tuple[Pair, bytes]) -> Iterator[Place]:
+    """A folder with all that a sidecar reads, and an API server of the test's own."""
+    made = make_place(tmp_path, *pair)
+    yield made
+    made.api.stop()
+
+
+@pytest.fixture(scope="session")
+def shared(tmp_path_factory: pytest.TempPathFactory, pair: tuple[Pair, bytes]) -> Iterator[Sidecar]:
+    """A sidecar for all tests: whatever one does to it or to its API server, the next finds it well."""
+    made = make_place(tmp_path_factory.mktemp("sidecar"), *pair)
+    made.configure(namespaces={"deny": ["denied-*"]})
+    with refreshing(made) as running:
+        yield running
+    made.api.stop()
+
+
+@pytest.fixture
+def sidecar(shared: Sidecar) -> Iterator[Sidecar]:
+    """The sidecar for all tests, with nothing wrong and no namespace."""
+    api = shared.place.api
+    wait_until(lambda: shared.metric("leading") == 1)
+    shared.place.set_password()
+    api.label("before")
+    wait_until(lambda: api.content("before") == PASSWORD)
+    api.remove_namespace("before")
+    api.asked.clear()
+    api.events.clear()
+    yield shared
+    assert shared.process.poll() is None
+    assert not api.faults
+    api.deaf.clear()
+    api.page = 500
+    for name in list(api.namespaces):
+        api.remove_namespace(name)
+    for name in list(api.secrets):
+        api.remove(name)
+
+
+@pytest.fixture
+def api(sidecar: Sidecar) -> ApiServer:
+    """The API server of the sidecar for all tests."""
+    return sidecar.place.api
+
+
+@pytest.fixture
+def team() -> str:
+    """A namespace's name that no other test has."""
+    return f"team-{next(_NUMBERS)}"

@@ -1,0 +1,196 @@
+"""What an API server answers becomes one of our errors, in one line, and nothing of it hangs for ever."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from webhook.adapters.cluster.api import Cluster, Watch
+from webhook.adapters.cluster.client import Client, Request, connect
+from webhook.adapters.cluster.objects import namespace
+from webhook.errors import (
+    ClusterError,
+    Conflict,
+    Expired,
+    Forbidden,
+    Invalid,
+    NotFound,
+    RegistryWebhookError,
+    Unreachable,
+)
+from webhook.pullsecret.upkeep import Namespace
+
+from . import api_server
+from .api_server import SECRET, TOKEN, Answer, status
+from .running import PATIENCE, Place, wait_until
+
+
+class Counted:
+    """A client, and the requests that it counted."""
+
+    def __init__(self, place: Place) -> None:
+        self.requests: list[tuple[str, str]] = []
+        self.client: Client = connect(place.folder / "kubeconfig", None, lambda *request: self.requests.append(request))
+        self.cluster = Cluster(self.client, SECRET)
+
+
+@pytest.fixture
+def counted(place: Place) -> Iterator[Counted]:
+    made = Counted(place)
+    yield made
+    made.cluster.close()
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (400, ClusterError),
+        (401, Forbidden),
+        (403, Forbidden),
+        (404, NotFound),
+        (409, Conflict),
+        (410, Expired),
+        (422, Invalid),
+        (429, Unreachable),
+        (500, Unreachable),
+        (503, Unreachable),
+        (504, Unreachable),
+        (302, ClusterError),
+    ],
+)
+def test_every_status_is_an_error_of_ours(place: Place, counted: Counted, code: int, kind: type[ClusterError]) -> None:
+    with (
+        place.api.failing(lambda _: True, status(code, "Any", "for a reason")),
+        pytest.raises(RegistryWebhookError) as caught,
+    ):
+        counted.cluster.namespaces.list()
+    assert type(caught.value) is kind
+    assert str(caught.value) == f"cannot list namespaces: for a reason ({code})"
+    assert counted.requests == [("GET", str(code))]
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        api_server.HTML,
+        Answer(200, b""),
+        Answer(200, b"{}"),
+        Answer(200, b"[]"),
+        Answer(200, b'{"metadata":{"resourceVersion":"1"},"items":[{}]}'),
+        Answer(200, b'{"metadata":{"resourceVersion":"1"},"items":[{"metadata":{"resourceVersion":"none"}}]}'),
+        Answer(200, b'{"metadata":{"resourceVersion":"1"},"items":[' + b"[" * 5000),
+        Answer(200, b'{"metadata":{"resourceVersion":"\xff"}}'),
+    ],
+    ids=range(8),
+)
+def test_an_answer_that_is_none_of_an_api_servers_is_as_good_as_none(
+    place: Place, counted: Counted, answer: Answer
+) -> None:
+    with (
+        place.api.failing(lambda _: True, answer),
+        pytest.raises(Unreachable, match=r"^cannot list namespaces: the answer is none of an API server's$"),
+    ):
+        counted.cluster.namespaces.list()
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>" * 100_000, b'{"message": 5}', b'{"message": "\xff"}', b'{"other":' + b"[" * 5000, b"\xff", b""],
+    ids=range(6),
+)
+def test_a_refusal_without_a_reason_is_one_all_the_same(place: Place, counted: Counted, body: bytes) -> None:
+    with (
+        place.api.failing(lambda _: True, Answer(403, body)),
+        pytest.raises(Forbidden, match=r"^cannot list namespaces: no reason given \(403\)$"),
+    ):
+        counted.cluster.namespaces.list()
+    assert counted.cluster.namespaces.list().items == []  # over a connection that is as good as before
+
+
+def test_what_a_server_says_is_on_one_line_in_ascii_and_bounded(place: Place, counted: Counted) -> None:
+    said = "no\n2026-01-01T00:00:00Z INFO forged \x1b[31m пароль " + "x" * 5000
+    with place.api.failing(lambda _: True, status(403, "Forbidden", said)), pytest.raises(Forbidden) as caught:
+        counted.cluster.namespaces.list()
+    text = str(caught.value)
+    assert text.isascii()
+    assert text.isprintable()
+    assert text.startswith(r"cannot list namespaces: no\n2026")
+    assert len(text) < 400
+
+
+@pytest.mark.parametrize("change", ["no listener", "another authority", "no answer"])
+def test_without_an_answer_it_is_unreachable_and_the_token_is_not_in_what_is_said(
+    place: Place, counted: Counted, change: str
+) -> None:
+    api = place.api
+    if change == "no listener":
+        api.close()
+    elif change == "another authority":
+        kubeconfig = (place.folder / "kubeconfig").read_text()
+        place.write("kubeconfig", kubeconfig.replace("certificate-authority-data", "ignored"))
+        counted = Counted(place)
+    with api.failing(lambda _: change == "no answer", None, delay=PATIENCE), pytest.raises(Unreachable) as caught:
+        counted.cluster.lease(0.3)
+    assert str(caught.value) in {
+        "cannot read the Lease: no connection",
+        "cannot read the Lease: the TLS connection failed: the server's certificate, or ours, is not accepted",
+        "cannot read the Lease: no answer in time",
+    }
+    assert TOKEN not in str(caught.value)
+    assert counted.requests == [("GET", "none")]
+    counted.cluster.close()
+
+
+@pytest.mark.parametrize("text", ["", "{", "apiVersion: v1\nkind: Config\n", "[1, 2]", "current-context: none"])
+def test_a_kubeconfig_that_is_none_is_a_line(place: Place, text: str) -> None:
+    place.write("kubeconfig", text)
+    with pytest.raises(ClusterError, match=r"^no cluster to connect to: ") as caught:
+        Counted(place)
+    assert "\n" not in str(caught.value)
+
+
+def watch(place: Place, counted: Counted, silence: float) -> Watch[Namespace]:
+    """Open a watch that takes a silence of so many seconds for a dead connection."""
+    query = (("watch", "true"), ("resourceVersion", "0"), ("allowWatchBookmarks", "true"))
+    request = Request("watch namespaces", "GET", "/api/v1/namespaces", query, silence=silence)
+    opened = counted.client.stream(request)
+    wait_until(lambda: place.api.streams)
+    return Watch("watch namespaces", opened, namespace)
+
+
+def test_a_watch_that_says_nothing_for_too_long_is_dead(place: Place, counted: Counted) -> None:
+    began = time.monotonic()
+    with pytest.raises(Unreachable, match=r"^cannot watch namespaces: it broke off \(ReadTimeoutError\)$"):
+        list(watch(place, counted, 0.5))
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_a_watch_is_ended_from_another_thread(place: Place, counted: Counted) -> None:
+    opened = watch(place, counted, 2 * PATIENCE)
+    began = time.monotonic()
+    threading.Timer(0.2, opened.close).start()
+    with pytest.raises(Unreachable):
+        list(opened)
+    assert time.monotonic() - began < PATIENCE / 2
+
+
+def test_a_watch_that_breaks_off_has_told_what_came_before(place: Place, counted: Counted) -> None:
+    opened = watch(place, counted, PATIENCE)
+    place.api.label("team")
+    place.api.label("other", None)
+    place.api.order("namespaces", api_server.cut)
+    told: list[Namespace | None] = []
+    with pytest.raises(Unreachable, match=r"^cannot watch namespaces: it broke off"):
+        told.extend(change.item for change in opened)
+    assert [item and item.name for item in told] == ["team", "other"]
+
+
+@pytest.mark.parametrize("order", [api_server.babble, api_server.fail])
+def test_a_watch_that_says_something_else_is_as_good_as_none(
+    place: Place, counted: Counted, order: Callable[[api_server.Handler], bool]
+) -> None:
+    opened = watch(place, counted, PATIENCE)
+    place.api.order("namespaces", order)
+    with pytest.raises(Unreachable):
+        list(opened)

@@ -1,0 +1,200 @@
+"""The sidecar's process: how it starts, changes its configuration, stops, and makes way for another."""
+
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from webhook.names import UNSERVED_ANNOTATION
+
+from .api_server import ApiServer, status
+from .running import PASSWORD, Place, Sidecar, refreshing, wait_until
+from .test_publishing import SOON, publish, published, settle
+
+
+def forbid(api: ApiServer) -> Callable[[], None]:
+    """Take every right away; give what gives them back."""
+    stack = ExitStack()
+    stack.enter_context(api.failing(lambda _: True, status(403, "Forbidden", "no right")))
+    return stack.close
+
+
+def disconnect(api: ApiServer) -> Callable[[], None]:
+    """Be gone; give what brings it back."""
+    api.close()
+    return api.open
+
+
+@pytest.mark.parametrize("outage", [disconnect, forbid], ids=["gone", "forbidden"])
+def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_up(
+    place: Place, outage: Callable[[ApiServer], Callable[[], None]]
+) -> None:
+    api = place.api
+    api.label("team")
+    (place.folder / "password").unlink()
+    over = outage(api)
+    with refreshing(place) as sidecar:
+        wait_until(lambda: sidecar.metric("passes_total", "source") >= 2)
+        assert sidecar.probe("/healthz") == (200, "ok\n")
+        code, shown = sidecar.probe("/readyz")
+        assert code == 503
+        assert "webhook.credential.file: password: no such file or directory" in shown
+        over()
+        wait_until(lambda: sidecar.metric("leading") == 1)
+        wait_until(lambda: len(api.streams) == 2)
+        assert sidecar.probe("/readyz")[0] == 503
+        assert api.writes() == []
+        place.set_password()
+        wait_until(published(api, "team"))
+        wait_until(lambda: sidecar.probe("/readyz")[0] == 200)
+        assert sidecar.probe("/readyz")[1].splitlines()[0] == "ready"
+
+
+def test_once_the_linger_is_over_the_secret_goes(place: Place) -> None:
+    place.configure(pull_secret={"linger": 1})
+    api = place.api
+    with refreshing(place):
+        publish(api, "team")
+        publish(api, "other")
+        api.label("team", None)
+        wait_until(lambda: "team" not in api.secrets)
+        assert [asked.method for asked in api.writes("team")] == ["PATCH", "PATCH", "DELETE"]
+        marked, deleted = api.writes("team")[1:]
+        assert marked.body is not None
+        assert UNSERVED_ANNOTATION in marked.body["metadata"]["annotations"]
+        assert deleted.at - marked.at > 0.01  # what is written down is the second that has begun
+        wait_until(lambda: api.reasons("team") == ["PullSecretLeaves", "PullSecretRemoved"])
+        publish(api, "team")
+        assert [asked.method for asked in api.writes("other")] == ["PATCH"]
+
+
+def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothing(place: Place) -> None:
+    api = place.api
+    for name in ("team", "other"):
+        api.label(name)
+    with refreshing(place) as sidecar:
+        for name in ("team", "other"):
+            wait_until(published(api, name))
+        place.write("config.yaml", f"webhook: {{nonsense: 1, credential: {{file: {PASSWORD}}}}}\n")
+        wait_until(lambda: "the configuration is broken, the last good one stays" in sidecar.log)
+        assert "the configuration is broken, the last good one stays" in sidecar.probe("/readyz")[1]
+        api.edit("team")
+        wait_until(published(api, "team"), SOON)
+        (place.folder / "config.yaml").unlink()
+        wait_until(lambda: sidecar.log.count("the configuration is broken") == 2)
+        # The credential cannot be read any more: the last good one outlives the change.
+        (place.folder / "password").unlink()
+        place.configure(namespaces={"deny": ["other"]})
+        wait_until(lambda: "other" not in api.secrets)
+        wait_until(lambda: "the configuration is broken" not in sidecar.probe("/readyz")[1])
+        publish(api, "new")
+        settle(api)
+        assert len(api.writes("team")) == 2
+        api.edit("team")
+        wait_until(published(api, "team"), SOON)
+        assert [asked.method for asked in api.writes("other")] == ["PATCH", "DELETE"]
+        assert sidecar.probe("/healthz") == (200, "ok\n")
+        assert sidecar.metric("leading") == 1
+
+
+def test_one_that_is_told_to_stop_stops_soon_and_its_successor_writes_nothing_again(
+    place: Place, record_property: Callable[[str, object], None]
+) -> None:
+    api = place.api
+    names = [f"team-{number}" for number in range(10)]
+    for name in names:
+        api.label(name)
+    with refreshing(place, "first.log") as sidecar:
+        for name in names:
+            wait_until(published(api, name))
+        took = sidecar.stop()
+        record_property("stopped in seconds", took)
+        assert took < SOON
+    assert api.holder is None
+    assert len(api.writes()) == len(names)
+    with refreshing(place, "second.log") as sidecar:
+        wait_until(lambda: sidecar.metric("leading") == 1, SOON)
+        wait_until(lambda: sidecar.metric("passes_total", "published") == 1)
+        settle(api)
+        assert len(api.writes()) == len(names) + 1
+        # One that cannot reach the API server any more stops as soon.
+        api.close()
+        assert sidecar.stop() < SOON
+
+
+def second(place: Place, folder: Path) -> Place:
+    """Make a second replica's folder, with a password of its own."""
+    folder.mkdir()
+    for name in ("kubeconfig", "config.yaml"):
+        shutil.copy(place.folder / name, folder)
+    other = place._replace(folder=folder)
+    other.set_password(f"{PASSWORD}-of-the-other")
+    return other
+
+
+def test_of_two_that_read_different_passwords_one_writes_and_when_it_is_killed_the_other(
+    place: Place, tmp_path: Path, record_property: Callable[[str, object], None]
+) -> None:
+    api = place.api
+    other = second(place, tmp_path / "other")
+    with refreshing(place) as first:
+        wait_until(lambda: first.metric("leading") == 1)
+        with refreshing(other) as follower:
+            wait_until(lambda: "another replica writes" in follower.probe("/readyz")[1])
+            assert follower.probe("/readyz")[0] == 200
+            publish(api, "team")
+            api.remove("team")
+            wait_until(published(api, "team"))
+            for number in range(20):
+                publish(api, f"team-{number}")
+                assert published(api, "team")()
+            assert len(api.writes("team")) == 2
+            assert follower.metric("leading") == 0
+            killed = time.monotonic()
+            first.process.kill()
+            wait_until(published(api, "team", f"{PASSWORD}-of-the-other"))
+            took = time.monotonic() - killed
+            record_property("taken over in seconds", took)
+            assert 5 < took < 20
+            assert len(api.writes("team")) == 3
+            assert follower.metric("leading") == 1
+
+
+def test_a_full_pass_finds_what_no_watch_told_and_writes_nothing_else(place: Place) -> None:
+    place.configure(registry={"token_ttl": 10})
+    api = place.api
+    with refreshing(place) as sidecar:
+        for name in ("edited", "deleted", "unlabelled", "left"):
+            publish(api, name)
+        began = time.monotonic()
+        # The watches are open, and say nothing for ever.
+        api.deaf |= {"namespaces", "secrets"}
+        api.edit("edited")
+        api.remove("deleted")
+        api.label("unlabelled", None)
+        api.label("labelled")
+        for name in ("edited", "deleted", "labelled"):
+            wait_until(published(api, name))
+        wait_until(lambda: api.annotation("unlabelled", UNSERVED_ANNOTATION))
+        assert time.monotonic() - began < 20
+        assert sidecar.metric("passes_total", "published") >= 2
+        written = {name: len(api.writes(name)) for name in api.namespaces}
+        assert written == {"edited": 2, "deleted": 2, "unlabelled": 2, "left": 1, "labelled": 1}
+
+
+def test_it_answers_at_its_port_as_kubelet_and_prometheus_ask(place: Place) -> None:
+    with refreshing(place) as sidecar:
+        wait_until(lambda: sidecar.metric("leading") == 1)
+        assert sidecar.probe("/healthz") == (200, "ok\n")
+        assert sidecar.probe("/nowhere")[0] == 404
+        assert well(sidecar)
+
+
+def well(sidecar: Sidecar) -> bool:
+    """Tell whether it says that it has nothing to complain of."""
+    wait_until(lambda: sidecar.probe("/readyz")[0] == 200)
+    first, second_, *rest = sidecar.probe("/readyz")[1].splitlines()
+    return first == "ready" and second_.startswith("this replica writes, ") and not rest
