@@ -5,12 +5,16 @@ import secrets
 import shutil
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 #: A Kubernetes object as kubectl prints it.
 Manifest = dict[str, Any]
+
+#: How the name of every namespace begins that is made here.
+NAMESPACES = "registry-webhook-e2e-"
 
 _T = TypeVar("_T")
 _DEADLINE = 30.0
@@ -83,18 +87,35 @@ class Cluster:
 
     def make_namespace(self, labels: dict[str, str]) -> str:
         """Make a namespace of a name that nobody has, and wait until Pods can be made in it."""
-        name = f"registry-webhook-e2e-{secrets.token_hex(4)}"
+        name = self.start_namespace(labels)
+        eventually("the namespace has its service account", lambda: self.exists(name, "serviceaccount/default"))
+        return name
+
+    def start_namespace(self, labels: dict[str, str]) -> str:
+        """Make a namespace of a name that nobody has, and wait for nothing."""
+        name = f"{NAMESPACES}{secrets.token_hex(4)}"
         self._namespaces.append(name)
         metadata = {"name": name, "labels": labels}
         self.kubectl("create", "--filename=-", stdin={"apiVersion": "v1", "kind": "Namespace", "metadata": metadata})
-        eventually("the namespace has its service account", lambda: self.exists(name, "serviceaccount/default"))
         return name
+
+    @contextmanager
+    def short_lived(self) -> Iterator[None]:
+        """Remove at the end every namespace that is made until then, and do not wait until they are gone."""
+        kept, self._namespaces = self._namespaces, []
+        try:
+            yield
+        finally:
+            if self._namespaces:
+                self.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *self._namespaces)
+            self._namespaces += kept
 
     def remove_namespaces(self) -> None:
         """Remove every namespace that was made, and wait until they are gone."""
         if self._namespaces:
             self.kubectl("delete", "namespace", "--ignore-not-found", "--wait=false", *self._namespaces)
-            self.kubectl("wait", "--for=delete", "--timeout=50s", *(f"namespace/{name}" for name in self._namespaces))
+            remaining = ("get", "namespace", "--ignore-not-found", "--output=name", *self._namespaces)
+            eventually("the namespaces are gone", lambda: not self.kubectl(*remaining).stdout, deadline=180)
 
 
 def find_kubectl() -> Path | None:

@@ -29,7 +29,8 @@ from .pods import IMAGE, REWRITTEN, SERVER, images, pod
 
 MANIFEST = Path(__file__).parents[2] / "manifests" / "50-webhook.yaml"
 
-_RUN_LABEL = "registry-webhook-e2e"
+#: On a namespace: which installation's it is.
+RUN_LABEL = "registry-webhook-e2e"
 _CONFIGURATION = f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}\n"
 _ADDRESSES = re.compile(r'serving addresses="https://\S+?:(\d+), (http://[^"]+)"')
 
@@ -64,7 +65,7 @@ class Installation(NamedTuple):
 
     def namespace(self, *, labelled: bool) -> str:
         """Make a namespace; a labelled one is served when this returns."""
-        namespace = self.cluster.make_namespace({_RUN_LABEL: self.run})
+        namespace = self.cluster.make_namespace({RUN_LABEL: self.run})
         if labelled:
             self.label(namespace)
         return namespace
@@ -109,7 +110,7 @@ def _directed(manifest: Manifest, server: Server, name: str, run: str) -> Manife
     (webhook,) = manifest["webhooks"]
     path = webhook["clientConfig"]["service"]["path"]
     webhook["clientConfig"] = {"url": server.url + path, "caBundle": base64.b64encode(server.bundle).decode()}
-    ours = {"key": _RUN_LABEL, "operator": "In", "values": [run]}
+    ours = {"key": RUN_LABEL, "operator": "In", "values": [run]}
     webhook["namespaceSelector"]["matchExpressions"].append(ours)
     return manifest
 
@@ -132,7 +133,7 @@ def running(address: str, folder: Path) -> Iterator[Server]:
             [sys.executable, "-m", "webhook", "serve", *binding, *files],
             stdout=log,
             stderr=log,
-            env=_environment(),
+            env=environment(),
             start_new_session=True,
         )
     server = Server(process, "", ours.certificate)
@@ -145,7 +146,7 @@ def running(address: str, folder: Path) -> Iterator[Server]:
             server.stop()
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """Leave out what would configure the server: a variable wins over the file."""
     ours = ("OPENCTI__", "WEBHOOK__", "REGISTRY_WEBHOOK_")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
