@@ -1,11 +1,21 @@
-"""The cluster and the webhook in it, for all tests of this folder.
+"""The cluster, the webhook and the sidecar in it, for all tests of this folder.
 
-KUBECONFIG names the cluster. E2E_ADDRESS is the address at which its API server reaches this machine, 127.0.0.1 if it
-is not set. E2E_AUDIT_LOG names the API server's audit log, where it can be read.
+KUBECONFIG names the cluster. What else is known of it is said by variables, each of which may be left out:
+
+E2E_ADDRESS             the address at which its API server reaches this machine, 127.0.0.1 if it is not set
+E2E_AUDIT_LOG           the API server's audit log, where it can be read
+E2E_REGISTRY_HTPASSWD   the file with the users of registry.example.com, which has opencti/connector-example:1.0.0 and
+                        from which the cluster's nodes pull; users are added to it (with htpasswd, which must be on
+                        PATH), and removed at the end
+E2E_REGISTRY_CA         the authority that the registry's certificate is signed by, PEM
+E2E_APISERVER_PID       the file with the API server's process number: it is killed
+E2E_APISERVER_START     the command that starts it again
+
+A test that needs what is not known is skipped.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,8 +23,25 @@ import pytest
 from webhook.names import PROGRAM
 
 from .account import granted
+from .apiserver import ApiServer
+from .audit import AuditLog
 from .cluster import Cluster, find_kubectl
 from .installation import Installation, installed
+from .registry import Registry
+from .sidecar import Confidential, Settings, Sidecar, free_lease, new_password
+
+_FIGURES = pytest.StashKey[list[str]]()
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have the API server killed last: the cluster's own controllers take a while to find their way back."""
+    items.sort(key=lambda item: "apiserver" in getattr(item, "fixturenames", ()))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    for figure in config.stash.get(_FIGURES, []):
+        terminalreporter.write_line(figure)
 
 
 @pytest.fixture(scope="session")
@@ -67,3 +94,96 @@ def account(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     """Put the sidecar's account, guard and rights in force as they ship, and give a kubeconfig of the account."""
     with granted(cluster, tmp_path_factory.mktemp("account")) as kubeconfig:
         yield kubeconfig
+
+
+@pytest.fixture(scope="session")
+def audit() -> AuditLog | None:
+    """Give the API server's audit log, where it can be read."""
+    name = os.environ.get("E2E_AUDIT_LOG")
+    return AuditLog(Path(name)) if name else None
+
+
+@pytest.fixture(scope="session")
+def registry_if_any() -> Iterator[Registry | None]:
+    """Give the registry that nodes pull from, where a test may say who its users are."""
+    htpasswd, authority = (os.environ.get(f"E2E_REGISTRY_{name}") for name in ("HTPASSWD", "CA"))
+    if not htpasswd or not authority:
+        yield None
+        return
+    registry = Registry(Path(htpasswd), Path(authority))
+    try:
+        yield registry
+    finally:
+        registry.restore()
+
+
+@pytest.fixture(scope="session")
+def registry(registry_if_any: Registry | None) -> Registry:
+    """Give the registry that nodes pull from."""
+    if registry_if_any is None:
+        pytest.skip("E2E_REGISTRY_HTPASSWD and E2E_REGISTRY_CA do not say where the registry's users and authority are")
+    return registry_if_any
+
+
+@pytest.fixture(scope="session")
+def apiserver() -> ApiServer:
+    """Give the API server as a process that may be killed."""
+    pid_file, command = (os.environ.get(f"E2E_APISERVER_{name}") for name in ("PID", "START"))
+    if not pid_file or not command:
+        pytest.skip("E2E_APISERVER_PID and E2E_APISERVER_START do not say which process it is and how it is started")
+    return ApiServer(Path(pid_file), command)
+
+
+@pytest.fixture(scope="session")
+def figure(pytestconfig: pytest.Config) -> Callable[[str, float], None]:
+    """Give what takes a measurement, seconds, for the end of the run."""
+    figures = pytestconfig.stash.setdefault(_FIGURES, [])
+    return lambda what, seconds: figures.append(f"{what}: {seconds:.1f} s")
+
+
+@pytest.fixture(scope="session")
+def confidential() -> Confidential:
+    """Collect what no output may hold."""
+    return Confidential()
+
+
+@pytest.fixture
+def discreet(cluster: Cluster, confidential: Confidential) -> Iterator[None]:
+    """Search, when the test is over, all that any sidecar has said, and remove the test's own namespaces."""
+    with cluster.short_lived():
+        yield
+        confidential.check(cluster)
+
+
+@pytest.fixture(scope="session")
+def make_sidecar(
+    cluster: Cluster, account: Path, tmp_path_factory: pytest.TempPathFactory, confidential: Confidential
+) -> Callable[[Settings], Sidecar]:
+    """Give what makes a sidecar with these settings."""
+    free_lease(cluster)
+    return lambda settings: Sidecar(account, tmp_path_factory.mktemp("sidecar"), confidential, settings)
+
+
+@pytest.fixture(scope="module")
+def sidecar(make_sidecar: Callable[[Settings], Sidecar], registry_if_any: Registry | None) -> Iterator[Sidecar]:
+    """Run a sidecar with a good password, which asks the registry where there is one."""
+    sidecar = make_sidecar(registry_if_any.settings if registry_if_any else {})
+    sidecar.set_password()
+    if registry_if_any:
+        registry_if_any.admit(sidecar.username, sidecar.password)
+    with sidecar.running():
+        sidecar.wait_until_leading()
+        yield sidecar
+
+
+@pytest.fixture(scope="module")
+def change_password(sidecar: Sidecar, registry_if_any: Registry | None) -> Callable[[], str]:
+    """Give what changes the password at the registry and at the source, and says what it is now."""
+
+    def change() -> str:
+        password = new_password()
+        if registry_if_any:
+            registry_if_any.admit(sidecar.username, password)
+        return sidecar.set_password(password)
+
+    return change
