@@ -33,28 +33,26 @@ class Watching(Generic[_Object]):
         self._failed = failed
         self._version: str | None = None
         self._open: Watch[_Object] | None = None
+        self._failures = 0
+        """How many watches in a row failed before they told anything: some proxies cut each as soon as it is open."""
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
         """Watch until told to stop."""
-        failures = 0
         while not stop.is_set():
             beat()
             try:
                 watch = self._begin(self._version or self._list())
-                if failures:
-                    _log.info("%s are watched again", self._kind.what)
-                    failures = 0
+                if self._failures:
                     self._returned()
-                took = self._follow(watch, stop, beat)
+                self._follow(watch, stop, beat)
+                self._works()
             except ClusterError as error:
                 if stop.is_set():
                     return
-                failures += 1
-                self._note(error, failures)
-                stop.wait(min(_LATEST, _SOONEST * 2 ** min(failures - 1, 8)))
+                self._note(error)
+                stop.wait(min(_LATEST, _SOONEST * 2 ** min(self._failures - 1, 8)))
             else:
-                if not took:  # it ended at once, and the next one could as well
-                    stop.wait(_SOONEST)
+                stop.wait(_SOONEST)  # it may have ended at once, and the next one could as well
 
     def close(self) -> None:
         """End the watch that is open, from another thread."""
@@ -73,23 +71,27 @@ class Watching(Generic[_Object]):
         self._open = self._kind.watch(version)
         return self._open
 
-    def _follow(self, watch: Watch[_Object], stop: Event, beat: Callable[[], None]) -> bool:
-        """Take every change until the watch ends; tell whether there was one."""
-        took = False
+    def _follow(self, watch: Watch[_Object], stop: Event, beat: Callable[[], None]) -> None:
+        """Take every change until the watch ends."""
         for change in watch:
             beat()
             if stop.is_set():
                 break
-            took = True
+            self._works()
             self._version = change.version
             if change.item is not None:
                 (self._store.remove if change.gone else self._store.put)(change.item)
-        return took
 
-    def _note(self, error: ClusterError, failures: int) -> None:
+    def _works(self) -> None:
+        if self._failures:
+            _log.info("%s are watched again", self._kind.what)
+            self._failures = 0
+
+    def _note(self, error: ClusterError) -> None:
         self._failed()
+        self._failures += 1
         if isinstance(error, Expired):
             self._version = None
             _log.info("%s: it begins anew", error)
-        elif failures == 1:
+        elif self._failures == 1:
             _log.warning("%s; this is tried again for as long as it takes", error)
