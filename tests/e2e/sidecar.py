@@ -205,10 +205,19 @@ class Sidecar:
 
     def metric(self, name: str) -> float:
         """Read a metric: its name without what all begin with, and its labels' values, joined by colons."""
+        return self._metrics().get(name, 0.0)
+
+    def _metrics(self) -> dict[str, float]:
         families = text_string_to_metric_families(self.ask("/metrics")[1])
         samples = (sample for family in families for sample in family.samples)
-        values = {":".join([sample.name.removeprefix(_METRICS), *sample.labels.values()]): sample for sample in samples}
-        return values[name].value if name in values else 0.0
+        return {
+            ":".join([sample.name.removeprefix(_METRICS), *sample.labels.values()]): sample.value for sample in samples
+        }
+
+    def _counts(self, name: str) -> dict[str, int]:
+        """Count by a label's value."""
+        found = {key.removeprefix(f"{name}:"): value for key, value in self._metrics().items() if key.startswith(name)}
+        return {label: int(count) for label, count in found.items()}
 
     def wait_until_leading(self) -> None:
         """Wait until it is the one that writes."""
@@ -216,10 +225,11 @@ class Sidecar:
 
     def passes(self) -> int:
         """Count the passes that it has made since its start, whatever came of them."""
-        text = self.ask("/metrics")[1]
-        families = text_string_to_metric_families(text)
-        samples = (sample for family in families for sample in family.samples)
-        return int(sum(sample.value for sample in samples if sample.name == f"{_METRICS}passes_total"))
+        return sum(self._counts("passes_total").values())
+
+    def writes(self) -> dict[str, int]:
+        """Count by kind the Secrets that it has written since its start."""
+        return self._counts("writes_total")
 
     def pass_again(self, times: int = 1) -> None:
         """Have it make a pass on the same password, so many times: a line's end is none of it."""

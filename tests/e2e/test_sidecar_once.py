@@ -86,7 +86,7 @@ def test_one_pass_without_the_rights_fails_in_one_line(cluster: Cluster, sidecar
 #: A password as a file has it, with how the file ends, or as a variable has it.
 _AWKWARD = [
     ("robot$team+name", 'a:b"c\\d$e f', "\n"),
-    ("robot$team+name", "pâss wörd €uro 密 \\n %41", "\r\n"),
+    ("robot$team+name", "pâss wörd €uro 密 \\n %41 ", "\r\n"),
     ("e2e", "$HOME ${PATH} `id` 'x' \"y\" \\ : ", None),
 ]
 
