@@ -40,6 +40,7 @@ class Watching(Generic[_Object]):
         """Watch until told to stop."""
         while not stop.is_set():
             beat()
+            resumed = self._version is not None
             try:
                 watch = self._begin(self._version or self._list())
                 if self._failures:
@@ -50,7 +51,10 @@ class Watching(Generic[_Object]):
                 if stop.is_set():
                     return
                 self._note(error)
-                stop.wait(min(_LATEST, _SOONEST * 2 ** min(self._failures - 1, 8)))
+                # After an outage the first answer may be that the version is too old. One that comes upon a list of our
+                # own a moment ago is a fault like any other.
+                if not (resumed and isinstance(error, Expired)):
+                    stop.wait(min(_LATEST, _SOONEST * 2 ** min(self._failures - 1, 8)))
             else:
                 stop.wait(_SOONEST)  # it may have ended at once, and the next one could as well
 
