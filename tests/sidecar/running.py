@@ -190,4 +190,4 @@ def wait_until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
         except (OSError, http.client.HTTPException):
             pass
         assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.02)
+        time.sleep(0.05)

@@ -5,9 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
+from webhook.names import UNSERVED_ANNOTATION
+
 from . import api_server
 from .api_server import BROKEN, BUSY, FOREIGN, GONE, HTML, Answer, ApiServer, Kind, status
-from .running import PASSWORD, Sidecar, wait_until
+from .running import PASSWORD, PATIENCE, Place, Sidecar, refreshing, wait_until
 from .test_publishing import SOON, publish, published, settle, writing
 
 KINDS: list[Kind] = ["namespaces", "secrets"]
@@ -210,3 +212,25 @@ def test_an_api_server_that_answers_no_write_is_left_in_peace(api: ApiServer, te
         assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
     wait_until(published(api, team))
     assert [asked.method for asked in api.writes(team) if writing(team)(asked)][-1] == "PATCH"
+
+
+def test_a_full_pass_finds_what_no_watch_told_and_writes_nothing_else(place: Place) -> None:
+    place.configure(registry={"token_ttl": 10})
+    api = place.api
+    with refreshing(place) as sidecar:
+        for name in ("edited", "deleted", "unlabelled", "left"):
+            publish(api, name)
+        began = time.monotonic()
+        # The watches are open, and say nothing for ever.
+        api.deaf |= {"namespaces", "secrets"}
+        api.edit("edited")
+        api.remove("deleted")
+        api.label("unlabelled", None)
+        api.label("labelled")
+        for name in ("edited", "deleted", "labelled"):
+            wait_until(published(api, name))
+        wait_until(lambda: api.annotation("unlabelled", UNSERVED_ANNOTATION))
+        assert time.monotonic() - began < PATIENCE
+        assert sidecar.metric("passes_total", "published") >= 2
+        written = {name: len(api.writes(name)) for name in api.namespaces}
+        assert written == {"edited": 2, "deleted": 2, "unlabelled": 2, "left": 1, "labelled": 1}
