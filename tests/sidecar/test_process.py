@@ -100,9 +100,7 @@ def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothi
         assert sidecar.metric("leading") == 1
 
 
-def test_one_that_is_told_to_stop_stops_soon_and_its_successor_writes_nothing_again(
-    place: Place, record_property: Callable[[str, object], None]
-) -> None:
+def test_one_that_is_told_to_stop_stops_soon_and_its_successor_writes_nothing_again(place: Place) -> None:
     api = place.api
     names = [f"team-{number}" for number in range(10)]
     for name in names:
@@ -113,7 +111,7 @@ def test_one_that_is_told_to_stop_stops_soon_and_its_successor_writes_nothing_ag
         assert well(sidecar)
         assert sidecar.probe("/nowhere")[0] == 404
         took = sidecar.stop()
-        record_property("stopped in seconds", took)
+        print(f"stopped in {took:.2f} s")  # noqa: T201 - a figure to look at: pytest -rP
         assert took < SOON
     assert api.holder is None
     assert len(api.writes()) == len(names)
@@ -138,7 +136,7 @@ def second(place: Place, folder: Path) -> Place:
 
 
 def test_of_two_that_read_different_passwords_one_writes_and_when_it_is_killed_the_other(
-    place: Place, tmp_path: Path, record_property: Callable[[str, object], None]
+    place: Place, tmp_path: Path
 ) -> None:
     api = place.api
     other = second(place, tmp_path / "other")
@@ -159,7 +157,7 @@ def test_of_two_that_read_different_passwords_one_writes_and_when_it_is_killed_t
             first.process.kill()
             wait_until(published(api, "team", f"{PASSWORD}-of-the-other"))
             took = time.monotonic() - killed
-            record_property("taken over in seconds", took)
+            print(f"taken over in {took:.1f} s")  # noqa: T201
             assert 5 < took < 20
             assert len(api.writes("team")) == 3
             assert follower.metric("leading") == 1
