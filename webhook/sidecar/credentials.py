@@ -28,7 +28,7 @@ Asking = Callable[[Credential], Verdict | None]
 
 #: How often a source's files are looked at between two passes, seconds.
 _LOOK = 1.0
-#: The longest that a full pass over all namespaces is waited for.
+#: The longest that the namespaces are waited for after the first pass; after the others none is.
 _SETTLING = 60.0
 #: Registries that are asked in one pass, each of which may take 50 seconds.
 _ASKED = 5
@@ -99,6 +99,8 @@ class Credentials:
         """Monotonic time at which what is published ends."""
         self._listed: float | None = None
         """When all namespaces and Secrets were listed: the net below the watches, once a period."""
+        self.settled = False
+        """Whether the first pass is over, and every namespace has been looked at since."""
         self.last: Pass | None = None
         """The last pass, None before the first is over."""
 
@@ -108,7 +110,9 @@ class Credentials:
             beat()
             fingerprint = self._source.fingerprint() if self._source else None
             wait = self._next(self.make_pass())
-            self._publisher.wait_until_idle(_SETTLING)
+            if not self.settled:
+                self._publisher.wait_until_idle(_SETTLING)
+                self.settled = True
             self._wait(wait, fingerprint, stop, beat)
 
     def _wait(self, wait: float, fingerprint: bytes | None, stop: Event, beat: Callable[[], None]) -> None:

@@ -157,7 +157,7 @@ class Process:
         credentials = self.duties.credentials
         last = credentials.last
         why = None
-        if last is None:
+        if last is None or not credentials.settled:
             why = "the first pass is not over"
         elif not credentials.published():
             why = f"nothing is published yet: {last.detail}"
