@@ -36,7 +36,7 @@ def _label(cluster: Cluster, namespace: str, value: str) -> None:
 
 def _served(cluster: Cluster, sidecar: Sidecar) -> str:
     """Make a namespace that is opted in and has the pull secret."""
-    namespace = cluster.make_namespace(_ON)
+    namespace = cluster.start_namespace(_ON)
     has_password(cluster, namespace, sidecar.password)
     return namespace
 
@@ -91,7 +91,7 @@ def test_a_pod_runs_that_was_made_in_the_same_second_as_its_namespace(
 
 
 def test_a_label_is_followed_by_the_secret_at_once(cluster: Cluster, sidecar: Sidecar, figure: _Figure) -> None:
-    namespace = cluster.make_namespace({})
+    namespace = cluster.start_namespace({})
     _label(cluster, namespace, "=true")
     took = has_password(cluster, namespace, sidecar.password, _AT_ONCE)
     figure("label to pull secret, with kubectl's own time", took)
@@ -176,7 +176,7 @@ def test_whoever_keeps_deleting_it_is_answered_later_and_named(
 
 
 def test_somebody_elses_secret_of_the_name_is_left_alone_and_named(cluster: Cluster, sidecar: Sidecar) -> None:
-    namespaces = [cluster.make_namespace({}) for _ in range(2)]
+    namespaces = [cluster.start_namespace({}) for _ in range(2)]
     for namespace, kind in zip(namespaces, ("kubernetes.io/dockerconfigjson", "Opaque"), strict=True):
         secret = {"metadata": {"name": PULL_SECRET}, "type": kind, "data": {".dockerconfigjson": "e30="}}
         cluster.create(namespace, {"apiVersion": "v1", "kind": "Secret", **secret})
@@ -199,7 +199,7 @@ def test_somebody_elses_secret_of_the_name_is_left_alone_and_named(cluster: Clus
 
 
 def test_a_namespace_on_its_way_out_gets_nothing_and_holds_up_no_other(cluster: Cluster, sidecar: Sidecar) -> None:
-    namespace, other = _served(cluster, sidecar), cluster.make_namespace({})
+    namespace, other = _served(cluster, sidecar), cluster.start_namespace({})
     kept = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept", "finalizers": [_FINALIZER]}}
     cluster.create(namespace, kept)
     cluster.kubectl("delete", "namespace", namespace, "--wait=false")
@@ -218,7 +218,7 @@ def test_a_namespace_on_its_way_out_gets_nothing_and_holds_up_no_other(cluster: 
 def test_a_namespace_without_room_for_a_secret_holds_up_no_other_and_gets_it_when_there_is(
     cluster: Cluster, sidecar: Sidecar
 ) -> None:
-    full, other = cluster.make_namespace({}), cluster.make_namespace({})
+    full, other = cluster.start_namespace({}), cluster.start_namespace({})
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"secrets": "0"}}}
     cluster.create(full, {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
     eventually("the quota is in force", lambda: cluster.get(full, "quota/none").get("status", {}).get("used"))
@@ -257,7 +257,8 @@ def test_the_secret_outlives_its_label_and_is_current_when_that_comes_back(
 
 @_pulling
 def test_a_pod_that_names_the_secret_runs_after_the_label_has_gone(cluster: Cluster, sidecar: Sidecar) -> None:
-    namespace = _served(cluster, sidecar)
+    namespace = cluster.make_namespace(_ON)
+    has_password(cluster, namespace, sidecar.password)
     _label(cluster, namespace, "-")
     is_told(cluster, namespace, "PullSecretLeaves")
     runs(cluster, namespace, written("restarted", secret=True))

@@ -53,7 +53,7 @@ def test_a_password_that_changes_at_the_registry_alone_is_reported_and_tried_pat
     assert status == 200
     assert "last pass: refused" in text
     # A namespace that comes meanwhile gets it all the same.
-    late = cluster.make_namespace(_ON)
+    late = cluster.start_namespace(_ON)
     has_password(cluster, late, password)
     assert version(cluster, namespace) == before
     # No quick tries, for they lock accounts: ten seconds at the least lie between two passes.
@@ -80,7 +80,7 @@ def test_a_password_file_that_is_emptied_or_removed_leaves_the_last_good_one(
         eventually(f"it says that {fault}", lambda fault=fault: fault in sidecar.ask("/readyz")[1])  # type: ignore[misc]
         assert sidecar.ask("/readyz")[0] == 200
         # A namespace that comes meanwhile gets the last good one.
-        late = cluster.make_namespace(_ON)
+        late = cluster.start_namespace(_ON)
         has_password(cluster, late, password)
         assert version(cluster, namespace) == before
         is_told(cluster, OWN_NAMESPACE, "SourceFailed", fault)

@@ -118,7 +118,7 @@ def test_what_is_wrong_from_the_start_stops_no_pod_and_is_caught_up_with(
     cluster: Cluster, fail_closed: tuple[Installation, str], served: str, sidecar: Sidecar, trouble: _Trouble
 ) -> None:
     _, closed = fail_closed
-    namespace, good = cluster.make_namespace(_ON), sidecar.password
+    namespace, good = cluster.start_namespace(_ON), sidecar.password
     with ExitStack() as right_again:
         right_again.callback(trouble.end, cluster, sidecar, good)
         trouble.begin(cluster, sidecar)
@@ -139,7 +139,7 @@ def test_what_goes_wrong_later_stops_no_pod_and_is_caught_up_with(
     cluster: Cluster, fail_closed: tuple[Installation, str], served: str, sidecar: Sidecar, trouble: _Trouble
 ) -> None:
     _, closed = fail_closed
-    namespace, late, good = cluster.make_namespace(_ON), cluster.make_namespace({}), sidecar.password
+    namespace, late, good = cluster.start_namespace(_ON), cluster.start_namespace({}), sidecar.password
     with ExitStack() as right_again:
         right_again.enter_context(sidecar.running())
         has_password(cluster, namespace, good)
@@ -163,7 +163,7 @@ def test_a_wrong_password_at_the_start_replaces_no_good_one(
     cluster: Cluster, registry: Registry, sidecar: Sidecar
 ) -> None:
     assert registry is not None
-    namespace, good = cluster.make_namespace(_ON), sidecar.password
+    namespace, good = cluster.start_namespace(_ON), sidecar.password
     with sidecar.running():
         has_password(cluster, namespace, good)
     before = version(cluster, namespace)
@@ -178,7 +178,7 @@ def test_a_wrong_password_at_the_start_replaces_no_good_one(
 def test_a_registry_that_cannot_be_asked_holds_up_nothing(cluster: Cluster, make_sidecar: _MakeSidecar) -> None:
     server = "registry.invalid"
     sidecar = make_sidecar({"opencti.daemon.registry.server": server, "webhook.verify": "warn"})
-    password, namespace = sidecar.set_password(), cluster.make_namespace(_ON)
+    password, namespace = sidecar.set_password(), cluster.start_namespace(_ON)
     with sidecar.running():
         eventually("it is published", lambda: password_in(published(cluster, namespace), server) == password)
         eventually("it says so", lambda: f"RegistryUnclear: {server}" in sidecar.log())
@@ -198,7 +198,7 @@ def test_an_api_server_that_comes_back_finds_nothing_lost_and_nothing_written_tw
     audit: AuditLog | None,
     figure: _Figure,
 ) -> None:
-    namespaces = [cluster.make_namespace(_ON) for _ in range(3)]
+    namespaces = [cluster.start_namespace(_ON) for _ in range(3)]
     with sidecar.running():
         for namespace in namespaces:
             has_password(cluster, namespace, sidecar.password)

@@ -39,7 +39,7 @@ def replicas(cluster: Cluster, make_sidecar: Callable[[Settings], Sidecar]) -> I
 @pytest.fixture
 def namespace(cluster: Cluster) -> str:
     """Make a namespace that is opted in."""
-    return cluster.make_namespace({ENABLED_LABEL: "true"})
+    return cluster.start_namespace({ENABLED_LABEL: "true"})
 
 
 def test_two_that_read_different_passwords_do_not_take_turns(
