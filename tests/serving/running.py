@@ -182,7 +182,13 @@ def serving_wsgi(place: Place) -> Iterator[Server]:
     """Run the Flask application under another server: gunicorn's threads, with a certificate of their own."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
-        words = [f"--bind=fd://{listener.fileno()}", "--worker-class=gthread", "--threads=4", "--no-control-socket"]
+        words = [
+            f"--bind=fd://{listener.fileno()}",
+            "--worker-class=gthread",
+            "--threads=4",
+            "--no-control-socket",
+            "--graceful-timeout=2",
+        ]
         command = [sys.executable, "-m", "gunicorn", *words, "--certfile=tls.crt", "--keyfile=tls.key"]
         application = "webhook.serving.flask_app:create_app()"
         environment = {"REGISTRY_WEBHOOK_CONFIG": "config.yaml"}
