@@ -125,3 +125,22 @@ def test_an_outage_that_is_over_is_said_and_everything_looked_at(caplog: pytest.
     ]
     assert scene.returned >= 2
     assert "team" in scene.store
+
+
+def test_one_that_has_expired_in_an_outage_begins_anew_at_once() -> None:
+    scene = Scene(tells_and_ends)
+    scene.run(1)
+    began: list[float] = []
+
+    def back() -> Iterator[Change[Namespace]]:
+        if scene.clock.now < 1061:
+            raise _BROKEN
+        began.append(scene.clock.now)
+        if scene.opened[-1] == "500":
+            raise Expired("cannot watch namespaces: too old (410)")
+        yield Change("700", None)
+
+    scene.told = back
+    scene.run(70)
+    assert began[1] - began[0] < 0.1
+    assert scene.lists == 2

@@ -110,7 +110,7 @@ class Credentials:
             beat()
             fingerprint = self._source.fingerprint() if self._source else None
             wait = self._next(self.make_pass())
-            if not self.settled:
+            if not self.settled and self._publisher.listed:
                 self._publisher.wait_until_idle(_SETTLING)
                 self.settled = True
             self._wait(wait, fingerprint, stop, beat)
