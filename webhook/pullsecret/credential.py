@@ -115,7 +115,7 @@ def check_key(key: str) -> None:
     """
     match = _KEY.fullmatch(key)
     address = match and match["address"]
-    if not match or len(key) > LIMIT or (address and not _is_address(address)):
+    if not match or len(key) > LIMIT or (address and not is_address(address)):
         raise InvalidCredential(
             "the registry's key is none that kubelet can match with an image: "
             "write a host with an optional port and path, such as registry.example.com:5000/team/"
@@ -166,7 +166,8 @@ def _check_text(what: str, text: str) -> None:
         raise InvalidCredential(f"the {what} has more than {LIMIT // 1024} KiB, which is none that a registry gives")
 
 
-def _is_address(text: str) -> bool:
+def is_address(text: str) -> bool:
+    """Tell whether what stands in brackets in place of a host's name is an IPv6 address."""
     try:
         IPv6Address(text)
     except AddressValueError:

@@ -16,13 +16,12 @@ What a URL is, Go's `net/url` says (1.26, which kubelet 1.37 is built with).
 
 import re
 from collections.abc import Iterable
-from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
 from urllib.parse import unquote
 
 from webhook.errors import InvalidReference
 from webhook.images import reference
-from webhook.pullsecret.credential import Entry
+from webhook.pullsecret.credential import Entry, is_address
 
 #: What the default registry's entries are filed under.
 DEFAULT = "index.docker.io"
@@ -97,7 +96,7 @@ def _parse(url: str) -> _Place | None:
     match = _AUTHORITY.fullmatch(authority)
     if match is None or _CONTROL.search(url) or not all(map(_ESCAPES.fullmatch, (authority, path, fragment))):
         return None
-    if match["address"] is not None and not _is_address(match["address"]):
+    if match["address"] is not None and not is_address(match["address"]):
         return None
     return _Place(match["host"], unquote(slash + path, errors="surrogateescape"))
 
@@ -134,11 +133,3 @@ def _label_matches(glob: str, label: str) -> bool:
             return False
         at += len(piece)
     return len(label) - at >= len(last) and label.endswith(last)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        IPv6Address(text)
-    except AddressValueError:
-        return False
-    return True

@@ -82,7 +82,6 @@ class Duties:
 
     def __init__(self, configuration: Configuration, around: Surroundings, good: Document | None = None) -> None:
         """Wire them; nothing is asked or read yet. `good` is what was published before, for the same registry."""
-        self._around = around
         self._threads = Threads(around)
         webhook = configuration.webhook
         name = webhook.pull_secret.name

@@ -6,11 +6,10 @@ its duration, by a clock of its own, takes it. https://kubernetes.io/docs/concep
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
 from threading import Event
 
 from webhook.adapters.cluster.api import Cluster, Held
-from webhook.adapters.cluster.objects import LeaseSpec
+from webhook.adapters.cluster.objects import LeaseSpec, micro_time
 from webhook.errors import ClusterError, Conflict
 
 _log = logging.getLogger("webhook.refresher")
@@ -107,7 +106,7 @@ class Leadership:
         seen = self._seen or Held(LeaseSpec(), None)
         mine = seen.spec.holder_identity == self._identity
         began = self._clock()
-        now = _now()
+        now = micro_time()
         spec = LeaseSpec(
             holder_identity=self._identity,
             renew_time=now,
@@ -129,14 +128,9 @@ class Leadership:
         """Give the Lease up if it is held, so that another takes it at once."""
         held, self._until = self._until > self._clock(), float("-inf")
         if held and self._seen is not None:
-            spec = LeaseSpec(None, _now(), None, 1, self._seen.spec.lease_transitions)
+            spec = LeaseSpec(None, micro_time(), None, 1, self._seen.spec.lease_transitions)
             try:
                 self._cluster.write_lease(spec, self._seen.version, _GIVING_UP)
             except ClusterError as error:
                 _log.info("the Lease ends by itself: %s", error)
         self._tell()
-
-
-def _now() -> str:
-    """Give the time as the API's MicroTime. It is for people to read: no decision is made by it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -22,7 +22,7 @@ from webhook.errors import ConfigurationError, FileError
 from webhook.log import shorten
 from webhook.sidecar import leadership
 from webhook.sidecar.clocks import Clocks
-from webhook.sidecar.credentials import Outcome
+from webhook.sidecar.credentials import WELL
 from webhook.sidecar.duties import Duties, Surroundings, Threads
 from webhook.sidecar.health import Beats
 from webhook.sidecar.http import Reply, Server
@@ -166,7 +166,7 @@ class Process:
         elif not self.leadership.held:
             why = "no replica has had the Lease yet"
         lines = ["ready" if why is None else f"not ready: {why}", shorten(self.leadership.who(), _SHOWN)]
-        if last is not None and last.outcome not in {Outcome.PUBLISHED, Outcome.NONE}:
+        if last is not None and last.outcome not in WELL:
             lines.append(f"last pass: {last.outcome.value}: {last.detail}")
         if self.leadership.fault is not None:
             lines.append(self.leadership.fault)

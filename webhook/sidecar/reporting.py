@@ -3,12 +3,12 @@
 import logging
 import secrets
 from collections.abc import Callable
-from datetime import UTC, datetime
 from threading import Lock
 from typing import Any, NamedTuple
 
 from webhook import log
 from webhook.adapters.cluster.api import Cluster
+from webhook.adapters.cluster.objects import micro_time
 from webhook.errors import ClusterError
 from webhook.log import shorten
 from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
@@ -92,7 +92,7 @@ class Reporter:
             "apiVersion": "events.k8s.io/v1",
             "kind": "Event",
             "metadata": {"name": f"{PROGRAM}.{secrets.token_hex(8)}", "namespace": namespace},
-            "eventTime": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ"),
+            "eventTime": micro_time(),
             "type": kind,
             "reason": reason,
             "action": "Publish",

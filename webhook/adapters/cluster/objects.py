@@ -2,6 +2,7 @@
 
 from base64 import b64decode
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TypeVar
 
 import msgspec
@@ -100,6 +101,11 @@ def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -
         return decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unreachable(f"cannot {what}: the answer is none of an API server's") from None
+
+
+def micro_time() -> str:
+    """Give the time as the API's MicroTime: RFC 3339 with microseconds. It is for people to read."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def namespace(body: bytes | Raw) -> Namespace:
