@@ -119,7 +119,8 @@ def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, 
             path = None if kubeconfig is None else str(kubeconfig)
             load_kube_config(path, context, client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
     except (ConfigException, OSError, ValueError) as error:
-        raise ClusterError(f"no cluster to connect to: {shorten(str(error), _SHOWN)}") from None
+        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {error}"
+        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
     except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:  # which it raises for what is no kubeconfig
         raise ClusterError(f"no cluster to connect to: the kubeconfig is none ({type(error).__name__})") from None
     settings.retries = False  # urllib3's word for none; who loops here has its own
