@@ -45,6 +45,9 @@ def test_without_a_registry_or_a_credential_there_is_nothing_to_publish(
         ({"server": SERVER, "username": "robot"}, {"credential": {"docker_config": "/x"}}, "set both, or neither"),
         (_REGISTRY, {"credential": {"helper": "x"}}, "helper tells user name and password: remove"),
         ({"server": SERVER, "username": "robot"}, {"credential": {"helper": "x"}}, "helper tells"),
+        ({"server": SERVER}, {"credential": {"username_file": "/x"}}, "username_file is set without opencti"),
+        ({"server": SERVER}, {"credential": {"username_file": "/x", "helper": "x"}}, "remove webhook.credential.user"),
+        ({}, {"rules": [_RULE], "credential": {"username_file": "/x", "file": "/x"}}, "server, which is not set"),
         (LOGIN, {"rules": [_RULE]}, "server, which is not set"),
         ({"username": "robot"}, {"rules": [_RULE], "credential": {"file": "/x"}}, "server, which is not set"),
         (LOGIN, {"rules": [_RULE], "credential": {"docker_config": "/x"}}, "server, which is not set"),
@@ -179,6 +182,72 @@ def test_a_password_that_no_registry_takes_is_refused(tmp_path: Path) -> None:
     assert "NUL" in refusal(_file(path), InvalidCredential)
     path.write_text(PASSWORD * 10_000)
     assert "64 KiB" in refusal(_file(path), InvalidCredential)
+
+
+def _both(folder: Path, username: str | None, password: str | None = PASSWORD) -> Source:
+    """Give a source whose user name and password are files, like a Secret that is mounted."""
+    for name, text in (("username", username), ("password", password)):
+        if text is not None:
+            (folder / name).write_text(text)
+    credential = {"username_file": str(folder / "username"), "file": str(folder / "password")}
+    return configured({"server": SERVER}, credential=credential)
+
+
+@pytest.mark.parametrize(
+    ("content", "username"), [("robot", "robot"), ("robot\n", "robot"), ("robot$team+x\r\n", "robot$team+x")]
+)
+def test_a_file_holds_the_user_name_without_the_line_break_at_its_end(
+    tmp_path: Path, content: str, username: str
+) -> None:
+    assert _both(tmp_path, content).read().credential.entries == (Entry(SERVER, username, PASSWORD),)
+
+
+def test_a_user_name_s_file_goes_with_a_password_of_the_configuration(tmp_path: Path) -> None:
+    (tmp_path / "username").write_text("robot\n")
+    registry = {"server": SERVER, "password": PASSWORD, "email": "ops@example.com"}
+    made = configured(registry, credential={"username_file": str(tmp_path / "username")})
+    assert made.read().credential.entries == (Entry(SERVER, "robot", PASSWORD, "ops@example.com"),)
+    before = made.fingerprint()
+    assert before is not None
+    (tmp_path / "username").write_text("other\n")
+    assert made.fingerprint() != before
+    assert made.read().credential.entries[0].username == "other"
+
+
+def test_a_user_name_s_file_goes_with_a_docker_config(tmp_path: Path) -> None:
+    path = _write(tmp_path / "config.json", {SERVER: {"username": "theirs", "password": "x"}, "b.com": LOGIN})
+    (tmp_path / "username").write_text("own\n")
+    credential = {"username_file": str(tmp_path / "username"), "docker_config": str(path)}
+    made = configured({"server": SERVER, "password": PASSWORD}, credential=credential)
+    assert [entry.username for entry in made.read().credential.entries] == ["own", "robot"]
+    before = made.fingerprint()
+    (tmp_path / "username").write_text("other\n")
+    assert made.fingerprint() != before
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(None, "no such file"), ("", "it is empty: write the user name into it"), ("\n", "it is empty")],
+)
+def test_a_file_that_holds_no_user_name_is_named(tmp_path: Path, content: str | None, problem: str) -> None:
+    said = refusal(_both(tmp_path, content))
+    assert said.startswith(f"webhook.credential.username_file: {tmp_path / 'username'}: ")
+    assert problem in said
+
+
+def test_a_user_name_in_a_file_that_no_kubelet_can_use_is_refused(tmp_path: Path) -> None:
+    assert "the user name has a colon" in refusal(_both(tmp_path, f"robot:{PASSWORD}"), InvalidCredential)
+    assert "control character" in refusal(_both(tmp_path, f"robot\n{PASSWORD}"), InvalidCredential)
+
+
+def test_a_secret_that_is_mounted_later_is_seen_whichever_of_its_files_comes_first(tmp_path: Path) -> None:
+    made = _both(tmp_path, None, None)
+    seen = [made.fingerprint()]
+    for name in ("password", "username"):
+        (tmp_path / name).write_text("kept-secret")
+        seen.append(made.fingerprint())
+    (tmp_path / "password").write_text("kept-secret, another")
+    assert len({*seen, made.fingerprint()}) == 4
 
 
 def _docker(path: Path, registry: dict[str, Any] | None = None, **webhook: Any) -> Source:

@@ -294,6 +294,13 @@ def test_two_sources_of_a_credential_are_refused() -> None:
     assert "file, helper" in line
 
 
+def test_a_user_name_and_a_file_for_it_are_refused_together() -> None:
+    text = "opencti: {daemon: {registry: {username: robot}}}\nwebhook:\n  credential: {username_file: /a}\n"
+    line = _fault(text)
+    assert line.startswith("c.yaml:3: webhook.credential.username_file = /a: the user name is set twice")
+    assert "robot" not in line
+
+
 def test_a_user_name_with_a_colon_is_refused() -> None:
     line = _fault(_yaml("opencti.daemon.registry.username", '"a:b"'))
     assert line.startswith("c.yaml:4: opencti.daemon.registry.username")

@@ -90,6 +90,9 @@ class _Checks:
         if not _SUBDOMAIN.fullmatch(name) or len(name) > _SUBDOMAIN_LIMIT:
             problem = "a Secret's name has a-z, 0-9, - and . only, begins and ends with a letter or digit, 253 at most"
             self.problems.append(Problem("webhook.pull_secret.name", name, problem))
+        if username and webhook.credential.username_file:
+            problem = "the user name is set twice, here and as opencti.daemon.registry.username: remove one of the two"
+            self.problems.append(Problem("webhook.credential.username_file", webhook.credential.username_file, problem))
         sources = [key for key in ("file", "docker_config", "helper") if getattr(webhook.credential, key)]
         if len(sources) > 1:
             problem = f"only one source of a credential can be used, and these are set: {', '.join(sources)}"

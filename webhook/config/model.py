@@ -60,7 +60,9 @@ class CredentialSettings(Struct, frozen=True):
     """`webhook.credential`: another source than the static credential; at most one is set."""
 
     file: _Text | None = None
-    """A file that holds the password for `username`."""
+    """A file that holds the password."""
+    username_file: _Text | None = None
+    """A file that holds the user name, in the place of `username`; it goes with a password, and is no source alone."""
     docker_config: _Text | None = None
     """A docker `config.json`."""
     helper: _Text | None = None

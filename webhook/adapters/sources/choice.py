@@ -7,7 +7,7 @@ from pathlib import Path
 from webhook.adapters.sources.asking import Helper
 from webhook.adapters.sources.docker import DockerConfig
 from webhook.adapters.sources.reading import Reading, Source
-from webhook.adapters.sources.static import PasswordFile, Static
+from webhook.adapters.sources.static import Static
 from webhook.adapters.sources.wanted import Wanted
 from webhook.config.model import Configuration
 from webhook.errors import SourceError
@@ -16,6 +16,7 @@ _SERVER = "opencti.daemon.registry.server"
 _USERNAME = "opencti.daemon.registry.username"
 _PASSWORD = "opencti.daemon.registry.password"  # noqa: S105 - a key's path
 _FILE = "webhook.credential.file"
+_USERNAME_FILE = "webhook.credential.username_file"
 
 
 def source(
@@ -28,35 +29,34 @@ def source(
     """
     registry, settings = configuration.registry, configuration.webhook.credential
     wanted = Wanted.by(configuration)
-    named = (registry.username, registry.password, settings.file, settings.docker_config, settings.helper)
-    if not wanted.prefixes or not any(named):
+    login = (registry.username, settings.username_file, registry.password, settings.file)
+    if not wanted.prefixes or not any((*login, settings.docker_config, settings.helper)):
         return None
     if problem := _problem(configuration):
         return _Refused(problem)
     if settings.helper:
         return Helper(wanted, settings, clock, environment)
     if settings.docker_config:
-        return DockerConfig(wanted, Static(wanted, registry), Path(settings.docker_config))
-    if settings.file:
-        return PasswordFile(wanted, registry, Path(settings.file))
-    return Static(wanted, registry)
+        return DockerConfig(wanted, Static(wanted, registry, settings), Path(settings.docker_config))
+    return Static(wanted, registry, settings)
 
 
 def _problem(configuration: Configuration) -> str | None:
     """Say what does not go together, and what would."""
     registry, settings = configuration.registry, configuration.webhook.credential
-    if settings.helper and (registry.username or registry.password):
-        return f"webhook.credential.helper tells user name and password: remove {_USERNAME} and {_PASSWORD}"
+    username = _USERNAME_FILE if settings.username_file else _USERNAME if registry.username else None
+    if settings.helper and (username or registry.password):
+        return f"webhook.credential.helper tells user name and password: remove {username or _USERNAME} and {_PASSWORD}"
     if settings.file and registry.password:
         return f"{_PASSWORD} and {_FILE} both hold the password: remove one of the two"
-    if settings.file and not registry.username:
-        return f"{_FILE} holds a password alone: set {_USERNAME}"
-    if registry.username and not (registry.password or settings.file):
-        return f"{_USERNAME} is set without {_PASSWORD}: set both, or neither"
-    if registry.password and not registry.username:
+    if settings.file and not username:
+        return f"{_FILE} holds a password alone: set {_USERNAME} or {_USERNAME_FILE}"
+    if username and not (registry.password or settings.file):
+        return f"{username} is set without {_PASSWORD}: set both, or neither"
+    if registry.password and not username:
         return f"{_PASSWORD} is set without {_USERNAME}: set both, or neither"
-    if registry.username and not registry.server:
-        return f"{_USERNAME} is for {_SERVER}, which is not set: set it"
+    if username and not registry.server:
+        return f"{username} is for {_SERVER}, which is not set: set it"
     return None
 
 

@@ -46,8 +46,8 @@ class DockerConfig:
         return Reading(Credential(entries), (*notes, *self._wanted.uncovered(entries)))
 
     def fingerprint(self) -> bytes:
-        """Digest what the file holds now."""
-        return reading.fingerprint(self._path)
+        """Digest what the file holds now, and the files of the server's own credential if it has any."""
+        return reading.fingerprint(self._path) + (self._own.fingerprint() or b"")
 
 
 def _prefix(entry: Entry) -> str:

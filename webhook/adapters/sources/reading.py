@@ -31,7 +31,7 @@ class Source(Protocol):
         """
 
     def fingerprint(self) -> bytes | None:
-        """Give a digest of what the source's file holds now, None where there is no file to watch; never raises."""
+        """Give a digest of what the source's files hold now, None where there is none to watch; never raises."""
 
 
 def content(key: str, path: Path) -> bytes:

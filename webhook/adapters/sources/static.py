@@ -1,25 +1,28 @@
-"""User name and password for the server, the password from the configuration or from a file."""
+"""User name and password for the server, each from the configuration or from a file of its own."""
 
 from pathlib import Path
 
 from webhook.adapters.sources import reading
 from webhook.adapters.sources.reading import Reading
 from webhook.adapters.sources.wanted import Wanted
-from webhook.config.model import RegistrySettings
+from webhook.config.model import CredentialSettings, RegistrySettings
 from webhook.errors import SourceError
 from webhook.log import escape
 from webhook.pullsecret.credential import Credential, Entry, host_of
 
-_KEY = "webhook.credential.file"
+_USERNAME_FILE = "webhook.credential.username_file"
+_FILE = "webhook.credential.file"
 
 
 class Static:
-    """What stands in the configuration."""
+    """What stands in the configuration, and in the files that it names, such as a mounted Secret's."""
 
-    def __init__(self, wanted: Wanted, registry: RegistrySettings) -> None:
-        """Take what the credential is for, and the settings that hold it."""
+    def __init__(self, wanted: Wanted, registry: RegistrySettings, credential: CredentialSettings) -> None:
+        """Take what the credential is for, and the settings that hold it or name its files."""
         self._wanted = wanted
         self._registry = registry
+        self._username_file = Path(credential.username_file) if credential.username_file else None
+        self._file = Path(credential.file) if credential.file else None
 
     def read(self) -> Reading:
         """Make the entries of the server's host; another registry is not told its password."""
@@ -28,38 +31,26 @@ class Static:
 
     def entries(self) -> tuple[Entry, ...]:
         """Give the entries, none where no user name is set. Raises `InvalidCredential` and `SourceError`."""
-        if not self._registry.username or not self._wanted.server:
+        registry = self._registry
+        if not (registry.username or self._username_file) or not self._wanted.server:
             return ()
-        host = host_of(self._wanted.server)
-        return self._wanted.entries(host, self._registry.username, self._password(), self._registry.email)
-
-    def _password(self) -> str:
-        return self._registry.password or ""
+        username = _line(_USERNAME_FILE, self._username_file, "user name") if self._username_file else registry.username
+        password = _line(_FILE, self._file, "password") if self._file else registry.password
+        return self._wanted.entries(host_of(self._wanted.server), username or "", password or "", registry.email)
 
     def fingerprint(self) -> bytes | None:
-        """Give None: the configuration is read once."""
-        return None
+        """Digest what the files hold now; None where there are none, for the configuration is read once."""
+        paths = [path for path in (self._username_file, self._file) if path]
+        return b"".join(map(reading.fingerprint, paths)) if paths else None
 
 
-class PasswordFile(Static):
-    """The password in a file, such as a mounted Secret's."""
-
-    def __init__(self, wanted: Wanted, registry: RegistrySettings, path: Path) -> None:
-        """Take the file's path too."""
-        super().__init__(wanted, registry)
-        self._path = path
-
-    def _password(self) -> str:
-        """Read the password; editors and `echo` end a file with a line break, which is not part of it."""
-        content = reading.content(_KEY, self._path)
-        try:
-            password = content.decode().rstrip("\r\n")
-        except UnicodeDecodeError:
-            raise SourceError(f"{_KEY}: {escape(str(self._path))}: it is not in UTF-8") from None
-        if not password:
-            raise SourceError(f"{_KEY}: {escape(str(self._path))}: it is empty: write the password into it")
-        return password
-
-    def fingerprint(self) -> bytes:
-        """Digest what the file holds now."""
-        return reading.fingerprint(self._path)
+def _line(key: str, path: Path, what: str) -> str:
+    """Read a text; editors and `echo` end a file with a line break, which is not part of it."""
+    content = reading.content(key, path)
+    try:
+        text = content.decode().rstrip("\r\n")
+    except UnicodeDecodeError:
+        raise SourceError(f"{key}: {escape(str(path))}: it is not in UTF-8") from None
+    if not text:
+        raise SourceError(f"{key}: {escape(str(path))}: it is empty: write the {what} into it")
+    return text
