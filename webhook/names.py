@@ -35,3 +35,16 @@ REFRESHED_ANNOTATION = "registry-webhook/refreshed-at"
 EXPIRES_ANNOTATION = "registry-webhook/expires-at"
 HASH_ANNOTATION = "registry-webhook/content-hash"
 UNSERVED_ANNOTATION = "registry-webhook/unserved-since"
+
+#: The Secret in which the sidecar keeps the certificate that the webhook serves, and the field manager under which that
+#: and the webhook configuration's caBundle and owner are applied.
+CERTIFICATE = "registry-webhook-certificate"
+
+#: On that Secret: since when the API servers have been told of its newest authority, and for each replica which
+#: certificate it serves.
+TRUSTED_ANNOTATION = "registry-webhook/trusted-since"
+REPLICA_ANNOTATIONS = "replica.registry-webhook/"
+
+#: The names by which the API server calls the webhook.
+#: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#service-reference
+SERVICE_NAMES = (f"{PROGRAM}.{OWN_NAMESPACE}.svc", f"{PROGRAM}.{OWN_NAMESPACE}.svc.cluster.local")

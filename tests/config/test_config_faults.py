@@ -39,7 +39,7 @@ def _yaml(path: str, value: str) -> str:
         ("opencti:\n  deamon:\n    registry:", "c.yaml:2: opencti.deamon: ", "did you mean daemon?"),
         ("opencti: {daemon: {registry: {sever: a.com}}}", "c.yaml:1: opencti.daemon.registry.sever: ", "mean server?"),
         ("webhook: {namespaces: {alow: [a]}}", "c.yaml:1: webhook.namespaces.alow: ", "did you mean allow?"),
-        ("webhook: {zzz: 1}", "c.yaml:1: webhook.zzz: ", "known here are credential, exclude, namespaces"),
+        ("webhook: {zzz: 1}", "c.yaml:1: webhook.zzz: ", "known here are certificate, credential, exclude"),
         ("server: a.com", "c.yaml:1: server: ", "known here are opencti, webhook"),
         ("'': {webhook: {verify: off}}", "c.yaml:1: ", "unknown key"),
         ("webhook.verify: off", "c.yaml:1: webhook.verify: ", "unknown key"),

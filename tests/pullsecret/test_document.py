@@ -9,9 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import InvalidCredential
+from webhook.moments import moment, timestamp
 from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
 from webhook.pullsecret.credential import Credential, Entry, make_entry
-from webhook.pullsecret.document import MASK, Document, compose, digest, manifest, masked, moment, timestamp
+from webhook.pullsecret.document import MASK, Document, compose, digest, manifest, masked
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 _NOW = 1_790_000_000.0

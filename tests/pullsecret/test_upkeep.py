@@ -7,8 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
+from webhook.moments import moment, timestamp
 from webhook.pullsecret.credential import Credential, make_entry
-from webhook.pullsecret.document import TYPE, Document, compose, moment, timestamp
+from webhook.pullsecret.document import TYPE, Document, compose
 from webhook.pullsecret.upkeep import Kind, Secret, Standing, Step, step
 
 _NOW = 1_790_000_000.0

@@ -10,9 +10,10 @@ import pytest
 from webhook.adapters.registry import Answer, Registry, Verdict
 from webhook.adapters.sources import Reading
 from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachable
+from webhook.moments import timestamp
 from webhook.namespaces import NamespaceBounds
 from webhook.pullsecret.credential import Credential, make_entry
-from webhook.pullsecret.document import Document, compose, timestamp
+from webhook.pullsecret.document import Document, compose
 from webhook.pullsecret.schedule import Schedule
 from webhook.sidecar.credentials import Credentials, Outcome, asking
 from webhook.sidecar.metrics import Metrics

@@ -41,7 +41,7 @@ def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
     clock = Clock()
     beats = Beats(clock)
     beats.expect("watch", 10)
-    beats.forget()
+    beats.forget(["watch"])
     clock.now += 100
     assert beats.stalled() == []
     beats.beat("watch")  # the last that came of it

@@ -6,9 +6,12 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from webhook.errors import CertificateError
 
 #: A clock that is a little behind ours must not find a certificate that is not valid yet.
 _BACKDATED = timedelta(minutes=5)
@@ -19,6 +22,17 @@ class Pair(NamedTuple):
 
     certificate: bytes
     key: bytes
+
+
+class Span(NamedTuple):
+    """When a certificate was issued and when it ends, both aware."""
+
+    issued: datetime
+    ends: datetime
+
+    def after(self, share: float) -> datetime:
+        """Give the moment at which a share of its life is over, from 0 to 1."""
+        return self.issued + (self.ends - self.issued) * share
 
 
 def make_authority(name: str, now: datetime, life: timedelta) -> Pair:
@@ -64,6 +78,50 @@ def sign(authority: Pair, names: Sequence[str], now: datetime, life: timedelta) 
         .sign(issuer_key, hashes.SHA256())
     )
     return _pair(certificate, key)
+
+
+def span(certificate: bytes) -> Span:
+    """Tell when a certificate that this module made, PEM, was issued and when it ends."""
+    read = x509.load_pem_x509_certificate(certificate)
+    return Span(read.not_valid_before_utc + _BACKDATED, read.not_valid_after_utc)
+
+
+def fingerprint(certificate: bytes) -> str:
+    """Give the first half of a PEM certificate's SHA-256, in hexadecimal."""
+    return x509.load_pem_x509_certificate(certificate).fingerprint(hashes.SHA256()).hex()[:32]
+
+
+def certificates_in(bundle: bytes) -> tuple[bytes, ...]:
+    """Take a bundle of PEM certificates apart; one that holds what is no certificate is taken for none."""
+    try:
+        read = x509.load_pem_x509_certificates(bundle)
+    except ValueError:
+        return ()
+    return tuple(one.public_bytes(serialization.Encoding.PEM) for one in read)
+
+
+def check(pair: Pair, issuers: Sequence[bytes]) -> None:
+    """Check that a key belongs to its certificate, and that one of `issuers` (PEM) has signed it.
+
+    Raises `CertificateError`, in one line.
+    """
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        key = serialization.load_pem_private_key(pair.key, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateError("a certificate or a key is no PEM that can be read") from None
+    if key.public_key() != certificate.public_key():
+        raise CertificateError("a key does not belong to its certificate")
+    if not any(_has_signed(issuer, certificate) for issuer in issuers):
+        raise CertificateError("a certificate is signed by none of the authorities")
+
+
+def _has_signed(issuer: bytes, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(issuer))
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _subject(name: str) -> x509.Name:

@@ -10,6 +10,7 @@ import click
 
 from webhook import log
 from webhook.adapters.cluster import client
+from webhook.adapters.pair import ServedPair
 from webhook.adapters.sockets import Address, listen
 from webhook.commands.options import AddressType, config_option, log_level_option
 from webhook.sidecar import single
@@ -33,6 +34,20 @@ Examples:
     show_default=True,
     help="Where /healthz, /readyz and /metrics are answered, plain.",
 )
+@click.option(
+    "--tls-folder",
+    metavar="FOLDER",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, writable=True),
+    help="Keep the webhook's certificate: made and renewed here, put into this folder as tls.crt and tls.key, its "
+    "authority into the webhook configuration's caBundle. Without it the certificate comes from elsewhere.",
+)
+@click.option(
+    "--tls-server",
+    type=AddressType(),
+    default="127.0.0.1:8443",
+    show_default=True,
+    help="Where this Pod's server is asked which certificate it serves.",
+)
 @click.option("--once", is_flag=True, help="Make one pass and exit: 0 if all went well, 1 if something did not.")
 @click.option("--dry-run", is_flag=True, help="Say what one pass would write, contents masked, and write nothing.")
 @click.option(
@@ -46,6 +61,8 @@ Examples:
 @config_option
 def command(
     health_bind: Address,
+    tls_folder: Path | None,
+    tls_server: Address,
     once: bool,  # noqa: FBT001 - click passes it by name
     dry_run: bool,  # noqa: FBT001
     kubeconfig: Path | None,
@@ -56,12 +73,14 @@ def command(
     """Keep the pull secret current in every served namespace, until SIGTERM.
 
     The credential is read from its source, checked with the registry and published; one replica writes, by a Lease.
-    What fails is tried again for as long as it takes, and what is published stays meanwhile.
+    What fails is tried again for as long as it takes, and what is published stays meanwhile. Our Namespace is made the
+    webhook configuration's owner, so that this goes with it.
     """
     log.configure(log_level.upper())
     metrics = Metrics()
     connection = client.connect(kubeconfig, context, metrics.count_request)
-    process = Process(Setting(config, dict(os.environ)), connection, metrics)
+    served = ServedPair(tls_folder, tls_server) if tls_folder else None
+    process = Process(Setting(config, dict(os.environ)), connection, metrics, served)
     if dry_run:
         return single.dry_run(process, click.echo)
     if once:

@@ -49,6 +49,7 @@ class _Checks:
         self._each("webhook.namespaces.allow", webhook.namespaces.allow or (), _check_namespace_pattern)
         self._each("webhook.namespaces.deny", webhook.namespaces.deny, _check_namespace_pattern)
         self._texts()
+        self._certificate()
         key = "webhook.pull_secret.registries"
         registries = [
             self._tried(f"{key}[{index}]", text, prefixes.normalise)
@@ -97,6 +98,17 @@ class _Checks:
         if len(sources) > 1:
             problem = f"only one source of a credential can be used, and these are set: {', '.join(sources)}"
             self.problems.append(Problem(f"webhook.credential.{sources[1]}", None, problem))
+
+    def _certificate(self) -> None:
+        certificate = self._given.webhook.certificate
+        if certificate.life > certificate.authority_life:
+            problem = f"a certificate ends with its authority: at most {certificate.authority_life}, authority_life"
+            self.problems.append(Problem("webhook.certificate.life", certificate.life, problem))
+        # The third of its life that an authority has left is what its successor has to become known in.
+        longest = certificate.authority_life // 6
+        if certificate.overlap > longest:
+            problem = f"at most {longest}, a sixth of authority_life: the next authority must be known before that ends"
+            self.problems.append(Problem("webhook.certificate.overlap", certificate.overlap, problem))
 
     def _each(self, key: str, texts: tuple[str, ...], check_one: Callable[[str], None]) -> None:
         for index, text in enumerate(texts):

@@ -73,6 +73,17 @@ class CredentialSettings(Struct, frozen=True):
     """Seconds that a helper may take to answer."""
 
 
+class CertificateSettings(Struct, frozen=True):
+    """`webhook.certificate`: the certificate that the sidecar keeps, where it keeps one."""
+
+    life: Annotated[int, Meta(ge=60, le=31_536_000)] = 7_776_000
+    """Seconds that a certificate is good for; it is renewed when two thirds of them are over."""
+    authority_life: Annotated[int, Meta(ge=60, le=315_360_000)] = 157_680_000
+    """The same of the authority that signs it."""
+    overlap: Annotated[int, Meta(ge=1, le=86_400)] = 120
+    """Seconds that the API servers have for hearing of a new authority before anything that it signed is served."""
+
+
 class WebhookSettings(Struct, frozen=True):
     """`webhook`: this program's own settings."""
 
@@ -83,6 +94,7 @@ class WebhookSettings(Struct, frozen=True):
     pod_opt_out: Literal["allow", "ignore"] = "allow"
     pull_secret: PullSecretSettings = PullSecretSettings()
     credential: CredentialSettings = CredentialSettings()
+    certificate: CertificateSettings = CertificateSettings()
     verify: Literal["warn", "strict", "off"] = "warn"
     """Whether the registry is asked before a credential is published."""
     verify_ca: _Text | None = None

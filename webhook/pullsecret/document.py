@@ -5,13 +5,13 @@ https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets
 
 import base64
 import hashlib
-from datetime import UTC, datetime
 from typing import Any
 
 import msgspec
 from msgspec import Struct
 
 from webhook.errors import InvalidCredential
+from webhook.moments import timestamp
 from webhook.names import (
     EXPIRES_ANNOTATION,
     HASH_ANNOTATION,
@@ -103,19 +103,6 @@ def masked(secret: dict[str, Any]) -> dict[str, Any]:
     metadata = secret["metadata"]
     annotations = {key: MASK if key == HASH_ANNOTATION else value for key, value in metadata["annotations"].items()}
     return secret | {"metadata": metadata | {"annotations": annotations}, "data": dict.fromkeys(secret["data"], MASK)}
-
-
-def timestamp(seconds: float) -> str:
-    """Write a POSIX time as RFC 3339, in UTC and to the second."""
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-def moment(text: str) -> float | None:
-    """Read what `timestamp` wrote: POSIX time, or None for anything else."""
-    try:
-        return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
-    except ValueError:
-        return None
 
 
 def _auth(username: str, password: str, email: str | None) -> dict[str, str]:

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.pullsecret.document import TYPE, Document, moment, timestamp
+from webhook.moments import moment, timestamp
+from webhook.pullsecret.document import TYPE, Document
 
 
 class Namespace(Struct, frozen=True):

@@ -53,13 +53,13 @@ class Threads:
         """Begin with none."""
         self._around = around
         self.stop = Event()
-        self._threads: list[Thread] = []
+        self._threads: dict[str, Thread] = {}
 
     def start(self, name: str, limit: float, loop: Loop) -> None:
         """Start a loop that gives a sign of life at least every `limit` seconds."""
         self._around.beats.expect(name, limit)
         thread = Thread(target=self._keep, args=(name, loop), name=name, daemon=True)
-        self._threads.append(thread)
+        self._threads[name] = thread
         thread.start()
 
     def _keep(self, name: str, loop: Loop) -> None:
@@ -71,9 +71,14 @@ class Threads:
                 _log.error("the loop %s failed and is started again: %s", name, log.where(error))
                 self.stop.wait(_AGAIN)
 
+    def end(self) -> None:
+        """Tell all to stop, and expect no sign of life any more."""
+        self.stop.set()
+        self._around.beats.forget(self._threads)
+
     def join(self, timeout: float) -> None:
         """Wait for all, at most `timeout` seconds each."""
-        for thread in self._threads:
+        for thread in self._threads.values():
             thread.join(timeout)
 
 
@@ -122,7 +127,7 @@ class Duties:
 
     def stop(self) -> None:
         """Stop everything, without waiting for answers that are on their way."""
-        self._threads.stop.set()
+        self._threads.end()
         self.publisher.close()
         for one in self._watching:
             one.close()

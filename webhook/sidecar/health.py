@@ -1,6 +1,6 @@
 """Whether the sidecar's loops go round, and what it has come to."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from threading import Lock
 
 
@@ -24,11 +24,11 @@ class Beats:
         """Give a sign of life."""
         self._last[loop] = self._clock()
 
-    def forget(self) -> None:
-        """Expect nothing any more."""
+    def forget(self, loops: Iterable[str]) -> None:
+        """Expect nothing any more of these loops."""
         with self._lock:
-            self._limits.clear()
-            self._last.clear()
+            for loop in loops:
+                self._limits.pop(loop, None)
 
     def stalled(self) -> list[str]:
         """Name the loops that have given no sign of life for too long, each with how long that is."""

@@ -43,9 +43,20 @@ class Metrics:
         self.requests = counter(
             "api_requests", "Requests to the API server; status none: no answer.", "method", "status"
         )
+        self.certificate_expiry = gauge(
+            "certificate_expiry_timestamp_seconds",
+            "When the certificate ends that was handed to the webhook; +Inf: none.",
+        )
+        self.certificate_renewals = counter(
+            "certificate_renewals", "Times that certificate or authorities were renewed."
+        )
+        self.ca_bundle_repairs = counter(
+            "ca_bundle_repairs", "Times that the webhook configuration was put back after somebody changed it."
+        )
         self.watch_restarts = counter("watch_restarts", "Watches that broke off or had to begin anew.", "resource")
         self.loop_restarts = counter("loop_restarts", "Loops that failed by a fault of our own and were started again.")
         self.expiry.set(float("inf"))
+        self.certificate_expiry.set(float("inf"))
 
     def count_request(self, method: str, status: str) -> None:
         """Count a request to the API server."""

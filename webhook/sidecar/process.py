@@ -7,6 +7,7 @@ import logging
 import secrets
 import socket
 from collections.abc import Callable, Mapping
+from datetime import timedelta
 from http import HTTPStatus
 from pathlib import Path
 from threading import Event, Thread
@@ -16,11 +17,16 @@ from webhook import log
 from webhook.adapters import files
 from webhook.adapters.cluster.api import Cluster
 from webhook.adapters.cluster.client import Client
+from webhook.adapters.cluster.installation import Installation
+from webhook.adapters.pair import ServedPair
+from webhook.certificates.rotation import Terms
 from webhook.config.load import Loaded, load
-from webhook.config.model import Configuration
+from webhook.config.model import CertificateSettings, Configuration
 from webhook.errors import ConfigurationError, FileError
 from webhook.log import shorten
+from webhook.names import SERVICE_NAMES
 from webhook.sidecar import leadership
+from webhook.sidecar.certificates import Certificates, Replica
 from webhook.sidecar.clocks import Clocks
 from webhook.sidecar.credentials import WELL
 from webhook.sidecar.duties import Duties, Surroundings, Threads
@@ -28,6 +34,7 @@ from webhook.sidecar.health import Beats
 from webhook.sidecar.http import Reply, Server
 from webhook.sidecar.leadership import Leadership
 from webhook.sidecar.metrics import Metrics
+from webhook.sidecar.reporting import Reporter
 
 _log = logging.getLogger("webhook.refresher")
 
@@ -36,6 +43,8 @@ _LOOK = 1.0
 #: What is left of the second in which the process has to stop, for the Lease to be given up in.
 _GIVING_UP = 0.7
 _SHOWN = 200
+#: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/#syntax-and-character-set
+_NAME_LIMIT = 63
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -57,8 +66,15 @@ class Setting(NamedTuple):
 class Process:
     """Everything that runs."""
 
-    def __init__(self, setting: Setting, client: Client, metrics: Metrics, clocks: Clocks | None = None) -> None:
-        """Load the configuration; nothing is started yet.
+    def __init__(
+        self,
+        setting: Setting,
+        client: Client,
+        metrics: Metrics,
+        served: ServedPair | None = None,
+        clocks: Clocks | None = None,
+    ) -> None:
+        """Load the configuration; nothing is started yet. With `served` the webhook's certificate is kept there.
 
         Raises `ConfigurationError` or `FileError` for one that cannot be used.
         """
@@ -83,6 +99,7 @@ class Process:
             self.leadership.leading,
         )
         self._threads = Threads(self._around)
+        self.certificates = self._wire_certificates(client, served)
         self.duties = Duties(self.configuration, self._around)
 
     def run(self, stop: Event, listening: socket.socket) -> None:
@@ -92,6 +109,7 @@ class Process:
         _log.info(log.event("serving probes and metrics", address=server.address))
         self.duties.start()
         self.start_leadership()
+        self.certificates.start(self._threads)
         while not stop.wait(_LOOK):
             self._look_at_configuration()
         self.stop()
@@ -103,8 +121,23 @@ class Process:
     def stop(self) -> None:
         """Stop writing, give the Lease up, and leave the rest to the process's end."""
         self.duties.stop()
-        self._threads.stop.set()
+        self._threads.end()
+        self.certificates.close()
         self._threads.join(_GIVING_UP)
+
+    def _wire_certificates(self, client: Client, served: ServedPair | None) -> Certificates:
+        around = self._around
+        name = around.environment.get("HOSTNAME") or socket.gethostname()
+        cluster = Cluster(client, self.configuration.webhook.pull_secret.name)
+        return Certificates(
+            installation=Installation(client),
+            served=served,
+            terms=lambda: _terms(self.configuration.webhook.certificate),
+            replica=Replica(name[:_NAME_LIMIT], around.leading),
+            reporter=Reporter(cluster, "", around.identity, around.leading, around.clocks.monotonic),
+            metrics=around.metrics,
+            clocks=around.clocks,
+        )
 
     def _turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
         self.duties.turned(leading)
@@ -138,8 +171,6 @@ class Process:
         self._fault = None
         _log.info("the configuration has changed, and is in force")
         self.duties.stop()
-        self._around.beats.forget()
-        self._around.beats.expect("lease", leadership.STALLED)
         same = configuration.registry.server == self.configuration.registry.server
         self.configuration = configuration
         self.duties = Duties(configuration, self._around, self.duties.credentials.good if same else None)
@@ -170,6 +201,8 @@ class Process:
             lines.append(f"last pass: {last.outcome.value}: {last.detail}")
         if self.leadership.fault is not None:
             lines.append(self.leadership.fault)
+        if self.certificates.fault is not None:
+            lines.append(self.certificates.fault)
         if self._fault is not None:
             lines.append(f"the configuration is broken, the last good one stays: {self._fault}")
         publisher = self.duties.publisher
@@ -190,3 +223,8 @@ class Process:
         for name, count in counts.items():
             getattr(self.metrics, name).set(count())
         return Reply(HTTPStatus.OK, self.metrics.exposition(), _EXPOSITION)
+
+
+def _terms(settings: CertificateSettings) -> Terms:
+    life, authority_life, overlap = settings.life, settings.authority_life, settings.overlap
+    return Terms(SERVICE_NAMES, timedelta(seconds=life), timedelta(seconds=authority_life), timedelta(seconds=overlap))

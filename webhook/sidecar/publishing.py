@@ -9,6 +9,7 @@ from typing import Literal, NamedTuple
 from webhook import log
 from webhook.adapters.cluster.api import Cluster
 from webhook.errors import ClusterError, NotFound, Unreachable
+from webhook.moments import timestamp
 from webhook.namespaces import NamespaceBounds, opted_in
 from webhook.pullsecret import document as documents
 from webhook.pullsecret import upkeep
@@ -213,7 +214,7 @@ class Publisher:
         if step.kind is Kind.DELETE:
             self._reporter.tell("PullSecretRemoved", f"the pull secret was removed: {step.why}", name)
         elif step.unserved is not None and (record.settled is None or record.settled[1] is None):
-            until = documents.timestamp(step.due or self._wall())
+            until = timestamp(step.due or self._wall())
             note = f"the namespace is no longer opted in: the pull secret stays, and stays current, until {until}"
             self._reporter.tell("PullSecretLeaves", note, name)
 

@@ -5,9 +5,9 @@ from threading import Lock
 from typing import Generic, TypeVar
 
 from webhook.adapters.cluster.api import Listing
-from webhook.pullsecret.upkeep import Namespace, Secret
+from webhook.adapters.cluster.objects import Versioned
 
-_Object = TypeVar("_Object", Namespace, Secret)
+_Object = TypeVar("_Object", bound=Versioned)
 
 
 class Store(Generic[_Object]):

@@ -6,13 +6,13 @@ from threading import Event
 from typing import Generic, TypeVar
 
 from webhook.adapters.cluster.api import Kind, Watch
+from webhook.adapters.cluster.objects import Versioned
 from webhook.errors import ClusterError, Expired
-from webhook.pullsecret.upkeep import Namespace, Secret
 from webhook.sidecar.store import Store
 
 _log = logging.getLogger("webhook.refresher")
 
-_Object = TypeVar("_Object", Namespace, Secret)
+_Object = TypeVar("_Object", bound=Versioned)
 
 #: Seconds between two attempts: what happened in an outage is to be known soon after its end.
 _SOONEST, _LATEST = 0.25, 5.0

@@ -13,10 +13,10 @@ from msgspec import Raw
 
 from webhook.adapters.cluster import objects
 from webhook.adapters.cluster.client import APPLY, Client, Request, failure
-from webhook.adapters.cluster.objects import LeaseSpec, decoded
+from webhook.adapters.cluster.objects import LeaseSpec, Versioned, decoded
 from webhook.errors import Conflict, Invalid, NotFound, Unreachable
 from webhook.names import OWN_NAMESPACE, REFRESHER
-from webhook.pullsecret.upkeep import Namespace, Secret
+from webhook.pullsecret.upkeep import Secret
 
 _PAGE = 500
 #: Seconds that the API server is asked to hold a watch open. It sends a bookmark about once a minute, so a watch that
@@ -25,7 +25,7 @@ _WATCH, _SILENCE = (240, 300), 90.0
 _PIECE = 65536
 _LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{OWN_NAMESPACE}/leases/{REFRESHER}"
 
-_Object = TypeVar("_Object", Namespace, Secret)
+_Object = TypeVar("_Object", bound=Versioned)
 
 
 class Listing(NamedTuple, Generic[_Object]):

@@ -25,7 +25,7 @@ from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, 
 from webhook.log import shorten
 from webhook.names import PROGRAM
 
-JSON, APPLY = "application/json", "application/apply-patch+yaml"
+JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
 
 _CONNECT, _READ = 3.0, 10.0
 #: Connections that are kept: for the workers that publish, the lease, the watches and a full pass.
@@ -78,7 +78,7 @@ class Client:
         body: Any = request.body
         if body is not None:
             headers["Content-Type"] = request.content_type
-            if request.content_type == APPLY:  # any JSON the client encodes by itself
+            if request.content_type == APPLY:  # JSON of the other types the client encodes by itself
                 body = msgspec.json.encode(body)
         try:
             arguments = self._client.param_serialize(

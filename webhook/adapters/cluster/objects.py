@@ -3,17 +3,26 @@
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
+from webhook.certificates.stored import Called, Stored
 from webhook.errors import Unreachable
 from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, MANAGED_BY_LABEL, PROGRAM, REFRESHER, UNSERVED_ANNOTATION
 from webhook.pullsecret.document import KEY, digest
 from webhook.pullsecret.upkeep import Namespace, Secret
 
 _T = TypeVar("_T")
+
+
+class Versioned(Protocol):
+    """An object that is listed and watched."""
+
+    @property
+    def version(self) -> int:
+        """Its resourceVersion: a higher one is later."""
 
 
 class Managed(Struct, rename="camel"):
@@ -81,6 +90,29 @@ class Lease(Struct):
     spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
 
 
+class _Owner(Struct):
+    uid: str
+
+
+class _OwnedMetadata(Struct, rename="camel"):
+    resource_version: str
+    owner_references: list[_Owner] | None = None
+
+
+class _ClientConfig(Struct, rename={"bundle": "caBundle"}):
+    bundle: str = ""
+
+
+class _Webhook(Struct, rename="camel"):
+    name: str
+    client_config: _ClientConfig
+
+
+class _Configuration(Struct):
+    metadata: _OwnedMetadata
+    webhooks: list[_Webhook] | None = None
+
+
 class _Secret(Struct):
     metadata: Metadata
     type: str = ""
@@ -93,6 +125,7 @@ EVENT = msgspec.json.Decoder(Event)
 FAILURE = msgspec.json.Decoder(Failure)
 LEASE = msgspec.json.Decoder(Lease)
 _SECRET = msgspec.json.Decoder(_Secret)
+_CONFIGURATION = msgspec.json.Decoder(_Configuration)
 
 
 def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -> _T:
@@ -134,3 +167,18 @@ def secret(body: bytes | Raw) -> Secret:
         expires=annotations.get(EXPIRES_ANNOTATION),
         unserved=annotations.get(UNSERVED_ANNOTATION),
     )
+
+
+def certificate(body: bytes | Raw) -> Stored:
+    """Decode the certificate's Secret."""
+    secret = _SECRET.decode(body)
+    data = {key: b64decode(content) for key, content in (secret.data or {}).items()}
+    return Stored(int(secret.metadata.resource_version), secret.type, data, secret.metadata.annotations or {})
+
+
+def called(body: bytes | Raw) -> Called:
+    """Decode a webhook configuration."""
+    configuration = _CONFIGURATION.decode(body)
+    bundles = {one.name: b64decode(one.client_config.bundle) for one in configuration.webhooks or ()}
+    owners = frozenset(owner.uid for owner in configuration.metadata.owner_references or ())
+    return Called(int(configuration.metadata.resource_version), bundles, owners)

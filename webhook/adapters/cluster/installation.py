@@ -1,0 +1,96 @@
+"""What the sidecar asks of the API server about the installation itself: its certificate and what calls it."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+
+from webhook.adapters.cluster import objects
+from webhook.adapters.cluster.api import Kind
+from webhook.adapters.cluster.client import APPLY, MERGE, Client, Request
+from webhook.adapters.cluster.objects import decoded
+from webhook.certificates import stored
+from webhook.certificates.stored import Called, Stored
+from webhook.errors import NotFound
+from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REPLICA_ANNOTATIONS
+
+_SECRETS = f"/api/v1/namespaces/{OWN_NAMESPACE}/secrets"
+_SECRET = f"{_SECRETS}/{CERTIFICATE}"
+_CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+_APPLIED = (("fieldManager", CERTIFICATE), ("force", "true"))
+#: Seconds that a replica which is told to stop may take to take its word back.
+_LEAVING = 0.5
+
+
+class Installation:
+    """Our own objects, for use by several threads at once."""
+
+    def __init__(self, client: Client) -> None:
+        """Take a client."""
+        self._client = client
+        named = f"metadata.name={CERTIFICATE}"
+        self.certificates = Kind(client, f"Secret {CERTIFICATE}", _SECRETS, named, objects.certificate)
+        named = f"metadata.name={PROGRAM}"
+        self.calls = Kind(client, "the webhook configuration", _CONFIGURATIONS, named, objects.called)
+
+    def certificate(self) -> Stored | None:
+        """Read the certificate's Secret; None where there is none."""
+        what = f"read Secret {CERTIFICATE}"
+        try:
+            return decoded(what, objects.certificate, self._client.call(Request(what, "GET", _SECRET)))
+        except NotFound:
+            return None
+
+    def store_certificate(
+        self, data: Mapping[str, bytes], annotations: Mapping[str, str], over: Stored | None
+    ) -> Stored:
+        """Store the certificate's Secret over the one that was read, or make it.
+
+        Raises `Conflict` if somebody else wrote it meanwhile.
+        """
+        metadata: dict[str, Any] = {"name": CERTIFICATE, "namespace": OWN_NAMESPACE, "annotations": annotations}
+        metadata["labels"] = {"app.kubernetes.io/name": PROGRAM}
+        if over is not None:
+            metadata["resourceVersion"] = str(over.version)
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": stored.TYPE,
+            "data": {key: base64.b64encode(content).decode() for key, content in data.items()},
+        }
+        what = f"store Secret {CERTIFICATE}"
+        return decoded(
+            what, objects.certificate, self._client.call(Request(what, "PATCH", _SECRET, _APPLIED, body, APPLY))
+        )
+
+    def say(self, replica: str, said: str | None, *, leaving: bool = False) -> None:
+        """Note on the certificate's Secret what a replica says, or with None that it says nothing any more."""
+        body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": said}}}
+        query = (("fieldManager", f"{PROGRAM}-replica"),)
+        request = Request(f"write to Secret {CERTIFICATE}", "PATCH", _SECRET, query, body, MERGE)
+        self._client.call(request._replace(silence=_LEAVING) if leaving else request)
+
+    def namespace_uid(self) -> str:
+        """Give the uid of our own Namespace."""
+        what = f"read Namespace {OWN_NAMESPACE}"
+        path = f"/api/v1/namespaces/{OWN_NAMESPACE}"
+        return decoded(what, objects.HEAD.decode, self._client.call(Request(what, "GET", path))).metadata.uid
+
+    def keep_called(self, called: Called, bundle: bytes | None, owner: str) -> Called:
+        """Make our Namespace, by its uid, an owner of the webhook configuration, and set `caBundle` unless it is None.
+
+        Nothing else in it is touched: https://kubernetes.io/docs/reference/using-api/server-side-apply/.
+        """
+        owners = [{"apiVersion": "v1", "kind": "Namespace", "name": OWN_NAMESPACE, "uid": owner}]
+        body: dict[str, Any] = {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            # By its version it is the one that was seen or none: what was deleted meanwhile must not be made again.
+            "metadata": {"name": PROGRAM, "resourceVersion": str(called.version), "ownerReferences": owners},
+        }
+        if bundle is not None:
+            encoded = base64.b64encode(bundle).decode()
+            body["webhooks"] = [{"name": name, "clientConfig": {"caBundle": encoded}} for name in called.bundles]
+        what = "write the webhook configuration"
+        path = f"{_CONFIGURATIONS}/{PROGRAM}"
+        return decoded(what, objects.called, self._client.call(Request(what, "PATCH", path, _APPLIED, body, APPLY)))
