@@ -1,6 +1,11 @@
-"""Reading small files, bounded, with errors that a user can act on."""
+"""Reading and writing small files, with errors that a user can act on."""
 
+import errno
+import os
+import secrets
 import stat
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from webhook.errors import FileError
@@ -34,3 +39,34 @@ def read(path: Path, limit: int = LIMIT) -> bytes:
     if len(content) > limit:
         raise FileError(f"{path}: it is larger than {limit // 1024 // 1024} MiB")
     return content
+
+
+def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[str]) -> None:
+    """Write files into a folder, which is made where it is missing: all of them, or none.
+
+    They replace those of their names when all are written. Those in `private` are for their owner alone, from the first
+    byte on. Raises `FileError`.
+    """
+    fresh: dict[Path, Path] = {}
+    path = folder
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, content in contents.items():
+            path = folder / name
+            if path.is_dir():
+                raise IsADirectoryError(errno.EISDIR, "it is a directory")
+            fresh[path] = folder / f".{name}.{secrets.token_hex(4)}"
+            mode = 0o600 if name in private else 0o644
+            with os.fdopen(os.open(fresh[path], os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+        for path, written in fresh.items():
+            written.replace(path)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        raise FileError(f"{path}: cannot write: {reason[:1].lower()}{reason[1:]}") from None
+    finally:
+        for written in fresh.values():
+            with suppress(OSError):
+                written.unlink(missing_ok=True)

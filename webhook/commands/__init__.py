@@ -19,6 +19,7 @@ _COMMANDS = {
     "resolve": "Say what images become, and why.",
     "review": "Show what manifests would become.",
     "config": "Show the configuration in force and where it comes from.",
+    "certs": "Make the webhook's certificates by hand.",
     "demo": "Start the real server, send it real manifests, and look.",
     "completion": "Print a shell's completion script.",
 }

@@ -1,0 +1,334 @@
+"""`certs create`: a pair that is served and trusted, what is printed about it, and what it refuses."""
+
+import base64
+import json
+import os
+import shutil
+import socket
+import ssl
+import stat
+import subprocess
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ed25519
+
+from webhook.certificates import authority
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_SERVICE = "registry-webhook.registry-webhook.svc"
+_OPENSSL = shutil.which("openssl") or ""
+_FILES = ["ca.crt", "ca.key", "tls.crt", "tls.key"]
+
+
+@pytest.fixture(scope="module")
+def made(module_run: _Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    """A folder that was filled by one call, and what that printed."""
+    folder = tmp_path_factory.mktemp("certs")
+    names = ["--name", "Webhook.example.com", "--name", "192.0.2.10", "--name", "2001:DB8:0::1"]
+    done = module_run("certs", "create", "--out", "new/pki", *names, folder=folder)
+    assert (done.returncode, done.stderr) == (0, "")
+    return folder, done.stdout
+
+
+@pytest.fixture
+def folder(made: tuple[Path, str], tmp_path: Path) -> Path:
+    """A copy of that folder, for what changes it."""
+    shutil.copytree(made[0] / "new" / "pki", tmp_path / "pki")
+    return tmp_path / "pki"
+
+
+def _trusts(folder: Path, name: str) -> bool:
+    """Tell whether a client that trusts `ca.crt` accepts a server with the pair under a name."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(folder / "tls.crt", folder / "tls.key")
+    client = ssl.create_default_context(cafile=str(folder / "ca.crt"))
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+
+    def serve(listening: socket.socket) -> None:
+        connection = listening.accept()[0]
+        try:
+            context.wrap_socket(connection, server_side=True).close()
+        except OSError:
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=serve, args=[listening])
+        server.start()
+        try:
+            with (
+                socket.create_connection(listening.getsockname(), 10) as connection,
+                client.wrap_socket(connection, server_hostname=name),
+            ):
+                return True
+        except ssl.SSLCertVerificationError:
+            return False
+        finally:
+            server.join()
+
+
+def _certificate(path: Path) -> x509.Certificate:
+    return x509.load_pem_x509_certificate(path.read_bytes())
+
+
+def _line(done: "subprocess.CompletedProcess[str]") -> str:
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+@pytest.mark.parametrize(
+    "name", [_SERVICE, f"{_SERVICE}.cluster.local", "webhook.example.com", "192.0.2.10", "2001:db8::1"]
+)
+def test_a_server_with_the_pair_is_trusted_under_every_name(made: tuple[Path, str], name: str) -> None:
+    assert _trusts(made[0] / "new" / "pki", name)
+
+
+@pytest.mark.parametrize("name", ["registry-webhook", "example.com", "192.0.2.11"])
+def test_under_another_name_it_is_not(made: tuple[Path, str], name: str) -> None:
+    assert not _trusts(made[0] / "new" / "pki", name)
+
+
+def test_keys_are_for_their_owner_alone(made: tuple[Path, str]) -> None:
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (made[0] / "new" / "pki").iterdir()}
+    assert sorted(modes) == _FILES
+    assert (modes["ca.key"], modes["tls.key"]) == (0o600, 0o600)
+
+
+def test_it_is_good_for_a_year_and_its_authority_for_ten(made: tuple[Path, str]) -> None:
+    now = datetime.now(UTC)
+    for name, days in (("tls.crt", 365), ("ca.crt", 3650)):
+        left = _certificate(made[0] / "new" / "pki" / name).not_valid_after_utc - now
+        assert timedelta(days=days, minutes=-5) < left <= timedelta(days=days)
+
+
+def test_lives_can_be_chosen(run: _Run, tmp_path: Path) -> None:
+    assert run("certs", "create", "--days", "30", "--ca-days", "30").returncode == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == _FILES
+    ends = {_certificate(tmp_path / name).not_valid_after_utc for name in ("tls.crt", "ca.crt")}
+    assert len(ends) == 1
+
+
+def test_no_key_is_printed(made: tuple[Path, str]) -> None:
+    assert "PRIVATE" not in made[1]
+    assert "webhook.example.com" in made[1].split()
+    assert "2001:db8::1" in made[1].split()
+
+
+_KUBECTL = """#!/bin/sh
+if [ "$1" = create ]; then echo a secret; fi
+if [ "$1" = apply ]; then cat >> calls; echo >> calls; fi
+for word; do printf '%s\\n' "$word" >> calls; done
+echo >> calls
+"""
+
+
+@pytest.mark.parametrize("where", ["pki", "my pki's"])
+def test_what_is_printed_can_be_pasted_into_a_shell(run: _Run, tmp_path: Path, where: str) -> None:
+    """A stand-in for kubectl writes down how it was called, for the quoting is the shell's and ours."""
+    done = run("certs", "create", "--out", where)
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "kubectl").write_text(_KUBECTL)
+    (tmp_path / "bin" / "kubectl").chmod(0o755)
+    commands = done.stdout[done.stdout.index("\n\n") :]
+    environment = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    shell = subprocess.run(
+        ["/bin/sh", "-eu"], input=commands, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+    )
+    assert (shell.returncode, shell.stderr) == (0, "")
+    calls = [call.splitlines() for call in (tmp_path / "calls").read_text().split("\n\n")]
+    (patch,) = [call for call in calls if call[:1] == ["patch"]]
+    (operation,) = json.loads(patch[-1])
+    assert patch[1:3] == ["mutatingwebhookconfiguration", "registry-webhook"]
+    assert (operation["op"], operation["path"]) == ("add", "/webhooks/0/clientConfig/caBundle")
+    assert base64.b64decode(operation["value"]) == (tmp_path / where / "ca.crt").read_bytes()
+    (create,) = [call for call in calls if call[:1] == ["create"]]
+    assert create[1:6] == ["secret", "tls", "registry-webhook-tls", "--namespace", "registry-webhook"]
+    assert create[6:10] == ["--cert", f"{where}/tls.crt", "--key", f"{where}/tls.key"]
+    assert ["a secret"] in calls
+
+
+def test_the_next_pair_is_signed_by_the_authority_that_is_there(run: _Run, folder: Path) -> None:
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    done = run("certs", "create", "--out", "pki", "--force", "--days", "10")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "the authority that was there" in done.stdout
+    after = {path.name: path.read_bytes() for path in folder.iterdir()}
+    assert {name for name in _FILES if before[name] != after[name]} == {"tls.crt", "tls.key"}
+    assert sorted(after) == _FILES
+    assert _trusts(folder, _SERVICE)
+
+
+@pytest.mark.skipif(not _OPENSSL, reason="there is no openssl")
+def test_an_authority_that_openssl_made_signs_as_well(run: _Run, tmp_path: Path) -> None:
+    ask = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 400 -keyout ca.key -out ca.crt"
+    words = [*ask.split(), "-subj", "/CN=ours", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
+    subprocess.run([_OPENSSL, *words], cwd=tmp_path, check=True, capture_output=True)
+    done = run("certs", "create")
+    assert done.returncode == 0, done.stderr
+    assert _trusts(tmp_path, _SERVICE)
+    words = ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "ca.crt", "tls.crt"]
+    verified = subprocess.run([_OPENSSL, *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert verified.stdout == "tls.crt: OK\n", verified.stderr
+
+
+@pytest.mark.parametrize("there", ["tls.crt", "tls.key"])
+def test_a_pair_that_is_there_is_not_replaced_unasked(run: _Run, folder: Path, there: str) -> None:
+    for name in {"tls.crt", "tls.key"} - {there}:
+        (folder / name).unlink()
+    before = (folder / there).read_bytes()
+    line = _line(run("certs", "create", "--out", "pki"))
+    assert line == f"registry-webhook: pki/{there}: it is there already: replace the pair with --force"
+    assert (folder / there).read_bytes() == before
+
+
+@pytest.mark.parametrize(("there", "missing"), [("ca.crt", "ca.key"), ("ca.key", "ca.crt")])
+def test_half_an_authority_is_not_replaced(run: _Run, folder: Path, there: str, missing: str) -> None:
+    (folder / missing).unlink()
+    line = _line(run("certs", "create", "--out", "pki", "--force"))
+    assert line.startswith(f"registry-webhook: pki/{there}: it is there without {missing}")
+
+
+def _other_key(folder: Path) -> None:
+    other = authority.make_authority("other", datetime.now(UTC), timedelta(days=1000))
+    (folder / "ca.key").write_bytes(other.key)
+
+
+def _encrypted(folder: Path) -> None:
+    key = serialization.load_pem_private_key((folder / "ca.key").read_bytes(), None)
+    form = serialization.PrivateFormat.PKCS8
+    encryption = serialization.BestAvailableEncryption(b"kept-secret")
+    (folder / "ca.key").write_bytes(key.private_bytes(serialization.Encoding.PEM, form, encryption))
+
+
+def _no_authority(folder: Path) -> None:
+    for name in ("crt", "key"):
+        shutil.copy(folder / f"tls.{name}", folder / f"ca.{name}")
+
+
+def _no_pem(folder: Path) -> None:
+    (folder / "ca.crt").write_text("hello")
+
+
+def _no_key(folder: Path) -> None:
+    (folder / "ca.key").write_text("kept-secret")
+
+
+def _another_algorithm(folder: Path) -> None:
+    key = ed25519.Ed25519PrivateKey.generate()
+    name = x509.Name([])
+    day = timedelta(days=1)
+    builder = x509.CertificateBuilder(name, name, key.public_key(), 1, datetime.now(UTC), datetime.now(UTC) + 999 * day)
+    builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    (folder / "ca.crt").write_bytes(builder.sign(key, None).public_bytes(pem))
+    (folder / "ca.key").write_bytes(key.private_bytes(pem, form, serialization.NoEncryption()))
+
+
+def _ended(folder: Path) -> None:
+    old = authority.make_authority("old", datetime.now(UTC) - timedelta(days=30), timedelta(days=29))
+    (folder / "ca.crt").write_bytes(old.certificate)
+    (folder / "ca.key").write_bytes(old.key)
+
+
+def _ends_soon(folder: Path) -> None:
+    old = authority.make_authority("old", datetime.now(UTC), timedelta(days=29, hours=12))
+    (folder / "ca.crt").write_bytes(old.certificate)
+    (folder / "ca.key").write_bytes(old.key)
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (_other_key, "the authority's key does not belong to its certificate"),
+        (_encrypted, "the authority's key is encrypted"),
+        (_no_authority, "that of no authority"),
+        (_no_pem, "certificate is no PEM"),
+        (_no_key, "key is no PEM"),
+        (_another_algorithm, "none of an elliptic curve"),
+        (_ended, "the authority ended on"),
+        (_ends_soon, "29 days at most, or a new authority, in another folder"),
+    ],
+)
+def test_an_authority_that_cannot_sign_is_said_to_be_so(
+    run: _Run, folder: Path, change: Callable[[Path], None], problem: str
+) -> None:
+    change(folder)
+    before = (folder / "tls.crt").read_bytes()
+    line = _line(run("certs", "create", "--out", "pki", "--force"))
+    assert line.startswith("registry-webhook: pki/ca.crt: ")
+    assert problem in line
+    assert (folder / "tls.crt").read_bytes() == before
+
+
+def test_a_pair_does_not_outlive_a_new_authority(run: _Run, tmp_path: Path) -> None:
+    line = _line(run("certs", "create", "--days", "31", "--ca-days", "30"))
+    assert "31 days are more than --ca-days 30" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *(
+            "",
+            " ",
+            "a b",
+            "a\nb",
+            "-a",
+            "a-.b",
+            "a..b",
+            "a.",
+            "*.a",
+            "a_b",
+            "b\u00fccher.de",
+            "a" * 64,
+            "a." * 127 + "a",
+        ),
+        *("a:443", "[::1]", "http://a", "1.2.3", "256.0.0.1", "fe80::1%eth0"),
+    ],
+)
+def test_what_is_no_name_is_refused(run: _Run, tmp_path: Path, name: str) -> None:
+    line = _line(run("certs", "create", "--name", name))
+    assert "is no name that a client calls: write a host's DNS name or IP address alone" in line
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("names", "problem"),
+    [
+        (["a.b", "A.b"], "a.b: it is given twice: leave it out"),
+        (["::1", "0:0::1"], "::1: it is given twice: leave it out"),
+        ([_SERVICE], f"{_SERVICE}: the certificate always has it: leave it out"),
+    ],
+)
+def test_a_name_is_given_once(run: _Run, names: list[str], problem: str) -> None:
+    assert _line(run("certs", "create", *(f"--name={name}" for name in names))) == f"registry-webhook: {problem}"
+
+
+def test_a_folder_that_cannot_be_is_one_line(run: _Run, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert _line(run("certs", "create", "--out", "file")).startswith("registry-webhook: file: cannot write: ")
+    line = _line(run("certs", "create", "--out", "file/below"))
+    assert line == "registry-webhook: file/below: cannot write: not a directory"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_that_may_not_be_written_to_is_one_line(run: _Run, tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(0o500)
+    assert "permission denied" in _line(run("certs", "create", "--out", "closed"))
+
+
+def test_what_fails_half_way_leaves_nothing_behind(run: _Run, folder: Path) -> None:
+    (folder / "tls.key").unlink()
+    (folder / "tls.key").mkdir()
+    before = {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()}
+    line = _line(run("certs", "create", "--out", "pki", "--force"))
+    assert line == "registry-webhook: pki/tls.key: cannot write: it is a directory"
+    assert {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()} == before
