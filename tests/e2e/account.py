@@ -13,7 +13,7 @@ from .cluster import Cluster, Manifest, eventually, find_kubectl
 from .pods import PULL_SECRET
 
 _FOLDER = Path(__file__).parents[2] / "manifests"
-DEPLOYMENT = _FOLDER / "40-deployment.yaml"
+DEPLOYMENT = _FOLDER / "50-deployment.yaml"
 
 #: As which the sidecar makes Events.
 CONTROLLER = f"{PROGRAM}/refresher"

@@ -27,7 +27,7 @@ from webhook.names import ENABLED_LABEL
 from .cluster import Cluster, Manifest, eventually
 from .pods import IMAGE, REWRITTEN, SERVER, images, pod
 
-MANIFEST = Path(__file__).parents[2] / "manifests" / "50-webhook.yaml"
+MANIFEST = Path(__file__).parents[2] / "manifests" / "60-webhook.yaml"
 
 #: On a namespace: which installation's it is.
 RUN_LABEL = "registry-webhook-e2e"
