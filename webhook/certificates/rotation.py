@@ -21,8 +21,9 @@ from webhook.certificates.authority import Pair
 
 #: What is renewed has this share of its life behind it.
 _DUE = 2 / 3
-#: A replica that has said nothing for so long is gone: it says again every third of this.
-SILENCE = timedelta(minutes=30)
+#: A replica that has said nothing for so long is gone: it says again every third of this. One that leaves takes its word
+#: back, so this is for one that was killed; there is no hurry, for an authority has a third of its life left.
+SILENCE = timedelta(hours=6)
 REPEATED = SILENCE / 3
 _AUTHORITY_NAME = "registry-webhook authority"
 #: Of authorities that are met in the bundle and not known, as many are kept as this.
@@ -97,7 +98,9 @@ def first(found: bytes, terms: Terms, now: datetime) -> Step:
 
 def again(remembered: State, terms: Terms, now: datetime) -> Step:
     """Store again what is gone from where it was stored, and change the authority: whoever took it away wants that."""
-    state = remembered if remembered.incoming else _with_next(remembered, terms, now)
+    known = remembered.trusted is not None and now >= remembered.trusted + terms.overlap
+    # One authority after the other: the one that signs must be known before the next is made.
+    state = _with_next(remembered, terms, now) if known and not remembered.incoming else remembered
     return Step(structs.replace(state, trusted=None), "what was stored is gone: it is put back, with a new authority")
 
 

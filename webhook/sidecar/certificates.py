@@ -105,6 +105,10 @@ class Certificates:
             threads.start(name, watching.STALLED, one.run)
         threads.start("certificates", STALLED, self.run)
 
+    def look(self) -> None:
+        """Make a round now."""
+        self._news.set()
+
     def close(self) -> None:
         """Wake up everything that waits."""
         self._news.set()
@@ -207,7 +211,7 @@ class Certificates:
             self._take(fresh)
             return None
         self._store(due.state, fresh)
-        _log.info(log.event("certificate renewed", why=due.why, authorities=len(due.state.authorities)))
+        _log.info(log.event("certificate stored", why=due.why, authorities=len(due.state.authorities)))
         self._metrics.certificate_renewals.inc()
         return due.state
 

@@ -141,6 +141,7 @@ class Process:
 
     def _turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
         self.duties.turned(leading)
+        self.certificates.look()
 
     def _look_at_configuration(self) -> None:
         """Take up a configuration that is new and good; what is broken changes nothing."""
