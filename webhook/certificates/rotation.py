@@ -100,8 +100,11 @@ def again(remembered: State, terms: Terms, now: datetime) -> Step:
     """Store again what is gone from where it was stored, and change the authority: whoever took it away wants that."""
     known = remembered.trusted is not None and now >= remembered.trusted + terms.overlap
     # One authority after the other: the one that signs must be known before the next is made.
-    state = _with_next(remembered, terms, now) if known and not remembered.incoming else remembered
-    return Step(structs.replace(state, trusted=None), "what was stored is gone: it is put back, with a new authority")
+    if known and not remembered.incoming:
+        return Step(
+            _with_next(remembered, terms, now), "what was stored is gone: it is put back, and the authority changed"
+        )
+    return Step(structs.replace(remembered, trusted=None), "what was stored is gone: it is put back")
 
 
 def step(state: State, reports: Mapping[str, Report], terms: Terms, now: datetime) -> Step | None:
