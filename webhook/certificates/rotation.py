@@ -21,8 +21,8 @@ from webhook.certificates.authority import Pair
 
 #: What is renewed has this share of its life behind it.
 _DUE = 2 / 3
-#: A replica that has said nothing for so long is gone: it says again every third of this. One that leaves takes its word
-#: back, so this is for one that was killed; there is no hurry, for an authority has a third of its life left.
+#: A replica that has said nothing for so long is gone: it says again every third of this. One that leaves takes its
+#: word back, so this is for one that was killed; there is no hurry, for an authority has a third of its life left.
 SILENCE = timedelta(hours=6)
 REPEATED = SILENCE / 3
 _AUTHORITY_NAME = "registry-webhook authority"
