@@ -11,7 +11,7 @@ import webhook
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_COMMANDS = ["serve", "resolve", "review", "config", "certs", "demo", "completion"]
+_COMMANDS = ["serve", "resolve", "review", "config", "certs", "cleanup", "demo", "completion"]
 
 #: A call of each command that reads the configuration.
 _READING = {

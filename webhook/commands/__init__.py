@@ -20,6 +20,7 @@ _COMMANDS = {
     "review": "Show what manifests would become.",
     "config": "Show the configuration in force and where it comes from.",
     "certs": "Make the webhook's certificates by hand.",
+    "cleanup": "Delete the pull secrets of all namespaces.",
     "demo": "Start the real server, send it real manifests, and look.",
     "completion": "Print a shell's completion script.",
 }

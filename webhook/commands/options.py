@@ -58,6 +58,17 @@ def config_option(function: _Function) -> _Function:
     )(function)
 
 
+def cluster_options(function: _Function) -> _Function:
+    """Give a command `--kubeconfig FILE` and `--context NAME`, as `kubeconfig: Path | None, context: str | None`."""
+    context = click.option("--context", metavar="NAME", help="The kubeconfig's context to use.")
+    return click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="How to reach the cluster. Without it KUBECONFIG says, in a Pod its service account, else ~/.kube/config.",
+    )(context(function))
+
+
 def loaded(config: Path | None) -> Loaded:
     """Load the configuration that a command was called with.
 

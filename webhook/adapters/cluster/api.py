@@ -12,7 +12,7 @@ import urllib3
 from msgspec import Raw
 
 from webhook.adapters.cluster import objects
-from webhook.adapters.cluster.client import APPLY, Client, Request, failure
+from webhook.adapters.cluster.client import APPLY, JSON, Client, Request, failure
 from webhook.adapters.cluster.objects import LeaseSpec, Versioned, decoded
 from webhook.errors import Conflict, Invalid, NotFound, Unreachable
 from webhook.names import OWN_NAMESPACE, REFRESHER
@@ -100,15 +100,22 @@ class Watch(Generic[_Object]):
 class Kind(Generic[_Object]):
     """How all objects of a kind are listed and watched."""
 
-    def __init__(
-        self, client: Client, what: str, path: str, selector: str, decode: Callable[[bytes | Raw], _Object]
+    def __init__(  # noqa: PLR0913, PLR0917 - what a list is asked with
+        self,
+        client: Client,
+        what: str,
+        path: str,
+        selector: str,
+        decode: Callable[[bytes | Raw], _Object],
+        accept: str = JSON,
     ) -> None:
-        """Take what it is called, its path, a field selector or none, and how one is decoded."""
+        """Take what it is called, its path, a field selector or none, how one is decoded, and in which form."""
         self.what = what
         self._client = client
         self._path = path
         self._query = (("fieldSelector", selector),) if selector else ()
         self._decode: Callable[[bytes | Raw], _Object] = decode
+        self._accept = accept
 
     def list(self) -> Listing[_Object]:
         """List all, in pages.
@@ -120,8 +127,9 @@ class Kind(Generic[_Object]):
         going_on: str = ""
         while True:
             query = (*self._query, ("limit", str(_PAGE)), *((("continue", going_on),) if going_on else ()))
-            page = decoded(what, objects.PAGE.decode, self._client.call(Request(what, "GET", self._path, query)))
-            items += [decoded(what, self._decode, item) for item in page.items]
+            request = Request(what, "GET", self._path, query, accept=self._accept)
+            page = decoded(what, objects.PAGE.decode, self._client.call(request))
+            items += [decoded(what, self._decode, item) for item in page.items or ()]
             going_on = page.metadata.going_on
             if not going_on:
                 return Listing(items, page.metadata.resource_version)
@@ -172,13 +180,7 @@ class Cluster:
 
     def lease(self, silence: float) -> Held:
         """Read our Lease."""
-        what = "read the Lease"
-        try:
-            body = self._client.call(Request(what, "GET", _LEASE_PATH, silence=silence))
-        except NotFound:
-            return Held(LeaseSpec(), None)
-        stored = decoded(what, objects.LEASE.decode, body)
-        return Held(stored.spec, stored.metadata.resource_version)
+        return read_lease(self._client, silence)
 
     def write_lease(self, spec: LeaseSpec, version: str | None, silence: float) -> Held:
         """Write our Lease over the one of `version`, or make it where that is None.
@@ -214,3 +216,14 @@ class Cluster:
 
     def _secret_path(self, namespace: str) -> str:
         return f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(self._secret, safe='')}"
+
+
+def read_lease(client: Client, silence: float) -> Held:
+    """Read the Lease that says which replica of the sidecar writes."""
+    what = "read the Lease"
+    try:
+        body = client.call(Request(what, "GET", _LEASE_PATH, silence=silence))
+    except NotFound:
+        return Held(LeaseSpec(), None)
+    stored = decoded(what, objects.LEASE.decode, body)
+    return Held(stored.spec, stored.metadata.resource_version)

@@ -49,6 +49,7 @@ class Request(NamedTuple):
     query: tuple[tuple[str, str], ...] = ()
     body: dict[str, Any] | None = None
     content_type: str = JSON
+    accept: str = JSON
     silence: float = _READ
     """Seconds that it may take to the answer's first byte, and between two pieces of it."""
 
@@ -74,7 +75,7 @@ class Client:
 
     def stream(self, request: Request) -> urllib3.BaseHTTPResponse:
         """Send a request, and give the answer without having read its body. Raises `ClusterError`."""
-        headers = {"Accept": "application/json"}
+        headers = {"Accept": request.accept}
         body: Any = request.body
         if body is not None:
             headers["Content-Type"] = request.content_type

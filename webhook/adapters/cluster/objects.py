@@ -56,7 +56,8 @@ class Page(Struct):
     """A page of a list."""
 
     metadata: Metadata
-    items: list[Raw] = []
+    items: list[Raw] | None = None
+    """None as well as empty where there are none: lists of metadata alone say it so."""
 
 
 class Event(Struct):
@@ -148,20 +149,28 @@ def namespace(body: bytes | Raw) -> Namespace:
     return Namespace(metadata.name, int(metadata.resource_version), metadata.labels or {}, terminating)
 
 
+def is_ours(metadata: Metadata) -> bool:
+    """Tell whether a pull secret is one that this program made, though somebody may have taken its label off."""
+    applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields or ())
+    return applied or _is_labelled(metadata)
+
+
+def _is_labelled(metadata: Metadata) -> bool:
+    return (metadata.labels or {}).get(MANAGED_BY_LABEL) == PROGRAM
+
+
 def secret(body: bytes | Raw) -> Secret:
     """Decode a Secret."""
     stored = _SECRET.decode(body)
     metadata = stored.metadata
     annotations = metadata.annotations or {}
-    labelled = (metadata.labels or {}).get(MANAGED_BY_LABEL) == PROGRAM
-    applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields or ())
     return Secret(
         namespace=metadata.namespace,
         version=int(metadata.resource_version),
         uid=metadata.uid,
         type=stored.type,
-        ours=labelled or applied,
-        labelled=labelled,
+        ours=is_ours(metadata),
+        labelled=_is_labelled(metadata),
         hash=digest(b64decode((stored.data or {}).get(KEY, ""))),
         hash_annotation=annotations.get(HASH_ANNOTATION),
         expires=annotations.get(EXPIRES_ANNOTATION),

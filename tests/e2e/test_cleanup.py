@@ -1,0 +1,220 @@
+"""All pull secrets are taken away by whoever removes the installation, and Pods can be made at every moment."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER
+
+from .account import acting, pull_secret
+from .cluster import Cluster, Manifest, Ran, eventually
+from .installation import environment
+from .pods import PULL_SECRET
+from .sidecar import SECRET, Settings, Sidecar, published
+
+pytestmark = pytest.mark.usefixtures("discreet")
+
+_WEBHOOK = f"mutatingwebhookconfiguration/{PROGRAM}"
+_DEPLOYMENT = f"deployment/{PROGRAM}"
+
+
+def _cleanup(*words: str) -> Ran:
+    done = subprocess.run(
+        [sys.executable, "-m", "webhook", "cleanup", *words],
+        env=environment() | {"KUBECONFIG": os.environ["KUBECONFIG"]},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
+
+
+@pytest.fixture
+def namespaces(cluster: Cluster) -> list[str]:
+    """Make two namespaces that are opted in."""
+    return [cluster.make_namespace({ENABLED_LABEL: "true"}) for _ in range(2)]
+
+
+@pytest.fixture
+def sidecar(make_sidecar: Callable[[Settings], Sidecar], namespaces: list[str]) -> Sidecar:
+    """Make a sidecar for those, which asks no registry."""
+    sidecar = make_sidecar({"webhook.namespaces.allow": namespaces})
+    sidecar.set_password()
+    return sidecar
+
+
+def _names(cluster: Cluster, namespace: str) -> set[str]:
+    return {secret["metadata"]["name"] for secret in cluster.items(namespace, "secrets")}
+
+
+def test_every_pull_secret_of_ours_goes_whatever_it_is_called(
+    cluster: Cluster, sidecar: Sidecar, namespaces: list[str]
+) -> None:
+    first, second = namespaces
+    assert sidecar.run("--once").status == 0
+    applied = ("apply", "--server-side", f"--field-manager={REFRESHER}", "--filename=-", "--namespace", first)
+    cluster.kubectl(*applied, stdin=pull_secret(name="an-earlier-name"))
+    cluster.kubectl("label", "--namespace", second, SECRET, "app.kubernetes.io/managed-by-")
+    cluster.create(second, pull_secret(name="somebody-s-own"))
+    opaque = {"name": "labelled", "labels": {"app.kubernetes.io/managed-by": PROGRAM}}
+    cluster.create(second, {"apiVersion": "v1", "kind": "Secret", "metadata": opaque})
+
+    before = [_names(cluster, namespace) for namespace in namespaces]
+    dry = _cleanup("--dry-run")
+    assert dry.status == 0, dry.stderr
+    assert {f"{first}: would delete an-earlier-name", f"{second}: would delete {PULL_SECRET}"} <= {
+        *dry.stdout.splitlines()
+    }
+    assert [_names(cluster, namespace) for namespace in namespaces] == before
+
+    ran = _cleanup()
+    assert (ran.status, ran.stderr) == (0, "")
+    assert f"{first}: deleted an-earlier-name" in ran.stdout.splitlines()
+    assert ran.stdout.endswith(" pull secrets deleted, none left\n")
+    assert _names(cluster, first) == set()
+    assert _names(cluster, second) == {"somebody-s-own", "labelled"}
+    assert _cleanup().stdout == "0 pull secrets deleted, none left\n"
+
+
+def test_one_that_something_holds_back_is_said_to_stay(cluster: Cluster, namespaces: list[str]) -> None:
+    labels = {"app.kubernetes.io/managed-by": PROGRAM}
+    cluster.create(namespaces[0], pull_secret(labels=labels, finalizers=["registry-webhook.example/held"]))
+    try:
+        ran = _cleanup()
+        assert ran.status == 1
+        line = f"{namespaces[0]}: {PULL_SECRET} stays: it is deleted, and its finalizers hold it back"
+        assert line in ran.stdout.splitlines()
+    finally:
+        off = '{"metadata": {"finalizers": null}}'
+        cluster.kubectl("patch", "--namespace", namespaces[0], SECRET, "--type=merge", f"--patch={off}")
+    assert _cleanup().status == 0
+
+
+def test_nothing_is_deleted_while_a_sidecar_runs(cluster: Cluster, sidecar: Sidecar, namespaces: list[str]) -> None:
+    with sidecar.running():
+        sidecar.wait_until_leading()
+        eventually("it has published", lambda: all(published(cluster, name) for name in namespaces))
+        ran = _cleanup()
+        assert (ran.status, ran.stdout) == (2, "")
+        (line,) = ran.stderr.splitlines()
+        assert "is running and would put them back: remove the installation first" in line
+        assert all(published(cluster, name) for name in namespaces)
+    ran = _cleanup()  # its Lease is given up
+    assert ran.status == 0, ran.stderr
+    assert not any(published(cluster, name) for name in namespaces)
+
+
+def test_a_right_that_is_missing_is_named(account: Path) -> None:
+    ran = _cleanup(f"--kubeconfig={account}", "--dry-run")
+    assert (ran.status, ran.stdout) == (2, "")
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("registry-webhook: cannot list Secrets in all namespaces: ")
+    assert 'cannot list resource "secrets" in API group "" at the cluster scope' in line
+    ran = _cleanup(f"--kubeconfig={account}", "--stop")
+    assert ran.status == 2
+    assert "cannot delete MutatingWebhookConfiguration registry-webhook" in ran.stderr
+    assert acting(account).run("auth", "whoami").status == 0
+
+
+def _fail_closed(namespaces: list[str]) -> Manifest:
+    """Make a webhook configuration that refuses every Pod of the namespaces, for nobody serves it."""
+    here = {"key": "kubernetes.io/metadata.name", "operator": "In", "values": namespaces}
+    webhook = {
+        "name": "pods.registry-webhook.internal",
+        "clientConfig": {"url": "https://127.0.0.1:1/mutate"},
+        "rules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["pods"]}],
+        "namespaceSelector": {"matchExpressions": [here]},
+        "failurePolicy": "Fail",
+        "sideEffects": "None",
+        "admissionReviewVersions": ["v1"],
+    }
+    kind = {"apiVersion": "admissionregistration.k8s.io/v1", "kind": "MutatingWebhookConfiguration"}
+    return {**kind, "metadata": {"name": PROGRAM}, "webhooks": [webhook]}
+
+
+def _deployment() -> Manifest:
+    """Make a Deployment by the name of ours, for Pods that no node runs."""
+    labels = {"e2e": "cleanup"}
+    security = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+    pod = {
+        "nodeSelector": {"nowhere": "true"},
+        "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+        "containers": [{"name": "webhook", "image": "registry.example.com/none", "securityContext": security}],
+    }
+    template = {"metadata": {"labels": labels}, "spec": pod}
+    spec = {"replicas": 2, "selector": {"matchLabels": labels}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": PROGRAM}, "spec": spec}
+
+
+@pytest.fixture
+def installed(cluster: Cluster, account: Path, namespaces: list[str]) -> Iterator[None]:  # noqa: ARG001 - for our namespace
+    """Have the Deployment, and the webhook in force fail-closed; what other tests have in force is put back."""
+    kept = cluster.run("get", _WEBHOOK, "--output=json")
+    if kept.status == 0:
+        cluster.kubectl("delete", _WEBHOOK)
+    cluster.create(OWN_NAMESPACE, _deployment())
+    cluster.kubectl("create", "--filename=-", stdin=_fail_closed(namespaces))
+    eventually("Pods are refused", lambda: _pod(cluster, namespaces[0]).status != 0)
+    try:
+        yield
+    finally:
+        cluster.kubectl("delete", _WEBHOOK, "--ignore-not-found")
+        cluster.kubectl("delete", _DEPLOYMENT, "--namespace", OWN_NAMESPACE, "--ignore-not-found")
+        if kept.status == 0:
+            before = kept.manifest
+            for field in ("resourceVersion", "uid", "managedFields", "creationTimestamp", "generation"):
+                before["metadata"].pop(field, None)
+            cluster.kubectl("create", "--filename=-", stdin=before)
+
+
+def _pod(cluster: Cluster, namespace: str) -> Ran:
+    arguments = ("run", "x", "--image=registry.example.com/none", "--dry-run=server", "--namespace", namespace)
+    return cluster.run(*arguments)
+
+
+def _replicas(cluster: Cluster) -> int:
+    return int(cluster.get(OWN_NAMESPACE, _DEPLOYMENT)["spec"]["replicas"])
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_whole_installation_is_stopped_in_an_order_in_which_pods_can_always_be_made(
+    cluster: Cluster, sidecar: Sidecar, namespaces: list[str]
+) -> None:
+    dry = _cleanup("--stop", "--dry-run")
+    assert dry.stdout.splitlines()[:2] == [
+        f"MutatingWebhookConfiguration {PROGRAM}: would be deleted",
+        f"Deployment {OWN_NAMESPACE}/{PROGRAM}: would be scaled to 0",
+    ]
+    assert (_replicas(cluster), cluster.exists("default", _WEBHOOK)) == (2, True)
+
+    with sidecar.running():
+        sidecar.wait_until_leading()
+        eventually("it has published", lambda: all(published(cluster, name) for name in namespaces))
+        words = [sys.executable, "-m", "webhook", "cleanup", "--stop"]
+        kubeconfig = {"KUBECONFIG": os.environ["KUBECONFIG"]}
+        stopping = subprocess.Popen(words, env=environment() | kubeconfig, stdout=subprocess.PIPE, text=True)
+        try:
+            eventually("the Deployment runs nothing", lambda: _replicas(cluster) == 0)
+            assert not cluster.exists("default", _WEBHOOK)
+            eventually("Pods can be made", lambda: _pod(cluster, namespaces[0]).status == 0)
+            assert all(published(cluster, name) for name in namespaces)
+            sidecar.stop()  # as its Pod would, were it one
+            said, _ = stopping.communicate(timeout=60)
+        finally:
+            stopping.kill()
+            stopping.wait()
+    assert stopping.returncode == 0, said
+    lines = said.splitlines()
+    assert lines[:2] == [
+        f"MutatingWebhookConfiguration {PROGRAM}: deleted",
+        f"Deployment {OWN_NAMESPACE}/{PROGRAM}: scaled to 0",
+    ]
+    assert {f"{namespace}: deleted {PULL_SECRET}" for namespace in namespaces} <= {*lines}
+    assert lines[-1].startswith("the rest of the installation goes with: kubectl delete -k ")
+    assert not any(published(cluster, name) for name in namespaces)

@@ -1,0 +1,157 @@
+"""`registry-webhook cleanup`."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import click
+
+from webhook.adapters.cluster import client
+from webhook.adapters.cluster.api import Held
+from webhook.adapters.cluster.removal import Labelled, Removal
+from webhook.commands.options import cluster_options
+from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
+from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
+
+#: Seconds between two looks at the Lease, what it may be late beyond its duration, and its duration where it has none.
+_LOOK, _MARGIN, _DURATION = 0.5, 2.0, 15.0
+#: The longest that the sidecars are waited for after they were told to stop, seconds: their grace period, and a Lease
+#: that nobody gave up.
+_STOPPING = 120.0
+#: How often the Secrets are listed and deleted, and the seconds between: one that was changed meanwhile is read again.
+_ROUNDS, _PAUSE = 5, 0.5
+
+
+@click.command(
+    "cleanup",
+    epilog="""\b
+Examples:
+  registry-webhook cleanup --dry-run    # what would be deleted
+  registry-webhook cleanup              # after the installation was removed
+  registry-webhook cleanup --stop       # before that: stops it first
+""",
+)
+@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option(
+    "--stop",
+    is_flag=True,
+    help="First delete the webhook configuration, so that Pods can be made at every moment, and stop the Deployment.",
+)
+@cluster_options
+def command(dry_run: bool, stop: bool, kubeconfig: Path | None, context: str | None) -> int:  # noqa: FBT001
+    """Delete the pull secrets of all namespaces, whatever they are called.
+
+    Containers that run go on; what a node has to pull from then on, it pulls without. Only metadata is read. Nothing is
+    done while a sidecar runs, which would put them back. The exit status is 0 if all are gone, and 1 if one stayed.
+    """
+    removal = Removal(client.connect(kubeconfig, context, lambda _method, _status: None))
+    try:
+        if stop:
+            _stop(removal, dry_run=dry_run)
+        elif not dry_run and (holder := holder_of(removal.lease)):
+            raise RegistryWebhookError(
+                f"the sidecar {holder} is running and would put them back: "
+                "remove the installation first (kubectl delete -k certs/self-managed), or use --stop"
+            )
+        if dry_run:
+            return _tell(removal.pull_secrets())
+        status = _delete_all(removal)
+    finally:
+        removal.close()
+    if stop:
+        click.echo(
+            "the rest of the installation goes with: kubectl delete -k certs/self-managed, or whichever was applied"
+        )
+    return status
+
+
+def holder_of(
+    read: Callable[[], Held],
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
+) -> str | None:
+    """Tell who holds the Lease; None where nobody does.
+
+    A holder that is gone leaves its name behind. So the Lease is looked at until it changes, or for a little longer
+    than its duration: times of other machines' clocks are not compared. Raises `ClusterError`.
+    """
+    seen = read()
+    began = clock()
+    while seen.spec.holder_identity:
+        if clock() - began > (seen.spec.lease_duration_seconds or _DURATION) + _MARGIN:
+            return None
+        sleep(_LOOK)
+        before, seen = seen, read()
+        if seen.version != before.version and seen.spec.holder_identity:
+            return seen.spec.holder_identity
+    return None
+
+
+def _stop(removal: Removal, *, dry_run: bool) -> None:
+    """Take the webhook out of every Pod's way, and then have no sidecar any more."""
+    said = "would be " if dry_run else ""
+    if removal.delete_webhook(dry_run=dry_run):
+        click.echo(f"MutatingWebhookConfiguration {PROGRAM}: {said}deleted")
+    if removal.scale_down(dry_run=dry_run):
+        click.echo(f"Deployment {OWN_NAMESPACE}/{PROGRAM}: {said}scaled to 0")
+    end = time.monotonic() + _STOPPING
+    while not dry_run and (holder := holder_of(removal.lease)):
+        if time.monotonic() > end:
+            raise RegistryWebhookError(
+                f"the sidecar {holder} still holds the Lease {OWN_NAMESPACE}/{REFRESHER}: "
+                "find out what runs it, stop it, and call this again"
+            )
+
+
+def _tell(secrets: list[Labelled]) -> int:
+    for secret in secrets:
+        click.echo(f"{secret.namespace}: would delete {secret.name}")
+    click.echo(f"{_count(len(secrets))} would be deleted")
+    return 0
+
+
+def _delete_all(removal: Removal) -> int:
+    """Delete until a list has none any more, or none that could yet be deleted; give the exit status."""
+    deleted = 0
+    why: dict[tuple[str, str], str] = {}
+    left = _listed(removal)
+    for _ in range(_ROUNDS):
+        again = False
+        for secret in left:
+            place = (secret.namespace, secret.name)
+            try:
+                if secret.leaving or not removal.delete(secret):
+                    why[place] = "it is deleted, and its finalizers hold it back"
+                    continue
+            except NotFound:
+                continue
+            except ClusterError as error:
+                why[place] = str(error)
+                again = again or isinstance(error, (Conflict, Unreachable))
+            else:
+                deleted += 1
+                click.echo(f"{secret.namespace}: deleted {secret.name}")
+        left = _listed(removal)
+        again = again or any((secret.namespace, secret.name) not in why for secret in left)
+        if not left or not again:
+            break
+        time.sleep(_PAUSE)
+    for secret in left:
+        reason = why.get((secret.namespace, secret.name), "somebody makes it again")
+        click.echo(f"{secret.namespace}: {secret.name} stays: {reason}")
+    click.echo(f"{_count(deleted)} deleted, {len(left) or 'none'} left")
+    return 1 if left else 0
+
+
+def _listed(removal: Removal) -> list[Labelled]:
+    """List them; a list of many pages that took too long is begun anew."""
+    for _ in range(_ROUNDS - 1):
+        try:
+            return removal.pull_secrets()
+        except Expired:
+            continue
+    return removal.pull_secrets()
+
+
+def _count(number: int) -> str:
+    return f"{number} pull secret{'' if number == 1 else 's'}"
