@@ -109,8 +109,11 @@ class Watch:
 
     def _keep_certificate(self, fault: str) -> None:
         self.now = msgspec.structs.replace(self.now, certificate_fault=fault)
-        kept = "waiting for one" if self.now.tls is None else "the last good one is served"
-        _log.error("no certificate to serve, %s: %s", kept, fault)
+        if self.now.tls is None:
+            # As it is at every start where the sidecar makes the pair: it comes a second later.
+            _log.warning("no certificate to serve yet: %s", fault)
+        else:
+            _log.error("no certificate to serve, the last good one is served: %s", fault)
 
 
 def _content(read: Callable[[], bytes]) -> bytes | str:
