@@ -1,7 +1,8 @@
 """An API server at the socket that fails in every way that a test wants, as a real one cannot be made to.
 
 It speaks as much of the API as the sidecar does: namespaces and Secrets are listed (in pages) and watched, a Secret is
-applied and deleted, the Lease read and written, Events are made. What it stores has one resourceVersion for all kinds,
+applied and deleted, the Lease read and written, Events are made, and the same for the certificate's Secret and the
+webhook configuration. What it stores has one resourceVersion for all kinds,
 as etcd gives them.
 """
 
@@ -25,7 +26,7 @@ from webhook.certificates.authority import Pair
 from webhook.names import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
 
 Object = dict[str, Any]
-Kind = Literal["namespaces", "secrets"]
+Kind = Literal["namespaces", "secrets", "certificates", "configurations"]
 
 #: Not the default one: nobody has rights to another.
 SECRET = "the-pull-secret"  # noqa: S105 - its name
@@ -36,6 +37,16 @@ FOREIGN = base64.b64encode(b'{"auths":{"foreign.example.com":{"auth":"YTpi"}}}')
 _SECRET_PATH = re.compile(rf"/api/v1/namespaces/(?P<namespace>[^/]+)/secrets/{SECRET}")
 _LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/registry-webhook/leases/registry-webhook-refresher"
 _EVENTS_PATH = re.compile(r"/apis/events\.k8s\.io/v1/namespaces/(?P<namespace>[^/]+)/events")
+_CERTIFICATES_PATH = "/api/v1/namespaces/registry-webhook/secrets"
+_CONFIGURATIONS_PATH = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+#: Where each kind is listed and watched.
+_LISTS: dict[str, Kind] = {
+    "/api/v1/namespaces": "namespaces",
+    "/api/v1/secrets": "secrets",
+    _CERTIFICATES_PATH: "certificates",
+    _CONFIGURATIONS_PATH: "configurations",
+}
+_OWN_UID = "uid-registry-webhook"
 #: How metadata alone is asked for.
 METADATA = "application/json;as=PartialObjectMetadata"
 #: After this long a test's server gives up whatever it waits for.
@@ -134,6 +145,10 @@ class ApiServer:
         self.faults: list[Fault] = []
         self.namespaces: dict[str, Object] = {}
         self.secrets: dict[str, Object] = {}
+        self.certificates: dict[str, Object] = {}
+        """The Secret with the webhook's certificate, by its name, if there is one."""
+        self.configurations: dict[str, Object] = {}
+        """The webhook configuration."""
         self.lease: Object | None = None
         self.events: list[Object] = []
         self.streams: list[Stream] = []
@@ -289,16 +304,16 @@ class ApiServer:
 
     def writes(self, namespace: str = "") -> list[Asked]:
         """Give what was written, or tried to be, to the Secret of a namespace, or of any."""
-        wanted = [asked for asked in list(self.asked) if asked.method in {"PATCH", "DELETE"}]
+        wanted = [a for a in list(self.asked) if a.method in {"PATCH", "DELETE"} and _SECRET_PATH.fullmatch(a.path)]
         return [asked for asked in wanted if namespace in {"", asked.namespace}]
 
     def watches(self, kind: Kind) -> list[Asked]:
         """Give the watches that were asked for."""
-        return [asked for asked in list(self.asked) if asked.watches and asked.path.endswith(kind)]
+        return [asked for asked in list(self.asked) if asked.watches and _LISTS[asked.path] == kind]
 
     def lists(self, kind: Kind) -> list[Asked]:
         """Give the lists that were asked for."""
-        return [a for a in list(self.asked) if a.method == "GET" and not a.watches and a.path.endswith(kind)]
+        return [a for a in list(self.asked) if a.method == "GET" and not a.watches and _LISTS.get(a.path) == kind]
 
     def content(self, namespace: str) -> str:
         """Give the password in the Secret of a namespace as kubelet would decode it; empty if there is none."""
@@ -349,6 +364,10 @@ class ApiServer:
                 return _ok(asked.body, 201)
             if asked.method == "GET" and asked.path == "/api/v1/namespaces":
                 return self._list(asked, list(self.namespaces.values()))
+            if asked.path == "/api/v1/namespaces/registry-webhook":
+                return _ok({"metadata": {"name": "registry-webhook", "uid": _OWN_UID, "resourceVersion": "1"}})
+            if asked.path.startswith((_CERTIFICATES_PATH, _CONFIGURATIONS_PATH)):
+                return self._installation(asked)
             if asked.method == "GET" and asked.path == "/api/v1/secrets":
                 if asked.accept.startswith(METADATA):  # as whoever takes them all away asks
                     assert asked.query.get("fieldSelector") == "type=kubernetes.io/dockerconfigjson"
@@ -356,6 +375,72 @@ class ApiServer:
                 assert asked.query.get("fieldSelector") == f"metadata.name={SECRET}"
                 return self._list(asked, list(self.secrets.values()))
         return status(404, "NotFound", f"there is no {asked.method} {asked.path}")
+
+    def _installation(self, asked: Asked) -> Answer:
+        """Answer about the certificate's Secret or the webhook configuration."""
+        listed = _LISTS.get(asked.path)
+        if listed:
+            assert asked.query["fieldSelector"].startswith("metadata.name=registry-webhook")
+            return self._list(asked, list(getattr(self, listed).values()))
+        parent, _, name = asked.path.rpartition("/")
+        kind = _LISTS[parent]
+        found: Object | None = getattr(self, kind).get(name)
+        if asked.method == "GET":
+            return _ok(found) if found else status(404, "NotFound", f"{name} not found")
+        body = asked.body
+        assert body is not None
+        if found is None and (kind == "configurations" or "type" not in body):
+            return status(404, "NotFound", f"{name} not found")
+        version = body["metadata"].pop("resourceVersion", None)
+        if version is not None and (found is None or found["metadata"]["resourceVersion"] != version):
+            return status(409, "Conflict", "the object has been modified")
+        before = found or {"metadata": {}}
+        replies = {
+            key: text for key, text in before["metadata"].get("annotations", {}).items() if key.startswith("replica")
+        }
+        metadata = before["metadata"] | body["metadata"]
+        annotations = replies | (body["metadata"].get("annotations") or {})
+        if "type" not in body and kind == "certificates":  # a merge patch
+            annotations = before["metadata"].get("annotations", {}) | body["metadata"]["annotations"]
+        metadata["annotations"] = {key: text for key, text in annotations.items() if text is not None}
+        made = before | {key: value for key, value in body.items() if key != "webhooks"} | {"metadata": metadata}
+        if "webhooks" in body:
+            ((theirs,), (ours,)) = (before["webhooks"], body["webhooks"])
+            made["webhooks"] = [theirs | {"clientConfig": theirs["clientConfig"] | ours["clientConfig"]}]
+        return _ok(self._store(kind, name, made, "MODIFIED" if found else "ADDED"))
+
+    def call(self, bundle: bytes = b"") -> None:
+        """Make the webhook configuration, or set its caBundle."""
+        encoded = base64.b64encode(bundle).decode()
+        webhook = {"name": "pods.registry-webhook.internal", "clientConfig": {"caBundle": encoded}}
+        with self.changed:
+            known = self.configurations.get("registry-webhook")
+            metadata = dict(known["metadata"]) if known else {"name": "registry-webhook"}
+            type_ = "MODIFIED" if known else "ADDED"
+            self._store("configurations", "registry-webhook", {"metadata": metadata, "webhooks": [webhook]}, type_)
+
+    def lose_certificate(self) -> None:
+        """Delete the certificate's Secret."""
+        with self.changed:
+            self._drop("certificates", "registry-webhook-certificate")
+
+    def change_certificate(self, key: str, content: bytes) -> None:
+        """Change the certificate's Secret, as somebody with kubectl does."""
+        with self.changed:
+            secret = json.loads(json.dumps(self.certificates["registry-webhook-certificate"]))
+            secret["data"][key] = base64.b64encode(content).decode()
+            self._store("certificates", "registry-webhook-certificate", secret, "MODIFIED")
+
+    @property
+    def bundle(self) -> bytes:
+        """The webhook configuration's caBundle."""
+        (webhook,) = self.configurations["registry-webhook"]["webhooks"]
+        return base64.b64decode(webhook["clientConfig"]["caBundle"])
+
+    def certificate(self, key: str) -> bytes:
+        """What the certificate's Secret holds under a key; nothing where there is none."""
+        secret = self.certificates.get("registry-webhook-certificate", {"data": {}})
+        return base64.b64decode(secret["data"].get(key, ""))
 
     def _list(self, asked: Asked, items: list[Object]) -> Answer:
         version, rest = self._version, items
@@ -536,7 +621,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def _watch(self, asked: Asked) -> None:
         api = self.server.api
-        kind: Kind = "secrets" if asked.path.endswith("secrets") else "namespaces"
+        kind = _LISTS[asked.path]
         assert asked.query["allowWatchBookmarks"] == "true"
         stream = Stream(kind, int(asked.query["resourceVersion"]))
         with api.changed:

@@ -133,12 +133,16 @@ def _command(*words: str) -> list[str]:
 
 
 @contextmanager
-def refreshing(place: Place, name: str = "log") -> Iterator[Sidecar]:
-    """Run `registry-webhook refresh` in a folder until the block ends; nothing that it said shows the credential."""
+def refreshing(place: Place, name: str = "log", *words: str) -> Iterator[Sidecar]:
+    """Run `registry-webhook refresh` in a folder until the block ends; nothing that it said shows the credential.
+
+    The replica is called as its log is.
+    """
     path = place.folder / name
     with path.open("wb") as log:
-        command = _command("--health-bind=127.0.0.1:0", "--log-level=debug")
-        process = subprocess.Popen(command, cwd=place.folder, env=_environment(), stderr=log, stdout=log)
+        command = _command("--health-bind=127.0.0.1:0", "--log-level=debug", *words)
+        environment = _environment() | {"HOSTNAME": name}
+        process = subprocess.Popen(command, cwd=place.folder, env=environment, stderr=log, stdout=log)
     sidecar = Sidecar(place, process, path)
     try:
         wait_until(lambda: "serving probes" in sidecar.log or process.poll() is not None)
@@ -174,7 +178,7 @@ def traces(text: str, api: ApiServer) -> list[str]:
     encoded = [base64.b64encode(b"\0" * before + PASSWORD.encode())[4:-4].decode() for before in range(3)]
     words = [PASSWORD, *encoded]
     for asked in list(api.asked):
-        if asked.method == "PATCH" and asked.body:
+        if asked.method == "PATCH" and asked.namespace and asked.body:
             content = base64.b64decode(asked.body["data"][".dockerconfigjson"])
             words.append(hashlib.sha256(content).hexdigest())
     return [word for word in words if word in text]

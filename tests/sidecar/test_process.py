@@ -44,7 +44,7 @@ def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_u
         assert "webhook.credential.file: password: no such file or directory" in shown
         over()
         wait_until(lambda: sidecar.metric("leading") == 1)
-        wait_until(lambda: len(api.streams) == 2)
+        wait_until(lambda: len(api.streams) == 3)
         assert sidecar.probe("/readyz")[0] == 503
         assert api.writes() == []
         place.set_password()
