@@ -7,19 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually, find_kubectl
 from .pods import PULL_SECRET
 
-_FOLDER = Path(__file__).parents[2] / "manifests"
+_CHECKOUT = Path(__file__).parents[2]
+_FOLDER = _CHECKOUT / "manifests"
 DEPLOYMENT = _FOLDER / "50-deployment.yaml"
 
 #: As which the sidecar makes Events.
 CONTROLLER = f"{PROGRAM}/refresher"
 
-#: In the order in which they are applied.
-_MANIFESTS = [_FOLDER / f"{name}.yaml" for name in ("00-namespace", "10-account", "20-guard", "30-rights")]
+#: In the order in which they are applied. The account has all rights that it has in any variant.
+_MANIFESTS = [
+    *(_FOLDER / f"{name}.yaml" for name in ("00-namespace", "10-account", "20-guard", "30-rights", "40-availability")),
+    _CHECKOUT / "certs" / "self-managed" / "70-rights.yaml",
+]
 
 
 @contextmanager
@@ -60,6 +64,12 @@ def pull_secret(**metadata: object) -> Manifest:
         "type": "kubernetes.io/dockerconfigjson",
         "data": {".dockerconfigjson": "e30="},
     }
+
+
+def certificate(**changes: object) -> Manifest:
+    """Make the Secret of the certificate, without one in it, with these changes to its metadata."""
+    metadata = {"name": CERTIFICATE, "namespace": OWN_NAMESPACE, **changes}
+    return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": {"tls.crt": "e30="}}
 
 
 def event(namespace: str, **changes: object) -> Manifest:

@@ -3,26 +3,32 @@
 Everything is tried with a real token of the account.
 """
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
+from webhook.names import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
 
-from .account import CONTROLLER, DEPLOYMENT, acting, event, pull_secret
+from .account import CONTROLLER, DEPLOYMENT, acting, certificate, event, pull_secret
 from .cluster import Cluster, Manifest, Ran, eventually
+from .installation import shipped
 from .pods import PULL_SECRET, pod
+from .sidecar import free_lease
 
 _SECRET = f"secret/{PULL_SECRET}"
 _ONLY_IT = f"--field-selector=metadata.name={PULL_SECRET}"
 _NEVER_SERVED = sorted(SYSTEM_NAMESPACES | {OWN_NAMESPACE})
 _TYPE = "the only type of Secret that this account may write is kubernetes.io/dockerconfigjson"
 _EVERYWHERE_ELSE = f"in any namespace but kube-system, kube-public, kube-node-lease and {OWN_NAMESPACE}"
-_LABEL = f'only in a namespace with the label {ENABLED_LABEL}: "true"'
+_LABEL = "only in a namespace that is served"
 _FINALIZER = "registry-webhook-e2e/kept"
 _OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "kube-root-ca.crt", "uid": "no-such"}
+_CERTIFICATE = f"secret/{CERTIFICATE}"
+_CONFIGURATION = f"mutatingwebhookconfiguration/{PROGRAM}"
+_OTHER_CONFIGURATION = f"{PROGRAM}-other"
 _LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{OWN_NAMESPACE}/leases"
 
 #: Verbs, API group, resource and the names that they are bound to.
@@ -121,11 +127,20 @@ def test_the_account_has_these_rights_and_no_others(
             "secrets",
             frozenset({PULL_SECRET}),
         ),
+        (
+            frozenset({"get", "list", "watch", "patch"}),
+            "admissionregistration.k8s.io",
+            "mutatingwebhookconfigurations",
+            frozenset({PROGRAM}),
+        ),
         (frozenset({"create"}), "events.k8s.io", "events", frozenset()),
     }
     if own:
-        leases = (frozenset({"get", "create", "update"}), "coordination.k8s.io", "leases", frozenset({REFRESHER}))
-        expected.add(leases)
+        writing = frozenset({"get", "list", "watch", "create", "patch"})
+        expected |= {
+            (frozenset({"get", "create", "update"}), "coordination.k8s.io", "leases", frozenset({REFRESHER})),
+            (writing, "", "secrets", frozenset({CERTIFICATE})),
+        }
     assert rights == expected
 
 
@@ -185,7 +200,8 @@ def test_it_makes_changes_and_deletes_the_pull_secret_of_a_served_namespace(
     assert not cluster.exists(labelled, _SECRET)
 
 
-def test_it_makes_its_lease_by_a_put_to_its_name_and_holds_it(refresher: Cluster) -> None:
+def test_it_makes_its_lease_by_a_put_to_its_name_and_holds_it(cluster: Cluster, refresher: Cluster) -> None:
+    free_lease(cluster)
     replace = ("replace", f"--raw={_LEASES}/{REFRESHER}", "--filename=-")
     refresher.kubectl(*replace, stdin=_lease(REFRESHER, "first"))
     made = refresher.get(OWN_NAMESPACE, f"lease/{REFRESHER}")
@@ -383,6 +399,230 @@ def test_somebody_elses_finalizer_and_owner_hinder_no_change_and_stay(
     eventually("the Secret is gone", lambda: not cluster.exists(published, _SECRET))
 
 
+# The certificate's Secret.
+
+
+@pytest.fixture
+def no_certificate(cluster: Cluster, account: Path) -> Iterator[None]:
+    """Leave no certificate behind."""
+    assert account.exists()
+    yield
+    cluster.kubectl("delete", _CERTIFICATE, "--namespace", OWN_NAMESPACE, "--ignore-not-found")
+
+
+@pytest.mark.usefixtures("no_certificate")
+def test_it_makes_reads_watches_and_changes_the_certificates_secret(refresher: Cluster) -> None:
+    _done(_applied(refresher, OWN_NAMESPACE, certificate()))
+    _done(_applied(refresher, OWN_NAMESPACE, certificate(annotations={"changed": "yes"})))
+    patch = f"--patch={json.dumps({'metadata': {'annotations': {'changed': 'again'}}})}"
+    refresher.kubectl("patch", _CERTIFICATE, "--namespace", OWN_NAMESPACE, "--type=merge", patch)
+    assert refresher.get(OWN_NAMESPACE, _CERTIFICATE)["metadata"]["annotations"] == {"changed": "again"}
+    address = f"/api/v1/namespaces/{OWN_NAMESPACE}/secrets?fieldSelector=metadata.name%3D{CERTIFICATE}"
+    assert len(refresher.kubectl("get", f"--raw={address}").manifest["items"]) == 1
+    ran = refresher.kubectl("get", f"--raw={address}&watch=true&timeoutSeconds=1")
+    assert CERTIFICATE in ran.stdout
+
+
+@pytest.mark.usefixtures("no_certificate")
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"type": "example.com/any"}, "the only type of registry-webhook-certificate"),
+        (
+            {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}},
+            "the only type of registry",
+        ),
+        ({"metadata": {"finalizers": [_FINALIZER]}}, "only without finalizers"),
+        ({"metadata": {"ownerReferences": [_OWNER]}}, "only without owners"),
+    ],
+)
+def test_the_certificates_secret_is_of_one_type_and_hinders_nobody(
+    refresher: Cluster, changes: Manifest, message: str
+) -> None:
+    metadata = changes.get("metadata", {})
+    manifest = certificate(**metadata) | {key: value for key, value in changes.items() if key != "metadata"}
+    _guarded(_applied(refresher, OWN_NAMESPACE, manifest, "--dry-run=server"), message)
+
+
+@pytest.mark.usefixtures("no_certificate")
+def test_the_certificates_secret_is_no_way_to_a_token(refresher: Cluster) -> None:
+    token = {"type": "kubernetes.io/service-account-token", "data": {}}
+    manifest = certificate(annotations={"kubernetes.io/service-account.name": PROGRAM}) | token
+    _guarded(_applied(refresher, OWN_NAMESPACE, manifest), "the only type of registry-webhook-certificate")
+
+
+@pytest.mark.usefixtures("no_certificate")
+def test_somebody_elses_secret_of_the_certificates_name_is_left_alone(cluster: Cluster, refresher: Cluster) -> None:
+    cluster.create(OWN_NAMESPACE, certificate() | {"type": "example.com/any"})
+    patch = f"--patch={json.dumps({'metadata': {'labels': {'changed': 'yes'}}})}"
+    ran = refresher.run("patch", _CERTIFICATE, "--namespace", OWN_NAMESPACE, "--type=merge", patch)
+    _guarded(ran, "the only type of registry-webhook-certificate")
+
+
+@pytest.mark.usefixtures("no_certificate")
+def test_it_does_not_delete_the_certificates_secret(cluster: Cluster, refresher: Cluster) -> None:
+    cluster.create(OWN_NAMESPACE, certificate())
+    _refused(refresher.run("delete", _CERTIFICATE, "--namespace", OWN_NAMESPACE), "delete", "secrets")
+
+
+def test_there_is_a_certificate_in_our_own_namespace_alone(refresher: Cluster, labelled: str) -> None:
+    manifest = certificate(namespace=labelled)
+    _refused(_applied(refresher, labelled, manifest), "patch", "secrets")
+
+
+# The webhook configuration.
+
+
+@pytest.fixture(scope="module")
+def called(cluster: Cluster, account: Path) -> Iterator[Manifest]:
+    """Store the webhook configuration, and another, for requests that nobody makes."""
+    assert account.exists()
+    manifest = shipped()
+    (webhook,) = manifest["webhooks"]
+    nowhere = {"key": "registry-webhook-e2e", "operator": "In", "values": ["nowhere"]}
+    webhook["namespaceSelector"]["matchExpressions"].append(nowhere)
+    stored = cluster.create("default", manifest)
+    cluster.create("default", manifest | {"metadata": {"name": _OTHER_CONFIGURATION}})
+    try:
+        yield stored
+    finally:
+        cluster.kubectl("delete", "mutatingwebhookconfiguration", PROGRAM, _OTHER_CONFIGURATION, "--ignore-not-found")
+
+
+def _patched(who: Cluster, operations: list[Manifest], *options: str) -> Ran:
+    return who.run("patch", _CONFIGURATION, "--type=json", f"--patch={json.dumps(operations)}", *options)
+
+
+def _owner(cluster: Cluster, **changes: object) -> Manifest:
+    uid = cluster.get("default", f"namespace/{OWN_NAMESPACE}")["metadata"]["uid"]
+    return {"apiVersion": "v1", "kind": "Namespace", "name": OWN_NAMESPACE, "uid": uid, **changes}
+
+
+def test_it_keeps_the_bundle_and_the_owner_of_the_webhook_configuration(
+    cluster: Cluster, refresher: Cluster, called: Manifest
+) -> None:
+    (webhook,) = called["webhooks"]
+    for bundle in ("Zmlyc3Q=", "c2Vjb25k"):
+        applied = {
+            "apiVersion": called["apiVersion"],
+            "kind": called["kind"],
+            "metadata": {"name": PROGRAM, "ownerReferences": [_owner(cluster)]},
+            "webhooks": [{"name": webhook["name"], "clientConfig": {"caBundle": bundle}}],
+        }
+        _done(_applied(refresher, "default", applied, "--force-conflicts"))
+        stored = refresher.get("default", _CONFIGURATION)
+        assert stored["webhooks"][0]["clientConfig"]["caBundle"] == bundle
+        assert stored["metadata"]["ownerReferences"] == [_owner(cluster)]
+
+
+def test_it_lists_and_watches_the_one_webhook_configuration(refresher: Cluster, called: Manifest) -> None:
+    address = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+    one = f"{address}?fieldSelector=metadata.name%3D{called['metadata']['name']}"
+    assert len(refresher.kubectl("get", f"--raw={one}").manifest["items"]) == 1
+    assert PROGRAM in refresher.kubectl("get", f"--raw={one}&watch=true&timeoutSeconds=1").stdout
+    _refused(refresher.run("get", f"--raw={address}"), "list", "mutatingwebhookconfigurations")
+
+
+_WEBHOOK = "/webhooks/0"
+_METADATA = "may change no label, no annotation and no finalizer"
+_NUMBER = "may add, remove and rename no webhook, and change none but its caBundle"
+_WHO = "may not change who is called"
+_WHEN = "may not change for which requests"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("/metadata/labels/any", "any", _METADATA),
+        ("/metadata/annotations", {"any": "any"}, _METADATA),
+        ("/metadata/finalizers", [_FINALIZER], _METADATA),
+        (f"{_WEBHOOK}/name", "other.registry-webhook.internal", _NUMBER),
+        (f"{_WEBHOOK}/admissionReviewVersions", ["v1", "v1beta1"], _NUMBER),
+        (f"{_WEBHOOK}/sideEffects", "NoneOnDryRun", _NUMBER),
+        (f"{_WEBHOOK}/failurePolicy", "Fail", _NUMBER),
+        (f"{_WEBHOOK}/timeoutSeconds", 30, _NUMBER),
+        (f"{_WEBHOOK}/reinvocationPolicy", "Never", _NUMBER),
+        (f"{_WEBHOOK}/clientConfig", {"url": "https://example.com/"}, _WHO),
+        (f"{_WEBHOOK}/clientConfig/service/name", "other", _WHO),
+        (f"{_WEBHOOK}/clientConfig/service/namespace", "default", _WHO),
+        (f"{_WEBHOOK}/clientConfig/service/path", "/other", _WHO),
+        (f"{_WEBHOOK}/clientConfig/service/port", 8443, _WHO),
+        (f"{_WEBHOOK}/rules/0/resources", ["secrets"], _WHEN),
+        (f"{_WEBHOOK}/rules/0/operations", ["*"], _WHEN),
+        (f"{_WEBHOOK}/matchPolicy", "Exact", _WHEN),
+        (f"{_WEBHOOK}/matchConditions", [], _WHEN),
+        (f"{_WEBHOOK}/matchConditions/0/expression", "true", _WHEN),
+        (f"{_WEBHOOK}/namespaceSelector", {}, _WHEN),
+        (f"{_WEBHOOK}/objectSelector", {}, _WHEN),
+    ],
+)
+def test_it_changes_nothing_else_in_the_webhook_configuration(
+    refresher: Cluster, called: Manifest, path: str, value: object, message: str
+) -> None:
+    assert called
+    ran = _patched(refresher, [{"op": "add", "path": path, "value": value}], "--dry-run=server")
+    _guarded(ran, message, "registry-webhook-configurations")
+
+
+def test_it_adds_and_removes_no_webhook(refresher: Cluster, called: Manifest) -> None:
+    another = called["webhooks"][0] | {"name": "other.registry-webhook.internal"}
+    for operation in ({"op": "add", "path": "/webhooks/-", "value": another}, {"op": "remove", "path": _WEBHOOK}):
+        _guarded(_patched(refresher, [operation], "--dry-run=server"), _NUMBER, "registry-webhook-configurations")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"kind": "ConfigMap"},
+        {"apiVersion": "example.com/v1"},
+        {"name": "kube-system"},
+        {"blockOwnerDeletion": True},
+        {"controller": True},
+    ],
+)
+def test_it_gives_the_webhook_configuration_no_other_owner(
+    cluster: Cluster, refresher: Cluster, called: Manifest, changes: Manifest
+) -> None:
+    assert called
+    operation = {"op": "add", "path": "/metadata/ownerReferences", "value": [_owner(cluster, **changes)]}
+    ran = _patched(refresher, [operation], "--dry-run=server")
+    _guarded(ran, "the only owner that this account may give", "registry-webhook-configurations")
+
+
+def test_somebody_elses_owner_of_the_webhook_configuration_stays(
+    cluster: Cluster, refresher: Cluster, called: Manifest
+) -> None:
+    assert called
+    namespace = cluster.get("default", "namespace/default")["metadata"]
+    theirs = {"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": namespace["uid"]}
+    path = "/metadata/ownerReferences"
+    _done(_patched(cluster, [{"op": "add", "path": path, "value": [theirs]}]))
+    try:
+        both = [{"op": "add", "path": f"{path}/-", "value": _owner(cluster)}]
+        _done(_patched(refresher, both, "--dry-run=server"))
+        ran = _patched(refresher, [{"op": "add", "path": path, "value": [_owner(cluster)]}], "--dry-run=server")
+        _guarded(ran, "or take from it", "registry-webhook-configurations")
+    finally:
+        _done(_patched(cluster, [{"op": "remove", "path": path}]))
+
+
+def test_it_writes_to_no_other_webhook_configuration_and_makes_and_deletes_none(
+    refresher: Cluster, called: Manifest
+) -> None:
+    resource = "mutatingwebhookconfigurations"
+    new = {"apiVersion": called["apiVersion"], "kind": called["kind"], "webhooks": called["webhooks"]}
+    _refused(_applied(refresher, "default", new | {"metadata": {"name": _OTHER_CONFIGURATION}}), "patch", resource)
+    _refused(refresher.run("delete", _CONFIGURATION), "delete", resource)
+    ran = refresher.run("create", "--filename=-", stdin=new | {"metadata": {"name": f"{PROGRAM}-new"}})
+    _refused(ran, "create", resource)
+
+
+def test_nobody_else_is_kept_from_changing_the_webhook_configuration(cluster: Cluster, called: Manifest) -> None:
+    assert called
+    operation = {"op": "add", "path": f"{_WEBHOOK}/failurePolicy", "value": "Fail"}
+    _done(_patched(cluster, [operation], "--dry-run=server"))
+
+
 def test_its_events_say_who_speaks_and_have_no_finalizer(refresher: Cluster, labelled: str) -> None:
     forged = event(labelled, reportingController="kubelet")
     kept = event(labelled, metadata={"generateName": "kept-", "finalizers": [_FINALIZER]})
@@ -399,7 +639,7 @@ def test_nobody_elses_secrets_and_events_are_looked_at(cluster: Cluster, account
 
 def test_the_api_server_finds_nothing_wrong_with_the_guards_expressions(cluster: Cluster, account: Path) -> None:
     assert account.exists()
-    for name in ("registry-webhook-secrets", "registry-webhook-events"):
+    for name in ("registry-webhook-secrets", "registry-webhook-configurations", "registry-webhook-events"):
 
         def checked(policy: str = f"validatingadmissionpolicy/{name}") -> Manifest | None:
             stored = cluster.get("default", policy)
