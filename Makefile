@@ -8,7 +8,7 @@ PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 
-.PHONY: help demo test check e2e bench-refresh lock clean
+.PHONY: help demo test check e2e bench-refresh bench-image lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-18s %s\n", $$1, $$2}'
@@ -36,6 +36,10 @@ e2e: ## test against the cluster that KUBECONFIG names
 bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) bench/refresh.py $(ARGS)
+
+bench-image: ## weigh and start what ARGS names, an image or an environment: ARGS=IMAGE
+	$(DEVELOPMENT)
+	@PYTHONPATH=. $(PYTHON_HERE) bench/image.py $(ARGS)
 
 lock: ## choose the dependencies' versions anew (needs uv)
 	@.ci/lock
