@@ -10,12 +10,13 @@ import click
 
 from webhook import log
 from webhook.adapters.cluster import client
+from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.pair import ServedPair
 from webhook.adapters.sockets import Address, listen
 from webhook.commands.options import AddressType, config_option, log_level_option
 from webhook.sidecar import single
 from webhook.sidecar.metrics import Metrics
-from webhook.sidecar.process import Process, Setting
+from webhook.sidecar.process import Process
 
 
 @click.command(
@@ -78,9 +79,11 @@ def command(
     """
     log.configure(log_level.upper())
     metrics = Metrics()
+    # Before anything is connected: who has written nonsense is to hear of that first.
+    configuration = WatchedConfiguration(config, dict(os.environ))
     connection = client.connect(kubeconfig, context, metrics.count_request)
     served = ServedPair(tls_folder, tls_server) if tls_folder else None
-    process = Process(Setting(config, dict(os.environ)), connection, metrics, served)
+    process = Process(configuration, connection, metrics, served)
     if dry_run:
         return single.dry_run(process, click.echo)
     if once:

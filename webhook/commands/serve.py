@@ -6,10 +6,11 @@ from pathlib import Path
 import click
 
 from webhook import log
+from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.sockets import Address, listen
 from webhook.commands.options import AddressType, config_option, log_level_option
 from webhook.serving import gunicorn
-from webhook.serving.in_force import Sources, Watch
+from webhook.serving.in_force import PairFiles, Watch
 
 _FOLDER = "/etc/registry-webhook/tls"
 
@@ -50,6 +51,7 @@ def command(
     they change; what is broken is said and changes nothing. Nothing is written outside a temporary folder.
     """
     log.configure(log_level.upper())
+    configuration = WatchedConfiguration(config, dict(os.environ))
     sockets = [listen(bind), listen(health_bind)]
-    watch = Watch(Sources(config, cert, key, dict(os.environ)))
+    watch = Watch(configuration, PairFiles(cert, key))
     gunicorn.serve(watch, sockets, drain)

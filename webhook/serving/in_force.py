@@ -6,7 +6,6 @@ stays, and the log and `/readyz` say so until it is mended.
 
 import logging
 import ssl
-from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -15,23 +14,21 @@ from msgspec import Struct
 
 from webhook import log
 from webhook.adapters import files
+from webhook.adapters.configuration import WatchedConfiguration
 from webhook.admission.handler import Handler
 from webhook.config import assemble, keys
-from webhook.config.load import Loaded, load
-from webhook.errors import CertificateError, ConfigurationError, FileError
+from webhook.config.load import Loaded
+from webhook.errors import CertificateError, FileError
 from webhook.serving import tls
 
 _log = logging.getLogger("webhook.serving")
 
 
-class Sources(NamedTuple):
-    """Where everything is read from."""
+class PairFiles(NamedTuple):
+    """Where the pair is read from, both PEM."""
 
-    configuration: Path | None
-    """The YAML file; None for the built-in defaults and the environment alone."""
     certificate: Path
     key: Path
-    environment: Mapping[str, str]
 
 
 class InForce(Struct, frozen=True):
@@ -50,15 +47,12 @@ class InForce(Struct, frozen=True):
 class Watch:
     """Keeps `now` current with the files."""
 
-    def __init__(self, sources: Sources) -> None:
-        """Read everything for the first time; a certificate that is missing is waited for.
-
-        Raises `ConfigurationError` or `FileError` for a configuration that cannot be used.
-        """
-        self._sources = sources
-        self._configuration: bytes | str = _read_configuration(sources)
+    def __init__(self, configuration: WatchedConfiguration, pair: PairFiles) -> None:
+        """Read the pair for the first time; one that is missing is waited for."""
+        self._configuration = configuration
+        self._files = pair
         self._pair: bytes | str | None = None
-        loaded = _load(sources, self._configuration)
+        loaded = configuration.loaded
         self.now = InForce(loaded, assemble.handler(loaded.configuration))
         _log.info(log.event("configuration in force", **_outline(loaded)))
         self._look_at_certificate()
@@ -69,30 +63,20 @@ class Watch:
         self._look_at_certificate()
 
     def _look_at_configuration(self) -> None:
-        found = _content(lambda: _read_configuration(self._sources))
-        if found == self._configuration:
-            return
-        self._configuration = found
-        if isinstance(found, str):
-            self._keep_configuration([found])
-            return
-        try:
-            loaded = _load(self._sources, found)
-        except ConfigurationError as error:
-            self._keep_configuration([str(fault) for fault in error.faults])
-            return
-        changed = _changed(self.now.loaded, loaded)
-        handler = assemble.handler(loaded.configuration)
-        self.now = msgspec.structs.replace(self.now, loaded=loaded, handler=handler, configuration_fault=None)
-        _log.info(log.event("configuration in force", changed=", ".join(changed) or "nothing", **_outline(loaded)))
-
-    def _keep_configuration(self, faults: list[str]) -> None:
-        self.now = msgspec.structs.replace(self.now, configuration_fault=faults[0])
-        for fault in faults:
-            _log.error("the configuration is broken, the last good one stays: %s", fault)
+        if self._configuration.look():
+            loaded = self._configuration.loaded
+            changed = _changed(self.now.loaded, loaded)
+            handler = assemble.handler(loaded.configuration)
+            self.now = msgspec.structs.replace(self.now, loaded=loaded, handler=handler)
+            _log.info(log.event("configuration in force", changed=", ".join(changed) or "nothing", **_outline(loaded)))
+        if self.now.configuration_fault != self._configuration.fault:
+            self.now = msgspec.structs.replace(self.now, configuration_fault=self._configuration.fault)
 
     def _look_at_certificate(self) -> None:
-        found = _content(lambda: files.read(self._sources.certificate) + files.read(self._sources.key))
+        try:
+            found: bytes | str = b"".join(map(files.read, self._files))
+        except FileError as error:
+            found = str(error)
         if found == self._pair:
             return
         self._pair = found
@@ -100,12 +84,12 @@ class Watch:
             self._keep_certificate(found)
             return
         try:
-            context = tls.context(self._sources.certificate, self._sources.key)
+            context = tls.context(*self._files)
         except CertificateError as error:
             self._keep_certificate(str(error))
             return
         self.now = msgspec.structs.replace(self.now, tls=context, certificate_fault=None)
-        _log.info(log.event("certificate in force", certificate=self._sources.certificate))
+        _log.info(log.event("certificate in force", certificate=self._files.certificate))
 
     def _keep_certificate(self, fault: str) -> None:
         self.now = msgspec.structs.replace(self.now, certificate_fault=fault)
@@ -114,22 +98,6 @@ class Watch:
             _log.warning("no certificate to serve yet: %s", fault)
         else:
             _log.error("no certificate to serve, the last good one is served: %s", fault)
-
-
-def _content(read: Callable[[], bytes]) -> bytes | str:
-    """Read what there is, or say in a text why that cannot be done; either is compared with what was there before."""
-    try:
-        return read()
-    except FileError as error:
-        return str(error)
-
-
-def _read_configuration(sources: Sources) -> bytes:
-    return files.configuration(sources.configuration)[0]
-
-
-def _load(sources: Sources, text: bytes) -> Loaded:
-    return load(text, str(sources.configuration or files.BUILT_IN), sources.environment)
 
 
 def _outline(loaded: Loaded) -> dict[str, object]:

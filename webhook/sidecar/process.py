@@ -6,23 +6,19 @@ No fault of a source, of the registry or of the API server ends it, and nothing 
 import logging
 import secrets
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import timedelta
 from http import HTTPStatus
-from pathlib import Path
 from threading import Event, Thread
-from typing import NamedTuple
 
 from webhook import log
-from webhook.adapters import files
 from webhook.adapters.cluster.api import Cluster
 from webhook.adapters.cluster.client import Client
 from webhook.adapters.cluster.installation import Installation
+from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.pair import ServedPair
 from webhook.certificates.rotation import Terms
-from webhook.config.load import Loaded, load
 from webhook.config.model import CertificateSettings, Configuration
-from webhook.errors import ConfigurationError, FileError
 from webhook.log import shorten
 from webhook.names import SERVICE_NAMES
 from webhook.sidecar import leadership
@@ -48,41 +44,20 @@ _NAME_LIMIT = 63
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Setting(NamedTuple):
-    """Where the configuration is."""
-
-    path: Path | None
-    environment: Mapping[str, str]
-
-    def read(self) -> bytes:
-        """Read the file. Raises `FileError`."""
-        return files.configuration(self.path)[0]
-
-    def load(self, text: bytes) -> Loaded:
-        """Make a configuration of it. Raises `ConfigurationError`."""
-        return load(text, str(self.path or files.BUILT_IN), self.environment)
-
-
 class Process:
     """Everything that runs."""
 
     def __init__(
         self,
-        setting: Setting,
+        watched: WatchedConfiguration,
         client: Client,
         metrics: Metrics,
         served: ServedPair | None = None,
         clocks: Clocks | None = None,
     ) -> None:
-        """Load the configuration; nothing is started yet. With `served` the webhook's certificate is kept there.
-
-        Raises `ConfigurationError` or `FileError` for one that cannot be used.
-        """
-        self._setting = setting
-        text = setting.read()
-        self._text: bytes | None = text
-        self.configuration = setting.load(text).configuration
-        self._fault: str | None = None
+        """Wire everything; nothing is started yet. With `served` the webhook's certificate is kept there."""
+        self._watched = watched
+        self.configuration = watched.loaded.configuration
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         self.leadership = Leadership(
@@ -92,7 +67,7 @@ class Process:
         self._around = Surroundings(
             client,
             identity,
-            setting.environment,
+            watched.environment,
             self.metrics,
             Beats(clocks.monotonic),
             clocks,
@@ -111,7 +86,8 @@ class Process:
         self.start_leadership()
         self.certificates.start(self._threads)
         while not stop.wait(_LOOK):
-            self._look_at_configuration()
+            if self._watched.look():
+                self._change_configuration(self._watched.loaded.configuration)
         self.stop()
 
     def start_leadership(self) -> None:
@@ -143,33 +119,7 @@ class Process:
         self.duties.turned(leading)
         self.certificates.look()
 
-    def _look_at_configuration(self) -> None:
-        """Take up a configuration that is new and good; what is broken changes nothing."""
-        try:
-            found = self._setting.read()
-        except FileError as error:
-            self._text = None
-            self._keep_configuration(str(error))
-            return
-        if found == self._text:
-            return
-        self._text = found
-        try:
-            configuration = self._setting.load(found).configuration
-        except ConfigurationError as error:
-            self._keep_configuration(str(error))
-        else:
-            self._change_configuration(configuration)
-
-    def _keep_configuration(self, faults: str) -> None:
-        first = faults.partition("\n")[0]
-        if first != self._fault:
-            self._fault = first
-            for line in faults.splitlines():
-                _log.error("the configuration is broken, the last good one stays: %s", line)
-
     def _change_configuration(self, configuration: Configuration) -> None:
-        self._fault = None
         _log.info("the configuration has changed, and is in force")
         self.duties.stop()
         same = configuration.registry.server == self.configuration.registry.server
@@ -204,8 +154,10 @@ class Process:
             lines.append(self.leadership.fault)
         if self.certificates.fault is not None:
             lines.append(self.certificates.fault)
-        if self._fault is not None:
-            lines.append(f"the configuration is broken, the last good one stays: {self._fault}")
+        if self._watched.fault is not None:
+            lines.append(
+                f"the configuration is broken, the last good one stays: {shorten(self._watched.fault, _SHOWN)}"
+            )
         publisher = self.duties.publisher
         lines += [f"{name}: {fault}" for name, fault in sorted(publisher.failing.items())[:10]]
         lines += [f"{name}: another Secret has the name" for name in sorted(publisher.foreign)[:10]]
