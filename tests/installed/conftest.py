@@ -1,0 +1,193 @@
+"""The installation as it ships, on the cluster that KUBECONFIG names; its state goes from one test to the next.
+
+What is said of the cluster by variables is in tests/e2e/conftest.py, and here one more:
+
+E2E_IMAGE   the image that the cluster's nodes have, such as registry-webhook:0.1.0
+
+Without it, or without the registry of those variables, all of these tests are skipped.
+
+There is one installation, since its namespace is one: it is made from nothing, put under load with every change that an
+installation goes through, and removed in one order after the other. Every test can be run alone: what comes before it
+is then done by its fixtures.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import Cluster, eventually
+from tests.e2e.conftest import cluster, registry, registry_if_any
+from tests.e2e.registry import Registry
+from tests.e2e.sidecar import new_password, published
+from webhook.adapters.cluster.client import Client
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+
+from .api import connected, second
+from .history import History, watched
+from .installation import CERTIFICATE_SECRET, DEPLOYMENT, LEAVING, Installation, Variant, cleanup
+from .load import Load, making_pods
+
+#: The fixtures that are the same there.
+__all__ = ["cluster", "registry", "registry_if_any"]
+
+_FIGURES = pytest.StashKey[list[str]]()
+
+#: What can only come after what is before it.
+_ORDER = ("from_nothing", "gitops", "containers", "fail_closed", "under_load", "all_gone", "removal")
+
+#: A certificate that lives a minute and an authority that lives three: they are renewed and changed while one looks.
+SHORT_LIVES = {"certificate": {"life": 60, "authority_life": 180, "overlap": 6}}
+FAIL_CLOSED = Variant(components=("fail-closed",), settings=SHORT_LIVES, replicas=3)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the tests into the order of an installation's life."""
+    items.sort(key=lambda item: next(at for at, name in enumerate(_ORDER) if item.path.stem == f"test_{name}"))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Print what was measured."""
+    for figure in config.stash.get(_FIGURES, []):
+        terminalreporter.write_line(figure)
+
+
+@pytest.fixture(scope="session")
+def figure(pytestconfig: pytest.Config) -> Callable[[str, object], None]:
+    """Give what takes a measurement for the end of the run: a number is one of seconds."""
+    figures = pytestconfig.stash.setdefault(_FIGURES, [])
+
+    def take(what: str, measured: object) -> None:
+        figures.append(f"{what}: {measured:.1f} s" if isinstance(measured, float) else f"{what}: {measured}")
+
+    return take
+
+
+@pytest.fixture(scope="session")
+def image() -> str:
+    """Give the image that the nodes have."""
+    name = os.environ.get("E2E_IMAGE")
+    if not name:
+        pytest.skip("E2E_IMAGE does not say which image of registry-webhook the cluster's nodes have")
+    return name
+
+
+@pytest.fixture(scope="session")
+def from_nothing(
+    image: str, registry: Registry, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Installation]:
+    """Give an installation that is written as it ships and not applied, on a cluster that has none; it goes at the end.
+
+    The registry knows its credential.
+    """
+    if cluster.exists("default", f"namespace/{OWN_NAMESPACE}"):
+        pytest.fail(f"the cluster has a namespace {OWN_NAMESPACE} already: tests need one that has none")
+    credential = (PROGRAM, new_password())
+    registry.admit(*credential)
+    installation = Installation(cluster, tmp_path_factory.mktemp("installation"), image, credential)
+    installation.write(Variant())
+    try:
+        yield installation
+    finally:
+        # In the order in which nothing is ever refused, and fast: no request waits for these Pods any more.
+        installation.cluster.kubectl("delete", "mutatingwebhookconfiguration", PROGRAM, "--ignore-not-found")
+        installation.cluster.run("delete", DEPLOYMENT, "--namespace", OWN_NAMESPACE, "--ignore-not-found")
+        gone_at_once(installation)
+        installation.delete("--wait=false")
+        eventually("nothing is left", lambda: not installation.left(), LEAVING)
+        cleanup()
+
+
+def gone_at_once(installation: Installation) -> None:
+    """Delete all Pods without any grace."""
+    words = ("--all", "--force", "--grace-period=0", "--ignore-not-found")
+    installation.cluster.run("delete", "pods", "--namespace", OWN_NAMESPACE, *words)
+
+
+@pytest.fixture(scope="session")
+def installed(from_nothing: Installation, figure: Callable[[str, object], None]) -> Installation:
+    """Apply the installation as it ships, and wait until it is rolled out."""
+    began = time.monotonic()
+    from_nothing.apply()
+    applied = time.monotonic()
+    from_nothing.wait()
+    figure("From nothing: applied", applied - began)
+    figure("From nothing: apply to rolled out", time.monotonic() - began)
+    return from_nothing
+
+
+@pytest.fixture(scope="session")
+def served(installed: Installation) -> str:
+    """Make a namespace that is opted in, and wait for its pull secret."""
+    name = installed.cluster.make_namespace({ENABLED_LABEL: "true"})
+    eventually("there is a pull secret", lambda: published(installed.cluster, name))
+    return name
+
+
+@pytest.fixture(scope="session")
+def unserved(cluster: Cluster) -> str:
+    """Make a namespace that nobody opted in."""
+    return cluster.make_namespace({})
+
+
+@pytest.fixture(scope="session")
+def api() -> Iterator[Client]:
+    """Connect to the API server."""
+    with connected() as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def fail_closed(
+    installed: Installation, served: str, api: Client, figure: Callable[[str, object], None]
+) -> Installation:
+    """Put the policy of failing closed on the installation that works, with a third replica, while Pods are made."""
+    installed.write(FAIL_CLOSED)
+    with making_pods([api], served) as load:
+        began = time.monotonic()
+        installed.apply()
+        installed.wait()
+        seconds = time.monotonic() - began
+    figure(f"From fail-open to fail-closed, {seconds:.0f} s", load.taken().all_rewritten())
+    return installed
+
+
+@pytest.fixture(scope="module")
+def api_servers(api: Client, cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Client]]:
+    """Give connections to two API servers, the second of which is started for this."""
+    pid_file = os.environ.get("E2E_APISERVER_PID")
+    if not pid_file:
+        pytest.skip("E2E_APISERVER_PID does not say which process the API server is")
+    with ExitStack() as stack:
+        kubeconfig = stack.enter_context(second(cluster, Path(pid_file), tmp_path_factory.mktemp("apiserver")))
+        yield [api, stack.enter_context(connected(kubeconfig))]
+
+
+@pytest.fixture(scope="module")
+def history(api: Client) -> Iterator[History]:
+    """Watch the certificate's Secret and the webhook configuration."""
+    with watched(api) as history:
+        eventually("both are known", lambda: history.kept and history.trusted)
+        yield history
+
+
+@pytest.fixture(scope="module")
+def load(served: str, api_servers: list[Client]) -> Iterator[Load]:
+    """Have Pods made all along, through both API servers, and the policy fail-closed."""
+    with making_pods(api_servers, served) as load:
+        yield load
+
+
+@pytest.fixture(scope="module")
+def short_lived(request: pytest.FixtureRequest, fail_closed: Installation) -> Installation:
+    """Have certificates of short lives from now on: with the certificate gone, all is made anew and as it is set now.
+
+    That is watched, and Pods are made meanwhile.
+    """
+    for needed in ("history", "load"):
+        request.getfixturevalue(needed)
+    fail_closed.cluster.kubectl("delete", CERTIFICATE_SECRET, "--namespace", OWN_NAMESPACE)
+    return fail_closed

@@ -1,0 +1,49 @@
+"""Two commands and a label: a Pod of a namespace that is opted in runs an image that only the credential gives."""
+
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.e2e import node
+from tests.e2e.cluster import eventually
+from tests.e2e.sidecar import password_in, published
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE
+
+from .installation import CERTIFICATE_SECRET, Installation
+
+_Figure = Callable[[str, object], None]
+
+
+def test_it_is_rolled_out_with_a_certificate_that_it_made_itself(installed: Installation) -> None:
+    assert len(installed.pods()) == 2
+    assert installed.cluster.exists(OWN_NAMESPACE, CERTIFICATE_SECRET)
+    assert b"BEGIN CERTIFICATE" in installed.bundle()
+
+
+def test_a_labelled_namespace_runs_an_image_of_the_registry(
+    installed: Installation, unserved: str, figure: _Figure
+) -> None:
+    cluster = installed.cluster
+    namespace = cluster.make_namespace({})
+    began = time.monotonic()
+    cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
+    eventually("there is a pull secret", lambda: published(cluster, namespace))
+    assert password_in(published(cluster, namespace)) == installed.credential[1]
+    figure("From the label to the pull secret", time.monotonic() - began)
+    node.runs(cluster, namespace, node.written("app", secret=False))
+    figure("From the label to a Pod that runs", time.monotonic() - began)
+    assert published(cluster, unserved) is None
+
+
+@pytest.mark.usefixtures("installed")
+def test_where_nobody_opted_in_the_image_is_not_to_be_had(installed: Installation, unserved: str) -> None:
+    cluster = installed.cluster
+    cluster.create(unserved, node.written("app", secret=True))
+    eventually("the pull fails", lambda: node.state(cluster, unserved, "app") in node.NOT_PULLED, 60.0)
+    node.remove(cluster, unserved, "app")
+
+
+def test_every_object_is_accepted_by_strict_validation(installed: Installation) -> None:
+    ran = installed.apply("--dry-run=server", "--validate=strict")
+    assert ran.warnings == []

@@ -1,0 +1,108 @@
+"""What is applied again and again changes nothing: the sidecar's own fields belong to nobody else."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.e2e.cluster import Manifest
+from tests.e2e.sidecar import SECRET
+from webhook.names import OWN_NAMESPACE, PROGRAM
+
+from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, Installation
+
+#: Under which names Argo CD and Flux apply, both server-side and by force.
+_CONTROLLERS = ("argocd-controller", "kustomize-controller")
+
+
+def _by(manager: str) -> tuple[str, ...]:
+    return ("--server-side", f"--field-manager={manager}", "--force-conflicts")
+
+
+@pytest.fixture
+def before(installed: Installation, served: str) -> Manifest:
+    """Give what must stay: each object by what it is called."""
+    return _seen(installed, served)
+
+
+def _seen(installed: Installation, served: str, *options: str) -> Manifest:
+    objects = {
+        "configuration": (OWN_NAMESPACE, CONFIGURATION),
+        "deployment": (OWN_NAMESPACE, DEPLOYMENT),
+        "certificate": (OWN_NAMESPACE, CERTIFICATE_SECRET),
+        "pull secret": (served, SECRET),
+    }
+    words = ("--output=json", *options)
+    return {
+        called: installed.cluster.kubectl("get", what, "--namespace", namespace, *words).manifest
+        for called, (namespace, what) in objects.items()
+    }
+
+
+def test_after_an_apply_there_is_no_difference(installed: Installation) -> None:
+    assert installed.diff() == ""
+
+
+def test_a_second_apply_changes_nothing(installed: Installation, served: str, before: Manifest) -> None:
+    objects = installed.versions()
+    assert len(objects) > 20
+    installed.apply()
+    assert installed.versions() == objects
+    after = _seen(installed, served)
+    for what in ("certificate", "pull secret"):
+        assert after[what]["metadata"]["resourceVersion"] == before[what]["metadata"]["resourceVersion"], what
+
+
+@pytest.mark.parametrize("manager", _CONTROLLERS)
+def test_a_controller_that_applies_by_force_takes_nothing_from_the_sidecar(
+    installed: Installation, served: str, before: Manifest, manager: str
+) -> None:
+    for _ in range(2):
+        installed.apply(*_by(manager))
+    assert installed.diff(*_by(manager)) == ""
+    after = _seen(installed, served)
+    assert after["configuration"]["webhooks"] == before["configuration"]["webhooks"]
+    assert base64.b64decode(after["configuration"]["webhooks"][0]["clientConfig"]["caBundle"])
+    assert (
+        after["configuration"]["metadata"]["ownerReferences"] == before["configuration"]["metadata"]["ownerReferences"]
+    )
+    assert after["deployment"]["metadata"]["generation"] == before["deployment"]["metadata"]["generation"]
+    for what in ("certificate", "pull secret"):
+        assert after[what]["metadata"]["resourceVersion"] == before[what]["metadata"]["resourceVersion"], what
+
+
+def test_the_sidecar_s_fields_are_owned_by_the_sidecar(installed: Installation, served: str) -> None:
+    for manager in _CONTROLLERS:
+        installed.apply(*_by(manager))
+    seen = _seen(installed, served, "--show-managed-fields")
+    for field in ("f:caBundle", "f:ownerReferences"):
+        owners = _owners(seen["configuration"], field)
+        assert owners, field
+        assert all(owner.startswith(PROGRAM) for owner in owners), (field, owners)
+    for what in ("certificate", "pull secret"):
+        managers = {entry["manager"] for entry in seen[what]["metadata"]["managedFields"]}
+        assert managers, what
+        assert all(manager.startswith(PROGRAM) for manager in managers), (what, managers)
+
+
+def _owners(stored: Manifest, field: str) -> set[str]:
+    """Name those who own a field, wherever it stands."""
+    entries = stored["metadata"]["managedFields"]
+    return {entry["manager"] for entry in entries if field in _fields(entry["fieldsV1"])}
+
+
+def _fields(tree: dict[str, Any]) -> Iterator[str]:
+    for key, below in tree.items():
+        yield key
+        yield from _fields(below)
+
+
+def test_what_is_undone_by_hand_shows_as_a_difference(installed: Installation) -> None:
+    """So that the tests above would see one."""
+    patch = json.dumps([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 6}])
+    installed.cluster.kubectl("patch", "mutatingwebhookconfiguration", PROGRAM, "--type=json", f"--patch={patch}")
+    assert "timeoutSeconds" in installed.diff()
+    installed.apply()
+    assert installed.diff() == ""
