@@ -77,9 +77,11 @@ class Threads:
         self._around.beats.forget(self._threads)
 
     def join(self, timeout: float) -> None:
-        """Wait for all, at most `timeout` seconds each."""
+        """Wait for all, at most `timeout` seconds."""
+        clock = self._around.clocks.monotonic
+        end = clock() + timeout
         for thread in self._threads.values():
-            thread.join(timeout)
+            thread.join(max(0.0, end - clock()))
 
 
 class Duties:
