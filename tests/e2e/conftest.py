@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.names import PROGRAM
+from webhook.names import OWN_NAMESPACE, PROGRAM
 
 from .account import granted
 from .apiserver import ApiServer
@@ -34,8 +34,16 @@ _FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have the API server killed last: the cluster's own controllers take a while to find their way back."""
-    items.sort(key=lambda item: "apiserver" in getattr(item, "fixturenames", ()))
+    """Have first what puts whole installations in place and takes them away, before others put in parts that they keep.
+
+    The API server is killed last: the cluster's own controllers take a while to find their way back.
+    """
+
+    def turn(item: pytest.Item) -> tuple[bool, bool]:
+        names = getattr(item, "fixturenames", ())
+        return "apiserver" in names, "uninstalled" not in names
+
+    items.sort(key=turn)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
@@ -62,6 +70,14 @@ def cluster() -> Iterator[Cluster]:
         yield cluster
     finally:
         cluster.remove_namespaces()
+
+
+@pytest.fixture(scope="session")
+def uninstalled(cluster: Cluster) -> Cluster:
+    """Give the cluster as long as nothing of ours is in it."""
+    if cluster.exists("default", f"namespace/{OWN_NAMESPACE}"):
+        pytest.fail(f"the cluster has a namespace {OWN_NAMESPACE} already: tests need one that has none")
+    return cluster
 
 
 @pytest.fixture(scope="session")

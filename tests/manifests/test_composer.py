@@ -40,7 +40,7 @@ KUSTOMIZATION = "manifests/kustomization.yaml"
         ("cluster-wide", "manifests/20-guard.yaml", "registry-webhook-secrets", "registry-webhook-other"),
         ("fail-closed", WEBHOOK, "failurePolicy: Ignore", "failurePolicy: Fail"),
         ("fail-closed", DEPLOYMENT, "- name: webhook\n", "- name: server\n"),
-        ("fail-closed", DEPLOYMENT, "          env: []\n", ""),
+        ("fail-closed", DEPLOYMENT, "          env:\n", "          variables:\n"),
         ("pods-cannot-opt-out", WEBHOOK, "objectSelector:", "otherSelector:"),
         ("host-network", DEPLOYMENT, "containerPort: 8443", "containerPort: 9443"),
         ("host-network", DEPLOYMENT, "- name: refresher\n", "- name: sidecar\n"),

@@ -9,6 +9,7 @@ import msgspec
 import pytest
 
 from webhook.commands import refresh, serve
+from webhook.commands.options import CONFIG_VARIABLE
 from webhook.config.load import load
 from webhook.config.model import Configuration
 from webhook.names import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
@@ -138,7 +139,7 @@ def test_the_api_server_reaches_the_webhook_through_the_service(objects: Objects
     selected = [objects.deployment["spec"]["selector"], objects.only("PodDisruptionBudget")["spec"]["selector"]]
     assert service["spec"]["selector"] == labels
     assert selected == [{"matchLabels": labels}] * 2
-    assert service["spec"]["publishNotReadyAddresses"] is False
+    assert "publishNotReadyAddresses" not in service["spec"]
 
 
 COMMANDS: dict[str, click.Command] = {"webhook": serve.command, "refresher": refresh.command}
@@ -223,10 +224,12 @@ def test_who_makes_the_certificate_may_keep_it(objects: Objects) -> None:
 def test_every_file_that_a_container_is_told_of_is_mounted_there(objects: Objects) -> None:
     for container in objects.containers:
         folders = {mount["mountPath"] for mount in objects.mounts(container).values()}
-        told = [*objects.options(container).values(), *objects.variables(container).values()]
-        paths = [Path(value) for value in told if value.startswith("/")]
-        assert {str(path.parent) for path in paths if path.suffix or "credential" in path.parts} <= folders
-        assert objects.options(container)["config"].endswith(f"/{objects.configuration_name}")
+        told = {**objects.options(container), **objects.variables(container)}
+        paths = {Path(value) for name, value in told.items() if value.startswith("/") and name != "tls-folder"}
+        assert paths
+        assert {str(path.parent) for path in paths} <= folders
+        name = objects.variables(container)[CONFIG_VARIABLE]
+        assert name == f"{objects.mounts(container)['config']['mountPath']}/{objects.configuration_name}"
     assert objects.volumes["config"]["configMap"]["name"] == objects.only("ConfigMap")["metadata"]["name"]
 
 

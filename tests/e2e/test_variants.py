@@ -1,0 +1,123 @@
+"""Every variant of the installation on a real API server: it is made as tests say, accepted, applied, and gone again.
+
+The image need not be there, and no Pod has to run. While a variant is in place that serves all namespaces and fails
+closed, Pods can be made in the denied ones alone.
+"""
+
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.manifests.variants import CHECKOUT, COMPONENTS, EVERYTHING, FOLDERS, VARIANTS, Variant, combined, composed
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+
+from .cluster import Cluster, Manifest, eventually
+from .pods import pod
+
+_CERTIFICATE_KINDS = Path(__file__).with_name("cert-manager.yaml")
+_NAMESPACE = "namespace/" + OWN_NAMESPACE
+_DELETE = ("delete", "--ignore-not-found", "--timeout=50s")
+
+_Folder = Callable[[Variant], Path]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> _Folder:
+    """Copy the checkout's folders, with what a user adds, and give what finds a variant there."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ("manifests", "certs", "overlays"):
+        shutil.copytree(CHECKOUT / name, copy / name)
+    for variant in (*VARIANTS, combined("self-managed", *COMPONENTS, "fail-closed")):
+        for path, text in variant.files(copy).items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    return lambda variant: copy / variant.folder
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _certificate_kinds(uninstalled: Cluster) -> Iterator[None]:
+    """Have the API server know cert-manager's kinds."""
+    if uninstalled.exists("default", "customresourcedefinition/certificates.cert-manager.io"):
+        yield
+        return
+    file = f"--filename={_CERTIFICATE_KINDS}"
+    try:
+        uninstalled.kubectl("apply", file)
+        uninstalled.kubectl("wait", "--for=condition=Established", "--timeout=20s", file)
+        yield
+    finally:
+        uninstalled.kubectl(*_DELETE, file)
+
+
+@contextmanager
+def in_place(cluster: Cluster, folder: Path) -> Iterator[None]:
+    """Apply a variant, and take it away."""
+    try:
+        ran = cluster.kubectl("apply", "--validate=strict", f"--kustomize={folder}")
+        assert not ran.warnings
+        yield
+    finally:
+        cluster.kubectl(*_DELETE, f"--kustomize={folder}")
+
+
+def replicas(cluster: Cluster) -> set[str]:
+    pods = cluster.items(OWN_NAMESPACE, "pods", f"app.kubernetes.io/name={PROGRAM}")
+    return {one["metadata"]["uid"] for one in pods if "deletionTimestamp" not in one["metadata"]}
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_kubectl_makes_of_a_variant_what_the_tests_make(cluster: Cluster, folder: _Folder, variant: Variant) -> None:
+    made = cluster.kubectl("kustomize", str(folder(variant))).stdout
+    assert list(yaml.safe_load_all(made)) == list(composed(variant))
+
+
+def test_kubectl_refuses_a_patch_that_does_not_fit(cluster: Cluster, folder: _Folder) -> None:
+    """The one that is there twice finds a policy that fails closed already."""
+    ran = cluster.run("kustomize", str(folder(combined("self-managed", *COMPONENTS, "fail-closed"))))
+    assert ran.status
+    assert "/webhooks/0/failurePolicy" in ran.stderr
+
+
+@pytest.fixture(scope="module")
+def _no_namespace_left(uninstalled: Cluster) -> Iterator[None]:
+    yield
+    uninstalled.kubectl(*_DELETE, _NAMESPACE)
+
+
+@pytest.mark.usefixtures("_no_namespace_left")
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_the_api_server_accepts_a_variant_without_a_warning(
+    cluster: Cluster, folder: _Folder, variant: Variant
+) -> None:
+    # A dry run of the rest needs the Namespace, and what that admits.
+    namespace = next(manifest for manifest in composed(variant) if manifest["kind"] == "Namespace")
+    cluster.kubectl("apply", "--filename=-", stdin=namespace)
+    ran = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", f"--kustomize={folder(variant)}")
+    assert not ran.warnings
+    assert len(ran.stdout.splitlines()) == len(composed(variant))
+
+
+@pytest.mark.parametrize("variant", [*FOLDERS[1:], *EVERYTHING], ids=str)
+def test_a_variant_is_applied_makes_its_pods_again_without_help_and_leaves_nothing(
+    cluster: Cluster, folder: _Folder, variant: Variant
+) -> None:
+    with in_place(cluster, folder(variant)):
+        before = eventually("the Pods are made", lambda: found if len(found := replicas(cluster)) == 2 else None)
+        # Nobody answers for the webhook: the Pods are made because they are none that it is called for.
+        cluster.kubectl("delete", "pods", "--all", f"--namespace={OWN_NAMESPACE}", "--wait=false", "--grace-period=0")
+        eventually("there are others", lambda: len(now := replicas(cluster)) == 2 and not now & before)
+        # What the API server fills in is no drift.
+        assert not cluster.kubectl("diff", f"--kustomize={folder(variant)}").stdout
+    assert [manifest for manifest in composed(variant) if is_there(cluster, manifest)] == []
+    namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
+    cluster.create(namespace, pod("any", app="any"))
+
+
+def is_there(cluster: Cluster, manifest: Manifest) -> bool:
+    group, _, version = manifest["apiVersion"].rpartition("/")
+    kind = f"{manifest['kind']}.{version}.{group}" if group else manifest["kind"]
+    return cluster.exists(manifest["metadata"].get("namespace", "default"), f"{kind}/{manifest['metadata']['name']}")
