@@ -387,6 +387,11 @@ class ApiServer:
         found: Object | None = getattr(self, kind).get(name)
         if asked.method == "GET":
             return _ok(found) if found else status(404, "NotFound", f"{name} not found")
+        if asked.method == "DELETE":
+            if found is None:
+                return status(404, "NotFound", f"{name} not found")
+            self._drop(kind, name)
+            return _ok({"kind": "Status", "metadata": {}, "status": "Success"})
         body = asked.body
         assert body is not None
         if found is None and (kind == "configurations" or "type" not in body):
