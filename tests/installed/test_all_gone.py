@@ -1,0 +1,35 @@
+"""With the policy fail-closed all replicas are gone at once: they come back, since nothing of theirs asks for them."""
+
+import time
+from collections.abc import Callable
+
+from tests.e2e.cluster import eventually
+from webhook.adapters.cluster.client import Client
+
+from .conftest import gone_at_once
+from .installation import ROLLOUT, Installation
+from .load import making_pods
+
+_Figure = Callable[[str, object], None]
+
+
+def test_all_replicas_that_are_gone_come_back_without_help(
+    fail_closed: Installation, served: str, unserved: str, api: Client, figure: _Figure
+) -> None:
+    before = set(fail_closed.pods())
+    with making_pods([api], served, rate=20) as load, making_pods([api], unserved, rate=5) as elsewhere:
+        began = time.monotonic()
+        gone_at_once(fail_closed)
+        eventually("Pods are refused", lambda: load.taken().refused)
+
+        def works_again() -> bool:
+            latest = load.taken().answers[-20:]
+            return len(latest) == 20 and all(answer.rewritten for answer in latest)
+
+        eventually("Pods are made again", works_again, ROLLOUT)
+        fail_closed.wait()
+        figure("All replicas gone to rolled out again, fail-closed", time.monotonic() - began)
+    figure("Pods refused meanwhile, for", load.taken().window)
+    elsewhere.taken().all_made()
+    assert len(fail_closed.pods()) == 3
+    assert not before & set(fail_closed.pods())

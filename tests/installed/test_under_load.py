@@ -1,0 +1,182 @@
+"""Every change that an installation goes through, with the policy fail-closed and Pods made all along.
+
+Fifty a second, through two API servers on one store, three replicas, and certificates that live a minute: what is
+checked here goes on while certificates are renewed and an authority is changed. The tests come in the order in which it
+all happens; what a test is about is the answers that came while it ran, and the last one looks at all of them.
+"""
+
+import base64
+import itertools
+import time
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+
+from tests.e2e.cluster import eventually
+from webhook.certificates import authority
+from webhook.names import OWN_NAMESPACE
+
+from .conftest import FAIL_CLOSED, SHORT_LIVES
+from .history import History
+from .installation import CERTIFICATE_SECRET, DEPLOYMENT, REPAIR, Installation
+from .load import Load
+
+_Figure = Callable[[str, object], None]
+
+_USER = 1234567890
+#: Seconds until both the third renewal and the change of authority are over; where the machine is busy, later.
+_CHANGED = 240.0
+#: Breaks the pair for some seconds, however often it is put back.
+_BREAKING = """
+import pathlib, time
+end = time.monotonic() + 4
+while time.monotonic() < end:
+    for name in ("tls.crt", "tls.key"):
+        pathlib.Path("/etc/registry-webhook/tls", name).write_text("broken")
+    time.sleep(0.02)
+"""
+_READING = """
+import base64, ssl
+held = open("/etc/registry-webhook/tls/tls.crt").read()
+served = ssl.get_server_certificate(("127.0.0.1", 8443))
+print(held.split()[2:4] == served.split()[2:4], base64.b64encode(held.encode()).decode())
+"""
+
+
+def test_a_certificate_that_is_deleted_is_back_and_no_pod_is_missed(
+    short_lived: Installation, history: History, load: Load, figure: _Figure
+) -> None:
+    began = time.monotonic()
+    with load.around():
+        eventually("it is back", lambda: short_lived.cluster.exists(OWN_NAMESPACE, CERTIFICATE_SECRET), REPAIR)
+        figure("Certificate deleted to back", time.monotonic() - began)
+        before = len(history.authorities())
+        eventually(
+            "a new authority signs", lambda: len(history.authorities()) > before or len(history.authorities()) > 1
+        )
+    load.taken().all_rewritten()
+
+
+def test_a_rolling_restart_misses_no_pod(short_lived: Installation, load: Load, figure: _Figure) -> None:
+    before_it = set(short_lived.pods())
+    with load.around() as before:
+        short_lived.cluster.kubectl("rollout", "restart", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+        short_lived.wait()
+    assert not before_it & set(short_lived.pods())
+    figure("Rolling restart of three replicas, fail-closed", load.taken(before).all_rewritten())
+
+
+def test_an_upgrade_misses_no_pod_whatever_the_user_s_number(
+    short_lived: Installation, load: Load, figure: _Figure
+) -> None:
+    """The number that the cluster may choose, and an annotation: a Pod template that differs."""
+    changes = (
+        {"op": "add", "path": "/spec/template/spec/securityContext/runAsUser", "value": _USER},
+        {"op": "add", "path": "/spec/template/metadata/annotations", "value": {"registry-webhook-e2e": "upgraded"}},
+    )
+    short_lived.write(FAIL_CLOSED._replace(patches=changes))
+    with load.around() as before:
+        short_lived.apply()
+        short_lived.wait()
+    for pod in short_lived.pods():
+        for container in ("webhook", "refresher"):
+            assert short_lived.run(pod, container, "import os; print(os.getuid())").stdout.strip() == str(_USER)
+    figure("Upgrade of three replicas, fail-closed", load.taken(before).all_rewritten())
+
+
+def test_an_upgrade_that_is_undone_misses_no_pod(short_lived: Installation, load: Load, figure: _Figure) -> None:
+    with load.around() as before:
+        short_lived.cluster.kubectl("rollout", "undo", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+        short_lived.wait()
+    template = short_lived.cluster.get(OWN_NAMESPACE, DEPLOYMENT)["spec"]["template"]
+    assert "registry-webhook-e2e" not in template["metadata"].get("annotations", {})
+    assert "runAsUser" not in template["spec"]["securityContext"]
+    short_lived.write(FAIL_CLOSED)
+    figure("Rollback of three replicas, fail-closed", load.taken(before).all_rewritten())
+
+
+def test_a_broken_pair_in_the_volume_is_not_served_and_is_put_back(
+    short_lived: Installation, load: Load, figure: _Figure
+) -> None:
+    pod = short_lived.pods()[0]
+    log = ("logs", pod, "--namespace", OWN_NAMESPACE, "--container=webhook")
+    with load.around() as before:
+        ran = short_lived.run(pod, "refresher", _BREAKING)
+        assert ran.status == 0, ran.stderr
+        began = time.monotonic()
+
+        def put_back() -> bool:
+            ran = short_lived.run(pod, "webhook", _READING)
+            held = ran.stdout.partition(" ")[2]
+            stored = short_lived.cluster.get(OWN_NAMESPACE, CERTIFICATE_SECRET)["data"]["tls.crt"]
+            return base64.b64decode(held or "") == base64.b64decode(stored) and ran.stdout.startswith("True")
+
+        eventually("the good pair is put back and served", put_back, REPAIR)
+        figure("Broken pair put back and served", time.monotonic() - began)
+    assert "no certificate to serve, the last good one is served" in short_lived.cluster.kubectl(*log).stdout
+    load.taken(before).all_rewritten()
+
+
+def test_every_renewal_and_a_change_of_authority_miss_no_pod(
+    short_lived: Installation, history: History, load: Load, figure: _Figure
+) -> None:
+    """With the deletion that began it, that is two authorities more; the second came when it was due."""
+    pod_names = set(short_lived.pods())
+    before = short_lived.renewals()
+    known = len(history.authorities())
+
+    def over() -> bool:
+        last = history.kept[-1].state
+        return (
+            len(history.authorities()) >= 3
+            and len(history.pairs()) >= 5
+            and not last.incoming
+            and not last.retired
+            and authority.certificates_in(short_lived.bundle()) == last.authorities
+        )
+
+    eventually("the certificate is renewed three times, and the authority changed", over, _CHANGED)
+    time.sleep(2)
+    taken = load.taken().all_rewritten()
+    figure("Three renewals and a change of authority, two API servers, fail-closed", taken)
+    if known < 3:
+        assert set(short_lived.pods()) == pod_names
+        assert short_lived.renewals() > before
+
+
+@pytest.mark.usefixtures("short_lived", "load")
+def test_no_pair_was_stored_before_its_authority_was_trusted_for_as_long_as_is_set(history: History) -> None:
+    overlap = timedelta(seconds=SHORT_LIVES["certificate"]["overlap"] - 1)  # times are kept in whole seconds
+    signers = history.authorities()
+    assert len(signers) >= 3
+    for certificate in signers[1:]:
+        first = next(kept for kept in history.kept if kept.state.authority.certificate == certificate)
+        trusting = [trusted for trusted in history.trusted_at(first.version) if certificate in trusted.authorities]
+        assert trusting, "an authority signed before it was in caBundle"
+        assert first.at - trusting[0].at >= overlap
+
+
+@pytest.mark.usefixtures("short_lived", "load")
+def test_at_every_moment_the_bundle_held_the_authority_of_every_stored_pair(history: History) -> None:
+    for kept in history.kept:
+        known = history.trusted_at(kept.version)
+        if known:
+            assert kept.state.authority.certificate in known[-1].authorities
+
+
+@pytest.mark.usefixtures("short_lived", "load")
+def test_at_the_end_only_the_newest_authority_is_trusted(short_lived: Installation, history: History) -> None:
+    last = history.kept[-1].state
+    assert last.authority.certificate == history.authorities()[-1]
+    trusted = authority.certificates_in(short_lived.bundle())
+    assert last.authority.certificate in trusted
+    assert not {*history.authorities()[:-1]} & {*trusted}
+
+
+@pytest.mark.usefixtures("short_lived", "load")
+def test_every_pair_lived_a_minute_and_was_renewed_before_its_end(history: History) -> None:
+    first, *lives = [authority.span(state.serving.certificate) for state in history.pairs()]
+    assert first.ends - first.issued > timedelta(days=1)
+    assert {life.ends - life.issued for life in lives} == {timedelta(minutes=1)}
+    assert all(later.issued < sooner.ends for sooner, later in itertools.pairwise(lives))
