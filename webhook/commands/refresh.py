@@ -13,7 +13,7 @@ from webhook.adapters.cluster import client
 from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.pair import ServedPair
 from webhook.adapters.sockets import Address, listen
-from webhook.commands.options import AddressType, config_option, log_level_option
+from webhook.commands.options import AddressType, cluster_options, config_option, log_level_option
 from webhook.sidecar import single
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.process import Process
@@ -51,13 +51,7 @@ Examples:
 )
 @click.option("--once", is_flag=True, help="Make one pass and exit: 0 if all went well, 1 if something did not.")
 @click.option("--dry-run", is_flag=True, help="Say what one pass would write, contents masked, and write nothing.")
-@click.option(
-    "--kubeconfig",
-    metavar="FILE",
-    type=click.Path(path_type=Path),
-    help="How to reach the cluster. Without it KUBECONFIG says, in a Pod its service account, else ~/.kube/config.",
-)
-@click.option("--context", metavar="NAME", help="The kubeconfig's context to use.")
+@cluster_options
 @log_level_option
 @config_option
 def command(
