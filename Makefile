@@ -32,6 +32,7 @@ check: ## ruff, mypy and import-linter
 e2e: ## test against the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
 	@.ci/pytest cluster $(ARGS)
+	@.ci/pytest installed $(ARGS)
 
 bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
