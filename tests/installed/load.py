@@ -11,7 +11,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-from tests.e2e.pods import IMAGE, REWRITTEN, images, pod
+from tests.e2e.cluster import Manifest
+from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, images, pod, pull_secrets
 from webhook.adapters.cluster.client import Client, Request
 from webhook.errors import ClusterError
 
@@ -25,12 +26,15 @@ _PATIENCE = 15.0
 class Answer(NamedTuple):
     """What came of one Pod."""
 
+    server: int
+    """Which of the API servers was asked."""
     began: float
     """On the monotonic clock, as the next."""
     ended: float
     refused: str | None
     """Why it could not be made."""
     rewritten: bool
+    """Whether it was made with the registry's image and the pull secret."""
 
 
 class Taken(NamedTuple):
@@ -118,17 +122,21 @@ class Load:
                 self._tickets += 1
             if self._stop.wait(max(0.0, self._began + ticket * self._pause - time.monotonic())):
                 return
-            self._answers.append(self._make(self._servers[ticket % len(self._servers)]))
+            self._answers.append(self._make(ticket % len(self._servers)))
 
-    def _make(self, server: Client) -> Answer:
+    def _make(self, server: int) -> Answer:
         path = f"/api/v1/namespaces/{self._namespace}/pods"
         request = Request("make a Pod", "POST", path, (("dryRun", "All"),), pod("load", app=IMAGE), silence=_PATIENCE)
         began = time.monotonic()
         try:
-            made = json.loads(server.call(request))
+            made = json.loads(self._servers[server].call(request))
         except ClusterError as error:
-            return Answer(began, time.monotonic(), str(error), rewritten=False)
-        return Answer(began, time.monotonic(), None, rewritten=images(made) == {"app": REWRITTEN})
+            return Answer(server, began, time.monotonic(), str(error), rewritten=False)
+        return Answer(server, began, time.monotonic(), None, rewritten=_is_rewritten(made))
+
+
+def _is_rewritten(made: Manifest) -> bool:
+    return images(made) == {"app": REWRITTEN} and pull_secrets(made) == [PULL_SECRET]
 
 
 @contextmanager

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import Cluster
+from tests.e2e.pods import PULL_SECRET
 from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REFRESHER
 
 from .installation import Installation
 
-_PULL_SECRET = "registry-webhook-pull"  # noqa: S105 - a name
 _TLS = "/etc/registry-webhook/tls"
 _TOKENS = "/secrets/kubernetes.io/"
 
@@ -131,7 +131,7 @@ def test_the_api_server_refuses_whatever_the_server_asks(installed: Installation
 #: Resource, the names that a right is bound to, and verbs: in every namespace.
 _RIGHTS = {
     ("namespaces", "", "get list watch"),
-    ("secrets", _PULL_SECRET, "get list watch create patch delete"),
+    ("secrets", PULL_SECRET, "get list watch create patch delete"),
     ("mutatingwebhookconfigurations.admissionregistration.k8s.io", PROGRAM, "get list watch patch"),
     ("events.events.k8s.io", "", "create"),
 }
