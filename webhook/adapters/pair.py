@@ -4,9 +4,11 @@ The files are replaced as kubelet replaces those of a mounted Secret: `tls.crt` 
 `..data`, to a folder that is written whole before the link is turned to it.
 """
 
+import os
 import shutil
 import ssl
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from webhook.adapters import files
@@ -46,11 +48,10 @@ class ServedPair:
             self._turn(_LINK, fresh.name)
             for name in _NAMES:
                 self._turn(name, f"{_LINK}/{name}")
-            for folder in self._folder.glob(f"{_FOLDERS}*"):
-                if folder != fresh:
-                    shutil.rmtree(folder, ignore_errors=True)
         except OSError as error:
             raise FileError(f"{error.filename or self._folder}: cannot write: {error.strerror}") from None
+        finally:
+            self._tidy()
 
     def fingerprint(self) -> str | None:
         """Ask the server which certificate it serves; None where it does not answer."""
@@ -61,6 +62,14 @@ class ServedPair:
             return authority.fingerprint(served.encode())
         except (OSError, ValueError):
             return None
+
+    def _tidy(self) -> None:
+        """Remove every folder but the one that is served: where the disk is full, attempts must not add up."""
+        with suppress(OSError):
+            kept = os.path.realpath(self._folder / _LINK)
+            for folder in self._folder.glob(f"{_FOLDERS}*"):
+                if os.path.realpath(folder) != kept:
+                    shutil.rmtree(folder, ignore_errors=True)
 
     def _turn(self, name: str, target: str) -> None:
         """Have a link lead somewhere else, at once."""

@@ -190,7 +190,7 @@ class Certificates:
             return
         serving = served.fingerprint()
         if serving and (said is None or serving != said.serving or now - said.at >= rotation.REPEATED):
-            self._installation.say(self._replica.name, stored.report(Report(serving, now)))
+            self._secrets.put(self._installation.say(self._replica.name, stored.report(Report(serving, now))))
 
     def _leave(self) -> None:
         """Take back what was said, so that nobody waits for this replica."""
@@ -225,15 +225,13 @@ class Certificates:
         return rotation.first(found, self._terms(), now)
 
     def _take(self, secret: Stored | None) -> None:
-        """Take the Secret as it was read; that it is gone the watch tells."""
+        """Take the Secret as it was read; that it is gone the watch tells, and until then there is nothing to do."""
         if secret is not None:
             self._secrets.put(secret)
-        self._news.set()
 
     def _store(self, state: State, over: Stored | None) -> None:
         self._secrets.put(self._installation.store_certificate(*stored.encode(state), over))
         self._remembered = state
-        self._news.set()
 
     def _keep_called(self, state: State | None, now: datetime) -> None:
         """Keep the webhook configuration's `caBundle` and owner, and note since when the bundle has been there."""

@@ -63,12 +63,13 @@ class Installation:
             what, objects.certificate, self._client.call(Request(what, "PATCH", _SECRET, _APPLIED, body, APPLY))
         )
 
-    def say(self, replica: str, said: str | None, *, leaving: bool = False) -> None:
+    def say(self, replica: str, said: str | None, *, leaving: bool = False) -> Stored:
         """Note on the certificate's Secret what a replica says, or with None that it says nothing any more."""
         body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": said}}}
         query = (("fieldManager", f"{PROGRAM}-replica"),)
         request = Request(f"write to Secret {CERTIFICATE}", "PATCH", _SECRET, query, body, MERGE)
-        self._client.call(request._replace(silence=_LEAVING) if leaving else request)
+        answer = self._client.call(request._replace(silence=_LEAVING) if leaving else request)
+        return decoded(request.what, objects.certificate, answer)
 
     def namespace_uid(self) -> str:
         """Give the uid of our own Namespace."""
