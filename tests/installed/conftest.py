@@ -27,6 +27,7 @@ from webhook.adapters.cluster.client import Client
 from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 
 from .api import connected, second
+from .handshakes import Handshakes, made
 from .history import History, watched
 from .installation import CERTIFICATE_SECRET, DEPLOYMENT, LEAVING, Installation, Variant, cleanup
 from .load import Load, making_pods
@@ -182,12 +183,19 @@ def load(served: str, api_servers: list[Client]) -> Iterator[Load]:
 
 
 @pytest.fixture(scope="module")
+def handshakes(api: Client, history: History) -> Iterator[Handshakes]:
+    """Have new connections made to every replica all along."""
+    with made(api, history) as handshakes:
+        yield handshakes
+
+
+@pytest.fixture(scope="module")
 def short_lived(request: pytest.FixtureRequest, fail_closed: Installation) -> Installation:
     """Have certificates of short lives from now on: with the certificate gone, all is made anew and as it is set now.
 
-    That is watched, and Pods are made meanwhile.
+    That is watched, and Pods and connections are made meanwhile.
     """
-    for needed in ("history", "load"):
+    for needed in ("history", "handshakes", "load"):
         request.getfixturevalue(needed)
     fail_closed.cluster.kubectl("delete", CERTIFICATE_SECRET, "--namespace", OWN_NAMESPACE)
     return fail_closed

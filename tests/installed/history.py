@@ -69,6 +69,11 @@ class History:
         for watch in self._open:
             watch.close()
 
+    @property
+    def bundle(self) -> frozenset[bytes]:
+        """Give the certificates that are in `caBundle` now."""
+        return max(self.trusted).authorities
+
     def pairs(self) -> list[State]:
         """Give for each serving pair the first state that had it."""
         found: dict[bytes, State] = {}

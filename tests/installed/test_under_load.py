@@ -18,6 +18,7 @@ from webhook.certificates import authority
 from webhook.names import OWN_NAMESPACE
 
 from .conftest import FAIL_CLOSED, SHORT_LIVES
+from .handshakes import Handshakes
 from .history import History
 from .installation import CERTIFICATE_SECRET, DEPLOYMENT, REPAIR, Installation
 from .load import Load
@@ -141,6 +142,18 @@ def test_every_renewal_and_a_change_of_authority_miss_no_pod(
     if known < 3:
         assert set(short_lived.pods()) == pod_names
         assert short_lived.renewals() > before
+
+
+@pytest.mark.usefixtures("load")
+def test_every_new_connection_found_a_certificate_that_it_trusts(
+    short_lived: Installation, history: History, handshakes: Handshakes, figure: _Figure
+) -> None:
+    assert handshakes.faults == {}
+    if not handshakes.number:
+        pytest.skip("the Pods' addresses cannot be reached from here")
+    figure("New connections meanwhile, each to one replica and verified", handshakes.number)
+    last = authority.fingerprint(history.kept[-1].state.serving.certificate)
+    assert {pod: handshakes.served.get(pod) for pod in short_lived.pods()} == dict.fromkeys(short_lived.pods(), last)
 
 
 @pytest.mark.usefixtures("short_lived", "load")
