@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from cryptography.hazmat.primitives import serialization
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -134,11 +135,21 @@ def test_what_was_lost_is_stored_again_and_the_authority_changed() -> None:
     assert back.incoming is not None
     assert back.trusted is None
     assert rotation.again(back, _TERMS, _NOW + _HOUR).state == back
+    # One that is on its way comes, and no other in its place.
+    known = structs.replace(back, trusted=_NOW)
+    assert rotation.again(known, _TERMS, _NOW + _HOUR).state == back
 
 
 def test_an_authority_that_is_not_known_yet_is_not_changed_again() -> None:
     state = begun()
     assert rotation.again(state, _TERMS, _NOW + timedelta(minutes=1)).state == structs.replace(state, trusted=None)
+
+
+def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
+    state = structs.replace(begun(), trusted=None)
+    renewed = taken(rotation.step(state, {}, _TERMS, _NOW + 600 * _HOUR))
+    assert renewed.authorities == state.authorities
+    assert rotation.step(renewed, {}, _TERMS, _NOW + 600 * _HOUR) is None
 
 
 HELD = begun()
@@ -291,12 +302,19 @@ def changed(**data: bytes) -> Stored:
 FOREIGN = begun()
 
 
+def encrypted(pair: Pair) -> bytes:
+    key = serialization.load_pem_private_key(pair.key, None)
+    how = serialization.BestAvailableEncryption(b"kept-secret")
+    return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
+
+
 @pytest.mark.parametrize(
     ("secret", "why"),
     [
         (Stored(1, stored.TYPE, {}, {}), "it has no ca.crt and no ca.key"),
         (changed(**{"tls.crt": b""}), "it has no tls.crt"),
         (changed(**{"tls.key": b"kept-secret"}), "a certificate or a key is no PEM that can be read"),
+        (changed(**{"ca.key": encrypted(FOREIGN.authority)}), "a certificate or a key is no PEM that can be read"),
         (changed(**{"tls.key": FOREIGN.serving.key}), "a key does not belong to its certificate"),
         (changed(**{"next-ca.key": FOREIGN.serving.key}), "a key does not belong to its certificate"),
         (

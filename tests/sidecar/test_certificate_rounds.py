@@ -526,9 +526,21 @@ def test_what_the_server_serves_is_said_and_not_what_it_should(replica: Replicat
     assert said(api, "one") == before
     # It is asked for as long as it takes, and the same is not said again each time.
     assert len([one for one in writes(api) if one.query["fieldManager"] == "registry-webhook-replica"]) == 1
+    api.asked.clear()
+    replica.clock.now += rotation.REPEATED.total_seconds()
+    replica.until(lambda: writes(api))
+    assert said(api, "one") == before
     server.folder = folder
     replica.until(lambda: said(api, "one") != before)
     assert said(api, "one") == authority.fingerprint(server.certificate)
+
+
+def test_a_server_that_is_known_to_serve_the_pair_is_left_alone(replica: Replicated) -> None:
+    assert replica.server
+    asked = replica.server.connections
+    for _ in range(3):
+        replica.duty.round()
+    assert replica.server.connections == asked > 0
 
 
 def test_a_server_that_does_not_answer_says_nothing(place: Place, start: Start) -> None:

@@ -19,6 +19,7 @@ class Server:
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
         self.folder = folder
+        self.connections = 0
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._listening.getsockname()[1]}"
         threading.Thread(target=self._serve, daemon=True).start()
@@ -29,6 +30,7 @@ class Server:
                 connection, _ = self._listening.accept()
             except OSError:
                 return
+            self.connections += 1
             with suppress(OSError), connection:
                 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
                 context.load_cert_chain(self.folder / "tls.crt", self.folder / "tls.key")
