@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import webhook
+from webhook.commands import main
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
@@ -33,6 +34,25 @@ def environment() -> dict[str, str]:
 def run(tmp_path: Path, module_run: Run) -> Run:
     """Give a function that runs a command in the test's folder: its words, its input, and variables to add."""
     return partial(module_run, folder=tmp_path)
+
+
+@pytest.fixture
+def call(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Run:
+    """Give what does the same as `run` without a process, for commands that leave nothing behind in this one."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith((*_OURS, "KUBE"))]:
+        monkeypatch.delenv(name)
+
+    def call(*words: str) -> "subprocess.CompletedProcess[str]":
+        capfd.readouterr()
+        monkeypatch.setattr(sys, "argv", ["registry-webhook", *words])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        assert isinstance(ended.value.code, int)
+        return subprocess.CompletedProcess(words, ended.value.code, out, err)
+
+    return call
 
 
 @pytest.fixture(scope="session")

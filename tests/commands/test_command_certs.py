@@ -108,8 +108,8 @@ def test_it_is_good_for_a_year_and_its_authority_for_ten(made: tuple[Path, str])
         assert timedelta(days=days, minutes=-5) < left <= timedelta(days=days)
 
 
-def test_lives_can_be_chosen(run: _Run, tmp_path: Path) -> None:
-    assert run("certs", "create", "--days", "30", "--ca-days", "30").returncode == 0
+def test_lives_can_be_chosen(call: _Run, tmp_path: Path) -> None:
+    assert call("certs", "create", "--days", "30", "--ca-days", "30").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == _FILES
     ends = {_certificate(tmp_path / name).not_valid_after_utc for name in ("tls.crt", "ca.crt")}
     assert len(ends) == 1
@@ -130,9 +130,9 @@ echo >> calls
 
 
 @pytest.mark.parametrize("where", ["pki", "my pki's"])
-def test_what_is_printed_can_be_pasted_into_a_shell(run: _Run, tmp_path: Path, where: str) -> None:
+def test_what_is_printed_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, where: str) -> None:
     """A stand-in for kubectl writes down how it was called, for the quoting is the shell's and ours."""
-    done = run("certs", "create", "--out", where)
+    done = call("certs", "create", "--out", where)
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin" / "kubectl").write_text(_KUBECTL)
     (tmp_path / "bin" / "kubectl").chmod(0o755)
@@ -154,9 +154,9 @@ def test_what_is_printed_can_be_pasted_into_a_shell(run: _Run, tmp_path: Path, w
     assert ["a secret"] in calls
 
 
-def test_the_next_pair_is_signed_by_the_authority_that_is_there(run: _Run, folder: Path) -> None:
+def test_the_next_pair_is_signed_by_the_authority_that_is_there(call: _Run, folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
-    done = run("certs", "create", "--out", "pki", "--force", "--days", "10")
+    done = call("certs", "create", "--out", "pki", "--force", "--days", "10")
     assert (done.returncode, done.stderr) == (0, "")
     assert "the authority that was there" in done.stdout
     after = {path.name: path.read_bytes() for path in folder.iterdir()}
@@ -166,11 +166,11 @@ def test_the_next_pair_is_signed_by_the_authority_that_is_there(run: _Run, folde
 
 
 @pytest.mark.skipif(not _OPENSSL, reason="there is no openssl")
-def test_an_authority_that_openssl_made_signs_as_well(run: _Run, tmp_path: Path) -> None:
+def test_an_authority_that_openssl_made_signs_as_well(call: _Run, tmp_path: Path) -> None:
     ask = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 400 -keyout ca.key -out ca.crt"
     words = [*ask.split(), "-subj", "/CN=ours", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     subprocess.run([_OPENSSL, *words], cwd=tmp_path, check=True, capture_output=True)
-    done = run("certs", "create")
+    done = call("certs", "create")
     assert done.returncode == 0, done.stderr
     assert _trusts(tmp_path, _SERVICE)
     words = ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "ca.crt", "tls.crt"]
@@ -179,19 +179,19 @@ def test_an_authority_that_openssl_made_signs_as_well(run: _Run, tmp_path: Path)
 
 
 @pytest.mark.parametrize("there", ["tls.crt", "tls.key"])
-def test_a_pair_that_is_there_is_not_replaced_unasked(run: _Run, folder: Path, there: str) -> None:
+def test_a_pair_that_is_there_is_not_replaced_unasked(call: _Run, folder: Path, there: str) -> None:
     for name in {"tls.crt", "tls.key"} - {there}:
         (folder / name).unlink()
     before = (folder / there).read_bytes()
-    line = _line(run("certs", "create", "--out", "pki"))
+    line = _line(call("certs", "create", "--out", "pki"))
     assert line == f"registry-webhook: pki/{there}: it is there already: replace the pair with --force"
     assert (folder / there).read_bytes() == before
 
 
 @pytest.mark.parametrize(("there", "missing"), [("ca.crt", "ca.key"), ("ca.key", "ca.crt")])
-def test_half_an_authority_is_not_replaced(run: _Run, folder: Path, there: str, missing: str) -> None:
+def test_half_an_authority_is_not_replaced(call: _Run, folder: Path, there: str, missing: str) -> None:
     (folder / missing).unlink()
-    line = _line(run("certs", "create", "--out", "pki", "--force"))
+    line = _line(call("certs", "create", "--out", "pki", "--force"))
     assert line.startswith(f"registry-webhook: pki/{there}: it is there without {missing}")
 
 
@@ -257,18 +257,18 @@ def _ends_soon(folder: Path) -> None:
     ],
 )
 def test_an_authority_that_cannot_sign_is_said_to_be_so(
-    run: _Run, folder: Path, change: Callable[[Path], None], problem: str
+    call: _Run, folder: Path, change: Callable[[Path], None], problem: str
 ) -> None:
     change(folder)
     before = (folder / "tls.crt").read_bytes()
-    line = _line(run("certs", "create", "--out", "pki", "--force"))
+    line = _line(call("certs", "create", "--out", "pki", "--force"))
     assert line.startswith("registry-webhook: pki/ca.crt: ")
     assert problem in line
     assert (folder / "tls.crt").read_bytes() == before
 
 
-def test_a_pair_does_not_outlive_a_new_authority(run: _Run, tmp_path: Path) -> None:
-    line = _line(run("certs", "create", "--days", "31", "--ca-days", "30"))
+def test_a_pair_does_not_outlive_a_new_authority(call: _Run, tmp_path: Path) -> None:
+    line = _line(call("certs", "create", "--days", "31", "--ca-days", "30"))
     assert "31 days are more than --ca-days 30" in line
     assert not list(tmp_path.iterdir())
 
@@ -294,8 +294,8 @@ def test_a_pair_does_not_outlive_a_new_authority(run: _Run, tmp_path: Path) -> N
         *("a:443", "[::1]", "http://a", "1.2.3", "256.0.0.1", "fe80::1%eth0"),
     ],
 )
-def test_what_is_no_name_is_refused(run: _Run, tmp_path: Path, name: str) -> None:
-    line = _line(run("certs", "create", "--name", name))
+def test_what_is_no_name_is_refused(call: _Run, tmp_path: Path, name: str) -> None:
+    line = _line(call("certs", "create", "--name", name))
     assert "is no name that a client calls: write a host's DNS name or IP address alone" in line
     assert not list(tmp_path.iterdir())
 
@@ -308,27 +308,27 @@ def test_what_is_no_name_is_refused(run: _Run, tmp_path: Path, name: str) -> Non
         ([_SERVICE], f"{_SERVICE}: the certificate always has it: leave it out"),
     ],
 )
-def test_a_name_is_given_once(run: _Run, names: list[str], problem: str) -> None:
-    assert _line(run("certs", "create", *(f"--name={name}" for name in names))) == f"registry-webhook: {problem}"
+def test_a_name_is_given_once(call: _Run, names: list[str], problem: str) -> None:
+    assert _line(call("certs", "create", *(f"--name={name}" for name in names))) == f"registry-webhook: {problem}"
 
 
-def test_a_folder_that_cannot_be_is_one_line(run: _Run, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_is_one_line(call: _Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert _line(run("certs", "create", "--out", "file")).startswith("registry-webhook: file: cannot write: ")
-    line = _line(run("certs", "create", "--out", "file/below"))
+    assert _line(call("certs", "create", "--out", "file")).startswith("registry-webhook: file: cannot write: ")
+    line = _line(call("certs", "create", "--out", "file/below"))
     assert line == "registry-webhook: file/below: cannot write: not a directory"
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_to_is_one_line(run: _Run, tmp_path: Path) -> None:
+def test_a_folder_that_may_not_be_written_to_is_one_line(call: _Run, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(0o500)
-    assert "permission denied" in _line(run("certs", "create", "--out", "closed"))
+    assert "permission denied" in _line(call("certs", "create", "--out", "closed"))
 
 
-def test_what_fails_half_way_leaves_nothing_behind(run: _Run, folder: Path) -> None:
+def test_what_fails_half_way_leaves_nothing_behind(call: _Run, folder: Path) -> None:
     (folder / "tls.key").unlink()
     (folder / "tls.key").mkdir()
     before = {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()}
-    line = _line(run("certs", "create", "--out", "pki", "--force"))
+    line = _line(call("certs", "create", "--out", "pki", "--force"))
     assert line == "registry-webhook: pki/tls.key: cannot write: it is a directory"
     assert {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()} == before
