@@ -276,9 +276,9 @@ def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: R
 def test_a_pair_that_is_taken_over_is_said_in_the_same_round(replica: Replicated) -> None:
     api, server = replica.api, replica.server
     assert server
-    before = said(api, "one")
+    before = server.certificate
     replica.clock.now += 60 * 3600
-    replica.until(lambda: said(api, "one") != before)
+    replica.until(lambda: server.certificate != before)
     assert said(api, "one") == authority.fingerprint(server.certificate)
 
 
@@ -424,6 +424,22 @@ def test_before_the_secret_is_written_it_is_read_afresh(replica: Replicated, sta
     before = server.certificate
     replica.until(lambda: server.certificate == api.certificate("tls.crt") != before)
     assert api.certificate("next-ca.crt") == coming
+
+
+def test_what_somebody_stores_while_the_bundle_is_written_stays(replica: Replicated) -> None:
+    api = replica.api
+    older = authority.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
+
+    def meanwhile(asked: Asked) -> bool:
+        if asked.method == "PATCH" and "mutating" in asked.path and not api.certificate("retired-ca.crt"):
+            api.change_certificate("retired-ca.crt", older)
+            time.sleep(0.2)  # the watch tells of it before the write is answered
+        return False
+
+    with api.failing(meanwhile, None):
+        api.call()
+        wait_until(lambda: (replica.duty.round(), api.bundle == older + api.certificate("ca.crt"))[1])
+    assert api.certificate("retired-ca.crt") == older
 
 
 def test_a_secret_that_is_gone_and_not_yet_said_to_be_is_not_asked_for_again_and_again(replica: Replicated) -> None:
