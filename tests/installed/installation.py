@@ -17,6 +17,7 @@ import yaml
 
 from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
 from tests.e2e.installation import environment
+from tests.e2e.pods import SERVER
 from webhook.names import CERTIFICATE, MANAGED_BY_LABEL, OWN_NAMESPACE, PROGRAM
 
 CONFIGURATION = f"mutatingwebhookconfiguration/{PROGRAM}"
@@ -49,7 +50,7 @@ class Variant(NamedTuple):
 
     components: tuple[str, ...] = ()
     settings: dict[str, Any] | None = None
-    """What stands under `webhook` in the configuration; None for the configuration as it ships."""
+    """What stands under `webhook` in the configuration."""
     replicas: int = 2
     patches: tuple[Manifest, ...] = ()
     """Operations on the Deployment (JSON Patch)."""
@@ -82,12 +83,12 @@ class Installation:
             "secretGenerator": [{"name": f"{PROGRAM}-credential", "literals": literals, **generated}],
             "replicas": [{"name": PROGRAM, "count": variant.replicas}],
         }
-        if variant.settings is not None:
-            configuration = yaml.safe_load((_CHECKOUT / "manifests" / "config.yaml").read_text())
-            (self.folder / "config.yaml").write_text(json.dumps(configuration | {"webhook": variant.settings}))
-            written["configMapGenerator"] = [
-                {"name": PROGRAM, "behavior": "replace", "files": ["config.yaml"], **generated}
-            ]
+        configuration = yaml.safe_load((_CHECKOUT / "manifests" / "config.yaml").read_text())
+        configuration["opencti"]["daemon"]["registry"]["server"] = SERVER
+        (self.folder / "config.yaml").write_text(json.dumps(configuration | {"webhook": variant.settings}))
+        written["configMapGenerator"] = [
+            {"name": PROGRAM, "behavior": "replace", "files": ["config.yaml"], **generated}
+        ]
         if variant.patches:
             target = {"kind": "Deployment", "name": PROGRAM}
             written["patches"] = [{"target": target, "patch": json.dumps(variant.patches)}]

@@ -72,6 +72,10 @@ def test_the_guard_comes_before_the_rights(objects: Objects) -> None:
     assert kinds[0] == "Namespace"
 
 
+def test_what_nobody_has_told_a_registry_changes_nothing(objects: Objects) -> None:
+    assert configuration(objects, "webhook").registry.server is None
+
+
 def test_no_object_has_a_bundle(objects: Objects) -> None:
     assert b'"caBundle"' not in msgspec.json.encode(objects.manifests)
 
