@@ -123,9 +123,8 @@ def test_no_key_is_printed(made: tuple[Path, str]) -> None:
 
 _KUBECTL = """#!/bin/sh
 if [ "$1" = create ]; then echo a secret; fi
-if [ "$1" = apply ]; then cat >> calls; echo >> calls; fi
-for word; do printf '%s\\n' "$word" >> calls; done
-echo >> calls
+if [ "$1" = apply ]; then cat > "called-$$-with"; fi
+for word; do printf '%s\\n' "$word" >> "called-$$"; done
 """
 
 
@@ -142,7 +141,8 @@ def test_what_is_printed_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, 
         ["/bin/sh", "-eu"], input=commands, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
     )
     assert (shell.returncode, shell.stderr) == (0, "")
-    calls = [call.splitlines() for call in (tmp_path / "calls").read_text().split("\n\n")]
+    # Two of them run at the same time, so each has a file of its own.
+    calls = [path.read_text().splitlines() for path in tmp_path.glob("called-*")]
     (patch,) = [call for call in calls if call[:1] == ["patch"]]
     (operation,) = json.loads(patch[-1])
     assert patch[1:3] == ["mutatingwebhookconfiguration", "registry-webhook"]
