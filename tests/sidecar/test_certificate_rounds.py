@@ -426,6 +426,16 @@ def test_before_the_secret_is_written_it_is_read_afresh(replica: Replicated, sta
     assert api.certificate("next-ca.crt") == coming
 
 
+def test_what_is_stored_and_was_not_told_goes_into_the_bundle(replica: Replicated) -> None:
+    api = replica.api
+    older = authority.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
+    api.deaf.add("certificates")
+    api.change_certificate("retired-ca.crt", older)
+    api.call()
+    replica.until(lambda: api.bundle)
+    assert api.bundle == older + api.certificate("ca.crt")
+
+
 def test_what_somebody_stores_while_the_bundle_is_written_stays(replica: Replicated) -> None:
     api = replica.api
     older = authority.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
