@@ -227,7 +227,7 @@ def test_stopping_what_is_not_there_is_well(api: ApiServer, cleanup: _Cleanup) -
     done = cleanup("--stop")
     assert (done.returncode, done.stderr) == (0, "")
     assert "MutatingWebhookConfiguration" not in done.stdout
-    assert "kubectl delete -k" in done.stdout.splitlines()[-1]
+    assert "kubectl delete --ignore-not-found -k" in done.stdout.splitlines()[-1]
     wrote = [(asked.method, asked.path.rpartition("/")[2]) for asked in api.asked if asked.method != "GET"]
     assert wrote[:2] == [("DELETE", "registry-webhook"), ("PATCH", "scale")]
 
@@ -255,6 +255,8 @@ def _held(version: str, holder: str | None = "one", duration: int | None = 10) -
         ([_held("1"), _held("1"), _held("2")], "one"),
         ([_held("1"), _held("2", "two")], "two"),
         ([_held("1"), _held("2", "")], None),
+        ([*[_held("1", "")] * 5, _held("2", "two")], "two"),
+        ([*[_held("1")] * 15, *[_held("2", "")] * 5, _held("3", "two")], "two"),
         ([_held("1"), Held(LeaseSpec(), None)], None),
         ([_held("1")] * 25, None),
         ([*[_held("1")] * 20, _held("2")], "one"),

@@ -216,5 +216,5 @@ def test_a_whole_installation_is_stopped_in_an_order_in_which_pods_can_always_be
         f"Deployment {OWN_NAMESPACE}/{PROGRAM}: scaled to 0",
     ]
     assert {f"{namespace}: deleted {PULL_SECRET}" for namespace in namespaces} <= {*lines}
-    assert lines[-1].startswith("the rest of the installation goes with: kubectl delete -k ")
+    assert lines[-1].startswith("the rest goes with: kubectl delete --ignore-not-found -k ")
     assert not any(published(cluster, name) for name in namespaces)

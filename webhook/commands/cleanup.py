@@ -15,6 +15,8 @@ from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
 
 #: Seconds between two looks at the Lease, what it may be late beyond its duration, and its duration where it has none.
 _LOOK, _MARGIN, _DURATION = 0.5, 2.0, 15.0
+#: Within these a Lease that is free is taken by a sidecar that runs: they look every two.
+_TAKEN = 5.0
 #: The longest that the sidecars are waited for after they were told to stop, seconds: their grace period, and a Lease
 #: that nobody gave up.
 _STOPPING = 120.0
@@ -60,7 +62,7 @@ def command(dry_run: bool, stop: bool, kubeconfig: Path | None, context: str | N
         removal.close()
     if stop:
         click.echo(
-            "the rest of the installation goes with: kubectl delete -k certs/self-managed, or whichever was applied"
+            "the rest goes with: kubectl delete --ignore-not-found -k certs/self-managed, or whichever was applied"
         )
     return status
 
@@ -72,18 +74,22 @@ def holder_of(
 ) -> str | None:
     """Tell who holds the Lease; None where nobody does.
 
-    A holder that is gone leaves its name behind. So the Lease is looked at until it changes, or for a little longer
-    than its duration: times of other machines' clocks are not compared. Raises `ClusterError`.
+    A holder that is gone leaves its name behind, and one that gave the Lease up may have left others, who are about to
+    take it. So it is looked at until it changes, or for a little longer than either takes: times of other machines'
+    clocks are not compared. Raises `ClusterError`.
     """
     seen = read()
     began = clock()
-    while seen.spec.holder_identity:
-        if clock() - began > (seen.spec.lease_duration_seconds or _DURATION) + _MARGIN:
+    while seen.version is not None:
+        patience = (seen.spec.lease_duration_seconds or _DURATION) + _MARGIN if seen.spec.holder_identity else _TAKEN
+        if clock() - began > patience:
             return None
         sleep(_LOOK)
         before, seen = seen, read()
-        if seen.version != before.version and seen.spec.holder_identity:
-            return seen.spec.holder_identity
+        if seen.version != before.version:
+            if seen.spec.holder_identity:
+                return seen.spec.holder_identity
+            began = clock()
     return None
 
 
