@@ -176,6 +176,9 @@ def test_what_is_written_is_owned_by_two_field_managers_and_written_over_what_wa
     assert len(stored) + len(told) == len(writes(api, _NAME))
     assert stored
     assert told
+    assert {one.body["metadata"]["labels"]["app.kubernetes.io/name"] for one in stored if one.body} == {
+        "registry-webhook"
+    }
     seen: list[bool] = []
 
     def written_over(asked: Asked) -> bool:
@@ -527,6 +530,7 @@ def test_one_that_fails_waits_whatever_there_is_to_hear(replica: Replicated) -> 
 def test_what_is_served_is_said_again_after_a_third_of_the_silence(replica: Replicated) -> None:
     api = replica.api
     api.asked.clear()
+    api.deaf.add("certificates")  # what it has said it knows without being told
     replica.clock.now += rotation.REPEATED.total_seconds() - 1
     for _ in range(3):
         replica.duty.round()
