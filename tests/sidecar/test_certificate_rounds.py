@@ -379,6 +379,16 @@ def test_a_pair_that_is_broken_in_its_folder_is_put_back(replica: Replicated) ->
     replica.until((server.folder / "tls.key").exists)
 
 
+def test_a_folder_that_cannot_be_written_keeps_nobody_from_keeping_the_bundle(replica: Replicated) -> None:
+    assert replica.server is not None
+    (replica.server.folder / "tls.crt").unlink()
+    (replica.server.folder / "tls.crt").mkdir()
+    replica.api.call()
+    replica.until(lambda: replica.api.bundle == replica.api.certificate("ca.crt"))
+    assert replica.duty.fault is not None
+    assert "tls.crt" in replica.duty.fault
+
+
 def test_an_api_server_that_is_gone_takes_no_certificate_away(replica: Replicated) -> None:
     api, server = replica.api, replica.server
     assert server

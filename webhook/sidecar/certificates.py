@@ -148,9 +148,16 @@ class Certificates:
         now = datetime.fromtimestamp(self._clocks.wall(), UTC)
         secret = self._secrets.get("")
         state = self._decoded(secret)
-        if self._served and state and secret:
-            self._hand_out(self._served, state, now)
-            self._say(self._served, secret, state, now)
+        try:
+            if self._served and state and secret:
+                self._hand_out(self._served, state, now)
+                self._say(self._served, secret, state, now)
+        finally:
+            # What is wrong with this Pod's folder is no reason to let the others' certificate end.
+            self._keep(secret, state, now)
+
+    def _keep(self, secret: Stored | None, state: State | None, now: datetime) -> None:
+        """Keep what is stored, if this replica is the one that writes and all is known."""
         if not self._replica.leading() or not self._calls.complete:
             return
         if self._served:
