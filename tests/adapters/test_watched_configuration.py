@@ -1,0 +1,59 @@
+"""The configuration that a process goes by: what is new is told once, and the last good one stays."""
+
+import logging
+from pathlib import Path
+
+import pytest
+
+from webhook.adapters.configuration import WatchedConfiguration
+from webhook.errors import ConfigurationError, FileError
+
+
+def denying(*names: str) -> str:
+    return f"webhook: {{namespaces: {{deny: [{', '.join(names)}]}}}}\n"
+
+
+def denied(watched: WatchedConfiguration) -> tuple[str, ...]:
+    return tuple(watched.loaded.configuration.webhook.namespaces.deny)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    path = tmp_path / "config.yaml"
+    path.write_text(denying("one"))
+    return path
+
+
+def test_what_is_new_is_in_force_and_told_once(path: Path) -> None:
+    watched = WatchedConfiguration(path, {})
+    assert not watched.look()
+    path.write_text(denying("two"))
+    assert [watched.look() for _ in range(3)] == [True, False, False]
+    assert denied(watched) == ("two",)
+
+
+def test_a_broken_one_changes_nothing_and_is_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    watched = WatchedConfiguration(path, {})
+    path.write_text("webhook: {nonsense: 1}\n")
+    assert [watched.look() for _ in range(3)] == [False, False, False]
+    path.unlink()
+    assert [watched.look() for _ in range(3)] == [False, False, False]
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
+    assert "nonsense" in caplog.messages[0]
+    assert "no such file" in caplog.messages[1]
+    assert watched.fault
+    assert "no such file" in watched.fault
+    assert denied(watched) == ("one",)
+    # The same as before it broke is in force again, and nothing is wrong any more.
+    path.write_text(denying("one"))
+    assert watched.look()
+    assert watched.fault is None
+
+
+def test_at_first_a_broken_one_is_refused(path: Path) -> None:
+    path.write_text("webhook: {nonsense: 1}\n")
+    with pytest.raises(ConfigurationError):
+        WatchedConfiguration(path, {})
+    path.unlink()
+    with pytest.raises(FileError):
+        WatchedConfiguration(path, {})
