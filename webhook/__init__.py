@@ -11,7 +11,7 @@ The rooms of the house, each importing only from those below it (`.importlinter`
       | pullsecret | certificates     the pull secret's content and schedule; keys and certificates
     namespaces                        which of them are served
     images                            references, rules and what they resolve to
-    names | moments | errors | log    the contract's names, how times are written, the error tree, how lines are
+    names | moments | errors | log    the contract's names, how times and lines are written, the error tree
 
 From `inspection` down the rooms are pure: values in, values out, no I/O and no clock of their own.
 """

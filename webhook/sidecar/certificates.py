@@ -16,8 +16,8 @@ from msgspec import structs
 from webhook import log
 from webhook.adapters.cluster.installation import Installation
 from webhook.adapters.pair import ServedPair
-from webhook.certificates import authority, rotation, stored
-from webhook.certificates.rotation import Report, State, Step, Terms
+from webhook.certificates import rotation, stored
+from webhook.certificates.rotation import State, Step, Terms
 from webhook.certificates.stored import Called, Stored
 from webhook.errors import CertificateError, ClusterError, Conflict, FileError, Unreachable
 from webhook.sidecar import watching
@@ -25,6 +25,7 @@ from webhook.sidecar.clocks import Clocks
 from webhook.sidecar.contention import Contention
 from webhook.sidecar.duties import Threads
 from webhook.sidecar.metrics import Metrics
+from webhook.sidecar.own_server import OwnServer
 from webhook.sidecar.reporting import Reporter
 from webhook.sidecar.store import Store
 from webhook.sidecar.watching import Watching
@@ -70,7 +71,6 @@ class Certificates:
     ) -> None:
         """Take the cluster, where the pair is put or None where none is kept, and what is asked for its terms now."""
         self._installation = installation
-        self._served = served
         self._terms = terms
         self._replica = replica
         self._reporter = reporter
@@ -79,6 +79,7 @@ class Certificates:
         self._news = Event()
         self._secrets: Store[Stored] = Store(lambda _: "", lambda _: self._news.set())
         self._calls: Store[Called] = Store(lambda _: "", lambda _: self._news.set())
+        self._own = OwnServer(served, replica.name, installation, self._secrets, metrics) if served else None
         self._remembered: State | None = None
         """The last state that was well, for the day when the Secret is gone."""
         self._kept: Kept | None = None
@@ -125,7 +126,8 @@ class Certificates:
                 stop.wait(wait)
             else:
                 self._news.wait(wait)
-        self._leave()
+        if self._own:
+            self._own.leave()
 
     def round(self) -> float:
         """Do what is due; give the seconds until the next round."""
@@ -149,9 +151,8 @@ class Certificates:
         secret = self._secrets.get("")
         state = self._decoded(secret)
         try:
-            if self._served and state and secret:
-                self._hand_out(self._served, state, now)
-                self._say(self._served, secret, state, now)
+            if self._own and state and secret:
+                self._own.look_after(secret, state, self._terms(), now)
         finally:
             # What is wrong with this Pod's folder is no reason to let the others' certificate end.
             self._keep(secret, state, now)
@@ -160,7 +161,7 @@ class Certificates:
         """Keep what is stored, if this replica is the one that writes and all is known."""
         if not self._replica.leading() or not self._calls.complete:
             return
-        if self._served:
+        if self._own:
             if not self._secrets.complete:
                 return
             state = self._keep_state(secret, state, now)
@@ -176,37 +177,6 @@ class Certificates:
             self._reporter.warn("CertificateBroken", f"the Secret cannot be used: {error}")
             return None
         return state
-
-    def _hand_out(self, served: ServedPair, state: State, now: datetime) -> None:
-        """Give the server of this Pod the pair, when it is time."""
-        held = served.read()
-        if rotation.is_due_to_serve(held, state, self._terms(), now):
-            served.write(state.serving)
-            held = state.serving
-            _log.info(
-                log.event("certificate handed to the server", fingerprint=authority.fingerprint(held.certificate))
-            )
-        if held == state.serving:
-            self._metrics.certificate_expiry.set(authority.span(held.certificate).ends.timestamp())
-
-    def _say(self, served: ServedPair, secret: Stored, state: State, now: datetime) -> None:
-        """Say which certificate the server of this Pod serves, unless that has been said lately."""
-        said = stored.reports(secret).get(self._replica.name)
-        wanted = authority.fingerprint(state.serving.certificate)
-        if said and said.serving == wanted and now - said.at < rotation.REPEATED:
-            return
-        serving = served.fingerprint()
-        if serving and (said is None or serving != said.serving or now - said.at >= rotation.REPEATED):
-            self._secrets.put(self._installation.say(self._replica.name, stored.report(Report(serving, now))))
-
-    def _leave(self) -> None:
-        """Take back what was said, so that nobody waits for this replica."""
-        secret = self._secrets.get("")
-        if secret is not None and self._replica.name in stored.reports(secret):
-            try:
-                self._installation.say(self._replica.name, None, leaving=True)
-            except ClusterError as error:
-                _log.info("%s", error)
 
     def _keep_state(self, secret: Stored | None, state: State | None, now: datetime) -> State | None:
         """Bring the Secret to what is due, and give its state."""
@@ -243,7 +213,7 @@ class Certificates:
     def _keep_called(self, state: State | None, now: datetime) -> None:
         """Keep the webhook configuration's `caBundle` and owner, and note since when the bundle has been there."""
         called = self._calls.get("")
-        if self._served and state is None:
+        if self._own and state is None:
             return
         if called is None:
             # Nobody calls, and a configuration that is made gets the bundle at once.

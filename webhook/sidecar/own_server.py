@@ -1,0 +1,67 @@
+"""The server of this Pod: handed the pair when it is time, and asked which one it serves, for all replicas to know."""
+
+import logging
+from datetime import datetime
+
+from webhook import log
+from webhook.adapters.cluster.installation import Installation
+from webhook.adapters.pair import ServedPair
+from webhook.certificates import authority, rotation, stored
+from webhook.certificates.rotation import Report, State, Terms
+from webhook.certificates.stored import Stored
+from webhook.errors import ClusterError
+from webhook.sidecar.metrics import Metrics
+from webhook.sidecar.store import Store
+
+_log = logging.getLogger("webhook.refresher")
+
+
+class OwnServer:
+    """What a replica does for its own server, whether it is the one that writes or not."""
+
+    def __init__(
+        self, pair: ServedPair, replica: str, installation: Installation, secrets: Store[Stored], metrics: Metrics
+    ) -> None:
+        """Take where the pair is put, the replica's name, and where what it says is written and known from."""
+        self._pair = pair
+        self._replica = replica
+        self._installation = installation
+        self._secrets = secrets
+        self._metrics = metrics
+
+    def look_after(self, secret: Stored, state: State, terms: Terms, now: datetime) -> None:
+        """Hand the stored pair over if it is time, and say which one is served.
+
+        Raises `FileError` where the pair cannot be put, and `ClusterError` where nothing can be said.
+        """
+        self._hand_over(state, terms, now)
+        self._say(secret, state, now)
+
+    def _hand_over(self, state: State, terms: Terms, now: datetime) -> None:
+        held = self._pair.read()
+        if rotation.is_due_to_serve(held, state, terms, now):
+            self._pair.write(state.serving)
+            held = state.serving
+            fingerprint = authority.fingerprint(held.certificate)
+            _log.info(log.event("certificate handed to the server", fingerprint=fingerprint))
+        if held == state.serving:
+            self._metrics.certificate_expiry.set(authority.span(held.certificate).ends.timestamp())
+
+    def _say(self, secret: Stored, state: State, now: datetime) -> None:
+        """Say it, unless that has been said lately."""
+        said = stored.reports(secret).get(self._replica)
+        wanted = authority.fingerprint(state.serving.certificate)
+        if said and said.serving == wanted and now - said.at < rotation.REPEATED:
+            return
+        serving = self._pair.fingerprint()
+        if serving and (said is None or serving != said.serving or now - said.at >= rotation.REPEATED):
+            self._secrets.put(self._installation.say(self._replica, stored.report(Report(serving, now))))
+
+    def leave(self) -> None:
+        """Take back what was said, so that nobody waits for this replica."""
+        secret = self._secrets.get("")
+        if secret is not None and self._replica in stored.reports(secret):
+            try:
+                self._installation.say(self._replica, None, leaving=True)
+            except ClusterError as error:
+                _log.info("%s", error)
