@@ -38,7 +38,7 @@ __all__ = ["cluster", "registry", "registry_if_any"]
 _FIGURES = pytest.StashKey[list[str]]()
 
 #: What can only come after what is before it.
-_ORDER = ("from_nothing", "gitops", "containers", "fail_closed", "under_load", "all_gone", "removal")
+_ORDER = ("from_nothing", "gitops", "containers", "fail_closed", "under_load", "all_gone", "removal", "cluster_wide")
 
 #: A certificate that lives a minute and an authority that lives three: they are renewed and changed while one looks.
 SHORT_LIVES = {"certificate": {"life": 60, "authority_life": 180, "overlap": 6}}

@@ -285,6 +285,11 @@ def test_a_component_changes_something(component: str) -> None:
     assert alone(component).manifests != Objects(Variant("certs/self-managed")).manifests
 
 
+def test_the_configuration_is_the_users_alone(objects: Objects) -> None:
+    """A component that had one of its own would take the place of theirs: generators come before components."""
+    assert objects.configuration == (Path(__file__).parents[2] / "manifests" / "config.yaml").read_text()
+
+
 @pytest.mark.parametrize("component", COMPONENTS)
 def test_the_readme_says_what_a_component_is_for(component: str) -> None:
     readme = (Path(__file__).parents[2] / "manifests" / "README.md").read_text()

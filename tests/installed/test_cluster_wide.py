@@ -1,0 +1,80 @@
+"""Installed for the whole cluster: every namespace is served, but those that say no, the denied, and its own needs."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.e2e import node
+from tests.e2e.cluster import Cluster, eventually
+from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, images, pod
+from tests.e2e.sidecar import published
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
+
+from .installation import Installation, Variant
+
+#: One of those that the component denies, and that this cluster has no use for.
+_DENIED = "longhorn-system"
+
+
+@pytest.fixture(scope="module")
+def wide(from_nothing: Installation) -> Installation:
+    """Install it so, on a cluster that has nothing of it."""
+    from_nothing.write(Variant(components=("cluster-wide", "fail-closed")))
+    from_nothing.apply()
+    from_nothing.wait()
+    return from_nothing
+
+
+@pytest.fixture(scope="module")
+def denied(cluster: Cluster) -> Iterator[str]:
+    """Make a namespace that is denied."""
+    cluster.kubectl("create", "namespace", _DENIED)
+    try:
+        eventually("it has its service account", lambda: cluster.exists(_DENIED, "serviceaccount/default"))
+        yield _DENIED
+    finally:
+        cluster.kubectl("delete", "namespace", _DENIED, "--wait=false")
+
+
+def _becomes(cluster: Cluster, namespace: str) -> str:
+    """Give what the image of a Pod becomes there."""
+    arguments = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-", "--output=json")
+    return images(cluster.kubectl(*arguments, stdin=pod("asked", app=IMAGE)).manifest)["app"]
+
+
+def test_a_namespace_that_says_nothing_runs_an_image_of_the_registry(
+    wide: Installation, figure: Callable[[str, object], None]
+) -> None:
+    cluster = wide.cluster
+    namespace = cluster.make_namespace({})
+    eventually("there is a pull secret", lambda: published(cluster, namespace))
+    assert _becomes(cluster, namespace) == REWRITTEN
+    node.runs(cluster, namespace, node.written("app", secret=False))
+    figure("Cluster-wide: namespaces with a pull secret", len(wide.pull_secrets()))
+
+
+def test_a_namespace_that_says_no_is_left_alone(wide: Installation) -> None:
+    namespace = wide.cluster.make_namespace({ENABLED_LABEL: "false"})
+    assert _becomes(wide.cluster, namespace) == IMAGE
+    assert published(wide.cluster, namespace) is None
+
+
+def test_what_a_cluster_needs_to_start_is_left_alone(wide: Installation, denied: str) -> None:
+    never = {*SYSTEM_NAMESPACES, OWN_NAMESPACE, denied}
+    for namespace in never - {OWN_NAMESPACE}:  # which takes no Pod that is not restricted
+        assert _becomes(wide.cluster, namespace) == IMAGE
+    assert not {f"{namespace}/{PULL_SECRET}" for namespace in never} & {*wide.pull_secrets()}
+
+
+def test_without_the_webhook_the_cluster_still_makes_what_it_needs_to_start(wide: Installation, denied: str) -> None:
+    cluster = wide.cluster
+    namespace = cluster.make_namespace({})
+    cluster.kubectl("scale", "deployment/registry-webhook", "--namespace", OWN_NAMESPACE, "--replicas=0")
+    eventually("its Pods are gone", lambda: not cluster.items(OWN_NAMESPACE, "pods"), 60.0)
+    create = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-")
+    eventually("Pods are refused elsewhere", lambda: cluster.run(*create, stdin=pod("x", app=IMAGE)).status)
+    for safe in ("kube-system", denied):
+        assert _becomes(cluster, safe) == IMAGE
+    wide.apply()
+    wide.wait()
+    eventually("Pods are made again", lambda: not cluster.run(*create, stdin=pod("x", app=IMAGE)).status)
