@@ -1,16 +1,15 @@
 """`cleanup`, on an API server of the test's own that fails as a real one cannot be made to."""
 
 import subprocess
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
 from tests.sidecar.api_server import BROKEN, GONE, HTML, METADATA, SECRET, ApiServer, Asked, status
-from tests.sidecar.running import PASSWORD, Place, make_pair, make_place
+from tests.sidecar.conftest import pair, place
+from tests.sidecar.running import PASSWORD, Place
 from webhook.adapters.cluster.api import Held
 from webhook.adapters.cluster.objects import LeaseSpec
-from webhook.certificates.authority import Pair
 from webhook.commands.cleanup import holder_of
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -19,18 +18,8 @@ _FORBIDDEN = status(403, "Forbidden", 'User "eve" cannot delete resource "secret
 _CONFLICT = status(409, "Conflict", "the object has been modified")
 
 
-@pytest.fixture(scope="module")
-def pair() -> tuple[Pair, bytes]:
-    """The API server's certificate, and its authority's."""
-    return make_pair()
-
-
-@pytest.fixture
-def place(tmp_path: Path, pair: tuple[Pair, bytes]) -> Iterator[Place]:
-    """A kubeconfig, and the API server that it leads to."""
-    made = make_place(tmp_path, *pair)
-    yield made
-    made.api.stop()
+#: The fixtures that are the same there.
+__all__ = ["pair", "place"]
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ import yaml
 from webhook.certificates import authority
 from webhook.names import ENABLED_LABEL
 
-from .cluster import Cluster, Manifest, eventually
+from .cluster import Cluster, Manifest, Ran, eventually
 from .pods import IMAGE, REWRITTEN, SERVER, images, pod
 
 MANIFEST = Path(__file__).parents[2] / "manifests" / "60-webhook.yaml"
@@ -150,6 +150,20 @@ def environment() -> dict[str, str]:
     """Leave out what would configure the server: a variable wins over the file."""
     ours = ("OPENCTI__", "WEBHOOK__", "REGISTRY_WEBHOOK_")
     return {name: value for name, value in os.environ.items() if not name.upper().startswith(ours)}
+
+
+def cleanup(*words: str) -> Ran:
+    """Run `registry-webhook cleanup`, as whom KUBECONFIG says."""
+    done = subprocess.run(
+        [sys.executable, "-m", "webhook", "cleanup", *words],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 def _addresses(process: subprocess.Popen[bytes], output: Path) -> tuple[str, str] | None:

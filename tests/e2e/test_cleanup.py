@@ -12,7 +12,7 @@ from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER
 
 from .account import acting, pull_secret
 from .cluster import Cluster, Manifest, Ran, eventually
-from .installation import environment
+from .installation import cleanup, environment
 from .pods import PULL_SECRET
 from .sidecar import SECRET, Settings, Sidecar, published
 
@@ -20,19 +20,6 @@ pytestmark = pytest.mark.usefixtures("discreet")
 
 _WEBHOOK = f"mutatingwebhookconfiguration/{PROGRAM}"
 _DEPLOYMENT = f"deployment/{PROGRAM}"
-
-
-def _cleanup(*words: str) -> Ran:
-    done = subprocess.run(
-        [sys.executable, "-m", "webhook", "cleanup", *words],
-        env=environment() | {"KUBECONFIG": os.environ["KUBECONFIG"]},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)
 
 
 @pytest.fixture
@@ -66,57 +53,57 @@ def test_every_pull_secret_of_ours_goes_whatever_it_is_called(
     cluster.create(second, {"apiVersion": "v1", "kind": "Secret", "metadata": opaque})
 
     before = [_names(cluster, namespace) for namespace in namespaces]
-    dry = _cleanup("--dry-run")
+    dry = cleanup("--dry-run")
     assert dry.status == 0, dry.stderr
     assert {f"{first}: would delete an-earlier-name", f"{second}: would delete {PULL_SECRET}"} <= {
         *dry.stdout.splitlines()
     }
     assert [_names(cluster, namespace) for namespace in namespaces] == before
 
-    ran = _cleanup()
+    ran = cleanup()
     assert (ran.status, ran.stderr) == (0, "")
     assert f"{first}: deleted an-earlier-name" in ran.stdout.splitlines()
     assert ran.stdout.endswith(" pull secrets deleted, none left\n")
     assert _names(cluster, first) == set()
     assert _names(cluster, second) == {"somebody-s-own", "labelled"}
-    assert _cleanup().stdout == "0 pull secrets deleted, none left\n"
+    assert cleanup().stdout == "0 pull secrets deleted, none left\n"
 
 
 def test_one_that_something_holds_back_is_said_to_stay(cluster: Cluster, namespaces: list[str]) -> None:
     labels = {"app.kubernetes.io/managed-by": PROGRAM}
     cluster.create(namespaces[0], pull_secret(labels=labels, finalizers=["registry-webhook.example/held"]))
     try:
-        ran = _cleanup()
+        ran = cleanup()
         assert ran.status == 1
         line = f"{namespaces[0]}: {PULL_SECRET} stays: it is deleted, and its finalizers hold it back"
         assert line in ran.stdout.splitlines()
     finally:
         off = '{"metadata": {"finalizers": null}}'
         cluster.kubectl("patch", "--namespace", namespaces[0], SECRET, "--type=merge", f"--patch={off}")
-    assert _cleanup().status == 0
+    assert cleanup().status == 0
 
 
 def test_nothing_is_deleted_while_a_sidecar_runs(cluster: Cluster, sidecar: Sidecar, namespaces: list[str]) -> None:
     with sidecar.running():
         sidecar.wait_until_leading()
         eventually("it has published", lambda: all(published(cluster, name) for name in namespaces))
-        ran = _cleanup()
+        ran = cleanup()
         assert (ran.status, ran.stdout) == (2, "")
         (line,) = ran.stderr.splitlines()
         assert "is running and would put them back: remove the installation first" in line
         assert all(published(cluster, name) for name in namespaces)
-    ran = _cleanup()  # its Lease is given up
+    ran = cleanup()  # its Lease is given up
     assert ran.status == 0, ran.stderr
     assert not any(published(cluster, name) for name in namespaces)
 
 
 def test_a_right_that_is_missing_is_named(account: Path) -> None:
-    ran = _cleanup(f"--kubeconfig={account}", "--dry-run")
+    ran = cleanup(f"--kubeconfig={account}", "--dry-run")
     assert (ran.status, ran.stdout) == (2, "")
     (line,) = ran.stderr.splitlines()
     assert line.startswith("registry-webhook: cannot list Secrets in all namespaces: ")
     assert 'cannot list resource "secrets" in API group "" at the cluster scope' in line
-    ran = _cleanup(f"--kubeconfig={account}", "--stop")
+    ran = cleanup(f"--kubeconfig={account}", "--stop")
     assert ran.status == 2
     assert "cannot delete MutatingWebhookConfiguration registry-webhook" in ran.stderr
     assert acting(account).run("auth", "whoami").status == 0
@@ -186,7 +173,7 @@ def _replicas(cluster: Cluster) -> int:
 def test_a_whole_installation_is_stopped_in_an_order_in_which_pods_can_always_be_made(
     cluster: Cluster, sidecar: Sidecar, namespaces: list[str]
 ) -> None:
-    dry = _cleanup("--stop", "--dry-run")
+    dry = cleanup("--stop", "--dry-run")
     assert dry.stdout.splitlines()[:2] == [
         f"MutatingWebhookConfiguration {PROGRAM}: would be deleted",
         f"Deployment {OWN_NAMESPACE}/{PROGRAM}: would be scaled to 0",

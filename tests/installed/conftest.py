@@ -21,6 +21,7 @@ import pytest
 
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.conftest import cluster, registry, registry_if_any
+from tests.e2e.installation import cleanup
 from tests.e2e.registry import Registry
 from tests.e2e.sidecar import new_password, published
 from webhook.adapters.cluster.client import Client
@@ -29,7 +30,7 @@ from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 from .api import connected, second
 from .handshakes import Handshakes, made
 from .history import History, watched
-from .installation import CERTIFICATE_SECRET, DEPLOYMENT, LEAVING, Installation, Variant, cleanup
+from .installation import CERTIFICATE_SECRET, DEPLOYMENT, LEAVING, Installation, Variant
 from .load import Load, making_pods
 
 #: The fixtures that are the same there.

@@ -8,15 +8,12 @@ import base64
 import json
 import os
 import re
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
 
 from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
-from tests.e2e.installation import environment
 from tests.e2e.pods import SERVER
 from webhook.names import CERTIFICATE, MANAGED_BY_LABEL, OWN_NAMESPACE, PROGRAM
 
@@ -178,17 +175,3 @@ class Installation:
     def _secrets(self, selector: str) -> list[str]:
         items = self.cluster.kubectl("get", "secrets", "--all-namespaces", "--selector", selector, "--output=json")
         return [f"{item['metadata']['namespace']}/{item['metadata']['name']}" for item in items.manifest["items"]]
-
-
-def cleanup(*words: str) -> Ran:
-    """Run `registry-webhook cleanup`, as whom KUBECONFIG says."""
-    done = subprocess.run(
-        [sys.executable, "-m", "webhook", "cleanup", *words],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-    )
-    assert "Traceback" not in done.stderr
-    return Ran(done.returncode, done.stdout, done.stderr)

@@ -6,11 +6,12 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.cluster import Cluster, eventually
+from tests.e2e.installation import cleanup
 from tests.e2e.pods import PULL_SECRET
 from webhook.adapters.cluster.client import Client
 from webhook.names import OWN_NAMESPACE, PROGRAM
 
-from .installation import CONFIGURATION, DEPLOYMENT, LEAVING, REPAIR, Installation, Variant, cleanup
+from .installation import CONFIGURATION, DEPLOYMENT, LEAVING, REPAIR, Installation, Variant
 from .load import Load, making_pods
 
 _Figure = Callable[[str, object], None]

@@ -13,6 +13,9 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from webhook.errors import CertificateError
 
+#: What an authority of ours is called.
+NAME = "registry-webhook authority"
+
 #: A clock that is a little behind ours must not find a certificate that is not valid yet.
 _BACKDATED = timedelta(minutes=5)
 

@@ -71,11 +71,6 @@ def serving(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta) 
     return authority.sign(issuer, names, now, life)
 
 
-def ends(certificate: bytes) -> datetime:
-    """Tell when a PEM certificate ends."""
-    return x509.load_pem_x509_certificate(certificate).not_valid_after_utc
-
-
 def _checked(issuer: Pair) -> datetime:
     """Check that an authority can sign, and give its end."""
     try:

@@ -25,7 +25,6 @@ _DUE = 2 / 3
 #: word back, so this is for one that was killed; there is no hurry, for an authority has a third of its life left.
 SILENCE = timedelta(hours=6)
 REPEATED = SILENCE / 3
-_AUTHORITY_NAME = "registry-webhook authority"
 #: Of authorities that are met in the bundle and not known, as many are kept as this.
 _FOUND = 5
 
@@ -91,7 +90,7 @@ def first(found: bytes, terms: Terms, now: datetime) -> Step:
 
     The authorities of the bundle that was `found` in place stay trusted: replicas may serve pairs that they signed.
     """
-    made = authority.make_authority(_AUTHORITY_NAME, now, terms.authority_life)
+    made = authority.make_authority(authority.NAME, now, terms.authority_life)
     known = tuple(one for one in authority.certificates_in(found) if _is_good(one, now))
     return Step(State(made, _signed(made, terms, now), retired=known[-_FOUND:]), "there was none")
 
@@ -149,7 +148,7 @@ def _is_served_everywhere(state: State, reports: Mapping[str, Report], terms: Te
 
 
 def _with_next(state: State, terms: Terms, now: datetime) -> State:
-    made = authority.make_authority(_AUTHORITY_NAME, now, terms.authority_life)
+    made = authority.make_authority(authority.NAME, now, terms.authority_life)
     return structs.replace(state, incoming=made, trusted=None)
 
 

@@ -82,7 +82,7 @@ def create(folder: Path, more: tuple[str, ...], days: int, ca_days: int, force: 
     if known is None and days > ca_days:
         raise CertificateError(f"the pair would outlive the authority: {days} days are more than --ca-days {ca_days}")
     now = datetime.now(UTC).replace(microsecond=0)
-    issuer = known or authority.make_authority(f"{PROGRAM} authority", now, timedelta(days=ca_days))
+    issuer = known or authority.make_authority(authority.NAME, now, timedelta(days=ca_days))
     try:
         pair = issuing.serving(issuer, names, now, timedelta(days=days))
     except CertificateError as error:
@@ -117,7 +117,7 @@ def _written(folder: Path, issuer: Pair, pair: Pair, names: tuple[str, ...], *, 
 
 
 def _until(pair: Pair) -> str:
-    return f"good until {issuing.ends(pair.certificate):%Y-%m-%d}"
+    return f"good until {authority.span(pair.certificate).ends:%Y-%m-%d}"
 
 
 def _next_steps(folder: Path, *, new: bool) -> Iterator[str]:

@@ -112,7 +112,7 @@ class Certificates:
 
     def close(self) -> None:
         """Wake up everything that waits."""
-        self._news.set()
+        self.look()
         for one in self._watching.values():
             one.close()
 

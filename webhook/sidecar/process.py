@@ -60,9 +60,8 @@ class Process:
         self.configuration = watched.loaded.configuration
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
-        self.leadership = Leadership(
-            Cluster(client, self.configuration.webhook.pull_secret.name), identity, clocks.monotonic, self._turned
-        )
+        cluster = Cluster(client, self.configuration.webhook.pull_secret.name)
+        self.leadership = Leadership(cluster, identity, clocks.monotonic, self._turned)
         self.metrics = metrics
         self._around = Surroundings(
             client,
@@ -74,7 +73,7 @@ class Process:
             self.leadership.leading,
         )
         self._threads = Threads(self._around)
-        self.certificates = self._wire_certificates(client, served)
+        self.certificates = self._wire_certificates(cluster, served)
         self.duties = Duties(self.configuration, self._around)
 
     def run(self, stop: Event, listening: socket.socket) -> None:
@@ -101,12 +100,11 @@ class Process:
         self.certificates.close()
         self._threads.join(_GIVING_UP)
 
-    def _wire_certificates(self, client: Client, served: ServedPair | None) -> Certificates:
+    def _wire_certificates(self, cluster: Cluster, served: ServedPair | None) -> Certificates:
         around = self._around
         name = around.environment.get("HOSTNAME") or socket.gethostname()
-        cluster = Cluster(client, self.configuration.webhook.pull_secret.name)
         return Certificates(
-            installation=Installation(client),
+            installation=Installation(around.client),
             served=served,
             terms=lambda: _terms(self.configuration.webhook.certificate),
             replica=Replica(name[:_NAME_LIMIT], around.leading),

@@ -168,15 +168,12 @@ class Cluster:
         namespace = manifest["metadata"]["namespace"]
         what = f"apply Secret {namespace}/{self._secret}"
         query = (("fieldManager", REFRESHER), ("force", str(force).lower()))
-        request = Request(what, "PATCH", self._secret_path(namespace), query, manifest, APPLY)
+        request = Request(what, "PATCH", _secret_path(namespace, self._secret), query, manifest, APPLY)
         return decoded(what, objects.secret, self._client.call(request))
 
     def delete_secret(self, secret: Secret) -> None:
         """Delete a Secret, if it still is just the one that was seen."""
-        preconditions = {"uid": secret.uid, "resourceVersion": str(secret.version)}
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-        what = f"delete Secret {secret.namespace}/{self._secret}"
-        self._client.call(Request(what, "DELETE", self._secret_path(secret.namespace), body=options))
+        self._client.call(deletion(secret.namespace, self._secret, secret.uid, secret.version))
 
     def lease(self, silence: float) -> Held:
         """Read our Lease."""
@@ -214,8 +211,16 @@ class Cluster:
         """Close idle connections."""
         self._client.close()
 
-    def _secret_path(self, namespace: str) -> str:
-        return f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(self._secret, safe='')}"
+
+def deletion(namespace: str, name: str, uid: str, version: int) -> Request:
+    """Make the request that deletes a Secret if it still is just the one that was seen; if not, it is a `Conflict`."""
+    preconditions = {"uid": uid, "resourceVersion": str(version)}
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+    return Request(f"delete Secret {namespace}/{name}", "DELETE", _secret_path(namespace, name), body=options)
+
+
+def _secret_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(name, safe='')}"
 
 
 def read_lease(client: Client, silence: float) -> Held:

@@ -16,6 +16,8 @@ from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REPLICA_ANNOTATIO
 _SECRETS = f"/api/v1/namespaces/{OWN_NAMESPACE}/secrets"
 _SECRET = f"{_SECRETS}/{CERTIFICATE}"
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+#: The webhook configuration's path.
+CONFIGURATION = f"{_CONFIGURATIONS}/{PROGRAM}"
 _APPLIED = (("fieldManager", CERTIFICATE), ("force", "true"))
 #: Seconds that a replica which is told to stop may take to take its word back.
 _LEAVING = 0.5
@@ -93,5 +95,5 @@ class Installation:
             encoded = base64.b64encode(bundle).decode()
             body["webhooks"] = [{"name": name, "clientConfig": {"caBundle": encoded}} for name in called.bundles]
         what = "write the webhook configuration"
-        path = f"{_CONFIGURATIONS}/{PROGRAM}"
-        return decoded(what, objects.called, self._client.call(Request(what, "PATCH", path, _APPLIED, body, APPLY)))
+        request = Request(what, "PATCH", CONFIGURATION, _APPLIED, body, APPLY)
+        return decoded(what, objects.called, self._client.call(request))

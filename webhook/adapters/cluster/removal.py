@@ -1,13 +1,13 @@
 """What is asked of the API server so that nothing of ours stays: by a person, with that person's rights."""
 
 from typing import NamedTuple
-from urllib.parse import quote
 
 from msgspec import Raw
 
 from webhook.adapters.cluster import objects
-from webhook.adapters.cluster.api import Held, Kind, read_lease
+from webhook.adapters.cluster.api import Held, Kind, deletion, read_lease
 from webhook.adapters.cluster.client import MERGE, Client, Request
+from webhook.adapters.cluster.installation import CONFIGURATION
 from webhook.adapters.cluster.objects import decoded
 from webhook.errors import NotFound
 from webhook.names import OWN_NAMESPACE, PROGRAM
@@ -17,7 +17,6 @@ from webhook.pullsecret.document import TYPE
 #: https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches
 _METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 _METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
-_WEBHOOK = f"/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations/{PROGRAM}"
 _DEPLOYMENT = f"/apis/apps/v1/namespaces/{OWN_NAMESPACE}/deployments/{PROGRAM}"
 _SILENCE = 10.0
 
@@ -53,12 +52,9 @@ class Removal:
         Give whether it is gone: one with finalizers stays until they are taken off. It is then the answer, so of that
         the metadata alone is asked for, too.
         """
-        preconditions = {"uid": secret.uid, "resourceVersion": str(secret.version)}
-        options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
-        what = f"delete Secret {secret.namespace}/{secret.name}"
-        path = f"/api/v1/namespaces/{quote(secret.namespace, safe='')}/secrets/{quote(secret.name, safe='')}"
-        answer = self._client.call(Request(what, "DELETE", path, body=options, accept=_METADATA))
-        return decoded(what, objects.HEAD.decode, answer).metadata.deletion_timestamp is None
+        request = deletion(secret.namespace, secret.name, secret.uid, secret.version)._replace(accept=_METADATA)
+        answer = self._client.call(request)
+        return decoded(request.what, objects.HEAD.decode, answer).metadata.deletion_timestamp is None
 
     def lease(self) -> Held:
         """Read the Lease of whoever would put them back."""
@@ -67,7 +63,7 @@ class Removal:
     def delete_webhook(self, *, dry_run: bool) -> bool:
         """Delete the webhook configuration; give whether there is one."""
         what = f"delete MutatingWebhookConfiguration {PROGRAM}"
-        return self._there(Request(what, "DELETE", _WEBHOOK, _dry(dry_run)))
+        return self._there(Request(what, "DELETE", CONFIGURATION, _dry(dry_run)))
 
     def scale_down(self, *, dry_run: bool) -> bool:
         """Have the Deployment run no Pod; give whether there is one."""
