@@ -1,6 +1,6 @@
 """What is answered to whom, whatever door the request came through: values in, a Reply out.
 
-Both doors, the ASGI one of our own server and the Flask routes that any WSGI server can call, answer with these.
+Both doors, the one of our own server and the Flask routes that any WSGI server can call, answer with these.
 """
 
 import logging
@@ -24,6 +24,25 @@ _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 _log = logging.getLogger("webhook.admission")
 
 
+class Request(NamedTuple):
+    """An HTTP request whose body is whole."""
+
+    method: bytes
+    path: bytes
+    """As written, percent signs and all."""
+    query: bytes
+    headers: list[tuple[bytes, bytes]]
+    """Names in lower case."""
+    body: bytes
+
+    def header(self, name: bytes) -> str:
+        """Give the first header of that name, or nothing."""
+        for key, value in self.headers:
+            if key == name:
+                return value.decode("latin-1")
+        return ""
+
+
 class Reply(NamedTuple):
     """An HTTP answer."""
 
@@ -39,6 +58,7 @@ def text(status: int, line: str) -> Reply:
 
 
 TOO_LARGE = text(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
+FAILED = text(500, "registry-webhook failed; its log says where")
 
 
 def mutate(handler: Handler, content_type: str, body: bytes) -> Reply:

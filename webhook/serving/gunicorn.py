@@ -3,23 +3,18 @@
 import os
 import socket
 import tempfile
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from webhook.serving import asgi, endpoint, flask_app
+from webhook.serving import door, endpoint, flask_app
 from webhook.serving.endpoint import Reply
 from webhook.serving.in_force import Watch
 from webhook.serving.protocol import ARRIVAL
 from webhook.serving.worker import CONNECTIONS, HEALTH_CONNECTIONS, Port, Site, Worker
-
-#: The API server keeps idle connections for 90 s; one that is closed sooner can lose the request that was on its way.
-_KEEPALIVE = 120
-_HEADERS = 100
-_HEADER_BYTES = 8190
-_REQUEST_LINE = 4094
 
 
 def serve(watch: Watch, sockets: list[socket.socket], drain: float) -> None:
@@ -40,8 +35,8 @@ def _site(watch: Watch, drain: float) -> Site:
     def ready() -> Reply:
         return endpoint.ready(watch.now, draining=draining)
 
-    reviews = asgi.admission(lambda: watch.now.handler, flask_app.admission(lambda: watch.now.handler))
-    probes = asgi.wsgi(flask_app.health(ready))
+    reviews = door.admission(lambda: watch.now.handler, flask_app.admission(lambda: watch.now.handler))
+    probes = partial(door.call, flask_app.health(ready))
     return Site(
         ports=(Port(reviews, CONNECTIONS, secure=True), Port(probes, HEALTH_CONNECTIONS, secure=False)),
         tls=lambda: watch.now.tls,
@@ -69,15 +64,8 @@ class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no typ
             "workers": 1,
             "worker_class": Worker,
             "worker_tmp_dir": _memory_folder(),
-            "keepalive": _KEEPALIVE,
             "timeout": 30,
             "graceful_timeout": int(drain + 2 * ARRIVAL),
-            "limit_request_line": _REQUEST_LINE,
-            "limit_request_fields": _HEADERS,
-            "limit_request_field_size": _HEADER_BYTES,
-            "http_protocols": "h1",
-            "http_parser": "auto",
-            "asgi_lifespan": "off",
             "control_socket_disable": True,
             "logger_class": _Log,
             "loglevel": "warning",

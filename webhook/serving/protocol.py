@@ -1,94 +1,258 @@
-"""gunicorn's HTTP/1.1 protocol, with limits on how long a request may take to arrive and an answer to be read.
+"""HTTP/1.1 on one connection: requests with limits on their size and arrival, answered in the order they came.
 
-`ASGIProtocol` itself never closes a connection that stays silent, sends half a header or drips a body. The names with
-an underscore are gunicorn's own and may change: `gunicorn==27.0.*` is pinned, and a test holds each of these hooks.
+gunicorn's parsers take the bytes apart: the one in C (gunicorn_h1c) where it is installed, the one in Python otherwise.
+What gunicorn's own ASGI protocol builds on them, tasks and messages for every request, costs more than a review does
+and is left out: a request is answered where its last byte is read.
+
+At every moment a connection has one deadline: for its first request from the accept on, for each further one from its
+first byte on, for an answer to be read, for the next request to begin. Whoever holds the connections calls `expire`
+when it has passed, so that no request costs a timer.
 """
 
 import asyncio
+import logging
 import socket
 import struct
+import time
 from collections.abc import Callable
-from typing import Any
+from email.utils import formatdate
+from functools import lru_cache
+from http import HTTPStatus
+from typing import Any, cast
 
-from gunicorn.asgi.protocol import ASGIProtocol
+from gunicorn.asgi.parser import InvalidHeader, ParseError, PythonProtocol
 
-from webhook.serving.asgi import Application
+from webhook import log
+from webhook.serving import endpoint
+from webhook.serving.door import Application
+from webhook.serving.endpoint import Reply, Request
 
-_NO_LINGER = struct.pack("ii", 1, 0)
+try:
+    from gunicorn_h1c import H1CProtocol
+except ImportError:
+    H1CProtocol = None
 
 #: Seconds in which a TLS handshake and the first request must have arrived, and each further request from its first
 #: byte on; also the longest that a client may leave an answer unread.
 ARRIVAL = 5.0
+#: Seconds that an idle connection is kept. The API server keeps its own for 90 s; one that is closed sooner can lose
+#: the request that was on its way.
+KEPT = 120.0
+#: Which parser is in force.
+PARSER = "python" if H1CProtocol is None else "gunicorn_h1c"
+
+_Parser = H1CProtocol or PythonProtocol
+_LIMITS = {"limit_request_line": 4094, "limit_request_fields": 100, "limit_request_field_size": 8190}
+#: What the parsers raise; the one in C has two classes of its own, whose nearest base in common is ValueError.
+_MALFORMED = (ParseError, ValueError)
+_STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTransferCoding": 501}
+#: As much as the parser in C keeps of what comes behind a whole request.
+_FED_AT_ONCE = 64 * 1024
+#: A longer answer is written in pieces, for only between two of them can be seen that a client does not read.
+_PIECE = 256 * 1024
+_NO_LINGER = struct.pack("ii", 1, 0)
+
+_log = logging.getLogger("webhook.serving")
 
 
-class Protocol(ASGIProtocol):  # type: ignore[misc] # gunicorn has no types
+class Protocol(asyncio.Protocol):
     """One connection."""
 
+    transport: asyncio.Transport
+
     def __init__(
-        self, worker: Any, application: Application, accepted: float, lost: Callable[["Protocol"], None]
+        self,
+        application: Application,
+        clock: Callable[[], float],
+        is_serving: Callable[[], bool],
+        lost: Callable[["Protocol"], None],
     ) -> None:
-        """Serve `application` on a connection accepted at loop time `accepted`, and call `lost` when it is gone."""
-        super().__init__(worker)
-        self.app = application
-        self._accepted = accepted
+        """Answer requests with `application`, and call `lost` when the connection is gone.
+
+        `clock` gives seconds. Once `is_serving` says no, each answer closes its connection.
+        """
+        self._application = application
+        self._clock = clock
+        self._is_serving = is_serving
         self._lost = lost
-        self._arriving: asyncio.TimerHandle | None = None
-        self._unread: asyncio.TimerHandle | None = None
-
-    @property
-    def is_idle(self) -> bool:
-        """Whether the connection waits for a request of which nothing has come."""
-        return bool(self._awaiting_request) and self._arriving is None
-
-    @property
-    def is_lost(self) -> bool:
-        """Whether the connection is gone."""
-        return bool(self._conn_lost_handled)
+        self._parser: Any = _Parser(on_headers_complete=self._on_head, on_body=self._on_body, **_LIMITS)
+        self._is_head_new = False
+        self._body: list[bytes] = []
+        self._size = 0
+        self._unsent = memoryview(b"")
+        self._is_last = False  # the answer that is being written: then the connection is closed
+        self._is_paused = False  # the client does not read what was written
+        self._held = b""  # what came meanwhile
+        self._is_deaf = False  # what still comes is thrown away
+        #: Whether it waits for a request of which nothing has come.
+        self.is_idle = False
+        #: Whether the connection is gone.
+        self.is_lost = False
+        #: When the time of whatever it waits for is over, by the clock.
+        self.deadline = clock() + ARRIVAL
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the time in which the first request must come has been running since the accept."""
-        super().connection_made(transport)
-        self._expect_by(self._accepted + ARRIVAL)
+        self.transport = cast("asyncio.Transport", transport)
 
-    def _feed_callback_parser(self, data: bytes) -> bool:
-        # Not data_received: what was pipelined behind an earlier request comes only here.
-        if self._arriving is None:
-            self._expect_by(self.worker.loop.time() + ARRIVAL)
-        return bool(super()._feed_callback_parser(data))
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
+        """End."""
+        self.is_lost = True
+        self._lost(self)
 
-    def _on_message_complete(self) -> None:
-        _cancel(self._arriving)
-        self._arriving = None
-        super()._on_message_complete()
+    def data_received(self, data: bytes) -> None:
+        """Take what has come, and answer what is whole."""
+        if self.is_idle:
+            self._begin()
+        self._take(data)
 
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a last while."""
-        super().pause_writing()
-        if self._unread is None:
-            self._unread = self.worker.loop.call_later(ARRIVAL, self._cut)
+        self._is_paused = True
+        self._begin()
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
-        _cancel(self._unread)
-        self._unread = None
-        super().resume_writing()
+        self._is_paused = False
+        self._send()
+        if self._is_paused or self._is_deaf:
+            return
+        self._wait()
+        held, self._held = self._held, b""
+        if held:
+            self.transport.resume_reading()
+            self.data_received(held)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """End."""
-        _cancel(self._arriving)
-        _cancel(self._unread)
-        super().connection_lost(exc)
-        self._lost(self)
+    def expire(self) -> None:
+        """Close, for the deadline has passed: with a goodbye where nothing was under way, at once otherwise."""
+        if self.is_idle:
+            self.close()
+        else:
+            # The kernel is to throw away what the client has not read: it would keep it for long.
+            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            self.transport.abort()
 
-    def _expect_by(self, deadline: float) -> None:
-        self._arriving = self.worker.loop.call_at(deadline, self._cut)
+    def close(self) -> None:
+        """Close once all that was written is sent."""
+        self._begin()
+        self._is_deaf = True
+        self.transport.close()
 
-    def _cut(self) -> None:
-        """Close at once, and have the kernel throw away what the client has not read: it would keep it for long."""
-        self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
-        self.transport.abort()
+    def _begin(self) -> None:
+        self.is_idle = False
+        self.deadline = self._clock() + ARRIVAL
+
+    def _wait(self) -> None:
+        self.is_idle = True
+        self.deadline = self._clock() + KEPT
+
+    def _take(self, data: bytes) -> None:
+        while data and not self._is_deaf:
+            if self._is_paused:
+                self._held += data
+                self.transport.pause_reading()
+                return
+            try:
+                self._parser.feed(data[:_FED_AT_ONCE])
+            except _MALFORMED as error:
+                problem = log.shorten(f"the request is malformed: {error}", 200)
+                self._write(endpoint.text(_STATUS.get(type(error).__name__, 400), problem), is_last=True)
+                return
+            data = data[_FED_AT_ONCE:]
+            if not self._parser.is_complete:
+                self._ask_for_body()
+            elif not self._is_deaf:
+                data = self._parser.remaining() + data
+                self._answer()
+                if data and self.is_idle:
+                    self._begin()
+
+    def _on_head(self) -> bool:
+        self._is_head_new = True
+        length = self._parser.content_length
+        if length is None:
+            # The parser in C would take what follows for the next request (RFC 9112 section 6.3).
+            if not self._parser.is_chunked and self._header(b"transfer-encoding"):
+                raise InvalidHeader("Transfer-Encoding does not end with chunked")
+        elif length > endpoint.BODY_LIMIT:
+            self._refuse()
+        return False  # a body is read
+
+    def _on_body(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size <= endpoint.BODY_LIMIT:
+            self._body.append(chunk)
+        elif not self._is_deaf:
+            self._refuse()
+
+    def _refuse(self) -> None:
+        """Say that the body is too large, before the rest of it has come.
+
+        A client may read that only when it has sent all, or lose the connection with the answer in it. So what still
+        comes is thrown away, for as long as a request may take to arrive.
+        """
+        self._is_deaf = True
+        self._body.clear()
+        self._write(endpoint.TOO_LARGE)
+
+    def _ask_for_body(self) -> None:
+        """Tell a client that waits for it to send the body (RFC 9110 section 10.1.1)."""
+        if self._is_head_new and not self._size and not self._is_deaf:
+            if self._header(b"expect").lower() == b"100-continue":
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self._is_head_new = False
+
+    def _answer(self) -> None:
+        parser, body = self._parser, self._body
+        path, _, query = parser.path.partition(b"?")
+        whole = body[0] if len(body) == 1 else b"".join(body)
+        request = Request(parser.method, path, query, _headers(parser), whole)
+        is_last = not (parser.should_keep_alive and self._is_serving())
+        self._body = []
+        self._size = 0
+        self._is_head_new = False
+        parser.reset()
+        try:
+            reply = self._application(request)
+        except Exception:  # noqa: BLE001 - whatever it is, the client waits for an answer
+            _log.exception("a request could not be answered")
+            reply = endpoint.FAILED
+        self._wait()
+        self._write(reply, is_last=is_last, with_body=request.method != b"HEAD")
+
+    def _write(self, reply: Reply, *, is_last: bool = False, with_body: bool = True) -> None:
+        self._is_last = is_last
+        self._is_deaf |= is_last
+        head = _head(reply.status, reply.headers, int(time.time()), self._is_deaf)
+        answer = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(reply.body), reply.body if with_body else b"")
+        if len(answer) <= _PIECE and not is_last:
+            self.transport.write(answer)
+        else:
+            self._unsent = memoryview(answer)
+            self._send()
+
+    def _send(self) -> None:
+        while self._unsent and not self._is_paused:
+            self.transport.write(self._unsent[:_PIECE])
+            self._unsent = self._unsent[_PIECE:]
+        if self._is_last and not self._unsent:
+            self.close()
+
+    def _header(self, name: bytes) -> bytes:
+        return next((value for key, value in _headers(self._parser) if key == name), b"")
 
 
-def _cancel(timer: asyncio.TimerHandle | None) -> None:
-    if timer is not None:
-        timer.cancel()
+def _headers(parser: Any) -> list[tuple[bytes, bytes]]:
+    """Give a request's headers, their names in lower case."""
+    headers: list[tuple[bytes, bytes]] = parser.headers if H1CProtocol is None else parser.asgi_headers
+    return headers
+
+
+@lru_cache(16)
+def _head(status: int, headers: tuple[tuple[str, str], ...], second: int, is_last: bool) -> bytes:  # noqa: FBT001
+    """Give an answer's head but for its length. Within a second most are the same."""
+    lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
+    lines.append(f"Date: {formatdate(second, usegmt=True)}")
+    if is_last:
+        lines.append("Connection: close")
+    return "\r\n".join([*lines, ""]).encode("latin-1")

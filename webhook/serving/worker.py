@@ -18,12 +18,11 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import NamedTuple
 
-from gunicorn.asgi.protocol import ASGIProtocol
 from gunicorn.workers.gasgi import ASGIWorker
 
 from webhook import log
-from webhook.serving.asgi import Application
-from webhook.serving.protocol import ARRIVAL, Protocol
+from webhook.serving.door import Application
+from webhook.serving.protocol import ARRIVAL, PARSER, Protocol
 
 #: Connections held at once on the TLS port. One more is closed as soon as it is accepted.
 CONNECTIONS = 1000
@@ -33,6 +32,7 @@ HEALTH_CONNECTIONS = 50
 _RESERVED_FILES = 64
 
 _LOOK_EVERY = 0.5
+_EXPIRE_EVERY = 0.25
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 _log = logging.getLogger("webhook.serving")
 
@@ -63,14 +63,13 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves a Site."""
 
     async def _serve(self) -> None:
-        # The parser in C is chosen by a flag that a subclass of ASGIProtocol would set on itself and read on its base.
-        fast = ASGIProtocol._check_h1c_protocol_available()  # noqa: SLF001
         site: Site = self.asgi
         self._stop = asyncio.Event()
         listeners = [
             _Listener(self, port, site.tls, own.sock) for port, own in zip(site.ports, self.sockets, strict=True)
         ]
         accepting = [self.loop.create_task(listener.accept()) for listener in listeners]
+        expiring = [self.loop.create_task(listener.expire()) for listener in listeners]
         # Signals are the main thread's: one that another took would end the process instead of stopping it.
         looking = ThreadPoolExecutor(1, "look", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
         gc.collect()
@@ -80,7 +79,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
                 "serving",
                 addresses=", ".join(listener.address for listener in listeners),
                 loop=type(self.loop).__module__.partition(".")[0],
-                parser="gunicorn_h1c" if fast else "python",
+                parser=PARSER,
                 pid=os.getpid(),
             )
         )
@@ -94,6 +93,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             await _wait(self._stop, _LOOK_EVERY)
         site.stopping()
         await self._drain(listeners, accepting, site.drain)
+        for task in expiring:
+            task.cancel()
 
     async def _drain(self, listeners: list["_Listener"], accepting: list[asyncio.Task[None]], seconds: float) -> None:
         """Stop without losing a request.
@@ -182,7 +183,7 @@ class _Listener:
 
     async def _connect(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = self._worker.loop
-        protocol = Protocol(self._worker, self._port.application, loop.time(), self._protocols.discard)
+        protocol = Protocol(self._port.application, loop.time, lambda: self._worker.alive, self._protocols.discard)
         secure = {} if context is None else {"ssl_handshake_timeout": ARRIVAL, "ssl_shutdown_timeout": 1.0}
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -193,11 +194,20 @@ class _Listener:
         if not protocol.is_lost:
             self._protocols.add(protocol)
 
+    async def expire(self) -> None:
+        """Close connections whose time is over, for ever."""
+        while True:
+            await asyncio.sleep(_EXPIRE_EVERY)
+            now = self._worker.loop.time()
+            for protocol in list(self._protocols):
+                if protocol.deadline <= now:
+                    protocol.expire()
+
     def close_idle(self) -> None:
         """Close the connections that wait for a request."""
         for protocol in list(self._protocols):
             if protocol.is_idle:
-                protocol.transport.close()
+                protocol.close()
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,0 +1,178 @@
+"""The two servers that are compared, each on one core, and the load on the other."""
+
+import http
+import json
+import os
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from webhook.adapters.sockets import Address, listen
+from webhook.certificates import authority
+
+HERE = Path(__file__).parent
+SERVER_CORE, LOAD_CORE = 0, 1
+_DEADLINE = 30.0
+_TICK = os.sysconf("SC_CLK_TCK")
+
+
+class Contender(NamedTuple):
+    """A server that runs."""
+
+    name: str
+    port: int
+    pid: int
+    """The process that answers reviews."""
+    log: Path
+
+    def memory(self) -> float:
+        """The memory that it holds now, in MiB."""
+        return _status(self.pid, "VmRSS")
+
+    def cpu(self) -> float:
+        """The seconds that it has computed so far."""
+        fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / _TICK
+
+
+class Figures(NamedTuple):
+    """What the load saw of one server: seconds, but for the counts."""
+
+    requests: int
+    seconds: float
+    errors: int
+    example: str
+    p50: float
+    p99: float
+    p999: float
+    most: float
+    cpu: float
+
+    @property
+    def rate(self) -> float:
+        """Requests answered a second."""
+        return self.requests / self.seconds
+
+
+class Exchanges(NamedTuple):
+    """Files with request bodies and with the right answers to them, a line each."""
+
+    bodies: Path
+    answers: Path
+
+
+class Arena:
+    """A folder with what the servers and the load need: their programs, a certificate, and what is sent."""
+
+    def __init__(self, folder: Path) -> None:
+        """Build the Go programs, with the JSON of Go 1.27, and make a certificate."""
+        self.folder = folder
+        version = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()
+        older = tuple(map(int, version.removeprefix("go").split(".")[:2])) < (1, 27)
+        environment = {**os.environ, **({"GOEXPERIMENT": "jsonv2"} if older else {})}
+        self.go = f"{version}{' with GOEXPERIMENT=jsonv2' if older else ''}"
+        for program in ("yardstick", "load"):
+            command = ["go", "build", "-o", str(folder / program), f"./{program}"]
+            subprocess.run(command, cwd=HERE, env=environment, check=True)
+        ours = authority.make_authority("bench", datetime.now(UTC), timedelta(days=2))
+        pair = authority.sign(ours, ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(days=1))
+        (folder / "ca.crt").write_bytes(ours.certificate)
+        (folder / "tls.crt").write_bytes(pair.certificate)
+        (folder / "tls.key").write_bytes(pair.key)
+
+    @contextmanager
+    def yardstick(self) -> Iterator[Contender]:
+        """Run the Go webhook, on one core with one thread for its goroutines."""
+        port = _free_port()
+        log = self.folder / "yardstick.log"
+        command = [str(self.folder / "yardstick"), "-address", f"127.0.0.1:{port}", *self._pair("-cert", "-key")]
+        with _running(command, log, {"GOMAXPROCS": "1"}) as process:
+            _wait(lambda: _answers(f"https://127.0.0.1:{port}/", self.folder / "ca.crt"), process, log)
+            yield Contender("Go", port, process.pid, log)
+
+    @contextmanager
+    def product(self, configuration: str, name: str = "registry-webhook") -> Iterator[Contender]:
+        """Run `registry-webhook serve` as the image runs it."""
+        port, health = _free_port(), _free_port()
+        file, log = self.folder / f"{name}.yaml", self.folder / f"{name}.log"
+        file.write_text(configuration)
+        command = [sys.executable, "-m", "webhook", "serve", "--config", str(file), *self._pair("--cert", "--key")]
+        command += ["--bind", f"127.0.0.1:{port}", "--health-bind", f"127.0.0.1:{health}", "--drain", "0"]
+        with _running(command, log, {}) as process:
+            _wait(lambda: _answers(f"http://127.0.0.1:{health}/readyz"), process, log)
+            (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            yield Contender(name, port, int(worker), log)
+
+    def load(self, server: Contender, exchanges: Exchanges, *arguments: str) -> Figures:
+        """Send the load that the arguments say."""
+        before = server.cpu()
+        command = [str(self.folder / "load"), "-address", f"127.0.0.1:{server.port}", "-ca", str(self.folder / "ca.crt")]
+        command += ["-bodies", str(exchanges.bodies), "-answers", str(exchanges.answers), *arguments]
+        # On one core as well, but with threads to spare: one that waits for a request to be due holds its own.
+        environment = {**os.environ, "GOMAXPROCS": "4"}
+        with _on(LOAD_CORE):
+            done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
+        return Figures(**json.loads(done.stdout), cpu=server.cpu() - before)
+
+    def _pair(self, certificate: str, key: str) -> list[str]:
+        return [certificate, str(self.folder / "tls.crt"), key, str(self.folder / "tls.key")]
+
+
+@contextmanager
+def _running(command: Sequence[str], log: Path, variables: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as file, _on(SERVER_CORE):
+        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **variables})
+    try:
+        yield process
+    finally:
+        process.terminate()
+        process.wait(_DEADLINE)
+
+
+@contextmanager
+def _on(core: int) -> Iterator[None]:
+    """Have what is started meanwhile run on one core."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _wait(is_up: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + _DEADLINE
+    while not is_up():
+        if process.poll() is not None or time.monotonic() > deadline:
+            sys.exit(f"a server did not start:\n{log.read_text()}")
+        time.sleep(0.01)
+
+
+def _answers(url: str, ca: Path | None = None) -> bool:
+    trust = None if ca is None else ssl.create_default_context(cafile=str(ca))
+    try:
+        with urllib.request.urlopen(url, timeout=5, context=trust):
+            return True
+    except urllib.error.HTTPError as error:
+        return error.code == http.HTTPStatus.NOT_FOUND
+    except OSError:
+        return False
+
+
+def _free_port() -> int:
+    with listen(Address("127.0.0.1", 0)) as free:
+        port: int = free.getsockname()[1]
+        return port
+
+
+def _status(pid: int, key: str) -> float:
+    values = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+    return int(values[key].split()[0]) / 1024

@@ -1,0 +1,3 @@
+module registry-webhook/bench
+
+go 1.26
