@@ -14,8 +14,8 @@ from .laws import HANDLER, JSON, PODS, REQUESTS, check, envelope
 @given(PODS, REQUESTS)
 def test_the_patch_applies_and_touches_nothing_but_what_it_may(pod: Any, request: dict[str, Any]) -> None:
     body = envelope(pod, request)
-    decision = HANDLER.review(body)
-    check(pod, body, review.encode(decision.version, decision.response()))
+    decided = HANDLER.review(body)
+    check(pod, body, review.encode(decided.version, decided.response()))
 
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))

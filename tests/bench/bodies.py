@@ -72,6 +72,8 @@ def update(number: int) -> bytes:
     old = _rewritten(_pod(number, ["app", "proxy", "logs"]))
     new = json.loads(json.dumps(old))
     new["spec"]["containers"][0]["image"] = _IMAGES[(number + 5) % len(_IMAGES)]
+    new["metadata"]["annotations"].pop(ORIGINALS_ANNOTATION)
+    old["metadata"]["annotations"].pop(ORIGINALS_ANNOTATION)
     return _review(number, new, "UPDATE", oldObject=old)
 
 
@@ -111,7 +113,10 @@ def _pod(number: int, names: list[str], *, volumes: int = 2, bare: bool = False)
             "uid": f"{number:08x}-77aa-4f7e-8a1e-0123456789ab",
             "creationTimestamp": "2026-11-24T08:15:30Z",
             "labels": {"app": "front", "pod-template-hash": "6c9f7d8b5c", "app.kubernetes.io/part-of": "shop"},
-            "annotations": {"prometheus.io/scrape": "true", "kubectl.kubernetes.io/restartedAt": "2026-11-24T08:00:00Z"},
+            "annotations": {
+                "prometheus.io/scrape": "true",
+                "kubectl.kubernetes.io/restartedAt": "2026-11-24T08:00:00Z",
+            },
             "ownerReferences": [
                 {
                     "apiVersion": "apps/v1",
@@ -135,7 +140,10 @@ def _pod(number: int, names: list[str], *, volumes: int = 2, bare: bool = False)
         },
         "spec": {
             "volumes": [
-                {"name": "kube-api-access-x7k2p", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}},
+                {
+                    "name": "kube-api-access-x7k2p",
+                    "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]},
+                },
                 *({"name": f"scratch-{at}", "emptyDir": {"sizeLimit": "1Gi"}} for at in range(volumes)),
             ],
             "containers": [_container(number + at, name, mount, bare) for at, name in enumerate(names)],
@@ -147,7 +155,12 @@ def _pod(number: int, names: list[str], *, volumes: int = 2, bare: bool = False)
             "securityContext": {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
             "schedulerName": "default-scheduler",
             "tolerations": [
-                {"key": f"node.kubernetes.io/{what}", "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": 300}
+                {
+                    "key": f"node.kubernetes.io/{what}",
+                    "operator": "Exists",
+                    "effect": "NoExecute",
+                    "tolerationSeconds": 300,
+                }
                 for what in ("not-ready", "unreachable")
             ],
             "priority": 0,

@@ -114,7 +114,13 @@ class Arena:
     def load(self, server: Contender, exchanges: Exchanges, *arguments: str) -> Figures:
         """Send the load that the arguments say."""
         before = server.cpu()
-        command = [str(self.folder / "load"), "-address", f"127.0.0.1:{server.port}", "-ca", str(self.folder / "ca.crt")]
+        command = [
+            str(self.folder / "load"),
+            "-address",
+            f"127.0.0.1:{server.port}",
+            "-ca",
+            str(self.folder / "ca.crt"),
+        ]
         command += ["-bodies", str(exchanges.bodies), "-answers", str(exchanges.answers), *arguments]
         # On one core as well, but with threads to spare: one that waits for a request to be due holds its own.
         environment = {**os.environ, "GOMAXPROCS": "4"}
@@ -128,13 +134,17 @@ class Arena:
 
 @contextmanager
 def _running(command: Sequence[str], log: Path, variables: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as file, _on(SERVER_CORE):
-        process = subprocess.Popen(command, stdout=file, stderr=file, env={**os.environ, **variables})
+    with log.open("wb") as file, _on(LOAD_CORE):
+        # What is logged goes to a pipe, as in a container, and somebody reads it.
+        reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
+    with _on(SERVER_CORE):
+        process = subprocess.Popen(command, stdout=reader.stdin, stderr=reader.stdin, env={**os.environ, **variables})
     try:
         yield process
     finally:
         process.terminate()
         process.wait(_DEADLINE)
+        reader.communicate()
 
 
 @contextmanager

@@ -72,8 +72,13 @@ def compare(arena: Arena, go: Contender, ours: Contender, case: Case, arguments:
         other = arena.load(ours, to_ours, *load)
         ratios.append(other.rate / one.rate)
         for n, f in (("go", one), ("ours", other)):
-            print(f"  {n:6}{f.rate:8.0f}/s p50 {f.p50*1e3:7.2f} p99 {f.p99*1e3:7.2f} p999 {f.p999*1e3:7.2f} errors {f.errors} {f.example} cpu/req {f.cpu/f.requests*1e6:.0f} us")
-    print(f"{case.name:24} ratio {statistics.median(ratios):.2f} of {[f'{r:.2f}' for r in ratios]} memory {go.memory():.0f} {ours.memory():.0f}", flush=True)
+            print(
+                f"  {n:6}{f.rate:8.0f}/s p50 {f.p50 * 1e3:7.2f} p99 {f.p99 * 1e3:7.2f} p999 {f.p999 * 1e3:7.2f} errors {f.errors} {f.example} cpu/req {f.cpu / f.requests * 1e6:.0f} us"
+            )
+    print(
+        f"{case.name:24} ratio {statistics.median(ratios):.2f} of {[f'{r:.2f}' for r in ratios]} memory {go.memory():.0f} {ours.memory():.0f}",
+        flush=True,
+    )
 
 
 def exchanges(arena: Arena, server: Contender, made: list[bytes]) -> Exchanges:

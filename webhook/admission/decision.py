@@ -1,7 +1,7 @@
-"""What was decided about one review: the answer, the log, audit annotations and `review` all read this one value."""
+"""What was decided about a review: the answer, the log, audit annotations and `review` all read this one value."""
 
+from collections.abc import Sequence
 from enum import StrEnum
-from typing import NamedTuple
 
 from msgspec import Struct
 
@@ -10,7 +10,7 @@ from webhook.admission.patch import Operation
 from webhook.admission.pod import Place
 from webhook.admission.review import Response
 from webhook.images.resolver import Resolution
-from webhook.log import shorten
+from webhook.log import pairs, shorten
 
 #: The API server cuts a warning at 256 characters.
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
@@ -32,16 +32,11 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-class ImageDecision(NamedTuple):
+class ImageDecision(Struct, frozen=True, gc=False):
     """A place in the Pod that names an image, and what it resolved to."""
 
     place: Place
     resolution: Resolution
-
-    @property
-    def changed(self) -> bool:
-        """Whether another image is put in the place."""
-        return self.resolution.image != self.place.image
 
     def __str__(self) -> str:
         """Say the decision in words: `container app: nginx -> registry.example.com/nginx (...)`."""
@@ -49,48 +44,78 @@ class ImageDecision(NamedTuple):
 
 
 class Decision(Struct, frozen=True):
-    """A decided review."""
+    """What is decided, for every review that holds the same."""
+
+    outcome: Outcome
+    why: str
+    """The outcome in words."""
+    images: tuple[str, ...]
+    """Every image that was looked at, changed or not, with what became of it, in words."""
+    pull_secret: str | None
+    """The pull secret's name where it was appended."""
+    operations: tuple[Operation, ...]
+    allowed: bool
+    patch: bytes | None
+    """The operations as they are sent; None where there are none."""
+    warnings: tuple[str, ...]
+    audit_annotations: dict[str, str]
+    """What was decided, for the audit log; the API server puts the webhook's name before each key."""
+    account: str
+    """What was decided, for our own log: values of `log.event`."""
+
+
+def decide(
+    outcome: Outcome,
+    why: str,
+    *,
+    images: Sequence[ImageDecision] = (),
+    pull_secret: str | None = None,
+    operations: Sequence[Operation] = (),
+    warnings: Sequence[str] = (),
+    allowed: bool = True,
+) -> Decision:
+    """Make a decision, with all that is said of it."""
+    said = tuple(map(str, images))
+    audit = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
+    if said:
+        audit["images"] = shorten("; ".join(said), _AUDIT_LIMIT)
+    if pull_secret is not None:
+        audit["pull-secret"] = f"{pull_secret} appended"
+    return Decision(
+        outcome,
+        why,
+        said,
+        pull_secret,
+        tuple(operations),
+        allowed,
+        patch.encode(operations) if operations else None,
+        tuple([shorten(warning, _WARNING_LIMIT) for warning in warnings]),
+        audit,
+        pairs(pull_secret=pull_secret, images=audit.get("images")),
+    )
+
+
+class Decided(Struct, frozen=True):
+    """A review, with what was decided about it."""
 
     version: str
     """The version that the answer is to be in."""
     uid: str
-    outcome: Outcome
-    why: str
-    """The outcome in words."""
+    decision: Decision
     namespace: str = ""
     name: str = ""
     """The Pod's name, or its generateName: it may have no name yet."""
-    images: tuple[ImageDecision, ...] = ()
-    """Every image that was looked at, changed or not."""
-    pull_secret: str | None = None
-    """The pull secret's name where it was appended."""
-    operations: tuple[Operation, ...] = ()
-    warnings: tuple[str, ...] = ()
     dry_run: bool = False
-    allowed: bool = True
-
-    @property
-    def changes(self) -> list[ImageDecision]:
-        """The images that are rewritten."""
-        return [image for image in self.images if image.changed]
 
     def response(self) -> Response:
         """Make the answer's content. With nothing to change there is neither patch nor patchType."""
+        decision = self.decision
         return Response(
-            uid=self.uid,
-            allowed=self.allowed,
-            status=None if self.allowed else {"code": 500, "message": self.why},
-            patch=patch.encode(self.operations) if self.operations else None,
-            patch_type="JSONPatch" if self.operations else None,
-            audit_annotations=self.audit_annotations(),
-            warnings=[shorten(warning, _WARNING_LIMIT) for warning in self.warnings] or None,
+            self.uid,
+            decision.allowed,
+            None if decision.allowed else {"code": 500, "message": decision.why},
+            decision.patch,
+            None if decision.patch is None else "JSONPatch",
+            decision.audit_annotations,
+            decision.warnings or None,
         )
-
-    def audit_annotations(self) -> dict[str, str]:
-        """Say what was decided for the audit log; the API server puts the webhook's name before each key."""
-        annotations = {"outcome": shorten(f"{self.outcome}: {self.why}", _WARNING_LIMIT)}
-        if self.images:
-            annotations["images"] = shorten("; ".join(map(str, self.images)), _AUDIT_LIMIT)
-        if self.pull_secret is not None:
-            annotations["pull-secret"] = f"{self.pull_secret} appended"
-        return annotations

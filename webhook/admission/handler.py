@@ -9,13 +9,15 @@ The contract that this keeps:
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
+from msgspec import Struct
 
 from webhook import log
 from webhook.admission import patch, pod, review
-from webhook.admission.decision import Decision, ImageDecision, Outcome
+from webhook.admission.decision import Decided, Decision, ImageDecision, Outcome, decide
 from webhook.admission.patch import Operation
 from webhook.admission.pod import Metadata, Place, Pod
 from webhook.admission.review import Request
@@ -32,6 +34,13 @@ _EPHEMERAL = "ephemeralcontainers"
 _ANNOTATIONS = "/metadata/annotations"
 _ORIGINALS = f"{_ANNOTATIONS}/{patch.escape(ORIGINALS_ANNOTATION)}"
 _PULL_SECRETS = "/spec/imagePullSecrets"
+_NO_METADATA = Metadata()
+_NO_POD = Pod()
+
+_NAMESPACES_KEPT = 1024
+_CASES_KEPT = 512
+#: In bytes: cases of longer bodies are not kept, so that all that are take 20 MB at the very most.
+_KNOWN_BODY = 16 * 1024
 
 
 class Policy(NamedTuple):
@@ -47,75 +56,89 @@ class Policy(NamedTuple):
     """Whether a Pod is let through unchanged when our own code fails."""
 
 
+class Case(Struct, frozen=True):
+    """All that a decision depends on, beside the policy."""
+
+    new: Pod
+    """Without its names."""
+    old: Pod | None
+    """The Pod before an UPDATE, without its names."""
+    dry_run: bool
+    is_ephemeral: bool
+    """Whether it is the Pod's ephemeral containers that are updated."""
+
+
 class Handler:
     """Decides reviews by one policy."""
 
     def __init__(self, policy: Policy) -> None:
         """Take the policy; it never changes."""
         self._policy = policy
+        self._why_not_served = lru_cache(_NAMESPACES_KEPT)(policy.bounds.why_not)
+        # The Pods of one template differ in their names alone: what was decided for one holds for all.
+        self._known = lru_cache(_CASES_KEPT)(self._decide)
 
-    def review(self, body: bytes) -> Decision:
+    def review(self, body: bytes) -> Decided:
         """Decide the review in `body`.
 
         Raises `MalformedReview` for bytes that cannot be answered. A fault of our own becomes a Decision as well.
         """
         version, request = review.decode(body)
         try:
-            return self._decide(version, request)
+            return self._review(version, request, body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the API server is waiting for a valid review
-            return self._failed(version, request, error)
+            return Decided(version, request.uid, self._failed(error))
 
-    def _failed(self, version: str, request: Request, error: Exception) -> Decision:
+    def _review(self, version: str, request: Request, body: bytes) -> Decided:
+        namespace, new, dry_run = request.namespace or "", request.object, bool(request.dry_run)
+        metadata = new.metadata if new else None
+        name = request.name or (metadata and (metadata.name or metadata.generate_name)) or ""
+        decision = self._left_alone(request, namespace)
+        if decision is None:
+            new = (new or _NO_POD).nameless()
+            old = request.old_object.nameless() if request.old_object and request.operation == "UPDATE" else None
+            case = Case(new, old, dry_run, request.sub_resource == _EPHEMERAL)
+            decision = self._known(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
+        return Decided(version, request.uid, decision, namespace, name, dry_run)
+
+    def _failed(self, error: Exception) -> Decision:
         allowed = self._policy.allow_on_error
         why = f"{PROGRAM} failed ({log.where(error)}): the Pod was {'left as it is' if allowed else 'refused'}"
-        warnings = (why,) if allowed else ()
-        return Decision(version, request.uid, Outcome.ERROR, why, warnings=warnings, allowed=allowed)
+        return decide(Outcome.ERROR, why, warnings=(why,) if allowed else (), allowed=allowed)
 
-    def _decide(self, version: str, request: Request) -> Decision:
-        namespace = request.namespace or ""
-        aside = self._left_alone(request, namespace)
+    def _left_alone(self, request: Request, namespace: str) -> Decision | None:
+        """Decide a request that is none of ours whatever its Pod is, or give None."""
+        aside = _why_not_ours(request)
         if aside is not None:
-            return Decision(version, request.uid, *aside, namespace, request.name or "")
-        new = pod.decode(request.object)
-        metadata = new.metadata or Metadata()
-        name = request.name or metadata.name or metadata.generate_name or ""
-        aside = self._opted_out(metadata)
-        if aside is not None:
-            return Decision(version, request.uid, *aside, namespace, name)
+            return decide(Outcome.NOT_OURS, aside)
+        aside = self._why_not_served(namespace)
+        return None if aside is None else decide(Outcome.NOT_SERVED, aside)
 
-        old = pod.decode(request.old_object) if request.operation == "UPDATE" else None
+    def _decide(self, case: Case, body: bytes = b"") -> Decision:
+        """Decide a case. Only of a body that is not small must the size of its annotations be known."""
+        new, old = case.new, case.old
+        aside = self._opted_out(new.metadata or _NO_METADATA)
+        if aside is not None:
+            return decide(*aside)
         resolve = self._policy.resolve
-        images = tuple([ImageDecision(place, resolve(place.image)) for place in _looked_at(new, old)])
-        draft = _Draft([image for image in images if image.changed])
-        if draft.changes and request.sub_resource != _EPHEMERAL:
+        images = [ImageDecision(place, resolve(place.image)) for place in _looked_at(new, old)]
+        draft = _Draft([image for image in images if image.resolution.rewritten])
+        if draft.changes and not case.is_ephemeral:
             # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
-            _record_originals(draft, request, new, old)
+            _record_originals(draft, body, new, old)
         if old is None:
             self._append_pull_secret(draft, new, images)
         else:
             self._warn_of_missing_secret(draft, new)
-        if request.dry_run:
+        if case.dry_run:
             draft.warnings += draft.in_words()
-        return Decision(
-            version,
-            request.uid,
+        return decide(
             *draft.summary(images),
-            namespace,
-            name,
-            images,
-            draft.pull_secret,
-            tuple(draft.operations),
-            tuple(draft.warnings),
-            dry_run=bool(request.dry_run),
+            images=images,
+            pull_secret=draft.pull_secret,
+            operations=draft.operations,
+            warnings=draft.warnings,
         )
-
-    def _left_alone(self, request: Request, namespace: str) -> tuple[Outcome, str] | None:
-        """Say why a request is none of ours before its object is looked at, or None."""
-        aside = _why_not_ours(request)
-        if aside is not None:
-            return Outcome.NOT_OURS, aside
-        aside = self._policy.bounds.why_not(namespace)
-        return None if aside is None else (Outcome.NOT_SERVED, aside)
 
     def _opted_out(self, metadata: Metadata) -> tuple[Outcome, str] | None:
         """Say why this Pod is left alone, or None."""
@@ -125,7 +148,7 @@ class Handler:
             return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
         return None
 
-    def _append_pull_secret(self, draft: "_Draft", new: Pod, images: tuple[ImageDecision, ...]) -> None:
+    def _append_pull_secret(self, draft: "_Draft", new: Pod, images: list[ImageDecision]) -> None:
         name = self._policy.pull_secret
         present = new.spec.image_pull_secrets if new.spec else None
         if name is None or present is msgspec.UNSET or not any(image.resolution.private for image in images):
@@ -157,7 +180,9 @@ class _Draft:
 
     def __init__(self, changes: list[ImageDecision]) -> None:
         self.changes = changes
-        self.operations: list[Operation] = [patch.replace(place.pointer, after.image) for place, after in changes]
+        self.operations: list[Operation] = [
+            patch.replace(change.place.pointer, change.resolution.image) for change in changes
+        ]
         self.warnings: list[str] = []
         self.pull_secret: str | None = None
 
@@ -165,7 +190,7 @@ class _Draft:
         added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
         return [str(change) for change in self.changes] + added
 
-    def summary(self, images: tuple[ImageDecision, ...]) -> tuple[Outcome, str]:
+    def summary(self, images: list[ImageDecision]) -> tuple[Outcome, str]:
         if self.changes:
             return Outcome.REWRITTEN, f"{len(self.changes)} of {len(images)} images"
         if self.pull_secret is not None:
@@ -179,11 +204,11 @@ def _why_not_ours(request: Request) -> str | None:
     if kind.kind != "Pod" or kind.group or request.sub_resource not in (None, "", _EPHEMERAL):
         return "only Pods and their ephemeral containers are rewritten"
     if request.operation == "CREATE":
-        return "a request without an object" if request.object in review.NOTHING else None
+        return "a request without an object" if request.object is None else None
     if request.operation != "UPDATE":
         return "only CREATE and UPDATE rewrite"
     # Without the old object nothing tells which images are new, and a running Pod must not be restarted by mistake.
-    missing = request.object in review.NOTHING or request.old_object in review.NOTHING
+    missing = request.object is None or request.old_object is None
     return "an UPDATE without both objects" if missing else None
 
 
@@ -195,7 +220,7 @@ def _looked_at(new: Pod, old: Pod | None) -> list[Place]:
     return [place for place in pod.images(new) if before.get((place.field, place.name)) != place.image]
 
 
-def _record_originals(draft: _Draft, request: Request, new: Pod, old: Pod | None) -> None:
+def _record_originals(draft: _Draft, body: bytes, new: Pod, old: Pod | None) -> None:
     """Write down the images as they were written: a JSON object from container or volume name to reference.
 
     An entry that the old object does not have was made by an earlier call for this same request, and its image is the
@@ -210,15 +235,15 @@ def _record_originals(draft: _Draft, request: Request, new: Pod, old: Pod | None
         old.metadata.annotations.originals if old and old.metadata and old.metadata.annotations else None
     )
     originals = {name: image for name, image in earlier.items() if before.get(name) != image}
-    for place, _ in draft.changes:
-        if place.name:
-            originals.setdefault(place.name, place.image)
+    for change in draft.changes:
+        if change.place.name:
+            originals.setdefault(change.place.name, change.place.image)
     value = msgspec.json.encode({**earlier, **originals}).decode()
     size = len(ORIGINALS_ANNOTATION) + len(value.encode())
-    # What is in the object is at least as long there as it counts; only a long object needs counting.
-    if size + len(bytes(request.object)) > ANNOTATIONS_LIMIT:
+    # What is in the body is at least as long there as it counts; only a long one needs counting.
+    if size + len(body) > ANNOTATIONS_LIMIT:
         there = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
-        if size + pod.annotations_size(request.object) - there > ANNOTATIONS_LIMIT:
+        if size + review.annotations_size(body) - there > ANNOTATIONS_LIMIT:
             draft.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
             return
     if annotations is None:

@@ -1,12 +1,12 @@
 """Every place in a Pod that names an image, and the few other fields that are read.
 
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
-A Pod that the API server sends decodes in one go. One with a field of an unexpected type is decoded again piece by
-piece, and what does not fit is passed over: it is the API server that refuses it, not a webhook.
+A Pod that the API server sends decodes in one go, with its review. One with a field of an unexpected type is decoded
+again piece by piece, and what does not fit is passed over: it is the API server that refuses it, not a webhook.
 """
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
@@ -14,14 +14,14 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 
 
-class Container(Struct, frozen=True):
+class Container(Struct, frozen=True, gc=False):
     """A container of any of the three kinds."""
 
     name: str = ""
     image: str | None = None
 
 
-class ImageVolumeSource(Struct, frozen=True):
+class ImageVolumeSource(Struct, frozen=True, gc=False):
     """An image that is mounted as a volume (KEP-4639)."""
 
     reference: str | None = None
@@ -34,7 +34,7 @@ class Volume(Struct, frozen=True):
     image: ImageVolumeSource | None = None
 
 
-class SecretName(Struct, frozen=True):
+class SecretName(Struct, frozen=True, gc=False):
     """An entry of `imagePullSecrets`."""
 
     name: str | None = None
@@ -43,18 +43,18 @@ class SecretName(Struct, frozen=True):
 class Spec(Struct, frozen=True, rename="camel"):
     """The part of a Pod's spec that is read. A list that is absent or null is None."""
 
-    containers: list[Container] | None = None
-    init_containers: list[Container] | None = None
-    ephemeral_containers: list[Container] | None = None
-    volumes: list[Volume] | None = None
-    image_pull_secrets: list[SecretName] | UnsetType | None = None
+    containers: tuple[Container, ...] | None = None
+    init_containers: tuple[Container, ...] | None = None
+    ephemeral_containers: tuple[Container, ...] | None = None
+    volumes: tuple[Volume, ...] | None = None
+    image_pull_secrets: tuple[SecretName, ...] | UnsetType | None = None
     """UNSET when it is there and no list: it cannot be appended to."""
 
 
 class Annotations(Struct, frozen=True):
     """The annotations that are read."""
 
-    mirror: Raw | UnsetType = field(default=UNSET, name=MIRROR_ANNOTATION)
+    mirror: str | UnsetType | None = field(default=UNSET, name=MIRROR_ANNOTATION)
     originals: str | None = field(default=None, name=ORIGINALS_ANNOTATION)
 
 
@@ -80,8 +80,13 @@ class Pod(Struct, frozen=True):
     metadata: Metadata | None = None
     spec: Spec | None = None
 
+    def nameless(self) -> "Pod":
+        """Give the Pod without its names: the same for all Pods of one template."""
+        metadata = self.metadata
+        return Pod(metadata and Metadata(None, None, metadata.labels, metadata.annotations), self.spec)
 
-class Place(NamedTuple):
+
+class Place(Struct, frozen=True, gc=False):
     """A place in a Pod that names an image."""
 
     field: str
@@ -109,16 +114,6 @@ _KINDS = {
     "volumes": "volume",
 }
 
-_decoder = msgspec.json.Decoder(Pod)
-
-
-def decode(raw: Raw | bytes) -> Pod:
-    """Decode a Pod's JSON, passing over whatever does not fit; never raises for what the bytes hold."""
-    try:
-        return _decoder.decode(raw)
-    except (ValueError, RecursionError):
-        return _decode_piecewise(raw)
-
 
 def images(pod: Pod) -> Iterator[Place]:
     """Visit every place of a Pod that names an image; one that is absent, null or no string is passed over."""
@@ -138,30 +133,17 @@ def images(pod: Pod) -> Iterator[Place]:
             yield Place("volumes", position, volume.name, volume.image.reference)
 
 
-def annotations_size(raw: Raw | bytes) -> int:
-    """Sum the bytes of a Pod's annotations, keys and values, as the API server does for its limit of 256 KiB.
-
-    Zero for annotations that the API server would refuse anyway.
-    """
-    try:
-        annotations = msgspec.json.decode(raw, type=_Annotated).metadata.annotations or {}
-    except (ValueError, RecursionError):
-        return 0
-    return sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
-
-
-class _AllAnnotations(Struct, frozen=True):
-    annotations: dict[str, str] | None = None
-
-
-class _Annotated(Struct, frozen=True):
-    metadata: _AllAnnotations = _AllAnnotations()
-
-
 # Pieces that stand for themselves, with what the decoder needs to tell null from what does not fit.
 _Piece = TypeVar("_Piece", Container, Volume, SecretName)
 _OptionalList = list[Raw] | None
-_OptionalAnnotations = Annotations | None
+
+
+class _PresentAnnotations(Struct, frozen=True):
+    mirror: Raw | UnsetType = field(default=UNSET, name=MIRROR_ANNOTATION)
+    originals: str | None = field(default=None, name=ORIGINALS_ANNOTATION)
+
+
+_OptionalAnnotations = _PresentAnnotations | None
 
 # The same Pod with nothing decoded, level by level.
 
@@ -186,7 +168,8 @@ class _RawSpec(Struct, frozen=True, rename="camel"):
     image_pull_secrets: Raw = Raw(b"null")
 
 
-def _decode_piecewise(raw: Raw | bytes) -> Pod:
+def decode_piecewise(raw: Raw | bytes) -> Pod:
+    """Decode a Pod's JSON, passing over whatever does not fit; never raises for what the bytes hold."""
     pod = _read(raw, _RawPod, _RawPod())
     metadata = _read(pod.metadata, _RawMetadata, None)
     spec = _read(pod.spec, _RawSpec, _RawSpec())
@@ -197,7 +180,7 @@ def _decode_piecewise(raw: Raw | bytes) -> Pod:
             name=_read(metadata.name, str, None),
             generate_name=_read(metadata.generate_name, str, None),
             labels=_read(metadata.labels, Labels, None),
-            annotations=_read(metadata.annotations, _OptionalAnnotations, UNSET),
+            annotations=_annotations(metadata.annotations),
         ),
         Spec(
             containers=_read_each(_read(spec.containers, list[Raw], None), Container),
@@ -209,6 +192,13 @@ def _decode_piecewise(raw: Raw | bytes) -> Pod:
     )
 
 
+def _annotations(raw: Raw) -> Annotations | UnsetType | None:
+    found = _read(raw, _OptionalAnnotations, UNSET)
+    if isinstance(found, _PresentAnnotations):
+        return Annotations(UNSET if found.mirror is UNSET else "", found.originals)
+    return None if found is None else UNSET
+
+
 def _read(raw: Raw | bytes, expected: Any, otherwise: Any) -> Any:
     """Decode one piece, or give `otherwise` where it does not fit."""
     try:
@@ -217,6 +207,6 @@ def _read(raw: Raw | bytes, expected: Any, otherwise: Any) -> Any:
         return otherwise
 
 
-def _read_each(items: list[Raw] | None, expected: type[_Piece]) -> list[_Piece]:
+def _read_each(items: list[Raw] | None, expected: type[_Piece]) -> tuple[_Piece, ...]:
     """Decode items that stand for themselves: one that does not fit is empty, and keeps its place."""
-    return [_read(item, expected, expected()) for item in items or ()]
+    return tuple([_read(item, expected, expected()) for item in items or ()])

@@ -1,22 +1,23 @@
 """The envelope: AdmissionReview v1 and v1beta1, decoded no further than is read, and the answer encoded.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
-The objects under review stay raw bytes here, so that a malformed Pod still gets its uid back.
+A review that the API server sends decodes in one pass. One that does not is decoded again with its objects as raw
+bytes, so that a malformed Pod still gets its uid back.
 """
 
 import re
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 from msgspec import Raw, Struct
 
+from webhook.admission import pod
+from webhook.admission.pod import Pod
 from webhook.errors import MalformedReview
 
 VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
 _KIND = "AdmissionReview"
-
-#: JSON that is absent, in either form.
-NOTHING = (Raw(b""), Raw(b"null"))
+_NULL = Raw(b"null")
 
 
 class GroupVersionKind(Struct, frozen=True):
@@ -27,9 +28,7 @@ class GroupVersionKind(Struct, frozen=True):
     kind: str = ""
 
 
-class Request(Struct, frozen=True, rename="camel"):
-    """The part of an AdmissionRequest that is read."""
-
+class _Asked(Struct, frozen=True, rename="camel"):
     uid: str
     kind: GroupVersionKind = GroupVersionKind()
     sub_resource: str | None = None
@@ -37,14 +36,30 @@ class Request(Struct, frozen=True, rename="camel"):
     name: str | None = None
     operation: str | None = None
     dry_run: bool | None = None
-    object: Raw = Raw(b"")
-    old_object: Raw = Raw(b"")
+
+
+class Request(_Asked, frozen=True):
+    """The part of an AdmissionRequest that is read."""
+
+    object: Pod | None = None
+    old_object: Pod | None = None
 
 
 class _Review(Struct, frozen=True, rename="camel"):
     api_version: str
     kind: str
     request: Request
+
+
+class _RawRequest(_Asked, frozen=True):
+    object: Raw = Raw(b"null")
+    old_object: Raw = Raw(b"null")
+
+
+class _RawReview(Struct, frozen=True, rename="camel"):
+    api_version: str
+    kind: str
+    request: _RawRequest
 
 
 class Response(Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -57,13 +72,32 @@ class Response(Struct, frozen=True, rename="camel", omit_defaults=True):
     """A JSON Patch; base64 on the wire."""
     patch_type: str | None = None
     audit_annotations: dict[str, str] | None = None
-    warnings: list[str] | None = None
+    warnings: tuple[str, ...] | None = None
 
 
 class _Answer(Struct, frozen=True, rename="camel"):
     api_version: str
     kind: str
     response: Response
+
+
+# The way down to all annotations of the object.
+
+
+class _Annotations(Struct, frozen=True):
+    annotations: dict[str, str]
+
+
+class _Metadata(Struct, frozen=True):
+    metadata: _Annotations
+
+
+class _Object(Struct, frozen=True):
+    object: _Metadata
+
+
+class _Annotated(Struct, frozen=True):
+    request: _Object
 
 
 # An escaped half of a surrogate pair that stands alone is no Unicode (RFC 8259 section 8.2), and msgspec refuses it
@@ -75,6 +109,9 @@ _ESCAPE = re.compile(
 _REPLACEMENT = rb"\ufffd"
 
 _decoder = msgspec.json.Decoder(_Review)
+_raw_decoder = msgspec.json.Decoder(_RawReview)
+_annotations_decoder = msgspec.json.Decoder(_Annotated)
+_Found = TypeVar("_Found")
 _encoder = msgspec.json.Encoder()
 
 
@@ -85,7 +122,8 @@ def decode(body: bytes) -> tuple[str, Request]:
     answered: bytes that are no UTF-8 wherever they stand, no JSON, no AdmissionReview of a known version, no uid.
     """
     try:
-        str(body, "utf-8")
+        if not body.isascii():
+            str(body, "utf-8")
         review = _decode(body)
     except UnicodeDecodeError as error:
         raise MalformedReview(f"not UTF-8 (byte {error.start})") from None
@@ -105,17 +143,43 @@ def decode(body: bytes) -> tuple[str, Request]:
 def _decode(body: bytes) -> _Review:
     try:
         return _decoder.decode(body)
+    except (msgspec.DecodeError, RecursionError):
+        raw = _decode_mended(_raw_decoder, body)
+    asked = {name: getattr(raw.request, name) for name in _Asked.__struct_fields__}
+    new, old = map(_pod, (raw.request.object, raw.request.old_object))
+    return _Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
+
+
+def _pod(raw: Raw) -> Pod | None:
+    return None if raw == _NULL else pod.decode_piecewise(raw)
+
+
+def _decode_mended(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Found:
+    try:
+        return decoder.decode(body)
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
         mended = _ESCAPE.sub(_mend, body)
         if mended == body:
             raise
-        return _decoder.decode(mended)
+        return decoder.decode(mended)
 
 
 def _mend(escape: re.Match[bytes]) -> bytes:
     return _REPLACEMENT if escape["lone"] else escape[0]
+
+
+def annotations_size(body: bytes) -> int:
+    """Sum the bytes of the annotations of a review's object, as the API server does for its limit of 256 KiB.
+
+    Keys and values count. Zero for annotations that the API server would refuse anyway.
+    """
+    try:
+        annotations = _decode_mended(_annotations_decoder, body).request.object.metadata.annotations
+    except (ValueError, RecursionError):
+        return 0
+    return sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
 
 
 def encode(version: str, response: Response) -> bytes:

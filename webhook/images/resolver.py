@@ -6,7 +6,8 @@ The answer depends on the reference and the configuration alone. Resolving twice
 from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from webhook.errors import InvalidReference
 from webhook.images import prefixes, reference
@@ -34,7 +35,7 @@ class Reason(StrEnum):
     UNFIT = "unfit"
 
 
-class Resolution(NamedTuple):
+class Resolution(Struct, frozen=True, gc=False):
     """What became of one reference."""
 
     image: str
@@ -42,6 +43,8 @@ class Resolution(NamedTuple):
     reason: Reason
     detail: str
     """The reason in words, with the rule, pattern or registry that decided."""
+    rewritten: bool
+    """Whether the image to use is another than the one that was written."""
     private: bool
     """Whether the image is pulled with our credential, from the server, a rule's target or a further registry."""
     account: str
@@ -98,9 +101,10 @@ class Resolver:
             return _kept(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
         reason = Reason.RULE if rule else Reason.SERVER
-        return Resolution(image, reason, detail, private=True, account=f"{written} -> {image} ({detail})")
+        account = f"{written} -> {image} ({detail})"
+        return Resolution(image, reason, detail, rewritten=True, private=True, account=account)
 
 
 def _kept(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
     account = f"{shorten(written, _SHOWN)} stays ({detail})"
-    return Resolution(written, reason, detail, private, account)
+    return Resolution(written, reason, detail, rewritten=False, private=private, account=account)

@@ -56,7 +56,8 @@ def _preview(handler: Handler, document: Any, namespace: str) -> Preview:
     operations: list[dict[str, Any]] = []
     reviewed = []
     for workload in workloads(document):
-        decision = handler.review(review.of_object(_pod(workload), namespace=workload.namespace or namespace))
+        body = review.of_object(_pod(workload), namespace=workload.namespace or namespace)
+        decision = handler.review(body).decision
         reviewed.append(Reviewed(str(workload), decision))
         pointer = "".join(f"/{key}" for key in workload.path)
         if decision.operations and not isinstance(workload.pod.get("metadata"), dict):
@@ -66,12 +67,12 @@ def _preview(handler: Handler, document: Any, namespace: str) -> Preview:
 
 
 def _of_review(handler: Handler, document: dict[str, Any]) -> Preview:
-    decision = handler.review(json.dumps(document).encode())
+    decided = handler.review(json.dumps(document).encode())
     request = document["request"]
     before = request.get("object")
-    operations = _below(decision, "")
-    what = f"{request.get('operation', '?')} {decision.namespace}/{decision.name}"
-    return Preview(before, _applied(before, operations), operations, [Reviewed(what, decision)])
+    operations = _below(decided.decision, "")
+    what = f"{request.get('operation', '?')} {decided.namespace}/{decided.name}"
+    return Preview(before, _applied(before, operations), operations, [Reviewed(what, decided.decision)])
 
 
 def _pod(workload: Workload) -> dict[str, Any]:

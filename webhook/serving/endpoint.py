@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from webhook import __version__, log
 from webhook.admission import review
-from webhook.admission.decision import Decision, Outcome
+from webhook.admission.decision import Decided, Outcome
 from webhook.admission.handler import Handler
 from webhook.errors import MalformedReview
 from webhook.serving.in_force import InForce
@@ -66,11 +66,11 @@ def mutate(handler: Handler, content_type: str, body: bytes) -> Reply:
     if content_type.partition(";")[0].strip().lower() != _JSON:
         return text(415, f"the content type must be {_JSON}")
     try:
-        decision = handler.review(body)
+        decided = handler.review(body)
     except MalformedReview as error:
         return text(400, log.escape(f"the body is {error}"))
-    _record(decision)
-    return Reply(200, _REVIEW, review.encode(decision.version, decision.response()))
+    _record(decided)
+    return Reply(200, _REVIEW, review.encode(decided.version, decided.response()))
 
 
 def about() -> Reply:
@@ -97,19 +97,13 @@ def ready(now: InForce, *, draining: bool) -> Reply:
     return text(200, "\n".join(["ready", *(f"the last good one stays; {fault}" for fault in faults)]))
 
 
-def _record(decision: Decision) -> None:
+def _record(decided: Decided) -> None:
     """Write a line of what is worth one: every rewrite and every fault of our own."""
+    decision = decided.decision
     if decision.outcome is Outcome.ERROR:
-        _log.error(log.event("failed", uid=decision.uid, allowed=decision.allowed, why=decision.why))
-    elif decision.operations and _log.isEnabledFor(logging.INFO):
-        _log.info(
-            log.event(
-                decision.outcome.value,
-                namespace=decision.namespace,
-                pod=decision.name,
-                uid=decision.uid,
-                dry_run=decision.dry_run or None,
-                pull_secret=decision.pull_secret,
-                images="; ".join(map(str, decision.changes)) or None,
-            )
+        _log.error(log.event("failed", uid=decided.uid, allowed=decision.allowed, why=decision.why))
+    elif decision.patch is not None and _log.isEnabledFor(logging.INFO):
+        about = log.pairs(
+            namespace=decided.namespace, pod=decided.name, uid=decided.uid, dry_run=decided.dry_run or None
         )
+        _log.info(log.Event(f"{decision.outcome}{about}{decision.account}"))

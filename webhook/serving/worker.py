@@ -65,6 +65,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     async def _serve(self) -> None:
         site: Site = self.asgi
         self._stop = asyncio.Event()
+        log.gather(self.loop.call_soon)
         listeners = [
             _Listener(self, port, site.tls, own.sock) for port, own in zip(site.ports, self.sockets, strict=True)
         ]
@@ -72,6 +73,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         expiring = [self.loop.create_task(listener.expire()) for listener in listeners]
         # Signals are the main thread's: one that another took would end the process instead of stopping it.
         looking = ThreadPoolExecutor(1, "look", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
+        x = bytearray(1 << 20)
+        del x
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at again
         _log.info(
@@ -95,6 +98,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         await self._drain(listeners, accepting, site.drain)
         for task in expiring:
             task.cancel()
+        log.gather(None)
 
     async def _drain(self, listeners: list["_Listener"], accepting: list[asyncio.Task[None]], seconds: float) -> None:
         """Stop without losing a request.
