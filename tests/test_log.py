@@ -38,13 +38,13 @@ def test_a_fault_is_the_place_it_arose_in_and_nothing_of_what_it_says(stream: io
 @pytest.mark.parametrize(
     ("value", "expected"),
     [
-        ("plain-1.0/x:y@z", "n=plain-1.0/x:y@z"),
-        ("", 'n=""'),
-        ("a b", 'n="a b"'),
-        ('a" forged="1', 'n="a\\" forged=\\"1"'),
-        ("a=b", 'n="a=b"'),
-        ("x" * 1000, "n=" + "x" * 509 + "..."),
+        ("plain-1.0/x:y@z", "plain-1.0/x:y@z"),
+        ("", '""'),
+        ("a b", '"a b"'),
+        ('a" forged="1', '"a\\" forged=\\"1"'),
+        ("a=b", '"a=b"'),
+        ("x" * 1000, "x" * 509 + "..."),
     ],
 )
 def test_a_value_that_could_be_taken_for_another_pair_is_quoted(value: str, expected: str) -> None:
-    assert log.pair("n", value) == expected
+    assert log.quoted(value) == expected

@@ -39,19 +39,17 @@ def shorten(text: str, limit: int) -> str:
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
 
 
-def pair(name: str, value: object) -> str:
-    """Write a value as `name=value` in printable ASCII, quoted unless it is plain, and bounded."""
+def quoted(value: object) -> str:
+    """Write a value in printable ASCII, in quotes unless it is plain, and bounded."""
     text = str(value)
     if len(text) > _LIMIT:
         text = text[: _LIMIT - 3] + "..."
-    if _PLAIN.fullmatch(text):
-        return f"{name}={text}"
-    return f"{name}={json.dumps(text)}".replace("\x7f", r"\u007f")
+    return text if _PLAIN.fullmatch(text) else json.dumps(text).replace("\x7f", r"\u007f")
 
 
 def pairs(**values: object) -> str:
-    """Write values as pairs, each with a blank before it; None is left out."""
-    return "".join([f" {pair(name, value)}" for name, value in values.items() if value is not None])
+    """Write values as `name=value`, each with a blank before it; None is left out."""
+    return "".join([f" {name}={quoted(value)}" for name, value in values.items() if value is not None])
 
 
 def event(message: str, **values: object) -> Event:
@@ -59,27 +57,14 @@ def event(message: str, **values: object) -> Event:
     return Event(message + pairs(**values))
 
 
-class _Formatter(logging.Formatter):
-    """One line a record; a traceback becomes the place it came from, for its text may quote what was sent."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._second = lru_cache(1)(lambda second: time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second)))
-
-    def format(self, record: logging.LogRecord) -> str:
-        text = record.msg if isinstance(record.msg, Event) else escape(record.getMessage())
-        if record.exc_info and record.exc_info[1] is not None:
-            text += " " + where(record.exc_info[1])
-        second = self._second(int(record.created))
-        return f"{second}.{int(record.msecs):03d}Z {record.levelname} {record.name} {text}"
-
-
 class _Lines(logging.Handler):
-    """Writes each line at once, or several together when it is told when."""
+    """One line a record, each written at once, or several together when it is told when.
+
+    A traceback becomes the place it came from, for its text may quote what was sent.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self.setFormatter(_Formatter())
         self._stream = stream
         self._waiting: list[str] = []
         self._soon: Callable[[Callable[[], None]], object] | None = None
@@ -90,7 +75,14 @@ class _Lines(logging.Handler):
         self.flush()
 
     def emit(self, record: logging.LogRecord) -> None:
-        self._waiting.append(self.format(record))
+        text = record.msg if isinstance(record.msg, Event) else escape(record.getMessage())
+        if record.exc_info and record.exc_info[1] is not None:
+            text += " " + where(record.exc_info[1])
+        self.write(record.created, record.levelname, record.name, text)
+
+    def write(self, moment: float, level: str, name: str, text: str) -> None:
+        second = int(moment)
+        self._waiting.append(f"{_second(second)}.{int((moment - second) * 1000):03d}Z {level} {name} {text}\n")
         if self._soon is None or self._thread != get_ident():
             self.flush()
         elif len(self._waiting) == 1:
@@ -101,8 +93,25 @@ class _Lines(logging.Handler):
         if waiting:
             # Nobody may be reading any more, and then there is nowhere to say so.
             with suppress(OSError, ValueError):
-                self._stream.write("\n".join([*waiting, ""]))
+                self._stream.write("".join(waiting))
                 self._stream.flush()
+
+
+@lru_cache(1)
+def _second(second: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
+
+
+def say(logger: logging.Logger, level: int, event: Event) -> None:
+    """Log what is logged for every request, at a level that is enabled: without a record, which costs a review's time.
+
+    Handlers that are not ours get one.
+    """
+    match logging.getLogger().handlers:
+        case [_Lines() as lines]:
+            lines.write(time.time(), logging.getLevelName(level), logger.name, event)
+        case _:
+            logger.log(level, event)
 
 
 def gather(soon: Callable[[Callable[[], None]], object] | None) -> None:

@@ -20,7 +20,7 @@ from webhook.admission import patch, pod, review
 from webhook.admission.decision import Decided, Decision, ImageDecision, Outcome, decide
 from webhook.admission.patch import Operation
 from webhook.admission.pod import Metadata, Place, Pod
-from webhook.admission.review import Request
+from webhook.admission.review import GroupVersionKind, Request
 from webhook.images.resolver import Resolution
 from webhook.log import shorten
 from webhook.names import ENABLED_LABEL, ORIGINALS_ANNOTATION, PROGRAM
@@ -37,7 +37,6 @@ _PULL_SECRETS = "/spec/imagePullSecrets"
 _NO_METADATA = Metadata()
 _NO_POD = Pod()
 
-_NAMESPACES_KEPT = 1024
 _CASES_KEPT = 512
 #: In bytes: cases of longer bodies are not kept, so that all that are take 20 MB at the very most.
 _KNOWN_BODY = 16 * 1024
@@ -57,15 +56,16 @@ class Policy(NamedTuple):
 
 
 class Case(Struct, frozen=True):
-    """All that a decision depends on, beside the policy."""
+    """All that a decision depends on, beside the policy: a request without what names the one Pod."""
 
-    new: Pod
-    """Without its names."""
-    old: Pod | None
-    """The Pod before an UPDATE, without its names."""
+    kind: GroupVersionKind
+    sub_resource: str | None
+    namespace: str
+    operation: str | None
     dry_run: bool
-    is_ephemeral: bool
-    """Whether it is the Pod's ephemeral containers that are updated."""
+    new: Pod | None
+    old: Pod | None
+    """The Pod before an UPDATE."""
 
 
 class Handler:
@@ -74,7 +74,6 @@ class Handler:
     def __init__(self, policy: Policy) -> None:
         """Take the policy; it never changes."""
         self._policy = policy
-        self._why_not_served = lru_cache(_NAMESPACES_KEPT)(policy.bounds.why_not)
         # The Pods of one template differ in their names alone: what was decided for one holds for all.
         self._known = lru_cache(_CASES_KEPT)(self._decide)
 
@@ -90,40 +89,37 @@ class Handler:
             return Decided(version, request.uid, self._failed(error))
 
     def _review(self, version: str, request: Request, body: bytes) -> Decided:
-        namespace, new, dry_run = request.namespace or "", request.object, bool(request.dry_run)
+        new, old = request.object, request.old_object
         metadata = new.metadata if new else None
+        case = Case(
+            request.kind,
+            request.sub_resource,
+            request.namespace or "",
+            request.operation,
+            bool(request.dry_run),
+            new.nameless() if new else None,
+            old.nameless() if old else None,
+        )
+        decision = self._known(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
         name = request.name or (metadata and (metadata.name or metadata.generate_name)) or ""
-        decision = self._left_alone(request, namespace)
-        if decision is None:
-            new = (new or _NO_POD).nameless()
-            old = request.old_object.nameless() if request.old_object and request.operation == "UPDATE" else None
-            case = Case(new, old, dry_run, request.sub_resource == _EPHEMERAL)
-            decision = self._known(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
-        return Decided(version, request.uid, decision, namespace, name, dry_run)
+        return Decided(version, request.uid, decision, case.namespace, name, case.dry_run)
 
     def _failed(self, error: Exception) -> Decision:
         allowed = self._policy.allow_on_error
         why = f"{PROGRAM} failed ({log.where(error)}): the Pod was {'left as it is' if allowed else 'refused'}"
         return decide(Outcome.ERROR, why, warnings=(why,) if allowed else (), allowed=allowed)
 
-    def _left_alone(self, request: Request, namespace: str) -> Decision | None:
-        """Decide a request that is none of ours whatever its Pod is, or give None."""
-        aside = _why_not_ours(request)
-        if aside is not None:
-            return decide(Outcome.NOT_OURS, aside)
-        aside = self._why_not_served(namespace)
-        return None if aside is None else decide(Outcome.NOT_SERVED, aside)
-
     def _decide(self, case: Case, body: bytes = b"") -> Decision:
-        """Decide a case. Only of a body that is not small must the size of its annotations be known."""
-        new, old = case.new, case.old
-        aside = self._opted_out(new.metadata or _NO_METADATA)
+        """Decide a case. Only where the body is not small is it needed, for the size of its annotations."""
+        aside = self._why_left_alone(case)
         if aside is not None:
             return decide(*aside)
+        new = case.new or _NO_POD
+        old = case.old if case.operation == "UPDATE" else None
         resolve = self._policy.resolve
         images = [ImageDecision(place, resolve(place.image)) for place in _looked_at(new, old)]
         draft = _Draft([image for image in images if image.resolution.rewritten])
-        if draft.changes and not case.is_ephemeral:
+        if draft.changes and case.sub_resource != _EPHEMERAL:
             # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
             _record_originals(draft, body, new, old)
         if old is None:
@@ -140,8 +136,15 @@ class Handler:
             warnings=draft.warnings,
         )
 
-    def _opted_out(self, metadata: Metadata) -> tuple[Outcome, str] | None:
-        """Say why this Pod is left alone, or None."""
+    def _why_left_alone(self, case: Case) -> tuple[Outcome, str] | None:
+        """Say why a request changes nothing, whatever images it names, or None."""
+        aside = _why_not_ours(case)
+        if aside is not None:
+            return Outcome.NOT_OURS, aside
+        aside = self._policy.bounds.why_not(case.namespace)
+        if aside is not None:
+            return Outcome.NOT_SERVED, aside
+        metadata = (case.new or _NO_POD).metadata or _NO_METADATA
         if metadata.annotations and metadata.annotations.mirror is not msgspec.UNSET:
             return Outcome.MIRROR, "a mirror Pod stands for a static one on its node, and cannot be changed"
         if self._policy.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
@@ -198,18 +201,17 @@ class _Draft:
         return Outcome.UNCHANGED, "every image stays" if images else "no image to look at"
 
 
-def _why_not_ours(request: Request) -> str | None:
+def _why_not_ours(case: Case) -> str | None:
     """Say why a request is none that rewriting is for, or None."""
-    kind = request.kind
-    if kind.kind != "Pod" or kind.group or request.sub_resource not in (None, "", _EPHEMERAL):
+    kind = case.kind
+    if kind.kind != "Pod" or kind.group or case.sub_resource not in (None, "", _EPHEMERAL):
         return "only Pods and their ephemeral containers are rewritten"
-    if request.operation == "CREATE":
-        return "a request without an object" if request.object is None else None
-    if request.operation != "UPDATE":
+    if case.operation == "CREATE":
+        return "a request without an object" if case.new is None else None
+    if case.operation != "UPDATE":
         return "only CREATE and UPDATE rewrite"
     # Without the old object nothing tells which images are new, and a running Pod must not be restarted by mistake.
-    missing = request.object is None or request.old_object is None
-    return "an UPDATE without both objects" if missing else None
+    return "an UPDATE without both objects" if case.new is None or case.old is None else None
 
 
 def _looked_at(new: Pod, old: Pod | None) -> list[Place]:

@@ -4,7 +4,8 @@ Both doors, the one of our own server and the Flask routes that any WSGI server 
 """
 
 import logging
-from typing import NamedTuple
+
+from msgspec import Struct
 
 from webhook import __version__, log
 from webhook.admission import review
@@ -24,7 +25,7 @@ _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 _log = logging.getLogger("webhook.admission")
 
 
-class Request(NamedTuple):
+class Request(Struct, frozen=True, gc=False):
     """An HTTP request whose body is whole."""
 
     method: bytes
@@ -36,14 +37,11 @@ class Request(NamedTuple):
     body: bytes
 
     def header(self, name: bytes) -> str:
-        """Give the first header of that name, or nothing."""
-        for key, value in self.headers:
-            if key == name:
-                return value.decode("latin-1")
-        return ""
+        """Give the header of that name, or nothing."""
+        return dict(self.headers).get(name, b"").decode("latin-1")
 
 
-class Reply(NamedTuple):
+class Reply(Struct, frozen=True, gc=False):
     """An HTTP answer."""
 
     status: int
@@ -63,7 +61,7 @@ FAILED = text(500, "registry-webhook failed; its log says where")
 
 def mutate(handler: Handler, content_type: str, body: bytes) -> Reply:
     """Answer an AdmissionReview: 200 with the review, or a 4xx with one line that says what was wrong."""
-    if content_type.partition(";")[0].strip().lower() != _JSON:
+    if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
         return text(415, f"the content type must be {_JSON}")
     try:
         decided = handler.review(body)
@@ -100,10 +98,10 @@ def ready(now: InForce, *, draining: bool) -> Reply:
 def _record(decided: Decided) -> None:
     """Write a line of what is worth one: every rewrite and every fault of our own."""
     decision = decided.decision
-    if decision.outcome is Outcome.ERROR:
-        _log.error(log.event("failed", uid=decided.uid, allowed=decision.allowed, why=decision.why))
-    elif decision.patch is not None and _log.isEnabledFor(logging.INFO):
+    if decision.patch is not None and _log.isEnabledFor(logging.INFO):
         about = log.pairs(
             namespace=decided.namespace, pod=decided.name, uid=decided.uid, dry_run=decided.dry_run or None
         )
-        _log.info(log.Event(f"{decision.outcome}{about}{decision.account}"))
+        log.say(_log, logging.INFO, log.Event(decision.outcome + about + decision.account))
+    elif decision.outcome is Outcome.ERROR:
+        _log.error(log.event("failed", uid=decided.uid, allowed=decision.allowed, why=decision.why))

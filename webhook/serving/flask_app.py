@@ -71,7 +71,7 @@ def _bare(name: str) -> Flask:
             return _response(endpoint.TOO_LARGE)
         reply = endpoint.text(error.code or 500, error.name.lower())
         allow = tuple((name, value) for name, value in error.get_headers() if name == "Allow")
-        return _response(reply._replace(headers=reply.headers + allow))
+        return _response(Reply(reply.status, reply.headers + allow, reply.body))
 
     return app
 

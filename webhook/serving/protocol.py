@@ -14,6 +14,7 @@ import logging
 import socket
 import struct
 import time
+import typing
 from collections.abc import Callable
 from email.utils import formatdate
 from functools import lru_cache
@@ -55,30 +56,29 @@ _NO_LINGER = struct.pack("ii", 1, 0)
 _log = logging.getLogger("webhook.serving")
 
 
+class Serving(typing.Protocol):
+    """What a connection knows of the server it belongs to."""
+
+    alive: bool
+    """Once this is false, each answer closes its connection."""
+
+
 class Protocol(asyncio.Protocol):
     """One connection."""
 
     transport: asyncio.Transport
 
     def __init__(
-        self,
-        application: Application,
-        clock: Callable[[], float],
-        is_serving: Callable[[], bool],
-        lost: Callable[["Protocol"], None],
+        self, application: Application, serving: Serving, clock: Callable[[], float], lost: Callable[["Protocol"], None]
     ) -> None:
-        """Answer requests with `application`, and call `lost` when the connection is gone.
-
-        `clock` gives seconds. Once `is_serving` says no, each answer closes its connection.
-        """
+        """Answer requests with `application`, and call `lost` when the connection is gone; `clock` gives seconds."""
         self._application = application
+        self._serving = serving
         self._clock = clock
-        self._is_serving = is_serving
         self._lost = lost
-        self._parser: Any = _Parser(on_headers_complete=self._on_head, on_body=self._on_body, **_LIMITS)
-        self._is_head_new = False
-        self._body: list[bytes] = []
-        self._size = 0
+        self._body = bytearray()
+        self._parser: Any = _Parser(on_body=self._body.extend, **_LIMITS)
+        self._is_asked_for_body = False
         self._unsent = memoryview(b"")
         self._is_last = False  # the answer that is being written: then the connection is closed
         self._is_paused = False  # the client does not read what was written
@@ -102,9 +102,23 @@ class Protocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """Take what has come, and answer what is whole."""
-        if self.is_idle:
-            self._begin()
-        self._take(data)
+        parser = self._parser
+        while data and not self._is_deaf:
+            if self._is_paused:
+                self._held += data
+                self.transport.pause_reading()
+                return
+            try:
+                parser.feed(data[:_FED_AT_ONCE])
+            except _MALFORMED as error:
+                self._refuse_malformed(error)
+                return
+            data = data[_FED_AT_ONCE:]
+            if parser.is_complete:
+                data = parser.remaining() + data
+                self._answer()
+            else:
+                self._await_rest()
 
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a last while."""
@@ -146,46 +160,22 @@ class Protocol(asyncio.Protocol):
         self.is_idle = True
         self.deadline = self._clock() + KEPT
 
-    def _take(self, data: bytes) -> None:
-        while data and not self._is_deaf:
-            if self._is_paused:
-                self._held += data
-                self.transport.pause_reading()
-                return
-            try:
-                self._parser.feed(data[:_FED_AT_ONCE])
-            except _MALFORMED as error:
-                problem = log.shorten(f"the request is malformed: {error}", 200)
-                self._write(endpoint.text(_STATUS.get(type(error).__name__, 400), problem), is_last=True)
-                return
-            data = data[_FED_AT_ONCE:]
-            if not self._parser.is_complete:
-                self._ask_for_body()
-            elif not self._is_deaf:
-                data = self._parser.remaining() + data
-                self._answer()
-                if data and self.is_idle:
-                    self._begin()
+    def _await_rest(self) -> None:
+        """See to a request of which only a part has come."""
+        if self.is_idle:
+            self._begin()
+        if len(self._body) > endpoint.BODY_LIMIT or (self._parser.content_length or 0) > endpoint.BODY_LIMIT:
+            self._refuse_large()
+        elif not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue":
+            self._is_asked_for_body = True
+            if not self._body:  # RFC 9110 section 10.1.1
+                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
-    def _on_head(self) -> bool:
-        self._is_head_new = True
-        length = self._parser.content_length
-        if length is None:
-            # The parser in C would take what follows for the next request (RFC 9112 section 6.3).
-            if not self._parser.is_chunked and self._header(b"transfer-encoding"):
-                raise InvalidHeader("Transfer-Encoding does not end with chunked")
-        elif length > endpoint.BODY_LIMIT:
-            self._refuse()
-        return False  # a body is read
+    def _refuse_malformed(self, error: Exception) -> None:
+        problem = log.shorten(f"the request is malformed: {error}", 200)
+        self._write(endpoint.text(_STATUS.get(type(error).__name__, 400), problem), is_last=True)
 
-    def _on_body(self, chunk: bytes) -> None:
-        self._size += len(chunk)
-        if self._size <= endpoint.BODY_LIMIT:
-            self._body.append(chunk)
-        elif not self._is_deaf:
-            self._refuse()
-
-    def _refuse(self) -> None:
+    def _refuse_large(self) -> None:
         """Say that the body is too large, before the rest of it has come.
 
         A client may read that only when it has sent all, or lose the connection with the answer in it. So what still
@@ -195,22 +185,20 @@ class Protocol(asyncio.Protocol):
         self._body.clear()
         self._write(endpoint.TOO_LARGE)
 
-    def _ask_for_body(self) -> None:
-        """Tell a client that waits for it to send the body (RFC 9110 section 10.1.1)."""
-        if self._is_head_new and not self._size and not self._is_deaf:
-            if self._header(b"expect").lower() == b"100-continue":
-                self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-            self._is_head_new = False
-
     def _answer(self) -> None:
-        parser, body = self._parser, self._body
+        parser = self._parser
         path, _, query = parser.path.partition(b"?")
-        whole = body[0] if len(body) == 1 else b"".join(body)
-        request = Request(parser.method, path, query, _headers(parser), whole)
-        is_last = not (parser.should_keep_alive and self._is_serving())
-        self._body = []
-        self._size = 0
-        self._is_head_new = False
+        request = Request(parser.method, path, query, _headers(parser), bytes(self._body))
+        keeps_alive = parser.should_keep_alive and self._serving.alive
+        if len(request.body) > endpoint.BODY_LIMIT:
+            self._refuse_large()
+            return
+        if not request.body and not parser.is_chunked and self._header(b"transfer-encoding"):
+            # The parser in C takes what follows for the next request (RFC 9112 section 6.3).
+            self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
+            return
+        self._body.clear()
+        self._is_asked_for_body = False
         parser.reset()
         try:
             reply = self._application(request)
@@ -218,18 +206,19 @@ class Protocol(asyncio.Protocol):
             _log.exception("a request could not be answered")
             reply = endpoint.FAILED
         self._wait()
-        self._write(reply, is_last=is_last, with_body=request.method != b"HEAD")
+        self._write(reply, is_last=not keeps_alive, with_body=request.method != b"HEAD")
 
     def _write(self, reply: Reply, *, is_last: bool = False, with_body: bool = True) -> None:
-        self._is_last = is_last
-        self._is_deaf |= is_last
+        """Write an answer, the last one on this connection or not."""
+        if is_last:
+            self._is_last = self._is_deaf = True
         head = _head(reply.status, reply.headers, int(time.time()), self._is_deaf)
         answer = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(reply.body), reply.body if with_body else b"")
-        if len(answer) <= _PIECE and not is_last:
-            self.transport.write(answer)
-        else:
+        if is_last or len(answer) > _PIECE:
             self._unsent = memoryview(answer)
             self._send()
+        else:
+            self.transport.write(answer)
 
     def _send(self) -> None:
         while self._unsent and not self._is_paused:
@@ -239,7 +228,7 @@ class Protocol(asyncio.Protocol):
             self.close()
 
     def _header(self, name: bytes) -> bytes:
-        return next((value for key, value in _headers(self._parser) if key == name), b"")
+        return dict(_headers(self._parser)).get(name, b"")
 
 
 def _headers(parser: Any) -> list[tuple[bytes, bytes]]:

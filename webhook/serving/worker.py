@@ -187,7 +187,7 @@ class _Listener:
 
     async def _connect(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = self._worker.loop
-        protocol = Protocol(self._port.application, loop.time, lambda: self._worker.alive, self._protocols.discard)
+        protocol = Protocol(self._port.application, self._worker, loop.time, self._protocols.discard)
         secure = {} if context is None else {"ssl_handshake_timeout": ARRIVAL, "ssl_shutdown_timeout": 1.0}
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
