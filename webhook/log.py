@@ -15,8 +15,8 @@ from functools import lru_cache
 from threading import get_ident
 from typing import Any, TextIO
 
-_PLAIN = re.compile(r"[A-Za-z0-9_./:@%+*,-]+")
 _LIMIT = 512
+_PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}")
 
 
 class Event(str):
@@ -42,9 +42,11 @@ def shorten(text: str, limit: int) -> str:
 def quoted(value: object) -> str:
     """Write a value in printable ASCII, in quotes unless it is plain, and bounded."""
     text = str(value)
+    if _PLAIN.fullmatch(text):
+        return text
     if len(text) > _LIMIT:
-        text = text[: _LIMIT - 3] + "..."
-    return text if _PLAIN.fullmatch(text) else json.dumps(text).replace("\x7f", r"\u007f")
+        return quoted(text[: _LIMIT - 3] + "...")
+    return json.dumps(text).replace("\x7f", r"\u007f")
 
 
 def pairs(**values: object) -> str:
@@ -67,34 +69,44 @@ class _Lines(logging.Handler):
         super().__init__()
         self._stream = stream
         self._waiting: list[str] = []
+        self._since = ""
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._thread = 0
 
     def gather(self, soon: Callable[[Callable[[], None]], object] | None) -> None:
-        self._soon, self._thread = soon, get_ident()
         self.flush()
+        self._soon, self._thread = soon, get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         text = record.msg if isinstance(record.msg, Event) else escape(record.getMessage())
         if record.exc_info and record.exc_info[1] is not None:
             text += " " + where(record.exc_info[1])
-        self.write(record.created, record.levelname, record.name, text)
+        self.write(record.levelname, record.name, text)
 
-    def write(self, moment: float, level: str, name: str, text: str) -> None:
-        second = int(moment)
-        self._waiting.append(f"{_second(second)}.{int((moment - second) * 1000):03d}Z {level} {name} {text}\n")
+    def write(self, level: str, name: str, text: str) -> None:
         if self._soon is None or self._thread != get_ident():
-            self.flush()
-        elif len(self._waiting) == 1:
+            self._put(f"{_now()} {level} {name} {text}\n")
+            return
+        if not self._waiting:
+            self._since = _now()
             self._soon(self.flush)
+        self._waiting.append(f"{self._since} {level} {name} {text}\n")
 
     def flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         if waiting:
-            # Nobody may be reading any more, and then there is nowhere to say so.
-            with suppress(OSError, ValueError):
-                self._stream.write("".join(waiting))
-                self._stream.flush()
+            self._put("".join(waiting))
+
+    def _put(self, text: str) -> None:
+        # Nobody may be reading any more, and then there is nowhere to say so.
+        with suppress(OSError, ValueError):
+            self._stream.write(text)
+            self._stream.flush()
+
+
+def _now() -> str:
+    moment = time.time()
+    return f"{_second(int(moment))}.{int(moment % 1 * 1000):03d}Z"
 
 
 @lru_cache(1)
@@ -102,16 +114,16 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def say(logger: logging.Logger, level: int, event: Event) -> None:
-    """Log what is logged for every request, at a level that is enabled: without a record, which costs a review's time.
+def say(logger: logging.Logger, event: Event) -> None:
+    """Do what `logger.info` does where INFO is enabled, for what is said of every request.
 
-    Handlers that are not ours get one.
+    Where our lines are all that is logged to, no record is made: that takes longer than deciding a review.
     """
-    match logging.getLogger().handlers:
-        case [_Lines() as lines]:
-            lines.write(time.time(), logging.getLevelName(level), logger.name, event)
-        case _:
-            logger.log(level, event)
+    handlers = logging.getLogger().handlers
+    if len(handlers) == 1 and isinstance(handlers[0], _Lines):
+        handlers[0].write("INFO", logger.name, event)
+    else:
+        logger.info(event)
 
 
 def gather(soon: Callable[[Callable[[], None]], object] | None) -> None:

@@ -50,7 +50,7 @@ def decided(document: Any, made: Handler | None = None, **request: Any) -> tuple
     """Decide a review; give the decision, and the object after the patch of the encoded answer."""
     made = made or handler()
     answer = made.review(review.of_object(document, **{"dryRun": False, **request}))
-    response = json.loads(review.encode(answer.version, answer.response()))["response"]
+    response = json.loads(answer.answer)["response"]
     assert response["uid"] == request.get("uid", "00000000-0000-0000-0000-000000000000")
     assert ("patch" in response) == ("patchType" in response)
     patch = json.loads(base64.b64decode(response["patch"])) if "patch" in response else []
@@ -83,7 +83,7 @@ def test_every_place_that_names_an_image_is_rewritten() -> None:
 
 def test_with_nothing_to_change_there_is_no_patch() -> None:
     decision, after = decided(pod(containers=containers(app="ghcr.io/x")))
-    assert decision.patch is None
+    assert decision.response.patch is None
     assert decision.outcome is Outcome.UNCHANGED
     assert "annotations" not in after["metadata"]
 
@@ -183,7 +183,8 @@ def test_a_request_that_is_none_of_ours_is_allowed_unchanged(request_fields: dic
     before = pod(containers=containers(a="nginx"))
     answer = handler().review(review.of_object(before, **{"uid": "u-1", **request_fields}))
     decision = answer.decision
-    assert (decision.allowed, decision.operations, answer.uid) == (True, (), "u-1")
+    assert (decision.response.allowed, decision.operations) == (True, ())
+    assert json.loads(answer.answer)["response"]["uid"] == "u-1"
     assert decision.outcome is Outcome.NOT_OURS
 
 
@@ -208,10 +209,10 @@ def test_on_update_the_secrets_are_never_touched_and_a_missing_one_is_warned_of_
     for dry_run in (True, False):
         decision, after = decided(new, operation="UPDATE", oldObject=old, dryRun=dry_run)
         assert after["spec"]["imagePullSecrets"] == [{"name": "theirs"}]
-        assert sum(SECRET in warning for warning in decision.warnings) == 1
+        assert sum(SECRET in warning for warning in (decision.response.warnings or ())) == 1
     for document in (old, new):
         document["spec"]["imagePullSecrets"].append({"name": SECRET})
-    assert decided(new, operation="UPDATE", oldObject=old)[0].warnings == ()
+    assert decided(new, operation="UPDATE", oldObject=old)[0].response.warnings is None
 
 
 def test_an_ephemeral_container_is_rewritten_without_an_annotation() -> None:
@@ -267,7 +268,7 @@ def test_the_annotation_is_left_out_by_the_byte_where_the_annotations_would_pass
         before["metadata"]["annotations"] = {"theirs": value}
         decision, after = decided(before)
         assert (ORIGINALS_ANNOTATION in after["metadata"]["annotations"]) is kept
-        assert any("256 KiB" in warning for warning in decision.warnings) is not kept
+        assert any("256 KiB" in warning for warning in (decision.response.warnings or ())) is not kept
         assert after["spec"]["containers"] == containers(a=f"{SERVER}/nginx")
 
 
@@ -281,8 +282,8 @@ def test_on_a_dry_run_the_patch_is_the_same_and_warnings_say_each_change() -> No
     before = pod(containers=containers(a="nginx", b="ghcr.io/x"))
     dry, wet = (decided(before, dryRun=dry_run)[0] for dry_run in (True, False))
     assert dry.operations == wet.operations
-    assert wet.warnings == ()
-    assert dry.warnings == (
+    assert wet.response.warnings is None
+    assert dry.response.warnings == (
         f"container a: nginx -> {SERVER}/nginx (names no registry: {SERVER} goes in front)",
         f"imagePullSecrets: {SECRET} is appended",
     )
@@ -290,7 +291,7 @@ def test_on_a_dry_run_the_patch_is_the_same_and_warnings_say_each_change() -> No
 
 def test_audit_annotations_say_what_became_of_every_image_and_why() -> None:
     decision, _ = decided(pod(containers=containers(a="nginx", b="gcr.io/x", c="Bad Name")))
-    annotations = decision.audit_annotations
+    annotations = decision.response.audit_annotations
     assert annotations == {
         "outcome": "rewritten: 1 of 3 images",
         "images": f"container a: nginx -> {SERVER}/nginx (names no registry: {SERVER} goes in front); "
@@ -304,7 +305,7 @@ def test_audit_annotations_say_what_became_of_every_image_and_why() -> None:
 def test_what_is_said_is_bounded_and_printable_whatever_a_pod_holds() -> None:
     hostile = "\x1b[31m\n\r\u202e" * 1000
     decision, _ = decided(pod(containers=[{"name": hostile, "image": "nginx"}, {"name": "b", "image": hostile}] * 500))
-    for text in (*decision.audit_annotations.values(), *decision.warnings):
+    for text in (*(decision.response.audit_annotations or {}).values(), *(decision.response.warnings or ())):
         assert text.isascii()
         assert text.isprintable()
         assert len(text) <= 4096
@@ -369,8 +370,10 @@ def test_a_fault_of_our_own_becomes_a_valid_review(allowed: bool) -> None:
         raise KeyError(f"secret {image}")
 
     made = handler(resolve=fail, allow_on_error=allowed)
-    response = made.review(review.of_object(pod(containers=containers(a="nginx")), uid="u-7")).response()
-    assert (response.uid, response.allowed, response.patch) == ("u-7", allowed, None)
+    answer = made.review(review.of_object(pod(containers=containers(a="nginx")), uid="u-7"))
+    response = answer.decision.response
+    assert (response.allowed, response.patch) == (allowed, None)
+    assert json.loads(answer.answer)["response"]["uid"] == "u-7"
     said = str(response.warnings if allowed else response.status)
     assert "KeyError" in said
     assert "secret" not in said
@@ -381,7 +384,7 @@ def test_each_version_is_answered_as_it_was_asked() -> None:
         envelope = json.loads(review.of_object(pod(containers=containers(a="nginx"))))
         envelope["apiVersion"] = version
         decided = handler().review(json.dumps(envelope).encode())
-        answer = json.loads(review.encode(decided.version, decided.response()))
+        answer = json.loads(decided.answer)
         assert (answer["apiVersion"], answer["kind"]) == (version, "AdmissionReview")
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from enum import StrEnum
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.admission import patch
+from webhook.admission import patch, review
 from webhook.admission.patch import Operation
 from webhook.admission.pod import Place
-from webhook.admission.review import Response
+from webhook.admission.review import Response, Review
 from webhook.images.resolver import Resolution
 from webhook.log import pairs, shorten
 
@@ -44,24 +45,20 @@ class ImageDecision(Struct, frozen=True, gc=False):
 
 
 class Decision(Struct, frozen=True):
-    """What is decided, for every review that holds the same."""
+    """What is decided, for every review that asks the same."""
 
     outcome: Outcome
     why: str
     """The outcome in words."""
     images: tuple[str, ...]
     """Every image that was looked at, changed or not, with what became of it, in words."""
-    pull_secret: str | None
-    """The pull secret's name where it was appended."""
     operations: tuple[Operation, ...]
-    allowed: bool
-    patch: bytes | None
-    """The operations as they are sent; None where there are none."""
-    warnings: tuple[str, ...]
-    audit_annotations: dict[str, str]
-    """What was decided, for the audit log; the API server puts the webhook's name before each key."""
+    response: Response
+    """What is answered. With nothing to change there is neither patch nor patchType."""
+    encoded: bytes
+    """The response, as `review.answer` takes it."""
     account: str
-    """What was decided, for our own log: values of `log.event`."""
+    """What was done, for our own log: pairs."""
 
 
 def decide(
@@ -72,50 +69,51 @@ def decide(
     pull_secret: str | None = None,
     operations: Sequence[Operation] = (),
     warnings: Sequence[str] = (),
-    allowed: bool = True,
 ) -> Decision:
-    """Make a decision, with all that is said of it."""
+    """Make a decision to allow, with all that is said of it; `pull_secret` is the name of one that is appended."""
     said = tuple(map(str, images))
-    audit = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
+    # For the audit log; the API server puts the webhook's name before each key.
+    annotations = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
     if said:
-        audit["images"] = shorten("; ".join(said), _AUDIT_LIMIT)
+        annotations["images"] = shorten("; ".join(said), _AUDIT_LIMIT)
     if pull_secret is not None:
-        audit["pull-secret"] = f"{pull_secret} appended"
-    return Decision(
-        outcome,
-        why,
-        said,
-        pull_secret,
-        tuple(operations),
-        allowed,
-        patch.encode(operations) if operations else None,
-        tuple([shorten(warning, _WARNING_LIMIT) for warning in warnings]),
-        audit,
-        pairs(pull_secret=pull_secret, images=audit.get("images")),
+        annotations["pull-secret"] = f"{pull_secret} appended"
+    response = Response(
+        allowed=True,
+        patch=patch.encode(operations) if operations else None,
+        patch_type="JSONPatch" if operations else None,
+        audit_annotations=annotations,
+        warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in warnings]) or None,
     )
+    account = pairs(pull_secret=pull_secret, images=annotations.get("images"))
+    return Decision(outcome, why, said, tuple(operations), response, review.encode(response), account)
 
 
-class Decided(Struct, frozen=True):
+def fail(why: str, *, allow: bool) -> Decision:
+    """Make the decision on a review that our own code failed on: to let the Pod through as it is, or to refuse it."""
+    response = Response(
+        allowed=allow,
+        status=None if allow else {"code": 500, "message": why},
+        audit_annotations={"outcome": shorten(f"{Outcome.ERROR}: {why}", _WARNING_LIMIT)},
+        warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
+    )
+    return Decision(Outcome.ERROR, why, (), (), response, review.encode(response), pairs(allowed=allow, why=why))
+
+
+class Decided(NamedTuple):
     """A review, with what was decided about it."""
 
-    version: str
-    """The version that the answer is to be in."""
-    uid: str
+    review: Review
     decision: Decision
-    namespace: str = ""
-    name: str = ""
-    """The Pod's name, or its generateName: it may have no name yet."""
-    dry_run: bool = False
 
-    def response(self) -> Response:
-        """Make the answer's content. With nothing to change there is neither patch nor patchType."""
-        decision = self.decision
-        return Response(
-            self.uid,
-            decision.allowed,
-            None if decision.allowed else {"code": 500, "message": decision.why},
-            decision.patch,
-            None if decision.patch is None else "JSONPatch",
-            decision.audit_annotations,
-            decision.warnings or None,
-        )
+    @property
+    def name(self) -> str:
+        """The Pod's name, or its generateName: it may have no name yet."""
+        request = self.review.request
+        metadata = request.object.metadata if request.object else None
+        return request.name or (metadata and (metadata.name or metadata.generate_name)) or ""
+
+    @property
+    def answer(self) -> bytes:
+        """The answer, encoded."""
+        return review.answer(self.review, self.decision.encoded)

@@ -17,7 +17,7 @@ from msgspec import Struct
 
 from webhook import log
 from webhook.admission import patch, pod, review
-from webhook.admission.decision import Decided, Decision, ImageDecision, Outcome, decide
+from webhook.admission.decision import Decided, Decision, ImageDecision, Outcome, decide, fail
 from webhook.admission.patch import Operation
 from webhook.admission.pod import Metadata, Place, Pod
 from webhook.admission.review import GroupVersionKind, Request
@@ -60,9 +60,9 @@ class Case(Struct, frozen=True):
 
     kind: GroupVersionKind
     sub_resource: str | None
-    namespace: str
+    namespace: str | None
     operation: str | None
-    dry_run: bool
+    dry_run: bool | None
     new: Pod | None
     old: Pod | None
     """The Pod before an UPDATE."""
@@ -82,32 +82,30 @@ class Handler:
 
         Raises `MalformedReview` for bytes that cannot be answered. A fault of our own becomes a Decision as well.
         """
-        version, request = review.decode(body)
+        asked = review.decode(body)
         try:
-            return self._review(version, request, body)
+            decision = self._decision(asked.request, body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the API server is waiting for a valid review
-            return Decided(version, request.uid, self._failed(error))
+            decision = self._failed(error)
+        return Decided(asked, decision)
 
-    def _review(self, version: str, request: Request, body: bytes) -> Decided:
+    def _decision(self, request: Request, body: bytes) -> Decision:
         new, old = request.object, request.old_object
-        metadata = new.metadata if new else None
         case = Case(
             request.kind,
             request.sub_resource,
-            request.namespace or "",
+            request.namespace,
             request.operation,
-            bool(request.dry_run),
+            request.dry_run,
             new.nameless() if new else None,
             old.nameless() if old else None,
         )
-        decision = self._known(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
-        name = request.name or (metadata and (metadata.name or metadata.generate_name)) or ""
-        return Decided(version, request.uid, decision, case.namespace, name, case.dry_run)
+        return self._known(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
 
     def _failed(self, error: Exception) -> Decision:
-        allowed = self._policy.allow_on_error
-        why = f"{PROGRAM} failed ({log.where(error)}): the Pod was {'left as it is' if allowed else 'refused'}"
-        return decide(Outcome.ERROR, why, warnings=(why,) if allowed else (), allowed=allowed)
+        allow = self._policy.allow_on_error
+        left = "left as it is" if allow else "refused"
+        return fail(f"{PROGRAM} failed ({log.where(error)}): the Pod was {left}", allow=allow)
 
     def _decide(self, case: Case, body: bytes = b"") -> Decision:
         """Decide a case. Only where the body is not small is it needed, for the size of its annotations."""
@@ -141,7 +139,7 @@ class Handler:
         aside = _why_not_ours(case)
         if aside is not None:
             return Outcome.NOT_OURS, aside
-        aside = self._policy.bounds.why_not(case.namespace)
+        aside = self._policy.bounds.why_not(case.namespace or "")
         if aside is not None:
             return Outcome.NOT_SERVED, aside
         metadata = (case.new or _NO_POD).metadata or _NO_METADATA

@@ -6,17 +6,17 @@ bytes, so that a malformed Pod still gets its uid back.
 """
 
 import re
-from typing import Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
-from msgspec import Raw, Struct
+from msgspec import Meta, Raw, Struct
 
 from webhook.admission import pod
 from webhook.admission.pod import Pod
 from webhook.errors import MalformedReview
 
-VERSIONS = ("admission.k8s.io/v1", "admission.k8s.io/v1beta1")
-_KIND = "AdmissionReview"
+_Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
+VERSIONS: tuple[str, ...] = get_args(_Version)
 _NULL = Raw(b"null")
 
 
@@ -29,7 +29,7 @@ class GroupVersionKind(Struct, frozen=True):
 
 
 class _Asked(Struct, frozen=True, rename="camel"):
-    uid: str
+    uid: Annotated[str, Meta(min_length=1)]
     kind: GroupVersionKind = GroupVersionKind()
     sub_resource: str | None = None
     namespace: str | None = None
@@ -45,9 +45,12 @@ class Request(_Asked, frozen=True):
     old_object: Pod | None = None
 
 
-class _Review(Struct, frozen=True, rename="camel"):
-    api_version: str
-    kind: str
+class Review(Struct, frozen=True, rename="camel"):
+    """The part of an AdmissionReview that is read."""
+
+    api_version: _Version
+    """The version to answer in."""
+    kind: Literal["AdmissionReview"]
     request: Request
 
 
@@ -57,15 +60,14 @@ class _RawRequest(_Asked, frozen=True):
 
 
 class _RawReview(Struct, frozen=True, rename="camel"):
-    api_version: str
-    kind: str
+    api_version: _Version
+    kind: Literal["AdmissionReview"]
     request: _RawRequest
 
 
 class Response(Struct, frozen=True, rename="camel", omit_defaults=True):
-    """An AdmissionResponse: what the API server reads."""
+    """An AdmissionResponse but for its uid: what the API server reads."""
 
-    uid: str
     allowed: bool
     status: dict[str, str | int] | None = None
     patch: bytes | None = None
@@ -73,12 +75,6 @@ class Response(Struct, frozen=True, rename="camel", omit_defaults=True):
     patch_type: str | None = None
     audit_annotations: dict[str, str] | None = None
     warnings: tuple[str, ...] | None = None
-
-
-class _Answer(Struct, frozen=True, rename="camel"):
-    api_version: str
-    kind: str
-    response: Response
 
 
 # The way down to all annotations of the object.
@@ -108,15 +104,15 @@ _ESCAPE = re.compile(
 )
 _REPLACEMENT = rb"\ufffd"
 
-_decoder = msgspec.json.Decoder(_Review)
+_decoder = msgspec.json.Decoder(Review)
 _raw_decoder = msgspec.json.Decoder(_RawReview)
 _annotations_decoder = msgspec.json.Decoder(_Annotated)
 _Found = TypeVar("_Found")
 _encoder = msgspec.json.Encoder()
 
 
-def decode(body: bytes) -> tuple[str, Request]:
-    """Decode a body into the version it asks to be answered in, and its request.
+def decode(body: bytes) -> Review:
+    """Decode a body.
 
     Raises `MalformedReview`, saying in a few words that quote nothing what the body is instead, for what cannot be
     answered: bytes that are no UTF-8 wherever they stand, no JSON, no AdmissionReview of a known version, no uid.
@@ -124,30 +120,25 @@ def decode(body: bytes) -> tuple[str, Request]:
     try:
         if not body.isascii():
             str(body, "utf-8")
-        review = _decode(body)
+        return _decoder.decode(body)
     except UnicodeDecodeError as error:
         raise MalformedReview(f"not UTF-8 (byte {error.start})") from None
+    except (msgspec.DecodeError, RecursionError):
+        return _decode_leniently(body)
+
+
+def _decode_leniently(body: bytes) -> Review:
+    try:
+        raw = _decode_mended(_raw_decoder, body)
     except msgspec.ValidationError as error:
-        raise MalformedReview(f"no AdmissionReview: {error}") from None
+        raise MalformedReview(f"no AdmissionReview of {' or '.join(VERSIONS)}: {error}") from None
     except msgspec.DecodeError as error:
         raise MalformedReview(f"no JSON: {error}") from None
     except RecursionError:
         raise MalformedReview("nested too deeply") from None
-    if review.kind != _KIND or review.api_version not in VERSIONS:
-        raise MalformedReview(f"no AdmissionReview of {' or '.join(VERSIONS)}")
-    if not review.request.uid:
-        raise MalformedReview("an AdmissionReview without a uid")
-    return review.api_version, review.request
-
-
-def _decode(body: bytes) -> _Review:
-    try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        raw = _decode_mended(_raw_decoder, body)
     asked = {name: getattr(raw.request, name) for name in _Asked.__struct_fields__}
     new, old = map(_pod, (raw.request.object, raw.request.old_object))
-    return _Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
+    return Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
 
 
 def _pod(raw: Raw) -> Pod | None:
@@ -182,9 +173,15 @@ def annotations_size(body: bytes) -> int:
     return sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
 
 
-def encode(version: str, response: Response) -> bytes:
-    """Encode an answer in the version that was asked."""
-    return _encoder.encode(_Answer(version, _KIND, response))
+def encode(response: Response) -> bytes:
+    """Encode a response but for its opening brace: what is the same for every review with the same decision."""
+    return _encoder.encode(response)[1:]
+
+
+def answer(asked: Review, encoded: bytes) -> bytes:
+    """Make the answer to a review of an encoded response, in the version that was asked."""
+    head = b'{"apiVersion":%b,"kind":"AdmissionReview","response":{"uid":%b,%b}'
+    return head % (_encoder.encode(asked.api_version), _encoder.encode(asked.request.uid), encoded)
 
 
 def of_object(document: dict[str, Any], operation: str = "CREATE", **request: Any) -> bytes:
@@ -203,4 +200,4 @@ def of_object(document: dict[str, Any], operation: str = "CREATE", **request: An
         "dryRun": True,
         **request,
     }
-    return _encoder.encode({"apiVersion": VERSIONS[0], "kind": _KIND, "request": fields})
+    return _encoder.encode({"apiVersion": VERSIONS[0], "kind": "AdmissionReview", "request": fields})

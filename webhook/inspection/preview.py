@@ -71,7 +71,7 @@ def _of_review(handler: Handler, document: dict[str, Any]) -> Preview:
     request = document["request"]
     before = request.get("object")
     operations = _below(decided.decision, "")
-    what = f"{request.get('operation', '?')} {decided.namespace}/{decided.name}"
+    what = f"{request.get('operation', '?')} {request.get('namespace') or ''}/{decided.name}"
     return Preview(before, _applied(before, operations), operations, [Reviewed(what, decided.decision)])
 
 

@@ -8,7 +8,6 @@ import logging
 from msgspec import Struct
 
 from webhook import __version__, log
-from webhook.admission import review
 from webhook.admission.decision import Decided, Outcome
 from webhook.admission.handler import Handler
 from webhook.errors import MalformedReview
@@ -68,7 +67,7 @@ def mutate(handler: Handler, content_type: str, body: bytes) -> Reply:
     except MalformedReview as error:
         return text(400, log.escape(f"the body is {error}"))
     _record(decided)
-    return Reply(200, _REVIEW, review.encode(decided.version, decided.response()))
+    return Reply(200, _REVIEW, decided.answer)
 
 
 def about() -> Reply:
@@ -98,10 +97,11 @@ def ready(now: InForce, *, draining: bool) -> Reply:
 def _record(decided: Decided) -> None:
     """Write a line of what is worth one: every rewrite and every fault of our own."""
     decision = decided.decision
-    if decision.patch is not None and _log.isEnabledFor(logging.INFO):
+    if decision.operations and _log.isEnabledFor(logging.INFO):
+        request = decided.review.request
         about = log.pairs(
-            namespace=decided.namespace, pod=decided.name, uid=decided.uid, dry_run=decided.dry_run or None
+            namespace=request.namespace, pod=decided.name, uid=request.uid, dry_run=request.dry_run or None
         )
-        log.say(_log, logging.INFO, log.Event(decision.outcome + about + decision.account))
+        log.say(_log, log.Event(decision.outcome + about + decision.account))
     elif decision.outcome is Outcome.ERROR:
-        _log.error(log.event("failed", uid=decided.uid, allowed=decision.allowed, why=decision.why))
+        _log.error(log.Event(f"failed{log.pairs(uid=decided.review.request.uid)}{decision.account}"))
