@@ -47,8 +47,8 @@ _LIMITS = {"limit_request_line": 4094, "limit_request_fields": 100, "limit_reque
 #: What the parsers raise; the one in C has two classes of its own, whose nearest base in common is ValueError.
 _MALFORMED = (ParseError, ValueError)
 _STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTransferCoding": 501}
-#: As much as the parser in C keeps of what comes behind a whole request.
-_FED_AT_ONCE = 64 * 1024
+#: Read at once, in bytes: as much as the parser in C keeps of what comes behind a whole request.
+READ = 64 * 1024
 #: A longer answer is written in pieces, for only between two of them can be seen that a client does not read.
 _PIECE = 256 * 1024
 _NO_LINGER = struct.pack("ii", 1, 0)
@@ -63,17 +63,27 @@ class Serving(typing.Protocol):
     """Once this is false, each answer closes its connection."""
 
 
-class Protocol(asyncio.Protocol):
+class Protocol(asyncio.BufferedProtocol):
     """One connection."""
 
     transport: asyncio.Transport
 
     def __init__(
-        self, application: Application, serving: Serving, clock: Callable[[], float], lost: Callable[["Protocol"], None]
+        self,
+        application: Application,
+        serving: Serving,
+        buffer: memoryview,
+        clock: Callable[[], float],
+        lost: Callable[["Protocol"], None],
     ) -> None:
-        """Answer requests with `application`, and call `lost` when the connection is gone; `clock` gives seconds."""
+        """Answer requests with `application`, and call `lost` when the connection is gone.
+
+        `buffer` is what is read into, `READ` bytes long. All connections can share one: nothing stays in it.
+        `clock` gives seconds.
+        """
         self._application = application
         self._serving = serving
+        self._buffer = buffer
         self._clock = clock
         self._lost = lost
         self._body = bytearray()
@@ -82,7 +92,7 @@ class Protocol(asyncio.Protocol):
         self._unsent = memoryview(b"")
         self._is_last = False  # the answer that is being written: then the connection is closed
         self._is_paused = False  # the client does not read what was written
-        self._held = b""  # what came meanwhile
+        self._held = b""  # what came behind the request that it answers
         self._is_deaf = False  # what still comes is thrown away
         #: Whether it waits for a request of which nothing has come.
         self.is_idle = False
@@ -100,30 +110,36 @@ class Protocol(asyncio.Protocol):
         self.is_lost = True
         self._lost(self)
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
+        """Say where to put what comes."""
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
         """Take what has come, and answer what is whole."""
+        self._take(self._buffer[:nbytes])
+
+    def _take(self, data: bytes | memoryview) -> None:
         parser = self._parser
         while data and not self._is_deaf:
             if self._is_paused:
-                self._held += data
-                self.transport.pause_reading()
+                self._held = bytes(data)
                 return
             try:
-                parser.feed(data[:_FED_AT_ONCE])
+                parser.feed(data)
             except _MALFORMED as error:
                 self._refuse_malformed(error)
                 return
-            data = data[_FED_AT_ONCE:]
-            if parser.is_complete:
-                data = parser.remaining() + data
-                self._answer()
-            else:
+            if not parser.is_complete:
                 self._await_rest()
+                return
+            data = parser.remaining()
+            self._answer()
 
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a last while."""
         self._is_paused = True
         self._begin()
+        self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
@@ -132,10 +148,9 @@ class Protocol(asyncio.Protocol):
         if self._is_paused or self._is_deaf:
             return
         self._wait()
+        self.transport.resume_reading()
         held, self._held = self._held, b""
-        if held:
-            self.transport.resume_reading()
-            self.data_received(held)
+        self._take(held)
 
     def expire(self) -> None:
         """Close, for the deadline has passed: with a goodbye where nothing was under way, at once otherwise."""

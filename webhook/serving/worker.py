@@ -22,7 +22,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from webhook import log
 from webhook.serving.door import Application
-from webhook.serving.protocol import ARRIVAL, PARSER, Protocol
+from webhook.serving.protocol import ARRIVAL, PARSER, READ, Protocol
 
 #: Connections held at once on the TLS port. One more is closed as soon as it is accepted.
 CONNECTIONS = 1000
@@ -73,8 +73,6 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         expiring = [self.loop.create_task(listener.expire()) for listener in listeners]
         # Signals are the main thread's: one that another took would end the process instead of stopping it.
         looking = ThreadPoolExecutor(1, "look", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
-        x = bytearray(1 << 20)
-        del x
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at again
         _log.info(
@@ -151,6 +149,7 @@ class _Listener:
         files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         unbounded = files == resource.RLIM_INFINITY
         self._limit = port.connections if unbounded else min(port.connections, files - _RESERVED_FILES)
+        self._buffer = memoryview(bytearray(READ))
         self._protocols: set[Protocol] = set()
         self._handshakes: set[asyncio.Task[None]] = set()
 
@@ -187,7 +186,7 @@ class _Listener:
 
     async def _connect(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
         loop = self._worker.loop
-        protocol = Protocol(self._port.application, self._worker, loop.time, self._protocols.discard)
+        protocol = Protocol(self._port.application, self._worker, self._buffer, loop.time, self._protocols.discard)
         secure = {} if context is None else {"ssl_handshake_timeout": ARRIVAL, "ssl_shutdown_timeout": 1.0}
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
