@@ -61,32 +61,53 @@ class Decision(Struct, frozen=True):
     """What was done, for our own log: pairs."""
 
 
-def decide(
-    outcome: Outcome,
-    why: str,
-    *,
-    images: Sequence[ImageDecision] = (),
-    pull_secret: str | None = None,
-    operations: Sequence[Operation] = (),
-    warnings: Sequence[str] = (),
-) -> Decision:
-    """Make a decision to allow, with all that is said of it; `pull_secret` is the name of one that is appended."""
-    said = tuple(map(str, images))
+class Draft:
+    """A decision in the making."""
+
+    __slots__ = ("changes", "images", "operations", "pull_secret", "warnings")
+
+    def __init__(self, images: Sequence[ImageDecision] = ()) -> None:
+        """Begin with what the images resolved to."""
+        self.images = images
+        self.changes = [image for image in images if image.resolution.rewritten]
+        self.operations = [patch.replace(change.place.pointer, change.resolution.image) for change in self.changes]
+        self.warnings: list[str] = []
+        self.pull_secret: str | None = None
+        """The name of the one that is appended."""
+
+    def in_words(self) -> list[str]:
+        """Say each change."""
+        added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
+        return [*map(str, self.changes), *added]
+
+    def summary(self) -> tuple[Outcome, str]:
+        """Say what all changes come to."""
+        if self.changes:
+            return Outcome.REWRITTEN, f"{len(self.changes)} of {len(self.images)} images"
+        if self.pull_secret is not None:
+            return Outcome.PULL_SECRET, "every image stays; the pull secret is appended"
+        return Outcome.UNCHANGED, "every image stays" if self.images else "no image to look at"
+
+
+def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
+    """Make the decision to let a Pod through, as `draft` changes it, with all that is said of it."""
+    draft = draft or Draft()
+    images = tuple(map(str, draft.images))
     # For the audit log; the API server puts the webhook's name before each key.
     annotations = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
-    if said:
-        annotations["images"] = shorten("; ".join(said), _AUDIT_LIMIT)
-    if pull_secret is not None:
-        annotations["pull-secret"] = f"{pull_secret} appended"
+    if images:
+        annotations["images"] = shorten("; ".join(images), _AUDIT_LIMIT)
+    if draft.pull_secret is not None:
+        annotations["pull-secret"] = f"{draft.pull_secret} appended"
     response = Response(
         allowed=True,
-        patch=patch.encode(operations) if operations else None,
-        patch_type="JSONPatch" if operations else None,
+        patch=patch.encode(draft.operations) if draft.operations else None,
+        patch_type="JSONPatch" if draft.operations else None,
         audit_annotations=annotations,
-        warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in warnings]) or None,
+        warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in draft.warnings]) or None,
     )
-    account = pairs(pull_secret=pull_secret, images=annotations.get("images"))
-    return Decision(outcome, why, said, tuple(operations), response, review.encode(response), account)
+    account = pairs(pull_secret=draft.pull_secret, images=annotations.get("images"))
+    return Decision(outcome, why, images, tuple(draft.operations), response, review.encode(response), account)
 
 
 def fail(why: str, *, allow: bool) -> Decision:

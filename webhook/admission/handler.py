@@ -9,7 +9,6 @@ The contract that this keeps:
 """
 
 from collections.abc import Callable
-from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -17,8 +16,8 @@ from msgspec import Struct
 
 from webhook import log
 from webhook.admission import patch, pod, review
-from webhook.admission.decision import Decided, Decision, ImageDecision, Outcome, decide, fail
-from webhook.admission.patch import Operation
+from webhook.admission.decision import Decided, Decision, Draft, ImageDecision, Outcome, decide, fail
+from webhook.admission.known import Known
 from webhook.admission.pod import Metadata, Place, Pod
 from webhook.admission.review import GroupVersionKind, Request
 from webhook.images.resolver import Resolution
@@ -37,8 +36,7 @@ _PULL_SECRETS = "/spec/imagePullSecrets"
 _NO_METADATA = Metadata()
 _NO_POD = Pod()
 
-_CASES_KEPT = 512
-#: In bytes: cases of longer bodies are not kept, so that all that are take 20 MB at the very most.
+#: In bytes. Of a longer body the decision is not kept, for it may depend on how long it is.
 _KNOWN_BODY = 16 * 1024
 
 
@@ -74,8 +72,7 @@ class Handler:
     def __init__(self, policy: Policy) -> None:
         """Take the policy; it never changes."""
         self._policy = policy
-        # The Pods of one template differ in their names alone: what was decided for one holds for all.
-        self._known = lru_cache(_CASES_KEPT)(self._decide)
+        self._known = Known(self._decide)
 
     def review(self, body: bytes) -> Decided:
         """Decide the review in `body`.
@@ -100,7 +97,7 @@ class Handler:
             new.nameless() if new else None,
             old.nameless() if old else None,
         )
-        return self._known(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
+        return self._known.decision(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
 
     def _failed(self, error: Exception) -> Decision:
         allow = self._policy.allow_on_error
@@ -115,24 +112,17 @@ class Handler:
         new = case.new or _NO_POD
         old = case.old if case.operation == "UPDATE" else None
         resolve = self._policy.resolve
-        images = [ImageDecision(place, resolve(place.image)) for place in _looked_at(new, old)]
-        draft = _Draft([image for image in images if image.resolution.rewritten])
+        draft = Draft([ImageDecision(place, resolve(place.image)) for place in _looked_at(new, old)])
         if draft.changes and case.sub_resource != _EPHEMERAL:
             # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
             _record_originals(draft, body, new, old)
         if old is None:
-            self._append_pull_secret(draft, new, images)
+            self._append_pull_secret(draft, new)
         else:
             self._warn_of_missing_secret(draft, new)
         if case.dry_run:
             draft.warnings += draft.in_words()
-        return decide(
-            *draft.summary(images),
-            images=images,
-            pull_secret=draft.pull_secret,
-            operations=draft.operations,
-            warnings=draft.warnings,
-        )
+        return decide(*draft.summary(), draft)
 
     def _why_left_alone(self, case: Case) -> tuple[Outcome, str] | None:
         """Say why a request changes nothing, whatever images it names, or None."""
@@ -149,10 +139,10 @@ class Handler:
             return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
         return None
 
-    def _append_pull_secret(self, draft: "_Draft", new: Pod, images: list[ImageDecision]) -> None:
+    def _append_pull_secret(self, draft: Draft, new: Pod) -> None:
         name = self._policy.pull_secret
         present = new.spec.image_pull_secrets if new.spec else None
-        if name is None or present is msgspec.UNSET or not any(image.resolution.private for image in images):
+        if name is None or present is msgspec.UNSET or not any(image.resolution.private for image in draft.images):
             return
         if not present:
             draft.operations.append(patch.add(_PULL_SECRETS, [{"name": name}]))
@@ -162,7 +152,7 @@ class Handler:
             return
         draft.pull_secret = name
 
-    def _warn_of_missing_secret(self, draft: "_Draft", new: Pod) -> None:
+    def _warn_of_missing_secret(self, draft: Draft, new: Pod) -> None:
         name = self._policy.pull_secret
         present = new.spec.image_pull_secrets if new.spec else None
         if name is None or (present and any(secret.name == name for secret in present)):
@@ -172,31 +162,6 @@ class Handler:
             f"was made without imagePullSecrets {name}, which cannot be added: make it anew if the pull is refused"
             for change in draft.changes
         ]
-
-
-class _Draft:
-    """A patch in the making, with what will be said of it."""
-
-    __slots__ = ("changes", "operations", "pull_secret", "warnings")
-
-    def __init__(self, changes: list[ImageDecision]) -> None:
-        self.changes = changes
-        self.operations: list[Operation] = [
-            patch.replace(change.place.pointer, change.resolution.image) for change in changes
-        ]
-        self.warnings: list[str] = []
-        self.pull_secret: str | None = None
-
-    def in_words(self) -> list[str]:
-        added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
-        return [str(change) for change in self.changes] + added
-
-    def summary(self, images: list[ImageDecision]) -> tuple[Outcome, str]:
-        if self.changes:
-            return Outcome.REWRITTEN, f"{len(self.changes)} of {len(images)} images"
-        if self.pull_secret is not None:
-            return Outcome.PULL_SECRET, "every image stays; the pull secret is appended"
-        return Outcome.UNCHANGED, "every image stays" if images else "no image to look at"
 
 
 def _why_not_ours(case: Case) -> str | None:
@@ -220,7 +185,7 @@ def _looked_at(new: Pod, old: Pod | None) -> list[Place]:
     return [place for place in pod.images(new) if before.get((place.field, place.name)) != place.image]
 
 
-def _record_originals(draft: _Draft, body: bytes, new: Pod, old: Pod | None) -> None:
+def _record_originals(draft: Draft, body: bytes, new: Pod, old: Pod | None) -> None:
     """Write down the images as they were written: a JSON object from container or volume name to reference.
 
     An entry that the old object does not have was made by an earlier call for this same request, and its image is the

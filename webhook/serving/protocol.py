@@ -51,6 +51,8 @@ _STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTran
 READ = 64 * 1024
 #: A longer answer is written in pieces, for only between two of them can be seen that a client does not read.
 _PIECE = 256 * 1024
+#: A body that comes in more pieces than this is put together meanwhile: tiny ones take more memory than they hold.
+_PIECES = 64
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger("webhook.serving")
@@ -86,8 +88,8 @@ class Protocol(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._clock = clock
         self._lost = lost
-        self._body = bytearray()
-        self._parser: Any = _Parser(on_body=self._body.extend, **_LIMITS)
+        self._body: list[bytes] = []
+        self._parser: Any = _Parser(on_body=self._body.append, **_LIMITS)
         self._is_asked_for_body = False
         self._unsent = memoryview(b"")
         self._is_last = False  # the answer that is being written: then the connection is closed
@@ -179,7 +181,9 @@ class Protocol(asyncio.BufferedProtocol):
         """See to a request of which only a part has come."""
         if self.is_idle:
             self._begin()
-        if len(self._body) > endpoint.BODY_LIMIT or (self._parser.content_length or 0) > endpoint.BODY_LIMIT:
+        if len(self._body) > _PIECES:
+            self._body[:] = [b"".join(self._body)]
+        if max(sum(map(len, self._body)), self._parser.content_length or 0) > endpoint.BODY_LIMIT:
             self._refuse_large()
         elif not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue":
             self._is_asked_for_body = True
@@ -203,12 +207,13 @@ class Protocol(asyncio.BufferedProtocol):
     def _answer(self) -> None:
         parser = self._parser
         path, _, query = parser.path.partition(b"?")
-        request = Request(parser.method, path, query, _headers(parser), bytes(self._body))
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request = Request(parser.method, path, query, _headers(parser), body)
         keeps_alive = parser.should_keep_alive and self._serving.alive
-        if len(request.body) > endpoint.BODY_LIMIT:
+        if len(body) > endpoint.BODY_LIMIT:
             self._refuse_large()
             return
-        if not request.body and not parser.is_chunked and self._header(b"transfer-encoding"):
+        if not body and not parser.is_chunked and self._header(b"transfer-encoding"):
             # The parser in C takes what follows for the next request (RFC 9112 section 6.3).
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
             return
