@@ -8,7 +8,7 @@ PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 
-.PHONY: help demo test check e2e bench-refresh bench-image lock clean
+.PHONY: help demo test check e2e bench bench-refresh bench-image lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-18s %s\n", $$1, $$2}'
@@ -34,17 +34,21 @@ e2e: ## test against the cluster that KUBECONFIG names
 	@.ci/pytest cluster $(ARGS)
 	@.ci/pytest installed $(ARGS)
 
+bench: ## measure the server beside a Go webhook (needs Go and a C compiler)
+	@.ci/venv requirements-fast.lock .venv-fast
+	@PYTHONPATH=. .venv-fast/bin/python tests/bench/serving.py $(ARGS)
+
 bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
-	@PYTHONPATH=. $(PYTHON_HERE) bench/refresh.py $(ARGS)
+	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/refresh.py $(ARGS)
 
 bench-image: ## weigh and start what ARGS names, an image or an environment: ARGS=IMAGE
 	$(DEVELOPMENT)
-	@PYTHONPATH=. $(PYTHON_HERE) bench/image.py $(ARGS)
+	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/image.py $(ARGS)
 
 lock: ## choose the dependencies' versions anew (needs uv)
 	@.ci/lock
 
 clean: ## remove all that make made
-	@rm -rf .venv dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-fast dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +

@@ -5,11 +5,10 @@ import json
 from typing import Any
 
 from webhook.admission import review
-from webhook.names import MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.names import ORIGINALS_ANNOTATION
 
 SERVER = "registry.example.com"
 SECRET = "registry-webhook-pull"  # noqa: S105 - its name
-assert MIRROR_ANNOTATION
 
 #: Images as people write them: what a cluster runs is a few hundred of them at most, again and again.
 _IMAGES = (
@@ -56,7 +55,9 @@ def big(number: int) -> bytes:
     for part in range(3):
         manifest = json.dumps({"apiVersion": "v1", "kind": "Pod", "note": filling})
         pod["metadata"]["annotations"][f"example.com/last-applied-{part}"] = manifest
-    fields = {f"f:field-{at}": {".": {}, "f:value": {}, f'k:{{"name":"entry-{at}"}}': {}} for at in range(1_300)}
+    fields: dict[str, Any] = {
+        f"f:field-{at}": {".": {}, "f:value": {}, f'k:{{"name":"entry-{at}"}}': {}} for at in range(1_300)
+    }
     pod["metadata"]["managedFields"][0]["fieldsV1"]["f:spec"]["f:more"] = fields
     return _review(number, pod)
 
@@ -195,7 +196,7 @@ def _container(at: int, name: str, mount: dict[str, Any], bare: bool) -> dict[st
 
 
 def _rewritten(pod: dict[str, Any]) -> dict[str, Any]:
-    originals = {}
+    originals: dict[str, str] = {}
     for container in pod["spec"]["containers"]:
         originals[container["name"]] = container["image"]
         container["image"] = f"{SERVER}/{container['image']}"

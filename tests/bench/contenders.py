@@ -31,7 +31,8 @@ class Contender(NamedTuple):
     port: int
     pid: int
     """The process that answers reviews."""
-    log: Path
+    ready: float
+    """Seconds from its start until it answered."""
 
     def memory(self) -> float:
         """The memory that it holds now, in MiB."""
@@ -95,8 +96,8 @@ class Arena:
         log = self.folder / "yardstick.log"
         command = [str(self.folder / "yardstick"), "-address", f"127.0.0.1:{port}", *self._pair("-cert", "-key")]
         with _running(command, log, {"GOMAXPROCS": "1"}) as process:
-            _wait(lambda: _answers(f"https://127.0.0.1:{port}/", self.folder / "ca.crt"), process, log)
-            yield Contender("Go", port, process.pid, log)
+            ready = _wait(lambda: _answers(f"https://127.0.0.1:{port}/", self.folder / "ca.crt"), process, log)
+            yield Contender("Go", port, process.pid, ready)
 
     @contextmanager
     def product(self, configuration: str, name: str = "registry-webhook") -> Iterator[Contender]:
@@ -107,9 +108,9 @@ class Arena:
         command = [sys.executable, "-m", "webhook", "serve", "--config", str(file), *self._pair("--cert", "--key")]
         command += ["--bind", f"127.0.0.1:{port}", "--health-bind", f"127.0.0.1:{health}", "--drain", "0"]
         with _running(command, log, {}) as process:
-            _wait(lambda: _answers(f"http://127.0.0.1:{health}/readyz"), process, log)
+            ready = _wait(lambda: _answers(f"http://127.0.0.1:{health}/readyz"), process, log)
             (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            yield Contender(name, port, int(worker), log)
+            yield Contender(name, port, int(worker), ready)
 
     def load(self, server: Contender, exchanges: Exchanges, *arguments: str) -> Figures:
         """Send the load that the arguments say."""
@@ -127,6 +128,13 @@ class Arena:
         with _on(LOAD_CORE):
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
         return Figures(**json.loads(done.stdout), cpu=server.cpu() - before)
+
+    def written(self, server: Contender, made: Sequence[bytes], answers: Sequence[bytes]) -> Exchanges:
+        """Write down what the load sends to a server, and what it must be answered."""
+        files = Exchanges(self.folder / f"{server.name}.bodies", self.folder / f"{server.name}.answers")
+        files.bodies.write_bytes(b"\n".join([*made, b""]))
+        files.answers.write_bytes(b"\n".join([*answers, b""]))
+        return files
 
     def _pair(self, certificate: str, key: str) -> list[str]:
         return [certificate, str(self.folder / "tls.crt"), key, str(self.folder / "tls.key")]
@@ -158,12 +166,14 @@ def _on(core: int) -> Iterator[None]:
         os.sched_setaffinity(0, before)
 
 
-def _wait(is_up: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> None:
-    deadline = time.monotonic() + _DEADLINE
+def _wait(is_up: Callable[[], bool], process: "subprocess.Popen[bytes]", log: Path) -> float:
+    """Wait until a server answers, and say how many seconds that took."""
+    began = time.monotonic()
     while not is_up():
-        if process.poll() is not None or time.monotonic() > deadline:
+        if process.poll() is not None or time.monotonic() > began + _DEADLINE:
             sys.exit(f"a server did not start:\n{log.read_text()}")
-        time.sleep(0.01)
+        time.sleep(0.005)
+    return time.monotonic() - began
 
 
 def _answers(url: str, ca: Path | None = None) -> bool:

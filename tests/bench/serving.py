@@ -1,88 +1,185 @@
-"""How fast the server is beside a Go webhook that does no more than rewrite: `make bench`.
+"""How fast the server is beside a Go webhook that rewrites and does nothing else: `make bench`.
 
-Both run in turns, each on one core with the load on the other, over TLS connections that are kept, on the same bodies.
-The ratios are what counts: absolute figures move with the machine and its neighbours.
+Both run at once, each on one core and with the load, which one of them gets at a time, on the other: over TLS
+connections that are kept, on the same bodies, in turns. Ratios are what counts: they are of one run, and absolute
+figures move with the machine and its neighbours. Every answer is compared byte for byte with one that was seen to be
+right. It needs Linux, two cores and Go 1.26 or newer, and takes some eight minutes.
 """
 
 import argparse
-import base64
 import http.client
-import json
+import platform
 import ssl
 import statistics
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import bodies
-import jsonpatch
+from answers import refuse_wrong
 from contenders import Arena, Contender, Exchanges, Figures
 
-from webhook.names import ORIGINALS_ANNOTATION
-
-_CONFIGURATION = f"opencti: {{daemon: {{registry: {{server: {bodies.SERVER}}}}}}}\n"
+_REGISTRY = f"opencti: {{daemon: {{registry: {{server: {bodies.SERVER}}}}}}}\n"
 _SAMPLE = 240
 
 
 class Case(NamedTuple):
-    """A body, and how many send it at once."""
+    """A body, and how many connections send it at once."""
 
     name: str
     body: Callable[[int], bytes]
-    count: int
+    connections: int = 8
+    variety: int = _SAMPLE
     """How many different ones are sent in turn."""
-    connections: int
 
 
 CASES = (
-    Case("usual, 8 connections", bodies.usual, _SAMPLE, 8),
-    Case("usual, 32 connections", bodies.usual, _SAMPLE, 32),
-    Case("small", bodies.small, _SAMPLE, 8),
-    Case("big, 300 KB", bodies.big, 24, 8),
-    Case("nothing to do", bodies.nothing, _SAMPLE, 8),
-    Case("UPDATE", bodies.update, _SAMPLE, 8),
-    Case("images never seen", bodies.unseen, 3_000, 8),
+    Case("usual: 5 KB, 3 containers", bodies.usual),
+    Case("usual, 32 connections", bodies.usual, connections=32),
+    Case("small: 1 container", bodies.small),
+    Case("big: 300 KB", bodies.big, variety=24),
+    Case("nothing to do", bodies.nothing),
+    Case("UPDATE with the old object", bodies.update),
+    # More than any cache holds, and each body comes again only when all others have.
+    Case("usual, images never seen", bodies.unseen, variety=3_000),
 )
 
 
+class Pace(NamedTuple):
+    """How long all takes: enough for steady figures, or just enough to see that it works."""
+
+    rounds: int
+    seconds: float
+    open_loop: float
+    dripping: float
+    endurance: int
+
+
+_STEADY = Pace(rounds=3, seconds=4, open_loop=60, dripping=6, endurance=500_000)
+_QUICK = Pace(rounds=1, seconds=0.5, open_loop=2, dripping=2, endurance=5_000)
+
+
 def main() -> None:
+    """Measure, and print figures."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", default="")
-    arguments = parser.parse_args()
+    parser.add_argument("--quick", action="store_true", help="only see that it works: the figures mean nothing")
+    pace = _QUICK if parser.parse_args().quick else _STEADY
     with tempfile.TemporaryDirectory() as folder:
         arena = Arena(Path(folder))
-        print(arena.go)
-        with arena.yardstick() as go, arena.product(_CONFIGURATION) as ours:
-            for case in CASES:
-                if arguments.only in case.name:
-                    compare(arena, go, ours, case, arguments)
+        _introduce(arena)
+        with arena.yardstick() as go, arena.product(_REGISTRY) as ours:
+            _compare(arena, go, ours, pace)
+            _open_loop(arena, go, ours, pace)
+        with arena.product(_REGISTRY) as ours:
+            _dripping(arena, ours, pace)
+        with arena.product(_REGISTRY) as ours:
+            _containers(arena, ours, pace)
+        _settings(arena, pace)
+        with arena.product(_REGISTRY) as ours:
+            _endure(arena, ours, pace)
 
 
-def compare(arena: Arena, go: Contender, ours: Contender, case: Case, arguments: Any) -> None:
-    made = [case.body(number) for number in range(case.count)]
-    to_go, to_ours = (exchanges(arena, server, made) for server in (go, ours))
-    load = ["-connections", str(case.connections), "-duration", f"{arguments.seconds}s"]
-    ratios = []
-    for _ in range(arguments.rounds):
-        one = arena.load(go, to_go, *load)
-        other = arena.load(ours, to_ours, *load)
-        ratios.append(other.rate / one.rate)
-        for n, f in (("go", one), ("ours", other)):
-            print(
-                f"  {n:6}{f.rate:8.0f}/s p50 {f.p50 * 1e3:7.2f} p99 {f.p99 * 1e3:7.2f} p999 {f.p999 * 1e3:7.2f} errors {f.errors} {f.example} cpu/req {f.cpu / f.requests * 1e6:.0f} us"
-            )
-    print(
-        f"{case.name:24} ratio {statistics.median(ratios):.2f} of {[f'{r:.2f}' for r in ratios]} memory {go.memory():.0f} {ours.memory():.0f}",
-        flush=True,
-    )
+def _introduce(arena: Arena) -> None:
+    moment = datetime.now(UTC)
+    print(f"{moment:%Y-%m-%d}, {arena.go}, GOMAXPROCS=1; Python {platform.python_version()} ({sys.executable})")
 
 
-def exchanges(arena: Arena, server: Contender, made: list[bytes]) -> Exchanges:
-    """Write down what is sent and what is answered, once that was seen to be right."""
+def _compare(arena: Arena, go: Contender, ours: Contender, pace: Pace) -> None:
+    _title("Requests a second, and how long one takes, in ms", "p50 p99 p99.9 CPU µs errors; Go's after the /")
+    _row("", "to Go", "of rounds", "a second", "p50", "p99", "p99.9", "CPU µs", "errors")
+    for case in CASES:
+        made = [case.body(number) for number in range(case.variety)]
+        load = ["-connections", str(case.connections), "-duration", f"{pace.seconds}s"]
+        theirs, own = _in_turns(arena, [go, ours], made, load, pace.rounds)
+        _say_compared(case.name, theirs, own)
+    _row("memory, MiB", "", "", "", f"{ours.memory():.0f}/{go.memory():.0f}")
+
+
+def _open_loop(arena: Arena, go: Contender, ours: Contender, pace: Pace) -> None:
+    made = [bodies.usual(number) for number in range(_SAMPLE)]
+    load = ["-connections", "64", "-rate", "2000", "-duration", f"{pace.open_loop}s"]
+    theirs, own = _in_turns(arena, [go, ours], made, load, 1)
+    _title(f"Open loop: 2,000 a second for {pace.open_loop:.0f} s over at most 64 connections")
+    _row("", "p99 to Go", "", "a second", "p50", "p99", "p99.9", "CPU µs", "errors")
+    ratio = own[0].p99 / theirs[0].p99
+    _row("usual", f"{ratio:.2f}", "", *_columns(theirs, own))
+
+
+def _dripping(arena: Arena, ours: Contender, pace: Pace) -> None:
+    made = [bodies.usual(number) for number in range(_SAMPLE)]
+    sent = _exchanges(arena, ours, made)
+    alone, beside = [], []
+    for _ in range(pace.rounds):
+        load = ["-connections", "8", "-duration", f"{pace.dripping}s"]
+        alone.append(arena.load(ours, sent, *load))
+        beside.append(arena.load(ours, sent, *load, "-dripping", "12"))
+    _title("Beside 12 clients that send one byte a second, to without them")
+    _row("", "p99", "", "a second", "p50", "p99", "p99.9", "CPU µs", "errors")
+    ratio = statistics.median(two.p99 / one.p99 for one, two in zip(alone, beside, strict=True))
+    _row("usual", f"{ratio:.2f}", "", *_columns(alone, beside))
+
+
+def _containers(arena: Arena, ours: Contender, pace: Pace) -> None:
+    _title("As a Pod grows")
+    _row("containers", "µs CPU", "of each")
+    for count in (1, 10, 100, 1_000, 3_000):
+        made = [bodies.containers(number, count) for number in range(8)]
+        seen = arena.load(ours, _exchanges(arena, ours, made), "-connections", "2", "-duration", f"{pace.seconds}s")
+        cost = seen.cpu / seen.requests * 1e6
+        _row(f"{count:,}", f"{cost:,.0f}", f"{cost / count:,.1f}")
+
+
+def _settings(arena: Arena, pace: Pace) -> None:
+    """Compare a thousand of something in the configuration with one, on images that no cache knows."""
+    _title("1,000 to 1 of them in the configuration, requests a second, images never seen")
+    _row("", "ratio", "of rounds")
+    made = [bodies.unseen(number) for number in range(3_000)]
+    load = ["-connections", "8", "-duration", f"{pace.seconds}s"]
+    for name, line in (
+        ("rules", "{{from: mirror-{0}.example.org/team, to: {1}/mirror-{0}}}"),
+        ("exclude", "'mirror-{0}.example.org/**'"),
+    ):
+        one, thousand = (
+            f"{_REGISTRY}webhook: {{{name}: [{', '.join(line.format(at, bodies.SERVER) for at in range(count))}]}}\n"
+            for count in (1, 1_000)
+        )
+        with arena.product(one, "one") as few, arena.product(thousand, "thousand") as many:
+            seen = _in_turns(arena, [few, many], made, load, pace.rounds)
+            ratios = _ratios(*seen)
+        _row(name, f"{statistics.median(ratios):.2f}", _range(ratios))
+
+
+def _endure(arena: Arena, ours: Contender, pace: Pace) -> None:
+    _title("Memory of the worker, MiB")
+    made = [bodies.usual(number) for number in range(_SAMPLE)]
+    sent = _exchanges(arena, ours, made)
+    fresh = ours.memory()
+    arena.load(ours, sent, "-connections", "64", "-requests", str(pace.endurance // 10))
+    warm = ours.memory()
+    seen = arena.load(ours, sent, "-connections", "64", "-requests", str(pace.endurance))
+    _row("ready after", f"{ours.ready * 1000:.0f} ms")
+    _row("fresh", f"{fresh:.1f}")
+    _row("after 64 connections", f"{warm:.1f}")
+    _row(f"{pace.endurance:,} requests later", f"{ours.memory():.1f}", "", f"{seen.errors} errors")
+
+
+def _in_turns(
+    arena: Arena, servers: Sequence[Contender], made: list[bytes], load: list[str], rounds: int
+) -> list[list[Figures]]:
+    """Have each server answer in each round, and give what was seen of each."""
+    sent = [_exchanges(arena, server, made) for server in servers]
+    seen: list[list[Figures]] = [[] for _ in servers]
+    for _ in range(rounds):
+        for server, exchanged, figures in zip(servers, sent, seen, strict=True):
+            figures.append(arena.load(server, exchanged, *load))
+    return seen
+
+
+def _exchanges(arena: Arena, server: Contender, made: list[bytes]) -> Exchanges:
+    """Write down what is sent and what is answered, once a sample of that was seen to be right."""
     trust = ssl.create_default_context(cafile=str(arena.folder / "ca.crt"))
     connection = http.client.HTTPSConnection("localhost", server.port, context=trust)
     answers = []
@@ -93,43 +190,47 @@ def exchanges(arena: Arena, server: Contender, made: list[bytes]) -> Exchanges:
             refuse_wrong(server.name, body, answer)
         answers.append(answer.strip())
     connection.close()
-    files = Exchanges(arena.folder / f"{server.name}.bodies", arena.folder / f"{server.name}.answers")
-    files.bodies.write_bytes(b"\n".join(made) + b"\n")
-    files.answers.write_bytes(b"\n".join(answers) + b"\n")
-    return files
+    return arena.written(server, made, answers)
 
 
-def refuse_wrong(who: str, body: bytes, answer: bytes) -> None:
-    request, response = json.loads(body)["request"], json.loads(answer)["response"]
-    patch = json.loads(base64.b64decode(response.get("patch", "W10=")))
-    got = comparable(jsonpatch.apply_patch(request["object"], patch))
-    wanted = comparable(right(request))
-    if not response["allowed"] or response["uid"] != request["uid"] or got != wanted:
-        sys.exit(f"{who} gave a wrong answer to {body[:300]!r}: {answer!r}")
+def _say_compared(name: str, theirs: list[Figures], own: list[Figures]) -> None:
+    ratios = _ratios(theirs, own)
+    _row(name, f"{statistics.median(ratios):.2f}", _range(ratios), *_columns(theirs, own))
 
 
-def right(request: dict[str, Any]) -> dict[str, Any]:
-    """Reckon what becomes of the object, in the plainest way."""
-    pod = json.loads(json.dumps(request["object"]))
-    old = (request["oldObject"] or {}).get("spec", {}).get("containers", [])
-    before = {container["name"]: container["image"] for container in old}
-    annotations = pod["metadata"].get("annotations") or {}
-    originals = json.loads(annotations.get(ORIGINALS_ANNOTATION, "{}"))
-    for container in pod["spec"]["containers"]:
-        image = container["image"]
-        if before.get(container["name"]) != image and not image.startswith(f"{bodies.SERVER}/"):
-            originals[container["name"]] = image
-            container["image"] = f"{bodies.SERVER}/{image}"
-    if originals:
-        pod["metadata"]["annotations"] = {**annotations, ORIGINALS_ANNOTATION: json.dumps(originals)}
-    pod["spec"].setdefault("imagePullSecrets", [{"name": bodies.SECRET}])
-    return pod
+def _ratios(theirs: list[Figures], own: list[Figures]) -> list[float]:
+    return [two.rate / one.rate for one, two in zip(theirs, own, strict=True)]
 
 
-def comparable(pod: dict[str, Any]) -> dict[str, Any]:
-    annotations = pod["metadata"].get("annotations") or {}
-    originals = json.loads(annotations.get(ORIGINALS_ANNOTATION, "{}"))
-    return {**pod, "metadata": {**pod["metadata"], "annotations": {**annotations, ORIGINALS_ANNOTATION: originals}}}
+def _range(ratios: Iterable[float]) -> str:
+    return " ".join(f"{ratio:.2f}" for ratio in ratios)
+
+
+def _columns(theirs: list[Figures], own: list[Figures]) -> Iterable[str]:
+    """Give the middle of the rounds for each figure, ours and theirs."""
+
+    def both(shown: str, figure: Callable[[Figures], float]) -> str:
+        return "/".join(format(statistics.median(map(figure, seen)), shown) for seen in (own, theirs))
+
+    yield both(",.0f", lambda seen: seen.rate)
+    yield both(".2f", lambda seen: seen.p50 * 1000)
+    yield both(".2f", lambda seen: seen.p99 * 1000)
+    yield both(".2f", lambda seen: seen.p999 * 1000)
+    yield both(".0f", lambda seen: seen.cpu / max(seen.requests, 1) * 1e6)
+    yield "/".join(str(sum(one.errors for one in seen)) for seen in (own, theirs))
+    for one in [*own, *theirs]:
+        if one.errors:
+            print(f"an error: {one.example}", file=sys.stderr)
+
+
+def _title(title: str, more: str = "") -> None:
+    print(f"\n{title}{f' ({more})' if more else ''}", flush=True)
+
+
+def _row(name: str, *cells: str) -> None:
+    widths = (10, 16, 16, 12, 14, 14, 10, 8)
+    shown = "".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=False))
+    print(f"{name:<28}{shown}".rstrip(), flush=True)
 
 
 if __name__ == "__main__":
