@@ -140,8 +140,8 @@ def _run(rate: float, seconds: float) -> None:
     client = connect(None, None, lambda _method, _status: None)
     version = json.loads(client.call(Request("reach the cluster", "GET", "/version")))["gitVersion"]
     fast = [name for name in _FAST if importlib.util.find_spec(name)]
-    python = f"Python {platform.python_version()} {' '.join(['with', *fast] if fast else ['without', *_FAST])}"
-    print(f"Kubernetes {version}, the webhook on {python}", flush=True)
+    also = f"with {' and '.join(fast)}" if fast else "with neither " + " nor ".join(_FAST)
+    print(f"Kubernetes {version}, the webhook on Python {platform.python_version()} {also}", flush=True)
     # A name that no webhook of the cluster has: all that is counted under it is ours.
     name = f"bench-{secrets.token_hex(4)}.registry-webhook.internal"
     with _places(Cluster(kubectl), name) as places:

@@ -44,7 +44,7 @@ class ImageDecision(Struct, frozen=True, gc=False):
         return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.account}"
 
 
-class Decision(Struct, frozen=True):
+class Decision(Struct, frozen=True, gc=False):
     """What is decided, for every review that asks the same."""
 
     outcome: Outcome

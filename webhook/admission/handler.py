@@ -53,7 +53,7 @@ class Policy(NamedTuple):
     """Whether a Pod is let through unchanged when our own code fails."""
 
 
-class Case(Struct, frozen=True):
+class Case(Struct, frozen=True, gc=False):
     """All that a decision depends on, beside the policy: a request without what names the one Pod."""
 
     kind: GroupVersionKind

@@ -7,7 +7,7 @@ import msgspec
 from msgspec import Struct
 
 
-class Operation(Struct, frozen=True):
+class Operation(Struct, frozen=True, gc=False):
     """One operation of a patch."""
 
     op: str

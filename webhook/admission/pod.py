@@ -27,7 +27,7 @@ class ImageVolumeSource(Struct, frozen=True, gc=False):
     reference: str | None = None
 
 
-class Volume(Struct, frozen=True):
+class Volume(Struct, frozen=True, gc=False):
     """A volume, of which only one with an image is of interest."""
 
     name: str = ""
@@ -40,7 +40,7 @@ class SecretName(Struct, frozen=True, gc=False):
     name: str | None = None
 
 
-class Spec(Struct, frozen=True, rename="camel"):
+class Spec(Struct, frozen=True, gc=False, rename="camel"):
     """The part of a Pod's spec that is read. A list that is absent or null is None."""
 
     containers: tuple[Container, ...] | None = None
@@ -51,20 +51,20 @@ class Spec(Struct, frozen=True, rename="camel"):
     """UNSET when it is there and no list: it cannot be appended to."""
 
 
-class Annotations(Struct, frozen=True):
+class Annotations(Struct, frozen=True, gc=False):
     """The annotations that are read."""
 
     mirror: str | UnsetType | None = field(default=UNSET, name=MIRROR_ANNOTATION)
     originals: str | None = field(default=None, name=ORIGINALS_ANNOTATION)
 
 
-class Labels(Struct, frozen=True):
+class Labels(Struct, frozen=True, gc=False):
     """The labels that are read."""
 
     enabled: str | None = field(default=None, name=ENABLED_LABEL)
 
 
-class Metadata(Struct, frozen=True, rename="camel"):
+class Metadata(Struct, frozen=True, gc=False, rename="camel"):
     """The part of a Pod's metadata that is read."""
 
     name: str | None = None
@@ -74,7 +74,7 @@ class Metadata(Struct, frozen=True, rename="camel"):
     """None when absent or null, UNSET when it is there and no object: it cannot be added to."""
 
 
-class Pod(Struct, frozen=True):
+class Pod(Struct, frozen=True, gc=False):
     """The part of a Pod that is read."""
 
     metadata: Metadata | None = None
@@ -138,7 +138,7 @@ _Piece = TypeVar("_Piece", Container, Volume, SecretName)
 _OptionalList = list[Raw] | None
 
 
-class _PresentAnnotations(Struct, frozen=True):
+class _PresentAnnotations(Struct, frozen=True, gc=False):
     mirror: Raw | UnsetType = field(default=UNSET, name=MIRROR_ANNOTATION)
     originals: str | None = field(default=None, name=ORIGINALS_ANNOTATION)
 
@@ -148,19 +148,19 @@ _OptionalAnnotations = _PresentAnnotations | None
 # The same Pod with nothing decoded, level by level.
 
 
-class _RawPod(Struct, frozen=True):
+class _RawPod(Struct, frozen=True, gc=False):
     metadata: Raw = Raw(b"null")
     spec: Raw = Raw(b"null")
 
 
-class _RawMetadata(Struct, frozen=True, rename="camel"):
+class _RawMetadata(Struct, frozen=True, gc=False, rename="camel"):
     name: Raw = Raw(b"null")
     generate_name: Raw = Raw(b"null")
     labels: Raw = Raw(b"null")
     annotations: Raw = Raw(b"null")
 
 
-class _RawSpec(Struct, frozen=True, rename="camel"):
+class _RawSpec(Struct, frozen=True, gc=False, rename="camel"):
     containers: Raw = Raw(b"null")
     init_containers: Raw = Raw(b"null")
     ephemeral_containers: Raw = Raw(b"null")

@@ -20,7 +20,7 @@ VERSIONS: tuple[str, ...] = get_args(_Version)
 _NULL = Raw(b"null")
 
 
-class GroupVersionKind(Struct, frozen=True):
+class GroupVersionKind(Struct, frozen=True, gc=False):
     """A kind as the request names it."""
 
     group: str = ""
@@ -28,7 +28,7 @@ class GroupVersionKind(Struct, frozen=True):
     kind: str = ""
 
 
-class _Asked(Struct, frozen=True, rename="camel"):
+class _Asked(Struct, frozen=True, gc=False, rename="camel"):
     uid: Annotated[str, Meta(min_length=1)]
     kind: GroupVersionKind = GroupVersionKind()
     sub_resource: str | None = None
@@ -38,14 +38,14 @@ class _Asked(Struct, frozen=True, rename="camel"):
     dry_run: bool | None = None
 
 
-class Request(_Asked, frozen=True):
+class Request(_Asked, frozen=True, gc=False):
     """The part of an AdmissionRequest that is read."""
 
     object: Pod | None = None
     old_object: Pod | None = None
 
 
-class Review(Struct, frozen=True, rename="camel"):
+class Review(Struct, frozen=True, gc=False, rename="camel"):
     """The part of an AdmissionReview that is read."""
 
     api_version: _Version
@@ -54,18 +54,18 @@ class Review(Struct, frozen=True, rename="camel"):
     request: Request
 
 
-class _RawRequest(_Asked, frozen=True):
+class _RawRequest(_Asked, frozen=True, gc=False):
     object: Raw = Raw(b"null")
     old_object: Raw = Raw(b"null")
 
 
-class _RawReview(Struct, frozen=True, rename="camel"):
+class _RawReview(Struct, frozen=True, gc=False, rename="camel"):
     api_version: _Version
     kind: Literal["AdmissionReview"]
     request: _RawRequest
 
 
-class Response(Struct, frozen=True, rename="camel", omit_defaults=True):
+class Response(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
     """An AdmissionResponse but for its uid: what the API server reads."""
 
     allowed: bool
@@ -80,19 +80,19 @@ class Response(Struct, frozen=True, rename="camel", omit_defaults=True):
 # The way down to all annotations of the object.
 
 
-class _Annotations(Struct, frozen=True):
+class _Annotations(Struct, frozen=True, gc=False):
     annotations: dict[str, str]
 
 
-class _Metadata(Struct, frozen=True):
+class _Metadata(Struct, frozen=True, gc=False):
     metadata: _Annotations
 
 
-class _Object(Struct, frozen=True):
+class _Object(Struct, frozen=True, gc=False):
     object: _Metadata
 
 
-class _Annotated(Struct, frozen=True):
+class _Annotated(Struct, frozen=True, gc=False):
     request: _Object
 
 
