@@ -8,10 +8,10 @@ PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 
-.PHONY: help demo test check e2e bench bench-refresh bench-image lock clean
+.PHONY: help demo test check e2e bench bench-admission bench-refresh bench-image lock clean
 
 help: ## say what there is
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-18s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
 
 demo: ## start the real server, send it real manifests, and look
 	$(RUNTIME)
@@ -37,6 +37,10 @@ e2e: ## test against the cluster that KUBECONFIG names
 bench: ## measure the server beside a Go webhook (needs Go and a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/serving.py $(ARGS)
+
+bench-admission: ## measure the webhook on the cluster that KUBECONFIG names (needs a C compiler)
+	@.ci/venv requirements-fast.lock .venv-fast
+	@PYTHONPATH=. .venv-fast/bin/python tests/bench/admission.py $(ARGS)
 
 bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)

@@ -171,7 +171,7 @@ def _measure(client: Client, name: str, places: Sequence[Place], rate: float, se
     counted = _counted(client, name).since(before)
     made = sum(answer.served for answer in answers)
     print(
-        f"{made / spent:.0f} Pods a second in each namespace for {spent:.0f} s, of one container and of three in turns"
+        f"{made / spent:.0f} Pods a second in each namespace for {spent:.0f} s, of one and of three containers in turns"
     )
     _say_counts(counted, made)
     _refuse_wrong(answers, counted, made)
