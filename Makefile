@@ -8,7 +8,7 @@ PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 
-.PHONY: help demo test check e2e bench bench-admission bench-refresh bench-image lock clean
+.PHONY: help demo test check e2e bench profile bench-admission bench-refresh bench-image lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -41,6 +41,10 @@ bench: ## measure the server beside a Go webhook (needs Go and a C compiler)
 bench-admission: ## measure the webhook on the cluster that KUBECONFIG names (needs a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/admission.py $(ARGS)
+
+profile: ## show where a request's time goes
+	@.ci/venv requirements-fast.lock .venv-fast
+	@PYTHONPATH=. .venv-fast/bin/python tests/bench/profiling.py $(ARGS)
 
 bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)

@@ -100,12 +100,14 @@ class Arena:
             yield Contender("Go", port, process.pid, ready)
 
     @contextmanager
-    def product(self, configuration: str, name: str = "registry-webhook") -> Iterator[Contender]:
-        """Run `registry-webhook serve` as the image runs it."""
+    def product(
+        self, configuration: str, name: str = "registry-webhook", program: Sequence[str] = ("-m", "webhook")
+    ) -> Iterator[Contender]:
+        """Run `registry-webhook serve` as the image runs it; `program` is what Python runs."""
         port, health = _free_port(), _free_port()
         file, log = self.folder / f"{name}.yaml", self.folder / f"{name}.log"
         file.write_text(configuration)
-        command = [sys.executable, "-m", "webhook", "serve", "--config", str(file), *self._pair("--cert", "--key")]
+        command = [sys.executable, *program, "serve", "--config", str(file), *self._pair("--cert", "--key")]
         command += ["--bind", f"127.0.0.1:{port}", "--health-bind", f"127.0.0.1:{health}", "--drain", "0"]
         with _running(command, log, {}) as process:
             ready = _wait(lambda: _answers(f"http://127.0.0.1:{health}/readyz"), process, log)

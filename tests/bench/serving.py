@@ -22,8 +22,8 @@ import bodies
 from answers import refuse_wrong
 from contenders import Arena, Contender, Exchanges, Figures
 
-_REGISTRY = f"opencti: {{daemon: {{registry: {{server: {bodies.SERVER}}}}}}}\n"
-_SAMPLE = 240
+REGISTRY = f"opencti: {{daemon: {{registry: {{server: {bodies.SERVER}}}}}}}\n"
+SAMPLE = 240
 
 
 class Case(NamedTuple):
@@ -32,7 +32,7 @@ class Case(NamedTuple):
     name: str
     body: Callable[[int], bytes]
     connections: int = 8
-    variety: int = _SAMPLE
+    variety: int = SAMPLE
     """How many different ones are sent in turn."""
 
 
@@ -70,15 +70,15 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         arena = Arena(Path(folder))
         _introduce(arena)
-        with arena.yardstick() as go, arena.product(_REGISTRY) as ours:
+        with arena.yardstick() as go, arena.product(REGISTRY) as ours:
             _compare(arena, go, ours, pace)
             _open_loop(arena, go, ours, pace)
-        with arena.product(_REGISTRY) as ours:
+        with arena.product(REGISTRY) as ours:
             _dripping(arena, ours, pace)
-        with arena.product(_REGISTRY) as ours:
+        with arena.product(REGISTRY) as ours:
             _containers(arena, ours, pace)
         _settings(arena, pace)
-        with arena.product(_REGISTRY) as ours:
+        with arena.product(REGISTRY) as ours:
             _endure(arena, ours, pace)
 
 
@@ -99,7 +99,7 @@ def _compare(arena: Arena, go: Contender, ours: Contender, pace: Pace) -> None:
 
 
 def _open_loop(arena: Arena, go: Contender, ours: Contender, pace: Pace) -> None:
-    made = [bodies.usual(number) for number in range(_SAMPLE)]
+    made = [bodies.usual(number) for number in range(SAMPLE)]
     load = ["-connections", "64", "-rate", "2000", "-duration", f"{pace.open_loop}s"]
     theirs, own = _in_turns(arena, [go, ours], made, load, 1)
     _title(f"Open loop: 2,000 a second for {pace.open_loop:.0f} s over at most 64 connections")
@@ -109,8 +109,8 @@ def _open_loop(arena: Arena, go: Contender, ours: Contender, pace: Pace) -> None
 
 
 def _dripping(arena: Arena, ours: Contender, pace: Pace) -> None:
-    made = [bodies.usual(number) for number in range(_SAMPLE)]
-    sent = _exchanges(arena, ours, made)
+    made = [bodies.usual(number) for number in range(SAMPLE)]
+    sent = exchanges(arena, ours, made)
     alone, beside = [], []
     for _ in range(pace.rounds):
         load = ["-connections", "8", "-duration", f"{pace.dripping}s"]
@@ -127,7 +127,7 @@ def _containers(arena: Arena, ours: Contender, pace: Pace) -> None:
     _row("containers", "µs CPU", "of each")
     for count in (1, 10, 100, 1_000, 3_000):
         made = [bodies.containers(number, count) for number in range(8)]
-        seen = arena.load(ours, _exchanges(arena, ours, made), "-connections", "2", "-duration", f"{pace.seconds}s")
+        seen = arena.load(ours, exchanges(arena, ours, made), "-connections", "2", "-duration", f"{pace.seconds}s")
         cost = seen.cpu / seen.requests * 1e6
         _row(f"{count:,}", f"{cost:,.0f}", f"{cost / count:,.1f}")
 
@@ -143,7 +143,7 @@ def _settings(arena: Arena, pace: Pace) -> None:
         ("exclude", "'mirror-{0}.example.org/**'"),
     ):
         one, thousand = (
-            f"{_REGISTRY}webhook: {{{name}: [{', '.join(line.format(at, bodies.SERVER) for at in range(count))}]}}\n"
+            f"{REGISTRY}webhook: {{{name}: [{', '.join(line.format(at, bodies.SERVER) for at in range(count))}]}}\n"
             for count in (1, 1_000)
         )
         with arena.product(one, "one") as few, arena.product(thousand, "thousand") as many:
@@ -154,8 +154,8 @@ def _settings(arena: Arena, pace: Pace) -> None:
 
 def _endure(arena: Arena, ours: Contender, pace: Pace) -> None:
     _title("Memory of the worker, MiB")
-    made = [bodies.usual(number) for number in range(_SAMPLE)]
-    sent = _exchanges(arena, ours, made)
+    made = [bodies.usual(number) for number in range(SAMPLE)]
+    sent = exchanges(arena, ours, made)
     fresh = ours.memory()
     arena.load(ours, sent, "-connections", "64", "-requests", str(pace.endurance // 10))
     warm = ours.memory()
@@ -170,7 +170,7 @@ def _in_turns(
     arena: Arena, servers: Sequence[Contender], made: list[bytes], load: list[str], rounds: int
 ) -> list[list[Figures]]:
     """Have each server answer in each round, and give what was seen of each."""
-    sent = [_exchanges(arena, server, made) for server in servers]
+    sent = [exchanges(arena, server, made) for server in servers]
     seen: list[list[Figures]] = [[] for _ in servers]
     for _ in range(rounds):
         for server, exchanged, figures in zip(servers, sent, seen, strict=True):
@@ -178,7 +178,7 @@ def _in_turns(
     return seen
 
 
-def _exchanges(arena: Arena, server: Contender, made: list[bytes]) -> Exchanges:
+def exchanges(arena: Arena, server: Contender, made: list[bytes]) -> Exchanges:
     """Write down what is sent and what is answered, once a sample of that was seen to be right."""
     trust = ssl.create_default_context(cafile=str(arena.folder / "ca.crt"))
     connection = http.client.HTTPSConnection("localhost", server.port, context=trust)
@@ -186,7 +186,7 @@ def _exchanges(arena: Arena, server: Contender, made: list[bytes]) -> Exchanges:
     for number, body in enumerate(made):
         connection.request("POST", "/mutate?timeout=10s", body, {"Content-Type": "application/json"})
         answer = connection.getresponse().read()
-        if number < _SAMPLE:
+        if number < SAMPLE:
             refuse_wrong(server.name, body, answer)
         answers.append(answer.strip())
     connection.close()
