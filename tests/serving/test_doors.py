@@ -1,4 +1,4 @@
-"""What both doors answer: the ASGI one of our own server, and the Flask routes under any other."""
+"""What both doors answer: the one of our own server, and the Flask routes under any other."""
 
 import base64
 import json
