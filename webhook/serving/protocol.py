@@ -120,23 +120,6 @@ class Protocol(asyncio.BufferedProtocol):
         """Take what has come, and answer what is whole."""
         self._take(self._buffer[:nbytes])
 
-    def _take(self, data: bytes | memoryview) -> None:
-        parser = self._parser
-        while data and not self._is_deaf:
-            if self._is_paused:
-                self._held = bytes(data)
-                return
-            try:
-                parser.feed(data)
-            except _MALFORMED as error:
-                self._refuse_malformed(error)
-                return
-            if not parser.is_complete:
-                self._await_rest()
-                return
-            data = parser.remaining()
-            self._answer()
-
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a last while."""
         self._is_paused = True
@@ -150,9 +133,7 @@ class Protocol(asyncio.BufferedProtocol):
         if self._is_paused or self._is_deaf:
             return
         self._wait()
-        self.transport.resume_reading()
-        held, self._held = self._held, b""
-        self._take(held)
+        self._go_on()
 
     def expire(self) -> None:
         """Close, for the deadline has passed: with a goodbye where nothing was under way, at once otherwise."""
@@ -176,6 +157,36 @@ class Protocol(asyncio.BufferedProtocol):
     def _wait(self) -> None:
         self.is_idle = True
         self.deadline = self._clock() + KEPT
+
+    def _take(self, data: bytes | memoryview) -> None:
+        if self._is_deaf:
+            return
+        parser = self._parser
+        try:
+            parser.feed(data)
+        except _MALFORMED as error:
+            self._refuse_malformed(error)
+            return
+        if not parser.is_complete:
+            self._await_rest()
+            return
+        held = parser.remaining()
+        self._answer()
+        if held and not self._is_deaf:
+            # One request a turn of the event loop, for other connections wait too.
+            self._held = held
+            self._begin()
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        """Read again, and first what came behind the last request."""
+        if self._is_paused or self._is_deaf:
+            return
+        held, self._held = self._held, b""
+        self.transport.resume_reading()
+        if held:
+            self._take(held)
 
     def _await_rest(self) -> None:
         """See to a request of which only a part has come."""
@@ -211,7 +222,7 @@ class Protocol(asyncio.BufferedProtocol):
         request = Request(parser.method, path, query, _headers(parser), body)
         keeps_alive = parser.should_keep_alive and self._serving.alive
         if len(body) > endpoint.BODY_LIMIT:
-            self._refuse_large()
+            self._write(endpoint.TOO_LARGE, is_last=True)
             return
         if not body and not parser.is_chunked and self._header(b"transfer-encoding"):
             # The parser in C takes what follows for the next request (RFC 9112 section 6.3).

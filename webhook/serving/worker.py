@@ -63,9 +63,14 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves a Site."""
 
     async def _serve(self) -> None:
-        site: Site = self.asgi
-        self._stop = asyncio.Event()
         log.gather(self.loop.call_soon)
+        try:
+            await self._serve_site(self.asgi)
+        finally:
+            log.gather(None)
+
+    async def _serve_site(self, site: Site) -> None:
+        self._stop = asyncio.Event()
         listeners = [
             _Listener(self, port, site.tls, own.sock) for port, own in zip(site.ports, self.sockets, strict=True)
         ]
@@ -96,7 +101,6 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         await self._drain(listeners, accepting, site.drain)
         for task in expiring:
             task.cancel()
-        log.gather(None)
 
     async def _drain(self, listeners: list["_Listener"], accepting: list[asyncio.Task[None]], seconds: float) -> None:
         """Stop without losing a request.
