@@ -48,3 +48,9 @@ def test_a_fault_is_the_place_it_arose_in_and_nothing_of_what_it_says(stream: io
 )
 def test_a_value_that_could_be_taken_for_another_pair_is_quoted(value: str, expected: str) -> None:
     assert log.quoted(value) == expected
+
+
+def test_an_event_is_one_line_whatever_its_message_and_values_hold(stream: io.StringIO) -> None:
+    logging.getLogger("webhook.test").info(log.event("a\nforged", value="b\n\x7f\u202e", none=None))
+    (line,) = stream.getvalue().splitlines()
+    assert line.endswith(r' INFO webhook.test a\nforged value="b\n\u007f\u202e"')

@@ -20,7 +20,7 @@ _PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}")
 
 
 class Event(str):
-    """A message of our own words and of pairs, which needs no escaping: it is printable ASCII on one line."""
+    """A message that needs no escaping: it is printable ASCII on one line."""
 
     __slots__ = ()
 
@@ -55,8 +55,8 @@ def pairs(**values: object) -> str:
 
 
 def event(message: str, **values: object) -> Event:
-    """Compose a message of our own words with the values that belong to it; None is left out."""
-    return Event(message + pairs(**values))
+    """Compose a message with the values that belong to it; None is left out."""
+    return Event(escape(message) + pairs(**values))
 
 
 class _Lines(logging.Handler):
@@ -98,10 +98,14 @@ class _Lines(logging.Handler):
             self._put("".join(waiting))
 
     def _put(self, text: str) -> None:
-        # Nobody may be reading any more, and then there is nowhere to say so.
-        with suppress(OSError, ValueError):
-            self._stream.write(text)
-            self._stream.flush()
+        self.acquire()
+        try:
+            # Nobody may be reading any more, and then there is nowhere to say so.
+            with suppress(OSError, ValueError):
+                self._stream.write(text)
+                self._stream.flush()
+        finally:
+            self.release()
 
 
 def _now() -> str:
