@@ -1,0 +1,299 @@
+"""One connection by a clock of the test's own, and what comes cut wherever it can be cut."""
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from webhook.admission import review
+from webhook.serving import endpoint, protocol
+from webhook.serving.door import Application
+from webhook.serving.endpoint import Reply, Request
+
+from .running import Place
+
+GET = b"GET /a%20b?c=%20d HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345"
+LONG = 24 * 1024 * 1024  # more than all buffers on the way
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Serving:
+    """A server that stops when it is told to."""
+
+    alive = True
+
+
+class Connection:
+    """A connection over TCP or TLS: its server's side, and its client's."""
+
+    def __init__(self, application: Application) -> None:
+        self.clock = Clock()
+        self.serving = Serving()
+        self.is_lost = asyncio.Event()
+        buffer = memoryview(bytearray(protocol.READ))
+        self.protocol = protocol.Protocol(application, self.serving, buffer, self.clock, lambda _: self.is_lost.set())
+        self.reader: asyncio.StreamReader
+        self.writer: asyncio.StreamWriter
+
+    async def send(self, sent: bytes) -> None:
+        """Send, and wait until the server has taken it."""
+        self.writer.write(sent)
+        await self.writer.drain()
+        await asyncio.sleep(0.05)
+
+    async def answer(self) -> bytes:
+        """Read the head of an answer, and its body."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        return head + await self.reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+
+
+@asynccontextmanager
+async def connected(
+    application: Application = lambda _: endpoint.about(), place: Place | None = None
+) -> AsyncIterator[Connection]:
+    made = Connection(application)
+    context = trust = None
+    if place is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(place.folder / "tls.crt", place.folder / "tls.key")
+        trust = place.trust
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: made.protocol, "127.0.0.1", 0, ssl=context) as server:
+        made.reader, made.writer = await asyncio.open_connection(
+            *server.sockets[0].getsockname(), ssl=trust, server_hostname="localhost" if trust else None
+        )
+        await asyncio.sleep(0.01)
+        yield made
+        made.writer.transport.abort()
+        await made.is_lost.wait()
+        assert made.protocol.is_lost
+
+
+def test_each_request_has_its_time_and_an_idle_connection_a_longer_one() -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            clock, server = connection.clock, connection.protocol
+            assert (server.is_idle, server.deadline) == (False, 1000 + protocol.ARRIVAL)
+            clock.now += 2
+            await connection.send(GET[:10])
+            assert (server.is_idle, server.deadline) == (False, 1000 + protocol.ARRIVAL)
+            clock.now += 1
+            await connection.send(GET[10:])
+            await connection.answer()
+            assert (server.is_idle, server.deadline) == (True, 1003 + protocol.KEPT)
+            clock.now += 100
+            await connection.send(HALF[:-5])
+            assert (server.is_idle, server.deadline) == (False, 1103 + protocol.ARRIVAL)
+            clock.now += 4
+            await connection.send(HALF[-5:])
+            assert (server.is_idle, server.deadline) == (False, 1103 + protocol.ARRIVAL)
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_is_not_read_has_its_time_and_so_has_every_further_piece_of_it() -> None:
+    async def run() -> None:
+        async with connected(lambda _: Reply(200, (), bytes(LONG))) as connection:
+            clock, server = connection.clock, connection.protocol
+            clock.now += 50
+            await connection.send(GET)
+            assert (server.is_idle, server.deadline) == (False, 1050 + protocol.ARRIVAL)
+            clock.now += 4
+            head = await connection.reader.readuntil(b"\r\n\r\n")
+            await connection.reader.readexactly(LONG // 4)
+            await asyncio.sleep(0.05)
+            assert (server.is_idle, server.deadline) == (False, 1054 + protocol.ARRIVAL)
+            clock.now += 4
+            assert b"Content-Length: %d\r\n" % LONG in head
+            await connection.reader.readexactly(LONG - LONG // 4)
+            await asyncio.sleep(0.05)
+            assert (server.is_idle, server.deadline) == (True, 1058 + protocol.KEPT)
+            await connection.send(GET)
+            await connection.answer()
+
+    asyncio.run(run())
+
+
+async def _nothing(_: Connection) -> None:
+    pass
+
+
+async def _half_a_head(connection: Connection) -> None:
+    await connection.send(GET[:-4])
+
+
+async def _half_a_body(connection: Connection) -> None:
+    await connection.send(HALF)
+
+
+async def _half_of_a_second(connection: Connection) -> None:
+    await connection.send(GET)
+    await connection.answer()
+    await connection.send(HALF)
+
+
+async def _refused(connection: Connection) -> None:
+    await connection.send(HALF.replace(b"10", b"9999999"))
+    assert (await connection.answer()).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("until", [_nothing, _half_a_head, _half_a_body, _half_of_a_second, _refused])
+def test_who_is_late_is_cut_off(until: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            await until(connection)
+            connection.protocol.expire()
+            with pytest.raises(ConnectionResetError):
+                await connection.reader.read()
+
+    asyncio.run(run())
+
+
+def test_who_does_not_read_is_cut_off_and_the_rest_of_its_answer_thrown_away() -> None:
+    async def run() -> None:
+        async with connected(lambda _: Reply(200, (), bytes(LONG))) as connection:
+            await connection.send(GET)
+            connection.protocol.expire()
+            with pytest.raises(ConnectionResetError):
+                await connection.reader.readexactly(LONG)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_an_idle_connection_whose_time_is_over_is_closed_with_a_goodbye(secure: bool, place: Place) -> None:
+    async def run() -> None:
+        async with connected(place=place if secure else None) as connection:
+            await connection.send(GET)
+            await connection.answer()
+            assert connection.protocol.is_idle
+            connection.protocol.expire()
+            assert not connection.protocol.is_idle
+            assert await connection.reader.read() == b""
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    "secure", [pytest.param(True, marks=pytest.mark.xfail(reason="its socket is gone too")), False]
+)
+def test_time_that_is_over_between_a_clients_end_and_word_of_it_harms_nothing(
+    secure: bool, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        failed: list[Exception] = []
+        async with connected(place=place if secure else None) as connection:
+            lost = connection.protocol.connection_lost
+
+            def late(error: Exception | None) -> None:
+                try:
+                    connection.protocol.expire()
+                except Exception as fault:  # noqa: BLE001 - whatever it is would end the task that expires all
+                    failed.append(fault)
+                lost(error)
+
+            monkeypatch.setattr(connection.protocol, "connection_lost", late)
+            await connection.send(HALF)
+        assert failed == []
+
+    asyncio.run(run())
+
+
+def test_while_it_stops_an_answer_is_the_last_on_its_connection() -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            await connection.send(GET)
+            assert b"Connection: close" not in await connection.answer()
+            connection.serving.alive = False
+            await connection.send(GET + GET)
+            assert b"\r\nConnection: close\r\n" in await connection.answer()
+            assert await connection.reader.read() == b""
+
+    asyncio.run(run())
+
+
+def test_a_fault_in_the_application_is_an_answer_and_a_line_and_the_next_request_is_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def answer(request: Request) -> Reply:
+        if request.path == b"/fails":
+            raise ValueError("hunter2")
+        return endpoint.about()
+
+    async def run() -> None:
+        async with connected(answer) as connection:
+            await connection.send(GET.replace(b"/a%20b", b"/fails") + GET)
+            assert (await connection.answer()).startswith(b"HTTP/1.1 500 ")
+            assert (await connection.answer()).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == ["a request could not be answered"]
+
+
+class Written(asyncio.Transport):
+    """Writes down what is written, for a connection without a network: so that what is read can be cut anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.bytes += data
+
+
+BODY = review.of_object({"spec": {"containers": [{"name": "a", "image": "nginx"}]}})
+HEAD = b"POST /mutate?a=b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+LENGTH = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n%b\r\n%X\r\n%b\r\n0\r\n\r\n" % (
+    BODY[:3],
+    len(BODY) - 3,
+    BODY[3:],
+)
+
+
+@pytest.mark.parametrize("sent", [LENGTH, CHUNKS, GET], ids=["length", "chunks", "no body"])
+def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_connections(sent: bytes) -> None:
+    found: list[Request] = []
+
+    def answer(request: Request) -> Reply:
+        found.append(request)
+        return endpoint.about()
+
+    # All connections of a server read into one buffer.
+    buffer = memoryview(bytearray(protocol.READ))
+
+    def connection() -> protocol.Protocol:
+        made = protocol.Protocol(answer, Serving(), buffer, Clock(), lambda _: None)
+        made.connection_made(Written())
+        return made
+
+    def take(made: protocol.Protocol, piece: bytes) -> None:
+        made.get_buffer(-1)[: len(piece)] = piece
+        made.buffer_updated(len(piece))
+
+    cut, whole = connection(), connection()
+    take(whole, sent)
+    (expected,) = found
+    for at in range(1, len(sent)):
+        found.clear()
+        take(cut, sent[:at])
+        take(whole, sent.replace(b"nginx", b"other").replace(b"%20", b"%21").replace(b"Host: x", b"Host: y"))
+        take(cut, sent[at:])
+        assert found[-1] == expected, sent[:at]
+        assert len(found) == 2
+    assert expected.path in {b"/mutate", b"/a%20b"}
+    assert expected.query in {b"a=b", b"c=%20d"}
+    assert expected.body in {BODY, b""}
