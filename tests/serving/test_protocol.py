@@ -212,6 +212,23 @@ def test_time_that_is_over_between_a_clients_end_and_word_of_it_harms_nothing(
     asyncio.run(run())
 
 
+def test_a_connection_with_a_request_still_to_answer_is_not_idle() -> None:
+    # Who stops closes what is idle, and must not lose a request that has come.
+    async def run() -> None:
+        idle: list[bool] = []
+
+        def answer(_: Request) -> Reply:
+            idle.append(connection.protocol.is_idle)
+            return endpoint.about()
+
+        async with connected(answer) as connection:
+            await connection.send(GET * 3)
+            assert idle == [False, False, False]
+            assert connection.protocol.is_idle
+
+    asyncio.run(run())
+
+
 def test_while_it_stops_an_answer_is_the_last_on_its_connection() -> None:
     async def run() -> None:
         async with connected() as connection:
