@@ -11,7 +11,7 @@ from webhook.serving.endpoint import Reply, Request
 
 @pytest.mark.parametrize(
     ("path", "info"),
-    [(b"/a%20b", "/a b"), (b"/%c3%a9", "é"), (b"/a%2Fb", "/a/b"), (b"/%", "/%"), (b"/a%3fb", "/a?b")],
+    [(b"/a%20b", "/a b"), (b"/%c3%a9", "/é"), (b"/a%2Fb", "/a/b"), (b"/%", "/%"), (b"/a%3fb", "/a?b")],
 )
 def test_the_application_is_told_the_path_unquoted_and_all_else_as_it_came(path: bytes, info: str) -> None:
     told: dict[str, Any] = {}
