@@ -87,6 +87,7 @@ def test_what_is_said_is_the_line_that_logging_writes(stream: io.StringIO, toget
         first.partition(" ")[2] == second.partition(" ")[2] == 'INFO webhook.test rewritten pod="a b" images="x -> y"'
     )
     for line in (first, second):
+        assert len(line.partition(" ")[0]) == len("2026-01-01T00:00:00.000Z")
         moment = datetime.strptime(line.partition(" ")[0], "%Y-%m-%dT%H:%M:%S.%f%z")
         assert abs(moment - datetime.now(UTC)) < timedelta(minutes=1)
 
