@@ -46,7 +46,7 @@ def quoted(value: object) -> str:
         return text
     if len(text) > _LIMIT:
         return quoted(text[: _LIMIT - 3] + "...")
-    return json.dumps(text).replace("\x7f", r"\u007f")
+    return json.dumps(text)
 
 
 def pairs(**values: object) -> str:

@@ -187,9 +187,7 @@ def test_an_idle_connection_whose_time_is_over_is_closed_with_a_goodbye(secure: 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize(
-    "secure", [pytest.param(True, marks=pytest.mark.xfail(reason="its socket is gone too")), False]
-)
+@pytest.mark.parametrize("secure", [True, False])
 def test_time_that_is_over_between_a_clients_end_and_word_of_it_harms_nothing(
     secure: bool, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

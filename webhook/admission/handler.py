@@ -97,7 +97,7 @@ class Handler:
             new.nameless() if new else None,
             old.nameless() if old else None,
         )
-        return self._known.decision(case) if len(body) <= _KNOWN_BODY else self._decide(case, body)
+        return self._known.decision(case, body) if len(body) <= _KNOWN_BODY else self._decide(case, body)
 
     def _failed(self, error: Exception) -> Decision:
         allow = self._policy.allow_on_error

@@ -5,10 +5,11 @@ from typing import Generic, TypeVar
 
 from webhook.admission.decision import Decision
 
-#: Bytes that the decisions of one generation take, by a rough measure.
-_GENERATION = 4 * 1024 * 1024
-#: What a decision and its case take, as a multiple of its encoded response.
-_FACTOR = 6
+#: Bytes that the decisions of one generation take at the most, with their cases.
+_GENERATION = 8 * 1024 * 1024
+#: What is held for each byte of a body, of the response, and for each object in the body. Python's strings take up to
+#: four bytes a character; what a response says stands in it, in its parts, and in words.
+_BODY, _RESPONSE, _OBJECT = 4, 6, 64
 
 _Case = TypeVar("_Case")
 
@@ -28,17 +29,17 @@ class Known(Generic[_Case]):
         self._old: dict[_Case, Decision] = {}
         self._size = 0
 
-    def decision(self, case: _Case) -> Decision:
-        """Give the decision on a case, which must be hashable."""
+    def decision(self, case: _Case, body: bytes) -> Decision:
+        """Give the decision on a case, which must be hashable; `body` is what it was decoded of."""
         found = self._young.get(case)
-        return self._renewed(case) if found is None else found
+        return self._renewed(case, body) if found is None else found
 
-    def _renewed(self, case: _Case) -> Decision:
+    def _renewed(self, case: _Case, body: bytes) -> Decision:
         found = self._old.get(case)
         if found is None:
             found = self._decide(case)
         if self._size > _GENERATION:
             self._old, self._young, self._size = self._young, {}, 0
         self._young[case] = found
-        self._size += _FACTOR * len(found.encoded)
+        self._size += _BODY * len(body) + _OBJECT * body.count(b"{") + _RESPONSE * len(found.encoded)
         return found

@@ -136,14 +136,10 @@ def images(pod: Pod) -> Iterator[Place]:
 # Pieces that stand for themselves, with what the decoder needs to tell null from what does not fit.
 _Piece = TypeVar("_Piece", Container, Volume, SecretName)
 _OptionalList = list[Raw] | None
+_OptionalText = str | None
+_OptionalAnnotations = dict[str, Raw] | None
 
-
-class _PresentAnnotations(Struct, frozen=True, gc=False):
-    mirror: Raw | UnsetType = field(default=UNSET, name=MIRROR_ANNOTATION)
-    originals: str | None = field(default=None, name=ORIGINALS_ANNOTATION)
-
-
-_OptionalAnnotations = _PresentAnnotations | None
+_NULL = Raw(b"null")
 
 # The same Pod with nothing decoded, level by level.
 
@@ -187,16 +183,19 @@ def decode_piecewise(raw: Raw | bytes) -> Pod:
             init_containers=_read_each(_read(spec.init_containers, list[Raw], None), Container),
             ephemeral_containers=_read_each(_read(spec.ephemeral_containers, list[Raw], None), Container),
             volumes=_read_each(_read(spec.volumes, list[Raw], None), Volume),
-            image_pull_secrets=secrets and _read_each(secrets, SecretName),
+            image_pull_secrets=_read_each(secrets, SecretName) if isinstance(secrets, list) else secrets,
         ),
     )
 
 
 def _annotations(raw: Raw) -> Annotations | UnsetType | None:
     found = _read(raw, _OptionalAnnotations, UNSET)
-    if isinstance(found, _PresentAnnotations):
-        return Annotations(UNSET if found.mirror is UNSET else "", found.originals)
-    return None if found is None else UNSET
+    if not isinstance(found, dict):
+        return None if found is None else UNSET
+    if MIRROR_ANNOTATION in found:
+        return Annotations(mirror="")
+    originals = _read(found.get(ORIGINALS_ANNOTATION, _NULL), _OptionalText, UNSET)
+    return UNSET if originals is UNSET else Annotations(originals=originals)
 
 
 def _read(raw: Raw | bytes, expected: Any, otherwise: Any) -> Any:

@@ -31,9 +31,13 @@ def admission(handler: Callable[[], Handler], otherwise: WsgiApplication) -> App
 
 
 def call(application: WsgiApplication, request: Request) -> Reply:
-    """Call a WSGI application (PEP 3333) that answers at once."""
+    """Call a WSGI application (PEP 3333) that answers at once.
+
+    HEAD is asked as GET, for only so is the length known that both have; the body is the protocol's to leave out.
+    """
+    method = b"GET" if request.method == b"HEAD" else request.method
     environ: dict[str, Any] = {
-        "REQUEST_METHOD": request.method.decode("latin-1"),
+        "REQUEST_METHOD": method.decode("latin-1"),
         "SCRIPT_NAME": "",
         "PATH_INFO": unquote_to_bytes(request.path).decode("latin-1"),
         "QUERY_STRING": request.query.decode("latin-1"),
@@ -52,7 +56,9 @@ def call(application: WsgiApplication, request: Request) -> Reply:
     }
     for name, value in request.headers:
         if name not in {b"content-length", b"content-type", b"transfer-encoding"} and b"_" not in name:
-            environ["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = value.decode("latin-1")
+            variable = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
+            earlier = f"{environ[variable]}," if variable in environ else ""
+            environ[variable] = earlier + value.decode("latin-1")
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:

@@ -16,6 +16,7 @@ import struct
 import time
 import typing
 from collections.abc import Callable
+from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
@@ -34,7 +35,7 @@ except ImportError:
     H1CProtocol = None
 
 #: Seconds in which a TLS handshake and the first request must have arrived, and each further request from its first
-#: byte on; also the longest that a client may leave an answer unread.
+#: byte on; also the longest that a client may leave an answer unread that is larger than the buffers on the way.
 ARRIVAL = 5.0
 #: Seconds that an idle connection is kept. The API server keeps its own for 90 s; one that is closed sooner can lose
 #: the request that was on its way.
@@ -51,8 +52,6 @@ _STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTran
 READ = 64 * 1024
 #: A longer answer is written in pieces, for only between two of them can be seen that a client does not read.
 _PIECE = 256 * 1024
-#: A body that comes in more pieces than this is put together meanwhile: tiny ones take more memory than they hold.
-_PIECES = 64
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger("webhook.serving")
@@ -89,6 +88,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._clock = clock
         self._lost = lost
         self._body: list[bytes] = []
+        self._joined = 0  # so many of its pieces are as long as what was read at once
         self._parser: Any = _Parser(on_body=self._body.append, **_LIMITS)
         self._is_asked_for_body = False
         self._unsent = memoryview(b"")
@@ -140,8 +140,12 @@ class Protocol(asyncio.BufferedProtocol):
         if self.is_idle:
             self.close()
         else:
-            # The kernel is to throw away what the client has not read: it would keep it for long.
-            self.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+            connection = self.transport.get_extra_info("socket")
+            # There is none where the client has gone and word of it is still to come.
+            if connection is not None:
+                # The kernel is to throw away what the client has not read: it would keep it for long.
+                with suppress(OSError):
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
 
     def close(self) -> None:
@@ -181,7 +185,7 @@ class Protocol(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         """Read again, and first what came behind the last request."""
-        if self._is_paused or self._is_deaf:
+        if self._is_paused or self._is_deaf or self.transport.is_closing():
             return
         held, self._held = self._held, b""
         self.transport.resume_reading()
@@ -192,13 +196,15 @@ class Protocol(asyncio.BufferedProtocol):
         """See to a request of which only a part has come."""
         if self.is_idle:
             self._begin()
-        if len(self._body) > _PIECES:
-            self._body[:] = [b"".join(self._body)]
+        # Tiny pieces take more memory than they hold.
+        self._body[self._joined :] = [b"".join(self._body[self._joined :])]
+        self._joined = len(self._body)
         if max(sum(map(len, self._body)), self._parser.content_length or 0) > endpoint.BODY_LIMIT:
             self._refuse_large()
         elif not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue":
             self._is_asked_for_body = True
-            if not self._body:  # RFC 9110 section 10.1.1
+            # RFC 9110 section 10.1.1: not where the body comes without, and not to HTTP/1.0.
+            if not any(self._body) and self._parser.http_version >= (1, 1):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _refuse_malformed(self, error: Exception) -> None:
@@ -229,6 +235,7 @@ class Protocol(asyncio.BufferedProtocol):
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
             return
         self._body.clear()
+        self._joined = 0
         self._is_asked_for_body = False
         parser.reset()
         try:
@@ -255,7 +262,8 @@ class Protocol(asyncio.BufferedProtocol):
         while self._unsent and not self._is_paused:
             self.transport.write(self._unsent[:_PIECE])
             self._unsent = self._unsent[_PIECE:]
-        if self._is_last and not self._unsent:
+        # Not before most of it is read: for what is left when a connection is closed there is less time.
+        if self._is_last and not self._unsent and not self._is_paused:
             self.close()
 
     def _header(self, name: bytes) -> bytes:

@@ -208,7 +208,10 @@ class _Listener:
             now = self._worker.loop.time()
             for protocol in list(self._protocols):
                 if protocol.deadline <= now:
-                    protocol.expire()
+                    try:
+                        protocol.expire()
+                    except Exception:  # noqa: BLE001 - whatever it is, the others' time is to be watched
+                        _log.exception("cannot close a connection")
 
     def close_idle(self) -> None:
         """Close the connections that wait for a request."""
