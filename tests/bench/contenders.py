@@ -125,7 +125,7 @@ class Arena:
             str(self.folder / "ca.crt"),
         ]
         command += ["-bodies", str(exchanges.bodies), "-answers", str(exchanges.answers), *arguments]
-        # On one core as well, but with threads to spare: one that waits for a request to be due holds its own.
+        # On one core as well, but with threads to spare: the one that waits until a request is due holds its own.
         environment = {**os.environ, "GOMAXPROCS": "4"}
         with _on(LOAD_CORE):
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)

@@ -54,17 +54,37 @@ type client struct {
 	exchanges []exchange
 	next      atomic.Int64
 	start     time.Time
+	paced     chan time.Time // when each request of an open loop is due, said when it is
 }
 
-// due gives the next request, and when it is to be sent; false when the load is at its end.
+// due gives the next request, and when it was to be sent; false when the load is at its end.
 func (c *client) due() (exchange, time.Time, bool) {
-	number := c.next.Add(1) - 1
-	at := time.Now()
+	at, more := time.Now(), true
 	if *rate > 0 {
-		at = c.start.Add(time.Duration(float64(number) / *rate * float64(time.Second)))
+		at, more = <-c.paced
 	}
-	ended := *requests > 0 && number >= int64(*requests) || *duration > 0 && at.Sub(c.start) >= *duration
-	return c.exchanges[number%int64(len(c.exchanges))], at, !ended
+	number := c.next.Add(1) - 1
+	if *requests > 0 && number >= int64(*requests) || *duration > 0 && at.Sub(c.start) >= *duration {
+		more = false
+	}
+	return c.exchanges[number%int64(len(c.exchanges))], at, more
+}
+
+// pace says when requests are due, whether or not there is a connection to send them.
+func (c *client) pace() {
+	defer close(c.paced)
+	for number := 0; *requests <= 0 || number < *requests; number++ {
+		at := c.start.Add(time.Duration(float64(number) / *rate * float64(time.Second)))
+		if *duration > 0 && at.Sub(c.start) >= *duration {
+			return
+		}
+		// Not time.Sleep, which may be a millisecond late.
+		for wait := time.Until(at); wait > 0; wait = time.Until(at) {
+			pause := syscall.NsecToTimespec(int64(wait))
+			_ = syscall.Nanosleep(&pause, nil)
+		}
+		c.paced <- at
+	}
 }
 
 func (c *client) connect() (*tls.Conn, error) {
@@ -78,11 +98,6 @@ func (c *client) send(seen *result) {
 		next, at, more := c.due()
 		if !more {
 			break
-		}
-		// Not time.Sleep, which may be a millisecond late; the thread waits, on its own.
-		for wait := time.Until(at); wait > 0; wait = time.Until(at) {
-			pause := syscall.NsecToTimespec(int64(wait))
-			_ = syscall.Nanosleep(&pause, nil)
 		}
 		err := error(nil)
 		if connection == nil {
@@ -205,7 +220,9 @@ func load() *client {
 	if len(asked) != len(right) {
 		log.Fatalf("%d bodies and %d answers", len(asked), len(right))
 	}
-	made := &client{trust: &tls.Config{RootCAs: pool, ServerName: "localhost"}}
+	// As many may be due and unsent as come in the longest that a server may take.
+	waiting := make(chan time.Time, int(*rate*patience.Seconds()))
+	made := &client{trust: &tls.Config{RootCAs: pool, ServerName: "localhost"}, paced: waiting}
 	for at, body := range asked {
 		// The headers that the API server sends.
 		head := fmt.Sprintf("POST /mutate?timeout=10s HTTP/1.1\r\nHost: %s\r\nUser-Agent: kube-apiserver-admission\r\n"+
@@ -230,6 +247,9 @@ func main() {
 	results := make([]result, *connections)
 	var sending sync.WaitGroup
 	c.start = time.Now()
+	if *rate > 0 {
+		go c.pace()
+	}
 	for at := range results {
 		sending.Go(func() { c.send(&results[at]) })
 	}
