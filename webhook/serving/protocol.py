@@ -111,6 +111,8 @@ class Protocol(asyncio.BufferedProtocol):
         """End."""
         self.is_lost = True
         self._lost(self)
+        # Each knows the other, and what TLS holds for a connection is much: it is not to wait for the collector.
+        del self.transport
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
         """Say where to put what comes."""
@@ -185,7 +187,7 @@ class Protocol(asyncio.BufferedProtocol):
 
     def _go_on(self) -> None:
         """Read again, and first what came behind the last request."""
-        if self._is_paused or self._is_deaf or self.transport.is_closing():
+        if self.is_lost or self._is_paused or self._is_deaf or self.transport.is_closing():
             return
         held, self._held = self._held, b""
         self.transport.resume_reading()
