@@ -3,6 +3,8 @@
 import http
 import json
 import os
+import re
+import shutil
 import ssl
 import subprocess
 import sys
@@ -19,8 +21,8 @@ from webhook.adapters.sockets import Address, listen
 from webhook.certificates import authority
 
 HERE = Path(__file__).parent
-SERVER_CORE, LOAD_CORE = 0, 1
 _DEADLINE = 30.0
+_OLDEST_GO, _WITH_JSON_V2 = (1, 26), (1, 27)
 _TICK = os.sysconf("SC_CLK_TCK")
 
 
@@ -63,6 +65,13 @@ class Figures(NamedTuple):
         return self.requests / self.seconds
 
 
+class Cores(NamedTuple):
+    """Who runs on which core."""
+
+    server: int
+    load: int
+
+
 class Exchanges(NamedTuple):
     """Files with request bodies and with the right answers to them, a line each."""
 
@@ -76,10 +85,11 @@ class Arena:
     def __init__(self, folder: Path) -> None:
         """Build the Go programs, with the JSON of Go 1.27, and make a certificate."""
         self.folder = folder
-        version = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout.strip()
-        older = tuple(map(int, version.removeprefix("go").split(".")[:2])) < (1, 27)
+        self._cores = _cores()
+        version = _go_version()
+        older = version < _WITH_JSON_V2
         environment = {**os.environ, **({"GOEXPERIMENT": "jsonv2"} if older else {})}
-        self.go = f"{version}{' with GOEXPERIMENT=jsonv2' if older else ''}"
+        self.go = f"Go {'.'.join(map(str, version))}{' with GOEXPERIMENT=jsonv2' if older else ''}"
         for program in ("yardstick", "load"):
             command = ["go", "build", "-o", str(folder / program), f"./{program}"]
             subprocess.run(command, cwd=HERE, env=environment, check=True)
@@ -95,7 +105,7 @@ class Arena:
         port = _free_port()
         log = self.folder / "yardstick.log"
         command = [str(self.folder / "yardstick"), "-address", f"127.0.0.1:{port}", *self._pair("-cert", "-key")]
-        with _running(command, log, {"GOMAXPROCS": "1"}) as process:
+        with _running(command, log, self._cores, GOMAXPROCS="1") as process:
             ready = _wait(lambda: _answers(f"https://127.0.0.1:{port}/", self.folder / "ca.crt"), process, log)
             yield Contender("Go", port, process.pid, ready)
 
@@ -109,7 +119,7 @@ class Arena:
         file.write_text(configuration)
         command = [sys.executable, *program, "serve", "--config", str(file), *self._pair("--cert", "--key")]
         command += ["--bind", f"127.0.0.1:{port}", "--health-bind", f"127.0.0.1:{health}", "--drain", "0"]
-        with _running(command, log, {}) as process:
+        with _running(command, log, self._cores) as process:
             ready = _wait(lambda: _answers(f"http://127.0.0.1:{health}/readyz"), process, log)
             (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
             yield Contender(name, port, int(worker), ready)
@@ -127,7 +137,7 @@ class Arena:
         command += ["-bodies", str(exchanges.bodies), "-answers", str(exchanges.answers), *arguments]
         # On one core as well, but with threads to spare: the one that waits until a request is due holds its own.
         environment = {**os.environ, "GOMAXPROCS": "4"}
-        with _on(LOAD_CORE):
+        with _on(self._cores.load):
             done = subprocess.run(command, stdout=subprocess.PIPE, check=True, env=environment)
         return Figures(**json.loads(done.stdout), cpu=server.cpu() - before)
 
@@ -142,12 +152,29 @@ class Arena:
         return [certificate, str(self.folder / "tls.crt"), key, str(self.folder / "tls.key")]
 
 
+def _go_version() -> tuple[int, ...]:
+    if shutil.which("go") is None:
+        sys.exit("Go is needed, for the yardstick and the load are written in it, and there is none on PATH")
+    said = subprocess.run(["go", "env", "GOVERSION"], capture_output=True, text=True, check=True).stdout
+    version = tuple(map(int, re.findall(r"[0-9]+", said)[:3]))
+    if version < _OLDEST_GO:
+        sys.exit(f"Go 1.26 or newer is needed for its JSON, and this is {said.strip()}")
+    return version
+
+
+def _cores() -> Cores:
+    cores = sorted(os.sched_getaffinity(0))
+    if len(cores) == 1:
+        sys.exit("two cores are needed: one for the server, one for the load")
+    return Cores(cores[0], cores[1])
+
+
 @contextmanager
-def _running(command: Sequence[str], log: Path, variables: dict[str, str]) -> Iterator["subprocess.Popen[bytes]"]:
-    with log.open("wb") as file, _on(LOAD_CORE):
+def _running(command: Sequence[str], log: Path, cores: Cores, **variables: str) -> Iterator["subprocess.Popen[bytes]"]:
+    with log.open("wb") as file, _on(cores.load):
         # What is logged goes to a pipe, as in a container, and somebody reads it.
         reader = subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=file)
-    with _on(SERVER_CORE):
+    with _on(cores.server):
         process = subprocess.Popen(command, stdout=reader.stdin, stderr=reader.stdin, env={**os.environ, **variables})
     try:
         yield process
