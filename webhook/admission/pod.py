@@ -13,6 +13,9 @@ from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 
+#: What is absent counts as.
+NULL = Raw(b"null")
+
 
 class Container(Struct, frozen=True, gc=False):
     """A container of any of the three kinds."""
@@ -139,29 +142,27 @@ _OptionalList = list[Raw] | None
 _OptionalText = str | None
 _OptionalAnnotations = dict[str, Raw] | None
 
-_NULL = Raw(b"null")
-
 # The same Pod with nothing decoded, level by level.
 
 
 class _RawPod(Struct, frozen=True, gc=False):
-    metadata: Raw = Raw(b"null")
-    spec: Raw = Raw(b"null")
+    metadata: Raw = NULL
+    spec: Raw = NULL
 
 
 class _RawMetadata(Struct, frozen=True, gc=False, rename="camel"):
-    name: Raw = Raw(b"null")
-    generate_name: Raw = Raw(b"null")
-    labels: Raw = Raw(b"null")
-    annotations: Raw = Raw(b"null")
+    name: Raw = NULL
+    generate_name: Raw = NULL
+    labels: Raw = NULL
+    annotations: Raw = NULL
 
 
 class _RawSpec(Struct, frozen=True, gc=False, rename="camel"):
-    containers: Raw = Raw(b"null")
-    init_containers: Raw = Raw(b"null")
-    ephemeral_containers: Raw = Raw(b"null")
-    volumes: Raw = Raw(b"null")
-    image_pull_secrets: Raw = Raw(b"null")
+    containers: Raw = NULL
+    init_containers: Raw = NULL
+    ephemeral_containers: Raw = NULL
+    volumes: Raw = NULL
+    image_pull_secrets: Raw = NULL
 
 
 def decode_piecewise(raw: Raw | bytes) -> Pod:
@@ -194,7 +195,7 @@ def _annotations(raw: Raw) -> Annotations | UnsetType | None:
         return None if found is None else UNSET
     if MIRROR_ANNOTATION in found:
         return Annotations(mirror="")
-    originals = _read(found.get(ORIGINALS_ANNOTATION, _NULL), _OptionalText, UNSET)
+    originals = _read(found.get(ORIGINALS_ANNOTATION, NULL), _OptionalText, UNSET)
     return UNSET if originals is UNSET else Annotations(originals=originals)
 
 

@@ -17,7 +17,6 @@ from webhook.errors import MalformedReview
 
 _Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
 VERSIONS: tuple[str, ...] = get_args(_Version)
-_NULL = Raw(b"null")
 
 
 class GroupVersionKind(Struct, frozen=True, gc=False):
@@ -55,8 +54,8 @@ class Review(Struct, frozen=True, gc=False, rename="camel"):
 
 
 class _RawRequest(_Asked, frozen=True, gc=False):
-    object: Raw = Raw(b"null")
-    old_object: Raw = Raw(b"null")
+    object: Raw = pod.NULL
+    old_object: Raw = pod.NULL
 
 
 class _RawReview(Struct, frozen=True, gc=False, rename="camel"):
@@ -142,7 +141,7 @@ def _decode_leniently(body: bytes) -> Review:
 
 
 def _pod(raw: Raw) -> Pod | None:
-    return None if raw == _NULL else pod.decode_piecewise(raw)
+    return None if raw == pod.NULL else pod.decode_piecewise(raw)
 
 
 def _decode_mended(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Found:

@@ -88,7 +88,8 @@ class Protocol(asyncio.BufferedProtocol):
         self._clock = clock
         self._lost = lost
         self._body: list[bytes] = []
-        self._joined = 0  # so many of its pieces are as long as what was read at once
+        self._joined = 0  # so many of its pieces are as long as what was read at once,
+        self._size = 0  # and so many bytes are in these
         self._parser: Any = _Parser(on_body=self._body.append, **_LIMITS)
         self._is_asked_for_body = False
         self._unsent = memoryview(b"")
@@ -198,15 +199,18 @@ class Protocol(asyncio.BufferedProtocol):
         """See to a request of which only a part has come."""
         if self.is_idle:
             self._begin()
-        # Tiny pieces take more memory than they hold.
-        self._body[self._joined :] = [b"".join(self._body[self._joined :])]
-        self._joined = len(self._body)
-        if max(sum(map(len, self._body)), self._parser.content_length or 0) > endpoint.BODY_LIMIT:
+        fresh = b"".join(self._body[self._joined :])
+        if fresh:
+            # Tiny pieces take more memory than they hold.
+            self._body[self._joined :] = [fresh]
+            self._joined += 1
+            self._size += len(fresh)
+        if max(self._size, self._parser.content_length or 0) > endpoint.BODY_LIMIT:
             self._refuse_large()
         elif not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue":
             self._is_asked_for_body = True
             # RFC 9110 section 10.1.1: not where the body comes without, and not to HTTP/1.0.
-            if not any(self._body) and self._parser.http_version >= (1, 1):
+            if not self._size and self._parser.http_version >= (1, 1):
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
     def _refuse_malformed(self, error: Exception) -> None:
@@ -237,7 +241,7 @@ class Protocol(asyncio.BufferedProtocol):
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
             return
         self._body.clear()
-        self._joined = 0
+        self._joined = self._size = 0
         self._is_asked_for_body = False
         parser.reset()
         try:
