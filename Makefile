@@ -8,7 +8,7 @@ PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 
-.PHONY: help demo test check e2e bench profile bench-admission bench-refresh bench-image lock clean
+.PHONY: help demo test check e2e endure bench profile bench-admission bench-refresh bench-image lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -33,6 +33,10 @@ e2e: ## test against the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
 	@.ci/pytest cluster $(ARGS)
 	@.ci/pytest installed $(ARGS)
+
+endure: ## stall, flood, break and stop the real server: ARGS=--form=short|usual|long
+	$(DEVELOPMENT)
+	@.ci/pytest endure $(ARGS)
 
 bench: ## measure the server beside a Go webhook (needs Go and a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast

@@ -24,6 +24,7 @@ from tests.e2e.conftest import cluster, registry, registry_if_any
 from tests.e2e.installation import cleanup
 from tests.e2e.registry import Registry
 from tests.e2e.sidecar import new_password, published
+from tests.figures import figure, pytest_terminal_summary
 from webhook.adapters.cluster.client import Client
 from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 
@@ -34,9 +35,7 @@ from .installation import CERTIFICATE_SECRET, DEPLOYMENT, LEAVING, Installation,
 from .load import Load, making_pods
 
 #: The fixtures that are the same there.
-__all__ = ["cluster", "registry", "registry_if_any"]
-
-_FIGURES = pytest.StashKey[list[str]]()
+__all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry_if_any"]
 
 #: What can only come after what is before it.
 _ORDER = ("from_nothing", "gitops", "containers", "fail_closed", "under_load", "all_gone", "removal", "cluster_wide")
@@ -49,23 +48,6 @@ FAIL_CLOSED = Variant(components=("fail-closed",), settings=SHORT_LIVES, replica
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the tests into the order of an installation's life."""
     items.sort(key=lambda item: next(at for at, name in enumerate(_ORDER) if item.path.stem == f"test_{name}"))
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was measured."""
-    for figure in config.stash.get(_FIGURES, []):
-        terminalreporter.write_line(figure)
-
-
-@pytest.fixture(scope="session")
-def figure(pytestconfig: pytest.Config) -> Callable[[str, object], None]:
-    """Give what takes a measurement for the end of the run: a number is one of seconds."""
-    figures = pytestconfig.stash.setdefault(_FIGURES, [])
-
-    def take(what: str, measured: object) -> None:
-        figures.append(f"{what}: {measured:.1f} s" if isinstance(measured, float) else f"{what}: {measured}")
-
-    return take
 
 
 @pytest.fixture(scope="session")
