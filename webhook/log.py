@@ -10,12 +10,15 @@ import re
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from functools import lru_cache
 from threading import get_ident
 from typing import Any, TextIO
 
+from webhook.lines import Lines
+
 _LIMIT = 512
+#: Seconds that a line waits for whoever reads it, where nothing else does.
+_PATIENCE = 1.0
 _PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}")
 
 
@@ -67,8 +70,8 @@ class _Lines(logging.Handler):
 
     def __init__(self, stream: TextIO) -> None:
         super().__init__()
-        self._stream = stream
-        self._waiting: list[str] = []
+        self.lines = Lines(stream, lambda number: _line("WARNING", "webhook.log", f"{number} lines were lost"))
+        self._together: list[str] = []
         self._since = ""
         self._soon: Callable[[Callable[[], None]], object] | None = None
         self._thread = 0
@@ -84,28 +87,28 @@ class _Lines(logging.Handler):
         self.write(record.levelname, record.name, text)
 
     def write(self, level: str, name: str, text: str) -> None:
-        if self._soon is None or self._thread != get_ident():
-            self._put(f"{_now()} {level} {name} {text}\n")
-            return
-        if not self._waiting:
-            self._since = _now()
-            self._soon(self.flush)
-        self._waiting.append(f"{self._since} {level} {name} {text}\n")
+        if self._soon is None:
+            self.lines.write(_line(level, name, text), _PATIENCE)
+        elif self._thread != get_ident():
+            self.lines.write(_line(level, name, text), 0)
+        else:
+            if not self._together:
+                self._since = _now()
+                self._soon(self._write_together)
+            self._together.append(f"{self._since} {level} {name} {text}\n")
+
+    def _write_together(self) -> None:
+        together, self._together = self._together, []
+        if together:
+            self.lines.write("".join(together), 0)
 
     def flush(self) -> None:
-        waiting, self._waiting = self._waiting, []
-        if waiting:
-            self._put("".join(waiting))
+        self._write_together()
+        self.lines.flush(_PATIENCE)
 
-    def _put(self, text: str) -> None:
-        self.acquire()
-        try:
-            # Nobody may be reading any more, and then there is nowhere to say so.
-            with suppress(OSError, ValueError):
-                self._stream.write(text)
-                self._stream.flush()
-        finally:
-            self.release()
+
+def _line(level: str, name: str, text: str) -> str:
+    return f"{_now()} {level} {name} {text}\n"
 
 
 def _now() -> str:
@@ -134,11 +137,26 @@ def gather(soon: Callable[[Callable[[], None]], object] | None) -> None:
     """Have this thread's lines written together from now on, whenever `soon` calls what it is given; None: at once.
 
     Writing a line takes as long as deciding a review, and those that are answered in one turn of an event loop can
-    share it. No other thread's lines are kept waiting.
+    share it. No other thread's lines are kept waiting. Meanwhile nothing waits for whoever reads the lines: `catch_up`
+    is to be called now and then.
     """
-    for handler in logging.getLogger().handlers:
-        if isinstance(handler, _Lines):
-            handler.gather(soon)
+    for handler in _ours():
+        handler.gather(soon)
+
+
+def catch_up() -> None:
+    """Write what could not be written before, as far as it is taken now."""
+    for handler in _ours():
+        handler.lines.flush(0)
+
+
+def lost() -> int:
+    """Count the lines that nobody took in time."""
+    return sum(handler.lines.lost for handler in _ours())
+
+
+def _ours() -> list[_Lines]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Lines)]
 
 
 def where(error: BaseException) -> str:

@@ -103,7 +103,7 @@ class Server:
         self.place = place
         self.process = process
         self.secure = ("127.0.0.1", secure)
-        self._plain = plain
+        self._plain = None if plain is None else ("127.0.0.1", plain)
         self.trust = place.trust
 
     @property
@@ -118,8 +118,19 @@ class Server:
     def probe(self, path: str) -> Answer:
         """Ask the plain port."""
         assert self._plain is not None
-        with Client(("127.0.0.1", self._plain), None) as client:
+        with Client(self._plain, None) as client:
             return client.ask("GET", path)
+
+    def metric(self, series: str) -> float:
+        """What a series is now, named with its labels as it is written."""
+        lines = self.probe("/metrics").body.decode().splitlines()
+        (line,) = (line for line in lines if line.startswith(f"{series} "))
+        return float(line.rpartition(" ")[2])
+
+    def plain(self) -> socket.socket:
+        """Connect to the plain port, and send nothing."""
+        assert self._plain is not None
+        return socket.create_connection(self._plain, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """Send one request over a connection of its own."""

@@ -5,7 +5,7 @@ import select
 import socket
 import ssl
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from webhook.serving import protocol
 from .running import PATIENCE, Place, Server, serving, wait_until
 
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+CLOSED = 'registry_webhook_connections_closed_total{{port="https",reason="{}"}}'
 POD = {"spec": {"containers": [{"name": "a", "image": "nginx"}]}}
 
 
@@ -30,6 +31,20 @@ def closed(connection: socket.socket) -> bool:
     except OSError:
         return True
     return True
+
+
+def received(connection: socket.socket) -> bytes:
+    """What has come, if anything."""
+    connection.settimeout(0.01)
+    with suppress(TimeoutError):
+        return connection.recv(1000)
+    return b""
+
+
+def memory(process: int) -> int:
+    """The most that a process has held in memory, in KiB."""
+    status = Path(f"/proc/{process}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
 
 
 def test_slow_clients_are_closed_and_others_answered_meanwhile(server: Server) -> None:
@@ -99,19 +114,86 @@ def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_
         assert server.process.poll() is None
 
 
+def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place: Place) -> None:
+    with serving(place, files=100) as server, ExitStack() as stack, server.client() as pooled:
+        assert pooled.review(review.of_object(POD)).status == 200
+        silent = [stack.enter_context(server.tcp()) for _ in range(40)]
+        time.sleep(0.2)  # nobody is slow before that
+        half = [stack.enter_context(server.tls()) for _ in range(15)]
+        for connection in half:
+            connection.sendall(HEAD)
+        time.sleep(0.2)
+        for _ in range(20):
+            assert server.review(review.of_object(POD)).status == 200
+        assert server.probe("/healthz").status == 200
+        # Who has been slow for longest goes first, and one that rests between two requests after all that are slow.
+        assert pooled.review(review.of_object(POD)).status == 200
+        assert not any(map(closed, half))
+        # As many silent ones had come at once, some were turned away.
+        crowded, full = (server.metric(CLOSED.format(reason)) for reason in ("crowded", "full"))
+        assert sum(map(closed, silent)) == crowded + full
+        assert crowded > 10
+
+
+def test_where_all_places_are_taken_by_who_rests_the_longest_rest_ends(place: Place) -> None:
+    with serving(place, files=100) as server, ExitStack() as stack:
+        resting = [stack.enter_context(server.tls()) for _ in range(26)]
+        for connection in resting:
+            connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(1000)
+        time.sleep(1.1)
+        with server.client() as used:
+            assert used.review(review.of_object(POD)).status == 200
+            for _ in range(5):
+                assert server.review(review.of_object(POD)).status == 200
+            assert used.review(review.of_object(POD)).status == 200
+        assert not any(map(closed, resting[6:]))
+
+
+def test_probes_are_answered_whoever_fills_their_port(server: Server) -> None:
+    with ExitStack() as stack:
+        for _ in range(100):
+            stack.enter_context(server.plain())
+        time.sleep(0.2)
+        for _ in range(20):
+            assert server.probe("/healthz").status == 200
+
+
+def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(server: Server) -> None:
+    (worker,) = server.workers()
+    head = HEAD + b"Content-Length: 8000000\r\n\r\n"
+    large, usual = b"x" * 7_900_000, review.of_object(POD)
+    with ExitStack() as stack, server.tls() as patient:
+        patient.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(usual) + usual[:-1])
+        senders = [stack.enter_context(server.tls()) for _ in range(25)]
+        for connection in senders:
+            connection.sendall(head + large)
+        assert server.metric('registry_webhook_held_bytes{port="https"}') < 70_000_000
+        answers: dict[socket.socket, bytes] = {}
+
+        def all_have_said_it() -> bool:
+            unread = [connection for connection in senders if connection not in answers]
+            answers.update((connection, answer) for connection in unread if (answer := received(connection)))
+            return 15 <= server.metric(CLOSED.format("memory")) == len(answers)
+
+        wait_until(all_have_said_it)
+        for answer in answers.values():
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"Retry-After" not in answer
+        patient.sendall(usual[-1:])
+        assert patient.recv(1000).startswith(b"HTTP/1.1 200 ")
+    assert memory(worker) < 256 * 1024
+    wait_until(lambda: server.metric('registry_webhook_held_bytes{port="https"}') == 0)
+
+
 def test_a_body_far_over_the_limit_is_refused_with_memory_bounded(server: Server) -> None:
     (worker,) = server.workers()
     megabyte = b"x" * 1_000_000
-
-    def peak() -> int:
-        status = Path(f"/proc/{worker}/status").read_text()
-        return int(status.partition("VmHWM:")[2].split()[0])
-
-    before = peak()
+    before = memory(worker)
     with server.client() as client:
         answer = client.ask("POST", "/mutate", iter([megabyte] * 100), {"Content-Type": "application/json"})
         assert answer.status == 413
-    assert peak() - before < 40_000  # of the 100,000 KB that came
+    assert memory(worker) - before < 40_000  # of the 100,000 KB that came
     assert server.review(review.of_object(POD)).status == 200
 
 

@@ -12,12 +12,14 @@ from webhook.admission import review
 from webhook.serving import endpoint, protocol
 from webhook.serving.door import Application
 from webhook.serving.endpoint import Reply, Request
+from webhook.serving.memory import Memory
 
 from .running import Place
 
 GET = b"GET /a%20b?c=%20d HTTP/1.1\r\nHost: x\r\n\r\n"
 HALF = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345"
 LONG = 24 * 1024 * 1024  # more than all buffers on the way
+MOST = 64 * 1024 * 1024
 
 
 class Clock:
@@ -39,14 +41,20 @@ class Serving:
 class Connection:
     """A connection over TCP or TLS: its server's side, and its client's."""
 
-    def __init__(self, application: Application) -> None:
+    def __init__(self, application: Application, most: int) -> None:
         self.clock = Clock()
         self.serving = Serving()
         self.is_lost = asyncio.Event()
+        self.gave_way = 0
+        self.memory = Memory[protocol.Protocol](most, self._count)
         buffer = memoryview(bytearray(protocol.READ))
-        self.protocol = protocol.Protocol(application, self.serving, buffer, self.clock, lambda _: self.is_lost.set())
+        common = protocol.Common(application, self.serving, buffer, self.memory, self.clock)
+        self.protocol = protocol.Protocol(common, lambda _: self.is_lost.set())
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
+
+    def _count(self) -> None:
+        self.gave_way += 1
 
     async def send(self, sent: bytes) -> None:
         """Send, and wait until the server has taken it."""
@@ -62,9 +70,9 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    application: Application = lambda _: endpoint.about(), place: Place | None = None
+    application: Application = lambda _: endpoint.about(), place: Place | None = None, most: int = MOST
 ) -> AsyncIterator[Connection]:
-    made = Connection(application)
+    made = Connection(application, most)
     context = trust = None
     if place is not None:
         context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -271,6 +279,57 @@ class Written(asyncio.Transport):
 
 BODY = review.of_object({"spec": {"containers": [{"name": "a", "image": "nginx"}]}})
 HEAD = b"POST /mutate?a=b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def test_what_has_come_of_a_request_is_held_until_it_is_whole() -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            await connection.send(HALF[:20])
+            assert connection.memory.total == 20
+            await connection.send(HALF[20:])
+            assert connection.memory.total == len(HALF)
+            await connection.send(b"67890")
+            await connection.answer()
+            assert connection.memory.total == 0
+            await connection.send(HALF)
+            assert connection.memory.total == len(HALF)
+        assert connection.memory.total == 0
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_too_much_is_refused_and_what_still_comes_thrown_away() -> None:
+    async def run() -> None:
+        async with connected(most=1000) as connection:
+            await connection.send(HALF.replace(b" 10", b" 5000") + b"x" * 2000)
+            answer = await connection.answer()
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"Connection: close\r\n" in answer
+            assert (connection.memory.total, connection.gave_way) == (0, 1)
+            await connection.send(b"x" * 3000 + GET)
+            assert connection.memory.total == 0
+            assert not connection.protocol.is_idle
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
+def test_an_answer_that_is_not_read_and_too_much_ends_its_connection(secure: bool, place: Place) -> None:
+    async def run() -> None:
+        answer = Reply(200, (), bytes(LONG))
+        async with connected(lambda _: answer, place if secure else None, most=LONG // 2) as connection:
+            connection.writer.write(GET)
+            await connection.is_lost.wait()
+            assert (connection.memory.total, connection.gave_way) == (0, 1)
+        async with connected(lambda _: answer, place if secure else None, most=2 * LONG) as connection:
+            await connection.send(GET)
+            assert LONG // 2 < connection.memory.total <= LONG + 1000
+            await connection.answer()
+            assert connection.memory.total == 0
+
+    asyncio.run(run())
+
+
 LENGTH = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
 CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n%b\r\n%X\r\n%b\r\n0\r\n\r\n" % (
     BODY[:3],
@@ -289,9 +348,10 @@ def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_co
 
     # All connections of a server read into one buffer.
     buffer = memoryview(bytearray(protocol.READ))
+    common = protocol.Common(answer, Serving(), buffer, Memory(MOST, lambda: None), Clock())
 
     def connection() -> protocol.Protocol:
-        made = protocol.Protocol(answer, Serving(), buffer, Clock(), lambda _: None)
+        made = protocol.Protocol(common, lambda _: None)
         made.connection_made(Written())
         return made
 

@@ -19,6 +19,7 @@ BODY_LIMIT = 8 * 1024 * 1024
 
 _JSON = "application/json"
 _REVIEW = (("Content-Type", _JSON),)
+_METRICS = (("Content-Type", "text/plain; version=0.0.4; charset=utf-8"),)
 _TEXT = (("Content-Type", "text/plain; charset=utf-8"),)
 
 _log = logging.getLogger("webhook.admission")
@@ -55,6 +56,8 @@ def text(status: int, line: str) -> Reply:
 
 
 TOO_LARGE = text(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
+#: No Retry-After: the API server waits for nothing but that before it asks again, and its client waits for it.
+CROWDED = text(503, "too much is under way")
 FAILED = text(500, "registry-webhook failed; its log says where")
 
 
@@ -92,6 +95,11 @@ def ready(now: InForce, *, draining: bool) -> Reply:
     if now.tls is None:
         return text(503, "\n".join(["not ready: there is no certificate yet", *faults]))
     return text(200, "\n".join(["ready", *(f"the last good one stays; {fault}" for fault in faults)]))
+
+
+def metrics(exposition: bytes) -> Reply:
+    """Answer Prometheus."""
+    return Reply(200, _METRICS, exposition)
 
 
 def _record(decided: Decided) -> None:

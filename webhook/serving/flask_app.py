@@ -34,8 +34,8 @@ def admission(handler: Callable[[], Handler]) -> Flask:
     return app
 
 
-def health(ready: Callable[[], Reply]) -> Flask:
-    """Make the application that the kubelet asks; `ready` gives the answer of now."""
+def health(ready: Callable[[], Reply], metrics: Callable[[], Reply]) -> Flask:
+    """Make the application that kubelet and Prometheus ask; each of both gives the answer of now."""
     app = _bare("webhook.health")
 
     @app.get("/healthz")
@@ -45,6 +45,10 @@ def health(ready: Callable[[], Reply]) -> Flask:
     @app.get("/readyz")
     def readyz() -> Response:
         return _response(ready())
+
+    @app.get("/metrics")
+    def exposition() -> Response:
+        return _response(metrics())
 
     return app
 

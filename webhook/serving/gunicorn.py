@@ -13,6 +13,7 @@ from gunicorn.glogging import Logger
 from webhook.serving import door, endpoint, flask_app
 from webhook.serving.endpoint import Reply
 from webhook.serving.in_force import Watch
+from webhook.serving.metrics import Metrics
 from webhook.serving.protocol import ARRIVAL
 from webhook.serving.worker import CONNECTIONS, HEALTH_CONNECTIONS, Port, Site, Worker
 
@@ -36,13 +37,18 @@ def _site(watch: Watch, drain: float) -> Site:
         return endpoint.ready(watch.now, draining=draining)
 
     reviews = door.admission(lambda: watch.now.handler, flask_app.admission(lambda: watch.now.handler))
-    probes = partial(door.call, flask_app.health(ready))
+    metrics = Metrics(lambda: watch.now)
+    probes = partial(door.call, flask_app.health(ready, lambda: endpoint.metrics(metrics.exposition())))
     return Site(
-        ports=(Port(reviews, CONNECTIONS, secure=True), Port(probes, HEALTH_CONNECTIONS, secure=False)),
+        ports=(
+            Port("https", reviews, CONNECTIONS, is_secure=True),
+            Port("health", probes, HEALTH_CONNECTIONS, is_secure=False),
+        ),
         tls=lambda: watch.now.tls,
         look=watch.look,
         stopping=stopping,
         drain=drain,
+        metrics=metrics,
     )
 
 

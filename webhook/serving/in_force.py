@@ -6,6 +6,7 @@ stays, and the log and `/readyz` say so until it is mended.
 
 import logging
 import ssl
+import time
 from pathlib import Path
 from typing import NamedTuple
 
@@ -42,6 +43,9 @@ class InForce(Struct, frozen=True):
     """Why the file as it is now is not in force."""
     certificate_fault: str | None = None
     """Why the pair as it is now is not served."""
+    configuration_since: float = 0.0
+    """When it was read: POSIX seconds, as the next."""
+    certificate_since: float = 0.0
 
 
 class Watch:
@@ -53,7 +57,7 @@ class Watch:
         self._files = pair
         self._pair: bytes | str | None = None
         loaded = configuration.loaded
-        self.now = InForce(loaded, assemble.handler(loaded.configuration))
+        self.now = InForce(loaded, assemble.handler(loaded.configuration), configuration_since=time.time())
         _log.info(log.event("configuration in force", **_outline(loaded)))
         self._look_at_certificate()
 
@@ -67,7 +71,9 @@ class Watch:
             loaded = self._configuration.loaded
             changed = _changed(self.now.loaded, loaded)
             handler = assemble.handler(loaded.configuration)
-            self.now = msgspec.structs.replace(self.now, loaded=loaded, handler=handler)
+            self.now = msgspec.structs.replace(
+                self.now, loaded=loaded, handler=handler, configuration_since=time.time()
+            )
             _log.info(log.event("configuration in force", changed=", ".join(changed) or "nothing", **_outline(loaded)))
         if self.now.configuration_fault != self._configuration.fault:
             self.now = msgspec.structs.replace(self.now, configuration_fault=self._configuration.fault)
@@ -88,7 +94,7 @@ class Watch:
         except CertificateError as error:
             self._keep_certificate(str(error))
             return
-        self.now = msgspec.structs.replace(self.now, tls=context, certificate_fault=None)
+        self.now = msgspec.structs.replace(self.now, tls=context, certificate_fault=None, certificate_since=time.time())
         _log.info(log.event("certificate in force", certificate=self._files.certificate))
 
     def _keep_certificate(self, fault: str) -> None:

@@ -6,7 +6,7 @@ and is left out: a request is answered where its last byte is read.
 
 At every moment a connection has one deadline: for its first request from the accept on, for each further one from its
 first byte on, for an answer to be read, for the next request to begin. Whoever holds the connections calls `expire`
-when it has passed, so that no request costs a timer.
+when it has passed, so that no request costs a timer. What they hold for each other's sake is bounded by `Memory`.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from gunicorn.asgi.parser import InvalidHeader, ParseError, PythonProtocol
 
@@ -28,6 +28,7 @@ from webhook import log
 from webhook.serving import endpoint
 from webhook.serving.door import Application
 from webhook.serving.endpoint import Reply, Request
+from webhook.serving.memory import Memory
 
 try:
     from gunicorn_h1c import H1CProtocol
@@ -50,8 +51,9 @@ _MALFORMED = (ParseError, ValueError)
 _STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTransferCoding": 501}
 #: Read at once, in bytes: as much as the parser in C keeps of what comes behind a whole request.
 READ = 64 * 1024
-#: A longer answer is written in pieces, for only between two of them can be seen that a client does not read.
-_PIECE = 256 * 1024
+#: A longer answer is written in pieces, for only between two of them can be seen that a client does not read, and what
+#: is not yet written can be counted.
+_PIECE = 64 * 1024
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger("webhook.serving")
@@ -64,32 +66,36 @@ class Serving(typing.Protocol):
     """Once this is false, each answer closes its connection."""
 
 
+class Common(NamedTuple):
+    """What all connections of a port have in common."""
+
+    application: Application
+    serving: Serving
+    buffer: memoryview
+    """What is read into, `READ` bytes long: nothing stays in it."""
+    memory: Memory["Protocol"]
+    """What they hold."""
+    clock: Callable[[], float]
+    """Gives seconds."""
+
+
 class Protocol(asyncio.BufferedProtocol):
     """One connection."""
 
     transport: asyncio.Transport
 
-    def __init__(
-        self,
-        application: Application,
-        serving: Serving,
-        buffer: memoryview,
-        clock: Callable[[], float],
-        lost: Callable[["Protocol"], None],
-    ) -> None:
-        """Answer requests with `application`, and call `lost` when the connection is gone.
-
-        `buffer` is what is read into, `READ` bytes long. All connections can share one: nothing stays in it.
-        `clock` gives seconds.
-        """
-        self._application = application
-        self._serving = serving
-        self._buffer = buffer
-        self._clock = clock
+    def __init__(self, common: Common, lost: Callable[["Protocol"], None]) -> None:
+        """Answer requests, and call `lost` when the connection is gone."""
+        self._application = common.application
+        self._serving = common.serving
+        self._buffer = common.buffer
+        self._memory = common.memory
+        self._clock = common.clock
         self._lost = lost
         self._body: list[bytes] = []
         self._joined = 0  # so many of its pieces are as long as what was read at once,
         self._size = 0  # and so many bytes are in these
+        self._come = 0  # bytes of a request that is not whole: of its body, of its head, and what frames them
         self._parser: Any = _Parser(on_body=self._body.append, **_LIMITS)
         self._is_asked_for_body = False
         self._unsent = memoryview(b"")
@@ -102,7 +108,12 @@ class Protocol(asyncio.BufferedProtocol):
         #: Whether the connection is gone.
         self.is_lost = False
         #: When the time of whatever it waits for is over, by the clock.
-        self.deadline = clock() + ARRIVAL
+        self.deadline = self._clock() + ARRIVAL
+
+    @property
+    def since(self) -> float:
+        """Since when it has been waiting for its client, by the clock: for all that it does itself takes no time."""
+        return self.deadline - (KEPT if self.is_idle else ARRIVAL)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the time in which the first request must come has been running since the accept."""
@@ -111,6 +122,7 @@ class Protocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         """End."""
         self.is_lost = True
+        self._memory.hold(self, 0)
         self._lost(self)
         # Each knows the other, and what TLS holds for a connection is much: it is not to wait for the collector.
         del self.transport
@@ -128,6 +140,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._is_paused = True
         self._begin()
         self.transport.pause_reading()
+        self._hold()
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
@@ -151,6 +164,14 @@ class Protocol(asyncio.BufferedProtocol):
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
             self.transport.abort()
 
+    def give_way(self) -> None:
+        """Let go of what it holds: of all connections it holds the most, and together they hold too much."""
+        if self._is_paused:
+            self._unsent, self._held = memoryview(b""), b""
+            self.expire()
+        else:
+            self._refuse_body(endpoint.CROWDED)
+
     def close(self) -> None:
         """Close once all that was written is sent."""
         self._begin()
@@ -165,6 +186,13 @@ class Protocol(asyncio.BufferedProtocol):
         self.is_idle = True
         self.deadline = self._clock() + KEPT
 
+    def _hold(self) -> None:
+        """Note how much it holds: of a request, and while the client does not read, of answers and further requests."""
+        size = self._come
+        if self._is_paused:
+            size += len(self._unsent) + len(self._held) + self.transport.get_write_buffer_size()
+        self._memory.hold(self, size)
+
     def _take(self, data: bytes | memoryview) -> None:
         if self._is_deaf:
             return
@@ -175,13 +203,15 @@ class Protocol(asyncio.BufferedProtocol):
             self._refuse_malformed(error)
             return
         if not parser.is_complete:
-            self._await_rest()
+            self._await_rest(len(data))
             return
         held = parser.remaining()
         self._answer()
         if held and not self._is_deaf:
             # One request a turn of the event loop, for other connections wait too.
             self._held = held
+            if self._is_paused:
+                self._hold()
             self._begin()
             self.transport.pause_reading()
             asyncio.get_running_loop().call_soon(self._go_on)
@@ -195,18 +225,22 @@ class Protocol(asyncio.BufferedProtocol):
         if held:
             self._take(held)
 
-    def _await_rest(self) -> None:
-        """See to a request of which only a part has come."""
+    def _await_rest(self, come: int) -> None:
+        """See to a request of which only a part has come, and `come` bytes now."""
         if self.is_idle:
             self._begin()
+        self._come += come
         fresh = b"".join(self._body[self._joined :])
         if fresh:
             # Tiny pieces take more memory than they hold.
             self._body[self._joined :] = [fresh]
             self._joined += 1
             self._size += len(fresh)
+        self._hold()
+        if self._is_deaf:
+            return
         if max(self._size, self._parser.content_length or 0) > endpoint.BODY_LIMIT:
-            self._refuse_large()
+            self._refuse_body(endpoint.TOO_LARGE)
         elif not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue":
             self._is_asked_for_body = True
             # RFC 9110 section 10.1.1: not where the body comes without, and not to HTTP/1.0.
@@ -217,15 +251,17 @@ class Protocol(asyncio.BufferedProtocol):
         problem = log.shorten(f"the request is malformed: {error}", 200)
         self._write(endpoint.text(_STATUS.get(type(error).__name__, 400), problem), is_last=True)
 
-    def _refuse_large(self) -> None:
-        """Say that the body is too large, before the rest of it has come.
+    def _refuse_body(self, reply: Reply) -> None:
+        """Say that no more of the body is taken, before the rest of it has come.
 
         A client may read that only when it has sent all, or lose the connection with the answer in it. So what still
         comes is thrown away, for as long as a request may take to arrive.
         """
         self._is_deaf = True
         self._body.clear()
-        self._write(endpoint.TOO_LARGE)
+        self._parser = None  # it may hold a head, and is not asked any more
+        self._memory.hold(self, 0)
+        self._write(reply)
 
     def _answer(self) -> None:
         parser = self._parser
@@ -242,6 +278,9 @@ class Protocol(asyncio.BufferedProtocol):
             return
         self._body.clear()
         self._joined = self._size = 0
+        if self._come:
+            self._come = 0
+            self._hold()
         self._is_asked_for_body = False
         parser.reset()
         try:
@@ -268,6 +307,7 @@ class Protocol(asyncio.BufferedProtocol):
         while self._unsent and not self._is_paused:
             self.transport.write(self._unsent[:_PIECE])
             self._unsent = self._unsent[_PIECE:]
+        self._hold()
         # Not before most of it is read: for what is left when a connection is closed there is less time.
         if self._is_last and not self._unsent and not self._is_paused:
             self.close()

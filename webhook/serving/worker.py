@@ -11,28 +11,32 @@ import logging
 import os
 import resource
 import signal
-import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from typing import NamedTuple
 
 from gunicorn.workers.gasgi import ASGIWorker
 
 from webhook import log
 from webhook.serving.door import Application
-from webhook.serving.protocol import ARRIVAL, PARSER, READ, Protocol
+from webhook.serving.listener import Listener, Place
+from webhook.serving.memory import Memory
+from webhook.serving.metrics import Closed, Metrics
+from webhook.serving.protocol import ARRIVAL, PARSER, READ, Common, Protocol
 
-#: Connections held at once on the TLS port. One more is closed as soon as it is accepted.
+#: Connections held at once on the TLS port.
 CONNECTIONS = 1000
 #: The same on the port for probes, apart so that a flood of the one cannot starve the other.
 HEALTH_CONNECTIONS = 50
 #: File descriptors that are left for everything but connections.
 _RESERVED_FILES = 64
+#: Bytes that all connections of a port hold together at the most.
+_HELD = 64 * 1024 * 1024
 
 _LOOK_EVERY = 0.5
-_EXPIRE_EVERY = 0.25
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 _log = logging.getLogger("webhook.serving")
 
@@ -40,9 +44,10 @@ _log = logging.getLogger("webhook.serving")
 class Port(NamedTuple):
     """What is served on one listening socket."""
 
+    name: str
     application: Application
     connections: int
-    secure: bool
+    is_secure: bool
 
 
 class Site(NamedTuple):
@@ -57,6 +62,7 @@ class Site(NamedTuple):
     """Called once when the worker is told to stop: readiness goes first."""
     drain: float
     """Seconds after that during which connections are still accepted."""
+    metrics: Metrics
 
 
 class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
@@ -71,13 +77,10 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
 
     async def _serve_site(self, site: Site) -> None:
         self._stop = asyncio.Event()
-        listeners = [
-            _Listener(self, port, site.tls, own.sock) for port, own in zip(site.ports, self.sockets, strict=True)
-        ]
+        listeners = self._listeners(site)
         accepting = [self.loop.create_task(listener.accept()) for listener in listeners]
-        expiring = [self.loop.create_task(listener.expire()) for listener in listeners]
-        # Signals are the main thread's: one that another took would end the process instead of stopping it.
-        looking = ThreadPoolExecutor(1, "look", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
+        others = [self.loop.create_task(listener.expire()) for listener in listeners]
+        others.append(self.loop.create_task(self._look(site)))
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at again
         _log.info(
@@ -91,18 +94,40 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         )
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            try:
-                # In a thread, for thousands of rules take a second to load, and reviews must not wait for that.
-                await self.loop.run_in_executor(looking, site.look)
-            except Exception:  # noqa: BLE001 - whatever it is, what is in force goes on being served
-                _log.exception("cannot look at the files")
+            log.catch_up()
             await _wait(self._stop, _LOOK_EVERY)
         site.stopping()
         await self._drain(listeners, accepting, site.drain)
-        for task in expiring:
+        for task in others:
             task.cancel()
 
-    async def _drain(self, listeners: list["_Listener"], accepting: list[asyncio.Task[None]], seconds: float) -> None:
+    def _listeners(self, site: Site) -> list[Listener]:
+        made = []
+        for port, own, bound in zip(site.ports, self.sockets, _bounds(site.ports), strict=True):
+            closed = site.metrics.closed(port.name)
+            memory = Memory[Protocol](_HELD, partial(closed, Closed.MEMORY))
+            common = Common(port.application, self, memoryview(bytearray(READ)), memory, self.loop.time)
+            listener = Listener(Place(own.sock, bound, port.is_secure), common, site.tls, closed)
+            site.metrics.watch(port.name, listener)
+            made.append(listener)
+        return made
+
+    async def _look(self, site: Site) -> None:
+        """Take up what has changed, for ever.
+
+        In a thread, for thousands of rules take a second to load, and reviews must not wait for that; and beside the
+        heartbeat, for a file system can hang.
+        """
+        # Signals are the main thread's: one that another took would end the process instead of stopping it.
+        looking = ThreadPoolExecutor(1, "look", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
+        while True:
+            try:
+                await self.loop.run_in_executor(looking, site.look)
+            except Exception:  # noqa: BLE001 - whatever it is, what is in force goes on being served
+                _log.exception("cannot look at the files")
+            await asyncio.sleep(_LOOK_EVERY)
+
+    async def _drain(self, listeners: list[Listener], accepting: list[asyncio.Task[None]], seconds: float) -> None:
         """Stop without losing a request.
 
         Every answer closes its connection from now on. New ones are accepted for a while, for it takes that long until
@@ -140,84 +165,21 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         self._stop.set()
 
 
-class _Listener:
-    """Accepts connections on one socket, up to a bound, and knows those that are open."""
-
-    def __init__(
-        self, worker: Worker, port: Port, tls: Callable[[], ssl.SSLContext | None], sock: socket.socket
-    ) -> None:
-        self._worker = worker
-        self._port = port
-        self._tls = tls
-        self._socket = sock
-        files = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        unbounded = files == resource.RLIM_INFINITY
-        self._limit = port.connections if unbounded else min(port.connections, files - _RESERVED_FILES)
-        self._buffer = memoryview(bytearray(READ))
-        self._protocols: set[Protocol] = set()
-        self._handshakes: set[asyncio.Task[None]] = set()
-
-    @property
-    def open(self) -> int:
-        """Connections that are open or in their handshake."""
-        return len(self._protocols) + len(self._handshakes)
-
-    @property
-    def address(self) -> str:
-        """Where it listens, as a URL."""
-        host, port = self._socket.getsockname()[:2]
-        scheme = "https" if self._port.secure else "http"
-        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
-
-    async def accept(self) -> None:
-        """Accept for ever."""
-        loop = self._worker.loop
-        while True:
-            try:
-                connection, _ = await loop.sock_accept(self._socket)
-            except OSError as error:
-                # Out of descriptors, or the client went: neither is a reason to stop.
-                _log.warning(log.event("cannot accept a connection", why=error.strerror))
-                await asyncio.sleep(0.1)
-                continue
-            context = self._tls() if self._port.secure else None
-            if self.open >= self._limit or (self._port.secure and context is None):
-                connection.close()
-                continue
-            task = loop.create_task(self._connect(connection, context))
-            self._handshakes.add(task)
-            task.add_done_callback(self._handshakes.discard)
-
-    async def _connect(self, connection: socket.socket, context: ssl.SSLContext | None) -> None:
-        loop = self._worker.loop
-        protocol = Protocol(self._port.application, self._worker, self._buffer, loop.time, self._protocols.discard)
-        secure = {} if context is None else {"ssl_handshake_timeout": ARRIVAL, "ssl_shutdown_timeout": 1.0}
-        try:
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            await loop.connect_accepted_socket(lambda: protocol, connection, ssl=context, **secure)
-        except (OSError, TimeoutError):  # ssl.SSLError is an OSError: no TLS, or no TLS that is spoken here
-            connection.close()
-            return
-        if not protocol.is_lost:
-            self._protocols.add(protocol)
-
-    async def expire(self) -> None:
-        """Close connections whose time is over, for ever."""
-        while True:
-            await asyncio.sleep(_EXPIRE_EVERY)
-            now = self._worker.loop.time()
-            for protocol in list(self._protocols):
-                if protocol.deadline <= now:
-                    try:
-                        protocol.expire()
-                    except Exception:  # noqa: BLE001 - whatever it is, the others' time is to be watched
-                        _log.exception("cannot close a connection")
-
-    def close_idle(self) -> None:
-        """Close the connections that wait for a request."""
-        for protocol in list(self._protocols):
-            if protocol.is_idle:
-                protocol.close()
+def _bounds(ports: Sequence[Port]) -> list[int]:
+    """Say how many connections each port may hold: where descriptors are scarce, the smaller ones go first."""
+    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = sum(port.connections for port in ports) + _RESERVED_FILES
+    if files != resource.RLIM_INFINITY and files < wanted:
+        files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
+    left = wanted if files == resource.RLIM_INFINITY else files
+    left -= _RESERVED_FILES
+    bounds = {}
+    for number, port in enumerate(sorted(ports, key=lambda port: port.connections)):
+        share = left if number == len(ports) - 1 else left // 4
+        bounds[port.name] = min(port.connections, share)
+        left -= bounds[port.name]
+    return [bounds[port.name] for port in ports]
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:

@@ -1,0 +1,58 @@
+from webhook.serving.memory import Memory
+
+
+class Holder:
+    def __init__(self) -> None:
+        self.is_there = True
+
+    def give_way(self) -> None:
+        self.is_there = False
+
+
+class Held:
+    """A memory of 100 bytes, and who gave way."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.memory = Memory[Holder](100, self._gave_way)
+
+    def _gave_way(self) -> None:
+        self.count += 1
+
+
+def test_what_is_held_is_counted_and_counted_no_more_when_it_is_let_go() -> None:
+    held = Held()
+    one, two = Holder(), Holder()
+    held.memory.hold(one, 40)
+    held.memory.hold(two, 60)
+    held.memory.hold(one, 30)
+    assert (held.memory.total, held.count) == (90, 0)
+    held.memory.hold(two, 0)
+    held.memory.hold(two, 0)
+    assert held.memory.total == 30
+    assert one.is_there
+    assert two.is_there
+
+
+def test_the_one_that_holds_the_most_gives_way_whoever_asked_for_more() -> None:
+    held = Held()
+    small, large, newcomer = Holder(), Holder(), Holder()
+    held.memory.hold(small, 20)
+    held.memory.hold(large, 70)
+    held.memory.hold(newcomer, 30)
+    assert (small.is_there, large.is_there, newcomer.is_there) == (True, False, True)
+    assert (held.memory.total, held.count) == (50, 1)
+
+
+def test_as_many_give_way_as_it_takes_and_the_newcomer_where_it_is_the_largest() -> None:
+    held = Held()
+    holders = [Holder() for _ in range(4)]
+    for holder in holders:
+        held.memory.hold(holder, 25)
+    newcomer = Holder()
+    held.memory.hold(newcomer, 80)
+    assert not newcomer.is_there
+    assert all(holder.is_there for holder in holders)
+    held.memory.hold(holders[0], 101)
+    assert not holders[0].is_there
+    assert held.memory.total == 75

@@ -1,0 +1,89 @@
+"""Writes lines to a file, a pipe or a terminal, and lets nobody who does not read them hold up the work.
+
+What reads a container's log can stall, and a write to a full pipe waits for ever. So a pipe is asked first. What it
+does not take stays in memory, within a bound, and is written when it does; beyond that lines are lost, which is said.
+"""
+
+import os
+import select
+import time
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from threading import Lock
+from typing import TextIO
+
+#: Bytes that wait for a reader at the most.
+_MOST = 1024 * 1024
+#: A pipe that takes anything takes so much at once.
+_PIECE = select.PIPE_BUF
+
+
+class Lines:
+    """What is written to, and what waits to be."""
+
+    def __init__(self, stream: TextIO, lost: Callable[[int], str]) -> None:
+        """Take the stream, and what makes a line that says how many were lost.
+
+        A stream that is no file, as a test has it, is just written to.
+        """
+        self._stream = stream
+        self._say_lost = lost
+        self._lock = Lock()
+        self._waiting: deque[bytes] = deque()
+        self._size = 0
+        self._unsaid = 0
+        #: Lines that nobody took in time.
+        self.lost = 0
+        try:
+            self._descriptor = stream.fileno()
+        except (OSError, ValueError):
+            self._poll = None
+        else:
+            self._poll = select.poll()
+            self._poll.register(self._descriptor, select.POLLOUT)
+
+    def write(self, text: str, patience: float) -> None:
+        """Write whole lines, or keep them; wait no longer than `patience` seconds."""
+        # Nobody may be reading any more, and then there is nowhere to say so.
+        with self._lock, suppress(OSError, ValueError):
+            if self._poll is None:
+                self._stream.write(text)
+                self._stream.flush()
+                return
+            if self._unsaid and self._size <= _MOST // 2:
+                text = self._say_lost(self._unsaid) + text
+                self._unsaid = 0
+            self._keep(text.encode())
+            self._pass_on(self._poll, patience)
+
+    def flush(self, patience: float) -> None:
+        """Write what waits, as far as it is taken within `patience` seconds."""
+        with self._lock, suppress(OSError, ValueError):
+            if self._poll is not None:
+                self._pass_on(self._poll, patience)
+
+    def _keep(self, lines: bytes) -> None:
+        if self._size > _MOST:
+            self.lost += lines.count(b"\n")
+            self._unsaid += lines.count(b"\n")
+            return
+        self._waiting.append(lines)
+        self._size += len(lines)
+
+    def _pass_on(self, poll: select.poll, patience: float) -> None:
+        deadline = time.monotonic() + patience
+        while self._waiting:
+            if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
+                return
+            first = self._waiting.popleft()
+            # Whole lines, if they are not too long: another process may write to the same pipe.
+            piece = first[: first.rfind(b"\n", 0, _PIECE) + 1 or _PIECE]
+            try:
+                written = os.write(self._descriptor, piece)
+            except OSError:
+                self._size -= len(first)
+                raise
+            self._size -= written
+            if written < len(first):
+                self._waiting.appendleft(first[written:])

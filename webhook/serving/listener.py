@@ -1,0 +1,155 @@
+"""Accepts connections on one socket, up to a bound, and sees to it that slow clients do not take all the places.
+
+A server that answers where the last byte is read never is what a connection waits for: each waits for its client. When
+all places are taken, those go that have waited longest for the rest of a handshake or a request, or for an answer to be
+read; after them those that wait longest between two requests. So whoever fills the places makes room by being slow.
+"""
+
+import asyncio
+import heapq
+import logging
+import socket
+import ssl
+from collections.abc import Callable
+from typing import NamedTuple
+
+from webhook import log
+from webhook.serving.metrics import Closed
+from webhook.serving.protocol import ARRIVAL, Common, Protocol
+
+#: Of all places so many are made free at once, for looking through all takes as long as some handshakes.
+_ROOM = 1 / 32
+#: Seconds that a client may take before it is one of the slow: under way with something, or between two requests.
+_QUICK, _RESTING = 0.1, 1.0
+#: Where nobody could go, seconds until it is looked again.
+_LOOK_AGAIN = 0.05
+_EXPIRE_EVERY = 0.25
+
+_log = logging.getLogger("webhook.serving")
+
+
+class Place(NamedTuple):
+    """Where is accepted, and how much of it."""
+
+    socket: socket.socket
+    connections: int
+    """The most that are open at once."""
+    is_secure: bool
+    """Whether TLS is spoken."""
+
+
+class Listener:
+    """Accepts connections in one place, and knows those that are open."""
+
+    def __init__(
+        self, place: Place, common: Common, tls: Callable[[], ssl.SSLContext | None], closed: Callable[[Closed], None]
+    ) -> None:
+        """Take the place, what all its connections share, the context in force, and whom to tell why one was closed."""
+        self._place = place
+        self._common = common
+        self._tls = tls
+        self._closed = closed
+        # Each with the task that it is made in, which is over when it has a transport; in the order of their accept.
+        self._open: dict[Protocol, asyncio.Task[None]] = {}
+        self._full_until = 0.0
+
+    @property
+    def open(self) -> int:
+        """Connections that are open or in their handshake."""
+        return len(self._open)
+
+    @property
+    def held(self) -> int:
+        """Bytes that they hold."""
+        return self._common.memory.total
+
+    @property
+    def address(self) -> str:
+        """Where it listens, as a URL."""
+        host, port = self._place.socket.getsockname()[:2]
+        scheme = "https" if self._place.is_secure else "http"
+        return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
+
+    async def accept(self) -> None:
+        """Accept for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            try:
+                connection, _ = await loop.sock_accept(self._place.socket)
+            except OSError as error:
+                # Out of descriptors, or the client went: neither is a reason to stop.
+                _log.warning(log.event("cannot accept a connection", why=error.strerror))
+                await asyncio.sleep(0.1)
+                continue
+            context = self._tls() if self._place.is_secure else None
+            if self._place.is_secure and context is None:
+                connection.close()
+            elif self.open >= self._place.connections and not self._makes_room():
+                self._closed(Closed.FULL)
+                connection.close()
+            else:
+                protocol = Protocol(self._common, self._lost)
+                self._open[protocol] = loop.create_task(self._connect(connection, protocol, context))
+
+    async def expire(self) -> None:
+        """Close connections whose time is over, for ever."""
+        while True:
+            await asyncio.sleep(_EXPIRE_EVERY)
+            now = self._common.clock()
+            for protocol in [protocol for protocol in self._open if protocol.deadline <= now]:
+                try:
+                    self._close(protocol, Closed.IDLE if protocol.is_idle else Closed.LATE)
+                except Exception:  # noqa: BLE001 - whatever it is, the others' time is to be watched
+                    _log.exception("cannot close a connection")
+
+    def close_idle(self) -> None:
+        """Close the connections that wait for a request."""
+        for protocol in list(self._open):
+            if protocol.is_idle:
+                protocol.close()
+
+    async def _connect(self, connection: socket.socket, protocol: Protocol, context: ssl.SSLContext | None) -> None:
+        loop = asyncio.get_running_loop()
+        # The deadline is the protocol's; this is for a loop that cannot be told to end a handshake.
+        secure = {} if context is None else {"ssl_handshake_timeout": 2 * ARRIVAL, "ssl_shutdown_timeout": 1.0}
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            await loop.connect_accepted_socket(lambda: protocol, connection, ssl=context, **secure)
+        except (OSError, TimeoutError):  # ssl.SSLError is an OSError: no TLS, or no TLS that is spoken here
+            self._closed(Closed.HANDSHAKE)
+            connection.close()
+            self._lost(protocol)
+        except asyncio.CancelledError:
+            connection.close()
+            self._lost(protocol)
+            raise
+
+    def _lost(self, protocol: Protocol) -> None:
+        self._open.pop(protocol, None)
+
+    def _close(self, protocol: Protocol, why: Closed) -> None:
+        """Close a connection, which may be in its handshake."""
+        self._closed(why)
+        made = self._open[protocol]
+        if made.done():
+            protocol.expire()
+        else:
+            made.cancel()
+
+    def _makes_room(self) -> bool:
+        """Close the slowest, and tell whether there were any."""
+        now = self._common.clock()
+        if now < self._full_until:
+            return False
+        slow = [one for one in self._open if now - one.since > (_RESTING if one.is_idle else _QUICK)]
+        if not slow:
+            self._full_until = now + _LOOK_AGAIN
+        for protocol in heapq.nsmallest(int(self._place.connections * _ROOM) + 1, slow, key=_rank):
+            self._close(protocol, Closed.CROWDED)
+            self._lost(protocol)
+        return bool(slow)
+
+
+def _rank(protocol: Protocol) -> tuple[bool, float]:
+    """Order connections by who goes first where there are too many."""
+    return protocol.is_idle, protocol.since

@@ -1,0 +1,42 @@
+"""What connections hold in memory, together within a bound: bodies that have not come whole, answers that are not read.
+
+Each connection is bounded by itself, and a thousand of them would still be gigabytes. Where they hold too much, the one
+that holds the most gives way: never a review of the usual size, for as long as there is a larger one.
+"""
+
+from collections.abc import Callable
+from typing import Generic, Protocol, TypeVar
+
+
+class Holder(Protocol):
+    """Who holds something."""
+
+    def give_way(self) -> None:
+        """Let go of it: `hold` is called with 0 before this returns, or when the connection is lost."""
+
+
+_Holder = TypeVar("_Holder", bound=Holder)
+
+
+class Memory(Generic[_Holder]):
+    """Bytes by who holds them."""
+
+    def __init__(self, most: int, gave_way: Callable[[], None]) -> None:
+        """Take how many bytes may be held together, and whom to tell when one has to give way."""
+        self._most = most
+        self._gave_way = gave_way
+        self._held: dict[_Holder, int] = {}
+        #: Bytes that are held.
+        self.total = 0
+
+    def hold(self, holder: _Holder, size: int) -> None:
+        """Note that `holder` holds `size` bytes from now on, and have others give way where that is too much."""
+        self.total += size - self._held.pop(holder, 0)
+        if not size:
+            return
+        self._held[holder] = size
+        while self.total > self._most and self._held:
+            largest = max(self._held, key=self._held.__getitem__)
+            self.total -= self._held.pop(largest)
+            self._gave_way()
+            largest.give_way()
