@@ -93,6 +93,7 @@ def test_everything_in_a_lock_file_has_hashes(lock: Path) -> None:
         ("requirements-fast.lock", ["runtime", "fast"]),
         ("requirements-dev.lock", ["runtime", "dev", "build"]),
         ("requirements-build.lock", ["build"]),
+        ("requirements-supply.lock", ["supply"]),
     ],
 )
 def test_a_lock_file_holds_all_that_is_asked_for(lock: str, groups: list[str]) -> None:
@@ -112,5 +113,5 @@ def test_the_top_level_holds_nothing_unexpected() -> None:
     tracked = subprocess.run([git, "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     top = {path.partition("/")[0] for path in tracked.stdout.split("\0") if path}
     expected = {"pyproject.toml", "webhook", "manifests", "certs", "tests", "Dockerfile", "README.md", "Makefile"}
-    expected |= {"LICENSE", "CHANGELOG.md", "overlays"} | {lock.name for lock in LOCKS}
+    expected |= {"LICENSE", "CHANGELOG.md", "RELEASING.md", "overlays"} | {lock.name for lock in LOCKS}
     assert {name for name in top if not name.startswith(".")} <= expected
