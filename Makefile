@@ -7,8 +7,9 @@ MAKEFLAGS += --no-print-directory
 PYTHON_HERE = .venv/bin/python
 RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
+SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo test check e2e endure bench profile bench-admission bench-refresh bench-image lock clean
+.PHONY: help demo test check e2e endure bench profile bench-admission bench-refresh bench-image audit sbom lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -58,9 +59,17 @@ bench-image: ## weigh and start what ARGS names, an image or an environment: ARG
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/image.py $(ARGS)
 
+audit: ## look for known vulnerabilities in all that is locked
+	$(SUPPLY)
+	@.venv-supply/bin/python .ci/audit.py $(ARGS)
+
+sbom: ## write what the image holds to dist, as CycloneDX
+	$(SUPPLY)
+	@.venv-supply/bin/python .ci/sbom.py dist
+
 lock: ## choose the dependencies' versions anew (needs uv)
 	@.ci/lock
 
 clean: ## remove all that make made
-	@rm -rf .venv .venv-fast dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-fast .venv-supply dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +

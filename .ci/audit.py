@@ -1,0 +1,144 @@
+"""Look for known vulnerabilities in all that is locked, with pip-audit: audit.py [ITS ARGUMENTS].
+
+Every entry of every lock file is looked for, whatever platform it is for. The exit status is 0 when all were
+and nothing is known but what .ci/accepted.toml gives a reason for, 1 when something is or one was not looked for, 75
+when the vulnerability service did not answer, and 2 when anything else went wrong.
+"""
+
+import json
+import re
+import subprocess
+import sys
+import tempfile
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+from locked import read
+
+#: The set without extras is part of the first.
+LOCKS = {
+    "requirements-fast.lock": "which the image has",
+    "requirements-build.lock": "which builds it",
+    "requirements-dev.lock": "which tests it",
+    "requirements-supply.lock": "which looks for this",
+}
+
+NOT_ANSWERED = 75
+_UNREACHED = re.compile(r"\b(\w*ConnectionError|\w*Timeout|ProxyError|SSLError|ServiceError|Could not connect)\b")
+
+
+class NotAnsweredError(Exception):
+    """The vulnerability service is not to be had; in its words, in one line."""
+
+
+class BrokenError(Exception):
+    """What is read or run here is not as it should be."""
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """An advisory that is known, why it is none of ours, and the last day on which that counts."""
+
+    advisory: str
+    reason: str
+    until: date
+
+
+def packages(checkout: Path) -> dict[tuple[str, str], list[str]]:
+    """Give what is locked, by name and version, with the lock files that have it."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for lock in LOCKS:
+        for one in read(checkout / lock):
+            found.setdefault((one.name, one.version), []).append(lock)
+    return found
+
+
+def accepted(text: str) -> list[Accepted]:
+    """Read .ci/accepted.toml; each entry has all three keys."""
+    entries = tomllib.loads(text).get("accepted", [])
+    for entry in entries:
+        if not (entry.keys() == {"advisory", "reason", "until"} and entry["reason"] and type(entry["until"]) is date):
+            raise BrokenError(f"accepted.toml: an advisory, a reason and until (a date) are needed: {entry}")
+    return [Accepted(**entry) for entry in entries]
+
+
+def ask(wanted: list[tuple[str, str]], arguments: list[str]) -> list[dict[str, Any]]:
+    """Have pip-audit look for each, and give its answer for each."""
+    with tempfile.TemporaryDirectory() as folder:
+        requirements = Path(folder) / "requirements.txt"
+        requirements.write_text("".join(f"{name}=={version}\n" for name, version in wanted))
+        # Each version is given, so pip has nothing to find out.
+        command = [sys.executable, "-m", "pip_audit", f"--requirement={requirements}", "--disable-pip", "--no-deps"]
+        command += ["--vulnerability-service=osv", "--format=json", "--progress-spinner=off", *arguments]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    try:
+        answers: list[dict[str, Any]] = json.loads(done.stdout)["dependencies"]
+    except json.JSONDecodeError:
+        if _UNREACHED.search(done.stderr):
+            raise NotAnsweredError(done.stderr.strip().splitlines()[-1][:300]) from None
+        raise BrokenError(done.stderr) from None
+    return answers
+
+
+def faults(
+    wanted: dict[tuple[str, str], list[str]], answers: list[dict[str, Any]], known: list[Accepted], today: date
+) -> Iterator[str]:
+    """Give a line for each that was not looked for, and for each advisory that is not accepted."""
+    looked_for = {(answer["name"], answer["version"]): answer["vulns"] for answer in answers if "version" in answer}
+    for (name, version), locks in wanted.items():
+        where = f"{name} {version} ({', '.join(locks)})"
+        if (name, version) not in looked_for:
+            yield f"{where}: was not looked for"
+        for found in looked_for.get((name, version), ()):
+            if not any(one.advisory in _names(found) and today <= one.until for one in known):
+                mended = f"mended in {', '.join(found['fix_versions'])}" if found["fix_versions"] else "not mended yet"
+                yield f"{where}: {', '.join(_names(found))}, {mended}: {found['description'][:200]}"
+
+
+def remarks(answers: list[dict[str, Any]], known: list[Accepted], today: date) -> Iterator[str]:
+    """Give a line for each advisory that is accepted."""
+    found = {name for answer in answers for one in answer.get("vulns", ()) for name in _names(one)}
+    for one in known:
+        if one.advisory not in found:
+            yield f"{one.advisory} is accepted, and concerns nothing that is locked any more"
+        elif today <= one.until:
+            yield f"{one.advisory} is accepted until {one.until}: {one.reason}"
+        else:
+            yield f"{one.advisory} was accepted until {one.until}"
+
+
+def _names(vulnerability: dict[str, Any]) -> list[str]:
+    return [vulnerability["id"], *vulnerability["aliases"]]
+
+
+def audit(checkout: Path, arguments: list[str]) -> int:
+    """Print what is looked for and what is found, and give the exit status."""
+    wanted, today = packages(checkout), datetime.now(UTC).date()
+    print("Known vulnerabilities are looked for in")
+    for lock, use in LOCKS.items():
+        print(f"  {sum(lock in locks for locks in wanted.values()):4} packages of {lock}, {use}")
+    print(f"  {len(wanted):4} in all")
+    try:
+        known = accepted((checkout / ".ci" / "accepted.toml").read_text())
+        answers = ask(sorted(wanted), arguments)
+    except NotAnsweredError as error:
+        print(f"NOTHING WAS LOOKED FOR: the vulnerability service did not answer: {error}")
+        return NOT_ANSWERED
+    except BrokenError as error:
+        print(error, file=sys.stderr)
+        return 2
+    for remark in remarks(answers, known, today):
+        print(remark)
+    found = list(faults(wanted, answers, known, today))
+    for fault in found:
+        print(fault)
+    print(f"Found: {len(found)}")
+    return 1 if found else 0
+
+
+if __name__ == "__main__":
+    sys.exit(audit(Path(__file__).parents[1], sys.argv[1:]))
