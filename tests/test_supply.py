@@ -1,4 +1,4 @@
-"""What is locked, what is looked for in it, and what the bill of materials says of it."""
+"""What is locked, what is looked for in it, what the bill of materials says of it, and who may sign."""
 
 import importlib
 import json
@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -21,6 +22,7 @@ import webhook
 
 _CHECKOUT = Path(__file__).parents[1]
 _LOCKS = sorted(_CHECKOUT.glob("*.lock"))
+_WORKFLOWS = sorted((_CHECKOUT / ".github" / "workflows").glob("*.yml"))
 
 #: Each line of a lock file: the first, a version, a hash, and who wants it.
 _LINES = (
@@ -258,3 +260,24 @@ def test_the_bill_is_the_same_at_every_time_and_place(
     assert not {"serialNumber", "timestamp"} & {*bill, *bill["metadata"]}
     for word in ("://", str(_CHECKOUT), "/home", "/root"):
         assert word not in written.read_text()
+
+
+def _jobs() -> dict[str, dict[str, Any]]:
+    workflows = {path.stem: yaml.safe_load(path.read_text()) for path in _WORKFLOWS}
+    assert all(workflow["permissions"] == {"contents": "read"} for workflow in workflows.values())
+    return {f"{stem}/{name}": job for stem, workflow in workflows.items() for name, job in workflow["jobs"].items()}
+
+
+def test_only_the_job_that_runs_nothing_of_ours_may_sign_and_publish() -> None:
+    jobs = _jobs()
+    may_write = {name for name, job in jobs.items() if "write" in job.get("permissions", {}).values()}
+    assert may_write == {"release/publish"}
+    steps = jobs["release/publish"]["steps"]
+    assert not any("checkout" in step.get("uses", "") for step in steps)
+
+
+def test_every_action_is_pinned_to_a_commit() -> None:
+    used = [step["uses"] for job in _jobs().values() for step in job["steps"] if "uses" in step]
+    assert len(used) > 5
+    for action in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)
