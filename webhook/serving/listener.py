@@ -11,6 +11,7 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple
 
 from webhook import log
@@ -81,15 +82,16 @@ class Listener:
                 _log.warning(log.event("cannot accept a connection", why=error.strerror))
                 await asyncio.sleep(0.1)
                 continue
-            context = self._tls() if self._place.is_secure else None
-            if self._place.is_secure and context is None:
-                connection.close()
-            elif self.open >= self._place.connections and not self._makes_room():
-                self._closed(Closed.FULL)
-                connection.close()
-            else:
-                protocol = Protocol(self._common, self._lost)
-                self._open[protocol] = loop.create_task(self._connect(connection, protocol, context))
+            self._begin(connection)
+
+    def refuse(self) -> None:
+        """Take those that have come so far, and let the kernel refuse all others. Nobody may be in `accept`."""
+        with suppress(OSError):
+            while True:
+                connection, _ = self._place.socket.accept()
+                connection.setblocking(False)  # noqa: FBT003 - the socket module has no other way
+                self._begin(connection)
+        self._place.socket.close()
 
     async def expire(self) -> None:
         """Close connections whose time is over, for ever."""
@@ -107,6 +109,18 @@ class Listener:
         for protocol in list(self._open):
             if protocol.is_idle:
                 protocol.close()
+
+    def _begin(self, connection: socket.socket) -> None:
+        """Serve a connection that was accepted, where there is place for it."""
+        context = self._tls() if self._place.is_secure else None
+        if self._place.is_secure and context is None:
+            connection.close()
+        elif self.open >= self._place.connections and not self._makes_room():
+            self._closed(Closed.FULL)
+            connection.close()
+        else:
+            protocol = Protocol(self._common, self._lost)
+            self._open[protocol] = asyncio.get_running_loop().create_task(self._connect(connection, protocol, context))
 
     async def _connect(self, connection: socket.socket, protocol: Protocol, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()

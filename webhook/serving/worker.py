@@ -131,7 +131,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         """Stop without losing a request.
 
         Every answer closes its connection from now on. New ones are accepted for a while, for it takes that long until
-        the last client has heard; then those that wait idle are closed, and requests in flight are answered.
+        the last client has heard; then they are refused, those that wait idle are closed, and requests in flight are
+        answered.
         """
         _log.info(log.event("stopping", accepting_for=seconds))
         deadline = self.loop.time() + seconds
@@ -140,6 +141,9 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             await asyncio.sleep(0.05)
         for task in accepting:
             task.cancel()
+        await asyncio.wait(accepting)
+        for listener in listeners:
+            listener.refuse()
         deadline = self.loop.time() + ARRIVAL
         while any(listener.open for listener in listeners) and self.loop.time() < deadline and not self._quick_shutdown:
             self.notify()
