@@ -103,7 +103,7 @@ class Server:
         self.place = place
         self.process = process
         self.secure = ("127.0.0.1", secure)
-        self._plain = None if plain is None else ("127.0.0.1", plain)
+        self.plain_address = None if plain is None else ("127.0.0.1", plain)
         self.trust = place.trust
 
     @property
@@ -117,8 +117,8 @@ class Server:
 
     def probe(self, path: str) -> Answer:
         """Ask the plain port."""
-        assert self._plain is not None
-        with Client(self._plain, None) as client:
+        assert self.plain_address is not None
+        with Client(self.plain_address, None) as client:
             return client.ask("GET", path)
 
     def metric(self, series: str) -> float:
@@ -129,8 +129,8 @@ class Server:
 
     def plain(self) -> socket.socket:
         """Connect to the plain port, and send nothing."""
-        assert self._plain is not None
-        return socket.create_connection(self._plain, timeout=PATIENCE)
+        assert self.plain_address is not None
+        return socket.create_connection(self.plain_address, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
         """Send one request over a connection of its own."""

@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 from webhook.errors import RegistryWebhookError
 
-_BACKLOG = 1024
+#: Connections that wait to be accepted, as many as the kernel allows.
+BACKLOG = 4096
 
 
 class Address(NamedTuple):
@@ -29,16 +30,16 @@ def listen(address: Address) -> socket.socket:
     try:
         if address.host or not socket.has_dualstack_ipv6():
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
-            return socket.create_server(tuple(address), family=family, backlog=_BACKLOG)
+            return socket.create_server(tuple(address), family=family, backlog=BACKLOG)
         try:
             return socket.create_server(
-                ("", address.port), family=socket.AF_INET6, backlog=_BACKLOG, dualstack_ipv6=True
+                ("", address.port), family=socket.AF_INET6, backlog=BACKLOG, dualstack_ipv6=True
             )
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 raise
             # The kernel knows IPv6, and it is switched off.
-            return socket.create_server(("", address.port), backlog=_BACKLOG)
+            return socket.create_server(("", address.port), backlog=BACKLOG)
     except OSError as error:
         # What Python adds in parentheses says the address again.
         reason = str(error.strerror or error).partition(" (")[0].lower()

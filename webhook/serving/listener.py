@@ -3,6 +3,7 @@
 A server that answers where the last byte is read never is what a connection waits for: each waits for its client. When
 all places are taken, those go that have waited longest for the rest of a handshake or a request, or for an answer to be
 read; after them those that wait longest between two requests. So whoever fills the places makes room by being slow.
+Where nobody is, a newcomer is turned away: kept waiting, it would wait behind all that fill the places.
 """
 
 import asyncio
@@ -11,20 +12,28 @@ import logging
 import socket
 import ssl
 from collections.abc import Callable
-from contextlib import suppress
 from typing import NamedTuple
 
 from webhook import log
+from webhook.adapters.sockets import BACKLOG
 from webhook.serving.metrics import Closed
 from webhook.serving.protocol import ARRIVAL, Common, Protocol
 
 #: Of all places so many are made free at once, for looking through all takes as long as some handshakes.
 _ROOM = 1 / 32
-#: Seconds that a client may take before it is one of the slow: under way with something, or between two requests.
-_QUICK, _RESTING = 0.1, 1.0
+#: Seconds between two requests after which a connection may go.
+_RESTING = 1.0
 #: Where nobody could go, seconds until it is looked again.
 _LOOK_AGAIN = 0.05
 _EXPIRE_EVERY = 0.25
+#: Accepted in one turn of the loop: the kernel drops those that it has no place for, and they try again a second later.
+_AT_ONCE = 16
+#: Seconds after which it is accepted again where that could not be done.
+_AGAIN = 0.1
+#: Bytes that the kernel is to hold of what a client sends: so much is read at once.
+_INCOMING = 64 * 1024
+#: Bytes that it is to hold of answers: else it takes megabytes, and who reads nothing cannot be told from who does.
+_OUTGOING = 64 * 1024
 
 _log = logging.getLogger("webhook.serving")
 
@@ -48,6 +57,9 @@ class Listener:
         """Take the place, what all its connections share, the context in force, and whom to tell why one was closed."""
         self._place = place
         self._common = common
+        # Connections have what the socket has that they were accepted on.
+        place.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _INCOMING)
+        place.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTGOING)
         self._tls = tls
         self._closed = closed
         # Each with the task that it is made in, which is over when it has a transport; in the order of their accept.
@@ -71,26 +83,14 @@ class Listener:
         scheme = "https" if self._place.is_secure else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
-    async def accept(self) -> None:
-        """Accept for ever."""
-        loop = asyncio.get_running_loop()
-        while True:
-            try:
-                connection, _ = await loop.sock_accept(self._place.socket)
-            except OSError as error:
-                # Out of descriptors, or the client went: neither is a reason to stop.
-                _log.warning(log.event("cannot accept a connection", why=error.strerror))
-                await asyncio.sleep(0.1)
-                continue
-            self._begin(connection)
+    def accept(self) -> None:
+        """Accept from now on."""
+        asyncio.get_running_loop().add_reader(self._place.socket, self._take, _AT_ONCE)
 
     def refuse(self) -> None:
-        """Take those that have come so far, and let the kernel refuse all others. Nobody may be in `accept`."""
-        with suppress(OSError):
-            while True:
-                connection, _ = self._place.socket.accept()
-                connection.setblocking(False)  # noqa: FBT003 - the socket module has no other way
-                self._begin(connection)
+        """Take those that have come so far, and let the kernel refuse all others."""
+        asyncio.get_running_loop().remove_reader(self._place.socket)
+        self._take(BACKLOG)
         self._place.socket.close()
 
     async def expire(self) -> None:
@@ -110,8 +110,28 @@ class Listener:
             if protocol.is_idle:
                 protocol.close()
 
+    def _take(self, most: int) -> None:
+        """Accept connections that wait, up to so many."""
+        try:
+            for _ in range(most):
+                connection, _ = self._place.socket.accept()
+                self._begin(connection)
+        except BlockingIOError:
+            pass  # there is no further one
+        except OSError as error:
+            # Out of descriptors, or the client went: neither is a reason to stop.
+            _log.warning(log.event("cannot accept a connection", why=error.strerror))
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._place.socket)
+            loop.call_later(_AGAIN, self._accept_again)
+
+    def _accept_again(self) -> None:
+        if self._place.socket.fileno() >= 0:  # it is not closed meanwhile
+            self.accept()
+
     def _begin(self, connection: socket.socket) -> None:
         """Serve a connection that was accepted, where there is place for it."""
+        connection.setblocking(False)  # noqa: FBT003 - the socket module has no other way
         context = self._tls() if self._place.is_secure else None
         if self._place.is_secure and context is None:
             connection.close()
@@ -155,7 +175,7 @@ class Listener:
         now = self._common.clock()
         if now < self._full_until:
             return False
-        slow = [one for one in self._open if now - one.since > (_RESTING if one.is_idle else _QUICK)]
+        slow = [one for one in self._open if not one.is_idle or now - one.since > _RESTING]
         if not slow:
             self._full_until = now + _LOOK_AGAIN
         for protocol in heapq.nsmallest(int(self._place.connections * _ROOM) + 1, slow, key=_rank):

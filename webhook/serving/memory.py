@@ -12,7 +12,7 @@ class Holder(Protocol):
     """Who holds something."""
 
     def give_way(self) -> None:
-        """Let go of it: `hold` is called with 0 before this returns, or when the connection is lost."""
+        """Let go of it; `hold` is called with 0 when that has happened."""
 
 
 _Holder = TypeVar("_Holder", bound=Holder)
@@ -26,17 +26,25 @@ class Memory(Generic[_Holder]):
         self._most = most
         self._gave_way = gave_way
         self._held: dict[_Holder, int] = {}
-        #: Bytes that are held.
+        self._leaving: dict[_Holder, int] = {}
+        #: Bytes that are held, but for what is let go of already.
         self.total = 0
+
+    @property
+    def is_short(self) -> bool:
+        """Whether there is too much until all have let go of what they are to: nobody is to take more before."""
+        return bool(self._leaving) and self.total + sum(self._leaving.values()) > self._most
 
     def hold(self, holder: _Holder, size: int) -> None:
         """Note that `holder` holds `size` bytes from now on, and have others give way where that is too much."""
         self.total += size - self._held.pop(holder, 0)
         if not size:
+            self._leaving.pop(holder, None)
             return
         self._held[holder] = size
         while self.total > self._most and self._held:
             largest = max(self._held, key=self._held.__getitem__)
-            self.total -= self._held.pop(largest)
+            self._leaving[largest] = self._held.pop(largest)
+            self.total -= self._leaving[largest]
             self._gave_way()
             largest.give_way()

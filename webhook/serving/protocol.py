@@ -53,7 +53,9 @@ _STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTran
 READ = 64 * 1024
 #: A longer answer is written in pieces, for only between two of them can be seen that a client does not read, and what
 #: is not yet written can be counted.
-_PIECE = 64 * 1024
+_PIECE = 32 * 1024
+#: What is written and not read is held so often: as it was made, encrypted, in buffers of OpenSSL and of the loop.
+_COPIES = 4
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger("webhook.serving")
@@ -118,6 +120,7 @@ class Protocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the time in which the first request must come has been running since the accept."""
         self.transport = cast("asyncio.Transport", transport)
+        self.transport.set_write_buffer_limits(high=_PIECE)  # over TLS it would be half a megabyte
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         """End."""
@@ -190,11 +193,14 @@ class Protocol(asyncio.BufferedProtocol):
         """Note how much it holds: of a request, and while the client does not read, of answers and further requests."""
         size = self._come
         if self._is_paused:
-            size += len(self._unsent) + len(self._held) + self.transport.get_write_buffer_size()
+            size += len(self._held) + len(self._unsent) + _COPIES * self.transport.get_write_buffer_size()
         self._memory.hold(self, size)
 
     def _take(self, data: bytes | memoryview) -> None:
         if self._is_deaf:
+            return
+        if self._memory.is_short:
+            self._take_later(bytes(data))
             return
         parser = self._parser
         try:
@@ -209,12 +215,15 @@ class Protocol(asyncio.BufferedProtocol):
         self._answer()
         if held and not self._is_deaf:
             # One request a turn of the event loop, for other connections wait too.
-            self._held = held
-            if self._is_paused:
-                self._hold()
             self._begin()
-            self.transport.pause_reading()
-            asyncio.get_running_loop().call_soon(self._go_on)
+            self._take_later(held)
+
+    def _take_later(self, data: bytes) -> None:
+        self._held = data
+        if self._is_paused:
+            self._hold()
+        self.transport.pause_reading()
+        asyncio.get_running_loop().call_soon(self._go_on)
 
     def _go_on(self) -> None:
         """Read again, and first what came behind the last request."""

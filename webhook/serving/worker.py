@@ -28,13 +28,13 @@ from webhook.serving.metrics import Closed, Metrics
 from webhook.serving.protocol import ARRIVAL, PARSER, READ, Common, Protocol
 
 #: Connections held at once on the TLS port.
-CONNECTIONS = 1000
+CONNECTIONS = 500
 #: The same on the port for probes, apart so that a flood of the one cannot starve the other.
-HEALTH_CONNECTIONS = 50
+HEALTH_CONNECTIONS = 100
 #: File descriptors that are left for everything but connections.
 _RESERVED_FILES = 64
 #: Bytes that all connections of a port hold together at the most.
-_HELD = 64 * 1024 * 1024
+_HELD = 32 * 1024 * 1024
 
 _LOOK_EVERY = 0.5
 _SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
@@ -78,9 +78,10 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     async def _serve_site(self, site: Site) -> None:
         self._stop = asyncio.Event()
         listeners = self._listeners(site)
-        accepting = [self.loop.create_task(listener.accept()) for listener in listeners]
-        others = [self.loop.create_task(listener.expire()) for listener in listeners]
-        others.append(self.loop.create_task(self._look(site)))
+        tasks = [self.loop.create_task(listener.expire()) for listener in listeners]
+        tasks.append(self.loop.create_task(self._look(site)))
+        for listener in listeners:
+            listener.accept()
         gc.collect()
         gc.freeze()  # what is there now stays, and need not be looked at again
         _log.info(
@@ -97,8 +98,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             log.catch_up()
             await _wait(self._stop, _LOOK_EVERY)
         site.stopping()
-        await self._drain(listeners, accepting, site.drain)
-        for task in others:
+        await self._drain(listeners, site.drain)
+        for task in tasks:
             task.cancel()
 
     def _listeners(self, site: Site) -> list[Listener]:
@@ -127,7 +128,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
                 _log.exception("cannot look at the files")
             await asyncio.sleep(_LOOK_EVERY)
 
-    async def _drain(self, listeners: list[Listener], accepting: list[asyncio.Task[None]], seconds: float) -> None:
+    async def _drain(self, listeners: list[Listener], seconds: float) -> None:
         """Stop without losing a request.
 
         Every answer closes its connection from now on. New ones are accepted for a while, for it takes that long until
@@ -139,9 +140,6 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         while self.loop.time() < deadline and not self._quick_shutdown:
             self.notify()
             await asyncio.sleep(0.05)
-        for task in accepting:
-            task.cancel()
-        await asyncio.wait(accepting)
         for listener in listeners:
             listener.refuse()
         deadline = self.loop.time() + ARRIVAL
