@@ -65,3 +65,9 @@ def test_what_would_not_be_served_is_said_before_anything_is_waited_for(run: _Ru
         done = run("serve", "--bind", address, "--health-bind", "127.0.0.1:0", "--cert", "gone", "--key", "gone")
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
+
+
+def test_names_of_clients_without_their_authorities_are_refused(run: _Run, pair: list[str]) -> None:
+    done = run("serve", *pair, "--bind=127.0.0.1:0", "--health-bind=127.0.0.1:0", "--client-name=kube-apiserver")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith("Error: --client-name says nothing without --client-ca: ")

@@ -175,10 +175,15 @@ def make_place(folder: Path) -> Place:
 
 
 @contextmanager
-def serving(place: Place, *, drain: float = 0.2, files: int | None = None, **environment: str) -> Iterator[Server]:
-    """Run `registry-webhook serve` in a folder, with at most `files` open files, until the block ends."""
+def serving(
+    place: Place, *options: str, drain: float = 0.2, files: int | None = None, **environment: str
+) -> Iterator[Server]:
+    """Run `registry-webhook serve` in a folder, with at most `files` open files, until the block ends.
+
+    `options` are added to the command line.
+    """
     words = ["serve", "--bind=127.0.0.1:0", "--health-bind=127.0.0.1:0", "--cert=tls.crt", "--key=tls.key"]
-    command = [sys.executable, "-m", "webhook", *words, "--config=config.yaml", f"--drain={drain}"]
+    command = [sys.executable, "-m", "webhook", *words, "--config=config.yaml", f"--drain={drain}", *options]
     with _running(command, place, files, environment) as process:
         log = place.folder / "log"
         wait_until(lambda: "addresses=" in log.read_text() or process.poll() is not None)

@@ -54,7 +54,11 @@ class ServedPair:
             self._tidy()
 
     def fingerprint(self) -> str | None:
-        """Ask the server which certificate it serves; None where it does not answer."""
+        """Ask the server which certificate it serves; None where it does not answer.
+
+        One that answers only clients with a certificate (`serve --client-ca`) is asked all the same: it speaks TLS 1.3,
+        in which a client has the server's certificate, and its handshake is over, before it is refused.
+        """
         try:
             served = ssl.get_server_certificate(
                 (self._server.host or "127.0.0.1", self._server.port), timeout=_PATIENCE

@@ -1,4 +1,4 @@
-"""A certificate authority of our own and the serving certificates that it signs: ECDSA P-256, PEM."""
+"""A certificate authority of our own and the certificates that it signs, for servers or clients: ECDSA P-256, PEM."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -62,17 +62,21 @@ def make_authority(name: str, now: datetime, life: timedelta) -> Pair:
     return _pair(certificate, key)
 
 
-def sign(authority: Pair, names: Sequence[str], now: datetime, life: timedelta) -> Pair:
-    """Make a serving certificate for `names` (DNS names and IP addresses), valid from `now` (aware) for `life`."""
+def sign(authority: Pair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool = False) -> Pair:
+    """Make a certificate for `names` (DNS names and IP addresses), valid from `now` (aware) for `life`.
+
+    It is good for a server, or for a client and no server.
+    """
     issuer = x509.load_pem_x509_certificate(authority.certificate)
     issuer_key = serialization.load_pem_private_key(authority.key, password=None)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
         raise TypeError("the authority's key is not one that make_authority made")
+    usage = ExtendedKeyUsageOID.CLIENT_AUTH if is_client else ExtendedKeyUsageOID.SERVER_AUTH
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
         _builder(_subject(names[0]), issuer.subject, key.public_key(), now, life)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),

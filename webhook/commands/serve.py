@@ -10,6 +10,7 @@ from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.sockets import Address, listen
 from webhook.commands.options import AddressType, config_option, log_level_option
 from webhook.serving import gunicorn
+from webhook.serving.clients import Clients
 from webhook.serving.in_force import PairFiles, Watch
 
 _FOLDER = "/etc/registry-webhook/tls"
@@ -22,6 +23,7 @@ Examples:
   registry-webhook serve --bind 127.0.0.1:8443 --health-bind 127.0.0.1:8080 \\
       --cert tls.crt --key tls.key --config config.yaml
   registry-webhook serve --bind :0        # any free port; the first lines say which
+  registry-webhook serve --client-ca ca.crt --client-name kube-apiserver    # for this client alone
 """,
 )
 @click.option("--bind", type=AddressType(), default=":8443", show_default=True, help="Where the API server calls, TLS.")
@@ -31,6 +33,19 @@ Examples:
 )
 @click.option(
     "--key", type=click.Path(path_type=Path), default=f"{_FOLDER}/tls.key", show_default=True, help="Key, PEM."
+)
+@click.option(
+    "--client-ca",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    help="Authorities, PEM: on the TLS port only clients with a certificate that one of them signed are answered.",
+)
+@click.option(
+    "--client-name",
+    "client_names",
+    metavar="NAME",
+    multiple=True,
+    help="With --client-ca, and only those with this common name or DNS name; can be given several times.",
 )
 @click.option(
     "--drain",
@@ -43,15 +58,27 @@ Examples:
 @log_level_option
 @config_option
 def command(
-    bind: Address, health_bind: Address, cert: Path, key: Path, drain: float, log_level: str, config: Path | None
+    bind: Address,
+    health_bind: Address,
+    cert: Path,
+    key: Path,
+    client_ca: Path | None,
+    client_names: tuple[str, ...],
+    drain: float,
+    log_level: str,
+    config: Path | None,
 ) -> None:
     """Serve reviews over HTTPS, until SIGTERM.
 
-    It is alive at once and ready when certificate and key are there. They and the configuration are read again when
-    they change; what is broken is said and changes nothing. Nothing is written outside a temporary folder.
+    It is alive at once and ready when certificate and key are there, and the authorities of clients if they are asked
+    for. These files and the configuration are read again when they change; what is broken is said and changes nothing.
+    Nothing is written outside a temporary folder.
     """
+    if client_names and client_ca is None:
+        raise click.UsageError("--client-name says nothing without --client-ca: give the authorities as well")
     log.configure(log_level.upper())
     configuration = WatchedConfiguration(config, dict(os.environ))
     sockets = [listen(bind), listen(health_bind)]
-    watch = Watch(configuration, PairFiles(cert, key))
+    clients = Clients(client_ca, frozenset(client_names)) if client_ca is not None else None
+    watch = Watch(configuration, PairFiles(cert, key), clients)
     gunicorn.serve(watch, sockets, drain)

@@ -21,6 +21,7 @@ from webhook.config import assemble, keys
 from webhook.config.load import Loaded
 from webhook.errors import CertificateError, FileError
 from webhook.serving import tls
+from webhook.serving.clients import Clients
 
 _log = logging.getLogger("webhook.serving")
 
@@ -38,11 +39,11 @@ class InForce(Struct, frozen=True):
     loaded: Loaded
     handler: Handler
     tls: ssl.SSLContext | None = None
-    """None until there has been a pair that can be served."""
+    """None until there has been a pair that can be served, and known whose clients are answered if not all are."""
     configuration_fault: str | None = None
     """Why the file as it is now is not in force."""
     certificate_fault: str | None = None
-    """Why the pair as it is now is not served."""
+    """Why the pair as it is now is not served, or whose clients are answered is not as the file has it."""
     configuration_since: float = 0.0
     """When it was read: POSIX seconds, as the next."""
     certificate_since: float = 0.0
@@ -51,10 +52,14 @@ class InForce(Struct, frozen=True):
 class Watch:
     """Keeps `now` current with the files."""
 
-    def __init__(self, configuration: WatchedConfiguration, pair: PairFiles) -> None:
-        """Read the pair for the first time; one that is missing is waited for."""
+    def __init__(self, configuration: WatchedConfiguration, pair: PairFiles, clients: Clients | None = None) -> None:
+        """Read the pair for the first time; one that is missing is waited for. Without `clients` everybody is answered.
+
+        With them the same holds of their authorities, and there is never a context that does not ask.
+        """
         self._configuration = configuration
         self._files = pair
+        self._clients = clients
         self._pair: bytes | str | None = None
         loaded = configuration.loaded
         self.now = InForce(loaded, assemble.handler(loaded.configuration), configuration_since=time.time())
@@ -79,23 +84,37 @@ class Watch:
             self.now = msgspec.structs.replace(self.now, configuration_fault=self._configuration.fault)
 
     def _look_at_certificate(self) -> None:
+        are_others_answered = self._clients is not None and self._clients.look()
         try:
             found: bytes | str = b"".join(map(files.read, self._files))
         except FileError as error:
             found = str(error)
-        if found == self._pair:
+        if found == self._pair and not are_others_answered:
             return
         self._pair = found
-        if isinstance(found, str):
-            self._keep_certificate(found)
-            return
         try:
-            context = tls.context(*self._files)
+            context = self._context(found)
         except CertificateError as error:
             self._keep_certificate(str(error))
             return
-        self.now = msgspec.structs.replace(self.now, tls=context, certificate_fault=None, certificate_since=time.time())
+        fault = self._clients.fault if self._clients else None
+        self.now = msgspec.structs.replace(
+            self.now, tls=context, certificate_fault=fault, certificate_since=time.time()
+        )
         _log.info(log.event("certificate in force", certificate=self._files.certificate))
+        if fault:
+            _log.error("the last good authorities hold: %s", fault)
+
+    def _context(self, found: bytes | str) -> ssl.SSLContext:
+        """Make the context for what was found. Raises `CertificateError`."""
+        if isinstance(found, str):
+            raise CertificateError(found)
+        context = tls.context(*self._files)
+        if self._clients is not None:
+            if not self._clients.authorities:
+                raise CertificateError(self._clients.fault)
+            tls.demand(context, self._clients.authorities, self._clients.names)
+        return context
 
     def _keep_certificate(self, fault: str) -> None:
         self.now = msgspec.structs.replace(self.now, certificate_fault=fault)

@@ -1,7 +1,12 @@
-"""The server's side of TLS: one context for one certificate and key."""
+"""The server's side of TLS: one context for one certificate and key, and for the clients that are answered.
+
+A client that has to show a certificate is refused in its handshake, so that nothing behind it ever hears of one that is
+not answered.
+"""
 
 import ssl
 from pathlib import Path
+from typing import Any
 
 from webhook.errors import CertificateError
 
@@ -31,6 +36,58 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
     except OSError as error:
         raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
     return made
+
+
+def authorities(content: bytes) -> str:
+    """Give the text of a PEM file with the certificates of authorities, as `demand` takes it.
+
+    Raises `CertificateError`, in a few words, for one that has none, or one that is cut short.
+    """
+    # What is written around the certificates may be in any encoding.
+    text = content.decode("ascii", "ignore")
+    tried = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        tried.load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise CertificateError("it holds no certificate, or one that is cut short") from None
+    if not tried.cert_store_stats()["x509_ca"]:
+        raise CertificateError("no certificate in it is that of an authority (basicConstraints: CA:TRUE)")
+    return text
+
+
+def demand(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None:
+    """Have a context refuse every client whose certificate none of the authorities in `trusted` (PEM) has signed.
+
+    OpenSSL checks with it that the certificate is valid today and good for clients (extendedKeyUsage). With `names`,
+    one of them must be its common name or among its DNS names.
+    """
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=trusted)
+    # Where an earlier handshake is resumed, the certificate is not looked at again, and it may have ended since. Python
+    # can keep a server from giving tickets for that in 1.3 alone.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    if names:
+        context.sslobject_class = _named(names)
+
+
+def _named(names: frozenset[str]) -> type[ssl.SSLObject]:
+    """Make the server's side of connections whose handshake fails for a client of another name."""
+
+    class Named(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if names.isdisjoint(_names(self.getpeercert() or {})):
+                raise ssl.SSLCertVerificationError("the client's certificate has none of the names that are asked for")
+
+    return Named
+
+
+def _names(certificate: dict[str, Any]) -> set[str]:
+    """Give the common name and the DNS names of a certificate."""
+    subject = (pair for attributes in certificate.get("subject", ()) for pair in attributes)
+    common = {value for kind, value in subject if kind == "commonName"}
+    return common | {value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"}
 
 
 def _in_words(error: ssl.SSLError) -> str:
