@@ -8,8 +8,8 @@ E2E_REGISTRY_HTPASSWD   the file with the users of registry.example.com, which h
                         from which the cluster's nodes pull; users are added to it (with htpasswd, which must be on
                         PATH), and removed at the end
 E2E_REGISTRY_CA         the authority that the registry's certificate is signed by, PEM
-E2E_APISERVER_PID       the file with the API server's process number: it is killed
-E2E_APISERVER_START     the command that starts it again
+E2E_APISERVER_PID       the file with the API server's process number: another one is started as it was
+E2E_APISERVER_START     the command that starts it again when it has died: so it is killed
 
 A test that needs what is not known is skipped.
 """

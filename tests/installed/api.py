@@ -1,21 +1,11 @@
-"""The API servers: the one that KUBECONFIG names, and a second one on the same store."""
+"""Connections to API servers, as the sidecar makes them."""
 
-import json
-import os
-import signal
-import socket
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit
 
-from tests.e2e.cluster import Cluster, eventually, find_kubectl
 from webhook.adapters.cluster import client
 from webhook.adapters.cluster.client import Client
-
-#: Seconds until a second one is ready, on a machine that is busy.
-_READY = 90.0
 
 
 @contextmanager
@@ -26,68 +16,3 @@ def connected(kubeconfig: Path | None = None) -> Iterator[Client]:
         yield connection
     finally:
         connection.close()
-
-
-@contextmanager
-def second(cluster: Cluster, pid_file: Path, folder: Path) -> Iterator[Path]:
-    """Run a second API server as the first one was started, on another port; give a kubeconfig that leads to it.
-
-    It leaves the Service `kubernetes` alone, and what it writes goes into `folder`.
-    """
-    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    (entry,) = kubeconfig["clusters"]
-    host = urlsplit(entry["cluster"]["server"]).hostname
-    port = _free_port(host)
-    entry["cluster"]["server"] = f"https://{host}:{port}"
-    written = folder / "kubeconfig"
-    written.touch(mode=0o600)
-    written.write_text(json.dumps(kubeconfig))
-
-    process_number = int(pid_file.read_text())
-    words = Path(f"/proc/{process_number}/cmdline").read_bytes().decode().rstrip("\0").split("\0")
-    changes = {
-        "--secure-port": str(port),
-        "--audit-log-path": str(folder / "audit.log"),
-        "--endpoint-reconciler-type": "none",
-    }
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(_changed(words, changes), stdout=log, stderr=log, start_new_session=True)
-    try:
-        kubectl = find_kubectl()
-        assert kubectl is not None
-        there = Cluster(kubectl, written)
-
-        def ready() -> bool:
-            assert process.poll() is None, (folder / "log").read_text()[-2000:]
-            return there.run("get", "--raw", "/readyz").status == 0
-
-        eventually("the second API server is ready", ready, _READY)
-        yield written
-    finally:
-        process.terminate()
-        try:
-            process.wait(timeout=15)
-        except subprocess.TimeoutExpired:
-            os.kill(process.pid, signal.SIGKILL)
-            process.wait(timeout=5)
-
-
-def _changed(words: list[str], changes: dict[str, str]) -> list[str]:
-    """Set flags of a command line, whether they are written as one word or as two, and add those that are missing."""
-    kept: list[str] = []
-    skipped = False
-    for word in words:
-        if skipped:
-            skipped = False
-        elif word in changes:
-            skipped = True
-        elif word.partition("=")[0] not in changes:
-            kept.append(word)
-    return kept + [f"{flag}={value}" for flag, value in changes.items()]
-
-
-def _free_port(host: str | None) -> int:
-    with socket.socket() as free:
-        free.bind((host or "", 0))
-        port: int = free.getsockname()[1]
-        return port

@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.apiserver import second
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.conftest import cluster, registry, registry_if_any
 from tests.e2e.installation import cleanup
@@ -28,7 +29,7 @@ from tests.figures import figure, pytest_terminal_summary
 from webhook.adapters.cluster.client import Client
 from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 
-from .api import connected, second
+from .api import connected
 from .handshakes import Handshakes, made
 from .history import History, watched
 from .installation import CERTIFICATE_SECRET, DEPLOYMENT, LEAVING, Installation, Variant
