@@ -193,7 +193,7 @@ def test_the_webhook_container_has_no_token_and_no_credential(objects: Objects) 
     }
     assert holding == {"token", "credential"}
     assert objects.mounts("refresher")["token"]["mountPath"] == TOKEN_FOLDER
-    assert objects.mounts("webhook").keys() == {"config", "tls"}
+    assert objects.mounts("webhook").keys() - {"clients"} == {"config", "tls"}
     # What it is told in variables is written out here, for everybody to read.
     assert {key for one in objects.containers["webhook"]["env"] for key in one} <= {"name", "value"}
     assert "envFrom" not in objects.containers["webhook"]
@@ -326,6 +326,13 @@ def test_served_everywhere_begins_with_what_a_cold_cluster_needs_denied() -> Non
 def test_closed_and_not_to_be_opted_out_of_are_what_they_are_called() -> None:
     assert alone("fail-closed").webhook["failurePolicy"] == "Fail"
     assert alone("pods-cannot-opt-out").webhook["objectSelector"] == {}
+
+
+def test_whose_clients_are_answered_stands_in_what_the_user_makes_and_the_pod_starts_without() -> None:
+    objects = alone("mutual-tls")
+    assert objects.options("webhook")["client-ca"] == objects.mounts("webhook")["clients"]["mountPath"] + "/ca.crt"
+    assert objects.volumes["clients"]["configMap"] == {"name": f"{PROGRAM}-clients", "optional": True}
+    assert "clients" not in objects.mounts("refresher")
 
 
 def test_with_the_autoscaler_nobody_else_says_how_many() -> None:
