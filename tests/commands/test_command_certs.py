@@ -1,4 +1,4 @@
-"""`certs create`: a pair that is served and trusted, what is printed about it, and what it refuses."""
+"""`certs`: a pair that is served and trusted, one of a client's, what is printed about them, and what is refused."""
 
 import base64
 import json
@@ -17,6 +17,7 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from webhook.certificates import authority
 
@@ -128,21 +129,27 @@ for word; do printf '%s\\n' "$word" >> "called-$$"; done
 """
 
 
-@pytest.mark.parametrize("where", ["pki", "my pki's"])
-def test_what_is_printed_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, where: str) -> None:
-    """A stand-in for kubectl writes down how it was called, for the quoting is the shell's and ours."""
-    done = call("certs", "create", "--out", where)
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin" / "kubectl").write_text(_KUBECTL)
-    (tmp_path / "bin" / "kubectl").chmod(0o755)
+def _pasted(done: "subprocess.CompletedProcess[str]", folder: Path) -> list[list[str]]:
+    """Paste what was printed into a shell, and give how that called kubectl.
+
+    A stand-in for kubectl writes that down, for the quoting is the shell's and ours.
+    """
+    (folder / "bin").mkdir()
+    (folder / "bin" / "kubectl").write_text(_KUBECTL)
+    (folder / "bin" / "kubectl").chmod(0o755)
     commands = done.stdout[done.stdout.index("\n\n") :]
-    environment = {"PATH": f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+    environment = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
     shell = subprocess.run(
-        ["/bin/sh", "-eu"], input=commands, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False
+        ["/bin/sh", "-eu"], input=commands, cwd=folder, env=environment, capture_output=True, text=True, check=False
     )
     assert (shell.returncode, shell.stderr) == (0, "")
     # Two of them run at the same time, so each has a file of its own.
-    calls = [path.read_text().splitlines() for path in tmp_path.glob("called-*")]
+    return [path.read_text().splitlines() for path in folder.glob("called-*")]
+
+
+@pytest.mark.parametrize("where", ["pki", "my pki's"])
+def test_what_is_printed_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, where: str) -> None:
+    calls = _pasted(call("certs", "create", "--out", where), tmp_path)
     (patch,) = [call for call in calls if call[:1] == ["patch"]]
     (operation,) = json.loads(patch[-1])
     assert patch[1:3] == ["mutatingwebhookconfiguration", "registry-webhook"]
@@ -163,6 +170,34 @@ def test_the_next_pair_is_signed_by_the_authority_that_is_there(call: _Run, fold
     assert {name for name in _FILES if before[name] != after[name]} == {"tls.crt", "tls.key"}
     assert sorted(after) == _FILES
     assert _trusts(folder, _SERVICE)
+
+
+@pytest.mark.parametrize("where", ["pki", "my pki's"])
+def test_what_is_printed_of_a_clients_pair_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, where: str) -> None:
+    done = call("certs", "client", "--out", where)
+    assert "PRIVATE" not in done.stdout
+    calls = _pasted(done, tmp_path)
+    (create,) = [call for call in calls if call[:1] == ["create"]]
+    assert create[1:5] == ["configmap", "registry-webhook-clients", "--namespace", "registry-webhook"]
+    assert create[5] == f"--from-file=ca.crt={where}/ca.crt"
+    assert ["a secret"] in calls
+
+
+def test_a_clients_pair_is_good_for_clients_alone_and_the_next_one_has_the_same_authority(
+    call: _Run, tmp_path: Path
+) -> None:
+    made: list[x509.Certificate] = []
+    for more in ((), ("--force", "--days=10")):
+        assert call("certs", "client", *more).returncode == 0
+        made.append(_certificate(tmp_path / "client.crt"))
+        made[-1].verify_directly_issued_by(_certificate(tmp_path / "ca.crt"))
+        usage = made[-1].extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
+        assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
+    assert made[0] != made[1]
+    assert stat.S_IMODE((tmp_path / "client.key").stat().st_mode) == 0o600
+    assert _line(call("certs", "client")) == (
+        "registry-webhook: client.crt: it is there already: replace the pair with --force"
+    )
 
 
 @pytest.mark.skipif(not _OPENSSL, reason="there is no openssl")

@@ -35,7 +35,7 @@ def test_the_script_is_right_in_its_shell(run: _Run, shell: str) -> None:
     [
         ("registry-webhook re", {"refresh", "resolve", "review"}),
         ("registry-webhook c", {"certs", "cleanup", "config", "completion"}),
-        ("registry-webhook certs ", {"create"}),
+        ("registry-webhook certs ", {"client", "create"}),
         ("registry-webhook certs create --ca", {"--ca-days"}),
         ("registry-webhook completion ", {"bash", "zsh", "fish"}),
         ("registry-webhook review --out", {"--output"}),

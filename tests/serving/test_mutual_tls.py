@@ -1,6 +1,8 @@
 """Clients that have to show a certificate: who is answered, who hears not a byte, and what becomes of the file."""
 
 import ssl
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -247,6 +249,16 @@ def test_where_names_are_asked_for_a_client_has_one_of_them(tmp_path: Path) -> N
         assert not is_answered(server, None)
         assert not is_answered(server, make_client(make_authority(), "kube-apiserver"))
         assert "Traceback" not in server.log
+
+
+def test_what_the_command_makes_for_api_servers_is_the_right_certificate(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    place.write_pair()
+    subprocess.run([sys.executable, "-m", "webhook", "certs", "client", "--out=pki"], cwd=tmp_path, check=True)
+    made = Pair(*((tmp_path / "pki" / name).read_bytes() for name in ("client.crt", "client.key")))
+    with serving(place, "--client-ca=pki/ca.crt", "--client-name=kube-apiserver") as server:
+        assert is_answered(server, made)
+        assert not is_answered(server, None)
 
 
 def asked(server: Server) -> str | None:

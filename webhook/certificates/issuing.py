@@ -53,8 +53,10 @@ def _name(text: str) -> str:
     return name
 
 
-def serving(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta) -> Pair:
-    """Make a serving certificate for `names`, valid from `now` (aware) for `life`, by an authority that somebody made.
+def sign(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool) -> Pair:
+    """Make a certificate for `names`, valid from `now` (aware) for `life`, by an authority that somebody made.
+
+    It is good for a server, or for a client and no server.
 
     Raises `CertificateError`, in one line, for an authority that cannot sign, and for a certificate that would outlive
     it: from the authority's end on, no client would take the certificate any more.
@@ -68,7 +70,7 @@ def serving(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta) 
         raise CertificateError(
             f"the certificate would be good for {life.days} days, and the authority ends on {ends:%Y-%m-%d}: {remedy}"
         )
-    return authority.sign(issuer, names, now, life)
+    return authority.sign(issuer, names, now, life, is_client=is_client)
 
 
 def _checked(issuer: Pair) -> datetime:

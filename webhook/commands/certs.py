@@ -1,9 +1,10 @@
 """`registry-webhook certs`."""
 
 import shlex
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import click
 
@@ -14,23 +15,78 @@ from webhook.errors import CertificateError, FileError
 from webhook.names import OWN_NAMESPACE, PROGRAM, SERVICE_NAMES
 
 _AUTHORITY = ("ca.crt", "ca.key")
-_SERVING = ("tls.crt", "tls.key")
-_KEYS = frozenset({"ca.key", "tls.key"})
+_KEYS = frozenset({"ca.key", "tls.key", "client.key"})
 #: A century: more than enough, and a date that every client can read.
 _MOST = 36_500
-#: The Secret that the webhook's container mounts.
+#: The Secret that the webhook's container mounts, and the ConfigMap with the authority of those that it answers.
 _SECRET = f"{PROGRAM}-tls"
+_CLIENTS = f"{PROGRAM}-clients"
+#: The name in the API servers' own certificate.
+_API_SERVER = ("kube-apiserver",)
+
+
+class _Kind(NamedTuple):
+    """What a pair is for."""
+
+    files: tuple[str, str]
+    is_client: bool
+
+
+_SERVING = _Kind(("tls.crt", "tls.key"), is_client=False)
+_CLIENT = _Kind(("client.crt", "client.key"), is_client=True)
+
+
+class _Asked(NamedTuple):
+    """What both commands are told."""
+
+    folder: Path
+    days: int
+    ca_days: int
+    force: bool
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what both commands can be told."""
+    options = (
+        click.option(
+            "--out",
+            "folder",
+            metavar="FOLDER",
+            type=click.Path(path_type=Path),
+            default=".",
+            help="Where the files are written; made if it is missing. By default the current folder.",
+        ),
+        click.option(
+            "--days",
+            type=click.IntRange(1, _MOST),
+            default=365,
+            show_default=True,
+            help="How long the pair is good for.",
+        ),
+        click.option(
+            "--ca-days",
+            type=click.IntRange(1, _MOST),
+            default=3650,
+            show_default=True,
+            help="How long a new authority is good for.",
+        ),
+        click.option("--force", is_flag=True, help="Replace the pair if it is there. The authority always stays."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
 
 
 @click.group(
     "certs",
     epilog="""\b
 Examples:
-  registry-webhook certs create --out pki     # and then what it prints
+  registry-webhook certs create --out pki        # and then what it prints
+  registry-webhook certs client --out clients    # likewise
 """,
 )
 def command() -> None:
-    """Make the webhook's certificates by hand, where neither the sidecar nor cert-manager does."""
+    """Make certificates by hand: the webhook's, where neither the sidecar nor cert-manager does, and its clients'."""
 
 
 @command.command(
@@ -43,55 +99,63 @@ Examples:
 """,
 )
 @click.option(
-    "--out",
-    "folder",
-    metavar="FOLDER",
-    type=click.Path(path_type=Path),
-    default=".",
-    help="Where ca.crt, ca.key, tls.crt and tls.key are written; made if it is missing. By default the current folder.",
-)
-@click.option(
     "--name",
     "more",
     metavar="NAME",
     multiple=True,
     help="A DNS name or an IP address beside the Service's names; can be given several times.",
 )
-@click.option(
-    "--days", type=click.IntRange(1, _MOST), default=365, show_default=True, help="How long the pair is good for."
-)
-@click.option(
-    "--ca-days",
-    type=click.IntRange(1, _MOST),
-    default=3650,
-    show_default=True,
-    help="How long a new authority is good for.",
-)
-@click.option(
-    "--force", is_flag=True, help="Replace tls.crt and tls.key if they are there. The authority always stays."
-)
-def create(folder: Path, more: tuple[str, ...], days: int, ca_days: int, force: bool) -> None:  # noqa: FBT001
+@_options
+def create(more: tuple[str, ...], **asked: Any) -> None:
     """Make an authority and a serving pair that it signs (ECDSA P-256), and say what goes where.
 
-    With an authority in the folder, ca.crt and ca.key, the pair is signed by that one: so it is renewed.
+    They are ca.crt, ca.key, tls.crt and tls.key. With an authority in the folder the pair is signed by that one: so it
+    is renewed.
     """
     names = issuing.names(more, SERVICE_NAMES)
+    _make(_Asked(**asked), _SERVING, names, _next_steps)
+
+
+@command.command(
+    short_help="Make an authority and a pair for API servers.",
+    epilog="""\b
+Examples:
+  registry-webhook certs client --out pki            # an authority, and a pair that it signs
+  registry-webhook certs client --out pki --force    # the next pair, by the same authority
+""",
+)
+@_options
+def client(**asked: Any) -> None:
+    """Make an authority and the pair by which API servers are known (serve --client-ca), and say what goes where.
+
+    They are ca.crt, ca.key, client.crt and client.key (ECDSA P-256). With an authority in the folder the pair is signed
+    by that one: so it is renewed.
+    """
+    _make(_Asked(**asked), _CLIENT, _API_SERVER, _next_steps_of_client)
+
+
+def _make(asked: _Asked, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
+    """Make a pair, and an authority where there is none, and print what is there now and what is to be done."""
+    folder = asked.folder
     known = _known_authority(folder)
-    if not force and (there := [name for name in _SERVING if (folder / name).exists()]):
+    if not asked.force and (there := [name for name in kind.files if (folder / name).exists()]):
         raise FileError(f"{folder / there[0]}: it is there already: replace the pair with --force")
-    if known is None and days > ca_days:
-        raise CertificateError(f"the pair would outlive the authority: {days} days are more than --ca-days {ca_days}")
+    if known is None and asked.days > asked.ca_days:
+        raise CertificateError(
+            f"the pair would outlive the authority: {asked.days} days are more than --ca-days {asked.ca_days}"
+        )
     now = datetime.now(UTC).replace(microsecond=0)
-    issuer = known or authority.make_authority(authority.NAME, now, timedelta(days=ca_days))
+    issuer = known or authority.make_authority(authority.NAME, now, timedelta(days=asked.ca_days))
     try:
-        pair = issuing.serving(issuer, names, now, timedelta(days=days))
+        pair = issuing.sign(issuer, names, now, timedelta(days=asked.days), is_client=kind.is_client)
     except CertificateError as error:
         raise CertificateError(f"{folder / _AUTHORITY[0]}: {error}") from None
-    contents = dict(zip(_SERVING, pair, strict=True))
+    contents = dict(zip(kind.files, pair, strict=True))
     if known is None:
         contents |= dict(zip(_AUTHORITY, issuer, strict=True))
     files.write_all(folder, contents, _KEYS)
-    for line in (*_written(folder, issuer, pair, names, new=known is None), *_next_steps(folder, new=known is None)):
+    written = (*_written(folder, issuer, new=known is None), *_written_pair(folder, kind, pair, names))
+    for line in (*written, *next_steps(folder, new=known is None)):
         click.echo(line)
 
 
@@ -108,10 +172,13 @@ def _known_authority(folder: Path) -> Pair | None:
     return Pair(*(files.read(folder / name) for name in _AUTHORITY))
 
 
-def _written(folder: Path, issuer: Pair, pair: Pair, names: tuple[str, ...], *, new: bool) -> Iterator[str]:
+def _written(folder: Path, issuer: Pair, *, new: bool) -> Iterator[str]:
     place = ", ".join(str(folder / name) for name in _AUTHORITY)
     yield f"{place}: {'a new authority' if new else 'the authority that was there'}, {_until(issuer)}"
-    yield f"{', '.join(str(folder / name) for name in _SERVING)}: a new pair that it signed, {_until(pair)}, for"
+
+
+def _written_pair(folder: Path, kind: _Kind, pair: Pair, names: tuple[str, ...]) -> Iterator[str]:
+    yield f"{', '.join(str(folder / name) for name in kind.files)}: a new pair that it signed, {_until(pair)}, for"
     for name in names:
         yield f"  {name}"
 
@@ -122,7 +189,7 @@ def _until(pair: Pair) -> str:
 
 def _next_steps(folder: Path, *, new: bool) -> Iterator[str]:
     """Give what is to be done now, as comments and commands of any POSIX shell."""
-    certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING, *_AUTHORITY))
+    certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_AUTHORITY))
     why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
     yield f"\n# {_AUTHORITY[0]} goes into the webhook configuration: {why}."
     yield f"kubectl patch mutatingwebhookconfiguration {PROGRAM} --type=json --patch \\"
@@ -134,3 +201,14 @@ def _next_steps(folder: Path, *, new: bool) -> Iterator[str]:
     yield f"kubectl create secret tls {_SECRET} --namespace {OWN_NAMESPACE} --cert {certificate} --key {key} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
     yield f"\n# {stays} signs the next pair and goes nowhere: whoever has it can stand in for the webhook."
+
+
+def _next_steps_of_client(folder: Path, *, new: bool) -> Iterator[str]:
+    bundle, stays = (shlex.quote(str(folder / name)) for name in _AUTHORITY)
+    why = "by it servers know their clients" if new else "nothing to do if it is there already"
+    yield f"\n# {_AUTHORITY[0]} goes into the cluster: {why}."
+    yield f"kubectl create configmap {_CLIENTS} --namespace {OWN_NAMESPACE} --from-file=ca.crt={bundle} \\"
+    yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
+    yield f"\n# {' and '.join(_CLIENT.files)} go to every machine with an API server, which is told of them:"
+    yield '# the README\'s "Mutual TLS" says how. It takes up the next pair by itself, some minutes later.'
+    yield f"\n# {stays} signs the next pair and goes nowhere: whoever has it can ask what an API server can."
