@@ -41,6 +41,8 @@ class Server(NamedTuple):
     process: subprocess.Popen[bytes]
     url: str
     """Where the API server calls it."""
+    health: str
+    """Where probes ask."""
     bundle: bytes
     """The authority that its certificate is signed by, PEM."""
 
@@ -63,6 +65,11 @@ class Installation(NamedTuple):
     run: str
     """What sets this installation's namespaces apart."""
 
+    @property
+    def name(self) -> str:
+        """The webhook configuration's."""
+        return f"registry-webhook-e2e-{self.run}"
+
     def namespace(self, *, labelled: bool) -> str:
         """Make a namespace; a labelled one is served when this returns."""
         namespace = self.cluster.make_namespace({RUN_LABEL: self.run})
@@ -82,21 +89,21 @@ class Installation(NamedTuple):
 
 
 @contextmanager
-def installed(cluster: Cluster, address: str, folder: Path, **changes: object) -> Iterator[Installation]:
+def installed(cluster: Cluster, address: str, folder: Path, *options: str, **changes: object) -> Iterator[Installation]:
     """Start a server in `folder` that the API server reaches at `address`, and put the manifest in force.
 
-    `changes` are made to the webhook in the manifest, such as `failurePolicy="Fail"`.
+    `options` are added to its command line, and `changes` are made to the webhook in the manifest, such as
+    `failurePolicy="Fail"`.
     """
-    with running(address, folder) as server:
-        run = secrets.token_hex(4)
-        name = f"registry-webhook-e2e-{run}"
-        manifest = _directed(shipped(), server, name, run)
+    with running(address, folder, *options) as server:
+        installation = Installation(cluster, server, secrets.token_hex(4))
+        manifest = _directed(shipped(), server, installation.name, installation.run)
         manifest["webhooks"][0].update(changes)
         try:
             cluster.kubectl("create", "--validate=strict", "--filename=-", stdin=manifest)
-            yield Installation(cluster, server, run)
+            yield installation
         finally:
-            cluster.kubectl("delete", "mutatingwebhookconfiguration", name, "--ignore-not-found")
+            cluster.kubectl("delete", "mutatingwebhookconfiguration", installation.name, "--ignore-not-found")
 
 
 def shipped() -> Manifest:
@@ -116,7 +123,7 @@ def _directed(manifest: Manifest, server: Server, name: str, run: str) -> Manife
 
 
 @contextmanager
-def running(address: str, folder: Path) -> Iterator[Server]:
+def running(address: str, folder: Path, *options: str) -> Iterator[Server]:
     """Run the real server in `folder`, with a certificate for `address`, until the end."""
     now, life = datetime.now(UTC), timedelta(days=1)
     ours = authority.make_authority("registry-webhook e2e", now, life)
@@ -130,17 +137,17 @@ def running(address: str, folder: Path) -> Iterator[Server]:
     binding = [f"--bind={'' if _is_remote(address) else _host(address)}:0", "--health-bind=127.0.0.1:0", "--drain=0"]
     with output.open("wb") as log:
         process = subprocess.Popen(
-            [sys.executable, "-m", "webhook", "serve", *binding, *files],
+            [sys.executable, "-m", "webhook", "serve", *binding, *files, *options],
             stdout=log,
             stderr=log,
             env=environment(),
             start_new_session=True,
         )
-    server = Server(process, "", ours.certificate)
+    server = Server(process, "", "", ours.certificate)
     try:
         port, health = eventually("the server says where it listens", lambda: _addresses(process, output))
         eventually(f"the server is ready: {output.read_text()}", lambda: _answers(f"{health}/readyz"))
-        yield server._replace(url=f"https://{_host(address)}:{port}")
+        yield server._replace(url=f"https://{_host(address)}:{port}", health=health)
     finally:
         if process.poll() is None:
             server.stop()

@@ -1,0 +1,105 @@
+"""A server that answers only clients with a certificate, and two API servers: one was told to present it, one was not.
+
+What that one is told is what the README shows, but for folders and the name that the webhook is called by.
+"""
+
+import os
+import ssl
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+import pytest
+
+from webhook.certificates import authority
+
+from .apiserver import second
+from .cluster import Cluster, Ran, eventually, find_kubectl
+from .installation import Installation, installed
+from .pods import IMAGE, REWRITTEN, images, pod
+
+README = Path(__file__).parents[2] / "README.md"
+_FOLDER = "/etc/kubernetes/registry-webhook"
+_SERVICE = "registry-webhook.registry-webhook.svc"
+
+
+class Asked(NamedTuple):
+    """An installation that asks for certificates, seen through either API server, and a namespace that it serves."""
+
+    plain: Installation
+    presenting: Installation
+    namespace: str
+
+
+@pytest.fixture(scope="module")
+def asked(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Asked]:
+    """Put a webhook in force without which no Pod is made, and start an API server that presents a certificate."""
+    pid_file = os.environ.get("E2E_APISERVER_PID")
+    if not pid_file:
+        pytest.skip("E2E_APISERVER_PID does not say which process the API server is")
+    pki, folder = tmp_path_factory.mktemp("pki"), tmp_path_factory.mktemp("server")
+    _make_certificates(pki)
+    options = (f"--client-ca={pki / 'ca.crt'}", "--client-name=kube-apiserver")
+    with installed(cluster, "127.0.0.1", folder, *options, failurePolicy="Fail") as plain:
+        flags = {"--admission-control-config-file": str(_write_as_shown(pki, plain.server.url))}
+        with second(cluster, Path(pid_file), tmp_path_factory.mktemp("apiserver"), flags) as kubeconfig:
+            kubectl = find_kubectl()
+            assert kubectl is not None
+            presenting = plain._replace(cluster=Cluster(kubectl, kubeconfig))
+            namespace = plain.namespace(labelled=False)
+            presenting.label(namespace)
+            yield Asked(plain, presenting, namespace)
+
+
+def _make_certificates(folder: Path) -> None:
+    now, life = datetime.now(UTC), timedelta(days=1)
+    ours = authority.make_authority("clients", now, life)
+    pair = authority.sign(ours, ["kube-apiserver"], now, life, is_client=True)
+    for name, content in {"ca.crt": ours.certificate, "client.crt": pair.certificate, "client.key": pair.key}.items():
+        (folder / name).write_bytes(content)
+
+
+def _write_as_shown(folder: Path, url: str) -> Path:
+    """Write the README's files for a webhook that is called at `url`, and give the one that the API server is told."""
+    section = README.read_text().partition("\n## Mutual TLS\n")[2].partition("\n## ")[0]
+    shown = [block.partition("```")[0] for block in section.split("```yaml\n")[1:]]
+    for name, block in zip(("admission.yaml", "users.yaml"), shown, strict=True):
+        assert _FOLDER in block
+        (folder / name).write_text(block.replace(_FOLDER, str(folder)).replace(_SERVICE, urlsplit(url).netloc))
+    return folder / "admission.yaml"
+
+
+def test_through_the_api_server_that_presents_the_certificate_pods_are_rewritten(asked: Asked) -> None:
+    stored = asked.presenting.cluster.create(asked.namespace, pod("presented", app=IMAGE))
+    assert images(stored) == {"app": REWRITTEN}
+
+
+def test_through_the_other_one_there_is_no_answer_and_the_policy_decides(asked: Asked) -> None:
+    cluster, arguments = asked.plain.cluster, ("create", "--namespace", asked.namespace, "--filename=-")
+
+    def tried() -> Ran:
+        return cluster.run(*arguments, "--dry-run=server", stdin=pod("plain", app=IMAGE))
+
+    eventually("it is refused", lambda: "failed calling webhook" in tried().stderr)
+    patch = '[{"op": "replace", "path": "/webhooks/0/failurePolicy", "value": "Ignore"}]'
+    cluster.kubectl("patch", "mutatingwebhookconfiguration", asked.plain.name, "--type=json", f"--patch={patch}")
+    eventually("it is not refused", lambda: tried().status == 0)
+    assert images(cluster.create(asked.namespace, pod("plain", app=IMAGE))) == {"app": IMAGE}
+
+
+def test_who_calls_without_a_certificate_hears_nothing(asked: Asked) -> None:
+    server = asked.plain.server
+    trust = ssl.create_default_context(cadata=server.bundle.decode())
+    with pytest.raises(OSError, match=r"certificate|closed|reset|EOF") as refused:
+        urllib.request.urlopen(f"{server.url}/mutate", b"{}", timeout=20, context=trust)  # noqa: S310 - https
+    assert not isinstance(refused.value, urllib.error.HTTPError)
+
+
+@pytest.mark.parametrize("path", ["/healthz", "/readyz"])
+def test_probes_need_no_certificate(asked: Asked, path: str) -> None:
+    with urllib.request.urlopen(asked.plain.server.health + path, timeout=20) as answer:  # noqa: S310 - http, on loopback
+        assert answer.status == 200
