@@ -5,7 +5,10 @@ What needs no process of its own is in `test_certificate_rounds`.
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
+from tests.serving import running as webhook
 from webhook.certificates import authority
 
 from .api_server import ApiServer, status
@@ -88,3 +91,17 @@ def test_without_a_folder_only_the_owner_is_kept(place: Place) -> None:
         wait_until(lambda: api.configurations["registry-webhook"]["metadata"].get("ownerReferences") == [OWNER])
     assert api.bundle == b"somebody else's"
     assert not api.certificates
+
+
+def test_a_server_that_asks_clients_for_a_certificate_is_looked_after_as_any(place: Place, tmp_path: Path) -> None:
+    api = place.api
+    api.call()
+    folder = tmp_path / "served"
+    folder.mkdir()
+    ours = authority.make_authority("clients", datetime.now(UTC), timedelta(hours=1))
+    (folder / "clients.crt").write_bytes(ours.certificate)
+    with webhook.serving(webhook.make_place(folder), "--client-ca=clients.crt") as server:
+        told = f"--tls-server={server.secure[0]}:{server.secure[1]}"
+        with refreshing(place, "one", f"--tls-folder={folder}", told):
+            wait_until(lambda: in_order(api))
+            assert server.probe("/readyz").body == b"ready\n"
