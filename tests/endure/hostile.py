@@ -184,11 +184,12 @@ class _Tally:
     def __init__(self) -> None:
         self.counts: Counter[str] = Counter()
         self.longest = 0.0
-        self.open: set[float] = set()  # when each began
+        self.open: dict[_Wire, float] = {}  # when each began
 
     def fate(self, now: float) -> Fate:
-        late = sum(now - began > protocol.ARRIVAL + _SLACK for began in self.open)
-        return Fate(self.counts["made"], self.counts["closed"], self.longest, self.counts["answered"], late)
+        late = sum(now - began > protocol.ARRIVAL + _SLACK for began in self.open.values())
+        answered = self.counts["answered"] + sum(wire.answered for wire in self.open)
+        return Fate(self.counts["made"], self.counts["closed"], self.longest, answered, late)
 
 
 class _Program:
@@ -224,14 +225,14 @@ class _Program:
         began = time.monotonic()
         wire = await self._connect(kind)
         tally.counts["made"] += 1
-        tally.open.add(began)
+        tally.open[wire] = began
         try:
             await _DOES[kind](wire)
             tally.counts["closed"] += 1
         except OSError:
             tally.counts["closed"] += 1
         finally:
-            tally.open.discard(began)
+            del tally.open[wire]
             if kind is not Kind.PIPELINING:
                 tally.longest = max(tally.longest, time.monotonic() - began)
             tally.counts["answered"] += wire.answered

@@ -1,11 +1,14 @@
-"""What the server's worker holds."""
+"""What the server's worker holds and computes."""
 
+import os
 from pathlib import Path
 
 from tests.serving.running import Server
 
 #: MiB: the container's limit in manifests/50-deployment.yaml.
-LIMIT = 256
+LIMIT = 384
+
+_TICK = os.sysconf("SC_CLK_TCK")
 
 
 def most_memory(server: Server) -> float:
@@ -16,6 +19,13 @@ def most_memory(server: Server) -> float:
 def memory(server: Server) -> float:
     """Give the memory that it holds, MiB."""
     return _status(server, "VmRSS")
+
+
+def cpu(server: Server) -> float:
+    """Give the seconds that it has computed so far."""
+    (worker,) = server.workers()
+    fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICK
 
 
 def descriptors(server: Server) -> int:

@@ -114,8 +114,13 @@ class Result(NamedTuple):
 
     def since(self, moment: float) -> "Result":
         """Give what was due from a moment of the monotonic clock on; connections are counted as before."""
-        answers = tuple(answer for answer in self.answers if answer.due >= moment)
-        return Result(answers, tuple(failure for failure in self.failures if failure.due >= moment), self.connections)
+        return self.between(moment, math.inf)
+
+    def between(self, begin: float, end: float) -> "Result":
+        """Give what was due from one moment to another, in the same way."""
+        answers = tuple(answer for answer in self.answers if begin <= answer.due < end)
+        failures = tuple(failure for failure in self.failures if begin <= failure.due < end)
+        return Result(answers, failures, self.connections)
 
     def none_failed(self) -> "Result":
         """Fail unless there were requests, and each was answered rightly."""

@@ -174,17 +174,30 @@ def make_place(folder: Path) -> Place:
     return place
 
 
+class Around(NamedTuple):
+    """What a server is started with, beside its command line."""
+
+    files: int | None = None
+    """How many it may have open."""
+    within: tuple[str, ...] = ()
+    """What stands before its command line: a command that runs it."""
+    log: int | None = None
+    """The descriptor that it writes its log to, instead of to the file `log`."""
+    inherited: tuple[int, ...] = ()
+    """Descriptors that it keeps."""
+
+
 @contextmanager
 def serving(
-    place: Place, *options: str, drain: float = 0.2, files: int | None = None, **environment: str
+    place: Place, *options: str, drain: float = 0.2, around: Around | None = None, **environment: str
 ) -> Iterator[Server]:
-    """Run `registry-webhook serve` in a folder, with at most `files` open files, until the block ends.
+    """Run `registry-webhook serve` in a folder until the block ends.
 
     `options` are added to the command line.
     """
     words = ["serve", "--bind=127.0.0.1:0", "--health-bind=127.0.0.1:0", "--cert=tls.crt", "--key=tls.key"]
     command = [sys.executable, "-m", "webhook", *words, "--config=config.yaml", f"--drain={drain}", *options]
-    with _running(command, place, files, environment) as process:
+    with _running(command, place, environment, around or Around()) as process:
         log = place.folder / "log"
         wait_until(lambda: "addresses=" in log.read_text() or process.poll() is not None)
         addresses = log.read_text().partition('addresses="')[2].partition('"')[0].split(", ")
@@ -208,7 +221,8 @@ def serving_wsgi(place: Place) -> Iterator[Server]:
         command = [sys.executable, "-m", "gunicorn", *words, "--certfile=tls.crt", "--keyfile=tls.key"]
         application = "webhook.serving.flask_app:create_app()"
         environment = {"REGISTRY_WEBHOOK_CONFIG": "config.yaml"}
-        with _running([*command, application], place, None, environment, (listener.fileno(),)) as process:
+        around = Around(inherited=(listener.fileno(),))
+        with _running([*command, application], place, environment, around) as process:
             server = Server(place, process, port, None)
             wait_until(lambda: server.ask("GET", "/").status == http.HTTPStatus.OK)
             yield server
@@ -216,22 +230,23 @@ def serving_wsgi(place: Place) -> Iterator[Server]:
 
 @contextmanager
 def _running(
-    command: list[str], place: Place, files: int | None, environment: dict[str, str], inherited: tuple[int, ...] = ()
+    command: list[str], place: Place, environment: dict[str, str], around: Around
 ) -> Iterator["subprocess.Popen[bytes]"]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("OPENCTI__", "WEBHOOK__"))}
 
     def bound() -> None:
-        if files is not None:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (files, files))
+        if around.files is not None:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (around.files, around.files))
 
-    with (place.folder / "log").open("wb") as log:
+    with (place.folder / "log").open("wb") as file:
+        log = file.fileno() if around.log is None else around.log
         process = subprocess.Popen(
-            command,
+            [*around.within, *command],
             cwd=place.folder,
             env=clean | environment,
             stderr=log,
             stdout=log,
-            pass_fds=inherited,
+            pass_fds=around.inherited,
             preexec_fn=bound,  # noqa: PLW1509 - no other thread runs here
         )
         try:

@@ -13,7 +13,7 @@ import pytest
 from webhook.admission import review
 from webhook.serving import protocol
 
-from .running import PATIENCE, Place, Server, serving, wait_until
+from .running import PATIENCE, Around, Place, Server, serving, wait_until
 
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CLOSED = 'registry_webhook_connections_closed_total{{port="https",reason="{}"}}'
@@ -104,7 +104,7 @@ def test_an_idle_connection_stays_usable_beyond_the_time_a_request_may_take(serv
 
 def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_their_own(place: Place) -> None:
     files = 100
-    with serving(place, files=files) as server, ExitStack() as stack:
+    with serving(place, around=Around(files=files)) as server, ExitStack() as stack:
         held = [stack.enter_context(server.tcp()) for _ in range(files)]
         wait_until(lambda: any(closed(connection) for connection in held))
         assert sum(not closed(connection) for connection in held) <= files - 64
@@ -115,7 +115,7 @@ def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_
 
 
 def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place: Place) -> None:
-    with serving(place, files=100) as server, ExitStack() as stack, server.client() as pooled:
+    with serving(place, around=Around(files=100)) as server, ExitStack() as stack, server.client() as pooled:
         assert pooled.review(review.of_object(POD)).status == 200
         silent = [stack.enter_context(server.tcp()) for _ in range(40)]
         time.sleep(0.2)  # nobody is slow before that
@@ -136,7 +136,7 @@ def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place
 
 
 def test_where_all_places_are_taken_by_who_rests_the_longest_rest_ends(place: Place) -> None:
-    with serving(place, files=100) as server, ExitStack() as stack:
+    with serving(place, around=Around(files=100)) as server, ExitStack() as stack:
         resting = [stack.enter_context(server.tls()) for _ in range(26)]
         for connection in resting:
             connection.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
