@@ -17,13 +17,18 @@ class Clock:
 
     def __init__(self) -> None:
         self.now = 1000.0
+        self.ahead = 0.0
+        """Seconds by which the wall clock is ahead of the time."""
+
+    def wall(self) -> float:
+        return WALL + self.now - 1000.0 + self.ahead
 
     def __call__(self) -> float:
         return self.now
 
     def clocks(self, dice: float = 0.0) -> Clocks:
         """Give the clocks that go with it."""
-        return Clocks(monotonic=self, wall=lambda: WALL + self.now - 1000.0, dice=lambda: dice)
+        return Clocks(monotonic=self, wall=self.wall, dice=lambda: dice)
 
 
 class Stop(threading.Event):

@@ -30,6 +30,7 @@ from .tls_server import OWNER, Server, said, serving
 
 OVERLAP = 120.0
 _HOUR = timedelta(hours=1)
+_YEAR = 365 * 24 * 3600.0
 _TERMS = Terms(SERVICE_NAMES, life=90 * _HOUR, authority_life=900 * _HOUR, overlap=timedelta(seconds=OVERLAP))
 _METRICS = "registry_webhook_refresher_"
 _NAME = "registry-webhook-certificate"
@@ -71,6 +72,11 @@ class Replicated:
     def until(self, holds: Callable[[], object]) -> None:
         """Make rounds until something holds."""
         wait_until(lambda: (self.duty.round(), holds())[1])
+
+    def passes(self, seconds: float) -> None:
+        """Look at what is there, and let time pass."""
+        self.duty.round()
+        self.clock.now += seconds
 
     def run(self, seconds: float) -> None:
         """Make rounds as the sidecar does, for some seconds of everybody's time, and leave."""
@@ -116,7 +122,7 @@ def start(place: Place, clock: Clock) -> Iterator[Start]:
     """Give a function that starts a replica, of a name, beside a server that serves its pair."""
     with ExitStack() as stack:
 
-        def start(name: str = "one", *, leading: bool = True, served: bool = True) -> Replicated:
+        def start(name: str = "one", *, leading: bool = True, served: bool = True, clock: Clock = clock) -> Replicated:
             server = stack.enter_context(serving(place, name)) if served else None
             made = Replicated(place, clock, server, name, leading=leading)
             stack.callback(made.close)
@@ -140,7 +146,7 @@ def at_rest(*replicas: Replicated) -> bool:
     served = api.certificate("tls.crt")
     return (
         bool(served)
-        and api.bundle.startswith(api.certificate("ca.crt"))
+        and api.certificate("ca.crt") in api.bundle
         and trusted(api) is not None
         and all(one.server and one.server.certificate == served for one in replicas)
         and said(api, "one") == authority.fingerprint(served)
@@ -254,13 +260,13 @@ def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: R
     api, server = replica.api, replica.server
     assert server
     before = api.certificate("ca.crt"), server.certificate
+    replica.passes(OVERLAP)
     api.lose_certificate()
-    replica.clock.now += OVERLAP
     replica.until(lambda: api.certificate("next-ca.crt") and api.bundle.count(b"BEGIN") == 2 and trusted(api))
     coming = api.certificate("next-ca.crt")
     assert api.bundle == before[0] + coming
     assert server.certificate == before[1]
-    replica.clock.now += OVERLAP - 5
+    replica.passes(OVERLAP - 5)
     for _ in range(3):
         replica.duty.round()
     assert api.certificate("ca.crt") == before[0]
@@ -268,7 +274,7 @@ def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: R
     replica.until(lambda: server.certificate == api.certificate("tls.crt") != before[1])
     assert api.certificate("ca.crt") == coming
     assert api.bundle == before[0] + coming
-    replica.clock.now += OVERLAP + 1
+    replica.passes(OVERLAP + 1)
     replica.until(lambda: api.bundle == coming)
     assert api.certificate("retired-ca.crt") == b""
     assert replica.metric("certificate_renewals_total") == 4
@@ -342,8 +348,8 @@ def test_who_keeps_changing_the_bundle_is_told_and_waited_for(replica: Replicate
     replica.until(lambda: at_rest(replica))
     # A change of our own waits for nobody.
     pair = api.certificate("ca.crt")
+    replica.passes(OVERLAP)
     api.lose_certificate()
-    replica.clock.now += OVERLAP
     replica.until(lambda: api.bundle == pair + api.certificate("next-ca.crt") != pair)
     assert replica.metric("ca_bundle_repairs_total") == 4
 
@@ -409,8 +415,9 @@ def another_writes(replica: Replicated, start: Start) -> bytes:
     api = replica.api
     before = api.bundle
     api.deaf.add("certificates")
-    replica.clock.now += 600 * 3600
     other = start("two")
+    other.until(lambda: said(api, "two"))
+    replica.passes(600 * 3600)
     other.until(lambda: api.bundle != before and trusted(api))
     return before
 
@@ -474,6 +481,79 @@ def test_a_secret_that_is_gone_and_not_yet_said_to_be_is_not_asked_for_again_and
     replica.run(1.5)
     assert 1 <= len(reads(api)) <= 4
     assert api.bundle == b""
+
+
+# The wall clock is set.
+
+
+def serves_what_is_valid(replica: Replicated) -> bool:
+    """Tell whether the server serves what is valid by its replica's clock."""
+    assert replica.server
+    return authority.span(replica.server.certificate).holds(datetime.fromtimestamp(replica.clock.wall(), UTC))
+
+
+@pytest.mark.parametrize("years", [2, -2])
+def test_after_a_jump_and_another_one_back_there_is_a_valid_pair_and_nothing_left_to_write(
+    replica: Replicated, years: int
+) -> None:
+    api = replica.api
+    for ahead in (years * _YEAR, 0.0):
+        before = api.certificate("ca.crt")
+        replica.passes(1)
+        replica.clock.ahead = ahead
+        replica.until(lambda: at_rest(replica) and serves_what_is_valid(replica))
+        # Who serves what was signed before goes on being trusted, until everybody has said that it does not.
+        assert before in api.bundle
+        replica.passes(OVERLAP)
+        replica.until(lambda: api.bundle == api.certificate("ca.crt"))
+        api.asked.clear()
+        for _ in range(5):
+            replica.passes(OVERLAP)
+        assert writes(api) == []
+    # Each time all was made anew, once, and the old authority went.
+    assert replica.metric("certificate_renewals_total") == 1 + 2 * 2
+
+
+@pytest.mark.parametrize("seconds", [24 * 3600, -240])
+def test_a_clock_that_is_set_a_little_changes_nothing(replica: Replicated, seconds: float) -> None:
+    replica.passes(1)
+    replica.api.asked.clear()
+    replica.clock.ahead = seconds
+    for _ in range(3):
+        replica.passes(1)
+    assert writes(replica.api) == []
+
+
+@pytest.mark.parametrize("years", [2, -2])
+def test_where_the_clock_of_the_one_that_writes_is_wrong_another_serves_what_it_served_and_is_trusted(
+    replica: Replicated, start: Start, years: int
+) -> None:
+    api = replica.api
+    other = Clock()
+    other.now = replica.clock.now
+    follower = start("two", leading=False, clock=other)
+    follower.until(lambda: at_rest(replica, follower) and said(api, "two"))
+    issuer, served = api.certificate("ca.crt"), api.certificate("tls.crt")
+    replica.clock.ahead = years * _YEAR
+    replica.until(lambda: at_rest(replica) and api.certificate("tls.crt") != served)
+    for _ in range(5):
+        replica.passes(OVERLAP)
+        follower.passes(OVERLAP)
+    assert follower.server
+    assert follower.server.certificate == served
+    assert issuer in api.bundle
+    # The one whose clock is right takes over; nothing that the other wrote has to be waited for.
+    replica.leading, follower.leading = False, True
+    replica.clock.ahead = 0.0
+
+    def go_on() -> bool:
+        for one in (follower, replica):
+            one.passes(OVERLAP)
+        return at_rest(follower, replica)
+
+    wait_until(go_on)
+    assert api.certificate("tls.crt") != served
+    assert serves_what_is_valid(follower)
 
 
 # What goes wrong.

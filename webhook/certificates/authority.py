@@ -37,6 +37,10 @@ class Span(NamedTuple):
         """Give the moment at which a share of its life is over, from 0 to 1."""
         return self.issued + (self.ends - self.issued) * share
 
+    def holds(self, moment: datetime) -> bool:
+        """Tell whether it is valid at a moment, by which it may have been issued a little later."""
+        return self.issued - _BACKDATED <= moment < self.ends
+
 
 def make_authority(name: str, now: datetime, life: timedelta) -> Pair:
     """Make an authority called `name`, valid from `now` (aware) for `life`."""

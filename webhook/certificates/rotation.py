@@ -8,24 +8,29 @@ a row of steps with waits between them:
 3. when every replica has said that it serves that pair, the old authority leaves the bundle.
 
 At every moment each replica's certificate is signed by an authority of the bundle.
+
+Any clock may be wrong, this one's or another's, and be set at any moment. So `now` is compared with what certificates
+say and with nothing else, how long something has been so is what a replica has seen itself, and what is not valid now
+is made anew, be it over or yet to begin. What may be good by another's clock stays in the bundle, and stays served.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import Struct, structs
 
 from webhook.certificates import authority
-from webhook.certificates.authority import Pair
+from webhook.certificates.authority import Pair, Span
+from webhook.errors import CertificateError
 
 #: What is renewed has this share of its life behind it.
 _DUE = 2 / 3
-#: A replica that has said nothing for so long is gone: it says again every third of this. One that leaves takes its
+#: A replica that has said nothing new for so long is gone: it says again every third of this. One that leaves takes its
 #: word back, so this is for one that was killed; there is no hurry, for an authority has a third of its life left.
 SILENCE = timedelta(hours=6)
 REPEATED = SILENCE / 3
-#: Of authorities that are met in the bundle and not known, as many are kept as this.
+#: Where everything is made anew, as many of the authorities before are kept as this.
 _FOUND = 5
 
 
@@ -52,7 +57,8 @@ class State(Struct, frozen=True):
     retired: tuple[bytes, ...] = ()
     """Certificates of authorities that signed before, oldest first: a replica may serve a pair of theirs yet."""
     trusted: datetime | None = None
-    """Since when the newest authority has been in the bundle that the API servers have; None: it is not there yet."""
+    """When the newest authority came into the bundle that the API servers have, by the clock of whoever put it there;
+    None: it is not there yet."""
 
     @property
     def authorities(self) -> tuple[bytes, ...]:
@@ -76,6 +82,18 @@ class Report(NamedTuple):
     serving: str
     """The fingerprint of the certificate that it serves."""
     at: datetime
+    """When it said so, by its own clock."""
+
+
+class Seen(NamedTuple):
+    """For how long the replica that looks has seen what is stored, by a clock that nobody sets."""
+
+    trusted: timedelta
+    """The newest authority, and that it is in the bundle or not."""
+    serving: timedelta
+    """The pair to serve."""
+    reports: Mapping[str, tuple[Report, timedelta]]
+    """What each replica has said, by its name."""
 
 
 class Step(NamedTuple):
@@ -90,61 +108,91 @@ def first(found: bytes, terms: Terms, now: datetime) -> Step:
 
     The authorities of the bundle that was `found` in place stay trusted: replicas may serve pairs that they signed.
     """
-    made = authority.make_authority(authority.NAME, now, terms.authority_life)
-    known = tuple(one for one in authority.certificates_in(found) if _is_good(one, now))
-    return Step(State(made, _signed(made, terms, now), retired=known[-_FOUND:]), "there was none")
+    return Step(_anew(authority.certificates_in(found), terms, now), "there was none")
 
 
-def again(remembered: State, terms: Terms, now: datetime) -> Step:
+def again(remembered: State, seen: Seen, terms: Terms, now: datetime) -> Step:
     """Store again what is gone from where it was stored, and change the authority: whoever took it away wants that."""
-    known = remembered.trusted is not None and now >= remembered.trusted + terms.overlap
     # One authority after the other: the one that signs must be known before the next is made.
-    if known and not remembered.incoming:
+    if _is_known(remembered, seen, terms) and not remembered.incoming:
         return Step(
             _with_next(remembered, terms, now), "what was stored is gone: it is put back, and the authority changed"
         )
     return Step(structs.replace(remembered, trusted=None), "what was stored is gone: it is put back")
 
 
-def step(state: State, reports: Mapping[str, Report], terms: Terms, now: datetime) -> Step | None:
+def step(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
     """Say what is due at `now` (aware), one thing at a time; None for nothing."""
-    signing = authority.span(state.authority.certificate)
-    if now >= signing.ends:
-        return first(b"", terms, now)
-    if state.incoming is not None:
-        if state.trusted is not None and now >= state.trusted + terms.overlap:
-            return Step(
-                _promoted(state, state.incoming, terms, now), "the new authority is known: it signs from now on"
-            )
-    elif now >= signing.after(_DUE) and state.trusted is not None:
-        return Step(_with_next(state, terms, now), "two thirds of the authority's life are over: the next one is made")
-    if now >= authority.span(state.serving.certificate).after(_DUE):
-        renewed = structs.replace(state, serving=_signed(state.authority, terms, now))
-        return Step(renewed, "two thirds of the certificate's life are over")
-    retired = () if _is_served_everywhere(state, reports, terms, now) else state.retired
-    kept = tuple(one for one in retired if _is_good(one, now))
-    if kept != state.retired:
-        return Step(structs.replace(state, retired=kept), "no replica needs the old authority any more")
+    if not _is_valid(state.authority.certificate, now):
+        return Step(_anew(state.authorities, terms, now), "the authority is not valid now: everything is made anew")
+    due = _change_of_authority(state, seen, terms, now)
+    if due is not None:
+        return due
+    why = _why_renewed(authority.span(state.serving.certificate), now)
+    if why:
+        return Step(structs.replace(state, serving=_signed(state.authority, terms, now)), why)
+    if state.retired and _is_served_everywhere(state, seen, terms):
+        return Step(structs.replace(state, retired=()), "no replica needs the old authority any more")
     return None
 
 
-def is_due_to_serve(held: Pair | None, state: State, terms: Terms, now: datetime) -> bool:
+def _change_of_authority(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
+    """Say whether the authority, which is valid, is to be changed, or the change to go on."""
+    if state.incoming is None:
+        if now < authority.span(state.authority.certificate).after(_DUE) or not _is_known(state, seen, terms):
+            return None
+        return Step(_with_next(state, terms, now), "two thirds of the authority's life are over: the next one is made")
+    if not _is_valid(state.incoming.certificate, now):
+        return Step(_with_next(state, terms, now), "the next authority is not valid now: it is made anew")
+    if not _is_known(state, seen, terms):
+        return None
+    return Step(_promoted(state, state.incoming, terms, now), "the new authority is known: it signs from now on")
+
+
+def _why_renewed(serving: Span, now: datetime) -> str | None:
+    if not serving.holds(now):
+        return "the certificate is not valid now"
+    return "two thirds of the certificate's life are over" if now >= serving.after(_DUE) else None
+
+
+def is_due_to_serve(held: Pair | None, state: State, seen: Seen, terms: Terms, now: datetime) -> bool:
     """Tell whether a replica that holds a pair, or none, is to take the stored one now."""
     if held == state.serving:
         return False
+    serves = held is not None and _is_valid(held.certificate, now) and _is_trusted(held, state)
+    if serves and not _is_valid(state.serving.certificate, now):
+        return False  # whoever made it has another time: the API servers take at least one of the two
     if state.incoming is not None:
         return True  # the authority that signed has been known for long
     if state.trusted is None:
         return False
-    return held is None or not _is_good(held.certificate, now) or now >= state.trusted + terms.overlap
+    return not serves or _is_known(state, seen, terms)
 
 
-def _is_served_everywhere(state: State, reports: Mapping[str, Report], terms: Terms, now: datetime) -> bool:
+def _is_trusted(pair: Pair, state: State) -> bool:
+    try:
+        authority.check(pair, state.authorities)
+    except CertificateError:
+        return False
+    return True
+
+
+def _is_known(state: State, seen: Seen, terms: Terms) -> bool:
+    """Tell whether the API servers have had the time to hear of the newest authority."""
+    return state.trusted is not None and seen.trusted >= terms.overlap
+
+
+def _is_served_everywhere(state: State, seen: Seen, terms: Terms) -> bool:
     """Tell whether all that are heard of serve the pair, and whoever was about to be heard of has had the time."""
-    heard = [report for report in reports.values() if now - report.at < SILENCE]
+    heard = [report for report, age in seen.reports.values() if age < SILENCE]
     wanted = authority.fingerprint(state.serving.certificate)
-    settled = now >= authority.span(state.serving.certificate).issued + terms.overlap
-    return settled and bool(heard) and all(report.serving == wanted for report in heard)
+    return seen.serving >= terms.overlap and bool(heard) and all(report.serving == wanted for report in heard)
+
+
+def _anew(known: Sequence[bytes], terms: Terms, now: datetime) -> State:
+    """Make everything; who serves what one of the authorities that were `known` signed goes on being trusted."""
+    made = authority.make_authority(authority.NAME, now, terms.authority_life)
+    return State(made, _signed(made, terms, now), retired=tuple(known[-_FOUND:]))
 
 
 def _with_next(state: State, terms: Terms, now: datetime) -> State:
@@ -167,8 +215,8 @@ def _signed(issuer: Pair, terms: Terms, now: datetime) -> Pair:
     return authority.sign(issuer, terms.names, now, min(terms.life, authority.span(issuer.certificate).ends - now))
 
 
-def _is_good(certificate: bytes, now: datetime) -> bool:
+def _is_valid(certificate: bytes, now: datetime) -> bool:
     try:
-        return now < authority.span(certificate).ends
+        return authority.span(certificate).holds(now)
     except ValueError:
         return False

@@ -7,7 +7,7 @@ keeps no certificate, because it comes from elsewhere, keeps only the owner.
 
 import logging
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from threading import Event
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from webhook import log
 from webhook.adapters.cluster.installation import Installation
 from webhook.adapters.pair import ServedPair
 from webhook.certificates import rotation, stored
-from webhook.certificates.rotation import State, Step, Terms
+from webhook.certificates.rotation import Seen, State, Step, Terms
 from webhook.certificates.stored import Called, Stored
 from webhook.errors import CertificateError, ClusterError, Conflict, FileError, Unreachable
 from webhook.sidecar import watching
@@ -29,6 +29,7 @@ from webhook.sidecar.own_server import OwnServer
 from webhook.sidecar.reporting import Reporter
 from webhook.sidecar.store import Store
 from webhook.sidecar.watching import Watching
+from webhook.sidecar.witness import Witness
 
 _log = logging.getLogger("webhook.refresher")
 
@@ -79,7 +80,7 @@ class Certificates:
         self._news = Event()
         self._secrets: Store[Stored] = Store(lambda _: "", lambda _: self._news.set())
         self._calls: Store[Called] = Store(lambda _: "", lambda _: self._news.set())
-        self._own = OwnServer(served, replica.name, installation, self._secrets, metrics) if served else None
+        self._own = self._wire_own_server(served) if served else None
         self._remembered: State | None = None
         """The last state that was well, for the day when the Secret is gone."""
         self._kept: Kept | None = None
@@ -87,6 +88,7 @@ class Certificates:
         self._untold = False
         """Whether a bundle was written and it is not noted yet when."""
         self._namespace_uid: str | None = None
+        self._witness = Witness(clocks.monotonic)
         self._contention = Contention()
         self._failures = 0
         self.fault: str | None = None
@@ -99,6 +101,16 @@ class Certificates:
                 installation.certificates, self._secrets, self._news.set, restarts.labels("certificate").inc
             )
             self._watching["watch of the certificate"] = kept
+
+    def _wire_own_server(self, served: ServedPair) -> OwnServer:
+        return OwnServer(
+            pair=served,
+            replica=self._replica.name,
+            installation=self._installation,
+            secrets=self._secrets,
+            metrics=self._metrics,
+            clock=self._clocks.monotonic,
+        )
 
     def start(self, threads: Threads) -> None:
         """Start everything."""
@@ -150,21 +162,33 @@ class Certificates:
         now = datetime.fromtimestamp(self._clocks.wall(), UTC)
         secret = self._secrets.get("")
         state = self._decoded(secret)
+        seen = self._look(secret)
         try:
             if self._own and state and secret:
-                self._own.look_after(secret, state, self._terms(), now)
+                self._own.look_after(secret, state, seen, self._terms(), now)
         finally:
             # What is wrong with this Pod's folder is no reason to let the others' certificate end.
-            self._keep(secret, state, now)
+            self._keep(secret, state, seen, now)
 
-    def _keep(self, secret: Stored | None, state: State | None, now: datetime) -> None:
+    def _look(self, secret: Stored | None) -> Seen:
+        """Say for how long what is stored has been as it is; of what is gone, for how long it was."""
+        state = self._remembered
+        if state is None:
+            return Seen(timedelta(), timedelta(), {})
+        said = stored.reports(secret) if secret else {}
+        kept = {"trusted": (state.authorities[-1], state.trusted), "serving": state.serving}
+        ages = self._witness.look({**kept, **{f"replica {name}": report for name, report in said.items()}})
+        reports = {name: (report, ages[f"replica {name}"]) for name, report in said.items()}
+        return Seen(ages["trusted"], ages["serving"], reports)
+
+    def _keep(self, secret: Stored | None, state: State | None, seen: Seen, now: datetime) -> None:
         """Keep what is stored, if this replica is the one that writes and all is known."""
         if not self._replica.leading() or not self._calls.complete:
             return
         if self._own:
             if not self._secrets.complete:
                 return
-            state = self._keep_state(secret, state, now)
+            state = self._keep_state(secret, state, seen, now)
         self._keep_called(state, now)
 
     def _decoded(self, secret: Stored | None) -> State | None:
@@ -178,9 +202,9 @@ class Certificates:
             return None
         return state
 
-    def _keep_state(self, secret: Stored | None, state: State | None, now: datetime) -> State | None:
+    def _keep_state(self, secret: Stored | None, state: State | None, seen: Seen, now: datetime) -> State | None:
         """Bring the Secret to what is due, and give its state."""
-        due = self._due(secret, state, now)
+        due = self._due(state, seen, now)
         if due is None:
             return state
         fresh = self._installation.certificate()
@@ -192,11 +216,11 @@ class Certificates:
         self._metrics.certificate_renewals.inc()
         return due.state
 
-    def _due(self, secret: Stored | None, state: State | None, now: datetime) -> Step | None:
-        if state and secret:
-            return rotation.step(state, stored.reports(secret), self._terms(), now)
+    def _due(self, state: State | None, seen: Seen, now: datetime) -> Step | None:
+        if state:
+            return rotation.step(state, seen, self._terms(), now)
         if self._remembered:
-            return rotation.again(self._remembered, self._terms(), now)
+            return rotation.again(self._remembered, seen, self._terms(), now)
         called = self._calls.get("")
         found = next(iter(called.bundles.values()), b"") if called else b""
         return rotation.first(found, self._terms(), now)
@@ -253,7 +277,10 @@ class Certificates:
         return False
 
     def _note_trusted(self, state: State | None, now: datetime) -> None:
-        """Note that the API servers have the bundle since now, unless that stands there and still holds."""
+        """Note that the API servers have the bundle since now, unless that stands there and still holds.
+
+        The time is for people: whoever waits for the overlap counts from when it saw the note, by its own clock.
+        """
         if state is None or (state.trusted is not None and not self._untold):
             return
         secret = self._secrets.get("")
