@@ -59,9 +59,12 @@ def sign(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta, *, 
     It is good for a server, or for a client and no server.
 
     Raises `CertificateError`, in one line, for an authority that cannot sign, and for a certificate that would outlive
-    it: from the authority's end on, no client would take the certificate any more.
+    it: before the authority's begin and from its end on, no client takes the certificate.
     """
-    ends = _checked(issuer)
+    begins, ends = _checked(issuer)
+    if now < begins:
+        remedy = "set this machine's clock right, or make a new authority, in another folder"
+        raise CertificateError(f"the authority begins on {begins:%Y-%m-%d}: {remedy}")
     if ends <= now:
         raise CertificateError(f"the authority ended on {ends:%Y-%m-%d}: make a new one, in another folder")
     if now + life > ends:
@@ -73,8 +76,8 @@ def sign(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta, *, 
     return authority.sign(issuer, names, now, life, is_client=is_client)
 
 
-def _checked(issuer: Pair) -> datetime:
-    """Check that an authority can sign, and give its end."""
+def _checked(issuer: Pair) -> tuple[datetime, datetime]:
+    """Check that an authority can sign, and give its begin and its end."""
     try:
         certificate = x509.load_pem_x509_certificate(issuer.certificate)
         public = certificate.public_key()
@@ -93,4 +96,4 @@ def _checked(issuer: Pair) -> datetime:
         raise CertificateError("the authority's key does not belong to its certificate")
     if not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateError("the authority's key is none of an elliptic curve: make a new authority")
-    return certificate.not_valid_after_utc
+    return certificate.not_valid_before_utc, certificate.not_valid_after_utc
