@@ -10,7 +10,7 @@ from msgspec import structs
 from webhook.moments import moment, timestamp
 from webhook.pullsecret.credential import Credential, make_entry
 from webhook.pullsecret.document import TYPE, Document, compose
-from webhook.pullsecret.upkeep import Kind, Secret, Standing, Step, step
+from webhook.pullsecret.upkeep import Kind, Linger, Secret, Standing, Step, step
 
 _NOW = 1_790_000_000.0
 _LINGER = 100.0
@@ -49,6 +49,7 @@ class Case(NamedTuple):
     unserved: float | None = None
     due: float | None = None
     foreign: bool = False
+    held: float = 0.0
 
 
 @pytest.mark.parametrize(
@@ -88,6 +89,13 @@ class Case(NamedTuple):
         Case(_U, since(1_000_000), _DOCUMENT, Kind.DELETE),
         Case(_U, since(100), None, Kind.DELETE),
         Case(_U, since(10), None, Kind.NOTHING, due=_NOW + 90),
+        # None goes while the clock cannot be believed.
+        Case(_U, since(1_000_000), _DOCUMENT, Kind.KEEP, _NOW - 1_000_000, _NOW + 30, held=30),
+        Case(_U, since(100), None, Kind.NOTHING, due=_NOW + 30, held=30),
+        Case(_U, since(10), _DOCUMENT, Kind.KEEP, _NOW - 10, _NOW + 90, held=30),
+        Case(_U, since(-3600), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER, held=30),
+        Case(_S, _STALE, _DOCUMENT, Kind.UPDATE, held=30),
+        Case(_B, _SECRET, _DOCUMENT, Kind.DELETE, held=30),
         Case(_U, structs.replace(since(10), hash="sha256:0"), _DOUBTED, Kind.NOTHING, due=_NOW + 90),
         # A mark that nobody of ours wrote, or of a clock that was ahead, begins anew.
         Case(_U, since(-3600), _DOCUMENT, Kind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
@@ -106,7 +114,7 @@ class Case(NamedTuple):
     ids=lambda case: f"{case.standing.name}-{case.kind.name}",
 )
 def test_what_stands_there_and_what_should_say_what_is_to_be_done(case: Case) -> None:
-    done = step(case.standing, case.found, case.document, _NOW, _LINGER)
+    done = step(case.standing, case.found, case.document, _NOW, Linger(_LINGER, case.held))
     unserved = None if case.unserved is None else timestamp(case.unserved)
     assert done == Step(case.kind, done.why, unserved, case.due, case.foreign)
     assert done.why.isprintable()
@@ -138,7 +146,7 @@ _LINGERS = st.floats(0, 1e6)
 def test_what_is_not_ours_is_never_touched(
     standing: Standing, found: Secret, document: Document | None, now: float, linger: float
 ) -> None:
-    done = step(standing, found, document, now, linger)
+    done = step(standing, found, document, now, Linger(linger))
     if not found.ours or found.type != TYPE:
         assert done.kind is Kind.NOTHING
 
@@ -147,7 +155,7 @@ def test_what_is_not_ours_is_never_touched(
 def test_a_credential_in_doubt_replaces_no_other(
     standing: Standing, found: Secret | None, now: float, linger: float
 ) -> None:
-    done = step(standing, found, _DOUBTED, now, linger)
+    done = step(standing, found, _DOUBTED, now, Linger(linger))
     if found is not None and found.hash != _DOUBTED.hash:
         assert done.kind in {Kind.NOTHING, Kind.DELETE}
         assert done.kind is Kind.NOTHING or standing is not Standing.SERVED
@@ -157,9 +165,9 @@ def test_a_credential_in_doubt_replaces_no_other(
 def test_once_a_step_is_taken_there_is_none_left(
     standing: Standing, found: Secret | None, document: Document | None, now: float, linger: float
 ) -> None:
-    done = step(standing, found, document, now, linger)
+    done = step(standing, found, document, now, Linger(linger))
     assert done.kind not in {Kind.CREATE, Kind.UPDATE} or document is not None
-    again = step(standing, after(done, found, document), document, now, linger)
+    again = step(standing, after(done, found, document), document, now, Linger(linger))
     assert again.kind in {Kind.NOTHING, Kind.KEEP} or (again.kind is Kind.DELETE and linger < 1)
     assert again.foreign == done.foreign
 
@@ -194,7 +202,7 @@ def test_a_namespace_that_comes_back_within_the_linger_keeps_its_secret(
         now += seconds
         if away + 1 >= linger:  # a mark is written to the second
             return
-        done = step(Standing.SERVED if served else Standing.UNSERVED, found, _DOCUMENT, now, linger)
+        done = step(Standing.SERVED if served else Standing.UNSERVED, found, _DOCUMENT, now, Linger(linger))
         assert done.kind in {Kind.KEEP, Kind.UPDATE}
         left = after(done, found, _DOCUMENT)
         assert left is not None
@@ -207,7 +215,7 @@ def test_once_the_linger_is_over_it_goes_and_not_before(linger: float, waited: f
     mark = moment(timestamp(_NOW))
     assert mark is not None
     found = structs.replace(_SECRET, unserved=timestamp(_NOW))
-    done = step(Standing.UNSERVED, found, _DOCUMENT, _NOW + waited, linger)
+    done = step(Standing.UNSERVED, found, _DOCUMENT, _NOW + waited, Linger(linger))
     if done.kind is Kind.DELETE:
         assert _NOW + waited >= mark + linger
     else:

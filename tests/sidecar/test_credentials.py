@@ -13,12 +13,14 @@ from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachabl
 from webhook.moments import timestamp
 from webhook.namespaces import NamespaceBounds
 from webhook.pullsecret.credential import Credential, make_entry
-from webhook.pullsecret.document import Document, compose
+from webhook.pullsecret.document import TYPE, Document, compose
 from webhook.pullsecret.schedule import Schedule
+from webhook.pullsecret.upkeep import Kind, Namespace, Secret
 from webhook.sidecar.credentials import Credentials, Outcome, asking
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher, Terms
 from webhook.sidecar.reporting import Reporter
+from webhook.sidecar.steadiness import Steadiness
 
 from .by_hand import WALL, Clock, StandIn, Stop
 
@@ -61,7 +63,7 @@ class Scene:
         cluster = self.server.cluster
         reporter = Reporter(cluster, "pull", "replica", lambda: True, self.clock)
         terms = Terms("pull", enabled=True, mode="labelled", bounds=NamespaceBounds(None, ()), linger=60.0)
-        self.publisher = Publisher(cluster, terms, reporter, self.metrics, clocks)
+        self.publisher = Publisher(cluster, terms, reporter, self.metrics, Steadiness(clocks))
         self.credentials = Credentials(
             source=self.source,
             ask=lambda _: self.verdict,
@@ -321,6 +323,76 @@ def test_a_source_that_changes_while_it_is_read_is_read_again() -> None:
     scene.credentials._ask = changing  # noqa: SLF001
     assert scene.passes(50) == [0, 1]
     assert scene.published() == (2, False)
+
+
+# The wall clock is set
+
+_YEARS = 2 * 365 * 24 * 3600.0
+
+
+@pytest.mark.parametrize("ahead", [_YEARS, -_YEARS])
+def test_passes_come_in_their_time_whatever_the_wall_clock_says(ahead: float) -> None:
+    scene = Scene()
+
+    def meanwhile() -> None:
+        scene.clock.ahead = ahead if 100 < scene.clock.now - 1000 < 200 else 0.0
+
+    assert scene.passes(330, meanwhile) == [0, 80, 160, 240, 320]
+
+
+def test_what_seems_to_have_ended_is_read_again_and_again_but_never_hot_until_the_clock_is_right() -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL + 5000, told=True)
+
+    def meanwhile() -> None:
+        scene.clock.ahead = _YEARS if 100 < scene.clock.now - 1000 < 200 else 0.0
+
+    assert scene.passes(400, meanwhile) == [0, 80, 160, 170, 180, 190, 200, 280, 360]
+    assert scene.published() == (1, False)
+
+
+@pytest.mark.parametrize("ahead", [_YEARS, -_YEARS])
+def test_when_what_is_published_ends_is_no_matter_of_the_wall_clock(ahead: float) -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL + 30, told=True)
+    scene.credentials.make_pass()
+    scene.clock.ahead = ahead
+    assert not scene.credentials.expired()
+    scene.clock.now += 31
+    assert scene.credentials.expired()
+
+
+def lingering(scene: Scene, *, unserved: float) -> None:
+    """Have a namespace that is not served since so many seconds, with the Secret as it should be."""
+    scene.credentials.make_pass()
+    document = scene.publisher.document
+    assert document
+    since = timestamp(scene.clock.wall() - unserved)
+    scene.publisher.namespaces.put(Namespace("team", 7, {}, terminating=False))
+    kept = Secret("team", 7, "1-2-3", TYPE, True, True, document.hash, document.hash, None, since)
+    scene.publisher.secrets.put(kept)
+
+
+def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None:
+    scene = Scene()
+    lingering(scene, unserved=10)
+    assert scene.publisher.plan("team").due == scene.clock.wall() + 50
+    scene.clock.ahead = _YEARS
+    step = scene.publisher.plan("team")
+    assert (step.kind, step.due) == (Kind.KEEP, scene.clock.wall() + 60)
+    scene.clock.now += 59
+    assert scene.publisher.plan("team").kind is Kind.KEEP
+    scene.clock.now += 1
+    assert scene.publisher.plan("team").kind is Kind.DELETE
+
+
+def test_after_a_jump_ahead_and_back_a_secret_stays_for_its_linger_from_then_on() -> None:
+    scene = Scene()
+    scene.clock.ahead = _YEARS
+    lingering(scene, unserved=0)
+    scene.clock.ahead = 0.0
+    step = scene.publisher.plan("team")
+    assert (step.kind, step.unserved, step.due) == (Kind.UPDATE, timestamp(WALL), WALL + 60)
 
 
 # The net below the watches

@@ -12,6 +12,7 @@ from webhook.adapters.cluster.client import Client
 from webhook.sidecar.duties import Surroundings, Threads
 from webhook.sidecar.health import Beats
 from webhook.sidecar.metrics import Metrics
+from webhook.sidecar.steadiness import Steadiness
 
 from .by_hand import Clock
 
@@ -49,7 +50,7 @@ def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
 
 
 def surroundings(beats: Beats, metrics: Metrics) -> Surroundings:
-    return Surroundings(cast("Client", None), "replica", {}, metrics, beats, Clock().clocks(), lambda: True)
+    return Surroundings(cast("Client", None), "replica", {}, metrics, beats, Steadiness(Clock().clocks()), lambda: True)
 
 
 def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_without_its_text(

@@ -38,6 +38,14 @@ class Secret(Struct, frozen=True):
     unserved: str | None
 
 
+class Linger(NamedTuple):
+    """How long a secret outlives its namespace's label."""
+
+    seconds: float
+    held: float = 0.0
+    """Seconds for which none goes yet, because the clock that says how old a mark is cannot be believed."""
+
+
 class Standing(Enum):
     """Where a namespace stands."""
 
@@ -72,8 +80,8 @@ class Step(NamedTuple):
     """Whether somebody else's Secret is in the way."""
 
 
-def step(standing: Standing, found: Secret | None, document: Document | None, now: float, linger: float) -> Step:
-    """Decide the next step for one namespace at POSIX time `now`; the secret outlives its label by `linger` seconds."""
+def step(standing: Standing, found: Secret | None, document: Document | None, now: float, linger: Linger) -> Step:
+    """Decide the next step for one namespace at POSIX time `now`."""
     if standing is Standing.LEAVING:
         return Step(Kind.NOTHING, standing.value)
     if found is None:
@@ -87,10 +95,11 @@ def step(standing: Standing, found: Secret | None, document: Document | None, no
         return _update(found, document, unserved=None)
     since = moment(found.unserved or "")
     if since is None or since > now:
-        return _update(found, document, unserved=timestamp(now), due=now + linger)
-    if now >= since + linger:
-        return Step(Kind.DELETE, f"not opted in since {found.unserved}, {linger:g} s and more")
-    return _update(found, document, unserved=found.unserved, due=since + linger)
+        return _update(found, document, unserved=timestamp(now), due=now + linger.seconds)
+    due = max(since + linger.seconds, now + linger.held)
+    if now >= due:
+        return Step(Kind.DELETE, f"not opted in since {found.unserved}, {linger.seconds:g} s and more")
+    return _update(found, document, unserved=found.unserved, due=due)
 
 
 def _missing(standing: Standing, document: Document | None) -> Step:

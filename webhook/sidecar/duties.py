@@ -16,12 +16,12 @@ from webhook.namespaces import NamespaceBounds
 from webhook.pullsecret.document import Document
 from webhook.pullsecret.schedule import Schedule
 from webhook.sidecar import credentials, publishing, watching
-from webhook.sidecar.clocks import Clocks
 from webhook.sidecar.credentials import Credentials
 from webhook.sidecar.health import Beats
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher, Terms
 from webhook.sidecar.reporting import Reporter
+from webhook.sidecar.steadiness import Steadiness
 from webhook.sidecar.watching import Watching
 
 _log = logging.getLogger("webhook.refresher")
@@ -41,7 +41,8 @@ class Surroundings(NamedTuple):
     environment: Mapping[str, str]
     metrics: Metrics
     beats: Beats
-    clocks: Clocks
+    steadiness: Steadiness
+    """The clocks, and what is known of them."""
     leading: Callable[[], bool]
     """Whether this replica is the one that writes."""
 
@@ -78,7 +79,7 @@ class Threads:
 
     def join(self, timeout: float) -> None:
         """Wait for all, at most `timeout` seconds."""
-        clock = self._around.clocks.monotonic
+        clock = self._around.steadiness.clocks.monotonic
         end = clock() + timeout
         for thread in self._threads.values():
             thread.join(max(0.0, end - clock()))
@@ -93,18 +94,19 @@ class Duties:
         webhook = configuration.webhook
         name = webhook.pull_secret.name
         cluster = Cluster(around.client, name)
-        reporter = Reporter(cluster, name, around.identity, around.leading, around.clocks.monotonic)
-        self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.clocks)
+        clocks = around.steadiness.clocks
+        reporter = Reporter(cluster, name, around.identity, around.leading, clocks.monotonic)
+        self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.steadiness)
         self.publisher.leading = lambda: around.leading() and not self._threads.stop.is_set()
         self.credentials = Credentials(
-            source=sources.source(configuration, clock=around.clocks.wall, environment=around.environment),
+            source=sources.source(configuration, clock=clocks.wall, environment=around.environment),
             ask=_asking(configuration, around.environment),
             strict=webhook.verify == "strict",
             schedule=_schedule(configuration),
             publisher=self.publisher,
             reporter=reporter,
             metrics=around.metrics,
-            clocks=around.clocks,
+            clocks=clocks,
             good=good,
         )
         self._watching = [

@@ -31,6 +31,7 @@ from webhook.sidecar.http import Reply, Server
 from webhook.sidecar.leadership import Leadership
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.reporting import Reporter
+from webhook.sidecar.steadiness import Steadiness
 
 _log = logging.getLogger("webhook.refresher")
 
@@ -69,7 +70,7 @@ class Process:
             watched.environment,
             self.metrics,
             Beats(clocks.monotonic),
-            clocks,
+            Steadiness(clocks),
             self.leadership.leading,
         )
         self._threads = Threads(self._around)
@@ -81,6 +82,7 @@ class Process:
         server = Server(listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition})
         Thread(target=server.serve_forever, name="http", daemon=True).start()
         _log.info(log.event("serving probes and metrics", address=server.address))
+        self._around.steadiness.begin()
         self.duties.start()
         self.start_leadership()
         self.certificates.start(self._threads)
@@ -102,15 +104,16 @@ class Process:
 
     def _wire_certificates(self, cluster: Cluster, served: ServedPair | None) -> Certificates:
         around = self._around
+        clocks = around.steadiness.clocks
         name = around.environment.get("HOSTNAME") or socket.gethostname()
         return Certificates(
             installation=Installation(around.client),
             served=served,
             terms=lambda: _terms(self.configuration.webhook.certificate),
             replica=Replica(name[:_NAME_LIMIT], around.leading),
-            reporter=Reporter(cluster, "", around.identity, around.leading, around.clocks.monotonic),
+            reporter=Reporter(cluster, "", around.identity, around.leading, clocks.monotonic),
             metrics=around.metrics,
-            clocks=around.clocks,
+            clocks=clocks,
         )
 
     def _turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer

@@ -14,12 +14,12 @@ from webhook.namespaces import NamespaceBounds, opted_in
 from webhook.pullsecret import document as documents
 from webhook.pullsecret import upkeep
 from webhook.pullsecret.document import Document
-from webhook.pullsecret.upkeep import Kind, Namespace, Secret, Standing, Step
-from webhook.sidecar.clocks import Clocks
+from webhook.pullsecret.upkeep import Kind, Linger, Namespace, Secret, Standing, Step
 from webhook.sidecar.contention import Contention
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.queue import Queue
 from webhook.sidecar.reporting import Reporter
+from webhook.sidecar.steadiness import Steadiness
 from webhook.sidecar.store import Store
 
 _log = logging.getLogger("webhook.refresher")
@@ -61,15 +61,18 @@ class _Record:
 class Publisher:
     """Brings namespaces to what they need, by several workers."""
 
-    def __init__(self, cluster: Cluster, terms: Terms, reporter: Reporter, metrics: Metrics, clocks: Clocks) -> None:
-        """Take the cluster, the terms, whom to tell, and the clocks."""
+    def __init__(
+        self, cluster: Cluster, terms: Terms, reporter: Reporter, metrics: Metrics, steadiness: Steadiness
+    ) -> None:
+        """Take the cluster, the terms, whom to tell, and the clocks with what is known of them."""
         self._cluster = cluster
         self._terms = terms
         self._reporter = reporter
         self._metrics = metrics
-        self._clock = clocks.monotonic
-        self._wall = clocks.wall
-        self._queue = Queue(clocks.monotonic)
+        self._steadiness = steadiness
+        self._clock = steadiness.clocks.monotonic
+        self._wall = steadiness.clocks.wall
+        self._queue = Queue(self._clock)
         self._records: dict[str, _Record] = {}
         self._wanted: dict[str, float] = {}
         self.namespaces: Store[Namespace] = Store(lambda item: item.name, self._namespace_changed)
@@ -138,7 +141,8 @@ class Publisher:
 
     def _plan(self, name: str, found: Secret | None, document: Document | None) -> Step:
         standing = self._standing(self.namespaces.get(name))
-        return upkeep.step(standing, found, document, self._wall(), self._terms.linger)
+        linger = Linger(self._terms.linger, self._steadiness.hold(self._terms.linger))
+        return upkeep.step(standing, found, document, self._wall(), linger)
 
     @property
     def listed(self) -> bool:
