@@ -90,6 +90,24 @@ def test_one_that_is_told_to_stop_gives_way_at_once(pair: Pair) -> None:
     assert pair.b.leading()
 
 
+@pytest.mark.parametrize("written", ["1970-01-01T00:00:00.000000Z", "2028-11-01T00:00:00.000000Z", None])
+def test_a_lease_goes_by_what_is_seen_of_it_whatever_time_it_says(pair: Pair, written: str | None) -> None:
+    spec = LeaseSpec("c", written, written, 10, 1)
+    pair.server.write_lease(spec, None, 1)
+    began = pair.clock.now
+    # One that is renewed is somebody's.
+    for _ in range(10):
+        pair.live(5, pair.a)
+        pair.server.write_lease(spec, pair.server.stored.version, 1)
+        assert not pair.a.leading()
+    # And one that is not is free when its duration is over.
+    pair.live(9.9, pair.a)
+    assert not pair.a.leading()
+    pair.live(5, pair.a)
+    assert pair.a.leading()
+    assert pair.clock.now - began < 70
+
+
 def test_one_that_does_not_lead_gives_nothing_up(pair: Pair) -> None:
     pair.live(5, pair.a, pair.b)
     pair.b.give_up()
