@@ -20,11 +20,12 @@ def chosen(
     registry: dict[str, Any] | None = None,
     environment: dict[str, str] | None = None,
     clock: Callable[[], float] = lambda: NOW,
+    monotonic: Callable[[], float] = lambda: 0.0,
     **webhook: Any,
 ) -> Source | None:
     text = json.dumps({"opencti": {"daemon": {"registry": registry or {}}}, "webhook": webhook})
     configuration = load(text.encode(), "config.yaml", {}).configuration
-    return source(configuration, clock=clock, environment=environment or {})
+    return source(configuration, clock=clock, monotonic=monotonic, environment=environment or {})
 
 
 def configured(*settings: Any, **webhook: Any) -> Source:

@@ -188,14 +188,30 @@ def test_what_a_helper_told_before_is_kept_while_it_fails_for_a_further_registry
     assert keys(made) == [SERVER]
 
 
-def test_what_a_helper_told_before_is_not_kept_beyond_its_end(tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize("jump", [0, 1_000_000, -1_000_000])
+def test_what_a_helper_told_before_is_kept_to_its_end_whatever_the_wall_clock_says(
+    tmp_path: Path, environment: dict[str, str], jump: float
+) -> None:
     credential, registries = {"helper": "test"}, ["a.com", "b.com"]
-    clock = iter([NOW, NOW, NOW + 61, NOW + 61]).__next__
-    made = configured({}, environment, clock, credential=credential, pull_secret={"registries": registries})
+    clock, monotonic = iter([NOW, NOW, NOW + jump, NOW + jump]).__next__, iter([0, 0, 59, 59, 61, 61]).__next__
+    made = configured({}, environment, clock, monotonic, credential=credential, pull_secret={"registries": registries})
     _answers(tmp_path, **{"a.com": _told(), "b.com": _told(expires=NOW + 60)})
     assert keys(made) == ["a.com", "b.com"]
     _answers(tmp_path, **{"a.com": _told(), "b.com": 1})
+    assert keys(made) == ["a.com", "b.com"]
     assert keys(made) == ["a.com"]
+
+
+def test_a_newer_credential_that_seems_to_have_ended_is_published_and_the_same_one_again_is_not(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    clock = iter([NOW, NOW + 1_000_000, NOW + 1_000_000, NOW]).__next__
+    made = configured({"server": SERVER}, environment, clock, credential={"helper": "test"})
+    for end in (60, 120):
+        _answers(tmp_path, **{SERVER: _told(expires=NOW + end)})
+        assert made.read().credential.expires == NOW + end
+    assert "its credential expired 999880 s ago" in refusal(made)
+    assert made.read().credential.expires == NOW + 120
 
 
 def test_a_helper_that_hangs_is_given_up_after_the_configured_time(tmp_path: Path) -> None:

@@ -99,7 +99,9 @@ class Duties:
         self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.steadiness)
         self.publisher.leading = lambda: around.leading() and not self._threads.stop.is_set()
         self.credentials = Credentials(
-            source=sources.source(configuration, clock=clocks.wall, environment=around.environment),
+            source=sources.source(
+                configuration, clock=clocks.wall, monotonic=clocks.monotonic, environment=around.environment
+            ),
             ask=_asking(configuration, around.environment),
             strict=webhook.verify == "strict",
             schedule=_schedule(configuration),

@@ -25,6 +25,8 @@ class _Share(Struct, frozen=True):
     entries: tuple[Entry, ...]
     expires: float
     told: bool
+    until: float
+    """Monotonic time at which it ends: however the wall clock is set meanwhile."""
 
 
 class Helper:
@@ -35,17 +37,22 @@ class Helper:
         wanted: Wanted,
         settings: CredentialSettings,
         clock: Callable[[], float],
+        monotonic: Callable[[], float],
         environment: Mapping[str, str],
     ) -> None:
-        """Take what is wanted, the helper's name and limits, POSIX time, and what the helper is found and run with."""
+        """Take what is wanted, the helper's name and limits, both clocks, and what the helper is found and run with.
+
+        `clock` gives POSIX time.
+        """
         self._wanted = wanted
         self._name = settings.helper or ""
         self._life = settings.helper_life
         self._timeout = float(settings.helper_timeout)
         self._clock = clock
+        self._monotonic = monotonic
         self._environment = environment
         self._before: dict[str, _Share] = {}
-        """What each further registry got last."""
+        """What each registry got last."""
 
     def read(self) -> Reading:
         """Ask for the server, which must be told, and for the others, of which one must be if there is no server.
@@ -74,7 +81,7 @@ class Helper:
 
     def _still_good(self, host: str) -> _Share | None:
         before = self._before.get(host)
-        return before if before and before.expires > self._clock() else None
+        return before if before and before.until > self._monotonic() else None
 
     def _ask(self, host: str, timeout: float) -> _Share:
         program = f"docker-credential-{self._name}, asked for {host}"
@@ -89,15 +96,21 @@ class Helper:
             raise SourceError(f"{program}: it has no credential: log in with it, or take the registry out")
         told = answer.expires or jwt.end(answer.secret)
         now = self._clock()
-        if told is not None and told <= now:
+        if told is not None and told <= now and not self._is_newer(host, told):
             raise SourceError(f"{program}: its credential expired {now - told:.0f} s ago")
         try:
             entries = self._wanted.entries(host, answer.username, answer.secret)
         except InvalidCredential as error:
             raise InvalidCredential(f"{program}: {error}") from None
-        share = _Share(entries, now + self._life if told is None else told, told is not None)
+        expires = now + self._life if told is None else told
+        share = _Share(entries, expires, told is not None, self._monotonic() + expires - now)
         self._before[host] = share
         return share
+
+    def _is_newer(self, host: str, end: float) -> bool:
+        """Tell whether an end is later than the one told before: then a clock is wrong, ours or the helper's."""
+        before = self._before.get(host)
+        return before is not None and before.told and end > before.expires
 
     def fingerprint(self) -> bytes | None:
         """Give None: a helper has no file that could be watched."""

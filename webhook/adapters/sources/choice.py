@@ -20,12 +20,16 @@ _USERNAME_FILE = "webhook.credential.username_file"
 
 
 def source(
-    configuration: Configuration, *, clock: Callable[[], float] = time.time, environment: Mapping[str, str]
+    configuration: Configuration,
+    *,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+    environment: Mapping[str, str],
 ) -> Source | None:
     """Choose the source that the configuration names; None where there is nothing to publish.
 
     There is nothing without any registry, nor without any credential: images are then pulled without one. `clock` gives
-    POSIX time; `environment` is what a helper is found and run with.
+    POSIX time, `monotonic` the seconds that pass; `environment` is what a helper is found and run with.
     """
     registry, settings = configuration.registry, configuration.webhook.credential
     wanted = Wanted.by(configuration)
@@ -35,7 +39,7 @@ def source(
     if problem := _problem(configuration):
         return _Refused(problem)
     if settings.helper:
-        return Helper(wanted, settings, clock, environment)
+        return Helper(wanted, settings, clock, monotonic, environment)
     if settings.docker_config:
         return DockerConfig(wanted, Static(wanted, registry, settings), Path(settings.docker_config))
     return Static(wanted, registry, settings)
