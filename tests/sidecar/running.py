@@ -133,7 +133,7 @@ def _command(*words: str) -> list[str]:
 
 
 @contextmanager
-def refreshing(place: Place, name: str = "log", *words: str) -> Iterator[Sidecar]:
+def refreshing(place: Place, name: str = "log", *words: str, **variables: str) -> Iterator[Sidecar]:
     """Run `registry-webhook refresh` in a folder until the block ends; nothing that it said shows the credential.
 
     The replica is called as its log is.
@@ -141,7 +141,7 @@ def refreshing(place: Place, name: str = "log", *words: str) -> Iterator[Sidecar
     path = place.folder / name
     with path.open("wb") as log:
         command = _command("--health-bind=127.0.0.1:0", "--log-level=debug", *words)
-        environment = _environment() | {"HOSTNAME": name}
+        environment = _environment() | {"HOSTNAME": name} | variables
         process = subprocess.Popen(command, cwd=place.folder, env=environment, stderr=log, stdout=log)
     sidecar = Sidecar(place, process, path)
     try:
