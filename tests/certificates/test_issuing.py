@@ -14,7 +14,7 @@ _DAY = timedelta(days=1)
 def test_an_authority_that_begins_later_by_this_clock_signs_nothing() -> None:
     ours = authority.make_authority("ours", _NOW + 700 * _DAY, 90 * _DAY)
     with pytest.raises(CertificateError) as raised:
-        issuing.serving(ours, ["webhook.example.com"], _NOW, _DAY)
+        issuing.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)
     assert str(raised.value) == (
         "the authority begins on 2028-09-30: set this machine's clock right, or make a new authority, in another folder"
     )
@@ -22,4 +22,4 @@ def test_an_authority_that_begins_later_by_this_clock_signs_nothing() -> None:
 
 def test_one_that_was_made_by_a_clock_a_little_ahead_signs() -> None:
     ours = authority.make_authority("ours", _NOW + timedelta(minutes=4), 90 * _DAY)
-    assert issuing.serving(ours, ["webhook.example.com"], _NOW, _DAY)
+    assert issuing.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)

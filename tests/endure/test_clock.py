@@ -69,7 +69,7 @@ def clock(tmp_path: Path) -> Faked:
 @pytest.fixture
 def server(place: Place, clock: Faked) -> Iterator[Server]:
     """The real server, whose clock is faked."""
-    with serving(place, drain=0.2, files=None, **clock.variables) as running:
+    with serving(place, drain=0.2, around=None, **clock.variables) as running:
         yield running
         assert "Traceback" not in running.log
 

@@ -1,0 +1,96 @@
+"""Mixed traffic and every kind of fault, over and over: memory and descriptors stay what they are."""
+
+import itertools
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from tests.serving.running import CONFIGURATION, Server, replace, wait_until
+from webhook.admission import review
+
+from .conftest import Form
+from .hostile import Kind, hostile
+from .memory import descriptors, memory
+from .traffic import traffic
+
+#: Seconds that faults go on in one round, and that it is quiet in after them.
+_FAULTS, _QUIET = 8.0, 2.0
+#: MiB in an hour: what cannot be told from nothing, where the C library gives pages back when it sees fit.
+_NOTHING = 60.0
+_CLIENTS = {
+    Kind.SILENT: 30,
+    Kind.IDLE: 30,
+    Kind.HALF: 30,
+    Kind.DRIPPING: 30,
+    Kind.DEAF: 20,
+    Kind.BULKY: 12,
+    Kind.PIPELINING: 4,
+    Kind.HANDSHAKING: 10,
+    Kind.GARBAGE: 20,
+    Kind.LEAVING: 20,
+    Kind.PLAIN: 30,
+}
+
+
+class Seen(NamedTuple):
+    """The server at rest."""
+
+    at: float
+    """Seconds since the beginning."""
+    memory: float
+    """MiB."""
+    descriptors: int
+
+
+def test_half_an_hour_of_everything_leaves_memory_and_descriptors_as_they_were(
+    server: Server, form: Form, figure: Callable[[str, object], None]
+) -> None:
+    began = time.monotonic()
+    seen = []
+    with traffic(server.secure, server.trust, rate=50, fresh=0.3) as load:
+        for turn in itertools.count():
+            with hostile(server, _CLIENTS, again=0.5) as clients:
+                _break_and_mend(server, turn)
+                _send_what_nobody_knows(server, turn)
+                time.sleep(_FAULTS)
+                clients.end()
+            time.sleep(_QUIET)
+            seen.append(Seen(time.monotonic() - began, memory(server), descriptors(server)))
+            if seen[-1].at > form.soak:
+                break
+    # What is known, and what the C library keeps, has its size after some rounds.
+    settled = seen[len(seen) // 3 :]
+    growth = _slope(settled) * 3600
+    figure(f"Soak of {seen[-1].at:.0f} s, {len(seen)} rounds", load.result().none_failed())
+    figure("Soak: memory, MiB", " ".join(f"{one.memory:.0f}" for one in seen))
+    figure("Soak: slope of memory", f"{growth:+.1f} MiB an hour")
+    figure("Soak: descriptors", " ".join(str(one.descriptors) for one in seen))
+    assert growth < _NOTHING
+    assert max(one.descriptors for one in settled) <= seen[0].descriptors + 2  # a connection that comes just now
+
+
+def _break_and_mend(server: Server, turn: int) -> None:
+    """Have the server take up files that are new, and keep what it has where they are broken."""
+    folder = server.place.folder
+    replace(folder / "tls.key", b"no key")
+    server.place.configure("opencti: [")
+    wait_until(lambda: server.probe("/readyz").body.count(b"the last good one stays") == 2)
+    server.place.write_pair()
+    server.place.configure(f"{CONFIGURATION}webhook: {{exclude: ['nobody.example.com/{turn}']}}\n")
+    wait_until(lambda: server.probe("/readyz").body == b"ready\n")
+    assert server.probe("/metrics").status == 200
+
+
+def _send_what_nobody_knows(server: Server, turn: int) -> None:
+    """Send Pods of images and sizes that were never there before."""
+    with server.client() as client:
+        for number in range(300):
+            container = {"name": "a", "image": f"team/unseen:{turn}-{number}"}
+            pod = {"metadata": {"name": "x"}, "spec": {"containers": [container] * (number % 40 + 1)}}
+            assert client.review(review.of_object(pod)).response["allowed"]
+
+
+def _slope(seen: Sequence[Seen]) -> float:
+    """Give the growth of memory in MiB a second: the middle of all that two moments tell, so that none decides alone."""
+    return statistics.median((b.memory - a.memory) / (b.at - a.at) for a, b in itertools.combinations(seen, 2))
