@@ -92,5 +92,5 @@ def _send_what_nobody_knows(server: Server, turn: int) -> None:
 
 
 def _slope(seen: Sequence[Seen]) -> float:
-    """Give the growth of memory in MiB a second: the middle of all that two moments tell, so that none decides alone."""
+    """Give the growth of memory in MiB a second, the middle of what any two moments tell: none decides alone."""
     return statistics.median((b.memory - a.memory) / (b.at - a.at) for a, b in itertools.combinations(seen, 2))
