@@ -1,0 +1,163 @@
+"""How the server leaves: told to, with requests under way; replaced by others while there is load; killed."""
+
+import os
+import signal
+import ssl
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.endure.balancer import Balancer, balancing
+from tests.endure.conftest import Form
+from tests.endure.traffic import traffic
+from tests.serving.running import CONFIGURATION, PATIENCE, Place, Server, serving, wait_until
+from webhook.admission import review
+
+Figure = Callable[[str, object], None]
+
+_BODY = review.of_object({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}})
+_REQUEST = (
+    b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY)
+    + _BODY
+)
+#: Seconds within which a client has heard that a process is gone.
+_HEARD = 1.0
+_HALF = len(_REQUEST) - len(_BODY) // 2
+
+
+def finish(connection: ssl.SSLSocket) -> bytes:
+    """Send the second half of a request, and give all that comes until the connection is closed."""
+    connection.sendall(_REQUEST[_HALF:])
+    received = b""
+    while chunk := connection.recv(65536):
+        received += chunk
+    return received
+
+
+def is_refused(server: Server) -> bool:
+    try:
+        server.tcp().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def test_what_is_under_way_is_answered_and_new_connections_are_refused_after_the_drain(
+    place: Place, figure: Figure
+) -> None:
+    with serving(place, drain=1.0) as server, ExitStack() as stack:
+        under_way = [stack.enter_context(server.tls()) for _ in range(100)]
+        for connection in under_way:
+            connection.sendall(_REQUEST[:_HALF])
+        began = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.probe("/readyz").status == 503)
+        accepted = 0
+        while time.monotonic() < began + 0.8:
+            answer = server.review(_BODY)
+            assert (answer.status, answer.headers["Connection"]) == (200, "close")
+            accepted += 1
+        answers = [finish(connection) for connection in under_way[:50]]
+        wait_until(lambda: is_refused(server))
+        refused = time.monotonic() - began
+        assert server.process.poll() is None, "it has gone with requests under way"
+        answers += [finish(connection) for connection in under_way[50:]]
+        assert server.process.wait(PATIENCE) == 0
+        left = time.monotonic() - began
+    heads = [answer.partition(b"\r\n\r\n")[0] for answer in answers]
+    assert all(head.startswith(b"HTTP/1.1 200 ") and b"Connection: close" in head for head in heads)
+    assert "cut_off=0" in server.log
+    figure(
+        "SIGTERM with a drain of 1 s",
+        f"100 of 100 half-sent requests answered, {accepted} of {accepted} on new connections, "
+        f"which were refused after {refused:.1f} s; gone after {left:.1f} s",
+    )
+
+
+class Cluster:
+    """Servers that come and go behind a balancer."""
+
+    def __init__(self, stack: ExitStack, place: Place, balancer: Balancer) -> None:
+        self._stack = stack
+        self._place = place
+        self._number = 0
+        self.balancer = balancer
+        self.servers: list[Server] = []
+
+    def start(self) -> None:
+        """Start one more, with a certificate of its own, and wait until it is given connections."""
+        self._number += 1
+        folder = self._place.folder / str(self._number)
+        folder.mkdir()
+        place = Place(folder, self._place.ours)
+        place.configure(CONFIGURATION)
+        place.write_pair()
+        server = self._stack.enter_context(serving(place, drain=1.0))
+        self.servers.append(server)
+        self.balancer.add(server)
+        wait_until(lambda: self.balancer.is_given(server))
+
+    def replace_oldest(self) -> None:
+        """Start one, and stop the one that has run longest."""
+        self.start()
+        oldest = self.servers.pop(0)
+        assert oldest.stop() == 0
+        self.balancer.remove(oldest)
+        assert "cut_off=0" in oldest.log
+
+
+@pytest.fixture
+def cluster(place: Place) -> Iterator[Cluster]:
+    """Two servers behind a balancer."""
+    with balancing() as balancer, ExitStack() as stack:
+        made = Cluster(stack, place, balancer)
+        made.start()
+        made.start()
+        yield made
+
+
+def test_no_request_is_lost_while_servers_are_replaced_by_others(cluster: Cluster, form: Form, figure: Figure) -> None:
+    with traffic(cluster.balancer.address, cluster.servers[0].trust, together=10, fresh=0.1) as load:
+        for _ in range(form.replacements * len(cluster.servers)):
+            cluster.replace_oldest()
+    result = load.result().none_failed()
+    assert cluster.balancer.refused == 0
+    served = len({answer.certificate for answer in result.answers})
+    assert served == 2 + form.replacements * 2
+    figure(f"{form.replacements} rolling replacements of two servers", result)
+
+
+def test_only_what_is_on_the_wire_is_lost_with_a_server_that_is_killed(cluster: Cluster, figure: Figure) -> None:
+    killed = cluster.servers[0]
+    with killed.tls() as connection:
+        certificate = str((connection.getpeercert() or {})["serialNumber"])
+    with traffic(cluster.balancer.address, killed.trust, rate=500, together=10, fresh=0.1) as load:
+        time.sleep(1)
+        workers = killed.workers()
+        moment = time.monotonic()
+        for process in (killed.process.pid, *workers):
+            os.kill(process, signal.SIGKILL)
+        time.sleep(3)
+    result = load.result()
+    assert any(answer.certificate == certificate for answer in result.answers)
+    # None: one that was being made.
+    assert {failure.certificate for failure in result.failures} <= {certificate, None}, str(result)
+    result.since(moment + _HEARD).none_failed()
+    figure("SIGKILL of one server of two, 500 requests a second", result)
+
+
+def test_a_worker_that_is_killed_is_replaced_and_only_what_is_on_the_wire_is_lost(place: Place, figure: Figure) -> None:
+    with serving(place) as server:
+        with traffic(server.secure, server.trust, rate=500, together=10, fresh=0.1) as load:
+            time.sleep(1)
+            (worker,) = server.workers()
+            moment = time.monotonic()
+            os.kill(worker, signal.SIGKILL)
+            time.sleep(3)
+        assert server.workers() != [worker]
+    result = load.result()
+    result.since(moment + _HEARD).none_failed()
+    back = min(answer.ended for answer in result.answers if answer.sent > moment) - moment
+    figure("SIGKILL of the worker, 500 requests a second", f"answered again after {1000 * back:.0f} ms; {result}")
