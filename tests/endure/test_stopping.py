@@ -119,7 +119,7 @@ def cluster(place: Place) -> Iterator[Cluster]:
 
 
 def test_no_request_is_lost_while_servers_are_replaced_by_others(cluster: Cluster, form: Form, figure: Figure) -> None:
-    with traffic(cluster.balancer.address, cluster.servers[0].trust, together=10, fresh=0.1) as load:
+    with traffic(cluster.balancer.address, cluster.servers[0].trust, together=2, fresh=0.1) as load:
         for _ in range(form.replacements * len(cluster.servers)):
             cluster.replace_oldest()
     result = load.result().none_failed()
