@@ -26,20 +26,22 @@ class Clients:
         self.fault: str | None = None
         """Why the file as it is now is not in force, in one line."""
 
-    def look(self) -> bool:
-        """Look at the file; tell whether it is another one than before, good or not."""
+    def look(self) -> bytes | str:
+        """Look at the file, and give what stands in it, good or not, or why it cannot be read."""
         try:
             found: bytes | str = files.read(self._path)
         except FileError as error:
             found = str(error)
-        if found == self._found:
-            return False
-        self._found = found
+        if found != self._found:
+            self._found = found
+            self._take(found)
+        return found
+
+    def _take(self, found: bytes | str) -> None:
         if isinstance(found, str):
             self.fault = f"{_WHOSE}: {found}"
-            return True
+            return
         try:
             self.authorities, self.fault = tls.authorities(found), None
         except CertificateError as error:
             self.fault = f"{_WHOSE}: {self._path}: {error}"
-        return True

@@ -1,7 +1,7 @@
 """What requests are served with: configuration, handler and certificate, one frozen value replaced in one assignment.
 
 The files are looked at twice a second. One that is broken, half written or gone changes nothing: the last good one
-stays, and the log and `/readyz` say so until it is mended.
+stays, and the log, `/readyz` and a metric say so until it is mended.
 """
 
 import logging
@@ -60,7 +60,8 @@ class Watch:
         self._configuration = configuration
         self._files = pair
         self._clients = clients
-        self._pair: bytes | str | None = None
+        self._found: _Found | None = None
+        self._doubted: _Found | None = None
         loaded = configuration.loaded
         self.now = InForce(loaded, assemble.handler(loaded.configuration), configuration_since=time.time())
         _log.info(log.event("configuration in force", **_outline(loaded)))
@@ -84,35 +85,43 @@ class Watch:
             self.now = msgspec.structs.replace(self.now, configuration_fault=self._configuration.fault)
 
     def _look_at_certificate(self) -> None:
-        are_others_answered = self._clients is not None and self._clients.look()
-        try:
-            found: bytes | str = b"".join(map(files.read, self._files))
-        except FileError as error:
-            found = str(error)
-        if found == self._pair and not are_others_answered:
+        doubted, self._doubted = self._doubted, None
+        found = self._find()
+        if found == self._found:
             return
-        self._pair = found
-        try:
-            context = self._context(found)
-        except CertificateError as error:
-            self._keep_certificate(str(error))
+        made = self._context(found.pair)
+        if isinstance(made, str) and self.now.tls is not None and found != doubted:
+            # Where one file is replaced after the other they do not fit for a moment: the next look tells.
+            self._doubted = found
+            return
+        self._found = found
+        if isinstance(made, str):
+            self._keep_certificate(made)
             return
         fault = self._clients.fault if self._clients else None
-        self.now = msgspec.structs.replace(
-            self.now, tls=context, certificate_fault=fault, certificate_since=time.time()
-        )
+        self.now = msgspec.structs.replace(self.now, tls=made, certificate_fault=fault, certificate_since=time.time())
         _log.info(log.event("certificate in force", certificate=self._files.certificate))
         if fault:
             _log.error("the last good authorities hold: %s", fault)
 
-    def _context(self, found: bytes | str) -> ssl.SSLContext:
-        """Make the context for what was found. Raises `CertificateError`."""
-        if isinstance(found, str):
-            raise CertificateError(found)
-        context = tls.context(*self._files)
+    def _find(self) -> "_Found":
+        clients = self._clients.look() if self._clients else None
+        try:
+            return _Found(b"".join(map(files.read, self._files)), clients)
+        except FileError as error:
+            return _Found(str(error), clients)
+
+    def _context(self, pair: bytes | str) -> ssl.SSLContext | str:
+        """Make the context of the files as they are now, or say why that cannot be."""
+        if isinstance(pair, str):
+            return pair
+        try:
+            context = tls.context(*self._files)
+        except CertificateError as error:
+            return str(error)
         if self._clients is not None:
             if not self._clients.authorities:
-                raise CertificateError(self._clients.fault)
+                return str(self._clients.fault)
             tls.demand(context, self._clients.authorities, self._clients.names)
         return context
 
@@ -123,6 +132,14 @@ class Watch:
             _log.warning("no certificate to serve yet: %s", fault)
         else:
             _log.error("no certificate to serve, the last good one is served: %s", fault)
+
+
+class _Found(NamedTuple):
+    """What stands in the files, or why they cannot be read."""
+
+    pair: bytes | str
+    clients: bytes | str | None
+    """None where everybody is answered."""
 
 
 def _outline(loaded: Loaded) -> dict[str, object]:
