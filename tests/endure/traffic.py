@@ -297,7 +297,7 @@ class Traffic:
         for outcome, right in self._patches:
             if patch == right and response["allowed"] is True:
                 return outcome
-        raise _Failed(f"a wrong answer: {response}")
+        raise _Failed(f"a wrong answer: {patch}")
 
 
 class _Attempt:

@@ -1,0 +1,45 @@
+"""Connections that nothing came over for a while, as an API server keeps them: up to 90 s."""
+
+import json
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from http.client import HTTPResponse
+from ssl import SSLSocket
+
+from tests.serving.running import Server
+from webhook.admission import review
+
+_GAPS = (2, 10, 30, 60, 89)
+_CONNECTIONS = 5
+_BODY = review.of_object({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}})
+_REQUEST = (
+    b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY)
+    + _BODY
+)
+
+
+def ask(connection: SSLSocket) -> None:
+    """Send a review, and fail unless it is answered and the connection kept."""
+    connection.sendall(_REQUEST)
+    answer = HTTPResponse(connection)
+    answer.begin()
+    assert (answer.status, answer.getheader("Connection")) == (200, None)
+    assert "patch" in json.loads(answer.read())["response"]
+
+
+def test_a_connection_is_used_again_however_long_it_was_kept(
+    server: Server, figure: Callable[[str, object], None]
+) -> None:
+    turns = sorted((gap * turn, gap) for gap in _GAPS for turn in range(_GAPS[-1] // gap + 1))
+    asked = dict.fromkeys(_GAPS, 0)
+    with ExitStack() as stack:
+        kept = {gap: [stack.enter_context(server.tls()) for _ in range(_CONNECTIONS)] for gap in _GAPS}
+        began = time.monotonic()
+        for moment, gap in turns:
+            time.sleep(max(0.0, began + moment - time.monotonic()))
+            for connection in kept[gap]:
+                ask(connection)
+            asked[gap] += moment > 0
+    times = ", ".join(f"{count} × {_CONNECTIONS} after {gap} s" for gap, count in asked.items())
+    figure("kept connections used again", f"{times}; none was closed")
