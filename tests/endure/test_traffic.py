@@ -1,0 +1,178 @@
+"""The traffic itself, before servers that do wrong: nothing is missed, and it is called what it is."""
+
+import socket
+import ssl
+import struct
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+
+import pytest
+
+from tests.endure.traffic import PATIENCE, Outcome, traffic
+from tests.serving.running import CONFIGURATION, Place
+from webhook.config import assemble
+from webhook.config.load import load
+
+_HANDLER = assemble.handler(load(CONFIGURATION.encode(), "traffic", {}).configuration)
+_ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%b\r\n%b"
+
+Behaviour = Callable[[ssl.SSLSocket, bytes], bool]
+"""Does something with a connection over which a request has come; tells whether it is to go on."""
+
+
+def right(connection: ssl.SSLSocket, body: bytes) -> bool:
+    answer = _HANDLER.review(body).answer
+    connection.sendall(_ANSWER % (200, len(answer), b"", answer))
+    return True
+
+
+def right_and_last(connection: ssl.SSLSocket, body: bytes) -> bool:
+    answer = _HANDLER.review(body).answer
+    connection.sendall(_ANSWER % (200, len(answer), b"Connection: close\r\n", answer))
+    return True  # whoever sends another request over it is answered, and found out
+
+
+def right_and_closed(connection: ssl.SSLSocket, body: bytes) -> bool:
+    right(connection, body)
+    return False
+
+
+def another_ones(connection: ssl.SSLSocket, body: bytes) -> bool:
+    return right(connection, body.replace(b"00000000-0000-0000-", b"11111111-0000-0000-"))
+
+
+def as_it_was(connection: ssl.SSLSocket, body: bytes) -> bool:
+    return right(connection, body.replace(b"nginx", b"ghcr.io/nginx"))
+
+
+def unavailable(connection: ssl.SSLSocket, _body: bytes) -> bool:
+    connection.sendall(_ANSWER % (503, 0, b"", b""))
+    return True
+
+
+def nothing(_connection: ssl.SSLSocket, _body: bytes) -> bool:
+    return False
+
+
+def half(connection: ssl.SSLSocket, _body: bytes) -> bool:
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Le")
+    return False
+
+
+def reset(connection: ssl.SSLSocket, _body: bytes) -> bool:
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    return False
+
+
+def silent(_connection: ssl.SSLSocket, _body: bytes) -> bool:
+    return True
+
+
+def serve(connection: ssl.SSLSocket, behave: Behaviour) -> None:
+    """Read requests, and do with each what is to be done."""
+    with suppress(OSError), connection, connection.makefile("rb") as file:
+        while line := file.readline():
+            length = 0
+            while line.strip():
+                if line.lower().startswith(b"content-length:"):
+                    length = int(line.split()[1])
+                line = file.readline()
+            if not behave(connection, file.read(length)):
+                return
+
+
+@contextmanager
+def serving(place: Place, behave: Behaviour) -> Iterator[tuple[str, int]]:
+    """Run a server that behaves so, until the block ends."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(place.folder / "tls.crt", place.folder / "tls.key")
+
+    def accept() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                threading.Thread(target=begin, args=(connection,), daemon=True).start()
+
+    def begin(connection: socket.socket) -> None:
+        with suppress(OSError):
+            serve(context.wrap_socket(connection, server_side=True), behave)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=accept, daemon=True)
+        thread.start()
+        yield listener.getsockname()
+        listener.shutdown(socket.SHUT_RDWR)
+        thread.join()
+
+
+@pytest.mark.parametrize(
+    ("behave", "what"),
+    [
+        (nothing, "EOF before any byte of the answer"),
+        (half, "EOF in the answer"),
+        (reset, "reset before any byte of the answer"),
+        (unavailable, "status 503"),
+        (another_ones, "the answer to another request"),
+        (as_it_was, "a wrong answer: "),
+        (silent, f"no answer within {PATIENCE:.0f} s, before any byte of the answer"),
+    ],
+)
+def test_what_goes_wrong_is_called_what_it_is(place: Place, behave: Behaviour, what: str) -> None:
+    with serving(place, behave) as address, traffic(address, place.trust, rate=50) as load:
+        time.sleep(0.2)
+    result = load.result()
+    assert result.failures
+    assert not result.answers
+    assert all(failure.what.startswith(what) for failure in result.failures), str(result)
+    with pytest.raises(AssertionError, match=what.split(":", maxsplit=1)[0]):
+        result.none_failed()
+
+
+def test_a_connection_that_cannot_be_made_is_a_failure(place: Place) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        address = listener.getsockname()
+    with traffic(address, place.trust, rate=50) as load:
+        time.sleep(0.2)
+    assert {failure.what for failure in load.result().failures} == {"refused at the connection"}
+
+
+def test_a_certificate_that_is_not_trusted_is_a_failure(place: Place) -> None:
+    with serving(place, right) as address, traffic(address, ssl.create_default_context(), rate=50) as load:
+        time.sleep(0.2)
+    (what,) = {failure.what for failure in load.result().failures}
+    assert what.startswith("a certificate that is not trusted")
+
+
+@pytest.mark.parametrize("behave", [right_and_closed, right_and_last])
+def test_a_connection_that_is_closed_or_said_to_be_is_not_used_again(place: Place, behave: Behaviour) -> None:
+    with serving(place, behave) as address, traffic(address, place.trust, rate=10) as load:
+        time.sleep(1)
+    result = load.result().none_failed()
+    assert result.connections == len(result.answers)
+
+
+@pytest.mark.parametrize(("fresh", "least", "most"), [(0.0, 0.0, 0.5), (0.5, 0.5, 0.9), (1.0, 1.0, 1.0)])
+def test_connections_are_kept_but_for_a_share(place: Place, fresh: float, least: float, most: float) -> None:
+    with serving(place, right) as address, traffic(address, place.trust, rate=100, fresh=fresh) as load:
+        time.sleep(1)
+    result = load.result().none_failed()
+    assert {answer.outcome for answer in result.answers} == {Outcome()}
+    assert least <= result.connections / len(result.answers) <= most
+
+
+def test_what_is_due_is_sent_and_timed_though_earlier_requests_are_not_answered(place: Place) -> None:
+    free = threading.Event()
+
+    def stall(connection: ssl.SSLSocket, body: bytes) -> bool:
+        free.wait(PATIENCE)
+        return right(connection, body)
+
+    with serving(place, stall) as address, traffic(address, place.trust, rate=50, together=5) as load:
+        time.sleep(1)
+        free.set()
+    result = load.result().none_failed()
+    assert result.connections > 25
+    assert result.slowest > 0.9
+    assert result.percentile(50) < result.percentile(99) <= result.slowest
