@@ -68,6 +68,8 @@ class Site(NamedTuple):
 class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     """Serves a Site."""
 
+    alive: bool
+
     async def _serve(self) -> None:
         log.gather(self.loop.call_soon)
         try:
@@ -97,6 +99,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             self.notify()
             log.catch_up()
             await _wait(self._stop, _LOOK_EVERY)
+        self.alive = False  # it may be the supervisor that has gone: answers close their connections all the same
         site.stopping()
         await self._drain(listeners, site.drain)
         for task in tasks:
