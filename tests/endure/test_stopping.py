@@ -6,6 +6,7 @@ import ssl
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 
@@ -161,3 +162,24 @@ def test_a_worker_that_is_killed_is_replaced_and_only_what_is_on_the_wire_is_los
     result.since(moment + _HEARD).none_failed()
     back = min(answer.ended for answer in result.answers if answer.sent > moment) - moment
     figure("SIGKILL of the worker, 500 requests a second", f"answered again after {1000 * back:.0f} ms; {result}")
+
+
+def test_no_request_under_way_is_lost_when_the_supervisor_is_killed(cluster: Cluster, figure: Figure) -> None:
+    killed = cluster.servers[0]
+    (worker,) = killed.workers()
+    with traffic(cluster.balancer.address, killed.trust, rate=500, together=2, fresh=0.1) as load:
+        time.sleep(0.5)
+        killed.process.kill()
+        wait_until(lambda: not Path(f"/proc/{worker}").exists())
+    figure("SIGKILL of the supervisor, 500 requests a second", load.result().none_failed())
+
+
+def test_connections_are_told_to_close_when_the_supervisor_is_killed(place: Place) -> None:
+    with serving(place, drain=PATIENCE) as server:
+        (worker,) = server.workers()
+        server.process.kill()
+        try:
+            wait_until(lambda: server.probe("/readyz").status == 503)
+            assert server.review(_BODY).headers["Connection"] == "close"
+        finally:
+            os.kill(worker, signal.SIGKILL)
