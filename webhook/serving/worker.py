@@ -148,9 +148,10 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         deadline = self.loop.time() + ARRIVAL
         while any(listener.open for listener in listeners) and self.loop.time() < deadline and not self._quick_shutdown:
             self.notify()
+            # Meanwhile is read what came while the process stood still: with the connection it would be lost.
+            await asyncio.sleep(0.05)
             for listener in listeners:
                 listener.close_idle()
-            await asyncio.sleep(0.05)
         _log.info(log.event("stopped", cut_off=sum(listener.open for listener in listeners)))
 
     def _cleanup(self) -> None:
