@@ -65,7 +65,6 @@ class Balancer:
             answers = await asyncio.gather(*(asyncio.to_thread(_is_ready, server) for server in asked))
             self._ready = [server for server, is_ready in zip(asked, answers, strict=True) if is_ready]
             await asyncio.sleep(_ASK_EVERY)
-
         server.close()
         for transport in list(self._open):
             transport.abort()

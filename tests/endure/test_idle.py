@@ -7,21 +7,16 @@ from contextlib import ExitStack
 from http.client import HTTPResponse
 from ssl import SSLSocket
 
+from tests.endure.traffic import request
 from tests.serving.running import Server
-from webhook.admission import review
 
 _GAPS = (2, 10, 30, 60, 89)
 _CONNECTIONS = 5
-_BODY = review.of_object({"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}})
-_REQUEST = (
-    b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(_BODY)
-    + _BODY
-)
 
 
 def ask(connection: SSLSocket) -> None:
     """Send a review, and fail unless it is answered and the connection kept."""
-    connection.sendall(_REQUEST)
+    connection.sendall(request(0))
     answer = HTTPResponse(connection)
     answer.begin()
     assert (answer.status, answer.getheader("Connection")) == (200, None)

@@ -172,7 +172,7 @@ def test_no_handshake_fails_while_the_pair_is_replaced(
 ) -> None:
     where = way(server.place.folder)
     pairs = [signed(server.place) for _ in range(form.certificates // 2)]
-    with traffic(server.secure, server.trust, rate=200, together=2, fresh=1.0) as load:
+    with traffic(server.secure, server.trust, rate=50, together=2, fresh=1.0) as load:
         versions = [put(load, PAIR, where, files_of(pair), serial(pair)) for pair in pairs]
     result = load.result().none_failed()
     slowest = in_force_after(result, PAIR, versions)
@@ -195,7 +195,7 @@ def test_the_last_good_pair_is_served_while_the_new_one_is_broken(server: Server
         "no certificate": {"tls.key": key},
         "no key": {"tls.crt": certificate},
     }
-    with traffic(server.secure, server.trust, rate=100, fresh=1.0) as load:
+    with traffic(server.secure, server.trust, rate=50, fresh=1.0) as load:
         check_that_the_last_good_stays(server, load, PAIR, broken, good)
     figure(f"{len(broken)} broken pairs", load.result().none_failed())
 
@@ -204,7 +204,7 @@ def test_every_answer_is_by_one_configuration_while_it_is_replaced(server: Serve
     where = Mounted(server.place.folder)
     where.put({"config.yaml": written(OTHER)})
     wait_until(lambda: "server=other.example.com/mirror" in server.log)
-    with traffic(server.secure, server.trust, rate=500, together=5, fresh=0.1, outcomes=(ONE, OTHER)) as load:
+    with traffic(server.secure, server.trust, rate=100, together=2, fresh=0.1, outcomes=(ONE, OTHER)) as load:
         outcomes = [(ONE, OTHER)[number % 2] for number in range(form.certificates // 2)]
         versions = [put(load, CONFIGURATION, where, {"config.yaml": written(outcome)}, outcome) for outcome in outcomes]
     result = load.result().none_failed()
@@ -238,7 +238,7 @@ def test_a_large_configuration_is_loaded_beside_the_requests(server: Server, fig
     server.place.configure(written(OTHER).decode())
     wait_until(lambda: "server=other.example.com/mirror" in server.log)
     where = Mounted(server.place.folder)
-    with traffic(server.secure, server.trust, rate=200, fresh=0.1, outcomes=(ONE, OTHER)) as load:
+    with traffic(server.secure, server.trust, rate=100, fresh=0.1, outcomes=(ONE, OTHER)) as load:
         versions = [
             put(load, CONFIGURATION, where, {"config.yaml": text}, outcome)
             for text, outcome in zip(texts, (ONE, OTHER), strict=True)

@@ -159,11 +159,12 @@ class _Connection:
     @property
     def is_closed(self) -> bool:
         """Whether the server has closed it, or said something that nobody asked for."""
+        unasked = self._reader._buffer  # type: ignore[attr-defined]  # noqa: SLF001 - it has no public name
         is_over = self._reader.at_eof() or self._reader.exception() is not None
-        return is_over or self._writer.is_closing() or bool(self._reader._buffer)  # type: ignore[attr-defined]  # noqa: SLF001 - asyncio has no public name for it
+        return bool(unasked) or is_over or self._writer.is_closing()
 
-    def write(self, body: bytes) -> None:
-        self._writer.write(_HEAD.format(len(body)).encode() + body)
+    def write(self, content: bytes) -> None:
+        self._writer.write(content)
 
     async def first(self) -> bytes:
         """Wait for the first byte of an answer."""
@@ -251,7 +252,7 @@ class Traffic:
         is_fresh = math.floor((attempt.number + 1) * self._fresh) > math.floor(attempt.number * self._fresh)
         connection = (None if is_fresh else self._take()) or await self._connect()
         attempt.begins(connection)
-        connection.write(_body(attempt.number))
+        connection.write(request(attempt.number))
         first = await connection.first()
         attempt.stage = "in the answer"
         status, headers = await connection.head(first)
@@ -356,10 +357,12 @@ def _uid(number: int) -> str:
     return f"00000000-0000-0000-0000-{number:012}"
 
 
-def _body(number: int) -> bytes:
+def request(number: int) -> bytes:
+    """Write the request of that number, head and body: the review of a Pod of two containers."""
     containers = [{"name": name, "image": image} for name, image in _IMAGES.items()]
     pod = {"metadata": {"name": f"pod-{number}", "namespace": "team-a"}, "spec": {"containers": containers}}
-    return review.of_object(pod, uid=_uid(number), dryRun=False)
+    body = review.of_object(pod, uid=_uid(number), dryRun=False)
+    return _HEAD.format(len(body)).encode() + body
 
 
 @contextmanager
