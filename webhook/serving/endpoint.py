@@ -93,7 +93,7 @@ def ready(now: InForce, *, draining: bool) -> Reply:
     if draining:
         return text(503, "not ready: stopping")
     if now.tls is None:
-        return text(503, "\n".join(["not ready: there is no certificate yet", *faults]))
+        return text(503, "\n".join(["not ready: TLS connections cannot be answered yet", *faults]))
     return text(200, "\n".join(["ready", *(f"the last good one stays; {fault}" for fault in faults)]))
 
 
