@@ -14,6 +14,8 @@ This is the grammar of https://github.com/distribution/reference (v0.6), which k
 
 What stands before the first "/" is a domain only when it looks like one; `qualified` says how. A name without a domain
 is Docker Hub's, and one without a "/" is there in "library/": `nginx` is `docker.io/library/nginx`.
+
+The grammar has no bound on a domain. DNS has, and what is longer than its 253 characters allow is no reference here.
 """
 
 import re
@@ -25,6 +27,8 @@ DOCKER_HUB = "docker.io"
 DOCKER_HUB_ALIAS = "index.docker.io"
 OFFICIAL = "library/"
 PATH_LIMIT = 255
+#: Characters of a whole reference: a host of 253, which is DNS's limit, a port, the longest path, tag and digest.
+LENGTH_LIMIT = 253 + len(":65535") + len("/") + PATH_LIMIT + len(":") + 128 + len("@sha512:") + 128
 
 # No pattern here can backtrack far: each alternative is told from the next by its first character, and all match whole
 # strings, in ASCII. Classes of characters are repeated possessively, groups are not: up to Python 3.11.4,
@@ -83,6 +87,8 @@ def parse(text: str) -> Reference:
 
     Raises `InvalidReference`, saying why, for what a container runtime would refuse.
     """
+    if len(text) > LENGTH_LIMIT:
+        raise InvalidReference(f"it has {len(text)} characters; the limit is {LENGTH_LIMIT}")
     first, slash, remainder = text.partition("/")
     qualified = bool(slash) and looks_like_registry(first)
     if not qualified:
