@@ -83,7 +83,7 @@ def test_slow_clients_are_closed_and_others_answered_meanwhile(server: Server) -
 
 def test_a_client_that_never_reads_is_closed(server: Server) -> None:
     # One answer that is larger than all buffers on the way, so that the server cannot be done with writing it.
-    body = review.of_object({"metadata": {}, "spec": {"containers": [{"name": "a", "image": "a"}] * 60_000}})
+    body = review.of_object(POD, uid="u" * 7_000_000)
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.connect(server.secure)
