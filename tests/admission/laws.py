@@ -3,12 +3,14 @@
 import base64
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 import jsonpatch
 from hypothesis import strategies as st
 
 from webhook.admission import review
+from webhook.admission.handler import Handler
 from webhook.config import assemble
 from webhook.config.load import load
 
@@ -96,8 +98,17 @@ def envelope(pod: Any, request: dict[str, Any]) -> bytes:
 
 
 def check(pod: Any, body: bytes, answer: bytes) -> None:
-    """Hold an answer against every law."""
+    """Hold an answer about a Pod against every law."""
     request = json.loads(body)["request"]
+    assert request["object"] == pod
+    check_again(patched(request, answer, jsonpatch.apply_patch), HANDLER)
+
+
+def patched(request: Any, answer: bytes, apply: Callable[[Any, list[Any]], Any]) -> Any:
+    """Hold the answer to a request against the laws.
+
+    Gives the same request for the object as `apply` patches it, or the request itself where there is no patch.
+    """
     response = json.loads(answer)["response"]
     assert response["uid"] == request["uid"]
     assert response["allowed"] is True
@@ -106,9 +117,30 @@ def check(pod: Any, body: bytes, answer: bytes) -> None:
     patch = json.loads(base64.b64decode(response.get("patch", "W10=")))
     assert all(operation["op"] in {"add", "replace"} for operation in patch)
     assert all(ALLOWED.fullmatch(operation["path"]) for operation in patch)
-    after = jsonpatch.apply_patch(json.loads(json.dumps(pod)), patch)
-    if request["operation"] != "CREATE":
+    if request.get("operation") != "CREATE":
         assert not any("imagePullSecrets" in operation["path"] for operation in patch)
-    # Called again for the same request, it finds nothing more to do.
-    again = {**json.loads(body), "request": {**request, "object": after}}
-    assert HANDLER.review(json.dumps(again).encode()).decision.operations == ()
+    return {**request, "object": apply(json.loads(json.dumps(request["object"])), patch)} if patch else request
+
+
+def check_again(request: Any, handler: Handler) -> None:
+    """Hold that a handler which is called again for a patched object finds nothing more to do."""
+    again = {"apiVersion": review.VERSIONS[0], "kind": "AdmissionReview", "request": request}
+    assert handler.review(json.dumps(again).encode()).decision.operations == ()
+
+
+def apply(document: Any, patch: list[Any]) -> Any:
+    """Do what jsonpatch does, for operations that are let pass above, and in much less time: change a document."""
+    for operation in patch:
+        *way, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
+        target = document
+        for part in way:
+            target = target[int(part)] if isinstance(target, list) else target[part]
+        if operation["op"] == "replace":
+            assert last in target
+            target[last] = operation["value"]
+        elif isinstance(target, list):
+            assert last == "-"
+            target.append(operation["value"])
+        else:
+            target[last] = operation["value"]
+    return document

@@ -10,7 +10,7 @@ import pytest
 
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
-from webhook.admission.handler import ANNOTATIONS_LIMIT, Handler, Policy
+from webhook.admission.handler import ANNOTATIONS_LIMIT, PLACES_LIMIT, Handler, Policy
 from webhook.errors import MalformedReview
 from webhook.images.globs import Globs
 from webhook.images.resolver import Resolution, Resolver
@@ -364,6 +364,56 @@ def test_three_thousand_containers_are_all_rewritten() -> None:
     assert originals(after) == images
 
 
+#: By what it says: specs that are larger than what is looked at, and one that is just not.
+TOO_LARGE: dict[str, tuple[Pod, Pod]] = {
+    "it has more than 10,000 containers and volumes": (
+        {"containers": [{"image": "a"}] * PLACES_LIMIT, "volumes": [{}]},
+        {"containers": [{"image": "a"}] * (PLACES_LIMIT - 1), "volumes": [{}]},
+    ),
+    "its images have more than 1536 KiB": (
+        {"containers": [{"image": "a" * 1024}] * 1537},
+        {"containers": [{"image": "a" * 1024}] * 1535 + [{"image": "a"}]},
+    ),
+    "the review holds more than 100,000 objects": (
+        {"containers": containers(a="nginx"), "more": [{"more": "more"}] * 100_000},
+        {"containers": containers(a="nginx"), "more": [{"more": "more"}] * 99_900},
+    ),
+    "a field does not fit, in more than 256 KiB": (
+        {"containers": [3, *containers(a="nginx")], "more": "x" * 256 * 1024},
+        {"containers": [3, *containers(a="nginx")], "more": "x" * 255 * 1024},
+    ),
+}
+
+
+@pytest.mark.parametrize("why", TOO_LARGE)
+def test_a_pod_that_no_cluster_could_store_is_left_as_it_is_and_it_is_said(why: str) -> None:
+    large, smaller = (pod(**spec) for spec in TOO_LARGE[why])
+    decision, after = decided(large)
+    assert after == large
+    assert (decision.outcome, decision.why) == (Outcome.TOO_LARGE, why)
+    assert decision.response.warnings == (f"registry-webhook left the Pod as it is: {why}",)
+    assert decided(smaller)[0].outcome is Outcome.REWRITTEN
+
+
+@pytest.mark.parametrize("why", TOO_LARGE)
+def test_what_was_larger_before_is_not_looked_at_either(why: str) -> None:
+    small = pod(containers=containers(a="nginx"))
+    decision, _ = decided(small, operation="UPDATE", oldObject=pod(**TOO_LARGE[why][0]))
+    assert (decision.outcome, decision.operations) == (Outcome.TOO_LARGE, ())
+
+
+def test_what_is_left_alone_anyway_is_so_however_large_it_is() -> None:
+    large = pod(**TOO_LARGE["its images have more than 1536 KiB"][0])
+    assert decided(large, namespace="kube-system")[0].outcome is Outcome.NOT_SERVED
+
+
+def test_originals_that_are_longer_than_annotations_can_be_are_replaced() -> None:
+    before = pod(containers=containers(a="nginx"))
+    earlier = json.dumps({"a": "first", "b": "x" * ANNOTATIONS_LIMIT})
+    before["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: earlier}
+    assert originals(decided(before)[1]) == {"a": "nginx"}
+
+
 @pytest.mark.parametrize("allowed", [True, False])
 def test_a_fault_of_our_own_becomes_a_valid_review(allowed: bool) -> None:
     def fail(image: str) -> Resolution:
@@ -401,4 +451,12 @@ def test_each_version_is_answered_as_it_was_asked() -> None:
 def test_an_envelope_that_cannot_be_answered_is_malformed(change: dict[str, Any]) -> None:
     envelope = json.loads(review.of_object(pod())) | change
     with pytest.raises(MalformedReview):
+        handler().review(json.dumps(envelope).encode())
+
+
+@pytest.mark.parametrize("field", ["apiVersion", "kind"])
+@pytest.mark.parametrize("value", ["é", "x - at `$.x`", "y" * 100_000])
+def test_what_is_said_of_a_malformed_envelope_quotes_nothing(field: str, value: str) -> None:
+    envelope = json.loads(review.of_object(pod())) | {field: value}
+    with pytest.raises(MalformedReview, match=rf"\A[ -~]{{1,200}}: Invalid enum value - at `\$\.{field}`\Z"):
         handler().review(json.dumps(envelope).encode())

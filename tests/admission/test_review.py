@@ -1,6 +1,7 @@
 """A Pod is read in one go or, where a field does not fit, piece by piece: which of the two makes no difference."""
 
 import json
+import re
 from typing import Any
 
 import msgspec
@@ -106,6 +107,32 @@ def test_annotations_that_are_no_object_are_none_that_can_be_added_to(annotation
     assert request.request.object == Pod(
         Metadata(name="x", annotations=UNSET), Spec((), (), (), (), image_pull_secrets=None)
     )
+
+
+#: Pieces of a string in JSON, of which some mean another thing behind others, with what each is read as.
+PIECES = {
+    r"\ud83d": "\ufffd",
+    r"\uDE00": "\ufffd",
+    r"\ud83d\ude00": "\U0001f600",
+    r"\\": "\\",
+    r"\n": "\n",
+    r"\u00e9": "é",
+    "ud800": "ud800",
+    "é": "é",
+}
+
+
+@given(st.lists(st.sampled_from(sorted(PIECES)), max_size=8))
+def test_only_halves_of_characters_are_mended_whatever_is_beside_them(pieces: list[str]) -> None:
+    written = "".join(pieces).replace(r"\ud83d\uDE00", r"\ud83d\ude00")
+    read = "".join(
+        PIECES[piece] for piece in re.findall("|".join(map(re.escape, sorted(PIECES, key=len)[::-1])), written)
+    )
+    body = json.dumps(envelope({"metadata": {"name": "?"}})).encode().replace(b"?", written.encode())
+    found = review.decode(body).request.object
+    assert found is not None
+    assert found.metadata is not None
+    assert found.metadata.name == read
 
 
 @pytest.mark.parametrize("escape", [rb"\ud800", rb"\udc00", rb"\udc00\ud800", rb"x\udbff\n"])

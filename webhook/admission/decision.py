@@ -30,6 +30,7 @@ class Outcome(StrEnum):
     MIRROR = "mirror"
     NOT_SERVED = "not-served"
     NOT_OURS = "not-ours"
+    TOO_LARGE = "too-large"
     ERROR = "error"
 
 

@@ -5,7 +5,8 @@ The contract that this keeps:
   resolved is pulled with it.
 - UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are looked at, for an
   unchanged one that is rewritten restarts its container; `imagePullSecrets` is immutable and stays.
-- What is no Pod, a mirror Pod, opted out, or in a namespace that is not served is left alone.
+- What is no Pod, a mirror Pod, opted out, or in a namespace that is not served is left alone, and so is a Pod that is
+  larger than any that can be stored: looking at it would keep others waiting.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from webhook import log
 from webhook.admission import patch, pod, review
 from webhook.admission.decision import Decided, Decision, Draft, ImageDecision, Outcome, decide, fail
 from webhook.admission.known import Known
-from webhook.admission.pod import Metadata, Place, Pod
+from webhook.admission.pod import Metadata, Place, Pod, Unread
 from webhook.admission.review import GroupVersionKind, Request
 from webhook.images.resolver import Resolution
 from webhook.log import shorten
@@ -28,6 +29,12 @@ from webhook.namespaces import NamespaceBounds
 #: One byte more, keys and values together, and the API server refuses the object.
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
 ANNOTATIONS_LIMIT = 256 * 1024
+
+#: Containers and volumes of a Pod that is looked at. etcd takes 1.5 MiB an object, which is some 7,000 of the smallest
+#: containers with what the API server notes of who set their fields.
+PLACES_LIMIT = 10_000
+#: Characters of all its images together: etcd takes no more bytes than that.
+_IMAGES_LIMIT = 1536 * 1024
 
 _EPHEMERAL = "ephemeralcontainers"
 _ANNOTATIONS = "/metadata/annotations"
@@ -109,6 +116,11 @@ class Handler:
         aside = self._why_left_alone(case)
         if aside is not None:
             return decide(*aside)
+        too_large = _why_too_large(case, len(body)) if body else None
+        if too_large is not None:
+            draft = Draft()
+            draft.warnings.append(f"{PROGRAM} left the Pod as it is: {too_large}")
+            return decide(Outcome.TOO_LARGE, too_large, draft)
         new = case.new or _NO_POD
         old = case.old if case.operation == "UPDATE" else None
         resolve = self._policy.resolve
@@ -177,6 +189,18 @@ def _why_not_ours(case: Case) -> str | None:
     return "an UPDATE without both objects" if case.new is None or case.old is None else None
 
 
+def _why_too_large(case: Case, length: int) -> str | None:
+    """Say what about a Pod in a body of that length, or about the one before, is more than is looked at, or None."""
+    for each in (case.new, case.old):
+        if isinstance(each, Unread):
+            return each.why
+        if each is not None and pod.size(each) > PLACES_LIMIT:
+            return f"it has more than {PLACES_LIMIT:,} containers and volumes"
+        if each is not None and length > _IMAGES_LIMIT and pod.written(each) > _IMAGES_LIMIT:
+            return f"its images have more than {_IMAGES_LIMIT // 1024} KiB"
+    return None
+
+
 def _looked_at(new: Pod, old: Pod | None) -> list[Place]:
     """List the places to resolve: all of a new Pod's, and on UPDATE those that name another image than before."""
     if old is None:
@@ -218,8 +242,8 @@ def _record_originals(draft: Draft, body: bytes, new: Pod, old: Pod | None) -> N
 
 
 def _originals(annotation: str | None) -> dict[str, str]:
-    """Read the annotation's value; one that does not parse counts as none, and is replaced."""
-    if annotation is None:
+    """Read the annotation's value; one that does not parse or is too long counts as none, and is replaced."""
+    if annotation is None or len(annotation) > ANNOTATIONS_LIMIT:
         return {}
     try:
         return msgspec.json.decode(annotation, type=dict[str, str])

@@ -89,6 +89,17 @@ class Pod(Struct, frozen=True, gc=False):
         return Pod(metadata and Metadata(None, None, metadata.labels, metadata.annotations), self.spec)
 
 
+class Unread(Pod, frozen=True, gc=False):
+    """A Pod that was too large to be read."""
+
+    why: str = ""
+    """What about it is too large, in words."""
+
+    def nameless(self) -> Pod:
+        """Give the Pod itself: nothing of it was read."""
+        return self
+
+
 class Place(Struct, frozen=True, gc=False):
     """A place in a Pod that names an image."""
 
@@ -116,6 +127,18 @@ _KINDS = {
     "ephemeralContainers": "ephemeral container",
     "volumes": "volume",
 }
+
+
+def size(pod: Pod) -> int:
+    """Count a Pod's containers and volumes."""
+    spec = pod.spec or Spec()
+    lists = (spec.containers, spec.init_containers, spec.ephemeral_containers, spec.volumes)
+    return sum(len(each or ()) for each in lists)
+
+
+def written(pod: Pod) -> int:
+    """Count the characters of all images of a Pod."""
+    return sum(len(place.image) for place in images(pod))
 
 
 def images(pod: Pod) -> Iterator[Place]:

@@ -2,17 +2,19 @@
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
 A review that the API server sends decodes in one pass. One that does not is decoded again with its objects as raw
-bytes, so that a malformed Pod still gets its uid back.
+bytes, so that a malformed Pod still gets its uid back. Neither takes longer than a bound: what is larger than anything
+that an API server can store is not read.
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
 from webhook.admission import pod
-from webhook.admission.pod import Pod
+from webhook.admission.pod import Pod, Unread
 from webhook.errors import MalformedReview
 
 _Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
@@ -95,13 +97,21 @@ class _Annotated(Struct, frozen=True, gc=False):
     request: _Object
 
 
+#: Objects in a body of more than `_LARGE` bytes, of which the Pods are read: etcd takes 1.5 MiB an object, and a field
+#: with what the API server notes of who set it takes some 30 bytes; the review of an UPDATE holds two Pods.
+_OBJECTS_LIMIT, _LARGE = 100_000, 1024 * 1024
+#: In bytes. A Pod with a field that does not fit comes from no API server, and reading it piece by piece takes long.
+_PIECEWISE_LIMIT = 256 * 1024
+
 # An escaped half of a surrogate pair that stands alone is no Unicode (RFC 8259 section 8.2), and msgspec refuses it
 # even where nobody reads it. Go's decoder, which the API server uses, reads it as U+FFFD, and so do we.
-_ESCAPE = re.compile(
-    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(?P<lone>u[dD][89a-fA-F][0-9a-fA-F]{2})|.)",
-    re.DOTALL,
+_LONE = re.compile(
+    rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
+    rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
 _REPLACEMENT = rb"\ufffd"
+#: Stands for two backslashes, so that every one that is left begins an escape. No UTF-8 has this byte.
+_BACKSLASHES = b"\xff\xff"
 
 _decoder = msgspec.json.Decoder(Review)
 _raw_decoder = msgspec.json.Decoder(_RawReview)
@@ -119,29 +129,41 @@ def decode(body: bytes) -> Review:
     try:
         if not body.isascii():
             str(body, "utf-8")
-        return _decoder.decode(body)
     except UnicodeDecodeError as error:
         raise MalformedReview(f"not UTF-8 (byte {error.start})") from None
+    if len(body) > _LARGE and body.count(b"{") > _OBJECTS_LIMIT:
+        return _decode_envelope(body, lambda _: Unread(why=f"the review holds more than {_OBJECTS_LIMIT:,} objects"))
+    try:
+        return _decoder.decode(body)
     except (msgspec.DecodeError, RecursionError):
-        return _decode_leniently(body)
+        return _decode_envelope(body, _decode_piecewise)
 
 
-def _decode_leniently(body: bytes) -> Review:
+def _decode_envelope(body: bytes, decode_pod: Callable[[Raw], Pod]) -> Review:
     try:
         raw = _decode_mended(_raw_decoder, body)
     except msgspec.ValidationError as error:
-        raise MalformedReview(f"no AdmissionReview of {' or '.join(VERSIONS)}: {error}") from None
+        raise MalformedReview(f"no AdmissionReview of {' or '.join(VERSIONS)}: {_unquoted(error)}") from None
     except msgspec.DecodeError as error:
         raise MalformedReview(f"no JSON: {error}") from None
     except RecursionError:
         raise MalformedReview("nested too deeply") from None
     asked = {name: getattr(raw.request, name) for name in _Asked.__struct_fields__}
-    new, old = map(_pod, (raw.request.object, raw.request.old_object))
+    objects = (raw.request.object, raw.request.old_object)
+    new, old = [None if each == pod.NULL else decode_pod(each) for each in objects]
     return Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
 
 
-def _pod(raw: Raw) -> Pod | None:
-    return None if raw == pod.NULL else pod.decode_piecewise(raw)
+def _unquoted(error: msgspec.ValidationError) -> str:
+    """Say what does not fit, and where, without the value: it can be of any length and hold anything."""
+    problem, at, place = str(error).rpartition(" - at ")
+    return f"Invalid enum value{at}{place}" if problem.startswith("Invalid enum value") else str(error)
+
+
+def _decode_piecewise(raw: Raw) -> Pod:
+    if len(memoryview(raw)) > _PIECEWISE_LIMIT:
+        return Unread(why=f"a field does not fit, in more than {_PIECEWISE_LIMIT // 1024} KiB")
+    return pod.decode_piecewise(raw)
 
 
 def _decode_mended(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Found:
@@ -150,14 +172,13 @@ def _decode_mended(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Found
     except msgspec.ValidationError:
         raise
     except msgspec.DecodeError:
-        mended = _ESCAPE.sub(_mend, body)
+        mended = bytearray(body)
+        # In place: pieces to join would take many times the body's own memory.
+        for lone in _LONE.finditer(body.replace(rb"\\", _BACKSLASHES)):
+            mended[lone.start() : lone.end()] = _REPLACEMENT
         if mended == body:
             raise
-        return decoder.decode(mended)
-
-
-def _mend(escape: re.Match[bytes]) -> bytes:
-    return _REPLACEMENT if escape["lone"] else escape[0]
+        return decoder.decode(bytes(mended))
 
 
 def annotations_size(body: bytes) -> int:
