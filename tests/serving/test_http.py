@@ -195,6 +195,85 @@ def test_a_body_whose_end_nobody_can_tell_is_refused_and_the_connection_closed(
         assert wire.statuses() == []
 
 
+SIZE = length(BODY)
+WHOLE_CHUNKS = chunk(BODY) + b"0\r\n\r\n"
+#: Requests of which two readers could think that they end in two places.
+DOUBTFUL: dict[str, bytes] = {
+    "the length twice": HEAD + SIZE * 2 + b"\r\n" + BODY,
+    "the length twice in a line": HEAD + SIZE.replace(b"\r", b", %d\r" % len(BODY)) + b"\r\n" + BODY,
+    "two lengths": HEAD + SIZE + b"Content-Length: 5\r\n\r\n" + BODY,
+    "a length, then chunks": HEAD + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n" + WHOLE_CHUNKS,
+    "chunks, then a length": HEAD + CHUNKED + b"Content-Length: 5\r\n\r\n" + WHOLE_CHUNKS,
+    "chunks and no length": HEAD + CHUNKED + b"Content-Length: 0\r\n\r\n" + WHOLE_CHUNKS,
+    "a coding of no name and a length": HEAD + SIZE + b"Transfer-Encoding:\r\n\r\n" + BODY,
+    "nearly chunked and a length": HEAD + SIZE + b"Transfer-Encoding: xchunked\r\n\r\n" + BODY,
+    "chunks in HTTP/1.0": (HEAD + CHUNKED + b"Connection: keep-alive\r\n\r\n").replace(b"1.1", b"1.0") + WHOLE_CHUNKS,
+    "a length in the next line": HEAD + b"Content-Length:\r\n 5\r\n\r\n" + BODY,
+    "a header in the next line": GET.replace(b"Host: x", b"Host: x\r\nX: a\r\n b"),
+    "a blank before the colon": HEAD + SIZE.replace(b":", b" :") + b"\r\n" + BODY,
+    "a blank before the first header": GET.replace(b"Host", b" Host"),
+    "a length with a sign": HEAD + SIZE.replace(b": ", b": +") + b"\r\n" + BODY,
+    "a length in sixteens": HEAD + SIZE.replace(b": ", b": 0x") + b"\r\n" + BODY,
+    "a length with a bar": HEAD + SIZE.replace(b": ", b": 1_") + b"\r\n" + BODY,
+    "a length beyond all numbers": HEAD + SIZE.replace(b": ", b": " + b"9" * 30) + b"\r\n" + BODY,
+    "half an end in a header": GET.replace(b"Host: x", b"Host: x\r\nX: a\rContent-Length: 9"),
+    "the other half": GET.replace(b"Host: x", b"Host: x\r\nX: a\nContent-Length: 9"),
+    "half ends alone": GET.replace(b"\r\n", b"\n"),
+    "a zero byte": GET.replace(b"Host: x", b"Host: x\r\nX: \0"),
+    "a zero byte in the method": GET.replace(b"GET", b"G\0T"),
+    "two hosts": GET.replace(b"Host: x", b"Host: x\r\nHost: y"),
+    "no name": GET.replace(b"Host: x", b"Host: x\r\n: y"),
+    "no colon": GET.replace(b"Host: x", b"Host: x\r\nnonsense"),
+    "a blank in a name": GET.replace(b"Host: x", b"Host: x\r\nX Y: z"),
+    "a chunk's size with a sign": HEAD + CHUNKED + b"\r\n-1\r\n" + BODY,
+    "a chunk's size with 0x": HEAD + CHUNKED + b"\r\n0x2\r\n{}\r\n0\r\n\r\n",
+    "a chunk's size with a bar": HEAD + CHUNKED + b"\r\n0_2\r\n{}\r\n0\r\n\r\n",
+    "no size of a chunk": HEAD + CHUNKED + b"\r\n\r\n" + BODY,
+    "half an end of a chunk's size": HEAD + CHUNKED + b"\r\n2\n{}\r\n0\r\n\r\n",
+    "a chunk that is longer than it says": HEAD + CHUNKED + b"\r\n2\r\n{}xx0\r\n\r\n",
+    "HTTP/0.9": b"GET /\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "TLS in TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+}
+
+
+@pytest.mark.parametrize("case", DOUBTFUL)
+def test_a_request_that_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_answered(
+    server: Server, case: str
+) -> None:
+    with talking(server) as wire:
+        wire.send(DOUBTFUL[case] + GET)
+        answer = wire.answer()
+        # The parsers differ in which of these they say.
+        assert answer.status in {400, 413, 501}
+        assert answer.headers["Connection"] == "close"
+        assert wire.statuses() == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (GET.replace(b"Host: x", b"Host: x\r\nX: \xff\x80"), 200),
+        (GET.replace(b"Host: x", b"Host: x\r\nX: %b" % (b" " * 4000)), 200),
+        (GET.replace(b"Host: x", b"Host: x\r\nExpect: 42"), 200),
+        (GET.replace(b"Host: x", b"Host: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings"), 200),
+        (post(BODY, b"Content_Length: 5\r\nTransfer_Encoding: chunked\r\n"), 200),
+        (post(GET * 3), 400),
+        (HEAD + CHUNKED + b"\r\n" + chunk(GET * 3) + b"0\r\n\r\n", 400),
+    ],
+    ids=repr,
+)
+def test_what_is_merely_odd_is_answered_and_only_what_is_behind_it_as_well(
+    server: Server, request_: bytes, status: int
+) -> None:
+    with talking(server) as wire:
+        wire.send(request_ + GET.replace(b"Host", b"Connection: close\r\nHost"))
+        assert wire.statuses() == [status, 200]
+
+
 def test_chunks_that_are_packed_are_taken_for_chunks_and_what_is_in_them_for_no_review(server: Server) -> None:
     with talking(server) as wire:
         wire.send(HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunk(b"\x1f\x8b") + b"0\r\n\r\n")
