@@ -1,0 +1,202 @@
+"""What a review costs at the worst, by the kind of body: `python -m tests.endure.costs FILE...` measures some.
+
+They are measured in a process that has not made them, for what has been let go of hides what is taken anew.
+"""
+
+import gc
+import itertools
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from webhook import log
+from webhook.config import assemble
+from webhook.config.load import load
+from webhook.serving import endpoint
+
+from .judging import CONFIGURATIONS
+
+MIB = 1024 * 1024
+_TIMES = 3
+_PLACES = 9_999  # one fewer than are looked at
+_UNFIT = 128 * 1024 - 200  # as many numbers in a list as are looked at piece by piece
+_REVIEW = (
+    b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"kind":"Pod"},'
+    b'"namespace":"team","operation":"CREATE","dryRun":true,"object":%b}}'
+)
+
+
+class Cost(NamedTuple):
+    """What one review took."""
+
+    size: int
+    """The body's, in bytes."""
+    seconds: float
+    """Of CPU, the least of some times."""
+    memory: int
+    """In bytes, at the peak, beside the body."""
+    status: int
+    """Of the HTTP answer."""
+
+    @property
+    def each(self) -> float:
+        """Nanoseconds for each byte of the body."""
+        return self.seconds / self.size * 1e9
+
+
+def _review(pod: bytes) -> bytes:
+    return _REVIEW % pod
+
+
+def _spec(spec: bytes) -> bytes:
+    return _review(b'{"metadata":{"name":"x"},"spec":{%b}}' % spec)
+
+
+def _listed(field: bytes, items: Iterable[bytes], size: int) -> bytes:
+    """Make a review of a Pod with a list of so many bytes."""
+    length = 0
+
+    def taken() -> Iterator[bytes]:
+        nonlocal length
+        for item in items:
+            length += len(item) + 1
+            if length > size:
+                return
+            yield item
+
+    return _spec(b'"containers":[{"image":"a"}],"%b":[%b]' % (field, b",".join(taken())))
+
+
+def _numbered(pattern: bytes) -> Iterator[bytes]:
+    return (pattern.replace(b"#", b"%d" % number) for number in itertools.count())
+
+
+def _image(text: bytes) -> bytes:
+    return _spec(b'"containers":[{"image":"%b"}]' % text)
+
+
+def _metadata(metadata: bytes) -> bytes:
+    return _review(b'{"metadata":{%b},"spec":{"containers":[{"name":"a","image":"a"}]}}' % metadata)
+
+
+def _name(text: bytes) -> bytes:
+    return _metadata(b'"name":"%b"' % text)
+
+
+def _update(new: bytes, old: bytes) -> bytes:
+    return _spec(new).replace(b"CREATE", b"UPDATE")[:-2] + b',"oldObject":{"spec":{%b}}}}' % old
+
+
+def _many(pattern: bytes, count: int = _PLACES) -> bytes:
+    return b'"containers":[%b]' % b",".join(itertools.islice(_numbered(pattern), count))
+
+
+def _originals(size: int) -> bytes:
+    value = json.dumps({str(number): "" for number in range(size // 18)})
+    return _metadata(b'"annotations":{"registry-webhook/original-images":%b}' % json.dumps(value).encode())
+
+
+#: Bodies that can have any size.
+GROWING: dict[str, Callable[[int], bytes]] = {
+    "empty containers": lambda size: _listed(b"initContainers", itertools.repeat(b"{}"), size),
+    "empty volumes": lambda size: _listed(b"volumes", itertools.repeat(b"{}"), size),
+    "empty pull secrets": lambda size: _listed(b"imagePullSecrets", itertools.repeat(b"{}"), size),
+    "the same image": lambda size: _listed(b"initContainers", itertools.repeat(b'{"image":"a"}'), size),
+    "other images": lambda size: _listed(b"initContainers", _numbered(b'{"name":"#","image":"a#"}'), size),
+    "image volumes": lambda size: _listed(b"volumes", _numbered(b'{"name":"#","image":{"reference":"a#"}}'), size),
+    "other references that are none": lambda size: _listed(b"initContainers", _numbered(b'{"image":"A#"}'), size),
+    "numbers instead of containers": lambda size: _listed(b"initContainers", itertools.repeat(b"1"), size),
+    "one number among containers": lambda size: _listed(
+        b"initContainers", itertools.chain([b"1"], _numbered(b'{"image":"a#"}')), size
+    ),
+    "one long path": lambda size: _image(b"a/" * (size // 2)),
+    "one long path with dashes": lambda size: _image(b"a-" * (size // 2)),
+    "one long host": lambda size: _image(b"a." * (size // 2) + b"a/x"),
+    "one long word": lambda size: _image(b"a" * size),
+    "one long image that is not ASCII": lambda size: _image("é".encode() * (size // 2)),
+    "long name": lambda size: _name(b"x" * size),
+    "long uid": lambda size: _name(b"x").replace(b'"uid":"u"', b'"uid":"%b"' % ("é".encode() * (size // 2))),
+    "annotations": lambda size: _metadata(
+        b'"annotations":{%b}' % b",".join(itertools.islice(_numbered(b'"#":""'), size // 13))
+    ),
+    "one annotation": lambda size: _metadata(b'"annotations":{"a":"%b"}' % (b"x" * size)),
+    "original images": _originals,
+    "the same annotation": lambda size: _metadata(b'"annotations":{%b}' % b",".join([b'"a":""'] * (size // 7))),
+    "the same list": lambda size: _spec(b",".join([b'"containers":[{"image":"a"}]'] * (size // 29))),
+    "other fields": lambda size: _spec(b",".join(itertools.islice(_numbered(b'"#":0'), size // 11))),
+    "lists in lists": lambda size: _spec(b'"x":' + b"[" * (size // 2) + b"]" * (size // 2)),
+    "objects in objects, cut off": lambda size: _review(b'{"x":' * (size // 5)),
+    "digits": lambda size: _spec(b'"x":' + b"1" * size),
+    "digits instead of an image": lambda size: _spec(b'"containers":[{"image":%b}]' % (b"1" * size)),
+    "digits behind a point": lambda size: _spec(b'"containers":[{"image":0.%b}]' % (b"1" * size)),
+    "halves of characters": lambda size: _name(rb"\ud800" * (size // 6)),
+    "halves of characters apart": lambda size: _name(rb"\ud800a" * (size // 7)),
+    "characters of two halves": lambda size: _name(rb"\ud83d\ude00" * (size // 12) + rb"\ud800"),
+    "escapes, and half a character": lambda size: _name(rb"\n" * (size // 2) + rb"\ud800"),
+    "backslashes, and half a character": lambda size: _name(rb"\\" * (size // 2) + rb"\ud800"),
+    "escapes, and one that is none": lambda size: _name(rb"\n" * (size // 2) + rb"\q"),
+    "blanks": lambda size: _name(b"x") + b" " * size,
+    "no JSON": lambda size: b"[" * size,
+    "no UTF-8": lambda size: b" " * size + b"\xff",
+    "another version": lambda size: _name(b"x").replace(b"admission.k8s.io/v1", b"x" * size),
+}
+#: Bodies that have as much of something as is looked at, and no more.
+BOUNDED: dict[str, Callable[[], bytes]] = {
+    "as many images as are looked at": lambda: _spec(_many(b'{"name":"#","image":"a#"}')),
+    "as many with long names": lambda: _spec(_many(b'{"name":"%b#","image":"a#"}' % (b"x" * 700))),
+    "as many with long paths": lambda: _spec(_many(b'{"name":"#","image":"quay.io/%ba#"}' % (b"a/" * 70))),
+    "as many long ones that are none": lambda: _spec(_many(b'{"image":"a#/%bA"}' % (b"a/" * 70))),
+    "the longest references": lambda: _spec(
+        _many(b'{"name":"#","image":"quay.io/%ba#:%b"}' % (b"a/" * 120, b"t" * 120 + b"@sha512:" + b"f" * 128), 2900)
+    ),
+    "as many images, of which all are changed": lambda: _update(
+        _many(b'{"name":"#","image":"a#"}'), _many(b'{"name":"#","image":"b"}')
+    ),
+    "as many numbers as are read by themselves": lambda: _update(
+        *[b'"containers":[%b]' % b",".join([b"1"] * _UNFIT)] * 2
+    ),
+    "as many objects": lambda: _spec(
+        _many(b'{"name":"a","more":{"name":"#"}}', _PLACES) + b',"x":[%b]' % b",".join([b"{}"] * 79_000)
+    ),
+    "as many pull secrets": lambda: _spec(
+        b'"containers":[{"image":"a"}],"imagePullSecrets":[%b]'
+        % b",".join(itertools.islice(_numbered(b'{"name":"#"}'), 99_000))
+    ),
+}
+
+
+def measure(body: bytes) -> Cost:
+    """Measure what answering a body takes."""
+    configuration = load(CONFIGURATIONS["rules"].encode(), "costs", {}).configuration
+    # One for each time, for each knows what it has resolved.
+    handlers = [assemble.handler(configuration) for _ in range(_TIMES)]
+    gc.collect()
+    before = _status("VmRSS")
+    # The peak is counted from here.
+    Path("/proc/self/clear_refs").write_text("5")
+    seconds = []
+    reply = endpoint.FAILED
+    for handler in handlers:
+        begun = time.process_time()
+        reply = endpoint.mutate(handler, "application/json", body)
+        seconds.append(time.process_time() - begun)
+    return Cost(len(body), min(seconds), max(0, _status("VmHWM") - before), reply.status)
+
+
+def _status(name: str) -> int:
+    kibibytes = Path("/proc/self/status").read_text().partition(f"{name}:")[2].split()[0]
+    return int(kibibytes) * 1024
+
+
+def _main(files: list[str]) -> None:
+    with Path(os.devnull).open("w") as nowhere:
+        log.configure(stream=nowhere)
+        json.dump([measure(Path(file).read_bytes()) for file in files], sys.stdout)
+
+
+if __name__ == "__main__":
+    _main(sys.argv[1:])

@@ -1,0 +1,154 @@
+"""Whatever comes as a review is answered or refused, and nothing that comes keeps others waiting."""
+
+import json
+import os
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from tests.serving.running import Server
+from webhook.config import assemble
+from webhook.config.load import load
+from webhook.serving import endpoint
+
+from . import judging, pods
+from .conftest import Form
+from .costs import BOUNDED, GROWING, MIB, Cost
+
+SEED = 1
+_RANGE = 2_000
+Figure = Callable[[str, object], None]
+
+
+def test_drawn_reviews_get_answers_that_obey_every_law_or_could_not_be_answered(form: Form, figure: Figure) -> None:
+    outcomes: Counter[str] = Counter()
+    with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as processes:
+        ranges = [
+            processes.submit(judging.judge_range, SEED, begin, min(begin + _RANGE, form.pods))
+            for begin in range(0, form.pods, _RANGE)
+        ]
+        for each in ranges:
+            outcomes += each.result()
+    figure("drawn reviews", ", ".join(f"{count:,} {outcome}" for outcome, count in outcomes.most_common()))
+    assert outcomes.total() == form.pods
+    # Nothing that a review can come to has been missed, and most are no rubbish.
+    assert {"rewritten", "pull-secret", "unchanged", "opted-out", "mirror", "not-served", "not-ours"} < outcomes.keys()
+    assert outcomes["rewritten"] > form.pods / 10
+    assert outcomes["refused"] < form.pods / 4
+
+
+_EDITS = st.lists(
+    st.tuples(st.integers(0, 3_000), st.sampled_from(pods.PIECES) | st.binary(max_size=4), st.integers(0, 40)),
+    max_size=6,
+)
+
+
+def test_bodies_that_are_changed_by_search_are_answered_or_could_not_be(form: Form) -> None:
+    # What hypothesis finds, it makes small; the reviews drawn above are as they are.
+    handler = assemble.handler(load(judging.CONFIGURATIONS["rules"].encode(), "search", {}).configuration)
+
+    @settings(max_examples=form.pods // 100, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.integers(0, 10_000), _EDITS)
+    def holds(number: int, edits: list[tuple[int, bytes, int]]) -> None:
+        body = pods.draw(SEED, number).body
+        for at, put_in, taken_out in edits:
+            body = body[:at] + put_in + body[at + taken_out :]
+        judging.judge(pods.Drawn(body, None), handler)
+
+    holds()
+
+
+def test_bodies_sent_to_the_server_are_answered_or_refused_in_a_line(
+    server: Server, form: Form, figure: Figure
+) -> None:
+    statuses: Counter[int] = Counter()
+    with server.client() as client:
+        for number in range(form.pods // 50):
+            body = pods.draw(SEED, number).body
+            answer = client.review(body)
+            statuses[answer.status] += 1
+            if answer.status == 200:
+                assert answer.response["allowed"] is True, number
+            else:
+                assert answer.status == 400, number
+                line = answer.body.decode("ascii")
+                assert line.endswith("\n"), number
+                assert line[:-1].isprintable(), number
+                assert len(line) < 300, number
+    figure("of these, sent to the server", f"{statuses[200]:,} answered, {statuses[400]:,} refused")
+    assert statuses[200] > statuses[400] > 0
+    for line in server.log.splitlines():
+        assert line.isascii()
+        assert line.isprintable()
+        assert line[:4].isdigit()
+
+
+def _judge(body: bytes) -> None:
+    for text in judging.CONFIGURATIONS.values():
+        handler = assemble.handler(load(text.encode(), "large", {}).configuration)
+        judging.judge(pods.Drawn(body, None), handler)
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_a_large_body_of_any_kind_gets_an_answer_that_obeys_every_law(kind: str) -> None:
+    for size in (200_000, MIB + 200_000):
+        _judge(GROWING[kind](size))
+
+
+@pytest.mark.parametrize("kind", BOUNDED)
+def test_so_does_one_with_as_much_as_is_looked_at(kind: str) -> None:
+    _judge(BOUNDED[kind]())
+
+
+#: The largest first, for what it takes could hide behind what another has let go of.
+_SIZES = (8 * MIB - 4096, 4 * MIB, 2 * MIB, MIB)
+
+
+def _measure(bodies: list[bytes], folder: Path) -> list[Cost]:
+    files = [folder / str(number) for number in range(len(bodies))]
+    for file, body in zip(files, bodies, strict=True):
+        file.write_bytes(body)
+    words = [sys.executable, "-m", "tests.endure.costs", *map(str, files)]
+    found = json.loads(subprocess.run(words, check=True, capture_output=True, text=True).stdout)
+    for file in files:
+        file.unlink()
+    return [Cost(*cost) for cost in found]
+
+
+@pytest.mark.parametrize("kind", GROWING)
+def test_the_cost_of_a_review_grows_no_faster_than_its_size_and_is_bounded(
+    kind: str, figure: Figure, tmp_path: Path
+) -> None:
+    costs = _measure([GROWING[kind](size) for size in _SIZES], tmp_path)
+    worst, ratio = max(cost.each for cost in costs), costs[0].each / costs[-1].each
+    _note(kind, costs, figure, f"{worst:5.1f} ns a byte at the most, at 8 MiB {ratio:.1f} times that at 1 MiB")
+    assert costs[0].size <= endpoint.BODY_LIMIT
+    # What takes next to nothing cannot be measured so well.
+    assert costs[0].each < 3 * max(costs[-1].each, 10)
+    _check_bounded(costs)
+
+
+@pytest.mark.parametrize("kind", BOUNDED)
+def test_the_cost_of_as_much_as_is_looked_at_is_bounded(kind: str, figure: Figure, tmp_path: Path) -> None:
+    costs = _measure([BOUNDED[kind]()], tmp_path)
+    _note(kind, costs, figure, f"{costs[0].size / MIB:.1f} MiB")
+    _check_bounded(costs)
+
+
+def _note(kind: str, costs: list[Cost], figure: Figure, more: str) -> None:
+    figure(f"a review of {kind}", f"{costs[0].seconds * 1000:.0f} ms, {costs[0].memory / MIB:.0f} MiB; {more}")
+
+
+def _check_bounded(costs: list[Cost]) -> None:
+    assert {cost.status for cost in costs} <= {200, 400}
+    # Of CPU; what is looked at without a bound takes longer, on any machine of today.
+    assert max(cost.seconds for cost in costs) < 1.5
+    assert costs[0].memory < 100 * MIB
