@@ -1,12 +1,15 @@
-"""Whatever comes as a review is answered or refused, and nothing that comes keeps others waiting."""
+"""Whatever comes as a review or as HTTP is answered or refused, and nothing that comes keeps others waiting."""
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Callable
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -19,7 +22,7 @@ from webhook.config import assemble
 from webhook.config.load import load
 from webhook.serving import endpoint
 
-from . import judging, pods
+from . import http_noise, judging, pods
 from .conftest import Form
 from .costs import BOUNDED, GROWING, MIB, Cost
 
@@ -89,6 +92,58 @@ def test_bodies_sent_to_the_server_are_answered_or_refused_in_a_line(
         assert line.isascii()
         assert line.isprintable()
         assert line[:4].isdigit()
+
+
+#: Answers that there can be to HTTP that is none; the last two are right where nobody knows the coding or version.
+_REFUSALS = {400, 404, 405, 413, 414, 415, 417, 431, 501, 505}
+#: Seconds in which an answer has come, if one comes; whoever is too slow for it here has fewer answers to count.
+_QUIET = 0.1
+
+
+def test_http_that_is_broken_is_never_read_beyond_what_is_sure(server: Server, form: Form, figure: Figure) -> None:
+    statuses: Counter[int] = Counter()
+    with ThreadPoolExecutor(16) as threads:
+        streams = [http_noise.make(SEED, number) for number in range(form.pods // 20)]
+        for number, received in enumerate(threads.map(partial(_exchange, server), streams)):
+            found = _statuses(received)
+            assert set(found) <= {200} | _REFUSALS, (number, streams[number], received)
+            assert len(found) <= http_noise.most_answers(streams[number]), (number, streams[number], received)
+            statuses.update(found)
+    figure(
+        "broken HTTP", f"{len(streams):,} streams; " + ", ".join(f"{n:,} x {it}" for it, n in statuses.most_common())
+    )
+    assert server.ask("GET", "/").status == 200
+    assert {200, 400, 404, 405, 414, 415, 431} <= statuses.keys()
+
+
+def _exchange(server: Server, stream: bytes) -> bytes:
+    """Send a stream, and give all that comes until the server closes or has nothing more to say."""
+    received = b""
+    with suppress(OSError), server.tls() as connection:
+        connection.settimeout(_QUIET)
+        connection.sendall(stream)
+        while piece := connection.recv(65536):
+            received += piece
+    return received
+
+
+def _statuses(received: bytes) -> list[int]:
+    """Read answers, which must be right, and give what they say but for those that ask for a body."""
+    found = []
+    while received:
+        head, end, received = received.partition(b"\r\n\r\n")
+        assert end, head
+        first, *lines = head.split(b"\r\n")
+        status = re.fullmatch(rb"HTTP/1\.1 ([1-5][0-9][0-9]) [ -~]+", first)
+        assert status, first
+        fields = dict(line.split(b": ", 1) for line in lines)
+        if status[1] != b"100":
+            size = int(fields[b"Content-Length"])
+            assert len(received) >= size, (head, received)
+            assert received[:size].isascii()
+            received = received[size:]
+            found.append(int(status[1]))
+    return found
 
 
 def _judge(body: bytes) -> None:
