@@ -74,7 +74,7 @@ def test_what_is_under_way_is_answered_and_new_connections_are_refused_after_the
 
 
 def test_what_came_while_the_worker_stood_still_is_answered_before_connections_are_closed(place: Place) -> None:
-    with serving(place, drain=1.0) as server, server.tls() as kept:
+    with serving(place, drain=3.0) as server, server.tls() as kept:
         kept.sendall(_REQUEST)
         assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
         (worker,) = server.workers()
@@ -82,7 +82,7 @@ def test_what_came_while_the_worker_stood_still_is_answered_before_connections_a
         wait_until(lambda: server.probe("/readyz").status == 503)
         os.kill(worker, signal.SIGSTOP)
         kept.sendall(_REQUEST)
-        time.sleep(1.5)
+        time.sleep(3.5)
         os.kill(worker, signal.SIGCONT)
         assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
         assert server.process.wait(PATIENCE) == 0
