@@ -103,7 +103,7 @@ _QUIET = 0.1
 def test_http_that_is_broken_is_never_read_beyond_what_is_sure(server: Server, form: Form, figure: Figure) -> None:
     statuses: Counter[int] = Counter()
     with ThreadPoolExecutor(16) as threads:
-        streams = [http_noise.make(SEED, number) for number in range(form.pods // 20)]
+        streams = [http_noise.make(SEED, number) for number in range(form.pods // 40)]
         for number, received in enumerate(threads.map(partial(_exchange, server), streams)):
             found = _statuses(received)
             assert set(found) <= {200} | _REFUSALS, (number, streams[number], received)
@@ -113,7 +113,7 @@ def test_http_that_is_broken_is_never_read_beyond_what_is_sure(server: Server, f
         "broken HTTP", f"{len(streams):,} streams; " + ", ".join(f"{n:,} x {it}" for it, n in statuses.most_common())
     )
     assert server.ask("GET", "/").status == 200
-    assert {200, 400, 404, 405, 414, 415, 431} <= statuses.keys()
+    assert {200, 400, 404, 415, 431} <= statuses.keys()
 
 
 def _exchange(server: Server, stream: bytes) -> bytes:

@@ -272,10 +272,13 @@ class ApiServer:
         with self.changed:
             self._drop("secrets", namespace, quiet=quiet)
 
-    def put(self, namespace: str, *, ours: bool, type_: str = "kubernetes.io/dockerconfigjson") -> None:
+    def put(
+        self, namespace: str, *, ours: bool, type_: str = "kubernetes.io/dockerconfigjson", **annotations: str
+    ) -> None:
         """Store a Secret of the name, made by somebody else or long ago by us."""
         labels = {MANAGED_BY_LABEL: PROGRAM} if ours else {}
         metadata = {"name": SECRET, "namespace": namespace, "uid": self._uid(), "labels": labels}
+        metadata["annotations"] = annotations
         with self.changed:
             secret = {"metadata": metadata, "type": type_, "data": {".dockerconfigjson": FOREIGN}}
             self._store("secrets", namespace, secret, "ADDED")

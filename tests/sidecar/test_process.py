@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from webhook.moments import timestamp
 from webhook.names import UNSERVED_ANNOTATION
 
 from .api_server import ApiServer, status
-from .running import PASSWORD, Place, Sidecar, refreshing, wait_until
+from .running import PASSWORD, Place, Sidecar, refreshing, run, wait_until
 from .test_publishing import SOON, publish, published, settle
 
 
@@ -69,6 +70,20 @@ def test_once_the_linger_is_over_the_secret_goes(place: Place) -> None:
         wait_until(lambda: api.reasons("team") == ["PullSecretLeaves", "PullSecretRemoved"])
         publish(api, "team")
         assert [asked.method for asked in api.writes("other")] == ["PATCH"]
+
+
+def test_one_that_has_just_come_up_deletes_nothing_by_its_clock_and_a_single_pass_does(place: Place) -> None:
+    api = place.api
+    api.label("team", None)
+    api.put("team", ours=True, **{UNSERVED_ANNOTATION: timestamp(time.time() - 7 * 86_400)})
+    with refreshing(place) as sidecar:
+        # It is kept current, so it was looked at; but a machine that comes up may have its clock set yet.
+        wait_until(published(api, "team"))
+        settle(api)
+        assert "team" in api.secrets
+        sidecar.stop()
+    assert run(place, "--once").returncode == 0
+    assert "team" not in api.secrets
 
 
 def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothing(place: Place) -> None:

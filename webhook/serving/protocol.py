@@ -281,8 +281,9 @@ class Protocol(asyncio.BufferedProtocol):
         if len(body) > endpoint.BODY_LIMIT:
             self._write(endpoint.TOO_LARGE, is_last=True)
             return
-        if not body and not parser.is_chunked and self._header(b"transfer-encoding"):
-            # The parser in C takes what follows for the next request (RFC 9112 section 6.3).
+        if not parser.is_chunked and self._header(b"transfer-encoding"):
+            # The parser in C takes the length that it says, or none, and what follows for the next request: RFC 9112
+            # section 6.3 has it refused.
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
             return
         self._body.clear()
