@@ -163,8 +163,10 @@ class Listener:
 
     def _close(self, protocol: Protocol, why: Closed) -> None:
         """Close a connection, which may be in its handshake."""
+        made = self._open.get(protocol)
+        if made is None:
+            return  # its client was faster
         self._closed(why)
-        made = self._open[protocol]
         if made.done():
             protocol.expire()
         else:
