@@ -42,7 +42,7 @@ _DEFAULTS: Settings = {
 }
 _METRICS = "registry_webhook_refresher_"
 _ADDRESS = re.compile(r"serving probes and metrics address=(\S+)")
-_RELOADED = "the configuration has changed, and is in force"
+_RELOADED = "configuration in force"
 #: Seconds within which it is gone after SIGTERM, on a machine that is busy.
 _LEAVING = 5.0
 

@@ -14,6 +14,7 @@ _ALL = {
     "loop_restarts": "counter",
     "certificate_expiry_timestamp_seconds": "gauge",
     "certificate_renewals": "counter",
+    "configuration_info": "gauge",
     "ca_bundle_repairs": "counter",
     "namespaces_contended": "gauge",
     "namespaces_failing": "gauge",
@@ -31,6 +32,7 @@ def test_every_metric_has_a_name_a_type_and_words() -> None:
     metrics.count_request("GET", "200")
     metrics.count_request("PATCH", "none")
     metrics.passes.labels("published").inc()
+    metrics.configuration.info({"hash": "0123456789ab"})
     families = list(text_string_to_metric_families(metrics.exposition().decode()))
     prefix = "registry_webhook_refresher_"
     found = {

@@ -18,6 +18,7 @@ from webhook.adapters import files
 from webhook.adapters.configuration import WatchedConfiguration
 from webhook.admission.handler import Handler
 from webhook.config import assemble, keys
+from webhook.config.fingerprint import fingerprint
 from webhook.config.load import Loaded
 from webhook.errors import CertificateError, FileError
 from webhook.serving import tls
@@ -38,6 +39,7 @@ class InForce(Struct, frozen=True):
 
     loaded: Loaded
     handler: Handler
+    configuration_hash: str
     tls: ssl.SSLContext | None = None
     """None until there has been a pair that can be served, and known whose clients are answered if not all are."""
     configuration_fault: str | None = None
@@ -63,8 +65,10 @@ class Watch:
         self._found: _Found | None = None
         self._doubted: _Found | None = None
         loaded = configuration.loaded
-        self.now = InForce(loaded, assemble.handler(loaded.configuration), configuration_since=time.time())
-        _log.info(log.event("configuration in force", **_outline(loaded)))
+        configuration_hash = fingerprint(loaded.configuration)
+        handler = assemble.handler(loaded.configuration)
+        self.now = InForce(loaded, handler, configuration_hash, configuration_since=time.time())
+        _log.info(log.event("configuration in force", hash=configuration_hash, **_outline(loaded)))
         self._look_at_certificate()
 
     def look(self) -> None:
@@ -76,11 +80,16 @@ class Watch:
         if self._configuration.look():
             loaded = self._configuration.loaded
             changed = _changed(self.now.loaded, loaded)
-            handler = assemble.handler(loaded.configuration)
+            configuration_hash = fingerprint(loaded.configuration)
             self.now = msgspec.structs.replace(
-                self.now, loaded=loaded, handler=handler, configuration_since=time.time()
+                self.now,
+                loaded=loaded,
+                handler=assemble.handler(loaded.configuration),
+                configuration_hash=configuration_hash,
+                configuration_since=time.time(),
             )
-            _log.info(log.event("configuration in force", changed=", ".join(changed) or "nothing", **_outline(loaded)))
+            outline = {"hash": configuration_hash, "changed": ", ".join(changed) or "nothing", **_outline(loaded)}
+            _log.info(log.event("configuration in force", **outline))
         if self.now.configuration_fault != self._configuration.fault:
             self.now = msgspec.structs.replace(self.now, configuration_fault=self._configuration.fault)
 

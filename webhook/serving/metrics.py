@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, InfoMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from webhook import log
@@ -91,6 +91,11 @@ class _Standing(Collector):
 
     def collect(self) -> Iterator[Metric]:
         now = self._now()
+        yield InfoMetricFamily(
+            f"{_PREFIX}_configuration",
+            "Which configuration is in force: the hash of all in it that decides.",
+            value={"hash": now.configuration_hash},
+        )
         for part, fault, since in (
             ("configuration", now.configuration_fault, now.configuration_since),
             ("certificate", now.certificate_fault, now.certificate_since),

@@ -1,6 +1,6 @@
 """What the sidecar counts. https://prometheus.io/docs/practices/naming/."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
 
 _PREFIX = "registry_webhook_refresher"
 _LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
@@ -19,6 +19,11 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
 
+        self.configuration = Info(
+            f"{_PREFIX}_configuration",
+            "Which configuration is in force: the hash of all in it that decides.",
+            registry=registry,
+        )
         self.leading = gauge("leading", "Whether this replica is the one that writes.")
         self.passes = counter(
             "passes", "Passes by what came of them: published, source, registry, refused, cluster or none.", "outcome"

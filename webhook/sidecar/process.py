@@ -18,6 +18,7 @@ from webhook.adapters.cluster.installation import Installation
 from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.pair import ServedPair
 from webhook.certificates.rotation import Terms
+from webhook.config.fingerprint import fingerprint
 from webhook.config.model import CertificateSettings, Configuration
 from webhook.log import shorten
 from webhook.names import SERVICE_NAMES
@@ -59,11 +60,12 @@ class Process:
         """Wire everything; nothing is started yet. With `served` the webhook's certificate is kept there."""
         self._watched = watched
         self.configuration = watched.loaded.configuration
+        self.metrics = metrics
+        self._say_configuration()
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         cluster = Cluster(client, self.configuration.webhook.pull_secret.name)
         self.leadership = Leadership(cluster, identity, clocks.monotonic, self._turned)
-        self.metrics = metrics
         self._around = Surroundings(
             client,
             identity,
@@ -121,12 +123,17 @@ class Process:
         self.certificates.look()
 
     def _change_configuration(self, configuration: Configuration) -> None:
-        _log.info("the configuration has changed, and is in force")
         self.duties.stop()
         same = configuration.registry.server == self.configuration.registry.server
         self.configuration = configuration
+        self._say_configuration()
         self.duties = Duties(configuration, self._around, self.duties.credentials.good if same else None)
         self.duties.start()
+
+    def _say_configuration(self) -> None:
+        digits = fingerprint(self.configuration)
+        self.metrics.configuration.info({"hash": digits})
+        _log.info(log.event("configuration in force", hash=digits))
 
     def _health(self) -> Reply:
         """Say whether every loop goes round."""
