@@ -16,6 +16,7 @@ from webhook.admission.handler import Handler, Policy
 from webhook.images.resolver import Resolution
 from webhook.namespaces import NamespaceBounds
 from webhook.serving import flask_app
+from webhook.serving.tally import Tally
 
 from .running import CONFIGURATION, JSON, Place, Server, make_place, replace, serving, wait_until
 
@@ -201,7 +202,7 @@ def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the
         raise ValueError(f"the body has {image}")
 
     handler = Handler(Policy(fail, NamespaceBounds(None, ()), None, pods_opt_out=True, allow_on_error=True))
-    client = flask_app.admission(lambda: handler).test_client()
+    client = flask_app.admission(lambda: handler, Tally()).test_client()
     answer = client.post("/mutate", data=BODY, content_type=JSON["Content-Type"])
     response = answer.get_json()["response"]
     assert (answer.status_code, response["uid"], response["allowed"]) == (200, "u-1", True)

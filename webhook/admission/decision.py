@@ -53,6 +53,8 @@ class Decision(Struct, frozen=True, gc=False):
     """The outcome in words."""
     images: tuple[str, ...]
     """Every image that was looked at, changed or not, with what became of it, in words."""
+    reasons: tuple[tuple[str, str | None], ...]
+    """For each of these the reason as metrics name it, and the rule that rewrote it."""
     operations: tuple[Operation, ...]
     response: Response
     """What is answered. With nothing to change there is neither patch nor patchType."""
@@ -108,7 +110,8 @@ def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
         warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in draft.warnings]) or None,
     )
     account = pairs(pull_secret=draft.pull_secret, images=annotations.get("images"))
-    return Decision(outcome, why, images, tuple(draft.operations), response, review.encode(response), account)
+    reasons = tuple([(image.resolution.reason.value, image.resolution.rule) for image in draft.images])
+    return Decision(outcome, why, images, reasons, tuple(draft.operations), response, review.encode(response), account)
 
 
 def fail(why: str, *, allow: bool) -> Decision:
@@ -119,7 +122,7 @@ def fail(why: str, *, allow: bool) -> Decision:
         audit_annotations={"outcome": shorten(f"{Outcome.ERROR}: {why}", _WARNING_LIMIT)},
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    return Decision(Outcome.ERROR, why, (), (), response, review.encode(response), pairs(allowed=allow, why=why))
+    return Decision(Outcome.ERROR, why, (), (), (), response, review.encode(response), pairs(allowed=allow, why=why))
 
 
 class Decided(NamedTuple):

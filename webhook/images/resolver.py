@@ -49,6 +49,8 @@ class Resolution(Struct, frozen=True, gc=False):
     """Whether the image is pulled with our credential, from the server, a rule's target or a further registry."""
     account: str
     """The whole in words, escaped and bounded: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
+    rule: str | None = None
+    """The rule that rewrote it, `quay.io -> registry.example.com/quay`."""
 
 
 class Resolver:
@@ -102,7 +104,8 @@ class Resolver:
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
         reason = Reason.RULE if rule else Reason.SERVER
         account = f"{written} -> {image} ({detail})"
-        return Resolution(image, reason, detail, rewritten=True, private=True, account=account)
+        by = str(rule) if rule else None
+        return Resolution(image, reason, detail, rewritten=True, private=True, account=account, rule=by)
 
 
 def _kept(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:

@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 from webhook.admission.handler import Handler
 from webhook.serving import endpoint
 from webhook.serving.endpoint import Reply, Request
+from webhook.serving.tally import Tally
 
 Application = Callable[[Request], Reply]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -19,12 +20,12 @@ WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]
 _MUTATE = frozenset({b"/mutate", b"/mutate/"})
 
 
-def admission(handler: Callable[[], Handler], otherwise: WsgiApplication) -> Application:
+def admission(handler: Callable[[], Handler], tally: Tally, otherwise: WsgiApplication) -> Application:
     """Make the application of the TLS port: reviews are answered here, all else by `otherwise`."""
 
     def answer(request: Request) -> Reply:
         if request.method == b"POST" and request.path in _MUTATE:
-            return endpoint.mutate(handler(), request.header(b"content-type"), request.body)
+            return endpoint.mutate(handler(), request.header(b"content-type"), request.body, tally)
         return call(otherwise, request)
 
     return answer

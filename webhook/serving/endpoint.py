@@ -4,6 +4,7 @@ Both doors, the one of our own server and the Flask routes that any WSGI server 
 """
 
 import logging
+from time import perf_counter
 
 from msgspec import Struct
 
@@ -12,6 +13,7 @@ from webhook.admission.decision import Decided, Outcome
 from webhook.admission.handler import Handler
 from webhook.errors import MalformedReview
 from webhook.serving.in_force import InForce
+from webhook.serving.tally import Tally
 
 #: The largest body that is read, in bytes. The API server's own limit for what it stores is 3 MiB an object, and a
 #: review of an UPDATE holds two.
@@ -61,16 +63,21 @@ CROWDED = text(503, "too much is under way")
 FAILED = text(500, "registry-webhook failed; its log says where")
 
 
-def mutate(handler: Handler, content_type: str, body: bytes) -> Reply:
-    """Answer an AdmissionReview: 200 with the review, or a 4xx with one line that says what was wrong."""
+def mutate(handler: Handler, content_type: str, body: bytes, tally: Tally) -> Reply:
+    """Answer an AdmissionReview, and count it: 200 with the review, or a 4xx with one line that says what was wrong."""
+    began = perf_counter()
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
+        tally.refuse(415)
         return text(415, f"the content type must be {_JSON}")
     try:
         decided = handler.review(body)
     except MalformedReview as error:
+        tally.refuse(400)
         return text(400, log.escape(f"the body is {error}"))
     _record(decided)
-    return Reply(200, _REVIEW, decided.answer)
+    reply = Reply(200, _REVIEW, decided.answer)
+    tally.count(decided, len(body), perf_counter() - began)
+    return reply
 
 
 def about() -> Reply:

@@ -17,15 +17,17 @@ from webhook.config import assemble
 from webhook.config.load import load
 from webhook.serving import endpoint
 from webhook.serving.endpoint import Reply
+from webhook.serving.tally import Tally
 
 
-def admission(handler: Callable[[], Handler]) -> Flask:
+def admission(handler: Callable[[], Handler], tally: Tally) -> Flask:
     """Make the application that the API server calls; `handler` gives the one in force."""
     app = _bare("webhook.admission")
 
     @app.post("/mutate")
     def mutate() -> Response:
-        return _response(endpoint.mutate(handler(), request.content_type or "", request.get_data(cache=False)))
+        body = request.get_data(cache=False)
+        return _response(endpoint.mutate(handler(), request.content_type or "", body, tally))
 
     @app.get("/")
     def about() -> Response:
@@ -61,7 +63,7 @@ def create_app() -> Flask:
     path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
     loaded = load(*files.configuration(Path(path) if path else None), os.environ)
     handler = assemble.handler(loaded.configuration)
-    return admission(lambda: handler)
+    return admission(lambda: handler, Tally())
 
 
 def _bare(name: str) -> Flask:

@@ -10,11 +10,13 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
+from webhook.admission.handler import Handler
 from webhook.serving import door, endpoint, flask_app
 from webhook.serving.endpoint import Reply
 from webhook.serving.in_force import Watch
 from webhook.serving.metrics import Metrics
 from webhook.serving.protocol import ARRIVAL
+from webhook.serving.tally import Tally
 from webhook.serving.worker import CONNECTIONS, HEALTH_CONNECTIONS, Port, Site, Worker
 
 
@@ -36,8 +38,12 @@ def _site(watch: Watch, drain: float) -> Site:
     def ready() -> Reply:
         return endpoint.ready(watch.now, draining=draining)
 
-    reviews = door.admission(lambda: watch.now.handler, flask_app.admission(lambda: watch.now.handler))
-    metrics = Metrics(lambda: watch.now)
+    def handler() -> Handler:
+        return watch.now.handler
+
+    tally = Tally()
+    reviews = door.admission(handler, tally, flask_app.admission(handler, tally))
+    metrics = Metrics(lambda: watch.now, tally)
     probes = partial(door.call, flask_app.health(ready, lambda: endpoint.metrics(metrics.exposition())))
     return Site(
         ports=(

@@ -21,6 +21,7 @@ from webhook.config import assemble, keys
 from webhook.config.fingerprint import fingerprint
 from webhook.config.load import Loaded
 from webhook.errors import CertificateError, FileError
+from webhook.moments import timestamp
 from webhook.serving import tls
 from webhook.serving.clients import Clients
 
@@ -49,6 +50,8 @@ class InForce(Struct, frozen=True):
     configuration_since: float = 0.0
     """When it was read: POSIX seconds, as the next."""
     certificate_since: float = 0.0
+    certificate_ends: float = float("inf")
+    """Until when it is valid."""
 
 
 class Watch:
@@ -108,8 +111,16 @@ class Watch:
             self._keep_certificate(made)
             return
         fault = self._clients.fault if self._clients else None
-        self.now = msgspec.structs.replace(self.now, tls=made, certificate_fault=fault, certificate_since=time.time())
-        _log.info(log.event("certificate in force", certificate=self._files.certificate))
+        ends = tls.ends(found.pair) if isinstance(found.pair, bytes) else None
+        self.now = msgspec.structs.replace(
+            self.now,
+            tls=made,
+            certificate_fault=fault,
+            certificate_since=time.time(),
+            certificate_ends=float("inf") if ends is None else ends,
+        )
+        until = None if ends is None else timestamp(ends)
+        _log.info(log.event("certificate in force", certificate=self._files.certificate, until=until))
         if fault:
             _log.error("the last good authorities hold: %s", fault)
 

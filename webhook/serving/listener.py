@@ -72,6 +72,11 @@ class Listener:
         return len(self._open)
 
     @property
+    def busy(self) -> int:
+        """Connections that are not waiting for a request of which nothing has come."""
+        return sum(not protocol.is_idle for protocol in self._open)
+
+    @property
     def held(self) -> int:
         """Bytes that they hold."""
         return self._common.memory.total

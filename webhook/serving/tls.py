@@ -4,12 +4,18 @@ A client that has to show a certificate is refused in its handshake, so that not
 not answered.
 """
 
+import calendar
+import re
 import ssl
+import time
 from pathlib import Path
 from typing import Any
 
 from webhook.errors import CertificateError
 
+_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+#: DER's tags, as far as they are met on the way to a certificate's end.
+_VERSION, _UTC_TIME = 0xA0, 0x17
 _ENCRYPTED = "the key is encrypted: write it without a passphrase"
 
 
@@ -36,6 +42,46 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
     except OSError as error:
         raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
     return made
+
+
+def ends(content: bytes) -> float | None:
+    """Tell when the first one ends of the certificates in a PEM file: POSIX seconds, or None where none can be read.
+
+    The ssl module tells that only of a certificate that the other side has presented.
+    """
+    found = []
+    for certificate in _CERTIFICATE.findall(content):
+        try:
+            found.append(_end(ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))))
+        except (ValueError, IndexError):
+            continue  # it is OpenSSL that says what is wrong with it
+    return min(found, default=None)
+
+
+def _end(certificate: bytes) -> float:
+    """Find a certificate's notAfter: RFC 5280 section 4.1. Raises `ValueError` or `IndexError` for what is none."""
+    _, content, _ = _element(certificate)
+    _, signed, _ = _element(content)
+    tag, _, rest = _element(signed)
+    # The version may be left out; then follow serial number, algorithm and issuer, and then the validity.
+    for _ in range(3 if tag == _VERSION else 2):
+        _, _, rest = _element(rest)
+    _, validity, _ = _element(rest)
+    _, _, rest = _element(validity)
+    tag, text, _ = _element(rest)
+    written = text.decode("ascii")
+    if tag == _UTC_TIME:  # two digits of the year, which is one of 1950 to 2049
+        written = ("20" if written < "5" else "19") + written
+    return calendar.timegm(time.strptime(written, "%Y%m%d%H%M%SZ"))
+
+
+def _element(der: bytes) -> tuple[int, bytes, bytes]:
+    """Take the first element of DER apart: its tag, its content, and what follows it."""
+    length, start = der[1], 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(der[2:start])
+    return der[0], der[start : start + length], der[start + length :]
 
 
 def authorities(content: bytes) -> str:

@@ -1,0 +1,65 @@
+"""When a certificate ends, read off its bytes: the serving process has no library for that."""
+
+import ssl
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
+from hypothesis import given
+from hypothesis import strategies as st
+
+from webhook.certificates import authority
+from webhook.serving import tls
+
+_KEY = ec.generate_private_key(ec.SECP256R1())
+_NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+
+
+def _ending(end: datetime, name: str = "x") -> bytes:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    builder = x509.CertificateBuilder(subject, subject, _KEY.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(datetime(1950, 1, 1, tzinfo=UTC)).not_valid_after(end)
+    return builder.sign(_KEY, hashes.SHA256()).public_bytes(Encoding.PEM)
+
+
+@pytest.mark.parametrize("year", [1951, 1999, 2000, 2026, 2049, 2050, 2120, 9999])
+def test_it_is_read_whichever_way_its_year_is_written(year: int) -> None:
+    end = datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
+    assert tls.ends(_ending(end)) == end.timestamp()
+
+
+@given(
+    st.datetimes(min_value=datetime(1951, 1, 1), max_value=datetime(9999, 1, 1)),  # noqa: DTZ001 - made aware below
+    st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=64),
+)
+def test_it_is_what_another_library_reads(moment: datetime, name: str) -> None:
+    end = moment.replace(microsecond=0, tzinfo=UTC)
+    certificate = _ending(end, name)
+    assert tls.ends(certificate) == x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
+
+
+def test_it_is_that_of_the_one_we_make_ourselves() -> None:
+    ours = authority.make_authority("test", _NOW, timedelta(days=30))
+    pair = authority.sign(ours, ("localhost",), _NOW, timedelta(days=9))
+    assert tls.ends(pair.certificate + pair.key) == authority.span(pair.certificate).ends.timestamp()
+
+
+def test_of_a_chain_the_first_end_counts() -> None:
+    early, late = (_ending(_NOW + timedelta(days=days)) for days in (1, 2))
+    assert tls.ends(late + b"text between\n" + early) == (_NOW + timedelta(days=1)).timestamp()
+
+
+@given(st.binary(max_size=60))
+def test_what_is_no_certificate_has_none(content: bytes) -> None:
+    assert tls.ends(content) is None
+    assert tls.ends(b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----\n") is None
+
+
+def test_one_that_is_cut_short_has_none_or_its_own_and_raises_nothing() -> None:
+    certificate = x509.load_pem_x509_certificate(_ending(_NOW)).public_bytes(Encoding.DER)
+    for length in range(len(certificate)):
+        assert tls.ends(ssl.DER_cert_to_PEM_cert(certificate[:length]).encode()) in {None, _NOW.timestamp()}
