@@ -168,6 +168,15 @@ def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> 
     assert scene.reasons() == ([row.reason] if row.reason else [])
     assert scene.credentials.last is done
     assert scene.credentials.published() == (row.published is not None)
+    counted = {
+        ("source_failures", "kind", "none"): row.verdict is _BROKEN,
+        ("source_failures", "kind", "invalid"): isinstance(row.verdict, InvalidCredential),
+        ("registry_answers", "answer", "accepted"): row.verdict is _ACCEPTED,
+        ("registry_answers", "answer", "refused"): row.verdict is _REFUSED,
+        ("registry_answers", "answer", "unclear"): row.verdict is _UNCLEAR,
+    }
+    for (name, label, value), once in counted.items():
+        assert f'{name}_total{{{label}="{value}"}} {float(once)}'.encode() in scene.metrics.exposition()
     refused = f"credential_refused {float(row.verdict is _REFUSED)}"
     assert refused.encode() in scene.metrics.exposition()
 

@@ -1,11 +1,17 @@
 """The metrics are text that Prometheus reads."""
 
-from prometheus_client.parser import text_string_to_metric_families
-
+from tests.exposition import families as families_of
+from tests.exposition import faults
 from webhook.sidecar.metrics import Metrics
 
 _ALL = {
     "api_requests": "counter",
+    "configuration_last_reload_successful": "gauge",
+    "foreign_conflicts": "counter",
+    "log_lines_lost": "counter",
+    "registry_answers": "counter",
+    "source_failures": "counter",
+    "write_failures": "counter",
     "credential_expiry_timestamp_seconds": "gauge",
     "credential_refreshed_timestamp_seconds": "gauge",
     "credential_refused": "gauge",
@@ -33,7 +39,9 @@ def test_every_metric_has_a_name_a_type_and_words() -> None:
     metrics.count_request("PATCH", "none")
     metrics.passes.labels("published").inc()
     metrics.configuration.info({"hash": "0123456789ab"})
-    families = list(text_string_to_metric_families(metrics.exposition().decode()))
+    text = metrics.exposition().decode()
+    assert faults(text) == []
+    families = [family for family in families_of(text) if not family.name.startswith("process_")]
     prefix = "registry_webhook_refresher_"
     found = {
         family.name.removeprefix(prefix): family.type for family in families if not family.name.endswith("_created")

@@ -121,6 +121,7 @@ def test_somebody_elses_secret_of_our_name_is_never_touched(
     sidecar: Sidecar, api: ApiServer, team: str, ours: bool, type_: str
 ) -> None:
     publish(api, f"{team}-ours")
+    conflicts = sidecar.metric("foreign_conflicts_total")
     api.put(team, ours=ours, type_=type_)
     api.edit(f"{team}-ours")
     wait_until(published(api, f"{team}-ours"))  # so the one before is known, too
@@ -136,6 +137,8 @@ def test_somebody_elses_secret_of_our_name_is_never_touched(
     assert api.writes(team) == []
     assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
     assert set(api.reasons(team)) == {"ForeignSecret"}
+    # Once more for the label that came back, and not for every look.
+    assert sidecar.metric("foreign_conflicts_total") == conflicts + 2
     # Once it is gone there is room for ours.
     api.remove(team)
     wait_until(published(api, team), SOON)
@@ -238,11 +241,13 @@ def test_a_namespace_that_is_deleted_and_made_again_gets_it_again(api: ApiServer
 def test_a_namespace_out_of_quota_backs_off_alone_and_is_served_when_it_can_be(
     sidecar: Sidecar, api: ApiServer, team: str
 ) -> None:
+    failures = sidecar.metric("write_failures_total", "forbidden")
     with api.failing(writing(team), QUOTA) as fault:
         began = time.monotonic()
         api.label(team)
         wait_until(lambda: "PullSecretFailed" in api.reasons(team))
         assert sidecar.metric("namespaces_failing") == 1
+        assert 0 < sidecar.metric("write_failures_total", "forbidden") - failures <= fault.met
         assert f"{team}: cannot apply Secret" in sidecar.probe("/readyz")[1]
         other = time.monotonic()
         settle(api)

@@ -1,8 +1,8 @@
 """What was decided about a review: the answer, the log, audit annotations and `review` all read this one value."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from msgspec import Struct
 
@@ -45,6 +45,23 @@ class ImageDecision(Struct, frozen=True, gc=False):
         return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.account}"
 
 
+class Counts(NamedTuple):
+    """What metrics count of a decision, made ready once: it is counted again with every review that gets it."""
+
+    outcome: str
+    images: tuple[tuple[str, str | None, int], ...]
+    """Reasons, with the rule where one decided, and of how many images."""
+
+    @classmethod
+    def of(cls, outcome: Outcome, images: Iterable[ImageDecision]) -> Self:
+        """Count."""
+        counted: dict[tuple[str, str | None], int] = {}
+        for image in images:
+            what = image.resolution.reason.value, image.resolution.rule
+            counted[what] = counted.get(what, 0) + 1
+        return cls(outcome.value, tuple([(*what, number) for what, number in counted.items()]))
+
+
 class Decision(Struct, frozen=True, gc=False):
     """What is decided, for every review that asks the same."""
 
@@ -53,8 +70,8 @@ class Decision(Struct, frozen=True, gc=False):
     """The outcome in words."""
     images: tuple[str, ...]
     """Every image that was looked at, changed or not, with what became of it, in words."""
-    reasons: tuple[tuple[str, str | None], ...]
-    """For each of these the reason as metrics name it, and the rule that rewrote it."""
+    counts: Counts
+    """What of it metrics count."""
     operations: tuple[Operation, ...]
     response: Response
     """What is answered. With nothing to change there is neither patch nor patchType."""
@@ -110,8 +127,8 @@ def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
         warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in draft.warnings]) or None,
     )
     account = pairs(pull_secret=draft.pull_secret, images=annotations.get("images"))
-    reasons = tuple([(image.resolution.reason.value, image.resolution.rule) for image in draft.images])
-    return Decision(outcome, why, images, reasons, tuple(draft.operations), response, review.encode(response), account)
+    counts = Counts.of(outcome, draft.images)
+    return Decision(outcome, why, images, counts, tuple(draft.operations), response, review.encode(response), account)
 
 
 def fail(why: str, *, allow: bool) -> Decision:
@@ -122,7 +139,8 @@ def fail(why: str, *, allow: bool) -> Decision:
         audit_annotations={"outcome": shorten(f"{Outcome.ERROR}: {why}", _WARNING_LIMIT)},
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    return Decision(Outcome.ERROR, why, (), (), (), response, review.encode(response), pairs(allowed=allow, why=why))
+    account, counts = pairs(allowed=allow, why=why), Counts.of(Outcome.ERROR, ())
+    return Decision(Outcome.ERROR, why, (), counts, (), response, review.encode(response), account)
 
 
 class Decided(NamedTuple):

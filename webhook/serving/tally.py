@@ -62,12 +62,13 @@ class Tally:
 
     def count(self, decided: Decided, size: int, seconds: float) -> None:
         """Count a review of so many bytes that was answered in so many seconds."""
-        decision = decided.decision
-        self.reviews.get(decided.review.request.operation or OTHER, self.reviews[OTHER])[decision.outcome.value] += 1
-        for reason, rule in decision.reasons:
-            self.images[reason] += 1
+        outcome, images = decided.decision.counts
+        operation = decided.review.request.operation
+        self.reviews[operation if operation in _OPERATIONS else OTHER][outcome] += 1
+        for reason, rule, number in images:
+            self.images[reason] += number
             if rule is not None:
-                self._count_rule(rule)
+                self._count_rule(rule, number)
         self.seconds.add(seconds)
         self.sizes.add(size)
 
@@ -75,7 +76,7 @@ class Tally:
         """Count a request that was no review."""
         self.refused[status] += 1
 
-    def _count_rule(self, rule: str) -> None:
+    def _count_rule(self, rule: str, number: int) -> None:
         if rule not in self.rules and len(self.rules) >= _RULES:
             rule = OTHER
-        self.rules[rule] = self.rules.get(rule, 0) + 1
+        self.rules[rule] = self.rules.get(rule, 0) + number

@@ -163,6 +163,8 @@ class Credentials:
         try:
             done = self._read_and_publish()
         except (SourceError, InvalidCredential) as error:
+            kind = "invalid" if isinstance(error, InvalidCredential) else "none"
+            self._metrics.source_failures.labels(kind).inc()
             self._reporter.warn("SourceFailed", str(error))
             done = Pass(Outcome.SOURCE, str(error))
         now = self._clocks.monotonic()
@@ -184,6 +186,8 @@ class Credentials:
         for note in reading.notes:
             _log.info("the source: %s", note)
         verdict = self._ask(reading.credential)
+        if verdict is not None:
+            self._metrics.registry_answers.labels(verdict.answer.value).inc()
         answer = verdict.answer if verdict else Answer.ACCEPTED
         self._metrics.refused.set(answer is Answer.REFUSED)
         if answer is not Answer.REFUSED:

@@ -1,6 +1,21 @@
 """What the sidecar counts. https://prometheus.io/docs/practices/naming/."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, generate_latest
+from collections.abc import Iterator
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    Metric,
+    ProcessCollector,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+from webhook import log
 
 _PREFIX = "registry_webhook_refresher"
 _LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
@@ -16,6 +31,13 @@ class Metrics:
         def counter(name: str, text: str, *labels: str) -> Counter:
             return Counter(f"{_PREFIX}_{name}", text, labels, registry=registry)
 
+        def kinds(name: str, text: str, label: str, *known: str) -> Counter:
+            """Make a counter whose series are all there from the start: only what was there can be seen to grow."""
+            made = counter(name, text, label)
+            for value in known:
+                made.labels(value)
+            return made
+
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
 
@@ -25,8 +47,26 @@ class Metrics:
             registry=registry,
         )
         self.leading = gauge("leading", "Whether this replica is the one that writes.")
-        self.passes = counter(
-            "passes", "Passes by what came of them: published, source, registry, refused, cluster or none.", "outcome"
+        self.reloaded = gauge(
+            "configuration_last_reload_successful",
+            "Whether the configuration as it is now is the one in force: 0 while the last good one stays.",
+        )
+        outcomes = ("published", "source", "registry", "refused", "cluster", "none")
+        self.passes = kinds("passes", f"Passes by what came of them: {', '.join(outcomes)}.", "outcome", *outcomes)
+        self.source_failures = kinds(
+            "source_failures",
+            "Times that the source gave no credential, or an invalid one that cannot be published.",
+            "kind",
+            "none",
+            "invalid",
+        )
+        self.registry_answers = kinds(
+            "registry_answers",
+            "What the registry said of the credential; unclear: it could not be asked.",
+            "answer",
+            "accepted",
+            "refused",
+            "unclear",
         )
         self.refused = gauge("credential_refused", "Whether the registry refused the credential when last asked.")
         self.expiry = gauge("credential_expiry_timestamp_seconds", "When the published credential ends; +Inf: unknown.")
@@ -37,7 +77,18 @@ class Metrics:
         self.failing = gauge("namespaces_failing", "Namespaces whose pull secret cannot be written.")
         self.foreign = gauge("namespaces_foreign_secret", "Served namespaces where another Secret has the name.")
         self.contended = gauge("namespaces_contended", "Namespaces where somebody keeps changing our pull secret.")
-        self.writes = counter("writes", "Pull secrets written.", "operation")
+        self.foreign_conflicts = counter("foreign_conflicts", "Times that another Secret was found to have the name.")
+        self.writes = kinds("writes", "Pull secrets written.", "operation", "create", "update", "delete")
+        self.write_failures = kinds(
+            "write_failures",
+            "Pull secrets that could not be written.",
+            "kind",
+            "conflict",
+            "forbidden",
+            "invalid",
+            "other",
+            "unreachable",
+        )
         self.repairs = counter("repairs", "Pull secrets put back after somebody changed or deleted them.")
         self.latency = Histogram(
             f"{_PREFIX}_label_to_secret_seconds",
@@ -58,10 +109,14 @@ class Metrics:
         self.ca_bundle_repairs = counter(
             "ca_bundle_repairs", "Times that the webhook configuration was put back after somebody changed it."
         )
-        self.watch_restarts = counter("watch_restarts", "Watches that broke off or had to begin anew.", "resource")
+        self.watch_restarts = kinds(
+            "watch_restarts", "Watches that broke off or had to begin anew.", "resource", "namespaces", "secrets"
+        )
         self.loop_restarts = counter("loop_restarts", "Loops that failed by a fault of our own and were started again.")
         self.expiry.set(float("inf"))
         self.certificate_expiry.set(float("inf"))
+        registry.register(_Log())
+        ProcessCollector(registry=registry)
 
     def count_request(self, method: str, status: str) -> None:
         """Count a request to the API server."""
@@ -70,3 +125,11 @@ class Metrics:
     def exposition(self) -> bytes:
         """Write them as text: https://prometheus.io/docs/instrumenting/exposition_formats/."""
         return generate_latest(self._registry)
+
+
+class _Log(Collector):
+    """What of the log is lost."""
+
+    def collect(self) -> Iterator[Metric]:
+        text = "Lines of the log that nobody took in time."
+        yield CounterMetricFamily(f"{_PREFIX}_log_lines_lost", text, value=log.lost())

@@ -180,6 +180,7 @@ class Process:
             "failing": lambda: len(publisher.failing),
             "foreign": lambda: len(publisher.foreign),
             "contended": lambda: len(publisher.contended),
+            "reloaded": lambda: self._watched.fault is None,
         }
         for name, count in counts.items():
             getattr(self.metrics, name).set(count())

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 from webhook import log
 from webhook.adapters.cluster.api import Cluster
-from webhook.errors import ClusterError, NotFound, Unreachable
+from webhook.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, Unreachable
 from webhook.moments import timestamp
 from webhook.namespaces import NamespaceBounds, opted_in
 from webhook.pullsecret import document as documents
@@ -248,6 +248,7 @@ class Publisher:
 
     def _failed(self, name: str, error: ClusterError, record: _Record) -> None:
         record.failures += 1
+        self._metrics.write_failures.labels(_kind(error)).inc()
         most = _UNREACHABLE if isinstance(error, Unreachable) else _REFUSED
         self._queue.add(name, min(most, _SOONEST * 2 ** min(record.failures - 1, 16)))
         self.failing[name] = str(error)
@@ -260,8 +261,16 @@ class Publisher:
 
     def _note_foreign(self, name: str, step: Step) -> None:
         if step.foreign:
+            if name not in self.foreign:
+                self._metrics.foreign_conflicts.inc()
             self.foreign.add(name)
             self._reporter.warn("ForeignSecret", step.why, name)
         elif name in self.foreign:
             self.foreign.discard(name)
             self._reporter.settled(name, "ForeignSecret")
+
+
+def _kind(error: ClusterError) -> str:
+    """Name a kind of failure, as metrics do."""
+    kinds = {Conflict: "conflict", Forbidden: "forbidden", Invalid: "invalid", Unreachable: "unreachable"}
+    return kinds.get(type(error), "other")
