@@ -69,6 +69,40 @@ def cluster_options(function: _Function) -> _Function:
     )(context(function))
 
 
+def reading_options(function: _Function) -> _Function:
+    """Give a command what all that look at a cluster have.
+
+    As `kubeconfig: Path | None, context: str | None, config: Path | None, output: Form`.
+    """
+    config = click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Decide by this configuration, YAML, instead of the installation's.",
+    )
+    output = click.option(
+        "--output",
+        "-o",
+        type=click.Choice(["table", "json", "yaml"]),
+        default="table",
+        show_default=True,
+        help="For people, or for programs.",
+    )
+    return cluster_options(config(output(function)))
+
+
+def namespace_option(function: _Function) -> _Function:
+    """Give a command `--namespace NAME`, as `namespace: str | None`."""
+    return click.option(
+        "--namespace", "-n", metavar="NAME", help="The namespace. Without it the kubeconfig's, as kubectl has it."
+    )(function)
+
+
+def all_namespaces_option(function: _Function) -> _Function:
+    """Give a command `--all-namespaces`, as `all_namespaces: bool`."""
+    return click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")(function)
+
+
 def loaded(config: Path | None) -> Loaded:
     """Load the configuration that a command was called with.
 

@@ -1,10 +1,12 @@
 """From a configuration to the working parts it describes."""
 
 from webhook.admission.handler import Handler, Policy
+from webhook.config.fingerprint import fingerprint
 from webhook.config.model import Configuration
 from webhook.images.globs import Globs
 from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
+from webhook.inspection.snapshot import Settings
 from webhook.namespaces import NamespaceBounds
 
 
@@ -15,15 +17,29 @@ def resolver(configuration: Configuration) -> Resolver:
     return Resolver(rules, Globs(webhook.exclude), webhook.pull_secret.registries)
 
 
+def policy(configuration: Configuration) -> Policy:
+    """Make what a handler decides by, of a loaded configuration."""
+    webhook = configuration.webhook
+    return Policy(
+        resolve=resolver(configuration).resolve,
+        bounds=NamespaceBounds(webhook.namespaces.allow, webhook.namespaces.deny),
+        pull_secret=webhook.pull_secret.name if webhook.pull_secret.enabled else None,
+        pods_opt_out=webhook.pod_opt_out == "allow",
+        allow_on_error=webhook.on_error == "allow",
+    )
+
+
 def handler(configuration: Configuration) -> Handler:
     """Make the handler of a loaded configuration."""
-    webhook = configuration.webhook
-    return Handler(
-        Policy(
-            resolve=resolver(configuration).resolve,
-            bounds=NamespaceBounds(webhook.namespaces.allow, webhook.namespaces.deny),
-            pull_secret=webhook.pull_secret.name if webhook.pull_secret.enabled else None,
-            pods_opt_out=webhook.pod_opt_out == "allow",
-            allow_on_error=webhook.on_error == "allow",
-        )
+    return Handler(policy(configuration))
+
+
+def settings(configuration: Configuration, origin: str) -> Settings:
+    """Make what inspections go by; `origin` is where the configuration was read."""
+    return Settings(
+        policy=policy(configuration),
+        mode=configuration.webhook.namespaces.mode,
+        server=configuration.registry.server,
+        hash=fingerprint(configuration),
+        origin=origin,
     )

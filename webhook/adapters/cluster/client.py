@@ -4,6 +4,7 @@ Its classes for objects are not used: they would cost most of the memory, and dr
 """
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,7 @@ import yaml
 from kubernetes.client import ApiClient
 from kubernetes.client import Configuration as ClientConfiguration
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import load_incluster_config, load_kube_config
+from kubernetes.config import list_kube_config_contexts, load_incluster_config, load_kube_config
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
@@ -33,10 +34,13 @@ _CONNECTIONS = 16
 #: A peer that is gone without a word is noticed after 25 s.
 _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
 _SHOWN = 300
+_DEFAULT_NAMESPACE = "default"
 _ERROR_BYTES = 65536
 
 _KNOWN = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
 _TOO_MANY, _SERVERS_OWN = 429, 500
+#: A warning's header, RFC 7234 section 5.5: `299 - "text"`.
+_WARNING = re.compile(r'\A299 \S+ "(.*)"\Z', re.DOTALL)
 
 
 class Request(NamedTuple):
@@ -64,6 +68,10 @@ class Client:
 
     def call(self, request: Request) -> bytes:
         """Send a request, and give the answer's body. Raises `ClusterError`."""
+        return self.call_with_warnings(request)[0]
+
+    def call_with_warnings(self, request: Request) -> tuple[bytes, tuple[str, ...]]:
+        """Send a request, and give the answer's body and its warnings. Raises `ClusterError`."""
         response = self.stream(request)
         try:
             answer: bytes = response.data
@@ -71,7 +79,7 @@ class Client:
             raise Unreachable(f"cannot {request.what}: the answer broke off ({type(error).__name__})") from None
         finally:
             response.release_conn()
-        return answer
+        return answer, tuple(_WARNING.sub(r"\1", header) for header in response.headers.getlist("Warning"))
 
     def stream(self, request: Request) -> urllib3.BaseHTTPResponse:
         """Send a request, and give the answer without having read its body. Raises `ClusterError`."""
@@ -130,6 +138,16 @@ def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, 
     client = ApiClient(settings)
     client.user_agent = f"{PROGRAM}/{__version__}"
     return Client(client, count)
+
+
+def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
+    """Give the namespace that the kubeconfig's context names, as kubectl has it: `default` where it names none."""
+    try:
+        contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
+        wanted = current if context is None else next(one for one in contexts if one["name"] == context)
+        return str(wanted["context"].get("namespace") or _DEFAULT_NAMESPACE)
+    except (ConfigException, OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
+        return _DEFAULT_NAMESPACE
 
 
 def failure(status: int, what: str, body: bytes) -> ClusterError:

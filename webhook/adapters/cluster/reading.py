@@ -1,0 +1,240 @@
+"""Reading a cluster with a person's rights: nothing is written, ever.
+
+What cannot be read is an `Unknown` in the place of what was asked for. Lists come in pages, and the content of Secrets
+is asked for by name only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Raw, Struct, field
+
+from webhook.adapters.cluster.client import JSON, Client, Request
+from webhook.adapters.cluster.objects import decoded
+from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
+from webhook.inspection import objects
+from webhook.inspection.snapshot import Unknown
+
+_PAGE = 500
+_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+#: How often a list that took so long that it must begin anew does so.
+_ROUNDS = 3
+#: Seconds that a dry run may take: every webhook of the cluster may take its time.
+_TRIAL = 60.0
+#: What the API server says when a webhook that fails closed gave no answer: by its status the fault is its own.
+_NO_WEBHOOK = "failed calling webhook"
+
+_T = TypeVar("_T")
+
+#: Told after each page how many objects were read, and of how many if that is known.
+Progress = Callable[[int, int | None], None]
+
+
+class Kind(NamedTuple, Generic[_T]):
+    """A kind of objects, and how one is decoded."""
+
+    what: str
+    """In words, several: `Pods`."""
+    group: str
+    """Where it is served: `/api/v1`, `/apis/apps/v1`."""
+    plural: str
+    type: type[_T]
+    metadata_alone: bool = False
+    """Whether nothing else of it is to leave the API server."""
+    in_namespaces: bool = True
+
+    def path(self, namespace: str | None, name: str = "") -> str:
+        """Give where the objects of a namespace, or with None of all, or one of them, are."""
+        within = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
+        return f"{self.group}{within}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+_CORE, _APPS, _BATCH = "/api/v1", "/apis/apps/v1", "/apis/batch/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+
+NAMESPACES = Kind("Namespaces", _CORE, "namespaces", objects.Namespace, in_namespaces=False)
+PODS = Kind("Pods", _CORE, "pods", objects.Pod)
+MANIFESTS = Kind("Pods", _CORE, "pods", dict[str, Any])
+"""Pods as they are, for one at a time."""
+SECRETS = Kind("Secrets", _CORE, "secrets", objects.Object, metadata_alone=True)
+SECRET_CONTENTS = Kind("Secrets", _CORE, "secrets", objects.Secret)
+"""To be read one at a time, where the content is the question."""
+EVENTS = Kind("Events", _CORE, "events", objects.Event)
+CONFIG_MAPS = Kind("ConfigMaps", _CORE, "configmaps", objects.ConfigMap)
+SERVICES = Kind("Services", _CORE, "services", objects.Service)
+SLICES = Kind("EndpointSlices", "/apis/discovery.k8s.io/v1", "endpointslices", objects.EndpointSlice)
+DEPLOYMENTS = Kind("Deployments", _APPS, "deployments", objects.Deployment)
+REPLICA_SETS = Kind("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_alone=True)
+JOBS = Kind("Jobs", _BATCH, "jobs", objects.Object, metadata_alone=True)
+WEBHOOKS = Kind(
+    "MutatingWebhookConfigurations",
+    _ADMISSION,
+    "mutatingwebhookconfigurations",
+    objects.WebhookConfiguration,
+    in_namespaces=False,
+)
+
+
+def _admission(what: str) -> Kind[objects.Object]:
+    """Make a kind of admission policies or their bindings; an old API server does not know all of them."""
+    return Kind(what, _ADMISSION, what.lower(), objects.Object, metadata_alone=True, in_namespaces=False)
+
+
+MUTATING_POLICIES = _admission("MutatingAdmissionPolicies")
+MUTATING_BINDINGS = _admission("MutatingAdmissionPolicyBindings")
+VALIDATING_POLICIES = _admission("ValidatingAdmissionPolicies")
+VALIDATING_BINDINGS = _admission("ValidatingAdmissionPolicyBindings")
+
+
+class Tried(NamedTuple):
+    """What came of a server dry run."""
+
+    stored: dict[str, Any] | None
+    """The object as it would be stored; None where it was refused."""
+    warnings: tuple[str, ...] = ()
+    refusal: str = ""
+    """Why, in the API server's words."""
+
+
+class Reader:
+    """An API server, read by whoever the kubeconfig says."""
+
+    def __init__(self, client: Client) -> None:
+        """Take a client."""
+        self._client = client
+
+    def version(self) -> str:
+        """Give the API server's version, `v1.37.0`. Raises `ClusterError` where it cannot be reached."""
+        what = "reach the API server"
+        return decoded(what, _VERSION.decode, self._client.call(Request(what, "GET", "/version"))).git_version
+
+    def list(
+        self,
+        kind: Kind[_T],
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        progress: Progress | None = None,
+    ) -> tuple[_T, ...] | Unknown:
+        """List the objects of a namespace, or with None of all. A kind that is not served has none."""
+        for _ in range(_ROUNDS):
+            try:
+                return tuple(self.each(kind, namespace, labels=labels, fields=fields, progress=progress))
+            except NotFound:
+                return ()
+            except Expired:
+                continue
+            except ClusterError as error:
+                return _unknown(error, f"list {_in_words(kind, namespace)}")
+        return Unknown(f"the list of {_in_words(kind, namespace)} takes longer than the API server keeps it")
+
+    def each(
+        self,
+        kind: Kind[_T],
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        progress: Progress | None = None,
+    ) -> Iterator[_T]:
+        """Give object by object, a page in memory at a time. Raises `ClusterError`, and `Expired` when it took long."""
+        what = f"list {_in_words(kind, namespace)}"
+        asked = (("labelSelector", labels), ("fieldSelector", fields), ("limit", str(_PAGE)))
+        decoder = msgspec.json.Decoder(kind.type)
+        accept = _METADATA_LIST if kind.metadata_alone else JSON
+        going_on, read = "", 0
+        while True:
+            query = tuple((name, value) for name, value in (*asked, ("continue", going_on)) if value)
+            request = Request(what, "GET", kind.path(namespace), query, accept=accept)
+            page = decoded(what, _PAGES.decode, self._client.call(request))
+            read += len(page.items or ())
+            for item in page.items or ():
+                yield decoded(what, decoder.decode, item)
+            going_on = page.metadata.going_on
+            if progress is not None:
+                remaining = page.metadata.remaining_item_count
+                progress(read, read + remaining if remaining is not None else None if going_on else read)
+            if not going_on:
+                return
+
+    def get(self, kind: Kind[_T], name: str, namespace: str | None = None) -> _T | Unknown | None:
+        """Read an object; None where there is none."""
+        place = name if namespace is None else f"{namespace}/{name}"
+        what = f"read {kind.what} {place}"
+        accept = _METADATA if kind.metadata_alone else JSON
+        try:
+            answer = self._client.call(Request(what, "GET", kind.path(namespace, name), accept=accept))
+            return decoded(what, msgspec.json.Decoder(kind.type).decode, answer)
+        except NotFound:
+            return None
+        except ClusterError as error:
+            return _unknown(error, what)
+
+    def text(self, path: str, what: str) -> str | Unknown:
+        """Read what stands at a path of the API server, a proxied one too; `what` is in words: `read the metrics`."""
+        try:
+            return self._client.call(Request(what, "GET", path, accept="*/*")).decode(errors="replace")
+        except ClusterError as error:
+            return _unknown(error, what)
+
+    def of_pod(self, namespace: str, pod: str, port: int, path: str) -> str | Unknown:
+        """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`."""
+        place = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}:{port}/proxy{path}"
+        return self.text(place, f"read {path} of Pod {namespace}/{pod}")
+
+    def ask(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any] | Unknown:
+        """Post a question that is answered and not stored, such as a SelfSubjectAccessReview."""
+        try:
+            return decoded(what, _ANY.decode, self._client.call(Request(what, "POST", path, body=dict(body))))
+        except ClusterError as error:
+            return _unknown(error, what)
+
+    def try_creation(self, pod: Mapping[str, Any], namespace: str) -> Tried | Unknown:
+        """Have the API server say what a Pod would become, without storing it (`dryRun=All`)."""
+        what = f"try a Pod in {namespace}"
+        request = Request(what, "POST", PODS.path(namespace), (("dryRun", "All"),), dict(pod), silence=_TRIAL)
+        try:
+            answer, warnings = self._client.call_with_warnings(request)
+            return Tried(decoded(what, _ANY.decode, answer), warnings)
+        except ClusterError as error:
+            if isinstance(error, NotFound | Unreachable) and _NO_WEBHOOK not in str(error):
+                return _unknown(error, what)
+            return Tried(None, refusal=str(error).removeprefix(f"cannot {what}: "))
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
+
+def _in_words(kind: Kind[Any], namespace: str | None) -> str:
+    return f"{kind.what} in {namespace or 'all namespaces'}" if namespace or kind.in_namespaces else kind.what
+
+
+def _unknown(error: ClusterError, what: str) -> Unknown:
+    """Say why something is not known: in few words that a right is missing, anything else as the API server said it."""
+    if isinstance(error, Forbidden) and str(error).endswith("(403)"):
+        return Unknown(f"no right to {what}")
+    return Unknown(str(error))
+
+
+class _Version(Struct):
+    git_version: str = field(name="gitVersion")
+
+
+class _PageMetadata(Struct):
+    going_on: str = field(name="continue", default="")
+    remaining_item_count: int | None = field(name="remainingItemCount", default=None)
+
+
+class _Page(Struct):
+    metadata: _PageMetadata
+    items: list[Raw] | None = None
+
+
+_VERSION = msgspec.json.Decoder(_Version)
+_PAGES = msgspec.json.Decoder(_Page)
+_ANY = msgspec.json.Decoder(dict[str, Any])

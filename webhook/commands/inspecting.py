@@ -1,0 +1,49 @@
+"""What the commands share that look at a cluster: how it is read, what is decided by, and where findings are shown."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from webhook.adapters.cluster import client, configured
+from webhook.adapters.cluster.reading import Reader
+from webhook.commands.options import loaded
+from webhook.config import assemble
+from webhook.inspection.snapshot import Settings, Unknown
+from webhook.presentation.table import Screen
+
+#: Exit statuses: all is right or nothing was found, something was found, and it could not be done.
+NOTHING, FOUND, FAILED = 0, 1, 2
+
+
+@contextmanager
+def reading(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
+    """Connect to the cluster that a command was told of, and see that it is there. Raises `ClusterError`."""
+    reader = Reader(client.connect(kubeconfig, context, lambda _method, _status: None))
+    try:
+        reader.version()
+        yield reader
+    finally:
+        reader.close()
+
+
+def settings(reader: Reader, config: Path | None) -> Settings | Unknown:
+    """Give what is decided by: the file that a command was told of, or the installation's configuration.
+
+    Raises `ConfigurationError` or `FileError` for the file.
+    """
+    if config is not None:
+        return assemble.settings(loaded(config).configuration, str(config))
+    found = configured.loaded(configured.read(reader))
+    if isinstance(found, Unknown):
+        return found
+    return assemble.settings(found.configuration, configured.ORIGIN)
+
+
+def screen() -> Screen:
+    """Say how standard output shows text: on a terminal with an end to its lines, and with colours unless NO_COLOR."""
+    if not sys.stdout.isatty():
+        return Screen()
+    return Screen(shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ)

@@ -1,0 +1,39 @@
+"""What was read of a cluster, as values for whoever finds out what it means.
+
+A part that could not be read is an `Unknown` in its place and says why; an object that is not there is None. What the
+objects hold is in `objects`.
+"""
+
+from typing import Literal, NamedTuple
+
+from msgspec import Struct
+
+from webhook.admission.handler import Handler, Policy
+
+
+class Unknown(Struct, frozen=True):
+    """What stands where something could not be read."""
+
+    why: str
+    """In one line: `no right to list Secrets in team-a`."""
+
+    def __str__(self) -> str:
+        """Say so."""
+        return f"not known: {self.why}"
+
+
+class Settings(NamedTuple):
+    """The configuration's part in what becomes of Pods and namespaces."""
+
+    policy: Policy
+    mode: Literal["labelled", "all"]
+    server: str | None
+    hash: str
+    """The configuration's fingerprint."""
+    origin: str
+    """Where it was read: `ConfigMap registry-webhook/registry-webhook`, or a file's name."""
+
+    @property
+    def handler(self) -> Handler:
+        """Make what decides reviews, as the server does."""
+        return Handler(self.policy)

@@ -1,0 +1,93 @@
+"""Findings as aligned columns for people, and as JSON or YAML for programs."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+
+from webhook import log
+from webhook.adapters import manifests
+from webhook.inspection.findings import Finding
+
+#: How findings can be written; `table` is for people.
+Form = Literal["table", "json", "yaml"]
+
+_GAP = "  "
+#: Where less is left for the last column than this, it is not broken up.
+_NARROWEST = 24
+_RED, _GREEN, _YELLOW, _BOLD, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
+#: The words that stand out, wherever a cell is nothing else.
+_COLOURS = {
+    "ok": _GREEN,
+    "yes": _GREEN,
+    "no": _RED,
+    "failure": _RED,
+    "warning": _YELLOW,
+    "?": _YELLOW,
+}
+
+
+class Screen(NamedTuple):
+    """Where text is shown."""
+
+    width: int | None = None
+    """In characters; None where lines have no end: in a file or a pipe."""
+    coloured: bool = False
+
+
+def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str] = ()) -> Iterator[str]:
+    """Give the lines of a table: columns aligned, the last one broken up where the screen ends.
+
+    Whatever cannot be printed is escaped.
+    """
+    if not rows:
+        return
+    printed = [[log.escape(cell) for cell in row] for row in ([headings] if headings else []) + [*rows]]
+    widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in printed), strict=True)]
+    indent = sum(widths) + len(_GAP) * len(widths)
+    for number, (*cells, last) in enumerate(printed):
+        is_heading = bool(headings) and number == 0
+        first, *more = _broken(last, indent, screen.width)
+        columns = [
+            _painted(cell, screen, is_heading) + " " * (width - len(cell))
+            for cell, width in zip(cells, widths, strict=True)
+        ]
+        yield _GAP.join([*columns, _painted(first, screen, is_heading)]).rstrip()
+        for line in more:
+            yield " " * indent + line
+
+
+def findings(found: Iterable[Finding], screen: Screen) -> Iterator[str]:
+    """Give findings as a table, what is to be done on a line of its own below each."""
+    rows: list[tuple[str, str, str]] = []
+    for finding in found:
+        rows.append((finding.mark, finding.what, finding.why))
+        if finding.remedy:
+            rows.append(("", "", f"-> {finding.remedy}"))
+    return table(rows, screen)
+
+
+def bold(text: str, screen: Screen) -> str:
+    """Make a line stand out."""
+    return f"{_BOLD}{text}{_PLAIN}" if screen.coloured else text
+
+
+def structured(findings: Any, form: Form) -> str:
+    """Write findings, frozen values or mappings and lists of them, as JSON or YAML."""
+    plain = msgspec.to_builtins(findings, str_keys=True)
+    if form == "json":
+        return msgspec.json.format(msgspec.json.encode(plain)).decode()
+    return manifests.dump(plain).rstrip("\n")
+
+
+def _broken(text: str, indent: int, width: int | None) -> list[str]:
+    room = None if width is None else width - indent
+    if room is None or room < _NARROWEST:
+        return [text]
+    return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
+
+
+def _painted(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - of a row
+    style = _BOLD if is_heading else _COLOURS.get(cell)
+    return f"{style}{cell}{_PLAIN}" if screen.coloured and style else cell
