@@ -1,9 +1,14 @@
 """`registry-webhook completion`."""
 
+import sys
+
 import click
-from click.shell_completion import get_completion_class
+from click.shell_completion import ShellComplete, get_completion_class
 
 from webhook.names import PROGRAM
+
+#: What the last line tells kubectl: to complete no files (cobra's ShellCompDirectiveNoFileComp), or as it likes.
+_NO_FILES, _AS_IT_LIKES = ":4", ":0"
 
 
 @click.command(
@@ -24,3 +29,18 @@ def command(shell: str) -> None:
         raise click.ClickException(f"there is no completion for {shell}")
     variable = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
     click.echo(found(cli, {}, PROGRAM, variable).source())
+
+
+def complete_for_kubectl() -> None:
+    """Answer kubectl, which runs this with the arguments so far, the last of them unfinished.
+
+    https://kubernetes.io/docs/reference/kubectl/generated/kubectl_plugin/
+    """
+    from webhook.commands import cli
+
+    *finished, unfinished = sys.argv[1:] or [""]
+    found = ShellComplete(cli, {}, PROGRAM, "").get_completions(finished, unfinished)
+    for item in found:
+        if item.type == "plain":
+            click.echo(f"{item.value}\t{item.help}" if item.help else item.value)
+    click.echo(_AS_IT_LIKES if any(item.type in ("file", "dir") for item in found) else _NO_FILES)
