@@ -7,8 +7,8 @@ from click.shell_completion import ShellComplete, get_completion_class
 
 from webhook.names import PROGRAM
 
-#: What the last line tells kubectl: to complete no files (cobra's ShellCompDirectiveNoFileComp), or as it likes.
-_NO_FILES, _AS_IT_LIKES = ":4", ":0"
+#: What the last line tells kubectl: to complete no names of files (cobra's ShellCompDirectiveNoFileComp), or to.
+_NO_FILES, _FILES = ":4", ":0"
 
 
 @click.command(
@@ -43,4 +43,4 @@ def complete_for_kubectl() -> None:
     for item in found:
         if item.type == "plain":
             click.echo(f"{item.value}\t{item.help}" if item.help else item.value)
-    click.echo(_AS_IT_LIKES if any(item.type in ("file", "dir") for item in found) else _NO_FILES)
+    click.echo(_NO_FILES if any(item.type == "plain" for item in found) else _FILES)

@@ -4,7 +4,7 @@ A part that could not be read is an `Unknown` in its place and says why; an obje
 objects hold is in `objects`.
 """
 
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from msgspec import Struct
 
@@ -37,3 +37,13 @@ class Settings(NamedTuple):
     def handler(self) -> Handler:
         """Make what decides reviews, as the server does."""
         return Handler(self.policy)
+
+
+class Tried(NamedTuple):
+    """What came of a server dry run."""
+
+    stored: dict[str, Any] | None
+    """The object as it would be stored; None where it was refused."""
+    warnings: tuple[str, ...] = ()
+    refusal: str = ""
+    """Why, in the API server's words."""

@@ -15,7 +15,7 @@ from webhook.adapters.cluster.client import JSON, Client, Request
 from webhook.adapters.cluster.objects import decoded
 from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
 from webhook.inspection import objects
-from webhook.inspection.snapshot import Unknown
+from webhook.inspection.snapshot import Tried, Unknown
 
 _PAGE = 500
 _METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
@@ -87,16 +87,6 @@ MUTATING_POLICIES = _admission("MutatingAdmissionPolicies")
 MUTATING_BINDINGS = _admission("MutatingAdmissionPolicyBindings")
 VALIDATING_POLICIES = _admission("ValidatingAdmissionPolicies")
 VALIDATING_BINDINGS = _admission("ValidatingAdmissionPolicyBindings")
-
-
-class Tried(NamedTuple):
-    """What came of a server dry run."""
-
-    stored: dict[str, Any] | None
-    """The object as it would be stored; None where it was refused."""
-    warnings: tuple[str, ...] = ()
-    refusal: str = ""
-    """Why, in the API server's words."""
 
 
 class Reader:
