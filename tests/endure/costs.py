@@ -17,6 +17,7 @@ from webhook import log
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.serving import endpoint
+from webhook.serving.tally import Tally
 
 from .judging import CONFIGURATIONS
 
@@ -182,7 +183,7 @@ def measure(body: bytes) -> Cost:
     reply = endpoint.FAILED
     for handler in handlers:
         begun = time.process_time()
-        reply = endpoint.mutate(handler, "application/json", body)
+        reply = endpoint.mutate(handler, "application/json", body, Tally())
         seconds.append(time.process_time() - begun)
     return Cost(len(body), min(seconds), max(0, _status("VmHWM") - before), reply.status)
 
