@@ -1,6 +1,7 @@
 """Mixed traffic and every kind of fault, over and over: memory and descriptors stay what they are."""
 
 import itertools
+import os
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -56,6 +57,7 @@ def test_half_an_hour_of_everything_leaves_memory_and_descriptors_as_they_were(
                 time.sleep(_FAULTS)
                 clients.end()
             time.sleep(_QUIET)
+            _empty_log(server)
             seen.append(Seen(time.monotonic() - began, memory(server), descriptors(server)))
             if seen[-1].at > form.soak:
                 break
@@ -68,6 +70,14 @@ def test_half_an_hour_of_everything_leaves_memory_and_descriptors_as_they_were(
     figure("Soak: descriptors", " ".join(str(one.descriptors) for one in seen))
     assert growth < _NOTHING
     assert max(one.descriptors for one in settled) <= seen[0].descriptors + 2  # a connection that comes just now
+
+
+def _empty_log(server: Server) -> None:
+    """Forget what was logged, for it would be gigabytes."""
+    log = server.place.folder / "log"
+    with log.open("rb") as lines:
+        assert not any(b"Traceback" in line for line in lines)
+    os.truncate(log, 0)
 
 
 def _break_and_mend(server: Server, turn: int) -> None:

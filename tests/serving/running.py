@@ -238,7 +238,8 @@ def _running(
         if around.files is not None:
             resource.setrlimit(resource.RLIMIT_NOFILE, (around.files, around.files))
 
-    with (place.folder / "log").open("wb") as file:
+    (place.folder / "log").write_bytes(b"")
+    with (place.folder / "log").open("ab") as file:  # it may be emptied meanwhile
         log = file.fileno() if around.log is None else around.log
         process = subprocess.Popen(
             [*around.within, *command],
