@@ -15,8 +15,8 @@ from .hostile import Kind, hostile
 from .memory import descriptors, memory
 from .traffic import traffic
 
-#: Seconds that faults go on in one round, and that it is quiet in after them.
-_FAULTS, _QUIET = 8.0, 2.0
+#: Seconds in one round of as many requests as can be answered, of faults, and of quiet.
+_BURST, _FAULTS, _QUIET = 1.5, 7.0, 2.0
 #: MiB in an hour: what cannot be told from nothing, where the C library gives pages back when it sees fit.
 _NOTHING = 60.0
 _CLIENTS = {
@@ -26,7 +26,6 @@ _CLIENTS = {
     Kind.DRIPPING: 30,
     Kind.DEAF: 20,
     Kind.BULKY: 12,
-    Kind.PIPELINING: 4,
     Kind.HANDSHAKING: 10,
     Kind.GARBAGE: 20,
     Kind.LEAVING: 20,
@@ -48,9 +47,12 @@ def test_half_an_hour_of_everything_leaves_memory_and_descriptors_as_they_were(
     server: Server, form: Form, figure: Callable[[str, object], None]
 ) -> None:
     began = time.monotonic()
-    seen = []
+    seen, reviews = [], 0
     with traffic(server.secure, server.trust, rate=50, fresh=0.3) as load:
         for turn in itertools.count():
+            with hostile(server, {Kind.PIPELINING: 2}, again=0.5) as clients:
+                time.sleep(_BURST)
+                reviews += clients.end()[Kind.PIPELINING].answered
             with hostile(server, _CLIENTS, again=0.5) as clients:
                 _break_and_mend(server, turn)
                 _send_what_nobody_knows(server, turn)
@@ -65,6 +67,7 @@ def test_half_an_hour_of_everything_leaves_memory_and_descriptors_as_they_were(
     settled = seen[len(seen) // 2 :]
     growth = _slope(settled) * 3600
     figure(f"Soak of {seen[-1].at:.0f} s, {len(seen)} rounds", load.result().none_failed())
+    figure("Soak: reviews in bursts", f"{reviews:,}")
     figure("Soak: memory, MiB", " ".join(f"{one.memory:.0f}" for one in seen))
     figure("Soak: slope of memory", f"{growth:+.1f} MiB an hour")
     figure("Soak: descriptors", " ".join(str(one.descriptors) for one in seen))
