@@ -19,6 +19,7 @@ _COMMANDS = {
     "resolve": "Say what images become, and why.",
     "review": "Show what manifests would become.",
     "config": "Show the configuration in force and where it comes from.",
+    "explain": "Say why a Pod was rewritten or was not.",
     "certs": "Make the webhook's certificates by hand.",
     "cleanup": "Delete the pull secrets of all namespaces.",
     "demo": "Start the real server, send it real manifests, and look.",

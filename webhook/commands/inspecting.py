@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from webhook.adapters.cluster import client, configured
+from webhook.adapters.cluster.configured import Parts
 from webhook.adapters.cluster.reading import Reader
 from webhook.commands.options import loaded
 from webhook.config import assemble
@@ -29,14 +30,14 @@ def reading(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
         reader.close()
 
 
-def settings(reader: Reader, config: Path | None) -> Settings | Unknown:
+def settings(reader: Reader, config: Path | None, parts: Parts | None = None) -> Settings | Unknown:
     """Give what is decided by: the file that a command was told of, or the installation's configuration.
 
-    Raises `ConfigurationError` or `FileError` for the file.
+    `parts` of that are what was read already. Raises `ConfigurationError` or `FileError` for the file.
     """
     if config is not None:
         return assemble.settings(loaded(config).configuration, str(config))
-    found = configured.loaded(configured.read(reader))
+    found = configured.loaded(parts or configured.read(reader))
     if isinstance(found, Unknown):
         return found
     return assemble.settings(found.configuration, configured.ORIGIN)

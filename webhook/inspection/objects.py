@@ -32,8 +32,8 @@ class Managed(_Object, frozen=True, gc=False):
     manager: str = ""
     operation: str = ""
     time: str = ""
-    """When last, RFC 3339."""
-    subresource: str = ""
+    """When one of them changed last, RFC 3339."""
+    fields: dict[str, Any] = field(default_factory=dict, name="fieldsV1")
 
 
 class Metadata(_Object, frozen=True, gc=False):
@@ -50,7 +50,28 @@ class Metadata(_Object, frozen=True, gc=False):
     labels: Texts = field(default_factory=dict)
     annotations: Texts = field(default_factory=dict)
     owner_references: tuple[Owner, ...] = ()
+
+
+class ManagedMetadata(Metadata, frozen=True, gc=False):
+    """The same with who set what; for Pods that would be more than all the rest."""
+
     managed_fields: tuple[Managed, ...] = ()
+
+    def changed(self, *path: str) -> str | None:
+        """Tell when whoever set a field, `("metadata", "labels", LABEL)`, changed any of theirs last, RFC 3339.
+
+        None where nobody says so. The field itself may have been set before.
+        """
+        return max((one.time for one in self.managed_fields if _has(one.fields, path)), default=None)
+
+
+def _has(fields: dict[str, Any], path: tuple[str, ...]) -> bool:
+    for name in path:
+        below = fields.get(f"f:{name}")
+        if not isinstance(below, dict):
+            return False
+        fields = below
+    return True
 
 
 class Object(_Object, frozen=True, gc=False):
@@ -59,7 +80,13 @@ class Object(_Object, frozen=True, gc=False):
     metadata: Metadata = Metadata()
 
 
-class Namespace(Object, frozen=True, gc=False):
+class ManagedObject(Object, frozen=True, gc=False):
+    """The same with who set what."""
+
+    metadata: ManagedMetadata = ManagedMetadata()
+
+
+class Namespace(ManagedObject, frozen=True, gc=False):
     """A Namespace."""
 
 
@@ -117,7 +144,7 @@ class Pod(Object, frozen=True, gc=False):
     status: PodStatus = PodStatus()
 
 
-class Secret(Object, frozen=True, gc=False):
+class Secret(ManagedObject, frozen=True, gc=False):
     """A Secret with its content."""
 
     type: str = ""
@@ -222,13 +249,13 @@ class Webhook(_Object, frozen=True, gc=False):
     timeout_seconds: int = 10
 
 
-class WebhookConfiguration(Object, frozen=True, gc=False):
+class WebhookConfiguration(ManagedObject, frozen=True, gc=False):
     """A MutatingWebhookConfiguration, or a validating one."""
 
     webhooks: tuple[Webhook, ...] = ()
 
 
-class ConfigMap(Object, frozen=True, gc=False):
+class ConfigMap(ManagedObject, frozen=True, gc=False):
     """A ConfigMap."""
 
     data: Texts = field(default_factory=dict)

@@ -68,6 +68,11 @@ def findings(found: Iterable[Finding], screen: Screen) -> Iterator[str]:
     return table(rows, screen)
 
 
+def paragraph(text: str, screen: Screen) -> Iterator[str]:
+    """Give a text that stands out, in lines no longer than the screen."""
+    return (bold(line, screen) for line in _broken(log.escape(text), 0, screen.width))
+
+
 def bold(text: str, screen: Screen) -> str:
     """Make a line stand out."""
     return f"{_BOLD}{text}{_PLAIN}" if screen.coloured else text

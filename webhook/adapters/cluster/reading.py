@@ -59,7 +59,7 @@ NAMESPACES = Kind("Namespaces", _CORE, "namespaces", objects.Namespace, in_names
 PODS = Kind("Pods", _CORE, "pods", objects.Pod)
 MANIFESTS = Kind("Pods", _CORE, "pods", dict[str, Any])
 """Pods as they are, for one at a time."""
-SECRETS = Kind("Secrets", _CORE, "secrets", objects.Object, metadata_alone=True)
+SECRETS = Kind("Secrets", _CORE, "secrets", objects.ManagedObject, metadata_alone=True)
 SECRET_CONTENTS = Kind("Secrets", _CORE, "secrets", objects.Secret)
 """To be read one at a time, where the content is the question."""
 EVENTS = Kind("Events", _CORE, "events", objects.Event)

@@ -1,0 +1,73 @@
+"""Whether the API server gets an answer from the webhook, as far as that can be seen from outside."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from webhook.certificates import authority
+from webhook.inspection.findings import Finding, Mark
+from webhook.inspection.objects import EndpointSlice, Webhook, WebhookConfiguration
+from webhook.inspection.snapshot import Unknown
+from webhook.moments import timestamp
+from webhook.names import PROGRAM
+
+#: What the webhook configuration is called, in words.
+CONFIGURATION = f"MutatingWebhookConfiguration {PROGRAM}"
+#: On a generated admission policy: the fingerprint of the configuration that it was made from.
+CONFIGURATION_HASH = f"{PROGRAM}/configuration-hash"
+
+_DOCTOR = f"{PROGRAM} doctor looks at the installation from end to end"
+
+
+def ours(configuration: WebhookConfiguration | None) -> Webhook | None:
+    """Give the webhook of the configuration that ships, which has one."""
+    return configuration.webhooks[0] if configuration is not None and configuration.webhooks else None
+
+
+def steps(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown, now: float) -> Iterator[Finding]:
+    """Say whether there is somebody to call, and whether the API server would believe them, at POSIX time `now`."""
+    yield _somebody(webhook, endpoints)
+    yield _bundle(webhook, now)
+
+
+def _then(webhook: Webhook) -> str:
+    """Say what becomes of a Pod when there is no answer."""
+    if webhook.failure_policy == "Ignore":
+        return "failurePolicy Ignore lets Pods through as they are"
+    return "failurePolicy Fail refuses Pods"
+
+
+def _somebody(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) -> Finding:
+    what = "webhook's replicas"
+    service = webhook.client_config.service
+    if service is None:
+        return Finding(Mark.OK, what, f"the webhook is called at {webhook.client_config.url}")
+    if isinstance(endpoints, Unknown):
+        return Finding(Mark.UNKNOWN, what, str(endpoints))
+    place = f"Service {service.namespace}/{service.name}"
+    ready = sum(one.conditions.ready is not False for part in endpoints for one in part.endpoints or ())
+    if ready == 0:
+        why = f"no replica of the webhook is ready behind {place}, and {_then(webhook)}"
+        return Finding(Mark.NO, what, why, f"kubectl -n {service.namespace} get deployment,pods; {_DOCTOR}")
+    return Finding(Mark.OK, what, f"{ready} ready behind {place}")
+
+
+def _bundle(webhook: Webhook, now: float) -> Finding:
+    what = "caBundle"
+    bundle = webhook.client_config.ca_bundle
+    try:
+        authorities = authority.certificates_in(base64.b64decode(bundle))
+    except binascii.Error:
+        authorities = ()
+    if not bundle:
+        why = f"the webhook configuration has no caBundle, so the webhook is not believed, and {_then(webhook)}"
+        return Finding(Mark.NO, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
+    if not authorities:
+        why = f"the webhook configuration's caBundle holds no certificate, and {_then(webhook)}"
+        return Finding(Mark.NO, what, why, _DOCTOR)
+    end = max(authority.span(one).ends for one in authorities)
+    ends = timestamp(end.timestamp())
+    if end <= datetime.fromtimestamp(now, UTC):
+        return Finding(Mark.NO, what, f"every authority in caBundle expired by {ends}, and {_then(webhook)}", _DOCTOR)
+    return Finding(Mark.OK, what, f"authorities until {ends}")

@@ -1,0 +1,333 @@
+"""One Pod, and what was found out about it, step by step."""
+
+import copy
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+from webhook.admission import pod as places
+from webhook.admission import review
+from webhook.admission.decision import Outcome
+from webhook.admission.pod import Place
+from webhook.errors import InvalidManifest
+from webhook.images.resolver import Resolution
+from webhook.inspection import calling, pulling, selection
+from webhook.inspection.findings import Finding, Mark
+from webhook.inspection.objects import (
+    ConfigMap,
+    EndpointSlice,
+    Event,
+    Namespace,
+    Object,
+    Pod,
+    Secret,
+    WebhookConfiguration,
+)
+from webhook.inspection.snapshot import Settings, Tried, Unknown
+from webhook.log import shorten
+from webhook.names import ENABLED_LABEL, ORIGINALS_ANNOTATION
+from webhook.namespaces import NamespaceBounds, opted_in
+
+#: What is done about a Pod that was made too early.
+ANEW = "make it anew (kubectl rollout restart of its owner)"
+_SHOWN = 400
+#: Characters that are kept of a name: the API server puts five behind it, and a host name has 63.
+_NAME = 57
+#: What a Pod is made without: the node that it came to, and containers for debugging.
+_LATER = frozenset({"nodeName", "ephemeralContainers"})
+
+
+class Read(NamedTuple):
+    """What was read for one Pod. None stands for what is not there, and was not asked for."""
+
+    subject: str
+    """What it is called: `team-a/web-1`."""
+    namespace: str
+    manifest: dict[str, Any]
+    """The Pod as it is stored, or as it is to be made."""
+    stored: bool
+    settings: Settings | Unknown
+    labelled: Namespace | Unknown
+    """Its namespace."""
+    configuration: WebhookConfiguration | Unknown | None
+    policies: tuple[Object, ...] | Unknown
+    """The cluster's MutatingAdmissionPolicies."""
+    endpoints: tuple[EndpointSlice, ...] | Unknown
+    """The webhook's."""
+    config_map: ConfigMap | Unknown | None
+    secret: Secret | Unknown | None
+    events: tuple[Event, ...] | Unknown
+    trial: Tried | Unknown | None
+    """What came of a dry run with the Pod as it was written."""
+    now: float
+    """POSIX time."""
+
+
+class Image(NamedTuple):
+    """An image of the Pod."""
+
+    place: Place
+    """Where it stands, with the image that it has now."""
+    written: str
+    """The image as it was written."""
+    resolution: Resolution | None
+    """What the configuration makes of that; None where that is not known."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether it is another one than was written."""
+        return self.place.image != self.written
+
+    @property
+    def due(self) -> bool:
+        """Whether it is not what the configuration makes of it."""
+        return self.resolution is not None and self.place.image != self.resolution.image
+
+    def __str__(self) -> str:
+        """Say what the configuration makes of it."""
+        return shorten(self.written, _SHOWN) if self.resolution is None else self.resolution.account
+
+
+class Case(NamedTuple):
+    """The Pod, and what was found out about it."""
+
+    read: Read
+    pod: Pod
+    images: tuple[Image, ...]
+    secret: str | None
+    """The pull secret's name if the Pod needs it."""
+    before: tuple[Finding, ...]
+    """What holds for every Pod like it: whether it is selected, served and not opted out."""
+    now: tuple[Finding, ...]
+    """Whether the webhook can be called as things are."""
+    pulls: tuple[Finding, ...]
+    """What decides whether its images can be pulled."""
+    trial: Finding | None
+
+    @property
+    def steps(self) -> tuple[Finding, ...]:
+        """All of them in order."""
+        trial = () if self.trial is None else (self.trial,)
+        return (*self.before, *map(_of_image, self.images), *self.now, *self.pulls, *trial)
+
+    @property
+    def named(self) -> bool:
+        """Whether the Pod names the pull secret."""
+        return any(secret.name == self.secret for secret in self.pod.spec.image_pull_secrets)
+
+
+def find(read: Read) -> Case:
+    """Find out all about one Pod. Raises `InvalidManifest` for what is none."""
+    pod = _decoded(read.manifest)
+    images = tuple(_images(read))
+    private = any(image.resolution is not None and image.resolution.private for image in images)
+    policy = None if isinstance(read.settings, Unknown) else read.settings.policy
+    secret = policy.pull_secret if policy is not None and private else None
+    case = Case(read, pod, images, secret, (), (), (), None)
+    case = case._replace(before=tuple(_before(read, pod)), now=tuple(_now(read)), trial=_trial(case))
+    return case._replace(pulls=tuple(_pulls(case)))
+
+
+def as_written(manifest: dict[str, Any], pull_secret: str | None) -> dict[str, Any]:
+    """Give a stored Pod as it may have been sent to be made: with its images as written, and without what came later.
+
+    It has another name, so that it can be tried beside the one that is there, and does not name our pull secret.
+    """
+    pod = copy.deepcopy(manifest)
+    originals = _originals(pod)
+    for place in places.images(places.decode_piecewise(msgspec.json.encode(pod))):
+        if place.name in originals and place.field != "ephemeralContainers":
+            holder = pod["spec"][place.field][place.position]
+            if place.field == "volumes":
+                holder["image"]["reference"] = originals[place.name]
+            else:
+                holder["image"] = originals[place.name]
+    metadata = pod.get("metadata") or {}
+    annotations = {
+        key: value for key, value in (metadata.get("annotations") or {}).items() if key != ORIGINALS_ANNOTATION
+    }
+    name = metadata.get("name") or metadata.get("generateName") or "pod"
+    kept = {"labels": metadata.get("labels") or {}, "annotations": annotations}
+    spec = {key: value for key, value in pod["spec"].items() if key not in _LATER}
+    if "imagePullSecrets" in spec:
+        spec["imagePullSecrets"] = [one for one in spec["imagePullSecrets"] or [] if one.get("name") != pull_secret]
+    generated = {"generateName": f"{name[:_NAME].rstrip('.-')}-", **kept}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": generated, "spec": spec}
+
+
+def _decoded(manifest: dict[str, Any]) -> Pod:
+    try:
+        return msgspec.convert(_without_nulls(manifest), Pod)
+    except msgspec.ValidationError as error:
+        raise InvalidManifest(f"it is no Pod that an API server takes: {error}") from None
+
+
+def _without_nulls(value: Any) -> Any:
+    """Leave out what is null, as the API server does."""
+    if isinstance(value, dict):
+        return {key: _without_nulls(below) for key, below in value.items() if below is not None}
+    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
+
+
+def _images(read: Read) -> Iterator[Image]:
+    originals = _originals(read.manifest) if read.stored else {}
+    resolve = None if isinstance(read.settings, Unknown) else read.settings.policy.resolve
+    for place in places.images(places.decode_piecewise(msgspec.json.encode(read.manifest))):
+        written = originals.get(place.name, place.image)
+        yield Image(place, written, None if resolve is None else resolve(written))
+
+
+def _originals(manifest: dict[str, Any]) -> dict[str, str]:
+    annotations = (manifest.get("metadata") or {}).get("annotations") or {}
+    try:
+        return msgspec.json.decode(annotations.get(ORIGINALS_ANNOTATION, "{}"), type=dict[str, str])
+    except (ValueError, TypeError, RecursionError):
+        return {}
+
+
+# What holds for every Pod like it.
+
+
+def _before(read: Read, pod: Pod) -> Iterator[Finding]:
+    # This first: whoever labels a namespace that is never served changes nothing.
+    yield _may_be_served(read)
+    yield from _webhook(read, pod)
+    yield from _served(read)
+    yield from _opted_out(read)
+
+
+def _may_be_served(read: Read) -> Finding:
+    what = "namespace allowed"
+    never = NamespaceBounds(None, ()).why_not(read.namespace)
+    if never is not None:
+        return Finding(Mark.NO, what, f"{never}, and never served")
+    if isinstance(read.settings, Unknown):
+        return Finding(Mark.UNKNOWN, what, str(read.settings))
+    why = read.settings.policy.bounds.why_not(read.namespace)
+    if why is not None:
+        return Finding(Mark.NO, what, why, "change that setting, if it is to be served")
+    return Finding(Mark.OK, what, f"nothing keeps namespace {read.namespace} from being served")
+
+
+def _policies(read: Read) -> Iterator[Finding]:
+    if isinstance(read.policies, Unknown):
+        yield Finding(Mark.UNKNOWN, "admission policy", str(read.policies))
+    for policy in _ours(read):
+        made = policy.metadata.annotations[calling.CONFIGURATION_HASH]
+        what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
+        if isinstance(read.settings, Unknown):
+            yield Finding(Mark.OK, what, why)
+        elif made == read.settings.hash:
+            yield Finding(Mark.OK, what, f"{why}, the one in force")
+        else:
+            remedy = "make it anew: registry-webhook policy mutate"
+            yield Finding(Mark.WARNING, what, f"{why}, and in force is {read.settings.hash}", remedy)
+
+
+def _ours(read: Read) -> tuple[Object, ...]:
+    """Give the admission policies that were generated from a configuration."""
+    if isinstance(read.policies, Unknown):
+        return ()
+    return tuple(one for one in read.policies if calling.CONFIGURATION_HASH in one.metadata.annotations)
+
+
+def _webhook(read: Read, pod: Pod) -> Iterator[Finding]:
+    what = "webhook configuration"
+    if isinstance(read.configuration, Unknown):
+        yield Finding(Mark.UNKNOWN, what, str(read.configuration))
+        return
+    webhook = calling.ours(read.configuration)
+    if webhook is None and _ours(read):
+        yield Finding(Mark.OK, what, "there is none, and the admission policy does its work")
+        return
+    if webhook is None:
+        remedy = "install it: kubectl apply -k certs/self-managed"
+        yield Finding(Mark.NO, what, f"there is no {calling.CONFIGURATION}", remedy)
+        return
+    yield Finding(Mark.OK, what, f"there is the {calling.CONFIGURATION}")
+    yield from selection.steps(webhook, read.labelled, pod.metadata.labels, pod.metadata.annotations)
+
+
+def _served(read: Read) -> Iterator[Finding]:
+    what = "namespace served"
+    if isinstance(read.settings, Unknown) or isinstance(read.labelled, Unknown):
+        return
+    mode = read.settings.mode
+    if opted_in(read.labelled.metadata.labels, mode):
+        yield Finding(Mark.OK, what, f"it is, with webhook.namespaces.mode {mode} ({read.settings.origin})")
+        return
+    label = "no label" if mode == "labelled" else "a label against it:"
+    value = "true" if mode == "labelled" else "false"
+    remedy = f"kubectl label --overwrite namespace {read.namespace} {ENABLED_LABEL}=true, and make the Pod anew"
+    yield Finding(Mark.NO, what, f"its namespace has {label} {ENABLED_LABEL}={value}", remedy)
+
+
+def _opted_out(read: Read) -> Iterator[Finding]:
+    """Have the server's own code say whether it leaves the Pod alone."""
+    what = "Pod"
+    if isinstance(read.settings, Unknown):
+        return
+    decision = read.settings.handler.review(review.of_object(read.manifest, namespace=read.namespace)).decision
+    if decision.outcome == Outcome.OPTED_OUT:
+        yield Finding(Mark.NO, what, decision.why, "take that label off the Pod's template")
+    elif decision.outcome == Outcome.MIRROR:
+        yield Finding(Mark.NO, what, decision.why, "change the image in the file on its node")
+    else:
+        yield Finding(Mark.OK, what, "it is neither opted out nor a mirror Pod")
+
+
+def _now(read: Read) -> Iterator[Finding]:
+    yield from _policies(read)
+    if isinstance(read.configuration, WebhookConfiguration):
+        webhook = calling.ours(read.configuration)
+        if webhook is not None:
+            yield from calling.steps(webhook, read.endpoints, read.now)
+
+
+# Its images, the pull and the dry run.
+
+
+def _of_image(image: Image) -> Finding:
+    what = str(image.place)
+    if image.resolution is None:
+        was = f", written as {shorten(image.written, _SHOWN)}" if image.changed else ""
+        return Finding(Mark.UNKNOWN, what, f"it is {shorten(image.place.image, _SHOWN)}{was}")
+    if image.due and image.changed:
+        why = f"it is {shorten(image.place.image, _SHOWN)}, and now it would be: {image}"
+        return Finding(Mark.WARNING, what, why)
+    if image.due:
+        return Finding(Mark.NO, what, f"it is as written, and would be: {image}")
+    return Finding(Mark.OK if image.resolution.private else Mark.NO, what, str(image))
+
+
+def _pulls(case: Case) -> Iterator[Finding]:
+    read = case.read
+    if case.secret is not None:
+        if case.named:
+            yield Finding(Mark.OK, "named", f"the Pod names {case.secret} in imagePullSecrets")
+        elif read.stored:
+            why = f"the Pod does not name {case.secret}, which can only be added when a Pod is made"
+            yield Finding(Mark.NO, "named", why, ANEW)
+        wanted = [image.resolution.image for image in case.images if image.resolution and image.resolution.private]
+        place = f"{read.namespace}/{case.secret}"
+        yield from pulling.of_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now)
+    if read.stored:
+        yield from pulling.of_events(case.pod, read.events)
+
+
+def _trial(case: Case) -> Finding | None:
+    """Say what the API server made of the Pod as it was written."""
+    what, trial = "dry run", case.read.trial
+    if trial is None:
+        return None
+    if isinstance(trial, Unknown):
+        return Finding(Mark.UNKNOWN, what, str(trial))
+    if trial.stored is None:
+        return Finding(Mark.NO, what, f"the API server refuses it: {shorten(trial.refusal, _SHOWN)}")
+    originals = _originals(trial.stored)
+    if originals:
+        return Finding(Mark.OK, what, f"it is rewritten: {', '.join(sorted(originals))}")
+    if any(secret.get("name") == case.secret for secret in trial.stored["spec"].get("imagePullSecrets", ())):
+        return Finding(Mark.OK, what, "it gets the pull secret, and every image stays")
+    return Finding(Mark.NO, what, "it stays as it is written")

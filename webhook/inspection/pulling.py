@@ -1,0 +1,137 @@
+"""Whether kubelet gets a Pod's images with our pull secret, as far as the Secret and the Pod's events tell."""
+
+import base64
+import binascii
+import re
+from collections.abc import Iterator, Sequence
+
+from webhook.errors import SourceError
+from webhook.inspection.findings import Finding, Mark
+from webhook.inspection.objects import ContainerStatus, Event, ManagedMetadata, Pod, Secret
+from webhook.inspection.snapshot import Unknown
+from webhook.log import shorten
+from webhook.moments import moment
+from webhook.names import (
+    EXPIRES_ANNOTATION,
+    HASH_ANNOTATION,
+    MANAGED_BY_LABEL,
+    OWN_NAMESPACE,
+    PROGRAM,
+    REFRESHED_ANNOTATION,
+    REFRESHER,
+    UNSERVED_ANNOTATION,
+)
+from webhook.pullsecret import docker_config, matching
+from webhook.pullsecret.credential import Entry
+from webhook.pullsecret.document import KEY, TYPE, digest
+
+_SHOWN = 400
+_WHAT = "pull secret"
+_ASK_SIDECAR = f"the sidecar says why: kubectl -n {OWN_NAMESPACE} logs deployment/{PROGRAM} --container refresher"
+#: Why a container waits when it has no image.
+#: https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
+NOT_PULLED = frozenset(
+    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
+)
+#: How kubelet's event of a failed pull begins, with the image.
+_FAILED = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<why>.*)', re.DOTALL)
+
+
+def is_ours(metadata: ManagedMetadata) -> bool:
+    """Tell whether a Secret is one that the sidecar made, though somebody may have taken its label off."""
+    applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields)
+    return applied or metadata.labels.get(MANAGED_BY_LABEL) == PROGRAM
+
+
+def of_secret(place: str, secret: Secret | Unknown | None, images: Sequence[str], now: float) -> Iterator[Finding]:
+    """Say of the Secret at a `place`, `team-a/registry-webhook-pull`, all that decides whether images are got by it."""
+    if isinstance(secret, Unknown):
+        yield Finding(Mark.UNKNOWN, _WHAT, str(secret), "whoever may read Secrets there can ask this")
+        return
+    if secret is None:
+        yield Finding(Mark.NO, _WHAT, f"there is no Secret {place}", _ASK_SIDECAR)
+        return
+    if not is_ours(secret.metadata) or secret.type != TYPE:
+        why = f"Secret {place} is not ours: somebody else made it, of type {secret.type}"
+        remedy = (
+            f"delete or rename it, and the sidecar makes its own: kubectl -n {place.replace('/', ' delete secret ')}"
+        )
+        yield Finding(Mark.NO, _WHAT, why, remedy)
+    else:
+        yield Finding(Mark.OK, _WHAT, f"Secret {place} is there, and ours")
+        yield _age(secret, now)
+    yield from _entries(secret, images)
+
+
+def of_events(pod: Pod, events: tuple[Event, ...] | Unknown) -> Iterator[Finding]:
+    """Say what the node and its events tell of the pulls of a Pod's images."""
+    status, spec = pod.status, pod.spec
+    images = {one.name: one.image for one in (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)}
+    for one in (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses):
+        yield _of_container(one, images.get(one.name) or one.image, events)
+    if not status.container_statuses:
+        yield Finding(Mark.UNKNOWN, "pull", f"no node says anything of it yet (phase {status.phase or 'unknown'})")
+
+
+def _of_container(status: ContainerStatus, image: str, events: tuple[Event, ...] | Unknown) -> Finding:
+    what = f"pull for {status.name}"
+    waiting = status.state.waiting
+    if waiting is None:
+        return Finding(Mark.OK, what, f"the node has {shorten(image, _SHOWN)}")
+    if waiting.reason not in NOT_PULLED:
+        return Finding(Mark.UNKNOWN, what, f"the container waits: {waiting.reason or 'no reason given'}")
+    known = () if isinstance(events, Unknown) else sorted(events, key=_last)
+    said = [found["why"] for one in known if (found := _FAILED.match(one.message)) and found["image"] == image]
+    why = said[-1] if said else waiting.message or waiting.reason
+    return Finding(Mark.NO, what, f"the node cannot pull {shorten(image, _SHOWN)}: {shorten(why, _SHOWN)}")
+
+
+def _last(event: Event) -> str:
+    return event.last
+
+
+def _age(secret: Secret, now: float) -> Finding:
+    """Say since when a Secret of ours holds what it does, and whether that is still good."""
+    annotations = secret.metadata.annotations
+    what = "its content"
+    refreshed = annotations.get(REFRESHED_ANNOTATION, "an unknown time")
+    expires = annotations.get(EXPIRES_ANNOTATION)
+    unserved = annotations.get(UNSERVED_ANNOTATION)
+    end = moment(expires or "")
+    if end is not None and end <= now:
+        return Finding(Mark.NO, what, f"the credential in it expired at {expires}", _ASK_SIDECAR)
+    if annotations.get(HASH_ANNOTATION) != digest(_content(secret)):
+        return Finding(Mark.WARNING, what, "somebody changed it; the sidecar puts it back", _ASK_SIDECAR)
+    if unserved is not None:
+        why = f"it stays for a while, for the namespace has not been served since {unserved}"
+        return Finding(Mark.WARNING, what, why)
+    until = f", and good until {expires}" if expires else ""
+    return Finding(Mark.OK, what, f"it is as the sidecar wrote it at {refreshed}{until}")
+
+
+def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
+    """Say for each image which of the Secret's entries kubelet would use."""
+    try:
+        entries, _ = docker_config.parse(_content(secret))
+    except SourceError as error:
+        yield Finding(Mark.NO, "its entries", f"kubelet can use nothing of it: {error}")
+        return
+    for image in images:
+        yield _entry(entries, image)
+
+
+def _entry(entries: Sequence[Entry], image: str) -> Finding:
+    what = "kubelet's entry"
+    shown = shorten(image, _SHOWN)
+    found = matching.lookup(entries, image)
+    if not found:
+        known = ", ".join(entry.key for entry in entries) or "none at all"
+        return Finding(Mark.NO, what, f"no entry is for {shown}: there are {shorten(known, _SHOWN)}")
+    return Finding(Mark.OK, what, f"{', then '.join(entry.key for entry in found)} for {shown}")
+
+
+def _content(secret: Secret) -> bytes:
+    try:
+        return base64.b64decode(secret.data.get(KEY, ""))
+    except binascii.Error:
+        return b""

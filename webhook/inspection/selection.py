@@ -1,0 +1,150 @@
+"""Whether the API server calls the webhook when a Pod is made, as it decides that by itself.
+
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from webhook.inspection.findings import Finding, Mark
+from webhook.inspection.objects import Namespace, Requirement, Rule, Selector, Webhook
+from webhook.inspection.snapshot import Unknown
+from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION
+
+#: On every namespace: its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
+_NAME_LABEL = "kubernetes.io/metadata.name"
+ARBITER = "ask the API server itself: --dry-run"
+
+
+def steps(
+    webhook: Webhook, namespace: Namespace | Unknown, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Say of the namespace, the Pod by its labels and annotations, the request and each condition whether it fits."""
+    yield _of_namespace(webhook.namespace_selector, namespace)
+    yield _of_pod(webhook.object_selector, labels)
+    if any(map(_is_for_creation, webhook.rules)):
+        yield Finding(Mark.OK, "operation", "the webhook is called when Pods are made")
+    else:
+        why = "the webhook configuration has no rule for the creation of Pods"
+        yield Finding(Mark.NO, "operation", why, "apply the installation's manifests again")
+    for condition in webhook.match_conditions:
+        yield _of_condition(condition.name, condition.expression, annotations)
+
+
+def unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement | None:
+    """Give the first of a selector's requirements that labels do not meet.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+    """
+    exact = (Requirement(key, "In", (value,)) for key, value in selector.match_labels.items())
+    return next((one for one in (*exact, *selector.match_expressions) if not _is_met(one, labels)), None)
+
+
+def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case "In":
+            return value in requirement.values
+        case "NotIn":
+            return value not in requirement.values
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
+
+
+def _of_namespace(selector: Selector, namespace: Namespace | Unknown) -> Finding:
+    what = "namespace"
+    if isinstance(namespace, Unknown):
+        return Finding(Mark.UNKNOWN, what, str(namespace))
+    name, labels = namespace.metadata.name, namespace.metadata.labels
+    missing = unmet(selector, labels)
+    if missing is None:
+        label = labels.get(ENABLED_LABEL)
+        said = f"its label {ENABLED_LABEL}={label}" if label else "its labels"
+        return Finding(Mark.OK, what, f"the webhook configuration selects namespace {name} by {said}")
+    if missing.key == _NAME_LABEL:
+        return Finding(Mark.NO, what, f"the webhook configuration keeps namespace {name} out by its name")
+    return Finding(Mark.NO, what, *_unlabelled(missing, name, labels))
+
+
+def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
+    """Say which label a namespace lacks, and how it gets it."""
+    if missing.key != ENABLED_LABEL:
+        return f"the labels of namespace {name} do not fit its webhook configuration: {_in_words(missing)}", ""
+    if missing.operator == "NotIn":
+        return (
+            f"its namespace has the label {ENABLED_LABEL}={labels[ENABLED_LABEL]}",
+            f"kubectl label namespace {name} {ENABLED_LABEL}-, and make the Pod anew",
+        )
+    value = labels.get(ENABLED_LABEL)
+    other = "" if value is None else f", but {value}" if value else ", but an empty one"
+    return (
+        f"its namespace has no label {ENABLED_LABEL}=true{other}",
+        f"kubectl label --overwrite namespace {name} {ENABLED_LABEL}=true, and make the Pod anew",
+    )
+
+
+def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:
+    what = "Pod's labels"
+    missing = unmet(selector, labels)
+    if missing is None:
+        return Finding(Mark.OK, what, "they do not keep the webhook from being called")
+    if missing.key == ENABLED_LABEL:
+        why = f"its own label {ENABLED_LABEL}={labels.get(ENABLED_LABEL)} opts it out"
+        return Finding(Mark.NO, what, why, "take that label off the Pod's template")
+    return Finding(Mark.NO, what, f"they do not fit the webhook configuration: {_in_words(missing)}")
+
+
+def _in_words(requirement: Requirement) -> str:
+    values = f" ({', '.join(requirement.values)})" if requirement.values else ""
+    return f"{requirement.key} {requirement.operator}{values}"
+
+
+def _is_for_creation(rule: Rule) -> bool:
+    return (
+        not {"", "*"}.isdisjoint(rule.api_groups)
+        and not {"v1", "*"}.isdisjoint(rule.api_versions)
+        and not {"CREATE", "*"}.isdisjoint(rule.operations)
+        and not {"pods", "pods/*", "*", "*/*"}.isdisjoint(rule.resources)
+        and rule.scope in ("Namespaced", "*")
+    )
+
+
+def _of_condition(name: str, expression: str, annotations: Mapping[str, str]) -> Finding:
+    what = f"condition {name}"
+    match _RECOGNISED.get(_plain(expression)):
+        case None:
+            return Finding(Mark.UNKNOWN, what, "it is none of ours, and is not evaluated", ARBITER)
+        case "mirror" if MIRROR_ANNOTATION in annotations:
+            return Finding(Mark.NO, what, "it is a mirror Pod: it stands for a static one of its node")
+        case "mirror":
+            return Finding(Mark.OK, what, "it is no mirror Pod")
+        case _:
+            return Finding(Mark.OK, what, "it holds whenever a Pod is made")
+
+
+def _plain(expression: str) -> str:
+    """Write an expression with one blank wherever it has any: YAML folds lines in more than one way."""
+    return re.sub(r"\s+", " ", expression).strip()
+
+
+def _differ(items: str, image: str) -> str:
+    """Make the part of our first condition that compares one list of the object before and after."""
+    new, old = (f"{one}.spec.{items}.map({image[0]}, [{image[0]}.name, {image}.orValue('')])" for one in _BOTH)
+    return f"{new} != {old}"
+
+
+_BOTH = ("object", "oldObject")
+_IMAGES = {
+    "containers": "c.?image",
+    "?initContainers.orValue([])": "c.?image",
+    "?ephemeralContainers.orValue([])": "c.?image",
+    "?volumes.orValue([])": "v.?image.?reference",
+}
+#: The conditions of manifests/60-webhook.yaml, and what each is about.
+_RECOGNISED = {
+    " || ".join(["request.operation != 'UPDATE'", *(_differ(*one) for one in _IMAGES.items())]): "update",
+    "request.operation != 'UPDATE' || !has(object.metadata.deletionTimestamp)": "update",
+    "!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))": "mirror",
+}
