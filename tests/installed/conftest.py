@@ -39,7 +39,17 @@ from .load import Load, making_pods
 __all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry_if_any"]
 
 #: What can only come after what is before it.
-_ORDER = ("from_nothing", "gitops", "containers", "fail_closed", "under_load", "all_gone", "removal", "cluster_wide")
+_ORDER = (
+    "from_nothing",
+    "explain",
+    "gitops",
+    "containers",
+    "fail_closed",
+    "under_load",
+    "all_gone",
+    "removal",
+    "cluster_wide",
+)
 
 #: A certificate that lives a minute and an authority that lives three: they are renewed and changed while one looks.
 SHORT_LIVES = {"certificate": {"life": 60, "authority_life": 180, "overlap": 6}}

@@ -61,7 +61,8 @@ def _bundle(webhook: Webhook, now: float) -> Finding:
     except binascii.Error:
         authorities = ()
     if not bundle:
-        why = f"the webhook configuration has no caBundle, so the webhook is not believed, and {_then(webhook)}"
+        known = "by which the API server would know the webhook"
+        why = f"the webhook configuration has no caBundle, {known}, and {_then(webhook)}"
         return Finding(Mark.NO, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
     if not authorities:
         why = f"the webhook configuration's caBundle holds no certificate, and {_then(webhook)}"

@@ -174,7 +174,8 @@ def _why_images_stay(case: Case) -> Finding:
     if not case.images:
         return Finding(Mark.NO, "", "it names no image")
     first = min(case.images, key=lambda image: _ORDER.get(image.resolution.reason, 9) if image.resolution else 9)
-    others = f"; so do {len(case.images) - 1} more" if len(case.images) > 1 else ""
+    more = len(case.images) - 1
+    others = f"; {more} more {'stays' if more == 1 else 'stay'} too" if more else ""
     remedy = _REMEDIES.get(first.resolution.reason, "") if first.resolution else ""
     return Finding(Mark.NO, "", f"{first}{others}", remedy)
 

@@ -1,0 +1,451 @@
+"""What is said of a Pod, in each case first what decides."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from webhook.certificates import authority
+from webhook.config import assemble
+from webhook.config.load import load
+from webhook.errors import InvalidManifest
+from webhook.inspection.case import Read, as_written
+from webhook.inspection.explain import Explanation, explain
+from webhook.inspection.findings import Mark
+from webhook.inspection.objects import ConfigMap, EndpointSlice, Event, Namespace, Object, Secret, WebhookConfiguration
+from webhook.inspection.snapshot import Settings, Tried, Unknown
+from webhook.pullsecret.document import digest
+
+from .test_selection import shipped
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+PULL = "registry-webhook-pull"
+ENABLED = "registry-webhook/enabled"
+ORIGINALS = "registry-webhook/original-images"
+CONTENT = json.dumps({"auths": {"registry.example.com": {"username": "u", "password": "kept-secret"}}}).encode()
+UNREADABLE = Unknown("no right to read it")
+#: When an installation's objects were made, and when the Pod was.
+BEFORE, MADE, AFTER = "2026-11-25T10:00:00Z", "2026-11-25T11:00:00Z", "2026-11-25T11:30:00Z"
+
+
+def settings(text: str = "") -> Settings:
+    configuration = f"opencti: {{daemon: {{registry: {{server: registry.example.com}}}}}}\n{text}"
+    return assemble.settings(load(configuration.encode(), "config.yaml", {}).configuration, "config.yaml")
+
+
+def pod(*images: str, rewritten: bool = False, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    """Make a Pod of containers a, b and so on; as the webhook would have stored it, or as it was written."""
+    names = "abcdefgh"[: len(images)]
+    annotations = {ORIGINALS: json.dumps(dict(zip(names, images, strict=True)))} if rewritten else {}
+    stored = [f"registry.example.com/{image}" if rewritten else image for image in images]
+    containers = [{"name": name, "image": image} for name, image in zip(names, stored, strict=True)]
+    secrets = {"imagePullSecrets": [{"name": PULL}]} if rewritten else {}
+    metadata = {"name": "web-1", "namespace": "team-a", "labels": labels or {}, "annotations": annotations}
+    statuses = [
+        {"name": name, "state": {"running": {}}, "image": image} for name, image in zip(names, stored, strict=True)
+    ]
+    return {
+        "metadata": {**metadata, "creationTimestamp": MADE},
+        "spec": {"containers": containers, **secrets, **spec},
+        "status": {"phase": "Running", "containerStatuses": statuses},
+    }
+
+
+def namespace(labels: dict[str, str] | None = None, changed: str = BEFORE, name: str = "team-a") -> Namespace:
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{ENABLED}": {}}}}
+    managed = [{"manager": "kubectl-label", "operation": "Update", "time": changed, "fieldsV1": fields}]
+    metadata = {"name": name, "labels": {ENABLED: "true"} if labels is None else labels, "managedFields": managed}
+    return msgspec.convert({"metadata": metadata}, Namespace)
+
+
+def configuration(bundle: bytes | None = None, created: str = BEFORE) -> WebhookConfiguration:
+    found = shipped()
+    if bundle is None:
+        bundle = authority.make_authority("ours", NOW, timedelta(days=10)).certificate
+    (webhook,) = found.webhooks
+    called = msgspec.structs.replace(webhook.client_config, ca_bundle=base64.b64encode(bundle).decode())
+    made = msgspec.structs.replace(found.metadata, creation_timestamp=created)
+    return msgspec.structs.replace(
+        found, metadata=made, webhooks=(msgspec.structs.replace(webhook, client_config=called),)
+    )
+
+
+def secret(content: bytes = CONTENT, *, ours: bool = True, **annotations: str) -> Secret:
+    hashed = {"registry-webhook/content-hash": digest(content), "registry-webhook/refreshed-at": BEFORE}
+    told = {key.replace("__", "/").replace("_", "-"): value for key, value in annotations.items()}
+    labels = {"app.kubernetes.io/managed-by": "registry-webhook"} if ours else {}
+    metadata = {"name": PULL, "namespace": "team-a", "labels": labels, "annotations": hashed | told}
+    data = {".dockerconfigjson": base64.b64encode(content).decode()}
+    return msgspec.convert({"metadata": metadata, "type": "kubernetes.io/dockerconfigjson", "data": data}, Secret)
+
+
+def replicas(ready: int) -> tuple[EndpointSlice, ...]:
+    endpoints = [{"addresses": ["10.0.0.1"], "conditions": {"ready": number < ready}} for number in range(2)]
+    return (msgspec.convert({"endpoints": endpoints}, EndpointSlice), EndpointSlice())
+
+
+def read(manifest: dict[str, Any], **changes: Any) -> Read:
+    """Make what is read for a stored Pod of an installation that works."""
+    return Read(
+        subject="team-a/web-1",
+        namespace="team-a",
+        manifest=manifest,
+        stored=True,
+        settings=settings(),
+        labelled=namespace(),
+        configuration=configuration(),
+        policies=(),
+        endpoints=replicas(2),
+        config_map=None,
+        secret=secret(),
+        events=(),
+        trial=None,
+        now=NOW.timestamp(),
+    )._replace(**changes)
+
+
+def explained(manifest: dict[str, Any], **changes: Any) -> Explanation:
+    return explain(read(manifest, **changes))
+
+
+def changed_at(time: str) -> ConfigMap:
+    managed = [
+        {"manager": "kubectl", "operation": "Apply", "time": time, "fieldsV1": {"f:data": {"f:config.yaml": {}}}}
+    ]
+    return msgspec.convert({"metadata": {"managedFields": managed}}, ConfigMap)
+
+
+EXCLUDING = 'webhook: {exclude: ["registry.k8s.io/**"]}'
+OPTED_OUT = {ENABLED: "false"}
+LOST = "and failurePolicy Ignore lets Pods through as they are"
+NOBODY = f"no replica of the webhook is ready behind Service registry-webhook/registry-webhook, {LOST}"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "says"),
+    [
+        (
+            pod("nginx", "redis", rewritten=True),
+            {},
+            "was rewritten: 2 of 2 images, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("registry.example.com/nginx", imagePullSecrets=[{"name": PULL}]),
+            {},
+            "needed no rewriting, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx", rewritten=True),
+            {"labelled": namespace({})},
+            "was rewritten: 1 of 1 images, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx", rewritten=True),
+            {"secret": UNREADABLE},
+            "was rewritten: 1 of 1 images; of the pull, not known: no right to read it",
+        ),
+    ],
+    ids=["rewritten", "already", "no longer opted in", "its secret cannot be read"],
+)
+def test_a_pod_that_is_as_it_should_be_is_said_to_be(
+    manifest: dict[str, Any], changes: dict[str, Any], says: str
+) -> None:
+    explanation = explained(manifest, **changes)
+    assert (str(explanation), explanation.mark) == (f"team-a/web-1 {says}", Mark.OK)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "says"),
+    [
+        (pod("nginx"), {"labelled": namespace({})}, "its namespace has no label registry-webhook/enabled=true"),
+        (
+            pod("nginx"),
+            {"settings": settings("webhook: {namespaces: {deny: [team-*]}}"), "labelled": namespace({})},
+            "namespace team-a is denied by team-* in webhook.namespaces.deny",
+        ),
+        (
+            pod("nginx"),
+            {"settings": settings("webhook: {namespaces: {allow: [others]}}")},
+            "namespace team-a is not among webhook.namespaces.allow",
+        ),
+        (
+            pod("nginx"),
+            {"namespace": "kube-system", "labelled": namespace({}, name="kube-system")},
+            "namespace kube-system is Kubernetes' own, and never served",
+        ),
+        (
+            pod("nginx"),
+            {"namespace": "kube-system", "labelled": UNREADABLE, "settings": UNREADABLE, "configuration": UNREADABLE},
+            "namespace kube-system is Kubernetes' own, and never served",
+        ),
+        (pod("nginx"), {"configuration": None}, "there is no MutatingWebhookConfiguration registry-webhook"),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE, "labelled": namespace({})},
+            "its namespace has no label registry-webhook/enabled=true",
+        ),
+        (
+            pod("nginx", labels=OPTED_OUT),
+            {},
+            "its own label registry-webhook/enabled=false opts it out",
+        ),
+        (
+            pod("nginx", labels=OPTED_OUT),
+            {"configuration": UNREADABLE},
+            "the Pod's label registry-webhook/enabled opts it out",
+        ),
+        (
+            pod("registry.k8s.io/pause:3.10", "ghcr.io/a/b"),
+            {"settings": settings(EXCLUDING)},
+            "registry.k8s.io/pause:3.10 stays (excluded by registry.k8s.io/**); 1 more stays too",
+        ),
+        (pod("ghcr.io/a/b:1"), {}, "ghcr.io/a/b:1 stays (names its registry, ghcr.io)"),
+        (
+            pod("nginx"),
+            {"labelled": namespace(changed=AFTER)},
+            f"it was made at {MADE}, before its namespace's labels were last changed, at {AFTER}",
+        ),
+        (
+            pod("nginx"),
+            {"configuration": configuration(), "config_map": changed_at(AFTER)},
+            f"it was made at {MADE}, before the configuration was last changed, at {AFTER}",
+        ),
+        (
+            pod("nginx"),
+            {"endpoints": replicas(0)},
+            NOBODY,
+        ),
+        (
+            pod("nginx"),
+            {"configuration": configuration(b"")},
+            "the webhook configuration has no caBundle, by which the API server would know the webhook, " + LOST,
+        ),
+        (
+            pod("nginx"),
+            {"configuration": configuration(b"none")},
+            f"the webhook configuration's caBundle holds no certificate, {LOST}",
+        ),
+        (
+            pod("nginx"),
+            {"now": (NOW + timedelta(days=20)).timestamp()},
+            f"every authority in caBundle expired by 2026-12-05T12:00:00Z, {LOST}",
+        ),
+        (
+            pod("nginx"),
+            {"trial": Tried(pod("nginx"))},
+            "a dry run is not either, though all else holds: it stays as it is written",
+        ),
+        (
+            pod("nginx"),
+            {"trial": Tried(pod("nginx", rewritten=True))},
+            "the webhook gave no answer when it was made; in a dry run it is rewritten now",
+        ),
+        (
+            pod("nginx"),
+            {},
+            "all holds for it now, so the webhook gave no answer when it was made, or was not yet as it is",
+        ),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE},
+            "webhook configuration may be why, which is not known: no right to read it",
+        ),
+    ],
+)
+def test_of_a_pod_that_was_not_rewritten_what_decides_is_said(
+    manifest: dict[str, Any], changes: dict[str, Any], says: str
+) -> None:
+    explanation = explained(manifest, **changes)
+    assert (str(explanation), explanation.mark) == (f"team-a/web-1 was not rewritten: {says}", Mark.NO)
+
+
+def test_a_pod_that_was_made_before_the_webhook() -> None:
+    explanation = explained(pod("nginx"), configuration=configuration(created=AFTER))
+    why = f"it was made at {MADE}, before the webhook was installed, at {AFTER}"
+    assert explanation.verdict == f"was not rewritten: {why}"
+
+
+EMPTY = b'{"auths": {}}'
+FAILED = 'Failed to pull image "registry.example.com/nginx": unexpected status: 401 Unauthorized'
+
+
+def waiting(manifest: dict[str, Any]) -> dict[str, Any]:
+    (status,) = manifest["status"]["containerStatuses"]
+    status["state"] = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
+    return manifest
+
+
+def event(message: str, at: str) -> Event:
+    return msgspec.convert({"reason": "Failed", "message": message, "lastTimestamp": at}, Event)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"secret": None}, f"there is no Secret team-a/{PULL}"),
+        (
+            {"secret": secret(ours=False)},
+            f"Secret team-a/{PULL} is not ours: somebody else made it, of type kubernetes.io/dockerconfigjson",
+        ),
+        (
+            {"secret": secret(registry_webhook__expires_at=MADE)},
+            f"the credential in it expired at {MADE}",
+        ),
+        ({"secret": secret(EMPTY)}, "no entry is for registry.example.com/nginx: there are none at all"),
+        ({"secret": secret(b"{")}, "kubelet can use nothing of it: it is no JSON: line 1, column 2"),
+        (
+            {"events": (event(FAILED, AFTER), event(FAILED.replace("401 Unauthorized", "500"), MADE))},
+            "the node cannot pull registry.example.com/nginx: unexpected status: 401 Unauthorized",
+        ),
+        ({"events": UNREADABLE}, "the node cannot pull registry.example.com/nginx: Back-off pulling image"),
+    ],
+    ids=["no secret", "foreign", "expired", "no entry", "broken", "refused", "events cannot be read"],
+)
+def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(changes: dict[str, Any], says: str) -> None:
+    explanation = explained(waiting(pod("nginx", rewritten=True)), **changes)
+    assert str(explanation) == f"team-a/web-1 was rewritten, but {says}"
+    assert explanation.mark is Mark.NO
+
+
+def test_a_content_that_somebody_changed_is_noticed() -> None:
+    changed = secret(registry_webhook__content_hash="sha256:other")
+    (step,) = [
+        one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.what == "its content"
+    ]
+    assert (step.mark, step.why) == (Mark.WARNING, "somebody changed it; the sidecar puts it back")
+
+
+def test_nothing_that_is_said_holds_the_credential() -> None:
+    explanation = explained(pod("nginx", rewritten=True))
+    assert "kept-secret" not in msgspec.json.encode(explanation).decode() + repr(explanation) + repr(secret())
+
+
+def test_an_image_on_the_registry_asks_for_the_secret_that_a_pod_made_earlier_lacks() -> None:
+    explanation = explained(pod("registry.example.com/nginx"), labelled=namespace(changed=AFTER))
+    why = f"it was made at {MADE}, before its namespace's labels were last changed, at {AFTER}"
+    assert explanation.verdict == f"was not given the pull secret {PULL}: {why}"
+
+
+def test_a_container_that_came_later_is_told_apart() -> None:
+    manifest = pod("nginx", rewritten=True)
+    manifest["spec"]["containers"].append({"name": "z", "image": "redis"})
+    explanation = explained(manifest, endpoints=replicas(0))
+    assert explanation.verdict.startswith("was rewritten, but for container z: no replica of the webhook is ready ")
+
+
+def test_an_earlier_configuration_is_seen_by_the_images() -> None:
+    moved = settings("webhook: {rules: [{from: docker.io, to: registry.example.com/hub}]}")
+    explanation = explained(pod("nginx", rewritten=True), settings=moved)
+    (step,) = [one for one in explanation.steps if one.what == "container a"]
+    assert step.mark is Mark.WARNING
+    assert step.why.startswith(
+        "it is registry.example.com/nginx, and now it would be: nginx -> registry.example.com/hub/"
+    )
+
+
+def test_without_the_configuration_a_rewritten_pod_is_known_by_its_annotation() -> None:
+    explanation = explained(pod("nginx", rewritten=True), settings=UNREADABLE)
+    assert str(explanation).startswith("team-a/web-1 was rewritten: 1 of 1 images")
+
+
+def test_without_the_configuration_nothing_is_guessed() -> None:
+    explanation = explained(pod("nginx"), settings=UNREADABLE)
+    assert explanation.mark is Mark.UNKNOWN
+    assert explanation.verdict == "is as it is for reasons that are not known: no right to read it"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "mark", "says"),
+    [
+        (
+            pod("nginx", "ghcr.io/a/b"),
+            {},
+            Mark.OK,
+            "would be rewritten: 1 of 2 images, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx"),
+            {"labelled": namespace({})},
+            Mark.NO,
+            "would not be rewritten: its namespace has no label registry-webhook/enabled=true",
+        ),
+        (pod("ghcr.io/a/b"), {}, Mark.NO, "would not be rewritten: ghcr.io/a/b stays (names its registry, ghcr.io)"),
+        (
+            pod("nginx"),
+            {"endpoints": replicas(0)},
+            Mark.NO,
+            f"would not be rewritten: {NOBODY}",
+        ),
+        (pod("nginx"), {"secret": None}, Mark.NO, f"would be rewritten, but there is no Secret team-a/{PULL}"),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE},
+            Mark.UNKNOWN,
+            "would be rewritten, or not: webhook configuration is not known: no right to read it",
+        ),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE, "trial": Tried(pod("nginx", rewritten=True))},
+            Mark.OK,
+            "would be rewritten: 1 of 1 images, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx"),
+            {"trial": Tried(None, refusal="exceeded quota: small (403)")},
+            Mark.NO,
+            "would not be rewritten: the API server refuses it: exceeded quota: small (403)",
+        ),
+        (
+            pod("nginx"),
+            {"trial": UNREADABLE},
+            Mark.OK,
+            "would be rewritten: 1 of 1 images, and nothing stands in the way of its pull",
+        ),
+    ],
+)
+def test_of_a_pod_that_is_not_there_it_is_said_what_would_become_of_it(
+    manifest: dict[str, Any], changes: dict[str, Any], mark: Mark, says: str
+) -> None:
+    explanation = explained(manifest, stored=False, **changes)
+    assert (explanation.verdict, explanation.mark) == (says, mark)
+
+
+def policy(made_from: str) -> tuple[Object, ...]:
+    metadata = {"name": "ours", "annotations": {"registry-webhook/configuration-hash": made_from}}
+    return (msgspec.convert({"metadata": metadata}, Object), Object())
+
+
+def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
+    explanation = explained(pod("nginx", rewritten=True), configuration=None, policies=policy(settings().hash))
+    assert explanation.mark is Mark.OK
+    steps = {one.what: one for one in explanation.steps}
+    assert steps["webhook configuration"].why == "there is none, and the admission policy does its work"
+    assert steps["admission policy"].why.endswith("the one in force")
+    stale = {one.what: one for one in explained(pod("nginx"), policies=policy("other")).steps}
+    assert stale["admission policy"].mark is Mark.WARNING
+
+
+def test_a_pod_is_tried_as_it_was_written() -> None:
+    stored = pod("nginx", rewritten=True, nodeName="node-1", ephemeralContainers=[{"name": "d", "image": "busybox"}])
+    stored["spec"]["volumes"] = [{"name": "v", "image": {"reference": "registry.example.com/data"}}]
+    stored["metadata"]["annotations"] = {ORIGINALS: '{"a": "nginx", "v": "data"}', "kept": "1"}
+    tried = as_written(stored, PULL)
+    assert tried["metadata"] == {"generateName": "web-1-", "labels": {}, "annotations": {"kept": "1"}}
+    assert tried["spec"] == {
+        "containers": [{"name": "a", "image": "nginx"}],
+        "imagePullSecrets": [],
+        "volumes": [{"name": "v", "image": {"reference": "data"}}],
+    }
+    assert stored["spec"]["containers"][0]["image"] == "registry.example.com/nginx"
+
+
+@pytest.mark.parametrize("spoil", [lambda pod: pod.update(spec=5), lambda pod: pod["spec"].update(containers={})])
+def test_what_is_no_pod_is_said_in_a_line(spoil: Callable[[dict[str, Any]], None]) -> None:
+    manifest = pod("nginx")
+    spoil(manifest)
+    with pytest.raises(InvalidManifest, match="it is no Pod that an API server takes"):
+        explained(manifest)

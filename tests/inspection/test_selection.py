@@ -1,0 +1,129 @@
+"""Which Pods the API server calls the webhook for, by the manifest as it ships."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from webhook.inspection import selection
+from webhook.inspection.findings import Finding, Mark
+from webhook.inspection.objects import Namespace, Requirement, Selector, WebhookConfiguration
+from webhook.inspection.snapshot import Unknown
+
+MANIFEST = Path(__file__).parents[2] / "manifests" / "60-webhook.yaml"
+ENABLED = "registry-webhook/enabled"
+NAME = "kubernetes.io/metadata.name"
+
+
+def shipped() -> WebhookConfiguration:
+    return msgspec.convert(yaml.safe_load(MANIFEST.read_text()), WebhookConfiguration)
+
+
+def namespace(labels: dict[str, str]) -> Namespace:
+    return msgspec.convert({"metadata": {"name": "team-a", "labels": labels}}, Namespace)
+
+
+def found(
+    where: Namespace | Unknown, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None
+) -> dict[str, Finding]:
+    (webhook,) = shipped().webhooks
+    return {one.what: one for one in selection.steps(webhook, where, labels or {}, annotations or {})}
+
+
+LABELLED = namespace({ENABLED: "true"})
+
+
+def test_every_condition_of_the_manifest_is_recognised() -> None:
+    steps = found(LABELLED)
+    assert len(steps) == 6
+    assert {one.mark for one in steps.values()} == {Mark.OK}
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        ({}, "its namespace has no label registry-webhook/enabled=true"),
+        ({ENABLED: "yes"}, "its namespace has no label registry-webhook/enabled=true, but yes"),
+        ({ENABLED: ""}, "its namespace has no label registry-webhook/enabled=true, but an empty one"),
+        ({ENABLED: "true", NAME: "kube-public"}, "the webhook configuration keeps namespace team-a out by its name"),
+    ],
+)
+def test_a_namespace_that_is_not_selected_is_said_to_lack_what_it_lacks(labels: dict[str, str], why: str) -> None:
+    step = found(namespace(labels))["namespace"]
+    assert (step.mark, step.why) == (Mark.NO, why)
+
+
+def test_a_namespace_that_cannot_be_read_is_not_known() -> None:
+    step = found(Unknown("no right to read Namespaces team-a"))["namespace"]
+    assert (step.mark, step.why) == (Mark.UNKNOWN, "not known: no right to read Namespaces team-a")
+
+
+def test_a_pods_own_label_keeps_the_webhook_from_being_called() -> None:
+    step = found(LABELLED, {ENABLED: "false"})["Pod's labels"]
+    assert (step.mark, step.why) == (Mark.NO, "its own label registry-webhook/enabled=false opts it out")
+
+
+def test_a_mirror_pod_meets_no_condition_whatever_its_annotation_holds() -> None:
+    steps = found(LABELLED, annotations={"kubernetes.io/config.mirror": ""})
+    assert [one.what for one in steps.values() if one.mark is Mark.NO] == ["condition the-pod-is-no-mirror"]
+
+
+def test_a_condition_of_somebody_elses_is_not_evaluated() -> None:
+    (webhook,) = shipped().webhooks
+    condition = webhook.match_conditions[0]
+    changed = msgspec.structs.replace(condition, expression=f"{condition.expression} && true")
+    other = msgspec.structs.replace(webhook, match_conditions=(changed,))
+    *_, step = selection.steps(other, LABELLED, {}, {})
+    assert (step.mark, step.why) == (Mark.UNKNOWN, "it is none of ours, and is not evaluated")
+    assert "--dry-run" in step.remedy
+
+
+@pytest.mark.parametrize(
+    ("changes", "mark"),
+    [
+        ({}, Mark.OK),
+        ({"operations": ["*"], "resources": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "scope": "*"}, Mark.OK),
+        ({"operations": ["UPDATE"]}, Mark.NO),
+        ({"resources": ["pods/ephemeralcontainers"]}, Mark.NO),
+        ({"apiGroups": ["apps"]}, Mark.NO),
+        ({"apiVersions": ["v2"]}, Mark.NO),
+        ({"scope": "Cluster"}, Mark.NO),
+    ],
+)
+def test_a_rule_has_to_be_about_pods_that_are_made(changes: dict[str, object], mark: Mark) -> None:
+    manifest = yaml.safe_load(MANIFEST.read_text())
+    (webhook,) = manifest["webhooks"]
+    webhook["rules"] = [webhook["rules"][0] | changes]
+    (converted,) = msgspec.convert(manifest, WebhookConfiguration).webhooks
+    steps = {one.what: one for one in selection.steps(converted, LABELLED, {}, {})}
+    assert steps["operation"].mark is mark
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "labels", "met"),
+    [
+        ("In", ("a", "b"), {"key": "b"}, True),
+        ("In", ("a", "b"), {"key": "c"}, False),
+        ("In", ("a",), {}, False),
+        ("NotIn", ("a",), {"key": "a"}, False),
+        ("NotIn", ("a",), {"key": "b"}, True),
+        ("NotIn", ("a",), {}, True),
+        ("Exists", (), {"key": ""}, True),
+        ("Exists", (), {}, False),
+        ("DoesNotExist", (), {}, True),
+        ("DoesNotExist", (), {"key": ""}, False),
+    ],
+)
+def test_labels_are_matched_as_kubernetes_does(
+    operator: str, values: tuple[str, ...], labels: dict[str, str], met: bool
+) -> None:
+    requirement = Requirement("key", operator, values)
+    selector = Selector(match_expressions=(requirement,))
+    assert selection.unmet(selector, labels) == (None if met else requirement)
+
+
+def test_every_label_of_a_selector_has_to_be_there() -> None:
+    selector = Selector(match_labels={"a": "1", "b": "2"})
+    assert selection.unmet(selector, {"a": "1", "b": "2", "c": "3"}) is None
+    assert selection.unmet(selector, {"a": "1", "b": "3"}) == Requirement("b", "In", ("2",))

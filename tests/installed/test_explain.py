@@ -1,0 +1,310 @@
+"""`explain`, where all is well and where something is broken: what decides is what is printed first."""
+
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from tests.e2e import node
+from tests.e2e.account import pull_secret
+from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
+from tests.e2e.installation import environment
+from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, pod
+from tests.e2e.program import program
+from tests.e2e.registry import Registry
+from tests.e2e.sidecar import new_password, without_rights
+from webhook.certificates import authority
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+
+from .installation import CONFIGURATION, DEPLOYMENT, Installation, Variant
+
+_EXCLUDED = "registry.k8s.io/pause:3.10"
+_FOREVER = 60.0
+
+pytestmark = pytest.mark.usefixtures("explained")
+
+
+@pytest.fixture(scope="module")
+def explained(installed: Installation) -> Iterator[None]:
+    """Have one image excluded, as long as these tests run."""
+    installed.write(Variant(settings={"exclude": ["registry.k8s.io/**"]}))
+    installed.apply()
+    yield
+    installed.write(Variant())
+    installed.apply()
+    installed.wait()
+
+
+def _stored(cluster: Cluster, namespace: str, manifest: Manifest) -> str:
+    """Store a Pod, and give its name."""
+    cluster.create(namespace, manifest)
+    return str(manifest["metadata"]["name"])
+
+
+def _explain(namespace: str, name: str, *words: str, kubeconfig: Path | None = None) -> Ran:
+    return program("explain", f"pod/{name}", "--namespace", namespace, *words, kubeconfig=kubeconfig)
+
+
+def _first(ran: Ran) -> str:
+    assert ran.stderr == ""
+    return ran.stdout.splitlines()[0]
+
+
+def _steps(ran: Ran) -> dict[str, str]:
+    """Give for each step of a command's JSON what it came to, and why."""
+    (explanation,) = json.loads(ran.stdout)
+    return {step["what"]: f"{step['mark']} {step['why']}" for step in explanation["steps"]}
+
+
+def test_of_a_pod_that_runs_nothing_stands_in_the_way(cluster: Cluster, served: str) -> None:
+    name = _stored(cluster, served, node.written("runs", secret=False))
+    eventually("it runs", lambda: node.state(cluster, served, name) == "running", _FOREVER)
+    ran = _explain(served, name, "--dry-run", "--output=json")
+    assert ran.status == 0
+    (explanation,) = json.loads(ran.stdout)
+    assert explanation["verdict"] == "was rewritten: 1 of 1 images, and nothing stands in the way of its pull"
+    assert {step["mark"] for step in explanation["steps"]} == {"ok"}
+    steps = _steps(ran)
+    assert steps["kubelet's entry"] == f"ok registry.example.com for {REWRITTEN}"
+    assert steps["dry run"] == "ok it is rewritten: app"
+    assert steps["pull for app"] == f"ok the node has {REWRITTEN}"
+    node.remove(cluster, served, name)
+
+
+def test_a_namespace_without_the_label(cluster: Cluster, unserved: str) -> None:
+    name = _stored(cluster, unserved, pod("unlabelled", app=IMAGE))
+    ran = _explain(unserved, name)
+    assert ran.status == 1
+    assert _first(ran) == f"{unserved}/{name} was not rewritten: its namespace has no label {ENABLED_LABEL}=true"
+    assert f"kubectl label --overwrite namespace {unserved} {ENABLED_LABEL}=true" in ran.stdout.splitlines()[1]
+
+
+def test_a_pod_that_was_made_before_the_label(cluster: Cluster) -> None:
+    namespace = cluster.make_namespace({})
+    name = _stored(cluster, namespace, pod("early", app=IMAGE))
+    created = cluster.get(namespace, f"pod/{name}")["metadata"]["creationTimestamp"]
+    # Times are to the second.
+    eventually("a second is over", lambda: datetime.fromisoformat(created) + timedelta(seconds=1) < datetime.now(UTC))
+    cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
+    said = _first(_explain(namespace, name))
+    assert said.startswith(f"{namespace}/{name} was not rewritten: it was made at {created}, before its namespace's ")
+
+
+def test_a_pod_that_opted_out(cluster: Cluster, served: str) -> None:
+    manifest = pod("opted-out", app=IMAGE)
+    manifest["metadata"]["labels"] = {ENABLED_LABEL: "false"}
+    ran = _explain(served, _stored(cluster, served, manifest))
+    assert ran.status == 1
+    assert _first(ran) == f"{served}/opted-out was not rewritten: its own label {ENABLED_LABEL}=false opts it out"
+
+
+def test_an_image_that_is_excluded(cluster: Cluster, served: str) -> None:
+    ran = _explain(served, _stored(cluster, served, pod("excluded", app=_EXCLUDED)))
+    assert ran.status == 1
+    assert _first(ran) == f"{served}/excluded was not rewritten: {_EXCLUDED} stays (excluded by registry.k8s.io/**)"
+
+
+def test_a_pod_of_kubernetes_own_namespace(cluster: Cluster) -> None:
+    name = _stored(cluster, "kube-system", pod("explained", app=IMAGE))
+    try:
+        ran = _explain("kube-system", name, "--dry-run")
+    finally:
+        node.remove(cluster, "kube-system", name)
+    assert ran.status == 1
+    assert _first(ran) == (
+        "kube-system/explained was not rewritten: namespace kube-system is Kubernetes' own, and never served"
+    )
+
+
+def test_a_workload_that_is_not_there_yet(served: str) -> None:
+    template = {"metadata": None, "spec": pod("x", app=IMAGE)["spec"]}
+    deployment = {
+        "kind": "Deployment",
+        "metadata": {"name": "shop", "namespace": served},
+        "spec": {"template": template},
+    }
+    ran = program("explain", "--filename=-", "--dry-run", stdin=deployment)
+    assert ran.status == 0, ran.stdout
+    assert _first(ran).startswith(f"{served}/shop would be rewritten: 1 of 1 images, and nothing stands ")
+    assert "it is rewritten: app" in ran.stdout
+
+
+def test_a_password_that_the_registry_refuses(
+    installed: Installation, cluster: Cluster, served: str, registry: Registry
+) -> None:
+    username, password = installed.credential
+    registry.admit(username, new_password())
+    try:
+        name = _stored(cluster, served, node.written("refused", secret=False))
+        eventually("the pull fails", lambda: node.state(cluster, served, name) in node.NOT_PULLED, _FOREVER)
+        ran = _explain(served, name)
+    finally:
+        registry.admit(username, password)
+    assert ran.status == 1
+    assert _first(ran).startswith(f"{served}/{name} was rewritten, but the node cannot pull {REWRITTEN}: ")
+    assert "401 Unauthorized" in _first(ran)
+    assert password not in ran.stdout
+    node.remove(cluster, served, name)
+
+
+def test_a_secret_that_is_somebody_elses(cluster: Cluster) -> None:
+    namespace = cluster.make_namespace({})
+    cluster.create(namespace, pull_secret())
+    cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
+    name = _made(cluster, namespace)
+    ran = _explain(namespace, name)
+    assert ran.status == 1
+    assert _first(ran) == (
+        f"{namespace}/{name} was rewritten, but Secret {namespace}/{PULL_SECRET} is not ours: somebody else made it, "
+        "of type kubernetes.io/dockerconfigjson"
+    )
+    assert f"kubectl -n {namespace} delete secret {PULL_SECRET}" in ran.stdout.splitlines()[1]
+
+
+def _made(cluster: Cluster, namespace: str) -> str:
+    """Store a Pod once the API server calls the webhook for its namespace, and give its name."""
+
+    def is_called() -> bool:
+        words = ("run", "probe", f"--image={IMAGE}", "--dry-run=server", "--output=json", "--namespace", namespace)
+        return REWRITTEN in cluster.kubectl(*words).stdout
+
+    eventually("the webhook is called", is_called)
+    return _stored(cluster, namespace, pod("made", app=IMAGE))
+
+
+@contextmanager
+def _bundle(cluster: Cluster, bundle: bytes) -> Iterator[None]:
+    """Have this `caBundle`, and at the end the one that there was."""
+    path = "/webhooks/0/clientConfig/caBundle"
+    was = cluster.get("default", CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"]
+
+    def put(value: str) -> None:
+        operation = {"op": "replace", "path": path, "value": value}
+        cluster.kubectl("patch", CONFIGURATION, "--type=json", f"--patch={json.dumps([operation])}")
+
+    put(base64.b64encode(bundle).decode())
+    try:
+        yield
+    finally:
+        put(was)
+
+
+def _unanswered(cluster: Cluster, namespace: str, name: str) -> str:
+    """Store a Pod that comes to nobody, once none does."""
+
+    def is_left_alone() -> bool:
+        words = ("run", "probe", f"--image={IMAGE}", "--dry-run=server", "--output=json", "--namespace", namespace)
+        return REWRITTEN not in cluster.kubectl(*words).stdout
+
+    eventually("nothing is rewritten", is_left_alone, _FOREVER)
+    return _stored(cluster, namespace, pod(name, app=IMAGE))
+
+
+def _authority(days: int) -> bytes:
+    """Make an authority that began ten days ago, and is good for so many."""
+    return authority.make_authority("foreign", datetime.now(UTC) - timedelta(days=10), timedelta(days=days)).certificate
+
+
+def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(cluster: Cluster, served: str) -> None:
+    without = "and failurePolicy Ignore lets Pods through as they are"
+    with without_rights(cluster):
+        namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
+        ran = _explain(namespace, _made(cluster, namespace))
+        assert ran.status == 1
+        assert _first(ran) == f"{namespace}/made was rewritten, but there is no Secret {namespace}/{PULL_SECRET}"
+        assert "logs deployment/registry-webhook --container refresher" in ran.stdout.splitlines()[1]
+
+        with _bundle(cluster, b""):
+            said = _first(_explain(served, _unanswered(cluster, served, "no-bundle")))
+            assert said.startswith(f"{served}/no-bundle was not rewritten: the webhook configuration has no caBundle, ")
+            assert said.endswith(without)
+        with _bundle(cluster, _authority(days=5)):
+            said = _first(_explain(served, _unanswered(cluster, served, "expired")))
+            assert said.startswith(f"{served}/expired was not rewritten: every authority in caBundle expired by 20")
+            assert said.endswith(without)
+        with _bundle(cluster, _authority(days=20)):
+            name = _unanswered(cluster, served, "not-believed")
+            said = _first(_explain(served, name, "--dry-run"))
+            assert said == (
+                f"{served}/{name} was not rewritten: a dry run is not either, though all else holds: "
+                "it stays as it is written"
+            )
+    eventually(
+        "it is called again", lambda: _explain(served, "not-believed", "--dry-run").stdout.count("in a dry run it is")
+    )
+
+
+def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Cluster, served: str) -> None:
+    scale = ("scale", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+    cluster.kubectl(*scale, "--replicas=0")
+    try:
+        name = _unanswered(cluster, served, "nobody")
+        ran = _explain(served, name)
+        assert ran.status == 1
+        assert _first(ran) == (
+            f"{served}/{name} was not rewritten: no replica of the webhook is ready behind Service "
+            f"{OWN_NAMESPACE}/{PROGRAM}, and failurePolicy Ignore lets Pods through as they are"
+        )
+    finally:
+        cluster.kubectl(*scale, "--replicas=2")
+        installed.wait()
+
+
+@pytest.fixture(scope="module")
+def newcomer(cluster: Cluster, served: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Give a kubeconfig of somebody who may read the Pods of one namespace, and nothing else."""
+    cluster.kubectl("create", "serviceaccount", "newcomer", "--namespace", served)
+    cluster.kubectl("create", "role", "newcomer", "--namespace", served, "--verb=get", "--resource=pods")
+    account = f"--serviceaccount={served}:newcomer"
+    cluster.kubectl("create", "rolebinding", "newcomer", "--namespace", served, "--role=newcomer", account)
+    token = cluster.kubectl("create", "token", "newcomer", "--namespace", served, "--duration=1h").stdout.strip()
+    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
+    kubeconfig["users"][0]["user"] = {"token": token}
+    path = tmp_path_factory.mktemp("newcomer") / "kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(kubeconfig))
+    return path
+
+
+def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, served: str, newcomer: Path) -> None:
+    manifest = pod("unreadable", app=IMAGE)
+    manifest["metadata"]["labels"] = {ENABLED_LABEL: "false"}
+    name = _stored(cluster, served, manifest)
+    ran = _explain(served, name, kubeconfig=newcomer)
+    assert ran.status == 2
+    unknown = f"not known: no right to read ConfigMaps {OWN_NAMESPACE}/{PROGRAM}"
+    assert _first(ran) == f"{served}/{name} is as it is for reasons that are {unknown}"
+    steps = _steps(_explain(served, name, "--output=json", kubeconfig=newcomer))
+    assert steps["namespace allowed"] == f"? {unknown}"
+    assert steps["webhook configuration"] == (f"? not known: no right to read MutatingWebhookConfigurations {PROGRAM}")
+    assert _explain(served, "unheard-of", kubeconfig=newcomer).stderr == (
+        f"registry-webhook: there is no Pod {served}/unheard-of\n"
+    )
+    assert "no right to read Pods" in _explain("default", "x", kubeconfig=newcomer).stderr
+
+
+def test_it_is_a_plugin_of_kubectl(served: str, tmp_path: Path) -> None:
+    for name, module, function in (
+        ("kubectl-registry_webhook", "webhook.commands", "main"),
+        ("kubectl_complete-registry_webhook", "webhook.commands.completion", "complete_for_kubectl"),
+    ):
+        script = tmp_path / name
+        script.write_text(f"#!{sys.executable}\nfrom {module} import {function}\n{function}()\n")
+        script.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+
+    def kubectl(*words: str) -> str:
+        variables = environment() | {"PATH": path}
+        done = subprocess.run(["kubectl", *words], env=variables, capture_output=True, text=True, check=False)  # noqa: S607
+        return done.stdout
+
+    said = kubectl("registry-webhook", "explain", "pod/excluded", "--namespace", served)
+    assert said.startswith(f"{served}/excluded was not rewritten: ")
+    assert kubectl("__complete", "registry-webhook", "explain", "--dry").splitlines()[0].startswith("--dry-run\t")
