@@ -67,13 +67,14 @@ def command(
     """Say why a Pod was rewritten or was not: every step in order, and first the one that decides."""
     if (pod is None) == (filename is None):
         raise click.UsageError("either pod/NAME or --filename FILE")
+    planned = [] if filename is None else _workloads(filename)
+    stored = [] if pod is None else [_name(pod)]
     here = namespace or client.namespace_of(kubeconfig, context)
     with inspecting.reading(kubeconfig, context) as reader:
         gathering = _Gathering(reader, config, dry_run=dry_run)
-        if filename is None:
-            explained = [explain(gathering.of_stored(_name(pod or ""), here))]
-        else:
-            explained = [explain(gathering.of_planned(workload, here)) for workload in _workloads(filename)]
+        found = [gathering.of_stored(name, here) for name in stored]
+        found += [gathering.of_planned(workload, here) for workload in planned]
+    explained = [explain(one) for one in found]
     _show(explained, output)
     return max(_STATUS[one.mark] for one in explained)
 

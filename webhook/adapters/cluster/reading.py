@@ -28,12 +28,13 @@ _TRIAL = 60.0
 _NO_WEBHOOK = "failed calling webhook"
 
 _T = TypeVar("_T")
+_Read_co = TypeVar("_Read_co", covariant=True)
 
 #: Told after each page how many objects were read, and of how many if that is known.
 Progress = Callable[[int, int | None], None]
 
 
-class Kind(NamedTuple, Generic[_T]):
+class Kind(NamedTuple, Generic[_Read_co]):
     """A kind of objects, and how one is decoded."""
 
     what: str
@@ -41,7 +42,7 @@ class Kind(NamedTuple, Generic[_T]):
     group: str
     """Where it is served: `/api/v1`, `/apis/apps/v1`."""
     plural: str
-    type: type[_T]
+    type: type[_Read_co]
     metadata_alone: bool = False
     """Whether nothing else of it is to leave the API server."""
     in_namespaces: bool = True

@@ -1,0 +1,66 @@
+"""Findings in columns, on screens of any width and in files, and for programs."""
+
+import json
+
+import pytest
+import yaml
+
+from webhook.inspection.findings import Finding, Mark
+from webhook.presentation import table
+from webhook.presentation.table import Form, Screen
+
+FOUND = [
+    Finding(Mark.OK, "namespace", "it is selected"),
+    Finding(Mark.NO, "pull secret", "there is no Secret team-a/registry-webhook-pull", "look at the sidecar's log"),
+]
+
+
+def test_columns_are_aligned_and_a_remedy_stands_below() -> None:
+    assert list(table.findings(FOUND, Screen())) == [
+        "ok  namespace    it is selected",
+        "no  pull secret  there is no Secret team-a/registry-webhook-pull",
+        "                 -> look at the sidecar's log",
+    ]
+
+
+def test_the_last_column_is_broken_up_where_the_screen_ends() -> None:
+    lines = list(table.findings(FOUND, Screen(width=45)))
+    assert lines[1:3] == ["no  pull secret  there is no Secret", " " * 17 + "team-a/registry-webhook-pull"]
+    assert max(map(len, lines)) <= 45
+
+
+def test_on_a_screen_too_narrow_for_it_no_line_is_broken_up() -> None:
+    assert list(table.findings(FOUND, Screen(width=30))) == list(table.findings(FOUND, Screen()))
+
+
+def test_headings_stand_above_the_columns() -> None:
+    lines = list(table.table([("team-a", "3")], Screen(), ("NAMESPACE", "PODS")))
+    assert lines == ["NAMESPACE  PODS", "team-a     3"]
+
+
+def test_marks_are_coloured_on_a_screen_that_is_and_take_no_width_by_it() -> None:
+    plain = list(table.findings(FOUND, Screen()))
+    coloured = list(table.findings(FOUND, Screen(coloured=True)))
+    assert coloured[0] == plain[0].replace("ok", "\x1b[32mok\x1b[0m")
+    assert coloured[1] == plain[1].replace("no ", "\x1b[31mno\x1b[0m ", 1)
+
+
+def test_what_could_forge_a_line_or_drive_a_terminal_is_escaped() -> None:
+    lines = list(table.table([("\x1b[2J", "a\nb")], Screen())) + list(table.paragraph("c\rd", Screen()))
+    assert lines == [r"\x1b[2J  a\nb", r"c\rd"]
+
+
+def test_of_nothing_there_is_no_line() -> None:
+    assert list(table.findings([], Screen())) == []
+
+
+@pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_programs_read_the_same_in_either_form(form: Form, read: type) -> None:
+    assert read(table.structured(FOUND[1:], form)) == [
+        {"mark": "no", "what": "pull secret", "why": FOUND[1].why, "remedy": FOUND[1].remedy}
+    ]
+
+
+def test_a_finding_is_one_line() -> None:
+    assert str(FOUND[1]) == f"no pull secret: {FOUND[1].why}: look at the sidecar's log"
+    assert str(FOUND[0]) == "ok namespace: it is selected"
