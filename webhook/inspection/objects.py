@@ -269,6 +269,13 @@ class Variable(_Object, frozen=True, gc=False):
     """None where it comes from elsewhere."""
 
 
+class Port(_Object, frozen=True, gc=False):
+    """A port of a container."""
+
+    name: str = ""
+    container_port: int = 0
+
+
 class Process(_Object, frozen=True, gc=False):
     """A container of ours, as its Deployment says it."""
 
@@ -276,6 +283,7 @@ class Process(_Object, frozen=True, gc=False):
     image: str = ""
     args: tuple[str, ...] = ()
     env: tuple[Variable, ...] = ()
+    ports: tuple[Port, ...] = ()
 
 
 class ProcessesSpec(_Object, frozen=True, gc=False):

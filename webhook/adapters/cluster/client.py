@@ -56,6 +56,8 @@ class Request(NamedTuple):
     accept: str = JSON
     silence: float = _READ
     """Seconds that it may take to the answer's first byte, and between two pieces of it."""
+    any_status: bool = False
+    """Whether an answer that says it is none of success is an answer too."""
 
 
 class Client:
@@ -104,7 +106,7 @@ class Client:
             raise Unreachable(f"cannot {request.what}: {_reason(error)}") from None
         response: urllib3.BaseHTTPResponse = answer.response
         self._count(request.method, str(response.status))
-        if not 200 <= response.status < 300:  # noqa: PLR2004
+        if not (request.any_status or 200 <= response.status < 300):  # noqa: PLR2004
             raise _refusal(request, response)
         return response
 

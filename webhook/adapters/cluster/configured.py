@@ -31,6 +31,15 @@ def read(reader: Reader) -> Parts:
 
 def loaded(parts: Parts, container: str = WEBHOOK) -> Loaded | Unknown:
     """Load the configuration as a container has it. What its variables take from elsewhere counts as not set."""
+    try:
+        return checked(parts, container)
+    except ConfigurationError as error:
+        more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
+        return Unknown(f"the configuration is broken: {error.faults[0]}{more}")
+
+
+def checked(parts: Parts, container: str = WEBHOOK) -> Loaded | Unknown:
+    """Load it as `loaded` does. Raises `ConfigurationError` with every fault."""
     if isinstance(parts.config_map, Unknown):
         return parts.config_map
     if isinstance(parts.deployment, Unknown):
@@ -40,11 +49,7 @@ def loaded(parts: Parts, container: str = WEBHOOK) -> Loaded | Unknown:
     text = parts.config_map.data.get(KEY)
     if text is None:
         return Unknown(f"{ORIGIN} has no {KEY}")
-    try:
-        return load(text.encode(), f"{ORIGIN}, {KEY}", variables(parts, container))
-    except ConfigurationError as error:
-        more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
-        return Unknown(f"the configuration is broken: {error.faults[0]}{more}")
+    return load(text.encode(), f"{ORIGIN}, {KEY}", variables(parts, container))
 
 
 def variables(parts: Parts, container: str) -> dict[str, str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import msgspec
 from msgspec import Raw, Struct, field
 
-from webhook.adapters.cluster.client import JSON, Client, Request
+from webhook.adapters.cluster.client import JSON, Client, Request, failure
 from webhook.adapters.cluster.objects import decoded
 from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
 from webhook.inspection import objects
@@ -173,9 +173,19 @@ class Reader:
             return _unknown(error, what)
 
     def of_pod(self, namespace: str, pod: str, port: int, path: str) -> str | Unknown:
-        """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`."""
+        """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`.
+
+        The Pod's status does not count: what is not ready says why. What the API server itself says is JSON.
+        """
         place = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}:{port}/proxy{path}"
-        return self.text(place, f"read {path} of Pod {namespace}/{pod}")
+        what = f"read {path} of Pod {namespace}/{pod}"
+        try:
+            answer = self._client.call(Request(what, "GET", place, accept="*/*", any_status=True))
+        except ClusterError as error:
+            return _unknown(error, what)
+        if answer.startswith(b"{"):
+            return _unknown(failure(decoded(what, _CODES.decode, answer).code, what, answer), what)
+        return answer.decode(errors="replace")
 
     def ask(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any] | Unknown:
         """Post a question that is answered and not stored, such as a SelfSubjectAccessReview."""
@@ -226,6 +236,11 @@ class _Page(Struct):
     items: list[Raw] | None = None
 
 
+class _Code(Struct):
+    code: int = 0
+
+
+_CODES = msgspec.json.Decoder(_Code)
 _VERSION = msgspec.json.Decoder(_Version)
 _PAGES = msgspec.json.Decoder(_Page)
 _ANY = msgspec.json.Decoder(dict[str, Any])
