@@ -40,6 +40,11 @@ def unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement | None:
     return next((one for one in (*exact, *selector.match_expressions) if not _is_met(one, labels)), None)
 
 
+def is_recognised(expression: str) -> bool:
+    """Tell whether a match condition is one that ships."""
+    return _plain(expression) in _RECOGNISED
+
+
 def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
     value = labels.get(requirement.key)
     match requirement.operator:
