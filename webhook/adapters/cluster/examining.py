@@ -1,0 +1,217 @@
+"""Reading an installation from end to end, with a person's rights and without writing anything."""
+
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from typing import Any
+
+from msgspec import structs
+from prometheus_client.parser import text_string_to_metric_families
+
+from webhook.adapters.cluster import configured
+from webhook.adapters.cluster.configured import Parts
+from webhook.adapters.cluster.reading import (
+    EVENTS,
+    MUTATING_POLICIES,
+    NAMESPACES,
+    PODS,
+    SECRET_CONTENTS,
+    SECRETS,
+    SLICES,
+    VALIDATING_BINDINGS,
+    VALIDATING_POLICIES,
+    WEBHOOKS,
+    Kind,
+    Reader,
+)
+from webhook.config import assemble
+from webhook.config.fingerprint import fingerprint
+from webhook.config.load import Loaded
+from webhook.errors import ConfigurationError
+from webhook.inspection.doctor import calling, rights, sample
+from webhook.inspection.doctor.seen import (
+    REFRESHER,
+    WEBHOOK,
+    Binding,
+    Faults,
+    Lease,
+    Replica,
+    Right,
+    Said,
+    Sample,
+    Seen,
+    Tryout,
+)
+from webhook.inspection.doctor.trust import TLS_SECRET
+from webhook.inspection.objects import Deployment, Object, Pod
+from webhook.inspection.snapshot import Settings, Unknown
+from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM
+from webhook.names import REFRESHER as LEASE
+from webhook.pullsecret.document import TYPE
+
+_Json = dict[str, Any]
+_OURS = f"app.kubernetes.io/name={PROGRAM}"
+_ACCOUNT = f"system:serviceaccount:{OWN_NAMESPACE}:{PROGRAM}"
+_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+_LEASES = Kind("Leases", "/apis/coordination.k8s.io/v1", "leases", _Json)
+_BINDINGS = Kind(VALIDATING_BINDINGS.what, VALIDATING_BINDINGS.group, VALIDATING_BINDINGS.plural, _Json)
+#: Where the processes answer in the clear: the name of the container's port, and its number where it is not named.
+_PORTS = {WEBHOOK: ("health", 8080), REFRESHER: ("refresh-health", 8081)}
+#: Questions that are asked at once.
+_AT_ONCE = 8
+
+
+def examine(reader: Reader, settings: Settings | None, now: datetime) -> Seen:
+    """Read all that the checks look at, at `now` (aware); `settings` stand in for the installation's own."""
+    parts = configured.read(reader)
+    configuration = _configuration(parts) if settings is None else settings
+    called = reader.get(WEBHOOKS, PROGRAM)
+    seen = Seen(
+        now=now,
+        configuration=configuration,
+        sidecar_hash=_sidecar_hash(parts) if settings is None else None,
+        calling=called,
+        deployment=parts.deployment,
+        slices=reader.list(SLICES, OWN_NAMESPACE, labels=f"kubernetes.io/service-name={PROGRAM}"),
+        replicas=_replicas(reader, parts.deployment),
+        lease=_lease(reader),
+        namespaces=reader.list(NAMESPACES),
+        guards=_names(reader.list(VALIDATING_POLICIES, labels=_OURS)),
+        bindings=_bindings(reader),
+        policies=_policies(reader),
+        failed_pulls=reader.list(EVENTS, fields="reason=Failed,involvedObject.kind=Pod"),
+    )
+    return _further(reader, seen)
+
+
+def _further(reader: Reader, seen: Seen) -> Seen:
+    """Read what depends on what was read."""
+    settings = seen.configuration if isinstance(seen.configuration, Settings) else None
+    pull_secret = settings.policy.pull_secret if settings else None
+    named = f"metadata.name={pull_secret}"
+    wanted = (*rights.needed(pull_secret, keeps_certificate=seen.keeps_certificate), *rights.UNNEEDED)
+    return structs.replace(
+        seen,
+        certificate=reader.get(SECRET_CONTENTS, CERTIFICATE if seen.keeps_certificate else TLS_SECRET, OWN_NAMESPACE),
+        pull_secrets=reader.list(SECRETS, fields=named) if pull_secret else (),
+        mistyped=reader.list(SECRETS, fields=f"{named},type!={TYPE}") if pull_secret else (),
+        rights=_rights(reader, wanted),
+        tryout=_tryout(reader, seen, settings) if settings else None,
+    )
+
+
+def _configuration(parts: Parts) -> Settings | Faults | Unknown:
+    try:
+        found = configured.checked(parts)
+    except ConfigurationError as error:
+        return Faults(tuple(map(str, error.faults)))
+    if isinstance(found, Loaded):
+        return assemble.settings(found.configuration, configured.ORIGIN)
+    # What is not there is no less broken than what cannot be understood.
+    absent = parts.config_map is None or not isinstance(parts.config_map, Unknown | None)
+    return Faults((found.why,)) if absent and not isinstance(parts.deployment, Unknown) else found
+
+
+def _sidecar_hash(parts: Parts) -> str | None:
+    try:
+        found = configured.checked(parts, configured.REFRESHER)
+    except ConfigurationError:
+        return None
+    return None if isinstance(found, Unknown) else fingerprint(found.configuration)
+
+
+def _replicas(reader: Reader, deployment: Deployment | Unknown | None) -> tuple[Replica, ...] | Unknown:
+    pods = reader.list(PODS, OWN_NAMESPACE, labels=_OURS)
+    if isinstance(pods, Unknown):
+        return pods
+    ports = {container: _port(deployment, container) for container in _PORTS}
+    staying = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
+    return tuple(
+        Replica(pod, _said(reader, pod, ports[WEBHOOK]), _said(reader, pod, ports[REFRESHER])) for pod in staying
+    )
+
+
+def _port(deployment: Deployment | Unknown | None, container: str) -> int:
+    name, number = _PORTS[container]
+    if not isinstance(deployment, Deployment):
+        return number
+    processes = deployment.spec.template.spec.containers
+    ports = {port.name: port.container_port for process in processes for port in process.ports}
+    return ports.get(name, number)
+
+
+def _said(reader: Reader, pod: Pod, port: int) -> Said | Unknown:
+    """Ask a process what it says of itself."""
+    name = pod.metadata.name
+    metrics = reader.of_pod(OWN_NAMESPACE, name, port, "/metrics")
+    ready = reader.of_pod(OWN_NAMESPACE, name, port, "/readyz")
+    if isinstance(metrics, Unknown):
+        return metrics
+    if isinstance(ready, Unknown):
+        return ready
+    return Said(tuple(ready.splitlines()), _samples(metrics))
+
+
+def _samples(exposition: str) -> tuple[Sample, ...]:
+    """Read what is written for Prometheus; what is none has no samples."""
+    try:
+        families = list(text_string_to_metric_families(exposition))
+    except ValueError:
+        return ()
+    return tuple(Sample(one.name, one.labels, one.value) for family in families for one in family.samples)
+
+
+def _lease(reader: Reader) -> Lease | Unknown | None:
+    found = reader.get(_LEASES, LEASE, OWN_NAMESPACE)
+    if found is None or isinstance(found, Unknown):
+        return found
+    spec = found.get("spec", {})
+    renewed = spec.get("renewTime")
+    return Lease(spec.get("holderIdentity") or "", datetime.fromisoformat(renewed) if renewed else None)
+
+
+def _names(objects: tuple[Object, ...] | Unknown) -> tuple[str, ...] | Unknown:
+    return objects if isinstance(objects, Unknown) else tuple(one.metadata.name for one in objects)
+
+
+def _bindings(reader: Reader) -> tuple[Binding, ...] | Unknown:
+    found = reader.list(_BINDINGS)
+    if isinstance(found, Unknown):
+        return found
+    specs = [one.get("spec", {}) for one in found]
+    return tuple(Binding(spec.get("policyName", ""), "Deny" in spec.get("validationActions", ())) for spec in specs)
+
+
+def _policies(reader: Reader) -> tuple[Object, ...] | Unknown:
+    mutating, validating = reader.list(MUTATING_POLICIES), reader.list(VALIDATING_POLICIES)
+    if isinstance(mutating, Unknown):
+        return mutating
+    return validating if isinstance(validating, Unknown) else (*mutating, *validating)
+
+
+def _rights(reader: Reader, wanted: tuple[Right, ...]) -> Mapping[Right, bool | Unknown]:
+    """Ask for each of them whether the sidecar's account has it."""
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        return dict(zip(wanted, pool.map(lambda right: _is_granted(reader, right), wanted), strict=True))
+
+
+def _is_granted(reader: Reader, right: Right) -> bool | Unknown:
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{OWN_NAMESPACE}", "system:authenticated"]
+    attributes = {"verb": right.verb, "group": right.group, "resource": right.resource}
+    attributes |= {"name": right.name, "namespace": right.namespace}
+    body = {
+        "apiVersion": "authorization.k8s.io/v1",
+        "kind": "SubjectAccessReview",
+        "spec": {"user": _ACCOUNT, "groups": groups, "resourceAttributes": attributes},
+    }
+    answer = reader.ask(_REVIEWS, body, "ask for the account's rights")
+    return answer if isinstance(answer, Unknown) else bool(answer.get("status", {}).get("allowed"))
+
+
+def _tryout(reader: Reader, seen: Seen, settings: Settings) -> Tryout | None:
+    """Try a Pod in the first namespace that is served, if there is an image that would be rewritten."""
+    image = sample.image(settings)
+    served = sorted(one.metadata.name for one in calling.served(seen))
+    if not served or image is None:
+        return None
+    return Tryout(served[0], image, reader.try_creation(sample.pod(image), served[0]))

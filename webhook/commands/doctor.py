@@ -1,0 +1,50 @@
+"""`registry-webhook doctor`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from webhook.adapters.cluster import examining
+from webhook.commands import inspecting
+from webhook.commands.inspecting import FAILED, FOUND, NOTHING
+from webhook.commands.options import loaded, reading_options
+from webhook.config import assemble
+from webhook.inspection import doctor
+from webhook.inspection.findings import Mark
+from webhook.presentation import table
+from webhook.presentation.table import Form
+
+
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples:
+  registry-webhook doctor
+  registry-webhook doctor --context production --output json
+
+\b
+Exit status: 0 nothing fails (warnings are printed), 1 something fails, 2 nothing is found to fail, but not everything
+could be looked at.
+""",
+)
+@reading_options
+def command(kubeconfig: Path | None, context: str | None, config: Path | None, output: Form) -> int:
+    """Check the installation from end to end, and say what is wrong, worst first, and what to do about it.
+
+    It looks at the configuration, the webhook configuration, the webhook and its certificate, the rights and what
+    bounds them, the credential and the pull secrets, what nodes say of pulls, and tries a Pod (a server dry run).
+    Nothing is written, and no credential is read.
+    """
+    settings = None if config is None else assemble.settings(loaded(config).configuration, str(config))
+    with inspecting.reading(kubeconfig, context) as reader:
+        found = doctor.diagnose(examining.examine(reader, settings, datetime.now(UTC)))
+    if output == "table":
+        screen = inspecting.screen()
+        click.echo(table.bold(doctor.summary(found), screen))
+        for line in table.findings(found, screen):
+            click.echo(line)
+    else:
+        click.echo(table.structured({"summary": doctor.summary(found), "findings": found}, output))
+    marks = {finding.mark for finding in found}
+    return FOUND if Mark.FAILURE in marks else FAILED if Mark.UNKNOWN in marks else NOTHING

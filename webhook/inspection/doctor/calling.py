@@ -1,0 +1,167 @@
+"""Whether the API server is told to call the webhook as it ships, and for just what is served."""
+
+from collections.abc import Iterator
+
+from webhook.inspection.doctor import wording
+from webhook.inspection.doctor.seen import CALLED, Seen
+from webhook.inspection.findings import Finding
+from webhook.inspection.objects import Namespace, Rule, Webhook
+from webhook.inspection.selection import is_recognised, unmet
+from webhook.inspection.snapshot import Settings, Unknown
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
+from webhook.namespaces import opted_in
+
+_WHAT = "webhook configuration"
+_NAME_LABEL = "kubernetes.io/metadata.name"
+_SHIPPED = "as it ships"
+#: The names of manifests/60-webhook.yaml's matchConditions.
+CONDITIONS = frozenset({"an-image-differs", "the-pod-stays", "the-pod-is-no-mirror"})
+#: What the webhook is called for.
+_CALLS = (("CREATE", "pods"), ("UPDATE", "pods"), ("UPDATE", "pods/ephemeralcontainers"))
+#: Seconds within which an answer is waited for.
+TIMEOUT = 5
+
+
+def there(seen: Seen) -> Iterator[Finding]:
+    """Look whether there is one, and whom it calls how."""
+    if isinstance(seen.calling, Unknown):
+        yield wording.unknown(_WHAT, seen.calling)
+        return
+    webhook = seen.webhook
+    if webhook is None:
+        lacking = f"MutatingWebhookConfiguration {PROGRAM}" + ("" if seen.calling is None else f" with {CALLED}")
+        yield wording.failure(_WHAT, f"there is no {lacking}: no Pod is rewritten", wording.INSTALL)
+        return
+    found = [*_faults(webhook), *_differences(webhook), *_whom(webhook)]
+    yield from found
+    if not found:
+        closed = "closed" if webhook.failure_policy == "Fail" else "open"
+        yield wording.ok(_WHAT, f"it is {_SHIPPED}, failing {closed}")
+
+
+def _faults(webhook: Webhook) -> Iterator[Finding]:
+    """Find what breaks something."""
+    for operation, resource in _CALLS:
+        if not any(_covers(rule, operation, resource) for rule in webhook.rules):
+            yield wording.failure(_WHAT, f"it does not call the webhook for {operation} of {resource}", wording.INSTALL)
+    if webhook.side_effects not in {"None", "NoneOnDryRun"}:
+        why = f"sideEffects is {webhook.side_effects}: every dry run of a Pod in a served namespace is refused"
+        yield wording.failure(_WHAT, why, wording.INSTALL)
+
+
+def _covers(rule: Rule, operation: str, resource: str) -> bool:
+    return not {operation, "*"}.isdisjoint(rule.operations) and not {resource, "*/*"}.isdisjoint(rule.resources)
+
+
+def _differences(webhook: Webhook) -> Iterator[Finding]:
+    """Find what is not as it ships, and what that means."""
+    if webhook.timeout_seconds != TIMEOUT:
+        seconds = webhook.timeout_seconds
+        why = f"timeoutSeconds is {seconds}, and ships as {TIMEOUT}: so long a Pod waits for a webhook that is dead"
+        yield wording.warning(_WHAT, why, wording.INSTALL)
+    if webhook.reinvocation_policy != "IfNeeded":
+        why = "reinvocationPolicy is not IfNeeded: what webhooks after this one put into a Pod stays as it is written"
+        yield wording.warning(_WHAT, why, wording.INSTALL)
+    if webhook.match_policy != "Equivalent":
+        yield wording.warning(_WHAT, f"matchPolicy is {webhook.match_policy}, and ships as Equivalent", wording.INSTALL)
+    by_name = {one.name: one.expression for one in webhook.match_conditions}
+    for name in sorted(CONDITIONS - by_name.keys()):
+        why = f"its match condition {name} is gone: the webhook is called for what it never changes"
+        yield wording.warning(_WHAT, why, wording.INSTALL)
+    for name, expression in by_name.items():
+        if not is_recognised(expression):
+            why = f"its match condition {name} is none that ships, and may keep Pods from being rewritten"
+            yield wording.warning(_WHAT, why, wording.INSTALL)
+
+
+def _whom(webhook: Webhook) -> Iterator[Finding]:
+    """Find out whether it is our Service that is called."""
+    service = webhook.client_config.service
+    if service is None:
+        why = f"it calls {webhook.client_config.url or 'nobody'}, and not the Service {OWN_NAMESPACE}/{PROGRAM}"
+        yield wording.warning(_WHAT, why, "unless that is meant, " + wording.INSTALL)
+    elif (service.namespace, service.name, service.path) != (OWN_NAMESPACE, PROGRAM, "/mutate"):
+        why = f"it calls {service.path or '/'} of the Service {service.namespace}/{service.name}, which is not ours"
+        yield wording.failure(_WHAT, why, wording.INSTALL)
+
+
+def selects(seen: Seen) -> Iterator[Finding]:
+    """Look whether it selects what the configuration says is served."""
+    what = "selected"
+    webhook, settings = seen.webhook, seen.configuration
+    if webhook is None or not isinstance(settings, Settings):
+        return
+    found = [*_mode(webhook, settings), *_system(seen, webhook), *_opting_out(webhook, settings)]
+    if isinstance(seen.namespaces, Unknown):
+        found.append(wording.unknown(what, seen.namespaces))
+    else:
+        found += _namespaces(webhook, settings, seen.namespaces)
+    yield from found
+    if not found and not isinstance(seen.namespaces, Unknown):
+        served = [one for one in seen.namespaces if _is_served(one, settings)]
+        said = "namespace is served and selected" if len(served) == 1 else "namespaces are served and selected"
+        yield wording.ok(what, f"{len(served)} {said} (mode {settings.mode})")
+
+
+def _mode(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
+    """Compare what it makes of a namespace without the label with the configuration's mode."""
+    selected = "all" if _selects(webhook, "any", None) else "labelled"
+    if selected != settings.mode:
+        why = f"it selects {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
+        remedy = "apply the kustomization for that mode (overlays/cluster-wide for all), or change the configuration"
+        yield wording.failure("selected", why, remedy)
+
+
+def _system(seen: Seen, webhook: Webhook) -> Iterator[Finding]:
+    """See that the cluster starts without the webhook, and the webhook without itself."""
+    never = sorted({*SYSTEM_NAMESPACES, OWN_NAMESPACE})
+    selected = [name for name in never if _selects(webhook, name, "true")]
+    if selected:
+        why = f"it does not keep out {', '.join(selected)}; without the webhook {seen.without_it}"
+        kind = wording.failure if webhook.failure_policy == "Fail" else wording.warning
+        yield kind("selected", why, wording.INSTALL)
+
+
+def _opting_out(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
+    """Compare what it makes of a Pod that opts out with the configuration's word on that."""
+    kept_out = unmet(webhook.object_selector, {ENABLED_LABEL: "false"}) is not None
+    if kept_out and not settings.policy.pods_opt_out:
+        why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
+        yield wording.failure("selected", why, "put on the component pods-cannot-opt-out, which changes both")
+    if unmet(webhook.object_selector, {}) is not None:
+        why = "its objectSelector keeps Pods out that have no label"
+        yield wording.failure("selected", why, wording.INSTALL)
+
+
+def _namespaces(webhook: Webhook, settings: Settings, namespaces: tuple[Namespace, ...]) -> Iterator[Finding]:
+    """Compare each namespace with what the configuration makes of it, where the mode is the same."""
+    if any(_mode(webhook, settings)):
+        return
+    missed = [
+        one.metadata.name
+        for one in namespaces
+        if _is_served(one, settings) and unmet(webhook.namespace_selector, one.metadata.labels) is not None
+    ]
+    if missed:
+        why = f"not called for {wording.of(missed, 'namespace', 'namespaces')} that is served: {wording.some(missed)}"
+        yield wording.failure("selected", why, wording.INSTALL)
+
+
+def served(seen: Seen) -> tuple[Namespace, ...]:
+    """Give the namespaces that are served, those that go left out."""
+    if isinstance(seen.namespaces, Unknown) or not isinstance(seen.configuration, Settings):
+        return ()
+    settings = seen.configuration
+    return tuple(
+        one for one in seen.namespaces if _is_served(one, settings) and one.metadata.deletion_timestamp is None
+    )
+
+
+def _is_served(namespace: Namespace, settings: Settings) -> bool:
+    metadata = namespace.metadata
+    return opted_in(metadata.labels, settings.mode) and settings.policy.bounds.why_not(metadata.name) is None
+
+
+def _selects(webhook: Webhook, name: str, label: str | None) -> bool:
+    labels = {_NAME_LABEL: name} | ({} if label is None else {ENABLED_LABEL: label})
+    return unmet(webhook.namespace_selector, labels) is None

@@ -1,0 +1,91 @@
+"""Whether the configuration is valid, and whether everything goes by the same one."""
+
+from collections.abc import Iterator
+
+from webhook.inspection.doctor import wording
+from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Faults, Seen
+from webhook.inspection.findings import Finding
+from webhook.inspection.snapshot import Settings, Unknown
+from webhook.names import OWN_NAMESPACE, PROGRAM
+
+#: On a generated policy: the hash of the configuration that it was made from.
+POLICY_ANNOTATION = f"{PROGRAM}/configuration-hash"
+_WHAT = "configuration"
+_INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
+
+
+def valid(seen: Seen) -> Iterator[Finding]:
+    """Look at the configuration itself."""
+    match seen.configuration:
+        case Unknown() as unknown:
+            yield wording.unknown(_WHAT, unknown)
+        case Faults(lines):
+            remedy = (
+                "correct it; until then the last good one stays in force, and a process that starts anew does not run"
+            )
+            for line in lines:
+                yield wording.failure(_WHAT, line, remedy)
+        case Settings(server=None) as settings:
+            why = f"{settings.origin} has no registry: no image gets one in front, and no pull secret is made"
+            yield wording.warning(_WHAT, why, "set opencti.daemon.registry.server")
+        case Settings() as settings:
+            yield wording.ok(_WHAT, f"{settings.origin} is valid, for {settings.server} (hash {settings.hash})")
+
+
+def same(seen: Seen) -> Iterator[Finding]:
+    """Look at what the processes of all replicas go by."""
+    what = "same everywhere"
+    in_force = dict(_hashes(seen))
+    wanted = seen.configuration.hash if isinstance(seen.configuration, Settings) else None
+    if wanted and seen.sidecar_hash and seen.sidecar_hash != wanted:
+        why = (
+            f"the containers' variables differ: {WEBHOOK} is to go by {wanted}, and {REFRESHER} by {seen.sidecar_hash}"
+        )
+        yield wording.warning(what, why, "give both containers of the Deployment the same variables")
+    late = {
+        f"{pod} ({container}: {digits})"
+        for (pod, container), digits in in_force.items()
+        if wanted and digits != (seen.sidecar_hash or wanted if container == REFRESHER else wanted)
+    }
+    if late:
+        remedy = (
+            f"kubelet brings a ConfigMap within two minutes; where it stays so: kubectl -n {OWN_NAMESPACE} logs POD"
+        )
+        yield wording.warning(what, f"not by {wanted} yet: {wording.some(late)}", remedy)
+    elif wanted is None and len(set(in_force.values())) > 1:
+        said = wording.some(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())
+        yield wording.warning(what, f"the processes go by different ones: {said}", "look again in two minutes")
+    elif in_force:
+        said = ", ".join(sorted(set(in_force.values())))
+        yield wording.ok(what, f"{wording.of(list(in_force), 'process goes', 'processes go')} by {said}")
+
+
+def _hashes(seen: Seen) -> Iterator[tuple[tuple[str, str], str]]:
+    """Give by replica and container the hash that it says."""
+    for replica in seen.heard:
+        for container, said in replica.processes.items():
+            digits = None if isinstance(said, Unknown) else said.label(_INFOS[container], "hash")
+            if digits:
+                yield (replica.name, container), digits
+
+
+def policies(seen: Seen) -> Iterator[Finding]:
+    """Look at the policies that were generated from it, where there are any."""
+    what = "generated policies"
+    if isinstance(seen.policies, Unknown):
+        yield wording.unknown(what, seen.policies)
+        return
+    made_from = {
+        one.metadata.name: one.metadata.annotations[POLICY_ANNOTATION]
+        for one in seen.policies
+        if POLICY_ANNOTATION in one.metadata.annotations
+    }
+    if not made_from or not isinstance(seen.configuration, Settings):
+        return
+    wanted = seen.configuration.hash
+    old = sorted(f"{name} ({digits})" for name, digits in made_from.items() if digits != wanted)
+    if old:
+        why = f"made from another configuration than {wanted}: {wording.some(old)}"
+        yield wording.failure(what, why, "generate them again from the configuration as it is, and apply them")
+    else:
+        yield wording.ok(what, f"{wording.of(list(made_from), 'is', 'are')} made from {wanted}")

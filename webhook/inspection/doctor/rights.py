@@ -1,0 +1,79 @@
+"""Whether the sidecar's account may do what it has to, no more, and is bounded by the guard."""
+
+from collections.abc import Iterator
+
+from webhook.inspection.doctor import wording
+from webhook.inspection.doctor.seen import Right, Seen
+from webhook.inspection.findings import Finding
+from webhook.inspection.snapshot import Unknown
+from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REFRESHER
+
+#: The policies of manifests/20-guard.yaml, each bound by its own name.
+GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "events"))
+_APPLY = "kubectl apply -f manifests/30-rights.yaml"
+_READ = ("get", "list", "watch")
+#: Some of what the account must not be allowed.
+UNNEEDED = (Right("list", "", "secrets"), Right("create", "", "pods"), Right("*", "*", "*"))
+
+
+def needed(pull_secret: str | None, *, keeps_certificate: bool) -> tuple[Right, ...]:
+    """Give all that the account has to be allowed: what manifests/30-rights.yaml and certs/self-managed grant."""
+    verbs: list[tuple[tuple[str, ...], Right]] = [
+        (_READ, Right("", "", "namespaces")),
+        ((*_READ, "patch"), Right("", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", PROGRAM)),
+        (("create",), Right("", "events.k8s.io", "events")),
+        (("get", "create", "update"), Right("", "coordination.k8s.io", "leases", REFRESHER, OWN_NAMESPACE)),
+    ]
+    if pull_secret is not None:
+        verbs.append(((*_READ, "create", "patch", "delete"), Right("", "", "secrets", pull_secret)))
+    if keeps_certificate:
+        verbs.append(((*_READ, "create", "patch"), Right("", "", "secrets", CERTIFICATE, OWN_NAMESPACE)))
+    return tuple(right._replace(verb=verb) for several, right in verbs for verb in several)
+
+
+def granted(seen: Seen) -> Iterator[Finding]:
+    """Look at the answers."""
+    what = "rights"
+    asked = [right for right in seen.rights if right not in UNNEEDED]
+    lacking = [right for right in asked if seen.rights[right] is False]
+    if lacking:
+        why = f"the account may not {_in_words(lacking)}"
+        yield wording.failure(what, why, f"{_APPLY}, and what the folder in certs/ has of rights")
+    wide = [right for right in UNNEEDED if seen.rights.get(right) is True]
+    if wide:
+        why = f"the account may {', '.join(map(str, wide))}: who has its token has the cluster's Secrets"
+        yield wording.warning(what, why, "find the binding that gives it that, and take it away")
+    answer = next((one for one in seen.rights.values() if isinstance(one, Unknown)), None)
+    if answer is not None:
+        yield wording.unknown(what, answer)
+    elif asked and not lacking and not wide:
+        yield wording.ok(what, f"the account has the {len(asked)} that it needs, and not those to read all Secrets")
+
+
+def _in_words(rights: list[Right]) -> str:
+    """Put together what is about the same thing: `get, list, watch namespaces; create events.events.k8s.io`."""
+    verbs: dict[str, list[str]] = {}
+    for right in rights:
+        verbs.setdefault(str(right._replace(verb="")).strip(), []).append(right.verb)
+    return "; ".join(f"{', '.join(several)} {thing}" for thing, several in verbs.items())
+
+
+def guarded(seen: Seen) -> Iterator[Finding]:
+    """Look whether the guard's policies are there and in force."""
+    what = "guard"
+    if isinstance(seen.guards, Unknown) or isinstance(seen.bindings, Unknown):
+        unread = seen.guards if isinstance(seen.guards, Unknown) else seen.bindings
+        yield wording.unknown(what, unread if isinstance(unread, Unknown) else Unknown("the policies cannot be read"))
+        return
+    bound = {binding.policy for binding in seen.bindings if binding.denies}
+    missing = [name for name in GUARDS if name not in seen.guards]
+    unbound = [name for name in GUARDS if name in seen.guards and name not in bound]
+    remedy = "kubectl apply -f manifests/20-guard.yaml, or with the whole installation"
+    if missing:
+        why = f"ValidatingAdmissionPolicy {' and '.join(missing)} is gone: the account's rights are unbounded by it"
+        yield wording.failure(what, why, remedy)
+    if unbound:
+        why = f"ValidatingAdmissionPolicy {' and '.join(unbound)} is bound by no binding that denies"
+        yield wording.failure(what, why, remedy)
+    if not missing and not unbound:
+        yield wording.ok(what, f"its {len(GUARDS)} policies are in force")

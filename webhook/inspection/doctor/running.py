@@ -1,0 +1,113 @@
+"""Whether the webhook runs where the API server calls it, and one of its replicas keeps the pull secrets."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+from webhook.inspection.doctor import wording
+from webhook.inspection.doctor.seen import Lease, Said, Seen
+from webhook.inspection.findings import Finding
+from webhook.inspection.objects import Deployment
+from webhook.inspection.snapshot import Unknown
+from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
+
+_DEPLOYMENT = f"Deployment {OWN_NAMESPACE}/{PROGRAM}"
+_LEASE = f"Lease {OWN_NAMESPACE}/{REFRESHER}"
+_LOOK = f"kubectl -n {OWN_NAMESPACE} describe pods"
+#: A holder that has not renewed for so long is gone, whatever the clocks of two machines differ by: it renews every two
+#: seconds, and the Lease is over after 15.
+_GONE = timedelta(seconds=60)
+
+
+def deployed(seen: Seen) -> Iterator[Finding]:
+    """Look at the Deployment and its rollout."""
+    what = "webhook runs"
+    deployment = seen.deployment
+    if isinstance(deployment, Unknown):
+        yield wording.unknown(what, deployment)
+        return
+    if deployment is None:
+        yield wording.failure(what, f"there is no {_DEPLOYMENT}: {seen.without_it}", wording.INSTALL)
+        return
+    wanted, status = deployment.spec.replicas, deployment.status
+    if not wanted:
+        remedy = f"kubectl -n {OWN_NAMESPACE} scale deployment/{PROGRAM} --replicas=2"
+        yield wording.failure(what, f"{_DEPLOYMENT} is scaled to 0: {seen.without_it}", remedy)
+    elif not status.available_replicas:
+        why = f"none of {wanted} replicas is available: {seen.without_it}{_reasons(seen)}"
+        yield wording.failure(what, why, _LOOK)
+    elif _is_rolled_out(deployment):
+        yield wording.ok(what, f"{wording.count(wanted, 'replica is', 'replicas are')} available, and rolled out")
+    else:
+        new = min(status.updated_replicas, status.available_replicas)
+        why = (
+            f"{status.available_replicas} of {wanted} replicas are available, and {new} of the newest: {_reasons(seen)}"
+        )
+        remedy = f"kubectl -n {OWN_NAMESPACE} rollout status deployment/{PROGRAM}; if it stays so: {_LOOK}"
+        yield wording.warning(what, why.rstrip(": "), remedy)
+
+
+def _is_rolled_out(deployment: Deployment) -> bool:
+    wanted, status = deployment.spec.replicas, deployment.status
+    newest = deployment.metadata.generation <= status.observed_generation
+    return newest and status.updated_replicas == status.available_replicas == status.replicas == wanted
+
+
+def _reasons(seen: Seen) -> str:
+    """Say why containers wait."""
+    reasons = {
+        f"{one.name} {one.state.waiting.reason}"
+        for replica in seen.heard
+        for one in replica.pod.status.container_statuses
+        if one.state.waiting is not None and one.state.waiting.reason
+    }
+    return f" ({wording.some(reasons)})" if reasons else ""
+
+
+def reached(seen: Seen) -> Iterator[Finding]:
+    """Look whether the Service has somebody behind it."""
+    what = "webhook reached"
+    if isinstance(seen.slices, Unknown):
+        yield wording.unknown(what, seen.slices)
+        return
+    endpoints = [endpoint for one in seen.slices for endpoint in one.endpoints or ()]
+    # An endpoint that does not say counts as ready:
+    # https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready
+    ready = [endpoint for endpoint in endpoints if endpoint.conditions.ready is not False]
+    if not ready:
+        why = f"no endpoint of the Service {OWN_NAMESPACE}/{PROGRAM} is ready: {seen.without_it}"
+        yield wording.failure(what, why, f"kubectl -n {OWN_NAMESPACE} get endpointslices,pods")
+        return
+    silent = {one.name: str(said) for one in seen.heard for said in one.processes.values() if isinstance(said, Unknown)}
+    if silent:
+        yield wording.unknown(
+            what, f"{wording.some(silent)}: {next(iter(silent.values())).removeprefix('not known: ')}"
+        )
+    else:
+        yield wording.ok(what, f"{wording.of(ready, 'endpoint is', 'endpoints are')} ready")
+
+
+def led(seen: Seen) -> Iterator[Finding]:
+    """Look whether one replica, and no more, is the one that writes."""
+    what = "leadership"
+    if isinstance(seen.lease, Unknown):
+        yield wording.unknown(what, seen.lease)
+        return
+    leading = [replica.name for replica in seen.heard if _leads(replica.refresher)]
+    if len(leading) > 1:
+        why = f"{len(leading)} replicas say that they write: {wording.some(leading)}"
+        yield wording.failure(what, why, "look again: one hands over to the next; if it stays so, look at their logs")
+    elif seen.lease is None or not seen.lease.holder:
+        yield wording.failure(what, f"no replica holds the {_LEASE}: nobody writes pull secrets", wording.SIDECAR_LOG)
+    elif _is_gone(seen, seen.lease):
+        why = f"{seen.lease.holder} holds the {_LEASE} and has not renewed it since {seen.lease.renewed}"
+        yield wording.failure(what, f"{why}: nobody writes pull secrets", wording.SIDECAR_LOG)
+    else:
+        yield wording.ok(what, f"{seen.lease.holder} holds the Lease")
+
+
+def _leads(said: Said | Unknown) -> bool:
+    return isinstance(said, Said) and said.value("registry_webhook_refresher_leading") == 1
+
+
+def _is_gone(seen: Seen, lease: Lease) -> bool:
+    return lease.renewed is not None and seen.now - lease.renewed > _GONE

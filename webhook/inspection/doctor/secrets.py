@@ -1,0 +1,85 @@
+"""Whether every served namespace has its pull secret: ours, and current."""
+
+from collections.abc import Iterator
+
+from webhook.inspection.doctor import wording
+from webhook.inspection.doctor.calling import served
+from webhook.inspection.doctor.seen import Seen
+from webhook.inspection.findings import Finding
+from webhook.inspection.objects import ManagedObject
+from webhook.inspection.pulling import is_ours
+from webhook.inspection.snapshot import Settings, Unknown
+from webhook.moments import moment
+from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION
+
+_WHAT = "pull secrets"
+
+
+def kept(seen: Seen) -> Iterator[Finding]:
+    """Look at the Secrets of served namespaces."""
+    if not isinstance(seen.configuration, Settings):
+        return
+    name = seen.configuration.policy.pull_secret
+    if name is None or seen.configuration.server is None:
+        return
+    unread = next((one for one in (seen.namespaces, seen.pull_secrets) if isinstance(one, Unknown)), None)
+    if unread is not None or isinstance(seen.pull_secrets, Unknown):
+        yield wording.unknown(_WHAT, unread or "they cannot be read")
+        return
+    wanted = {namespace.metadata.name for namespace in served(seen)}
+    found = {one.metadata.namespace: one for one in seen.pull_secrets}
+    faults = [*_faults(seen, name, wanted, found)]
+    yield from faults
+    if isinstance(seen.mistyped, Unknown):
+        yield wording.unknown(_WHAT, seen.mistyped)
+    if not faults:
+        left = len(found.keys() - wanted)
+        more = f", and {left} in others, where it stays for a while" if left else ""
+        yield wording.ok(
+            _WHAT, f"{wording.of(list(wanted), 'served namespace has', 'served namespaces have')} it{more}"
+        )
+
+
+def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObject]) -> Iterator[Finding]:
+    mistyped = () if isinstance(seen.mistyped, Unknown) else seen.mistyped
+    others = {one.metadata.namespace for one in mistyped} | {place for place, one in found.items() if not _is_ours(one)}
+    ours = {place: one for place, one in found.items() if place in wanted and place not in others}
+    now = seen.now.timestamp()
+    foreign = wanted & others
+    if foreign:
+        place = min(foreign)
+        why = f"in {_in(foreign)} a Secret {name} is in the way that is not ours: {wording.some(foreign)}"
+        remedy = f"delete or rename it, and the sidecar makes its own at once: kubectl -n {place} delete secret {name}"
+        yield wording.failure(_WHAT, why, remedy)
+    missing = wanted - found.keys()
+    if missing:
+        yield wording.failure(_WHAT, f"{_in(missing)} has none: {wording.some(missing)}", wording.SIDECAR_LOG)
+    ended = {place for place, one in ours.items() if (moment(_note(one, EXPIRES_ANNOTATION)) or now) < now}
+    if ended:
+        why = f"in {_in(ended)} the credential has expired: {wording.some(ended)}"
+        yield wording.failure(_WHAT, why, wording.SIDECAR_LOG)
+    stale = _stale(ours)
+    if stale:
+        why = f"in {_in(stale)} the content is older than elsewhere: {wording.some(stale)}"
+        yield wording.warning(_WHAT, why, "look again in a minute; if it stays so: " + wording.SIDECAR_LOG)
+
+
+def _stale(ours: dict[str, ManagedObject]) -> set[str]:
+    """Find those that hold something else than the one that was changed last."""
+    if not ours:
+        return set()
+    newest = max(ours.values(), key=lambda one: _note(one, REFRESHED_ANNOTATION))
+    current = _note(newest, HASH_ANNOTATION)
+    return {place for place, one in ours.items() if _note(one, HASH_ANNOTATION) != current}
+
+
+def _is_ours(secret: ManagedObject) -> bool:
+    return is_ours(secret.metadata)
+
+
+def _note(secret: ManagedObject, annotation: str) -> str:
+    return secret.metadata.annotations.get(annotation, "")
+
+
+def _in(namespaces: set[str]) -> str:
+    return wording.count(len(namespaces), "served namespace", "served namespaces")

@@ -1,0 +1,155 @@
+"""Whether the API server trusts the certificate that the webhook serves, and until when."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from webhook.certificates import served
+from webhook.certificates.served import Leaf
+from webhook.errors import CertificateError
+from webhook.inspection.doctor import wording
+from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Said, Seen
+from webhook.inspection.findings import Finding
+from webhook.inspection.objects import Secret
+from webhook.inspection.snapshot import Unknown
+from webhook.names import CERTIFICATE, OWN_NAMESPACE, SERVICE_NAMES
+
+#: The Secret of a certificate that the sidecar does not keep.
+TLS_SECRET = "registry-webhook-tls"  # noqa: S105 - its name
+_BUNDLE, _CERTIFICATE = "caBundle", "certificate"
+_SOON = timedelta(days=30)
+#: Whoever renews has done so long before this part of a life is all that is left.
+_LAST_PART = 5
+_INJECTED = "cert-manager.io/inject-ca-from"
+_EXPIRIES = {
+    WEBHOOK: "registry_webhook_certificate_expiry_timestamp_seconds",
+    REFRESHER: "registry_webhook_refresher_certificate_expiry_timestamp_seconds",
+}
+
+
+def certificate(seen: Seen) -> Iterator[Finding]:
+    """Look at `caBundle` and at the certificate, each alone and both together."""
+    if seen.webhook is None:
+        return
+    bundle = _decoded(seen.webhook.client_config.ca_bundle)
+    if not bundle:
+        why = f"caBundle is empty: the API server does not trust the webhook, and {seen.without_it}"
+        yield wording.failure(_BUNDLE, why, _whoever_writes(seen))
+    secret = seen.certificate
+    if isinstance(secret, Unknown):
+        yield from _by_metrics(seen, secret)
+    elif secret is None:
+        why = f"there is no Secret {OWN_NAMESPACE}/{_name(seen)}: no certificate to serve"
+        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+    else:
+        yield from _of_secret(seen, secret, bundle)
+    yield from _served(seen)
+
+
+def _of_secret(seen: Seen, secret: Secret, bundle: bytes) -> Iterator[Finding]:
+    chain = _decoded(secret.data.get("tls.crt", ""))
+    try:
+        leaf = served.leaf(chain)
+    except CertificateError as error:
+        why = f"Secret {OWN_NAMESPACE}/{_name(seen)}, tls.crt: {error}"
+        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+        return
+    yield _lasting(seen, leaf)
+    missing = [name for name in SERVICE_NAMES[:1] if name not in leaf.names]
+    if missing:
+        why = f"it is not for the name that the API server calls, {missing[0]}, but for {wording.some(leaf.names)}"
+        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+    if bundle:
+        yield _trusted(seen, chain, bundle)
+
+
+def _trusted(seen: Seen, chain: bytes, bundle: bytes) -> Finding:
+    try:
+        if served.is_trusted(chain, bundle):
+            return wording.ok(_BUNDLE, "it holds the authority that has signed the certificate")
+    except CertificateError as error:
+        return wording.failure(_BUNDLE, f"caBundle: {error}", _whoever_writes(seen))
+    why = f"none of its authorities has signed the certificate (x509): {seen.without_it}"
+    return wording.failure(_BUNDLE, why, _whoever_writes(seen))
+
+
+def _lasting(seen: Seen, leaf: Leaf) -> Finding:
+    """Say until when a certificate is good."""
+    day = f"{leaf.ends:%Y-%m-%d %H:%M} UTC"
+    if seen.now >= leaf.ends:
+        return wording.failure(_CERTIFICATE, f"it ended on {day}: {seen.without_it}", _whoever_makes(seen))
+    if seen.now < leaf.begins:
+        why = f"it is not valid before {leaf.begins:%Y-%m-%d %H:%M} UTC: {seen.without_it}"
+        return wording.failure(_CERTIFICATE, why, "set the clock of whoever made it right, and have it made anew")
+    if leaf.ends - seen.now < min(_SOON, (leaf.ends - leaf.begins) / _LAST_PART):
+        return wording.warning(_CERTIFICATE, f"it ends on {day}, and is not renewed yet", _whoever_makes(seen))
+    return wording.ok(_CERTIFICATE, f"it is good until {day}")
+
+
+def _by_metrics(seen: Seen, why: Unknown) -> Iterator[Finding]:
+    """Say what the processes know of it, where the Secret may not be read."""
+    ends = [at for _, at in _expiries(seen) if at > seen.now]
+    if ends:
+        yield wording.ok(_CERTIFICATE, f"the processes say that it is good until {min(ends):%Y-%m-%d %H:%M} UTC")
+    yield wording.unknown(_BUNDLE, why)
+
+
+def _served(seen: Seen) -> Iterator[Finding]:
+    """See that no process has one that ended, or one that it could not take."""
+    ended = {name for name, at in _expiries(seen) if at <= seen.now}
+    if ended:
+        why = f"what {wording.some(ended)} has, has ended: {seen.without_it}"
+        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+    broken = [one.name for one in seen.heard if _is_broken(one.webhook)]
+    if broken:
+        why = f"{wording.some(broken)}: its certificate cannot be served; a last good one stays, if there was one"
+        yield wording.failure(_CERTIFICATE, why, f"kubectl -n {OWN_NAMESPACE} logs {broken[0]} -c {WEBHOOK} says why")
+
+
+def _is_broken(said: Said | Unknown) -> bool:
+    if isinstance(said, Unknown):
+        return False
+    return said.value("registry_webhook_certificate_last_reload_successful") == 0
+
+
+def _expiries(seen: Seen) -> Iterator[tuple[str, datetime]]:
+    for replica in seen.heard:
+        for container, said in replica.processes.items():
+            at = None if isinstance(said, Unknown) else said.value(_EXPIRIES[container])
+            if at and at < datetime.max.replace(tzinfo=UTC).timestamp():
+                yield f"{replica.name} ({container})", datetime.fromtimestamp(at, UTC)
+
+
+def _name(seen: Seen) -> str:
+    return CERTIFICATE if seen.keeps_certificate else TLS_SECRET
+
+
+def _is_injected(seen: Seen) -> bool:
+    calling = seen.calling
+    return calling is not None and not isinstance(calling, Unknown) and _INJECTED in calling.metadata.annotations
+
+
+def _whoever_writes(seen: Seen) -> str:
+    if seen.keeps_certificate:
+        return f"the sidecar puts it right within seconds; if it does not, its log says why: {wording.SIDECAR_LOG}"
+    if _is_injected(seen):
+        return "cert-manager's cainjector writes it: look at its log"
+    return (
+        "put the authority's certificate there: registry-webhook certs create prints how, and certs/by-hand/README.md"
+    )
+
+
+def _whoever_makes(seen: Seen) -> str:
+    if seen.keeps_certificate:
+        return f"the sidecar makes and renews it; if it does not, its log says why: {wording.SIDECAR_LOG}"
+    if _is_injected(seen):
+        return f"cert-manager makes it: kubectl -n {OWN_NAMESPACE} describe certificates"
+    return "make the next one: registry-webhook certs create --force, and do what it prints"
+
+
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except binascii.Error:
+        return b""

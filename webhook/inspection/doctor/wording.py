@@ -1,0 +1,49 @@
+"""How findings of the checks are put."""
+
+from collections.abc import Iterable, Sequence
+
+from webhook.inspection.findings import Finding, Mark
+from webhook.inspection.snapshot import Unknown
+from webhook.names import OWN_NAMESPACE, PROGRAM
+
+_NAMED = 3
+SIDECAR_LOG = f"kubectl -n {OWN_NAMESPACE} logs -l app.kubernetes.io/name={PROGRAM} -c refresher --prefix"
+INSTALL = "apply the installation again: kubectl apply -k certs/self-managed, or whichever was"
+
+
+def ok(what: str, why: str) -> Finding:
+    """Say that something is as it should be."""
+    return Finding(Mark.OK, what, why)
+
+
+def warning(what: str, why: str, remedy: str) -> Finding:
+    """Say that something is not as it should be, and works."""
+    return Finding(Mark.WARNING, what, why, remedy)
+
+
+def failure(what: str, why: str, remedy: str) -> Finding:
+    """Say that something does not work."""
+    return Finding(Mark.FAILURE, what, why, remedy)
+
+
+def unknown(what: str, unknown: Unknown | str) -> Finding:
+    """Say that something could not be looked at."""
+    said = unknown if isinstance(unknown, Unknown) else Unknown(unknown)
+    return Finding(Mark.UNKNOWN, what, str(said))
+
+
+def some(names: Iterable[str]) -> str:
+    """Name a few of many: `team-a, team-b, team-c and 7 more`."""
+    listed = sorted(names)
+    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
+    return ", ".join(listed[:_NAMED]) + more
+
+
+def count(number: int, one: str, several: str) -> str:
+    """Give a number with its noun: `1 namespace`, `2 namespaces`."""
+    return f"{number} {one if number == 1 else several}"
+
+
+def of(things: Sequence[object], one: str, several: str) -> str:
+    """Count things."""
+    return count(len(things), one, several)
