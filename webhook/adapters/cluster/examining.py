@@ -43,7 +43,7 @@ from webhook.inspection.doctor.seen import (
     Tryout,
 )
 from webhook.inspection.doctor.trust import TLS_SECRET
-from webhook.inspection.objects import Deployment, Object, Pod
+from webhook.inspection.objects import Deployment, Object, Pod, Secret
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM
 from webhook.names import REFRESHER as LEASE
@@ -92,12 +92,19 @@ def _further(reader: Reader, seen: Seen) -> Seen:
     wanted = (*rights.needed(pull_secret, keeps_certificate=seen.keeps_certificate), *rights.UNNEEDED)
     return structs.replace(
         seen,
-        certificate=reader.get(SECRET_CONTENTS, CERTIFICATE if seen.keeps_certificate else TLS_SECRET, OWN_NAMESPACE),
+        certificate=_certificate(reader, seen),
         pull_secrets=reader.list(SECRETS, fields=named) if pull_secret else (),
         mistyped=reader.list(SECRETS, fields=f"{named},type!={TYPE}") if pull_secret else (),
         rights=_rights(reader, wanted),
         tryout=_tryout(reader, seen, settings) if settings else None,
     )
+
+
+def _certificate(reader: Reader, seen: Seen) -> Secret | Unknown | None:
+    """Read the Secret of the certificate; which it is, the Deployment says."""
+    if not isinstance(seen.deployment, Deployment):
+        return seen.deployment or Unknown("there is no Deployment that would say which Secret it is in")
+    return reader.get(SECRET_CONTENTS, CERTIFICATE if seen.keeps_certificate else TLS_SECRET, OWN_NAMESPACE)
 
 
 def _configuration(parts: Parts) -> Settings | Faults | Unknown:

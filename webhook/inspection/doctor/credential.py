@@ -23,9 +23,12 @@ _CHANGE = (
 
 def accepted(seen: Seen) -> Iterator[Finding]:
     """Look at what came of the last pass of the replica that writes, or of any."""
-    if isinstance(seen.configuration, Settings) and seen.configuration.policy.pull_secret is None:
-        yield wording.ok(_WHAT, "no pull secret is made: webhook.pull_secret.enabled is false")
-        return
+    if isinstance(seen.configuration, Settings):
+        if seen.configuration.server is None:
+            return
+        if seen.configuration.policy.pull_secret is None:
+            yield wording.ok(_WHAT, "no pull secret is made: webhook.pull_secret.enabled is false")
+            return
     if isinstance(seen.replicas, Unknown):
         yield wording.unknown(_WHAT, seen.replicas)
         return

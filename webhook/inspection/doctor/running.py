@@ -38,12 +38,11 @@ def deployed(seen: Seen) -> Iterator[Finding]:
     elif _is_rolled_out(deployment):
         yield wording.ok(what, f"{wording.count(wanted, 'replica is', 'replicas are')} available, and rolled out")
     else:
-        new = min(status.updated_replicas, status.available_replicas)
-        why = (
-            f"{status.available_replicas} of {wanted} replicas are available, and {new} of the newest: {_reasons(seen)}"
+        counted = (
+            f"{status.available_replicas} of {wanted} replicas are available, {status.updated_replicas} of the newest"
         )
         remedy = f"kubectl -n {OWN_NAMESPACE} rollout status deployment/{PROGRAM}; if it stays so: {_LOOK}"
-        yield wording.warning(what, why.rstrip(": "), remedy)
+        yield wording.warning(what, f"the rollout is not over: {counted}{_reasons(seen)}", remedy)
 
 
 def _is_rolled_out(deployment: Deployment) -> bool:

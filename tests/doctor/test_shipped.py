@@ -1,0 +1,83 @@
+"""What the doctor takes for right is what ships."""
+
+from typing import Any
+
+import pytest
+
+from tests.manifests.variants import VARIANTS, Objects, Variant
+from webhook.config import assemble
+from webhook.config.load import load
+from webhook.inspection.doctor import calling, sample
+from webhook.inspection.doctor.rights import GUARDS, needed
+from webhook.inspection.doctor.seen import CALLED, Right
+from webhook.inspection.doctor.trust import TLS_SECRET
+from webhook.inspection.findings import Mark
+from webhook.inspection.objects import Deployment, WebhookConfiguration
+from webhook.names import OWN_NAMESPACE
+
+from .sound import PULL_SECRET, SERVER, namespace, read, settings, sound
+
+_SELF_MANAGED = Objects(Variant("certs/self-managed"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(variant: Variant) -> None:
+    objects = Objects(variant)
+    loaded = load(
+        f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}".encode(), "x", objects.variables("webhook")
+    )
+    called = read(WebhookConfiguration, objects.only("MutatingWebhookConfiguration"))
+    everything = tuple(namespace(name, label) for name in ("a", "traefik", "kube-system") for label in (None, "true"))
+    seen = sound(
+        calling=called,
+        configuration=assemble.settings(loaded.configuration, "x"),
+        deployment=read(Deployment, objects.deployment),
+        namespaces=everything,
+    )
+    found = [*calling.there(seen), *calling.selects(seen)]
+    assert {finding.mark for finding in found} == {Mark.OK}, found
+
+
+def test_the_conditions_and_the_webhooks_name_are_those_that_ship() -> None:
+    webhook = _SELF_MANAGED.webhook
+    assert webhook["name"] == CALLED
+    assert {one["name"] for one in webhook["matchConditions"]} == calling.CONDITIONS
+    assert webhook["timeoutSeconds"] == calling.TIMEOUT
+
+
+@pytest.mark.parametrize(("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False)])
+def test_the_rights_that_are_asked_for_are_those_that_are_granted(folder: str, kept: bool) -> None:
+    objects = Objects(Variant(folder))
+    rules = [(rule, "") for role in objects.all_of("ClusterRole") for rule in role["rules"]]
+    rules += [(rule, OWN_NAMESPACE) for role in objects.all_of("Role") for rule in role["rules"]]
+    granted = {right for rule, namespace in rules for right in _rights(rule, namespace)}
+    assert set(needed(PULL_SECRET, keeps_certificate=kept)) == granted
+
+
+def _rights(rule: dict[str, Any], namespace: str) -> list[Right]:
+    (group,), (resource,) = rule["apiGroups"], rule["resources"]
+    names = rule.get("resourceNames", [""])
+    return [Right(verb, group, resource, name, namespace) for verb in rule["verbs"] for name in names]
+
+
+def test_the_guard_is_the_one_that_ships_and_is_bound() -> None:
+    assert {one["metadata"]["name"] for one in _SELF_MANAGED.all_of("ValidatingAdmissionPolicy")} == set(GUARDS)
+    bindings = [one["spec"] for one in _SELF_MANAGED.all_of("ValidatingAdmissionPolicyBinding")]
+    assert {one["policyName"] for one in bindings if "Deny" in one["validationActions"]} == set(GUARDS)
+
+
+@pytest.mark.parametrize(
+    ("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False), ("certs/cert-manager", False)]
+)
+def test_who_keeps_the_certificate_is_seen_by_the_deployment(folder: str, kept: bool) -> None:
+    objects = Objects(Variant(folder))
+    assert sound(deployment=read(Deployment, objects.deployment)).keeps_certificate is kept
+    if not kept:
+        assert objects.volumes["tls"]["secret"]["secretName"] == TLS_SECRET
+
+
+def test_the_sample_is_an_image_that_is_rewritten() -> None:
+    assert sample.image(settings()) == "registry-webhook/sample"
+    assert sample.image(settings(exclude=["docker.io/registry-webhook/**"])) == "nginx"
+    assert sample.image(settings(exclude=["**"])) is None
+    assert sample.image(settings("webhook: {}")) is None
