@@ -1,4 +1,5 @@
 import io
+import json
 import logging
 import threading
 import time
@@ -58,6 +59,51 @@ def test_an_event_is_one_line_whatever_its_message_and_values_hold(stream: io.St
     logging.getLogger("webhook.test").info(log.event("a\nforged", value="b\n\x7f\u202e", none=None))
     (line,) = stream.getvalue().splitlines()
     assert line.endswith(r' INFO webhook.test a\nforged value="b\n\u007f\u202e"')
+
+
+@pytest.mark.usefixtures("stream")
+def test_as_json_a_line_is_an_object_and_says_the_same() -> None:
+    written = io.StringIO()
+    log.configure(form="json", stream=written)
+    logger = logging.getLogger("webhook.test")
+    hostile = 'a"b\\c\n\x7f\u202e'
+    logger.info(log.event(hostile, value=hostile, number=3, share=0.5, truth=True, none=None, long="x" * 1000))
+    logger.warning("client said %s", hostile)
+    try:
+        int("hunter2")
+    except ValueError:
+        logger.exception("failed")
+    lines = written.getvalue().splitlines()
+    assert all(line.isascii() and line.isprintable() for line in lines)
+    first, second, third = map(json.loads, lines)
+    moment = first.pop("time")
+    assert abs(datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z") - datetime.now(UTC)) < timedelta(minutes=1)
+    assert first == {
+        "level": "INFO",
+        "logger": "webhook.test",
+        "message": hostile,
+        "value": hostile,
+        "number": 3,
+        "share": 0.5,
+        "truth": True,
+        "long": "x" * 509 + "...",
+    }
+    assert second["message"] == f"client said {hostile}"
+    assert third["message"].startswith("failed ValueError at ")
+    assert "hunter2" not in written.getvalue()
+
+
+@pytest.mark.parametrize(("begun_with", "followed"), [(None, True), ("warning", False)])
+def test_the_level_is_followed_unless_one_was_chosen(
+    stream: io.StringIO, begun_with: str | None, followed: bool
+) -> None:
+    log.configure(begun_with, stream=stream)
+    log.follow("debug")
+    logging.getLogger("webhook.test").debug("ours")
+    logging.getLogger("elsewhere").debug("a library's, that may hold what was sent")
+    log.follow("error")
+    logging.getLogger("webhook.test").warning("later")
+    assert said(stream) == (["DEBUG webhook.test ours"] if followed else ["WARNING webhook.test later"])
 
 
 def said(stream: io.StringIO) -> list[str]:

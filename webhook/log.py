@@ -1,7 +1,8 @@
 """How a line is written, so that nothing that a Pod's author or a client sends can forge one.
 
-A line is: time (UTC), level, logger, message, then `name=value` pairs. A value that could be taken for anything else is
-quoted and escaped, and every character that is not printable ASCII is written as an escape.
+As text a line is: time (UTC), level, logger, message, then `name=value` pairs. A value that could be taken for anything
+else is quoted and escaped. As JSON it is one object with the members `time`, `level`, `logger` and `message`, and one
+for each pair. In both, every character that is not printable ASCII is written as an escape.
 """
 
 import json
@@ -9,10 +10,11 @@ import logging
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import lru_cache
+from json.encoder import encode_basestring_ascii
 from threading import get_ident
-from typing import Any, TextIO
+from typing import Any, Literal, Protocol, TextIO
 
 from webhook.lines import Lines
 
@@ -22,10 +24,41 @@ _PATIENCE = 1.0
 _PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}")
 
 
-class Event(str):
-    """A message that needs no escaping: it is printable ASCII on one line."""
+Form = Literal["text", "json"]
+"""How lines are written."""
 
-    __slots__ = ()
+
+class Account(Protocol):
+    """What is said in many lines, and written once in each form that is asked for."""
+
+    @property
+    def text(self) -> str:
+        """Pairs, each with a blank before it, as `pairs` writes them."""
+
+    @property
+    def json(self) -> str:
+        """Members of an object, each with a comma before it, as `members` writes them."""
+
+
+class Event:
+    """A message with the values that belong to it, which is written when it is known in which form."""
+
+    __slots__ = ("_account", "_message", "_values")
+
+    def __init__(self, message: str, values: Mapping[str, object], account: Account | None = None) -> None:
+        """Take the message, values by their names, of which None is left out, and what is said besides."""
+        self._message = message
+        self._values = values
+        self._account = account
+
+    def __str__(self) -> str:
+        """Write it as text."""
+        return escape(self._message) + pairs(**self._values) + (self._account.text if self._account else "")
+
+    def json(self) -> str:
+        """Write it as the members of an object."""
+        account = self._account.json if self._account else ""
+        return f'"message":{encode_basestring_ascii(self._message)}{members(self._values)}{account}'
 
 
 def escape(text: str) -> str:
@@ -42,13 +75,13 @@ def shorten(text: str, limit: int) -> str:
     return escaped if len(escaped) <= limit else escaped[: limit - 3] + "..."
 
 
-def quoted(value: object) -> str:
+def quoted(value: object, limit: int = _LIMIT) -> str:
     """Write a value in printable ASCII, in quotes unless it is plain, and bounded."""
     text = str(value)
     if _PLAIN.fullmatch(text):
         return text
-    if len(text) > _LIMIT:
-        return quoted(text[: _LIMIT - 3] + "...")
+    if len(text) > limit:
+        return quoted(text[: limit - 3] + "...", limit)
     return json.dumps(text)
 
 
@@ -57,9 +90,22 @@ def pairs(**values: object) -> str:
     return "".join([f" {name}={quoted(value)}" for name, value in values.items() if value is not None])
 
 
+def encoded(value: object) -> str:
+    """Write a value as JSON, in printable ASCII and bounded; what is no number or truth value is written as a text."""
+    if isinstance(value, bool | int | float):
+        return json.dumps(value)
+    text = str(value)
+    return encode_basestring_ascii(text if len(text) <= _LIMIT else text[: _LIMIT - 3] + "...")
+
+
+def members(values: Mapping[str, object]) -> str:
+    """Write values as members of a JSON object, each with a comma before it; None is left out."""
+    return "".join([f',"{name}":{encoded(value)}' for name, value in values.items() if value is not None])
+
+
 def event(message: str, **values: object) -> Event:
     """Compose a message with the values that belong to it; None is left out."""
-    return Event(escape(message) + pairs(**values))
+    return Event(message, values)
 
 
 class _Lines(logging.Handler):
@@ -68,9 +114,11 @@ class _Lines(logging.Handler):
     A traceback becomes the place it came from, for its text may quote what was sent.
     """
 
-    def __init__(self, stream: TextIO) -> None:
+    def __init__(self, stream: TextIO, form: Form, *, level_is_fixed: bool) -> None:
         super().__init__()
-        self.lines = Lines(stream, lambda number: _line("WARNING", "webhook.log", f"{number} lines were lost"))
+        self._line = _LINES[form]
+        self.level_is_fixed = level_is_fixed
+        self.lines = Lines(stream, self._say_lost)
         self._together: list[str] = []
         self._since = ""
         self._soon: Callable[[Callable[[], None]], object] | None = None
@@ -81,21 +129,25 @@ class _Lines(logging.Handler):
         self._soon, self._thread = soon, get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
-        text = record.msg if isinstance(record.msg, Event) else escape(record.getMessage())
-        if record.exc_info and record.exc_info[1] is not None:
-            text += " " + where(record.exc_info[1])
-        self.write(record.levelname, record.name, text)
+        event: object = record.msg
+        if not isinstance(event, Event):
+            fault = record.exc_info[1] if record.exc_info else None
+            event = Event(record.getMessage() + (f" {where(fault)}" if fault else ""), {})
+        self.write(record.levelname, record.name, event)
 
-    def write(self, level: str, name: str, text: str) -> None:
+    def write(self, level: str, name: str, event: Event) -> None:
         if self._soon is None:
-            self.lines.write(_line(level, name, text), _PATIENCE)
+            self.lines.write(self._line(_now(), level, name, event), _PATIENCE)
         elif self._thread != get_ident():
-            self.lines.write(_line(level, name, text), 0)
+            self.lines.write(self._line(_now(), level, name, event), 0)
         else:
             if not self._together:
                 self._since = _now()
                 self._soon(self._write_together)
-            self._together.append(f"{self._since} {level} {name} {text}\n")
+            self._together.append(self._line(self._since, level, name, event))
+
+    def _say_lost(self, number: int) -> str:
+        return self._line(_now(), "WARNING", "webhook.log", Event(f"{number} lines were lost", {}))
 
     def _write_together(self) -> None:
         together, self._together = self._together, []
@@ -107,8 +159,15 @@ class _Lines(logging.Handler):
         self.lines.flush(_PATIENCE)
 
 
-def _line(level: str, name: str, text: str) -> str:
-    return f"{_now()} {level} {name} {text}\n"
+def _as_text(moment: str, level: str, name: str, event: Event) -> str:
+    return f"{moment} {level} {name} {event}\n"
+
+
+def _as_json(moment: str, level: str, name: str, event: Event) -> str:
+    return f'{{"time":"{moment}","level":"{level}","logger":{encode_basestring_ascii(name)},{event.json()}}}\n'
+
+
+_LINES = {"text": _as_text, "json": _as_json}
 
 
 def _now() -> str:
@@ -169,14 +228,28 @@ def where(error: BaseException) -> str:
     return f"{type(error).__name__} at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
 
 
-def configure(level: str = "INFO", stream: Any = None) -> None:
+def configure(level: str | None = None, form: Form = "text", stream: Any = None) -> None:
     """Send every logger's records to `stream` (standard error by default), a line each.
 
-    Below INFO only our own say anything: what libraries would say there can hold what was sent and received.
+    With a level, `debug`, `info`, `warning` or `error`, that one stays, whatever is said to `follow` later.
     """
     # A line says none of these, and finding them out takes longer than all else about it.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 - the logging HOWTO, "Optimization"
-    lines = _Lines(stream or sys.stderr)
-    logging.basicConfig(level=max(logging.INFO, logging.getLevelNamesMapping()[level]), handlers=[lines], force=True)
-    logging.getLogger("webhook").setLevel(level)
+    lines = _Lines(stream or sys.stderr, form, level_is_fixed=level is not None)
+    logging.basicConfig(handlers=[lines], force=True)
+    _set_level(level or "info")
+
+
+def follow(level: str) -> None:
+    """Write lines from this level on, as the configuration has it, unless one was chosen when it was begun."""
+    ours = _ours()
+    if ours and not any(handler.level_is_fixed for handler in ours):
+        _set_level(level)
+
+
+def _set_level(level: str) -> None:
+    """Set the level. Below INFO only our own say anything: what libraries say there can hold what was sent."""
+    number = logging.getLevelNamesMapping()[level.upper()]
+    logging.getLogger().setLevel(max(logging.INFO, number))
+    logging.getLogger("webhook").setLevel(number)

@@ -35,6 +35,7 @@ _STAGES: dict[str, dict[str, set[str] | None]] = {
     "deciding": {"handler.py": None, "known.py": None, "decision.py": {"decide"}, "pod.py": None, "resolver.py": None},
     "encoding the answer": {"review.py": {"answer"}, "decision.py": {"answer"}},
     "the line in the log": {"log.py": None, "endpoint.py": {"_record"}},
+    "counting": {"tally.py": None},
     "the answer: TLS, writing to the kernel": {"ssl.py": {"write"}, "protocol.py": {"_write", "_head"}},
 }
 _ELSE = "everything else"

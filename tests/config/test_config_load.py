@@ -52,6 +52,7 @@ _CONTRACT: dict[str, Any] = {
     "webhook.verify_ca": None,
     "webhook.verify_plain_http": "never",
     "webhook.on_error": "allow",
+    "webhook.log_level": "info",
 }
 
 #: For every key, a value other than its default as YAML, as a variable's text, and as it is in the configuration.
@@ -90,6 +91,7 @@ _SET: dict[str, tuple[str, str, Any]] = {
     "webhook.verify_ca": ("ca.crt", "ca.crt", "ca.crt"),
     "webhook.verify_plain_http": ("loopback", "loopback", "loopback"),
     "webhook.on_error": ("deny", "deny", "deny"),
+    "webhook.log_level": ("debug", "debug", "debug"),
 }
 
 _PAGE = b"""\

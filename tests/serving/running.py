@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import re
 import resource
 import signal
 import socket
@@ -25,6 +26,8 @@ opencti:
     registry:
       server: registry.example.com
 """
+#: As text, or as JSON.
+_ADDRESSES = re.compile(r'addresses"?[=:]"([^"]+)"')
 JSON = {"Content-Type": "application/json"}
 
 
@@ -199,8 +202,10 @@ def serving(
     command = [sys.executable, "-m", "webhook", *words, "--config=config.yaml", f"--drain={drain}", *options]
     with _running(command, place, environment, around or Around()) as process:
         log = place.folder / "log"
-        wait_until(lambda: "addresses=" in log.read_text() or process.poll() is not None)
-        addresses = log.read_text().partition('addresses="')[2].partition('"')[0].split(", ")
+        wait_until(lambda: _ADDRESSES.search(log.read_text()) is not None or process.poll() is not None)
+        found = _ADDRESSES.search(log.read_text())
+        assert found, log.read_text()
+        addresses = found[1].split(", ")
         assert len(addresses) == 2, log.read_text()
         secure, plain = (int(address.rpartition(":")[2]) for address in addresses)
         yield Server(place, process, secure, plain)

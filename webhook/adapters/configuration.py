@@ -4,6 +4,7 @@ import logging
 from collections.abc import Mapping
 from pathlib import Path
 
+from webhook import log
 from webhook.adapters import files
 from webhook.config.load import Loaded, load
 from webhook.errors import ConfigurationError, FileError
@@ -23,6 +24,7 @@ class WatchedConfiguration:
         self.environment = environment
         self._found: bytes | str = self._read()
         self.loaded: Loaded = self._load(self._found)
+        log.follow(self.loaded.configuration.webhook.log_level)
         """What is in force."""
         self.fault: str | None = None
         """Why the file as it is now is not in force, in one line."""
@@ -45,6 +47,7 @@ class WatchedConfiguration:
             self._keep(*map(str, error.faults))
             return False
         self.fault = None
+        log.follow(self.loaded.configuration.webhook.log_level)
         return True
 
     def _keep(self, *faults: str) -> None:

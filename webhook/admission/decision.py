@@ -1,7 +1,11 @@
 """What was decided about a review: the answer, the log, audit annotations and `review` all read this one value."""
 
-from collections.abc import Iterable, Sequence
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
+from itertools import accumulate
 from typing import NamedTuple, Self
 
 from msgspec import Struct
@@ -11,13 +15,15 @@ from webhook.admission.patch import Operation
 from webhook.admission.pod import Place
 from webhook.admission.review import Response, Review
 from webhook.images.resolver import Resolution
-from webhook.log import pairs, shorten
+from webhook.log import encoded, members, pairs, quoted, shorten
 
 #: The API server cuts a warning at 256 characters.
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
 _WARNING_LIMIT = 256
 _AUDIT_LIMIT = 4096
 _NAME_LIMIT = 100
+#: Characters: who collects containers' logs cuts a line at 16 KiB, and half an object is none.
+_LINE_LIMIT = 12_000
 
 
 class Outcome(StrEnum):
@@ -43,6 +49,38 @@ class ImageDecision(Struct, frozen=True, gc=False):
     def __str__(self) -> str:
         """Say the decision in words: `container app: nginx -> registry.example.com/nginx (...)`."""
         return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.account}"
+
+
+@dataclass(frozen=True)
+class Account:
+    """What was done, for our own log, written once in each form that is asked for."""
+
+    values: Mapping[str, object]
+    images: Sequence[ImageDecision] = ()
+    """Those that were looked at."""
+
+    @cached_property
+    def text(self) -> str:
+        """Pairs; the images in words."""
+        images = shorten("; ".join(map(str, self.images)), _AUDIT_LIMIT)
+        return pairs(**self.values) + (f" images={quoted(images, _AUDIT_LIMIT)}" if images else "")
+
+    @cached_property
+    def json(self) -> str:
+        """Members of an object; the images as a list of objects, as many as go into a line."""
+        written = [_image(image) for image in self.images]
+        room = list(accumulate(map(len, written)))
+        shown = bisect_right(room, _LINE_LIMIT)
+        left_out = len(written) - shown or None
+        images = f',"images":[{",".join(written[:shown])}]' if written else ""
+        return members(self.values) + images + members({"images_left_out": left_out})
+
+
+def _image(image: ImageDecision) -> str:
+    """Write an image as a JSON object."""
+    place, resolution = image.place, image.resolution
+    before = {"before": place.image, "after": resolution.image, "reason": resolution.reason, "rule": resolution.rule}
+    return f'{{"place":{encoded(shorten(str(place), _NAME_LIMIT))}{members(before)}}}'
 
 
 class Counts(NamedTuple):
@@ -77,8 +115,8 @@ class Decision(Struct, frozen=True, gc=False):
     """What is answered. With nothing to change there is neither patch nor patchType."""
     encoded: bytes
     """The response, as `review.answer` takes it."""
-    account: str
-    """What was done, for our own log: pairs."""
+    account: Account
+    """What was done, for our own log."""
 
 
 class Draft:
@@ -126,7 +164,7 @@ def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
         audit_annotations=annotations,
         warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in draft.warnings]) or None,
     )
-    account = pairs(pull_secret=draft.pull_secret, images=annotations.get("images"))
+    account = Account({"pull_secret": draft.pull_secret}, draft.images)
     counts = Counts.of(outcome, draft.images)
     return Decision(outcome, why, images, counts, tuple(draft.operations), response, review.encode(response), account)
 
@@ -139,7 +177,7 @@ def fail(why: str, *, allow: bool) -> Decision:
         audit_annotations={"outcome": shorten(f"{Outcome.ERROR}: {why}", _WARNING_LIMIT)},
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    account, counts = pairs(allowed=allow, why=why), Counts.of(Outcome.ERROR, ())
+    account, counts = Account({"allowed": allow, "why": why}), Counts.of(Outcome.ERROR, ())
     return Decision(Outcome.ERROR, why, (), counts, (), response, review.encode(response), account)
 
 

@@ -35,15 +35,24 @@ class AddressType(click.ParamType[Address]):
         return Address(found["six"] or found["host"], int(found["port"]))
 
 
-def log_level_option(function: _Function) -> _Function:
-    """Give a command `--log-level`."""
+def log_options(function: _Function) -> _Function:
+    """Give a command `--log-level` and `--log-format`, as `log_level: str | None, log_format: log.Form`.
+
+    Text is the default, for who types the command reads the lines; where a program does, as in the manifests, it says
+    so.
+    """
+    form = click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How lines are written; json is an object a line.",
+    )
     return click.option(
         "--log-level",
         type=click.Choice(["debug", "info", "warning", "error"]),
-        default="info",
-        show_default=True,
-        help="From which level on lines are written.",
-    )(function)
+        help="From which level on lines are written. Without it webhook.log_level says, and may change meanwhile.",
+    )(form(function))
 
 
 def config_option(function: _Function) -> _Function:

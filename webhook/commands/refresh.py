@@ -13,7 +13,7 @@ from webhook.adapters.cluster import client
 from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.pair import ServedPair
 from webhook.adapters.sockets import Address, listen
-from webhook.commands.options import AddressType, cluster_options, config_option, log_level_option
+from webhook.commands.options import AddressType, cluster_options, config_option, log_options
 from webhook.sidecar import single
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.process import Process
@@ -52,7 +52,7 @@ Examples:
 @click.option("--once", is_flag=True, help="Make one pass and exit: 0 if all went well, 1 if something did not.")
 @click.option("--dry-run", is_flag=True, help="Say what one pass would write, contents masked, and write nothing.")
 @cluster_options
-@log_level_option
+@log_options
 @config_option
 def command(
     health_bind: Address,
@@ -62,7 +62,8 @@ def command(
     dry_run: bool,  # noqa: FBT001
     kubeconfig: Path | None,
     context: str | None,
-    log_level: str,
+    log_level: str | None,
+    log_format: log.Form,
     config: Path | None,
 ) -> int:
     """Keep the pull secret current in every served namespace, until SIGTERM.
@@ -71,7 +72,7 @@ def command(
     What fails is tried again for as long as it takes, and what is published stays meanwhile. Our Namespace is made the
     webhook configuration's owner, so that this goes with it.
     """
-    log.configure(log_level.upper())
+    log.configure(log_level, log_format)
     metrics = Metrics()
     # Before anything is connected: who has written nonsense is to hear of that first.
     configuration = WatchedConfiguration(config, dict(os.environ))

@@ -8,7 +8,7 @@ import click
 from webhook import log
 from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.sockets import Address, listen
-from webhook.commands.options import AddressType, config_option, log_level_option
+from webhook.commands.options import AddressType, config_option, log_options
 from webhook.serving import gunicorn
 from webhook.serving.clients import Clients
 from webhook.serving.in_force import PairFiles, Watch
@@ -55,7 +55,7 @@ Examples:
     show_default=True,
     help="On SIGTERM, how long connections are still accepted: as long as it takes until nobody is sent here any more.",
 )
-@log_level_option
+@log_options
 @config_option
 def command(
     bind: Address,
@@ -65,7 +65,8 @@ def command(
     client_ca: Path | None,
     client_names: tuple[str, ...],
     drain: float,
-    log_level: str,
+    log_level: str | None,
+    log_format: log.Form,
     config: Path | None,
 ) -> None:
     """Serve reviews over HTTPS, until SIGTERM.
@@ -76,7 +77,7 @@ def command(
     """
     if client_names and client_ca is None:
         raise click.UsageError("--client-name says nothing without --client-ca: give the authorities as well")
-    log.configure(log_level.upper())
+    log.configure(log_level, log_format)
     configuration = WatchedConfiguration(config, dict(os.environ))
     sockets = [listen(bind), listen(health_bind)]
     clients = Clients(client_ca, frozenset(client_names)) if client_ca is not None else None

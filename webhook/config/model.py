@@ -103,6 +103,8 @@ class WebhookSettings(Struct, frozen=True):
     """Whether a registry on a loopback address is asked, and told the credential, without TLS."""
     on_error: Literal["allow", "deny"] = "allow"
     """What becomes of a Pod when our own code fails."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on lines are written, where the command line says none."""
 
 
 class Configuration(Struct, frozen=True):

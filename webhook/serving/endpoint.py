@@ -114,9 +114,12 @@ def _record(decided: Decided) -> None:
     decision = decided.decision
     if decision.operations and _log.isEnabledFor(logging.INFO):
         request = decided.review.request
-        about = log.pairs(
-            namespace=request.namespace, pod=decided.name, uid=request.uid, dry_run=request.dry_run or None
-        )
-        log.say(_log, log.Event(decision.outcome + about + decision.account))
+        about = {
+            "namespace": request.namespace,
+            "pod": decided.name,
+            "uid": request.uid,
+            "dry_run": request.dry_run or None,
+        }
+        log.say(_log, log.Event(decision.outcome, about, decision.account))
     elif decision.outcome is Outcome.ERROR:
-        _log.error(log.Event(f"failed{log.pairs(uid=decided.review.request.uid)}{decision.account}"))
+        _log.error(log.Event("failed", {"uid": decided.review.request.uid}, decision.account))
