@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from prometheus_client import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+NO_PROMTOOL = "promtool is not on PATH: it is in Debian's package prometheus"
+
 _NAME = re.compile(r"[a-z]+(?:_[a-z0-9]+)*")
 #: Base units, and what is written in their place.
 _OTHER_UNITS = re.compile(
