@@ -55,6 +55,11 @@ def _of_lines(text: str) -> Iterator[str]:
     yield from (f"{series}: twice" for series, times in said.items() if times > 1)
     helped = Counter(line.split()[2] for line in text.splitlines() if line.startswith("# HELP"))
     yield from (f"{name}: explained twice" for name, times in helped.items() if times > 1)
+    # Where it is parsed every counter is called so.
+    counters = [
+        line.split()[2] for line in text.splitlines() if line.startswith("# TYPE") and line.endswith(" counter")
+    ]
+    yield from (f"{name}: a counter ends with _total" for name in counters if not name.endswith("_total"))
     if not text.endswith("\n"):
         yield "the last line is not ended"
 
@@ -69,8 +74,6 @@ def _of_family(family: Metric) -> Iterator[str]:
         yield f"{name}: not in a base unit"
     if family.type == "unknown":
         yield f"{name}: without a type"
-    if family.type == "counter" and any(sample.name != f"{name}_total" for sample in family.samples):
-        yield f"{name}: a counter ends with _total"
     if family.type == "gauge" and name.endswith(("_total", "_count", "_sum", "_bucket")):
         yield f"{name}: a gauge that is called as what is counted"
     if family.type == "histogram" and not {"le"} <= set().union(*(sample.labels for sample in family.samples)):

@@ -3,15 +3,22 @@
 Each match condition is what makes one of these work, so each test is of one of them.
 """
 
+import re
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+
+from tests.monitoring.queries import APISERVER
 
 from .cluster import Cluster, Manifest, eventually
 from .installation import installed
 from .pods import IMAGE, REWRITTEN, images, pod, spec
 
 _FINALIZER = "registry-webhook-e2e/kept"
+_SERIES = re.compile(r"([a-z_]+)\{(.*)\} \S+")
+_LABEL = re.compile(r'([a-z_]+)="')
+_WEBHOOK = "pods.registry-webhook.internal"
 
 
 @pytest.fixture(scope="module")
@@ -117,3 +124,23 @@ def test_a_job_can_end(cluster: Cluster, abandoned: str) -> None:
     finished = cluster.get(abandoned, f"pod/{name}")
     assert "finalizers" not in finished["metadata"]
     assert images(finished) == {"app": REWRITTEN}
+
+
+def test_the_api_server_counts_what_the_alerts_ask_for(
+    cluster: Cluster, address: str, abandoned: str, tmp_path: Path
+) -> None:
+    def says() -> dict[str, set[str]]:
+        """Give the labels of what the API server says of our webhook, by series."""
+        lines = cluster.kubectl("get", "--raw=/metrics").stdout.splitlines()
+        found = (_SERIES.fullmatch(line) for line in lines if f'name="{_WEBHOOK}"' in line)
+        return {one[1]: set(_LABEL.findall(one[2])) for one in found if one}
+
+    arguments = ("create", "--dry-run=server", "--filename=-", "--namespace")
+    assert cluster.run(*arguments, abandoned, stdin=pod("refused", app=IMAGE)).status
+    with installed(cluster, address, tmp_path) as open_one:
+        namespace = open_one.namespace(labelled=True)
+        open_one.server.stop()
+        assert not cluster.run(*arguments, namespace, stdin=pod("let-through", app=IMAGE)).status
+    eventually("it says all of it", lambda: says().keys() >= APISERVER.keys())
+    said = says()
+    assert {name: said[name] for name in APISERVER} == APISERVER

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import time
 from collections.abc import Callable
 
@@ -184,6 +185,9 @@ def test_somebody_elses_secret_of_the_name_is_left_alone_and_named(cluster: Clus
     for namespace in namespaces:
         _label(cluster, namespace, "=true")
         assert is_told(cluster, namespace, "ForeignSecret")["type"] == "Warning"
+        # Where somebody looks who wonders what is wrong with a namespace.
+        shown = cluster.kubectl("get", "events", "--namespace", namespace).stdout
+        assert re.search(rf"Warning +ForeignSecret +secret/{PULL_SECRET} +a Secret that is not ours", shown)
         assert f"{namespace}: another Secret has the name" in sidecar.ask("/readyz")[1]
     assert sidecar.metric(_FOREIGN) == known + 2
     sidecar.pass_again(2)
@@ -226,6 +230,8 @@ def test_a_namespace_without_room_for_a_secret_holds_up_no_other_and_gets_it_whe
         _label(cluster, namespace, "=true")
     has_password(cluster, other, sidecar.password, _AT_ONCE)
     assert "exceeded quota" in is_told(cluster, full, "PullSecretFailed")["note"]
+    shown = cluster.kubectl("get", "events", "--namespace", full).stdout
+    assert re.search(rf"Warning +PullSecretFailed +secret/{PULL_SECRET} ", shown)
     assert sidecar.metric("namespaces_failing") == 1
     assert published(cluster, full) is None
     cluster.kubectl("delete", "quota", "none", "--namespace", full)

@@ -102,7 +102,18 @@ def hashes(server: Server) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "text", ["a_total 1\na_total 2\n", "# TYPE a counter\na 1\n", "# HELP a x\n# TYPE a gauge\naB 1\n"]
+    "text",
+    [
+        "# HELP a_total x\n# TYPE a_total counter\na_total 1\na_total 2\n",
+        "# HELP a x\n# TYPE a counter\na 1\n",
+        "# HELP a_total x\n# TYPE a_total gauge\na_total 1\n",
+        "# HELP aB x\n# TYPE aB gauge\naB 1\n",
+        "# HELP a_ms x\n# TYPE a_ms gauge\na_ms 1\n",
+        "# TYPE a gauge\na 1\n",
+        "# HELP a x\na 1\n",
+        "# HELP a x\n# TYPE a gauge\na 1",
+    ],
 )
-def test_the_check_itself_finds_faults(text: str) -> None:
+def test_the_check_itself_finds_faults_without_promtool_too(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
     assert faults(text)
