@@ -147,3 +147,12 @@ def test_a_level_on_the_command_line_wins_and_stays(tmp_path: Path) -> None:
         level(place, "warning")
         wait_until(lambda: "changed=webhook.log_level" in server.log)
         wait_until(lambda: is_logged(server, "u-2"))
+
+
+def test_a_pod_that_is_too_large_to_be_looked_at_is_said(place: Place) -> None:
+    with as_json(place) as server:
+        server.review(review.of_object(pod(*["a"] * 10_001, name="x"), uid="u-1"))
+        wait_until(lambda: "left as it is" in server.log)
+        (line,) = (one for one in objects(server) if one["message"] == "left as it is")
+    assert (line["level"], line["namespace"], line["pod"], line["uid"]) == ("WARNING", "team", "x", "u-1")
+    assert line["why"] == "it has more than 10,000 containers and volumes"

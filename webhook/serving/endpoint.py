@@ -110,10 +110,9 @@ def metrics(exposition: bytes) -> Reply:
 
 
 def _record(decided: Decided) -> None:
-    """Write a line of what is worth one: every rewrite and every fault of our own."""
-    decision = decided.decision
+    """Write a line of what is worth one: every rewrite, what is not looked at, and every fault of our own."""
+    decision, request = decided.decision, decided.review.request
     if decision.operations and _log.isEnabledFor(logging.INFO):
-        request = decided.review.request
         about = {
             "namespace": request.namespace,
             "pod": decided.name,
@@ -122,4 +121,8 @@ def _record(decided: Decided) -> None:
         }
         log.say(_log, log.Event(decision.outcome, about, decision.account))
     elif decision.outcome is Outcome.ERROR:
-        _log.error(log.Event("failed", {"uid": decided.review.request.uid}, decision.account))
+        _log.error(log.Event("failed", {"uid": request.uid}, decision.account))
+    elif decision.outcome is Outcome.TOO_LARGE:
+        _log.warning(
+            log.event("left as it is", namespace=request.namespace, pod=decided.name, uid=request.uid, why=decision.why)
+        )

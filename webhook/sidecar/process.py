@@ -61,7 +61,6 @@ class Process:
         self._watched = watched
         self.configuration = watched.loaded.configuration
         self.metrics = metrics
-        self._say_configuration()
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         cluster = Cluster(client, self.configuration.webhook.pull_secret.name)
@@ -83,6 +82,7 @@ class Process:
         """Run until told to stop, and answer on a listening socket meanwhile."""
         server = Server(listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition})
         Thread(target=server.serve_forever, name="http", daemon=True).start()
+        self._say_configuration()
         _log.info(log.event("serving probes and metrics", address=server.address))
         self._around.steadiness.begin()
         self.duties.start()
