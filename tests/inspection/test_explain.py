@@ -272,6 +272,10 @@ def test_a_pod_that_was_made_before_the_webhook() -> None:
 EMPTY = b'{"auths": {}}'
 FAILED = 'Failed to pull image "registry.example.com/nginx": unexpected status: 401 Unauthorized'
 
+OTHERS = FAILED.replace("/nginx", "/redis").replace("401 Unauthorized", "404 Not Found")
+EARLIER = FAILED.replace("401 Unauthorized", "500 Internal Server Error")
+LATEST = "2026-11-25T11:59:00Z"
+
 
 def waiting(manifest: dict[str, Any]) -> dict[str, Any]:
     (status,) = manifest["status"]["containerStatuses"]
@@ -298,7 +302,7 @@ def event(message: str, at: str) -> Event:
         ({"secret": secret(EMPTY)}, "no entry is for registry.example.com/nginx: there are none at all"),
         ({"secret": secret(b"{")}, "kubelet can use nothing of it: it is no JSON: line 1, column 2"),
         (
-            {"events": (event(FAILED, AFTER), event(FAILED.replace("401 Unauthorized", "500"), MADE))},
+            {"events": (event(FAILED, AFTER), event(OTHERS, LATEST), event(EARLIER, MADE))},
             "the node cannot pull registry.example.com/nginx: unexpected status: 401 Unauthorized",
         ),
         ({"events": UNREADABLE}, "the node cannot pull registry.example.com/nginx: Back-off pulling image"),

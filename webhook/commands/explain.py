@@ -117,9 +117,9 @@ class _Gathering:
         found = self._reader.get(reading.MANIFESTS, name, namespace)
         if found is None or isinstance(found, Unknown):
             raise RegistryWebhookError(str(found or f"there is no Pod {namespace}/{name}"))
-        events = self._reader.list(
-            reading.EVENTS, namespace, fields=f"involvedObject.kind=Pod,involvedObject.name={name}"
-        )
+        # By its uid: one of the same name may have been there before.
+        fields = f"involvedObject.kind=Pod,involvedObject.uid={found['metadata']['uid']}"
+        events = self._reader.list(reading.EVENTS, namespace, fields=fields)
         read = self._read(f"{namespace}/{name}", namespace, found)
         return read._replace(stored=True, events=events, trial=self._try(found, namespace))
 
