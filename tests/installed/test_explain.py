@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -26,7 +25,7 @@ from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 from .installation import CONFIGURATION, DEPLOYMENT, Installation, Variant
 
 _EXCLUDED = "registry.k8s.io/pause:3.10"
-_FOREVER = 60.0
+_PATIENCE = 60.0
 
 pytestmark = pytest.mark.usefixtures("explained")
 
@@ -65,7 +64,7 @@ def _steps(ran: Ran) -> dict[str, str]:
 
 def test_of_a_pod_that_runs_nothing_stands_in_the_way(cluster: Cluster, served: str) -> None:
     name = _stored(cluster, served, node.written("runs", secret=False))
-    eventually("it runs", lambda: node.state(cluster, served, name) == "running", _FOREVER)
+    eventually("it runs", lambda: node.state(cluster, served, name) == "running", _PATIENCE)
     ran = _explain(served, name, "--dry-run", "--output=json")
     assert ran.status == 0
     (explanation,) = json.loads(ran.stdout)
@@ -143,7 +142,7 @@ def test_a_password_that_the_registry_refuses(
     registry.admit(username, new_password())
     try:
         name = _stored(cluster, served, node.written("refused", secret=False))
-        eventually("the pull fails", lambda: node.state(cluster, served, name) in node.NOT_PULLED, _FOREVER)
+        eventually("the pull fails", lambda: node.state(cluster, served, name) in node.NOT_PULLED, _PATIENCE)
         ran = _explain(served, name)
     finally:
         registry.admit(username, password)
@@ -179,21 +178,11 @@ def _made(cluster: Cluster, namespace: str) -> str:
     return _stored(cluster, namespace, pod("made", app=IMAGE))
 
 
-@contextmanager
-def _bundle(cluster: Cluster, bundle: bytes) -> Iterator[None]:
-    """Have this `caBundle`, and at the end the one that there was."""
-    path = "/webhooks/0/clientConfig/caBundle"
-    was = cluster.get("default", CONFIGURATION)["webhooks"][0]["clientConfig"]["caBundle"]
-
-    def put(value: str) -> None:
-        operation = {"op": "replace", "path": path, "value": value}
-        cluster.kubectl("patch", CONFIGURATION, "--type=json", f"--patch={json.dumps([operation])}")
-
-    put(base64.b64encode(bundle).decode())
-    try:
-        yield
-    finally:
-        put(was)
+def _put_bundle(cluster: Cluster, bundle: bytes) -> None:
+    """Have another `caBundle`, which the sidecar replaces as soon as it may."""
+    value = base64.b64encode(bundle).decode()
+    operation = {"op": "replace", "path": "/webhooks/0/clientConfig/caBundle", "value": value}
+    cluster.kubectl("patch", CONFIGURATION, "--type=json", f"--patch={json.dumps([operation])}")
 
 
 def _unanswered(cluster: Cluster, namespace: str, name: str) -> str:
@@ -203,7 +192,7 @@ def _unanswered(cluster: Cluster, namespace: str, name: str) -> str:
         words = ("run", "probe", f"--image={IMAGE}", "--dry-run=server", "--output=json", "--namespace", namespace)
         return REWRITTEN not in cluster.kubectl(*words).stdout
 
-    eventually("nothing is rewritten", is_left_alone, _FOREVER)
+    eventually("nothing is rewritten", is_left_alone, _PATIENCE)
     return _stored(cluster, namespace, pod(name, app=IMAGE))
 
 
@@ -212,8 +201,11 @@ def _authority(days: int) -> bytes:
     return authority.make_authority("foreign", datetime.now(UTC) - timedelta(days=10), timedelta(days=days)).certificate
 
 
-def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(cluster: Cluster, served: str) -> None:
+def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
+    installed: Installation, cluster: Cluster, served: str
+) -> None:
     without = "and failurePolicy Ignore lets Pods through as they are"
+    believed = installed.bundle()
     with without_rights(cluster):
         namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
         ran = _explain(namespace, _made(cluster, namespace))
@@ -221,24 +213,21 @@ def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(cluster: Cl
         assert _first(ran) == f"{namespace}/made was rewritten, but there is no Secret {namespace}/{PULL_SECRET}"
         assert "logs deployment/registry-webhook --container refresher" in ran.stdout.splitlines()[1]
 
-        with _bundle(cluster, b""):
-            said = _first(_explain(served, _unanswered(cluster, served, "no-bundle")))
-            assert said.startswith(f"{served}/no-bundle was not rewritten: the webhook configuration has no caBundle, ")
-            assert said.endswith(without)
-        with _bundle(cluster, _authority(days=5)):
-            said = _first(_explain(served, _unanswered(cluster, served, "expired")))
-            assert said.startswith(f"{served}/expired was not rewritten: every authority in caBundle expired by 20")
-            assert said.endswith(without)
-        with _bundle(cluster, _authority(days=20)):
-            name = _unanswered(cluster, served, "not-believed")
-            said = _first(_explain(served, name, "--dry-run"))
-            assert said == (
-                f"{served}/{name} was not rewritten: a dry run is not either, though all else holds: "
-                "it stays as it is written"
-            )
-    eventually(
-        "it is called again", lambda: _explain(served, "not-believed", "--dry-run").stdout.count("in a dry run it is")
-    )
+        _put_bundle(cluster, b"")
+        said = _first(_explain(served, _unanswered(cluster, served, "no-bundle")))
+        assert said.startswith(f"{served}/no-bundle was not rewritten: the webhook configuration has no caBundle, ")
+        assert said.endswith(without)
+        _put_bundle(cluster, _authority(days=5))
+        said = _first(_explain(served, _unanswered(cluster, served, "expired")))
+        assert said.startswith(f"{served}/expired was not rewritten: every authority in caBundle expired by 20")
+        assert said.endswith(without)
+        _put_bundle(cluster, _authority(days=20))
+        said = _first(_explain(served, _unanswered(cluster, served, "not-believed"), "--dry-run"))
+        why = "a dry run is not either, though all else holds: it stays as it is written"
+        assert said == f"{served}/not-believed was not rewritten: {why}"
+    eventually("the sidecar has put it back", lambda: installed.bundle() == believed, _PATIENCE)
+    again = "the webhook gave no answer when it was made; in a dry run it is rewritten now"
+    eventually("it is called again", lambda: again in _first(_explain(served, "not-believed", "--dry-run")))
 
 
 def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Cluster, served: str) -> None:
