@@ -242,12 +242,12 @@ def test_a_pod_that_is_as_it_should_be_is_said_to_be(
         (
             pod("nginx"),
             {"trial": Tried(pod("nginx", rewritten=True))},
-            "the webhook gave no answer when it was made; in a dry run it is rewritten now",
+            "the webhook did not change it when it was made; in a dry run it is rewritten now",
         ),
         (
             pod("nginx"),
             {},
-            "all holds for it now, so the webhook gave no answer when it was made, or was not yet as it is",
+            "all holds for it now, so the webhook did not answer when it was made, or was not yet as it is",
         ),
         (
             pod("nginx"),
@@ -419,7 +419,8 @@ def test_of_a_pod_that_is_not_there_it_is_said_what_would_become_of_it(
 
 
 def policy(made_from: str) -> tuple[Object, ...]:
-    metadata = {"name": "ours", "annotations": {"registry-webhook/configuration-hash": made_from}}
+    annotations = {"registry-webhook/configuration-hash": made_from}
+    metadata = {"name": "ours", "annotations": annotations, "creationTimestamp": AFTER}
     return (msgspec.convert({"metadata": metadata}, Object), Object())
 
 
@@ -431,6 +432,14 @@ def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
     assert steps["admission policy"].why.endswith("the one in force")
     stale = {one.what: one for one in explained(pod("nginx"), policies=policy("other")).steps}
     assert stale["admission policy"].mark is Mark.WARNING
+
+
+def test_a_pod_that_was_made_before_the_admission_policy() -> None:
+    explanation = explained(pod("nginx"), configuration=None, policies=policy(settings().hash))
+    why = f"it was made at {MADE}, before the admission policy ours was installed, at {AFTER}"
+    assert explanation.verdict == f"was not rewritten: {why}"
+    # The webhook would have done, too.
+    assert "admission policy" not in explained(pod("nginx"), policies=policy(settings().hash)).verdict
 
 
 def test_a_pod_is_tried_as_it_was_written() -> None:

@@ -226,7 +226,7 @@ def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
         why = "a dry run is not either, though all else holds: it stays as it is written"
         assert said == f"{served}/not-believed was not rewritten: {why}"
     eventually("the sidecar has put it back", lambda: installed.bundle() == believed, _PATIENCE)
-    again = "the webhook gave no answer when it was made; in a dry run it is rewritten now"
+    again = "the webhook did not change it when it was made; in a dry run it is rewritten now"
     eventually("it is called again", lambda: again in _first(_explain(served, "not-believed", "--dry-run")))
 
 

@@ -31,6 +31,7 @@ from webhook.namespaces import NamespaceBounds, opted_in
 
 #: What is done about a Pod that was made too early.
 ANEW = "make it anew (kubectl rollout restart of its owner)"
+_WEBHOOK = "the webhook"
 _SHOWN = 400
 #: Characters that are kept of a name: the API server puts five behind it, and a host name has 63.
 _NAME = 57
@@ -62,6 +63,23 @@ class Read(NamedTuple):
     """What came of a dry run with the Pod as it was written."""
     now: float
     """POSIX time."""
+
+    @property
+    def own_policies(self) -> tuple[Object, ...]:
+        """The admission policies that were generated from a configuration."""
+        if isinstance(self.policies, Unknown):
+            return ()
+        return tuple(one for one in self.policies if calling.CONFIGURATION_HASH in one.metadata.annotations)
+
+    @property
+    def engines(self) -> tuple[tuple[str, str | None], ...]:
+        """What rewrites Pods here, in words, each with when it was installed, RFC 3339."""
+        found = self.configuration
+        webhook = ((_WEBHOOK, found.metadata.creation_timestamp),) if isinstance(found, WebhookConfiguration) else ()
+        policies = (
+            (f"the admission policy {one.metadata.name}", one.metadata.creation_timestamp) for one in self.own_policies
+        )
+        return (*webhook, *policies)
 
 
 class Image(NamedTuple):
@@ -213,7 +231,7 @@ def _may_be_served(read: Read) -> Finding:
 def _policies(read: Read) -> Iterator[Finding]:
     if isinstance(read.policies, Unknown):
         yield Finding(Mark.UNKNOWN, "admission policy", str(read.policies))
-    for policy in _ours(read):
+    for policy in read.own_policies:
         made = policy.metadata.annotations[calling.CONFIGURATION_HASH]
         what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
         if isinstance(read.settings, Unknown):
@@ -225,20 +243,13 @@ def _policies(read: Read) -> Iterator[Finding]:
             yield Finding(Mark.WARNING, what, f"{why}, and in force is {read.settings.hash}", remedy)
 
 
-def _ours(read: Read) -> tuple[Object, ...]:
-    """Give the admission policies that were generated from a configuration."""
-    if isinstance(read.policies, Unknown):
-        return ()
-    return tuple(one for one in read.policies if calling.CONFIGURATION_HASH in one.metadata.annotations)
-
-
 def _webhook(read: Read, pod: Pod) -> Iterator[Finding]:
     what = "webhook configuration"
     if isinstance(read.configuration, Unknown):
         yield Finding(Mark.UNKNOWN, what, str(read.configuration))
         return
     webhook = calling.ours(read.configuration)
-    if webhook is None and _ours(read):
+    if webhook is None and read.own_policies:
         yield Finding(Mark.OK, what, "there is none, and the admission policy does its work")
         return
     if webhook is None:

@@ -10,7 +10,7 @@ from webhook.inspection import case as cases
 from webhook.inspection import selection
 from webhook.inspection.case import ANEW, Case, Image, Read
 from webhook.inspection.findings import Finding, Mark
-from webhook.inspection.objects import ManagedObject, WebhookConfiguration
+from webhook.inspection.objects import ManagedObject
 from webhook.inspection.snapshot import Unknown
 from webhook.names import ENABLED_LABEL
 
@@ -102,15 +102,19 @@ def _why_not(case: Case) -> Finding:
         why = f"a dry run is not either, though all else holds: {trial.why}"
         return Finding(Mark.NO, "", why, "registry-webhook doctor looks at the webhook itself")
     if trial is not None and trial.mark is Mark.OK:
-        why = "the webhook gave no answer when it was made; in a dry run it is rewritten now"
+        why = f"{_engine(case)} did not change it when it was made; in a dry run it is rewritten now"
         return Finding(Mark.NO, "", why, ANEW)
     unknown = _first(Mark.UNKNOWN, case.before)
     if unknown is not None:
         return Finding(
             Mark.UNKNOWN, "", f"{unknown.what} may be why, which is {_not_known(unknown)}", selection.ARBITER
         )
-    why = "all holds for it now, so the webhook gave no answer when it was made, or was not yet as it is"
+    why = f"all holds for it now, so {_engine(case)} did not answer when it was made, or was not yet as it is"
     return Finding(Mark.NO, "", why, f"{ANEW}; --dry-run shows what would become of it")
+
+
+def _engine(case: Case) -> str:
+    return next((name for name, _ in case.read.engines), "the webhook")
 
 
 def _not_known(unknown: Finding) -> str:
@@ -123,17 +127,20 @@ def _made_earlier(case: Case) -> Finding | None:
     if created is None:
         return None
     read = case.read
-    installed = None
-    if isinstance(read.configuration, WebhookConfiguration):
-        installed = read.configuration.metadata.creation_timestamp
+    # Where there are both, either would have done.
+    engine, installed = min(read.engines, key=_installed, default=("", None))
     for what, when in (
-        ("the webhook was installed", installed),
+        (f"{engine} was installed", installed),
         ("its namespace's labels were last changed", _changed(read.labelled, "metadata", "labels", ENABLED_LABEL)),
         ("the configuration was last changed", _changed(read.config_map, "data")),
     ):
         if when is not None and created < when:
             return Finding(Mark.NO, "", f"it was made at {created}, before {what}, at {when}", ANEW)
     return None
+
+
+def _installed(engine: tuple[str, str | None]) -> str:
+    return engine[1] or ""
 
 
 def _changed(found: ManagedObject | Unknown | None, *path: str) -> str | None:
