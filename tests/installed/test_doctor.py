@@ -1,0 +1,143 @@
+"""`doctor`, where all is well and where something is broken: what is broken is the first line."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.account import pull_secret
+from tests.e2e.cluster import Cluster, Ran, eventually
+from tests.e2e.pods import PULL_SECRET
+from tests.e2e.program import program
+from tests.e2e.sidecar import without_rights
+from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+
+from .installation import CONFIGURATION, DEPLOYMENT, Installation
+
+_NO_BUNDLE = [{"op": "remove", "path": "/webhooks/0/clientConfig/caBundle"}]
+_SOON = 60.0
+
+
+def _doctor(kubeconfig: Path | None = None) -> Ran:
+    return program("doctor", kubeconfig=kubeconfig)
+
+
+def _first(ran: Ran) -> str:
+    """Give the line below the summary, its columns a blank apart."""
+    assert ran.stderr == ""
+    return " ".join(ran.stdout.splitlines()[1].split())
+
+
+@contextmanager
+def _configured(installed: Installation, text: str) -> Iterator[None]:
+    """Have another configuration in the ConfigMap, for as long as no kubelet has taken it up."""
+    words = ("patch", "configmap", PROGRAM, "--namespace", OWN_NAMESPACE, "--type=merge")
+    installed.cluster.kubectl(*words, f"--patch={json.dumps({'data': {'config.yaml': text}})}")
+    try:
+        yield
+    finally:
+        installed.apply()
+
+
+@pytest.mark.usefixtures("installed")
+def test_where_all_is_well_nothing_fails_and_a_sample_is_rewritten(served: str) -> None:
+    ran = program("doctor", "--output=json")
+    assert ran.status == 0, ran.stdout
+    findings = json.loads(ran.stdout)["findings"]
+    # The registry's authority is not among those that the sidecar was given.
+    odd = {finding["what"]: finding["why"] for finding in findings if finding["mark"] != "ok"}
+    assert [*odd] in ([], ["credential"]), odd
+    (sample,) = [finding["why"] for finding in findings if finding["what"] == "sample"]
+    assert sample.endswith("(dry run) gets registry.example.com/registry-webhook/sample")
+    assert served
+
+
+@pytest.mark.usefixtures("installed", "served")
+def test_a_secret_that_is_somebody_elses(cluster: Cluster) -> None:
+    namespace = cluster.make_namespace({})
+    cluster.create(namespace, pull_secret())
+    cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
+    ran = _doctor()
+    cluster.kubectl("delete", "secret", PULL_SECRET, "--namespace", namespace)
+    assert ran.status == 1
+    assert _first(ran) == (
+        f"failure pull secrets in 1 served namespace a Secret {PULL_SECRET} is in the way that is not ours: {namespace}"
+    )
+    assert f"kubectl -n {namespace} delete secret {PULL_SECRET}" in ran.stdout.splitlines()[2]
+
+
+def test_a_configuration_that_is_broken_and_one_that_no_replica_has_yet(installed: Installation) -> None:
+    with _configured(installed, "opencti: {}\nwebhook: {exclud: [x]}\n"):
+        ran = _doctor()
+        assert ran.status == 1
+        where = f"ConfigMap {OWN_NAMESPACE}/{PROGRAM}, config.yaml:2"
+        assert _first(ran) == f"failure configuration {where}: webhook.exclud: unknown key: did you mean exclude?"
+    changed = {"opencti": {"daemon": {"registry": {"server": "registry.example.com/changed"}}}}
+    with _configured(installed, json.dumps(changed)):
+        found = json.loads(program("doctor", "--output=json").stdout)["findings"]
+        (late,) = [finding["why"] for finding in found if finding["what"] == "same everywhere"]
+        assert late.startswith("not by ")
+        assert all(pod in late for pod in installed.pods()[:1])
+    eventually("nothing fails", lambda: _doctor().status == 0, _SOON)
+
+
+def test_rights_that_are_gone_and_an_empty_bundle(installed: Installation, cluster: Cluster) -> None:
+    was = installed.webhook()["webhooks"][0]["clientConfig"]["caBundle"]
+    with without_rights(cluster):
+        ran = _doctor()
+        assert ran.status == 1
+        assert _first(ran).startswith("failure rights the account may not get, list, watch namespaces; ")
+        cluster.kubectl("patch", CONFIGURATION, "--type=json", f"--patch={json.dumps(_NO_BUNDLE)}")
+        try:
+            assert _first(_doctor()) == (
+                "failure caBundle caBundle is empty: the API server does not trust the webhook, "
+                "and Pods are made as they are written"
+            )
+        finally:
+            put = [{"op": "add", "path": _NO_BUNDLE[0]["path"], "value": was}]
+            cluster.kubectl("patch", CONFIGURATION, "--type=json", f"--patch={json.dumps(put)}")
+    eventually("nothing fails", lambda: _doctor().status == 0, _SOON)
+
+
+def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Cluster) -> None:
+    scale = ("scale", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+    cluster.kubectl(*scale, "--replicas=0")
+    try:
+        ran = _doctor()
+    finally:
+        cluster.kubectl(*scale, "--replicas=2")
+        installed.wait()
+    assert ran.status == 1
+    assert _first(ran) == (
+        f"failure webhook runs Deployment {OWN_NAMESPACE}/{PROGRAM} is scaled to 0: Pods are made as they are written"
+    )
+    assert f"kubectl -n {OWN_NAMESPACE} scale deployment/{PROGRAM} --replicas=2" in ran.stdout.splitlines()[2]
+
+
+@pytest.mark.usefixtures("installed")
+def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, tmp_path: Path) -> None:
+    namespace = cluster.make_namespace({})
+    token = cluster.kubectl("create", "token", "default", "--namespace", namespace, "--duration=1h").stdout.strip()
+    kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
+    kubeconfig["users"][0]["user"] = {"token": token}
+    path = tmp_path / "kubeconfig"
+    path.touch(mode=0o600)
+    path.write_text(json.dumps(kubeconfig))
+    ran = _doctor(path)
+    assert ran.status == 2
+    assert _first(ran) == f"? configuration not known: no right to read ConfigMaps {OWN_NAMESPACE}/{PROGRAM}"
+    assert "no right to ask for the account's rights" in ran.stdout
+    assert "failure " not in ran.stdout
+
+
+def test_it_is_said_when_there_is_no_cluster_to_look_at(tmp_path: Path) -> None:
+    path = tmp_path / "kubeconfig"
+    cluster = {"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}
+    context = {"name": "x", "context": {"cluster": "x", "user": "x"}}
+    users = [{"name": "x", "user": {}}]
+    path.write_text(json.dumps({"clusters": [cluster], "contexts": [context], "users": users, "current-context": "x"}))
+    ran = _doctor(path)
+    assert (ran.status, ran.stdout) == (2, "")
+    assert ran.stderr == "registry-webhook: cannot reach the API server: no connection\n"
