@@ -42,6 +42,7 @@ __all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry
 _ORDER = (
     "from_nothing",
     "explain",
+    "doctor",
     "gitops",
     "containers",
     "fail_closed",
