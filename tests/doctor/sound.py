@@ -136,8 +136,10 @@ def refreshers(*ready: str, **values: float) -> tuple[Replica, ...]:
     return (replica(PODS[0], refresher=said), replica(PODS[1]))
 
 
-def failed_pull(why: str, image: str = f"{SERVER}/app:1", last: str = "2026-11-25T11:58:00Z") -> Event:
-    about = {"kind": "Pod", "namespace": "team-a", "name": "app"}
+def failed_pull(
+    why: str, image: str = f"{SERVER}/app:1", last: str = "2026-11-25T11:58:00Z", place: str = "team-a"
+) -> Event:
+    about = {"kind": "Pod", "namespace": place, "name": "app"}
     message = f'Failed to pull image "{image}": {why}'
     return read(Event, {"involvedObject": about, "message": message, "lastTimestamp": last, "reason": "Failed"})
 

@@ -131,7 +131,7 @@ _FAILING: dict[str, Case] = {
     ),
     "the certificate has expired": Case(
         {"certificate": certificate_secret(_OLD)},
-        "failure certificate: it ended on 2026-11-24 12:00 UTC",
+        "failure certificate: it ended on 2026-11-24 12:00 UTC: where it is served, Pods are made as they are written",
         "the sidecar makes and renews it",
     ),
     "the certificate by hand has expired": Case(
@@ -438,6 +438,20 @@ def test_an_old_failure_of_a_pull_is_passed_over() -> None:
 def test_a_failed_pull_from_elsewhere_is_none_of_ours() -> None:
     other = failed_pull(_X509, image="registry.example.org/app:1")
     assert {finding.mark for finding in doctor.diagnose(sound(failed_pulls=(other,)))} == {Mark.OK}
+
+
+def test_where_no_pull_secret_is_kept_a_node_that_is_refused_is_none_of_ours_but_whom_it_trusts_is() -> None:
+    refused, untrusted = (failed_pull(why, place="other") for why in ("401 Unauthorized", _X509))
+    assert {finding.mark for finding in doctor.diagnose(sound(failed_pulls=(refused,)))} == {Mark.OK}
+    assert str(doctor.diagnose(sound(failed_pulls=(refused, untrusted)))[0]).startswith(
+        f"failure pulls by nodes: nodes do not trust {SERVER}: Pod other/app: {_X509}"
+    )
+
+
+def test_of_a_long_reason_the_end_is_shown_for_it_has_the_cause() -> None:
+    why = doctor.diagnose(sound(failed_pulls=(failed_pull(f"{'failed to pull: ' * 30}{_X509}"),)))[0].why
+    assert why.endswith(_X509)
+    assert len(why) < 300
 
 
 def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:

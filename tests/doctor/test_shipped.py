@@ -6,6 +6,7 @@ import pytest
 
 from tests.manifests.variants import VARIANTS, Objects, Variant
 from webhook.config import assemble
+from webhook.config.fingerprint import fingerprint
 from webhook.config.load import load
 from webhook.inspection.doctor import calling, sample
 from webhook.inspection.doctor.rights import GUARDS, needed
@@ -43,6 +44,13 @@ def test_the_conditions_and_the_webhooks_name_are_those_that_ship() -> None:
     assert webhook["name"] == CALLED
     assert {one["name"] for one in webhook["matchConditions"]} == calling.CONDITIONS
     assert webhook["timeoutSeconds"] == calling.TIMEOUT
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_both_containers_of_every_variant_go_by_the_same_configuration(variant: Variant) -> None:
+    objects = Objects(variant)
+    loaded = [load(b"", "x", objects.variables(container)) for container in ("webhook", "refresher")]
+    assert len({fingerprint(one.configuration) for one in loaded}) == 1
 
 
 @pytest.mark.parametrize(("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False)])

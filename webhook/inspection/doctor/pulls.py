@@ -5,16 +5,16 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from webhook.inspection.doctor import wording
+from webhook.inspection.doctor.calling import served
 from webhook.inspection.doctor.seen import Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Event
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.log import shorten
 
 _WHAT = "pulls by nodes"
 #: kubelet tries again every five minutes at the latest, and says so each time.
 _LATELY = timedelta(minutes=10)
-_SHOWN = 200
+_SHOWN = 160
 _UNTRUSTED = re.compile(r"x509|certificate")
 _REFUSED = re.compile(r"\b40[13]\b|unauthorized|authorization failed|denied|no basic auth", re.IGNORECASE)
 _FAILED = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<why>.*)', re.DOTALL)
@@ -32,8 +32,10 @@ def pulled(seen: Seen) -> Iterator[Finding]:
     server = seen.configuration.server if isinstance(seen.configuration, Settings) else None
     if server is None:
         return
-    failed = [(event, why) for event in seen.failed_pulls if (why := _why(event, server)) and _is_lately(seen, event)]
-    untrusted = [one for one in failed if _UNTRUSTED.search(one[1])]
+    lately = [(event, why) for event in seen.failed_pulls if (why := _why(event, server)) and _is_lately(seen, event)]
+    untrusted = [one for one in lately if _UNTRUSTED.search(one[1])]
+    # What a Pod elsewhere gets without a pull secret is its owner's business; whom its node trusts is not.
+    failed = [one for one in lately if one in untrusted or _is_served(seen, one[0].involved_object.namespace)]
     refused = [one for one in failed if one not in untrusted and _REFUSED.search(one[1])]
     others = [one for one in failed if one not in untrusted and one not in refused]
     if untrusted:
@@ -55,6 +57,10 @@ def _why(event: Event, server: str) -> str:
     return found["why"] if found and found["image"].startswith(f"{server}/") else ""
 
 
+def _is_served(seen: Seen, name: str) -> bool:
+    return isinstance(seen.namespaces, Unknown) or name in {one.metadata.name for one in served(seen)}
+
+
 def _is_lately(seen: Seen, event: Event) -> bool:
     try:
         last = datetime.fromisoformat(event.last)
@@ -69,4 +75,6 @@ def _example(failed: list[tuple[Event, str]]) -> str:
     pods = {(one.involved_object.namespace, one.involved_object.name) for one, _ in failed}
     about = event.involved_object
     more = f" (and {len(pods) - 1} more)" if len(pods) > 1 else ""
-    return f"Pod {about.namespace}/{about.name}{more}: {shorten(why, _SHOWN)}"
+    # Runtimes put the cause last.
+    cause = why if len(why) <= _SHOWN else f"...{why[-_SHOWN:]}"
+    return f"Pod {about.namespace}/{about.name}{more}: {cause}"

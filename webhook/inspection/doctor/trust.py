@@ -78,9 +78,10 @@ def _lasting(seen: Seen, leaf: Leaf) -> Finding:
     """Say until when a certificate is good."""
     day = f"{leaf.ends:%Y-%m-%d %H:%M} UTC"
     if seen.now >= leaf.ends:
-        return wording.failure(_CERTIFICATE, f"it ended on {day}: {seen.without_it}", _whoever_makes(seen))
+        why = f"it ended on {day}: where it is served, {seen.without_it}"
+        return wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
     if seen.now < leaf.begins:
-        why = f"it is not valid before {leaf.begins:%Y-%m-%d %H:%M} UTC: {seen.without_it}"
+        why = f"it is not valid before {leaf.begins:%Y-%m-%d %H:%M} UTC: where it is served, {seen.without_it}"
         return wording.failure(_CERTIFICATE, why, "set the clock of whoever made it right, and have it made anew")
     if leaf.ends - seen.now < min(_SOON, (leaf.ends - leaf.begins) / _LAST_PART):
         return wording.warning(_CERTIFICATE, f"it ends on {day}, and is not renewed yet", _whoever_makes(seen))
