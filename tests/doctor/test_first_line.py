@@ -3,6 +3,7 @@
 from datetime import timedelta
 from typing import Any, NamedTuple
 
+import msgspec
 import pytest
 
 from webhook.inspection import doctor
@@ -74,6 +75,12 @@ _FAILING: dict[str, Case] = {
     "the webhook is not called for creations": Case(
         {"calling": calling(rules=[])},
         "failure webhook configuration: it does not call the webhook for CREATE of pods",
+    ),
+    "nobody rewrites": Case(
+        {"calling": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}])},
+        "failure webhook configuration: it keeps the webhook from being called, and there is no "
+        "MutatingAdmissionPolicy registry-webhook-mutate",
+        "policy-mutate",
     ),
     "dry runs are refused": Case(
         {"calling": calling(sideEffects="Some")}, "failure webhook configuration: sideEffects is Some"
@@ -452,6 +459,16 @@ def test_of_a_long_reason_the_end_is_shown_for_it_has_the_cause() -> None:
     why = doctor.diagnose(sound(failed_pulls=(failed_pull(f"{'failed to pull: ' * 30}{_X509}"),)))[0].why
     assert why.endswith(_X509)
     assert len(why) < 300
+
+
+def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
+    conditions = [*msgspec.to_builtins(calling().webhooks[0].match_conditions)]
+    conditions.append({"name": "the-policy-rewrites", "expression": "false"})
+    policy = read(Object, {"metadata": {"name": "registry-webhook-mutate"}})
+    found = doctor.diagnose(sound(calling=calling(matchConditions=conditions), policies=(policy,)))
+    assert {finding.mark for finding in found} == {Mark.OK}
+    why = "the webhook is not called, for MutatingAdmissionPolicy registry-webhook-mutate rewrites"
+    assert why in {finding.why for finding in found}
 
 
 def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:

@@ -13,7 +13,7 @@ from webhook.inspection.doctor.rights import GUARDS, needed
 from webhook.inspection.doctor.seen import CALLED, Right
 from webhook.inspection.doctor.trust import TLS_SECRET
 from webhook.inspection.findings import Mark
-from webhook.inspection.objects import Deployment, WebhookConfiguration
+from webhook.inspection.objects import Deployment, Object, WebhookConfiguration
 from webhook.names import OWN_NAMESPACE
 
 from .sound import PULL_SECRET, SERVER, namespace, read, settings, sound
@@ -34,9 +34,12 @@ def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(va
         configuration=assemble.settings(loaded.configuration, "x"),
         deployment=read(Deployment, objects.deployment),
         namespaces=everything,
+        policies=tuple(read(Object, policy) for policy in objects.all_of("MutatingAdmissionPolicy")),
     )
     found = [*calling.there(seen), *calling.selects(seen)]
-    assert {finding.mark for finding in found} == {Mark.OK}, found
+    # What keeps the webhook from being called is nothing without the policy that rewrites.
+    lacking = seen.is_by_policy and not seen.policies
+    assert {finding.mark for finding in found} == ({Mark.FAILURE, Mark.OK} if lacking else {Mark.OK}), found
 
 
 def test_the_conditions_and_the_webhooks_name_are_those_that_ship() -> None:

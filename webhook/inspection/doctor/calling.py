@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from webhook.inspection.doctor import wording
-from webhook.inspection.doctor.seen import CALLED, Seen
+from webhook.inspection.doctor.seen import BY_POLICY, CALLED, POLICY, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Namespace, Rule, Webhook
 from webhook.inspection.selection import is_recognised, unmet
@@ -34,9 +34,22 @@ def there(seen: Seen) -> Iterator[Finding]:
         return
     found = [*_faults(webhook), *_differences(webhook), *_whom(webhook)]
     yield from found
-    if not found:
+    if seen.is_by_policy:
+        yield _by_policy(seen)
+    elif not found:
         closed = "closed" if webhook.failure_policy == "Fail" else "open"
         yield wording.ok(_WHAT, f"it is {_SHIPPED}, failing {closed}")
+
+
+def _by_policy(seen: Seen) -> Finding:
+    """See that the policy is there which takes the webhook's place."""
+    policy = f"MutatingAdmissionPolicy {POLICY}"
+    if isinstance(seen.policies, Unknown):
+        return wording.unknown(_WHAT, seen.policies)
+    if POLICY not in {one.metadata.name for one in seen.policies}:
+        why = f"it keeps the webhook from being called, and there is no {policy}: no Pod is rewritten"
+        return wording.failure(_WHAT, why, "put on the component policy-mutate, or take policy-alone off")
+    return wording.ok(_WHAT, f"the webhook is not called, for {policy} rewrites")
 
 
 def _faults(webhook: Webhook) -> Iterator[Finding]:
@@ -69,7 +82,7 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
         why = f"its match condition {name} is gone: the webhook is called for what it never changes"
         yield wording.warning(_WHAT, why, wording.INSTALL)
     for name, expression in by_name.items():
-        if not is_recognised(expression):
+        if name != BY_POLICY and not is_recognised(expression):
             why = f"its match condition {name} is none that ships, and may keep Pods from being rewritten"
             yield wording.warning(_WHAT, why, wording.INSTALL)
 

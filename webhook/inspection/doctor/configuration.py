@@ -86,6 +86,10 @@ def policies(seen: Seen) -> Iterator[Finding]:
     old = sorted(f"{name} ({digits})" for name, digits in made_from.items() if digits != wanted)
     if old:
         why = f"made from another configuration than {wanted}: {wording.some(old)}"
-        yield wording.failure(what, why, "generate them again from the configuration as it is, and apply them")
+        yield wording.failure(
+            what,
+            why,
+            f"make them anew: {PROGRAM} policy mutate, and guard, --config FILE | kubectl apply --server-side -f -",
+        )
     else:
         yield wording.ok(what, f"{wording.of(list(made_from), 'is', 'are')} made from {wanted}")

@@ -24,6 +24,8 @@ from webhook.inspection.snapshot import Settings, Tried, Unknown
 WEBHOOK, REFRESHER = "webhook", "refresher"
 #: The webhook's name in its configuration.
 CALLED = "pods.registry-webhook.internal"
+#: A match condition of this name keeps it from ever being called, for the policy of this name does its work.
+BY_POLICY, POLICY = "the-policy-rewrites", "registry-webhook-mutate"
 #: An argument of the sidecar's begins so where that keeps the certificate.
 _KEEPS_CERTIFICATE = "--tls-folder"
 
@@ -157,8 +159,16 @@ class Seen(Struct, frozen=True, kw_only=True):
         return next((one for one in self.calling.webhooks if one.name == CALLED), None)
 
     @property
+    def is_by_policy(self) -> bool:
+        """Whether the webhook is never called, because the API server itself is to rewrite."""
+        conditions = () if self.webhook is None else self.webhook.match_conditions
+        return any(one.name == BY_POLICY and one.expression == "false" for one in conditions)
+
+    @property
     def without_it(self) -> str:
         """Say what happens while the webhook gives no answer."""
+        if self.is_by_policy:
+            return "it is not called, for a policy rewrites"
         if self.webhook is not None and self.webhook.failure_policy == "Fail":
             return "Pods of served namespaces are refused"
         return "Pods are made as they are written"
