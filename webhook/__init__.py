@@ -6,7 +6,8 @@ The rooms of the house, each importing only from those below it (`.importlinter`
     serving | sidecar | presentation  the HTTPS server; what keeps the pull secret; findings as text
     adapters                          files, manifests, the cluster, the registry, sources of credentials
     config                            YAML and environment, one frozen value
-    inspection                        what was read of a cluster or a manifest, and what it means
+    inspection | policy               what was read of a cluster or a manifest, and what it means;
+                                      the same rules for the API server itself
     admission                         a review and its patch
       | pullsecret | certificates     the pull secret's content and schedule; keys and certificates
     namespaces                        which of them are served

@@ -8,6 +8,7 @@
     ├── ConfigurationError       every fault of a configuration, each with its key, origin and remedy
     ├── MalformedReview          bytes that are no AdmissionReview we could answer
     ├── InvalidManifest          a document that is no Kubernetes manifest
+    ├── UnfitPolicy              a configuration that does not fit into an admission policy
     ├── CertificateError         a certificate and key that cannot be served
     ├── FileError                a file that cannot be read
     ├── InvalidCredential        a user name or password that kubelet could not use
@@ -85,6 +86,10 @@ class MalformedReview(RegistryWebhookError):
 
 class InvalidManifest(RegistryWebhookError):
     """A document that is no Kubernetes manifest."""
+
+
+class UnfitPolicy(RegistryWebhookError):
+    """A configuration that does not fit into an admission policy; the text says which part is too much."""
 
 
 class CertificateError(RegistryWebhookError):

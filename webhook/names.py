@@ -48,3 +48,9 @@ REPLICA_ANNOTATIONS = "replica.registry-webhook/"
 #: The names by which the API server calls the webhook.
 #: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#service-reference
 SERVICE_NAMES = (f"{PROGRAM}.{OWN_NAMESPACE}.svc", f"{PROGRAM}.{OWN_NAMESPACE}.svc.cluster.local")
+
+#: The generated admission policies, each with a binding of the same name, and what says of which configuration they
+#: were made: `config.fingerprint` of it.
+MUTATE_POLICY = "registry-webhook-mutate"
+GUARD_POLICY = "registry-webhook-guard"
+CONFIGURATION_HASH_ANNOTATION = "registry-webhook/configuration-hash"

@@ -21,6 +21,7 @@ _COMMANDS = {
     "config": "Show the configuration in force and where it comes from.",
     "explain": "Say why a Pod was rewritten or was not.",
     "doctor": "Check the installation from end to end.",
+    "policy": "Make admission policies of the configuration.",
     "certs": "Make the webhook's certificates by hand.",
     "cleanup": "Delete the pull secrets of all namespaces.",
     "demo": "Start the real server, send it real manifests, and look.",

@@ -8,6 +8,7 @@ from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
 from webhook.inspection.snapshot import Settings
 from webhook.namespaces import NamespaceBounds
+from webhook.policy.model import Settings
 
 
 def resolver(configuration: Configuration) -> Resolver:
@@ -42,4 +43,22 @@ def settings(configuration: Configuration, origin: str) -> Settings:
         server=configuration.registry.server,
         hash=fingerprint(configuration),
         origin=origin,
+    )
+
+
+def policy_settings(configuration: Configuration) -> Settings:
+    """Make what admission policies are generated of."""
+    webhook = configuration.webhook
+    return Settings(
+        server=configuration.registry.server,
+        rules=tuple(Rule(rule.source, rule.target) for rule in webhook.rules),
+        exclude=webhook.exclude,
+        registries=webhook.pull_secret.registries,
+        mode=webhook.namespaces.mode,
+        allow=webhook.namespaces.allow,
+        deny=webhook.namespaces.deny,
+        pods_opt_out=webhook.pod_opt_out == "allow",
+        pull_secret=webhook.pull_secret.name if webhook.pull_secret.enabled else None,
+        allow_on_error=webhook.on_error == "allow",
+        configuration_hash=fingerprint(configuration),
     )

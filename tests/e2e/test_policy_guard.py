@@ -1,0 +1,200 @@
+"""The guard: what a webhook that fails open has let through is refused, and nothing else is."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webhook.adapters.cluster.client import Client, connect
+from webhook.config import assemble
+from webhook.errors import Forbidden
+from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION
+from webhook.policy import guard
+
+from .cluster import Cluster, Manifest, eventually
+from .engines import Engines, Wanted, pod_of
+from .installation import installed
+from .pods import IMAGE, PULL_SECRET, REWRITTEN, SERVER, images, originals
+
+_SAID = f"container app: {IMAGE} should be {REWRITTEN}"
+_WANTED = Wanted(SERVER, [("quay.io", f"{SERVER}/quay")], [("exclude", ["gcr.io/**"])])
+
+
+class Guarded:
+    """A namespace that is served by a webhook, and guarded."""
+
+    def __init__(self, engines: Engines) -> None:
+        self.engines = engines
+        self.cluster = engines.cluster
+        self.namespace = engines.by_policy
+
+    def put(self, wanted: Wanted = _WANTED, action: guard.Action = "Deny") -> None:
+        """Put the guard in force, and wait until it is: by an image that no other test names."""
+        self.engines.number += 1
+        wanted = wanted._replace(rules=[*wanted.rules, (f"n{self.engines.number}.example.net", f"{SERVER}/n")])
+        made = guard.policy(assemble.policy_settings(wanted.loaded()), action)
+        self.engines.apply(made, "guard")
+        probe = pod_of(probe=f"n{self.engines.number}.example.net/x")
+        if action == "Deny":
+            eventually("the guard is in force", lambda: not self.lets_through(probe))
+
+    def lets_through(self, manifest: Manifest) -> bool:
+        try:
+            self.engines.dry(self.namespace, manifest)
+        except Forbidden:
+            return False
+        return True
+
+
+@pytest.fixture(scope="module")
+def client() -> Client:
+    return connect(None, None, lambda _method, _status: None)
+
+
+@pytest.fixture(scope="module")
+def guarded(
+    cluster: Cluster, address: str, client: Client, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Guarded]:
+    """Have a webhook fail open: it is dead when the first test begins, and Pods from before it are there."""
+    with installed(cluster, address, tmp_path_factory.mktemp("server")) as installation:
+        engines = Engines(installation, Path(), client)
+        cluster.kubectl("label", "namespace", engines.by_policy, f"registry-webhook-e2e={installation.run}")
+        try:
+            cluster.create(engines.by_policy, _named("old", app=IMAGE))
+            installation.label(engines.by_policy)
+            rewritten = cluster.create(engines.by_policy, _named("rewritten", app=IMAGE))
+            assert images(rewritten) == {"app": REWRITTEN}
+            assert originals(rewritten) == {"app": IMAGE}
+            installation.server.stop()
+            yield Guarded(engines)
+        finally:
+            engines.remove()
+
+
+@pytest.fixture(scope="module")
+def denying(guarded: Guarded) -> Guarded:
+    assert guarded.lets_through(pod_of(app=IMAGE))
+    guarded.put()
+    return guarded
+
+
+def _named(name: str, **named: str) -> Manifest:
+    manifest = pod_of(**named)
+    manifest["metadata"]["name"] = name
+    return manifest
+
+
+def test_a_pod_that_a_dead_webhook_has_let_through_is_refused_in_words(denying: Guarded) -> None:
+    create = ("create", "--namespace", denying.namespace, "--filename=-")
+    ran = denying.cluster.run(*create, stdin=_named("let-through", app=IMAGE))
+    assert ran.status
+    assert _SAID in ran.stderr
+    assert not denying.cluster.exists(denying.namespace, "pod/let-through")
+
+
+def _with(spec: dict[str, Any] | None = None, **metadata: Any) -> Manifest:
+    manifest = pod_of(app=IMAGE)
+    manifest["spec"] |= spec or {}
+    manifest["metadata"] |= metadata
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("manifest", "passes"),
+    [
+        (_with({"containers": [{"name": "app", "image": REWRITTEN}]}), True),
+        (pod_of(app="ghcr.io/x"), True),
+        (pod_of(app="gcr.io/excluded/x"), True),
+        (pod_of(app="Not A Reference"), True),
+        (_with(labels={ENABLED_LABEL: "false"}), True),
+        (_with(labels={ENABLED_LABEL: "true"}), False),
+        (_with({"nodeName": "nowhere"}, annotations={MIRROR_ANNOTATION: "abc"}), True),
+        (pod_of(app="quay.io/x"), False),
+        (_with({"initContainers": [{"name": "setup", "image": "busybox"}]}), False),
+        (pod_of(app=REWRITTEN, **{f"other-{number}": "nginx" for number in range(200)}), False),
+        (
+            {
+                **pod_of(app=REWRITTEN),
+                "spec": {
+                    **pod_of(app=REWRITTEN)["spec"],
+                    "volumes": [{"name": "model", "image": {"reference": "ml/model"}}],
+                },
+            },
+            False,
+        ),
+    ],
+)
+def test_it_refuses_what_the_configuration_would_have_rewritten_and_nothing_else(
+    denying: Guarded, manifest: Manifest, passes: bool
+) -> None:
+    assert denying.lets_through(manifest) is passes
+
+
+def test_labels_of_old_and_of_rewritten_pods_can_be_changed(denying: Guarded) -> None:
+    for name in ("old", "rewritten"):
+        denying.cluster.kubectl("label", "pod", name, "team=search", "--namespace", denying.namespace)
+        denying.cluster.kubectl("annotate", "pod", name, "team=search", "--namespace", denying.namespace)
+
+
+def test_an_image_that_is_set_is_looked_at_and_those_beside_it_are_not(denying: Guarded) -> None:
+    manifest = denying.cluster.get(denying.namespace, "pod/old")
+    manifest["spec"]["containers"][0]["image"] = f"{SERVER}/x:2"
+    denying.engines.dry_update(denying.namespace, manifest)
+    manifest["spec"]["containers"][0]["image"] = "x:2"
+    with pytest.raises(Forbidden, match=f"container app: x:2 should be {SERVER}/x:2"):
+        denying.engines.dry_update(denying.namespace, manifest)
+
+
+def test_an_ephemeral_container_is_looked_at(denying: Guarded) -> None:
+    manifest = denying.cluster.get(denying.namespace, "pod/old")
+    manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "ghcr.io/x"}]
+    denying.engines.dry_update(denying.namespace, manifest, "/ephemeralcontainers")
+    manifest["spec"]["ephemeralContainers"][0]["image"] = "busybox"
+    with pytest.raises(Forbidden, match=f"ephemeral container debug: busybox should be {SERVER}/busybox"):
+        denying.engines.dry_update(denying.namespace, manifest, "/ephemeralcontainers")
+
+
+def test_a_pod_that_is_on_its_way_out_can_lose_its_finalizer(denying: Guarded) -> None:
+    manifest = _named("leaving", app=REWRITTEN)
+    manifest["metadata"]["finalizers"] = ["example.com/waits"]
+    denying.cluster.create(denying.namespace, manifest)
+    where = ("--namespace", denying.namespace)
+    denying.cluster.kubectl("delete", "pod", "leaving", "--wait=false", "--grace-period=0", *where)
+    denying.cluster.kubectl(
+        "patch", "pod", "leaving", "--type=merge", "--patch", '{"metadata":{"finalizers":null}}', *where
+    )
+    eventually("it is gone", lambda: not denying.cluster.exists(denying.namespace, "pod/leaving"))
+
+
+# In another configuration; each of these leaves its own in force.
+
+
+def test_a_label_opts_nothing_out_where_that_is_ignored(guarded: Guarded) -> None:
+    guarded.put(Wanted(webhook=[("pod_opt_out", "ignore")]))
+    assert not guarded.lets_through(_with(labels={ENABLED_LABEL: "false"}))
+
+
+def test_a_denied_namespace_is_not_guarded(guarded: Guarded) -> None:
+    guarded.put()
+    assert not guarded.lets_through(pod_of(app=IMAGE))
+    guarded.engines.apply(
+        guard.policy(
+            assemble.policy_settings(Wanted(webhook=[("namespaces", {"deny": ["registry-webhook-e2e-*"]})]).loaded()),
+            "Deny",
+        ),
+        "guard",
+    )
+    eventually("the namespace is denied", lambda: guarded.lets_through(pod_of(app=IMAGE)))
+
+
+def test_it_can_warn_instead(guarded: Guarded) -> None:
+    guarded.put(action="Warn")
+    create = ("create", "--namespace", guarded.namespace, "--dry-run=server", "--filename=-")
+
+    def warned() -> bool:
+        ran = guarded.cluster.kubectl(*create, stdin=pod_of(app=IMAGE))
+        return any(_SAID in warning for warning in ran.warnings)
+
+    eventually("it warns", warned)
+    assert PULL_SECRET not in str(guarded.cluster.kubectl(*create, stdin=pod_of(app=REWRITTEN)).warnings)

@@ -1,0 +1,236 @@
+"""References and configurations to resolve: for the resolver, and for whatever has to decide as it does."""
+
+from typing import NamedTuple
+
+from hypothesis import strategies as st
+
+SERVER = "registry.example.com"
+DIGEST = "@sha256:" + "0123456789abcdef" * 4
+
+
+class Case(NamedTuple):
+    """A configuration, and images to resolve with it."""
+
+    what: str
+    images: tuple[str, ...]
+    rules: tuple[tuple[str, str], ...] = ()
+    server: str | None = SERVER
+    exclude: tuple[str, ...] = ()
+    registries: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return self.what
+
+
+_USUAL = (
+    "opencti/connector-example:1.0.0",
+    "nginx",
+    "library/nginx",
+    f"nginx:1.27{DIGEST}",
+    "registry.example.com/opencti/connector-example:1.0.0",
+    "docker.io/nginx",
+    "localhost/nginx",
+    "localhost",
+    "localhost:5000",
+    "localhost:5000/x",
+    "registry.example.com",
+    "registry.example.com:443/x",
+    "quay.io/coreos/etcd",
+    "[::1]:5000/x",
+    "[abc]/x",
+    "[ABC]/x",
+    "[abc]:5000/x",
+    "Registry/x",
+    "a_b.c/x",
+    "a--b/x",
+    "a__b/x",
+    "a___b/x",
+    "a._b",
+    "-a/x",
+    "a-/x",
+    "a.b-/x",
+    "a:/x",
+    "a:x/y",
+    "x/Y",
+    "x:",
+    "x:tag/",
+    "x:" + "t" * 128,
+    "x:" + "t" * 129,
+    "x@sha256:abc",
+    f"x{DIGEST.upper()}",
+    "x@sha384:" + "0" * 96,
+    "x@sha512:" + "0" * 128,
+    f"x:1:2{DIGEST}",
+    "a" * 64,
+    "A" * 64,
+    "a" * 65,
+    "Not A Reference",
+    "https://quay.io/x",
+    "x//y",
+    "/x",
+    "x/",
+    "é/x",
+    "É/x",
+    "x\ny",
+    "quay.io/x\ny",
+    "K/x",  # the Kelvin sign
+)
+_HUB = tuple(
+    f"{name}{suffix}"
+    for name in ("nginx", "library/nginx", "docker.io/nginx", "index.docker.io/library/nginx", "grafana/grafana")
+    for suffix in ("", f":1.27{DIGEST}")
+)
+
+CASES = [
+    Case("a server", _USUAL),
+    Case("no server", _USUAL, server=None),
+    Case(
+        "a server with port and path",
+        ("nginx", "registry.example.com:5000/other/nginx", "registry.example.com:5000/team/x", *_HUB),
+        server="https://registry.example.com:5000/team/",
+    ),
+    Case("Docker Hub as server", (*_HUB, "docker.io/library/nginx", "x/" + "y" * 250), server="index.docker.io/v1/"),
+    Case("a path on Docker Hub as server", _HUB, server="docker.io/team"),
+    Case("a rule for Docker Hub", _HUB, (("docker.io", "mirror.example.com/hub"),)),
+    Case(
+        "the longest source",
+        ("quay.io/x/y", "quay.io/a/x", "quay.io/a/b/x", "quay.io/a/b", "quay.io/a/b:1", "quay.io/ab", "quay.io/a/bc"),
+        (("quay.io", "m.example.com/quay"), ("quay.io/a/b", "m.example.com/ab"), ("quay.io/a", "m.example.com/a")),
+    ),
+    Case(
+        "whole components",
+        ("quay.io/teams/x", "quay.io/team-a/x", "quay.io:443/team/x", "quay.io/team", "quay.io/team/x"),
+        (("quay.io/team", "m.example.com/t"),),
+    ),
+    Case(
+        "what is at its target",
+        ("registry.example.com/x", "registry.example.com/mirror/x", "registry.example.com/mirrors/x", "x"),
+        (("registry.example.com", "registry.example.com/mirror"),),
+        server=None,
+    ),
+    Case(
+        "an exception",
+        ("quay.io/keep/x", "quay.io/x"),
+        (("quay.io", "m.example.com"), ("quay.io/keep", "quay.io/keep")),
+    ),
+    Case(
+        "no name left",
+        (
+            "redis:7",
+            "docker.io/library/redis",
+            "quay.io/y:1",
+            "quay.io/y/z",
+            "quay.io/w",
+            "nginx",
+            "index.docker.io/nginx",
+        ),
+        (
+            ("docker.io/library/redis", "redis.example.com"),
+            ("quay.io/y", "docker.io/x"),
+            ("quay.io/w", "localhost:5000"),
+            ("docker.io/library/nginx", "docker.io/nginx"),
+        ),
+        registries=("docker.io/library",),
+    ),
+    Case(
+        "exclusion",
+        (
+            "nginx",
+            "docker.io/library/nginx:1",
+            f"nginx{DIGEST}",
+            "registry.k8s.io/pause:3.10",
+            "nginx-unprivileged",
+            "gcr.io/a",
+            "gcr.io/a/b",
+            "gcr.io/c",
+            "gcr.io.example.com/a",
+            "ghcr.io/org/one/app",
+            "ghcr.io/org/one/two/app",
+            "ghcr.io/org2/app",
+            "[::1]:5000/x",
+            "quay.io/x.y",
+            "quay.io/xzy",
+        ),
+        (
+            ("docker.io", "m.example.com"),
+            ("gcr.io", "m.example.com/g"),
+            ("ghcr.io", "m.example.com/h"),
+            ("quay.io", "m.example.com/q"),
+        ),
+        exclude=(
+            "docker.io/library/nginx",
+            "**/pause",
+            "gcr.io/a/**",
+            "ghcr.io/org/*/app",
+            "ghcr.io/org2*/**",
+            "[::1]:5000/*",
+            "quay.io/x.y*",
+        ),
+    ),
+    Case(
+        "what would be too long",
+        ("x/" + "y" * 248, "x/" + "y" * 249, "y" * 247, "y" * 248, "y" * 242, "y" * 243),
+        server="registry.example.com/team",
+    ),
+    Case(
+        "what would be too long on Docker Hub",
+        ("quay.io/" + "y" * 247, "quay.io/" + "y" * 248, "quay.io/" + "y" * 255, "quay.io/" + "y" * 256),
+        (("quay.io", "docker.io"),),
+    ),
+    Case(
+        "private registries",
+        (
+            "nginx",
+            "registry.example.com/x",
+            "registry.example.com:443/x",
+            "mirror.example.com/quay/x",
+            "mirror.example.com/x",
+            "quay.io/x",
+            "further.example.com/x",
+            "ghcr.io/x",
+            "ghcr.io/team/x",
+            "Not A Reference",
+        ),
+        (("quay.io", "mirror.example.com/quay"),),
+        registries=("further.example.com", "ghcr.io/team"),
+    ),
+]
+
+# Few and close together, so that drawn rules often meet.
+_DOMAINS = st.sampled_from(["docker.io", "index.docker.io", "quay.io", "a.b", "localhost:5000", SERVER])
+_PARTS = st.sampled_from(["library", "a", "b", "a-b", "nginx", "x" * 120])
+_PREFIXES = st.builds(lambda domain, parts: "/".join([domain, *parts]), _DOMAINS, st.lists(_PARTS, max_size=3))
+_SUFFIXES = st.sampled_from(["", ":1", DIGEST, f":1{DIGEST}"])
+_NAMES = st.builds(
+    lambda domain, parts, suffix: "/".join([*domain, *parts]) + suffix,
+    st.lists(_DOMAINS, max_size=1),
+    st.lists(_PARTS, min_size=1, max_size=4),
+    _SUFFIXES,
+)
+_PATTERNS = st.sampled_from(
+    [
+        "**",
+        "*/a/**",
+        "docker.io/library/*",
+        "docker.io/library/nginx",
+        "**/b",
+        "quay.io/**",
+        "a.b/a/**",
+        f"{SERVER}/a/*",
+    ]
+)
+#: Any text that the API server takes for an image: it refuses blanks around it, and what JSON does not hold.
+_TEXTS = st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=20).filter(
+    lambda text: text == text.strip() and text.isprintable()
+) | st.text("ab.:/@-_[]A1", min_size=1, max_size=16)
+
+#: A configuration and many images; not every configuration is a valid one.
+DRAWN = st.builds(
+    Case,
+    what=st.just("drawn"),
+    images=st.lists(_NAMES | _TEXTS, min_size=60, max_size=120).map(tuple),
+    rules=st.lists(st.tuples(_PREFIXES, _PREFIXES), max_size=4).map(tuple),
+    server=st.none() | _PREFIXES,
+    exclude=st.lists(_PATTERNS, max_size=2).map(tuple),
+    registries=st.lists(_PREFIXES, max_size=2).map(tuple),
+)
