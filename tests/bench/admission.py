@@ -1,8 +1,9 @@
-"""What the webhook costs at a real API server, by the API server's own clock: `make bench-admission`.
+"""What rewriting costs at a real API server, by the API server's own clock: `make bench-admission`.
 
 KUBECONFIG names the cluster, and kubectl is on PATH; the user may make namespaces and webhook configurations, and read
 /metrics. E2E_ADDRESS says at which address the API server reaches this machine, 127.0.0.1 if it is not set. The server
-is the real one, run by the Python that runs this, and called over TLS by the webhook configuration as it ships.
+is the real one, run by the Python that runs this, and called over TLS by the webhook configuration as it ships. With
+`--engine=policy` it is the generated policy that rewrites, of the same configuration, and no webhook is there.
 
 Pods are made as dry runs over connections that are kept, in a namespace that is served, and for a while before and
 after in one that is not: what that takes is the API server's own. Every answer is checked: no figure is that of a Pod
@@ -33,11 +34,16 @@ from typing import Any, NamedTuple
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.cluster import Cluster, Manifest, find_kubectl
+from tests.e2e.cluster import Cluster, Manifest, eventually, find_kubectl
+from tests.e2e.engines import POLICY_LABEL, put, take_away
 from tests.e2e.installation import Installation, installed
 from tests.e2e.pods import NOWHERE, PULL_SECRET, SERVER, images, originals, pull_secrets
 from webhook.adapters.cluster.client import Client, Request, connect
+from webhook.config import assemble
+from webhook.config.load import load
 from webhook.errors import ClusterError
+from webhook.names import ENABLED_LABEL
+from webhook.policy import mutate
 
 #: What is aimed at: the 99th percentile of what the webhook takes, by the API server, seconds.
 _AIM = 0.005
@@ -50,9 +56,9 @@ _LATE = 1.1
 _COMPARED = 0.15
 #: Creations that are under way at once, at most; the client keeps more connections than that.
 _AT_ONCE = 12
-_DURATION = "apiserver_admission_webhook_admission_duration_seconds"
 _REJECTIONS = "apiserver_admission_webhook_rejection_count"
 _LET_THROUGH = "apiserver_admission_webhook_fail_open_count"
+_NO_ERROR = "no_error"
 _FAST = ("uvloop", "gunicorn_h1c")
 
 #: Images as people write them. None names its registry, so each is to be rewritten.
@@ -67,8 +73,24 @@ _IMAGES = (
 )
 
 
+class Engine(NamedTuple):
+    """What rewrites, and how the API server counts it."""
+
+    what: str
+    duration: str
+    """The metric of how long it takes."""
+    label: str
+    """That metric's label with its name."""
+
+
+_ENGINES = {
+    "webhook": Engine("webhook", "apiserver_admission_webhook_admission_duration_seconds", "name"),
+    "policy": Engine("policy", "apiserver_mutating_admission_policy_check_duration_seconds", "policy"),
+}
+
+
 class Place(NamedTuple):
-    """A namespace, and whether the webhook is in force there."""
+    """A namespace, and whether the engine is in force there."""
 
     namespace: str
     served: bool
@@ -84,7 +106,7 @@ class Answer(NamedTuple):
 
 
 class Counted(NamedTuple):
-    """What the API server has counted for one webhook."""
+    """What the API server has counted for one webhook or policy."""
 
     reviews: float
     seconds: float
@@ -93,7 +115,7 @@ class Counted(NamedTuple):
     """Upper bound in seconds -> the reviews that took no more."""
     rejections: float
     let_through: float
-    """The reviews that failed, upon which the Pod was made as it was written."""
+    """The reviews that failed, upon which the Pod was made as it was written; of a policy, all that failed."""
 
     def since(self, before: "Counted") -> "Counted":
         """Leave out what was counted before."""
@@ -119,10 +141,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else None)
     parser.add_argument("--rate", type=_positive, default=50.0, help="Pods a second (default 50)")
     parser.add_argument("--seconds", type=_positive, default=60.0, help="for how long (default 60)")
+    parser.add_argument("--engine", choices=_ENGINES, default="webhook", help="what rewrites (default webhook)")
     arguments = parser.parse_args()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        _run(arguments.rate, arguments.seconds)
+        _run(_ENGINES[arguments.engine], arguments.rate, arguments.seconds)
     except KeyboardInterrupt:
         sys.exit("stopped; what was made is removed")
     except (AssertionError, ClusterError, subprocess.SubprocessError) as error:  # the first is how tests/e2e fails
@@ -139,7 +162,7 @@ def _positive(word: str) -> float:
     return number
 
 
-def _run(rate: float, seconds: float) -> None:
+def _run(engine: Engine, rate: float, seconds: float) -> None:
     kubectl = find_kubectl()
     if not os.environ.get("KUBECONFIG"):
         sys.exit("KUBECONFIG must name the kubeconfig of a cluster to measure on")
@@ -147,17 +170,40 @@ def _run(rate: float, seconds: float) -> None:
         sys.exit("kubectl must be on PATH")
     client = connect(None, None, lambda _method, _status: None)
     version = json.loads(client.call(Request("reach the cluster", "GET", "/version")))["gitVersion"]
+    print(f"Kubernetes {version}, {_described(engine)}", flush=True)
+    # A name that no webhook or policy of the cluster has: all that is counted under it is ours.
+    name = f"bench-{secrets.token_hex(4)}.registry-webhook.internal"
+    cluster = Cluster(kubectl)
+    with _by_policy(cluster, client, name) if engine.what == "policy" else _by_webhook(cluster, name) as places:
+        _measure(client, engine, name, places, rate, seconds)
+
+
+def _described(engine: Engine) -> str:
+    if engine.what == "policy":
+        return "the policy"
     fast = [name for name in _FAST if importlib.util.find_spec(name)]
     also = f"with {' and '.join(fast)}" if fast else "with neither " + " nor ".join(_FAST)
-    print(f"Kubernetes {version}, the webhook on Python {platform.python_version()} {also}", flush=True)
-    # A name that no webhook of the cluster has: all that is counted under it is ours.
-    name = f"bench-{secrets.token_hex(4)}.registry-webhook.internal"
-    with _places(Cluster(kubectl), name) as places:
-        _measure(client, name, places, rate, seconds)
+    return f"the webhook on Python {platform.python_version()} {also}"
 
 
 @contextmanager
-def _places(cluster: Cluster, name: str) -> Iterator[Sequence[Place]]:
+def _by_policy(cluster: Cluster, client: Client, name: str) -> Iterator[Sequence[Place]]:
+    """Have the policy in force under this name, a namespace that is served, and one that is not."""
+    run = secrets.token_hex(4)
+    configuration = load(f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}".encode(), "bench", {}).configuration
+    try:
+        put(client, mutate.policy(assemble.policy_settings(configuration)), name, run)
+        served = Place(cluster.make_namespace({POLICY_LABEL: run, ENABLED_LABEL: "true"}), served=True)
+        unserved = Place(cluster.make_namespace({}), served=False)
+        eventually("the policy is in force", lambda: not _make(client, served, _pod(0)).fault)
+        yield [served, unserved]
+    finally:
+        take_away(cluster, name)
+        cluster.remove_namespaces()
+
+
+@contextmanager
+def _by_webhook(cluster: Cluster, name: str) -> Iterator[Sequence[Place]]:
     """Have the webhook in force under this name, a namespace that is served, and one that is not."""
     address = os.environ.get("E2E_ADDRESS") or "127.0.0.1"
     try:
@@ -179,16 +225,18 @@ def _served(installation: Installation, address: str) -> str:
         raise AssertionError(f"{str(error).strip()}; {reached}") from None
 
 
-def _measure(client: Client, name: str, places: Sequence[Place], rate: float, seconds: float) -> None:
+def _measure(  # noqa: PLR0913, PLR0917 - what is measured, where and how
+    client: Client, engine: Engine, name: str, places: Sequence[Place], rate: float, seconds: float
+) -> None:
     served, unserved = places
     print(f"{rate:g} Pods a second for {seconds:g} s, of one and of three containers in turns", flush=True)
     _make_pods(client, served, rate, _WARM_UP)
     compared = _make_pods(client, unserved, rate, seconds * _COMPARED)
-    before = _counted(client, name)
+    before = _counted(client, engine, name)
     began = time.monotonic()
     answers = _make_pods(client, served, rate, seconds)
     spent = time.monotonic() - began
-    counted = _counted(client, name).since(before)
+    counted = _counted(client, engine, name).since(before)
     compared += _make_pods(client, unserved, rate, seconds * _COMPARED)
     made = len(answers)
     answers += compared
@@ -270,19 +318,21 @@ def _container(name: str, image: str) -> dict[str, Any]:
     }
 
 
-def _counted(client: Client, name: str) -> Counted:
-    """Read what the API server has counted for the webhook of this name."""
+def _counted(client: Client, engine: Engine, name: str) -> Counted:
+    """Read what the API server has counted for the webhook or policy of this name."""
     text = client.call(Request("read the API server's metrics", "GET", "/metrics", accept="text/plain")).decode()
     # There are tens of thousands of lines beside ours, which would take seconds to parse.
-    ours = "\n".join(line for line in text.splitlines() if f'name="{name}"' in line)
+    ours = "\n".join(line for line in text.splitlines() if f'{engine.label}="{name}"' in line)
     totals: dict[str, float] = {}
     buckets: dict[float, float] = {}
     for sample in (sample for family in text_string_to_metric_families(f"{ours}\n") for sample in family.samples):
         totals[sample.name] = totals.get(sample.name, 0.0) + sample.value
-        if sample.name == f"{_DURATION}_bucket":
+        if sample.labels.get("error_type", _NO_ERROR) != _NO_ERROR and sample.name == f"{engine.duration}_count":
+            totals[_LET_THROUGH] = totals.get(_LET_THROUGH, 0.0) + sample.value
+        if sample.name == f"{engine.duration}_bucket":
             bound = float(sample.labels["le"])
             buckets[bound] = buckets.get(bound, 0.0) + sample.value
-    names = (f"{_DURATION}_count", f"{_DURATION}_sum", _REJECTIONS, _LET_THROUGH)
+    names = (f"{engine.duration}_count", f"{engine.duration}_sum", _REJECTIONS, _LET_THROUGH)
     reviews, seconds, rejections, let_through = (totals.get(name, 0.0) for name in names)
     return Counted(reviews, seconds, buckets, rejections, let_through)
 
@@ -291,11 +341,11 @@ def _refuse_wrong(answers: Sequence[Answer], counted: Counted, made: int) -> Non
     """End here if the figures would be those of something else than Pods that were rewritten."""
     faults = [answer for answer in answers if answer.fault]
     if not counted.reviews:
-        sys.exit("the webhook was not called")
+        sys.exit("nothing was called")
     if faults:
         where = "with" if faults[0].served else "without"
         number = f"{len(faults)} of {len(answers)} Pods were"
-        sys.exit(f"{number} answered wrong, the first in the namespace {where} the webhook: {faults[0].fault}")
+        sys.exit(f"{number} answered wrong, the first in the namespace {where} it: {faults[0].fault}")
     if counted.reviews < made:
         sys.exit(f"{made} Pods were rewritten in {counted.reviews:.0f} reviews: are there several API servers?")
     if counted.rejections or counted.let_through:
@@ -329,7 +379,7 @@ def _milliseconds(bound: float) -> str:
 def _say_client(answers: Sequence[Answer]) -> None:
     print(f"\n{'by the client, ms':<34}{'p50':>8}{'p99':>10}{'most':>10}")
     medians = []
-    for served, what in ((True, "a Pod with the webhook"), (False, "a Pod without it")):
+    for served, what in ((True, "a Pod that is rewritten"), (False, "a Pod that is not")):
         seconds = sorted(answer.seconds for answer in answers if answer.served == served)
         p99 = seconds[math.ceil(len(seconds) * _ONE_IN_A_HUNDRED) - 1]
         medians.append(statistics.median(seconds))

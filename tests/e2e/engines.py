@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from webhook.adapters.cluster.client import Client, Request
+from webhook.adapters.cluster.client import APPLY, Client, Request
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.config.model import Configuration
@@ -16,12 +16,12 @@ from webhook.names import ENABLED_LABEL
 from webhook.policy import mutate
 from webhook.policy.model import Generated
 
-from .cluster import Manifest, eventually
+from .cluster import Cluster, Manifest, eventually
 from .installation import Installation
 from .pods import NOWHERE, images
 
 #: On a namespace: which run's policy is in force there.
-_LABEL = "registry-webhook-e2e-policy"
+POLICY_LABEL = "registry-webhook-e2e-policy"
 #: Each configuration rewrites this in a way of its own: so it is seen to be in force.
 _PROBE = "in-force.example.net"
 #: What differs between two Pods that were made alike.
@@ -60,7 +60,7 @@ class Engines:
         self.number = 0
         """How many configurations were put in force."""
         self.by_webhook = installation.namespace(labelled=False)
-        self.by_policy = self.cluster.make_namespace({_LABEL: self._run})
+        self.by_policy = self.cluster.make_namespace({POLICY_LABEL: self._run})
 
     def label(self) -> None:
         """Opt both namespaces in."""
@@ -82,18 +82,9 @@ class Engines:
         probed = images(self.dry(namespace, pod_of(probe=f"{_PROBE}/x")))
         return probed == {"probe": f"n{self.number}.example.net/x"}
 
-    def apply(self, made: Generated, name: str, label: str = _LABEL) -> None:
+    def apply(self, made: Generated, name: str) -> None:
         """Put a policy in place of the one of this name, in force in this run's namespaces alone."""
-        policy, binding = json.loads(json.dumps([made.policy, made.binding]))
-        for manifest in (policy, binding):
-            manifest["metadata"]["name"] = self.name(name)
-        binding["spec"]["policyName"] = self.name(name)
-        ours = {"key": label, "operator": "In", "values": [self._run]}
-        binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"].append(ours)
-        for manifest in (policy, binding):
-            path = f"/apis/admissionregistration.k8s.io/v1/{plural(manifest)}/{self.name(name)}"
-            query = (("fieldManager", "e2e"), ("force", "true"))
-            self._client.call(Request("apply", "PATCH", path, query, manifest, "application/apply-patch+yaml"))
+        put(self._client, made, self.name(name), self._run)
 
     def name(self, name: str) -> str:
         """Give the name under which a policy of this run is in the cluster."""
@@ -101,10 +92,7 @@ class Engines:
 
     def remove(self) -> None:
         """Take every policy of this run away."""
-        for kind in ("mutating", "validating"):
-            for what in ("policy", "policybinding"):
-                names = [self.name(name) for name in ("mutate", "guard", "injector")]
-                self.cluster.kubectl("delete", f"{kind}admission{what}", "--ignore-not-found", *names)
+        take_away(self.cluster, *map(self.name, ("mutate", "guard")))
 
     def dry(self, namespace: str, pod: Manifest) -> Manifest:
         """Make a Pod as a dry run, and give it as it would be stored."""
@@ -127,7 +115,27 @@ class Engines:
             return str(error)
 
 
-def plural(manifest: Manifest) -> str:
+def put(client: Client, made: Generated, name: str, run: str) -> None:
+    """Put a policy under this name in place of the one that is there, in force in this run's namespaces alone."""
+    policy, binding = json.loads(json.dumps([made.policy, made.binding]))
+    binding["spec"]["policyName"] = name
+    ours = {"key": POLICY_LABEL, "operator": "In", "values": [run]}
+    binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"].append(ours)
+    for manifest in (policy, binding):
+        manifest["metadata"]["name"] = name
+        path = f"/apis/admissionregistration.k8s.io/v1/{_plural(manifest)}/{name}"
+        query = (("fieldManager", "e2e"), ("force", "true"))
+        client.call(Request("apply", "PATCH", path, query, manifest, APPLY))
+
+
+def take_away(cluster: Cluster, *names: str) -> None:
+    """Delete the policies and bindings of these names, of either kind."""
+    for kind in ("mutating", "validating"):
+        for what in ("policybinding", "policy"):
+            cluster.kubectl("delete", f"{kind}admission{what}", "--ignore-not-found", *names)
+
+
+def _plural(manifest: Manifest) -> str:
     """Give the resource's name of a policy or a binding."""
     kind = str(manifest["kind"]).lower()
     return f"{kind[:-1]}ies" if kind.endswith("y") else f"{kind}s"

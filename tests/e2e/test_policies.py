@@ -6,14 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, reject, settings
 
 from tests.images import cases
 from webhook.adapters.cluster.client import Client, connect
 from webhook.admission.handler import ANNOTATIONS_LIMIT
 from webhook.config import assemble
-from webhook.errors import ConfigurationError
+from webhook.errors import ConfigurationError, UnfitPolicy
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.policy import mutate
 
 from .cluster import Cluster, Manifest, eventually
 from .engines import Engines, Wanted, comparable, pod_of, side_by_side
@@ -66,35 +67,56 @@ def test_both_engines_resolve_as_the_resolver_does(engines: Engines, case: cases
         assert bool(pull_secrets(by_policy)) is any(resolve(image).private for image in written)
 
 
-def _drawn_alike(engines: Engines, drawn: cases.Case) -> int:
-    try:
-        configuration = engines.configure(
-            Wanted(
-                drawn.server,
-                drawn.rules,
-                [("exclude", drawn.exclude), ("pull_secret", {"registries": drawn.registries})],
-            )
-        )
-    except ConfigurationError:
-        return 0
-    by_webhook, by_policy = engines.both(pod_of(*drawn.images))
-    assert by_webhook == by_policy
-    assert isinstance(by_policy, dict)
-    resolve = assemble.resolver(configuration).resolve
-    assert list(images(by_policy).values()) == [resolve(image).image for image in drawn.images]
-    return len(drawn.images)
-
-
 def test_whatever_references_and_configurations_are_drawn_both_engines_resolve_alike(engines: Engines) -> None:
-    compared = []
+    compared: list[str] = []
 
-    @settings(max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+    # Nothing is made smaller when it fails: that would take minutes.
+    @settings(
+        max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
+    )
     @given(cases.DRAWN)
     def compare(drawn: cases.Case) -> None:
-        compared.append(_drawn_alike(engines, drawn))
+        further = [("exclude", drawn.exclude), ("pull_secret", {"registries": drawn.registries})]
+        wanted = Wanted(drawn.server, drawn.rules, further)
+        try:
+            resolve = assemble.resolver(wanted.loaded()).resolve
+        except ConfigurationError:
+            reject()
+        engines.configure(wanted)
+        by_webhook, by_policy = engines.both(pod_of(*drawn.images))
+        assert by_policy == by_webhook
+        assert isinstance(by_policy, dict)
+        assert list(images(by_policy).values()) == [resolve(image).image for image in drawn.images]
+        compared.extend(drawn.images)
 
     compare()
-    assert sum(compared) > 100
+    assert len(compared) == 12 * 100
+
+
+def test_a_thousand_rules_and_as_many_patterns_as_fit_leave_room_for_a_hundred_images(engines: Engines) -> None:
+    rules = [(f"registry-{each}.example.org/some/team", f"{SERVER}/mirrors/team-{each}") for each in range(1000)]
+    fitting = next(
+        patterns
+        for number in range(200, 0, -1)
+        if _fits(rules, patterns := [f"registry-{each}.*.org/*/nothing" for each in range(number)])
+    )
+    configuration = engines.configure(Wanted(SERVER, rules, [("exclude", fitting)]))
+    assert len(fitting) > 50
+    names = [f"registry-{each}.example.org/some/team/application-{each:03}" for each in range(900, 999)]
+    by_webhook, by_policy = engines.both(pod_of(*(name + "/x" * (50 - len(name) // 2) for name in names), "nginx"))
+    assert by_policy == by_webhook
+    assert isinstance(by_policy, dict)
+    assert images(by_policy)["c98"].startswith(f"{SERVER}/mirrors/team-998/application-998/")
+    assert images(by_policy)["c99"] == f"{SERVER}/nginx"
+    assert len(configuration.webhook.rules) == 1001
+
+
+def _fits(rules: list[tuple[str, str]], patterns: list[str]) -> bool:
+    try:
+        mutate.policy(assemble.policy_settings(Wanted(SERVER, rules, [("exclude", patterns)]).loaded()))
+    except UnfitPolicy:
+        return False
+    return True
 
 
 # Pods that are made.

@@ -12,7 +12,7 @@ from webhook.commands import refresh, serve
 from webhook.commands.options import CONFIG_VARIABLE
 from webhook.config.load import load
 from webhook.config.model import Configuration
-from webhook.names import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
+from webhook.names import CERTIFICATE, ENABLED_LABEL, GUARD_POLICY, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
 
 from . import schema
 from .composer import Manifest
@@ -68,7 +68,9 @@ def test_every_object_is_ours_and_stands_in_our_namespace(objects: Objects) -> N
 
 def test_the_guard_comes_before_the_rights(objects: Objects) -> None:
     kinds = [manifest["kind"] for manifest in objects.manifests]
-    assert "ValidatingAdmissionPolicyBinding" not in kinds[kinds.index("ClusterRole") :]
+    late = objects.manifests[kinds.index("ClusterRole") :]
+    bindings = [one["metadata"]["name"] for one in late if one["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert set(bindings) <= {GUARD_POLICY}  # which is for Pods
     assert kinds[0] == "Namespace"
 
 

@@ -83,14 +83,10 @@ def conditions(settings: Settings) -> list[Condition]:
 
 
 def _an_image_differs() -> str:
-    images = {
-        "containers": "[c.name, c.?image.orValue('')]",
-        "initContainers": "[c.name, c.?image.orValue('')]",
-        "ephemeralContainers": "[c.name, c.?image.orValue('')]",
-        "volumes": "[c.name, c.?image.?reference.orValue('')]",
-    }
-    parts = [
-        f"object.spec.?{field}.orValue([]).map(c, {image})\n!= oldObject.spec.?{field}.orValue([]).map(c, {image})"
-        for field, image in images.items()
+    containers = [
+        f"spec.{field}.map(c, [c.name, c.?image.orValue('')])"
+        for field in ("containers", "?initContainers.orValue([])", "?ephemeralContainers.orValue([])")
     ]
+    listed = [*containers, "spec.?volumes.orValue([]).map(v, [v.name, v.?image.?reference.orValue('')])"]
+    parts = [f"object.{images}\n!= oldObject.{images}" for images in listed]
     return "\n|| ".join(["request.operation != 'UPDATE'", *parts])

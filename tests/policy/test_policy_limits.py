@@ -1,0 +1,59 @@
+"""What does not fit into a policy is refused in words; what fits is shown to work in tests/e2e."""
+
+import json
+from typing import Any
+
+import pytest
+
+from webhook.config import assemble
+from webhook.config.load import load
+from webhook.errors import UnfitPolicy
+from webhook.policy import guard, mutate
+from webhook.policy.model import Settings
+
+
+def settings(**webhook: Any) -> Settings:
+    text = json.dumps({"opencti": {"daemon": {"registry": {"server": "registry.example.com"}}}, "webhook": webhook})
+    return assemble.policy_settings(load(text.encode(), "test", {}).configuration)
+
+
+def rules(number: int) -> list[dict[str, str]]:
+    """Give rules that are as long as people's are."""
+    return [
+        {"from": f"registry-{each}.example.org/some/team", "to": f"registry.example.com/mirrors/team-{each}"}
+        for each in range(number)
+    ]
+
+
+def test_a_thousand_rules_fit_each_named_after_its_place_in_the_configuration() -> None:
+    policy = mutate.policy(settings(rules=rules(1000))).policy
+    tables = [one["expression"] for one in policy["spec"]["variables"] if one["name"].startswith("rules")]
+    assert max(map(len, tables)) < 100_000
+    lines = [line for table in tables for line in table.splitlines() if "//" in line]
+    assert len(lines) == 1000
+    assert lines[-1] == (
+        "  'registry-999.example.org/some/team': 'registry.example.com/mirrors/team-999', // webhook.rules[999]"
+    )
+
+
+def test_a_thousand_names_and_prefixes_to_exclude_fit() -> None:
+    guard.policy(settings(exclude=[f"registry-{each}.example.org/**" for each in range(1000)]), "Deny")
+    guard.policy(settings(exclude=[f"docker.io/library/{each}" for each in range(1000)]), "Deny")
+
+
+@pytest.mark.parametrize(
+    ("webhook", "said"),
+    [
+        ({"rules": rules(10_000)}, "the configuration does not fit"),
+        ({"exclude": [f"registry-{each}.*.org/*/team" for each in range(1000)]}, "webhook.exclude does not fit"),
+        ({"namespaces": {"deny": [f"a-long-name-{each}" for each in range(9000)]}}, "webhook.namespaces.deny does"),
+        ({"namespaces": {"allow": [f"a-long-name-{each}*" for each in range(9000)]}}, "webhook.namespaces.allow does"),
+    ],
+    ids=["rules", "patterns", "denied", "allowed"],
+)
+def test_what_does_not_fit_is_refused_with_what_is_too_much(webhook: dict[str, Any], said: str) -> None:
+    made_of = settings(**webhook)
+    with pytest.raises(UnfitPolicy, match=said):
+        mutate.policy(made_of)
+    with pytest.raises(UnfitPolicy, match=said):
+        guard.policy(made_of, "Deny")
