@@ -325,6 +325,14 @@ def test_served_everywhere_begins_with_what_a_cold_cluster_needs_denied() -> Non
     assert {"kube-flannel", "longhorn-system", "ingress-nginx", "cert-manager"} <= set(settings.deny)
 
 
+def test_the_webhook_is_not_called_where_the_policy_is_alone() -> None:
+    before = Objects(Variant("certs/self-managed")).webhook["matchConditions"]
+    assert alone("policy-alone").webhook["matchConditions"] == [
+        *before,
+        {"name": "the-policy-rewrites", "expression": "false"},
+    ]
+
+
 def test_closed_and_not_to_be_opted_out_of_are_what_they_are_called() -> None:
     assert alone("fail-closed").webhook["failurePolicy"] == "Fail"
     assert alone("pods-cannot-opt-out").webhook["objectSelector"] == {}

@@ -87,8 +87,9 @@ class _Exclusion:
     def __init__(self, globs: Sequence[str]) -> None:
         """Sort them."""
         names = [glob for glob in globs if "*" not in glob]
-        others = [glob for glob in globs if "*" in glob.removesuffix(_BELOW)]
-        prefixes = [glob.removesuffix(_BELOW) for glob in globs if glob not in {*names, *others}]
+        starred = [glob for glob in globs if "*" in glob]
+        prefixes = [rest for glob in starred if "*" not in (rest := glob.removesuffix(_BELOW))]
+        others = [glob for glob in starred if "*" in glob.removesuffix(_BELOW)]
         exactly = Table("excludedNames", "names left as written", _set(names), {})
         below = Table("excludedBelow", "all below these is left as written", _set(prefixes), {})
         parts = []
