@@ -9,7 +9,7 @@ both are offered, and asked for by GET where POST is not supported.
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -62,10 +62,11 @@ class Verdict(NamedTuple):
     """Seconds that the server asked to wait, as long as it pleased."""
 
 
-class _Unclear(RegistryWebhookError):
-    """What happened says nothing of the credential; the text is the verdict's detail."""
+class Unclear(RegistryWebhookError):
+    """What happened says nothing of the matter; the text is the verdict's detail."""
 
     def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        """Say what happened."""
         super().__init__(detail)
         self.retry_after = retry_after
 
@@ -112,18 +113,36 @@ class Registry:
         try:
             (username + password).encode()
             transport = Transport(trust(self._ca_file), self._environment, self._timeout)
-            inquiry = _Inquiry(transport, self._plain_http_on_loopback, self._clock, name, username, password)
-            return inquiry.run(_DOCKER_HUB_SERVER if domain == DOCKER_HUB else domain)
+            inquiry = Inquiry(transport, self._plain_http_on_loopback, self._clock, name, username, password)
+            return inquiry.run(server_of(domain))
         except UnicodeEncodeError:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: the credential cannot be written in UTF-8")
         except FileError as error:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: {shorten(str(error), 4 * _SHOWN)}")
-        except _Unclear as unclear:
+        except Unclear as unclear:
             return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after)
 
 
+def server_of(domain: str) -> str:
+    """Give the host that a registry is served by."""
+    return _DOCKER_HUB_SERVER if domain == DOCKER_HUB else domain
+
+
+class Pass(NamedTuple):
+    """What a registry lets one in for."""
+
+    authorization: str
+    """The value of `Authorization`."""
+    what: str
+    """The same in words."""
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return f"Pass({self.what})"
+
+
 @dataclass(frozen=True)
-class _Inquiry:
+class Inquiry:
     """One credential put before one registry."""
 
     transport: Transport
@@ -132,56 +151,71 @@ class _Inquiry:
     name: str
     """How the registry is called in a detail."""
     username: str = field(repr=False)
+    """Empty, as the password, for nobody."""
     password: str = field(repr=False)
 
     def run(self, domain: str) -> Verdict:
         """Knock, and log in by what the registry asks for."""
-        origin, reply = self._knock(domain)
+        origin, reply = self.knock(domain, lambda origin: Request(origin, _API))
         if reply.status == HTTPStatus.OK:
             return Verdict(Answer.ACCEPTED, f"{self.name} lets anybody in, so it says nothing of the credential")
         if reply.status != HTTPStatus.UNAUTHORIZED:
-            raise self._unclear(self.name, reply)
-        # Of several of a kind the first counts.
-        offers = {offer.scheme: offer for offer in reversed(challenge.parse(reply.headers.getlist("WWW-Authenticate")))}
-        if "bearer" in offers:
-            return self._log_in_with_token(origin, offers["bearer"].parameters)
-        if "basic" in offers:
-            reply = self._ask(self.name, Request(origin, _API, self._basic))
-            return self._judge(self.name, reply, "credential")
-        raise self._unclear(self.name, reply, "and asks for neither Basic nor Bearer")
+            raise self.unclear(self.name, reply)
+        let_in = self.log_in(reply)
+        if isinstance(let_in, Verdict):
+            return let_in
+        reply = self.ask(self.name, Request(origin, _API, let_in.authorization))
+        return self._judge(self.name, reply, let_in.what)
 
-    def _knock(self, domain: str) -> tuple[Origin, Reply]:
-        """Ask without a credential, and find out whether the registry speaks TLS."""
+    def knock(self, domain: str, request: Callable[[Origin], Request]) -> tuple[Origin, Reply]:
+        """Ask without a credential, and find out whether the registry speaks TLS. Raises `Unclear`."""
         origin = address.parse(domain, secure=True)
         if origin is None:
-            raise _Unclear(f"{self.name} was not asked: it is no host with an optional port")
+            raise Unclear(f"{self.name} was not asked: it is no host with an optional port")
         try:
-            return origin, self.transport.ask(Request(origin, _API))
+            return origin, self.transport.ask(request(origin))
         except NoReply as no_reply:
             origin = origin._replace(secure=False)
             if not (no_reply.handshake and self._may_be_told(origin)):
-                raise _Unclear(f"{self.name} {no_reply}") from None
-        return origin, self._ask(self.name, Request(origin, _API))
+                raise Unclear(f"{self.name} {no_reply}") from None
+        return origin, self.ask(self.name, request(origin))
 
-    def _log_in_with_token(self, registry: Origin, parameters: Mapping[str, str]) -> Verdict:
+    def log_in(self, refusal: Reply) -> Pass | Verdict:
+        """Get what a 401 asks for, or the verdict where that is refused. Raises `Unclear`."""
+        # Of several of a kind the first counts.
+        lines = refusal.headers.getlist("WWW-Authenticate")
+        offers = {offer.scheme: offer for offer in reversed(challenge.parse(lines))}
+        if "bearer" in offers:
+            return self._token(offers["bearer"].parameters)
+        if "basic" not in offers:
+            raise self.unclear(self.name, refusal, "and asks for neither Basic nor Bearer")
+        if self._is_nobody:
+            return Verdict(Answer.REFUSED, f"{self.name} asks for a credential, and there is none")
+        return Pass(self._basic, "credential")
+
+    def _token(self, parameters: Mapping[str, str]) -> Pass | Verdict:
         origin, path, query = self._realm(parameters.get("realm", ""))
         name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
         wanted = [(key, parameters[key]) for key in ("service", "scope") if parameters.get(key)]
-        grant = [("grant_type", "password"), ("client_id", PROGRAM)]
-        credential = [("username", self.username), ("password", self.password)]
-        form = urlencode(grant + wanted + credential)
-        reply = self._ask(name, Request(origin, _target(path, query), form=form, with_body=True))
-        if reply.status in _NO_POST:
+        reply = None if self._is_nobody else self._post(name, origin, _target(path, query), wanted)
+        if reply is None or reply.status in _NO_POST:
             # By GET several scopes are as many parameters; see "Requesting a Token".
             pairs = [(key, part) for key, value in wanted for part in (value.split() if key == "scope" else [value])]
             target = _target(path, query, urlencode(pairs))
-            reply = self._ask(name, Request(origin, target, self._basic, with_body=True))
+            authorization = None if self._is_nobody else self._basic
+            reply = self.ask(name, Request(origin, target, authorization, with_body=True))
             if reply.status in _REFUSED:
-                return self._judge(name, reply, "credential")
+                return self._judge(name, reply, "request without a credential" if self._is_nobody else "credential")
         if reply.status != HTTPStatus.OK:
-            raise self._unclear(name, reply)
-        reply = self._ask(self.name, Request(registry, _API, f"Bearer {_token(name, reply)}"))
-        return self._judge(self.name, reply, "token that was given for the credential")
+            raise self.unclear(name, reply)
+        what = "token that anybody is given" if self._is_nobody else "token that was given for the credential"
+        return Pass(f"Bearer {_token(name, reply)}", what)
+
+    def _post(self, name: str, origin: Origin, target: str, wanted: Sequence[tuple[str, str]]) -> Reply:
+        grant = [("grant_type", "password"), ("client_id", PROGRAM)]
+        credential = [("username", self.username), ("password", self.password)]
+        form = urlencode([*grant, *wanted, *credential])
+        return self.ask(name, Request(origin, target, form=form, with_body=True))
 
     def _realm(self, realm: str) -> tuple[Origin, str, str]:
         """Take the URL apart that a credential is to be sent to: a server, a path and a query."""
@@ -191,11 +225,15 @@ class _Inquiry:
             parts = urlsplit("")
         origin = address.parse(parts.netloc, secure=parts.scheme == "https")
         if origin is None or parts.scheme not in {"http", "https"} or not _VISIBLE.fullmatch(realm):
-            raise _Unclear(f"{self.name} names no token endpoint that could be asked")
+            raise Unclear(f"{self.name} names no token endpoint that could be asked")
         if not self._may_be_told(origin):
             name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
-            raise _Unclear(f"{name} was not asked: the credential would have to be sent in the clear")
+            raise Unclear(f"{name} was not asked: the credential would have to be sent in the clear")
         return origin, parts.path or "/", parts.query
+
+    @property
+    def _is_nobody(self) -> bool:
+        return not (self.username or self.password)
 
     @property
     def _basic(self) -> str:
@@ -203,16 +241,17 @@ class _Inquiry:
 
     def _shown(self, host: str) -> str:
         """Write a host that a server names; it may have put in there what it had been told."""
-        return "(not shown)" if self.password.lower() in host.lower() else shorten(host, _SHOWN)
+        return "(not shown)" if self.password and self.password.lower() in host.lower() else shorten(host, _SHOWN)
 
     def _may_be_told(self, origin: Origin) -> bool:
         return origin.secure or (self.plain_http_on_loopback and address.is_loopback(origin.host))
 
-    def _ask(self, name: str, request: Request) -> Reply:
+    def ask(self, name: str, request: Request) -> Reply:
+        """Send a request. Raises `Unclear`."""
         try:
             return self.transport.ask(request)
         except NoReply as no_reply:
-            raise _Unclear(f"{name} {no_reply}") from None
+            raise Unclear(f"{name} {no_reply}") from None
 
     def _judge(self, name: str, reply: Reply, what: str) -> Verdict:
         """Say what the answer to a credential, or to a token that was given for it, means."""
@@ -220,12 +259,13 @@ class _Inquiry:
             return Verdict(Answer.ACCEPTED, f"{self.name} accepted the credential")
         if reply.status in _REFUSED:
             return Verdict(Answer.REFUSED, f"{name} refused the {what} ({reply.status})", self._retry_after(reply))
-        raise self._unclear(name, reply)
+        raise self.unclear(name, reply)
 
-    def _unclear(self, name: str, reply: Reply, words: str = "") -> _Unclear:
+    def unclear(self, name: str, reply: Reply, words: str = "") -> Unclear:
+        """Make the error of an answer that says nothing of the matter."""
         if reply.status in _REDIRECTS:
             words = f"with a redirect to {self._redirected(reply)}, which is not followed"
-        return _Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply))
+        return Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply))
 
     def _redirected(self, reply: Reply) -> str:
         """Name the host that a redirect leads to, and no more of it: the rest may hold what was sent."""
@@ -258,12 +298,12 @@ def _token(name: str, reply: Reply) -> str:
     try:
         answer = msgspec.json.decode(reply.body, type=_Token)
     except msgspec.ValidationError:
-        raise _Unclear(f"{name} answered 200 with JSON of another shape than a token's") from None
+        raise Unclear(f"{name} answered 200 with JSON of another shape than a token's") from None
     except (ValueError, RecursionError):
-        raise _Unclear(f"{name} answered 200 with no JSON") from None
+        raise Unclear(f"{name} answered 200 with no JSON") from None
     token = answer.token or answer.access_token
     if not token:
-        raise _Unclear(f"{name} answered 200 without a token")
+        raise Unclear(f"{name} answered 200 without a token")
     if not _VISIBLE.fullmatch(token):
-        raise _Unclear(f"{name} answered 200 with a token that cannot be sent")
+        raise Unclear(f"{name} answered 200 with a token that cannot be sent")
     return token

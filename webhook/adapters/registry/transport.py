@@ -38,7 +38,6 @@ _FORM = "application/x-www-form-urlencoded"
 # http.client adds "Accept-Encoding: identity".
 _HEADERS = {
     "User-Agent": f"{PROGRAM}/{__version__}",
-    "Accept": "application/json",
     "Connection": "close",
 }
 
@@ -54,7 +53,7 @@ class NoReply(RegistryWebhookError):
 
 @dataclass(frozen=True)
 class Request:
-    """A question: a GET, or the POST of a form."""
+    """A question: a GET, the HEAD of one, or the POST of a form."""
 
     origin: Origin
     target: str
@@ -63,6 +62,9 @@ class Request:
     form: str | None = field(default=None, repr=False)
     with_body: bool = False
     """Whether the answer's body is wanted."""
+    head: bool = False
+    """Whether only what a GET would say in its headers is asked for."""
+    accept: str = "application/json"
 
 
 @dataclass(frozen=True)
@@ -166,7 +168,7 @@ class Transport:
             connection.connect()
             connected = True
             connection.request(
-                "GET" if request.form is None else "POST",
+                "HEAD" if request.head else "GET" if request.form is None else "POST",
                 request.target,
                 body=request.form,
                 headers=_headers(request),
@@ -221,7 +223,7 @@ class Transport:
 def _headers(request: Request) -> dict[str, str]:
     kind = {} if request.form is None else {"Content-Type": _FORM}
     authorization = {} if request.authorization is None else {"Authorization": request.authorization}
-    return {**_HEADERS, **kind, **authorization}
+    return {**_HEADERS, "Accept": request.accept, **kind, **authorization}
 
 
 class _Line:
