@@ -83,6 +83,11 @@ def reading_options(function: _Function) -> _Function:
 
     As `kubeconfig: Path | None, context: str | None, config: Path | None, output: Form`.
     """
+    return inspecting_options("table", "json", "yaml")(function)
+
+
+def inspecting_options(*forms: str) -> Callable[[_Function], _Function]:
+    """Give a command the same, with these forms of output, the first of which is the default."""
     config = click.option(
         "--config",
         metavar="FILE",
@@ -92,12 +97,12 @@ def reading_options(function: _Function) -> _Function:
     output = click.option(
         "--output",
         "-o",
-        type=click.Choice(["table", "json", "yaml"]),
-        default="table",
+        type=click.Choice(forms),
+        default=forms[0],
         show_default=True,
         help="For people, or for programs.",
     )
-    return cluster_options(config(output(function)))
+    return lambda function: cluster_options(config(output(function)))
 
 
 def namespace_option(function: _Function) -> _Function:
