@@ -33,7 +33,7 @@ def test_the_script_is_right_in_its_shell(run: _Run, shell: str) -> None:
 @pytest.mark.parametrize(
     ("words", "expected"),
     [
-        ("registry-webhook re", {"refresh", "resolve", "review"}),
+        ("registry-webhook re", {"refresh", "report", "resolve", "review"}),
         ("registry-webhook c", {"certs", "cleanup", "config", "completion"}),
         ("registry-webhook certs ", {"client", "create"}),
         ("registry-webhook certs create --ca", {"--ca-days"}),

@@ -1,0 +1,67 @@
+"""What inspections of many Pods are tested with: settings, and objects as the API server sends them."""
+
+from typing import Any
+
+import msgspec
+
+from webhook.config import assemble
+from webhook.config.load import load
+from webhook.inspection.objects import Owner
+from webhook.inspection.running import Pod
+from webhook.inspection.snapshot import Settings
+
+SERVER, SECRET = "registry.example.com", "registry-webhook-pull"
+CONFIGURATION = f"""
+opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}
+webhook:
+  exclude: ["registry.k8s.io/**"]
+  rules: [{{from: quay.io, to: {SERVER}/quay}}]
+  namespaces: {{deny: ["denied-*"]}}
+"""
+
+
+def settings() -> Settings:
+    """Make what is decided by."""
+    return assemble.settings(load(CONFIGURATION.encode(), "config.yaml", {}).configuration, "config.yaml")
+
+
+def document(  # noqa: PLR0913 - what a test may vary
+    name: str = "web-1",
+    images: tuple[str, ...] = ("nginx",),
+    *,
+    namespace: str = "team-a",
+    secrets: tuple[str, ...] = (),
+    labels: dict[str, str] | None = None,
+    annotations: dict[str, str] | None = None,
+    **metadata: Any,
+) -> dict[str, Any]:
+    """Make a Pod as JSON has it."""
+    containers = [{"name": f"c{number}", "image": image} for number, image in enumerate(images)]
+    return {
+        "metadata": {
+            "name": name,
+            "namespace": namespace,
+            "creationTimestamp": "2026-11-20T00:00:00Z",
+            "labels": labels or {},
+            "annotations": annotations or {},
+            **metadata,
+        },
+        "spec": {"containers": containers, "imagePullSecrets": [{"name": secret} for secret in secrets]},
+        "status": {"phase": "Running"},
+    }
+
+
+def pod(*arguments: Any, phase: str = "Running", **changes: Any) -> Pod:
+    """Make a Pod that runs."""
+    made = document(*arguments, **changes)
+    return msgspec.convert({**made, "status": {"phase": phase}}, Pod)
+
+
+def owned_by(kind: str, name: str) -> list[dict[str, Any]]:
+    """Say in a Pod's metadata who controls it."""
+    return [{"kind": kind, "name": name, "uid": f"uid-{name}", "controller": True}]
+
+
+def owner(kind: str, name: str) -> Owner:
+    """Make what owns something."""
+    return Owner(kind=kind, name=name, uid=f"uid-{name}", controller=True)

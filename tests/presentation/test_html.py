@@ -1,0 +1,115 @@
+"""The page needs nothing but itself, is well formed, and no name in it becomes markup."""
+
+import re
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+
+import pytest
+
+from webhook.inspection.drift import Counts, NamespaceDrift, OwnerDrift, Report
+from webhook.inspection.judging import Change
+from webhook.inspection.running import Cause
+from webhook.presentation import html
+
+NOW = datetime(2026, 11, 25, 23, 5, tzinfo=UTC)
+EVIL = "<script>alert('x')</script><img src=x onerror=\"y\">&amp;</style></title>"
+
+
+class Page(HTMLParser):
+    """Reads a page, and sees that every element is closed where it should be."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[str] = []
+        self.attributes: set[str] = set()
+        self.text = ""
+        self._open: list[str] = []
+        self.feed(text)
+        self.close()
+        assert self._open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.elements.append(tag)
+        self.attributes.update(name for name, _ in attrs)
+        if tag not in {"meta", "wbr"}:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open[-1:] != ["style"]:
+            self.text += data
+
+
+def made(name: str = "team-a", owners: int = 1, pods: int = 10) -> Report:
+    change = Change(f"container {name}", f"{name}/nginx", f"registry.example.com/{name}")
+    every = tuple(
+        OwnerDrift(f"Kind{name}", f"{name}-{number}", 2, 1, 1, {Cause.MISSED: 1}, (change,), (name,))
+        for number in range(owners)
+    )
+    counts = Counts(
+        pods=pods, current=pods - owners, drifted=owners, images=owners, lacking_secret=owners, missed=owners
+    )
+    others = Counts(pods=3, not_served=3, would_change=2)
+    namespaces = (
+        NamespaceDrift(name, served=True, why=name, counts=counts, owners=every),
+        NamespaceDrift(f"{name}-other", served=False, why=name, counts=others, owners=()),
+    )
+    totals = Counts(pods + 3, pods - owners, owners, owners, owners, owners, 0, 3, 2)
+    return Report(name, name, "0123456789ab", name, (name,), totals, namespaces, {name: 3, "docker.io": 1})
+
+
+def test_no_name_becomes_markup_wherever_it_stands() -> None:
+    text = html.page(made(EVIL), EVIL, NOW)
+    page = Page(text)
+    assert {"script", "img"}.isdisjoint(page.elements)
+    assert page.elements.count("title") == page.elements.count("svg") + 1
+    assert "onerror" not in page.attributes
+    assert page.text.count("<script>alert('x')</script>") > 10
+
+
+def test_the_page_needs_nothing_else() -> None:
+    text = html.page(made(), "", NOW)
+    page = Page(text)
+    assert {"link", "script", "img", "iframe", "object"}.isdisjoint(page.elements)
+    assert {"src", "href", "srcset", "style"}.isdisjoint(page.attributes)
+    assert not re.search(r"https?:|url\(|@import", text)
+
+
+def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
+    text = html.page(made(), "", NOW)
+    assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
+    for media in ("prefers-color-scheme: dark", "max-width: 760px", "print"):
+        assert f"@media {media}" in text or f"@media ({media})" in text
+
+
+@pytest.mark.parametrize(
+    ("owners", "pods", "said"),
+    [(1, 10, "1 of 10 Pods has drifted"), (2, 10, "2 of 10 Pods have drifted"), (0, 1, "No Pod has drifted")],
+)
+def test_what_it_comes_to_is_said_first(owners: int, pods: int, said: str) -> None:
+    text = Page(html.page(made(owners=owners, pods=pods), "staging", NOW)).text
+    assert text.strip().startswith("Drift report of staging")
+    assert said in text
+    assert "staging · 25 November 2026, 23:05 UTC" in text
+
+
+@pytest.mark.parametrize(
+    ("owners", "pods", "share"),
+    [(1, 10_000, "99.9%"), (9_999, 10_000, "0.1%"), (1, 4, "75%"), (0, 5, "100%"), (5, 5, "0%")],
+)
+def test_neither_all_nor_nothing_is_said_of_what_is_not_quite_that(owners: int, pods: int, share: str) -> None:
+    assert f">{share}</text>" in html.page(made(owners=owners, pods=pods), "", NOW)
+
+
+def test_of_many_owners_the_first_are_shown_and_the_rest_is_counted() -> None:
+    text = html.page(made(owners=1_000, pods=2_000), "", NOW)
+    assert Page(text).elements.count("b") < 300
+    assert "and 800 owners more" in text
+    assert "# and 950 more" in text
+
+
+def test_of_nothing_at_all_there_is_a_page_too() -> None:
+    empty = Report(None, "config.yaml", "0123456789ab", "none", (), Counts(), (), {})
+    assert "No Pod has drifted" in Page(html.page(empty, "", NOW)).text

@@ -1,0 +1,72 @@
+"""What the commands share that look at many namespaces: which are served, what is in them, and what rewrites Pods."""
+
+from collections.abc import Mapping, Sequence
+from typing import TypeVar
+
+from webhook.adapters.cluster.reading import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Kind, Reader
+from webhook.commands import progress
+from webhook.errors import ClusterError
+from webhook.inspection.calling import CONFIGURATION_HASH
+from webhook.inspection.drift import Engine
+from webhook.inspection.judging import Standing, standing
+from webhook.inspection.snapshot import Settings, Unknown
+from webhook.names import PROGRAM
+
+#: Up to so many namespaces are read one by one, more in one list of the cluster.
+_FEW = 20
+
+_T = TypeVar("_T")
+
+
+def standings(reader: Reader, settings: Settings, namespace: str | None) -> tuple[dict[str, Standing], list[str]]:
+    """Give what each namespace, or the one that is named, is to the webhook, and what could not be read.
+
+    Raises `ClusterError` where there is no such namespace, or nothing can be said of any.
+    """
+    if namespace is None:
+        every = reader.list(NAMESPACES)
+        if isinstance(every, Unknown):
+            raise ClusterError(f"{every}: name one with --namespace")
+        there = [one.metadata for one in every if one.metadata.deletion_timestamp is None]
+        return {one.name: standing(settings, one.name, one.labels) for one in there}, []
+    found = reader.get(NAMESPACES, namespace)
+    if found is None:
+        raise ClusterError(f"there is no namespace {namespace}")
+    if isinstance(found, Unknown):
+        supposed = Standing(served=True, may_be=True, why="not known whether it is opted in: taken to be")
+        return {namespace: supposed}, [f"{found}: {namespace} is taken to be opted in"]
+    return {namespace: standing(settings, namespace, found.metadata.labels)}, []
+
+
+def scopes(found: Mapping[str, Standing], *, whole: bool) -> Sequence[str | None]:
+    """Say what to list: some namespaces one by one, or with `whole`, and where they are many, all of the cluster."""
+    return (None,) if whole or len(found) > _FEW else tuple(found)
+
+
+def listed(reader: Reader, kind: Kind[_T], scopes: Sequence[str | None]) -> list[_T]:
+    """List objects, with a bar on a terminal. Raises `ClusterError`."""
+    every: list[_T] = []
+    with progress.bar(f"Reading {kind.what}") as told:
+        for number, scope in enumerate(scopes, 1):
+            found = reader.list(kind, scope, progress=told if len(scopes) == 1 else None)
+            if isinstance(found, Unknown):
+                raise ClusterError(str(found))
+            every += found
+            if told is not None and len(scopes) > 1:
+                told(number, len(scopes))
+    return every
+
+
+def engine(reader: Reader) -> Engine:
+    """Find out what rewrites Pods in a cluster."""
+    webhook = reader.get(WEBHOOKS, PROGRAM)
+    policy = reader.get(MUTATING_POLICIES, PROGRAM)
+    there = [one.metadata for one in (webhook, policy) if one is not None and not isinstance(one, Unknown)]
+    return Engine(
+        webhook=webhook if isinstance(webhook, Unknown) else webhook is not None,
+        policy=policy if isinstance(policy, Unknown) else policy is not None,
+        policy_hash=None
+        if policy is None or isinstance(policy, Unknown)
+        else policy.metadata.annotations.get(CONFIGURATION_HASH),
+        since=min((one.creation_timestamp for one in there if one.creation_timestamp), default=None),
+    )

@@ -1,0 +1,88 @@
+"""A report on running Pods, for a terminal."""
+
+from collections.abc import Iterator
+
+from webhook.inspection import remaking
+from webhook.inspection.drift import Counts, NamespaceDrift, OwnerDrift, Report
+from webhook.inspection.objects import Owner
+from webhook.presentation.table import Screen, bold, table
+
+_HEADINGS = ("NAMESPACE", "OWNER", "PODS", "DRIFTED", "WHAT WOULD CHANGE")
+_OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "NOT SERVED BECAUSE")
+
+
+def lines(found: Report, screen: Screen) -> Iterator[str]:
+    """Give the lines: what it comes to, then each owner with Pods that have drifted, and how they are made anew."""
+    yield bold(headline(found), screen)
+    for what, count in breakdown(found.totals):
+        yield f"  {count:>7,}  {what}"
+    yield f"  by {found.configuration} ({found.hash}); in force: {found.engine}"
+    for note in found.notes:
+        yield f"  note: {note}"
+    yield from _drifted(found, screen)
+    others = [
+        (one.name, f"{one.counts.pods:,}", f"{one.counts.would_change:,}", one.why)
+        for one in found.namespaces
+        if not one.served
+    ]
+    if others:
+        yield ""
+        yield from table(others, screen, _OTHER_HEADINGS)
+
+
+def headline(found: Report) -> str:
+    """Say in one line what it comes to."""
+    served = [one for one in found.namespaces if one.served]
+    looked_at = found.totals.pods - found.totals.not_served
+    where = f"{counted(looked_at, 'Pod')} in {counted(len(served), 'served namespace')}"
+    if not found.totals.drifted:
+        return f"No drift: {where}, all as the webhook would make them now"
+    return f"Drift: {found.totals.drifted:,} of {where} would be changed if they were made now"
+
+
+def breakdown(totals: Counts) -> list[tuple[str, int]]:
+    """Say what the Pods are that are not just right, each with their number, leaving out what there is none of."""
+    every = [
+        ("have an image to be rewritten", totals.images),
+        ("lack the pull secret", totals.lacking_secret),
+        ("were not seen by the webhook: it was away, or their namespace was opted in later", totals.missed),
+        ("are left alone: opted out, or mirrors of static Pods", totals.left_alone),
+        ("are in namespaces that are not served", totals.not_served),
+    ]
+    return [(what, count) for what, count in every if count]
+
+
+def counted(number: int, what: str) -> str:
+    """Write a number of things: `1 Pod`, `2,000 Pods`."""
+    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"
+
+
+def changed(owner: OwnerDrift) -> Iterator[str]:
+    """Say what would change in an owner's Pods, and how that came about."""
+    yield from map(str, owner.changes)
+    causes = [cause if len(owner.causes) == 1 else f"{count:,} {cause}" for cause, count in owner.causes.items()]
+    yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes])
+
+
+def remedies(namespace: NamespaceDrift) -> Iterator[str]:
+    """Give the lines for a shell that have a namespace's drifted Pods made anew, the rest as comments."""
+    for drifted in namespace.owners:
+        owner = Owner(kind=drifted.kind, name=drifted.name)
+        yield remaking.command(namespace.name, owner) or f"# {namespace.name} {drifted}: {remaking.in_words(owner)}"
+
+
+def _drifted(found: Report, screen: Screen) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = []
+    for namespace in found.namespaces:
+        for owner in namespace.owners:
+            first, *more = changed(owner)
+            rows.append((namespace.name, str(owner), f"{owner.pods:,}", f"{owner.drifted:,}", first))
+            rows += [("", "", "", "", line) for line in more]
+    if not rows:
+        return
+    yield ""
+    yield from table(rows, screen, _HEADINGS)
+    yield ""
+    yield "What has them made anew:"
+    for namespace in found.namespaces:
+        yield from (f"  {line}" for line in remedies(namespace))
