@@ -18,6 +18,7 @@ _COMMANDS = {
     "refresh": "Keep the pull secret current in every served namespace.",
     "resolve": "Say what images become, and why.",
     "review": "Show what manifests would become.",
+    "plan": "Show what opting a namespace in would change, before it is labelled.",
     "report": "Compare running Pods with what the webhook would make of them now.",
     "config": "Show the configuration in force and where it comes from.",
     "explain": "Say why a Pod was rewritten or was not.",

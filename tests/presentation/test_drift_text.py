@@ -1,0 +1,110 @@
+"""Drift and plans as people read them on a terminal."""
+
+from webhook.inspection.drift import Counts, NamespaceDrift, OwnerDrift, Report
+from webhook.inspection.judging import Change
+from webhook.inspection.plan import LeftAlone, NamespacePlan, Plan, Presence, Resulting, Step
+from webhook.inspection.running import Cause
+from webhook.presentation import drift, plan
+from webhook.presentation.table import Screen
+
+CHANGE = Change("container app", "nginx", "registry.example.com/nginx")
+OWNER = OwnerDrift("Deployment", "web", 4, 3, 3, {Cause.MISSED: 2, Cause.OLDER: 1}, (CHANGE,), ("web-1",))
+COUNTS = Counts(pods=5, current=2, drifted=3, images=3, lacking_secret=3, missed=2)
+
+
+def report(*namespaces: NamespaceDrift, totals: Counts, notes: tuple[str, ...] = ()) -> Report:
+    return Report("registry.example.com", "config.yaml", "0123456789ab", "webhook", notes, totals, namespaces, {})
+
+
+def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -> None:
+    served = NamespaceDrift("team-a", served=True, why="opted in", counts=COUNTS, owners=(OWNER,))
+    other = NamespaceDrift("b", served=False, why="not opted in", counts=Counts(pods=7, not_served=7), owners=())
+    totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_served=7)
+    assert list(drift.lines(report(served, other, totals=totals, notes=("something",)), Screen())) == [
+        "Drift: 3 of 5 Pods in 1 served namespace would be changed if they were made now",
+        "        3  have an image to be rewritten",
+        "        3  lack the pull secret",
+        "        2  were not seen by the webhook: it was away, or their namespace was opted in later",
+        "        7  are in namespaces that are not served",
+        "  by config.yaml (0123456789ab); in force: webhook",
+        "  note: something",
+        "",
+        "NAMESPACE  OWNER           PODS  DRIFTED  WHAT WOULD CHANGE",
+        "team-a     Deployment/web  4     3        container app: nginx -> registry.example.com/nginx",
+        f"{'':42}no pull secret; 2 not seen by the webhook; 1 made before the webhook was installed",
+        "",
+        "What has them made anew:",
+        "  kubectl -n team-a rollout restart deployment/web",
+        "",
+        "NAMESPACE  PODS  WOULD CHANGE  NOT SERVED BECAUSE",
+        "b          7     0             not opted in",
+    ]
+
+
+def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
+    served = NamespaceDrift("team-a", served=True, why="opted in", counts=Counts(pods=1, current=1), owners=())
+    assert list(drift.lines(report(served, totals=Counts(pods=1, current=1)), Screen())) == [
+        "No drift: 1 Pod in 1 served namespace, all as the webhook would make them now",
+        "  by config.yaml (0123456789ab); in force: webhook",
+    ]
+
+
+def planned(*namespaces: NamespacePlan, images: tuple[Resulting, ...] = (), asked: str = "not asked") -> Plan:
+    return Plan("registry.example.com", "config.yaml", "0123456789ab", asked, (), namespaces, images)
+
+
+NAMESPACE = NamespacePlan(
+    "team-a",
+    served=False,
+    may_be=True,
+    why="not opted in",
+    command="kubectl label namespace team-a registry-webhook/enabled=true --overwrite",
+    workloads=3,
+    left_alone=(LeftAlone("Pod", "out", "it is opted out"),),
+    steps=(
+        Step("CronJob", "run", (), True, None, "its next run"),
+        Step("Deployment", "web", (CHANGE,), True, "kubectl -n team-a rollout restart deployment/web"),
+    ),
+)
+SYSTEM = NamespacePlan("kube-system", False, False, "it is Kubernetes' own", None, 0, (), ())
+IMAGE = Resulting("registry.example.com/nginx", ("nginx",), ("team-a Deployment/web",))
+
+
+def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
+    missing = Resulting(
+        *(IMAGE.image, IMAGE.written, IMAGE.workloads, Presence.MISSING, "registry.example.com has not")
+    )
+    found = planned(NAMESPACE, SYSTEM, images=(missing,), asked="asked with a credential")
+    assert list(plan.lines(found, Screen())) == [
+        "2 of 3 workloads would change, to 1 image",
+        "  by config.yaml (0123456789ab)",
+        "  registry: asked with a credential: 1 missing",
+        "",
+        "REGISTRY SAYS  IMAGE                       WHERE",
+        "missing        registry.example.com/nginx  team-a Deployment/web",
+        "",
+        "team-a: 2 of 3 workloads would change",
+        "  WORKLOAD        WHAT WOULD CHANGE",
+        "  CronJob/run     the pull secret is added",
+        "  Deployment/web  container app: nginx -> registry.example.com/nginx",
+        "                  the pull secret is added",
+        "  Pod/out         stays: it is opted out",
+        "  What brings it about:",
+        "    kubectl label namespace team-a registry-webhook/enabled=true --overwrite",
+        "    kubectl -n team-a rollout restart deployment/web",
+        "    # CronJob/run: its next run",
+        "",
+        "CANNOT BE OPTED IN  WHY",
+        "kube-system         it is Kubernetes' own",
+    ]
+
+
+def test_images_that_cannot_be_had_stand_against_a_plan_and_so_does_a_namespace_asked_for_that_cannot_be() -> None:
+    def obstacles(presence: Presence, *, whole: bool = True) -> bool:
+        images = (Resulting(IMAGE.image, (), (), presence),)
+        return plan.obstacles(planned(NAMESPACE, SYSTEM, images=images), whole=whole)
+
+    assert obstacles(Presence.MISSING)
+    assert obstacles(Presence.REFUSED)
+    assert not any(map(obstacles, (Presence.THERE, Presence.NOT_ASKED, Presence.UNCLEAR)))
+    assert obstacles(Presence.THERE, whole=False)

@@ -1,0 +1,173 @@
+"""`registry-webhook plan`."""
+
+import os
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import click
+import msgspec
+
+from webhook.adapters.cluster import client, configured
+from webhook.adapters.cluster.reading import Kind, Reader
+from webhook.adapters.registry import Images
+from webhook.adapters.sources import source
+from webhook.commands import inspecting, progress, surveying
+from webhook.commands.options import all_namespaces_option, loaded, namespace_option, reading_options
+from webhook.config import assemble
+from webhook.config.model import Configuration
+from webhook.errors import ClusterError, RegistryWebhookError
+from webhook.inspection.plan import Answer, Found, Plan, Presence, Resulting, Workload, answered, namespaces, resulting
+from webhook.inspection.snapshot import Unknown
+from webhook.presentation import plan as text
+from webhook.presentation import table
+from webhook.presentation.table import Form
+from webhook.pullsecret import matching
+from webhook.pullsecret.credential import Entry
+
+_APPS, _BATCH, _CORE = "/apis/apps/v1", "/apis/batch/v1", "/api/v1"
+#: Whatever makes Pods, and Pods: their kinds, which their items in a list do not name.
+_WORKLOADS = {
+    "Deployment": (_APPS, "deployments"),
+    "StatefulSet": (_APPS, "statefulsets"),
+    "DaemonSet": (_APPS, "daemonsets"),
+    "ReplicaSet": (_APPS, "replicasets"),
+    "ReplicationController": (_CORE, "replicationcontrollers"),
+    "CronJob": (_BATCH, "cronjobs"),
+    "Job": (_BATCH, "jobs"),
+    "Pod": (_CORE, "pods"),
+}
+#: Registries are asked for so many images at once, and no more after so many seconds.
+_AT_ONCE = 8
+_PATIENCE = 120.0
+_NOT_ASKED = "not asked: there is no credential here; set user name and password as for `refresh`, or --config FILE"
+
+
+@click.command(
+    "plan",
+    epilog="""\b
+Examples:
+  registry-webhook plan --namespace team-a
+  registry-webhook plan --all-namespaces --output json
+  OPENCTI__DAEMON__REGISTRY__USERNAME=me OPENCTI__DAEMON__REGISTRY__PASSWORD=... registry-webhook plan -n team-a
+
+\b
+Exit status: 0 nothing stands against it, 1 an image is not in the registry or cannot be pulled, or the namespace
+cannot be opted in, 2 it could not be done.
+""",
+)
+@namespace_option
+@all_namespaces_option
+@click.option("--ask/--no-ask", default=True, help="Ask the registry for the images, if there is a credential for it.")
+@reading_options
+def command(
+    namespace: str | None,
+    all_namespaces: bool,  # noqa: FBT001 - click passes it by name
+    ask: bool,  # noqa: FBT001
+    kubeconfig: Path | None,
+    context: str | None,
+    config: Path | None,
+    output: Form,
+) -> int:
+    """Show what opting a namespace in would change, before it is labelled.
+
+    Which workloads, which of their images and into what, what brings it about, and which of these images the registry
+    does not have. It is asked with the credential that --config FILE or the environment has, as `refresh` reads it.
+    """
+    with inspecting.reading(kubeconfig, context) as reader:
+        configuration, origin = _configuration(reader, config)
+        settings = assemble.settings(configuration, origin)
+        only = None if all_namespaces else namespace or client.namespace_of(kubeconfig, context)
+        standings, notes = surveying.standings(reader, settings, only)
+        workloads, unread = _workloads(reader, surveying.scopes(standings, whole=all_namespaces))
+    found = namespaces(settings, Found(standings, workloads))
+    images = resulting(found)
+    entries, said = _credential(configuration) if ask else ((), "not asked: --no-ask")
+    if entries:
+        images = answered(images, _looked_for(images, configuration, entries))
+    plan = Plan(settings.server, settings.origin, settings.hash, said, (*notes, *unread), found, images)
+    if output == "table":
+        for line in text.lines(plan, inspecting.screen()):
+            click.echo(line)
+    else:
+        click.echo(table.structured(plan, output))
+    return inspecting.FOUND if text.obstacles(plan, whole=all_namespaces) else inspecting.NOTHING
+
+
+def _configuration(reader: Reader, config: Path | None) -> tuple[Configuration, str]:
+    """Give what is decided by, with the credential that is told here: the installation's stays in the cluster."""
+    own = loaded(config).configuration
+    if config is not None:
+        return own, str(config)
+    found = configured.loaded(configured.read(reader))
+    if isinstance(found, Unknown):
+        raise ClusterError(str(found))
+    login = {name: getattr(own.registry, name) for name in ("username", "password", "email")}
+    registry = msgspec.structs.replace(found.configuration.registry, **login)
+    webhook = msgspec.structs.replace(
+        found.configuration.webhook, credential=own.webhook.credential, verify_ca=own.webhook.verify_ca
+    )
+    return msgspec.structs.replace(found.configuration, registry=registry, webhook=webhook), configured.ORIGIN
+
+
+def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple[str, Workload]], list[str]]:
+    """Read what makes Pods, and what of it could not be read."""
+    workloads: list[tuple[str, Workload]] = []
+    notes = []
+    with progress.bar("Reading workloads") as told:
+        for number, (kind, (group, plural)) in enumerate(_WORKLOADS.items(), 1):
+            for scope in scopes:
+                listed = reader.list(Kind(f"{kind}s", group, plural, Workload), scope)
+                if isinstance(listed, Unknown):
+                    notes.append(str(listed))
+                else:
+                    workloads += [(kind, one) for one in listed]
+            if told is not None:
+                told(number, len(_WORKLOADS))
+    return workloads, notes
+
+
+def _credential(configuration: Configuration) -> tuple[tuple[Entry, ...], str]:
+    """Give the credential's entries, and what is to be said of who is asked."""
+    try:
+        chosen = source(configuration, environment=os.environ)
+        if chosen is None:
+            return (), _NOT_ASKED
+        entries = chosen.read().credential.entries
+    except RegistryWebhookError as error:
+        return (), f"not asked: {error}"
+    return entries, "asked with the credential that is configured here"
+
+
+def _looked_for(
+    images: Iterable[Resulting], configuration: Configuration, entries: Sequence[Entry]
+) -> Mapping[str, Answer]:
+    """Ask the registries for images, some at once, each with the entry that kubelet would try first.
+
+    Raises `FileError` where the registry's authorities cannot be read.
+    """
+    verify_ca = configuration.webhook.verify_ca
+    registries = Images(
+        ca_file=Path(verify_ca) if verify_ca else None, plain_http_on_loopback=True, environment=os.environ
+    )
+    until = time.monotonic() + _PATIENCE
+    answers = {}
+    names = [one.image for one in images]
+    with progress.bar("Asking the registry") as told, ThreadPoolExecutor(_AT_ONCE) as pool:
+        asked = {
+            pool.submit(_look, registries, entries, name, lambda: time.monotonic() < until): name for name in names
+        }
+        for number, done in enumerate(as_completed(asked), 1):
+            answers[asked[done]] = done.result()
+            if told is not None:
+                told(number, len(names))
+    return answers
+
+
+def _look(registries: Images, entries: Sequence[Entry], image: str, is_time: Callable[[], bool]) -> Answer:
+    if not is_time():
+        return Answer(Presence.UNCLEAR, f"not asked: the {_PATIENCE:g} s for all were over")
+    first = next(iter(matching.lookup(entries, image)), None)
+    look = registries.look(image, *((first.username, first.password) if first else ()))
+    return Answer(Presence(look.presence.value), look.detail)
