@@ -192,7 +192,7 @@ def _by_policy(cluster: Cluster, client: Client, name: str) -> Iterator[Sequence
     run = secrets.token_hex(4)
     configuration = load(f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}".encode(), "bench", {}).configuration
     try:
-        put(client, mutate.policy(assemble.policy_settings(configuration)), name, run)
+        put(client, mutate.policy(assemble.policy_terms(configuration)), name, run)
         served = Place(cluster.make_namespace({POLICY_LABEL: run, ENABLED_LABEL: "true"}), served=True)
         unserved = Place(cluster.make_namespace({}), served=False)
         eventually("the policy is in force", lambda: not _make(client, served, _pod(0)).fault)

@@ -113,7 +113,7 @@ def test_a_thousand_rules_and_as_many_patterns_as_fit_leave_room_for_a_hundred_i
 
 def _fits(rules: list[tuple[str, str]], patterns: list[str]) -> bool:
     try:
-        mutate.policy(assemble.policy_settings(Wanted(SERVER, rules, [("exclude", patterns)]).loaded()))
+        mutate.policy(assemble.policy_terms(Wanted(SERVER, rules, [("exclude", patterns)]).loaded()))
     except UnfitPolicy:
         return False
     return True

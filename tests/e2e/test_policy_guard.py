@@ -33,7 +33,7 @@ class Guarded:
         """Put the guard in force, and wait until it is: by an image that no other test names."""
         self.engines.number += 1
         wanted = wanted._replace(rules=[*wanted.rules, (f"n{self.engines.number}.example.net", f"{SERVER}/n")])
-        made = guard.policy(assemble.policy_settings(wanted.loaded()), action)
+        made = guard.policy(assemble.policy_terms(wanted.loaded()), action)
         self.engines.apply(made, "guard")
         probe = pod_of(probe=f"n{self.engines.number}.example.net/x")
         if action == "Deny":
@@ -180,7 +180,7 @@ def test_a_denied_namespace_is_not_guarded(guarded: Guarded) -> None:
     assert not guarded.lets_through(pod_of(app=IMAGE))
     guarded.engines.apply(
         guard.policy(
-            assemble.policy_settings(Wanted(webhook=[("namespaces", {"deny": ["registry-webhook-e2e-*"]})]).loaded()),
+            assemble.policy_terms(Wanted(webhook=[("namespaces", {"deny": ["registry-webhook-e2e-*"]})]).loaded()),
             "Deny",
         ),
         "guard",

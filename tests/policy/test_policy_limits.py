@@ -9,12 +9,12 @@ from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import UnfitPolicy
 from webhook.policy import guard, mutate
-from webhook.policy.model import Settings
+from webhook.policy.model import Terms
 
 
-def settings(**webhook: Any) -> Settings:
+def settings(**webhook: Any) -> Terms:
     text = json.dumps({"opencti": {"daemon": {"registry": {"server": "registry.example.com"}}}, "webhook": webhook})
-    return assemble.policy_settings(load(text.encode(), "test", {}).configuration)
+    return assemble.policy_terms(load(text.encode(), "test", {}).configuration)
 
 
 def rules(number: int) -> list[dict[str, str]]:

@@ -10,16 +10,16 @@ from webhook.config import assemble
 from webhook.config.load import load
 from webhook.names import CONFIGURATION_HASH_ANNOTATION, GUARD_POLICY, MUTATE_POLICY
 from webhook.policy import guard, mutate
-from webhook.policy.model import Generated, Settings
+from webhook.policy.model import Generated, Terms
 
 _MANIFESTS = Path(__file__).parents[2] / "manifests"
 
 
-def settings(text: str = "", **variables: str) -> Settings:
-    return assemble.policy_settings(load(text.encode(), "test", variables).configuration)
+def settings(text: str = "", **variables: str) -> Terms:
+    return assemble.policy_terms(load(text.encode(), "test", variables).configuration)
 
 
-def both(made_of: Settings) -> list[Generated]:
+def both(made_of: Terms) -> list[Generated]:
     return [mutate.policy(made_of), guard.policy(made_of, "Deny")]
 
 

@@ -43,7 +43,7 @@ def mutate(output: str, config: Path | None) -> None:
     from webhook.config import assemble
     from webhook.policy import mutate as engine
 
-    _print(engine.policy(assemble.policy_settings(loaded(config).configuration)), output, "policy mutate")
+    _print(engine.policy(assemble.policy_terms(loaded(config).configuration)), output, "policy mutate")
 
 
 @command.command()
@@ -61,7 +61,7 @@ def guard(action: Literal["Deny", "Warn", "Audit"], output: str, config: Path | 
     from webhook.config import assemble
     from webhook.policy import guard as engine
 
-    made = engine.policy(assemble.policy_settings(loaded(config).configuration), action)
+    made = engine.policy(assemble.policy_terms(loaded(config).configuration), action)
     _print(made, output, "policy guard")
 
 

@@ -6,11 +6,10 @@ from typing import TypeVar
 from webhook.adapters.cluster.reading import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Kind, Reader
 from webhook.commands import progress
 from webhook.errors import ClusterError
-from webhook.inspection.calling import CONFIGURATION_HASH
 from webhook.inspection.drift import Engine
 from webhook.inspection.judging import Standing, standing
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import PROGRAM
+from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
 
 #: Up to so many namespaces are read one by one, more in one list of the cluster.
 _FEW = 20
@@ -67,6 +66,6 @@ def engine(reader: Reader) -> Engine:
         policy=policy if isinstance(policy, Unknown) else policy is not None,
         policy_hash=None
         if policy is None or isinstance(policy, Unknown)
-        else policy.metadata.annotations.get(CONFIGURATION_HASH),
+        else policy.metadata.annotations.get(CONFIGURATION_HASH_ANNOTATION),
         since=min((one.creation_timestamp for one in there if one.creation_timestamp), default=None),
     )

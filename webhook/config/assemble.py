@@ -8,7 +8,7 @@ from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
 from webhook.inspection.snapshot import Settings
 from webhook.namespaces import NamespaceBounds
-from webhook.policy.model import Settings
+from webhook.policy.model import Terms
 
 
 def resolver(configuration: Configuration) -> Resolver:
@@ -46,10 +46,10 @@ def settings(configuration: Configuration, origin: str) -> Settings:
     )
 
 
-def policy_settings(configuration: Configuration) -> Settings:
+def policy_terms(configuration: Configuration) -> Terms:
     """Make what admission policies are generated of."""
     webhook = configuration.webhook
-    return Settings(
+    return Terms(
         server=configuration.registry.server,
         rules=tuple(Rule(rule.source, rule.target) for rule in webhook.rules),
         exclude=webhook.exclude,

@@ -14,8 +14,6 @@ from webhook.names import PROGRAM
 
 #: What the webhook configuration is called, in words.
 CONFIGURATION = f"MutatingWebhookConfiguration {PROGRAM}"
-#: On a generated admission policy: the fingerprint of the configuration that it was made from.
-CONFIGURATION_HASH = f"{PROGRAM}/configuration-hash"
 
 _DOCTOR = f"{PROGRAM} doctor looks at the installation from end to end"
 

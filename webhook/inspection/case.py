@@ -26,7 +26,7 @@ from webhook.inspection.objects import (
 )
 from webhook.inspection.snapshot import Settings, Tried, Unknown
 from webhook.log import shorten
-from webhook.names import ENABLED_LABEL, ORIGINALS_ANNOTATION
+from webhook.names import CONFIGURATION_HASH_ANNOTATION, ENABLED_LABEL, ORIGINALS_ANNOTATION
 from webhook.namespaces import NamespaceBounds, opted_in
 
 #: What is done about a Pod that was made too early.
@@ -69,7 +69,7 @@ class Read(NamedTuple):
         """The admission policies that were generated from a configuration."""
         if isinstance(self.policies, Unknown):
             return ()
-        return tuple(one for one in self.policies if calling.CONFIGURATION_HASH in one.metadata.annotations)
+        return tuple(one for one in self.policies if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations)
 
     @property
     def engines(self) -> tuple[tuple[str, str | None], ...]:
@@ -232,7 +232,7 @@ def _policies(read: Read) -> Iterator[Finding]:
     if isinstance(read.policies, Unknown):
         yield Finding(Mark.UNKNOWN, "admission policy", str(read.policies))
     for policy in read.own_policies:
-        made = policy.metadata.annotations[calling.CONFIGURATION_HASH]
+        made = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
         what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
         if isinstance(read.settings, Unknown):
             yield Finding(Mark.OK, what, why)

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from webhook.images.reference import DOCKER_HUB, DOCKER_HUB_ALIAS, OFFICIAL, PATH_LIMIT
 from webhook.policy.literals import Table, pattern, text, texts
-from webhook.policy.model import Settings, Variable
+from webhook.policy.model import Terms, Variable
 
 _COMPONENT = "[a-zA-Z0-9]+(?:-+[a-zA-Z0-9]+)*"
 _DOMAIN = f"^(?:{_COMPONENT}(?:[.]{_COMPONENT})*|[[][a-fA-F0-9:]+[]])(?::[0-9]+)?$"
@@ -37,7 +37,7 @@ _CONTAINERS = {
 }
 
 
-def resolution(settings: Settings) -> list[Variable]:
+def resolution(settings: Terms) -> list[Variable]:
     """Give the variables up to `resolved`: for each of `places` the image to use, which may be the one as written."""
     rules = _rules(settings)
     exclusion = _Exclusion(settings.exclude)
@@ -53,7 +53,7 @@ def resolution(settings: Settings) -> list[Variable]:
     ]
 
 
-def private(settings: Settings) -> list[Variable]:
+def private(settings: Terms) -> list[Variable]:
     """Give the variables up to `pulled`: whether an image, as resolved, is pulled with our credential."""
     server = [settings.server] if settings.server else []
     targets = [rule.target for rule in settings.rules]
@@ -75,7 +75,7 @@ def _set(members: Iterable[str]) -> dict[str, str]:
     return dict.fromkeys(members, "true")
 
 
-def _rules(settings: Settings) -> Table:
+def _rules(settings: Terms) -> Table:
     entries = {rule.source: text(rule.target) for rule in settings.rules}
     notes = {rule.source: f"webhook.rules[{index}]" for index, rule in enumerate(settings.rules)}
     return Table("rules", "prefixes of names, and what stands there in their place; the longest counts", entries, notes)

@@ -10,7 +10,7 @@ from typing import Literal
 
 from webhook.names import GUARD_POLICY
 from webhook.policy import cel, objects
-from webhook.policy.model import Generated, Settings, Variable
+from webhook.policy.model import Generated, Terms, Variable
 
 Action = Literal["Deny", "Warn", "Audit"]
 
@@ -18,7 +18,7 @@ Action = Literal["Deny", "Warn", "Audit"]
 _NAMED = 5
 
 
-def policy(settings: Settings, action: Action) -> Generated:
+def policy(settings: Terms, action: Action) -> Generated:
     """Make the policy and its binding, which does `action` where the policy finds something.
 
     Raises `UnfitPolicy` for a configuration that does not fit into one.

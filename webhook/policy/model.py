@@ -9,7 +9,7 @@ from webhook.images.rules import Rule
 Manifest = dict[str, Any]
 
 
-class Settings(NamedTuple):
+class Terms(NamedTuple):
     """The configuration's part in a policy, every prefix normalised."""
 
     server: str | None

@@ -10,7 +10,7 @@ from webhook.admission.patch import escape
 from webhook.names import MUTATE_POLICY, ORIGINALS_ANNOTATION
 from webhook.policy import cel, objects
 from webhook.policy.literals import text
-from webhook.policy.model import Generated, Settings, Variable
+from webhook.policy.model import Generated, Terms, Variable
 
 _KEY = text(ORIGINALS_ANNOTATION)
 #: The annotation as both engines write it. Another value, though it were JSON, counts as none.
@@ -19,7 +19,7 @@ _ENTRIES = f"^[{{](?:{_NAMED}(?:,{_NAMED})*)?[}}]$"
 _NAME = '^"[^"]*":'
 
 
-def policy(settings: Settings) -> Generated:
+def policy(settings: Terms) -> Generated:
     """Make the policy and its binding.
 
     Raises `UnfitPolicy` for a configuration that does not fit into one.
@@ -87,7 +87,7 @@ def _entries(annotation: str) -> str:
     )
 
 
-def _operations(settings: Settings) -> list[str]:
+def _operations(settings: Terms) -> list[str]:
     """Write the lists of operations that the patch is made of."""
     images = (
         "variables.places.transformList(n, place, variables.resolved[n] != place.image,\n"

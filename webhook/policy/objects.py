@@ -5,13 +5,13 @@ from typing import Any
 
 from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
 from webhook.policy import limits, scope
-from webhook.policy.model import Generated, Manifest, Settings, Variable
+from webhook.policy.model import Generated, Manifest, Terms, Variable
 
 _API = "admissionregistration.k8s.io/v1"
 
 
 def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
-    settings: Settings,
+    settings: Terms,
     variables: Sequence[Variable],
     *,
     kind: str,
@@ -42,7 +42,7 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
     return Generated(policy, binding, comments)
 
 
-def _object(settings: Settings, kind: str, name: str) -> Manifest:
+def _object(settings: Terms, kind: str, name: str) -> Manifest:
     return {
         "apiVersion": _API,
         "kind": kind,

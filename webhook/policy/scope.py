@@ -7,7 +7,7 @@ from typing import Any
 
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, OWN_NAMESPACE, SYSTEM_NAMESPACES
 from webhook.policy.literals import one_of, text
-from webhook.policy.model import Condition, Settings
+from webhook.policy.model import Condition, Terms
 
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
@@ -33,7 +33,7 @@ def _rule(operations: list[str], resource: str) -> dict[str, Any]:
     }
 
 
-def resources(settings: Settings) -> dict[str, Any]:
+def resources(settings: Terms) -> dict[str, Any]:
     """Give the binding's matchResources: namespaces that are served, and Pods that are not opted out."""
     asked = ("In", "true") if settings.mode == "labelled" else ("NotIn", "false")
     named = sorted([*SYSTEM_NAMESPACES, OWN_NAMESPACE])
@@ -54,7 +54,7 @@ def _expression(key: str, operator: str, values: list[str]) -> dict[str, Any]:
     return {"key": key, "operator": operator, "values": values}
 
 
-def conditions(settings: Settings) -> list[Condition]:
+def conditions(settings: Terms) -> list[Condition]:
     """Give the matchConditions."""
     found = [
         Condition("an-image-differs", "most UPDATEs of a Pod leave its images as they are", _an_image_differs()),

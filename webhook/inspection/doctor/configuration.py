@@ -6,10 +6,8 @@ from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Faults, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.names import CONFIGURATION_HASH_ANNOTATION, OWN_NAMESPACE, PROGRAM
 
-#: On a generated policy: the hash of the configuration that it was made from.
-POLICY_ANNOTATION = f"{PROGRAM}/configuration-hash"
 _WHAT = "configuration"
 _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
 
@@ -76,9 +74,9 @@ def policies(seen: Seen) -> Iterator[Finding]:
         yield wording.unknown(what, seen.policies)
         return
     made_from = {
-        one.metadata.name: one.metadata.annotations[POLICY_ANNOTATION]
+        one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
         for one in seen.policies
-        if POLICY_ANNOTATION in one.metadata.annotations
+        if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations
     }
     if not made_from or not isinstance(seen.configuration, Settings):
         return
