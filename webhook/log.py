@@ -21,6 +21,7 @@ from webhook.lines import Lines
 _LIMIT = 512
 #: Seconds that a line waits for whoever reads it, where nothing else does.
 _PATIENCE = 1.0
+_NUMBERS = (int, float)
 _PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}")
 
 
@@ -92,7 +93,7 @@ def pairs(**values: object) -> str:
 
 def encoded(value: object) -> str:
     """Write a value as JSON, in printable ASCII and bounded; what is no number or truth value is written as a text."""
-    if isinstance(value, bool | int | float):
+    if isinstance(value, _NUMBERS):
         return json.dumps(value)
     text = str(value)
     return encode_basestring_ascii(text if len(text) <= _LIMIT else text[: _LIMIT - 3] + "...")

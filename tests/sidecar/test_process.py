@@ -93,8 +93,10 @@ def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothi
     with refreshing(place) as sidecar:
         for name in ("team", "other"):
             wait_until(published(api, name))
+        assert sidecar.metric("configuration_last_reload_successful") == 1
         place.write("config.yaml", f"webhook: {{nonsense: 1, credential: {{file: {PASSWORD}}}}}\n")
         wait_until(lambda: "the configuration is broken, the last good one stays" in sidecar.log)
+        assert sidecar.metric("configuration_last_reload_successful") == 0
         assert "the configuration is broken, the last good one stays" in sidecar.probe("/readyz")[1]
         api.edit("team")
         wait_until(published(api, "team"), SOON)

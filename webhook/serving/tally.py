@@ -1,7 +1,7 @@
 """What is counted of every review, in plain numbers.
 
 A review takes some 40 microseconds, and each step of prometheus_client's own counters and histograms one or two. All of
-this together takes less than one, and is made into metrics when somebody asks for them.
+this together takes about one, and is made into metrics when somebody asks for them.
 """
 
 from bisect import bisect_left
