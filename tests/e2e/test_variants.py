@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.manifests.composer import compose
 from tests.manifests.variants import CHECKOUT, COMPONENTS, EVERYTHING, FOLDERS, VARIANTS, Variant, combined, composed
+from tests.monitoring.queries import MONITORING
 from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually
@@ -73,6 +75,12 @@ def replicas(cluster: Cluster) -> set[str]:
 def test_kubectl_makes_of_a_variant_what_the_tests_make(cluster: Cluster, folder: _Folder, variant: Variant) -> None:
     made = cluster.kubectl("kustomize", str(folder(variant))).stdout
     assert list(yaml.safe_load_all(made)) == list(composed(variant))
+
+
+def test_kubectl_makes_of_what_monitors_it_what_the_tests_make(cluster: Cluster) -> None:
+    """And no more: its kinds are the Prometheus operator's, which the cluster need not know."""
+    made = cluster.kubectl("kustomize", str(MONITORING)).stdout
+    assert list(yaml.safe_load_all(made)) == compose(MONITORING, {})
 
 
 def test_kubectl_refuses_a_patch_that_does_not_fit(cluster: Cluster, folder: _Folder) -> None:
