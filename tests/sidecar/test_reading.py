@@ -120,6 +120,17 @@ def test_a_pods_metrics_come_through_the_api_server(place: Place, reader: Reader
         assert str(found) == "not known: cannot read /metrics of Pod registry-webhook/web: no endpoints (503)"
 
 
+def test_what_a_pod_says_that_is_not_ready_is_heard(place: Place, reader: Reader) -> None:
+    path = "/api/v1/namespaces/registry-webhook/pods/web:8081/proxy/readyz"
+    with place.api.failing(at(path), Answer(503, b"not ready: the first pass is not over\n", "text/plain")):
+        said = reader.of_pod("registry-webhook", "web", 8081, "/readyz")
+    assert said == "not ready: the first pass is not over\n"
+    with place.api.failing(at(path), NOBODY):
+        assert reader.of_pod("registry-webhook", "web", 8081, "/readyz") == Unknown(
+            "no right to read /readyz of Pod registry-webhook/web"
+        )
+
+
 PODS = "/api/v1/namespaces/team-a/pods"
 _CALLING = 'Internal error occurred: failed calling webhook "pods.registry-webhook.internal": no endpoints'
 
