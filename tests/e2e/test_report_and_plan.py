@@ -1,0 +1,134 @@
+"""`plan` says what a label would bring about, its lines bring it about, and `report` says when that is so."""
+
+import json
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from webhook.names import ENABLED_LABEL
+
+from .cluster import Manifest, eventually
+from .installation import Installation
+from .pods import IMAGE, NOWHERE, REWRITTEN, SERVER, pod
+from .program import program
+from .registry import Registry
+from .sidecar import new_password
+
+_Configure = Callable[..., str]
+_LACKED = "opencti/connector-that-nobody-pushed:1.0.0"
+
+
+@pytest.fixture
+def configure(tmp_path: Path) -> _Configure:
+    """Give what makes an option that names a configuration with this login and these settings."""
+
+    def configure(login: dict[str, str] | None = None, **settings: object) -> str:
+        written = tmp_path / "config.yaml"
+        registry = {"server": SERVER, **(login or {})}
+        written.write_text(json.dumps({"opencti": {"daemon": {"registry": registry}}, "webhook": settings}))
+        return f"--config={written}"
+
+    return configure
+
+
+@pytest.fixture
+def namespace(installation: Installation) -> str:
+    """Make a namespace that nobody opted in, with a Deployment that has a Pod."""
+    name = installation.namespace(labelled=False)
+    cluster = installation.cluster
+    cluster.create(name, _deployment("web", app=IMAGE, other=_LACKED))
+    eventually("the Deployment has its Pod", lambda: cluster.items(name, "pods", "app=web"))
+    return name
+
+
+def _deployment(name: str, **images: str) -> Manifest:
+    """Make a Deployment of one Pod that no node fits; the old Pod goes before the new one comes."""
+    containers = [{"name": container, "image": image} for container, image in images.items()]
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"nodeSelector": NOWHERE, "containers": containers}}
+    spec = {"selector": {"matchLabels": labels}, "strategy": {"type": "Recreate"}, "template": template}
+    return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
+
+
+def test_the_lines_of_a_plan_bring_about_what_it_says(
+    installation: Installation, namespace: str, configure: _Configure
+) -> None:
+    cluster, config = installation.cluster, configure()
+    planned = program("plan", "--namespace", namespace, config, "--output=json")
+    assert planned.status == 0, planned.stderr
+    (plan,) = json.loads(planned.stdout)["namespaces"]
+    (step,) = plan["steps"]
+    assert {change["written"]: change["becomes"] for change in step["changes"]} == {
+        IMAGE: REWRITTEN,
+        _LACKED: f"{SERVER}/{_LACKED}",
+    }
+    assert "not asked" in json.loads(planned.stdout)["asked"]
+
+    label, restart = (shlex.split(line) for line in (plan["command"], step["command"]))
+    assert label == ["kubectl", "label", "namespace", namespace, f"{ENABLED_LABEL}=true", "--overwrite"]
+    installation.label(namespace)
+    drifted = program("report", "--namespace", namespace, config, "--fail-on=drift", "--output=json")
+    assert drifted.status == 1, drifted.stderr
+    (found,) = json.loads(drifted.stdout)["namespaces"]
+    (owner,) = found["owners"]
+    assert (owner["kind"], owner["name"], owner["drifted"]) == ("Deployment", "web", 1)
+    assert (found["counts"]["images"], found["counts"]["lacking_secret"]) == (1, 1)
+
+    cluster.kubectl(*restart[1:])
+    eventually(
+        "the new Pod is as it should be",
+        lambda: program("report", "--namespace", namespace, config, "--fail-on=drift").status == 0,
+    )
+    said = program("report", "--namespace", namespace, config).stdout
+    assert said.startswith("No drift: 1 Pod in 1 served namespace")
+
+
+def test_a_report_on_all_namespaces_has_what_is_not_served_and_is_a_page_too(
+    installation: Installation, namespace: str, configure: _Configure
+) -> None:
+    installation.cluster.create(namespace, pod("bare", app=IMAGE))
+    config = configure()
+    ran = program("report", "--all-namespaces", config, "--output=json")
+    assert ran.status == 0, ran.stderr
+    (found,) = (one for one in json.loads(ran.stdout)["namespaces"] if one["name"] == namespace)
+    assert (found["served"], found["counts"]["pods"], found["counts"]["would_change"]) == (False, 2, 2)
+    page = program("report", "--all-namespaces", config, "--output=html").stdout
+    assert page.startswith("<!doctype html>")
+    assert namespace in page
+
+
+@pytest.mark.parametrize("command", ["report", "plan"])
+def test_who_may_read_nothing_is_told_so_in_a_line(
+    installation: Installation, namespace: str, account: Path, configure: _Configure, command: str
+) -> None:
+    # The sidecar's account may read Namespaces, and neither Pods nor what makes them.
+    ran = program(command, "--namespace", namespace, configure(), kubeconfig=account)
+    said = f"no right to list Pods in {namespace}"
+    assert said in ran.stdout + ran.stderr
+    assert ran.status == (2 if command == "report" else 0)
+    assert installation.cluster.exists(namespace, "deployment/web")
+
+
+def test_a_namespace_that_cannot_be_opted_in_says_why(installation: Installation, configure: _Configure) -> None:
+    assert installation.cluster.exists("default", "namespace/kube-system")
+    ran = program("plan", "--namespace", "kube-system", configure())
+    assert ran.status == 1
+    assert "kube-system         namespace kube-system is Kubernetes' own" in ran.stdout
+
+
+def test_the_registry_is_asked_for_what_there_would_be(
+    registry: Registry, namespace: str, configure: _Configure
+) -> None:
+    password = new_password()
+    registry.admit("planner", password)
+    authority = str(registry.settings["webhook.verify_ca"])
+
+    def presences(password: str) -> tuple[int, dict[str, str]]:
+        config = configure({"username": "planner", "password": password}, verify_ca=authority)
+        ran = program("plan", "--namespace", namespace, config, "--output=json")
+        return ran.status, {one["image"]: one["presence"] for one in json.loads(ran.stdout)["images"]}
+
+    assert presences(password) == (1, {f"{SERVER}/{_LACKED}": "missing", REWRITTEN: "there"})
+    assert presences(new_password()) == (1, {f"{SERVER}/{_LACKED}": "refused", REWRITTEN: "refused"})
