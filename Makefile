@@ -9,7 +9,7 @@ RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo test check e2e endure bench profile bench-admission bench-refresh bench-image audit sbom lock clean
+.PHONY: help demo test check e2e endure bench profile bench-admission bench-refresh bench-report bench-image audit sbom lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ profile: ## show where a request's time goes
 bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/refresh.py $(ARGS)
+
+bench-report: ## measure the report on 10,000 Pods, on the cluster that KUBECONFIG names
+	$(DEVELOPMENT)
+	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/report.py $(ARGS)
 
 bench-image: ## weigh and start what ARGS names, an image or an environment: ARGS=IMAGE
 	$(DEVELOPMENT)
