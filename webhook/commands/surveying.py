@@ -8,6 +8,7 @@ from webhook.commands import progress
 from webhook.errors import ClusterError
 from webhook.inspection.drift import Engine
 from webhook.inspection.judging import Standing, standing
+from webhook.inspection.objects import Metadata, WebhookConfiguration
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
 
@@ -59,13 +60,17 @@ def listed(reader: Reader, kind: Kind[_T], scopes: Sequence[str | None]) -> list
 def engine(reader: Reader) -> Engine:
     """Find out what rewrites Pods in a cluster."""
     webhook = reader.get(WEBHOOKS, PROGRAM)
-    policy = reader.get(MUTATING_POLICIES, PROGRAM)
-    there = [one.metadata for one in (webhook, policy) if one is not None and not isinstance(one, Unknown)]
+    policies = reader.list(MUTATING_POLICIES)
+    ours = [] if isinstance(policies, Unknown) else [one.metadata for one in policies if _is_ours(one.metadata)]
+    there = [*ours, *([webhook.metadata] if isinstance(webhook, WebhookConfiguration) else [])]
     return Engine(
         webhook=webhook if isinstance(webhook, Unknown) else webhook is not None,
-        policy=policy if isinstance(policy, Unknown) else policy is not None,
-        policy_hash=None
-        if policy is None or isinstance(policy, Unknown)
-        else policy.metadata.annotations.get(CONFIGURATION_HASH_ANNOTATION),
+        policy=policies if isinstance(policies, Unknown) else bool(ours),
+        policy_hash=ours[0].annotations[CONFIGURATION_HASH_ANNOTATION] if ours else None,
         since=min((one.creation_timestamp for one in there if one.creation_timestamp), default=None),
     )
+
+
+def _is_ours(policy: Metadata) -> bool:
+    """Tell a generated policy by what it says that it was made of."""
+    return CONFIGURATION_HASH_ANNOTATION in policy.annotations

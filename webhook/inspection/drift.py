@@ -49,7 +49,7 @@ class Engine(Struct, frozen=True):
         found = []
         if self.policy is True:
             instead = "beside the webhook" if self.webhook is True else "instead of the webhook"
-            found.append(f"the MutatingAdmissionPolicy registry-webhook rewrites Pods here, {instead}")
+            found.append(f"a MutatingAdmissionPolicy of ours rewrites Pods here, {instead}")
             if self.policy_hash != configuration_hash:
                 of = shorten(self.policy_hash or "it names none", _SHOWN)
                 found.append(
