@@ -41,8 +41,8 @@ __all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry
 #: What can only come after what is before it.
 _ORDER = (
     "from_nothing",
-    "explain",
     "doctor",
+    "explain",
     "gitops",
     "containers",
     "fail_closed",
