@@ -1,0 +1,29 @@
+"""A bar is for a terminal, and for nothing else."""
+
+import os
+
+import pytest
+
+from webhook.commands import progress
+
+
+def test_on_a_terminal_it_says_how_much_is_done_and_of_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+    ours, theirs = os.openpty()
+    with os.fdopen(theirs, "w") as terminal:
+        monkeypatch.setattr("sys.stderr", terminal)
+        with progress.bar("Reading Pods") as told:
+            assert told is not None
+            told(500, 10_000)
+            told(10_000, None)
+        monkeypatch.undo()
+        terminal.flush()
+        shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    assert "Reading Pods" in shown
+    assert "10000/10000" in shown
+
+
+def test_where_standard_error_is_no_terminal_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+    with progress.bar("Reading Pods") as told:
+        assert told is None
+    assert capfd.readouterr() == ("", "")
