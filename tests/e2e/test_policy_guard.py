@@ -61,7 +61,7 @@ def guarded(
         engines = Engines(installation, Path(), client)
         cluster.kubectl("label", "namespace", engines.by_policy, f"registry-webhook-e2e={installation.run}")
         try:
-            cluster.create(engines.by_policy, _named("old", app=IMAGE))
+            cluster.create(engines.by_policy, _named("old", app=IMAGE, beside="acme/proxy:1"))
             installation.label(engines.by_policy)
             rewritten = cluster.create(engines.by_policy, _named("rewritten", app=IMAGE))
             assert images(rewritten) == {"app": REWRITTEN}

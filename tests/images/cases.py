@@ -99,6 +99,18 @@ CASES = [
         (("quay.io", "m.example.com/quay"), ("quay.io/a/b", "m.example.com/ab"), ("quay.io/a", "m.example.com/a")),
     ),
     Case(
+        "registries of every form",
+        ("Registry/x", "registry/x", "localhost/x:1", "[::1]:5000/x", "[ABC]/x", "a:443/x", "a/x", "a.b/x", "A.b/x"),
+        (
+            ("Registry", "m.example.com/upper"),
+            ("localhost", "m.example.com/local"),
+            ("[::1]:5000", "m.example.com/six"),
+            ("[ABC]", "m.example.com/abc"),
+            ("a:443", "m.example.com/port"),
+            ("a.b", "m.example.com/dot"),
+        ),
+    ),
+    Case(
         "whole components",
         ("quay.io/teams/x", "quay.io/team-a/x", "quay.io:443/team/x", "quay.io/team", "quay.io/team/x"),
         (("quay.io/team", "m.example.com/t"),),
