@@ -43,7 +43,7 @@ bench: ## measure the server beside a Go webhook (needs Go and a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/serving.py $(ARGS)
 
-bench-admission: ## measure the webhook on the cluster that KUBECONFIG names (needs a C compiler)
+bench-admission: ## measure the webhook, or with ARGS=--engine=policy the policy, on the cluster that KUBECONFIG names (needs a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/admission.py $(ARGS)
 
