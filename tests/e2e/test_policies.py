@@ -95,10 +95,10 @@ def test_whatever_references_and_configurations_are_drawn_both_engines_resolve_a
 
 def test_a_thousand_rules_and_as_many_patterns_as_fit_leave_room_for_a_hundred_images(engines: Engines) -> None:
     rules = [(f"registry-{each}.example.org/some/team", f"{SERVER}/mirrors/team-{each}") for each in range(1000)]
-    patterns = [f"registry-{each}.*.org/*/nothing" for each in range(90)]
+    patterns = [f"registry-{each}.*.org/*/nothing" for each in range(95)]
     with pytest.raises(UnfitPolicy):
         mutate.policy(assemble.policy_terms(Wanted(SERVER, rules, [("exclude", patterns)]).loaded()))
-    configuration = engines.configure(Wanted(SERVER, rules, [("exclude", patterns[:80])]))
+    configuration = engines.configure(Wanted(SERVER, rules, [("exclude", patterns[:90])]))
     names = [f"registry-{each}.example.org/some/team/application-{each:03}" for each in range(900, 999)]
     by_webhook, by_policy = engines.both(pod_of(*(name + "/x" * (50 - len(name) // 2) for name in names), "nginx"))
     assert by_policy == by_webhook
