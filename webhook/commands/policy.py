@@ -21,7 +21,7 @@ Examples:
 def command() -> None:
     """Make admission policies of the configuration: the same rules, run by the API server itself.
 
-    `mutate` takes the webhook's place, from Kubernetes 1.36 on. `guard` stands beside either, from 1.30 on.
+    `mutate` takes the webhook's place, from Kubernetes 1.36 on. `guard` stands beside either, from 1.33 on.
     """
 
 
