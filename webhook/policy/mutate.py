@@ -1,7 +1,7 @@
 """A MutatingAdmissionPolicy that does to a Pod what the webhook does: it changes images, and appends the pull secret.
 
-It is one JSON patch, made of the Pod as it came. An `ApplyConfiguration` would have the API server merge lists by name,
-and fail where a Pod names a variable twice, which the API allows; and `imagePullSecrets` it cannot append to.
+It is one JSON patch, made of the Pod as it came. An `ApplyConfiguration` has the API server merge lists by name, and a
+Pod may name a variable twice; and `imagePullSecrets` it cannot append to.
 https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/
 """
 
