@@ -216,9 +216,9 @@ def _annotations(raw: Raw) -> Annotations | UnsetType | None:
     found = _read(raw, _OptionalAnnotations, UNSET)
     if not isinstance(found, dict):
         return None if found is None else UNSET
-    if MIRROR_ANNOTATION in found:
-        return Annotations(mirror="")
     originals = _read(found.get(ORIGINALS_ANNOTATION, NULL), _OptionalText, UNSET)
+    if MIRROR_ANNOTATION in found:
+        return Annotations(mirror="", originals=None if originals is UNSET else originals)
     return UNSET if originals is UNSET else Annotations(originals=originals)
 
 
