@@ -75,5 +75,5 @@ lock: ## choose the dependencies' versions anew (needs uv)
 	@.ci/lock
 
 clean: ## remove all that make made
-	@rm -rf .venv .venv-fast .venv-supply dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-fast .venv-supply .prometheus dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +
