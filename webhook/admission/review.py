@@ -17,6 +17,14 @@ from webhook.admission import pod
 from webhook.admission.pod import Pod, Unread
 from webhook.errors import MalformedReview
 
+#: Bytes that etcd stores of one object: the default of its `--max-request-bytes`. API servers store Pods as protobuf.
+STORED_LIMIT = 1536 * 1024
+#: Bytes of JSON that one stored byte becomes at most. Go's encoder writes `<`, `>`, `&`, control characters and each
+#: byte of invalid UTF-8 in six bytes. Of a Pod's structures, a preferred Pod affinity term grows most: 13 bytes to 93.
+_EXPANSION = 8
+#: Bytes of the longest review that an API server sends of a Pod that it stores: an UPDATE with old and new object.
+BODY_LIMIT = 2 * STORED_LIMIT * _EXPANSION
+
 _Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
 VERSIONS: tuple[str, ...] = get_args(_Version)
 

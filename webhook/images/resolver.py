@@ -33,6 +33,7 @@ class Reason(StrEnum):
     PUBLIC = "public"
     INVALID = "invalid"
     UNFIT = "unfit"
+    NEVER_PULLED = "never-pulled"
 
 
 class Resolution(Struct, frozen=True, gc=False):
@@ -106,6 +107,11 @@ class Resolver:
         account = f"{written} -> {image} ({detail})"
         by = str(rule) if rule else None
         return Resolution(image, reason, detail, rewritten=True, private=True, account=account, rule=by)
+
+
+def never_pulled(written: str) -> Resolution:
+    """Return what an image with the pull policy Never resolves to: itself, because no registry is asked for it."""
+    return _kept(written, Reason.NEVER_PULLED, "its pull policy is Never", private=False)
 
 
 def _kept(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
