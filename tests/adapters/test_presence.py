@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -128,3 +129,27 @@ def test_a_registry_whose_certificate_is_not_trusted_is_told_nothing(
 
 def test_what_is_no_image_is_asked_of_nobody(trust: Trust) -> None:
     assert look(trust, "Not/An Image").presence is Presence.UNCLEAR
+
+
+def test_look_after_refused_login_asks_no_more(trust: Trust, serve: Serve) -> None:
+    server = serve(wants("Basic", basic(USER, "another"), 200))
+    images = Images(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
+    with ThreadPoolExecutor(8) as pool:
+        names = [f"127.0.0.1:{server.port}/app-{number}" for number in range(20)]
+        found = list(pool.map(lambda name: images.look(name, USER, PASSWORD), names))
+    assert {one.presence for one in found} == {Presence.REFUSED}
+    assert len([request for request in server.requests if request.authorization]) == 1
+
+
+def test_look_image_forbidden_others_asked(trust: Trust, serve: Serve) -> None:
+    def behave(request: Request) -> bytes:
+        if request.authorization is None:
+            return answer(401, "WWW-Authenticate: Basic")
+        return answer(403 if "/secret/" in request.target else 200)
+
+    server = serve(behave)
+    images = Images(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
+    names = ["secret/a", "secret/b", "open", "secret/c", "secret/d", "open"]
+    found = [images.look(f"127.0.0.1:{server.port}/{name}", USER, PASSWORD).presence for name in names]
+    refused, there = Presence.REFUSED, Presence.THERE
+    assert found == [refused, refused, there, refused, refused, there]

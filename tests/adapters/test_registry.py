@@ -7,6 +7,7 @@ import socket
 import ssl
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
@@ -17,6 +18,7 @@ from urllib.parse import parse_qsl, quote
 import pytest
 
 from webhook.adapters.registry import Answer, Registry, Verdict
+from webhook.adapters.registry.logins import Logins
 from webhook.certificates import authority
 
 from .misbehaving import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
@@ -340,7 +342,12 @@ BAD_TOKENS: list[tuple[Behaviour, str]] = [
     (gives("[" * 60_000), "answered 200 with JSON of another shape than a token's"),
     (gives(f'{{"x": {"[" * 30_000}'), "answered 200 with no JSON"),
     (always(answer(200, body=b'{"token": "\xff"}')), "answered 200 with no JSON"),
-    (always(answer(200, "Content-Encoding: gzip", body=gzip.compress(b" " * 20_000_000))), "answered 200 with no JSON"),
+    (
+        always(answer(200, "Content-Encoding: gzip", body=gzip.compress(b" " * 20_000_000))),
+        "answered 200 with more than 64 KiB",
+    ),
+    (always(answer(200, "Content-Encoding: gzip", body=b'{"token": "x"}')), "gave an answer that is not HTTP"),
+    (always(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + b"HTTP/1.1 200 OK\r\n\r\n"), "gave an answer that is not HTTP"),
     (gives('"token"'), "answered 200 with JSON of another shape than a token's"),
     (gives('{"token": {"token": "x"}}'), "answered 200 with JSON of another shape than a token's"),
     (gives("{}"), "answered 200 without a token"),
@@ -375,9 +382,100 @@ def test_a_token_endpoint_that_gives_no_token_makes_it_unclear(
     assert len(registry.requests) == 1
 
 
-def test_a_token_endpoint_refuses_nothing_by_post(serve: Serve, check: Check) -> None:
-    registry = serve(asks_for_token(serve(gives("", status=403)).url))
-    assert check(registry.domain) == (UNCLEAR, f"{registry.domain}'s token endpoint 127.0.0.1 answered 403", None)
+GIVEN, LOGIN_PAGE = answer(200, body=f'{{"token": "{TOKEN}"}}'.encode()), answer(200, body=b"<html>log in</html>")
+INVALID_GRANT = answer(400, body=b'{"error": "invalid_grant"}')
+REFUSALS = [answer(401), answer(403), INVALID_GRANT]
+#: Answers without a token that say nothing of the credential.
+ODD = [
+    *(answer(status) for status in (201, 204, 400, 404, 405, 409, 415, 422, 429, 500, 501, 502, 503)),
+    answer(400, body=b'{"error": "unsupported_grant_type"}'),
+    answer(302, "Location: https://login.example.com/"),
+    answer(200, body=b"{}"),
+    answer(200, body=b" " * 70_000),
+    LOGIN_PAGE,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+    b"nonsense\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ([GIVEN], [answer(500)], ACCEPTED, ["POST"]),
+        ([*REFUSALS, *ODD], [GIVEN], ACCEPTED, ["POST", "GET"]),
+        ([*REFUSALS, *ODD], REFUSALS, REFUSED, ["POST", "GET"]),
+        (REFUSALS, ODD, REFUSED, ["POST", "GET"]),
+        (ODD, ODD, UNCLEAR, ["POST", "GET"]),
+    ],
+    ids=["post-gives", "get-gives", "get-refuses", "post-refuses", "neither-says"],
+)
+def test_check_token_endpoint_post_and_get_answers(
+    serve: Serve, check: Check, case: tuple[list[bytes], list[bytes], Answer, list[str]]
+) -> None:
+    posts, gets, verdict, methods = case
+    said = {"POST": GIVEN, "GET": GIVEN}
+    endpoint = serve(lambda request: said[request.method])
+    registry = serve(asks_for_token(endpoint.url))
+    for post in posts:
+        for get in gets:
+            said.update(POST=post, GET=get)
+            endpoint.requests.clear()
+            assert check(registry.domain).answer is verdict, (post, get)
+            assert [request.method for request in endpoint.requests] == methods, (post, get)
+
+
+@pytest.mark.parametrize("known", ["POST", "GET"])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_check_token_endpoint_with_known_method_one_attempt(
+    serve: Serve, trust: Trust, known: str, refusal: bytes
+) -> None:
+    said = {"POST": GIVEN if known == "POST" else answer(401), "GET": GIVEN}
+    endpoint = serve(lambda request: said[request.method])
+    registry = serve(asks_for_token(endpoint.url))
+    asked = Registry(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, clock=lambda: NOW)
+    assert asked.check(registry.domain, USER, PASSWORD).answer is ACCEPTED
+    endpoint.requests.clear()
+    said.update(POST=refusal, GET=refusal)
+    assert asked.check(registry.domain, USER, "another").answer is REFUSED
+    assert [request.method for request in endpoint.requests] == [known]
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_check_after_three_refused_logins_deferred(serve: Serve, trust: Trust, token: bool) -> None:
+    now = [NOW]
+    endpoint = serve(always(answer(401)))
+    registry = serve(asks_for_token(endpoint.url) if token else asks("Basic", basic()))
+    logins = Logins(lambda: now[0])
+
+    def ask() -> Verdict:
+        # A registry of its own each time: what a restart and another replica are.
+        one = Registry(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, logins=logins)
+        return one.check(registry.domain, USER, "wrong")
+
+    answers = [ask() for _ in range(6)]
+    server = endpoint if token else registry
+    assert len([one for one in server.requests if one.authorization or one.method == "POST"]) == 3
+    assert answers[-1].answer is Answer.DEFERRED
+    assert answers[-1].retry_after == 300.0
+    now[0] += 300.0
+    assert ask().answer is REFUSED
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" + GIVEN,
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 5 + GIVEN,
+        answer(200, "Content-Encoding: gzip", body=gzip.compress(f'{{"token": "{TOKEN}"}}'.encode())),
+        answer(200, "Content-Encoding: deflate", body=zlib.compress(f'{{"token": "{TOKEN}"}}'.encode())),
+        answer(200, "Content-Encoding: identity", body=f'{{"token": "{TOKEN}"}}'.encode()),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_check_token_in_any_encoding_accepted(serve: Serve, check: Check, said: bytes, method: str) -> None:
+    endpoint = serve(always(said) if method == "POST" else by_get(405, always(said)))
+    assert check(serve(asks_for_token(endpoint.url)).domain).answer is ACCEPTED
+    assert endpoint.requests[-1].method == method
 
 
 def test_a_token_is_preferred_where_basic_would_do(serve: Serve, check: Check) -> None:

@@ -186,9 +186,11 @@ class Credentials:
         for note in reading.notes:
             _log.info("the source: %s", note)
         verdict = self._ask(reading.credential)
-        if verdict is not None:
+        if verdict is not None and verdict.answer is not Answer.DEFERRED:
             self._metrics.registry_answers.labels(verdict.answer.value).inc()
         answer = verdict.answer if verdict else Answer.ACCEPTED
+        if answer is Answer.DEFERRED:
+            answer = Answer.REFUSED
         self._metrics.refused.set(answer is Answer.REFUSED)
         if answer is not Answer.REFUSED:
             self._reporter.settled(None, "CredentialRefused")
@@ -271,4 +273,4 @@ def asking(registry: Registry, prefixes: tuple[str, ...]) -> Asking:
     return ask
 
 
-_WORSE = {Answer.ACCEPTED: 0, Answer.UNCLEAR: 1, Answer.REFUSED: 2}
+_WORSE = {Answer.ACCEPTED: 0, Answer.UNCLEAR: 1, Answer.DEFERRED: 2, Answer.REFUSED: 3}

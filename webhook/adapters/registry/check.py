@@ -4,12 +4,12 @@ The registry is asked for `/v2/`, which needs no more than being let in (OCI dis
 Support"). Its 401 says how to log in: with Basic (RFC 7617), or with a token that another server gives out for the
 credential (https://distribution.github.io/distribution/spec/auth/oauth/ by POST,
 https://distribution.github.io/distribution/spec/auth/token/ by GET). As containerd does, a token is preferred where
-both are offered, and asked for by GET where POST is not supported.
+both are offered, and asked for by GET where POST gave none. Once a method gave one, it is the only one used there.
 """
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
@@ -23,19 +23,26 @@ import msgspec
 
 from webhook.adapters.registry import address, challenge
 from webhook.adapters.registry.address import Origin
+from webhook.adapters.registry.logins import LIMIT, WINDOW, Logins
 from webhook.adapters.registry.transport import NoReply, Reply, Request, Transport, trust
 from webhook.errors import FileError, RegistryWebhookError
 from webhook.images.reference import DOCKER_HUB
 from webhook.log import shorten
 from webhook.names import PROGRAM
 
+#: A token endpoint: its server and path.
+Endpoint = tuple[Origin, str]
+
 _API = "/v2/"
+_GRANT = (("grant_type", "password"), ("client_id", PROGRAM))
 #: Docker Hub's images are called by the one name and served by the other.
 _DOCKER_HUB_SERVER = "registry-1.docker.io"
 
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-#: What token servers without support for POST are known to answer; see containerd's authorizer.go.
-_NO_POST = frozenset({400, 401, 404, 405, 501})
+#: What a server answers to a method that it does not know: it says nothing of the credential.
+_NO_METHOD = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+#: RFC 6749, section 5.2: how an OAuth 2 token endpoint refuses a user name and password, with status 400.
+_INVALID_GRANT = "invalid_grant"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 # Each of these goes into a request, where a line's end would begin another header.
@@ -50,6 +57,8 @@ class Answer(Enum):
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNCLEAR = "unclear"
+    DEFERRED = "deferred"
+    """It was not asked: too many logins were refused lately."""
 
 
 class Verdict(NamedTuple):
@@ -71,6 +80,21 @@ class Unclear(RegistryWebhookError):
         self.retry_after = retry_after
 
 
+class Deferred(RegistryWebhookError):
+    """A login that is not tried now."""
+
+    def __init__(self, seconds: float) -> None:
+        """Say in how many seconds it may be tried."""
+        super().__init__()
+        self.seconds = seconds
+
+
+class _Problem(msgspec.Struct):
+    """A token server's error, RFC 6749, section 5.2."""
+
+    error: str = ""
+
+
 class _Token(msgspec.Struct):
     """A token server's answer; how long the token is good for is no matter, for it is used at once and once."""
 
@@ -81,7 +105,7 @@ class _Token(msgspec.Struct):
 class Registry:
     """Asks registries about credentials."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what is asked with, each by name
         self,
         *,
         ca_file: Path | None,
@@ -89,18 +113,22 @@ class Registry:
         environment: Mapping[str, str],
         timeout: float = 10.0,
         clock: Callable[[], float] = time.time,
+        logins: Logins | None = None,
     ) -> None:
         """Verify registries with the authorities in `ca_file` (PEM, read at each check), or the system's.
 
         With `plain_http_on_loopback`, one on a loopback address that speaks no TLS is asked, and told the credential,
         all the same. `environment` names the proxies. No request takes longer than `timeout` seconds, and a check has
-        five at most. `clock` gives Unix time, which a date in `Retry-After` is compared with.
+        five at most. `clock` gives Unix time, which a date in `Retry-After` is compared with. `logins` counts refused
+        logins, and may defer the next one.
         """
         self._ca_file = ca_file
         self._plain_http_on_loopback = plain_http_on_loopback
         self._environment = environment
         self._timeout = timeout
         self._clock = clock
+        self._logins = logins or Logins(clock)
+        self._methods: dict[Endpoint, str] = {}
 
     def check(self, registry: str, username: str, password: str) -> Verdict:
         """Ask `registry`, a prefix as `webhook.images.prefixes.normalise` makes it, whether it accepts a credential.
@@ -113,7 +141,16 @@ class Registry:
         try:
             (username + password).encode()
             transport = Transport(trust(self._ca_file), self._environment, self._timeout)
-            inquiry = Inquiry(transport, self._plain_http_on_loopback, self._clock, name, username, password)
+            inquiry = Inquiry(
+                transport=transport,
+                plain_http_on_loopback=self._plain_http_on_loopback,
+                clock=self._clock,
+                name=name,
+                username=username,
+                password=password,
+                logins=self._logins,
+                methods=self._methods,
+            )
             return inquiry.run(server_of(domain))
         except UnicodeEncodeError:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: the credential cannot be written in UTF-8")
@@ -121,6 +158,9 @@ class Registry:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: {shorten(str(error), 4 * _SHOWN)}")
         except Unclear as unclear:
             return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after)
+        except Deferred as deferred:
+            detail = f"{name} was not asked: {LIMIT} logins were refused in the last {WINDOW / 60:.0f} minutes"
+            return Verdict(Answer.DEFERRED, detail, deferred.seconds)
 
 
 def server_of(domain: str) -> str:
@@ -135,10 +175,28 @@ class Pass(NamedTuple):
     """The value of `Authorization`."""
     what: str
     """The same in words."""
+    is_login: bool = False
+    """Whether it is the user name and password themselves."""
 
     def __repr__(self) -> str:
         """Show nothing of it."""
         return f"Pass({self.what})"
+
+
+class _Given(NamedTuple):
+    """What came of asking a token endpoint once."""
+
+    problem: Unclear
+    """What is wrong, where there is neither a token nor a refusal."""
+    status: int = 0
+    refusal: Verdict | None = None
+    token: str | None = None
+    answered: bool = True
+    """Whether there was an answer, of whatever kind."""
+
+    def __repr__(self) -> str:
+        """Show no token."""
+        return f"_Given(status={self.status})"
 
 
 @dataclass(frozen=True)
@@ -153,6 +211,9 @@ class Inquiry:
     username: str = field(repr=False)
     """Empty, as the password, for nobody."""
     password: str = field(repr=False)
+    logins: Logins = field(repr=False)
+    methods: dict[Endpoint, str] = field(repr=False)
+    """By which method a token endpoint is known to give tokens."""
 
     def run(self, domain: str) -> Verdict:
         """Knock, and log in by what the registry asks for."""
@@ -165,6 +226,8 @@ class Inquiry:
         if isinstance(let_in, Verdict):
             return let_in
         reply = self.ask(self.name, Request(origin, _API, let_in.authorization))
+        if let_in.is_login and reply.status in _REFUSED:
+            self.logins.refused()
         return self._judge(self.name, reply, let_in.what)
 
     def knock(self, domain: str, request: Callable[[Origin], Request]) -> tuple[Origin, Reply]:
@@ -191,31 +254,67 @@ class Inquiry:
             raise self.unclear(self.name, refusal, "and asks for neither Basic nor Bearer")
         if self._is_nobody:
             return Verdict(Answer.REFUSED, f"{self.name} asks for a credential, and there is none")
-        return Pass(self._basic, "credential")
+        self._may_log_in()
+        return Pass(self._basic, "credential", is_login=True)
 
     def _token(self, parameters: Mapping[str, str]) -> Pass | Verdict:
+        """Ask a token endpoint by the method that it is known to know, else by POST and, where that gave none, GET."""
         origin, path, query = self._realm(parameters.get("realm", ""))
         name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
         wanted = [(key, parameters[key]) for key in ("service", "scope") if parameters.get(key)]
-        reply = None if self._is_nobody else self._post(name, origin, _target(path, query), wanted)
-        if reply is None or reply.status in _NO_POST:
-            # By GET several scopes are as many parameters; see "Requesting a Token".
-            pairs = [(key, part) for key, value in wanted for part in (value.split() if key == "scope" else [value])]
-            target = _target(path, query, urlencode(pairs))
-            authorization = None if self._is_nobody else self._basic
-            reply = self.ask(name, Request(origin, target, authorization, with_body=True))
-            if reply.status in _REFUSED:
-                return self._judge(name, reply, "request without a credential" if self._is_nobody else "credential")
-        if reply.status != HTTPStatus.OK:
-            raise self.unclear(name, reply)
-        what = "token that anybody is given" if self._is_nobody else "token that was given for the credential"
-        return Pass(f"Bearer {_token(name, reply)}", what)
+        form = urlencode([*_GRANT, *wanted, ("username", self.username), ("password", self.password)])
+        # By GET several scopes are as many parameters; see "Requesting a Token".
+        pairs = [(key, part) for key, value in wanted for part in (value.split() if key == "scope" else [value])]
+        authorization = None if self._is_nobody else self._basic
+        post = Request(origin, _target(path, query), form=form, with_body=True)
+        get = Request(origin, _target(path, query, urlencode(pairs)), authorization, with_body=True)
+        endpoint = (origin, path)
+        known = "GET" if self._is_nobody else self.methods.get(endpoint)
+        if known == "GET":
+            given, posted = self._given(name, get), None
+        else:
+            given, posted = self._given(name, post), None
+            if given.token is None and given.answered and not (known and given.refusal):
+                given, posted = self._given(name, get), given
+        if given.token is not None:
+            if not self._is_nobody:
+                self.methods[endpoint] = "POST" if posted is None and known != "GET" else "GET"
+            what = "token that anybody is given" if self._is_nobody else "token that was given for the credential"
+            return Pass(f"Bearer {given.token}", what)
+        refusal = given.refusal or (posted.refusal if posted else None)
+        if refusal is not None:
+            return refusal
+        if known == "GET":
+            self.methods.pop(endpoint, None)
+        if posted is not None and given.status in _NO_METHOD:
+            given = posted
+        raise given.problem
 
-    def _post(self, name: str, origin: Origin, target: str, wanted: Sequence[tuple[str, str]]) -> Reply:
-        grant = [("grant_type", "password"), ("client_id", PROGRAM)]
-        credential = [("username", self.username), ("password", self.password)]
-        form = urlencode([*grant, *wanted, *credential])
-        return self.ask(name, Request(origin, target, form=form, with_body=True))
+    def _given(self, name: str, request: Request) -> _Given:
+        """Ask for a token once."""
+        if not self._is_nobody:
+            self._may_log_in()
+        try:
+            reply = self.transport.ask(request)
+        except NoReply as no_reply:
+            return _Given(Unclear(f"{name} {no_reply}"), answered=no_reply.answered)
+        if reply.status == HTTPStatus.OK:
+            try:
+                return _Given(Unclear(name), token=_token(name, reply))
+            except Unclear as problem:
+                return _Given(problem, reply.status)
+        if not _refuses(reply):
+            return _Given(self.unclear(name, reply), reply.status)
+        if not self._is_nobody:
+            self.logins.refused()
+        what = "request without a credential" if self._is_nobody else "credential"
+        detail = f"{name} refused the {what} ({reply.status})"
+        return _Given(Unclear(detail), reply.status, Verdict(Answer.REFUSED, detail, self._retry_after(reply)))
+
+    def _may_log_in(self) -> None:
+        """Raise `Deferred` while too many logins were refused."""
+        if seconds := self.logins.wait():
+            raise Deferred(seconds)
 
     def _realm(self, realm: str) -> tuple[Origin, str, str]:
         """Take the URL apart that a credential is to be sent to: a server, a path and a query."""
@@ -292,6 +391,16 @@ class Inquiry:
 def _target(path: str, *queries: str) -> str:
     query = "&".join(filter(None, queries))
     return f"{path}?{query}" if query else path
+
+
+def _refuses(reply: Reply) -> bool:
+    if reply.status in _REFUSED:
+        return True
+    try:
+        said = msgspec.json.decode(reply.body, type=_Problem).error
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return reply.status == HTTPStatus.BAD_REQUEST and said == _INVALID_GRANT
 
 
 def _token(name: str, reply: Reply) -> str:

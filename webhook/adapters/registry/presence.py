@@ -3,6 +3,7 @@
 It is the HEAD of the manifest (OCI distribution specification, "Checking if content exists in the registry").
 """
 
+import threading
 import time
 from collections.abc import Mapping
 from enum import Enum
@@ -11,7 +12,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webhook.adapters.registry.address import Origin
-from webhook.adapters.registry.check import Inquiry, Unclear, Verdict, server_of
+from webhook.adapters.registry.check import Deferred, Endpoint, Inquiry, Unclear, Verdict, server_of
+from webhook.adapters.registry.logins import Logins
 from webhook.adapters.registry.transport import Request, Transport, trust
 from webhook.errors import InvalidReference
 from webhook.images import reference
@@ -44,6 +46,15 @@ class Look(NamedTuple):
     """One line in printable ASCII, of our own words and the names of hosts."""
 
 
+class _First:
+    """What the first look with a credential found out about it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.let_in = False
+        self.refusal: Look | None = None
+
+
 class Images:
     """Looks for images in registries, for use by several threads at once."""
 
@@ -61,6 +72,10 @@ class Images:
         """
         self._transport = Transport(trust(ca_file), environment, timeout)
         self._plain_http_on_loopback = plain_http_on_loopback
+        self._logins = Logins(time.time)
+        self._methods: dict[Endpoint, str] = {}
+        self._lock = threading.Lock()
+        self._first: dict[tuple[str, str, str], _First] = {}
 
     def look(self, image: str, username: str = "", password: str = "") -> Look:
         """Ask the registry that an image names whether it is there, with a credential or as anybody.
@@ -72,15 +87,41 @@ class Images:
             parsed = reference.parse(image)
         except InvalidReference as error:
             return Look(Presence.UNCLEAR, f"it is no image name: {error}")
-        name = shorten(parsed.domain, _SHOWN)
-        inquiry = Inquiry(self._transport, self._plain_http_on_loopback, time.time, name, username, password)
+        if not username and not password:
+            return self._look(parsed, username, password)[0]
+        with self._lock:
+            first = self._first.setdefault((parsed.domain, username, password), _First())
+        # One at a time until one was let in, and no more once one was refused: each would be a failed login.
+        with first.lock:
+            if first.refusal is not None:
+                return first.refusal
+            if not first.let_in:
+                look, first.let_in = self._look(parsed, username, password)
+                first.refusal = look if look.presence is Presence.REFUSED and not first.let_in else None
+                return look
+        return self._look(parsed, username, password)[0]
+
+    def _look(self, parsed: Reference, username: str, password: str) -> tuple[Look, bool]:
+        """Look for one image; give the answer, and whether the credential was let in."""
+        inquiry = Inquiry(
+            transport=self._transport,
+            plain_http_on_loopback=self._plain_http_on_loopback,
+            clock=time.time,
+            name=shorten(parsed.domain, _SHOWN),
+            username=username,
+            password=password,
+            logins=self._logins,
+            methods=self._methods,
+        )
         try:
             return _look(inquiry, parsed)
         except Unclear as unclear:
-            return Look(Presence.UNCLEAR, str(unclear))
+            return Look(Presence.UNCLEAR, str(unclear)), False
+        except Deferred:
+            return Look(Presence.UNCLEAR, f"{inquiry.name} was not asked: too many logins were refused"), False
 
 
-def _look(inquiry: Inquiry, parsed: Reference) -> Look:
+def _look(inquiry: Inquiry, parsed: Reference) -> tuple[Look, bool]:
     target = f"/v2/{parsed.path}/manifests/{_identifier(parsed)}"
 
     def request(origin: Origin, authorization: str | None = None) -> Request:
@@ -90,16 +131,18 @@ def _look(inquiry: Inquiry, parsed: Reference) -> Look:
     if reply.status == HTTPStatus.UNAUTHORIZED:
         let_in = inquiry.log_in(reply)
         if isinstance(let_in, Verdict):
-            return Look(Presence.REFUSED, let_in.detail)
+            return Look(Presence.REFUSED, let_in.detail), False
         reply = inquiry.ask(inquiry.name, request(origin, let_in.authorization))
         if reply.status == HTTPStatus.UNAUTHORIZED:
-            return Look(Presence.REFUSED, f"{inquiry.name} refused the {let_in.what} (401)")
+            if let_in.is_login:
+                inquiry.logins.refused()
+            return Look(Presence.REFUSED, f"{inquiry.name} refused the {let_in.what} (401)"), not let_in.is_login
     if reply.status == HTTPStatus.OK:
-        return Look(Presence.THERE, f"{inquiry.name} has it")
+        return Look(Presence.THERE, f"{inquiry.name} has it"), True
     if reply.status == HTTPStatus.NOT_FOUND:
-        return Look(Presence.MISSING, f"{inquiry.name} does not have it")
+        return Look(Presence.MISSING, f"{inquiry.name} does not have it"), True
     if reply.status == HTTPStatus.FORBIDDEN:
-        return Look(Presence.REFUSED, f"{inquiry.name} lets one in and does not let one pull this (403)")
+        return Look(Presence.REFUSED, f"{inquiry.name} lets one in and does not let one pull this (403)"), True
     raise inquiry.unclear(inquiry.name, reply)
 
 

@@ -11,9 +11,11 @@ import re
 import socket
 import ssl
 import threading
+import zlib
 from collections.abc import Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,10 @@ from webhook.names import PROGRAM
 #: No answer that holds a token comes near; http.client itself bounds the headers, at 100 lines of 64 KiB.
 _BODY_LIMIT = 64 * 1024
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
+_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+#: Interim responses before the final one; Go's client gives up at as many.
+_INTERIM = 5
 _FORM = "application/x-www-form-urlencoded"
 # http.client adds "Accept-Encoding: identity".
 _HEADERS = {
@@ -45,10 +51,11 @@ _HEADERS = {
 class NoReply(RegistryWebhookError):
     """There is no answer, or none that could be used; the text is what is to be said of the server."""
 
-    def __init__(self, words: str, *, handshake: bool = False) -> None:
-        """Say that the server `words`, and whether it answered, but not with TLS."""
+    def __init__(self, words: str, *, handshake: bool = False, answered: bool = False) -> None:
+        """Say that the server `words`, whether it answered, but not with TLS, and whether it took the request."""
         super().__init__(words)
         self.handshake = handshake
+        self.answered = answered
 
 
 @dataclass(frozen=True)
@@ -179,6 +186,7 @@ class Transport:
                 body = b""
                 while request.with_body and len(body) <= _BODY_LIMIT and (part := response.read(_BODY_LIMIT)):
                     body += part
+                body = _decoded(body, response.headers.get("Content-Encoding", ""))
         except Exception as error:  # noqa: BLE001 - whatever a server brings about, it is no answer
             words = self._explain(error)
             if connection.proxy is not None:
@@ -188,12 +196,13 @@ class Transport:
             refused_tls = isinstance(error, OSError) and not isinstance(
                 error, TimeoutError | ssl.SSLCertVerificationError
             )
-            return NoReply(words, handshake=refused_tls and not connected)
+            timed_out = isinstance(error, TimeoutError | failures.TimeoutError)
+            return NoReply(words, handshake=refused_tls and not connected, answered=connected and not timed_out)
         finally:
             connection.close()
             line.release()
         if len(body) > _BODY_LIMIT:
-            return NoReply(f"answered {response.status} with more than {_BODY_LIMIT // 1024} KiB")
+            return NoReply(f"answered {response.status} with more than {_BODY_LIMIT // 1024} KiB", answered=True)
         return Reply(response.status, response.headers, body)
 
     def _explain(self, error: Exception) -> str:
@@ -259,11 +268,33 @@ class _Line:
                 self._socket = None
 
 
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """Decompress a body that came compressed although that was not asked for, up to one byte more than the limit.
+
+    Raises `HTTPException`.
+    """
+    if not body or encoding.strip().lower() not in _COMPRESSED:
+        return body
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, _BODY_LIMIT + 1)
+    except zlib.error:
+        raise http.client.HTTPException from None
+
+
 class _WellFormed(http.client.HTTPResponse):
     """An answer all of whose headers can be read: urllib3 would log those that cannot, and so whatever they hold."""
 
     def begin(self) -> None:
+        """Read the status and the headers, after those of interim responses (RFC 9110, section 15.2)."""
         super().begin()
+        interim = 0
+        while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
+            interim += 1
+            if interim > _INTERIM:
+                raise http.client.HTTPException
+            # http.client reads a response unless it has the headers of one.
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
         try:
             assert_header_parsing(self.msg)
         except failures.HeaderParsingError:
