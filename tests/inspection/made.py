@@ -7,6 +7,7 @@ import msgspec
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.inspection.objects import Owner
+from webhook.inspection.plan import GROUPS
 from webhook.inspection.running import Pod
 from webhook.inspection.snapshot import Settings
 
@@ -59,9 +60,15 @@ def pod(*arguments: Any, phase: str = "Running", **changes: Any) -> Pod:
 
 def owned_by(kind: str, name: str) -> list[dict[str, Any]]:
     """Say in a Pod's metadata who controls it."""
-    return [{"kind": kind, "name": name, "uid": f"uid-{name}", "controller": True}]
+    return [{"apiVersion": version(kind), "kind": kind, "name": name, "uid": f"uid-{name}", "controller": True}]
 
 
 def owner(kind: str, name: str) -> Owner:
     """Make what owns something."""
-    return Owner(kind=kind, name=name, uid=f"uid-{name}", controller=True)
+    return Owner(kind=kind, name=name, uid=f"uid-{name}", controller=True, api_version=version(kind))
+
+
+def version(kind: str) -> str:
+    """Give the API version of a kind, of one that Kubernetes does not have too."""
+    group = GROUPS.get(kind, "example.com")
+    return f"{group}/v1" if group else "v1"

@@ -61,7 +61,7 @@ def planned(*workloads: Made, labels: dict[str, str] | None = None) -> Namespace
             "its update strategy is OnDelete",
         ),
         (workload("CronJob"), None, "its next run"),
-        (workload("Job"), None, "make the Job anew"),
+        (workload("Job"), None, "recreate the Job"),
         (workload("ReplicaSet"), None, "delete its Pods"),
         (workload("ReplicationController"), None, "delete its Pods"),
         (bare(name="web"), None, "delete it and create it again"),
@@ -81,15 +81,86 @@ def test_every_workload_has_what_would_change_and_what_brings_it_about(
 @pytest.mark.parametrize(
     "made",
     [
-        with_metadata(workload("ReplicaSet"), ownerReferences=owned_by("Deployment", "web")),
-        with_metadata(workload("Job"), ownerReferences=owned_by("CronJob", "web")),
-        bare(ownerReferences=owned_by("ReplicaSet", "web")),
         with_metadata(workload("Deployment"), deletionTimestamp="2026-11-20T00:00:00Z"),
         ("Pod", msgspec.convert({**document(), "status": {"phase": "Succeeded"}}, Workload)),
+        (
+            "Pod",
+            msgspec.convert(
+                {**document(ownerReferences=owned_by("Database", "pg")), "status": {"phase": "Failed"}}, Workload
+            ),
+        ),
     ],
 )
-def test_what_somebody_else_makes_is_passed_over_and_so_is_what_is_at_its_end(made: Made) -> None:
+def test_plan_workload_at_its_end_is_passed_over(made: Made) -> None:
     assert planned(made).workloads == 0
+
+
+def owned(made: Made, kind: str, name: str, **metadata: Any) -> Made:
+    return with_metadata(made, ownerReferences=owned_by(kind, name), **metadata)
+
+
+@pytest.mark.parametrize(
+    ("top", "below"),
+    [
+        ("Deployment/web", owned(workload("ReplicaSet", "web-1"), "Deployment", "web")),
+        ("CronJob/web", owned(workload("Job", "web-1"), "CronJob", "web")),
+        ("ReplicaSet/web", bare(ownerReferences=owned_by("ReplicaSet", "web"))),
+        ("Job/web", bare(ownerReferences=owned_by("Job", "web"))),
+    ],
+)
+def test_plan_created_by_listed_workload_counts_once(top: str, below: Made) -> None:
+    kind, _, name = top.partition("/")
+    above = with_metadata(workload(kind, name), uid=f"uid-{name}")
+    assert [str(step) for step in planned(below, above).steps] == [top]
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        owned(workload("ReplicaSet", "web-1"), "Rollout", "web"),
+        owned(workload("Job", "web-1"), "Rollout", "web"),
+        owned(workload("ReplicationController", "web-1"), "Rollout", "web"),
+        bare(ownerReferences=owned_by("Rollout", "web")),
+    ],
+)
+def test_plan_custom_resource_is_top_of_what_it_owns(below: Made) -> None:
+    (step,) = planned(below).steps
+    assert (str(step), step.command) == ("Rollout.example.com/web", None)
+    assert "operator" in step.note
+    assert [(one.written, one.becomes) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
+
+
+def test_plan_custom_resource_groups_all_levels() -> None:
+    pods = [bare(name=f"pg-{number}", ownerReferences=owned_by("Cluster", "pg")) for number in range(3)]
+    backup = owned(workload("Job", "backup", "redis"), "Cluster", "pg", uid="uid-backup")
+    of_backup = bare(name="backup-1", images=("redis",), ownerReferences=owned_by("Job", "backup"))
+    alone = bare(name="other", ownerReferences=owned_by("Cluster", "other"))
+    found = planned(*pods, backup, of_backup, alone)
+    assert [(str(step), len(step.changes)) for step in found.steps] == [
+        ("Cluster.example.com/other", 1),
+        ("Cluster.example.com/pg", 2),
+    ]
+    assert found.workloads == 2
+
+
+def test_plan_replica_sets_scaled_to_zero_are_history() -> None:
+    old = owned(workload("ReplicaSet", "web-1", "redis", replicas=0), "Rollout", "web")
+    new = owned(workload("ReplicaSet", "web-2", replicas=2), "Rollout", "web")
+    (step,) = planned(old, new).steps
+    assert [one.written for one in step.changes] == ["nginx"]
+    (step,) = planned(old).steps
+    assert [one.written for one in step.changes] == ["redis"]
+
+
+def test_plan_controller_of_known_kind_not_listed_names_object_itself() -> None:
+    (step,) = planned(owned(workload("ReplicaSet", "web-1"), "Deployment", "gone")).steps
+    assert str(step) == "ReplicaSet/web-1"
+
+
+def test_plan_kind_of_another_group_is_not_restarted() -> None:
+    reference = [{**owned_by("Deployment", "web")[0], "apiVersion": "evil.example/v1"}]
+    (step,) = planned(bare(ownerReferences=reference)).steps
+    assert (str(step), step.command) == ("Deployment.evil.example/web", None)
 
 
 def test_a_job_that_has_ended_is_passed_over() -> None:
@@ -100,7 +171,9 @@ def test_a_job_that_has_ended_is_passed_over() -> None:
 
 def test_a_deployment_that_an_operator_makes_is_planned_for() -> None:
     made = with_metadata(workload("Deployment"), ownerReferences=owned_by("Database", "web"))
-    assert len(planned(made).steps) == 1
+    (step,) = planned(made).steps
+    assert step.command is not None
+    assert "Database.example.com/web" in step.note
 
 
 @pytest.mark.parametrize(

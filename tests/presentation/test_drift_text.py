@@ -5,10 +5,14 @@ from webhook.inspection.judging import Change
 from webhook.inspection.plan import LeftAlone, NamespacePlan, Plan, Presence, Resulting, Step
 from webhook.inspection.running import Cause
 from webhook.presentation import drift, plan
-from webhook.presentation.table import Screen
+from webhook.presentation.terminal import Screen
 
 CHANGE = Change("container app", "nginx", "registry.example.com/nginx")
-OWNER = OwnerDrift("Deployment", "web", 4, 3, 3, {Cause.MISSED: 2, Cause.OLDER: 1}, (CHANGE,), ("web-1",))
+LINE = "kubectl -n team-a rollout restart deployment/web"
+OWNER = OwnerDrift("Deployment", "web", 4, 3, 3, {Cause.MISSED: 2, Cause.OLDER: 1}, (CHANGE,), ("web-1",), "apps", LINE)
+FOREIGN = OwnerDrift(
+    *("Database", "pg", 1, 1, 0, {Cause.MISSED: 1}, (CHANGE,), ("pg-1",)), "db.example", None, "see its operator"
+)
 COUNTS = Counts(pods=5, current=2, drifted=3, images=3, lacking_secret=3, missed=2)
 
 
@@ -17,7 +21,7 @@ def report(*namespaces: NamespaceDrift, totals: Counts, notes: tuple[str, ...] =
 
 
 def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -> None:
-    served = NamespaceDrift("team-a", served=True, why="opted in", counts=COUNTS, owners=(OWNER,))
+    served = NamespaceDrift("team-a", served=True, why="opted in", counts=COUNTS, owners=(OWNER, FOREIGN))
     other = NamespaceDrift("b", served=False, why="not opted in", counts=Counts(pods=7, not_served=7), owners=())
     totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_served=7)
     assert list(drift.lines(report(served, other, totals=totals, notes=("something",)), Screen())) == [
@@ -29,12 +33,17 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
         "  by config.yaml (0123456789ab); in force: webhook",
         "  note: something",
         "",
-        "NAMESPACE  OWNER           PODS  DRIFTED  WHAT WOULD CHANGE",
-        "team-a     Deployment/web  4     3        container app: nginx -> registry.example.com/nginx",
-        f"{'':42}no pull secret; 2 not seen by the webhook; 1 made before the webhook was installed",
+        "NAMESPACE  OWNER                   PODS  DRIFTED  WHAT WOULD CHANGE",
+        "team-a     Deployment/web          4     3        container app: nginx -> registry.example.com/nginx",
+        f"{'':50}no pull secret; 2 not seen by the webhook; 1 made before the webhook was installed",
+        "team-a     Database.db.example/pg  1     1        container app: nginx -> registry.example.com/nginx",
+        f"{'':50}not seen by the webhook",
         "",
-        "What has them made anew:",
-        "  kubectl -n team-a rollout restart deployment/web",
+        "To recreate these Pods:",
+        f"  {LINE}",
+        "",
+        "NAMESPACE  OWNER                   HOW TO RECREATE ITS PODS",
+        "team-a     Database.db.example/pg  see its operator",
         "",
         "NAMESPACE  PODS  WOULD CHANGE  NOT SERVED BECAUSE",
         "b          7     0             not opted in",
@@ -62,8 +71,8 @@ NAMESPACE = NamespacePlan(
     workloads=3,
     left_alone=(LeftAlone("Pod", "out", "it is opted out"),),
     steps=(
-        Step("CronJob", "run", (), True, None, "its next run"),
-        Step("Deployment", "web", (CHANGE,), True, "kubectl -n team-a rollout restart deployment/web"),
+        Step("CronJob", "run", (), True, None, "its next run", "batch"),
+        Step("Deployment", "web", (CHANGE,), True, LINE, "", "apps"),
     ),
 )
 SYSTEM = NamespacePlan("kube-system", False, False, "it is Kubernetes' own", None, 0, (), ())
@@ -89,10 +98,11 @@ def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
         "  Deployment/web  container app: nginx -> registry.example.com/nginx",
         "                  the pull secret is added",
         "  Pod/out         stays: it is opted out",
-        "  What brings it about:",
+        "  Commands:",
         "    kubectl label namespace team-a registry-webhook/enabled=true --overwrite",
-        "    kubectl -n team-a rollout restart deployment/web",
-        "    # CronJob/run: its next run",
+        f"    {LINE}",
+        "  WORKLOAD     NOTE",
+        "  CronJob/run  its next run",
         "",
         "CANNOT BE OPTED IN  WHY",
         "kube-system         it is Kubernetes' own",

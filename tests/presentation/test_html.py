@@ -45,7 +45,9 @@ class Page(HTMLParser):
 def made(name: str = "team-a", owners: int = 1, pods: int = 10) -> Report:
     change = Change(f"container {name}", f"{name}/nginx", f"registry.example.com/{name}")
     every = tuple(
-        OwnerDrift(f"Kind{name}", f"{name}-{number}", 2, 1, 1, {Cause.MISSED: 1}, (change,), (name,))
+        OwnerDrift(
+            *(f"Kind{name}", f"{name}-{number}", 2, 1, 1, {Cause.MISSED: 1}, (change,), (name,)), name, name, name
+        )
         for number in range(owners)
     )
     counts = Counts(
@@ -107,7 +109,7 @@ def test_of_many_owners_the_first_are_shown_and_the_rest_is_counted() -> None:
     text = html.page(made(owners=1_000, pods=2_000), "", NOW)
     assert Page(text).elements.count("b") < 300
     assert "and 800 owners more" in text
-    assert "# and 950 more" in text
+    assert "and 950 commands more" in text
 
 
 def test_of_nothing_at_all_there_is_a_page_too() -> None:

@@ -7,7 +7,8 @@ import yaml
 
 from webhook.inspection.findings import Finding, Mark
 from webhook.presentation import table
-from webhook.presentation.table import Form, Screen
+from webhook.presentation.table import Form
+from webhook.presentation.terminal import Screen
 
 FOUND = [
     Finding(Mark.OK, "namespace", "it is selected"),
@@ -47,7 +48,7 @@ def test_marks_are_coloured_on_a_screen_that_is_and_take_no_width_by_it() -> Non
 
 def test_what_could_forge_a_line_or_drive_a_terminal_is_escaped() -> None:
     lines = list(table.table([("\x1b[2J", "a\nb")], Screen())) + list(table.paragraph("c\rd", Screen()))
-    assert lines == [r"\x1b[2J  a\nb", r"c\rd"]
+    assert lines == [r"\x1b[2J  a\x0ab", r"c\x0dd"]
 
 
 def test_of_nothing_there_is_no_line() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 
 from webhook.errors import InvalidManifest
+from webhook.escaping import escape_document, is_shown
 
 #: No Kubernetes object comes near either.
 _DEPTH = 100
@@ -34,7 +35,9 @@ class _Readable(_Dumper):  # type: ignore[misc] # the C dumper where there is on
 
 
 def _represent_text(dumper: Any, text: str) -> Any:
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if "\n" in text else None)
+    # Only within double quotes there are escapes, which `dump` writes.
+    style = '"' if not is_shown(text.replace("\n", "")) else "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 _Readable.add_representer(str, _represent_text)
@@ -104,8 +107,12 @@ def _check_depth(value: Any, depth: int) -> None:
 
 
 def dump(document: Any) -> str:
-    """Write one document as YAML, its keys in the order they have."""
-    return str(yaml.dump(document, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=10_000))
+    """Write one document as YAML, its keys in the order they have.
+
+    What is not shown as it is (control, format and invisible characters) is an escape.
+    """
+    written = yaml.dump(document, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=10_000)
+    return escape_document(str(written), "yaml")
 
 
 def _parse_json(text: str) -> list[Any]:

@@ -4,6 +4,7 @@ A fault that a user can mend is one line on standard error and exit status 2.
 """
 
 import importlib
+import io
 import sys
 
 import click
@@ -11,6 +12,7 @@ import click
 from webhook import __version__
 from webhook.errors import ConfigurationError, RegistryWebhookError
 from webhook.names import PROGRAM
+from webhook.presentation import terminal
 
 #: Each command's module in this package, and what `--help` says of it; importing them all would cost half a second.
 _COMMANDS = {
@@ -66,21 +68,24 @@ def main() -> None:
     except click.exceptions.Abort:
         sys.exit(130)
     except click.ClickException as error:
-        error.show()
+        shown = io.StringIO()
+        error.show(shown)
+        for line in shown.getvalue().splitlines():
+            terminal.write(line, err=True)
         status = error.exit_code
     except ConfigurationError as error:
         for fault in error.faults:
-            click.echo(f"{PROGRAM}: {fault}", err=True)
+            terminal.write(f"{PROGRAM}: {fault}", err=True)
         status = 2
     except RegistryWebhookError as error:
-        click.echo(f"{PROGRAM}: {error}", err=True)
+        terminal.write(f"{PROGRAM}: {error}", err=True)
         status = 2
     except BrokenPipeError:
         # The reader of our output went, as `head` does: no error of ours. Python would complain while it exits.
         sys.stdout = None
         status = 1
     except OSError as error:
-        click.echo(f"{PROGRAM}: {error.strerror or error}", err=True)
+        terminal.write(f"{PROGRAM}: {error.strerror or error}", err=True)
         sys.stdout = None
         status = 2
     sys.exit(status if isinstance(status, int) else 0)

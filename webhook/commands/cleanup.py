@@ -12,6 +12,7 @@ from webhook.adapters.cluster.removal import Labelled, Removal
 from webhook.commands.options import cluster_options
 from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
 from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.presentation import terminal
 
 #: Seconds between two looks at the Lease, what it may be late beyond its duration, and its duration where it has none.
 _LOOK, _MARGIN, _DURATION = 0.5, 2.0, 15.0
@@ -61,7 +62,7 @@ def command(dry_run: bool, stop: bool, kubeconfig: Path | None, context: str | N
     finally:
         removal.close()
     if stop:
-        click.echo(
+        terminal.write(
             "the rest goes with: kubectl delete --ignore-not-found -k certs/self-managed, or whichever was applied"
         )
     return status
@@ -97,9 +98,9 @@ def _stop(removal: Removal, *, dry_run: bool) -> None:
     """Take the webhook out of every Pod's way, and then have no sidecar any more."""
     said = "would be " if dry_run else ""
     if removal.delete_webhook(dry_run=dry_run):
-        click.echo(f"MutatingWebhookConfiguration {PROGRAM}: {said}deleted")
+        terminal.write(f"MutatingWebhookConfiguration {PROGRAM}: {said}deleted")
     if removal.scale_down(dry_run=dry_run):
-        click.echo(f"Deployment {OWN_NAMESPACE}/{PROGRAM}: {said}scaled to 0")
+        terminal.write(f"Deployment {OWN_NAMESPACE}/{PROGRAM}: {said}scaled to 0")
     end = time.monotonic() + _STOPPING
     while not dry_run and (holder := holder_of(removal.lease)):
         if time.monotonic() > end:
@@ -111,8 +112,8 @@ def _stop(removal: Removal, *, dry_run: bool) -> None:
 
 def _tell(secrets: list[Labelled]) -> int:
     for secret in secrets:
-        click.echo(f"{secret.namespace}: would delete {secret.name}")
-    click.echo(f"{_count(len(secrets))} would be deleted")
+        terminal.write(f"{secret.namespace}: would delete {secret.name}")
+    terminal.write(f"{_count(len(secrets))} would be deleted")
     return 0
 
 
@@ -136,7 +137,7 @@ def _delete_all(removal: Removal) -> int:
                 again = again or isinstance(error, (Conflict, Unreachable))
             else:
                 deleted += 1
-                click.echo(f"{secret.namespace}: deleted {secret.name}")
+                terminal.write(f"{secret.namespace}: deleted {secret.name}")
         left = _listed(removal)
         again = again or any((secret.namespace, secret.name) not in why for secret in left)
         if not left or not again:
@@ -144,8 +145,8 @@ def _delete_all(removal: Removal) -> int:
         time.sleep(_PAUSE)
     for secret in left:
         reason = why.get((secret.namespace, secret.name), "somebody makes it again")
-        click.echo(f"{secret.namespace}: {secret.name} stays: {reason}")
-    click.echo(f"{_count(deleted)} deleted, {len(left) or 'none'} left")
+        terminal.write(f"{secret.namespace}: {secret.name} stays: {reason}")
+    terminal.write(f"{_count(deleted)} deleted, {len(left) or 'none'} left")
     return 1 if left else 0
 
 

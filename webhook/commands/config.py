@@ -10,6 +10,7 @@ from webhook.commands.options import config_option, loaded
 from webhook.config import show
 from webhook.errors import ConfigurationError
 from webhook.names import PROGRAM
+from webhook.presentation import terminal
 
 
 @click.command(
@@ -34,6 +35,9 @@ def command(check: bool, config: Path | None) -> None:  # noqa: FBT001 - click p
         if not check:
             raise
         more = len(error.faults) - 1
-        click.echo(f"{PROGRAM}: {error.faults[0]}{f' (and {more} more)' if more else ''}", err=True)
+        terminal.write(f"{PROGRAM}: {error.faults[0]}{f' (and {more} more)' if more else ''}", err=True)
         sys.exit(2)
-    click.echo(f"{config or files.BUILT_IN}: valid" if check else show.show(found), nl=check)
+    if check:
+        terminal.write(f"{config or files.BUILT_IN}: valid")
+    else:
+        terminal.write_document(show.show(found), "yaml")

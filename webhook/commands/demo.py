@@ -31,7 +31,8 @@ from webhook.certificates import authority
 from webhook.errors import RegistryWebhookError
 from webhook.inspection.workloads import Workload, workloads
 from webhook.names import PROGRAM
-from webhook.presentation import diff
+from webhook.presentation import diff, terminal
+from webhook.presentation.terminal import Screen
 
 _LIFE = timedelta(days=1)
 _START_LIMIT = 20.0
@@ -68,7 +69,7 @@ Examples:
 def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Start the real server over HTTPS on this machine, send it real manifests, and show what becomes of them."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server is stopped as well
-    painted = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+    screen = Screen(coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-demo-") as folder, _server(Path(folder)) as server:
         for line in _INTRODUCTION.format(address=server.address).splitlines():
             click.echo(line)
@@ -82,9 +83,10 @@ def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
             response = _sent(connection, case)
             seconds += time.perf_counter() - started
             title = f"{number}. {case.title}"
-            click.echo(f"\n{diff.bold(title) if painted else title}")
+            terminal.write()
+            terminal.write(terminal.bold(title, screen))
             for line in (f"# {case.what}", *_account(case, response)):
-                click.echo(diff.coloured(line) if painted else line)
+                terminal.write(diff.coloured(line, screen))
         connection.close()
         click.echo(f"\n{len(cases)} reviews, {1000 * seconds / len(cases):.1f} ms each on average.")
         if keep:

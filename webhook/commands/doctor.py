@@ -12,7 +12,7 @@ from webhook.commands.options import loaded, reading_options
 from webhook.config import assemble
 from webhook.inspection import doctor
 from webhook.inspection.findings import Mark
-from webhook.presentation import table
+from webhook.presentation import table, terminal
 from webhook.presentation.table import Form
 
 
@@ -41,10 +41,9 @@ def command(kubeconfig: Path | None, context: str | None, config: Path | None, o
         found = doctor.diagnose(examining.examine(reader, settings, datetime.now(UTC)))
     if output == "table":
         screen = inspecting.screen()
-        click.echo(table.bold(doctor.summary(found), screen))
-        for line in table.findings(found, screen):
-            click.echo(line)
+        terminal.write(terminal.bold(doctor.summary(found), screen))
+        terminal.write_all(table.findings(found, screen))
     else:
-        click.echo(table.structured({"summary": doctor.summary(found), "findings": found}, output))
+        terminal.write_document(table.structured({"summary": doctor.summary(found), "findings": found}, output), output)
     marks = {finding.mark for finding in found}
     return FOUND if Mark.FAILURE in marks else FAILED if Mark.UNKNOWN in marks else NOTHING

@@ -1,5 +1,6 @@
 """`registry-webhook explain`."""
 
+import shlex
 import sys
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from webhook.inspection.objects import Namespace, Secret, WebhookConfiguration
 from webhook.inspection.snapshot import Settings, Tried, Unknown
 from webhook.inspection.workloads import Workload, workloads
 from webhook.names import OWN_NAMESPACE, PROGRAM
-from webhook.presentation import table
+from webhook.presentation import table, terminal
 from webhook.presentation.table import Form
 
 _LIMIT = 64 * 1024 * 1024
@@ -82,8 +83,8 @@ def command(
 def _name(text: str) -> str:
     kind, slash, name = text.rpartition("/")
     if slash and kind.lower() not in _POD:
-        hint = f"kubectl get {text} -o yaml | {PROGRAM} explain -f -"
-        raise click.UsageError(f"{text} is no Pod. What would become of its Pods: {hint}")
+        hint = f"kubectl get {shlex.quote(text)} -o yaml | {PROGRAM} explain -f -"
+        raise click.UsageError(f"explain takes a Pod, not {text}; for the Pods that it creates: {hint}")
     return name
 
 
@@ -162,11 +163,10 @@ class _Gathering:
 
 def _show(explained: list[Explanation], output: Form) -> None:
     if output != "table":
-        click.echo(table.structured(explained, output))
+        terminal.write_document(table.structured(explained, output), output)
         return
     for number, one in enumerate(explained):
-        for line in _lines(one, blank=number > 0):
-            click.echo(line)
+        terminal.write_all(_lines(one, blank=number > 0))
 
 
 def _lines(explanation: Explanation, *, blank: bool) -> Iterator[str]:

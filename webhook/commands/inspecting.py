@@ -13,7 +13,7 @@ from webhook.adapters.cluster.reading import Reader
 from webhook.commands.options import loaded
 from webhook.config import assemble
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.presentation.table import Screen
+from webhook.presentation.terminal import Screen
 
 #: Exit statuses: all is right or nothing was found, something was found, and it could not be done.
 NOTHING, FOUND, FAILED = 0, 1, 2

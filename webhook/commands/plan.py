@@ -18,26 +18,25 @@ from webhook.commands.options import all_namespaces_option, loaded, namespace_op
 from webhook.config import assemble
 from webhook.config.model import Configuration
 from webhook.errors import ClusterError, RegistryWebhookError
-from webhook.inspection.plan import Answer, Found, Plan, Presence, Resulting, Workload, answered, namespaces, resulting
+from webhook.inspection.plan import (
+    GROUPS,
+    Answer,
+    Found,
+    Plan,
+    Presence,
+    Resulting,
+    Workload,
+    answered,
+    namespaces,
+    resulting,
+)
 from webhook.inspection.snapshot import Unknown
 from webhook.presentation import plan as text
-from webhook.presentation import table
+from webhook.presentation import table, terminal
 from webhook.presentation.table import Form
 from webhook.pullsecret import matching
 from webhook.pullsecret.credential import Entry
 
-_APPS, _BATCH, _CORE = "/apis/apps/v1", "/apis/batch/v1", "/api/v1"
-#: Whatever makes Pods, and Pods: their kinds, which their items in a list do not name.
-_WORKLOADS = {
-    "Deployment": (_APPS, "deployments"),
-    "StatefulSet": (_APPS, "statefulsets"),
-    "DaemonSet": (_APPS, "daemonsets"),
-    "ReplicaSet": (_APPS, "replicasets"),
-    "ReplicationController": (_CORE, "replicationcontrollers"),
-    "CronJob": (_BATCH, "cronjobs"),
-    "Job": (_BATCH, "jobs"),
-    "Pod": (_CORE, "pods"),
-}
 #: Registries are asked for so many images at once, and no more after so many seconds.
 _AT_ONCE = 8
 _PATIENCE = 120.0
@@ -88,10 +87,9 @@ def command(
         images = answered(images, _looked_for(images, configuration, entries))
     plan = Plan(settings.server, settings.origin, settings.hash, said, (*notes, *unread), found, images)
     if output == "table":
-        for line in text.lines(plan, inspecting.screen()):
-            click.echo(line)
+        terminal.write_all(text.lines(plan, inspecting.screen()))
     else:
-        click.echo(table.structured(plan, output))
+        terminal.write_document(table.structured(plan, output), output)
     return inspecting.FOUND if text.obstacles(plan, whole=all_namespaces) else inspecting.NOTHING
 
 
@@ -116,15 +114,16 @@ def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple
     workloads: list[tuple[str, Workload]] = []
     notes = []
     with progress.bar("Reading workloads") as told:
-        for number, (kind, (group, plural)) in enumerate(_WORKLOADS.items(), 1):
+        for number, (kind, group) in enumerate(GROUPS.items(), 1):
+            path = f"/apis/{group}/v1" if group else "/api/v1"
             for scope in scopes:
-                listed = reader.list(Kind(f"{kind}s", group, plural, Workload), scope)
+                listed = reader.list(Kind(f"{kind}s", path, f"{kind.lower()}s", Workload), scope)
                 if isinstance(listed, Unknown):
                     notes.append(str(listed))
                 else:
                     workloads += [(kind, one) for one in listed]
             if told is not None:
-                told(number, len(_WORKLOADS))
+                told(number, len(GROUPS))
     return workloads, notes
 
 

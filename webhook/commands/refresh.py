@@ -14,6 +14,7 @@ from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.pair import ServedPair
 from webhook.adapters.sockets import Address, listen
 from webhook.commands.options import AddressType, cluster_options, config_option, log_options
+from webhook.presentation import terminal
 from webhook.sidecar import single
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.process import Process
@@ -80,9 +81,9 @@ def command(
     served = ServedPair(tls_folder, tls_server) if tls_folder else None
     process = Process(configuration, connection, metrics, served)
     if dry_run:
-        return single.dry_run(process, click.echo)
+        return single.dry_run(process, lambda text: terminal.write_document(text, "yaml"))
     if once:
-        return single.once(process, click.echo)
+        return single.once(process, terminal.write)
     stop = Event()
 
     def told(_signal: int, _frame: FrameType | None) -> None:

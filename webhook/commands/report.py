@@ -14,7 +14,7 @@ from webhook.inspection.drift import Observed, report
 from webhook.inspection.objects import Owner
 from webhook.inspection.running import Pod
 from webhook.inspection.snapshot import Unknown
-from webhook.presentation import drift, html, table
+from webhook.presentation import drift, html, table, terminal
 
 #: Pods, with only what is needed: all of a cluster's are held at once.
 _RUNNING = Kind(PODS.what, PODS.group, PODS.plural, Pod)
@@ -68,10 +68,9 @@ def command(
         case "html":
             click.echo(html.page(found, context or "", datetime.now(UTC)), nl=False)
         case "json" | "yaml":
-            click.echo(table.structured(found, output))
+            terminal.write_document(table.structured(found, output), output)
         case _:
-            for line in drift.lines(found, inspecting.screen()):
-                click.echo(line)
+            terminal.write_all(drift.lines(found, inspecting.screen()))
     return inspecting.FOUND if fail_on == "drift" and found.totals.drifted else inspecting.NOTHING
 
 

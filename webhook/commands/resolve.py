@@ -11,6 +11,7 @@ from webhook import log
 from webhook.commands.options import config_option, loaded
 from webhook.config import assemble
 from webhook.images.resolver import Resolution
+from webhook.presentation import terminal
 
 
 @click.command(
@@ -40,7 +41,10 @@ def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
     """
     resolve = assemble.resolver(loaded(config).configuration).resolve
     for image in _each(images):
-        click.echo(_json(image, resolve(image)) if output == "json" else _text(image, resolve(image)))
+        if output == "json":
+            terminal.write_document(_json(image, resolve(image)), "json")
+        else:
+            terminal.write(_text(image, resolve(image)))
 
 
 def _each(images: Iterable[str]) -> Iterator[str]:

@@ -8,15 +8,16 @@ from pathlib import Path
 
 import click
 
-from webhook import log
 from webhook.adapters import files, manifests
 from webhook.admission.handler import Handler
 from webhook.commands.options import config_option, loaded
 from webhook.config import assemble
 from webhook.errors import FileError, InvalidManifest
+from webhook.escaping import truncate
 from webhook.inspection.preview import Preview, preview
 from webhook.names import PROGRAM
-from webhook.presentation import diff
+from webhook.presentation import diff, terminal
+from webhook.presentation.terminal import Screen
 
 _NOTHING, _SOMETHING, _FAULT = 0, 1, 2
 _NAME = 200
@@ -60,16 +61,20 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     painted = color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     status = _NOTHING
     written = 0
+    screen = Screen(coloured=painted)
     for name in names:
         for found in _previews(handler, name, namespace):
             if isinstance(found, str):
-                click.echo(f"{PROGRAM}: {found}", err=True)
+                terminal.write(f"{PROGRAM}: {found}", err=True)
                 status = _FAULT
                 continue
             if found.changes:
                 status = max(status, _SOMETHING)
-            for line in _lines(found, output, log.shorten(name, _NAME), first=written == 0):
-                click.echo(diff.coloured(line) if painted and output == "diff" else line, color=painted)
+            if output == "diff":
+                for line in _diff(found, truncate(name, _NAME)):
+                    terminal.write(diff.coloured(line, screen), coloured=painted)
+            else:
+                _write(found, output, first=written == 0)
             written += 1
     sys.exit(status)
 
@@ -82,37 +87,35 @@ def _previews(handler: Handler, name: str, namespace: str) -> Iterator[Preview |
         yield str(error)
         return
     except InvalidManifest as error:
-        yield f"{log.shorten(name, _NAME)}: {error}"
+        yield f"{truncate(name, _NAME)}: {error}"
         return
     for number, document in enumerate(documents, 1):
         try:
             yield preview(handler, document, namespace)
         except InvalidManifest as error:
             which = f", document {number}" if len(documents) > 1 else ""
-            yield f"{log.shorten(name, _NAME)}{which}: {error}"
+            yield f"{truncate(name, _NAME)}{which}: {error}"
 
 
 def _read(name: str) -> bytes:
     return sys.stdin.buffer.read() if name == "-" else files.read(Path(name), _LIMIT)
 
 
-def _lines(found: Preview, output: str, name: str, *, first: bool) -> Iterator[str]:
+def _write(found: Preview, output: str, *, first: bool) -> None:
     match output:
         case "patch":
-            yield json.dumps(found.patch)
+            terminal.write_document(json.dumps(found.patch), "json")
         case "json":
-            yield json.dumps(found.after, indent=2, ensure_ascii=False)
-        case "yaml":
-            if not first:
-                yield "---"
-            yield manifests.dump(found.after).rstrip("\n")
+            terminal.write_document(json.dumps(found.after, indent=2, ensure_ascii=False), "json")
         case _:
-            yield from _diff(found, name)
+            if not first:
+                terminal.write("---")
+            terminal.write_document(manifests.dump(found.after), "yaml")
 
 
 def _diff(found: Preview, name: str) -> Iterator[str]:
     for what, decision in found.reviewed:
-        yield f"# {name}: {log.shorten(what, _NAME)}: {decision.outcome}: {decision.why}"
+        yield f"# {name}: {truncate(what, _NAME)}: {decision.outcome}: {decision.why}"
         for image in decision.images:
             yield f"#   {image}"
     yield from diff.unified(manifests.dump(found.before), manifests.dump(found.after), name)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from webhook.certificates import authority
+from webhook.inspection import kubectl
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import EndpointSlice, Webhook, WebhookConfiguration
 from webhook.inspection.snapshot import Unknown
@@ -47,7 +48,8 @@ def _somebody(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) 
     ready = sum(one.conditions.ready is not False for part in endpoints for one in part.endpoints or ())
     if ready == 0:
         why = f"no replica of the webhook is ready behind {place}, and {_then(webhook)}"
-        return Finding(Mark.NO, what, why, f"kubectl -n {service.namespace} get deployment,pods; {_DOCTOR}")
+        command = kubectl.line("get", "deployments,pods", namespace=service.namespace)
+        return Finding(Mark.NO, what, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
     return Finding(Mark.OK, what, f"{ready} ready behind {place}")
 
 

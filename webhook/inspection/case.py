@@ -11,6 +11,7 @@ from webhook.admission import review
 from webhook.admission.decision import Outcome
 from webhook.admission.pod import Place
 from webhook.errors import InvalidManifest
+from webhook.escaping import truncate
 from webhook.images.resolver import Resolution
 from webhook.inspection import calling, pulling, selection
 from webhook.inspection.findings import Finding, Mark
@@ -25,7 +26,6 @@ from webhook.inspection.objects import (
     WebhookConfiguration,
 )
 from webhook.inspection.snapshot import Settings, Tried, Unknown
-from webhook.log import shorten
 from webhook.names import CONFIGURATION_HASH_ANNOTATION, ENABLED_LABEL, ORIGINALS_ANNOTATION
 from webhook.namespaces import NamespaceBounds, opted_in
 
@@ -104,7 +104,7 @@ class Image(NamedTuple):
 
     def __str__(self) -> str:
         """Say what the configuration makes of it."""
-        return shorten(self.written, _SHOWN) if self.resolution is None else self.resolution.account
+        return truncate(self.written, _SHOWN) if self.resolution is None else self.resolution.account
 
 
 class Case(NamedTuple):
@@ -270,7 +270,7 @@ def _served(read: Read) -> Iterator[Finding]:
         return
     label = "no label" if mode == "labelled" else "a label against it:"
     value = "true" if mode == "labelled" else "false"
-    remedy = f"kubectl label --overwrite namespace {read.namespace} {ENABLED_LABEL}=true, and make the Pod anew"
+    remedy = f"{selection.opt_in(read.namespace)}; then recreate the Pod"
     yield Finding(Mark.NO, what, f"its namespace has {label} {ENABLED_LABEL}={value}", remedy)
 
 
@@ -302,10 +302,10 @@ def _now(read: Read) -> Iterator[Finding]:
 def _of_image(image: Image) -> Finding:
     what = str(image.place)
     if image.resolution is None:
-        was = f", written as {shorten(image.written, _SHOWN)}" if image.changed else ""
-        return Finding(Mark.UNKNOWN, what, f"it is {shorten(image.place.image, _SHOWN)}{was}")
+        was = f", written as {truncate(image.written, _SHOWN)}" if image.changed else ""
+        return Finding(Mark.UNKNOWN, what, f"it is {truncate(image.place.image, _SHOWN)}{was}")
     if image.due and image.changed:
-        why = f"it is {shorten(image.place.image, _SHOWN)}, and now it would be: {image}"
+        why = f"it is {truncate(image.place.image, _SHOWN)}, and now it would be: {image}"
         return Finding(Mark.WARNING, what, why)
     if image.due:
         return Finding(Mark.NO, what, f"it is as written, and would be: {image}")
@@ -335,7 +335,7 @@ def _trial(case: Case) -> Finding | None:
     if isinstance(trial, Unknown):
         return Finding(Mark.UNKNOWN, what, str(trial))
     if trial.stored is None:
-        return Finding(Mark.NO, what, f"the API server refuses it: {shorten(trial.refusal, _SHOWN)}")
+        return Finding(Mark.NO, what, f"the API server refuses it: {truncate(trial.refusal, _SHOWN)}")
     originals = _originals(trial.stored)
     if originals:
         return Finding(Mark.OK, what, f"it is rewritten: {', '.join(sorted(originals))}")

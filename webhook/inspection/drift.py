@@ -13,12 +13,13 @@ from msgspec import Struct
 
 from webhook.admission.decision import Outcome
 from webhook.errors import InvalidReference
+from webhook.escaping import truncate
 from webhook.images import reference
+from webhook.inspection import remaking
 from webhook.inspection.judging import Change, Judgement, Standing
 from webhook.inspection.objects import Owner
 from webhook.inspection.running import Cause, Pod, cause, images, judged, owner
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.log import shorten
 
 _LEFT_ALONE = frozenset({Outcome.OPTED_OUT, Outcome.MIRROR})
 #: How many Pods, and how many changed images, of one owner are named.
@@ -51,7 +52,7 @@ class Engine(Struct, frozen=True):
             instead = "beside the webhook" if self.webhook is True else "instead of the webhook"
             found.append(f"a MutatingAdmissionPolicy of ours rewrites Pods here, {instead}")
             if self.policy_hash != configuration_hash:
-                of = shorten(self.policy_hash or "it names none", _SHOWN)
+                of = truncate(self.policy_hash or "it names none", _SHOWN)
                 found.append(
                     f"the policy was made of another configuration ({of}) than {configuration_hash}, used here"
                 )
@@ -110,10 +111,16 @@ class OwnerDrift(Struct, frozen=True):
     """The images that would change, each once, the first few."""
     names: tuple[str, ...]
     """The first few of those that drifted."""
+    group: str = ""
+    """The kind's API group, empty for the core one."""
+    command: str | None = None
+    """The command line that recreates its Pods."""
+    note: str = ""
+    """How they are recreated where there is none."""
 
     def __str__(self) -> str:
         """Name the owner as kubectl does."""
-        return f"{self.kind}/{self.name}"
+        return remaking.titled(self.group, self.kind, self.name)
 
 
 class NamespaceDrift(Struct, frozen=True):
@@ -206,12 +213,12 @@ class _Namespace:
         self._name = name
         self._standing = standing
         self._counts: Counter[str] = Counter()
-        self._owners: dict[tuple[str, str], _Owner] = {}
+        self._owners: dict[tuple[str, str, str], _Owner] = {}
 
     def add(self, one: Pod, judgement: Judgement, owned_by: Owner, since: str | None) -> None:
         """Count a Pod."""
-        key = (owned_by.kind, owned_by.name)
-        owned = self._owners.get(key) or self._owners.setdefault(key, _Owner())
+        key = (owned_by.group, owned_by.kind, owned_by.name)
+        owned = self._owners.get(key) or self._owners.setdefault(key, _Owner(self._name, owned_by))
         owned.pods += 1
         self._counts["pods"] += 1
         if not self._standing.served:
@@ -232,7 +239,7 @@ class _Namespace:
 
     def drift(self) -> NamespaceDrift:
         """Give what was counted."""
-        owners = [owned.drift(kind, name) for (kind, name), owned in self._owners.items() if owned.drifted]
+        owners = [owned.drift() for owned in self._owners.values() if owned.drifted]
         return NamespaceDrift(
             name=self._name,
             served=self._standing.served,
@@ -245,9 +252,10 @@ class _Namespace:
 class _Owner:
     """An owner's Pods, being counted."""
 
-    __slots__ = ("causes", "changes", "drifted", "lacking_secret", "names", "pods")
+    __slots__ = ("_namespace", "_owner", "causes", "changes", "drifted", "lacking_secret", "names", "pods")
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str, owner: Owner) -> None:
+        self._namespace, self._owner = namespace, owner
         self.pods = 0
         self.drifted = 0
         self.lacking_secret = 0
@@ -265,15 +273,19 @@ class _Owner:
         if len(self.names) < _NAMED:
             self.names.append(one.metadata.name)
 
-    def drift(self, kind: str, name: str) -> OwnerDrift:
+    def drift(self) -> OwnerDrift:
         """Give what was counted."""
+        command = remaking.command(self._namespace, self._owner)
         return OwnerDrift(
-            kind=kind,
-            name=name,
+            kind=self._owner.kind,
+            name=self._owner.name,
             pods=self.pods,
             drifted=self.drifted,
             lacking_secret=self.lacking_secret,
             causes=dict(self.causes.most_common()),
             changes=tuple(self.changes)[:_NAMED],
             names=tuple(self.names),
+            group=self._owner.group,
+            command=command,
+            note="" if command else remaking.in_words(self._owner),
         )

@@ -18,12 +18,18 @@ class _Object(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True)
 
 
 class Owner(_Object, frozen=True, gc=False):
-    """Who made an object."""
+    """Who made an object. Whoever writes the object chooses every field; nothing has to exist by that name."""
 
     kind: str = ""
     name: str = ""
     uid: str = ""
     controller: bool = False
+    api_version: str = ""
+
+    @property
+    def group(self) -> str:
+        """Give the API group, empty for the core one."""
+        return self.api_version.rpartition("/")[0]
 
 
 class Managed(_Object, frozen=True, gc=False):

@@ -1,21 +1,37 @@
-"""What opting namespaces in would change: which workloads, which of their images, and what brings it about."""
+"""What opting namespaces in would change: which workloads, which of their images, and what brings it about.
 
-from collections.abc import Iterable, Mapping
+A workload is what is at the top of its owners: what nothing controls, or a controller of a kind that is not read here,
+such as an operator's custom resource, with all that it controls.
+"""
+
+from collections.abc import Container, Iterable, Iterator, Mapping
 from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec import Struct
 
 from webhook.admission.handler import Handler
-from webhook.inspection import remaking
+from webhook.inspection import kubectl, remaking
 from webhook.inspection.judging import Change, Standing, judge
 from webhook.inspection.objects import Owner, PodSpec
 from webhook.inspection.running import Metadata
 from webhook.inspection.snapshot import Settings
 from webhook.names import ENABLED_LABEL
 
-#: What other workloads make: of these only those are planned for that nobody makes.
-_MADE = frozenset({"Pod", "ReplicaSet", "Job"})
+#: Where the kinds are that are read here.
+GROUPS = {
+    "Deployment": "apps",
+    "StatefulSet": "apps",
+    "DaemonSet": "apps",
+    "ReplicaSet": "apps",
+    "ReplicationController": "",
+    "CronJob": "batch",
+    "Job": "batch",
+    "Pod": "",
+}
+#: What controllers create: it is its controller that is planned for. What has a restart or a schedule of its own is
+#: planned for itself, whatever controls it.
+_CREATED = frozenset({"Pod", "ReplicaSet", "ReplicationController", "Job"})
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 
@@ -50,6 +66,7 @@ class WorkloadSpec(PodSpec, frozen=True, gc=False, rename="camel"):
     template: Template | None = None
     job_template: JobTemplate | None = None
     paused: bool = False
+    replicas: int | None = None
     update_strategy: Strategy = Strategy()
 
 
@@ -104,10 +121,12 @@ class Step(Struct, frozen=True):
     """The line for a shell that brings it about."""
     note: str = ""
     """What else is to be known or done, in words."""
+    group: str = ""
+    """The kind's API group, empty for the core one."""
 
     def __str__(self) -> str:
         """Name the workload as kubectl does."""
-        return f"{self.kind}/{self.name}"
+        return remaking.titled(self.group, self.kind, self.name)
 
 
 class LeftAlone(Struct, frozen=True):
@@ -116,6 +135,11 @@ class LeftAlone(Struct, frozen=True):
     kind: str
     name: str
     why: str
+    group: str = ""
+
+    def __str__(self) -> str:
+        """Name the workload as kubectl does."""
+        return remaking.titled(self.group, self.kind, self.name)
 
 
 class NamespacePlan(Struct, frozen=True):
@@ -182,14 +206,12 @@ class Answer(NamedTuple):
 def namespaces(settings: Settings, found: Found) -> tuple[NamespacePlan, ...]:
     """Find out what would change where; namespaces that can be opted in come first, those with most to change first.
 
-    What somebody else makes, such as a Deployment's ReplicaSet, is passed over, and so is what has finished.
+    What has finished, and what is created by a workload that is read too, is not listed for itself.
     """
     handler = settings.handler
     drafts = {name: _Draft([], []) for name in found.standings}
-    for kind, workload in found.workloads:
-        namespace = workload.metadata.namespace
-        if namespace in drafts and found.standings[namespace].may_be and not _passed_over(kind, workload):
-            _add(drafts[namespace], handler, kind, workload)
+    for top, members in _by_top(found).items():
+        _add(drafts[top.namespace], handler, top, members)
     plans = [_plan(name, standing, drafts[name], settings) for name, standing in found.standings.items()]
     return tuple(sorted(plans, key=lambda plan: (not plan.may_be, -len(plan.steps), plan.name)))
 
@@ -223,49 +245,99 @@ class _Draft(NamedTuple):
     left_alone: list[LeftAlone]
 
 
-def _passed_over(kind: str, workload: Workload) -> bool:
-    metadata, status = workload.metadata, workload.status
-    made = kind in _MADE and any(owner.controller for owner in metadata.owner_references)
+class _Top(NamedTuple):
+    """What is at the top of some workloads."""
+
+    namespace: str
+    group: str
+    kind: str
+    name: str
+
+    @property
+    def owner(self) -> Owner:
+        """Give it as an owner."""
+        return Owner(kind=self.kind, name=self.name, api_version=f"{self.group}/v1" if self.group else "v1")
+
+
+def _by_top(found: Found) -> dict[_Top, list[Workload]]:
+    """Put the workloads of namespaces that can be opted in together by what is at their top."""
+    every = [
+        (kind, one)
+        for kind, one in found.workloads
+        if (standing := found.standings.get(one.metadata.namespace)) is not None and standing.may_be
+    ]
+    read = {one.metadata.uid for _, one in every if one.metadata.uid}
+    tops: dict[_Top, list[Workload]] = {}
+    for kind, workload in every:
+        top = None if _is_over(kind, workload) else _top(kind, workload, read)
+        if top is not None:
+            tops.setdefault(top, []).append(workload)
+    return tops
+
+
+def _is_over(kind: str, workload: Workload) -> bool:
+    """Tell whether nothing more comes of it."""
+    status = workload.status
     ended = kind == "Job" and any(
         one.type in {"Complete", "Failed"} and one.status == "True" for one in status.conditions
     )
-    return made or ended or status.phase in _FINISHED or metadata.deletion_timestamp is not None
+    return ended or status.phase in _FINISHED or workload.metadata.deletion_timestamp is not None
 
 
-def _add(draft: _Draft, handler: Handler, kind: str, workload: Workload) -> None:
-    namespace, name = workload.metadata.namespace, workload.metadata.name
-    pod = workload.pod
-    judgement = judge(handler, {"metadata": pod.metadata, "spec": pod.spec}, namespace)
-    if not judgement.differs:
-        draft.left_alone.append(LeftAlone(kind, name, judgement.why))
+def _top(kind: str, workload: Workload, read: Container[str]) -> _Top | None:
+    """Give what is at its top, None where that is listed for itself."""
+    metadata = workload.metadata
+    controller = _controller(workload) if kind in _CREATED else None
+    if controller is not None and controller.uid in read:
+        return None
+    if controller is None or GROUPS.get(controller.kind) == controller.group:
+        # A controller of a known kind that is not there, or could not be read, says nothing.
+        return _Top(metadata.namespace, GROUPS[kind], kind, metadata.name)
+    return _Top(metadata.namespace, controller.group, controller.kind, controller.name)
+
+
+def _controller(workload: Workload) -> Owner | None:
+    return next((owner for owner in workload.metadata.owner_references if owner.controller), None)
+
+
+def _add(draft: _Draft, handler: Handler, top: _Top, members: list[Workload]) -> None:
+    # Of the ReplicaSets of an operator, those that are scaled to zero are its history.
+    current = [one for one in members if one.spec.replicas != 0] or members
+    judged = [judge(handler, {"metadata": one.pod.metadata, "spec": one.pod.spec}, top.namespace) for one in current]
+    differing = [judgement for judgement in judged if judgement.differs]
+    if not differing:
+        draft.left_alone.append(LeftAlone(top.kind, top.name, judged[0].why, top.group))
         return
-    owner = Owner(kind=kind, name=name)
-    command = remaking.command(namespace, owner)
-    note = _note(owner, workload.spec, command)
-    draft.steps.append(Step(kind, name, judgement.changes, judgement.lacks_secret, command, note))
+    changes = dict.fromkeys(change for judgement in differing for change in judgement.changes)
+    gets_secret = any(judgement.lacks_secret for judgement in differing)
+    command = remaking.command(top.namespace, top.owner)
+    notes = "; ".join(_notes(top, current, command))
+    draft.steps.append(Step(top.kind, top.name, tuple(changes), gets_secret, command, notes, top.group))
 
 
-def _note(owner: Owner, spec: WorkloadSpec, command: str | None) -> str:
+def _notes(top: _Top, members: list[Workload], command: str | None) -> Iterator[str]:
+    spec, controller = members[0].spec, _controller(members[0])
     if command is None:
-        return remaking.in_words(owner)
-    if spec.paused:
-        return "it is paused: kubectl refuses to restart it until it is resumed"
-    if spec.update_strategy.type == "OnDelete":
-        return "its update strategy is OnDelete: delete each of its Pods after that"
-    return ""
+        yield remaking.in_words(top.owner)
+    elif spec.paused:
+        yield "it is paused: kubectl refuses to restart it until it is resumed"
+    elif spec.update_strategy.type == "OnDelete":
+        yield "its update strategy is OnDelete: delete each of its Pods after that"
+    if command is not None and controller is not None:
+        above = remaking.titled(controller.group, controller.kind, controller.name)
+        yield f"it is controlled by {above}, whose operator may compare images with its own"
 
 
 def _plan(name: str, standing: Standing, draft: _Draft, settings: Settings) -> NamespacePlan:
-    value = "true" if settings.mode == "labelled" else None
-    wanted = f"{ENABLED_LABEL}={value}" if value else f"{ENABLED_LABEL}-"
-    overwrite = " --overwrite" if value else ""
-    opted = standing.served or not standing.may_be
+    wanted = (f"{ENABLED_LABEL}=true", "--overwrite") if settings.mode == "labelled" else (f"{ENABLED_LABEL}-",)
+    opted = standing.served or not standing.may_be or not kubectl.is_namespace(name)
+    command = None if opted else kubectl.of_namespace(name, "label", *wanted)
     return NamespacePlan(
         name=name,
         served=standing.served,
         may_be=standing.may_be,
         why=standing.why,
-        command=None if opted else f"kubectl label namespace {name} {wanted}{overwrite}",
+        command=command,
         workloads=len(draft.steps) + len(draft.left_alone),
         left_alone=tuple(draft.left_alone),
         steps=tuple(sorted(draft.steps, key=lambda step: (step.kind, step.name))),

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterator, Sequence
 
 from webhook.errors import SourceError
+from webhook.escaping import truncate
+from webhook.inspection import kubectl
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import ContainerStatus, Event, ManagedMetadata, Pod, Secret
 from webhook.inspection.snapshot import Unknown
-from webhook.log import shorten
 from webhook.moments import moment
 from webhook.names import (
     EXPIRES_ANNOTATION,
@@ -53,9 +54,8 @@ def of_secret(place: str, secret: Secret | Unknown | None, images: Sequence[str]
         return
     if not is_ours(secret.metadata) or secret.type != TYPE:
         why = f"Secret {place} is not ours: somebody else made it, of type {secret.type}"
-        remedy = (
-            f"delete or rename it, and the sidecar makes its own: kubectl -n {place.replace('/', ' delete secret ')}"
-        )
+        namespace, _, name = place.partition("/")
+        remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(namespace, name)}"
         yield Finding(Mark.NO, _WHAT, why, remedy)
     else:
         yield Finding(Mark.OK, _WHAT, f"Secret {place} is there, and ours")
@@ -77,13 +77,13 @@ def _of_container(status: ContainerStatus, image: str, events: tuple[Event, ...]
     what = f"pull for {status.name}"
     waiting = status.state.waiting
     if waiting is None:
-        return Finding(Mark.OK, what, f"the node has {shorten(image, _SHOWN)}")
+        return Finding(Mark.OK, what, f"the node has {truncate(image, _SHOWN)}")
     if waiting.reason not in NOT_PULLED:
         return Finding(Mark.UNKNOWN, what, f"the container waits: {waiting.reason or 'no reason given'}")
     known = () if isinstance(events, Unknown) else sorted(events, key=_last)
     said = [found["why"] for one in known if (found := _FAILED.match(one.message)) and found["image"] == image]
     why = said[-1] if said else waiting.message or waiting.reason
-    return Finding(Mark.NO, what, f"the node cannot pull {shorten(image, _SHOWN)}: {shorten(why, _SHOWN)}")
+    return Finding(Mark.NO, what, f"the node cannot pull {truncate(image, _SHOWN)}: {truncate(why, _SHOWN)}")
 
 
 def _last(event: Event) -> str:
@@ -122,11 +122,11 @@ def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
 
 def _entry(entries: Sequence[Entry], image: str) -> Finding:
     what = "kubelet's entry"
-    shown = shorten(image, _SHOWN)
+    shown = truncate(image, _SHOWN)
     found = matching.lookup(entries, image)
     if not found:
         known = ", ".join(entry.key for entry in entries) or "none at all"
-        return Finding(Mark.NO, what, f"no entry is for {shown}: there are {shorten(known, _SHOWN)}")
+        return Finding(Mark.NO, what, f"no entry is for {shown}: there are {truncate(known, _SHOWN)}")
     return Finding(Mark.OK, what, f"{', then '.join(entry.key for entry in found)} for {shown}")
 
 

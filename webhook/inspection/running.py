@@ -20,6 +20,7 @@ class Metadata(Struct, frozen=True, gc=False, rename="camel"):
 
     name: str = ""
     namespace: str = ""
+    uid: str = ""
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
     labels: pod.Labels | None = None
@@ -85,7 +86,7 @@ def owner(one: Pod, parents: Mapping[str, Owner]) -> Owner:
     """Give the controller above all others, the Pod itself where it has none; `parents` has an owner's own, by uid."""
     found = next((owner for owner in one.metadata.owner_references if owner.controller), None)
     if found is None:
-        return Owner(kind="Pod", name=one.metadata.name)
+        return Owner(kind="Pod", name=one.metadata.name, api_version="v1")
     for _ in range(_DEPTH):
         above = parents.get(found.uid)
         if above is None:

@@ -6,6 +6,7 @@ https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-con
 import re
 from collections.abc import Iterator, Mapping
 
+from webhook.inspection import kubectl
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import Namespace, Requirement, Rule, Selector, Webhook
 from webhook.inspection.snapshot import Unknown
@@ -14,6 +15,11 @@ from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION
 #: On every namespace: its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
 _NAME_LABEL = "kubernetes.io/metadata.name"
 ARBITER = "ask the API server itself: --dry-run"
+
+
+def opt_in(namespace: str) -> str:
+    """Give the command line that opts a namespace in."""
+    return kubectl.of_namespace(namespace, "label", f"{ENABLED_LABEL}=true", "--overwrite")
 
 
 def steps(
@@ -80,13 +86,13 @@ def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> t
     if missing.operator == "NotIn":
         return (
             f"its namespace has the label {ENABLED_LABEL}={labels[ENABLED_LABEL]}",
-            f"kubectl label namespace {name} {ENABLED_LABEL}-, and make the Pod anew",
+            f"{kubectl.of_namespace(name, 'label', f'{ENABLED_LABEL}-')}; then recreate the Pod",
         )
     value = labels.get(ENABLED_LABEL)
     other = "" if value is None else f", but {value}" if value else ", but an empty one"
     return (
         f"its namespace has no label {ENABLED_LABEL}=true{other}",
-        f"kubectl label --overwrite namespace {name} {ENABLED_LABEL}=true, and make the Pod anew",
+        f"{opt_in(name)}; then recreate the Pod",
     )
 
 

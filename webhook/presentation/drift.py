@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator
 
-from webhook.inspection import remaking
 from webhook.inspection.drift import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.inspection.objects import Owner
-from webhook.presentation.table import Screen, bold, table
+from webhook.presentation.table import table
+from webhook.presentation.terminal import Screen, bold, join
 
 _HEADINGS = ("NAMESPACE", "OWNER", "PODS", "DRIFTED", "WHAT WOULD CHANGE")
+_NOTE_HEADINGS = ("NAMESPACE", "OWNER", "HOW TO RECREATE ITS PODS")
 _OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "NOT SERVED BECAUSE")
 
 
@@ -64,11 +64,14 @@ def changed(owner: OwnerDrift) -> Iterator[str]:
     yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes])
 
 
-def remedies(namespace: NamespaceDrift) -> Iterator[str]:
-    """Give the lines for a shell that have a namespace's drifted Pods made anew, the rest as comments."""
-    for drifted in namespace.owners:
-        owner = Owner(kind=drifted.kind, name=drifted.name)
-        yield remaking.command(namespace.name, owner) or f"# {namespace.name} {drifted}: {remaking.in_words(owner)}"
+def commands(namespace: NamespaceDrift) -> list[str]:
+    """Give the command lines that recreate a namespace's drifted Pods."""
+    return [owner.command for owner in namespace.owners if owner.command is not None]
+
+
+def notes(namespace: NamespaceDrift) -> list[tuple[str, str]]:
+    """Give the owners for which there is no command line, each with how its Pods are recreated."""
+    return [(str(owner), owner.note) for owner in namespace.owners if owner.command is None]
 
 
 def _drifted(found: Report, screen: Screen) -> Iterator[str]:
@@ -82,7 +85,12 @@ def _drifted(found: Report, screen: Screen) -> Iterator[str]:
         return
     yield ""
     yield from table(rows, screen, _HEADINGS)
-    yield ""
-    yield "What has them made anew:"
-    for namespace in found.namespaces:
-        yield from (f"  {line}" for line in remedies(namespace))
+    lines = [line for namespace in found.namespaces for line in commands(namespace)]
+    if lines:
+        yield ""
+        yield "To recreate these Pods:"
+        yield from (join("  ", line) for line in lines)
+    others = [(namespace.name, *note) for namespace in found.namespaces for note in notes(namespace)]
+    if others:
+        yield ""
+        yield from table(others, screen, _NOTE_HEADINGS)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from webhook import __version__
 from webhook.inspection.drift import Counts, NamespaceDrift, OwnerDrift, Report
 from webhook.names import PROGRAM
-from webhook.presentation.drift import counted, remedies
+from webhook.presentation.drift import commands, counted, notes
 from webhook.presentation.markup import Markup, join, tag
 
 #: So many rows a person looks through; the rest is in the other forms of output.
@@ -192,10 +192,14 @@ def _drifted(found: Report) -> Iterator[Markup]:
 
 
 def _drifted_in(namespace: NamespaceDrift, shown: Sequence[OwnerDrift]) -> Markup:
-    lines = list(remedies(namespace))
-    more = [f"# and {len(lines) - _LINES:,} more"] if len(lines) > _LINES else []
-    remedy = tag("pre", tag("code", "\n".join(lines[:_LINES] + more)))
-    how = tag("div", tag("h4", "What has them made anew"), remedy, class_="remedy")
+    lines, others = commands(namespace), notes(namespace)
+    # Line by line, so that no line feed but these is one.
+    text = Markup("\n".join(map(join, lines[:_LINES])))
+    remedy = [tag("pre", tag("code", text))] if lines else []
+    remedy += _more(len(lines) - _LINES, "command")
+    remedy += [tag("p", tag("b", owner), ": ", note) for owner, note in others[:_LINES]]
+    remedy += _more(len(others) - _LINES, "owner")
+    how = tag("div", tag("h4", "To recreate these Pods"), *remedy, class_="remedy")
     head = tag("h3", namespace.name, tag("span", f"{counted(namespace.counts.drifted, 'Pod')}"))
     return tag("article", head, *map(_owner, shown), how, class_="card")
 
@@ -216,7 +220,7 @@ def _owner(owner: OwnerDrift) -> Markup:
         for cause, count in owner.causes.items()
     ]
     number = f"{owner.drifted:,} of {counted(owner.pods, 'Pod')}"
-    kind = tag("span", owner.kind, class_="kind")
+    kind = tag("span", str(owner).removesuffix(f"/{owner.name}"), class_="kind")
     head = tag("div", kind, tag("b", owner.name), *lacking, *causes, tag("span", number, class_="count"))
     return tag("div", head, tag("ul", *images, class_="images"), class_="owner")
 

@@ -4,9 +4,11 @@ from collections.abc import Iterator
 
 from webhook.inspection.plan import NamespacePlan, Plan, Presence, Resulting, Step
 from webhook.presentation.drift import counted
-from webhook.presentation.table import Screen, bold, table
+from webhook.presentation.table import table
+from webhook.presentation.terminal import Screen, bold, join
 
 _HEADINGS = ("WORKLOAD", "WHAT WOULD CHANGE")
+_NOTE_HEADINGS = ("WORKLOAD", "NOTE")
 _IMAGE_HEADINGS = ("REGISTRY SAYS", "IMAGE", "WHERE")
 _AGAINST = frozenset({Presence.MISSING, Presence.REFUSED})
 #: How many workloads are named that use an image.
@@ -72,13 +74,14 @@ def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
         state = f"{len(found.steps):,} of {counted(found.workloads, 'workload')} would change"
     yield bold(f"{found.name}: {state}", screen)
     rows = [row for step in found.steps for row in _step(step)]
-    rows += [(f"{one.kind}/{one.name}", f"stays: {one.why}") for one in found.left_alone]
-    yield from (f"  {line}" for line in table(rows, screen, _HEADINGS))
+    rows += [(str(one), f"stays: {one.why}") for one in found.left_alone]
+    yield from (join("  ", line) for line in table(rows, screen, _HEADINGS))
     commands = [*([found.command] if found.command else []), *(step.command for step in found.steps if step.command)]
-    notes = [f"# {step}: {step.note}" for step in found.steps if step.note]
-    if commands or notes:
-        yield "  What brings it about:"
-        yield from (f"    {line}" for line in (*commands, *notes))
+    if commands:
+        yield "  Commands:"
+        yield from (join("    ", line) for line in commands)
+    notes = [(str(step), step.note) for step in found.steps if step.note]
+    yield from (join("  ", line) for line in table(notes, screen, _NOTE_HEADINGS))
 
 
 def _step(step: Step) -> Iterator[tuple[str, str]]:

@@ -2,13 +2,14 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import msgspec
 
-from webhook import log
 from webhook.adapters import manifests
+from webhook.escaping import escape_ascii, escape_document
 from webhook.inspection.findings import Finding
+from webhook.presentation.terminal import BOLD, GREEN, RED, YELLOW, Screen, Styled, bold, join, styled
 
 #: How findings can be written; `table` is for people.
 Form = Literal["table", "json", "yaml"]
@@ -16,34 +17,25 @@ Form = Literal["table", "json", "yaml"]
 _GAP = "  "
 #: Where less is left for the last column than this, it is not broken up.
 _NARROWEST = 24
-_RED, _GREEN, _YELLOW, _BOLD, _PLAIN = "\x1b[31m", "\x1b[32m", "\x1b[33m", "\x1b[1m", "\x1b[0m"
 #: The words that stand out, wherever a cell is nothing else.
 _COLOURS = {
-    "ok": _GREEN,
-    "yes": _GREEN,
-    "no": _RED,
-    "failure": _RED,
-    "warning": _YELLOW,
-    "?": _YELLOW,
+    "ok": GREEN,
+    "yes": GREEN,
+    "no": RED,
+    "failure": RED,
+    "warning": YELLOW,
+    "?": YELLOW,
 }
 
 
-class Screen(NamedTuple):
-    """Where text is shown."""
-
-    width: int | None = None
-    """In characters; None where lines have no end: in a file or a pipe."""
-    coloured: bool = False
-
-
-def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str] = ()) -> Iterator[str]:
+def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str] = ()) -> Iterator[Styled]:
     """Give the lines of a table: columns aligned, the last one broken up where the screen ends.
 
-    Whatever cannot be printed is escaped.
+    Cells are escaped to ASCII, so that no character is wider or narrower than its column.
     """
     if not rows:
         return
-    printed = [[log.escape(cell) for cell in row] for row in ([headings] if headings else []) + [*rows]]
+    printed = [[escape_ascii(cell) for cell in row] for row in ([headings] if headings else []) + [*rows]]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in printed), strict=True)]
     indent = sum(widths) + len(_GAP) * len(widths)
     for number, (*cells, last) in enumerate(printed):
@@ -53,12 +45,12 @@ def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str]
             _painted(cell, screen, is_heading) + " " * (width - len(cell))
             for cell, width in zip(cells, widths, strict=True)
         ]
-        yield _GAP.join([*columns, _painted(first, screen, is_heading)]).rstrip()
+        yield Styled(_GAP.join([*columns, _painted(first, screen, is_heading)]).rstrip())
         for line in more:
-            yield " " * indent + line
+            yield join(" " * indent, line)
 
 
-def findings(found: Iterable[Finding], screen: Screen) -> Iterator[str]:
+def findings(found: Iterable[Finding], screen: Screen) -> Iterator[Styled]:
     """Give findings as a table, what is to be done on a line of its own below each."""
     rows: list[tuple[str, str, str]] = []
     for finding in found:
@@ -68,21 +60,19 @@ def findings(found: Iterable[Finding], screen: Screen) -> Iterator[str]:
     return table(rows, screen)
 
 
-def paragraph(text: str, screen: Screen) -> Iterator[str]:
+def paragraph(text: str, screen: Screen) -> Iterator[Styled]:
     """Give a text that stands out, in lines no longer than the screen."""
-    return (bold(line, screen) for line in _broken(log.escape(text), 0, screen.width))
-
-
-def bold(text: str, screen: Screen) -> str:
-    """Make a line stand out."""
-    return f"{_BOLD}{text}{_PLAIN}" if screen.coloured else text
+    return (bold(line, screen) for line in _broken(escape_ascii(text), 0, screen.width))
 
 
 def structured(findings: Any, form: Form) -> str:
-    """Write findings, frozen values or mappings and lists of them, as JSON or YAML."""
+    """Write findings, frozen values or mappings and lists of them, as JSON or YAML.
+
+    What is not shown as it is stands there as an escape of that format, so that the values are unchanged.
+    """
     plain = msgspec.to_builtins(findings, str_keys=True)
     if form == "json":
-        return msgspec.json.format(msgspec.json.encode(plain)).decode()
+        return escape_document(msgspec.json.format(msgspec.json.encode(plain)).decode(), form)
     return manifests.dump(plain).rstrip("\n")
 
 
@@ -94,5 +84,4 @@ def _broken(text: str, indent: int, width: int | None) -> list[str]:
 
 
 def _painted(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - of a row
-    style = _BOLD if is_heading else _COLOURS.get(cell)
-    return f"{style}{cell}{_PLAIN}" if screen.coloured and style else cell
+    return styled(cell, BOLD if is_heading else _COLOURS.get(cell), screen)

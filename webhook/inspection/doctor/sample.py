@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
+from webhook.escaping import truncate
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import CALLED, Seen, Tryout
 from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Pod
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.log import shorten
 from webhook.names import ENABLED_LABEL
 
 _WHAT = "sample"
@@ -85,9 +85,9 @@ def _of_tryout(settings: Settings, tried: Tryout) -> Finding:
 
 def _of_refusal(place: str, refusal: str) -> Finding:
     if CALLED in refusal:
-        why = f"{place} is refused: {shorten(refusal, _SHOWN)}"
+        why = f"{place} is refused: {truncate(refusal, _SHOWN)}"
         remedy = (
             "see the lines above; x509 is about certificate and caBundle, a refused connection or a timeout about Pods"
         )
         return wording.failure(_WHAT, why, remedy)
-    return wording.unknown(_WHAT, f"{place} was refused, and not by the webhook: {shorten(refusal, _SHOWN)}")
+    return wording.unknown(_WHAT, f"{place} was refused, and not by the webhook: {truncate(refusal, _SHOWN)}")

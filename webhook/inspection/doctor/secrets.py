@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from webhook.inspection import kubectl
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.calling import served
 from webhook.inspection.doctor.seen import Seen
@@ -49,7 +50,7 @@ def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObj
     if foreign:
         place = min(foreign)
         why = f"in {_in(foreign)} a Secret {name} is in the way that is not ours: {wording.some(foreign)}"
-        remedy = f"delete or rename it, and the sidecar makes its own at once: kubectl -n {place} delete secret {name}"
+        remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(place, name)}"
         yield wording.failure(_WHAT, why, remedy)
     missing = wanted - found.keys()
     if missing:

@@ -1,0 +1,117 @@
+"""What is escaped when it is printed, and that values in JSON and YAML stay what they are."""
+
+import json
+import unicodedata
+
+import pytest
+import yaml
+
+from webhook.adapters import manifests
+from webhook.escaping import escape, escape_ascii, escape_document, is_shown
+from webhook.presentation import table, terminal
+from webhook.presentation.markup import tag
+from webhook.presentation.terminal import Screen
+
+HIDDEN = {
+    "ESC": "\x1b[2J",
+    "OSC": "\x1b]0;title\x07",
+    "C1": "\x9b31m",
+    "DEL": "\x7f",
+    "NUL": "\x00",
+    "line feed": "a\nb",
+    "carriage return": "a\rb",
+    "tab": "a\tb",
+    "NEL": "\x85",
+    "right-to-left override": "\u202e",
+    "isolate": "\u2066a\u2069",
+    "Arabic letter mark": "\u061c",
+    "left-to-right mark": "\u200e",
+    "zero-width space": "\u200b",
+    "zero-width joiner": "\u200d",
+    "soft hyphen": "\u00ad",
+    "byte order mark": "\ufeff",
+    "line separator": "\u2028",
+    "paragraph separator": "\u2029",
+    "no-break space": "\u00a0",
+    "ideographic space": "\u3000",
+    "Hangul filler": "\u3164",
+    "variation selector": "\ufe0f",
+    "grapheme joiner": "\u034f",
+    "tag": "\U000e0041",
+    "variation selector 17": "\U000e0100",
+    "private use": "\ue000",
+    "interlinear annotation": "\ufff9",
+}
+SHOWN = ["nginx:1.27", "Größe", "日本", "emoji 😀", r"back\slash", "'quotes\"", ""]
+
+hidden = pytest.mark.parametrize("text", HIDDEN.values(), ids=HIDDEN)
+
+
+def raw(text: str) -> list[str]:
+    """Find characters that drive a terminal or are not seen, by another rule than the one that is tested."""
+    return [
+        one
+        for one in text
+        if unicodedata.category(one) in {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"} or one in "\u3164\ufe0f"
+    ]
+
+
+@hidden
+@pytest.mark.parametrize("write", [escape, escape_ascii])
+def test_escape_hidden_character_becomes_ascii(text: str, write: type) -> None:
+    written = write(f"a{text}b")
+    assert written.isascii()
+    assert written.isprintable()
+    assert write(written) == written
+    assert not is_shown(text)
+
+
+@pytest.mark.parametrize("text", SHOWN)
+def test_escape_shown_character_stays(text: str) -> None:
+    assert escape(text) == text
+    assert escape_ascii(text).isascii()
+
+
+@hidden
+def test_escape_document_json_value_unchanged(text: str) -> None:
+    written = escape_document(json.dumps({text: [f"a{text}b"]}, ensure_ascii=False), "json")
+    assert not raw(written)
+    assert json.loads(written) == {text: [f"a{text}b"]}
+
+
+@hidden
+def test_manifest_dump_value_unchanged(text: str) -> None:
+    document = {"plain": "Größe", f"k{text}": [f"a{text}b", text, f"{text}\nlines\n", f"'\" {text}"]}
+    written = manifests.dump(document)
+    assert not [one for one in raw(written) if one != "\n"]
+    assert "Größe" in written
+    assert yaml.safe_load(written) == document
+    # A diff is made of lines: nothing else may end one.
+    assert written.splitlines() == written.rstrip("\n").split("\n")
+
+
+@hidden
+@pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
+def test_structured_value_unchanged(text: str, form: table.Form, read: type) -> None:
+    written = table.structured([{"why": text}], form)
+    assert not [one for one in raw(written) if one != "\n"]
+    assert read(written) == [{"why": text}]
+
+
+@hidden
+def test_markup_hidden_character_is_escaped(text: str) -> None:
+    assert not raw(tag("p", text, title=text))
+
+
+@hidden
+def test_terminal_line_is_escaped_unless_styled(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    screen = Screen(coloured=True)
+    terminal.write(text)
+    terminal.write(f"{terminal.bold(text, screen)}", coloured=True)
+    terminal.write_all([terminal.join("  ", text), *table.table([(text, text)], screen)])
+    assert not [one for one in raw(capsys.readouterr().out) if one != "\n"]
+
+
+def test_terminal_style_is_kept_around_escaped_text(capsys: pytest.CaptureFixture[str]) -> None:
+    terminal.write(terminal.bold("a\x1bb", Screen(coloured=True)), coloured=True)
+    assert capsys.readouterr().out == "\x1b[1ma\\x1bb\x1b[0m\n"

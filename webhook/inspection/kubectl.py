@@ -1,0 +1,48 @@
+"""Command lines for a shell, which name objects of a cluster.
+
+An owner's name, a field of a webhook configuration or a word of the command line can be any text, so a line is only
+given for what are names: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/.
+"""
+
+import re
+import shlex
+
+_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
+_NAMESPACE = re.compile(_LABEL)
+_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
+_NAME_LIMIT = 253
+
+
+def is_namespace(text: str) -> bool:
+    """Tell whether `text` can be a namespace's name: an RFC 1123 label."""
+    return _NAMESPACE.fullmatch(text) is not None
+
+
+def is_name(text: str) -> bool:
+    """Tell whether `text` can be the name of a Pod or a workload: an RFC 1123 subdomain."""
+    return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
+
+
+def of_namespace(namespace: str, verb: str, *words: str) -> str:
+    """Give `kubectl VERB namespace NAMESPACE WORDS`, or what to do in words where that is not a valid name."""
+    if not is_namespace(namespace):
+        return f"{verb} the namespace with {' '.join(words)}"
+    return shlex.join(("kubectl", verb, "namespace", namespace, *words))
+
+
+def deletion(namespace: str, secret: str) -> str:
+    """Give what follows a remedy: `: kubectl -n NAMESPACE delete secret NAME`; nothing where a name is not valid."""
+    command = line("delete", "secret", namespace=namespace, name=secret)
+    return f": {command}" if command else ""
+
+
+def line(*words: str, namespace: str | None = None, kind: str = "", name: str | None = None) -> str | None:
+    """Give `kubectl [-n NAMESPACE] WORDS [KIND/]NAME` with every word quoted as a shell needs it.
+
+    None where the namespace or the name is not a valid one.
+    """
+    if (namespace is not None and not is_namespace(namespace)) or (name is not None and not is_name(name)):
+        return None
+    within = () if namespace is None else ("-n", namespace)
+    about = () if name is None else (f"{kind}/{name}" if kind else name,)
+    return shlex.join(("kubectl", *within, *words, *about))
