@@ -83,6 +83,14 @@ def test_a_helper_is_asked_once_for_each_host_the_server_s_first(tmp_path: Path,
     assert made.fingerprint() is None
 
 
+def test_helper_asked_once_for_all_spellings_of_a_host(tmp_path: Path, environment: dict[str, str]) -> None:
+    _answers(tmp_path, **{SERVER: _told()})
+    rules = [{"from": "quay.io", "to": f"{SERVER.title()}:443/quay"}]
+    read = _helped(environment, rules=rules).read()
+    assert _asked(tmp_path) == [SERVER]
+    assert {entry.key for entry in read.credential.entries} == {SERVER, f"{SERVER.title()}:443/quay/"}
+
+
 @pytest.mark.parametrize(
     ("answer", "life", "told"),
     [

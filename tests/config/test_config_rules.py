@@ -123,3 +123,29 @@ def test_every_rule_that_cannot_be_is_said_in_one_go() -> None:
 def test_hundreds_of_rules_are_accepted() -> None:
     rules = [(f"r{number}.example.com", f"mirror.example.com/r{number}") for number in range(500)]
     assert len(load(_yaml(rules, "mirror.example.com"), "c.yaml", {}).configuration.webhook.rules) == 500
+
+
+@pytest.mark.parametrize("word", ["None", "NULL", "Registry", "True", "Nil/team", "registry"])
+def test_single_label_refused_in_every_setting(word: str) -> None:
+    yaml = (
+        f"webhook: {{rules: [{{from: '{word}', to: a.example.com}}, {{from: b.example.com, to: '{word}'}}], "
+        f"pull_secret: {{registries: ['{word}']}}}}\n"
+        f"opencti: {{daemon: {{registry: {{server: '{word}'}}}}}}"
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        load(yaml.encode(), "c.yaml", {})
+    assert {fault.key for fault in caught.value.faults} == {
+        "opencti.daemon.registry.server",
+        "webhook.rules[0].from",
+        "webhook.rules[1].to",
+        "webhook.pull_secret.registries[0]",
+    }
+
+
+def test_sources_and_exclusions_loaded_in_canonical_form() -> None:
+    yaml = (
+        b"webhook: {exclude: ['Quay.io:443/**'], rules: [{from: 'GHCR.io:0443/org', to: 'Mirror.Example.com:443/org'}]}"
+    )
+    webhook = load(yaml, "c.yaml", {}).configuration.webhook
+    assert webhook.exclude == ("quay.io/**",)
+    assert [(rule.source, rule.target) for rule in webhook.rules] == [("ghcr.io/org", "Mirror.Example.com:443/org")]

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import InvalidPattern
-from webhook.images.globs import Globs, check_name_pattern
+from webhook.images.globs import Globs, normalise_pattern
 
 
 @pytest.mark.parametrize(
@@ -83,13 +83,15 @@ def test_what_is_kept_of_a_thousand_patterns_stays_bounded() -> None:
         ("quay.io/x@sha256", "only"),
         ("quay.io/[ab]?", "only"),
         ("quay.io/(x|y)", "only"),
+        ("*:443/x", "leave out :443"),
+        ("**:0443/x", "leave out :443"),
     ],
 )
 def test_a_pattern_that_could_match_no_name_is_refused_with_what_to_write(pattern: str, remedy: str) -> None:
     with pytest.raises(InvalidPattern, match=re.escape(remedy)):
-        check_name_pattern(pattern)
+        normalise_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["**", "quay.io/**", "*/x", "*.io/*", "localhost/x", "a:5000/**", "[::1]:5000/*"])
 def test_a_pattern_that_could_match_is_accepted(pattern: str) -> None:
-    check_name_pattern(pattern)
+    assert normalise_pattern(pattern) == pattern

@@ -3,7 +3,7 @@
 import pytest
 
 from webhook.errors import InvalidReference
-from webhook.images.reference import LENGTH_LIMIT, parse
+from webhook.images.reference import canonical_domain, parse
 
 SHA256 = "sha256:" + "a1" * 32
 SHA384 = "sha384:" + "b2" * 48
@@ -113,11 +113,21 @@ def test_a_valid_reference_is_taken_apart(written: str, domain: str, path: str, 
         "nginx@sha512:" + "a" * 64,
         "nginx@sha256+b64:" + "a" * 64,
         "a" * 64,
+        SHA256,
+        SHA384,
+        SHA512,
+        "quay.io./x",
+        "quay..io/x",
+        "quay.-io/x",
+        "quay-.io/x",
+        ".quay.io/x",
+        "quay.io:/x",
+        "quay.io:-1/x",
+        "[::1].quay.io/x",
         "y" * 248,
         "x/" + "y" * 254,
         "quay.io/" + "y" * 256,
         "\ud800",
-        "a." * 400 + "b/x",
     ],
 )
 def test_what_no_runtime_would_accept_is_refused_with_a_reason(written: str) -> None:
@@ -127,17 +137,99 @@ def test_what_no_runtime_would_accept_is_refused_with_a_reason(written: str) -> 
     assert str(refused.value)
 
 
-def test_the_longest_reference_is_taken_apart() -> None:
-    host = ".".join(["h" * 63, "h" * 63, "h" * 63, "h" * 61])
-    longest = f"{host}:65535/{'y' * 255}:{'t' * 128}@{SHA512}"
-    assert len(longest) == LENGTH_LIMIT
-    assert parse(longest) == (f"{host}:65535", "y" * 255, f":{'t' * 128}@{SHA512}", True)
-    with pytest.raises(InvalidReference, match=f"{LENGTH_LIMIT + 1} characters; the limit is {LENGTH_LIMIT}"):
-        parse(f"h{longest}")
+@pytest.mark.parametrize(
+    "domain",
+    [".".join(["h" * 63] * 4) + ":65535", "a." * 400 + "b", "a" * 5000 + ".b", "quay.io:" + "0" * 5000 + "443"],
+    ids=len,
+)
+def test_domain_of_any_length_taken_apart(domain: str) -> None:
+    # kubelet and containerd have no limit: a port's leading zeros lead to the same registry.
+    written = f"{domain}/{'y' * 255}:{'t' * 128}@{SHA512}"
+    assert parse(written) == (domain, "y" * 255, f":{'t' * 128}@{SHA512}", True)
 
 
-@pytest.mark.parametrize("length", [LENGTH_LIMIT, 1_000_000])
-@pytest.mark.parametrize("hostile", ["a-", "a.", "a/", "a__", "a.b/", "a:", "[:"])
+@pytest.mark.parametrize("suffix", ["t", f"{SHA512}"], ids=["tag", "digest"])
+def test_remainder_over_limit_refused(suffix: str) -> None:
+    with pytest.raises(InvalidReference, match=r"characters; the limit is"):
+        parse(f"quay.io/{'y' * 255}:{'t' * 128}@{SHA512}{suffix}")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("sha256", "docker.io/library/sha256"),
+        (f"library/{SHA256}", "docker.io/library/sha256"),
+        (f"docker.io/{SHA256}", "docker.io/library/sha256"),
+        (f"{SHA256}@{SHA256}", "docker.io/library/sha256"),
+        ("sha256:" + "a" * 63, "docker.io/library/sha256"),
+        ("sha256:" + "A1" * 32, "docker.io/library/sha256"),
+        ("sha384:" + "a" * 64, "docker.io/library/sha384"),
+        ("sha512:" + "a" * 64, "docker.io/library/sha512"),
+        ("sha1:" + "a" * 40, "docker.io/library/sha1"),
+    ],
+)
+def test_name_like_an_image_id_is_a_name(written: str, name: str) -> None:
+    assert parse(written).name == name
+
+
+@pytest.mark.parametrize(
+    ("domain", "canonical"),
+    [
+        ("quay.io", "quay.io"),
+        ("Quay.IO", "quay.io"),
+        ("quay.io:443", "quay.io"),
+        ("quay.io:00443", "quay.io"),
+        ("quay.io:" + "0" * 5000 + "443", "quay.io"),
+        ("quay.io:05000", "quay.io:5000"),
+        ("quay.io:80", "quay.io:80"),
+        ("quay.io:0", "quay.io:0"),
+        ("quay.io:00", "quay.io:0"),
+        ("quay.io:4430", "quay.io:4430"),
+        ("localhost:443", "localhost"),
+        ("LocalHost:5000", "localhost:5000"),
+        ("a:443", "a"),
+        ("Registry", "registry"),
+        ("127.0.0.1:443", "127.0.0.1"),
+        ("docker.io", "docker.io"),
+        ("Docker.IO", "docker.io"),
+        ("docker.io:443", "docker.io"),
+        ("index.docker.io", "docker.io"),
+        ("Index.Docker.io:0443", "docker.io"),
+        ("registry-1.docker.io", "docker.io"),
+        ("registry-1.docker.io:5000", "registry-1.docker.io:5000"),
+        ("registry.hub.docker.com", "registry.hub.docker.com"),
+        ("[::1]", "[::1]"),
+        ("[::1]:443", "[::1]"),
+        ("[FE80::1]:05000", "[fe80::1]:5000"),
+        ("[0:0:0:0:0:0:0:1]", "[::1]"),
+        ("[fd00:0:0:1::]:443", "[fd00:0:0:1::]"),
+        ("[::ffff:102:304]", "[::ffff:102:304]"),
+        ("[ABC]", "[abc]"),
+        ("[:]:1", "[:]:1"),
+    ],
+)
+def test_canonical_domain_of_every_spelling(domain: str, canonical: str) -> None:
+    assert canonical_domain(domain) == canonical
+    assert canonical_domain(canonical) == canonical
+
+
+@pytest.mark.parametrize(
+    ("written", "kubelet", "canonical"),
+    [
+        ("nginx", "docker.io/library/nginx", "docker.io/library/nginx"),
+        ("index.docker.io/nginx", "docker.io/library/nginx", "docker.io/library/nginx"),
+        ("Docker.IO/nginx:1", "Docker.IO/nginx", "docker.io/library/nginx"),
+        ("registry-1.docker.io/team/x", "registry-1.docker.io/team/x", "docker.io/team/x"),
+        ("Quay.io:443/x/y:1", "Quay.io:443/x/y", "quay.io/x/y"),
+    ],
+)
+def test_names_of_kubelet_and_for_comparison(written: str, kubelet: str, canonical: str) -> None:
+    parsed = parse(written)
+    assert (parsed.name, parsed.canonical_name) == (kubelet, canonical)
+
+
+@pytest.mark.parametrize("length", [900, 1_000_000])
+@pytest.mark.parametrize("hostile", ["a-", "a.", "a/", "a__", "a.b/", "a:", "[:", "a.b:0", "a.b/x@"])
 def test_a_hostile_text_is_refused_without_backtracking(hostile: str, length: int) -> None:
     # A pattern that backtracked would not come back from these within anybody's patience.
     with pytest.raises(InvalidReference):

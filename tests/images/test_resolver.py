@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from webhook.errors import ConflictingRules, InvalidPrefix, InvalidReference
 from webhook.images import prefixes, reference
-from webhook.images.globs import Globs
+from webhook.images.globs import Globs, normalise_pattern
 from webhook.images.resolver import Reason, Resolver
 from webhook.images.rules import Rule, Rules
 
@@ -21,7 +21,8 @@ def resolver(
     registries: tuple[str, ...] = (),
 ) -> Resolver:
     normalised = [Rule(prefixes.normalise(source), prefixes.normalise(target)) for source, target in rules]
-    return Resolver(Rules(normalised, server and prefixes.normalise(server)), Globs(exclude), registries)
+    patterns = Globs([normalise_pattern(pattern) for pattern in exclude])
+    return Resolver(Rules(normalised, server and prefixes.normalise(server)), patterns, registries)
 
 
 @pytest.mark.parametrize(
@@ -92,7 +93,7 @@ def test_prefixes_are_compared_by_whole_components() -> None:
     resolve = resolver(("quay.io/team", "m.example.com/t")).resolve
     assert resolve("quay.io/teams/x").image == "quay.io/teams/x"
     assert resolve("quay.io/team-a/x").image == "quay.io/team-a/x"
-    assert resolve("quay.io:443/team/x").image == "quay.io:443/team/x"
+    assert resolve("quay.io:444/team/x").image == "quay.io:444/team/x"
 
 
 def test_a_rule_never_touches_what_is_already_at_its_target() -> None:
@@ -140,7 +141,10 @@ def test_a_bare_name_is_measured_with_library_in_front() -> None:
     [
         ("nginx", True),
         ("registry.example.com/x", True),
-        ("registry.example.com:443/x", False),
+        ("registry.example.com:443/x", True),
+        ("registry.example.com:5000/x", False),
+        ("Mirror.Example.com/quay/x", True),
+        ("further.example.com:00443/x", True),
         ("mirror.example.com/quay/x", True),
         ("mirror.example.com/x", False),
         ("quay.io/x", True),
@@ -167,6 +171,13 @@ def test_an_image_needs_the_secret_when_it_is_pulled_from_a_private_registry(wri
         ([("registry.example.com/old", "registry.example.com/new")], "from"),
         # The same source twice, and a rule that could do nothing.
         ([("docker.io", "a.example.com"), ("index.docker.io", "b.example.com")], "from"),
+        ([("docker.io", "a.example.com"), ("Registry-1.docker.io", "b.example.com")], "from"),
+        ([("quay.io", "a.example.com"), ("Quay.io:443", "b.example.com")], "from"),
+        # The same in other spellings.
+        ([("quay.io", "A.example.com"), ("a.example.com:443", "b.example.com")], "from"),
+        ([("Quay.io", "a.example.com:0443"), ("A.example.com/old", "a.example.com/new")], "from"),
+        ([("REGISTRY.example.com", "a.example.com")], "from"),
+        ([("quay.io/x", "Quay.io:443")], "to"),
         ([("docker.io/library", "docker.io")], "to"),
     ],
 )
@@ -176,8 +187,110 @@ def test_rules_that_contradict_or_chase_each_other_are_refused(rules: list[tuple
     assert refused.value.part == part
 
 
+@pytest.mark.parametrize(
+    ("written", "image"),
+    [
+        ("quay.io/x", "Mirror.Example.com:443/q/x"),
+        (f"Quay.IO/x:1{DIGEST}", f"Mirror.Example.com:443/q/x:1{DIGEST}"),
+        ("quay.io:443/x", "Mirror.Example.com:443/q/x"),
+        ("quay.io:" + "0" * 2000 + "443/x", "Mirror.Example.com:443/q/x"),
+        ("quay.io:5000/x", "quay.io:5000/x"),
+        ("mirror.example.com/q/x", "mirror.example.com/q/x"),
+        ("MIRROR.example.com/x", "MIRROR.example.com/x"),
+        ("Docker.IO/nginx:1", "h.example.com/library/nginx:1"),
+        ("registry-1.docker.io/library/nginx", "h.example.com/library/nginx"),
+        ("index.Docker.io:0443/team/x", "h.example.com/team/x"),
+    ],
+)
+def test_rule_covers_every_spelling_and_target_keeps_its_own(written: str, image: str) -> None:
+    resolve = resolver(
+        ("Quay.io:0443", "Mirror.Example.com:443/q"), ("docker.io", "h.example.com"), server="Registry.Example.com"
+    ).resolve
+    assert resolve(written).image == image
+    assert resolve("registry.example.com/x").image == "registry.example.com/x"
+    assert resolve("registry.example.com/x").reason is Reason.ALREADY
+
+
+@pytest.mark.parametrize("exclude", ["Quay.io/**", "quay.io:443/**", "QUAY.io:0443/**"])
+def test_exclusion_covers_every_spelling(exclude: str) -> None:
+    resolve = resolver(("quay.io", "m.example.com"), exclude=(exclude,)).resolve
+    for written in ("quay.io/x", "Quay.io:443/x", "quay.IO/x:1"):
+        assert resolve(written).image == written
+        assert resolve(written).reason is Reason.EXCLUDED
+    assert resolve("quay.io:5000/x").reason is Reason.QUALIFIED
+
+
+@pytest.mark.parametrize(
+    "written", ["a" * 64, "sha256:" + "a" * 64, "sha384:" + "a" * 96, "sha512:" + "a" * 128], ids=len
+)
+def test_image_id_left_as_written(written: str) -> None:
+    for made in (
+        resolver(),
+        resolver(("docker.io", "m.example.com")),
+        resolver(("docker.io/library/sha256", "m.example.com/x")),
+        resolver(exclude=("**",)),
+    ):
+        resolution = made.resolve(written)
+        assert (resolution.image, resolution.reason, resolution.private) == (written, Reason.INVALID, False)
+    qualified = f"library/{written}" if ":" in written else f"{written}:latest"
+    assert resolver().resolve(qualified).image == f"{SERVER}/{qualified}"
+
+
+def test_long_spelling_account_bounded() -> None:
+    written = "quay.io:" + "0" * 100_000 + "443/x"
+    for made in (resolver(("quay.io", "m.example.com")), resolver()):
+        resolution = made.resolve(written)
+        assert len(resolution.account) < 3000
+        assert len(resolution.detail) < 300
+
+
+_PLACES = ["docker.io", "quay.io", "a.b:5000", "localhost", "[fd00::1]", SERVER]
+
+
+@st.composite
+def _respelled(draw: st.DrawFn, place: str) -> str:
+    """Spell a registry in another way."""
+    host, port = (place[:-5], "5000") if place.endswith(":5000") else (place, "443")
+    if host == "docker.io":
+        host = draw(st.sampled_from(["docker.io", "index.docker.io", "registry-1.docker.io"]))
+    spelled = "".join(letter.upper() if draw(st.booleans()) else letter for letter in host)
+    if port == "443" and draw(st.booleans()):
+        return spelled
+    return f"{spelled}:{'0' * draw(st.integers(0, 3))}{port}"
+
+
+@given(st.data())
+def test_resolution_same_for_every_spelling(data: st.DataObject) -> None:
+    rules = data.draw(
+        st.lists(st.tuples(st.sampled_from(_PLACES), st.sampled_from(["m.example.com", *_PLACES])), max_size=3)
+    )
+    exclude = data.draw(st.lists(st.sampled_from(_PLACES).map(lambda place: f"{place}/x/**"), max_size=1))
+    try:
+        plain = resolver(*rules, exclude=tuple(exclude))
+    except ConflictingRules:
+        with pytest.raises(ConflictingRules):
+            resolver(*[(data.draw(_respelled(source)), target) for source, target in rules], exclude=tuple(exclude))
+        return
+    made = resolver(
+        *[(data.draw(_respelled(source)), target) for source, target in rules],
+        exclude=tuple(f"{data.draw(_respelled(pattern.partition('/')[0]))}/x/**" for pattern in exclude),
+    )
+    place, path = data.draw(st.sampled_from(_PLACES)), data.draw(st.sampled_from(["x/y", "x/y:1", f"team/a{DIGEST}"]))
+    written = f"{data.draw(_respelled(place))}/{path}"
+    expected, found = plain.resolve(f"{place}/{path}"), made.resolve(written)
+    assert (found.reason, found.private, found.rewritten) == (expected.reason, expected.private, expected.rewritten)
+    assert found.image == (expected.image if expected.rewritten else written)
+    assert made.resolve(found.image).image == found.image
+
+
 # Few and close together, so that drawn rules often meet.
-_DOMAINS = st.sampled_from(["docker.io", "index.docker.io", "quay.io", "a.b", "localhost:5000", SERVER])
+_DOMAINS = st.sampled_from(
+    [
+        *("docker.io", "index.docker.io", "quay.io", "a.b", "localhost:5000", SERVER),
+        *("Docker.IO", "registry-1.docker.io:443", "Quay.io", "quay.io:0443", "A.B:443", "localhost:05000"),
+        *("Registry.Example.com", f"{SERVER}:443", "[fd00::1]", "[FD00:0::1]:443"),
+    ]
+)
 _PARTS = st.sampled_from(["library", "a", "b", "a-b", "nginx", "x" * 120])
 _PREFIXES = st.builds(lambda domain, parts: "/".join([domain, *parts]), _DOMAINS, st.lists(_PARTS, max_size=3))
 _SUFFIXES = st.sampled_from(["", ":1", DIGEST, f":1{DIGEST}"])
@@ -187,7 +300,7 @@ _NAMES = st.builds(
     st.lists(_PARTS, min_size=1, max_size=4),
     _SUFFIXES,
 )
-_PATTERNS = st.sampled_from(["**", "*/a/**", "docker.io/library/*", "**/b", "quay.io/**", f"{SERVER}/a/*"])
+_PATTERNS = st.sampled_from(["**", "*/a/**", "docker.io/library/*", "**/b", "Quay.io:443/**", f"{SERVER}/a/*"])
 
 
 @given(

@@ -193,6 +193,16 @@ def test_a_static_credential_is_for_its_server_and_for_what_else_is_on_the_same_
     )
 
 
+def test_static_credential_other_spelling_of_its_host_gets_entry_of_that_spelling() -> None:
+    others = ["Registry.Example.com:443/quay", "registry.example.com:0443/hub", "registry.example.com:5000/x"]
+    entries = static_entries("registry.example.com", others, "robot", _PASSWORD)
+    assert {entry.key for entry in entries} == {
+        "registry.example.com",
+        "Registry.Example.com:443/quay/",
+        "registry.example.com:0443/hub/",
+    }
+
+
 def test_a_whole_registry_needs_one_entry() -> None:
     others = ["registry.example.com/team", "registry.example.com"]
     (entry,) = static_entries("registry.example.com", others, "robot", _PASSWORD)

@@ -141,7 +141,15 @@ def test_keys_that_mean_the_same_are_filed_under_the_same(key: str, filed: str |
 
 
 _HOSTS = st.sampled_from(
-    ["a.example.com", "a.example.com:5000", "127.0.0.1", "localhost:5000", "[fd00::1]:5000", "docker.io", "Registry"]
+    [
+        "a.example.com",
+        "a.example.com:5000",
+        "127.0.0.1",
+        "localhost:5000",
+        "[fd00::1]:5000",
+        "docker.io",
+        "Registry.example.com",
+    ]
 )
 _PATHS = st.lists(st.sampled_from(["v1", "v2", "v10", "team", "a"]), max_size=3)
 _BELOW = st.lists(st.sampled_from(["v1", "v2", "team", "app"]), min_size=1, max_size=3)

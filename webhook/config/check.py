@@ -12,7 +12,7 @@ import msgspec
 from webhook.config.model import Configuration, RuleSettings
 from webhook.errors import ConflictingRules, InvalidPattern, InvalidPrefix
 from webhook.images import prefixes, reference
-from webhook.images.globs import check_name_pattern
+from webhook.images.globs import normalise_pattern
 from webhook.images.rules import Rule, Rules
 
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9*-]+")
@@ -45,22 +45,19 @@ class _Checks:
         registry, webhook = self._given.registry, self._given.webhook
         server = self._tried(_SERVER, registry.server, prefixes.normalise) if registry.server else None
         rules = self._rules(server)
-        self._each("webhook.exclude", webhook.exclude, check_name_pattern)
+        exclude = self._each("webhook.exclude", webhook.exclude, normalise_pattern)
         self._each("webhook.namespaces.allow", webhook.namespaces.allow or (), _check_namespace_pattern)
         self._each("webhook.namespaces.deny", webhook.namespaces.deny, _check_namespace_pattern)
         self._texts()
         self._certificate()
-        key = "webhook.pull_secret.registries"
-        registries = [
-            self._tried(f"{key}[{index}]", text, prefixes.normalise)
-            for index, text in enumerate(webhook.pull_secret.registries)
-        ]
+        registries = self._each("webhook.pull_secret.registries", webhook.pull_secret.registries, prefixes.normalise)
         return Configuration(
             msgspec.structs.replace(registry, server=server),
             msgspec.structs.replace(
                 webhook,
                 rules=tuple(rules),
-                pull_secret=msgspec.structs.replace(webhook.pull_secret, registries=tuple(filter(None, registries))),
+                exclude=exclude,
+                pull_secret=msgspec.structs.replace(webhook.pull_secret, registries=registries),
             ),
         )
 
@@ -110,9 +107,9 @@ class _Checks:
             problem = f"at most {longest}, a sixth of authority_life: the next authority must be known before that ends"
             self.problems.append(Problem("webhook.certificate.overlap", certificate.overlap, problem))
 
-    def _each(self, key: str, texts: tuple[str, ...], check_one: Callable[[str], None]) -> None:
-        for index, text in enumerate(texts):
-            self._tried(f"{key}[{index}]", text, check_one)
+    def _each(self, key: str, texts: tuple[str, ...], attempt: Callable[[str], Any]) -> tuple[Any, ...]:
+        tried = [self._tried(f"{key}[{index}]", text, attempt) for index, text in enumerate(texts)]
+        return tuple(filter(None, tried))
 
     def _tried(self, key: str, text: str, attempt: Callable[[str], Any]) -> Any:
         try:
@@ -123,8 +120,9 @@ class _Checks:
 
 
 def _normalise_source(text: str) -> str:
+    """Make a prefix that is only compared, never written into an image or a credential."""
     try:
-        return prefixes.normalise(text)
+        return prefixes.canonical(prefixes.normalise(text))
     except InvalidPrefix as error:
         first = text.partition("/")[0]
         if first and reference.is_path(text):

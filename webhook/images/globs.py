@@ -15,6 +15,8 @@ from webhook.images import reference
 _STARS = re.compile(r"(\*+)")
 _NAME_PATTERN = re.compile(r"[a-zA-Z0-9._:/*\[\]-]+")
 _LENGTH_LIMIT = 512
+#: Without the port, the star would match any port.
+_ANY_HOST_DEFAULT_PORT = re.compile(rf"\*:0*{reference.DEFAULT_PORT}\Z")
 #: How many states are kept: as many as have use, but no more than 64 MiB of them, however long the patterns are.
 _STATES_KEPT, _STATES_KEPT_LEAST = 1024, 16
 _BITS_KEPT = 64 * 1024 * 1024 * 8
@@ -103,10 +105,11 @@ def _bits(positions: list[int]) -> int:
     return int.from_bytes(octets, "little")
 
 
-def check_name_pattern(pattern: str) -> None:
-    """Refuse a pattern that could match no normalised image name (registry and path, without tag and digest).
+def normalise_pattern(pattern: str) -> str:
+    """Give a pattern of image names with its registry in canonical form, as names are when they are compared with it.
 
-    Raises `InvalidPattern`, saying what to write instead.
+    Raises `InvalidPattern`, saying what to write instead, for one that could match no name (registry and path, without
+    tag and digest).
     """
     if not pattern:
         raise InvalidPattern("it is empty: write a pattern such as quay.io/**")
@@ -124,3 +127,6 @@ def check_name_pattern(pattern: str) -> None:
         raise InvalidPattern(f"it has no path, and every name that it is compared with has one: write {pattern}/**")
     if pattern.endswith("/") or "//" in pattern:
         raise InvalidPattern(f"no name ends in a / or has two in a row: write {pattern.strip('/')}/**")
+    if _ANY_HOST_DEFAULT_PORT.search(first):
+        raise InvalidPattern(f"names are compared without the default port: leave out :{reference.DEFAULT_PORT}")
+    return f"{reference.canonical_domain(first)}{slash}{rest}"

@@ -6,7 +6,8 @@ from collections.abc import Container
 from webhook.errors import InvalidPrefix
 from webhook.images import reference
 
-_PORT = re.compile(r":([0-9]{1,6})[0-9]*\Z")
+#: Leading zeros do not count; no port has more digits than five.
+_PORT = re.compile(r":0*+([0-9]{0,6})[0-9]*\Z")
 _PORTS = 65536
 
 #: What Docker Hub's registry is called by its own credentials' key and API; as a prefix it is `docker.io`.
@@ -16,6 +17,9 @@ _DOCKER_HUB_PATHS = frozenset({"", "v1", "v2"})
 def normalise(text: str) -> str:
     """Make a prefix of what a person writes: scheme and trailing slashes go, Docker Hub gets its one name.
 
+    All else keeps its spelling, which images and credentials get, except for leading zeros of a port; `canonical` is
+    what is compared.
+
     Raises `InvalidPrefix`, saying what to write instead, for what would not be recognised as a registry in front of
     an image name: the image would then be looked for on Docker Hub.
     """
@@ -23,9 +27,21 @@ def normalise(text: str) -> str:
     if not prefix:
         raise InvalidPrefix("it is empty: write a registry's host with an optional port and path")
     domain, _, path = prefix.partition("/")
-    if domain in {reference.DOCKER_HUB, reference.DOCKER_HUB_ALIAS}:
-        return reference.DOCKER_HUB if path in _DOCKER_HUB_PATHS else _checked(reference.DOCKER_HUB, path)
-    return _checked(domain, path)
+    checked = _checked(domain, path)
+    if canonical_host(checked) != reference.DOCKER_HUB:
+        return checked
+    return reference.DOCKER_HUB if path in _DOCKER_HUB_PATHS else f"{reference.DOCKER_HUB}/{path}"
+
+
+def canonical(prefix: str) -> str:
+    """Return the text that all spellings of a normalised prefix have in common."""
+    domain, slash, path = prefix.partition("/")
+    return f"{reference.canonical_domain(domain)}{slash}{path}"
+
+
+def canonical_host(prefix: str) -> str:
+    """Return the registry of a normalised prefix, host and port, in canonical form."""
+    return reference.canonical_domain(prefix.partition("/")[0])
 
 
 def _checked(domain: str, path: str) -> str:
@@ -34,11 +50,14 @@ def _checked(domain: str, path: str) -> str:
     if not reference.is_domain(domain):
         raise InvalidPrefix("it is no host with an optional port and path, such as registry.example.com:5000/team")
     port = _PORT.search(domain)
-    if port and not 0 < int(port[1]) < _PORTS:
-        raise InvalidPrefix(f"a port is a number from 1 to {_PORTS - 1}")
-    if not reference.looks_like_registry(domain):
+    if port:
+        if not 0 < int(port[1] or 0) < _PORTS:
+            raise InvalidPrefix(f"a port is a number from 1 to {_PORTS - 1}")
+        domain = f"{domain[: port.start()]}:{port[1]}"
+    # In an image an upper-case letter makes a registry. In a setting it is a mistake, such as Python's None.
+    if not reference.looks_like_registry(domain.lower()):
         raise InvalidPrefix(
-            f"in front of an image name, {domain} would be read as part of a path on Docker Hub: "
+            f"{domain} is a single name, which Docker Hub's paths begin with as well: "
             f"write it with its domain ({domain}.example.com) or its port ({domain}:443)"
         )
     if not path:

@@ -15,10 +15,16 @@ This is the grammar of https://github.com/distribution/reference (v0.6), which k
 What stands before the first "/" is a domain only when it looks like one; `qualified` says how. A name without a domain
 is Docker Hub's, and one without a "/" is there in "library/": `nginx` is `docker.io/library/nginx`.
 
-The grammar has no bound on a domain. DNS has, and what is longer than its 253 characters allow is no reference here.
+The grammar has no limit on the length of a domain or port, and a port may have any number of leading zeros.
+
+Several domains name one registry. Container runtimes connect to it as DNS and HTTPS say: host names and the digits of
+IPv6 addresses are compared without regard to case, ports by value, and no port is 443. containerd and CRI-O connect to
+`registry-1.docker.io` for `docker.io`. `canonical_domain` makes all of these the same text. Other names that lead to
+the same server, such as a CNAME, cannot be recognized without asking DNS, and are other registries.
 """
 
 import re
+from ipaddress import AddressValueError, IPv6Address
 from typing import NamedTuple
 
 from webhook.errors import InvalidReference
@@ -27,23 +33,28 @@ DOCKER_HUB = "docker.io"
 DOCKER_HUB_ALIAS = "index.docker.io"
 OFFICIAL = "library/"
 PATH_LIMIT = 255
-#: Characters of a whole reference: a host of 253, which is DNS's limit, a port, the longest path, tag and digest.
-LENGTH_LIMIT = 253 + len(":65535") + len("/") + PATH_LIMIT + len(":") + 128 + len("@sha512:") + 128
+#: Names of Docker Hub's registry, in canonical form.
+DOCKER_HUB_DOMAINS = frozenset({DOCKER_HUB, DOCKER_HUB_ALIAS, "registry-1.docker.io"})
+#: The port that is meant where none is written.
+DEFAULT_PORT = "443"
 
 # No pattern here can backtrack far: each alternative is told from the next by its first character, and all match whole
 # strings, in ASCII. Classes of characters are repeated possessively, groups are not: up to Python 3.11.4,
 # which Debian has, that can match what it must not (https://github.com/python/cpython/issues/106052).
-_COMPONENT = r"[a-zA-Z0-9]++(?:-++[a-zA-Z0-9]++)*"
-_DOMAIN = re.compile(rf"(?:{_COMPONENT}(?:\.{_COMPONENT})*|\[[a-fA-F0-9:]++\])(?::[0-9]++)?")
+# A domain has no limit, and is matched without any backtracking: what may not be beside what is looked for as a text.
+_DOMAIN = re.compile(r"(?P<host>[a-zA-Z0-9.-]++|\[[a-fA-F0-9:]++\])(?::(?P<port>[0-9]++))?")
 _PART = r"[a-z0-9]++(?:(?:\.|__?|-++)[a-z0-9]++)*"
 _PATH = rf"{_PART}(?:/{_PART})*"
+_DIGEST = r"sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
 _REMAINDER = re.compile(
     rf"(?P<path>{_PATH})"
     r"(?P<tag>:[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127}+)?"
-    r"(?P<digest>@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?",
+    rf"(?P<digest>@(?:{_DIGEST}))?",
 )
 _PATH_ONLY = re.compile(_PATH)
-_IDENTIFIER = re.compile(r"[a-f0-9]{64}")
+_IDENTIFIER = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
+#: Characters of the longest path, tag and digest.
+_REMAINDER_LIMIT = PATH_LIMIT + len(":") + 128 + len("@sha512:") + 128
 
 
 class Reference(NamedTuple):
@@ -60,8 +71,18 @@ class Reference(NamedTuple):
 
     @property
     def name(self) -> str:
-        """The normalised name, registry and path: what rules and patterns are matched with."""
+        """The name as kubelet normalizes it, registry and path: what it looks up credentials with."""
         return f"{self.domain}/{self.path}"
+
+    @property
+    def canonical_name(self) -> str:
+        """The same text for every spelling of the registry: what rules, prefixes and patterns are compared with."""
+        domain, path, _, qualified = self
+        if not qualified:
+            return f"{DOCKER_HUB}/{path}"
+        domain = canonical_domain(domain)
+        official = domain == DOCKER_HUB and "/" not in path
+        return f"{domain}/{OFFICIAL}{path}" if official else f"{domain}/{path}"
 
 
 def looks_like_registry(first: str) -> bool:
@@ -72,9 +93,46 @@ def looks_like_registry(first: str) -> bool:
     return "." in first or ":" in first or first == "localhost" or first != first.lower()
 
 
+def canonical_domain(domain: str) -> str:
+    """Return the text that all spellings of a registry's host and port have in common.
+
+    `domain` is a valid one, or a pattern of some.
+    """
+    domain = domain.lower()
+    if ":" in domain:
+        domain = _canonical_address(domain)
+    return DOCKER_HUB if domain in DOCKER_HUB_DOMAINS else domain
+
+
+def _canonical_address(domain: str) -> str:
+    host, port = domain, DEFAULT_PORT
+    if not domain.endswith("]"):
+        host, _, port = domain.rpartition(":")
+        if port.isdecimal():
+            port = port.lstrip("0") or "0"
+    if host.startswith("["):
+        host = _canonical_ipv6(host)
+    return host if port == DEFAULT_PORT else f"{host}:{port}"
+
+
+def _canonical_ipv6(host: str) -> str:
+    """Write an address in brackets as RFC 5952 does; one that maps an IPv4 address, and what is none, stays."""
+    try:
+        address = IPv6Address(host[1:-1])
+    except AddressValueError:
+        return host
+    return host if address.ipv4_mapped else f"[{address.compressed}]"
+
+
 def is_domain(text: str) -> bool:
     """Tell whether `text` is a host with an optional port, whether or not it looks like a registry."""
-    return _DOMAIN.fullmatch(text) is not None
+    match = _DOMAIN.fullmatch(text)
+    if match is None:
+        return False
+    host = match["host"]
+    if host[0] in ".-" or host[-1] in ".-":
+        return False
+    return ".." not in host and ".-" not in host and "-." not in host
 
 
 def is_path(text: str) -> bool:
@@ -87,16 +145,14 @@ def parse(text: str) -> Reference:
 
     Raises `InvalidReference`, saying why, for what a container runtime would refuse.
     """
-    if len(text) > LENGTH_LIMIT:
-        raise InvalidReference(f"it has {len(text)} characters; the limit is {LENGTH_LIMIT}")
     first, slash, remainder = text.partition("/")
     qualified = bool(slash) and looks_like_registry(first)
     if not qualified:
         first, remainder = DOCKER_HUB, text
     elif first == DOCKER_HUB_ALIAS:
         first = DOCKER_HUB
-    match = _REMAINDER.fullmatch(remainder)
-    if match is None or not is_domain(first) or _IDENTIFIER.fullmatch(text):
+    match = _REMAINDER.fullmatch(remainder) if len(remainder) <= _REMAINDER_LIMIT else None
+    if match is None or (qualified and not is_domain(first)) or _IDENTIFIER.fullmatch(text):
         raise InvalidReference(_why_invalid(text, first, remainder))
     path = match["path"]
     suffix = remainder[len(path) :]
@@ -114,11 +170,13 @@ def _why_invalid(text: str, domain: str, remainder: str) -> str:
     if not text.isascii() or not text.isprintable() or " " in text:
         return "it has a blank or another character that no image name may have"
     if _IDENTIFIER.fullmatch(text):
-        return "64 hexadecimal characters are an image's identifier, not a name"
+        return "it is an image ID (64 hexadecimal characters or a digest), not a name"
     if "://" in text:
         return "an image name has no scheme: leave out what stands before ://"
     if not is_domain(domain):
         return "what stands before the first / looks like a registry but is no host with an optional port"
+    if len(remainder) > _REMAINDER_LIMIT:
+        return f"its path, tag and digest have {len(remainder)} characters; the limit is {_REMAINDER_LIMIT}"
     name, at, _ = remainder.partition("@")
     if at and _REMAINDER.fullmatch(name):
         return "its digest is malformed: sha256:, sha384: or sha512: and 64, 96 or 128 hexadecimal digits in lower case"

@@ -18,8 +18,10 @@ from webhook.log import shorten
 _CACHE_SIZE = 4096
 #: A longer text is valid only with an absurdly long registry, and is not worth its place in the cache.
 _CACHED_LENGTH = 512
-#: How much is shown of a text that is no reference.
+#: How much is shown of a text that stays as it is.
 _SHOWN = 128
+#: Longer than any reference whose registry DNS can resolve and whose port has no leading zeros.
+_LONGEST = 1024
 
 
 class Reason(StrEnum):
@@ -60,12 +62,14 @@ class Resolver:
     def __init__(self, rules: Rules, exclude: Globs, registries: Sequence[str] = ()) -> None:
         """Take the rules with their server, the patterns of names left as written, and further private registries.
 
-        `registries` are normalised prefixes; they change no image, only which of them need the pull secret.
+        `exclude` has normalised patterns. `registries` are normalised prefixes; they change no image, only which of
+        them need the pull secret.
         """
         self._rules = rules
         self._exclude = exclude
         targets = [rule.target for rule in rules.rules]
-        self._private = frozenset([*registries, *targets, *([rules.server] if rules.server else [])])
+        server = [rules.server] if rules.server else []
+        self._private = frozenset(map(prefixes.canonical, [*registries, *targets, *server]))
         self._cached = lru_cache(_CACHE_SIZE)(self._resolve)
 
     def resolve(self, written: str) -> Resolution:
@@ -77,34 +81,37 @@ class Resolver:
             parsed = reference.parse(written)
         except InvalidReference as error:
             return _kept(written, Reason.INVALID, f"no image reference: {error}", private=False)
-        here = prefixes.longest(self._private, parsed.name)
+        name = parsed.canonical_name
+        here = prefixes.longest(self._private, name)
         private = here is not None
-        pattern = self._exclude.match(parsed.name)
+        pattern = self._exclude.match(name)
         if pattern is not None:
             return _kept(written, Reason.EXCLUDED, f"excluded by {pattern}", private=private)
-        image, rule = self._rules.step(written, parsed)
+        image, rule, below = self._rules.step(written, parsed)
         if image != written:
-            return self._rewritten(written, image, rule)
+            return self._rewritten(written, image, rule, below)
         if rule is not None:
             return _kept(written, Reason.ALREADY, f"already below {rule.target}", private=private)
         if not parsed.qualified:
             return _kept(written, Reason.PUBLIC, "names no registry, and none is configured", private=private)
         if private:
             return _kept(written, Reason.ALREADY, f"already below {here}", private=private)
-        return _kept(written, Reason.QUALIFIED, f"names its registry, {parsed.domain}", private=private)
+        return _kept(
+            written, Reason.QUALIFIED, f"names its registry, {shorten(parsed.domain, _SHOWN)}", private=private
+        )
 
-    def _rewritten(self, written: str, image: str, rule: Rule | None) -> Resolution:
+    def _rewritten(self, written: str, image: str, rule: Rule | None, below: str) -> Resolution:
         target = rule.target if rule else self._rules.server or ""
         try:
             result = reference.parse(image)
         except InvalidReference as error:
             return _kept(written, Reason.UNFIT, f"{target} does not fit in front: {error}", private=False)
-        if not (result.qualified and prefixes.covers(target, result.name)):
+        if not (result.qualified and prefixes.covers(below, result.canonical_name)):
             # A rule whose source is the whole name and whose target is a bare registry leaves no name.
             return _kept(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
         reason = Reason.RULE if rule else Reason.SERVER
-        account = f"{written} -> {image} ({detail})"
+        account = f"{shorten(written, _LONGEST)} -> {shorten(image, _LONGEST)} ({detail})"
         by = str(rule) if rule else None
         return Resolution(image, reason, detail, rewritten=True, private=True, account=account, rule=by)
 

@@ -1,6 +1,6 @@
 """Rules: from one prefix to another, and the default one that puts the server in front of unqualified names.
 
-Rules are matched with the normalised name, on whole path components, and the longest `from` wins. One step is taken and
+Rules are matched with the canonical name, on whole path components, and the longest `from` wins. One step is taken and
 no more, so resolving twice must give what once gave; rules for which it would not are refused when they are loaded.
 """
 
@@ -14,10 +14,12 @@ from webhook.images.reference import Reference
 
 
 class Rule(NamedTuple):
-    """Rewrites every name below `source` to the same name below `target`; both are normalised prefixes."""
+    """Rewrites every name below `source` to the same name below `target`."""
 
     source: str
+    """A normalised prefix; it is compared in canonical form."""
     target: str
+    """A normalised prefix, which images get as it is spelled."""
 
     def __str__(self) -> str:
         """Give the rule as a reader would write it."""
@@ -31,6 +33,15 @@ class Step(NamedTuple):
     """The image to use, which may be the one that was written."""
     rule: Rule | None
     """The longest rule that covers the reference."""
+    below: str = ""
+    """The prefix that a new image is to be below, in canonical form."""
+
+
+class _Compared(NamedTuple):
+    """A rule with its target in canonical form."""
+
+    rule: Rule
+    target: str
 
 
 class Rules:
@@ -43,14 +54,16 @@ class Rules:
         what one makes would be rewritten again.
         """
         self.server = server
+        self._server = prefixes.canonical(server or "")
         self.rules = tuple(rules)
-        self._by_source: dict[str, Rule] = {}
+        self._by_source: dict[str, _Compared] = {}
         for index, rule in enumerate(rules):
-            earlier = self._by_source.setdefault(rule.source, rule)
-            if earlier != rule:
-                problem = f"{rule.source} is already rewritten to {earlier.target}: keep one of the two"
+            source, target = prefixes.canonical(rule.source), prefixes.canonical(rule.target)
+            earlier = self._by_source.setdefault(source, _Compared(rule, target))
+            if earlier.target != target:
+                problem = f"{rule.source} is already rewritten to {earlier.rule.target}: keep one of the two"
                 raise ConflictingRules(index, "from", problem)
-            if rule.source != rule.target and prefixes.covers(rule.target, rule.source):
+            if source != target and prefixes.covers(target, source):
                 problem = f"everything below {rule.source} is already below {rule.target}: the rule would do nothing"
                 raise ConflictingRules(index, "to", problem)
         self._refuse_what_is_rewritten_twice()
@@ -61,19 +74,16 @@ class Rules:
         A rule never touches what is already below its target. A qualified name that no rule covers stays, and so does
         an unqualified one where there is no server.
         """
-        name = parsed.name
-        rule = self._longest(name)
-        if rule is not None:
-            if prefixes.covers(rule.target, name):
+        name = parsed.canonical_name
+        source = prefixes.longest(self._by_source, name)
+        if source is not None:
+            rule, target = self._by_source[source]
+            if prefixes.covers(target, name):
                 return Step(written, rule)
-            return Step(rule.target + name[len(rule.source) :] + parsed.suffix, rule)
+            return Step(rule.target + name[len(source) :] + parsed.suffix, rule, target)
         if parsed.qualified or self.server is None:
             return Step(written, None)
-        return Step(f"{self.server}/{written}", None)
-
-    def _longest(self, name: str) -> Rule | None:
-        source = prefixes.longest(self._by_source, name)
-        return None if source is None else self._by_source[source]
+        return Step(f"{self.server}/{written}", None, self._server)
 
     def _refuse_what_is_rewritten_twice(self) -> None:
         for maker, written in self._witnesses():
@@ -81,7 +91,7 @@ class Rules:
             twice = self._image(once)
             if once == twice:
                 continue
-            taker = self._longest(reference.parse(once).name)
+            taker = self.step(once, reference.parse(once)).rule
             index = self.rules.index(taker) if taker else -1
             origin = f"the rule {maker}" if maker else f"the server {self.server}"
             example = f"{written} would become {once} and then {twice}"
@@ -106,9 +116,11 @@ class Rules:
         fresh = "image"
         while any(fresh in source for source in sources):
             fresh += "-x"
-        makers: list[tuple[Rule | None, str, str]] = [(rule, f"{rule.source}/", rule.target) for rule in self.rules]
+        makers: list[tuple[Rule | None, str, str]] = [
+            (rule, f"{source}/", target) for source, (rule, target) in self._by_source.items()
+        ]
         if self.server is not None:
-            makers.append((None, "", self.server))
+            makers.append((None, "", self._server))
         for maker, before, target in makers:
             # On Docker Hub a single component stands below library/, where another rule may hold.
             yield maker, f"{before}{fresh}"

@@ -139,13 +139,15 @@ def static_entries(  # noqa: PLR0913 - a registry's place, and what a person is 
 ) -> tuple[Entry, ...]:
     """Make the entries of a user name and password that are `server`'s: for it, and for `others` on its host and port.
 
+    An entry has its prefix's spelling, as images that are rewritten have: kubelet compares texts.
+
     All prefixes are normalised. Another registry is never given them. `images` are those of `others` that may be an
     image's whole name.
 
     Raises `InvalidCredential`.
     """
-    host = host_of(server)
-    on_host = covering([server, *(other for other in others if host_of(other) == host)])
+    host = prefixes.canonical_host(server)
+    on_host = covering([server, *(other for other in others if prefixes.canonical_host(other) == host)])
     keys = [key_for(prefix, image=prefix in images) for prefix in on_host]
     return tuple(make_entry(key, username, password, email) for key in keys)
 

@@ -7,6 +7,7 @@ from typing import Self
 from msgspec import Struct
 
 from webhook.config.model import Configuration
+from webhook.images import prefixes
 from webhook.images.reference import DOCKER_HUB
 from webhook.pullsecret import matching
 from webhook.pullsecret.credential import Entry, host_of, static_entries
@@ -34,12 +35,14 @@ class Wanted(Struct, frozen=True):
         return cls(server, tuple(dict.fromkeys(every)), images)
 
     def hosts(self) -> list[str]:
-        """Give each host, with its port, once, the server's first."""
-        return list(dict.fromkeys(map(host_of, self.prefixes)))
+        """Give each host, with its port, once, the server's first, as the first of its prefixes spells it."""
+        spelled = {prefixes.canonical_host(prefix): host_of(prefix) for prefix in reversed(self.prefixes)}
+        return [spelled[host] for host in dict.fromkeys(map(prefixes.canonical_host, self.prefixes))]
 
     def entries(self, host: str, username: str, password: str, email: str | None = None) -> tuple[Entry, ...]:
         """Make the entries of a host's credential for all that is wanted there. Raises `InvalidCredential`."""
-        first, *others = (prefix for prefix in self.prefixes if host_of(prefix) == host)
+        wanted = prefixes.canonical_host(host)
+        first, *others = (prefix for prefix in self.prefixes if prefixes.canonical_host(prefix) == wanted)
         return static_entries(first, others, username, password, email, images=self.images)
 
     def uncovered(self, entries: Iterable[Entry]) -> tuple[str, ...]:
