@@ -5,14 +5,18 @@ import json
 import pytest
 import yaml
 
+from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.presentation import table
 from webhook.presentation.table import Form
 from webhook.presentation.terminal import Screen
 
 FOUND = [
-    Finding(Mark.OK, "namespace", "it is selected"),
-    Finding(Mark.NO, "pull secret", "there is no Secret team-a/registry-webhook-pull", "look at the sidecar's log"),
+    Finding(Mark.OK, Code.NAMESPACE_OK, "namespace", "it is selected"),
+    Finding(
+        *(Mark.NO, Code.SECRET_MISSING, "pull secret", "there is no Secret team-a/registry-webhook-pull"),
+        "look at the sidecar's log",
+    ),
 ]
 
 
@@ -58,7 +62,13 @@ def test_of_nothing_there_is_no_line() -> None:
 @pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
 def test_programs_read_the_same_in_either_form(form: Form, read: type) -> None:
     assert read(table.structured(FOUND[1:], form)) == [
-        {"mark": "no", "what": "pull secret", "why": FOUND[1].why, "remedy": FOUND[1].remedy}
+        {
+            "mark": "no",
+            "code": "RW-SECRET-MISSING",
+            "what": "pull secret",
+            "why": FOUND[1].why,
+            "remedy": FOUND[1].remedy,
+        }
     ]
 
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 
 from webhook.certificates import authority
 from webhook.inspection import kubectl
+from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import EndpointSlice, Webhook, WebhookConfiguration
 from webhook.inspection.snapshot import Unknown
@@ -41,16 +42,16 @@ def _somebody(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) 
     what = "webhook's replicas"
     service = webhook.client_config.service
     if service is None:
-        return Finding(Mark.OK, what, f"the webhook is called at {webhook.client_config.url}")
+        return Finding(Mark.OK, Code.WEBHOOK_URL, what, f"the webhook is called at {webhook.client_config.url}")
     if isinstance(endpoints, Unknown):
-        return Finding(Mark.UNKNOWN, what, str(endpoints))
+        return Finding(Mark.UNKNOWN, Code.ENDPOINTS_UNKNOWN, what, str(endpoints))
     place = f"Service {service.namespace}/{service.name}"
     ready = sum(one.conditions.ready is not False for part in endpoints for one in part.endpoints or ())
     if ready == 0:
         why = f"no replica of the webhook is ready behind {place}, and {_then(webhook)}"
         command = kubectl.line("get", "deployments,pods", namespace=service.namespace)
-        return Finding(Mark.NO, what, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
-    return Finding(Mark.OK, what, f"{ready} ready behind {place}")
+        return Finding(Mark.NO, Code.ENDPOINTS_NONE, what, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
+    return Finding(Mark.OK, Code.ENDPOINTS_OK, what, f"{ready} ready behind {place}")
 
 
 def _bundle(webhook: Webhook, now: float) -> Finding:
@@ -63,12 +64,18 @@ def _bundle(webhook: Webhook, now: float) -> Finding:
     if not bundle:
         known = "by which the API server would know the webhook"
         why = f"the webhook configuration has no caBundle, {known}, and {_then(webhook)}"
-        return Finding(Mark.NO, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
+        return Finding(Mark.NO, Code.CABUNDLE_EMPTY, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
     if not authorities:
         why = f"the webhook configuration's caBundle holds no certificate, and {_then(webhook)}"
-        return Finding(Mark.NO, what, why, _DOCTOR)
+        return Finding(Mark.NO, Code.CABUNDLE_INVALID, what, why, _DOCTOR)
     end = max(authority.span(one).ends for one in authorities)
     ends = timestamp(end.timestamp())
     if end <= datetime.fromtimestamp(now, UTC):
-        return Finding(Mark.NO, what, f"every authority in caBundle expired by {ends}, and {_then(webhook)}", _DOCTOR)
-    return Finding(Mark.OK, what, f"authorities until {ends}")
+        return Finding(
+            Mark.NO,
+            Code.CABUNDLE_EXPIRED,
+            what,
+            f"every authority in caBundle expired by {ends}, and {_then(webhook)}",
+            _DOCTOR,
+        )
+    return Finding(Mark.OK, Code.CABUNDLE_OK, what, f"authorities until {ends}")

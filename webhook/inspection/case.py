@@ -14,6 +14,7 @@ from webhook.errors import InvalidManifest
 from webhook.escaping import truncate
 from webhook.images.resolver import Resolution
 from webhook.inspection import calling, pulling, selection
+from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import (
     ConfigMap,
@@ -219,44 +220,46 @@ def _may_be_served(read: Read) -> Finding:
     what = "namespace allowed"
     never = NamespaceBounds(None, ()).why_not(read.namespace)
     if never is not None:
-        return Finding(Mark.NO, what, f"{never}, and never served")
+        return Finding(Mark.NO, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
     if isinstance(read.settings, Unknown):
-        return Finding(Mark.UNKNOWN, what, str(read.settings))
+        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(read.settings))
     why = read.settings.policy.bounds.why_not(read.namespace)
     if why is not None:
-        return Finding(Mark.NO, what, why, "change that setting, if it is to be served")
-    return Finding(Mark.OK, what, f"nothing keeps namespace {read.namespace} from being served")
+        return Finding(Mark.NO, Code.NAMESPACE_DENIED, what, why, "change that setting, if it is to be served")
+    return Finding(Mark.OK, Code.NAMESPACE_OK, what, f"nothing keeps namespace {read.namespace} from being served")
 
 
 def _policies(read: Read) -> Iterator[Finding]:
     if isinstance(read.policies, Unknown):
-        yield Finding(Mark.UNKNOWN, "admission policy", str(read.policies))
+        yield Finding(Mark.UNKNOWN, Code.POLICY_UNKNOWN, "admission policy", str(read.policies))
     for policy in read.own_policies:
         made = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
         what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
         if isinstance(read.settings, Unknown):
-            yield Finding(Mark.OK, what, why)
+            yield Finding(Mark.OK, Code.POLICY_OK, what, why)
         elif made == read.settings.hash:
-            yield Finding(Mark.OK, what, f"{why}, the one in force")
+            yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the one in force")
         else:
             remedy = "make it anew: registry-webhook policy mutate"
-            yield Finding(Mark.WARNING, what, f"{why}, and in force is {read.settings.hash}", remedy)
+            yield Finding(
+                Mark.WARNING, Code.POLICY_OUTDATED, what, f"{why}, and in force is {read.settings.hash}", remedy
+            )
 
 
 def _webhook(read: Read, pod: Pod) -> Iterator[Finding]:
     what = "webhook configuration"
     if isinstance(read.configuration, Unknown):
-        yield Finding(Mark.UNKNOWN, what, str(read.configuration))
+        yield Finding(Mark.UNKNOWN, Code.WEBHOOK_UNKNOWN, what, str(read.configuration))
         return
     webhook = calling.ours(read.configuration)
     if webhook is None and read.own_policies:
-        yield Finding(Mark.OK, what, "there is none, and the admission policy does its work")
+        yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, "there is none, and the admission policy does its work")
         return
     if webhook is None:
         remedy = "install it: kubectl apply -k certs/self-managed"
-        yield Finding(Mark.NO, what, f"there is no {calling.CONFIGURATION}", remedy)
+        yield Finding(Mark.NO, Code.WEBHOOK_MISSING, what, f"there is no {calling.CONFIGURATION}", remedy)
         return
-    yield Finding(Mark.OK, what, f"there is the {calling.CONFIGURATION}")
+    yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"there is the {calling.CONFIGURATION}")
     yield from selection.steps(webhook, read.labelled, pod.metadata.labels, pod.metadata.annotations)
 
 
@@ -266,12 +269,16 @@ def _served(read: Read) -> Iterator[Finding]:
         return
     mode = read.settings.mode
     if opted_in(read.labelled.metadata.labels, mode):
-        yield Finding(Mark.OK, what, f"it is, with webhook.namespaces.mode {mode} ({read.settings.origin})")
+        yield Finding(
+            Mark.OK, Code.NAMESPACE_OK, what, f"it is, with webhook.namespaces.mode {mode} ({read.settings.origin})"
+        )
         return
     label = "no label" if mode == "labelled" else "a label against it:"
     value = "true" if mode == "labelled" else "false"
     remedy = f"{selection.opt_in(read.namespace)}; then recreate the Pod"
-    yield Finding(Mark.NO, what, f"its namespace has {label} {ENABLED_LABEL}={value}", remedy)
+    yield Finding(
+        Mark.NO, Code.NAMESPACE_NOT_SELECTED, what, f"its namespace has {label} {ENABLED_LABEL}={value}", remedy
+    )
 
 
 def _opted_out(read: Read) -> Iterator[Finding]:
@@ -281,11 +288,11 @@ def _opted_out(read: Read) -> Iterator[Finding]:
         return
     decision = read.settings.handler.review(review.of_object(read.manifest, namespace=read.namespace)).decision
     if decision.outcome == Outcome.OPTED_OUT:
-        yield Finding(Mark.NO, what, decision.why, "take that label off the Pod's template")
+        yield Finding(Mark.NO, Code.POD_OPTED_OUT, what, decision.why, "take that label off the Pod's template")
     elif decision.outcome == Outcome.MIRROR:
-        yield Finding(Mark.NO, what, decision.why, "change the image in the file on its node")
+        yield Finding(Mark.NO, Code.POD_MIRROR, what, decision.why, "change the image in the file on its node")
     else:
-        yield Finding(Mark.OK, what, "it is neither opted out nor a mirror Pod")
+        yield Finding(Mark.OK, Code.POD_OK, what, "it is neither opted out nor a mirror Pod")
 
 
 def _now(read: Read) -> Iterator[Finding]:
@@ -303,23 +310,25 @@ def _of_image(image: Image) -> Finding:
     what = str(image.place)
     if image.resolution is None:
         was = f", written as {truncate(image.written, _SHOWN)}" if image.changed else ""
-        return Finding(Mark.UNKNOWN, what, f"it is {truncate(image.place.image, _SHOWN)}{was}")
+        return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, f"it is {truncate(image.place.image, _SHOWN)}{was}")
     if image.due and image.changed:
         why = f"it is {truncate(image.place.image, _SHOWN)}, and now it would be: {image}"
-        return Finding(Mark.WARNING, what, why)
+        return Finding(Mark.WARNING, Code.IMAGE_OUTDATED, what, why)
     if image.due:
-        return Finding(Mark.NO, what, f"it is as written, and would be: {image}")
-    return Finding(Mark.OK if image.resolution.private else Mark.NO, what, str(image))
+        return Finding(Mark.NO, Code.IMAGE_NOT_REWRITTEN, what, f"it is as written, and would be: {image}")
+    if image.resolution.private:
+        return Finding(Mark.OK, Code.IMAGE_OK, what, str(image))
+    return Finding(Mark.NO, Code.IMAGE_UNCHANGED, what, str(image))
 
 
 def _pulls(case: Case) -> Iterator[Finding]:
     read = case.read
     if case.secret is not None:
         if case.named:
-            yield Finding(Mark.OK, "named", f"the Pod names {case.secret} in imagePullSecrets")
+            yield Finding(Mark.OK, Code.POD_SECRET_NAMED, "named", f"the Pod names {case.secret} in imagePullSecrets")
         elif read.stored:
             why = f"the Pod does not name {case.secret}, which can only be added when a Pod is made"
-            yield Finding(Mark.NO, "named", why, ANEW)
+            yield Finding(Mark.NO, Code.POD_SECRET_NOT_NAMED, "named", why, ANEW)
         wanted = [image.resolution.image for image in case.images if image.resolution and image.resolution.private]
         place = f"{read.namespace}/{case.secret}"
         yield from pulling.of_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now)
@@ -333,12 +342,14 @@ def _trial(case: Case) -> Finding | None:
     if trial is None:
         return None
     if isinstance(trial, Unknown):
-        return Finding(Mark.UNKNOWN, what, str(trial))
+        return Finding(Mark.UNKNOWN, Code.DRYRUN_UNKNOWN, what, str(trial))
     if trial.stored is None:
-        return Finding(Mark.NO, what, f"the API server refuses it: {truncate(trial.refusal, _SHOWN)}")
+        return Finding(
+            Mark.NO, Code.DRYRUN_REFUSED, what, f"the API server refuses it: {truncate(trial.refusal, _SHOWN)}"
+        )
     originals = _originals(trial.stored)
     if originals:
-        return Finding(Mark.OK, what, f"it is rewritten: {', '.join(sorted(originals))}")
+        return Finding(Mark.OK, Code.DRYRUN_OK, what, f"it is rewritten: {', '.join(sorted(originals))}")
     if any(secret.get("name") == case.secret for secret in trial.stored["spec"].get("imagePullSecrets", ())):
-        return Finding(Mark.OK, what, "it gets the pull secret, and every image stays")
-    return Finding(Mark.NO, what, "it stays as it is written")
+        return Finding(Mark.OK, Code.DRYRUN_OK, what, "it gets the pull secret, and every image stays")
+    return Finding(Mark.NO, Code.DRYRUN_UNCHANGED, what, "it stays as it is written")

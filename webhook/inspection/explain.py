@@ -9,6 +9,7 @@ from webhook.images.resolver import Reason
 from webhook.inspection import case as cases
 from webhook.inspection import selection
 from webhook.inspection.case import ANEW, Case, Image, Read
+from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import ManagedObject
 from webhook.inspection.snapshot import Unknown
@@ -100,17 +101,21 @@ def _why_not(case: Case) -> Finding:
     trial = case.trial
     if trial is not None and trial.mark is Mark.NO:
         why = f"a dry run is not either, though all else holds: {trial.why}"
-        return Finding(Mark.NO, "", why, "registry-webhook doctor looks at the webhook itself")
+        return Finding(Mark.NO, Code.DRYRUN_UNCHANGED, "", why, "registry-webhook doctor looks at the webhook itself")
     if trial is not None and trial.mark is Mark.OK:
         why = f"{_engine(case)} did not change it when it was made; in a dry run it is rewritten now"
-        return Finding(Mark.NO, "", why, ANEW)
+        return Finding(Mark.NO, Code.POD_MISSED, "", why, ANEW)
     unknown = _first(Mark.UNKNOWN, case.before)
     if unknown is not None:
         return Finding(
-            Mark.UNKNOWN, "", f"{unknown.what} may be why, which is {_not_known(unknown)}", selection.ARBITER
+            Mark.UNKNOWN,
+            Code.POD_UNKNOWN,
+            "",
+            f"{unknown.what} may be why, which is {_not_known(unknown)}",
+            selection.ARBITER,
         )
     why = f"all holds for it now, so {_engine(case)} did not answer when it was made, or was not yet as it is"
-    return Finding(Mark.NO, "", why, f"{ANEW}; --dry-run shows what would become of it")
+    return Finding(Mark.NO, Code.POD_MISSED, "", why, f"{ANEW}; --dry-run shows what would become of it")
 
 
 def _engine(case: Case) -> str:
@@ -135,7 +140,7 @@ def _made_earlier(case: Case) -> Finding | None:
         ("the configuration was last changed", _changed(read.config_map, "data")),
     ):
         if when is not None and created < when:
-            return Finding(Mark.NO, "", f"it was made at {created}, before {what}, at {when}", ANEW)
+            return Finding(Mark.NO, Code.POD_OLDER, "", f"it was made at {created}, before {what}, at {when}", ANEW)
     return None
 
 
@@ -179,12 +184,12 @@ def _is_due(image: Image) -> bool:
 def _why_images_stay(case: Case) -> Finding:
     """Say why every image stays, the ones that somebody meant to stay first."""
     if not case.images:
-        return Finding(Mark.NO, "", "it names no image")
+        return Finding(Mark.NO, Code.POD_NO_IMAGE, "", "it names no image")
     first = min(case.images, key=lambda image: _ORDER.get(image.resolution.reason, 9) if image.resolution else 9)
     more = len(case.images) - 1
     others = f"; {more} more {'stays' if more == 1 else 'stay'} too" if more else ""
     remedy = _REMEDIES.get(first.resolution.reason, "") if first.resolution else ""
-    return Finding(Mark.NO, "", f"{first}{others}", remedy)
+    return Finding(Mark.NO, Code.IMAGE_UNCHANGED, "", f"{first}{others}", remedy)
 
 
 _ORDER = {Reason.PUBLIC: 0, Reason.EXCLUDED: 1, Reason.UNFIT: 2, Reason.INVALID: 3, Reason.QUALIFIED: 4}

@@ -4,6 +4,8 @@ from enum import StrEnum
 
 from msgspec import Struct
 
+from webhook.inspection.codes import Code
+
 
 class Mark(StrEnum):
     """How a step came out."""
@@ -19,6 +21,7 @@ class Finding(Struct, frozen=True):
     """One step, and how it came out."""
 
     mark: Mark
+    code: Code
     what: str
     """What was looked at, in a few words: `namespace label`."""
     why: str

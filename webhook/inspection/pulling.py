@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from webhook.errors import SourceError
 from webhook.escaping import truncate
 from webhook.inspection import kubectl
+from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import ContainerStatus, Event, ManagedMetadata, Pod, Secret
 from webhook.inspection.snapshot import Unknown
@@ -47,18 +48,20 @@ def is_ours(metadata: ManagedMetadata) -> bool:
 def of_secret(place: str, secret: Secret | Unknown | None, images: Sequence[str], now: float) -> Iterator[Finding]:
     """Say of the Secret at a `place`, `team-a/registry-webhook-pull`, all that decides whether images are got by it."""
     if isinstance(secret, Unknown):
-        yield Finding(Mark.UNKNOWN, _WHAT, str(secret), "whoever may read Secrets there can ask this")
+        yield Finding(
+            Mark.UNKNOWN, Code.SECRET_UNKNOWN, _WHAT, str(secret), "whoever may read Secrets there can ask this"
+        )
         return
     if secret is None:
-        yield Finding(Mark.NO, _WHAT, f"there is no Secret {place}", _ASK_SIDECAR)
+        yield Finding(Mark.NO, Code.SECRET_MISSING, _WHAT, f"there is no Secret {place}", _ASK_SIDECAR)
         return
     if not is_ours(secret.metadata) or secret.type != TYPE:
         why = f"Secret {place} is not ours: somebody else made it, of type {secret.type}"
         namespace, _, name = place.partition("/")
         remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(namespace, name)}"
-        yield Finding(Mark.NO, _WHAT, why, remedy)
+        yield Finding(Mark.NO, Code.SECRET_FOREIGN, _WHAT, why, remedy)
     else:
-        yield Finding(Mark.OK, _WHAT, f"Secret {place} is there, and ours")
+        yield Finding(Mark.OK, Code.SECRET_OK, _WHAT, f"Secret {place} is there, and ours")
         yield _age(secret, now)
     yield from _entries(secret, images)
 
@@ -70,20 +73,29 @@ def of_events(pod: Pod, events: tuple[Event, ...] | Unknown) -> Iterator[Finding
     for one in (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses):
         yield _of_container(one, images.get(one.name) or one.image, events)
     if not status.container_statuses:
-        yield Finding(Mark.UNKNOWN, "pull", f"no node says anything of it yet (phase {status.phase or 'unknown'})")
+        yield Finding(
+            Mark.UNKNOWN,
+            Code.PULL_UNKNOWN,
+            "pull",
+            f"no node says anything of it yet (phase {status.phase or 'unknown'})",
+        )
 
 
 def _of_container(status: ContainerStatus, image: str, events: tuple[Event, ...] | Unknown) -> Finding:
     what = f"pull for {status.name}"
     waiting = status.state.waiting
     if waiting is None:
-        return Finding(Mark.OK, what, f"the node has {truncate(image, _SHOWN)}")
+        return Finding(Mark.OK, Code.PULL_OK, what, f"the node has {truncate(image, _SHOWN)}")
     if waiting.reason not in NOT_PULLED:
-        return Finding(Mark.UNKNOWN, what, f"the container waits: {waiting.reason or 'no reason given'}")
+        return Finding(
+            Mark.UNKNOWN, Code.PULL_WAITING, what, f"the container waits: {waiting.reason or 'no reason given'}"
+        )
     known = () if isinstance(events, Unknown) else sorted(events, key=_last)
     said = [found["why"] for one in known if (found := _FAILED.match(one.message)) and found["image"] == image]
     why = said[-1] if said else waiting.message or waiting.reason
-    return Finding(Mark.NO, what, f"the node cannot pull {truncate(image, _SHOWN)}: {truncate(why, _SHOWN)}")
+    return Finding(
+        Mark.NO, Code.PULL_FAILED, what, f"the node cannot pull {truncate(image, _SHOWN)}: {truncate(why, _SHOWN)}"
+    )
 
 
 def _last(event: Event) -> str:
@@ -99,14 +111,16 @@ def _age(secret: Secret, now: float) -> Finding:
     unserved = annotations.get(UNSERVED_ANNOTATION)
     end = moment(expires or "")
     if end is not None and end <= now:
-        return Finding(Mark.NO, what, f"the credential in it expired at {expires}", _ASK_SIDECAR)
+        return Finding(Mark.NO, Code.SECRET_EXPIRED, what, f"the credential in it expired at {expires}", _ASK_SIDECAR)
     if annotations.get(HASH_ANNOTATION) != digest(_content(secret)):
-        return Finding(Mark.WARNING, what, "somebody changed it; the sidecar puts it back", _ASK_SIDECAR)
+        return Finding(
+            Mark.WARNING, Code.SECRET_MODIFIED, what, "somebody changed it; the sidecar puts it back", _ASK_SIDECAR
+        )
     if unserved is not None:
         why = f"it stays for a while, for the namespace has not been served since {unserved}"
-        return Finding(Mark.WARNING, what, why)
+        return Finding(Mark.WARNING, Code.SECRET_LEAVING, what, why)
     until = f", and good until {expires}" if expires else ""
-    return Finding(Mark.OK, what, f"it is as the sidecar wrote it at {refreshed}{until}")
+    return Finding(Mark.OK, Code.SECRET_OK, what, f"it is as the sidecar wrote it at {refreshed}{until}")
 
 
 def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
@@ -114,7 +128,7 @@ def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
     try:
         entries, _ = docker_config.parse(_content(secret))
     except SourceError as error:
-        yield Finding(Mark.NO, "its entries", f"kubelet can use nothing of it: {error}")
+        yield Finding(Mark.NO, Code.SECRET_UNUSABLE, "its entries", f"kubelet can use nothing of it: {error}")
         return
     for image in images:
         yield _entry(entries, image)
@@ -126,8 +140,10 @@ def _entry(entries: Sequence[Entry], image: str) -> Finding:
     found = matching.lookup(entries, image)
     if not found:
         known = ", ".join(entry.key for entry in entries) or "none at all"
-        return Finding(Mark.NO, what, f"no entry is for {shown}: there are {truncate(known, _SHOWN)}")
-    return Finding(Mark.OK, what, f"{', then '.join(entry.key for entry in found)} for {shown}")
+        return Finding(
+            Mark.NO, Code.SECRET_NO_ENTRY, what, f"no entry is for {shown}: there are {truncate(known, _SHOWN)}"
+        )
+    return Finding(Mark.OK, Code.SECRET_ENTRY, what, f"{', then '.join(entry.key for entry in found)} for {shown}")
 
 
 def _content(secret: Secret) -> bytes:

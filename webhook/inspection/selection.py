@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 
 from webhook.inspection import kubectl
+from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import Namespace, Requirement, Rule, Selector, Webhook
 from webhook.inspection.snapshot import Unknown
@@ -29,10 +30,10 @@ def steps(
     yield _of_namespace(webhook.namespace_selector, namespace)
     yield _of_pod(webhook.object_selector, labels)
     if any(map(_is_for_creation, webhook.rules)):
-        yield Finding(Mark.OK, "operation", "the webhook is called when Pods are made")
+        yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are made")
     else:
         why = "the webhook configuration has no rule for the creation of Pods"
-        yield Finding(Mark.NO, "operation", why, "apply the installation's manifests again")
+        yield Finding(Mark.NO, Code.WEBHOOK_RULES, "operation", why, "apply the installation's manifests again")
     for condition in webhook.match_conditions:
         yield _of_condition(condition.name, condition.expression, annotations)
 
@@ -67,16 +68,20 @@ def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
 def _of_namespace(selector: Selector, namespace: Namespace | Unknown) -> Finding:
     what = "namespace"
     if isinstance(namespace, Unknown):
-        return Finding(Mark.UNKNOWN, what, str(namespace))
+        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(namespace))
     name, labels = namespace.metadata.name, namespace.metadata.labels
     missing = unmet(selector, labels)
     if missing is None:
         label = labels.get(ENABLED_LABEL)
         said = f"its label {ENABLED_LABEL}={label}" if label else "its labels"
-        return Finding(Mark.OK, what, f"the webhook configuration selects namespace {name} by {said}")
+        return Finding(
+            Mark.OK, Code.NAMESPACE_OK, what, f"the webhook configuration selects namespace {name} by {said}"
+        )
     if missing.key == _NAME_LABEL:
-        return Finding(Mark.NO, what, f"the webhook configuration keeps namespace {name} out by its name")
-    return Finding(Mark.NO, what, *_unlabelled(missing, name, labels))
+        return Finding(
+            Mark.NO, Code.NAMESPACE_EXCLUDED, what, f"the webhook configuration keeps namespace {name} out by its name"
+        )
+    return Finding(Mark.NO, Code.NAMESPACE_NOT_SELECTED, what, *_unlabelled(missing, name, labels))
 
 
 def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
@@ -100,11 +105,11 @@ def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:
     what = "Pod's labels"
     missing = unmet(selector, labels)
     if missing is None:
-        return Finding(Mark.OK, what, "they do not keep the webhook from being called")
+        return Finding(Mark.OK, Code.POD_OK, what, "they do not keep the webhook from being called")
     if missing.key == ENABLED_LABEL:
         why = f"its own label {ENABLED_LABEL}={labels.get(ENABLED_LABEL)} opts it out"
-        return Finding(Mark.NO, what, why, "take that label off the Pod's template")
-    return Finding(Mark.NO, what, f"they do not fit the webhook configuration: {_in_words(missing)}")
+        return Finding(Mark.NO, Code.POD_OPTED_OUT, what, why, "take that label off the Pod's template")
+    return Finding(Mark.NO, Code.POD_LABELS, what, f"they do not fit the webhook configuration: {_in_words(missing)}")
 
 
 def _in_words(requirement: Requirement) -> str:
@@ -126,13 +131,15 @@ def _of_condition(name: str, expression: str, annotations: Mapping[str, str]) ->
     what = f"condition {name}"
     match _RECOGNISED.get(_plain(expression)):
         case None:
-            return Finding(Mark.UNKNOWN, what, "it is none of ours, and is not evaluated", ARBITER)
+            return Finding(
+                Mark.UNKNOWN, Code.WEBHOOK_CONDITION_FOREIGN, what, "it is none of ours, and is not evaluated", ARBITER
+            )
         case "mirror" if MIRROR_ANNOTATION in annotations:
-            return Finding(Mark.NO, what, "it is a mirror Pod: it stands for a static one of its node")
+            return Finding(Mark.NO, Code.POD_MIRROR, what, "it is a mirror Pod: it stands for a static one of its node")
         case "mirror":
-            return Finding(Mark.OK, what, "it is no mirror Pod")
+            return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it is no mirror Pod")
         case _:
-            return Finding(Mark.OK, what, "it holds whenever a Pod is made")
+            return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it holds whenever a Pod is made")
 
 
 def _plain(expression: str) -> str:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import (
     calling,
     configuration,
@@ -46,7 +47,14 @@ def diagnose(seen: Seen) -> tuple[Finding, ...]:
     """Make every check, and give what they found: failures, warnings, what is not known, and what is well."""
     if _is_absent(seen):
         why = f"there is nothing of it: no Namespace {OWN_NAMESPACE} with a Deployment and a ConfigMap {PROGRAM}"
-        return (wording.failure("installation", why, "see the README's Install: kubectl apply -k certs/self-managed"),)
+        return (
+            wording.failure(
+                Code.INSTALL_MISSING,
+                "installation",
+                why,
+                "see the README's Install: kubectl apply -k certs/self-managed",
+            ),
+        )
     found = [finding for check in _CHECKS for finding in check(seen)]
     return tuple(sorted(found, key=lambda finding: _WORST.index(finding.mark)))
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import BY_POLICY, CALLED, POLICY, Seen
 from webhook.inspection.findings import Finding
@@ -25,12 +26,14 @@ TIMEOUT = 5
 def there(seen: Seen) -> Iterator[Finding]:
     """Look whether there is one, and whom it calls how."""
     if isinstance(seen.calling, Unknown):
-        yield wording.unknown(_WHAT, seen.calling)
+        yield wording.unknown(Code.WEBHOOK_UNKNOWN, _WHAT, seen.calling)
         return
     webhook = seen.webhook
     if webhook is None:
         lacking = f"MutatingWebhookConfiguration {PROGRAM}" + ("" if seen.calling is None else f" with {CALLED}")
-        yield wording.failure(_WHAT, f"there is no {lacking}: no Pod is rewritten", wording.INSTALL)
+        yield wording.failure(
+            Code.WEBHOOK_MISSING, _WHAT, f"there is no {lacking}: no Pod is rewritten", wording.INSTALL
+        )
         return
     found = [*_faults(webhook), *_differences(webhook), *_whom(webhook)]
     yield from found
@@ -38,28 +41,35 @@ def there(seen: Seen) -> Iterator[Finding]:
         yield _by_policy(seen)
     elif not found:
         closed = "closed" if webhook.failure_policy == "Fail" else "open"
-        yield wording.ok(_WHAT, f"it is {_SHIPPED}, failing {closed}")
+        yield wording.ok(Code.WEBHOOK_OK, _WHAT, f"it is {_SHIPPED}, failing {closed}")
 
 
 def _by_policy(seen: Seen) -> Finding:
     """See that the policy is there which takes the webhook's place."""
     policy = f"MutatingAdmissionPolicy {POLICY}"
     if isinstance(seen.policies, Unknown):
-        return wording.unknown(_WHAT, seen.policies)
+        return wording.unknown(Code.POLICY_UNKNOWN, _WHAT, seen.policies)
     if POLICY not in {one.metadata.name for one in seen.policies}:
         why = f"it keeps the webhook from being called, and there is no {policy}: no Pod is rewritten"
-        return wording.failure(_WHAT, why, "put on the component policy-mutate, or take policy-alone off")
-    return wording.ok(_WHAT, f"the webhook is not called, for {policy} rewrites")
+        return wording.failure(
+            Code.POLICY_MISSING, _WHAT, why, "put on the component policy-mutate, or take policy-alone off"
+        )
+    return wording.ok(Code.POLICY_INSTEAD, _WHAT, f"the webhook is not called, for {policy} rewrites")
 
 
 def _faults(webhook: Webhook) -> Iterator[Finding]:
     """Find what breaks something."""
     for operation, resource in _CALLS:
         if not any(_covers(rule, operation, resource) for rule in webhook.rules):
-            yield wording.failure(_WHAT, f"it does not call the webhook for {operation} of {resource}", wording.INSTALL)
+            yield wording.failure(
+                Code.WEBHOOK_RULES,
+                _WHAT,
+                f"it does not call the webhook for {operation} of {resource}",
+                wording.INSTALL,
+            )
     if webhook.side_effects not in {"None", "NoneOnDryRun"}:
         why = f"sideEffects is {webhook.side_effects}: every dry run of a Pod in a served namespace is refused"
-        yield wording.failure(_WHAT, why, wording.INSTALL)
+        yield wording.failure(Code.WEBHOOK_SIDE_EFFECTS, _WHAT, why, wording.INSTALL)
 
 
 def _covers(rule: Rule, operation: str, resource: str) -> bool:
@@ -71,20 +81,25 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
     if webhook.timeout_seconds != TIMEOUT:
         seconds = webhook.timeout_seconds
         why = f"timeoutSeconds is {seconds}, and ships as {TIMEOUT}: so long a Pod waits for a webhook that is dead"
-        yield wording.warning(_WHAT, why, wording.INSTALL)
+        yield wording.warning(Code.WEBHOOK_TIMEOUT, _WHAT, why, wording.INSTALL)
     if webhook.reinvocation_policy != "IfNeeded":
         why = "reinvocationPolicy is not IfNeeded: what webhooks after this one put into a Pod stays as it is written"
-        yield wording.warning(_WHAT, why, wording.INSTALL)
+        yield wording.warning(Code.WEBHOOK_REINVOCATION, _WHAT, why, wording.INSTALL)
     if webhook.match_policy != "Equivalent":
-        yield wording.warning(_WHAT, f"matchPolicy is {webhook.match_policy}, and ships as Equivalent", wording.INSTALL)
+        yield wording.warning(
+            Code.WEBHOOK_MATCH_POLICY,
+            _WHAT,
+            f"matchPolicy is {webhook.match_policy}, and ships as Equivalent",
+            wording.INSTALL,
+        )
     by_name = {one.name: one.expression for one in webhook.match_conditions}
     for name in sorted(CONDITIONS - by_name.keys()):
         why = f"its match condition {name} is gone: the webhook is called for what it never changes"
-        yield wording.warning(_WHAT, why, wording.INSTALL)
+        yield wording.warning(Code.WEBHOOK_CONDITION_MISSING, _WHAT, why, wording.INSTALL)
     for name, expression in by_name.items():
         if name != BY_POLICY and not is_recognised(expression):
             why = f"its match condition {name} is none that ships, and may keep Pods from being rewritten"
-            yield wording.warning(_WHAT, why, wording.INSTALL)
+            yield wording.warning(Code.WEBHOOK_CONDITION_FOREIGN, _WHAT, why, wording.INSTALL)
 
 
 def _whom(webhook: Webhook) -> Iterator[Finding]:
@@ -92,10 +107,10 @@ def _whom(webhook: Webhook) -> Iterator[Finding]:
     service = webhook.client_config.service
     if service is None:
         why = f"it calls {webhook.client_config.url or 'nobody'}, and not the Service {OWN_NAMESPACE}/{PROGRAM}"
-        yield wording.warning(_WHAT, why, "unless that is meant, " + wording.INSTALL)
+        yield wording.warning(Code.WEBHOOK_URL, _WHAT, why, "unless that is meant, " + wording.INSTALL)
     elif (service.namespace, service.name, service.path) != (OWN_NAMESPACE, PROGRAM, "/mutate"):
         why = f"it calls {service.path or '/'} of the Service {service.namespace}/{service.name}, which is not ours"
-        yield wording.failure(_WHAT, why, wording.INSTALL)
+        yield wording.failure(Code.WEBHOOK_SERVICE, _WHAT, why, wording.INSTALL)
 
 
 def selects(seen: Seen) -> Iterator[Finding]:
@@ -106,14 +121,14 @@ def selects(seen: Seen) -> Iterator[Finding]:
         return
     found = [*_mode(webhook, settings), *_system(seen, webhook), *_opting_out(webhook, settings)]
     if isinstance(seen.namespaces, Unknown):
-        found.append(wording.unknown(what, seen.namespaces))
+        found.append(wording.unknown(Code.SELECT_UNKNOWN, what, seen.namespaces))
     else:
         found += _namespaces(webhook, settings, seen.namespaces)
     yield from found
     if not found and not isinstance(seen.namespaces, Unknown):
         served = [one for one in seen.namespaces if _is_served(one, settings)]
         said = "namespace is served and selected" if len(served) == 1 else "namespaces are served and selected"
-        yield wording.ok(what, f"{len(served)} {said} (mode {settings.mode})")
+        yield wording.ok(Code.SELECT_OK, what, f"{len(served)} {said} (mode {settings.mode})")
 
 
 def _mode(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
@@ -122,7 +137,7 @@ def _mode(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
     if selected != settings.mode:
         why = f"it selects {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
         remedy = "apply the kustomization for that mode (overlays/cluster-wide for all), or change the configuration"
-        yield wording.failure("selected", why, remedy)
+        yield wording.failure(Code.SELECT_MODE, "selected", why, remedy)
 
 
 def _system(seen: Seen, webhook: Webhook) -> Iterator[Finding]:
@@ -132,7 +147,7 @@ def _system(seen: Seen, webhook: Webhook) -> Iterator[Finding]:
     if selected:
         why = f"it does not keep out {', '.join(selected)}; without the webhook {seen.without_it}"
         kind = wording.failure if webhook.failure_policy == "Fail" else wording.warning
-        yield kind("selected", why, wording.INSTALL)
+        yield kind(Code.SELECT_SYSTEM, "selected", why, wording.INSTALL)
 
 
 def _opting_out(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
@@ -140,10 +155,12 @@ def _opting_out(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
     kept_out = unmet(webhook.object_selector, {ENABLED_LABEL: "false"}) is not None
     if kept_out and not settings.policy.pods_opt_out:
         why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
-        yield wording.failure("selected", why, "put on the component pods-cannot-opt-out, which changes both")
+        yield wording.failure(
+            Code.SELECT_OPT_OUT, "selected", why, "put on the component pods-cannot-opt-out, which changes both"
+        )
     if unmet(webhook.object_selector, {}) is not None:
         why = "its objectSelector keeps Pods out that have no label"
-        yield wording.failure("selected", why, wording.INSTALL)
+        yield wording.failure(Code.SELECT_PODS, "selected", why, wording.INSTALL)
 
 
 def _namespaces(webhook: Webhook, settings: Settings, namespaces: tuple[Namespace, ...]) -> Iterator[Finding]:
@@ -157,7 +174,7 @@ def _namespaces(webhook: Webhook, settings: Settings, namespaces: tuple[Namespac
     ]
     if missed:
         why = f"not called for {wording.of(missed, 'namespace', 'namespaces')} that is served: {wording.some(missed)}"
-        yield wording.failure("selected", why, wording.INSTALL)
+        yield wording.failure(Code.SELECT_NAMESPACES, "selected", why, wording.INSTALL)
 
 
 def served(seen: Seen) -> tuple[Namespace, ...]:

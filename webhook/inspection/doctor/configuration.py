@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Faults, Seen
 from webhook.inspection.findings import Finding
@@ -16,18 +17,20 @@ def valid(seen: Seen) -> Iterator[Finding]:
     """Look at the configuration itself."""
     match seen.configuration:
         case Unknown() as unknown:
-            yield wording.unknown(_WHAT, unknown)
+            yield wording.unknown(Code.CONFIG_UNKNOWN, _WHAT, unknown)
         case Faults(lines):
             remedy = (
                 "correct it; until then the last good one stays in force, and a process that starts anew does not run"
             )
             for line in lines:
-                yield wording.failure(_WHAT, line, remedy)
+                yield wording.failure(Code.CONFIG_INVALID, _WHAT, line, remedy)
         case Settings(server=None) as settings:
             why = f"{settings.origin} has no registry: no image gets one in front, and no pull secret is made"
-            yield wording.warning(_WHAT, why, "set opencti.daemon.registry.server")
+            yield wording.warning(Code.CONFIG_NO_REGISTRY, _WHAT, why, "set opencti.daemon.registry.server")
         case Settings() as settings:
-            yield wording.ok(_WHAT, f"{settings.origin} is valid, for {settings.server} (hash {settings.hash})")
+            yield wording.ok(
+                Code.CONFIG_OK, _WHAT, f"{settings.origin} is valid, for {settings.server} (hash {settings.hash})"
+            )
 
 
 def same(seen: Seen) -> Iterator[Finding]:
@@ -39,7 +42,9 @@ def same(seen: Seen) -> Iterator[Finding]:
         why = (
             f"the containers' variables differ: {WEBHOOK} is to go by {wanted}, and {REFRESHER} by {seen.sidecar_hash}"
         )
-        yield wording.warning(what, why, "give both containers of the Deployment the same variables")
+        yield wording.warning(
+            Code.CONFIG_VARIABLES, what, why, "give both containers of the Deployment the same variables"
+        )
     late = {
         f"{pod} ({container}: {digits})"
         for (pod, container), digits in in_force.items()
@@ -49,13 +54,17 @@ def same(seen: Seen) -> Iterator[Finding]:
         remedy = (
             f"kubelet brings a ConfigMap within two minutes; where it stays so: kubectl -n {OWN_NAMESPACE} logs POD"
         )
-        yield wording.warning(what, f"not by {wanted} yet: {wording.some(late)}", remedy)
+        yield wording.warning(Code.CONFIG_OUTDATED, what, f"not by {wanted} yet: {wording.some(late)}", remedy)
     elif wanted is None and len(set(in_force.values())) > 1:
         said = wording.some(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())
-        yield wording.warning(what, f"the processes go by different ones: {said}", "look again in two minutes")
+        yield wording.warning(
+            Code.CONFIG_DIFFERS, what, f"the processes go by different ones: {said}", "look again in two minutes"
+        )
     elif in_force:
         said = ", ".join(sorted(set(in_force.values())))
-        yield wording.ok(what, f"{wording.of(list(in_force), 'process goes', 'processes go')} by {said}")
+        yield wording.ok(
+            Code.CONFIG_SAME, what, f"{wording.of(list(in_force), 'process goes', 'processes go')} by {said}"
+        )
 
 
 def _hashes(seen: Seen) -> Iterator[tuple[tuple[str, str], str]]:
@@ -71,7 +80,7 @@ def policies(seen: Seen) -> Iterator[Finding]:
     """Look at the policies that were generated from it, where there are any."""
     what = "generated policies"
     if isinstance(seen.policies, Unknown):
-        yield wording.unknown(what, seen.policies)
+        yield wording.unknown(Code.POLICY_UNKNOWN, what, seen.policies)
         return
     made_from = {
         one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
@@ -85,9 +94,10 @@ def policies(seen: Seen) -> Iterator[Finding]:
     if old:
         why = f"made from another configuration than {wanted}: {wording.some(old)}"
         yield wording.failure(
+            Code.POLICY_OUTDATED,
             what,
             why,
             f"make them anew: {PROGRAM} policy mutate, and guard, --config FILE | kubectl apply --server-side -f -",
         )
     else:
-        yield wording.ok(what, f"{wording.of(list(made_from), 'is', 'are')} made from {wanted}")
+        yield wording.ok(Code.POLICY_OK, what, f"{wording.of(list(made_from), 'is', 'are')} made from {wanted}")

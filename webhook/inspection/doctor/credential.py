@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import Replica, Said, Seen
 from webhook.inspection.findings import Finding
@@ -27,15 +28,17 @@ def accepted(seen: Seen) -> Iterator[Finding]:
         if seen.configuration.server is None:
             return
         if seen.configuration.policy.pull_secret is None:
-            yield wording.ok(_WHAT, "no pull secret is made: webhook.pull_secret.enabled is false")
+            yield wording.ok(
+                Code.CREDENTIAL_DISABLED, _WHAT, "no pull secret is made: webhook.pull_secret.enabled is false"
+            )
             return
     if isinstance(seen.replicas, Unknown):
-        yield wording.unknown(_WHAT, seen.replicas)
+        yield wording.unknown(Code.CREDENTIAL_UNKNOWN, _WHAT, seen.replicas)
         return
     said = speaker(seen)
     if said is None:
         unread = next((one.refresher for one in seen.replicas if isinstance(one.refresher, Unknown)), None)
-        yield wording.unknown(_WHAT, unread or "no sidecar runs that could be asked")
+        yield wording.unknown(Code.CREDENTIAL_UNKNOWN, _WHAT, unread or "no sidecar runs that could be asked")
         return
     yield _of_pass(seen, said)
 
@@ -55,30 +58,41 @@ def _of_pass(seen: Seen, said: Said) -> Finding:
     outcome, _, detail = last.partition(": ")
     expiry = said.value(f"{_PREFIX}credential_expiry_timestamp_seconds")
     if said.value(f"{_PREFIX}credential_refused") == 1 or outcome == "refused":
-        return wording.failure(_WHAT, f"the registry refuses it: {detail or 'no reason given'}", _CHANGE)
+        return wording.failure(
+            Code.CREDENTIAL_REFUSED, _WHAT, f"the registry refuses it: {detail or 'no reason given'}", _CHANGE
+        )
     if expiry and expiry <= seen.now.timestamp():
         ended = datetime.fromtimestamp(expiry, UTC)
         why = f"what is published ended at {ended:%Y-%m-%d %H:%M} UTC" + (f" ({last})" if last else "")
-        return wording.failure(_WHAT, why, "its source has to give a new one: " + wording.SIDECAR_LOG)
+        return wording.failure(
+            Code.CREDENTIAL_EXPIRED, _WHAT, why, "its source has to give a new one: " + wording.SIDECAR_LOG
+        )
     match outcome:
         case "source":
-            return wording.failure(_WHAT, f"its source gives none: {detail}", _CHANGE)
+            return wording.failure(Code.CREDENTIAL_PROVIDER, _WHAT, f"its source gives none: {detail}", _CHANGE)
         case "registry":
             remedy = "the last good one stays; see that the Pods reach the registry, and webhook.verify_ca"
-            return wording.warning(_WHAT, f"the registry could not be asked: {detail}", remedy)
+            return wording.warning(
+                Code.CREDENTIAL_UNCHECKED, _WHAT, f"the registry could not be asked: {detail}", remedy
+            )
         case "cluster":
-            return wording.failure(_WHAT, f"it cannot be published: {detail}", "see rights, and " + wording.SIDECAR_LOG)
+            return wording.failure(
+                Code.CREDENTIAL_UNPUBLISHED,
+                _WHAT,
+                f"it cannot be published: {detail}",
+                "see rights, and " + wording.SIDECAR_LOG,
+            )
     return _of_readiness(said)
 
 
 def _of_readiness(said: Said) -> Finding:
     first = next(iter(said.ready), "")
     if first.startswith("not ready"):
-        return wording.warning(_WHAT, f"the sidecar is {first}", wording.SIDECAR_LOG)
+        return wording.warning(Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is {first}", wording.SIDECAR_LOG)
     if said.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
-        return wording.ok(_WHAT, "it is published, and the registry has not refused it")
+        return wording.ok(Code.CREDENTIAL_OK, _WHAT, "it is published, and the registry has not refused it")
     why = "none is configured: what needs one is not pulled"
-    return wording.warning(_WHAT, why, _CHANGE)
+    return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, _CHANGE)
 
 
 def grievances(seen: Seen) -> Iterator[Finding]:
@@ -88,7 +102,7 @@ def grievances(seen: Seen) -> Iterator[Finding]:
         for line in _complaints(replica):
             said.setdefault(line, replica.name)
     for line, name in said.items():
-        yield wording.warning("sidecar", f"{name}: {line}", wording.SIDECAR_LOG)
+        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", f"{name}: {line}", wording.SIDECAR_LOG)
 
 
 def _complaints(replica: Replica) -> list[str]:

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.calling import served
 from webhook.inspection.doctor.seen import Seen
@@ -27,7 +28,7 @@ _TRUST = (
 def pulled(seen: Seen) -> Iterator[Finding]:
     """Look at the Events of failed pulls, of which one a cause is told."""
     if isinstance(seen.failed_pulls, Unknown):
-        yield wording.unknown(_WHAT, seen.failed_pulls)
+        yield wording.unknown(Code.PULL_UNKNOWN, _WHAT, seen.failed_pulls)
         return
     server = seen.configuration.server if isinstance(seen.configuration, Settings) else None
     if server is None:
@@ -39,16 +40,18 @@ def pulled(seen: Seen) -> Iterator[Finding]:
     refused = [one for one in failed if one not in untrusted and _REFUSED.search(one[1])]
     others = [one for one in failed if one not in untrusted and one not in refused]
     if untrusted:
-        yield wording.failure(_WHAT, f"nodes do not trust {server}: {_example(untrusted)}", _TRUST)
+        yield wording.failure(Code.PULL_UNTRUSTED, _WHAT, f"nodes do not trust {server}: {_example(untrusted)}", _TRUST)
     if refused:
         remedy = "see credential and pull secrets; a Pod that was made before names no secret: make it anew"
-        yield wording.failure(_WHAT, f"{server} refuses nodes: {_example(refused)}", remedy)
+        yield wording.failure(Code.PULL_REFUSED, _WHAT, f"{server} refuses nodes: {_example(refused)}", remedy)
     if others:
         remedy = "see that the image is in the registry, and that nodes reach it"
-        yield wording.warning(_WHAT, f"pulls from {server} fail: {_example(others)}", remedy)
+        yield wording.warning(Code.PULL_FAILED, _WHAT, f"pulls from {server} fail: {_example(others)}", remedy)
     if not failed:
         minutes = int(_LATELY.total_seconds() // 60)
-        yield wording.ok(_WHAT, f"no Event of the last {minutes} minutes says that one from {server} failed")
+        yield wording.ok(
+            Code.PULL_OK, _WHAT, f"no Event of the last {minutes} minutes says that one from {server} failed"
+        )
 
 
 def _why(event: Event, server: str) -> str:

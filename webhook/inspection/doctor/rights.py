@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import Right, Seen
 from webhook.inspection.findings import Finding
@@ -38,16 +39,18 @@ def granted(seen: Seen) -> Iterator[Finding]:
     lacking = [right for right in asked if seen.rights[right] is False]
     if lacking:
         why = f"the account may not {_in_words(lacking)}"
-        yield wording.failure(what, why, f"{_APPLY}, and what the folder in certs/ has of rights")
+        yield wording.failure(Code.RBAC_MISSING, what, why, f"{_APPLY}, and what the folder in certs/ has of rights")
     wide = [right for right in UNNEEDED if seen.rights.get(right) is True]
     if wide:
         why = f"the account may {', '.join(map(str, wide))}: who has its token has the cluster's Secrets"
-        yield wording.warning(what, why, "find the binding that gives it that, and take it away")
+        yield wording.warning(Code.RBAC_EXCESSIVE, what, why, "find the binding that gives it that, and take it away")
     answer = next((one for one in seen.rights.values() if isinstance(one, Unknown)), None)
     if answer is not None:
-        yield wording.unknown(what, answer)
+        yield wording.unknown(Code.RBAC_UNKNOWN, what, answer)
     elif asked and not lacking and not wide:
-        yield wording.ok(what, f"the account has the {len(asked)} that it needs, and not those to read all Secrets")
+        yield wording.ok(
+            Code.RBAC_OK, what, f"the account has the {len(asked)} that it needs, and not those to read all Secrets"
+        )
 
 
 def _in_words(rights: list[Right]) -> str:
@@ -63,7 +66,9 @@ def guarded(seen: Seen) -> Iterator[Finding]:
     what = "guard"
     if isinstance(seen.guards, Unknown) or isinstance(seen.bindings, Unknown):
         unread = seen.guards if isinstance(seen.guards, Unknown) else seen.bindings
-        yield wording.unknown(what, unread if isinstance(unread, Unknown) else Unknown("the policies cannot be read"))
+        yield wording.unknown(
+            Code.GUARD_UNKNOWN, what, unread if isinstance(unread, Unknown) else Unknown("the policies cannot be read")
+        )
         return
     bound = {binding.policy for binding in seen.bindings if binding.denies}
     missing = [name for name in GUARDS if name not in seen.guards]
@@ -71,9 +76,9 @@ def guarded(seen: Seen) -> Iterator[Finding]:
     remedy = "kubectl apply -f manifests/20-guard.yaml, or with the whole installation"
     if missing:
         why = f"ValidatingAdmissionPolicy {' and '.join(missing)} is gone: the account's rights are unbounded by it"
-        yield wording.failure(what, why, remedy)
+        yield wording.failure(Code.GUARD_MISSING, what, why, remedy)
     if unbound:
         why = f"ValidatingAdmissionPolicy {' and '.join(unbound)} is bound by no binding that denies"
-        yield wording.failure(what, why, remedy)
+        yield wording.failure(Code.GUARD_NOT_BOUND, what, why, remedy)
     if not missing and not unbound:
-        yield wording.ok(what, f"its {len(GUARDS)} policies are in force")
+        yield wording.ok(Code.GUARD_OK, what, f"its {len(GUARDS)} policies are in force")

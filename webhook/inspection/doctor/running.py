@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import timedelta
 
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import Lease, Said, Seen
 from webhook.inspection.findings import Finding
@@ -23,26 +24,30 @@ def deployed(seen: Seen) -> Iterator[Finding]:
     what = "webhook runs"
     deployment = seen.deployment
     if isinstance(deployment, Unknown):
-        yield wording.unknown(what, deployment)
+        yield wording.unknown(Code.DEPLOY_UNKNOWN, what, deployment)
         return
     if deployment is None:
-        yield wording.failure(what, f"there is no {_DEPLOYMENT}: {seen.without_it}", wording.INSTALL)
+        yield wording.failure(
+            Code.DEPLOY_MISSING, what, f"there is no {_DEPLOYMENT}: {seen.without_it}", wording.INSTALL
+        )
         return
     wanted, status = deployment.spec.replicas, deployment.status
     if not wanted:
         remedy = f"kubectl -n {OWN_NAMESPACE} scale deployment/{PROGRAM} --replicas=2"
-        yield wording.failure(what, f"{_DEPLOYMENT} is scaled to 0: {seen.without_it}", remedy)
+        yield wording.failure(Code.DEPLOY_SCALED_DOWN, what, f"{_DEPLOYMENT} is scaled to 0: {seen.without_it}", remedy)
     elif not status.available_replicas:
         why = f"none of {wanted} replicas is available: {seen.without_it}{_reasons(seen)}"
-        yield wording.failure(what, why, _LOOK)
+        yield wording.failure(Code.DEPLOY_UNAVAILABLE, what, why, _LOOK)
     elif _is_rolled_out(deployment):
-        yield wording.ok(what, f"{wording.count(wanted, 'replica is', 'replicas are')} available, and rolled out")
+        yield wording.ok(
+            Code.DEPLOY_OK, what, f"{wording.count(wanted, 'replica is', 'replicas are')} available, and rolled out"
+        )
     else:
         counted = (
             f"{status.available_replicas} of {wanted} replicas are available, {status.updated_replicas} of the newest"
         )
         remedy = f"kubectl -n {OWN_NAMESPACE} rollout status deployment/{PROGRAM}; if it stays so: {_LOOK}"
-        yield wording.warning(what, f"the rollout is not over: {counted}{_reasons(seen)}", remedy)
+        yield wording.warning(Code.DEPLOY_ROLLOUT, what, f"the rollout is not over: {counted}{_reasons(seen)}", remedy)
 
 
 def _is_rolled_out(deployment: Deployment) -> bool:
@@ -66,7 +71,7 @@ def reached(seen: Seen) -> Iterator[Finding]:
     """Look whether the Service has somebody behind it."""
     what = "webhook reached"
     if isinstance(seen.slices, Unknown):
-        yield wording.unknown(what, seen.slices)
+        yield wording.unknown(Code.ENDPOINTS_UNKNOWN, what, seen.slices)
         return
     endpoints = [endpoint for one in seen.slices for endpoint in one.endpoints or ()]
     # An endpoint that does not say counts as ready:
@@ -74,34 +79,40 @@ def reached(seen: Seen) -> Iterator[Finding]:
     ready = [endpoint for endpoint in endpoints if endpoint.conditions.ready is not False]
     if not ready:
         why = f"no endpoint of the Service {OWN_NAMESPACE}/{PROGRAM} is ready: {seen.without_it}"
-        yield wording.failure(what, why, f"kubectl -n {OWN_NAMESPACE} get endpointslices,pods")
+        yield wording.failure(Code.ENDPOINTS_NONE, what, why, f"kubectl -n {OWN_NAMESPACE} get endpointslices,pods")
         return
     silent = {one.name: str(said) for one in seen.heard for said in one.processes.values() if isinstance(said, Unknown)}
     if silent:
         yield wording.unknown(
-            what, f"{wording.some(silent)}: {next(iter(silent.values())).removeprefix('not known: ')}"
+            Code.ENDPOINTS_UNKNOWN,
+            what,
+            f"{wording.some(silent)}: {next(iter(silent.values())).removeprefix('not known: ')}",
         )
     else:
-        yield wording.ok(what, f"{wording.of(ready, 'endpoint is', 'endpoints are')} ready")
+        yield wording.ok(Code.ENDPOINTS_OK, what, f"{wording.of(ready, 'endpoint is', 'endpoints are')} ready")
 
 
 def led(seen: Seen) -> Iterator[Finding]:
     """Look whether one replica, and no more, is the one that writes."""
     what = "leadership"
     if isinstance(seen.lease, Unknown):
-        yield wording.unknown(what, seen.lease)
+        yield wording.unknown(Code.LEASE_UNKNOWN, what, seen.lease)
         return
     leading = [replica.name for replica in seen.heard if _leads(replica.refresher)]
     if len(leading) > 1:
         why = f"{len(leading)} replicas say that they write: {wording.some(leading)}"
-        yield wording.failure(what, why, "look again: one hands over to the next; if it stays so, look at their logs")
+        yield wording.failure(
+            Code.LEASE_SPLIT, what, why, "look again: one hands over to the next; if it stays so, look at their logs"
+        )
     elif seen.lease is None or not seen.lease.holder:
-        yield wording.failure(what, f"no replica holds the {_LEASE}: nobody writes pull secrets", wording.SIDECAR_LOG)
+        yield wording.failure(
+            Code.LEASE_NONE, what, f"no replica holds the {_LEASE}: nobody writes pull secrets", wording.SIDECAR_LOG
+        )
     elif _is_gone(seen, seen.lease):
         why = f"{seen.lease.holder} holds the {_LEASE} and has not renewed it since {seen.lease.renewed}"
-        yield wording.failure(what, f"{why}: nobody writes pull secrets", wording.SIDECAR_LOG)
+        yield wording.failure(Code.LEASE_EXPIRED, what, f"{why}: nobody writes pull secrets", wording.SIDECAR_LOG)
     else:
-        yield wording.ok(what, f"{seen.lease.holder} holds the Lease")
+        yield wording.ok(Code.LEASE_OK, what, f"{seen.lease.holder} holds the Lease")
 
 
 def _leads(said: Said | Unknown) -> bool:

@@ -6,6 +6,7 @@ from typing import Any
 import msgspec
 
 from webhook.escaping import truncate
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import CALLED, Seen, Tryout
 from webhook.inspection.findings import Finding
@@ -54,12 +55,14 @@ def rewritten(seen: Seen) -> Iterator[Finding]:
     """Look at what came of it."""
     settings = seen.configuration
     if not isinstance(settings, Settings) or isinstance(seen.namespaces, Unknown):
-        yield wording.unknown(_WHAT, "none was tried, for it is not known which namespaces are served")
+        yield wording.unknown(
+            Code.DRYRUN_UNKNOWN, _WHAT, "none was tried, for it is not known which namespaces are served"
+        )
         return
     if seen.tryout is None:
         if settings.server is not None:
             remedy = f"opt one in, if you want to: kubectl label namespace NAME {ENABLED_LABEL}=true"
-            yield wording.warning(_WHAT, "none was tried, for no namespace is served", remedy)
+            yield wording.warning(Code.DRYRUN_NO_NAMESPACE, _WHAT, "none was tried, for no namespace is served", remedy)
         return
     yield _of_tryout(settings, seen.tryout)
 
@@ -67,7 +70,7 @@ def rewritten(seen: Seen) -> Iterator[Finding]:
 def _of_tryout(settings: Settings, tried: Tryout) -> Finding:
     place = f"a Pod with {tried.written} in {tried.namespace} (dry run)"
     if isinstance(tried.came, Unknown):
-        return wording.unknown(_WHAT, tried.came)
+        return wording.unknown(Code.DRYRUN_UNKNOWN, _WHAT, tried.came)
     if tried.came.stored is None:
         return _of_refusal(place, tried.came.refusal)
     stored = msgspec.convert(tried.came.stored, Pod)
@@ -76,11 +79,13 @@ def _of_tryout(settings: Settings, tried: Tryout) -> Finding:
     if image != wanted.image:
         why = f"{place} stays as it is written: the webhook was not called, or not heard"
         remedy = "see the lines above; the API server's log says `failed calling webhook` with the reason"
-        return wording.failure(_WHAT, why, remedy)
+        return wording.failure(Code.DRYRUN_UNCHANGED, _WHAT, why, remedy)
     secret = settings.policy.pull_secret
     if secret and wanted.private and secret not in [one.name for one in stored.spec.image_pull_secrets]:
-        return wording.failure(_WHAT, f"{place} is rewritten and does not get {secret}", wording.INSTALL)
-    return wording.ok(_WHAT, f"{place} gets {image}")
+        return wording.failure(
+            Code.DRYRUN_NO_SECRET, _WHAT, f"{place} is rewritten and does not get {secret}", wording.INSTALL
+        )
+    return wording.ok(Code.DRYRUN_OK, _WHAT, f"{place} gets {image}")
 
 
 def _of_refusal(place: str, refusal: str) -> Finding:
@@ -89,5 +94,7 @@ def _of_refusal(place: str, refusal: str) -> Finding:
         remedy = (
             "see the lines above; x509 is about certificate and caBundle, a refused connection or a timeout about Pods"
         )
-        return wording.failure(_WHAT, why, remedy)
-    return wording.unknown(_WHAT, f"{place} was refused, and not by the webhook: {truncate(refusal, _SHOWN)}")
+        return wording.failure(Code.DRYRUN_REFUSED, _WHAT, why, remedy)
+    return wording.unknown(
+        Code.DRYRUN_UNKNOWN, _WHAT, f"{place} was refused, and not by the webhook: {truncate(refusal, _SHOWN)}"
+    )

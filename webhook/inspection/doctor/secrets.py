@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from webhook.inspection import kubectl
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.calling import served
 from webhook.inspection.doctor.seen import Seen
@@ -25,19 +26,21 @@ def kept(seen: Seen) -> Iterator[Finding]:
         return
     unread = next((one for one in (seen.namespaces, seen.pull_secrets) if isinstance(one, Unknown)), None)
     if unread is not None or isinstance(seen.pull_secrets, Unknown):
-        yield wording.unknown(_WHAT, unread or "they cannot be read")
+        yield wording.unknown(Code.SECRET_UNKNOWN, _WHAT, unread or "they cannot be read")
         return
     wanted = {namespace.metadata.name for namespace in served(seen)}
     found = {one.metadata.namespace: one for one in seen.pull_secrets}
     faults = [*_faults(seen, name, wanted, found)]
     yield from faults
     if isinstance(seen.mistyped, Unknown):
-        yield wording.unknown(_WHAT, seen.mistyped)
+        yield wording.unknown(Code.SECRET_UNKNOWN, _WHAT, seen.mistyped)
     if not faults:
         left = len(found.keys() - wanted)
         more = f", and {left} in others, where it stays for a while" if left else ""
         yield wording.ok(
-            _WHAT, f"{wording.of(list(wanted), 'served namespace has', 'served namespaces have')} it{more}"
+            Code.SECRET_OK,
+            _WHAT,
+            f"{wording.of(list(wanted), 'served namespace has', 'served namespaces have')} it{more}",
         )
 
 
@@ -51,18 +54,22 @@ def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObj
         place = min(foreign)
         why = f"in {_in(foreign)} a Secret {name} is in the way that is not ours: {wording.some(foreign)}"
         remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(place, name)}"
-        yield wording.failure(_WHAT, why, remedy)
+        yield wording.failure(Code.SECRET_FOREIGN, _WHAT, why, remedy)
     missing = wanted - found.keys()
     if missing:
-        yield wording.failure(_WHAT, f"{_in(missing)} has none: {wording.some(missing)}", wording.SIDECAR_LOG)
+        yield wording.failure(
+            Code.SECRET_MISSING, _WHAT, f"{_in(missing)} has none: {wording.some(missing)}", wording.SIDECAR_LOG
+        )
     ended = {place for place, one in ours.items() if (moment(_note(one, EXPIRES_ANNOTATION)) or now) < now}
     if ended:
         why = f"in {_in(ended)} the credential has expired: {wording.some(ended)}"
-        yield wording.failure(_WHAT, why, wording.SIDECAR_LOG)
+        yield wording.failure(Code.SECRET_EXPIRED, _WHAT, why, wording.SIDECAR_LOG)
     stale = _stale(ours)
     if stale:
         why = f"in {_in(stale)} the content is older than elsewhere: {wording.some(stale)}"
-        yield wording.warning(_WHAT, why, "look again in a minute; if it stays so: " + wording.SIDECAR_LOG)
+        yield wording.warning(
+            Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.SIDECAR_LOG
+        )
 
 
 def _stale(ours: dict[str, ManagedObject]) -> set[str]:

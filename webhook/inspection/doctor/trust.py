@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from webhook.certificates import served
 from webhook.certificates.served import Leaf
 from webhook.errors import CertificateError
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Said, Seen
 from webhook.inspection.findings import Finding
@@ -35,13 +36,13 @@ def certificate(seen: Seen) -> Iterator[Finding]:
     bundle = _decoded(seen.webhook.client_config.ca_bundle)
     if not bundle:
         why = f"caBundle is empty: the API server does not trust the webhook, and {seen.without_it}"
-        yield wording.failure(_BUNDLE, why, _whoever_writes(seen))
+        yield wording.failure(Code.CABUNDLE_EMPTY, _BUNDLE, why, _whoever_writes(seen))
     secret = seen.certificate
     if isinstance(secret, Unknown):
         yield from _by_metrics(seen, secret)
     elif secret is None:
         why = f"there is no Secret {OWN_NAMESPACE}/{_name(seen)}: no certificate to serve"
-        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+        yield wording.failure(Code.CERT_MISSING, _CERTIFICATE, why, _whoever_makes(seen))
     else:
         yield from _of_secret(seen, secret, bundle)
     yield from _served(seen)
@@ -53,13 +54,13 @@ def _of_secret(seen: Seen, secret: Secret, bundle: bytes) -> Iterator[Finding]:
         leaf = served.leaf(chain)
     except CertificateError as error:
         why = f"Secret {OWN_NAMESPACE}/{_name(seen)}, tls.crt: {error}"
-        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+        yield wording.failure(Code.CERT_INVALID, _CERTIFICATE, why, _whoever_makes(seen))
         return
     yield _lasting(seen, leaf)
     missing = [name for name in SERVICE_NAMES[:1] if name not in leaf.names]
     if missing:
         why = f"it is not for the name that the API server calls, {missing[0]}, but for {wording.some(leaf.names)}"
-        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+        yield wording.failure(Code.CERT_NAME, _CERTIFICATE, why, _whoever_makes(seen))
     if bundle:
         yield _trusted(seen, chain, bundle)
 
@@ -67,11 +68,11 @@ def _of_secret(seen: Seen, secret: Secret, bundle: bytes) -> Iterator[Finding]:
 def _trusted(seen: Seen, chain: bytes, bundle: bytes) -> Finding:
     try:
         if served.is_trusted(chain, bundle):
-            return wording.ok(_BUNDLE, "it holds the authority that has signed the certificate")
+            return wording.ok(Code.CABUNDLE_OK, _BUNDLE, "it holds the authority that has signed the certificate")
     except CertificateError as error:
-        return wording.failure(_BUNDLE, f"caBundle: {error}", _whoever_writes(seen))
+        return wording.failure(Code.CABUNDLE_INVALID, _BUNDLE, f"caBundle: {error}", _whoever_writes(seen))
     why = f"none of its authorities has signed the certificate (x509): {seen.without_it}"
-    return wording.failure(_BUNDLE, why, _whoever_writes(seen))
+    return wording.failure(Code.CABUNDLE_MISMATCH, _BUNDLE, why, _whoever_writes(seen))
 
 
 def _lasting(seen: Seen, leaf: Leaf) -> Finding:
@@ -79,21 +80,27 @@ def _lasting(seen: Seen, leaf: Leaf) -> Finding:
     day = f"{leaf.ends:%Y-%m-%d %H:%M} UTC"
     if seen.now >= leaf.ends:
         why = f"it ended on {day}: where it is served, {seen.without_it}"
-        return wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+        return wording.failure(Code.CERT_EXPIRED, _CERTIFICATE, why, _whoever_makes(seen))
     if seen.now < leaf.begins:
         why = f"it is not valid before {leaf.begins:%Y-%m-%d %H:%M} UTC: where it is served, {seen.without_it}"
-        return wording.failure(_CERTIFICATE, why, "set the clock of whoever made it right, and have it made anew")
+        return wording.failure(
+            Code.CERT_NOT_YET_VALID, _CERTIFICATE, why, "set the clock of whoever made it right, and have it made anew"
+        )
     if leaf.ends - seen.now < min(_SOON, (leaf.ends - leaf.begins) / _LAST_PART):
-        return wording.warning(_CERTIFICATE, f"it ends on {day}, and is not renewed yet", _whoever_makes(seen))
-    return wording.ok(_CERTIFICATE, f"it is good until {day}")
+        return wording.warning(
+            Code.CERT_EXPIRING, _CERTIFICATE, f"it ends on {day}, and is not renewed yet", _whoever_makes(seen)
+        )
+    return wording.ok(Code.CERT_OK, _CERTIFICATE, f"it is good until {day}")
 
 
 def _by_metrics(seen: Seen, why: Unknown) -> Iterator[Finding]:
     """Say what the processes know of it, where the Secret may not be read."""
     ends = [at for _, at in _expiries(seen) if at > seen.now]
     if ends:
-        yield wording.ok(_CERTIFICATE, f"the processes say that it is good until {min(ends):%Y-%m-%d %H:%M} UTC")
-    yield wording.unknown(_BUNDLE, why)
+        yield wording.ok(
+            Code.CERT_OK, _CERTIFICATE, f"the processes say that it is good until {min(ends):%Y-%m-%d %H:%M} UTC"
+        )
+    yield wording.unknown(Code.CABUNDLE_UNKNOWN, _BUNDLE, why)
 
 
 def _served(seen: Seen) -> Iterator[Finding]:
@@ -101,11 +108,16 @@ def _served(seen: Seen) -> Iterator[Finding]:
     ended = {name for name, at in _expiries(seen) if at <= seen.now}
     if ended:
         why = f"what {wording.some(ended)} has, has ended: {seen.without_it}"
-        yield wording.failure(_CERTIFICATE, why, _whoever_makes(seen))
+        yield wording.failure(Code.CERT_SERVED_EXPIRED, _CERTIFICATE, why, _whoever_makes(seen))
     broken = [one.name for one in seen.heard if _is_broken(one.webhook)]
     if broken:
         why = f"{wording.some(broken)}: its certificate cannot be served; a last good one stays, if there was one"
-        yield wording.failure(_CERTIFICATE, why, f"kubectl -n {OWN_NAMESPACE} logs {broken[0]} -c {WEBHOOK} says why")
+        yield wording.failure(
+            Code.CERT_NOT_LOADED,
+            _CERTIFICATE,
+            why,
+            f"kubectl -n {OWN_NAMESPACE} logs {broken[0]} -c {WEBHOOK} says why",
+        )
 
 
 def _is_broken(said: Said | Unknown) -> bool:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.snapshot import Unknown
 from webhook.names import OWN_NAMESPACE, PROGRAM
@@ -11,25 +12,25 @@ SIDECAR_LOG = f"kubectl -n {OWN_NAMESPACE} logs -l app.kubernetes.io/name={PROGR
 INSTALL = "apply the installation again: kubectl apply -k certs/self-managed, or whichever was"
 
 
-def ok(what: str, why: str) -> Finding:
+def ok(code: Code, what: str, why: str) -> Finding:
     """Say that something is as it should be."""
-    return Finding(Mark.OK, what, why)
+    return Finding(Mark.OK, code, what, why)
 
 
-def warning(what: str, why: str, remedy: str) -> Finding:
+def warning(code: Code, what: str, why: str, remedy: str) -> Finding:
     """Say that something is not as it should be, and works."""
-    return Finding(Mark.WARNING, what, why, remedy)
+    return Finding(Mark.WARNING, code, what, why, remedy)
 
 
-def failure(what: str, why: str, remedy: str) -> Finding:
+def failure(code: Code, what: str, why: str, remedy: str) -> Finding:
     """Say that something does not work."""
-    return Finding(Mark.FAILURE, what, why, remedy)
+    return Finding(Mark.FAILURE, code, what, why, remedy)
 
 
-def unknown(what: str, unknown: Unknown | str) -> Finding:
+def unknown(code: Code, what: str, unknown: Unknown | str) -> Finding:
     """Say that something could not be looked at."""
     said = unknown if isinstance(unknown, Unknown) else Unknown(unknown)
-    return Finding(Mark.UNKNOWN, what, str(said))
+    return Finding(Mark.UNKNOWN, code, what, str(said))
 
 
 def some(names: Iterable[str]) -> str:

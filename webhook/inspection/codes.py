@@ -1,0 +1,167 @@
+"""Codes of what `doctor` and `explain` find. They are an interface: scripts and alerts compare them.
+
+A code keeps its meaning; wording changes without notice. docs/reference/findings.md is generated from this module.
+"""
+
+from enum import StrEnum
+from typing import Self
+
+
+class Code(StrEnum):
+    """A finding's code, with what it means."""
+
+    meaning: str
+
+    def __new__(cls, value: str, meaning: str) -> Self:
+        """Make a member of its value and its meaning."""
+        member = str.__new__(cls, value)
+        member._value_ = value
+        member.meaning = meaning
+        return member
+
+    INSTALL_MISSING = "RW-INSTALL-MISSING", "registry-webhook is not installed."
+
+    CONFIG_OK = "RW-CONFIG-OK", "The configuration is valid."
+    CONFIG_UNKNOWN = "RW-CONFIG-UNKNOWN", "The configuration could not be read."
+    CONFIG_INVALID = "RW-CONFIG-INVALID", "The configuration is invalid; there is one finding for each error."
+    CONFIG_NO_REGISTRY = "RW-CONFIG-NO-REGISTRY", "No registry is configured, so nothing is rewritten."
+    CONFIG_SAME = "RW-CONFIG-SAME", "All processes use the same configuration."
+    CONFIG_VARIABLES = "RW-CONFIG-VARIABLES", "The two containers have different environment variables."
+    CONFIG_OUTDATED = "RW-CONFIG-OUTDATED", "A process does not use the current configuration yet."
+    CONFIG_DIFFERS = "RW-CONFIG-DIFFERS", "Processes use different configurations."
+
+    POLICY_OK = "RW-POLICY-OK", "The generated admission policies were made from the current configuration."
+    POLICY_UNKNOWN = "RW-POLICY-UNKNOWN", "Admission policies could not be read."
+    POLICY_OUTDATED = "RW-POLICY-OUTDATED", "A generated admission policy was made from another configuration."
+    POLICY_INSTEAD = "RW-POLICY-INSTEAD", "A MutatingAdmissionPolicy rewrites Pods instead of the webhook."
+    POLICY_MISSING = "RW-POLICY-MISSING", "The webhook is switched off for a policy that does not exist."
+
+    WEBHOOK_OK = "RW-WEBHOOK-OK", "The webhook configuration exists and calls the webhook as it should."
+    WEBHOOK_UNKNOWN = "RW-WEBHOOK-UNKNOWN", "The webhook configuration could not be read."
+    WEBHOOK_MISSING = "RW-WEBHOOK-MISSING", "There is no webhook configuration."
+    WEBHOOK_RULES = (
+        "RW-WEBHOOK-RULES",
+        "The webhook configuration's rules do not cover a necessary request.",
+    )
+    WEBHOOK_SIDE_EFFECTS = "RW-WEBHOOK-SIDE-EFFECTS", "`sideEffects` makes the API server refuse dry runs."
+    WEBHOOK_TIMEOUT = "RW-WEBHOOK-TIMEOUT", "`timeoutSeconds` differs from the shipped value."
+    WEBHOOK_REINVOCATION = "RW-WEBHOOK-REINVOCATION", "`reinvocationPolicy` differs from the shipped value."
+    WEBHOOK_MATCH_POLICY = "RW-WEBHOOK-MATCH-POLICY", "`matchPolicy` differs from the shipped value."
+    WEBHOOK_CONDITION_MISSING = "RW-WEBHOOK-CONDITION-MISSING", "A shipped match condition is missing."
+    WEBHOOK_CONDITION_FOREIGN = "RW-WEBHOOK-CONDITION-FOREIGN", "A match condition is not one of the shipped ones."
+    WEBHOOK_CONDITION_OK = "RW-WEBHOOK-CONDITION-OK", "A match condition does not keep the webhook from being called."
+    WEBHOOK_URL = "RW-WEBHOOK-URL", "The webhook is called by URL and not through its Service."
+    WEBHOOK_SERVICE = "RW-WEBHOOK-SERVICE", "The webhook configuration names another Service or path."
+
+    SELECT_OK = "RW-SELECT-OK", "The webhook configuration selects what the configuration says is selected."
+    SELECT_UNKNOWN = "RW-SELECT-UNKNOWN", "Namespaces could not be read."
+    SELECT_MODE = "RW-SELECT-MODE", "The namespace selector does not fit `webhook.namespaces.mode`."
+    SELECT_SYSTEM = "RW-SELECT-SYSTEM", "System namespaces or the installation's own namespace are selected."
+    SELECT_OPT_OUT = "RW-SELECT-OPT-OUT", "Pods can opt out although `webhook.pod_opt_out` is `ignore`."
+    SELECT_PODS = "RW-SELECT-PODS", "The object selector excludes Pods without a label."
+    SELECT_NAMESPACES = "RW-SELECT-NAMESPACES", "The webhook is not called for a selected namespace."
+
+    DEPLOY_OK = "RW-DEPLOY-OK", "The Deployment is available and rolled out."
+    DEPLOY_UNKNOWN = "RW-DEPLOY-UNKNOWN", "The Deployment could not be read."
+    DEPLOY_MISSING = "RW-DEPLOY-MISSING", "There is no Deployment."
+    DEPLOY_SCALED_DOWN = "RW-DEPLOY-SCALED-DOWN", "The Deployment is scaled to 0."
+    DEPLOY_UNAVAILABLE = "RW-DEPLOY-UNAVAILABLE", "No replica is available."
+    DEPLOY_ROLLOUT = "RW-DEPLOY-ROLLOUT", "The rollout is not complete."
+
+    ENDPOINTS_OK = "RW-ENDPOINTS-OK", "The Service has ready endpoints."
+    ENDPOINTS_UNKNOWN = "RW-ENDPOINTS-UNKNOWN", "The endpoints or the processes behind them could not be read."
+    ENDPOINTS_NONE = "RW-ENDPOINTS-NONE", "The Service has no ready endpoint."
+
+    LEASE_OK = "RW-LEASE-OK", "One replica holds the Lease."
+    LEASE_UNKNOWN = "RW-LEASE-UNKNOWN", "The Lease could not be read."
+    LEASE_SPLIT = "RW-LEASE-SPLIT", "More than one replica reports that it is the leader."
+    LEASE_NONE = "RW-LEASE-NONE", "No replica holds the Lease."
+    LEASE_EXPIRED = "RW-LEASE-EXPIRED", "The holder of the Lease has stopped renewing it."
+
+    CABUNDLE_OK = "RW-CABUNDLE-OK", "`caBundle` has the CA that signed the certificate, or a CA that is valid now."
+    CABUNDLE_UNKNOWN = "RW-CABUNDLE-UNKNOWN", "The certificate could not be read and compared with `caBundle`."
+    CABUNDLE_EMPTY = "RW-CABUNDLE-EMPTY", "`caBundle` is empty."
+    CABUNDLE_INVALID = "RW-CABUNDLE-INVALID", "`caBundle` has no readable certificate."
+    CABUNDLE_EXPIRED = "RW-CABUNDLE-EXPIRED", "Every CA in `caBundle` has expired."
+    CABUNDLE_MISMATCH = "RW-CABUNDLE-MISMATCH", "No CA in `caBundle` signed the certificate."
+
+    CERT_OK = "RW-CERT-OK", "The certificate is valid."
+    CERT_MISSING = "RW-CERT-MISSING", "There is no certificate Secret."
+    CERT_INVALID = "RW-CERT-INVALID", "The certificate Secret has no readable certificate."
+    CERT_NAME = "RW-CERT-NAME", "The certificate is not for the name that the API server calls."
+    CERT_EXPIRED = "RW-CERT-EXPIRED", "The certificate has expired."
+    CERT_NOT_YET_VALID = "RW-CERT-NOT-YET-VALID", "The certificate is not valid yet."
+    CERT_EXPIRING = "RW-CERT-EXPIRING", "The certificate expires soon and was not renewed."
+    CERT_SERVED_EXPIRED = "RW-CERT-SERVED-EXPIRED", "A process serves a certificate that has expired."
+    CERT_NOT_LOADED = "RW-CERT-NOT-LOADED", "A process could not load its certificate."
+
+    RBAC_OK = "RW-RBAC-OK", "The ServiceAccount has the permissions that it needs and no more."
+    RBAC_UNKNOWN = "RW-RBAC-UNKNOWN", "The ServiceAccount's permissions could not be read."
+    RBAC_MISSING = "RW-RBAC-MISSING", "The ServiceAccount lacks permissions."
+    RBAC_EXCESSIVE = "RW-RBAC-EXCESSIVE", "The ServiceAccount has permissions that it does not need."
+    GUARD_OK = "RW-GUARD-OK", "The ValidatingAdmissionPolicies that limit the ServiceAccount are active."
+    GUARD_UNKNOWN = "RW-GUARD-UNKNOWN", "ValidatingAdmissionPolicies could not be read."
+    GUARD_MISSING = "RW-GUARD-MISSING", "A ValidatingAdmissionPolicy that limits the ServiceAccount is missing."
+    GUARD_NOT_BOUND = "RW-GUARD-NOT-BOUND", "A ValidatingAdmissionPolicy that limits the ServiceAccount has no binding."
+
+    CREDENTIAL_OK = "RW-CREDENTIAL-OK", "The credential is published and was not refused."
+    CREDENTIAL_UNKNOWN = "RW-CREDENTIAL-UNKNOWN", "No sidecar could be asked about the credential."
+    CREDENTIAL_DISABLED = "RW-CREDENTIAL-DISABLED", "No pull secret is configured."
+    CREDENTIAL_REFUSED = "RW-CREDENTIAL-REFUSED", "The registry refuses the credential."
+    CREDENTIAL_EXPIRED = "RW-CREDENTIAL-EXPIRED", "The published credential has expired."
+    CREDENTIAL_PROVIDER = "RW-CREDENTIAL-PROVIDER", "The credential provider fails."
+    CREDENTIAL_UNCHECKED = "RW-CREDENTIAL-UNCHECKED", "The registry could not be asked about the credential."
+    CREDENTIAL_UNPUBLISHED = "RW-CREDENTIAL-UNPUBLISHED", "The credential cannot be published."
+    CREDENTIAL_NOT_READY = "RW-CREDENTIAL-NOT-READY", "The sidecar is not ready."
+    CREDENTIAL_NONE = "RW-CREDENTIAL-NONE", "No credential is configured."
+    SIDECAR_WARNING = "RW-SIDECAR-WARNING", "The sidecar reports something else."
+
+    SECRET_OK = "RW-SECRET-OK", "The pull secret exists, is ours and is current."
+    SECRET_UNKNOWN = "RW-SECRET-UNKNOWN", "Pull secrets could not be read."
+    SECRET_MISSING = "RW-SECRET-MISSING", "A selected namespace has no pull secret."
+    SECRET_FOREIGN = "RW-SECRET-FOREIGN", "A Secret that is not ours has the pull secret's name."
+    SECRET_EXPIRED = "RW-SECRET-EXPIRED", "The credential in a pull secret has expired."
+    SECRET_OUTDATED = "RW-SECRET-OUTDATED", "A pull secret is older than those of other namespaces."
+    SECRET_MODIFIED = "RW-SECRET-MODIFIED", "The pull secret was changed by another client."
+    SECRET_LEAVING = "RW-SECRET-LEAVING", "The namespace is no longer selected; its pull secret will be deleted."
+    SECRET_UNUSABLE = "RW-SECRET-UNUSABLE", "The kubelet cannot use the pull secret's content."
+    SECRET_ENTRY = "RW-SECRET-ENTRY", "The pull secret has an entry for the image."
+    SECRET_NO_ENTRY = "RW-SECRET-NO-ENTRY", "The pull secret has no entry for the image."
+
+    PULL_OK = "RW-PULL-OK", "No container waits for its image, or the container has its image."
+    PULL_UNKNOWN = "RW-PULL-UNKNOWN", "Pods could not be read, or no node reports on the Pod yet."
+    PULL_WAITING = "RW-PULL-WAITING", "The container waits for another reason than its image."
+    PULL_FAILED = "RW-PULL-FAILED", "An image cannot be pulled."
+    PULL_UNTRUSTED = "RW-PULL-UNTRUSTED", "A node does not trust the registry's certificate."
+    PULL_REFUSED = "RW-PULL-REFUSED", "The registry refuses a node's pull."
+
+    DRYRUN_OK = "RW-DRYRUN-OK", "A dry run is rewritten."
+    DRYRUN_UNKNOWN = "RW-DRYRUN-UNKNOWN", "There was no dry run, or it failed for another reason."
+    DRYRUN_NO_NAMESPACE = "RW-DRYRUN-NO-NAMESPACE", "There was no dry run: no namespace is selected."
+    DRYRUN_UNCHANGED = "RW-DRYRUN-UNCHANGED", "A dry run is not rewritten."
+    DRYRUN_NO_SECRET = "RW-DRYRUN-NO-SECRET", "A dry run is rewritten without the pull secret."
+    DRYRUN_REFUSED = "RW-DRYRUN-REFUSED", "The API server refuses a dry run."
+
+    NAMESPACE_OK = "RW-NAMESPACE-OK", "The namespace is selected."
+    NAMESPACE_UNKNOWN = "RW-NAMESPACE-UNKNOWN", "The namespace could not be read."
+    NAMESPACE_NEVER = "RW-NAMESPACE-NEVER", "The namespace is Kubernetes' or the installation's own and never selected."
+    NAMESPACE_DENIED = "RW-NAMESPACE-DENIED", "The configuration denies or does not allow the namespace."
+    NAMESPACE_NOT_SELECTED = "RW-NAMESPACE-NOT-SELECTED", "The namespace's labels do not select it."
+    NAMESPACE_EXCLUDED = "RW-NAMESPACE-EXCLUDED", "The webhook configuration excludes the namespace by its name."
+
+    POD_OK = "RW-POD-OK", "The Pod is as the configuration has it, or nothing keeps it from being so."
+    POD_UNKNOWN = "RW-POD-UNKNOWN", "What became of the Pod cannot be told."
+    POD_OPTED_OUT = "RW-POD-OPTED-OUT", "The Pod's label opts it out now."
+    POD_MIRROR = "RW-POD-MIRROR", "The Pod is the mirror of a static Pod."
+    POD_LABELS = "RW-POD-LABELS", "The Pod's labels do not fit the webhook configuration."
+    POD_NO_IMAGE = "RW-POD-NO-IMAGE", "The Pod names no image."
+    POD_OLDER = "RW-POD-OLDER", "The Pod is older than the webhook, the namespace's labels or the configuration."
+    POD_MISSED = "RW-POD-MISSED", "Nothing explains now why the Pod was not changed when it was created."
+    POD_SECRET_NAMED = "RW-POD-SECRET-NAMED", "The Pod names the pull secret."
+    POD_SECRET_NOT_NAMED = "RW-POD-SECRET-NOT-NAMED", "The Pod does not name the pull secret."
+
+    IMAGE_OK = "RW-IMAGE-OK", "The image is on the private registry."
+    IMAGE_UNKNOWN = "RW-IMAGE-UNKNOWN", "What the configuration makes of the image is not known."
+    IMAGE_UNCHANGED = "RW-IMAGE-UNCHANGED", "The configuration leaves the image as it is."
+    IMAGE_NOT_REWRITTEN = "RW-IMAGE-NOT-REWRITTEN", "The image was not rewritten and now would be."
+    IMAGE_OUTDATED = "RW-IMAGE-OUTDATED", "The image was rewritten and now would be another one."
