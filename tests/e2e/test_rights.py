@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from webhook.inspection.doctor.rights import GUARDS
 from webhook.names import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
 
 from .account import CONTROLLER, DEPLOYMENT, acting, certificate, event, pull_secret
@@ -22,7 +23,7 @@ _SECRET = f"secret/{PULL_SECRET}"
 _ONLY_IT = f"--field-selector=metadata.name={PULL_SECRET}"
 _NEVER_SERVED = sorted(SYSTEM_NAMESPACES | {OWN_NAMESPACE})
 _TYPE = "the only type of Secret that this account may write is kubernetes.io/dockerconfigjson"
-_EVERYWHERE_ELSE = f"in any namespace but kube-system, kube-public, kube-node-lease and {OWN_NAMESPACE}"
+_EVERYWHERE_ELSE = "in any namespace but kube-system, kube-public, kube-node-lease and its own"
 _LABEL = "only in a namespace that is served"
 _FINALIZER = "registry-webhook-e2e/kept"
 _OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "kube-root-ca.crt", "uid": "no-such"}
@@ -134,6 +135,7 @@ def test_the_account_has_these_rights_and_no_others(
             frozenset({PROGRAM}),
         ),
         (frozenset({"create"}), "events.k8s.io", "events", frozenset()),
+        (frozenset({"bound"}), PROGRAM, "restrictions", frozenset()),
     }
     if own:
         writing = frozenset({"get", "list", "watch", "create", "patch"})
@@ -578,6 +580,10 @@ def test_it_adds_and_removes_no_webhook(refresher: Cluster, called: Manifest) ->
         {"name": "kube-system"},
         {"blockOwnerDeletion": True},
         {"controller": True},
+        {"uid": "00000000-0000-0000-0000-000000000001"},
+        {"kind": "namespace"},
+        {"apiVersion": "V1"},
+        {"name": OWN_NAMESPACE.upper()},
     ],
 )
 def test_it_gives_the_webhook_configuration_no_other_owner(
@@ -586,7 +592,26 @@ def test_it_gives_the_webhook_configuration_no_other_owner(
     assert called
     operation = {"op": "add", "path": "/metadata/ownerReferences", "value": [_owner(cluster, **changes)]}
     ran = _patched(refresher, [operation], "--dry-run=server")
-    _guarded(ran, "the only owner that this account may give", "registry-webhook-configurations")
+    _guarded(ran, "the only owner that this account may give", "registry-webhook-owners")
+
+
+def test_it_gives_the_webhook_configuration_no_other_namespaces_uid_and_name(
+    cluster: Cluster, refresher: Cluster, called: Manifest
+) -> None:
+    assert called
+    system = cluster.get("default", "namespace/kube-system")["metadata"]
+    uid = system["uid"]
+    for changes in ({"uid": uid}, {"uid": uid, "name": "kube-system"}, {"uid": uid.upper()}):
+        operation = {"op": "add", "path": "/metadata/ownerReferences", "value": [_owner(cluster, **changes)]}
+        ran = _patched(refresher, [operation], "--dry-run=server")
+        _guarded(ran, "the only owner that this account may give", "registry-webhook-owners")
+
+
+def test_it_may_take_its_own_owner_back(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
+    assert called
+    path = "/metadata/ownerReferences"
+    _done(_patched(refresher, [{"op": "add", "path": path, "value": [_owner(cluster)]}]))
+    _done(_patched(refresher, [{"op": "remove", "path": path}]))
 
 
 def test_somebody_elses_owner_of_the_webhook_configuration_stays(
@@ -601,7 +626,7 @@ def test_somebody_elses_owner_of_the_webhook_configuration_stays(
         both = [{"op": "add", "path": f"{path}/-", "value": _owner(cluster)}]
         _done(_patched(refresher, both, "--dry-run=server"))
         ran = _patched(refresher, [{"op": "add", "path": path, "value": [_owner(cluster)]}], "--dry-run=server")
-        _guarded(ran, "or take from it", "registry-webhook-configurations")
+        _guarded(ran, "or take from it", "registry-webhook-owners")
     finally:
         _done(_patched(cluster, [{"op": "remove", "path": path}]))
 
@@ -623,10 +648,39 @@ def test_nobody_else_is_kept_from_changing_the_webhook_configuration(cluster: Cl
     _done(_patched(cluster, [operation], "--dry-run=server"))
 
 
-def test_its_events_say_who_speaks_and_have_no_finalizer(refresher: Cluster, labelled: str) -> None:
+@pytest.mark.parametrize(
+    ("field", "value", "message"),
+    [
+        ("finalizers", [_FINALIZER], "may make a Lease only without finalizers"),
+        ("ownerReferences", [_OWNER], "may make a Lease only without owners"),
+    ],
+)
+def test_it_puts_no_finalizer_and_no_owner_on_its_lease(
+    cluster: Cluster, refresher: Cluster, field: str, value: list[object], message: str
+) -> None:
+    free_lease(cluster)
+    # Dry: a finalizer that was let through would keep the namespace from being deleted.
+    replace = ("replace", f"--raw={_LEASES}/{REFRESHER}?dryRun=All", "--filename=-")
+    lease = _lease(REFRESHER, "first")
+    changed = {**lease, "metadata": {**lease["metadata"], field: value}}
+    _guarded(refresher.run(*replace, stdin=changed), message, "registry-webhook-leases")
+    refresher.kubectl("replace", f"--raw={_LEASES}/{REFRESHER}", "--filename=-", stdin=lease)
+    stored = refresher.get(OWN_NAMESPACE, f"lease/{REFRESHER}")
+    stored["metadata"][field] = value
+    _guarded(refresher.run(*replace, stdin=stored), message, "registry-webhook-leases")
+
+
+def test_its_events_say_who_speaks_and_have_no_finalizer_and_no_owner(refresher: Cluster, labelled: str) -> None:
     forged = event(labelled, reportingController="kubelet")
+    spelled = event(labelled, reportingController=f"{PROGRAM}/Refresher")
     kept = event(labelled, metadata={"generateName": "kept-", "finalizers": [_FINALIZER]})
-    for manifest, message in ((forged, f"is {CONTROLLER}"), (kept, "only without finalizers")):
+    owned = event(labelled, metadata={"generateName": "owned-", "ownerReferences": [_OWNER]})
+    for manifest, message in (
+        (forged, f"is {CONTROLLER}"),
+        (spelled, f"is {CONTROLLER}"),
+        (kept, "only without finalizers"),
+        (owned, "only without owners"),
+    ):
         dry = ("--dry-run=server", "--namespace", labelled, "--filename=-")
         _guarded(refresher.run("create", *dry, stdin=manifest), message, "registry-webhook-events")
 
@@ -639,7 +693,7 @@ def test_nobody_elses_secrets_and_events_are_looked_at(cluster: Cluster, account
 
 def test_the_api_server_finds_nothing_wrong_with_the_guards_expressions(cluster: Cluster, account: Path) -> None:
     assert account.exists()
-    for name in ("registry-webhook-secrets", "registry-webhook-configurations", "registry-webhook-events"):
+    for name in GUARDS:
 
         def checked(policy: str = f"validatingadmissionpolicy/{name}") -> Manifest | None:
             stored = cluster.get("default", policy)

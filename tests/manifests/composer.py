@@ -210,8 +210,15 @@ def _set_image(place: _Place, item: Manifest, made: list[Manifest]) -> None:
                 container["image"] = f"{item.get('newName', name)}:{item.get('newTag', tag)}"
 
 
+def _note_references(place: _Place, item: str, _made: list[Manifest]) -> None:
+    """Nothing is renamed here, so which fields hold names makes no difference."""
+    (known,) = _documents(place.text(item))
+    _expect_only(place, known, {"nameReference"})
+
+
 #: What a kustomization may hold, in the order in which it is done.
 _STEPS: dict[str, Callable[[_Place, Any, list[Manifest]], None]] = {
+    "configurations": _note_references,
     "resources": _add_resource,
     "configMapGenerator": _generator("ConfigMap"),
     "secretGenerator": _generator("Secret"),

@@ -10,7 +10,7 @@ from webhook.inspection.snapshot import Unknown
 from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REFRESHER
 
 #: The policies of manifests/20-guard.yaml, each bound by its own name.
-GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "events"))
+GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "owners", "leases", "events"))
 _APPLY = "kubectl apply -f manifests/30-rights.yaml"
 _READ = ("get", "list", "watch")
 #: Some of what the account must not be allowed.
@@ -29,6 +29,8 @@ def needed(pull_secret: str | None, *, keeps_certificate: bool) -> tuple[Right, 
         verbs.append(((*_READ, "create", "patch", "delete"), Right("", "", "secrets", pull_secret)))
     if keeps_certificate:
         verbs.append(((*_READ, "create", "patch"), Right("", "", "secrets", CERTIFICATE, OWN_NAMESPACE)))
+    # What has the guard hold for the account.
+    verbs.append((("bound",), Right("", PROGRAM, "restrictions")))
     return tuple(right._replace(verb=verb) for several, right in verbs for verb in several)
 
 

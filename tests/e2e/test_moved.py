@@ -1,0 +1,156 @@
+"""The guard holds for the account wherever a kustomization puts the installation and whatever it calls its objects.
+
+What would be an escalation is tried with a real token of the account, in dry runs: a Secret in kube-system that the API
+server would fill with another account's token.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.manifests.variants import CHECKOUT, COMPONENTS, FOLDERS, Variant, combined
+from webhook.names import ENABLED_LABEL, GUARD_POLICY, SYSTEM_NAMESPACES
+
+from .account import acting, event, pull_secret
+from .cluster import Cluster, Manifest, eventually
+
+_GUARDED = (
+    *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),
+    *("ValidatingAdmissionPolicy", "ValidatingAdmissionPolicyBinding"),
+)
+_PLATFORM = "registry-webhook-e2e-platform"
+_MOVED = {"namespace": _PLATFORM, "namePrefix": "acme-"}
+_RENAMED_ACCOUNT = [
+    {"target": {"kind": kind}, "patch": json.dumps([{"op": "replace", "path": path, "value": "renamed"}])}
+    for kind, path in (
+        ("ServiceAccount", "/metadata/name"),
+        ("ClusterRoleBinding", "/subjects/0/name"),
+        ("RoleBinding", "/subjects/0/name"),
+        ("Deployment", "/spec/template/spec/serviceAccountName"),
+    )
+]
+_ALL = combined("self-managed", *COMPONENTS)
+
+_Transformed = tuple[Variant, dict[str, Any]]
+
+_INSTALLATIONS: dict[str, _Transformed] = {
+    "namespace": (combined("self-managed"), {"namespace": _PLATFORM}),
+    "prefix": (combined("self-managed"), {"namePrefix": "acme-"}),
+    "suffix": (combined("self-managed"), {"nameSuffix": "-two"}),
+    "labels": (
+        combined("self-managed"),
+        {"labels": [{"pairs": {"app.kubernetes.io/name": "pull", "team": "a"}, "includeSelectors": True}]},
+    ),
+    "annotations": (combined("self-managed"), {"commonAnnotations": {"team": "a"}}),
+    "patches": (combined("self-managed"), {"patches": _RENAMED_ACCOUNT}),
+    **{f"moved-{str(one).replace('/', '-')}": (one, _MOVED) for one in (*FOLDERS[1:], _ALL)},
+}
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Copy the checkout's folders."""
+    copy = tmp_path_factory.mktemp("checkout")
+    for name in ("manifests", "certs", "overlays"):
+        shutil.copytree(CHECKOUT / name, copy / name)
+    for variant in (combined("self-managed"), _ALL):
+        for path, text in variant.files(copy).items():
+            path.parent.mkdir(exist_ok=True)
+            path.write_text(text)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def render(uninstalled: Cluster, checkout: Path) -> Callable[[str], list[Manifest]]:
+    """Give what renders an installation, as a user's own kustomization makes it."""
+
+    def rendered(name: str) -> list[Manifest]:
+        variant, transformers = _INSTALLATIONS[name]
+        folder = checkout / f"own-{name}"
+        folder.mkdir(exist_ok=True)
+        kustomization = {
+            "apiVersion": "kustomize.config.k8s.io/v1beta1",
+            "kind": "Kustomization",
+            "sortOptions": {"order": "fifo"},
+            "resources": [f"../{variant.folder}"],
+            **transformers,
+        }
+        (folder / "kustomization.yaml").write_text(yaml.safe_dump(kustomization))
+        return list(yaml.safe_load_all(uninstalled.kubectl("kustomize", str(folder)).stdout))
+
+    return rendered
+
+
+@contextmanager
+def _granted(cluster: Cluster, manifests: list[Manifest], folder: Path) -> Iterator[Cluster]:
+    """Apply the account with its guard and rights, and act as the account."""
+    # The generated policy is another matter, and not for all versions of Kubernetes.
+    items = [one for one in manifests if one["kind"] in _GUARDED and GUARD_POLICY not in one["metadata"]["name"]]
+    applied = {"apiVersion": "v1", "kind": "List", "items": items}
+    (account,) = (one["metadata"] for one in manifests if one["kind"] == "ServiceAccount")
+    try:
+        cluster.kubectl("apply", "--validate=strict", "--filename=-", stdin=applied)
+        kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
+        token = cluster.kubectl("create", "token", account["name"], f"--namespace={account['namespace']}").stdout
+        kubeconfig["users"][0]["user"] = {"token": token.strip()}
+        file = folder / "kubeconfig"
+        file.touch(mode=0o600)
+        file.write_text(json.dumps(kubeconfig))
+        yield acting(file)
+    finally:
+        cluster.kubectl("delete", "--ignore-not-found", "--timeout=50s", "--filename=-", stdin=applied)
+
+
+@pytest.mark.parametrize("name", _INSTALLATIONS)
+def test_guard_installation_transformed_holds(
+    cluster: Cluster, render: Callable[[str], list[Manifest]], tmp_path: Path, name: str
+) -> None:
+    manifests = render(name)
+    served = cluster.make_namespace({ENABLED_LABEL: "true"})
+    (own,) = (one["metadata"]["name"] for one in manifests if one["kind"] == "Namespace")
+    token = pull_secret(annotations={"kubernetes.io/service-account.name": "generic-garbage-collector"})
+    token |= {"type": "kubernetes.io/service-account-token", "data": {}}
+    with _granted(cluster, manifests, tmp_path) as account:
+
+        def tried(namespace: str, manifest: Manifest) -> str:
+            arguments = ("apply", "--server-side", "--dry-run=server", "--namespace", namespace, "--filename=-")
+            return account.run(*arguments, stdin=manifest).stderr
+
+        def refused() -> bool:
+            forged = event(served, reportingController="kubelet")
+            said = account.run("create", "--dry-run=server", "--namespace", served, "--filename=-", stdin=forged).stderr
+            return "ValidatingAdmissionPolicy" in said and "ValidatingAdmissionPolicy" in tried("kube-system", token)
+
+        eventually("the guard and the rights are in force", refused)
+        assert "the only type of Secret that this account may write" in tried("kube-system", token)
+        assert "the only type of Secret that this account may write" in tried(served, token)
+        for namespace in ("kube-system", own):
+            assert "in any namespace but kube-system" in tried(namespace, pull_secret())
+        # And what it is for goes on.
+        eventually("it may do what it has to", lambda: not tried(served, pull_secret()))
+
+
+@pytest.mark.parametrize("name", _INSTALLATIONS)
+def test_reference_installation_transformed_follows(render: Callable[[str], list[Manifest]], name: str) -> None:
+    manifests = render(name)
+    (namespace,) = (one["metadata"]["name"] for one in manifests if one["kind"] == "Namespace")
+    (configuration,) = (one for one in manifests if one["kind"] == "MutatingWebhookConfiguration")
+    (service,) = (one["metadata"] for one in manifests if one["kind"] == "Service")
+    (role,) = (one for one in manifests if one["kind"] == "ClusterRole")
+    (webhook,) = configuration["webhooks"]
+    called = webhook["clientConfig"]["service"]
+    assert (called["namespace"], called["name"]) == (namespace, service["name"])
+    selector = webhook["namespaceSelector"]["matchExpressions"][1]
+    assert set(selector["values"]) == SYSTEM_NAMESPACES | {namespace}
+    names = [rule["resourceNames"] for rule in role["rules"] if rule["resources"] == ["mutatingwebhookconfigurations"]]
+    assert names == [[configuration["metadata"]["name"]]]
+    for kind in ("ValidatingAdmissionPolicy", "MutatingAdmissionPolicy"):
+        policies = [one["metadata"]["name"] for one in manifests if one["kind"] == kind]
+        bindings = [one["spec"]["policyName"] for one in manifests if one["kind"] == f"{kind}Binding"]
+        assert sorted(policies) == sorted(bindings)
