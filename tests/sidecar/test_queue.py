@@ -4,8 +4,9 @@ import threading
 import time
 
 import pytest
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from webhook.sidecar.queue import Queue
 
@@ -124,40 +125,79 @@ def test_once_closed_nobody_waits_any_more() -> None:
     assert queue.wait_until_idle(60)
 
 
-_NAMES = st.sampled_from("abc")
-_ACTIONS = st.lists(
-    st.tuples(st.just("add"), _NAMES, st.sampled_from([0.0, 0.0, 1.0, 5.0]))
-    | st.tuples(st.sampled_from(["take", "pass"]), st.just(""), st.sampled_from([0.5, 5.0]))
-    | st.tuples(st.just("done"), _NAMES, st.just(0.0)),
-    max_size=40,
-)
+@pytest.mark.parametrize("delay", [0.0, 300.0])
+def test_queue_add_while_processing_survives_take_and_delayed_add(queue: Queue, clock: Clock, delay: float) -> None:
+    """Another worker looks for work, and the one that has it puts the name off: the wake-up is not lost."""
+    queue.add("a")
+    assert queue.take(0) == "a"
+    queue.add("a")
+    assert queue.take(0) is None
+    queue.add("a", delay)
+    queue.done("a")
+    assert taken(queue) == ["a"]
+    clock.now += 301
+    assert taken(queue) == []
 
 
-@given(_ACTIONS)
-def test_nothing_is_lost_and_nothing_is_in_two_hands(actions: list[tuple[str, str, float]]) -> None:
-    clock = Clock()
-    queue = Queue(clock)
-    in_hands: set[str] = set()
-    due: dict[str, float] = {}
-    for action, name, number in actions:
-        match action:
-            case "add":
-                queue.add(name, number)
-                due[name] = min(due.get(name, float("inf")), clock.now + number)
-            case "done" if name in in_hands:
-                in_hands.discard(name)
-                queue.done(name)
-            case "pass":
-                clock.now += number
-            case "take":
-                got = queue.take(0)
-                ready = {known for known, at in due.items() if at <= clock.now and known not in in_hands}
-                assert (got in ready) if ready else got is None
-                if got is not None:
-                    del due[got]
-                    in_hands.add(got)
-    for name in in_hands:
-        queue.done(name)
-    clock.now += 5
-    assert sorted(taken(queue)) == sorted(due)
-    assert queue.wait_until_idle(0)
+def test_queue_due_while_processing_taken_once_after_done(queue: Queue, clock: Clock) -> None:
+    queue.add("a")
+    assert queue.take(0) == "a"
+    queue.add("a", 5)
+    clock.now += 6
+    assert queue.take(0) is None
+    queue.add("a", 300)
+    queue.done("a")
+    assert taken(queue) == ["a"]
+
+
+class QueueMachine(RuleBasedStateMachine):
+    """Any order of calls by any number of workers, beside a model: when each name is due, and which are processed."""
+
+    names = st.sampled_from("abcd")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.clock = Clock()
+        self.queue = Queue(self.clock)
+        self.due: dict[str, float] = {}
+        self.processing: set[str] = set()
+
+    @rule(name=names, delay=st.sampled_from([0.0, 0.0, -1.0, 0.5, 5.0, 300.0]))
+    def add(self, name: str, delay: float) -> None:
+        self.queue.add(name, delay)
+        self.due[name] = min(self.due.get(name, float("inf")), self.clock.now + max(0.0, delay))
+
+    @rule()
+    def take(self) -> None:
+        ready = {name for name, at in self.due.items() if at <= self.clock.now and name not in self.processing}
+        got = self.queue.take(0)
+        assert (got in ready) if ready else got is None
+        if got is not None:
+            del self.due[got]
+            self.processing.add(got)
+
+    @precondition(lambda self: self.processing)
+    @rule(choice=st.data())
+    def done(self, choice: st.DataObject) -> None:
+        name = choice.draw(st.sampled_from(sorted(self.processing)))
+        self.processing.discard(name)
+        self.queue.done(name)
+
+    @rule(seconds=st.sampled_from([0.25, 0.5, 5.0, 299.0]))
+    def wait(self, seconds: float) -> None:
+        self.clock.now += seconds
+
+    @invariant()
+    def idle(self) -> None:
+        busy = self.processing or any(at <= self.clock.now for at in self.due.values())
+        assert self.queue.wait_until_idle(0) == (not busy)
+
+    def teardown(self) -> None:
+        for name in self.processing:
+            self.queue.done(name)
+        self.clock.now += 300
+        assert sorted(taken(self.queue)) == sorted(self.due)
+
+
+TestQueueMachine = QueueMachine.TestCase
+TestQueueMachine.settings = settings(max_examples=200, stateful_step_count=40)

@@ -1,4 +1,7 @@
-"""Namespaces that are to be looked at, each at its time, each by one worker at a time."""
+"""A work queue of names, each processed at its time and by one worker at a time, as client-go's is.
+
+https://pkg.go.dev/k8s.io/client-go/util/workqueue
+"""
 
 import heapq
 from collections.abc import Callable
@@ -6,79 +9,83 @@ from threading import Condition
 
 
 class Queue:
-    """A set of names with the time at which each is due.
+    """Names that need processing, now or later.
 
-    A name that is added twice is looked at once. One that is added while it is looked at is looked at again.
+    A name that is added twice is processed once. One that is added while it is processed is processed again after that.
+    Of several times for one name the soonest counts, and processing it begins with none.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Take the monotonic clock."""
         self._clock = clock
         self._condition = Condition()
-        self._due: dict[str, float] = {}
+        self._dirty: dict[str, None] = {}
+        """Names that need processing, in the order in which they came; of those in the next set not before `done`."""
+        self._processing: set[str] = set()
+        self._later: dict[str, float] = {}
+        """When names become dirty that are not."""
         self._heap: list[tuple[float, str]] = []
-        self._working: set[str] = set()
+        """The same times, and outdated ones."""
         self._closed = False
 
     def add(self, name: str, delay: float = 0.0) -> None:
-        """Have a name looked at in `delay` seconds, or sooner where that was asked for before."""
-        due = self._clock() + delay
+        """Have a name processed in `delay` seconds, or sooner where that was asked for before."""
         with self._condition:
-            if due < self._due.get(name, float("inf")):
-                self._due[name] = due
+            if name in self._dirty:
+                return
+            if delay <= 0:
+                self._mark(name)
+            elif (due := self._clock() + delay) < self._later.get(name, float("inf")):
+                self._later[name] = due
                 heapq.heappush(self._heap, (due, name))
-                self._condition.notify()
+            self._condition.notify()
+
+    def _mark(self, name: str) -> None:
+        self._dirty[name] = None
+        self._later.pop(name, None)
 
     def take(self, timeout: float) -> str | None:
-        """Wait for a name that is due, at most `timeout` seconds; whoever got one says `done` with it."""
+        """Wait for a name to process, at most `timeout` seconds; whoever got one says `done` with it."""
         end = self._clock() + timeout
         with self._condition:
             while not self._closed:
                 now = self._clock()
-                name = self._next(now)
+                self._mark_due(now)
+                name = next((name for name in self._dirty if name not in self._processing), None)
                 if name is not None:
-                    del self._due[name]
-                    self._working.add(name)
+                    del self._dirty[name]
+                    self._processing.add(name)
                     return name
                 if now >= end:
                     return None
                 self._condition.wait(min(end, self._heap[0][0] if self._heap else end) - now)
         return None
 
-    def _next(self, now: float) -> str | None:
-        """Find the first name that is due and in nobody's hands; the others that are due wait for `done`."""
-        in_hands = []
-        found = None
-        while found is None and self._heap and self._heap[0][0] <= now:
+    def _mark_due(self, now: float) -> None:
+        while self._heap and self._heap[0][0] <= now:
             due, name = heapq.heappop(self._heap)
-            if self._due.get(name) != due:
-                continue  # it was added again for an earlier time
-            if name in self._working:
-                in_hands.append(name)
-            else:
-                found = name
-        for name in in_hands:
-            self._due[name] = float("inf")  # `done` makes it due
-        return found
+            if self._later.get(name) == due:
+                self._mark(name)
 
     def done(self, name: str) -> None:
-        """Say that a name has been looked at."""
+        """Say that a name has been processed."""
         with self._condition:
-            self._working.discard(name)
-            if self._due.get(name) == float("inf"):
-                self._due[name] = self._clock()
-                heapq.heappush(self._heap, (self._due[name], name))
+            self._processing.discard(name)
             self._condition.notify_all()
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """Wait until nothing is due and nothing in anybody's hands; tell whether that came about."""
+        """Wait until no name is processed or due; tell whether that came about within `timeout` seconds."""
         end = self._clock() + timeout
         with self._condition:
-            while not self._closed and (self._working or any(due <= self._clock() for due in self._due.values())):
+            while not self._closed and self._is_busy():
                 if self._clock() >= end:
                     return False
                 self._condition.wait(min(0.5, end - self._clock()))
         return True
+
+    def _is_busy(self) -> bool:
+        self._mark_due(self._clock())
+        return bool(self._dirty or self._processing)
 
     def close(self) -> None:
         """Wake up everybody who waits, for good."""
