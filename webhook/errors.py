@@ -19,6 +19,7 @@
         ├── NotFound             there is no such object, or no such namespace
         ├── Conflict             somebody else changed or owns what was to be written
         ├── Invalid              what was written is not what it takes
+        ├── TooLarge             the answer is larger than what was asked for may be
         └── Expired              a list or watch must begin anew
 
 The text of each is one line that a user can act on. It never holds a password.
@@ -130,6 +131,10 @@ class Conflict(ClusterError):
 
 class Expired(ClusterError):
     """What a list or watch was to go on from is too long ago; it must begin anew."""
+
+
+class TooLarge(ClusterError):
+    """The answer has more bytes than what was asked for may have."""
 
 
 class Invalid(ClusterError):

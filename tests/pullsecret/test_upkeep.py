@@ -9,8 +9,8 @@ from msgspec import structs
 
 from webhook.moments import moment, timestamp
 from webhook.pullsecret.credential import Credential, make_entry
-from webhook.pullsecret.document import TYPE, Document, compose
-from webhook.pullsecret.upkeep import Kind, Linger, Secret, Standing, Step, step
+from webhook.pullsecret.document import LIMIT, TYPE, Document, compose
+from webhook.pullsecret.upkeep import TOO_LARGE, Content, Kind, Linger, Secret, Standing, Step, step
 
 _NOW = 1_790_000_000.0
 _LINGER = 100.0
@@ -22,17 +22,21 @@ _SECRET = Secret(
     namespace="team",
     version=7,
     uid="1-2-3",
-    type=TYPE,
     ours=True,
     labelled=True,
-    hash=_DOCUMENT.hash,
     hash_annotation=_DOCUMENT.hash,
     expires=None,
     unserved=None,
+    content=Content(TYPE, _DOCUMENT.hash),
 )
-_STALE = structs.replace(_SECRET, hash=_OTHER.hash, hash_annotation=_OTHER.hash)
-_FOREIGN = structs.replace(_SECRET, ours=False, labelled=False, hash="sha256:0", hash_annotation=None)
-_OPAQUE = structs.replace(_SECRET, type="Opaque")
+_STALE = structs.replace(_SECRET, hash_annotation=_OTHER.hash, content=Content(TYPE, _OTHER.hash))
+_FORGED = structs.replace(_SECRET, content=Content(TYPE, _OTHER.hash))
+_FOREIGN = structs.replace(_SECRET, ours=False, labelled=False, hash_annotation=None, content=None)
+_OPAQUE = structs.replace(_SECRET, content=Content("Opaque", _DOCUMENT.hash))
+_IMMUTABLE = structs.replace(_SECRET, content=Content(TYPE, _DOCUMENT.hash, immutable=True))
+_IMMUTABLE_STALE = structs.replace(_STALE, content=Content(TYPE, _OTHER.hash, immutable=True))
+_FULL = structs.replace(_STALE, content=Content(TYPE, _OTHER.hash, others=LIMIT - len(_DOCUMENT.content) + 1))
+_TOO_LARGE = structs.replace(_STALE, content=TOO_LARGE)
 _S, _U, _B, _L = Standing.SERVED, Standing.UNSERVED, Standing.BARRED, Standing.LEAVING
 
 
@@ -50,6 +54,7 @@ class Case(NamedTuple):
     due: float | None = None
     foreign: bool = False
     held: float = 0.0
+    replaces: bool = False
 
 
 @pytest.mark.parametrize(
@@ -72,18 +77,33 @@ class Case(NamedTuple):
         Case(_S, structs.replace(_SECRET, labelled=False), _DOCUMENT, Kind.UPDATE),
         Case(_S, structs.replace(_SECRET, hash_annotation="sha256:0"), _DOCUMENT, Kind.UPDATE),
         Case(_S, structs.replace(_SECRET, hash_annotation=None), _DOCUMENT, Kind.UPDATE),
-        Case(_S, structs.replace(_SECRET, hash="sha256:0"), _DOCUMENT, Kind.UPDATE),
+        Case(_S, _FORGED, _DOCUMENT, Kind.UPDATE),
         Case(_S, structs.replace(_SECRET, expires=timestamp(_NOW)), _DOCUMENT, Kind.UPDATE),
         Case(_S, _SECRET, structs.replace(_DOCUMENT, expires=timestamp(_NOW + 60)), Kind.UPDATE),
         # Since when it is published makes no difference: nobody is written to for it.
         Case(_S, _SECRET, structs.replace(_DOCUMENT, refreshed=timestamp(_NOW + 60)), Kind.KEEP),
+        # Ours cannot be changed in place: it is deleted, and made again where it is served.
+        Case(_S, _IMMUTABLE, _DOCUMENT, Kind.KEEP),
+        Case(_S, structs.replace(_IMMUTABLE, labelled=False), _DOCUMENT, Kind.UPDATE),
+        *(Case(_S, found, _DOCUMENT, Kind.DELETE, replaces=True) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
+        *(Case(_U, found, _DOCUMENT, Kind.DELETE) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
+        *(Case(_S, found, _DOUBTED, Kind.NOTHING) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
+        *(Case(_S, found, None, Kind.NOTHING) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
+        Case(_U, _IMMUTABLE, _DOCUMENT, Kind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
         # Served again within the linger, or after it.
         Case(_S, since(10), _DOCUMENT, Kind.UPDATE),
         Case(_S, since(1000), _DOCUMENT, Kind.UPDATE),
         # No longer served.
         Case(_U, _SECRET, _DOCUMENT, Kind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
         Case(_U, since(10), _DOCUMENT, Kind.KEEP, unserved=_NOW - 10, due=_NOW + 90),
-        Case(_U, structs.replace(since(10), hash="sha256:0"), _DOCUMENT, Kind.UPDATE, _NOW - 10, _NOW + 90),
+        Case(
+            _U,
+            structs.replace(since(10), content=Content(TYPE, "sha256:0")),
+            _DOCUMENT,
+            Kind.UPDATE,
+            _NOW - 10,
+            _NOW + 90,
+        ),
         Case(_U, since(99), _DOCUMENT, Kind.KEEP, unserved=_NOW - 99, due=_NOW + 1),
         Case(_U, since(100), _DOCUMENT, Kind.DELETE),
         Case(_U, since(1_000_000), _DOCUMENT, Kind.DELETE),
@@ -96,7 +116,7 @@ class Case(NamedTuple):
         Case(_U, since(-3600), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER, held=30),
         Case(_S, _STALE, _DOCUMENT, Kind.UPDATE, held=30),
         Case(_B, _SECRET, _DOCUMENT, Kind.DELETE, held=30),
-        Case(_U, structs.replace(since(10), hash="sha256:0"), _DOUBTED, Kind.NOTHING, due=_NOW + 90),
+        Case(_U, structs.replace(since(10), content=Content(TYPE, "sha256:0")), _DOUBTED, Kind.NOTHING, due=_NOW + 90),
         # A mark that nobody of ours wrote, or of a clock that was ahead, begins anew.
         Case(_U, since(-3600), _DOCUMENT, Kind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
         Case(_U, structs.replace(_SECRET, unserved="long ago"), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER),
@@ -116,25 +136,31 @@ class Case(NamedTuple):
 def test_what_stands_there_and_what_should_say_what_is_to_be_done(case: Case) -> None:
     done = step(case.standing, case.found, case.document, _NOW, Linger(_LINGER, case.held))
     unserved = None if case.unserved is None else timestamp(case.unserved)
-    assert done == Step(case.kind, done.why, unserved, case.due, case.foreign)
+    assert done == Step(case.kind, done.why, unserved, case.due, case.foreign, case.replaces)
     assert done.why.isprintable()
     assert _PASSWORD not in done.why
 
 
 _MARKS = st.none() | st.sampled_from(["", "yesterday"]) | st.floats(-1e6, 1e6).map(lambda off: timestamp(_NOW + off))
 _HASHES = st.sampled_from([_DOCUMENT.hash, _OTHER.hash, "sha256:0"])
+_CONTENTS = st.just(TOO_LARGE) | st.builds(
+    Content,
+    type=st.sampled_from([TYPE, TYPE, "Opaque", "kubernetes.io/service-account-token"]),
+    hash=_HASHES,
+    immutable=st.booleans(),
+    others=st.sampled_from([0, 0, 500, LIMIT]),
+)
 _SECRETS = st.builds(
     Secret,
     namespace=st.just("team"),
     version=st.integers(1, 100),
     uid=st.just("1-2-3"),
-    type=st.sampled_from([TYPE, TYPE, "Opaque", "kubernetes.io/service-account-token"]),
     ours=st.booleans(),
     labelled=st.booleans(),
-    hash=_HASHES,
     hash_annotation=st.none() | _HASHES,
     expires=_MARKS,
     unserved=_MARKS,
+    content=_CONTENTS,
 )
 _STANDINGS = st.sampled_from(Standing)
 _DOCUMENTS = st.sampled_from([None, _DOCUMENT, _OTHER, _DOUBTED])
@@ -147,7 +173,7 @@ def test_what_is_not_ours_is_never_touched(
     standing: Standing, found: Secret, document: Document | None, now: float, linger: float
 ) -> None:
     done = step(standing, found, document, now, Linger(linger))
-    if not found.ours or found.type != TYPE:
+    if not found.ours or (found.content and found.content.type != TYPE):
         assert done.kind is Kind.NOTHING
 
 
@@ -156,7 +182,7 @@ def test_a_credential_in_doubt_replaces_no_other(
     standing: Standing, found: Secret | None, now: float, linger: float
 ) -> None:
     done = step(standing, found, _DOUBTED, now, Linger(linger))
-    if found is not None and found.hash != _DOUBTED.hash:
+    if found is not None and found.content and found.content.hash != _DOUBTED.hash:
         assert done.kind in {Kind.NOTHING, Kind.DELETE}
         assert done.kind is Kind.NOTHING or standing is not Standing.SERVED
 
@@ -168,6 +194,9 @@ def test_once_a_step_is_taken_there_is_none_left(
     done = step(standing, found, document, now, Linger(linger))
     assert done.kind not in {Kind.CREATE, Kind.UPDATE} or document is not None
     again = step(standing, after(done, found, document), document, now, Linger(linger))
+    if done.replaces:
+        assert again.kind is Kind.CREATE
+        again = step(standing, after(again, None, document), document, now, Linger(linger))
     assert again.kind in {Kind.NOTHING, Kind.KEEP} or (again.kind is Kind.DELETE and linger < 1)
     assert again.foreign == done.foreign
 
@@ -184,10 +213,10 @@ def after(done: Step, found: Secret | None, document: Document | None) -> Secret
         made,
         ours=True,
         labelled=True,
-        hash=document.hash,
         hash_annotation=document.hash,
         expires=document.expires,
         unserved=done.unserved,
+        content=structs.replace(made.content, hash=document.hash) if made.content else None,
     )
 
 

@@ -264,8 +264,15 @@ class ApiServer:
         """Change a Secret's content, as somebody with kubectl does."""
         with self.changed:
             secret = json.loads(json.dumps(self.secrets[namespace]))
-            secret["data"] = {".dockerconfigjson": content}
+            secret["data"] = secret["data"] | {".dockerconfigjson": content}
             self._store("secrets", namespace, secret, "MODIFIED", quiet=quiet)
+
+    def annotate(self, namespace: str, **annotations: str) -> None:
+        """Change a Secret's annotations, as somebody with kubectl does."""
+        with self.changed:
+            secret = json.loads(json.dumps(self.secrets[namespace]))
+            secret["metadata"]["annotations"] |= annotations
+            self._store("secrets", namespace, secret, "MODIFIED")
 
     def remove(self, namespace: str, *, quiet: bool = False) -> None:
         """Delete a Secret."""
@@ -353,6 +360,9 @@ class ApiServer:
         with self.changed:
             self._renew_for_somebody()
             match = _SECRET_PATH.fullmatch(asked.path)
+            if match and asked.method == "GET":
+                found = self.secrets.get(match["namespace"])
+                return _ok(found) if found else status(404, "NotFound", f'secrets "{SECRET}" not found')
             if match and asked.method == "PATCH":
                 return self._apply(match["namespace"], asked)
             if match and asked.method == "DELETE":
@@ -372,10 +382,10 @@ class ApiServer:
             if asked.path.startswith((_CERTIFICATES_PATH, _CONFIGURATIONS_PATH)):
                 return self._installation(asked)
             if asked.method == "GET" and asked.path == "/api/v1/secrets":
-                if asked.accept.startswith(METADATA):  # as whoever takes them all away asks
-                    assert asked.query.get("fieldSelector") == "type=kubernetes.io/dockerconfigjson"
-                    return self._list(asked, [{"metadata": secret["metadata"]} for secret in self.secrets.values()])
-                assert asked.query.get("fieldSelector") == f"metadata.name={SECRET}"
+                # By its type: as whoever takes them all away asks.
+                by = {f"metadata.name={SECRET}", "type=kubernetes.io/dockerconfigjson"}
+                assert asked.query.get("fieldSelector") in by
+                assert asked.accept.startswith(METADATA)
                 return self._list(asked, list(self.secrets.values()))
         return status(404, "NotFound", f"there is no {asked.method} {asked.path}")
 
@@ -461,8 +471,9 @@ class ApiServer:
         if len(rest) > size:
             metadata["continue"] = str(self.next_version())
             self._pages[metadata["continue"]] = (version, rest[size:])
-        # A list of metadata alone says null where it has nothing.
-        return _ok({"metadata": metadata, "items": rest[:size] or (None if asked.accept.startswith(METADATA) else [])})
+        if asked.accept.startswith(METADATA):  # it says null where it has nothing
+            return _ok({"metadata": metadata, "items": [metadata_of(item) for item in rest[:size]] or None})
+        return _ok({"metadata": metadata, "items": rest[:size]})
 
     def _apply(self, namespace: str, asked: Asked) -> Answer:
         body = asked.body
@@ -472,12 +483,9 @@ class ApiServer:
         wanted, found = body["metadata"], self.secrets.get(namespace)
         if wanted.get("uid") and (found is None or found["metadata"]["uid"] != wanted["uid"]):
             return status(409, "Conflict", "Precondition failed: UID in precondition")
-        if found is None and "deletionTimestamp" in self.namespaces[namespace]["metadata"]:
-            return status(403, "Forbidden", f"unable to create new content in namespace {namespace}: it is terminating")
-        if found and found["type"] != body["type"]:
-            return status(422, "Invalid", "type: Invalid value: field is immutable")
-        if found and asked.query.get("force") != "true" and found["data"] != body["data"]:
-            return status(409, "Conflict", 'Apply failed with 1 conflict: conflict with "kubectl-edit"')
+        refusal = self._refusal(namespace, found, body, asked)
+        if refusal is not None:
+            return refusal
         metadata = {
             "name": SECRET,
             "namespace": namespace,
@@ -486,12 +494,30 @@ class ApiServer:
             "annotations": wanted["annotations"],
             "managedFields": [{"manager": asked.query["fieldManager"], "operation": "Apply"}],
         }
-        made = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": body["type"], "data": body["data"]}
+        data = (found["data"] if found else {}) | body["data"]
+        made = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": body["type"], "data": data}
+        if found and "immutable" in found:
+            made["immutable"] = found["immutable"]
         if found and made == found | {"metadata": metadata}:
             same = {key: value for key, value in found["metadata"].items() if key != "resourceVersion"}
             if same == metadata:
                 return _ok(found)
         return _ok(self._store("secrets", namespace, made, "MODIFIED" if found else "ADDED"), 200 if found else 201)
+
+    def _refusal(self, namespace: str, found: Object | None, body: Object, asked: Asked) -> Answer | None:
+        """Say why a Secret cannot be applied over what is there."""
+        if found is None and "deletionTimestamp" in self.namespaces[namespace]["metadata"]:
+            return status(403, "Forbidden", f"unable to create new content in namespace {namespace}: it is terminating")
+        if found and found["type"] != body["type"]:
+            return status(422, "Invalid", "type: Invalid value: field is immutable")
+        if found and found.get("immutable") and found["data"] != body["data"]:
+            return status(422, "Invalid", "data: Forbidden: field is immutable when `immutable` is set")
+        if found and asked.query.get("force") != "true" and found["data"] != body["data"]:
+            return status(409, "Conflict", 'Apply failed with 1 conflict: conflict with "kubectl-edit"')
+        data = (found["data"] if found else {}) | body["data"]
+        if sum(len(base64.b64decode(content)) for content in data.values()) > 1024 * 1024:
+            return status(422, "Invalid", "data: Too long: may not be more than 1048576 bytes")
+        return None
 
     def _delete(self, namespace: str, options: Object) -> Answer:
         found = self.secrets.get(namespace)
@@ -548,6 +574,11 @@ class ApiServer:
 def line(type_: str, item: Object) -> bytes:
     """Write a line of a watch."""
     return json.dumps({"type": type_, "object": item}).encode() + b"\n"
+
+
+def metadata_of(item: Object) -> Object:
+    """Leave out all but the metadata, as an API server does for PartialObjectMetadata."""
+    return {"kind": "PartialObjectMetadata", "metadata": item["metadata"]}
 
 
 def _ok(body: Object, code: int = 200) -> Answer:
@@ -647,7 +678,8 @@ class Handler(BaseHTTPRequestHandler):
         try:
             while (news := api.following(stream)) is not None:
                 for change in news:
-                    self.piece(line(change.type, change.object))
+                    alone = asked.accept.startswith(METADATA)
+                    self.piece(line(change.type, metadata_of(change.object) if alone else change.object))
                 orders, stream.orders = stream.orders, []
                 if not all(order(self) for order in orders):
                     break

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webhook.certificates.authority import Pair
-from webhook.pullsecret.document import TYPE
 
 from .api_server import QUOTA, ApiServer, status
 from .running import PASSWORD, Place, make_place, run
@@ -43,7 +42,8 @@ _CASES = {
     "a foreign Secret, and no right in one namespace": Case(
         _foreign_and_forbidden,
         1,
-        "foreign: another Secret has the name, and stays\nteam: cannot apply Secret team/the-pull-secret: secrets",
+        "foreign: a Secret that is not ours has the name, and stays as it is\n"
+        "team: cannot apply Secret team/the-pull-secret: secrets",
     ),
     "no right to Secrets": Case(
         lambda place, stack: stack.enter_context(
@@ -120,7 +120,7 @@ def test_a_dry_run_says_what_it_would_write_masked_and_writes_nothing(place: Pla
     assert "  namespace: NAMESPACE" in lines
     assert [line for line in lines if line.startswith("# ")][1:] == [
         "# update in edited: its content differs",
-        f"# nothing in foreign: a Secret that is not ours has the name, and stays as it is (its type is {TYPE})",
+        "# nothing in foreign: a Secret that is not ours has the name, and stays as it is",
         "# delete in kube-system: never served, whatever its label says",
         "# create in made: it is not there",
     ]

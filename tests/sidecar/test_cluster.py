@@ -2,6 +2,7 @@
 
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -17,8 +18,10 @@ from webhook.errors import (
     Invalid,
     NotFound,
     RegistryWebhookError,
+    TooLarge,
     Unreachable,
 )
+from webhook.names import HASH_ANNOTATION
 from webhook.pullsecret.upkeep import Namespace
 
 from . import api_server
@@ -194,3 +197,71 @@ def test_a_watch_that_says_something_else_is_as_good_as_none(
     place.api.order("namespaces", order)
     with pytest.raises(Unreachable):
         list(opened)
+
+
+_MIB = 1024 * 1024
+
+
+def test_list_objects_large_pages_small_and_nothing_kept(place: Place, counted: Counted) -> None:
+    """Metadata can be written by whoever may create a Secret."""
+    for number in range(40):
+        place.api.put(f"team-{number}", ours=number % 2 == 0, other="x" * _MIB)
+    counted.cluster.secrets.list()  # what is imported and connected once does not count
+    tracemalloc.start()
+    try:
+        found = counted.cluster.secrets.list().items
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert {secret.namespace for secret in found} == {f"team-{number}" for number in range(40)}
+    assert kept < _MIB
+    # A page has 4 MiB at most, but for the first ones, of which no more is read.
+    limits = [int(asked.query["limit"]) for asked in place.api.lists("secrets")]
+    assert limits[0] == 500
+    assert max(limits[len(limits) // 2 + 3 :]) < 8
+
+
+def test_list_pages_grow_again_after_large_objects(place: Place, counted: Counted) -> None:
+    for number in range(300):
+        place.api.put(f"team-{number:03}", ours=False, other="x" * (_MIB if number < 5 else 10))
+    assert len(counted.cluster.secrets.list().items) == 300
+    assert len(place.api.lists("secrets")) < 15
+
+
+def test_list_object_larger_than_any_is_error(place: Place, counted: Counted) -> None:
+    place.api.put("team", ours=False, other="x" * (17 * _MIB))
+    with pytest.raises(TooLarge, match=r"^cannot list Secrets the-pull-secret: the answer has more than 16384 KiB$"):
+        counted.cluster.secrets.list()
+
+
+def test_watch_change_larger_than_any_is_error(place: Place, counted: Counted) -> None:
+    opened = counted.cluster.secrets.watch("0")
+    place.api.put("team", ours=False, other="x" * 5 * _MIB)
+    place.api.put("other", ours=False, other="x" * 17 * _MIB)
+    told = []
+    with pytest.raises(TooLarge):
+        told.extend(change.item for change in opened)
+    assert [item and item.namespace for item in told] == ["team"]
+
+
+def test_lists_and_watches_tenants_objects_metadata_alone(place: Place, counted: Counted) -> None:
+    place.api.put("team", ours=True)
+    for kind in (counted.cluster.namespaces, counted.cluster.secrets):
+        kind.watch(kind.list().version)
+    assert {"as=PartialObjectMetadata" in asked.accept for asked in place.api.asked} == {True}
+
+
+def test_secret_marks_longer_than_ours_cut(place: Place, counted: Counted) -> None:
+    """They are kept for as long as the Secret is there, and so not as long as somebody likes."""
+    place.api.put("team", ours=True, **{HASH_ANNOTATION: "x" * 200_000})
+    place.api.put("other", ours=False, **{HASH_ANNOTATION: "x"})
+    ours, foreign = counted.cluster.secrets.list().items
+    assert len(ours.hash_annotation or "") < 200
+    assert foreign.hash_annotation is None
+
+
+def test_secret_larger_than_ours_can_be_is_not_read(place: Place, counted: Counted) -> None:
+    place.api.put("team", ours=True, other="x" * 5 * _MIB)
+    with pytest.raises(TooLarge):
+        counted.cluster.secret("team")
+    assert counted.cluster.secret("none") is None

@@ -15,7 +15,7 @@ from webhook.namespaces import NamespaceBounds
 from webhook.pullsecret.credential import Credential, make_entry
 from webhook.pullsecret.document import TYPE, Document, compose
 from webhook.pullsecret.schedule import Schedule
-from webhook.pullsecret.upkeep import Kind, Namespace, Secret
+from webhook.pullsecret.upkeep import Content, Kind, Namespace, Secret
 from webhook.sidecar.credentials import Credentials, Outcome, asking
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher, Terms
@@ -378,7 +378,8 @@ def lingering(scene: Scene, *, unserved: float) -> None:
     assert document
     since = timestamp(scene.clock.wall() - unserved)
     scene.publisher.namespaces.put(Namespace("team", 7, {}, terminating=False))
-    kept = Secret("team", 7, "1-2-3", TYPE, True, True, document.hash, document.hash, None, since)
+    content = Content(TYPE, document.hash)
+    kept = Secret("team", 7, "1-2-3", True, True, document.hash, None, since, content)
     scene.publisher.secrets.put(kept)
 
 

@@ -1,5 +1,6 @@
 """The pull secret is in every served namespace, and stays as it is: the real sidecar, an API server at the socket."""
 
+import base64
 import time
 from collections.abc import Callable
 
@@ -128,7 +129,6 @@ def test_somebody_elses_secret_of_our_name_is_never_touched(
     api.label(team)
     wait_until(lambda: "ForeignSecret" in api.reasons(team))
     wait_until(lambda: sidecar.metric("namespaces_foreign_secret") == 1)
-    assert f"{team}: another Secret has the name" in sidecar.probe("/readyz")[1]
     api.edit(team)
     api.label(team, None)
     settle(api, "one")
@@ -143,6 +143,73 @@ def test_somebody_elses_secret_of_our_name_is_never_touched(
     api.remove(team)
     wait_until(published(api, team), SOON)
     wait_until(lambda: sidecar.metric("namespaces_foreign_secret") == 0)
+
+
+def test_publisher_secret_not_ours_is_never_read(api: ApiServer, team: str) -> None:
+    api.put(team, ours=False)
+    api.label(team)
+    wait_until(lambda: "ForeignSecret" in api.reasons(team))
+    assert [asked for asked in api.asked if asked.method == "GET" and asked.namespace == team] == []
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_publisher_content_changed_with_forged_hash_restored(api: ApiServer, team: str, annotated: bool) -> None:
+    """An editor of the Secret can write every annotation, and so none of them says what the content is."""
+    publish(api, team)
+    if annotated:
+        api.annotate(team, **{HASH_ANNOTATION: "sha256:0"})
+    api.edit(team)
+    wait_until(published(api, team), SOON)
+
+
+def test_publisher_each_version_read_once(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+    api.put(team, ours=True)
+    api.label(team)
+    wait_until(published(api, team))
+    for _ in range(3):
+        sidecar.place.set_password(f"{PASSWORD}-{_}")
+        wait_until(published(api, team, f"{PASSWORD}-{_}"))
+    reads = [asked for asked in api.asked if asked.method == "GET" and asked.namespace == team]
+    # The one that was found. What is written ourselves is known from the answer.
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("obstacle", ["immutable", "full", "too large"])
+def test_publisher_secret_fixed_replaced_by_uid(sidecar: Sidecar, api: ApiServer, team: str, obstacle: str) -> None:
+    publish(api, team)
+    uid = api.uid(team)
+    with api.changed:
+        secret = api.secrets[team]
+        if obstacle == "immutable":
+            secret["immutable"] = True
+            api.edit(team, secret["data"][".dockerconfigjson"])
+        else:
+            size = 1024 * 1024 if obstacle == "full" else 4 * 1024 * 1024
+            secret["data"]["other"] = base64.b64encode(b"x" * size).decode()
+            api.annotate(team, other="other")
+    sidecar.place.set_password(f"{PASSWORD}-new")
+    wait_until(published(api, team, f"{PASSWORD}-new"), SOON)
+    assert api.uid(team) != uid
+    delete = next(asked for asked in api.writes(team) if asked.method == "DELETE")
+    assert delete.body is not None
+    assert delete.body["preconditions"]["uid"] == uid
+    wait_until(lambda: "PullSecretReplaced" in api.reasons(team))
+
+
+def test_publisher_secret_fixed_again_and_again_backs_off(api: ApiServer, team: str) -> None:
+    publish(api, team)
+    for number in range(4):
+        with api.changed:
+            api.secrets[team]["immutable"] = True
+            api.edit(team)
+        if number < 3:
+            wait_until(published(api, team), SOON)
+    wait_until(lambda: "PullSecretContended" in api.reasons(team))
+    settle(api)
+    deleted = [
+        asked.body["preconditions"]["uid"] for asked in api.writes(team) if asked.method == "DELETE" and asked.body
+    ]
+    assert len(set(deleted)) == 3
 
 
 @pytest.mark.parametrize("name", ["denied-2", "kube-node-lease"])

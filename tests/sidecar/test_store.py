@@ -100,6 +100,36 @@ def test_an_answer_that_comes_after_a_list_that_is_younger_brings_nothing_back(t
     assert "team" not in told.store
 
 
+def test_store_list_older_than_known_when_asked_replaces_all(told: Told) -> None:
+    """As etcd has it that was restored from a backup."""
+    told.store.replace(Listing([at(900, "changed"), at(950, "made"), at(400, "same")], "1000"))
+    told.store.remove(at(980, "deleted"))
+    told.changed.clear()
+    told.store.refresh(lambda: Listing([at(650, "changed"), at(600, "deleted"), at(400, "same")], "700"))
+    assert sorted(told.store.names()) == ["changed", "deleted", "same"]
+    assert told.version("changed") == 650
+    assert sorted(told.changed) == ["changed", "deleted", "made"]
+    told.store.put(at(710, "changed"))
+    assert told.version("changed") == 710
+
+
+def test_store_list_from_restored_history_that_outran_known_wins(told: Told) -> None:
+    told.store.replace(Listing([at(900, "changed"), at(950, "made")], "1000"))
+    told.store.refresh(lambda: Listing([at(650, "changed")], "1010"))
+    assert told.store.names() == ["changed"]
+    assert told.version("changed") == 650
+
+
+def test_store_list_overtaken_while_asked_is_ignored(told: Told) -> None:
+    def read() -> Listing[Namespace]:
+        told.store.put(at(9))
+        told.store.replace(Listing([at(9)], "12"))
+        return Listing([at(3)], "5")
+
+    told.store.refresh(read)
+    assert told.version() == 9
+
+
 _STORY = st.lists(st.booleans(), min_size=1, max_size=8)
 
 

@@ -26,6 +26,8 @@ class Scene:
         self.told = told
         self.clock = Clock()
         self.opened: list[str] = []
+        self.down_until = 0.0
+        """When lists are answered again, after the first."""
         self.lists = self.returned = self.failed = 0
         self.store: Store[Namespace] = Store(lambda item: item.name, lambda _: None)
         self.what = "namespaces"
@@ -34,6 +36,8 @@ class Scene:
         )
 
     def list(self) -> Listing[Namespace]:
+        if self.lists and self.clock.now < self.down_until:
+            raise _BROKEN
         self.lists += 1
         return Listing([], str(100 * self.lists))
 
@@ -116,7 +120,7 @@ def test_an_outage_that_is_over_is_said_and_everything_looked_at(caplog: pytest.
             raise _BROKEN
         yield Change("500", Namespace("team", 500, {}, terminating=False))
 
-    scene.told = over
+    scene.told, scene.down_until = over, 1060
     with caplog.at_level(logging.INFO):
         scene.run(70)
     assert [record.getMessage() for record in caplog.records] == [
@@ -127,13 +131,13 @@ def test_an_outage_that_is_over_is_said_and_everything_looked_at(caplog: pytest.
     assert "team" in scene.store
 
 
-def test_one_that_has_expired_in_an_outage_begins_anew_at_once() -> None:
+def test_watch_expired_in_outage_lists_anew_at_once() -> None:
     scene = Scene(tells_and_ends)
     scene.run(1)
     began: list[float] = []
 
     def back() -> Iterator[Change[Namespace]]:
-        if scene.clock.now < 1061:
+        if scene.clock.now < 1001.6:
             raise _BROKEN
         began.append(scene.clock.now)
         if scene.opened[-1] == "500":
@@ -141,6 +145,26 @@ def test_one_that_has_expired_in_an_outage_begins_anew_at_once() -> None:
         yield Change("700", None)
 
     scene.told = back
-    scene.run(70)
+    scene.run(10)
     assert began[1] - began[0] < 0.1
     assert scene.lists == 2
+
+
+def test_watch_failing_again_and_again_lists_anew() -> None:
+    """After etcd was restored, a watch from a version that is yet to come is told nothing, and broken off."""
+    scene = Scene(breaks)
+    scene.run(30)
+    assert scene.lists > 1
+    assert set(scene.opened) == {str(100 * number) for number in range(1, scene.lists + 1)}
+
+
+def test_watch_version_gone_back_lists_anew() -> None:
+    scene = Scene(ends)
+
+    def goes_back() -> Iterator[Change[Namespace]]:
+        yield Change("500", None)
+        yield Change("150", Namespace("team", 150, {}, terminating=False))
+
+    scene.told = goes_back
+    scene.run(1)
+    assert scene.opened[:2] == ["100", "200"]

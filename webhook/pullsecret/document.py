@@ -26,7 +26,7 @@ TYPE = "kubernetes.io/dockerconfigjson"
 KEY = ".dockerconfigjson"
 MASK = "********"
 #: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
-_LIMIT = 1024 * 1024
+LIMIT = 1024 * 1024
 
 
 class Document(Struct, frozen=True):
@@ -58,7 +58,7 @@ def compose(credential: Credential, now: float) -> Document:
     """
     auths = {entry.key: _auth(entry.username, entry.password, entry.email) for entry in credential.entries}
     content = msgspec.json.encode({"auths": dict(sorted(auths.items()))})
-    if len(content) > _LIMIT:
+    if len(content) > LIMIT:
         raise InvalidCredential(
             f"its {len(auths)} entries are {len(content) // 1024} KiB, and a Secret holds 1024 at most: take some out"
         )

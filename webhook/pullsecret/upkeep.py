@@ -7,7 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from webhook.moments import moment, timestamp
-from webhook.pullsecret.document import TYPE, Document
+from webhook.pullsecret.document import LIMIT, TYPE, Document
 
 
 class Namespace(Struct, frozen=True):
@@ -20,22 +20,36 @@ class Namespace(Struct, frozen=True):
     terminating: bool
 
 
+class Content(Struct, frozen=True):
+    """What is known of a Secret beyond its metadata."""
+
+    type: str
+    hash: str
+    """Of the content as it is."""
+    immutable: bool = False
+    others: int = 0
+    """Bytes under keys that are not ours."""
+
+
+#: Of a Secret that is too large to be read: it has no room for ours.
+TOO_LARGE = Content(TYPE, "", others=LIMIT)
+
+
 class Secret(Struct, frozen=True):
-    """A stored Secret of the pull secret's name, without its content."""
+    """A stored Secret of the pull secret's name."""
 
     namespace: str
     version: int
     uid: str
-    type: str
     ours: bool
     """Whether it says that it is ours, or our field manager has applied it."""
     labelled: bool
     """Whether it says so by its label."""
-    hash: str
-    """Of the content as it is."""
     hash_annotation: str | None
     expires: str | None
     unserved: str | None
+    content: Content | None = None
+    """None where the metadata alone was read: of what is not ours nothing else is, and of ours each version once."""
 
 
 class Linger(NamedTuple):
@@ -77,7 +91,9 @@ class Step(NamedTuple):
     due: float | None = None
     """POSIX time at which the answer will be another one."""
     foreign: bool = False
-    """Whether somebody else's Secret is in the way."""
+    """Whether a Secret is in the way that stays as it is."""
+    replaces: bool = False
+    """Whether what is deleted is to be made again."""
 
 
 def step(standing: Standing, found: Secret | None, document: Document | None, now: float, linger: Linger) -> Step:
@@ -86,9 +102,9 @@ def step(standing: Standing, found: Secret | None, document: Document | None, no
         return Step(Kind.NOTHING, standing.value)
     if found is None:
         return _missing(standing, document)
-    if not found.ours or found.type != TYPE:
-        why = f"a Secret that is not ours has the name, and stays as it is (its type is {found.type})"
-        return Step(Kind.NOTHING, why, foreign=standing is Standing.SERVED)
+    obstacle = _obstacle(found)
+    if obstacle is not None:
+        return Step(Kind.NOTHING, obstacle, foreign=standing is Standing.SERVED)
     if standing is Standing.BARRED:
         return Step(Kind.DELETE, standing.value)
     if standing is Standing.SERVED:
@@ -102,6 +118,19 @@ def step(standing: Standing, found: Secret | None, document: Document | None, no
     return _update(found, document, unserved=found.unserved, due=due)
 
 
+def _obstacle(found: Secret) -> str | None:
+    """Say why a Secret is left as it is."""
+    if not found.ours:
+        return "a Secret that is not ours has the name, and stays as it is"
+    content = found.content
+    if content is not None and content.type != TYPE:
+        return (
+            f"the Secret has our label and the type {content.type}, which cannot be changed: "
+            f"delete it, and one of type {TYPE} is created"
+        )
+    return None
+
+
 def _missing(standing: Standing, document: Document | None) -> Step:
     if standing is not Standing.SERVED:
         return Step(Kind.NOTHING, standing.value)
@@ -113,17 +142,32 @@ def _missing(standing: Standing, document: Document | None) -> Step:
 def _update(found: Secret, document: Document | None, *, unserved: str | None, due: float | None = None) -> Step:
     if document is None:
         return Step(Kind.NOTHING, "there is no credential to publish, and what is there stays", due=due)
-    if document.creates_only and found.hash != document.hash:
+    content = found.content
+    if content is None:
+        return Step(Kind.NOTHING, "its content is not read yet", due=due)
+    if document.creates_only and content.hash != document.hash:
         return Step(Kind.NOTHING, "the credential is in doubt, and what is there stays", due=due)
-    difference = _difference(found, document, unserved)
+    difference = _difference(found, content, document, unserved)
     if difference is None:
         return Step(Kind.KEEP, "it is as it should be", unserved, due)
+    fixed = _why_fixed(content, document)
+    if fixed is not None:
+        return Step(Kind.DELETE, f"{difference}, and {fixed}", replaces=unserved is None)
     return Step(Kind.UPDATE, difference, unserved, due)
 
 
-def _difference(found: Secret, document: Document, unserved: str | None) -> str | None:
+def _why_fixed(content: Content, document: Document) -> str | None:
+    """Say why a Secret of ours cannot be changed in place: it is deleted, and made again where it is needed."""
+    if content.immutable and content.hash != document.hash:
+        return "it is immutable"
+    if content.others + len(document.content) > LIMIT:
+        return "what else is in it leaves no room"
+    return None
+
+
+def _difference(found: Secret, content: Content, document: Document, unserved: str | None) -> str | None:
     """Say what differs from what should be there; since when it is published is no difference."""
-    if found.hash != document.hash:
+    if content.hash != document.hash:
         return "its content differs"
     if not found.labelled or found.hash_annotation != document.hash or found.expires != document.expires:
         return "its labels or annotations differ"

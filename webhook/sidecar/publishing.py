@@ -6,15 +6,17 @@ from dataclasses import dataclass, field
 from threading import Event
 from typing import Literal, NamedTuple
 
+from msgspec import structs
+
 from webhook import log
 from webhook.adapters.cluster.api import Cluster
-from webhook.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, Unreachable
+from webhook.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.moments import timestamp
 from webhook.namespaces import NamespaceBounds, opted_in
 from webhook.pullsecret import document as documents
 from webhook.pullsecret import upkeep
 from webhook.pullsecret.document import Document
-from webhook.pullsecret.upkeep import Kind, Linger, Namespace, Secret, Standing, Step
+from webhook.pullsecret.upkeep import TOO_LARGE, Kind, Linger, Namespace, Secret, Standing, Step
 from webhook.sidecar.contention import Contention
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.queue import Queue
@@ -52,6 +54,8 @@ class Terms(NamedTuple):
 class _Record:
     """What is remembered of a namespace; only the worker that has it in hands touches it."""
 
+    read: Secret | None = None
+    """The Secret with its content, when that was last read or written."""
     settled: tuple[Document, str | None] | None = None
     """What stood there when it was last as it should be: the document, and since when it is not served."""
     failures: int = 0
@@ -81,7 +85,8 @@ class Publisher:
         self.leading: Callable[[], bool] = lambda: False
         self.failing: dict[str, str] = {}
         """Namespaces that cannot be brought to what they need, with why."""
-        self.foreign: set[str] = set()
+        self.foreign: dict[str, str] = {}
+        """Served namespaces where a Secret is in the way that stays as it is, with why."""
         self.contended: set[str] = set()
 
     def begin(self) -> None:
@@ -107,8 +112,8 @@ class Publisher:
 
     def relist(self) -> None:
         """List everything anew: the net below the watches. Raises `ClusterError`."""
-        self.namespaces.replace(self._cluster.namespaces.list())
-        self.secrets.replace(self._cluster.secrets.list())
+        self.namespaces.refresh(self._cluster.namespaces.list)
+        self.secrets.refresh(self._cluster.secrets.list)
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until everything that is due has been done; tell whether that came about within `timeout` seconds."""
@@ -136,8 +141,32 @@ class Publisher:
         return sum(self._standing(namespace) is Standing.SERVED for namespace in known)
 
     def plan(self, name: str) -> Step:
-        """Say what a namespace needs now."""
-        return self._plan(name, self.secrets.get(name), self.document)
+        """Say what a namespace needs now. Raises `ClusterError` where its Secret has to be read and cannot."""
+        return self._plan(name, self._found(name), self.document)
+
+    def _found(self, name: str) -> Secret | None:
+        """Give a namespace's Secret, if it is ours with its content: of each version that is read once.
+
+        A watch tells of metadata alone, and no annotation says for sure what the content is: whoever changes the one
+        can change the other. But nothing changes without a new version.
+        """
+        known = self.secrets.get(name)
+        if known is None or not known.ours or known.content is not None:
+            return known
+        if self._standing(self.namespaces.get(name)) is Standing.LEAVING:
+            return known
+        record = self._record(name)
+        if record.read is None or (record.read.uid, record.read.version) != (known.uid, known.version):
+            try:
+                record.read = self._cluster.secret(name)
+            except TooLarge:
+                record.read = structs.replace(known, content=TOO_LARGE)
+            if record.read is not None:
+                self.secrets.put(record.read)
+        return record.read
+
+    def _record(self, name: str) -> _Record:
+        return self._records.setdefault(name, _Record())
 
     def _plan(self, name: str, found: Secret | None, document: Document | None) -> Step:
         standing = self._standing(self.namespaces.get(name))
@@ -151,7 +180,12 @@ class Publisher:
 
     def is_current(self, name: str) -> bool:
         """Tell whether a namespace is served, and its pull secret as it should be."""
-        return self._standing(self.namespaces.get(name)) is Standing.SERVED and self.plan(name).kind is Kind.KEEP
+        if self._standing(self.namespaces.get(name)) is not Standing.SERVED:
+            return False
+        try:
+            return self.plan(name).kind is Kind.KEEP
+        except ClusterError:
+            return False
 
     def _standing(self, namespace: Namespace | None) -> Standing:
         if namespace is None or namespace.terminating:
@@ -171,20 +205,26 @@ class Publisher:
     def _look_at(self, name: str) -> None:
         if not (self.leading() and self.listed):
             return  # when either changes, everything is looked at
+        record = self._record(name)
         # Both may be replaced at any moment; a step is taken with what it was planned with.
-        found, document = self.secrets.get(name), self.document
+        try:
+            found, document = self._found(name), self.document
+        except ClusterError as error:
+            self._failed(name, error, record)
+            return
+        if not self.leading():
+            return  # to read takes time
         step = self._plan(name, found, document)
-        record = self._records.setdefault(name, _Record())
         if step.due is not None:
             self._queue.add(name, max(0.0, step.due - self._wall()))
         self._note_foreign(name, step)
         intended = None if document is None else (document, step.unserved)
         if step.kind not in {Kind.NOTHING, Kind.KEEP}:
-            repair = step.kind is not Kind.DELETE and record.settled == intended
+            repair = step.replaces or (step.kind is not Kind.DELETE and record.settled == intended)
             if repair and self._in_truce(name, record.contention):
                 return
             try:
-                self._write(name, step, found, document)
+                self._write(name, step, found, document, record)
             except NotFound:
                 return  # the namespace, or what was to be deleted, is gone; the watch tells
             except ClusterError as error:
@@ -194,15 +234,18 @@ class Publisher:
         record.settled = None if step.kind in {Kind.NOTHING, Kind.DELETE} else intended
         self._rest(name, step, record)
 
-    def _write(self, name: str, step: Step, found: Secret | None, document: Document | None) -> None:
+    def _write(self, name: str, step: Step, found: Secret | None, document: Document | None, record: _Record) -> None:
         if step.kind is not Kind.DELETE and document is not None:
             # One that is made is not forced: a field of somebody else's is a conflict, if one came up meanwhile. One
             # that is ours is forced upon whoever changed it, and by its uid upon no other.
             uid = found.uid if found else None
             secret = documents.manifest(document, self._terms.secret, name, unserved=step.unserved, uid=uid)
-            self.secrets.put(self._cluster.apply_secret(secret, force=step.kind is Kind.UPDATE))
+            record.read = self._cluster.apply_secret(secret, force=step.kind is Kind.UPDATE)
+            self.secrets.put(record.read)
         elif found is not None:
             self._cluster.delete_secret(found)
+            if step.replaces:
+                self._queue.add(name)
 
     def _written(self, name: str, step: Step, record: _Record, *, repair: bool) -> None:
         """Say what was written."""
@@ -215,7 +258,9 @@ class Publisher:
         if repair:
             self._metrics.repairs.inc()
             record.contention.repaired(self._clock())
-        if step.kind is Kind.DELETE:
+        if step.replaces:
+            self._reporter.tell("PullSecretReplaced", f"the pull secret is deleted and made again: {step.why}", name)
+        elif step.kind is Kind.DELETE:
             self._reporter.tell("PullSecretRemoved", f"the pull secret was removed: {step.why}", name)
         elif step.unserved is not None and (record.settled is None or record.settled[1] is None):
             until = timestamp(step.due or self._wall())
@@ -263,10 +308,10 @@ class Publisher:
         if step.foreign:
             if name not in self.foreign:
                 self._metrics.foreign_conflicts.inc()
-            self.foreign.add(name)
+            self.foreign[name] = step.why
             self._reporter.warn("ForeignSecret", step.why, name)
         elif name in self.foreign:
-            self.foreign.discard(name)
+            del self.foreign[name]
             self._reporter.settled(name, "ForeignSecret")
 
 

@@ -30,7 +30,7 @@ def once(process: Process, say: Callable[[str], None]) -> int:
         publisher = duties.publisher
         finished = publisher.wait_until_idle(_WRITES)
         finished = _wait(lambda: not publisher.failing and publisher.wait_until_idle(_WRITES), _AGAIN) and finished
-        wrong = publisher.failing | dict.fromkeys(publisher.foreign, "another Secret has the name, and stays")
+        wrong = publisher.failing | publisher.foreign
     finally:
         process.stop()
     for name, why in sorted(wrong.items()):

@@ -24,6 +24,8 @@ class Store(Generic[_Object]):
         self._lock = Lock()
         self._objects: dict[str, _Object] = {}
         self._gone: dict[str, int] = {}
+        self._newest = 0
+        """The newest version of which anything was told."""
         self._listed = 0
         """The version of the newest list: what is older and not in it is gone."""
         self.complete = False
@@ -57,27 +59,51 @@ class Store(Generic[_Object]):
             if known is not None and known.version > item.version:
                 return
             self._objects.pop(name, None)
+            self._newest = max(self._newest, item.version)
             self._gone[name] = max(item.version, self._gone.get(name, 0))
         self._changed(name)
 
-    def replace(self, listing: Listing[_Object]) -> None:
-        """Take a list of all objects; what is known and missing there is gone, unless it is younger than the list."""
+    def refresh(self, read: Callable[[], Listing[_Object]]) -> str:
+        """List all objects, and take what is listed; give the list's version. Raises what `read` raises.
+
+        A list shows at least what was known when it was asked for. One that is older is of an API server whose etcd was
+        restored: it counts alone, whatever versions are known.
+        """
+        before = self._newest
+        listing = read()
+        self.replace(listing, restored=int(listing.version) < before)
+        return listing.version
+
+    def replace(self, listing: Listing[_Object], *, restored: bool = False) -> None:
+        """Take a list of all objects; what is known, unless it is younger than the list, is as it is listed, or gone.
+
+        With `restored` nothing is younger.
+        """
         at = int(listing.version)
         listed = {self._namespace(item): item for item in listing.items}
         with self._lock:
-            if at < self._listed:
+            if restored:
+                self._gone.clear()
+            elif at < self._listed:
                 return
-            changed: list[str] = [name for name, item in listed.items() if self._take(name, item)]
-            missing: list[str] = [
-                name for name, item in self._objects.items() if name not in listed and item.version <= at
-            ]
+            younger = {name for name, version in self._gone.items() if version > at}
+            if not restored:
+                younger |= {name for name, item in self._objects.items() if item.version > at}
+            changed = [name for name, item in listed.items() if name not in younger and self._is_new(name, item)]
+            missing = [name for name in self._objects if name not in listed and name not in younger]
             for name in missing:
                 del self._objects[name]
+            self._objects |= {name: listed[name] for name in changed}
             self._gone = {name: version for name, version in self._gone.items() if version > at}
             self._listed = at
+            self._newest = at if restored else max(at, self._newest)
             self.complete = True
         for name in (*changed, *missing):
             self._changed(name)
+
+    def _is_new(self, name: str, item: _Object) -> bool:
+        known = self._objects.get(name)
+        return known is None or known.version != item.version
 
     def _take(self, name: str, item: _Object) -> bool:
         """Take an object unless as new a one is known, or that it is gone since; tell whether it was taken."""
@@ -85,5 +111,6 @@ class Store(Generic[_Object]):
         if item.version <= max(self._gone.get(name, 0), known.version if known else 0):
             return False
         self._objects[name] = item
+        self._newest = max(self._newest, item.version)
         self._gone.pop(name, None)
         return True

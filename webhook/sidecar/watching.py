@@ -16,6 +16,9 @@ _Object = TypeVar("_Object", bound=Versioned)
 
 #: Seconds between two attempts: what happened in an outage is to be known soon after its end.
 _SOONEST, _LATEST = 0.25, 5.0
+#: So many watches in a row that fail are followed by a list: after etcd was restored, a watch from a version that is
+#: yet to come is told nothing at all.
+_LISTED_AGAIN = 3
 #: The longest that the loop may give no sign of life: a watch that says nothing, then a long list.
 STALLED = 300.0
 
@@ -65,11 +68,9 @@ class Watching(Generic[_Object]):
             watch.close()
 
     def _list(self) -> str:
-        listing = self._kind.list()
-        self._store.replace(listing)
-        self._version = listing.version
+        self._version = self._store.refresh(self._kind.list)
         self._returned()
-        return listing.version
+        return self._version
 
     def _begin(self, version: str) -> Watch[_Object]:
         self._open = self._kind.watch(version)
@@ -81,6 +82,8 @@ class Watching(Generic[_Object]):
             beat()
             if stop.is_set():
                 break
+            if self._version is not None and int(change.version) < int(self._version):
+                raise Expired(f"cannot watch {self._kind.what}: resource versions went back")
             self._works()
             self._version = change.version
             if change.item is not None:
@@ -94,6 +97,8 @@ class Watching(Generic[_Object]):
     def _note(self, error: ClusterError) -> None:
         self._failed()
         self._failures += 1
+        if self._failures % _LISTED_AGAIN == 0:
+            self._version = None
         if isinstance(error, Expired):
             self._version = None
             _log.info("%s: it begins anew", error)

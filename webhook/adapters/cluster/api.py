@@ -12,13 +12,24 @@ import urllib3
 from msgspec import Raw
 
 from webhook.adapters.cluster import objects
-from webhook.adapters.cluster.client import APPLY, JSON, Client, Request, failure
+from webhook.adapters.cluster.client import (
+    APPLY,
+    JSON,
+    METADATA,
+    METADATA_LIST,
+    OBJECT_BYTES,
+    Client,
+    Request,
+    failure,
+)
 from webhook.adapters.cluster.objects import LeaseSpec, Versioned, decoded
-from webhook.errors import Conflict, Invalid, NotFound, Unreachable
+from webhook.adapters.cluster.paging import pages
+from webhook.errors import Conflict, Invalid, NotFound, TooLarge, Unreachable
 from webhook.names import OWN_NAMESPACE, REFRESHER
 from webhook.pullsecret.upkeep import Secret
 
-_PAGE = 500
+#: Bytes that a Secret may have when its content is read: as many as one of ours needs, whose content has 1 MiB at most.
+_SECRET_BYTES = 4 * 1024 * 1024
 #: Seconds that the API server is asked to hold a watch open. It sends a bookmark about once a minute, so a watch that
 #: has been silent for longer than the second is dead, whatever TCP says.
 _WATCH, _SILENCE = (240, 300), 90.0
@@ -68,23 +79,34 @@ class Watch(Generic[_Object]):
 
         Raises `Expired` when it must begin anew with a list, and `Unreachable`.
         """
-        buffer = b""
         try:
-            for piece in self._response.stream(_PIECE):
-                *lines, buffer = (buffer + piece).split(b"\n")
-                for line in filter(bytes.strip, lines):
-                    yield self._change(line)
+            for line in filter(bytes.strip, self._lines()):
+                yield self._change(line)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"cannot {self._what}: it broke off ({type(error).__name__})") from None
         finally:
             self._response.close()
+
+    def _lines(self) -> Iterator[bytes]:
+        """Give each line, of which one may have as many bytes as an object."""
+        pieces: list[bytes] = []
+        size = 0
+        for piece in self._response.stream(_PIECE):
+            head, *others = piece.split(b"\n")
+            pieces.append(head)
+            size += len(head)
+            for other in others:
+                yield b"".join(pieces)
+                pieces, size = [other], len(other)
+            if size > OBJECT_BYTES:
+                raise TooLarge(f"cannot {self._what}: a change has more than {OBJECT_BYTES // 1024} KiB")
 
     def _change(self, line: bytes) -> Change[_Object]:
         event = decoded(self._what, objects.EVENT.decode, line)
         if event.type == "ERROR":
             status = decoded(self._what, objects.FAILURE.decode, event.object)
             raise failure(status.code, self._what, bytes(event.object))
-        version = decoded(self._what, objects.HEAD.decode, event.object).metadata.resource_version
+        version = str(decoded(self._what, objects.version, event.object))
         if event.type == "BOOKMARK":
             return Change(version, None)
         return Change(version, decoded(self._what, self._decode, event.object), gone=event.type == "DELETED")
@@ -100,39 +122,40 @@ class Watch(Generic[_Object]):
 class Kind(Generic[_Object]):
     """How all objects of a kind are listed and watched."""
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what a list is asked with
+    def __init__(  # noqa: PLR0913 - what a list is asked with
         self,
         client: Client,
         what: str,
         path: str,
         selector: str,
         decode: Callable[[bytes | Raw], _Object],
-        accept: str = JSON,
+        *,
+        metadata_alone: bool = False,
     ) -> None:
-        """Take what it is called, its path, a field selector or none, how one is decoded, and in which form."""
+        """Take what it is called, its path, a field selector or none, and how one is decoded.
+
+        With `metadata_alone` nothing else leaves the API server. Whatever users of the cluster can create is read so.
+        """
         self.what = what
         self._client = client
         self._path = path
         self._query = (("fieldSelector", selector),) if selector else ()
         self._decode: Callable[[bytes | Raw], _Object] = decode
-        self._accept = accept
+        self._metadata_alone = metadata_alone
 
     def list(self) -> Listing[_Object]:
         """List all, in pages.
 
         Raises `Expired` if that took so long that it must begin anew.
         """
-        items: list[_Object] = []
         what = f"list {self.what}"
-        going_on: str = ""
-        while True:
-            query = (*self._query, ("limit", str(_PAGE)), *((("continue", going_on),) if going_on else ()))
-            request = Request(what, "GET", self._path, query, accept=self._accept)
-            page = decoded(what, objects.PAGE.decode, self._client.call(request))
-            items += [decoded(what, self._decode, item) for item in page.items or ()]
-            going_on = page.metadata.going_on
-            if not going_on:
-                return Listing(items, page.metadata.resource_version)
+        request = Request(what, "GET", self._path, self._query, accept=METADATA_LIST if self._metadata_alone else JSON)
+        items: list[_Object] = []
+        version = ""
+        for page in pages(self._client, request):
+            items += [decoded(what, self._decode, item) for item in page.items]
+            version = page.version
+        return Listing(items, version)
 
     def watch(self, version: str) -> Watch[_Object]:
         """Watch from the version of a listing or a change on."""
@@ -145,7 +168,8 @@ class Kind(Generic[_Object]):
             ("timeoutSeconds", str(seconds)),
         )
         what = f"watch {self.what}"
-        request = Request(what, "GET", self._path, query, silence=_SILENCE)
+        accept = METADATA if self._metadata_alone else JSON
+        request = Request(what, "GET", self._path, query, accept=accept, silence=_SILENCE)
         return Watch(what, self._client.stream(request), self._decode)
 
 
@@ -156,9 +180,23 @@ class Cluster:
         """Take a client, and the only name of a Secret that is ever asked for."""
         self._client = client
         self._secret = secret
-        self.namespaces = Kind(client, "namespaces", "/api/v1/namespaces", "", objects.namespace)
+        self.namespaces = Kind(client, "namespaces", "/api/v1/namespaces", "", objects.namespace, metadata_alone=True)
         named = f"metadata.name={secret}"
-        self.secrets = Kind(client, f"Secrets {secret}", "/api/v1/secrets", named, objects.secret)
+        self.secrets = Kind(
+            client, f"Secrets {secret}", "/api/v1/secrets", named, objects.secret_metadata, metadata_alone=True
+        )
+
+    def secret(self, namespace: str) -> Secret | None:
+        """Read the Secret of a namespace with its content; None where there is none.
+
+        Raises `TooLarge` for one that is larger than ours can be.
+        """
+        what = f"read Secret {namespace}/{self._secret}"
+        request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
+        try:
+            return decoded(what, objects.secret, self._client.call(request))
+        except NotFound:
+            return None
 
     def apply_secret(self, manifest: dict[str, Any], *, force: bool) -> Secret:
         """Apply a Secret as our field manager; without `force`, a field that somebody else owns is a `Conflict`.
@@ -169,6 +207,7 @@ class Cluster:
         what = f"apply Secret {namespace}/{self._secret}"
         query = (("fieldManager", REFRESHER), ("force", str(force).lower()))
         request = Request(what, "PATCH", _secret_path(namespace, self._secret), query, manifest, APPLY)
+        request = request._replace(limit=_SECRET_BYTES)
         return decoded(what, objects.secret, self._client.call(request))
 
     def delete_secret(self, secret: Secret) -> None:

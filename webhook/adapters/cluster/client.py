@@ -22,11 +22,15 @@ from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 from msgspec import Struct
 
 from webhook import __version__
-from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, Unreachable
+from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.log import shorten
 from webhook.names import PROGRAM
 
 JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
+#: Metadata alone, of one object or a watch's, and of a list.
+#: https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches
+METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 _CONNECT, _READ = 3.0, 10.0
 #: Connections that are kept: for the workers that publish, the lease, the watches and a full pass.
@@ -36,6 +40,9 @@ _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
 _SHOWN = 300
 _DEFAULT_NAMESPACE = "default"
 _ERROR_BYTES = 65536
+_PIECE = 65536
+#: Bytes that one object may have as JSON: etcd stores 1.5 MiB, which JSON's escapes can make six times as much.
+OBJECT_BYTES = 16 * 1024 * 1024
 
 _KNOWN = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
 _TOO_MANY, _SERVERS_OWN = 429, 500
@@ -58,6 +65,8 @@ class Request(NamedTuple):
     """Seconds that it may take to the answer's first byte, and between two pieces of it."""
     any_status: bool = False
     """Whether an answer that says it is none of success is an answer too."""
+    limit: int = OBJECT_BYTES
+    """Bytes that the answer may have; a larger one is `TooLarge`."""
 
 
 class Client:
@@ -76,7 +85,7 @@ class Client:
         """Send a request, and give the answer's body and its warnings. Raises `ClusterError`."""
         response = self.stream(request)
         try:
-            answer: bytes = response.data
+            answer = _read(request, response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
             raise Unreachable(f"cannot {request.what}: the answer broke off ({type(error).__name__})") from None
         finally:
@@ -161,6 +170,19 @@ def failure(status: int, what: str, body: bytes) -> ClusterError:
     again = status == _TOO_MANY or status >= _SERVERS_OWN
     kind = Unreachable if again else _KNOWN.get(status, ClusterError)
     return kind(f"cannot {what}: {shorten(said, _SHOWN) or 'no reason given'} ({status})")
+
+
+def _read(request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
+    """Read an answer's body piece by piece, and no more of it than its limit."""
+    pieces: list[bytes] = []
+    left = request.limit
+    while left >= 0 and (piece := response.read(_PIECE)):
+        pieces.append(piece)
+        left -= len(piece)
+    if left < 0:
+        response.close()
+        raise TooLarge(f"cannot {request.what}: the answer has more than {request.limit // 1024} KiB")
+    return b"".join(pieces)
 
 
 def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterError:

@@ -10,11 +10,22 @@ from msgspec import Raw, Struct
 
 from webhook.certificates.stored import Called, Stored
 from webhook.errors import Unreachable
-from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, MANAGED_BY_LABEL, PROGRAM, REFRESHER, UNSERVED_ANNOTATION
+from webhook.names import (
+    ENABLED_LABEL,
+    EXPIRES_ANNOTATION,
+    HASH_ANNOTATION,
+    MANAGED_BY_LABEL,
+    PROGRAM,
+    REFRESHER,
+    UNSERVED_ANNOTATION,
+)
 from webhook.pullsecret.document import KEY, digest
-from webhook.pullsecret.upkeep import Namespace, Secret
+from webhook.pullsecret.upkeep import Content, Namespace, Secret
 
 _T = TypeVar("_T")
+
+#: Characters that are kept of a label, an annotation or a type: more than any of ours has.
+_TEXT_LIMIT = 128
 
 
 class Versioned(Protocol):
@@ -32,32 +43,38 @@ class Managed(Struct, rename="camel"):
     operation: str = ""
 
 
+class Labels(Struct):
+    """The labels that somebody reads: an object may have a MiB of others."""
+
+    managed_by: str | None = msgspec.field(name=MANAGED_BY_LABEL, default=None)
+    enabled: str | None = msgspec.field(name=ENABLED_LABEL, default=None)
+
+
+class Annotations(Struct):
+    """The annotations that somebody reads."""
+
+    hash: str | None = msgspec.field(name=HASH_ANNOTATION, default=None)
+    expires: str | None = msgspec.field(name=EXPIRES_ANNOTATION, default=None)
+    unserved: str | None = msgspec.field(name=UNSERVED_ANNOTATION, default=None)
+
+
 class Metadata(Struct, rename="camel"):
-    """An object's metadata, or a list's."""
+    """An object's metadata, as far as somebody reads it."""
 
     name: str = ""
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
-    labels: dict[str, str] | None = None
-    annotations: dict[str, str] | None = None
+    labels: Labels | None = None
+    annotations: Annotations | None = None
     managed_fields: list[Managed] | None = None
     deletion_timestamp: str | None = None
-    going_on: str = msgspec.field(name="continue", default="")
 
 
 class Head(Struct):
     """Any object."""
 
     metadata: Metadata
-
-
-class Page(Struct):
-    """A page of a list."""
-
-    metadata: Metadata
-    items: list[Raw] | None = None
-    """None as well as empty where there are none: lists of metadata alone say it so."""
 
 
 class Event(Struct):
@@ -117,15 +134,28 @@ class _Configuration(Struct):
 class _Secret(Struct):
     metadata: Metadata
     type: str = ""
+    data: dict[str, Raw] | None = None
+    immutable: bool = False
+
+
+class _CertificateMetadata(Struct, rename="camel"):
+    resource_version: str
+    annotations: dict[str, str] | None = None
+
+
+class _Certificate(Struct):
+    metadata: _CertificateMetadata
+    type: str = ""
     data: dict[str, str] | None = None
 
 
 HEAD = msgspec.json.Decoder(Head)
-PAGE = msgspec.json.Decoder(Page)
 EVENT = msgspec.json.Decoder(Event)
 FAILURE = msgspec.json.Decoder(Failure)
 LEASE = msgspec.json.Decoder(Lease)
 _SECRET = msgspec.json.Decoder(_Secret)
+_CERTIFICATE = msgspec.json.Decoder(_Certificate)
+_TEXT = msgspec.json.Decoder(str)
 _CONFIGURATION = msgspec.json.Decoder(_Configuration)
 
 
@@ -142,11 +172,17 @@ def micro_time() -> str:
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
+def version(body: bytes | Raw) -> int:
+    """Decode an object's resourceVersion."""
+    return int(HEAD.decode(body).metadata.resource_version)
+
+
 def namespace(body: bytes | Raw) -> Namespace:
-    """Decode a Namespace."""
+    """Decode a Namespace, or its metadata."""
     metadata = HEAD.decode(body).metadata
-    terminating = metadata.deletion_timestamp is not None
-    return Namespace(metadata.name, int(metadata.resource_version), metadata.labels or {}, terminating)
+    enabled = metadata.labels.enabled if metadata.labels else None
+    labels = {} if enabled is None else {ENABLED_LABEL: _shortened(enabled)}
+    return Namespace(metadata.name, int(metadata.resource_version), labels, metadata.deletion_timestamp is not None)
 
 
 def is_ours(metadata: Metadata) -> bool:
@@ -156,31 +192,51 @@ def is_ours(metadata: Metadata) -> bool:
 
 
 def _is_labelled(metadata: Metadata) -> bool:
-    return (metadata.labels or {}).get(MANAGED_BY_LABEL) == PROGRAM
+    return metadata.labels is not None and metadata.labels.managed_by == PROGRAM
 
 
-def secret(body: bytes | Raw) -> Secret:
-    """Decode a Secret."""
-    stored = _SECRET.decode(body)
-    metadata = stored.metadata
-    annotations = metadata.annotations or {}
+def _shortened(text: str) -> str:
+    """Cut what is longer than anything of ours, and so different from it: it is kept for as long as the object is."""
+    return text[:_TEXT_LIMIT]
+
+
+def secret_metadata(body: bytes | Raw) -> Secret:
+    """Decode a Secret's metadata. Of what is not ours nothing is kept but that it is there."""
+    return _seen(HEAD.decode(body).metadata, None)
+
+
+def _seen(metadata: Metadata, content: Content | None) -> Secret:
+    ours = is_ours(metadata)
+    annotations = metadata.annotations if ours and metadata.annotations else Annotations()
     return Secret(
         namespace=metadata.namespace,
         version=int(metadata.resource_version),
         uid=metadata.uid,
-        type=stored.type,
-        ours=is_ours(metadata),
+        ours=ours,
         labelled=_is_labelled(metadata),
-        hash=digest(b64decode((stored.data or {}).get(KEY, ""))),
-        hash_annotation=annotations.get(HASH_ANNOTATION),
-        expires=annotations.get(EXPIRES_ANNOTATION),
-        unserved=annotations.get(UNSERVED_ANNOTATION),
+        hash_annotation=annotations.hash and _shortened(annotations.hash),
+        expires=annotations.expires and _shortened(annotations.expires),
+        unserved=annotations.unserved and _shortened(annotations.unserved),
+        content=content,
     )
+
+
+def secret(body: bytes | Raw) -> Secret:
+    """Decode a Secret with its content."""
+    stored = _SECRET.decode(body)
+    data = stored.data or {}
+    content = Content(
+        type=_shortened(stored.type),
+        hash=digest(b64decode(_TEXT.decode(data[KEY]) if KEY in data else "")),
+        immutable=stored.immutable,
+        others=sum(len(raw) * 3 // 4 for key, raw in data.items() if key != KEY),
+    )
+    return _seen(stored.metadata, content)
 
 
 def certificate(body: bytes | Raw) -> Stored:
     """Decode the certificate's Secret."""
-    secret = _SECRET.decode(body)
+    secret = _CERTIFICATE.decode(body)
     data = {key: b64decode(content) for key, content in (secret.data or {}).items()}
     return Stored(int(secret.metadata.resource_version), secret.type, data, secret.metadata.annotations or {})
 

@@ -9,17 +9,15 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
 import msgspec
-from msgspec import Raw, Struct, field
+from msgspec import Struct, field
 
-from webhook.adapters.cluster.client import JSON, Client, Request, failure
+from webhook.adapters.cluster.client import JSON, METADATA, METADATA_LIST, Client, Request, failure
 from webhook.adapters.cluster.objects import decoded
+from webhook.adapters.cluster.paging import pages
 from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
 from webhook.inspection import objects
 from webhook.inspection.snapshot import Tried, Unknown
 
-_PAGE = 500
-_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 #: How often a list that took so long that it must begin anew does so.
 _ROUNDS = 3
 #: Seconds that a dry run may take: every webhook of the cluster may take its time.
@@ -134,29 +132,23 @@ class Reader:
     ) -> Iterator[_T]:
         """Give object by object, a page in memory at a time. Raises `ClusterError`, and `Expired` when it took long."""
         what = f"list {_in_words(kind, namespace)}"
-        asked = (("labelSelector", labels), ("fieldSelector", fields), ("limit", str(_PAGE)))
+        asked = (("labelSelector", labels), ("fieldSelector", fields))
+        query = tuple((name, value) for name, value in asked if value)
+        accept = METADATA_LIST if kind.metadata_alone else JSON
         decoder = msgspec.json.Decoder(kind.type)
-        accept = _METADATA_LIST if kind.metadata_alone else JSON
-        going_on, read = "", 0
-        while True:
-            query = tuple((name, value) for name, value in (*asked, ("continue", going_on)) if value)
-            request = Request(what, "GET", kind.path(namespace), query, accept=accept)
-            page = decoded(what, _PAGES.decode, self._client.call(request))
-            read += len(page.items or ())
-            for item in page.items or ():
+        read = 0
+        for page in pages(self._client, Request(what, "GET", kind.path(namespace), query, accept=accept)):
+            read += len(page.items)
+            for item in page.items:
                 yield decoded(what, decoder.decode, item)
-            going_on = page.metadata.going_on
             if progress is not None:
-                remaining = page.metadata.remaining_item_count
-                progress(read, read + remaining if remaining is not None else None if going_on else read)
-            if not going_on:
-                return
+                progress(read, None if page.remaining is None else read + page.remaining)
 
     def get(self, kind: Kind[_T], name: str, namespace: str | None = None) -> _T | Unknown | None:
         """Read an object; None where there is none."""
         place = name if namespace is None else f"{namespace}/{name}"
         what = f"read {kind.what} {place}"
-        accept = _METADATA if kind.metadata_alone else JSON
+        accept = METADATA if kind.metadata_alone else JSON
         try:
             answer = self._client.call(Request(what, "GET", kind.path(namespace, name), accept=accept))
             return decoded(what, msgspec.json.Decoder(kind.type).decode, answer)
@@ -226,21 +218,10 @@ class _Version(Struct):
     git_version: str = field(name="gitVersion")
 
 
-class _PageMetadata(Struct):
-    going_on: str = field(name="continue", default="")
-    remaining_item_count: int | None = field(name="remainingItemCount", default=None)
-
-
-class _Page(Struct):
-    metadata: _PageMetadata
-    items: list[Raw] | None = None
-
-
 class _Code(Struct):
     code: int = 0
 
 
 _CODES = msgspec.json.Decoder(_Code)
 _VERSION = msgspec.json.Decoder(_Version)
-_PAGES = msgspec.json.Decoder(_Page)
 _ANY = msgspec.json.Decoder(dict[str, Any])

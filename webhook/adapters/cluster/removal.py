@@ -6,17 +6,13 @@ from msgspec import Raw
 
 from webhook.adapters.cluster import objects
 from webhook.adapters.cluster.api import Held, Kind, deletion, read_lease
-from webhook.adapters.cluster.client import MERGE, Client, Request
+from webhook.adapters.cluster.client import MERGE, METADATA, Client, Request
 from webhook.adapters.cluster.installation import CONFIGURATION
 from webhook.adapters.cluster.objects import decoded
 from webhook.errors import NotFound
 from webhook.names import OWN_NAMESPACE, PROGRAM
 from webhook.pullsecret.document import TYPE
 
-#: Metadata alone, so that no credential leaves the API server.
-#: https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches
-_METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
-_METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 _DEPLOYMENT = f"/apis/apps/v1/namespaces/{OWN_NAMESPACE}/deployments/{PROGRAM}"
 _SILENCE = 10.0
 
@@ -40,7 +36,8 @@ class Removal:
         """Take a client."""
         self._client = client
         what, selector = "Secrets in all namespaces", f"type={TYPE}"
-        self._secrets = Kind(client, what, "/api/v1/secrets", selector, _labelled, accept=_METADATA_LIST)
+        # Metadata alone, so that no credential leaves the API server.
+        self._secrets = Kind(client, what, "/api/v1/secrets", selector, _labelled, metadata_alone=True)
 
     def pull_secrets(self) -> list[Labelled]:
         """List the pull secrets that are ours, whatever they are called: an earlier setting may have named them."""
@@ -52,7 +49,7 @@ class Removal:
         Give whether it is gone: one with finalizers stays until they are taken off. It is then the answer, so of that
         the metadata alone is asked for, too.
         """
-        request = deletion(secret.namespace, secret.name, secret.uid, secret.version)._replace(accept=_METADATA)
+        request = deletion(secret.namespace, secret.name, secret.uid, secret.version)._replace(accept=METADATA)
         answer = self._client.call(request)
         return decoded(request.what, objects.HEAD.decode, answer).metadata.deletion_timestamp is None
 
