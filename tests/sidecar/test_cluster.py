@@ -22,7 +22,7 @@ from webhook.errors import (
     Unreachable,
 )
 from webhook.names import HASH_ANNOTATION
-from webhook.pullsecret.upkeep import Namespace
+from webhook.pullsecret.upkeep import Namespace, Secret
 
 from . import api_server
 from .api_server import SECRET, TOKEN, Answer, status
@@ -238,7 +238,7 @@ def test_watch_change_larger_than_any_is_error(place: Place, counted: Counted) -
     opened = counted.cluster.secrets.watch("0")
     place.api.put("team", ours=False, other="x" * 5 * _MIB)
     place.api.put("other", ours=False, other="x" * 17 * _MIB)
-    told = []
+    told: list[Secret | None] = []
     with pytest.raises(TooLarge):
         told.extend(change.item for change in opened)
     assert [item and item.namespace for item in told] == ["team"]
