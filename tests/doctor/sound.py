@@ -136,12 +136,37 @@ def refreshers(*ready: str, **values: float) -> tuple[Replica, ...]:
     return (replica(PODS[0], refresher=said), replica(PODS[1]))
 
 
-def failed_pull(
-    why: str, image: str = f"{SERVER}/app:1", last: str = "2026-11-25T11:58:00Z", place: str = "team-a"
-) -> Event:
-    about = {"kind": "Pod", "namespace": place, "name": "app"}
+def pull_event(why: str, image: str = f"{SERVER}/app:1", last: str = "2026-11-25T11:58:00Z", uid: str = "1") -> Event:
+    about = {"kind": "Pod", "namespace": "team-a", "name": "app", "uid": uid}
     message = f'Failed to pull image "{image}": {why}'
     return read(Event, {"involvedObject": about, "message": message, "lastTimestamp": last, "reason": "Failed"})
+
+
+def waiting_pod(  # noqa: PLR0913 - what a test may vary
+    message: str = "",
+    image: str = f"{SERVER}/app:1",
+    reason: str = "ErrImagePull",
+    place: str = "team-a",
+    *,
+    secrets: tuple[str, ...] = (PULL_SECRET,),
+    status: str = "containerStatuses",
+    **metadata: Any,
+) -> Pod:
+    """Give a Pod with a container that waits for its image."""
+    spec = {
+        status.replace("Statuses", "s"): [{"name": "app", "image": image}],
+        "imagePullSecrets": [{"name": name} for name in secrets],
+    }
+    state = {"waiting": {"reason": reason, "message": message}}
+    statuses = {status: [{"name": "app", "image": image, "state": state}]}
+    return read(
+        Pod,
+        {
+            "metadata": {"name": "app", "namespace": place, "uid": "1", **metadata},
+            "spec": spec,
+            "status": {"phase": "Pending", **statuses},
+        },
+    )
 
 
 def stored(image: str = f"{SERVER}/registry-webhook/sample", *secrets: str) -> dict[str, Any]:

@@ -19,12 +19,10 @@ from .sound import (
     PODS,
     PULL_SECRET,
     SERVED,
-    SERVER,
     calling,
     certificate_secret,
     deployment,
     expiring,
-    failed_pull,
     namespace,
     pull_secret,
     read,
@@ -37,6 +35,7 @@ from .sound import (
     sound,
     stored,
     tryout,
+    waiting_pod,
 )
 
 _OLD = serving(91)
@@ -211,7 +210,7 @@ _FAILING: dict[str, Case] = {
     "the password is wrong": Case(
         {
             "replicas": refreshers("ready", "a writes", _REFUSED, credential_refused=1),
-            "failed_pulls": (failed_pull("401 Unauthorized"),),
+            "waiting_pods": (waiting_pod("401 Unauthorized"),),
         },
         Code.CREDENTIAL_REFUSED,
         "Secret registry-webhook/registry-webhook-credential",
@@ -240,12 +239,12 @@ _FAILING: dict[str, Case] = {
     ),
     "policies are of another configuration": Case({"policies": (_ANNOTATED,)}, Code.POLICY_OUTDATED),
     "nodes do not trust the registry": Case(
-        {"failed_pulls": (failed_pull(_X509),)},
+        {"waiting_pods": (waiting_pod(_X509),)},
         Code.PULL_UNTRUSTED,
         "certs.d",
     ),
     "nodes are refused": Case(
-        {"failed_pulls": (failed_pull("authorization failed: no basic auth credentials"),)},
+        {"waiting_pods": (waiting_pod("authorization failed: no basic auth credentials"),)},
         Code.PULL_REFUSED,
     ),
     "a sample stays as it is": Case(
@@ -327,7 +326,7 @@ _WARNING: dict[str, Case] = {
         Code.SIDECAR_WARNING,
     ),
     "an image is not there": Case(
-        {"failed_pulls": (failed_pull("not found"),)},
+        {"waiting_pods": (waiting_pod("not found"),)},
         Code.PULL_FAILED,
     ),
     "no namespace is served": Case(
@@ -378,7 +377,7 @@ def test_where_all_is_well_everything_is_ok() -> None:
         "guards",
         "bindings",
         "policies",
-        "failed_pulls",
+        "waiting_pods",
     ],
 )
 def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
@@ -388,37 +387,13 @@ def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
 
 
 def test_it_is_said_how_many_lines_are_how() -> None:
-    seen = sound(lease=None, calling=calling(timeoutSeconds=9), failed_pulls=_UNREAD)
+    seen = sound(lease=None, calling=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
     assert doctor.summary(doctor.diagnose(seen)).startswith("1 failure, 1 warning, 1 not known, ")
 
 
 def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:
     marks = [finding.mark for finding in doctor.diagnose(sound(lease=None, calling=calling(timeoutSeconds=9)))]
     assert marks == sorted(marks, key=[Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.OK].index)
-
-
-def test_an_old_failure_of_a_pull_is_passed_over() -> None:
-    old = failed_pull(_X509, last="2026-11-25T11:40:00Z")
-    assert {finding.mark for finding in doctor.diagnose(sound(failed_pulls=(old,)))} == {Mark.OK}
-
-
-def test_a_failed_pull_from_elsewhere_is_none_of_ours() -> None:
-    other = failed_pull(_X509, image="registry.example.org/app:1")
-    assert {finding.mark for finding in doctor.diagnose(sound(failed_pulls=(other,)))} == {Mark.OK}
-
-
-def test_where_no_pull_secret_is_kept_a_node_that_is_refused_is_none_of_ours_but_whom_it_trusts_is() -> None:
-    refused, untrusted = (failed_pull(why, place="other") for why in ("401 Unauthorized", _X509))
-    assert {finding.mark for finding in doctor.diagnose(sound(failed_pulls=(refused,)))} == {Mark.OK}
-    assert str(doctor.diagnose(sound(failed_pulls=(refused, untrusted)))[0]).startswith(
-        f"failure pulls by nodes: nodes do not trust {SERVER}: Pod other/app: {_X509}"
-    )
-
-
-def test_of_a_long_reason_the_end_is_shown_for_it_has_the_cause() -> None:
-    why = doctor.diagnose(sound(failed_pulls=(failed_pull(f"{'failed to pull: ' * 30}{_X509}"),)))[0].why
-    assert why.endswith(_X509)
-    assert len(why) < 300
 
 
 def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:

@@ -274,12 +274,15 @@ FAILED = 'Failed to pull image "registry.example.com/nginx": unexpected status: 
 
 OTHERS = FAILED.replace("/nginx", "/redis").replace("401 Unauthorized", "404 Not Found")
 EARLIER = FAILED.replace("401 Unauthorized", "500 Internal Server Error")
+BACK_OFF = "the node does not get registry.example.com/nginx: the kubelet reports ImagePullBackOff"
 LATEST = "2026-11-25T11:59:00Z"
 
 
 def waiting(manifest: dict[str, Any]) -> dict[str, Any]:
     (status,) = manifest["status"]["containerStatuses"]
-    status["state"] = {"waiting": {"reason": "ImagePullBackOff", "message": "Back-off pulling image"}}
+    status["state"] = {
+        "waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "registry.example.com/nginx"'}
+    }
     return manifest
 
 
@@ -303,9 +306,12 @@ def event(message: str, at: str) -> Event:
         ({"secret": secret(b"{")}, "kubelet can use nothing of it: it is no JSON: line 1, column 2"),
         (
             {"events": (event(FAILED, AFTER), event(OTHERS, LATEST), event(EARLIER, MADE))},
-            "the node cannot pull registry.example.com/nginx: unexpected status: 401 Unauthorized",
+            f'{BACK_OFF}; an Event of 30 minutes ago says: "unexpected status: 401 Unauthorized"',
         ),
-        ({"events": UNREADABLE}, "the node cannot pull registry.example.com/nginx: Back-off pulling image"),
+        (
+            {"events": UNREADABLE},
+            BACK_OFF,
+        ),
     ],
     ids=["no secret", "foreign", "expired", "no entry", "broken", "refused", "events cannot be read"],
 )

@@ -333,7 +333,7 @@ def _pulls(case: Case) -> Iterator[Finding]:
         place = f"{read.namespace}/{case.secret}"
         yield from pulling.of_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now)
     if read.stored:
-        yield from pulling.of_events(case.pod, read.events)
+        yield from pulling.of_statuses(case.pod, read.events, read.now)
 
 
 def _trial(case: Case) -> Finding | None:

@@ -134,6 +134,11 @@ class Code(StrEnum):
     PULL_FAILED = "RW-PULL-FAILED", "An image cannot be pulled."
     PULL_UNTRUSTED = "RW-PULL-UNTRUSTED", "A node does not trust the registry's certificate."
     PULL_REFUSED = "RW-PULL-REFUSED", "The registry refuses a node's pull."
+    PULL_UNAVAILABLE = "RW-PULL-UNAVAILABLE", "The node cannot reach the registry."
+    PULL_NEVER = "RW-PULL-NEVER", "The image is not on the node, and the pull policy is Never."
+    PULL_NAME = "RW-PULL-NAME", "The image's name is not valid."
+    PULL_SIGNATURE = "RW-PULL-SIGNATURE", "The image's signature was not accepted."
+    PULL_INSPECT = "RW-PULL-INSPECT", "The node cannot inspect the image that it has."
 
     DRYRUN_OK = "RW-DRYRUN-OK", "A dry run is rewritten."
     DRYRUN_UNKNOWN = "RW-DRYRUN-UNKNOWN", "There was no dry run, or it failed for another reason."

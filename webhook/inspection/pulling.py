@@ -1,16 +1,16 @@
-"""Whether kubelet gets a Pod's images with our pull secret, as far as the Secret and the Pod's events tell."""
+"""Whether kubelet gets a Pod's images with our pull secret, as far as the Secret and the Pod's status tell."""
 
 import base64
 import binascii
-import re
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from webhook.errors import SourceError
 from webhook.escaping import truncate
-from webhook.inspection import kubectl
+from webhook.inspection import kubectl, waiting
 from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
-from webhook.inspection.objects import ContainerStatus, Event, ManagedMetadata, Pod, Secret
+from webhook.inspection.objects import Event, ManagedMetadata, Pod, Secret
 from webhook.inspection.snapshot import Unknown
 from webhook.moments import moment
 from webhook.names import (
@@ -30,13 +30,6 @@ from webhook.pullsecret.document import KEY, TYPE, digest
 _SHOWN = 400
 _WHAT = "pull secret"
 _ASK_SIDECAR = f"the sidecar says why: kubectl -n {OWN_NAMESPACE} logs deployment/{PROGRAM} --container refresher"
-#: Why a container waits when it has no image.
-#: https://kubernetes.io/docs/concepts/containers/images/#imagepullbackoff
-NOT_PULLED = frozenset(
-    {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName", "ImageInspectError"}
-)
-#: How kubelet's event of a failed pull begins, with the image.
-_FAILED = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<why>.*)', re.DOTALL)
 
 
 def is_ours(metadata: ManagedMetadata) -> bool:
@@ -66,40 +59,28 @@ def of_secret(place: str, secret: Secret | Unknown | None, images: Sequence[str]
     yield from _entries(secret, images)
 
 
-def of_events(pod: Pod, events: tuple[Event, ...] | Unknown) -> Iterator[Finding]:
-    """Say what the node and its events tell of the pulls of a Pod's images."""
-    status, spec = pod.status, pod.spec
-    images = {one.name: one.image for one in (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)}
-    for one in (*status.init_container_statuses, *status.container_statuses, *status.ephemeral_container_statuses):
-        yield _of_container(one, images.get(one.name) or one.image, events)
-    if not status.container_statuses:
-        yield Finding(
-            Mark.UNKNOWN,
-            Code.PULL_UNKNOWN,
-            "pull",
-            f"no node says anything of it yet (phase {status.phase or 'unknown'})",
-        )
-
-
-def _of_container(status: ContainerStatus, image: str, events: tuple[Event, ...] | Unknown) -> Finding:
-    what = f"pull for {status.name}"
-    waiting = status.state.waiting
-    if waiting is None:
-        return Finding(Mark.OK, Code.PULL_OK, what, f"the node has {truncate(image, _SHOWN)}")
-    if waiting.reason not in NOT_PULLED:
-        return Finding(
-            Mark.UNKNOWN, Code.PULL_WAITING, what, f"the container waits: {waiting.reason or 'no reason given'}"
-        )
-    known = () if isinstance(events, Unknown) else sorted(events, key=_last)
-    said = [found["why"] for one in known if (found := _FAILED.match(one.message)) and found["image"] == image]
-    why = said[-1] if said else waiting.message or waiting.reason
-    return Finding(
-        Mark.NO, Code.PULL_FAILED, what, f"the node cannot pull {truncate(image, _SHOWN)}: {truncate(why, _SHOWN)}"
-    )
-
-
-def _last(event: Event) -> str:
-    return event.last
+def of_statuses(pod: Pod, events: tuple[Event, ...] | Unknown, now: float) -> Iterator[Finding]:
+    """Report for each container whether the node has its image, at POSIX time `now`."""
+    moment_of_now = datetime.fromtimestamp(now, UTC)
+    failed = {one.container: one for one in waiting.failed_pulls(pod)}
+    images = waiting.images(pod)
+    for kind, status in waiting.statuses(pod):
+        container = f"{kind} {status.name}"
+        what = f"pull for {status.name}"
+        if container in failed:
+            one = failed[container]
+            why = f"the node does not get {waiting.shown(one.image)}: {waiting.in_words(one, events, moment_of_now)}"
+            yield Finding(Mark.NO, one.code, what, why, waiting.REMEDIES[one.code])
+        elif status.state.waiting is not None and not status.image_id:
+            why = f"the container waits: {status.state.waiting.reason or 'no reason given'}"
+            yield Finding(Mark.UNKNOWN, Code.PULL_WAITING, what, why)
+        else:
+            yield Finding(
+                Mark.OK, Code.PULL_OK, what, f"the node has {waiting.shown(images.get(status.name) or status.image)}"
+            )
+    if not pod.status.container_statuses:
+        why = f"no node reports on it yet (phase {pod.status.phase or 'unknown'})"
+        yield Finding(Mark.UNKNOWN, Code.PULL_UNKNOWN, "pull", why)
 
 
 def _age(secret: Secret, now: float) -> Finding:

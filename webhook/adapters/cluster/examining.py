@@ -28,6 +28,7 @@ from webhook.config import assemble
 from webhook.config.fingerprint import fingerprint
 from webhook.config.load import Loaded
 from webhook.errors import ConfigurationError
+from webhook.inspection import waiting
 from webhook.inspection.doctor import calling, rights, sample
 from webhook.inspection.doctor.seen import (
     REFRESHER,
@@ -43,7 +44,7 @@ from webhook.inspection.doctor.seen import (
     Tryout,
 )
 from webhook.inspection.doctor.trust import TLS_SECRET
-from webhook.inspection.objects import Deployment, Object, Pod, Secret
+from webhook.inspection.objects import Deployment, Event, Object, Pod, Secret
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM
 from webhook.names import REFRESHER as LEASE
@@ -57,6 +58,9 @@ _LEASES = Kind("Leases", "/apis/coordination.k8s.io/v1", "leases", _Json)
 _BINDINGS = Kind(VALIDATING_BINDINGS.what, VALIDATING_BINDINGS.group, VALIDATING_BINDINGS.plural, _Json)
 #: Where the processes answer in the clear: the name of the container's port, and its number where it is not named.
 _PORTS = {WEBHOOK: ("health", 8080), REFRESHER: ("refresh-health", 8081)}
+#: Up to so many namespaces are read one by one, more in one list of the cluster.
+_FEW = 20
+_UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 #: Questions that are asked at once.
 _AT_ONCE = 8
 
@@ -79,7 +83,6 @@ def examine(reader: Reader, settings: Settings | None, now: datetime) -> Seen:
         guards=_names(reader.list(VALIDATING_POLICIES, labels=_OURS)),
         bindings=_bindings(reader),
         policies=_policies(reader),
-        failed_pulls=reader.list(EVENTS, fields="reason=Failed,involvedObject.kind=Pod"),
     )
     return _further(reader, seen)
 
@@ -89,6 +92,7 @@ def _further(reader: Reader, seen: Seen) -> Seen:
     settings = seen.configuration if isinstance(seen.configuration, Settings) else None
     pull_secret = settings.policy.pull_secret if settings else None
     named = f"metadata.name={pull_secret}"
+    waiting_pods = _waiting_pods(reader, seen)
     wanted = (*rights.needed(pull_secret, keeps_certificate=seen.keeps_certificate), *rights.UNNEEDED)
     return structs.replace(
         seen,
@@ -96,6 +100,8 @@ def _further(reader: Reader, seen: Seen) -> Seen:
         pull_secrets=reader.list(SECRETS, fields=named) if pull_secret else (),
         mistyped=reader.list(SECRETS, fields=f"{named},type!={TYPE}") if pull_secret else (),
         rights=_rights(reader, wanted),
+        waiting_pods=waiting_pods,
+        pull_events=_pull_events(reader, waiting_pods),
         tryout=_tryout(reader, seen, settings) if settings else None,
     )
 
@@ -213,6 +219,35 @@ def _is_granted(reader: Reader, right: Right) -> bool | Unknown:
     }
     answer = reader.ask(_REVIEWS, body, "ask for the account's rights")
     return answer if isinstance(answer, Unknown) else bool(answer.get("status", {}).get("allowed"))
+
+
+def _waiting_pods(reader: Reader, seen: Seen) -> tuple[Pod, ...] | Unknown:
+    """Find the Pods with a container that waits for its image, where they count."""
+    names = (OWN_NAMESPACE, *(one.metadata.name for one in calling.served(seen)))
+    found: list[Pod] = []
+    for scope in names if len(names) <= _FEW else (None,):
+        listed = reader.list(PODS, scope, fields=_UNFINISHED, keep=_waits)
+        if isinstance(listed, Unknown):
+            return listed
+        found += listed
+    return tuple(found)
+
+
+def _waits(pod: Pod) -> bool:
+    return pod.metadata.deletion_timestamp is None and any(waiting.failed_pulls(pod))
+
+
+def _pull_events(reader: Reader, pods: tuple[Pod, ...] | Unknown) -> tuple[Event, ...] | Unknown:
+    """Read what Events say of them, for their words."""
+    if isinstance(pods, Unknown):
+        return ()
+    found: list[Event] = []
+    for namespace in sorted({pod.metadata.namespace for pod in pods})[:_FEW]:
+        listed = reader.list(EVENTS, namespace, fields="reason=Failed,involvedObject.kind=Pod")
+        if isinstance(listed, Unknown):
+            return listed
+        found += listed
+    return tuple(found)
 
 
 def _tryout(reader: Reader, seen: Seen, settings: Settings) -> Tryout | None:

@@ -100,7 +100,7 @@ class Reader:
         what = "reach the API server"
         return decoded(what, _VERSION.decode, self._client.call(Request(what, "GET", "/version"))).git_version
 
-    def list(
+    def list(  # noqa: PLR0913 - all but the kind are options
         self,
         kind: Kind[_T],
         namespace: str | None = None,
@@ -108,11 +108,13 @@ class Reader:
         labels: str = "",
         fields: str = "",
         progress: Progress | None = None,
+        keep: Callable[[_T], bool] = lambda _: True,
     ) -> tuple[_T, ...] | Unknown:
-        """List the objects of a namespace, or with None of all. A kind that is not served has none."""
+        """List the objects of a namespace, or with None of all, that are to be kept. A kind not served has none."""
         for _ in range(_ROUNDS):
             try:
-                return tuple(self.each(kind, namespace, labels=labels, fields=fields, progress=progress))
+                every = self.each(kind, namespace, labels=labels, fields=fields, progress=progress)
+                return tuple(one for one in every if keep(one))
             except NotFound:
                 return ()
             except Expired:

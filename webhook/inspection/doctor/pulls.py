@@ -1,83 +1,107 @@
-"""What nodes say of pulls from the registry: whether they trust it, and whether it takes the credential."""
+"""Whether nodes get images from the registry, as the status of Pods says."""
 
-import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 
+from webhook.errors import InvalidReference
+from webhook.images import reference
+from webhook.inspection import waiting
 from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.calling import served
 from webhook.inspection.doctor.seen import Seen
 from webhook.inspection.findings import Finding
-from webhook.inspection.objects import Event
+from webhook.inspection.objects import Pod
 from webhook.inspection.snapshot import Settings, Unknown
+from webhook.inspection.waiting import FailedPull
+from webhook.names import MIRROR_ANNOTATION, OWN_NAMESPACE
 
 _WHAT = "pulls by nodes"
-#: kubelet tries again every five minutes at the latest, and says so each time.
-_LATELY = timedelta(minutes=10)
-_SHOWN = 160
-_UNTRUSTED = re.compile(r"x509|certificate")
-_REFUSED = re.compile(r"\b40[13]\b|unauthorized|authorization failed|denied|no basic auth", re.IGNORECASE)
-_FAILED = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<why>.*)', re.DOTALL)
-_TRUST = (
-    "it is the nodes that pull: their container runtime has to trust the registry's authority "
-    "(containerd: /etc/containerd/certs.d/HOST)"
+#: What fails for every Pod and is not this one's fault.
+_FAILURES = frozenset({Code.PULL_UNTRUSTED, Code.PULL_REFUSED})
+_SAID = {
+    Code.PULL_UNTRUSTED: "a node does not trust the registry",
+    Code.PULL_REFUSED: "the registry refuses a node",
+    Code.PULL_UNAVAILABLE: "a node cannot reach the registry",
+    Code.PULL_NEVER: "an image is not on the node, and its pull policy is Never",
+    Code.PULL_NAME: "the name of an image is not valid",
+    Code.PULL_SIGNATURE: "the signature of an image is not accepted",
+    Code.PULL_INSPECT: "a node cannot inspect an image",
+    Code.PULL_FAILED: "an image cannot be pulled",
+}
+_STATIC = (
+    "it is a static Pod, which never gets the pull secret: change its manifest on the node, or give the node a "
+    "credential (a kubelet credential provider, or the runtime's configuration)"
 )
+_RECREATE = "the Pod does not name the pull secret, which is only added when a Pod is created: recreate it"
+
+_Found = tuple[Pod, FailedPull]
 
 
 def pulled(seen: Seen) -> Iterator[Finding]:
-    """Look at the Events of failed pulls, of which one a cause is told."""
-    if isinstance(seen.failed_pulls, Unknown):
-        yield wording.unknown(Code.PULL_UNKNOWN, _WHAT, seen.failed_pulls)
+    """Report one finding for each cause, with one Pod as the example."""
+    if isinstance(seen.waiting_pods, Unknown):
+        yield wording.unknown(Code.PULL_UNKNOWN, _WHAT, seen.waiting_pods)
         return
-    server = seen.configuration.server if isinstance(seen.configuration, Settings) else None
-    if server is None:
-        return
-    lately = [(event, why) for event in seen.failed_pulls if (why := _why(event, server)) and _is_lately(seen, event)]
-    untrusted = [one for one in lately if _UNTRUSTED.search(one[1])]
-    # What a Pod elsewhere gets without a pull secret is its owner's business; whom its node trusts is not.
-    failed = [one for one in lately if one in untrusted or _is_served(seen, one[0].involved_object.namespace)]
-    refused = [one for one in failed if one not in untrusted and _REFUSED.search(one[1])]
-    others = [one for one in failed if one not in untrusted and one not in refused]
-    if untrusted:
-        yield wording.failure(Code.PULL_UNTRUSTED, _WHAT, f"nodes do not trust {server}: {_example(untrusted)}", _TRUST)
-    if refused:
-        remedy = "see credential and pull secrets; a Pod that was made before names no secret: make it anew"
-        yield wording.failure(Code.PULL_REFUSED, _WHAT, f"{server} refuses nodes: {_example(refused)}", remedy)
-    if others:
-        remedy = "see that the image is in the registry, and that nodes reach it"
-        yield wording.warning(Code.PULL_FAILED, _WHAT, f"pulls from {server} fail: {_example(others)}", remedy)
-    if not failed:
-        minutes = int(_LATELY.total_seconds() // 60)
-        yield wording.ok(
-            Code.PULL_OK, _WHAT, f"no Event of the last {minutes} minutes says that one from {server} failed"
-        )
+    found: dict[tuple[Code, str], list[_Found]] = {}
+    for pod in seen.waiting_pods:
+        for failed in waiting.failed_pulls(pod):
+            if _counts(seen, pod, failed):
+                found.setdefault((failed.code, _remedy(seen, pod, failed)), []).append((pod, failed))
+    for (code, remedy), every in found.items():
+        kind = wording.failure if _is_failure(code, every) else wording.warning
+        yield kind(code, _WHAT, f"{_SAID[code]}: {_example(seen, every)}", remedy)
+    if not found:
+        where = "in selected namespaces and the installation's own"
+        yield wording.ok(Code.PULL_OK, _WHAT, f"no container waits for an image of the registry {where}")
 
 
-def _why(event: Event, server: str) -> str:
-    """Give why a pull from the server failed; nothing for what is no such Event."""
-    found = _FAILED.match(event.message)
-    return found["why"] if found and found["image"].startswith(f"{server}/") else ""
-
-
-def _is_served(seen: Seen, name: str) -> bool:
-    return isinstance(seen.namespaces, Unknown) or name in {one.metadata.name for one in served(seen)}
-
-
-def _is_lately(seen: Seen, event: Event) -> bool:
-    try:
-        last = datetime.fromisoformat(event.last)
-    except ValueError:
+def _counts(seen: Seen, pod: Pod, failed: FailedPull) -> bool:
+    """Tell whether it is ours: of our own Pods every image, of Pods in selected namespaces those of the registry."""
+    if pod.metadata.namespace == OWN_NAMESPACE:
+        return True
+    settings = seen.configuration
+    if not isinstance(settings, Settings) or settings.server is None:
         return False
-    return seen.now - (last if last.tzinfo else last.replace(tzinfo=UTC)) < _LATELY
+    if pod.metadata.namespace not in {one.metadata.name for one in served(seen)}:
+        return False
+    resolution = settings.policy.resolve(failed.image)
+    return (resolution.private and not resolution.rewritten) or _is_below(failed.image, settings.server)
 
 
-def _example(failed: list[tuple[Event, str]]) -> str:
-    """Show the last one, and say of how many Pods there are more."""
-    event, why = max(failed, key=lambda one: one[0].last)
-    pods = {(one.involved_object.namespace, one.involved_object.name) for one, _ in failed}
-    about = event.involved_object
-    more = f" (and {len(pods) - 1} more)" if len(pods) > 1 else ""
-    # Runtimes put the cause last.
-    cause = why if len(why) <= _SHOWN else f"...{why[-_SHOWN:]}"
-    return f"Pod {about.namespace}/{about.name}{more}: {cause}"
+def _is_below(image: str, server: str) -> bool:
+    """Tell whether a name that may not be valid begins with the registry's."""
+    try:
+        reference.parse(image)
+    except InvalidReference:
+        return image.lower().startswith(f"{server.lower()}/")
+    return False
+
+
+def _is_failure(code: Code, every: list[_Found]) -> bool:
+    return code in _FAILURES or any(pod.metadata.namespace == OWN_NAMESPACE for pod, _ in every)
+
+
+def _remedy(seen: Seen, pod: Pod, failed: FailedPull) -> str:
+    if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == OWN_NAMESPACE:
+        return waiting.REMEDIES[failed.code]
+    if MIRROR_ANNOTATION in pod.metadata.annotations:
+        return _STATIC
+    settings = seen.configuration
+    secret = settings.policy.pull_secret if isinstance(settings, Settings) else None
+    named = any(one.name == secret for one in pod.spec.image_pull_secrets)
+    return waiting.REMEDIES[failed.code] if named or secret is None else _RECREATE
+
+
+def _example(seen: Seen, every: list[_Found]) -> str:
+    pod, failed = every[0]
+    metadata = pod.metadata
+    others = len({one.metadata.uid or one.metadata.name for one, _ in every}) - 1
+    more = f" (and {wording.count(others, 'more Pod', 'more Pods')})" if others else ""
+    events = seen.pull_events
+    about = (
+        events if isinstance(events, Unknown) else [one for one in events if one.involved_object.uid == metadata.uid]
+    )
+    image = waiting.shown(failed.image)
+    return f"Pod {metadata.namespace}/{metadata.name}{more}, {failed.container}, {image}: " + waiting.in_words(
+        failed, about, seen.now
+    )

@@ -147,7 +147,10 @@ class Seen(Struct, frozen=True, kw_only=True):
     rights: Mapping[Right, bool | Unknown] = {}
     policies: tuple[Object, ...] | Unknown = ()
     """Generated admission policies."""
-    failed_pulls: tuple[Event, ...] | Unknown = ()
+    waiting_pods: tuple[Pod, ...] | Unknown = ()
+    """Pods with a container that waits for its image, of selected namespaces and the installation's own."""
+    pull_events: tuple[Event, ...] | Unknown = ()
+    """Events that say of these Pods that something failed."""
     tryout: Tryout | None = None
     """None where no namespace is served."""
 
