@@ -10,10 +10,11 @@ from webhook.config.fingerprint import fingerprint
 from webhook.config.load import load
 from webhook.inspection.doctor import calling, sample
 from webhook.inspection.doctor.rights import GUARDS, needed
-from webhook.inspection.doctor.seen import CALLED, Right
+from webhook.inspection.doctor.seen import Right
 from webhook.inspection.doctor.trust import TLS_SECRET
 from webhook.inspection.findings import Mark
 from webhook.inspection.objects import Deployment, Object, WebhookConfiguration
+from webhook.inspection.selection import CALLED
 from webhook.names import OWN_NAMESPACE
 
 from .sound import PULL_SECRET, SERVER, namespace, read, settings, sound

@@ -14,6 +14,7 @@ from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import InvalidManifest
 from webhook.inspection.case import Read, as_written
+from webhook.inspection.codes import Code
 from webhook.inspection.explain import Explanation, explain
 from webhook.inspection.findings import Mark
 from webhook.inspection.objects import ConfigMap, EndpointSlice, Event, Namespace, Object, Secret, WebhookConfiguration
@@ -434,7 +435,7 @@ def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
     explanation = explained(pod("nginx", rewritten=True), configuration=None, policies=policy(settings().hash))
     assert explanation.mark is Mark.OK
     steps = {one.what: one for one in explanation.steps}
-    assert steps["webhook configuration"].why == "there is none, and the admission policy does its work"
+    assert steps["webhook configuration"].code is Code.POLICY_INSTEAD
     assert steps["admission policy"].why.endswith("the one in force")
     stale = {one.what: one for one in explained(pod("nginx"), policies=policy("other")).steps}
     assert stale["admission policy"].mark is Mark.WARNING

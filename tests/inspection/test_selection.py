@@ -6,7 +6,10 @@ import msgspec
 import pytest
 import yaml
 
+from tests.doctor.sound import sound
 from webhook.inspection import selection
+from webhook.inspection.codes import Code
+from webhook.inspection.doctor import calling
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import Namespace, Requirement, Selector, WebhookConfiguration
 from webhook.inspection.snapshot import Unknown
@@ -79,25 +82,75 @@ def test_a_condition_of_somebody_elses_is_not_evaluated() -> None:
     assert "--dry-run" in step.remedy
 
 
+ALL = {"operations": ["*"], "resources": ["*/*"], "apiGroups": ["*"], "apiVersions": ["*"], "scope": "*"}
+
+
 @pytest.mark.parametrize(
-    ("changes", "mark"),
+    ("changes", "creation", "ephemeral"),
     [
-        ({}, Mark.OK),
-        ({"operations": ["*"], "resources": ["*"], "apiGroups": ["*"], "apiVersions": ["*"], "scope": "*"}, Mark.OK),
-        ({"operations": ["UPDATE"]}, Mark.NO),
-        ({"resources": ["pods/ephemeralcontainers"]}, Mark.NO),
-        ({"apiGroups": ["apps"]}, Mark.NO),
-        ({"apiVersions": ["v2"]}, Mark.NO),
-        ({"scope": "Cluster"}, Mark.NO),
+        (ALL, True, True),
+        (ALL | {"operations": ["CREATE"]}, True, False),
+        (ALL | {"operations": ["UPDATE", "DELETE"]}, False, True),
+        (ALL | {"operations": ["CONNECT"]}, False, False),
+        (ALL | {"resources": ["*"]}, True, False),
+        (ALL | {"resources": ["pods"]}, True, False),
+        (ALL | {"resources": ["pods/*"]}, True, True),
+        (ALL | {"resources": ["pods/ephemeralcontainers"]}, False, True),
+        (ALL | {"resources": ["*/ephemeralcontainers"]}, False, True),
+        (ALL | {"resources": ["pods/status"]}, False, False),
+        (ALL | {"resources": ["*/status", "*/scale"]}, False, False),
+        (ALL | {"resources": ["deployments", "podtemplates"]}, False, False),
+        (ALL | {"resources": ["deployments", "pods"]}, True, False),
+        (ALL | {"resources": []}, False, False),
+        (ALL | {"apiGroups": [""]}, True, True),
+        (ALL | {"apiGroups": ["apps"]}, False, False),
+        (ALL | {"apiGroups": ["apps", ""]}, True, True),
+        (ALL | {"apiGroups": []}, False, False),
+        (ALL | {"apiVersions": ["v1"]}, True, True),
+        (ALL | {"apiVersions": ["v1beta1", "v2"]}, False, False),
+        (ALL | {"scope": "Namespaced"}, True, True),
+        (ALL | {"scope": "Cluster"}, False, False),
     ],
 )
-def test_a_rule_has_to_be_about_pods_that_are_made(changes: dict[str, object], mark: Mark) -> None:
+@pytest.mark.parametrize("match_policy", ["Equivalent", "Exact"])
+def test_rule_is_matched_as_by_api_server(
+    changes: dict[str, object], creation: bool, ephemeral: bool, match_policy: str
+) -> None:
     manifest = yaml.safe_load(MANIFEST.read_text())
-    (webhook,) = manifest["webhooks"]
-    webhook["rules"] = [webhook["rules"][0] | changes]
-    (converted,) = msgspec.convert(manifest, WebhookConfiguration).webhooks
-    steps = {one.what: one for one in selection.steps(converted, LABELLED, {}, {})}
-    assert steps["operation"].mark is mark
+    manifest["webhooks"][0] |= {"rules": [changes], "matchPolicy": match_policy}
+    (webhook,) = msgspec.convert(manifest, WebhookConfiguration).webhooks
+    assert selection.covers(webhook, "CREATE", "pods") is creation
+    assert selection.covers(webhook, "UPDATE", "pods/ephemeralcontainers") is ephemeral
+    # Both commands say so.
+    steps = {one.what: one for one in selection.steps(webhook, LABELLED, {}, {})}
+    assert (steps["operation"].mark is Mark.OK) is creation
+    checked = msgspec.convert(manifest, WebhookConfiguration)
+    missing = {one.why for one in calling.there(sound(calling=checked)) if one.code is Code.WEBHOOK_RULES}
+    assert ("it does not call the webhook for CREATE of pods" in missing) is not creation
+    assert ("it does not call the webhook for UPDATE of pods/ephemeralcontainers" in missing) is not ephemeral
+
+
+@pytest.mark.parametrize(
+    ("expression", "code"),
+    [
+        ("false", Code.WEBHOOK_NEVER_CALLED),
+        (" false\n", Code.WEBHOOK_NEVER_CALLED),
+        ("true", Code.WEBHOOK_CONDITION_OK),
+    ],
+)
+def test_condition_that_is_constant_is_evaluated(expression: str, code: Code) -> None:
+    (webhook,) = shipped().webhooks
+    changed = msgspec.structs.replace(webhook.match_conditions[0], expression=expression)
+    *_, step = selection.steps(msgspec.structs.replace(webhook, match_conditions=(changed,)), LABELLED, {}, {})
+    assert step.code is code
+
+
+def test_webhook_of_others_in_our_configuration_is_passed_over() -> None:
+    configuration = shipped()
+    other = msgspec.structs.replace(configuration.webhooks[0], name="other.example.com")
+    both = msgspec.structs.replace(configuration, webhooks=(other, *configuration.webhooks))
+    assert selection.ours(both) == configuration.webhooks[0]
+    assert selection.ours(msgspec.structs.replace(configuration, webhooks=(other,))) is None
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from webhook.certificates import authority
 from webhook.inspection import kubectl
 from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
-from webhook.inspection.objects import EndpointSlice, Webhook, WebhookConfiguration
+from webhook.inspection.objects import EndpointSlice, Webhook
 from webhook.inspection.snapshot import Unknown
 from webhook.moments import timestamp
 from webhook.names import PROGRAM
@@ -18,11 +18,6 @@ from webhook.names import PROGRAM
 CONFIGURATION = f"MutatingWebhookConfiguration {PROGRAM}"
 
 _DOCTOR = f"{PROGRAM} doctor looks at the installation from end to end"
-
-
-def ours(configuration: WebhookConfiguration | None) -> Webhook | None:
-    """Give the webhook of the configuration that ships, which has one."""
-    return configuration.webhooks[0] if configuration is not None and configuration.webhooks else None
 
 
 def steps(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown, now: float) -> Iterator[Finding]:

@@ -251,9 +251,10 @@ def _webhook(read: Read, pod: Pod) -> Iterator[Finding]:
     if isinstance(read.configuration, Unknown):
         yield Finding(Mark.UNKNOWN, Code.WEBHOOK_UNKNOWN, what, str(read.configuration))
         return
-    webhook = calling.ours(read.configuration)
-    if webhook is None and read.own_policies:
-        yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, "there is none, and the admission policy does its work")
+    webhook = selection.ours(read.configuration)
+    if read.own_policies and (webhook is None or selection.is_never_called(webhook)):
+        why = "the webhook is not called, and the admission policy does its work"
+        yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, why)
         return
     if webhook is None:
         remedy = "install it: kubectl apply -k certs/self-managed"
@@ -297,10 +298,9 @@ def _opted_out(read: Read) -> Iterator[Finding]:
 
 def _now(read: Read) -> Iterator[Finding]:
     yield from _policies(read)
-    if isinstance(read.configuration, WebhookConfiguration):
-        webhook = calling.ours(read.configuration)
-        if webhook is not None:
-            yield from calling.steps(webhook, read.endpoints, read.now)
+    webhook = selection.ours(read.configuration)
+    if webhook is not None and not (read.own_policies and selection.is_never_called(webhook)):
+        yield from calling.steps(webhook, read.endpoints, read.now)
 
 
 # Its images, the pull and the dry run.

@@ -49,6 +49,7 @@ class Code(StrEnum):
     WEBHOOK_MATCH_POLICY = "RW-WEBHOOK-MATCH-POLICY", "`matchPolicy` differs from the shipped value."
     WEBHOOK_CONDITION_MISSING = "RW-WEBHOOK-CONDITION-MISSING", "A shipped match condition is missing."
     WEBHOOK_CONDITION_FOREIGN = "RW-WEBHOOK-CONDITION-FOREIGN", "A match condition is not one of the shipped ones."
+    WEBHOOK_NEVER_CALLED = "RW-WEBHOOK-NEVER-CALLED", "A match condition keeps the webhook from being called at all."
     WEBHOOK_CONDITION_OK = "RW-WEBHOOK-CONDITION-OK", "A match condition does not keep the webhook from being called."
     WEBHOOK_URL = "RW-WEBHOOK-URL", "The webhook is called by URL and not through its Service."
     WEBHOOK_SERVICE = "RW-WEBHOOK-SERVICE", "The webhook configuration names another Service or path."

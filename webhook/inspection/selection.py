@@ -1,5 +1,6 @@
-"""Whether the API server calls the webhook when a Pod is made, as it decides that by itself.
+"""Whether the API server calls the webhook for a request, as it decides that by itself.
 
+All commands match by this module.
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules
 """
 
@@ -9,12 +10,16 @@ from collections.abc import Iterator, Mapping
 from webhook.inspection import kubectl
 from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
-from webhook.inspection.objects import Namespace, Requirement, Rule, Selector, Webhook
+from webhook.inspection.objects import Namespace, Requirement, Rule, Selector, Webhook, WebhookConfiguration
 from webhook.inspection.snapshot import Unknown
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION
 
 #: On every namespace: its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
 _NAME_LABEL = "kubernetes.io/metadata.name"
+#: The webhook's name in its configuration.
+CALLED = "pods.registry-webhook.internal"
+#: A match condition that keeps the webhook from being called, for a policy does its work.
+_NEVER = "false"
 ARBITER = "ask the API server itself: --dry-run"
 
 
@@ -29,7 +34,7 @@ def steps(
     """Say of the namespace, the Pod by its labels and annotations, the request and each condition whether it fits."""
     yield _of_namespace(webhook.namespace_selector, namespace)
     yield _of_pod(webhook.object_selector, labels)
-    if any(map(_is_for_creation, webhook.rules)):
+    if covers(webhook, "CREATE", "pods"):
         yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are made")
     else:
         why = "the webhook configuration has no rule for the creation of Pods"
@@ -47,9 +52,49 @@ def unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement | None:
     return next((one for one in (*exact, *selector.match_expressions) if not _is_met(one, labels)), None)
 
 
+def ours(configuration: WebhookConfiguration | Unknown | None) -> Webhook | None:
+    """Give our webhook of a configuration, which others may have added some to."""
+    if not isinstance(configuration, WebhookConfiguration):
+        return None
+    return next((one for one in configuration.webhooks if one.name == CALLED), None)
+
+
+def covers(webhook: Webhook, operation: str, resource: str) -> bool:
+    """Tell whether the rules cover an operation on `pods` or one of its subresources, `pods/ephemeralcontainers`.
+
+    `matchPolicy` changes nothing about it: Pods are served by one group and version only, so that no other resource is
+    equivalent.
+    """
+    return any(_covers(rule, operation, *_split(resource)) for rule in webhook.rules)
+
+
+def _covers(rule: Rule, operation: str, resource: str, subresource: str) -> bool:
+    # https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/mutating-webhook-configuration-v1/
+    return (
+        not {"", "*"}.isdisjoint(rule.api_groups)
+        and not {"v1", "*"}.isdisjoint(rule.api_versions)
+        and not {operation, "*"}.isdisjoint(rule.operations)
+        and rule.scope in ("Namespaced", "*")
+        and any(
+            named in (resource, "*") and below in (subresource, "*") for named, below in map(_split, rule.resources)
+        )
+    )
+
+
+def _split(resource: str) -> tuple[str, str]:
+    """Split at the subresource: `*` is every resource without one, `pods/*` is Pods with any and with none."""
+    named, _, below = resource.partition("/")
+    return named, below
+
+
+def is_never_called(webhook: Webhook) -> bool:
+    """Tell whether a match condition is false for every request."""
+    return any(_plain(one.expression) == _NEVER for one in webhook.match_conditions)
+
+
 def is_recognised(expression: str) -> bool:
-    """Tell whether a match condition is one that ships."""
-    return _plain(expression) in _RECOGNISED
+    """Tell whether a match condition is one that ships, or a constant."""
+    return _plain(expression) in {*_RECOGNISED, _NEVER}
 
 
 def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
@@ -117,18 +162,10 @@ def _in_words(requirement: Requirement) -> str:
     return f"{requirement.key} {requirement.operator}{values}"
 
 
-def _is_for_creation(rule: Rule) -> bool:
-    return (
-        not {"", "*"}.isdisjoint(rule.api_groups)
-        and not {"v1", "*"}.isdisjoint(rule.api_versions)
-        and not {"CREATE", "*"}.isdisjoint(rule.operations)
-        and not {"pods", "pods/*", "*", "*/*"}.isdisjoint(rule.resources)
-        and rule.scope in ("Namespaced", "*")
-    )
-
-
 def _of_condition(name: str, expression: str, annotations: Mapping[str, str]) -> Finding:
     what = f"condition {name}"
+    if _plain(expression) == _NEVER:
+        return Finding(Mark.NO, Code.WEBHOOK_NEVER_CALLED, what, "it is false: the webhook is never called")
     match _RECOGNISED.get(_plain(expression)):
         case None:
             return Finding(
@@ -164,5 +201,6 @@ _IMAGES = {
 _RECOGNISED = {
     " || ".join(["request.operation != 'UPDATE'", *(_differ(*one) for one in _IMAGES.items())]): "update",
     "request.operation != 'UPDATE' || !has(object.metadata.deletionTimestamp)": "update",
+    "true": "update",
     "!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))": "mirror",
 }

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
-from webhook.inspection.doctor.seen import BY_POLICY, CALLED, POLICY, Seen
+from webhook.inspection.doctor.seen import POLICY, Seen
 from webhook.inspection.findings import Finding
-from webhook.inspection.objects import Namespace, Rule, Webhook
-from webhook.inspection.selection import is_recognised, unmet
+from webhook.inspection.objects import Namespace, Webhook
+from webhook.inspection.selection import CALLED, covers, is_recognised, unmet
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
 from webhook.namespaces import opted_in
@@ -60,7 +60,7 @@ def _by_policy(seen: Seen) -> Finding:
 def _faults(webhook: Webhook) -> Iterator[Finding]:
     """Find what breaks something."""
     for operation, resource in _CALLS:
-        if not any(_covers(rule, operation, resource) for rule in webhook.rules):
+        if not covers(webhook, operation, resource):
             yield wording.failure(
                 Code.WEBHOOK_RULES,
                 _WHAT,
@@ -70,10 +70,6 @@ def _faults(webhook: Webhook) -> Iterator[Finding]:
     if webhook.side_effects not in {"None", "NoneOnDryRun"}:
         why = f"sideEffects is {webhook.side_effects}: every dry run of a Pod in a served namespace is refused"
         yield wording.failure(Code.WEBHOOK_SIDE_EFFECTS, _WHAT, why, wording.INSTALL)
-
-
-def _covers(rule: Rule, operation: str, resource: str) -> bool:
-    return not {operation, "*"}.isdisjoint(rule.operations) and not {resource, "*/*"}.isdisjoint(rule.resources)
 
 
 def _differences(webhook: Webhook) -> Iterator[Finding]:
@@ -97,7 +93,7 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
         why = f"its match condition {name} is gone: the webhook is called for what it never changes"
         yield wording.warning(Code.WEBHOOK_CONDITION_MISSING, _WHAT, why, wording.INSTALL)
     for name, expression in by_name.items():
-        if name != BY_POLICY and not is_recognised(expression):
+        if not is_recognised(expression):
             why = f"its match condition {name} is none that ships, and may keep Pods from being rewritten"
             yield wording.warning(Code.WEBHOOK_CONDITION_FOREIGN, _WHAT, why, wording.INSTALL)
 

@@ -8,9 +8,10 @@ import msgspec
 from webhook.escaping import truncate
 from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
-from webhook.inspection.doctor.seen import CALLED, Seen, Tryout
+from webhook.inspection.doctor.seen import Seen, Tryout
 from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Pod
+from webhook.inspection.selection import CALLED
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.names import ENABLED_LABEL
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from webhook.inspection import selection
 from webhook.inspection.objects import (
     Deployment,
     EndpointSlice,
@@ -22,10 +23,8 @@ from webhook.inspection.snapshot import Settings, Tried, Unknown
 
 #: The containers of a replica.
 WEBHOOK, REFRESHER = "webhook", "refresher"
-#: The webhook's name in its configuration.
-CALLED = "pods.registry-webhook.internal"
-#: A match condition of this name keeps it from ever being called, for the policy of this name does its work.
-BY_POLICY, POLICY = "the-policy-rewrites", "registry-webhook-mutate"
+#: The policy that does the webhook's work where a match condition keeps it from being called.
+POLICY = "registry-webhook-mutate"
 #: An argument of the sidecar's begins so where that keeps the certificate.
 _KEEPS_CERTIFICATE = "--tls-folder"
 
@@ -157,15 +156,12 @@ class Seen(Struct, frozen=True, kw_only=True):
     @property
     def webhook(self) -> Webhook | None:
         """The webhook in its configuration."""
-        if not isinstance(self.calling, WebhookConfiguration):
-            return None
-        return next((one for one in self.calling.webhooks if one.name == CALLED), None)
+        return selection.ours(self.calling)
 
     @property
     def is_by_policy(self) -> bool:
         """Whether the webhook is never called, because the API server itself is to rewrite."""
-        conditions = () if self.webhook is None else self.webhook.match_conditions
-        return any(one.name == BY_POLICY and one.expression == "false" for one in conditions)
+        return self.webhook is not None and selection.is_never_called(self.webhook)
 
     @property
     def without_it(self) -> str:
