@@ -7,6 +7,7 @@
     ├── ConflictingRules         rewriting rules that undo or chase each other
     ├── ConfigurationError       every fault of a configuration, each with its key, origin and remedy
     ├── MalformedReview          bytes that are no AdmissionReview we could answer
+    │   └── UnreadableReview     of which the uid can be read, so that it can be refused or allowed
     ├── InvalidManifest          a document that is no Kubernetes manifest
     ├── UnfitPolicy              a configuration that does not fit into an admission policy
     ├── CertificateError         a certificate and key that cannot be served
@@ -83,6 +84,16 @@ class ConfigurationError(RegistryWebhookError):
 
 class MalformedReview(RegistryWebhookError):
     """Bytes that are no AdmissionReview which we could answer; the text says what they are: `no JSON: ...`."""
+
+
+class UnreadableReview(MalformedReview):
+    """An AdmissionReview of which no more than its version and uid can be read."""
+
+    def __init__(self, why: str, api_version: str, uid: str) -> None:
+        """Say why, and to what an answer has to be."""
+        super().__init__(why)
+        self.api_version = api_version
+        self.uid = uid
 
 
 class InvalidManifest(RegistryWebhookError):

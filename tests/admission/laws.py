@@ -21,6 +21,9 @@ ALLOWED = re.compile(
     r"|/metadata/annotations(/registry-webhook~1original-images)?"
 )
 
+#: The one thing that is taken away: our own annotation with nothing true in it.
+_DROPPED = {"op": "remove", "path": "/metadata/annotations/registry-webhook~1original-images"}
+
 CONFIGURATION = """\
 opencti:
   daemon:
@@ -115,7 +118,7 @@ def patched(request: Any, answer: bytes, apply: Callable[[Any, list[Any]], Any])
     assert ("patch" in response) == ("patchType" in response)
     assert all(isinstance(warning, str) and len(warning) <= 256 for warning in response.get("warnings", []))
     patch = json.loads(base64.b64decode(response.get("patch", "W10=")))
-    assert all(operation["op"] in {"add", "replace"} for operation in patch)
+    assert all(operation["op"] in {"add", "replace"} or operation == _DROPPED for operation in patch)
     assert all(ALLOWED.fullmatch(operation["path"]) for operation in patch)
     if request.get("operation") != "CREATE":
         assert not any("imagePullSecrets" in operation["path"] for operation in patch)
@@ -138,6 +141,8 @@ def apply(document: Any, patch: list[Any]) -> Any:
         if operation["op"] == "replace":
             assert last in target
             target[last] = operation["value"]
+        elif operation["op"] == "remove":
+            del target[last]
         elif isinstance(target, list):
             assert last == "-"
             target.append(operation["value"])

@@ -10,10 +10,12 @@ import pytest
 
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
-from webhook.admission.handler import ANNOTATIONS_LIMIT, PLACES_LIMIT, Handler, Policy
+from webhook.admission.handler import IMAGES_LIMIT, Handler, Policy
+from webhook.admission.originals import ANNOTATIONS_LIMIT
+from webhook.admission.patch import Operation
 from webhook.errors import MalformedReview
 from webhook.images.globs import Globs
-from webhook.images.resolver import Resolution, Resolver
+from webhook.images.resolver import Reason, Resolution, Resolver
 from webhook.images.rules import Rule, Rules
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.namespaces import NamespaceBounds
@@ -229,6 +231,10 @@ def test_the_first_original_is_kept_when_the_webhook_is_called_again() -> None:
     once["spec"]["containers"][0]["image"] = "another-webhook/put-this"
     once["spec"]["containers"].append({"name": "injected", "image": "sidecar"})
     _, twice = decided(once)
+    # Of an image that another webhook has changed, the first original is true no more.
+    assert originals(twice) == {"a": "another-webhook/put-this", "injected": "sidecar"}
+    once["spec"]["containers"][0]["image"] = f"{SERVER}/nginx"
+    _, twice = decided(once)
     assert originals(twice) == {"a": "nginx", "injected": "sidecar"}
 
 
@@ -241,7 +247,7 @@ def test_a_later_update_replaces_the_original_of_what_it_changes() -> None:
     # Called again for the same update, after another webhook changed the image once more.
     after["spec"]["containers"][0]["image"] = "nginx:3"
     _, again = decided(after, operation="UPDATE", oldObject=old)
-    assert originals(again) == {"a": "nginx:2", "b": "redis:1"}
+    assert originals(again) == {"a": "nginx:3", "b": "redis:1"}
 
 
 @pytest.mark.parametrize("value", ["", "no JSON", "[]", '{"a": 1}', "null", "[" * 100_000])
@@ -364,47 +370,257 @@ def test_three_thousand_containers_are_all_rewritten() -> None:
     assert originals(after) == images
 
 
-#: By what it says: specs that are larger than what is looked at, and one that is just not.
-TOO_LARGE: dict[str, tuple[Pod, Pod]] = {
-    "it has more than 10,000 containers and volumes": (
-        {"containers": [{"image": "a"}] * PLACES_LIMIT, "volumes": [{}]},
-        {"containers": [{"image": "a"}] * (PLACES_LIMIT - 1), "volumes": [{}]},
-    ),
-    "its images have more than 1536 KiB": (
-        {"containers": [{"image": "a" * 1024}] * 1537},
-        {"containers": [{"image": "a" * 1024}] * 1535 + [{"image": "a"}]},
-    ),
-    "the review holds more than 100,000 objects": (
-        {"containers": containers(a="nginx"), "more": [{"more": "more"}] * 100_000},
-        {"containers": containers(a="nginx"), "more": [{"more": "more"}] * 99_900},
-    ),
-    "a field does not fit, in more than 256 KiB": (
-        {"containers": [3, *containers(a="nginx")], "more": "x" * 256 * 1024},
-        {"containers": [3, *containers(a="nginx")], "more": "x" * 255 * 1024},
-    ),
+#: Pods that can be stored and have much of what is not examined, on CREATE and UPDATE alike.
+STORABLE: dict[str, Pod] = {
+    "volumes": {"volumes": [{"name": f"v{number}", "emptyDir": {}} for number in range(100_000)]},
+    "mounts": {"initContainers": [{"name": "i", "volumeMounts": [{"name": "a", "mountPath": "/a"}] * 100_000}]},
+    "terms": {"affinity": {"nodeAffinity": {"nodeSelectorTerms": [{}] * 700_000}}},
+    "escapes": {"nodeName": "<&>" * 500_000},
+    "pull secrets": {"imagePullSecrets": [{"name": "a"}] * 300_000},
+    "long containers": {
+        "initContainers": [{"name": f"c{n}", "env": [{"name": "A", "value": "<" * 5000}] * 20} for n in range(14)]
+    },
 }
 
 
-@pytest.mark.parametrize("why", TOO_LARGE)
-def test_a_pod_that_no_cluster_could_store_is_left_as_it_is_and_it_is_said(why: str) -> None:
-    large, smaller = (pod(**spec) for spec in TOO_LARGE[why])
-    decision, after = decided(large)
-    assert after == large
-    assert (decision.outcome, decision.why) == (Outcome.TOO_LARGE, why)
-    assert decision.response.warnings == (f"registry-webhook left the Pod as it is: {why}",)
-    assert decided(smaller)[0].outcome is Outcome.REWRITTEN
+def sent(document: Any, **request: Any) -> bytes:
+    """The review of a Pod, escaped as Go's encoder does."""
+    body = review.of_object(document, **{"dryRun": False, **request})
+    for character in b"<>&":
+        body = body.replace(bytes([character]), b"\\u00%x" % character)
+    return body
 
 
+@pytest.mark.parametrize("much", STORABLE)
+def test_a_pod_that_can_be_stored_is_rewritten_whatever_it_has_much_of(much: str) -> None:
+    large = pod(**{"containers": containers(a="nginx"), **STORABLE[much]})
+    create = handler(allow_on_error=False).review(sent(large)).decision
+    assert create.operations[0] == Operation("replace", "/spec/containers/0/image", f"{SERVER}/nginx")
+    changed = pod(**{"containers": containers(a="nginx:2"), **STORABLE[much]})
+    update = handler(allow_on_error=False).review(sent(changed, operation="UPDATE", oldObject=large)).decision
+    assert update.operations[0].value == f"{SERVER}/nginx:2"
+
+
+def test_as_many_images_as_can_be_stored_are_all_rewritten() -> None:
+    volumes = [{"name": f"v{number}", "image": {"reference": "a"}} for number in range(IMAGES_LIMIT)]
+    decision = handler(allow_on_error=False).review(sent(pod(volumes=volumes))).decision
+    assert sum(operation.op == "replace" for operation in decision.operations) == IMAGES_LIMIT
+
+
+#: By what it says: specs with more of what is examined than can be stored.
+TOO_LARGE: dict[str, Pod] = {
+    f"did not examine the Pod: it has more than {IMAGES_LIMIT:,} images": {
+        "volumes": [{"image": {"reference": "a"}}] * (IMAGES_LIMIT + 1)
+    },
+    "did not examine the Pod: its images have more than 1536 KiB": {"containers": [{"image": "a" * 1024}] * 1537},
+    "could not read the Pod: more than 49,152 containers": {"containers": [{"image": "a"}] * 150_000},
+    "could not read the Pod: more than 49,152 ephemeral containers": {
+        "containers": containers(a="nginx"),
+        "ephemeralContainers": [{"image": "a"}] * 150_000,
+    },
+    "could not read the Pod: more than 393,216 image pull secrets": {
+        "containers": containers(a="nginx"),
+        "imagePullSecrets": [{}] * 393_217,
+    },
+}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize("why", TOO_LARGE)
-def test_what_was_larger_before_is_not_looked_at_either(why: str) -> None:
-    small = pod(containers=containers(a="nginx"))
-    decision, _ = decided(small, operation="UPDATE", oldObject=pod(**TOO_LARGE[why][0]))
-    assert (decision.outcome, decision.operations) == (Outcome.TOO_LARGE, ())
+def test_a_pod_with_more_to_examine_than_can_be_stored_goes_by_on_error(why: str, allowed: bool) -> None:
+    answer = handler(allow_on_error=allowed).review(sent(pod(**TOO_LARGE[why]), uid="u-7"))
+    response = answer.decision.response
+    assert json.loads(answer.answer)["response"]["uid"] == "u-7"
+    assert (answer.decision.outcome, response.allowed, response.patch) == (Outcome.TOO_LARGE, allowed, None)
+    assert answer.decision.counts.outcome == "too-large"
+    what = f"registry-webhook {why}; the Pod was {'left as it is' if allowed else 'refused'}"
+    assert response.warnings == ((what,) if allowed else None)
+    assert response.status == (None if allowed else {"code": 413, "message": what})
+
+
+def test_what_cannot_be_read_of_the_pod_before_goes_by_on_error() -> None:
+    large = pod(containers=[{"image": "a"}] * 150_000)
+    body = sent(pod(containers=containers(a="nginx")), operation="UPDATE", oldObject=large)
+    decision = handler(allow_on_error=False).review(body).decision
+    assert (decision.outcome, decision.response.allowed) == (Outcome.TOO_LARGE, False)
 
 
 def test_what_is_left_alone_anyway_is_so_however_large_it_is() -> None:
-    large = pod(**TOO_LARGE["its images have more than 1536 KiB"][0])
+    large = pod(**TOO_LARGE["did not examine the Pod: its images have more than 1536 KiB"])
     assert decided(large, namespace="kube-system")[0].outcome is Outcome.NOT_SERVED
+
+
+#: Values of fields that nobody reads, as an API server can send them. `@` stands for nesting.
+SKIPPED = {
+    "deep objects": b'{"f:a":' * 10_000 + b"{}" + b"}" * 10_000,
+    "deep arrays": b"[" * 10_000 + b"]" * 10_000,
+    "deep again and again": b"[" + b",".join([b'{"a":' * 3_000 + b"[]" + b"}" * 3_000] * 20) + b"]",
+    "deep with strings": b'{"]}\\\\\\"[{":["\\\\",' * 2_000 + b'"}"' + b"]}" * 2_000,
+    "half a character": b'"\\ud800"',
+    "half a character as a key": b'{"f:\\udc00\\ud800":{}}',
+    "deep, with half a character": b'[{"\\ud800":' * 1_000 + b"1" + b"}]" * 1_000,
+    "no UTF-8": b'"\xff\xed\xa0\x80"',
+    "no UTF-8 as a key": b'{"f:\xff":{}}',
+    "deep, with no UTF-8": b'{"\xff":' * 5_000 + b"1" + b"}" * 5_000,
+    "a large number": b"1e999",
+    "a long number": b"-" + b"9" * 100_000,
+    "a precise number": b"0." + b"1" * 100_000 + b"E-100000",
+    "a key twice": b'{"a":1,"a":2}',
+    "line separators": b'"\\u2028\\u2029\\u0000\\u003c"',
+}
+#: Where they can stand.
+UNREAD: dict[str, tuple[str, ...]] = {
+    "managed fields": ("object", "metadata", "managedFields"),
+    "managed fields of the old object": ("oldObject", "metadata", "managedFields"),
+    "an annotation": ("object", "metadata", "annotations", "x"),
+    "a field of the spec": ("object", "spec", "x"),
+    "a field of the old spec": ("oldObject", "spec", "x"),
+    "a field of the Pod": ("object", "x"),
+    "options": ("options", "x"),
+    "user": ("userInfo", "extra", "x"),
+}
+
+
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+@pytest.mark.parametrize("where", UNREAD)
+@pytest.mark.parametrize("value", SKIPPED)
+def test_whatever_stands_in_a_field_that_nobody_reads_the_pod_is_rewritten(
+    value: str, where: str, operation: str
+) -> None:
+    old = pod(containers=containers(a="nginx:1")) if operation == "UPDATE" else {"metadata": {}, "spec": {}}
+    new = pod(containers=containers(a="nginx:2"))
+    envelope = json.loads(review.of_object(new, operation=operation, oldObject=old, dryRun=False))
+    holder = envelope["request"]
+    for name in UNREAD[where][:-1]:
+        holder = holder.setdefault(name, {})
+    holder[UNREAD[where][-1]] = "@"
+    body = json.dumps(envelope).encode().replace(b'"@"', SKIPPED[value])
+    decision = handler(allow_on_error=False).review(body).decision
+    assert decision.operations[0] == Operation("replace", "/spec/containers/0/image", f"{SERVER}/nginx:2")
+    assert decision.outcome is Outcome.REWRITTEN
+
+
+@pytest.mark.parametrize("field", ["image", "name"])
+def test_a_string_that_is_read_and_is_no_utf8_goes_by_on_error(field: str) -> None:
+    document = pod(containers=[{"name": "a", "image": "nginx", field: "@"}])
+    body = sent(document).replace(b"@", b"\xff")
+    decision = handler(allow_on_error=False).review(body).decision
+    assert (decision.outcome, decision.response.allowed) == (Outcome.UNREADABLE, False)
+
+
+#: What a review can be in which no more than the uid can be read.
+UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
+    "a kind of another type": lambda body: body.replace(b'"version":"v1"', b'"version":1', 1),
+    "a namespace of another type": lambda body: body.replace(b'"namespace":"team"', b'"namespace":{}'),
+    "cut off": lambda body: body[:-20],
+    "more behind it": lambda body: body + b"}",
+    "no string": lambda body: body.replace(b'"nginx"', b'"ngi\nnx"'),
+    "cut off, and deep": lambda body: body[:-20] + b'{"a":' * 20_000,
+    "as Go writes it, cut off": lambda body: b'{"kind":"AdmissionReview","apiVersion":' + body[14:34] + body[59:-9],
+}
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+@pytest.mark.parametrize("what", UNREADABLE)
+def test_a_review_of_which_only_the_uid_can_be_read_goes_by_on_error(what: str, allowed: bool) -> None:
+    body = UNREADABLE[what](review.of_object(pod(containers=containers(a="nginx")), uid="u-7"))
+    answer = json.loads(handler(allow_on_error=allowed).review(body).answer)
+    response = answer.pop("response")
+    assert answer == {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
+    assert (response["uid"], response["allowed"]) == ("u-7", allowed)
+    assert ("warnings" in response, "status" in response) == (allowed, not allowed)
+    assert "patch" not in response
+
+
+NEVER = "Never"
+
+
+def never(field: str) -> Pod:
+    """A Pod with an image that is never pulled."""
+    if field == "volumes":
+        return pod(volumes=[{"name": "x", "image": {"reference": "nginx", "pullPolicy": NEVER}}])
+    return pod(**{field: [{"name": "x", "image": "nginx", "imagePullPolicy": NEVER}]})
+
+
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+@pytest.mark.parametrize("field", ["containers", "initContainers", "ephemeralContainers", "volumes"])
+def test_an_image_that_is_never_pulled_is_left_alone(field: str, operation: str) -> None:
+    decision, after = decided(never(field), operation=operation, oldObject=pod() if operation == "UPDATE" else None)
+    assert after == never(field)
+    assert decision.outcome is Outcome.UNCHANGED
+    assert decision.counts.images == (("never-pulled", None, 1),)
+    assert "never-pulled" in decision.account.json
+    assert "pull policy is Never" in (decision.response.audit_annotations or {})["images"]
+
+
+def test_an_image_on_the_server_that_is_never_pulled_needs_no_pull_secret() -> None:
+    document = pod(containers=[{"name": "a", "image": f"{SERVER}/nginx", "imagePullPolicy": NEVER}])
+    assert decided(document)[1] == document
+    document["spec"]["containers"].append({"name": "b", "image": "redis", "imagePullPolicy": "Always"})
+    decision, after = decided(document)
+    assert [image.resolution.reason for image in decision.account.images] == [Reason.NEVER_PULLED, Reason.SERVER]
+    assert after["spec"]["imagePullSecrets"] == [{"name": SECRET}]
+    assert originals(after) == {"b": "redis"}
+
+
+@pytest.mark.parametrize("policy", ["never", "NEVER", "", None, "Always", "IfNotPresent"])
+def test_an_image_of_any_other_pull_policy_is_rewritten(policy: str | None) -> None:
+    document = pod(containers=[{"name": "a", "image": "nginx", "imagePullPolicy": policy}])
+    assert decided(document)[0].outcome is Outcome.REWRITTEN
+
+
+#: Annotations that are not true of a Pod with the image ghcr.io/x:1 in each place, each with what stays of it.
+UNTRUE: dict[str, tuple[str, dict[str, str] | None]] = {
+    "stale": ('{"x":"nginx"}', None),
+    "forged": ('{"x":"evil/other:9"}', None),
+    "of another container": ('{"gone":"nginx"}', None),
+    "the image itself": ('{"x":"ghcr.io/x:1"}', None),
+    "one of two": ('{"x":"nginx","true":"redis"}', {"true": "redis"}),
+}
+
+
+@pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
+@pytest.mark.parametrize("field", ["containers", "initContainers", "ephemeralContainers", "volumes"])
+@pytest.mark.parametrize("what", UNTRUE)
+def test_original_images_that_are_not_true_of_the_pod_are_dropped(what: str, field: str, operation: str) -> None:
+    annotation, kept = UNTRUE[what]
+    item = {"image": {"reference": "ghcr.io/x:1"}} if field == "volumes" else {"image": "ghcr.io/x:1"}
+    spec = {"containers": containers(true=f"{SERVER}/redis"), "imagePullSecrets": [{"name": SECRET}]}
+    new = pod(**{**spec, field: [*spec.get(field, []), {"name": "x", **item}]})
+    new["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: annotation, "theirs": "stays"}
+    old = pod(**spec)
+    old["metadata"]["annotations"] = new["metadata"]["annotations"]
+    decision, after = decided(new, operation=operation, oldObject=old if operation == "UPDATE" else None, dryRun=True)
+    assert json.loads(after["metadata"]["annotations"].pop(ORIGINALS_ANNOTATION, "null")) == kept
+    assert after["metadata"]["annotations"] == {"theirs": "stays"}
+    assert after["spec"] == new["spec"]
+    assert any("original images" in warning for warning in decision.response.warnings or ())
+
+
+def test_original_images_of_a_copied_pod_are_replaced() -> None:
+    _, copied = decided(pod(containers=containers(app="nginx", log="fluent-bit")))
+    copied["spec"]["containers"][0]["image"] = "busybox:1.36"
+    assert originals(decided(copied)[1]) == {"app": "busybox:1.36", "log": "fluent-bit"}
+
+
+def test_the_original_of_an_image_that_is_never_pulled_is_not_believed() -> None:
+    document = pod(containers=[{"name": "a", "image": f"{SERVER}/nginx", "imagePullPolicy": NEVER}])
+    document["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: '{"a":"nginx"}'}
+    assert ORIGINALS_ANNOTATION not in decided(document)[1]["metadata"]["annotations"]
+
+
+@pytest.mark.parametrize("value", ["", "no JSON", '{"a":1}', "[" * 100_000])
+def test_an_annotation_that_cannot_be_read_stays_where_there_is_nothing_to_record(value: str) -> None:
+    document = pod(containers=containers(a="ghcr.io/x"))
+    document["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: value}
+    assert decided(document)[1] == document
+
+
+def test_an_update_of_ephemeral_containers_leaves_the_annotation_alone() -> None:
+    new = pod(ephemeralContainers=containers(x="busybox"))
+    new["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: '{"x":"forged"}'}
+    decision, _ = decided(new, operation="UPDATE", subResource="ephemeralcontainers", oldObject=pod())
+    assert [operation.path for operation in decision.operations] == ["/spec/ephemeralContainers/0/image"]
 
 
 def test_originals_that_are_longer_than_annotations_can_be_are_replaced() -> None:

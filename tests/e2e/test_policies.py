@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, Phase, given, reject, settings
 
 from tests.images import cases
 from webhook.adapters.cluster.client import Client, connect
-from webhook.admission.handler import ANNOTATIONS_LIMIT
+from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.config import assemble
 from webhook.errors import ConfigurationError, UnfitPolicy
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION

@@ -84,6 +84,17 @@ CASES = {
             {_pod(f"{_OURS}reviews_total", outcome="error", operation="CREATE"): "5x60"},
         ),
     ),
+    "RegistryWebhookNotExamined": Case(
+        {
+            _pod(f"{_OURS}reviews_total", outcome="unreadable", operation="other"): _GROWS,
+            _pod(f"{_OURS}reviews_total", outcome="too-large", operation="CREATE"): _ZERO,
+        },
+        {"pod": "a", "outcome": "unreadable"},
+        (
+            {_pod(f"{_OURS}reviews_total", outcome="rewritten", operation="CREATE"): _GROWS},
+            {_pod(f"{_OURS}reviews_total", outcome="too-large", operation="UPDATE"): "5x60"},
+        ),
+    ),
     "RegistryWebhookSlow": Case(_SLOW, {"pod": "a"}, (_FAST,)),
     "RegistryWebhookReloadFailed": _gauge(f"{_OURS}configuration_last_reload_successful", _ZERO, _ONE),
     "RegistryWebhookConfigurationDiffers": Case(

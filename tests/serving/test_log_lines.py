@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from webhook.admission import review
+from webhook.admission.pod import STORED_LIMIT
 
 from .running import CONFIGURATION, Place, Server, make_place, serving, wait_until
 
@@ -149,10 +150,18 @@ def test_a_level_on_the_command_line_wins_and_stays(tmp_path: Path) -> None:
         wait_until(lambda: is_logged(server, "u-2"))
 
 
-def test_a_pod_that_is_too_large_to_be_looked_at_is_said(place: Place) -> None:
+def test_what_is_not_examined_is_logged_with_its_uid_and_counted(place: Place) -> None:
+    large = review.of_object(pod("a" * STORED_LIMIT, "a", name="x"), uid="u-1")
+    unreadable = review.of_object(pod("a"), uid="u-2")[:-9]
     with as_json(place) as server:
-        server.review(review.of_object(pod(*["a"] * 10_001, name="x"), uid="u-1"))
-        wait_until(lambda: "left as it is" in server.log)
-        (line,) = (one for one in objects(server) if one["message"] == "left as it is")
-    assert (line["level"], line["namespace"], line["pod"], line["uid"]) == ("WARNING", "team", "x", "u-1")
-    assert line["why"] == "it has more than 10,000 containers and volumes"
+        for body in (large, unreadable):
+            server.review(body)
+        wait_until(lambda: server.log.count("not examined") == 2)
+        first, second = (one for one in objects(server) if one["message"] == "not examined")
+        metrics = server.probe("/metrics").body.decode()
+    assert (first["level"], first["outcome"], first["allowed"]) == ("WARNING", "too-large", True)
+    assert (first["namespace"], first["pod"], first["uid"]) == ("team", "x", "u-1")
+    assert "1536 KiB" in first["why"]
+    assert (second["level"], second["outcome"], second["uid"]) == ("WARNING", "unreadable", "u-2")
+    assert 'registry_webhook_reviews_total{operation="CREATE",outcome="too-large"} 1.0' in metrics
+    assert 'registry_webhook_reviews_total{operation="other",outcome="unreadable"} 1.0' in metrics

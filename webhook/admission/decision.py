@@ -37,7 +37,12 @@ class Outcome(StrEnum):
     NOT_SERVED = "not-served"
     NOT_OURS = "not-ours"
     TOO_LARGE = "too-large"
+    UNREADABLE = "unreadable"
     ERROR = "error"
+
+
+#: Outcomes of what was not examined, with the HTTP status that a refused client is told.
+UNEXAMINED = {Outcome.TOO_LARGE: 413, Outcome.UNREADABLE: 400, Outcome.ERROR: 500}
 
 
 class ImageDecision(Struct, frozen=True, gc=False):
@@ -122,7 +127,7 @@ class Decision(Struct, frozen=True, gc=False):
 class Draft:
     """A decision in the making."""
 
-    __slots__ = ("changes", "images", "operations", "pull_secret", "warnings")
+    __slots__ = ("changes", "drops_originals", "images", "operations", "pull_secret", "warnings")
 
     def __init__(self, images: Sequence[ImageDecision] = ()) -> None:
         """Begin with what the images resolved to."""
@@ -132,11 +137,14 @@ class Draft:
         self.warnings: list[str] = []
         self.pull_secret: str | None = None
         """The name of the one that is appended."""
+        self.drops_originals = False
+        """Whether the annotation has entries of original images that are not true of the Pod, and loses them."""
 
     def in_words(self) -> list[str]:
         """Say each change."""
         added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
-        return [*map(str, self.changes), *added]
+        dropped = ["original images that are not true of this Pod are dropped"] if self.drops_originals else []
+        return [*map(str, self.changes), *added, *dropped]
 
     def summary(self) -> tuple[Outcome, str]:
         """Say what all changes come to."""
@@ -169,16 +177,17 @@ def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
     return Decision(outcome, why, images, counts, tuple(draft.operations), response, review.encode(response), account)
 
 
-def fail(why: str, *, allow: bool) -> Decision:
-    """Make the decision on a review that our own code failed on: to let the Pod through as it is, or to refuse it."""
+def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
+    """Make the decision on a Pod that was not examined: to let it through as it is, or to refuse it."""
+    why = f"{why}; the Pod was {'left as it is' if allow else 'refused'}"
     response = Response(
         allowed=allow,
-        status=None if allow else {"code": 500, "message": why},
-        audit_annotations={"outcome": shorten(f"{Outcome.ERROR}: {why}", _WARNING_LIMIT)},
+        status=None if allow else {"code": UNEXAMINED[outcome], "message": why},
+        audit_annotations={"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)},
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    account, counts = Account({"allowed": allow, "why": why}), Counts.of(Outcome.ERROR, ())
-    return Decision(Outcome.ERROR, why, (), counts, (), response, review.encode(response), account)
+    account, counts = Account({"allowed": allow, "why": why}), Counts.of(outcome, ())
+    return Decision(outcome, why, (), counts, (), response, review.encode(response), account)
 
 
 class Decided(NamedTuple):

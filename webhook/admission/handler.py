@@ -5,36 +5,34 @@ The contract that this keeps:
   resolved is pulled with it.
 - UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are looked at, for an
   unchanged one that is rewritten restarts its container; `imagePullSecrets` is immutable and stays.
-- What is no Pod, a mirror Pod, opted out, or in a namespace that is not served is left alone, and so is a Pod that is
-  larger than any that can be stored: looking at it would keep others waiting.
+- What is no Pod, a mirror Pod, opted out, or in a namespace that is not served is left alone. So is an image that is
+  never pulled.
+- What cannot be examined is allowed or refused as the policy says: a review that cannot be read, a Pod with more than
+  can be stored, and one that our own code fails on.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import msgspec
 from msgspec import Struct
 
 from webhook import log
-from webhook.admission import patch, pod, review
+from webhook.admission import originals, patch, pod, review
 from webhook.admission.decision import Decided, Decision, Draft, ImageDecision, Outcome, decide, fail
 from webhook.admission.known import Known
-from webhook.admission.pod import Metadata, Place, Pod, Unread
-from webhook.admission.review import GroupVersionKind, Request
+from webhook.admission.originals import ANNOTATIONS_LIMIT
+from webhook.admission.pod import STORED_LIMIT, Metadata, Place, Pod, Unread
+from webhook.admission.review import GroupVersionKind, Request, Review, Version
+from webhook.errors import UnreadableReview
+from webhook.images import resolver
 from webhook.images.resolver import Resolution
 from webhook.log import shorten
 from webhook.names import ENABLED_LABEL, ORIGINALS_ANNOTATION, PROGRAM
 from webhook.namespaces import NamespaceBounds
 
-#: One byte more, keys and values together, and the API server refuses the object.
-#: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
-ANNOTATIONS_LIMIT = 256 * 1024
-
-#: Containers and volumes of a Pod that is looked at. etcd takes 1.5 MiB an object, which is some 7,000 of the smallest
-#: containers with what the API server notes of who set their fields.
-PLACES_LIMIT = 10_000
-#: Characters of all its images together: etcd takes no more bytes than that.
-_IMAGES_LIMIT = 1536 * 1024
+#: Images of a Pod that are examined: the smallest place that names one, an image volume, takes 22 bytes of protobuf.
+IMAGES_LIMIT = STORED_LIMIT // 22
 
 _EPHEMERAL = "ephemeralcontainers"
 _ANNOTATIONS = "/metadata/annotations"
@@ -57,7 +55,7 @@ class Policy(NamedTuple):
     pods_opt_out: bool
     """Whether a Pod's label can opt it out."""
     allow_on_error: bool
-    """Whether a Pod is let through unchanged when our own code fails."""
+    """Whether a Pod that could not be examined is let through unchanged."""
 
 
 class Case(Struct, frozen=True, gc=False):
@@ -84,13 +82,17 @@ class Handler:
     def review(self, body: bytes) -> Decided:
         """Decide the review in `body`.
 
-        Raises `MalformedReview` for bytes that cannot be answered. A fault of our own becomes a Decision as well.
+        Raises `MalformedReview` for bytes that cannot be answered. What cannot be examined becomes a Decision as well.
         """
-        asked = review.decode(body)
+        try:
+            asked = review.decode(body)
+        except UnreadableReview as error:
+            named = Review(cast("Version", error.api_version), "AdmissionReview", Request(uid=error.uid))
+            return Decided(named, self._unexamined(Outcome.UNREADABLE, f"could not read the review: {error}"))
         try:
             decision = self._decision(asked.request, body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the API server is waiting for a valid review
-            decision = self._failed(error)
+            decision = self._unexamined(Outcome.ERROR, f"failed ({log.where(error)})")
         return Decided(asked, decision)
 
     def _decision(self, request: Request, body: bytes) -> Decision:
@@ -106,28 +108,28 @@ class Handler:
         )
         return self._known.decision(case, body) if len(body) <= _KNOWN_BODY else self._decide(case, body)
 
-    def _failed(self, error: Exception) -> Decision:
-        allow = self._policy.allow_on_error
-        left = "left as it is" if allow else "refused"
-        return fail(f"{PROGRAM} failed ({log.where(error)}): the Pod was {left}", allow=allow)
+    def _unexamined(self, outcome: Outcome, why: str) -> Decision:
+        return fail(outcome, f"{PROGRAM} {why}", allow=self._policy.allow_on_error)
 
     def _decide(self, case: Case, body: bytes = b"") -> Decision:
         """Decide a case. Only where the body is not small is it needed, for the size of its annotations."""
         aside = self._why_left_alone(case)
         if aside is not None:
             return decide(*aside)
-        too_large = _why_too_large(case, len(body)) if body else None
-        if too_large is not None:
-            draft = Draft()
-            draft.warnings.append(f"{PROGRAM} left the Pod as it is: {too_large}")
-            return decide(Outcome.TOO_LARGE, too_large, draft)
         new = case.new or _NO_POD
         old = case.old if case.operation == "UPDATE" else None
-        resolve = self._policy.resolve
-        draft = Draft([ImageDecision(place, resolve(place.image)) for place in _looked_at(new, old)])
-        if draft.changes and case.sub_resource != _EPHEMERAL:
+        for each in (new, old):
+            if isinstance(each, Unread):
+                outcome = Outcome.TOO_LARGE if each.too_large else Outcome.UNREADABLE
+                return self._unexamined(outcome, f"could not read the Pod: {each.why}")
+        places = _looked_at(new, old)
+        too_large = _why_too_large(places)
+        if too_large is not None:
+            return self._unexamined(Outcome.TOO_LARGE, f"did not examine the Pod: {too_large}")
+        draft = Draft([ImageDecision(place, self._resolve(place)) for place in places])
+        if case.sub_resource != _EPHEMERAL:
             # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
-            _record_originals(draft, body, new, old)
+            self._record_originals(draft, body, new)
         if old is None:
             self._append_pull_secret(draft, new)
         else:
@@ -135,6 +137,9 @@ class Handler:
         if case.dry_run:
             draft.warnings += draft.in_words()
         return decide(*draft.summary(), draft)
+
+    def _resolve(self, place: Place) -> Resolution:
+        return resolver.never_pulled(place.image) if place.never_pulled else self._policy.resolve(place.image)
 
     def _why_left_alone(self, case: Case) -> tuple[Outcome, str] | None:
         """Say why a request changes nothing, whatever images it names, or None."""
@@ -150,6 +155,34 @@ class Handler:
         if self._policy.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
             return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
         return None
+
+    def _record_originals(self, draft: Draft, body: bytes, new: Pod) -> None:
+        """Record the images as they were written, and drop the entries that are not true of the Pod.
+
+        Where a container and a volume share a name, the container's image is recorded.
+        """
+        annotations = new.metadata.annotations if new.metadata else msgspec.UNSET
+        present = annotations.originals if annotations else None
+        if annotations is msgspec.UNSET or (present is None and not draft.changes):
+            return
+        recorded = originals.read(present)
+        entries = originals.believed(recorded, pod.images(new), self._policy.resolve) if recorded else {}
+        draft.drops_originals = len(entries) < len(recorded)
+        for change in draft.changes:
+            if change.place.name:
+                entries.setdefault(change.place.name, change.place.image)
+        if entries == recorded:
+            return
+        value = msgspec.json.encode(entries).decode() if entries else None
+        if value is not None and not _fits(value, present, body):
+            draft.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
+            value = None
+        if value is None:
+            draft.operations += [] if present is None else [patch.remove(_ORIGINALS)]
+        elif annotations is None:
+            draft.operations.append(patch.add(_ANNOTATIONS, {ORIGINALS_ANNOTATION: value}))
+        else:
+            draft.operations.append(patch.add(_ORIGINALS, value))
 
     def _append_pull_secret(self, draft: Draft, new: Pod) -> None:
         name = self._policy.pull_secret
@@ -189,15 +222,12 @@ def _why_not_ours(case: Case) -> str | None:
     return "an UPDATE without both objects" if case.new is None or case.old is None else None
 
 
-def _why_too_large(case: Case, length: int) -> str | None:
-    """Say what about a Pod in a body of that length, or about the one before, is more than is looked at, or None."""
-    for each in (case.new, case.old):
-        if isinstance(each, Unread):
-            return each.why
-        if each is not None and pod.size(each) > PLACES_LIMIT:
-            return f"it has more than {PLACES_LIMIT:,} containers and volumes"
-        if each is not None and length > _IMAGES_LIMIT and pod.written(each) > _IMAGES_LIMIT:
-            return f"its images have more than {_IMAGES_LIMIT // 1024} KiB"
+def _why_too_large(places: list[Place]) -> str | None:
+    """Say what about the images to examine is more than can be stored, or None."""
+    if len(places) > IMAGES_LIMIT:
+        return f"it has more than {IMAGES_LIMIT:,} images"
+    if sum([len(place.image) for place in places]) > STORED_LIMIT:
+        return f"its images have more than {STORED_LIMIT // 1024} KiB"
     return None
 
 
@@ -209,43 +239,11 @@ def _looked_at(new: Pod, old: Pod | None) -> list[Place]:
     return [place for place in pod.images(new) if before.get((place.field, place.name)) != place.image]
 
 
-def _record_originals(draft: Draft, body: bytes, new: Pod, old: Pod | None) -> None:
-    """Write down the images as they were written: a JSON object from container or volume name to reference.
-
-    An entry that the old object does not have was made by an earlier call for this same request, and its image is the
-    first original: it is kept. Where a container and a volume share a name, the container's image is recorded.
-    """
-    annotations = new.metadata.annotations if new.metadata else msgspec.UNSET
-    if annotations is msgspec.UNSET:
-        return
-    present = annotations.originals if annotations else None
-    earlier = _originals(present)
-    before = _originals(
-        old.metadata.annotations.originals if old and old.metadata and old.metadata.annotations else None
-    )
-    originals = {name: image for name, image in earlier.items() if before.get(name) != image}
-    for change in draft.changes:
-        if change.place.name:
-            originals.setdefault(change.place.name, change.place.image)
-    value = msgspec.json.encode({**earlier, **originals}).decode()
+def _fits(value: str, present: str | None, body: bytes) -> bool:
+    """Tell whether the annotations of a review's object stay within their limit with `value` in place of `present`."""
     size = len(ORIGINALS_ANNOTATION) + len(value.encode())
     # What is in the body is at least as long there as it counts; only a long one needs counting.
-    if size + len(body) > ANNOTATIONS_LIMIT:
-        there = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
-        if size + review.annotations_size(body) - there > ANNOTATIONS_LIMIT:
-            draft.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
-            return
-    if annotations is None:
-        draft.operations.append(patch.add(_ANNOTATIONS, {ORIGINALS_ANNOTATION: value}))
-    elif value != present:
-        draft.operations.append(patch.add(_ORIGINALS, value))
-
-
-def _originals(annotation: str | None) -> dict[str, str]:
-    """Read the annotation's value; one that does not parse or is too long counts as none, and is replaced."""
-    if annotation is None or len(annotation) > ANNOTATIONS_LIMIT:
-        return {}
-    try:
-        return msgspec.json.decode(annotation, type=dict[str, str])
-    except (ValueError, RecursionError):
-        return {}
+    if size + len(body) <= ANNOTATIONS_LIMIT:
+        return True
+    there = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
+    return size + review.annotations_size(body) - there <= ANNOTATIONS_LIMIT

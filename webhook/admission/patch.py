@@ -1,10 +1,10 @@
-"""JSON Patch operations (RFC 6902), built directly: `add` and `replace` are all that is ever needed."""
+"""JSON Patch operations (RFC 6902), built directly: no others are ever needed."""
 
 from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec import Struct
+from msgspec import UNSET, Struct
 
 
 class Operation(Struct, frozen=True, gc=False):
@@ -12,7 +12,8 @@ class Operation(Struct, frozen=True, gc=False):
 
     op: str
     path: str
-    value: Any
+    value: Any = UNSET
+    """UNSET where the operation has none."""
 
 
 _encoder = msgspec.json.Encoder()
@@ -26,6 +27,11 @@ def replace(path: str, value: Any) -> Operation:
 def add(path: str, value: Any) -> Operation:
     """Put `value` at `path`, in place of anything that is there; `/-` at its end appends to a list."""
     return Operation("add", path, value)
+
+
+def remove(path: str) -> Operation:
+    """Take away what is at `path`, which must be there."""
+    return Operation("remove", path)
 
 
 def escape(key: str) -> str:

@@ -3,6 +3,7 @@
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 A Pod that the API server sends decodes in one go, with its review. One with a field of an unexpected type is decoded
 again piece by piece, and what does not fit is passed over: it is the API server that refuses it, not a webhook.
+Lists longer than any that can be stored are not read.
 """
 
 from collections.abc import Iterator
@@ -11,23 +12,33 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
+from webhook.admission import nesting
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 
 #: What is absent counts as.
 NULL = Raw(b"null")
 
+#: Bytes that etcd stores of one object: the default of its `--max-request-bytes`. API servers store Pods as protobuf.
+STORED_LIMIT = 1536 * 1024
+#: Bytes of protobuf that an item of each list takes at least. Go writes the empty strings and false of a container too.
+_LEAST = {"containers": 32, "init_containers": 32, "ephemeral_containers": 32, "volumes": 11, "image_pull_secrets": 4}
 
-class Container(Struct, frozen=True, gc=False):
+_NEVER = "Never"
+
+
+class Container(Struct, frozen=True, gc=False, rename="camel"):
     """A container of any of the three kinds."""
 
     name: str = ""
     image: str | None = None
+    image_pull_policy: str | None = None
 
 
-class ImageVolumeSource(Struct, frozen=True, gc=False):
+class ImageVolumeSource(Struct, frozen=True, gc=False, rename="camel"):
     """An image that is mounted as a volume (KEP-4639)."""
 
     reference: str | None = None
+    pull_policy: str | None = None
 
 
 class Volume(Struct, frozen=True, gc=False):
@@ -90,10 +101,12 @@ class Pod(Struct, frozen=True, gc=False):
 
 
 class Unread(Pod, frozen=True, gc=False):
-    """A Pod that was too large to be read."""
+    """A Pod that could not be read."""
 
     why: str = ""
-    """What about it is too large, in words."""
+    """The reason, in words."""
+    too_large: bool = False
+    """Whether the reason is its size."""
 
     def nameless(self) -> Pod:
         """Give the Pod itself: nothing of it was read."""
@@ -110,6 +123,8 @@ class Place(Struct, frozen=True, gc=False):
     """The container's or volume's name; empty where it has none."""
     image: str
     """The image as written."""
+    never_pulled: bool = False
+    """Whether its pull policy is Never: then no registry is asked for it."""
 
     @property
     def pointer(self) -> str:
@@ -129,18 +144,6 @@ _KINDS = {
 }
 
 
-def size(pod: Pod) -> int:
-    """Count a Pod's containers and volumes."""
-    spec = pod.spec or Spec()
-    lists = (spec.containers, spec.init_containers, spec.ephemeral_containers, spec.volumes)
-    return sum(len(each or ()) for each in lists)
-
-
-def written(pod: Pod) -> int:
-    """Count the characters of all images of a Pod."""
-    return sum(len(place.image) for place in images(pod))
-
-
 def images(pod: Pod) -> Iterator[Place]:
     """Visit every place of a Pod that names an image; one that is absent, null or no string is passed over."""
     spec = pod.spec
@@ -153,15 +156,16 @@ def images(pod: Pod) -> Iterator[Place]:
     ):
         for position, container in enumerate(containers or ()):
             if container.image is not None:
-                yield Place(name, position, container.name, container.image)
+                never = container.image_pull_policy == _NEVER
+                yield Place(name, position, container.name, container.image, never)
     for position, volume in enumerate(spec.volumes or ()):
-        if volume.image is not None and volume.image.reference is not None:
-            yield Place("volumes", position, volume.name, volume.image.reference)
+        source = volume.image
+        if source is not None and source.reference is not None:
+            yield Place("volumes", position, volume.name, source.reference, source.pull_policy == _NEVER)
 
 
 # Pieces that stand for themselves, with what the decoder needs to tell null from what does not fit.
 _Piece = TypeVar("_Piece", Container, Volume, SecretName)
-_OptionalList = list[Raw] | None
 _OptionalText = str | None
 _OptionalAnnotations = dict[str, Raw] | None
 
@@ -188,12 +192,24 @@ class _RawSpec(Struct, frozen=True, gc=False, rename="camel"):
     image_pull_secrets: Raw = NULL
 
 
+def why_too_large(raw: Raw | bytes) -> str | None:
+    """Say which list of a Pod's JSON has more items than can be stored, or None."""
+    spec = _read(_read(raw, _RawPod, _RawPod()).spec, _RawSpec, _RawSpec())
+    for name, least in _LEAST.items():
+        limit = STORED_LIMIT // least
+        if nesting.has_more_items(bytes(getattr(spec, name)), limit):
+            return f"more than {limit:,} {name.replace('_', ' ')}"
+    return None
+
+
 def decode_piecewise(raw: Raw | bytes) -> Pod:
-    """Decode a Pod's JSON, passing over whatever does not fit; never raises for what the bytes hold."""
+    """Decode a Pod's JSON, passing over whatever has another type than expected.
+
+    Raises what msgspec does for what is no JSON or no UTF-8, and `RecursionError` for what nests too deeply.
+    """
     pod = _read(raw, _RawPod, _RawPod())
     metadata = _read(pod.metadata, _RawMetadata, None)
     spec = _read(pod.spec, _RawSpec, _RawSpec())
-    secrets = _read(spec.image_pull_secrets, _OptionalList, UNSET)
     return Pod(
         metadata
         and Metadata(
@@ -203,11 +219,11 @@ def decode_piecewise(raw: Raw | bytes) -> Pod:
             annotations=_annotations(metadata.annotations),
         ),
         Spec(
-            containers=_read_each(_read(spec.containers, list[Raw], None), Container),
-            init_containers=_read_each(_read(spec.init_containers, list[Raw], None), Container),
-            ephemeral_containers=_read_each(_read(spec.ephemeral_containers, list[Raw], None), Container),
-            volumes=_read_each(_read(spec.volumes, list[Raw], None), Volume),
-            image_pull_secrets=_read_each(secrets, SecretName) if isinstance(secrets, list) else secrets,
+            containers=_read_each(spec.containers, Container) or (),
+            init_containers=_read_each(spec.init_containers, Container) or (),
+            ephemeral_containers=_read_each(spec.ephemeral_containers, Container) or (),
+            volumes=_read_each(spec.volumes, Volume) or (),
+            image_pull_secrets=_read_each(spec.image_pull_secrets, SecretName),
         ),
     )
 
@@ -223,13 +239,17 @@ def _annotations(raw: Raw) -> Annotations | UnsetType | None:
 
 
 def _read(raw: Raw | bytes, expected: Any, otherwise: Any) -> Any:
-    """Decode one piece, or give `otherwise` where it does not fit."""
+    """Decode one piece, or give `otherwise` where it has another type."""
     try:
         return msgspec.json.decode(raw, type=expected)
-    except (ValueError, RecursionError):
+    except msgspec.ValidationError:
         return otherwise
 
 
-def _read_each(items: list[Raw] | None, expected: type[_Piece]) -> tuple[_Piece, ...]:
-    """Decode items that stand for themselves: one that does not fit is empty, and keeps its place."""
-    return tuple([_read(item, expected, expected()) for item in items or ()])
+def _read_each(raw: Raw, expected: type[_Piece]) -> tuple[_Piece, ...] | UnsetType | None:
+    """Decode a list: an item of another type is empty, and keeps its place. UNSET for what is no list."""
+    items: tuple[_Piece, ...] | UnsetType | None = _read(raw, tuple[expected, ...] | None, UNSET)  # type: ignore[valid-type]
+    if items is not UNSET:
+        return items
+    pieces = _read(raw, list[Raw], UNSET)
+    return UNSET if pieces is UNSET else tuple([_read(piece, expected, expected()) for piece in pieces])

@@ -1,32 +1,29 @@
 """The envelope: AdmissionReview v1 and v1beta1, decoded no further than is read, and the answer encoded.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
-A review that the API server sends decodes in one pass. One that does not is decoded again with its objects as raw
-bytes, so that a malformed Pod still gets its uid back. Neither takes longer than a bound: what is larger than anything
-that an API server can store is not read.
+A usual review decodes in one pass. One that does not is decoded again part by part, with what msgspec refuses replaced
+in values that nobody reads: whatever an API server sends can be read, and what cannot be still gets its uid back.
+Neither takes longer than a bound.
 """
 
 import re
-from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
 import msgspec
 from msgspec import Meta, Raw, Struct
 
-from webhook.admission import pod
+from webhook.admission import nesting, pod
 from webhook.admission.pod import Pod, Unread
-from webhook.errors import MalformedReview
+from webhook.errors import MalformedReview, UnreadableReview
 
-#: Bytes that etcd stores of one object: the default of its `--max-request-bytes`. API servers store Pods as protobuf.
-STORED_LIMIT = 1536 * 1024
 #: Bytes of JSON that one stored byte becomes at most. Go's encoder writes `<`, `>`, `&`, control characters and each
 #: byte of invalid UTF-8 in six bytes. Of a Pod's structures, a preferred Pod affinity term grows most: 13 bytes to 93.
 _EXPANSION = 8
 #: Bytes of the longest review that an API server sends of a Pod that it stores: an UPDATE with old and new object.
-BODY_LIMIT = 2 * STORED_LIMIT * _EXPANSION
+BODY_LIMIT = 2 * pod.STORED_LIMIT * _EXPANSION
 
-_Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
-VERSIONS: tuple[str, ...] = get_args(_Version)
+Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
+VERSIONS: tuple[str, ...] = get_args(Version)
 
 
 class GroupVersionKind(Struct, frozen=True, gc=False):
@@ -57,7 +54,7 @@ class Request(_Asked, frozen=True, gc=False):
 class Review(Struct, frozen=True, gc=False, rename="camel"):
     """The part of an AdmissionReview that is read."""
 
-    api_version: _Version
+    api_version: Version
     """The version to answer in."""
     kind: Literal["AdmissionReview"]
     request: Request
@@ -69,9 +66,19 @@ class _RawRequest(_Asked, frozen=True, gc=False):
 
 
 class _RawReview(Struct, frozen=True, gc=False, rename="camel"):
-    api_version: _Version
+    api_version: Version
     kind: Literal["AdmissionReview"]
     request: _RawRequest
+
+
+class _Identity(Struct, frozen=True, gc=False):
+    uid: Annotated[str, Meta(min_length=1)]
+
+
+class _Identified(Struct, frozen=True, gc=False, rename="camel"):
+    api_version: Version
+    kind: Literal["AdmissionReview"]
+    request: _Identity
 
 
 class Response(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
@@ -105,11 +112,10 @@ class _Annotated(Struct, frozen=True, gc=False):
     request: _Object
 
 
-#: Objects in a body of more than `_LARGE` bytes, of which the Pods are read: etcd takes 1.5 MiB an object, and a field
-#: with what the API server notes of who set it takes some 30 bytes; the review of an UPDATE holds two Pods.
-_OBJECTS_LIMIT, _LARGE = 100_000, 1024 * 1024
-#: In bytes. A Pod with a field that does not fit comes from no API server, and reading it piece by piece takes long.
-_PIECEWISE_LIMIT = 256 * 1024
+#: In bytes. The lists in a longer body are counted before they are decoded, for each item takes memory.
+_LARGE = 1024 * 1024
+#: Levels of a review that are kept when it nests too deeply; the reference of an image volume is in the eighth.
+_LEVELS = 16
 
 # An escaped half of a surrogate pair that stands alone is no Unicode (RFC 8259 section 8.2), and msgspec refuses it
 # even where nobody reads it. Go's decoder, which the API server uses, reads it as U+FFFD, and so do we.
@@ -123,43 +129,65 @@ _BACKSLASHES = b"\xff\xff"
 
 _decoder = msgspec.json.Decoder(Review)
 _raw_decoder = msgspec.json.Decoder(_RawReview)
+_identity_decoder = msgspec.json.Decoder(_Identified)
 _annotations_decoder = msgspec.json.Decoder(_Annotated)
 _Found = TypeVar("_Found")
 _encoder = msgspec.json.Encoder()
 
 
+# How every review of an API server begins; of one that is no JSON further on, this can still be read.
+_BEGINNING = re.compile(
+    rb"""\s*\{\s*
+    (?:"kind"\s*:\s*"AdmissionReview"\s*,\s*)?
+    "apiVersion"\s*:\s*"(?P<version>admission\.k8s\.io/v1(?:beta1)?)"\s*,\s*
+    (?:"kind"\s*:\s*"AdmissionReview"\s*,\s*)?
+    "request"\s*:\s*\{\s*"uid"\s*:\s*"(?P<uid>[!#-\[\]-~]+)"
+    """,
+    re.VERBOSE,
+)
+
+
 def decode(body: bytes) -> Review:
     """Decode a body.
 
-    Raises `MalformedReview`, saying in a few words that quote nothing what the body is instead, for what cannot be
-    answered: bytes that are no UTF-8 wherever they stand, no JSON, no AdmissionReview of a known version, no uid.
+    Raises `UnreadableReview` where no more than the uid can be read, and `MalformedReview` where that cannot be read
+    either. Both say in a few words that quote nothing what the body is instead.
     """
-    try:
-        if not body.isascii():
-            str(body, "utf-8")
-    except UnicodeDecodeError as error:
-        raise MalformedReview(f"not UTF-8 (byte {error.start})") from None
-    if len(body) > _LARGE and body.count(b"{") > _OBJECTS_LIMIT:
-        return _decode_envelope(body, lambda _: Unread(why=f"the review holds more than {_OBJECTS_LIMIT:,} objects"))
-    try:
-        return _decoder.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        return _decode_envelope(body, _decode_piecewise)
+    # Every item of a list but one takes a comma.
+    if len(body) <= _LARGE or body.count(b",") <= _LARGE // 8:
+        try:
+            return _decoder.decode(body)
+        except (ValueError, RecursionError):
+            pass
+    return _decode_in_parts(body)
 
 
-def _decode_envelope(body: bytes, decode_pod: Callable[[Raw], Pod]) -> Review:
+def _decode_in_parts(body: bytes) -> Review:
     try:
-        raw = _decode_mended(_raw_decoder, body)
+        raw = _decode_repaired(_raw_decoder, body)
     except msgspec.ValidationError as error:
-        raise MalformedReview(f"no AdmissionReview of {' or '.join(VERSIONS)}: {_unquoted(error)}") from None
+        raise _refusal(body, f"no AdmissionReview of {' or '.join(VERSIONS)}: {_unquoted(error)}") from None
+    except UnicodeDecodeError:
+        raise _refusal(body, "not UTF-8") from None
     except msgspec.DecodeError as error:
-        raise MalformedReview(f"no JSON: {error}") from None
+        raise _refusal(body, f"no JSON: {error}") from None
     except RecursionError:
-        raise MalformedReview("nested too deeply") from None
+        raise _refusal(body, "no JSON, and nested too deeply") from None
     asked = {name: getattr(raw.request, name) for name in _Asked.__struct_fields__}
-    objects = (raw.request.object, raw.request.old_object)
-    new, old = [None if each == pod.NULL else decode_pod(each) for each in objects]
+    new, old = [_decode_pod(each) for each in (raw.request.object, raw.request.old_object)]
     return Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
+
+
+def _refusal(body: bytes, why: str) -> MalformedReview:
+    """Return the error for a body that cannot be read: it depends on whether its uid can."""
+    try:
+        found = _decode_repaired(_identity_decoder, body)
+    except (ValueError, RecursionError):
+        beginning = _BEGINNING.match(body)
+        if beginning is None:
+            return MalformedReview(why)
+        return UnreadableReview(why, beginning["version"].decode(), beginning["uid"].decode())
+    return UnreadableReview(why, found.api_version, found.request.uid)
 
 
 def _unquoted(error: msgspec.ValidationError) -> str:
@@ -168,25 +196,38 @@ def _unquoted(error: msgspec.ValidationError) -> str:
     return f"Invalid enum value{at}{place}" if problem.startswith("Invalid enum value") else str(error)
 
 
-def _decode_piecewise(raw: Raw) -> Pod:
-    if len(memoryview(raw)) > _PIECEWISE_LIMIT:
-        return Unread(why=f"a field does not fit, in more than {_PIECEWISE_LIMIT // 1024} KiB")
-    return pod.decode_piecewise(raw)
+def _decode_pod(raw: Raw) -> Pod | None:
+    if raw == pod.NULL:
+        return None
+    text = bytes(raw)
+    try:
+        too_large = pod.why_too_large(text)
+        return Unread(why=too_large, too_large=True) if too_large else pod.decode_piecewise(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        # At the same depth the one decoder may refuse what the other took.
+        return pod.decode_piecewise(_repaired(text))
+    except ValueError:
+        return Unread(why="a string is not UTF-8")
 
 
-def _decode_mended(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Found:
+def _decode_repaired(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Found:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError:
         raise
-    except msgspec.DecodeError:
-        mended = bytearray(body)
-        # In place: pieces to join would take many times the body's own memory.
-        for lone in _LONE.finditer(body.replace(rb"\\", _BACKSLASHES)):
-            mended[lone.start() : lone.end()] = _REPLACEMENT
-        if mended == body:
-            raise
-        return decoder.decode(bytes(mended))
+    except (msgspec.DecodeError, RecursionError):
+        return decoder.decode(_repaired(body))
+
+
+def _repaired(text: bytes) -> bytes:
+    """Return JSON with what msgspec refuses replaced: single halves of surrogate pairs, and deep values."""
+    mended = bytearray(text)
+    # In place: pieces to join would take many times the body's own memory.
+    for lone in _LONE.finditer(text.replace(rb"\\", _BACKSLASHES)) if rb"\u" in text else ():
+        mended[lone.start() : lone.end()] = _REPLACEMENT
+    return nesting.flatten(bytes(mended), _LEVELS)
 
 
 def annotations_size(body: bytes) -> int:
@@ -195,7 +236,7 @@ def annotations_size(body: bytes) -> int:
     Keys and values count. Zero for annotations that the API server would refuse anyway.
     """
     try:
-        annotations = _decode_mended(_annotations_decoder, body).request.object.metadata.annotations
+        annotations = _decode_repaired(_annotations_decoder, body).request.object.metadata.annotations
     except (ValueError, RecursionError):
         return 0
     return sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())

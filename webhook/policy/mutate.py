@@ -5,7 +5,7 @@ Pod may name a variable twice; and `imagePullSecrets` it cannot append to.
 https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/
 """
 
-from webhook.admission.handler import ANNOTATIONS_LIMIT
+from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission.patch import escape
 from webhook.names import MUTATE_POLICY, ORIGINALS_ANNOTATION
 from webhook.policy import cel, objects

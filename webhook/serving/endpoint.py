@@ -9,7 +9,7 @@ from time import perf_counter
 from msgspec import Struct
 
 from webhook import __version__, log
-from webhook.admission.decision import Decided, Outcome
+from webhook.admission.decision import UNEXAMINED, Decided, Outcome
 from webhook.admission.handler import Handler
 from webhook.errors import MalformedReview
 from webhook.serving.in_force import InForce
@@ -120,9 +120,7 @@ def _record(decided: Decided) -> None:
             "dry_run": request.dry_run or None,
         }
         log.say(_log, log.Event(decision.outcome, about, decision.account))
-    elif decision.outcome is Outcome.ERROR:
-        _log.error(log.Event("failed", {"uid": request.uid}, decision.account))
-    elif decision.outcome is Outcome.TOO_LARGE:
-        _log.warning(
-            log.event("left as it is", namespace=request.namespace, pod=decided.name, uid=request.uid, why=decision.why)
-        )
+    elif decision.outcome in UNEXAMINED:
+        about = {"namespace": request.namespace, "pod": decided.name or None, "uid": request.uid}
+        level = logging.ERROR if decision.outcome is Outcome.ERROR else logging.WARNING
+        _log.log(level, log.Event("not examined", {"outcome": decision.outcome, **about}, decision.account))

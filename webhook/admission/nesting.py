@@ -1,0 +1,78 @@
+"""How deep JSON nests, told without recursion, in linear time, and by loops in C.
+
+msgspec recurses even over values that nobody reads, and refuses deep ones; a Pod's `managedFields` may nest as deeply
+as an API server reads, which is 10,000 levels.
+"""
+
+from collections.abc import Iterator
+from itertools import accumulate, compress
+
+#: Bytes that are examined at once: Python keeps some 40 bytes for each.
+_PIECE = 16 * 1024
+#: What each byte outside strings changes about the depth.
+_STEPS = [(byte in b"{[") - (byte in b"}]") for byte in range(256)]
+
+
+def _all_but(kept: bytes) -> bytes:
+    return bytes(byte for byte in range(256) if byte not in kept)
+
+
+_NO_BRACKET, _NO_SEPARATOR = _all_but(b"{}[]"), _all_but(b"{}[],")
+
+
+def flatten(text: bytes, limit: int) -> bytes:
+    """Return JSON with blanks in place of what is in arrays and objects that are nested deeper than `limit`.
+
+    Their brackets stay and nothing moves: what was JSON still is. Some of what is no JSON becomes JSON.
+    """
+    flat = bytearray(text)
+    start = depth = 0
+    for piece in _without_strings(text):
+        end = start + len(piece)
+        depths = _depths(piece.translate(None, _NO_BRACKET), depth)
+        if min(depths) > limit:
+            flat[start:end] = b" " * len(piece)
+        elif max(depths) > limit:
+            depths = _depths(piece, depth)
+            # A bracket that stays has the limit on one of its sides. All are masked at once, as numbers.
+            deep = 0xFF * int.from_bytes(map(limit.__lt__, map(min, depths, depths[1:])))
+            blanks = int.from_bytes(b" " * len(piece))
+            found = int.from_bytes(flat[start:end])
+            flat[start:end] = (found ^ (found ^ blanks) & deep).to_bytes(len(piece))
+        depth = depths[-1]
+        start = end
+    return bytes(flat)
+
+
+def has_more_items(array: bytes, limit: int) -> bool:
+    """Tell whether a JSON array has more than `limit` items; it is read no further than is needed to tell."""
+    if array.count(b",") < limit:
+        return False
+    commas = depth = 0
+    for piece in _without_strings(array):
+        separators = piece.translate(None, _NO_SEPARATOR)
+        depths = _depths(separators, depth)
+        commas += bytes(compress(separators, map((1).__eq__, depths))).count(b",")
+        if commas >= limit:
+            return True
+        depth = depths[-1]
+    return False
+
+
+def _depths(text: bytes, depth: int) -> list[int]:
+    """Return the depth before each byte and behind the last."""
+    return list(accumulate(map(_STEPS.__getitem__, text), initial=depth))
+
+
+def _without_strings(text: bytes) -> Iterator[bytes]:
+    """Yield JSON in pieces of the same length together, with NUL in place of what is in strings."""
+    if b"\\" in text:
+        # Two bytes for two: what is left of backslashes begins escapes that end no string.
+        text = text.replace(rb"\\", b"\0\0").replace(rb"\"", b"\0\0")
+    in_string = False
+    for start in range(0, len(text), _PIECE):
+        parts = text[start : start + _PIECE].split(b'"')
+        first = 0 if in_string else 1
+        parts[first::2] = map(bytes, map(len, parts[first::2]))
+        in_string ^= len(parts) % 2 == 0
+        yield b'"'.join(parts)

@@ -1,0 +1,47 @@
+"""The annotation with the original images: a JSON object from the name of a container or volume to an image.
+
+Anyone who may change a Pod can write it, and Pods are copied with it. So an entry is believed only where resolving it
+gives the image that stands there now.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+import msgspec
+
+from webhook.admission.pod import Place
+from webhook.images.resolver import Resolution
+
+#: Bytes of all annotations of an object, keys and values together; with more the API server refuses it.
+#: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
+ANNOTATIONS_LIMIT = 256 * 1024
+
+_decoder = msgspec.json.Decoder(dict[str, str])
+
+
+def read(annotation: str | None) -> dict[str, str]:
+    """Read the annotation's value; one that cannot be read counts as none."""
+    if annotation is None or len(annotation) > ANNOTATIONS_LIMIT:
+        return {}
+    try:
+        return _decoder.decode(annotation)
+    except (ValueError, RecursionError):
+        return {}
+
+
+def original(originals: Mapping[str, str], place: Place, resolve: Callable[[str], Resolution]) -> str | None:
+    """Return the image that was written in a place before it was rewritten to the one it has, as far as is known."""
+    written = originals.get(place.name)
+    if written is None or place.never_pulled:
+        return None
+    resolution = resolve(written)
+    return written if resolution.rewritten and resolution.image == place.image else None
+
+
+def believed(
+    originals: Mapping[str, str], places: Iterable[Place], resolve: Callable[[str], Resolution]
+) -> dict[str, str]:
+    """Return the entries that are true of a Pod with these places; forged, copied and stale ones are not.
+
+    Whoever writes the annotation keeps no others, and whoever reads it takes an image without an entry as written.
+    """
+    return {place.name: place_original for place in places if (place_original := original(originals, place, resolve))}
