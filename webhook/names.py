@@ -36,6 +36,9 @@ EXPIRES_ANNOTATION = "registry-webhook/expires-at"
 HASH_ANNOTATION = "registry-webhook/content-hash"
 UNSERVED_ANNOTATION = "registry-webhook/unserved-since"
 
+#: On the Lease: the POSIX times of the last logins that a registry refused.
+REFUSED_ANNOTATION = "registry-webhook/refused-logins"
+
 #: The Secret in which the sidecar keeps the certificate that the webhook serves, and the field manager under which that
 #: and the webhook configuration's caBundle and owner are applied.
 CERTIFICATE = "registry-webhook-certificate"

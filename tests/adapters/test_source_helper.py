@@ -94,19 +94,19 @@ def test_helper_asked_once_for_all_spellings_of_a_host(tmp_path: Path, environme
 @pytest.mark.parametrize(
     ("answer", "life", "told"),
     [
-        (_told(), 3600, False),
+        (_told(), None, False),
         (_told(ExpiresAt=NOW + 60), 60, True),
         (_told(secret=_jwt(NOW + 90)), 90, True),
         (_told(secret=_jwt(NOW + 90), expires=NOW + 60), 60, True),
         (_told(secret=_jwt(NOW - 90), expires=NOW + 60), 60, True),
     ],
 )
-def test_a_helper_s_credential_ends_when_it_says_or_after_the_life_that_is_assumed(
-    tmp_path: Path, environment: dict[str, str], answer: Any, life: int, told: bool
+def test_a_helper_s_credential_ends_when_it_says(
+    tmp_path: Path, environment: dict[str, str], answer: Any, life: int | None, told: bool
 ) -> None:
     _answers(tmp_path, **{SERVER: answer})
     credential = _helped(environment).read().credential
-    assert (credential.expires, credential.told) == (NOW + life, told)
+    assert (credential.expires, credential.told) == (None if life is None else NOW + life, told)
 
 
 def test_the_life_that_is_assumed_can_be_set(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -117,7 +117,8 @@ def test_the_life_that_is_assumed_can_be_set(tmp_path: Path, environment: dict[s
 @pytest.mark.parametrize(("first", "told"), [(60, True), (7200, False)])
 def test_the_first_end_counts(tmp_path: Path, environment: dict[str, str], first: int, told: bool) -> None:
     _answers(tmp_path, **{SERVER: _told(), "b.com": _told(expires=NOW + first)})
-    credential = _helped(environment, pull_secret={"registries": ["b.com"]}).read().credential
+    made = _helped(environment, credential={"helper_life": 3600}, pull_secret={"registries": ["b.com"]})
+    credential = made.read().credential
     assert (credential.expires, credential.told) == (NOW + min(first, 3600), told)
 
 
@@ -178,36 +179,30 @@ def test_without_a_server_one_registry_is_enough_and_none_is_too_few(
     assert "asked for b.com: it has no credential" in refusal(made)
 
 
-def test_what_a_helper_told_before_is_kept_while_it_fails_for_a_further_registry(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_helper_failing_for_further_registry_gives_what_it_has(tmp_path: Path, environment: dict[str, str]) -> None:
     made = _helped(environment, pull_secret={"registries": ["b.com"]})
     _answers(tmp_path, **{SERVER: _told(), "b.com": _told("before", expires=NOW + 60)})
-    made.read()
-    _answers(tmp_path, **{SERVER: _told(), "b.com": 1})
-    reading = made.read()
-    assert [entry.username for entry in reading.credential.entries] == ["robot", "before"]
-    assert reading.credential.expires == NOW + 60
-    (note,) = reading.notes
-    assert note.endswith("(asked for b.com); what it told before is kept")
-    _answers(tmp_path, **{SERVER: _told()})
-    assert keys(made) == [SERVER]
-    _answers(tmp_path, **{SERVER: _told(), "b.com": 1})
-    assert keys(made) == [SERVER]
+    assert [entry.expires for entry in made.read().credential.entries] == [None, NOW + 60]
+    for failure in (1, None):
+        _answers(tmp_path, **{SERVER: _told(), "b.com": failure})
+        assert keys(made) == [SERVER]
 
 
-@pytest.mark.parametrize("jump", [0, 1_000_000, -1_000_000])
-def test_what_a_helper_told_before_is_kept_to_its_end_whatever_the_wall_clock_says(
-    tmp_path: Path, environment: dict[str, str], jump: float
+@pytest.mark.parametrize(
+    ("answer", "settings", "within"),
+    [
+        (_told(), {}, 120.0),
+        (_told(), {"helper_life": 100}, None),
+        (_told(expires=NOW + 60), {}, None),
+        (_told(secret=_jwt(NOW + 90)), {}, None),
+    ],
+)
+def test_helper_without_stated_end_asked_within_two_minutes(
+    tmp_path: Path, environment: dict[str, str], answer: Any, settings: dict[str, Any], within: float | None
 ) -> None:
-    credential, registries = {"helper": "test"}, ["a.com", "b.com"]
-    clock, monotonic = iter([NOW, NOW, NOW + jump, NOW + jump]).__next__, iter([0, 0, 59, 59, 61, 61]).__next__
-    made = configured({}, environment, clock, monotonic, credential=credential, pull_secret={"registries": registries})
-    _answers(tmp_path, **{"a.com": _told(), "b.com": _told(expires=NOW + 60)})
-    assert keys(made) == ["a.com", "b.com"]
-    _answers(tmp_path, **{"a.com": _told(), "b.com": 1})
-    assert keys(made) == ["a.com", "b.com"]
-    assert keys(made) == ["a.com"]
+    _answers(tmp_path, **{SERVER: _told(expires=NOW + 600), "b.com": answer})
+    made = _helped(environment, credential=settings, pull_secret={"registries": ["b.com"]})
+    assert made.read().within == within
 
 
 def test_a_newer_credential_that_seems_to_have_ended_is_published_and_the_same_one_again_is_not(

@@ -43,7 +43,7 @@ _CONTRACT: dict[str, Any] = {
     "webhook.credential.username_file": None,
     "webhook.credential.docker_config": None,
     "webhook.credential.helper": None,
-    "webhook.credential.helper_life": 3600,
+    "webhook.credential.helper_life": None,
     "webhook.credential.helper_timeout": 30,
     "webhook.certificate.life": 7_776_000,
     "webhook.certificate.authority_life": 157_680_000,

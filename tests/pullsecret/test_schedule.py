@@ -42,11 +42,12 @@ def waits(schedule: Schedule, *, refused: bool = False, count: int = 10) -> list
     [
         # Three tries in all are two quick ones after the first.
         (_DEFAULT, False, [5, 5, 10, 20, 40, 80, 160, 300, 300, 300]),
-        (_DEFAULT, True, [10, 20, 40, 80, 160, 300, 300, 300, 300, 300]),
+        # A refused credential is not tried again before token_ttl.
+        (_DEFAULT, True, [1800] * 10),
         (_DEFAULT._replace(attempts=1), False, [10, 20, 40, 80, 160, 300, 300, 300, 300, 300]),
         (_DEFAULT._replace(attempts=5, delay=0.0), False, [0, 0, 0, 0, 10, 20, 40, 80, 160, 300]),
         (_DEFAULT._replace(delay=60.0), False, [60, 60, 60, 120, 240, 300, 300, 300, 300, 300]),
-        (_DEFAULT._replace(delay=60.0), True, [60, 120, 240, 300, 300, 300, 300, 300, 300, 300]),
+        (_DEFAULT._replace(delay=60.0), True, [1800] * 10),
         # Never more seldom than when all is well.
         (_DEFAULT._replace(period=60.0), False, [5, 5, 10, 20, 40, 60, 60, 60, 60, 60]),
         (_DEFAULT._replace(period=10.0), True, [10] * 10),
@@ -63,7 +64,7 @@ def test_a_pass_that_went_wrong_is_tried_again_quickly_then_ever_later(
     [
         (1, False, 60.0, 60.0),
         (1, False, 1.0, 5.0),  # sooner than we would have come anyway
-        (1, True, 60.0, 60.0),
+        (1, True, 60.0, 1800.0),
         (5, False, 20.0, 40.0),
         (1, False, 86_400.0, 1800.0),  # no server puts us off for longer than a period
         (1, True, 86_400.0, 1800.0),
@@ -76,6 +77,17 @@ def test_what_a_server_asked_for_is_waited_within_the_period(
     failures: int, refused: bool, retry_after: float, wait: float
 ) -> None:
     assert _DEFAULT.after_failure(failures, refused=refused, retry_after=retry_after, dice=0.0) == wait
+
+
+@pytest.mark.parametrize("refused", [True, False])
+def test_schedule_provider_that_is_not_watched_read_within_its_time(refused: bool) -> None:
+    waits = [
+        _DEFAULT.after_failure(1, refused=True, retry_after=None, dice=dice, within=120.0)
+        if refused
+        else _DEFAULT.after_success(None, dice, 120.0)
+        for dice in (0.0, 0.999999)
+    ]
+    assert waits == pytest.approx([96.0, 86.4], rel=1e-4)
 
 
 _DICE = st.floats(0, 1, exclude_max=True)

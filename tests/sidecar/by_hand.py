@@ -7,6 +7,7 @@ from typing import Any, cast
 from webhook.adapters.cluster.api import Cluster, Held, Listing
 from webhook.adapters.cluster.objects import LeaseSpec
 from webhook.errors import ClusterError, Conflict
+from webhook.pullsecret.document import Published
 from webhook.sidecar.clocks import Clocks
 
 WALL = 1_790_000_000.0
@@ -71,6 +72,7 @@ class StandIn:
         """What every request fails with."""
         self.events: list[dict[str, Any]] = []
         self.lists = 0
+        self.published_in: dict[str, Published] = {}
         self.namespaces = self.secrets = _Empty(self)
         self.stored = Held(LeaseSpec(), None)
         self._versions = 0
@@ -79,6 +81,10 @@ class StandIn:
     def cluster(self) -> Cluster:
         """Give it as what it stands for."""
         return cast("Cluster", self)
+
+    def published(self, namespace: str) -> Published | None:
+        self._fail()
+        return self.published_in.get(namespace)
 
     def create_event(self, event: dict[str, Any]) -> None:
         self._fail()
@@ -89,13 +95,15 @@ class StandIn:
         self._fail()
         return self.stored
 
-    def write_lease(self, spec: LeaseSpec, version: str | None, silence: float) -> Held:
+    def write_lease(
+        self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
+    ) -> Held:
         assert 0 < silence <= 3
         self._fail()
         if version != self.stored.version:
             raise Conflict("cannot write the Lease: the object has been modified (409)")
         self._versions += 1
-        self.stored = Held(spec, str(self._versions))
+        self.stored = Held(spec, str(self._versions), refused)
         return self.stored
 
     def _fail(self) -> None:

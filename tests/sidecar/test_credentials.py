@@ -1,22 +1,25 @@
 """A credential is read, checked and published; the last good one stays; and the next pass comes in its time."""
 
+import base64
+import json
 import logging
 from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple, cast
 
 import pytest
+from msgspec import structs
 
 from webhook.adapters.registry import Answer, Registry, Verdict
 from webhook.adapters.sources import Reading
 from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachable
 from webhook.moments import timestamp
 from webhook.namespaces import NamespaceBounds
-from webhook.pullsecret.credential import Credential, make_entry
-from webhook.pullsecret.document import TYPE, Document, compose
+from webhook.pullsecret.credential import Credential, Entry, make_entry
+from webhook.pullsecret.document import TYPE, Document, Published, compose, entries
 from webhook.pullsecret.schedule import Schedule
 from webhook.pullsecret.upkeep import Content, Kind, Namespace, Secret
-from webhook.sidecar.credentials import Credentials, Outcome, asking
+from webhook.sidecar.credentials import Answers, Asking, Credentials, Outcome, asking
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher, Terms
 from webhook.sidecar.reporting import Reporter
@@ -38,13 +41,15 @@ class Source:
         self.content: Credential | Exception = content
         self.version = 0
         self.notes: tuple[str, ...] = ()
+        self.unusable: tuple[str, ...] = ()
+        self.within: float | None = None
         self.reads = 0
 
     def read(self) -> Reading:
         self.reads += 1
         if isinstance(self.content, Exception):
             raise self.content
-        return Reading(self.content, self.notes)
+        return Reading(self.content, self.notes, self.unusable, self.within)
 
     def fingerprint(self) -> bytes | None:
         return str(self.version).encode()
@@ -59,6 +64,8 @@ class Scene:
         self.metrics = Metrics()
         self.source = Source(credential())
         self.verdict: Verdict | None = None
+        self.leads = True
+        self.asked = 0
         clocks = self.clock.clocks()
         cluster = self.server.cluster
         reporter = Reporter(cluster, "pull", "replica", lambda: True, self.clock)
@@ -66,7 +73,9 @@ class Scene:
         self.publisher = Publisher(cluster, terms, reporter, self.metrics, Steadiness(clocks))
         self.credentials = Credentials(
             source=self.source,
-            ask=lambda _: self.verdict,
+            ask=self.ask,
+            prefixes=("registry.example.com", "ecr.example.com/team"),
+            leading=lambda: self.leads,
             strict=strict,
             schedule=Schedule(period, 3, 5.0),
             publisher=self.publisher,
@@ -75,6 +84,10 @@ class Scene:
             clocks=clocks,
             good=good,
         )
+
+    def ask(self, _: Credential) -> Verdict | None:
+        self.asked += 1
+        return self.verdict
 
     def passes(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> list[float]:
         """Run for so many seconds, and give the times at which passes were made, from 0 on."""
@@ -285,10 +298,35 @@ def test_a_source_that_fails_is_read_quickly_and_then_ever_later() -> None:
     assert scene.passes(800) == [0, 5, 10, 20, 40, 80, 160, 320, 620]
 
 
-def test_one_that_is_refused_is_not_tried_quickly() -> None:
+def test_credentials_refused_wait_for_token_ttl_or_change() -> None:
     scene = Scene(period=1800)
     scene.verdict = _REFUSED
-    assert scene.passes(800) == [0, 10, 30, 70, 150, 310, 610]
+
+    def meanwhile() -> None:
+        scene.source.version = int(scene.clock.now - 1000 >= 4000)
+
+    assert scene.passes(6000, meanwhile) == [0, 1800, 3600, 4000, 5800]
+
+
+def test_credentials_refused_helper_is_read_again() -> None:
+    scene = Scene(period=1800)
+    scene.source.within = 120.0
+    scene.verdict = _REFUSED
+    assert scene.passes(300) == [0, 96, 192, 288]
+
+
+def test_credentials_deferred_login_is_tried_when_allowed() -> None:
+    scene = Scene(period=1800, good=compose(credential(5), WALL))
+    scene.verdict = Verdict(Answer.DEFERRED, "not asked: too many logins were refused", 250.0)
+    assert scene.passes(600) == [0, 250, 500]
+    assert scene.published() == (5, False)
+    assert b'answer="refused"} 0.0' in scene.metrics.exposition()
+
+
+def test_credentials_end_not_stated_are_read_every_two_minutes() -> None:
+    scene = Scene(period=1800)
+    scene.source.within = 120.0
+    assert scene.passes(300) == [0, 96, 192, 288]
 
 
 def test_what_the_registry_asks_for_is_waited() -> None:
@@ -371,6 +409,11 @@ def test_when_what_is_published_ends_is_no_matter_of_the_wall_clock(ahead: float
     assert scene.credentials.expired()
 
 
+def secret_of(namespace: str, document: Document, since: str | None = None) -> Secret:
+    content = Content(TYPE, document.hash)
+    return Secret(namespace, 7, "1-2-3", True, True, document.hash, None, since, content)
+
+
 def lingering(scene: Scene, *, unserved: float) -> None:
     """Have a namespace that is not served since so many seconds, with the Secret as it should be."""
     scene.credentials.make_pass()
@@ -378,9 +421,7 @@ def lingering(scene: Scene, *, unserved: float) -> None:
     assert document
     since = timestamp(scene.clock.wall() - unserved)
     scene.publisher.namespaces.put(Namespace("team", 7, {}, terminating=False))
-    content = Content(TYPE, document.hash)
-    kept = Secret("team", 7, "1-2-3", True, True, document.hash, None, since, content)
-    scene.publisher.secrets.put(kept)
+    scene.publisher.secrets.put(secret_of("team", document, since))
 
 
 def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None:
@@ -488,6 +529,28 @@ class Asked:
         return Verdict(self.answers[host], f"{host} says so")
 
 
+def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None) -> Asking:
+    return asking(cast("Registry", registry), prefixes, Answers(clock or Clock()), 1800.0)
+
+
+@pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 1260), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
+def test_asking_same_credential_not_asked_while_answer_holds(answer: Answer, holds: int) -> None:
+    clock, registry = Clock(), Asked({"registry.example.com": answer})
+    ask = asked(registry, ("registry.example.com",), clock)
+    start = clock.now
+    for second in (0, 1, max(1, holds - 1)):
+        clock.now = start + second
+        verdict = ask(credential())
+        assert verdict is not None
+        assert verdict.answer is answer
+    assert len(registry.questions) == (1 if holds else 3)
+    ask(credential(2))
+    before = len(registry.questions)
+    clock.now = start + holds
+    ask(credential())
+    assert len(registry.questions) == before + 1
+
+
 _A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
 
 
@@ -498,7 +561,7 @@ _A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
 def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> None:
     registry = Asked({"a.example.com": one, "b.example.com": other})
     entries = tuple(make_entry(host, "robot", "kept-secret") for host in registry.answers)
-    verdict = asking(cast("Registry", registry), tuple(registry.answers))(Credential(entries))
+    verdict = asked(registry, tuple(registry.answers))(Credential(entries))
     assert verdict is not None
     assert verdict.answer is worst
     assert verdict.detail.split()[0] == next(host for host, answer in registry.answers.items() if answer is worst)
@@ -513,7 +576,7 @@ def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None
         make_entry("unasked.example.com", "robot", "kept-secret"),
     )
     prefixes = ("a.example.com", "a.example.com/other", "a.example.com/team", "b.example.com:5000", "none.example.com")
-    asking(cast("Registry", registry), prefixes)(Credential(entries))
+    asked(registry, prefixes)(Credential(entries))
     assert registry.questions == [
         ("a.example.com", "robot", "kept-secret"),
         ("a.example.com", "team", "kept-secret-team"),
@@ -523,5 +586,179 @@ def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None
 
 def test_where_no_entry_is_for_our_registries_nobody_is_asked() -> None:
     registry = Asked({})
-    assert asking(cast("Registry", registry), ("a.example.com",))(credential()) is None
-    assert asking(cast("Registry", registry), ())(credential()) is None
+    assert asked(registry, ("a.example.com",))(credential()) is None
+    assert asked(registry, ())(credential()) is None
+
+
+# What a reading lacks
+
+
+def entry(host: str, number: int, expires: float | None = None) -> Entry:
+    return structs.replace(make_entry(host, "robot", f"kept-secret-{number}"), expires=expires)
+
+
+def jwt_ending(end: float) -> str:
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({}, {"exp": end})]
+    return ".".join([*parts, "kept-secret"])
+
+
+def logins(scene: Scene) -> dict[str, str]:
+    document = scene.publisher.document
+    assert document is not None
+    assert not document.creates_only
+    return {one.key: one.password[-1] for one in entries(document)}
+
+
+_ECR = "ecr.example.com/team/"
+
+
+@pytest.mark.parametrize("verdict", [None, _ACCEPTED, _UNCLEAR])
+def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdict | None) -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2), entry("removed.com", 3)))
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    scene.verdict = verdict
+    scene.source.content = Credential((entry("registry.example.com", 4),))
+    for _ in range(3):
+        outcome = scene.credentials.make_pass().outcome
+        assert outcome is (Outcome.REGISTRY if verdict is _UNCLEAR else Outcome.SOURCE)
+        # What the configuration does not name goes.
+        assert logins(scene) == {"registry.example.com": "4", _ECR: "2"}
+    assert scene.reasons() == (["RegistryUnclear"] if verdict is _UNCLEAR else []) + ["SourceFailed"]
+    assert b'source_failures_total{kind="none"} 3.0' in scene.metrics.exposition()
+    scene.verdict = _ACCEPTED
+    scene.source.content = Credential((entry("registry.example.com", 4), entry(_ECR, 5)))
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert logins(scene) == {"registry.example.com": "4", _ECR: "5"}
+
+
+def test_credentials_unusable_entry_published_one_stays() -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry("registry.example.com", 1), entry("other.com", 3)))
+    scene.credentials.make_pass()
+    scene.source.content = credential(1)
+    scene.source.unusable = ("other.com",)
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert logins(scene) == {"registry.example.com": "1", "other.com": "3"}
+
+
+@pytest.mark.parametrize("ahead", [0.0, _YEARS, -_YEARS])
+def test_credentials_entry_that_has_ended_goes(ahead: float) -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2, WALL + 60)))
+    scene.credentials.make_pass()
+    scene.source.content = credential(1)
+    scene.clock.now += 59
+    scene.clock.ahead = ahead
+    scene.credentials.make_pass()
+    assert logins(scene) == {"registry.example.com": "1", _ECR: "2"}
+    scene.clock.ahead = 0.0
+    scene.clock.now += 1
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert logins(scene) == {"registry.example.com": "1"}
+
+
+def store(scene: Scene, **contents: Document) -> None:
+    """Have namespaces that hold documents of an earlier process."""
+    scene.publisher.relist()
+    for name, document in contents.items():
+        scene.publisher.namespaces.put(Namespace(name, 7, {"registry-webhook/enabled": "true"}, terminating=False))
+        scene.publisher.secrets.put(secret_of(name, document))
+        scene.server.published_in[name] = Published(document.content, document.expires, document.refreshed)
+
+
+def test_credentials_after_restart_published_entry_stays() -> None:
+    scene = Scene()
+    before = compose(Credential((entry("registry.example.com", 1), entry(_ECR, 2))), WALL - 500)
+    store(scene, a=before, b=before)
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.publisher.document is not None
+    assert (scene.publisher.document.content, scene.publisher.document.refreshed) == (before.content, before.refreshed)
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_credentials_after_restart_ended_entry_goes(token: bool) -> None:
+    scene = Scene()
+    ended = structs.replace(entry(_ECR, 2), password=jwt_ending(WALL - 5)) if token else entry(_ECR, 2)
+    login = entry("registry.example.com", 1)
+    before = compose(Credential((login, ended), None if token else WALL - 5, told=not token), WALL - 500)
+    store(scene, a=before)
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert logins(scene) == {"registry.example.com": "1"}
+
+
+def test_credentials_after_restart_provider_fails_published_one_stays() -> None:
+    scene = Scene()
+    store(scene, a=compose(credential(3), WALL - 500))
+    scene.source.content = _BROKEN
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.published() == (3, False)
+
+
+def test_credentials_after_restart_most_namespaces_count() -> None:
+    scene = Scene()
+    sound, edited = compose(credential(3), WALL - 500), compose(credential(4), WALL - 500)
+    store(scene, a=edited, b=sound, c=sound)
+    scene.source.content = _BROKEN
+    scene.credentials.make_pass()
+    assert scene.published() == (3, False)
+
+
+def test_credentials_refused_again_after_restart_says_what_is_published() -> None:
+    scene = Scene()
+    store(scene, a=compose(credential(1), WALL - 500))
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    assert scene.server.events[0]["note"].endswith("the published credential is the refused one")
+
+
+# Which replica asks
+
+
+def test_credentials_replica_that_does_not_write_asks_nothing() -> None:
+    scene = Scene()
+    scene.leads = False
+    assert scene.passes(300) == [0, 80, 160, 240]
+    assert scene.asked == 0
+    assert b'passes_total{outcome="published"} 0.0' in scene.metrics.exposition()
+    assert scene.credentials.last is not None
+    assert scene.credentials.last.outcome is Outcome.STANDBY
+    assert scene.credentials.published()
+    assert scene.publisher.document is None
+
+
+def test_credentials_replica_that_begins_to_write_reads_and_asks_at_once() -> None:
+    scene = Scene()
+    scene.leads = False
+
+    def meanwhile() -> None:
+        scene.leads = scene.clock.now >= 1020
+
+    assert scene.passes(60, meanwhile) == [0, pytest.approx(20, abs=0.5)]
+    assert scene.asked == 1
+    assert scene.published() == (1, False)
+
+
+def test_credentials_takeover_keeps_what_another_replica_published() -> None:
+    scene = Scene()
+    scene.credentials.make_pass()
+    scene.credentials.cease()
+    assert scene.publisher.document is None
+    store(scene, a=compose(credential(7), WALL))
+    scene.source.content = _BROKEN
+    scene.credentials.make_pass()
+    assert scene.published() == (7, False)
+
+
+def test_credentials_answer_after_loss_of_lease_is_dropped() -> None:
+    scene = Scene()
+
+    def lose(_: Credential) -> Verdict:
+        scene.credentials.cease()
+        return _REFUSED
+
+    scene.credentials._ask = lose  # noqa: SLF001
+    assert scene.credentials.make_pass().outcome is Outcome.STANDBY
+    assert scene.publisher.document is None
+    assert scene.reasons() == []
+    assert b"credential_refused 0.0" in scene.metrics.exposition()

@@ -9,6 +9,8 @@ from typing import cast
 import pytest
 
 from webhook.adapters.cluster.client import Client
+from webhook.adapters.registry import Logins
+from webhook.sidecar.credentials import Answers
 from webhook.sidecar.duties import Surroundings, Threads
 from webhook.sidecar.health import Beats
 from webhook.sidecar.metrics import Metrics
@@ -50,7 +52,18 @@ def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
 
 
 def surroundings(beats: Beats, metrics: Metrics) -> Surroundings:
-    return Surroundings(cast("Client", None), "replica", {}, metrics, beats, Steadiness(Clock().clocks()), lambda: True)
+    clock = Clock()
+    return Surroundings(
+        cast("Client", None),
+        "replica",
+        {},
+        metrics,
+        beats,
+        Steadiness(clock.clocks()),
+        lambda: True,
+        Logins(clock.wall),
+        Answers(clock),
+    )
 
 
 def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_without_its_text(

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from webhook.adapters.cluster.api import Cluster, Held
 from webhook.adapters.cluster.objects import LeaseSpec
+from webhook.adapters.registry import Logins
 from webhook.errors import Conflict, Forbidden, Unreachable
 from webhook.sidecar.leadership import Leadership
 
@@ -194,12 +195,14 @@ class Network:
             raise _LOST
         return held
 
-    def write_lease(self, spec: LeaseSpec, version: str | None, silence: float) -> Held:
+    def write_lease(
+        self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
+    ) -> Held:
         self._meanwhile()
         if self._lost():
             raise _LOST  # before it came there
         try:
-            held = self._server.write_lease(spec, version, silence)
+            held = self._server.write_lease(spec, version, silence, refused)
         except Conflict:
             self._meanwhile()
             raise
@@ -270,3 +273,21 @@ def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes)
     while next(left, None) is not None:
         act()
         pass_time()
+
+
+def test_lease_carries_refused_logins_to_next_leader(pair: Pair) -> None:
+    logins = {name: Logins(pair.clock.wall) for name in ("old", "new")}
+    old, new = (
+        Leadership(pair.server.cluster, name, pair.clock, lambda _: None, logins[name]) for name in ("old", "new")
+    )
+    pair.live(3, old)
+    for _ in range(3):
+        logins["old"].refused()
+    pair.live(3, old)
+    old.give_up()
+    new.round()
+    assert new.leading()
+    assert logins["new"].recent() == logins["old"].recent()
+    assert logins["new"].wait() > 0
+    pair.live(30, new)
+    assert len(logins["new"].recent()) == 3

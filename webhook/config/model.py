@@ -67,8 +67,11 @@ class CredentialSettings(Struct, frozen=True):
     """A docker `config.json`."""
     helper: _Text | None = None
     """A docker credential helper: NAME of the program `docker-credential-NAME`."""
-    helper_life: Annotated[int, Meta(ge=10, le=2_592_000)] = 3600
-    """Seconds that a helper's credential is taken to be good for when it does not say."""
+    helper_life: Annotated[int, Meta(ge=10, le=2_592_000)] | None = None
+    """Seconds that a helper's credential is valid for when the helper does not say.
+
+    Without it such a helper is asked again within two minutes.
+    """
     helper_timeout: Annotated[int, Meta(ge=1, le=300)] = 30
     """Seconds that a helper may take to answer."""
 

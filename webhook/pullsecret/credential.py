@@ -45,6 +45,8 @@ class Entry(Struct, frozen=True):
     username: str
     password: str
     email: str | None = None
+    expires: float | None = None
+    """POSIX time at which it ends, None where the provider did not state one."""
 
     def __repr__(self) -> str:
         """Show the key alone."""

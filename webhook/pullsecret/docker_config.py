@@ -45,6 +45,11 @@ def parse(content: bytes) -> tuple[list[Entry], list[str]]:
     return _merged(entries, notes), notes
 
 
+def named(content: bytes) -> frozenset[str]:
+    """Return the keys that a document names, whether or not their entries can be used. Raises `SourceError`."""
+    return frozenset(_members(_members(_decoded(content), "it").get("auths"), "auths"))
+
+
 def _decoded(content: bytes) -> Any:
     try:
         return json.loads(content.decode(), object_pairs_hook=_Object)

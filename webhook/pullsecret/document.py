@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from webhook.errors import InvalidCredential
+from webhook.errors import InvalidCredential, SourceError
 from webhook.moments import timestamp
 from webhook.names import (
     EXPIRES_ANNOTATION,
@@ -20,7 +20,8 @@ from webhook.names import (
     REFRESHED_ANNOTATION,
     UNSERVED_ANNOTATION,
 )
-from webhook.pullsecret.credential import Credential
+from webhook.pullsecret import docker_config
+from webhook.pullsecret.credential import Credential, Entry
 
 TYPE = "kubernetes.io/dockerconfigjson"
 KEY = ".dockerconfigjson"
@@ -49,6 +50,32 @@ class Document(Struct, frozen=True):
     def __repr__(self) -> str:
         """Show nothing of the content."""
         return f"Document(expires={self.expires!r}, refreshed={self.refreshed!r})"
+
+
+class Published(Struct, frozen=True):
+    """A pull secret of ours as it is stored."""
+
+    content: bytes
+    expires: str | None
+    refreshed: str | None
+
+    def __repr__(self) -> str:
+        """Show nothing of the content."""
+        return f"Published(expires={self.expires!r}, refreshed={self.refreshed!r})"
+
+
+def adopted(published: Published) -> Document:
+    """Make the document of what an earlier process published."""
+    return Document(published.content, published.expires, published.refreshed or "")
+
+
+def entries(document: Document) -> tuple[Entry, ...]:
+    """Read the entries of a document; those that kubelet could not use are left out."""
+    try:
+        found, _ = docker_config.parse(document.content)
+    except SourceError:
+        return ()
+    return tuple(found)
 
 
 def compose(credential: Credential, now: float) -> Document:

@@ -22,20 +22,28 @@ class Schedule(NamedTuple):
     delay: float
     """`retry_delay`: between quick tries."""
 
-    def after_success(self, life: float | None, dice: float) -> float:
-        """Give the wait after a pass that went well; `life` is what the credential has left, `dice` from [0, 1)."""
-        span = self.period if life is None else min(self.period, life)
+    def after_success(self, life: float | None, dice: float, within: float | None = None) -> float:
+        """Give the wait after a pass that went well; `dice` is from [0, 1).
+
+        `life` is what the credential has left, `within` the seconds after which its provider is to be read again.
+        """
+        span = min(value for value in (self.period, life, within) if value is not None)
         return max(LEAST, span * _EARLY * (1 - _SPREAD * dice))
 
-    def after_failure(self, failures: int, *, refused: bool, retry_after: float | None, dice: float) -> float:
+    def after_failure(
+        self, failures: int, *, refused: bool, retry_after: float | None, dice: float, within: float | None = None
+    ) -> float:
         """Give the wait after the `failures`th pass in a row that went wrong, 1 being the first.
 
-        Who was refused (401, 403) tries no quick tries: they lock accounts. `retry_after` is what a server asked for.
+        A refused credential (401, 403) is not tried again before `token_ttl`, because failed logins lock accounts; its
+        provider is read again `within` so many seconds. `retry_after` is what a server asked for.
         """
-        if not refused and failures < self.attempts:
+        if refused:
+            wait = self.period if within is None or within >= self.period else self.after_success(None, dice, within)
+        elif failures < self.attempts:
             wait = self.delay
         else:
-            doublings = failures - (1 if refused else self.attempts)
+            doublings = failures - self.attempts
             most = max(LEAST, min(MOST, self.period))
             wait = max(LEAST, min(most, max(LEAST, self.delay) * 2.0 ** min(doublings, 16)) * (1 - _SPREAD * dice))
         return wait if retry_after is None else max(wait, min(retry_after, self.period))

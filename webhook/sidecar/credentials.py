@@ -1,8 +1,12 @@
-"""The credential: read from its source, checked with the registry, published; and when that is done the next time."""
+"""The credential: read from its provider, checked with the registry, published; and when that is done the next time.
+
+Only the replica that writes asks the registry: the others would multiply the logins of a wrong password.
+"""
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from enum import StrEnum
+from math import inf
 from threading import Event
 from typing import NamedTuple
 
@@ -10,13 +14,14 @@ from msgspec import structs
 
 from webhook import log
 from webhook.adapters.registry import Answer, Registry, Verdict
-from webhook.adapters.sources import Source
+from webhook.adapters.sources import Reading, Source
 from webhook.errors import ClusterError, InvalidCredential, SourceError
+from webhook.moments import moment
 from webhook.pullsecret import document as documents
-from webhook.pullsecret import matching
-from webhook.pullsecret.credential import Credential
+from webhook.pullsecret import jwt, matching, retention
+from webhook.pullsecret.credential import Credential, Entry
 from webhook.pullsecret.document import Document
-from webhook.pullsecret.schedule import Schedule
+from webhook.pullsecret.schedule import LEAST, Schedule
 from webhook.sidecar.clocks import Clocks
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher
@@ -25,13 +30,20 @@ from webhook.sidecar.reporting import Reporter
 _log = logging.getLogger("webhook.refresher")
 
 Asking = Callable[[Credential], Verdict | None]
+#: A registry, a user name and a password.
+_Question = tuple[str, str, str]
 
-#: How often a source's files are looked at between two passes, seconds.
-_LOOK = 1.0
+#: How often a source's files are looked at between two passes, and a replica that does not write checks whether it
+#: does now, seconds.
+_LOOK, _STANDBY = 1.0, 0.2
+#: The part of `token_ttl` for which an accepted credential counts as accepted: less than two passes are apart.
+_HOLDS = 0.7
 #: The longest that the namespaces are waited for after the first pass; after the others none is.
 _SETTLING = 60.0
 #: Registries that are asked in one pass, each of which may take 50 seconds.
 _ASKED = 5
+#: Verdicts that are remembered, and keys that a message names.
+_REMEMBERED, _NAMED = 100, 5
 #: The longest that a pass may take: a helper's answers for several registries, and theirs.
 STALLED = 900.0
 
@@ -50,9 +62,12 @@ class Outcome(StrEnum):
     """The registry refused it."""
     CLUSTER = "cluster"
     """The namespaces could not be listed."""
+    STANDBY = "standby"
+    """Another replica writes, or none yet: the source was read, and no more."""
 
 
-WELL = frozenset({Outcome.PUBLISHED, Outcome.NONE})
+WELL = frozenset({Outcome.PUBLISHED, Outcome.NONE, Outcome.STANDBY})
+_STOOD_BY = frozenset({Outcome.NONE, Outcome.STANDBY})
 
 
 class Pass(NamedTuple):
@@ -64,6 +79,13 @@ class Pass(NamedTuple):
     """Seconds that the registry asked to wait."""
 
 
+class _Dated(NamedTuple):
+    """A published entry, and the monotonic time at which it ends, however the wall clock is set in the meantime."""
+
+    entry: Entry
+    end: float
+
+
 class Credentials:
     """The loop that reads, checks and publishes."""
 
@@ -72,6 +94,8 @@ class Credentials:
         *,
         source: Source | None,
         ask: Asking,
+        prefixes: tuple[str, ...],
+        leading: Callable[[], bool],
         strict: bool,
         schedule: Schedule,
         publisher: Publisher,
@@ -82,10 +106,13 @@ class Credentials:
     ) -> None:
         """Take the source, or None; `ask` asks the registry, and gives None where it is not to be asked.
 
-        `good` is the last good document of an earlier configuration: it stays until there is a better one.
+        `prefixes` are the configured registries, `leading` tells whether this replica writes. `good` is the last good
+        document of an earlier configuration: it stays until there is a better one.
         """
         self._source = source
         self._ask = ask
+        self._prefixes = prefixes
+        self._leading = leading
         self._strict = strict
         self._schedule = schedule
         self._publisher = publisher
@@ -94,7 +121,16 @@ class Credentials:
         self._clocks = clocks
         self._failures = 0
         self.good = publisher.document = good if source else None
-        """The last document that was not in doubt."""
+        """The last document that was not in doubt, or else the one that an earlier process published."""
+        self._published = self._dated_by(good) if good else ()
+        self._term = 0
+        """Counts the times that this replica ceased to write."""
+        self._adopted: int | None = None
+        """The term in which what is published was read from the cluster."""
+        self._within: float | None = None
+        """Seconds after which the source wants to be read again."""
+        self._deferred: float | None = None
+        """Seconds after which the registry may be asked."""
         self._ends: float | None = None
         """Monotonic time at which what is published ends."""
         self._listed: float | None = None
@@ -108,27 +144,33 @@ class Credentials:
         """Make passes until told to stop."""
         while not stop.is_set():
             beat()
+            term, leads = self._term, self._leading()
             fingerprint = self._source.fingerprint() if self._source else None
-            wait = self._next(self.make_pass())
+            wait = self._next(self.make_pass(leads=leads))
             if not self.settled and self._publisher.listed:
                 self._publisher.wait_until_idle(_SETTLING)
                 self.settled = True
-            self._wait(wait, fingerprint, stop, beat)
+            end = self._clocks.monotonic() + wait
+            look = _LOOK if leads else _STANDBY
+            while (left := end - self._clocks.monotonic()) > 0 and not stop.wait(min(look, left)):
+                beat()
+                if term != self._term or leads != self._leading():
+                    break
+                if self._source and self._source.fingerprint() != fingerprint:
+                    _log.info("the source has changed: it is read now")
+                    self._failures = 0
+                    break
 
-    def _wait(self, wait: float, fingerprint: bytes | None, stop: Event, beat: Callable[[], None]) -> None:
-        """Wait for the next pass, or until the source's files hold something else."""
-        end = self._clocks.monotonic() + wait
-        while (left := end - self._clocks.monotonic()) > 0 and not stop.wait(min(_LOOK, left)):
-            beat()
-            if self._source and self._source.fingerprint() != fingerprint:
-                _log.info("the source has changed: it is read now")
-                self._failures = 0
-                return
+    def cease(self) -> None:
+        """Cease to write: before this replica writes again, it reads what another has published."""
+        self._term += 1
+        self._publisher.document = None
 
-    def make_pass(self) -> Pass:
-        """Read, check and publish once."""
-        self.last = done = self._pass()
-        self._metrics.passes.labels(done.outcome.value).inc()
+    def make_pass(self, *, leads: bool = True) -> Pass:
+        """Read, check and publish once; a replica that does not lead reads alone."""
+        self.last = done = self._pass(leads=leads)
+        if done.outcome is not Outcome.STANDBY:
+            self._metrics.passes.labels(done.outcome.value).inc()
         return done
 
     def _next(self, done: Pass) -> float:
@@ -137,12 +179,14 @@ class Credentials:
         if done.outcome in WELL:
             self._failures = 0
             self._reporter.settled(None, "CredentialRefused", "SourceFailed", "RegistryUnclear", "ClusterUnreachable")
-            wait = self._schedule.after_success(self._life(), dice)
+            wait = self._schedule.after_success(self._life(), dice, self._within)
+        elif self._deferred is not None:
+            wait = max(LEAST, self._deferred)
         else:
             self._failures += 1
             refused = done.outcome is Outcome.REFUSED
             wait = self._schedule.after_failure(
-                self._failures, refused=refused, retry_after=done.retry_after, dice=dice
+                self._failures, refused=refused, retry_after=done.retry_after, dice=dice, within=self._within
             )
         _log.info(log.event(f"pass: {done.outcome.value}", detail=done.detail or None, next_in=f"{wait:.0f}s"))
         return wait
@@ -154,19 +198,22 @@ class Credentials:
 
     def published(self) -> bool:
         """Tell whether a pass has been made that gave something to publish, or found that there is nothing."""
-        return self._publisher.document is not None or (self.last is not None and self.last.outcome is Outcome.NONE)
+        return self._publisher.document is not None or (self.last is not None and self.last.outcome in _STOOD_BY)
 
     def _life(self) -> float | None:
         return None if self._ends is None else self._ends - self._clocks.monotonic()
 
-    def _pass(self) -> Pass:
+    def _pass(self, *, leads: bool) -> Pass:
+        term = self._term
+        if leads:
+            self._adopt()
+        self._deferred = None
         try:
-            done = self._read_and_publish()
+            done = self._read_and_publish(term) if leads else self._read_alone()
         except (SourceError, InvalidCredential) as error:
-            kind = "invalid" if isinstance(error, InvalidCredential) else "none"
-            self._metrics.source_failures.labels(kind).inc()
-            self._reporter.warn("SourceFailed", str(error))
-            done = Pass(Outcome.SOURCE, str(error))
+            done = self._failed(error)
+        if leads and term == self._term and self._publisher.document is None and self.good is not None:
+            self._publisher.publish(self.good)
         now = self._clocks.monotonic()
         if self._listed is not None and now - self._listed < self._schedule.period / 2:
             return done
@@ -179,41 +226,111 @@ class Credentials:
         self._publisher.look_everywhere()
         return done
 
-    def _read_and_publish(self) -> Pass:
+    def _failed(self, error: SourceError | InvalidCredential) -> Pass:
+        kind = "invalid" if isinstance(error, InvalidCredential) else "none"
+        self._metrics.source_failures.labels(kind).inc()
+        self._reporter.warn("SourceFailed", str(error))
+        return Pass(Outcome.SOURCE, str(error))
+
+    def _adopt(self) -> None:
+        """Read once a term what is published: it stays until there is a better one, whoever published it."""
+        if self._adopted == self._term or self._source is None:
+            return
+        try:
+            if not self._publisher.listed:
+                self._publisher.relist()
+                self._listed = self._clocks.monotonic()
+                self._publisher.look_everywhere()
+            published = self._publisher.published()
+        except ClusterError as error:
+            _log.info("what is published is not known: %s", error)
+            return
+        self._adopted = self._term
+        if published is not None and (self.good is None or self.good.content != published.content):
+            self.good = documents.adopted(published)
+            self._published = self._dated_by(self.good)
+
+    def _dated_by(self, document: Document) -> tuple[_Dated, ...]:
+        """Read the entries of a document of ours. The end that it states is taken for that of each but tokens."""
+        end = moment(document.expires or "")
+        found = documents.entries(document)
+        return self._dated(structs.replace(entry, expires=jwt.end(entry.password) or end) for entry in found)
+
+    def _dated(self, entries: Iterable[Entry]) -> tuple[_Dated, ...]:
+        ahead = self._clocks.wall() - self._clocks.monotonic()
+        return tuple(_Dated(entry, inf if entry.expires is None else entry.expires - ahead) for entry in entries)
+
+    def _read_alone(self) -> Pass:
+        if self._source is not None:
+            self._within = self._source.read().within
+        return Pass(Outcome.STANDBY, "this replica does not write")
+
+    def _read_and_publish(self, term: int) -> Pass:
         if self._source is None:
             return Pass(Outcome.NONE, "no registry, or no credential for it, is configured")
         reading = self._source.read()
+        self._within = reading.within
         for note in reading.notes:
             _log.info("the source: %s", note)
+        kept = self._kept(reading)
         verdict = self._ask(reading.credential)
-        if verdict is not None and verdict.answer is not Answer.DEFERRED:
-            self._metrics.registry_answers.labels(verdict.answer.value).inc()
-        answer = verdict.answer if verdict else Answer.ACCEPTED
-        if answer is Answer.DEFERRED:
-            answer = Answer.REFUSED
-        self._metrics.refused.set(answer is Answer.REFUSED)
-        if answer is not Answer.REFUSED:
-            self._reporter.settled(None, "CredentialRefused")
+        if term != self._term:
+            return Pass(Outcome.STANDBY, "this replica ceased to write")
+        answer = self._judge(verdict)
+        whole = _with(reading.credential, tuple(one.entry for one in kept))
+        dated = (*self._dated(reading.credential.entries), *kept)
         if verdict is None or answer is Answer.ACCEPTED:
-            self._publish(reading.credential)
-            return Pass(Outcome.PUBLISHED, verdict.detail if verdict else "")
-        if answer is Answer.REFUSED:
-            if not self._strict:
-                self._publish_in_doubt(reading.credential)
-            self._reporter.warn("CredentialRefused", self._refusal(verdict))
-            return Pass(Outcome.REFUSED, verdict.detail, verdict.retry_after)
-        if self._strict:
-            self._publish_in_doubt(reading.credential)
+            self._publish(whole, dated)
+            done = Pass(Outcome.PUBLISHED, verdict.detail if verdict else "")
+        elif answer is Answer.UNCLEAR:
+            if self._strict:
+                self._publish_in_doubt(whole)
+            else:
+                self._publish(whole, dated)
+            self._reporter.warn("RegistryUnclear", verdict.detail)
+            done = Pass(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
         else:
-            self._publish(reading.credential)
-        self._reporter.warn("RegistryUnclear", verdict.detail)
-        return Pass(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
+            refusal = self._refusal(verdict, reading)
+            if not self._strict:
+                self._publish_in_doubt(whole)
+            self._reporter.warn("CredentialRefused", refusal)
+            done = Pass(Outcome.REFUSED, verdict.detail, verdict.retry_after)
+        if not kept:
+            return done
+        keys = ", ".join(one.entry.key for one in kept[:_NAMED])
+        error = SourceError(f"no new credential for {keys}: what is published for it stays")
+        failed = self._failed(error)
+        return failed if done.outcome in WELL else done
 
-    def _refusal(self, verdict: Verdict) -> str:
-        kept = "the last good one stays" if self.good else "it replaces none that is published"
-        return f"{verdict.detail}: {kept}"
+    def _kept(self, reading: Reading) -> tuple[_Dated, ...]:
+        """Give the published entries that a reading lacks and that have not ended."""
+        now = self._clocks.monotonic()
+        valid = {one.entry: one for one in self._published if one.end > now}
+        kept = retention.kept(valid, reading.credential.entries, self._prefixes, reading.unusable)
+        return tuple(valid[entry] for entry in kept)
 
-    def _publish(self, credential: Credential) -> None:
+    def _judge(self, verdict: Verdict | None) -> Answer:
+        """Count an answer. A credential that may not be tried yet is treated as a refused one: others were refused."""
+        answer = verdict.answer if verdict else Answer.ACCEPTED
+        if verdict is not None and answer is Answer.DEFERRED:
+            self._deferred = verdict.retry_after
+        elif verdict is not None:
+            self._metrics.registry_answers.labels(answer.value).inc()
+        self._metrics.refused.set(answer in {Answer.REFUSED, Answer.DEFERRED})
+        if answer in {Answer.ACCEPTED, Answer.UNCLEAR}:
+            self._reporter.settled(None, "CredentialRefused")
+        return answer
+
+    def _refusal(self, verdict: Verdict, reading: Reading) -> str:
+        if self.good is None:
+            stays = "it replaces none that is published"
+        elif self.good.content == documents.compose(reading.credential, 0).content:
+            stays = "the published credential is the refused one"
+        else:
+            stays = "the last good one stays"
+        return f"{verdict.detail}: {stays}"
+
+    def _publish(self, credential: Credential, dated: tuple[_Dated, ...]) -> None:
         document = documents.compose(credential, self._clocks.wall())
         known = self.good
         if known is not None and document.content == known.content:
@@ -221,6 +338,7 @@ class Credentials:
             same = structs.replace(document, refreshed=known.refreshed)
             document = known if same == known else same
         self._end(credential)
+        self._published = dated
         self.good = document
         self._metrics.refreshed.set(self._clocks.wall())
         self._put(document)
@@ -248,16 +366,48 @@ class Credentials:
             self._metrics.expiry.set(credential.expires)
 
 
-def asking(registry: Registry, prefixes: tuple[str, ...]) -> Asking:
+def _with(credential: Credential, kept: tuple[Entry, ...]) -> Credential:
+    """Add entries that stay to a credential; the first end counts."""
+    ends = [(entry.expires, True) for entry in kept if entry.expires is not None]
+    if credential.expires is not None:
+        ends.append((credential.expires, credential.told))
+    return Credential((*credential.entries, *kept), *min(ends, default=(None, False)))
+
+
+class Answers:
+    """What registries said of credentials, while it holds; it outlives a change of the configuration."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        """Begin with none. `clock` gives monotonic seconds."""
+        self._clock = clock
+        self._known: dict[_Question, tuple[Verdict, float]] = {}
+
+    def ask(self, registry: Registry, question: _Question, period: float) -> Verdict:
+        """Give the verdict on a credential: a refusal holds for `period` seconds, an acceptance for a part of them."""
+        verdict, since = self._known.get(question, (None, 0.0))
+        age = self._clock() - since
+        if verdict is not None and age < (period if verdict.answer is Answer.REFUSED else period * _HOLDS):
+            return verdict
+        verdict = registry.check(*question)
+        self._known.pop(question, None)
+        if verdict.answer in {Answer.ACCEPTED, Answer.REFUSED}:
+            if len(self._known) >= _REMEMBERED:
+                self._known.pop(next(iter(self._known)))
+            self._known[question] = (verdict, self._clock())
+        return verdict
+
+
+def asking(registry: Registry, prefixes: tuple[str, ...], answers: Answers, period: float) -> Asking:
     """Make what asks about a credential: for each of our registries, the entry that kubelet would use there.
 
     The worst answer counts: refused by one, or unclear at one. None where no entry is for any of our registries. They
-    are asked in this order, and no more of them than a pass has time for.
+    are asked in this order, and no more of them than a pass has time for. What one said in the last `period` seconds,
+    it is not asked again.
     """
 
     def ask(credential: Credential) -> Verdict | None:
         worst: Verdict | None = None
-        asked: set[tuple[str, str, str]] = set()
+        asked: set[_Question] = set()
         for prefix in prefixes:
             host = prefix.partition("/")[0]
             for entry in matching.lookup(credential.entries, f"{prefix}/image")[:1]:
@@ -265,7 +415,7 @@ def asking(registry: Registry, prefixes: tuple[str, ...]) -> Asking:
                 if question in asked or len(asked) == _ASKED:
                     continue
                 asked.add(question)
-                verdict = registry.check(*question)
+                verdict = answers.ask(registry, question, period)
                 if worst is None or _WORSE[verdict.answer] > _WORSE[worst.answer]:
                     worst = verdict
         return worst

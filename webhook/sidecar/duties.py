@@ -10,13 +10,13 @@ from webhook import log
 from webhook.adapters import sources
 from webhook.adapters.cluster.api import Cluster
 from webhook.adapters.cluster.client import Client
-from webhook.adapters.registry import Registry
+from webhook.adapters.registry import Logins, Registry
 from webhook.config.model import Configuration
 from webhook.namespaces import NamespaceBounds
 from webhook.pullsecret.document import Document
 from webhook.pullsecret.schedule import Schedule
 from webhook.sidecar import credentials, publishing, watching
-from webhook.sidecar.credentials import Credentials
+from webhook.sidecar.credentials import Answers, Credentials
 from webhook.sidecar.health import Beats
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher, Terms
@@ -45,6 +45,10 @@ class Surroundings(NamedTuple):
     """The clocks, and what is known of them."""
     leading: Callable[[], bool]
     """Whether this replica is the one that writes."""
+    logins: Logins
+    """Logins that registries refused."""
+    answers: Answers
+    """What registries said of credentials."""
 
 
 class Threads:
@@ -98,11 +102,14 @@ class Duties:
         reporter = Reporter(cluster, name, around.identity, around.leading, clocks.monotonic)
         self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.steadiness)
         self.publisher.leading = lambda: around.leading() and not self._threads.stop.is_set()
+        prefixes = _prefixes(configuration)
         self.credentials = Credentials(
             source=sources.source(
                 configuration, clock=clocks.wall, monotonic=clocks.monotonic, environment=around.environment
             ),
-            ask=_asking(configuration, around.environment),
+            ask=_asking(configuration, around, prefixes),
+            prefixes=prefixes,
+            leading=self.publisher.leading,
             strict=webhook.verify == "strict",
             schedule=_schedule(configuration),
             publisher=self.publisher,
@@ -143,6 +150,7 @@ class Duties:
         if leading:
             self.publisher.begin()
         else:
+            self.credentials.cease()
             self.publisher.cease()
 
 
@@ -162,15 +170,23 @@ def _schedule(configuration: Configuration) -> Schedule:
     return Schedule(float(registry.token_ttl), registry.retry_attempts, float(registry.retry_delay))
 
 
-def _asking(configuration: Configuration, environment: Mapping[str, str]) -> credentials.Asking:
+def _prefixes(configuration: Configuration) -> tuple[str, ...]:
+    """Give the registries that are private, the server first."""
+    webhook = configuration.webhook
+    server = [configuration.registry.server] if configuration.registry.server else []
+    targets = [rule.target for rule in webhook.rules]
+    return tuple(dict.fromkeys([*server, *targets, *webhook.pull_secret.registries]))
+
+
+def _asking(configuration: Configuration, around: Surroundings, prefixes: tuple[str, ...]) -> credentials.Asking:
     webhook = configuration.webhook
     if webhook.verify == "off":
         return lambda _: None
     registry = Registry(
         ca_file=Path(webhook.verify_ca) if webhook.verify_ca else None,
         plain_http_on_loopback=webhook.verify_plain_http == "loopback",
-        environment=environment,
+        environment=around.environment,
+        clock=around.steadiness.clocks.wall,
+        logins=around.logins,
     )
-    targets = [rule.target for rule in webhook.rules]
-    server = [configuration.registry.server] if configuration.registry.server else []
-    return credentials.asking(registry, tuple(dict.fromkeys([*server, *targets, *webhook.pull_secret.registries])))
+    return credentials.asking(registry, prefixes, around.answers, float(configuration.registry.token_ttl))

@@ -4,12 +4,15 @@ The rules are those of client-go's leader election: a holder renews; whoever see
 its duration, by a clock of its own, takes it. https://kubernetes.io/docs/concepts/architecture/leases/
 """
 
+import contextlib
 import logging
+import time
 from collections.abc import Callable
 from threading import Event
 
 from webhook.adapters.cluster.api import Cluster, Held
 from webhook.adapters.cluster.objects import LeaseSpec, micro_time
+from webhook.adapters.registry import Logins
 from webhook.errors import ClusterError, Conflict
 
 _log = logging.getLogger("webhook.refresher")
@@ -29,13 +32,22 @@ class Leadership:
     """The part of one replica in it."""
 
     def __init__(
-        self, cluster: Cluster, identity: str, clock: Callable[[], float], turned: Callable[[bool], None]
+        self,
+        cluster: Cluster,
+        identity: str,
+        clock: Callable[[], float],
+        turned: Callable[[bool], None],
+        logins: Logins | None = None,
     ) -> None:
-        """Take the replica's name, the monotonic clock, and whom to tell when it begins or ceases to write."""
+        """Take the replica's name, the monotonic clock, and whom to tell when it begins or ceases to write.
+
+        `logins` are stored with the Lease, so that the next replica that writes knows which were refused.
+        """
         self._cluster = cluster
         self._identity = identity
         self._clock = clock
         self._turned = turned
+        self._logins = logins or Logins(time.time)
         self._seen: Held | None = None
         self._seen_at = 0.0
         self._until = float("-inf")
@@ -44,6 +56,11 @@ class Leadership:
         """Why the Lease could not be read or written when that was last tried."""
         self.held = False
         """Whether the Lease has ever been seen in the hands of this replica or another."""
+
+    def read_refused_logins(self) -> None:
+        """Learn which logins were refused, as far as the Lease can be read, and take no part in it."""
+        with contextlib.suppress(ClusterError):
+            self._logins.merge(self._cluster.lease(_SILENCE).refused)
 
     def leading(self) -> bool:
         """Tell whether this replica may write now."""
@@ -93,6 +110,7 @@ class Leadership:
         if self._seen is None or held.version != self._seen.version:
             self._seen_at = self._clock()
         self._seen = held
+        self._logins.merge(held.refused)
         self.held = self.held or bool(held.spec.holder_identity)
 
     def _free_in(self) -> float:
@@ -114,7 +132,7 @@ class Leadership:
             lease_duration_seconds=int(DURATION),
             lease_transitions=(seen.spec.lease_transitions or 0) + (not mine),
         )
-        self._seen = self._cluster.write_lease(spec, seen.version, _SILENCE)
+        self._seen = self._cluster.write_lease(spec, seen.version, _SILENCE, self._logins.recent())
         self._until = began + _DEADLINE
         self.held = True
 
@@ -130,7 +148,7 @@ class Leadership:
         if held and self._seen is not None:
             spec = LeaseSpec(None, micro_time(), None, 1, self._seen.spec.lease_transitions)
             try:
-                self._cluster.write_lease(spec, self._seen.version, _GIVING_UP)
+                self._cluster.write_lease(spec, self._seen.version, _GIVING_UP, self._logins.recent())
             except ClusterError as error:
                 _log.info("the Lease ends by itself: %s", error)
         self._tell()

@@ -17,6 +17,7 @@ from webhook.adapters.cluster.client import Client
 from webhook.adapters.cluster.installation import Installation
 from webhook.adapters.configuration import WatchedConfiguration
 from webhook.adapters.pair import ServedPair
+from webhook.adapters.registry import Logins
 from webhook.certificates.rotation import Terms
 from webhook.config.fingerprint import fingerprint
 from webhook.config.model import CertificateSettings, Configuration
@@ -25,7 +26,7 @@ from webhook.names import SERVICE_NAMES
 from webhook.sidecar import leadership
 from webhook.sidecar.certificates import Certificates, Replica
 from webhook.sidecar.clocks import Clocks
-from webhook.sidecar.credentials import WELL
+from webhook.sidecar.credentials import WELL, Answers
 from webhook.sidecar.duties import Duties, Surroundings, Threads
 from webhook.sidecar.health import Beats
 from webhook.sidecar.http import Reply, Server
@@ -64,7 +65,8 @@ class Process:
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         cluster = Cluster(client, self.configuration.webhook.pull_secret.name)
-        self.leadership = Leadership(cluster, identity, clocks.monotonic, self._turned)
+        self.logins = Logins(clocks.wall)
+        self.leadership = Leadership(cluster, identity, clocks.monotonic, self._turned, self.logins)
         self._around = Surroundings(
             client,
             identity,
@@ -73,6 +75,8 @@ class Process:
             Beats(clocks.monotonic),
             Steadiness(clocks),
             self.leadership.leading,
+            self.logins,
+            Answers(clocks.monotonic),
         )
         self._threads = Threads(self._around)
         self.certificates = self._wire_certificates(cluster, served)

@@ -1,8 +1,10 @@
 """The pull secret in every namespace: one where something changes is looked at, and brought to what it needs."""
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from threading import Event
 from typing import Literal, NamedTuple
 
@@ -15,7 +17,7 @@ from webhook.moments import timestamp
 from webhook.namespaces import NamespaceBounds, opted_in
 from webhook.pullsecret import document as documents
 from webhook.pullsecret import upkeep
-from webhook.pullsecret.document import Document
+from webhook.pullsecret.document import Document, Published
 from webhook.pullsecret.upkeep import TOO_LARGE, Kind, Linger, Namespace, Secret, Standing, Step
 from webhook.sidecar.contention import Contention
 from webhook.sidecar.metrics import Metrics
@@ -34,6 +36,9 @@ _TAKE = 1.0
 #: Seconds. What failed is tried again after the first, then after ever longer, up to the second for an API server that
 #: does not answer (the end of an outage is noticed elsewhere) and to the third for one that refuses.
 _SOONEST, _UNREACHABLE, _REFUSED = 0.25, 30.0, 300.0
+
+#: Namespaces whose pull secret is read to learn what is published.
+_SAMPLE = 5
 
 #: A failure is told from this one on: the first may be a namespace that goes at this moment.
 _TOLD = 3
@@ -114,6 +119,22 @@ class Publisher:
         """List everything anew: the net below the watches. Raises `ClusterError`."""
         self.namespaces.refresh(self._cluster.namespaces.list)
         self.secrets.refresh(self._cluster.secrets.list)
+
+    def published(self) -> Published | None:
+        """Return what most of a few selected namespaces hold, None where none has a pull secret of ours.
+
+        The majority, because the owner of a namespace can write what its own holds. Raises `ClusterError`.
+        """
+        names = (name for name in sorted(self.secrets.names()) if self._is_ours(name))
+        found = [self._cluster.published(name) for name in islice(names, _SAMPLE)]
+        known = [one for one in found if one is not None]
+        contents = Counter(one.content for one in known)
+        return max(known, key=lambda one: contents[one.content], default=None)
+
+    def _is_ours(self, name: str) -> bool:
+        secret = self.secrets.get(name)
+        served = self._standing(self.namespaces.get(name)) is Standing.SERVED
+        return served and secret is not None and secret.ours
 
     def wait_until_idle(self, timeout: float) -> bool:
         """Wait until everything that is due has been done; tell whether that came about within `timeout` seconds."""

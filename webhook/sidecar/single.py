@@ -31,12 +31,12 @@ def once(process: Process, say: Callable[[str], None]) -> int:
         finished = publisher.wait_until_idle(_WRITES)
         finished = _wait(lambda: not publisher.failing and publisher.wait_until_idle(_WRITES), _AGAIN) and finished
         wrong = publisher.failing | publisher.foreign
+        served = publisher.served()
+        current = sum(publisher.is_current(name) for name in publisher.namespaces.names())
     finally:
         process.stop()
     for name, why in sorted(wrong.items()):
         say(f"{name}: {why}")
-    served = publisher.served()
-    current = sum(publisher.is_current(name) for name in publisher.namespaces.names())
     detail = f" ({done.detail})" if done.detail else ""
     say(f"{done.outcome.value}{detail}: the pull secret is current in {current} of {served} served namespaces")
     return 0 if done.outcome in WELL and not wrong and finished else 1
@@ -45,6 +45,7 @@ def once(process: Process, say: Callable[[str], None]) -> int:
 def dry_run(process: Process, say: Callable[[str], None]) -> int:
     """Say what a pass would write, and write nothing. Give the exit status, as `once`."""
     duties = process.duties
+    process.leadership.read_refused_logins()
     done = duties.credentials.make_pass()
     publisher = duties.publisher
     if not publisher.listed:

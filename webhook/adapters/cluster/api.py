@@ -25,7 +25,8 @@ from webhook.adapters.cluster.client import (
 from webhook.adapters.cluster.objects import LeaseSpec, Versioned, decoded
 from webhook.adapters.cluster.paging import pages
 from webhook.errors import Conflict, Invalid, NotFound, TooLarge, Unreachable
-from webhook.names import OWN_NAMESPACE, REFRESHER
+from webhook.names import OWN_NAMESPACE, REFRESHER, REFUSED_ANNOTATION
+from webhook.pullsecret.document import Published
 from webhook.pullsecret.upkeep import Secret
 
 #: Bytes that a Secret may have when its content is read: as many as one of ours needs, whose content has 1 MiB at most.
@@ -63,6 +64,8 @@ class Held(NamedTuple):
     spec: LeaseSpec
     version: str | None
     """Its resourceVersion; None where there is none yet."""
+    refused: tuple[float, ...] = ()
+    """POSIX times of the last logins that a registry refused."""
 
 
 class Watch(Generic[_Object]):
@@ -198,6 +201,15 @@ class Cluster:
         except NotFound:
             return None
 
+    def published(self, namespace: str) -> Published | None:
+        """Read what the pull secret of a namespace holds; None where there is none, or one larger than ours can be."""
+        what = f"read Secret {namespace}/{self._secret}"
+        request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
+        try:
+            return decoded(what, objects.published, self._client.call(request))
+        except (NotFound, TooLarge):
+            return None
+
     def apply_secret(self, manifest: dict[str, Any], *, force: bool) -> Secret:
         """Apply a Secret as our field manager; without `force`, a field that somebody else owns is a `Conflict`.
 
@@ -218,14 +230,20 @@ class Cluster:
         """Read our Lease."""
         return read_lease(self._client, silence)
 
-    def write_lease(self, spec: LeaseSpec, version: str | None, silence: float) -> Held:
+    def write_lease(
+        self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
+    ) -> Held:
         """Write our Lease over the one of `version`, or make it where that is None.
+
+        `refused` are the times of refused logins, which the next process that writes must know.
 
         Raises `Conflict` if somebody else wrote it meanwhile.
         """
-        metadata = {"name": REFRESHER, "namespace": OWN_NAMESPACE}
+        metadata: dict[str, Any] = {"name": REFRESHER, "namespace": OWN_NAMESPACE}
         if version is not None:
             metadata["resourceVersion"] = version
+        if refused:
+            metadata["annotations"] = {REFUSED_ANNOTATION: ",".join(f"{time:.3f}" for time in refused)}
         body = {
             "apiVersion": "coordination.k8s.io/v1",
             "kind": "Lease",
@@ -238,7 +256,7 @@ class Cluster:
         except Invalid as error:
             # A Lease can be made by PUT, and one that is there asks for its version.
             raise (Conflict(str(error)) if version is None else error) from None
-        return Held(spec, decoded(what, objects.HEAD.decode, answer).metadata.resource_version)
+        return Held(spec, decoded(what, objects.HEAD.decode, answer).metadata.resource_version, refused)
 
     def create_event(self, event: dict[str, Any]) -> None:
         """Make an Event (events.k8s.io/v1) in the namespace that it names."""
@@ -270,4 +288,5 @@ def read_lease(client: Client, silence: float) -> Held:
     except NotFound:
         return Held(LeaseSpec(), None)
     stored = decoded(what, objects.LEASE.decode, body)
-    return Held(stored.spec, stored.metadata.resource_version)
+    refused = decoded(what, objects.refused_logins, body)
+    return Held(stored.spec, stored.metadata.resource_version, refused)

@@ -1,5 +1,6 @@
 """What the API server stores, decoded into the fields that somebody reads."""
 
+import re
 from base64 import b64decode
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -16,16 +17,21 @@ from webhook.names import (
     HASH_ANNOTATION,
     MANAGED_BY_LABEL,
     PROGRAM,
+    REFRESHED_ANNOTATION,
     REFRESHER,
+    REFUSED_ANNOTATION,
     UNSERVED_ANNOTATION,
 )
-from webhook.pullsecret.document import KEY, digest
+from webhook.pullsecret.document import KEY, Published, digest
 from webhook.pullsecret.upkeep import Content, Namespace, Secret
 
 _T = TypeVar("_T")
 
 #: Characters that are kept of a label, an annotation or a type: more than any of ours has.
 _TEXT_LIMIT = 128
+#: Times that are read of an annotation, and what one looks like.
+_TIMES = 20
+_TIME = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 
 
 class Versioned(Protocol):
@@ -149,6 +155,21 @@ class _Certificate(Struct):
     data: dict[str, str] | None = None
 
 
+class _Noted(Struct):
+    """An object's annotations, whoever made them."""
+
+    metadata: "_PublishedMetadata"
+
+
+class _PublishedMetadata(Struct):
+    annotations: dict[str, str] | None = None
+
+
+class _Published(Struct):
+    metadata: _PublishedMetadata
+    data: dict[str, str] | None = None
+
+
 HEAD = msgspec.json.Decoder(Head)
 EVENT = msgspec.json.Decoder(Event)
 FAILURE = msgspec.json.Decoder(Failure)
@@ -156,6 +177,8 @@ LEASE = msgspec.json.Decoder(Lease)
 _SECRET = msgspec.json.Decoder(_Secret)
 _CERTIFICATE = msgspec.json.Decoder(_Certificate)
 _TEXT = msgspec.json.Decoder(str)
+_NOTED = msgspec.json.Decoder(_Noted)
+_PUBLISHED = msgspec.json.Decoder(_Published)
 _CONFIGURATION = msgspec.json.Decoder(_Configuration)
 
 
@@ -232,6 +255,20 @@ def secret(body: bytes | Raw) -> Secret:
         others=sum(len(raw) * 3 // 4 for key, raw in data.items() if key != KEY),
     )
     return _seen(stored.metadata, content)
+
+
+def published(body: bytes | Raw) -> Published:
+    """Decode a pull secret of ours with its content."""
+    stored = _PUBLISHED.decode(body)
+    annotations = stored.metadata.annotations or {}
+    content = b64decode((stored.data or {}).get(KEY, ""))
+    return Published(content, annotations.get(EXPIRES_ANNOTATION), annotations.get(REFRESHED_ANNOTATION))
+
+
+def refused_logins(body: bytes | Raw) -> tuple[float, ...]:
+    """Read the times of refused logins that are noted on the Lease; what is not a time is left out."""
+    noted = (_NOTED.decode(body).metadata.annotations or {}).get(REFUSED_ANNOTATION, "")
+    return tuple(float(part) for part in noted.split(",")[:_TIMES] if _TIME.fullmatch(part))
 
 
 def certificate(body: bytes | Raw) -> Stored:

@@ -6,6 +6,7 @@ leaves this room but the name of a host, escaped and cut; neither does a passwor
 """
 
 from webhook.adapters.registry.check import Answer, Registry, Verdict
+from webhook.adapters.registry.logins import Logins
 from webhook.adapters.registry.presence import Images, Look, Presence
 
-__all__ = ["Answer", "Images", "Look", "Presence", "Registry", "Verdict"]
+__all__ = ["Answer", "Images", "Logins", "Look", "Presence", "Registry", "Verdict"]

@@ -23,15 +23,12 @@ import msgspec
 
 from webhook.adapters.registry import address, challenge
 from webhook.adapters.registry.address import Origin
-from webhook.adapters.registry.logins import LIMIT, WINDOW, Logins
+from webhook.adapters.registry.logins import Logins
 from webhook.adapters.registry.transport import NoReply, Reply, Request, Transport, trust
 from webhook.errors import FileError, RegistryWebhookError
 from webhook.images.reference import DOCKER_HUB
 from webhook.log import shorten
 from webhook.names import PROGRAM
-
-#: A token endpoint: its server and path.
-Endpoint = tuple[Origin, str]
 
 _API = "/v2/"
 _GRANT = (("grant_type", "password"), ("client_id", PROGRAM))
@@ -128,7 +125,6 @@ class Registry:
         self._timeout = timeout
         self._clock = clock
         self._logins = logins or Logins(clock)
-        self._methods: dict[Endpoint, str] = {}
 
     def check(self, registry: str, username: str, password: str) -> Verdict:
         """Ask `registry`, a prefix as `webhook.images.prefixes.normalise` makes it, whether it accepts a credential.
@@ -149,7 +145,6 @@ class Registry:
                 username=username,
                 password=password,
                 logins=self._logins,
-                methods=self._methods,
             )
             return inquiry.run(server_of(domain))
         except UnicodeEncodeError:
@@ -159,7 +154,7 @@ class Registry:
         except Unclear as unclear:
             return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after)
         except Deferred as deferred:
-            detail = f"{name} was not asked: {LIMIT} logins were refused in the last {WINDOW / 60:.0f} minutes"
+            detail = f"{name} was not asked: too many logins were refused in the last minutes"
             return Verdict(Answer.DEFERRED, detail, deferred.seconds)
 
 
@@ -212,8 +207,6 @@ class Inquiry:
     """Empty, as the password, for nobody."""
     password: str = field(repr=False)
     logins: Logins = field(repr=False)
-    methods: dict[Endpoint, str] = field(repr=False)
-    """By which method a token endpoint is known to give tokens."""
 
     def run(self, domain: str) -> Verdict:
         """Knock, and log in by what the registry asks for."""
@@ -269,7 +262,7 @@ class Inquiry:
         post = Request(origin, _target(path, query), form=form, with_body=True)
         get = Request(origin, _target(path, query, urlencode(pairs)), authorization, with_body=True)
         endpoint = (origin, path)
-        known = "GET" if self._is_nobody else self.methods.get(endpoint)
+        known = "GET" if self._is_nobody else self.logins.methods.get(endpoint)
         if known == "GET":
             given, posted = self._given(name, get), None
         else:
@@ -278,14 +271,14 @@ class Inquiry:
                 given, posted = self._given(name, get), given
         if given.token is not None:
             if not self._is_nobody:
-                self.methods[endpoint] = "POST" if posted is None and known != "GET" else "GET"
+                self.logins.methods[endpoint] = "POST" if posted is None and known != "GET" else "GET"
             what = "token that anybody is given" if self._is_nobody else "token that was given for the credential"
             return Pass(f"Bearer {given.token}", what)
         refusal = given.refusal or (posted.refusal if posted else None)
         if refusal is not None:
             return refusal
         if known == "GET":
-            self.methods.pop(endpoint, None)
+            self.logins.methods.pop(endpoint, None)
         if posted is not None and given.status in _NO_METHOD:
             given = posted
         raise given.problem

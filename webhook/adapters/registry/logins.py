@@ -8,23 +8,31 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable
 
-#: Refused logins, and the seconds in which there may be so many.
-LIMIT, WINDOW = 3, 300.0
+from webhook.adapters.registry.address import Origin
+
+#: A token endpoint: its server and path.
+Endpoint = tuple[Origin, str]
+
+#: Refused logins, and the seconds in which there may be so many: a few for corrections, and few in all.
+LIMITS = ((3, 300.0), (5, 1800.0))
+_LONGEST = max(window for _, window in LIMITS)
 
 
 class Logins:
-    """The times of refused logins, for use by several threads at once."""
+    """The times of refused logins, and what is known of token endpoints. For use by several threads at once."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         """Begin with none. `clock` gives POSIX time: the times outlive the process."""
         self._clock = clock
         self._lock = threading.Lock()
         self._refused: tuple[float, ...] = ()
+        self.methods: dict[Endpoint, str] = {}
+        """By which HTTP method an endpoint is known to give tokens."""
 
     def wait(self) -> float:
         """Return the seconds until a login may be tried; 0 if it may be tried now."""
-        times = self.recent()
-        return max(0.0, times[-LIMIT] + WINDOW - self._clock()) if len(times) >= LIMIT else 0.0
+        times, now = self.recent(), self._clock()
+        return max([0.0, *(times[-most] + window - now for most, window in LIMITS if len(times) >= most)])
 
     def refused(self) -> None:
         """Count a login that was refused."""
@@ -40,5 +48,5 @@ class Logins:
         """Return the times that still count, the latest last; one in the future is from a clock that was set back."""
         now = self._clock()
         with self._lock:
-            self._refused = tuple(time for time in self._refused if now - WINDOW < time <= now)
+            self._refused = tuple(time for time in self._refused if now - _LONGEST < time <= now)
             return self._refused

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webhook.adapters.registry.address import Origin
-from webhook.adapters.registry.check import Deferred, Endpoint, Inquiry, Unclear, Verdict, server_of
+from webhook.adapters.registry.check import Deferred, Inquiry, Unclear, Verdict, server_of
 from webhook.adapters.registry.logins import Logins
 from webhook.adapters.registry.transport import Request, Transport, trust
 from webhook.errors import InvalidReference
@@ -73,7 +73,6 @@ class Images:
         self._transport = Transport(trust(ca_file), environment, timeout)
         self._plain_http_on_loopback = plain_http_on_loopback
         self._logins = Logins(time.time)
-        self._methods: dict[Endpoint, str] = {}
         self._lock = threading.Lock()
         self._first: dict[tuple[str, str, str], _First] = {}
 
@@ -111,7 +110,6 @@ class Images:
             username=username,
             password=password,
             logins=self._logins,
-            methods=self._methods,
         )
         try:
             return _look(inquiry, parsed)

@@ -1,9 +1,9 @@
 """A docker credential helper, asked for each registry that a credential is wanted for."""
 
-import time
 from collections.abc import Callable, Mapping
+from math import inf
 
-from msgspec import Struct
+from msgspec import Struct, structs
 
 from webhook.adapters import helper
 from webhook.adapters.sources.reading import Reading
@@ -17,16 +17,18 @@ from webhook.pullsecret.credential import DOCKER_HUB_KEY, Credential, Entry
 #: Registries that are asked for, and seconds that all but the server may take together.
 _MOST = 50
 _PATIENCE = 300.0
+#: Seconds after which a helper that does not state when a credential ends is asked again at the latest: the tokens of
+#: cloud registries may end in minutes, and their helpers do not say so.
+_AGAIN = 120.0
 
 
 class _Share(Struct, frozen=True):
     """What a helper told for one registry."""
 
     entries: tuple[Entry, ...]
-    expires: float
+    expires: float | None
+    """POSIX time at which it ends, stated or assumed; None where neither is the case."""
     told: bool
-    until: float
-    """Monotonic time at which it ends: however the wall clock is set meanwhile."""
 
 
 class Helper:
@@ -51,37 +53,30 @@ class Helper:
         self._clock = clock
         self._monotonic = monotonic
         self._environment = environment
-        self._before: dict[str, _Share] = {}
-        """What each registry got last."""
+        self._told: dict[str, float] = {}
+        """When the credential of each registry ends, as it was stated last."""
 
     def read(self) -> Reading:
-        """Ask for the server, which must be told, and for the others, of which one must be if there is no server.
-
-        When the helper fails for one of the others, what it told before is kept to its end.
-        """
+        """Ask for the server, which must be told, and for the others, of which one must be if there is no server."""
         shares, notes = [], []
         hosts = self._wanted.hosts()
         if self._wanted.server:
             shares.append(self._ask(hosts.pop(0), self._timeout))
-        deadline = time.monotonic() + _PATIENCE
+        deadline = self._monotonic() + _PATIENCE
         for host in hosts[:_MOST]:
             try:
-                shares.append(self._ask(host, min(self._timeout, deadline - time.monotonic())))
+                shares.append(self._ask(host, min(self._timeout, deadline - self._monotonic())))
             except (SourceError, InvalidCredential) as error:
-                before = self._still_good(host)
-                notes.append(f"{error}; what it told before is kept" if before else str(error))
-                shares += [before] if before else []
+                notes.append(str(error))
         if len(hosts) > _MOST:
             notes.append(f"the helper is asked for {_MOST} registries besides the server, and not for {hosts[_MOST]}")
         if not shares:
             raise SourceError(notes[0])
-        first = min(shares, key=lambda share: share.expires)
         entries = tuple(entry for share in shares for entry in share.entries)
-        return Reading(Credential(entries, first.expires, first.told), (*notes, *self._wanted.uncovered(entries)))
-
-    def _still_good(self, host: str) -> _Share | None:
-        before = self._before.get(host)
-        return before if before and before.until > self._monotonic() else None
+        ends = [(share.expires, share.told) for share in shares if share.expires is not None]
+        credential = Credential(entries, *min(ends, default=(None, False)))
+        within = None if all(share.expires is not None for share in shares) else _AGAIN
+        return Reading(credential, (*notes, *self._wanted.uncovered(entries)), within=within)
 
     def _ask(self, host: str, timeout: float) -> _Share:
         program = f"docker-credential-{self._name}, asked for {host}"
@@ -92,7 +87,6 @@ class Helper:
         except SourceError as error:
             raise SourceError(f"{error} (asked for {host})") from None
         if answer is None:
-            self._before.pop(host, None)
             raise SourceError(f"{program}: it has no credential: log in with it, or take the registry out")
         told = answer.expires or jwt.end(answer.secret)
         now = self._clock()
@@ -102,15 +96,14 @@ class Helper:
             entries = self._wanted.entries(host, answer.username, answer.secret)
         except InvalidCredential as error:
             raise InvalidCredential(f"{program}: {error}") from None
-        expires = now + self._life if told is None else told
-        share = _Share(entries, expires, told is not None, self._monotonic() + expires - now)
-        self._before[host] = share
-        return share
+        if told is not None:
+            self._told[host] = told
+            return _Share(tuple(structs.replace(entry, expires=told) for entry in entries), told, told=True)
+        return _Share(entries, None if self._life is None else now + self._life, told=False)
 
     def _is_newer(self, host: str, end: float) -> bool:
         """Tell whether an end is later than the one told before: then a clock is wrong, ours or the helper's."""
-        before = self._before.get(host)
-        return before is not None and before.told and end > before.expires
+        return end > self._told.get(host, inf)
 
     def fingerprint(self) -> bytes | None:
         """Give None: a helper has no file that could be watched."""

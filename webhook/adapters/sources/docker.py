@@ -43,7 +43,8 @@ class DockerConfig:
             for entry in found
             if entry not in kept
         ]
-        return Reading(Credential(entries), (*notes, *self._wanted.uncovered(entries)))
+        unusable = docker_config.named(content) - {entry.key for entry in found}
+        return Reading(Credential(entries), (*notes, *self._wanted.uncovered(entries)), tuple(unusable))
 
     def fingerprint(self) -> bytes:
         """Digest what the file holds now, and the files of the server's own credential if it has any."""

@@ -19,6 +19,10 @@ class Reading(NamedTuple):
     credential: Credential
     notes: tuple[str, ...]
     """What was left out and why, a line each, without anything secret."""
+    unusable: tuple[str, ...] = ()
+    """The keys that the provider names without a credential that kubelet could use."""
+    within: float | None = None
+    """Seconds after which the provider is to be read again at the latest: it does not state when a credential ends."""
 
 
 class Source(Protocol):
