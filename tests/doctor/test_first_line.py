@@ -417,3 +417,44 @@ def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_proce
     found = doctor.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
     why = "the processes say that it is good until 2026-12-04 12:00 UTC"
     assert why in {finding.why for finding in found}
+
+
+_GENERATED = {"registry-webhook/configuration-hash": "abc"}
+_GUARD, _MUTATE = (
+    read(Object, {"metadata": {"name": f"registry-webhook-{name}", "annotations": _GENERATED}})
+    for name in ("guard", "mutate")
+)
+
+
+def _codes(**changed: Any) -> list[tuple[Code, Mark]]:
+    return [(one.code, one.mark) for one in doctor.diagnose(sound(**changed)) if one.code.startswith("RW-POLICY")]
+
+
+def test_guard_without_installation_is_first() -> None:
+    seen = sound(calling=None, deployment=None, guards=("registry-webhook-guard",), policies=(_GUARD,))
+    first, second = doctor.diagnose(seen)
+    assert (first.code, second.code) == (Code.POLICY_ORPHANED, Code.INSTALL_MISSING)
+    assert first.remedy.startswith("kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ")
+
+
+@pytest.mark.parametrize(
+    ("changed", "codes"),
+    [
+        ({"calling": None, "deployment": None, "policies": (_MUTATE,)}, [(Code.POLICY_ORPHANED, Mark.WARNING)]),
+        ({"calling": None, "deployment": None, "policies": (_MUTATE, _GUARD)}, [(Code.POLICY_ORPHANED, Mark.WARNING)]),
+        ({"calling": None, "deployment": None, "policies": (read(Object, {"metadata": {"name": "other"}}),)}, []),
+        ({"calling": None, "policies": (_GUARD,)}, [(Code.POLICY_ORPHANED, Mark.FAILURE)]),
+    ],
+    ids=["mutate", "both", "foreign", "only the webhook configuration is gone"],
+)
+def test_generated_policies_left_behind_are_named(changed: dict[str, Any], codes: list[tuple[Code, Mark]]) -> None:
+    found = _codes(guards=(*GUARDS, "registry-webhook-guard"), **changed)
+    assert [one for one in found if one[0] is Code.POLICY_ORPHANED] == codes
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_numbers_are_singular_or_plural(missing: int) -> None:
+    places = ("team-a", "team-b")
+    found = doctor.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
+    (why,) = (one.why for one in found if one.code is Code.SECRET_MISSING)
+    assert why == ["1 served namespace has none: team-a", "2 served namespaces have none: team-a, team-b"][missing - 1]

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.inspection.drift import Counts, Engine, Observed, Report, report
+from webhook.inspection.drift import NONE, Counts, Engine, Observed, Report, report
 from webhook.inspection.judging import Standing, standing
 from webhook.inspection.objects import Owner
 from webhook.inspection.running import Cause, Pod
@@ -120,7 +120,13 @@ def test_images_are_counted_by_the_registry_they_come_from() -> None:
     ("engine", "name", "note"),
     [
         (WEBHOOK, "webhook", None),
-        (Engine(webhook=False, policy=False), "none", "neither the webhook nor a policy is in force"),
+        (Engine(webhook=False, policy=False), NONE, "the API shows neither the webhook nor a policy of ours"),
+        (
+            Engine(webhook=False, policy=False, hidden=True),
+            "a policy that the API does not show",
+            "a dry run is rewritten",
+        ),
+        (Engine(webhook=True, policy=False, has_bundle=False), "webhook", "has no caBundle"),
         (Engine(webhook=False, policy=True, policy_hash=settings().hash), "policy", "instead of the webhook"),
         (Engine(webhook=True, policy=True, policy_hash=settings().hash), "webhook and policy", "beside the webhook"),
         (Engine(webhook=False, policy=True, policy_hash="0" * 12), "policy", "another configuration (000000000000)"),

@@ -142,12 +142,12 @@ NOBODY = f"no replica of the webhook is ready behind Service registry-webhook/re
         (
             pod("nginx", rewritten=True),
             {"labelled": namespace({})},
-            "was rewritten: 1 of 1 images, and nothing stands in the way of its pull",
+            "was rewritten: 1 of 1 image, and nothing stands in the way of its pull",
         ),
         (
             pod("nginx", rewritten=True),
             {"secret": UNREADABLE},
-            "was rewritten: 1 of 1 images; of the pull, not known: no right to read it",
+            "was rewritten: 1 of 1 image; of the pull, not known: no right to read it",
         ),
     ],
     ids=["rewritten", "already", "no longer opted in", "its secret cannot be read"],
@@ -160,108 +160,109 @@ def test_a_pod_that_is_as_it_should_be_is_said_to_be(
 
 
 @pytest.mark.parametrize(
-    ("manifest", "changes", "says"),
+    ("manifest", "changes", "code"),
     [
-        (pod("nginx"), {"labelled": namespace({})}, "its namespace has no label registry-webhook/enabled=true"),
+        (pod("nginx"), {"labelled": namespace({})}, Code.NAMESPACE_NOT_SELECTED),
         (
             pod("nginx"),
             {"settings": settings("webhook: {namespaces: {deny: [team-*]}}"), "labelled": namespace({})},
-            "namespace team-a is denied by team-* in webhook.namespaces.deny",
+            Code.NAMESPACE_DENIED,
         ),
         (
             pod("nginx"),
             {"settings": settings("webhook: {namespaces: {allow: [others]}}")},
-            "namespace team-a is not among webhook.namespaces.allow",
+            Code.NAMESPACE_DENIED,
         ),
         (
             pod("nginx"),
             {"namespace": "kube-system", "labelled": namespace({}, name="kube-system")},
-            "namespace kube-system is Kubernetes' own, and never served",
+            Code.NAMESPACE_NEVER,
         ),
         (
             pod("nginx"),
             {"namespace": "kube-system", "labelled": UNREADABLE, "settings": UNREADABLE, "configuration": UNREADABLE},
-            "namespace kube-system is Kubernetes' own, and never served",
+            Code.NAMESPACE_NEVER,
         ),
-        (pod("nginx"), {"configuration": None}, "there is no MutatingWebhookConfiguration registry-webhook"),
+        (pod("nginx"), {"configuration": None}, Code.WEBHOOK_MISSING),
         (
             pod("nginx"),
             {"configuration": UNREADABLE, "labelled": namespace({})},
-            "its namespace has no label registry-webhook/enabled=true",
+            Code.NAMESPACE_NOT_SELECTED,
         ),
         (
             pod("nginx", labels=OPTED_OUT),
             {},
-            "its own label registry-webhook/enabled=false opts it out",
+            Code.POD_OPTED_OUT,
         ),
         (
             pod("nginx", labels=OPTED_OUT),
             {"configuration": UNREADABLE},
-            "the Pod's label registry-webhook/enabled opts it out",
+            Code.POD_OPTED_OUT,
         ),
         (
             pod("registry.k8s.io/pause:3.10", "ghcr.io/a/b"),
             {"settings": settings(EXCLUDING)},
-            "registry.k8s.io/pause:3.10 stays (excluded by registry.k8s.io/**); 1 more stays too",
+            Code.IMAGE_UNCHANGED,
         ),
-        (pod("ghcr.io/a/b:1"), {}, "ghcr.io/a/b:1 stays (names its registry, ghcr.io)"),
+        (pod("ghcr.io/a/b:1"), {}, Code.IMAGE_UNCHANGED),
         (
             pod("nginx"),
             {"labelled": namespace(changed=AFTER)},
-            f"it was made at {MADE}, before its namespace's labels were last changed, at {AFTER}",
+            Code.POD_OLDER,
         ),
         (
             pod("nginx"),
             {"configuration": configuration(), "config_map": changed_at(AFTER)},
-            f"it was made at {MADE}, before the configuration was last changed, at {AFTER}",
+            Code.POD_OLDER,
         ),
         (
             pod("nginx"),
             {"endpoints": replicas(0)},
-            NOBODY,
+            Code.ENDPOINTS_NONE,
         ),
         (
             pod("nginx"),
             {"configuration": configuration(b"")},
-            "the webhook configuration has no caBundle, by which the API server would know the webhook, " + LOST,
+            Code.CABUNDLE_EMPTY,
         ),
         (
             pod("nginx"),
             {"configuration": configuration(b"none")},
-            f"the webhook configuration's caBundle holds no certificate, {LOST}",
+            Code.CABUNDLE_INVALID,
         ),
         (
             pod("nginx"),
             {"now": (NOW + timedelta(days=20)).timestamp()},
-            f"every authority in caBundle expired by 2026-12-05T12:00:00Z, {LOST}",
+            Code.CABUNDLE_EXPIRED,
         ),
         (
             pod("nginx"),
             {"trial": Tried(pod("nginx"))},
-            "a dry run is not either, though all else holds: it stays as it is written",
+            Code.DRYRUN_UNCHANGED,
         ),
         (
             pod("nginx"),
             {"trial": Tried(pod("nginx", rewritten=True))},
-            "the webhook did not change it when it was made; in a dry run it is rewritten now",
+            Code.POD_MISSED,
         ),
         (
             pod("nginx"),
             {},
-            "all holds for it now, so the webhook did not answer when it was made, or was not yet as it is",
+            Code.POD_MISSED,
         ),
         (
             pod("nginx"),
             {"configuration": UNREADABLE},
-            "webhook configuration may be why, which is not known: no right to read it",
+            Code.POD_UNKNOWN,
         ),
     ],
 )
 def test_of_a_pod_that_was_not_rewritten_what_decides_is_said(
-    manifest: dict[str, Any], changes: dict[str, Any], says: str
+    manifest: dict[str, Any], changes: dict[str, Any], code: Code
 ) -> None:
     explanation = explained(manifest, **changes)
-    assert (str(explanation), explanation.mark) == (f"team-a/web-1 was not rewritten: {says}", Mark.NO)
+    assert (explanation.code, explanation.mark) == (code, Mark.NO)
+    assert explanation.verdict.startswith("was not rewritten: ")
 
 
 def test_a_pod_that_was_made_before_the_webhook() -> None:
@@ -360,7 +361,7 @@ def test_an_earlier_configuration_is_seen_by_the_images() -> None:
 
 def test_without_the_configuration_a_rewritten_pod_is_known_by_its_annotation() -> None:
     explanation = explained(pod("nginx", rewritten=True), settings=UNREADABLE)
-    assert str(explanation).startswith("team-a/web-1 was rewritten: 1 of 1 images")
+    assert str(explanation).startswith("team-a/web-1 was rewritten: 1 of 1 image")
 
 
 def test_without_the_configuration_nothing_is_guessed() -> None:
@@ -402,7 +403,7 @@ def test_without_the_configuration_nothing_is_guessed() -> None:
             pod("nginx"),
             {"configuration": UNREADABLE, "trial": Tried(pod("nginx", rewritten=True))},
             Mark.OK,
-            "would be rewritten: 1 of 1 images, and nothing stands in the way of its pull",
+            "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
         ),
         (
             pod("nginx"),
@@ -414,7 +415,7 @@ def test_without_the_configuration_nothing_is_guessed() -> None:
             pod("nginx"),
             {"trial": UNREADABLE},
             Mark.OK,
-            "would be rewritten: 1 of 1 images, and nothing stands in the way of its pull",
+            "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
         ),
     ],
 )
@@ -436,7 +437,7 @@ def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
     assert explanation.mark is Mark.OK
     steps = {one.what: one for one in explanation.steps}
     assert steps["webhook configuration"].code is Code.POLICY_INSTEAD
-    assert steps["admission policy"].why.endswith("the one in force")
+    assert steps["admission policy"].why.endswith("the current one")
     stale = {one.what: one for one in explained(pod("nginx"), policies=policy("other")).steps}
     assert stale["admission policy"].mark is Mark.WARNING
 
@@ -469,3 +470,46 @@ def test_what_is_no_pod_is_said_in_a_line(spoil: Callable[[dict[str, Any]], None
     spoil(manifest)
     with pytest.raises(InvalidManifest, match="it is no Pod that an API server takes"):
         explained(manifest)
+
+
+NOTHING: dict[str, Any] = {"configuration": None, "policies": (), "config_map": None, "settings": settings()}
+
+
+def test_explain_hidden_policy_is_known_by_dry_run() -> None:
+    tried = Tried(pod("nginx", rewritten=True))
+    stored = explained(pod("nginx"), **NOTHING, trial=tried)
+    assert Code.POLICY_HIDDEN in {one.code for one in stored.steps}
+    assert stored.code is not Code.WEBHOOK_MISSING
+    planned = explained(pod("nginx"), **NOTHING, stored=False, trial=tried)
+    assert planned.mark is Mark.OK
+    without = explained(pod("nginx"), **NOTHING, stored=False)
+    assert (without.code, without.mark) == (Code.WEBHOOK_MISSING, Mark.NO)
+    assert "--dry-run" in without.remedy
+
+
+def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
+    guards = policy("abc")
+    planned = explained(pod("nginx"), **NOTHING, stored=False, guards=guards)
+    assert (planned.code, planned.mark) == (Code.POLICY_ORPHANED, Mark.NO)
+    assert planned.remedy == "kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ours"
+    # It is not why a Pod that is there was not rewritten.
+    stored = explained(pod("nginx"), **NOTHING, guards=guards)
+    assert (stored.code, Code.POLICY_ORPHANED in {one.code for one in stored.steps}) == (Code.WEBHOOK_MISSING, True)
+    # Beside the webhook it does its work, and whose policy is not generated is not ours.
+    assert Code.POLICY_ORPHANED not in {one.code for one in explained(pod("nginx"), guards=guards).steps}
+    other = (msgspec.convert({"metadata": {"name": "other"}}, Object),)
+    assert Code.POLICY_ORPHANED not in {one.code for one in explained(pod("nginx"), **NOTHING, guards=other).steps}
+
+
+def test_explain_mutating_policy_without_installation_is_named() -> None:
+    left = NOTHING | {"policies": policy(settings().hash)}
+    explanation = explained(pod("nginx"), **left, stored=False)
+    (step,) = [one for one in explanation.steps if one.code is Code.POLICY_ORPHANED]
+    assert step.mark is Mark.WARNING
+    assert step.remedy.startswith("kubectl delete mutatingadmissionpolicies,")
+
+
+def test_explain_pod_opted_out_earlier_claims_nothing_about_the_past() -> None:
+    explanation = explained(pod("nginx"))
+    assert explanation.code is Code.POD_MISSED
+    assert "may have been" in explanation.verdict

@@ -25,19 +25,19 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
     other = NamespaceDrift("b", served=False, why="not opted in", counts=Counts(pods=7, not_served=7), owners=())
     totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_served=7)
     assert list(drift.lines(report(served, other, totals=totals, notes=("something",)), Screen())) == [
-        "Drift: 3 of 5 Pods in 1 served namespace would be changed if they were made now",
+        "Drift: 3 of 5 Pods in 1 served namespace would be changed if created now",
         "        3  have an image to be rewritten",
         "        3  lack the pull secret",
-        "        2  were not seen by the webhook: it was away, or their namespace was opted in later",
-        "        7  are in namespaces that are not served",
-        "  by config.yaml (0123456789ab); in force: webhook",
+        "        2  were not rewritten when created: the webhook was unavailable, or the Pod was not selected",
+        "        7  are in a namespace that is not served",
+        "  by config.yaml (0123456789ab); configured: webhook",
         "  note: something",
         "",
         "NAMESPACE  OWNER                   PODS  DRIFTED  WHAT WOULD CHANGE",
         "team-a     Deployment/web          4     3        container app: nginx -> registry.example.com/nginx",
-        f"{'':50}no pull secret; 2 not seen by the webhook; 1 made before the webhook was installed",
+        f"{'':50}no pull secret; 2 not rewritten when created; 1 created before the webhook was installed",
         "team-a     Database.db.example/pg  1     1        container app: nginx -> registry.example.com/nginx",
-        f"{'':50}not seen by the webhook",
+        f"{'':50}not rewritten when created",
         "",
         "To recreate these Pods:",
         f"  {LINE}",
@@ -53,8 +53,8 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
 def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
     served = NamespaceDrift("team-a", served=True, why="opted in", counts=Counts(pods=1, current=1), owners=())
     assert list(drift.lines(report(served, totals=Counts(pods=1, current=1)), Screen())) == [
-        "No drift: 1 Pod in 1 served namespace, all as the webhook would make them now",
-        "  by config.yaml (0123456789ab); in force: webhook",
+        "No drift: 1 Pod in 1 served namespace, all as they would be if created now",
+        "  by config.yaml (0123456789ab); configured: webhook",
     ]
 
 

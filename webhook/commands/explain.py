@@ -110,6 +110,7 @@ class _Gathering:
         self._pull_secret = self._settings.policy.pull_secret if isinstance(self._settings, Settings) else None
         self._configuration: WebhookConfiguration | Unknown | None = reader.get(reading.WEBHOOKS, PROGRAM)
         self._policies = reader.list(reading.MUTATING_POLICIES)
+        self._guards = reader.list(reading.VALIDATING_POLICIES)
         labels = f"kubernetes.io/service-name={PROGRAM}"
         self._endpoints = reader.list(reading.SLICES, OWN_NAMESPACE, labels=labels)
 
@@ -153,6 +154,7 @@ class _Gathering:
             events=(),
             trial=None,
             now=time.time(),
+            guards=self._guards,
         )
 
     def _try(self, pod: dict[str, Any], namespace: str) -> Tried | Unknown | None:

@@ -62,7 +62,7 @@ def command(
         scopes = surveying.scopes(standings, whole=all_namespaces)
         pods = surveying.listed(reader, _RUNNING, scopes)
         parents, unread = _parents(reader, scopes)
-        observed = Observed(pods, standings, parents, surveying.engine(reader), (*notes, *unread))
+        observed = Observed(pods, standings, parents, surveying.engine(reader, settings, standings), (*notes, *unread))
     found = report(settings, observed)
     match output:
         case "html":

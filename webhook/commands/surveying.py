@@ -3,13 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
 
+import msgspec
+
 from webhook.adapters.cluster.reading import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Kind, Reader
 from webhook.commands import progress
 from webhook.errors import ClusterError
+from webhook.inspection import selection
+from webhook.inspection.doctor import sample
 from webhook.inspection.drift import Engine
 from webhook.inspection.judging import Standing, standing
 from webhook.inspection.objects import Metadata, WebhookConfiguration
-from webhook.inspection.snapshot import Settings, Unknown
+from webhook.inspection.snapshot import Settings, Tried, Unknown
 from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
 
 #: Up to so many namespaces are read one by one, more in one list of the cluster.
@@ -57,18 +61,35 @@ def listed(reader: Reader, kind: Kind[_T], scopes: Sequence[str | None]) -> list
     return every
 
 
-def engine(reader: Reader) -> Engine:
-    """Find out what rewrites Pods in a cluster."""
+def engine(reader: Reader, settings: Settings, found: Mapping[str, Standing]) -> Engine:
+    """Find out what is configured to rewrite Pods; where the API shows nothing, by a dry run."""
     webhook = reader.get(WEBHOOKS, PROGRAM)
     policies = reader.list(MUTATING_POLICIES)
     ours = [] if isinstance(policies, Unknown) else [one.metadata for one in policies if _is_ours(one.metadata)]
     there = [*ours, *([webhook.metadata] if isinstance(webhook, WebhookConfiguration) else [])]
-    return Engine(
-        webhook=webhook if isinstance(webhook, Unknown) else webhook is not None,
+    called = selection.ours(webhook)
+    shown = Engine(
+        webhook=webhook
+        if isinstance(webhook, Unknown)
+        else called is not None and not selection.is_never_called(called),
         policy=policies if isinstance(policies, Unknown) else bool(ours),
         policy_hash=ours[0].annotations[CONFIGURATION_HASH_ANNOTATION] if ours else None,
         since=min((one.creation_timestamp for one in there if one.creation_timestamp), default=None),
+        has_bundle=called is None or bool(called.client_config.ca_bundle),
     )
+    if shown.webhook is False and shown.policy is False:
+        return msgspec.structs.replace(shown, hidden=_is_rewritten(reader, settings, found))
+    return shown
+
+
+def _is_rewritten(reader: Reader, settings: Settings, found: Mapping[str, Standing]) -> bool:
+    """Try a Pod in the first namespace that is selected."""
+    image = sample.image(settings)
+    namespace = min((name for name, standing in found.items() if standing.served), default=None)
+    if image is None or namespace is None:
+        return False
+    tried = reader.try_creation(sample.pod(image), namespace)
+    return isinstance(tried, Tried) and sample.image_of(tried) == settings.policy.resolve(image).image
 
 
 def _is_ours(policy: Metadata) -> bool:

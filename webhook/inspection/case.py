@@ -1,8 +1,8 @@
 """One Pod, and what was found out about it, step by step."""
 
 import copy
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -13,7 +13,7 @@ from webhook.admission.pod import Place
 from webhook.errors import InvalidManifest
 from webhook.escaping import truncate
 from webhook.images.resolver import Resolution
-from webhook.inspection import calling, pulling, selection
+from webhook.inspection import calling, kubectl, pulling, selection
 from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import (
@@ -30,8 +30,10 @@ from webhook.inspection.snapshot import Settings, Tried, Unknown
 from webhook.names import CONFIGURATION_HASH_ANNOTATION, ENABLED_LABEL, ORIGINALS_ANNOTATION
 from webhook.namespaces import NamespaceBounds, opted_in
 
+#: What the API does not show (KEP-5793).
+HIDDEN = "policies from static manifests are not shown by the API"
 #: What is done about a Pod that was made too early.
-ANEW = "make it anew (kubectl rollout restart of its owner)"
+ANEW = "recreate it (kubectl rollout restart of its owner)"
 _WEBHOOK = "the webhook"
 _SHOWN = 400
 #: Characters that are kept of a name: the API server puts five behind it, and a host name has 63.
@@ -64,13 +66,23 @@ class Read(NamedTuple):
     """What came of a dry run with the Pod as it was written."""
     now: float
     """POSIX time."""
+    guards: tuple[Object, ...] | Unknown = ()
+    """The cluster's ValidatingAdmissionPolicies."""
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether there is an installation, or may be one that cannot be read."""
+        return self.config_map is not None or self.configuration is not None
+
+    @property
+    def own_guards(self) -> tuple[Object, ...]:
+        """The generated policies that refuse what was not rewritten."""
+        return () if isinstance(self.guards, Unknown) else generated(self.guards)
 
     @property
     def own_policies(self) -> tuple[Object, ...]:
         """The admission policies that were generated from a configuration."""
-        if isinstance(self.policies, Unknown):
-            return ()
-        return tuple(one for one in self.policies if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations)
+        return () if isinstance(self.policies, Unknown) else generated(self.policies)
 
     @property
     def engines(self) -> tuple[tuple[str, str | None], ...]:
@@ -81,6 +93,17 @@ class Read(NamedTuple):
             (f"the admission policy {one.metadata.name}", one.metadata.creation_timestamp) for one in self.own_policies
         )
         return (*webhook, *policies)
+
+
+def generated(policies: Iterable[Object]) -> tuple[Object, ...]:
+    """Give the policies that were generated from a configuration: they have its hash."""
+    return tuple(one for one in policies if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations)
+
+
+def orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> str:
+    """Say how a policy and its binding of the same name are deleted."""
+    kinds = f"{kind}admissionpolicies,{kind}admissionpolicybindings"
+    return kubectl.line("delete", kinds, name=name) or "delete it and its binding"
 
 
 class Image(NamedTuple):
@@ -144,7 +167,8 @@ def find(read: Read) -> Case:
     policy = None if isinstance(read.settings, Unknown) else read.settings.policy
     secret = policy.pull_secret if policy is not None and private else None
     case = Case(read, pod, images, secret, (), (), (), None)
-    case = case._replace(before=tuple(_before(read, pod)), now=tuple(_now(read)), trial=_trial(case))
+    case = case._replace(trial=_trial(case))
+    case = case._replace(before=tuple(_before(case)), now=tuple(_now(read)))
     return case._replace(pulls=tuple(_pulls(case)))
 
 
@@ -208,10 +232,11 @@ def _originals(manifest: dict[str, Any]) -> dict[str, str]:
 # What holds for every Pod like it.
 
 
-def _before(read: Read, pod: Pod) -> Iterator[Finding]:
+def _before(case: Case) -> Iterator[Finding]:
+    read = case.read
     # This first: whoever labels a namespace that is never served changes nothing.
     yield _may_be_served(read)
-    yield from _webhook(read, pod)
+    yield from _webhook(read, case.pod, case.trial)
     yield from _served(read)
     yield from _opted_out(read)
 
@@ -238,15 +263,30 @@ def _policies(read: Read) -> Iterator[Finding]:
         if isinstance(read.settings, Unknown):
             yield Finding(Mark.OK, Code.POLICY_OK, what, why)
         elif made == read.settings.hash:
-            yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the one in force")
+            yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
-            remedy = "make it anew: registry-webhook policy mutate"
+            remedy = "generate it again: registry-webhook policy mutate"
             yield Finding(
-                Mark.WARNING, Code.POLICY_OUTDATED, what, f"{why}, and in force is {read.settings.hash}", remedy
+                Mark.WARNING, Code.POLICY_OUTDATED, what, f"{why}, and the current one is {read.settings.hash}", remedy
             )
 
 
-def _webhook(read: Read, pod: Pod) -> Iterator[Finding]:
+def _orphaned(read: Read) -> Iterator[Finding]:
+    """Name generated policies that were left behind when the installation was removed."""
+    what = "admission policy"
+    for guard in () if read.engines or isinstance(read.configuration, Unknown) else read.own_guards:
+        name = guard.metadata.name
+        why = f"ValidatingAdmissionPolicy {name} refuses Pods, and the API shows nothing that rewrites them"
+        mark = Mark.WARNING if read.stored else Mark.NO
+        yield Finding(mark, Code.POLICY_ORPHANED, what, why, orphan_remedy("validating", guard.metadata.name))
+    for policy in () if read.is_installed else read.own_policies:
+        why = f"MutatingAdmissionPolicy {policy.metadata.name} rewrites Pods, and nothing maintains their pull secrets"
+        remedy = orphan_remedy("mutating", policy.metadata.name)
+        yield Finding(Mark.WARNING, Code.POLICY_ORPHANED, what, why, remedy)
+
+
+def _webhook(read: Read, pod: Pod, trial: Finding | None) -> Iterator[Finding]:
+    yield from _orphaned(read)
     what = "webhook configuration"
     if isinstance(read.configuration, Unknown):
         yield Finding(Mark.UNKNOWN, Code.WEBHOOK_UNKNOWN, what, str(read.configuration))
@@ -256,9 +296,14 @@ def _webhook(read: Read, pod: Pod) -> Iterator[Finding]:
         why = "the webhook is not called, and the admission policy does its work"
         yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, why)
         return
+    if webhook is None and trial is not None and trial.mark is Mark.OK:
+        why = f"the API shows no {calling.CONFIGURATION} and no policy, but a dry run is rewritten: {HIDDEN}"
+        yield Finding(Mark.OK, Code.POLICY_HIDDEN, what, why)
+        return
     if webhook is None:
-        remedy = "install it: kubectl apply -k certs/self-managed"
-        yield Finding(Mark.NO, Code.WEBHOOK_MISSING, what, f"there is no {calling.CONFIGURATION}", remedy)
+        why = f"there is no {calling.CONFIGURATION}, and no policy of ours that the API shows"
+        remedy = f"install it: kubectl apply -k certs/self-managed; {HIDDEN}: --dry-run tells"
+        yield Finding(Mark.NO, Code.WEBHOOK_MISSING, what, why, remedy)
         return
     yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"there is the {calling.CONFIGURATION}")
     yield from selection.steps(webhook, read.labelled, pod.metadata.labels, pod.metadata.annotations)

@@ -33,6 +33,8 @@ class Code(StrEnum):
     POLICY_OK = "RW-POLICY-OK", "The generated admission policies were made from the current configuration."
     POLICY_UNKNOWN = "RW-POLICY-UNKNOWN", "Admission policies could not be read."
     POLICY_OUTDATED = "RW-POLICY-OUTDATED", "A generated admission policy was made from another configuration."
+    POLICY_ORPHANED = "RW-POLICY-ORPHANED", "A generated admission policy is active without an installation."
+    POLICY_HIDDEN = "RW-POLICY-HIDDEN", "The API shows nothing that rewrites Pods, but a dry run is rewritten."
     POLICY_INSTEAD = "RW-POLICY-INSTEAD", "A MutatingAdmissionPolicy rewrites Pods instead of the webhook."
     POLICY_MISSING = "RW-POLICY-MISSING", "The webhook is switched off for a policy that does not exist."
 

@@ -16,6 +16,7 @@ from webhook.errors import InvalidReference
 from webhook.escaping import truncate
 from webhook.images import reference
 from webhook.inspection import remaking
+from webhook.inspection.case import HIDDEN
 from webhook.inspection.judging import Change, Judgement, Standing
 from webhook.inspection.objects import Owner
 from webhook.inspection.running import Cause, Pod, cause, images, judged, owner
@@ -27,8 +28,11 @@ _NAMED = 5
 _SHOWN = 40
 
 
+NONE = "none that the API shows"
+
+
 class Engine(Struct, frozen=True):
-    """What rewrites Pods in a cluster."""
+    """What is configured to rewrite Pods in a cluster. Whether it works, `doctor` checks."""
 
     webhook: bool | Unknown
     policy: bool | Unknown
@@ -37,13 +41,23 @@ class Engine(Struct, frozen=True):
     """The hash of the configuration that the policy was generated from."""
     since: str | None = None
     """When the older of them was made, RFC 3339."""
+    has_bundle: bool = True
+    """Whether the webhook configuration has a `caBundle`, without which the webhook cannot be called."""
+    hidden: bool = False
+    """Whether a dry run is rewritten although the API shows neither."""
 
     def __str__(self) -> str:
         """Name it."""
         names = [name for name, there in (("webhook", self.webhook), ("policy", self.policy)) if there is True]
+        if self.hidden:
+            names.append("a policy that the API does not show")
         if names:
             return " and ".join(names)
-        return "not known" if isinstance(self.webhook, Unknown) or isinstance(self.policy, Unknown) else "none"
+        return "not known" if isinstance(self.webhook, Unknown) or isinstance(self.policy, Unknown) else NONE
+
+    @property
+    def _dry_run(self) -> str:
+        return ", and a dry run is rewritten" if self.hidden else ": explain --dry-run tells what becomes of a Pod"
 
     def notes(self, configuration_hash: str) -> list[str]:
         """Say what is to be known of it, a line each."""
@@ -56,8 +70,12 @@ class Engine(Struct, frozen=True):
                 found.append(
                     f"the policy was made of another configuration ({of}) than {configuration_hash}, used here"
                 )
+        if self.webhook is True and not self.has_bundle:
+            found.append(
+                "the webhook configuration has no caBundle, so the API server cannot call the webhook: see doctor"
+            )
         if self.webhook is False and self.policy is False:
-            found.append("neither the webhook nor a policy is in force: new Pods stay as they are written")
+            found.append(f"the API shows neither the webhook nor a policy of ours; {HIDDEN}{self._dry_run}")
         found += [str(part) for part in (self.webhook, self.policy) if isinstance(part, Unknown)]
         return found
 

@@ -22,8 +22,10 @@ class Explanation(Struct, frozen=True):
     subject: str
     mark: Mark
     """Whether its images are pulled as they should be."""
+    code: Code
+    """Of the step that decides."""
     verdict: str
-    """The step that decides, in one line."""
+    """That step, in one line."""
     remedy: str
     steps: tuple[Finding, ...]
 
@@ -34,6 +36,7 @@ class Explanation(Struct, frozen=True):
 
 class _Verdict(NamedTuple):
     mark: Mark
+    code: Code
     text: str
     remedy: str = ""
 
@@ -42,7 +45,7 @@ def explain(read: Read) -> Explanation:
     """Explain one Pod. Raises `InvalidManifest` for what is none."""
     case = cases.find(read)
     verdict = _of_stored(case) if read.stored else _of_planned(case)
-    return Explanation(read.subject, verdict.mark, verdict.text, verdict.remedy, case.steps)
+    return Explanation(read.subject, verdict.mark, verdict.code, verdict.text, verdict.remedy, case.steps)
 
 
 def _of_stored(case: Case) -> _Verdict:
@@ -53,8 +56,8 @@ def _of_stored(case: Case) -> _Verdict:
         blocked = _first(Mark.NO, case.before)
         if blocked is None:
             text = f"is as it is for reasons that are {case.read.settings}"
-            return _Verdict(Mark.UNKNOWN, text, "with --config FILE it is decided by that file")
-        return _Verdict(Mark.NO, f"was not rewritten: {blocked.why}", blocked.remedy)
+            return _Verdict(Mark.UNKNOWN, Code.CONFIG_UNKNOWN, text, "with --config FILE it is decided by that file")
+        return _Verdict(Mark.NO, blocked.code, f"was not rewritten: {blocked.why}", blocked.remedy)
     if not due and (case.secret is None or case.named):
         return _as_it_should_be(case, changed=changed)
     what = "was not rewritten"
@@ -63,14 +66,14 @@ def _of_stored(case: Case) -> _Verdict:
     if not due:
         what = f"{'was rewritten, but ' if changed else ''}was not given the pull secret {case.secret}"
     why = _why_not(case)
-    return _Verdict(Mark.NO, f"{what}: {why.why}", why.remedy)
+    return _Verdict(Mark.NO, why.code, f"{what}: {why.why}", why.remedy)
 
 
 def _as_it_should_be(case: Case, *, changed: bool) -> _Verdict:
     """Say of a Pod that is as the configuration has it whether its images can be pulled, and if not, why."""
     if not changed and case.secret is None:
         why = _first(Mark.NO, case.before) or _why_images_stay(case)
-        return _Verdict(Mark.NO, f"was not rewritten: {why.why}", why.remedy)
+        return _Verdict(Mark.NO, why.code, f"was not rewritten: {why.why}", why.remedy)
     done = "was rewritten" if changed else "needed no rewriting"
     return _pulled(case, done)
 
@@ -78,13 +81,14 @@ def _as_it_should_be(case: Case, *, changed: bool) -> _Verdict:
 def _pulled(case: Case, done: str) -> _Verdict:
     trouble = _first(Mark.NO, case.pulls)
     if trouble is not None:
-        return _Verdict(Mark.NO, f"{done}, but {trouble.why}", trouble.remedy)
+        return _Verdict(Mark.NO, trouble.code, f"{done}, but {trouble.why}", trouble.remedy)
     count = sum(image.changed or image.due for image in case.images)
-    of = f": {count} of {len(case.images)} images" if count else ""
+    every = len(case.images)
+    of = f": {count} of {every} {'image' if every == 1 else 'images'}" if count else ""
     unknown = _first(Mark.UNKNOWN, case.pulls)
     if unknown is not None:
-        return _Verdict(Mark.OK, f"{done}{of}; of the pull, {unknown.why}", unknown.remedy)
-    return _Verdict(Mark.OK, f"{done}{of}, and nothing stands in the way of its pull")
+        return _Verdict(Mark.OK, unknown.code, f"{done}{of}; of the pull, {unknown.why}", unknown.remedy)
+    return _Verdict(Mark.OK, Code.POD_OK, f"{done}{of}, and nothing stands in the way of its pull")
 
 
 def _why_not(case: Case) -> Finding:
@@ -103,7 +107,7 @@ def _why_not(case: Case) -> Finding:
         why = f"a dry run is not either, though all else holds: {trial.why}"
         return Finding(Mark.NO, Code.DRYRUN_UNCHANGED, "", why, "registry-webhook doctor looks at the webhook itself")
     if trial is not None and trial.mark is Mark.OK:
-        why = f"{_engine(case)} did not change it when it was made; in a dry run it is rewritten now"
+        why = "it is as it was written, and a dry run is rewritten now"
         return Finding(Mark.NO, Code.POD_MISSED, "", why, ANEW)
     unknown = _first(Mark.UNKNOWN, case.before)
     if unknown is not None:
@@ -114,12 +118,11 @@ def _why_not(case: Case) -> Finding:
             f"{unknown.what} may be why, which is {_not_known(unknown)}",
             selection.ARBITER,
         )
-    why = f"all holds for it now, so {_engine(case)} did not answer when it was made, or was not yet as it is"
-    return Finding(Mark.NO, Code.POD_MISSED, "", why, f"{ANEW}; --dry-run shows what would become of it")
-
-
-def _engine(case: Case) -> str:
-    return next((name for name, _ in case.read.engines), "the webhook")
+    why = (
+        "nothing keeps it from being rewritten now; when it was created, the webhook may have been unavailable, or the "
+        "configuration or the labels of the Pod or its namespace different"
+    )
+    return Finding(Mark.NO, Code.POD_MISSED, "", why, f"{ANEW}; --dry-run shows the result")
 
 
 def _not_known(unknown: Finding) -> str:
@@ -165,11 +168,11 @@ def _of_planned(case: Case) -> _Verdict:
     if blocked is None and tried and trial is not None:
         blocked = trial
     if blocked is not None:
-        return _Verdict(Mark.NO, f"would not be rewritten: {blocked.why}", blocked.remedy)
+        return _Verdict(Mark.NO, blocked.code, f"would not be rewritten: {blocked.why}", blocked.remedy)
     unknown = _first(Mark.UNKNOWN, case.before)
     if unknown is not None:
         text = f"would be rewritten, or not: {unknown.what} is {_not_known(unknown)}"
-        return _Verdict(Mark.UNKNOWN, text, selection.ARBITER)
+        return _Verdict(Mark.UNKNOWN, unknown.code, text, selection.ARBITER)
     return _pulled(case, "would be rewritten")
 
 

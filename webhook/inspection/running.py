@@ -48,13 +48,23 @@ class Pod(Struct, frozen=True, gc=False):
 
 
 class Cause(StrEnum):
-    """How a Pod came to be another one than the webhook would make of it."""
+    """What can be told of how a Pod came to differ from what it would be if it were created now."""
 
-    OLDER = "made before the webhook was installed"
-    MISSED = "not seen by the webhook"
-    """It was away, or the namespace was opted in later."""
-    CHANGED = "changed since it was made"
-    """The configuration, or the Pod's image."""
+    OLDER = "older"
+    MISSED = "not-rewritten"
+    CHANGED = "changed"
+
+    @property
+    def meaning(self) -> str:
+        """Describe it, claiming no more than is known: what was configured then is not recorded."""
+        return _MEANINGS[self]
+
+
+_MEANINGS = {
+    Cause.OLDER: "created before the webhook was installed",
+    Cause.MISSED: "not rewritten when created",
+    Cause.CHANGED: "rewritten earlier, or a copy of a Pod that was",
+}
 
 
 def judged(handler: Handler, one: Pod) -> Judgement:

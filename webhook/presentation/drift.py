@@ -16,7 +16,7 @@ def lines(found: Report, screen: Screen) -> Iterator[str]:
     yield bold(headline(found), screen)
     for what, count in breakdown(found.totals):
         yield f"  {count:>7,}  {what}"
-    yield f"  by {found.configuration} ({found.hash}); in force: {found.engine}"
+    yield f"  by {found.configuration} ({found.hash}); configured: {found.engine}"
     for note in found.notes:
         yield f"  note: {note}"
     yield from _drifted(found, screen)
@@ -36,20 +36,25 @@ def headline(found: Report) -> str:
     looked_at = found.totals.pods - found.totals.not_served
     where = f"{counted(looked_at, 'Pod')} in {counted(len(served), 'served namespace')}"
     if not found.totals.drifted:
-        return f"No drift: {where}, all as the webhook would make them now"
-    return f"Drift: {found.totals.drifted:,} of {where} would be changed if they were made now"
+        return f"No drift: {where}, all as they would be if created now"
+    return f"Drift: {found.totals.drifted:,} of {where} would be changed if created now"
 
 
 def breakdown(totals: Counts) -> list[tuple[str, int]]:
     """Say what the Pods are that are not just right, each with their number, leaving out what there is none of."""
     every = [
-        ("have an image to be rewritten", totals.images),
-        ("lack the pull secret", totals.lacking_secret),
-        ("were not seen by the webhook: it was away, or their namespace was opted in later", totals.missed),
-        ("are left alone: opted out, or mirrors of static Pods", totals.left_alone),
-        ("are in namespaces that are not served", totals.not_served),
+        ("has an image to be rewritten", "have an image to be rewritten", totals.images),
+        ("lacks the pull secret", "lack the pull secret", totals.lacking_secret),
+        (f"was {_MISSED}", f"were {_MISSED}", totals.missed),
+        (f"is {_LEFT_ALONE}", f"are {_LEFT_ALONE}", totals.left_alone),
+        (f"is {_NOT_SERVED}", f"are {_NOT_SERVED}", totals.not_served),
     ]
-    return [(what, count) for what, count in every if count]
+    return [(one if count == 1 else several, count) for one, several, count in every if count]
+
+
+_MISSED = "not rewritten when created: the webhook was unavailable, or the Pod was not selected"
+_LEFT_ALONE = "left alone: opted out, or the mirror of a static Pod"
+_NOT_SERVED = "in a namespace that is not served"
 
 
 def counted(number: int, what: str) -> str:
@@ -60,7 +65,10 @@ def counted(number: int, what: str) -> str:
 def changed(owner: OwnerDrift) -> Iterator[str]:
     """Say what would change in an owner's Pods, and how that came about."""
     yield from map(str, owner.changes)
-    causes = [cause if len(owner.causes) == 1 else f"{count:,} {cause}" for cause, count in owner.causes.items()]
+    causes = [
+        cause.meaning if len(owner.causes) == 1 else f"{count:,} {cause.meaning}"
+        for cause, count in owner.causes.items()
+    ]
     yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes])
 
 

@@ -101,9 +101,11 @@ def _overview(found: Report) -> Markup:
         if share.pods
     ]
     tiles = [
-        _tile(totals.images, "images to rewrite", "Pods with an image that does not come from where it should"),
-        _tile(totals.lacking_secret, "lack the secret", "Pods that cannot pull from the registry with our credential"),
-        _tile(totals.missed, "not seen", "made while the webhook was away, or before their namespace was opted in"),
+        _tile(totals.images, "to rewrite", "Pods with an image that does not come from where it should"),
+        _tile(
+            totals.lacking_secret, "without the secret", "Pods that cannot pull from the registry with our credential"
+        ),
+        _tile(totals.missed, "not rewritten", "when created: the webhook was unavailable, or they were not selected"),
     ]
     return tag(
         "section",
@@ -216,7 +218,7 @@ def _owner(owner: OwnerDrift) -> Markup:
     ]
     lacking = [tag("span", "lacks the pull secret", class_="chip secret")] if owner.lacking_secret else []
     causes = [
-        tag("span", cause if len(owner.causes) == 1 else f"{count:,} {cause}", class_="chip")
+        tag("span", cause.meaning if len(owner.causes) == 1 else f"{count:,} {cause.meaning}", class_="chip")
         for cause, count in owner.causes.items()
     ]
     number = f"{owner.drifted:,} of {counted(owner.pods, 'Pod')}"
@@ -291,7 +293,7 @@ def _more(number: int, what: str) -> list[Markup]:
 def _foot(found: Report) -> Markup:
     facts = [
         ("Registry", found.server or "none"),
-        ("In force", found.engine),
+        ("Configured", found.engine),
         ("Configuration", f"{found.configuration}, {found.hash}"),
         ("Made by", f"{PROGRAM} {__version__}"),
     ]

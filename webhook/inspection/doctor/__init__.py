@@ -25,6 +25,7 @@ _Check = Callable[[Seen], Iterable[Finding]]
 _CHECKS: tuple[_Check, ...] = (
     configuration.valid,
     calling.there,
+    configuration.orphaned,
     running.deployed,
     running.reached,
     trust.certificate,
@@ -46,8 +47,9 @@ _WORST = (Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.NO, Mark.OK)
 def diagnose(seen: Seen) -> tuple[Finding, ...]:
     """Make every check, and give what they found: failures, warnings, what is not known, and what is well."""
     if _is_absent(seen):
-        why = f"there is nothing of it: no Namespace {OWN_NAMESPACE} with a Deployment and a ConfigMap {PROGRAM}"
+        why = f"it is not installed: there is no Deployment {OWN_NAMESPACE}/{PROGRAM} and no webhook configuration"
         return (
+            *configuration.orphaned(seen),
             wording.failure(
                 Code.INSTALL_MISSING,
                 "installation",

@@ -169,7 +169,8 @@ def _namespaces(webhook: Webhook, settings: Settings, namespaces: tuple[Namespac
         if _is_served(one, settings) and unmet(webhook.namespace_selector, one.metadata.labels) is not None
     ]
     if missed:
-        why = f"not called for {wording.of(missed, 'namespace', 'namespaces')} that is served: {wording.some(missed)}"
+        counted = wording.of(missed, "namespace that is selected", "namespaces that are selected")
+        why = f"not called for {counted}: {wording.some(missed)}"
         yield wording.failure(Code.SELECT_NAMESPACES, "selected", why, wording.INSTALL)
 
 

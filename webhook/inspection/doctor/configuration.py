@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from webhook.inspection.case import generated, orphan_remedy
 from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Faults, Seen
@@ -76,6 +77,24 @@ def _hashes(seen: Seen) -> Iterator[tuple[tuple[str, str], str]]:
                 yield (replica.name, container), digits
 
 
+def orphaned(seen: Seen) -> Iterator[Finding]:
+    """Name generated policies that were left behind when the rest was removed."""
+    if isinstance(seen.policies, Unknown) or isinstance(seen.guards, Unknown) or isinstance(seen.calling, Unknown):
+        return
+    what = "generated policies"
+    names = [one.metadata.name for one in generated(seen.policies)]
+    guards = [name for name in names if name in seen.guards]
+    mutating = [name for name in names if name not in seen.guards]
+    if seen.webhook is None and not mutating:
+        for name in guards:
+            why = f"ValidatingAdmissionPolicy {name} refuses Pods that are not rewritten, and nothing rewrites them"
+            yield wording.failure(Code.POLICY_ORPHANED, what, why, orphan_remedy("validating", name))
+    if seen.calling is None and seen.deployment is None:
+        for name in mutating:
+            why = f"MutatingAdmissionPolicy {name} still rewrites Pods, and nothing maintains their pull secrets"
+            yield wording.warning(Code.POLICY_ORPHANED, what, why, orphan_remedy("mutating", name))
+
+
 def policies(seen: Seen) -> Iterator[Finding]:
     """Look at the policies that were generated from it, where there are any."""
     what = "generated policies"
@@ -83,9 +102,7 @@ def policies(seen: Seen) -> Iterator[Finding]:
         yield wording.unknown(Code.POLICY_UNKNOWN, what, seen.policies)
         return
     made_from = {
-        one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
-        for one in seen.policies
-        if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations
+        one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] for one in generated(seen.policies)
     }
     if not made_from or not isinstance(seen.configuration, Settings):
         return

@@ -77,10 +77,15 @@ def guarded(seen: Seen) -> Iterator[Finding]:
     unbound = [name for name in GUARDS if name in seen.guards and name not in bound]
     remedy = "kubectl apply -f manifests/20-guard.yaml, or with the whole installation"
     if missing:
-        why = f"ValidatingAdmissionPolicy {' and '.join(missing)} is gone: the account's rights are unbounded by it"
+        why = f"{_policies(missing)} missing: the ServiceAccount is not limited by what its role cannot express"
         yield wording.failure(Code.GUARD_MISSING, what, why, remedy)
     if unbound:
-        why = f"ValidatingAdmissionPolicy {' and '.join(unbound)} is bound by no binding that denies"
+        why = f"{_policies(unbound)} without a binding that denies"
         yield wording.failure(Code.GUARD_NOT_BOUND, what, why, remedy)
     if not missing and not unbound:
         yield wording.ok(Code.GUARD_OK, what, f"its {len(GUARDS)} policies are in force")
+
+
+def _policies(names: list[str]) -> str:
+    kind, verb = ("Policy", "is") if len(names) == 1 else ("Policies", "are")
+    return f"ValidatingAdmission{kind} {', '.join(names)} {verb}"

@@ -12,7 +12,7 @@ from webhook.inspection.doctor.seen import Seen, Tryout
 from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Pod
 from webhook.inspection.selection import CALLED
-from webhook.inspection.snapshot import Settings, Unknown
+from webhook.inspection.snapshot import Settings, Tried, Unknown
 from webhook.names import ENABLED_LABEL
 
 _WHAT = "sample"
@@ -52,6 +52,14 @@ def image(settings: Settings) -> str | None:
     return next((name for name in _IMAGES if settings.policy.resolve(name).rewritten), None)
 
 
+def image_of(tried: Tried) -> str | None:
+    """Give the image that the Pod would be stored with."""
+    if tried.stored is None:
+        return None
+    stored = msgspec.convert(tried.stored, Pod)
+    return next((one.image for one in stored.spec.containers if one.name == _CONTAINER), None)
+
+
 def rewritten(seen: Seen) -> Iterator[Finding]:
     """Look at what came of it."""
     settings = seen.configuration
@@ -76,7 +84,7 @@ def _of_tryout(settings: Settings, tried: Tryout) -> Finding:
         return _of_refusal(place, tried.came.refusal)
     stored = msgspec.convert(tried.came.stored, Pod)
     wanted = settings.policy.resolve(tried.written)
-    image = next((one.image for one in stored.spec.containers if one.name == _CONTAINER), None)
+    image = image_of(tried.came)
     if image != wanted.image:
         why = f"{place} stays as it is written: the webhook was not called, or not heard"
         remedy = "see the lines above; the API server's log says `failed calling webhook` with the reason"

@@ -58,7 +58,10 @@ def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObj
     missing = wanted - found.keys()
     if missing:
         yield wording.failure(
-            Code.SECRET_MISSING, _WHAT, f"{_in(missing)} has none: {wording.some(missing)}", wording.SIDECAR_LOG
+            Code.SECRET_MISSING,
+            _WHAT,
+            f"{_in(missing)} {'has' if len(missing) == 1 else 'have'} none: {wording.some(missing)}",
+            wording.SIDECAR_LOG,
         )
     ended = {place for place, one in ours.items() if (moment(_note(one, EXPIRES_ANNOTATION)) or now) < now}
     if ended:

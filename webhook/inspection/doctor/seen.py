@@ -145,7 +145,7 @@ class Seen(Struct, frozen=True, kw_only=True):
     bindings: tuple[Binding, ...] | Unknown = ()
     rights: Mapping[Right, bool | Unknown] = {}
     policies: tuple[Object, ...] | Unknown = ()
-    """Generated admission policies."""
+    """Admission policies of both kinds, those that were generated among them."""
     waiting_pods: tuple[Pod, ...] | Unknown = ()
     """Pods with a container that waits for its image, of selected namespaces and the installation's own."""
     pull_events: tuple[Event, ...] | Unknown = ()
