@@ -4,6 +4,7 @@
 """
 
 import asyncio
+import itertools
 import json
 import random
 import resource
@@ -44,6 +45,13 @@ class Kind(StrEnum):
     GARBAGE = "bytes that are no HTTP"
     LEAVING = "half a request, and gone"
     PLAIN = "half a header to the plain port"
+    COSTLY = "reviews of 192 KiB with 9,900 images"
+    COSTLIEST = "reviews of 3 MiB with 110,000 images"
+    ALMOST = "reviews of as many images as are answered on the event loop"
+    MISFIT = "reviews of 15 KiB that are read piece by piece"
+    DEPENDENT = "reviews of 16 KiB whose images all fall under a rule"
+    TRICKLING = "reviews with many images, in small pieces"
+    DEPARTING = "reviews of 3 MiB, and gone"
 
 
 class Fate(NamedTuple):
@@ -141,6 +149,42 @@ async def _pipeline(wire: _Wire) -> None:
         await wire.send(_MANY)
 
 
+def _again(*messages: bytes) -> Callable[[_Wire], Awaitable[None]]:
+    """Send requests one after the other, and read each answer."""
+
+    async def send(wire: _Wire) -> None:
+        for message in itertools.cycle(messages):
+            await wire.send(message)
+            head = await wire.reader.readuntil(b"\r\n\r\n")
+            await wire.reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+            wire.answered += head.startswith(b"HTTP/1.1 200 ")
+
+    return send
+
+
+async def _trickle(wire: _Wire) -> None:
+    (message,) = _reviews("a{}", 2000, 1)
+    for at in range(0, len(message), 1024):
+        await wire.send(message[at : at + 1024])
+        await asyncio.sleep(0.02)
+    await wire.reader.readuntil(b"\r\n\r\n")
+
+
+async def _depart(wire: _Wire) -> None:
+    await wire.send(_COSTLIEST[0])
+    await asyncio.sleep(0.1)
+
+
+def _reviews(image: str, images: int, distinct: int, misfit: tuple[Any, ...] = ()) -> list[bytes]:
+    """Make requests with so many images, in each of which all are different ones."""
+    made = []
+    for number in range(distinct):
+        containers = [*misfit, *({"image": image.format(f"{number}a{each}")} for each in range(images))]
+        body = review.of_object({"spec": {"containers": containers}}, dryRun=False)
+        made.append(_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+    return made
+
+
 async def _leave(wire: _Wire) -> None:
     await wire.send(_MANY[: len(_MANY) // 2])
     wire.writer.transport.abort()
@@ -161,6 +205,7 @@ def _long() -> bytes:
 
 _MANY = b"".join(map(_usual, range(100)))
 _LONG = _long()
+_COSTLIEST = _reviews("{}", 110_000, 2)
 _BULKY = _HEAD + b"Content-Length: 8000000\r\n\r\n" + b" " * 4_000_000
 
 _DOES: dict[Kind, Callable[[_Wire], Awaitable[None]]] = {
@@ -175,6 +220,13 @@ _DOES: dict[Kind, Callable[[_Wire], Awaitable[None]]] = {
     Kind.GARBAGE: lambda wire: wire.hold(b"\x00\xff nonsense\r\n\r\n" * 50),
     Kind.LEAVING: _leave,
     Kind.PLAIN: lambda wire: wire.hold(_GET[:-2]),
+    Kind.COSTLY: _again(*_reviews("{}", 9_900, 3)),
+    Kind.COSTLIEST: _again(*_COSTLIEST),
+    Kind.ALMOST: _again(*_reviews("{}", 750, 3)),
+    Kind.MISFIT: _again(*_reviews("{}", 750, 3, misfit=(1,))),
+    Kind.DEPENDENT: _again(*_reviews("quay.io/{}", 550, 100)),
+    Kind.TRICKLING: _trickle,
+    Kind.DEPARTING: _depart,
 }
 
 
@@ -229,7 +281,7 @@ class _Program:
         try:
             await _DOES[kind](wire)
             tally.counts["closed"] += 1
-        except OSError:
+        except (OSError, EOFError):
             tally.counts["closed"] += 1
         finally:
             del tally.open[wire]

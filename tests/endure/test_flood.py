@@ -3,7 +3,9 @@
 import time
 from collections.abc import Callable
 
-from tests.serving.running import Server
+import pytest
+
+from tests.serving.running import CONFIGURATION, Place, Server, serving
 
 from .conftest import Form
 from .hostile import Kind, hostile
@@ -41,3 +43,38 @@ def test_a_flood_is_answered_as_far_as_it_can_be_and_over_in_a_second(
     # It was more than it could do, and nobody who was no part of it was forgotten.
     assert share > 0.5
     assert len(during.answers) > 0.9 * (len(during.answers) + len(during.failures))
+
+
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        pytest.param({Kind.COSTLY: 30}, id="few connections"),
+        pytest.param({Kind.COSTLY: 80}, id="many connections"),
+        pytest.param({Kind.COSTLY: 480}, id="nearly all connections"),
+        pytest.param({Kind.COSTLIEST: 8}, id="largest reviews"),
+        pytest.param({Kind.ALMOST: 80}, id="small reviews"),
+        pytest.param({Kind.MISFIT: 80}, id="misfits"),
+        pytest.param({Kind.DEPENDENT: 80}, id="rules"),
+        pytest.param({Kind.TRICKLING: 200, Kind.DEPARTING: 10}, id="slow and leaving"),
+        pytest.param({Kind.COSTLY: 20, Kind.COSTLIEST: 4, Kind.ALMOST: 20, Kind.MISFIT: 20}, id="all at once"),
+    ],
+)
+def test_flood_of_expensive_reviews_others_answered_in_a_second(
+    place: Place, form: Form, figure: Callable[[str, object], None], numbers: dict[Kind, int]
+) -> None:
+    # All come from one address, as they do where a tenant floods an API server.
+    rules = "".join(f"    - {{from: quay.io/0a{number}, to: mirror.example.com/{number}}}\n" for number in range(2000))
+    place.configure(CONFIGURATION + f"webhook:\n  rules:\n{rules}")
+    with serving(place) as server, traffic(server.secure, server.trust, rate=20, fresh=0.5) as load:
+        time.sleep(1)
+        load.result().none_failed()
+        began = time.monotonic()
+        with hostile(server, numbers, again=0.1) as clients:
+            time.sleep(form.flood / 2)
+            fates = clients.end()
+        during = load.result().since(began + 1)
+        figure(f"Flood of {', '.join(numbers)}: others", during)
+        figure("Flood: its own", "; ".join(f"{kind}: {fate}" for kind, fate in fates.items()))
+        assert most_memory(server) < LIMIT
+        # Together they keep two threads and the event loop busy; one of them alone, half as many.
+        assert during.none_failed().percentile(99) < (1 if len(numbers) < 4 else 3)

@@ -18,9 +18,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.serving.running import Server
+from webhook.admission import review
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.serving import endpoint
 
 from . import http_noise, judging, pods
 from .conftest import Form
@@ -185,7 +185,7 @@ def test_the_cost_of_a_review_grows_no_faster_than_its_size_and_is_bounded(
     costs = _measure([GROWING[kind](size) for size in _SIZES], tmp_path)
     worst, ratio = max(cost.each for cost in costs), costs[0].each / costs[-1].each
     _note(kind, costs, figure, f"{worst:5.1f} ns a byte at the most, at 8 MiB {ratio:.1f} times that at 1 MiB")
-    assert costs[0].size <= endpoint.BODY_LIMIT
+    assert costs[0].size <= review.BODY_LIMIT
     # What takes next to nothing cannot be measured so well.
     assert costs[0].each < 3 * max(costs[-1].each, 10)
     _check_bounded(costs)

@@ -13,7 +13,6 @@ import pytest
 
 from tests.serving.running import Around, Place, Server, serving, wait_until
 from webhook.admission import review
-from webhook.serving import endpoint
 
 from .traffic import traffic
 
@@ -52,7 +51,7 @@ def test_a_disk_that_is_read_only_and_a_full_temporary_folder_stop_nothing(
             with pytest.raises(OSError, match=problem):
                 Path(f"/proc/{first}/root{place.folder}{folder}/new").write_bytes(bytes(9000))
         with traffic(server.secure, server.trust, fresh=0.1) as load:
-            body = review.of_object(_POD).ljust(endpoint.BODY_LIMIT)
+            body = review.of_object(_POD).ljust(review.BODY_LIMIT)
             assert server.review(body).status == 200
             place.write_pair()
             wait_until(lambda: server.log.count("certificate in force") == 2)

@@ -112,6 +112,11 @@ CASES = {
         {"pod": "a", "port": "https", "reason": "crowded"},
         ({_pod(f"{_OURS}connections_closed_total", port="https", reason="idle"): _GROWS},),
     ),
+    "RegistryWebhookRequestsRefused": Case(
+        {_pod(f"{_OURS}refused_reviews_total", status="413", reason="too-large"): _GROWS},
+        {"pod": "a", "status": "413", "reason": "too-large"},
+        ({_pod(f"{_OURS}refused_reviews_total", status="413", reason="too-large"): "5x60"},),
+    ),
     "RegistryWebhookLogLinesLost": _gauge(f"{_REFRESHER}log_lines_lost_total", _GROWS, "5x60"),
     "RegistryWebhookCredentialExpires": _gauge(
         f"{_REFRESHER}credential_expiry_timestamp_seconds", f"{27 * 60}x60", f"{40 * 60}x60", _INFINITE

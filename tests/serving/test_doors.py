@@ -123,14 +123,15 @@ def test_another_path_is_not_found(door: Server, path: str) -> None:
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(door: Server) -> None:
     with door.tls() as raw:
         raw.sendall(
-            b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 8388609\r\n\r\n"
+            b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+            b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1)
         )
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 
 
 def test_a_body_at_the_limit_is_read(door: Server) -> None:
     short = review.of_object(POD, uid="u-8")
-    answer = door.review(short + b" " * (8 * 1024 * 1024 - len(short)))
+    answer = door.review(short + b" " * (review.BODY_LIMIT - len(short)))
     assert answer.response["uid"] == "u-8"
 
 

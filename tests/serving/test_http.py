@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from webhook.admission import review
-from webhook.serving import endpoint
 
 from .running import Answer, Server
 
@@ -131,20 +130,20 @@ def test_who_speaks_http_1_0_is_never_told_to_send_the_body(server: Server) -> N
 def test_a_body_that_says_it_is_too_large_is_refused_at_once_and_the_answer_read_by_who_sends_it_all(
     server: Server, expect: bytes
 ) -> None:
-    head = HEAD + expect + b"Content-Length: %d\r\n\r\n" % (endpoint.BODY_LIMIT + 1)
+    head = HEAD + expect + b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1)
     with talking(server) as wire:
         wire.send(head)
         answer = wire.answer()
         assert (answer.status, answer.headers["Connection"]) == (413, "close")
-        assert answer.body == b"the body is larger than 8 MiB\n"
+        assert answer.body == b"the body is larger than 24 MiB\n"
     with talking(server) as wire:
-        wire.send(head, b" " * (endpoint.BODY_LIMIT + 1))
+        wire.send(head, b" " * (review.BODY_LIMIT + 1))
         assert wire.answer().status == 413
 
 
 @pytest.mark.parametrize(("over", "status"), [(0, 200), (1, 413)])
 def test_chunks_may_come_to_the_limit_together(server: Server, over: int, status: int) -> None:
-    filler = b" " * (endpoint.BODY_LIMIT - len(BODY) + over)
+    filler = b" " * (review.BODY_LIMIT - len(BODY) + over)
     with talking(server) as wire:
         wire.send(HEAD + CHUNKED + b"\r\n" + chunk(BODY) + chunk(filler) + b"0\r\n\r\n")
         assert wire.answer().status == status
@@ -350,7 +349,7 @@ def test_the_answer_to_head_says_the_length_of_what_get_would_give(server: Serve
         (b"nonsense\r\n\r\n", 400),
         (GET.replace(b"/ ", b"/nothing "), 404),
         (GET.replace(b"/ ", b"/mutate "), 405),
-        (HEAD + b"Content-Length: 9999999\r\n\r\n", 413),
+        (HEAD + b"Content-Length: 99999999\r\n\r\n", 413),
         (post(BODY).replace(b"/json", b"/yaml"), 415),
     ],
     ids=lambda value: repr(value[:30]) if isinstance(value, bytes) else str(value),

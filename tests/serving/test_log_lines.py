@@ -59,6 +59,7 @@ def test_a_rewrite_is_one_object_with_who_it_is_and_each_image_before_and_after_
         "message": "rewritten",
         "namespace": "team",
         "pod": "web-",
+        "client": "127.0.0.1",
         "uid": "u-1",
         "pull_secret": "registry-webhook-pull",
         "images": [

@@ -2,7 +2,8 @@ from webhook.serving.memory import Memory
 
 
 class Holder:
-    def __init__(self) -> None:
+    def __init__(self, client: str = "192.0.2.1") -> None:
+        self.client = client
         self.is_there = True
 
     def give_way(self) -> None:
@@ -56,3 +57,15 @@ def test_as_many_give_way_as_it_takes_and_the_newcomer_where_it_is_the_largest()
     held.memory.hold(holders[0], 101)
     assert not holders[0].is_there
     assert held.memory.total == 75
+
+
+def test_memory_client_with_the_most_frees_its_largest() -> None:
+    held = Held()
+    flood = [Holder("192.0.2.66") for _ in range(5)]
+    for holder in flood:
+        held.memory.hold(holder, 11)
+    review = Holder("192.0.2.1")
+    held.memory.hold(review, 47)
+    assert review.is_there
+    assert sum(holder.is_there for holder in flood) == 4
+    assert (held.memory.total, held.count) == (91, 1)

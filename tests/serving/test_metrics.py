@@ -57,7 +57,7 @@ def test_what_was_answered_is_counted(server: Server) -> None:
             'reviews_total{operation="CREATE",outcome="rewritten"}',
             'images_total{reason="server"}',
             'images_total{reason="qualified"}',
-            'refused_reviews_total{status="400"}',
+            'refused_reviews_total{reason="malformed-review",status="400"}',
             "review_duration_seconds_count",
             "review_size_bytes_count",
         )

@@ -1,9 +1,11 @@
 """One connection by a clock of the test's own, and what comes cut wherever it can be cut."""
 
 import asyncio
+import math
 import ssl
+import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import Any
 
 import pytest
@@ -13,6 +15,8 @@ from webhook.serving import endpoint, protocol
 from webhook.serving.door import Application
 from webhook.serving.endpoint import Reply, Request
 from webhook.serving.memory import Memory
+from webhook.serving.refusals import Refusal, Refused
+from webhook.serving.schedule import SMALL, Schedule
 
 from .running import Place
 
@@ -46,10 +50,12 @@ class Connection:
         self.serving = Serving()
         self.is_lost = asyncio.Event()
         self.gave_way = 0
+        self.refused: list[Refused] = []
         self.memory = Memory[protocol.Protocol](most, self._count)
         buffer = memoryview(bytearray(protocol.READ))
-        common = protocol.Common(application, self.serving, buffer, self.memory, self.clock)
-        self.protocol = protocol.Protocol(common, lambda _: self.is_lost.set())
+        self.schedule = Schedule(application, asyncio.get_running_loop())
+        common = protocol.Common(self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append)
+        self.protocol = protocol.Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
@@ -154,7 +160,7 @@ async def _half_of_a_second(connection: Connection) -> None:
 
 
 async def _refused(connection: Connection) -> None:
-    await connection.send(HALF.replace(b"10", b"9999999"))
+    await connection.send(HALF.replace(b"10", b"99999999"))
     assert (await connection.answer()).startswith(b"HTTP/1.1 413 ")
 
 
@@ -342,7 +348,9 @@ CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n%b\r\n%X\r\n%b\r\n0\r\n
 
 
 @pytest.mark.parametrize("sent", [LENGTH, CHUNKS, GET], ids=["length", "chunks", "no body"])
-def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_connections(sent: bytes) -> None:
+def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_connections(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     found: list[Request] = []
 
     def answer(request: Request) -> Reply:
@@ -351,10 +359,14 @@ def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_co
 
     # All connections of a server read into one buffer.
     buffer = memoryview(bytearray(protocol.READ))
-    common = protocol.Common(answer, Serving(), buffer, Memory(MOST, lambda: None), Clock())
+    # What came before would have some wait for their turn, and no loop runs here.
+    with closing(asyncio.new_event_loop()) as loop:
+        schedule = Schedule(answer, loop)
+    monkeypatch.setattr(schedule, "answer", lambda request, _: answer(request))
+    common = protocol.Common(schedule, Serving(), buffer, Memory(MOST, lambda: None), Clock(), lambda _: None)
 
     def connection() -> protocol.Protocol:
-        made = protocol.Protocol(common, lambda _: None)
+        made = protocol.Protocol(common, "192.0.2.1", lambda _: None)
         made.connection_made(Written())
         return made
 
@@ -375,3 +387,102 @@ def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_co
     assert expected.path in {b"/mutate", b"/a%20b"}
     assert expected.query in {b"a=b", b"c=%20d"}
     assert expected.body in {BODY, b""}
+
+
+async def _asked_and_gone(connection: Connection, size: int) -> None:
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    await connection.send(sent)
+
+
+def test_request_that_waits_for_its_turn_has_no_deadline_and_is_held() -> None:
+    async def run() -> None:
+        go = threading.Event()
+
+        def answer(_: Request) -> Reply:
+            assert go.wait(10)
+            return endpoint.about()
+
+        async with connected(answer) as connection:
+            size = SMALL + 1
+            await _asked_and_gone(connection, size)
+            server = connection.protocol
+            assert (server.is_idle, server.deadline) == (False, math.inf)
+            assert connection.memory.total == size
+            # What is sent behind it waits, and is answered after it.
+            await connection.send(GET)
+            assert connection.memory.total == size + len(GET)
+            go.set()
+            for _ in range(2):
+                assert (await connection.answer()).startswith(b"HTTP/1.1 200 ")
+            assert connection.memory.total == 0
+            assert server.is_idle
+
+    asyncio.run(run())
+
+
+def test_request_whose_client_has_gone_is_not_answered() -> None:
+    async def run() -> None:
+        go = threading.Event()
+        sizes: list[int] = []
+
+        def answer(request: Request) -> Reply:
+            sizes.append(len(request.body))
+            assert go.wait(10)
+            return endpoint.about()
+
+        async with connected(answer) as connection:
+            # Something else is under way.
+            connection.schedule.answer(Request(b"POST", b"/", b"", [], bytes(SMALL + 1)), lambda _: None)
+            await _asked_and_gone(connection, SMALL + 2)
+            connection.writer.close()
+            await connection.is_lost.wait()
+            assert connection.memory.total == 0
+            go.set()
+            await asyncio.sleep(0.05)
+        assert sizes == [SMALL + 1]
+
+    asyncio.run(run())
+
+
+def test_request_that_waits_and_is_too_much_is_refused() -> None:
+    async def run() -> None:
+        go = threading.Event()
+
+        def answer(_: Request) -> Reply:
+            assert go.wait(10)
+            return endpoint.about()
+
+        async with connected(answer, most=SMALL + 1000) as connection:
+            await _asked_and_gone(connection, SMALL + 1)
+            await connection.send(bytes(2000))
+            assert (await connection.answer()).startswith(b"HTTP/1.1 503 ")
+            assert (connection.memory.total, connection.gave_way) == (0, 1)
+            assert [refused.reason for refused in connection.refused] == [Refusal.OVERLOADED]
+            assert connection.refused[0].client == "192.0.2.1"
+            go.set()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "reason"),
+    [
+        (b"nonsense\r\n\r\n", 400, Refusal.MALFORMED_HTTP),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414, Refusal.MALFORMED_HTTP),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431, Refusal.MALFORMED_HTTP),
+        (HALF.replace(b" 10", b" 99999999"), 413, Refusal.TOO_LARGE),
+        (GET.replace(b"/a", b"/fails"), 500, Refusal.INTERNAL_ERROR),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_refused_request_is_reported_with_its_client(sent: bytes, status: int, reason: Refusal) -> None:
+    def answer(request: Request) -> Reply:
+        raise ValueError(request.path)
+
+    async def run() -> None:
+        async with connected(answer) as connection:
+            await connection.send(sent)
+            assert (await connection.answer()).startswith(b"HTTP/1.1 %d " % status)
+            assert [refused[:3] for refused in connection.refused] == [(status, reason, "192.0.2.1")]
+
+    asyncio.run(run())

@@ -11,6 +11,7 @@ from webhook.images.globs import Globs
 from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
 from webhook.serving import endpoint
+from webhook.serving.refusals import Refusal
 from webhook.serving.tally import Distribution, Tally
 
 JSON = "application/json"
@@ -74,12 +75,13 @@ def test_more_rules_than_are_told_apart_count_together() -> None:
     assert sum(tally.rules.values()) == tally.images["rule"] == 300
 
 
-def test_what_is_no_review_counts_by_its_status() -> None:
+def test_refused_requests_count_by_status_and_reason() -> None:
     tally = Tally()
     endpoint.mutate(handler(), "text/plain", b"{}", tally)
     endpoint.mutate(handler(), JSON, b"{", tally)
     endpoint.mutate(handler(), JSON, b"[]", tally)
-    assert tally.refused == {400: 2, 415: 1}
+    refused = {what: count for what, count in tally.refused.items() if count}
+    assert refused == {(415, Refusal.CONTENT_TYPE): 1, (400, Refusal.MALFORMED_REVIEW): 2}
     assert tally.seconds.up_to()[-1][1] == 0
 
 

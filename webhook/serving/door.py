@@ -1,6 +1,6 @@
 """The door of our own server: `POST /mutate` goes straight to the endpoint, all else to a Flask application.
 
-Both are called inline, on the event loop's own thread: a review takes microseconds, and nothing on its way waits.
+Nothing on the way of a request waits. Large reviews are answered in other threads than the event loop's.
 """
 
 import io
@@ -25,7 +25,7 @@ def admission(handler: Callable[[], Handler], tally: Tally, otherwise: WsgiAppli
 
     def answer(request: Request) -> Reply:
         if request.method == b"POST" and request.path in _MUTATE:
-            return endpoint.mutate(handler(), request.header(b"content-type"), request.body, tally)
+            return endpoint.mutate(handler(), request.header(b"content-type"), request.body, tally, request.client)
         return call(otherwise, request)
 
     return answer
@@ -45,6 +45,7 @@ def call(application: WsgiApplication, request: Request) -> Reply:
         "SERVER_NAME": "localhost",
         "SERVER_PORT": "0",
         "SERVER_PROTOCOL": "HTTP/1.1",
+        "REMOTE_ADDR": request.client,
         "CONTENT_LENGTH": str(len(request.body)),
         "CONTENT_TYPE": request.header(b"content-type"),
         "wsgi.version": (1, 0),

@@ -11,13 +11,11 @@ from msgspec import Struct
 from webhook import __version__, log
 from webhook.admission.decision import UNEXAMINED, Decided, Outcome
 from webhook.admission.handler import Handler
+from webhook.admission.review import BODY_LIMIT
 from webhook.errors import MalformedReview
 from webhook.serving.in_force import InForce
+from webhook.serving.refusals import Refusal, Refused
 from webhook.serving.tally import Tally
-
-#: The largest body that is read, in bytes. The API server's own limit for what it stores is 3 MiB an object, and a
-#: review of an UPDATE holds two.
-BODY_LIMIT = 8 * 1024 * 1024
 
 _JSON = "application/json"
 _REVIEW = (("Content-Type", _JSON),)
@@ -37,6 +35,8 @@ class Request(Struct, frozen=True, gc=False):
     headers: list[tuple[bytes, bytes]]
     """Names in lower case."""
     body: bytes
+    client: str = ""
+    """The address that it came from."""
 
     def header(self, name: bytes) -> str:
         """Give the header of that name, or nothing."""
@@ -51,6 +51,11 @@ class Reply(Struct, frozen=True, gc=False):
     """All but the length."""
     body: bytes
 
+    @property
+    def line(self) -> str:
+        """What `text` was given."""
+        return self.body.decode().rstrip("\n")
+
 
 def text(status: int, line: str) -> Reply:
     """Answer with one line of text."""
@@ -63,18 +68,23 @@ CROWDED = text(503, "too much is under way")
 FAILED = text(500, "registry-webhook failed; its log says where")
 
 
-def mutate(handler: Handler, content_type: str, body: bytes, tally: Tally) -> Reply:
-    """Answer an AdmissionReview, and count it: 200 with the review, or a 4xx with one line that says what was wrong."""
+def mutate(handler: Handler, content_type: str, body: bytes, tally: Tally, client: str = "") -> Reply:
+    """Answer an AdmissionReview, and count it: 200 with the review, or a 4xx with one line that says what was wrong.
+
+    `client` is the address that it came from, for the log.
+    """
     began = perf_counter()
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
-        tally.refuse(415)
-        return text(415, f"the content type must be {_JSON}")
+        why = f"the content type must be {_JSON}"
+        tally.refuse(Refused(415, Refusal.CONTENT_TYPE, client, why))
+        return text(415, why)
     try:
         decided = handler.review(body)
     except MalformedReview as error:
-        tally.refuse(400)
-        return text(400, log.escape(f"the body is {error}"))
-    _record(decided)
+        why = log.escape(f"the body is {error}")
+        tally.refuse(Refused(400, Refusal.MALFORMED_REVIEW, client, why))
+        return text(400, why)
+    _record(decided, client)
     reply = Reply(200, _REVIEW, decided.answer)
     tally.count(decided, len(body), perf_counter() - began)
     return reply
@@ -109,18 +119,21 @@ def metrics(exposition: bytes) -> Reply:
     return Reply(200, _METRICS, exposition)
 
 
-def _record(decided: Decided) -> None:
+def _record(decided: Decided, client: str) -> None:
     """Write a line of what is worth one: every rewrite, what is not looked at, and every fault of our own."""
     decision, request = decided.decision, decided.review.request
-    if decision.operations and _log.isEnabledFor(logging.INFO):
-        about = {
-            "namespace": request.namespace,
-            "pod": decided.name,
-            "uid": request.uid,
-            "dry_run": request.dry_run or None,
-        }
+    rewritten = bool(decision.operations) and _log.isEnabledFor(logging.INFO)
+    if not rewritten and decision.outcome not in UNEXAMINED:
+        return
+    about = {
+        "namespace": request.namespace,
+        "pod": decided.name,
+        "uid": request.uid,
+        "dry_run": request.dry_run or None,
+        "client": client or None,
+    }
+    if rewritten:
         log.say(_log, log.Event(decision.outcome, about, decision.account))
-    elif decision.outcome in UNEXAMINED:
-        about = {"namespace": request.namespace, "pod": decided.name or None, "uid": request.uid}
+    else:
         level = logging.ERROR if decision.outcome is Outcome.ERROR else logging.WARNING
         _log.log(level, log.Event("not examined", {"outcome": decision.outcome, **about}, decision.account))

@@ -12,22 +12,25 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from webhook.adapters import files
+from webhook.admission import review
 from webhook.admission.handler import Handler
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.serving import endpoint
 from webhook.serving.endpoint import Reply
+from webhook.serving.refusals import Refusal, Refused
 from webhook.serving.tally import Tally
 
 
 def admission(handler: Callable[[], Handler], tally: Tally) -> Flask:
     """Make the application that the API server calls; `handler` gives the one in force."""
-    app = _bare("webhook.admission")
+    app = _bare("webhook.admission", tally)
 
     @app.post("/mutate")
     def mutate() -> Response:
         body = request.get_data(cache=False)
-        return _response(endpoint.mutate(handler(), request.content_type or "", body, tally))
+        client = request.remote_addr or ""
+        return _response(endpoint.mutate(handler(), request.content_type or "", body, tally, client))
 
     @app.get("/")
     def about() -> Response:
@@ -66,14 +69,16 @@ def create_app() -> Flask:
     return admission(lambda: handler, Tally())
 
 
-def _bare(name: str) -> Flask:
+def _bare(name: str, tally: Tally | None = None) -> Flask:
     app = Flask(name, static_folder=None, template_folder=None)
-    app.config["MAX_CONTENT_LENGTH"] = endpoint.BODY_LIMIT
+    app.config["MAX_CONTENT_LENGTH"] = review.BODY_LIMIT
     app.url_map.strict_slashes = False
 
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
         if error.code == endpoint.TOO_LARGE.status:
+            if tally is not None:
+                tally.refuse(Refused(413, Refusal.TOO_LARGE, request.remote_addr or "", endpoint.TOO_LARGE.line))
             return _response(endpoint.TOO_LARGE)
         reply = endpoint.text(error.code or 500, error.name.lower())
         allow = tuple((name, value) for name, value in error.get_headers() if name == "Allow")

@@ -17,7 +17,7 @@ from webhook.serving.in_force import Watch
 from webhook.serving.metrics import Metrics
 from webhook.serving.protocol import ARRIVAL
 from webhook.serving.tally import Tally
-from webhook.serving.worker import CONNECTIONS, HEALTH_CONNECTIONS, Port, Site, Worker
+from webhook.serving.worker import CONNECTIONS, HEALTH_CONNECTIONS, HEALTH_HELD, HELD, Port, Site, Worker
 
 
 def serve(watch: Watch, sockets: list[socket.socket], drain: float) -> None:
@@ -47,14 +47,15 @@ def _site(watch: Watch, drain: float) -> Site:
     probes = partial(door.call, flask_app.health(ready, lambda: endpoint.metrics(metrics.exposition())))
     return Site(
         ports=(
-            Port("https", reviews, CONNECTIONS, is_secure=True),
-            Port("health", probes, HEALTH_CONNECTIONS, is_secure=False),
+            Port("https", reviews, CONNECTIONS, HELD, is_secure=True),
+            Port("health", probes, HEALTH_CONNECTIONS, HEALTH_HELD, is_secure=False),
         ),
         tls=lambda: watch.now.tls,
         look=watch.look,
         stopping=stopping,
         drain=drain,
         metrics=metrics,
+        tally=tally,
     )
 
 

@@ -1,16 +1,16 @@
 """Accepts connections on one socket, up to a bound, and sees to it that slow clients do not take all the places.
 
-A server that answers where the last byte is read never is what a connection waits for: each waits for its client. When
-all places are taken, those go that have waited longest for the rest of a handshake or a request, or for an answer to be
-read; after them those that wait longest between two requests. So whoever fills the places makes room by being slow.
-Where nobody is, a newcomer is turned away: kept waiting, it would wait behind all that fill the places.
+When all places are taken, those go that have waited longest for the rest of a handshake or a request, or for an answer
+to be read; after them those that wait longest between two requests. So a client that fills the places makes room by
+being slow. Where none is slow, a newcomer is turned away: kept waiting, it would wait behind all that fill the places.
+A client, which is an address, that has more than half of all places makes room for others whether it is slow or not.
 """
 
 import asyncio
-import heapq
 import logging
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -64,7 +64,7 @@ class Listener:
         self._closed = closed
         # Each with the task that it is made in, which is over when it has a transport; in the order of their accept.
         self._open: dict[Protocol, asyncio.Task[None]] = {}
-        self._full_until = 0.0
+        self._turned_away, self._full_until = "", 0.0
 
     @property
     def open(self) -> int:
@@ -119,8 +119,9 @@ class Listener:
         """Accept connections that wait, up to so many."""
         try:
             for _ in range(most):
-                connection, _ = self._place.socket.accept()
-                self._begin(connection)
+                connection, address = self._place.socket.accept()
+                # An IPv4 address, also where the socket takes both kinds.
+                self._begin(connection, address[0].removeprefix("::ffff:"))
         except BlockingIOError:
             pass  # there is no further one
         except OSError as error:
@@ -134,17 +135,17 @@ class Listener:
         if self._place.socket.fileno() >= 0:  # it is not closed meanwhile
             self.accept()
 
-    def _begin(self, connection: socket.socket) -> None:
-        """Serve a connection that was accepted, where there is place for it."""
+    def _begin(self, connection: socket.socket, client: str) -> None:
+        """Serve a connection that was accepted from a client, where there is place for it."""
         connection.setblocking(False)  # noqa: FBT003 - the socket module has no other way
         context = self._tls() if self._place.is_secure else None
         if self._place.is_secure and context is None:
             connection.close()
-        elif self.open >= self._place.connections and not self._makes_room():
+        elif self.open >= self._place.connections and not self._makes_room(client):
             self._closed(Closed.FULL)
             connection.close()
         else:
-            protocol = Protocol(self._common, self._lost)
+            protocol = Protocol(self._common, client, self._lost)
             self._open[protocol] = asyncio.get_running_loop().create_task(self._connect(connection, protocol, context))
 
     async def _connect(self, connection: socket.socket, protocol: Protocol, context: ssl.SSLContext | None) -> None:
@@ -177,20 +178,25 @@ class Listener:
         else:
             made.cancel()
 
-    def _makes_room(self) -> bool:
-        """Close the slowest, and tell whether there were any."""
+    def _makes_room(self, client: str) -> bool:
+        """Close the slowest connections for one of a client, and tell whether there were any.
+
+        Where one other client has more than half of all, its connections go first, slow or not.
+        """
         now = self._common.clock()
-        if now < self._full_until:
+        if client == self._turned_away and now < self._full_until:
             return False
-        slow = [one for one in self._open if not one.is_idle or now - one.since > _RESTING]
-        if not slow:
-            self._full_until = now + _LOOK_AGAIN
-        for protocol in heapq.nsmallest(int(self._place.connections * _ROOM) + 1, slow, key=_rank):
+        [(most, number)] = Counter(one.client for one in self._open).most_common(1)
+        crowding = most if most != client and number > self._place.connections / 2 else None
+        may_go = [
+            one
+            for one in self._open
+            if one.client == crowding or (one.since <= now and not one.is_idle) or now - one.since > _RESTING
+        ]
+        if not may_go:
+            self._turned_away, self._full_until = client, now + _LOOK_AGAIN
+        may_go.sort(key=lambda one: (one.client != crowding, one.is_idle, one.since))
+        for protocol in may_go[: int(self._place.connections * _ROOM) + 1]:
             self._close(protocol, Closed.CROWDED)
             self._lost(protocol)
-        return bool(slow)
-
-
-def _rank(protocol: Protocol) -> tuple[bool, float]:
-    """Order connections by who goes first where there are too many."""
-    return protocol.is_idle, protocol.since
+        return bool(may_go)

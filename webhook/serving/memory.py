@@ -1,15 +1,21 @@
 """What connections hold in memory, together within a bound: bodies that have not come whole, answers that are not read.
 
-Each connection is bounded by itself, and a thousand of them would still be gigabytes. Where they hold too much, the one
-that holds the most gives way: never a review of the usual size, for as long as there is a larger one.
+Each connection is bounded by itself, and a thousand of them would still be gigabytes. Where they hold too much, the
+client whose connections hold the most frees its largest: never a review of the usual size, for as long as there is a
+larger one, and never the largest review of an API server, for as long as another client holds more.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 
 class Holder(Protocol):
     """Who holds something."""
+
+    @property
+    def client(self) -> str:
+        """The address of the client that it is held for."""
 
     def give_way(self) -> None:
         """Let go of it; `hold` is called with 0 when that has happened."""
@@ -43,8 +49,14 @@ class Memory(Generic[_Holder]):
             return
         self._held[holder] = size
         while self.total > self._most and self._held:
-            largest = max(self._held, key=self._held.__getitem__)
+            largest = self._largest()
             self._leaving[largest] = self._held.pop(largest)
             self.total -= self._leaving[largest]
             self._gave_way()
             largest.give_way()
+
+    def _largest(self) -> _Holder:
+        clients: Counter[str] = Counter()
+        for holder, size in self._held.items():
+            clients[holder.client] += size
+        return max(self._held, key=lambda holder: (clients[holder.client], holder.client, self._held[holder]))

@@ -20,6 +20,7 @@ from prometheus_client.registry import Collector
 
 from webhook import log
 from webhook.serving.in_force import InForce
+from webhook.serving.refusals import Refusal
 from webhook.serving.tally import Distribution, Tally
 
 _PREFIX = "registry_webhook"
@@ -117,8 +118,9 @@ class _Reviews(Collector):
             for outcome, count in outcomes.items()
         ]
         yield _counter("reviews", "Reviews that were answered.", ("operation", "outcome"), reviews)
-        refused = [((str(status),), count) for status, count in tally.refused.items()]
-        yield _counter("refused_reviews", "Requests that were no review, by HTTP status.", ("status",), refused)
+        refused = [((str(status), reason), count) for (status, reason), count in tally.refused.items()]
+        text = f"Requests that were refused, by HTTP status and reason: {', '.join(Refusal)}."
+        yield _counter("refused_reviews", text, ("status", "reason"), refused)
         images = [((reason,), count) for reason, count in tally.images.items()]
         yield _counter("images", "Images looked at, by why they became what they did.", ("reason",), images)
         rules = [((rule,), count) for rule, count in tally.rules.items()]

@@ -2,7 +2,7 @@
 
 gunicorn's parsers take the bytes apart: the one in C (gunicorn_h1c) where it is installed, the one in Python otherwise.
 What gunicorn's own ASGI protocol builds on them, tasks and messages for every request, costs more than a review does
-and is left out: a request is answered where its last byte is read.
+and is left out: `Schedule` answers most requests where their last byte is read.
 
 At every moment a connection has one deadline: for its first request from the accept on, for each further one from its
 first byte on, for an answer to be read, for the next request to begin. Whoever holds the connections calls `expire`
@@ -20,15 +20,18 @@ from contextlib import suppress
 from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
+from math import inf
 from typing import Any, NamedTuple, cast
 
 from gunicorn.asgi.parser import InvalidHeader, ParseError, PythonProtocol
 
 from webhook import log
+from webhook.admission import review
 from webhook.serving import endpoint
-from webhook.serving.door import Application
 from webhook.serving.endpoint import Reply, Request
 from webhook.serving.memory import Memory
+from webhook.serving.refusals import Refusal, Refused
+from webhook.serving.schedule import Schedule, Waiting
 
 try:
     from gunicorn_h1c import H1CProtocol
@@ -71,7 +74,8 @@ class Serving(typing.Protocol):
 class Common(NamedTuple):
     """What all connections of a port have in common."""
 
-    application: Application
+    schedule: Schedule
+    """What answers requests."""
     serving: Serving
     buffer: memoryview
     """What is read into, `READ` bytes long: nothing stays in it."""
@@ -79,6 +83,8 @@ class Common(NamedTuple):
     """What they hold."""
     clock: Callable[[], float]
     """Gives seconds."""
+    refused: Callable[[Refused], None]
+    """Told of each request that is refused."""
 
 
 class Protocol(asyncio.BufferedProtocol):
@@ -86,13 +92,14 @@ class Protocol(asyncio.BufferedProtocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, common: Common, lost: Callable[["Protocol"], None]) -> None:
-        """Answer requests, and call `lost` when the connection is gone."""
-        self._application = common.application
+    def __init__(self, common: Common, client: str, lost: Callable[["Protocol"], None]) -> None:
+        """Answer requests of the client at an address, and call `lost` when the connection is gone."""
+        self._schedule = common.schedule
         self._serving = common.serving
         self._buffer = common.buffer
         self._memory = common.memory
         self._clock = common.clock
+        self._refused = common.refused
         self._lost = lost
         self._body: list[bytes] = []
         self._joined = 0  # so many of its pieces are as long as what was read at once,
@@ -105,11 +112,15 @@ class Protocol(asyncio.BufferedProtocol):
         self._is_paused = False  # the client does not read what was written
         self._held = b""  # what came behind the request that it answers
         self._is_deaf = False  # what still comes is thrown away
+        self._waiting: Waiting | None = None  # the request that is whole, and not answered yet
+        self._keeps_alive = self._with_body = True  # how that one is answered
+        #: The client's address.
+        self.client = client
         #: Whether it waits for a request of which nothing has come.
         self.is_idle = False
         #: Whether the connection is gone.
         self.is_lost = False
-        #: When the time of whatever it waits for is over, by the clock.
+        #: When the time of whatever it waits for is over, by the clock: never, where the client waits for us.
         self.deadline = self._clock() + ARRIVAL
 
     @property
@@ -125,6 +136,7 @@ class Protocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's name
         """End."""
         self.is_lost = True
+        self._cancel()
         self._memory.hold(self, 0)
         self._lost(self)
         # Each knows the other, and what TLS holds for a connection is much: it is not to wait for the collector.
@@ -173,13 +185,19 @@ class Protocol(asyncio.BufferedProtocol):
             self._unsent, self._held = memoryview(b""), b""
             self.expire()
         else:
-            self._refuse_body(endpoint.CROWDED)
+            self._cancel()
+            self._refuse_body(endpoint.CROWDED, Refusal.OVERLOADED)
 
     def close(self) -> None:
         """Close once all that was written is sent."""
         self._begin()
         self._is_deaf = True
         self.transport.close()
+
+    def _cancel(self) -> None:
+        if self._waiting is not None:
+            self._waiting.cancel()
+            self._waiting = None
 
     def _begin(self) -> None:
         self.is_idle = False
@@ -190,14 +208,23 @@ class Protocol(asyncio.BufferedProtocol):
         self.deadline = self._clock() + KEPT
 
     def _hold(self) -> None:
-        """Note how much it holds: of a request, and while the client does not read, of answers and further requests."""
+        """Note how much it holds: of requests, and of answers while the client does not read."""
         size = self._come
         if self._is_paused:
             size += len(self._held) + len(self._unsent) + _COPIES * self.transport.get_write_buffer_size()
+        elif self._waiting is not None:
+            size += len(self._held)
         self._memory.hold(self, size)
 
     def _take(self, data: bytes | memoryview) -> None:
         if self._is_deaf:
+            return
+        if self._waiting is not None:
+            # It is read on, for only so is seen that the client has gone.
+            self._held += data
+            if len(self._held) > READ:
+                self.transport.pause_reading()
+            self._hold()
             return
         if self._memory.is_short:
             self._take_later(bytes(data))
@@ -213,8 +240,13 @@ class Protocol(asyncio.BufferedProtocol):
             return
         held = parser.remaining()
         self._answer()
-        if held and not self._is_deaf:
-            # One request a turn of the event loop, for other connections wait too.
+        if not held or self._is_deaf:
+            return
+        if self._waiting is not None:
+            self._held = held
+            self._hold()
+        else:
+            # One request an iteration of the event loop, for other connections wait too.
             self._begin()
             self._take_later(held)
 
@@ -248,8 +280,8 @@ class Protocol(asyncio.BufferedProtocol):
         self._hold()
         if self._is_deaf:
             return
-        if max(self._size, self._parser.content_length or 0) > endpoint.BODY_LIMIT:
-            self._refuse_body(endpoint.TOO_LARGE)
+        if max(self._size, self._parser.content_length or 0) > review.BODY_LIMIT:
+            self._refuse_body(endpoint.TOO_LARGE, Refusal.TOO_LARGE)
         elif not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue":
             self._is_asked_for_body = True
             # RFC 9110 section 10.1.1: not where the body comes without, and not to HTTP/1.0.
@@ -258,9 +290,14 @@ class Protocol(asyncio.BufferedProtocol):
 
     def _refuse_malformed(self, error: Exception) -> None:
         problem = log.shorten(f"the request is malformed: {error}", 200)
-        self._write(endpoint.text(_STATUS.get(type(error).__name__, 400), problem), is_last=True)
+        self._refuse(endpoint.text(_STATUS.get(type(error).__name__, 400), problem), Refusal.MALFORMED_HTTP)
 
-    def _refuse_body(self, reply: Reply) -> None:
+    def _refuse(self, reply: Reply, reason: Refusal) -> None:
+        """Answer with a refusal, the last one on this connection."""
+        self._refused(Refused(reply.status, reason, self.client, reply.line))
+        self._write(reply, is_last=True)
+
+    def _refuse_body(self, reply: Reply, reason: Refusal) -> None:
         """Say that no more of the body is taken, before the rest of it has come.
 
         A client may read that only when it has sent all, or lose the connection with the answer in it. So what still
@@ -270,16 +307,18 @@ class Protocol(asyncio.BufferedProtocol):
         self._body.clear()
         self._parser = None  # it may hold a head, and is not asked any more
         self._memory.hold(self, 0)
+        self._refused(Refused(reply.status, reason, self.client, reply.line))
         self._write(reply)
 
     def _answer(self) -> None:
         parser = self._parser
         path, _, query = parser.path.partition(b"?")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(parser.method, path, query, _headers(parser), body)
-        keeps_alive = parser.should_keep_alive and self._serving.alive
-        if len(body) > endpoint.BODY_LIMIT:
-            self._write(endpoint.TOO_LARGE, is_last=True)
+        request = Request(parser.method, path, query, _headers(parser), body, self.client)
+        self._keeps_alive = parser.should_keep_alive
+        self._with_body = request.method != b"HEAD"
+        if len(body) > review.BODY_LIMIT:
+            self._refuse(endpoint.TOO_LARGE, Refusal.TOO_LARGE)
             return
         if not parser.is_chunked and self._header(b"transfer-encoding"):
             # The parser in C takes the length that it says, or none, and what follows for the next request: RFC 9112
@@ -288,18 +327,38 @@ class Protocol(asyncio.BufferedProtocol):
             return
         self._body.clear()
         self._joined = self._size = 0
+        self._is_asked_for_body = False
+        parser.reset()
+        reply = self._schedule.answer(request, self._answered)
+        if isinstance(reply, Waiting):
+            self._waiting = reply
+            self.is_idle, self.deadline = False, inf
+            self._come = len(body)
+            self._hold()
+            return
         if self._come:
             self._come = 0
             self._hold()
-        self._is_asked_for_body = False
-        parser.reset()
-        try:
-            reply = self._application(request)
-        except Exception:  # noqa: BLE001 - whatever it is, the client waits for an answer
-            _log.exception("a request could not be answered")
-            reply = endpoint.FAILED
+        self._reply(reply)
+
+    def _answered(self, reply: Reply) -> None:
+        """Answer the request that has waited, and go on with what has come in the meantime."""
+        if self._waiting is None:
+            return  # it is not wanted any more
+        self._waiting = None
+        self._come = 0
+        held, self._held = self._held, b""
+        self._hold()
+        self._reply(reply)
+        if held and not self._is_deaf:
+            self._begin()
+            self._take_later(held)
+
+    def _reply(self, reply: Reply) -> None:
+        if reply is endpoint.FAILED:
+            self._refused(Refused(reply.status, Refusal.INTERNAL_ERROR, self.client, reply.line))
         self._wait()
-        self._write(reply, is_last=not keeps_alive, with_body=request.method != b"HEAD")
+        self._write(reply, is_last=not (self._keeps_alive and self._serving.alive), with_body=self._with_body)
 
     def _write(self, reply: Reply, *, is_last: bool = False, with_body: bool = True) -> None:
         """Write an answer, the last one on this connection or not."""

@@ -12,8 +12,8 @@ import os
 import resource
 import signal
 import ssl
+import sys
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
@@ -21,11 +21,14 @@ from typing import NamedTuple
 from gunicorn.workers.gasgi import ASGIWorker
 
 from webhook import log
+from webhook.admission.review import BODY_LIMIT
 from webhook.serving.door import Application
 from webhook.serving.listener import Listener, Place
 from webhook.serving.memory import Memory
 from webhook.serving.metrics import Closed, Metrics
 from webhook.serving.protocol import ARRIVAL, PARSER, READ, Common, Protocol
+from webhook.serving.schedule import SIGNALS, Schedule, background
+from webhook.serving.tally import Tally
 
 #: Connections held at once on the TLS port.
 CONNECTIONS = 500
@@ -33,11 +36,17 @@ CONNECTIONS = 500
 HEALTH_CONNECTIONS = 100
 #: File descriptors that are left for everything but connections.
 _RESERVED_FILES = 64
-#: Bytes that all connections of a port hold together at the most.
-_HELD = 32 * 1024 * 1024
+#: Bytes that all connections of the TLS port hold together at the most. There is space for the longest review of an
+#: API server while another client holds as much: it is the client that holds the most that frees some.
+HELD = 2 * BODY_LIMIT + 8 * 1024 * 1024
+#: The same for probes, which have no bodies.
+HEALTH_HELD = 4 * 1024 * 1024
+
+#: Seconds after which the event loop gets the interpreter back from a thread that computes. Python's 5 ms are waited
+#: several times for each request: at every call that lets other threads run, such as those that encrypt.
+_SWITCH = 0.0002
 
 _LOOK_EVERY = 0.5
-_SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 _log = logging.getLogger("webhook.serving")
 
 
@@ -47,6 +56,8 @@ class Port(NamedTuple):
     name: str
     application: Application
     connections: int
+    held: int
+    """Bytes that all connections hold together at the most."""
     is_secure: bool
 
 
@@ -63,6 +74,7 @@ class Site(NamedTuple):
     drain: float
     """Seconds after that during which connections are still accepted."""
     metrics: Metrics
+    tally: Tally
 
 
 class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
@@ -79,6 +91,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
 
     async def _serve_site(self, site: Site) -> None:
         self._stop = asyncio.Event()
+        sys.setswitchinterval(_SWITCH)
         listeners = self._listeners(site)
         tasks = [self.loop.create_task(listener.expire()) for listener in listeners]
         tasks.append(self.loop.create_task(self._look(site)))
@@ -98,6 +111,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         while self.alive and self.ppid == os.getppid():
             self.notify()
             log.catch_up()
+            site.tally.refusals.flush()
             await _wait(self._stop, _LOOK_EVERY)
         self.alive = False  # it may be the supervisor that has gone: answers close their connections all the same
         site.stopping()
@@ -109,8 +123,9 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         made = []
         for port, own, bound in zip(site.ports, self.sockets, _bounds(site.ports), strict=True):
             closed = site.metrics.closed(port.name)
-            memory = Memory[Protocol](_HELD, partial(closed, Closed.MEMORY))
-            common = Common(port.application, self, memoryview(bytearray(READ)), memory, self.loop.time)
+            memory = Memory[Protocol](port.held, partial(closed, Closed.MEMORY))
+            schedule = Schedule(port.application, self.loop)
+            common = Common(schedule, self, memoryview(bytearray(READ)), memory, self.loop.time, site.tally.refuse)
             listener = Listener(Place(own.sock, bound, port.is_secure), common, site.tls, closed)
             site.metrics.watch(port.name, listener)
             made.append(listener)
@@ -122,8 +137,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         In a thread, for thousands of rules take a second to load, and reviews must not wait for that; and beside the
         heartbeat, for a file system can hang.
         """
-        # Signals are the main thread's: one that another took would end the process instead of stopping it.
-        looking = ThreadPoolExecutor(1, "look", lambda: signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS))
+        looking = background("look")
         while True:
             try:
                 await self.loop.run_in_executor(looking, site.look)
@@ -157,7 +171,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     def _cleanup(self) -> None:
         # From here on nobody waits for an answer, and a signal that came while the loop is taken down would only be
         # said as a fault: Ctrl-C in a terminal reaches this process twice, from there and from its supervisor.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         super()._cleanup()
 
     def handle_exit_signal(self) -> None:

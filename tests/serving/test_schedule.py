@@ -1,0 +1,240 @@
+"""In which order requests are answered, and that what takes long does not delay what does not."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from typing import Any
+
+import pytest
+
+from webhook.serving import endpoint, schedule
+from webhook.serving.endpoint import Reply, Request
+from webhook.serving.schedule import MEDIUM, SMALL, Queue, Schedule, Waiting
+
+ONE, OTHER = "192.0.2.1", "192.0.2.2"
+
+
+def request(size: int, client: str = ONE, path: bytes = b"/") -> Request:
+    return Request(b"POST", path, b"", [], bytes(size), client)
+
+
+def put(queue: Queue, size: int, client: str = ONE) -> Waiting:
+    return queue.put(request(size, client), lambda _: None)
+
+
+def served(queue: Queue, seconds: Callable[[Request], float]) -> Iterator[tuple[str, int]]:
+    """Serve all that is in a queue, each request in so many seconds."""
+    while (found := queue.get()) is not None:
+        _, taken = found
+        queue.charge(taken.client, seconds(taken))
+        yield taken.client, len(taken.body)
+
+
+def test_queue_smallest_of_a_client_is_next() -> None:
+    queue = Queue()
+    for size in (30, 10, 20, 10):
+        put(queue, size)
+    assert [size for _, size in served(queue, lambda _: 1)] == [10, 10, 20, 30]
+
+
+def test_queue_clients_get_equal_time_whatever_they_ask() -> None:
+    queue = Queue()
+    for _ in range(100):
+        put(queue, 1000)
+        put(queue, 10, OTHER)
+    order = list(served(queue, lambda taken: len(taken.body)))
+    # For each large one of the one client, a hundred small ones of the other.
+    assert (ONE, 1000) in order[:2]
+    assert order[2:102].count((ONE, 1000)) <= 1
+    assert order.count((OTHER, 10)) == order.count((ONE, 1000)) == 100
+
+
+def test_queue_client_that_comes_one_by_one_gets_no_more() -> None:
+    queue = Queue()
+    for _ in range(200):
+        put(queue, 10, OTHER)
+    put(queue, 1000)
+    taken: list[str] = []
+    while len(taken) < 200:
+        found = queue.get()
+        assert found is not None
+        _, asked = found
+        queue.charge(asked.client, len(asked.body))
+        taken.append(asked.client)
+        if asked.client == ONE:
+            put(queue, 1000)
+    assert taken.count(ONE) <= 3
+
+
+def test_queue_newcomer_is_next_and_has_no_credit() -> None:
+    queue = Queue()
+    for _ in range(10):
+        put(queue, 1)
+    for _ in range(5):
+        found = queue.get()
+        assert found is not None
+        queue.charge(ONE, 100)
+    for _ in range(10):
+        put(queue, 1, OTHER)
+    order = [client for client, _ in served(queue, lambda _: 100)]
+    assert order[0] == OTHER
+    assert order[:6].count(ONE) >= 2
+
+
+def test_queue_cancelled_request_is_freed_and_skipped() -> None:
+    queue = Queue()
+    cancelled = put(queue, 1)
+    put(queue, 2)
+    cancelled.cancel()
+    assert cancelled.request is None
+    assert [size for _, size in served(queue, lambda _: 1)] == [2]
+    assert queue.get() is None
+
+
+class Case:
+    """A schedule, and what has been answered."""
+
+    def __init__(self, application: Callable[[Request], Reply]) -> None:
+        self.answered: list[bytes] = []
+        self.threads: dict[bytes, int] = {}
+        self._application = application
+        self.schedule = Schedule(self._answer, asyncio.get_running_loop())
+
+    def _answer(self, asked: Request) -> Reply:
+        self.threads[asked.path] = threading.get_ident()
+        return self._application(asked)
+
+    def ask(self, size: int, path: bytes, client: str = ONE) -> Waiting | None:
+        """Ask, and tell where it waits if it does."""
+        found = self.schedule.answer(request(size, client, path), lambda _: self.answered.append(path))
+        if isinstance(found, Waiting):
+            return found
+        self.answered.append(path)
+        return None
+
+    async def until(self, number: int) -> None:
+        """Wait until so many are answered."""
+        deadline = time.monotonic() + 10
+        while len(self.answered) < number:
+            assert time.monotonic() < deadline, self.answered
+            await asyncio.sleep(0.001)
+
+
+def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    asyncio.run(test())
+
+
+def test_small_requests_are_answered_at_once_on_the_loop() -> None:
+    async def test() -> None:
+        case = Case(lambda _: endpoint.alive())
+        for number in range(20):
+            assert case.ask(SMALL, b"%d" % number) is None
+        assert set(case.threads.values()) == {threading.get_ident()}
+
+    run(test)
+
+
+@pytest.mark.parametrize("size", [SMALL + 1, MEDIUM + 1])
+def test_large_request_blocks_neither_the_loop_nor_another_size(size: int) -> None:
+    async def test() -> None:
+        go = threading.Event()
+
+        def answer(asked: Request) -> Reply:
+            if asked.path == b"slow":
+                assert go.wait(10)
+            return endpoint.alive()
+
+        case = Case(answer)
+        assert case.ask(size, b"slow") is not None
+        assert case.ask(SMALL, b"small") is None
+        other = MEDIUM + 1 if size <= MEDIUM else SMALL + 1
+        assert case.ask(other, b"other") is not None
+        await case.until(2)
+        assert case.answered == [b"small", b"other"]
+        assert case.threads[b"slow"] != threading.get_ident()
+        go.set()
+        await case.until(3)
+
+    run(test)
+
+
+def test_large_requests_are_answered_in_turn_by_client() -> None:
+    async def test() -> None:
+        case = Case(lambda _: endpoint.alive())
+        for number in range(5):
+            case.ask(SMALL + 1, b"one %d" % number)
+        case.ask(SMALL + 1, b"other", OTHER)
+        await case.until(6)
+        assert case.answered.index(b"other") <= 2
+
+    run(test)
+
+
+def test_small_expensive_requests_leave_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        turns = 0
+
+        def answer(asked: Request) -> Reply:
+            if asked.client == ONE:
+                time.sleep(0.01)
+            return endpoint.alive()
+
+        async def count() -> None:
+            nonlocal turns
+            while True:
+                turns += 1
+                await asyncio.sleep(0)
+
+        case = Case(answer)
+        counting = asyncio.create_task(count())
+        for number in range(30):
+            case.ask(100, b"one %d" % number)
+        assert case.ask(100, b"other", OTHER) is not None
+        assert len(case.answered) < 3
+        await case.until(31)
+        counting.cancel()
+        assert case.answered.index(b"other") <= 3
+        assert turns > 20
+        # Then it is as before.
+        await asyncio.sleep(0.01)
+        assert case.ask(100, b"later", OTHER) is None
+
+    monkeypatch.setattr(schedule, "_ITERATION", 0.005)
+    run(test)
+
+
+@pytest.mark.parametrize("size", [1, SMALL + 1])
+def test_failing_application_is_an_answer_and_the_next_is_answered(size: int) -> None:
+    async def test() -> None:
+        def answer(asked: Request) -> Reply:
+            raise ValueError(asked.path)
+
+        case = Case(answer)
+        for number in range(3):
+            case.ask(size, b"%d" % number)
+        await case.until(3)
+
+    run(test)
+
+
+def test_cancelled_large_request_is_not_answered() -> None:
+    async def test() -> None:
+        go = threading.Event()
+
+        def answer(_: Request) -> Reply:
+            assert go.wait(10)
+            return endpoint.alive()
+
+        case = Case(answer)
+        case.ask(SMALL + 1, b"first")
+        waiting = case.ask(SMALL + 1, b"second")
+        assert waiting is not None
+        waiting.cancel()
+        case.ask(SMALL + 1, b"third")
+        go.set()
+        await case.until(2)
+        assert case.answered == [b"first", b"third"]
+        assert b"second" not in case.threads
+
+    run(test)
