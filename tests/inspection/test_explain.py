@@ -349,19 +349,100 @@ def test_a_container_that_came_later_is_told_apart() -> None:
     assert explanation.verdict.startswith("was rewritten, but for container z: no replica of the webhook is ready ")
 
 
-def test_an_earlier_configuration_is_seen_by_the_images() -> None:
+def recorded(manifest: dict[str, Any], **originals: str) -> dict[str, Any]:
+    manifest["metadata"]["annotations"][ORIGINALS] = json.dumps(originals)
+    return manifest
+
+
+IN_PLACE: dict[str, Any] = {"imagePullSecrets": [{"name": PULL}]}
+RULE = settings("webhook: {rules: [{from: quay.io, to: registry.example.com/quay}]}")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "verdict"),
+    [
+        # A copy of a rewritten Pod with another image, which was rewritten as well.
+        (
+            recorded(pod("registry.example.com/busybox:1.36", **IN_PLACE), a="nginx"),
+            "needed no rewriting, and nothing stands in the way of its pull",
+        ),
+        # The image was changed later to one that stays.
+        (
+            recorded(pod("ghcr.io/org/app:2", **IN_PLACE), a="nginx"),
+            "was not rewritten: ghcr.io/org/app:2 stays (names its registry, ghcr.io)",
+        ),
+        # Forged: neither names nor images are those of the Pod.
+        (
+            recorded(pod("ghcr.io/x/y:1"), a="evil/other:9", b="evil/other:9"),
+            "was not rewritten: ghcr.io/x/y:1 stays (names its registry, ghcr.io)",
+        ),
+        # Forged so that it looks as if it was due.
+        (
+            recorded(pod("ghcr.io/x/y:1"), a="ghcr.io/x/y:1"),
+            "was not rewritten: ghcr.io/x/y:1 stays (names its registry, ghcr.io)",
+        ),
+    ],
+    ids=["copied", "changed", "forged", "no change"],
+)
+def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], verdict: str) -> None:
+    explanation = explained(manifest)
+    assert explanation.verdict == verdict
+    (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
+    assert step.mark is Mark.WARNING
+    assert "evil/other" not in str(explanation)
+    assert "nginx" not in json.dumps(as_written(manifest, RULE.policy))
+
+
+@pytest.mark.parametrize("record", ["[]", "5", "{", '{"a": 5}', "null", '"nginx"', "[" * 2_000])
+def test_explain_unreadable_record_is_ignored(record: str) -> None:
+    manifest = pod("registry.example.com/nginx", **IN_PLACE)
+    manifest["metadata"]["annotations"][ORIGINALS] = record
+    assert explained(manifest).verdict.startswith("needed no rewriting")
+
+
+def test_explain_true_record_is_believed_by_place() -> None:
+    manifest = pod("registry.example.com/nginx", **IN_PLACE)
+    spec = manifest["spec"]
+    spec["initContainers"] = [{"name": "i", "image": "registry.example.com/setup"}]
+    spec["volumes"] = [{"name": "a", "image": {"reference": "registry.example.com/data"}}]
+    recorded(manifest, a="nginx", i="setup", gone="redis")
+    explanation = explained(manifest)
+    assert explanation.verdict.startswith("was rewritten: 2 of 3 images")
+    (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
+    assert "gone" in step.why
+    tried = as_written(manifest, settings().policy)["spec"]
+    assert [tried["containers"][0]["image"], tried["initContainers"][0]["image"]] == ["nginx", "setup"]
+    # The volume has the container's name and another image.
+    assert tried["volumes"][0]["image"]["reference"] == "registry.example.com/data"
+
+
+def test_explain_earlier_configuration_makes_record_untrue() -> None:
     moved = settings("webhook: {rules: [{from: docker.io, to: registry.example.com/hub}]}")
     explanation = explained(pod("nginx", rewritten=True), settings=moved)
-    (step,) = [one for one in explanation.steps if one.what == "container a"]
-    assert step.mark is Mark.WARNING
-    assert step.why.startswith(
-        "it is registry.example.com/nginx, and now it would be: nginx -> registry.example.com/hub/"
-    )
+    assert explanation.mark is Mark.OK
+    assert Code.IMAGE_RECORD in {one.code for one in explanation.steps}
 
 
-def test_without_the_configuration_a_rewritten_pod_is_known_by_its_annotation() -> None:
+def test_explain_record_without_configuration_is_not_verified() -> None:
     explanation = explained(pod("nginx", rewritten=True), settings=UNREADABLE)
-    assert str(explanation).startswith("team-a/web-1 was rewritten: 1 of 1 image")
+    assert explanation.mark is Mark.UNKNOWN
+    assert Code.IMAGE_RECORD in {one.code for one in explanation.steps}
+
+
+def test_explain_dry_run_is_judged_by_images_not_by_record() -> None:
+    forged = Tried(recorded(pod("nginx"), a="nginx"))
+    assert explained(pod("nginx"), trial=forged).code is Code.DRYRUN_UNCHANGED
+
+
+def test_explain_image_never_pulled_has_remedy() -> None:
+    manifest = pod("myapp:dev")
+    manifest["spec"]["containers"][0]["imagePullPolicy"] = "Never"
+    assert explained(manifest).verdict == "was not rewritten: myapp:dev stays (its pull policy is Never)"
+    state = {"waiting": {"reason": "ErrImageNeverPull", "message": 'Container image "myapp:dev" is not present'}}
+    manifest["status"]["containerStatuses"][0]["state"] = state
+    explanation = explained(manifest)
+    assert explanation.code is Code.PULL_NEVER
+    assert "IfNotPresent" in explanation.remedy
 
 
 def test_without_the_configuration_nothing_is_guessed() -> None:
@@ -454,7 +535,7 @@ def test_a_pod_is_tried_as_it_was_written() -> None:
     stored = pod("nginx", rewritten=True, nodeName="node-1", ephemeralContainers=[{"name": "d", "image": "busybox"}])
     stored["spec"]["volumes"] = [{"name": "v", "image": {"reference": "registry.example.com/data"}}]
     stored["metadata"]["annotations"] = {ORIGINALS: '{"a": "nginx", "v": "data"}', "kept": "1"}
-    tried = as_written(stored, PULL)
+    tried = as_written(stored, settings().policy)
     assert tried["metadata"] == {"generateName": "web-1-", "labels": {}, "annotations": {"kept": "1"}}
     assert tried["spec"] == {
         "containers": [{"name": "a", "image": "nginx"}],

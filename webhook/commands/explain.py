@@ -107,7 +107,8 @@ class _Gathering:
         self._dry_run = dry_run
         self._parts = configured.read(reader)
         self._settings = inspecting.settings(reader, config, self._parts)
-        self._pull_secret = self._settings.policy.pull_secret if isinstance(self._settings, Settings) else None
+        self._policy = self._settings.policy if isinstance(self._settings, Settings) else None
+        self._pull_secret = self._policy.pull_secret if self._policy else None
         self._configuration: WebhookConfiguration | Unknown | None = reader.get(reading.WEBHOOKS, PROGRAM)
         self._policies = reader.list(reading.MUTATING_POLICIES)
         self._guards = reader.list(reading.VALIDATING_POLICIES)
@@ -160,7 +161,7 @@ class _Gathering:
     def _try(self, pod: dict[str, Any], namespace: str) -> Tried | Unknown | None:
         if not self._dry_run:
             return None
-        return self._reader.try_creation(as_written(pod, self._pull_secret), namespace)
+        return self._reader.try_creation(as_written(pod, self._policy), namespace)
 
 
 def _show(explained: list[Explanation], output: Form) -> None:

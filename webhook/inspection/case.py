@@ -6,12 +6,14 @@ from typing import Any, Literal, NamedTuple
 
 import msgspec
 
+from webhook.admission import originals, review
 from webhook.admission import pod as places
-from webhook.admission import review
 from webhook.admission.decision import Outcome
+from webhook.admission.handler import Policy
 from webhook.admission.pod import Place
 from webhook.errors import InvalidManifest
 from webhook.escaping import truncate
+from webhook.images import resolver
 from webhook.images.resolver import Resolution
 from webhook.inspection import calling, kubectl, pulling, selection
 from webhook.inspection.codes import Code
@@ -38,6 +40,8 @@ _WEBHOOK = "the webhook"
 _SHOWN = 400
 #: Characters that are kept of a name: the API server puts five behind it, and a host name has 63.
 _NAME = 57
+#: How many names are shown.
+_NAMED = 5
 #: What a Pod is made without: the node that it came to, and containers for debugging.
 _LATER = frozenset({"nodeName", "ephemeralContainers"})
 
@@ -151,7 +155,7 @@ class Case(NamedTuple):
     def steps(self) -> tuple[Finding, ...]:
         """All of them in order."""
         trial = () if self.trial is None else (self.trial,)
-        return (*self.before, *map(_of_image, self.images), *self.now, *self.pulls, *trial)
+        return (*self.before, *map(_of_image, self.images), *_record(self), *self.now, *self.pulls, *trial)
 
     @property
     def named(self) -> bool:
@@ -172,20 +176,21 @@ def find(read: Read) -> Case:
     return case._replace(pulls=tuple(_pulls(case)))
 
 
-def as_written(manifest: dict[str, Any], pull_secret: str | None) -> dict[str, Any]:
-    """Give a stored Pod as it may have been sent to be made: with its images as written, and without what came later.
+def as_written(manifest: dict[str, Any], policy: Policy | None) -> dict[str, Any]:
+    """Give a stored Pod as it may have been sent to be created: with its images as written, and without later changes.
 
-    It has another name, so that it can be tried beside the one that is there, and does not name our pull secret.
+    It has another name, so that it can be tried next to the one that exists, and does not name our pull secret. Without
+    a policy no original image can be verified, and the images stay.
     """
     pod = copy.deepcopy(manifest)
-    originals = _originals(pod)
-    for place in places.images(places.decode_piecewise(msgspec.json.encode(pod))):
-        if place.name in originals and place.field != "ephemeralContainers":
+    pull_secret = policy.pull_secret if policy else None
+    for place, written in _written(pod, policy):
+        if written != place.image and place.field != "ephemeralContainers":
             holder = pod["spec"][place.field][place.position]
             if place.field == "volumes":
-                holder["image"]["reference"] = originals[place.name]
+                holder["image"]["reference"] = written
             else:
-                holder["image"] = originals[place.name]
+                holder["image"] = written
     metadata = pod.get("metadata") or {}
     annotations = {
         key: value for key, value in (metadata.get("annotations") or {}).items() if key != ORIGINALS_ANNOTATION
@@ -214,19 +219,35 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _images(read: Read) -> Iterator[Image]:
-    originals = _originals(read.manifest) if read.stored else {}
-    resolve = None if isinstance(read.settings, Unknown) else read.settings.policy.resolve
-    for place in places.images(places.decode_piecewise(msgspec.json.encode(read.manifest))):
-        written = originals.get(place.name, place.image)
-        yield Image(place, written, None if resolve is None else resolve(written))
+    policy = None if isinstance(read.settings, Unknown) else read.settings.policy
+    # What is to be created is examined as it is sent, whatever its annotations claim.
+    every = _written(read.manifest, policy) if read.stored else ((one, one.image) for one in _places(read.manifest))
+    for place, written in every:
+        if policy is None:
+            yield Image(place, written, None)
+        elif place.never_pulled:
+            yield Image(place, written, resolver.never_pulled(written))
+        else:
+            yield Image(place, written, policy.resolve(written))
 
 
-def _originals(manifest: dict[str, Any]) -> dict[str, str]:
+def _written(manifest: dict[str, Any], policy: Policy | None) -> Iterator[tuple[Place, str]]:
+    """Give each place with its image as written: the recorded one, if the policy makes the present one of it."""
+    recorded = _recorded(manifest)
+    for place in _places(manifest):
+        original = originals.original(recorded, place, policy.resolve) if policy else None
+        yield place, original or place.image
+
+
+def _places(manifest: dict[str, Any]) -> Iterator[Place]:
+    return places.images(places.decode_piecewise(msgspec.json.encode(manifest)))
+
+
+def _recorded(manifest: dict[str, Any]) -> dict[str, str]:
+    """Read the annotation. Anyone may write it, and Pods are copied with it: what is in it has to be verified."""
     annotations = (manifest.get("metadata") or {}).get("annotations") or {}
-    try:
-        return msgspec.json.decode(annotations.get(ORIGINALS_ANNOTATION, "{}"), type=dict[str, str])
-    except (ValueError, TypeError, RecursionError):
-        return {}
+    recorded = annotations.get(ORIGINALS_ANNOTATION)
+    return originals.read(recorded) if isinstance(recorded, str) else {}
 
 
 # What holds for every Pod like it.
@@ -354,16 +375,32 @@ def _now(read: Read) -> Iterator[Finding]:
 def _of_image(image: Image) -> Finding:
     what = str(image.place)
     if image.resolution is None:
-        was = f", written as {truncate(image.written, _SHOWN)}" if image.changed else ""
-        return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, f"it is {truncate(image.place.image, _SHOWN)}{was}")
-    if image.due and image.changed:
-        why = f"it is {truncate(image.place.image, _SHOWN)}, and now it would be: {image}"
-        return Finding(Mark.WARNING, Code.IMAGE_OUTDATED, what, why)
+        return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, f"it is {truncate(image.place.image, _SHOWN)}")
     if image.due:
         return Finding(Mark.NO, Code.IMAGE_NOT_REWRITTEN, what, f"it is as written, and would be: {image}")
     if image.resolution.private:
         return Finding(Mark.OK, Code.IMAGE_OK, what, str(image))
     return Finding(Mark.NO, Code.IMAGE_UNCHANGED, what, str(image))
+
+
+def _record(case: Case) -> Iterator[Finding]:
+    """Name the recorded original images that are not true of this Pod, or cannot be verified."""
+    if not case.read.stored:
+        return
+    verified = {image.place.name for image in case.images if image.changed}
+    others = [name for name in _recorded(case.read.manifest) if name not in verified]
+    if not others:
+        return
+    names = ", ".join(truncate(name, _NAME) for name in others[:_NAMED])
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    if isinstance(case.read.settings, Unknown):
+        why = f"without the configuration it cannot be verified for {names}{more}, and is ignored"
+    else:
+        why = (
+            f"it is ignored for {names}{more}: the current configuration does not make the present image of it, so it is "
+            "stale, copied from another Pod or written by another client"
+        )
+    yield Finding(Mark.WARNING, Code.IMAGE_RECORD, "original images", why)
 
 
 def _pulls(case: Case) -> Iterator[Finding]:
@@ -392,9 +429,11 @@ def _trial(case: Case) -> Finding | None:
         return Finding(
             Mark.NO, Code.DRYRUN_REFUSED, what, f"the API server refuses it: {truncate(trial.refusal, _SHOWN)}"
         )
-    originals = _originals(trial.stored)
-    if originals:
-        return Finding(Mark.OK, Code.DRYRUN_OK, what, f"it is rewritten: {', '.join(sorted(originals))}")
+    tried = {(one.field, one.name): one.image for one in _places(trial.stored)}
+    written = {(one.place.field, one.place.name): one.written for one in case.images}
+    rewritten = sorted(name for (field, name), image in written.items() if tried.get((field, name), image) != image)
+    if rewritten:
+        return Finding(Mark.OK, Code.DRYRUN_OK, what, f"it is rewritten: {', '.join(rewritten)}")
     if any(secret.get("name") == case.secret for secret in trial.stored["spec"].get("imagePullSecrets", ())):
         return Finding(Mark.OK, Code.DRYRUN_OK, what, "it gets the pull secret, and every image stays")
     return Finding(Mark.NO, Code.DRYRUN_UNCHANGED, what, "it stays as it is written")

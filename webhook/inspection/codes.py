@@ -172,4 +172,4 @@ class Code(StrEnum):
     IMAGE_UNKNOWN = "RW-IMAGE-UNKNOWN", "What the configuration makes of the image is not known."
     IMAGE_UNCHANGED = "RW-IMAGE-UNCHANGED", "The configuration leaves the image as it is."
     IMAGE_NOT_REWRITTEN = "RW-IMAGE-NOT-REWRITTEN", "The image was not rewritten and now would be."
-    IMAGE_OUTDATED = "RW-IMAGE-OUTDATED", "The image was rewritten and now would be another one."
+    IMAGE_RECORD = "RW-IMAGE-RECORD", "The annotation with the original images does not fit the Pod and is ignored."

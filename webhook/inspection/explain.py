@@ -73,6 +73,11 @@ def _as_it_should_be(case: Case, *, changed: bool) -> _Verdict:
     """Say of a Pod that is as the configuration has it whether its images can be pulled, and if not, why."""
     if not changed and case.secret is None:
         why = _first(Mark.NO, case.before) or _why_images_stay(case)
+        trouble = _first(Mark.NO, case.pulls)
+        if trouble is not None:
+            return _Verdict(
+                Mark.NO, trouble.code, f"was not rewritten: {why.why}; and {trouble.why}", trouble.remedy or why.remedy
+            )
         return _Verdict(Mark.NO, why.code, f"was not rewritten: {why.why}", why.remedy)
     done = "was rewritten" if changed else "needed no rewriting"
     return _pulled(case, done)
@@ -195,12 +200,18 @@ def _why_images_stay(case: Case) -> Finding:
     return Finding(Mark.NO, Code.IMAGE_UNCHANGED, "", f"{first}{others}", remedy)
 
 
-_ORDER = {Reason.PUBLIC: 0, Reason.EXCLUDED: 1, Reason.UNFIT: 2, Reason.INVALID: 3, Reason.QUALIFIED: 4}
+_ORDER = {
+    reason: number
+    for number, reason in enumerate(
+        (Reason.PUBLIC, Reason.EXCLUDED, Reason.NEVER_PULLED, Reason.UNFIT, Reason.INVALID, Reason.QUALIFIED)
+    )
+}
 _REMEDIES = {
     Reason.PUBLIC: "say which registry is yours: opencti.daemon.registry.server",
     Reason.EXCLUDED: "take that pattern out of webhook.exclude, if it is to be rewritten",
     Reason.QUALIFIED: "give it a rule (webhook.rules), if it is to be rewritten",
-    Reason.INVALID: "mend the image's name",
+    Reason.INVALID: "correct the image's name",
+    Reason.NEVER_PULLED: "use imagePullPolicy IfNotPresent, if it is to be pulled from the registry",
 }
 
 

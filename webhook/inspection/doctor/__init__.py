@@ -48,16 +48,10 @@ def diagnose(seen: Seen) -> tuple[Finding, ...]:
     """Make every check, and give what they found: failures, warnings, what is not known, and what is well."""
     if _is_absent(seen):
         why = f"it is not installed: there is no Deployment {OWN_NAMESPACE}/{PROGRAM} and no webhook configuration"
-        return (
-            *configuration.orphaned(seen),
-            wording.failure(
-                Code.INSTALL_MISSING,
-                "installation",
-                why,
-                "see the README's Install: kubectl apply -k certs/self-managed",
-            ),
-        )
-    found = [finding for check in _CHECKS for finding in check(seen)]
+        remedy = "see the README's Install: kubectl apply -k certs/self-managed"
+        found = [*configuration.orphaned(seen), wording.failure(Code.INSTALL_MISSING, "installation", why, remedy)]
+    else:
+        found = [finding for check in _CHECKS for finding in check(seen)]
     return tuple(sorted(found, key=lambda finding: _WORST.index(finding.mark)))
 
 
