@@ -397,8 +397,8 @@ def _record(case: Case) -> Iterator[Finding]:
         why = f"without the configuration it cannot be verified for {names}{more}, and is ignored"
     else:
         why = (
-            f"it is ignored for {names}{more}: the current configuration does not make the present image of it, so it is "
-            "stale, copied from another Pod or written by another client"
+            f"it is ignored for {names}{more}: the current configuration does not make the present image of it, so it "
+            "is stale, copied from another Pod or written by another client"
         )
     yield Finding(Mark.WARNING, Code.IMAGE_RECORD, "original images", why)
 
