@@ -46,6 +46,9 @@ CERTIFICATE = "registry-webhook-certificate"
 #: On that Secret: since when the API servers have been told of its newest authority, and for each replica which
 #: certificate it serves.
 TRUSTED_ANNOTATION = "registry-webhook/trusted-since"
+#: "true": the authority is to be changed as soon as it can be. The sidecar sets it where somebody deleted the Secret
+#: while that could not be, and whoever wants a change may set it.
+REQUESTED_ANNOTATION = "registry-webhook/rotation-requested"
 REPLICA_ANNOTATIONS = "replica.registry-webhook/"
 
 #: The names by which the API server calls the webhook.

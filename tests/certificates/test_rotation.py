@@ -186,18 +186,34 @@ def test_what_was_lost_is_stored_again_and_the_authority_changed() -> None:
     assert (back.authority, back.serving) == (state.authority, state.serving)
     assert back.incoming is not None
     assert back.trusted is None
-    assert rotation.again(back, LONG, _TERMS, _NOW + _HOUR).state == back
-    # One that is on its way comes, and no other in its place.
-    known = structs.replace(back, trusted=_NOW)
-    assert rotation.again(known, LONG, _TERMS, _NOW + _HOUR).state == back
 
 
-def test_an_authority_that_is_not_known_yet_is_not_changed_again() -> None:
+def test_again_during_a_change_replaces_the_authority_that_has_signed_nothing() -> None:
+    """Whoever read the Secret has its key as well."""
+    back = rotation.again(begun(), LONG, _TERMS, _NOW + _HOUR).state
+    for known in (back, structs.replace(back, trusted=_NOW)):
+        after = rotation.again(known, LONG, _TERMS, _NOW + _HOUR).state
+        assert after.authority == back.authority
+        assert after.incoming not in {None, back.incoming}
+        assert after.trusted is None
+
+
+def test_again_before_authority_is_known_requests_the_change() -> None:
     state = begun()
     shortly = LONG._replace(trusted=_TERMS.overlap - _SECOND)
-    put_back = structs.replace(state, trusted=None)
-    assert rotation.again(state, shortly, _TERMS, _NOW + _HOUR).state == put_back
+    put_back = rotation.again(state, shortly, _TERMS, _NOW + _HOUR).state
+    assert put_back == structs.replace(state, trusted=None, requested=True)
     assert rotation.again(put_back, LONG, _TERMS, _NOW + _HOUR).state == put_back
+    assert rotation.step(put_back, LONG, _TERMS, _NOW + _HOUR) is None
+    known = structs.replace(put_back, trusted=_NOW)
+    assert rotation.step(known, shortly, _TERMS, _NOW + _HOUR) is None
+    changed = taken(rotation.step(known, LONG, _TERMS, _NOW + _HOUR))
+    assert changed.incoming is not None
+    assert not changed.requested
+    # And once.
+    promoted = taken(rotation.step(structs.replace(changed, trusted=_NOW), LONG, _TERMS, _NOW + _HOUR))
+    assert promoted.authority == changed.incoming
+    assert rotation.step(promoted, LONG, _TERMS, _NOW + _HOUR) is None
 
 
 def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
@@ -429,6 +445,24 @@ def test_whatever_clock_jumps_one_that_is_right_is_trusted_and_when_all_are_righ
         assert pair
         assert valid(pair, world.now)
         assert signed_by(pair, world.trusted())
+
+
+@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+@given(st.lists(st.tuples(_WAITS, _AWAKE, st.sampled_from(["", "", "lost"])), max_size=20), st.integers(1, 10))
+def test_rotation_requested_at_any_moment_is_made(history: list[tuple[int, list[bool], str]], lag: int) -> None:
+    """Whenever the Secret was deleted, no authority whose key was in it signs in the end."""
+    world = begin(lag, 120)
+    for moment in history:
+        go_on(world, *moment)
+    known = world.state or world.remembered
+    assert known is not None
+    leaked = {known.authority, known.incoming}
+    go_on(world, 1, [True] * 3, "lost")
+    for _ in range(10 + 3 * (10 + lag)):
+        go_on(world, 3, [True] * 3, "")
+    assert world.state is not None
+    assert world.state.authority not in leaked
+    assert not world.state.requested
 
 
 def written(state: State) -> Stored:

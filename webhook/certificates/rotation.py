@@ -59,6 +59,8 @@ class State(Struct, frozen=True):
     trusted: datetime | None = None
     """When the newest authority came into the bundle that the API servers have, by the clock of whoever put it there;
     None: it is not there yet."""
+    requested: bool = False
+    """Whether the authority is to be changed before it is due, as soon as it is known."""
 
     @property
     def authorities(self) -> tuple[bytes, ...]:
@@ -112,13 +114,17 @@ def first(found: bytes, terms: Terms, now: datetime) -> Step:
 
 
 def again(remembered: State, seen: Seen, terms: Terms, now: datetime) -> Step:
-    """Store again what is gone from where it was stored, and change the authority: whoever took it away wants that."""
-    # One authority after the other: the one that signs must be known before the next is made.
-    if _is_known(remembered, seen, terms) and not remembered.incoming:
+    """Store again what is gone from where it was stored, and change the authority: whoever deleted it wants that.
+
+    An authority that has signed nothing yet is changed at once: its key was stored there, too. Where the one that signs
+    is not known yet, the request is stored, and the change made when it is.
+    """
+    if remembered.incoming or _is_known(remembered, seen, terms):
         return Step(
             _with_next(remembered, terms, now), "what was stored is gone: it is put back, and the authority changed"
         )
-    return Step(structs.replace(remembered, trusted=None), "what was stored is gone: it is put back")
+    put_back = structs.replace(remembered, trusted=None, requested=True)
+    return Step(put_back, "what was stored is gone: it is put back, and the authority changed when it is known")
 
 
 def step(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
@@ -139,9 +145,15 @@ def step(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
 def _change_of_authority(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
     """Say whether the authority, which is valid, is to be changed, or the change to go on."""
     if state.incoming is None:
-        if now < authority.span(state.authority.certificate).after(_DUE) or not _is_known(state, seen, terms):
+        over = now >= authority.span(state.authority.certificate).after(_DUE)
+        if not (over or state.requested) or not _is_known(state, seen, terms):
             return None
-        return Step(_with_next(state, terms, now), "two thirds of the authority's life are over: the next one is made")
+        why = (
+            "a change of the authority was requested"
+            if state.requested
+            else "two thirds of the authority's life are over"
+        )
+        return Step(_with_next(state, terms, now), f"{why}: the next one is made")
     if not _is_valid(state.incoming.certificate, now):
         return Step(_with_next(state, terms, now), "the next authority is not valid now: it is made anew")
     if not _is_known(state, seen, terms):
@@ -197,7 +209,7 @@ def _anew(known: Sequence[bytes], terms: Terms, now: datetime) -> State:
 
 def _with_next(state: State, terms: Terms, now: datetime) -> State:
     made = authority.make_authority(authority.NAME, now, terms.authority_life)
-    return structs.replace(state, incoming=made, trusted=None)
+    return structs.replace(state, incoming=made, trusted=None, requested=False)
 
 
 def _promoted(state: State, incoming: Pair, terms: Terms, now: datetime) -> State:

@@ -10,13 +10,14 @@ from webhook.certificates.authority import Pair
 from webhook.certificates.rotation import Report, State
 from webhook.errors import CertificateError
 from webhook.moments import moment, timestamp
-from webhook.names import REPLICA_ANNOTATIONS, TRUSTED_ANNOTATION
+from webhook.names import REPLICA_ANNOTATIONS, REQUESTED_ANNOTATION, TRUSTED_ANNOTATION
 
 TYPE = "Opaque"
 
 #: The Secret's keys. The first two pairs are named as in a Secret of cert-manager's.
 _AUTHORITY, _SERVING, _INCOMING = ("ca.crt", "ca.key"), ("tls.crt", "tls.key"), ("next-ca.crt", "next-ca.key")
 _RETIRED = "retired-ca.crt"
+_REQUESTED = "true"
 
 
 class Stored(Struct, frozen=True):
@@ -50,6 +51,8 @@ def encode(state: State) -> tuple[dict[str, bytes], dict[str, str]]:
     if state.retired:
         data[_RETIRED] = b"".join(state.retired)
     annotations = {} if state.trusted is None else {TRUSTED_ANNOTATION: timestamp(state.trusted.timestamp())}
+    if state.requested:
+        annotations[REQUESTED_ANNOTATION] = _REQUESTED
     return data, annotations
 
 
@@ -64,7 +67,9 @@ def decode(stored: Stored) -> State:
     if incoming:
         authority.check(incoming, [incoming.certificate])
     retired = authority.certificates_in(stored.data.get(_RETIRED, b""))
-    return State(signing, serving, incoming, retired, _time(stored.annotations.get(TRUSTED_ANNOTATION, "")))
+    trusted = _time(stored.annotations.get(TRUSTED_ANNOTATION, ""))
+    requested = stored.annotations.get(REQUESTED_ANNOTATION) == _REQUESTED
+    return State(signing, serving, incoming, retired, trusted, requested)
 
 
 def reports(stored: Stored) -> dict[str, Report]:
