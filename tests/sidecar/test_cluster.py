@@ -265,3 +265,19 @@ def test_secret_larger_than_ours_can_be_is_not_read(place: Place, counted: Count
     with pytest.raises(TooLarge):
         counted.cluster.secret("team")
     assert counted.cluster.secret("none") is None
+
+
+def test_list_and_watch_managed_fields_nested_deeply_are_read(place: Place, counted: Counted) -> None:
+    """Whoever may create a Secret writes what they like there, and must not hide all others."""
+    nested = b'{"f:a":' * 9_000 + rb'{"f:\ud800":{}}' + b"}" * 9_000
+    fields = (
+        b'"managedFields":[{"manager":"registry-webhook-refresher","operation":"Apply","fieldsV1":' + nested + b"}]"
+    )
+    hidden = b'{"metadata":{"name":"s","namespace":"team","uid":"1","resourceVersion":"5",' + fields + b"}}"
+    listed = b'{"metadata":{"resourceVersion":"7"},"items":[' + hidden + b"]}"
+    with place.api.failing(lambda asked: not asked.watches, Answer(200, listed)):
+        (secret,) = counted.cluster.secrets.list().items
+    assert (secret.namespace, secret.version, secret.ours) == ("team", 5, True)
+    watch = counted.cluster.secrets.watch("0")
+    place.api.order("secrets", api_server.say(b'{"type":"ADDED","object":' + hidden + b"}\n"))
+    assert next(iter(watch)).item == secret

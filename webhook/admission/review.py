@@ -207,7 +207,7 @@ def _decode_pod(raw: Raw) -> Pod | None:
         pass
     try:
         # At the same depth the one decoder may refuse what the other took.
-        return pod.decode_piecewise(_repaired(text))
+        return pod.decode_piecewise(repaired(text))
     except ValueError:
         return Unread(why="a string is not UTF-8")
 
@@ -218,10 +218,10 @@ def _decode_repaired(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Fou
     except msgspec.ValidationError:
         raise
     except (msgspec.DecodeError, RecursionError):
-        return decoder.decode(_repaired(body))
+        return decoder.decode(repaired(body))
 
 
-def _repaired(text: bytes) -> bytes:
+def repaired(text: bytes) -> bytes:
     """Return JSON with what msgspec refuses replaced: single halves of surrogate pairs, and deep values."""
     mended = bytearray(text)
     # In place: pieces to join would take many times the body's own memory.

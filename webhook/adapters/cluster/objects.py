@@ -1,5 +1,6 @@
 """What the API server stores, decoded into the fields that somebody reads."""
 
+import contextlib
 import re
 from base64 import b64decode
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Protocol, TypeVar
 import msgspec
 from msgspec import Raw, Struct
 
+from webhook.admission.review import repaired
 from webhook.certificates.stored import Called, Stored
 from webhook.errors import Unreachable
 from webhook.names import (
@@ -183,9 +185,15 @@ _CONFIGURATION = msgspec.json.Decoder(_Configuration)
 
 
 def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -> _T:
-    """Decode an answer. Raises `Unreachable`: whoever gave it, it was no API server."""
-    try:
+    """Decode an answer. Raises `Unreachable`: whoever gave it, it was no API server.
+
+    What users of the cluster write into `managedFields` may be nested deeper than msgspec reads, and hold escapes that
+    it refuses: it is taken out, and hides nothing else.
+    """
+    with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
         return decode(body)
+    try:
+        return decode(repaired(bytes(body)))
     except (msgspec.MsgspecError, ValueError, RecursionError):
         raise Unreachable(f"cannot {what}: the answer is none of an API server's") from None
 
