@@ -1,11 +1,15 @@
 """The names that this system and a cluster agree on: labels, annotations, namespaces, the webhook.
 
-They are the contract's and no setting changes them.
+They are the contract's and no setting changes them, but for those of the installation's own objects.
 """
+
+from collections.abc import Mapping
+
+from msgspec import Struct
 
 PROGRAM = "registry-webhook"
 
-#: The namespace that the webhook itself runs in. It is never served: a Pod that serves must not depend on itself.
+#: The namespace that the webhook itself runs in, as the manifests have it.
 OWN_NAMESPACE = "registry-webhook"
 
 #: Namespaces of Kubernetes itself, never served.
@@ -51,12 +55,54 @@ TRUSTED_ANNOTATION = "registry-webhook/trusted-since"
 REQUESTED_ANNOTATION = "registry-webhook/rotation-requested"
 REPLICA_ANNOTATIONS = "replica.registry-webhook/"
 
-#: The names by which the API server calls the webhook.
-#: https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#service-reference
-SERVICE_NAMES = (f"{PROGRAM}.{OWN_NAMESPACE}.svc", f"{PROGRAM}.{OWN_NAMESPACE}.svc.cluster.local")
-
 #: The generated admission policies, each with a binding of the same name, and what says of which configuration they
 #: were made: `config.fingerprint` of it.
 MUTATE_POLICY = "registry-webhook-mutate"
 GUARD_POLICY = "registry-webhook-guard"
 CONFIGURATION_HASH_ANNOTATION = "registry-webhook/configuration-hash"
+
+#: On the template of our Pods: what the Service and the MutatingWebhookConfiguration are called.
+SERVICE_ANNOTATION = "registry-webhook/service"
+CONFIGURATION_ANNOTATION = "registry-webhook/configuration"
+
+#: What tells a process where it is and what is called, set in the Deployment from the Pod itself.
+NAMESPACE_VARIABLE = "REGISTRY_WEBHOOK_NAMESPACE"
+SERVICE_VARIABLE = "REGISTRY_WEBHOOK_SERVICE"
+CONFIGURATION_VARIABLE = "REGISTRY_WEBHOOK_CONFIGURATION"
+
+
+class InstallationNames(Struct, frozen=True):
+    """Where an installation is, and what its objects are called: by default as the manifests have it."""
+
+    namespace: str = OWN_NAMESPACE
+    """It is never served: a Pod that serves must not depend on itself."""
+    service: str = PROGRAM
+    configuration: str = PROGRAM
+    """The MutatingWebhookConfiguration."""
+    deployment: str = PROGRAM
+    config_map: str = PROGRAM
+    account: str = PROGRAM
+    """The ServiceAccount."""
+
+    def renamed(self, name: str) -> str:
+        """Give what another object of the manifests is called, where all of them got a prefix or suffix."""
+        before, program, after = self.configuration.partition(PROGRAM)
+        return f"{before}{name}{after}" if program else name
+
+    @property
+    def hosts(self) -> tuple[str, str]:
+        """Give the names by which the API server calls the webhook.
+
+        https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#service-reference
+        """
+        host = f"{self.service}.{self.namespace}.svc"
+        return host, f"{host}.cluster.local"
+
+
+def installation_names(environment: Mapping[str, str]) -> InstallationNames:
+    """Give the names that a process is told by its environment; a variable that is empty counts as not set."""
+    return InstallationNames(
+        namespace=environment.get(NAMESPACE_VARIABLE) or OWN_NAMESPACE,
+        service=environment.get(SERVICE_VARIABLE) or PROGRAM,
+        configuration=environment.get(CONFIGURATION_VARIABLE) or PROGRAM,
+    )

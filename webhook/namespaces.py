@@ -10,8 +10,12 @@ from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
 class NamespaceBounds:
     """What a namespace's label can get at most: `webhook.namespaces.allow` and `.deny`."""
 
-    def __init__(self, allow: Sequence[str] | None, deny: Sequence[str]) -> None:
-        """Take globs of names; `allow` None stands for all. A name that both cover is denied."""
+    def __init__(self, allow: Sequence[str] | None, deny: Sequence[str], own: str = OWN_NAMESPACE) -> None:
+        """Take globs of names; `allow` None stands for all. A name that both cover is denied.
+
+        `own` is the installation's namespace.
+        """
+        self._own = own
         self._allow = None if allow is None else Globs(allow)
         self._deny = Globs(deny)
 
@@ -19,7 +23,7 @@ class NamespaceBounds:
         """Say in words why `namespace` is never served, or None when it may be."""
         if namespace in SYSTEM_NAMESPACES:
             return f"namespace {namespace} is Kubernetes' own"
-        if namespace == OWN_NAMESPACE:
+        if namespace == self._own:
             return f"namespace {namespace} is the webhook's own"
         denied = self._deny.match(namespace)
         if denied is not None:

@@ -14,13 +14,13 @@ from webhook.certificates.authority import Pair
 from webhook.certificates.rotation import Report, Seen, State, Step, Terms
 from webhook.certificates.stored import Stored
 from webhook.errors import CertificateError
-from webhook.names import SERVICE_NAMES
+from webhook.names import InstallationNames
 from webhook.sidecar.witness import Witness
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 _YEAR = timedelta(days=365)
-_TERMS = Terms(SERVICE_NAMES, life=90 * _HOUR, authority_life=900 * _HOUR, overlap=timedelta(minutes=2))
+_TERMS = Terms(InstallationNames().hosts, life=90 * _HOUR, authority_life=900 * _HOUR, overlap=timedelta(minutes=2))
 
 
 #: Seen for long, and no replica has said anything.
@@ -84,6 +84,16 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_by_the_same_authorit
     assert signed_by(renewed.serving, (state.authority.certificate,))
     assert authority.span(renewed.serving.certificate).ends == _NOW + 150 * _HOUR
     assert renewed.trusted == state.trusted
+
+
+def test_step_service_renamed_renews_by_the_same_authority() -> None:
+    state = begun()
+    moved = _TERMS._replace(names=InstallationNames("platform", "acme").hosts)
+    assert rotation.step(state, LONG, _TERMS, _NOW) is None
+    renewed = taken(rotation.step(state, LONG, moved, _NOW))
+    assert renewed.authority == state.authority
+    assert authority.names(renewed.serving.certificate) == {"acme.platform.svc", "acme.platform.svc.cluster.local"}
+    assert rotation.step(renewed, LONG, moved, _NOW) is None
 
 
 def test_no_certificate_outlives_its_authority() -> None:
@@ -155,7 +165,7 @@ def test_a_clock_that_is_a_little_behind_changes_nothing() -> None:
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_a_certificate_of_another_time_is_made_anew_by_the_same_authority(off: timedelta) -> None:
     state = begun()
-    other = structs.replace(state, serving=authority.sign(state.authority, SERVICE_NAMES, _NOW + off, _TERMS.life))
+    other = structs.replace(state, serving=authority.sign(state.authority, _TERMS.names, _NOW + off, _TERMS.life))
     renewed = taken(rotation.step(other, LONG, _TERMS, _NOW))
     assert (renewed.authorities, renewed.trusted) == (state.authorities, state.trusted)
     assert authority.span(renewed.serving.certificate) == (_NOW, _NOW + _TERMS.life)
@@ -227,9 +237,9 @@ def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
 
 
 HELD = begun()
-RENEWED = structs.replace(HELD, serving=authority.sign(HELD.authority, SERVICE_NAMES, _NOW, _HOUR))
-OVER = authority.sign(HELD.authority, SERVICE_NAMES, _NOW - 2 * _HOUR, _HOUR)
-COMING = authority.sign(HELD.authority, SERVICE_NAMES, _NOW + _YEAR, _HOUR)
+RENEWED = structs.replace(HELD, serving=authority.sign(HELD.authority, InstallationNames().hosts, _NOW, _HOUR))
+OVER = authority.sign(HELD.authority, InstallationNames().hosts, _NOW - 2 * _HOUR, _HOUR)
+COMING = authority.sign(HELD.authority, InstallationNames().hosts, _NOW + _YEAR, _HOUR)
 GARBLED = Pair(b"garbled", b"garbled")
 STRANGER = begun().serving
 
@@ -386,7 +396,7 @@ _LOSSES = st.sampled_from(["", "", "", "lost", "forgotten"])
 
 def begin(lag: int, authority_life: int) -> World:
     """Make a world in which lives are short."""
-    terms = Terms(SERVICE_NAMES, life=30 * _UNIT, authority_life=authority_life * _UNIT, overlap=10 * _UNIT)
+    terms = Terms(InstallationNames().hosts, life=30 * _UNIT, authority_life=authority_life * _UNIT, overlap=10 * _UNIT)
     world = World(terms, 3, lag * _UNIT)
     world.round([True] * 3)
     world.now += world.lag

@@ -36,8 +36,8 @@ from webhook.names import (
     OWN_NAMESPACE,
     PROGRAM,
     REFRESHED_ANNOTATION,
-    SERVICE_NAMES,
     SYSTEM_NAMESPACES,
+    InstallationNames,
 )
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -58,7 +58,7 @@ def signer(number: int = 0) -> Pair:
 
 
 @cache
-def serving(age: int = 10, name: str = SERVICE_NAMES[0]) -> Pair:
+def serving(age: int = 10, name: str = InstallationNames().hosts[0]) -> Pair:
     """Give a pair for 90 days, so many of which are over."""
     return authority.sign(signer(), [name], NOW - timedelta(days=age), timedelta(days=90))
 

@@ -1,5 +1,6 @@
 """All pull secrets are taken away by whoever removes the installation, and Pods can be made at every moment."""
 
+import json
 import os
 import subprocess
 import sys
@@ -13,7 +14,8 @@ from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER
 from .account import acting, pull_secret
 from .cluster import Cluster, Manifest, Ran, eventually
 from .installation import cleanup, environment
-from .pods import PULL_SECRET
+from .pods import PULL_SECRET, pod
+from .program import program
 from .sidecar import SECRET, Settings, Sidecar, published
 
 pytestmark = pytest.mark.usefixtures("discreet")
@@ -100,13 +102,48 @@ def test_nothing_is_deleted_while_a_sidecar_runs(cluster: Cluster, sidecar: Side
 def test_a_right_that_is_missing_is_named(account: Path) -> None:
     ran = cleanup(f"--kubeconfig={account}", "--dry-run")
     assert (ran.status, ran.stdout) == (2, "")
-    (line,) = ran.stderr.splitlines()
+    told, line = ran.stderr.splitlines()
+    assert "no right to list ValidatingAdmissionPolicyBindings" in told
     assert line.startswith("registry-webhook: cannot list Secrets in all namespaces: ")
     assert 'cannot list resource "secrets" in API group "" at the cluster scope' in line
     ran = cleanup(f"--kubeconfig={account}", "--stop")
     assert ran.status == 2
-    assert "cannot delete MutatingWebhookConfiguration registry-webhook" in ran.stderr
+    assert "no right to list ValidatingAdmissionPolicyBindings" in ran.stderr
     assert acting(account).run("auth", "whoami").status == 0
+
+
+@pytest.mark.parametrize("option", ["--stop", None])
+def test_cleanup_generated_guard_left_behind_lets_pods_be_created(
+    cluster: Cluster, namespaces: list[str], option: str | None, tmp_path: Path
+) -> None:
+    config = tmp_path / "config.yaml"
+    config.write_text("opencti: {daemon: {registry: {server: registry.example.com}}}")
+    made = program("policy", "guard", f"--config={config}", "--output=json")
+    assert made.status == 0, made.stderr
+    guard, binding = json.loads(made.stdout)["items"]
+    # As a kustomization of one's own names them.
+    for one in (guard, binding):
+        one["metadata"]["name"] = "acme-registry-webhook-guard"
+    binding["spec"]["policyName"] = "acme-registry-webhook-guard"
+    dry = ("create", "--dry-run=server", "--namespace", namespaces[0], "--filename=-")
+    said = {f"{one['kind']} {one['metadata']['name']}" for one in (guard, binding)}
+    try:
+        for one in (guard, binding):
+            cluster.kubectl("apply", "--server-side", "--filename=-", stdin=one)
+        eventually("the guard refuses", lambda: cluster.run(*dry, stdin=pod("any", app="nginx")).status)
+        told = cleanup("--dry-run", *([option] if option else []))
+        assert told.status == 0, told.stderr
+        assert {f"{one}: would be deleted" for one in said} <= {*told.stdout.splitlines()}
+        assert cluster.run(*dry, stdin=pod("any", app="nginx")).status
+        ran = cleanup(*([option] if option else []))
+        assert ran.status == 0, ran.stderr
+        # Bindings first: what they bind is in force no more.
+        first, second = ran.stdout.splitlines()[:2]
+        assert (first, second) == tuple(f"{one['kind']} {one['metadata']['name']}: deleted" for one in (binding, guard))
+        cluster.kubectl(*dry, stdin=pod("any", app="nginx"))
+    finally:
+        for one in (binding, guard):
+            cluster.kubectl("delete", one["kind"], one["metadata"]["name"], "--ignore-not-found")
 
 
 def _fail_closed(namespaces: list[str]) -> Manifest:

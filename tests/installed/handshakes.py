@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from webhook.adapters.cluster.client import Client, Request
 from webhook.certificates import authority
 from webhook.errors import ClusterError
-from webhook.names import OWN_NAMESPACE, SERVICE_NAMES
+from webhook.names import OWN_NAMESPACE, InstallationNames
 
 from .history import History
 
@@ -60,7 +60,7 @@ class Handshakes:
         try:
             with (
                 socket.create_connection((address, _PORT), timeout=_PATIENCE) as plain,
-                context.wrap_socket(plain, server_hostname=SERVICE_NAMES[0]) as connection,
+                context.wrap_socket(plain, server_hostname=InstallationNames().hosts[0]) as connection,
             ):
                 certificate = connection.getpeercert(binary_form=True)
         except ssl.SSLCertVerificationError as error:

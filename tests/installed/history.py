@@ -17,6 +17,7 @@ from webhook.certificates import authority, stored
 from webhook.certificates.rotation import State
 from webhook.certificates.stored import Called, Stored
 from webhook.errors import ClusterError
+from webhook.names import InstallationNames
 
 _Object = TypeVar("_Object", Stored, Called)
 _PAUSE = 0.2
@@ -45,7 +46,7 @@ class History:
 
     def __init__(self, client: Client) -> None:
         """Take a client, and look at nothing yet."""
-        installation = Installation(client)
+        installation = Installation(client, InstallationNames())
         self._certificates = installation.certificates
         self._calls = installation.calls
         self._stop = threading.Event()

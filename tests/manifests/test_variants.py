@@ -196,8 +196,10 @@ def test_the_webhook_container_has_no_token_and_no_credential(objects: Objects) 
     assert holding == {"token", "credential"}
     assert objects.mounts("refresher")["token"]["mountPath"] == TOKEN_FOLDER
     assert objects.mounts("webhook").keys() - {"clients"} == {"config", "tls"}
-    # What it is told in variables is written out here, for everybody to read.
-    assert {key for one in objects.containers["webhook"]["env"] for key in one} <= {"name", "value"}
+    # What it is told in variables is written out here, for everybody to read, or its own Pod's metadata.
+    told = objects.containers["webhook"]["env"]
+    assert {key for one in told for key in one} <= {"name", "value", "valueFrom"}
+    assert {key for one in told for key in one.get("valueFrom", {})} == {"fieldRef"}
     assert "envFrom" not in objects.containers["webhook"]
 
 

@@ -100,8 +100,14 @@ class Objects:
         return {mount["name"]: mount for mount in self.containers[container]["volumeMounts"]}
 
     def variables(self, container: str) -> dict[str, str]:
-        """Give a container's variables, each of which is written out."""
-        return {variable["name"]: variable["value"] for variable in self.containers[container]["env"]}
+        """Give a container's variables, each of which is written out or stands in the Pod's metadata."""
+        metadata = self.deployment["spec"]["template"]["metadata"]
+        known = {"metadata.namespace": self.deployment["metadata"]["namespace"]}
+        known |= {f"metadata.annotations['{key}']": value for key, value in metadata["annotations"].items()}
+        return {
+            one["name"]: one["value"] if "value" in one else known[one["valueFrom"]["fieldRef"]["fieldPath"]]
+            for one in self.containers[container]["env"]
+        }
 
     def options(self, container: str) -> dict[str, str]:
         """Give the options that a container's program is called with."""

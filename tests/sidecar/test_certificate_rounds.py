@@ -17,7 +17,7 @@ from webhook.adapters.pair import ServedPair
 from webhook.adapters.sockets import Address
 from webhook.certificates import authority, rotation
 from webhook.certificates.rotation import Terms
-from webhook.names import SERVICE_NAMES
+from webhook.names import OWN_NAMESPACE, InstallationNames
 from webhook.sidecar.certificates import Certificates, Replica
 from webhook.sidecar.duties import Loop, Threads
 from webhook.sidecar.metrics import Metrics
@@ -31,7 +31,9 @@ from .tls_server import OWNER, Server, said, serving
 OVERLAP = 120.0
 _HOUR = timedelta(hours=1)
 _YEAR = 365 * 24 * 3600.0
-_TERMS = Terms(SERVICE_NAMES, life=90 * _HOUR, authority_life=900 * _HOUR, overlap=timedelta(seconds=OVERLAP))
+_TERMS = Terms(
+    InstallationNames().hosts, life=90 * _HOUR, authority_life=900 * _HOUR, overlap=timedelta(seconds=OVERLAP)
+)
 _METRICS = "registry_webhook_refresher_"
 _NAME = "registry-webhook-certificate"
 _REFUSED = status(403, "Forbidden", "no right")
@@ -53,11 +55,11 @@ class Replicated:
             host, _, port = server.address.rpartition(":")
             served = ServedPair(server.folder, Address(host, int(port)))
         self.duty = Certificates(
-            installation=Installation(client),
+            installation=Installation(client, InstallationNames()),
             served=served,
             terms=lambda: _TERMS,
             replica=Replica(name, lambda: self.leading),
-            reporter=Reporter(Cluster(client, SECRET), "", name, lambda: self.leading, clock),
+            reporter=Reporter(Cluster(client, SECRET, OWN_NAMESPACE), "", name, lambda: self.leading, clock),
             metrics=self.metrics,
             clocks=clock.clocks(),
         )

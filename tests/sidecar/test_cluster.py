@@ -21,7 +21,7 @@ from webhook.errors import (
     TooLarge,
     Unreachable,
 )
-from webhook.names import HASH_ANNOTATION
+from webhook.names import HASH_ANNOTATION, OWN_NAMESPACE
 from webhook.pullsecret.upkeep import Namespace, Secret
 
 from . import api_server
@@ -35,7 +35,7 @@ class Counted:
     def __init__(self, place: Place) -> None:
         self.requests: list[tuple[str, str]] = []
         self.client: Client = connect(place.folder / "kubeconfig", None, lambda *request: self.requests.append(request))
-        self.cluster = Cluster(self.client, SECRET)
+        self.cluster = Cluster(self.client, SECRET, OWN_NAMESPACE)
 
 
 @pytest.fixture

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from tests.doctor.sound import settings
-from webhook.adapters.cluster import examining
+from webhook.adapters.cluster import configured, examining
 from webhook.adapters.cluster.client import connect
 from webhook.adapters.cluster.reading import Reader
 from webhook.inspection import doctor
+from webhook.inspection.codes import Code
 from webhook.inspection.doctor.seen import Faults, Lease, Said, Sample, Seen
 from webhook.inspection.findings import Mark
 from webhook.inspection.snapshot import Settings, Unknown
+from webhook.names import InstallationNames
 
 from .api_server import BROKEN, Answer, status
 from .running import Place
@@ -24,6 +26,7 @@ _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _OWN = "/api/v1/namespaces/registry-webhook"
 _DEPLOYMENT = "/apis/apps/v1/namespaces/registry-webhook/deployments/registry-webhook"
 _LEASE = "/apis/coordination.k8s.io/v1/namespaces/registry-webhook/leases/registry-webhook-refresher"
+_CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _NOBODY = status(403, "Forbidden", "no")
 
@@ -55,12 +58,12 @@ def giving(place: Place) -> Iterator[Giving]:
 
 
 def _examined(reader: Reader, own: Settings | None = None) -> Seen:
-    return examining.examine(reader, own, _NOW)
+    return examining.examine(reader, configured.find(reader), own, _NOW)
 
 
 def test_where_nothing_is_installed_that_is_all_that_is_said(reader: Reader) -> None:
     (finding,) = doctor.diagnose(_examined(reader))
-    assert str(finding).startswith("failure installation: there is nothing of it")
+    assert finding.code is Code.INSTALL_MISSING
 
 
 def test_whoever_may_read_nothing_is_told_of_every_check_that_it_is_not_known(place: Place, reader: Reader) -> None:
@@ -100,9 +103,11 @@ def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_
         {"name": "webhook", "ports": [{"name": "health", "containerPort": 19080}]},
         {"name": "refresher", "ports": [{"name": "refresh-health", "containerPort": 8081}]},
     ]
-    giving[_DEPLOYMENT] = {"spec": {"template": {"spec": {"containers": containers}}}}
+    metadata = {"name": "registry-webhook", "namespace": "registry-webhook"}
+    giving[_DEPLOYMENT] = {"metadata": metadata, "spec": {"template": {"spec": {"containers": containers}}}}
     leaving = {"metadata": {"name": "b", "deletionTimestamp": "2026-11-25T00:00:00Z"}}
-    giving[f"{_OWN}/pods"] = {"metadata": {}, "items": [{"metadata": {"name": "a"}}, leaving]}
+    staying = {"metadata": {"name": "a", "namespace": "registry-webhook"}}
+    giving[f"{_OWN}/pods"] = {"metadata": {}, "items": [staying, leaving]}
     metrics = b'# TYPE x info\nx_info{hash="1"} 1.0\n'
     giving[f"{_OWN}/pods/a:19080/proxy/metrics"] = Answer(200, metrics, "text/plain")
     giving[f"{_OWN}/pods/a:19080/proxy/readyz"] = Answer(503, b"not ready: x\ny\n", "text/plain")
@@ -110,6 +115,42 @@ def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_
     (replica,) = _examined(reader).heard
     assert replica.webhook == Said(("not ready: x", "y"), (Sample("x_info", {"hash": "1"}, 1.0),))
     assert isinstance(replica.refresher, Unknown)
+
+
+@pytest.mark.parametrize("known", ["its webhook configuration", "its label", "the option"])
+def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving, known: str) -> None:
+    containers = [{"name": "webhook"}, {"name": "refresher"}]
+    template = {
+        "metadata": {
+            "annotations": {"registry-webhook/configuration": "acme-calls", "registry-webhook/service": "acme-service"}
+        },
+        "spec": {
+            "containers": containers,
+            "serviceAccountName": "acme-account",
+            "volumes": [{"name": "config", "configMap": {"name": "acme-config"}}],
+        },
+    }
+    other = {"metadata": {"name": "other", "namespace": "platform"}}
+    ours = {"metadata": {"name": "acme", "namespace": "platform"}, "spec": {"template": template}}
+    service = {"namespace": "platform", "name": "acme-service"}
+    webhook = {"name": "pods.registry-webhook.internal", "clientConfig": {"service": service}}
+    if known == "its label":
+        giving["/apis/apps/v1/deployments"] = {"metadata": {}, "items": [other, ours]}
+    else:
+        giving["/apis/apps/v1/namespaces/platform/deployments"] = {"metadata": {}, "items": [other, ours]}
+    if known == "its webhook configuration":
+        calling = {"webhooks": [webhook], "metadata": {"name": "acme-calls"}}
+        giving[_CONFIGURATIONS] = {"metadata": {}, "items": [calling]}
+    found = configured.find(reader, "platform" if known == "the option" else None)
+    assert found == InstallationNames(
+        "platform", "acme-service", "acme-calls", deployment="acme", config_map="acme-config", account="acme-account"
+    )
+    assert found.hosts[0] == "acme-service.platform.svc"
+
+
+def test_find_nothing_installed_supposes_the_shipped_names(reader: Reader) -> None:
+    assert configured.find(reader) == InstallationNames()
+    assert configured.find(reader, "platform") == InstallationNames("platform")
 
 
 def test_the_lease_is_read_with_its_time(reader: Reader, giving: Giving) -> None:

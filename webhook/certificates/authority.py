@@ -97,6 +97,16 @@ def span(certificate: bytes) -> Span:
     return Span(read.not_valid_before_utc + _BACKDATED, read.not_valid_after_utc)
 
 
+def names(certificate: bytes) -> frozenset[str]:
+    """Give the DNS names of a certificate that this module made, PEM."""
+    read = x509.load_pem_x509_certificate(certificate)
+    try:
+        alternative = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(alternative.get_values_for_type(x509.DNSName))
+
+
 def fingerprint(certificate: bytes) -> str:
     """Give the first half of a PEM certificate's SHA-256, in hexadecimal."""
     return x509.load_pem_x509_certificate(certificate).fingerprint(hashes.SHA256()).hex()[:32]

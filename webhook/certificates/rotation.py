@@ -21,7 +21,7 @@ from typing import NamedTuple
 from msgspec import Struct, structs
 
 from webhook.certificates import authority
-from webhook.certificates.authority import Pair, Span
+from webhook.certificates.authority import Pair
 from webhook.errors import CertificateError
 
 #: What is renewed has this share of its life behind it.
@@ -134,7 +134,7 @@ def step(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
     due = _change_of_authority(state, seen, terms, now)
     if due is not None:
         return due
-    why = _why_renewed(authority.span(state.serving.certificate), now)
+    why = _why_renewed(state.serving, terms, now)
     if why:
         return Step(structs.replace(state, serving=_signed(state.authority, terms, now)), why)
     if state.retired and _is_served_everywhere(state, seen, terms):
@@ -161,9 +161,12 @@ def _change_of_authority(state: State, seen: Seen, terms: Terms, now: datetime) 
     return Step(_promoted(state, state.incoming, terms, now), "the new authority is known: it signs from now on")
 
 
-def _why_renewed(serving: Span, now: datetime) -> str | None:
+def _why_renewed(pair: Pair, terms: Terms, now: datetime) -> str | None:
+    serving = authority.span(pair.certificate)
     if not serving.holds(now):
         return "the certificate is not valid now"
+    if not authority.names(pair.certificate).issuperset(terms.names):
+        return "the webhook is called by another name"
     return "two thirds of the certificate's life are over" if now >= serving.after(_DUE) else None
 
 

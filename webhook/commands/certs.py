@@ -3,6 +3,7 @@
 import shlex
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -11,8 +12,9 @@ import click
 from webhook.adapters import files
 from webhook.certificates import authority, issuing
 from webhook.certificates.authority import Pair
+from webhook.commands.options import placed_option
 from webhook.errors import CertificateError, FileError
-from webhook.names import OWN_NAMESPACE, PROGRAM, SERVICE_NAMES
+from webhook.names import PROGRAM, SERVICE_VARIABLE, InstallationNames
 
 _AUTHORITY = ("ca.crt", "ca.key")
 _KEYS = frozenset({"ca.key", "tls.key", "client.key"})
@@ -43,6 +45,7 @@ class _Asked(NamedTuple):
     days: int
     ca_days: int
     force: bool
+    installation_namespace: str
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
@@ -74,7 +77,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     )
     for option in reversed(options):
         command = option(command)
-    return command
+    return placed_option(command)
 
 
 @click.group(
@@ -105,15 +108,25 @@ Examples:
     multiple=True,
     help="A DNS name or an IP address beside the Service's names; can be given several times.",
 )
+@click.option(
+    "--service",
+    metavar="NAME",
+    envvar=SERVICE_VARIABLE,
+    default=PROGRAM,
+    show_default=True,
+    help="The webhook's Service, which has the webhook configuration's name.",
+)
 @_options
-def create(more: tuple[str, ...], **asked: Any) -> None:
+def create(more: tuple[str, ...], service: str, **asked: Any) -> None:
     """Make an authority and a serving pair that it signs (ECDSA P-256), and say what goes where.
 
     They are ca.crt, ca.key, tls.crt and tls.key. With an authority in the folder the pair is signed by that one: so it
     is renewed.
     """
-    names = issuing.names(more, SERVICE_NAMES)
-    _make(_Asked(**asked), _SERVING, names, _next_steps)
+    asking = _Asked(**asked)
+    installation = InstallationNames(namespace=asking.installation_namespace, service=service, configuration=service)
+    names = issuing.names(more, installation.hosts)
+    _make(asking, _SERVING, names, partial(_next_steps, installation))
 
 
 @command.command(
@@ -131,7 +144,8 @@ def client(**asked: Any) -> None:
     They are ca.crt, ca.key, client.crt and client.key (ECDSA P-256). With an authority in the folder the pair is signed
     by that one: so it is renewed.
     """
-    _make(_Asked(**asked), _CLIENT, _API_SERVER, _next_steps_of_client)
+    asking = _Asked(**asked)
+    _make(asking, _CLIENT, _API_SERVER, partial(_next_steps_of_client, asking.installation_namespace))
 
 
 def _make(asked: _Asked, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
@@ -187,27 +201,28 @@ def _until(pair: Pair) -> str:
     return f"good until {authority.span(pair.certificate).ends:%Y-%m-%d}"
 
 
-def _next_steps(folder: Path, *, new: bool) -> Iterator[str]:
+def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterator[str]:
     """Give what is to be done now, as comments and commands of any POSIX shell."""
     certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_AUTHORITY))
     why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
     yield f"\n# {_AUTHORITY[0]} goes into the webhook configuration: {why}."
-    yield f"kubectl patch mutatingwebhookconfiguration {PROGRAM} --type=json --patch \\"
+    yield f"kubectl patch mutatingwebhookconfiguration {shlex.quote(names.configuration)} --type=json --patch \\"
     # GNU's base64 breaks lines, and macOS's has no option against it.
     encoded = f"\"$(base64 < {bundle} | tr -d '\\n')\""
     path = "/webhooks/0/clientConfig/caBundle"
     yield f"""  '[{{"op": "add", "path": "{path}", "value": "'{encoded}'"}}]'"""
     yield "\n# The pair goes into the cluster. Servers take up a new one by themselves, a minute or two later."
-    yield f"kubectl create secret tls {_SECRET} --namespace {OWN_NAMESPACE} --cert {certificate} --key {key} \\"
+    namespace = shlex.quote(names.namespace)
+    yield f"kubectl create secret tls {_SECRET} --namespace {namespace} --cert {certificate} --key {key} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
     yield f"\n# {stays} signs the next pair and goes nowhere: whoever has it can stand in for the webhook."
 
 
-def _next_steps_of_client(folder: Path, *, new: bool) -> Iterator[str]:
+def _next_steps_of_client(namespace: str, folder: Path, *, new: bool) -> Iterator[str]:
     bundle, stays = (shlex.quote(str(folder / name)) for name in _AUTHORITY)
     why = "by it servers know their clients" if new else "nothing to do if it is there already"
     yield f"\n# {_AUTHORITY[0]} goes into the cluster: {why}."
-    yield f"kubectl create configmap {_CLIENTS} --namespace {OWN_NAMESPACE} --from-file=ca.crt={bundle} \\"
+    yield f"kubectl create configmap {_CLIENTS} --namespace {shlex.quote(namespace)} --from-file=ca.crt={bundle} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
     yield f"\n# {' and '.join(_CLIENT.files)} go to every machine with an API server, which is told of them:"
     yield '# the README\'s "Mutual TLS" says how. It takes up the next pair by itself, some minutes later.'

@@ -9,9 +9,9 @@ import click
 from webhook.adapters.cluster import client
 from webhook.adapters.cluster.api import Held
 from webhook.adapters.cluster.removal import Labelled, Removal
-from webhook.commands.options import cluster_options
+from webhook.commands.options import cluster_options, installation_option
 from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
-from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.names import PROGRAM, REFRESHER
 from webhook.presentation import terminal
 
 #: Seconds between two looks at the Lease, what it may be late beyond its duration, and its duration where it has none.
@@ -21,6 +21,8 @@ _TAKEN = 5.0
 #: The longest that the sidecars are waited for after they were told to stop, seconds: their grace period, and a Lease
 #: that nobody gave up.
 _STOPPING = 120.0
+#: Seconds that API servers may go on by a policy that is deleted: they look at them once a second.
+_IN_FORCE = 3.0
 #: How often the Secrets are listed and deleted, and the seconds between: one that was changed meanwhile is read again.
 _ROUNDS, _PAUSE = 5, 0.5
 
@@ -40,22 +42,31 @@ Examples:
     is_flag=True,
     help="First delete the webhook configuration, so that Pods can be made at every moment, and stop the Deployment.",
 )
+@installation_option
 @cluster_options
-def command(dry_run: bool, stop: bool, kubeconfig: Path | None, context: str | None) -> int:  # noqa: FBT001
-    """Delete the pull secrets of all namespaces, whatever they are called.
+def command(
+    dry_run: bool,  # noqa: FBT001
+    stop: bool,  # noqa: FBT001
+    installation_namespace: str | None,
+    kubeconfig: Path | None,
+    context: str | None,
+) -> int:
+    """Delete the generated admission policies, and the pull secrets of all namespaces, whatever they are called.
 
     Containers that run go on; what a node has to pull from then on, it pulls without. Only metadata is read. Nothing is
     done while a sidecar runs, which would put them back. The exit status is 0 if all are gone, and 1 if one stayed.
     """
-    removal = Removal(client.connect(kubeconfig, context, lambda _method, _status: None))
+    removal = Removal(client.connect(kubeconfig, context, lambda _method, _status: None), installation_namespace)
     try:
-        if stop:
-            _stop(removal, dry_run=dry_run)
-        elif not dry_run and (holder := holder_of(removal.lease)):
+        if not stop and not dry_run and (holder := holder_of(removal.lease)):
             raise RegistryWebhookError(
                 f"the sidecar {holder} is running and would put them back: "
                 "remove the installation first (kubectl delete -k certs/self-managed), or use --stop"
             )
+        # First: one that refuses what was not rewritten would refuse every Pod.
+        _delete_policies(removal, dry_run=dry_run, needed=stop)
+        if stop:
+            _stop(removal, dry_run=dry_run)
         if dry_run:
             return _tell(removal.pull_secrets())
         status = _delete_all(removal)
@@ -94,18 +105,37 @@ def holder_of(
     return None
 
 
+def _delete_policies(removal: Removal, *, dry_run: bool, needed: bool) -> None:
+    """Delete the generated policies, and wait until no API server goes by them any more.
+
+    Whoever may not list them is told so, and with `needed` gets no further: raises `ClusterError`.
+    """
+    try:
+        policies = removal.policies()
+    except ClusterError as error:
+        if needed:
+            raise
+        terminal.write(f"{PROGRAM}: generated admission policies are left as they are: {error}", err=True)
+        return
+    for policy in policies:
+        if dry_run or removal.delete_policy(policy):
+            terminal.write(f"{policy}: {'would be ' if dry_run else ''}deleted")
+    if policies and not dry_run:
+        time.sleep(_IN_FORCE)
+
+
 def _stop(removal: Removal, *, dry_run: bool) -> None:
     """Take the webhook out of every Pod's way, and then have no sidecar any more."""
     said = "would be " if dry_run else ""
     if removal.delete_webhook(dry_run=dry_run):
-        terminal.write(f"MutatingWebhookConfiguration {PROGRAM}: {said}deleted")
+        terminal.write(f"MutatingWebhookConfiguration {removal.names.configuration}: {said}deleted")
     if removal.scale_down(dry_run=dry_run):
-        terminal.write(f"Deployment {OWN_NAMESPACE}/{PROGRAM}: {said}scaled to 0")
+        terminal.write(f"Deployment {removal.names.namespace}/{removal.names.deployment}: {said}scaled to 0")
     end = time.monotonic() + _STOPPING
     while not dry_run and (holder := holder_of(removal.lease)):
         if time.monotonic() > end:
             raise RegistryWebhookError(
-                f"the sidecar {holder} still holds the Lease {OWN_NAMESPACE}/{REFRESHER}: "
+                f"the sidecar {holder} still holds the Lease {removal.names.namespace}/{REFRESHER}: "
                 "find out what runs it, stop it, and call this again"
             )
 

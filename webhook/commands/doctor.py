@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from webhook.adapters.cluster import examining
+from webhook.adapters.cluster import configured, examining
 from webhook.commands import inspecting
 from webhook.commands.inspecting import FAILED, FOUND, NOTHING
 from webhook.commands.options import loaded, reading_options
@@ -29,16 +29,24 @@ could be looked at.
 """,
 )
 @reading_options
-def command(kubeconfig: Path | None, context: str | None, config: Path | None, output: Form) -> int:
+def command(
+    kubeconfig: Path | None,
+    context: str | None,
+    installation_namespace: str | None,
+    config: Path | None,
+    output: Form,
+) -> int:
     """Check the installation from end to end, and say what is wrong, worst first, and what to do about it.
 
     It looks at the configuration, the webhook configuration, the webhook and its certificate, the rights and what
     bounds them, the credential and the pull secrets, what nodes say of pulls, and tries a Pod (a server dry run).
     Nothing is written, and no credential is read.
     """
-    settings = None if config is None else assemble.settings(loaded(config).configuration, str(config))
+    written = None if config is None else loaded(config).configuration
     with inspecting.reading(kubeconfig, context) as reader:
-        found = doctor.diagnose(examining.examine(reader, settings, datetime.now(UTC)))
+        names = configured.find(reader, installation_namespace)
+        settings = None if written is None else assemble.settings(assemble.placed(written, names), str(config))
+        found = doctor.diagnose(examining.examine(reader, names, settings, datetime.now(UTC)))
     if output == "table":
         screen = inspecting.screen()
         terminal.write(terminal.bold(doctor.summary(found), screen))

@@ -22,7 +22,7 @@ from webhook.inspection.findings import Mark
 from webhook.inspection.objects import Namespace, Secret, WebhookConfiguration
 from webhook.inspection.snapshot import Settings, Tried, Unknown
 from webhook.inspection.workloads import Workload, workloads
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.names import PROGRAM, InstallationNames
 from webhook.presentation import table, terminal
 from webhook.presentation.table import Form
 
@@ -62,6 +62,7 @@ def command(
     namespace: str | None,
     output: Form,
     config: Path | None,
+    installation_namespace: str | None,
     kubeconfig: Path | None,
     context: str | None,
 ) -> int:
@@ -72,7 +73,8 @@ def command(
     stored = [] if pod is None else [_name(pod)]
     here = namespace or client.namespace_of(kubeconfig, context)
     with inspecting.reading(kubeconfig, context) as reader:
-        gathering = _Gathering(reader, config, dry_run=dry_run)
+        names = configured.find(reader, installation_namespace)
+        gathering = _Gathering(reader, names, config, dry_run=dry_run)
         found = [gathering.of_stored(name, here) for name in stored]
         found += [gathering.of_planned(workload, here) for workload in planned]
     explained = [explain(one) for one in found]
@@ -102,18 +104,19 @@ def _workloads(filename: str) -> list[Workload]:
 class _Gathering:
     """Reads what an explanation takes, the same things once."""
 
-    def __init__(self, reader: Reader, config: Path | None, *, dry_run: bool) -> None:
+    def __init__(self, reader: Reader, names: InstallationNames, config: Path | None, *, dry_run: bool) -> None:
         self._reader = reader
         self._dry_run = dry_run
-        self._parts = configured.read(reader)
-        self._settings = inspecting.settings(reader, config, self._parts)
+        self._names = names
+        self._parts = configured.read(reader, names)
+        self._settings = inspecting.settings(reader, config, names, self._parts)
         self._policy = self._settings.policy if isinstance(self._settings, Settings) else None
         self._pull_secret = self._policy.pull_secret if self._policy else None
-        self._configuration: WebhookConfiguration | Unknown | None = reader.get(reading.WEBHOOKS, PROGRAM)
+        self._configuration: WebhookConfiguration | Unknown | None = reader.get(reading.WEBHOOKS, names.configuration)
         self._policies = reader.list(reading.MUTATING_POLICIES)
         self._guards = reader.list(reading.VALIDATING_POLICIES)
-        labels = f"kubernetes.io/service-name={PROGRAM}"
-        self._endpoints = reader.list(reading.SLICES, OWN_NAMESPACE, labels=labels)
+        labels = f"kubernetes.io/service-name={names.service}"
+        self._endpoints = reader.list(reading.SLICES, names.namespace, labels=labels)
 
     def of_stored(self, name: str, namespace: str) -> Read:
         """Read a Pod of the cluster."""
@@ -156,6 +159,7 @@ class _Gathering:
             trial=None,
             now=time.time(),
             guards=self._guards,
+            names=self._names,
         )
 
     def _try(self, pod: dict[str, Any], namespace: str) -> Tried | Unknown | None:

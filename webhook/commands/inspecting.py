@@ -13,6 +13,7 @@ from webhook.adapters.cluster.reading import Reader
 from webhook.commands.options import loaded
 from webhook.config import assemble
 from webhook.inspection.snapshot import Settings, Unknown
+from webhook.names import InstallationNames
 from webhook.presentation.terminal import Screen
 
 #: Exit statuses: all is right or nothing was found, something was found, and it could not be done.
@@ -30,17 +31,20 @@ def reading(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
         reader.close()
 
 
-def settings(reader: Reader, config: Path | None, parts: Parts | None = None) -> Settings | Unknown:
+def settings(
+    reader: Reader, config: Path | None, names: InstallationNames, parts: Parts | None = None
+) -> Settings | Unknown:
     """Give what is decided by: the file that a command was told of, or the installation's configuration.
 
     `parts` of that are what was read already. Raises `ConfigurationError` or `FileError` for the file.
     """
     if config is not None:
-        return assemble.settings(loaded(config).configuration, str(config))
-    found = configured.loaded(parts or configured.read(reader))
+        return assemble.settings(assemble.placed(loaded(config).configuration, names), str(config))
+    parts = parts or configured.read(reader, names)
+    found = configured.loaded(parts)
     if isinstance(found, Unknown):
         return found
-    return assemble.settings(found.configuration, configured.ORIGIN)
+    return assemble.settings(found.configuration, parts.origin)
 
 
 def screen() -> Screen:

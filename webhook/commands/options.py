@@ -11,6 +11,7 @@ import click
 from webhook.adapters import files
 from webhook.adapters.sockets import Address
 from webhook.config.load import Loaded, load
+from webhook.names import NAMESPACE_VARIABLE, OWN_NAMESPACE
 
 CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
@@ -78,10 +79,33 @@ def cluster_options(function: _Function) -> _Function:
     )(context(function))
 
 
+def installation_option(function: _Function) -> _Function:
+    """Give a command `--installation-namespace NAME`, as `installation_namespace: str | None`."""
+    return click.option(
+        "--installation-namespace",
+        metavar="NAME",
+        envvar=NAMESPACE_VARIABLE,
+        help="The namespace that registry-webhook is installed in. Without it, it is looked for.",
+    )(function)
+
+
+def placed_option(function: _Function) -> _Function:
+    """Give a command that asks no cluster the same, as `installation_namespace: str`."""
+    return click.option(
+        "--installation-namespace",
+        metavar="NAME",
+        envvar=NAMESPACE_VARIABLE,
+        default=OWN_NAMESPACE,
+        show_default=True,
+        help="The namespace that registry-webhook is installed in.",
+    )(function)
+
+
 def reading_options(function: _Function) -> _Function:
     """Give a command what all that look at a cluster have.
 
-    As `kubeconfig: Path | None, context: str | None, config: Path | None, output: Form`.
+    As `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
+    output: Form`.
     """
     return inspecting_options("table", "json", "yaml")(function)
 
@@ -102,7 +126,7 @@ def inspecting_options(*forms: str) -> Callable[[_Function], _Function]:
         show_default=True,
         help="For people, or for programs.",
     )
-    return lambda function: cluster_options(config(output(function)))
+    return lambda function: cluster_options(installation_option(config(output(function))))
 
 
 def namespace_option(function: _Function) -> _Function:
@@ -117,9 +141,10 @@ def all_namespaces_option(function: _Function) -> _Function:
     return click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")(function)
 
 
-def loaded(config: Path | None) -> Loaded:
-    """Load the configuration that a command was called with.
+def loaded(config: Path | None, installation_namespace: str | None = None) -> Loaded:
+    """Load the configuration that a command was called with, for an installation in the namespace that it was told.
 
     Raises `ConfigurationError` or `FileError`.
     """
-    return load(*files.configuration(config), os.environ)
+    told = {NAMESPACE_VARIABLE: installation_namespace} if installation_namespace else {}
+    return load(*files.configuration(config), {**os.environ, **told})

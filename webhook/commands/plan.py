@@ -31,6 +31,7 @@ from webhook.inspection.plan import (
     resulting,
 )
 from webhook.inspection.snapshot import Unknown
+from webhook.names import InstallationNames
 from webhook.presentation import plan as text
 from webhook.presentation import table, terminal
 from webhook.presentation.table import Form
@@ -66,6 +67,7 @@ def command(
     ask: bool,  # noqa: FBT001
     kubeconfig: Path | None,
     context: str | None,
+    installation_namespace: str | None,
     config: Path | None,
     output: Form,
 ) -> int:
@@ -75,7 +77,8 @@ def command(
     does not have. It is asked with the credential that --config FILE or the environment has, as `refresh` reads it.
     """
     with inspecting.reading(kubeconfig, context) as reader:
-        configuration, origin = _configuration(reader, config)
+        names = configured.find(reader, installation_namespace)
+        configuration, origin = _configuration(reader, names, config)
         settings = assemble.settings(configuration, origin)
         only = None if all_namespaces else namespace or client.namespace_of(kubeconfig, context)
         standings, notes = surveying.standings(reader, settings, only)
@@ -93,12 +96,13 @@ def command(
     return inspecting.FOUND if text.obstacles(plan, whole=all_namespaces) else inspecting.NOTHING
 
 
-def _configuration(reader: Reader, config: Path | None) -> tuple[Configuration, str]:
+def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> tuple[Configuration, str]:
     """Give what is decided by, with the credential that is told here: the installation's stays in the cluster."""
     own = loaded(config).configuration
     if config is not None:
-        return own, str(config)
-    found = configured.loaded(configured.read(reader))
+        return assemble.placed(own, names), str(config)
+    parts = configured.read(reader, names)
+    found = configured.loaded(parts)
     if isinstance(found, Unknown):
         raise ClusterError(str(found))
     login = {name: getattr(own.registry, name) for name in ("username", "password", "email")}
@@ -106,7 +110,7 @@ def _configuration(reader: Reader, config: Path | None) -> tuple[Configuration, 
     webhook = msgspec.structs.replace(
         found.configuration.webhook, credential=own.webhook.credential, verify_ca=own.webhook.verify_ca
     )
-    return msgspec.structs.replace(found.configuration, registry=registry, webhook=webhook), configured.ORIGIN
+    return msgspec.structs.replace(found.configuration, registry=registry, webhook=webhook), parts.origin
 
 
 def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple[str, Workload]], list[str]]:

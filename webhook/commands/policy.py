@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from webhook.commands.options import config_option, loaded
+from webhook.commands.options import config_option, loaded, placed_option
 from webhook.policy.model import Generated
 
 
@@ -37,13 +37,18 @@ _output_option = click.option(
 
 @command.command()
 @_output_option
+@placed_option
 @config_option
-def mutate(output: str, config: Path | None) -> None:
+def mutate(output: str, installation_namespace: str, config: Path | None) -> None:
     """Print a MutatingAdmissionPolicy that does to a Pod what the webhook does, and its binding."""
     from webhook.config import assemble
     from webhook.policy import mutate as engine
 
-    _print(engine.policy(assemble.policy_terms(loaded(config).configuration)), output, "policy mutate")
+    _print(
+        engine.policy(assemble.policy_terms(loaded(config, installation_namespace).configuration)),
+        output,
+        "policy mutate",
+    )
 
 
 @command.command()
@@ -55,13 +60,16 @@ def mutate(output: str, config: Path | None) -> None:
     help="What becomes of such a Pod: it is refused, made with a warning, or made and noted in the audit log.",
 )
 @_output_option
+@placed_option
 @config_option
-def guard(action: Literal["Deny", "Warn", "Audit"], output: str, config: Path | None) -> None:
+def guard(
+    action: Literal["Deny", "Warn", "Audit"], output: str, installation_namespace: str, config: Path | None
+) -> None:
     """Print a ValidatingAdmissionPolicy that finds Pods whose images were not rewritten, and its binding."""
     from webhook.config import assemble
     from webhook.policy import guard as engine
 
-    made = engine.policy(assemble.policy_terms(loaded(config).configuration), action)
+    made = engine.policy(assemble.policy_terms(loaded(config, installation_namespace).configuration), action)
     _print(made, output, "policy guard")
 
 

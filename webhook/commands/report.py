@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from webhook.adapters.cluster import configured
 from webhook.adapters.cluster.reading import JOBS, PODS, REPLICA_SETS, Kind, Reader
 from webhook.commands import inspecting, surveying
 from webhook.commands.options import all_namespaces_option, inspecting_options
@@ -44,6 +45,7 @@ def command(
     fail_on: str | None,
     kubeconfig: Path | None,
     context: str | None,
+    installation_namespace: str | None,
     config: Path | None,
     output: str,
 ) -> int:
@@ -53,7 +55,8 @@ def command(
     by namespace and owner, with totals. With --all-namespaces also what is in namespaces that are not served.
     """
     with inspecting.reading(kubeconfig, context) as reader:
-        settings = inspecting.settings(reader, config)
+        names = configured.find(reader, installation_namespace)
+        settings = inspecting.settings(reader, config, names)
         if isinstance(settings, Unknown):
             raise ClusterError(str(settings))
         standings, notes = surveying.standings(reader, settings, namespace)
@@ -62,7 +65,8 @@ def command(
         scopes = surveying.scopes(standings, whole=all_namespaces)
         pods = surveying.listed(reader, _RUNNING, scopes)
         parents, unread = _parents(reader, scopes)
-        observed = Observed(pods, standings, parents, surveying.engine(reader, settings, standings), (*notes, *unread))
+        rewriting = surveying.engine(reader, names, settings, standings)
+        observed = Observed(pods, standings, parents, rewriting, (*notes, *unread))
     found = report(settings, observed)
     match output:
         case "html":

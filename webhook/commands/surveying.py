@@ -14,7 +14,7 @@ from webhook.inspection.drift import Engine
 from webhook.inspection.judging import Standing, standing
 from webhook.inspection.objects import Metadata, WebhookConfiguration
 from webhook.inspection.snapshot import Settings, Tried, Unknown
-from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
+from webhook.names import CONFIGURATION_HASH_ANNOTATION, InstallationNames
 
 #: Up to so many namespaces are read one by one, more in one list of the cluster.
 _FEW = 20
@@ -61,9 +61,9 @@ def listed(reader: Reader, kind: Kind[_T], scopes: Sequence[str | None]) -> list
     return every
 
 
-def engine(reader: Reader, settings: Settings, found: Mapping[str, Standing]) -> Engine:
+def engine(reader: Reader, names: InstallationNames, settings: Settings, found: Mapping[str, Standing]) -> Engine:
     """Find out what is configured to rewrite Pods; where the API shows nothing, by a dry run."""
-    webhook = reader.get(WEBHOOKS, PROGRAM)
+    webhook = reader.get(WEBHOOKS, names.configuration)
     policies = reader.list(MUTATING_POLICIES)
     ours = [] if isinstance(policies, Unknown) else [one.metadata for one in policies if _is_ours(one.metadata)]
     there = [*ours, *([webhook.metadata] if isinstance(webhook, WebhookConfiguration) else [])]

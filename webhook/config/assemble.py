@@ -1,5 +1,7 @@
 """From a configuration to the working parts it describes."""
 
+import msgspec
+
 from webhook.admission.handler import Handler, Policy
 from webhook.config.fingerprint import fingerprint
 from webhook.config.model import Configuration
@@ -7,8 +9,14 @@ from webhook.images.globs import Globs
 from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
 from webhook.inspection.snapshot import Settings
+from webhook.names import InstallationNames
 from webhook.namespaces import NamespaceBounds
 from webhook.policy.model import Terms
+
+
+def placed(configuration: Configuration, names: InstallationNames) -> Configuration:
+    """Give a configuration as an installation elsewhere goes by it."""
+    return msgspec.structs.replace(configuration, installation=names)
 
 
 def resolver(configuration: Configuration) -> Resolver:
@@ -18,12 +26,18 @@ def resolver(configuration: Configuration) -> Resolver:
     return Resolver(rules, Globs(webhook.exclude), webhook.pull_secret.registries)
 
 
+def bounds(configuration: Configuration) -> NamespaceBounds:
+    """Make what says which namespaces are never served, of a loaded configuration."""
+    namespaces = configuration.webhook.namespaces
+    return NamespaceBounds(namespaces.allow, namespaces.deny, configuration.installation.namespace)
+
+
 def policy(configuration: Configuration) -> Policy:
     """Make what a handler decides by, of a loaded configuration."""
     webhook = configuration.webhook
     return Policy(
         resolve=resolver(configuration).resolve,
-        bounds=NamespaceBounds(webhook.namespaces.allow, webhook.namespaces.deny),
+        bounds=bounds(configuration),
         pull_secret=webhook.pull_secret.name if webhook.pull_secret.enabled else None,
         pods_opt_out=webhook.pod_opt_out == "allow",
         allow_on_error=webhook.on_error == "allow",
@@ -61,4 +75,5 @@ def policy_terms(configuration: Configuration) -> Terms:
         pull_secret=webhook.pull_secret.name if webhook.pull_secret.enabled else None,
         allow_on_error=webhook.on_error == "allow",
         configuration_hash=fingerprint(configuration),
+        own_namespace=configuration.installation.namespace,
     )

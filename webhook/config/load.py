@@ -17,6 +17,7 @@ from webhook.config.keys import Key
 from webhook.config.model import ROOTS, SECRET_KEYS, Configuration
 from webhook.errors import ConfigurationError, Fault
 from webhook.log import shorten
+from webhook.names import installation_names
 
 DEFAULT = "default"
 
@@ -32,7 +33,6 @@ _MAY_HOLD_SECRETS = "@?#"
 #: A text that must have been in quotes, and is shown so.
 _READ_OTHERWISE = re.compile(r"[0-9]+|true|false|null")
 _WORD = re.compile(r"[A-Za-z0-9_.-]*")
-_MERGE = "<<"
 
 
 class Loaded(NamedTuple):
@@ -57,6 +57,7 @@ def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
         gathered.fault_in_item(key, value, problem)
     if gathered.faults:
         raise ConfigurationError(gathered.sorted_faults())
+    configuration = msgspec.structs.replace(configuration, installation=installation_names(environment))
     return Loaded(configuration, {path: gathered.origin(path) for path in keys.table()})
 
 
@@ -121,10 +122,7 @@ class _Gathered:
             if node is not None:
                 self._read_branch(node, "")
         except DocumentError as error:
-            path = ""
-            for key in error.path:
-                path = _named(path, key)
-            self.fault(path, self._line(error.line), None, str(error))
+            self.fault("", self._line(error.line), None, str(error))
 
     def _read_branch(self, node: yaml.Node, path: str) -> None:
         if not isinstance(node, yaml.MappingNode):
@@ -238,7 +236,7 @@ def _named(path: str, key: str) -> str:
     """Name an unknown key, without what follows in it: `password:secret` without a blank is one key."""
     start = _WORD.match(key)
     word = start[0] if start else ""
-    shown = key if key in (word, _MERGE) else f"{word}..." if word else "?"
+    shown = word if word == key else f"{word}..."
     return shorten(f"{path}.{shown}" if path else shown, _SHOWN)
 
 
@@ -249,8 +247,6 @@ def _known(path: str) -> str:
 
 
 def _unknown_key(path: str, key: str) -> str:
-    if key == _MERGE:
-        return "merge keys are not supported: write the keys themselves"
     near = difflib.get_close_matches(key, _known(path).split(", "), 1, _NEAR)
     return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_known(path)}"
 

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from webhook.names import InstallationNames
+
 #: A month: no credential worth having is good for longer without being looked at.
 _Seconds = Annotated[int, Meta(ge=0, le=2_592_000)]
 _Text = Annotated[str, Meta(max_length=4096)]
@@ -115,6 +117,8 @@ class Configuration(Struct, frozen=True):
 
     registry: RegistrySettings = RegistrySettings()
     webhook: WebhookSettings = WebhookSettings()
+    installation: InstallationNames = InstallationNames()
+    """No key of the file: where the process that loads it is told to be."""
 
 
 #: Where each part of the configuration stands in the file.

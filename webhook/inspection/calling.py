@@ -12,12 +12,14 @@ from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import EndpointSlice, Webhook
 from webhook.inspection.snapshot import Unknown
 from webhook.moments import timestamp
-from webhook.names import PROGRAM
-
-#: What the webhook configuration is called, in words.
-CONFIGURATION = f"MutatingWebhookConfiguration {PROGRAM}"
+from webhook.names import PROGRAM, InstallationNames
 
 _DOCTOR = f"{PROGRAM} doctor looks at the installation from end to end"
+
+
+def named(names: InstallationNames) -> str:
+    """Say what the webhook configuration is called."""
+    return f"MutatingWebhookConfiguration {names.configuration}"
 
 
 def steps(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown, now: float) -> Iterator[Finding]:

@@ -29,7 +29,7 @@ from webhook.inspection.objects import (
     WebhookConfiguration,
 )
 from webhook.inspection.snapshot import Settings, Tried, Unknown
-from webhook.names import CONFIGURATION_HASH_ANNOTATION, ENABLED_LABEL, ORIGINALS_ANNOTATION
+from webhook.names import CONFIGURATION_HASH_ANNOTATION, ENABLED_LABEL, ORIGINALS_ANNOTATION, InstallationNames
 from webhook.namespaces import NamespaceBounds, opted_in
 
 #: What the API does not show (KEP-5793).
@@ -72,6 +72,7 @@ class Read(NamedTuple):
     """POSIX time."""
     guards: tuple[Object, ...] | Unknown = ()
     """The cluster's ValidatingAdmissionPolicies."""
+    names: InstallationNames = InstallationNames()
 
     @property
     def is_installed(self) -> bool:
@@ -264,7 +265,7 @@ def _before(case: Case) -> Iterator[Finding]:
 
 def _may_be_served(read: Read) -> Finding:
     what = "namespace allowed"
-    never = NamespaceBounds(None, ()).why_not(read.namespace)
+    never = NamespaceBounds(None, (), read.names.namespace).why_not(read.namespace)
     if never is not None:
         return Finding(Mark.NO, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
     if isinstance(read.settings, Unknown):
@@ -318,15 +319,15 @@ def _webhook(read: Read, pod: Pod, trial: Finding | None) -> Iterator[Finding]:
         yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, why)
         return
     if webhook is None and trial is not None and trial.mark is Mark.OK:
-        why = f"the API shows no {calling.CONFIGURATION} and no policy, but a dry run is rewritten: {HIDDEN}"
+        why = f"the API shows no {calling.named(read.names)} and no policy, but a dry run is rewritten: {HIDDEN}"
         yield Finding(Mark.OK, Code.POLICY_HIDDEN, what, why)
         return
     if webhook is None:
-        why = f"there is no {calling.CONFIGURATION}, and no policy of ours that the API shows"
+        why = f"there is no {calling.named(read.names)}, and no policy of ours that the API shows"
         remedy = f"install it: kubectl apply -k certs/self-managed; {HIDDEN}: --dry-run tells"
         yield Finding(Mark.NO, Code.WEBHOOK_MISSING, what, why, remedy)
         return
-    yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"there is the {calling.CONFIGURATION}")
+    yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"there is the {calling.named(read.names)}")
     yield from selection.steps(webhook, read.labelled, pod.metadata.labels, pod.metadata.annotations)
 
 
@@ -413,7 +414,7 @@ def _pulls(case: Case) -> Iterator[Finding]:
             yield Finding(Mark.NO, Code.POD_SECRET_NOT_NAMED, "named", why, ANEW)
         wanted = [image.resolution.image for image in case.images if image.resolution and image.resolution.private]
         place = f"{read.namespace}/{case.secret}"
-        yield from pulling.of_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now)
+        yield from pulling.of_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now, read.names)
     if read.stored:
         yield from pulling.of_statuses(case.pod, read.events, read.now)
 

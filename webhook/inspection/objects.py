@@ -292,10 +292,25 @@ class Process(_Object, frozen=True, gc=False):
     ports: tuple[Port, ...] = ()
 
 
+class Named(_Object, frozen=True, gc=False):
+    """Another object, by its name."""
+
+    name: str = ""
+
+
+class Mounted(_Object, frozen=True, gc=False):
+    """A volume of ours."""
+
+    name: str = ""
+    config_map: Named | None = None
+
+
 class ProcessesSpec(_Object, frozen=True, gc=False):
     """The containers of a Pod of ours."""
 
     containers: tuple[Process, ...] = ()
+    volumes: tuple[Mounted, ...] = ()
+    service_account_name: str = ""
 
 
 class Template(_Object, frozen=True, gc=False):

@@ -17,11 +17,11 @@ from webhook.names import (
     EXPIRES_ANNOTATION,
     HASH_ANNOTATION,
     MANAGED_BY_LABEL,
-    OWN_NAMESPACE,
     PROGRAM,
     REFRESHED_ANNOTATION,
     REFRESHER,
     UNSERVED_ANNOTATION,
+    InstallationNames,
 )
 from webhook.pullsecret import docker_config, matching
 from webhook.pullsecret.credential import Entry
@@ -29,7 +29,11 @@ from webhook.pullsecret.document import KEY, TYPE, digest
 
 _SHOWN = 400
 _WHAT = "pull secret"
-_ASK_SIDECAR = f"the sidecar says why: kubectl -n {OWN_NAMESPACE} logs deployment/{PROGRAM} --container refresher"
+
+
+def _ask_sidecar(names: InstallationNames) -> str:
+    deployment = f"deployment/{names.deployment}"
+    return f"the sidecar says why: kubectl -n {names.namespace} logs {deployment} --container refresher"
 
 
 def is_ours(metadata: ManagedMetadata) -> bool:
@@ -38,7 +42,9 @@ def is_ours(metadata: ManagedMetadata) -> bool:
     return applied or metadata.labels.get(MANAGED_BY_LABEL) == PROGRAM
 
 
-def of_secret(place: str, secret: Secret | Unknown | None, images: Sequence[str], now: float) -> Iterator[Finding]:
+def of_secret(
+    place: str, secret: Secret | Unknown | None, images: Sequence[str], now: float, names: InstallationNames
+) -> Iterator[Finding]:
     """Say of the Secret at a `place`, `team-a/registry-webhook-pull`, all that decides whether images are got by it."""
     if isinstance(secret, Unknown):
         yield Finding(
@@ -46,7 +52,7 @@ def of_secret(place: str, secret: Secret | Unknown | None, images: Sequence[str]
         )
         return
     if secret is None:
-        yield Finding(Mark.NO, Code.SECRET_MISSING, _WHAT, f"there is no Secret {place}", _ASK_SIDECAR)
+        yield Finding(Mark.NO, Code.SECRET_MISSING, _WHAT, f"there is no Secret {place}", _ask_sidecar(names))
         return
     if not is_ours(secret.metadata) or secret.type != TYPE:
         why = f"Secret {place} is not ours: somebody else made it, of type {secret.type}"
@@ -55,7 +61,7 @@ def of_secret(place: str, secret: Secret | Unknown | None, images: Sequence[str]
         yield Finding(Mark.NO, Code.SECRET_FOREIGN, _WHAT, why, remedy)
     else:
         yield Finding(Mark.OK, Code.SECRET_OK, _WHAT, f"Secret {place} is there, and ours")
-        yield _age(secret, now)
+        yield _age(secret, now, names)
     yield from _entries(secret, images)
 
 
@@ -83,7 +89,7 @@ def of_statuses(pod: Pod, events: tuple[Event, ...] | Unknown, now: float) -> It
         yield Finding(Mark.UNKNOWN, Code.PULL_UNKNOWN, "pull", why)
 
 
-def _age(secret: Secret, now: float) -> Finding:
+def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
     """Say since when a Secret of ours holds what it does, and whether that is still good."""
     annotations = secret.metadata.annotations
     what = "its content"
@@ -92,10 +98,16 @@ def _age(secret: Secret, now: float) -> Finding:
     unserved = annotations.get(UNSERVED_ANNOTATION)
     end = moment(expires or "")
     if end is not None and end <= now:
-        return Finding(Mark.NO, Code.SECRET_EXPIRED, what, f"the credential in it expired at {expires}", _ASK_SIDECAR)
+        return Finding(
+            Mark.NO, Code.SECRET_EXPIRED, what, f"the credential in it expired at {expires}", _ask_sidecar(names)
+        )
     if annotations.get(HASH_ANNOTATION) != digest(_content(secret)):
         return Finding(
-            Mark.WARNING, Code.SECRET_MODIFIED, what, "somebody changed it; the sidecar puts it back", _ASK_SIDECAR
+            Mark.WARNING,
+            Code.SECRET_MODIFIED,
+            what,
+            "somebody changed it; the sidecar puts it back",
+            _ask_sidecar(names),
         )
     if unserved is not None:
         why = f"it stays for a while, for the namespace has not been served since {unserved}"

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
 from webhook.images.rules import Rule
+from webhook.names import OWN_NAMESPACE
 
 #: A Kubernetes object, as it is written in a manifest.
 Manifest = dict[str, Any]
@@ -28,6 +29,8 @@ class Terms(NamedTuple):
     allow_on_error: bool
     """Whether a Pod is let through unchanged when an expression fails."""
     configuration_hash: str
+    own_namespace: str = OWN_NAMESPACE
+    """The installation's, which is never served."""
 
 
 class Variable(NamedTuple):

@@ -5,7 +5,7 @@ The base's webhook configuration, `manifests/60-webhook.yaml`, says the same.
 
 from typing import Any
 
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, OWN_NAMESPACE, SYSTEM_NAMESPACES
+from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, SYSTEM_NAMESPACES
 from webhook.policy.literals import one_of, text
 from webhook.policy.model import Condition, Terms
 
@@ -36,7 +36,7 @@ def _rule(operations: list[str], resource: str) -> dict[str, Any]:
 def resources(settings: Terms) -> dict[str, Any]:
     """Give the binding's matchResources: namespaces that are served, and Pods that are not opted out."""
     asked = ("In", "true") if settings.mode == "labelled" else ("NotIn", "false")
-    named = sorted([*SYSTEM_NAMESPACES, OWN_NAMESPACE])
+    named = sorted([*SYSTEM_NAMESPACES, settings.own_namespace])
     selectors: dict[str, Any] = {
         "namespaceSelector": {
             "matchExpressions": [

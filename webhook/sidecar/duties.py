@@ -11,8 +11,8 @@ from webhook.adapters import sources
 from webhook.adapters.cluster.api import Cluster
 from webhook.adapters.cluster.client import Client
 from webhook.adapters.registry import Logins, Registry
+from webhook.config import assemble
 from webhook.config.model import Configuration
-from webhook.namespaces import NamespaceBounds
 from webhook.pullsecret.document import Document
 from webhook.pullsecret.schedule import Schedule
 from webhook.sidecar import credentials, publishing, watching
@@ -97,7 +97,7 @@ class Duties:
         self._threads = Threads(around)
         webhook = configuration.webhook
         name = webhook.pull_secret.name
-        cluster = Cluster(around.client, name)
+        cluster = Cluster(around.client, name, configuration.installation.namespace)
         clocks = around.steadiness.clocks
         reporter = Reporter(cluster, name, around.identity, around.leading, clocks.monotonic)
         self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.steadiness)
@@ -160,7 +160,7 @@ def _terms(configuration: Configuration) -> Terms:
         secret=webhook.pull_secret.name,
         enabled=webhook.pull_secret.enabled,
         mode=webhook.namespaces.mode,
-        bounds=NamespaceBounds(webhook.namespaces.allow, webhook.namespaces.deny),
+        bounds=assemble.bounds(configuration),
         linger=float(webhook.pull_secret.linger),
     )
 

@@ -20,9 +20,8 @@ from webhook.adapters.pair import ServedPair
 from webhook.adapters.registry import Logins
 from webhook.certificates.rotation import Terms
 from webhook.config.fingerprint import fingerprint
-from webhook.config.model import CertificateSettings, Configuration
+from webhook.config.model import Configuration
 from webhook.log import shorten
-from webhook.names import SERVICE_NAMES
 from webhook.sidecar import leadership
 from webhook.sidecar.certificates import Certificates, Replica
 from webhook.sidecar.clocks import Clocks
@@ -64,7 +63,8 @@ class Process:
         self.metrics = metrics
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
-        cluster = Cluster(client, self.configuration.webhook.pull_secret.name)
+        names = self.configuration.installation
+        cluster = Cluster(client, self.configuration.webhook.pull_secret.name, names.namespace)
         self.logins = Logins(clocks.wall)
         self.leadership = Leadership(cluster, identity, clocks.monotonic, self._turned, self.logins)
         self._around = Surroundings(
@@ -113,9 +113,9 @@ class Process:
         clocks = around.steadiness.clocks
         name = around.environment.get("HOSTNAME") or socket.gethostname()
         return Certificates(
-            installation=Installation(around.client),
+            installation=Installation(around.client, self.configuration.installation),
             served=served,
-            terms=lambda: _terms(self.configuration.webhook.certificate),
+            terms=lambda: _terms(self.configuration),
             replica=Replica(name[:_NAME_LIMIT], around.leading),
             reporter=Reporter(cluster, "", around.identity, around.leading, clocks.monotonic),
             metrics=around.metrics,
@@ -191,6 +191,12 @@ class Process:
         return Reply(HTTPStatus.OK, self.metrics.exposition(), _EXPOSITION)
 
 
-def _terms(settings: CertificateSettings) -> Terms:
+def _terms(configuration: Configuration) -> Terms:
+    settings = configuration.webhook.certificate
     life, authority_life, overlap = settings.life, settings.authority_life, settings.overlap
-    return Terms(SERVICE_NAMES, timedelta(seconds=life), timedelta(seconds=authority_life), timedelta(seconds=overlap))
+    return Terms(
+        configuration.installation.hosts,
+        timedelta(seconds=life),
+        timedelta(seconds=authority_life),
+        timedelta(seconds=overlap),
+    )

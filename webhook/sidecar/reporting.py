@@ -11,7 +11,7 @@ from webhook.adapters.cluster.api import Cluster
 from webhook.adapters.cluster.objects import micro_time
 from webhook.errors import ClusterError
 from webhook.log import shorten
-from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.names import PROGRAM, REFRESHER
 
 _log = logging.getLogger("webhook.refresher")
 
@@ -84,7 +84,7 @@ class Reporter:
     def _event(self, kind: str, reason: str, note: str, namespace: str | None) -> dict[str, Any]:
         """Make an Event: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/."""
         if namespace is None:
-            namespace = OWN_NAMESPACE
+            namespace = self._cluster.own
             regarding = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": REFRESHER}
         else:
             regarding = {"apiVersion": "v1", "kind": "Secret", "name": self._secret}

@@ -25,7 +25,7 @@ from webhook.adapters.cluster.client import (
 from webhook.adapters.cluster.objects import LeaseSpec, Versioned, decoded
 from webhook.adapters.cluster.paging import pages
 from webhook.errors import Conflict, Invalid, NotFound, TooLarge, Unreachable
-from webhook.names import OWN_NAMESPACE, REFRESHER, REFUSED_ANNOTATION
+from webhook.names import REFRESHER, REFUSED_ANNOTATION
 from webhook.pullsecret.document import Published
 from webhook.pullsecret.upkeep import Secret
 
@@ -35,7 +35,6 @@ _SECRET_BYTES = 4 * 1024 * 1024
 #: has been silent for longer than the second is dead, whatever TCP says.
 _WATCH, _SILENCE = (240, 300), 90.0
 _PIECE = 65536
-_LEASE_PATH = f"/apis/coordination.k8s.io/v1/namespaces/{OWN_NAMESPACE}/leases/{REFRESHER}"
 
 _Object = TypeVar("_Object", bound=Versioned)
 
@@ -179,9 +178,11 @@ class Kind(Generic[_Object]):
 class Cluster:
     """An API server, for use by several threads at once."""
 
-    def __init__(self, client: Client, secret: str) -> None:
-        """Take a client, and the only name of a Secret that is ever asked for."""
+    def __init__(self, client: Client, secret: str, own: str) -> None:
+        """Take a client, the only name of a Secret that is ever asked for, and the namespace that the Lease is in."""
         self._client = client
+        self.own = own
+        """The installation's namespace."""
         self._secret = secret
         self.namespaces = Kind(client, "namespaces", "/api/v1/namespaces", "", objects.namespace, metadata_alone=True)
         named = f"metadata.name={secret}"
@@ -228,7 +229,7 @@ class Cluster:
 
     def lease(self, silence: float) -> Held:
         """Read our Lease."""
-        return read_lease(self._client, silence)
+        return read_lease(self._client, self.own, silence)
 
     def write_lease(
         self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
@@ -239,7 +240,7 @@ class Cluster:
 
         Raises `Conflict` if somebody else wrote it meanwhile.
         """
-        metadata: dict[str, Any] = {"name": REFRESHER, "namespace": OWN_NAMESPACE}
+        metadata: dict[str, Any] = {"name": REFRESHER, "namespace": self.own}
         if version is not None:
             metadata["resourceVersion"] = version
         if refused:
@@ -252,7 +253,7 @@ class Cluster:
         }
         what = "write the Lease"
         try:
-            answer = self._client.call(Request(what, "PUT", _LEASE_PATH, body=body, silence=silence))
+            answer = self._client.call(Request(what, "PUT", _lease_path(self.own), body=body, silence=silence))
         except Invalid as error:
             # A Lease can be made by PUT, and one that is there asks for its version.
             raise (Conflict(str(error)) if version is None else error) from None
@@ -280,11 +281,15 @@ def _secret_path(namespace: str, name: str) -> str:
     return f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(name, safe='')}"
 
 
-def read_lease(client: Client, silence: float) -> Held:
+def _lease_path(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace, safe='')}/leases/{REFRESHER}"
+
+
+def read_lease(client: Client, namespace: str, silence: float) -> Held:
     """Read the Lease that says which replica of the sidecar writes."""
     what = "read the Lease"
     try:
-        body = client.call(Request(what, "GET", _LEASE_PATH, silence=silence))
+        body = client.call(Request(what, "GET", _lease_path(namespace), silence=silence))
     except NotFound:
         return Held(LeaseSpec(), None)
     stored = decoded(what, objects.LEASE.decode, body)

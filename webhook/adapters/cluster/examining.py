@@ -46,13 +46,12 @@ from webhook.inspection.doctor.seen import (
 from webhook.inspection.doctor.trust import TLS_SECRET
 from webhook.inspection.objects import Deployment, Event, Object, Pod, Secret
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM
+from webhook.names import CERTIFICATE, PROGRAM, InstallationNames
 from webhook.names import REFRESHER as LEASE
 from webhook.pullsecret.document import TYPE
 
 _Json = dict[str, Any]
 _OURS = f"app.kubernetes.io/name={PROGRAM}"
-_ACCOUNT = f"system:serviceaccount:{OWN_NAMESPACE}:{PROGRAM}"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 _LEASES = Kind("Leases", "/apis/coordination.k8s.io/v1", "leases", _Json)
 _BINDINGS = Kind(VALIDATING_BINDINGS.what, VALIDATING_BINDINGS.group, VALIDATING_BINDINGS.plural, _Json)
@@ -65,22 +64,23 @@ _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 _AT_ONCE = 8
 
 
-def examine(reader: Reader, settings: Settings | None, now: datetime) -> Seen:
+def examine(reader: Reader, names: InstallationNames, settings: Settings | None, now: datetime) -> Seen:
     """Read all that the checks look at, at `now` (aware); `settings` stand in for the installation's own."""
-    parts = configured.read(reader)
+    parts = configured.read(reader, names)
     configuration = _configuration(parts) if settings is None else settings
-    called = reader.get(WEBHOOKS, PROGRAM)
+    called = reader.get(WEBHOOKS, names.configuration)
     seen = Seen(
         now=now,
+        names=names,
         configuration=configuration,
         sidecar_hash=_sidecar_hash(parts) if settings is None else None,
         calling=called,
         deployment=parts.deployment,
-        slices=reader.list(SLICES, OWN_NAMESPACE, labels=f"kubernetes.io/service-name={PROGRAM}"),
-        replicas=_replicas(reader, parts.deployment),
-        lease=_lease(reader),
+        slices=reader.list(SLICES, names.namespace, labels=f"kubernetes.io/service-name={names.service}"),
+        replicas=_replicas(reader, parts),
+        lease=_lease(reader, names.namespace),
         namespaces=reader.list(NAMESPACES),
-        guards=_names(reader.list(VALIDATING_POLICIES, labels=_OURS)),
+        guards=_names(reader.list(VALIDATING_POLICIES)),
         bindings=_bindings(reader),
         policies=_policies(reader),
     )
@@ -93,13 +93,13 @@ def _further(reader: Reader, seen: Seen) -> Seen:
     pull_secret = settings.policy.pull_secret if settings else None
     named = f"metadata.name={pull_secret}"
     waiting_pods = _waiting_pods(reader, seen)
-    wanted = (*rights.needed(pull_secret, keeps_certificate=seen.keeps_certificate), *rights.UNNEEDED)
+    wanted = (*rights.needed(pull_secret, keeps_certificate=seen.keeps_certificate, names=seen.names), *rights.UNNEEDED)
     return structs.replace(
         seen,
         certificate=_certificate(reader, seen),
         pull_secrets=reader.list(SECRETS, fields=named) if pull_secret else (),
         mistyped=reader.list(SECRETS, fields=f"{named},type!={TYPE}") if pull_secret else (),
-        rights=_rights(reader, wanted),
+        rights=_rights(reader, seen.names, wanted),
         waiting_pods=waiting_pods,
         pull_events=_pull_events(reader, waiting_pods),
         tryout=_tryout(reader, seen, settings) if settings else None,
@@ -110,7 +110,7 @@ def _certificate(reader: Reader, seen: Seen) -> Secret | Unknown | None:
     """Read the Secret of the certificate; which it is, the Deployment says."""
     if not isinstance(seen.deployment, Deployment):
         return seen.deployment or Unknown("there is no Deployment that would say which Secret it is in")
-    return reader.get(SECRET_CONTENTS, CERTIFICATE if seen.keeps_certificate else TLS_SECRET, OWN_NAMESPACE)
+    return reader.get(SECRET_CONTENTS, CERTIFICATE if seen.keeps_certificate else TLS_SECRET, seen.names.namespace)
 
 
 def _configuration(parts: Parts) -> Settings | Faults | Unknown:
@@ -119,7 +119,7 @@ def _configuration(parts: Parts) -> Settings | Faults | Unknown:
     except ConfigurationError as error:
         return Faults(tuple(map(str, error.faults)))
     if isinstance(found, Loaded):
-        return assemble.settings(found.configuration, configured.ORIGIN)
+        return assemble.settings(found.configuration, parts.origin)
     # What is not there is no less broken than what cannot be understood.
     absent = parts.config_map is None or not isinstance(parts.config_map, Unknown | None)
     return Faults((found.why,)) if absent and not isinstance(parts.deployment, Unknown) else found
@@ -133,8 +133,11 @@ def _sidecar_hash(parts: Parts) -> str | None:
     return None if isinstance(found, Unknown) else fingerprint(found.configuration)
 
 
-def _replicas(reader: Reader, deployment: Deployment | Unknown | None) -> tuple[Replica, ...] | Unknown:
-    pods = reader.list(PODS, OWN_NAMESPACE, labels=_OURS)
+def _replicas(reader: Reader, parts: Parts) -> tuple[Replica, ...] | Unknown:
+    deployment = parts.deployment
+    labelled = deployment.spec.template.metadata.labels if isinstance(deployment, Deployment) else {}
+    labels = ",".join(f"{key}={value}" for key, value in labelled.items())
+    pods = reader.list(PODS, parts.names.namespace, labels=labels or _OURS)
     if isinstance(pods, Unknown):
         return pods
     ports = {container: _port(deployment, container) for container in _PORTS}
@@ -156,8 +159,8 @@ def _port(deployment: Deployment | Unknown | None, container: str) -> int:
 def _said(reader: Reader, pod: Pod, port: int) -> Said | Unknown:
     """Ask a process what it says of itself."""
     name = pod.metadata.name
-    metrics = reader.of_pod(OWN_NAMESPACE, name, port, "/metrics")
-    ready = reader.of_pod(OWN_NAMESPACE, name, port, "/readyz")
+    metrics = reader.of_pod(pod.metadata.namespace, name, port, "/metrics")
+    ready = reader.of_pod(pod.metadata.namespace, name, port, "/readyz")
     if isinstance(metrics, Unknown):
         return metrics
     if isinstance(ready, Unknown):
@@ -174,8 +177,8 @@ def _samples(exposition: str) -> tuple[Sample, ...]:
     return tuple(Sample(one.name, one.labels, one.value) for family in families for one in family.samples)
 
 
-def _lease(reader: Reader) -> Lease | Unknown | None:
-    found = reader.get(_LEASES, LEASE, OWN_NAMESPACE)
+def _lease(reader: Reader, namespace: str) -> Lease | Unknown | None:
+    found = reader.get(_LEASES, LEASE, namespace)
     if found is None or isinstance(found, Unknown):
         return found
     spec = found.get("spec", {})
@@ -202,20 +205,21 @@ def _policies(reader: Reader) -> tuple[Object, ...] | Unknown:
     return validating if isinstance(validating, Unknown) else (*mutating, *validating)
 
 
-def _rights(reader: Reader, wanted: tuple[Right, ...]) -> Mapping[Right, bool | Unknown]:
+def _rights(reader: Reader, names: InstallationNames, wanted: tuple[Right, ...]) -> Mapping[Right, bool | Unknown]:
     """Ask for each of them whether the sidecar's account has it."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        return dict(zip(wanted, pool.map(lambda right: _is_granted(reader, right), wanted), strict=True))
+        return dict(zip(wanted, pool.map(lambda right: _is_granted(reader, names, right), wanted), strict=True))
 
 
-def _is_granted(reader: Reader, right: Right) -> bool | Unknown:
-    groups = ["system:serviceaccounts", f"system:serviceaccounts:{OWN_NAMESPACE}", "system:authenticated"]
+def _is_granted(reader: Reader, names: InstallationNames, right: Right) -> bool | Unknown:
+    user = f"system:serviceaccount:{names.namespace}:{names.account}"
+    groups = ["system:serviceaccounts", f"system:serviceaccounts:{names.namespace}", "system:authenticated"]
     attributes = {"verb": right.verb, "group": right.group, "resource": right.resource}
     attributes |= {"name": right.name, "namespace": right.namespace}
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
-        "spec": {"user": _ACCOUNT, "groups": groups, "resourceAttributes": attributes},
+        "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
     }
     answer = reader.ask(_REVIEWS, body, "ask for the account's rights")
     return answer if isinstance(answer, Unknown) else bool(answer.get("status", {}).get("allowed"))
@@ -223,7 +227,7 @@ def _is_granted(reader: Reader, right: Right) -> bool | Unknown:
 
 def _waiting_pods(reader: Reader, seen: Seen) -> tuple[Pod, ...] | Unknown:
     """Find the Pods with a container that waits for its image, where they count."""
-    names = (OWN_NAMESPACE, *(one.metadata.name for one in calling.served(seen)))
+    names = (seen.names.namespace, *(one.metadata.name for one in calling.served(seen)))
     found: list[Pod] = []
     for scope in names if len(names) <= _FEW else (None,):
         listed = reader.list(PODS, scope, fields=_UNFINISHED, keep=_waits)

@@ -3,6 +3,7 @@
 import base64
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
 from webhook.adapters.cluster import objects
 from webhook.adapters.cluster.api import Kind
@@ -11,13 +12,9 @@ from webhook.adapters.cluster.objects import decoded
 from webhook.certificates import stored
 from webhook.certificates.stored import Called, Stored
 from webhook.errors import NotFound
-from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REPLICA_ANNOTATIONS
+from webhook.names import CERTIFICATE, PROGRAM, REPLICA_ANNOTATIONS, InstallationNames
 
-_SECRETS = f"/api/v1/namespaces/{OWN_NAMESPACE}/secrets"
-_SECRET = f"{_SECRETS}/{CERTIFICATE}"
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-#: The webhook configuration's path.
-CONFIGURATION = f"{_CONFIGURATIONS}/{PROGRAM}"
 _APPLIED = (("fieldManager", CERTIFICATE), ("force", "true"))
 #: Seconds that a replica which is told to stop may take to take its word back.
 _LEAVING = 0.5
@@ -26,19 +23,23 @@ _LEAVING = 0.5
 class Installation:
     """Our own objects, for use by several threads at once."""
 
-    def __init__(self, client: Client) -> None:
-        """Take a client."""
+    def __init__(self, client: Client, names: InstallationNames) -> None:
+        """Take a client, and where the installation is."""
         self._client = client
+        self._names = names
+        secrets = f"/api/v1/namespaces/{quote(names.namespace, safe='')}/secrets"
+        self._secret = f"{secrets}/{CERTIFICATE}"
         named = f"metadata.name={CERTIFICATE}"
-        self.certificates = Kind(client, f"Secret {CERTIFICATE}", _SECRETS, named, objects.certificate)
-        named = f"metadata.name={PROGRAM}"
+        self.certificates = Kind(client, f"Secret {CERTIFICATE}", secrets, named, objects.certificate)
+        self._configuration = configuration_path(names)
+        named = f"metadata.name={names.configuration}"
         self.calls = Kind(client, "the webhook configuration", _CONFIGURATIONS, named, objects.called)
 
     def certificate(self) -> Stored | None:
         """Read the certificate's Secret; None where there is none."""
         what = f"read Secret {CERTIFICATE}"
         try:
-            return decoded(what, objects.certificate, self._client.call(Request(what, "GET", _SECRET)))
+            return decoded(what, objects.certificate, self._client.call(Request(what, "GET", self._secret)))
         except NotFound:
             return None
 
@@ -49,7 +50,7 @@ class Installation:
 
         Raises `Conflict` if somebody else wrote it meanwhile.
         """
-        metadata: dict[str, Any] = {"name": CERTIFICATE, "namespace": OWN_NAMESPACE, "annotations": annotations}
+        metadata: dict[str, Any] = {"name": CERTIFICATE, "namespace": self._names.namespace, "annotations": annotations}
         metadata["labels"] = {"app.kubernetes.io/name": PROGRAM}
         if over is not None:
             metadata["resourceVersion"] = str(over.version)
@@ -62,21 +63,21 @@ class Installation:
         }
         what = f"store Secret {CERTIFICATE}"
         return decoded(
-            what, objects.certificate, self._client.call(Request(what, "PATCH", _SECRET, _APPLIED, body, APPLY))
+            what, objects.certificate, self._client.call(Request(what, "PATCH", self._secret, _APPLIED, body, APPLY))
         )
 
     def say(self, replica: str, said: str | None, *, leaving: bool = False) -> Stored:
         """Note on the certificate's Secret what a replica says, or with None that it says nothing any more."""
         body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": said}}}
         query = (("fieldManager", f"{PROGRAM}-replica"),)
-        request = Request(f"write to Secret {CERTIFICATE}", "PATCH", _SECRET, query, body, MERGE)
+        request = Request(f"write to Secret {CERTIFICATE}", "PATCH", self._secret, query, body, MERGE)
         answer = self._client.call(request._replace(silence=_LEAVING) if leaving else request)
         return decoded(request.what, objects.certificate, answer)
 
     def namespace_uid(self) -> str:
         """Give the uid of our own Namespace."""
-        what = f"read Namespace {OWN_NAMESPACE}"
-        path = f"/api/v1/namespaces/{OWN_NAMESPACE}"
+        what = f"read Namespace {self._names.namespace}"
+        path = f"/api/v1/namespaces/{quote(self._names.namespace, safe='')}"
         return decoded(what, objects.HEAD.decode, self._client.call(Request(what, "GET", path))).metadata.uid
 
     def keep_called(self, called: Called, bundle: bytes | None, owner: str) -> Called:
@@ -84,16 +85,26 @@ class Installation:
 
         Nothing else in it is touched: https://kubernetes.io/docs/reference/using-api/server-side-apply/.
         """
-        owners = [{"apiVersion": "v1", "kind": "Namespace", "name": OWN_NAMESPACE, "uid": owner}]
+        owners = [{"apiVersion": "v1", "kind": "Namespace", "name": self._names.namespace, "uid": owner}]
+        metadata = {
+            "name": self._names.configuration,
+            # By its version it is the one that was seen or none: what was deleted meanwhile must not be made again.
+            "resourceVersion": str(called.version),
+            "ownerReferences": owners,
+        }
         body: dict[str, Any] = {
             "apiVersion": "admissionregistration.k8s.io/v1",
             "kind": "MutatingWebhookConfiguration",
-            # By its version it is the one that was seen or none: what was deleted meanwhile must not be made again.
-            "metadata": {"name": PROGRAM, "resourceVersion": str(called.version), "ownerReferences": owners},
+            "metadata": metadata,
         }
         if bundle is not None:
             encoded = base64.b64encode(bundle).decode()
             body["webhooks"] = [{"name": name, "clientConfig": {"caBundle": encoded}} for name in called.bundles]
         what = "write the webhook configuration"
-        request = Request(what, "PATCH", CONFIGURATION, _APPLIED, body, APPLY)
+        request = Request(what, "PATCH", self._configuration, _APPLIED, body, APPLY)
         return decoded(what, objects.called, self._client.call(request))
+
+
+def configuration_path(names: InstallationNames) -> str:
+    """Give the webhook configuration's path."""
+    return f"{_CONFIGURATIONS}/{quote(names.configuration, safe='')}"

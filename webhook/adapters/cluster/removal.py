@@ -4,16 +4,31 @@ from typing import NamedTuple
 
 from msgspec import Raw
 
-from webhook.adapters.cluster import objects
+from webhook.adapters.cluster import configured, objects
 from webhook.adapters.cluster.api import Held, Kind, deletion, read_lease
 from webhook.adapters.cluster.client import MERGE, METADATA, Client, Request
-from webhook.adapters.cluster.installation import CONFIGURATION
+from webhook.adapters.cluster.installation import configuration_path
 from webhook.adapters.cluster.objects import decoded
-from webhook.errors import NotFound
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.adapters.cluster.reading import (
+    DEPLOYMENTS,
+    MUTATING_BINDINGS,
+    MUTATING_POLICIES,
+    VALIDATING_BINDINGS,
+    VALIDATING_POLICIES,
+    Reader,
+)
+from webhook.errors import ClusterError, NotFound
+from webhook.inspection.snapshot import Unknown
+from webhook.names import CONFIGURATION_HASH_ANNOTATION
 from webhook.pullsecret.document import TYPE
 
-_DEPLOYMENT = f"/apis/apps/v1/namespaces/{OWN_NAMESPACE}/deployments/{PROGRAM}"
+#: What is generated, bindings first: without its binding a policy is in force for nobody.
+_POLICIES = {
+    "ValidatingAdmissionPolicyBinding": VALIDATING_BINDINGS,
+    "MutatingAdmissionPolicyBinding": MUTATING_BINDINGS,
+    "ValidatingAdmissionPolicy": VALIDATING_POLICIES,
+    "MutatingAdmissionPolicy": MUTATING_POLICIES,
+}
 _SILENCE = 10.0
 
 
@@ -29,15 +44,45 @@ class Labelled(NamedTuple):
     """Whether it is deleted already, and goes as soon as nothing holds it back."""
 
 
+class Policy(NamedTuple):
+    """An admission policy, or its binding, that was generated from a configuration."""
+
+    kind: str
+    name: str
+    path: str
+
+    def __str__(self) -> str:
+        """Give its kind and name."""
+        return f"{self.kind} {self.name}"
+
+
 class Removal:
     """Our own objects, to be taken away."""
 
-    def __init__(self, client: Client) -> None:
-        """Take a client."""
+    def __init__(self, client: Client, namespace: str | None) -> None:
+        """Take a client, and the namespace of the installation if it is known."""
         self._client = client
+        self._reader = Reader(client)
+        self.names = configured.find(self._reader, namespace)
+        """What the installation's objects are called."""
         what, selector = "Secrets in all namespaces", f"type={TYPE}"
         # Metadata alone, so that no credential leaves the API server.
         self._secrets = Kind(client, what, "/api/v1/secrets", selector, _labelled, metadata_alone=True)
+
+    def policies(self) -> list[Policy]:
+        """List the generated admission policies and their bindings, in the order in which they are to go."""
+        found: list[Policy] = []
+        for name, kind in _POLICIES.items():
+            every = self._reader.list(kind)
+            if isinstance(every, Unknown):
+                raise ClusterError(every.why)
+            ours = [one.metadata.name for one in every if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations]
+            found += [Policy(name, one, kind.path(None, one)) for one in ours]
+        return found
+
+    def delete_policy(self, policy: Policy) -> bool:
+        """Delete one; give whether it was there."""
+        return self._there(Request(f"delete {policy}", "DELETE", policy.path))
 
     def pull_secrets(self) -> list[Labelled]:
         """List the pull secrets that are ours, whatever they are called: an earlier setting may have named them."""
@@ -55,18 +100,19 @@ class Removal:
 
     def lease(self) -> Held:
         """Read the Lease of whoever would put them back."""
-        return read_lease(self._client, _SILENCE)
+        return read_lease(self._client, self.names.namespace, _SILENCE)
 
     def delete_webhook(self, *, dry_run: bool) -> bool:
         """Delete the webhook configuration; give whether there is one."""
-        what = f"delete MutatingWebhookConfiguration {PROGRAM}"
-        return self._there(Request(what, "DELETE", CONFIGURATION, _dry(dry_run)))
+        what = f"delete MutatingWebhookConfiguration {self.names.configuration}"
+        return self._there(Request(what, "DELETE", configuration_path(self.names), _dry(dry_run)))
 
     def scale_down(self, *, dry_run: bool) -> bool:
         """Have the Deployment run no Pod; give whether there is one."""
-        what = f"scale Deployment {OWN_NAMESPACE}/{PROGRAM}"
+        what = f"scale Deployment {self.names.namespace}/{self.names.deployment}"
+        path = DEPLOYMENTS.path(self.names.namespace, self.names.deployment)
         body = {"spec": {"replicas": 0}}
-        return self._there(Request(what, "PATCH", f"{_DEPLOYMENT}/scale", _dry(dry_run), body, MERGE))
+        return self._there(Request(what, "PATCH", f"{path}/scale", _dry(dry_run), body, MERGE))
 
     def _there(self, request: Request) -> bool:
         try:

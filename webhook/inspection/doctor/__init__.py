@@ -17,7 +17,6 @@ from webhook.inspection.doctor import (
 )
 from webhook.inspection.doctor.seen import Seen
 from webhook.inspection.findings import Finding, Mark
-from webhook.names import OWN_NAMESPACE, PROGRAM
 
 _Check = Callable[[Seen], Iterable[Finding]]
 
@@ -47,7 +46,8 @@ _WORST = (Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.NO, Mark.OK)
 def diagnose(seen: Seen) -> tuple[Finding, ...]:
     """Make every check, and give what they found: failures, warnings, what is not known, and what is well."""
     if _is_absent(seen):
-        why = f"it is not installed: there is no Deployment {OWN_NAMESPACE}/{PROGRAM} and no webhook configuration"
+        place = f"{seen.names.namespace}/{seen.names.deployment}"
+        why = f"it is not installed: there is no Deployment {place} and no webhook configuration"
         remedy = "see the README's Install: kubectl apply -k certs/self-managed"
         found = [*configuration.orphaned(seen), wording.failure(Code.INSTALL_MISSING, "installation", why, remedy)]
     else:

@@ -9,7 +9,7 @@ from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Namespace, Webhook
 from webhook.inspection.selection import CALLED, covers, is_recognised, unmet
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
+from webhook.names import ENABLED_LABEL, SYSTEM_NAMESPACES, InstallationNames
 from webhook.namespaces import opted_in
 
 _WHAT = "webhook configuration"
@@ -30,12 +30,14 @@ def there(seen: Seen) -> Iterator[Finding]:
         return
     webhook = seen.webhook
     if webhook is None:
-        lacking = f"MutatingWebhookConfiguration {PROGRAM}" + ("" if seen.calling is None else f" with {CALLED}")
+        lacking = f"MutatingWebhookConfiguration {seen.names.configuration}" + (
+            "" if seen.calling is None else f" with {CALLED}"
+        )
         yield wording.failure(
             Code.WEBHOOK_MISSING, _WHAT, f"there is no {lacking}: no Pod is rewritten", wording.INSTALL
         )
         return
-    found = [*_faults(webhook), *_differences(webhook), *_whom(webhook)]
+    found = [*_faults(webhook), *_differences(webhook), *_whom(webhook, seen.names)]
     yield from found
     if seen.is_by_policy:
         yield _by_policy(seen)
@@ -46,10 +48,11 @@ def there(seen: Seen) -> Iterator[Finding]:
 
 def _by_policy(seen: Seen) -> Finding:
     """See that the policy is there which takes the webhook's place."""
-    policy = f"MutatingAdmissionPolicy {POLICY}"
+    name = seen.names.renamed(POLICY)
+    policy = f"MutatingAdmissionPolicy {name}"
     if isinstance(seen.policies, Unknown):
         return wording.unknown(Code.POLICY_UNKNOWN, _WHAT, seen.policies)
-    if POLICY not in {one.metadata.name for one in seen.policies}:
+    if name not in {one.metadata.name for one in seen.policies}:
         why = f"it keeps the webhook from being called, and there is no {policy}: no Pod is rewritten"
         return wording.failure(
             Code.POLICY_MISSING, _WHAT, why, "put on the component policy-mutate, or take policy-alone off"
@@ -98,13 +101,13 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
             yield wording.warning(Code.WEBHOOK_CONDITION_FOREIGN, _WHAT, why, wording.INSTALL)
 
 
-def _whom(webhook: Webhook) -> Iterator[Finding]:
+def _whom(webhook: Webhook, names: InstallationNames) -> Iterator[Finding]:
     """Find out whether it is our Service that is called."""
     service = webhook.client_config.service
     if service is None:
-        why = f"it calls {webhook.client_config.url or 'nobody'}, and not the Service {OWN_NAMESPACE}/{PROGRAM}"
+        why = f"it calls {webhook.client_config.url or 'nobody'}, and not the Service {names.namespace}/{names.service}"
         yield wording.warning(Code.WEBHOOK_URL, _WHAT, why, "unless that is meant, " + wording.INSTALL)
-    elif (service.namespace, service.name, service.path) != (OWN_NAMESPACE, PROGRAM, "/mutate"):
+    elif (service.namespace, service.name, service.path) != (names.namespace, names.service, "/mutate"):
         why = f"it calls {service.path or '/'} of the Service {service.namespace}/{service.name}, which is not ours"
         yield wording.failure(Code.WEBHOOK_SERVICE, _WHAT, why, wording.INSTALL)
 
@@ -138,7 +141,7 @@ def _mode(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
 
 def _system(seen: Seen, webhook: Webhook) -> Iterator[Finding]:
     """See that the cluster starts without the webhook, and the webhook without itself."""
-    never = sorted({*SYSTEM_NAMESPACES, OWN_NAMESPACE})
+    never = sorted({*SYSTEM_NAMESPACES, seen.names.namespace})
     selected = [name for name in never if _selects(webhook, name, "true")]
     if selected:
         why = f"it does not keep out {', '.join(selected)}; without the webhook {seen.without_it}"

@@ -8,7 +8,7 @@ from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Faults, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import CONFIGURATION_HASH_ANNOTATION, OWN_NAMESPACE, PROGRAM
+from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
 
 _WHAT = "configuration"
 _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
@@ -52,9 +52,8 @@ def same(seen: Seen) -> Iterator[Finding]:
         if wanted and digits != (seen.sidecar_hash or wanted if container == REFRESHER else wanted)
     }
     if late:
-        remedy = (
-            f"kubelet brings a ConfigMap within two minutes; where it stays so: kubectl -n {OWN_NAMESPACE} logs POD"
-        )
+        look = f"kubectl -n {seen.names.namespace} logs POD"
+        remedy = f"kubelet brings a ConfigMap within two minutes; where it stays so: {look}"
         yield wording.warning(Code.CONFIG_OUTDATED, what, f"not by {wanted} yet: {wording.some(late)}", remedy)
     elif wanted is None and len(set(in_force.values())) > 1:
         said = wording.some(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())

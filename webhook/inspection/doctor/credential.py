@@ -8,7 +8,6 @@ from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import Replica, Said, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import OWN_NAMESPACE
 
 _WHAT = "credential"
 _PREFIX = "registry_webhook_refresher_"
@@ -16,10 +15,11 @@ _PASS = "last pass: "  # noqa: S105 - what a line begins with
 #: What its `/readyz` says beside what other checks say.
 _ELSEWHERE = (_PASS, "the configuration is broken")
 _FOREIGN = "another Secret has the name"
-_CHANGE = (
-    f"put the right one into Secret {OWN_NAMESPACE}/registry-webhook-credential, or wherever webhook.credential has it "
-    "from: it is looked at every second"
-)
+
+
+def _change(seen: Seen) -> str:
+    place = f"Secret {seen.names.namespace}/registry-webhook-credential"
+    return f"put the right one into {place}, or wherever webhook.credential has it from: it is looked at every second"
 
 
 def accepted(seen: Seen) -> Iterator[Finding]:
@@ -59,17 +59,17 @@ def _of_pass(seen: Seen, said: Said) -> Finding:
     expiry = said.value(f"{_PREFIX}credential_expiry_timestamp_seconds")
     if said.value(f"{_PREFIX}credential_refused") == 1 or outcome == "refused":
         return wording.failure(
-            Code.CREDENTIAL_REFUSED, _WHAT, f"the registry refuses it: {detail or 'no reason given'}", _CHANGE
+            Code.CREDENTIAL_REFUSED, _WHAT, f"the registry refuses it: {detail or 'no reason given'}", _change(seen)
         )
     if expiry and expiry <= seen.now.timestamp():
         ended = datetime.fromtimestamp(expiry, UTC)
         why = f"what is published ended at {ended:%Y-%m-%d %H:%M} UTC" + (f" ({last})" if last else "")
         return wording.failure(
-            Code.CREDENTIAL_EXPIRED, _WHAT, why, "its source has to give a new one: " + wording.SIDECAR_LOG
+            Code.CREDENTIAL_EXPIRED, _WHAT, why, "its source has to give a new one: " + wording.sidecar_log(seen)
         )
     match outcome:
         case "source":
-            return wording.failure(Code.CREDENTIAL_PROVIDER, _WHAT, f"its source gives none: {detail}", _CHANGE)
+            return wording.failure(Code.CREDENTIAL_PROVIDER, _WHAT, f"its source gives none: {detail}", _change(seen))
         case "registry":
             remedy = "the last good one stays; see that the Pods reach the registry, and webhook.verify_ca"
             return wording.warning(
@@ -80,19 +80,19 @@ def _of_pass(seen: Seen, said: Said) -> Finding:
                 Code.CREDENTIAL_UNPUBLISHED,
                 _WHAT,
                 f"it cannot be published: {detail}",
-                "see rights, and " + wording.SIDECAR_LOG,
+                "see rights, and " + wording.sidecar_log(seen),
             )
-    return _of_readiness(said)
+    return _of_readiness(seen, said)
 
 
-def _of_readiness(said: Said) -> Finding:
+def _of_readiness(seen: Seen, said: Said) -> Finding:
     first = next(iter(said.ready), "")
     if first.startswith("not ready"):
-        return wording.warning(Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is {first}", wording.SIDECAR_LOG)
+        return wording.warning(Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is {first}", wording.sidecar_log(seen))
     if said.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
         return wording.ok(Code.CREDENTIAL_OK, _WHAT, "it is published, and the registry has not refused it")
     why = "none is configured: what needs one is not pulled"
-    return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, _CHANGE)
+    return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, _change(seen))
 
 
 def grievances(seen: Seen) -> Iterator[Finding]:
@@ -102,7 +102,7 @@ def grievances(seen: Seen) -> Iterator[Finding]:
         for line in _complaints(replica):
             said.setdefault(line, replica.name)
     for line, name in said.items():
-        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", f"{name}: {line}", wording.SIDECAR_LOG)
+        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", f"{name}: {line}", wording.sidecar_log(seen))
 
 
 def _complaints(replica: Replica) -> list[str]:

@@ -13,7 +13,7 @@ from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Pod
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.inspection.waiting import FailedPull
-from webhook.names import MIRROR_ANNOTATION, OWN_NAMESPACE
+from webhook.names import MIRROR_ANNOTATION
 
 _WHAT = "pulls by nodes"
 #: What fails for every Pod and is not this one's fault.
@@ -48,7 +48,7 @@ def pulled(seen: Seen) -> Iterator[Finding]:
             if _counts(seen, pod, failed):
                 found.setdefault((failed.code, _remedy(seen, pod, failed)), []).append((pod, failed))
     for (code, remedy), every in found.items():
-        kind = wording.failure if _is_failure(code, every) else wording.warning
+        kind = wording.failure if _is_failure(seen, code, every) else wording.warning
         yield kind(code, _WHAT, f"{_SAID[code]}: {_example(seen, every)}", remedy)
     if not found:
         where = "in selected namespaces and the installation's own"
@@ -57,7 +57,7 @@ def pulled(seen: Seen) -> Iterator[Finding]:
 
 def _counts(seen: Seen, pod: Pod, failed: FailedPull) -> bool:
     """Tell whether it is ours: of our own Pods every image, of Pods in selected namespaces those of the registry."""
-    if pod.metadata.namespace == OWN_NAMESPACE:
+    if pod.metadata.namespace == seen.names.namespace:
         return True
     settings = seen.configuration
     if not isinstance(settings, Settings) or settings.server is None:
@@ -77,12 +77,12 @@ def _is_below(image: str, server: str) -> bool:
     return False
 
 
-def _is_failure(code: Code, every: list[_Found]) -> bool:
-    return code in _FAILURES or any(pod.metadata.namespace == OWN_NAMESPACE for pod, _ in every)
+def _is_failure(seen: Seen, code: Code, every: list[_Found]) -> bool:
+    return code in _FAILURES or any(pod.metadata.namespace == seen.names.namespace for pod, _ in every)
 
 
 def _remedy(seen: Seen, pod: Pod, failed: FailedPull) -> str:
-    if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == OWN_NAMESPACE:
+    if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == seen.names.namespace:
         return waiting.REMEDIES[failed.code]
     if MIRROR_ANNOTATION in pod.metadata.annotations:
         return _STATIC

@@ -7,7 +7,7 @@ from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import Right, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.snapshot import Unknown
-from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.names import CERTIFICATE, PROGRAM, REFRESHER, InstallationNames
 
 #: The policies of manifests/20-guard.yaml, each bound by its own name.
 GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "owners", "leases", "events"))
@@ -17,18 +17,26 @@ _READ = ("get", "list", "watch")
 UNNEEDED = (Right("list", "", "secrets"), Right("create", "", "pods"), Right("*", "*", "*"))
 
 
-def needed(pull_secret: str | None, *, keeps_certificate: bool) -> tuple[Right, ...]:
+def needed(
+    pull_secret: str | None,
+    *,
+    keeps_certificate: bool,
+    names: InstallationNames = InstallationNames(),  # noqa: B008 - frozen
+) -> tuple[Right, ...]:
     """Give all that the account has to be allowed: what manifests/30-rights.yaml and certs/self-managed grant."""
     verbs: list[tuple[tuple[str, ...], Right]] = [
         (_READ, Right("", "", "namespaces")),
-        ((*_READ, "patch"), Right("", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", PROGRAM)),
+        (
+            (*_READ, "patch"),
+            Right("", "admissionregistration.k8s.io", "mutatingwebhookconfigurations", names.configuration),
+        ),
         (("create",), Right("", "events.k8s.io", "events")),
-        (("get", "create", "update"), Right("", "coordination.k8s.io", "leases", REFRESHER, OWN_NAMESPACE)),
+        (("get", "create", "update"), Right("", "coordination.k8s.io", "leases", REFRESHER, names.namespace)),
     ]
     if pull_secret is not None:
         verbs.append(((*_READ, "create", "patch", "delete"), Right("", "", "secrets", pull_secret)))
     if keeps_certificate:
-        verbs.append(((*_READ, "create", "patch"), Right("", "", "secrets", CERTIFICATE, OWN_NAMESPACE)))
+        verbs.append(((*_READ, "create", "patch"), Right("", "", "secrets", CERTIFICATE, names.namespace)))
     # What has the guard hold for the account.
     verbs.append((("bound",), Right("", PROGRAM, "restrictions")))
     return tuple(right._replace(verb=verb) for several, right in verbs for verb in several)
@@ -73,8 +81,9 @@ def guarded(seen: Seen) -> Iterator[Finding]:
         )
         return
     bound = {binding.policy for binding in seen.bindings if binding.denies}
-    missing = [name for name in GUARDS if name not in seen.guards]
-    unbound = [name for name in GUARDS if name in seen.guards and name not in bound]
+    guards = [seen.names.renamed(name) for name in GUARDS]
+    missing = [name for name in guards if name not in seen.guards]
+    unbound = [name for name in guards if name in seen.guards and name not in bound]
     remedy = "kubectl apply -f manifests/20-guard.yaml, or with the whole installation"
     if missing:
         why = f"{_policies(missing)} missing: the ServiceAccount is not limited by what its role cannot express"

@@ -9,11 +9,8 @@ from webhook.inspection.doctor.seen import Lease, Said, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Deployment
 from webhook.inspection.snapshot import Unknown
-from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.names import REFRESHER
 
-_DEPLOYMENT = f"Deployment {OWN_NAMESPACE}/{PROGRAM}"
-_LEASE = f"Lease {OWN_NAMESPACE}/{REFRESHER}"
-_LOOK = f"kubectl -n {OWN_NAMESPACE} describe pods"
 #: A holder that has not renewed for so long is gone, whatever the clocks of two machines differ by: it renews every two
 #: seconds, and the Lease is over after 15.
 _GONE = timedelta(seconds=60)
@@ -23,21 +20,21 @@ def deployed(seen: Seen) -> Iterator[Finding]:
     """Look at the Deployment and its rollout."""
     what = "webhook runs"
     deployment = seen.deployment
+    place = f"Deployment {seen.names.namespace}/{seen.names.deployment}"
+    look = f"kubectl -n {seen.names.namespace} describe pods"
     if isinstance(deployment, Unknown):
         yield wording.unknown(Code.DEPLOY_UNKNOWN, what, deployment)
         return
     if deployment is None:
-        yield wording.failure(
-            Code.DEPLOY_MISSING, what, f"there is no {_DEPLOYMENT}: {seen.without_it}", wording.INSTALL
-        )
+        yield wording.failure(Code.DEPLOY_MISSING, what, f"there is no {place}: {seen.without_it}", wording.INSTALL)
         return
     wanted, status = deployment.spec.replicas, deployment.status
     if not wanted:
-        remedy = f"kubectl -n {OWN_NAMESPACE} scale deployment/{PROGRAM} --replicas=2"
-        yield wording.failure(Code.DEPLOY_SCALED_DOWN, what, f"{_DEPLOYMENT} is scaled to 0: {seen.without_it}", remedy)
+        remedy = f"kubectl -n {seen.names.namespace} scale deployment/{seen.names.deployment} --replicas=2"
+        yield wording.failure(Code.DEPLOY_SCALED_DOWN, what, f"{place} is scaled to 0: {seen.without_it}", remedy)
     elif not status.available_replicas:
         why = f"none of {wanted} replicas is available: {seen.without_it}{_reasons(seen)}"
-        yield wording.failure(Code.DEPLOY_UNAVAILABLE, what, why, _LOOK)
+        yield wording.failure(Code.DEPLOY_UNAVAILABLE, what, why, look)
     elif _is_rolled_out(deployment):
         yield wording.ok(
             Code.DEPLOY_OK, what, f"{wording.count(wanted, 'replica is', 'replicas are')} available, and rolled out"
@@ -46,7 +43,8 @@ def deployed(seen: Seen) -> Iterator[Finding]:
         counted = (
             f"{status.available_replicas} of {wanted} replicas are available, {status.updated_replicas} of the newest"
         )
-        remedy = f"kubectl -n {OWN_NAMESPACE} rollout status deployment/{PROGRAM}; if it stays so: {_LOOK}"
+        status_of = f"kubectl -n {seen.names.namespace} rollout status deployment/{seen.names.deployment}"
+        remedy = f"{status_of}; if it stays so: {look}"
         yield wording.warning(Code.DEPLOY_ROLLOUT, what, f"the rollout is not over: {counted}{_reasons(seen)}", remedy)
 
 
@@ -78,8 +76,10 @@ def reached(seen: Seen) -> Iterator[Finding]:
     # https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready
     ready = [endpoint for endpoint in endpoints if endpoint.conditions.ready is not False]
     if not ready:
-        why = f"no endpoint of the Service {OWN_NAMESPACE}/{PROGRAM} is ready: {seen.without_it}"
-        yield wording.failure(Code.ENDPOINTS_NONE, what, why, f"kubectl -n {OWN_NAMESPACE} get endpointslices,pods")
+        why = f"no endpoint of the Service {seen.names.namespace}/{seen.names.service} is ready: {seen.without_it}"
+        yield wording.failure(
+            Code.ENDPOINTS_NONE, what, why, f"kubectl -n {seen.names.namespace} get endpointslices,pods"
+        )
         return
     silent = {one.name: str(said) for one in seen.heard for said in one.processes.values() if isinstance(said, Unknown)}
     if silent:
@@ -95,6 +95,7 @@ def reached(seen: Seen) -> Iterator[Finding]:
 def led(seen: Seen) -> Iterator[Finding]:
     """Look whether one replica, and no more, is the one that writes."""
     what = "leadership"
+    place = f"Lease {seen.names.namespace}/{REFRESHER}"
     if isinstance(seen.lease, Unknown):
         yield wording.unknown(Code.LEASE_UNKNOWN, what, seen.lease)
         return
@@ -106,11 +107,14 @@ def led(seen: Seen) -> Iterator[Finding]:
         )
     elif seen.lease is None or not seen.lease.holder:
         yield wording.failure(
-            Code.LEASE_NONE, what, f"no replica holds the {_LEASE}: nobody writes pull secrets", wording.SIDECAR_LOG
+            Code.LEASE_NONE,
+            what,
+            f"no replica holds the {place}: nobody writes pull secrets",
+            wording.sidecar_log(seen),
         )
     elif _is_gone(seen, seen.lease):
-        why = f"{seen.lease.holder} holds the {_LEASE} and has not renewed it since {seen.lease.renewed}"
-        yield wording.failure(Code.LEASE_EXPIRED, what, f"{why}: nobody writes pull secrets", wording.SIDECAR_LOG)
+        why = f"{seen.lease.holder} holds the {place} and has not renewed it since {seen.lease.renewed}"
+        yield wording.failure(Code.LEASE_EXPIRED, what, f"{why}: nobody writes pull secrets", wording.sidecar_log(seen))
     else:
         yield wording.ok(Code.LEASE_OK, what, f"{seen.lease.holder} holds the Lease")
 

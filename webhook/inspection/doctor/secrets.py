@@ -61,17 +61,17 @@ def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObj
             Code.SECRET_MISSING,
             _WHAT,
             f"{_in(missing)} {'has' if len(missing) == 1 else 'have'} none: {wording.some(missing)}",
-            wording.SIDECAR_LOG,
+            wording.sidecar_log(seen),
         )
     ended = {place for place, one in ours.items() if (moment(_note(one, EXPIRES_ANNOTATION)) or now) < now}
     if ended:
         why = f"in {_in(ended)} the credential has expired: {wording.some(ended)}"
-        yield wording.failure(Code.SECRET_EXPIRED, _WHAT, why, wording.SIDECAR_LOG)
+        yield wording.failure(Code.SECRET_EXPIRED, _WHAT, why, wording.sidecar_log(seen))
     stale = _stale(ours)
     if stale:
         why = f"in {_in(stale)} the content is older than elsewhere: {wording.some(stale)}"
         yield wording.warning(
-            Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.SIDECAR_LOG
+            Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.sidecar_log(seen)
         )
 
 

@@ -20,6 +20,7 @@ from webhook.inspection.objects import (
     WebhookConfiguration,
 )
 from webhook.inspection.snapshot import Settings, Tried, Unknown
+from webhook.names import InstallationNames
 
 #: The containers of a replica.
 WEBHOOK, REFRESHER = "webhook", "refresher"
@@ -125,6 +126,7 @@ class Seen(Struct, frozen=True, kw_only=True):
 
     now: datetime
     """Aware."""
+    names: InstallationNames = InstallationNames()
     configuration: Settings | Faults | Unknown
     """As the webhook has it."""
     sidecar_hash: str | None = None

@@ -14,7 +14,7 @@ from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Said, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Secret
 from webhook.inspection.snapshot import Unknown
-from webhook.names import CERTIFICATE, OWN_NAMESPACE, SERVICE_NAMES
+from webhook.names import CERTIFICATE
 
 #: The Secret of a certificate that the sidecar does not keep.
 TLS_SECRET = "registry-webhook-tls"  # noqa: S105 - its name
@@ -41,7 +41,7 @@ def certificate(seen: Seen) -> Iterator[Finding]:
     if isinstance(secret, Unknown):
         yield from _by_metrics(seen, secret)
     elif secret is None:
-        why = f"there is no Secret {OWN_NAMESPACE}/{_name(seen)}: no certificate to serve"
+        why = f"there is no Secret {seen.names.namespace}/{_name(seen)}: no certificate to serve"
         yield wording.failure(Code.CERT_MISSING, _CERTIFICATE, why, _whoever_makes(seen))
     else:
         yield from _of_secret(seen, secret, bundle)
@@ -53,11 +53,11 @@ def _of_secret(seen: Seen, secret: Secret, bundle: bytes) -> Iterator[Finding]:
     try:
         leaf = served.leaf(chain)
     except CertificateError as error:
-        why = f"Secret {OWN_NAMESPACE}/{_name(seen)}, tls.crt: {error}"
+        why = f"Secret {seen.names.namespace}/{_name(seen)}, tls.crt: {error}"
         yield wording.failure(Code.CERT_INVALID, _CERTIFICATE, why, _whoever_makes(seen))
         return
     yield _lasting(seen, leaf)
-    missing = [name for name in SERVICE_NAMES[:1] if name not in leaf.names]
+    missing = [name for name in seen.names.hosts[:1] if name not in leaf.names]
     if missing:
         why = f"it is not for the name that the API server calls, {missing[0]}, but for {wording.some(leaf.names)}"
         yield wording.failure(Code.CERT_NAME, _CERTIFICATE, why, _whoever_makes(seen))
@@ -116,7 +116,7 @@ def _served(seen: Seen) -> Iterator[Finding]:
             Code.CERT_NOT_LOADED,
             _CERTIFICATE,
             why,
-            f"kubectl -n {OWN_NAMESPACE} logs {broken[0]} -c {WEBHOOK} says why",
+            f"kubectl -n {seen.names.namespace} logs {broken[0]} -c {WEBHOOK} says why",
         )
 
 
@@ -145,7 +145,9 @@ def _is_injected(seen: Seen) -> bool:
 
 def _whoever_writes(seen: Seen) -> str:
     if seen.keeps_certificate:
-        return f"the sidecar puts it right within seconds; if it does not, its log says why: {wording.SIDECAR_LOG}"
+        return (
+            f"the sidecar puts it right within seconds; if it does not, its log says why: {wording.sidecar_log(seen)}"
+        )
     if _is_injected(seen):
         return "cert-manager's cainjector writes it: look at its log"
     return (
@@ -155,9 +157,9 @@ def _whoever_writes(seen: Seen) -> str:
 
 def _whoever_makes(seen: Seen) -> str:
     if seen.keeps_certificate:
-        return f"the sidecar makes and renews it; if it does not, its log says why: {wording.SIDECAR_LOG}"
+        return f"the sidecar makes and renews it; if it does not, its log says why: {wording.sidecar_log(seen)}"
     if _is_injected(seen):
-        return f"cert-manager makes it: kubectl -n {OWN_NAMESPACE} describe certificates"
+        return f"cert-manager makes it: kubectl -n {seen.names.namespace} describe certificates"
     return "make the next one: registry-webhook certs create --force, and do what it prints"
 
 

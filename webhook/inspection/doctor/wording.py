@@ -3,13 +3,18 @@
 from collections.abc import Iterable, Sequence
 
 from webhook.inspection.codes import Code
+from webhook.inspection.doctor.seen import Seen
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.snapshot import Unknown
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.names import PROGRAM
 
 _NAMED = 3
-SIDECAR_LOG = f"kubectl -n {OWN_NAMESPACE} logs -l app.kubernetes.io/name={PROGRAM} -c refresher --prefix"
 INSTALL = "apply the installation again: kubectl apply -k certs/self-managed, or whichever was"
+
+
+def sidecar_log(seen: Seen) -> str:
+    """Give the command that shows what the sidecars have said."""
+    return f"kubectl -n {seen.names.namespace} logs -l app.kubernetes.io/name={PROGRAM} -c refresher --prefix"
 
 
 def ok(code: Code, what: str, why: str) -> Finding:

@@ -1,0 +1,58 @@
+"""Where a process is told to be, and what follows from it."""
+
+import pytest
+
+from webhook.config import assemble
+from webhook.config.fingerprint import fingerprint
+from webhook.config.load import load
+from webhook.names import InstallationNames
+from webhook.policy import guard, mutate
+
+_MOVED = {
+    "REGISTRY_WEBHOOK_NAMESPACE": "platform",
+    "REGISTRY_WEBHOOK_SERVICE": "acme-service",
+    "REGISTRY_WEBHOOK_CONFIGURATION": "acme-calls",
+}
+_TEXT = b"opencti: {daemon: {registry: {server: registry.example.com}}}"
+
+
+def test_load_environment_names_installation() -> None:
+    names = load(_TEXT, "config.yaml", _MOVED).configuration.installation
+    assert names == InstallationNames("platform", "acme-service", "acme-calls")
+    assert names.hosts == ("acme-service.platform.svc", "acme-service.platform.svc.cluster.local")
+
+
+@pytest.mark.parametrize("environment", [{}, dict.fromkeys(_MOVED, "")])
+def test_load_without_names_takes_the_shipped_ones(environment: dict[str, str]) -> None:
+    assert load(_TEXT, "config.yaml", environment).configuration.installation == InstallationNames()
+
+
+def test_bounds_own_namespace_never_served() -> None:
+    bounds = assemble.policy(load(_TEXT, "config.yaml", _MOVED).configuration).bounds
+    assert bounds.why_not("platform") is not None
+    assert bounds.why_not("registry-webhook") is None
+    assert bounds.why_not("kube-system") is not None
+
+
+@pytest.mark.parametrize("kind", ["mutate", "guard"])
+def test_policy_own_namespace_never_selected(kind: str) -> None:
+    terms = assemble.policy_terms(load(_TEXT, "config.yaml", _MOVED).configuration)
+    made = mutate.policy(terms) if kind == "mutate" else guard.policy(terms, "Deny")
+    (_, named) = made.binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
+    assert set(named["values"]) == {"kube-system", "kube-public", "kube-node-lease", "platform"}
+
+
+def test_fingerprint_installation_elsewhere_is_the_same() -> None:
+    assert fingerprint(load(_TEXT, "a", _MOVED).configuration) == fingerprint(load(_TEXT, "a", {}).configuration)
+
+
+@pytest.mark.parametrize(
+    ("configuration", "name", "renamed"),
+    [
+        ("registry-webhook", "registry-webhook-secrets", "registry-webhook-secrets"),
+        ("acme-registry-webhook-two", "registry-webhook-secrets", "acme-registry-webhook-secrets-two"),
+        ("calls", "registry-webhook-secrets", "registry-webhook-secrets"),
+    ],
+)
+def test_renamed_prefix_and_suffix_follow(configuration: str, name: str, renamed: str) -> None:
+    assert InstallationNames(configuration=configuration).renamed(name) == renamed
