@@ -45,9 +45,9 @@ def test_without_an_api_server_it_says_so_in_a_line(place: Place, call: _Run) ->
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("kind: [", "file.yaml: line 2: it is no YAML: "),
+        ("kind: [", "file.yaml: line 2: invalid YAML: "),
         ("kind: ConfigMap", "file.yaml: no Pod, and nothing that makes Pods"),
-        ("{}", "file.yaml: it is no Kubernetes manifest: there is no kind"),
+        ("{}", "file.yaml: not a Kubernetes manifest"),
     ],
 )
 def test_a_file_that_holds_no_pod_is_named(tmp_path: Path, call: _Run, text: str, says: str) -> None:

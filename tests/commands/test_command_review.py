@@ -101,7 +101,11 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> Call
     @cache
     def said(output: str) -> str:
         done = module_run("review", "--config", "config.yaml", "--output", output, *names, folder=folder)
-        assert (done.returncode, done.stderr) == (1, "")
+        assert done.returncode == 1
+        assert [line.split(": ")[1] for line in done.stderr.splitlines()] == [
+            "a ConfigMap.yaml",
+            "a Pod without anything.yaml",
+        ]
         return done.stdout
 
     return said
@@ -132,7 +136,9 @@ def test_the_patch_applied_to_the_document_is_the_manifest_after_it(reviewed: Ca
     assert json.dumps(after).count(f"{_SERVER}/nginx:1.27") == changed
 
 
-@pytest.mark.parametrize(("case", "status"), [("a Pod", 1), ("a ConfigMap", 0)])
+@pytest.mark.parametrize(
+    ("case", "status"), [("a Pod", 1), ("a Pod whose image names its registry", 0), ("a ConfigMap", 3)]
+)
 def test_the_exit_status_says_whether_anything_would_change(review: _Run, case: str, status: int) -> None:
     for output in ("diff", "patch", "yaml", "json"):
         assert review("--output", output, "-", stdin=yaml.safe_dump(_DOCUMENTS[case][0])).returncode == status
@@ -163,7 +169,7 @@ def test_a_file_may_hold_many_documents(review: _Run, tmp_path: Path) -> None:
     (tmp_path / "all.yaml").write_text(text)
     assert [len(json.loads(line)) for line in review("--output", "patch", "all.yaml").stdout.splitlines()] == [3, 0, 4]
     after = list(yaml.safe_load_all(review("--output", "yaml", "all.yaml").stdout))
-    assert [document["kind"] for document in after] == ["Pod", "ConfigMap", "CronJob"]
+    assert [document["kind"] for document in after if document] == ["Pod", "ConfigMap", "CronJob"]
 
 
 def test_json_documents_may_follow_one_another(review: _Run) -> None:
@@ -234,9 +240,9 @@ def test_the_namespace_of_a_manifest_wins_over_the_option(review: _Run) -> None:
 _FAULTY: list[tuple[bytes, str]] = [
     (b"a: [", "line "),
     (b"a:\n\t- b", "line 2"),
-    (b'{"kind": "Pod"', "line 1: it is no JSON"),
-    (b"\xff\xfe\xff", "YAML"),
-    (b"kind: \xff", "YAML"),
+    (b'{"kind": "Pod"', "line 1: invalid JSON"),
+    (b"\xff\xfe\xff", "UTF-8"),
+    (b"kind: \xff", "UTF-8"),
     (b"- kind: Pod", "no kind"),
     (b"just a text", "no kind"),
     (b"kind: 3", "no kind"),
@@ -245,7 +251,13 @@ _FAULTY: list[tuple[bytes, str]] = [
     (b"kind: List\nitems: [3]", "no kind"),
     (b"kind: AdmissionReview", "AdmissionReview"),
     (b"kind: AdmissionReview\napiVersion: admission.k8s.io/v1\nrequest: {}", "AdmissionReview"),
-    (b"kind: Pod\nspec: !!python/object/apply:os.system [true]", "YAML"),
+    (b"kind: Pod\nspec: !!int true", "line 2: invalid YAML"),
+    (b"kind: Pod\n---\nkind: Pod\nspec: ]", "line 4: invalid YAML"),
+    (b"kind: Pod\n---x: 1\n", "line 2: invalid YAML"),
+    (b"{{ .Values.image }}", "template"),
+    (b"kind: {{ .Values.kind }}", "template"),
+    (b"", "empty"),
+    (b"# a comment\n---\n---\n", "empty"),
     (b"kind: Pod\nmetadata: {name: a, namespace: 3}\nspec: {}", "namespace"),
     (b"kind: Pod\nspec: " + b"[" * 5000 + b"]" * 5000, "nested too deeply"),
     (b'{"kind": "Pod", "metadata": {"name": "\\ud800"}, "spec": {}}', ""),
@@ -299,10 +311,149 @@ def test_a_fault_in_one_document_does_not_hide_those_behind_it(review: _Run) -> 
     assert "CronJob/nightly: rewritten" in done.stdout
 
 
-def test_an_empty_file_is_nothing_to_review(review: _Run) -> None:
-    for text in ("", "# a comment\n---\n---\n"):
-        done = review("-", stdin=text)
-        assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+@pytest.mark.parametrize(
+    "text",
+    [
+        yaml.safe_dump(_CONFIG_MAP),
+        "kind: pod\nspec: {containers: [{name: a, image: nginx}]}",
+        "apiVersion: apps/v1\nkind: Deployment\nspec: {template: {spec: {containers: nginx}}}",
+        "kind: List\nitems: []",
+        "kind: Pod\nspec: {containers: [{name: a}]}",
+        "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nspec: {tasks: []}",
+    ],
+)
+def test_review_without_any_image_has_its_own_status(review: _Run, text: str) -> None:
+    done = review("-", stdin=text)
+    assert done.returncode == 3
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("registry-webhook: -: ")
+
+
+def test_review_with_image_in_one_file_has_that_status(review: _Run, tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text(yaml.safe_dump(_CONFIG_MAP))
+    unchanged = yaml.safe_dump(_pod("ghcr.io/team/app"))
+    assert review("map.yaml", "-", stdin=unchanged).returncode == 0
+    assert review("-", "map.yaml", stdin=yaml.safe_dump(_pod())).returncode == 1
+    assert review("map.yaml", "-", stdin="").returncode == 2
+
+
+_TEMPLATES: dict[str, dict[str, Any]] = {
+    "serving.knative.dev/v1 Service": {"template": {"spec": _spec()}},
+    "apps.openshift.io/v1 DeploymentConfig": {"template": {"metadata": {"labels": {"a": "b"}}, "spec": _spec()}},
+    "argoproj.io/v1alpha1 Rollout": {"replicas": 1, "template": {"spec": _spec()}},
+    "apps.kruise.io/v1alpha1 AdvancedCronJob": {"jobTemplate": {"spec": {"template": {"spec": _spec()}}}},
+    "example.com/v1 Deployment": {"template": {"spec": _spec()}},
+    "example.com/v1 Pod": {"template": {"spec": _spec()}},
+}
+
+
+@pytest.mark.parametrize("what", _TEMPLATES)
+@pytest.mark.parametrize("in_list", [False, True])
+def test_review_of_unknown_kind_with_template_reviews_it(review: _Run, what: str, *, in_list: bool) -> None:
+    version, kind = what.split()
+    document = {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "spec": _TEMPLATES[what]}
+    done = review("-o", "json", "-", stdin=yaml.safe_dump(_list(_CONFIG_MAP, document) if in_list else document))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert done.stdout.count(f"{_SERVER}/nginx:1.27") == 1
+
+
+def test_review_of_pod_list_without_kinds_reviews_its_pods(review: _Run) -> None:
+    pod = _pod()
+    del pod["kind"], pod["apiVersion"]
+    done = review("-o", "json", "-", stdin=json.dumps(_list(pod, kind="PodList")))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert f"{_SERVER}/nginx:1.27" in done.stdout
+
+
+_WRITTEN = """\
+# deployed by hand
+apiVersion: apps/v1
+kind: Deployment
+metadata:
+  annotations: {answer: "y"}   # a string
+  name: web
+spec:
+  template:
+    spec:
+      containers:
+      - image: "nginx:1.27"    # the server
+        args: [22:22, 1:30, 0o17, "08"]
+      # the last one
+      - {name: b, image: busybox}
+---
+# nothing to do with images
+data: {sep: =, 1: a, true: c, n: "n"}
+apiVersion: v1
+kind: ConfigMap
+metadata:   {name: c}
+"""
+
+_REVIEWED = _WRITTEN.replace('"nginx:1.27"', f'"{_SERVER}/nginx:1.27"').replace("busybox", f"{_SERVER}/busybox")
+
+
+def _added(before: str, after: str) -> list[str]:
+    """Give the lines that are added, all others being the same."""
+    lines = before.splitlines()
+    added = []
+    for line in after.splitlines():
+        if lines and line == lines[0]:
+            lines.pop(0)
+        else:
+            added.append(line.strip())
+    assert not lines
+    return added
+
+
+def test_review_yaml_output_changes_only_lines_of_images(review: _Run) -> None:
+    done = review("-o", "yaml", "-", stdin=_WRITTEN)
+    assert done.returncode == 1
+    assert _added(_REVIEWED, done.stdout) == [
+        "imagePullSecrets:",
+        "- name: registry-webhook-pull",
+        "metadata:",
+        "annotations:",
+        'registry-webhook/original-images: \'{"b":"busybox"}\'',
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        _REVIEWED.partition("---\n")[2].removesuffix("\n"),
+        "\ufeff# c\n---\n" + _REVIEWED.partition("---\n")[2],
+        _REVIEWED.partition("---\n")[2].replace("\n", "\r\n"),
+        "---\n---\n# nothing\n---\n" + _REVIEWED.partition("---\n")[2] + "---\n",
+        '{"kind":  "ConfigMap", "data": {"a": 1e3}}',
+        '{"kind": "ConfigMap"}\n---\n{kind: ConfigMap, data: {a: y}}\n---\nkind: Pod # c',
+        "kind: ConfigMap\ndata: {a: [2001:db8::], b: !x 1, c: &a 'z', d: *a}\nx: |+\n  y\n\n# end",
+    ],
+)
+def test_review_yaml_output_without_change_is_the_input(review: _Run, text: str) -> None:
+    done = review("-o", "yaml", "-", stdin=text.encode())
+    assert done.returncode == 3
+    assert done.stdout == text
+
+
+def test_review_yaml_output_of_json_stream_is_yaml_documents(review: _Run) -> None:
+    done = review("-o", "yaml", "-", stdin=f"{json.dumps(_pod())}{json.dumps(_CONFIG_MAP)}")
+    after = list(yaml.safe_load_all(done.stdout))
+    assert after[1] == _CONFIG_MAP
+    assert after[0]["spec"]["containers"][0]["image"] == f"{_SERVER}/nginx:1.27"
+
+
+def test_review_output_of_invisible_characters_is_escaped(review: _Run) -> None:
+    pod = _pod()
+    pod["metadata"]["annotations"] = {"\u202ekey": "a\u202eb", "c1": "\x9b31m", "z": "\u200b", "t": "\U000e0041"}
+    text = yaml.safe_dump(pod, allow_unicode=True).replace("kind:", "# \u202e\nkind:") + "  # \u2066\n"
+    for output in ("diff", "patch", "json", "yaml"):
+        for source in (text, json.dumps(pod, ensure_ascii=False)):
+            done = review("-o", output, "-", stdin=source.encode())
+            assert done.returncode == 1
+            assert done.stdout.replace("\n", "").isprintable()
+            if output in {"json", "yaml"}:
+                read = json.loads if output == "json" else yaml.safe_load
+                annotations = read(done.stdout)["metadata"]["annotations"]
+                assert annotations.items() >= pod["metadata"]["annotations"].items()
 
 
 def test_colours_come_only_when_they_are_asked_for(review: _Run) -> None:

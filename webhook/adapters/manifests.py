@@ -1,127 +1,179 @@
-"""Kubernetes manifests: YAML with any number of documents, or JSON."""
+"""Kubernetes manifests as kubectl reads them: YAML documents, JSON documents, or first these and then those.
 
-import json
-from typing import Any
+As kubectl does: a stream that begins with `{` is JSON as long as it can be read as such, and YAML from there on; a line
+that begins with `---` ends a document. Its source is k8s.io/apimachinery, pkg/util/yaml/decoder.go.
+"""
 
-import yaml
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
+from webhook.adapters import kubernetes_yaml, manifest_edits
+from webhook.adapters.kubernetes_yaml import NotJson, Source
 from webhook.errors import InvalidManifest
-from webhook.escaping import escape_document, is_shown
 
-#: No Kubernetes object comes near either.
-_DEPTH = 100
-_NODES = 10_000_000
-_TOO_DEEP = "it is nested too deeply"
-
-_Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-_Dumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+_SEPARATOR = re.compile(r"^---(.*)$", re.MULTILINE)
+_BOM = "\ufeff"
+#: How far kubectl looks for the brace that a JSON document begins with.
+_LOOKAHEAD = 4096
+_JSON_SPACE = " \t\r\n"
 
 
-class _Loader(_Base):  # type: ignore[misc] # the C loader where there is one
-    """The safe loader without dates: Kubernetes knows none, and JSON could not hold them."""
+class Document(NamedTuple):
+    """One document of a file that is not empty."""
+
+    value: Any
+    text: str
+    """As it is written, without what separates it from others."""
+    lead: str
+    """What is between the document before it and this one: separators, comments, empty documents."""
+    is_json: bool
 
 
-_Loader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
-    for first, resolvers in _Base.yaml_implicit_resolvers.items()
-}
+class Manifest(NamedTuple):
+    """The documents of a file; its text is each one's lead and text, and the rest."""
+
+    documents: tuple[Document, ...]
+    rest: str
+    """What follows the last document."""
+
+    @property
+    def values(self) -> list[Any]:
+        """Give what the documents are."""
+        return [document.value for document in self.documents]
 
 
-class _Readable(_Dumper):  # type: ignore[misc] # the C dumper where there is one
-    """Writes as kubectl does: long texts over several lines, and no anchors."""
-
-    def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
-        return True
+dump = kubernetes_yaml.dump
+dump_json = kubernetes_yaml.dump_json
 
 
-def _represent_text(dumper: Any, text: str) -> Any:
-    # Only within double quotes there are escapes, which `dump` writes.
-    style = '"' if not is_shown(text.replace("\n", "")) else "|" if "\n" in text else None
-    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+def edited(document: Document, after: Any) -> str:
+    """Give a document's text with another value, changed only where the values differ.
+
+    Characters that a terminal does not print become escapes, in comments too.
+    """
+    text = manifest_edits.edited(document.text, document.value, after, is_json=document.is_json)
+    return text if document.text.endswith("\n") else text.removesuffix("\n")
 
 
-_Readable.add_representer(str, _represent_text)
+def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) -> str:
+    """Give a file's text with other texts for its documents, to be the first of a stream or to follow others."""
+    parts: list[str] = []
+    for document, given in texts:
+        text = _as_yaml(given) if document.is_json else given
+        if is_first:
+            parts += [document.lead, text]
+            is_first = False
+            continue
+        lead = document.lead.removeprefix(_BOM)
+        if not _SEPARATOR.search(lead):
+            lead = f"---\n{lead.lstrip()}"
+        if parts and not parts[-1].endswith("\n"):
+            parts.append("\n")
+            lead = lead.lstrip("\n")
+        parts += [lead, text]
+    return "".join([*parts, rest]) if parts else ""
 
 
-def parse(text: bytes) -> list[Any]:
-    """Read every document of a manifest, leaving out empty ones.
+def _as_yaml(text: str) -> str:
+    """Give a JSON document as YAML: as it is, unless it has an escape that YAML does not know."""
+    value, _ = kubernetes_yaml.read_json(text)
+    try:
+        if manifest_edits.same(kubernetes_yaml.read(Source(text)), value):
+            return text
+    except InvalidManifest:
+        pass
+    return dump(value)
 
-    Raises `InvalidManifest`, in one line, for what is neither YAML nor JSON, or could be built only without bounds.
+
+def parse(content: bytes) -> Manifest:
+    """Read every document of a file.
+
+    Raises `InvalidManifest`, in one line, for what is neither YAML nor JSON, or could be built only without a limit.
     """
     try:
-        if text.lstrip()[:1] == b"{":
-            documents = _parse_json(text.decode())
-        else:
-            _check_events(text)
-            documents = [document for document in yaml.load_all(text, _Loader) if document is not None]
-    except yaml.MarkedYAMLError as error:
-        line = "" if error.problem_mark is None else f"line {error.problem_mark.line + 1}: "
-        raise InvalidManifest(f"{line}it is no YAML: {error.problem or error.context}") from None
-    except json.JSONDecodeError as error:
-        raise InvalidManifest(f"line {error.lineno}: it is no JSON: {error.msg}") from None
-    except RecursionError:
-        raise InvalidManifest(_TOO_DEEP) from None
-    except (yaml.YAMLError, ValueError) as error:
-        raise InvalidManifest(f"it is neither YAML nor JSON: {str(error).splitlines()[0]}") from None
-    for document in documents:
-        _check_depth(document, _DEPTH)
-    return documents
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        raise InvalidManifest(f"not UTF-8 text (byte {error.start})") from None
+    try:
+        return _parse(text)
+    except InvalidManifest as error:
+        if "{{" in text:
+            raise InvalidManifest(f"{error}; this looks like a template that has not been rendered") from None
+        raise
 
 
-def _check_events(text: bytes) -> None:
-    """Refuse, before anything is built, YAML that nests too deeply or whose aliases would unfold without a bound."""
-    sizes: list[int] = [0]  # of the collections that are open, with what their aliases stand for
-    anchors: list[str | None] = [None]
-    known: dict[str, int] = {}
-    for event in yaml.parse(text, _Loader):
-        line = 0 if event.start_mark is None else event.start_mark.line + 1
-        if isinstance(event, yaml.AliasEvent):
-            if event.anchor in anchors:
-                raise InvalidManifest(f"line {line}: the alias *{event.anchor} stands within itself")
-            sizes[-1] += known.get(str(event.anchor), 0)
-        elif isinstance(event, yaml.CollectionStartEvent):
-            sizes.append(1)
-            anchors.append(event.anchor)
-        elif isinstance(event, yaml.CollectionEndEvent):
-            size, anchor = sizes.pop(), anchors.pop()
-            sizes[-1] += size
-            if anchor is not None:
-                known[anchor] = size
-        elif isinstance(event, yaml.ScalarEvent):
-            sizes[-1] += 1
-        if len(sizes) > _DEPTH:
-            raise InvalidManifest(f"line {line}: {_TOO_DEEP}")
-        if sizes[-1] > _NODES:
-            raise InvalidManifest(f"line {line}: its aliases stand for more than {_NODES} values")
+class _Found(NamedTuple):
+    """A value, and where its text is in its file."""
+
+    value: Any
+    start: int
+    end: int
+    is_json: bool
 
 
-def _check_depth(value: Any, depth: int) -> None:
-    if depth == 0:
-        raise InvalidManifest(_TOO_DEEP)
-    if isinstance(value, dict):
-        value = value.values()
-    elif not isinstance(value, list):
-        return
-    for item in value:
-        _check_depth(item, depth - 1)
-
-
-def dump(document: Any) -> str:
-    """Write one document as YAML, its keys in the order they have.
-
-    What is not shown as it is (control, format and invisible characters) is an escape.
-    """
-    written = yaml.dump(document, Dumper=_Readable, sort_keys=False, allow_unicode=True, width=10_000)
-    return escape_document(str(written), "yaml")
-
-
-def _parse_json(text: str) -> list[Any]:
-    """Read JSON documents that follow one another."""
-    decoder = json.JSONDecoder()
+def _parse(text: str) -> Manifest:
+    found: list[_Found] = []
+    try:
+        for document in _json_documents(text):
+            found.append(document)  # noqa: PERF402 - those before an error are kept
+    except NotJson as error:
+        if len(found) > 1:
+            # Without a separator between them they are JSON for certain.
+            raise
+        after = re.compile(r"[^\S\n]*\n?").match(text, found[-1].end if found else 0)
+        try:
+            found += _yaml_documents(text, after.end() if after else 0)
+        except InvalidManifest:
+            raise error from None
+    if not found and not _begins_as_json(text):
+        found += _yaml_documents(text, 0)
     documents = []
-    text = text.strip()
-    while text:
-        document, end = decoder.raw_decode(text)
-        documents.append(document)
-        text = text[end:].lstrip()
-    return documents
+    position = 0
+    for value, start, end, is_json in found:
+        if value is not None:
+            documents.append(Document(value, text[start:end], text[position:start], is_json))
+            position = end
+    return Manifest(tuple(documents), text[position:])
+
+
+def _begins_as_json(text: str) -> bool:
+    return text[:_LOOKAHEAD].lstrip().startswith("{")
+
+
+def _json_documents(text: str) -> Iterator[_Found]:
+    if not _begins_as_json(text):
+        return
+    position = _after_spaces(text, 0)
+    while position < len(text):
+        value, end = kubernetes_yaml.read_json(text, position)
+        yield _Found(value, position, end, is_json=True)
+        position = _after_spaces(text, end)
+
+
+def _after_spaces(text: str, position: int) -> int:
+    while position < len(text) and text[position] in _JSON_SPACE:
+        position += 1
+    return position
+
+
+def _yaml_documents(text: str, begin: int) -> Iterator[_Found]:
+    """Read what is between the separators, from a position on that counts as the beginning of a line."""
+    above, counted = 0, 0
+    opened = begin
+    while begin < len(text):
+        separator = _SEPARATOR.match(text, begin) or _SEPARATOR.search(text, begin)
+        end = separator.start() if separator else len(text)
+        above, counted = above + text.count("\n", counted, opened), opened
+        if begin < end:
+            source = Source(text[opened:end].removeprefix(_BOM), above)
+            yield _Found(kubernetes_yaml.read(source), begin + text.startswith(_BOM, begin), end, is_json=False)
+        if separator is None:
+            return
+        behind = separator[1].strip()
+        if behind and behind[0] != "#":
+            line = above + text.count("\n", opened, end) + 1
+            raise InvalidManifest(f"line {line}: invalid YAML: only a comment may follow --- on its line")
+        begin, is_first = separator.end() + 1, opened == end
+        # A separator that ends nothing belongs to what follows it: a directive or `...` may come then.
+        opened = end if is_first else begin

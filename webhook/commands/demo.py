@@ -163,7 +163,7 @@ def _cases() -> Iterator[_Case]:
     for name in names:
         if name[0].isdigit():
             text = _example(name)
-            (document,) = manifests.parse(text)
+            (document,) = manifests.parse(text).values
             (workload,) = workloads(document)
             yield _case(text.decode().splitlines()[0].removeprefix("# "), name, workload)
 

@@ -93,7 +93,7 @@ def _name(text: str) -> str:
 def _workloads(filename: str) -> list[Workload]:
     try:
         text = sys.stdin.buffer.read() if filename == "-" else files.read(Path(filename), _LIMIT)
-        found = [workload for document in manifests.parse(text) for workload in workloads(document)]
+        found = [workload for document in manifests.parse(text).values for workload in workloads(document)]
     except InvalidManifest as error:
         raise InvalidManifest(f"{filename}: {error}") from None
     if not found:

@@ -29,6 +29,8 @@ class Preview(NamedTuple):
     patch: list[dict[str, Any]]
     """The operations that lead from the one to the other, their paths those of the document."""
     reviewed: list[Reviewed]
+    names_image: bool
+    """Whether a Pod or template in it names an image."""
 
     @property
     def changes(self) -> bool:
@@ -55,15 +57,17 @@ def _preview(handler: Handler, document: Any, namespace: str) -> Preview:
         return _of_review(handler, document)
     operations: list[dict[str, Any]] = []
     reviewed = []
+    names_image = False
     for workload in workloads(document):
         body = review.of_object(_pod(workload), namespace=workload.namespace or namespace)
         decision = handler.review(body).decision
         reviewed.append(Reviewed(str(workload), decision))
+        names_image = names_image or workload.names_image
         pointer = "".join(f"/{key}" for key in workload.path)
         if decision.operations and not isinstance(workload.pod.get("metadata"), dict):
             operations.append({"op": "add", "path": f"{pointer}/metadata", "value": {}})
         operations += _below(decision, pointer)
-    return Preview(document, _applied(document, operations), operations, reviewed)
+    return Preview(document, _applied(document, operations), operations, reviewed, names_image)
 
 
 def _of_review(handler: Handler, document: dict[str, Any]) -> Preview:
@@ -72,7 +76,9 @@ def _of_review(handler: Handler, document: dict[str, Any]) -> Preview:
     before = request.get("object")
     operations = _below(decided.decision, "")
     what = f"{request.get('operation', '?')} {request.get('namespace') or ''}/{decided.name}"
-    return Preview(before, _applied(before, operations), operations, [Reviewed(what, decided.decision)])
+    return Preview(
+        before, _applied(before, operations), operations, [Reviewed(what, decided.decision)], names_image=True
+    )
 
 
 def _pod(workload: Workload) -> dict[str, Any]:

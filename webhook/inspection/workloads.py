@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 from webhook.errors import InvalidManifest
 
 _TEMPLATE = ("spec", "template")
+_JOB_TEMPLATE = ("spec", "jobTemplate", "spec", "template")
+#: Kubernetes' own kinds. What has one of these without a Pod or template in it is malformed.
 _PATHS: dict[str, tuple[str, ...]] = {
     "Pod": (),
     "PodTemplate": ("template",),
@@ -15,8 +17,10 @@ _PATHS: dict[str, tuple[str, ...]] = {
     "ReplicaSet": _TEMPLATE,
     "ReplicationController": _TEMPLATE,
     "Job": _TEMPLATE,
-    "CronJob": ("spec", "jobTemplate", "spec", "template"),
+    "CronJob": _JOB_TEMPLATE,
 }
+_GROUPS = frozenset({"", "apps", "batch", "extensions"})
+_CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 class Workload(NamedTuple):
@@ -30,6 +34,18 @@ class Workload(NamedTuple):
     pod: dict[str, Any]
     """The Pod, or the template: `metadata` and `spec`."""
 
+    @property
+    def names_image(self) -> bool:
+        """Whether a container or volume of the Pod names an image."""
+        spec = self.pod.get("spec")
+        if not isinstance(spec, dict):
+            return False
+        containers = [container for key in _CONTAINERS for container in _mappings(spec.get(key))]
+        sources = [volume.get("image") for volume in _mappings(spec.get("volumes"))]
+        return any("image" in container for container in containers) or any(
+            isinstance(source, dict) and "reference" in source for source in sources
+        )
+
     def __str__(self) -> str:
         """Give the object as kubectl writes it: `Deployment/web`."""
         return f"{self.kind}/{self.name}"
@@ -40,28 +56,49 @@ def workloads(document: Any) -> Iterator[Workload]:
 
     Raises `InvalidManifest` for what is no Kubernetes object.
     """
-    yield from _workloads(document, ())
+    yield from _workloads(document, (), None)
 
 
-def _workloads(document: Any, path: tuple[str | int, ...]) -> Iterator[Workload]:
-    if not isinstance(document, dict) or not isinstance(document.get("kind"), str):
-        raise InvalidManifest("it is no Kubernetes manifest: there is no kind")
-    kind = document["kind"]
+def _workloads(document: Any, path: tuple[str | int, ...], default: str | None) -> Iterator[Workload]:
+    """Find the workloads at a path; a kind that is not written is the default, as in the items of a PodList."""
+    kind = document.get("kind", default) if isinstance(document, dict) else None
+    if not isinstance(kind, str):
+        raise InvalidManifest("not a Kubernetes manifest: it has no kind")
     if kind.endswith("List") and isinstance(document.get("items"), list):
         for index, item in enumerate(document["items"]):
-            yield from _workloads(item, (*path, "items", index))
+            yield from _workloads(item, (*path, "items", index), kind.removesuffix("List") or None)
         return
-    if kind not in _PATHS:
+    below = _path(kind, document)
+    if below is None:
         return
-    pod: Any = document
-    for key in _PATHS[kind]:
-        pod = pod.get(key) if isinstance(pod, dict) else None
+    pod = _at(document, below)
     if not isinstance(pod, dict):
-        raise InvalidManifest(f"the {kind} has no {'.'.join(_PATHS[kind])}")
+        raise InvalidManifest(f"the {kind} has no {'.'.join(below)}")
     metadata = document.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     name = metadata.get("name") or metadata.get("generateName") or "?"
     namespace = metadata.get("namespace")
     if not isinstance(namespace, str | None):
-        raise InvalidManifest("metadata.namespace is no text")
-    yield Workload(kind, str(name), namespace, (*path, *_PATHS[kind]), pod)
+        raise InvalidManifest("metadata.namespace must be a string")
+    yield Workload(kind, str(name), namespace, (*path, *below), pod)
+
+
+def _path(kind: str, document: dict[str, Any]) -> tuple[str, ...] | None:
+    """Tell where an object has its Pod: by its kind, or where an unknown kind has a template with containers."""
+    group, slash, _ = str(document.get("apiVersion", "")).rpartition("/")
+    if kind in _PATHS and (not slash or group in _GROUPS):
+        return _PATHS[kind]
+    for path in (_TEMPLATE, _JOB_TEMPLATE):
+        if isinstance(_at(document, (*path, "spec", "containers")), list):
+            return path
+    return None
+
+
+def _at(value: Any, path: tuple[str, ...]) -> Any:
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def _mappings(items: Any) -> list[dict[str, Any]]:
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
