@@ -26,10 +26,15 @@ def _ending(end: datetime, name: str = "x") -> bytes:
     return builder.sign(_KEY, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
+def ends(content: bytes) -> float | None:
+    found = tls.validity(content)
+    return found and found.ends
+
+
 @pytest.mark.parametrize("year", [1951, 1999, 2000, 2026, 2049, 2050, 2120, 9999])
 def test_it_is_read_whichever_way_its_year_is_written(year: int) -> None:
     end = datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
-    assert tls.ends(_ending(end)) == end.timestamp()
+    assert ends(_ending(end)) == end.timestamp()
 
 
 @given(
@@ -39,27 +44,48 @@ def test_it_is_read_whichever_way_its_year_is_written(year: int) -> None:
 def test_it_is_what_another_library_reads(moment: datetime, name: str) -> None:
     end = moment.replace(microsecond=0, tzinfo=UTC)
     certificate = _ending(end, name)
-    assert tls.ends(certificate) == x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
+    assert ends(certificate) == x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
 
 
 def test_it_is_that_of_the_one_we_make_ourselves() -> None:
     ours = authority.make_authority("test", _NOW, timedelta(days=30))
     pair = authority.sign(ours, ("localhost",), _NOW, timedelta(days=9))
-    assert tls.ends(pair.certificate + pair.key) == authority.span(pair.certificate).ends.timestamp()
+    assert ends(pair.certificate + pair.key) == authority.span(pair.certificate).ends.timestamp()
 
 
 def test_of_a_chain_the_first_end_counts() -> None:
     early, late = (_ending(_NOW + timedelta(days=days)) for days in (1, 2))
-    assert tls.ends(late + b"text between\n" + early) == (_NOW + timedelta(days=1)).timestamp()
+    assert ends(late + b"text between\n" + early) == (_NOW + timedelta(days=1)).timestamp()
 
 
 @given(st.binary(max_size=60))
 def test_what_is_no_certificate_has_none(content: bytes) -> None:
-    assert tls.ends(content) is None
-    assert tls.ends(b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----\n") is None
+    assert ends(content) is None
+    assert ends(b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----\n") is None
 
 
 def test_one_that_is_cut_short_has_none_or_its_own_and_raises_nothing() -> None:
     certificate = x509.load_pem_x509_certificate(_ending(_NOW)).public_bytes(Encoding.DER)
     for length in range(len(certificate)):
-        assert tls.ends(ssl.DER_cert_to_PEM_cert(certificate[:length]).encode()) in {None, _NOW.timestamp()}
+        assert ends(ssl.DER_cert_to_PEM_cert(certificate[:length]).encode()) in {None, _NOW.timestamp()}
+
+
+@pytest.mark.parametrize("label", ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"])
+def test_validity_of_every_label_that_openssl_reads(label: str) -> None:
+    certificate = _ending(_NOW).replace(b" CERTIFICATE-", f" {label}-".encode())
+    assert tls.validity(certificate) == (-631152000, _NOW.timestamp())
+
+
+def test_validity_of_a_chain_is_what_all_share() -> None:
+    ours = authority.make_authority("test", _NOW, timedelta(days=30))
+    later = authority.sign(ours, ("localhost",), _NOW + timedelta(days=3), timedelta(days=60))
+    found = tls.validity(later.certificate + ours.certificate)
+    assert found is not None
+    begins, end = (_NOW + timedelta(days=3, minutes=-5)).timestamp(), (_NOW + timedelta(days=30)).timestamp()
+    assert found == (begins, end)
+    assert [found.why_not(moment) is None for moment in (begins - 1, begins, end - 1, end)] == [
+        False,
+        True,
+        True,
+        False,
+    ]

@@ -1,11 +1,20 @@
 """What comes of the files at each look, one look at a time."""
 
 import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import dsa, x448, x25519
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from webhook.adapters.configuration import WatchedConfiguration
+from webhook.certificates import authority
+from webhook.certificates.authority import Pair
+from webhook.errors import CertificateError
+from webhook.serving import endpoint, tls
+from webhook.serving.clients import Clients
 from webhook.serving.in_force import PairFiles, Watch
 
 from .running import Place, make_place, replace
@@ -81,3 +90,174 @@ def test_where_nothing_is_served_yet_the_reason_is_said_at_once(tmp_path: Path) 
     watched = watch(make_place(tmp_path))
     assert watched.now.tls is None
     assert "no such file" in (watched.now.certificate_fault or "")
+
+
+HOUR = timedelta(hours=1)
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = datetime.now(UTC).timestamp()
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def write(place: Place, begins: timedelta, issuer: Pair | None = None) -> bytes:
+    """Write a pair that is valid for an hour, and give its certificate; with an issuer, that one is in the chain."""
+    pair = authority.sign(issuer or place.ours, ("localhost",), datetime.now(UTC) + begins, HOUR)
+    chain = pair.certificate + (issuer.certificate if issuer else b"")
+    replace(place.folder / "tls.crt", chain)
+    replace(place.folder / "tls.key", pair.key)
+    return chain
+
+
+def looked(place: Place, clock: Clock, clients: Clients | None = None) -> Watch:
+    files = PairFiles(place.folder / "tls.crt", place.folder / "tls.key")
+    return Watch(WatchedConfiguration(place.folder / "config.yaml", {}), files, clients, clock)
+
+
+EXPIRED = authority.make_authority("expired", datetime.now(UTC) - 2 * HOUR, HOUR)
+
+
+@pytest.mark.parametrize(
+    ("begins", "issuer"), [(-2 * HOUR, None), (2 * HOUR, None), (timedelta(0), EXPIRED)], ids=["old", "new", "chain"]
+)
+def test_pair_that_is_not_valid_never_replaces_a_valid_one(
+    place: Place, begins: timedelta, issuer: Pair | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    watched = looked(place, Clock())
+    before = watched.now.tls
+    write(place, begins, issuer)
+    for _ in range(3):
+        watched.look()
+    assert watched.now.tls is before
+    assert "tls.crt: a certificate " in (watched.now.certificate_fault or "")
+    assert watched.now.certificate_invalid is None
+    assert [record.levelname for record in caplog.records].count("ERROR") == 1
+    write(place, timedelta(0))
+    watched.look()
+    assert watched.now.tls is not before
+    assert watched.now.certificate_fault is None
+
+
+@pytest.mark.parametrize("begins", [-2 * HOUR, 2 * HOUR])
+def test_pair_that_is_not_valid_is_served_where_none_is_and_reported(
+    place: Place, begins: timedelta, caplog: pytest.LogCaptureFixture
+) -> None:
+    write(place, begins)
+    watched = looked(place, Clock())
+    assert watched.now.tls is not None
+    assert watched.now.certificate_invalid is not None
+    assert b"what is served is not valid" in endpoint.ready(watched.now, draining=False).body
+    before = watched.now.tls
+    write(place, -3 * HOUR)
+    watched.look()
+    assert watched.now.tls is not before
+    assert "ERROR" in [record.levelname for record in caplog.records]
+    write(place, timedelta(0))
+    watched.look()
+    assert watched.now.certificate_invalid is None
+    assert endpoint.ready(watched.now, draining=False).body == b"ready\n"
+
+
+def test_pair_that_is_not_valid_yet_is_served_once_it_is(place: Place) -> None:
+    clock = Clock()
+    write(place, timedelta(0))
+    watched = looked(place, clock)
+    before = watched.now.tls
+    write(place, HOUR / 2)
+    watched.look()
+    assert watched.now.tls is before
+    clock.now += 1900
+    watched.look()
+    assert watched.now.tls is not before
+    assert (watched.now.certificate_fault, watched.now.certificate_invalid) == (None, None)
+
+
+def test_pair_that_expires_while_served_is_reported_and_a_rejected_one_taken(place: Place) -> None:
+    clock = Clock()
+    write(place, timedelta(0))
+    watched = looked(place, clock)
+    write(place, 3 * HOUR)
+    watched.look()
+    before = watched.now.tls
+    assert watched.now.certificate_fault is not None
+    clock.now += 3601
+    watched.look()
+    assert watched.now.tls is not before
+    assert watched.now.certificate_invalid is not None
+
+
+def test_client_cas_that_have_expired_never_replace_valid_ones(place: Place) -> None:
+    clock, path = Clock(), place.folder / "clients.crt"
+    good, later = (
+        authority.make_authority(name, datetime.now(UTC) + begins, HOUR)
+        for name, begins in (("good", timedelta(0)), ("later", HOUR / 2))
+    )
+    replace(path, good.certificate)
+    clients = Clients(path, frozenset(), clock)
+    watched = looked(place, clock, clients)
+    replace(path, EXPIRED.certificate)
+    watched.look()
+    assert clients.authorities == good.certificate.decode()
+    assert "every CA expired" in (watched.now.certificate_fault or "")
+    # One that is valid is enough: so are CAs rotated.
+    replace(path, EXPIRED.certificate + good.certificate)
+    watched.look()
+    assert clients.authorities == (EXPIRED.certificate + good.certificate).decode()
+    replace(path, later.certificate)
+    watched.look()
+    assert clients.authorities != later.certificate.decode()
+    clock.now += 1900
+    watched.look()
+    assert clients.authorities == later.certificate.decode()
+    clock.now += 3600
+    watched.look()
+    assert "clients.crt" in (clients.invalid or "")
+
+
+def _key(kind: str) -> bytes:
+    make: dict[str, Callable[[], x25519.X25519PrivateKey | x448.X448PrivateKey | dsa.DSAPrivateKey]] = {
+        "X25519": x25519.X25519PrivateKey.generate,
+        "X448": x448.X448PrivateKey.generate,
+        "DSA": lambda: dsa.generate_private_key(2048),
+    }
+    return make[kind]().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda pair, ca: (ca.certificate + pair.certificate, pair.key), "own certificate must come first"),
+        (lambda pair, ca: (pair.certificate, ca.key + pair.key), "the key file has 2 keys"),
+        (lambda pair, ca: (pair.certificate, ca.key), "the key does not belong to the certificate"),
+        (lambda pair, _: (pair.certificate, pair.certificate), "the key file has CERTIFICATE, not a private key"),
+        (lambda pair, _: (pair.key, pair.key), "the certificate file has PRIVATE KEY, not a certificate"),
+        (lambda pair, _: (pair.certificate, b"-----BEGIN OPENSSH PRIVATE KEY-----\n"), "has OPENSSH PRIVATE KEY"),
+        (lambda pair, _: (pair.certificate, _key("X25519")), "of the kind X25519"),
+        (lambda pair, _: (pair.certificate, _key("X448")), "of the kind X448"),
+        (lambda pair, _: (pair.certificate, _key("DSA")), "of the kind DSA"),
+    ],
+    ids=["order", "several", "other", "swapped", "no certificate", "OpenSSH", "X25519", "X448", "DSA"],
+)
+def test_pair_that_openssl_refuses_is_named_for_what_it_is(
+    place: Place, make: Callable[[Pair, Pair], tuple[bytes, bytes]], said: str
+) -> None:
+    pair = authority.sign(place.ours, ("localhost",), datetime.now(UTC), HOUR)
+    certificate, key = make(pair, place.ours)
+    replace(place.folder / "tls.crt", certificate)
+    replace(place.folder / "tls.key", key)
+    with pytest.raises(CertificateError, match=said):
+        tls.context(place.folder / "tls.crt", place.folder / "tls.key")
+
+
+@pytest.mark.parametrize("label", ["X509 CERTIFICATE", "TRUSTED CERTIFICATE"])
+def test_pair_with_another_label_is_served_and_its_end_known(place: Place, label: str) -> None:
+    path = place.folder / "tls.crt"
+    end = authority.span(path.read_bytes()).ends.timestamp()
+    replace(path, path.read_bytes().replace(b" CERTIFICATE-", f" {label}-".encode()))
+    watched = looked(place, Clock())
+    assert watched.now.tls is not None
+    assert watched.now.certificate_validity is not None
+    assert watched.now.certificate_validity.ends == end

@@ -2,6 +2,7 @@
 
 import http.client
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -217,3 +218,28 @@ def test_the_server_loads_nothing_that_it_must_not_have() -> None:
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "webhook.serving.worker" in loaded
     assert not {"kubernetes", "cryptography", "jsonpatch"} & set(loaded)
+
+
+def test_replacement_worker_answers_by_the_current_configuration_from_the_start(place: Place) -> None:
+    # Enough rules that reading them takes longer than a request.
+    rules = "".join(f"    - {{from: quay.io/{number}, to: mirror.example.com/{number}}}\n" for number in range(2000))
+    place.configure(CONFIGURATION + f"webhook:\n  rules:\n{rules}")
+    with serving(place) as server:
+        assert image(server) == "registry.example.com/nginx"
+        place.configure((place.folder / "config.yaml").read_text().replace("registry.example.com", "new.example.com"))
+        wait_until(lambda: image(server) == "new.example.com/nginx")
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        answered: list[str] = []
+
+        def is_answered() -> bool:
+            answered.append(image(server))
+            return len(answered) >= 20
+
+        wait_until(is_answered)
+        assert set(answered) == {"new.example.com/nginx"}
+
+
+def test_core_dumps_are_off(server: Server) -> None:
+    for process in (server.process.pid, *server.workers()):
+        assert resource.prlimit(process, resource.RLIMIT_CORE) == (0, 0)

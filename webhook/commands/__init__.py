@@ -5,6 +5,7 @@ A fault that a user can mend is one line on standard error and exit status 2.
 
 import importlib
 import io
+import resource
 import sys
 
 import click
@@ -61,8 +62,17 @@ def cli() -> None:
     """Make the Pods of opted-in namespaces pull from a private registry."""
 
 
+def _disable_core_dumps() -> None:
+    """Keep credentials and keys out of core files, which child processes inherit too.
+
+    PR_SET_DUMPABLE is left on: without it a process that is not root cannot count its own open files.
+    """
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+
+
 def main() -> None:
     """Run the command line."""
+    _disable_core_dumps()
     try:
         status = cli.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Abort:

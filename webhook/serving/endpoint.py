@@ -111,7 +111,10 @@ def ready(now: InForce, *, draining: bool) -> Reply:
         return text(503, "not ready: stopping")
     if now.tls is None:
         return text(503, "\n".join(["not ready: TLS connections cannot be answered yet", *faults]))
-    return text(200, "\n".join(["ready", *(f"the last good one stays; {fault}" for fault in faults)]))
+    lines = [f"the last good one stays; {fault}" for fault in faults]
+    if now.certificate_invalid is not None:
+        lines.append(f"what is served is not valid; certificate: {log.shorten(now.certificate_invalid, 512)}")
+    return text(200, "\n".join(["ready", *lines]))
 
 
 def metrics(exposition: bytes) -> Reply:

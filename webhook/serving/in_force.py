@@ -7,6 +7,7 @@ stays, and the log, `/readyz` and a metric say so until it is mended.
 import logging
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,10 @@ from webhook.errors import CertificateError, FileError
 from webhook.moments import timestamp
 from webhook.serving import tls
 from webhook.serving.clients import Clients
+from webhook.serving.tls import Validity
+
+#: Of a chain.
+_SOME = "a certificate"
 
 _log = logging.getLogger("webhook.serving")
 
@@ -50,18 +55,29 @@ class InForce(Struct, frozen=True):
     configuration_since: float = 0.0
     """When it was read: POSIX seconds, as the next."""
     certificate_since: float = 0.0
-    certificate_ends: float = float("inf")
-    """Until when it is valid."""
+    certificate_validity: Validity | None = None
+    """When all certificates of the chain are valid; None where it cannot be told."""
+    certificate_invalid: str | None = None
+    """Why the pair that is served, or every CA of clients, is not valid now."""
 
 
 class Watch:
     """Keeps `now` current with the files."""
 
-    def __init__(self, configuration: WatchedConfiguration, pair: PairFiles, clients: Clients | None = None) -> None:
+    def __init__(
+        self,
+        configuration: WatchedConfiguration,
+        pair: PairFiles,
+        clients: Clients | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         """Read the pair for the first time; one that is missing is waited for. Without `clients` everybody is answered.
 
-        With them the same holds of their authorities, and there is never a context that does not ask.
+        With them the same holds of their authorities, and there is never a context that does not ask. `clock` gives
+        POSIX seconds.
         """
+        self._clock = clock
+        self._rejected: Validity | None = None
         self._configuration = configuration
         self._files = pair
         self._clients = clients
@@ -73,11 +89,13 @@ class Watch:
         self.now = InForce(loaded, handler, configuration_hash, configuration_since=time.time())
         _log.info(log.event("configuration in force", hash=configuration_hash, **_outline(loaded)))
         self._look_at_certificate()
+        self._look_at_validity()
 
     def look(self) -> None:
         """Look at the files, and replace `now` if what they hold is new and good."""
         self._look_at_configuration()
         self._look_at_certificate()
+        self._look_at_validity()
 
     def _look_at_configuration(self) -> None:
         if self._configuration.look():
@@ -99,30 +117,50 @@ class Watch:
     def _look_at_certificate(self) -> None:
         doubted, self._doubted = self._doubted, None
         found = self._find()
-        if found == self._found:
+        if found == self._found and (self._rejected is None or self._is_worse(self._rejected)):
             return
         made = self._context(found.pair)
         if isinstance(made, str) and self.now.tls is not None and found != doubted:
             # Where one file is replaced after the other they do not fit for a moment: the next look tells.
             self._doubted = found
             return
-        self._found = found
+        self._found, self._rejected = found, None
         if isinstance(made, str):
             self._keep_certificate(made)
             return
+        validity = tls.validity(found.pair) if isinstance(found.pair, bytes) else None
+        if validity is not None and self._is_worse(validity):
+            self._rejected = validity
+            self._keep_certificate(f"{self._files.certificate}: {_SOME} {validity.why_not(self._clock())}")
+            return
         fault = self._clients.fault if self._clients else None
-        ends = tls.ends(found.pair) if isinstance(found.pair, bytes) else None
         self.now = msgspec.structs.replace(
             self.now,
             tls=made,
             certificate_fault=fault,
             certificate_since=time.time(),
-            certificate_ends=float("inf") if ends is None else ends,
+            certificate_validity=validity,
         )
-        until = None if ends is None else timestamp(ends)
+        until = None if validity is None else timestamp(validity.ends)
         _log.info(log.event("certificate in force", certificate=self._files.certificate, until=until))
         if fault:
             _log.error("the last good authorities hold: %s", fault)
+
+    def _is_worse(self, validity: Validity) -> bool:
+        """Tell whether a pair is not valid now and the one that is served is."""
+        now, served = self._clock(), self.now.certificate_validity
+        is_valid = self.now.tls is not None and (served is None or served.why_not(now) is None)
+        return is_valid and validity.why_not(now) is not None
+
+    def _look_at_validity(self) -> None:
+        """Report what is served and not valid: it may have expired since it was read."""
+        served = self.now.certificate_validity
+        why = served.why_not(self._clock()) if served else None
+        invalid = f"{self._files.certificate}: {_SOME} {why}" if why else self._clients and self._clients.invalid
+        if invalid != self.now.certificate_invalid:
+            self.now = msgspec.structs.replace(self.now, certificate_invalid=invalid)
+            if invalid:
+                _log.error("what is served is not valid: %s", invalid)
 
     def _find(self) -> "_Found":
         clients = self._clients.look() if self._clients else None
@@ -158,7 +196,7 @@ class _Found(NamedTuple):
     """What stands in the files, or why they cannot be read."""
 
     pair: bytes | str
-    clients: bytes | str | None
+    clients: tuple[bytes | str, str] | None
     """None where everybody is answered."""
 
 

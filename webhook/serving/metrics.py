@@ -159,7 +159,7 @@ class _Standing(Collector):
         yield GaugeMetricFamily(
             f"{_PREFIX}_certificate_expiry_timestamp_seconds",
             "When the certificate that is served ends; +Inf: there is none, or it cannot be told.",
-            value=now.certificate_ends,
+            value=now.certificate_validity.ends if now.certificate_validity else inf,
         )
         yield CounterMetricFamily(
             f"{_PREFIX}_log_lines_lost", "Lines of the log that nobody took in time.", value=log.lost()

@@ -4,18 +4,32 @@ A client that has to show a certificate is refused in its handshake, so that not
 not answered.
 """
 
+import binascii
 import calendar
+import os
 import re
 import ssl
 import time
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from webhook.errors import CertificateError
+from webhook.moments import timestamp
 
-_CERTIFICATE = re.compile(rb"-----BEGIN CERTIFICATE-----.*?-----END CERTIFICATE-----", re.DOTALL)
+#: OpenSSL reads a certificate with any of these labels.
+_CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----(?:[^-]*?\n\r?\n)?([^-]*)-----END \1-----")
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_KEY_LABELS = frozenset({b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY"})
 #: DER's tags, as far as they are met on the way to a certificate's end.
 _VERSION, _UTC_TIME = 0xA0, 0x17
+#: Object identifiers of keys, DER, that OpenSSL loads and no certificate for TLS has.
+_NOT_FOR_TLS = {
+    b"\x06\x07\x2a\x86\x48\xce\x38\x04\x01": "DSA",
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x03\x01": "DH",
+    b"\x06\x03\x2b\x65\x6e": "X25519",
+    b"\x06\x03\x2b\x65\x6f": "X448",
+}
 _ENCRYPTED = "the key is encrypted: write it without a passphrase"
 
 
@@ -38,37 +52,61 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         made.load_cert_chain(certificate, key, password=refuse)
     except ssl.SSLError as error:
-        raise CertificateError(f"{certificate} and {key}: {_ENCRYPTED if asked else _in_words(error)}") from None
+        why = _ENCRYPTED if asked else _why_not(certificate, key) or _in_words(error)
+        raise CertificateError(f"{certificate} and {key}: {why}") from None
     except OSError as error:
         raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
     return made
 
 
-def ends(content: bytes) -> float | None:
-    """Tell when the first one ends of the certificates in a PEM file: POSIX seconds, or None where none can be read.
+class Validity(NamedTuple):
+    """When a certificate is valid, POSIX seconds."""
+
+    begins: float
+    ends: float
+
+    def why_not(self, now: float) -> str | None:
+        """Return why it is not valid at a moment, or None if it is."""
+        if now >= self.ends:
+            return f"expired on {timestamp(self.ends)}"
+        return f"is not valid before {timestamp(self.begins)}" if now < self.begins else None
+
+
+def validities(content: bytes) -> list[Validity]:
+    """Return when each of the certificates in a PEM file is valid, but for those that cannot be read.
 
     The ssl module tells that only of a certificate that the other side has presented.
     """
     found = []
-    for certificate in _CERTIFICATE.findall(content):
+    for _, encoded in _CERTIFICATE.findall(content):
         try:
-            found.append(_end(ssl.PEM_cert_to_DER_cert(certificate.decode("ascii"))))
+            found.append(_validity(binascii.a2b_base64(encoded)))
         except (ValueError, IndexError):
             continue  # it is OpenSSL that says what is wrong with it
-    return min(found, default=None)
+    return found
 
 
-def _end(certificate: bytes) -> float:
-    """Find a certificate's notAfter: RFC 5280 section 4.1. Raises `ValueError` or `IndexError` for what is none."""
+def validity(chain: bytes) -> Validity | None:
+    """Return when all certificates of a chain, PEM, are valid, or None if none can be read."""
+    found = validities(chain)
+    return Validity(max(one.begins for one in found), min(one.ends for one in found)) if found else None
+
+
+def _validity(certificate: bytes) -> Validity:
+    """Find a certificate's validity: RFC 5280 section 4.1. Raises `ValueError` or `IndexError` for what is none."""
     _, content, _ = _element(certificate)
     _, signed, _ = _element(content)
     tag, _, rest = _element(signed)
     # The version may be left out; then follow serial number, algorithm and issuer, and then the validity.
     for _ in range(3 if tag == _VERSION else 2):
         _, _, rest = _element(rest)
-    _, validity, _ = _element(rest)
-    _, _, rest = _element(validity)
-    tag, text, _ = _element(rest)
+    _, span, _ = _element(rest)
+    begins_tag, begins, rest = _element(span)
+    ends_tag, ends, _ = _element(rest)
+    return Validity(_moment(begins_tag, begins), _moment(ends_tag, ends))
+
+
+def _moment(tag: int, text: bytes) -> float:
     written = text.decode("ascii")
     if tag == _UTC_TIME:  # two digits of the year, which is one of 1950 to 2049
         written = ("20" if written < "5" else "19") + written
@@ -99,6 +137,12 @@ def authorities(content: bytes) -> str:
     if not tried.cert_store_stats()["x509_ca"]:
         raise CertificateError("no certificate in it is that of an authority (basicConstraints: CA:TRUE)")
     return text
+
+
+def why_none_valid(trusted: str, now: float) -> str | None:
+    """Return why none of the CAs in `trusted` (PEM) is valid at a moment, or None if one is, or none can be read."""
+    reasons = [one.why_not(now) for one in validities(trusted.encode())]
+    return reasons[0] if reasons and all(reasons) else None
 
 
 def demand(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None:
@@ -134,6 +178,56 @@ def _names(certificate: dict[str, Any]) -> set[str]:
     subject = (pair for attributes in certificate.get("subject", ()) for pair in attributes)
     common = {value for kind, value in subject if kind == "commonName"}
     return common | {value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"}
+
+
+def _why_not(certificate: Path, key: Path) -> str | None:
+    """Say what is wrong with a pair where OpenSSL does not, or None."""
+    try:
+        certificates, keys = certificate.read_bytes(), key.read_bytes()
+    except OSError:
+        return None
+    chain = [match[0] for match in _CERTIFICATE.finditer(certificates)]
+    found, kinds = _LABEL.findall(keys), set(_LABEL.findall(certificates))
+    number = sum(label in _KEY_LABELS for label in found)
+    if number > 1:
+        return f"the key file has {number} keys: keep the certificate's own"
+    if found and not number:
+        return f"the key file has {_listed(found)}, not a private key for TLS"
+    if kinds and not chain:
+        return f"the certificate file has {_listed(kinds)}, not a certificate"
+    for scheme, kind in _NOT_FOR_TLS.items():
+        if scheme in _decoded(keys):
+            return f"the key is of the kind {kind}, which TLS does not use: use ECDSA, RSA or Ed25519"
+    for later in chain[1:]:
+        if _fits(later, key):
+            return "the server's own certificate must come first in the file, then the one that signed it"
+    return None
+
+
+def _fits(certificate: bytes, key: Path) -> bool:
+    """Tell whether a key belongs to a certificate. The ssl module reads only files: this one is in memory."""
+    descriptor = os.memfd_create("certificate")
+    try:
+        os.write(descriptor, certificate)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(f"/proc/self/fd/{descriptor}", key, password="")
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _decoded(pem: bytes) -> bytes:
+    """Decode the beginning of a PKCS #8 key: its algorithm."""
+    match = re.search(rb"-----BEGIN PRIVATE KEY-----([^-]*)-----END", pem)
+    try:
+        return binascii.a2b_base64(match[1])[:40] if match else b""
+    except ValueError:
+        return b""
+
+
+def _listed(labels: Iterable[bytes]) -> str:
+    return ", ".join(sorted({label.decode("ascii") for label in labels}))
 
 
 def _in_words(error: ssl.SSLError) -> str:

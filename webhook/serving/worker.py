@@ -94,7 +94,12 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         sys.setswitchinterval(_SWITCH)
         listeners = self._listeners(site)
         tasks = [self.loop.create_task(listener.expire()) for listener in listeners]
-        tasks.append(self.loop.create_task(self._look(site)))
+        looked = asyncio.Event()
+        tasks.append(self.loop.create_task(self._look(site, looked)))
+        # A worker that replaces another has what the supervisor read at its start: it answers nothing by that.
+        while not looked.is_set() and self.alive and self.ppid == os.getppid():
+            self.notify()
+            await _wait(looked, _LOOK_EVERY)
         for listener in listeners:
             listener.accept()
         gc.collect()
@@ -131,8 +136,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             made.append(listener)
         return made
 
-    async def _look(self, site: Site) -> None:
-        """Take up what has changed, for ever.
+    async def _look(self, site: Site, looked: asyncio.Event) -> None:
+        """Take up what has changed, for ever; set `looked` after the first time.
 
         In a thread, for thousands of rules take a second to load, and reviews must not wait for that; and beside the
         heartbeat, for a file system can hang.
@@ -143,6 +148,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
                 await self.loop.run_in_executor(looking, site.look)
             except Exception:  # noqa: BLE001 - whatever it is, what is in force goes on being served
                 _log.exception("cannot look at the files")
+            looked.set()
             await asyncio.sleep(_LOOK_EVERY)
 
     async def _drain(self, listeners: list[Listener], seconds: float) -> None:
