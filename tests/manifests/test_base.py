@@ -205,7 +205,16 @@ def test_a_cluster_of_one_node_runs_it() -> None:
     (term,) = OBJECTS.pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
     for one in (*constraints, term["podAffinityTerm"]):
         assert one["labelSelector"] == OBJECTS.deployment["spec"]["selector"]
-    assert set(OBJECTS.pod["affinity"]) == {"podAntiAffinity"}
+    assert set(OBJECTS.pod["affinity"]) == {"podAntiAffinity", "nodeAffinity"}
+
+
+def test_deployment_runs_on_the_architectures_of_the_released_image() -> None:
+    required = OBJECTS.pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    ((expression,),) = (term["matchExpressions"] for term in required["nodeSelectorTerms"])
+    assert (expression["key"], expression["operator"]) == ("kubernetes.io/arch", "In")
+    release = (CHECKOUT / ".github" / "workflows" / "release.yml").read_text()
+    (platforms,) = re.findall(r"--platform (\S+)", release)
+    assert platforms.split(",") == [f"linux/{name}" for name in expression["values"]]
 
 
 def test_the_priority_is_our_own_and_nobody_elses_default() -> None:
