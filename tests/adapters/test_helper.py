@@ -1,5 +1,6 @@
 """Credential helpers: real programs that answer, refuse, hang, chatter and leave others behind."""
 
+import contextlib
 import os
 import shlex
 import sys
@@ -232,15 +233,22 @@ def test_an_answer_of_the_largest_size_is_read(tmp_path: Path, environment: dict
     assert "more than" in _refusal(environment)
 
 
-def test_nobody_waits_for_what_a_helper_left_behind(tmp_path: Path, environment: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    ("end", "timeout"), [("echo '{answer}'", _LIMIT_S), ("exit 3", _LIMIT_S), ("echo x", _LIMIT_S), ("wait", 0.5)]
+)
+def test_ask_children_of_helper_are_ended(
+    tmp_path: Path, environment: dict[str, str], end: str, timeout: float
+) -> None:
     answer = f'{{"Username": "robot", "Secret": "{_SECRET}"}}'
-    _install(tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho '{answer}'")
+    _install(
+        tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho $$ >{tmp_path}/group\n{end.format(answer=answer)}"
+    )
     before = time.monotonic()
-    try:
-        assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
-        assert time.monotonic() - before < _LIMIT_S
-    finally:
-        os.kill(int((tmp_path / "child").read_text()), 9)
+    with contextlib.suppress(SourceError):
+        assert ask("test", _SERVER, environment, timeout) == Answer("robot", _SECRET)
+    assert time.monotonic() - before < _LIMIT_S
+    assert _soon(lambda: not _group_lives(int((tmp_path / "group").read_text())))
+    assert _is_gone(tmp_path / "child")
 
 
 def test_an_answer_shows_no_secret() -> None:

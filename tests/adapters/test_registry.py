@@ -29,6 +29,7 @@ TOKEN = "kept-secret-token.a-b_c~d+e/f=="  # noqa: S105 - a test's
 NOW = 1_750_000_000.0
 #: Seconds in which a slow server is given up; and in which, on a machine however busy, that must have happened.
 SHORT, SURELY = 0.4, 15.0
+NO_TUNNEL = "could not be asked: the proxy of https_proxy"
 NEITHER = "answered 401 and asks for neither Basic nor Bearer"
 ACCEPTED, REFUSED, UNCLEAR = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
 
@@ -719,7 +720,7 @@ def test_a_registry_without_an_address(check: Check, name: str) -> None:
         environment = {"https_proxy": f"127.0.0.1:{proxy.port}"}
         assert check(f"{name}:5000", environment=environment).answer is UNCLEAR
         assert check("registry.test", environment={"https_proxy": f"{name}:1"}).detail.endswith(
-            " could not be asked: the proxy could not be reached: its name cannot be resolved"
+            " could not be asked: the proxy of https_proxy could not be reached: its name cannot be resolved"
         )
 
 
@@ -897,7 +898,7 @@ def test_a_proxy_is_asked_for_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and
 def test_docker_hub_is_asked_where_it_is(check: Check) -> None:
     with Proxy(refusal=answer(502)) as proxy:
         verdict = check("docker.io", environment={"https_proxy": f"127.0.0.1:{proxy.port}"})
-    assert verdict == (UNCLEAR, "docker.io could not be asked: the proxy answered 502", None)
+    assert verdict == (UNCLEAR, "docker.io could not be asked: the proxy of https_proxy answered 502", None)
     assert [request.target for request in proxy.requests] == ["registry-1.docker.io:443"]
 
 
@@ -929,10 +930,13 @@ def test_what_no_proxy_names_is_reached_without_it(
 @pytest.mark.parametrize(
     ("refusal", "words"),
     [
-        (b"HTTP/1.1 407 kept-secret\r\nX: kept-secret\r\n\r\n", "could not be asked: the proxy answered 407"),
-        (b"HTTP/1.1 503 No\r\n\r\n", "could not be asked: the proxy answered 503"),
-        (b"HTTP/1.1 2", "(through the proxy) gave an answer that is not HTTP"),
-        (b"HTTP/1.1 200 Go on\r\n\r\n", "(through the proxy) "),
+        (
+            b"HTTP/1.1 407 kept-secret\r\nX: kept-secret\r\n\r\n",
+            "could not be asked: the proxy of https_proxy answered 407",
+        ),
+        (b"HTTP/1.1 503 No\r\n\r\n", "could not be asked: the proxy of https_proxy answered 503"),
+        (b"HTTP/1.1 2", "(through the proxy of https_proxy) gave an answer that is not HTTP"),
+        (b"HTTP/1.1 200 Go on\r\n\r\n", "(through the proxy of https_proxy) "),
     ],
     ids=["407", "503", "half", "closed"],
 )
@@ -946,7 +950,7 @@ def test_a_proxy_that_opens_no_tunnel(check: Check, refusal: bytes, words: str) 
 
 def test_a_proxy_that_is_not_there(check: Check, closed: int) -> None:
     verdict = check("registry.test", environment={"https_proxy": f"http://user:kept-secret@127.0.0.1:{closed}"})
-    words = "could not be asked: the proxy could not be reached: connection refused"
+    words = "could not be asked: the proxy of https_proxy could not be reached: connection refused"
     assert verdict == (UNCLEAR, f"registry.test {words}", None)
 
 

@@ -148,6 +148,13 @@ def test_a_helper_s_identity_token_is_refused(tmp_path: Path, environment: dict[
     assert f"asked for {SERVER}: it is an identity token" in refusal(_helped(environment), InvalidCredential)
 
 
+def test_helper_identity_token_for_azure_is_password(tmp_path: Path, environment: dict[str, str]) -> None:
+    host = "myregistry.azurecr.io"
+    _answers(tmp_path, **{host: {"ServerURL": "", **_told("<token>", f"{PASSWORD}\n")}})
+    (entry,) = _helped(environment, host).read().credential.entries
+    assert (entry.username, entry.password) == ("00000000-0000-0000-0000-000000000000", PASSWORD)
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [

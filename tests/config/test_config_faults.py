@@ -354,3 +354,59 @@ def test_an_origin_in_the_environment_is_said_for_items_of_its_list() -> None:
 def test_a_fault_stays_on_its_line_whatever_it_quotes(text: str) -> None:
     assert _fault(text).isprintable()
     assert _fault(text).startswith("c.yaml:1: ")
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        (
+            "opencti:\n  daemon:\n    registry:\n      password: &Tr0ub4dor",
+            "c.yaml:4: opencti.daemon.registry.password: ",
+        ),
+        (
+            "opencti: {daemon: {registry: {username: a, password: &a b}}}",
+            "c.yaml:1: opencti.daemon.registry.password: ",
+        ),
+        ("webhook: &x {}", "c.yaml:1: webhook: "),
+        ("webhook:\n  exclude: [a/b, c]\n  rules: &r\n  - {}", "c.yaml:3: webhook.rules: "),
+        ("webhook:\n  namespaces: {deny: [a]}\n  exclude:\n  - &a x", "c.yaml:4: webhook.exclude: "),
+        ("&x webhook: {}", "c.yaml:1: "),
+        ("webhook:\n  &verify off: x", "c.yaml:2: webhook: "),
+        ("opencti: {daemon: {registry: {password: &}}}", "c.yaml:1: "),
+        ("opencti: {daemon: {registry: {password: &a!b}}}", "c.yaml:1: "),
+    ],
+)
+def test_load_with_anchor_names_key_and_remedy(text: str, start: str) -> None:
+    line = _fault(text)
+    assert line.startswith(start)
+    assert "must be in quotes" in line
+    assert "ub4dor" not in line
+
+
+def test_load_with_alias_names_key() -> None:
+    assert _fault("webhook:\n  exclude: *x").startswith("c.yaml:2: webhook.exclude: ")
+
+
+@pytest.mark.parametrize("value", ["!x", "!Tr0ub4dor", "!!binary aGk=", "!x y"])
+def test_load_with_tag_names_key_and_remedy(value: str) -> None:
+    line = _fault(f"opencti:\n  daemon:\n    registry:\n      password: {value}\n")
+    assert line.startswith("c.yaml:4: opencti.daemon.registry.password: ")
+    assert "must be in quotes" in line
+
+
+@pytest.mark.parametrize("character", ["\x0c", "\x00", "\x1b", "\x7f", "\x9b"])
+def test_load_with_control_character_names_it(character: str) -> None:
+    line = _fault(f"webhook:\n  verify: warn{character}\n")
+    assert line == f"c.yaml:2: it has a control character (#x{ord(character):02x})"
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("opencti:\n  daemon:\n    registry:\n      <<: {server: a.com}", "opencti.daemon.registry.<<"),
+        ("webhook: {[a]: b}", "webhook.?"),
+        ("webhook: {'*': b}", "webhook.?"),
+    ],
+)
+def test_load_with_unusual_key_names_it_readably(text: str, key: str) -> None:
+    assert _fault(text).split(": ")[1] == key

@@ -320,3 +320,21 @@ webhook:
 def test_the_bounds_themselves_are_allowed(path: str, lowest: int, highest: int) -> None:
     for value in (lowest, highest):
         assert _value(_load(_yaml(path, str(value))).configuration, path) == value
+
+
+@pytest.mark.parametrize("text", ["{}---\n", "---\n---\n{}", "# c\n---\n{}---\n# d\n---\n", "{}...\n"])
+def test_load_with_empty_documents_around_reads_the_other(text: str) -> None:
+    assert (
+        load(text.replace("{}", "webhook: {verify: off}\n").encode(), "c.yaml", {}).configuration.webhook.verify
+        == "off"
+    )
+
+
+@pytest.mark.parametrize(("written", "value"), [("1.5768e+08", 157680000), ("1800.0", 1800), ("6e1", 60), ("60.", 60)])
+def test_load_of_float_without_fraction_is_whole_number(written: str, value: int) -> None:
+    text = f"webhook: {{certificate: {{authority_life: {written}, life: 60, overlap: 10}}}}"
+    found = load(text.encode(), "c.yaml", {}).configuration.webhook.certificate
+    assert found.authority_life == value
+    variables = {"WEBHOOK__CERTIFICATE__LIFE": "60", "WEBHOOK__CERTIFICATE__OVERLAP": "10"}
+    variables["WEBHOOK__CERTIFICATE__AUTHORITY_LIFE"] = written
+    assert load(b"", "c.yaml", variables).configuration.webhook.certificate.authority_life == value

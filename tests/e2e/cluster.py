@@ -48,11 +48,11 @@ class Cluster:
         self._kubectl = [str(kubectl), *([] if kubeconfig is None else [f"--kubeconfig={kubeconfig}"])]
         self._namespaces: list[str] = []
 
-    def run(self, *arguments: str, stdin: Manifest | None = None) -> Ran:
+    def run(self, *arguments: str, stdin: Manifest | str | None = None) -> Ran:
         """Run kubectl, whatever comes of it."""
         done = subprocess.run(
             [*self._kubectl, "--request-timeout=20s", *arguments],
-            input=None if stdin is None else json.dumps(stdin),
+            input=json.dumps(stdin) if isinstance(stdin, dict) else stdin,
             capture_output=True,
             text=True,
             timeout=60,
@@ -60,7 +60,7 @@ class Cluster:
         )
         return Ran(done.returncode, done.stdout, done.stderr)
 
-    def kubectl(self, *arguments: str, stdin: Manifest | None = None) -> Ran:
+    def kubectl(self, *arguments: str, stdin: Manifest | str | None = None) -> Ran:
         """Run kubectl, which has to succeed."""
         ran = self.run(*arguments, stdin=stdin)
         assert ran.status == 0, f"kubectl {' '.join(arguments)}: {ran.stderr}"

@@ -31,7 +31,8 @@ MANIFEST = Path(__file__).parents[2] / "manifests" / "60-webhook.yaml"
 
 #: On a namespace: which installation's it is.
 RUN_LABEL = "registry-webhook-e2e"
-_CONFIGURATION = f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}\n"
+#: What a server is told unless a test says otherwise.
+CONFIGURATION = f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}\n"
 _ADDRESSES = re.compile(r'serving addresses="https://\S+?:(\d+), (http://[^"]+)"')
 
 
@@ -89,13 +90,15 @@ class Installation(NamedTuple):
 
 
 @contextmanager
-def installed(cluster: Cluster, address: str, folder: Path, *options: str, **changes: object) -> Iterator[Installation]:
+def installed(
+    cluster: Cluster, address: str, folder: Path, *options: str, configuration: str = CONFIGURATION, **changes: object
+) -> Iterator[Installation]:
     """Start a server in `folder` that the API server reaches at `address`, and put the manifest in force.
 
     `options` are added to its command line, and `changes` are made to the webhook in the manifest, such as
     `failurePolicy="Fail"`.
     """
-    with running(address, folder, *options) as server:
+    with running(address, folder, *options, configuration=configuration) as server:
         installation = Installation(cluster, server, secrets.token_hex(4))
         manifest = _directed(shipped(), server, installation.name, installation.run)
         manifest["webhooks"][0].update(changes)
@@ -123,16 +126,16 @@ def _directed(manifest: Manifest, server: Server, name: str, run: str) -> Manife
 
 
 @contextmanager
-def running(address: str, folder: Path, *options: str) -> Iterator[Server]:
+def running(address: str, folder: Path, *options: str, configuration: str = CONFIGURATION) -> Iterator[Server]:
     """Run the real server in `folder`, with a certificate for `address`, until the end."""
     now, life = datetime.now(UTC), timedelta(days=1)
     ours = authority.make_authority("registry-webhook e2e", now, life)
     pair = authority.sign(ours, [address], now, life)
-    certificate, key, configuration, output = (folder / name for name in ("crt", "key", "config.yaml", "log"))
+    certificate, key, settings, output = (folder / name for name in ("crt", "key", "config.yaml", "log"))
     certificate.write_bytes(pair.certificate)
     key.write_bytes(pair.key)
-    configuration.write_text(_CONFIGURATION)
-    files = [f"--cert={certificate}", f"--key={key}", f"--config={configuration}"]
+    settings.write_text(configuration)
+    files = [f"--cert={certificate}", f"--key={key}", f"--config={settings}"]
     # An address that is no loopback one may be another machine's name for this one.
     binding = [f"--bind={'' if _is_remote(address) else _host(address)}:0", "--health-bind=127.0.0.1:0", "--drain=0"]
     with output.open("wb") as log:

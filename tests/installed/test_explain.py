@@ -68,7 +68,7 @@ def test_of_a_pod_that_runs_nothing_stands_in_the_way(cluster: Cluster, served: 
     ran = _explain(served, name, "--dry-run", "--output=json")
     assert ran.status == 0
     (explanation,) = json.loads(ran.stdout)
-    assert explanation["verdict"] == "was rewritten: 1 of 1 images, and nothing stands in the way of its pull"
+    assert explanation["verdict"] == "was rewritten: 1 of 1 image, and nothing stands in the way of its pull"
     assert {step["mark"] for step in explanation["steps"]} == {"ok"}
     steps = _steps(ran)
     assert steps["kubelet's entry"] == f"ok registry.example.com for {REWRITTEN}"
@@ -82,7 +82,7 @@ def test_a_namespace_without_the_label(cluster: Cluster, unserved: str) -> None:
     ran = _explain(unserved, name)
     assert ran.status == 1
     assert _first(ran) == f"{unserved}/{name} was not rewritten: its namespace has no label {ENABLED_LABEL}=true"
-    assert f"kubectl label --overwrite namespace {unserved} {ENABLED_LABEL}=true" in ran.stdout.splitlines()[1]
+    assert f"kubectl label namespace {unserved} {ENABLED_LABEL}=true --overwrite" in ran.stdout.splitlines()[1]
 
 
 def test_a_pod_that_was_made_before_the_label(cluster: Cluster) -> None:
@@ -131,7 +131,7 @@ def test_a_workload_that_is_not_there_yet(served: str) -> None:
     }
     ran = program("explain", "--filename=-", "--dry-run", stdin=deployment)
     assert ran.status == 0, ran.stdout
-    assert _first(ran).startswith(f"{served}/shop would be rewritten: 1 of 1 images, and nothing stands ")
+    assert _first(ran).startswith(f"{served}/shop would be rewritten: 1 of 1 image, and nothing stands ")
     assert "it is rewritten: app" in ran.stdout
 
 
@@ -147,7 +147,7 @@ def test_a_password_that_the_registry_refuses(
     finally:
         registry.admit(username, password)
     assert ran.status == 1
-    assert _first(ran).startswith(f"{served}/{name} was rewritten, but the node cannot pull {REWRITTEN}: ")
+    assert _first(ran).startswith(f"{served}/{name} was rewritten, but the node does not get {REWRITTEN}: ")
     assert "401 Unauthorized" in _first(ran)
     assert password not in ran.stdout
     node.remove(cluster, served, name)
@@ -228,7 +228,7 @@ def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
         why = "a dry run is not either, though all else holds: it stays as it is written"
         assert said == f"{served}/not-believed was not rewritten: {why}"
     eventually("the sidecar has put it back", lambda: installed.bundle() == believed, _PATIENCE)
-    again = "the webhook did not change it when it was made; in a dry run it is rewritten now"
+    again = "it is as it was written, and a dry run is rewritten now"
     eventually("it is called again", lambda: again in _first(_explain(served, "not-believed", "--dry-run")))
 
 

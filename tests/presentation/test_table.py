@@ -55,6 +55,11 @@ def test_what_could_forge_a_line_or_drive_a_terminal_is_escaped() -> None:
     assert lines == [r"\x1b[2J  a\x0ab", r"c\x0dd"]
 
 
+def test_table_endless_cell_is_cut() -> None:
+    (line,) = table.table([("\u202e" * 1_000_000, "y" * 1_000_000)], Screen())
+    assert len(line) < 5_000
+
+
 def test_of_nothing_there_is_no_line() -> None:
     assert list(table.findings([], Screen())) == []
 

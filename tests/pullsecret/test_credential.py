@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from webhook.errors import InvalidCredential
 from webhook.images.prefixes import covers
-from webhook.pullsecret.credential import LIMIT, Entry, covering, key_for, make_entry, static_entries
+from webhook.pullsecret.credential import LIMIT, Entry, covering, key_for, make_entry, static_entries, suspicions
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 
@@ -58,7 +58,7 @@ def test_a_prefix_that_an_image_may_be_called_has_a_key_without_a_slash_at_its_e
         ("robot", f"${_PASSWORD}"),
         ("robot", f" {_PASSWORD} with blanks "),
         ("robot", f"{_PASSWORD}-пароль-密码-🔑"),
-        ("robot", f'{{\n  "private_key": "{_PASSWORD}"\n}}\n'),
+        ("robot", f'{{\n  "private_key": "{_PASSWORD}"\n}}'),
         ("robot", f"{_PASSWORD}\t\x7f"),
         ("robot$team+name", _PASSWORD),
         ("_json_key", _PASSWORD),
@@ -82,7 +82,7 @@ def test_an_awkward_user_name_or_password_is_taken_as_it_is(username: str, passw
         ("robot:" + _PASSWORD, _PASSWORD, "the user name has a colon"),
         (":", _PASSWORD, "the user name has a colon"),
         ("robot\n" + _PASSWORD, _PASSWORD, "the user name has a line break"),
-        ("robot\n", _PASSWORD, "the user name has a line break"),
+        ("ro\nbot", _PASSWORD, "the user name has a line break"),
         ("\trobot", _PASSWORD, "the user name has a line break or another control character"),
         ("robot\x7f", _PASSWORD, "control character"),
         ("robot\0", _PASSWORD, "control character"),
@@ -249,3 +249,29 @@ def test_what_is_accepted_comes_back_from_auth_as_kubelet_reads_it(username: str
 def _shows_nothing(error: Exception) -> None:
     assert _PASSWORD not in f"{error} {error!r} {error.__cause__!r}"
     assert str(error).isprintable()
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r", "\n\n", "\r\n\n"])
+@pytest.mark.parametrize("start", ["", "\ufeff"])
+def test_make_entry_line_endings_and_mark_removed(start: str, end: str) -> None:
+    entry = make_entry("a.com", f"{start}robot{end}", f"{start} {_PASSWORD}\nx {end}")
+    assert (entry.username, entry.password) == ("robot", f" {_PASSWORD}\nx ")
+
+
+@pytest.mark.parametrize(
+    ("username", "password", "said"),
+    [
+        ("robot", _PASSWORD, ()),
+        ("robot", f"{_PASSWORD} ", ("the password ends in a space",)),
+        ("robot", f"\t{_PASSWORD}", ("the password begins with a space",)),
+        (
+            " robot",
+            f'"{_PASSWORD}"',
+            ("the user name begins with a space", "the password is enclosed in quotation marks"),
+        ),
+        ("'robot'", f"'{_PASSWORD}\"", ("the user name is enclosed in quotation marks",)),
+        ("robot", '"', ()),
+    ],
+)
+def test_suspicions_show_no_value(username: str, password: str, said: tuple[str, ...]) -> None:
+    assert suspicions(make_entry("a.com", username, password)) == said

@@ -57,7 +57,8 @@ def test_what_else_docker_keeps_in_the_file_is_passed_over() -> None:
         (_auth(f"robot:{_PASSWORD}!").rstrip("="), "robot", f"{_PASSWORD}!"),
         (_auth(f"robot:{_PASSWORD}:with:colons"), "robot", f"{_PASSWORD}:with:colons"),
         (_auth(f"robot$team+name:{_PASSWORD}-密码"), "robot$team+name", f"{_PASSWORD}-密码"),
-        (_auth(f"robot:{_PASSWORD}\n"), "robot", f"{_PASSWORD}\n"),
+        (_auth(f"robot:{_PASSWORD}\n"), "robot", _PASSWORD),
+        (_auth(f"\ufeffrobot:{_PASSWORD}\r\n\n"), "robot", _PASSWORD),
         (_auth(f"robot:{_PASSWORD}" * 8)[:76] + "\n" + _auth(f"robot:{_PASSWORD}" * 8)[76:] + "\n", "robot", None),
     ],
 )
@@ -147,16 +148,8 @@ def test_nobody_is_told_of_two_keys_with_the_same_credential() -> None:
         (f'["{_PASSWORD}"]', "it is no JSON object"),
         (f'{{"auths": "{_PASSWORD}"}}', "auths is no JSON object"),
         (f'{{"auths": ["{_PASSWORD}"]}}', "auths is no JSON object"),
-        (f'{{"auths": {{"a.com": "{_PASSWORD}"}}}}', 'auths["a.com"] is no JSON object'),
-        (f'{{"auths": {{"a.com": [["{_PASSWORD}", 1]]}}}}', 'auths["a.com"] is no JSON object'),
-        (f'{{"auths": {{"{_PASSWORD}?": 3}}}}', "entry 1 of auths is no JSON object"),
-        ('{"auths": {"a.com": {"password": 5}}}', 'auths["a.com"].password is no text'),
-        (f'{{"auths": {{"a.com": {{"auth": ["{_PASSWORD}"]}}}}}}', 'auths["a.com"].auth is no text'),
-        (f'{{"auths": {{"a.com": {{"username": {{"x": "{_PASSWORD}"}}}}}}}}', 'auths["a.com"].username is no text'),
-        ('{"auths": {"a.com": {"identitytoken": true}}}', 'auths["a.com"].identitytoken is no text'),
         ('{"auths": {}, "auths": {}}', "it has the same key twice"),
         ('{"auths": {"a.com": {}, "a.com": {}}}', "auths has the same key twice"),
-        (f'{{"auths": {{"a.com": {{"auth": "", "auth": "{_PASSWORD}"}}}}}}', 'auths["a.com"] has the same key twice'),
     ],
 )
 def test_what_is_no_such_file_is_refused_with_its_path_and_not_its_value(content: str, problem: str) -> None:
@@ -167,13 +160,101 @@ def test_what_is_no_such_file_is_refused_with_its_path_and_not_its_value(content
     assert _PASSWORD not in f"{refused.value} {refused.value!r} {refused.value.__cause__!r}"
 
 
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (f'{{"auths": {{"a.com": "{_PASSWORD}"}}}}', 'auths["a.com"] is no JSON object'),
+        (f'{{"auths": {{"a.com": [["{_PASSWORD}", 1]]}}}}', 'auths["a.com"] is no JSON object'),
+        (f'{{"auths": {{"{_PASSWORD}?": 3}}}}', "entry 2 of auths is no JSON object"),
+        ('{"auths": {"a.com": {"password": 5}}}', 'auths["a.com"].password is not a string'),
+        (f'{{"auths": {{"a.com": {{"auth": ["{_PASSWORD}"]}}}}}}', 'auths["a.com"].auth is not a string'),
+        (
+            f'{{"auths": {{"a.com": {{"username": {{"x": "{_PASSWORD}"}}}}}}}}',
+            'auths["a.com"].username is not a string',
+        ),
+        ('{"auths": {"a.com": {"identitytoken": true}}}', 'auths["a.com"].identitytoken is not a string'),
+        (f'{{"auths": {{"a.com": {{"auth": "", "auth": "{_PASSWORD}"}}}}}}', 'auths["a.com"] has the same key twice'),
+        ('{"auths": {"a.com": {"auth": "cm9ib3Q6eA==", "email": 5}}}', 'auths["a.com"].email is not a string'),
+    ],
+)
+def test_parse_odd_entry_left_out_with_note(content: str, problem: str) -> None:
+    content = content.replace('{"auths": {', '{"auths": {"good.com": {"auth": "cm9ib3Q6eA=="}, ', 1)
+    entries, (note,) = parse(content.encode())
+    assert entries == [Entry("good.com", "robot", "x")]
+    assert problem in note
+    assert note.isprintable()
+    assert _PASSWORD not in note
+
+
 @pytest.mark.parametrize("content", [b'{"auths": {"a.com": {"password": "kept-secret\xff"}}}', b"\xff\xfe{\0}\0"])
 def test_what_is_not_utf_8_is_refused(content: bytes) -> None:
     with pytest.raises(SourceError, match="it is not in UTF-8"):
         parse(content)
 
 
-@pytest.mark.parametrize("content", ["{}", '{"auths": null}', '{"auths": {}}', '{"credHelpers": {"a.com": "x"}}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        {"auths": {"a.com": _LOGIN}},
+        {"Auths": {"a.com": {"Auth": _auth(f"robot:{_PASSWORD}")}}},
+        {"AUTHS": {"a.com": {"UserName": "robot", "PASSWORD": _PASSWORD}}},
+        {"a.com": {"auth": _auth(f"robot:{_PASSWORD}"), "email": "ops@example.com"}},
+        {"a.com": _LOGIN},
+    ],
+)
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_parse_any_form_that_docker_writes(content: Any, mark: str) -> None:
+    ((entry,), notes) = parse(f"{mark}{json.dumps(content)}".encode())
+    assert (entry.key, entry.username, entry.password, notes) == ("a.com", "robot", _PASSWORD, [])
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"credHelpers": {"a.com": "ecr-login"}}, "credHelpers: programs"),
+        ({"credsStore": "desktop"}, "credsStore: programs"),
+        ({"auths": {}, "credsStore": "desktop", "credHelpers": {"a.com": "x"}}, "credHelpers and credsStore"),
+    ],
+)
+def test_parse_credentials_with_programs_noted(content: Any, words: str) -> None:
+    entries, (note,) = parse(json.dumps(content).encode())
+    assert entries == []
+    assert words in note
+    assert "webhook.credential.helper" in note
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        json.dumps({"apiVersion": "v1", "kind": "Secret", "data": {".dockerconfigjson": _PASSWORD}}),
+        f"apiVersion: v1\nkind: Secret\ndata:\n  .dockerconfigjson: {_PASSWORD}\n",
+    ],
+)
+def test_parse_secret_manifest_refused_with_command(content: str) -> None:
+    with pytest.raises(SourceError, match=r"it is a manifest.*kubectl get secret NAME -o jsonpath") as refused:
+        parse(content.encode())
+    assert _PASSWORD not in str(refused.value)
+
+
+@pytest.mark.parametrize("host", ["a.azurecr.io", "https://A.AzureCR.io", "a.azurecr.cn", "a.azurecr.us/v2/"])
+def test_parse_identity_token_of_azure_is_password(host: str) -> None:
+    guid = "00000000-0000-0000-0000-000000000000"
+    for value in (
+        {"auth": _auth(f"{guid}:"), "identitytoken": _PASSWORD},
+        {"username": "<token>", "password": _PASSWORD},
+    ):
+        ((entry,), notes) = _parse({host: value})
+        assert (entry.username, entry.password, notes) == (guid, _PASSWORD, [])
+
+
+@pytest.mark.parametrize("host", ["azurecr.io", "a.azurecr.io.example.com", "a.azurecr.de", "example.com/a.azurecr.io"])
+def test_parse_identity_token_of_other_registry_left_out(host: str) -> None:
+    entries, (note,) = _parse({host: {"identitytoken": _PASSWORD}})
+    assert entries == []
+    assert "it has a token" in note
+
+
+@pytest.mark.parametrize("content", ["{}", '{"auths": null}', '{"auths": {}}'])
 def test_a_file_without_entries_gives_none(content: str) -> None:
     assert parse(content.encode()) == ([], [])
 

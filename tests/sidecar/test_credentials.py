@@ -712,6 +712,16 @@ def test_credentials_refused_again_after_restart_says_what_is_published() -> Non
     assert scene.server.events[0]["note"].endswith("the published credential is the refused one")
 
 
+def test_credentials_refused_with_space_at_its_end_says_so() -> None:
+    scene = Scene()
+    scene.source.content = Credential((make_entry("registry.example.com", "robot", "kept-secret "),))
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    note = scene.server.events[0]["note"]
+    assert "the password ends in a space" in note
+    assert "kept-secret" not in note
+
+
 # Which replica asks
 
 

@@ -60,7 +60,7 @@ def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) 
     """Ask the helper `name` for a registry's credential; None when it says that it has none.
 
     `server` is what docker calls the registry, `environment` what the helper gets, but for our own registry settings.
-    After `timeout` seconds it is killed, with every process that it started and that stayed in its process group.
+    After `timeout` seconds it is killed. What it started and left in its process group is killed in any case.
 
     Raises `SourceError`.
     """
@@ -99,13 +99,13 @@ def _run(path: str, server: str, environment: Mapping[str, str], timeout: float)
                 stdin.write(server.encode())
             stdin.close()
             output = _read(process, stdout, deadline)
-            return process.wait(max(0, deadline - time.monotonic())), output
-        except (TimeoutError, subprocess.TimeoutExpired):
-            _kill(process)
+            _wait(process, deadline)
+        except TimeoutError:
             raise SourceError(f"it gave no answer within {timeout:g} s and was ended") from None
-        except BaseException:
-            _kill(process)
-            raise
+        finally:
+            # What it started goes with it, whether it answered or not.
+            status = _end_group(process)
+        return status, output
 
 
 def _start(path: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
@@ -134,7 +134,7 @@ def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) 
         selector.register(stdout, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
             # Asked first: what it wrote before its end is then there to be read.
-            ended = process.poll() is not None
+            ended = _has_ended(process)
             if selector.select(0 if ended else min(left, _TICK)):
                 chunk = stdout.read(_CHUNK)
                 output += chunk
@@ -153,14 +153,23 @@ def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     return pipe
 
 
-def _kill(process: subprocess.Popen[bytes]) -> None:
-    """Kill a helper and what it started.
+def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
+    while not _has_ended(process):
+        if time.monotonic() >= deadline:
+            raise TimeoutError
+        time.sleep(_TICK)
 
-    The helper itself is still there, or one that writes to its output, so the group's number is nobody else's.
-    """
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    """Tell whether a helper has ended, and leave it to be waited for: until then its number is not used again."""
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def _end_group(process: subprocess.Popen[bytes]) -> int:
+    """End a helper and what it started and left in its process group; give its exit status."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
+    return process.wait()
 
 
 def _answer(status: int, output: bytes) -> Answer | None:

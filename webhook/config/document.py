@@ -33,43 +33,78 @@ for _name, _pattern, _first in (
 
 
 class DocumentError(Exception):
-    """A text that is no YAML document: what is wrong, and the line, from 1, where it is known."""
+    """A text that is no YAML document: what is wrong, and where it is known the line, from 1, and the keys above it."""
 
-    def __init__(self, problem: str, line: int | None = None) -> None:
+    def __init__(self, problem: str, line: int | None = None, path: tuple[str, ...] = ()) -> None:
         """Hold the problem in words that quote nothing of the text."""
         super().__init__(problem)
         self.line = line
+        self.path = path
 
 
 def compose(text: bytes) -> yaml.Node | None:
-    """Read a document's nodes; None for an empty one.
+    """Read a document's nodes; None for an empty one. Empty documents around it are ignored.
 
-    Raises `DocumentError`, also for aliases and for more than 50 levels.
+    Raises `DocumentError`, also for anchors, aliases and more than 50 levels.
     """
     try:
         _check_events(text)
-        return yaml.compose(text, _Loader)
+        found = [node for node in yaml.compose_all(text, _Loader) if not is_null(node)]
     except yaml.MarkedYAMLError as error:
         raise DocumentError(*_in_words(error)) from None
     except yaml.reader.ReaderError as error:
-        problem = "it has a control character" if error.encoding == "unicode" else "it is not UTF-8 text"
-        raise DocumentError(problem) from None
+        if "not allowed" not in error.reason:
+            raise DocumentError("it is not UTF-8 text") from None
+        line = text.decode(errors="replace")[: error.position].count("\n") + 1
+        raise DocumentError(f"it has a control character (#x{int(error.character):02x})", line) from None
     except (yaml.YAMLError, UnicodeDecodeError):
         raise DocumentError("it is not UTF-8 text") from None
+    if len(found) > 1:
+        line = line_of(found[1])
+        above = text.decode(errors="replace").split("\n")[: line - 1]
+        begins = max((number for number, written in enumerate(above, 1) if written.startswith("---")), default=line)
+        raise DocumentError("another document begins here, and only one is read", begins)
+    return found[0] if found else None
 
 
 def _check_events(text: bytes) -> None:
-    """Refuse what could be built only by recursion without a bound; reading the events takes none."""
-    depth = 0
+    """Refuse anchors, aliases, and what could be built only by recursion without a limit; reading events takes none."""
+    stack: list[_Level] = []
     for event in yaml.parse(text, _Loader):
-        if isinstance(event, yaml.AliasEvent):
-            raise DocumentError('a value that begins with * must be in quotes: "**/pause"', _line(event))
+        if isinstance(event, yaml.NodeEvent):
+            path = tuple(level.key for level in stack if level.key is not None)
+            if isinstance(event, yaml.AliasEvent):
+                raise DocumentError('a value that begins with * must be in quotes: "**/pause"', _line(event), path)
+            if event.anchor is not None:
+                raise DocumentError("a value that begins with & must be in quotes", _line(event), path)
+            if len(stack) >= _DEPTH and isinstance(event, yaml.CollectionStartEvent):
+                raise DocumentError("it is nested too deeply", _line(event))
+            if stack:
+                stack[-1].take(event)
         if isinstance(event, yaml.CollectionStartEvent):
-            depth += 1
+            stack.append(_Level(is_mapping=isinstance(event, yaml.MappingStartEvent)))
         elif isinstance(event, yaml.CollectionEndEvent):
-            depth -= 1
-        if depth > _DEPTH:
-            raise DocumentError("it is nested too deeply", _line(event))
+            stack.pop()
+            if stack:
+                stack[-1].end()
+
+
+class _Level:
+    """A collection that is being read, and the key of the value that comes next or is being read."""
+
+    def __init__(self, *, is_mapping: bool) -> None:
+        self.key: str | None = None
+        self._is_mapping = is_mapping
+
+    def take(self, event: yaml.NodeEvent) -> None:
+        """Take a key, or the beginning of a value."""
+        if not self._is_mapping or isinstance(event, yaml.CollectionStartEvent):
+            return
+        self.key = event.value if self.key is None and isinstance(event, yaml.ScalarEvent) else None
+
+    def end(self) -> None:
+        """Take the end of a value, or of a key that is a collection."""
+        self.key = None if self.key is not None or not self._is_mapping else "?"
 
 
 def _line(event: yaml.Event) -> int | None:
@@ -110,16 +145,22 @@ def value_of(node: yaml.Node) -> Any:
         case "int", yaml.ScalarNode():
             return int(node.value)
         case "float", yaml.ScalarNode():
-            return float(node.value)
+            # Helm writes large whole numbers as 1.5768e+08.
+            number = float(node.value)
+            return int(number) if number.is_integer() else number
         case "str", yaml.ScalarNode():
             return node.value
-    raise DocumentError("it has a tag: write the value without", line_of(node))
+    raise DocumentError("it has a tag: a value that begins with ! must be in quotes", line_of(node))
 
 
 def _in_words(error: yaml.MarkedYAMLError) -> tuple[str, int | None]:
     context, problem = str(error.context or ""), str(error.problem or "")
     mark = error.context_mark if "quoted scalar" in context else error.problem_mark
     line = None if mark is None else mark.line + 1
+    if "anchor" in context and "alias" not in context:
+        return "it is no YAML: a value that begins with & must be in quotes", line
+    if "tag" in context:
+        return "it is no YAML: a value that begins with ! must be in quotes", line
     if "alias" in f"{context}{problem}":
         return 'it is no YAML: a value that begins with * must be in quotes: "**/pause"', line
     if "cannot start any token" in problem:

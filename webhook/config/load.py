@@ -33,6 +33,7 @@ _MAY_HOLD_SECRETS = "@?#"
 #: A text that must have been in quotes, and is shown so.
 _READ_OTHERWISE = re.compile(r"[0-9]+|true|false|null")
 _WORD = re.compile(r"[A-Za-z0-9_.-]*")
+_MERGE = "<<"
 
 
 class Loaded(NamedTuple):
@@ -122,7 +123,10 @@ class _Gathered:
             if node is not None:
                 self._read_branch(node, "")
         except DocumentError as error:
-            self.fault("", self._line(error.line), None, str(error))
+            path = ""
+            for key in error.path:
+                path = _named(path, key)
+            self.fault(path, self._line(error.line), None, str(error))
 
     def _read_branch(self, node: yaml.Node, path: str) -> None:
         if not isinstance(node, yaml.MappingNode):
@@ -236,7 +240,7 @@ def _named(path: str, key: str) -> str:
     """Name an unknown key, without what follows in it: `password:secret` without a blank is one key."""
     start = _WORD.match(key)
     word = start[0] if start else ""
-    shown = word if word == key else f"{word}..."
+    shown = key if key in (word, _MERGE) else f"{word}..." if word else "?"
     return shorten(f"{path}.{shown}" if path else shown, _SHOWN)
 
 
@@ -247,6 +251,8 @@ def _known(path: str) -> str:
 
 
 def _unknown_key(path: str, key: str) -> str:
+    if key == _MERGE:
+        return "merge keys are not supported: write the keys themselves"
     near = difflib.get_close_matches(key, _known(path).split(", "), 1, _NEAR)
     return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_known(path)}"
 

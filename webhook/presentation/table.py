@@ -7,7 +7,7 @@ from typing import Any, Literal
 import msgspec
 
 from webhook.adapters import manifests
-from webhook.escaping import escape_ascii, escape_document
+from webhook.escaping import escape_ascii, escape_document, truncate
 from webhook.inspection.findings import Finding
 from webhook.presentation.terminal import BOLD, GREEN, RED, YELLOW, Screen, Styled, bold, join, styled
 
@@ -15,6 +15,8 @@ from webhook.presentation.terminal import BOLD, GREEN, RED, YELLOW, Screen, Styl
 Form = Literal["table", "json", "yaml"]
 
 _GAP = "  "
+#: Characters of a cell. A name has 253 at most, but an owner reference takes any text.
+_CELL, _LAST = 320, 4096
 #: Where less is left for the last column than this, it is not broken up.
 _NARROWEST = 24
 #: The words that stand out, wherever a cell is nothing else.
@@ -31,11 +33,12 @@ _COLOURS = {
 def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str] = ()) -> Iterator[Styled]:
     """Give the lines of a table: columns aligned, the last one broken up where the screen ends.
 
-    Cells are escaped to ASCII, so that no character is wider or narrower than its column.
+    Cells are escaped to ASCII, so that no character is wider or narrower than its column, and cut where somebody has
+    written more than any name is long.
     """
     if not rows:
         return
-    printed = [[escape_ascii(cell) for cell in row] for row in ([headings] if headings else []) + [*rows]]
+    printed = [_shown(row) for row in ([headings] if headings else []) + [*rows]]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in printed), strict=True)]
     indent = sum(widths) + len(_GAP) * len(widths)
     for number, (*cells, last) in enumerate(printed):
@@ -74,6 +77,16 @@ def structured(findings: Any, form: Form) -> str:
     if form == "json":
         return escape_document(msgspec.json.format(msgspec.json.encode(plain)).decode(), form)
     return manifests.dump(plain).rstrip("\n")
+
+
+def _shown(row: Sequence[str]) -> list[str]:
+    *cells, last = row
+    return [*(_cut(cell, _CELL) for cell in cells), _cut(last, _LAST)]
+
+
+def _cut(cell: str, limit: int) -> str:
+    # What is cut off needs no escapes, however much it is.
+    return truncate(escape_ascii(cell[: limit + 1]), limit)
 
 
 def _broken(text: str, indent: int, width: int | None) -> list[str]:

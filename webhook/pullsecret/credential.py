@@ -24,8 +24,14 @@ LIMIT = 64 * 1024
 
 #: The user name under which docker's credential helpers hand out an identity token.
 #: https://github.com/docker/docker-credential-helpers#development
-_TOKEN = "<token>"  # noqa: S105 - it stands for one
+TOKEN_USERNAME = "<token>"  # noqa: S105 - it stands for one
 
+#: Under this name Azure Container Registry takes a refresh token for a password.
+#: https://learn.microsoft.com/en-us/azure/container-registry/container-registry-authentication
+ACR_USERNAME = "00000000-0000-0000-0000-000000000000"
+_ACR = re.compile(r"\.azurecr\.(?:io|cn|us)(?::[0-9]+)?\Z")
+
+_QUOTES = ('"', "'")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VERSIONS = frozenset({"v1", "v2"})
 #: Narrower than what kubelet's URL parser takes: no user, query, fragment or escape, for no image is matched by them.
@@ -87,13 +93,19 @@ def key_for(prefix: str, *, image: bool = False) -> str:
 def make_entry(key: str, username: str, password: str, email: str | None = None) -> Entry:
     """Make an entry that kubelet can read and a registry can be asked with.
 
+    A byte order mark and line endings at the end are what editors and shells add: they are removed.
+    For Azure Container Registry an identity token is a password, under a user name that says so.
+
     A user name and a password are what HTTP's Basic authentication carries (RFC 7617): no colon and no control
     character in the name. A password may have line breaks, for there are registries whose password is a JSON file.
 
     Raises `InvalidCredential`, in one line without the value.
     """
     check_key(key)
-    if username == _TOKEN:
+    username, password = cleaned(username), cleaned(password)
+    if username == TOKEN_USERNAME and takes_identity_tokens(key):
+        username = ACR_USERNAME
+    if username == TOKEN_USERNAME:
         raise InvalidCredential(
             "it is an identity token, which kubelet does not use: a user name and a password are needed"
         )
@@ -108,6 +120,30 @@ def make_entry(key: str, username: str, password: str, email: str | None = None)
     if email:
         _check_text("e-mail address", email)
     return Entry(key, username, password, email or None)
+
+
+def takes_identity_tokens(key: str) -> bool:
+    """Tell whether the registry that a key is for, Azure's, takes an identity token for a password."""
+    return bool(_ACR.search(host_of(key.rpartition("://")[2]).lower()))
+
+
+def cleaned(text: str) -> str:
+    """Remove what editors and shells add to a user name or password: a byte order mark, line endings at the end."""
+    return text.lstrip("\ufeff").rstrip("\r\n")
+
+
+def suspicions(entry: Entry) -> tuple[str, ...]:
+    """Say what is often a mistake in a user name or password, without showing it."""
+    found = []
+    for what, text in (("user name", entry.username), ("password", entry.password)):
+        if text != text.lstrip():
+            found.append(f"the {what} begins with a space")
+        if text != text.rstrip():
+            found.append(f"the {what} ends in a space")
+        trimmed = text.strip()
+        if len(trimmed) > 1 and trimmed[0] == trimmed[-1] and trimmed[0] in _QUOTES:
+            found.append(f"the {what} is enclosed in quotation marks")
+    return tuple(found)
 
 
 def check_key(key: str) -> None:

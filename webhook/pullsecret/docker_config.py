@@ -8,16 +8,28 @@ not a registry's: a password may have been written into it.
 
 import base64
 import json
+import re
 from collections.abc import Iterable
 from typing import Any
 
 from webhook.errors import InvalidCredential, SourceError
 from webhook.pullsecret import matching
-from webhook.pullsecret.credential import DOCKER_HUB_KEY, Entry, check_key, make_entry
+from webhook.pullsecret.credential import (
+    DOCKER_HUB_KEY,
+    TOKEN_USERNAME,
+    Entry,
+    check_key,
+    make_entry,
+    takes_identity_tokens,
+)
 
 #: Entries of `auths`: nobody pulls from more registries.
 LIMIT = 1000
 
+#: What makes an object an entry.
+_LOGIN = frozenset({"auth", "username", "password", "identitytoken"})
+_MANIFEST = re.compile(rb"^kind: *[\"']?Secret", re.MULTILINE)
+_TAKE_OUT = "kubectl get secret NAME -o jsonpath='{.data.\\.dockerconfigjson}' | base64 -d"
 _TEXTS = ("username", "password", "auth", "email", "identitytoken", "registrytoken")
 
 
@@ -32,7 +44,9 @@ def parse(content: bytes) -> tuple[list[Entry], list[str]]:
 
     Raises `SourceError`, with the JSON path, for what is no such document.
     """
-    auths = _members(_members(_decoded(content), "it").get("auths"), "auths")
+    auths = _auths(content)
+    if not auths:
+        return [], _elsewhere(content)
     if len(auths) > LIMIT:
         raise SourceError(f"auths has {len(auths)} entries; the limit is {LIMIT}")
     entries, notes = [], []
@@ -40,22 +54,54 @@ def parse(content: bytes) -> tuple[list[Entry], list[str]]:
         where = _where(key, number)
         try:
             entries.append(_entry(key, _members(value, where), where))
-        except InvalidCredential as error:
+        except (InvalidCredential, SourceError) as error:
             notes.append(f"{where} is left out: {error}")
     return _merged(entries, notes), notes
 
 
 def named(content: bytes) -> frozenset[str]:
     """Return the keys that a document names, whether or not their entries can be used. Raises `SourceError`."""
-    return frozenset(_members(_members(_decoded(content), "it").get("auths"), "auths"))
+    return frozenset(_auths(content))
+
+
+def _auths(content: bytes) -> dict[str, Any]:
+    """Find the entries: under `auths`, or at the top as in the legacy `.dockercfg`. Raises `SourceError`."""
+    members = _members(_decoded(content), "it")
+    found = _any_case(members)
+    if "auths" in found:
+        return _members(found["auths"], "auths")
+    if found.get("kind") in {"Secret", "List"}:
+        raise SourceError(f"it is a manifest, not what a Secret holds: {_TAKE_OUT}")
+    return members if members and all(map(_is_login, members.values())) else {}
+
+
+def _is_login(value: Any) -> bool:
+    return isinstance(value, _Object) and bool(_LOGIN & _any_case(dict(value)).keys())
+
+
+def _elsewhere(content: bytes) -> list[str]:
+    """Say in a note where the credentials of a document without entries are."""
+    found = _any_case(_members(_decoded(content), "it"))
+    stores = [name for name in ("credHelpers", "credsStore") if found.get(name.lower())]
+    if not stores:
+        return []
+    names = " and ".join(stores)
+    return [f"it has no credential, but {names}: programs have them; name one in webhook.credential.helper"]
+
+
+def _any_case(members: dict[str, Any]) -> dict[str, Any]:
+    """Give members by their names in lower case: docker and kubelet read them in any."""
+    return {name.lower(): value for name, value in members.items()}
 
 
 def _decoded(content: bytes) -> Any:
     try:
-        return json.loads(content.decode(), object_pairs_hook=_Object)
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Object)
     except UnicodeDecodeError:
         raise SourceError("it is no JSON: it is not in UTF-8") from None
     except json.JSONDecodeError as error:
+        if _MANIFEST.search(content):
+            raise SourceError(f"it is a manifest in YAML, not what a Secret holds: {_TAKE_OUT}") from None
         raise SourceError(f"it is no JSON: line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
         raise SourceError("it is no JSON that anybody writes: too deep, or with an endless number") from None
@@ -83,11 +129,14 @@ def _where(key: str, number: int) -> str:
 
 def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
     """Make an entry as docker and kubelet read it: `auth`, where there is one, before user name and password."""
-    texts = {name: members.get(name) or "" for name in _TEXTS}
+    found = _any_case(members)
+    texts = {name: found.get(name) or "" for name in _TEXTS}
     for name, text in texts.items():
         if not isinstance(text, str):
-            raise SourceError(f"{where}.{name} is no text")
+            raise InvalidCredential(f"{where}.{name} is not a string")
     check_key(key)
+    if texts["identitytoken"] and takes_identity_tokens(key):
+        return make_entry(key, TOKEN_USERNAME, texts["identitytoken"], texts["email"])
     if texts["identitytoken"] or texts["registrytoken"]:
         raise InvalidCredential("it has a token, which kubelet does not use: a user name and a password are needed")
     username, password = texts["username"], texts["password"]

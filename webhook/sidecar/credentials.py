@@ -17,8 +17,8 @@ from webhook.adapters.registry import Answer, Registry, Verdict
 from webhook.adapters.sources import Reading, Source
 from webhook.errors import ClusterError, InvalidCredential, SourceError
 from webhook.moments import moment
+from webhook.pullsecret import credential, jwt, matching, retention
 from webhook.pullsecret import document as documents
-from webhook.pullsecret import jwt, matching, retention
 from webhook.pullsecret.credential import Credential, Entry
 from webhook.pullsecret.document import Document
 from webhook.pullsecret.schedule import LEAST, Schedule
@@ -328,7 +328,12 @@ class Credentials:
             stays = "the published credential is the refused one"
         else:
             stays = "the last good one stays"
-        return f"{verdict.detail}: {stays}"
+        found = [
+            f"; {odd} (for {entry.key})"
+            for entry in reading.credential.entries[:_NAMED]
+            for odd in credential.suspicions(entry)
+        ]
+        return f"{verdict.detail}: {stays}{''.join(dict.fromkeys(found))}"
 
     def _publish(self, credential: Credential, dated: tuple[_Dated, ...]) -> None:
         document = documents.compose(credential, self._clocks.wall())

@@ -5,6 +5,8 @@ Its classes for objects are not used: they would cost most of the memory, and dr
 
 import os
 import re
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,13 +17,15 @@ import yaml
 from kubernetes.client import ApiClient
 from kubernetes.client import Configuration as ClientConfiguration
 from kubernetes.client.exceptions import ApiException
-from kubernetes.config import list_kube_config_contexts, load_incluster_config, load_kube_config
+from kubernetes.config import list_kube_config_contexts, load_incluster_config
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 from msgspec import Struct
 
 from webhook import __version__
+from webhook.adapters.cluster import credentials
+from webhook.adapters.registry import proxy
 from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.log import shorten
 from webhook.names import PROGRAM
@@ -45,7 +49,11 @@ _PIECE = 65536
 OBJECT_BYTES = 16 * 1024 * 1024
 
 _KNOWN = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
-_TOO_MANY, _SERVERS_OWN = 429, 500
+_UNAUTHORIZED, _TOO_MANY, _SERVERS_OWN = 401, 429, 500
+#: What the Kubernetes client raises where there is no answer.
+_NO_ANSWER = (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError)
+#: Credentials that are refused are not loaded again sooner, seconds.
+_RELOAD = 5.0
 #: A warning's header, RFC 7234 section 5.5: `299 - "text"`.
 _WARNING = re.compile(r'\A299 \S+ "(.*)"\Z', re.DOTALL)
 
@@ -69,13 +77,30 @@ class Request(NamedTuple):
     """Bytes that the answer may have; a larger one is `TooLarge`."""
 
 
-class Client:
-    """A connection to an API server, for use by several threads at once."""
+class Connection(NamedTuple):
+    """The Kubernetes client, configured."""
 
-    def __init__(self, client: ApiClient, count: Callable[[str, str], None]) -> None:
-        """Take the Kubernetes client, configured, and who counts requests by method and status (`none`: no answer)."""
-        self._client = client
+    client: ApiClient
+    proxy: str = ""
+    """The variable or kubeconfig field that names the proxy, if there is one."""
+
+
+class Client:
+    """A connection to an API server, for use by several threads at once.
+
+    Credentials rotate: where the server refuses them, or TLS fails, they are loaded again and the request is repeated.
+    """
+
+    def __init__(self, load: Callable[[], Connection], count: Callable[[str, str], None]) -> None:
+        """Take what loads the credentials, and who counts requests by method and status (`none`: no answer).
+
+        Raises `ClusterError`.
+        """
+        self._load = load
         self._count = count
+        self._lock = threading.Lock()
+        self._loaded = time.monotonic()
+        self._connection = load()
 
     def call(self, request: Request) -> bytes:
         """Send a request, and give the answer's body. Raises `ClusterError`."""
@@ -100,55 +125,124 @@ class Client:
             headers["Content-Type"] = request.content_type
             if request.content_type == APPLY:  # JSON of the other types the client encodes by itself
                 body = msgspec.json.encode(body)
+        connection = self._connection
+        answer: urllib3.BaseHTTPResponse | None
         try:
-            arguments = self._client.param_serialize(
-                request.method,
-                request.path,
-                query_params=list(request.query),
-                header_params=headers,
-                body=body,
-                auth_settings=["BearerToken"],
-            )
-            answer = self._client.call_api(*arguments, _request_timeout=(_CONNECT, request.silence))
-        except (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError) as error:
-            self._count(request.method, "none")
-            raise Unreachable(f"cannot {request.what}: {_reason(error)}") from None
+            answer = self._send(connection.client, request, headers, body)
+        except (urllib3.exceptions.SSLError, ApiException) as error:
+            answer = self._send_again(connection, request, headers, body)
+            if answer is None:
+                raise self._unreachable(request, connection, error) from None
+        except _NO_ANSWER as error:
+            raise self._unreachable(request, connection, error) from None
+        if answer.status == _UNAUTHORIZED:
+            answer = self._send_again(connection, request, headers, body) or answer
+        self._count(request.method, str(answer.status))
+        if not (request.any_status or 200 <= answer.status < 300):  # noqa: PLR2004
+            raise _refusal(request, answer)
+        return answer
+
+    def _unreachable(self, request: Request, connection: Connection, error: Exception) -> Unreachable:
+        self._count(request.method, "none")
+        return Unreachable(f"cannot {request.what}: {_reason(error, connection.proxy)}")
+
+    @staticmethod
+    def _send(client: ApiClient, request: Request, headers: dict[str, str], body: Any) -> urllib3.BaseHTTPResponse:
+        arguments = client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query),
+            header_params=dict(headers),
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = client.call_api(*arguments, _request_timeout=(_CONNECT, request.silence))
         response: urllib3.BaseHTTPResponse = answer.response
-        self._count(request.method, str(response.status))
-        if not (request.any_status or 200 <= response.status < 300):  # noqa: PLR2004
-            raise _refusal(request, response)
         return response
+
+    def _send_again(
+        self, refused: Connection, request: Request, headers: dict[str, str], body: Any
+    ) -> urllib3.BaseHTTPResponse | None:
+        """Send a request with credentials that are loaded again; None where there are no others.
+
+        Raises `Unreachable`.
+        """
+        try:
+            connection = self._reloaded(refused)
+            return None if connection is None else self._send(connection.client, request, headers, body)
+        except ClusterError as error:
+            raise Unreachable(f"cannot {request.what}: {error}") from None
+        except _NO_ANSWER as error:
+            raise self._unreachable(request, refused, error) from None
+
+    def _reloaded(self, refused: Connection) -> Connection | None:
+        """Load the credentials again, unless that was done a moment ago. Raises `ClusterError`."""
+        with self._lock:
+            if self._connection is refused:
+                if time.monotonic() - self._loaded < _RELOAD:
+                    return None
+                self._loaded = time.monotonic()
+                self._connection = self._load()
+            return self._connection
 
     def close(self) -> None:
         """Close idle connections."""
-        self._client.rest_client.close()
+        self._connection.client.rest_client.close()
 
 
 def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, str], None]) -> Client:
     """Make a client of a Pod's service account, or of a kubeconfig where one is named here or by KUBECONFIG.
 
     `count` is told the method and status of every request. Nothing is asked yet. Raises `ClusterError` where there is
-    neither.
+    neither, or where what they say cannot be used.
     """
-    settings = ClientConfiguration()
+    return Client(lambda: _load(kubeconfig, context), count)
+
+
+def _load(kubeconfig: Path | None, context: str | None) -> Connection:
+    settings = ClientConfiguration(host="", proxy="", no_proxy="")
     named = kubeconfig is not None or context is not None or "KUBECONFIG" in os.environ
     try:
         if SERVICE_HOST_ENV_NAME in os.environ and not named:
             load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            path = None if kubeconfig is None else str(kubeconfig)
-            load_kube_config(path, context, client_configuration=settings, persist_config=False)  # type: ignore[no-untyped-call]
+            credentials.load(None if kubeconfig is None else str(kubeconfig), context, settings)
+        via = _proxy(settings)
+        settings.retries = False  # urllib3's word for none; who loops here has its own
+        settings.connection_pool_maxsize = _CONNECTIONS
+        settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
+        client = ApiClient(settings)
+    except credentials.UnusableKubeconfig as error:
+        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {error}"
+        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
+    except proxy.UnusableProxy as error:
+        raise ClusterError(f"no cluster to connect to: {error}") from None
     except (ConfigException, OSError, ValueError) as error:
         said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {error}"
         raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError) as error:  # which it raises for what is no kubeconfig
+    except Exception as error:  # noqa: BLE001 - whatever the Kubernetes client raises for what is not a kubeconfig
         raise ClusterError(f"no cluster to connect to: the kubeconfig is none ({type(error).__name__})") from None
-    settings.retries = False  # urllib3's word for none; who loops here has its own
-    settings.connection_pool_maxsize = _CONNECTIONS
-    settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
-    client = ApiClient(settings)
     client.user_agent = f"{PROGRAM}/{__version__}"
-    return Client(client, count)
+    return Connection(client, via)
+
+
+def _proxy(settings: ClientConfiguration) -> str:
+    """Set the proxy, and return what names it. Raises `UnusableProxy` and `UnusableKubeconfig`.
+
+    One that a kubeconfig names is for its server wherever that is, as in kubectl.
+    """
+    server = credentials.server(settings.host)
+    chosen = (
+        proxy.parse(settings.proxy, "proxy-url of the cluster in the kubeconfig")
+        if settings.proxy
+        else proxy.choose(os.environ, server.host, server.port, secure=server.secure)
+    )
+    settings.proxy, settings.no_proxy = "", ""
+    if chosen is None:
+        return ""
+    settings.proxy = chosen.url
+    settings.proxy_headers = {"Proxy-Authorization": chosen.authorization} if chosen.authorization else None
+    return chosen.origin
 
 
 def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
@@ -195,11 +289,13 @@ def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterErr
     return failure(response.status, request.what, text)
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, via: str) -> str:
     """Say in our own words why there was no answer: the client's could quote an address with a password in it."""
     match error:
         case ConfigException():
             return "the token or the kubeconfig cannot be used"
+        case urllib3.exceptions.ProxyError():
+            return f"the proxy of {via} cannot be reached, or refuses"
         case urllib3.exceptions.SSLError() | ApiException():
             return "the TLS connection failed: the server's certificate, or ours, is not accepted"
         case urllib3.exceptions.NameResolutionError():

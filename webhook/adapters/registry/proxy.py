@@ -1,10 +1,11 @@
-"""Which proxy, if any, the environment names for a server: the rules of Go's `httpproxy`, which container runtimes use.
+"""Which proxy, if any, the environment or a kubeconfig names for a server: the rules of Go's `httpproxy`.
 
-https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config. `https_proxy` and `no_proxy` count, in either letter case,
-upper case first. `http_proxy` never does: plain HTTP is spoken to loopback addresses only, and these are never reached
-through a proxy.
+https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config, which kubectl and container runtimes use: `HTTPS_PROXY` for
+TLS, `HTTP_PROXY` for plain HTTP and `NO_PROXY`, in either letter case, upper case first, and no `ALL_PROXY`. Loopback
+addresses are never reached through a proxy. SOCKS is not supported. A value is never shown: it may have a password.
 """
 
+import base64
 import ipaddress
 import re
 from collections.abc import Mapping
@@ -13,20 +14,20 @@ from dataclasses import dataclass, field
 from urllib.parse import unquote, urlsplit
 
 from webhook.adapters.registry import address
-from webhook.adapters.registry.challenge import basic
 from webhook.errors import RegistryWebhookError
 
 _PORTS = {"http": 80, "https": 443}
-_EXCEPTION = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+))(?::(?P<port>[0-9]{1,5}))?")
+_EXCEPTION = re.compile(r"(?:\[(?P<ipv6>[^\[\]]+)\]|(?P<host>[^\[\]:]+))(?::(?P<port>[^:]*))?")
+_HINT = "write http://HOST:PORT or https://HOST:PORT"
 
 
 class UnusableProxy(RegistryWebhookError):
-    """What the environment names as proxy is none that could be used; the text does not show it."""
+    """A proxy that cannot be used; the text names where it is set and does not show it."""
 
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that is asked for a tunnel."""
+    """A proxy."""
 
     scheme: str
     """`http` or `https`: how the proxy itself is spoken to."""
@@ -34,39 +35,51 @@ class Proxy:
     port: int
     authorization: str | None = field(default=None, repr=False)
     """The value of `Proxy-Authorization`."""
+    origin: str = field(default="", compare=False, repr=False)
+    """The variable or field that names it."""
+
+    @property
+    def url(self) -> str:
+        """Return its URL, without user name and password."""
+        return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 
-def choose(environment: Mapping[str, str], host: str, port: int) -> Proxy | None:
-    """Give the proxy for TLS to `host` (an IPv6 address without brackets) and `port`, or None for the direct way.
+def choose(environment: Mapping[str, str], host: str, port: int, *, secure: bool = True) -> Proxy | None:
+    """Return the proxy for a server (an IPv6 address without brackets), or None for a direct connection.
 
     Raises `UnusableProxy`.
     """
-    url = _either_case(environment, "HTTPS_PROXY")
+    variable = _either_case(environment, "HTTPS_PROXY" if secure else "HTTP_PROXY")
+    url = environment.get(variable)
     if not url or address.is_loopback(host):
         return None
-    exceptions = _either_case(environment, "NO_PROXY").lower().split(",")
+    exceptions = environment.get(_either_case(environment, "NO_PROXY"), "").lower().split(",")
     if any(_covers(exception.strip(), host.lower(), port) for exception in exceptions):
         return None
-    return _parse(url)
+    return parse(url if "://" in url else f"http://{url}", variable)
 
 
 def _either_case(environment: Mapping[str, str], name: str) -> str:
-    return environment.get(name) or environment.get(name.lower()) or ""
+    """Return the spelling of a variable that is set and not empty, upper case first."""
+    return name if environment.get(name) else name.lower()
 
 
-def _parse(url: str) -> Proxy:
+def parse(url: str, origin: str) -> Proxy:
+    """Read a proxy's URL, which `origin` names. Raises `UnusableProxy`."""
     try:
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        port = parts.port
+        parts = urlsplit(url)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
-        authorization = basic(user, password) if user or password else None
+        login = base64.b64encode(f"{user}:{password}".encode()).decode()
     except ValueError:
-        raise UnusableProxy("https_proxy is no URL") from None
+        raise UnusableProxy(f"{origin} is not a URL; {_HINT}") from None
+    if parts.scheme.startswith("socks"):
+        raise UnusableProxy(f"{origin} names a SOCKS proxy, which is not supported; {_HINT}")
     if parts.scheme not in _PORTS:
-        raise UnusableProxy("https_proxy is neither http:// nor https://")
-    if not parts.hostname:
-        raise UnusableProxy("https_proxy names no host")
-    return Proxy(parts.scheme, parts.hostname, port or _PORTS[parts.scheme], authorization)
+        raise UnusableProxy(f"{origin} is neither http:// nor https://; {_HINT}")
+    place = address.parse(parts.netloc.rpartition("@")[2].removesuffix(":"), secure=parts.scheme == "https")
+    if place is None:
+        raise UnusableProxy(f"{origin} has no valid host and port; {_HINT}")
+    return Proxy(parts.scheme, place.host, place.port, f"Basic {login}" if user or password else None, origin)
 
 
 def _covers(exception: str, host: str, port: int) -> bool:
@@ -81,9 +94,10 @@ def _covers(exception: str, host: str, port: int) -> bool:
         with suppress(ValueError):
             return ip in ipaddress.ip_network(exception, strict=False)
     parts = _EXCEPTION.fullmatch(exception)
-    if parts is None or (parts["port"] and int(parts["port"]) != port):
+    if parts is None or (parts["port"] and parts["port"] != str(port)):
         return False
     if ip is not None:
         return address.ip(parts["ipv6"] or parts["host"]) == ip
-    domain = (parts["host"] or "").removeprefix("*")
+    domain = parts["host"] or ""
+    domain = domain[1:] if domain.startswith("*.") else domain
     return host.endswith(domain) if domain.startswith(".") else host == domain or host.endswith(f".{domain}")

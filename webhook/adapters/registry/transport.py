@@ -162,6 +162,7 @@ class Transport:
                 self._context, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None
             ),
         )
+        connection.via = via.origin
         authorization = {} if via.authorization is None else {"Proxy-Authorization": via.authorization}
         try:
             connection.set_tunnel(origin.host, origin.port, authorization, via.scheme)
@@ -192,7 +193,8 @@ class Transport:
             if connection.proxy is not None:
                 # A tunnel that is refused is closed, as if there had been no connection.
                 reached = connected or connection.has_connected_to_proxy
-                words = f"(through the proxy) {words}" if reached else f"could not be asked: the proxy {words}"
+                via = f"the proxy of {connection.via}"
+                words = f"(through {via}) {words}" if reached else f"could not be asked: {via} {words}"
             refused_tls = isinstance(error, OSError) and not isinstance(
                 error, TimeoutError | ssl.SSLCertVerificationError
             )
@@ -309,6 +311,8 @@ class _Plain(HTTPConnection):
     def __init__(self, line: _Line, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._line = line
+        self.via = ""
+        """The variable that names the proxy, if there is one."""
 
     def _new_conn(self) -> socket.socket:
         # urllib3's own name, which urllib3<3 keeps; a test of an answer that drips holds it.

@@ -8,7 +8,7 @@ from webhook.adapters.sources.wanted import Wanted
 from webhook.config.model import CredentialSettings, RegistrySettings
 from webhook.errors import SourceError
 from webhook.log import escape
-from webhook.pullsecret.credential import Credential, Entry, host_of
+from webhook.pullsecret.credential import Credential, Entry, cleaned, host_of
 
 _USERNAME_FILE = "webhook.credential.username_file"
 _FILE = "webhook.credential.file"
@@ -45,10 +45,10 @@ class Static:
 
 
 def _line(key: str, path: Path, what: str) -> str:
-    """Read a text; editors and `echo` end a file with a line break, which is not part of it."""
+    """Read a user name or password."""
     content = reading.content(key, path)
     try:
-        text = content.decode().rstrip("\r\n")
+        text = cleaned(content.decode())
     except UnicodeDecodeError:
         raise SourceError(f"{key}: {escape(str(path))}: it is not in UTF-8") from None
     if not text:
