@@ -13,6 +13,7 @@ The rooms of the house, each importing only from those below it (`.importlinter`
     namespaces                        which of them are served
     images                            references, rules and what they resolve to
     names | moments | errors | log    the contract's names, how times and lines are written, the error tree
+      | readiness                     what the sidecar says of itself
     lines | escaping                  writing that waits for nobody; escapes for what is printed
 
 From `inspection` down the rooms are pure: values in, values out, no I/O and no clock of their own.

@@ -39,12 +39,14 @@ from webhook.names import (
     SYSTEM_NAMESPACES,
     InstallationNames,
 )
+from webhook.readiness import Lease as State
+from webhook.readiness import Notice, Readiness, Refresh
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SERVER = "registry.example.com"
 PULL_SECRET = PullSecretSettings().name
 PODS = ("registry-webhook-a", "registry-webhook-b")
-READY = ("ready", "registry-webhook-a_1 writes")
+READY = Readiness(ready=True, lease=State(f"{PODS[0]}_1", leading=True))
 #: In which namespaces there is a pull secret.
 SERVED = ("team-a", "team-b")
 _T = TypeVar("_T")
@@ -111,28 +113,33 @@ def certificate_secret(pair: Pair | None = None) -> Secret:
     )
 
 
-def says(container: str, digits: str, *ready: str, **values: float) -> Said:
+def says(container: str, digits: str, state: Readiness | None = READY, **values: float) -> Said:
     prefix = "registry_webhook" if container == "webhook" else _R
     samples = [Sample(f"{prefix}_configuration_info", {"hash": digits}, 1)]
     samples += [Sample(f"{prefix}_{name}", {}, value) for name, value in values.items()]
-    return Said(ready or READY, tuple(samples))
+    return Said(state if container == "refresher" else None, tuple(samples))
 
 
 def replica(name: str, webhook: Said | None = None, refresher: Said | None = None, **status: Any) -> Replica:
     digits = settings().hash
     pod = read(Pod, {"metadata": {"name": name, "namespace": OWN_NAMESPACE}, "status": status})
     leading = float(name == PODS[0])
-    refreshed = {"credential_refreshed_timestamp_seconds": NOW.timestamp()}
     return Replica(
         pod,
-        webhook or says("webhook", digits, "ready"),
-        refresher or says("refresher", digits, leading=leading, **refreshed),
+        webhook or says("webhook", digits),
+        refresher or says("refresher", digits, leading=leading, credential_refreshed_timestamp_seconds=NOW.timestamp()),
     )
 
 
-def refreshers(*ready: str, **values: float) -> tuple[Replica, ...]:
+def came(code: str, message: str = "x", *, ready: bool = True) -> Readiness:
+    """Make the state of a sidecar whose last refresh failed, or that is not ready, for one reason."""
+    last = Refresh("2026-11-25T11:59:00Z", "failure", code, message)
+    return structs.replace(READY, ready=ready, last_refresh=last, warnings=(Notice(code, message),))
+
+
+def refreshers(state: Readiness | None = READY, **values: float) -> tuple[Replica, ...]:
     """Give both replicas with what the one that writes says."""
-    said = says("refresher", settings().hash, *ready, leading=1, **values)
+    said = says("refresher", settings().hash, state, leading=1, **values)
     return (replica(PODS[0], refresher=said), replica(PODS[1]))
 
 

@@ -13,6 +13,7 @@ from webhook.inspection.doctor.seen import Binding, Faults, Lease
 from webhook.inspection.findings import Mark
 from webhook.inspection.objects import EndpointSlice, Object
 from webhook.inspection.snapshot import Tried, Unknown
+from webhook.readiness import Notice, Readiness
 
 from .sound import (
     NOW,
@@ -20,6 +21,7 @@ from .sound import (
     PULL_SECRET,
     SERVED,
     calling,
+    came,
     certificate_secret,
     deployment,
     expiring,
@@ -45,7 +47,6 @@ _MISNAMED = serving(name="webhook.example.com")
 _X509 = "failed to verify certificate: x509: certificate signed by unknown authority"
 _REFUSAL = f'Internal error occurred: failed calling webhook "pods.registry-webhook.internal": {_X509} (500)'
 _BUNDLE = signer().certificate
-_REFUSED = "last pass: refused: registry.example.com refused the credential (401)"
 _ANNOTATED = read(Object, {"metadata": {"name": "p", "annotations": {"registry-webhook/configuration-hash": "abc"}}})
 _CRASHED = replica(
     PODS[0], containerStatuses=[{"name": "webhook", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
@@ -188,7 +189,7 @@ _FAILING: dict[str, Case] = {
     "rights are missing": Case(
         {
             "rights": dict.fromkeys(needed(PULL_SECRET, keeps_certificate=True), False),
-            "replicas": refreshers("not ready: no", "nobody writes", "last pass: cluster: cannot list namespaces"),
+            "replicas": refreshers(came("cluster-unavailable", ready=False)),
             "lease": None,
             "pull_secrets": (),
         },
@@ -209,18 +210,22 @@ _FAILING: dict[str, Case] = {
     "two replicas write": Case({"replicas": (*refreshers(), *refreshers())}, Code.LEASE_SPLIT),
     "the password is wrong": Case(
         {
-            "replicas": refreshers("ready", "a writes", _REFUSED, credential_refused=1),
+            "replicas": refreshers(came("credential-refused"), credential_refused=1),
             "waiting_pods": (waiting_pod("401 Unauthorized"),),
         },
         Code.CREDENTIAL_REFUSED,
         "Secret registry-webhook/registry-webhook-credential",
     ),
     "the source gives nothing": Case(
-        {"replicas": refreshers("not ready: x", "a writes", "last pass: source: no such file")},
+        {"replicas": refreshers(came("provider-failed", ready=False))},
         Code.CREDENTIAL_PROVIDER,
     ),
     "the credential has expired": Case(
-        {"replicas": refreshers("not ready: x", "a writes", credential_expiry_timestamp_seconds=NOW.timestamp() - 60)},
+        {
+            "replicas": refreshers(
+                came("provider-failed", ready=False), credential_expiry_timestamp_seconds=NOW.timestamp() - 60
+            )
+        },
         Code.CREDENTIAL_EXPIRED,
     ),
     "a foreign Secret is in the way": Case(
@@ -297,12 +302,12 @@ _WARNING: dict[str, Case] = {
         Code.RBAC_EXCESSIVE,
     ),
     "the registry cannot be asked": Case(
-        {"replicas": refreshers("ready", "a writes", "last pass: registry: no answer in time")},
+        {"replicas": refreshers(came("registry-unavailable"))},
         Code.CREDENTIAL_UNCHECKED,
     ),
-    "there is no credential": Case({"replicas": refreshers("ready", "a writes")}, Code.CREDENTIAL_NONE),
+    "there is no credential": Case({"replicas": refreshers()}, Code.CREDENTIAL_NONE),
     "the first pass is not over": Case(
-        {"replicas": refreshers("not ready: the first pass is not over", "a writes")},
+        {"replicas": refreshers(Readiness(ready=False, warnings=(Notice("refresh-pending", "x"),)))},
         Code.CREDENTIAL_NOT_READY,
     ),
     "a Secret is old": Case(
@@ -317,13 +322,27 @@ _WARNING: dict[str, Case] = {
     "the sidecar complains": Case(
         {
             "replicas": refreshers(
-                "ready",
-                "a writes",
-                "certificate: it cannot be written",
+                Readiness(ready=True, warnings=(Notice("certificate-failed", "it cannot be written"),)),
                 credential_refreshed_timestamp_seconds=1,
             )
         },
         Code.SIDECAR_WARNING,
+    ),
+    "the sidecar warns of something that is not known here": Case(
+        {
+            "replicas": refreshers(
+                Readiness(ready=True, warnings=(Notice("invented-later", "it is so", "team-a"),)),
+                credential_refreshed_timestamp_seconds=1,
+            )
+        },
+        Code.SIDECAR_WARNING,
+    ),
+    "the last refresh ended in a way that is not known here": Case(
+        {"replicas": refreshers(came("invented-later"), credential_refreshed_timestamp_seconds=1)},
+        Code.SIDECAR_WARNING,
+    ),
+    "a sidecar describes its state in text only": Case(
+        {"replicas": refreshers(None, credential_refreshed_timestamp_seconds=1)}, Code.SIDECAR_OLDER
     ),
     "an image is not there": Case(
         {"waiting_pods": (waiting_pod("not found"),)},

@@ -188,7 +188,7 @@ def test_somebody_elses_secret_of_the_name_is_left_alone_and_named(cluster: Clus
         # Where somebody looks who wonders what is wrong with a namespace.
         shown = cluster.kubectl("get", "events", "--namespace", namespace).stdout
         assert re.search(rf"Warning +ForeignSecret +secret/{PULL_SECRET} +a Secret that is not ours", shown)
-        assert f"{namespace}: another Secret has the name" in sidecar.ask("/readyz")[1]
+        assert f"foreign-secret namespace={namespace}" in sidecar.ask("/readyz")[1]
     assert sidecar.metric(_FOREIGN) == known + 2
     sidecar.pass_again(2)
     assert [version(cluster, namespace) for namespace in namespaces] == before

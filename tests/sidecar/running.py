@@ -19,6 +19,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook.certificates import authority
+from webhook.readiness import Readiness, decode
 
 from .api_server import SECRET, TOKEN, ApiServer
 
@@ -96,12 +97,22 @@ class Sidecar:
         """What it has logged."""
         return self._log.read_text()
 
-    def probe(self, path: str) -> tuple[int, str]:
+    def state(self) -> Readiness:
+        """What its `/readyz` says."""
+        found = decode(self.probe("/readyz", Accept="application/json")[1].encode())
+        assert found is not None
+        return found
+
+    def warnings(self) -> set[tuple[str, str | None]]:
+        """The codes of its warnings, with their namespaces."""
+        return {(one.code, one.namespace) for one in self.state().warnings}
+
+    def probe(self, path: str, **headers: str) -> tuple[int, str]:
         """Ask its port: the status and the body."""
         address = self.log.partition("address=http://")[2].partition("\n")[0]
         connection = http.client.HTTPConnection(address, timeout=PATIENCE)
         try:
-            connection.request("GET", path)
+            connection.request("GET", path, headers=headers)
             answer = connection.getresponse()
             return answer.status, answer.read().decode()
         finally:

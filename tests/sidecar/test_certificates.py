@@ -63,10 +63,10 @@ def test_where_a_webhook_calls_the_pair_waits_for_the_bundle(place: Place) -> No
             wait_until(lambda: fault.met >= 2)
             assert api.certificate("tls.crt")
             assert not server.certificate
-            assert "certificate: cannot write the webhook configuration: no right (403)" in sidecar.probe("/readyz")[1]
+            assert ("certificate-failed", None) in sidecar.warnings()
             api.faults.clear()
             wait_until(lambda: in_order(api, server))
-            wait_until(lambda: "certificate:" not in sidecar.probe("/readyz")[1])
+            wait_until(lambda: ("certificate-failed", None) not in sidecar.warnings())
         api.faults.append(fault)
 
 

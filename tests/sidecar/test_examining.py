@@ -17,6 +17,7 @@ from webhook.inspection.doctor.seen import Faults, Lease, Said, Sample, Seen
 from webhook.inspection.findings import Mark
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.names import InstallationNames
+from webhook.readiness import Notice, Readiness
 
 from .api_server import BROKEN, Answer, status
 from .running import Place
@@ -110,10 +111,9 @@ def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_
     giving[f"{_OWN}/pods"] = {"metadata": {}, "items": [staying, leaving]}
     metrics = b'# TYPE x info\nx_info{hash="1"} 1.0\n'
     giving[f"{_OWN}/pods/a:19080/proxy/metrics"] = Answer(200, metrics, "text/plain")
-    giving[f"{_OWN}/pods/a:19080/proxy/readyz"] = Answer(503, b"not ready: x\ny\n", "text/plain")
     giving[f"{_OWN}/pods/a:8081/proxy/metrics"] = BROKEN
     (replica,) = _examined(reader).heard
-    assert replica.webhook == Said(("not ready: x", "y"), (Sample("x_info", {"hash": "1"}, 1.0),))
+    assert replica.webhook == Said(None, (Sample("x_info", {"hash": "1"}, 1.0),))
     assert isinstance(replica.refresher, Unknown)
 
 
@@ -151,6 +151,30 @@ def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving,
 def test_find_nothing_installed_supposes_the_shipped_names(reader: Reader) -> None:
     assert configured.find(reader) == InstallationNames()
     assert configured.find(reader, "platform") == InstallationNames("platform")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            b'{"ready":true,"configHash":"1","novelty":[],"warnings":[{"code":"new","message":"x","since":5}]}',
+            Readiness(ready=True, config_hash="1", warnings=(Notice("new", "x"),)),
+        ),
+        (b"ready\nthis replica writes, a_1\nlast pass: refused: x\n", None),
+        (b'{"ready":"perhaps"}', None),
+    ],
+    ids=["a newer version", "an older version, text", "something else"],
+)
+def test_sidecar_state_read_from_json_alone(
+    place: Place, reader: Reader, giving: Giving, answer: bytes, expected: Readiness | None
+) -> None:
+    giving[f"{_OWN}/pods"] = {"metadata": {}, "items": [{"metadata": {"name": "a", "namespace": "registry-webhook"}}]}
+    for port in (8080, 8081):
+        giving[f"{_OWN}/pods/a:{port}/proxy/metrics"] = Answer(200, b"", "text/plain")
+    giving[f"{_OWN}/pods/a:8081/proxy/readyz"] = Answer(503, answer, "text/plain")
+    (replica,) = _examined(reader).heard
+    assert replica.refresher == Said(expected)
+    assert [one.accept for one in place.api.asked if one.path.endswith("/readyz")] == ["application/json"]
 
 
 def test_the_lease_is_read_with_its_time(reader: Reader, giving: Giving) -> None:

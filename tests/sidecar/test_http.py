@@ -9,7 +9,7 @@ from http import HTTPStatus
 
 import pytest
 
-from webhook.sidecar.http import Reply, Server
+from webhook.sidecar.http import Reply, Server, accepts
 
 PATIENCE = 20.0
 
@@ -21,7 +21,7 @@ def server() -> Iterator[Server]:
         "/readyz": Reply(HTTPStatus.SERVICE_UNAVAILABLE, b"not ready\n"),
         "/metrics": Reply(HTTPStatus.OK, b"a 1\n", "text/plain; version=0.0.4; charset=utf-8"),
     }
-    paths = {path: lambda reply=reply: reply for path, reply in replies.items()}
+    paths = {path: lambda _accept, reply=reply: reply for path, reply in replies.items()}
     made = Server(socket.create_server(("127.0.0.1", 0), backlog=128), paths)
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
@@ -119,3 +119,18 @@ def test_a_client_that_is_silent_or_slow_or_does_not_read_is_ended(server: Serve
     finally:
         silent.close()
         slow.close()
+
+
+@pytest.mark.parametrize(
+    ("header", "expected"),
+    [
+        ("application/json", True),
+        ("text/html, Application/JSON;q=0.9", True),
+        ("*/*", False),
+        ("application/*", False),
+        ("", False),
+        ("application/jsonl", False),
+    ],
+)
+def test_accepts_type_named_itself(header: str, expected: bool) -> None:
+    assert accepts(header, "application/json") is expected

@@ -40,9 +40,15 @@ def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_u
     with refreshing(place) as sidecar:
         wait_until(lambda: sidecar.metric("passes_total", "source") >= 2)
         assert sidecar.probe("/healthz") == (200, "ok\n")
+        state = sidecar.state()
+        assert not state.ready
+        assert state.last_refresh
+        assert (state.last_refresh.result, state.last_refresh.code) == ("failure", "provider-failed")
+        assert "webhook.credential.file: password: no such file or directory" in state.last_refresh.message
         code, shown = sidecar.probe("/readyz")
         assert code == 503
-        assert "webhook.credential.file: password: no such file or directory" in shown
+        assert shown.splitlines()[0] == "not ready"
+        assert all(code in shown for code, _ in sidecar.warnings())
         over()
         wait_until(lambda: sidecar.metric("leading") == 1)
         wait_until(lambda: len(api.streams) == 3)
@@ -97,7 +103,7 @@ def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothi
         place.write("config.yaml", f"webhook: {{nonsense: 1, credential: {{file: {PASSWORD}}}}}\n")
         wait_until(lambda: "the configuration is broken, the last good one stays" in sidecar.log)
         assert sidecar.metric("configuration_last_reload_successful") == 0
-        assert "the configuration is broken, the last good one stays" in sidecar.probe("/readyz")[1]
+        assert ("configuration-invalid", None) in sidecar.warnings()
         api.edit("team")
         wait_until(published(api, "team"), SOON)
         (place.folder / "config.yaml").unlink()
@@ -106,7 +112,7 @@ def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothi
         (place.folder / "password").unlink()
         place.configure(namespaces={"deny": ["other"]})
         wait_until(lambda: "other" not in api.secrets)
-        wait_until(lambda: "the configuration is broken" not in sidecar.probe("/readyz")[1])
+        wait_until(lambda: ("configuration-invalid", None) not in sidecar.warnings())
         publish(api, "new")
         settle(api)
         assert len(api.writes("team")) == 2
@@ -160,7 +166,7 @@ def test_of_two_that_read_different_passwords_one_writes_and_when_it_is_killed_t
     with refreshing(place) as first:
         wait_until(lambda: first.metric("leading") == 1)
         with refreshing(other) as follower:
-            wait_until(lambda: "another replica writes" in follower.probe("/readyz")[1])
+            wait_until(lambda: (lease := follower.state().lease) and lease.holder and not lease.leading)
             wait_until(lambda: follower.probe("/readyz")[0] == 200)
             publish(api, "team")
             api.remove("team")
@@ -183,5 +189,8 @@ def test_of_two_that_read_different_passwords_one_writes_and_when_it_is_killed_t
 def well(sidecar: Sidecar) -> bool:
     """Tell whether it says that it has nothing to complain of."""
     wait_until(lambda: sidecar.probe("/readyz")[0] == 200)
-    first, second_, *rest = sidecar.probe("/readyz")[1].splitlines()
-    return first == "ready" and second_.startswith("this replica writes, ") and not rest
+    state = sidecar.state()
+    assert state.lease
+    assert state.last_refresh
+    assert (state.last_refresh.result, state.last_refresh.code) == ("success", "published")
+    return state.ready and state.lease.leading and not state.warnings

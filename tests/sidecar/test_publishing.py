@@ -129,6 +129,7 @@ def test_somebody_elses_secret_of_our_name_is_never_touched(
     api.label(team)
     wait_until(lambda: "ForeignSecret" in api.reasons(team))
     wait_until(lambda: sidecar.metric("namespaces_foreign_secret") == 1)
+    assert ("foreign-secret", team) in sidecar.warnings()
     api.edit(team)
     api.label(team, None)
     settle(api, "one")
@@ -315,7 +316,7 @@ def test_a_namespace_out_of_quota_backs_off_alone_and_is_served_when_it_can_be(
         wait_until(lambda: "PullSecretFailed" in api.reasons(team))
         assert sidecar.metric("namespaces_failing") == 1
         assert 0 < sidecar.metric("write_failures_total", "forbidden") - failures <= fault.met
-        assert f"{team}: cannot apply Secret" in sidecar.probe("/readyz")[1]
+        assert ("pull-secret-failed", team) in sidecar.warnings()
         other = time.monotonic()
         settle(api)
         assert time.monotonic() - other < SOON
@@ -384,9 +385,9 @@ def test_a_source_that_breaks_leaves_the_last_good_one_and_new_namespaces_get_th
     publish(api, f"{team}-new")
     api.edit(team)
     wait_until(published(api, team), SOON)
-    code, shown = sidecar.probe("/readyz")
-    assert code == 200
-    assert "last pass: source: webhook.credential.file: password: no such file or directory" in shown
+    state = sidecar.state()
+    assert state.ready
+    assert ("provider-failed", None) in sidecar.warnings()
     sidecar.place.set_password(f"{PASSWORD}-mended")
     for name in (team, f"{team}-new"):
         wait_until(published(api, name, f"{PASSWORD}-mended"))

@@ -114,7 +114,7 @@ def test_a_name_stays_one_piece_of_the_path(place: Place, reader: Reader) -> Non
 def test_a_pods_metrics_come_through_the_api_server(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/registry-webhook/pods/web:8080/proxy/metrics"
     with place.api.failing(at(path), Answer(200, b"a 1\n", "text/plain")):
-        assert reader.of_pod("registry-webhook", "web", 8080, "/metrics") == "a 1\n"
+        assert reader.of_pod("registry-webhook", "web", 8080, "/metrics") == b"a 1\n"
     with place.api.failing(at(path), status(503, "ServiceUnavailable", "no endpoints")):
         found = reader.of_pod("registry-webhook", "web", 8080, "/metrics")
         assert str(found) == "not known: cannot read /metrics of Pod registry-webhook/web: no endpoints (503)"
@@ -124,7 +124,11 @@ def test_what_a_pod_says_that_is_not_ready_is_heard(place: Place, reader: Reader
     path = "/api/v1/namespaces/registry-webhook/pods/web:8081/proxy/readyz"
     with place.api.failing(at(path), Answer(503, b"not ready: the first pass is not over\n", "text/plain")):
         said = reader.of_pod("registry-webhook", "web", 8081, "/readyz")
-    assert said == "not ready: the first pass is not over\n"
+    assert said == b"not ready: the first pass is not over\n"
+    state = b'{"ready":false,"code":500}'
+    with place.api.failing(at(path), Answer(503, state)):
+        assert reader.of_pod("registry-webhook", "web", 8081, "/readyz", accept="application/json") == state
+    assert place.api.asked[-1].accept == "application/json"
     with place.api.failing(at(path), NOBODY):
         assert reader.of_pod("registry-webhook", "web", 8081, "/readyz") == Unknown(
             "no right to read /readyz of Pod registry-webhook/web"

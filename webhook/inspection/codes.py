@@ -118,6 +118,7 @@ class Code(StrEnum):
     CREDENTIAL_NOT_READY = "RW-CREDENTIAL-NOT-READY", "The sidecar is not ready."
     CREDENTIAL_NONE = "RW-CREDENTIAL-NONE", "No credential is configured."
     SIDECAR_WARNING = "RW-SIDECAR-WARNING", "The sidecar reports something else."
+    SIDECAR_OLDER = "RW-SIDECAR-OLDER", "A replica runs an older version that describes its state in text only."
 
     SECRET_OK = "RW-SECRET-OK", "The pull secret exists, is ours and is current."
     SECRET_UNKNOWN = "RW-SECRET-UNKNOWN", "Pull secrets could not be read."

@@ -139,6 +139,8 @@ class Credentials:
         """Whether the first pass is over, and every namespace has been looked at since."""
         self.last: Pass | None = None
         """The last pass, None before the first is over."""
+        self.refreshed_at = 0.0
+        """POSIX time at which that was over."""
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
         """Make passes until told to stop."""
@@ -168,7 +170,9 @@ class Credentials:
 
     def make_pass(self, *, leads: bool = True) -> Pass:
         """Read, check and publish once; a replica that does not lead reads alone."""
-        self.last = done = self._pass(leads=leads)
+        done = self._pass(leads=leads)
+        self.refreshed_at = self._clocks.wall()
+        self.last = done
         if done.outcome is not Outcome.STANDBY:
             self._metrics.passes.labels(done.outcome.value).inc()
         return done

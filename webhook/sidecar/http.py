@@ -25,6 +25,11 @@ class Reply(NamedTuple):
     content_type: str = "text/plain; charset=utf-8"
 
 
+def accepts(header: str, content_type: str) -> bool:
+    """Tell whether an `Accept` header names a type itself: a wildcard stands for the default."""
+    return content_type in {part.partition(";")[0].strip().lower() for part in header.split(",")}
+
+
 def _end(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it has ended by itself
         sock.shutdown(socket.SHUT_RDWR)
@@ -37,8 +42,8 @@ class Server(ThreadingHTTPServer):
     allow_reuse_address = True
     request_queue_size = 64
 
-    def __init__(self, listening: socket.socket, paths: Mapping[str, Callable[[], Reply]]) -> None:
-        """Take a listening socket, and who answers for each path."""
+    def __init__(self, listening: socket.socket, paths: Mapping[str, Callable[[str], Reply]]) -> None:
+        """Take a listening socket, and who answers for each path, by what the client accepts."""
         self.paths = paths
         self._lock = Lock()
         self._open: dict[socket.socket, float] = {}
@@ -97,7 +102,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         answer = self.server.paths.get(self.path.partition("?")[0])
-        reply = answer() if answer else Reply(HTTPStatus.NOT_FOUND, b"there is /healthz, /readyz and /metrics\n")
+        if answer is None:
+            reply = Reply(HTTPStatus.NOT_FOUND, b"there is /healthz, /readyz and /metrics\n")
+        else:
+            reply = answer(self.headers.get("Accept", ""))
         self.send_response(reply.status)
         self.send_header("Content-Type", reply.content_type)
         self.send_header("Content-Length", str(len(reply.body)))

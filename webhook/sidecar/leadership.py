@@ -66,12 +66,13 @@ class Leadership:
         """Tell whether this replica may write now."""
         return self._clock() < self._until
 
-    def who(self) -> str:
-        """Say which replica writes."""
+    @property
+    def holder(self) -> str | None:
+        """Give the replica that holds the Lease, as far as is known."""
         if self.leading():
-            return f"this replica writes, {self._identity}"
+            return self._identity
         holder = self._seen.spec.holder_identity if self._seen else None
-        return f"another replica writes, {holder}" if holder and holder != self._identity else "no replica writes"
+        return None if holder == self._identity else holder or None
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
         """Take the Lease when it is free, and renew it, until told to stop; then give it up."""

@@ -6,12 +6,12 @@ No fault of a source, of the registry or of the API server ends it, and nothing 
 import logging
 import secrets
 import socket
-from collections.abc import Callable
+from collections.abc import Iterator
 from datetime import timedelta
 from http import HTTPStatus
 from threading import Event, Thread
 
-from webhook import log
+from webhook import log, readiness
 from webhook.adapters.cluster.api import Cluster
 from webhook.adapters.cluster.client import Client
 from webhook.adapters.cluster.installation import Installation
@@ -22,13 +22,15 @@ from webhook.certificates.rotation import Terms
 from webhook.config.fingerprint import fingerprint
 from webhook.config.model import Configuration
 from webhook.log import shorten
+from webhook.moments import timestamp
+from webhook.readiness import Code, Lease, Notice, Readiness, Refresh
 from webhook.sidecar import leadership
 from webhook.sidecar.certificates import Certificates, Replica
 from webhook.sidecar.clocks import Clocks
-from webhook.sidecar.credentials import WELL, Answers
+from webhook.sidecar.credentials import WELL, Answers, Outcome
 from webhook.sidecar.duties import Duties, Surroundings, Threads
 from webhook.sidecar.health import Beats
-from webhook.sidecar.http import Reply, Server
+from webhook.sidecar.http import Reply, Server, accepts
 from webhook.sidecar.leadership import Leadership
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.reporting import Reporter
@@ -41,6 +43,18 @@ _LOOK = 1.0
 #: What is left of the second in which the process has to stop, for the Lease to be given up in.
 _GIVING_UP = 0.7
 _SHOWN = 200
+#: Namespaces of which a warning of one kind is given.
+_NAMED = 10
+#: What came of a refresh, as a code.
+_CODES = {
+    Outcome.PUBLISHED: Code.PUBLISHED,
+    Outcome.NONE: Code.NO_CREDENTIAL,
+    Outcome.STANDBY: Code.STANDBY,
+    Outcome.SOURCE: Code.PROVIDER_FAILED,
+    Outcome.REGISTRY: Code.REGISTRY_UNAVAILABLE,
+    Outcome.REFUSED: Code.CREDENTIAL_REFUSED,
+    Outcome.CLUSTER: Code.CLUSTER_UNAVAILABLE,
+}
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/#syntax-and-character-set
 _NAME_LIMIT = 63
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
@@ -139,56 +153,81 @@ class Process:
         self.metrics.configuration.info({"hash": digits})
         _log.info(log.event("configuration in force", hash=digits))
 
-    def _health(self) -> Reply:
+    def _health(self, _accept: str) -> Reply:
         """Say whether every loop goes round."""
         stalled = self._around.beats.stalled()
         if not stalled:
             return Reply(HTTPStatus.OK, b"ok\n")
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE, f"no sign of life: {', '.join(stalled)}\n".encode())
 
-    def _readiness(self) -> Reply:
-        """Say whether the first pass is done and the credential unexpired, and what is wrong besides."""
+    def _readiness(self, accept: str) -> Reply:
+        """Answer whether the first refresh is complete and the credential unexpired, and what is wrong besides."""
+        found = self.readiness()
+        status = HTTPStatus.OK if found.ready else HTTPStatus.SERVICE_UNAVAILABLE
+        if accepts(accept, readiness.JSON):
+            return Reply(status, readiness.encode(found), readiness.JSON)
+        return Reply(status, readiness.text(found).encode())
+
+    def readiness(self) -> Readiness:
+        """Give the state of this replica."""
+        obstacle = self._obstacle()
+        last = self.duties.credentials.last
+        refresh = None
+        if last is not None:
+            result = "success" if last.outcome in WELL else "failure"
+            message = shorten(last.detail, _SHOWN)
+            refresh = Refresh(timestamp(self.duties.credentials.refreshed_at), result, _CODES[last.outcome], message)
+        return Readiness(
+            ready=obstacle is None,
+            config_hash=fingerprint(self.configuration),
+            lease=Lease(self.leadership.holder, self.leadership.leading()),
+            last_refresh=refresh,
+            warnings=tuple(self._warnings(obstacle, refresh)),
+        )
+
+    def _obstacle(self) -> Notice | None:
+        """Say why this replica is not ready."""
         credentials = self.duties.credentials
         last = credentials.last
-        why = None
         if last is None or not credentials.settled:
-            why = "the first pass is not over"
-        elif not credentials.published():
-            why = f"nothing is published yet: {last.detail}"
-        elif credentials.expired():
-            why = "the published credential has expired"
-        elif not self.leadership.held:
-            why = "no replica has had the Lease yet"
-        lines = ["ready" if why is None else f"not ready: {why}", shorten(self.leadership.who(), _SHOWN)]
-        if last is not None and last.outcome not in WELL:
-            lines.append(f"last pass: {last.outcome.value}: {last.detail}")
-        if self.leadership.fault is not None:
-            lines.append(self.leadership.fault)
-        if self.certificates.fault is not None:
-            lines.append(self.certificates.fault)
-        if self._watched.fault is not None:
-            lines.append(
-                f"the configuration is broken, the last good one stays: {shorten(self._watched.fault, _SHOWN)}"
-            )
-        publisher = self.duties.publisher
-        lines += [f"{name}: {fault}" for name, fault in sorted(publisher.failing.items())[:10]]
-        lines += [f"{name}: another Secret has the name" for name in sorted(publisher.foreign)[:10]]
-        status = HTTPStatus.OK if why is None else HTTPStatus.SERVICE_UNAVAILABLE
-        return Reply(status, "".join(f"{line}\n" for line in lines).encode())
+            return Notice(Code.REFRESH_PENDING, "the first refresh is not complete")
+        if not credentials.published():
+            return Notice(Code.NOT_PUBLISHED, "there is nothing to publish yet")
+        if credentials.expired():
+            return Notice(Code.CREDENTIAL_EXPIRED, "the published credential has expired")
+        if not self.leadership.held:
+            return Notice(Code.NO_LEADER, "no replica has had the Lease yet")
+        return None
 
-    def _exposition(self) -> Reply:
-        publisher = self.duties.publisher
-        counts: dict[str, Callable[[], float]] = {
-            "leading": self.leadership.leading,
-            "served": publisher.served,
-            "failing": lambda: len(publisher.failing),
-            "foreign": lambda: len(publisher.foreign),
-            "contended": lambda: len(publisher.contended),
-            "reloaded": lambda: self._watched.fault is None,
+    def _warnings(self, obstacle: Notice | None, refresh: Refresh | None) -> Iterator[Notice]:
+        if obstacle is not None:
+            yield obstacle
+        if refresh is not None and refresh.result != "success":
+            yield Notice(refresh.code, refresh.message)
+        faults = {
+            Code.LEASE_FAILED: self.leadership.fault,
+            Code.CERTIFICATE_FAILED: self.certificates.fault,
+            Code.CONFIGURATION_INVALID: self._watched.fault,
         }
-        for name, count in counts.items():
-            getattr(self.metrics, name).set(count())
-        return Reply(HTTPStatus.OK, self.metrics.exposition(), _EXPOSITION)
+        for code, fault in faults.items():
+            if fault is not None:
+                yield Notice(code, shorten(fault, _SHOWN))
+        publisher = self.duties.publisher
+        namespaces = {Code.PULL_SECRET_FAILED: publisher.failing, Code.FOREIGN_SECRET: publisher.foreign}
+        for code, found in namespaces.items():
+            # By name only a few: whoever reaches the port reads them. The metrics count all.
+            for name, why in sorted(found.copy().items())[:_NAMED]:
+                yield Notice(code, shorten(why, _SHOWN), name)
+
+    def _exposition(self, _accept: str) -> Reply:
+        metrics, publisher = self.metrics, self.duties.publisher
+        metrics.leading.set(self.leadership.leading())
+        metrics.served.set(publisher.served())
+        metrics.failing.set(len(publisher.failing))
+        metrics.foreign.set(len(publisher.foreign))
+        metrics.contended.set(len(publisher.contended))
+        metrics.reloaded.set(self._watched.fault is None)
+        return Reply(HTTPStatus.OK, metrics.exposition(), _EXPOSITION)
 
 
 def _terms(configuration: Configuration) -> Terms:

@@ -265,6 +265,7 @@ class Publisher:
             self.secrets.put(record.read)
         elif found is not None:
             self._cluster.delete_secret(found)
+            record.read = None  # until the watch tells that it is gone, it is asked for
             if step.replaces:
                 self._queue.add(name)
 

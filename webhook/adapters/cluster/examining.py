@@ -8,6 +8,7 @@ from typing import Any
 from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
+from webhook import readiness
 from webhook.adapters.cluster import configured
 from webhook.adapters.cluster.configured import Parts
 from webhook.adapters.cluster.reading import (
@@ -143,7 +144,8 @@ def _replicas(reader: Reader, parts: Parts) -> tuple[Replica, ...] | Unknown:
     ports = {container: _port(deployment, container) for container in _PORTS}
     staying = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
     return tuple(
-        Replica(pod, _said(reader, pod, ports[WEBHOOK]), _said(reader, pod, ports[REFRESHER])) for pod in staying
+        Replica(pod, _said(reader, pod, ports[WEBHOOK]), _said(reader, pod, ports[REFRESHER], describes_itself=True))
+        for pod in staying
     )
 
 
@@ -156,16 +158,17 @@ def _port(deployment: Deployment | Unknown | None, container: str) -> int:
     return ports.get(name, number)
 
 
-def _said(reader: Reader, pod: Pod, port: int) -> Said | Unknown:
+def _said(reader: Reader, pod: Pod, port: int, *, describes_itself: bool = False) -> Said | Unknown:
     """Ask a process what it says of itself."""
     name = pod.metadata.name
     metrics = reader.of_pod(pod.metadata.namespace, name, port, "/metrics")
-    ready = reader.of_pod(pod.metadata.namespace, name, port, "/readyz")
     if isinstance(metrics, Unknown):
         return metrics
-    if isinstance(ready, Unknown):
-        return ready
-    return Said(tuple(ready.splitlines()), _samples(metrics))
+    samples = _samples(metrics.decode(errors="replace"))
+    if not describes_itself:
+        return Said(samples=samples)
+    state = reader.of_pod(pod.metadata.namespace, name, port, "/readyz", accept=readiness.JSON)
+    return state if isinstance(state, Unknown) else Said(readiness.decode(state), samples)
 
 
 def _samples(exposition: str) -> tuple[Sample, ...]:

@@ -166,20 +166,22 @@ class Reader:
         except ClusterError as error:
             return _unknown(error, what)
 
-    def of_pod(self, namespace: str, pod: str, port: int, path: str) -> str | Unknown:
+    def of_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes | Unknown:
         """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`.
 
-        The Pod's status does not count: what is not ready says why. What the API server itself says is JSON.
+        The Pod's status does not count: what is not ready says why. What the API server itself says is a Status.
         """
         place = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}:{port}/proxy{path}"
         what = f"read {path} of Pod {namespace}/{pod}"
         try:
-            answer = self._client.call(Request(what, "GET", place, accept="*/*", any_status=True))
+            answer = self._client.call(Request(what, "GET", place, accept=accept, any_status=True))
         except ClusterError as error:
             return _unknown(error, what)
         if answer.startswith(b"{"):
-            return _unknown(failure(decoded(what, _CODES.decode, answer).code, what, answer), what)
-        return answer.decode(errors="replace")
+            status = decoded(what, _STATUS.decode, answer)
+            if status.kind == "Status":
+                return _unknown(failure(status.code, what, answer), what)
+        return answer
 
     def ask(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any] | Unknown:
         """Post a question that is answered and not stored, such as a SelfSubjectAccessReview."""
@@ -220,10 +222,11 @@ class _Version(Struct):
     git_version: str = field(name="gitVersion")
 
 
-class _Code(Struct):
+class _Status(Struct):
+    kind: str = ""
     code: int = 0
 
 
-_CODES = msgspec.json.Decoder(_Code)
+_STATUS = msgspec.json.Decoder(_Status)
 _VERSION = msgspec.json.Decoder(_Version)
 _ANY = msgspec.json.Decoder(dict[str, Any])

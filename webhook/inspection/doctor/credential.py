@@ -5,16 +5,28 @@ from datetime import UTC, datetime
 
 from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
-from webhook.inspection.doctor.seen import Replica, Said, Seen
+from webhook.inspection.doctor.seen import Said, Seen
 from webhook.inspection.findings import Finding
 from webhook.inspection.snapshot import Settings, Unknown
+from webhook.readiness import Code as State
+from webhook.readiness import Notice, Readiness
 
 _WHAT = "credential"
 _PREFIX = "registry_webhook_refresher_"
-_PASS = "last pass: "  # noqa: S105 - what a line begins with
-#: What its `/readyz` says beside what other checks say.
-_ELSEWHERE = (_PASS, "the configuration is broken")
-_FOREIGN = "another Secret has the name"
+#: States of the last refresh and of the credential: the check of the credential looks at them.
+_OF_CREDENTIAL = frozenset(
+    {
+        State.PROVIDER_FAILED,
+        State.REGISTRY_UNAVAILABLE,
+        State.CREDENTIAL_REFUSED,
+        State.CLUSTER_UNAVAILABLE,
+        State.REFRESH_PENDING,
+        State.NOT_PUBLISHED,
+        State.CREDENTIAL_EXPIRED,
+    }
+)
+#: What other checks look at as well.
+_ELSEWHERE = _OF_CREDENTIAL | {State.CONFIGURATION_INVALID, State.FOREIGN_SECRET}
 
 
 def _change(seen: Seen) -> str:
@@ -54,41 +66,46 @@ def _weight(said: Said) -> tuple[bool, bool]:
 
 
 def _of_pass(seen: Seen, said: Said) -> Finding:
-    last = next((line.removeprefix(_PASS) for line in said.ready if line.startswith(_PASS)), "")
-    outcome, _, detail = last.partition(": ")
+    state = said.readiness or Readiness(ready=True)
+    last = state.last_refresh
+    code = last.code if last is not None and last.result != "success" else ""
+    detail = (last.message if last is not None else "") or "no reason given"
     expiry = said.value(f"{_PREFIX}credential_expiry_timestamp_seconds")
-    if said.value(f"{_PREFIX}credential_refused") == 1 or outcome == "refused":
-        return wording.failure(
-            Code.CREDENTIAL_REFUSED, _WHAT, f"the registry refuses it: {detail or 'no reason given'}", _change(seen)
-        )
+    if said.value(f"{_PREFIX}credential_refused") == 1 or code == State.CREDENTIAL_REFUSED:
+        why = f"the registry refuses it: {detail}" if code else "the registry refuses it"
+        return wording.failure(Code.CREDENTIAL_REFUSED, _WHAT, why, _change(seen))
     if expiry and expiry <= seen.now.timestamp():
         ended = datetime.fromtimestamp(expiry, UTC)
-        why = f"what is published ended at {ended:%Y-%m-%d %H:%M} UTC" + (f" ({last})" if last else "")
+        why = f"what is published ended at {ended:%Y-%m-%d %H:%M} UTC" + (f" ({code}: {detail})" if code else "")
         return wording.failure(
             Code.CREDENTIAL_EXPIRED, _WHAT, why, "its source has to give a new one: " + wording.sidecar_log(seen)
         )
-    match outcome:
-        case "source":
+    match code:
+        case State.PROVIDER_FAILED:
             return wording.failure(Code.CREDENTIAL_PROVIDER, _WHAT, f"its source gives none: {detail}", _change(seen))
-        case "registry":
-            remedy = "the last good one stays; see that the Pods reach the registry, and webhook.verify_ca"
+        case State.REGISTRY_UNAVAILABLE:
+            remedy = "see that the Pods reach the registry, and webhook.verify_ca"
             return wording.warning(
                 Code.CREDENTIAL_UNCHECKED, _WHAT, f"the registry could not be asked: {detail}", remedy
             )
-        case "cluster":
+        case State.CLUSTER_UNAVAILABLE:
             return wording.failure(
                 Code.CREDENTIAL_UNPUBLISHED,
                 _WHAT,
                 f"it cannot be published: {detail}",
                 "see rights, and " + wording.sidecar_log(seen),
             )
-    return _of_readiness(seen, said)
+        case "":
+            return _of_readiness(seen, said, state)
+    return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{code}: {detail}", wording.sidecar_log(seen))
 
 
-def _of_readiness(seen: Seen, said: Said) -> Finding:
-    first = next(iter(said.ready), "")
-    if first.startswith("not ready"):
-        return wording.warning(Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is {first}", wording.sidecar_log(seen))
+def _of_readiness(seen: Seen, said: Said, state: Readiness) -> Finding:
+    if not state.ready:
+        why = next((one.message for one in state.warnings), "no reason given")
+        return wording.warning(
+            Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is not ready: {why}", wording.sidecar_log(seen)
+        )
     if said.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
         return wording.ok(Code.CREDENTIAL_OK, _WHAT, "it is published, and the registry has not refused it")
     why = "none is configured: what needs one is not pulled"
@@ -96,18 +113,20 @@ def _of_readiness(seen: Seen, said: Said) -> Finding:
 
 
 def grievances(seen: Seen) -> Iterator[Finding]:
-    """Pass on what sidecars complain of beside that."""
-    said: dict[str, str] = {}
+    """Pass on what sidecars warn of beside that, whether the code is known here or not."""
+    warned: dict[Notice, str] = {}
     for replica in seen.heard:
-        for line in _complaints(replica):
-            said.setdefault(line, replica.name)
-    for line, name in said.items():
-        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", f"{name}: {line}", wording.sidecar_log(seen))
-
-
-def _complaints(replica: Replica) -> list[str]:
-    """Give its lines but the first two, which say whether it is ready and who writes."""
-    if not isinstance(replica.refresher, Said):
-        return []
-    lines = replica.refresher.ready[2:]
-    return [line for line in lines if not line.startswith(_ELSEWHERE) and _FOREIGN not in line]
+        said = replica.refresher
+        if not isinstance(said, Said):
+            continue
+        if said.readiness is None:
+            why = f"{replica.name} describes its state in text only, which is not read: it runs an older version"
+            yield wording.warning(Code.SIDECAR_OLDER, "sidecar", why, "finish the upgrade, and run doctor again")
+            continue
+        for notice in said.readiness.warnings:
+            if notice.code not in _ELSEWHERE:
+                warned.setdefault(notice, replica.name)
+    for notice, name in warned.items():
+        place = f"{notice.namespace}: " if notice.namespace else ""
+        why = f"{name}: {place}{notice.message} ({notice.code})"
+        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", why, wording.sidecar_log(seen))

@@ -21,6 +21,7 @@ from webhook.inspection.objects import (
 )
 from webhook.inspection.snapshot import Settings, Tried, Unknown
 from webhook.names import InstallationNames
+from webhook.readiness import Readiness
 
 #: The containers of a replica.
 WEBHOOK, REFRESHER = "webhook", "refresher"
@@ -47,8 +48,8 @@ class Sample(NamedTuple):
 class Said(Struct, frozen=True):
     """What a process says of itself."""
 
-    ready: tuple[str, ...] = ()
-    """The lines of its `/readyz`, the first of which says whether it is."""
+    readiness: Readiness | None = None
+    """What its `/readyz` says; None where that is text, as the webhook's and an older sidecar's is."""
     samples: tuple[Sample, ...] = ()
 
     def value(self, name: str) -> float | None:
