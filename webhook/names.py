@@ -60,6 +60,8 @@ REPLICA_ANNOTATIONS = "replica.registry-webhook/"
 MUTATE_POLICY = "registry-webhook-mutate"
 GUARD_POLICY = "registry-webhook-guard"
 CONFIGURATION_HASH_ANNOTATION = "registry-webhook/configuration-hash"
+#: On a generated policy: options of `policy guard` that it was made with, absent where all are the defaults.
+POLICY_OPTIONS_ANNOTATION = "registry-webhook/policy-options"
 
 #: On the template of our Pods: what the Service and the MutatingWebhookConfiguration are called.
 SERVICE_ANNOTATION = "registry-webhook/service"

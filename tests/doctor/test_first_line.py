@@ -13,6 +13,7 @@ from webhook.inspection.doctor.seen import Binding, Faults, Lease
 from webhook.inspection.findings import Mark
 from webhook.inspection.objects import EndpointSlice, Object
 from webhook.inspection.snapshot import Tried, Unknown
+from webhook.names import InstallationNames
 from webhook.readiness import Notice, Readiness
 
 from .sound import (
@@ -413,6 +414,46 @@ def test_it_is_said_how_many_lines_are_how() -> None:
 def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:
     marks = [finding.mark for finding in doctor.diagnose(sound(lease=None, calling=calling(timeoutSeconds=9)))]
     assert marks == sorted(marks, key=[Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.OK].index)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("", ""),
+        ("--only-private", "--only-private "),
+        ("--only-private --action Warn", "--only-private --action Warn "),
+        ("--action Audit", "--action Audit "),
+        ("--only-private; touch pwned", ""),
+        ("--config /etc/passwd", ""),
+        ("--only-private\n--action Warn", ""),
+        ("--action Warn\n", ""),
+    ],
+)
+def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str) -> None:
+    configuration = settings()._replace(origin="ConfigMap registry-webhook/registry-webhook")
+    outdated = {"registry-webhook/configuration-hash": "abc"}
+    guard = outdated | ({"registry-webhook/policy-options": options} if options else {})
+    policies = (
+        read(Object, {"metadata": {"name": "registry-webhook-mutate", "annotations": outdated}}),
+        read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": guard}}),
+    )
+    first = doctor.diagnose(sound(configuration=configuration, policies=policies))[0]
+    assert first.code == Code.POLICY_OUTDATED
+    assert first.remedy == (
+        "registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f - && "
+        f"registry-webhook policy guard {told}--from-cluster | kubectl apply --server-side -f -"
+    )
+
+
+def test_outdated_policy_remedy_names_the_file_that_doctor_was_told() -> None:
+    outdated = {"registry-webhook/configuration-hash": "abc"}
+    policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
+    configuration = settings()._replace(origin="my config.yaml")
+    first = doctor.diagnose(sound(configuration=configuration, policies=(policy,)))[0]
+    assert "policy guard --config 'my config.yaml' | kubectl" in first.remedy
+    elsewhere = sound(configuration=configuration, policies=(policy,), names=InstallationNames(namespace="platform"))
+    remedies = {finding.code: finding.remedy for finding in doctor.diagnose(elsewhere)}
+    assert "--installation-namespace platform | kubectl" in remedies[Code.POLICY_OUTDATED]
 
 
 def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:

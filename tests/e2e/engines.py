@@ -24,6 +24,8 @@ from .pods import NOWHERE, images
 POLICY_LABEL = "registry-webhook-e2e-policy"
 #: Each configuration rewrites this in a way of its own: so it is seen to be in force.
 _PROBE = "in-force.example.net"
+#: Seconds for a request: a Pod with thousands of volumes takes an API server with other work that long.
+_PATIENCE = 60.0
 #: What differs between two Pods that were made alike.
 _OWN = ("uid", "creationTimestamp", "namespace", "managedFields", "resourceVersion", "generation")
 
@@ -97,12 +99,14 @@ class Engines:
     def dry(self, namespace: str, pod: Manifest) -> Manifest:
         """Make a Pod as a dry run, and give it as it would be stored."""
         path = f"/api/v1/namespaces/{namespace}/pods"
-        return dict(json.loads(self._client.call(Request("make a Pod", "POST", path, (("dryRun", "All"),), pod))))
+        request = Request("make a Pod", "POST", path, (("dryRun", "All"),), pod, silence=_PATIENCE)
+        return dict(json.loads(self._client.call(request)))
 
     def dry_update(self, namespace: str, pod: Manifest, below: str = "") -> Manifest:
         """Change a Pod as a dry run."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}{below}"
-        return dict(json.loads(self._client.call(Request("change a Pod", "PUT", path, (("dryRun", "All"),), pod))))
+        request = Request("change a Pod", "PUT", path, (("dryRun", "All"),), pod, silence=_PATIENCE)
+        return dict(json.loads(self._client.call(request)))
 
     def both(self, pod: Manifest) -> tuple[Manifest | str, Manifest | str]:
         """Make a Pod in both as a dry run; give what each makes of it, or what it is refused with."""

@@ -122,6 +122,20 @@ def _annotated(annotations: dict[str, str]) -> Manifest:
     return _with(annotations=annotations)
 
 
+def _claimed(value: str | dict[str, str], **named: str) -> Manifest:
+    """Make a Pod that comes with the annotation already."""
+    text = value if isinstance(value, str) else json.dumps(value, separators=(",", ":"))
+    return pod_of(**named) | {"metadata": {"name": "x", "annotations": {ORIGINALS_ANNOTATION: text}}}
+
+
+def _never(image: str, name: str = "app") -> Manifest:
+    return {"name": name, "image": image, "imagePullPolicy": "Never"}
+
+
+def _volume(name: str, reference: str, policy: str = "IfNotPresent") -> Manifest:
+    return {"name": name, "image": {"reference": reference, "pullPolicy": policy}}
+
+
 def _filled(over: int) -> dict[str, str]:
     """Fill the annotations up to the limit, and a number of bytes over it, with what is rewritten counted in."""
     ours = len(ORIGINALS_ANNOTATION) + len('{"app":"nginx"}')
@@ -150,6 +164,40 @@ _PODS: dict[str, Manifest] = {
     "an original that is there": _annotated({ORIGINALS_ANNOTATION: '{"app":"first:1"}'}),
     "an original of another container": _annotated({ORIGINALS_ANNOTATION: '{"gone":"first:1"}'}),
     "no originals": _annotated({ORIGINALS_ANNOTATION: "{}"}),
+    "every container never pulled": _with(
+        {
+            "containers": [_never("nginx"), _never(f"{SERVER}/x", "far")],
+            "initContainers": [_never("quay.io/x:1", "setup")],
+            "volumes": [_volume("model", "ml/model", "Never")],
+        }
+    ),
+    "one container never pulled": _with({"containers": [_never("nginx"), {"name": "other", "image": "nginx"}]}),
+    "a volume always pulled": _with({"containers": [_never("nginx")], "volumes": [_volume("model", "ml/m", "Always")]}),
+    "image IDs": pod_of("a" * 64, *(f"sha{size}:{'b' * (size // 4)}" for size in (256, 384, 512)), "nginx"),
+    "a true original": _claimed({"app": "nginx"}, app=f"{SERVER}/nginx", other="redis"),
+    "a true original and no more": _claimed({"app": "nginx"}, app=f"{SERVER}/nginx"),
+    "true originals in another order": _claimed({"b": "b:1", "a": "a:1"}, a=f"{SERVER}/a:1", b=f"{SERVER}/b:1"),
+    "a true original with blanks": _claimed(' {\n "app" :\t"nginx" } ', app=f"{SERVER}/nginx", other="redis"),
+    "a true original by a rule": _claimed({"app": "Quay.io:443/x:1"}, app=f"{SERVER}/quay/x:1"),
+    "a copied original": _claimed({"app": "nginx"}, app=f"{SERVER}/busybox:1.36"),
+    "a copied original, rewritten again": _claimed({"app": "nginx"}, app="busybox:1.36"),
+    "a forged original": _claimed({"app": "evil/other:9"}, app="quay.io/x/y:1"),
+    "a forged original that stays": _claimed({"app": "evil/other:9"}, app="ghcr.io/x"),
+    "an original that is the image": _claimed({"app": "ghcr.io/x"}, app="ghcr.io/x"),
+    "a stale original among true ones": _claimed(
+        {"gone": "x", "a": "nginx", "b": "wrong", "c": "redis"},
+        a=f"{SERVER}/nginx",
+        b=f"{SERVER}/b",
+        c=f"{SERVER}/redis",
+    ),
+    "a true original that is never pulled": _claimed({"app": "nginx"}, far="ghcr.io/x")
+    | {"spec": {**pod_of()["spec"], "containers": [_never(f"{SERVER}/nginx")]}},
+    "an original of a volume": _claimed({"model": "ml/x"}, app="ghcr.io/x")
+    | {"spec": {**pod_of(app="ghcr.io/x")["spec"], "volumes": [_volume("model", f"{SERVER}/ml/x")]}},
+    "an original of a container and a volume": _claimed({"app": "ml/x"}, app=f"{SERVER}/ml/x")
+    | {"spec": {**pod_of(app=f"{SERVER}/ml/x")["spec"], "volumes": [_volume("app", f"{SERVER}/ml/x")]}},
+    "an original of a volume, its name rewritten as a container": _claimed({"app": "ml/x"}, app="nginx")
+    | {"spec": {**pod_of(app="nginx")["spec"], "volumes": [_volume("app", f"{SERVER}/ml/x")]}},
     **{
         f"an annotation that does not parse: {value[:9]}": _annotated({ORIGINALS_ANNOTATION: value})
         for value in ("", "no JSON", "[]", '{"a": 1}', "null", "[" * 100_000, '{"a":"b",}', '{"a":"b"', "{,}")
@@ -183,12 +231,71 @@ def test_both_engines_make_the_same_of_a_pod(configured: Engines, manifest: Mani
         assert by_policy == by_webhook
 
 
+def test_policy_never_pulled_image_untouched_and_no_secret_for_it(configured: Engines) -> None:
+    _, made = configured.both(_PODS["every container never pulled"])
+    assert isinstance(made, dict)
+    assert images(made) == {"app": "nginx", "far": f"{SERVER}/x"}
+    assert images(made, "initContainers") == {"setup": "quay.io/x:1"}
+    assert pull_secrets(made) == []
+    _, made = configured.both(_PODS["one container never pulled"])
+    assert isinstance(made, dict)
+    assert images(made) == {"app": "nginx", "other": f"{SERVER}/nginx"}
+    assert pull_secrets(made) == [PULL_SECRET]
+
+
+@pytest.mark.parametrize(
+    ("which", "kept"),
+    [
+        ("a true original", {"app": "nginx", "other": "redis"}),
+        ("a copied original", None),
+        ("a copied original, rewritten again", {"app": "busybox:1.36"}),
+        ("a forged original", {"app": "quay.io/x/y:1"}),
+        ("a forged original that stays", None),
+        ("a stale original among true ones", {"a": "nginx", "c": "redis"}),
+    ],
+)
+def test_policy_believes_originals_that_resolve_to_the_image(
+    configured: Engines, which: str, kept: dict[str, str] | None
+) -> None:
+    _, made = configured.both(_PODS[which])
+    assert isinstance(made, dict)
+    annotation = made["metadata"].get("annotations", {}).get(ORIGINALS_ANNOTATION)
+    assert (annotation and json.loads(annotation)) == kept
+
+
 def test_the_policy_rewrites_every_place_and_appends_the_secret(configured: Engines) -> None:
     _, made = configured.both(_PODS["every place"])
     assert isinstance(made, dict)
     assert images(made) == {"app": f"{SERVER}/nginx", "far": "ghcr.io/x"}
     assert originals(made) == {"app": "nginx", "setup": "busybox:1", "model": "ml/model"}
     assert pull_secrets(made) == [PULL_SECRET]
+
+
+# Large Pods.
+
+_LONG = "quay.io:" + "0" * 300_000 + "443/x"
+_LARGE: dict[str, Manifest] = {
+    "volumes that nothing mounts": _with(
+        {"volumes": [{"name": f"v{number}", "emptyDir": {}} for number in range(10_001)]}
+    ),
+    "containers": pod_of(*(f"team/app-{number}:1" for number in range(1000))),
+    "a long port": pod_of(app="evil/x:1", long=_LONG),
+    "a long path": pod_of(app="evil/x:1", long="x/" * 200_000 + "x"),
+    "entries of the annotation": _claimed("{" + ",".join(['"app":"b"'] * 20_000) + "}", app="evil/x:1"),
+    "entries that are true": _claimed(
+        {f"c{number}": f"app-{number}:1" for number in range(200)},
+        **{f"c{number}": f"{SERVER}/app-{number}:1" for number in range(200)},
+        new="nginx",
+    ),
+}
+
+
+@pytest.mark.parametrize("manifest", _LARGE.values(), ids=_LARGE)
+def test_both_engines_make_the_same_of_a_large_pod(configured: Engines, manifest: Manifest) -> None:
+    by_webhook, by_policy = configured.both(manifest)
+    assert by_policy == by_webhook
+    assert isinstance(by_policy, dict)
+    assert any(image.startswith(f"{SERVER}/") for image in images(by_policy).values())
 
 
 # Pods that are there already, and older than the label.
@@ -231,29 +338,49 @@ def test_an_image_that_is_set_is_rewritten_alone_and_gets_no_secret(configured: 
 @pytest.mark.parametrize(
     ("annotation", "kept"),
     [
-        # Made by an earlier call for this same request: the first original.
-        ('{"app":"first:1"}', {"app": "first:1"}),
-        ('{"gone":"first:1"}', {"gone": "first:1", "app": "nginx:2"}),
-        # There before the request.
-        ('{"sidecar":"acme/proxy:0","app":"before:1"}', {"sidecar": "acme/proxy:0", "app": "nginx:2"}),
+        ('{"app":"first:1"}', {"app": "nginx:2"}),
+        ('{"sidecar":"acme/proxy:1","app":"before:1"}', {"app": "nginx:2"}),
         ("none", {"app": "nginx:2"}),
+        ("", {"app": "nginx:2"}),
     ],
 )
-def test_on_update_the_first_original_of_the_same_request_is_kept(
-    configured: Engines, annotation: str, kept: dict[str, str]
-) -> None:
+def test_update_untrue_original_dropped(configured: Engines, annotation: str, kept: dict[str, str]) -> None:
     def set_image(manifest: Manifest) -> None:
         manifest["metadata"].setdefault("annotations", {})[ORIGINALS_ANNOTATION] = annotation
         manifest["spec"]["containers"][0]["image"] = "nginx:2"
 
-    before = {"metadata": {"annotations": {ORIGINALS_ANNOTATION: '{"sidecar":"acme/proxy:0","app":"before:1"}'}}}
-    for namespace in (configured.by_webhook, configured.by_policy):
-        configured.cluster.kubectl(
-            "patch", "pod", "old", "--type=merge", "--patch", json.dumps(before), "--namespace", namespace
-        )
     by_webhook, by_policy = _changed(configured, set_image)
     assert by_policy == by_webhook
     assert originals(by_policy) == kept
+
+
+def test_update_true_original_of_unchanged_image_kept(configured: Engines) -> None:
+    def set_image(manifest: Manifest) -> None:
+        manifest["metadata"].setdefault("annotations", {})[ORIGINALS_ANNOTATION] = '{"sidecar":"a/b","app":"nginx:2"}'
+        manifest["spec"]["containers"][0]["image"] = f"{SERVER}/nginx:2"
+
+    by_webhook, by_policy = _changed(configured, set_image)
+    assert by_policy == by_webhook
+    assert originals(by_policy) == {"app": "nginx:2"}
+
+
+def test_update_qualified_image_removes_stale_original(configured: Engines) -> None:
+    def set_image(manifest: Manifest) -> None:
+        manifest["metadata"].setdefault("annotations", {})[ORIGINALS_ANNOTATION] = '{"app":"nginx"}'
+        manifest["spec"]["containers"][0]["image"] = "ghcr.io/org/app:2"
+
+    by_webhook, by_policy = _changed(configured, set_image)
+    assert by_policy == by_webhook
+    assert ORIGINALS_ANNOTATION not in by_policy["metadata"].get("annotations", {})
+
+
+def test_ephemeral_container_never_pulled_untouched(configured: Engines) -> None:
+    def debug(manifest: Manifest) -> None:
+        manifest["spec"]["ephemeralContainers"] = [_never("busybox", "debug"), {"name": "other", "image": "busybox"}]
+
+    by_webhook, by_policy = _changed(configured, debug, "/ephemeralcontainers")
+    assert by_policy == by_webhook
+    assert images(by_policy, "ephemeralContainers") == {"debug": "busybox", "other": f"{SERVER}/busybox"}
 
 
 def test_a_pod_whose_label_opts_it_out_only_now_is_left_alone(configured: Engines) -> None:
@@ -324,3 +451,15 @@ def test_the_rest_of_the_configuration_counts_for_both(
     assert (images(by_policy)["app"] != "nginx") is rewritten
     secret = webhook.get("pull_secret", {"name": PULL_SECRET}).get("name")
     assert pull_secrets(by_policy) == ([secret] if secret and rewritten else [])
+
+
+@pytest.mark.parametrize("on_error", ["allow", "deny"])
+def test_policy_pod_over_cost_limit_decided_by_on_error(engines: Engines, on_error: str) -> None:
+    engines.configure(Wanted(webhook=[("on_error", on_error)]))
+    outcome = engines.both(pod_of(app="evil/x:1", long="quay.io:" + "0" * 900_000 + "443/x"))[1]
+    if on_error == "allow":
+        assert isinstance(outcome, dict)
+        assert images(outcome)["app"] == "evil/x:1"
+    else:
+        assert isinstance(outcome, str)
+        assert engines.name("mutate") in outcome

@@ -8,7 +8,7 @@ import pytest
 
 from webhook.adapters.cluster.client import Client, connect
 from webhook.config import assemble
-from webhook.errors import Forbidden
+from webhook.errors import Forbidden, Invalid
 from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION
 from webhook.policy import guard
 
@@ -29,11 +29,11 @@ class Guarded:
         self.cluster = engines.cluster
         self.namespace = engines.by_policy
 
-    def put(self, wanted: Wanted = _WANTED, action: guard.Action = "Deny") -> None:
+    def put(self, wanted: Wanted = _WANTED, action: guard.Action = "Deny", *, only_private: bool = False) -> None:
         """Put the guard in force, and wait until it is: by an image that no other test names."""
         self.engines.number += 1
         wanted = wanted._replace(rules=[*wanted.rules, (f"n{self.engines.number}.example.net", f"{SERVER}/n")])
-        made = guard.policy(assemble.policy_terms(wanted.loaded()), action)
+        made = guard.policy(assemble.policy_terms(wanted.loaded()), action, only_private=only_private)
         self.engines.apply(made, "guard")
         probe = pod_of(probe=f"n{self.engines.number}.example.net/x")
         if action == "Deny":
@@ -111,6 +111,12 @@ def _with(spec: dict[str, Any] | None = None, **metadata: Any) -> Manifest:
         (_with(labels={ENABLED_LABEL: "true"}), False),
         (_with({"nodeName": "nowhere"}, annotations={MIRROR_ANNOTATION: "abc"}), True),
         (pod_of(app="quay.io/x"), False),
+        (pod_of(app="Quay.io:443/x"), False),
+        (pod_of(app=f"{SERVER.upper()}:0443/x"), True),
+        (pod_of(app="GCR.io/excluded/x"), True),
+        (pod_of(app="sha256:" + "a" * 64), True),
+        (pod_of(app="a" * 64), True),
+        (_with({"containers": [{"name": "app", "image": IMAGE, "imagePullPolicy": "Never"}]}), True),
         (_with({"initContainers": [{"name": "setup", "image": "busybox"}]}), False),
         (pod_of(app=REWRITTEN, **{f"other-{number}": "nginx" for number in range(200)}), False),
         (
@@ -129,6 +135,21 @@ def test_it_refuses_what_the_configuration_would_have_rewritten_and_nothing_else
     denying: Guarded, manifest: Manifest, passes: bool
 ) -> None:
     assert denying.lets_through(manifest) is passes
+
+
+@pytest.mark.parametrize(
+    "spec",
+    [
+        {"volumes": [{"name": f"v{number}", "emptyDir": {}} for number in range(10_001)]},
+        {"containers": [{"name": f"c{number}", "image": f"team/app-{number}"} for number in range(1000)]},
+        # More than an expression may cost.
+        {"containers": [{"name": "app", "image": f"quay.io:{'0' * 900_000}443/x"}]},
+    ],
+    ids=["volumes", "containers", "a long image"],
+)
+def test_large_pod_not_rewritten_refused(denying: Guarded, spec: dict[str, Any]) -> None:
+    with pytest.raises((Forbidden, Invalid), match=denying.engines.name("guard")):
+        denying.engines.dry(denying.namespace, _with(spec))
 
 
 def test_labels_of_old_and_of_rewritten_pods_can_be_changed(denying: Guarded) -> None:
@@ -198,3 +219,91 @@ def test_it_can_warn_instead(guarded: Guarded) -> None:
 
     eventually("it warns", warned)
     assert PULL_SECRET not in str(guarded.cluster.kubectl(*create, stdin=pod_of(app=REWRITTEN)).warnings)
+
+
+@pytest.fixture(scope="module")
+def only_private(guarded: Guarded) -> Guarded:
+    """Refuse what is not on a private registry: with the webhook dead, so nothing is rewritten."""
+    wanted = Wanted(
+        SERVER,
+        [("quay.io", "mirror.example.com/quay")],
+        [("exclude", ["gcr.io/**"]), ("pull_secret", {"registries": ["further.example.com/team"]})],
+    )
+    guarded.put(wanted, only_private=True)
+    eventually("the guard is in force", lambda: not guarded.lets_through(pod_of(app="ghcr.io/in/force")))
+    return guarded
+
+
+def _pod_with(**spec: Any) -> Manifest:
+    manifest = pod_of(app=REWRITTEN)
+    manifest["spec"] |= spec
+    return manifest
+
+
+@pytest.mark.parametrize(
+    "manifest",
+    [
+        pod_of(app=REWRITTEN),
+        pod_of(app=f"{SERVER.upper()}:0443/x@sha256:{'a' * 64}"),
+        pod_of(app="mirror.example.com/quay/x"),
+        pod_of(app="further.example.com:443/team/x"),
+        pod_of(app="gcr.io/excluded/x"),
+        _pod_with(initContainers=[{"name": "setup", "image": REWRITTEN, "imagePullPolicy": "Never"}]),
+        _pod_with(volumes=[{"name": "model", "image": {"reference": f"{SERVER}/ml/model"}}]),
+    ],
+)
+def test_only_private_private_and_excluded_images_admitted(only_private: Guarded, manifest: Manifest) -> None:
+    assert only_private.lets_through(manifest)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "said"),
+    [
+        (pod_of(app=IMAGE), _SAID),
+        (pod_of(app="docker.io/evil/x:1"), "container app: docker.io/evil/x:1 is on no private registry"),
+        (pod_of(app="index.docker.io/evil/x:1"), "container app: index.docker.io/evil/x:1 is on no private registry"),
+        (pod_of(app="ghcr.io/x"), "container app: ghcr.io/x is on no private registry"),
+        (pod_of(app=f"{SERVER}:5000/x"), f"container app: {SERVER}:5000/x is on no private registry"),
+        (pod_of(app=f"{SERVER}.evil.example/x"), f"container app: {SERVER}.evil.example/x is on no private registry"),
+        (pod_of(app="mirror.example.com/x"), "container app: mirror.example.com/x is on no private registry"),
+        (pod_of(app="further.example.com/teams/x"), "container app: further.example.com/teams/x is on no"),
+        (pod_of(app="quay.io/x"), "container app: quay.io/x should be mirror.example.com/quay/x"),
+        (pod_of(app="sha256:" + "a" * 64), f"container app: sha256:{'a' * 64} is on no private registry"),
+        (pod_of(app="a" * 64), f"container app: {'a' * 64} is on no private registry"),
+        (pod_of(app="Not A Reference"), "container app: an image that is no valid reference is on no private"),
+        (pod_of(app="x\x1b[31m\ny"), "container app: an image that is no valid reference is on no private registry"),
+        (pod_of(app="ghcr.io/" + "x/" * 5000 + "x"), "container app: an image that is no valid reference is on no"),
+        (
+            _pod_with(containers=[{"name": "app", "image": "nginx", "imagePullPolicy": "Never"}]),
+            "container app: nginx is on no private registry",
+        ),
+        (
+            _pod_with(initContainers=[{"name": "setup", "image": "ghcr.io/x"}]),
+            "init container setup: ghcr.io/x is on no private registry",
+        ),
+        (
+            _pod_with(volumes=[{"name": "model", "image": {"reference": "ghcr.io/ml", "pullPolicy": "Never"}}]),
+            "volume model: ghcr.io/ml is on no private registry",
+        ),
+    ],
+)
+def test_only_private_other_images_refused(only_private: Guarded, manifest: Manifest, said: str) -> None:
+    with pytest.raises(Forbidden) as refused:
+        only_private.engines.dry(only_private.namespace, manifest)
+    assert said in str(refused.value)
+
+
+def test_only_private_updates_refused(only_private: Guarded) -> None:
+    manifest = only_private.cluster.get(only_private.namespace, "pod/old")
+    manifest["metadata"]["labels"] = {"team": "search"}
+    only_private.engines.dry_update(only_private.namespace, manifest)
+    manifest["spec"]["containers"][0]["image"] = "ghcr.io/x:2"
+    with pytest.raises(Forbidden, match=r"container app: ghcr\.io/x:2 is on no private registry"):
+        only_private.engines.dry_update(only_private.namespace, manifest)
+    manifest = only_private.cluster.get(only_private.namespace, "pod/old")
+    for image, policy in (("ghcr.io/x", "Always"), ("busybox", "Never"), ("a" * 64, "Never")):
+        manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": image, "imagePullPolicy": policy}]
+        with pytest.raises(Forbidden, match=f"ephemeral container debug: {image} is on no private registry"):
+            only_private.engines.dry_update(only_private.namespace, manifest, "/ephemeralcontainers")
+    manifest["spec"]["ephemeralContainers"][0]["image"] = f"{SERVER}/busybox"
+    only_private.engines.dry_update(only_private.namespace, manifest, "/ephemeralcontainers")

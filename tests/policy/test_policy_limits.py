@@ -41,6 +41,13 @@ def test_a_thousand_names_and_prefixes_to_exclude_fit() -> None:
     guard.policy(settings(exclude=[f"docker.io/library/{each}" for each in range(1000)]), "Deny")
 
 
+def test_a_thousand_rules_with_targets_in_another_spelling_fit() -> None:
+    respelled = [{"from": one["from"].replace("org", "ORG:443"), "to": one["to"]} for one in rules(1000)]
+    respelled = [{**one, "to": one["to"].replace("example", "EXAMPLE")} for one in respelled]
+    mutate.policy(settings(rules=respelled))
+    guard.policy(settings(rules=respelled), "Deny", only_private=True)
+
+
 @pytest.mark.parametrize(
     ("webhook", "said"),
     [

@@ -55,6 +55,7 @@ def test_a_table_that_is_too_long_for_an_expression_stands_in_several() -> None:
     assert sum(variable.expression.count("example.com'") for variable in table.variables) == 4000
     assert table.holds("p") == "p in variables.rules1 || p in variables.rules2"
     assert table.value("p") == "variables.rules1[?p].or(variables.rules2[?p]).orValue('')"
+    assert table.value("p", "p") == "variables.rules1[?p].or(variables.rules2[?p]).orValue(p)"
 
 
 def test_an_empty_table_holds_nothing() -> None:

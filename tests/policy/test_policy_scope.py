@@ -107,3 +107,16 @@ def test_the_guard_does_what_it_is_told(action: guard.Action) -> None:
     made = guard.policy(settings(), action)
     assert made.binding["spec"]["validationActions"] == [action]
     assert made.policy["spec"]["failurePolicy"] == "Fail"
+
+
+@pytest.mark.parametrize("only_private", [False, True])
+def test_guard_private_registries_only_where_asked_for(only_private: bool) -> None:
+    made_of = settings(
+        "opencti: {daemon: {registry: {server: 'Registry.Example.com:443'}}}\n"
+        "webhook: {pull_secret: {registries: ['[FD00:0::1]:443/x']}}"
+    )
+    made = guard.policy(made_of, "Deny", only_private=only_private)
+    variables = {one["name"]: one["expression"] for one in made.policy["spec"]["variables"]}
+    assert ("private" in variables) is only_private
+    assert ("'registry.example.com'" in variables.get("registered", "")) is only_private
+    assert ("'[fd00::1]/x'" in variables.get("registered", "")) is only_private

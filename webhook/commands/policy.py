@@ -2,20 +2,27 @@
 
 import json
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import click
+from click.core import ParameterSource
 
-from webhook.commands.options import config_option, loaded, placed_option
-from webhook.policy.model import Generated
+from webhook.adapters.cluster import configured
+from webhook.commands import inspecting
+from webhook.commands.options import cluster_options, config_option, loaded, placed_option
+from webhook.config import assemble
+from webhook.errors import ClusterError
+from webhook.inspection.snapshot import Unknown
+from webhook.policy.model import Generated, Terms
 
 
 @click.group(
     "policy",
     epilog="""\b
 Examples:
-  registry-webhook policy mutate --config config.yaml | kubectl apply --server-side -f -
+  registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f -
   registry-webhook policy guard --config config.yaml --action Warn | kubectl apply --server-side -f -
+  registry-webhook policy guard --from-cluster --only-private | kubectl apply --server-side -f -
 """,
 )
 def command() -> None:
@@ -35,20 +42,36 @@ _output_option = click.option(
 )
 
 
+_from_cluster_option = click.option(
+    "--from-cluster",
+    is_flag=True,
+    help="Use the installation's configuration: its ConfigMap, and the variables of its Deployment. Those of the "
+    "environment do not count then.",
+)
+
+
 @command.command()
 @_output_option
+@_from_cluster_option
 @placed_option
 @config_option
-def mutate(output: str, installation_namespace: str, config: Path | None) -> None:
+@cluster_options
+@click.pass_context
+def mutate(
+    context_of_call: click.Context,
+    output: str,
+    from_cluster: bool,  # noqa: FBT001
+    installation_namespace: str,
+    config: Path | None,
+    kubeconfig: Path | None,
+    context: str | None,
+) -> None:
     """Print a MutatingAdmissionPolicy that does to a Pod what the webhook does, and its binding."""
-    from webhook.config import assemble
     from webhook.policy import mutate as engine
 
-    _print(
-        engine.policy(assemble.policy_terms(loaded(config, installation_namespace).configuration)),
-        output,
-        "policy mutate",
-    )
+    source = _Source(context_of_call, config, installation_namespace)
+    terms = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
+    _print(engine.policy(terms), output, "policy mutate")
 
 
 @command.command()
@@ -59,18 +82,64 @@ def mutate(output: str, installation_namespace: str, config: Path | None) -> Non
     show_default=True,
     help="What becomes of such a Pod: it is refused, made with a warning, or made and noted in the audit log.",
 )
+@click.option(
+    "--only-private",
+    is_flag=True,
+    help="Find as well every image that is neither on a private registry nor excluded: those that name another "
+    "registry, image IDs, and those that are never pulled.",
+)
 @_output_option
+@_from_cluster_option
 @placed_option
 @config_option
+@cluster_options
+@click.pass_context
 def guard(
-    action: Literal["Deny", "Warn", "Audit"], output: str, installation_namespace: str, config: Path | None
+    context_of_call: click.Context,
+    action: Literal["Deny", "Warn", "Audit"],
+    only_private: bool,  # noqa: FBT001
+    output: str,
+    from_cluster: bool,  # noqa: FBT001
+    installation_namespace: str,
+    config: Path | None,
+    kubeconfig: Path | None,
+    context: str | None,
 ) -> None:
     """Print a ValidatingAdmissionPolicy that finds Pods whose images were not rewritten, and its binding."""
-    from webhook.config import assemble
     from webhook.policy import guard as engine
 
-    made = engine.policy(assemble.policy_terms(loaded(config, installation_namespace).configuration), action)
-    _print(made, output, "policy guard")
+    source = _Source(context_of_call, config, installation_namespace)
+    terms = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
+    _print(engine.policy(terms, action, only_private=only_private), output, "policy guard")
+
+
+class _Source(NamedTuple):
+    """What a command was told of where its configuration is."""
+
+    context: click.Context
+    config: Path | None
+    installation_namespace: str
+
+    def of_file(self) -> Terms:
+        """Load a file with the variables of the environment. Raises `ConfigurationError` or `FileError`."""
+        if self._is_told("kubeconfig") or self._is_told("context"):
+            raise click.UsageError("--kubeconfig and --context go with --from-cluster")
+        return assemble.policy_terms(loaded(self.config, self.installation_namespace).configuration)
+
+    def of_cluster(self, kubeconfig: Path | None, context: str | None) -> Terms:
+        """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
+        if self._is_told("config"):
+            raise click.UsageError("either --config FILE or --from-cluster")
+        is_default = self.context.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
+        with inspecting.reading(kubeconfig, context) as reader:
+            names = configured.find(reader, None if is_default else self.installation_namespace)
+            found = configured.checked(configured.read(reader, names))
+        if isinstance(found, Unknown):
+            raise ClusterError(str(found))
+        return assemble.policy_terms(found.configuration)
+
+    def _is_told(self, name: str) -> bool:
+        return self.context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 
 def _print(made: Generated, output: str, command_name: str) -> None:

@@ -33,6 +33,8 @@ DOCKER_HUB = "docker.io"
 DOCKER_HUB_ALIAS = "index.docker.io"
 OFFICIAL = "library/"
 PATH_LIMIT = 255
+#: Characters of the longest path, tag and digest.
+REMAINDER_LIMIT = PATH_LIMIT + len(":") + 128 + len("@sha512:") + 128
 #: Names of Docker Hub's registry, in canonical form.
 DOCKER_HUB_DOMAINS = frozenset({DOCKER_HUB, DOCKER_HUB_ALIAS, "registry-1.docker.io"})
 #: The port that is meant where none is written.
@@ -53,8 +55,6 @@ _REMAINDER = re.compile(
 )
 _PATH_ONLY = re.compile(_PATH)
 _IDENTIFIER = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
-#: Characters of the longest path, tag and digest.
-_REMAINDER_LIMIT = PATH_LIMIT + len(":") + 128 + len("@sha512:") + 128
 
 
 class Reference(NamedTuple):
@@ -151,7 +151,7 @@ def parse(text: str) -> Reference:
         first, remainder = DOCKER_HUB, text
     elif first == DOCKER_HUB_ALIAS:
         first = DOCKER_HUB
-    match = _REMAINDER.fullmatch(remainder) if len(remainder) <= _REMAINDER_LIMIT else None
+    match = _REMAINDER.fullmatch(remainder) if len(remainder) <= REMAINDER_LIMIT else None
     if match is None or (qualified and not is_domain(first)) or _IDENTIFIER.fullmatch(text):
         raise InvalidReference(_why_invalid(text, first, remainder))
     path = match["path"]
@@ -175,8 +175,8 @@ def _why_invalid(text: str, domain: str, remainder: str) -> str:
         return "an image name has no scheme: leave out what stands before ://"
     if not is_domain(domain):
         return "what stands before the first / looks like a registry but is no host with an optional port"
-    if len(remainder) > _REMAINDER_LIMIT:
-        return f"its path, tag and digest have {len(remainder)} characters; the limit is {_REMAINDER_LIMIT}"
+    if len(remainder) > REMAINDER_LIMIT:
+        return f"its path, tag and digest have {len(remainder)} characters; the limit is {REMAINDER_LIMIT}"
     name, at, _ = remainder.partition("@")
     if at and _REMAINDER.fullmatch(name):
         return "its digest is malformed: sha256:, sha384: or sha512: and 64, 96 or 128 hexadecimal digits in lower case"

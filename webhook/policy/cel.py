@@ -9,24 +9,35 @@ Nothing here fails, whatever a Pod holds: what may be absent is asked for as an 
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from webhook.images.reference import DOCKER_HUB, DOCKER_HUB_ALIAS, OFFICIAL, PATH_LIMIT
+from webhook.images import prefixes
+from webhook.images.reference import (
+    DEFAULT_PORT,
+    DOCKER_HUB,
+    DOCKER_HUB_ALIAS,
+    DOCKER_HUB_DOMAINS,
+    OFFICIAL,
+    PATH_LIMIT,
+    REMAINDER_LIMIT,
+)
 from webhook.policy.literals import Table, pattern, text, texts
 from webhook.policy.model import Terms, Variable
 
 _COMPONENT = "[a-zA-Z0-9]+(?:-+[a-zA-Z0-9]+)*"
 _DOMAIN = f"^(?:{_COMPONENT}(?:[.]{_COMPONENT})*|[[][a-fA-F0-9:]+[]])(?::[0-9]+)?$"
+_DIGEST = "sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
 _PART = "[a-z0-9]+(?:(?:[.]|__?|-+)[a-z0-9]+)*"
-_REMAINDER = (
-    f"^{_PART}(?:/{_PART})*"
-    "(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{0,127})?"
-    "(?:@(?:sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}))?$"
-)
+_REMAINDER = f"^{_PART}(?:/{_PART})*(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}})?(?:@(?:{_DIGEST}))?$"
 #: With what stands before the first slash: `images.reference.looks_like_registry`.
 _QUALIFIED = "^(?:localhost|[^/]*[.:A-Z][^/]*)/"
-_IDENTIFIER = "^[a-f0-9]{64}$"
+_IDENTIFIER = f"^(?:[a-f0-9]{{64}}|{_DIGEST})$"
+_HOST = "^(?:[[][^]]*[]]|[^:]*)"
+#: Of the end of a registry, without leading zeros.
+_PORT = "(?:0|[1-9][0-9]*)$"
 _PATH = "^[^:@]*"
 _ON_DOCKER_HUB = "^docker[.]io/[^/]*$"
 _BELOW = "/**"
+#: Whether a place's image is never pulled: no registry is asked for it, so it stays.
+NEVER = "{}.policy == 'Never'"
 _OR = "\n  || "
 
 #: The lists of a Pod that name images: how the API calls them, and what an item is in words.
@@ -37,8 +48,11 @@ _CONTAINERS = {
 }
 
 
-def resolution(settings: Terms) -> list[Variable]:
-    """Give the variables up to `resolved`: for each of `places` the image to use, which may be the one as written."""
+def resolution(settings: Terms, further: Sequence[Variable] = ()) -> list[Variable]:
+    """Give the variables up to `resolved`: for each of `places` the image to use, which may be the one as written.
+
+    The last of `further` lists texts that are resolved as well, behind the images.
+    """
     rules = _rules(settings)
     exclusion = _Exclusion(settings.exclude)
     return [
@@ -46,26 +60,27 @@ def resolution(settings: Terms) -> list[Variable]:
         *rules.variables,
         *exclusion.variables,
         *_looked_at(),
+        *further,
+        _images(further[-1].name if further else None),
         *_parsed(),
         Variable("excluded", "whether the name is left as written", exclusion.expression),
-        *_rule_applied(rules),
+        *_rule_applied(settings, rules),
         *_resolved(),
     ]
 
 
 def private(settings: Terms) -> list[Variable]:
-    """Give the variables up to `pulled`: whether an image, as resolved, is pulled with our credential."""
+    """Give the variables up to `private`: whether an image, as written, is on a registry that has our credential."""
     server = [settings.server] if settings.server else []
     targets = [rule.target for rule in settings.rules]
-    table = Table("private", "where the pull secret is needed", _set([*server, *targets, *settings.registries]), {})
+    entries = _set(map(prefixes.canonical, [*server, *targets, *settings.registries]))
+    table = Table("registered", "where the pull secret is needed", entries, {})
     return [
         *table.variables,
         Variable(
-            "pulled",
-            "whether an image, as resolved, is on one of these",
-            "variables.names.exists(n, name,\n"
-            "  variables.resolved[n] != variables.images[n]\n"
-            f"  || name != '' && !variables.unfit[n] && {_exists(table)})",
+            "private",
+            "whether an image, as written, is on one of these",
+            f"variables.names.map(name,\n  name != '' && {_exists(table)})",
         ),
     ]
 
@@ -76,8 +91,13 @@ def _set(members: Iterable[str]) -> dict[str, str]:
 
 
 def _rules(settings: Terms) -> Table:
-    entries = {rule.source: text(rule.target) for rule in settings.rules}
-    notes = {rule.source: f"webhook.rules[{index}]" for index, rule in enumerate(settings.rules)}
+    entries: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    for index, rule in enumerate(settings.rules):
+        # Of two rules from one prefix, which are to the same one, the first counts.
+        source = prefixes.canonical(rule.source)
+        entries.setdefault(source, text(rule.target))
+        notes.setdefault(source, f"webhook.rules[{index}]")
     return Table("rules", "prefixes of names, and what stands there in their place; the longest counts", entries, notes)
 
 
@@ -116,31 +136,40 @@ def _looked_at() -> Iterator[Variable]:
         f"(request.operation != 'UPDATE' ? [] :\n{_places('oldObject')})\n"
         f".transformMapEntry(n, place, {{{key}: true}})",
     )
+    yield Variable("every", "the places in the Pod that name an image", _places("object"))
     yield Variable(
         "places",
-        "the places in the Pod that name an image to look at",
-        f"({_places('object')})\n.filter(place, !({key} in variables.before))",
+        "those to look at",
+        f"variables.every.filter(place, !({key} in variables.before))",
     )
-    yield Variable("images", "the images as written", "variables.places.map(place, place.image)")
+
+
+def _images(further: str | None) -> Variable:
+    return Variable(
+        "images",
+        "the images as written",
+        "variables.places.map(place, place.image)" + (f"\n+ variables.{further}" if further else ""),
+    )
 
 
 def _places(root: str) -> str:
     """Write the list of all places of a Pod that name an image, as `admission.pod.images` visits them."""
-    parts = [_listed(root, field, kind, "image") for field, kind in _CONTAINERS.items()]
-    return "\n+ ".join([*parts, _listed(root, "volumes", "volume", "image.?reference")])
+    parts = [_listed(root, field, kind, "image", "imagePullPolicy") for field, kind in _CONTAINERS.items()]
+    return "\n+ ".join([*parts, _listed(root, "volumes", "volume", "image.?reference", "image.?pullPolicy")])
 
 
-def _listed(root: str, field: str, kind: str, image: str) -> str:
-    """Write the list of those in one list of the Pod's spec: their kind, name, JSON pointer and image."""
+def _listed(root: str, field: str, kind: str, image: str, policy: str) -> str:
+    """Write the list of those in one list of the Pod's spec: kind, name, JSON pointer, image and pull policy."""
     return (
         f"{root}.spec.?{field}.orValue([]).transformList(n, c, c.?{image}.hasValue(), {{\n"
         f"  'kind': '{kind}', 'name': string(c.?name.orValue('')), 'image': string(c.{image.replace('.?', '.')}),\n"
-        f"  'at': '/spec/{field}/' + string(n) + '/{image.replace('.?', '/')}'}})"
+        f"  'at': '/spec/{field}/' + string(n) + '/{image.replace('.?', '/')}',\n"
+        f"  'policy': string(c.?{policy}.orValue(''))}})"
     )
 
 
 def _parsed() -> Iterator[Variable]:
-    """Give what `images.reference.parse` does."""
+    """Give what `images.reference.parse` does, and `canonical_name`."""
     yield Variable(
         "registries",
         "the registry that each names, empty where it names none",
@@ -157,34 +186,53 @@ def _parsed() -> Iterator[Variable]:
         "paths",
         "the path alone, empty where the image is no valid reference",
         f"variables.remainders.transformList(n, remainder,\n"
-        f"  remainder.matches({text(_REMAINDER)})\n"
-        f"  && (variables.registries[n] == '' || variables.registries[n].matches({text(_DOMAIN)}))\n"
-        f"  && !variables.images[n].matches({text(_IDENTIFIER)})\n"
+        f"  remainder.size() <= {REMAINDER_LIMIT} && remainder.matches({text(_REMAINDER)})\n"
+        f"  && (variables.registries[n] == '' ? !remainder.matches({text(_IDENTIFIER)}) :\n"
+        f"  variables.registries[n].matches({text(_DOMAIN)}))\n"
         f"  ? remainder.find({text(_PATH)}) : '')",
     )
     yield Variable(
         "suffixes",
         "tag and digest",
-        f"variables.remainders.map(remainder, remainder.substring(remainder.find({text(_PATH)}).size()))",
+        "variables.remainders.transformList(n, remainder, remainder.substring(variables.paths[n].size()))",
     )
-    hub = texts(["", DOCKER_HUB, DOCKER_HUB_ALIAS])
+    yield Variable(
+        "hosts",
+        "the registry's host as every spelling of it has it",
+        f"variables.registries.transformList(n, registry,\n"
+        f"  variables.paths[n] == '' ? '' : registry.lowerAscii().find({text(_HOST)}))\n"
+        "  .map(host, host.startsWith('[') && isIP(host.substring(1, host.size() - 1))\n"
+        "  ? '[' + string(ip(host.substring(1, host.size() - 1))) + ']' : host)",
+    )
+    yield Variable(
+        "ports",
+        "its port, empty for the default one",
+        f"variables.registries.transformList(n, registry,\n"
+        f"  variables.paths[n] == '' || !registry.contains(':') || registry.endsWith(']') ? '' :\n"
+        f"  registry.find({text(_PORT)}))\n"
+        f"  .map(port, port == '{DEFAULT_PORT}' ? '' : port)",
+    )
+    hub = texts(["", *sorted(DOCKER_HUB_DOMAINS)])
     yield Variable(
         "fronts",
         "what stands in front of the path in the full name",
         f"variables.paths.transformList(n, path,\n"
-        f"  !(variables.registries[n] in {hub}) ? variables.registries[n] + '/' :\n"
+        f"  variables.ports[n] != '' ? variables.hosts[n] + ':' + variables.ports[n] + '/' :\n"
+        f"  !(variables.hosts[n] in {hub}) ? variables.hosts[n] + '/' :\n"
         f"  path.contains('/') ? {text(f'{DOCKER_HUB}/')} : {text(f'{DOCKER_HUB}/{OFFICIAL}')})",
     )
+    measured = texts(["", DOCKER_HUB, DOCKER_HUB_ALIAS])
     yield Variable(
         "names",
         "the full name, which rules are compared with; empty where the image is no valid reference",
         f"variables.paths.transformList(n, path,\n"
-        "  path == '' || variables.fronts[n].size() - variables.fronts[n].indexOf('/') - 1 + path.size()\n"
-        f"  > {PATH_LIMIT} ? '' : variables.fronts[n] + path)",
+        f"  path == '' || path.size() + (variables.registries[n] in {measured} && !path.contains('/') ? "
+        f"{len(OFFICIAL)} : 0) > {PATH_LIMIT}\n"
+        "  ? '' : variables.fronts[n] + path)",
     )
 
 
-def _rule_applied(rules: Table) -> Iterator[Variable]:
+def _rule_applied(settings: Terms, rules: Table) -> Iterator[Variable]:
     """Give what `images.rules.Rules.step` does."""
     yield Variable(
         "sources",
@@ -196,15 +244,22 @@ def _rule_applied(rules: Table) -> Iterator[Variable]:
         "what goes there in its place",
         f"variables.sources.map(source, {rules.value('source')})",
     )
+    canonical = {rule.target: prefixes.canonical(rule.target) for rule in settings.rules}
+    respelled = {target: text(other) for target, other in canonical.items() if other != target}
+    table = Table("respelled", "targets that names are compared with in another spelling", respelled, {})
+    yield from table.variables if respelled else ()
+    below = f"variables.targets.map(target, {table.value('target', 'target')})" if respelled else "variables.targets"
+    yield Variable("below", "the same as every spelling of it has it", below)
     yield Variable(
         "candidates",
         "the new name, without tag and digest; empty where the image stays",
         "variables.names.transformList(n, name,\n"
-        "  name == '' || variables.excluded[n] ? '' :\n"
+        "  name == '' || variables.excluded[n]\n"
+        f"  || n < variables.places.size() && {NEVER.format('variables.places[n]')} ? '' :\n"
         "  variables.sources[n] == ''\n"
         "  ? (variables.registries[n] != '' || variables.server == '' ? ''\n"
         "  : variables.server + '/' + variables.paths[n])\n"
-        "  : (name + '/').startsWith(variables.targets[n] + '/') ? ''\n"
+        "  : (name + '/').startsWith(variables.below[n] + '/') ? ''\n"
         "  : variables.targets[n] + name.substring(variables.sources[n].size()))",
     )
 

@@ -3,6 +3,9 @@
 What rewrites may fail open: then the Pod is made as it was written, and this refuses it, warns, or has it noted in the
 audit log. On UPDATE it looks at images that change and at no other, so a Pod that is older than its namespace's label
 keeps running and can be labelled.
+
+It may also find every image that is not on a private registry and not excluded. An image with the pull policy Never is
+among them, and so is an image ID: what is on a node may have been pulled from anywhere, by somebody else's Pod.
 https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
 """
 
@@ -10,6 +13,7 @@ from typing import Literal
 
 from webhook.names import GUARD_POLICY
 from webhook.policy import cel, objects
+from webhook.policy.literals import text
 from webhook.policy.model import Generated, Terms, Variable
 
 Action = Literal["Deny", "Warn", "Audit"]
@@ -18,18 +22,23 @@ Action = Literal["Deny", "Warn", "Audit"]
 _NAMED = 5
 
 
-def policy(settings: Terms, action: Action) -> Generated:
+#: An image that is shown as it is; another one may have characters that do things to a terminal.
+_SHOWN = "^[!-~]{1,300}$"
+
+
+def policy(settings: Terms, action: Action, *, only_private: bool = False) -> Generated:
     """Make the policy and its binding, which does `action` where the policy finds something.
 
     Raises `UnfitPolicy` for a configuration that does not fit into one.
     """
-    variables = [*cel.resolution(settings), _found()]
+    variables = [*cel.resolution(settings), *(cel.private(settings) if only_private else ()), _found(only_private)]
+    wanted = "not on a private registry" if only_private else "not rewritten to the private registry"
     validation = {
         "expression": "variables.found.size() == 0",
-        "message": "an image was not rewritten to the private registry",
+        "message": f"an image is {wanted}",
         "messageExpression": (
-            "'not rewritten to the private registry: '\n"
-            f"+ variables.found.filter(one, variables.found.indexOf(one) < {_NAMED}).join('; ')\n"
+            f"'{wanted}: '\n"
+            f"+ variables.found.transformList(n, one, n < {_NAMED}, one).join('; ')\n"
             f"+ (variables.found.size() > {_NAMED} ? '; and others' : '')"
         ),
         "reason": "Forbidden",
@@ -43,13 +52,25 @@ def policy(settings: Terms, action: Action) -> Generated:
         spec={"failurePolicy": "Fail"},
         outcome={"validations": [validation]},
         actions=[action],
+        options=[
+            *(("--only-private",) if only_private else ()),
+            *(("--action", action) if action != "Deny" else ()),
+        ],
     )
 
 
-def _found() -> Variable:
-    return Variable(
-        "found",
-        "the images that should be others, in words",
+def _found(only_private: bool) -> Variable:  # noqa: FBT001
+    subject = "place.kind + ' ' + place.name + ': '"
+    rewritten = (
         "variables.places.transformList(n, place, variables.resolved[n] != place.image,\n"
-        "  place.kind + ' ' + place.name + ': ' + place.image + ' should be ' + variables.resolved[n])",
+        f"  {subject} + place.image + ' should be ' + variables.resolved[n])"
     )
+    if not only_private:
+        return Variable("found", "the images that should be others, in words", rewritten)
+    elsewhere = (
+        "variables.places.transformList(n, place,\n"
+        "  variables.resolved[n] == place.image && !variables.private[n] && !variables.excluded[n],\n"
+        f"  {subject} + (place.image.matches({text(_SHOWN)}) ? place.image : 'an image that is no valid reference')\n"
+        "  + ' is on no private registry')"
+    )
+    return Variable("found", "the images that should be others, in words", f"{rewritten}\n+ {elsewhere}")

@@ -24,7 +24,7 @@ _SEARCHED = re.compile(r"\.(?:matches|find)\('((?:[^'\\]|\\.)*)'\)")
 _KEYS = {
     "excluded": "webhook.exclude",
     "sources": "webhook.rules",
-    "pulled": "webhook.rules and webhook.pull_secret.registries",
+    "private": "webhook.rules and webhook.pull_secret.registries",
     "the-namespace-is-allowed": "webhook.namespaces.allow",
     "the-namespace-is-not-denied": "webhook.namespaces.deny",
 }

@@ -66,10 +66,10 @@ class Table:
         """Write the condition that what the expression `key` gives is in the table."""
         return " || ".join(f"{key} in {name}" for name in self._names)
 
-    def value(self, key: str) -> str:
-        """Write what stands there for what the expression `key` gives, or an empty text."""
+    def value(self, key: str, otherwise: str = "''") -> str:
+        """Write what stands there for what the expression `key` gives, or the expression `otherwise`."""
         first, *others = (f"{name}[?{key}]" for name in self._names)
-        return first + "".join(f".or({other})" for other in others) + ".orValue('')"
+        return first + "".join(f".or({other})" for other in others) + f".orValue({otherwise})"
 
     def prefixes(self, name: str) -> str:
         """Write the list of what begins `name`, in whole components, as many as some key has; the longest first.

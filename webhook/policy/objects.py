@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
+from webhook.names import CONFIGURATION_HASH_ANNOTATION, POLICY_OPTIONS_ANNOTATION, PROGRAM
 from webhook.policy import limits, scope
 from webhook.policy.model import Generated, Manifest, Terms, Variable
 
@@ -19,6 +19,7 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
     spec: dict[str, Any],
     outcome: dict[str, Any],
     actions: Sequence[str] = (),
+    options: Sequence[str] = (),
 ) -> Generated:
     """Make a policy of this kind and name, with what goes before the variables and what comes of them.
 
@@ -26,6 +27,8 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
     """
     conditions = scope.conditions(settings)
     policy = _object(settings, kind, name)
+    if options:
+        policy["metadata"]["annotations"][POLICY_OPTIONS_ANNOTATION] = " ".join(options)
     policy["spec"] = {
         **spec,
         "matchConstraints": scope.constraints(),

@@ -1,16 +1,28 @@
 """Whether the configuration is valid, and whether everything goes by the same one."""
 
-from collections.abc import Iterator
+import re
+import shlex
+from collections.abc import Iterable, Iterator
 
 from webhook.inspection.case import generated, orphan_remedy
 from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import REFRESHER, WEBHOOK, Faults, Seen
 from webhook.inspection.findings import Finding
+from webhook.inspection.objects import Object
 from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import CONFIGURATION_HASH_ANNOTATION, PROGRAM
+from webhook.names import (
+    CONFIGURATION_HASH_ANNOTATION,
+    GUARD_POLICY,
+    MUTATE_POLICY,
+    OWN_NAMESPACE,
+    POLICY_OPTIONS_ANNOTATION,
+    PROGRAM,
+)
 
 _WHAT = "configuration"
+_KINDS = {MUTATE_POLICY: "mutate", GUARD_POLICY: "guard"}
+_OPTIONS = re.compile(r"(?:--only-private)?(?: ?--action (?:Deny|Warn|Audit))?")
 _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
 
 
@@ -109,11 +121,25 @@ def policies(seen: Seen) -> Iterator[Finding]:
     old = sorted(f"{name} ({digits})" for name, digits in made_from.items() if digits != wanted)
     if old:
         why = f"made from another configuration than {wanted}: {wording.some(old)}"
-        yield wording.failure(
-            Code.POLICY_OUTDATED,
-            what,
-            why,
-            f"make them anew: {PROGRAM} policy mutate, and guard, --config FILE | kubectl apply --server-side -f -",
-        )
+        yield wording.failure(Code.POLICY_OUTDATED, what, why, _remade(seen, seen.policies, seen.configuration))
     else:
         yield wording.ok(Code.POLICY_OK, what, f"{wording.of(list(made_from), 'is', 'are')} made from {wanted}")
+
+
+def _remade(seen: Seen, policies: Iterable[Object], settings: Settings) -> str:
+    """Give the commands that make the policies that are of another configuration again, with their options."""
+    of_file = not settings.origin.startswith("ConfigMap ")
+    source = f"--config {shlex.quote(settings.origin)}" if of_file else "--from-cluster"
+    if seen.names.namespace != OWN_NAMESPACE:
+        source += f" --installation-namespace {shlex.quote(seen.names.namespace)}"
+    commands = []
+    for one in policies:
+        name, annotations = one.metadata.name, one.metadata.annotations
+        kind = _KINDS.get(name)
+        if kind is None or annotations.get(CONFIGURATION_HASH_ANNOTATION) in (None, settings.hash):
+            continue
+        options = annotations.get(POLICY_OPTIONS_ANNOTATION, "")
+        # Whoever may write the annotation is not to choose what a command does.
+        told = f"{options} " if options and _OPTIONS.fullmatch(options) else ""
+        commands.append(f"{PROGRAM} policy {kind} {told}{source} | kubectl apply --server-side -f -")
+    return " && ".join(commands) or f"generate them again: {PROGRAM} policy mutate or guard, {source}"
