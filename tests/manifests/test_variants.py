@@ -367,9 +367,13 @@ def test_the_network_policy_lets_in_what_is_listened_on() -> None:
     spec = objects.only("NetworkPolicy")["spec"]
     assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
     assert spec["podSelector"] == objects.deployment["spec"]["selector"]
-    (incoming,) = spec["ingress"]
+    reviews, others = spec["ingress"]
     listened = {port for container in COMMANDS for port in objects.ports(container).values()}
-    assert {port["port"] for port in incoming["ports"]} == listened
+    assert {port["port"] for rule in spec["ingress"] for port in rule["ports"]} == listened
+    assert [port["port"] for port in reviews["ports"]] == [objects.ports("webhook")["https"]]
+    assert "from" not in reviews
+    # What is answered without TLS is for Prometheus alone.
+    assert [set(peer) for peer in others["from"]] == [{"namespaceSelector"}]
     outgoing = {(port["protocol"], port["port"]) for rule in spec["egress"] for port in rule["ports"]}
     assert outgoing == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
 

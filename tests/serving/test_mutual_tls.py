@@ -8,6 +8,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from webhook.adapters.pair import ServedPair
 from webhook.adapters.sockets import Address
@@ -118,10 +122,36 @@ def _signed_by_a_client(issuer: Pair, _: Place) -> Pair:
     return Pair(made.certificate + client.certificate, made.key)
 
 
+def _with_usage(issuer: Pair, *usages: x509.ObjectIdentifier, critical: bool = False) -> Pair:
+    """Make a client's certificate whose extendedKeyUsage has just these, or that has none."""
+    made = make_client(issuer)
+    template = x509.load_pem_x509_certificate(made.certificate)
+    key = serialization.load_pem_private_key(issuer.key, None)
+    assert isinstance(key, ec.EllipticCurvePrivateKey)
+    builder = (
+        x509.CertificateBuilder(template.issuer, template.subject, template.public_key(), template.serial_number)
+        .not_valid_before(template.not_valid_before_utc)
+        .not_valid_after(template.not_valid_after_utc)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), critical=False)
+    )
+    if usages:
+        builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=critical)
+    return Pair(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), made.key)
+
+
+@pytest.mark.parametrize("critical", [False, True])
+def test_certificate_for_several_uses_is_answered(server: Server, issuer: Pair, critical: bool) -> None:
+    usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
+    assert is_answered(server, _with_usage(issuer, *usages, critical=critical))
+
+
 @pytest.mark.parametrize(
     "make",
     [
         pytest.param(lambda _issuer, _place: None, id="none"),
+        pytest.param(lambda issuer, _: _with_usage(issuer), id="without extendedKeyUsage"),
+        pytest.param(lambda issuer, _: _with_usage(issuer, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE), id="any use"),
+        pytest.param(lambda issuer, _: _with_usage(issuer, ExtendedKeyUsageOID.CODE_SIGNING), id="another use"),
         pytest.param(_another_of_that_name, id="of another authority with the same name"),
         pytest.param(_the_servers_own, id="of the authority that signs the server's"),
         pytest.param(_signed_by_itself, id="signed by itself"),

@@ -1,14 +1,16 @@
 """One connection by a clock of the test's own, and what comes cut wherever it can be cut."""
 
 import asyncio
+import importlib
 import math
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager, closing, suppress
 from typing import Any
 
 import pytest
+from gunicorn.asgi.parser import PythonProtocol
 
 from webhook.admission import review
 from webhook.serving import endpoint, protocol
@@ -484,5 +486,58 @@ def test_refused_request_is_reported_with_its_client(sent: bytes, status: int, r
             await connection.send(sent)
             assert (await connection.answer()).startswith(b"HTTP/1.1 %d " % status)
             assert [refused[:3] for refused in connection.refused] == [(status, reason, "192.0.2.1")]
+
+    asyncio.run(run())
+
+
+PARSERS = [pytest.param(PythonProtocol, id="python")]
+with suppress(ImportError):
+    PARSERS.append(pytest.param(importlib.import_module("gunicorn_h1c").H1CProtocol, id="gunicorn_h1c"))
+
+
+def _get(target: bytes, head: bytes = b"Host: x\r\n", version: bytes = b"1.1") -> bytes:
+    return b"GET %b HTTP/%b\r\n%b\r\n" % (target, version, head)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (_get(b"/healthz"), b"/healthz"),
+        (_get(b"/healthz?a=b"), b"/healthz"),
+        (_get(b"http://host/healthz"), b"/healthz"),
+        (_get(b"HTTPS://host:8443/healthz?a=/b"), b"/healthz"),
+        (_get(b"http://host"), b"/"),
+        (_get(b"http://host?a"), b"/"),
+        (_get(b"//healthz"), b"//healthz"),
+        (_get(b"/http://host/x"), b"/http://host/x"),
+        (_get(b"/healthz", b"", b"1.0"), b"/healthz"),
+        (_get(b"/healthz", b"Host:\r\n"), b"/healthz"),
+        (_get(b"/healthz", b""), 400),
+        (_get(b"/healthz", b"Host: x\r\nHost: x\r\n"), 400),
+        (_get(b"/healthz", b"Host: x\r\nhost: y\r\n", b"1.0"), 400),
+        (_get(b"/healthz\xff"), 400),
+        (_get(b"/\xc3\xa9"), 400),
+        (_get(b"/a?\x80"), 400),
+        (_get(b"http://h\xc3\xa9/"), 400),
+    ],
+    ids=repr,
+)
+def test_target_and_host_are_read_alike_by_both_parsers(
+    parser: type, sent: bytes, expected: bytes | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        paths: list[bytes] = []
+
+        def answer(request: Request) -> Reply:
+            paths.append(request.path)
+            return endpoint.about()
+
+        monkeypatch.setattr(protocol, "_Parser", parser)
+        monkeypatch.setattr(protocol, "H1CProtocol", None if parser is PythonProtocol else parser)
+        async with connected(answer) as connection:
+            await connection.send(sent)
+            status = int((await connection.answer())[9:12])
+        assert (paths[0] if status == 200 else status) == expected
 
     asyncio.run(run())

@@ -11,6 +11,7 @@ when it has passed, so that no request costs a timer. What they hold for each ot
 
 import asyncio
 import logging
+import re
 import socket
 import struct
 import time
@@ -59,6 +60,8 @@ READ = 64 * 1024
 _PIECE = 32 * 1024
 #: What is written and not read is held so often: as it was made, encrypted, in buffers of OpenSSL and of the loop.
 _COPIES = 4
+#: The beginning of a target in absolute form (RFC 9112 section 3.2.2), to be replaced by a slash.
+_ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
 _NO_LINGER = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger("webhook.serving")
@@ -312,13 +315,24 @@ class Protocol(asyncio.BufferedProtocol):
 
     def _answer(self) -> None:
         parser = self._parser
-        path, _, query = parser.path.partition(b"?")
+        target = parser.path
+        if target[:1] != b"/":
+            target = _ABSOLUTE.sub(b"/", target, 1)
+        path, _, query = target.partition(b"?")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(parser.method, path, query, _headers(parser), body, self.client)
+        headers = _headers(parser)
+        request = Request(parser.method, path, query, headers, body, self.client)
         self._keeps_alive = parser.should_keep_alive
         self._with_body = request.method != b"HEAD"
         if len(body) > review.BODY_LIMIT:
             self._refuse(endpoint.TOO_LARGE, Refusal.TOO_LARGE)
+            return
+        hosts = [name for name, _ in headers].count(b"host")
+        if hosts != 1 and (hosts or parser.http_version >= (1, 1)):
+            self._refuse_malformed(InvalidHeader(f"{hosts} Host headers"))  # RFC 9112 section 3.2
+            return
+        if not parser.path.isascii():
+            self._refuse_malformed(InvalidHeader("the target is not ASCII"))
             return
         if not parser.is_chunked and self._header(b"transfer-encoding"):
             # The parser in C takes the length that it says, or none, and what follows for the next request: RFC 9112

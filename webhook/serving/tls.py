@@ -22,7 +22,9 @@ _CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----(?:
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _KEY_LABELS = frozenset({b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY"})
 #: DER's tags, as far as they are met on the way to a certificate's end.
-_VERSION, _UTC_TIME = 0xA0, 0x17
+_VERSION, _UTC_TIME, _BOOLEAN = 0xA0, 0x17, 0x01
+#: Object identifiers, DER: RFC 5280 section 4.2.1.12.
+_EXTENDED_KEY_USAGE, _CLIENT_AUTH = b"\x06\x03\x55\x1d\x25", b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
 #: Object identifiers of keys, DER, that OpenSSL loads and no certificate for TLS has.
 _NOT_FOR_TLS = {
     b"\x06\x07\x2a\x86\x48\xce\x38\x04\x01": "DSA",
@@ -148,8 +150,9 @@ def why_none_valid(trusted: str, now: float) -> str | None:
 def demand(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None:
     """Have a context refuse every client whose certificate none of the authorities in `trusted` (PEM) has signed.
 
-    OpenSSL checks with it that the certificate is valid today and good for clients (extendedKeyUsage). With `names`,
-    one of them must be its common name or among its DNS names.
+    OpenSSL checks with it that the certificate is valid today. Its extendedKeyUsage must have clientAuth: OpenSSL
+    accepts one without this extension too, which any server's certificate may be. With `names`, one of them must be its
+    common name or among its DNS names.
     """
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=trusted)
@@ -157,20 +160,32 @@ def demand(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None
     # can keep a server from giving tickets for that in 1.3 alone.
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
-    if names:
-        context.sslobject_class = _named(names)
+    context.sslobject_class = _checked(names)
 
 
-def _named(names: frozenset[str]) -> type[ssl.SSLObject]:
-    """Make the server's side of connections whose handshake fails for a client of another name."""
+def _checked(names: frozenset[str]) -> type[ssl.SSLObject]:
+    """Make the server's side of connections whose handshake fails for a client of another use or name."""
 
-    class Named(ssl.SSLObject):
+    class Checked(ssl.SSLObject):
         def do_handshake(self) -> None:
             super().do_handshake()
-            if names.isdisjoint(_names(self.getpeercert() or {})):
+            if not _is_for_clients(self.getpeercert(binary_form=True) or b""):
+                raise ssl.SSLCertVerificationError("the client's certificate is not for clients (extendedKeyUsage)")
+            if names and names.isdisjoint(_names(self.getpeercert() or {})):
                 raise ssl.SSLCertVerificationError("the client's certificate has none of the names that are asked for")
 
-    return Named
+    return Checked
+
+
+def _is_for_clients(certificate: bytes) -> bool:
+    """Tell whether a certificate (DER) that OpenSSL has verified has an extendedKeyUsage with clientAuth."""
+    _, found, rest = certificate.partition(_EXTENDED_KEY_USAGE)
+    if not found:
+        return False
+    tag, content, rest = _element(rest)
+    if tag == _BOOLEAN:  # whether the extension is critical
+        _, content, _ = _element(rest)
+    return _CLIENT_AUTH in content
 
 
 def _names(certificate: dict[str, Any]) -> set[str]:
