@@ -15,6 +15,9 @@ OWN_NAMESPACE = "registry-webhook"
 #: Namespaces of Kubernetes itself, never served.
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
+#: The pull secret, where webhook.pull_secret.name does not name another.
+PULL_SECRET = "registry-webhook-pull"  # noqa: S105 - its name
+
 #: On a namespace, "true" opts it in. On a Pod, "false" opts that Pod out.
 ENABLED_LABEL = "registry-webhook/enabled"
 

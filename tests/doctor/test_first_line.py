@@ -197,6 +197,18 @@ _FAILING: dict[str, Case] = {
         Code.RBAC_MISSING,
         "manifests/30-rights.yaml",
     ),
+    "the pull secret's name is not granted": Case(
+        {
+            "configuration": settings(pull_secret={"name": "my-pull"}),
+            "rights": dict.fromkeys(needed("my-pull", keeps_certificate=True), True)
+            | dict.fromkeys(
+                (right for right in needed("my-pull", keeps_certificate=True) if right.name == "my-pull"), False
+            ),
+            "pull_secrets": (),
+        },
+        Code.RBAC_MISSING,
+        "name it in the resourceNames of ClusterRole registry-webhook",
+    ),
     "a guard is gone": Case(
         {"guards": GUARDS[1:]},
         Code.GUARD_MISSING,
@@ -267,6 +279,8 @@ _FAILING: dict[str, Case] = {
         "x509 is about certificate and caBundle",
     ),
 }
+
+_UNLABELLED = ("some-a", "some-b", "some-c")
 
 _WARNING: dict[str, Case] = {
     "no registry is set": Case({"configuration": settings("webhook: {}"), "tryout": None}, Code.CONFIG_NO_REGISTRY),
@@ -348,6 +362,14 @@ _WARNING: dict[str, Case] = {
     "an image is not there": Case(
         {"waiting_pods": (waiting_pod("not found"),)},
         Code.PULL_FAILED,
+    ),
+    "many pull secrets leave namespaces that nobody labelled": Case(
+        {
+            "namespaces": (*map(namespace, _UNLABELLED), *(namespace(name, "true") for name in SERVED)),
+            "pull_secrets": tuple(pull_secret(name) for name in (*_UNLABELLED, *SERVED)),
+        },
+        Code.SECRET_LEAVING,
+        "overlays/cluster-wide",
     ),
     "no namespace is served": Case(
         {"namespaces": (namespace("other"),), "tryout": None},

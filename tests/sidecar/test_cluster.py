@@ -111,6 +111,16 @@ def test_a_refusal_without_a_reason_is_one_all_the_same(place: Place, counted: C
     assert counted.cluster.namespaces.list().items == []  # over a connection that is as good as before
 
 
+@pytest.mark.parametrize(("name", "told"), [("my-pull", True), (SECRET, False)])
+def test_list_secret_renamed_and_forbidden_says_what_grants_it(
+    place: Place, counted: Counted, name: str, told: bool
+) -> None:
+    cluster = Cluster(counted.client, name, OWN_NAMESPACE)
+    with place.api.failing(lambda _: True, status(403, "Forbidden", "no")), pytest.raises(Forbidden) as caught:
+        cluster.secrets.list()
+    assert ("webhook.pull_secret.name is my-pull: the ClusterRole's resourceNames" in str(caught.value)) == told
+
+
 def test_what_a_server_says_is_on_one_line_in_ascii_and_bounded(place: Place, counted: Counted) -> None:
     said = "no\n2026-01-01T00:00:00Z INFO forged \x1b[31m пароль " + "x" * 5000
     with place.api.failing(lambda _: True, status(403, "Forbidden", said)), pytest.raises(Forbidden) as caught:

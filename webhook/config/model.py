@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-from webhook.names import InstallationNames
+from webhook.names import PULL_SECRET, InstallationNames
 
 #: A month: no credential worth having is good for longer without being looked at.
 _Seconds = Annotated[int, Meta(ge=0, le=2_592_000)]
@@ -50,7 +50,7 @@ class NamespaceSettings(Struct, frozen=True):
 class PullSecretSettings(Struct, frozen=True):
     """`webhook.pull_secret`: the Secret that Pods name in `imagePullSecrets`."""
 
-    name: _Text = "registry-webhook-pull"
+    name: _Text = PULL_SECRET
     enabled: bool = True
     registries: _Texts = ()
     """Further registries whose images get the secret."""

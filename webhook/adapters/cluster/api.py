@@ -24,8 +24,8 @@ from webhook.adapters.cluster.client import (
 )
 from webhook.adapters.cluster.objects import LeaseSpec, Versioned, decoded
 from webhook.adapters.cluster.paging import pages
-from webhook.errors import Conflict, Invalid, NotFound, TooLarge, Unreachable
-from webhook.names import REFRESHER, REFUSED_ANNOTATION
+from webhook.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unreachable
+from webhook.names import PULL_SECRET, REFRESHER, REFUSED_ANNOTATION
 from webhook.pullsecret.document import Published
 from webhook.pullsecret.upkeep import Secret
 
@@ -133,6 +133,7 @@ class Kind(Generic[_Object]):
         decode: Callable[[bytes | Raw], _Object],
         *,
         metadata_alone: bool = False,
+        hint: str = "",
     ) -> None:
         """Take what it is called, its path, a field selector or none, and how one is decoded.
 
@@ -144,6 +145,8 @@ class Kind(Generic[_Object]):
         self._query = (("fieldSelector", selector),) if selector else ()
         self._decode: Callable[[bytes | Raw], _Object] = decode
         self._metadata_alone = metadata_alone
+        self._hint = hint
+        """What to do where it is forbidden."""
 
     def list(self) -> Listing[_Object]:
         """List all, in pages.
@@ -154,9 +157,12 @@ class Kind(Generic[_Object]):
         request = Request(what, "GET", self._path, self._query, accept=METADATA_LIST if self._metadata_alone else JSON)
         items: list[_Object] = []
         version = ""
-        for page in pages(self._client, request):
-            items += [decoded(what, self._decode, item) for item in page.items]
-            version = page.version
+        try:
+            for page in pages(self._client, request):
+                items += [decoded(what, self._decode, item) for item in page.items]
+                version = page.version
+        except Forbidden as error:
+            raise Forbidden(f"{error}; {self._hint}" if self._hint else str(error)) from None
         return Listing(items, version)
 
     def watch(self, version: str) -> Watch[_Object]:
@@ -186,8 +192,15 @@ class Cluster:
         self._secret = secret
         self.namespaces = Kind(client, "namespaces", "/api/v1/namespaces", "", objects.namespace, metadata_alone=True)
         named = f"metadata.name={secret}"
+        own_name = f"webhook.pull_secret.name is {secret}: the ClusterRole's resourceNames must name it too"
         self.secrets = Kind(
-            client, f"Secrets {secret}", "/api/v1/secrets", named, objects.secret_metadata, metadata_alone=True
+            client,
+            f"Secrets {secret}",
+            "/api/v1/secrets",
+            named,
+            objects.secret_metadata,
+            metadata_alone=True,
+            hint="" if secret == PULL_SECRET else own_name,
         )
 
     def secret(self, namespace: str) -> Secret | None:

@@ -6,8 +6,8 @@ from webhook.inspection.codes import Code
 from webhook.inspection.doctor import wording
 from webhook.inspection.doctor.seen import Right, Seen
 from webhook.inspection.findings import Finding
-from webhook.inspection.snapshot import Unknown
-from webhook.names import CERTIFICATE, PROGRAM, REFRESHER, InstallationNames
+from webhook.inspection.snapshot import Settings, Unknown
+from webhook.names import CERTIFICATE, PROGRAM, PULL_SECRET, REFRESHER, InstallationNames
 
 #: The policies of manifests/20-guard.yaml, each bound by its own name.
 GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "owners", "leases", "events"))
@@ -49,7 +49,7 @@ def granted(seen: Seen) -> Iterator[Finding]:
     lacking = [right for right in asked if seen.rights[right] is False]
     if lacking:
         why = f"the account may not {_in_words(lacking)}"
-        yield wording.failure(Code.RBAC_MISSING, what, why, f"{_APPLY}, and what the folder in certs/ has of rights")
+        yield wording.failure(Code.RBAC_MISSING, what, why, _remedy(seen, lacking))
     wide = [right for right in UNNEEDED if seen.rights.get(right) is True]
     if wide:
         why = f"the account may {', '.join(map(str, wide))}: who has its token has the cluster's Secrets"
@@ -61,6 +61,18 @@ def granted(seen: Seen) -> Iterator[Finding]:
         yield wording.ok(
             Code.RBAC_OK, what, f"the account has the {len(asked)} that it needs, and not those to read all Secrets"
         )
+
+
+def _remedy(seen: Seen, lacking: list[Right]) -> str:
+    """Say what grants it; manifests/30-rights.yaml knows the pull secret by its default name alone."""
+    secret = seen.configuration.policy.pull_secret if isinstance(seen.configuration, Settings) else None
+    if secret != PULL_SECRET and all((one.resource, one.name) == ("secrets", secret) for one in lacking):
+        role = f"ClusterRole {seen.names.renamed(PROGRAM)}"
+        return (
+            f"webhook.pull_secret.name is {secret}: name it in the resourceNames of {role}, "
+            'as manifests/README.md says under "Another name for the pull secret"'
+        )
+    return f"{_APPLY}, and what the folder in certs/ has of rights"
 
 
 def _in_words(rights: list[Right]) -> str:

@@ -12,9 +12,11 @@ from webhook.inspection.objects import ManagedObject
 from webhook.inspection.pulling import is_ours
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.moments import moment
-from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION
+from webhook.names import ENABLED_LABEL, EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION
 
 _WHAT = "pull secrets"
+#: So many namespaces are not opted out one by one.
+_MANY = 3
 
 
 def kept(seen: Seen) -> Iterator[Finding]:
@@ -67,12 +69,29 @@ def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObj
     if ended:
         why = f"in {_in(ended)} the credential has expired: {wording.some(ended)}"
         yield wording.failure(Code.SECRET_EXPIRED, _WHAT, why, wording.sidecar_log(seen))
+    leaving = _leaving(seen, found.keys() - others - wanted)
+    if leaving:
+        count = wording.count(len(leaving), "namespace", "namespaces")
+        why = f"{count} without the label {ENABLED_LABEL} will lose the pull secret: {wording.some(leaving)}"
+        remedy = (
+            "if the installation was cluster-wide before, apply it again: kubectl apply -k overlays/cluster-wide, "
+            "or overlays/cluster-wide-fail-closed"
+        )
+        yield wording.warning(Code.SECRET_LEAVING, _WHAT, why, remedy)
     stale = _stale(ours)
     if stale:
         why = f"in {_in(stale)} the content is older than elsewhere: {wording.some(stale)}"
         yield wording.warning(
             Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.sidecar_log(seen)
         )
+
+
+def _leaving(seen: Seen, places: set[str]) -> set[str]:
+    """Find many namespaces that are selected no more and have no label, as where the mode was all: few were let go."""
+    if isinstance(seen.namespaces, Unknown):
+        return set()
+    unlabelled = {one.metadata.name for one in seen.namespaces if ENABLED_LABEL not in one.metadata.labels} & places
+    return unlabelled if len(unlabelled) >= _MANY else set()
 
 
 def _stale(ours: dict[str, ManagedObject]) -> set[str]:
