@@ -36,11 +36,10 @@ REFRESHER = "registry-webhook-refresher"
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 
-#: On the pull secret: when its content was last changed, when that expires if its source told, a hash of the content,
-#: and since when its namespace has not been served.
+#: On the pull secret: when its content was last changed, when that expires if its source told, and since when its
+#: namespace has not been served. Nothing there is derived from the credential: who may read metadata could guess it.
 REFRESHED_ANNOTATION = "registry-webhook/refreshed-at"
 EXPIRES_ANNOTATION = "registry-webhook/expires-at"
-HASH_ANNOTATION = "registry-webhook/content-hash"
 UNSERVED_ANNOTATION = "registry-webhook/unserved-since"
 
 #: On the Lease: the POSIX times of the last logins that a registry refused.

@@ -31,7 +31,6 @@ from webhook.inspection.snapshot import Settings, Tried
 from webhook.names import (
     ENABLED_LABEL,
     EXPIRES_ANNOTATION,
-    HASH_ANNOTATION,
     MANAGED_BY_LABEL,
     OWN_NAMESPACE,
     PROGRAM,
@@ -96,7 +95,7 @@ def namespace(name: str, label: str | None = None) -> Namespace:
 
 
 def pull_secret(place: str, **changed: Any) -> ManagedObject:
-    annotations = {REFRESHED_ANNOTATION: "2026-11-25T11:00:00Z", HASH_ANNOTATION: "sha256:1"}
+    annotations = {REFRESHED_ANNOTATION: "2026-11-25T11:00:00Z"}
     metadata = {"name": PULL_SECRET, "namespace": place, "labels": {MANAGED_BY_LABEL: PROGRAM}}
     return read(ManagedObject, {"metadata": {**metadata, "annotations": annotations, **changed}})
 

@@ -99,7 +99,7 @@ def test_a_label_is_followed_by_the_secret_at_once(cluster: Cluster, sidecar: Si
     secret = cluster.get(namespace, SECRET)
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     assert secret["metadata"]["labels"] == {MANAGED_BY_LABEL: PROGRAM}
-    assert set(secret["metadata"]["annotations"]) == {f"{PROGRAM}/refreshed-at", f"{PROGRAM}/content-hash"}
+    assert set(secret["metadata"]["annotations"]) == {f"{PROGRAM}/refreshed-at"}
 
 
 # And kept.
@@ -147,7 +147,7 @@ def _repaired(cluster: Cluster, namespace: str, sidecar: Sidecar) -> float:
         secret = published(cluster, namespace)
         if secret is None or secret["metadata"].get("labels") != {MANAGED_BY_LABEL: PROGRAM}:
             return False
-        assert set(secret["metadata"]["annotations"]) == {f"{PROGRAM}/refreshed-at", f"{PROGRAM}/content-hash"}
+        assert set(secret["metadata"]["annotations"]) == {f"{PROGRAM}/refreshed-at"}
         return _content(secret) == {"registry.example.com": (sidecar.username, sidecar.password)}
 
     eventually("the pull secret is back", good, _AT_ONCE)

@@ -17,9 +17,17 @@ from webhook.inspection.case import Read, as_written
 from webhook.inspection.codes import Code
 from webhook.inspection.explain import Explanation, explain
 from webhook.inspection.findings import Mark
-from webhook.inspection.objects import ConfigMap, EndpointSlice, Event, Namespace, Object, Secret, WebhookConfiguration
+from webhook.inspection.objects import (
+    ConfigMap,
+    EndpointSlice,
+    Event,
+    Managed,
+    Namespace,
+    Object,
+    Secret,
+    WebhookConfiguration,
+)
 from webhook.inspection.snapshot import Settings, Tried, Unknown
-from webhook.pullsecret.document import digest
 
 from .test_selection import shipped
 
@@ -76,7 +84,7 @@ def configuration(bundle: bytes | None = None, created: str = BEFORE) -> Webhook
 
 
 def secret(content: bytes = CONTENT, *, ours: bool = True, **annotations: str) -> Secret:
-    hashed = {"registry-webhook/content-hash": digest(content), "registry-webhook/refreshed-at": BEFORE}
+    hashed = {"registry-webhook/refreshed-at": BEFORE}
     told = {key.replace("__", "/").replace("_", "-"): value for key, value in annotations.items()}
     labels = {"app.kubernetes.io/managed-by": "registry-webhook"} if ours else {}
     metadata = {"name": PULL, "namespace": "team-a", "labels": labels, "annotations": hashed | told}
@@ -324,7 +332,9 @@ def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(changes: dict[str,
 
 
 def test_a_content_that_somebody_changed_is_noticed() -> None:
-    changed = secret(registry_webhook__content_hash="sha256:other")
+    editor = Managed("kubectl-edit", "Update", BEFORE, {"f:data": {".": {}, "f:.dockerconfigjson": {}}})
+    made = secret()
+    changed = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, managed_fields=(editor,)))
     (step,) = [
         one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.what == "its content"
     ]

@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from webhook.errors import InvalidCredential
 from webhook.images.prefixes import normalise
-from webhook.pullsecret.credential import Entry, check_key, key_for
-from webhook.pullsecret.matching import filed_under, lookup
+from webhook.pullsecret.credential import Entry, check_key, key_for, make_entry
+from webhook.pullsecret.matching import filed_under, lookup, own
 
 
 def _entries(*keys: str) -> list[Entry]:
@@ -192,3 +192,15 @@ def test_a_key_that_is_accepted_is_one_that_kubelet_can_read(key: str) -> None:
     except InvalidCredential:
         return
     assert filed_under(key)
+
+
+@pytest.mark.parametrize("host", ["localhost", "docker.io", "index.docker.io"])
+def test_own_default_registry_entry_not_for_other_host(host: str) -> None:
+    entries = [make_entry("https://index.docker.io/v1/", "robot", "kept-secret")]
+    assert lookup(entries, f"{host}/image") == entries
+    assert own(entries, f"{host}/image") == ([] if host == "localhost" else entries)
+
+
+def test_own_entry_of_its_host_stays() -> None:
+    entries = [make_entry("localhost", "robot", "kept-secret")]
+    assert own(entries, "localhost/image") == entries

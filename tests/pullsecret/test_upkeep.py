@@ -24,14 +24,14 @@ _SECRET = Secret(
     uid="1-2-3",
     ours=True,
     labelled=True,
-    hash_annotation=_DOCUMENT.hash,
+    refreshed=_DOCUMENT.refreshed,
     expires=None,
     unserved=None,
     content=Content(TYPE, _DOCUMENT.hash),
 )
-_STALE = structs.replace(_SECRET, hash_annotation=_OTHER.hash, content=Content(TYPE, _OTHER.hash))
+_STALE = structs.replace(_SECRET, refreshed=_OTHER.refreshed, content=Content(TYPE, _OTHER.hash))
 _FORGED = structs.replace(_SECRET, content=Content(TYPE, _OTHER.hash))
-_FOREIGN = structs.replace(_SECRET, ours=False, labelled=False, hash_annotation=None, content=None)
+_FOREIGN = structs.replace(_SECRET, ours=False, labelled=False, refreshed=None, content=None)
 _OPAQUE = structs.replace(_SECRET, content=Content("Opaque", _DOCUMENT.hash))
 _IMMUTABLE = structs.replace(_SECRET, content=Content(TYPE, _DOCUMENT.hash, immutable=True))
 _IMMUTABLE_STALE = structs.replace(_STALE, content=Content(TYPE, _OTHER.hash, immutable=True))
@@ -75,13 +75,13 @@ class Case(NamedTuple):
         Case(_S, _STALE, _DOUBTED, Kind.NOTHING),
         Case(_S, _STALE, None, Kind.NOTHING),
         Case(_S, structs.replace(_SECRET, labelled=False), _DOCUMENT, Kind.UPDATE),
-        Case(_S, structs.replace(_SECRET, hash_annotation="sha256:0"), _DOCUMENT, Kind.UPDATE),
-        Case(_S, structs.replace(_SECRET, hash_annotation=None), _DOCUMENT, Kind.UPDATE),
+        Case(_S, structs.replace(_SECRET, refreshed="2026-01-01T00:00:00Z"), _DOCUMENT, Kind.UPDATE),
+        Case(_S, structs.replace(_SECRET, refreshed=None), _DOCUMENT, Kind.UPDATE),
         Case(_S, _FORGED, _DOCUMENT, Kind.UPDATE),
         Case(_S, structs.replace(_SECRET, expires=timestamp(_NOW)), _DOCUMENT, Kind.UPDATE),
         Case(_S, _SECRET, structs.replace(_DOCUMENT, expires=timestamp(_NOW + 60)), Kind.UPDATE),
         # Since when it is published makes no difference: nobody is written to for it.
-        Case(_S, _SECRET, structs.replace(_DOCUMENT, refreshed=timestamp(_NOW + 60)), Kind.KEEP),
+        Case(_S, _SECRET, structs.replace(_DOCUMENT, refreshed=timestamp(_NOW + 60)), Kind.UPDATE),
         # Ours cannot be changed in place: it is deleted, and made again where it is served.
         Case(_S, _IMMUTABLE, _DOCUMENT, Kind.KEEP),
         Case(_S, structs.replace(_IMMUTABLE, labelled=False), _DOCUMENT, Kind.UPDATE),
@@ -157,7 +157,7 @@ _SECRETS = st.builds(
     uid=st.just("1-2-3"),
     ours=st.booleans(),
     labelled=st.booleans(),
-    hash_annotation=st.none() | _HASHES,
+    refreshed=st.sampled_from([None, _DOCUMENT.refreshed, _OTHER.refreshed]),
     expires=_MARKS,
     unserved=_MARKS,
     content=_CONTENTS,
@@ -213,7 +213,7 @@ def after(done: Step, found: Secret | None, document: Document | None) -> Secret
         made,
         ours=True,
         labelled=True,
-        hash_annotation=document.hash,
+        refreshed=document.refreshed,
         expires=document.expires,
         unserved=done.unserved,
         content=structs.replace(made.content, hash=document.hash) if made.content else None,

@@ -67,6 +67,9 @@ class _Empty:
 class StandIn:
     """A cluster with a Lease and nothing else."""
 
+    own = "registry-webhook"
+    """The installation's namespace."""
+
     def __init__(self) -> None:
         self.fault: ClusterError | None = None
         """What every request fails with."""

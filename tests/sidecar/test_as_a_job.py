@@ -116,7 +116,6 @@ def test_a_dry_run_says_what_it_would_write_masked_and_writes_nothing(place: Pla
     lines = done.stdout.splitlines()
     assert lines[0] == "# published"
     assert "  .dockerconfigjson: '********'" in lines
-    assert "    registry-webhook/content-hash: '********'" in lines
     assert "  namespace: NAMESPACE" in lines
     assert [line for line in lines if line.startswith("# ")][1:] == [
         "# update in edited: its content differs",

@@ -21,7 +21,7 @@ from webhook.errors import (
     TooLarge,
     Unreachable,
 )
-from webhook.names import HASH_ANNOTATION, OWN_NAMESPACE
+from webhook.names import OWN_NAMESPACE, REFRESHED_ANNOTATION
 from webhook.pullsecret.upkeep import Namespace, Secret
 
 from . import api_server
@@ -263,11 +263,11 @@ def test_lists_and_watches_tenants_objects_metadata_alone(place: Place, counted:
 
 def test_secret_marks_longer_than_ours_cut(place: Place, counted: Counted) -> None:
     """They are kept for as long as the Secret is there, and so not as long as somebody likes."""
-    place.api.put("team", ours=True, **{HASH_ANNOTATION: "x" * 200_000})
-    place.api.put("other", ours=False, **{HASH_ANNOTATION: "x"})
+    place.api.put("team", ours=True, **{REFRESHED_ANNOTATION: "x" * 200_000})
+    place.api.put("other", ours=False, **{REFRESHED_ANNOTATION: "x"})
     ours, foreign = counted.cluster.secrets.list().items
-    assert len(ours.hash_annotation or "") < 200
-    assert foreign.hash_annotation is None
+    assert len(ours.refreshed or "") < 200
+    assert foreign.refreshed is None
 
 
 def test_secret_larger_than_ours_can_be_is_not_read(place: Place, counted: Counted) -> None:

@@ -411,7 +411,7 @@ def test_when_what_is_published_ends_is_no_matter_of_the_wall_clock(ahead: float
 
 def secret_of(namespace: str, document: Document, since: str | None = None) -> Secret:
     content = Content(TYPE, document.hash)
-    return Secret(namespace, 7, "1-2-3", True, True, document.hash, None, since, content)
+    return Secret(namespace, 7, "1-2-3", True, True, document.refreshed, None, since, content)
 
 
 def lingering(scene: Scene, *, unserved: float) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.names import EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+from webhook.names import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
 
 from .api_server import BROKEN, BUSY, FOREIGN, HTML, QUOTA, Answer, ApiServer, Asked, status
 from .running import PASSWORD, Sidecar, wait_until
@@ -49,7 +49,7 @@ def test_a_namespace_that_is_labelled_gets_it_at_once(api: ApiServer, team: str,
     secret = api.secrets[team]
     assert secret["type"] == "kubernetes.io/dockerconfigjson"
     assert secret["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "registry-webhook"}
-    assert set(secret["metadata"]["annotations"]) == {REFRESHED_ANNOTATION, HASH_ANNOTATION}
+    assert set(secret["metadata"]["annotations"]) == {REFRESHED_ANNOTATION}
     assert api.annotation(team, EXPIRES_ANNOTATION) is None
 
 
@@ -158,7 +158,7 @@ def test_publisher_content_changed_with_forged_hash_restored(api: ApiServer, tea
     """An editor of the Secret can write every annotation, and so none of them says what the content is."""
     publish(api, team)
     if annotated:
-        api.annotate(team, **{HASH_ANNOTATION: "sha256:0"})
+        api.annotate(team, **{REFRESHED_ANNOTATION: "2026-01-01T00:00:00Z"})
     api.edit(team)
     wait_until(published(api, team), SOON)
 

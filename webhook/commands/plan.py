@@ -18,6 +18,7 @@ from webhook.commands.options import all_namespaces_option, loaded, namespace_op
 from webhook.config import assemble
 from webhook.config.model import Configuration
 from webhook.errors import ClusterError, RegistryWebhookError
+from webhook.images.prefixes import canonical_host
 from webhook.inspection.plan import (
     GROUPS,
     Answer,
@@ -41,7 +42,10 @@ from webhook.pullsecret.credential import Entry
 #: Registries are asked for so many images at once, and no more after so many seconds.
 _AT_ONCE = 8
 _PATIENCE = 120.0
-_NOT_ASKED = "not asked: there is no credential here; set user name and password as for `refresh`, or --config FILE"
+_NOT_ASKED = (
+    "not asked: there is no credential here for its server; set server, user name and password as for `refresh`, "
+    "or --config FILE"
+)
 
 
 @click.command(
@@ -50,7 +54,9 @@ _NOT_ASKED = "not asked: there is no credential here; set user name and password
 Examples:
   registry-webhook plan --namespace team-a
   registry-webhook plan --all-namespaces --output json
-  OPENCTI__DAEMON__REGISTRY__USERNAME=me OPENCTI__DAEMON__REGISTRY__PASSWORD=... registry-webhook plan -n team-a
+  REGISTRY=OPENCTI__DAEMON__REGISTRY
+  env ${REGISTRY}__SERVER=registry.example.com ${REGISTRY}__USERNAME=me ${REGISTRY}__PASSWORD=... \\
+    registry-webhook plan -n team-a
 
 \b
 Exit status: 0 nothing stands against it, 1 an image is not in the registry or cannot be pulled, or the namespace
@@ -105,12 +111,31 @@ def _configuration(reader: Reader, names: InstallationNames, config: Path | None
     found = configured.loaded(parts)
     if isinstance(found, Unknown):
         raise ClusterError(str(found))
-    login = {name: getattr(own.registry, name) for name in ("username", "password", "email")}
-    registry = msgspec.structs.replace(found.configuration.registry, **login)
+    return with_own_credential(found.configuration, own), parts.origin
+
+
+def with_own_credential(theirs: Configuration, own: Configuration) -> Configuration:
+    """Give the cluster's configuration with the credential of one's own, and one's own terms for sending it.
+
+    A user name and password are for the server that they are configured with: whoever can write the cluster's
+    ConfigMap must not be able to have them sent elsewhere. A docker config and a helper have one for each registry.
+    """
+    registry, credential = own.registry, own.webhook.credential
+    login = {name: getattr(registry, name) for name in ("username", "password", "email")}
+    if not _is_same_host(registry.server, theirs.registry.server):
+        login = dict.fromkeys(login)
+        credential = msgspec.structs.replace(credential, file=None, username_file=None)
     webhook = msgspec.structs.replace(
-        found.configuration.webhook, credential=own.webhook.credential, verify_ca=own.webhook.verify_ca
+        theirs.webhook,
+        credential=credential,
+        verify_ca=own.webhook.verify_ca,
+        verify_plain_http=own.webhook.verify_plain_http,
     )
-    return msgspec.structs.replace(found.configuration, registry=registry, webhook=webhook), parts.origin
+    return msgspec.structs.replace(theirs, registry=msgspec.structs.replace(theirs.registry, **login), webhook=webhook)
+
+
+def _is_same_host(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and canonical_host(one) == canonical_host(other)
 
 
 def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple[str, Workload]], list[str]]:
@@ -152,7 +177,9 @@ def _looked_for(
     """
     verify_ca = configuration.webhook.verify_ca
     registries = Images(
-        ca_file=Path(verify_ca) if verify_ca else None, plain_http_on_loopback=True, environment=os.environ
+        ca_file=Path(verify_ca) if verify_ca else None,
+        plain_http_on_loopback=configuration.webhook.verify_plain_http == "loopback",
+        environment=os.environ,
     )
     until = time.monotonic() + _PATIENCE
     answers = {}
@@ -171,6 +198,6 @@ def _looked_for(
 def _look(registries: Images, entries: Sequence[Entry], image: str, is_time: Callable[[], bool]) -> Answer:
     if not is_time():
         return Answer(Presence.UNCLEAR, f"not asked: the {_PATIENCE:g} s for all were over")
-    first = next(iter(matching.lookup(entries, image)), None)
+    first = next(iter(matching.own(entries, image)), None)
     look = registries.look(image, *((first.username, first.password) if first else ()))
     return Answer(Presence(look.presence.value), look.detail)

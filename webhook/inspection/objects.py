@@ -70,6 +70,10 @@ class ManagedMetadata(Metadata, frozen=True, gc=False):
         """
         return max((one.time for one in self.managed_fields if _has(one.fields, path)), default=None)
 
+    def managers(self, *path: str) -> frozenset[str]:
+        """Return the names of those who set a field, as far as it is known."""
+        return frozenset(one.manager for one in self.managed_fields if _has(one.fields, path))
+
 
 def _has(fields: dict[str, Any], path: tuple[str, ...]) -> bool:
     for name in path:

@@ -15,7 +15,6 @@ from webhook.inspection.snapshot import Unknown
 from webhook.moments import moment
 from webhook.names import (
     EXPIRES_ANNOTATION,
-    HASH_ANNOTATION,
     MANAGED_BY_LABEL,
     PROGRAM,
     REFRESHED_ANNOTATION,
@@ -25,7 +24,7 @@ from webhook.names import (
 )
 from webhook.pullsecret import docker_config, matching
 from webhook.pullsecret.credential import Entry
-from webhook.pullsecret.document import KEY, TYPE, digest
+from webhook.pullsecret.document import KEY, TYPE
 
 _SHOWN = 400
 _WHAT = "pull secret"
@@ -101,7 +100,7 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
         return Finding(
             Mark.NO, Code.SECRET_EXPIRED, what, f"the credential in it expired at {expires}", _ask_sidecar(names)
         )
-    if annotations.get(HASH_ANNOTATION) != digest(_content(secret)):
+    if any(manager != REFRESHER for manager in secret.metadata.managers("data", KEY)):
         return Finding(
             Mark.WARNING,
             Code.SECRET_MODIFIED,

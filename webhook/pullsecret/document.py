@@ -14,7 +14,6 @@ from webhook.errors import InvalidCredential, SourceError
 from webhook.moments import timestamp
 from webhook.names import (
     EXPIRES_ANNOTATION,
-    HASH_ANNOTATION,
     MANAGED_BY_LABEL,
     PROGRAM,
     REFRESHED_ANNOTATION,
@@ -57,7 +56,7 @@ class Published(Struct, frozen=True):
 
     content: bytes
     expires: str | None
-    refreshed: str | None
+    refreshed: str
 
     def __repr__(self) -> str:
         """Show nothing of the content."""
@@ -66,7 +65,7 @@ class Published(Struct, frozen=True):
 
 def adopted(published: Published) -> Document:
     """Make the document of what an earlier process published."""
-    return Document(published.content, published.expires, published.refreshed or "")
+    return Document(published.content, published.expires, published.refreshed)
 
 
 def entries(document: Document) -> tuple[Entry, ...]:
@@ -94,7 +93,7 @@ def compose(credential: Credential, now: float) -> Document:
 
 
 def digest(content: bytes) -> str:
-    """Hash a content. The hash stands beside the content only: a weak password could be guessed from it."""
+    """Hash a content, to compare it in memory: a weak password could be guessed from the hash."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
@@ -105,7 +104,6 @@ def manifest(document: Document, name: str, namespace: str, *, unserved: str | N
     """
     annotations = {
         REFRESHED_ANNOTATION: document.refreshed,
-        HASH_ANNOTATION: document.hash,
         EXPIRES_ANNOTATION: document.expires,
         UNSERVED_ANNOTATION: unserved,
     }
@@ -126,10 +124,8 @@ def manifest(document: Document, name: str, namespace: str, *, unserved: str | N
 
 
 def masked(secret: dict[str, Any]) -> dict[str, Any]:
-    """Give a Secret's manifest with its content, and the hash from which that could be guessed, masked."""
-    metadata = secret["metadata"]
-    annotations = {key: MASK if key == HASH_ANNOTATION else value for key, value in metadata["annotations"].items()}
-    return secret | {"metadata": metadata | {"annotations": annotations}, "data": dict.fromkeys(secret["data"], MASK)}
+    """Give a Secret's manifest with its content masked."""
+    return secret | {"data": dict.fromkeys(secret["data"], MASK)}
 
 
 def _auth(username: str, password: str, email: str | None) -> dict[str, str]:

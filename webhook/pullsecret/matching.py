@@ -63,6 +63,18 @@ def lookup(entries: Iterable[Entry], image: str) -> list[Entry]:
     return found or (keyring.get(DEFAULT, []) if _is_default(name) else [])
 
 
+def own(entries: Iterable[Entry], image: str) -> list[Entry]:
+    """Give the entries of `lookup` that are for the image's own registry.
+
+    kubelet also tries those of the default registry for a host without a dot and a port. We send a credential to the
+    registry alone that it is for.
+    """
+    found = lookup(entries, image)
+    if not found or reference.parse(image).domain in _DEFAULT_HOSTS:
+        return found
+    return [entry for entry in found if filed_under(entry.key) != DEFAULT]
+
+
 def filed_under(key: str) -> str | None:
     """Give the key under which kubelet files an entry, None if it passes it over.
 

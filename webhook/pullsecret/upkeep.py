@@ -45,7 +45,7 @@ class Secret(Struct, frozen=True):
     """Whether it says that it is ours, or our field manager has applied it."""
     labelled: bool
     """Whether it says so by its label."""
-    hash_annotation: str | None
+    refreshed: str | None
     expires: str | None
     unserved: str | None
     content: Content | None = None
@@ -166,10 +166,10 @@ def _why_fixed(content: Content, document: Document) -> str | None:
 
 
 def _difference(found: Secret, content: Content, document: Document, unserved: str | None) -> str | None:
-    """Say what differs from what should be there; since when it is published is no difference."""
+    """Say what differs from what should be there."""
     if content.hash != document.hash:
         return "its content differs"
-    if not found.labelled or found.hash_annotation != document.hash or found.expires != document.expires:
+    if not found.labelled or found.refreshed != document.refreshed or found.expires != document.expires:
         return "its labels or annotations differ"
     if found.unserved != unserved:
         return "the namespace is served again" if unserved is None else "the namespace is no longer served"

@@ -419,7 +419,7 @@ def asking(registry: Registry, prefixes: tuple[str, ...], answers: Answers, peri
         asked: set[_Question] = set()
         for prefix in prefixes:
             host = prefix.partition("/")[0]
-            for entry in matching.lookup(credential.entries, f"{prefix}/image")[:1]:
+            for entry in matching.own(credential.entries, f"{prefix}/image")[:1]:
                 question = (host, entry.username, entry.password)
                 if question in asked or len(asked) == _ASKED:
                     continue

@@ -13,7 +13,7 @@ from msgspec import structs
 from webhook import log
 from webhook.adapters.cluster.api import Cluster
 from webhook.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, TooLarge, Unreachable
-from webhook.moments import timestamp
+from webhook.moments import moment, timestamp
 from webhook.namespaces import NamespaceBounds, opted_in
 from webhook.pullsecret import document as documents
 from webhook.pullsecret import upkeep
@@ -127,9 +127,8 @@ class Publisher:
         """
         names = (name for name in sorted(self.secrets.names()) if self._is_ours(name))
         found = [self._cluster.published(name) for name in islice(names, _SAMPLE)]
-        known = [one for one in found if one is not None]
-        contents = Counter(one.content for one in known)
-        return max(known, key=lambda one: contents[one.content], default=None)
+        known = Counter(one for one in found if one is not None and moment(one.refreshed) is not None)
+        return max(known, key=known.__getitem__, default=None)
 
     def _is_ours(self, name: str) -> bool:
         secret = self.secrets.get(name)

@@ -16,7 +16,6 @@ from webhook.errors import Unreachable
 from webhook.names import (
     ENABLED_LABEL,
     EXPIRES_ANNOTATION,
-    HASH_ANNOTATION,
     MANAGED_BY_LABEL,
     PROGRAM,
     REFRESHED_ANNOTATION,
@@ -61,7 +60,7 @@ class Labels(Struct):
 class Annotations(Struct):
     """The annotations that somebody reads."""
 
-    hash: str | None = msgspec.field(name=HASH_ANNOTATION, default=None)
+    refreshed: str | None = msgspec.field(name=REFRESHED_ANNOTATION, default=None)
     expires: str | None = msgspec.field(name=EXPIRES_ANNOTATION, default=None)
     unserved: str | None = msgspec.field(name=UNSERVED_ANNOTATION, default=None)
 
@@ -245,7 +244,7 @@ def _seen(metadata: Metadata, content: Content | None) -> Secret:
         uid=metadata.uid,
         ours=ours,
         labelled=_is_labelled(metadata),
-        hash_annotation=annotations.hash and _shortened(annotations.hash),
+        refreshed=annotations.refreshed and _shortened(annotations.refreshed),
         expires=annotations.expires and _shortened(annotations.expires),
         unserved=annotations.unserved and _shortened(annotations.unserved),
         content=content,
@@ -270,7 +269,7 @@ def published(body: bytes | Raw) -> Published:
     stored = _PUBLISHED.decode(body)
     annotations = stored.metadata.annotations or {}
     content = b64decode((stored.data or {}).get(KEY, ""))
-    return Published(content, annotations.get(EXPIRES_ANNOTATION), annotations.get(REFRESHED_ANNOTATION))
+    return Published(content, annotations.get(EXPIRES_ANNOTATION), annotations.get(REFRESHED_ANNOTATION, ""))
 
 
 def refused_logins(body: bytes | Raw) -> tuple[float, ...]:

@@ -12,7 +12,7 @@ from webhook.inspection.objects import ManagedObject
 from webhook.inspection.pulling import is_ours
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.moments import moment
-from webhook.names import ENABLED_LABEL, EXPIRES_ANNOTATION, HASH_ANNOTATION, REFRESHED_ANNOTATION
+from webhook.names import ENABLED_LABEL, EXPIRES_ANNOTATION, REFRESHED_ANNOTATION
 
 _WHAT = "pull secrets"
 #: So many namespaces are not opted out one by one.
@@ -95,12 +95,9 @@ def _leaving(seen: Seen, places: set[str]) -> set[str]:
 
 
 def _stale(ours: dict[str, ManagedObject]) -> set[str]:
-    """Find those that hold something else than the one that was changed last."""
-    if not ours:
-        return set()
-    newest = max(ours.values(), key=lambda one: _note(one, REFRESHED_ANNOTATION))
-    current = _note(newest, HASH_ANNOTATION)
-    return {place for place, one in ours.items() if _note(one, HASH_ANNOTATION) != current}
+    """Find those whose content was changed earlier than that of the others."""
+    newest = max((_note(one, REFRESHED_ANNOTATION) for one in ours.values()), default="")
+    return {place for place, one in ours.items() if _note(one, REFRESHED_ANNOTATION) != newest}
 
 
 def _is_ours(secret: ManagedObject) -> bool:

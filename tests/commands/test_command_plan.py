@@ -1,0 +1,54 @@
+"""Which credential `plan` sends, and to whom: the cluster's configuration names the server, the user's the password."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from webhook.adapters.sources import source
+from webhook.commands.plan import with_own_credential
+from webhook.config.load import load
+from webhook.config.model import Configuration
+
+_LOGIN = {"username": "robot", "password": "kept-secret"}
+
+
+def configuration(registry: dict[str, Any], **webhook: Any) -> Configuration:
+    text = json.dumps({"opencti": {"daemon": {"registry": registry}}, "webhook": webhook})
+    return load(text.encode(), "config.yaml", {}).configuration
+
+
+def keys(configuration: Configuration) -> list[str]:
+    chosen = source(configuration, environment={})
+    return [] if chosen is None else [entry.key for entry in chosen.read().credential.entries]
+
+
+@pytest.mark.parametrize(
+    ("own", "theirs", "sent_to"),
+    [
+        ("registry.example.com", "registry.example.com", ["registry.example.com"]),
+        ("Registry.example.com:443/team", "registry.example.com/other", ["registry.example.com/other/"]),
+        ("registry.example.com", "127.0.0.1:8999", []),
+        ("registry.example.com", "registry.example.com:8443", []),
+        ("registry.example.com", "registry.example.com.evil.example", []),
+        ("registry.example.com", None, []),
+        (None, "registry.example.com", []),
+    ],
+)
+@pytest.mark.parametrize("in_file", [False, True])
+def test_plan_login_for_its_own_server_alone(
+    tmp_path: Path, own: str | None, theirs: str | None, sent_to: list[str], in_file: bool
+) -> None:
+    (tmp_path / "password").write_text("kept-secret")
+    login = {"username": "robot"} if in_file else _LOGIN
+    credential = {"file": str(tmp_path / "password")} if in_file else {}
+    local = configuration(({"server": own} if own else {}) | login, credential=credential)
+    cluster = configuration({"server": theirs} if theirs else {}, pull_secret={"registries": ["b.example.com"]})
+    assert keys(with_own_credential(cluster, local)) == sent_to
+
+
+def test_plan_terms_of_sending_are_the_users_own() -> None:
+    cluster = configuration({"server": "127.0.0.1:5000"}, verify_plain_http="loopback", verify_ca="/theirs")
+    merged = with_own_credential(cluster, configuration({"server": "127.0.0.1:5000", **_LOGIN}))
+    assert (merged.webhook.verify_plain_http, merged.webhook.verify_ca) == ("never", None)
