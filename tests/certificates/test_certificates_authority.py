@@ -1,17 +1,20 @@
 """A pair that is made is accepted by a client of the standard library, for its names and its time and no others."""
 
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from webhook.certificates import authority
 from webhook.certificates.authority import Pair
+from webhook.errors import CertificateError
 
 _NAMES = ["webhook.registry-webhook.svc", "localhost", "127.0.0.1", "::1"]
 _DAY = timedelta(days=1)
@@ -133,5 +136,59 @@ def test_a_key_of_another_kind_signs_nothing(ours: Pair) -> None:
     key = ed25519.Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    with pytest.raises(TypeError, match="authority's key"):
+    with pytest.raises(CertificateError, match="does not belong"):
         authority.sign(Pair(ours.certificate, key), ["localhost"], _now(), _DAY)
+
+
+def _signed_by_itself(key: CertificateIssuerPrivateKeyTypes, algorithm: hashes.SHA256 | None) -> Pair:
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "odd")])
+    builder = x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+    builder = builder.not_valid_before(_now() - _DAY).not_valid_after(_now() + _DAY)
+    certificate = builder.add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+    return Pair(
+        certificate.sign(key, algorithm).public_bytes(serialization.Encoding.PEM),
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
+    )
+
+
+def _with_key(pair: Pair, key: bytes) -> Pair:
+    return Pair(pair.certificate, key)
+
+
+#: A public key whose algorithm has an object identifier that no library knows, of the length of an ordinary one.
+_EC, _UNKNOWN = bytes.fromhex("06072a8648ce3d0201"), bytes.fromhex("06072a8648ce3d7f01")
+
+
+def _of_unknown_kind(pair: Pair) -> Pair:
+    certificate, key = (ssl.PEM_cert_to_DER_cert(one.decode()) for one in (pair.certificate, _as_certificate(pair.key)))
+    changed = ssl.DER_cert_to_PEM_cert(certificate.replace(_EC, _UNKNOWN)).encode()
+    changed_key = ssl.DER_cert_to_PEM_cert(key.replace(_EC, _UNKNOWN)).replace("CERTIFICATE", "PRIVATE KEY").encode()
+    return Pair(changed, changed_key)
+
+
+def _as_certificate(key: bytes) -> bytes:
+    return key.replace(b"PRIVATE KEY", b"CERTIFICATE")
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda _: _signed_by_itself(rsa.generate_private_key(65537, 2048), hashes.SHA256()),
+        lambda _: _signed_by_itself(ed25519.Ed25519PrivateKey.generate(), None),
+        lambda ours: _with_key(ours, b"-----BEGIN OPENSSH PRIVATE KEY-----\nAAAA\n-----END OPENSSH PRIVATE KEY-----\n"),
+        lambda ours: _with_key(ours, ours.certificate),
+        _of_unknown_kind,
+        lambda ours: Pair(_of_unknown_kind(ours).certificate, ours.key),
+        lambda ours: Pair(ours.certificate, _of_unknown_kind(ours).key),
+    ],
+    ids=["RSA", "Ed25519", "OpenSSH", "certificate", "unknown", "unknown certificate", "unknown key"],
+)
+def test_check_key_of_another_kind_is_a_broken_pair(ours: Pair, make: Callable[[Pair], Pair]) -> None:
+    made = make(ours)
+    with pytest.raises(CertificateError):
+        authority.check(made, [made.certificate], signs=True)
+    with pytest.raises(CertificateError):
+        authority.sign(made, ["localhost"], _now(), _DAY)
+    # As an issuer that others are compared with it is one that has not signed them.
+    with pytest.raises(CertificateError):
+        authority.check(authority.sign(ours, ["localhost"], _now(), _DAY), [_of_unknown_kind(ours).certificate])

@@ -496,6 +496,7 @@ def changed(**data: bytes) -> Stored:
 
 
 FOREIGN = begun()
+UNREADABLE = "a certificate or a key is no PEM that can be read, or of an unknown kind"
 
 
 def encrypted(pair: Pair) -> bytes:
@@ -509,8 +510,14 @@ def encrypted(pair: Pair) -> bytes:
     [
         (Stored(1, stored.TYPE, {}, {}), "it has no ca.crt and no ca.key"),
         (changed(**{"tls.crt": b""}), "it has no tls.crt"),
-        (changed(**{"tls.key": b"kept-secret"}), "a certificate or a key is no PEM that can be read"),
-        (changed(**{"ca.key": encrypted(FOREIGN.authority)}), "a certificate or a key is no PEM that can be read"),
+        (
+            changed(**{"tls.key": b"kept-secret"}),
+            UNREADABLE,
+        ),
+        (
+            changed(**{"ca.key": encrypted(FOREIGN.authority)}),
+            UNREADABLE,
+        ),
         (changed(**{"tls.key": FOREIGN.serving.key}), "a key does not belong to its certificate"),
         (changed(**{"next-ca.key": FOREIGN.serving.key}), "a key does not belong to its certificate"),
         (

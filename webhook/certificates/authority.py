@@ -9,6 +9,7 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from webhook.errors import CertificateError
@@ -71,10 +72,9 @@ def sign(authority: Pair, names: Sequence[str], now: datetime, life: timedelta, 
 
     It is good for a server, or for a client and no server.
     """
-    issuer = x509.load_pem_x509_certificate(authority.certificate)
-    issuer_key = serialization.load_pem_private_key(authority.key, password=None)
+    issuer, issuer_key = _read(authority)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
-        raise TypeError("the authority's key is not one that make_authority made")
+        raise CertificateError("the CA's key is not an elliptic curve key")
     usage = ExtendedKeyUsageOID.CLIENT_AUTH if is_client else ExtendedKeyUsageOID.SERVER_AUTH
     key = ec.generate_private_key(ec.SECP256R1())
     certificate = (
@@ -114,35 +114,49 @@ def fingerprint(certificate: bytes) -> str:
 
 def certificates_in(bundle: bytes) -> tuple[bytes, ...]:
     """Take a bundle of PEM certificates apart; one that holds what is no certificate is taken for none."""
-    try:
-        read = x509.load_pem_x509_certificates(bundle)
-    except ValueError:
-        return ()
-    return tuple(one.public_bytes(serialization.Encoding.PEM) for one in read)
+    return tuple(one.public_bytes(serialization.Encoding.PEM) for one in _certificates(bundle))
 
 
-def check(pair: Pair, issuers: Sequence[bytes]) -> None:
+def check(pair: Pair, issuers: Sequence[bytes], *, signs: bool = False) -> None:
     """Check that a key belongs to its certificate, and that one of `issuers` (PEM) has signed it.
 
-    Raises `CertificateError`, in one line.
+    With `signs`, `sign` must be able to use the key. Raises `CertificateError`, in one line.
     """
-    try:
-        certificate = x509.load_pem_x509_certificate(pair.certificate)
-        key = serialization.load_pem_private_key(pair.key, password=None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise CertificateError("a certificate or a key is no PEM that can be read") from None
-    if key.public_key() != certificate.public_key():
-        raise CertificateError("a key does not belong to its certificate")
-    if not any(_has_signed(issuer, certificate) for issuer in issuers):
+    certificate, key = _read(pair)
+    if signs and not isinstance(key, ec.EllipticCurvePrivateKey):
+        raise CertificateError("the CA's key is not an elliptic curve key")
+    if not any(has_signed(issuer, certificate) for one in issuers for issuer in _certificates(one)):
         raise CertificateError("a certificate is signed by none of the authorities")
 
 
-def _has_signed(issuer: bytes, certificate: x509.Certificate) -> bool:
+def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
+    """Tell whether one certificate's key has signed another; of a kind of key that is not known it has not."""
     try:
-        certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(issuer))
-    except (ValueError, TypeError, InvalidSignature):
+        certificate.verify_directly_issued_by(issuer)
+    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
         return False
     return True
+
+
+def _read(pair: Pair) -> tuple[x509.Certificate, PrivateKeyTypes]:
+    """Read a certificate and the key that belongs to it. Raises `CertificateError`, in one line, for anything else."""
+    try:
+        certificate = x509.load_pem_x509_certificate(pair.certificate)
+        key = serialization.load_pem_private_key(pair.key, password=None)
+        belongs = key.public_key() == certificate.public_key()
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        raise CertificateError("a certificate or a key is no PEM that can be read, or of an unknown kind") from None
+    if not belongs:
+        raise CertificateError("a key does not belong to its certificate")
+    return certificate, key
+
+
+def _certificates(bundle: bytes) -> list[x509.Certificate]:
+    """Take PEM certificates apart; of a bundle that holds anything else none counts."""
+    try:
+        return x509.load_pem_x509_certificates(bundle)
+    except ValueError:
+        return []
 
 
 def _subject(name: str) -> x509.Name:

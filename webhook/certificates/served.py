@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 
+from webhook.certificates.authority import has_signed
 from webhook.errors import CertificateError
 
 
@@ -38,9 +38,9 @@ def is_trusted(chain: bytes, bundle: bytes) -> bool:
     """
     roots, presented = _certificates(bundle), _certificates(chain)
     for certificate, above in zip(presented, [*presented[1:], None], strict=True):
-        if certificate in roots or any(_has_signed(root, certificate) for root in roots):
+        if certificate in roots or any(has_signed(root, certificate) for root in roots):
             return True
-        if above is None or not _has_signed(above, certificate):
+        if above is None or not has_signed(above, certificate):
             return False
     return False
 
@@ -51,11 +51,3 @@ def _certificates(text: bytes) -> list[x509.Certificate]:
         return x509.load_pem_x509_certificates(text)
     except ValueError:
         raise CertificateError("there is no PEM certificate that can be read") from None
-
-
-def _has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    try:
-        certificate.verify_directly_issued_by(issuer)
-    except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
-        return False
-    return True

@@ -62,10 +62,10 @@ def decode(stored: Stored) -> State:
         raise CertificateError(f"its type is {stored.type}, and ours is {TYPE}")
     signing, serving = _pair(stored.data, _AUTHORITY), _pair(stored.data, _SERVING)
     incoming = _pair(stored.data, _INCOMING) if _INCOMING[0] in stored.data else None
-    authority.check(signing, [signing.certificate])
+    authority.check(signing, [signing.certificate], signs=True)
     authority.check(serving, [signing.certificate])
     if incoming:
-        authority.check(incoming, [incoming.certificate])
+        authority.check(incoming, [incoming.certificate], signs=True)
     retired = authority.certificates_in(stored.data.get(_RETIRED, b""))
     trusted = _time(stored.annotations.get(TRUSTED_ANNOTATION, ""))
     requested = stored.annotations.get(REQUESTED_ANNOTATION) == _REQUESTED
