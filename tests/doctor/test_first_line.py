@@ -540,3 +540,17 @@ def test_numbers_are_singular_or_plural(missing: int) -> None:
     found = doctor.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
     (why,) = (one.why for one in found if one.code is Code.SECRET_MISSING)
     assert why == ["1 served namespace has none: team-a", "2 served namespaces have none: team-a, team-b"][missing - 1]
+
+
+def test_secret_with_forged_date_does_not_make_others_outdated() -> None:
+    places = ("team-a", "team-b", "team-c")
+    forged = pull_secret(
+        "team-c",
+        annotations={"registry-webhook/refreshed-at": "9999-01-01T00:00:00Z"},
+    )
+    seen = sound(
+        namespaces=tuple(namespace(one, "true") for one in places),
+        pull_secrets=(pull_secret("team-a"), pull_secret("team-b"), forged),
+    )
+    (why,) = (one.why for one in doctor.diagnose(seen) if one.code is Code.SECRET_OUTDATED)
+    assert why.endswith(": team-c")

@@ -132,3 +132,56 @@ def test_the_registry_is_asked_for_what_there_would_be(
 
     assert presences(password) == (1, {f"{SERVER}/{_LACKED}": "missing", REWRITTEN: "there"})
     assert presences(new_password()) == (1, {f"{SERVER}/{_LACKED}": "refused", REWRITTEN: "refused"})
+
+
+_HOSTILE = "web; touch pwned #\n$(touch pwned)\x1b[2J\x1b]0;t\x07\x9b31m\u202e\u2028\u200b"
+
+
+def _controlled(manifest: Manifest, kind: str, name: str, version: str = "example.com/v1") -> Manifest:
+    uid = "11111111-1111-1111-1111-111111111111"
+    reference = {"apiVersion": version, "kind": kind, "name": name, "uid": uid, "controller": True}
+    return {**manifest, "metadata": {**manifest["metadata"], "ownerReferences": [reference]}}
+
+
+def _replica_set(name: str) -> Manifest:
+    deployment = _deployment(name, app=IMAGE)
+    spec = {key: deployment["spec"][key] for key in ("selector", "template")}
+    return {**deployment, "kind": "ReplicaSet", "spec": {**spec, "replicas": 1}}
+
+
+def test_plan_of_namespace_run_by_operators_groups_by_custom_resource(
+    installation: Installation, configure: _Configure
+) -> None:
+    name = installation.namespace(labelled=False)
+    cluster = installation.cluster
+    cluster.create(name, _controlled(_replica_set("web-1"), "Rollout", "web"))
+    for number in range(2):
+        cluster.create(name, _controlled(pod(f"pg-{number}", app=IMAGE), "Cluster", "pg"))
+    eventually("the ReplicaSet has its Pod", lambda: len(cluster.items(name, "pods")) == 3)
+    ran = program("plan", "--namespace", name, configure(), "--output=json")
+    (plan,) = json.loads(ran.stdout)["namespaces"]
+    assert [(one["group"], one["kind"], one["name"]) for one in plan["steps"]] == [
+        ("example.com", "Cluster", "pg"),
+        ("example.com", "Rollout", "web"),
+    ]
+    assert plan["workloads"] == 2
+    assert all("operator" in one["note"] for one in plan["steps"])
+
+
+@pytest.mark.parametrize(
+    ("command", "form"),
+    [(command, form) for command in ("report", "plan") for form in ("table", "json", "yaml")] + [("report", "html")],
+)
+def test_owner_of_any_text_is_escaped_and_no_command(
+    installation: Installation, configure: _Configure, command: str, form: str
+) -> None:
+    name = installation.namespace(labelled=True)
+    for number, kind in enumerate(("Deployment", _HOSTILE)):
+        hostile = _controlled(pod(f"hostile-{number}", app="nginx"), kind, _HOSTILE)
+        hostile["metadata"]["labels"] = {ENABLED_LABEL: "no"}
+        installation.cluster.create(name, hostile)
+    ran = program(command, "--namespace", name, configure(pod_opt_out="ignore"), f"--output={form}")
+    assert ran.status == 0, ran.stderr
+    raw = set(_HOSTILE) - set(_HOSTILE.encode("ascii", "ignore").decode()) | {"\x1b", "\x07"}
+    assert raw.isdisjoint(ran.stdout + ran.stderr)
+    assert not [line for line in ran.stdout.splitlines() if line.strip().startswith(("kubectl", "$(touch"))]

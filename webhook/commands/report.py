@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from webhook.adapters.cluster import configured
-from webhook.adapters.cluster.reading import JOBS, PODS, REPLICA_SETS, Kind, Reader
+from webhook.adapters.cluster.reading import JOBS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Kind, Reader
 from webhook.commands import inspecting, surveying
 from webhook.commands.options import all_namespaces_option, inspecting_options
 from webhook.errors import ClusterError
@@ -82,7 +82,11 @@ def _parents(reader: Reader, scopes: Sequence[str | None]) -> tuple[dict[str, Ow
     """Give the controllers of what controls Pods and is controlled itself, by uid, and what could not be read."""
     parents: dict[str, Owner] = {}
     notes = []
-    for kind, above in ((REPLICA_SETS, "Deployment"), (JOBS, "CronJob")):
+    for kind, above in (
+        (REPLICA_SETS, "Deployment"),
+        (REPLICATION_CONTROLLERS, "DeploymentConfig"),
+        (JOBS, "CronJob"),
+    ):
         for scope in scopes:
             every = reader.list(kind, scope)
             if isinstance(every, Unknown):

@@ -125,7 +125,7 @@ class Code(StrEnum):
     SECRET_MISSING = "RW-SECRET-MISSING", "A selected namespace has no pull secret."
     SECRET_FOREIGN = "RW-SECRET-FOREIGN", "A Secret that is not ours has the pull secret's name."
     SECRET_EXPIRED = "RW-SECRET-EXPIRED", "The credential in a pull secret has expired."
-    SECRET_OUTDATED = "RW-SECRET-OUTDATED", "A pull secret is older than those of other namespaces."
+    SECRET_OUTDATED = "RW-SECRET-OUTDATED", "A pull secret differs from those of other namespaces."
     SECRET_MODIFIED = "RW-SECRET-MODIFIED", "The pull secret was changed by another client."
     SECRET_LEAVING = "RW-SECRET-LEAVING", "The namespace is no longer selected; its pull secret will be deleted."
     SECRET_UNUSABLE = "RW-SECRET-UNUSABLE", "The kubelet cannot use the pull secret's content."

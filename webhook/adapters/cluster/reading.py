@@ -67,6 +67,9 @@ SERVICES = Kind("Services", _CORE, "services", objects.Service)
 SLICES = Kind("EndpointSlices", "/apis/discovery.k8s.io/v1", "endpointslices", objects.EndpointSlice)
 DEPLOYMENTS = Kind("Deployments", _APPS, "deployments", objects.Deployment)
 REPLICA_SETS = Kind("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_alone=True)
+REPLICATION_CONTROLLERS = Kind(
+    "ReplicationControllers", _CORE, "replicationcontrollers", objects.Object, metadata_alone=True
+)
 JOBS = Kind("Jobs", _BATCH, "jobs", objects.Object, metadata_alone=True)
 WEBHOOKS = Kind(
     "MutatingWebhookConfigurations",

@@ -1,5 +1,6 @@
 """Whether every served namespace has its pull secret: ours, and current."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 from webhook.inspection import kubectl
@@ -80,7 +81,7 @@ def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObj
         yield wording.warning(Code.SECRET_LEAVING, _WHAT, why, remedy)
     stale = _stale(ours)
     if stale:
-        why = f"in {_in(stale)} the content is older than elsewhere: {wording.some(stale)}"
+        why = f"in {_in(stale)} the content differs from that of the others: {wording.some(stale)}"
         yield wording.warning(
             Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.sidecar_log(seen)
         )
@@ -95,9 +96,13 @@ def _leaving(seen: Seen, places: set[str]) -> set[str]:
 
 
 def _stale(ours: dict[str, ManagedObject]) -> set[str]:
-    """Find those whose content was changed earlier than that of the others."""
-    newest = max((_note(one, REFRESHED_ANNOTATION) for one in ours.values()), default="")
-    return {place for place, one in ours.items() if _note(one, REFRESHED_ANNOTATION) != newest}
+    """Find those whose content was changed at another time than that of most, or among as many than the latest.
+
+    Whoever may edit a Secret writes its annotations: one of them cannot make all others look outdated.
+    """
+    counts = Counter(_note(one, REFRESHED_ANNOTATION) for one in ours.values())
+    current = max(counts, key=lambda time: (counts[time], time), default="")
+    return {place for place, one in ours.items() if _note(one, REFRESHED_ANNOTATION) != current}
 
 
 def _is_ours(secret: ManagedObject) -> bool:
