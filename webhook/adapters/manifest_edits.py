@@ -59,6 +59,11 @@ def same(one: Any, other: Any) -> bool:
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
+def escaped(text: str) -> str:
+    """Escape what is not printable, of YAML in which it is only within quotes and comments."""
+    return _ON_SCREEN.sub(lambda found: escape_document(found[0], "yaml"), text)
+
+
 class _Text:
     def __init__(self, text: str, *, is_json: bool) -> None:
         self._text = text
@@ -81,8 +86,7 @@ class _Text:
                 for scalar in _scalars(self._nodes())
                 if not _is_shown(scalar.value)
             }
-            escaped = _ON_SCREEN.sub(lambda found: escape_document(found[0], "yaml"), self._applied(edits))
-            return self._checked(escaped, value)
+            return self._checked(escaped(self._applied(edits)), value)
         except (InvalidManifest, ValueError):
             return self._written(value)
 

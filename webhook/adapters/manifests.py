@@ -61,18 +61,18 @@ def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) 
     parts: list[str] = []
     for document, given in texts:
         text = _as_yaml(given) if document.is_json else given
+        lead = manifest_edits.escaped(document.lead.removeprefix(_BOM))
         if is_first:
-            parts += [document.lead, text]
+            parts += [_BOM if document.lead.startswith(_BOM) else "", lead, text]
             is_first = False
             continue
-        lead = document.lead.removeprefix(_BOM)
         if not _SEPARATOR.search(lead):
             lead = f"---\n{lead.lstrip()}"
         if parts and not parts[-1].endswith("\n"):
             parts.append("\n")
             lead = lead.lstrip("\n")
         parts += [lead, text]
-    return "".join([*parts, rest]) if parts else ""
+    return "".join([*parts, manifest_edits.escaped(rest)]) if parts else ""
 
 
 def _as_yaml(text: str) -> str:
