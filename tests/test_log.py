@@ -6,10 +6,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
-from webhook import log
+from webhook import log, moments
+from webhook.pullsecret import matching
 
 
 @pytest.fixture
@@ -28,6 +30,23 @@ def test_a_record_is_one_line_whatever_it_holds(stream: io.StringIO) -> None:
     logging.getLogger("webhook.test").info("client said %s", "x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
     (line,) = stream.getvalue().splitlines()
     assert line.endswith(r" INFO webhook.test client said x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
+
+
+def test_where_library_raised_names_innermost_frame_of_ours() -> None:
+    """What the library does inside is of no help: the line of ours that called it is."""
+    with pytest.raises(ValueError, match="Invalid") as raised:
+        moments.timestamp(float("nan"))
+    assert log.where(raised.value).startswith("ValueError at webhook.moments:")
+    with pytest.raises(json.JSONDecodeError) as raised_inside:
+        matching.lookup((), cast("str", _Parses()))
+    assert log.where(raised_inside.value).startswith("JSONDecodeError at webhook.images.reference:")
+
+
+class _Parses:
+    """An image that calls back: the frames of others are around and inside ours."""
+
+    def __getattr__(self, name: str) -> object:
+        return json.loads("{")
 
 
 def test_a_fault_is_the_place_it_arose_in_and_nothing_of_what_it_says(stream: io.StringIO) -> None:

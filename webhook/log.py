@@ -22,6 +22,7 @@ _LIMIT = 512
 #: Seconds that a line waits for whoever reads it, where nothing else does.
 _PATIENCE = 1.0
 _NUMBERS = (int, float)
+_PACKAGE = __name__.partition(".")[0]
 _PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}")
 
 
@@ -220,13 +221,19 @@ def _ours() -> list[_Lines]:
 
 
 def where(error: BaseException) -> str:
-    """Say what kind of fault `error` is and where in the code it arose, and nothing of what it says."""
+    """Say what kind of fault `error` is and where in our code it arose, and nothing of what it says.
+
+    What a library raised is told by the line of ours that called it.
+    """
+    place = None
     trace = error.__traceback__
-    while trace is not None and trace.tb_next is not None:
+    while trace is not None:
+        module = str(trace.tb_frame.f_globals.get("__name__", "?"))
+        is_ours = module.partition(".")[0] == _PACKAGE
+        if is_ours or place is None or not place[0]:
+            place = (is_ours, f"{module}:{trace.tb_lineno}")
         trace = trace.tb_next
-    if trace is None:
-        return type(error).__name__
-    return f"{type(error).__name__} at {trace.tb_frame.f_globals.get('__name__', '?')}:{trace.tb_lineno}"
+    return type(error).__name__ if place is None else f"{type(error).__name__} at {place[1]}"
 
 
 def configure(level: str | None = None, form: Form = "text", stream: Any = None) -> None:

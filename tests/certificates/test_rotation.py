@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from cryptography.hazmat.primitives import serialization
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
@@ -531,6 +533,54 @@ def test_what_could_not_be_served_is_refused_in_one_line(secret: Stored, why: st
     with pytest.raises(CertificateError) as raised:
         stored.decode(secret)
     assert str(raised.value) == why
+
+
+#: Of a kind of key that `cryptography` does not read: openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:sm2.
+_UNSUPPORTED = b"""-----BEGIN CERTIFICATE-----
+MIIBbjCCARWgAwIBAgIUCw2EYk+kPcPy4jjRrxHcFMXL+dgwCgYIKoZIzj0EAwIw
+DDEKMAgGA1UEAwwBeDAgFw0yNjExMjkxNzQ2MDBaGA8yMTI2MTEwNTE3NDYwMFow
+DDEKMAgGA1UEAwwBeDBZMBMGByqGSM49AgEGCCqBHM9VAYItA0IABGHO7imSl375
+ot2YCNxszuvTmQtpF2qrPRTFl0LzemnDarSnkTJPlAPgVsgHLLcBbbSyNoNYxRVx
+vdkf66HouNajUzBRMB0GA1UdDgQWBBRNacuHBgJw3CpR3l8iOAqcvE/WRDAfBgNV
+HSMEGDAWgBRNacuHBgJw3CpR3l8iOAqcvE/WRDAPBgNVHRMBAf8EBTADAQH/MAoG
+CCqGSM49BAMCA0cAMEQCIF7F0PpHNlyT3NpirQ+DRmguGQS+TO8xe++7BCh4xOF5
+AiAbmqYRiZgdqtX0uInSuR57Yr+YSGixkIF7dKhDt71pdQ==
+-----END CERTIFICATE-----
+"""
+
+
+def rsa_authority() -> Pair:
+    """Make an authority with a key of a kind that ours never have."""
+    key = rsa.generate_private_key(65537, 2048)
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rsa")])
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(_NOW - _HOUR).not_valid_after(_NOW + _HOUR)
+    certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
+    how = serialization.PrivateFormat.PKCS8
+    return Pair(certificate, key.private_bytes(serialization.Encoding.PEM, how, serialization.NoEncryption()))
+
+
+RSA = rsa_authority()
+
+
+@pytest.mark.parametrize(
+    "secret",
+    [
+        changed(**{"ca.crt": RSA.certificate, "ca.key": RSA.key}),
+        changed(**{"next-ca.crt": RSA.certificate, "next-ca.key": RSA.key}),
+        changed(**{"ca.crt": _UNSUPPORTED}),
+        changed(**{"tls.crt": _UNSUPPORTED}),
+        changed(**{"next-ca.crt": _UNSUPPORTED, "next-ca.key": FOREIGN.authority.key}),
+    ],
+)
+def test_decode_key_of_unsupported_kind_is_broken(secret: Stored) -> None:
+    with pytest.raises(CertificateError):
+        stored.decode(secret)
+
+
+def test_decode_retired_authority_of_unsupported_kind_harms_nothing() -> None:
+    state = stored.decode(changed(**{"retired-ca.crt": _UNSUPPORTED}))
+    assert rotation.step(state, LONG, _TERMS, _NOW) is None or state.retired
 
 
 def test_what_a_replica_says_is_read_as_it_was_written() -> None:

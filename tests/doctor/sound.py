@@ -204,7 +204,7 @@ def sound(**changed: Any) -> Seen:
         slices=(read(EndpointSlice, {"endpoints": endpoints}),),
         replicas=tuple(replica(name) for name in PODS),
         certificate=certificate_secret(),
-        lease=Lease("registry-webhook-a_1", NOW - timedelta(seconds=2)),
+        lease=Lease("registry-webhook-a_1", NOW - timedelta(seconds=12), timedelta(seconds=15)),
         namespaces=(*(namespace(name) for name in sorted(SYSTEM_NAMESPACES)), *labelled, namespace("other")),
         pull_secrets=tuple(pull_secret(name) for name in SERVED),
         guards=GUARDS,

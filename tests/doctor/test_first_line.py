@@ -220,6 +220,9 @@ _FAILING: dict[str, Case] = {
     ),
     "nobody has the Lease": Case({"lease": Lease("", None)}, Code.LEASE_NONE),
     "the Lease is old": Case({"lease": Lease("gone_1", NOW - timedelta(minutes=5))}, Code.LEASE_EXPIRED),
+    "the Lease is over by its own duration": Case(
+        {"lease": Lease("gone_1", NOW - timedelta(seconds=41), timedelta(seconds=10))}, Code.LEASE_EXPIRED
+    ),
     "two replicas write": Case({"replicas": (*refreshers(), *refreshers())}, Code.LEASE_SPLIT),
     "the password is wrong": Case(
         {

@@ -71,6 +71,7 @@ class StandIn:
     """The installation's namespace."""
 
     def __init__(self) -> None:
+        self.own = "registry-webhook"
         self.fault: ClusterError | None = None
         """What every request fails with."""
         self.events: list[dict[str, Any]] = []

@@ -3,6 +3,7 @@
 import base64
 import json
 import logging
+import threading
 from collections.abc import Callable
 from itertools import pairwise
 from typing import NamedTuple, cast
@@ -10,6 +11,7 @@ from typing import NamedTuple, cast
 import pytest
 from msgspec import structs
 
+from webhook.adapters.cluster.api import Listing
 from webhook.adapters.registry import Answer, Registry, Verdict
 from webhook.adapters.sources import Reading
 from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachable
@@ -70,7 +72,14 @@ class Scene:
         cluster = self.server.cluster
         reporter = Reporter(cluster, "pull", "replica", lambda: True, self.clock)
         terms = Terms("pull", enabled=True, mode="labelled", bounds=NamespaceBounds(None, ()), linger=60.0)
-        self.publisher = Publisher(cluster, terms, reporter, self.metrics, Steadiness(clocks))
+        self.publisher = Publisher(
+            cluster=cluster,
+            terms=terms,
+            reporter=reporter,
+            metrics=self.metrics,
+            steadiness=Steadiness(clocks),
+            leading=lambda: self.leads,
+        )
         self.credentials = Credentials(
             source=self.source,
             ask=self.ask,
@@ -772,3 +781,52 @@ def test_credentials_answer_after_loss_of_lease_is_dropped() -> None:
     assert scene.publisher.document is None
     assert scene.reasons() == []
     assert b"credential_refused 0.0" in scene.metrics.exposition()
+
+
+def counted(scene: Scene) -> list[bytes]:
+    """Give all metrics of ours; a counter's time of creation is none."""
+    lines = scene.metrics.exposition().splitlines()
+    return [line for line in lines if line.startswith(b"registry_webhook") and b"_created" not in line]
+
+
+@pytest.mark.parametrize("during", ["the source is read", "the registry is asked", "the cluster is listed"])
+@pytest.mark.parametrize(
+    "came", [_REFUSED, _UNCLEAR, _ACCEPTED, _BROKEN], ids=["refused", "unclear", "accepted", "failed"]
+)
+def test_refresh_stopped_while_waiting_reports_nothing(
+    during: str, came: Verdict | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another configuration is used by then: what came of the one before is told by nothing."""
+    scene = Scene()
+    exposed = counted(scene)
+    read, ask = scene.source.read, scene.ask
+    scene.source.notes = ("a note",) if during == "the source is read" else ()
+    scene.verdict = came if isinstance(came, Verdict) else None
+
+    def stopped_read() -> Reading:
+        if during == "the source is read":
+            scene.credentials.close()
+            if isinstance(came, Exception):
+                raise came
+        return read()
+
+    def stopped_ask(asked: Credential) -> Verdict | None:
+        scene.credentials.close()
+        return ask(asked)
+
+    def stopped_list() -> Listing[Namespace]:
+        scene.credentials.close()
+        raise Unreachable("cannot list namespaces")
+
+    scene.source.read = stopped_read  # type: ignore[method-assign]
+    if during == "the registry is asked":
+        scene.credentials._ask = stopped_ask  # noqa: SLF001 - the moment at which it is stopped
+    if during == "the cluster is listed":
+        scene.server.namespaces.list = stopped_list  # type: ignore[method-assign]
+    with caplog.at_level(logging.DEBUG):
+        scene.credentials.run(threading.Event(), lambda: None)
+    assert scene.credentials.last is None
+    assert scene.reasons() == []
+    assert caplog.records == []
+    assert scene.publisher.document is None
+    assert counted(scene) == exposed

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -178,8 +178,10 @@ def test_sidecar_state_read_from_json_alone(
 
 
 def test_the_lease_is_read_with_its_time(reader: Reader, giving: Giving) -> None:
-    giving[_LEASE] = {"spec": {"holderIdentity": "a_1", "renewTime": "2026-11-25T00:00:00.000000Z"}}
-    assert _examined(reader).lease == Lease("a_1", _NOW)
+    giving[_LEASE] = {
+        "spec": {"holderIdentity": "a_1", "renewTime": "2026-11-25T00:00:00.000000Z", "leaseDurationSeconds": 10}
+    }
+    assert _examined(reader).lease == Lease("a_1", _NOW, timedelta(seconds=10))
 
 
 def test_what_the_account_may_do_is_asked_of_the_api_server(place: Place, reader: Reader, giving: Giving) -> None:

@@ -168,6 +168,15 @@ def test_a_lease_that_another_deleted_or_emptied_is_made_anew(pair: Pair) -> Non
     assert pair.server.stored.spec.holder_identity == "a"
 
 
+def test_lease_of_other_duration_holds_for_that(pair: Pair) -> None:
+    """An older version, beside us during a rollout, may hold it for longer."""
+    pair.server.stored = Held(LeaseSpec("older", None, None, 15, 5), "0")
+    pair.live(14.9, pair.a)
+    assert not pair.a.leading()
+    pair.live(2, pair.a)
+    assert pair.a.leading()
+
+
 def test_a_lease_of_a_holder_that_never_renews_is_taken_by_our_own_clock(pair: Pair) -> None:
     """What is written in it is another machine's time, far off as it may be."""
     written = LeaseSpec("gone", "2999-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", 86_400, 5)

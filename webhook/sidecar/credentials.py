@@ -79,6 +79,9 @@ class Pass(NamedTuple):
     """Seconds that the registry asked to wait."""
 
 
+_CEASED = Pass(Outcome.STANDBY, "this replica ceased to write")
+
+
 class _Dated(NamedTuple):
     """A published entry, and the monotonic time at which it ends, however the wall clock is set in the meantime."""
 
@@ -123,6 +126,7 @@ class Credentials:
         self.good = publisher.document = good if source else None
         """The last document that was not in doubt, or else the one that an earlier process published."""
         self._published = self._dated_by(good) if good else ()
+        self._closed = False
         self._term = 0
         """Counts the times that this replica ceased to write."""
         self._adopted: int | None = None
@@ -148,7 +152,10 @@ class Credentials:
             beat()
             term, leads = self._term, self._leading()
             fingerprint = self._source.fingerprint() if self._source else None
-            wait = self._next(self.make_pass(leads=leads))
+            done = self.make_pass(leads=leads)
+            if self._closed:
+                return
+            wait = self._next(done)
             if not self.settled and self._publisher.listed:
                 self._publisher.wait_until_idle(_SETTLING)
                 self.settled = True
@@ -168,9 +175,16 @@ class Credentials:
         self._term += 1
         self._publisher.document = None
 
+    def close(self) -> None:
+        """Stop for good: a refresh that is under way has no effect any more."""
+        self._closed = True
+        self._term += 1
+
     def make_pass(self, *, leads: bool = True) -> Pass:
         """Read, check and publish once; a replica that does not lead reads alone."""
         done = self._pass(leads=leads)
+        if self._closed:
+            return done
         self.refreshed_at = self._clocks.wall()
         self.last = done
         if done.outcome is not Outcome.STANDBY:
@@ -215,15 +229,19 @@ class Credentials:
         try:
             done = self._read_and_publish(term) if leads else self._read_alone()
         except (SourceError, InvalidCredential) as error:
-            done = self._failed(error)
+            done = _CEASED if self._closed else self._failed(error)
         if leads and term == self._term and self._publisher.document is None and self.good is not None:
             self._publisher.publish(self.good)
         now = self._clocks.monotonic()
+        if self._closed:
+            return done
         if self._listed is not None and now - self._listed < self._schedule.period / 2:
             return done
         try:
             self._publisher.relist()
         except ClusterError as error:
+            if self._closed:
+                return done
             self._reporter.warn("ClusterUnreachable", str(error), event=False)
             return Pass(Outcome.CLUSTER, str(error)) if done.outcome in WELL else done
         self._listed = now
@@ -247,6 +265,8 @@ class Credentials:
                 self._publisher.look_everywhere()
             published = self._publisher.published()
         except ClusterError as error:
+            if self._closed:
+                return
             _log.info("what is published is not known: %s", error)
             return
         self._adopted = self._term
@@ -273,13 +293,15 @@ class Credentials:
         if self._source is None:
             return Pass(Outcome.NONE, "no registry, or no credential for it, is configured")
         reading = self._source.read()
+        if term != self._term:
+            return _CEASED
         self._within = reading.within
         for note in reading.notes:
             _log.info("the source: %s", note)
         kept = self._kept(reading)
         verdict = self._ask(reading.credential)
         if term != self._term:
-            return Pass(Outcome.STANDBY, "this replica ceased to write")
+            return _CEASED
         answer = self._judge(verdict)
         whole = _with(reading.credential, tuple(one.entry for one in kept))
         dated = (*self._dated(reading.credential.entries), *kept)

@@ -72,6 +72,8 @@ class Threads:
             try:
                 loop(self.stop, lambda: self._around.beats.beat(name))
             except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to go on
+                if self.stop.is_set():
+                    return
                 self._around.metrics.loop_restarts.inc()
                 _log.error("the loop %s failed and is started again: %s", name, log.where(error))
                 self.stop.wait(_AGAIN)
@@ -99,9 +101,20 @@ class Duties:
         name = webhook.pull_secret.name
         cluster = Cluster(around.client, name, configuration.installation.namespace)
         clocks = around.steadiness.clocks
-        reporter = Reporter(cluster, name, around.identity, around.leading, clocks.monotonic)
-        self.publisher = Publisher(cluster, _terms(configuration), reporter, around.metrics, around.steadiness)
-        self.publisher.leading = lambda: around.leading() and not self._threads.stop.is_set()
+        stopped = self._threads.stop.is_set
+
+        def leading() -> bool:
+            return around.leading() and not stopped()
+
+        reporter = Reporter(cluster, name, around.identity, leading, clocks.monotonic)
+        self.publisher = Publisher(
+            cluster=cluster,
+            terms=_terms(configuration),
+            reporter=reporter,
+            metrics=around.metrics,
+            steadiness=around.steadiness,
+            leading=leading,
+        )
         prefixes = _prefixes(configuration)
         self.credentials = Credentials(
             source=sources.source(
@@ -109,7 +122,7 @@ class Duties:
             ),
             ask=_asking(configuration, around, prefixes),
             prefixes=prefixes,
-            leading=self.publisher.leading,
+            leading=leading,
             strict=webhook.verify == "strict",
             schedule=_schedule(configuration),
             publisher=self.publisher,
@@ -141,6 +154,7 @@ class Duties:
     def stop(self) -> None:
         """Stop everything, without waiting for answers that are on their way."""
         self._threads.end()
+        self.credentials.close()
         self.publisher.close()
         for one in self._watching:
             one.close()

@@ -19,6 +19,8 @@ _log = logging.getLogger("webhook.refresher")
 
 #: Seconds without a renewal after which another may take the Lease. Taken over within this and twice the next.
 DURATION = 10.0
+#: The longest time that is believed of a Lease which somebody else wrote.
+_LONGEST = 20.0
 _RENEWAL = 2.0
 #: Seconds since the last renewal after which a holder writes nothing more: less than the duration, for the clocks of
 #: two machines do not run alike, and what is on its way takes time.
@@ -119,7 +121,10 @@ class Leadership:
         holder = self._seen.spec.holder_identity if self._seen else None
         if not holder or holder == self._identity:
             return 0.0
-        return self._seen_at + DURATION - self._clock()
+        # By whatever version the holder is: it may have taken the Lease for another time.
+        written = self._seen.spec.lease_duration_seconds if self._seen else None
+        duration = written if written and 0 < written <= _LONGEST else DURATION
+        return self._seen_at + duration - self._clock()
 
     def _write(self) -> None:
         seen = self._seen or Held(LeaseSpec(), None)

@@ -70,15 +70,23 @@ class _Record:
 class Publisher:
     """Brings namespaces to what they need, by several workers."""
 
-    def __init__(
-        self, cluster: Cluster, terms: Terms, reporter: Reporter, metrics: Metrics, steadiness: Steadiness
+    def __init__(  # noqa: PLR0913 - what it works with, each part by name
+        self,
+        *,
+        cluster: Cluster,
+        terms: Terms,
+        reporter: Reporter,
+        metrics: Metrics,
+        steadiness: Steadiness,
+        leading: Callable[[], bool],
     ) -> None:
-        """Take the cluster, the terms, whom to tell, and the clocks with what is known of them."""
+        """Take the cluster, the terms, whom to tell, the clocks with what is known of them, and whether to write."""
         self._cluster = cluster
         self._terms = terms
         self._reporter = reporter
         self._metrics = metrics
         self._steadiness = steadiness
+        self._leading = leading
         self._clock = steadiness.clocks.monotonic
         self._wall = steadiness.clocks.wall
         self._queue = Queue(self._clock)
@@ -87,7 +95,6 @@ class Publisher:
         self.namespaces: Store[Namespace] = Store(lambda item: item.name, self._namespace_changed)
         self.secrets: Store[Secret] = Store(lambda item: item.namespace, self._queue.add)
         self.document: Document | None = None
-        self.leading: Callable[[], bool] = lambda: False
         self.failing: dict[str, str] = {}
         """Namespaces that cannot be brought to what they need, with why."""
         self.foreign: dict[str, str] = {}
@@ -147,7 +154,7 @@ class Publisher:
             if name is None:
                 continue
             try:
-                self._look_at(name)
+                self._look_at(name, stop)
             finally:
                 self._queue.done(name)
 
@@ -222,17 +229,22 @@ class Publisher:
             self._wanted.pop(name, None)
         self._queue.add(name)
 
-    def _look_at(self, name: str) -> None:
-        if not (self.leading() and self.listed):
+    def _look_at(self, name: str, stop: Event) -> None:
+        if not (self._leading() and self.listed):
             return  # when either changes, everything is looked at
         record = self._record(name)
-        # Both may be replaced at any moment; a step is taken with what it was planned with.
         try:
-            found, document = self._found(name), self.document
+            self._take_step(name, record, stop)
+        except NotFound:
+            pass  # the namespace, or what was to be deleted, is gone; the watch tells
         except ClusterError as error:
-            self._failed(name, error, record)
-            return
-        if not self.leading():
+            if not stop.is_set():
+                self._failed(name, error, record)
+
+    def _take_step(self, name: str, record: _Record, stop: Event) -> None:
+        # Both may be replaced at any moment; a step is taken with what it was planned with.
+        found, document = self._found(name), self.document
+        if not self._leading():
             return  # to read takes time
         step = self._plan(name, found, document)
         if step.due is not None:
@@ -243,13 +255,9 @@ class Publisher:
             repair = step.replaces or (step.kind is not Kind.DELETE and record.settled == intended)
             if repair and self._in_truce(name, record.contention):
                 return
-            try:
-                self._write(name, step, found, document, record)
-            except NotFound:
-                return  # the namespace, or what was to be deleted, is gone; the watch tells
-            except ClusterError as error:
-                self._failed(name, error, record)
-                return
+            self._write(name, step, found, document, record)
+            if stop.is_set():
+                return  # what there is to say, others say by now
             self._written(name, step, record, repair=repair)
         record.settled = None if step.kind in {Kind.NOTHING, Kind.DELETE} else intended
         self._rest(name, step, record)

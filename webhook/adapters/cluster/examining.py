@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from msgspec import structs
@@ -186,7 +186,8 @@ def _lease(reader: Reader, namespace: str) -> Lease | Unknown | None:
         return found
     spec = found.get("spec", {})
     renewed = spec.get("renewTime")
-    return Lease(spec.get("holderIdentity") or "", datetime.fromisoformat(renewed) if renewed else None)
+    duration = timedelta(seconds=spec.get("leaseDurationSeconds") or 0)
+    return Lease(spec.get("holderIdentity") or "", datetime.fromisoformat(renewed) if renewed else None, duration)
 
 
 def _names(objects: tuple[Object, ...] | Unknown) -> tuple[str, ...] | Unknown:

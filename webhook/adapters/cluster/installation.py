@@ -16,6 +16,8 @@ from webhook.names import CERTIFICATE, PROGRAM, REPLICA_ANNOTATIONS, Installatio
 
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 _APPLIED = (("fieldManager", CERTIFICATE), ("force", "true"))
+#: What is made is not forced: a field of somebody else's, who made it in the same moment, is a conflict.
+_MADE = (("fieldManager", CERTIFICATE), ("force", "false"))
 #: Seconds that a replica which is told to stop may take to take its word back.
 _LEAVING = 0.5
 
@@ -48,7 +50,8 @@ class Installation:
     ) -> Stored:
         """Store the certificate's Secret over the one that was read, or make it.
 
-        Raises `Conflict` if somebody else wrote it meanwhile.
+        Raises `Conflict` if somebody else wrote the one that was read meanwhile, or made one with other content where
+        there was none. Only the replica that writes calls this: another one of ours would not conflict.
         """
         metadata: dict[str, Any] = {"name": CERTIFICATE, "namespace": self._names.namespace, "annotations": annotations}
         metadata["labels"] = {"app.kubernetes.io/name": PROGRAM}
@@ -62,9 +65,9 @@ class Installation:
             "data": {key: base64.b64encode(content).decode() for key, content in data.items()},
         }
         what = f"store Secret {CERTIFICATE}"
-        return decoded(
-            what, objects.certificate, self._client.call(Request(what, "PATCH", self._secret, _APPLIED, body, APPLY))
-        )
+        query = _MADE if over is None else _APPLIED
+        request = Request(what, "PATCH", self._secret, query, body, APPLY)
+        return decoded(what, objects.certificate, self._client.call(request))
 
     def say(self, replica: str, said: str | None, *, leaving: bool = False) -> Stored:
         """Note on the certificate's Secret what a replica says, or with None that it says nothing any more."""

@@ -11,9 +11,8 @@ from webhook.inspection.objects import Deployment
 from webhook.inspection.snapshot import Unknown
 from webhook.names import REFRESHER
 
-#: A holder that has not renewed for so long is gone, whatever the clocks of two machines differ by: it renews every two
-#: seconds, and the Lease is over after 15.
-_GONE = timedelta(seconds=60)
+#: By how much the clock of whoever looks may be ahead of the holder's.
+_AHEAD = timedelta(seconds=30)
 
 
 def deployed(seen: Seen) -> Iterator[Finding]:
@@ -124,4 +123,4 @@ def _leads(said: Said | Unknown) -> bool:
 
 
 def _is_gone(seen: Seen, lease: Lease) -> bool:
-    return lease.renewed is not None and seen.now - lease.renewed > _GONE
+    return lease.renewed is not None and seen.now - lease.renewed > lease.duration + _AHEAD

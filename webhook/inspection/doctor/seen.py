@@ -1,7 +1,7 @@
 """What an installation looks like, as values for the checks. A part that could not be read is an `Unknown`."""
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -86,6 +86,8 @@ class Lease(NamedTuple):
     """Empty where it was given up."""
     renewed: datetime | None
     """When the holder said last that it is there, aware."""
+    duration: timedelta = timedelta()
+    """How long it holds the Lease from then on."""
 
 
 class Right(NamedTuple):
