@@ -4,9 +4,11 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from webhook.config import assemble
+from webhook.config.load import load
 from webhook.errors import InvalidCredential
-from webhook.images.prefixes import normalise
-from webhook.pullsecret.credential import Entry, check_key, key_for, make_entry
+from webhook.images.prefixes import canonical_host, normalise
+from webhook.pullsecret.credential import Entry, check_key, key_for, make_entry, static_entries
 from webhook.pullsecret.matching import filed_under, lookup, own
 
 
@@ -204,3 +206,23 @@ def test_own_default_registry_entry_not_for_other_host(host: str) -> None:
 def test_own_entry_of_its_host_stays() -> None:
     entries = [make_entry("localhost", "robot", "kept-secret")]
     assert own(entries, "localhost/image") == entries
+
+
+@given(
+    st.sampled_from(["registry.example.com", "Registry.Example.com", "REGISTRY.example.com:443", "r.example.com:5000"]),
+    st.sampled_from(["", "/team"]),
+    st.sampled_from(["Registry.example.com/quay", "registry.EXAMPLE.com:0443/quay", "R.example.com:5000/quay"]),
+)
+def test_rewritten_image_finds_the_servers_credential_however_spelled(server: str, path: str, target: str) -> None:
+    text = (
+        f"opencti: {{daemon: {{registry: {{server: '{server}{path}'}}}}}}\n"
+        f"webhook: {{rules: [{{from: q.io, to: '{target}'}}]}}"
+    )
+    configuration = load(text.encode(), "c.yaml", {}).configuration
+    targets = [rule.target for rule in configuration.webhook.rules]
+    entries = static_entries(configuration.registry.server or "", targets, "robot", "hunter2")
+    resolve = assemble.resolver(configuration).resolve
+    assert lookup(entries, resolve("nginx:1").image)
+    same = canonical_host(normalise(server)) == canonical_host(normalise(target))
+    # Another registry is not told the credential.
+    assert bool(lookup(entries, resolve("Q.io/x:1").image)) is same
