@@ -830,3 +830,38 @@ def test_refresh_stopped_while_waiting_reports_nothing(
     assert caplog.records == []
     assert scene.publisher.document is None
     assert counted(scene) == exposed
+
+
+_STAYS = {
+    "accepted": "the published one stays, which the registry accepted",
+    "unknown": "the published one stays; it is not known whether the registry accepts that",
+    "refused": "the published credential is the refused one",
+    "nothing": "nothing is published",
+    "where there is none": "it is published only where there is none yet",
+}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "strict", "stays"),
+    [
+        ([(1, _ACCEPTED), (2, _REFUSED)], False, "accepted"),
+        ([(1, _ACCEPTED), (2, _REFUSED)], True, "accepted"),
+        ([(1, _ACCEPTED), (1, _UNCLEAR), (2, _REFUSED)], False, "accepted"),
+        ([(1, _ACCEPTED), (2, _UNCLEAR), (3, _REFUSED)], False, "unknown"),
+        ([(1, _UNCLEAR), (2, _REFUSED)], False, "unknown"),
+        ([(1, None), (2, _REFUSED)], False, "unknown"),
+        ([(1, _UNCLEAR), (1, _REFUSED)], False, "refused"),
+        ([(1, _ACCEPTED), (1, _REFUSED)], False, "refused"),
+        ([(1, _ACCEPTED), (1, _REFUSED)], True, "refused"),
+        ([(1, _REFUSED)], False, "where there is none"),
+        ([(1, _REFUSED)], True, "nothing"),
+    ],
+)
+def test_refusal_says_what_is_published(sequence: list[tuple[int, Verdict | None]], strict: bool, stays: str) -> None:
+    scene = Scene(strict=strict)
+    for number, verdict in sequence:
+        scene.source.content, scene.verdict = credential(number), verdict
+        scene.server.events.clear()
+        scene.credentials.make_pass()
+    (event,) = (event for event in scene.server.events if event["reason"] == "CredentialRefused")
+    assert event["note"].endswith(f": {_STAYS[stays]}")

@@ -126,6 +126,8 @@ class Credentials:
         self.good = publisher.document = good if source else None
         """The last document that was not in doubt, or else the one that an earlier process published."""
         self._published = self._dated_by(good) if good else ()
+        self._accepted: bytes | None = None
+        """The content that the registry accepted last, as far as this process was told."""
         self._closed = False
         self._term = 0
         """Counts the times that this replica ceased to write."""
@@ -306,7 +308,8 @@ class Credentials:
         whole = _with(reading.credential, tuple(one.entry for one in kept))
         dated = (*self._dated(reading.credential.entries), *kept)
         if verdict is None or answer is Answer.ACCEPTED:
-            self._publish(whole, dated)
+            document = self._publish(whole, dated)
+            self._accepted = document.content if verdict is not None else None
             done = Pass(Outcome.PUBLISHED, verdict.detail if verdict else "")
         elif answer is Answer.UNCLEAR:
             if self._strict:
@@ -316,7 +319,7 @@ class Credentials:
             self._reporter.warn("RegistryUnclear", verdict.detail)
             done = Pass(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
         else:
-            refusal = self._refusal(verdict, reading)
+            refusal = self._refusal(verdict, reading, whole)
             if not self._strict:
                 self._publish_in_doubt(whole)
             self._reporter.warn("CredentialRefused", refusal)
@@ -347,13 +350,17 @@ class Credentials:
             self._reporter.settled(None, "CredentialRefused")
         return answer
 
-    def _refusal(self, verdict: Verdict, reading: Reading) -> str:
-        if self.good is None:
-            stays = "it replaces none that is published"
-        elif self.good.content == documents.compose(reading.credential, 0).content:
+    def _refusal(self, verdict: Verdict, reading: Reading, whole: Credential) -> str:
+        refused = {documents.compose(one, 0).content for one in (reading.credential, whole)}
+        published = self.good or self._publisher.document
+        if published is None:
+            stays = "nothing is published" if self._strict else "it is published only where there is none yet"
+        elif published.content in refused:
             stays = "the published credential is the refused one"
+        elif published.content == self._accepted:
+            stays = "the published one stays, which the registry accepted"
         else:
-            stays = "the last good one stays"
+            stays = "the published one stays; it is not known whether the registry accepts that"
         found = [
             f"; {odd} (for {entry.key})"
             for entry in reading.credential.entries[:_NAMED]
@@ -361,7 +368,7 @@ class Credentials:
         ]
         return f"{verdict.detail}: {stays}{''.join(dict.fromkeys(found))}"
 
-    def _publish(self, credential: Credential, dated: tuple[_Dated, ...]) -> None:
+    def _publish(self, credential: Credential, dated: tuple[_Dated, ...]) -> Document:
         document = documents.compose(credential, self._clocks.wall())
         known = self.good
         if known is not None and document.content == known.content:
@@ -373,6 +380,7 @@ class Credentials:
         self.good = document
         self._metrics.refreshed.set(self._clocks.wall())
         self._put(document)
+        return document
 
     def _publish_in_doubt(self, credential: Credential) -> None:
         """Publish where there is none yet, unless there was a good one: that stays."""
