@@ -168,7 +168,7 @@ class Kept(Decision, frozen=True, gc=True, weakref=True):
 
 def decision_on(case: str, size: int) -> Kept:
     decision = handler().review(review.of_object(pod())).decision
-    return Kept(decision.outcome, case, (), decision.counts, (), decision.response, b"x" * size, decision.account)
+    return Kept(decision.outcome, case, decision.counts, (), decision.response, b"x" * size, decision.account)
 
 
 def test_what_is_asked_for_now_and_then_stays_while_what_is_not_goes_and_all_is_bounded() -> None:

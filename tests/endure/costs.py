@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from webhook import log
+from webhook.admission import pod
+from webhook.admission.handler import IMAGES_LIMIT
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.serving import endpoint
@@ -23,8 +25,8 @@ from .judging import CONFIGURATIONS
 
 MIB = 1024 * 1024
 _TIMES = 3
-_PLACES = 9_999  # one fewer than are looked at
-_UNFIT = 128 * 1024 - 200  # as many numbers in a list as are looked at piece by piece
+#: As many as are read.
+_CONTAINERS, _VOLUMES, _SECRETS = (pod.STORED_LIMIT // least for least in (32, 11, 4))
 _REVIEW = (
     b'{"apiVersion":"admission.k8s.io/v1","kind":"AdmissionReview","request":{"uid":"u","kind":{"kind":"Pod"},'
     b'"namespace":"team","operation":"CREATE","dryRun":true,"object":%b}}'
@@ -49,8 +51,8 @@ class Cost(NamedTuple):
         return self.seconds / self.size * 1e9
 
 
-def _review(pod: bytes) -> bytes:
-    return _REVIEW % pod
+def _review(document: bytes) -> bytes:
+    return _REVIEW % document
 
 
 def _spec(spec: bytes) -> bytes:
@@ -92,8 +94,8 @@ def _update(new: bytes, old: bytes) -> bytes:
     return _spec(new).replace(b"CREATE", b"UPDATE")[:-2] + b',"oldObject":{"spec":{%b}}}}' % old
 
 
-def _many(pattern: bytes, count: int = _PLACES) -> bytes:
-    return b'"containers":[%b]' % b",".join(itertools.islice(_numbered(pattern), count))
+def _many(pattern: bytes, count: int = _CONTAINERS, field: bytes = b"containers") -> bytes:
+    return b'"%b":[%b]' % (field, b",".join(itertools.islice(_numbered(pattern), count)))
 
 
 def _originals(size: int) -> bytes:
@@ -129,6 +131,15 @@ GROWING: dict[str, Callable[[int], bytes]] = {
     "the same annotation": lambda size: _metadata(b'"annotations":{%b}' % b",".join([b'"a":""'] * (size // 7))),
     "the same list": lambda size: _spec(b",".join([b'"containers":[{"image":"a"}]'] * (size // 29))),
     "other fields": lambda size: _spec(b",".join(itertools.islice(_numbered(b'"#":0'), size // 11))),
+    "objects that nobody reads": lambda size: _listed(b"x", itertools.repeat(b"{}"), size),
+    "deep lists, beside one another": lambda size: _listed(b"x", itertools.repeat(b"[" * 1100 + b"]" * 1100), size),
+    "strings beside deep lists": lambda size: _listed(
+        b"x", itertools.chain([b"[" * 1100 + b"]" * 1100], itertools.repeat(b'""')), size
+    ),
+    "escapes beside deep lists": lambda size: _spec(
+        b'"x":' + b"[" * 1100 + b"]" * 1100 + b',"y":"' + rb"\"" * (size // 2) + b'"'
+    ),
+    "no UTF-8 where it is read": lambda size: _name(b"\xff" * size),
     "lists in lists": lambda size: _spec(b'"x":' + b"[" * (size // 2) + b"]" * (size // 2)),
     "objects in objects, cut off": lambda size: _review(b'{"x":' * (size // 5)),
     "digits": lambda size: _spec(b'"x":' + b"1" * size),
@@ -145,27 +156,42 @@ GROWING: dict[str, Callable[[int], bytes]] = {
     "no UTF-8": lambda size: b" " * size + b"\xff",
     "another version": lambda size: _name(b"x").replace(b"admission.k8s.io/v1", b"x" * size),
 }
+_IMAGE_VOLUME = b'{"name":"#","image":{"reference":"a#"}}'
 #: Bodies that have as much of something as is looked at, and no more.
 BOUNDED: dict[str, Callable[[], bytes]] = {
-    "as many images as are looked at": lambda: _spec(_many(b'{"name":"#","image":"a#"}')),
-    "as many with long names": lambda: _spec(_many(b'{"name":"%b#","image":"a#"}' % (b"x" * 700))),
-    "as many with long paths": lambda: _spec(_many(b'{"name":"#","image":"quay.io/%ba#"}' % (b"a/" * 70))),
-    "as many long ones that are none": lambda: _spec(_many(b'{"image":"a#/%bA"}' % (b"a/" * 70))),
+    "as many containers as are read": lambda: _spec(_many(b'{"name":"#","image":"a#"}')),
+    "as many images as are looked at": lambda: _spec(_many(_IMAGE_VOLUME, IMAGES_LIMIT, b"volumes")),
+    "one image more": lambda: _spec(_many(_IMAGE_VOLUME, IMAGES_LIMIT + 1, b"volumes")),
+    "as many images, of which all are changed": lambda: _update(
+        _many(_IMAGE_VOLUME, IMAGES_LIMIT, b"volumes"),
+        _many(b'{"name":"#","image":{"reference":"b"}}', IMAGES_LIMIT, b"volumes"),
+    ),
+    "as many with long names": lambda: _spec(_many(b'{"name":"%b#","image":"a#"}' % (b"x" * 400))),
+    "as long images as are looked at": lambda: _spec(_many(b'{"name":"#","image":"quay.io/a#"}', 48_000)),
+    "as many long ones that are none": lambda: _spec(_many(b'{"image":"a#/%bA"}' % (b"a/" * 70), 10_000)),
     "the longest references": lambda: _spec(
         _many(b'{"name":"#","image":"quay.io/%ba#:%b"}' % (b"a/" * 120, b"t" * 120 + b"@sha512:" + b"f" * 128), 2900)
     ),
-    "as many images, of which all are changed": lambda: _update(
-        _many(b'{"name":"#","image":"a#"}'), _many(b'{"name":"#","image":"b"}')
+    "as many volumes and pull secrets as are read, twice": lambda: _update(
+        *[
+            b'"containers":[{"image":"a"}],%b,%b'
+            % (_many(b'{"name":"#"}', _VOLUMES, b"volumes"), _many(b'{"name":"#"}', _SECRETS, b"imagePullSecrets"))
+        ]
+        * 2
     ),
-    "as many numbers as are read by themselves": lambda: _update(
-        *[b'"containers":[%b]' % b",".join([b"1"] * _UNFIT)] * 2
-    ),
-    "as many objects": lambda: _spec(
-        _many(b'{"name":"a","more":{"name":"#"}}', _PLACES) + b',"x":[%b]' % b",".join([b"{}"] * 79_000)
-    ),
-    "as many pull secrets": lambda: _spec(
-        b'"containers":[{"image":"a"}],"imagePullSecrets":[%b]'
-        % b",".join(itertools.islice(_numbered(b'{"name":"#"}'), 99_000))
+    "as many numbers as are read by themselves": lambda: _update(*[_many(b"1")] * 2),
+    "all lists with as many as are read": lambda: _update(
+        *[
+            b",".join(
+                [
+                    *(_many(b"{}", _CONTAINERS, name) for name in (b"containers", b"initContainers")),
+                    _many(b"{}", _CONTAINERS, b"ephemeralContainers"),
+                    _many(b"{}", _VOLUMES, b"volumes"),
+                    _many(b"{}", _SECRETS, b"imagePullSecrets"),
+                ]
+            )
+        ]
+        * 2
     ),
 }
 

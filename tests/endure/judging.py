@@ -13,7 +13,7 @@ from tests.admission import laws
 from tests.endure import pods
 from tests.endure.pods import Drawn
 from webhook.admission import review
-from webhook.admission.decision import Decided, Outcome
+from webhook.admission.decision import UNEXAMINED, Decided, Outcome
 from webhook.admission.handler import Handler
 from webhook.config import assemble
 from webhook.config.load import load
@@ -80,6 +80,14 @@ def judge(drawn: Drawn, handler: Handler, inexperienced: Handler | None = None) 
         assert why_unanswerable(drawn.body) is not None, "it could be answered"
         return "refused"
     assert decided.decision.outcome is not Outcome.ERROR, decided.decision.why
+    if decided.decision.outcome in UNEXAMINED:
+        assert decided.decision.outcome is Outcome.TOO_LARGE or why_unanswerable(drawn.body) is not None, (
+            "it is readable"
+        )
+        response = json.loads(decided.answer)["response"]
+        assert ("warnings" in response, "status" in response) == (response["allowed"], not response["allowed"])
+        assert "patch" not in response
+        return decided.decision.outcome
     _hold(drawn, decided, handler, laws.apply)
     if inexperienced is not None:
         _judge_slowly(drawn, decided, handler, inexperienced)
@@ -166,7 +174,7 @@ def why_unanswerable(body: bytes) -> str | None:
     texts += [
         request[name] for name in ("subResource", "namespace", "name", "operation") if request.get(name) is not None
     ]
-    fits = isinstance(kind, dict) and all(isinstance(text, str) for text in texts) and request["uid"]
+    fits = isinstance(kind, dict) and all(isinstance(text, str) for text in texts) and 0 < len(request["uid"]) <= 1024
     return None if fits and isinstance(request.get("dryRun"), bool | None) else "a field of another type"
 
 

@@ -67,7 +67,7 @@ class Account:
     @cached_property
     def text(self) -> str:
         """Pairs; the images in words."""
-        images = shorten("; ".join(map(str, self.images)), _AUDIT_LIMIT)
+        images = _in_words(self.images)
         return pairs(**self.values) + (f" images={quoted(images, _AUDIT_LIMIT)}" if images else "")
 
     @cached_property
@@ -79,6 +79,11 @@ class Account:
         left_out = len(written) - shown or None
         images = f',"images":[{",".join(written[:shown])}]' if written else ""
         return members(self.values) + images + members({"images_left_out": left_out})
+
+
+def _in_words(images: Sequence[ImageDecision]) -> str:
+    """Say what became of as many images as go into an audit annotation: each takes five characters at least."""
+    return shorten("; ".join(map(str, images[: _AUDIT_LIMIT // 5])), _AUDIT_LIMIT)
 
 
 def _image(image: ImageDecision) -> str:
@@ -111,8 +116,6 @@ class Decision(Struct, frozen=True, gc=False):
     outcome: Outcome
     why: str
     """The outcome in words."""
-    images: tuple[str, ...]
-    """Every image that was looked at, changed or not, with what became of it, in words."""
     counts: Counts
     """What of it metrics count."""
     operations: tuple[Operation, ...]
@@ -122,6 +125,11 @@ class Decision(Struct, frozen=True, gc=False):
     """The response, as `review.answer` takes it."""
     account: Account
     """What was done, for our own log."""
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Every image that was looked at, changed or not, with what became of it, in words."""
+        return tuple(map(str, self.account.images))
 
 
 class Draft:
@@ -158,11 +166,10 @@ class Draft:
 def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
     """Make the decision to let a Pod through, as `draft` changes it, with all that is said of it."""
     draft = draft or Draft()
-    images = tuple(map(str, draft.images))
     # For the audit log; the API server puts the webhook's name before each key.
     annotations = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
-    if images:
-        annotations["images"] = shorten("; ".join(images), _AUDIT_LIMIT)
+    if draft.images:
+        annotations["images"] = _in_words(draft.images)
     if draft.pull_secret is not None:
         annotations["pull-secret"] = f"{draft.pull_secret} appended"
     response = Response(
@@ -174,7 +181,7 @@ def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
     )
     account = Account({"pull_secret": draft.pull_secret}, draft.images)
     counts = Counts.of(outcome, draft.images)
-    return Decision(outcome, why, images, counts, tuple(draft.operations), response, review.encode(response), account)
+    return Decision(outcome, why, counts, tuple(draft.operations), response, review.encode(response), account)
 
 
 def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
@@ -187,7 +194,7 @@ def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
     account, counts = Account({"allowed": allow, "why": why}), Counts.of(outcome, ())
-    return Decision(outcome, why, (), counts, (), response, review.encode(response), account)
+    return Decision(outcome, why, counts, (), response, review.encode(response), account)
 
 
 class Decided(NamedTuple):

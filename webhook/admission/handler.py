@@ -173,8 +173,8 @@ class Handler:
                 entries.setdefault(change.place.name, change.place.image)
         if entries == recorded:
             return
-        value = msgspec.json.encode(entries).decode() if entries else None
-        if value is not None and not _fits(value, present, body):
+        value = _encoded(entries)
+        if entries and (value is None or not _fits(value, present, body)):
             draft.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
             value = None
         if value is None:
@@ -239,6 +239,13 @@ def _looked_at(new: Pod, old: Pod | None) -> list[Place]:
     return [place for place in pod.images(new) if before.get((place.field, place.name)) != place.image]
 
 
+def _encoded(entries: dict[str, str]) -> str | None:
+    """Write the annotation's value; None where there is nothing to write, or more than annotations can hold."""
+    if not entries or sum(len(name) + len(image) for name, image in entries.items()) > ANNOTATIONS_LIMIT:
+        return None
+    return msgspec.json.encode(entries).decode()
+
+
 def _fits(value: str, present: str | None, body: bytes) -> bool:
     """Tell whether the annotations of a review's object stay within their limit with `value` in place of `present`."""
     size = len(ORIGINALS_ANNOTATION) + len(value.encode())
@@ -246,4 +253,4 @@ def _fits(value: str, present: str | None, body: bytes) -> bool:
     if size + len(body) <= ANNOTATIONS_LIMIT:
         return True
     there = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
-    return size + review.annotations_size(body) - there <= ANNOTATIONS_LIMIT
+    return not review.annotations_exceed(body, ANNOTATIONS_LIMIT - size + there)

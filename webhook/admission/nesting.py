@@ -7,8 +7,8 @@ as an API server reads, which is 10,000 levels.
 from collections.abc import Iterator
 from itertools import accumulate, compress
 
-#: Bytes that are examined at once: Python keeps some 40 bytes for each.
-_PIECE = 16 * 1024
+#: Bytes that are examined at once. Pieces that are deep from end to end are blanked as they are: short ones often are.
+_PIECE = 512
 #: What each byte outside strings changes about the depth.
 _STEPS = [(byte in b"{[") - (byte in b"}]") for byte in range(256)]
 

@@ -17,6 +17,7 @@ from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 
 #: What is absent counts as.
 NULL = Raw(b"null")
+_ABSENT = Raw(b"")
 
 #: Bytes that etcd stores of one object: the default of its `--max-request-bytes`. API servers store Pods as protobuf.
 STORED_LIMIT = 1536 * 1024
@@ -167,7 +168,6 @@ def images(pod: Pod) -> Iterator[Place]:
 # Pieces that stand for themselves, with what the decoder needs to tell null from what does not fit.
 _Piece = TypeVar("_Piece", Container, Volume, SecretName)
 _OptionalText = str | None
-_OptionalAnnotations = dict[str, Raw] | None
 
 # The same Pod with nothing decoded, level by level.
 
@@ -182,6 +182,11 @@ class _RawMetadata(Struct, frozen=True, gc=False, rename="camel"):
     generate_name: Raw = NULL
     labels: Raw = NULL
     annotations: Raw = NULL
+
+
+class _RawAnnotations(Struct, frozen=True, gc=False):
+    mirror: Raw = field(default=_ABSENT, name=MIRROR_ANNOTATION)
+    originals: Raw = field(default=NULL, name=ORIGINALS_ANNOTATION)
 
 
 class _RawSpec(Struct, frozen=True, gc=False, rename="camel"):
@@ -229,11 +234,11 @@ def decode_piecewise(raw: Raw | bytes) -> Pod:
 
 
 def _annotations(raw: Raw) -> Annotations | UnsetType | None:
-    found = _read(raw, _OptionalAnnotations, UNSET)
-    if not isinstance(found, dict):
+    found = _read(raw, _RawAnnotations | None, UNSET)
+    if not isinstance(found, _RawAnnotations):
         return None if found is None else UNSET
-    originals = _read(found.get(ORIGINALS_ANNOTATION, NULL), _OptionalText, UNSET)
-    if MIRROR_ANNOTATION in found:
+    originals = _read(found.originals, _OptionalText, UNSET)
+    if found.mirror != _ABSENT:
         return Annotations(mirror="", originals=None if originals is UNSET else originals)
     return UNSET if originals is UNSET else Annotations(originals=originals)
 

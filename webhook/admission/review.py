@@ -22,6 +22,9 @@ _EXPANSION = 8
 #: Bytes of the longest review that an API server sends of a Pod that it stores: an UPDATE with old and new object.
 BODY_LIMIT = 2 * pod.STORED_LIMIT * _EXPANSION
 
+#: Characters of a uid; those of API servers have 36.
+_UID = 1024
+
 Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
 VERSIONS: tuple[str, ...] = get_args(Version)
 
@@ -35,7 +38,7 @@ class GroupVersionKind(Struct, frozen=True, gc=False):
 
 
 class _Asked(Struct, frozen=True, gc=False, rename="camel"):
-    uid: Annotated[str, Meta(min_length=1)]
+    uid: Annotated[str, Meta(min_length=1, max_length=_UID)]
     kind: GroupVersionKind = GroupVersionKind()
     sub_resource: str | None = None
     namespace: str | None = None
@@ -72,7 +75,7 @@ class _RawReview(Struct, frozen=True, gc=False, rename="camel"):
 
 
 class _Identity(Struct, frozen=True, gc=False):
-    uid: Annotated[str, Meta(min_length=1)]
+    uid: Annotated[str, Meta(min_length=1, max_length=_UID)]
 
 
 class _Identified(Struct, frozen=True, gc=False, rename="camel"):
@@ -97,7 +100,7 @@ class Response(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True
 
 
 class _Annotations(Struct, frozen=True, gc=False):
-    annotations: dict[str, str]
+    annotations: Raw
 
 
 class _Metadata(Struct, frozen=True, gc=False):
@@ -141,7 +144,7 @@ _BEGINNING = re.compile(
     (?:"kind"\s*:\s*"AdmissionReview"\s*,\s*)?
     "apiVersion"\s*:\s*"(?P<version>admission\.k8s\.io/v1(?:beta1)?)"\s*,\s*
     (?:"kind"\s*:\s*"AdmissionReview"\s*,\s*)?
-    "request"\s*:\s*\{\s*"uid"\s*:\s*"(?P<uid>[!#-\[\]-~]+)"
+    "request"\s*:\s*\{\s*"uid"\s*:\s*"(?P<uid>[!#-\[\]-~]{1,1024})"
     """,
     re.VERBOSE,
 )
@@ -164,7 +167,17 @@ def decode(body: bytes) -> Review:
 
 def _decode_in_parts(body: bytes) -> Review:
     try:
-        raw = _decode_repaired(_raw_decoder, body)
+        raw = _raw_decoder.decode(body)
+    except (ValueError, RecursionError):
+        raw = _decode_envelope(repaired(body))
+    asked = {name: getattr(raw.request, name) for name in _Asked.__struct_fields__}
+    new, old = [_decode_pod(each) for each in (raw.request.object, raw.request.old_object)]
+    return Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
+
+
+def _decode_envelope(body: bytes) -> _RawReview:
+    try:
+        return _raw_decoder.decode(body)
     except msgspec.ValidationError as error:
         raise _refusal(body, f"no AdmissionReview of {' or '.join(VERSIONS)}: {_unquoted(error)}") from None
     except UnicodeDecodeError:
@@ -173,15 +186,12 @@ def _decode_in_parts(body: bytes) -> Review:
         raise _refusal(body, f"no JSON: {error}") from None
     except RecursionError:
         raise _refusal(body, "no JSON, and nested too deeply") from None
-    asked = {name: getattr(raw.request, name) for name in _Asked.__struct_fields__}
-    new, old = [_decode_pod(each) for each in (raw.request.object, raw.request.old_object)]
-    return Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
 
 
 def _refusal(body: bytes, why: str) -> MalformedReview:
     """Return the error for a body that cannot be read: it depends on whether its uid can."""
     try:
-        found = _decode_repaired(_identity_decoder, body)
+        found = _identity_decoder.decode(body)
     except (ValueError, RecursionError):
         beginning = _BEGINNING.match(body)
         if beginning is None:
@@ -230,16 +240,20 @@ def repaired(text: bytes) -> bytes:
     return nesting.flatten(bytes(mended), _LEVELS)
 
 
-def annotations_size(body: bytes) -> int:
-    """Sum the bytes of the annotations of a review's object, as the API server does for its limit of 256 KiB.
+def annotations_exceed(body: bytes, limit: int) -> bool:
+    """Tell whether the annotations of a review's object have more than `limit` bytes, as the API server counts them.
 
-    Keys and values count. Zero for annotations that the API server would refuse anyway.
+    Keys and values count. Never for annotations that the API server would refuse anyway.
     """
     try:
-        annotations = _decode_repaired(_annotations_decoder, body).request.object.metadata.annotations
+        raw = _decode_repaired(_annotations_decoder, body).request.object.metadata.annotations
+        # A byte is written in six at most, and an entry of one byte takes six more.
+        if len(memoryview(raw)) > 12 * limit + 2:
+            return True
+        annotations = msgspec.json.decode(raw, type=dict[str, str])
     except (ValueError, RecursionError):
-        return 0
-    return sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items())
+        return False
+    return sum(len(key.encode()) + len(value.encode()) for key, value in annotations.items()) > limit
 
 
 def encode(response: Response) -> bytes:
