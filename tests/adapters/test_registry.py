@@ -463,6 +463,35 @@ def test_check_after_three_refused_logins_deferred(serve: Serve, trust: Trust, t
 
 
 @pytest.mark.parametrize(
+    ("ago", "wait"),
+    [
+        ([], 0),
+        ([1, 2], 0),
+        ([1, 2, 3], 297),
+        ([1, 2, 299.9], 0.1),
+        ([1, 2, 300], 0),
+        ([-20, -20, -20], 300),  # another machine's clock is ahead
+        ([400, 500, 600, 700, 1000], 800),
+        ([400, 500, 600, 700, 1800], 0),
+        ([-2000] * 9, 0),  # a clock was set back
+    ],
+)
+def test_logins_wait_until_few_enough_were_refused(ago: list[float], wait: float) -> None:
+    logins = Logins(lambda: NOW)
+    logins.merge(NOW - seconds for seconds in ago)
+    logins.merge(NOW - seconds for seconds in ago)
+    assert logins.wait() == pytest.approx(wait)
+
+
+def test_logins_refused_counts_at_once() -> None:
+    for fraction in range(20):
+        logins = Logins(lambda now=NOW + fraction / 7919: now)  # type: ignore[misc]
+        for _ in range(3):
+            logins.refused()
+        assert logins.wait() > 299
+
+
+@pytest.mark.parametrize(
     "said",
     [
         b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" + GIVEN,

@@ -38,6 +38,16 @@ _CASES = {
     "no credential is configured": Case(
         lambda place, _: place.configure(registry={"username": None}, credential={}), 0, "none (no registry, or no"
     ),
+    "the registry is out of reach": Case(
+        lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="warn"),
+        0,
+        "registry (127.0.0.1:1 could not be reached: connection refused): the pull secret is current in 1 of 1 served",
+    ),
+    "the registry is out of reach, strict": Case(
+        lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="strict"),
+        1,
+        "registry (127.0.0.1:1",
+    ),
     "the source is missing": Case(_no_password, 1, "source (webhook.credential.file: password: no such file"),
     "a foreign Secret, and no right in one namespace": Case(
         _foreign_and_forbidden,
@@ -50,7 +60,7 @@ _CASES = {
             place.api.failing(lambda asked: asked.path.endswith("/secrets"), _FORBIDDEN)
         ),
         1,
-        "cluster (cannot list Secrets the-pull-secret: no right (403))",
+        "cluster (cannot list Secrets the-pull-secret: no right (403)",
     ),
     "another replica writes": Case(
         lambda place, _: setattr(place.api, "somebody_renews", True), 1, "nothing is written: another replica holds"

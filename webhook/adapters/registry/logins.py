@@ -32,7 +32,8 @@ class Logins:
     def wait(self) -> float:
         """Return the seconds until a login may be tried; 0 if it may be tried now."""
         times, now = self.recent(), self._clock()
-        return max([0.0, *(times[-most] + window - now for most, window in LIMITS if len(times) >= most)])
+        waits = (min(window, times[-most] + window - now) for most, window in LIMITS if len(times) >= most)
+        return max([0.0, *waits])
 
     def refused(self) -> None:
         """Count a login that was refused."""
@@ -45,8 +46,11 @@ class Logins:
             self._refused = tuple(sorted((Counter(self._refused) | Counter(times)).elements()))
 
     def recent(self) -> tuple[float, ...]:
-        """Return the times that still count, the latest last; one in the future is from a clock that was set back."""
+        """Return the times that still count, the latest last.
+
+        One in the near future is from a machine whose clock is ahead, and one far off from before a clock was set back.
+        """
         now = self._clock()
         with self._lock:
-            self._refused = tuple(time for time in self._refused if now - _LONGEST < time <= now)
+            self._refused = tuple(time for time in self._refused if abs(now - time) < _LONGEST)
             return self._refused
