@@ -19,11 +19,11 @@ from webhook.names import ORIGINALS_ANNOTATION
 from . import go
 from .laws import CONFIGURATION, apply
 
-_CONFIGURED = {
+CONFIGURED = {
     policy: load((CONFIGURATION + f"  on_error: {policy}\n").encode(), "go", {}).configuration
     for policy in ("allow", "deny")
 }
-_RESOLVE = assemble.resolver(_CONFIGURED["deny"]).resolve
+_RESOLVE = assemble.resolver(CONFIGURED["deny"]).resolve
 
 
 def places(pod: Any) -> Iterator[tuple[tuple[str, str, int], str, bool]]:
@@ -62,11 +62,11 @@ def hold(handler: Handler, new: Any, old: Any, *, allow: bool) -> Any:
     return after
 
 
-@pytest.mark.parametrize("policy", _CONFIGURED)
+@pytest.mark.parametrize("policy", CONFIGURED)
 @settings(deadline=None, max_examples=60)
 @given(st.data())
 def test_a_pod_that_an_api_server_sends_is_rewritten_as_the_resolver_says(policy: str, data: st.DataObject) -> None:
-    handler = assemble.handler(_CONFIGURED[policy])
+    handler = assemble.handler(CONFIGURED[policy])
     old, new = data.draw(st.none() | go.pods()), data.draw(go.pods())
     after = hold(handler, new, old, allow=policy == "allow")
     # Nothing that is drawn is too much.

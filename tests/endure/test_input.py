@@ -12,11 +12,13 @@ from contextlib import suppress
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.admission import go, test_go
 from tests.serving.running import Server
 from webhook.admission import review
 from webhook.config import assemble
@@ -65,6 +67,16 @@ def test_bodies_that_are_changed_by_search_are_answered_or_could_not_be(form: Fo
         for at, put_in, taken_out in edits:
             body = body[:at] + put_in + body[at + taken_out :]
         judging.judge(pods.Drawn(body, None), handler)
+
+    holds()
+
+
+def test_pods_as_api_servers_send_them_are_rewritten_or_decided_by_on_error(form: Form) -> None:
+    @settings(max_examples=form.pods // 1_000, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(st.none() | go.pods(), go.pods(), st.booleans())
+    def holds(old: Any, new: Any, allow: bool) -> None:
+        handler = assemble.handler(test_go.CONFIGURED["allow" if allow else "deny"])
+        test_go.hold(handler, new, old, allow=allow)
 
     holds()
 
