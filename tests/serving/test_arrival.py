@@ -160,8 +160,8 @@ def test_probes_are_answered_whoever_fills_their_port(server: Server) -> None:
 
 def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(server: Server) -> None:
     (worker,) = server.workers()
-    head = HEAD + b"Content-Length: 8000000\r\n\r\n"
-    large, usual = b"x" * 6_000_000, review.of_object(POD)
+    head = HEAD + b"Content-Length: 4000000\r\n\r\n"
+    large, usual = b"x" * 3_000_000, review.of_object(POD)
     with ExitStack() as stack, server.tls() as patient:
         patient.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(usual) + usual[:-1])
         senders = [stack.enter_context(server.tls()) for _ in range(25)]
@@ -173,7 +173,7 @@ def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(se
         def all_have_said_it() -> bool:
             unread = [connection for connection in senders if connection not in answers]
             answers.update((connection, answer) for connection in unread if (answer := received(connection)))
-            return 8 <= server.metric(CLOSED.format("memory")) == len(answers)
+            return 5 <= server.metric(CLOSED.format("memory")) == len(answers)
 
         wait_until(all_have_said_it)
         for answer in answers.values():

@@ -327,14 +327,15 @@ class Protocol(asyncio.BufferedProtocol):
         if len(body) > review.BODY_LIMIT:
             self._refuse(endpoint.TOO_LARGE, Refusal.TOO_LARGE)
             return
-        hosts = [name for name, _ in headers].count(b"host")
+        names = [name for name, _ in headers]
+        hosts = names.count(b"host")
         if hosts != 1 and (hosts or parser.http_version >= (1, 1)):
             self._refuse_malformed(InvalidHeader(f"{hosts} Host headers"))  # RFC 9112 section 3.2
             return
         if not parser.path.isascii():
             self._refuse_malformed(InvalidHeader("the target is not ASCII"))
             return
-        if not parser.is_chunked and self._header(b"transfer-encoding"):
+        if b"transfer-encoding" in names and not parser.is_chunked:
             # The parser in C takes the length that it says, or none, and what follows for the next request: RFC 9112
             # section 6.3 has it refused.
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
