@@ -4,12 +4,14 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from webhook.adapters.cluster import reading
 from webhook.adapters.cluster.client import connect, namespace_of
 from webhook.adapters.cluster.reading import Kind, Reader
 from webhook.errors import Unreachable
+from webhook.inspection.pulling import is_ours
 from webhook.inspection.snapshot import Unknown
 
 from .api_server import BROKEN, GONE, HTML, METADATA, TOKEN, Answer, Asked, status
@@ -196,3 +198,22 @@ def test_the_namespace_is_the_kubeconfigs(place: Place, text: str, context: str 
     named = "clusters: [{name: c, cluster: {server: x}}]\nusers: [{name: u, user: {}}]\ncurrent-context: a\n"
     place.write("other", f"{named}{text}\n" if ":" in text else text)
     assert namespace_of(place.folder / "other", context) == namespace
+
+
+@pytest.mark.parametrize("kind", [reading.SECRETS, reading.EVENTS, reading.JOBS], ids=lambda kind: kind.plural)
+def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind: Kind[Any]) -> None:
+    """Anybody may create many of them, with a MiB of text in each."""
+    notes = {"a": "x" * 500_000, "registry-webhook/content-hash": "y" * 500_000, "registry-webhook/refreshed-at": "z"}
+    managed = [{"manager": f"m{number}", "operation": "Apply", "fieldsV1": {"f:a": {}}} for number in range(1000)]
+    managed.append({"manager": "registry-webhook-refresher", "operation": "Apply", "fieldsV1": {"f:a": {}}})
+    labels = {f"label-{number}": "x" for number in range(2000)} | {"app.kubernetes.io/managed-by": "registry-webhook"}
+    metadata = {"name": "one", "annotations": notes, "labels": labels, "managedFields": managed}
+    body = answer({"metadata": {}, "items": [{"metadata": metadata, "message": "x" * 500_000}]})
+    with place.api.failing(at(kind.path(None)), body):
+        found = reader.list(kind)
+    assert not isinstance(found, Unknown)
+    assert len(msgspec.json.encode(found)) < 3000
+    assert found[0].metadata.annotations == {"registry-webhook/refreshed-at": "z"}
+    assert found[0].metadata.labels == {"app.kubernetes.io/managed-by": "registry-webhook"}
+    if kind is reading.SECRETS:
+        assert is_ours(found[0].metadata)

@@ -17,6 +17,7 @@ from webhook.adapters.cluster.paging import pages
 from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
 from webhook.inspection import objects
 from webhook.inspection.snapshot import Tried, Unknown
+from webhook.names import MANAGED_BY_LABEL, REFRESHER
 
 #: How often a list that took so long that it must begin anew does so.
 _ROUNDS = 3
@@ -24,6 +25,10 @@ _ROUNDS = 3
 _TRIAL = 60.0
 #: What the API server says when a webhook that fails closed gave no answer: by its status the fault is its own.
 _NO_WEBHOOK = "failed calling webhook"
+
+#: Of objects that users create: the annotations that are read, characters of a text, and labels that are kept.
+_READ_ANNOTATIONS = ("registry-webhook/", "kubernetes.io/")
+_LONGEST, _MOST_LABELS = 1024, 64
 
 _T = TypeVar("_T")
 _Read_co = TypeVar("_Read_co", covariant=True)
@@ -44,6 +49,8 @@ class Kind(NamedTuple, Generic[_Read_co]):
     metadata_alone: bool = False
     """Whether nothing else of it is to leave the API server."""
     in_namespaces: bool = True
+    from_tenants: bool = False
+    """Whether all of a list are held, of which anybody may create many: then no large text of theirs is kept."""
 
     def path(self, namespace: str | None, name: str = "") -> str:
         """Give where the objects of a namespace, or with None of all, or one of them, are."""
@@ -58,19 +65,24 @@ NAMESPACES = Kind("Namespaces", _CORE, "namespaces", objects.Namespace, in_names
 PODS = Kind("Pods", _CORE, "pods", objects.Pod)
 MANIFESTS = Kind("Pods", _CORE, "pods", dict[str, Any])
 """Pods as they are, for one at a time."""
-SECRETS = Kind("Secrets", _CORE, "secrets", objects.ManagedObject, metadata_alone=True)
+SECRETS = Kind("Secrets", _CORE, "secrets", objects.ManagedObject, metadata_alone=True, from_tenants=True)
 SECRET_CONTENTS = Kind("Secrets", _CORE, "secrets", objects.Secret)
 """To be read one at a time, where the content is the question."""
-EVENTS = Kind("Events", _CORE, "events", objects.Event)
+EVENTS = Kind("Events", _CORE, "events", objects.Event, from_tenants=True)
 CONFIG_MAPS = Kind("ConfigMaps", _CORE, "configmaps", objects.ConfigMap)
 SERVICES = Kind("Services", _CORE, "services", objects.Service)
 SLICES = Kind("EndpointSlices", "/apis/discovery.k8s.io/v1", "endpointslices", objects.EndpointSlice)
 DEPLOYMENTS = Kind("Deployments", _APPS, "deployments", objects.Deployment)
-REPLICA_SETS = Kind("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_alone=True)
+REPLICA_SETS = Kind("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_alone=True, from_tenants=True)
 REPLICATION_CONTROLLERS = Kind(
-    "ReplicationControllers", _CORE, "replicationcontrollers", objects.Object, metadata_alone=True
+    "ReplicationControllers",
+    _CORE,
+    "replicationcontrollers",
+    objects.Object,
+    metadata_alone=True,
+    from_tenants=True,
 )
-JOBS = Kind("Jobs", _BATCH, "jobs", objects.Object, metadata_alone=True)
+JOBS = Kind("Jobs", _BATCH, "jobs", objects.Object, metadata_alone=True, from_tenants=True)
 WEBHOOKS = Kind(
     "MutatingWebhookConfigurations",
     _ADMISSION,
@@ -145,7 +157,8 @@ class Reader:
         for page in pages(self._client, Request(what, "GET", kind.path(namespace), query, accept=accept)):
             read += len(page.items)
             for item in page.items:
-                yield decoded(what, decoder.decode, item)
+                found = decoded(what, decoder.decode, item)
+                yield _slim(found) if kind.from_tenants else found
             if progress is not None:
                 progress(read, None if page.remaining is None else read + page.remaining)
 
@@ -208,6 +221,28 @@ class Reader:
     def close(self) -> None:
         """Close idle connections."""
         self._client.close()
+
+
+def _slim(item: _T) -> _T:
+    """Leave out of an object what only its size tells from others: texts that nothing here reads."""
+    if not isinstance(item, objects.Object):
+        return item
+    metadata = item.metadata
+    notes = {
+        key: text
+        for key, text in metadata.annotations.items()
+        if key.startswith(_READ_ANNOTATIONS) and len(text) <= _LONGEST
+    }
+    labels = metadata.labels
+    if len(labels) > _MOST_LABELS:
+        labels = {MANAGED_BY_LABEL: labels[MANAGED_BY_LABEL]} if MANAGED_BY_LABEL in labels else {}
+    metadata = msgspec.structs.replace(metadata, annotations=notes, labels=labels)
+    if isinstance(metadata, objects.ManagedMetadata):
+        ours = tuple(one for one in metadata.managed_fields if one.manager == REFRESHER)[:1]
+        applied = tuple(msgspec.structs.replace(one, fields={}) for one in ours)
+        metadata = msgspec.structs.replace(metadata, managed_fields=applied)
+    item = msgspec.structs.replace(item, metadata=metadata)
+    return msgspec.structs.replace(item, message=item.message[:_LONGEST]) if isinstance(item, objects.Event) else item
 
 
 def _in_words(kind: Kind[Any], namespace: str | None) -> str:
