@@ -46,12 +46,12 @@ class Kind(StrEnum):
     LEAVING = "half a request, and gone"
     PLAIN = "half a header to the plain port"
     COSTLY = "reviews of 192 KiB with 9,900 images"
-    COSTLIEST = "reviews of 3 MiB with 110,000 images"
+    COSTLIEST = "reviews of 2 MiB with 110,000 images"
     ALMOST = "reviews of as many images as are answered on the event loop"
     MISFIT = "reviews of 15 KiB that are read piece by piece"
     DEPENDENT = "reviews of 16 KiB whose images all fall under a rule"
     TRICKLING = "reviews with many images, in small pieces"
-    DEPARTING = "reviews of 3 MiB, and gone"
+    DEPARTING = "reviews of 2 MiB, and gone"
 
 
 class Fate(NamedTuple):
