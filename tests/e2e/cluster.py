@@ -66,6 +66,11 @@ class Cluster:
         assert ran.status == 0, f"kubectl {' '.join(arguments)}: {ran.stderr}"
         return ran
 
+    def minor_version(self) -> int:
+        """Give the second number of the API server's version."""
+        version = self.kubectl("version", "--output=json").manifest["serverVersion"]
+        return int("".join(filter(str.isdigit, version["minor"])))
+
     def get(self, namespace: str, what: str) -> Manifest:
         """Read an object, `pod/x`."""
         return self.kubectl("get", what, "--namespace", namespace, "--output=json").manifest

@@ -72,6 +72,15 @@ def cluster() -> Iterator[Cluster]:
         cluster.remove_namespaces()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip what the cluster is too old for, before any fixture: `kubernetes(MINOR)` says which version has it first."""
+    marker = item.get_closest_marker("kubernetes")
+    kubectl = find_kubectl()
+    if marker is not None and kubectl is not None and Cluster(kubectl).minor_version() < marker.args[0]:
+        pytest.skip(f"it takes Kubernetes 1.{marker.args[0]}")
+
+
 @pytest.fixture(scope="session")
 def uninstalled(cluster: Cluster) -> Cluster:
     """Give the cluster as long as nothing of ours is in it."""

@@ -112,6 +112,7 @@ def test_a_right_that_is_missing_is_named(account: Path) -> None:
     assert acting(account).run("auth", "whoami").status == 0
 
 
+@pytest.mark.kubernetes(33)
 @pytest.mark.parametrize("option", ["--stop", None])
 def test_cleanup_generated_guard_left_behind_lets_pods_be_created(
     cluster: Cluster, namespaces: list[str], option: str | None, tmp_path: Path

@@ -87,6 +87,27 @@ def render(uninstalled: Cluster, checkout: Path) -> Callable[[str], list[Manifes
     return rendered
 
 
+def test_certificate_cert_manager_elsewhere_is_for_the_names_there(uninstalled: Cluster, checkout: Path) -> None:
+    """As certs/cert-manager/names says: a component in a kustomization over the one that moves it."""
+    kind = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "sortOptions": {"order": "fifo"}}
+    inner = {"resources": ["../certs/cert-manager"], **_MOVED}
+    outer = {"resources": ["../inner"], "components": ["../certs/cert-manager/names"]}
+    for name, written in (("inner", inner), ("outer", outer)):
+        (checkout / name).mkdir()
+        (checkout / name / "kustomization.yaml").write_text(yaml.safe_dump(kind | written))
+    manifests = list(yaml.safe_load_all(uninstalled.kubectl("kustomize", str(checkout / "outer")).stdout))
+    (service,) = (one["metadata"]["name"] for one in manifests if one["kind"] == "Service")
+    certificates = [one for one in manifests if one["kind"] == "Certificate"]
+    (serving,) = (one for one in certificates if "dnsNames" in one["spec"])
+    host = f"{service}.{_PLATFORM}.svc"
+    assert serving["spec"]["dnsNames"] == [host, f"{host}.cluster.local"]
+    (configuration,) = (one for one in manifests if one["kind"] == "MutatingWebhookConfiguration")
+    injected = configuration["metadata"]["annotations"]["cert-manager.io/inject-ca-from"]
+    assert injected == f"{_PLATFORM}/{serving['metadata']['name']}"
+    issuers = {one["metadata"]["name"] for one in manifests if one["kind"] == "Issuer"}
+    assert {one["spec"]["issuerRef"]["name"] for one in certificates} == issuers
+
+
 @contextmanager
 def _granted(cluster: Cluster, manifests: list[Manifest], folder: Path) -> Iterator[Cluster]:
     """Apply the account with its guard and rights, and act as the account."""

@@ -22,6 +22,8 @@ from .injector import injecting
 from .installation import installed
 from .pods import PULL_SECRET, SERVER, images, originals, pull_secrets
 
+pytestmark = pytest.mark.kubernetes(36)
+
 _OLD = {"app": "nginx:1", "sidecar": "acme/proxy:1", "far": "ghcr.io/x"}
 
 

@@ -17,6 +17,8 @@ from .engines import Engines, Wanted, pod_of
 from .installation import installed
 from .pods import IMAGE, PULL_SECRET, REWRITTEN, SERVER, images, originals
 
+pytestmark = pytest.mark.kubernetes(33)
+
 _SAID = f"container app: {IMAGE} should be {REWRITTEN}"
 _WANTED = Wanted(SERVER, [("quay.io", f"{SERVER}/quay")], [("exclude", ["gcr.io/**"])])
 
