@@ -70,7 +70,7 @@ def test_one_pass_says_where_it_could_not_publish(cluster: Cluster, sidecar: Sid
     cluster.create(namespace, {"apiVersion": "v1", "kind": "Secret", **secret})
     ran = sidecar.run("--once")
     assert ran.status == 1
-    assert f"{namespace}: another Secret has the name, and stays" in ran.stdout
+    assert f"{namespace}: a Secret that is not ours has the name, and stays as it is" in ran.stdout
     assert cluster.get(namespace, SECRET)["type"] == "Opaque"
 
 
