@@ -66,6 +66,7 @@ class Scene:
         self.metrics = Metrics()
         self.source = Source(credential())
         self.verdict: Verdict | None = None
+        self.answer: Callable[[Credential], Verdict | None] = lambda _: self.verdict
         self.leads = True
         self.asked = 0
         clocks = self.clock.clocks()
@@ -94,9 +95,9 @@ class Scene:
             good=good,
         )
 
-    def ask(self, _: Credential) -> Verdict | None:
+    def ask(self, asked: Credential) -> Verdict | None:
         self.asked += 1
-        return self.verdict
+        return self.answer(asked)
 
     def passes(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> list[float]:
         """Run for so many seconds, and give the times at which passes were made, from 0 on."""
@@ -338,6 +339,70 @@ def test_credentials_end_not_stated_are_read_every_two_minutes() -> None:
     assert scene.passes(300) == [0, 96, 192, 288]
 
 
+def issuing(scene: Scene, life: float, expires: float | None = None) -> list[float]:
+    """Let a provider issue another secret at each reading, good for `life` seconds; give when each was published."""
+    scene.source.within = 120.0
+    issued, published = dict[str, float](), dict[bytes, float]()
+    read = scene.source.read
+
+    def issue() -> Reading:
+        end = expires and scene.clock.wall() + expires
+        one = credential(len(issued), end, told=True)
+        scene.source.content = one = structs.replace(one, entries=(structs.replace(one.entries[0], expires=end),))
+        issued[one.entries[0].password] = scene.clock.now
+        return read()
+
+    def note() -> None:
+        if scene.publisher.document is not None:
+            published.setdefault(scene.publisher.document.content, scene.clock.now)
+
+    def ask(asked: Credential) -> Verdict:
+        return _ACCEPTED if scene.clock.now - issued[asked.entries[0].password] < life else _REFUSED
+
+    scene.source.read = issue  # type: ignore[method-assign]
+    scene.answer = ask
+    start = scene.clock.now
+    scene.passes(4 * 3600, note)
+    return [time - start for time in published.values()]
+
+
+@pytest.mark.parametrize(("life", "fewest", "most"), [(12 * 3600, 8, 12), (3600, 8, 12), (1200, 15, 32)])
+def test_credentials_issued_at_each_reading_are_published_when_old_or_refused(
+    life: float, fewest: int, most: int
+) -> None:
+    times = issuing(Scene(period=1800.0), life)
+    assert fewest <= len(times) <= most
+    gaps = [later - sooner for sooner, later in pairwise(times)]
+    assert max(gaps) < 1800 + 120
+    # It is learned once how long they last.
+    assert sum(gap > life for gap in gaps) <= 1
+
+
+def test_credentials_issued_at_each_reading_never_asked_are_all_published() -> None:
+    scene = Scene(period=1800.0)
+    scene.verdict = None
+    scene.source.within = 120.0
+    for number in range(6):
+        scene.source.content = credential(number)
+        scene.credentials.make_pass()
+        assert scene.published() == (number, False)
+
+
+def test_credentials_issued_with_an_end_are_published_at_half_their_life() -> None:
+    gaps = [later - sooner for sooner, later in pairwise(issuing(Scene(period=1800.0), 600, 600.0))]
+    assert max(gaps) < 300 + 120
+
+
+def test_credentials_changed_once_published_though_the_old_one_is_accepted() -> None:
+    scene = Scene(period=1800.0)
+    scene.verdict = _ACCEPTED
+    scene.source.within = 120.0
+    for number in (1, 1, 2, 2, 3, 3):
+        scene.source.content = credential(number)
+        scene.credentials.make_pass()
+        assert scene.published() == (number, False)
+
+
 def test_what_the_registry_asks_for_is_waited() -> None:
     scene = Scene(period=1800)
     scene.verdict = _UNCLEAR._replace(retry_after=120.0)
@@ -542,7 +607,7 @@ def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None
     return asking(cast("Registry", registry), prefixes, Answers(clock or Clock()), 1800.0)
 
 
-@pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 1260), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
+@pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 60), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
 def test_asking_same_credential_not_asked_while_answer_holds(answer: Answer, holds: int) -> None:
     clock, registry = Clock(), Asked({"registry.example.com": answer})
     ask = asked(registry, ("registry.example.com",), clock)

@@ -89,7 +89,7 @@ def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_w
         threads.join(20)
     assert runs == [False, False]
     (record,) = caplog.records
-    assert "the loop fragile failed and is started again: RuntimeError at tests.sidecar.test_health" in caplog.text
+    assert "the loop fragile failed and is started again: RuntimeError at webhook.sidecar.duties:" in caplog.text
     assert record.exc_info is None
     assert "kept-secret" not in caplog.text
     assert b"registry_webhook_refresher_loop_restarts_total 1.0" in metrics.exposition()

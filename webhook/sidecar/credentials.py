@@ -36,10 +36,13 @@ _Question = tuple[str, str, str]
 #: How often a source's files are looked at between two passes, and a replica that does not write checks whether it
 #: does now, seconds.
 _LOOK, _STANDBY = 1.0, 0.2
-#: The part of `token_ttl` for which an accepted credential counts as accepted: less than two passes are apart.
-_HOLDS = 0.7
+#: Seconds, and the part of `token_ttl`, for which an accepted credential counts as accepted: less than two passes are
+#: apart.
+_HOLDS, _HOLDS_PART = 60.0, 0.7
 #: The longest that the namespaces are waited for after the first pass; after the others none is.
 _SETTLING = 60.0
+#: Readings in a row with other secrets each, after which a provider counts as one that issues them at each reading.
+_ISSUES = 2
 #: Registries that are asked in one pass, each of which may take 50 seconds.
 _ASKED = 5
 #: Verdicts that are remembered, and keys that a message names.
@@ -135,6 +138,12 @@ class Credentials:
         """The term in which what is published was read from the cluster."""
         self._within: float | None = None
         """Seconds after which the source wants to be read again."""
+        self._read: tuple[str, ...] = ()
+        """The secrets of the last reading."""
+        self._renewed = 0
+        """Counts the readings in a row that each gave other secrets than the one before."""
+        self._lasting = schedule.period
+        """The age, in seconds, up to which published secrets stay although the source gives others each time."""
         self._deferred: float | None = None
         """Seconds after which the registry may be asked."""
         self._ends: float | None = None
@@ -294,12 +303,9 @@ class Credentials:
     def _read_and_publish(self, term: int) -> Pass:
         if self._source is None:
             return Pass(Outcome.NONE, "no registry, or no credential for it, is configured")
-        reading = self._source.read()
-        if term != self._term:
+        reading = self._take_reading(self._source, term)
+        if reading is None:
             return _CEASED
-        self._within = reading.within
-        for note in reading.notes:
-            _log.info("the source: %s", note)
         kept = self._kept(reading)
         verdict = self._ask(reading.credential)
         if term != self._term:
@@ -330,6 +336,44 @@ class Credentials:
         error = SourceError(f"no new credential for {keys}: what is published for it stays")
         failed = self._failed(error)
         return failed if done.outcome in WELL else done
+
+    def _take_reading(self, source: Source, term: int) -> Reading | None:
+        """Read the source; None where this replica ceased to write meanwhile."""
+        reading = source.read()
+        if term != self._term:
+            return None
+        self._within = reading.within
+        for note in reading.notes:
+            _log.info("the source: %s", note)
+        return self._steady(reading)
+
+    def _steady(self, reading: Reading) -> Reading:
+        """Give a reading with the published secrets in place of newer ones of the same users, while they last.
+
+        A provider that does not state when a secret ends is read often, and one that issues another at each reading
+        would have every Secret written as often. What is published stays until half its life is over, as far as that
+        is known, or it is `token_ttl` old, or the registry no longer accepts it; after that, half the age at which it
+        was refused. A secret that changed once was changed by somebody, and is published.
+        """
+        secrets = tuple(entry.password for entry in reading.credential.entries)
+        self._renewed = self._renewed + 1 if self._read and secrets != self._read else 0
+        self._read = secrets
+        since = moment(self.good.refreshed) if self.good else None
+        is_asked = len(secrets) <= _ASKED
+        if reading.within is None or self._renewed < _ISSUES or since is None or not is_asked:
+            return reading
+        now = self._clocks.wall()
+        known = {(one.entry.key, one.entry.username): one.entry for one in self._published}
+        entries = tuple(known.get((entry.key, entry.username), entry) for entry in reading.credential.entries)
+        ends = [entry.expires for entry in entries if entry.expires is not None]
+        steady = Credential(entries, min(ends, default=None), bool(ends))
+        age = now - since
+        if not 0 <= age < min(self._lasting, min(ends, default=inf) - now):
+            return reading
+        verdict = self._ask(steady)
+        if verdict is not None and verdict.answer is Answer.REFUSED:
+            self._lasting = age / 2
+        return reading._replace(credential=steady) if verdict and verdict.answer is Answer.ACCEPTED else reading
 
     def _kept(self, reading: Reading) -> tuple[_Dated, ...]:
         """Give the published entries that a reading lacks and that have not ended."""
@@ -422,10 +466,11 @@ class Answers:
         self._known: dict[_Question, tuple[Verdict, float]] = {}
 
     def ask(self, registry: Registry, question: _Question, period: float) -> Verdict:
-        """Give the verdict on a credential: a refusal holds for `period` seconds, an acceptance for a part of them."""
+        """Give the verdict on a credential: a refusal holds for `period` seconds, an acceptance until the next pass."""
         verdict, since = self._known.get(question, (None, 0.0))
         age = self._clock() - since
-        if verdict is not None and age < (period if verdict.answer is Answer.REFUSED else period * _HOLDS):
+        holds = period if verdict and verdict.answer is Answer.REFUSED else min(_HOLDS, period * _HOLDS_PART)
+        if verdict is not None and age < holds:
             return verdict
         verdict = registry.check(*question)
         self._known.pop(question, None)
