@@ -81,6 +81,24 @@ def test_joined_of_drawn_texts_is_read_as_both(one: str, other: str) -> None:
     assert _values(first + parts[1]) == expected
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "kind: Pod\nspec:\n  containers: [{image: nginx, name: a}]\nmetadata:\n  annotations:\n    x: |\n    ? a\n\n",
+        "kind: Pod\nspec:\n  containers: [{image: nginx, name: a}]\nmetadata: {}\n\n\n",
+        'kind: Pod\nspec:\n  containers: [{image: "nginx", name: a}]\nmetadata:\n  annotations:\n    a:\n\n# c\n',
+    ],
+)
+def test_joined_of_edited_document_ends_its_last_line(handler: Handler, text: str) -> None:
+    manifest = manifests.parse(f"{text}---\n{text}".encode())
+    expected = [preview(handler, value, "team").after for value in manifest.values]
+    texts = [
+        (document, manifests.edited(document, value))
+        for document, value in zip(manifest.documents, expected, strict=True)
+    ]
+    assert manifests.parse(manifests.joined(texts, manifest.rest, is_first=True).encode()).values == expected
+
+
 def _values(text: str) -> list[str]:
     return [json.dumps(value, sort_keys=True) for value in manifests.parse(text.encode()).values]
 

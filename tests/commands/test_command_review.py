@@ -207,6 +207,17 @@ def test_an_admission_review_is_decided_as_it_stands(review: _Run, version: str)
     assert "CREATE team/one: rewritten" in review("-", stdin=json.dumps(body)).stdout
 
 
+@pytest.mark.parametrize("write", [json.dumps, yaml.safe_dump])
+@pytest.mark.parametrize("output", ["yaml", "json"])
+def test_review_output_of_admission_review_is_its_object(
+    review: _Run, write: Callable[[Any], str], output: str
+) -> None:
+    done = review("-o", output, "-", stdin=write(_admission_review()))
+    assert (done.returncode, done.stderr) == (1, "")
+    after = yaml.safe_load(done.stdout)
+    assert (after["kind"], after["spec"]["imagePullSecrets"]) == ("Pod", [_SECRET])
+
+
 def test_an_update_in_an_admission_review_leaves_unchanged_images_alone(review: _Run) -> None:
     done = review("-", stdin=yaml.safe_dump(_admission_review(operation="UPDATE", oldObject=_pod())))
     assert (done.returncode, done.stderr) == (0, "")
@@ -426,6 +437,9 @@ def test_review_yaml_output_changes_only_lines_of_images(review: _Run) -> None:
         '{"kind":  "ConfigMap", "data": {"a": 1e3}}',
         '{"kind": "ConfigMap"}\n---\n{kind: ConfigMap, data: {a: y}}\n---\nkind: Pod # c',
         "kind: ConfigMap\ndata: {a: [2001:db8::], b: !x 1, c: &a 'z', d: *a}\nx: |+\n  y\n\n# end",
+        "kind: ConfigMap\n---\n\ufeffkind: ConfigMap\n---\n\ufeff# c\n---\n\ufeff{kind: ConfigMap}\n",
+        "kind: ConfigMap # a\u3000b\u00a0c\ndata: {a: 'a\u3000b', b: \u00a0x}\n# \u00a0\n---\n# \u3000\n",
+        '{"kind": "ConfigMap"}\t\n---\nkind: ConfigMap\n',
     ],
 )
 def test_review_yaml_output_without_change_is_the_input(review: _Run, text: str) -> None:

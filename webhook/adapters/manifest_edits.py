@@ -24,8 +24,8 @@ _JSON_OBJECT = re.compile(r'\s*\{\s*"')
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/@:-]*[A-Za-z0-9])?")
 
 
-#: White space that stays as it is written.
-_ON_SCREEN = re.compile(r"[^\t\r\n]+")
+#: All but white space that stays as it is written: a space of another width is no control character.
+_ON_SCREEN = re.compile(r"[^\t\r\n\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
 
 def _is_shown(text: str) -> bool:

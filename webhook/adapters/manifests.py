@@ -14,6 +14,9 @@ from webhook.errors import InvalidManifest
 
 _SEPARATOR = re.compile(r"^---(.*)$", re.MULTILINE)
 _BOM = "\ufeff"
+#: A line with or without a byte order mark in front.
+_MARKS = re.compile(r"^(\ufeff?)(.*)", re.MULTILINE)
+_LINE_END = re.compile(r"[ \t\r]*\n")
 #: How far kubectl looks for the brace that a JSON document begins with.
 _LOOKAHEAD = 4096
 _JSON_SPACE = " \t\r\n"
@@ -52,8 +55,8 @@ def edited(document: Document, after: Any) -> str:
 
     Characters that a terminal does not print become escapes, in comments too.
     """
-    text = manifest_edits.edited(document.text, document.value, after, is_json=document.is_json)
-    return text if document.text.endswith("\n") else text.removesuffix("\n")
+    text = manifest_edits.edited(document.text, document.value, after, is_json=document.is_json).removesuffix("\n")
+    return f"{text}\n" if document.text.endswith("\n") else text
 
 
 def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) -> str:
@@ -61,18 +64,19 @@ def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) 
     parts: list[str] = []
     for document, given in texts:
         text = _as_yaml(given) if document.is_json else given
-        lead = manifest_edits.escaped(document.lead.removeprefix(_BOM))
-        if is_first:
-            parts += [_BOM if document.lead.startswith(_BOM) else "", lead, text]
-            is_first = False
-            continue
-        if not _SEPARATOR.search(lead):
+        lead = _escaped(document.lead)
+        if not is_first and not _SEPARATOR.search(lead):
             lead = f"---\n{lead.lstrip()}"
-        if parts and not parts[-1].endswith("\n"):
-            parts.append("\n")
-            lead = lead.lstrip("\n")
+        if parts and not parts[-1].endswith("\n") and not _LINE_END.match(lead):
+            lead = f"\n{lead}"
         parts += [lead, text]
-    return "".join([*parts, manifest_edits.escaped(rest)]) if parts else ""
+        is_first = False
+    return "".join([*parts, _escaped(rest)]) if parts else ""
+
+
+def _escaped(between: str) -> str:
+    """Escape what is between documents, each of which may begin with a byte order mark."""
+    return _MARKS.sub(lambda found: found[1] + manifest_edits.escaped(found[2]), between)
 
 
 def _as_yaml(text: str) -> str:

@@ -99,7 +99,7 @@ class _One(NamedTuple):
     def _with(self, value: Any) -> str:
         # Of an AdmissionReview the object is shown, which is only a part of the text.
         if self.preview.before is not self.document.value:
-            return manifests.dump(value)
+            return manifests.dump_json(value, 2) if self.document.is_json else manifests.dump(value)
         return manifests.edited(self.document, value)
 
 
