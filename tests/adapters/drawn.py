@@ -250,7 +250,9 @@ def _flow(draw: st.DrawFn, value: Any) -> str:
 
 def _scalar(draw: st.DrawFn, text: str) -> str:
     """Write a string in quotes, or without where kubectl reads the same without."""
-    plain = text and kubernetes_yaml.dump({text: text}) == f"{text}: {text}\n" and not set(text) & set(",?[]{}")
+    # In flow style, a colon after a comma begins a value.
+    is_flow_safe = not text.startswith(":") and not set(text) & set(",?[]{}")
+    plain = text and is_flow_safe and kubernetes_yaml.dump({text: text}) == f"{text}: {text}\n"
     style = draw(st.integers(0, 2))
     if plain and style:
         return text

@@ -17,9 +17,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from webhook.admission import review
 from webhook.certificates import authority
 
 PATIENCE = 20.0
+#: A review with an answer of some 7 MB, more than all buffers on the way hold: every image is rewritten.
+LONG_ANSWER = review.of_object({"spec": {"containers": [{"image": "n" * 20}] * 25_000}})
 CONFIGURATION = """\
 opencti:
   daemon:

@@ -13,7 +13,7 @@ import pytest
 from webhook.admission import review
 from webhook.serving import protocol
 
-from .running import PATIENCE, Around, Place, Server, serving, wait_until
+from .running import LONG_ANSWER, PATIENCE, Around, Place, Server, serving, wait_until
 
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 CLOSED = 'registry_webhook_connections_closed_total{{port="https",reason="{}"}}'
@@ -83,14 +83,13 @@ def test_slow_clients_are_closed_and_others_answered_meanwhile(server: Server) -
 
 def test_a_client_that_never_reads_is_closed(server: Server) -> None:
     # One answer that is larger than all buffers on the way, so that the server cannot be done with writing it.
-    body = review.of_object(POD, uid="u" * 7_000_000)
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     raw.connect(server.secure)
     hung_up = select.poll()
     with server.trust.wrap_socket(raw, server_hostname="localhost") as connection:
         hung_up.register(connection, select.POLLRDHUP)
-        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
+        connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(LONG_ANSWER) + LONG_ANSWER)
         wait_until(lambda: bool(hung_up.poll(0)))
     assert server.review(review.of_object(POD)).status == 200
 

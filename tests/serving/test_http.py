@@ -16,7 +16,7 @@ import pytest
 
 from webhook.admission import review
 
-from .running import Answer, Server
+from .running import LONG_ANSWER, Answer, Server
 
 POD: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
 BODY = review.of_object(POD, uid="u-1")
@@ -441,9 +441,8 @@ def test_who_sends_requests_before_reading_an_answer_gets_every_one_in_order(ser
 
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["stays", "last"])
 def test_a_long_answer_that_is_read_slowly_but_steadily_arrives_whole(server: Server, last: bytes) -> None:
-    body = review.of_object(POD, uid="u" * 5_000_000)
     with talking(server, window=4096) as wire:
-        wire.send(post(body, last))
+        wire.send(post(LONG_ANSWER, last))
         received = bytearray()
         while b"\r\n\r\n" not in received:
             received += wire.connection.recv(1024)
