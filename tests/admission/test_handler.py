@@ -616,6 +616,39 @@ def test_an_annotation_that_cannot_be_read_stays_where_there_is_nothing_to_recor
     assert decided(document)[1] == document
 
 
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        {"annotations": {MIRROR_ANNOTATION: "x"}},
+        {"labels": {ENABLED_LABEL: "false"}},
+        {"deletionTimestamp": "2020-01-01T00:00:00Z"},
+    ],
+    ids=["mirror", "opted out", "deleted"],
+)
+def test_ephemeral_container_of_object_with_other_metadata_rewritten(made_up: dict[str, Any]) -> None:
+    old = pod(containers=containers(a="nginx"), imagePullSecrets=[{"name": SECRET}])
+    new = pod(containers=containers(a="made-up"), ephemeralContainers=containers(debug="busybox"))
+    new["metadata"] |= made_up
+    decision, _ = decided(new, operation="UPDATE", subResource="ephemeralcontainers", oldObject=old)
+    assert decision.operations == (Operation("replace", "/spec/ephemeralContainers/0/image", f"{SERVER}/busybox"),)
+    assert decision.response.warnings is None
+
+
+@pytest.mark.parametrize(
+    ("metadata", "outcome"),
+    [
+        ({"annotations": {MIRROR_ANNOTATION: "x"}}, Outcome.MIRROR),
+        ({"labels": {ENABLED_LABEL: "false"}}, Outcome.OPTED_OUT),
+    ],
+)
+def test_ephemeral_container_of_pod_left_alone_untouched(metadata: dict[str, Any], outcome: Outcome) -> None:
+    old = pod(containers=containers(a="nginx"))
+    old["metadata"] |= metadata
+    new = pod(containers=containers(a="nginx"), ephemeralContainers=containers(debug="busybox"))
+    decision, _ = decided(new, operation="UPDATE", subResource="ephemeralcontainers", oldObject=old)
+    assert (decision.outcome, decision.operations) == (outcome, ())
+
+
 def test_an_update_of_ephemeral_containers_leaves_the_annotation_alone() -> None:
     new = pod(ephemeralContainers=containers(x="busybox"))
     new["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: '{"x":"forged"}'}

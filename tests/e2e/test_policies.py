@@ -405,6 +405,29 @@ def test_an_ephemeral_container_is_rewritten_without_an_annotation(configured: E
     assert images(by_policy) == _OLD
 
 
+@pytest.mark.parametrize(
+    "made_up",
+    [
+        {"annotations": {MIRROR_ANNOTATION: "x"}},
+        {"labels": {ENABLED_LABEL: "false"}},
+        {"deletionTimestamp": "2020-01-01T00:00:00Z"},
+    ],
+    ids=["mirror", "opted out", "deleted"],
+)
+def test_ephemeral_container_of_object_with_other_metadata_rewritten(
+    configured: Engines, made_up: dict[str, Any]
+) -> None:
+    def debug(manifest: Manifest) -> None:
+        manifest["metadata"] |= made_up
+        manifest["spec"]["containers"] = [{"name": "made-up", "image": "redis"}]
+        manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "busybox"}]
+
+    by_webhook, by_policy = _changed(configured, debug, "/ephemeralcontainers")
+    assert by_policy == by_webhook
+    assert images(by_policy, "ephemeralContainers") == {"debug": f"{SERVER}/busybox"}
+    assert images(by_policy) == _OLD
+
+
 # Who else has a hand in it.
 
 

@@ -114,6 +114,28 @@ def test_so_is_one_that_is_changed(cluster: Cluster, labelled: str, much: str) -
     cluster.kubectl("delete", "pod", name, "--namespace", labelled, "--force", "--grace-period=0")
 
 
+#: What a client makes up in the object of a request for ephemeral containers: the API server stores nothing of it.
+MADE_UP = {
+    "control": {},
+    "mirror": {"annotations": {"kubernetes.io/config.mirror": "x"}},
+    "deleted": {"deletionTimestamp": "2020-01-01T00:00:00Z"},
+    "opted out": {"labels": {"registry-webhook/enabled": "false"}},
+}
+
+
+@pytest.mark.parametrize("what", MADE_UP)
+def test_ephemeral_container_of_made_up_object_rewritten(cluster: Cluster, labelled: str, what: str) -> None:
+    name = f"made-up-{what.replace(' ', '-')}"
+    manifest = cluster.create(labelled, pod(name, app=IMAGE))
+    manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "evil/x:3"}]
+    manifest["metadata"] |= MADE_UP[what]
+    del manifest["metadata"]["resourceVersion"]
+    path = f"/api/v1/namespaces/{labelled}/pods/{name}/ephemeralcontainers"
+    cluster.kubectl("replace", "--raw", path, "--filename=-", stdin=manifest)
+    stored = cluster.get(labelled, f"pod/{name}")
+    assert images(stored, "ephemeralContainers") == {"debug": f"{SERVER}/evil/x:3"}
+
+
 def test_images_that_are_never_pulled_stay(cluster: Cluster, labelled: str) -> None:
     manifest = pod("never", app=IMAGE)
     manifest["spec"]["containers"][0]["imagePullPolicy"] = "Never"

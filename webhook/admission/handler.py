@@ -96,7 +96,7 @@ class Handler:
         return Decided(asked, decision)
 
     def _decision(self, request: Request, body: bytes) -> Decision:
-        new, old = request.object, request.old_object
+        new, old = _asked_for(request), request.old_object
         case = Case(
             request.kind,
             request.sub_resource,
@@ -207,6 +207,18 @@ class Handler:
             f"was made without imagePullSecrets {name}, which cannot be added: make it anew if the pull is refused"
             for change in draft.changes
         ]
+
+
+def _asked_for(request: Request) -> Pod | None:
+    """Give the new Pod as the API server stores it where nothing is changed.
+
+    Of a request for ephemeral containers those are stored alone, and the rest of its object is thrown away after the
+    webhook was asked: a label or annotation there is none of the Pod.
+    """
+    new, old = request.object, request.old_object
+    if request.sub_resource != _EPHEMERAL or new is None or old is None or isinstance(new, Unread):
+        return new
+    return old.with_ephemeral_containers_of(new)
 
 
 def _why_not_ours(case: Case) -> str | None:

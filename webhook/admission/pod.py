@@ -100,6 +100,11 @@ class Pod(Struct, frozen=True, gc=False):
         metadata = self.metadata
         return Pod(metadata and Metadata(None, None, metadata.labels, metadata.annotations), self.spec)
 
+    def with_ephemeral_containers_of(self, other: "Pod") -> "Pod":
+        """Give the Pod with the ephemeral containers of another."""
+        added = other.spec.ephemeral_containers if other.spec else None
+        return Pod(self.metadata, msgspec.structs.replace(self.spec or Spec(), ephemeral_containers=added))
+
 
 class Unread(Pod, frozen=True, gc=False):
     """A Pod that could not be read."""
@@ -110,6 +115,10 @@ class Unread(Pod, frozen=True, gc=False):
     """Whether the reason is its size."""
 
     def nameless(self) -> Pod:
+        """Give the Pod itself: nothing of it was read."""
+        return self
+
+    def with_ephemeral_containers_of(self, other: Pod) -> Pod:  # noqa: ARG002 - there is nothing to put them in
         """Give the Pod itself: nothing of it was read."""
         return self
 

@@ -197,10 +197,17 @@ _IMAGES = {
     "?ephemeralContainers.orValue([])": "c.?image",
     "?volumes.orValue([])": "v.?image.?reference",
 }
+_DIFFERENCES = [
+    "request.operation != 'UPDATE'",
+    "request.?subResource.orValue('') == 'ephemeralcontainers'",
+    "object.spec.?volumes.orValue([]).size() > 10000",
+    *(_differ(*one) for one in _IMAGES.items()),
+]
+_METADATA = "(request.operation == 'UPDATE' ? oldObject : object).metadata"
 #: The conditions of manifests/60-webhook.yaml, and what each is about.
 _RECOGNISED = {
-    " || ".join(["request.operation != 'UPDATE'", *(_differ(*one) for one in _IMAGES.items())]): "update",
-    "request.operation != 'UPDATE' || !has(object.metadata.deletionTimestamp)": "update",
+    " || ".join(_DIFFERENCES): "update",
+    "request.operation != 'UPDATE' || !has(oldObject.metadata.deletionTimestamp)": "update",
     "true": "update",
-    "!('kubernetes.io/config.mirror' in object.metadata.?annotations.orValue({}))": "mirror",
+    f"!('kubernetes.io/config.mirror' in {_METADATA}.?annotations.orValue({{}}))": "mirror",
 }

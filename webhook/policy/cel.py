@@ -19,6 +19,7 @@ from webhook.images.reference import (
     PATH_LIMIT,
     REMAINDER_LIMIT,
 )
+from webhook.policy import scope
 from webhook.policy.literals import Table, pattern, text, texts
 from webhook.policy.model import Terms, Variable
 
@@ -136,7 +137,11 @@ def _looked_at() -> Iterator[Variable]:
         f"(request.operation != 'UPDATE' ? [] :\n{_places('oldObject')})\n"
         f".transformMapEntry(n, place, {{{key}: true}})",
     )
-    yield Variable("every", "the places in the Pod that name an image", _places("object"))
+    yield Variable(
+        "every",
+        "the places in the Pod that name an image; the rest of a request for ephemeral containers is not stored",
+        f"{scope.EPHEMERAL} ?\n{_containers('object', 'ephemeralContainers')} :\n{_places('object')}",
+    )
     yield Variable(
         "places",
         "those to look at",
@@ -154,8 +159,12 @@ def _images(further: str | None) -> Variable:
 
 def _places(root: str) -> str:
     """Write the list of all places of a Pod that name an image, as `admission.pod.images` visits them."""
-    parts = [_listed(root, field, kind, "image", "imagePullPolicy") for field, kind in _CONTAINERS.items()]
+    parts = [_containers(root, field) for field in _CONTAINERS]
     return "\n+ ".join([*parts, _listed(root, "volumes", "volume", "image.?reference", "image.?pullPolicy")])
+
+
+def _containers(root: str, field: str) -> str:
+    return _listed(root, field, _CONTAINERS[field], "image", "imagePullPolicy")
 
 
 def _listed(root: str, field: str, kind: str, image: str, policy: str) -> str:

@@ -9,6 +9,12 @@ from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, SYSTEM_NAMESPACES
 from webhook.policy.literals import one_of, text
 from webhook.policy.model import Condition, Terms
 
+#: Whether ephemeral containers are added. Of such a request's object the API server stores them and nothing else, and
+#: only after webhooks and mutating policies: its metadata is what the client made up.
+EPHEMERAL = "request.?subResource.orValue('') == 'ephemeralcontainers'"
+#: Volumes that are compared. So many more can be stored that comparing them costs more than a condition may.
+_VOLUMES = 10_000
+
 _NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 
@@ -61,17 +67,18 @@ def conditions(settings: Terms) -> list[Condition]:
         Condition(
             "the-pod-stays",
             "one that is on its way out pulls nothing more",
-            "request.operation != 'UPDATE' || !has(object.metadata.deletionTimestamp)",
+            "request.operation != 'UPDATE' || !has(oldObject.metadata.deletionTimestamp)",
         ),
         Condition(
             "the-pod-is-no-mirror",
             "a mirror Pod only shows what a kubelet runs from a file on its node",
-            f"!({text(MIRROR_ANNOTATION)} in object.metadata.?annotations.orValue({{}}))",
+            f"!({text(MIRROR_ANNOTATION)} in\n"
+            "(request.operation == 'UPDATE' ? oldObject : object).metadata.?annotations.orValue({}))",
         ),
     ]
     if settings.pods_opt_out:
         # The selector takes a Pod whose label was another before or is another now.
-        out = f"object.metadata.?labels[?{text(ENABLED_LABEL)}].orValue('') != 'false'"
+        out = f"({EPHEMERAL} ? oldObject : object).metadata\n.?labels[?{text(ENABLED_LABEL)}].orValue('') != 'false'"
         found.append(Condition("the-pod-is-not-opted-out", "by its label as it is now", out))
     if settings.allow is not None:
         allowed = one_of(settings.allow, "request.namespace")
@@ -83,10 +90,12 @@ def conditions(settings: Terms) -> list[Condition]:
 
 
 def _an_image_differs() -> str:
+    volumes = "spec.?volumes.orValue([])"
     containers = [
         f"spec.{field}.map(c, [c.name, c.?image.orValue('')])"
         for field in ("containers", "?initContainers.orValue([])", "?ephemeralContainers.orValue([])")
     ]
-    listed = [*containers, "spec.?volumes.orValue([]).map(v, [v.name, v.?image.?reference.orValue('')])"]
+    listed = [*containers, f"{volumes}.map(v, [v.name, v.?image.?reference.orValue('')])"]
     parts = [f"object.{images}\n!= oldObject.{images}" for images in listed]
-    return "\n|| ".join(["request.operation != 'UPDATE'", *parts])
+    many = f"object.{volumes}.size() > {_VOLUMES}"
+    return "\n|| ".join(["request.operation != 'UPDATE'", EPHEMERAL, many, *parts])
