@@ -10,6 +10,7 @@ import pytest
 
 from webhook.names import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM, UNSERVED_ANNOTATION
 
+from .account import pull_secret
 from .audit import AuditLog
 from .cluster import Cluster, Manifest, eventually
 from .installation import RUN_LABEL, Installation
@@ -285,6 +286,19 @@ def test_when_the_linger_is_over_the_secret_goes(cluster: Cluster, sidecar: Side
         assert version(cluster, namespace)[0] != uid
     finally:
         sidecar.configure(webhook__pull_secret__linger=86_400)
+
+
+def test_secret_that_a_tenant_makes_in_an_unserved_namespace_is_not_filled(cluster: Cluster, sidecar: Sidecar) -> None:
+    namespace = cluster.start_namespace({})
+    forged = pull_secret(labels={MANAGED_BY_LABEL: PROGRAM}, annotations={f"{PROGRAM}/refreshed-at": ""})
+    cluster.create(namespace, forged)
+    is_told(cluster, namespace, "PullSecretLeaves")
+    sidecar.set_password()
+    has_password(cluster, _served(cluster, sidecar), sidecar.password)
+    assert cluster.get(namespace, SECRET)["data"] == forged["data"]
+    # It is for a namespace that is served.
+    _label(cluster, namespace, "=true")
+    has_password(cluster, namespace, sidecar.password)
 
 
 def test_a_namespace_that_is_denied_loses_the_secret_at_once(cluster: Cluster, sidecar: Sidecar) -> None:

@@ -45,6 +45,11 @@ def since(seconds: float) -> Secret:
     return structs.replace(_SECRET, unserved=timestamp(_NOW - seconds))
 
 
+def marked(found: Secret, seconds: float) -> Secret:
+    """Give one with the mark that its namespace has not been served for so long."""
+    return structs.replace(found, unserved=timestamp(_NOW - seconds))
+
+
 class Case(NamedTuple):
     standing: Standing
     found: Secret | None
@@ -55,6 +60,9 @@ class Case(NamedTuple):
     foreign: bool = False
     held: float = 0.0
     replaces: bool = False
+    left: float | None = None
+    entitled: bool = True
+    keeps: bool = False
 
 
 @pytest.mark.parametrize(
@@ -121,6 +129,26 @@ class Case(NamedTuple):
         Case(_U, since(-3600), _DOCUMENT, Kind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
         Case(_U, structs.replace(_SECRET, unserved="long ago"), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER),
         Case(_U, structs.replace(_SECRET, unserved=""), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER),
+        # Not seen there while the namespace was served: its content stays, whatever it says of itself.
+        *(
+            Case(_U, found, _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER, entitled=False, keeps=True)
+            for found in (_STALE, _FORGED, _IMMUTABLE_STALE, _FULL, structs.replace(_STALE, labelled=False))
+        ),
+        Case(_U, _SECRET, _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER, entitled=False),
+        Case(_U, marked(_STALE, 10), _DOCUMENT, Kind.KEEP, _NOW - 10, _NOW + 90, entitled=False),
+        Case(_U, marked(_FORGED, -10), _DOCUMENT, Kind.UPDATE, _NOW, _NOW + _LINGER, entitled=False, keeps=True),
+        Case(_U, marked(_STALE, 100), _DOCUMENT, Kind.DELETE, entitled=False),
+        Case(_U, _TOO_LARGE, _DOCUMENT, Kind.KEEP, _NOW, _NOW + _LINGER, entitled=False),
+        Case(_U, _STALE, None, Kind.NOTHING, due=_NOW + _LINGER, entitled=False),
+        Case(_U, _STALE, _DOUBTED, Kind.NOTHING, due=_NOW + _LINGER, entitled=False),
+        Case(_S, _FORGED, _DOCUMENT, Kind.UPDATE, entitled=False),
+        # A mark that somebody takes away, or sets later, prolongs nothing.
+        Case(_U, _SECRET, _DOCUMENT, Kind.UPDATE, _NOW - 40, _NOW + 60, left=_NOW - 40),
+        Case(_U, since(10), _DOCUMENT, Kind.UPDATE, _NOW - 40, _NOW + 60, left=_NOW - 40),
+        Case(_U, since(50), _DOCUMENT, Kind.KEEP, _NOW - 50, _NOW + 50, left=_NOW - 40),
+        Case(_U, _SECRET, _DOCUMENT, Kind.DELETE, left=_NOW - 100),
+        Case(_U, since(-5), None, Kind.DELETE, left=_NOW - 100),
+        Case(_U, since(10), _DOCUMENT, Kind.KEEP, _NOW - 10, _NOW + 90, left=_NOW + 500),
         # Denied: it goes at once, whatever there is to publish.
         Case(_B, _SECRET, _DOCUMENT, Kind.DELETE),
         Case(_B, _STALE, None, Kind.DELETE),
@@ -134,9 +162,9 @@ class Case(NamedTuple):
     ids=lambda case: f"{case.standing.name}-{case.kind.name}",
 )
 def test_what_stands_there_and_what_should_say_what_is_to_be_done(case: Case) -> None:
-    done = step(case.standing, case.found, case.document, _NOW, Linger(_LINGER, case.held))
+    done = step(case.standing, case.found, case.document, _NOW, Linger(_LINGER, case.held, case.left, case.entitled))
     unserved = None if case.unserved is None else timestamp(case.unserved)
-    assert done == Step(case.kind, done.why, unserved, case.due, case.foreign, case.replaces)
+    assert done == Step(case.kind, done.why, unserved, case.due, case.foreign, case.replaces, case.keeps)
     assert done.why.isprintable()
     assert _PASSWORD not in done.why
 
@@ -165,23 +193,36 @@ _SECRETS = st.builds(
 _STANDINGS = st.sampled_from(Standing)
 _DOCUMENTS = st.sampled_from([None, _DOCUMENT, _OTHER, _DOUBTED])
 _TIMES = st.floats(_NOW - 1e6, _NOW + 1e6)
-_LINGERS = st.floats(0, 1e6)
+_LINGERS = st.builds(
+    Linger, st.floats(0, 1e6), since=st.none() | st.floats(_NOW - 1e6, _NOW + 1e6), entitled=st.booleans()
+)
 
 
 @given(_STANDINGS, _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
 def test_what_is_not_ours_is_never_touched(
-    standing: Standing, found: Secret, document: Document | None, now: float, linger: float
+    standing: Standing, found: Secret, document: Document | None, now: float, linger: Linger
 ) -> None:
-    done = step(standing, found, document, now, Linger(linger))
+    done = step(standing, found, document, now, linger)
     if not found.ours or (found.content and found.content.type != TYPE):
         assert done.kind is Kind.NOTHING
 
 
+@given(_STANDINGS, _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
+def test_step_unserved_and_not_seen_served_gets_no_credential(
+    standing: Standing, found: Secret, document: Document | None, now: float, linger: Linger
+) -> None:
+    done = step(standing, found, document, now, linger._replace(entitled=False))
+    if standing is not Standing.SERVED and done.kind in {Kind.CREATE, Kind.UPDATE} and not done.keeps:
+        assert document is not None
+        assert found.content is not None
+        assert found.content.hash == document.hash
+
+
 @given(_STANDINGS, st.none() | _SECRETS, _TIMES, _LINGERS)
 def test_a_credential_in_doubt_replaces_no_other(
-    standing: Standing, found: Secret | None, now: float, linger: float
+    standing: Standing, found: Secret | None, now: float, linger: Linger
 ) -> None:
-    done = step(standing, found, _DOUBTED, now, Linger(linger))
+    done = step(standing, found, _DOUBTED, now, linger)
     if found is not None and found.content and found.content.hash != _DOUBTED.hash:
         assert done.kind in {Kind.NOTHING, Kind.DELETE}
         assert done.kind is Kind.NOTHING or standing is not Standing.SERVED
@@ -189,15 +230,15 @@ def test_a_credential_in_doubt_replaces_no_other(
 
 @given(_STANDINGS, st.none() | _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
 def test_once_a_step_is_taken_there_is_none_left(
-    standing: Standing, found: Secret | None, document: Document | None, now: float, linger: float
+    standing: Standing, found: Secret | None, document: Document | None, now: float, linger: Linger
 ) -> None:
-    done = step(standing, found, document, now, Linger(linger))
+    done = step(standing, found, document, now, linger)
     assert done.kind not in {Kind.CREATE, Kind.UPDATE} or document is not None
-    again = step(standing, after(done, found, document), document, now, Linger(linger))
+    again = step(standing, after(done, found, document), document, now, linger)
     if done.replaces:
         assert again.kind is Kind.CREATE
-        again = step(standing, after(again, None, document), document, now, Linger(linger))
-    assert again.kind in {Kind.NOTHING, Kind.KEEP} or (again.kind is Kind.DELETE and linger < 1)
+        again = step(standing, after(again, None, document), document, now, linger)
+    assert again.kind in {Kind.NOTHING, Kind.KEEP} or (again.kind is Kind.DELETE and linger.seconds < 1)
     assert again.foreign == done.foreign
 
 
@@ -213,10 +254,10 @@ def after(done: Step, found: Secret | None, document: Document | None) -> Secret
         made,
         ours=True,
         labelled=True,
-        refreshed=document.refreshed,
-        expires=document.expires,
+        refreshed=made.refreshed if done.keeps else document.refreshed,
+        expires=made.expires if done.keeps else document.expires,
         unserved=done.unserved,
-        content=structs.replace(made.content, hash=document.hash) if made.content else None,
+        content=structs.replace(made.content, hash=document.hash) if made.content and not done.keeps else made.content,
     )
 
 
@@ -231,7 +272,8 @@ def test_a_namespace_that_comes_back_within_the_linger_keeps_its_secret(
         now += seconds
         if away + 1 >= linger:  # a mark is written to the second
             return
-        done = step(Standing.SERVED if served else Standing.UNSERVED, found, _DOCUMENT, now, Linger(linger))
+        standing = Standing.SERVED if served else Standing.UNSERVED
+        done = step(standing, found, _DOCUMENT, now, Linger(linger, entitled=True))
         assert done.kind in {Kind.KEEP, Kind.UPDATE}
         left = after(done, found, _DOCUMENT)
         assert left is not None
@@ -239,7 +281,7 @@ def test_a_namespace_that_comes_back_within_the_linger_keeps_its_secret(
         assert (found.unserved is None) == served
 
 
-@given(st.floats(0, 1e6), st.floats(-10, 1e6))
+@given(st.floats(1, 1e6), st.floats(-10, 1e6))
 def test_once_the_linger_is_over_it_goes_and_not_before(linger: float, waited: float) -> None:
     mark = moment(timestamp(_NOW))
     assert mark is not None

@@ -22,6 +22,7 @@ from webhook.pullsecret.document import TYPE, Document, Published, compose, entr
 from webhook.pullsecret.schedule import Schedule
 from webhook.pullsecret.upkeep import Content, Kind, Namespace, Secret
 from webhook.sidecar.credentials import Answers, Asking, Credentials, Outcome, asking
+from webhook.sidecar.entitlement import Entitlements
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher, Terms
 from webhook.sidecar.reporting import Reporter
@@ -79,6 +80,7 @@ class Scene:
             reporter=reporter,
             metrics=self.metrics,
             steadiness=Steadiness(clocks),
+            entitlements=Entitlements(),
             leading=lambda: self.leads,
         )
         self.credentials = Credentials(

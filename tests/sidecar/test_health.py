@@ -12,6 +12,7 @@ from webhook.adapters.cluster.client import Client
 from webhook.adapters.registry import Logins
 from webhook.sidecar.credentials import Answers
 from webhook.sidecar.duties import Surroundings, Threads
+from webhook.sidecar.entitlement import Entitlements
 from webhook.sidecar.health import Beats
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.steadiness import Steadiness
@@ -63,6 +64,7 @@ def surroundings(beats: Beats, metrics: Metrics) -> Surroundings:
         lambda: True,
         Logins(clock.wall),
         Answers(clock),
+        Entitlements(),
     )
 
 

@@ -4,6 +4,7 @@ import shutil
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from webhook.moments import timestamp
 from webhook.names import UNSERVED_ANNOTATION
 
-from .api_server import ApiServer, status
+from .api_server import FOREIGN, ApiServer, status
 from .running import PASSWORD, Place, Sidecar, refreshing, run, wait_until
 from .test_publishing import SOON, publish, published, settle
 
@@ -83,13 +84,48 @@ def test_one_that_has_just_come_up_deletes_nothing_by_its_clock_and_a_single_pas
     api.label("team", None)
     api.put("team", ours=True, **{UNSERVED_ANNOTATION: timestamp(time.time() - 7 * 86_400)})
     with refreshing(place) as sidecar:
-        # It is kept current, so it was looked at; but a machine that comes up may have its clock set yet.
-        wait_until(published(api, "team"))
+        # A machine that comes up may have its clock set yet.
         settle(api)
         assert "team" in api.secrets
         sidecar.stop()
     assert run(place, "--once").returncode == 0
     assert "team" not in api.secrets
+
+
+def test_secret_that_a_tenant_makes_where_nothing_is_served_is_not_filled(place: Place) -> None:
+    """Neither the one that is there when the sidecar comes up, nor the one that comes, nor by a single pass."""
+    place.configure(pull_secret={"linger": 2})
+    api = place.api
+    api.label("early", None)
+    api.put("early", ours=True)
+    api.label("late", "false")
+    api.label("team")
+    with refreshing(place) as sidecar:
+        wait_until(published(api, "team"))
+        api.put("late", ours=True)
+        for name in ("early", "late"):
+            wait_until(partial(api.annotation, name, UNSERVED_ANNOTATION))
+            assert api.secrets[name]["data"] == {".dockerconfigjson": FOREIGN}
+        place.set_password(f"{PASSWORD}-new")
+        wait_until(published(api, "team", f"{PASSWORD}-new"))
+        sidecar.stop()
+    assert run(place, "--once").returncode == 0
+    patches = [one for name in ("early", "late") for one in api.writes(name) if one.method == "PATCH"]
+    assert {one.body["data"][".dockerconfigjson"] for one in patches if one.body} == {FOREIGN}
+
+
+def test_mark_that_a_tenant_takes_away_prolongs_nothing(place: Place) -> None:
+    place.configure(pull_secret={"linger": 3})
+    api = place.api
+    with refreshing(place):
+        publish(api, "team")
+        api.label("team", None)
+        wait_until(lambda: api.annotation("team", UNSERVED_ANNOTATION))
+        marked = time.monotonic()
+        while "team" in api.secrets and time.monotonic() < marked + 30:
+            api.annotate("team", **{UNSERVED_ANNOTATION: ""})
+            time.sleep(0.3)
+        assert "team" not in api.secrets
 
 
 def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothing(place: Place) -> None:

@@ -112,7 +112,7 @@ def manifest(document: Document, name: str, namespace: str, *, unserved: str | N
         "namespace": namespace,
         "uid": uid,
         "labels": {MANAGED_BY_LABEL: PROGRAM},
-        "annotations": {key: value for key, value in annotations.items() if value is not None},
+        "annotations": {key: value for key, value in annotations.items() if value},
     }
     return {
         "apiVersion": "v1",

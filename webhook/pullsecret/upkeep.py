@@ -58,6 +58,12 @@ class Linger(NamedTuple):
     seconds: float
     held: float = 0.0
     """Seconds for which none goes yet, because the clock that says how old a mark is cannot be believed."""
+    since: float | None = None
+    """POSIX time since when the namespace has not been served, as far as this process has seen: a mark that is later,
+    or gone, does not make it longer."""
+    entitled: bool = False
+    """Whether the Secret stood there, as ours, while the namespace was served: if not, it gets no new content. It could
+    be made by somebody who is to have none."""
 
 
 class Standing(Enum):
@@ -94,6 +100,8 @@ class Step(NamedTuple):
     """Whether a Secret is in the way that stays as it is."""
     replaces: bool = False
     """Whether what is deleted is to be made again."""
+    keeps: bool = False
+    """Whether what is updated keeps its content, whatever that is."""
 
 
 def step(standing: Standing, found: Secret | None, document: Document | None, now: float, linger: Linger) -> Step:
@@ -109,13 +117,27 @@ def step(standing: Standing, found: Secret | None, document: Document | None, no
         return Step(Kind.DELETE, standing.value)
     if standing is Standing.SERVED:
         return _update(found, document, unserved=None)
-    since = moment(found.unserved or "")
-    if since is None or since > now:
-        return _update(found, document, unserved=timestamp(now), due=now + linger.seconds)
+    return _unserved(found, document, now, linger)
+
+
+def _unserved(found: Secret, document: Document | None, now: float, linger: Linger) -> Step:
+    """Decide for a Secret of ours in a namespace that is not served."""
+    seen = now if linger.since is None or linger.since > now else linger.since
+    marked = moment(found.unserved or "")
+    # A mark that is later than what was seen is none of ours, or of a clock that was ahead.
+    valid = marked is not None and marked <= seen
+    since = marked if marked is not None and valid else seen
+    unserved = found.unserved if valid else timestamp(seen)
     due = max(since + linger.seconds, now + linger.held)
     if now >= due:
-        return Step(Kind.DELETE, f"not opted in since {found.unserved}, {linger.seconds:g} s and more")
-    return _update(found, document, unserved=found.unserved, due=due)
+        return Step(Kind.DELETE, f"not opted in since {unserved}, {linger.seconds:g} s and more")
+    content = found.content
+    if linger.entitled or content is None or document is None or document.creates_only or content.hash == document.hash:
+        return _update(found, document, unserved=unserved, due=due)
+    why = "the namespace is not served, and was not seen to be with this Secret in it: its content stays as it is"
+    if valid or content == TOO_LARGE:
+        return Step(Kind.KEEP, why, unserved, due)
+    return Step(Kind.UPDATE, why, unserved, due, keeps=True)
 
 
 def _obstacle(found: Secret) -> str | None:

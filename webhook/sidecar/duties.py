@@ -17,6 +17,7 @@ from webhook.pullsecret.document import Document
 from webhook.pullsecret.schedule import Schedule
 from webhook.sidecar import credentials, publishing, watching
 from webhook.sidecar.credentials import Answers, Credentials
+from webhook.sidecar.entitlement import Entitlements
 from webhook.sidecar.health import Beats
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.publishing import Publisher, Terms
@@ -49,6 +50,8 @@ class Surroundings(NamedTuple):
     """Logins that registries refused."""
     answers: Answers
     """What registries said of credentials."""
+    entitlements: Entitlements
+    """Which pull secrets have stood in a served namespace."""
 
 
 class Threads:
@@ -113,6 +116,7 @@ class Duties:
             reporter=reporter,
             metrics=around.metrics,
             steadiness=around.steadiness,
+            entitlements=around.entitlements,
             leading=leading,
         )
         prefixes = _prefixes(configuration)

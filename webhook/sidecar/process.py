@@ -29,6 +29,7 @@ from webhook.sidecar.certificates import Certificates, Replica
 from webhook.sidecar.clocks import Clocks
 from webhook.sidecar.credentials import WELL, Answers, Outcome
 from webhook.sidecar.duties import Duties, Surroundings, Threads
+from webhook.sidecar.entitlement import Entitlements
 from webhook.sidecar.health import Beats
 from webhook.sidecar.http import Reply, Server, accepts
 from webhook.sidecar.leadership import Leadership
@@ -91,6 +92,7 @@ class Process:
             self.leadership.leading,
             self.logins,
             Answers(clocks.monotonic),
+            Entitlements(),
         )
         self._threads = Threads(self._around)
         self.certificates = self._wire_certificates(cluster, served)

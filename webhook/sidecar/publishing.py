@@ -20,6 +20,7 @@ from webhook.pullsecret import upkeep
 from webhook.pullsecret.document import Document, Published
 from webhook.pullsecret.upkeep import TOO_LARGE, Kind, Linger, Namespace, Secret, Standing, Step
 from webhook.sidecar.contention import Contention
+from webhook.sidecar.entitlement import Entitlements
 from webhook.sidecar.metrics import Metrics
 from webhook.sidecar.queue import Queue
 from webhook.sidecar.reporting import Reporter
@@ -78,14 +79,16 @@ class Publisher:
         reporter: Reporter,
         metrics: Metrics,
         steadiness: Steadiness,
+        entitlements: Entitlements,
         leading: Callable[[], bool],
     ) -> None:
-        """Take the cluster, the terms, whom to tell, the clocks with what is known of them, and whether to write."""
+        """Take the cluster, the terms, whom to tell, what was seen of clocks and namespaces, and whether to write."""
         self._cluster = cluster
         self._terms = terms
         self._reporter = reporter
         self._metrics = metrics
         self._steadiness = steadiness
+        self._entitlements = entitlements
         self._leading = leading
         self._clock = steadiness.clocks.monotonic
         self._wall = steadiness.clocks.wall
@@ -93,7 +96,7 @@ class Publisher:
         self._records: dict[str, _Record] = {}
         self._wanted: dict[str, float] = {}
         self.namespaces: Store[Namespace] = Store(lambda item: item.name, self._namespace_changed)
-        self.secrets: Store[Secret] = Store(lambda item: item.namespace, self._queue.add)
+        self.secrets: Store[Secret] = Store(lambda item: item.namespace, self._secret_changed)
         self.document: Document | None = None
         self.failing: dict[str, str] = {}
         """Namespaces that cannot be brought to what they need, with why."""
@@ -197,7 +200,12 @@ class Publisher:
 
     def _plan(self, name: str, found: Secret | None, document: Document | None) -> Step:
         standing = self._standing(self.namespaces.get(name))
-        linger = Linger(self._terms.linger, self._steadiness.hold(self._terms.linger))
+        linger = Linger(
+            self._terms.linger,
+            self._steadiness.hold(self._terms.linger),
+            since=self._entitlements.left(name),
+            entitled=found is not None and self._entitlements.covers(found),
+        )
         return upkeep.step(standing, found, document, self._wall(), linger)
 
     @property
@@ -227,6 +235,11 @@ class Publisher:
             self._wanted.setdefault(name, self._clock())
         else:
             self._wanted.pop(name, None)
+        self._secret_changed(name)
+
+    def _secret_changed(self, name: str) -> None:
+        standing = self._standing(self.namespaces.get(name))
+        self._entitlements.see(name, standing, self.secrets.get(name), self._wall())
         self._queue.add(name)
 
     def _look_at(self, name: str, stop: Event) -> None:
@@ -263,6 +276,8 @@ class Publisher:
         self._rest(name, step, record)
 
     def _write(self, name: str, step: Step, found: Secret | None, document: Document | None, record: _Record) -> None:
+        if step.keeps:
+            document = self._as_it_stands(name)
         if step.kind is not Kind.DELETE and document is not None:
             # One that is made is not forced: a field of somebody else's is a conflict, if one came up meanwhile. One
             # that is ours is forced upon whoever changed it, and by its uid upon no other.
@@ -275,6 +290,13 @@ class Publisher:
             record.read = None  # until the watch tells that it is gone, it is asked for
             if step.replaces:
                 self._queue.add(name)
+
+    def _as_it_stands(self, name: str) -> Document:
+        """Make the document of what a namespace's Secret holds. Raises `ClusterError`."""
+        published = self._cluster.published(name)
+        if published is None:
+            raise NotFound(f"cannot read the Secret of {name}: it is gone, or larger than ours can be")
+        return documents.adopted(published)
 
     def _written(self, name: str, step: Step, record: _Record, *, repair: bool) -> None:
         """Say what was written."""
@@ -293,7 +315,8 @@ class Publisher:
             self._reporter.tell("PullSecretRemoved", f"the pull secret was removed: {step.why}", name)
         elif step.unserved is not None and (record.settled is None or record.settled[1] is None):
             until = timestamp(step.due or self._wall())
-            note = f"the namespace is no longer opted in: the pull secret stays, and stays current, until {until}"
+            stays = "stays as it is" if step.keeps else "stays, and stays current,"
+            note = f"the namespace is not opted in: the pull secret {stays} until {until}"
             self._reporter.tell("PullSecretLeaves", note, name)
 
     def _rest(self, name: str, step: Step, record: _Record) -> None:
