@@ -4,9 +4,12 @@ import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
-from cryptography.hazmat.primitives.asymmetric import dsa, x448, x25519
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from webhook.adapters.configuration import WatchedConfiguration
@@ -217,13 +220,45 @@ def test_client_cas_that_have_expired_never_replace_valid_ones(place: Place) -> 
     assert "clients.crt" in (clients.invalid or "")
 
 
+_MAKE: dict[str, Callable[[], Any]] = {
+    "RSA": lambda: rsa.generate_private_key(65537, 2048),
+    "P-256": lambda: ec.generate_private_key(ec.SECP256R1()),
+    "P-384": lambda: ec.generate_private_key(ec.SECP384R1()),
+    "P-521": lambda: ec.generate_private_key(ec.SECP521R1()),
+    "Ed25519": ed25519.Ed25519PrivateKey.generate,
+    "DSA": lambda: dsa.generate_private_key(2048),
+    "Ed448": ed448.Ed448PrivateKey.generate,
+    "P-224": lambda: ec.generate_private_key(ec.SECP224R1()),
+    "secp256k1": lambda: ec.generate_private_key(ec.SECP256K1()),
+    "X25519": x25519.X25519PrivateKey.generate,
+}
+
+
 def _key(kind: str) -> bytes:
-    make: dict[str, Callable[[], x25519.X25519PrivateKey | x448.X448PrivateKey | dsa.DSAPrivateKey]] = {
-        "X25519": x25519.X25519PrivateKey.generate,
-        "X448": x448.X448PrivateKey.generate,
-        "DSA": lambda: dsa.generate_private_key(2048),
-    }
-    return make[kind]().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    made: bytes = _MAKE[kind]().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return made
+
+
+def _signed_by_itself(kind: str) -> Pair:
+    key, name, now = _MAKE[kind](), x509.Name([]), datetime.now(UTC)
+    builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+    builder = builder.serial_number(1).not_valid_before(now - HOUR).not_valid_after(now + HOUR)
+    made = builder.sign(key, None if kind.startswith("Ed") else hashes.SHA256())
+    text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    return Pair(made.public_bytes(Encoding.PEM), text)
+
+
+@pytest.mark.parametrize(("kind", "taken"), [(kind, index < 5) for index, kind in enumerate(_MAKE) if kind != "X25519"])
+def test_pair_with_key_that_api_servers_do_not_take_last_good_one_stays(place: Place, kind: str, taken: bool) -> None:
+    watched = looked(place, Clock())
+    before = watched.now.tls
+    pair = _signed_by_itself(kind)
+    replace(place.folder / "tls.crt", pair.certificate)
+    replace(place.folder / "tls.key", pair.key)
+    watched.look()
+    watched.look()
+    assert (watched.now.tls is not before) is taken
+    assert (watched.now.certificate_fault is None) is taken
 
 
 @pytest.mark.parametrize(
@@ -235,11 +270,11 @@ def _key(kind: str) -> bytes:
         (lambda pair, _: (pair.certificate, pair.certificate), "the key file has CERTIFICATE, not a private key"),
         (lambda pair, _: (pair.key, pair.key), "the certificate file has PRIVATE KEY, not a certificate"),
         (lambda pair, _: (pair.certificate, b"-----BEGIN OPENSSH PRIVATE KEY-----\n"), "has OPENSSH PRIVATE KEY"),
-        (lambda pair, _: (pair.certificate, _key("X25519")), "of the kind X25519"),
-        (lambda pair, _: (pair.certificate, _key("X448")), "of the kind X448"),
-        (lambda pair, _: (pair.certificate, _key("DSA")), "of the kind DSA"),
+        (lambda pair, _: (pair.certificate, _key("X25519")), "does not belong to the certificate"),
+        (lambda pair, _: (pair.certificate, _key("DSA")), "does not belong to the certificate"),
+        (lambda pair, _: (pair.certificate[:200], pair.key), "cut short"),
     ],
-    ids=["order", "several", "other", "swapped", "no certificate", "OpenSSH", "X25519", "X448", "DSA"],
+    ids=["order", "several", "other", "swapped", "no certificate", "OpenSSH", "X25519", "DSA", "cut"],
 )
 def test_pair_that_openssl_refuses_is_named_for_what_it_is(
     place: Place, make: Callable[[Pair, Pair], tuple[bytes, bytes]], said: str

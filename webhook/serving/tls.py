@@ -25,13 +25,17 @@ _KEY_LABELS = frozenset({b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", 
 _VERSION, _UTC_TIME, _BOOLEAN = 0xA0, 0x17, 0x01
 #: Object identifiers, DER: RFC 5280 section 4.2.1.12.
 _EXTENDED_KEY_USAGE, _CLIENT_AUTH = b"\x06\x03\x55\x1d\x25", b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
-#: Object identifiers of keys, DER, that OpenSSL loads and no certificate for TLS has.
-_NOT_FOR_TLS = {
-    b"\x06\x07\x2a\x86\x48\xce\x38\x04\x01": "DSA",
-    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x03\x01": "DH",
-    b"\x06\x03\x2b\x65\x6e": "X25519",
-    b"\x06\x03\x2b\x65\x6f": "X448",
-}
+#: How algorithm identifiers of public keys begin, DER, that API servers take: RSA, Ed25519, and ECDSA with the curves
+#: P-256, P-384 and P-521. OpenSSL loads others, with which every handshake fails. https://pkg.go.dev/crypto/tls
+_ECDSA = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+_KEYS = (
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01",
+    b"\x06\x03\x2b\x65\x70",
+    _ECDSA + b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+    _ECDSA + b"\x06\x05\x2b\x81\x04\x00\x22",
+    _ECDSA + b"\x06\x05\x2b\x81\x04\x00\x23",
+)
+_OTHER_KEY = "the key is of a kind that API servers do not take: use ECDSA (P-256, P-384, P-521), RSA or Ed25519"
 _ENCRYPTED = "the key is encrypted: write it without a passphrase"
 
 
@@ -58,6 +62,8 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
         raise CertificateError(f"{certificate} and {key}: {why}") from None
     except OSError as error:
         raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
+    if not _is_for_servers(certificate):
+        raise CertificateError(f"{certificate} and {key}: {_OTHER_KEY}")
     return made
 
 
@@ -95,17 +101,36 @@ def validity(chain: bytes) -> Validity | None:
 
 
 def _validity(certificate: bytes) -> Validity:
-    """Find a certificate's validity: RFC 5280 section 4.1. Raises `ValueError` or `IndexError` for what is none."""
+    """Find a certificate's validity. Raises `ValueError` or `IndexError` for what is none."""
+    _, span, _ = _element(_from_validity(certificate))
+    begins_tag, begins, rest = _element(span)
+    ends_tag, ends, _ = _element(rest)
+    return Validity(_moment(begins_tag, begins), _moment(ends_tag, ends))
+
+
+def _from_validity(certificate: bytes) -> bytes:
+    """Give the rest of a certificate from its validity on: RFC 5280 section 4.1."""
     _, content, _ = _element(certificate)
     _, signed, _ = _element(content)
     tag, _, rest = _element(signed)
     # The version may be left out; then follow serial number, algorithm and issuer, and then the validity.
     for _ in range(3 if tag == _VERSION else 2):
         _, _, rest = _element(rest)
-    _, span, _ = _element(rest)
-    begins_tag, begins, rest = _element(span)
-    ends_tag, ends, _ = _element(rest)
-    return Validity(_moment(begins_tag, begins), _moment(ends_tag, ends))
+    return rest
+
+
+def _is_for_servers(path: Path) -> bool:
+    """Tell whether API servers take the key of a file's first certificate; of one that cannot be read they do."""
+    try:
+        found = _CERTIFICATE.search(path.read_bytes())
+        rest = _from_validity(binascii.a2b_base64(found[2])) if found else b""
+        for _ in ("validity", "subject"):
+            _, _, rest = _element(rest)
+        _, public_key, _ = _element(rest)
+        _, algorithm, _ = _element(public_key)
+    except (OSError, ValueError, IndexError):
+        return True
+    return algorithm.startswith(_KEYS)
 
 
 def _moment(tag: int, text: bytes) -> float:
@@ -208,11 +233,8 @@ def _why_not(certificate: Path, key: Path) -> str | None:
         return f"the key file has {number} keys: keep the certificate's own"
     if found and not number:
         return f"the key file has {_listed(found)}, not a private key for TLS"
-    if kinds and not chain:
+    if kinds and not chain and not any(label.endswith(b"CERTIFICATE") for label in kinds):
         return f"the certificate file has {_listed(kinds)}, not a certificate"
-    for scheme, kind in _NOT_FOR_TLS.items():
-        if scheme in _decoded(keys):
-            return f"the key is of the kind {kind}, which TLS does not use: use ECDSA, RSA or Ed25519"
     for later in chain[1:]:
         if _fits(later, key):
             return "the server's own certificate must come first in the file, then the one that signed it"
@@ -232,22 +254,13 @@ def _fits(certificate: bytes, key: Path) -> bool:
     return True
 
 
-def _decoded(pem: bytes) -> bytes:
-    """Decode the beginning of a PKCS #8 key: its algorithm."""
-    match = re.search(rb"-----BEGIN PRIVATE KEY-----([^-]*)-----END", pem)
-    try:
-        return binascii.a2b_base64(match[1])[:40] if match else b""
-    except ValueError:
-        return b""
-
-
 def _listed(labels: Iterable[bytes]) -> str:
     return ", ".join(sorted({label.decode("ascii") for label in labels}))
 
 
 def _in_words(error: ssl.SSLError) -> str:
     match error.reason:
-        case "KEY_VALUES_MISMATCH":
+        case "KEY_VALUES_MISMATCH" | "NO_CERTIFICATE_ASSIGNED" | "UNKNOWN_CERTIFICATE_TYPE":
             return "the key does not belong to the certificate"
         case None | "NO_START_LINE":
             return "one of them holds no PEM, or is cut short"
