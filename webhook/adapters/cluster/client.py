@@ -217,11 +217,11 @@ def _load(kubeconfig: Path | None, context: str | None) -> Connection:
         raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
     except proxy.UnusableProxy as error:
         raise ClusterError(f"no cluster to connect to: {error}") from None
-    except (ConfigException, OSError, ValueError) as error:
-        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {error}"
-        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
     except Exception as error:  # noqa: BLE001 - whatever the Kubernetes client raises for what is not a kubeconfig
-        raise ClusterError(f"no cluster to connect to: the kubeconfig is none ({type(error).__name__})") from None
+        known = isinstance(error, ConfigException | OSError | ValueError)
+        why = str(error) if known else f"it cannot be used ({type(error).__name__})"
+        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {why}"
+        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
     client.user_agent = f"{PROGRAM}/{__version__}"
     return Connection(client, via)
 

@@ -291,7 +291,7 @@ class Inquiry:
             reply = self.transport.ask(request)
         except NoReply as no_reply:
             return _Given(Unclear(f"{name} {no_reply}"), answered=no_reply.answered)
-        if reply.status == HTTPStatus.OK:
+        if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             try:
                 return _Given(Unclear(name), token=_token(name, reply))
             except Unclear as problem:
@@ -400,12 +400,12 @@ def _token(name: str, reply: Reply) -> str:
     try:
         answer = msgspec.json.decode(reply.body, type=_Token)
     except msgspec.ValidationError:
-        raise Unclear(f"{name} answered 200 with JSON of another shape than a token's") from None
+        raise Unclear(f"{name} answered {reply.status} with JSON of another shape than a token's") from None
     except (ValueError, RecursionError):
-        raise Unclear(f"{name} answered 200 with no JSON") from None
+        raise Unclear(f"{name} answered {reply.status} with no JSON") from None
     token = answer.token or answer.access_token
     if not token:
-        raise Unclear(f"{name} answered 200 without a token")
+        raise Unclear(f"{name} answered {reply.status} without a token")
     if not _VISIBLE.fullmatch(token):
-        raise Unclear(f"{name} answered 200 with a token that cannot be sent")
+        raise Unclear(f"{name} answered {reply.status} with a token that cannot be sent")
     return token
