@@ -491,6 +491,15 @@ def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
     assert why in {finding.why for finding in found}
 
 
+def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
+    policies = (read(Object, {"metadata": {"name": "registry-webhook-mutate"}}),)
+    found = doctor.diagnose(sound(calling=None, deployment=deployment(availableReplicas=0), policies=policies))
+    marks = {finding.code: finding.mark for finding in found}
+    assert marks[Code.WEBHOOK_MISSING] is Mark.WARNING
+    assert marks[Code.DEPLOY_UNAVAILABLE] is Mark.FAILURE
+    assert not [finding for finding in found if "Pods are made as they are written" in finding.why]
+
+
 def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:
     both = signer(1).certificate + _BUNDLE
     assert {finding.mark for finding in doctor.diagnose(sound(calling=calling(both)))} == {Mark.OK}

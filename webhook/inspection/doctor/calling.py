@@ -33,9 +33,12 @@ def there(seen: Seen) -> Iterator[Finding]:
         lacking = f"MutatingWebhookConfiguration {seen.names.configuration}" + (
             "" if seen.calling is None else f" with {CALLED}"
         )
-        yield wording.failure(
-            Code.WEBHOOK_MISSING, _WHAT, f"there is no {lacking}: no Pod is rewritten", wording.INSTALL
-        )
+        if seen.is_by_policy:
+            why = f"there is no {lacking}; {_policy(seen)} rewrites Pods in its place"
+            yield wording.warning(Code.WEBHOOK_MISSING, _WHAT, why, f"{wording.INSTALL}, with policy-alone")
+            return
+        why = f"there is no {lacking}: no webhook rewrites Pods"
+        yield wording.failure(Code.WEBHOOK_MISSING, _WHAT, why, wording.INSTALL)
         return
     found = [*_faults(webhook), *_differences(webhook), *_whom(webhook, seen.names)]
     yield from found
@@ -48,16 +51,19 @@ def there(seen: Seen) -> Iterator[Finding]:
 
 def _by_policy(seen: Seen) -> Finding:
     """See that the policy is there which takes the webhook's place."""
-    name = seen.names.renamed(POLICY)
-    policy = f"MutatingAdmissionPolicy {name}"
+    policy = _policy(seen)
     if isinstance(seen.policies, Unknown):
         return wording.unknown(Code.POLICY_UNKNOWN, _WHAT, seen.policies)
-    if name not in {one.metadata.name for one in seen.policies}:
+    if not seen.has_policy:
         why = f"it keeps the webhook from being called, and there is no {policy}: no Pod is rewritten"
         return wording.failure(
             Code.POLICY_MISSING, _WHAT, why, "put on the component policy-mutate, or take policy-alone off"
         )
     return wording.ok(Code.POLICY_INSTEAD, _WHAT, f"the webhook is not called, for {policy} rewrites")
+
+
+def _policy(seen: Seen) -> str:
+    return f"MutatingAdmissionPolicy {seen.names.renamed(POLICY)}"
 
 
 def _faults(webhook: Webhook) -> Iterator[Finding]:

@@ -165,8 +165,16 @@ class Seen(Struct, frozen=True, kw_only=True):
 
     @property
     def is_by_policy(self) -> bool:
-        """Whether the webhook is never called, because the API server itself is to rewrite."""
-        return self.webhook is not None and selection.is_never_called(self.webhook)
+        """Whether the webhook is never called or there is none, because the API server itself is to rewrite."""
+        if self.webhook is None:
+            return not isinstance(self.calling, Unknown) and self.has_policy
+        return selection.is_never_called(self.webhook)
+
+    @property
+    def has_policy(self) -> bool:
+        """Whether there is the policy that does the webhook's work."""
+        name = self.names.renamed(POLICY)
+        return not isinstance(self.policies, Unknown) and name in {one.metadata.name for one in self.policies}
 
     @property
     def without_it(self) -> str:
