@@ -70,8 +70,17 @@ def test_a_dash_reads_one_image_a_line(resolve: _Run) -> None:
     assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["busybox", "nginx", "redis:7", "alpine"]
 
 
-def test_nothing_on_standard_input_is_nothing_to_say(resolve: _Run) -> None:
-    assert resolve("-").stdout == ""
+@pytest.mark.parametrize("text", ["", "\n \r\n"])
+@pytest.mark.parametrize("output", ["text", "json"])
+def test_resolve_of_empty_standard_input_is_an_error(run: _Run, text: str, output: str) -> None:
+    done = run("resolve", "--output", output, "-", stdin=text)
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("registry-webhook: -: ")
+
+
+def test_resolve_skips_a_byte_order_mark(resolve: _Run) -> None:
+    assert resolve("-", stdin="\ufeffnginx\n".encode()).stdout == resolve("nginx").stdout
 
 
 _NO_IMAGES = b"a\xffb\n\xc3\xa9\na\x1b[31mb\na\x00b\na\xe2\x80\xaeb\n"

@@ -10,6 +10,7 @@ import msgspec
 from webhook import log
 from webhook.commands.options import config_option, loaded
 from webhook.config import assemble
+from webhook.errors import InvalidManifest
 from webhook.images.resolver import Resolution
 from webhook.presentation import terminal
 
@@ -22,6 +23,9 @@ Examples:
   registry-webhook resolve --config config.yaml opencti/connector-example:1.0.0
   kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\\n' \\
       | registry-webhook resolve --config config.yaml --output json -
+
+\b
+Exit status: 0 all were resolved, 2 an error or empty standard input.
 """,
 )
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
@@ -50,9 +54,21 @@ def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
 def _each(images: Iterable[str]) -> Iterator[str]:
     for image in images:
         if image == "-":
-            yield from (_readable(line.rstrip("\r\n")) for line in sys.stdin if line.strip())
+            yield from _lines()
         else:
             yield _readable(image)
+
+
+def _lines() -> Iterator[str]:
+    """Read an image a line. Empty input is an error, because a command that failed leaves it."""
+    is_empty = True
+    for line in sys.stdin:
+        image = line.removeprefix("\ufeff").rstrip("\r\n")
+        if image.strip():
+            is_empty = False
+            yield _readable(image)
+    if is_empty:
+        raise InvalidManifest("-: it is empty: nothing was resolved")
 
 
 def _readable(text: str) -> str:
