@@ -12,7 +12,7 @@ import pytest
 
 from tests.adapters.configured import NOW, PASSWORD, SERVER, configured, keys, refusal
 from webhook.adapters.sources import Source
-from webhook.errors import InvalidCredential
+from webhook.errors import InvalidCredential, SourceError
 
 #: A helper that answers for the registry it is asked for with what the file `answers.json` beside it holds.
 _PROGRAM = """
@@ -128,13 +128,17 @@ def test_a_credential_that_has_ended_is_not_published(tmp_path: Path, environmen
     assert f"asked for {SERVER}: its credential expired" in refusal(_helped(environment))
 
 
-def test_a_helper_without_a_credential_for_the_server_gives_nothing(
-    tmp_path: Path, environment: dict[str, str]
+@pytest.mark.parametrize("answer", [None, 3, _told("<token>")])
+def test_helper_failing_for_server_gives_the_others_and_says_why(
+    tmp_path: Path, environment: dict[str, str], answer: Any
 ) -> None:
-    _answers(tmp_path, **{"b.com": _told()})
-    said = refusal(_helped(environment, pull_secret={"registries": ["b.com"]}))
-    assert said.startswith(f"docker-credential-test, asked for {SERVER}: it has no credential: log in")
-    assert _asked(tmp_path) == [SERVER]
+    _answers(tmp_path, **{SERVER: answer, "b.com": _told()})
+    reading = _helped(environment, pull_secret={"registries": ["b.com"]}).read()
+    assert [entry.key for entry in reading.credential.entries] == ["b.com"]
+    assert f"asked for {SERVER}" in str(reading.failure)
+    _answers(tmp_path, **{SERVER: answer})
+    refused = refusal(_helped(environment), SourceError if not isinstance(answer, dict) else InvalidCredential)
+    assert f"asked for {SERVER}" in refused
 
 
 def test_a_helper_that_fails_is_named(tmp_path: Path, environment: dict[str, str]) -> None:

@@ -46,13 +46,14 @@ class Source:
         self.notes: tuple[str, ...] = ()
         self.unusable: tuple[str, ...] = ()
         self.within: float | None = None
+        self.failure: SourceError | None = None
         self.reads = 0
 
     def read(self) -> Reading:
         self.reads += 1
         if isinstance(self.content, Exception):
             raise self.content
-        return Reading(self.content, self.notes, self.unusable, self.within)
+        return Reading(self.content, self.notes, self.unusable, self.within, self.failure)
 
     def fingerprint(self) -> bytes | None:
         return str(self.version).encode()
@@ -706,6 +707,16 @@ def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdi
     scene.source.content = Credential((entry("registry.example.com", 4), entry(_ECR, 5)))
     assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
     assert logins(scene) == {"registry.example.com": "4", _ECR: "5"}
+
+
+def test_credentials_none_for_the_server_others_are_published_and_it_is_said() -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry(_ECR, 2),))
+    scene.source.failure = _BROKEN
+    done = scene.credentials.make_pass()
+    assert (done.outcome, done.detail) == (Outcome.SOURCE, str(_BROKEN))
+    assert logins(scene) == {_ECR: "2"}
+    assert scene.reasons() == ["SourceFailed"]
 
 
 def test_credentials_unusable_entry_published_one_stays() -> None:

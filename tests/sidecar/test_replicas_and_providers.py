@@ -114,5 +114,10 @@ def test_helper_failing_for_one_registry_entry_stays_over_restarts(place: Place,
     with refreshing(place, "second", PATH=path) as sidecar:
         wait_until(lambda: sidecar.metric("passes_total", "source") >= 2)
         assert logins(place) == {server: f"{PASSWORD}-3", ecr: f"{PASSWORD}-1"}
+        failed = sidecar.metric("passes_total", "source")
+        tell(**{server: failure, ecr: f"{PASSWORD}-4"})
+        wait_until(lambda: logins(place) == {server: f"{PASSWORD}-3", ecr: f"{PASSWORD}-4"})
+        wait_until(lambda: sidecar.metric("passes_total", "source") > failed)
+        tell(**{server: f"{PASSWORD}-3", ecr: failure})
         place.configure(registry={"username": None, "token_ttl": 10}, credential={"helper": "fake"})
         wait_until(lambda: logins(place) == {server: f"{PASSWORD}-3"})

@@ -330,11 +330,10 @@ class Credentials:
                 self._publish_in_doubt(whole)
             self._reporter.warn("CredentialRefused", refusal)
             done = Pass(Outcome.REFUSED, verdict.detail, verdict.retry_after)
-        if not kept:
+        failure = reading.failure or _lack(kept)
+        if failure is None:
             return done
-        keys = ", ".join(one.entry.key for one in kept[:_NAMED])
-        error = SourceError(f"no new credential for {keys}: what is published for it stays")
-        failed = self._failed(error)
+        failed = self._failed(failure)
         return failed if done.outcome in WELL else done
 
     def _take_reading(self, source: Source, term: int) -> Reading | None:
@@ -447,6 +446,12 @@ class Credentials:
         else:
             self._ends = self._clocks.monotonic() + credential.expires - self._clocks.wall()
             self._metrics.expiry.set(credential.expires)
+
+
+def _lack(kept: tuple[_Dated, ...]) -> SourceError | None:
+    """Say that a reading lacks what is published, if it does."""
+    keys = ", ".join(one.entry.key for one in kept[:_NAMED])
+    return SourceError(f"no new credential for {keys}: what is published for it stays") if kept else None
 
 
 def _with(credential: Credential, kept: tuple[Entry, ...]) -> Credential:

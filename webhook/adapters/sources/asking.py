@@ -57,11 +57,15 @@ class Helper:
         """When the credential of each registry ends, as it was stated last."""
 
     def read(self) -> Reading:
-        """Ask for the server, which must be told, and for the others, of which one must be if there is no server."""
+        """Ask for the server and for the others; one that is not told for does not keep the rest from being read."""
         shares, notes = [], []
+        failure: SourceError | InvalidCredential | None = None
         hosts = self._wanted.hosts()
         if self._wanted.server:
-            shares.append(self._ask(hosts.pop(0), self._timeout))
+            try:
+                shares.append(self._ask(hosts.pop(0), self._timeout))
+            except (SourceError, InvalidCredential) as error:
+                failure = error
         deadline = self._monotonic() + _PATIENCE
         for host in hosts[:_MOST]:
             try:
@@ -71,12 +75,12 @@ class Helper:
         if len(hosts) > _MOST:
             notes.append(f"the helper is asked for {_MOST} registries besides the server, and not for {hosts[_MOST]}")
         if not shares:
-            raise SourceError(notes[0])
+            raise failure or SourceError(notes[0])
         entries = tuple(entry for share in shares for entry in share.entries)
         ends = [(share.expires, share.told) for share in shares if share.expires is not None]
         credential = Credential(entries, *min(ends, default=(None, False)))
         within = None if all(share.expires is not None for share in shares) else _AGAIN
-        return Reading(credential, (*notes, *self._wanted.uncovered(entries)), within=within)
+        return Reading(credential, (*notes, *self._wanted.uncovered(entries)), within=within, failure=failure)
 
     def _ask(self, host: str, timeout: float) -> _Share:
         program = f"docker-credential-{self._name}, asked for {host}"

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from webhook.adapters import files
-from webhook.errors import FileError, SourceError
+from webhook.errors import FileError, InvalidCredential, SourceError
 from webhook.log import escape
 from webhook.pullsecret.credential import Credential
 
@@ -23,6 +23,8 @@ class Reading(NamedTuple):
     """The keys that the provider names without a credential that kubelet could use."""
     within: float | None = None
     """Seconds after which the provider is to be read again at the latest: it does not state when a credential ends."""
+    failure: SourceError | InvalidCredential | None = None
+    """Why there is nothing for the server, though there is for others."""
 
 
 class Source(Protocol):
