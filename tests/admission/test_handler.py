@@ -438,6 +438,20 @@ def test_a_pod_with_more_to_examine_than_can_be_stored_goes_by_on_error(why: str
     assert response.status == (None if allowed else {"code": 413, "message": what})
 
 
+@pytest.mark.parametrize("allow", [True, False])
+def test_review_cut_goes_by_on_error(allow: bool) -> None:
+    beginning = review.of_object(pod(containers=containers(a="nginx")), uid="u-1")[:150]
+    answer = json.loads(handler(allow_on_error=allow).review_cut(beginning).answer)["response"]
+    assert (answer["uid"], answer["allowed"]) == ("u-1", allow)
+    assert ("warnings" in answer, "status" in answer, "patch" in answer) == (allow, not allow, False)
+
+
+@pytest.mark.parametrize("beginning", [b"", b"{", b'{"request":{"uid":"u-1"'])
+def test_review_cut_before_its_uid_is_malformed(beginning: bytes) -> None:
+    with pytest.raises(MalformedReview):
+        handler().review_cut(beginning)
+
+
 def test_what_cannot_be_read_of_the_pod_before_goes_by_on_error() -> None:
     large = pod(containers=[{"image": "a"}] * 150_000)
     body = sent(pod(containers=containers(a="nginx")), operation="UPDATE", oldObject=large)

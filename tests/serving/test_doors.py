@@ -124,7 +124,7 @@ def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(door: Server
     with door.tls() as raw:
         raw.sendall(
             b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
-            b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1)
+            b"Content-Length: %d\r\n\r\n{" % (review.BODY_LIMIT + 1)
         )
         assert raw.recv(100).startswith(b"HTTP/1.1 413 ")
 

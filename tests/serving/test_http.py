@@ -132,7 +132,7 @@ def test_a_body_that_says_it_is_too_large_is_refused_at_once_and_the_answer_read
 ) -> None:
     head = HEAD + expect + b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1)
     with talking(server) as wire:
-        wire.send(head)
+        wire.send(head + (b"" if expect else b" "))
         answer = wire.answer()
         assert (answer.status, answer.headers["Connection"]) == (413, "close")
         assert answer.body == b"the body is larger than 24 MiB\n"
@@ -145,8 +145,24 @@ def test_a_body_that_says_it_is_too_large_is_refused_at_once_and_the_answer_read
 def test_chunks_may_come_to_the_limit_together(server: Server, over: int, status: int) -> None:
     filler = b" " * (review.BODY_LIMIT - len(BODY) + over)
     with talking(server) as wire:
-        wire.send(HEAD + CHUNKED + b"\r\n" + chunk(BODY) + chunk(filler) + b"0\r\n\r\n")
+        wire.send(HEAD + CHUNKED + b"\r\n" + chunk(filler) + chunk(BODY) + b"0\r\n\r\n")
         assert wire.answer().status == status
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_review_too_large_with_readable_uid_decided(server: Server, chunked: bool) -> None:
+    filler = b" " * (review.BODY_LIMIT + 1 - len(BODY))
+    sent = CHUNKED + b"\r\n" + chunk(BODY) + chunk(filler) + b"0\r\n\r\n"
+    if not chunked:
+        sent = b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1) + BODY + filler
+    with talking(server) as wire:
+        wire.send(HEAD + sent)
+        answer = wire.answer()
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    assert (answer.response["uid"], answer.response["allowed"]) == ("u-1", True)
+    assert "patch" not in answer.response
+    assert answer.response["auditAnnotations"]["outcome"].startswith("too-large: ")
+    assert len(answer.response["warnings"]) == 1
 
 
 def test_a_body_in_thousands_of_tiny_chunks_is_read(server: Server) -> None:
@@ -217,7 +233,7 @@ DOUBTFUL: dict[str, bytes] = {
     "a length with a sign": HEAD + SIZE.replace(b": ", b": +") + b"\r\n" + BODY,
     "a length in sixteens": HEAD + SIZE.replace(b": ", b": 0x") + b"\r\n" + BODY,
     "a length with a bar": HEAD + SIZE.replace(b": ", b": 1_") + b"\r\n" + BODY,
-    "a length beyond all numbers": HEAD + SIZE.replace(b": ", b": " + b"9" * 30) + b"\r\n" + BODY,
+    "a length beyond all numbers": HEAD + SIZE.replace(b": ", b": " + b"9" * 30) + b"\r\n{}",
     "half an end in a header": GET.replace(b"Host: x", b"Host: x\r\nX: a\rContent-Length: 9"),
     "the other half": GET.replace(b"Host: x", b"Host: x\r\nX: a\nContent-Length: 9"),
     "half ends alone": GET.replace(b"\r\n", b"\n"),
@@ -349,7 +365,7 @@ def test_the_answer_to_head_says_the_length_of_what_get_would_give(server: Serve
         (b"nonsense\r\n\r\n", 400),
         (GET.replace(b"/ ", b"/nothing "), 404),
         (GET.replace(b"/ ", b"/mutate "), 405),
-        (HEAD + b"Content-Length: 99999999\r\n\r\n", 413),
+        (HEAD + b"Content-Length: 99999999\r\n\r\n{", 413),
         (post(BODY).replace(b"/json", b"/yaml"), 415),
     ],
     ids=lambda value: repr(value[:30]) if isinstance(value, bytes) else str(value),

@@ -154,15 +154,18 @@ def test_a_level_on_the_command_line_wins_and_stays(tmp_path: Path) -> None:
 def test_what_is_not_examined_is_logged_with_its_uid_and_counted(place: Place) -> None:
     large = review.of_object(pod("a" * STORED_LIMIT, "a", name="x"), uid="u-1")
     unreadable = review.of_object(pod("a"), uid="u-2")[:-9]
+    unread = review.of_object(pod("a"), uid="u-3").ljust(review.BODY_LIMIT + 1)
     with as_json(place) as server:
-        for body in (large, unreadable):
+        for body in (large, unreadable, unread):
             server.review(body)
-        wait_until(lambda: server.log.count("not examined") == 2)
-        first, second = (one for one in objects(server) if one["message"] == "not examined")
+        wait_until(lambda: server.log.count("not examined") == 3)
+        first, second, third = (one for one in objects(server) if one["message"] == "not examined")
         metrics = server.probe("/metrics").body.decode()
     assert (first["level"], first["outcome"], first["allowed"]) == ("WARNING", "too-large", True)
     assert (first["namespace"], first["pod"], first["uid"]) == ("team", "x", "u-1")
     assert "1536 KiB" in first["why"]
     assert (second["level"], second["outcome"], second["uid"]) == ("WARNING", "unreadable", "u-2")
+    assert (third["level"], third["outcome"], third["uid"]) == ("WARNING", "too-large", "u-3")
     assert 'registry_webhook_reviews_total{operation="CREATE",outcome="too-large"} 1.0' in metrics
+    assert 'registry_webhook_reviews_total{operation="other",outcome="too-large"} 1.0' in metrics
     assert 'registry_webhook_reviews_total{operation="other",outcome="unreadable"} 1.0' in metrics

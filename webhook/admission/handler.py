@@ -95,6 +95,14 @@ class Handler:
             decision = self._unexamined(Outcome.ERROR, f"failed ({log.where(error)})")
         return Decided(asked, decision)
 
+    def review_cut(self, beginning: bytes) -> Decided:
+        """Decide a review that is too large to be read, by the beginning of its body.
+
+        Raises `MalformedReview` where that does not tell which review it is.
+        """
+        limit = f"could not read the review: more than {review.BODY_LIMIT // 1024 // 1024} MiB"
+        return Decided(review.of_beginning(beginning), self._unexamined(Outcome.TOO_LARGE, limit))
+
     def _decision(self, request: Request, body: bytes) -> Decision:
         new, old = _asked_for(request), request.old_object
         case = Case(

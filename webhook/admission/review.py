@@ -7,7 +7,7 @@ Neither takes longer than a bound.
 """
 
 import re
-from typing import Annotated, Any, Literal, TypeVar, get_args
+from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import msgspec
 from msgspec import Meta, Raw, Struct
@@ -165,6 +165,18 @@ def decode(body: bytes) -> Review:
     return _decode_in_parts(body)
 
 
+def of_beginning(beginning: bytes) -> Review:
+    """Give what the beginning of a body tells of its review: the version and the uid.
+
+    Raises `MalformedReview` where it does not begin as those of API servers do.
+    """
+    found = _BEGINNING.match(beginning)
+    if found is None:
+        raise MalformedReview("no AdmissionReview at its beginning")
+    version = cast("Version", found["version"].decode())
+    return Review(version, "AdmissionReview", Request(uid=found["uid"].decode()))
+
+
 def _decode_in_parts(body: bytes) -> Review:
     try:
         raw = _raw_decoder.decode(body)
@@ -193,10 +205,11 @@ def _refusal(body: bytes, why: str) -> MalformedReview:
     try:
         found = _identity_decoder.decode(body)
     except (ValueError, RecursionError):
-        beginning = _BEGINNING.match(body)
-        if beginning is None:
+        try:
+            begun = of_beginning(body)
+        except MalformedReview:
             return MalformedReview(why)
-        return UnreadableReview(why, beginning["version"].decode(), beginning["uid"].decode())
+        return UnreadableReview(why, begun.api_version, begun.request.uid)
     return UnreadableReview(why, found.api_version, found.request.uid)
 
 

@@ -15,6 +15,8 @@ from webhook.serving.endpoint import Reply, Request
 from webhook.serving.tally import Tally
 
 Application = Callable[[Request], Reply]
+#: Answers a request of whose body, which is too large, only the beginning is there; None where that is not enough.
+CutApplication = Callable[[Request], Reply | None]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _MUTATE = frozenset({b"/mutate", b"/mutate/"})
@@ -24,11 +26,24 @@ def admission(handler: Callable[[], Handler], tally: Tally, otherwise: WsgiAppli
     """Make the application of the TLS port: reviews are answered here, all else by `otherwise`."""
 
     def answer(request: Request) -> Reply:
-        if request.method == b"POST" and request.path in _MUTATE:
+        if _is_review(request):
             return endpoint.mutate(handler(), request.header(b"content-type"), request.body, tally, request.client)
         return call(otherwise, request)
 
     return answer
+
+
+def cut(handler: Callable[[], Handler], tally: Tally) -> CutApplication:
+    """Make what answers reviews that are too large."""
+
+    def answer(request: Request) -> Reply | None:
+        return endpoint.mutate_cut(handler(), request.body, tally, request.client) if _is_review(request) else None
+
+    return answer
+
+
+def _is_review(request: Request) -> bool:
+    return request.method == b"POST" and request.path in _MUTATE
 
 
 def call(application: WsgiApplication, request: Request) -> Reply:

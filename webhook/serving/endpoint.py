@@ -90,6 +90,21 @@ def mutate(handler: Handler, content_type: str, body: bytes, tally: Tally, clien
     return reply
 
 
+def mutate_cut(handler: Handler, beginning: bytes, tally: Tally, client: str = "") -> Reply | None:
+    """Answer an AdmissionReview that is too large by the beginning of its body, and count it: as what is not examined.
+
+    None where the beginning does not tell which review it is.
+    """
+    began = perf_counter()
+    try:
+        decided = handler.review_cut(beginning)
+    except MalformedReview:
+        return None
+    _record(decided, client)
+    tally.count(decided, len(beginning), perf_counter() - began)
+    return Reply(200, _REVIEW, decided.answer)
+
+
 def about() -> Reply:
     """Say what this is."""
     return text(200, f"registry-webhook {__version__}: a mutating admission webhook; the API server POSTs to /mutate")

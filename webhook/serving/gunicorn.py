@@ -47,7 +47,7 @@ def _site(watch: Watch, drain: float) -> Site:
     probes = partial(door.call, flask_app.health(ready, lambda: endpoint.metrics(metrics.exposition())))
     return Site(
         ports=(
-            Port("https", reviews, CONNECTIONS, HELD, is_secure=True),
+            Port("https", reviews, CONNECTIONS, HELD, is_secure=True, cut=door.cut(handler, tally)),
             Port("health", probes, HEALTH_CONNECTIONS, HEALTH_HELD, is_secure=False),
         ),
         tls=lambda: watch.now.tls,

@@ -88,6 +88,8 @@ class Common(NamedTuple):
     """Gives seconds."""
     refused: Callable[[Refused], None]
     """Told of each request that is refused."""
+    cut: Callable[[Request], Reply | None] = lambda _: None
+    """Answers a request of whose body, which is too large, only the beginning is there; None where that cannot be."""
 
 
 class Protocol(asyncio.BufferedProtocol):
@@ -103,6 +105,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._memory = common.memory
         self._clock = common.clock
         self._refused = common.refused
+        self._cut = common.cut
         self._lost = lost
         self._body: list[bytes] = []
         self._joined = 0  # so many of its pieces are as long as what was read at once,
@@ -189,7 +192,7 @@ class Protocol(asyncio.BufferedProtocol):
             self.expire()
         else:
             self._cancel()
-            self._refuse_body(endpoint.CROWDED, Refusal.OVERLOADED)
+            self._drop_body(self._refusal(endpoint.CROWDED, Refusal.OVERLOADED))
 
     def close(self) -> None:
         """Close once all that was written is sent."""
@@ -283,9 +286,12 @@ class Protocol(asyncio.BufferedProtocol):
         self._hold()
         if self._is_deaf:
             return
+        expects = not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue"
         if max(self._size, self._parser.content_length or 0) > review.BODY_LIMIT:
-            self._refuse_body(endpoint.TOO_LARGE, Refusal.TOO_LARGE)
-        elif not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue":
+            # The body's beginning tells which review it is. An API server sends it right behind the head.
+            if self._size or expects:
+                self._drop_body(self._answer_cut())
+        elif expects:
             self._is_asked_for_body = True
             # RFC 9110 section 10.1.1: not where the body comes without, and not to HTTP/1.0.
             if not self._size and self._parser.http_version >= (1, 1):
@@ -297,11 +303,24 @@ class Protocol(asyncio.BufferedProtocol):
 
     def _refuse(self, reply: Reply, reason: Refusal) -> None:
         """Answer with a refusal, the last one on this connection."""
-        self._refused(Refused(reply.status, reason, self.client, reply.line))
-        self._write(reply, is_last=True)
+        self._write(self._refusal(reply, reason), is_last=True)
 
-    def _refuse_body(self, reply: Reply, reason: Refusal) -> None:
-        """Say that no more of the body is taken, before the rest of it has come.
+    def _refusal(self, reply: Reply, reason: Refusal) -> Reply:
+        """Give the reply, and have the refusal counted and logged."""
+        self._refused(Refused(reply.status, reason, self.client, reply.line))
+        return reply
+
+    def _answer_cut(self) -> Reply:
+        """Answer a request whose body is too large by the beginning of that."""
+        beginning = b""
+        for piece in self._body:
+            beginning += piece[: READ - len(beginning)]
+            if len(beginning) == READ:
+                break
+        return self._cut(self._request(beginning)) or self._refusal(endpoint.TOO_LARGE, Refusal.TOO_LARGE)
+
+    def _drop_body(self, reply: Reply) -> None:
+        """Answer, and take no more of the body, before the rest of it has come.
 
         A client may read that only when it has sent all, or lose the connection with the answer in it. So what still
         comes is thrown away, for as long as a request may take to arrive.
@@ -310,24 +329,26 @@ class Protocol(asyncio.BufferedProtocol):
         self._body.clear()
         self._parser = None  # it may hold a head, and is not asked any more
         self._memory.hold(self, 0)
-        self._refused(Refused(reply.status, reason, self.client, reply.line))
         self._write(reply)
 
-    def _answer(self) -> None:
+    def _request(self, body: bytes) -> Request:
         parser = self._parser
         target = parser.path
         if target[:1] != b"/":
             target = _ABSOLUTE.sub(b"/", target, 1)
         path, _, query = target.partition(b"?")
+        return Request(parser.method, path, query, _headers(parser), body, self.client)
+
+    def _answer(self) -> None:
+        parser = self._parser
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        headers = _headers(parser)
-        request = Request(parser.method, path, query, headers, body, self.client)
         self._keeps_alive = parser.should_keep_alive
-        self._with_body = request.method != b"HEAD"
+        self._with_body = parser.method != b"HEAD"
         if len(body) > review.BODY_LIMIT:
-            self._refuse(endpoint.TOO_LARGE, Refusal.TOO_LARGE)
+            self._write(self._answer_cut(), is_last=True)
             return
-        names = [name for name, _ in headers]
+        request = self._request(body)
+        names = [name for name, _ in request.headers]
         hosts = names.count(b"host")
         if hosts != 1 and (hosts or parser.http_version >= (1, 1)):
             self._refuse_malformed(InvalidHeader(f"{hosts} Host headers"))  # RFC 9112 section 3.2

@@ -22,7 +22,7 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from webhook import log
 from webhook.admission.review import BODY_LIMIT
-from webhook.serving.door import Application
+from webhook.serving.door import Application, CutApplication
 from webhook.serving.listener import Listener, Place
 from webhook.serving.memory import Memory
 from webhook.serving.metrics import Closed, Metrics
@@ -59,6 +59,8 @@ class Port(NamedTuple):
     held: int
     """Bytes that all connections hold together at the most."""
     is_secure: bool
+    cut: CutApplication = lambda _: None
+    """Answers requests whose body is too large."""
 
 
 class Site(NamedTuple):
@@ -130,7 +132,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             closed = site.metrics.closed(port.name)
             memory = Memory[Protocol](port.held, partial(closed, Closed.MEMORY))
             schedule = Schedule(port.application, self.loop)
-            common = Common(schedule, self, memoryview(bytearray(READ)), memory, self.loop.time, site.tally.refuse)
+            buffer = memoryview(bytearray(READ))
+            common = Common(schedule, self, buffer, memory, self.loop.time, site.tally.refuse, port.cut)
             listener = Listener(Place(own.sock, bound, port.is_secure), common, site.tls, closed)
             site.metrics.watch(port.name, listener)
             made.append(listener)
