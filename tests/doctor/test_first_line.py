@@ -9,7 +9,7 @@ import pytest
 from webhook.inspection import doctor
 from webhook.inspection.codes import Code
 from webhook.inspection.doctor.rights import GUARDS, UNNEEDED, needed
-from webhook.inspection.doctor.seen import Binding, Faults, Lease
+from webhook.inspection.doctor.seen import Binding, Faults, Lease, Right
 from webhook.inspection.findings import Mark
 from webhook.inspection.objects import EndpointSlice, Object
 from webhook.inspection.snapshot import Tried, Unknown
@@ -317,6 +317,10 @@ _WARNING: dict[str, Case] = {
     "the certificate ends soon": Case({"certificate": certificate_secret(_ENDING)}, Code.CERT_EXPIRING),
     "the account can read all Secrets": Case(
         {"rights": dict.fromkeys((*needed(PULL_SECRET, keeps_certificate=True), UNNEEDED[0]), True)},
+        Code.RBAC_EXCESSIVE,
+    ),
+    "the account is exempt from the guard": Case(
+        {"rights": {Right("exempt", "registry-webhook", "restrictions"): True}},
         Code.RBAC_EXCESSIVE,
     ),
     "the registry cannot be asked": Case(

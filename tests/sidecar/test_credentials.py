@@ -779,7 +779,7 @@ def test_credentials_after_restart_provider_fails_published_one_stays() -> None:
     store(scene, a=compose(credential(3), WALL - 500))
     scene.source.content = _BROKEN
     assert scene.credentials.make_pass().outcome is Outcome.SOURCE
-    assert scene.published() == (3, False)
+    assert scene.published() == (3, True)
 
 
 def test_credentials_after_restart_most_namespaces_count() -> None:
@@ -788,7 +788,7 @@ def test_credentials_after_restart_most_namespaces_count() -> None:
     store(scene, a=edited, b=sound, c=sound)
     scene.source.content = _BROKEN
     scene.credentials.make_pass()
-    assert scene.published() == (3, False)
+    assert scene.published() == (3, True)
 
 
 def test_credentials_refused_again_after_restart_says_what_is_published() -> None:
@@ -844,7 +844,7 @@ def test_credentials_takeover_keeps_what_another_replica_published() -> None:
     store(scene, a=compose(credential(7), WALL))
     scene.source.content = _BROKEN
     scene.credentials.make_pass()
-    assert scene.published() == (7, False)
+    assert scene.published() == (7, True)
 
 
 def test_credentials_answer_after_loss_of_lease_is_dropped() -> None:

@@ -114,6 +114,31 @@ def test_secret_that_a_tenant_makes_where_nothing_is_served_is_not_filled(place:
     assert {one.body["data"][".dockerconfigjson"] for one in patches if one.body} == {FOREIGN}
 
 
+def test_restart_without_a_source_puts_no_tenants_content_elsewhere(place: Place) -> None:
+    """Whoever owns most namespaces that are looked at does not decide what stands in the others."""
+    api = place.api
+    tenants, others = ("a-1", "a-2", "a-3"), ("team", "z")
+    for name in (*tenants, *others):
+        api.label(name)
+    with refreshing(place) as sidecar:
+        for name in (*tenants, *others):
+            wait_until(published(api, name))
+        sidecar.stop()
+    for name in tenants:
+        api.edit(name)
+    (place.folder / "password").unlink()
+    with refreshing(place, "again") as sidecar:
+        wait_until(lambda: "pass: source" in sidecar.log)
+        settle(api)
+        assert all(published(api, name)() for name in others)
+        # What one of them deletes comes back, and a new password reaches all.
+        api.remove("team")
+        wait_until(lambda: "team" in api.secrets)
+        place.set_password(f"{PASSWORD}-new")
+        for name in (*tenants, *others):
+            wait_until(published(api, name, f"{PASSWORD}-new"))
+
+
 def test_mark_that_a_tenant_takes_away_prolongs_nothing(place: Place) -> None:
     place.configure(pull_secret={"linger": 3})
     api = place.api

@@ -39,7 +39,8 @@ class Document(Struct, frozen=True):
     refreshed: str
     """Since when this content is published, RFC 3339."""
     creates_only: bool = False
-    """Whether it may only stand where there is none yet: the registry has refused it, or could not be asked."""
+    """Whether it may only stand where there is none yet: the registry has refused it or could not be asked, or it was
+    read from the cluster."""
 
     @property
     def hash(self) -> str:
@@ -64,8 +65,8 @@ class Published(Struct, frozen=True):
 
 
 def adopted(published: Published) -> Document:
-    """Make the document of what an earlier process published."""
-    return Document(published.content, published.expires, published.refreshed)
+    """Make the document of what an earlier process published: in doubt, for a tenant can have written it."""
+    return Document(published.content, published.expires, published.refreshed, creates_only=True)
 
 
 def entries(document: Document) -> tuple[Entry, ...]:

@@ -1,10 +1,10 @@
 """The pull secret in every namespace: one where something changes is looked at, and brought to what it needs."""
 
 import logging
+import random
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from itertools import islice
 from threading import Event
 from typing import Literal, NamedTuple
 
@@ -39,7 +39,7 @@ _TAKE = 1.0
 _SOONEST, _UNREACHABLE, _REFUSED = 0.25, 30.0, 300.0
 
 #: Namespaces whose pull secret is read to learn what is published.
-_SAMPLE = 5
+_SAMPLE = 9
 
 #: A failure is told from this one on: the first may be a namespace that goes at this moment.
 _TOLD = 3
@@ -133,10 +133,12 @@ class Publisher:
     def published(self) -> Published | None:
         """Return what most of a few selected namespaces hold, None where none has a pull secret of ours.
 
-        The majority, because the owner of a namespace can write what its own holds. Raises `ClusterError`.
+        The majority of some that nobody can choose, because the owner of a namespace can write what its own holds.
+        Raises `ClusterError`.
         """
-        names = (name for name in sorted(self.secrets.names()) if self._is_ours(name))
-        found = [self._cluster.published(name) for name in islice(names, _SAMPLE)]
+        names = [name for name in self.secrets.names() if self._is_ours(name)]
+        sample = random.sample(names, min(len(names), _SAMPLE))
+        found = [self._cluster.published(name) for name in sample]
         known = Counter(one for one in found if one is not None and moment(one.refreshed) is not None)
         return max(known, key=known.__getitem__, default=None)
 

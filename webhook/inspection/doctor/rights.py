@@ -14,7 +14,13 @@ GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "ow
 _APPLY = "kubectl apply -f manifests/30-rights.yaml"
 _READ = ("get", "list", "watch")
 #: Some of what the account must not be allowed.
-UNNEEDED = (Right("list", "", "secrets"), Right("create", "", "pods"), Right("*", "*", "*"))
+UNNEEDED = (
+    Right("list", "", "secrets"),
+    Right("create", "", "pods"),
+    Right("*", "*", "*"),
+    # With it, the guard no longer holds for the account.
+    Right("exempt", PROGRAM, "restrictions"),
+)
 
 
 def needed(
@@ -52,7 +58,7 @@ def granted(seen: Seen) -> Iterator[Finding]:
         yield wording.failure(Code.RBAC_MISSING, what, why, _remedy(seen, lacking))
     wide = [right for right in UNNEEDED if seen.rights.get(right) is True]
     if wide:
-        why = f"the account may {', '.join(map(str, wide))}: who has its token has the cluster's Secrets"
+        why = f"the account may {', '.join(map(str, wide))}: who has its token has more than the webhook needs"
         yield wording.warning(Code.RBAC_EXCESSIVE, what, why, "find the binding that gives it that, and take it away")
     answer = next((one for one in seen.rights.values() if isinstance(one, Unknown)), None)
     if answer is not None:
