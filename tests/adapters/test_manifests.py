@@ -43,6 +43,18 @@ def test_parse_of_stream_gives_what_kubectl_reads(text: str, values: list[Any]) 
     assert "".join(document.lead + document.text for document in manifest.documents) + manifest.rest == text
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
+def test_parse_of_any_byte_order_mark_gives_what_kubectl_reads(encoding: str) -> None:
+    text = "\ufeffa: é\r\n---\r\nb: 2" if encoding == "utf-16-be" else "a: é\r\n---\r\nb: 2"
+    assert manifests.parse(text.encode(encoding)).values == [{"a": "é"}, {"b": 2}]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfea", b"\xfe\xff\xd8\x00\x00a", b"a: \xff"])
+def test_parse_of_what_is_no_text_raises(content: bytes) -> None:
+    with pytest.raises(InvalidManifest, match=r"not UTF-(8|16) text"):
+        manifests.parse(content)
+
+
 @pytest.mark.parametrize(
     "text",
     ['{"a": 1}{"b": 2}\n---\nc: 3', "---x: 1", "a: 1\n--- b", "%YAML 1.2\n---\na: 1", '{"a": 1,, }', '{"a": 1E400}'],

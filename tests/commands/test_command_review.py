@@ -252,7 +252,7 @@ _FAULTY: list[tuple[bytes, str]] = [
     (b"a: [", "line "),
     (b"a:\n\t- b", "line 2"),
     (b'{"kind": "Pod"', "line 1: invalid JSON"),
-    (b"\xff\xfe\xff", "UTF-8"),
+    (b"\xff\xfe\xff", "UTF-16"),
     (b"kind: \xff", "UTF-8"),
     (b"- kind: Pod", "no kind"),
     (b"just a text", "no kind"),

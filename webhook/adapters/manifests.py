@@ -4,6 +4,7 @@ As kubectl does: a stream that begins with `{` is JSON as long as it can be read
 that begins with `---` ends a document. Its source is k8s.io/apimachinery, pkg/util/yaml/decoder.go.
 """
 
+import codecs
 import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
@@ -95,16 +96,22 @@ def parse(content: bytes) -> Manifest:
 
     Raises `InvalidManifest`, in one line, for what is neither YAML nor JSON, or could be built only without a limit.
     """
-    try:
-        text = content.decode()
-    except UnicodeDecodeError as error:
-        raise InvalidManifest(f"not UTF-8 text (byte {error.start})") from None
+    text = _text(content)
     try:
         return _parse(text)
     except InvalidManifest as error:
         if "{{" in text:
             raise InvalidManifest(f"{error}; this looks like a template that has not been rendered") from None
         raise
+
+
+def _text(content: bytes) -> str:
+    """Decode a file: from UTF-16 if it begins with that byte order mark, as what Windows PowerShell redirects does."""
+    encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InvalidManifest(f"not {encoding} text (byte {error.start})") from None
 
 
 class _Found(NamedTuple):
