@@ -23,7 +23,7 @@ _LIMIT = 512
 _PATIENCE = 1.0
 _NUMBERS = (int, float)
 _PACKAGE = __name__.partition(".")[0]
-_PLAIN = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}")
+_is_plain = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}").fullmatch
 
 
 Form = Literal["text", "json"]
@@ -55,7 +55,7 @@ class Event:
 
     def __str__(self) -> str:
         """Write it as text."""
-        return escape(self._message) + pairs(**self._values) + (self._account.text if self._account else "")
+        return escape(self._message) + pairs(self._values) + (self._account.text if self._account else "")
 
     def json(self) -> str:
         """Write it as the members of an object."""
@@ -80,16 +80,23 @@ def shorten(text: str, limit: int) -> str:
 def quoted(value: object, limit: int = _LIMIT) -> str:
     """Write a value in printable ASCII, in quotes unless it is plain, and bounded."""
     text = str(value)
-    if _PLAIN.fullmatch(text):
+    if _is_plain(text):
         return text
     if len(text) > limit:
         return quoted(text[: limit - 3] + "...", limit)
     return json.dumps(text)
 
 
-def pairs(**values: object) -> str:
+def pairs(values: Mapping[str, object]) -> str:
     """Write values as `name=value`, each with a blank before it; None is left out."""
-    return "".join([f" {name}={quoted(value)}" for name, value in values.items() if value is not None])
+    return "".join(
+        [
+            # Most are plain, and a call for each of them takes longer than to tell.
+            f" {name}={value if type(value) is str and _is_plain(value) else quoted(value)}"
+            for name, value in values.items()
+            if value is not None
+        ]
+    )
 
 
 def encoded(value: object) -> str:
@@ -187,7 +194,7 @@ def say(logger: logging.Logger, event: Event) -> None:
 
     Where our lines are all that is logged to, no record is made: that takes longer than deciding a review.
     """
-    handlers = logging.getLogger().handlers
+    handlers = logging.root.handlers  # as `getLogger()` gives it, without a call
     if len(handlers) == 1 and isinstance(handlers[0], _Lines):
         handlers[0].write("INFO", logger.name, event)
     else:

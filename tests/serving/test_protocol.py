@@ -434,7 +434,7 @@ def test_request_whose_client_has_gone_is_not_answered() -> None:
 
         async with connected(answer) as connection:
             # Something else is under way.
-            connection.schedule.answer(Request(b"POST", b"/", b"", [], bytes(SMALL + 1)), lambda _: None)
+            connection.schedule.answer(Request(b"POST", b"/", b"", {}, bytes(SMALL + 1)), lambda _: None)
             await _asked_and_gone(connection, SMALL + 2)
             connection.writer.close()
             await connection.is_lost.wait()

@@ -16,7 +16,7 @@ ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
 def request(size: int, client: str = ONE, path: bytes = b"/") -> Request:
-    return Request(b"POST", path, b"", [], bytes(size), client)
+    return Request(b"POST", path, b"", {}, bytes(size), client)
 
 
 def put(queue: Queue, size: int, client: str = ONE) -> Waiting:

@@ -68,7 +68,7 @@ class Account:
     def text(self) -> str:
         """Pairs; the images in words."""
         images = _in_words(self.images)
-        return pairs(**self.values) + (f" images={quoted(images, _AUDIT_LIMIT)}" if images else "")
+        return pairs(self.values) + (f" images={quoted(images, _AUDIT_LIMIT)}" if images else "")
 
     @cached_property
     def json(self) -> str:

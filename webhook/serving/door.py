@@ -71,11 +71,9 @@ def call(application: WsgiApplication, request: Request) -> Reply:
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
     }
-    for name, value in request.headers:
+    for name, value in request.headers.items():
         if name not in {b"content-length", b"content-type", b"transfer-encoding"} and b"_" not in name:
-            variable = "HTTP_" + name.decode("latin-1").upper().replace("-", "_")
-            earlier = f"{environ[variable]}," if variable in environ else ""
-            environ[variable] = earlier + value.decode("latin-1")
+            environ["HTTP_" + name.decode("latin-1").upper().replace("-", "_")] = value.decode("latin-1")
     started: list[tuple[str, list[tuple[str, str]]]] = []
 
     def start_response(status: str, headers: list[tuple[str, str]], _error: Any = None) -> Callable[[bytes], None]:

@@ -32,7 +32,7 @@ class Request(Struct, frozen=True, gc=False):
     path: bytes
     """As written, percent signs and all."""
     query: bytes
-    headers: list[tuple[bytes, bytes]]
+    headers: dict[bytes, bytes]
     """Names in lower case."""
     body: bytes
     client: str = ""
@@ -40,7 +40,7 @@ class Request(Struct, frozen=True, gc=False):
 
     def header(self, name: bytes) -> str:
         """Give the header of that name, or nothing."""
-        return dict(self.headers).get(name, b"").decode("latin-1")
+        return self.headers.get(name, b"").decode("latin-1")
 
 
 class Reply(Struct, frozen=True, gc=False):

@@ -337,7 +337,11 @@ class Protocol(asyncio.BufferedProtocol):
         if target[:1] != b"/":
             target = _ABSOLUTE.sub(b"/", target, 1)
         path, _, query = target.partition(b"?")
-        return Request(parser.method, path, query, _headers(parser), body, self.client)
+        fields = _headers(parser)
+        headers = dict(fields)
+        if len(headers) < len(fields):
+            headers = _joined(fields)
+        return Request(parser.method, path, query, headers, body, self.client)
 
     def _answer(self) -> None:
         parser = self._parser
@@ -348,15 +352,15 @@ class Protocol(asyncio.BufferedProtocol):
             self._write(self._answer_cut(), is_last=True)
             return
         request = self._request(body)
-        names = [name for name, _ in request.headers]
-        hosts = names.count(b"host")
+        fields, headers = _headers(parser), request.headers
+        hosts = int(b"host" in headers) if len(headers) == len(fields) else [name for name, _ in fields].count(b"host")
         if hosts != 1 and (hosts or parser.http_version >= (1, 1)):
             self._refuse_malformed(InvalidHeader(f"{hosts} Host headers"))  # RFC 9112 section 3.2
             return
         if not parser.path.isascii():
             self._refuse_malformed(InvalidHeader("the target is not ASCII"))
             return
-        if b"transfer-encoding" in names and not parser.is_chunked:
+        if b"transfer-encoding" in headers and not parser.is_chunked:
             # The parser in C takes the length that it says, or none, and what follows for the next request: RFC 9112
             # section 6.3 has it refused.
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
@@ -424,6 +428,14 @@ class Protocol(asyncio.BufferedProtocol):
 def _headers(parser: Any) -> list[tuple[bytes, bytes]]:
     """Give a request's headers, their names in lower case."""
     headers: list[tuple[bytes, bytes]] = parser.headers if H1CProtocol is None else parser.asgi_headers
+    return headers
+
+
+def _joined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+    """Return headers by name; several of one name are one list (RFC 9110 section 5.3)."""
+    headers: dict[bytes, bytes] = {}
+    for name, value in fields:
+        headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
     return headers
 
 
