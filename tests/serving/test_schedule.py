@@ -1,18 +1,28 @@
 """In which order requests are answered, and that what takes long does not delay what does not."""
 
 import asyncio
+import gc
 import threading
 import time
+import tracemalloc
+import weakref
 from collections.abc import Callable, Coroutine, Iterator
 from typing import Any
 
 import pytest
 
+from webhook.admission import review
 from webhook.serving import endpoint, schedule
 from webhook.serving.endpoint import Reply, Request
 from webhook.serving.schedule import MEDIUM, SMALL, Queue, Schedule, Waiting
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
+
+
+def in_namespace(namespace: str, images: int) -> Request:
+    """Make a review as an API server sends it."""
+    pod = {"metadata": {"namespace": namespace}, "spec": {"containers": [{"image": "a"}] * images}}
+    return Request(b"POST", b"/mutate", b"", {}, review.of_object(pod), ONE)
 
 
 def request(size: int, client: str = ONE, path: bytes = b"/") -> Request:
@@ -26,8 +36,8 @@ def put(queue: Queue, size: int, client: str = ONE) -> Waiting:
 def served(queue: Queue, seconds: Callable[[Request], float]) -> Iterator[tuple[str, int]]:
     """Serve all that is in a queue, each request in so many seconds."""
     while (found := queue.get()) is not None:
-        _, taken = found
-        queue.charge(taken.client, seconds(taken))
+        waiting, taken = found
+        waiting.charge(seconds(taken))
         yield taken.client, len(taken.body)
 
 
@@ -59,8 +69,8 @@ def test_queue_client_that_comes_one_by_one_gets_no_more() -> None:
     while len(taken) < 200:
         found = queue.get()
         assert found is not None
-        _, asked = found
-        queue.charge(asked.client, len(asked.body))
+        waiting, asked = found
+        waiting.charge(len(asked.body))
         taken.append(asked.client)
         if asked.client == ONE:
             put(queue, 1000)
@@ -74,7 +84,7 @@ def test_queue_newcomer_is_next_and_has_no_credit() -> None:
     for _ in range(5):
         found = queue.get()
         assert found is not None
-        queue.charge(ONE, 100)
+        found[0].charge(100)
     for _ in range(10):
         put(queue, 1, OTHER)
     order = [client for client, _ in served(queue, lambda _: 100)]
@@ -90,6 +100,56 @@ def test_queue_cancelled_request_is_freed_and_skipped() -> None:
     assert cancelled.request is None
     assert [size for _, size in served(queue, lambda _: 1)] == [2]
     assert queue.get() is None
+
+
+def test_queue_namespaces_of_one_client_get_equal_time_whatever_their_size() -> None:
+    queue = Queue()
+    for _ in range(50):
+        queue.put(in_namespace("team-a", 10), lambda _: None)
+    other = in_namespace("team-b", 1000)
+    queue.put(other, lambda _: None)
+    order = []
+    for _ in range(3):
+        found = queue.get()
+        assert found is not None
+        found[0].charge(1)
+        order.append(found[1])
+    assert other in order
+
+
+def test_queue_many_namespaces_are_not_remembered() -> None:
+    def rounds(number: int) -> int:
+        for each in range(number):
+            queue.put(in_namespace(f"team-{each}", 1), lambda _: None)
+            found = queue.get()
+            assert found is not None
+            found[0].charge(1)
+        gc.collect()
+        return tracemalloc.get_traced_memory()[0]
+
+    queue = Queue()
+    put(queue, 1, OTHER)  # so that it never gets empty
+    put(queue, 1, OTHER)
+    tracemalloc.start()
+    try:
+        before = rounds(500)
+        assert rounds(5000) < before + 100_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_queue_cancelled_request_leaves_nothing_while_others_wait() -> None:
+    class Connection:
+        def answered(self, _: Reply) -> None: ...
+
+    queue = Queue()
+    put(queue, 1)
+    connection = Connection()
+    gone = weakref.ref(connection)
+    queue.put(request(2), connection.answered).cancel()
+    del connection
+    gc.collect()
+    assert gone() is None
 
 
 class Case:
@@ -236,5 +296,20 @@ def test_cancelled_large_request_is_not_answered() -> None:
         await case.until(2)
         assert case.answered == [b"first", b"third"]
         assert b"second" not in case.threads
+
+    run(test)
+
+
+def test_threads_that_cannot_be_started_any_more_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        def refuse(_: threading.Thread) -> None:
+            raise RuntimeError
+
+        case = Case(lambda _: endpoint.alive())
+        with monkeypatch.context() as patched:
+            patched.setattr(threading.Thread, "start", refuse)
+            case.ask(SMALL + 1, b"medium")
+            case.ask(MEDIUM + 1, b"large")
+        await case.until(2)
 
     run(test)

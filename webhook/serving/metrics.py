@@ -123,7 +123,8 @@ class _Reviews(Collector):
         yield _counter("refused_reviews", text, ("status", "reason"), refused)
         images = [((reason,), count) for reason, count in tally.images.items()]
         yield _counter("images", "Images looked at, by why they became what they did.", ("reason",), images)
-        rules = [((rule,), count) for rule, count in tally.rules.items()]
+        # A copy, for other threads add rules.
+        rules = [((rule,), count) for rule, count in tally.rules.copy().items()]
         yield _counter("rule_images", "Images rewritten by each rule; the first 256 are told apart.", ("rule",), rules)
         yield _histogram("review_duration_seconds", "Time from a whole request to its answer.", tally.seconds)
         yield _histogram("review_size_bytes", "Length of the bodies of reviews.", tally.sizes)

@@ -328,6 +328,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._is_deaf = True
         self._body.clear()
         self._parser = None  # it may hold a head, and is not asked any more
+        self._come, self._held = 0, b""
         self._memory.hold(self, 0)
         self._write(reply)
 

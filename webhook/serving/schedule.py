@@ -4,7 +4,7 @@ Small requests are answered on the event loop: at once, as long as they take lit
 otherwise in turn. Larger ones are answered in threads, one at a time in each, while the loop goes on: a review of as
 many containers as fit into an API server's request takes seconds. In each of these queues the next request is the
 smallest of the client that has used the least time. A client is an address: however many connections it opens, it gets
-one share. An API server is one client for all tenants, which is why the order within a client counts too.
+one share. An API server is one client for all tenants: the share of a client is divided between namespaces.
 """
 
 import asyncio
@@ -15,8 +15,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from itertools import count
+from operator import attrgetter
 from time import perf_counter
+from typing import cast
 
+from webhook.admission import review
 from webhook.serving import endpoint
 from webhook.serving.door import Application
 from webhook.serving.endpoint import Reply, Request
@@ -28,71 +31,109 @@ SMALL = 16 * 1024
 MEDIUM = 512 * 1024
 #: Seconds of requests that are answered in one iteration of the event loop: 50 or more of the usual ones.
 _ITERATION = 0.005
+#: Parts of a share that had requests, and are remembered at least: who comes one by one gets no more than others.
+_REMEMBERED = 100
 #: Received by the main thread alone.
 SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 
 _log = logging.getLogger("webhook.serving")
 
 
-class Waiting:
-    """A request in a queue."""
+class _Share:
+    """A share of the time, which is divided equally between those of its parts that have requests."""
 
-    __slots__ = ("answered", "request")
-
-    def __init__(self, request: Request, answered: Callable[[Reply], None]) -> None:
-        """Take the request, and what is called with its reply."""
-        self.request: Request | None = request
-        self.answered = answered
-
-    def cancel(self) -> None:
-        """Free the request: its answer is not needed."""
-        self.request = None
-
-
-class _Client:
-    """The requests of one client, smallest first."""
-
-    __slots__ = ("requests", "used")
+    __slots__ = ("_now", "_parts", "requests", "used", "waiting")
 
     def __init__(self) -> None:
         self.requests: list[tuple[int, int, Waiting]] = []
+        self.waiting = 0
+        """Requests in this share and its parts."""
         self.used = 0.0
-        """Seconds, in comparison with the other clients in the queue."""
+        """Seconds, in comparison with other parts of the same share."""
+        self._parts: dict[str | bytes, _Share] = {}
+        self._now = 0.0  # used by the part that was served last: a new one has no credit for the time before
+
+    def part(self, key: str | bytes) -> "_Share":
+        """Return the part that a request is to be added to."""
+        if key not in self._parts and len(self._parts) > 2 * self.waiting + _REMEMBERED:
+            self._parts = {key: part for key, part in self._parts.items() if part.waiting}
+        part = self._parts.setdefault(key, _Share())
+        if not part.waiting:
+            part.used = max(part.used, self._now)
+        return part
+
+    def next(self) -> "_Share":
+        """Return the part that has requests and has used the least time."""
+        part = min([part for part in self._parts.values() if part.waiting], key=_USED)
+        self._now = part.used
+        return part
+
+
+_USED = attrgetter("used")
+
+
+class Waiting:
+    """A request in a queue."""
+
+    __slots__ = ("_entry", "_shares", "answered", "request")
+
+    def __init__(
+        self, request: Request, answered: Callable[[Reply], None], number: int, shares: tuple[_Share, ...]
+    ) -> None:
+        """Add a request, and what is called with its reply, to shares, of which each is a part of the one before."""
+        self._entry = len(request.body), number, self
+        self._shares = shares
+        self.request: Request | None = request
+        self.answered = answered
+        heapq.heappush(shares[-1].requests, self._entry)
+        self._count(1)
+
+    def cancel(self) -> None:
+        """Free the request, and leave the queue: its answer is not needed."""
+        self.request = None
+        requests = self._shares[-1].requests
+        if self._entry in requests:
+            requests.remove(self._entry)
+            heapq.heapify(requests)
+            self._count(-1)
+
+    def take(self) -> None:
+        """Leave the queue as the next request of its share."""
+        heapq.heappop(self._shares[-1].requests)
+        self._count(-1)
+
+    def charge(self, seconds: float) -> None:
+        """Count the time that the request has taken."""
+        for share in self._shares:
+            share.used += seconds
+
+    def _count(self, change: int) -> None:
+        for share in self._shares:
+            share.waiting += change
 
 
 class Queue:
-    """Requests by client; fair queueing by the time that each client's requests have taken."""
+    """Requests by client and namespace; fair queueing by the time that the requests of each have taken."""
 
     def __init__(self) -> None:
         """Begin empty."""
-        self._clients: dict[str, _Client] = {}
-        self._used = 0.0  # by the client that was served last: a new one has no credit for the time before
+        self._all = _Share()
         self._numbers = count()
 
     def put(self, request: Request, answered: Callable[[Reply], None]) -> Waiting:
         """Add a request."""
-        waiting = Waiting(request, answered)
-        client = self._clients.setdefault(request.client, _Client())
-        if not client.requests:
-            client.used = max(client.used, self._used)
-        heapq.heappush(client.requests, (len(request.body), next(self._numbers), waiting))
-        return waiting
+        client = self._all.part(request.client)
+        shares = self._all, client, client.part(review.namespace(request.body))
+        return Waiting(request, answered, next(self._numbers), shares)
 
     def get(self) -> tuple[Waiting, Request] | None:
-        """Remove and return the next request that is still wanted."""
-        while waited_for := [client for client in self._clients.values() if client.requests]:
-            client = min(waited_for, key=lambda client: client.used)
-            _, _, waiting = heapq.heappop(client.requests)
-            if waiting.request is not None:
-                self._used = client.used
-                return waiting, waiting.request
-        self._clients.clear()
-        return None
-
-    def charge(self, client: str, seconds: float) -> None:
-        """Count the time that a client's request has taken."""
-        if client in self._clients:
-            self._clients[client].used += seconds
+        """Remove and return the next request."""
+        if not self._all.waiting:
+            self._all = _Share()
+            return None
+        _, _, waiting = self._all.next().next().requests[0]
+        waiting.take()
+        return waiting, cast("Request", waiting.request)
 
 
 class Schedule:
@@ -130,7 +171,7 @@ class Schedule:
                 return
             waiting, request = found
             self._loop.call_soon(waiting.answered, self._reply(request))
-            self._small.charge(request.client, perf_counter() - now)
+            waiting.charge(perf_counter() - now)
         self._loop.call_soon(self._next_iteration)
 
     def _reply(self, request: Request) -> Reply:
@@ -163,14 +204,19 @@ class _Thread:
         if found is not None:
             waiting, request = found
             future = self._loop.run_in_executor(self._executor, self._reply, request)
-            future.add_done_callback(partial(self._end, waiting, request.client, perf_counter()))
+            future.add_done_callback(partial(self._end, waiting, perf_counter()))
 
-    def _end(self, waiting: Waiting, client: str, began: float, done: "asyncio.Future[Reply]") -> None:
-        self._queue.charge(client, perf_counter() - began)
+    def _end(self, waiting: Waiting, began: float, done: "asyncio.Future[Reply]") -> None:
+        waiting.charge(perf_counter() - began)
         self._begin()
         waiting.answered(done.result())
 
 
 def background(name: str) -> ThreadPoolExecutor:
-    """Create an executor of one thread that receives no signal: one that it took would end the process."""
-    return ThreadPoolExecutor(1, name, lambda: signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS))
+    """Create an executor of one thread that receives no signal: one that it took would end the process.
+
+    It is started here. A thread that could not be started later, for want of memory, would leave its queue unanswered.
+    """
+    executor = ThreadPoolExecutor(1, name)
+    executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, SIGNALS).result()
+    return executor
