@@ -148,6 +148,27 @@ def test_where_all_places_are_taken_by_who_rests_the_longest_rest_ends(place: Pl
         assert not any(map(closed, resting[6:]))
 
 
+@pytest.mark.parametrize(("port", "places"), [("secure", 27), ("plain", 9)])
+def test_places_filled_by_many_clients_that_are_never_slow_newcomer_answered(
+    place: Place, port: str, places: int
+) -> None:
+    get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    with serving(place, around=Around(files=100)) as server, ExitStack() as stack:
+        address = server.secure if port == "secure" else server.plain_address
+
+        def connect(client: int) -> socket.socket:
+            raw = socket.create_connection(address, timeout=PATIENCE, source_address=(f"127.0.0.{client}", 0))
+            one = server.trust.wrap_socket(raw, server_hostname="localhost") if port == "secure" else raw
+            one.sendall(get)
+            assert one.recv(1000).startswith(b"HTTP/1.1 ")
+            return stack.enter_context(one)
+
+        for number in range(places):
+            connect(2 + number % 4)
+        for _ in range(places // 9):
+            connect(9)
+
+
 def test_probes_are_answered_whoever_fills_their_port(server: Server) -> None:
     with ExitStack() as stack:
         for _ in range(100):

@@ -1,9 +1,11 @@
 """Accepts connections on one socket, up to a bound, and sees to it that slow clients do not take all the places.
 
 When all places are taken, those go that have waited longest for the rest of a handshake or a request, or for an answer
-to be read; after them those that wait longest between two requests. So a client that fills the places makes room by
-being slow. Where none is slow, a newcomer is turned away: kept waiting, it would wait behind all that fill the places.
-A client, which is an address, that has more than half of all places makes room for others whether it is slow or not.
+to be read, if that is more than a second. After them, those of the client that has the most, if that is more than the
+newcomer's client would have, slow or not: however many clients fill the places, each gets a share. A client is an
+address. Then those of the newcomer's own client, and of clients that have as many: what waits for its client, and what
+has rested between two requests. Where none may go, a newcomer is turned away: kept waiting, it would wait behind all
+that fill the places.
 """
 
 import asyncio
@@ -12,6 +14,7 @@ import socket
 import ssl
 from collections import Counter
 from collections.abc import Callable
+from operator import itemgetter
 from typing import NamedTuple
 
 from webhook import log
@@ -21,7 +24,7 @@ from webhook.serving.protocol import ARRIVAL, Common, Protocol
 
 #: Of all places so many are made free at once, for looking through all takes as long as some handshakes.
 _ROOM = 1 / 32
-#: Seconds between two requests after which a connection may go.
+#: Seconds of rest between two requests, or of waiting for its client, after which a connection may go.
 _RESTING = 1.0
 #: Where nobody could go, seconds until it is looked again.
 _LOOK_AGAIN = 0.05
@@ -179,24 +182,30 @@ class Listener:
             made.cancel()
 
     def _makes_room(self, client: str) -> bool:
-        """Close the slowest connections for one of a client, and tell whether there were any.
-
-        Where one other client has more than half of all, its connections go first, slow or not.
-        """
+        """Close some connections for one of a client, and tell whether there were any that may go."""
         now = self._common.clock()
         if client == self._turned_away and now < self._full_until:
             return False
-        [(most, number)] = Counter(one.client for one in self._open).most_common(1)
-        crowding = most if most != client and number > self._place.connections / 2 else None
-        may_go = [
-            one
-            for one in self._open
-            if one.client == crowding or (one.since <= now and not one.is_idle) or now - one.since > _RESTING
-        ]
+        counts = Counter(one.client for one in self._open)
+        [(most, number)] = counts.most_common(1)
+        own = counts[client]
+        room = int(self._place.connections * _ROOM) + 1
+        crowding = None
+        if number > own + 1:
+            crowding, room = most, min(room, (number - own) // 2)
+        may_go = []
+        for one in self._open:
+            waited = now - one.since
+            if waited > _RESTING and not one.is_idle:
+                may_go.append((0, one.since, one))
+            elif one.client == crowding:
+                may_go.append((1 if one.is_idle else 2, one.since, one))
+            elif counts[one.client] >= own and (waited > _RESTING if one.is_idle else waited >= 0):
+                may_go.append((4 if one.is_idle else 3, one.since, one))
         if not may_go:
             self._turned_away, self._full_until = client, now + _LOOK_AGAIN
-        may_go.sort(key=lambda one: (one.client != crowding, one.is_idle, one.since))
-        for protocol in may_go[: int(self._place.connections * _ROOM) + 1]:
+        may_go.sort(key=itemgetter(0, 1))
+        for _, _, protocol in may_go[:room]:
             self._close(protocol, Closed.CROWDED)
             self._lost(protocol)
         return bool(may_go)
