@@ -5,6 +5,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from http import HTTPStatus
 
 import pytest
@@ -96,6 +97,17 @@ def test_with_more_connections_than_are_served_at_once_the_newest_is_answered(se
     finally:
         for client in held:
             client.close()
+
+
+def test_connections_of_one_client_newcomer_replaces_and_another_client_keeps_its_own(server: Server) -> None:
+    with ExitStack() as stack:
+        probe = stack.enter_context(socket.create_connection(address(server), PATIENCE, ("127.0.0.2", 0)))
+        time.sleep(0.1)
+        for _ in range(200):
+            stack.enter_context(socket.create_connection(address(server), PATIENCE))
+            assert threading.active_count() < 80
+        probe.sendall(b"GET /healthz HTTP/1.0\r\n\r\n")
+        assert probe.recv(1000).startswith(b"HTTP/1.0 200 ")
 
 
 def test_a_client_that_is_silent_or_slow_or_does_not_read_is_ended(server: Server) -> None:

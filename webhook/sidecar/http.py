@@ -7,10 +7,11 @@ a time limit, and there is a bound on how many are served at once.
 import contextlib
 import socket
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Lock
+from threading import Condition
 from typing import Any, NamedTuple
 
 _CONNECTIONS = 32
@@ -45,8 +46,9 @@ class Server(ThreadingHTTPServer):
     def __init__(self, listening: socket.socket, paths: Mapping[str, Callable[[str], Reply]]) -> None:
         """Take a listening socket, and who answers for each path, by what the client accepts."""
         self.paths = paths
-        self._lock = Lock()
-        self._open: dict[socket.socket, float] = {}
+        self._changed = Condition()
+        self._running = 0
+        self._open: dict[socket.socket, tuple[str, float]] = {}
         self.address_family = listening.family
         super().__init__(listening.getsockname(), _Handler, bind_and_activate=False)
         self.socket.close()
@@ -59,27 +61,40 @@ class Server(ThreadingHTTPServer):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread; where there are too many, the oldest one goes."""
-        with self._lock:
-            oldest = next(iter(self._open)) if len(self._open) >= _CONNECTIONS else None
-            self._open[request] = time.monotonic()
-        if oldest is not None:
-            _end(oldest)
+        """Serve a connection in a thread; where there are too many, the oldest of the client with the most goes."""
+        client = client_address[0]
+        with self._changed:
+            if len(self._open) >= _CONNECTIONS:
+                self._end_one(client)
+            self._open[request] = client, time.monotonic()
+            self._running += 1
+            # Those that were ended are threads until they have noticed: connections can come faster than that.
+            self._changed.wait_for(lambda: self._running <= 2 * _CONNECTIONS, _PATIENCE)
         super().process_request(request, client_address)
+
+    def _end_one(self, newcomer: str) -> None:
+        counts = Counter(client for client, _ in self._open.values())
+        counts[newcomer] += 1
+        [(most, _)] = counts.most_common(1)
+        oldest = next(sock for sock, (client, _) in self._open.items() if client == most)
+        del self._open[oldest]
+        _end(oldest)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         """Serve a connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:
-            with self._lock:
+            with self._changed:
                 self._open.pop(request, None)
+                self._running -= 1
+                self._changed.notify()
 
     def service_actions(self) -> None:
         """End what takes too long; this is called twice a second."""
         now = time.monotonic()
-        with self._lock:
-            late = [sock for sock, since in self._open.items() if now - since > _PATIENCE]
+        with self._changed:
+            late = [sock for sock, (_, since) in self._open.items() if now - since > _PATIENCE]
         for sock in late:
             _end(sock)
 
