@@ -155,6 +155,7 @@ def test_places_filled_by_many_clients_that_are_never_slow_newcomer_answered(
     get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     with serving(place, around=Around(files=100)) as server, ExitStack() as stack:
         address = server.secure if port == "secure" else server.plain_address
+        assert address is not None
 
         def connect(client: int) -> socket.socket:
             raw = socket.create_connection(address, timeout=PATIENCE, source_address=(f"127.0.0.{client}", 0))
