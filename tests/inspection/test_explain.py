@@ -455,6 +455,19 @@ def test_explain_image_never_pulled_has_remedy() -> None:
     assert "IfNotPresent" in explanation.remedy
 
 
+def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
+    manifest = pod("registry.example.com/app")
+    manifest["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "abc"}
+    refused = {"reason": "ImagePullBackOff", "message": "401 Unauthorized"}
+    manifest["status"]["containerStatuses"][0]["state"] = {"waiting": refused}
+    explanation = explained(manifest, secret=None)
+    steps = {one.code: one.remedy for one in explanation.steps}
+    assert "credential provider" in steps[Code.PULL_REFUSED]
+    assert steps[Code.POD_SECRET_NOT_NAMED] == steps[Code.PULL_REFUSED]
+    assert Code.SECRET_MISSING not in steps
+    assert not [remedy for remedy in (explanation.remedy, *steps.values()) if "recreate" in remedy]
+
+
 def test_without_the_configuration_nothing_is_guessed() -> None:
     explanation = explained(pod("nginx"), settings=UNREADABLE)
     assert explanation.mark is Mark.UNKNOWN

@@ -15,7 +15,7 @@ from webhook.errors import InvalidManifest
 from webhook.escaping import truncate
 from webhook.images import resolver
 from webhook.images.resolver import Resolution
-from webhook.inspection import calling, kubectl, pulling, selection
+from webhook.inspection import calling, kubectl, pulling, selection, waiting
 from webhook.inspection.codes import Code
 from webhook.inspection.findings import Finding, Mark
 from webhook.inspection.objects import (
@@ -29,7 +29,13 @@ from webhook.inspection.objects import (
     WebhookConfiguration,
 )
 from webhook.inspection.snapshot import Settings, Tried, Unknown
-from webhook.names import CONFIGURATION_HASH_ANNOTATION, ENABLED_LABEL, ORIGINALS_ANNOTATION, InstallationNames
+from webhook.names import (
+    CONFIGURATION_HASH_ANNOTATION,
+    ENABLED_LABEL,
+    MIRROR_ANNOTATION,
+    ORIGINALS_ANNOTATION,
+    InstallationNames,
+)
 from webhook.namespaces import NamespaceBounds, opted_in
 
 #: What the API does not show (KEP-5793).
@@ -406,7 +412,10 @@ def _record(case: Case) -> Iterator[Finding]:
 
 def _pulls(case: Case) -> Iterator[Finding]:
     read = case.read
-    if case.secret is not None:
+    if case.secret is not None and MIRROR_ANNOTATION in case.pod.metadata.annotations:
+        why = f"a static Pod never gets {case.secret}"
+        yield Finding(Mark.NO, Code.POD_SECRET_NOT_NAMED, "named", why, waiting.STATIC)
+    elif case.secret is not None:
         if case.named:
             yield Finding(Mark.OK, Code.POD_SECRET_NAMED, "named", f"the Pod names {case.secret} in imagePullSecrets")
         elif read.stored:

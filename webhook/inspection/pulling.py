@@ -75,7 +75,7 @@ def of_statuses(pod: Pod, events: tuple[Event, ...] | Unknown, now: float) -> It
         if container in failed:
             one = failed[container]
             why = f"the node does not get {waiting.shown(one.image)}: {waiting.in_words(one, events, moment_of_now)}"
-            yield Finding(Mark.NO, one.code, what, why, waiting.REMEDIES[one.code])
+            yield Finding(Mark.NO, one.code, what, why, waiting.remedy(pod, one.code))
         elif status.state.waiting is not None and not status.image_id:
             why = f"the container waits: {status.state.waiting.reason or 'no reason given'}"
             yield Finding(Mark.UNKNOWN, Code.PULL_WAITING, what, why)

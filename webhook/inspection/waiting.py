@@ -14,6 +14,7 @@ from webhook.escaping import truncate
 from webhook.inspection.codes import Code
 from webhook.inspection.objects import ContainerStatus, Event, Pod
 from webhook.inspection.snapshot import Unknown
+from webhook.names import MIRROR_ANNOTATION
 
 #: All waiting reasons of the kubelet's image manager (k8s.io/kubernetes/pkg/kubelet/images) and of the errors that it
 #: takes over from the runtime (k8s.io/cri-api/pkg/errors).
@@ -48,7 +49,7 @@ _CAUSES = (
 )
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
-REMEDIES = {
+_REMEDIES = {
     Code.PULL_FAILED: "check that the image is in the registry",
     Code.PULL_UNTRUSTED: (
         "nodes pull images: their container runtime has to trust the registry's CA "
@@ -64,6 +65,10 @@ REMEDIES = {
     Code.PULL_SIGNATURE: "sign the image, or change the node's signature policy",
     Code.PULL_INSPECT: "check the node's container runtime; remove the image from the node so that it is pulled again",
 }
+STATIC = (
+    "it is a static Pod, which never gets the pull secret: change its manifest on the node, or give the node a "
+    "credential (a kubelet credential provider, or the runtime's configuration)"
+)
 
 
 class FailedPull(Struct, frozen=True):
@@ -159,3 +164,9 @@ def _age(event: Event, now: datetime) -> str:
 def shown(image: str) -> str:
     """Cut an image's name to a length that fits into a finding."""
     return truncate(image, _SHOWN)
+
+
+def remedy(pod: Pod, code: Code) -> str:
+    """Say what to do about a pull of a Pod that failed."""
+    is_static = code is Code.PULL_REFUSED and MIRROR_ANNOTATION in pod.metadata.annotations
+    return STATIC if is_static else _REMEDIES[code]

@@ -13,7 +13,6 @@ from webhook.inspection.findings import Finding
 from webhook.inspection.objects import Pod
 from webhook.inspection.snapshot import Settings, Unknown
 from webhook.inspection.waiting import FailedPull
-from webhook.names import MIRROR_ANNOTATION
 
 _WHAT = "pulls by nodes"
 #: What fails for every Pod and is not this one's fault.
@@ -28,10 +27,6 @@ _SAID = {
     Code.PULL_INSPECT: "a node cannot inspect an image",
     Code.PULL_FAILED: "an image cannot be pulled",
 }
-_STATIC = (
-    "it is a static Pod, which never gets the pull secret: change its manifest on the node, or give the node a "
-    "credential (a kubelet credential provider, or the runtime's configuration)"
-)
 _RECREATE = "the Pod does not name the pull secret, which is only added when a Pod is created: recreate it"
 
 _Found = tuple[Pod, FailedPull]
@@ -82,14 +77,13 @@ def _is_failure(seen: Seen, code: Code, every: list[_Found]) -> bool:
 
 
 def _remedy(seen: Seen, pod: Pod, failed: FailedPull) -> str:
+    usual = waiting.remedy(pod, failed.code)
     if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == seen.names.namespace:
-        return waiting.REMEDIES[failed.code]
-    if MIRROR_ANNOTATION in pod.metadata.annotations:
-        return _STATIC
+        return usual
     settings = seen.configuration
     secret = settings.policy.pull_secret if isinstance(settings, Settings) else None
     named = any(one.name == secret for one in pod.spec.image_pull_secrets)
-    return waiting.REMEDIES[failed.code] if named or secret is None else _RECREATE
+    return usual if named or secret is None or usual == waiting.STATIC else _RECREATE
 
 
 def _example(seen: Seen, every: list[_Found]) -> str:
