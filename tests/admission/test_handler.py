@@ -623,6 +623,22 @@ def test_the_original_of_an_image_that_is_never_pulled_is_not_believed() -> None
     assert ORIGINALS_ANNOTATION not in decided(document)[1]["metadata"]["annotations"]
 
 
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ('{"a":"nginx"}', '{"a":"nginx"}'),
+        ('{"a":"evil/other","a":"nginx"}', '{"a":"nginx"}'),
+        ('{"a":"nginx","a":"evil/other"}', None),
+        (r'{"\u0061":"nginx"}', None),
+        (r'{"gone":"\u0061"}', None),
+    ],
+)
+def test_original_images_that_others_read_otherwise_are_dropped(value: str, kept: str | None) -> None:
+    document = pod(containers=containers(a=f"{SERVER}/nginx"))
+    document["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: value}
+    assert decided(document)[1]["metadata"]["annotations"].get(ORIGINALS_ANNOTATION) == kept
+
+
 @pytest.mark.parametrize("value", ["", "no JSON", '{"a":1}', "[" * 100_000])
 def test_an_annotation_that_cannot_be_read_stays_where_there_is_nothing_to_record(value: str) -> None:
     document = pod(containers=containers(a="ghcr.io/x"))

@@ -185,6 +185,10 @@ _PODS: dict[str, Manifest] = {
     "a copied original, rewritten again": _claimed({"app": "nginx"}, app="busybox:1.36"),
     "a forged original": _claimed({"app": "evil/other:9"}, app="quay.io/x/y:1"),
     "a forged original that stays": _claimed({"app": "evil/other:9"}, app="ghcr.io/x"),
+    "an original that is forged before it is true": _claimed('{"app":"evil/x","app":"nginx"}', app=f"{SERVER}/nginx"),
+    "a true original with an escape": _claimed(r'{"\u0061pp":"nginx"}', app=f"{SERVER}/nginx"),
+    "a forged original with an escape": _claimed(r'{"\u0061pp":"evil/other:9"}', app="ghcr.io/x"),
+    "a forged original with an escape, rewritten again": _claimed(r'{"\u0061pp":"evil/other:9"}', app="nginx"),
     "an original that is the image": _claimed({"app": "ghcr.io/x"}, app="ghcr.io/x"),
     "a stale original among true ones": _claimed(
         {"gone": "x", "a": "nginx", "b": "wrong", "c": "redis"},

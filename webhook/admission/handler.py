@@ -175,11 +175,12 @@ class Handler:
             return
         recorded = originals.read(present)
         entries = originals.believed(recorded, pod.images(new), self._policy.resolve) if recorded else {}
-        draft.drops_originals = len(entries) < len(recorded)
+        is_plain = originals.is_plain(present, recorded)
+        draft.drops_originals = len(entries) < len(recorded) or not is_plain
         for change in draft.changes:
             if change.place.name:
                 entries.setdefault(change.place.name, change.place.image)
-        if entries == recorded:
+        if entries == recorded and is_plain:
             return
         value = _encoded(entries)
         if entries and (value is None or not _fits(value, present, body)):

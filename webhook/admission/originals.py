@@ -19,13 +19,23 @@ _decoder = msgspec.json.Decoder(dict[str, str])
 
 
 def read(annotation: str | None) -> dict[str, str]:
-    """Read the annotation's value; one that cannot be read counts as none."""
-    if annotation is None or len(annotation) > ANNOTATIONS_LIMIT:
+    """Read the annotation's value; one that cannot be read counts as none.
+
+    So does one with escapes: what is recorded needs none, and a generated policy cannot read them.
+    """
+    if annotation is None or len(annotation) > ANNOTATIONS_LIMIT or "\\" in annotation:
         return {}
     try:
         return _decoder.decode(annotation)
     except (ValueError, RecursionError):
         return {}
+
+
+def is_plain(annotation: str | None, originals: Mapping[str, str]) -> bool:
+    """Tell whether others read an annotation with these entries alike: it has no escape, and no name twice."""
+    if annotation is None:
+        return True
+    return "\\" not in annotation and not (originals and annotation.count('"') > 4 * len(originals))
 
 
 def original(originals: Mapping[str, str], place: Place, resolve: Callable[[str], Resolution]) -> str | None:

@@ -14,6 +14,7 @@ from webhook.policy.model import Generated, Terms, Variable
 
 _KEY = text(ORIGINALS_ANNOTATION)
 #: JSON without escapes, which is how both engines write the annotation. Another value counts as none.
+_ESCAPE = "\\"
 _BLANKS = r"[ \t\n\r]*"
 _STRING = r'"[^"\\\x00-\x1f]*"'
 _ENTRY = f"{_STRING}{_BLANKS}:{_BLANKS}{_STRING}"
@@ -118,7 +119,8 @@ def _annotation() -> list[Variable]:
         Variable(
             "settled",
             "whether the annotation stays as it is",
-            "variables.recorded.size() == variables.asserted.size()\n"
+            f"!variables.present.contains({text(_ESCAPE)})\n"
+            "  && variables.recorded.size() == variables.asserted.size()\n"
             "  && variables.recorded.all(entry, entry in variables.asserted)",
         ),
         Variable("originals", "the annotation as it is to be", "'{' + variables.recorded.join(',') + '}'"),
