@@ -210,7 +210,7 @@ _REMEDIES = {
     Reason.PUBLIC: "say which registry is yours: opencti.daemon.registry.server",
     Reason.EXCLUDED: "take that pattern out of webhook.exclude, if it is to be rewritten",
     Reason.QUALIFIED: "give it a rule (webhook.rules), if it is to be rewritten",
-    Reason.INVALID: "correct the image's name",
+    Reason.INVALID: "write a valid image name, if it is to be pulled from the registry",
     Reason.NEVER_PULLED: "use imagePullPolicy IfNotPresent, if it is to be pulled from the registry",
 }
 
