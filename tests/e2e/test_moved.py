@@ -17,7 +17,7 @@ import yaml
 from tests.manifests.variants import CHECKOUT, COMPONENTS, FOLDERS, Variant, combined
 from webhook.names import ENABLED_LABEL, GUARD_POLICY, SYSTEM_NAMESPACES
 
-from .account import acting, event, pull_secret
+from .account import acting, certificate, event, pull_secret
 from .cluster import Cluster, Manifest, eventually
 
 _GUARDED = (
@@ -35,6 +35,17 @@ _RENAMED_ACCOUNT = [
         ("Deployment", "/spec/template/spec/serviceAccountName"),
     )
 ]
+#: The account's name is copied into the Pods, and the Pods' label into the role.
+_REPLACEMENTS = [
+    {
+        "source": {"kind": source, "fieldPath": "metadata.name"},
+        "targets": [{"select": {"kind": target}, "fieldPaths": [path], "options": {"create": True}}],
+    }
+    for source, target, path in (
+        ("ServiceAccount", "Deployment", "spec.template.metadata.annotations.account"),
+        ("Deployment", "ClusterRole", "metadata.labels.of"),
+    )
+]
 _ALL = combined("self-managed", *COMPONENTS)
 
 _Transformed = tuple[Variant, dict[str, Any]]
@@ -49,6 +60,7 @@ _INSTALLATIONS: dict[str, _Transformed] = {
     ),
     "annotations": (combined("self-managed"), {"commonAnnotations": {"team": "a"}}),
     "patches": (combined("self-managed"), {"patches": _RENAMED_ACCOUNT}),
+    "replacements": (combined("self-managed"), {**_MOVED, "replacements": _REPLACEMENTS}),
     **{f"moved-{str(one).replace('/', '-')}": (one, _MOVED) for one in (*FOLDERS[1:], _ALL)},
 }
 
@@ -134,27 +146,57 @@ def test_guard_installation_transformed_holds(
 ) -> None:
     manifests = render(name)
     served = cluster.make_namespace({ENABLED_LABEL: "true"})
+    with _granted(cluster, manifests, tmp_path) as account:
+        _assert_bounded(account, served, _own(manifests))
+
+
+def test_guard_installations_side_by_side_holds_for_both(
+    cluster: Cluster, render: Callable[[str], list[Manifest]], tmp_path: Path
+) -> None:
+    first, second = (render(name) for name in ("suffix", "replacements"))
+    served = cluster.make_namespace({ENABLED_LABEL: "true"})
+    for folder in ("first", "second"):
+        (tmp_path / folder).mkdir()
+    with _granted(cluster, first, tmp_path / "first") as one, _granted(cluster, second, tmp_path / "second") as two:
+        _assert_bounded(one, served, _own(first))
+        _assert_bounded(two, served, _own(second))
+        # Neither is let into the other's certificate.
+        stolen = certificate(namespace=_own(second))
+        assert "cannot patch resource" in _tried(one, _own(second), stolen)
+        stolen = certificate(namespace=_own(first))
+        assert "cannot patch resource" in _tried(two, _own(first), stolen)
+
+
+def _own(manifests: list[Manifest]) -> str:
     (own,) = (one["metadata"]["name"] for one in manifests if one["kind"] == "Namespace")
+    return str(own)
+
+
+def _tried(account: Cluster, namespace: str, manifest: Manifest) -> str:
+    """Apply in a dry run, and give what is said."""
+    arguments = ("apply", "--server-side", "--dry-run=server", "--namespace", namespace, "--filename=-")
+    return account.run(*arguments, stdin=manifest).stderr
+
+
+def _assert_bounded(account: Cluster, served: str, own: str) -> None:
+    """Try what the guard is there for, and what the account is there for."""
     token = pull_secret(annotations={"kubernetes.io/service-account.name": "generic-garbage-collector"})
     token |= {"type": "kubernetes.io/service-account-token", "data": {}}
-    with _granted(cluster, manifests, tmp_path) as account:
 
-        def tried(namespace: str, manifest: Manifest) -> str:
-            arguments = ("apply", "--server-side", "--dry-run=server", "--namespace", namespace, "--filename=-")
-            return account.run(*arguments, stdin=manifest).stderr
+    def refused() -> bool:
+        forged = event(served, reportingController="kubelet")
+        said = account.run("create", "--dry-run=server", "--namespace", served, "--filename=-", stdin=forged).stderr
+        return "ValidatingAdmissionPolicy" in said and "ValidatingAdmissionPolicy" in _tried(
+            account, "kube-system", token
+        )
 
-        def refused() -> bool:
-            forged = event(served, reportingController="kubelet")
-            said = account.run("create", "--dry-run=server", "--namespace", served, "--filename=-", stdin=forged).stderr
-            return "ValidatingAdmissionPolicy" in said and "ValidatingAdmissionPolicy" in tried("kube-system", token)
-
-        eventually("the guard and the rights are in force", refused)
-        assert "the only type of Secret that this account may write" in tried("kube-system", token)
-        assert "the only type of Secret that this account may write" in tried(served, token)
-        for namespace in ("kube-system", own):
-            assert "in any namespace but kube-system" in tried(namespace, pull_secret())
-        # And what it is for goes on.
-        eventually("it may do what it has to", lambda: not tried(served, pull_secret()))
+    eventually("the guard and the rights are in force", refused)
+    assert "the only type of Secret that this account may write" in _tried(account, "kube-system", token)
+    assert "the only type of Secret that this account may write" in _tried(account, served, token)
+    for namespace in ("kube-system", own):
+        assert "in any namespace but kube-system" in _tried(account, namespace, pull_secret())
+    # And what it is for goes on.
+    eventually("it may do what it has to", lambda: not _tried(account, served, pull_secret()))
 
 
 @pytest.mark.parametrize("name", _INSTALLATIONS)

@@ -1,5 +1,6 @@
 """The sidecar's process: how it starts, changes its configuration, stops, and makes way for another."""
 
+import resource
 import shutil
 import time
 from collections.abc import Callable
@@ -59,6 +60,11 @@ def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_u
         wait_until(published(api, "team"))
         wait_until(lambda: sidecar.probe("/readyz")[0] == 200)
         assert sidecar.probe("/readyz")[1].splitlines()[0] == "ready"
+
+
+def test_process_refresher_dumps_no_core(place: Place) -> None:
+    with refreshing(place) as sidecar:
+        assert resource.prlimit(sidecar.process.pid, resource.RLIMIT_CORE) == (0, 0)
 
 
 def test_once_the_linger_is_over_the_secret_goes(place: Place) -> None:
