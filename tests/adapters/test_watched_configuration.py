@@ -1,5 +1,6 @@
 """The configuration that a process goes by: what is new is told once, and the last good one stays."""
 
+import copy
 import logging
 from pathlib import Path
 
@@ -57,3 +58,21 @@ def test_at_first_a_broken_one_is_refused(path: Path) -> None:
     path.unlink()
     with pytest.raises(FileError):
         WatchedConfiguration(path, {})
+
+
+@pytest.mark.parametrize("broken", ["webhook: {nonsense: 1}\n", "a: [", None])
+def test_process_that_replaces_one_while_file_is_broken_goes_by_the_last_good_one(
+    path: Path, broken: str | None
+) -> None:
+    ours = WatchedConfiguration(path, {})
+    replacing = copy.copy(ours)  # as it is when it is forked
+    path.write_text(denying("two"))
+    assert ours.look()
+    path.unlink() if broken is None else path.write_text(broken)
+    assert [ours.look(), replacing.look(), replacing.look()] == [False, True, False]
+    assert denied(ours) == denied(replacing) == ("two",)
+    assert replacing.fault is not None
+    path.write_text(denying("three"))
+    assert replacing.look()
+    assert denied(replacing) == ("three",)
+    assert replacing.fault is None

@@ -1,6 +1,7 @@
 """The configuration that a process goes by, read again when its file changes: the last good one stays."""
 
 import logging
+import mmap
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -22,10 +23,12 @@ class WatchedConfiguration:
         """
         self._path = path
         self.environment = environment
-        self._found: bytes | str = self._read()
-        self.loaded: Loaded = self._load(self._found)
-        log.follow(self.loaded.configuration.webhook.log_level)
+        content = self._read()
+        self._found: bytes | str = content
+        self._shared = _Shared()
+        self.loaded: Loaded = self._load(content)
         """What is in force."""
+        self._accept(content)
         self.fault: str | None = None
         """Why the file as it is now is not in force, in one line."""
 
@@ -38,16 +41,33 @@ class WatchedConfiguration:
         if found == self._found:
             return False
         self._found = found
-        if isinstance(found, str):
-            self._keep(found)
-            return False
         try:
+            if isinstance(found, str):
+                self._keep(found)
+                return self._recall()
             self.loaded = self._load(found)
         except ConfigurationError as error:
             self._keep(*map(str, error.faults))
-            return False
+            return self._recall()
         self.fault = None
+        self._accept(found)
+        return True
+
+    def _accept(self, content: bytes) -> None:
+        self._content = content
+        self._shared.write(content)
         log.follow(self.loaded.configuration.webhook.log_level)
+
+    def _recall(self) -> bool:
+        """Go by what a process in whose place this one is went by; tell whether that is another configuration."""
+        content = self._shared.read()
+        if content == self._content:
+            return False
+        try:
+            self.loaded = self._load(content)
+        except ConfigurationError:
+            return False  # it died while it wrote that down
+        self._accept(content)
         return True
 
     def _keep(self, *faults: str) -> None:
@@ -60,3 +80,19 @@ class WatchedConfiguration:
 
     def _load(self, text: bytes) -> Loaded:
         return load(text, str(self._path or files.BUILT_IN), self.environment)
+
+
+class _Shared:
+    """The content that was in force last, in memory that processes share which are forked from one another."""
+
+    _SIZE = 8
+
+    def __init__(self) -> None:
+        self._memory = mmap.mmap(-1, self._SIZE + files.LIMIT)
+
+    def write(self, content: bytes) -> None:
+        self._memory[: self._SIZE + len(content)] = len(content).to_bytes(self._SIZE, "big") + content
+
+    def read(self) -> bytes:
+        size = int.from_bytes(self._memory[: self._SIZE], "big")
+        return self._memory[self._SIZE : self._SIZE + size]

@@ -399,7 +399,8 @@ class Credentials:
         if published is None:
             stays = "nothing is published" if self._strict else "it is published only where there is none yet"
         elif published.content in refused:
-            stays = "the published credential is the refused one"
+            name = "the refused one" if verdict.answer is Answer.REFUSED else "the same one"
+            stays = f"the published credential is {name}"
         elif published.content == self._accepted:
             stays = "the published one stays, which the registry accepted"
         else:
