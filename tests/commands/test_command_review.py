@@ -470,6 +470,13 @@ def test_review_output_of_invisible_characters_is_escaped(review: _Run) -> None:
                 assert annotations.items() >= pod["metadata"]["annotations"].items()
 
 
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_review_diff_has_the_lines_of_the_file_only(review: _Run, newline: str) -> None:
+    text = newline.join(["kind: Pod", "spec:", "  containers:", "  - name: a", "    image: nginx", ""])
+    lines = review("-", stdin=text.encode()).stdout.splitlines()
+    assert [line[1:] for line in lines if line[:1] in {" ", "-"} and line[:3] != "---"] == text.split(newline)[1:-1]
+
+
 def test_colours_come_only_when_they_are_asked_for(review: _Run) -> None:
     text = yaml.safe_dump(_pod())
     plain = review("-", stdin=text).stdout

@@ -10,8 +10,12 @@ _STYLES = (("---", BOLD), ("+++", BOLD), ("@@", CYAN), ("-", RED), ("+", GREEN),
 
 def unified(before: str, after: str, name: str, context: int = 3) -> Iterator[str]:
     """Give the lines of a unified diff of two texts, both called `name`; none when they are equal."""
-    lines = difflib.unified_diff(before.split("\n"), after.split("\n"), name, name, n=context, lineterm="")
-    yield from lines
+    yield from difflib.unified_diff(_lines(before), _lines(after), name, name, n=context, lineterm="")
+
+
+def _lines(text: str) -> list[str]:
+    """Split into lines without their ends, which Windows writes differently."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def coloured(line: str, screen: Screen) -> Styled:
