@@ -3,6 +3,7 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec import structs
 
 from webhook.adapters.cluster.api import Listing
 from webhook.pullsecret.upkeep import Namespace
@@ -111,6 +112,13 @@ def test_store_list_older_than_known_when_asked_replaces_all(told: Told) -> None
     assert sorted(told.changed) == ["changed", "deleted", "made"]
     told.store.put(at(710, "changed"))
     assert told.version("changed") == 710
+
+
+def test_store_list_of_restored_history_same_version_other_object_wins(told: Told) -> None:
+    told.store.replace(Listing([at(700), at(900, "newer")], "1000"))
+    other = structs.replace(at(700), labels={"other": "history"})
+    told.store.refresh(lambda: Listing([other], "800"))
+    assert told.store.get(other.name) == other
 
 
 def test_store_list_from_restored_history_that_outran_known_wins(told: Told) -> None:

@@ -89,7 +89,9 @@ class Store(Generic[_Object]):
             younger = {name for name, version in self._gone.items() if version > at}
             if not restored:
                 younger |= {name for name, item in self._objects.items() if item.version > at}
-            changed = [name for name, item in listed.items() if name not in younger and self._is_new(name, item)]
+            # After a restore another object can have the version that is known.
+            is_new = self._differs if restored else self._is_new
+            changed = [name for name, item in listed.items() if name not in younger and is_new(name, item)]
             missing = [name for name in self._objects if name not in listed and name not in younger]
             for name in missing:
                 del self._objects[name]
@@ -104,6 +106,9 @@ class Store(Generic[_Object]):
     def _is_new(self, name: str, item: _Object) -> bool:
         known = self._objects.get(name)
         return known is None or known.version != item.version
+
+    def _differs(self, name: str, item: _Object) -> bool:
+        return self._objects.get(name) != item
 
     def _take(self, name: str, item: _Object) -> bool:
         """Take an object unless as new a one is known, or that it is gone since; tell whether it was taken."""
