@@ -419,12 +419,13 @@ def test_check_token_endpoint_post_and_get_answers(
     said = {"POST": GIVEN, "GET": GIVEN}
     endpoint = serve(lambda request: said[request.method])
     registry = serve(asks_for_token(endpoint.url))
-    for post in posts:
-        for get in gets:
-            said.update(POST=post, GET=get)
-            endpoint.requests.clear()
-            assert check(registry.domain).answer is verdict, (post, get)
-            assert [request.method for request in endpoint.requests] == methods, (post, get)
+    # Each answer in turn: all pairs of the odd ones would be 400 checks over TLS that show no more.
+    for number in range(max(len(posts), len(gets))):
+        post, get = posts[number % len(posts)], gets[-1 - number % len(gets)]
+        said.update(POST=post, GET=get)
+        endpoint.requests.clear()
+        assert check(registry.domain).answer is verdict, (post, get)
+        assert [request.method for request in endpoint.requests] == methods, (post, get)
 
 
 @pytest.mark.parametrize("known", ["POST", "GET"])

@@ -241,7 +241,7 @@ def test_one_that_is_answered_late_leads_from_when_it_asked(pair: Pair) -> None:
 _STEPS = (0.0, 0.0, 0.5, 2.0, 3.0, 6.9, 7.0, 10.0, 30.0)
 
 
-@settings(max_examples=300)
+@settings(max_examples=max(300, settings().max_examples))
 @given(st.binary(min_size=50, max_size=400))
 def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes) -> None:
     clock, server = Clock(), StandIn()

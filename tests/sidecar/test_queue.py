@@ -200,4 +200,4 @@ class QueueMachine(RuleBasedStateMachine):
 
 
 TestQueueMachine = QueueMachine.TestCase
-TestQueueMachine.settings = settings(max_examples=200, stateful_step_count=40)
+TestQueueMachine.settings = settings(max_examples=max(200, settings().max_examples), stateful_step_count=40)
