@@ -439,6 +439,15 @@ def test_more_requests_than_are_read_at_once_are_answered_in_order(server: Serve
         assert wire.is_open()
 
 
+def test_requests_behind_one_that_waits_are_answered_in_order(server: Server) -> None:
+    asked = [f"u-{number}" for number in range(500)]
+    requests = b"".join(post(review.of_object(POD, uid=uid)) for uid in asked)
+    large = review.of_object({**POD, "metadata": {"annotations": {"a": "a" * 600_000}}}, uid="first")
+    with talking(server) as wire:
+        wire.send(post(large) + requests)
+        assert [wire.answer().response["uid"] for _ in ["first", *asked]] == ["first", *asked]
+
+
 def test_who_sends_requests_before_reading_an_answer_gets_every_one_in_order(server: Server) -> None:
     # Answers larger than all buffers on the way, so that the server must wait for the client.
     containers = [{"name": "a", "image": "a"}] * 3000

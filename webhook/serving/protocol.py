@@ -149,8 +149,8 @@ class Protocol(asyncio.BufferedProtocol):
         del self.transport
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
-        """Say where to put what comes."""
-        return self._buffer
+        """Say where to put what comes: the parser must not get more at once than it keeps."""
+        return self._buffer[: READ - len(self._held)] if self._held else self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what has come, and answer what is whole."""
@@ -228,7 +228,7 @@ class Protocol(asyncio.BufferedProtocol):
         if self._waiting is not None:
             # It is read on, for only so is seen that the client has gone.
             self._held += data
-            if len(self._held) > READ:
+            if len(self._held) >= READ:
                 self.transport.pause_reading()
             self._hold()
             return
