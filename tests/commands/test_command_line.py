@@ -57,6 +57,7 @@ def test_without_a_command_the_help_is_shown(run: _Run) -> None:
     ("words", "said"),
     [
         (["bogus"], "No such command 'bogus'"),
+        (["revew"], "'review'"),
         (["--bogus"], "No such option '--bogus'"),
         (["resolve"], "Missing argument 'IMAGE...'"),
         (["resolve", "--bogus", "nginx"], "No such option '--bogus'"),

@@ -3,6 +3,7 @@
 A fault that a user can mend is one line on standard error and exit status 2.
 """
 
+import difflib
 import importlib
 import io
 import resource
@@ -40,8 +41,11 @@ class _Lazy(click.Group):
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
+            # Without a similar one, click's own message follows.
+            for similar in difflib.get_close_matches(cmd_name, _COMMANDS, n=1):
+                ctx.fail(f"No such command {cmd_name!r}. Did you mean {similar!r}?")
             return None
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
         return command
