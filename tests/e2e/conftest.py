@@ -28,7 +28,7 @@ from .audit import AuditLog
 from .cluster import Cluster, find_kubectl
 from .installation import Installation, installed
 from .registry import Registry
-from .sidecar import Confidential, Settings, Sidecar, free_lease, new_password
+from .sidecar import Confidential, Settings, Sidecar, forget_refused_logins, free_lease, new_password
 
 _FIGURES = pytest.StashKey[list[str]]()
 
@@ -175,6 +175,7 @@ def confidential() -> Confidential:
 @pytest.fixture
 def discreet(cluster: Cluster, confidential: Confidential) -> Iterator[None]:
     """Search, when the test is over, all that any sidecar has said, and remove the test's own namespaces."""
+    forget_refused_logins(cluster)
     with cluster.short_lived():
         yield
         confidential.check(cluster)
@@ -190,12 +191,15 @@ def make_sidecar(
 
 
 @pytest.fixture(scope="module")
-def sidecar(make_sidecar: Callable[[Settings], Sidecar], registry_if_any: Registry | None) -> Iterator[Sidecar]:
+def sidecar(
+    cluster: Cluster, make_sidecar: Callable[[Settings], Sidecar], registry_if_any: Registry | None
+) -> Iterator[Sidecar]:
     """Run a sidecar with a good password, which asks the registry where there is one."""
     sidecar = make_sidecar(registry_if_any.settings if registry_if_any else {})
     sidecar.set_password()
     if registry_if_any:
         registry_if_any.admit(sidecar.username, sidecar.password)
+    forget_refused_logins(cluster)
     with sidecar.running():
         sidecar.wait_until_leading()
         yield sidecar

@@ -19,7 +19,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER, REFUSED_ANNOTATION
 
 from .account import DEPLOYMENT
 from .cluster import NAMESPACES, Cluster, Manifest, Ran, eventually
@@ -266,11 +266,13 @@ def published(cluster: Cluster, namespace: str) -> Manifest | None:
 
 
 def password_in(secret: Manifest | None, server: str = SERVER) -> str | None:
-    """Give the password that a pull secret holds, or None where there is none."""
+    """Give the password that a pull secret holds, or None where there is none for the server."""
     if secret is None:
         return None
     content = json.loads(base64.b64decode(secret["data"][".dockerconfigjson"]))
-    entry = content["auths"].get(server, {})
+    entry = content["auths"].get(server)
+    if entry is None:
+        return None
     assert base64.b64decode(entry["auth"]).decode() == f"{entry['username']}:{entry['password']}"
     return str(entry["password"])
 
@@ -301,6 +303,16 @@ def is_told(cluster: Cluster, namespace: str, reason: str, text: str = "") -> Ma
         return next((event for event in told if event["reason"] == reason and text in event["note"]), None)
 
     return eventually(f"an Event in {namespace} says {reason} {text}", found)
+
+
+def remove_pull_secrets(cluster: Cluster) -> None:
+    """Remove what sidecars of earlier tests published: another one takes it for what it has published itself."""
+    cluster.kubectl("delete", "secrets", "--all-namespaces", f"--field-selector=metadata.name={PULL_SECRET}")
+
+
+def forget_refused_logins(cluster: Cluster) -> None:
+    """Remove the times of refused logins from the Lease: they limit the sidecars of further tests."""
+    cluster.run("annotate", f"lease/{REFRESHER}", f"{REFUSED_ANNOTATION}-", f"--namespace={OWN_NAMESPACE}")
 
 
 def free_lease(cluster: Cluster) -> None:

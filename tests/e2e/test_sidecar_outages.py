@@ -27,6 +27,7 @@ from .sidecar import (
     new_password,
     password_in,
     published,
+    remove_pull_secrets,
     take_rights,
     version,
 )
@@ -92,8 +93,9 @@ def trouble(request: pytest.FixtureRequest) -> _Trouble:
 
 
 @pytest.fixture
-def sidecar(make_sidecar: _MakeSidecar, registry_if_any: Registry | None) -> Sidecar:
-    """Make a sidecar with a good password."""
+def sidecar(cluster: Cluster, make_sidecar: _MakeSidecar, registry_if_any: Registry | None) -> Sidecar:
+    """Make a sidecar with a good password, in a cluster in which no namespace has a pull secret."""
+    remove_pull_secrets(cluster)
     sidecar = make_sidecar(registry_if_any.settings if registry_if_any else {})
     sidecar.set_password()
     if registry_if_any:
