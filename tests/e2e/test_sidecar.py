@@ -288,12 +288,14 @@ def test_when_the_linger_is_over_the_secret_goes(cluster: Cluster, sidecar: Side
         sidecar.configure(webhook__pull_secret__linger=86_400)
 
 
-def test_secret_that_a_tenant_makes_in_an_unserved_namespace_is_not_filled(cluster: Cluster, sidecar: Sidecar) -> None:
+def test_secret_that_a_tenant_makes_in_an_unserved_namespace_is_not_filled(
+    cluster: Cluster, sidecar: Sidecar, change_password: Callable[[], str]
+) -> None:
     namespace = cluster.start_namespace({})
     forged = pull_secret(labels={MANAGED_BY_LABEL: PROGRAM}, annotations={f"{PROGRAM}/refreshed-at": ""})
     cluster.create(namespace, forged)
     is_told(cluster, namespace, "PullSecretLeaves")
-    sidecar.set_password()
+    change_password()
     has_password(cluster, _served(cluster, sidecar), sidecar.password)
     assert cluster.get(namespace, SECRET)["data"] == forged["data"]
     # It is for a namespace that is served.

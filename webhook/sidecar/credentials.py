@@ -226,8 +226,13 @@ class Credentials:
         return life is not None and life <= 0
 
     def published(self) -> bool:
-        """Tell whether a pass has been made that gave something to publish, or found that there is nothing."""
-        return self._publisher.document is not None or (self.last is not None and self.last.outcome in _STOOD_BY)
+        """Tell whether a pass has been made that gave something to publish, or found that there is nothing.
+
+        A replica that ceased to write because the API server is away still has what it published.
+        """
+        if self._publisher.document is not None or self.good is not None:
+            return True
+        return self.last is not None and self.last.outcome in _STOOD_BY
 
     def _life(self) -> float | None:
         return None if self._ends is None else self._ends - self._clocks.monotonic()
