@@ -134,6 +134,8 @@ _RIGHTS = {
     ("secrets", PULL_SECRET, "get list watch create patch delete"),
     ("mutatingwebhookconfigurations.admissionregistration.k8s.io", PROGRAM, "get list watch patch"),
     ("events.events.k8s.io", "", "create"),
+    # It permits nothing: the guard binds the accounts that have it.
+    ("restrictions.registry-webhook", "", "bound"),
 }
 #: The same: in our own.
 _OWN_RIGHTS = _RIGHTS | {
