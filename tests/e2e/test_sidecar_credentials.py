@@ -47,7 +47,7 @@ def test_a_password_that_changes_at_the_registry_alone_is_reported_and_tried_pat
     began = time.monotonic()
     assert sidecar.metric("credential_refused") == 1
     assert "CredentialRefused: registry.example.com refused" in sidecar.log()
-    event = is_told(cluster, OWN_NAMESPACE, "CredentialRefused", "which the registry accepted")
+    event = is_told(cluster, OWN_NAMESPACE, "CredentialRefused", "the published credential is the refused one")
     assert event["type"] == "Warning"
     status, text = sidecar.ask("/readyz")
     assert status == 200
