@@ -178,7 +178,7 @@ class Handler:
         is_plain = originals.is_plain(present, recorded)
         draft.drops_originals = len(entries) < len(recorded) or not is_plain
         for change in draft.changes:
-            if change.place.name:
+            if originals.can_name(change.place.name):
                 entries.setdefault(change.place.name, change.place.image)
         if entries == recorded and is_plain:
             return

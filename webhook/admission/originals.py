@@ -31,6 +31,11 @@ def read(annotation: str | None) -> dict[str, str]:
         return {}
 
 
+def can_name(name: str) -> bool:
+    """Tell whether an entry can have this name: it needs no escape. API servers store no others than DNS labels."""
+    return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
+
+
 def is_plain(annotation: str | None, originals: Mapping[str, str]) -> bool:
     """Tell whether others read an annotation with these entries alike: it has no escape, and no name twice."""
     if annotation is None:
