@@ -1,0 +1,16 @@
+"""Which names the annotation with the original images can hold."""
+
+import pytest
+
+from webhook.admission import originals
+
+
+@pytest.mark.parametrize("name", ["app", "a-1", "é"])
+def test_can_name_plain_name_is_recorded_and_read(name: str) -> None:
+    assert originals.can_name(name)
+    assert originals.read(f'{{"{name}":"nginx"}}') == {name: "nginx"}
+
+
+@pytest.mark.parametrize("name", ["", "\0", "a\nb", 'a"b', "a\\b"])
+def test_can_name_that_needs_an_escape_is_refused(name: str) -> None:
+    assert not originals.can_name(name)
