@@ -41,8 +41,14 @@ _TRAFFIC = 60.0
 _INTERVAL = "30s"
 _HOOK = 'name="pods.registry-webhook.internal",type="admit"'
 _SETTINGS: dict[str, Any] = {"rules": [{"from": "quay.io", "to": "registry.example.com/quay"}]}
-#: Of a system that is well, but whose certificate is good for an hour, and an API server that could not call it.
-_RAISED = {"RegistryWebhookCertificateExpires", "RegistryWebhookFailsOpen", "RegistryWebhookRejects"}
+#: Alerts of a healthy system with a certificate valid for an hour, an API server that could not call it, and a client
+#: that sends malformed reviews.
+_RAISED = {
+    "RegistryWebhookCertificateExpires",
+    "RegistryWebhookFailsOpen",
+    "RegistryWebhookRejects",
+    "RegistryWebhookRequestsRefused",
+}
 
 
 class _ApiServer(http.server.BaseHTTPRequestHandler):
