@@ -132,6 +132,15 @@ def test_settings_of_the_callers_own_do_not_reach_it(
     assert "registry.example.com/opencti/connector-example:1.0.0" in out
 
 
+@pytest.fixture
+def _interruptible() -> Iterator[None]:
+    """Have a child process start with SIGINT not ignored, which a shell's background job would pass on."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("to_all", [True, False], ids=["Ctrl-C", "kill -INT"])
 def test_kept_it_answers_until_it_is_interrupted(
     start: Callable[..., "subprocess.Popen[str]"], temporary: Path, *, to_all: bool
