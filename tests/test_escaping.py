@@ -6,11 +6,11 @@ import unicodedata
 import pytest
 import yaml
 
-from webhook.adapters import manifests
-from webhook.escaping import escape, escape_ascii, escape_document, is_shown
-from webhook.presentation import table, terminal
-from webhook.presentation.markup import tag
-from webhook.presentation.terminal import Screen
+from webhook.diagnostics.drift.markup import tag
+from webhook.kube import manifests
+from webhook.log.escaping import escape, escape_ascii, escape_document, is_shown
+from webhook.output import table, terminal
+from webhook.output.terminal import Screen
 
 HIDDEN = {
     "ESC": "\x1b[2J",

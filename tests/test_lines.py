@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from webhook.lines import Lines
+from webhook.log.nonblocking import Lines
 
 
 class Pipe(NamedTuple):

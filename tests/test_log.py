@@ -10,8 +10,8 @@ from typing import cast
 
 import pytest
 
-from webhook import log, moments
-from webhook.pullsecret import matching
+from webhook import log, timestamps
+from webhook.pull_secret import keyring
 
 
 @pytest.fixture
@@ -35,10 +35,10 @@ def test_a_record_is_one_line_whatever_it_holds(stream: io.StringIO) -> None:
 def test_where_library_raised_names_innermost_frame_of_ours() -> None:
     """What the library does inside is of no help: the line of ours that called it is."""
     with pytest.raises(ValueError, match="Invalid") as raised:
-        moments.timestamp(float("nan"))
-    assert log.where(raised.value).startswith("ValueError at webhook.moments:")
+        timestamps.timestamp(float("nan"))
+    assert log.where(raised.value).startswith("ValueError at webhook.timestamps:")
     with pytest.raises(json.JSONDecodeError) as raised_inside:
-        matching.lookup((), cast("str", _Parses()))
+        keyring.lookup((), cast("str", _Parses()))
     assert log.where(raised_inside.value).startswith("JSONDecodeError at webhook.images.reference:")
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 import webhook
-from webhook.names import PROGRAM
+from webhook.constants import PROGRAM
 
 CHECKOUT = Path(__file__).parents[1]
 LOCKS = sorted(CHECKOUT.glob("*.lock"))

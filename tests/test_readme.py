@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from webhook.config import assemble, keys
+from webhook.config import assemble, schema
 from webhook.config.load import load
 from webhook.images.resolver import Resolver
 
@@ -52,8 +52,8 @@ def test_the_table_of_images_has_every_reason(resolver: Resolver) -> None:
 
 def test_the_table_of_settings_has_every_key_with_its_default() -> None:
     table = {row[0].strip("`"): row[1].strip("`") for row in rows(section("Settings"))}
-    assert table.keys() == keys.table().keys()
-    for path, key in keys.table().items():
+    assert table.keys() == schema.table().keys()
+    for path, key in schema.table().items():
         said = {"none": (None, ()), "all": (None,)}.get(table[path])
         if said is None:
             assert table[path] == (

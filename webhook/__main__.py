@@ -1,6 +1,6 @@
 """`python -m webhook` is `registry-webhook`."""
 
-from webhook.commands import main
+from webhook.cli import main
 
 if __name__ == "__main__":
     main()

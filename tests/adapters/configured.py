@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from webhook.adapters.sources import Source, source
 from webhook.config.load import load
+from webhook.credentials.factory import source
+from webhook.credentials.provider import Source
 from webhook.errors import SourceError
 
 PASSWORD = "kept-secret"  # noqa: S105 - what is looked for

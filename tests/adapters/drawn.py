@@ -5,8 +5,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from webhook.adapters import kubernetes_yaml
-from webhook.escaping import escape_document, is_shown
+from webhook.kube import kubernetes_yaml
+from webhook.log.escaping import escape_document, is_shown
 
 #: Strings that some reader could take for something else, or that are awkward to write.
 STRINGS = (

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import BinaryIO, NamedTuple, Self
 
-from webhook.certificates import authority
+from webhook.pki import ca
 
 #: Seconds after which whatever still waits is given up; no test comes near.
 PATIENCE = 20.0
@@ -29,8 +29,8 @@ class Trust(NamedTuple):
 def make_trust(folder: Path) -> Trust:
     """Make an authority and a server's certificate for this machine."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    ours = authority.make_authority("test", now, hour)
-    pair = authority.sign(ours, NAMES, now, hour)
+    ours = ca.make_authority("test", now, hour)
+    pair = ca.sign(ours, NAMES, now, hour)
     (folder / "ca.pem").write_bytes(ours.certificate)
     (folder / "pair.pem").write_bytes(pair.certificate + pair.key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from webhook.adapters.cluster import client
-from webhook.adapters.cluster.client import Client, connect
 from webhook.errors import ClusterError, Forbidden
+from webhook.kube import client
+from webhook.kube.client import Client, connect
 
 from .misbehaving import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.adapters.helper import LIMIT, Answer, ask
+from webhook.credentials.helper_process import LIMIT, Answer, ask
 from webhook.errors import SourceError
 
 _SECRET = "kept-secret"  # noqa: S105 - what is looked for

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from webhook.adapters import kubernetes_yaml, manifests
 from webhook.errors import InvalidManifest
+from webhook.kube import kubernetes_yaml, manifests
 
 from . import drawn
 

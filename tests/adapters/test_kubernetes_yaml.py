@@ -8,10 +8,10 @@ import pytest
 import yaml
 from hypothesis import given
 
-from webhook.adapters import kubernetes_yaml
-from webhook.adapters.kubernetes_yaml import Source
-from webhook.config import document
+from webhook.config import yaml_nodes
 from webhook.errors import InvalidManifest
+from webhook.kube import kubernetes_yaml
+from webhook.kube.kubernetes_yaml import Source
 
 from . import drawn
 
@@ -121,9 +121,9 @@ def test_dump_of_drawn_value_is_read_as_it_was(value: Any) -> None:
 def test_dump_of_string_is_string_in_yaml_1_1_and_1_2(text: str) -> None:
     written = kubernetes_yaml.dump({text: [text]})
     assert yaml.safe_load(written) == {text: [text]}
-    node = document.compose(written.encode())
+    node = yaml_nodes.compose(written.encode())
     assert node is not None
-    assert document.value_of(node) == {text: [text]}
+    assert yaml_nodes.value_of(node) == {text: [text]}
 
 
 def test_dump_of_same_list_twice_writes_no_anchor() -> None:

@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 from hypothesis import given
 
-from webhook.adapters import manifests
-from webhook.admission.handler import Handler
+from webhook.admission.mutator import Handler
 from webhook.config import assemble, load
+from webhook.diagnostics.preview import preview
 from webhook.errors import InvalidManifest
-from webhook.inspection.preview import preview
+from webhook.kube import manifests
 
 from . import drawn
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from webhook.adapters.pair import ServedPair
-from webhook.adapters.sockets import Address
-from webhook.certificates.authority import Pair
+from webhook.config.listen_address import Address
 from webhook.errors import FileError
+from webhook.pki.ca import Pair
+from webhook.refresher.certificates.keypair_dir import ServedPair
 
 _FIRST, _SECOND = Pair(b"certificate 1", b"key 1"), Pair(b"certificate 2", b"key 2")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from webhook.adapters.registry import Images, Look, Presence
-from webhook.adapters.registry.challenge import basic
+from webhook.registry.image_lookup import Images, Look, Presence
+from webhook.registry.www_authenticate import basic
 
 from .misbehaving import Behaviour, Request, Server, Trust, answer, make_trust
 

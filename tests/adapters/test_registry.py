@@ -17,9 +17,9 @@ from urllib.parse import parse_qsl, quote
 
 import pytest
 
-from webhook.adapters.registry import Answer, Registry, Verdict
-from webhook.adapters.registry.logins import Logins
-from webhook.certificates import authority
+from webhook.pki import ca
+from webhook.registry.auth import Answer, Registry, Verdict
+from webhook.registry.logins import Logins
 
 from .misbehaving import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
 
@@ -841,7 +841,7 @@ def test_a_file_without_authorities_is_named(serve: Serve, check: Check, tmp_pat
 
 def test_a_certificate_in_the_file_is_trusted_though_it_is_no_authority(check: Check, tmp_path: Path) -> None:
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    pair = authority.sign(authority.make_authority("unknown", now, hour), ("127.0.0.1",), now, hour)
+    pair = ca.sign(ca.make_authority("unknown", now, hour), ("127.0.0.1",), now, hour)
     (tmp_path / "pair.pem").write_bytes(pair.certificate + pair.key)
     (tmp_path / "leaf.pem").write_bytes(pair.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.adapters.registry import challenge, proxy
-from webhook.adapters.registry.proxy import Proxy, UnusableProxy
+from webhook.registry import proxy, www_authenticate
+from webhook.registry.proxy import Proxy, UnusableProxy
 
 
 @pytest.mark.parametrize(
@@ -48,7 +48,7 @@ from webhook.adapters.registry.proxy import Proxy, UnusableProxy
     ],
 )  # fmt: skip
 def test_a_challenge_is_read(lines: list[str], expected: list[tuple[str, Mapping[str, str]]]) -> None:
-    assert challenge.parse(lines) == expected
+    assert www_authenticate.parse(lines) == expected
 
 
 _WORDS = st.text("abXYZ019!#$%&'*+.^_`|~-", min_size=1, max_size=9)
@@ -62,13 +62,13 @@ def test_what_is_written_by_the_grammar_is_read_back(offers: list[tuple[str, dic
 
     parts = [f"{scheme} {', '.join(f'{k}={written(v)}' for k, v in values.items())}" for scheme, values in offers]
     expected = [(scheme.lower(), values) for scheme, values in offers]
-    assert challenge.parse([", ".join(parts)]) == expected
-    assert challenge.parse(parts) == expected
+    assert www_authenticate.parse([", ".join(parts)]) == expected
+    assert www_authenticate.parse(parts) == expected
 
 
 @given(st.lists(st.one_of(st.text(max_size=60), st.text('ab"\\=, \t/', max_size=60))))
 def test_nothing_that_is_written_instead_does_any_harm(lines: list[str]) -> None:
-    for offer in challenge.parse(lines):
+    for offer in www_authenticate.parse(lines):
         assert offer.scheme == offer.scheme.lower()
 
 
@@ -76,7 +76,7 @@ def test_nothing_that_is_written_instead_does_any_harm(lines: list[str]) -> None
     "text", ['a="' + '\\"' * 30_000, "a " * 30_000, "a" + " " * 60_000, "a=b," * 15_000, "," * 60_000]
 )
 def test_a_long_line_is_read_in_one_go(text: str) -> None:
-    challenge.parse([text, f"Bearer {text}", f"{text}x"])
+    www_authenticate.parse([text, f"Bearer {text}", f"{text}x"])
 
 
 # The cases of Go's own test are among these:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from tests.adapters.configured import NOW, PASSWORD, SERVER, configured, keys, refusal
-from webhook.adapters.sources import Source
+from webhook.credentials.provider import Source
 from webhook.errors import InvalidCredential, SourceError
 
 #: A helper that answers for the registry it is asked for with what the file `answers.json` beside it holds.

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from tests.adapters.configured import LOGIN, PASSWORD, SERVER, chosen, configured, keys, refusal
-from webhook.adapters.sources import Source
+from webhook.credentials.provider import Source
 from webhook.errors import InvalidCredential
-from webhook.pullsecret.credential import Entry
-from webhook.pullsecret.matching import lookup
+from webhook.pull_secret.credential import Entry
+from webhook.pull_secret.keyring import lookup
 
 _REGISTRY = {"server": SERVER, **LOGIN}
 _RULE = {"from": "quay.io", "to": "mirror.example.com/quay"}

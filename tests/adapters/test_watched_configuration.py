@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.adapters.configuration import WatchedConfiguration
+from webhook.config.watcher import WatchedConfiguration
 from webhook.errors import ConfigurationError, FileError
 
 

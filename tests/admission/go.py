@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
-from webhook.names import ORIGINALS_ANNOTATION
+from webhook.constants import ORIGINALS_ANNOTATION
 
 _ESCAPED = re.compile("[<>&\u2028\u2029]")
 

@@ -10,7 +10,7 @@ import jsonpatch
 from hypothesis import strategies as st
 
 from webhook.admission import review
-from webhook.admission.handler import Handler
+from webhook.admission.mutator import Handler
 from webhook.config import assemble
 from webhook.config.load import load
 

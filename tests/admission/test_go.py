@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from webhook.admission.decision import UNEXAMINED, Outcome
-from webhook.admission.handler import Handler
+from webhook.admission.mutator import Handler
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.names import ORIGINALS_ANNOTATION
+from webhook.constants import ORIGINALS_ANNOTATION
 
 from . import go
 from .laws import CONFIGURATION, apply

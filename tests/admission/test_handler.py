@@ -10,15 +10,15 @@ import pytest
 
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
-from webhook.admission.handler import IMAGES_LIMIT, Handler, Policy
+from webhook.admission.mutator import IMAGES_LIMIT, Handler, Policy
+from webhook.admission.namespace_filter import NamespaceBounds
 from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission.patch import Operation
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.errors import MalformedReview
-from webhook.images.globs import Globs
+from webhook.images.patterns import Globs
 from webhook.images.resolver import Reason, Resolution, Resolver
 from webhook.images.rules import Rule, Rules
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
-from webhook.namespaces import NamespaceBounds
 
 SERVER = "registry.example.com"
 SECRET = "registry-webhook-pull"  # noqa: S105 - its name

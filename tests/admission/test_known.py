@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
-from webhook.admission.handler import Handler
-from webhook.admission.known import Known
+from webhook.admission.decision_cache import Known
+from webhook.admission.mutator import Handler
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.images.globs import Globs
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.images.patterns import Globs
 from webhook.images.resolver import Resolution, Resolver
 from webhook.images.rules import Rules
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 
 from .laws import CONFIGURATION, PODS, REQUESTS, envelope
 from .test_handler import containers, handler, pod

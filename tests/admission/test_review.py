@@ -13,7 +13,7 @@ from msgspec import UNSET, structs
 from webhook.admission import pod, review
 from webhook.admission.decision import Outcome
 from webhook.admission.pod import Metadata, Pod, Spec
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 
 from .laws import JSON, PODS
 from .test_handler import containers, handler

@@ -38,12 +38,12 @@ from tests.e2e.cluster import Cluster, Manifest, eventually, find_kubectl
 from tests.e2e.engines import POLICY_LABEL, put, take_away
 from tests.e2e.installation import Installation, installed
 from tests.e2e.pods import NOWHERE, PULL_SECRET, SERVER, images, originals, pull_secrets
-from webhook.adapters.cluster.client import Client, Request, connect
+from webhook.admission_policy import mutate
 from webhook.config import assemble
 from webhook.config.load import load
+from webhook.constants import ENABLED_LABEL
 from webhook.errors import ClusterError
-from webhook.names import ENABLED_LABEL
-from webhook.policy import mutate
+from webhook.kube.client import Client, Request, connect
 
 #: What is aimed at: the 99th percentile of what the webhook takes, by the API server, seconds.
 _AIM = 0.005

@@ -9,7 +9,7 @@ from typing import Any
 import bodies
 import jsonpatch
 
-from webhook.names import ORIGINALS_ANNOTATION
+from webhook.constants import ORIGINALS_ANNOTATION
 
 
 def refuse_wrong(who: str, body: bytes, answer: bytes) -> None:

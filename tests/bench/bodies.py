@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from webhook.admission import review
-from webhook.names import ORIGINALS_ANNOTATION
+from webhook.constants import ORIGINALS_ANNOTATION
 
 SERVER = "registry.example.com"
 SECRET = "registry-webhook-pull"  # noqa: S105 - its name

@@ -17,8 +17,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
-from webhook.adapters.sockets import Address, listen
-from webhook.certificates import authority
+from webhook.config.listen_address import Address, listen
+from webhook.pki import ca as pki_ca
 
 HERE = Path(__file__).parent
 _DEADLINE = 30.0
@@ -93,8 +93,8 @@ class Arena:
         for program in ("yardstick", "load"):
             command = ["go", "build", "-o", str(folder / program), f"./{program}"]
             subprocess.run(command, cwd=HERE, env=environment, check=True)
-        ours = authority.make_authority("bench", datetime.now(UTC), timedelta(days=2))
-        pair = authority.sign(ours, ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(days=1))
+        ours = pki_ca.make_authority("bench", datetime.now(UTC), timedelta(days=2))
+        pair = pki_ca.sign(ours, ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(days=1))
         (folder / "ca.crt").write_bytes(ours.certificate)
         (folder / "tls.crt").write_bytes(pair.certificate)
         (folder / "tls.key").write_bytes(pair.key)

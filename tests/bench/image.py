@@ -22,8 +22,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from webhook.adapters.sockets import Address, listen
-from webhook.certificates import authority
+from webhook.config.listen_address import Address, listen
+from webhook.pki import ca
 
 _SHOWN = 12
 _MEGABYTE = 1_000_000  # as image tools count
@@ -129,7 +129,7 @@ def _time(place: Place, starts: int) -> None:
 def _start(place: Place, folder: Path) -> tuple[float, float, float]:
     """Start the server; give the seconds until it is ready, and the memory of worker and supervisor in MiB."""
     now, day = datetime.now(UTC), timedelta(days=1)
-    pair = authority.sign(authority.make_authority("bench", now, day), ["localhost"], now, day)
+    pair = ca.sign(ca.make_authority("bench", now, day), ["localhost"], now, day)
     for name, content in zip(("tls.crt", "tls.key"), pair, strict=True):
         (folder / name).write_bytes(content)
     with listen(Address("127.0.0.1", 0)) as free:

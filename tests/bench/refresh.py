@@ -21,11 +21,11 @@ from pathlib import Path
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.adapters.cluster.client import Client, Request, connect
-from webhook.adapters.sockets import Address, listen
-from webhook.config.model import PullSecretSettings
+from webhook.config.listen_address import Address, listen
+from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE
 from webhook.errors import Conflict, NotFound
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE
+from webhook.kube.client import Client, Request, connect
+from webhook.settings import PullSecretSettings
 
 SECRET = PullSecretSettings().name
 #: Seconds between two passes at the least that can be set: 80 % of it, less the jitter.

@@ -22,9 +22,9 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from webhook.adapters.cluster.client import MERGE, Client, Request, connect
+from webhook.constants import ENABLED_LABEL, ORIGINALS_ANNOTATION
 from webhook.errors import Conflict, NotFound
-from webhook.names import ENABLED_LABEL, ORIGINALS_ANNOTATION
+from webhook.kube.client import MERGE, Client, Request, connect
 
 SERVER, SECRET = "registry.example.com", "registry-webhook-pull"
 _CONFIGURATION = f"""\

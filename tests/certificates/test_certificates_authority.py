@@ -12,9 +12,9 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from webhook.certificates import authority
-from webhook.certificates.authority import Pair
 from webhook.errors import CertificateError
+from webhook.pki import ca
+from webhook.pki.ca import Pair
 
 _NAMES = ["webhook.registry-webhook.svc", "localhost", "127.0.0.1", "::1"]
 _DAY = timedelta(days=1)
@@ -26,12 +26,12 @@ def _now() -> datetime:
 
 @pytest.fixture
 def ours() -> Pair:
-    return authority.make_authority("ours", _now(), _DAY)
+    return ca.make_authority("ours", _now(), _DAY)
 
 
 @pytest.fixture
 def pair(ours: Pair) -> Pair:
-    return authority.sign(ours, _NAMES, _now(), _DAY)
+    return ca.sign(ours, _NAMES, _now(), _DAY)
 
 
 def _client(trusted: Pair) -> ssl.SSLContext:
@@ -73,13 +73,13 @@ def test_a_client_refuses_the_server_by_another_name(tmp_path: Path, ours: Pair,
 
 
 def test_a_client_that_trusts_another_authority_of_the_same_name_refuses_it(tmp_path: Path, pair: Pair) -> None:
-    other = authority.make_authority("ours", _now(), _DAY)
+    other = ca.make_authority("ours", _now(), _DAY)
     with pytest.raises(ssl.SSLCertVerificationError):
         _shake_hands(tmp_path, pair, _client(other), "localhost")
 
 
 def test_a_serving_certificate_can_sign_no_other(tmp_path: Path, ours: Pair, pair: Pair) -> None:
-    forged = authority.sign(pair, ["localhost"], _now(), _DAY)
+    forged = ca.sign(pair, ["localhost"], _now(), _DAY)
     chained = Pair(forged.certificate + pair.certificate, forged.key)
     with pytest.raises(ssl.SSLCertVerificationError):
         _shake_hands(tmp_path, chained, _client(ours), "localhost")
@@ -87,8 +87,8 @@ def test_a_serving_certificate_can_sign_no_other(tmp_path: Path, ours: Pair, pai
 
 @pytest.mark.parametrize(("since", "life"), [(timedelta(days=-3), _DAY), (timedelta(days=2), _DAY)])
 def test_a_client_refuses_what_is_not_valid_now(tmp_path: Path, since: timedelta, life: timedelta) -> None:
-    ours = authority.make_authority("ours", _now() - timedelta(days=30), timedelta(days=90))
-    pair = authority.sign(ours, ["localhost"], _now() + since, life)
+    ours = ca.make_authority("ours", _now() - timedelta(days=30), timedelta(days=90))
+    pair = ca.sign(ours, ["localhost"], _now() + since, life)
     with pytest.raises(ssl.SSLCertVerificationError, match=r"expired|not yet valid"):
         _shake_hands(tmp_path, pair, _client(ours), "localhost")
 
@@ -96,8 +96,8 @@ def test_a_client_refuses_what_is_not_valid_now(tmp_path: Path, since: timedelta
 @pytest.mark.parametrize("life", [timedelta(minutes=1), _DAY, timedelta(days=3650)])
 def test_the_times_are_those_that_were_asked_for(life: timedelta) -> None:
     now = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
-    ours = authority.make_authority("ours", now, life)
-    for made in (ours, authority.sign(ours, ["localhost"], now, life)):
+    ours = ca.make_authority("ours", now, life)
+    for made in (ours, ca.sign(ours, ["localhost"], now, life)):
         certificate = x509.load_pem_x509_certificate(made.certificate)
         assert certificate.not_valid_after_utc == now + life
         # A clock that is a little behind must accept it, and one that is far behind need not.
@@ -112,7 +112,7 @@ def test_a_pairs_key_is_its_certificates(ours: Pair, pair: Pair) -> None:
 
 
 def test_no_two_pairs_share_a_key_or_a_serial_number(ours: Pair) -> None:
-    made = [authority.sign(ours, ["localhost"], _now(), _DAY) for _ in range(3)]
+    made = [ca.sign(ours, ["localhost"], _now(), _DAY) for _ in range(3)]
     assert len({entry.key for entry in made}) == 3
     assert len({x509.load_pem_x509_certificate(entry.certificate).serial_number for entry in made}) == 3
 
@@ -126,7 +126,7 @@ def test_a_serving_certificate_serves_and_does_nothing_else(pair: Pair) -> None:
 
 def test_a_name_too_long_for_a_common_name_is_an_alternative_name(tmp_path: Path, ours: Pair) -> None:
     name = f"webhook.{'n' * 60}.svc"
-    pair = authority.sign(ours, [name], _now(), _DAY)
+    pair = ca.sign(ours, [name], _now(), _DAY)
     (common,) = x509.load_pem_x509_certificate(pair.certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
     assert len(common.value) <= 64
     assert _shake_hands(tmp_path, pair, _client(ours), name)
@@ -137,7 +137,7 @@ def test_a_key_of_another_kind_signs_nothing(ours: Pair) -> None:
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
     with pytest.raises(CertificateError, match="does not belong"):
-        authority.sign(Pair(ours.certificate, key), ["localhost"], _now(), _DAY)
+        ca.sign(Pair(ours.certificate, key), ["localhost"], _now(), _DAY)
 
 
 def _signed_by_itself(key: CertificateIssuerPrivateKeyTypes, algorithm: hashes.SHA256 | None) -> Pair:
@@ -186,9 +186,9 @@ def _as_certificate(key: bytes) -> bytes:
 def test_check_key_of_another_kind_is_a_broken_pair(ours: Pair, make: Callable[[Pair], Pair]) -> None:
     made = make(ours)
     with pytest.raises(CertificateError):
-        authority.check(made, [made.certificate], signs=True)
+        ca.check(made, [made.certificate], signs=True)
     with pytest.raises(CertificateError):
-        authority.sign(made, ["localhost"], _now(), _DAY)
+        ca.sign(made, ["localhost"], _now(), _DAY)
     # As an issuer that others are compared with it is one that has not signed them.
     with pytest.raises(CertificateError):
-        authority.check(authority.sign(ours, ["localhost"], _now(), _DAY), [_of_unknown_kind(ours).certificate])
+        ca.check(ca.sign(ours, ["localhost"], _now(), _DAY), [_of_unknown_kind(ours).certificate])

@@ -4,22 +4,22 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook.certificates import authority, issuing
 from webhook.errors import CertificateError
+from webhook.pki import ca, issue
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _DAY = timedelta(days=1)
 
 
 def test_an_authority_that_begins_later_by_this_clock_signs_nothing() -> None:
-    ours = authority.make_authority("ours", _NOW + 700 * _DAY, 90 * _DAY)
+    ours = ca.make_authority("ours", _NOW + 700 * _DAY, 90 * _DAY)
     with pytest.raises(CertificateError) as raised:
-        issuing.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)
+        issue.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)
     assert str(raised.value) == (
         "the authority begins on 2028-09-30: set this machine's clock right, or make a new authority, in another folder"
     )
 
 
 def test_one_that_was_made_by_a_clock_a_little_ahead_signs() -> None:
-    ours = authority.make_authority("ours", _NOW + timedelta(minutes=4), 90 * _DAY)
-    assert issuing.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)
+    ours = ca.make_authority("ours", _NOW + timedelta(minutes=4), 90 * _DAY)
+    assert issue.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from msgspec import structs
 
-from webhook.certificates import authority, rotation, stored
-from webhook.certificates.authority import Pair
-from webhook.certificates.rotation import Report, Seen, State, Step, Terms
-from webhook.certificates.stored import Stored
+from webhook.constants import InstallationNames
 from webhook.errors import CertificateError
-from webhook.names import InstallationNames
-from webhook.sidecar.witness import Witness
+from webhook.pki import ca, rotation, secret_codec
+from webhook.pki.ca import Pair
+from webhook.pki.rotation import Report, Seen, State, Step, Terms
+from webhook.pki.secret_codec import Stored
+from webhook.refresher.certificates.observed_age import Witness
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
@@ -36,7 +36,7 @@ def begun() -> State:
 
 
 def fingerprint(pair: Pair) -> str:
-    return authority.fingerprint(pair.certificate)
+    return ca.fingerprint(pair.certificate)
 
 
 def taken(step: Step | None) -> State:
@@ -46,7 +46,7 @@ def taken(step: Step | None) -> State:
 
 def signed_by(pair: Pair, issuers: tuple[bytes, ...]) -> bool:
     try:
-        authority.check(pair, issuers)
+        ca.check(pair, issuers)
     except CertificateError:
         return False
     return True
@@ -57,13 +57,13 @@ def test_at_first_an_authority_and_a_pair_are_made_for_the_services_names() -> N
     assert signed_by(state.serving, (state.authority.certificate,))
     assert state.authorities == (state.authority.certificate,)
     assert state.trusted is None
-    assert authority.span(state.serving.certificate) == (_NOW, _NOW + _TERMS.life)
-    assert authority.span(state.authority.certificate) == (_NOW, _NOW + _TERMS.authority_life)
+    assert ca.span(state.serving.certificate) == (_NOW, _NOW + _TERMS.life)
+    assert ca.span(state.authority.certificate) == (_NOW, _NOW + _TERMS.authority_life)
 
 
 def test_what_stood_in_the_bundle_stays_trusted_when_nothing_else_is_known() -> None:
     # What is over by this clock may be good by the API servers'.
-    found = tuple(authority.make_authority("found", _NOW - n * _HOUR, 3 * _HOUR).certificate for n in range(5))
+    found = tuple(ca.make_authority("found", _NOW - n * _HOUR, 3 * _HOUR).certificate for n in range(5))
     state = rotation.first(b"".join(found), _TERMS, _NOW).state
     assert state.authorities == (*found, state.authority.certificate)
     # And no more of them than so many, the last ones.
@@ -84,7 +84,7 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_by_the_same_authorit
     renewed = taken(rotation.step(state, LONG, _TERMS, _NOW + 60 * _HOUR))
     assert renewed.authorities == state.authorities
     assert signed_by(renewed.serving, (state.authority.certificate,))
-    assert authority.span(renewed.serving.certificate).ends == _NOW + 150 * _HOUR
+    assert ca.span(renewed.serving.certificate).ends == _NOW + 150 * _HOUR
     assert renewed.trusted == state.trusted
 
 
@@ -94,7 +94,7 @@ def test_step_service_renamed_renews_by_the_same_authority() -> None:
     assert rotation.step(state, LONG, _TERMS, _NOW) is None
     renewed = taken(rotation.step(state, LONG, moved, _NOW))
     assert renewed.authority == state.authority
-    assert authority.names(renewed.serving.certificate) == {"acme.platform.svc", "acme.platform.svc.cluster.local"}
+    assert ca.names(renewed.serving.certificate) == {"acme.platform.svc", "acme.platform.svc.cluster.local"}
     assert rotation.step(renewed, LONG, moved, _NOW) is None
 
 
@@ -103,7 +103,7 @@ def test_no_certificate_outlives_its_authority() -> None:
     long = _TERMS._replace(life=_TERMS.authority_life)
     late = rotation.step(state, LONG, long, _NOW + 599 * _HOUR + 61 * _HOUR)
     for pair in (taken(late).serving, state.serving):
-        assert authority.span(pair.certificate).ends <= authority.span(state.authority.certificate).ends
+        assert ca.span(pair.certificate).ends <= ca.span(state.authority.certificate).ends
 
 
 def test_an_authority_changes_in_order() -> None:
@@ -138,7 +138,7 @@ def test_an_authority_changes_in_order() -> None:
 
 @pytest.mark.parametrize("at", [_NOW - 2 * _YEAR, _NOW + 2 * _YEAR])
 def test_a_retired_authority_goes_by_what_the_replicas_serve_whatever_time_it_is(at: datetime) -> None:
-    other = authority.make_authority("other", at, _HOUR).certificate
+    other = ca.make_authority("other", at, _HOUR).certificate
     state = structs.replace(begun(), retired=(other,))
     assert rotation.step(state, LONG, _TERMS, _NOW) is None
     said = LONG._replace(reports={"a": (Report(fingerprint(state.serving), at), _HOUR)})
@@ -154,7 +154,7 @@ def test_with_an_authority_that_is_over_or_yet_to_begin_all_is_made_anew_and_wha
     assert fresh.retired == state.authorities
     assert (fresh.incoming, fresh.trusted) == (None, None)
     assert signed_by(fresh.serving, (fresh.authority.certificate,))
-    assert authority.span(fresh.serving.certificate).holds(_NOW + off)
+    assert ca.span(fresh.serving.certificate).holds(_NOW + off)
     # Which is all that there is to do.
     assert rotation.step(fresh, LONG, _TERMS, _NOW + off) is None
 
@@ -167,22 +167,22 @@ def test_a_clock_that_is_a_little_behind_changes_nothing() -> None:
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_a_certificate_of_another_time_is_made_anew_by_the_same_authority(off: timedelta) -> None:
     state = begun()
-    other = structs.replace(state, serving=authority.sign(state.authority, _TERMS.names, _NOW + off, _TERMS.life))
+    other = structs.replace(state, serving=ca.sign(state.authority, _TERMS.names, _NOW + off, _TERMS.life))
     renewed = taken(rotation.step(other, LONG, _TERMS, _NOW))
     assert (renewed.authorities, renewed.trusted) == (state.authorities, state.trusted)
-    assert authority.span(renewed.serving.certificate) == (_NOW, _NOW + _TERMS.life)
+    assert ca.span(renewed.serving.certificate) == (_NOW, _NOW + _TERMS.life)
     assert rotation.step(renewed, LONG, _TERMS, _NOW) is None
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_a_next_authority_of_another_time_is_made_anew_before_it_signs(off: timedelta) -> None:
-    made = authority.make_authority("other", _NOW + off, _TERMS.authority_life)
+    made = ca.make_authority("other", _NOW + off, _TERMS.authority_life)
     state = structs.replace(begun(), incoming=made)
     mended = taken(rotation.step(state, LONG, _TERMS, _NOW))
     assert mended.trusted is None
     assert mended.authorities[0] == state.authority.certificate
     assert mended.incoming
-    assert authority.span(mended.incoming.certificate) == (_NOW, _NOW + _TERMS.authority_life)
+    assert ca.span(mended.incoming.certificate) == (_NOW, _NOW + _TERMS.authority_life)
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
@@ -239,9 +239,9 @@ def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
 
 
 HELD = begun()
-RENEWED = structs.replace(HELD, serving=authority.sign(HELD.authority, InstallationNames().hosts, _NOW, _HOUR))
-OVER = authority.sign(HELD.authority, InstallationNames().hosts, _NOW - 2 * _HOUR, _HOUR)
-COMING = authority.sign(HELD.authority, InstallationNames().hosts, _NOW + _YEAR, _HOUR)
+RENEWED = structs.replace(HELD, serving=ca.sign(HELD.authority, InstallationNames().hosts, _NOW, _HOUR))
+OVER = ca.sign(HELD.authority, InstallationNames().hosts, _NOW - 2 * _HOUR, _HOUR)
+COMING = ca.sign(HELD.authority, InstallationNames().hosts, _NOW + _YEAR, _HOUR)
 GARBLED = Pair(b"garbled", b"garbled")
 STRANGER = begun().serving
 
@@ -382,11 +382,11 @@ class World:
     def trusted(self) -> tuple[bytes, ...]:
         """Give the authorities that the API server knows by now."""
         known = [bundle for at, bundle in self.heard if at <= self.now]
-        return authority.certificates_in(known[-1]) if known else ()
+        return ca.certificates_in(known[-1]) if known else ()
 
 
 def valid(pair: Pair, now: datetime) -> bool:
-    return authority.span(pair.certificate).holds(now)
+    return ca.span(pair.certificate).holds(now)
 
 
 _UNIT = rotation.SILENCE / 30
@@ -478,8 +478,8 @@ def test_rotation_requested_at_any_moment_is_made(history: list[tuple[int, list[
 
 
 def written(state: State) -> Stored:
-    data, annotations = stored.encode(state)
-    return Stored(1, stored.TYPE, data, annotations)
+    data, annotations = secret_codec.encode(state)
+    return Stored(1, secret_codec.TYPE, data, annotations)
 
 
 @pytest.mark.parametrize(
@@ -488,8 +488,8 @@ def written(state: State) -> Stored:
 )
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
     both = structs.replace(state, retired=begun().authorities + begun().authorities)
-    assert stored.decode(written(state)) == state
-    assert stored.decode(written(both)) == both
+    assert secret_codec.decode(written(state)) == state
+    assert secret_codec.decode(written(both)) == both
 
 
 def changed(**data: bytes) -> Stored:
@@ -510,7 +510,7 @@ def encrypted(pair: Pair) -> bytes:
 @pytest.mark.parametrize(
     ("secret", "why"),
     [
-        (Stored(1, stored.TYPE, {}, {}), "it has no ca.crt and no ca.key"),
+        (Stored(1, secret_codec.TYPE, {}, {}), "it has no ca.crt and no ca.key"),
         (changed(**{"tls.crt": b""}), "it has no tls.crt"),
         (
             changed(**{"tls.key": b"kept-secret"}),
@@ -531,7 +531,7 @@ def encrypted(pair: Pair) -> bytes:
 )
 def test_what_could_not_be_served_is_refused_in_one_line(secret: Stored, why: str) -> None:
     with pytest.raises(CertificateError) as raised:
-        stored.decode(secret)
+        secret_codec.decode(secret)
     assert str(raised.value) == why
 
 
@@ -575,19 +575,19 @@ RSA = rsa_authority()
 )
 def test_decode_key_of_unsupported_kind_is_broken(secret: Stored) -> None:
     with pytest.raises(CertificateError):
-        stored.decode(secret)
+        secret_codec.decode(secret)
 
 
 def test_decode_retired_authority_of_unsupported_kind_harms_nothing() -> None:
-    state = stored.decode(changed(**{"retired-ca.crt": _UNSUPPORTED}))
+    state = secret_codec.decode(changed(**{"retired-ca.crt": _UNSUPPORTED}))
     assert rotation.step(state, LONG, _TERMS, _NOW) is None or state.retired
 
 
 def test_what_a_replica_says_is_read_as_it_was_written() -> None:
     said = Report("abc", _NOW)
-    annotations = {"replica.registry-webhook/one": stored.report(said), "other": stored.report(said)}
-    secret = Stored(1, stored.TYPE, {}, annotations | {"replica.registry-webhook/two": "nonsense"})
-    assert stored.reports(secret) == {"one": said}
+    annotations = {"replica.registry-webhook/one": secret_codec.report(said), "other": secret_codec.report(said)}
+    secret = Stored(1, secret_codec.TYPE, {}, annotations | {"replica.registry-webhook/two": "nonsense"})
+    assert secret_codec.reports(secret) == {"one": said}
 
 
 def test_nothing_that_is_shown_of_a_state_holds_a_key() -> None:

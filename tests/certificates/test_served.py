@@ -4,27 +4,27 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from webhook.certificates import authority, served
 from webhook.errors import CertificateError
+from webhook.pki import ca, verify
 
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _LIFE = timedelta(days=9)
-_ROOT = authority.make_authority("root", _NOW, _LIFE)
-_OTHER = authority.make_authority("other", _NOW, _LIFE)
-_BETWEEN = authority.sign(_ROOT, ["between"], _NOW, _LIFE)
-_BELOW = authority.sign(_BETWEEN, ["a.example.com"], _NOW, _LIFE)
-_PAIR = authority.sign(_ROOT, ["a.example.com", "b.example.com", "192.0.2.1"], _NOW, _LIFE)
+_ROOT = ca.make_authority("root", _NOW, _LIFE)
+_OTHER = ca.make_authority("other", _NOW, _LIFE)
+_BETWEEN = ca.sign(_ROOT, ["between"], _NOW, _LIFE)
+_BELOW = ca.sign(_BETWEEN, ["a.example.com"], _NOW, _LIFE)
+_PAIR = ca.sign(_ROOT, ["a.example.com", "b.example.com", "192.0.2.1"], _NOW, _LIFE)
 
 
 def test_it_is_read_until_when_it_is_good_and_for_which_names() -> None:
-    leaf = served.leaf(_PAIR.certificate + _ROOT.certificate)
+    leaf = verify.leaf(_PAIR.certificate + _ROOT.certificate)
     assert leaf.ends == _NOW + _LIFE
     assert leaf.begins <= _NOW
     assert leaf.names == {"a.example.com", "b.example.com"}
 
 
 def test_one_without_names_has_none() -> None:
-    assert served.leaf(_ROOT.certificate).names == frozenset()
+    assert verify.leaf(_ROOT.certificate).names == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -44,12 +44,12 @@ def test_one_without_names_has_none() -> None:
 def test_it_is_trusted_where_an_authority_of_the_bundle_has_signed_it(
     chain: bytes, bundle: bytes, trusted: bool
 ) -> None:
-    assert served.is_trusted(chain, bundle) is trusted
+    assert verify.is_trusted(chain, bundle) is trusted
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_what_is_no_certificate_is_said_to_be_none(text: bytes) -> None:
     with pytest.raises(CertificateError, match="no PEM certificate"):
-        served.leaf(text)
+        verify.leaf(text)
     with pytest.raises(CertificateError, match="no PEM certificate"):
-        served.is_trusted(_PAIR.certificate, text)
+        verify.is_trusted(_PAIR.certificate, text)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import webhook
-from webhook.commands import main
+from webhook.cli import main
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

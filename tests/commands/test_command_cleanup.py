@@ -8,9 +8,9 @@ import pytest
 from tests.sidecar.api_server import BROKEN, GONE, HTML, METADATA, SECRET, ApiServer, Asked, status
 from tests.sidecar.conftest import pair, place
 from tests.sidecar.running import PASSWORD, Place
-from webhook.adapters.cluster.api import Held
-from webhook.adapters.cluster.objects import LeaseSpec
-from webhook.commands.cleanup import holder_of
+from webhook.cli.cleanup import holder_of
+from webhook.kube.api import Held
+from webhook.kube.codec import LeaseSpec
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

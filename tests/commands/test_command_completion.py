@@ -10,7 +10,7 @@ import pytest
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_CALL = "import sys; sys.argv = ['registry-webhook']; from webhook.commands import main; main()"
+_CALL = "import sys; sys.argv = ['registry-webhook']; from webhook.cli import main; main()"
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])

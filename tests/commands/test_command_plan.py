@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from webhook.adapters.sources import source
-from webhook.commands.plan import with_own_credential
+from webhook.cli.plan import with_own_credential
 from webhook.config.load import load
-from webhook.config.model import Configuration
+from webhook.credentials.factory import source
+from webhook.settings import Configuration
 
 _LOGIN = {"username": "robot", "password": "kept-secret"}
 

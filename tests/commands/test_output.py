@@ -95,7 +95,7 @@ def test_argument_hidden_characters_are_escaped(call: _Run, words: tuple[str, ..
 
 
 @pytest.mark.parametrize(
-    "path", sorted(Path(webhook.__file__).parent.glob("commands/*.py")), ids=lambda path: path.name
+    "path", sorted(Path(webhook.__file__).parent.glob("cli/*.py")), ids=lambda path: path.name
 )
 def test_command_prints_through_terminal(path: Path) -> None:
     if path.name in _EXEMPT:
@@ -105,5 +105,5 @@ def test_command_prints_through_terminal(path: Path) -> None:
         one for one in calls if ast.unparse(one.func) in {"click.echo", "click.secho", "print", "sys.stdout.write"}
     ]
     # A page, and a manifest byte for byte, are written as they were built.
-    built = ("html.page(", "text.encode()")
+    built = ("page.page(", "text.encode()")
     assert [one for one in direct if not any(part in ast.unparse(one) for part in built)] == []

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from webhook.commands import progress
+from webhook.output import progress
 
 
 def test_on_a_terminal_it_says_how_much_is_done_and_of_how_much(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from webhook.config import keys
+from webhook.config import schema
 from webhook.config.load import load
 from webhook.errors import ConfigurationError
 
@@ -69,7 +69,7 @@ def test_an_unknown_variable_is_refused_with_what_was_probably_meant(variable: s
     assert _fault("", {variable: "x"}) == f"{variable}: unknown variable: did you mean {meant}?"
 
 
-@pytest.mark.parametrize("path", [path for path, key in keys.table().items() if key.is_text])
+@pytest.mark.parametrize("path", [path for path, key in schema.table().items() if key.is_text])
 @pytest.mark.parametrize("value", ["3", "1.5", "true", "[a]", "{a: b}"])
 def test_what_is_no_text_is_refused_where_a_text_belongs(path: str, value: str) -> None:
     line = _fault(_yaml(path, value))
@@ -107,7 +107,7 @@ def test_an_impossible_value_is_said_with_what_would_be_right(path: str, value: 
 
 
 @pytest.mark.parametrize("value", ["x", "3", "{a: b}", "true"])
-@pytest.mark.parametrize("path", [path for path, key in keys.table().items() if key.is_list])
+@pytest.mark.parametrize("path", [path for path, key in schema.table().items() if key.is_list])
 def test_what_is_no_list_is_refused_where_a_list_belongs(path: str, value: str) -> None:
     line = _fault(_yaml(path, value))
     shown = f" = {value}" if value != "{a: b}" else ""

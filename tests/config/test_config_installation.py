@@ -2,11 +2,11 @@
 
 import pytest
 
+from webhook.admission_policy import guard, mutate
 from webhook.config import assemble
-from webhook.config.fingerprint import fingerprint
+from webhook.config.digest import fingerprint
 from webhook.config.load import load
-from webhook.names import InstallationNames
-from webhook.policy import guard, mutate
+from webhook.constants import InstallationNames
 
 _MOVED = {
     "REGISTRY_WEBHOOK_NAMESPACE": "platform",

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from webhook.config import keys
+from webhook.config import schema
 from webhook.config.load import Loaded, load
-from webhook.config.model import (
+from webhook.settings import (
     Configuration,
     CredentialSettings,
     NamespaceSettings,
@@ -137,7 +137,7 @@ def _yaml(path: str, value: str) -> str:
 
 
 def test_the_keys_and_their_defaults_are_the_contracts_and_no_others() -> None:
-    assert {path: key.default for path, key in keys.table().items()} == _CONTRACT
+    assert {path: key.default for path, key in schema.table().items()} == _CONTRACT
 
 
 def test_every_key_of_the_contract_has_an_example_here() -> None:
@@ -223,8 +223,8 @@ def test_a_list_of_the_environment_replaces_that_of_the_file() -> None:
     assert loaded.origins["webhook.exclude"] == "WEBHOOK__EXCLUDE"
 
 
-@pytest.mark.parametrize("key", keys.table().values(), ids=lambda key: key.path)
-def test_an_empty_variable_counts_as_not_set(key: keys.Key) -> None:
+@pytest.mark.parametrize("key", schema.table().values(), ids=lambda key: key.path)
+def test_an_empty_variable_counts_as_not_set(key: schema.Key) -> None:
     assert _load(_PAGE, {key.variable: ""}) == _load(_PAGE)
 
 

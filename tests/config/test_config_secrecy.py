@@ -3,7 +3,7 @@
 import pytest
 
 from webhook.config.load import load
-from webhook.config.show import show
+from webhook.config.render import show
 from webhook.errors import ConfigurationError
 
 _PASSWORD = "hunter2"  # noqa: S105 - what is looked for

@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.config import keys
+from webhook.config import schema
 from webhook.config.load import Loaded, load
-from webhook.config.model import Configuration
-from webhook.config.show import MASK, show
+from webhook.config.render import MASK, show
+from webhook.settings import Configuration
 
 _REGISTRY = "OPENCTI__DAEMON__REGISTRY__"
 
@@ -80,7 +80,7 @@ def test_whatever_texts_it_holds_it_loads_again_to_the_same(email: str, path: st
 
 def test_every_key_is_shown_once_with_its_origin() -> None:
     shown = show(_load("")).splitlines()
-    assert len([line for line in shown if line.endswith("  # default")]) == len(keys.table())
+    assert len([line for line in shown if line.endswith("  # default")]) == len(schema.table())
 
 
 @pytest.mark.parametrize(

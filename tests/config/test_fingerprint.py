@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from webhook.config.fingerprint import fingerprint
+from webhook.config.digest import fingerprint
 from webhook.config.load import load
 
 _BASE = """\

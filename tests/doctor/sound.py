@@ -10,25 +10,10 @@ import msgspec
 from msgspec import structs
 
 from tests.manifests.variants import Objects, Variant
-from webhook.certificates import authority
-from webhook.certificates.authority import Pair
 from webhook.config import assemble
+from webhook.config.effective import Settings
 from webhook.config.load import load
-from webhook.config.model import PullSecretSettings
-from webhook.inspection.doctor.rights import GUARDS, UNNEEDED, needed
-from webhook.inspection.doctor.seen import Binding, Lease, Replica, Said, Sample, Seen, Tryout
-from webhook.inspection.objects import (
-    Deployment,
-    EndpointSlice,
-    Event,
-    ManagedObject,
-    Namespace,
-    Pod,
-    Secret,
-    WebhookConfiguration,
-)
-from webhook.inspection.snapshot import Settings, Tried
-from webhook.names import (
+from webhook.constants import (
     ENABLED_LABEL,
     EXPIRES_ANNOTATION,
     MANAGED_BY_LABEL,
@@ -38,8 +23,24 @@ from webhook.names import (
     SYSTEM_NAMESPACES,
     InstallationNames,
 )
+from webhook.diagnostics.doctor.check_rbac import GUARDS, UNNEEDED, needed
+from webhook.diagnostics.doctor.snapshot import Binding, Lease, Replica, Said, Sample, Seen, Tryout
+from webhook.kube.objects import (
+    Deployment,
+    EndpointSlice,
+    Event,
+    ManagedObject,
+    Namespace,
+    Pod,
+    Secret,
+    WebhookConfiguration,
+)
+from webhook.kube.unknown import Tried
+from webhook.pki import ca
+from webhook.pki.ca import Pair
 from webhook.readiness import Lease as State
 from webhook.readiness import Notice, Readiness, Refresh
+from webhook.settings import PullSecretSettings
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 SERVER = "registry.example.com"
@@ -55,13 +56,13 @@ _R = "registry_webhook_refresher"
 @cache
 def signer(number: int = 0) -> Pair:
     """Give an authority; by another number it is another one."""
-    return authority.make_authority(f"authority {number}", NOW - timedelta(days=1000), timedelta(days=5000))
+    return ca.make_authority(f"authority {number}", NOW - timedelta(days=1000), timedelta(days=5000))
 
 
 @cache
 def serving(age: int = 10, name: str = InstallationNames().hosts[0]) -> Pair:
     """Give a pair for 90 days, so many of which are over."""
-    return authority.sign(signer(), [name], NOW - timedelta(days=age), timedelta(days=90))
+    return ca.sign(signer(), [name], NOW - timedelta(days=age), timedelta(days=90))
 
 
 def settings(text: str = "", **webhook: object) -> Settings:

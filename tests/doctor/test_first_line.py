@@ -6,14 +6,14 @@ from typing import Any, NamedTuple
 import msgspec
 import pytest
 
-from webhook.inspection import doctor
-from webhook.inspection.codes import Code
-from webhook.inspection.doctor.rights import GUARDS, UNNEEDED, needed
-from webhook.inspection.doctor.seen import Binding, Faults, Lease, Right
-from webhook.inspection.findings import Mark
-from webhook.inspection.objects import EndpointSlice, Object
-from webhook.inspection.snapshot import Tried, Unknown
-from webhook.names import InstallationNames
+from webhook.constants import InstallationNames
+from webhook.diagnostics.doctor import analysis
+from webhook.diagnostics.doctor.check_rbac import GUARDS, UNNEEDED, needed
+from webhook.diagnostics.doctor.snapshot import Binding, Faults, Lease, Right
+from webhook.kube.objects import EndpointSlice, Object
+from webhook.kube.unknown import Tried, Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness
 
 from .sound import (
@@ -390,7 +390,7 @@ _UNREAD = Unknown("no right to list it")
 
 @pytest.mark.parametrize("case", _FAILING.values(), ids=_FAILING.keys())
 def test_what_fails_is_said_first(case: Case) -> None:
-    first = doctor.diagnose(sound(**case.broken))[0]
+    first = analysis.diagnose(sound(**case.broken))[0]
     assert (first.code, first.mark) == (case.code, Mark.FAILURE)
     assert first.remedy
     assert case.remedy in first.remedy
@@ -398,16 +398,16 @@ def test_what_fails_is_said_first(case: Case) -> None:
 
 @pytest.mark.parametrize("case", _WARNING.values(), ids=_WARNING.keys())
 def test_what_works_and_is_not_as_it_should_be_is_a_warning(case: Case) -> None:
-    found = doctor.diagnose(sound(**case.broken))
+    found = analysis.diagnose(sound(**case.broken))
     assert (found[0].code, found[0].mark) == (case.code, Mark.WARNING)
     assert found[0].remedy
     assert case.remedy in found[0].remedy
 
 
 def test_where_all_is_well_everything_is_ok() -> None:
-    found = doctor.diagnose(sound())
+    found = analysis.diagnose(sound())
     assert [str(finding) for finding in found if finding.mark is not Mark.OK] == []
-    assert doctor.summary(found) == f"no failure, {len(found)} ok"
+    assert analysis.summary(found) == f"no failure, {len(found)} ok"
 
 
 @pytest.mark.parametrize(
@@ -430,18 +430,18 @@ def test_where_all_is_well_everything_is_ok() -> None:
     ],
 )
 def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
-    found = doctor.diagnose(sound(**{part: _UNREAD}))
+    found = analysis.diagnose(sound(**{part: _UNREAD}))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN, Mark.OK}
     assert "not known: no right to list it" in {finding.why for finding in found}
 
 
 def test_it_is_said_how_many_lines_are_how() -> None:
     seen = sound(lease=None, calling=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
-    assert doctor.summary(doctor.diagnose(seen)).startswith("1 failure, 1 warning, 1 not known, ")
+    assert analysis.summary(analysis.diagnose(seen)).startswith("1 failure, 1 warning, 1 not known, ")
 
 
 def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:
-    marks = [finding.mark for finding in doctor.diagnose(sound(lease=None, calling=calling(timeoutSeconds=9)))]
+    marks = [finding.mark for finding in analysis.diagnose(sound(lease=None, calling=calling(timeoutSeconds=9)))]
     assert marks == sorted(marks, key=[Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.OK].index)
 
 
@@ -466,7 +466,7 @@ def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str)
         read(Object, {"metadata": {"name": "registry-webhook-mutate", "annotations": outdated}}),
         read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": guard}}),
     )
-    first = doctor.diagnose(sound(configuration=configuration, policies=policies))[0]
+    first = analysis.diagnose(sound(configuration=configuration, policies=policies))[0]
     assert first.code == Code.POLICY_OUTDATED
     assert first.remedy == (
         "registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f - && "
@@ -478,10 +478,10 @@ def test_outdated_policy_remedy_names_the_file_that_doctor_was_told() -> None:
     outdated = {"registry-webhook/configuration-hash": "abc"}
     policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
     configuration = settings()._replace(origin="my config.yaml")
-    first = doctor.diagnose(sound(configuration=configuration, policies=(policy,)))[0]
+    first = analysis.diagnose(sound(configuration=configuration, policies=(policy,)))[0]
     assert "policy guard --config 'my config.yaml' | kubectl" in first.remedy
     elsewhere = sound(configuration=configuration, policies=(policy,), names=InstallationNames(namespace="platform"))
-    remedies = {finding.code: finding.remedy for finding in doctor.diagnose(elsewhere)}
+    remedies = {finding.code: finding.remedy for finding in analysis.diagnose(elsewhere)}
     assert "--installation-namespace platform | kubectl" in remedies[Code.POLICY_OUTDATED]
 
 
@@ -489,7 +489,7 @@ def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
     conditions = [*msgspec.to_builtins(calling().webhooks[0].match_conditions)]
     conditions.append({"name": "the-policy-rewrites", "expression": "false"})
     policy = read(Object, {"metadata": {"name": "registry-webhook-mutate"}})
-    found = doctor.diagnose(sound(calling=calling(matchConditions=conditions), policies=(policy,)))
+    found = analysis.diagnose(sound(calling=calling(matchConditions=conditions), policies=(policy,)))
     assert {finding.mark for finding in found} == {Mark.OK}
     why = "the webhook is not called, for MutatingAdmissionPolicy registry-webhook-mutate rewrites"
     assert why in {finding.why for finding in found}
@@ -497,7 +497,7 @@ def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
 
 def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
     policies = (read(Object, {"metadata": {"name": "registry-webhook-mutate"}}),)
-    found = doctor.diagnose(sound(calling=None, deployment=deployment(availableReplicas=0), policies=policies))
+    found = analysis.diagnose(sound(calling=None, deployment=deployment(availableReplicas=0), policies=policies))
     marks = {finding.code: finding.mark for finding in found}
     assert marks[Code.WEBHOOK_MISSING] is Mark.WARNING
     assert marks[Code.DEPLOY_UNAVAILABLE] is Mark.FAILURE
@@ -506,13 +506,13 @@ def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
 
 def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:
     both = signer(1).certificate + _BUNDLE
-    assert {finding.mark for finding in doctor.diagnose(sound(calling=calling(both)))} == {Mark.OK}
+    assert {finding.mark for finding in analysis.diagnose(sound(calling=calling(both)))} == {Mark.OK}
 
 
 def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_processes_say() -> None:
     ends = (NOW + timedelta(days=9)).timestamp()
     said = says("refresher", settings().hash, certificate_expiry_timestamp_seconds=ends, leading=1)
-    found = doctor.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
+    found = analysis.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
     why = "the processes say that it is good until 2026-12-04 12:00 UTC"
     assert why in {finding.why for finding in found}
 
@@ -525,12 +525,12 @@ _GUARD, _MUTATE = (
 
 
 def _codes(**changed: Any) -> list[tuple[Code, Mark]]:
-    return [(one.code, one.mark) for one in doctor.diagnose(sound(**changed)) if one.code.startswith("RW-POLICY")]
+    return [(one.code, one.mark) for one in analysis.diagnose(sound(**changed)) if one.code.startswith("RW-POLICY")]
 
 
 def test_guard_without_installation_is_first() -> None:
     seen = sound(calling=None, deployment=None, guards=("registry-webhook-guard",), policies=(_GUARD,))
-    first, second = doctor.diagnose(seen)
+    first, second = analysis.diagnose(seen)
     assert (first.code, second.code) == (Code.POLICY_ORPHANED, Code.INSTALL_MISSING)
     assert first.remedy.startswith("kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ")
 
@@ -553,7 +553,7 @@ def test_generated_policies_left_behind_are_named(changed: dict[str, Any], codes
 @pytest.mark.parametrize("missing", [1, 2])
 def test_numbers_are_singular_or_plural(missing: int) -> None:
     places = ("team-a", "team-b")
-    found = doctor.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
+    found = analysis.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
     (why,) = (one.why for one in found if one.code is Code.SECRET_MISSING)
     assert why == ["1 served namespace has none: team-a", "2 served namespaces have none: team-a, team-b"][missing - 1]
 
@@ -568,5 +568,5 @@ def test_secret_with_forged_date_does_not_make_others_outdated() -> None:
         namespaces=tuple(namespace(one, "true") for one in places),
         pull_secrets=(pull_secret("team-a"), pull_secret("team-b"), forged),
     )
-    (why,) = (one.why for one in doctor.diagnose(seen) if one.code is Code.SECRET_OUTDATED)
+    (why,) = (one.why for one in analysis.diagnose(seen) if one.code is Code.SECRET_OUTDATED)
     assert why.endswith(": team-c")

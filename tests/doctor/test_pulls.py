@@ -6,13 +6,13 @@ import msgspec
 import pytest
 from msgspec import structs
 
-from webhook.admission.pod import Volume
-from webhook.inspection.codes import Code
-from webhook.inspection.doctor import pulls
-from webhook.inspection.findings import Finding, Mark
-from webhook.inspection.objects import Namespace
-from webhook.inspection.snapshot import Unknown
-from webhook.names import MIRROR_ANNOTATION, OWN_NAMESPACE
+from webhook.constants import MIRROR_ANNOTATION, OWN_NAMESPACE
+from webhook.diagnostics.doctor import check_image_pulls
+from webhook.kube.objects import Namespace
+from webhook.kube.pod import Volume
+from webhook.kube.unknown import Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding, Mark
 
 from .sound import SERVER, pull_event, sound, waiting_pod
 
@@ -23,7 +23,7 @@ _OK = [(Code.PULL_OK, Mark.OK)]
 
 
 def found(*pods: Any, events: Any = (), **changed: Any) -> list[Finding]:
-    return [*pulls.pulled(sound(waiting_pods=pods, pull_events=events, **changed))]
+    return [*check_image_pulls.pulled(sound(waiting_pods=pods, pull_events=events, **changed))]
 
 
 def codes(*pods: Any, **changed: Any) -> list[tuple[Code, Mark]]:

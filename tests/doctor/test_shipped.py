@@ -6,16 +6,15 @@ import pytest
 
 from tests.manifests.variants import VARIANTS, Objects, Variant
 from webhook.config import assemble
-from webhook.config.fingerprint import fingerprint
+from webhook.config.digest import fingerprint
 from webhook.config.load import load
-from webhook.inspection.doctor import calling, sample
-from webhook.inspection.doctor.rights import GUARDS, needed
-from webhook.inspection.doctor.seen import Right
-from webhook.inspection.doctor.trust import TLS_SECRET
-from webhook.inspection.findings import Mark
-from webhook.inspection.objects import Deployment, Object, WebhookConfiguration
-from webhook.inspection.selection import CALLED
-from webhook.names import OWN_NAMESPACE
+from webhook.constants import OWN_NAMESPACE, WEBHOOK_NAME
+from webhook.diagnostics.doctor import check_dry_run, check_webhook_config
+from webhook.diagnostics.doctor.check_certificates import TLS_SECRET
+from webhook.diagnostics.doctor.check_rbac import GUARDS, needed
+from webhook.diagnostics.doctor.snapshot import Right
+from webhook.kube.objects import Deployment, Object, WebhookConfiguration
+from webhook.output.findings import Mark
 
 from .sound import PULL_SECRET, SERVER, namespace, read, settings, sound
 
@@ -37,7 +36,7 @@ def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(va
         namespaces=everything,
         policies=tuple(read(Object, policy) for policy in objects.all_of("MutatingAdmissionPolicy")),
     )
-    found = [*calling.there(seen), *calling.selects(seen)]
+    found = [*check_webhook_config.there(seen), *check_webhook_config.selects(seen)]
     # What keeps the webhook from being called is nothing without the policy that rewrites.
     lacking = seen.is_by_policy and not seen.policies
     assert {finding.mark for finding in found} == ({Mark.FAILURE, Mark.OK} if lacking else {Mark.OK}), found
@@ -45,9 +44,9 @@ def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(va
 
 def test_the_conditions_and_the_webhooks_name_are_those_that_ship() -> None:
     webhook = _SELF_MANAGED.webhook
-    assert webhook["name"] == CALLED
-    assert {one["name"] for one in webhook["matchConditions"]} == calling.CONDITIONS
-    assert webhook["timeoutSeconds"] == calling.TIMEOUT
+    assert webhook["name"] == WEBHOOK_NAME
+    assert {one["name"] for one in webhook["matchConditions"]} == check_webhook_config.CONDITIONS
+    assert webhook["timeoutSeconds"] == check_webhook_config.TIMEOUT
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
@@ -89,7 +88,7 @@ def test_who_keeps_the_certificate_is_seen_by_the_deployment(folder: str, kept: 
 
 
 def test_the_sample_is_an_image_that_is_rewritten() -> None:
-    assert sample.image(settings()) == "registry-webhook/sample"
-    assert sample.image(settings(exclude=["docker.io/registry-webhook/**"])) == "nginx"
-    assert sample.image(settings(exclude=["**"])) is None
-    assert sample.image(settings("webhook: {}")) is None
+    assert check_dry_run.image(settings()) == "registry-webhook/sample"
+    assert check_dry_run.image(settings(exclude=["docker.io/registry-webhook/**"])) == "nginx"
+    assert check_dry_run.image(settings(exclude=["**"])) is None
+    assert check_dry_run.image(settings("webhook: {}")) is None

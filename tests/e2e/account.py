@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM
+from webhook.constants import CERTIFICATE, OWN_NAMESPACE, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually, find_kubectl
 from .pods import PULL_SECRET

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.constants import OWN_NAMESPACE, PROGRAM
 
 from .cluster import Manifest
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.constants import OWN_NAMESPACE, PROGRAM
 
 from .account import granted
 from .apiserver import ApiServer

@@ -7,14 +7,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from webhook.adapters.cluster.client import APPLY, Client, Request
+from webhook.admission_policy import mutate
+from webhook.admission_policy.model import Generated
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.config.model import Configuration
+from webhook.constants import ENABLED_LABEL
 from webhook.errors import ClusterError
-from webhook.names import ENABLED_LABEL
-from webhook.policy import mutate
-from webhook.policy.model import Generated
+from webhook.kube.client import APPLY, Client, Request
+from webhook.settings import Configuration
 
 from .cluster import Cluster, Manifest, eventually
 from .installation import Installation

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
-from webhook.certificates import authority
+from webhook.pki import ca
 
 from .cluster import Cluster
 
@@ -41,8 +41,8 @@ class _Injects(BaseHTTPRequestHandler):
 def injecting(cluster: Cluster, address: str, folder: Path, namespaces: Sequence[str]) -> Iterator[None]:
     """Have it in force in these namespaces: it comes after ours, whose names begin otherwise."""
     now, life = datetime.now(UTC), timedelta(days=1)
-    ours = authority.make_authority("injector e2e", now, life)
-    pair = authority.sign(ours, [address], now, life)
+    ours = ca.make_authority("injector e2e", now, life)
+    pair = ca.sign(ours, [address], now, life)
     (folder / "pair").write_bytes(pair.key + pair.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(folder / "pair")

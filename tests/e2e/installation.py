@@ -21,8 +21,8 @@ from typing import NamedTuple
 
 import yaml
 
-from webhook.certificates import authority
-from webhook.names import ENABLED_LABEL
+from webhook.constants import ENABLED_LABEL
+from webhook.pki import ca
 
 from .cluster import Cluster, Manifest, Ran, eventually
 from .pods import IMAGE, REWRITTEN, SERVER, images, pod
@@ -129,8 +129,8 @@ def _directed(manifest: Manifest, server: Server, name: str, run: str) -> Manife
 def running(address: str, folder: Path, *options: str, configuration: str = CONFIGURATION) -> Iterator[Server]:
     """Run the real server in `folder`, with a certificate for `address`, until the end."""
     now, life = datetime.now(UTC), timedelta(days=1)
-    ours = authority.make_authority("registry-webhook e2e", now, life)
-    pair = authority.sign(ours, [address], now, life)
+    ours = ca.make_authority("registry-webhook e2e", now, life)
+    pair = ca.sign(ours, [address], now, life)
     certificate, key, settings, output = (folder / name for name in ("crt", "key", "config.yaml", "log"))
     certificate.write_bytes(pair.certificate)
     key.write_bytes(pair.key)

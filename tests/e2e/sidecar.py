@@ -19,7 +19,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.names import OWN_NAMESPACE, PROGRAM, REFRESHER, REFUSED_ANNOTATION
+from webhook.constants import OWN_NAMESPACE, PROGRAM, REFRESHER, REFUSED_ANNOTATION
 
 from .account import DEPLOYMENT
 from .cluster import NAMESPACES, Cluster, Manifest, Ran, eventually

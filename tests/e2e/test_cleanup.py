@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER
 
 from .account import acting, pull_secret
 from .cluster import Cluster, Manifest, Ran, eventually

@@ -1,6 +1,6 @@
 """The manifest itself: what the API server says of it, and what no request can show without disturbing a cluster."""
 
-from webhook.names import OWN_NAMESPACE, SYSTEM_NAMESPACES
+from webhook.constants import OWN_NAMESPACE, SYSTEM_NAMESPACES
 
 from .cluster import Cluster
 from .installation import MANIFEST, shipped

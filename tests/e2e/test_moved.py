@@ -15,7 +15,7 @@ import pytest
 import yaml
 
 from tests.manifests.variants import CHECKOUT, COMPONENTS, FOLDERS, Variant, combined
-from webhook.names import ENABLED_LABEL, GUARD_POLICY, SYSTEM_NAMESPACES
+from webhook.constants import ENABLED_LABEL, GUARD_POLICY, SYSTEM_NAMESPACES
 
 from .account import acting, certificate, event, pull_secret
 from .cluster import Cluster, Manifest, eventually

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from webhook.certificates import authority
+from webhook.pki import ca
 
 from .apiserver import second
 from .cluster import Cluster, Ran, eventually, find_kubectl
@@ -57,8 +57,8 @@ def asked(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _make_certificates(folder: Path) -> None:
     now, life = datetime.now(UTC), timedelta(days=1)
-    ours = authority.make_authority("clients", now, life)
-    pair = authority.sign(ours, ["kube-apiserver"], now, life, is_client=True)
+    ours = ca.make_authority("clients", now, life)
+    pair = ca.sign(ours, ["kube-apiserver"], now, life, is_client=True)
     for name, content in {"ca.crt": ours.certificate, "client.crt": pair.certificate, "client.key": pair.key}.items():
         (folder / name).write_bytes(content)
 

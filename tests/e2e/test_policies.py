@@ -9,12 +9,12 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, reject, settings
 
 from tests.images import cases
-from webhook.adapters.cluster.client import Client, connect
 from webhook.admission.originals import ANNOTATIONS_LIMIT
+from webhook.admission_policy import mutate
 from webhook.config import assemble
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.errors import ConfigurationError, UnfitPolicy
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
-from webhook.policy import mutate
+from webhook.kube.client import Client, connect
 
 from .cluster import Cluster, Manifest, eventually
 from .engines import Engines, Wanted, comparable, pod_of, side_by_side

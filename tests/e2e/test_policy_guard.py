@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from webhook.adapters.cluster.client import Client, connect
+from webhook.admission_policy import guard
 from webhook.config import assemble
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION
 from webhook.errors import Forbidden, Invalid
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION
-from webhook.policy import guard
+from webhook.kube.client import Client, connect
 
 from .cluster import Cluster, Manifest, eventually
 from .engines import Engines, Wanted, pod_of

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.names import ENABLED_LABEL
+from webhook.constants import ENABLED_LABEL
 
 from .cluster import Manifest, eventually
 from .installation import Installation

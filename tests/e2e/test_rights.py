@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from webhook.inspection.doctor.rights import GUARDS
-from webhook.names import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
+from webhook.constants import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
+from webhook.diagnostics.doctor.check_rbac import GUARDS
 
 from .account import CONTROLLER, DEPLOYMENT, acting, certificate, event, pull_secret
 from .cluster import Cluster, Manifest, Ran, eventually

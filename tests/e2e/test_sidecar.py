@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.names import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM, UNSERVED_ANNOTATION
+from webhook.constants import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM, UNSERVED_ANNOTATION
 
 from .account import pull_secret
 from .audit import AuditLog

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE
+from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE
 
 from .cluster import Cluster, eventually
 from .node import runs, written

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 
-from webhook.names import ENABLED_LABEL
+from webhook.constants import ENABLED_LABEL
 
 from .audit import AuditLog
 from .cluster import Cluster

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import pytest
 
-from webhook.names import ENABLED_LABEL
+from webhook.constants import ENABLED_LABEL
 
 from .apiserver import ApiServer
 from .audit import AuditLog

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from webhook.names import ENABLED_LABEL
+from webhook.constants import ENABLED_LABEL
 
 from .cluster import Cluster, eventually
 from .sidecar import Settings, Sidecar, free_lease, has_password, version

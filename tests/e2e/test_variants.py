@@ -16,7 +16,7 @@ import yaml
 from tests.manifests.composer import compose
 from tests.manifests.variants import CHECKOUT, COMPONENTS, EVERYTHING, FOLDERS, VARIANTS, Variant, combined, composed
 from tests.monitoring.queries import MONITORING
-from webhook.names import ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, OWN_NAMESPACE, PROGRAM
+from webhook.constants import ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, OWN_NAMESPACE, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually
 from .pods import pod

@@ -15,11 +15,11 @@ from typing import NamedTuple
 
 from webhook import log
 from webhook.admission import pod
-from webhook.admission.handler import IMAGES_LIMIT
+from webhook.admission.mutator import IMAGES_LIMIT
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.serving import endpoint
-from webhook.serving.tally import Tally
+from webhook.server import routes
+from webhook.server.counters import Tally
 
 from .judging import CONFIGURATIONS
 
@@ -206,10 +206,10 @@ def measure(body: bytes) -> Cost:
     # The peak is counted from here.
     Path("/proc/self/clear_refs").write_text("5")
     seconds = []
-    reply = endpoint.FAILED
+    reply = routes.FAILED
     for handler in handlers:
         begun = time.process_time()
-        reply = endpoint.mutate(handler, "application/json", body, Tally())
+        reply = routes.mutate(handler, "application/json", body, Tally())
         seconds.append(time.process_time() - begun)
     return Cost(len(body), min(seconds), max(0, _status("VmHWM") - before), reply.status)
 

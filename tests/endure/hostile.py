@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 
 from tests.serving.running import Server
 from webhook.admission import review
-from webhook.serving import protocol
+from webhook.server import http1
 
 _HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 _GET = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -139,7 +139,7 @@ async def _drip(wire: _Wire) -> None:
 
 async def _be_deaf(wire: _Wire) -> None:
     await wire.send(_LONG * 4)
-    await asyncio.sleep(protocol.ARRIVAL + _SLACK / 2)
+    await asyncio.sleep(http1.ARRIVAL + _SLACK / 2)
     await wire.closed()
 
 
@@ -239,7 +239,7 @@ class _Tally:
         self.open: dict[_Wire, float] = {}  # when each began
 
     def fate(self, now: float) -> Fate:
-        late = sum(now - began > protocol.ARRIVAL + _SLACK for began in self.open.values())
+        late = sum(now - began > http1.ARRIVAL + _SLACK for began in self.open.values())
         answered = self.counts["answered"] + sum(wire.answered for wire in self.open)
         return Fate(self.counts["made"], self.counts["closed"], self.longest, answered, late)
 

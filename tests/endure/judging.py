@@ -14,7 +14,7 @@ from tests.endure import pods
 from tests.endure.pods import Drawn
 from webhook.admission import review
 from webhook.admission.decision import UNEXAMINED, Decided, Outcome
-from webhook.admission.handler import Handler
+from webhook.admission.mutator import Handler
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import MalformedReview

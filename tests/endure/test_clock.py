@@ -20,9 +20,9 @@ from tests.sidecar import running as sidecars
 from tests.sidecar import tls_server
 from tests.sidecar.api_server import ApiServer
 from webhook.admission import review
-from webhook.certificates import authority
-from webhook.names import UNSERVED_ANNOTATION
-from webhook.serving import protocol
+from webhook.constants import UNSERVED_ANNOTATION
+from webhook.pki import ca
+from webhook.server import http1
 
 _YEARS = timedelta(days=2 * 365)
 _NOT = timedelta()
@@ -97,7 +97,7 @@ def test_the_server_answers_in_time_whatever_time_it_is(
             open_for = time.monotonic() - began
             slow.close()
             # Neither at once nor in two years. Meanwhile gunicorn has looked for its worker's signs of life.
-            assert protocol.ARRIVAL - 0.5 < open_for < PATIENCE
+            assert http1.ARRIVAL - 0.5 < open_for < PATIENCE
             assert server.workers() == workers
             assert server.probe("/readyz").status == 200
     figure(f"{len(_JUMPS)} jumps by two years, the slowest answer meanwhile", longest)
@@ -107,8 +107,8 @@ def test_the_server_answers_in_time_whatever_time_it_is(
 def cluster(tmp_path: Path) -> Iterator[sidecars.Place]:
     """An API server whose certificate is valid whatever the sidecar's clock says."""
     begins, life = datetime.now(UTC) - 2 * _YEARS, 4 * _YEARS
-    ours = authority.make_authority("test", begins, life)
-    pair = authority.sign(ours, ["127.0.0.1", "localhost"], begins, life)
+    ours = ca.make_authority("test", begins, life)
+    pair = ca.sign(ours, ["127.0.0.1", "localhost"], begins, life)
     made = sidecars.make_place(tmp_path, pair, ours.certificate)
     made.api.call()
     yield made
@@ -134,9 +134,9 @@ def test_the_sidecar_keeps_a_valid_certificate_and_what_pods_need(
             served = server.certificate
             return (
                 bool(served)
-                and authority.span(served).holds(clock.now())
+                and ca.span(served).holds(clock.now())
                 and served == api.certificate("tls.crt")
-                and tls_server.said(api, "log") == authority.fingerprint(served)
+                and tls_server.said(api, "log") == ca.fingerprint(served)
                 and api.certificate("ca.crt") in api.bundle
             )
 

@@ -14,8 +14,8 @@ from cryptography import x509
 from tests.endure.conftest import Form
 from tests.endure.traffic import Answer, Outcome, Result, Traffic, traffic
 from tests.serving.running import Place, Server, replace, wait_until
-from webhook.certificates import authority
-from webhook.certificates.authority import Pair
+from webhook.pki import ca
+from webhook.pki.ca import Pair
 
 Figure = Callable[[str, object], None]
 Files = Mapping[str, bytes | None]
@@ -92,7 +92,7 @@ class FileByFile:
 
 def signed(place: Place) -> Pair:
     """Make a new certificate and its key."""
-    return authority.sign(place.ours, ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(hours=1))
+    return ca.sign(place.ours, ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(hours=1))
 
 
 def files_of(pair: Pair) -> Files:

@@ -27,7 +27,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NamedTuple
 
 from webhook.admission import review
-from webhook.names import ORIGINALS_ANNOTATION
+from webhook.constants import ORIGINALS_ANNOTATION
 
 #: Seconds from when a request is due until its answer must be there: `timeoutSeconds` in manifests/60-webhook.yaml.
 PATIENCE = 5.0

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import InvalidPattern
-from webhook.images.globs import Globs, normalise_pattern
+from webhook.images.patterns import Globs, normalise_pattern
 
 
 @pytest.mark.parametrize(

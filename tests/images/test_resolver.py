@@ -5,8 +5,8 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from webhook.errors import ConflictingRules, InvalidPrefix, InvalidReference
-from webhook.images import prefixes, reference
-from webhook.images.globs import Globs, normalise_pattern
+from webhook.images import prefix, reference
+from webhook.images.patterns import Globs, normalise_pattern
 from webhook.images.resolver import Reason, Resolver
 from webhook.images.rules import Rule, Rules
 
@@ -20,9 +20,9 @@ def resolver(
     exclude: tuple[str, ...] = (),
     registries: tuple[str, ...] = (),
 ) -> Resolver:
-    normalised = [Rule(prefixes.normalise(source), prefixes.normalise(target)) for source, target in rules]
+    normalised = [Rule(prefix.normalise(source), prefix.normalise(target)) for source, target in rules]
     patterns = Globs([normalise_pattern(pattern) for pattern in exclude])
-    return Resolver(Rules(normalised, server and prefixes.normalise(server)), patterns, registries)
+    return Resolver(Rules(normalised, server and prefix.normalise(server)), patterns, registries)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import sys
 
-from webhook.inspection.codes import Code
+from webhook.output.finding_codes import Code
 
 _HEAD = """\
 # Finding codes

@@ -5,11 +5,11 @@ from typing import Any
 import msgspec
 
 from webhook.config import assemble
+from webhook.config.effective import Settings
 from webhook.config.load import load
-from webhook.inspection.objects import Owner
-from webhook.inspection.plan import GROUPS
-from webhook.inspection.running import Pod
-from webhook.inspection.snapshot import Settings
+from webhook.diagnostics.plan.analysis import GROUPS
+from webhook.diagnostics.running_pods import Pod
+from webhook.kube.objects import Owner
 
 SERVER, SECRET = "registry.example.com", "registry-webhook-pull"
 CONFIGURATION = f"""

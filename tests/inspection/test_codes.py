@@ -7,11 +7,11 @@ import msgspec
 import pytest
 
 import webhook
-from webhook.inspection.codes import Code
+from webhook.output.finding_codes import Code
 
 from .findings_page import page
 
-_SOURCES = Path(webhook.__file__).parent / "inspection"
+_SOURCES = Path(webhook.__file__).parent / "diagnostics"
 _PAGE = Path(webhook.__file__).parents[1] / "docs/reference/findings.md"
 
 

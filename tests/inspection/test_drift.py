@@ -2,12 +2,12 @@
 
 import pytest
 
-from webhook.inspection.drift import NONE, Counts, Engine, Observed, Report, report
-from webhook.inspection.judging import Standing, standing
-from webhook.inspection.objects import Owner
-from webhook.inspection.running import Cause, Pod
-from webhook.inspection.snapshot import Unknown
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.diagnostics.drift.analysis import Counts, Observed, Report, report
+from webhook.diagnostics.evaluate import NONE, Engine, Standing, standing
+from webhook.diagnostics.running_pods import Cause, Pod
+from webhook.kube.objects import Owner
+from webhook.kube.unknown import Unknown
 
 from .made import SECRET, SERVER, owned_by, owner, pod, settings
 

@@ -9,15 +9,13 @@ from typing import Any
 import msgspec
 import pytest
 
-from webhook.certificates import authority
 from webhook.config import assemble
+from webhook.config.effective import Settings
 from webhook.config.load import load
+from webhook.diagnostics.explain.analysis import Read, as_written
+from webhook.diagnostics.explain.verdict import Explanation, explain
 from webhook.errors import InvalidManifest
-from webhook.inspection.case import Read, as_written
-from webhook.inspection.codes import Code
-from webhook.inspection.explain import Explanation, explain
-from webhook.inspection.findings import Mark
-from webhook.inspection.objects import (
+from webhook.kube.objects import (
     ConfigMap,
     EndpointSlice,
     Event,
@@ -27,7 +25,10 @@ from webhook.inspection.objects import (
     Secret,
     WebhookConfiguration,
 )
-from webhook.inspection.snapshot import Settings, Tried, Unknown
+from webhook.kube.unknown import Tried, Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Mark
+from webhook.pki import ca
 
 from .test_selection import shipped
 
@@ -74,7 +75,7 @@ def namespace(labels: dict[str, str] | None = None, changed: str = BEFORE, name:
 def configuration(bundle: bytes | None = None, created: str = BEFORE) -> WebhookConfiguration:
     found = shipped()
     if bundle is None:
-        bundle = authority.make_authority("ours", NOW, timedelta(days=10)).certificate
+        bundle = ca.make_authority("ours", NOW, timedelta(days=10)).certificate
     (webhook,) = found.webhooks
     called = msgspec.structs.replace(webhook.client_config, ca_bundle=base64.b64encode(bundle).decode())
     made = msgspec.structs.replace(found.metadata, creation_timestamp=created)

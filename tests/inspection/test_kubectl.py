@@ -4,8 +4,9 @@ import shlex
 
 import pytest
 
-from webhook.inspection import kubectl, remaking
-from webhook.inspection.objects import Owner
+from webhook.diagnostics import restart_commands
+from webhook.kube.objects import Owner
+from webhook.output import kubectl
 
 BAD = [
     "web; touch pwned #",
@@ -38,9 +39,9 @@ BAD = [
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
 def test_restart_invalid_name_has_no_command(name: str, kind: str) -> None:
     owner = Owner(kind=kind, name=name, api_version="apps/v1")
-    assert remaking.command("team-a", owner) is None
-    assert remaking.in_words(owner)
-    assert remaking.command(name, Owner(kind=kind, name="web", api_version="apps/v1")) is None
+    assert restart_commands.command("team-a", owner) is None
+    assert restart_commands.in_words(owner)
+    assert restart_commands.command(name, Owner(kind=kind, name="web", api_version="apps/v1")) is None
 
 
 @pytest.mark.parametrize(
@@ -48,11 +49,11 @@ def test_restart_invalid_name_has_no_command(name: str, kind: str) -> None:
     [("Deployment; sh", "apps/v1"), ("Deployment", "evil.example/v1"), ("Deployment", "v1"), ("Pod", "v1"), ("", "")],
 )
 def test_restart_unknown_kind_has_no_command(kind: str, version: str) -> None:
-    assert remaking.command("team-a", Owner(kind=kind, name="web", api_version=version)) is None
+    assert restart_commands.command("team-a", Owner(kind=kind, name="web", api_version=version)) is None
 
 
 def test_restart_valid_name_has_command() -> None:
-    line = remaking.command("team-a", Owner(kind="Deployment", name="web.v2-1", api_version="apps/v1"))
+    line = restart_commands.command("team-a", Owner(kind="Deployment", name="web.v2-1", api_version="apps/v1"))
     assert line == "kubectl -n team-a rollout restart deployment/web.v2-1"
 
 

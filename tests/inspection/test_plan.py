@@ -5,8 +5,9 @@ from typing import Any, Literal
 import msgspec
 import pytest
 
-from webhook.inspection.judging import standing
-from webhook.inspection.plan import (
+from webhook.constants import ENABLED_LABEL
+from webhook.diagnostics.evaluate import standing
+from webhook.diagnostics.plan.analysis import (
     Answer,
     Found,
     NamespacePlan,
@@ -16,7 +17,6 @@ from webhook.inspection.plan import (
     namespaces,
     resulting,
 )
-from webhook.names import ENABLED_LABEL
 
 from .made import SECRET, SERVER, document, owned_by, settings
 

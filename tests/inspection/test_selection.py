@@ -7,12 +7,12 @@ import pytest
 import yaml
 
 from tests.doctor.sound import sound
-from webhook.inspection import selection
-from webhook.inspection.codes import Code
-from webhook.inspection.doctor import calling
-from webhook.inspection.findings import Finding, Mark
-from webhook.inspection.objects import Namespace, Requirement, Selector, WebhookConfiguration
-from webhook.inspection.snapshot import Unknown
+from webhook.diagnostics import webhook_match
+from webhook.diagnostics.doctor import check_webhook_config
+from webhook.kube.objects import Namespace, Requirement, Selector, WebhookConfiguration
+from webhook.kube.unknown import Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding, Mark
 
 MANIFEST = Path(__file__).parents[2] / "manifests" / "60-webhook.yaml"
 ENABLED = "registry-webhook/enabled"
@@ -31,7 +31,7 @@ def found(
     where: Namespace | Unknown, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None
 ) -> dict[str, Finding]:
     (webhook,) = shipped().webhooks
-    return {one.what: one for one in selection.steps(webhook, where, labels or {}, annotations or {})}
+    return {one.what: one for one in webhook_match.steps(webhook, where, labels or {}, annotations or {})}
 
 
 LABELLED = namespace({ENABLED: "true"})
@@ -77,7 +77,7 @@ def test_a_condition_of_somebody_elses_is_not_evaluated() -> None:
     condition = webhook.match_conditions[0]
     changed = msgspec.structs.replace(condition, expression=f"{condition.expression} && true")
     other = msgspec.structs.replace(webhook, match_conditions=(changed,))
-    *_, step = selection.steps(other, LABELLED, {}, {})
+    *_, step = webhook_match.steps(other, LABELLED, {}, {})
     assert (step.mark, step.why) == (Mark.UNKNOWN, "it is none of ours, and is not evaluated")
     assert "--dry-run" in step.remedy
 
@@ -119,13 +119,13 @@ def test_rule_is_matched_as_by_api_server(
     manifest = yaml.safe_load(MANIFEST.read_text())
     manifest["webhooks"][0] |= {"rules": [changes], "matchPolicy": match_policy}
     (webhook,) = msgspec.convert(manifest, WebhookConfiguration).webhooks
-    assert selection.covers(webhook, "CREATE", "pods") is creation
-    assert selection.covers(webhook, "UPDATE", "pods/ephemeralcontainers") is ephemeral
+    assert webhook_match.covers(webhook, "CREATE", "pods") is creation
+    assert webhook_match.covers(webhook, "UPDATE", "pods/ephemeralcontainers") is ephemeral
     # Both commands say so.
-    steps = {one.what: one for one in selection.steps(webhook, LABELLED, {}, {})}
+    steps = {one.what: one for one in webhook_match.steps(webhook, LABELLED, {}, {})}
     assert (steps["operation"].mark is Mark.OK) is creation
     checked = msgspec.convert(manifest, WebhookConfiguration)
-    missing = {one.why for one in calling.there(sound(calling=checked)) if one.code is Code.WEBHOOK_RULES}
+    missing = {one.why for one in check_webhook_config.there(sound(calling=checked)) if one.code is Code.WEBHOOK_RULES}
     assert ("it does not call the webhook for CREATE of pods" in missing) is not creation
     assert ("it does not call the webhook for UPDATE of pods/ephemeralcontainers" in missing) is not ephemeral
 
@@ -141,7 +141,7 @@ def test_rule_is_matched_as_by_api_server(
 def test_condition_that_is_constant_is_evaluated(expression: str, code: Code) -> None:
     (webhook,) = shipped().webhooks
     changed = msgspec.structs.replace(webhook.match_conditions[0], expression=expression)
-    *_, step = selection.steps(msgspec.structs.replace(webhook, match_conditions=(changed,)), LABELLED, {}, {})
+    *_, step = webhook_match.steps(msgspec.structs.replace(webhook, match_conditions=(changed,)), LABELLED, {}, {})
     assert step.code is code
 
 
@@ -149,8 +149,8 @@ def test_webhook_of_others_in_our_configuration_is_passed_over() -> None:
     configuration = shipped()
     other = msgspec.structs.replace(configuration.webhooks[0], name="other.example.com")
     both = msgspec.structs.replace(configuration, webhooks=(other, *configuration.webhooks))
-    assert selection.ours(both) == configuration.webhooks[0]
-    assert selection.ours(msgspec.structs.replace(configuration, webhooks=(other,))) is None
+    assert webhook_match.ours(both) == configuration.webhooks[0]
+    assert webhook_match.ours(msgspec.structs.replace(configuration, webhooks=(other,))) is None
 
 
 @pytest.mark.parametrize(
@@ -173,10 +173,10 @@ def test_labels_are_matched_as_kubernetes_does(
 ) -> None:
     requirement = Requirement("key", operator, values)
     selector = Selector(match_expressions=(requirement,))
-    assert selection.unmet(selector, labels) == (None if met else requirement)
+    assert webhook_match.unmet(selector, labels) == (None if met else requirement)
 
 
 def test_every_label_of_a_selector_has_to_be_there() -> None:
     selector = Selector(match_labels={"a": "1", "b": "2"})
-    assert selection.unmet(selector, {"a": "1", "b": "2", "c": "3"}) is None
-    assert selection.unmet(selector, {"a": "1", "b": "3"}) == Requirement("b", "In", ("2",))
+    assert webhook_match.unmet(selector, {"a": "1", "b": "2", "c": "3"}) is None
+    assert webhook_match.unmet(selector, {"a": "1", "b": "3"}) == Requirement("b", "In", ("2",))

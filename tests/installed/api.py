@@ -4,8 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from webhook.adapters.cluster import client
-from webhook.adapters.cluster.client import Client
+from webhook.kube import client
+from webhook.kube.client import Client
 
 
 @contextmanager

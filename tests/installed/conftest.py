@@ -26,8 +26,8 @@ from tests.e2e.installation import cleanup
 from tests.e2e.registry import Registry
 from tests.e2e.sidecar import new_password, published
 from tests.figures import figure, pytest_terminal_summary
-from webhook.adapters.cluster.client import Client
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.kube.client import Client
 
 from .api import connected
 from .handshakes import Handshakes, made

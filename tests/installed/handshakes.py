@@ -12,10 +12,10 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from webhook.adapters.cluster.client import Client, Request
-from webhook.certificates import authority
+from webhook.constants import OWN_NAMESPACE, InstallationNames
 from webhook.errors import ClusterError
-from webhook.names import OWN_NAMESPACE, InstallationNames
+from webhook.kube.client import Client, Request
+from webhook.pki import ca
 
 from .history import History
 
@@ -70,7 +70,7 @@ class Handshakes:
         else:
             assert certificate is not None
             self.number += 1
-            self.served[pod] = authority.fingerprint(ssl.DER_cert_to_PEM_cert(certificate).encode())
+            self.served[pod] = ca.fingerprint(ssl.DER_cert_to_PEM_cert(certificate).encode())
 
 
 @contextmanager

@@ -10,14 +10,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import NamedTuple, TypeVar
 
-from webhook.adapters.cluster.api import Kind, Watch
-from webhook.adapters.cluster.client import Client
-from webhook.adapters.cluster.installation import Installation
-from webhook.certificates import authority, stored
-from webhook.certificates.rotation import State
-from webhook.certificates.stored import Called, Stored
+from webhook.constants import InstallationNames
 from webhook.errors import ClusterError
-from webhook.names import InstallationNames
+from webhook.kube.api import Kind, Watch
+from webhook.kube.client import Client
+from webhook.kube.install import Installation
+from webhook.pki import ca, secret_codec
+from webhook.pki.rotation import State
+from webhook.pki.secret_codec import Called, Stored
 
 _Object = TypeVar("_Object", Stored, Called)
 _PAUSE = 0.2
@@ -92,12 +92,12 @@ class History:
 
     def _follow_certificates(self) -> None:
         for secret in self._follow(self._certificates):
-            self.kept.append(Kept(secret.version, datetime.now(UTC), stored.decode(secret)))
+            self.kept.append(Kept(secret.version, datetime.now(UTC), secret_codec.decode(secret)))
 
     def _follow_calls(self) -> None:
         for called in self._follow(self._calls):
             (bundle,) = called.bundles.values()
-            certificates = frozenset(authority.certificates_in(bundle))
+            certificates = frozenset(ca.certificates_in(bundle))
             self.trusted.append(Trusted(called.version, datetime.now(UTC), certificates))
 
     def _follow(self, kind: Kind[_Object]) -> Iterator[_Object]:

@@ -15,7 +15,7 @@ import yaml
 
 from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
 from tests.e2e.pods import SERVER
-from webhook.names import CERTIFICATE, MANAGED_BY_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import CERTIFICATE, MANAGED_BY_LABEL, OWN_NAMESPACE, PROGRAM
 
 CONFIGURATION = f"mutatingwebhookconfiguration/{PROGRAM}"
 DEPLOYMENT = f"deployment/{PROGRAM}"

@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from tests.e2e.cluster import Manifest
 from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, images, pod, pull_secrets
-from webhook.adapters.cluster.client import Client, Request
 from webhook.errors import ClusterError
+from webhook.kube.client import Client, Request
 
 #: Pods a second.
 RATE = 50.0

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 from tests.e2e.cluster import eventually
-from webhook.adapters.cluster.client import Client
+from webhook.kube.client import Client
 
 from .conftest import gone_at_once
 from .installation import ROLLOUT, Installation

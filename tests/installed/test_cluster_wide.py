@@ -8,7 +8,7 @@ from tests.e2e import node
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, images, pod
 from tests.e2e.sidecar import published
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
+from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
 
 from .installation import Installation, Variant
 

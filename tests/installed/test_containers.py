@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.cluster import Cluster
 from tests.e2e.pods import PULL_SECRET
-from webhook.names import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.constants import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REFRESHER
 
 from .installation import Installation
 

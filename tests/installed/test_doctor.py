@@ -12,7 +12,7 @@ from tests.e2e.cluster import Cluster, Ran, eventually
 from tests.e2e.pods import PULL_SECRET
 from tests.e2e.program import program
 from tests.e2e.sidecar import without_rights
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 
 from .installation import CONFIGURATION, DEPLOYMENT, Installation
 

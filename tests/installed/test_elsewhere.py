@@ -14,7 +14,7 @@ from tests.e2e.installation import cleanup
 from tests.e2e.program import program
 from tests.e2e.registry import Registry
 from tests.e2e.sidecar import new_password, published
-from webhook.names import CERTIFICATE, ENABLED_LABEL, PROGRAM, REFRESHER
+from webhook.constants import CERTIFICATE, ENABLED_LABEL, PROGRAM, REFRESHER
 
 from .installation import LEAVING, ROLLOUT, Installation, Variant
 

@@ -19,8 +19,8 @@ from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, pod
 from tests.e2e.program import program
 from tests.e2e.registry import Registry
 from tests.e2e.sidecar import new_password, without_rights
-from webhook.certificates import authority
-from webhook.names import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.pki import ca
 
 from .installation import CONFIGURATION, DEPLOYMENT, Installation, Variant
 
@@ -200,7 +200,7 @@ def _unanswered(cluster: Cluster, namespace: str, name: str) -> str:
 
 def _authority(days: int) -> bytes:
     """Make an authority that began ten days ago, and is good for so many."""
-    return authority.make_authority("foreign", datetime.now(UTC) - timedelta(days=10), timedelta(days=days)).certificate
+    return ca.make_authority("foreign", datetime.now(UTC) - timedelta(days=10), timedelta(days=days)).certificate
 
 
 def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
@@ -283,8 +283,8 @@ def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, ser
 
 def test_it_is_a_plugin_of_kubectl(served: str, tmp_path: Path) -> None:
     for name, module, function in (
-        ("kubectl-registry_webhook", "webhook.commands", "main"),
-        ("kubectl_complete-registry_webhook", "webhook.commands.completion", "complete_for_kubectl"),
+        ("kubectl-registry_webhook", "webhook.cli", "main"),
+        ("kubectl_complete-registry_webhook", "webhook.cli.completion", "complete_for_kubectl"),
     ):
         script = tmp_path / name
         script.write_text(f"#!{sys.executable}\nfrom {module} import {function}\n{function}()\n")

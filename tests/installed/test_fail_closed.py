@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.e2e.cluster import eventually
-from webhook.adapters.cluster.client import Client
-from webhook.certificates import authority
-from webhook.names import OWN_NAMESPACE
+from webhook.constants import OWN_NAMESPACE
+from webhook.kube.client import Client
+from webhook.pki import ca
 
 from .installation import CONFIGURATION, REPAIR, Installation
 from .load import making_pods
@@ -26,7 +26,7 @@ def test_no_pod_is_missed_while_the_policy_changes(fail_closed: Installation) ->
 
 
 def _somebody_else_s() -> bytes:
-    return authority.make_authority("somebody else", datetime.now(UTC), timedelta(days=1)).certificate
+    return ca.make_authority("somebody else", datetime.now(UTC), timedelta(days=1)).certificate
 
 
 @pytest.mark.parametrize(("how", "bundle"), [("emptied", b""), ("replaced", _somebody_else_s())])

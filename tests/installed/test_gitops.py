@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.cluster import Manifest
 from tests.e2e.sidecar import SECRET
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.constants import OWN_NAMESPACE, PROGRAM
 
 from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, Installation
 

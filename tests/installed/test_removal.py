@@ -8,8 +8,8 @@ import pytest
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.installation import cleanup
 from tests.e2e.pods import PULL_SECRET
-from webhook.adapters.cluster.client import Client
-from webhook.names import OWN_NAMESPACE, PROGRAM
+from webhook.constants import OWN_NAMESPACE, PROGRAM
+from webhook.kube.client import Client
 
 from .installation import CONFIGURATION, DEPLOYMENT, LEAVING, REPAIR, Installation, Variant
 from .load import Load, making_pods

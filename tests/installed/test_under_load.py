@@ -14,8 +14,8 @@ from datetime import timedelta
 import pytest
 
 from tests.e2e.cluster import eventually
-from webhook.certificates import authority
-from webhook.names import OWN_NAMESPACE
+from webhook.constants import OWN_NAMESPACE
+from webhook.pki import ca
 
 from .conftest import FAIL_CLOSED, SHORT_LIVES
 from .handshakes import Handshakes
@@ -131,7 +131,7 @@ def test_every_renewal_and_a_change_of_authority_miss_no_pod(
             and len(history.pairs()) >= 5
             and not last.incoming
             and not last.retired
-            and authority.certificates_in(short_lived.bundle()) == last.authorities
+            and ca.certificates_in(short_lived.bundle()) == last.authorities
         )
 
     eventually("the certificate is renewed three times, and the authority changed", over, _CHANGED)
@@ -152,7 +152,7 @@ def test_every_new_connection_found_a_certificate_that_it_trusts(
     if not handshakes.number:
         pytest.skip("the Pods' addresses cannot be reached from here")
     figure("New connections meanwhile, each to one replica and verified", handshakes.number)
-    last = authority.fingerprint(history.kept[-1].state.serving.certificate)
+    last = ca.fingerprint(history.kept[-1].state.serving.certificate)
     assert {pod: handshakes.served.get(pod) for pod in short_lived.pods()} == dict.fromkeys(short_lived.pods(), last)
 
 
@@ -180,14 +180,14 @@ def test_at_every_moment_the_bundle_held_the_authority_of_every_stored_pair(hist
 def test_at_the_end_only_the_newest_authority_is_trusted(short_lived: Installation, history: History) -> None:
     last = history.kept[-1].state
     assert last.authority.certificate == history.authorities()[-1]
-    trusted = authority.certificates_in(short_lived.bundle())
+    trusted = ca.certificates_in(short_lived.bundle())
     assert last.authority.certificate in trusted
     assert not {*history.authorities()[:-1]} & {*trusted}
 
 
 @pytest.mark.usefixtures("short_lived", "load")
 def test_every_pair_lived_a_minute_and_was_renewed_before_its_end(history: History) -> None:
-    first, *lives = [authority.span(state.serving.certificate) for state in history.pairs()]
+    first, *lives = [ca.span(state.serving.certificate) for state in history.pairs()]
     assert first.ends - first.issued > timedelta(days=1)
     assert {life.ends - life.issued for life in lives} == {timedelta(minutes=1)}
     assert all(later.issued < sooner.ends for sooner, later in itertools.pairwise(lives))

@@ -9,11 +9,11 @@ import pytest
 import yaml
 
 from webhook import __version__
-from webhook.adapters.cluster.api import Cluster
-from webhook.config.model import PullSecretSettings
-from webhook.names import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
-from webhook.pullsecret.document import TYPE
-from webhook.sidecar.reporting import Reporter
+from webhook.constants import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
+from webhook.kube.api import Cluster
+from webhook.pull_secret.manifest import TYPE
+from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.settings import PullSecretSettings
 
 from .composer import Manifest
 from .variants import BASE, CHECKOUT, FOLDERS, Objects

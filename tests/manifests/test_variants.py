@@ -8,11 +8,11 @@ import click
 import msgspec
 import pytest
 
-from webhook.commands import refresh, serve
-from webhook.commands.options import CONFIG_VARIABLE
+from webhook.cli import refresh, serve
+from webhook.cli.options import CONFIG_VARIABLE
 from webhook.config.load import load
-from webhook.config.model import Configuration
-from webhook.names import CERTIFICATE, ENABLED_LABEL, GUARD_POLICY, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
+from webhook.constants import CERTIFICATE, ENABLED_LABEL, GUARD_POLICY, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
+from webhook.settings import Configuration
 
 from . import schema
 from .composer import Manifest

@@ -13,10 +13,10 @@ from tests.exposition import families
 from tests.manifests.variants import BASE
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.serving.in_force import InForce
-from webhook.serving.metrics import Closed, Metrics
-from webhook.serving.tally import Tally
-from webhook.sidecar.metrics import Metrics as SidecarMetrics
+from webhook.refresher.runtime.metrics import Metrics as SidecarMetrics
+from webhook.server.counters import Tally
+from webhook.server.metrics import Closed, Metrics
+from webhook.server.reloader import InForce
 
 MONITORING = BASE / "monitoring"
 #: What the API server says of its webhooks: https://kubernetes.io/docs/reference/instrumentation/metrics/.

@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
+from webhook.admission_policy import guard, mutate
+from webhook.admission_policy.model import Terms
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import UnfitPolicy
-from webhook.policy import guard, mutate
-from webhook.policy.model import Terms
 
 
 def settings(**webhook: Any) -> Terms:

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.images.globs import Globs
-from webhook.policy.literals import Table, one_of, pattern, text
+from webhook.admission_policy.cel_literals import Table, one_of, pattern, text
+from webhook.images.patterns import Globs
 
 
 @pytest.mark.parametrize(

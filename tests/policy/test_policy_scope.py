@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import yaml
 
+from webhook.admission_policy import guard, mutate
+from webhook.admission_policy.model import Generated, Terms
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.names import CONFIGURATION_HASH_ANNOTATION, GUARD_POLICY, MUTATE_POLICY
-from webhook.policy import guard, mutate
-from webhook.policy.model import Generated, Terms
+from webhook.constants import CONFIGURATION_HASH_ANNOTATION, GUARD_POLICY, MUTATE_POLICY
 
 _MANIFESTS = Path(__file__).parents[2] / "manifests"
 

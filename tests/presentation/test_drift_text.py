@@ -1,11 +1,12 @@
 """Drift and plans as people read them on a terminal."""
 
-from webhook.inspection.drift import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.inspection.judging import Change
-from webhook.inspection.plan import LeftAlone, NamespacePlan, Plan, Presence, Resulting, Step
-from webhook.inspection.running import Cause
-from webhook.presentation import drift, plan
-from webhook.presentation.terminal import Screen
+from webhook.diagnostics.drift import text
+from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
+from webhook.diagnostics.evaluate import Change
+from webhook.diagnostics.plan import text as plan_text
+from webhook.diagnostics.plan.analysis import LeftAlone, NamespacePlan, Plan, Presence, Resulting, Step
+from webhook.diagnostics.running_pods import Cause
+from webhook.output.terminal import Screen
 
 CHANGE = Change("container app", "nginx", "registry.example.com/nginx")
 LINE = "kubectl -n team-a rollout restart deployment/web"
@@ -24,7 +25,7 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
     served = NamespaceDrift("team-a", served=True, why="opted in", counts=COUNTS, owners=(OWNER, FOREIGN))
     other = NamespaceDrift("b", served=False, why="not opted in", counts=Counts(pods=7, not_served=7), owners=())
     totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_served=7)
-    assert list(drift.lines(report(served, other, totals=totals, notes=("something",)), Screen())) == [
+    assert list(text.lines(report(served, other, totals=totals, notes=("something",)), Screen())) == [
         "Drift: 3 of 5 Pods in 1 served namespace would be changed if created now",
         "        3  have an image to be rewritten",
         "        3  lack the pull secret",
@@ -52,7 +53,7 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
 
 def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
     served = NamespaceDrift("team-a", served=True, why="opted in", counts=Counts(pods=1, current=1), owners=())
-    assert list(drift.lines(report(served, totals=Counts(pods=1, current=1)), Screen())) == [
+    assert list(text.lines(report(served, totals=Counts(pods=1, current=1)), Screen())) == [
         "No drift: 1 Pod in 1 served namespace, all as they would be if created now",
         "  by config.yaml (0123456789ab); configured: webhook",
     ]
@@ -84,7 +85,7 @@ def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
         *(IMAGE.image, IMAGE.written, IMAGE.workloads, Presence.MISSING, "registry.example.com has not")
     )
     found = planned(NAMESPACE, SYSTEM, images=(missing,), asked="asked with a credential")
-    assert list(plan.lines(found, Screen())) == [
+    assert list(plan_text.lines(found, Screen())) == [
         "2 of 3 workloads would change, to 1 image",
         "  by config.yaml (0123456789ab)",
         "  registry: asked with a credential: 1 missing",
@@ -112,7 +113,7 @@ def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
 def test_images_that_cannot_be_had_stand_against_a_plan_and_so_does_a_namespace_asked_for_that_cannot_be() -> None:
     def obstacles(presence: Presence, *, whole: bool = True) -> bool:
         images = (Resulting(IMAGE.image, (), (), presence),)
-        return plan.obstacles(planned(NAMESPACE, SYSTEM, images=images), whole=whole)
+        return plan_text.obstacles(planned(NAMESPACE, SYSTEM, images=images), whole=whole)
 
     assert obstacles(Presence.MISSING)
     assert obstacles(Presence.REFUSED)

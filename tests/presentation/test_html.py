@@ -6,10 +6,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from webhook.inspection.drift import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.inspection.judging import Change
-from webhook.inspection.running import Cause
-from webhook.presentation import html
+from webhook.diagnostics.drift import page as drift_page
+from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
+from webhook.diagnostics.evaluate import Change
+from webhook.diagnostics.running_pods import Cause
 
 NOW = datetime(2026, 11, 25, 23, 5, tzinfo=UTC)
 EVIL = "<script>alert('x')</script><img src=x onerror=\"y\">&amp;</style></title>"
@@ -63,7 +63,7 @@ def made(name: str = "team-a", owners: int = 1, pods: int = 10) -> Report:
 
 
 def test_no_name_becomes_markup_wherever_it_stands() -> None:
-    text = html.page(made(EVIL), EVIL, NOW)
+    text = drift_page.page(made(EVIL), EVIL, NOW)
     page = Page(text)
     assert {"script", "img"}.isdisjoint(page.elements)
     assert page.elements.count("title") == page.elements.count("svg") + 1
@@ -72,7 +72,7 @@ def test_no_name_becomes_markup_wherever_it_stands() -> None:
 
 
 def test_the_page_needs_nothing_else() -> None:
-    text = html.page(made(), "", NOW)
+    text = drift_page.page(made(), "", NOW)
     page = Page(text)
     assert {"link", "script", "img", "iframe", "object"}.isdisjoint(page.elements)
     assert {"src", "href", "srcset", "style"}.isdisjoint(page.attributes)
@@ -80,7 +80,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 
 def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
-    text = html.page(made(), "", NOW)
+    text = drift_page.page(made(), "", NOW)
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
     for media in ("prefers-color-scheme: dark", "max-width: 760px", "print"):
         assert f"@media {media}" in text or f"@media ({media})" in text
@@ -91,7 +91,7 @@ def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
     [(1, 10, "1 of 10 Pods has drifted"), (2, 10, "2 of 10 Pods have drifted"), (0, 1, "No Pod has drifted")],
 )
 def test_what_it_comes_to_is_said_first(owners: int, pods: int, said: str) -> None:
-    text = Page(html.page(made(owners=owners, pods=pods), "staging", NOW)).text
+    text = Page(drift_page.page(made(owners=owners, pods=pods), "staging", NOW)).text
     assert text.strip().startswith("Drift report of staging")
     assert said in text
     assert "staging · 25 November 2026, 23:05 UTC" in text
@@ -102,11 +102,11 @@ def test_what_it_comes_to_is_said_first(owners: int, pods: int, said: str) -> No
     [(1, 10_000, "99.9%"), (9_999, 10_000, "0.1%"), (1, 4, "75%"), (0, 5, "100%"), (5, 5, "0%")],
 )
 def test_neither_all_nor_nothing_is_said_of_what_is_not_quite_that(owners: int, pods: int, share: str) -> None:
-    assert f">{share}</text>" in html.page(made(owners=owners, pods=pods), "", NOW)
+    assert f">{share}</text>" in drift_page.page(made(owners=owners, pods=pods), "", NOW)
 
 
 def test_of_many_owners_the_first_are_shown_and_the_rest_is_counted() -> None:
-    text = html.page(made(owners=1_000, pods=2_000), "", NOW)
+    text = drift_page.page(made(owners=1_000, pods=2_000), "", NOW)
     assert Page(text).elements.count("b") < 300
     assert "and 800 owners more" in text
     assert "and 950 commands more" in text
@@ -114,4 +114,4 @@ def test_of_many_owners_the_first_are_shown_and_the_rest_is_counted() -> None:
 
 def test_of_nothing_at_all_there_is_a_page_too() -> None:
     empty = Report(None, "config.yaml", "0123456789ab", "none", (), Counts(), (), {})
-    assert "No Pod has drifted" in Page(html.page(empty, "", NOW)).text
+    assert "No Pod has drifted" in Page(drift_page.page(empty, "", NOW)).text

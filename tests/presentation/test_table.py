@@ -5,11 +5,11 @@ import json
 import pytest
 import yaml
 
-from webhook.inspection.codes import Code
-from webhook.inspection.findings import Finding, Mark
-from webhook.presentation import table
-from webhook.presentation.table import Form
-from webhook.presentation.terminal import Screen
+from webhook.output import table
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding, Mark
+from webhook.output.table import Form
+from webhook.output.terminal import Screen
 
 FOUND = [
     Finding(Mark.OK, Code.NAMESPACE_OK, "namespace", "it is selected"),

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import InvalidCredential
-from webhook.images.prefixes import covers
-from webhook.pullsecret.credential import LIMIT, Entry, covering, key_for, make_entry, static_entries, suspicions
+from webhook.images.prefix import covers
+from webhook.pull_secret.credential import LIMIT, Entry, covering, key_for, make_entry, static_entries, suspicions
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import InvalidCredential, SourceError
-from webhook.pullsecret.credential import Entry, make_entry
-from webhook.pullsecret.docker_config import LIMIT, parse
+from webhook.pull_secret.credential import Entry, make_entry
+from webhook.pull_secret.dockerconfigjson import LIMIT, parse
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 _LOGIN = {"username": "robot", "password": _PASSWORD}

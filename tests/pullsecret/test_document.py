@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from webhook.constants import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
 from webhook.errors import InvalidCredential
-from webhook.moments import moment, timestamp
-from webhook.names import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
-from webhook.pullsecret.credential import Credential, Entry, cleaned, make_entry
-from webhook.pullsecret.document import MASK, Document, compose, digest, manifest, masked
+from webhook.pull_secret.credential import Credential, Entry, cleaned, make_entry
+from webhook.pull_secret.manifest import MASK, Document, compose, digest, manifest, masked
+from webhook.timestamps import moment, timestamp
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 _NOW = 1_790_000_000.0

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webhook.pullsecret.jwt import end
+from webhook.credentials.token_expiry import end
 
 _HEADER = {"alg": "RS256", "typ": "JWT"}
 

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import InvalidCredential
-from webhook.images.prefixes import canonical_host, normalise
-from webhook.pullsecret.credential import Entry, check_key, key_for, make_entry, static_entries
-from webhook.pullsecret.matching import filed_under, lookup, own
+from webhook.images.prefix import canonical_host, normalise
+from webhook.pull_secret.credential import Entry, check_key, key_for, make_entry, static_entries
+from webhook.pull_secret.keyring import filed_under, lookup, own
 
 
 def _entries(*keys: str) -> list[Entry]:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.pullsecret.schedule import Schedule
+from webhook.pull_secret.schedule import Schedule
 
 _DEFAULT = Schedule(period=1800.0, attempts=3, delay=5.0)
 

@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from webhook.moments import moment, timestamp
-from webhook.pullsecret.credential import Credential, make_entry
-from webhook.pullsecret.document import LIMIT, TYPE, Document, compose
-from webhook.pullsecret.upkeep import TOO_LARGE, Content, Kind, Linger, Secret, Standing, Step, step
+from webhook.pull_secret.credential import Credential, make_entry
+from webhook.pull_secret.manifest import LIMIT, TYPE, Document, compose
+from webhook.pull_secret.reconcile import TOO_LARGE, Content, Kind, Linger, Secret, Standing, Step, step
+from webhook.timestamps import moment, timestamp
 
 _NOW = 1_790_000_000.0
 _LINGER = 100.0

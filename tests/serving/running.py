@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from webhook.admission import review
-from webhook.certificates import authority
+from webhook.pki import ca
 
 PATIENCE = 20.0
 #: A review with an answer of some 7 MB, more than all buffers on the way hold: every image is rewritten.
@@ -84,11 +84,11 @@ class Place(NamedTuple):
     """A folder with all that a server reads."""
 
     folder: Path
-    ours: authority.Pair
+    ours: ca.Pair
 
     def write_pair(self, *names: str) -> None:
         """Write a new certificate for `names`, or for this machine, and its key."""
-        pair = authority.sign(self.ours, names or ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(hours=1))
+        pair = ca.sign(self.ours, names or ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(hours=1))
         replace(self.folder / "tls.crt", pair.certificate)
         replace(self.folder / "tls.key", pair.key)
 
@@ -175,7 +175,7 @@ def replace(path: Path, content: bytes) -> None:
 
 def make_place(folder: Path) -> Place:
     """Make a folder with a configuration and an authority, and no certificate yet."""
-    place = Place(folder, authority.make_authority("test", datetime.now(UTC), timedelta(hours=1)))
+    place = Place(folder, ca.make_authority("test", datetime.now(UTC), timedelta(hours=1)))
     place.configure(CONFIGURATION)
     return place
 
@@ -227,7 +227,7 @@ def serving_wsgi(place: Place) -> Iterator[Server]:
             "--graceful-timeout=2",
         ]
         command = [sys.executable, "-m", "gunicorn", *words, "--certfile=tls.crt", "--keyfile=tls.key"]
-        application = "webhook.serving.flask_app:create_app()"
+        application = "webhook.server.flask_app:create_app()"
         environment = {"REGISTRY_WEBHOOK_CONFIG": "config.yaml"}
         around = Around(inherited=(listener.fileno(),))
         with _running([*command, application], place, environment, around) as process:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from webhook.admission import review
-from webhook.serving import protocol
+from webhook.server import http1
 
 from .running import LONG_ANSWER, PATIENCE, Around, Place, Server, serving, wait_until
 
@@ -97,7 +97,7 @@ def test_a_client_that_never_reads_is_closed(server: Server) -> None:
 def test_an_idle_connection_stays_usable_beyond_the_time_a_request_may_take(server: Server) -> None:
     with server.client() as client:
         assert client.review(review.of_object(POD)).status == 200
-        time.sleep(protocol.ARRIVAL + 1)
+        time.sleep(http1.ARRIVAL + 1)
         assert client.review(review.of_object(POD)).status == 200
 
 

@@ -12,8 +12,8 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.certificates import authority
-from webhook.serving import tls
+from webhook.pki import ca
+from webhook.server import tls
 
 _KEY = ec.generate_private_key(ec.SECP256R1())
 _NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -48,9 +48,9 @@ def test_it_is_what_another_library_reads(moment: datetime, name: str) -> None:
 
 
 def test_it_is_that_of_the_one_we_make_ourselves() -> None:
-    ours = authority.make_authority("test", _NOW, timedelta(days=30))
-    pair = authority.sign(ours, ("localhost",), _NOW, timedelta(days=9))
-    assert ends(pair.certificate + pair.key) == authority.span(pair.certificate).ends.timestamp()
+    ours = ca.make_authority("test", _NOW, timedelta(days=30))
+    pair = ca.sign(ours, ("localhost",), _NOW, timedelta(days=9))
+    assert ends(pair.certificate + pair.key) == ca.span(pair.certificate).ends.timestamp()
 
 
 def test_of_a_chain_the_first_end_counts() -> None:
@@ -77,8 +77,8 @@ def test_validity_of_every_label_that_openssl_reads(label: str) -> None:
 
 
 def test_validity_of_a_chain_is_what_all_share() -> None:
-    ours = authority.make_authority("test", _NOW, timedelta(days=30))
-    later = authority.sign(ours, ("localhost",), _NOW + timedelta(days=3), timedelta(days=60))
+    ours = ca.make_authority("test", _NOW, timedelta(days=30))
+    later = ca.sign(ours, ("localhost",), _NOW + timedelta(days=3), timedelta(days=60))
     found = tls.validity(later.certificate + ours.certificate)
     assert found is not None
     begins, end = (_NOW + timedelta(days=3, minutes=-5)).timestamp(), (_NOW + timedelta(days=30)).timestamp()

@@ -505,6 +505,6 @@ def test_a_client_that_is_gone_before_its_answers_leaves_no_trace(server: Server
             wire.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     time.sleep(0.1)
     assert server.review(BODY).status == 200
-    expected = (" INFO webhook.admission ", " WARNING webhook.serving request refused ")
+    expected = (" INFO webhook.admission ", " WARNING webhook.server request refused ")
     lines = server.log[before:].splitlines()
     assert [line for line in lines if not any(part in line for part in expected)] == []

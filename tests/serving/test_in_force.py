@@ -12,13 +12,13 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from webhook.adapters.configuration import WatchedConfiguration
-from webhook.certificates import authority
-from webhook.certificates.authority import Pair
+from webhook.config.watcher import WatchedConfiguration
 from webhook.errors import CertificateError
-from webhook.serving import endpoint, tls
-from webhook.serving.clients import Clients
-from webhook.serving.in_force import PairFiles, Watch
+from webhook.pki import ca as pki_ca
+from webhook.pki.ca import Pair
+from webhook.server import routes, tls
+from webhook.server.client_ca import Clients
+from webhook.server.reloader import PairFiles, Watch
 
 from .running import Place, make_place, replace
 
@@ -108,7 +108,7 @@ class Clock:
 
 def write(place: Place, begins: timedelta, issuer: Pair | None = None) -> bytes:
     """Write a pair that is valid for an hour, and give its certificate; with an issuer, that one is in the chain."""
-    pair = authority.sign(issuer or place.ours, ("localhost",), datetime.now(UTC) + begins, HOUR)
+    pair = pki_ca.sign(issuer or place.ours, ("localhost",), datetime.now(UTC) + begins, HOUR)
     chain = pair.certificate + (issuer.certificate if issuer else b"")
     replace(place.folder / "tls.crt", chain)
     replace(place.folder / "tls.key", pair.key)
@@ -120,7 +120,7 @@ def looked(place: Place, clock: Clock, clients: Clients | None = None) -> Watch:
     return Watch(WatchedConfiguration(place.folder / "config.yaml", {}), files, clients, clock)
 
 
-EXPIRED = authority.make_authority("expired", datetime.now(UTC) - 2 * HOUR, HOUR)
+EXPIRED = pki_ca.make_authority("expired", datetime.now(UTC) - 2 * HOUR, HOUR)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +152,7 @@ def test_pair_that_is_not_valid_is_served_where_none_is_and_reported(
     watched = looked(place, Clock())
     assert watched.now.tls is not None
     assert watched.now.certificate_invalid is not None
-    assert b"what is served is not valid" in endpoint.ready(watched.now, draining=False).body
+    assert b"what is served is not valid" in routes.ready(watched.now, draining=False).body
     before = watched.now.tls
     write(place, -3 * HOUR)
     watched.look()
@@ -161,7 +161,7 @@ def test_pair_that_is_not_valid_is_served_where_none_is_and_reported(
     write(place, timedelta(0))
     watched.look()
     assert watched.now.certificate_invalid is None
-    assert endpoint.ready(watched.now, draining=False).body == b"ready\n"
+    assert routes.ready(watched.now, draining=False).body == b"ready\n"
 
 
 def test_pair_that_is_not_valid_yet_is_served_once_it_is(place: Place) -> None:
@@ -195,7 +195,7 @@ def test_pair_that_expires_while_served_is_reported_and_a_rejected_one_taken(pla
 def test_client_cas_that_have_expired_never_replace_valid_ones(place: Place) -> None:
     clock, path = Clock(), place.folder / "clients.crt"
     good, later = (
-        authority.make_authority(name, datetime.now(UTC) + begins, HOUR)
+        pki_ca.make_authority(name, datetime.now(UTC) + begins, HOUR)
         for name, begins in (("good", timedelta(0)), ("later", HOUR / 2))
     )
     replace(path, good.certificate)
@@ -279,7 +279,7 @@ def test_pair_with_key_that_api_servers_do_not_take_last_good_one_stays(place: P
 def test_pair_that_openssl_refuses_is_named_for_what_it_is(
     place: Place, make: Callable[[Pair, Pair], tuple[bytes, bytes]], said: str
 ) -> None:
-    pair = authority.sign(place.ours, ("localhost",), datetime.now(UTC), HOUR)
+    pair = pki_ca.sign(place.ours, ("localhost",), datetime.now(UTC), HOUR)
     certificate, key = make(pair, place.ours)
     replace(place.folder / "tls.crt", certificate)
     replace(place.folder / "tls.key", key)
@@ -290,7 +290,7 @@ def test_pair_that_openssl_refuses_is_named_for_what_it_is(
 @pytest.mark.parametrize("label", ["X509 CERTIFICATE", "TRUSTED CERTIFICATE"])
 def test_pair_with_another_label_is_served_and_its_end_known(place: Place, label: str) -> None:
     path = place.folder / "tls.crt"
-    end = authority.span(path.read_bytes()).ends.timestamp()
+    end = pki_ca.span(path.read_bytes()).ends.timestamp()
     replace(path, path.read_bytes().replace(b" CERTIFICATE-", f" {label}-".encode()))
     watched = looked(place, Clock())
     assert watched.now.tls is not None

@@ -13,11 +13,11 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 
 from webhook.admission import review
-from webhook.admission.handler import Handler, Policy
+from webhook.admission.mutator import Handler, Policy
+from webhook.admission.namespace_filter import NamespaceBounds
 from webhook.images.resolver import Resolution
-from webhook.namespaces import NamespaceBounds
-from webhook.serving import flask_app
-from webhook.serving.tally import Tally
+from webhook.server import flask_app
+from webhook.server.counters import Tally
 
 from .running import CONFIGURATION, JSON, Place, Server, make_place, replace, serving, wait_until
 
@@ -214,9 +214,9 @@ def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the
 
 
 def test_the_server_loads_nothing_that_it_must_not_have() -> None:
-    code = "import sys, webhook.commands.serve; print(*sys.modules, sep='\\n')"
+    code = "import sys, webhook.cli.serve; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "webhook.serving.worker" in loaded
+    assert "webhook.server.worker" in loaded
     assert not {"kubernetes", "cryptography", "jsonpatch"} & set(loaded)
 
 

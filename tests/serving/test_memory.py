@@ -1,4 +1,4 @@
-from webhook.serving.memory import Memory
+from webhook.server.memory_budget import Memory
 
 
 class Holder:

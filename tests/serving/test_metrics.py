@@ -6,7 +6,7 @@ import pytest
 
 from tests.exposition import families, faults
 from webhook.admission import review
-from webhook.certificates import authority
+from webhook.pki import ca
 
 from .running import CONFIGURATION, Server, make_place, serving, wait_until
 
@@ -86,7 +86,7 @@ def test_what_is_in_force_is_said_by_its_hash_and_its_end(tmp_path: Path) -> Non
         assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == float("inf")
         place.write_pair()
         wait_until(lambda: server.metric("registry_webhook_certificate_last_reload_successful") == 1)
-        end = authority.span((place.folder / "tls.crt").read_bytes()).ends.timestamp()
+        end = ca.span((place.folder / "tls.crt").read_bytes()).ends.timestamp()
         assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == end
         before = hashes(server)
         place.configure(CONFIGURATION + "webhook: {exclude: ['**/pause']}\n")

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from webhook.adapters.pair import ServedPair
-from webhook.adapters.sockets import Address
 from webhook.admission import review
-from webhook.certificates import authority
-from webhook.certificates.authority import Pair
+from webhook.config.listen_address import Address
+from webhook.pki import ca
+from webhook.pki.ca import Pair
+from webhook.refresher.certificates.keypair_dir import ServedPair
 
 from .running import Client, Place, Server, make_place, replace, serving, wait_until
 
@@ -34,12 +34,12 @@ READY = b"ready\n"
 
 
 def make_authority(name: str = "of clients") -> Pair:
-    return authority.make_authority(name, datetime.now(UTC), HOUR)
+    return ca.make_authority(name, datetime.now(UTC), HOUR)
 
 
 def make_client(issuer: Pair, *names: str, later: timedelta = timedelta(0), is_client: bool = True) -> Pair:
     """Make a client's certificate that is good for an hour, from now or some time `later`."""
-    return authority.sign(issuer, names or [NAME], datetime.now(UTC) + later, HOUR, is_client=is_client)
+    return ca.sign(issuer, names or [NAME], datetime.now(UTC) + later, HOUR, is_client=is_client)
 
 
 def presenting(place: Place, pair: Pair | None) -> ssl.SSLContext:
@@ -224,7 +224,7 @@ def test_a_broken_file_leaves_the_last_good_one_in_force_and_lets_the_pair_be_re
     wait_until(lambda: "the last good authorities hold: whose clients are answered: clients.crt: " in server.log)
     served = server.place.folder / "tls.crt"
     server.place.write_pair()
-    wait_until(lambda: asked(server) == authority.fingerprint(served.read_bytes()))
+    wait_until(lambda: asked(server) == ca.fingerprint(served.read_bytes()))
     assert b"clients.crt" in server.probe("/readyz").body
     assert is_answered(server, right)
     assert not is_answered(server, None)
@@ -301,6 +301,6 @@ def test_the_sidecar_is_told_which_certificate_is_served_though_it_has_none_of_i
 ) -> None:
     logged = server.log
     for _ in range(20):
-        assert asked(server) == authority.fingerprint((server.place.folder / "tls.crt").read_bytes())
+        assert asked(server) == ca.fingerprint((server.place.folder / "tls.crt").read_bytes())
     assert server.log == logged
     assert is_answered(server, make_client(issuer))

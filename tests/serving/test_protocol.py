@@ -13,12 +13,12 @@ import pytest
 from gunicorn.asgi.parser import PythonProtocol
 
 from webhook.admission import review
-from webhook.serving import endpoint, protocol
-from webhook.serving.door import Application
-from webhook.serving.endpoint import Reply, Request
-from webhook.serving.memory import Memory
-from webhook.serving.refusals import Refusal, Refused
-from webhook.serving.schedule import SMALL, Schedule
+from webhook.server import http1, routes
+from webhook.server.memory_budget import Memory
+from webhook.server.refusals import Refusal, Refused
+from webhook.server.request_scheduler import SMALL, Schedule
+from webhook.server.routes import Reply, Request
+from webhook.server.wsgi import Application
 
 from .running import Place
 
@@ -53,11 +53,11 @@ class Connection:
         self.is_lost = asyncio.Event()
         self.gave_way = 0
         self.refused: list[Refused] = []
-        self.memory = Memory[protocol.Protocol](most, self._count)
-        buffer = memoryview(bytearray(protocol.READ))
+        self.memory = Memory[http1.Protocol](most, self._count)
+        buffer = memoryview(bytearray(http1.READ))
         self.schedule = Schedule(application, asyncio.get_running_loop())
-        common = protocol.Common(self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append)
-        self.protocol = protocol.Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
+        common = http1.Common(self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append)
+        self.protocol = http1.Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
@@ -78,7 +78,7 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    application: Application = lambda _: endpoint.about(), place: Place | None = None, most: int = MOST
+    application: Application = lambda _: routes.about(), place: Place | None = None, most: int = MOST
 ) -> AsyncIterator[Connection]:
     made = Connection(application, most)
     context = trust = None
@@ -102,20 +102,20 @@ def test_each_request_has_its_time_and_an_idle_connection_a_longer_one() -> None
     async def run() -> None:
         async with connected() as connection:
             clock, server = connection.clock, connection.protocol
-            assert (server.is_idle, server.deadline) == (False, 1000 + protocol.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1000 + http1.ARRIVAL)
             clock.now += 2
             await connection.send(GET[:10])
-            assert (server.is_idle, server.deadline) == (False, 1000 + protocol.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1000 + http1.ARRIVAL)
             clock.now += 1
             await connection.send(GET[10:])
             await connection.answer()
-            assert (server.is_idle, server.deadline) == (True, 1003 + protocol.KEPT)
+            assert (server.is_idle, server.deadline) == (True, 1003 + http1.KEPT)
             clock.now += 100
             await connection.send(HALF[:-5])
-            assert (server.is_idle, server.deadline) == (False, 1103 + protocol.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1103 + http1.ARRIVAL)
             clock.now += 4
             await connection.send(HALF[-5:])
-            assert (server.is_idle, server.deadline) == (False, 1103 + protocol.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1103 + http1.ARRIVAL)
 
     asyncio.run(run())
 
@@ -126,17 +126,17 @@ def test_an_answer_that_is_not_read_has_its_time_and_so_has_every_further_piece_
             clock, server = connection.clock, connection.protocol
             clock.now += 50
             await connection.send(GET)
-            assert (server.is_idle, server.deadline) == (False, 1050 + protocol.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1050 + http1.ARRIVAL)
             clock.now += 4
             head = await connection.reader.readuntil(b"\r\n\r\n")
             await connection.reader.readexactly(LONG // 4)
             await asyncio.sleep(0.05)
-            assert (server.is_idle, server.deadline) == (False, 1054 + protocol.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1054 + http1.ARRIVAL)
             clock.now += 4
             assert b"Content-Length: %d\r\n" % LONG in head
             await connection.reader.readexactly(LONG - LONG // 4)
             await asyncio.sleep(0.05)
-            assert (server.is_idle, server.deadline) == (True, 1058 + protocol.KEPT)
+            assert (server.is_idle, server.deadline) == (True, 1058 + http1.KEPT)
             await connection.send(GET)
             await connection.answer()
 
@@ -233,7 +233,7 @@ def test_a_connection_with_a_request_still_to_answer_is_not_idle() -> None:
 
         def answer(_: Request) -> Reply:
             idle.append(connection.protocol.is_idle)
-            return endpoint.about()
+            return routes.about()
 
         async with connected(answer) as connection:
             await connection.send(GET * 3)
@@ -262,7 +262,7 @@ def test_a_fault_in_the_application_is_an_answer_and_a_line_and_the_next_request
     def answer(request: Request) -> Reply:
         if request.path == b"/fails":
             raise ValueError("hunter2")
-        return endpoint.about()
+        return routes.about()
 
     async def run() -> None:
         async with connected(answer) as connection:
@@ -357,22 +357,22 @@ def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_co
 
     def answer(request: Request) -> Reply:
         found.append(request)
-        return endpoint.about()
+        return routes.about()
 
     # All connections of a server read into one buffer.
-    buffer = memoryview(bytearray(protocol.READ))
+    buffer = memoryview(bytearray(http1.READ))
     # What came before would have some wait for their turn, and no loop runs here.
     with closing(asyncio.new_event_loop()) as loop:
         schedule = Schedule(answer, loop)
     monkeypatch.setattr(schedule, "answer", lambda request, _: answer(request))
-    common = protocol.Common(schedule, Serving(), buffer, Memory(MOST, lambda: None), Clock(), lambda _: None)
+    common = http1.Common(schedule, Serving(), buffer, Memory(MOST, lambda: None), Clock(), lambda _: None)
 
-    def connection() -> protocol.Protocol:
-        made = protocol.Protocol(common, "192.0.2.1", lambda _: None)
+    def connection() -> http1.Protocol:
+        made = http1.Protocol(common, "192.0.2.1", lambda _: None)
         made.connection_made(Written())
         return made
 
-    def take(made: protocol.Protocol, piece: bytes) -> None:
+    def take(made: http1.Protocol, piece: bytes) -> None:
         made.get_buffer(-1)[: len(piece)] = piece
         made.buffer_updated(len(piece))
 
@@ -402,7 +402,7 @@ def test_request_that_waits_for_its_turn_has_no_deadline_and_is_held() -> None:
 
         def answer(_: Request) -> Reply:
             assert go.wait(10)
-            return endpoint.about()
+            return routes.about()
 
         async with connected(answer) as connection:
             size = SMALL + 1
@@ -430,7 +430,7 @@ def test_request_whose_client_has_gone_is_not_answered() -> None:
         def answer(request: Request) -> Reply:
             sizes.append(len(request.body))
             assert go.wait(10)
-            return endpoint.about()
+            return routes.about()
 
         async with connected(answer) as connection:
             # Something else is under way.
@@ -452,7 +452,7 @@ def test_request_that_waits_and_is_too_much_is_refused() -> None:
 
         def answer(_: Request) -> Reply:
             assert go.wait(10)
-            return endpoint.about()
+            return routes.about()
 
         async with connected(answer, most=SMALL + 1000) as connection:
             await _asked_and_gone(connection, SMALL + 1)
@@ -531,10 +531,10 @@ def test_target_and_host_are_read_alike_by_both_parsers(
 
         def answer(request: Request) -> Reply:
             paths.append(request.path)
-            return endpoint.about()
+            return routes.about()
 
-        monkeypatch.setattr(protocol, "_Parser", parser)
-        monkeypatch.setattr(protocol, "H1CProtocol", None if parser is PythonProtocol else parser)
+        monkeypatch.setattr(http1, "_Parser", parser)
+        monkeypatch.setattr(http1, "H1CProtocol", None if parser is PythonProtocol else parser)
         async with connected(answer) as connection:
             await connection.send(sent)
             status = int((await connection.answer())[9:12])

@@ -4,7 +4,7 @@ import logging
 
 import pytest
 
-from webhook.serving.refusals import INTERVAL, Refusal, RefusalLog, Refused
+from webhook.server.refusals import INTERVAL, Refusal, RefusalLog, Refused
 
 
 class Clock:

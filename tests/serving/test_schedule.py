@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from webhook.admission import review
-from webhook.serving import endpoint, schedule
-from webhook.serving.endpoint import Reply, Request
-from webhook.serving.schedule import MEDIUM, SMALL, Queue, Schedule, Waiting
+from webhook.server import request_scheduler, routes
+from webhook.server.request_scheduler import MEDIUM, SMALL, Queue, Schedule, Waiting
+from webhook.server.routes import Reply, Request
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
@@ -187,7 +187,7 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 def test_small_requests_are_answered_at_once_on_the_loop() -> None:
     async def test() -> None:
-        case = Case(lambda _: endpoint.alive())
+        case = Case(lambda _: routes.alive())
         for number in range(20):
             assert case.ask(SMALL, b"%d" % number) is None
         assert set(case.threads.values()) == {threading.get_ident()}
@@ -203,7 +203,7 @@ def test_large_request_blocks_neither_the_loop_nor_another_size(size: int) -> No
         def answer(asked: Request) -> Reply:
             if asked.path == b"slow":
                 assert go.wait(10)
-            return endpoint.alive()
+            return routes.alive()
 
         case = Case(answer)
         assert case.ask(size, b"slow") is not None
@@ -221,7 +221,7 @@ def test_large_request_blocks_neither_the_loop_nor_another_size(size: int) -> No
 
 def test_large_requests_are_answered_in_turn_by_client() -> None:
     async def test() -> None:
-        case = Case(lambda _: endpoint.alive())
+        case = Case(lambda _: routes.alive())
         for number in range(5):
             case.ask(SMALL + 1, b"one %d" % number)
         case.ask(SMALL + 1, b"other", OTHER)
@@ -238,7 +238,7 @@ def test_small_expensive_requests_leave_turns_to_others(monkeypatch: pytest.Monk
         def answer(asked: Request) -> Reply:
             if asked.client == ONE:
                 time.sleep(0.01)
-            return endpoint.alive()
+            return routes.alive()
 
         async def count() -> None:
             nonlocal turns
@@ -260,7 +260,7 @@ def test_small_expensive_requests_leave_turns_to_others(monkeypatch: pytest.Monk
         await asyncio.sleep(0.01)
         assert case.ask(100, b"later", OTHER) is None
 
-    monkeypatch.setattr(schedule, "_ITERATION", 0.005)
+    monkeypatch.setattr(request_scheduler, "_ITERATION", 0.005)
     run(test)
 
 
@@ -284,7 +284,7 @@ def test_cancelled_large_request_is_not_answered() -> None:
 
         def answer(_: Request) -> Reply:
             assert go.wait(10)
-            return endpoint.alive()
+            return routes.alive()
 
         case = Case(answer)
         case.ask(SMALL + 1, b"first")
@@ -305,7 +305,7 @@ def test_threads_that_cannot_be_started_any_more_are_not_missed(monkeypatch: pyt
         def refuse(_: threading.Thread) -> None:
             raise RuntimeError
 
-        case = Case(lambda _: endpoint.alive())
+        case = Case(lambda _: routes.alive())
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", refuse)
             case.ask(SMALL + 1, b"medium")

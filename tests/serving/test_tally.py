@@ -6,13 +6,13 @@ import pytest
 
 from tests.admission.test_handler import Pod, handler, pod
 from webhook.admission import review
-from webhook.admission.handler import Handler
-from webhook.images.globs import Globs
+from webhook.admission.mutator import Handler
+from webhook.images.patterns import Globs
 from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
-from webhook.serving import endpoint
-from webhook.serving.refusals import Refusal
-from webhook.serving.tally import Distribution, Tally
+from webhook.server import routes
+from webhook.server.counters import Distribution, Tally
+from webhook.server.refusals import Refusal
 
 JSON = "application/json"
 
@@ -23,7 +23,7 @@ def images(*names: str) -> Pod:
 
 def counted(document: Any, made: Handler | None = None, **request: Any) -> Tally:
     tally = Tally()
-    endpoint.mutate(made or handler(), JSON, review.of_object(document, **request), tally)
+    routes.mutate(made or handler(), JSON, review.of_object(document, **request), tally)
     return tally
 
 
@@ -55,7 +55,7 @@ def test_images_count_by_why_they_became_what_they_did_and_by_rule() -> None:
 def test_images_count_each_time_although_the_decision_is_known() -> None:
     tally, made = Tally(), handler()
     for _ in range(3):
-        endpoint.mutate(made, JSON, review.of_object(images("nginx", "quay.io/a")), tally)
+        routes.mutate(made, JSON, review.of_object(images("nginx", "quay.io/a")), tally)
     assert (tally.images["server"], tally.images["rule"]) == (3, 3)
 
 
@@ -77,9 +77,9 @@ def test_more_rules_than_are_told_apart_count_together() -> None:
 
 def test_refused_requests_count_by_status_and_reason() -> None:
     tally = Tally()
-    endpoint.mutate(handler(), "text/plain", b"{}", tally)
-    endpoint.mutate(handler(), JSON, b"{", tally)
-    endpoint.mutate(handler(), JSON, b"[]", tally)
+    routes.mutate(handler(), "text/plain", b"{}", tally)
+    routes.mutate(handler(), JSON, b"{", tally)
+    routes.mutate(handler(), JSON, b"[]", tally)
     refused = {what: count for what, count in tally.refused.items() if count}
     assert refused == {(415, Refusal.CONTENT_TYPE): 1, (400, Refusal.MALFORMED_REVIEW): 2}
     assert tally.seconds.up_to()[-1][1] == 0
@@ -89,7 +89,7 @@ def test_how_long_it_took_and_how_long_it_was_are_distributions() -> None:
     tally, made = Tally(), handler()
     body = review.of_object(images("nginx"))
     for _ in range(5):
-        endpoint.mutate(made, JSON, body, tally)
+        routes.mutate(made, JSON, body, tally)
     assert tally.seconds.up_to()[-1] == (float("inf"), 5)
     assert 0 < tally.seconds.total < 5
     assert tally.sizes.total == 5 * len(body)

@@ -5,8 +5,8 @@ from wsgiref.validate import validator
 
 import pytest
 
-from webhook.serving import door
-from webhook.serving.endpoint import Reply, Request
+from webhook.server import wsgi
+from webhook.server.routes import Reply, Request
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_the_application_is_told_the_path_unquoted_and_all_else_as_it_came(path:
         return [b"x", b"yz"]
 
     headers = {b"host": b"h", b"content-type": b"t/p", b"content-length": b"4", b"x-a-b": b"c", b"x_a_b": b"!"}
-    reply = door.call(validator(application), Request(b"POST", path, b"q=%20?", headers, b"body"))
+    reply = wsgi.call(validator(application), Request(b"POST", path, b"q=%20?", headers, b"body"))
     assert reply == Reply(404, (("Content-Type", "text/plain"), ("X-A", "b")), b"xyz")
     assert told["PATH_INFO"].encode("latin-1").decode() == info
     expected = {

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
-from webhook.certificates.authority import Pair
-from webhook.names import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
+from webhook.constants import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
+from webhook.pki.ca import Pair
 
 Object = dict[str, Any]
 Kind = Literal["namespaces", "secrets", "certificates", "configurations"]

@@ -4,11 +4,11 @@ import threading
 from collections.abc import Callable
 from typing import Any, cast
 
-from webhook.adapters.cluster.api import Cluster, Held, Listing
-from webhook.adapters.cluster.objects import LeaseSpec
 from webhook.errors import ClusterError, Conflict
-from webhook.pullsecret.document import Published
-from webhook.sidecar.clocks import Clocks
+from webhook.kube.api import Cluster, Held, Listing
+from webhook.kube.codec import LeaseSpec
+from webhook.pull_secret.manifest import Published
+from webhook.refresher.runtime.clock import Clocks
 
 WALL = 1_790_000_000.0
 

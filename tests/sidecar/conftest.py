@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.certificates.authority import Pair
+from webhook.pki.ca import Pair
 
 from .api_server import ApiServer
 from .running import PASSWORD, Place, Sidecar, make_pair, make_place, refreshing, wait_until

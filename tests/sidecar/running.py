@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.certificates import authority
+from webhook.pki import ca as pki_ca
 from webhook.readiness import Readiness, decode
 
 from .api_server import SECRET, TOKEN, ApiServer
@@ -58,7 +58,7 @@ class Place(NamedTuple):
         self.write("password", password + "\n")
 
 
-def make_place(folder: Path, pair: authority.Pair, ca: bytes) -> Place:
+def make_place(folder: Path, pair: pki_ca.Pair, ca: bytes) -> Place:
     """Start an API server, and write what leads a sidecar to it. Whoever calls stops the server."""
     api = ApiServer(pair, folder)
     place = Place(folder, api)
@@ -77,11 +77,11 @@ def make_place(folder: Path, pair: authority.Pair, ca: bytes) -> Place:
     return place
 
 
-def make_pair() -> tuple[authority.Pair, bytes]:
+def make_pair() -> tuple[pki_ca.Pair, bytes]:
     """Make a certificate for this machine, and give the authority's too."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    ours = authority.make_authority("test", now, hour)
-    return authority.sign(ours, ["127.0.0.1", "localhost"], now, hour), ours.certificate
+    ours = pki_ca.make_authority("test", now, hour)
+    return pki_ca.sign(ours, ["127.0.0.1", "localhost"], now, hour), ours.certificate
 
 
 class Sidecar:

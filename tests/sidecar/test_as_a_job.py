@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
-from webhook.certificates.authority import Pair
+from webhook.pki.ca import Pair
 
 from .api_server import QUOTA, ApiServer, status
 from .running import PASSWORD, Place, make_place, run

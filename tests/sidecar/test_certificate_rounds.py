@@ -10,18 +10,18 @@ from typing import cast
 
 import pytest
 
-from webhook.adapters.cluster.api import Cluster
-from webhook.adapters.cluster.client import connect
-from webhook.adapters.cluster.installation import Installation
-from webhook.adapters.pair import ServedPair
-from webhook.adapters.sockets import Address
-from webhook.certificates import authority, rotation
-from webhook.certificates.rotation import Terms
-from webhook.names import OWN_NAMESPACE, InstallationNames
-from webhook.sidecar.certificates import Certificates, Replica
-from webhook.sidecar.duties import Loop, Threads
-from webhook.sidecar.metrics import Metrics
-from webhook.sidecar.reporting import Reporter
+from webhook.config.listen_address import Address
+from webhook.constants import OWN_NAMESPACE, InstallationNames
+from webhook.kube.api import Cluster
+from webhook.kube.client import connect
+from webhook.kube.install import Installation
+from webhook.pki import ca, rotation
+from webhook.pki.rotation import Terms
+from webhook.refresher.certificates.controller import Certificates, Replica
+from webhook.refresher.certificates.keypair_dir import ServedPair
+from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.runtime.metrics import Metrics
+from webhook.refresher.runtime.thread_group import Loop, Threads
 
 from .api_server import BROKEN, SECRET, ApiServer, Asked, Kind, status
 from .by_hand import WALL, Clock
@@ -151,7 +151,7 @@ def at_rest(*replicas: Replicated) -> bool:
         and api.certificate("ca.crt") in api.bundle
         and trusted(api) is not None
         and all(one.server and one.server.certificate == served for one in replicas)
-        and said(api, "one") == authority.fingerprint(served)
+        and said(api, "one") == ca.fingerprint(served)
     )
 
 
@@ -283,7 +283,7 @@ def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: R
     replica.until(lambda: api.bundle == coming)
     assert api.certificate("retired-ca.crt") == b""
     assert replica.metric("certificate_renewals_total") == 4
-    ends = authority.span(server.certificate).ends.timestamp()
+    ends = ca.span(server.certificate).ends.timestamp()
     assert replica.metric("certificate_expiry_timestamp_seconds") == ends
 
 
@@ -293,7 +293,7 @@ def test_a_pair_that_is_taken_over_is_said_in_the_same_round(replica: Replicated
     before = server.certificate
     replica.clock.now += 60 * 3600
     replica.until(lambda: server.certificate != before)
-    assert said(api, "one") == authority.fingerprint(server.certificate)
+    assert said(api, "one") == ca.fingerprint(server.certificate)
 
 
 def test_one_that_comes_new_where_the_secret_is_gone_keeps_what_the_bundle_holds(
@@ -453,7 +453,7 @@ def test_before_the_secret_is_written_it_is_read_afresh(replica: Replicated, sta
 
 def test_what_is_stored_and_was_not_told_goes_into_the_bundle(replica: Replicated) -> None:
     api = replica.api
-    older = authority.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
+    older = ca.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
     api.deaf.add("certificates")
     api.change_certificate("retired-ca.crt", older)
     api.call()
@@ -463,7 +463,7 @@ def test_what_is_stored_and_was_not_told_goes_into_the_bundle(replica: Replicate
 
 def test_what_somebody_stores_while_the_bundle_is_written_stays(replica: Replicated) -> None:
     api = replica.api
-    older = authority.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
+    older = ca.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
 
     def meanwhile(asked: Asked) -> bool:
         if asked.method == "PATCH" and "mutating" in asked.path and not api.certificate("retired-ca.crt"):
@@ -494,7 +494,7 @@ def test_a_secret_that_is_gone_and_not_yet_said_to_be_is_not_asked_for_again_and
 def serves_what_is_valid(replica: Replicated) -> bool:
     """Tell whether the server serves what is valid by its replica's clock."""
     assert replica.server
-    return authority.span(replica.server.certificate).holds(datetime.fromtimestamp(replica.clock.wall(), UTC))
+    return ca.span(replica.server.certificate).holds(datetime.fromtimestamp(replica.clock.wall(), UTC))
 
 
 @pytest.mark.parametrize("years", [2, -2])
@@ -661,7 +661,7 @@ def test_what_the_server_serves_is_said_and_not_what_it_should(replica: Replicat
     assert said(api, "one") == before
     server.folder = folder
     replica.until(lambda: said(api, "one") != before)
-    assert said(api, "one") == authority.fingerprint(server.certificate)
+    assert said(api, "one") == ca.fingerprint(server.certificate)
 
 
 def test_a_server_that_is_known_to_serve_the_pair_is_left_alone(replica: Replicated) -> None:

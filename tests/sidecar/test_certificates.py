@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from tests.serving import running as webhook
-from webhook.certificates import authority
+from webhook.pki import ca
 
 from .api_server import ApiServer, status
 from .running import Place, Sidecar, refreshing, wait_until
@@ -29,7 +29,7 @@ def in_order(api: ApiServer, *servers: Server) -> bool:
         bool(certificate)
         and api.bundle.startswith(api.certificate("ca.crt"))
         and all(server.certificate == certificate for server in servers)
-        and said(api, "one") == authority.fingerprint(certificate)
+        and said(api, "one") == ca.fingerprint(certificate)
     )
 
 
@@ -98,7 +98,7 @@ def test_a_server_that_asks_clients_for_a_certificate_is_looked_after_as_any(pla
     api.call()
     folder = tmp_path / "served"
     folder.mkdir()
-    ours = authority.make_authority("clients", datetime.now(UTC), timedelta(hours=1))
+    ours = ca.make_authority("clients", datetime.now(UTC), timedelta(hours=1))
     (folder / "clients.crt").write_bytes(ours.certificate)
     with webhook.serving(webhook.make_place(folder), "--client-ca=clients.crt") as server:
         told = f"--tls-server={server.secure[0]}:{server.secure[1]}"

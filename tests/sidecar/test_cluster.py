@@ -7,9 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from webhook.adapters.cluster.api import Cluster, Watch
-from webhook.adapters.cluster.client import Client, Request, connect
-from webhook.adapters.cluster.objects import namespace
+from webhook.constants import OWN_NAMESPACE, REFRESHED_ANNOTATION
 from webhook.errors import (
     ClusterError,
     Conflict,
@@ -21,8 +19,10 @@ from webhook.errors import (
     TooLarge,
     Unreachable,
 )
-from webhook.names import OWN_NAMESPACE, REFRESHED_ANNOTATION
-from webhook.pullsecret.upkeep import Namespace, Secret
+from webhook.kube.api import Cluster, Watch
+from webhook.kube.client import Client, Request, connect
+from webhook.kube.codec import namespace
+from webhook.pull_secret.reconcile import Namespace, Secret
 
 from . import api_server
 from .api_server import SECRET, TOKEN, Answer, status

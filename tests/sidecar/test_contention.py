@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.sidecar.contention import LONGEST, PEACE, REPAIRS, TRUCE, WINDOW, Contention
+from webhook.refresher.runtime.backoff import LONGEST, PEACE, REPAIRS, TRUCE, WINDOW, Contention
 
 
 def repair(contention: Contention, now: float) -> float:

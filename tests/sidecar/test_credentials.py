@@ -11,22 +11,22 @@ from typing import NamedTuple, cast
 import pytest
 from msgspec import structs
 
-from webhook.adapters.cluster.api import Listing
-from webhook.adapters.registry import Answer, Registry, Verdict
-from webhook.adapters.sources import Reading
+from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.credentials.provider import Reading
 from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachable
-from webhook.moments import timestamp
-from webhook.namespaces import NamespaceBounds
-from webhook.pullsecret.credential import Credential, Entry, make_entry
-from webhook.pullsecret.document import TYPE, Document, Published, compose, entries
-from webhook.pullsecret.schedule import Schedule
-from webhook.pullsecret.upkeep import Content, Kind, Namespace, Secret
-from webhook.sidecar.credentials import Answers, Asking, Credentials, Outcome, asking
-from webhook.sidecar.entitlement import Entitlements
-from webhook.sidecar.metrics import Metrics
-from webhook.sidecar.publishing import Publisher, Terms
-from webhook.sidecar.reporting import Reporter
-from webhook.sidecar.steadiness import Steadiness
+from webhook.kube.api import Listing
+from webhook.pull_secret.credential import Credential, Entry, make_entry
+from webhook.pull_secret.manifest import TYPE, Document, Published, compose, entries
+from webhook.pull_secret.reconcile import Content, Kind, Namespace, Secret
+from webhook.pull_secret.schedule import Schedule
+from webhook.refresher.credential_refresh import Answers, Asking, Credentials, Outcome, asking
+from webhook.refresher.entitlement import Entitlements
+from webhook.refresher.pull_secrets import Publisher, Terms
+from webhook.refresher.runtime.clock_jump import Steadiness
+from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.runtime.metrics import Metrics
+from webhook.registry.auth import Answer, Registry, Verdict
+from webhook.timestamps import timestamp
 
 from .by_hand import WALL, Clock, StandIn, Stop
 

@@ -8,15 +8,16 @@ from typing import Any
 import pytest
 
 from tests.doctor.sound import settings
-from webhook.adapters.cluster import configured, examining
-from webhook.adapters.cluster.client import connect
-from webhook.adapters.cluster.reading import Reader
-from webhook.inspection import doctor
-from webhook.inspection.codes import Code
-from webhook.inspection.doctor.seen import Faults, Lease, Said, Sample, Seen
-from webhook.inspection.findings import Mark
-from webhook.inspection.snapshot import Settings, Unknown
-from webhook.names import InstallationNames
+from webhook.config.effective import Settings
+from webhook.constants import InstallationNames
+from webhook.diagnostics.doctor import analysis, collect
+from webhook.diagnostics.doctor.snapshot import Faults, Lease, Said, Sample, Seen
+from webhook.kube import installed_config
+from webhook.kube.client import connect
+from webhook.kube.reader import Reader
+from webhook.kube.unknown import Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness
 
 from .api_server import BROKEN, Answer, status
@@ -59,17 +60,17 @@ def giving(place: Place) -> Iterator[Giving]:
 
 
 def _examined(reader: Reader, own: Settings | None = None) -> Seen:
-    return examining.examine(reader, configured.find(reader), own, _NOW)
+    return collect.examine(reader, installed_config.find(reader), own, _NOW)
 
 
 def test_where_nothing_is_installed_that_is_all_that_is_said(reader: Reader) -> None:
-    (finding,) = doctor.diagnose(_examined(reader))
+    (finding,) = analysis.diagnose(_examined(reader))
     assert finding.code is Code.INSTALL_MISSING
 
 
 def test_whoever_may_read_nothing_is_told_of_every_check_that_it_is_not_known(place: Place, reader: Reader) -> None:
     with place.api.failing(lambda _asked: True, _NOBODY):
-        found = doctor.diagnose(_examined(reader))
+        found = analysis.diagnose(_examined(reader))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN}
     assert all("not known: no" in finding.why for finding in found)
 
@@ -141,7 +142,7 @@ def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving,
     if known == "its webhook configuration":
         calling = {"webhooks": [webhook], "metadata": {"name": "acme-calls"}}
         giving[_CONFIGURATIONS] = {"metadata": {}, "items": [calling]}
-    found = configured.find(reader, "platform" if known == "the option" else None)
+    found = installed_config.find(reader, "platform" if known == "the option" else None)
     assert found == InstallationNames(
         "platform", "acme-service", "acme-calls", deployment="acme", config_map="acme-config", account="acme-account"
     )
@@ -149,8 +150,8 @@ def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving,
 
 
 def test_find_nothing_installed_supposes_the_shipped_names(reader: Reader) -> None:
-    assert configured.find(reader) == InstallationNames()
-    assert configured.find(reader, "platform") == InstallationNames("platform")
+    assert installed_config.find(reader) == InstallationNames()
+    assert installed_config.find(reader, "platform") == InstallationNames("platform")
 
 
 @pytest.mark.parametrize(

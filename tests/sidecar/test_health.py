@@ -8,14 +8,15 @@ from typing import cast
 
 import pytest
 
-from webhook.adapters.cluster.client import Client
-from webhook.adapters.registry import Logins
-from webhook.sidecar.credentials import Answers
-from webhook.sidecar.duties import Surroundings, Threads
-from webhook.sidecar.entitlement import Entitlements
-from webhook.sidecar.health import Beats
-from webhook.sidecar.metrics import Metrics
-from webhook.sidecar.steadiness import Steadiness
+from webhook.kube.client import Client
+from webhook.refresher.credential_refresh import Answers
+from webhook.refresher.entitlement import Entitlements
+from webhook.refresher.runtime.clock_jump import Steadiness
+from webhook.refresher.runtime.liveness import Beats
+from webhook.refresher.runtime.metrics import Metrics
+from webhook.refresher.runtime.thread_group import Threads
+from webhook.refresher.wiring import Surroundings
+from webhook.registry.logins import Logins
 
 from .by_hand import Clock
 
@@ -72,7 +73,7 @@ def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_w
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     metrics = Metrics()
-    threads = Threads(surroundings(Beats(time.monotonic), metrics))
+    threads = Threads(Beats(time.monotonic), metrics, time.monotonic)
     again = threading.Event()
     runs: list[bool] = []
 
@@ -91,7 +92,10 @@ def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_w
         threads.join(20)
     assert runs == [False, False]
     (record,) = caplog.records
-    assert "the loop fragile failed and is started again: RuntimeError at webhook.sidecar.duties:" in caplog.text
+    assert (
+        "the loop fragile failed and is started again: RuntimeError at webhook.refresher.runtime.thread_group:"
+        in caplog.text
+    )
     assert record.exc_info is None
     assert "kept-secret" not in caplog.text
     assert b"registry_webhook_refresher_loop_restarts_total 1.0" in metrics.exposition()
@@ -100,7 +104,7 @@ def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_w
 def test_a_loop_that_hangs_is_found_by_its_silence() -> None:
     clock = Clock()
     beats = Beats(clock)
-    threads = Threads(surroundings(beats, Metrics()))
+    threads = Threads(beats, Metrics(), clock)
     begun = threading.Event()
 
     def loop(stop: threading.Event, beat: Callable[[], None]) -> None:

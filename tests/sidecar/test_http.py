@@ -10,7 +10,7 @@ from http import HTTPStatus
 
 import pytest
 
-from webhook.sidecar.http import Reply, Server, accepts
+from webhook.refresher.runtime.probe_server import Reply, Server, accepts
 
 PATIENCE = 20.0
 

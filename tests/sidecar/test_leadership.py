@@ -8,11 +8,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from webhook.adapters.cluster.api import Cluster, Held
-from webhook.adapters.cluster.objects import LeaseSpec
-from webhook.adapters.registry import Logins
 from webhook.errors import Conflict, Forbidden, Unreachable
-from webhook.sidecar.leadership import Leadership
+from webhook.kube.api import Cluster, Held
+from webhook.kube.codec import LeaseSpec
+from webhook.refresher.runtime.leader_election import Leadership
+from webhook.registry.logins import Logins
 
 from .by_hand import Clock, StandIn, Stop
 

@@ -2,7 +2,7 @@
 
 from tests.exposition import families as families_of
 from tests.exposition import faults
-from webhook.sidecar.metrics import Metrics
+from webhook.refresher.runtime.metrics import Metrics
 
 _ALL = {
     "api_requests": "counter",

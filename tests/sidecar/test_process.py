@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from webhook.moments import timestamp
-from webhook.names import UNSERVED_ANNOTATION
+from webhook.constants import UNSERVED_ANNOTATION
+from webhook.timestamps import timestamp
 
 from .api_server import FOREIGN, ApiServer, status
 from .running import PASSWORD, Place, Sidecar, refreshing, run, wait_until

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.names import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+from webhook.constants import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
 
 from .api_server import BROKEN, BUSY, FOREIGN, HTML, QUOTA, Answer, ApiServer, Asked, status
 from .running import PASSWORD, Sidecar, wait_until

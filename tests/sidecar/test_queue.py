@@ -8,7 +8,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from webhook.sidecar.queue import Queue
+from webhook.refresher.runtime.work_queue import Queue
 
 from .by_hand import Clock
 

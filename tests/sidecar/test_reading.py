@@ -7,12 +7,12 @@ from typing import Any
 import msgspec
 import pytest
 
-from webhook.adapters.cluster import reading
-from webhook.adapters.cluster.client import connect, namespace_of
-from webhook.adapters.cluster.reading import Kind, Reader
+from webhook.diagnostics.image_pull import is_ours
 from webhook.errors import Unreachable
-from webhook.inspection.pulling import is_ours
-from webhook.inspection.snapshot import Unknown
+from webhook.kube import reader as kube_reader
+from webhook.kube.client import connect, namespace_of
+from webhook.kube.reader import Kind, Reader
+from webhook.kube.unknown import Unknown
 
 from .api_server import BROKEN, GONE, HTML, METADATA, TOKEN, Answer, Asked, status
 from .running import Place
@@ -41,7 +41,7 @@ def test_a_list_is_read_in_pages_and_tells_how_far_it_is(place: Place, reader: R
     for number in range(5):
         place.api.label(f"team-{number}")
     told: list[tuple[int, int | None]] = []
-    found = reader.list(reading.NAMESPACES, progress=lambda *far: told.append(far))
+    found = reader.list(kube_reader.NAMESPACES, progress=lambda *far: told.append(far))
     assert not isinstance(found, Unknown)
     assert [one.metadata.name for one in found] == [f"team-{number}" for number in range(5)]
     assert told == [(2, None), (4, None), (5, 5)]
@@ -52,14 +52,14 @@ def test_how_many_there_are_is_told_where_the_api_server_says_so(place: Place, r
     first = answer({"metadata": {"continue": "c", "remainingItemCount": 41}, "items": [POD]})
     told: list[tuple[int, int | None]] = []
     with place.api.failing(lambda asked: "continue" not in asked.query and asked.path == "/api/v1/pods", first):
-        found = reader.list(reading.PODS, progress=lambda *far: told.append(far))
+        found = reader.list(kube_reader.PODS, progress=lambda *far: told.append(far))
     assert told == [(1, 42)]
     assert found == ()  # the second page is of a kind that this server does not know
 
 
 def test_of_secrets_the_metadata_alone_is_listed(place: Place, reader: Reader) -> None:
     place.api.put("team-a", ours=True)
-    found = reader.list(reading.SECRETS, fields="type=kubernetes.io/dockerconfigjson")
+    found = reader.list(kube_reader.SECRETS, fields="type=kubernetes.io/dockerconfigjson")
     assert not isinstance(found, Unknown)
     assert [one.metadata.namespace for one in found] == ["team-a"]
     assert all(asked.accept.startswith(METADATA) for asked in place.api.asked if asked.path == "/api/v1/secrets")
@@ -77,7 +77,7 @@ def test_of_secrets_the_metadata_alone_is_listed(place: Place, reader: Reader) -
 )
 def test_what_cannot_be_listed_says_why_in_a_line(place: Place, reader: Reader, fault: Answer, why: str) -> None:
     with place.api.failing(at("/api/v1/namespaces"), fault):
-        assert reader.list(reading.NAMESPACES) == Unknown(why)
+        assert reader.list(kube_reader.NAMESPACES) == Unknown(why)
 
 
 def test_a_list_that_took_too_long_is_begun_anew(place: Place, reader: Reader) -> None:
@@ -89,27 +89,27 @@ def test_a_list_that_took_too_long_is_begun_anew(place: Place, reader: Reader) -
         return len(met) == 1
 
     with place.api.failing(first, GONE):
-        found = reader.list(reading.NAMESPACES)
+        found = reader.list(kube_reader.NAMESPACES)
     assert not isinstance(found, Unknown)
     assert len(found) == 1
 
 
 def test_a_kind_that_is_not_served_has_no_objects(reader: Reader) -> None:
-    assert reader.list(reading.MUTATING_POLICIES) == ()
+    assert reader.list(kube_reader.MUTATING_POLICIES) == ()
     assert reader.list(Kind("Things", "/apis/example.com/v1", "things", dict[str, Any]), "team-a") == ()
 
 
 def test_an_object_is_there_or_not_or_not_to_be_read(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/team-a/pods/web"
-    assert reader.get(reading.PODS, "web", "team-a") is None
+    assert reader.get(kube_reader.PODS, "web", "team-a") is None
     with place.api.failing(at(path), answer(POD)):
-        assert reader.get(reading.MANIFESTS, "web", "team-a") == POD
+        assert reader.get(kube_reader.MANIFESTS, "web", "team-a") == POD
     with place.api.failing(at(path), NOBODY):
-        assert str(reader.get(reading.PODS, "web", "team-a")) == "not known: no right to read Pods team-a/web"
+        assert str(reader.get(kube_reader.PODS, "web", "team-a")) == "not known: no right to read Pods team-a/web"
 
 
 def test_a_name_stays_one_piece_of_the_path(place: Place, reader: Reader) -> None:
-    reader.get(reading.PODS, "../secrets/x?a", "team/a")
+    reader.get(kube_reader.PODS, "../secrets/x?a", "team/a")
     assert place.api.asked[-1].path == "/api/v1/namespaces/team%2Fa/pods/..%2Fsecrets%2Fx%3Fa"
 
 
@@ -176,12 +176,12 @@ def test_an_api_server_that_is_gone_is_said_to_be(place: Place, reader: Reader) 
     place.api.stop()
     with pytest.raises(Unreachable, match="cannot reach the API server: no connection"):
         reader.version()
-    assert str(reader.list(reading.PODS, "team-a")) == "not known: cannot list Pods in team-a: no connection"
+    assert str(reader.list(kube_reader.PODS, "team-a")) == "not known: cannot list Pods in team-a: no connection"
 
 
 def test_the_token_is_nowhere_in_what_is_said(place: Place, reader: Reader) -> None:
     with place.api.failing(lambda _asked: True, NOBODY):
-        assert TOKEN not in repr(reader.list(reading.PODS)) + repr(reader.get(reading.PODS, "a", "b"))
+        assert TOKEN not in repr(reader.list(kube_reader.PODS)) + repr(reader.get(kube_reader.PODS, "a", "b"))
 
 
 @pytest.mark.parametrize(
@@ -200,7 +200,9 @@ def test_the_namespace_is_the_kubeconfigs(place: Place, text: str, context: str 
     assert namespace_of(place.folder / "other", context) == namespace
 
 
-@pytest.mark.parametrize("kind", [reading.SECRETS, reading.EVENTS, reading.JOBS], ids=lambda kind: kind.plural)
+@pytest.mark.parametrize(
+    "kind", [kube_reader.SECRETS, kube_reader.EVENTS, kube_reader.JOBS], ids=lambda kind: kind.plural
+)
 def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind: Kind[Any]) -> None:
     """Anybody may create many of them, with a MiB of text in each."""
     notes = {"a": "x" * 500_000, "registry-webhook/content-hash": "y" * 500_000, "registry-webhook/refreshed-at": "z"}
@@ -215,5 +217,5 @@ def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind
     assert len(msgspec.json.encode(found)) < 3000
     assert found[0].metadata.annotations == {"registry-webhook/refreshed-at": "z"}
     assert found[0].metadata.labels == {"app.kubernetes.io/managed-by": "registry-webhook"}
-    if kind is reading.SECRETS:
+    if kind is kube_reader.SECRETS:
         assert is_ours(found[0].metadata)

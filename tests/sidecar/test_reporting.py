@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from webhook.errors import Forbidden
-from webhook.sidecar.reporting import Reporter
+from webhook.refresher.runtime.event_recorder import Reporter
 
 from .by_hand import Clock, StandIn
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.sidecar.steadiness import SETTLING, TOLERANCE, Steadiness
+from webhook.refresher.runtime.clock_jump import SETTLING, TOLERANCE, Steadiness
 
 from .by_hand import Clock
 

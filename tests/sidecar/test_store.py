@@ -5,9 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from webhook.adapters.cluster.api import Listing
-from webhook.pullsecret.upkeep import Namespace
-from webhook.sidecar.store import Store
+from webhook.kube.api import Listing
+from webhook.pull_secret.reconcile import Namespace
+from webhook.refresher.runtime.store import Store
 
 
 def at(version: int, name: str = "team") -> Namespace:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.names import UNSERVED_ANNOTATION
+from webhook.constants import UNSERVED_ANNOTATION
 
 from . import api_server
 from .api_server import BROKEN, BUSY, FOREIGN, GONE, HTML, Answer, ApiServer, Kind, status

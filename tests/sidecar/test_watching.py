@@ -6,11 +6,11 @@ from typing import cast
 
 import pytest
 
-from webhook.adapters.cluster.api import Change, Kind, Listing
 from webhook.errors import Expired, Unreachable
-from webhook.pullsecret.upkeep import Namespace
-from webhook.sidecar.store import Store
-from webhook.sidecar.watching import Watching
+from webhook.kube.api import Change, Kind, Listing
+from webhook.pull_secret.reconcile import Namespace
+from webhook.refresher.runtime.reflector import Watching
+from webhook.refresher.runtime.store import Store
 
 from .by_hand import Clock, Stop
 

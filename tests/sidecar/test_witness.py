@@ -2,7 +2,7 @@
 
 from datetime import timedelta
 
-from webhook.sidecar.witness import Witness
+from webhook.refresher.certificates.observed_age import Witness
 
 from .by_hand import Clock
 

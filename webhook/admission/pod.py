@@ -13,7 +13,8 @@ import msgspec
 from msgspec import UNSET, Raw, Struct, UnsetType, field
 
 from webhook.admission import nesting
-from webhook.names import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.kube.pod import Container, SecretName, Volume
 
 #: What is absent counts as.
 NULL = Raw(b"null")
@@ -25,34 +26,6 @@ STORED_LIMIT = 1536 * 1024
 _LEAST = {"containers": 32, "init_containers": 32, "ephemeral_containers": 32, "volumes": 11, "image_pull_secrets": 4}
 
 _NEVER = "Never"
-
-
-class Container(Struct, frozen=True, gc=False, rename="camel"):
-    """A container of any of the three kinds."""
-
-    name: str = ""
-    image: str | None = None
-    image_pull_policy: str | None = None
-
-
-class ImageVolumeSource(Struct, frozen=True, gc=False, rename="camel"):
-    """An image that is mounted as a volume (KEP-4639)."""
-
-    reference: str | None = None
-    pull_policy: str | None = None
-
-
-class Volume(Struct, frozen=True, gc=False):
-    """A volume, of which only one with an image is of interest."""
-
-    name: str = ""
-    image: ImageVolumeSource | None = None
-
-
-class SecretName(Struct, frozen=True, gc=False):
-    """An entry of `imagePullSecrets`."""
-
-    name: str | None = None
 
 
 class Spec(Struct, frozen=True, gc=False, rename="camel"):

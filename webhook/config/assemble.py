@@ -2,16 +2,16 @@
 
 import msgspec
 
-from webhook.admission.handler import Handler, Policy
-from webhook.config.fingerprint import fingerprint
-from webhook.config.model import Configuration
-from webhook.images.globs import Globs
+from webhook.admission.mutator import Handler, Policy
+from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.admission_policy.model import Terms
+from webhook.config.digest import fingerprint
+from webhook.config.effective import Settings
+from webhook.constants import InstallationNames
+from webhook.images.patterns import Globs
 from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
-from webhook.inspection.snapshot import Settings
-from webhook.names import InstallationNames
-from webhook.namespaces import NamespaceBounds
-from webhook.policy.model import Terms
+from webhook.settings import Configuration
 
 
 def placed(configuration: Configuration, names: InstallationNames) -> Configuration:

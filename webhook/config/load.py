@@ -11,13 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from webhook.config import check, document, keys
-from webhook.config.document import DocumentError
-from webhook.config.keys import Key
-from webhook.config.model import ROOTS, SECRET_KEYS, Configuration
+from webhook.config import schema, validation, yaml_nodes
+from webhook.config.schema import Key
+from webhook.config.yaml_nodes import DocumentError
+from webhook.constants import installation_names
 from webhook.errors import ConfigurationError, Fault
 from webhook.log import shorten
-from webhook.names import installation_names
+from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
 DEFAULT = "default"
 
@@ -53,13 +53,13 @@ def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
     gathered.read_file(text)
     gathered.read_environment(environment)
     roots = [msgspec.convert(gathered.nested(f"{root}."), struct) for root, struct in ROOTS.items()]
-    configuration, problems = check.check(Configuration(*roots))
+    configuration, problems = validation.check(Configuration(*roots))
     for key, value, problem in problems:
         gathered.fault_in_item(key, value, problem)
     if gathered.faults:
         raise ConfigurationError(gathered.sorted_faults())
     configuration = msgspec.structs.replace(configuration, installation=installation_names(environment))
-    return Loaded(configuration, {path: gathered.origin(path) for path in keys.table()})
+    return Loaded(configuration, {path: gathered.origin(path) for path in schema.table()})
 
 
 class _Gathered:
@@ -119,7 +119,7 @@ class _Gathered:
 
     def read_file(self, text: bytes) -> None:
         try:
-            node = document.compose(text)
+            node = yaml_nodes.compose(text)
             if node is not None:
                 self._read_branch(node, "")
         except DocumentError as error:
@@ -130,37 +130,37 @@ class _Gathered:
 
     def _read_branch(self, node: yaml.Node, path: str) -> None:
         if not isinstance(node, yaml.MappingNode):
-            if not document.is_null(node):
+            if not yaml_nodes.is_null(node):
                 problem = f"{'it' if path else 'the file'} holds further keys ({_known(path)}), and no value of its own"
-                self.fault(path, self._line(document.line_of(node)), None, problem)
+                self.fault(path, self._line(yaml_nodes.line_of(node)), None, problem)
             return
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
-            key, line = document.text_of(key_node), document.line_of(key_node)
+            key, line = yaml_nodes.text_of(key_node), yaml_nodes.line_of(key_node)
             below = f"{path}.{key}" if path else key
-            if not key.replace("_", "").isalnum() or (below not in keys.branches() and below not in keys.table()):
+            if not key.replace("_", "").isalnum() or (below not in schema.branches() and below not in schema.table()):
                 self.fault(_named(path, key), self._line(line), None, _unknown_key(path, key))
             elif key in seen:
                 self.fault(below, self._line(line), None, f"written twice, first on line {seen[key]}: keep one")
-            elif below in keys.branches():
+            elif below in schema.branches():
                 self._read_branch(value_node, below)
             else:
-                self._read_value(value_node, keys.table()[below], line)
+                self._read_value(value_node, schema.table()[below], line)
             seen.setdefault(key, line)
 
     def _read_value(self, node: yaml.Node, key: Key, line: int) -> None:
         try:
-            value = document.value_of(node)
+            value = yaml_nodes.value_of(node)
         except DocumentError as error:
             self.fault(key.path, self._line(error.line), None, str(error))
             return
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._origins[f"{key.path}[{index}]"] = self._line(document.line_of(item))
+                self._origins[f"{key.path}[{index}]"] = self._line(yaml_nodes.line_of(item))
         self._take(key, value, self._line(line))
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
-        variables = {key.variable: key for key in keys.table().values()}
+        variables = {key.variable: key for key in schema.table().values()}
         for name, text in sorted(environment.items()):
             key = variables.get(name)
             if key is not None:
@@ -220,8 +220,8 @@ def _of_variable(key: Key, text: str) -> Any:
         return text
     if key.is_list and not text.lstrip().startswith("["):
         return [item.strip() for item in text.split(",") if item.strip()]
-    node = document.compose(text.encode())
-    return None if node is None else document.value_of(node)
+    node = yaml_nodes.compose(text.encode())
+    return None if node is None else yaml_nodes.value_of(node)
 
 
 def _shown(key: str, value: object) -> str | None:
@@ -246,7 +246,7 @@ def _named(path: str, key: str) -> str:
 
 def _known(path: str) -> str:
     prefix = f"{path}." if path else ""
-    known = {name.removeprefix(prefix).split(".")[0] for name in keys.table() if name.startswith(prefix)}
+    known = {name.removeprefix(prefix).split(".")[0] for name in schema.table() if name.startswith(prefix)}
     return ", ".join(sorted(known))
 
 

@@ -10,8 +10,8 @@ from functools import lru_cache
 from msgspec import Struct
 
 from webhook.errors import InvalidReference
-from webhook.images import prefixes, reference
-from webhook.images.globs import Globs
+from webhook.images import prefix, reference
+from webhook.images.patterns import Globs
 from webhook.images.rules import Rule, Rules
 from webhook.log import shorten
 
@@ -69,7 +69,7 @@ class Resolver:
         self._exclude = exclude
         targets = [rule.target for rule in rules.rules]
         server = [rules.server] if rules.server else []
-        self._private = frozenset(map(prefixes.canonical, [*registries, *targets, *server]))
+        self._private = frozenset(map(prefix.canonical, [*registries, *targets, *server]))
         self._cached = lru_cache(_CACHE_SIZE)(self._resolve)
 
     def resolve(self, written: str) -> Resolution:
@@ -82,7 +82,7 @@ class Resolver:
         except InvalidReference as error:
             return _kept(written, Reason.INVALID, f"no image reference: {error}", private=False)
         name = parsed.canonical_name
-        here = prefixes.longest(self._private, name)
+        here = prefix.longest(self._private, name)
         private = here is not None
         pattern = self._exclude.match(name)
         if pattern is not None:
@@ -106,7 +106,7 @@ class Resolver:
             result = reference.parse(image)
         except InvalidReference as error:
             return _kept(written, Reason.UNFIT, f"{target} does not fit in front: {error}", private=False)
-        if not (result.qualified and prefixes.covers(below, result.canonical_name)):
+        if not (result.qualified and prefix.covers(below, result.canonical_name)):
             # A rule whose source is the whole name and whose target is a bare registry leaves no name.
             return _kept(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from webhook.errors import ConflictingRules, InvalidReference
-from webhook.images import prefixes, reference
+from webhook.images import prefix, reference
 from webhook.images.reference import Reference
 
 
@@ -54,16 +54,16 @@ class Rules:
         what one makes would be rewritten again.
         """
         self.server = server
-        self._server = prefixes.canonical(server or "")
+        self._server = prefix.canonical(server or "")
         self.rules = tuple(rules)
         self._by_source: dict[str, _Compared] = {}
         for index, rule in enumerate(rules):
-            source, target = prefixes.canonical(rule.source), prefixes.canonical(rule.target)
+            source, target = prefix.canonical(rule.source), prefix.canonical(rule.target)
             earlier = self._by_source.setdefault(source, _Compared(rule, target))
             if earlier.target != target:
                 problem = f"{rule.source} is already rewritten to {earlier.rule.target}: keep one of the two"
                 raise ConflictingRules(index, "from", problem)
-            if source != target and prefixes.covers(target, source):
+            if source != target and prefix.covers(target, source):
                 problem = f"everything below {rule.source} is already below {rule.target}: the rule would do nothing"
                 raise ConflictingRules(index, "to", problem)
         self._refuse_what_is_rewritten_twice()
@@ -75,10 +75,10 @@ class Rules:
         an unqualified one where there is no server.
         """
         name = parsed.canonical_name
-        source = prefixes.longest(self._by_source, name)
+        source = prefix.longest(self._by_source, name)
         if source is not None:
             rule, target = self._by_source[source]
-            if prefixes.covers(target, name):
+            if prefix.covers(target, name):
                 return Step(written, rule)
             return Step(rule.target + name[len(source) :] + parsed.suffix, rule, target)
         if parsed.qualified or self.server is None:

@@ -1,1 +1,0 @@
-"""What comes from outside the process: files and manifests."""

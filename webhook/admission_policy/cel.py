@@ -1,0 +1,294 @@
+"""What becomes of each image of a Pod, as variables in CEL that build on each other.
+
+Every step is a list beside `places`, with an item for each image that is looked at, and does what the function does
+that it is named after: `images.reference.parse`, `images.rules.Rules.step`, `images.resolver.Resolver`.
+
+The grammar of references is written anew, for RE2 has no possessive repetition; `$` is the very end of a text there.
+Nothing here fails, whatever a Pod holds: what may be absent is asked for as an optional value.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+from webhook.admission_policy import match_constraints
+from webhook.admission_policy.cel_literals import Table, pattern, text, texts
+from webhook.admission_policy.model import Terms, Variable
+from webhook.images import prefix
+from webhook.images.reference import (
+    DEFAULT_PORT,
+    DOCKER_HUB,
+    DOCKER_HUB_ALIAS,
+    DOCKER_HUB_DOMAINS,
+    OFFICIAL,
+    PATH_LIMIT,
+    REMAINDER_LIMIT,
+)
+
+_COMPONENT = "[a-zA-Z0-9]+(?:-+[a-zA-Z0-9]+)*"
+_DOMAIN = f"^(?:{_COMPONENT}(?:[.]{_COMPONENT})*|[[][a-fA-F0-9:]+[]])(?::[0-9]+)?$"
+_DIGEST = "sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
+_PART = "[a-z0-9]+(?:(?:[.]|__?|-+)[a-z0-9]+)*"
+_REMAINDER = f"^{_PART}(?:/{_PART})*(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}})?(?:@(?:{_DIGEST}))?$"
+#: With what stands before the first slash: `images.reference.looks_like_registry`.
+_QUALIFIED = "^(?:localhost|[^/]*[.:A-Z][^/]*)/"
+_IDENTIFIER = f"^(?:[a-f0-9]{{64}}|{_DIGEST})$"
+_HOST = "^(?:[[][^]]*[]]|[^:]*)"
+#: Of the end of a registry, without leading zeros.
+_PORT = "(?:0|[1-9][0-9]*)$"
+_PATH = "^[^:@]*"
+_ON_DOCKER_HUB = "^docker[.]io/[^/]*$"
+_BELOW = "/**"
+#: Whether a place's image is never pulled: no registry is asked for it, so it stays.
+NEVER = "{}.policy == 'Never'"
+_OR = "\n  || "
+
+#: The lists of a Pod that name images: how the API calls them, and what an item is in words.
+_CONTAINERS = {
+    "containers": "container",
+    "initContainers": "init container",
+    "ephemeralContainers": "ephemeral container",
+}
+
+
+def resolution(settings: Terms, further: Sequence[Variable] = ()) -> list[Variable]:
+    """Give the variables up to `resolved`: for each of `places` the image to use, which may be the one as written.
+
+    The last of `further` lists texts that are resolved as well, behind the images.
+    """
+    rules = _rules(settings)
+    exclusion = _Exclusion(settings.exclude)
+    return [
+        Variable("server", "the private registry", text(settings.server or "")),
+        *rules.variables,
+        *exclusion.variables,
+        *_looked_at(),
+        *further,
+        _images(further[-1].name if further else None),
+        *_parsed(),
+        Variable("excluded", "whether the name is left as written", exclusion.expression),
+        *_rule_applied(settings, rules),
+        *_resolved(),
+    ]
+
+
+def private(settings: Terms) -> list[Variable]:
+    """Give the variables up to `private`: whether an image, as written, is on a registry that has our credential."""
+    server = [settings.server] if settings.server else []
+    targets = [rule.target for rule in settings.rules]
+    entries = _set(map(prefix.canonical, [*server, *targets, *settings.registries]))
+    table = Table("registered", "where the pull secret is needed", entries, {})
+    return [
+        *table.variables,
+        Variable(
+            "private",
+            "whether an image, as written, is on one of these",
+            f"variables.names.map(name,\n  name != '' && {_exists(table)})",
+        ),
+    ]
+
+
+def _set(members: Iterable[str]) -> dict[str, str]:
+    """Give the entries of a map that is asked for its keys alone: in a list CEL would have to search."""
+    return dict.fromkeys(members, "true")
+
+
+def _rules(settings: Terms) -> Table:
+    entries: dict[str, str] = {}
+    notes: dict[str, str] = {}
+    for index, rule in enumerate(settings.rules):
+        # Of two rules from one prefix, which are to the same one, the first counts.
+        source = prefix.canonical(rule.source)
+        entries.setdefault(source, text(rule.target))
+        notes.setdefault(source, f"webhook.rules[{index}]")
+    return Table("rules", "prefixes of names, and what stands there in their place; the longest counts", entries, notes)
+
+
+class _Exclusion:
+    """The patterns of names left as written: most are a name or all below a prefix, and those are looked up."""
+
+    def __init__(self, globs: Sequence[str]) -> None:
+        """Sort them."""
+        names = [glob for glob in globs if "*" not in glob]
+        starred = [glob for glob in globs if "*" in glob]
+        prefixes = [rest for glob in starred if "*" not in (rest := glob.removesuffix(_BELOW))]
+        others = [glob for glob in starred if "*" in glob.removesuffix(_BELOW)]
+        exactly = Table("excludedNames", "names left as written", _set(names), {})
+        below = Table("excludedBelow", "all below these is left as written", _set(prefixes), {})
+        parts = []
+        if names:
+            parts.append(exactly.holds("name"))
+        if prefixes:
+            parts.append(_exists(below, "prefix != name && "))
+        if others:
+            parts.append(f"name.matches({text(pattern(others))})")
+        self.variables = [*(exactly.variables if names else []), *(below.variables if prefixes else [])]
+        self.expression = f"variables.names.map(name,\n  {_OR.join(parts) or 'false'})"
+
+
+def _exists(table: Table, further: str = "") -> str:
+    """Write the condition that the table holds a prefix of `name`."""
+    return f"{table.prefixes('name')}.exists(prefix, {further}({table.holds('prefix')}))"
+
+
+def _looked_at() -> Iterator[Variable]:
+    key = "place.kind + ' ' + place.name + ' ' + place.image"
+    yield Variable(
+        "before",
+        "the images before an UPDATE, which are left alone",
+        f"(request.operation != 'UPDATE' ? [] :\n{_places('oldObject')})\n"
+        f".transformMapEntry(n, place, {{{key}: true}})",
+    )
+    yield Variable(
+        "every",
+        "the places in the Pod that name an image; the rest of a request for ephemeral containers is not stored",
+        f"{match_constraints.EPHEMERAL} ?\n{_containers('object', 'ephemeralContainers')} :\n{_places('object')}",
+    )
+    yield Variable(
+        "places",
+        "those to look at",
+        f"variables.every.filter(place, !({key} in variables.before))",
+    )
+
+
+def _images(further: str | None) -> Variable:
+    return Variable(
+        "images",
+        "the images as written",
+        "variables.places.map(place, place.image)" + (f"\n+ variables.{further}" if further else ""),
+    )
+
+
+def _places(root: str) -> str:
+    """Write the list of all places of a Pod that name an image, as `admission.pod.images` visits them."""
+    parts = [_containers(root, field) for field in _CONTAINERS]
+    return "\n+ ".join([*parts, _listed(root, "volumes", "volume", "image.?reference", "image.?pullPolicy")])
+
+
+def _containers(root: str, field: str) -> str:
+    return _listed(root, field, _CONTAINERS[field], "image", "imagePullPolicy")
+
+
+def _listed(root: str, field: str, kind: str, image: str, policy: str) -> str:
+    """Write the list of those in one list of the Pod's spec: kind, name, JSON pointer, image and pull policy."""
+    return (
+        f"{root}.spec.?{field}.orValue([]).transformList(n, c, c.?{image}.hasValue(), {{\n"
+        f"  'kind': '{kind}', 'name': string(c.?name.orValue('')), 'image': string(c.{image.replace('.?', '.')}),\n"
+        f"  'at': '/spec/{field}/' + string(n) + '/{image.replace('.?', '/')}',\n"
+        f"  'policy': string(c.?{policy}.orValue(''))}})"
+    )
+
+
+def _parsed() -> Iterator[Variable]:
+    """Give what `images.reference.parse` does, and `canonical_name`."""
+    yield Variable(
+        "registries",
+        "the registry that each names, empty where it names none",
+        f"variables.images.map(image,\n"
+        f"  image.matches({text(_QUALIFIED)}) ? image.substring(0, image.indexOf('/')) : '')",
+    )
+    yield Variable(
+        "remainders",
+        "what stands behind that: path, tag and digest",
+        "variables.images.transformList(n, image,\n"
+        "  variables.registries[n] == '' ? image : image.substring(variables.registries[n].size() + 1))",
+    )
+    yield Variable(
+        "paths",
+        "the path alone, empty where the image is no valid reference",
+        f"variables.remainders.transformList(n, remainder,\n"
+        f"  remainder.size() <= {REMAINDER_LIMIT} && remainder.matches({text(_REMAINDER)})\n"
+        f"  && (variables.registries[n] == '' ? !remainder.matches({text(_IDENTIFIER)}) :\n"
+        f"  variables.registries[n].matches({text(_DOMAIN)}))\n"
+        f"  ? remainder.find({text(_PATH)}) : '')",
+    )
+    yield Variable(
+        "suffixes",
+        "tag and digest",
+        "variables.remainders.transformList(n, remainder, remainder.substring(variables.paths[n].size()))",
+    )
+    yield Variable(
+        "hosts",
+        "the registry's host as every spelling of it has it",
+        f"variables.registries.transformList(n, registry,\n"
+        f"  variables.paths[n] == '' ? '' : registry.lowerAscii().find({text(_HOST)}))\n"
+        "  .map(host, host.startsWith('[') && isIP(host.substring(1, host.size() - 1))\n"
+        "  ? '[' + string(ip(host.substring(1, host.size() - 1))) + ']' : host)",
+    )
+    yield Variable(
+        "ports",
+        "its port, empty for the default one",
+        f"variables.registries.transformList(n, registry,\n"
+        f"  variables.paths[n] == '' || !registry.contains(':') || registry.endsWith(']') ? '' :\n"
+        f"  registry.find({text(_PORT)}))\n"
+        f"  .map(port, port == '{DEFAULT_PORT}' ? '' : port)",
+    )
+    hub = texts(["", *sorted(DOCKER_HUB_DOMAINS)])
+    yield Variable(
+        "fronts",
+        "what stands in front of the path in the full name",
+        f"variables.paths.transformList(n, path,\n"
+        f"  variables.ports[n] != '' ? variables.hosts[n] + ':' + variables.ports[n] + '/' :\n"
+        f"  !(variables.hosts[n] in {hub}) ? variables.hosts[n] + '/' :\n"
+        f"  path.contains('/') ? {text(f'{DOCKER_HUB}/')} : {text(f'{DOCKER_HUB}/{OFFICIAL}')})",
+    )
+    measured = texts(["", DOCKER_HUB, DOCKER_HUB_ALIAS])
+    yield Variable(
+        "names",
+        "the full name, which rules are compared with; empty where the image is no valid reference",
+        f"variables.paths.transformList(n, path,\n"
+        f"  path == '' || path.size() + (variables.registries[n] in {measured} && !path.contains('/') ? "
+        f"{len(OFFICIAL)} : 0) > {PATH_LIMIT}\n"
+        "  ? '' : variables.fronts[n] + path)",
+    )
+
+
+def _rule_applied(settings: Terms, rules: Table) -> Iterator[Variable]:
+    """Give what `images.rules.Rules.step` does."""
+    yield Variable(
+        "sources",
+        "the longest rule's prefix that covers the name",
+        f"variables.names.map(name,\n  ({rules.prefixes('name')}.filter(prefix, {rules.holds('prefix')}) + [''])[0])",
+    )
+    yield Variable(
+        "targets",
+        "what goes there in its place",
+        f"variables.sources.map(source, {rules.value('source')})",
+    )
+    canonical = {rule.target: prefix.canonical(rule.target) for rule in settings.rules}
+    respelled = {target: text(other) for target, other in canonical.items() if other != target}
+    table = Table("respelled", "targets that names are compared with in another spelling", respelled, {})
+    yield from table.variables if respelled else ()
+    below = f"variables.targets.map(target, {table.value('target', 'target')})" if respelled else "variables.targets"
+    yield Variable("below", "the same as every spelling of it has it", below)
+    yield Variable(
+        "candidates",
+        "the new name, without tag and digest; empty where the image stays",
+        "variables.names.transformList(n, name,\n"
+        "  name == '' || variables.excluded[n]\n"
+        f"  || n < variables.places.size() && {NEVER.format('variables.places[n]')} ? '' :\n"
+        "  variables.sources[n] == ''\n"
+        "  ? (variables.registries[n] != '' || variables.server == '' ? ''\n"
+        "  : variables.server + '/' + variables.paths[n])\n"
+        "  : (name + '/').startsWith(variables.below[n] + '/') ? ''\n"
+        "  : variables.targets[n] + name.substring(variables.sources[n].size()))",
+    )
+
+
+def _resolved() -> Iterator[Variable]:
+    """Give what `images.resolver.Resolver` does: a candidate counts only where it is a valid name below its target."""
+    # Docker Hub's official images are measured with their library/, and are not below a target that has none.
+    longest = len(f"{DOCKER_HUB}/") + PATH_LIMIT - len(OFFICIAL)
+    yield Variable(
+        "unfit",
+        "whether the new name would be none, or one that is too long",
+        f"variables.candidates.transformList(n, name,\n"
+        f"  name != '' && name + variables.suffixes[n] != variables.images[n] && !(name.contains('/')\n"
+        f"  && (name.matches({text(_ON_DOCKER_HUB)})\n"
+        f"  ? name != variables.targets[n] && name.size() <= {longest}\n"
+        f"  : name.size() - name.indexOf('/') - 1 <= {PATH_LIMIT})))",
+    )
+    yield Variable(
+        "resolved",
+        "the images to use",
+        "variables.candidates.transformList(n, name,\n"
+        "  name == '' || variables.unfit[n] ? variables.images[n] : name + variables.suffixes[n])",
+    )

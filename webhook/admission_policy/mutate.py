@@ -1,0 +1,167 @@
+"""A MutatingAdmissionPolicy that does to a Pod what the webhook does: it changes images, and appends the pull secret.
+
+It is one JSON patch, made of the Pod as it came. An `ApplyConfiguration` has the API server merge lists by name, and a
+Pod may name a variable twice; and `imagePullSecrets` it cannot append to.
+https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/
+"""
+
+from webhook.admission.originals import ANNOTATIONS_LIMIT
+from webhook.admission.patch import escape
+from webhook.admission_policy import cel, resources
+from webhook.admission_policy.cel_literals import text
+from webhook.admission_policy.model import Generated, Terms, Variable
+from webhook.constants import MUTATE_POLICY, ORIGINALS_ANNOTATION
+
+_KEY = text(ORIGINALS_ANNOTATION)
+#: JSON without escapes, which is how both engines write the annotation. Another value counts as none.
+_ESCAPE = "\\"
+_BLANKS = r"[ \t\n\r]*"
+_STRING = r'"[^"\\\x00-\x1f]*"'
+_ENTRY = f"{_STRING}{_BLANKS}:{_BLANKS}{_STRING}"
+_ENTRIES = f"^{_BLANKS}[{{]{_BLANKS}(?:{_ENTRY}(?:{_BLANKS},{_BLANKS}{_ENTRY})*)?{_BLANKS}[}}]{_BLANKS}$"
+#: Characters of an annotation that is read, and what may become of its entries, times the places that are searched for
+#: their names: with more, an expression would cost too much, and whoever writes the annotation could have it fail.
+_READ, _COMPARED = 32 * 1024, 50_000
+
+
+def policy(settings: Terms) -> Generated:
+    """Make the policy and its binding.
+
+    Raises `UnfitPolicy` for a configuration that does not fit into one.
+    """
+    variables = [*cel.resolution(settings, _claims()), *cel.private(settings), _pulled(), *_annotation()]
+    mutation = {"patchType": "JSONPatch", "jsonPatch": {"expression": "\n+ ".join(_operations(settings))}}
+    return resources.generated(
+        settings,
+        variables,
+        kind="MutatingAdmissionPolicy",
+        name=MUTATE_POLICY,
+        spec={
+            "failurePolicy": "Ignore" if settings.allow_on_error else "Fail",
+            "reinvocationPolicy": "IfNeeded",
+        },
+        outcome={"mutations": [mutation]},
+    )
+
+
+def _pulled() -> Variable:
+    return Variable(
+        "pulled",
+        "whether an image, as resolved, is pulled with our credential",
+        f"variables.places.exists(n, place, !({cel.NEVER.format('place')}) && (variables.resolved[n] != place.image\n"
+        "  || variables.private[n] && !variables.unfit[n]))",
+    )
+
+
+def _claims() -> list[Variable]:
+    """Give what the annotation says of the original images: anybody may have written it."""
+    return [
+        Variable("present", "the annotation as it is", f"object.metadata.?annotations[?{_KEY}].orValue('')"),
+        Variable(
+            "listed",
+            "its entries, as far as they can be read",
+            f"variables.present.size() <= {_READ} && variables.present.matches({text(_ENTRIES)})\n"
+            f"  ? variables.present.findAll({text(_ENTRY)}) : []",
+        ),
+        Variable(
+            "entries",
+            "what they say, unless it is too much",
+            f"(variables.listed.size() * variables.every.size() > {_COMPARED} ? [] : variables.listed)\n"
+            f"""  .map(entry, {{'name': entry.find('^"[^"]*"'), 'image': entry.find('"[^"]*"$')}})\n"""
+            f"""  .map(entry, {{'name': entry.name.substring(1, entry.name.size() - 1),\n"""
+            f"""  'image': entry.image.substring(1, entry.image.size() - 1)}})""",
+        ),
+        Variable(
+            "claims",
+            "for each place of the Pod the image that it is said to have had, empty where nothing is said",
+            "variables.entries.size() == 0 ? [] :\n"
+            f"  variables.every.map(place, {cel.NEVER.format('place')} ? [''] :\n"
+            "  [''] + variables.entries.filter(entry, entry.name == place.name).map(entry, entry.image))\n"
+            "  .map(images, images[images.size() - 1])",
+        ),
+    ]
+
+
+def _annotation() -> list[Variable]:
+    """Give what `admission.originals` does to record the images as they were written."""
+    entry = """'"' + place.name + '":"' + place.image + '"'"""
+    return [
+        Variable(
+            "believed",
+            "places that were rewritten before, with what was written: resolved, it is the image that is there",
+            "variables.claims.transformList(n, claim, claim != '' && claim != variables.every[n].image\n"
+            "  && variables.resolved[variables.places.size() + n] == variables.every[n].image,\n"
+            "  {'kind': variables.every[n].kind, 'name': variables.every[n].name, 'image': claim})",
+        ),
+        Variable(
+            "rewritten",
+            "the places whose image changes",
+            "variables.places.transformList(n, place, variables.resolved[n] != place.image, place)",
+        ),
+        Variable(
+            "originally",
+            "both, with the images as written; what was rewritten before goes first",
+            "variables.believed + variables.rewritten.filter(place,\n"
+            "  place.name != '' && !variables.believed.exists(other, other.name == place.name))",
+        ),
+        Variable(
+            "recorded",
+            "the entries that are true; a container goes before a volume of the same name",
+            "variables.originally.filter(place, place.kind != 'volume'\n"
+            "  || !variables.originally.exists(other, other.kind != 'volume' && other.name == place.name))\n"
+            f"  .map(place, {entry})",
+        ),
+        Variable(
+            "asserted",
+            "the entries that are there",
+            f"variables.entries.map(place, {entry})",
+        ),
+        Variable(
+            "settled",
+            "whether the annotation stays as it is",
+            f"!variables.present.contains({text(_ESCAPE)})\n"
+            "  && variables.recorded.size() == variables.asserted.size()\n"
+            "  && variables.recorded.all(entry, entry in variables.asserted)",
+        ),
+        Variable("originals", "the annotation as it is to be", "'{' + variables.recorded.join(',') + '}'"),
+        Variable(
+            "room",
+            "bytes that the other annotations leave for it: with one more the API server would refuse the Pod",
+            f"{ANNOTATIONS_LIMIT} - {len(ORIGINALS_ANNOTATION)} - object.metadata.?annotations.orValue({{}})\n"
+            f"  .transformList(key, value, key != {_KEY}, size(bytes(key)) + size(bytes(value))).sum()",
+        ),
+    ]
+
+
+def _operations(settings: Terms) -> list[str]:
+    """Write the lists of operations that the patch is made of."""
+    images = (
+        "variables.places.transformList(n, place, variables.resolved[n] != place.image,\n"
+        "  JSONPatch{op: 'replace', path: place.at, value: variables.resolved[n]})"
+    )
+    # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
+    path = f"/metadata/annotations/{escape(ORIGINALS_ANNOTATION)}"
+    annotation = (
+        "(variables.settled || request.?subResource.orValue('') == 'ephemeralcontainers' ? [] :\n"
+        "  variables.recorded.size() == 0 || size(bytes(variables.originals)) > variables.room ?\n"
+        f"  (object.metadata.?annotations[?{_KEY}].hasValue() ? [JSONPatch{{op: 'remove', path: '{path}'}}] : []) :\n"
+        "  has(object.metadata.annotations)\n"
+        f"  ? [JSONPatch{{op: 'add', path: '{path}', value: variables.originals}}]\n"
+        f"  : [JSONPatch{{op: 'add', path: '/metadata/annotations', value: {{{_KEY}: variables.originals}}}}])"
+    )
+    operations = [images, annotation]
+    if settings.pull_secret is not None:
+        operations.append(_append(text(settings.pull_secret)))
+    return operations
+
+
+def _append(secret: str) -> str:
+    """Write what appends the pull secret, after the user's own."""
+    entry = f"{{'name': {secret}}}"
+    return (
+        "(request.operation != 'CREATE' || !variables.pulled ? [] :\n"
+        "  object.spec.?imagePullSecrets.orValue([]).size() == 0\n"
+        f"  ? [JSONPatch{{op: 'add', path: '/spec/imagePullSecrets', value: [{entry}]}}] :\n"
+        f"  object.spec.imagePullSecrets.exists(secret, secret.?name.orValue('') == {secret}) ? []\n"
+        f"  : [JSONPatch{{op: 'add', path: '/spec/imagePullSecrets/-', value: {entry}}}])"
+    )

@@ -1,0 +1,229 @@
+"""`registry-webhook certs`."""
+
+import shlex
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from webhook.cli.options import placed_option
+from webhook.config import files
+from webhook.constants import PROGRAM, SERVICE_VARIABLE, InstallationNames
+from webhook.errors import CertificateError, FileError
+from webhook.pki import ca, issue
+from webhook.pki.ca import Pair
+
+_AUTHORITY = ("ca.crt", "ca.key")
+_KEYS = frozenset({"ca.key", "tls.key", "client.key"})
+#: A century: more than enough, and a date that every client can read.
+_MOST = 36_500
+#: The Secret that the webhook's container mounts, and the ConfigMap with the authority of those that it answers.
+_SECRET = f"{PROGRAM}-tls"
+_CLIENTS = f"{PROGRAM}-clients"
+#: The name in the API servers' own certificate.
+_API_SERVER = ("kube-apiserver",)
+
+
+class _Kind(NamedTuple):
+    """What a pair is for."""
+
+    files: tuple[str, str]
+    is_client: bool
+
+
+_SERVING = _Kind(("tls.crt", "tls.key"), is_client=False)
+_CLIENT = _Kind(("client.crt", "client.key"), is_client=True)
+
+
+class _Asked(NamedTuple):
+    """What both commands are told."""
+
+    folder: Path
+    days: int
+    ca_days: int
+    force: bool
+    installation_namespace: str
+
+
+def _options(command: Callable[..., None]) -> Callable[..., None]:
+    """Add what both commands can be told."""
+    options = (
+        click.option(
+            "--out",
+            "folder",
+            metavar="FOLDER",
+            type=click.Path(path_type=Path),
+            default=".",
+            help="Where the files are written; made if it is missing. By default the current folder.",
+        ),
+        click.option(
+            "--days",
+            type=click.IntRange(1, _MOST),
+            default=365,
+            show_default=True,
+            help="How long the pair is good for.",
+        ),
+        click.option(
+            "--ca-days",
+            type=click.IntRange(1, _MOST),
+            default=3650,
+            show_default=True,
+            help="How long a new authority is good for.",
+        ),
+        click.option("--force", is_flag=True, help="Replace the pair if it is there. The authority always stays."),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return placed_option(command)
+
+
+@click.group(
+    "certs",
+    epilog="""\b
+Examples:
+  registry-webhook certs create --out pki        # and then what it prints
+  registry-webhook certs client --out clients    # likewise
+""",
+)
+def command() -> None:
+    """Make certificates by hand: the webhook's, where neither the sidecar nor cert-manager does, and its clients'."""
+
+
+@command.command(
+    short_help="Make an authority and a serving pair.",
+    epilog="""\b
+Examples:
+  registry-webhook certs create --out pki                               # an authority, and a pair that it signs
+  registry-webhook certs create --out pki --force                       # the next pair, by the same authority
+  registry-webhook certs create --out pki --name webhook.example.com    # for a webhook that is called by its url
+""",
+)
+@click.option(
+    "--name",
+    "more",
+    metavar="NAME",
+    multiple=True,
+    help="A DNS name or an IP address beside the Service's names; can be given several times.",
+)
+@click.option(
+    "--service",
+    metavar="NAME",
+    envvar=SERVICE_VARIABLE,
+    default=PROGRAM,
+    show_default=True,
+    help="The webhook's Service, which has the webhook configuration's name.",
+)
+@_options
+def create(more: tuple[str, ...], service: str, **asked: Any) -> None:
+    """Make an authority and a serving pair that it signs (ECDSA P-256), and say what goes where.
+
+    They are ca.crt, ca.key, tls.crt and tls.key. With an authority in the folder the pair is signed by that one: so it
+    is renewed.
+    """
+    asking = _Asked(**asked)
+    installation = InstallationNames(namespace=asking.installation_namespace, service=service, configuration=service)
+    names = issue.names(more, installation.hosts)
+    _make(asking, _SERVING, names, partial(_next_steps, installation))
+
+
+@command.command(
+    short_help="Make an authority and a pair for API servers.",
+    epilog="""\b
+Examples:
+  registry-webhook certs client --out pki            # an authority, and a pair that it signs
+  registry-webhook certs client --out pki --force    # the next pair, by the same authority
+""",
+)
+@_options
+def client(**asked: Any) -> None:
+    """Make an authority and the pair by which API servers are known (serve --client-ca), and say what goes where.
+
+    They are ca.crt, ca.key, client.crt and client.key (ECDSA P-256). With an authority in the folder the pair is signed
+    by that one: so it is renewed.
+    """
+    asking = _Asked(**asked)
+    _make(asking, _CLIENT, _API_SERVER, partial(_next_steps_of_client, asking.installation_namespace))
+
+
+def _make(asked: _Asked, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
+    """Make a pair, and an authority where there is none, and print what is there now and what is to be done."""
+    folder = asked.folder
+    known = _known_authority(folder)
+    if not asked.force and (there := [name for name in kind.files if (folder / name).exists()]):
+        raise FileError(f"{folder / there[0]}: it is there already: replace the pair with --force")
+    if known is None and asked.days > asked.ca_days:
+        raise CertificateError(
+            f"the pair would outlive the authority: {asked.days} days are more than --ca-days {asked.ca_days}"
+        )
+    now = datetime.now(UTC).replace(microsecond=0)
+    issuer = known or ca.make_authority(ca.NAME, now, timedelta(days=asked.ca_days))
+    try:
+        pair = issue.sign(issuer, names, now, timedelta(days=asked.days), is_client=kind.is_client)
+    except CertificateError as error:
+        raise CertificateError(f"{folder / _AUTHORITY[0]}: {error}") from None
+    contents = dict(zip(kind.files, pair, strict=True))
+    if known is None:
+        contents |= dict(zip(_AUTHORITY, issuer, strict=True))
+    files.write_all(folder, contents, _KEYS)
+    written = (*_written(folder, issuer, new=known is None), *_written_pair(folder, kind, pair, names))
+    for line in (*written, *next_steps(folder, new=known is None)):
+        click.echo(line)
+
+
+def _known_authority(folder: Path) -> Pair | None:
+    """Read the authority in the folder. Raises `FileError`, also for half of one."""
+    there = [name for name in _AUTHORITY if (folder / name).exists()]
+    if not there:
+        return None
+    if len(there) == 1:
+        (missing,) = set(_AUTHORITY) - set(there)
+        raise FileError(
+            f"{folder / there[0]}: it is there without {missing}: put that beside it, or take another folder"
+        )
+    return Pair(*(files.read(folder / name) for name in _AUTHORITY))
+
+
+def _written(folder: Path, issuer: Pair, *, new: bool) -> Iterator[str]:
+    place = ", ".join(str(folder / name) for name in _AUTHORITY)
+    yield f"{place}: {'a new authority' if new else 'the authority that was there'}, {_until(issuer)}"
+
+
+def _written_pair(folder: Path, kind: _Kind, pair: Pair, names: tuple[str, ...]) -> Iterator[str]:
+    yield f"{', '.join(str(folder / name) for name in kind.files)}: a new pair that it signed, {_until(pair)}, for"
+    for name in names:
+        yield f"  {name}"
+
+
+def _until(pair: Pair) -> str:
+    return f"good until {ca.span(pair.certificate).ends:%Y-%m-%d}"
+
+
+def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterator[str]:
+    """Give what is to be done now, as comments and commands of any POSIX shell."""
+    certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_AUTHORITY))
+    why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
+    yield f"\n# {_AUTHORITY[0]} goes into the webhook configuration: {why}."
+    yield f"kubectl patch mutatingwebhookconfiguration {shlex.quote(names.configuration)} --type=json --patch \\"
+    # GNU's base64 breaks lines, and macOS's has no option against it.
+    encoded = f"\"$(base64 < {bundle} | tr -d '\\n')\""
+    path = "/webhooks/0/clientConfig/caBundle"
+    yield f"""  '[{{"op": "add", "path": "{path}", "value": "'{encoded}'"}}]'"""
+    yield "\n# The pair goes into the cluster. Servers take up a new one by themselves, a minute or two later."
+    namespace = shlex.quote(names.namespace)
+    yield f"kubectl create secret tls {_SECRET} --namespace {namespace} --cert {certificate} --key {key} \\"
+    yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
+    yield f"\n# {stays} signs the next pair and goes nowhere: whoever has it can stand in for the webhook."
+
+
+def _next_steps_of_client(namespace: str, folder: Path, *, new: bool) -> Iterator[str]:
+    bundle, stays = (shlex.quote(str(folder / name)) for name in _AUTHORITY)
+    why = "by it servers know their clients" if new else "nothing to do if it is there already"
+    yield f"\n# {_AUTHORITY[0]} goes into the cluster: {why}."
+    yield f"kubectl create configmap {_CLIENTS} --namespace {shlex.quote(namespace)} --from-file=ca.crt={bundle} \\"
+    yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
+    yield f"\n# {' and '.join(_CLIENT.files)} go to every machine with an API server, which is told of them:"
+    yield '# the README\'s "Mutual TLS" says how. It takes up the next pair by itself, some minutes later.'
+    yield f"\n# {stays} signs the next pair and goes nowhere: whoever has it can ask what an API server can."

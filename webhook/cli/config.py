@@ -1,0 +1,42 @@
+"""`registry-webhook config`."""
+
+import sys
+from pathlib import Path
+
+import click
+
+from webhook.cli.options import config_option, loaded
+from webhook.config import files, render
+from webhook.constants import PROGRAM
+from webhook.errors import ConfigurationError
+from webhook.output import terminal
+
+
+@click.command(
+    "config",
+    epilog="""\b
+Examples:
+  registry-webhook config --config config.yaml
+  registry-webhook config --config config.yaml --check && kubectl apply -f config.yaml
+""",
+)
+@click.option("--check", is_flag=True, help="Print one line: that it is valid (exit status 0), or the first fault (2).")
+@config_option
+def command(check: bool, config: Path | None) -> None:  # noqa: FBT001 - click passes it by name
+    """Show the configuration in force: YAML, each value with where it came from, passwords masked.
+
+    No key needs a restart: the server takes a changed file up within a second. Environment variables are read at the
+    start, and win over the file.
+    """
+    try:
+        found = loaded(config)
+    except ConfigurationError as error:
+        if not check:
+            raise
+        more = len(error.faults) - 1
+        terminal.write(f"{PROGRAM}: {error.faults[0]}{f' (and {more} more)' if more else ''}", err=True)
+        sys.exit(2)
+    if check:
+        terminal.write(f"{config or files.BUILT_IN}: valid")
+    else:
+        terminal.write_document(render.show(found), "yaml")

@@ -1,0 +1,228 @@
+"""`registry-webhook demo`."""
+
+import base64
+import copy
+import http.client
+import json
+import os
+import re
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple, TextIO
+from urllib.parse import urlsplit
+
+import click
+import jsonpatch
+
+from webhook.admission import review
+from webhook.constants import PROGRAM
+from webhook.errors import RegistryWebhookError
+from webhook.kube import manifests
+from webhook.kube.pod_templates import Workload, workloads
+from webhook.output import diff, terminal
+from webhook.output.terminal import Screen
+from webhook.pki import ca
+
+_LIFE = timedelta(days=1)
+_START_LIMIT = 20.0
+_CONTEXT = 1
+
+
+class _Server(NamedTuple):
+    """The real server, running."""
+
+    process: "subprocess.Popen[bytes]"
+    address: str
+    log: TextIO
+    folder: Path
+
+
+class _Case(NamedTuple):
+    """One review that the demo sends."""
+
+    title: str
+    what: str
+    body: bytes
+    before: dict[str, Any]
+
+
+@click.command(
+    "demo",
+    epilog="""\b
+Examples:
+  registry-webhook demo
+  registry-webhook demo --keep      # and then send it reviews of your own
+""",
+)
+@click.option("--keep", is_flag=True, help="Leave the server up, and say how to send it a review of one's own.")
+def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
+    """Start the real server over HTTPS on this machine, send it real manifests, and show what becomes of them."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server is stopped as well
+    screen = Screen(coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-demo-") as folder, _server(Path(folder)) as server:
+        for line in _INTRODUCTION.format(address=server.address).splitlines():
+            click.echo(line)
+        trust = ssl.create_default_context(cafile=str(server.folder / "ca.crt"))
+        url = urlsplit(server.address)
+        connection = http.client.HTTPSConnection(str(url.hostname), url.port, context=trust, timeout=10)
+        seconds = 0.0
+        cases = list(_cases())
+        for number, case in enumerate(cases, 1):
+            started = time.perf_counter()
+            response = _sent(connection, case)
+            seconds += time.perf_counter() - started
+            title = f"{number}. {case.title}"
+            terminal.write()
+            terminal.write(terminal.bold(title, screen))
+            for line in (f"# {case.what}", *_account(case, response)):
+                terminal.write(diff.coloured(line, screen))
+        connection.close()
+        click.echo(f"\n{len(cases)} reviews, {1000 * seconds / len(cases):.1f} ms each on average.")
+        if keep:
+            (server.folder / "review.json").write_bytes(cases[0].body)
+            _stay(server)
+        else:
+            # From a checkout the program is on nobody's path.
+            program = PROGRAM if shutil.which(PROGRAM) else f"{os.path.relpath(sys.executable)} -m webhook"
+            click.echo(f"Your own manifests: {program} review FILE. Keep this server up: {program} demo --keep")
+
+
+_INTRODUCTION = f"""\
+{PROGRAM} demo
+  {{address}}/mutate  is the real server, over TLS with a certificate made just now
+  registry.example.com            goes in front of images that name no registry
+  quay.io                         is mirrored at registry.example.com/quay
+  registry.k8s.io                 is excluded
+"""
+
+
+@contextmanager
+def _server(folder: Path) -> Iterator[_Server]:
+    """Start `registry-webhook serve` as a cluster would, on free ports, and stop it in the end."""
+    now = datetime.now(UTC)
+    ours = ca.make_authority(f"{PROGRAM} demo", now, _LIFE)
+    pair = ca.sign(ours, ["localhost", "127.0.0.1"], now, _LIFE)
+    contents = {"ca.crt": ours.certificate, "tls.crt": pair.certificate, "tls.key": pair.key}
+    for name, content in {**contents, "config.yaml": _example("config.yaml")}.items():
+        (folder / name).write_bytes(content)
+    options = {"bind": "127.0.0.1:0", "health-bind": "127.0.0.1:0", "cert": "tls.crt", "key": "tls.key"}
+    words = [f"--{name}={value}" for name, value in {**options, "config": "config.yaml"}.items()]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENCTI__", "WEBHOOK__"))}
+    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [_above_package(), environment.get("PYTHONPATH")]))
+    with (folder / "log").open("wb") as log, (folder / "log").open() as lines:
+        process = subprocess.Popen(  # noqa: S603 - our own program
+            [sys.executable, "-m", "webhook", "serve", *words], cwd=folder, env=environment, stderr=log
+        )
+        try:
+            yield _Server(process, _address(process, lines), lines, folder)
+        finally:
+            process.send_signal(signal.SIGINT)  # at once: nobody waits for an answer any more
+            process.wait()
+
+
+def _above_package() -> str:
+    """Find the folder that this package stands in: a checkout's is not on everybody's path."""
+    return str(Path(__file__).resolve().parents[2])
+
+
+def _address(process: "subprocess.Popen[bytes]", log: TextIO) -> str:
+    """Read from the server's log where it listens."""
+    deadline = time.monotonic() + _START_LIMIT
+    said = ""
+    while time.monotonic() < deadline:
+        said += log.read()
+        found = re.search(r"addresses=\"(https://\S+), ", said)
+        if found:
+            return found[1]
+        if process.poll() is not None:
+            break
+        time.sleep(0.02)
+    raise RegistryWebhookError(
+        f"the server did not start: {said.strip().splitlines()[-1] if said.strip() else 'silence'}"
+    )
+
+
+def _example(name: str) -> bytes:
+    return (resources.files("webhook") / "examples" / name).read_bytes()
+
+
+def _cases() -> Iterator[_Case]:
+    """Make the reviews that the API server would send of the examples."""
+    names = sorted(entry.name for entry in (resources.files("webhook") / "examples").iterdir())
+    for name in names:
+        if name[0].isdigit():
+            text = _example(name)
+            (document,) = manifests.parse(text).values
+            (workload,) = workloads(document)
+            yield _case(text.decode().splitlines()[0].removeprefix("# "), name, workload)
+
+
+def _case(title: str, name: str, workload: Workload) -> _Case:
+    pod = workload.pod
+    if workload.kind != "Pod":
+        # What the workload's controller makes of its template.
+        made = {"generateName": f"{workload.name}-6d4cf56db6-", "namespace": workload.namespace, **pod["metadata"]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": pod["spec"]}
+    request: dict[str, Any] = {"namespace": workload.namespace, "uid": str(uuid.uuid4()), "dryRun": False}
+    if "ephemeralContainers" in pod["spec"]:
+        before = copy.deepcopy(pod)
+        del before["spec"]["ephemeralContainers"]
+        request |= {"operation": "UPDATE", "subResource": "ephemeralcontainers", "oldObject": before}
+    what = f"{request.get('operation', 'CREATE')} {workload.namespace}/{workload.name}, from webhook/examples/{name}"
+    return _Case(title, what, review.of_object(pod, **request), pod)
+
+
+def _sent(connection: http.client.HTTPSConnection, case: _Case) -> dict[str, Any]:
+    connection.request("POST", "/mutate?timeout=10s", case.body, {"Content-Type": "application/json"})
+    answer = connection.getresponse()
+    content = answer.read()
+    if answer.status != http.HTTPStatus.OK:
+        raise RegistryWebhookError(f"the server answered {answer.status}: {content.decode(errors='replace').strip()}")
+    response: dict[str, Any] = json.loads(content)["response"]
+    return response
+
+
+def _account(case: _Case, response: dict[str, Any]) -> Iterator[str]:
+    """Tell what became of one review: what changed, as a diff, and why."""
+    patch = json.loads(base64.b64decode(response.get("patch", "W10=")))
+    after = jsonpatch.apply_patch(case.before, patch)
+    for line in diff.unified(manifests.dump(case.before), manifests.dump(after), "", _CONTEXT):
+        if not line.startswith(("---", "+++", "@@")):
+            yield f"{line[:1]}   {line[1:]}".rstrip()
+    annotations = response["auditAnnotations"]
+    yield f"# {annotations['outcome']}"
+    for image in annotations.get("images", "").split("; "):
+        place, _, account = image.partition(": ")
+        if account:
+            yield f"#   {place}: {account[account.rindex('(') + 1 : -1]}"
+
+
+def _stay(server: _Server) -> None:
+    """Keep the server up until it is interrupted, showing what it logs."""
+    click.echo(
+        f"""
+It stays up until you press Ctrl-C. In another terminal:
+
+  curl --cacert {server.folder}/ca.crt -H 'Content-Type: application/json' --data @review.json \\
+      {server.address}/mutate
+
+where review.json is an AdmissionReview; the first that was sent above is
+  {server.folder}/review.json
+Its configuration, {server.folder}/config.yaml, is taken up when you change it. What it logs from here on:
+"""
+    )
+    with suppress(KeyboardInterrupt):
+        while server.process.poll() is None:
+            line = server.log.readline()
+            click.echo(line, nl=False) if line else time.sleep(0.1)

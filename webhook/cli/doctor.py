@@ -1,0 +1,59 @@
+"""`registry-webhook doctor`."""
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from webhook.cli import cluster
+from webhook.cli.cluster import FAILED, FOUND, NOTHING
+from webhook.cli.options import loaded, reading_options
+from webhook.config import assemble
+from webhook.diagnostics.doctor import analysis, collect
+from webhook.kube import installed_config
+from webhook.output import table, terminal
+from webhook.output.findings import Mark
+from webhook.output.table import Form
+
+
+@click.command(
+    "doctor",
+    epilog="""\b
+Examples:
+  registry-webhook doctor
+  registry-webhook doctor --context production --output json
+
+\b
+Exit status: 0 nothing fails (warnings are printed), 1 something fails, 2 nothing is found to fail, but not everything
+could be looked at.
+""",
+)
+@reading_options
+def command(
+    kubeconfig: Path | None,
+    context: str | None,
+    installation_namespace: str | None,
+    config: Path | None,
+    output: Form,
+) -> int:
+    """Check the installation from end to end, and say what is wrong, worst first, and what to do about it.
+
+    It looks at the configuration, the webhook configuration, the webhook and its certificate, the rights and what
+    bounds them, the credential and the pull secrets, what nodes say of pulls, and tries a Pod (a server dry run).
+    Nothing is written, and no credential is read.
+    """
+    written = None if config is None else loaded(config).configuration
+    with cluster.reading(kubeconfig, context) as reader:
+        names = installed_config.find(reader, installation_namespace)
+        settings = None if written is None else assemble.settings(assemble.placed(written, names), str(config))
+        found = analysis.diagnose(collect.examine(reader, names, settings, datetime.now(UTC)))
+    if output == "table":
+        screen = cluster.screen()
+        terminal.write(terminal.bold(analysis.summary(found), screen))
+        terminal.write_all(table.findings(found, screen))
+    else:
+        terminal.write_document(
+            table.structured({"summary": analysis.summary(found), "findings": found}, output), output
+        )
+    marks = {finding.mark for finding in found}
+    return FOUND if Mark.FAILURE in marks else FAILED if Mark.UNKNOWN in marks else NOTHING

@@ -1,0 +1,150 @@
+"""Options that several commands share."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from webhook.config import files
+from webhook.config.listen_address import Address
+from webhook.config.load import Loaded, load
+from webhook.constants import NAMESPACE_VARIABLE, OWN_NAMESPACE
+
+CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
+
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
+_PORTS = 65536
+
+_Function = TypeVar("_Function", bound=Callable[..., Any])
+
+
+class AddressType(click.ParamType[Address]):
+    """A HOST:PORT to listen at."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        """Read it."""
+        if isinstance(value, Address):
+            return value
+        found = _ADDRESS.fullmatch(str(value))
+        if found is None or int(found["port"]) >= _PORTS:
+            self.fail(f"{value!r} is no HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", param, ctx)
+        return Address(found["six"] or found["host"], int(found["port"]))
+
+
+def log_options(function: _Function) -> _Function:
+    """Give a command `--log-level` and `--log-format`, as `log_level: str | None, log_format: log.Form`.
+
+    Text is the default, for who types the command reads the lines; where a program does, as in the manifests, it says
+    so.
+    """
+    form = click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        default="text",
+        show_default=True,
+        help="How lines are written; json is an object a line.",
+    )
+    return click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="From which level on lines are written. Without it webhook.log_level says, and may change meanwhile.",
+    )(form(function))
+
+
+def config_option(function: _Function) -> _Function:
+    """Give a command `--config FILE`, as `config: Path | None`."""
+    return click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        envvar=CONFIG_VARIABLE,
+        help=f"The configuration, YAML. Without it {CONFIG_VARIABLE} names one, and without that the built-in defaults "
+        "hold. Environment variables win over the file.",
+    )(function)
+
+
+def cluster_options(function: _Function) -> _Function:
+    """Give a command `--kubeconfig FILE` and `--context NAME`, as `kubeconfig: Path | None, context: str | None`."""
+    context = click.option("--context", metavar="NAME", help="The kubeconfig's context to use.")
+    return click.option(
+        "--kubeconfig",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="How to reach the cluster. Without it KUBECONFIG says, in a Pod its service account, else ~/.kube/config.",
+    )(context(function))
+
+
+def installation_option(function: _Function) -> _Function:
+    """Give a command `--installation-namespace NAME`, as `installation_namespace: str | None`."""
+    return click.option(
+        "--installation-namespace",
+        metavar="NAME",
+        envvar=NAMESPACE_VARIABLE,
+        help="The namespace that registry-webhook is installed in. Without it, it is looked for.",
+    )(function)
+
+
+def placed_option(function: _Function) -> _Function:
+    """Give a command that asks no cluster the same, as `installation_namespace: str`."""
+    return click.option(
+        "--installation-namespace",
+        metavar="NAME",
+        envvar=NAMESPACE_VARIABLE,
+        default=OWN_NAMESPACE,
+        show_default=True,
+        help="The namespace that registry-webhook is installed in.",
+    )(function)
+
+
+def reading_options(function: _Function) -> _Function:
+    """Give a command what all that look at a cluster have.
+
+    As `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
+    output: Form`.
+    """
+    return inspecting_options("table", "json", "yaml")(function)
+
+
+def inspecting_options(*forms: str) -> Callable[[_Function], _Function]:
+    """Give a command the same, with these forms of output, the first of which is the default."""
+    config = click.option(
+        "--config",
+        metavar="FILE",
+        type=click.Path(path_type=Path),
+        help="Decide by this configuration, YAML, instead of the installation's.",
+    )
+    output = click.option(
+        "--output",
+        "-o",
+        type=click.Choice(forms),
+        default=forms[0],
+        show_default=True,
+        help="For people, or for programs.",
+    )
+    return lambda function: cluster_options(installation_option(config(output(function))))
+
+
+def namespace_option(function: _Function) -> _Function:
+    """Give a command `--namespace NAME`, as `namespace: str | None`."""
+    return click.option(
+        "--namespace", "-n", metavar="NAME", help="The namespace. Without it the kubeconfig's, as kubectl has it."
+    )(function)
+
+
+def all_namespaces_option(function: _Function) -> _Function:
+    """Give a command `--all-namespaces`, as `all_namespaces: bool`."""
+    return click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")(function)
+
+
+def loaded(config: Path | None, installation_namespace: str | None = None) -> Loaded:
+    """Load the configuration that a command was called with, for an installation in the namespace that it was told.
+
+    Raises `ConfigurationError` or `FileError`.
+    """
+    told = {NAMESPACE_VARIABLE: installation_namespace} if installation_namespace else {}
+    return load(*files.configuration(config), {**os.environ, **told})

@@ -1,0 +1,96 @@
+"""`registry-webhook resolve`."""
+
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import click
+import msgspec
+
+from webhook import log
+from webhook.cli.options import config_option, loaded
+from webhook.config import assemble
+from webhook.errors import InvalidManifest
+from webhook.images.resolver import Resolution
+from webhook.output import terminal
+
+
+@click.command(
+    "resolve",
+    epilog="""\b
+Examples:
+  OPENCTI__DAEMON__REGISTRY__SERVER=registry.example.com registry-webhook resolve nginx quay.io/coreos/etcd
+  registry-webhook resolve --config config.yaml opencti/connector-example:1.0.0
+  kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\\n' \\
+      | registry-webhook resolve --config config.yaml --output json -
+
+\b
+Exit status: 0 all were resolved, 2 an error or empty standard input.
+""",
+)
+@click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    show_default=True,
+    help="JSON is an object a line.",
+)
+@config_option
+def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
+    """Say what each IMAGE becomes, and why; `-` reads one a line.
+
+    Nothing is asked of any registry: the answer depends on the image's name and the configuration alone.
+    """
+    resolve = assemble.resolver(loaded(config).configuration).resolve
+    for image in _each(images):
+        if output == "json":
+            terminal.write_document(_json(image, resolve(image)), "json")
+        else:
+            terminal.write(_text(image, resolve(image)))
+
+
+def _each(images: Iterable[str]) -> Iterator[str]:
+    for image in images:
+        if image == "-":
+            yield from _lines()
+        else:
+            yield _readable(image)
+
+
+def _lines() -> Iterator[str]:
+    """Read an image a line. Empty input is an error, because a command that failed leaves it."""
+    is_empty = True
+    for line in sys.stdin:
+        image = line.removeprefix("\ufeff").rstrip("\r\n")
+        if image.strip():
+            is_empty = False
+            yield _readable(image)
+    if is_empty:
+        raise InvalidManifest("-: it is empty: nothing was resolved")
+
+
+def _readable(text: str) -> str:
+    """Put U+FFFD for bytes that are no UTF-8: they are in no image's name, and could not be written again."""
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+
+
+def _text(written: str, resolution: Resolution) -> str:
+    arrow = "->" if resolution.image != written else "=="
+    return f"{_shown(written)} {arrow} {_shown(resolution.image)}  ({resolution.detail})"
+
+
+def _shown(image: str) -> str:
+    """Write an image on one line, in quotes where one could not see where it ends."""
+    return f'"{log.escape(image)}"' if not image or " " in image else log.escape(image)
+
+
+def _json(written: str, resolution: Resolution) -> str:
+    fields = {
+        "image": written,
+        "resolved": resolution.image,
+        "reason": resolution.reason,
+        "detail": resolution.detail,
+    }
+    return msgspec.json.encode(fields).decode()

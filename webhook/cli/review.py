@@ -1,0 +1,169 @@
+"""`registry-webhook review`."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import click
+
+from webhook.admission.mutator import Handler
+from webhook.cli.options import config_option, loaded
+from webhook.config import assemble, files
+from webhook.constants import PROGRAM
+from webhook.diagnostics.preview import Preview, preview
+from webhook.errors import FileError, InvalidManifest
+from webhook.kube import manifests
+from webhook.kube.manifests import Document
+from webhook.log.escaping import truncate
+from webhook.output import diff, terminal
+from webhook.output.terminal import Screen
+
+_NOTHING, _SOMETHING, _FAULT, _NO_IMAGE = 0, 1, 2, 3
+_NAME = 200
+_LIMIT = 64 * 1024 * 1024
+
+
+@click.command(
+    "review",
+    epilog="""\b
+Examples:
+  registry-webhook review --config config.yaml deployment.yaml
+  helm template my-chart | registry-webhook review --config config.yaml -
+  registry-webhook review --config config.yaml --output yaml pod.yaml | kubectl apply -f -
+  kubectl get deployments -A -o yaml | registry-webhook review --config config.yaml - > changes.diff
+
+\b
+Exit status: 0 nothing would change, 1 something would, 2 an error or an empty FILE, 3 nothing in any FILE names an
+image.
+""",
+)
+@click.argument("names", metavar="FILE...", nargs=-1, required=True)
+@click.option(
+    "--output",
+    "-o",
+    type=click.Choice(["diff", "patch", "yaml", "json"]),
+    default="diff",
+    show_default=True,
+    help="A unified diff with the reasons, a JSON patch a document, or the FILE with nothing changed but the images.",
+)
+@click.option(
+    "--namespace", "-n", default="default", show_default=True, help="The namespace of what names none; opted in."
+)
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the diff.")
+@config_option
+def command(names: tuple[str, ...], output: str, namespace: str, color: str, config: Path | None) -> None:
+    """Show what the webhook would make of each FILE; `-` reads standard input.
+
+    A FILE holds Pods, anything with a Pod template, Lists of these or AdmissionReviews, any number in one file. They
+    are decided by the server's own code. Other objects are ignored, and kept in yaml and json output.
+    """
+    handler = assemble.handler(loaded(config).configuration)
+    painted = color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    statuses = set()
+    written = False
+    for name in names:
+        reviewed = _reviewed(handler, name, namespace)
+        for error in reviewed.errors:
+            terminal.write(f"{PROGRAM}: {error}", err=True)
+        if reviewed.status == _NO_IMAGE:
+            terminal.write(f"{PROGRAM}: {reviewed.name}: no Pod or Pod template in it names an image", err=True)
+        if output == "diff":
+            for line in _diff(reviewed):
+                terminal.write(diff.coloured(line, Screen(coloured=painted)), coloured=painted)
+        else:
+            text = _document(reviewed, output, is_first=not written)
+            click.echo(text.encode(), nl=name != names[-1] and bool(text) and not text.endswith("\n"))
+            written = written or bool(text)
+        statuses.add(reviewed.status)
+    sys.exit(_status(statuses))
+
+
+class _One(NamedTuple):
+    """A document of a file with what becomes of it."""
+
+    document: Document
+    preview: Preview
+
+    @property
+    def text(self) -> str:
+        """Its text before."""
+        return self._with(self.preview.before)
+
+    @property
+    def after(self) -> str:
+        """Its text after."""
+        return self._with(self.preview.after)
+
+    def _with(self, value: Any) -> str:
+        # Of an AdmissionReview the object is shown, which is only a part of the text.
+        if self.preview.before is not self.document.value:
+            return manifests.dump_json(value, 2) if self.document.is_json else manifests.dump(value)
+        return manifests.edited(self.document, value)
+
+
+class _Reviewed(NamedTuple):
+    """A file: what becomes of its documents, and one line for each that cannot be reviewed."""
+
+    name: str
+    documents: list[_One]
+    rest: str
+    errors: list[str]
+
+    @property
+    def status(self) -> int:
+        if self.errors:
+            return _FAULT
+        if any(one.preview.changes for one in self.documents):
+            return _SOMETHING
+        return _NOTHING if any(one.preview.names_image for one in self.documents) else _NO_IMAGE
+
+
+def _status(statuses: set[int]) -> int:
+    """Give the status of several files: what only one of them has counts, but for a file without images."""
+    return min(statuses, key=(_FAULT, _SOMETHING, _NOTHING, _NO_IMAGE).index)
+
+
+def _reviewed(handler: Handler, name: str, namespace: str) -> _Reviewed:
+    shown = truncate(name, _NAME)
+    try:
+        manifest = manifests.parse(_read(name))
+    except FileError as error:
+        return _Reviewed(shown, [], "", [str(error)])
+    except InvalidManifest as error:
+        return _Reviewed(shown, [], "", [f"{shown}: {error}"])
+    documents, errors = [], []
+    for number, document in enumerate(manifest.documents, 1):
+        try:
+            documents.append(_One(document, preview(handler, document.value, namespace)))
+        except InvalidManifest as error:
+            which = f", document {number}" if len(manifest.documents) > 1 else ""
+            errors.append(f"{shown}{which}: {error}")
+    if not manifest.documents:
+        errors.append(f"{shown}: it is empty: nothing was reviewed")
+    return _Reviewed(shown, documents, manifest.rest, errors)
+
+
+def _read(name: str) -> bytes:
+    return sys.stdin.buffer.read() if name == "-" else files.read(Path(name), _LIMIT)
+
+
+def _document(reviewed: _Reviewed, output: str, *, is_first: bool) -> str:
+    if output == "yaml":
+        texts = [(one.document, one.after) for one in reviewed.documents]
+        return manifests.joined(texts, reviewed.rest, is_first=is_first)
+    previews = [one.preview for one in reviewed.documents]
+    if output == "json":
+        return "".join(f"{manifests.dump_json(preview.after, 2)}\n" for preview in previews)
+    return "".join(f"{manifests.dump_json(preview.patch)}\n" for preview in previews)
+
+
+def _diff(reviewed: _Reviewed) -> Iterator[str]:
+    for one in reviewed.documents:
+        for what, decision in one.preview.reviewed:
+            yield f"# {reviewed.name}: {truncate(what, _NAME)}: {decision.outcome}: {decision.why}"
+            for image in decision.images:
+                yield f"#   {image}"
+        if one.preview.changes:
+            yield from diff.unified(one.text, one.after, reviewed.name)

@@ -1,0 +1,113 @@
+"""The table of settable keys, read off the model: path, variable, type, default, and what would be right."""
+
+from functools import cache
+from typing import Any, NamedTuple, get_args, get_origin
+
+import msgspec
+from msgspec import Struct, inspect
+
+from webhook.settings import MASKED_KEYS, ROOTS
+
+
+class Key(NamedTuple):
+    """One key that can be set."""
+
+    path: str
+    """`webhook.namespaces.mode`."""
+    type: Any
+    default: Any
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of the same path."""
+        return variable(self.path)
+
+    @property
+    def masked(self) -> bool:
+        """Whether its value is shown as a mask."""
+        return self.path in MASKED_KEYS
+
+    @property
+    def expected(self) -> str:
+        """Say in words what would be right."""
+        return _in_words(inspect.type_info(self.type))
+
+    @property
+    def item_type(self) -> Any:
+        """The type of a list's items."""
+        return next(argument for argument in _arguments(self.type) if argument is not Ellipsis)
+
+    @property
+    def expected_item(self) -> str:
+        """Say in words what an item would have to be."""
+        return _in_words(inspect.type_info(self.item_type))
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the value is a text, taken from a variable as it stands."""
+        return isinstance(_required(inspect.type_info(self.type)), inspect.StrType)
+
+    @property
+    def is_list(self) -> bool:
+        """Whether the value is a list."""
+        return isinstance(_required(inspect.type_info(self.type)), inspect.VarTupleType)
+
+
+def variable(path: str) -> str:
+    """Name the environment variable for a key's path."""
+    return path.replace(".", "__").upper()
+
+
+@cache
+def table() -> dict[str, Key]:
+    """Give all keys by their path, in the order of the model."""
+    return {key.path: key for root, struct in ROOTS.items() for key in _keys(root, struct)}
+
+
+@cache
+def branches() -> frozenset[str]:
+    """Give the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the whole."""
+    return frozenset({""} | {path[:at] for path in table() for at in range(len(path)) if path[at] == "."})
+
+
+def _keys(prefix: str, struct: Any) -> list[Key]:
+    found = []
+    for field in msgspec.structs.fields(struct):
+        path = f"{prefix}.{field.encode_name}"
+        if isinstance(field.type, type) and issubclass(field.type, Struct):
+            found += _keys(path, field.type)
+        else:
+            found.append(Key(path, field.type, field.default))
+    return found
+
+
+def _required(info: inspect.Type) -> inspect.Type:
+    """Give the type without its None."""
+    if isinstance(info, inspect.UnionType):
+        return next(option for option in info.types if not isinstance(option, inspect.NoneType))
+    return info
+
+
+def _arguments(annotation: Any) -> tuple[Any, ...]:
+    """Find the arguments of the tuple in an annotation, within Annotated and `| None`."""
+    if get_origin(annotation) is tuple:
+        return get_args(annotation)
+    return next((found for inner in get_args(annotation) if (found := _arguments(inner))), ())
+
+
+def _in_words(info: inspect.Type) -> str:
+    match _required(info):
+        case inspect.IntType(ge=low, le=high):
+            return f"a whole number from {low} to {high}"
+        case inspect.BoolType():
+            return "true or false"
+        case inspect.LiteralType(values=values):
+            return " or ".join(map(str, values))
+        case inspect.StructType(fields=fields):
+            return f"a mapping with the keys {' and '.join(field.encode_name for field in fields)}, each a text"
+        case inspect.VarTupleType(item_type=inspect.StructType(fields=fields)):
+            return f"a list of mappings with the keys {' and '.join(field.encode_name for field in fields)}"
+        case inspect.VarTupleType():
+            return "a list of texts"
+        case _:
+            return "a text (in quotes if it could be read as a number or a truth value)"

@@ -1,0 +1,136 @@
+"""What types and bounds cannot say: prefixes that are registries, patterns that can match, rules that agree.
+
+The checked configuration has every prefix normalised.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from webhook.errors import ConflictingRules, InvalidPattern, InvalidPrefix
+from webhook.images import prefix, reference
+from webhook.images.patterns import normalise_pattern
+from webhook.images.rules import Rule, Rules
+from webhook.settings import Configuration, RuleSettings
+
+_NAMESPACE_PATTERN = re.compile(r"[a-z0-9*-]+")
+#: RFC 1123, as Kubernetes asks of a Secret's name.
+_SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
+_SUBDOMAIN_LIMIT = 253
+_SERVER = "opencti.daemon.registry.server"
+
+
+class Problem(NamedTuple):
+    """A value that cannot be used."""
+
+    key: str
+    value: Any
+    problem: str
+
+
+def check(configuration: Configuration) -> tuple[Configuration, list[Problem]]:
+    """Check a configuration whose types are right; give it normalised, and every problem."""
+    checks = _Checks(configuration)
+    return checks.normalised(), checks.problems
+
+
+class _Checks:
+    def __init__(self, configuration: Configuration) -> None:
+        self._given = configuration
+        self.problems: list[Problem] = []
+
+    def normalised(self) -> Configuration:
+        registry, webhook = self._given.registry, self._given.webhook
+        server = self._tried(_SERVER, registry.server, prefix.normalise) if registry.server else None
+        rules = self._rules(server)
+        exclude = self._each("webhook.exclude", webhook.exclude, normalise_pattern)
+        self._each("webhook.namespaces.allow", webhook.namespaces.allow or (), _check_namespace_pattern)
+        self._each("webhook.namespaces.deny", webhook.namespaces.deny, _check_namespace_pattern)
+        self._texts()
+        self._certificate()
+        registries = self._each("webhook.pull_secret.registries", webhook.pull_secret.registries, prefix.normalise)
+        return Configuration(
+            msgspec.structs.replace(registry, server=server),
+            msgspec.structs.replace(
+                webhook,
+                rules=tuple(rules),
+                exclude=exclude,
+                pull_secret=msgspec.structs.replace(webhook.pull_secret, registries=registries),
+            ),
+        )
+
+    def _rules(self, server: str | None) -> list[RuleSettings]:
+        normalised = []
+        for index, rule in enumerate(self._given.webhook.rules):
+            source = self._tried(f"webhook.rules[{index}].from", rule.source, _normalise_source)
+            target = self._tried(f"webhook.rules[{index}].to", rule.target, prefix.normalise)
+            if source and target:
+                normalised.append(RuleSettings(source, target))
+        if len(normalised) == len(self._given.webhook.rules):
+            try:
+                Rules([Rule(rule.source, rule.target) for rule in normalised], server)
+            except ConflictingRules as error:
+                key = _SERVER if error.index < 0 else f"webhook.rules[{error.index}].{error.part}"
+                rule = self._given.webhook.rules[error.index]
+                value = server if error.index < 0 else rule.source if error.part == "from" else rule.target
+                self.problems.append(Problem(key, value, str(error)))
+        return normalised
+
+    def _texts(self) -> None:
+        registry, webhook = self._given.registry, self._given.webhook
+        username = registry.username
+        if username and ":" in username:
+            problem = "a user name may not contain a colon: kubelet takes what follows the first for the password"
+            self.problems.append(Problem("opencti.daemon.registry.username", username, problem))
+        name = webhook.pull_secret.name
+        if not _SUBDOMAIN.fullmatch(name) or len(name) > _SUBDOMAIN_LIMIT:
+            problem = "a Secret's name has a-z, 0-9, - and . only, begins and ends with a letter or digit, 253 at most"
+            self.problems.append(Problem("webhook.pull_secret.name", name, problem))
+        if username and webhook.credential.username_file:
+            problem = "the user name is set twice, here and as opencti.daemon.registry.username: remove one of the two"
+            self.problems.append(Problem("webhook.credential.username_file", webhook.credential.username_file, problem))
+        sources = [key for key in ("file", "docker_config", "helper") if getattr(webhook.credential, key)]
+        if len(sources) > 1:
+            problem = f"only one source of a credential can be used, and these are set: {', '.join(sources)}"
+            self.problems.append(Problem(f"webhook.credential.{sources[1]}", None, problem))
+
+    def _certificate(self) -> None:
+        certificate = self._given.webhook.certificate
+        if certificate.life > certificate.authority_life:
+            problem = f"a certificate ends with its authority: at most {certificate.authority_life}, authority_life"
+            self.problems.append(Problem("webhook.certificate.life", certificate.life, problem))
+        # The third of its life that an authority has left is what its successor has to become known in.
+        longest = certificate.authority_life // 6
+        if certificate.overlap > longest:
+            problem = f"at most {longest}, a sixth of authority_life: the next authority must be known before that ends"
+            self.problems.append(Problem("webhook.certificate.overlap", certificate.overlap, problem))
+
+    def _each(self, key: str, texts: tuple[str, ...], attempt: Callable[[str], Any]) -> tuple[Any, ...]:
+        tried = [self._tried(f"{key}[{index}]", text, attempt) for index, text in enumerate(texts)]
+        return tuple(filter(None, tried))
+
+    def _tried(self, key: str, text: str, attempt: Callable[[str], Any]) -> Any:
+        try:
+            return attempt(text)
+        except (InvalidPrefix, InvalidPattern) as error:
+            self.problems.append(Problem(key, text, str(error)))
+            return None
+
+
+def _normalise_source(text: str) -> str:
+    """Make a prefix that is only compared, never written into an image or a credential."""
+    try:
+        return prefix.canonical(prefix.normalise(text))
+    except InvalidPrefix as error:
+        first = text.partition("/")[0]
+        if first and reference.is_path(text):
+            hub = f"docker.io/{text}" if "/" in text else f"docker.io/{text} or docker.io/library/{text}"
+            raise InvalidPrefix(f"it names no registry; images of Docker Hub are written {hub}") from error
+        raise
+
+
+def _check_namespace_pattern(text: str) -> None:
+    if not _NAMESPACE_PATTERN.fullmatch(text):
+        raise InvalidPattern("a namespace's pattern has a-z, 0-9, - and * only")

@@ -1,0 +1,77 @@
+"""Which source the configuration names, and what in it does not go together."""
+
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from webhook.credentials.docker_config import DockerConfig
+from webhook.credentials.helper import Helper
+from webhook.credentials.provider import Reading, Source
+from webhook.credentials.static import Static
+from webhook.credentials.targets import Wanted
+from webhook.errors import SourceError
+from webhook.settings import Configuration
+
+_SERVER = "opencti.daemon.registry.server"
+_USERNAME = "opencti.daemon.registry.username"
+_PASSWORD = "opencti.daemon.registry.password"  # noqa: S105 - a key's path
+_FILE = "webhook.credential.file"
+_USERNAME_FILE = "webhook.credential.username_file"
+
+
+def source(
+    configuration: Configuration,
+    *,
+    clock: Callable[[], float] = time.time,
+    monotonic: Callable[[], float] = time.monotonic,
+    environment: Mapping[str, str],
+) -> Source | None:
+    """Choose the source that the configuration names; None where there is nothing to publish.
+
+    There is nothing without any registry, nor without any credential: images are then pulled without one. `clock` gives
+    POSIX time, `monotonic` the seconds that pass; `environment` is what a helper is found and run with.
+    """
+    registry, settings = configuration.registry, configuration.webhook.credential
+    wanted = Wanted.by(configuration)
+    login = (registry.username, settings.username_file, registry.password, settings.file)
+    if not wanted.prefixes or not any((*login, settings.docker_config, settings.helper)):
+        return None
+    if problem := _problem(configuration):
+        return _Refused(problem)
+    if settings.helper:
+        return Helper(wanted, settings, clock, monotonic, environment)
+    if settings.docker_config:
+        return DockerConfig(wanted, Static(wanted, registry, settings), Path(settings.docker_config))
+    return Static(wanted, registry, settings)
+
+
+def _problem(configuration: Configuration) -> str | None:
+    """Say what does not go together, and what would."""
+    registry, settings = configuration.registry, configuration.webhook.credential
+    username = _USERNAME_FILE if settings.username_file else _USERNAME if registry.username else None
+    if settings.helper and (username or registry.password):
+        return f"webhook.credential.helper tells user name and password: remove {username or _USERNAME} and {_PASSWORD}"
+    if settings.file and registry.password:
+        return f"{_PASSWORD} and {_FILE} both hold the password: remove one of the two"
+    if settings.file and not username:
+        return f"{_FILE} holds a password alone: set {_USERNAME} or {_USERNAME_FILE}"
+    if username and not (registry.password or settings.file):
+        return f"{username} is set without {_PASSWORD}: set both, or neither"
+    if registry.password and not username:
+        return f"{_PASSWORD} is set without {_USERNAME}: set both, or neither"
+    if username and not registry.server:
+        return f"{username} is for {_SERVER}, which is not set: set it"
+    return None
+
+
+class _Refused:
+    """What does not go together is no source, and says so whenever it is read."""
+
+    def __init__(self, problem: str) -> None:
+        self._problem = problem
+
+    def read(self) -> Reading:
+        raise SourceError(self._problem)
+
+    def fingerprint(self) -> bytes | None:
+        return None

@@ -1,0 +1,62 @@
+"""What a credential is needed for: the server, what rules rewrite to, and the further registries."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import Self
+
+from msgspec import Struct
+
+from webhook.images import prefix as images_prefix
+from webhook.images.reference import DOCKER_HUB
+from webhook.pull_secret import keyring
+from webhook.pull_secret.credential import Entry, host_of, static_entries
+from webhook.settings import Configuration
+
+#: Prefixes that are looked up for a note, and that one names.
+_LOOKED_UP = 100
+_NAMED = 5
+
+
+class Wanted(Struct, frozen=True):
+    """The normalised prefixes whose images get the pull secret."""
+
+    server: str | None
+    prefixes: tuple[str, ...]
+    """Each once, the server first."""
+    images: frozenset[str]
+    """Those of them that may be an image's whole name: what a rule makes of a single image."""
+
+    @classmethod
+    def by(cls, configuration: Configuration) -> Self:
+        """Gather what a configuration names."""
+        server, webhook = configuration.registry.server or None, configuration.webhook
+        every = [*([server] if server else []), *webhook.pull_secret.registries, *(r.target for r in webhook.rules)]
+        images = frozenset(rule.target for rule in webhook.rules if _may_be_an_image(rule.source))
+        return cls(server, tuple(dict.fromkeys(every)), images)
+
+    def hosts(self) -> list[str]:
+        """Give each host, with its port, once, the server's first, as the first of its prefixes spells it."""
+        spelled = {images_prefix.canonical_host(prefix): host_of(prefix) for prefix in reversed(self.prefixes)}
+        return [spelled[host] for host in dict.fromkeys(map(images_prefix.canonical_host, self.prefixes))]
+
+    def entries(self, host: str, username: str, password: str, email: str | None = None) -> tuple[Entry, ...]:
+        """Make the entries of a host's credential for all that is wanted there. Raises `InvalidCredential`."""
+        wanted = images_prefix.canonical_host(host)
+        first, *others = (prefix for prefix in self.prefixes if images_prefix.canonical_host(prefix) == wanted)
+        return static_entries(first, others, username, password, email, images=self.images)
+
+    def uncovered(self, entries: Iterable[Entry]) -> tuple[str, ...]:
+        """Say in a note, where there is need for one, for which prefixes kubelet would find no entry."""
+        known = tuple(entries)
+        looked_up = islice(self.prefixes, _LOOKED_UP)
+        missing = [prefix for prefix in looked_up if not keyring.lookup(known, f"{prefix}/image")]
+        if not missing:
+            return ()
+        more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
+        return (f"kubelet finds no entry for images of {', '.join(missing[:_NAMED])}{more}: it pulls them without one",)
+
+
+def _may_be_an_image(source: str) -> bool:
+    """Tell whether a rule's `from` can be an image's name: on Docker Hub none has a single component."""
+    host, _, path = source.partition("/")
+    return "/" in path if host == DOCKER_HUB else bool(path)

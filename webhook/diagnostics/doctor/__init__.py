@@ -1,0 +1,1 @@
+"""Check an installation from end to end."""

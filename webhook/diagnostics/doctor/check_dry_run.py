@@ -1,0 +1,109 @@
+"""Whether a Pod of a served namespace is rewritten: the API server's own answer to a dry run."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from webhook.config.effective import Settings
+from webhook.constants import ENABLED_LABEL, WEBHOOK_NAME
+from webhook.diagnostics.doctor import wording
+from webhook.diagnostics.doctor.snapshot import Seen, Tryout
+from webhook.kube.objects import Pod
+from webhook.kube.unknown import Tried, Unknown
+from webhook.log.escaping import truncate
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding
+
+_WHAT = "sample"
+_SHOWN = 300
+_CONTAINER = "sample"
+#: Of these the first that is not excluded is tried.
+_IMAGES = ("registry-webhook/sample", "nginx", "sample")
+
+
+def pod(image: str) -> dict[str, Any]:
+    """Make a Pod that no Pod Security level refuses: https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
+    secured = {
+        "allowPrivilegeEscalation": False,
+        "runAsNonRoot": True,
+        "capabilities": {"drop": ["ALL"]},
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+    few = {"cpu": "1m", "memory": "1Mi"}
+    container = {
+        "name": _CONTAINER,
+        "image": image,
+        "securityContext": secured,
+        "resources": {"requests": few, "limits": few},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "registry-webhook-sample"},
+        "spec": {"containers": [container], "automountServiceAccountToken": False},
+    }
+
+
+def image(settings: Settings) -> str | None:
+    """Give an image that the configuration rewrites, if one can be thought of."""
+    if settings.server is None:
+        return None
+    return next((name for name in _IMAGES if settings.policy.resolve(name).rewritten), None)
+
+
+def image_of(tried: Tried) -> str | None:
+    """Give the image that the Pod would be stored with."""
+    if tried.stored is None:
+        return None
+    stored = msgspec.convert(tried.stored, Pod)
+    return next((one.image for one in stored.spec.containers if one.name == _CONTAINER), None)
+
+
+def rewritten(seen: Seen) -> Iterator[Finding]:
+    """Look at what came of it."""
+    settings = seen.configuration
+    if not isinstance(settings, Settings) or isinstance(seen.namespaces, Unknown):
+        yield wording.unknown(
+            Code.DRYRUN_UNKNOWN, _WHAT, "none was tried, for it is not known which namespaces are served"
+        )
+        return
+    if seen.tryout is None:
+        if settings.server is not None:
+            remedy = f"opt one in, if you want to: kubectl label namespace NAME {ENABLED_LABEL}=true"
+            yield wording.warning(Code.DRYRUN_NO_NAMESPACE, _WHAT, "none was tried, for no namespace is served", remedy)
+        return
+    yield _of_tryout(settings, seen.tryout)
+
+
+def _of_tryout(settings: Settings, tried: Tryout) -> Finding:
+    place = f"a Pod with {tried.written} in {tried.namespace} (dry run)"
+    if isinstance(tried.came, Unknown):
+        return wording.unknown(Code.DRYRUN_UNKNOWN, _WHAT, tried.came)
+    if tried.came.stored is None:
+        return _of_refusal(place, tried.came.refusal)
+    stored = msgspec.convert(tried.came.stored, Pod)
+    wanted = settings.policy.resolve(tried.written)
+    image = image_of(tried.came)
+    if image != wanted.image:
+        why = f"{place} stays as it is written: the webhook was not called, or not heard"
+        remedy = "see the lines above; the API server's log says `failed calling webhook` with the reason"
+        return wording.failure(Code.DRYRUN_UNCHANGED, _WHAT, why, remedy)
+    secret = settings.policy.pull_secret
+    if secret and wanted.private and secret not in [one.name for one in stored.spec.image_pull_secrets]:
+        return wording.failure(
+            Code.DRYRUN_NO_SECRET, _WHAT, f"{place} is rewritten and does not get {secret}", wording.INSTALL
+        )
+    return wording.ok(Code.DRYRUN_OK, _WHAT, f"{place} gets {image}")
+
+
+def _of_refusal(place: str, refusal: str) -> Finding:
+    if WEBHOOK_NAME in refusal:
+        why = f"{place} is refused: {truncate(refusal, _SHOWN)}"
+        remedy = (
+            "see the lines above; x509 is about certificate and caBundle, a refused connection or a timeout about Pods"
+        )
+        return wording.failure(Code.DRYRUN_REFUSED, _WHAT, why, remedy)
+    return wording.unknown(
+        Code.DRYRUN_UNKNOWN, _WHAT, f"{place} was refused, and not by the webhook: {truncate(refusal, _SHOWN)}"
+    )

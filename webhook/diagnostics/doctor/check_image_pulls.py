@@ -1,0 +1,102 @@
+"""Whether nodes get images from the registry, as the status of Pods says."""
+
+from collections.abc import Iterator
+
+from webhook.config.effective import Settings
+from webhook.diagnostics import waiting
+from webhook.diagnostics.doctor import wording
+from webhook.diagnostics.doctor.check_webhook_config import served
+from webhook.diagnostics.doctor.snapshot import Seen
+from webhook.diagnostics.waiting import FailedPull
+from webhook.errors import InvalidReference
+from webhook.images import reference
+from webhook.kube.objects import Pod
+from webhook.kube.unknown import Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding
+
+_WHAT = "pulls by nodes"
+#: What fails for every Pod and is not this one's fault.
+_FAILURES = frozenset({Code.PULL_UNTRUSTED, Code.PULL_REFUSED})
+_SAID = {
+    Code.PULL_UNTRUSTED: "a node does not trust the registry",
+    Code.PULL_REFUSED: "the registry refuses a node",
+    Code.PULL_UNAVAILABLE: "a node cannot reach the registry",
+    Code.PULL_NEVER: "an image is not on the node, and its pull policy is Never",
+    Code.PULL_NAME: "the name of an image is not valid",
+    Code.PULL_SIGNATURE: "the signature of an image is not accepted",
+    Code.PULL_INSPECT: "a node cannot inspect an image",
+    Code.PULL_FAILED: "an image cannot be pulled",
+}
+_RECREATE = "the Pod does not name the pull secret, which is only added when a Pod is created: recreate it"
+
+_Found = tuple[Pod, FailedPull]
+
+
+def pulled(seen: Seen) -> Iterator[Finding]:
+    """Report one finding for each cause, with one Pod as the example."""
+    if isinstance(seen.waiting_pods, Unknown):
+        yield wording.unknown(Code.PULL_UNKNOWN, _WHAT, seen.waiting_pods)
+        return
+    found: dict[tuple[Code, str], list[_Found]] = {}
+    for pod in seen.waiting_pods:
+        for failed in waiting.failed_pulls(pod):
+            if _counts(seen, pod, failed):
+                found.setdefault((failed.code, _remedy(seen, pod, failed)), []).append((pod, failed))
+    for (code, remedy), every in found.items():
+        kind = wording.failure if _is_failure(seen, code, every) else wording.warning
+        yield kind(code, _WHAT, f"{_SAID[code]}: {_example(seen, every)}", remedy)
+    if not found:
+        where = "in selected namespaces and the installation's own"
+        yield wording.ok(Code.PULL_OK, _WHAT, f"no container waits for an image of the registry {where}")
+
+
+def _counts(seen: Seen, pod: Pod, failed: FailedPull) -> bool:
+    """Tell whether it is ours: of our own Pods every image, of Pods in selected namespaces those of the registry."""
+    if pod.metadata.namespace == seen.names.namespace:
+        return True
+    settings = seen.configuration
+    if not isinstance(settings, Settings) or settings.server is None:
+        return False
+    if pod.metadata.namespace not in {one.metadata.name for one in served(seen)}:
+        return False
+    resolution = settings.policy.resolve(failed.image)
+    return (resolution.private and not resolution.rewritten) or _is_below(failed.image, settings.server)
+
+
+def _is_below(image: str, server: str) -> bool:
+    """Tell whether a name that may not be valid begins with the registry's."""
+    try:
+        reference.parse(image)
+    except InvalidReference:
+        return image.lower().startswith(f"{server.lower()}/")
+    return False
+
+
+def _is_failure(seen: Seen, code: Code, every: list[_Found]) -> bool:
+    return code in _FAILURES or any(pod.metadata.namespace == seen.names.namespace for pod, _ in every)
+
+
+def _remedy(seen: Seen, pod: Pod, failed: FailedPull) -> str:
+    usual = waiting.remedy(pod, failed.code)
+    if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == seen.names.namespace:
+        return usual
+    settings = seen.configuration
+    secret = settings.policy.pull_secret if isinstance(settings, Settings) else None
+    named = any(one.name == secret for one in pod.spec.image_pull_secrets)
+    return usual if named or secret is None or usual == waiting.STATIC else _RECREATE
+
+
+def _example(seen: Seen, every: list[_Found]) -> str:
+    pod, failed = every[0]
+    metadata = pod.metadata
+    others = len({one.metadata.uid or one.metadata.name for one, _ in every}) - 1
+    more = f" (and {wording.count(others, 'more Pod', 'more Pods')})" if others else ""
+    events = seen.pull_events
+    about = (
+        events if isinstance(events, Unknown) else [one for one in events if one.involved_object.uid == metadata.uid]
+    )
+    image = waiting.shown(failed.image)
+    return f"Pod {metadata.namespace}/{metadata.name}{more}, {failed.container}, {image}: " + waiting.in_words(
+        failed, about, seen.now
+    )

@@ -1,0 +1,1 @@
+"""Compare running Pods with what the webhook would do to them now."""

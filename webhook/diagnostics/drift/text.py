@@ -1,0 +1,99 @@
+"""A report on running Pods, for a terminal."""
+
+from collections.abc import Iterator
+
+from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
+from webhook.output.table import counted, table
+from webhook.output.terminal import Screen, bold, join
+
+_HEADINGS = ("NAMESPACE", "OWNER", "PODS", "DRIFTED", "WHAT WOULD CHANGE")
+_NOTE_HEADINGS = ("NAMESPACE", "OWNER", "HOW TO RECREATE ITS PODS")
+_OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "NOT SERVED BECAUSE")
+
+
+def lines(found: Report, screen: Screen) -> Iterator[str]:
+    """Give the lines: what it comes to, then each owner with Pods that have drifted, and how they are made anew."""
+    yield bold(headline(found), screen)
+    for what, count in breakdown(found.totals):
+        yield f"  {count:>7,}  {what}"
+    yield f"  by {found.configuration} ({found.hash}); configured: {found.engine}"
+    for note in found.notes:
+        yield f"  note: {note}"
+    yield from _drifted(found, screen)
+    others = [
+        (one.name, f"{one.counts.pods:,}", f"{one.counts.would_change:,}", one.why)
+        for one in found.namespaces
+        if not one.served
+    ]
+    if others:
+        yield ""
+        yield from table(others, screen, _OTHER_HEADINGS)
+
+
+def headline(found: Report) -> str:
+    """Say in one line what it comes to."""
+    served = [one for one in found.namespaces if one.served]
+    looked_at = found.totals.pods - found.totals.not_served
+    where = f"{counted(looked_at, 'Pod')} in {counted(len(served), 'served namespace')}"
+    if not found.totals.drifted:
+        return f"No drift: {where}, all as they would be if created now"
+    return f"Drift: {found.totals.drifted:,} of {where} would be changed if created now"
+
+
+def breakdown(totals: Counts) -> list[tuple[str, int]]:
+    """Say what the Pods are that are not just right, each with their number, leaving out what there is none of."""
+    every = [
+        ("has an image to be rewritten", "have an image to be rewritten", totals.images),
+        ("lacks the pull secret", "lack the pull secret", totals.lacking_secret),
+        (f"was {_MISSED}", f"were {_MISSED}", totals.missed),
+        (f"is {_LEFT_ALONE}", f"are {_LEFT_ALONE}", totals.left_alone),
+        (f"is {_NOT_SERVED}", f"are {_NOT_SERVED}", totals.not_served),
+    ]
+    return [(one if count == 1 else several, count) for one, several, count in every if count]
+
+
+_MISSED = "not rewritten when created: the webhook was unavailable, or the Pod was not selected"
+_LEFT_ALONE = "left alone: opted out, or the mirror of a static Pod"
+_NOT_SERVED = "in a namespace that is not served"
+
+
+def changed(owner: OwnerDrift) -> Iterator[str]:
+    """Say what would change in an owner's Pods, and how that came about."""
+    yield from map(str, owner.changes)
+    causes = [
+        cause.meaning if len(owner.causes) == 1 else f"{count:,} {cause.meaning}"
+        for cause, count in owner.causes.items()
+    ]
+    yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes])
+
+
+def commands(namespace: NamespaceDrift) -> list[str]:
+    """Give the command lines that recreate a namespace's drifted Pods."""
+    return [owner.command for owner in namespace.owners if owner.command is not None]
+
+
+def notes(namespace: NamespaceDrift) -> list[tuple[str, str]]:
+    """Give the owners for which there is no command line, each with how its Pods are recreated."""
+    return [(str(owner), owner.note) for owner in namespace.owners if owner.command is None]
+
+
+def _drifted(found: Report, screen: Screen) -> Iterator[str]:
+    rows: list[tuple[str, ...]] = []
+    for namespace in found.namespaces:
+        for owner in namespace.owners:
+            first, *more = changed(owner)
+            rows.append((namespace.name, str(owner), f"{owner.pods:,}", f"{owner.drifted:,}", first))
+            rows += [("", "", "", "", line) for line in more]
+    if not rows:
+        return
+    yield ""
+    yield from table(rows, screen, _HEADINGS)
+    lines = [line for namespace in found.namespaces for line in commands(namespace)]
+    if lines:
+        yield ""
+        yield "To recreate these Pods:"
+        yield from (join("  ", line) for line in lines)
+    others = [(namespace.name, *note) for namespace in found.namespaces for note in notes(namespace)]
+    if others:
+        yield ""
+        yield from table(others, screen, _NOTE_HEADINGS)

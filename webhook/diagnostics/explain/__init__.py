@@ -1,0 +1,1 @@
+"""Explain why a Pod was or was not rewritten."""

@@ -1,0 +1,78 @@
+"""Whether the API server gets an answer from the webhook, as far as that can be seen from outside."""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+from webhook.constants import PROGRAM, InstallationNames
+from webhook.kube.objects import EndpointSlice, Webhook
+from webhook.kube.unknown import Unknown
+from webhook.output import kubectl
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding, Mark
+from webhook.pki import ca
+from webhook.timestamps import timestamp
+
+_DOCTOR = f"{PROGRAM} doctor looks at the installation from end to end"
+
+
+def named(names: InstallationNames) -> str:
+    """Say what the webhook configuration is called."""
+    return f"MutatingWebhookConfiguration {names.configuration}"
+
+
+def steps(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown, now: float) -> Iterator[Finding]:
+    """Say whether there is somebody to call, and whether the API server would believe them, at POSIX time `now`."""
+    yield _somebody(webhook, endpoints)
+    yield _bundle(webhook, now)
+
+
+def _then(webhook: Webhook) -> str:
+    """Say what becomes of a Pod when there is no answer."""
+    if webhook.failure_policy == "Ignore":
+        return "failurePolicy Ignore lets Pods through as they are"
+    return "failurePolicy Fail refuses Pods"
+
+
+def _somebody(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) -> Finding:
+    what = "webhook's replicas"
+    service = webhook.client_config.service
+    if service is None:
+        return Finding(Mark.OK, Code.WEBHOOK_URL, what, f"the webhook is called at {webhook.client_config.url}")
+    if isinstance(endpoints, Unknown):
+        return Finding(Mark.UNKNOWN, Code.ENDPOINTS_UNKNOWN, what, str(endpoints))
+    place = f"Service {service.namespace}/{service.name}"
+    ready = sum(one.conditions.ready is not False for part in endpoints for one in part.endpoints or ())
+    if ready == 0:
+        why = f"no replica of the webhook is ready behind {place}, and {_then(webhook)}"
+        command = kubectl.line("get", "deployments,pods", namespace=service.namespace)
+        return Finding(Mark.NO, Code.ENDPOINTS_NONE, what, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
+    return Finding(Mark.OK, Code.ENDPOINTS_OK, what, f"{ready} ready behind {place}")
+
+
+def _bundle(webhook: Webhook, now: float) -> Finding:
+    what = "caBundle"
+    bundle = webhook.client_config.ca_bundle
+    try:
+        authorities = ca.certificates_in(base64.b64decode(bundle))
+    except binascii.Error:
+        authorities = ()
+    if not bundle:
+        known = "by which the API server would know the webhook"
+        why = f"the webhook configuration has no caBundle, {known}, and {_then(webhook)}"
+        return Finding(Mark.NO, Code.CABUNDLE_EMPTY, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
+    if not authorities:
+        why = f"the webhook configuration's caBundle holds no certificate, and {_then(webhook)}"
+        return Finding(Mark.NO, Code.CABUNDLE_INVALID, what, why, _DOCTOR)
+    end = max(ca.span(one).ends for one in authorities)
+    ends = timestamp(end.timestamp())
+    if end <= datetime.fromtimestamp(now, UTC):
+        return Finding(
+            Mark.NO,
+            Code.CABUNDLE_EXPIRED,
+            what,
+            f"every authority in caBundle expired by {ends}, and {_then(webhook)}",
+            _DOCTOR,
+        )
+    return Finding(Mark.OK, Code.CABUNDLE_OK, what, f"authorities until {ends}")

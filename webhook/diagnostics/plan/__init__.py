@@ -1,0 +1,1 @@
+"""Show what labeling a namespace would change."""

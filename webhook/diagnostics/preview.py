@@ -1,0 +1,101 @@
+"""What the webhook would make of a document, found by running the very handler that the server uses."""
+
+import copy
+import json
+from typing import Any, NamedTuple
+
+import jsonpatch
+
+from webhook.admission import patch, review
+from webhook.admission.decision import Decision
+from webhook.admission.mutator import Handler
+from webhook.errors import InvalidManifest, MalformedReview
+from webhook.kube.pod_templates import Workload, workloads
+
+
+class Reviewed(NamedTuple):
+    """One workload of a document, decided."""
+
+    what: str
+    """What it is: `Deployment/web`."""
+    decision: Decision
+
+
+class Preview(NamedTuple):
+    """A document before and after."""
+
+    before: Any
+    after: Any
+    patch: list[dict[str, Any]]
+    """The operations that lead from the one to the other, their paths those of the document."""
+    reviewed: list[Reviewed]
+    names_image: bool
+    """Whether a Pod or template in it names an image."""
+
+    @property
+    def changes(self) -> bool:
+        """Whether anything would change."""
+        return bool(self.patch)
+
+
+def preview(handler: Handler, document: Any, namespace: str) -> Preview:
+    """Decide what becomes of a document: an AdmissionReview, or a manifest as if its Pods were being made.
+
+    A workload that names no namespace is taken to be in `namespace`, and that to be opted in.
+    Raises `InvalidManifest`.
+    """
+    try:
+        return _preview(handler, document, namespace)
+    except MalformedReview as error:
+        raise InvalidManifest(f"it is {error}") from None
+    except UnicodeEncodeError:
+        raise InvalidManifest("it has half of a surrogate pair, which is no character") from None
+
+
+def _preview(handler: Handler, document: Any, namespace: str) -> Preview:
+    if isinstance(document, dict) and document.get("kind") == "AdmissionReview":
+        return _of_review(handler, document)
+    operations: list[dict[str, Any]] = []
+    reviewed = []
+    names_image = False
+    for workload in workloads(document):
+        body = review.of_object(_pod(workload), namespace=workload.namespace or namespace)
+        decision = handler.review(body).decision
+        reviewed.append(Reviewed(str(workload), decision))
+        names_image = names_image or workload.names_image
+        pointer = "".join(f"/{key}" for key in workload.path)
+        if decision.operations and not isinstance(workload.pod.get("metadata"), dict):
+            operations.append({"op": "add", "path": f"{pointer}/metadata", "value": {}})
+        operations += _below(decision, pointer)
+    return Preview(document, _applied(document, operations), operations, reviewed, names_image)
+
+
+def _of_review(handler: Handler, document: dict[str, Any]) -> Preview:
+    decided = handler.review(json.dumps(document).encode())
+    request = document["request"]
+    before = request.get("object")
+    operations = _below(decided.decision, "")
+    what = f"{request.get('operation', '?')} {request.get('namespace') or ''}/{decided.name}"
+    return Preview(
+        before, _applied(before, operations), operations, [Reviewed(what, decided.decision)], names_image=True
+    )
+
+
+def _pod(workload: Workload) -> dict[str, Any]:
+    """Make the Pod that the API server would be sent: a template's has a name made of its workload's."""
+    metadata = workload.pod.get("metadata")
+    metadata = metadata if isinstance(metadata, dict) else {}
+    named = metadata if workload.kind == "Pod" else {**metadata, "generateName": f"{workload.name}-"}
+    return {**workload.pod, "metadata": named}
+
+
+def _below(decision: Decision, pointer: str) -> list[dict[str, Any]]:
+    operations: list[dict[str, Any]] = json.loads(patch.encode(decision.operations))
+    return [{**operation, "path": pointer + operation["path"]} for operation in operations]
+
+
+def _applied(document: Any, operations: list[dict[str, Any]]) -> Any:
+    try:
+        return jsonpatch.apply_patch(copy.deepcopy(document), operations)
+    except jsonpatch.JsonPatchException as error:
+        raise InvalidManifest(f"the patch does not fit the document: {error}") from None

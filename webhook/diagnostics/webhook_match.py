@@ -1,0 +1,211 @@
+"""Whether the API server calls the webhook for a request, as it decides that by itself.
+
+All commands match by this module.
+https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, WEBHOOK_NAME
+from webhook.kube.objects import Namespace, Requirement, Rule, Selector, Webhook, WebhookConfiguration
+from webhook.kube.unknown import Unknown
+from webhook.output import kubectl
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding, Mark
+
+#: On every namespace: its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
+_NAME_LABEL = "kubernetes.io/metadata.name"
+#: A match condition that keeps the webhook from being called, for a policy does its work.
+_NEVER = "false"
+ARBITER = "ask the API server itself: --dry-run"
+
+
+def opt_in(namespace: str) -> str:
+    """Give the command line that opts a namespace in."""
+    return kubectl.of_namespace(namespace, "label", f"{ENABLED_LABEL}=true", "--overwrite")
+
+
+def steps(
+    webhook: Webhook, namespace: Namespace | Unknown, labels: Mapping[str, str], annotations: Mapping[str, str]
+) -> Iterator[Finding]:
+    """Say of the namespace, the Pod by its labels and annotations, the request and each condition whether it fits."""
+    yield _of_namespace(webhook.namespace_selector, namespace)
+    yield _of_pod(webhook.object_selector, labels)
+    if covers(webhook, "CREATE", "pods"):
+        yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are made")
+    else:
+        why = "the webhook configuration has no rule for the creation of Pods"
+        yield Finding(Mark.NO, Code.WEBHOOK_RULES, "operation", why, "apply the installation's manifests again")
+    for condition in webhook.match_conditions:
+        yield _of_condition(condition.name, condition.expression, annotations)
+
+
+def unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement | None:
+    """Give the first of a selector's requirements that labels do not meet.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+    """
+    exact = (Requirement(key, "In", (value,)) for key, value in selector.match_labels.items())
+    return next((one for one in (*exact, *selector.match_expressions) if not _is_met(one, labels)), None)
+
+
+def ours(configuration: WebhookConfiguration | Unknown | None) -> Webhook | None:
+    """Give our webhook of a configuration, which others may have added some to."""
+    if not isinstance(configuration, WebhookConfiguration):
+        return None
+    return next((one for one in configuration.webhooks if one.name == WEBHOOK_NAME), None)
+
+
+def covers(webhook: Webhook, operation: str, resource: str) -> bool:
+    """Tell whether the rules cover an operation on `pods` or one of its subresources, `pods/ephemeralcontainers`.
+
+    `matchPolicy` changes nothing about it: Pods are served by one group and version only, so that no other resource is
+    equivalent.
+    """
+    return any(_covers(rule, operation, *_split(resource)) for rule in webhook.rules)
+
+
+def _covers(rule: Rule, operation: str, resource: str, subresource: str) -> bool:
+    # https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/mutating-webhook-configuration-v1/
+    return (
+        not {"", "*"}.isdisjoint(rule.api_groups)
+        and not {"v1", "*"}.isdisjoint(rule.api_versions)
+        and not {operation, "*"}.isdisjoint(rule.operations)
+        and rule.scope in ("Namespaced", "*")
+        and any(
+            named in (resource, "*") and below in (subresource, "*") for named, below in map(_split, rule.resources)
+        )
+    )
+
+
+def _split(resource: str) -> tuple[str, str]:
+    """Split at the subresource: `*` is every resource without one, `pods/*` is Pods with any and with none."""
+    named, _, below = resource.partition("/")
+    return named, below
+
+
+def is_never_called(webhook: Webhook) -> bool:
+    """Tell whether a match condition is false for every request."""
+    return any(_plain(one.expression) == _NEVER for one in webhook.match_conditions)
+
+
+def is_recognised(expression: str) -> bool:
+    """Tell whether a match condition is one that ships, or a constant."""
+    return _plain(expression) in {*_RECOGNISED, _NEVER}
+
+
+def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
+    value = labels.get(requirement.key)
+    match requirement.operator:
+        case "In":
+            return value in requirement.values
+        case "NotIn":
+            return value not in requirement.values
+        case "Exists":
+            return value is not None
+        case _:
+            return value is None
+
+
+def _of_namespace(selector: Selector, namespace: Namespace | Unknown) -> Finding:
+    what = "namespace"
+    if isinstance(namespace, Unknown):
+        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(namespace))
+    name, labels = namespace.metadata.name, namespace.metadata.labels
+    missing = unmet(selector, labels)
+    if missing is None:
+        label = labels.get(ENABLED_LABEL)
+        said = f"its label {ENABLED_LABEL}={label}" if label else "its labels"
+        return Finding(
+            Mark.OK, Code.NAMESPACE_OK, what, f"the webhook configuration selects namespace {name} by {said}"
+        )
+    if missing.key == _NAME_LABEL:
+        return Finding(
+            Mark.NO, Code.NAMESPACE_EXCLUDED, what, f"the webhook configuration keeps namespace {name} out by its name"
+        )
+    return Finding(Mark.NO, Code.NAMESPACE_NOT_SELECTED, what, *_unlabelled(missing, name, labels))
+
+
+def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
+    """Say which label a namespace lacks, and how it gets it."""
+    if missing.key != ENABLED_LABEL:
+        return f"the labels of namespace {name} do not fit its webhook configuration: {_in_words(missing)}", ""
+    if missing.operator == "NotIn":
+        return (
+            f"its namespace has the label {ENABLED_LABEL}={labels[ENABLED_LABEL]}",
+            f"{kubectl.of_namespace(name, 'label', f'{ENABLED_LABEL}-')}; then recreate the Pod",
+        )
+    value = labels.get(ENABLED_LABEL)
+    other = "" if value is None else f", but {value}" if value else ", but an empty one"
+    return (
+        f"its namespace has no label {ENABLED_LABEL}=true{other}",
+        f"{opt_in(name)}; then recreate the Pod",
+    )
+
+
+def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:
+    what = "Pod's labels"
+    missing = unmet(selector, labels)
+    if missing is None:
+        return Finding(Mark.OK, Code.POD_OK, what, "they do not keep the webhook from being called")
+    if missing.key == ENABLED_LABEL:
+        why = f"its own label {ENABLED_LABEL}={labels.get(ENABLED_LABEL)} opts it out"
+        return Finding(Mark.NO, Code.POD_OPTED_OUT, what, why, "take that label off the Pod's template")
+    return Finding(Mark.NO, Code.POD_LABELS, what, f"they do not fit the webhook configuration: {_in_words(missing)}")
+
+
+def _in_words(requirement: Requirement) -> str:
+    values = f" ({', '.join(requirement.values)})" if requirement.values else ""
+    return f"{requirement.key} {requirement.operator}{values}"
+
+
+def _of_condition(name: str, expression: str, annotations: Mapping[str, str]) -> Finding:
+    what = f"condition {name}"
+    if _plain(expression) == _NEVER:
+        return Finding(Mark.NO, Code.WEBHOOK_NEVER_CALLED, what, "it is false: the webhook is never called")
+    match _RECOGNISED.get(_plain(expression)):
+        case None:
+            return Finding(
+                Mark.UNKNOWN, Code.WEBHOOK_CONDITION_FOREIGN, what, "it is none of ours, and is not evaluated", ARBITER
+            )
+        case "mirror" if MIRROR_ANNOTATION in annotations:
+            return Finding(Mark.NO, Code.POD_MIRROR, what, "it is a mirror Pod: it stands for a static one of its node")
+        case "mirror":
+            return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it is no mirror Pod")
+        case _:
+            return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it holds whenever a Pod is made")
+
+
+def _plain(expression: str) -> str:
+    """Write an expression with one blank wherever it has any: YAML folds lines in more than one way."""
+    return re.sub(r"\s+", " ", expression).strip()
+
+
+def _differ(items: str, image: str) -> str:
+    """Make the part of our first condition that compares one list of the object before and after."""
+    new, old = (f"{one}.spec.{items}.map({image[0]}, [{image[0]}.name, {image}.orValue('')])" for one in _BOTH)
+    return f"{new} != {old}"
+
+
+_BOTH = ("object", "oldObject")
+_IMAGES = {
+    "containers": "c.?image",
+    "?initContainers.orValue([])": "c.?image",
+    "?ephemeralContainers.orValue([])": "c.?image",
+    "?volumes.orValue([])": "v.?image.?reference",
+}
+_DIFFERENCES = [
+    "request.operation != 'UPDATE'",
+    "request.?subResource.orValue('') == 'ephemeralcontainers'",
+    "object.spec.?volumes.orValue([]).size() > 10000",
+    *(_differ(*one) for one in _IMAGES.items()),
+]
+_METADATA = "(request.operation == 'UPDATE' ? oldObject : object).metadata"
+#: The conditions of manifests/60-webhook.yaml, and what each is about.
+_RECOGNISED = {
+    " || ".join(_DIFFERENCES): "update",
+    "request.operation != 'UPDATE' || !has(oldObject.metadata.deletionTimestamp)": "update",
+    "true": "update",
+    f"!('kubernetes.io/config.mirror' in {_METADATA}.?annotations.orValue({{}}))": "mirror",
+}

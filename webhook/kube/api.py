@@ -1,0 +1,301 @@
+"""What the sidecar asks of the API server."""
+
+import contextlib
+import random
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+import urllib3
+from msgspec import Raw
+
+from webhook.constants import PULL_SECRET, REFRESHER, REFUSED_ANNOTATION
+from webhook.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unreachable
+from webhook.kube import codec
+from webhook.kube.client import APPLY, JSON, METADATA, METADATA_LIST, OBJECT_BYTES, Client, Request, failure
+from webhook.kube.codec import LeaseSpec, Versioned, decoded
+from webhook.kube.paging import pages
+from webhook.pull_secret.manifest import Published
+from webhook.pull_secret.reconcile import Secret
+
+#: Bytes that a Secret may have when its content is read: as many as one of ours needs, whose content has 1 MiB at most.
+_SECRET_BYTES = 4 * 1024 * 1024
+#: Seconds that the API server is asked to hold a watch open. It sends a bookmark about once a minute, so a watch that
+#: has been silent for longer than the second is dead, whatever TCP says.
+_WATCH, _SILENCE = (240, 300), 90.0
+_PIECE = 65536
+
+_Object = TypeVar("_Object", bound=Versioned)
+
+
+class Listing(NamedTuple, Generic[_Object]):
+    """All objects of a kind at one moment."""
+
+    items: list[_Object]
+    version: str
+    """The resourceVersion to watch from."""
+
+
+class Change(NamedTuple, Generic[_Object]):
+    """What a watch tells."""
+
+    version: str
+    """The resourceVersion to go on from."""
+    item: _Object | None
+    """The object as it is now, or as it was last; None for a bookmark."""
+    gone: bool = False
+
+
+class Held(NamedTuple):
+    """The Lease as it is stored."""
+
+    spec: LeaseSpec
+    version: str | None
+    """Its resourceVersion; None where there is none yet."""
+    refused: tuple[float, ...] = ()
+    """POSIX times of the last logins that a registry refused."""
+
+
+class Watch(Generic[_Object]):
+    """A watch that is open. It ends by itself every few minutes, and is gone on with from the last change's version."""
+
+    def __init__(self, what: str, response: urllib3.BaseHTTPResponse, decode: Callable[[bytes | Raw], _Object]) -> None:
+        """Read from an answer that is streamed."""
+        self._what = what
+        self._response = response
+        self._decode: Callable[[bytes | Raw], _Object] = decode
+
+    def __iter__(self) -> Iterator[Change[_Object]]:
+        """Give each change as it comes.
+
+        Raises `Expired` when it must begin anew with a list, and `Unreachable`.
+        """
+        try:
+            for line in filter(bytes.strip, self._lines()):
+                yield self._change(line)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"cannot {self._what}: it broke off ({type(error).__name__})") from None
+        finally:
+            self._response.close()
+
+    def _lines(self) -> Iterator[bytes]:
+        """Give each line, of which one may have as many bytes as an object."""
+        pieces: list[bytes] = []
+        size = 0
+        for piece in self._response.stream(_PIECE):
+            head, *others = piece.split(b"\n")
+            pieces.append(head)
+            size += len(head)
+            for other in others:
+                yield b"".join(pieces)
+                pieces, size = [other], len(other)
+            if size > OBJECT_BYTES:
+                raise TooLarge(f"cannot {self._what}: a change has more than {OBJECT_BYTES // 1024} KiB")
+
+    def _change(self, line: bytes) -> Change[_Object]:
+        event = decoded(self._what, codec.EVENT.decode, line)
+        if event.type == "ERROR":
+            status = decoded(self._what, codec.FAILURE.decode, event.object)
+            raise failure(status.code, self._what, bytes(event.object))
+        version = str(decoded(self._what, codec.version, event.object))
+        if event.type == "BOOKMARK":
+            return Change(version, None)
+        return Change(version, decoded(self._what, self._decode, event.object), gone=event.type == "DELETED")
+
+    def close(self) -> None:
+        """End it from another thread: the one that waits in it wakes up."""
+        sock = getattr(getattr(self._response, "connection", None), "sock", None)
+        if sock is not None:
+            with contextlib.suppress(OSError):  # it has ended meanwhile
+                sock.shutdown(socket.SHUT_RDWR)
+
+
+class Kind(Generic[_Object]):
+    """How all objects of a kind are listed and watched."""
+
+    def __init__(  # noqa: PLR0913 - what a list is asked with
+        self,
+        client: Client,
+        what: str,
+        path: str,
+        selector: str,
+        decode: Callable[[bytes | Raw], _Object],
+        *,
+        metadata_alone: bool = False,
+        hint: str = "",
+    ) -> None:
+        """Take what it is called, its path, a field selector or none, and how one is decoded.
+
+        With `metadata_alone` nothing else leaves the API server. Whatever users of the cluster can create is read so.
+        """
+        self.what = what
+        self._client = client
+        self._path = path
+        self._query = (("fieldSelector", selector),) if selector else ()
+        self._decode: Callable[[bytes | Raw], _Object] = decode
+        self._metadata_alone = metadata_alone
+        self._hint = hint
+        """What to do where it is forbidden."""
+
+    def list(self) -> Listing[_Object]:
+        """List all, in pages.
+
+        Raises `Expired` if that took so long that it must begin anew.
+        """
+        what = f"list {self.what}"
+        request = Request(what, "GET", self._path, self._query, accept=METADATA_LIST if self._metadata_alone else JSON)
+        items: list[_Object] = []
+        version = ""
+        try:
+            for page in pages(self._client, request):
+                items += [decoded(what, self._decode, item) for item in page.items]
+                version = page.version
+        except Forbidden as error:
+            raise Forbidden(f"{error}; {self._hint}" if self._hint else str(error)) from None
+        return Listing(items, version)
+
+    def watch(self, version: str) -> Watch[_Object]:
+        """Watch from the version of a listing or a change on."""
+        seconds = random.randint(*_WATCH)  # noqa: S311 - so that replicas do not come back all at once
+        query = (
+            *self._query,
+            ("watch", "true"),
+            ("resourceVersion", version),
+            ("allowWatchBookmarks", "true"),
+            ("timeoutSeconds", str(seconds)),
+        )
+        what = f"watch {self.what}"
+        accept = METADATA if self._metadata_alone else JSON
+        request = Request(what, "GET", self._path, query, accept=accept, silence=_SILENCE)
+        return Watch(what, self._client.stream(request), self._decode)
+
+
+class Cluster:
+    """An API server, for use by several threads at once."""
+
+    def __init__(self, client: Client, secret: str, own: str) -> None:
+        """Take a client, the only name of a Secret that is ever asked for, and the namespace that the Lease is in."""
+        self._client = client
+        self.own = own
+        """The installation's namespace."""
+        self._secret = secret
+        self.namespaces = Kind(client, "namespaces", "/api/v1/namespaces", "", codec.namespace, metadata_alone=True)
+        named = f"metadata.name={secret}"
+        own_name = f"webhook.pull_secret.name is {secret}: the ClusterRole's resourceNames must name it too"
+        self.secrets = Kind(
+            client,
+            f"Secrets {secret}",
+            "/api/v1/secrets",
+            named,
+            codec.secret_metadata,
+            metadata_alone=True,
+            hint="" if secret == PULL_SECRET else own_name,
+        )
+
+    def secret(self, namespace: str) -> Secret | None:
+        """Read the Secret of a namespace with its content; None where there is none.
+
+        Raises `TooLarge` for one that is larger than ours can be.
+        """
+        what = f"read Secret {namespace}/{self._secret}"
+        request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
+        try:
+            return decoded(what, codec.secret, self._client.call(request))
+        except NotFound:
+            return None
+
+    def published(self, namespace: str) -> Published | None:
+        """Read what the pull secret of a namespace holds; None where there is none, or one larger than ours can be."""
+        what = f"read Secret {namespace}/{self._secret}"
+        request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
+        try:
+            return decoded(what, codec.published, self._client.call(request))
+        except (NotFound, TooLarge):
+            return None
+
+    def apply_secret(self, manifest: dict[str, Any], *, force: bool) -> Secret:
+        """Apply a Secret as our field manager; without `force`, a field that somebody else owns is a `Conflict`.
+
+        https://kubernetes.io/docs/reference/using-api/server-side-apply/
+        """
+        namespace = manifest["metadata"]["namespace"]
+        what = f"apply Secret {namespace}/{self._secret}"
+        query = (("fieldManager", REFRESHER), ("force", str(force).lower()))
+        request = Request(what, "PATCH", _secret_path(namespace, self._secret), query, manifest, APPLY)
+        request = request._replace(limit=_SECRET_BYTES)
+        return decoded(what, codec.secret, self._client.call(request))
+
+    def delete_secret(self, secret: Secret) -> None:
+        """Delete a Secret, if it still is just the one that was seen."""
+        self._client.call(deletion(secret.namespace, self._secret, secret.uid, secret.version))
+
+    def lease(self, silence: float) -> Held:
+        """Read our Lease."""
+        return read_lease(self._client, self.own, silence)
+
+    def write_lease(
+        self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
+    ) -> Held:
+        """Write our Lease over the one of `version`, or make it where that is None.
+
+        `refused` are the times of refused logins, which the next process that writes must know.
+
+        Raises `Conflict` if somebody else wrote it meanwhile.
+        """
+        metadata: dict[str, Any] = {"name": REFRESHER, "namespace": self.own}
+        if version is not None:
+            metadata["resourceVersion"] = version
+        if refused:
+            metadata["annotations"] = {REFUSED_ANNOTATION: ",".join(f"{time:.3f}" for time in refused)}
+        body = {
+            "apiVersion": "coordination.k8s.io/v1",
+            "kind": "Lease",
+            "metadata": metadata,
+            "spec": msgspec.to_builtins(spec),
+        }
+        what = "write the Lease"
+        try:
+            answer = self._client.call(Request(what, "PUT", _lease_path(self.own), body=body, silence=silence))
+        except Invalid as error:
+            # A Lease can be made by PUT, and one that is there asks for its version.
+            raise (Conflict(str(error)) if version is None else error) from None
+        return Held(spec, decoded(what, codec.HEAD.decode, answer).metadata.resource_version, refused)
+
+    def create_event(self, event: dict[str, Any]) -> None:
+        """Make an Event (events.k8s.io/v1) in the namespace that it names."""
+        namespace = quote(event["metadata"]["namespace"], safe="")
+        path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
+        self._client.call(Request("make an Event", "POST", path, body=event))
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
+
+def deletion(namespace: str, name: str, uid: str, version: int) -> Request:
+    """Make the request that deletes a Secret if it still is just the one that was seen; if not, it is a `Conflict`."""
+    preconditions = {"uid": uid, "resourceVersion": str(version)}
+    options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
+    return Request(f"delete Secret {namespace}/{name}", "DELETE", _secret_path(namespace, name), body=options)
+
+
+def _secret_path(namespace: str, name: str) -> str:
+    return f"/api/v1/namespaces/{quote(namespace, safe='')}/secrets/{quote(name, safe='')}"
+
+
+def _lease_path(namespace: str) -> str:
+    return f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace, safe='')}/leases/{REFRESHER}"
+
+
+def read_lease(client: Client, namespace: str, silence: float) -> Held:
+    """Read the Lease that says which replica of the sidecar writes."""
+    what = "read the Lease"
+    try:
+        body = client.call(Request(what, "GET", _lease_path(namespace), silence=silence))
+    except NotFound:
+        return Held(LeaseSpec(), None)
+    stored = decoded(what, codec.LEASE.decode, body)
+    refused = decoded(what, codec.refused_logins, body)
+    return Held(stored.spec, stored.metadata.resource_version, refused)

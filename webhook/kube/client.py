@@ -1,0 +1,315 @@
+"""Requests to the API server: the Kubernetes client's configuration, authentication and connections.
+
+Its classes for objects are not used: they would cost most of the memory, and drop the fields that they do not know.
+"""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import msgspec
+import urllib3
+import yaml
+from kubernetes.client import ApiClient
+from kubernetes.client import Configuration as ClientConfiguration
+from kubernetes.client.exceptions import ApiException
+from kubernetes.config import list_kube_config_contexts, load_incluster_config
+from kubernetes.config.config_exception import ConfigException
+from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
+from kubernetes.utils.keepalive import tcp_keepalive_socket_options
+from msgspec import Struct
+
+from webhook import __version__
+from webhook.constants import PROGRAM
+from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, TooLarge, Unreachable
+from webhook.kube import kubeconfig_credentials
+from webhook.log import shorten
+from webhook.registry import proxy
+
+JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
+#: Metadata alone, of one object or a watch's, and of a list.
+#: https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches
+METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
+METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
+
+_CONNECT, _READ = 3.0, 10.0
+#: Connections that are kept: for the workers that publish, the lease, the watches and a full pass.
+_CONNECTIONS = 16
+#: A peer that is gone without a word is noticed after 25 s.
+_KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
+_SHOWN = 300
+_DEFAULT_NAMESPACE = "default"
+_ERROR_BYTES = 65536
+_PIECE = 65536
+#: Bytes that one object may have as JSON: etcd stores 1.5 MiB, which JSON's escapes can make six times as much.
+OBJECT_BYTES = 16 * 1024 * 1024
+
+_KNOWN = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
+_UNAUTHORIZED, _TOO_MANY, _SERVERS_OWN = 401, 429, 500
+#: What the Kubernetes client raises where there is no answer.
+_NO_ANSWER = (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError)
+#: Credentials that are refused are not loaded again sooner, seconds.
+_RELOAD = 5.0
+#: A warning's header, RFC 7234 section 5.5: `299 - "text"`.
+_WARNING = re.compile(r'\A299 \S+ "(.*)"\Z', re.DOTALL)
+
+
+class Request(NamedTuple):
+    """One request."""
+
+    what: str
+    """In words, after "cannot": `read the Lease`."""
+    method: str
+    path: str
+    query: tuple[tuple[str, str], ...] = ()
+    body: dict[str, Any] | None = None
+    content_type: str = JSON
+    accept: str = JSON
+    silence: float = _READ
+    """Seconds that it may take to the answer's first byte, and between two pieces of it."""
+    any_status: bool = False
+    """Whether an answer that says it is none of success is an answer too."""
+    limit: int = OBJECT_BYTES
+    """Bytes that the answer may have; a larger one is `TooLarge`."""
+
+
+class Connection(NamedTuple):
+    """The Kubernetes client, configured."""
+
+    client: ApiClient
+    proxy: str = ""
+    """The variable or kubeconfig field that names the proxy, if there is one."""
+
+
+class Client:
+    """A connection to an API server, for use by several threads at once.
+
+    Credentials rotate: where the server refuses them, or TLS fails, they are loaded again and the request is repeated.
+    """
+
+    def __init__(self, load: Callable[[], Connection], count: Callable[[str, str], None]) -> None:
+        """Take what loads the credentials, and who counts requests by method and status (`none`: no answer).
+
+        Raises `ClusterError`.
+        """
+        self._load = load
+        self._count = count
+        self._lock = threading.Lock()
+        self._loaded = time.monotonic()
+        self._connection = load()
+
+    def call(self, request: Request) -> bytes:
+        """Send a request, and give the answer's body. Raises `ClusterError`."""
+        return self.call_with_warnings(request)[0]
+
+    def call_with_warnings(self, request: Request) -> tuple[bytes, tuple[str, ...]]:
+        """Send a request, and give the answer's body and its warnings. Raises `ClusterError`."""
+        response = self.stream(request)
+        try:
+            answer = _read(request, response)
+        except (urllib3.exceptions.HTTPError, OSError) as error:
+            raise Unreachable(f"cannot {request.what}: the answer broke off ({type(error).__name__})") from None
+        finally:
+            response.release_conn()
+        return answer, tuple(_WARNING.sub(r"\1", header) for header in response.headers.getlist("Warning"))
+
+    def stream(self, request: Request) -> urllib3.BaseHTTPResponse:
+        """Send a request, and give the answer without having read its body. Raises `ClusterError`."""
+        headers = {"Accept": request.accept}
+        body: Any = request.body
+        if body is not None:
+            headers["Content-Type"] = request.content_type
+            if request.content_type == APPLY:  # JSON of the other types the client encodes by itself
+                body = msgspec.json.encode(body)
+        connection = self._connection
+        answer: urllib3.BaseHTTPResponse | None
+        try:
+            answer = self._send(connection.client, request, headers, body)
+        except (urllib3.exceptions.SSLError, ApiException) as error:
+            answer = self._send_again(connection, request, headers, body)
+            if answer is None:
+                raise self._unreachable(request, connection, error) from None
+        except _NO_ANSWER as error:
+            raise self._unreachable(request, connection, error) from None
+        if answer.status == _UNAUTHORIZED:
+            answer = self._send_again(connection, request, headers, body) or answer
+        self._count(request.method, str(answer.status))
+        if not (request.any_status or 200 <= answer.status < 300):  # noqa: PLR2004
+            raise _refusal(request, answer)
+        return answer
+
+    def _unreachable(self, request: Request, connection: Connection, error: Exception) -> Unreachable:
+        self._count(request.method, "none")
+        return Unreachable(f"cannot {request.what}: {_reason(error, connection.proxy)}")
+
+    @staticmethod
+    def _send(client: ApiClient, request: Request, headers: dict[str, str], body: Any) -> urllib3.BaseHTTPResponse:
+        arguments = client.param_serialize(
+            request.method,
+            request.path,
+            query_params=list(request.query),
+            header_params=dict(headers),
+            body=body,
+            auth_settings=["BearerToken"],
+        )
+        answer = client.call_api(*arguments, _request_timeout=(_CONNECT, request.silence))
+        response: urllib3.BaseHTTPResponse = answer.response
+        return response
+
+    def _send_again(
+        self, refused: Connection, request: Request, headers: dict[str, str], body: Any
+    ) -> urllib3.BaseHTTPResponse | None:
+        """Send a request with credentials that are loaded again; None where there are no others.
+
+        Raises `Unreachable`.
+        """
+        try:
+            connection = self._reloaded(refused)
+            return None if connection is None else self._send(connection.client, request, headers, body)
+        except ClusterError as error:
+            raise Unreachable(f"cannot {request.what}: {error}") from None
+        except _NO_ANSWER as error:
+            raise self._unreachable(request, refused, error) from None
+
+    def _reloaded(self, refused: Connection) -> Connection | None:
+        """Load the credentials again, unless that was done a moment ago. Raises `ClusterError`."""
+        with self._lock:
+            if self._connection is refused:
+                if time.monotonic() - self._loaded < _RELOAD:
+                    return None
+                self._loaded = time.monotonic()
+                self._connection = self._load()
+            return self._connection
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._connection.client.rest_client.close()
+
+
+def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, str], None]) -> Client:
+    """Make a client of a Pod's service account, or of a kubeconfig where one is named here or by KUBECONFIG.
+
+    `count` is told the method and status of every request. Nothing is asked yet. Raises `ClusterError` where there is
+    neither, or where what they say cannot be used.
+    """
+    return Client(lambda: _load(kubeconfig, context), count)
+
+
+def _load(kubeconfig: Path | None, context: str | None) -> Connection:
+    settings = ClientConfiguration(host="", proxy="", no_proxy="")
+    named = kubeconfig is not None or context is not None or "KUBECONFIG" in os.environ
+    try:
+        if SERVICE_HOST_ENV_NAME in os.environ and not named:
+            load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
+        else:
+            kubeconfig_credentials.load(None if kubeconfig is None else str(kubeconfig), context, settings)
+        via = _proxy(settings)
+        settings.retries = False  # urllib3's word for none; who loops here has its own
+        settings.connection_pool_maxsize = _CONNECTIONS
+        settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
+        client = ApiClient(settings)
+    except kubeconfig_credentials.UnusableKubeconfig as error:
+        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {error}"
+        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
+    except proxy.UnusableProxy as error:
+        raise ClusterError(f"no cluster to connect to: {error}") from None
+    except Exception as error:  # noqa: BLE001 - whatever the Kubernetes client raises for what is not a kubeconfig
+        known = isinstance(error, ConfigException | OSError | ValueError)
+        why = str(error) if known else f"it cannot be used ({type(error).__name__})"
+        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {why}"
+        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
+    client.user_agent = f"{PROGRAM}/{__version__}"
+    return Connection(client, via)
+
+
+def _proxy(settings: ClientConfiguration) -> str:
+    """Set the proxy, and return what names it. Raises `UnusableProxy` and `UnusableKubeconfig`.
+
+    One that a kubeconfig names is for its server wherever that is, as in kubectl.
+    """
+    server = kubeconfig_credentials.server(settings.host)
+    chosen = (
+        proxy.parse(settings.proxy, "proxy-url of the cluster in the kubeconfig")
+        if settings.proxy
+        else proxy.choose(os.environ, server.host, server.port, secure=server.secure)
+    )
+    settings.proxy, settings.no_proxy = "", ""
+    if chosen is None:
+        return ""
+    settings.proxy = chosen.url
+    settings.proxy_headers = {"Proxy-Authorization": chosen.authorization} if chosen.authorization else None
+    return chosen.origin
+
+
+def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
+    """Give the namespace that the kubeconfig's context names, as kubectl has it: `default` where it names none."""
+    try:
+        contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
+        wanted = current if context is None else next(one for one in contexts if one["name"] == context)
+        return str(wanted["context"].get("namespace") or _DEFAULT_NAMESPACE)
+    except (ConfigException, OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
+        return _DEFAULT_NAMESPACE
+
+
+def failure(status: int, what: str, body: bytes) -> ClusterError:
+    """Make an error of an answer: https://kubernetes.io/docs/reference/using-api/api-concepts/ (Status)."""
+    try:
+        said = _STATUS.decode(body).message
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        said = ""
+    again = status == _TOO_MANY or status >= _SERVERS_OWN
+    kind = Unreachable if again else _KNOWN.get(status, ClusterError)
+    return kind(f"cannot {what}: {shorten(said, _SHOWN) or 'no reason given'} ({status})")
+
+
+def _read(request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
+    """Read an answer's body piece by piece, and no more of it than its limit."""
+    pieces: list[bytes] = []
+    left = request.limit
+    while left >= 0 and (piece := response.read(_PIECE)):
+        pieces.append(piece)
+        left -= len(piece)
+    if left < 0:
+        response.close()
+        raise TooLarge(f"cannot {request.what}: the answer has more than {request.limit // 1024} KiB")
+    return b"".join(pieces)
+
+
+def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterError:
+    try:
+        text = response.read(_ERROR_BYTES)
+    except (urllib3.exceptions.HTTPError, OSError):
+        text = b""
+    response.drain_conn() if len(text) < _ERROR_BYTES else response.close()
+    response.release_conn()
+    return failure(response.status, request.what, text)
+
+
+def _reason(error: Exception, via: str) -> str:
+    """Say in our own words why there was no answer: the client's could quote an address with a password in it."""
+    match error:
+        case ConfigException():
+            return "the token or the kubeconfig cannot be used"
+        case urllib3.exceptions.ProxyError():
+            return f"the proxy of {via} cannot be reached, or refuses"
+        case urllib3.exceptions.SSLError() | ApiException():
+            return "the TLS connection failed: the server's certificate, or ours, is not accepted"
+        case urllib3.exceptions.NameResolutionError():
+            return "its name is not known"
+        case urllib3.exceptions.NewConnectionError():
+            return "no connection"
+        case urllib3.exceptions.TimeoutError():
+            return "no answer in time"
+        case _:
+            return f"no answer ({type(error).__name__})"
+
+
+class _Status(Struct):
+    message: str = ""
+
+
+_STATUS = msgspec.json.Decoder(_Status)

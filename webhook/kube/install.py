@@ -1,0 +1,113 @@
+"""What the sidecar asks of the API server about the installation itself: its certificate and what calls it."""
+
+import base64
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from webhook.constants import CERTIFICATE, PROGRAM, REPLICA_ANNOTATIONS, InstallationNames
+from webhook.errors import NotFound
+from webhook.kube import codec
+from webhook.kube.api import Kind
+from webhook.kube.client import APPLY, MERGE, Client, Request
+from webhook.kube.codec import decoded
+from webhook.pki import secret_codec
+from webhook.pki.secret_codec import Called, Stored
+
+_CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+_APPLIED = (("fieldManager", CERTIFICATE), ("force", "true"))
+#: What is made is not forced: a field of somebody else's, who made it in the same moment, is a conflict.
+_MADE = (("fieldManager", CERTIFICATE), ("force", "false"))
+#: Seconds that a replica which is told to stop may take to take its word back.
+_LEAVING = 0.5
+
+
+class Installation:
+    """Our own objects, for use by several threads at once."""
+
+    def __init__(self, client: Client, names: InstallationNames) -> None:
+        """Take a client, and where the installation is."""
+        self._client = client
+        self._names = names
+        secrets = f"/api/v1/namespaces/{quote(names.namespace, safe='')}/secrets"
+        self._secret = f"{secrets}/{CERTIFICATE}"
+        named = f"metadata.name={CERTIFICATE}"
+        self.certificates = Kind(client, f"Secret {CERTIFICATE}", secrets, named, codec.certificate)
+        self._configuration = configuration_path(names)
+        named = f"metadata.name={names.configuration}"
+        self.calls = Kind(client, "the webhook configuration", _CONFIGURATIONS, named, codec.called)
+
+    def certificate(self) -> Stored | None:
+        """Read the certificate's Secret; None where there is none."""
+        what = f"read Secret {CERTIFICATE}"
+        try:
+            return decoded(what, codec.certificate, self._client.call(Request(what, "GET", self._secret)))
+        except NotFound:
+            return None
+
+    def store_certificate(
+        self, data: Mapping[str, bytes], annotations: Mapping[str, str], over: Stored | None
+    ) -> Stored:
+        """Store the certificate's Secret over the one that was read, or make it.
+
+        Raises `Conflict` if somebody else wrote the one that was read meanwhile, or made one with other content where
+        there was none. Only the replica that writes calls this: another one of ours would not conflict.
+        """
+        metadata: dict[str, Any] = {"name": CERTIFICATE, "namespace": self._names.namespace, "annotations": annotations}
+        metadata["labels"] = {"app.kubernetes.io/name": PROGRAM}
+        if over is not None:
+            metadata["resourceVersion"] = str(over.version)
+        body = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": metadata,
+            "type": secret_codec.TYPE,
+            "data": {key: base64.b64encode(content).decode() for key, content in data.items()},
+        }
+        what = f"store Secret {CERTIFICATE}"
+        query = _MADE if over is None else _APPLIED
+        request = Request(what, "PATCH", self._secret, query, body, APPLY)
+        return decoded(what, codec.certificate, self._client.call(request))
+
+    def say(self, replica: str, said: str | None, *, leaving: bool = False) -> Stored:
+        """Note on the certificate's Secret what a replica says, or with None that it says nothing any more."""
+        body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": said}}}
+        query = (("fieldManager", f"{PROGRAM}-replica"),)
+        request = Request(f"write to Secret {CERTIFICATE}", "PATCH", self._secret, query, body, MERGE)
+        answer = self._client.call(request._replace(silence=_LEAVING) if leaving else request)
+        return decoded(request.what, codec.certificate, answer)
+
+    def namespace_uid(self) -> str:
+        """Give the uid of our own Namespace."""
+        what = f"read Namespace {self._names.namespace}"
+        path = f"/api/v1/namespaces/{quote(self._names.namespace, safe='')}"
+        return decoded(what, codec.HEAD.decode, self._client.call(Request(what, "GET", path))).metadata.uid
+
+    def keep_called(self, called: Called, bundle: bytes | None, owner: str) -> Called:
+        """Make our Namespace, by its uid, an owner of the webhook configuration, and set `caBundle` unless it is None.
+
+        Nothing else in it is touched: https://kubernetes.io/docs/reference/using-api/server-side-apply/.
+        """
+        owners = [{"apiVersion": "v1", "kind": "Namespace", "name": self._names.namespace, "uid": owner}]
+        metadata = {
+            "name": self._names.configuration,
+            # By its version it is the one that was seen or none: what was deleted meanwhile must not be made again.
+            "resourceVersion": str(called.version),
+            "ownerReferences": owners,
+        }
+        body: dict[str, Any] = {
+            "apiVersion": "admissionregistration.k8s.io/v1",
+            "kind": "MutatingWebhookConfiguration",
+            "metadata": metadata,
+        }
+        if bundle is not None:
+            encoded = base64.b64encode(bundle).decode()
+            body["webhooks"] = [{"name": name, "clientConfig": {"caBundle": encoded}} for name in called.bundles]
+        what = "write the webhook configuration"
+        request = Request(what, "PATCH", self._configuration, _APPLIED, body, APPLY)
+        return decoded(what, codec.called, self._client.call(request))
+
+
+def configuration_path(names: InstallationNames) -> str:
+    """Give the webhook configuration's path."""
+    return f"{_CONFIGURATIONS}/{quote(names.configuration, safe='')}"

@@ -1,0 +1,125 @@
+"""A kubeconfig's server and credentials, checked before the Kubernetes client uses them.
+
+The client logs the failure of an exec plugin and goes on without credentials, prefers `token` to `tokenFile`, and takes
+a server without a scheme. kubectl does none of that. https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+"""
+
+import logging
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from kubernetes.client import Configuration
+from kubernetes.config import ConfigException
+from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
+
+from webhook.errors import RegistryWebhookError
+from webhook.log import shorten
+from webhook.registry import origin as registry_origin
+
+_SHOWN = 200
+
+
+class UnusableKubeconfig(RegistryWebhookError):
+    """A kubeconfig that cannot be used; the text names the field."""
+
+
+def load(path: str | None, context: str | None, settings: Configuration) -> None:
+    """Load a kubeconfig's context into the client's settings.
+
+    Raises `UnusableKubeconfig`, and whatever the client raises for what is not a kubeconfig.
+    """
+    merged = KubeConfigMerger(path or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION)  # type: ignore[no-untyped-call]
+    if merged.config is None:
+        raise ConfigException("there is no kubeconfig")
+    user = _user(merged.config.value, context)
+    if "tokenFile" in user:
+        user.pop("token", None)
+    plugin = user.get("exec")
+    if isinstance(plugin, Mapping):
+        _check_plugin(plugin)
+    with _failures() as failures:
+        loader = KubeConfigLoader(merged.config, context, config_base_path=None)  # type: ignore[no-untyped-call]
+        loader.load_and_set(settings)  # type: ignore[no-untyped-call]
+    # Where the server refuses a token, all is loaded again: the client's own way knows of expiries alone.
+    settings.refresh_api_key_hook = None
+    token = str(settings.api_key.get("BearerToken") or "").strip()
+    if token:
+        settings.api_key["BearerToken"] = token
+    if plugin is not None and not token and not settings.cert_file:
+        why = shorten(failures[0], _SHOWN) if failures else "it gave neither a token nor a certificate"
+        raise UnusableKubeconfig(f"exec plugin {_name(plugin)}: {why}{_hint(plugin)}")
+    provider = user.get("auth-provider")
+    if isinstance(provider, Mapping) and not token and not settings.cert_file:
+        raise UnusableKubeconfig(f"auth-provider {shorten(str(provider.get('name')), 60)} gave no token")
+
+
+def server(url: str | None) -> registry_origin.Origin:
+    """Read the URL of an API server. Raises `UnusableKubeconfig`."""
+    if not url:
+        raise UnusableKubeconfig("server of the cluster is missing: write https://HOST:PORT")
+    scheme, mark, _ = url.partition("://")
+    try:
+        origin = registry_origin.parse(urlsplit(url).netloc, secure=scheme.lower() == "https")
+    except ValueError:
+        origin = None
+    if not mark or scheme.lower() not in {"http", "https"}:
+        raise UnusableKubeconfig("server of the cluster is neither https:// nor http://: write https://HOST:PORT")
+    if origin is None:
+        raise UnusableKubeconfig("server of the cluster has no valid host and port: write https://HOST:PORT")
+    return origin
+
+
+def _user(config: Any, context: str | None) -> dict[str, Any]:
+    """Find the user of a context, empty where there is none: the client says what is wrong then."""
+    try:
+        contexts, users = ([one.value for one in config[items]] for items in ("contexts", "users"))
+        wanted = context or config["current-context"]
+        name = next(one["context"].get("user") for one in contexts if one["name"] == wanted)
+        found = next(one["user"] for one in users if one["name"] == name)
+    except (AttributeError, KeyError, StopIteration, TypeError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _check_plugin(plugin: Mapping[str, Any]) -> None:
+    command = plugin.get("command")
+    if not isinstance(command, str) or not command:
+        raise UnusableKubeconfig("exec of the user has no command")
+    # One with a path is looked for where the client runs it: next to the kubeconfig.
+    if "/" not in command and shutil.which(command) is None:
+        raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is not on PATH{_hint(plugin)}")
+    if Path(command).is_absolute() and not os.access(command, os.X_OK):
+        raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is missing or not executable{_hint(plugin)}")
+
+
+def _name(plugin: Any) -> str:
+    return shorten(str(plugin.get("command")) if isinstance(plugin, Mapping) else "(unnamed)", 100)
+
+
+def _hint(plugin: Any) -> str:
+    hint = plugin.get("installHint") if isinstance(plugin, Mapping) else None
+    return f": {shorten(' '.join(str(hint).split()), _SHOWN)}" if hint else ""
+
+
+@contextmanager
+def _failures() -> Iterator[list[str]]:
+    """Collect what the client logs of an exec plugin, in the place of the log."""
+    said: list[str] = []
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.funcName != "_load_from_exec_plugin":
+            return True
+        said.append(record.getMessage())
+        return False
+
+    root = logging.getLogger()
+    root.addFilter(collect)
+    try:
+        yield said
+    finally:
+        root.removeFilter(collect)

@@ -1,0 +1,190 @@
+"""Kubernetes manifests as kubectl reads them: YAML documents, JSON documents, or first these and then those.
+
+As kubectl does: a stream that begins with `{` is JSON as long as it can be read as such, and YAML from there on; a line
+that begins with `---` ends a document. Its source is k8s.io/apimachinery, pkg/util/yaml/decoder.go.
+"""
+
+import codecs
+import re
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+from webhook.errors import InvalidManifest
+from webhook.kube import kubernetes_yaml, manifest_edits
+from webhook.kube.kubernetes_yaml import NotJson, Source
+
+_SEPARATOR = re.compile(r"^---(.*)$", re.MULTILINE)
+_BOM = "\ufeff"
+#: A line with or without a byte order mark in front.
+_MARKS = re.compile(r"^(\ufeff?)(.*)", re.MULTILINE)
+_LINE_END = re.compile(r"[ \t\r]*\n")
+#: How far kubectl looks for the brace that a JSON document begins with.
+_LOOKAHEAD = 4096
+_JSON_SPACE = " \t\r\n"
+
+
+class Document(NamedTuple):
+    """One document of a file that is not empty."""
+
+    value: Any
+    text: str
+    """As it is written, without what separates it from others."""
+    lead: str
+    """What is between the document before it and this one: separators, comments, empty documents."""
+    is_json: bool
+
+
+class Manifest(NamedTuple):
+    """The documents of a file; its text is each one's lead and text, and the rest."""
+
+    documents: tuple[Document, ...]
+    rest: str
+    """What follows the last document."""
+
+    @property
+    def values(self) -> list[Any]:
+        """Give what the documents are."""
+        return [document.value for document in self.documents]
+
+
+dump = kubernetes_yaml.dump
+dump_json = kubernetes_yaml.dump_json
+
+
+def edited(document: Document, after: Any) -> str:
+    """Give a document's text with another value, changed only where the values differ.
+
+    Characters that a terminal does not print become escapes, in comments too.
+    """
+    text = manifest_edits.edited(document.text, document.value, after, is_json=document.is_json).removesuffix("\n")
+    return f"{text}\n" if document.text.endswith("\n") else text
+
+
+def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) -> str:
+    """Give a file's text with other texts for its documents, to be the first of a stream or to follow others."""
+    parts: list[str] = []
+    for document, given in texts:
+        text = _as_yaml(given) if document.is_json else given
+        lead = _escaped(document.lead)
+        if not is_first and not _SEPARATOR.search(lead):
+            lead = f"---\n{lead.lstrip()}"
+        if parts and not parts[-1].endswith("\n") and not _LINE_END.match(lead):
+            lead = f"\n{lead}"
+        parts += [lead, text]
+        is_first = False
+    return "".join([*parts, _escaped(rest)]) if parts else ""
+
+
+def _escaped(between: str) -> str:
+    """Escape what is between documents, each of which may begin with a byte order mark."""
+    return _MARKS.sub(lambda found: found[1] + manifest_edits.escaped(found[2]), between)
+
+
+def _as_yaml(text: str) -> str:
+    """Give a JSON document as YAML: as it is, unless it has an escape that YAML does not know."""
+    value, _ = kubernetes_yaml.read_json(text)
+    try:
+        if manifest_edits.same(kubernetes_yaml.read(Source(text)), value):
+            return text
+    except InvalidManifest:
+        pass
+    return dump(value)
+
+
+def parse(content: bytes) -> Manifest:
+    """Read every document of a file.
+
+    Raises `InvalidManifest`, in one line, for what is neither YAML nor JSON, or could be built only without a limit.
+    """
+    text = _text(content)
+    try:
+        return _parse(text)
+    except InvalidManifest as error:
+        if "{{" in text:
+            raise InvalidManifest(f"{error}; this looks like a template that has not been rendered") from None
+        raise
+
+
+def _text(content: bytes) -> str:
+    """Decode a file: from UTF-16 if it begins with that byte order mark, as what Windows PowerShell redirects does."""
+    encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
+    try:
+        return content.decode(encoding)
+    except UnicodeDecodeError as error:
+        raise InvalidManifest(f"not {encoding} text (byte {error.start})") from None
+
+
+class _Found(NamedTuple):
+    """A value, and where its text is in its file."""
+
+    value: Any
+    start: int
+    end: int
+    is_json: bool
+
+
+def _parse(text: str) -> Manifest:
+    found: list[_Found] = []
+    try:
+        for document in _json_documents(text):
+            found.append(document)  # noqa: PERF402 - those before an error are kept
+    except NotJson as error:
+        if len(found) > 1:
+            # Without a separator between them they are JSON for certain.
+            raise
+        after = re.compile(r"[^\S\n]*\n?").match(text, found[-1].end if found else 0)
+        try:
+            found += _yaml_documents(text, after.end() if after else 0)
+        except InvalidManifest:
+            raise error from None
+    if not found and not _begins_as_json(text):
+        found += _yaml_documents(text, 0)
+    documents = []
+    position = 0
+    for value, start, end, is_json in found:
+        if value is not None:
+            documents.append(Document(value, text[start:end], text[position:start], is_json))
+            position = end
+    return Manifest(tuple(documents), text[position:])
+
+
+def _begins_as_json(text: str) -> bool:
+    return text[:_LOOKAHEAD].lstrip().startswith("{")
+
+
+def _json_documents(text: str) -> Iterator[_Found]:
+    if not _begins_as_json(text):
+        return
+    position = _after_spaces(text, 0)
+    while position < len(text):
+        value, end = kubernetes_yaml.read_json(text, position)
+        yield _Found(value, position, end, is_json=True)
+        position = _after_spaces(text, end)
+
+
+def _after_spaces(text: str, position: int) -> int:
+    while position < len(text) and text[position] in _JSON_SPACE:
+        position += 1
+    return position
+
+
+def _yaml_documents(text: str, begin: int) -> Iterator[_Found]:
+    """Read what is between the separators, from a position on that counts as the beginning of a line."""
+    above, counted = 0, 0
+    opened = begin
+    while begin < len(text):
+        separator = _SEPARATOR.match(text, begin) or _SEPARATOR.search(text, begin)
+        end = separator.start() if separator else len(text)
+        above, counted = above + text.count("\n", counted, opened), opened
+        if begin < end:
+            source = Source(text[opened:end].removeprefix(_BOM), above)
+            yield _Found(kubernetes_yaml.read(source), begin + text.startswith(_BOM, begin), end, is_json=False)
+        if separator is None:
+            return
+        behind = separator[1].strip()
+        if behind and behind[0] != "#":
+            line = above + text.count("\n", opened, end) + 1
+            raise InvalidManifest(f"line {line}: invalid YAML: only a comment may follow --- on its line")
+        begin, is_first = separator.end() + 1, opened == end
+        # A separator that ends nothing belongs to what follows it: a directive or `...` may come then.
+        opened = end if is_first else begin

@@ -1,0 +1,270 @@
+"""Reading a cluster with a person's rights: nothing is written, ever.
+
+What cannot be read is an `Unknown` in the place of what was asked for. Lists come in pages, and the content of Secrets
+is asked for by name only.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Generic, NamedTuple, TypeVar
+from urllib.parse import quote
+
+import msgspec
+from msgspec import Struct, field
+
+from webhook.constants import MANAGED_BY_LABEL, REFRESHER
+from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
+from webhook.kube import objects
+from webhook.kube.client import JSON, METADATA, METADATA_LIST, Client, Request, failure
+from webhook.kube.codec import decoded
+from webhook.kube.paging import pages
+from webhook.kube.unknown import Tried, Unknown
+
+#: How often a list that took so long that it must begin anew does so.
+_ROUNDS = 3
+#: Seconds that a dry run may take: every webhook of the cluster may take its time.
+_TRIAL = 60.0
+#: What the API server says when a webhook that fails closed gave no answer: by its status the fault is its own.
+_NO_WEBHOOK = "failed calling webhook"
+
+#: Of objects that users create: the annotations that are read, characters of a text, and labels that are kept.
+_READ_ANNOTATIONS = ("registry-webhook/", "kubernetes.io/")
+_LONGEST, _MOST_LABELS = 1024, 64
+
+_T = TypeVar("_T")
+_Read_co = TypeVar("_Read_co", covariant=True)
+
+#: Told after each page how many objects were read, and of how many if that is known.
+Progress = Callable[[int, int | None], None]
+
+
+class Kind(NamedTuple, Generic[_Read_co]):
+    """A kind of objects, and how one is decoded."""
+
+    what: str
+    """In words, several: `Pods`."""
+    group: str
+    """Where it is served: `/api/v1`, `/apis/apps/v1`."""
+    plural: str
+    type: type[_Read_co]
+    metadata_alone: bool = False
+    """Whether nothing else of it is to leave the API server."""
+    in_namespaces: bool = True
+    from_tenants: bool = False
+    """Whether all of a list are held, of which anybody may create many: then no large text of theirs is kept."""
+
+    def path(self, namespace: str | None, name: str = "") -> str:
+        """Give where the objects of a namespace, or with None of all, or one of them, are."""
+        within = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
+        return f"{self.group}{within}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
+
+
+_CORE, _APPS, _BATCH = "/api/v1", "/apis/apps/v1", "/apis/batch/v1"
+_ADMISSION = "/apis/admissionregistration.k8s.io/v1"
+
+NAMESPACES = Kind("Namespaces", _CORE, "namespaces", objects.Namespace, in_namespaces=False)
+PODS = Kind("Pods", _CORE, "pods", objects.Pod)
+MANIFESTS = Kind("Pods", _CORE, "pods", dict[str, Any])
+"""Pods as they are, for one at a time."""
+SECRETS = Kind("Secrets", _CORE, "secrets", objects.ManagedObject, metadata_alone=True, from_tenants=True)
+SECRET_CONTENTS = Kind("Secrets", _CORE, "secrets", objects.Secret)
+"""To be read one at a time, where the content is the question."""
+EVENTS = Kind("Events", _CORE, "events", objects.Event, from_tenants=True)
+CONFIG_MAPS = Kind("ConfigMaps", _CORE, "configmaps", objects.ConfigMap)
+SERVICES = Kind("Services", _CORE, "services", objects.Service)
+SLICES = Kind("EndpointSlices", "/apis/discovery.k8s.io/v1", "endpointslices", objects.EndpointSlice)
+DEPLOYMENTS = Kind("Deployments", _APPS, "deployments", objects.Deployment)
+REPLICA_SETS = Kind("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_alone=True, from_tenants=True)
+REPLICATION_CONTROLLERS = Kind(
+    "ReplicationControllers",
+    _CORE,
+    "replicationcontrollers",
+    objects.Object,
+    metadata_alone=True,
+    from_tenants=True,
+)
+JOBS = Kind("Jobs", _BATCH, "jobs", objects.Object, metadata_alone=True, from_tenants=True)
+WEBHOOKS = Kind(
+    "MutatingWebhookConfigurations",
+    _ADMISSION,
+    "mutatingwebhookconfigurations",
+    objects.WebhookConfiguration,
+    in_namespaces=False,
+)
+
+
+def _admission(what: str) -> Kind[objects.Object]:
+    """Make a kind of admission policies or their bindings; an old API server does not know all of them."""
+    return Kind(what, _ADMISSION, what.lower(), objects.Object, metadata_alone=True, in_namespaces=False)
+
+
+MUTATING_POLICIES = _admission("MutatingAdmissionPolicies")
+MUTATING_BINDINGS = _admission("MutatingAdmissionPolicyBindings")
+VALIDATING_POLICIES = _admission("ValidatingAdmissionPolicies")
+VALIDATING_BINDINGS = _admission("ValidatingAdmissionPolicyBindings")
+
+
+class Reader:
+    """An API server, read by whoever the kubeconfig says."""
+
+    def __init__(self, client: Client) -> None:
+        """Take a client."""
+        self._client = client
+
+    def version(self) -> str:
+        """Give the API server's version, `v1.37.0`. Raises `ClusterError` where it cannot be reached."""
+        what = "reach the API server"
+        return decoded(what, _VERSION.decode, self._client.call(Request(what, "GET", "/version"))).git_version
+
+    def list(  # noqa: PLR0913 - all but the kind are options
+        self,
+        kind: Kind[_T],
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        progress: Progress | None = None,
+        keep: Callable[[_T], bool] = lambda _: True,
+    ) -> tuple[_T, ...] | Unknown:
+        """List the objects of a namespace, or with None of all, that are to be kept. A kind not served has none."""
+        for _ in range(_ROUNDS):
+            try:
+                every = self.each(kind, namespace, labels=labels, fields=fields, progress=progress)
+                return tuple(one for one in every if keep(one))
+            except NotFound:
+                return ()
+            except Expired:
+                continue
+            except ClusterError as error:
+                return _unknown(error, f"list {_in_words(kind, namespace)}")
+        return Unknown(f"the list of {_in_words(kind, namespace)} takes longer than the API server keeps it")
+
+    def each(
+        self,
+        kind: Kind[_T],
+        namespace: str | None = None,
+        *,
+        labels: str = "",
+        fields: str = "",
+        progress: Progress | None = None,
+    ) -> Iterator[_T]:
+        """Give object by object, a page in memory at a time. Raises `ClusterError`, and `Expired` when it took long."""
+        what = f"list {_in_words(kind, namespace)}"
+        asked = (("labelSelector", labels), ("fieldSelector", fields))
+        query = tuple((name, value) for name, value in asked if value)
+        accept = METADATA_LIST if kind.metadata_alone else JSON
+        decoder = msgspec.json.Decoder(kind.type)
+        read = 0
+        for page in pages(self._client, Request(what, "GET", kind.path(namespace), query, accept=accept)):
+            read += len(page.items)
+            for item in page.items:
+                found = decoded(what, decoder.decode, item)
+                yield _slim(found) if kind.from_tenants else found
+            if progress is not None:
+                progress(read, None if page.remaining is None else read + page.remaining)
+
+    def get(self, kind: Kind[_T], name: str, namespace: str | None = None) -> _T | Unknown | None:
+        """Read an object; None where there is none."""
+        place = name if namespace is None else f"{namespace}/{name}"
+        what = f"read {kind.what} {place}"
+        accept = METADATA if kind.metadata_alone else JSON
+        try:
+            answer = self._client.call(Request(what, "GET", kind.path(namespace, name), accept=accept))
+            return decoded(what, msgspec.json.Decoder(kind.type).decode, answer)
+        except NotFound:
+            return None
+        except ClusterError as error:
+            return _unknown(error, what)
+
+    def text(self, path: str, what: str) -> str | Unknown:
+        """Read what stands at a path of the API server, a proxied one too; `what` is in words: `read the metrics`."""
+        try:
+            return self._client.call(Request(what, "GET", path, accept="*/*")).decode(errors="replace")
+        except ClusterError as error:
+            return _unknown(error, what)
+
+    def of_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes | Unknown:
+        """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`.
+
+        The Pod's status does not count: what is not ready says why. What the API server itself says is a Status.
+        """
+        place = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}:{port}/proxy{path}"
+        what = f"read {path} of Pod {namespace}/{pod}"
+        try:
+            answer = self._client.call(Request(what, "GET", place, accept=accept, any_status=True))
+        except ClusterError as error:
+            return _unknown(error, what)
+        if answer.startswith(b"{"):
+            status = decoded(what, _STATUS.decode, answer)
+            if status.kind == "Status":
+                return _unknown(failure(status.code, what, answer), what)
+        return answer
+
+    def ask(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any] | Unknown:
+        """Post a question that is answered and not stored, such as a SelfSubjectAccessReview."""
+        try:
+            return decoded(what, _ANY.decode, self._client.call(Request(what, "POST", path, body=dict(body))))
+        except ClusterError as error:
+            return _unknown(error, what)
+
+    def try_creation(self, pod: Mapping[str, Any], namespace: str) -> Tried | Unknown:
+        """Have the API server say what a Pod would become, without storing it (`dryRun=All`)."""
+        what = f"try a Pod in {namespace}"
+        request = Request(what, "POST", PODS.path(namespace), (("dryRun", "All"),), dict(pod), silence=_TRIAL)
+        try:
+            answer, warnings = self._client.call_with_warnings(request)
+            return Tried(decoded(what, _ANY.decode, answer), warnings)
+        except ClusterError as error:
+            if isinstance(error, NotFound | Unreachable) and _NO_WEBHOOK not in str(error):
+                return _unknown(error, what)
+            return Tried(None, refusal=str(error).removeprefix(f"cannot {what}: "))
+
+    def close(self) -> None:
+        """Close idle connections."""
+        self._client.close()
+
+
+def _slim(item: _T) -> _T:
+    """Leave out of an object what only its size tells from others: texts that nothing here reads."""
+    if not isinstance(item, objects.Object):
+        return item
+    metadata = item.metadata
+    notes = {
+        key: text
+        for key, text in metadata.annotations.items()
+        if key.startswith(_READ_ANNOTATIONS) and len(text) <= _LONGEST
+    }
+    labels = metadata.labels
+    if len(labels) > _MOST_LABELS:
+        labels = {MANAGED_BY_LABEL: labels[MANAGED_BY_LABEL]} if MANAGED_BY_LABEL in labels else {}
+    metadata = msgspec.structs.replace(metadata, annotations=notes, labels=labels)
+    if isinstance(metadata, objects.ManagedMetadata):
+        ours = tuple(one for one in metadata.managed_fields if one.manager == REFRESHER)[:1]
+        applied = tuple(msgspec.structs.replace(one, fields={}) for one in ours)
+        metadata = msgspec.structs.replace(metadata, managed_fields=applied)
+    item = msgspec.structs.replace(item, metadata=metadata)
+    return msgspec.structs.replace(item, message=item.message[:_LONGEST]) if isinstance(item, objects.Event) else item
+
+
+def _in_words(kind: Kind[Any], namespace: str | None) -> str:
+    return f"{kind.what} in {namespace or 'all namespaces'}" if namespace or kind.in_namespaces else kind.what
+
+
+def _unknown(error: ClusterError, what: str) -> Unknown:
+    """Say why something is not known: in few words that a right is missing, anything else as the API server said it."""
+    if isinstance(error, Forbidden) and str(error).endswith("(403)"):
+        return Unknown(f"no right to {what}")
+    return Unknown(str(error))
+
+
+class _Version(Struct):
+    git_version: str = field(name="gitVersion")
+
+
+class _Status(Struct):
+    kind: str = ""
+    code: int = 0
+
+
+_STATUS = msgspec.json.Decoder(_Status)
+_VERSION = msgspec.json.Decoder(_Version)
+_ANY = msgspec.json.Decoder(dict[str, Any])

@@ -1,0 +1,41 @@
+"""Structured logs in which no text of a client can forge a line."""
+
+from webhook.log.structured import (
+    Account,
+    Event,
+    Form,
+    catch_up,
+    configure,
+    encoded,
+    escape,
+    event,
+    follow,
+    gather,
+    lost,
+    members,
+    pairs,
+    quoted,
+    say,
+    shorten,
+    where,
+)
+
+__all__ = [
+    "Account",
+    "Event",
+    "Form",
+    "catch_up",
+    "configure",
+    "encoded",
+    "escape",
+    "event",
+    "follow",
+    "gather",
+    "lost",
+    "members",
+    "pairs",
+    "quoted",
+    "say",
+    "shorten",
+    "where",
+]

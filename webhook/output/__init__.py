@@ -1,0 +1,1 @@
+"""Findings, tables and differences for terminals and programs."""

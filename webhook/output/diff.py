@@ -1,0 +1,23 @@
+"""What a text was and what it becomes, as a unified diff."""
+
+import difflib
+from collections.abc import Iterator
+
+from webhook.output.terminal import BOLD, CYAN, DIM, GREEN, RED, Screen, Styled, styled
+
+_STYLES = (("---", BOLD), ("+++", BOLD), ("@@", CYAN), ("-", RED), ("+", GREEN), ("#", DIM))
+
+
+def unified(before: str, after: str, name: str, context: int = 3) -> Iterator[str]:
+    """Give the lines of a unified diff of two texts, both called `name`; none when they are equal."""
+    yield from difflib.unified_diff(_lines(before), _lines(after), name, name, n=context, lineterm="")
+
+
+def _lines(text: str) -> list[str]:
+    """Split into lines without their ends, which Windows writes differently."""
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+
+
+def coloured(line: str, screen: Screen) -> Styled:
+    """Colour a line of a diff, by how it begins."""
+    return styled(line, next((style for start, style in _STYLES if line.startswith(start)), None), screen)

@@ -1,0 +1,53 @@
+"""What a client that connects makes of a certificate, whoever made it: PEM in, values out."""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from cryptography import x509
+
+from webhook.errors import CertificateError
+from webhook.pki.ca import has_signed
+
+
+class Leaf(NamedTuple):
+    """A server's certificate."""
+
+    begins: datetime
+    ends: datetime
+    """Both aware."""
+    names: frozenset[str]
+    """Its DNS names."""
+
+
+def leaf(chain: bytes) -> Leaf:
+    """Read the certificate that a server presents first. Raises `CertificateError` where there is none."""
+    first = _certificates(chain)[0]
+    try:
+        names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        dns = frozenset(names.get_values_for_type(x509.DNSName))
+    except (x509.ExtensionNotFound, ValueError):
+        dns = frozenset()
+    return Leaf(first.not_valid_before_utc, first.not_valid_after_utc, dns)
+
+
+def is_trusted(chain: bytes, bundle: bytes) -> bool:
+    """Tell whether a bundle's authorities have signed what a server presents, be it through others in between.
+
+    A certificate that is in the bundle itself is trusted as well. Times are not looked at. Raises `CertificateError`
+    where one of the two holds no certificate.
+    """
+    roots, presented = _certificates(bundle), _certificates(chain)
+    for certificate, above in zip(presented, [*presented[1:], None], strict=True):
+        if certificate in roots or any(has_signed(root, certificate) for root in roots):
+            return True
+        if above is None or not has_signed(above, certificate):
+            return False
+    return False
+
+
+def _certificates(text: bytes) -> list[x509.Certificate]:
+    """Take PEM apart: at least one."""
+    try:
+        return x509.load_pem_x509_certificates(text)
+    except ValueError:
+        raise CertificateError("there is no PEM certificate that can be read") from None

@@ -1,0 +1,215 @@
+"""A credential: the user names and passwords that one pull secret holds, checked by what kubelet can use.
+
+The rules are those of kubelet's keyring (`pkg/credentialprovider` of Kubernetes 1.37), described on
+https://kubernetes.io/docs/concepts/containers/images/#config-json. One entry that does not decode breaks the whole
+Secret, so an entry is checked before it becomes one. No message here shows a value.
+"""
+
+import re
+from collections.abc import Container, Iterable
+from ipaddress import AddressValueError, IPv6Address
+
+from msgspec import Struct
+
+from webhook.errors import InvalidCredential
+from webhook.images import prefix as images_prefix
+from webhook.images.reference import DOCKER_HUB
+
+#: The key of Docker Hub's credential: docker's own, and the one that kubelet's default registry goes by.
+DOCKER_HUB_KEY = "https://index.docker.io/v1/"
+
+#: UTF-8 bytes of a user name, password, e-mail address or key; the whole Secret may have 1 MiB.
+#: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
+LIMIT = 64 * 1024
+
+#: The user name under which docker's credential helpers hand out an identity token.
+#: https://github.com/docker/docker-credential-helpers#development
+TOKEN_USERNAME = "<token>"  # noqa: S105 - it stands for one
+
+#: Under this name Azure Container Registry takes a refresh token for a password.
+#: https://learn.microsoft.com/en-us/azure/container-registry/container-registry-authentication
+ACR_USERNAME = "00000000-0000-0000-0000-000000000000"
+_ACR = re.compile(r"\.azurecr\.(?:io|cn|us)(?::[0-9]+)?\Z")
+
+_QUOTES = ('"', "'")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_VERSIONS = frozenset({"v1", "v2"})
+#: Narrower than what kubelet's URL parser takes: no user, query, fragment or escape, for no image is matched by them.
+_KEY = re.compile(
+    r"(?:https?://)?"
+    r"(?:[A-Za-z0-9.*-]++|\[(?P<address>[0-9A-Fa-f:.]++)\])"
+    r"(?::[0-9]{1,5})?"
+    r"(?:/[A-Za-z0-9._/-]*+)?",
+)
+
+
+class Entry(Struct, frozen=True):
+    """A user name and a password for one key of `.dockerconfigjson`."""
+
+    key: str
+    """What kubelet compares an image with: a host with optional port, and optional path."""
+    username: str
+    password: str
+    email: str | None = None
+    expires: float | None = None
+    """POSIX time at which it ends, None where the provider did not state one."""
+
+    def __repr__(self) -> str:
+        """Show the key alone."""
+        return f"Entry(key={self.key!r})"
+
+
+class Credential(Struct, frozen=True):
+    """What one reading of a source gave."""
+
+    entries: tuple[Entry, ...]
+    """At least one, each key once."""
+    expires: float | None = None
+    """POSIX time at which the first of them ends, None where nothing is known of an end."""
+    told: bool = False
+    """Whether the source itself told when; otherwise the end is assumed."""
+
+
+def key_for(prefix: str, *, image: bool = False) -> str:
+    """Give kubelet's key for a normalised prefix: it matches what is below the prefix, and nothing beside it.
+
+    kubelet compares paths by their first characters, whole components or not: a `/` at the end keeps `team` from
+    covering `teamwork`. It knows no exact path either, so where an `image` may be called just like the prefix, that
+    `/` is left out, and siblings that begin alike are covered too.
+
+    It takes a leading `/v1/` or `/v2/` for the registry's API and drops it, so a path that begins so gets another one
+    to drop.
+    """
+    if prefix == DOCKER_HUB:
+        return DOCKER_HUB_KEY
+    host, slash, path = prefix.partition("/")
+    if not slash:
+        return host
+    if path.partition("/")[0] in _VERSIONS:
+        path = f"v1/{path}"
+    return f"{host}/{path}" if image else f"{host}/{path}/"
+
+
+def make_entry(key: str, username: str, password: str, email: str | None = None) -> Entry:
+    """Make an entry that kubelet can read and a registry can be asked with.
+
+    A byte order mark and line endings at the end are what editors and shells add: they are removed.
+    For Azure Container Registry an identity token is a password, under a user name that says so.
+
+    A user name and a password are what HTTP's Basic authentication carries (RFC 7617): no colon and no control
+    character in the name. A password may have line breaks, for there are registries whose password is a JSON file.
+
+    Raises `InvalidCredential`, in one line without the value.
+    """
+    check_key(key)
+    username, password = cleaned(username), cleaned(password)
+    if username == TOKEN_USERNAME and takes_identity_tokens(key):
+        username = ACR_USERNAME
+    if username == TOKEN_USERNAME:
+        raise InvalidCredential(
+            "it is an identity token, which kubelet does not use: a user name and a password are needed"
+        )
+    _check_text("user name", username)
+    _check_text("password", password)
+    if ":" in username:
+        raise InvalidCredential("the user name has a colon: kubelet takes what follows the first for the password")
+    if _CONTROL.search(username):
+        raise InvalidCredential("the user name has a line break or another control character: no registry takes one")
+    if "\0" in password:
+        raise InvalidCredential("the password has a NUL byte: no registry takes one")
+    if email:
+        _check_text("e-mail address", email)
+    return Entry(key, username, password, email or None)
+
+
+def takes_identity_tokens(key: str) -> bool:
+    """Tell whether the registry that a key is for, Azure's, takes an identity token for a password."""
+    return bool(_ACR.search(host_of(key.rpartition("://")[2]).lower()))
+
+
+def cleaned(text: str) -> str:
+    """Remove what editors and shells add to a user name or password: a byte order mark, line endings at the end."""
+    return text.lstrip("\ufeff").rstrip("\r\n")
+
+
+def suspicions(entry: Entry) -> tuple[str, ...]:
+    """Say what is often a mistake in a user name or password, without showing it."""
+    found = []
+    for what, text in (("user name", entry.username), ("password", entry.password)):
+        if text != text.lstrip():
+            found.append(f"the {what} begins with a space")
+        if text != text.rstrip():
+            found.append(f"the {what} ends in a space")
+        trimmed = text.strip()
+        if len(trimmed) > 1 and trimmed[0] == trimmed[-1] and trimmed[0] in _QUOTES:
+            found.append(f"the {what} is enclosed in quotation marks")
+    return tuple(found)
+
+
+def check_key(key: str) -> None:
+    """Refuse a key that kubelet's look-up could not read, or that could match no image.
+
+    Raises `InvalidCredential`, which does not show the key: a password may have been written into it.
+    """
+    match = _KEY.fullmatch(key)
+    address = match and match["address"]
+    if not match or len(key) > LIMIT or (address and not is_address(address)):
+        raise InvalidCredential(
+            "the registry's key is none that kubelet can match with an image: "
+            "write a host with an optional port and path, such as registry.example.com:5000/team/"
+        )
+
+
+def covering(several: Iterable[str]) -> tuple[str, ...]:
+    """Leave out each normalised prefix that another one covers by whole path components, and give the rest sorted."""
+    known = frozenset(several)
+    return tuple(sorted(prefix for prefix in known if not images_prefix.longest(known, prefix.rpartition("/")[0])))
+
+
+def static_entries(  # noqa: PLR0913 - a registry's place, and what a person is told to log in with
+    server: str,
+    others: Iterable[str],
+    username: str,
+    password: str,
+    email: str | None = None,
+    *,
+    images: Container[str] = (),
+) -> tuple[Entry, ...]:
+    """Make the entries of a user name and password that are `server`'s: for it, and for `others` on its host and port.
+
+    An entry has its prefix's spelling, as images that are rewritten have: kubelet compares texts.
+
+    All prefixes are normalised. Another registry is never given them. `images` are those of `others` that may be an
+    image's whole name.
+
+    Raises `InvalidCredential`.
+    """
+    host = images_prefix.canonical_host(server)
+    on_host = covering([server, *(other for other in others if images_prefix.canonical_host(other) == host)])
+    keys = [key_for(prefix, image=prefix in images) for prefix in on_host]
+    return tuple(make_entry(key, username, password, email) for key in keys)
+
+
+def host_of(prefix: str) -> str:
+    """Give the host, with its port if it has one, of a normalised prefix."""
+    return prefix.partition("/")[0]
+
+
+def _check_text(what: str, text: str) -> None:
+    if not text:
+        raise InvalidCredential(f"the {what} is empty")
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError:
+        raise InvalidCredential(f"the {what} has bytes that are not UTF-8: kubelet could not pass it on") from None
+    if size > LIMIT:
+        raise InvalidCredential(f"the {what} has more than {LIMIT // 1024} KiB, which is none that a registry gives")
+
+
+def is_address(text: str) -> bool:
+    """Tell whether what stands in brackets in place of a host's name is an IPv6 address."""
+    try:
+        IPv6Address(text)
+    except AddressValueError:
+        return False
+    return True

@@ -1,0 +1,180 @@
+"""A docker `config.json`: which entries of its `auths` kubelet can use, and why the others are left out.
+
+It is what `docker login` writes and what `.dockerconfigjson` holds:
+https://docs.docker.com/reference/cli/docker/login/#credential-stores. One entry that kubelet cannot decode would break
+the whole Secret, so such are left out, each with a note. Neither a note nor an error shows a value, nor a key that is
+not a registry's: a password may have been written into it.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from webhook.errors import InvalidCredential, SourceError
+from webhook.pull_secret import keyring
+from webhook.pull_secret.credential import (
+    DOCKER_HUB_KEY,
+    TOKEN_USERNAME,
+    Entry,
+    check_key,
+    make_entry,
+    takes_identity_tokens,
+)
+
+#: Entries of `auths`: nobody pulls from more registries.
+LIMIT = 1000
+
+#: What makes an object an entry.
+_LOGIN = frozenset({"auth", "username", "password", "identitytoken"})
+_MANIFEST = re.compile(rb"^kind: *[\"']?Secret", re.MULTILINE)
+_TAKE_OUT = "kubectl get secret NAME -o jsonpath='{.data.\\.dockerconfigjson}' | base64 -d"
+_TEXTS = ("username", "password", "auth", "email", "identitytoken", "registrytoken")
+
+
+class _Object(tuple[tuple[str, Any], ...]):
+    """A JSON object as its members in order, so that one that is there twice can be seen."""
+
+    __slots__ = ()
+
+
+def parse(content: bytes) -> tuple[list[Entry], list[str]]:
+    """Give the entries that kubelet can use, one for each place that it files them under, and notes of the others.
+
+    Raises `SourceError`, with the JSON path, for what is no such document.
+    """
+    auths = _auths(content)
+    if not auths:
+        return [], _elsewhere(content)
+    if len(auths) > LIMIT:
+        raise SourceError(f"auths has {len(auths)} entries; the limit is {LIMIT}")
+    entries, notes = [], []
+    for number, (key, value) in enumerate(auths.items(), 1):
+        where = _where(key, number)
+        try:
+            entries.append(_entry(key, _members(value, where), where))
+        except (InvalidCredential, SourceError) as error:
+            notes.append(f"{where} is left out: {error}")
+    return _merged(entries, notes), notes
+
+
+def named(content: bytes) -> frozenset[str]:
+    """Return the keys that a document names, whether or not their entries can be used. Raises `SourceError`."""
+    return frozenset(_auths(content))
+
+
+def _auths(content: bytes) -> dict[str, Any]:
+    """Find the entries: under `auths`, or at the top as in the legacy `.dockercfg`. Raises `SourceError`."""
+    members = _members(_decoded(content), "it")
+    found = _any_case(members)
+    if "auths" in found:
+        return _members(found["auths"], "auths")
+    if found.get("kind") in {"Secret", "List"}:
+        raise SourceError(f"it is a manifest, not what a Secret holds: {_TAKE_OUT}")
+    return members if members and all(map(_is_login, members.values())) else {}
+
+
+def _is_login(value: Any) -> bool:
+    return isinstance(value, _Object) and bool(_LOGIN & _any_case(dict(value)).keys())
+
+
+def _elsewhere(content: bytes) -> list[str]:
+    """Say in a note where the credentials of a document without entries are."""
+    found = _any_case(_members(_decoded(content), "it"))
+    stores = [name for name in ("credHelpers", "credsStore") if found.get(name.lower())]
+    if not stores:
+        return []
+    names = " and ".join(stores)
+    return [f"it has no credential, but {names}: programs have them; name one in webhook.credential.helper"]
+
+
+def _any_case(members: dict[str, Any]) -> dict[str, Any]:
+    """Give members by their names in lower case: docker and kubelet read them in any."""
+    return {name.lower(): value for name, value in members.items()}
+
+
+def _decoded(content: bytes) -> Any:
+    try:
+        return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Object)
+    except UnicodeDecodeError:
+        raise SourceError("it is no JSON: it is not in UTF-8") from None
+    except json.JSONDecodeError as error:
+        if _MANIFEST.search(content):
+            raise SourceError(f"it is a manifest in YAML, not what a Secret holds: {_TAKE_OUT}") from None
+        raise SourceError(f"it is no JSON: line {error.lineno}, column {error.colno}") from None
+    except (ValueError, RecursionError):
+        raise SourceError("it is no JSON that anybody writes: too deep, or with an endless number") from None
+
+
+def _members(value: Any, where: str) -> dict[str, Any]:
+    """Give an object's members, none for what is absent or null."""
+    if value is None:
+        return {}
+    if not isinstance(value, _Object):
+        raise SourceError(f"{where} is no JSON object")
+    members = dict(value)
+    if len(members) != len(value):
+        raise SourceError(f"{where} has the same key twice: remove one of the two")
+    return members
+
+
+def _where(key: str, number: int) -> str:
+    try:
+        check_key(key)
+    except InvalidCredential:
+        return f"entry {number} of auths"
+    return f'auths["{key}"]'
+
+
+def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
+    """Make an entry as docker and kubelet read it: `auth`, where there is one, before user name and password."""
+    found = _any_case(members)
+    texts = {name: found.get(name) or "" for name in _TEXTS}
+    for name, text in texts.items():
+        if not isinstance(text, str):
+            raise InvalidCredential(f"{where}.{name} is not a string")
+    check_key(key)
+    if texts["identitytoken"] and takes_identity_tokens(key):
+        return make_entry(key, TOKEN_USERNAME, texts["identitytoken"], texts["email"])
+    if texts["identitytoken"] or texts["registrytoken"]:
+        raise InvalidCredential("it has a token, which kubelet does not use: a user name and a password are needed")
+    username, password = texts["username"], texts["password"]
+    if texts["auth"]:
+        username, password = _user_and_password(texts["auth"])
+    if not username and not password:
+        raise InvalidCredential("it has no user name and password: a credential store or helper is to have them")
+    return make_entry(key, username, password, texts["email"])
+
+
+def _user_and_password(auth: str) -> tuple[str, str]:
+    """Decode `auth`; kubelet takes it with the padding and without, and line breaks in it."""
+    packed = "".join(auth.split())
+    try:
+        text = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
+    except ValueError:
+        raise InvalidCredential("its auth is no base64 of a UTF-8 text") from None
+    username, colon, password = text.partition(":")
+    if not colon:
+        raise InvalidCredential("its auth has no colon between user name and password")
+    return username, password
+
+
+def _merged(entries: Iterable[Entry], notes: list[str]) -> list[Entry]:
+    """Leave one entry for each place that kubelet files entries under: it would try two in an order that is chance.
+
+    As with docker, the one that is written as `docker login` writes it today is kept; otherwise the last.
+    """
+    kept: dict[str, Entry] = {}
+    for entry in entries:
+        place = keyring.filed_under(entry.key) or entry.key
+        earlier = kept.get(place, entry)
+        left, out = (earlier, entry) if earlier.key == _todays_key(place) else (entry, earlier)
+        kept[place] = left
+        if (left.username, left.password) != (out.username, out.password):
+            notes.append(f"{out.key} is left out: to kubelet it is the same as {left.key}")
+    return list(kept.values())
+
+
+def _todays_key(place: str) -> str:
+    return DOCKER_HUB_KEY if place == keyring.DEFAULT else place

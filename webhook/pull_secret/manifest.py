@@ -1,0 +1,129 @@
+"""The pull secret as the API server stores it: its content, labels and annotations.
+
+https://kubernetes.io/docs/concepts/configuration/secret/#docker-config-secrets
+"""
+
+import base64
+import hashlib
+from typing import Any
+
+import msgspec
+from msgspec import Struct
+
+from webhook.constants import EXPIRES_ANNOTATION, MANAGED_BY_LABEL, PROGRAM, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+from webhook.errors import InvalidCredential, SourceError
+from webhook.pull_secret import dockerconfigjson
+from webhook.pull_secret.credential import Credential, Entry
+from webhook.timestamps import timestamp
+
+TYPE = "kubernetes.io/dockerconfigjson"
+KEY = ".dockerconfigjson"
+MASK = "********"
+#: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
+LIMIT = 1024 * 1024
+
+
+class Document(Struct, frozen=True):
+    """What every pull secret is to hold now."""
+
+    content: bytes
+    """`.dockerconfigjson`: the same bytes for the same credential."""
+    expires: str | None
+    """When the source says that it ends, RFC 3339."""
+    refreshed: str
+    """Since when this content is published, RFC 3339."""
+    creates_only: bool = False
+    """Whether it may only stand where there is none yet: the registry has refused it or could not be asked, or it was
+    read from the cluster."""
+
+    @property
+    def hash(self) -> str:
+        """A hash of the content."""
+        return digest(self.content)
+
+    def __repr__(self) -> str:
+        """Show nothing of the content."""
+        return f"Document(expires={self.expires!r}, refreshed={self.refreshed!r})"
+
+
+class Published(Struct, frozen=True):
+    """A pull secret of ours as it is stored."""
+
+    content: bytes
+    expires: str | None
+    refreshed: str
+
+    def __repr__(self) -> str:
+        """Show nothing of the content."""
+        return f"Published(expires={self.expires!r}, refreshed={self.refreshed!r})"
+
+
+def adopted(published: Published) -> Document:
+    """Make the document of what an earlier process published: in doubt, for a tenant can have written it."""
+    return Document(published.content, published.expires, published.refreshed, creates_only=True)
+
+
+def entries(document: Document) -> tuple[Entry, ...]:
+    """Read the entries of a document; those that kubelet could not use are left out."""
+    try:
+        found, _ = dockerconfigjson.parse(document.content)
+    except SourceError:
+        return ()
+    return tuple(found)
+
+
+def compose(credential: Credential, now: float) -> Document:
+    """Make the document of a credential that is published from POSIX time `now` on.
+
+    Raises `InvalidCredential` for one that is too large for a Secret.
+    """
+    auths = {entry.key: _auth(entry.username, entry.password, entry.email) for entry in credential.entries}
+    content = msgspec.json.encode({"auths": dict(sorted(auths.items()))})
+    if len(content) > LIMIT:
+        raise InvalidCredential(
+            f"its {len(auths)} entries are {len(content) // 1024} KiB, and a Secret holds 1024 at most: take some out"
+        )
+    expires = timestamp(credential.expires) if credential.told and credential.expires is not None else None
+    return Document(content, expires, timestamp(now))
+
+
+def digest(content: bytes) -> str:
+    """Hash a content, to compare it in memory: a weak password could be guessed from the hash."""
+    return f"sha256:{hashlib.sha256(content).hexdigest()}"
+
+
+def manifest(document: Document, name: str, namespace: str, *, unserved: str | None, uid: str | None) -> dict[str, Any]:
+    """Make the Secret to apply; with a `uid` it is applied to that object or not at all.
+
+    `unserved` is since when the namespace has not been served, RFC 3339.
+    """
+    annotations = {
+        REFRESHED_ANNOTATION: document.refreshed,
+        EXPIRES_ANNOTATION: document.expires,
+        UNSERVED_ANNOTATION: unserved,
+    }
+    metadata = {
+        "name": name,
+        "namespace": namespace,
+        "uid": uid,
+        "labels": {MANAGED_BY_LABEL: PROGRAM},
+        "annotations": {key: value for key, value in annotations.items() if value},
+    }
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {key: value for key, value in metadata.items() if value is not None},
+        "type": TYPE,
+        "data": {KEY: base64.b64encode(document.content).decode()},
+    }
+
+
+def masked(secret: dict[str, Any]) -> dict[str, Any]:
+    """Give a Secret's manifest with its content masked."""
+    return secret | {"data": dict.fromkeys(secret["data"], MASK)}
+
+
+def _auth(username: str, password: str, email: str | None) -> dict[str, str]:
+    """Write one entry. kubelet reads `auth` before the other two; some builders read nothing else."""
+    auth = base64.b64encode(f"{username}:{password}".encode()).decode()
+    return {"username": username, "password": password} | ({"email": email} if email else {}) | {"auth": auth}

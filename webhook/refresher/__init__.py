@@ -1,0 +1,1 @@
+"""The refresher: reads the credential, and keeps the pull secret current in every selected namespace."""

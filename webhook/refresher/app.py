@@ -1,0 +1,244 @@
+"""The sidecar's process: its loops, the Lease, its port, and the configuration that changes under it.
+
+No fault of a source, of the registry or of the API server ends it, and nothing here knows of the webhook's process.
+"""
+
+import logging
+import secrets
+import socket
+from collections.abc import Iterator
+from datetime import timedelta
+from http import HTTPStatus
+from threading import Event, Thread
+
+from webhook import log, readiness
+from webhook.config.digest import fingerprint
+from webhook.config.watcher import WatchedConfiguration
+from webhook.kube.api import Cluster
+from webhook.kube.client import Client
+from webhook.kube.install import Installation
+from webhook.log import shorten
+from webhook.pki.rotation import Terms
+from webhook.readiness import Code, Lease, Notice, Readiness, Refresh
+from webhook.refresher.certificates.controller import Certificates, Replica
+from webhook.refresher.certificates.keypair_dir import ServedPair
+from webhook.refresher.credential_refresh import WELL, Answers, Outcome
+from webhook.refresher.entitlement import Entitlements
+from webhook.refresher.runtime import leader_election
+from webhook.refresher.runtime.clock import Clocks
+from webhook.refresher.runtime.clock_jump import Steadiness
+from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.runtime.leader_election import Leadership
+from webhook.refresher.runtime.liveness import Beats
+from webhook.refresher.runtime.metrics import Metrics
+from webhook.refresher.runtime.probe_server import Reply, Server, accepts
+from webhook.refresher.runtime.thread_group import Threads
+from webhook.refresher.wiring import Duties, Surroundings
+from webhook.registry.logins import Logins
+from webhook.settings import Configuration
+from webhook.timestamps import timestamp
+
+_log = logging.getLogger("webhook.refresher")
+
+#: Seconds between two looks at the configuration file.
+_LOOK = 1.0
+#: What is left of the second in which the process has to stop, for the Lease to be given up in.
+_GIVING_UP = 0.7
+_SHOWN = 200
+#: Namespaces of which a warning of one kind is given.
+_NAMED = 10
+#: What came of a refresh, as a code.
+_CODES = {
+    Outcome.PUBLISHED: Code.PUBLISHED,
+    Outcome.NONE: Code.NO_CREDENTIAL,
+    Outcome.STANDBY: Code.STANDBY,
+    Outcome.SOURCE: Code.PROVIDER_FAILED,
+    Outcome.REGISTRY: Code.REGISTRY_UNAVAILABLE,
+    Outcome.REFUSED: Code.CREDENTIAL_REFUSED,
+    Outcome.CLUSTER: Code.CLUSTER_UNAVAILABLE,
+}
+#: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/#syntax-and-character-set
+_NAME_LIMIT = 63
+_EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Process:
+    """Everything that runs."""
+
+    def __init__(
+        self,
+        watched: WatchedConfiguration,
+        client: Client,
+        metrics: Metrics,
+        served: ServedPair | None = None,
+        clocks: Clocks | None = None,
+    ) -> None:
+        """Wire everything; nothing is started yet. With `served` the webhook's certificate is kept there."""
+        self._watched = watched
+        self.configuration = watched.loaded.configuration
+        self.metrics = metrics
+        clocks = clocks or Clocks()
+        identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
+        names = self.configuration.installation
+        cluster = Cluster(client, self.configuration.webhook.pull_secret.name, names.namespace)
+        self.logins = Logins(clocks.wall)
+        self.leadership = Leadership(cluster, identity, clocks.monotonic, self._turned, self.logins)
+        self._around = Surroundings(
+            client,
+            identity,
+            watched.environment,
+            self.metrics,
+            Beats(clocks.monotonic),
+            Steadiness(clocks),
+            self.leadership.leading,
+            self.logins,
+            Answers(clocks.monotonic),
+            Entitlements(),
+        )
+        self._threads = Threads(self._around.beats, self.metrics, clocks.monotonic)
+        self.certificates = self._wire_certificates(cluster, served)
+        self.duties = Duties(self.configuration, self._around)
+
+    def run(self, stop: Event, listening: socket.socket) -> None:
+        """Run until told to stop, and answer on a listening socket meanwhile."""
+        server = Server(listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition})
+        Thread(target=server.serve_forever, name="http", daemon=True).start()
+        self._say_configuration()
+        _log.info(log.event("serving probes and metrics", address=server.address))
+        self._around.steadiness.begin()
+        self.duties.start()
+        self.start_leadership()
+        self.certificates.start(self._threads)
+        while not stop.wait(_LOOK):
+            if self._watched.look():
+                self._change_configuration(self._watched.loaded.configuration)
+        self.stop()
+
+    def start_leadership(self) -> None:
+        """Begin to try for the Lease."""
+        self._threads.start("lease", leader_election.STALLED, self.leadership.run)
+
+    def stop(self) -> None:
+        """Stop writing, give the Lease up, and leave the rest to the process's end."""
+        self.duties.stop()
+        self._threads.end()
+        self.certificates.close()
+        self._threads.join(_GIVING_UP)
+
+    def _wire_certificates(self, cluster: Cluster, served: ServedPair | None) -> Certificates:
+        around = self._around
+        clocks = around.steadiness.clocks
+        name = around.environment.get("HOSTNAME") or socket.gethostname()
+        return Certificates(
+            installation=Installation(around.client, self.configuration.installation),
+            served=served,
+            terms=lambda: _terms(self.configuration),
+            replica=Replica(name[:_NAME_LIMIT], around.leading),
+            reporter=Reporter(cluster, "", around.identity, around.leading, clocks.monotonic),
+            metrics=around.metrics,
+            clocks=clocks,
+        )
+
+    def _turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
+        self.duties.turned(leading)
+        self.certificates.look()
+
+    def _change_configuration(self, configuration: Configuration) -> None:
+        self.duties.stop()
+        same = configuration.registry.server == self.configuration.registry.server
+        self.configuration = configuration
+        self._say_configuration()
+        self.duties = Duties(configuration, self._around, self.duties.credentials.good if same else None)
+        self.duties.start()
+
+    def _say_configuration(self) -> None:
+        digits = fingerprint(self.configuration)
+        self.metrics.configuration.info({"hash": digits})
+        _log.info(log.event("configuration in force", hash=digits))
+
+    def _health(self, _accept: str) -> Reply:
+        """Say whether every loop goes round."""
+        stalled = self._around.beats.stalled()
+        if not stalled:
+            return Reply(HTTPStatus.OK, b"ok\n")
+        return Reply(HTTPStatus.SERVICE_UNAVAILABLE, f"no sign of life: {', '.join(stalled)}\n".encode())
+
+    def _readiness(self, accept: str) -> Reply:
+        """Answer whether the first refresh is complete and the credential unexpired, and what is wrong besides."""
+        found = self.readiness()
+        status = HTTPStatus.OK if found.ready else HTTPStatus.SERVICE_UNAVAILABLE
+        if accepts(accept, readiness.JSON):
+            return Reply(status, readiness.encode(found), readiness.JSON)
+        return Reply(status, readiness.text(found).encode())
+
+    def readiness(self) -> Readiness:
+        """Give the state of this replica."""
+        obstacle = self._obstacle()
+        last = self.duties.credentials.last
+        refresh = None
+        if last is not None:
+            result = "success" if last.outcome in WELL else "failure"
+            message = shorten(last.detail, _SHOWN)
+            refresh = Refresh(timestamp(self.duties.credentials.refreshed_at), result, _CODES[last.outcome], message)
+        return Readiness(
+            ready=obstacle is None,
+            config_hash=fingerprint(self.configuration),
+            lease=Lease(self.leadership.holder, self.leadership.leading()),
+            last_refresh=refresh,
+            warnings=tuple(self._warnings(obstacle, refresh)),
+        )
+
+    def _obstacle(self) -> Notice | None:
+        """Say why this replica is not ready."""
+        credentials = self.duties.credentials
+        last = credentials.last
+        if last is None or not credentials.settled:
+            return Notice(Code.REFRESH_PENDING, "the first refresh is not complete")
+        if not credentials.published():
+            return Notice(Code.NOT_PUBLISHED, "there is nothing to publish yet")
+        if credentials.expired():
+            return Notice(Code.CREDENTIAL_EXPIRED, "the published credential has expired")
+        if not self.leadership.held:
+            return Notice(Code.NO_LEADER, "no replica has had the Lease yet")
+        return None
+
+    def _warnings(self, obstacle: Notice | None, refresh: Refresh | None) -> Iterator[Notice]:
+        if obstacle is not None:
+            yield obstacle
+        if refresh is not None and refresh.result != "success":
+            yield Notice(refresh.code, refresh.message)
+        faults = {
+            Code.LEASE_FAILED: self.leadership.fault,
+            Code.CERTIFICATE_FAILED: self.certificates.fault,
+            Code.CONFIGURATION_INVALID: self._watched.fault,
+        }
+        for code, fault in faults.items():
+            if fault is not None:
+                yield Notice(code, shorten(fault, _SHOWN))
+        publisher = self.duties.publisher
+        namespaces = {Code.PULL_SECRET_FAILED: publisher.failing, Code.FOREIGN_SECRET: publisher.foreign}
+        for code, found in namespaces.items():
+            # By name only a few: whoever reaches the port reads them. The metrics count all.
+            for name, why in sorted(found.copy().items())[:_NAMED]:
+                yield Notice(code, shorten(why, _SHOWN), name)
+
+    def _exposition(self, _accept: str) -> Reply:
+        metrics, publisher = self.metrics, self.duties.publisher
+        metrics.leading.set(self.leadership.leading())
+        metrics.served.set(publisher.served())
+        metrics.failing.set(len(publisher.failing))
+        metrics.foreign.set(len(publisher.foreign))
+        metrics.contended.set(len(publisher.contended))
+        metrics.reloaded.set(self._watched.fault is None)
+        return Reply(HTTPStatus.OK, metrics.exposition(), _EXPOSITION)
+
+
+def _terms(configuration: Configuration) -> Terms:
+    settings = configuration.webhook.certificate
+    life, authority_life, overlap = settings.life, settings.authority_life, settings.overlap
+    return Terms(
+        configuration.installation.hosts,
+        timedelta(seconds=life),
+        timedelta(seconds=authority_life),
+        timedelta(seconds=overlap),
+    )

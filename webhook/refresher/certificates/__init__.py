@@ -1,0 +1,1 @@
+"""The certificates of the webhook server: issue, rotate and store them."""

@@ -1,0 +1,412 @@
+"""Whether a registry accepts a user name and password, found out the way a container runtime logs in.
+
+The registry is asked for `/v2/`, which needs no more than being let in (OCI distribution specification, "Determining
+Support"). Its 401 says how to log in: with Basic (RFC 7617), or with a token that another server gives out for the
+credential (https://distribution.github.io/distribution/spec/auth/oauth/ by POST,
+https://distribution.github.io/distribution/spec/auth/token/ by GET). As containerd does, a token is preferred where
+both are offered, and asked for by GET where POST gave none. Once a method gave one, it is the only one used there.
+"""
+
+import re
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import Enum
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import urlencode, urlsplit
+
+import msgspec
+
+from webhook.constants import PROGRAM
+from webhook.errors import FileError, RegistryWebhookError
+from webhook.images.reference import DOCKER_HUB
+from webhook.log import shorten
+from webhook.registry import origin as registry_origin
+from webhook.registry import www_authenticate
+from webhook.registry.logins import Logins
+from webhook.registry.origin import Origin
+from webhook.registry.transport import NoReply, Reply, Request, Transport, trust
+
+_API = "/v2/"
+_GRANT = (("grant_type", "password"), ("client_id", PROGRAM))
+#: Docker Hub's images are called by the one name and served by the other.
+_DOCKER_HUB_SERVER = "registry-1.docker.io"
+
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
+#: What a server answers to a method that it does not know: it says nothing of the credential.
+_NO_METHOD = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
+#: RFC 6749, section 5.2: how an OAuth 2 token endpoint refuses a user name and password, with status 400.
+_INVALID_GRANT = "invalid_grant"
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# Each of these goes into a request, where a line's end would begin another header.
+_VISIBLE = re.compile(r"[!-~]+")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+_SHOWN = 100
+
+
+class Answer(Enum):
+    """What a registry says of a credential."""
+
+    ACCEPTED = "accepted"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+    DEFERRED = "deferred"
+    """It was not asked: too many logins were refused lately."""
+
+
+class Verdict(NamedTuple):
+    """An answer with what it rests on."""
+
+    answer: Answer
+    detail: str
+    """One line in printable ASCII, of our own words and the names of hosts."""
+    retry_after: float | None = None
+    """Seconds that the server asked to wait, as long as it pleased."""
+
+
+class Unclear(RegistryWebhookError):
+    """What happened says nothing of the matter; the text is the verdict's detail."""
+
+    def __init__(self, detail: str, retry_after: float | None = None) -> None:
+        """Say what happened."""
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class Deferred(RegistryWebhookError):
+    """A login that is not tried now."""
+
+    def __init__(self, seconds: float) -> None:
+        """Say in how many seconds it may be tried."""
+        super().__init__()
+        self.seconds = seconds
+
+
+class _Problem(msgspec.Struct):
+    """A token server's error, RFC 6749, section 5.2."""
+
+    error: str = ""
+
+
+class _Token(msgspec.Struct):
+    """A token server's answer; how long the token is good for is no matter, for it is used at once and once."""
+
+    token: str | None = None
+    access_token: str | None = None
+
+
+class Registry:
+    """Asks registries about credentials."""
+
+    def __init__(  # noqa: PLR0913 - what is asked with, each by name
+        self,
+        *,
+        ca_file: Path | None,
+        plain_http_on_loopback: bool,
+        environment: Mapping[str, str],
+        timeout: float = 10.0,
+        clock: Callable[[], float] = time.time,
+        logins: Logins | None = None,
+    ) -> None:
+        """Verify registries with the authorities in `ca_file` (PEM, read at each check), or the system's.
+
+        With `plain_http_on_loopback`, one on a loopback address that speaks no TLS is asked, and told the credential,
+        all the same. `environment` names the proxies. No request takes longer than `timeout` seconds, and a check has
+        five at most. `clock` gives Unix time, which a date in `Retry-After` is compared with. `logins` counts refused
+        logins, and may defer the next one.
+        """
+        self._ca_file = ca_file
+        self._plain_http_on_loopback = plain_http_on_loopback
+        self._environment = environment
+        self._timeout = timeout
+        self._clock = clock
+        self._logins = logins or Logins(clock)
+
+    def check(self, registry: str, username: str, password: str) -> Verdict:
+        """Ask `registry`, a prefix as `webhook.images.prefixes.normalise` makes it, whether it accepts a credential.
+
+        Raises nothing for anything that the network or a server does. Refused is only what a server refused outright,
+        with 401 or 403 to the credential; a registry that lets anybody in accepts every credential.
+        """
+        domain = registry.partition("/")[0]
+        name = shorten(domain, _SHOWN)
+        try:
+            (username + password).encode()
+            transport = Transport(trust(self._ca_file), self._environment, self._timeout)
+            inquiry = Inquiry(
+                transport=transport,
+                plain_http_on_loopback=self._plain_http_on_loopback,
+                clock=self._clock,
+                name=name,
+                username=username,
+                password=password,
+                logins=self._logins,
+            )
+            return inquiry.run(server_of(domain))
+        except UnicodeEncodeError:
+            return Verdict(Answer.UNCLEAR, f"{name} was not asked: the credential cannot be written in UTF-8")
+        except FileError as error:
+            return Verdict(Answer.UNCLEAR, f"{name} was not asked: {shorten(str(error), 4 * _SHOWN)}")
+        except Unclear as unclear:
+            return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after)
+        except Deferred as deferred:
+            detail = f"{name} was not asked: too many logins were refused in the last minutes"
+            return Verdict(Answer.DEFERRED, detail, deferred.seconds)
+
+
+def server_of(domain: str) -> str:
+    """Give the host that a registry is served by."""
+    return _DOCKER_HUB_SERVER if domain == DOCKER_HUB else domain
+
+
+class Pass(NamedTuple):
+    """What a registry lets one in for."""
+
+    authorization: str
+    """The value of `Authorization`."""
+    what: str
+    """The same in words."""
+    is_login: bool = False
+    """Whether it is the user name and password themselves."""
+
+    def __repr__(self) -> str:
+        """Show nothing of it."""
+        return f"Pass({self.what})"
+
+
+class _Given(NamedTuple):
+    """What came of asking a token endpoint once."""
+
+    problem: Unclear
+    """What is wrong, where there is neither a token nor a refusal."""
+    status: int = 0
+    refusal: Verdict | None = None
+    token: str | None = None
+    answered: bool = True
+    """Whether there was an answer, of whatever kind."""
+
+    def __repr__(self) -> str:
+        """Show no token."""
+        return f"_Given(status={self.status})"
+
+
+@dataclass(frozen=True)
+class Inquiry:
+    """One credential put before one registry."""
+
+    transport: Transport
+    plain_http_on_loopback: bool
+    clock: Callable[[], float]
+    name: str
+    """How the registry is called in a detail."""
+    username: str = field(repr=False)
+    """Empty, as the password, for nobody."""
+    password: str = field(repr=False)
+    logins: Logins = field(repr=False)
+
+    def run(self, domain: str) -> Verdict:
+        """Knock, and log in by what the registry asks for."""
+        origin, reply = self.knock(domain, lambda origin: Request(origin, _API))
+        if reply.status == HTTPStatus.OK:
+            return Verdict(Answer.ACCEPTED, f"{self.name} lets anybody in, so it says nothing of the credential")
+        if reply.status != HTTPStatus.UNAUTHORIZED:
+            raise self.unclear(self.name, reply)
+        let_in = self.log_in(reply)
+        if isinstance(let_in, Verdict):
+            return let_in
+        reply = self.ask(self.name, Request(origin, _API, let_in.authorization))
+        if let_in.is_login and reply.status in _REFUSED:
+            self.logins.refused()
+        return self._judge(self.name, reply, let_in.what)
+
+    def knock(self, domain: str, request: Callable[[Origin], Request]) -> tuple[Origin, Reply]:
+        """Ask without a credential, and find out whether the registry speaks TLS. Raises `Unclear`."""
+        origin = registry_origin.parse(domain, secure=True)
+        if origin is None:
+            raise Unclear(f"{self.name} was not asked: it is no host with an optional port")
+        try:
+            return origin, self.transport.ask(request(origin))
+        except NoReply as no_reply:
+            origin = origin._replace(secure=False)
+            if not (no_reply.handshake and self._may_be_told(origin)):
+                raise Unclear(f"{self.name} {no_reply}") from None
+        return origin, self.ask(self.name, request(origin))
+
+    def log_in(self, refusal: Reply) -> Pass | Verdict:
+        """Get what a 401 asks for, or the verdict where that is refused. Raises `Unclear`."""
+        # Of several of a kind the first counts.
+        lines = refusal.headers.getlist("WWW-Authenticate")
+        offers = {offer.scheme: offer for offer in reversed(www_authenticate.parse(lines))}
+        if "bearer" in offers:
+            return self._token(offers["bearer"].parameters)
+        if "basic" not in offers:
+            raise self.unclear(self.name, refusal, "and asks for neither Basic nor Bearer")
+        if self._is_nobody:
+            return Verdict(Answer.REFUSED, f"{self.name} asks for a credential, and there is none")
+        self._may_log_in()
+        return Pass(self._basic, "credential", is_login=True)
+
+    def _token(self, parameters: Mapping[str, str]) -> Pass | Verdict:
+        """Ask a token endpoint by the method that it is known to know, else by POST and, where that gave none, GET."""
+        origin, path, query = self._realm(parameters.get("realm", ""))
+        name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
+        wanted = [(key, parameters[key]) for key in ("service", "scope") if parameters.get(key)]
+        form = urlencode([*_GRANT, *wanted, ("username", self.username), ("password", self.password)])
+        # By GET several scopes are as many parameters; see "Requesting a Token".
+        pairs = [(key, part) for key, value in wanted for part in (value.split() if key == "scope" else [value])]
+        authorization = None if self._is_nobody else self._basic
+        post = Request(origin, _target(path, query), form=form, with_body=True)
+        get = Request(origin, _target(path, query, urlencode(pairs)), authorization, with_body=True)
+        endpoint = (origin, path)
+        known = "GET" if self._is_nobody else self.logins.methods.get(endpoint)
+        if known == "GET":
+            given, posted = self._given(name, get), None
+        else:
+            given, posted = self._given(name, post), None
+            if given.token is None and given.answered and not (known and given.refusal):
+                given, posted = self._given(name, get), given
+        if given.token is not None:
+            if not self._is_nobody:
+                self.logins.methods[endpoint] = "POST" if posted is None and known != "GET" else "GET"
+            what = "token that anybody is given" if self._is_nobody else "token that was given for the credential"
+            return Pass(f"Bearer {given.token}", what)
+        refusal = given.refusal or (posted.refusal if posted else None)
+        if refusal is not None:
+            return refusal
+        if known == "GET":
+            self.logins.methods.pop(endpoint, None)
+        if posted is not None and given.status in _NO_METHOD:
+            given = posted
+        raise given.problem
+
+    def _given(self, name: str, request: Request) -> _Given:
+        """Ask for a token once."""
+        if not self._is_nobody:
+            self._may_log_in()
+        try:
+            reply = self.transport.ask(request)
+        except NoReply as no_reply:
+            return _Given(Unclear(f"{name} {no_reply}"), answered=no_reply.answered)
+        if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
+            try:
+                return _Given(Unclear(name), token=_token(name, reply))
+            except Unclear as problem:
+                return _Given(problem, reply.status)
+        if not _refuses(reply):
+            return _Given(self.unclear(name, reply), reply.status)
+        if not self._is_nobody:
+            self.logins.refused()
+        what = "request without a credential" if self._is_nobody else "credential"
+        detail = f"{name} refused the {what} ({reply.status})"
+        return _Given(Unclear(detail), reply.status, Verdict(Answer.REFUSED, detail, self._retry_after(reply)))
+
+    def _may_log_in(self) -> None:
+        """Raise `Deferred` while too many logins were refused."""
+        if seconds := self.logins.wait():
+            raise Deferred(seconds)
+
+    def _realm(self, realm: str) -> tuple[Origin, str, str]:
+        """Take the URL apart that a credential is to be sent to: a server, a path and a query."""
+        try:
+            parts = urlsplit(realm)
+        except ValueError:
+            parts = urlsplit("")
+        origin = registry_origin.parse(parts.netloc, secure=parts.scheme == "https")
+        if origin is None or parts.scheme not in {"http", "https"} or not _VISIBLE.fullmatch(realm):
+            raise Unclear(f"{self.name} names no token endpoint that could be asked")
+        if not self._may_be_told(origin):
+            name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
+            raise Unclear(f"{name} was not asked: the credential would have to be sent in the clear")
+        return origin, parts.path or "/", parts.query
+
+    @property
+    def _is_nobody(self) -> bool:
+        return not (self.username or self.password)
+
+    @property
+    def _basic(self) -> str:
+        return www_authenticate.basic(self.username, self.password)
+
+    def _shown(self, host: str) -> str:
+        """Write a host that a server names; it may have put in there what it had been told."""
+        return "(not shown)" if self.password and self.password.lower() in host.lower() else shorten(host, _SHOWN)
+
+    def _may_be_told(self, origin: Origin) -> bool:
+        return origin.secure or (self.plain_http_on_loopback and registry_origin.is_loopback(origin.host))
+
+    def ask(self, name: str, request: Request) -> Reply:
+        """Send a request. Raises `Unclear`."""
+        try:
+            return self.transport.ask(request)
+        except NoReply as no_reply:
+            raise Unclear(f"{name} {no_reply}") from None
+
+    def _judge(self, name: str, reply: Reply, what: str) -> Verdict:
+        """Say what the answer to a credential, or to a token that was given for it, means."""
+        if reply.status == HTTPStatus.OK:
+            return Verdict(Answer.ACCEPTED, f"{self.name} accepted the credential")
+        if reply.status in _REFUSED:
+            return Verdict(Answer.REFUSED, f"{name} refused the {what} ({reply.status})", self._retry_after(reply))
+        raise self.unclear(name, reply)
+
+    def unclear(self, name: str, reply: Reply, words: str = "") -> Unclear:
+        """Make the error of an answer that says nothing of the matter."""
+        if reply.status in _REDIRECTS:
+            words = f"with a redirect to {self._redirected(reply)}, which is not followed"
+        return Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply))
+
+    def _redirected(self, reply: Reply) -> str:
+        """Name the host that a redirect leads to, and no more of it: the rest may hold what was sent."""
+        try:
+            host = urlsplit(reply.headers.get("Location", "")).hostname
+        except ValueError:
+            return "an address that cannot be read"
+        return "another path" if host is None else self._shown(host)
+
+    def _retry_after(self, reply: Reply) -> float | None:
+        """Read `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None for what is neither."""
+        text = reply.headers.get("Retry-After", "").strip()
+        if _SECONDS.fullmatch(text):
+            return float(text)
+        try:
+            date = parsedate_to_datetime(text)
+            # Its grammar has every date in GMT; one that says nothing of a zone is taken so.
+            stamp = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
+        except (ValueError, TypeError, OverflowError):
+            return None
+        return max(0.0, stamp - self.clock())
+
+
+def _target(path: str, *queries: str) -> str:
+    query = "&".join(filter(None, queries))
+    return f"{path}?{query}" if query else path
+
+
+def _refuses(reply: Reply) -> bool:
+    if reply.status in _REFUSED:
+        return True
+    try:
+        said = msgspec.json.decode(reply.body, type=_Problem).error
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return False
+    return reply.status == HTTPStatus.BAD_REQUEST and said == _INVALID_GRANT
+
+
+def _token(name: str, reply: Reply) -> str:
+    try:
+        answer = msgspec.json.decode(reply.body, type=_Token)
+    except msgspec.ValidationError:
+        raise Unclear(f"{name} answered {reply.status} with JSON of another shape than a token's") from None
+    except (ValueError, RecursionError):
+        raise Unclear(f"{name} answered {reply.status} with no JSON") from None
+    token = answer.token or answer.access_token
+    if not token:
+        raise Unclear(f"{name} answered {reply.status} without a token")
+    if not _VISIBLE.fullmatch(token):
+        raise Unclear(f"{name} answered {reply.status} with a token that cannot be sent")
+    return token

@@ -1,0 +1,150 @@
+"""Whether a registry has an image, asked as a container runtime would begin to pull it, and nothing is pulled.
+
+It is the HEAD of the manifest (OCI distribution specification, "Checking if content exists in the registry").
+"""
+
+import threading
+import time
+from collections.abc import Mapping
+from enum import Enum
+from http import HTTPStatus
+from pathlib import Path
+from typing import NamedTuple
+
+from webhook.errors import InvalidReference
+from webhook.images import reference
+from webhook.images.reference import Reference
+from webhook.log import shorten
+from webhook.registry.auth import Deferred, Inquiry, Unclear, Verdict, server_of
+from webhook.registry.logins import Logins
+from webhook.registry.origin import Origin
+from webhook.registry.transport import Request, Transport, trust
+
+#: What a manifest or an index of them may be: a registry answers 404 to who does not name the right one.
+_MANIFESTS = (
+    "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
+)
+_LATEST = "latest"
+_SHOWN = 100
+
+
+class Presence(Enum):
+    """What a registry says of an image."""
+
+    THERE = "there"
+    MISSING = "missing"
+    REFUSED = "refused"
+    UNCLEAR = "unclear"
+
+
+class Look(NamedTuple):
+    """An answer with what it rests on."""
+
+    presence: Presence
+    detail: str
+    """One line in printable ASCII, of our own words and the names of hosts."""
+
+
+class _First:
+    """What the first look with a credential found out about it."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.let_in = False
+        self.refusal: Look | None = None
+
+
+class Images:
+    """Looks for images in registries, for use by several threads at once."""
+
+    def __init__(
+        self,
+        *,
+        ca_file: Path | None,
+        plain_http_on_loopback: bool,
+        environment: Mapping[str, str],
+        timeout: float = 10.0,
+    ) -> None:
+        """Take the same as `Registry`, the authorities being read now.
+
+        Raises `FileError`. No request takes longer than `timeout` seconds, and a look has five at most.
+        """
+        self._transport = Transport(trust(ca_file), environment, timeout)
+        self._plain_http_on_loopback = plain_http_on_loopback
+        self._logins = Logins(time.time)
+        self._lock = threading.Lock()
+        self._first: dict[tuple[str, str, str], _First] = {}
+
+    def look(self, image: str, username: str = "", password: str = "") -> Look:
+        """Ask the registry that an image names whether it is there, with a credential or as anybody.
+
+        Raises nothing for anything that the network or a server does. A registry may say of what it does not show to
+        somebody that it is not there.
+        """
+        try:
+            parsed = reference.parse(image)
+        except InvalidReference as error:
+            return Look(Presence.UNCLEAR, f"it is no image name: {error}")
+        if not username and not password:
+            return self._look(parsed, username, password)[0]
+        with self._lock:
+            first = self._first.setdefault((parsed.domain, username, password), _First())
+        # One at a time until one was let in, and no more once one was refused: each would be a failed login.
+        with first.lock:
+            if first.refusal is not None:
+                return first.refusal
+            if not first.let_in:
+                look, first.let_in = self._look(parsed, username, password)
+                first.refusal = look if look.presence is Presence.REFUSED and not first.let_in else None
+                return look
+        return self._look(parsed, username, password)[0]
+
+    def _look(self, parsed: Reference, username: str, password: str) -> tuple[Look, bool]:
+        """Look for one image; give the answer, and whether the credential was let in."""
+        inquiry = Inquiry(
+            transport=self._transport,
+            plain_http_on_loopback=self._plain_http_on_loopback,
+            clock=time.time,
+            name=shorten(parsed.domain, _SHOWN),
+            username=username,
+            password=password,
+            logins=self._logins,
+        )
+        try:
+            return _look(inquiry, parsed)
+        except Unclear as unclear:
+            return Look(Presence.UNCLEAR, str(unclear)), False
+        except Deferred:
+            return Look(Presence.UNCLEAR, f"{inquiry.name} was not asked: too many logins were refused"), False
+
+
+def _look(inquiry: Inquiry, parsed: Reference) -> tuple[Look, bool]:
+    target = f"/v2/{parsed.path}/manifests/{_identifier(parsed)}"
+
+    def request(origin: Origin, authorization: str | None = None) -> Request:
+        return Request(origin, target, authorization, head=True, accept=_MANIFESTS)
+
+    origin, reply = inquiry.knock(server_of(parsed.domain), request)
+    if reply.status == HTTPStatus.UNAUTHORIZED:
+        let_in = inquiry.log_in(reply)
+        if isinstance(let_in, Verdict):
+            return Look(Presence.REFUSED, let_in.detail), False
+        reply = inquiry.ask(inquiry.name, request(origin, let_in.authorization))
+        if reply.status == HTTPStatus.UNAUTHORIZED:
+            if let_in.is_login:
+                inquiry.logins.refused()
+            return Look(Presence.REFUSED, f"{inquiry.name} refused the {let_in.what} (401)"), not let_in.is_login
+    if reply.status == HTTPStatus.OK:
+        return Look(Presence.THERE, f"{inquiry.name} has it"), True
+    if reply.status == HTTPStatus.NOT_FOUND:
+        return Look(Presence.MISSING, f"{inquiry.name} does not have it"), True
+    if reply.status == HTTPStatus.FORBIDDEN:
+        return Look(Presence.REFUSED, f"{inquiry.name} lets one in and does not let one pull this (403)"), True
+    raise inquiry.unclear(inquiry.name, reply)
+
+
+def _identifier(parsed: Reference) -> str:
+    """Give the digest of a reference, else its tag, else the tag that is meant."""
+    tag, _, digest = parsed.suffix.partition("@")
+    return digest or tag.removeprefix(":") or _LATEST

@@ -1,0 +1,325 @@
+"""One request and its answer: bounded in time and size, over TLS that is verified, never repeated, never redirected.
+
+This is urllib3's connection without its pool, for nothing here is kept, retried or followed. What goes wrong is told in
+our own words by the kind of fault: the texts of these errors may quote a header, a URL or a proxy's password.
+"""
+
+import http.client
+import os
+import queue
+import re
+import socket
+import ssl
+import threading
+import zlib
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from pathlib import Path
+from typing import Any
+
+from urllib3 import HTTPHeaderDict
+from urllib3 import exceptions as failures
+from urllib3.connection import HTTPConnection, HTTPSConnection, ProxyConfig
+from urllib3.util import Url
+from urllib3.util.response import assert_header_parsing
+
+from webhook import __version__
+from webhook.config import files
+from webhook.constants import PROGRAM
+from webhook.errors import FileError, RegistryWebhookError
+from webhook.log import shorten
+from webhook.registry import proxy
+from webhook.registry.origin import Origin
+
+#: No answer that holds a token comes near; http.client itself bounds the headers, at 100 lines of 64 KiB.
+_BODY_LIMIT = 64 * 1024
+_TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
+_COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
+_GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
+#: Interim responses before the final one; Go's client gives up at as many.
+_INTERIM = 5
+_FORM = "application/x-www-form-urlencoded"
+# http.client adds "Accept-Encoding: identity".
+_HEADERS = {
+    "User-Agent": f"{PROGRAM}/{__version__}",
+    "Connection": "close",
+}
+
+
+class NoReply(RegistryWebhookError):
+    """There is no answer, or none that could be used; the text is what is to be said of the server."""
+
+    def __init__(self, words: str, *, handshake: bool = False, answered: bool = False) -> None:
+        """Say that the server `words`, whether it answered, but not with TLS, and whether it took the request."""
+        super().__init__(words)
+        self.handshake = handshake
+        self.answered = answered
+
+
+@dataclass(frozen=True)
+class Request:
+    """A question: a GET, the HEAD of one, or the POST of a form."""
+
+    origin: Origin
+    target: str
+    """Path and query."""
+    authorization: str | None = field(default=None, repr=False)
+    form: str | None = field(default=None, repr=False)
+    with_body: bool = False
+    """Whether the answer's body is wanted."""
+    head: bool = False
+    """Whether only what a GET would say in its headers is asked for."""
+    accept: str = "application/json"
+
+
+@dataclass(frozen=True)
+class Reply:
+    """An answer, with its body if that was wanted."""
+
+    status: int
+    headers: HTTPHeaderDict = field(repr=False)
+    body: bytes = field(default=b"", repr=False)
+
+
+def trust(ca_file: Path | None) -> ssl.SSLContext:
+    """Make what servers are verified with: TLS 1.2 or later, and the authorities in a PEM file or the system's.
+
+    Raises `FileError`.
+    """
+    # Not ssl.create_default_context, which from Python 3.13 on wants extensions that registries' own authorities often
+    # lack. Like container runtimes, take a certificate in the file for trusted even when it is no authority's.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    if ca_file is None:
+        context.load_default_certs()
+        return context
+    content = files.read(ca_file)
+    try:
+        # Between the certificates there may be names in any script.
+        context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
+    except (ssl.SSLError, ValueError):
+        raise FileError(f"{ca_file}: it holds no PEM certificates") from None
+    return context
+
+
+class Transport:
+    """Sends requests, each of which takes `timeout` seconds at most, whatever it is that the time passes with."""
+
+    def __init__(self, context: ssl.SSLContext, environment: Mapping[str, str], timeout: float) -> None:
+        """Verify servers with `context`, and go through the proxies that `environment` names."""
+        self._context = context
+        self._environment = environment
+        self._timeout = timeout
+
+    def ask(self, request: Request) -> Reply:
+        """Send a request and read the answer.
+
+        Raises `NoReply`.
+        """
+        line = _Line()
+        connection = self._connection(request.origin, line)
+        outcome: queue.SimpleQueue[Reply | NoReply] = queue.SimpleQueue()
+
+        def work() -> None:
+            outcome.put(self._talk(connection, line, request))
+
+        # No timeout of a socket bounds the look-up of a name, nor an answer that comes byte by byte. The thread is left
+        # to end by itself, which it does at once where it waits for a socket.
+        threading.Thread(target=work, name="registry", daemon=True).start()
+        try:
+            result = outcome.get(timeout=self._timeout)
+        except queue.Empty:
+            line.cut()
+            result = NoReply(self._too_late)
+        if isinstance(result, NoReply):
+            raise result
+        return result
+
+    @property
+    def _too_late(self) -> str:
+        return f"did not answer within {self._timeout:g} s"
+
+    def _connection(self, origin: Origin, line: "_Line") -> "_Plain":
+        if not origin.secure:
+            return _Plain(line, origin.host, origin.port, timeout=self._timeout)
+        try:
+            via = proxy.choose(self._environment, origin.host, origin.port)
+        except proxy.UnusableProxy as error:
+            raise NoReply(f"could not be asked: {error}") from None
+        if via is None:
+            return _Secure(line, origin.host, origin.port, timeout=self._timeout, ssl_context=self._context)
+        connection = _Secure(
+            line,
+            via.host,
+            via.port,
+            timeout=self._timeout,
+            ssl_context=self._context,
+            proxy=Url(scheme=via.scheme, host=via.host, port=via.port),
+            proxy_config=ProxyConfig(
+                self._context, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None
+            ),
+        )
+        connection.via = via.origin
+        authorization = {} if via.authorization is None else {"Proxy-Authorization": via.authorization}
+        try:
+            connection.set_tunnel(origin.host, origin.port, authorization, via.scheme)
+        except ValueError:
+            raise NoReply("could not be reached: its name cannot be resolved") from None
+        return connection
+
+    def _talk(self, connection: "_Plain", line: "_Line", request: Request) -> Reply | NoReply:
+        connected = False
+        try:
+            connection.connect()
+            connected = True
+            connection.request(
+                "HEAD" if request.head else "GET" if request.form is None else "POST",
+                request.target,
+                body=request.form,
+                headers=_headers(request),
+                preload_content=False,
+                decode_content=False,
+            )
+            with closing(connection.getresponse()) as response:
+                body = b""
+                while request.with_body and len(body) <= _BODY_LIMIT and (part := response.read(_BODY_LIMIT)):
+                    body += part
+                body = _decoded(body, response.headers.get("Content-Encoding", ""))
+        except Exception as error:  # noqa: BLE001 - whatever a server brings about, it is no answer
+            words = self._explain(error)
+            if connection.proxy is not None:
+                # A tunnel that is refused is closed, as if there had been no connection.
+                reached = connected or connection.has_connected_to_proxy
+                via = f"the proxy of {connection.via}"
+                words = f"(through {via}) {words}" if reached else f"could not be asked: {via} {words}"
+            refused_tls = isinstance(error, OSError) and not isinstance(
+                error, TimeoutError | ssl.SSLCertVerificationError
+            )
+            timed_out = isinstance(error, TimeoutError | failures.TimeoutError)
+            return NoReply(words, handshake=refused_tls and not connected, answered=connected and not timed_out)
+        finally:
+            connection.close()
+            line.release()
+        if len(body) > _BODY_LIMIT:
+            return NoReply(f"answered {response.status} with more than {_BODY_LIMIT // 1024} KiB", answered=True)
+        return Reply(response.status, response.headers, body)
+
+    def _explain(self, error: Exception) -> str:
+        match error:
+            case failures.NameResolutionError() | failures.LocationParseError():
+                return "could not be reached: its name cannot be resolved"
+            case failures.NewConnectionError(__cause__=OSError(errno=int(number))):
+                return f"could not be reached: {os.strerror(number).lower()}"
+            case failures.NewConnectionError():
+                return "could not be reached"
+            case TimeoutError() | failures.TimeoutError():
+                return self._too_late
+            case ssl.SSLCertVerificationError():
+                return f"has a certificate that is not trusted: {shorten(error.verify_message, 120)}"
+            case ssl.SSLError():
+                return f"failed in TLS: {shorten(error.reason or 'no reason given', 60).replace('_', ' ').lower()}"
+            case OSError() if refused := _TUNNEL_REFUSED.match(str(error)):
+                return f"answered {refused[1]}"
+            case OSError() | failures.ProtocolError() | failures.SSLError():
+                return "broke off before it had answered"
+            case http.client.HTTPException() | failures.HTTPError():
+                return "gave an answer that is not HTTP"
+            case _:
+                return f"could not be asked: {type(error).__name__}"
+
+
+def _headers(request: Request) -> dict[str, str]:
+    kind = {} if request.form is None else {"Content-Type": _FORM}
+    authorization = {} if request.authorization is None else {"Authorization": request.authorization}
+    return {**_HEADERS, "Accept": request.accept, **kind, **authorization}
+
+
+class _Line:
+    """The socket of a connection that one thread waits for, to be cut by another."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._is_cut = False
+        self._socket: socket.socket | None = None
+
+    def hold(self, connected: socket.socket) -> None:
+        """Keep what is needed to cut a connection, or close it when it comes too late."""
+        with self._lock:
+            if self._is_cut:
+                connected.close()
+                raise TimeoutError
+            # A descriptor of its own: TLS takes the first one over.
+            self._socket = connected.dup()
+
+    def cut(self) -> None:
+        """End whatever the connection is in, now or as soon as there is one."""
+        with self._lock:
+            self._is_cut = True
+            if self._socket is not None:
+                with suppress(OSError):
+                    self._socket.shutdown(socket.SHUT_RDWR)
+
+    def release(self) -> None:
+        """Let go of a connection that is closed."""
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+                self._socket = None
+
+
+def _decoded(body: bytes, encoding: str) -> bytes:
+    """Decompress a body that came compressed although that was not asked for, up to one byte more than the limit.
+
+    Raises `HTTPException`.
+    """
+    if not body or encoding.strip().lower() not in _COMPRESSED:
+        return body
+    try:
+        return zlib.decompressobj(_GZIP_OR_ZLIB).decompress(body, _BODY_LIMIT + 1)
+    except zlib.error:
+        raise http.client.HTTPException from None
+
+
+class _WellFormed(http.client.HTTPResponse):
+    """An answer all of whose headers can be read: urllib3 would log those that cannot, and so whatever they hold."""
+
+    def begin(self) -> None:
+        """Read the status and the headers, after those of interim responses (RFC 9110, section 15.2)."""
+        super().begin()
+        interim = 0
+        while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
+            interim += 1
+            if interim > _INTERIM:
+                raise http.client.HTTPException
+            # http.client reads a response unless it has the headers of one.
+            self.headers = self.msg = None  # type: ignore[assignment]
+            super().begin()
+        try:
+            assert_header_parsing(self.msg)
+        except failures.HeaderParsingError:
+            raise http.client.HTTPException from None
+
+
+class _Plain(HTTPConnection):
+    """A connection that can be cut."""
+
+    response_class = _WellFormed
+
+    def __init__(self, line: _Line, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._line = line
+        self.via = ""
+        """The variable that names the proxy, if there is one."""
+
+    def _new_conn(self) -> socket.socket:
+        # urllib3's own name, which urllib3<3 keeps; a test of an answer that drips holds it.
+        connected = super()._new_conn()
+        self._line.hold(connected)
+        return connected
+
+
+class _Secure(_Plain, HTTPSConnection):
+    """The same over TLS."""

@@ -1,0 +1,90 @@
+"""The WSGI door: Flask applications that any WSGI server can serve.
+
+What only our own server has, the limits on a request's arrival and on connections, the drain and the swap of the
+certificate, is not here.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import HTTPException
+
+from webhook.admission import review
+from webhook.admission.mutator import Handler
+from webhook.config import assemble, files
+from webhook.config.load import load
+from webhook.server import routes
+from webhook.server.counters import Tally
+from webhook.server.refusals import Refusal, Refused
+from webhook.server.routes import Reply
+
+
+def admission(handler: Callable[[], Handler], tally: Tally) -> Flask:
+    """Make the application that the API server calls; `handler` gives the one in force."""
+    app = _bare("webhook.admission", tally)
+
+    @app.post("/mutate")
+    def mutate() -> Response:
+        body = request.get_data(cache=False)
+        client = request.remote_addr or ""
+        return _response(routes.mutate(handler(), request.content_type or "", body, tally, client))
+
+    @app.get("/")
+    def about() -> Response:
+        return _response(routes.about())
+
+    return app
+
+
+def health(ready: Callable[[], Reply], metrics: Callable[[], Reply]) -> Flask:
+    """Make the application that kubelet and Prometheus ask; each of both gives the answer of now."""
+    app = _bare("webhook.health")
+
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return _response(routes.alive())
+
+    @app.get("/readyz")
+    def readyz() -> Response:
+        return _response(ready())
+
+    @app.get("/metrics")
+    def exposition() -> Response:
+        return _response(metrics())
+
+    return app
+
+
+def create_app() -> Flask:
+    """Make the application for another WSGI server, by the configuration that `REGISTRY_WEBHOOK_CONFIG` names.
+
+    Raises `ConfigurationError` or `FileError` for a configuration that cannot be used.
+    """
+    path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
+    loaded = load(*files.configuration(Path(path) if path else None), os.environ)
+    handler = assemble.handler(loaded.configuration)
+    return admission(lambda: handler, Tally())
+
+
+def _bare(name: str, tally: Tally | None = None) -> Flask:
+    app = Flask(name, static_folder=None, template_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = review.BODY_LIMIT
+    app.url_map.strict_slashes = False
+
+    @app.errorhandler(HTTPException)
+    def refuse(error: HTTPException) -> Response:
+        if error.code == routes.TOO_LARGE.status:
+            if tally is not None:
+                tally.refuse(Refused(413, Refusal.TOO_LARGE, request.remote_addr or "", routes.TOO_LARGE.line))
+            return _response(routes.TOO_LARGE)
+        reply = routes.text(error.code or 500, error.name.lower())
+        allow = tuple((name, value) for name, value in error.get_headers() if name == "Allow")
+        return _response(Reply(reply.status, reply.headers + allow, reply.body))
+
+    return app
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, reply.headers)

@@ -1,0 +1,268 @@
+"""The server's side of TLS: one context for one certificate and key, and for the clients that are answered.
+
+A client that has to show a certificate is refused in its handshake, so that nothing behind it ever hears of one that is
+not answered.
+"""
+
+import binascii
+import calendar
+import os
+import re
+import ssl
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from webhook.errors import CertificateError
+from webhook.timestamps import timestamp
+
+#: OpenSSL reads a certificate with any of these labels.
+_CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----(?:[^-]*?\n\r?\n)?([^-]*)-----END \1-----")
+_LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
+_KEY_LABELS = frozenset({b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY"})
+#: DER's tags, as far as they are met on the way to a certificate's end.
+_VERSION, _UTC_TIME, _BOOLEAN = 0xA0, 0x17, 0x01
+#: Object identifiers, DER: RFC 5280 section 4.2.1.12.
+_EXTENDED_KEY_USAGE, _CLIENT_AUTH = b"\x06\x03\x55\x1d\x25", b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
+#: How algorithm identifiers of public keys begin, DER, that API servers take: RSA, Ed25519, and ECDSA with the curves
+#: P-256, P-384 and P-521. OpenSSL loads others, with which every handshake fails. https://pkg.go.dev/crypto/tls
+_ECDSA = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
+_KEYS = (
+    b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01",
+    b"\x06\x03\x2b\x65\x70",
+    _ECDSA + b"\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07",
+    _ECDSA + b"\x06\x05\x2b\x81\x04\x00\x22",
+    _ECDSA + b"\x06\x05\x2b\x81\x04\x00\x23",
+)
+_OTHER_KEY = "the key is of a kind that API servers do not take: use ECDSA (P-256, P-384, P-521), RSA or Ed25519"
+_ENCRYPTED = "the key is encrypted: write it without a passphrase"
+
+
+def context(certificate: Path, key: Path) -> ssl.SSLContext:
+    """Make a context for TLS 1.2 and up that serves the pair in two PEM files.
+
+    Raises `CertificateError`, in one line, for a pair that cannot be served.
+    """
+    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    made.minimum_version = ssl.TLSVersion.TLSv1_2
+    made.set_alpn_protocols(["http/1.1"])
+    asked = False
+
+    def refuse() -> str:
+        # Without this OpenSSL would ask for the passphrase on the terminal.
+        nonlocal asked
+        asked = True
+        return ""
+
+    try:
+        made.load_cert_chain(certificate, key, password=refuse)
+    except ssl.SSLError as error:
+        why = _ENCRYPTED if asked else _why_not(certificate, key) or _in_words(error)
+        raise CertificateError(f"{certificate} and {key}: {why}") from None
+    except OSError as error:
+        raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
+    if not _is_for_servers(certificate):
+        raise CertificateError(f"{certificate} and {key}: {_OTHER_KEY}")
+    return made
+
+
+class Validity(NamedTuple):
+    """When a certificate is valid, POSIX seconds."""
+
+    begins: float
+    ends: float
+
+    def why_not(self, now: float) -> str | None:
+        """Return why it is not valid at a moment, or None if it is."""
+        if now >= self.ends:
+            return f"expired on {timestamp(self.ends)}"
+        return f"is not valid before {timestamp(self.begins)}" if now < self.begins else None
+
+
+def validities(content: bytes) -> list[Validity]:
+    """Return when each of the certificates in a PEM file is valid, but for those that cannot be read.
+
+    The ssl module tells that only of a certificate that the other side has presented.
+    """
+    found = []
+    for _, encoded in _CERTIFICATE.findall(content):
+        try:
+            found.append(_validity(binascii.a2b_base64(encoded)))
+        except (ValueError, IndexError):
+            continue  # it is OpenSSL that says what is wrong with it
+    return found
+
+
+def validity(chain: bytes) -> Validity | None:
+    """Return when all certificates of a chain, PEM, are valid, or None if none can be read."""
+    found = validities(chain)
+    return Validity(max(one.begins for one in found), min(one.ends for one in found)) if found else None
+
+
+def _validity(certificate: bytes) -> Validity:
+    """Find a certificate's validity. Raises `ValueError` or `IndexError` for what is none."""
+    _, span, _ = _element(_from_validity(certificate))
+    begins_tag, begins, rest = _element(span)
+    ends_tag, ends, _ = _element(rest)
+    return Validity(_moment(begins_tag, begins), _moment(ends_tag, ends))
+
+
+def _from_validity(certificate: bytes) -> bytes:
+    """Give the rest of a certificate from its validity on: RFC 5280 section 4.1."""
+    _, content, _ = _element(certificate)
+    _, signed, _ = _element(content)
+    tag, _, rest = _element(signed)
+    # The version may be left out; then follow serial number, algorithm and issuer, and then the validity.
+    for _ in range(3 if tag == _VERSION else 2):
+        _, _, rest = _element(rest)
+    return rest
+
+
+def _is_for_servers(path: Path) -> bool:
+    """Tell whether API servers take the key of a file's first certificate; of one that cannot be read they do."""
+    try:
+        found = _CERTIFICATE.search(path.read_bytes())
+        rest = _from_validity(binascii.a2b_base64(found[2])) if found else b""
+        for _ in ("validity", "subject"):
+            _, _, rest = _element(rest)
+        _, public_key, _ = _element(rest)
+        _, algorithm, _ = _element(public_key)
+    except (OSError, ValueError, IndexError):
+        return True
+    return algorithm.startswith(_KEYS)
+
+
+def _moment(tag: int, text: bytes) -> float:
+    written = text.decode("ascii")
+    if tag == _UTC_TIME:  # two digits of the year, which is one of 1950 to 2049
+        written = ("20" if written < "5" else "19") + written
+    return calendar.timegm(time.strptime(written, "%Y%m%d%H%M%SZ"))
+
+
+def _element(der: bytes) -> tuple[int, bytes, bytes]:
+    """Take the first element of DER apart: its tag, its content, and what follows it."""
+    length, start = der[1], 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(der[2:start])
+    return der[0], der[start : start + length], der[start + length :]
+
+
+def authorities(content: bytes) -> str:
+    """Give the text of a PEM file with the certificates of authorities, as `demand` takes it.
+
+    Raises `CertificateError`, in a few words, for one that has none, or one that is cut short.
+    """
+    # What is written around the certificates may be in any encoding.
+    text = content.decode("ascii", "ignore")
+    tried = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        tried.load_verify_locations(cadata=text)
+    except (ssl.SSLError, ValueError):
+        raise CertificateError("it holds no certificate, or one that is cut short") from None
+    if not tried.cert_store_stats()["x509_ca"]:
+        raise CertificateError("no certificate in it is that of an authority (basicConstraints: CA:TRUE)")
+    return text
+
+
+def why_none_valid(trusted: str, now: float) -> str | None:
+    """Return why none of the CAs in `trusted` (PEM) is valid at a moment, or None if one is, or none can be read."""
+    reasons = [one.why_not(now) for one in validities(trusted.encode())]
+    return reasons[0] if reasons and all(reasons) else None
+
+
+def demand(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None:
+    """Have a context refuse every client whose certificate none of the authorities in `trusted` (PEM) has signed.
+
+    OpenSSL checks with it that the certificate is valid today. Its extendedKeyUsage must have clientAuth: OpenSSL
+    accepts one without this extension too, which any server's certificate may be. With `names`, one of them must be its
+    common name or among its DNS names.
+    """
+    context.verify_mode = ssl.CERT_REQUIRED
+    context.load_verify_locations(cadata=trusted)
+    # Where an earlier handshake is resumed, the certificate is not looked at again, and it may have ended since. Python
+    # can keep a server from giving tickets for that in 1.3 alone.
+    context.minimum_version = ssl.TLSVersion.TLSv1_3
+    context.num_tickets = 0
+    context.sslobject_class = _checked(names)
+
+
+def _checked(names: frozenset[str]) -> type[ssl.SSLObject]:
+    """Make the server's side of connections whose handshake fails for a client of another use or name."""
+
+    class Checked(ssl.SSLObject):
+        def do_handshake(self) -> None:
+            super().do_handshake()
+            if not _is_for_clients(self.getpeercert(binary_form=True) or b""):
+                raise ssl.SSLCertVerificationError("the client's certificate is not for clients (extendedKeyUsage)")
+            if names and names.isdisjoint(_names(self.getpeercert() or {})):
+                raise ssl.SSLCertVerificationError("the client's certificate has none of the names that are asked for")
+
+    return Checked
+
+
+def _is_for_clients(certificate: bytes) -> bool:
+    """Tell whether a certificate (DER) that OpenSSL has verified has an extendedKeyUsage with clientAuth."""
+    _, found, rest = certificate.partition(_EXTENDED_KEY_USAGE)
+    if not found:
+        return False
+    tag, content, rest = _element(rest)
+    if tag == _BOOLEAN:  # whether the extension is critical
+        _, content, _ = _element(rest)
+    return _CLIENT_AUTH in content
+
+
+def _names(certificate: dict[str, Any]) -> set[str]:
+    """Give the common name and the DNS names of a certificate."""
+    subject = (pair for attributes in certificate.get("subject", ()) for pair in attributes)
+    common = {value for kind, value in subject if kind == "commonName"}
+    return common | {value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"}
+
+
+def _why_not(certificate: Path, key: Path) -> str | None:
+    """Say what is wrong with a pair where OpenSSL does not, or None."""
+    try:
+        certificates, keys = certificate.read_bytes(), key.read_bytes()
+    except OSError:
+        return None
+    chain = [match[0] for match in _CERTIFICATE.finditer(certificates)]
+    found, kinds = _LABEL.findall(keys), set(_LABEL.findall(certificates))
+    number = sum(label in _KEY_LABELS for label in found)
+    if number > 1:
+        return f"the key file has {number} keys: keep the certificate's own"
+    if found and not number:
+        return f"the key file has {_listed(found)}, not a private key for TLS"
+    if kinds and not chain and not any(label.endswith(b"CERTIFICATE") for label in kinds):
+        return f"the certificate file has {_listed(kinds)}, not a certificate"
+    for later in chain[1:]:
+        if _fits(later, key):
+            return "the server's own certificate must come first in the file, then the one that signed it"
+    return None
+
+
+def _fits(certificate: bytes, key: Path) -> bool:
+    """Tell whether a key belongs to a certificate. The ssl module reads only files: this one is in memory."""
+    descriptor = os.memfd_create("certificate")
+    try:
+        os.write(descriptor, certificate)
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(f"/proc/self/fd/{descriptor}", key, password="")
+    except (OSError, ValueError):  # ssl.SSLError is an OSError
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def _listed(labels: Iterable[bytes]) -> str:
+    return ", ".join(sorted({label.decode("ascii") for label in labels}))
+
+
+def _in_words(error: ssl.SSLError) -> str:
+    match error.reason:
+        case "KEY_VALUES_MISMATCH" | "NO_CERTIFICATE_ASSIGNED" | "UNKNOWN_CERTIFICATE_TYPE":
+            return "the key does not belong to the certificate"
+        case None | "NO_START_LINE":
+            return "one of them holds no PEM, or is cut short"
+        case reason:
+            return f"OpenSSL refuses them: {reason.lower().replace('_', ' ')}"

@@ -1,0 +1,131 @@
+"""What can be set, with its type, bounds and default: the whole configuration as one frozen value.
+
+The keys under `opencti.daemon.registry` are XTM Composer's registry settings and keep their names and defaults. Those
+under `webhook` are this program's own.
+"""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+from webhook.constants import PULL_SECRET, InstallationNames
+
+#: A month: no credential worth having is good for longer without being looked at.
+_Seconds = Annotated[int, Meta(ge=0, le=2_592_000)]
+_Text = Annotated[str, Meta(max_length=4096)]
+_Texts = Annotated[tuple[_Text, ...], Meta(max_length=10_000)]
+
+
+class RegistrySettings(Struct, frozen=True):
+    """`opencti.daemon.registry`: the private registry and the credential for it."""
+
+    server: _Text | None = None
+    """Host with optional port and path; without it no image is changed: images are public."""
+    username: _Text | None = None
+    password: _Text | None = None
+    email: _Text | None = None
+    token_ttl: Annotated[int, Meta(ge=10, le=2_592_000)] = 1800
+    """Seconds: the longest that a published credential goes without being read again, checked and re-published."""
+    retry_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
+    """Quick tries in all, before backing off."""
+    retry_delay: Annotated[int, Meta(ge=0, le=3600)] = 5
+    """Seconds between quick tries."""
+
+
+class RuleSettings(Struct, frozen=True, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
+    """An item of `webhook.rules`."""
+
+    source: _Text
+    target: _Text
+
+
+class NamespaceSettings(Struct, frozen=True):
+    """`webhook.namespaces`: which namespaces may be served."""
+
+    mode: Literal["labelled", "all"] = "labelled"
+    allow: _Texts | None = None
+    deny: _Texts = ()
+
+
+class PullSecretSettings(Struct, frozen=True):
+    """`webhook.pull_secret`: the Secret that Pods name in `imagePullSecrets`."""
+
+    name: _Text = PULL_SECRET
+    enabled: bool = True
+    registries: _Texts = ()
+    """Further registries whose images get the secret."""
+    linger: _Seconds = 86_400
+    """Seconds that the secret stays, and stays current, in a namespace that is no longer served."""
+
+
+class CredentialSettings(Struct, frozen=True):
+    """`webhook.credential`: another source than the static credential; at most one is set."""
+
+    file: _Text | None = None
+    """A file that holds the password."""
+    username_file: _Text | None = None
+    """A file that holds the user name, in the place of `username`; it goes with a password, and is no source alone."""
+    docker_config: _Text | None = None
+    """A docker `config.json`."""
+    helper: _Text | None = None
+    """A docker credential helper: NAME of the program `docker-credential-NAME`."""
+    helper_life: Annotated[int, Meta(ge=10, le=2_592_000)] | None = None
+    """Seconds that a helper's credential is valid for when the helper does not say.
+
+    Without it such a helper is asked again within two minutes.
+    """
+    helper_timeout: Annotated[int, Meta(ge=1, le=300)] = 30
+    """Seconds that a helper may take to answer."""
+
+
+class CertificateSettings(Struct, frozen=True):
+    """`webhook.certificate`: the certificate that the sidecar keeps, where it keeps one."""
+
+    life: Annotated[int, Meta(ge=60, le=31_536_000)] = 7_776_000
+    """Seconds that a certificate is good for; it is renewed when two thirds of them are over."""
+    authority_life: Annotated[int, Meta(ge=60, le=315_360_000)] = 157_680_000
+    """The same of the authority that signs it."""
+    overlap: Annotated[int, Meta(ge=1, le=86_400)] = 120
+    """Seconds that the API servers have for hearing of a new authority before anything that it signed is served."""
+
+
+class WebhookSettings(Struct, frozen=True):
+    """`webhook`: this program's own settings."""
+
+    rules: Annotated[tuple[RuleSettings, ...], Meta(max_length=10_000)] = ()
+    exclude: _Texts = ()
+    """Glob patterns of normalised names left as written."""
+    namespaces: NamespaceSettings = NamespaceSettings()
+    pod_opt_out: Literal["allow", "ignore"] = "allow"
+    pull_secret: PullSecretSettings = PullSecretSettings()
+    credential: CredentialSettings = CredentialSettings()
+    certificate: CertificateSettings = CertificateSettings()
+    verify: Literal["warn", "strict", "off"] = "warn"
+    """Whether the registry is asked before a credential is published."""
+    verify_ca: _Text | None = None
+    """A PEM file with the authorities that the registry's certificate is checked against, instead of the system's."""
+    verify_plain_http: Literal["never", "loopback"] = "never"
+    """Whether a registry on a loopback address is asked, and told the credential, without TLS."""
+    on_error: Literal["allow", "deny"] = "allow"
+    """What becomes of a Pod when our own code fails."""
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    """From which level on lines are written, where the command line says none."""
+
+
+class Configuration(Struct, frozen=True):
+    """The whole configuration, every prefix in it normalised."""
+
+    registry: RegistrySettings = RegistrySettings()
+    webhook: WebhookSettings = WebhookSettings()
+    installation: InstallationNames = InstallationNames()
+    """No key of the file: where the process that loads it is told to be."""
+
+
+#: Where each part of the configuration stands in the file.
+ROOTS = {"opencti.daemon.registry": RegistrySettings, "webhook": WebhookSettings}
+
+#: The keys whose value is masked.
+MASKED_KEYS = frozenset({"opencti.daemon.registry.password"})
+
+#: The keys whose value no fault shows: what is wrong with a user name may be that its password was written behind it.
+SECRET_KEYS = MASKED_KEYS | {"opencti.daemon.registry.username"}
