@@ -9,7 +9,7 @@ RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo test check e2e endure bench profile bench-admission bench-refresh bench-report bench-image audit sbom lock clean
+.PHONY: help demo unit test check e2e endure bench profile bench-admission bench-refresh bench-report bench-image audit sbom lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -17,6 +17,10 @@ help: ## say what there is
 demo: ## start the real server, send it real manifests, and look
 	$(RUNTIME)
 	@$(PYTHON_HERE) -m webhook demo $(ARGS)
+
+unit: ## test what needs no process and no socket: 10 to 20 seconds
+	$(DEVELOPMENT)
+	@.ci/pytest unit $(ARGS)
 
 test: ## test the checkout, then the built wheel
 	$(DEVELOPMENT)

@@ -4,7 +4,7 @@ What the program never loads goes, and the records of what is installed say so. 
 where the image runs, and without bytecode every start would compile all it loads. That bytecode holds a hash of its
 source instead of a time, and no file keeps the time of the build.
 
-The table below is held by tests/test_image.py: the program works without all that it names.
+The table below is held by tests/integration/test_image.py: the program works without all that it names.
 """
 
 import compileall

@@ -22,13 +22,13 @@ import pytest
 
 from webhook.constants import OWN_NAMESPACE, PROGRAM
 
-from .account import granted
 from .apiserver import ApiServer
 from .audit import AuditLog
 from .cluster import Cluster, find_kubectl
 from .installation import Installation, installed
+from .refresher import Confidential, Settings, Sidecar, forget_refused_logins, free_lease, new_password
 from .registry import Registry
-from .sidecar import Confidential, Settings, Sidecar, forget_refused_logins, free_lease, new_password
+from .service_account import granted
 
 _FIGURES = pytest.StashKey[list[str]]()
 

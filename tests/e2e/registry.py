@@ -3,7 +3,7 @@
 import subprocess
 from pathlib import Path
 
-from .sidecar import Settings
+from .refresher import Settings
 
 
 class Registry:

@@ -11,12 +11,12 @@ import pytest
 
 from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER
 
-from .account import acting, pull_secret
 from .cluster import Cluster, Manifest, Ran, eventually
 from .installation import cleanup, environment
 from .pods import PULL_SECRET, pod
 from .program import program
-from .sidecar import SECRET, Settings, Sidecar, published
+from .refresher import SECRET, Settings, Sidecar, published
+from .service_account import acting, pull_secret
 
 pytestmark = pytest.mark.usefixtures("discreet")
 

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.manifests.variants import CHECKOUT, COMPONENTS, FOLDERS, Variant, combined
+from tests.support.manifest_variants import CHECKOUT, COMPONENTS, FOLDERS, Variant, combined
 from webhook.constants import ENABLED_LABEL, GUARD_POLICY, SYSTEM_NAMESPACES
 
-from .account import acting, certificate, event, pull_secret
 from .cluster import Cluster, Manifest, eventually
+from .service_account import acting, certificate, event, pull_secret
 
 _GUARDED = (
     *("Namespace", "ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"),

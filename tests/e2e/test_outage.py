@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.monitoring.queries import APISERVER
+from tests.support.monitoring_queries import APISERVER
 
 from .cluster import Cluster, Manifest, eventually
 from .installation import installed

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, Phase, given, reject, settings
 
-from tests.images import cases
+from tests.support import resolver_cases
 from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission_policy import mutate
 from webhook.config import assemble
@@ -54,8 +54,8 @@ def _old() -> Manifest:
 # Resolution.
 
 
-@pytest.mark.parametrize("case", cases.CASES, ids=str)
-def test_both_engines_resolve_as_the_resolver_does(engines: Engines, case: cases.Case) -> None:
+@pytest.mark.parametrize("case", resolver_cases.CASES, ids=str)
+def test_both_engines_resolve_as_the_resolver_does(engines: Engines, case: resolver_cases.Case) -> None:
     configuration = engines.configure(
         Wanted(case.server, case.rules, [("exclude", case.exclude), ("pull_secret", {"registries": case.registries})])
     )
@@ -76,8 +76,8 @@ def test_whatever_references_and_configurations_are_drawn_both_engines_resolve_a
     @settings(
         max_examples=12, deadline=None, database=None, suppress_health_check=list(HealthCheck), phases=[Phase.generate]
     )
-    @given(cases.DRAWN)
-    def compare(drawn: cases.Case) -> None:
+    @given(resolver_cases.DRAWN)
+    def compare(drawn: resolver_cases.Case) -> None:
         further = [("exclude", drawn.exclude), ("pull_secret", {"registries": drawn.registries})]
         wanted = Wanted(drawn.server, drawn.rules, further)
         try:

@@ -13,8 +13,8 @@ from .cluster import Manifest, eventually
 from .installation import Installation
 from .pods import IMAGE, NOWHERE, REWRITTEN, SERVER, pod
 from .program import program
+from .refresher import new_password
 from .registry import Registry
-from .sidecar import new_password
 
 _Configure = Callable[..., str]
 _LACKED = "opencti/connector-that-nobody-pushed:1.0.0"

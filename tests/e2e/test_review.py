@@ -12,9 +12,9 @@ import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from tests.adapters import drawn as manifests
+from tests.support import yaml_strategies as manifests
 
-from . import drawn
+from . import openapi_strategies
 from .cluster import Cluster
 
 _CONFIGURATION = "opencti: {daemon: {registry: {server: registry.example.com}}}"
@@ -27,7 +27,7 @@ _PATCHED = re.compile(
 
 @pytest.fixture(scope="module")
 def schemas(cluster: Cluster) -> dict[str, Any]:
-    return dict(drawn.schemas(cluster))
+    return dict(openapi_strategies.schemas(cluster))
 
 
 def _review(folder: Path, output: str) -> str:
@@ -55,7 +55,7 @@ def test_review_of_drawn_objects_changes_only_what_it_patches(
 ) -> None:
     (tmp_path / "config.yaml").write_text(_CONFIGURATION)
     (tmp_path / "drawn").mkdir()
-    texts = st.lists(manifests.texts(drawn.objects(schemas)), min_size=10, max_size=10)
+    texts = st.lists(manifests.texts(openapi_strategies.objects(schemas)), min_size=10, max_size=10)
 
     @settings(
         max_examples=8, phases=[Phase.generate], deadline=None, suppress_health_check=list(HealthCheck), database=None
@@ -69,7 +69,7 @@ def test_review_of_drawn_objects_changes_only_what_it_patches(
         (tmp_path / "after.json").write_text(_review(tmp_path, "json"))
         patches = [json.loads(line) for line in _review(tmp_path, "patch").splitlines()]
         for document, patch in zip(before, patches, strict=True):
-            below = next(path for (_, _, kind), path in drawn.KINDS.items() if kind == document["kind"])
+            below = next(path for (_, _, kind), path in openapi_strategies.KINDS.items() if kind == document["kind"])
             start = "".join(f"/{key}" for key in below)
             paths = [operation["path"] for operation in patch]
             assert all(path.startswith(start) and _PATCHED.fullmatch(path[len(start) :]) for path in paths), paths

@@ -13,9 +13,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.manifests.composer import compose
-from tests.manifests.variants import CHECKOUT, COMPONENTS, EVERYTHING, FOLDERS, VARIANTS, Variant, combined, composed
-from tests.monitoring.queries import MONITORING
+from tests.support.kustomize import compose
+from tests.support.manifest_variants import (
+    CHECKOUT,
+    COMPONENTS,
+    EVERYTHING,
+    FOLDERS,
+    VARIANTS,
+    Variant,
+    combined,
+    composed,
+)
+from tests.support.monitoring_queries import MONITORING
 from webhook.constants import ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, OWN_NAMESPACE, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually

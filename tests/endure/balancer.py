@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from typing import cast
 
-from tests.serving.running import Server
+from tests.support.server_process import Server
 
 _ASK_EVERY = 0.2
 _DELAY = 0.002

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.figures import figure, pytest_terminal_summary
-from tests.serving.running import Place, Server, make_place, serving
+from tests.support.measurements import figure, pytest_terminal_summary
+from tests.support.server_process import Place, Server, make_place, serving
 
 #: The fixtures and the hook that are the same there.
 __all__ = ["figure", "pytest_terminal_summary"]

@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tests.serving.running import Server
+from tests.support.server_process import Server
 from webhook.admission import review
 from webhook.server import http1
 

@@ -9,15 +9,16 @@ from typing import Any
 import jsonpatch
 import msgspec
 
-from tests.admission import laws
-from tests.endure import pods
-from tests.endure.pods import Drawn
+from tests.support import properties
 from webhook.admission import review
 from webhook.admission.decision import UNEXAMINED, Decided, Outcome
 from webhook.admission.mutator import Handler
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import MalformedReview
+
+from . import pods
+from .pods import Drawn
 
 _SERVER = "opencti: {daemon: {registry: {server: registry.example.com}}}\n"
 #: By what they set.
@@ -88,7 +89,7 @@ def judge(drawn: Drawn, handler: Handler, inexperienced: Handler | None = None) 
         assert ("warnings" in response, "status" in response) == (response["allowed"], not response["allowed"])
         assert "patch" not in response
         return decided.decision.outcome
-    _hold(drawn, decided, handler, laws.apply)
+    _hold(drawn, decided, handler, properties.apply)
     if inexperienced is not None:
         _judge_slowly(drawn, decided, handler, inexperienced)
     return decided.decision.outcome
@@ -123,10 +124,10 @@ def _hold(drawn: Drawn, decided: Decided, handler: Handler, apply: Callable[[Any
         except (ValueError, RecursionError):
             # What nobody reads may be no JSON, and then the API server has not sent it.
             return
-    request = laws.patched(found["request"], decided.answer, apply)
+    request = properties.patched(found["request"], decided.answer, apply)
     # Of what is there twice the last counts, but where one of them does not fit, none does.
     if request is not found["request"] and not twice:
-        laws.check_again(request, handler)
+        properties.check_again(request, handler)
 
 
 def _read(body: bytes) -> tuple[Any, set[str]]:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from tests.serving.running import Server
+from tests.support.server_process import Server
 
 #: MiB: the container's limit in manifests/50-deployment.yaml.
 LIMIT = 384

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.running import PATIENCE, Place, Server, serving, wait_until
-from tests.serving.test_arrival import HEAD, POD, closed
-from tests.sidecar import running as sidecars
-from tests.sidecar import tls_server
-from tests.sidecar.api_server import ApiServer
+from tests.integration.server.test_connection_limits import HEAD, POD, closed
+from tests.support import refresher_process as sidecars
+from tests.support import tls_server
+from tests.support.fake_api_server import ApiServer
+from tests.support.server_process import PATIENCE, Place, Server, serving, wait_until
 from webhook.admission import review
 from webhook.constants import UNSERVED_ANNOTATION
 from webhook.pki import ca

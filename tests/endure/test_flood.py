@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.serving.running import CONFIGURATION, Place, Server, serving
+from tests.support.server_process import CONFIGURATION, Place, Server, serving
 
 from .conftest import Form
 from .hostile import Kind, hostile

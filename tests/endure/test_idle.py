@@ -7,8 +7,9 @@ from contextlib import ExitStack
 from http.client import HTTPResponse
 from ssl import SSLSocket
 
-from tests.endure.traffic import request
-from tests.serving.running import Server
+from tests.support.server_process import Server
+
+from .traffic import request
 
 _GAPS = (2, 10, 30, 60, 89)
 _CONNECTIONS = 5

@@ -18,8 +18,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.admission import go, test_go
-from tests.serving.running import Server
+from tests.support import go_json
+from tests.support.server_process import Server
+from tests.unit.admission import test_go_json
 from webhook.admission import review
 from webhook.config import assemble
 from webhook.config.load import load
@@ -73,10 +74,10 @@ def test_bodies_that_are_changed_by_search_are_answered_or_could_not_be(form: Fo
 
 def test_pods_as_api_servers_send_them_are_rewritten_or_decided_by_on_error(form: Form) -> None:
     @settings(max_examples=form.pods // 1_000, deadline=None, suppress_health_check=list(HealthCheck))
-    @given(st.none() | go.pods(), go.pods(), st.booleans())
+    @given(st.none() | go_json.pods(), go_json.pods(), st.booleans())
     def holds(old: Any, new: Any, allow: bool) -> None:
-        handler = assemble.handler(test_go.CONFIGURED["allow" if allow else "deny"])
-        test_go.hold(handler, new, old, allow=allow)
+        handler = assemble.handler(test_go_json.CONFIGURED["allow" if allow else "deny"])
+        test_go_json.hold(handler, new, old, allow=allow)
 
     holds()
 

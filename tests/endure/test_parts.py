@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.serving.running import Around, Place, Server, serving, wait_until
+from tests.support.server_process import Around, Place, Server, serving, wait_until
 from webhook.admission import review
 
 from .traffic import traffic

@@ -21,12 +21,12 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from tests.monitoring.queries import alert_queries, dashboard_queries, promtool_file, rules
-from tests.serving.running import Place, Server, serving, wait_until
-from tests.sidecar.api_server import SECRET
-from tests.sidecar.running import Place as SidecarPlace
-from tests.sidecar.running import Sidecar, make_pair, refreshing
-from tests.sidecar.running import make_place as make_sidecar_place
+from tests.support.fake_api_server import SECRET
+from tests.support.monitoring_queries import alert_queries, dashboard_queries, promtool_file, rules
+from tests.support.refresher_process import Place as SidecarPlace
+from tests.support.refresher_process import Sidecar, make_pair, refreshing
+from tests.support.refresher_process import make_place as make_sidecar_place
+from tests.support.server_process import Place, Server, serving, wait_until
 from webhook.admission import review
 
 from .traffic import Outcome, traffic

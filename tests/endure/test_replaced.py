@@ -11,11 +11,12 @@ from typing import NamedTuple
 import pytest
 from cryptography import x509
 
-from tests.endure.conftest import Form
-from tests.endure.traffic import Answer, Outcome, Result, Traffic, traffic
-from tests.serving.running import Place, Server, replace, wait_until
+from tests.support.server_process import Place, Server, replace, wait_until
 from webhook.pki import ca
 from webhook.pki.ca import Pair
+
+from .conftest import Form
+from .traffic import Answer, Outcome, Result, Traffic, traffic
 
 Figure = Callable[[str, object], None]
 Files = Mapping[str, bytes | None]

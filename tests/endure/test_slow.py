@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from tests.serving.running import Server
+from tests.support.server_process import Server
 from webhook.server import http1
 from webhook.server.worker import CONNECTIONS, HEALTH_CONNECTIONS
 

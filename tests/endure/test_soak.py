@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tests.serving.running import CONFIGURATION, Server, replace, wait_until
+from tests.support.server_process import CONFIGURATION, Server, replace, wait_until
 from webhook.admission import review
 
 from .conftest import Form

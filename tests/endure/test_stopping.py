@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.endure.balancer import Balancer, balancing
-from tests.endure.conftest import Form
-from tests.endure.traffic import request, traffic
-from tests.serving.running import CONFIGURATION, PATIENCE, Place, Server, serving, wait_until
+from tests.support.server_process import CONFIGURATION, PATIENCE, Place, Server, serving, wait_until
+
+from .balancer import Balancer, balancing
+from .conftest import Form
+from .traffic import request, traffic
 
 Figure = Callable[[str, object], None]
 

@@ -10,10 +10,11 @@ from contextlib import contextmanager, suppress
 
 import pytest
 
-from tests.endure.traffic import PATIENCE, Outcome, traffic
-from tests.serving.running import CONFIGURATION, Place
+from tests.support.server_process import CONFIGURATION, Place
 from webhook.config import assemble
 from webhook.config.load import load
+
+from .traffic import PATIENCE, Outcome, traffic
 
 _HANDLER = assemble.handler(load(CONFIGURATION.encode(), "traffic", {}).configuration)
 _ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%b\r\n%b"

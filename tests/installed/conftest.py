@@ -23,9 +23,9 @@ from tests.e2e.apiserver import second
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.conftest import cluster, registry, registry_if_any
 from tests.e2e.installation import cleanup
+from tests.e2e.refresher import new_password, published
 from tests.e2e.registry import Registry
-from tests.e2e.sidecar import new_password, published
-from tests.figures import figure, pytest_terminal_summary
+from tests.support.measurements import figure, pytest_terminal_summary
 from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 from webhook.kube.client import Client
 

@@ -7,7 +7,7 @@ import pytest
 from tests.e2e import node
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, images, pod
-from tests.e2e.sidecar import published
+from tests.e2e.refresher import published
 from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
 
 from .installation import Installation, Variant

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.account import pull_secret
 from tests.e2e.cluster import Cluster, Ran, eventually
 from tests.e2e.pods import PULL_SECRET
 from tests.e2e.program import program
-from tests.e2e.sidecar import without_rights
+from tests.e2e.refresher import without_rights
+from tests.e2e.service_account import pull_secret
 from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 
 from .installation import CONFIGURATION, DEPLOYMENT, Installation

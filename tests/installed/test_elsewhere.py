@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import node
-from tests.e2e.account import acting, pull_secret
 from tests.e2e.cluster import Cluster, Manifest, eventually
 from tests.e2e.installation import cleanup
 from tests.e2e.program import program
+from tests.e2e.refresher import new_password, published
 from tests.e2e.registry import Registry
-from tests.e2e.sidecar import new_password, published
+from tests.e2e.service_account import acting, pull_secret
 from webhook.constants import CERTIFICATE, ENABLED_LABEL, PROGRAM, REFRESHER
 
 from .installation import LEAVING, ROLLOUT, Installation, Variant

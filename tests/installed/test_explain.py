@@ -12,13 +12,13 @@ from pathlib import Path
 import pytest
 
 from tests.e2e import node
-from tests.e2e.account import pull_secret
 from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
 from tests.e2e.installation import environment
 from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, pod
 from tests.e2e.program import program
+from tests.e2e.refresher import new_password, without_rights
 from tests.e2e.registry import Registry
-from tests.e2e.sidecar import new_password, without_rights
+from tests.e2e.service_account import pull_secret
 from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
 from webhook.pki import ca
 

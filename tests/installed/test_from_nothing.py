@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e import node
 from tests.e2e.cluster import eventually
-from tests.e2e.sidecar import password_in, published
+from tests.e2e.refresher import password_in, published
 from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE
 
 from .installation import CERTIFICATE_SECRET, Installation

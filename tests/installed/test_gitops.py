@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.e2e.cluster import Manifest
-from tests.e2e.sidecar import SECRET
+from tests.e2e.refresher import SECRET
 from webhook.constants import OWN_NAMESPACE, PROGRAM
 
 from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, Installation

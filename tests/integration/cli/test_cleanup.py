@@ -1,0 +1,263 @@
+"""`cleanup`, on an API server of the test's own that fails as a real one cannot be made to."""
+
+import subprocess
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, SECRET, ApiServer, Asked, status
+from tests.support.refresher_fixtures import pair, place
+from tests.support.refresher_process import PASSWORD, Place
+from webhook.cli.cleanup import holder_of
+from webhook.kube.api import Held
+from webhook.kube.codec import LeaseSpec
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_FORBIDDEN = status(403, "Forbidden", 'User "eve" cannot delete resource "secrets" in the namespace "team-1"')
+_CONFLICT = status(409, "Conflict", "the object has been modified")
+
+
+#: The fixtures that are the same there.
+__all__ = ["pair", "place"]
+
+
+@pytest.fixture
+def api(place: Place) -> ApiServer:
+    """The API server, with three pull secrets of ours and one that is somebody's own."""
+    for number in range(3):
+        place.api.put(f"team-{number}", ours=True)
+    place.api.put("theirs", ours=False)
+    return place.api
+
+
+@pytest.fixture
+def cleanup(place: Place, call: _Run) -> Callable[..., "subprocess.CompletedProcess[str]"]:
+    """Give a function that runs the command; nothing that it says holds a credential, and it reads none."""
+
+    def run(*words: str) -> "subprocess.CompletedProcess[str]":
+        done = call("cleanup", "--kubeconfig=kubeconfig", *words)
+        said = done.stdout + done.stderr
+        assert PASSWORD not in said
+        asked = [one for one in place.api.asked if "/secrets" in one.path]
+        assert all(one.accept.startswith(METADATA) for one in asked)
+        return done
+
+    return run
+
+
+_Cleanup = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+def _deleting(namespace: str) -> Callable[[Asked], bool]:
+    return lambda asked: asked.method == "DELETE" and asked.namespace == namespace
+
+
+def _first(about: Callable[[Asked], bool]) -> Callable[[Asked], bool]:
+    """Be about the first of these requests alone."""
+    seen: list[Asked] = []
+
+    def holds(asked: Asked) -> bool:
+        if about(asked):
+            seen.append(asked)
+        return seen == [asked]
+
+    return holds
+
+
+def test_all_of_ours_go_and_nobody_else_s(api: ApiServer, cleanup: _Cleanup) -> None:
+    done = cleanup()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        *(f"team-{number}: deleted {SECRET}" for number in range(3)),
+        "3 pull secrets deleted, none left",
+    ]
+    assert set(api.secrets) == {"theirs"}
+
+
+def test_where_there_is_none_it_is_well(place: Place, run: _Run) -> None:
+    """As a process of its own, as a user calls it."""
+    assert place.api.url
+    done = run("cleanup", "--kubeconfig=kubeconfig")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "0 pull secrets deleted, none left\n", "")
+
+
+def test_one_that_lost_its_label_is_known_by_who_applied_it(api: ApiServer, cleanup: _Cleanup) -> None:
+    managers = [{"manager": "kubectl", "operation": "Update"}]
+    api.secrets["theirs"]["metadata"]["managedFields"] = managers
+    applied = {"manager": "registry-webhook-refresher", "operation": "Apply"}
+    api.secrets["team-1"]["metadata"] |= {"labels": {}, "managedFields": [*managers, applied]}
+    assert cleanup().returncode == 0
+    assert set(api.secrets) == {"theirs"}
+
+
+def test_a_dry_run_deletes_nothing(api: ApiServer, cleanup: _Cleanup) -> None:
+    done = cleanup("--dry-run")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        *(f"team-{number}: would delete {SECRET}" for number in range(3)),
+        "3 pull secrets would be deleted",
+    ]
+    assert len(api.secrets) == 4
+    assert {asked.method for asked in api.asked} == {"GET"}
+
+
+def test_they_are_listed_in_pages_and_anew_when_a_page_is_gone(api: ApiServer, cleanup: _Cleanup) -> None:
+    api.page = 2
+    with api.failing(_first(lambda asked: "continue" in asked.query), GONE) as fault:
+        assert cleanup().returncode == 0
+    assert fault.met == 1
+    assert set(api.secrets) == {"theirs"}
+
+
+@pytest.mark.parametrize("answer", [_CONFLICT, BROKEN])
+def test_one_that_was_changed_meanwhile_is_read_again(api: ApiServer, cleanup: _Cleanup, answer: object) -> None:
+    with api.failing(_first(_deleting("team-1")), answer):  # type: ignore[arg-type]
+        done = cleanup()
+    assert done.returncode == 0, done.stdout
+    assert set(api.secrets) == {"theirs"}
+    assert done.stdout.splitlines()[-2:] == [f"team-1: deleted {SECRET}", "3 pull secrets deleted, none left"]
+
+
+def test_what_was_seen_is_what_is_deleted(api: ApiServer, cleanup: _Cleanup) -> None:
+    """Somebody replaces the Secret by one of their own between the list and the deletion."""
+
+    def replaced(asked: Asked) -> bool:
+        if _deleting("team-1")(asked) and asked.body == before:
+            api.put("team-1", ours=False)
+        return False
+
+    uid = api.secrets["team-1"]["metadata"]
+    wanted = {"uid": uid["uid"], "resourceVersion": uid["resourceVersion"]}
+    before = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": wanted}
+    with api.failing(replaced, None):
+        assert cleanup().returncode == 0
+    assert set(api.secrets) == {"theirs", "team-1"}
+
+
+def test_a_right_that_is_missing_is_named_and_the_others_go(api: ApiServer, cleanup: _Cleanup) -> None:
+    with api.failing(_deleting("team-1"), _FORBIDDEN) as fault:
+        done = cleanup()
+    assert done.returncode == 1
+    assert fault.met == 1
+    said, summary = done.stdout.splitlines()[-2:]
+    assert said.startswith(f"team-1: {SECRET} stays: cannot delete Secret team-1/{SECRET}: ")
+    assert said.endswith('User "eve" cannot delete resource "secrets" in the namespace "team-1" (403)')
+    assert summary == "2 pull secrets deleted, 1 left"
+
+
+def test_one_that_is_changed_all_the_time_is_said_to_stay(api: ApiServer, cleanup: _Cleanup) -> None:
+    with api.failing(_deleting("team-1"), _CONFLICT) as fault:
+        done = cleanup()
+    assert done.returncode == 1
+    assert fault.met == 5
+    assert f"team-1: {SECRET} stays: cannot delete Secret team-1/{SECRET}: the object has been modified" in done.stdout
+
+
+def test_one_that_somebody_makes_again_is_said_to_stay(api: ApiServer, cleanup: _Cleanup) -> None:
+    def again(asked: Asked) -> bool:
+        if asked.path == "/api/v1/secrets" and "team-1" not in api.secrets:
+            api.put("team-1", ours=True)
+        return False
+
+    with api.failing(again, None):
+        done = cleanup()
+    assert done.returncode == 1
+    assert f"team-1: {SECRET} stays: somebody makes it again" in done.stdout.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("answer", "problem"),
+    [
+        (status(403, "Forbidden", "no right"), "cannot list Secrets in all namespaces: no right (403)"),
+        (status(401, "Unauthorized", "Unauthorized"), "cannot list Secrets in all namespaces: Unauthorized (401)"),
+        (HTML, "cannot list Secrets in all namespaces: the answer is none of an API server's"),
+        (BROKEN, "cannot list Secrets in all namespaces: etcdserver: leader changed (500)"),
+        (GONE, "cannot list Secrets in all namespaces: too old resource version (410)"),
+    ],
+)
+def test_what_keeps_it_from_looking_is_one_line(
+    api: ApiServer, cleanup: _Cleanup, answer: object, problem: str
+) -> None:
+    with api.failing(lambda asked: asked.path == "/api/v1/secrets", answer):  # type: ignore[arg-type]
+        done = cleanup()
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"registry-webhook: {problem}\n"
+
+
+def test_a_kubeconfig_that_is_not_there_is_one_line(cleanup: _Cleanup) -> None:
+    done = cleanup("--kubeconfig=gone")
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("registry-webhook: no cluster to connect to: ")
+
+
+def test_it_refuses_while_a_sidecar_would_put_them_back(api: ApiServer, cleanup: _Cleanup) -> None:
+    api.somebody_renews = True
+    done = cleanup()
+    assert (done.returncode, done.stdout) == (2, "")
+    (line,) = done.stderr.splitlines()
+    assert line == (
+        "registry-webhook: the sidecar somebody is running and would put them back: "
+        "remove the installation first (kubectl delete -k certs/self-managed), or use --stop"
+    )
+    assert len(api.secrets) == 4
+    assert cleanup("--dry-run").returncode == 0
+
+
+def test_a_lease_that_nobody_renews_keeps_nothing(api: ApiServer, cleanup: _Cleanup) -> None:
+    spec = {"holderIdentity": "gone", "leaseDurationSeconds": 1, "renewTime": "2099-01-01T00:00:00.000000Z"}
+    api.lease = {"metadata": {"name": "registry-webhook-refresher", "resourceVersion": "7"}, "spec": spec}
+    assert cleanup().returncode == 0
+    assert set(api.secrets) == {"theirs"}
+
+
+def test_stopping_what_is_not_there_is_well(api: ApiServer, cleanup: _Cleanup) -> None:
+    done = cleanup("--stop")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "MutatingWebhookConfiguration" not in done.stdout
+    assert "kubectl delete --ignore-not-found -k" in done.stdout.splitlines()[-1]
+    wrote = [(asked.method, asked.path.rpartition("/")[2]) for asked in api.asked if asked.method != "GET"]
+    assert wrote[:2] == [("DELETE", "registry-webhook"), ("PATCH", "scale")]
+
+
+def test_a_right_that_is_missing_for_stopping_is_named_before_anything_is_deleted(
+    api: ApiServer, cleanup: _Cleanup
+) -> None:
+    with api.failing(lambda asked: asked.path.endswith("/scale"), _FORBIDDEN):
+        done = cleanup("--stop")
+    assert done.returncode == 2
+    assert done.stderr.startswith("registry-webhook: cannot scale Deployment registry-webhook/registry-webhook: User ")
+    assert len(api.secrets) == 4
+
+
+def _held(version: str, holder: str | None = "one", duration: int | None = 10) -> Held:
+    return Held(LeaseSpec(holder_identity=holder, lease_duration_seconds=duration), version)
+
+
+@pytest.mark.parametrize(
+    ("seen", "holder"),
+    [
+        ([Held(LeaseSpec(), None)], None),
+        ([_held("1", None)], None),
+        ([_held("1", "")], None),
+        ([_held("1"), _held("1"), _held("2")], "one"),
+        ([_held("1"), _held("2", "two")], "two"),
+        ([_held("1"), _held("2", "")], None),
+        ([*[_held("1", "")] * 5, _held("2", "two")], "two"),
+        ([*[_held("1")] * 15, *[_held("2", "")] * 5, _held("3", "two")], "two"),
+        ([_held("1"), Held(LeaseSpec(), None)], None),
+        ([_held("1")] * 25, None),
+        ([*[_held("1")] * 20, _held("2")], "one"),
+        ([_held("1", duration=None)] * 40, None),
+        ([*[_held("1", duration=None)] * 30, _held("2", duration=None)], "one"),
+    ],
+)
+def test_a_lease_is_held_by_whoever_is_seen_to_renew_it(seen: list[Held], holder: str | None) -> None:
+    now = [0.0]
+    answers = iter([*seen, *[seen[-1]] * 100])
+
+    def sleep(seconds: float) -> None:
+        now[0] += seconds
+
+    assert holder_of(lambda: next(answers), lambda: now[0], sleep) == holder

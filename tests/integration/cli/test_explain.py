@@ -1,0 +1,57 @@
+"""`explain` as it is called; what it finds is shown on a real cluster, in tests/installed."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.support.refresher_fixtures import pair, place
+from tests.support.refresher_process import Place
+
+_Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+#: The fixtures that are the same there.
+__all__ = ["pair", "place"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ((), "either pod/NAME or --filename FILE"),
+        (("pod/x", "-f", "x.yaml"), "either pod/NAME or --filename FILE"),
+    ],
+)
+def test_one_thing_is_explained(call: _Run, words: tuple[str, ...], says: str) -> None:
+    done = call("explain", *words)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
+
+
+def test_what_is_no_pod_is_shown_how_to_be_asked_about(place: Place, call: _Run) -> None:
+    done = call("explain", "--kubeconfig=kubeconfig", "deployment/web")
+    assert done.returncode == 2
+    assert "kubectl get deployment/web -o yaml | registry-webhook explain -f -" in done.stderr
+    assert not place.api.asked
+
+
+def test_without_an_api_server_it_says_so_in_a_line(place: Place, call: _Run) -> None:
+    place.api.stop()
+    done = call("explain", "--kubeconfig=kubeconfig", "pod/x")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "registry-webhook: cannot reach the API server: no connection\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("kind: [", "file.yaml: line 2: invalid YAML: "),
+        ("kind: ConfigMap", "file.yaml: no Pod, and nothing that makes Pods"),
+        ("{}", "file.yaml: not a Kubernetes manifest"),
+    ],
+)
+def test_a_file_that_holds_no_pod_is_named(tmp_path: Path, call: _Run, text: str, says: str) -> None:
+    (tmp_path / "file.yaml").write_text(text)
+    done = call("explain", "--filename=file.yaml")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"registry-webhook: {says}")

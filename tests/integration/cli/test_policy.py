@@ -1,0 +1,169 @@
+"""`policy`: the configuration as admission policies."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+Run = Callable[..., "subprocess.CompletedProcess[str]"]
+
+_MANIFESTS = Path(__file__).parents[3] / "manifests"
+_CONFIGURATION = """\
+opencti: {daemon: {registry: {server: registry.example.com}}}
+webhook:
+  rules:
+    - from: quay.io
+      to: registry.example.com/quay
+"""
+
+
+@pytest.fixture
+def configured(tmp_path: Path) -> str:
+    (tmp_path / "config.yaml").write_text(_CONFIGURATION)
+    return "--config=config.yaml"
+
+
+@pytest.mark.parametrize("which", ["mutate", "guard"])
+def test_the_components_are_what_the_command_makes_of_the_configuration_as_it_ships(call: Run, which: str) -> None:
+    made = call("policy", which, "--config", str(_MANIFESTS / "config.yaml"))
+    assert made.returncode == 0
+    assert made.stdout == (_MANIFESTS / "components" / f"policy-{which}" / "policy.yaml").read_text()
+
+
+@pytest.mark.parametrize("which", ["mutate", "guard"])
+def test_yaml_and_json_say_the_same(call: Run, configured: str, which: str) -> None:
+    text = call("policy", which, configured).stdout
+    listed = json.loads(call("policy", which, configured, "--output=json").stdout)
+    assert list(yaml.safe_load_all(text)) == listed["items"]
+
+
+def test_every_variable_has_a_comment_and_every_rule_its_place(call: Run, configured: str) -> None:
+    lines = call("policy", "mutate", configured).stdout.splitlines()
+    named = [number for number, line in enumerate(lines) if line.startswith("    - name: ")]
+    assert len(named) > 20
+    assert all(lines[number - 1].startswith("    # ") for number in named)
+    assert "          'quay.io': 'registry.example.com/quay', // webhook.rules[0]" in lines
+
+
+def test_the_guards_action_can_be_chosen(call: Run, configured: str) -> None:
+    made = call("policy", "guard", configured, "--action=Warn")
+    _, binding = yaml.safe_load_all(made.stdout)
+    assert binding["spec"]["validationActions"] == ["Warn"]
+
+
+def test_what_does_not_fit_is_one_line_and_status_2(call: Run, tmp_path: Path) -> None:
+    patterns = [f"registry-{number}.*.org/*/team" for number in range(1000)]
+    (tmp_path / "config.yaml").write_text(json.dumps({"webhook": {"exclude": patterns}}))
+    made = call("policy", "mutate", "--config=config.yaml")
+    assert (made.returncode, made.stdout) == (2, "")
+    assert made.stderr.startswith("registry-webhook: webhook.exclude does not fit into a policy: ")
+    assert made.stderr.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ((), None),
+        (("--only-private",), "--only-private"),
+        (("--action=Audit",), "--action Audit"),
+        (("--only-private", "--action=Warn"), "--only-private --action Warn"),
+    ],
+)
+def test_guard_options_recorded(call: Run, configured: str, words: tuple[str, ...], options: str | None) -> None:
+    policy, _ = yaml.safe_load_all(call("policy", "guard", configured, *words).stdout)
+    assert policy["metadata"]["annotations"].get("registry-webhook/policy-options") == options
+
+
+# From a cluster.
+
+_VARIABLES = {"WEBHOOK__ON_ERROR": "deny", "WEBHOOK__NAMESPACES__MODE": "all", "WEBHOOK__NAMESPACES__DENY": "x, y"}
+
+
+def _objects(text: str) -> dict[str, Any]:
+    env = [{"name": name, "value": value} for name, value in _VARIABLES.items()]
+    spec = {"template": {"spec": {"containers": [{"name": "webhook", "env": env}, {"name": "refresher"}]}}}
+    named = {"name": "registry-webhook", "namespace": "registry-webhook"}
+    names = "namespaces/registry-webhook/{}/registry-webhook"
+    return {
+        "/version": {"gitVersion": "v1.37.0"},
+        f"/api/v1/{names.format('configmaps')}": {"metadata": named, "data": {"config.yaml": text}},
+        f"/apis/apps/v1/{names.format('deployments')}": {"metadata": named, "spec": spec},
+    }
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[dict[str, Any]]:
+    """Serve an API with an installation, and give its objects by their paths, which may be changed."""
+    objects = _objects(_CONFIGURATION)
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            found = objects.get(self.path.partition("?")[0])
+            body = json.dumps(found or {"kind": "Status", "message": "not found"}).encode()
+            self.send_response(200 if found else 404)
+            self.send_header("Content-Type", "application/json")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "c",
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
+        "users": [{"name": "u", "user": {}}],
+    }
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+    yield objects
+    server.shutdown()
+    server.server_close()
+    thread.join(timeout=10)
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize("which", ["mutate", "guard"])
+def test_from_cluster_same_as_file_with_the_deployments_variables(
+    call: Run, monkeypatch: pytest.MonkeyPatch, configured: str, which: str
+) -> None:
+    # Variables of the environment do not count for an installation's configuration.
+    monkeypatch.setenv("OPENCTI__DAEMON__REGISTRY__SERVER", "local.example.com")
+    made = call("policy", which, "--from-cluster", "--kubeconfig=kubeconfig")
+    assert (made.returncode, made.stderr) == (0, "")
+    monkeypatch.delenv("OPENCTI__DAEMON__REGISTRY__SERVER")
+    for name, value in _VARIABLES.items():
+        monkeypatch.setenv(name, value)
+    assert made.stdout == call("policy", which, configured).stdout
+
+
+def test_from_cluster_without_installation_one_line(call: Run, cluster: dict[str, Any]) -> None:
+    for path in [path for path in cluster if "configmaps" in path]:
+        del cluster[path]
+    made = call("policy", "guard", "--from-cluster", "--kubeconfig=kubeconfig")
+    assert (made.returncode, made.stdout, made.stderr.count("\n")) == (2, "", 1)
+
+
+def test_from_cluster_broken_configuration_every_fault(call: Run, cluster: dict[str, Any]) -> None:
+    cluster |= _objects("opencti: {daemon: {registry: {server: None}}}\nwebhook: {exclude: [nginx]}")
+    made = call("policy", "mutate", "--from-cluster", "--kubeconfig=kubeconfig")
+    assert (made.returncode, made.stdout) == (2, "")
+    assert "webhook.exclude[0]" in made.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("--from-cluster", "--config=config.yaml"), ("--kubeconfig=kubeconfig",), ("--context=c", "--config=config.yaml")],
+)
+def test_contradicting_sources_refused(call: Run, words: tuple[str, ...]) -> None:
+    assert call("policy", "guard", *words).returncode == 2

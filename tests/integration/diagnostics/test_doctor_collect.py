@@ -1,0 +1,215 @@
+"""An installation is read from end to end, on an API server that has little of it, or gives little of it away."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from tests.integration.kube.test_reader import answer, at
+from tests.support.fake_api_server import BROKEN, Answer, status
+from tests.support.installation_factory import settings
+from tests.support.refresher_process import Place
+from webhook.config.effective import Settings
+from webhook.constants import InstallationNames
+from webhook.diagnostics.doctor import analysis, collect
+from webhook.diagnostics.doctor.snapshot import Faults, Lease, Said, Sample, Seen
+from webhook.kube import installed_config
+from webhook.kube.client import connect
+from webhook.kube.reader import Reader
+from webhook.kube.unknown import Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Mark
+from webhook.readiness import Notice, Readiness
+
+_NOW = datetime(2026, 11, 25, tzinfo=UTC)
+_OWN = "/api/v1/namespaces/registry-webhook"
+_DEPLOYMENT = "/apis/apps/v1/namespaces/registry-webhook/deployments/registry-webhook"
+_LEASE = "/apis/coordination.k8s.io/v1/namespaces/registry-webhook/leases/registry-webhook-refresher"
+_CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
+_REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
+_NOBODY = status(403, "Forbidden", "no")
+
+
+@pytest.fixture
+def reader(place: Place) -> Iterator[Reader]:
+    made = Reader(connect(place.folder / "kubeconfig", None, lambda _method, _status: None))
+    yield made
+    made.close()
+
+
+class Giving:
+    """What the API server answers by path."""
+
+    def __init__(self, place: Place, stack: ExitStack) -> None:
+        """Answer nothing yet; at the stack's end nothing again."""
+        self._place, self._stack = place, stack
+
+    def __setitem__(self, path: str, body: Any) -> None:
+        """Answer with an object, or as it is said."""
+        given = body if isinstance(body, Answer) else answer(body)
+        self._stack.enter_context(self._place.api.failing(at(path), given))
+
+
+@pytest.fixture
+def giving(place: Place) -> Iterator[Giving]:
+    with ExitStack() as stack:
+        yield Giving(place, stack)
+
+
+def _examined(reader: Reader, own: Settings | None = None) -> Seen:
+    return collect.examine(reader, installed_config.find(reader), own, _NOW)
+
+
+def test_where_nothing_is_installed_that_is_all_that_is_said(reader: Reader) -> None:
+    (finding,) = analysis.diagnose(_examined(reader))
+    assert finding.code is Code.INSTALL_MISSING
+
+
+def test_whoever_may_read_nothing_is_told_of_every_check_that_it_is_not_known(place: Place, reader: Reader) -> None:
+    with place.api.failing(lambda _asked: True, _NOBODY):
+        found = analysis.diagnose(_examined(reader))
+    assert {finding.mark for finding in found} == {Mark.UNKNOWN}
+    assert all("not known: no" in finding.why for finding in found)
+
+
+def test_every_fault_of_the_configuration_is_found(reader: Reader, giving: Giving) -> None:
+    giving[_DEPLOYMENT] = {"metadata": {"name": "registry-webhook"}}
+    giving[f"{_OWN}/configmaps/registry-webhook"] = {"data": {"config.yaml": "webhook: {exclud: [a], rule: [b]}"}}
+    configuration = _examined(reader).configuration
+    assert isinstance(configuration, Faults)
+    assert [line.partition(": ")[2] for line in configuration.lines] == [
+        "webhook.exclud: unknown key: did you mean exclude?",
+        "webhook.rule: unknown key: did you mean rules?",
+    ]
+
+
+def test_a_configuration_that_is_gone_is_a_fault(reader: Reader, giving: Giving) -> None:
+    giving[_DEPLOYMENT] = {"metadata": {"name": "registry-webhook"}}
+    configuration = _examined(reader).configuration
+    assert isinstance(configuration, Faults)
+    assert configuration.lines[0].startswith("there is no ConfigMap registry-webhook/registry-webhook")
+
+
+def test_one_that_may_not_be_read_is_not_known(reader: Reader, giving: Giving) -> None:
+    giving[f"{_OWN}/configmaps/registry-webhook"] = _NOBODY
+    assert isinstance(_examined(reader).configuration, Unknown)
+
+
+def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_names(
+    reader: Reader, giving: Giving
+) -> None:
+    containers = [
+        {"name": "webhook", "ports": [{"name": "health", "containerPort": 19080}]},
+        {"name": "refresher", "ports": [{"name": "refresh-health", "containerPort": 8081}]},
+    ]
+    metadata = {"name": "registry-webhook", "namespace": "registry-webhook"}
+    giving[_DEPLOYMENT] = {"metadata": metadata, "spec": {"template": {"spec": {"containers": containers}}}}
+    leaving = {"metadata": {"name": "b", "deletionTimestamp": "2026-11-25T00:00:00Z"}}
+    staying = {"metadata": {"name": "a", "namespace": "registry-webhook"}}
+    giving[f"{_OWN}/pods"] = {"metadata": {}, "items": [staying, leaving]}
+    metrics = b'# TYPE x info\nx_info{hash="1"} 1.0\n'
+    giving[f"{_OWN}/pods/a:19080/proxy/metrics"] = Answer(200, metrics, "text/plain")
+    giving[f"{_OWN}/pods/a:8081/proxy/metrics"] = BROKEN
+    (replica,) = _examined(reader).heard
+    assert replica.webhook == Said(None, (Sample("x_info", {"hash": "1"}, 1.0),))
+    assert isinstance(replica.refresher, Unknown)
+
+
+@pytest.mark.parametrize("known", ["its webhook configuration", "its label", "the option"])
+def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving, known: str) -> None:
+    containers = [{"name": "webhook"}, {"name": "refresher"}]
+    template = {
+        "metadata": {
+            "annotations": {"registry-webhook/configuration": "acme-calls", "registry-webhook/service": "acme-service"}
+        },
+        "spec": {
+            "containers": containers,
+            "serviceAccountName": "acme-account",
+            "volumes": [{"name": "config", "configMap": {"name": "acme-config"}}],
+        },
+    }
+    other = {"metadata": {"name": "other", "namespace": "platform"}}
+    ours = {"metadata": {"name": "acme", "namespace": "platform"}, "spec": {"template": template}}
+    service = {"namespace": "platform", "name": "acme-service"}
+    webhook = {"name": "pods.registry-webhook.internal", "clientConfig": {"service": service}}
+    if known == "its label":
+        giving["/apis/apps/v1/deployments"] = {"metadata": {}, "items": [other, ours]}
+    else:
+        giving["/apis/apps/v1/namespaces/platform/deployments"] = {"metadata": {}, "items": [other, ours]}
+    if known == "its webhook configuration":
+        calling = {"webhooks": [webhook], "metadata": {"name": "acme-calls"}}
+        giving[_CONFIGURATIONS] = {"metadata": {}, "items": [calling]}
+    found = installed_config.find(reader, "platform" if known == "the option" else None)
+    assert found == InstallationNames(
+        "platform", "acme-service", "acme-calls", deployment="acme", config_map="acme-config", account="acme-account"
+    )
+    assert found.hosts[0] == "acme-service.platform.svc"
+
+
+def test_find_nothing_installed_supposes_the_shipped_names(reader: Reader) -> None:
+    assert installed_config.find(reader) == InstallationNames()
+    assert installed_config.find(reader, "platform") == InstallationNames("platform")
+
+
+@pytest.mark.parametrize(
+    ("answer", "expected"),
+    [
+        (
+            b'{"ready":true,"configHash":"1","novelty":[],"warnings":[{"code":"new","message":"x","since":5}]}',
+            Readiness(ready=True, config_hash="1", warnings=(Notice("new", "x"),)),
+        ),
+        (b"ready\nthis replica writes, a_1\nlast pass: refused: x\n", None),
+        (b'{"ready":"perhaps"}', None),
+    ],
+    ids=["a newer version", "an older version, text", "something else"],
+)
+def test_sidecar_state_read_from_json_alone(
+    place: Place, reader: Reader, giving: Giving, answer: bytes, expected: Readiness | None
+) -> None:
+    giving[f"{_OWN}/pods"] = {"metadata": {}, "items": [{"metadata": {"name": "a", "namespace": "registry-webhook"}}]}
+    for port in (8080, 8081):
+        giving[f"{_OWN}/pods/a:{port}/proxy/metrics"] = Answer(200, b"", "text/plain")
+    giving[f"{_OWN}/pods/a:8081/proxy/readyz"] = Answer(503, answer, "text/plain")
+    (replica,) = _examined(reader).heard
+    assert replica.refresher == Said(expected)
+    assert [one.accept for one in place.api.asked if one.path.endswith("/readyz")] == ["application/json"]
+
+
+def test_the_lease_is_read_with_its_time(reader: Reader, giving: Giving) -> None:
+    giving[_LEASE] = {
+        "spec": {"holderIdentity": "a_1", "renewTime": "2026-11-25T00:00:00.000000Z", "leaseDurationSeconds": 10}
+    }
+    assert _examined(reader).lease == Lease("a_1", _NOW, timedelta(seconds=10))
+
+
+def test_what_the_account_may_do_is_asked_of_the_api_server(place: Place, reader: Reader, giving: Giving) -> None:
+    giving[_REVIEWS] = {"status": {"allowed": True}}
+    seen = _examined(reader, settings())
+    assert set(seen.rights.values()) == {True}
+    asked = [request.body for request in place.api.asked if request.path == _REVIEWS and request.body]
+    assert len(asked) == len(seen.rights)
+    assert {body["spec"]["user"] for body in asked} == {"system:serviceaccount:registry-webhook:registry-webhook"}
+
+
+def test_a_sample_is_tried_in_a_served_namespace_and_nothing_is_stored(
+    place: Place, reader: Reader, giving: Giving
+) -> None:
+    place.api.label("team-b")
+    place.api.label("team-a")
+    giving["/api/v1/namespaces/team-a/pods"] = {"metadata": {"name": "sample"}}
+    tryout = _examined(reader, settings()).tryout
+    assert tryout is not None
+    assert tryout.namespace == "team-a"
+    posts = [request for request in place.api.asked if request.method == "POST" and request.path.endswith("/pods")]
+    assert [post.query for post in posts] == [{"dryRun": "All"}]
+
+
+def test_nothing_is_written(place: Place, reader: Reader, giving: Giving) -> None:
+    place.api.label("team-a")
+    giving[_REVIEWS] = {"status": {"allowed": True}}
+    _examined(reader, settings())
+    writing = [one for one in place.api.asked if one.method != "GET" and one.path != _REVIEWS]
+    assert all(one.query.get("dryRun") == "All" for one in writing)
+    assert {one.method for one in writing} == {"POST"}

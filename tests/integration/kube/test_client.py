@@ -1,0 +1,337 @@
+"""A kubeconfig and the environment as kubectl reads them: credentials that rotate, proxies, one line for the rest."""
+
+import base64
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.fake_registry import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
+from webhook.errors import ClusterError, Forbidden
+from webhook.kube import client
+from webhook.kube.client import Client, connect
+
+PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
+_EXEC = "client.authentication.k8s.io/v1"
+_VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+Write = Callable[..., Path]
+
+
+@pytest.fixture(autouse=True)
+def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    for name in (*_VARIABLES, "KUBECONFIG", "KUBERNETES_SERVICE_HOST"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.lower(), raising=False)
+    monkeypatch.setattr(client, "_RELOAD", 0.0)
+    return monkeypatch
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    return make_trust(tmp_path_factory.mktemp("trust"))
+
+
+@pytest.fixture
+def serve(trust: Trust) -> Iterator[Callable[[Behaviour], Server]]:
+    with ExitStack() as stack:
+        yield lambda behave: stack.enter_context(Server(behave, trust.server))
+
+
+@pytest.fixture
+def write(tmp_path: Path, trust: Trust) -> Write:
+    def make(server: str | None, user: dict[str, Any] | None = None, **cluster: Any) -> Path:
+        if server is not None:
+            cluster["server"] = server
+        content = {
+            "apiVersion": "v1",
+            "kind": "Config",
+            "current-context": "c",
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+            "clusters": [{"name": "c", "cluster": {"certificate-authority": str(trust.ca_file), **cluster}}],
+            "users": [{"name": "u", "user": user or {"token": "first"}}],
+        }
+        path = tmp_path / "kubeconfig"
+        path.write_text(json.dumps(content))
+        return path
+
+    return make
+
+
+def connected(kubeconfig: Path) -> Client:
+    return connect(kubeconfig, None, lambda _method, _status: None)
+
+
+def refusal(kubeconfig: Path) -> str:
+    with pytest.raises(ClusterError) as refused:
+        connected(kubeconfig)
+    said = str(refused.value)
+    assert "\n" not in said
+    assert PASSWORD not in f"{said} {refused.value!r} {refused.value.__cause__!r}"
+    return said
+
+
+def wants(tokens: list[str]) -> Behaviour:
+    """Behave as an API server that takes the last of the tokens."""
+
+    def behave(request: Request) -> bytes:
+        accepted = request.authorization == f"Bearer {tokens[-1]}"
+        return answer(200 if accepted else 401, body=b"{}")
+
+    return behave
+
+
+def get(connection: Client) -> bytes:
+    return connection.call(client.Request("read it", "GET", "/version"))
+
+
+# Credentials rotate
+
+
+def test_connect_token_file_rotated_is_read_again(
+    tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write
+) -> None:
+    tokens = ["first"]
+    server = serve(wants(tokens))
+    (tmp_path / "token").write_text("first\n")
+    connection = connected(write(f"https://127.0.0.1:{server.port}", {"tokenFile": "token", "token": "stale"}))
+    assert get(connection) == b"{}"
+    (tmp_path / "token").write_text("second\n")
+    tokens.append("second")
+    assert get(connection) == b"{}"
+    tokens.append("third")
+    with pytest.raises(Forbidden):
+        get(connection)
+    (tmp_path / "token").write_text("third")
+    assert get(connection) == b"{}"
+
+
+def test_connect_kubeconfig_token_replaced_is_read_again(serve: Callable[[Behaviour], Server], write: Write) -> None:
+    tokens = ["first"]
+    server = serve(wants(tokens))
+    url = f"https://127.0.0.1:{server.port}"
+    connection = connected(write(url))
+    tokens.append("second")
+    write(url, {"token": "second"})
+    assert get(connection) == b"{}"
+
+
+def test_connect_refused_credentials_not_loaded_too_often(
+    serve: Callable[[Behaviour], Server], write: Write, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setattr(client, "_RELOAD", 60.0)
+    server = serve(wants(["another"]))
+    connection = connected(write(f"https://127.0.0.1:{server.port}"))
+    for _ in range(3):
+        with pytest.raises(Forbidden):
+            get(connection)
+    assert len(server.requests) == 3
+
+
+def plugin(folder: Path, body: str) -> dict[str, Any]:
+    program = folder / "plugin"
+    program.write_text(f"#!{sys.executable}\nimport json, sys\n{body}\n")
+    program.chmod(0o755)
+    return {
+        "exec": {"apiVersion": "client.authentication.k8s.io/v1", "command": str(program), "installHint": "get\nit"}
+    }
+
+
+_GIVES = """
+status = {{"token": open({path!r}).read()}}
+print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "ExecCredential", "status": status}}))
+"""
+
+
+def test_connect_exec_plugin_token_refused_is_asked_for_again(
+    tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write
+) -> None:
+    tokens = ["first"]
+    server = serve(wants(tokens))
+    (tmp_path / "token").write_text("first")
+    user = plugin(tmp_path, _GIVES.format(path=str(tmp_path / "token")))
+    connection = connected(write(f"https://127.0.0.1:{server.port}", user))
+    assert get(connection) == b"{}"
+    tokens.append("second")
+    (tmp_path / "token").write_text("second")
+    assert get(connection) == b"{}"
+    (tmp_path / "plugin").write_text("#!/bin/sh\nexit 3\n")
+    tokens.append("third")
+    with pytest.raises(ClusterError, match=r"exec plugin .*returned 3"):
+        get(connection)
+
+
+@pytest.mark.parametrize(
+    ("body", "words"),
+    [
+        ("sys.exit(4)", "returned 4"),
+        ("print('nonsense')", "failed to decode"),
+        ("print('{}')", "missing key"),
+        (
+            'print(json.dumps({"apiVersion": "client.authentication.k8s.io/v1", "kind": "x", "status": {}}))',
+            "missing token or clientCertificateData",
+        ),
+    ],
+)
+def test_connect_exec_plugin_that_fails_one_line_and_no_request(
+    tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write, body: str, words: str
+) -> None:
+    server = serve(wants(["first"]))
+    said = refusal(write(f"https://127.0.0.1:{server.port}", plugin(tmp_path, body)))
+    assert "exec plugin " in said
+    assert words in said
+    assert said.endswith(": get it")
+    assert not server.requests
+
+
+@pytest.mark.parametrize("command", ["no-such-plugin", "/no/such/plugin", "./no-such-plugin"])
+def test_connect_exec_plugin_missing_names_install_hint(
+    write: Write, capfd: pytest.CaptureFixture[str], command: str
+) -> None:
+    user = {"exec": {"apiVersion": _EXEC, "command": command, "installHint": "brew it"}}
+    said = refusal(write("https://127.0.0.1:1", user))
+    assert command in said
+    assert said.endswith(": brew it")
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"exec": {}},
+        {"exec": {"command": 5, "apiVersion": "x"}},
+        {"exec": "plugin"},
+        {"auth-provider": {"name": "azure"}},
+        {"auth-provider": {"name": "gcp", "config": {}}},
+        {"auth-provider": {"name": "oidc", "config": {"id-token": "x"}}},
+        {"tokenFile": "/no/such/file"},
+        {"client-certificate": "/no/such/file"},
+    ],
+    ids=str,
+)
+def test_connect_credentials_that_cannot_be_used_one_line(write: Write, user: dict[str, Any]) -> None:
+    assert refusal(write("https://127.0.0.1:1", user)).startswith("no cluster to connect to: ")
+
+
+@pytest.mark.parametrize("data", ["bm9uc2Vuc2U=", "%"])
+def test_connect_client_certificate_not_pem_one_line(
+    serve: Callable[[Behaviour], Server], write: Write, data: str
+) -> None:
+    server = serve(wants(["first"]))
+    user = {"client-certificate-data": data, "client-key-data": data}
+    with pytest.raises(ClusterError, match="TLS"):
+        get(connected(write(f"https://127.0.0.1:{server.port}", user)))
+    assert not server.requests
+
+
+# The server
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        None,
+        "",
+        "api.example.com",
+        "api.example.com:6443",
+        "127.0.0.1:6443",
+        "ftp://api.example.com",
+        "https://",
+        "https://:6443",
+        "https://api.example.com:port",
+        "https://api.example.com:99999",
+        "https://[::1",
+        "https:/api.example.com",
+    ],
+)
+def test_connect_server_that_is_not_url_names_field(write: Write, url: str | None) -> None:
+    assert "server of the cluster" in refusal(write(url))
+
+
+# Proxies
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (f"socks5://user:{PASSWORD}@127.0.0.1:1080", "SOCKS"),
+        ("socks5h://127.0.0.1:1080", "SOCKS"),
+        (f"ftp://user:{PASSWORD}@proxy.example.com", "neither http:// nor https://"),
+        (f"http://user:{PASSWORD}@proxy.example.com:port", "host and port"),
+        ("http://proxy.example.com:99999", "host and port"),
+        ("http://proxy.example.com:0", "host and port"),
+        ("http://", "host and port"),
+        ("http://[::1", "not a URL"),
+        (f"http://{PASSWORD} x/", "host and port"),
+    ],
+)
+@pytest.mark.parametrize("place", ["HTTPS_PROXY", "https_proxy", "kubeconfig"])
+def test_connect_proxy_that_cannot_be_used_names_its_origin(
+    write: Write, environment: pytest.MonkeyPatch, value: str, words: str, place: str
+) -> None:
+    if place != "kubeconfig":
+        environment.setenv(place, value)
+    said = refusal(write("https://api.example.com", **({"proxy-url": value} if place == "kubeconfig" else {})))
+    assert words in said
+    assert ("proxy-url" if place == "kubeconfig" else place) in said
+
+
+def test_connect_proxy_url_without_scheme_refused_as_kubectl_does(write: Write) -> None:
+    assert "proxy-url" in refusal(write("https://api.example.com", **{"proxy-url": "proxy.example.com:3128"}))
+
+
+@pytest.mark.parametrize("place", ["HTTPS_PROXY", "https_proxy", "kubeconfig"])
+@pytest.mark.parametrize("scheme", ["http://", ""])
+def test_connect_through_proxy(
+    serve: Callable[[Behaviour], Server], write: Write, environment: pytest.MonkeyPatch, place: str, scheme: str
+) -> None:
+    server = serve(wants(["first"]))
+    with Proxy() as proxy:
+        value = f"{scheme or ('http://' if place == 'kubeconfig' else '')}user:{PASSWORD}@127.0.0.1:{proxy.port}"
+        if place == "kubeconfig":
+            path = write(f"https://registry.test:{server.port}", **{"proxy-url": value})
+        else:
+            environment.setenv(place, value)
+            path = write(f"https://registry.test:{server.port}")
+        assert get(connected(path)) == b"{}"
+        (asked,) = proxy.requests
+        assert (
+            asked.headers["proxy-authorization"] == f"Basic {base64.b64encode(b'user:' + PASSWORD.encode()).decode()}"
+        )
+
+
+@pytest.mark.parametrize("name", ["HTTPS_PROXY", "https_proxy"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_connect_loopback_never_through_proxy(
+    serve: Callable[[Behaviour], Server], write: Write, environment: pytest.MonkeyPatch, name: str, host: str
+) -> None:
+    server = serve(wants(["first"]))
+    environment.setenv(name, "http://127.0.0.1:1")
+    assert get(connected(write(f"https://{host}:{server.port}"))) == b"{}"
+
+
+@pytest.mark.parametrize("no_proxy", ["127.0.0.0/8,registry.test", ".test", "*", "registry.test:{port}"])
+def test_connect_no_proxy_reached_directly(write: Write, environment: pytest.MonkeyPatch, no_proxy: str) -> None:
+    environment.setenv("HTTPS_PROXY", "http://127.0.0.1:1")
+    environment.setenv("no_proxy", no_proxy.format(port=1))
+    with pytest.raises(ClusterError) as error:
+        get(connected(write("https://registry.test:1")))
+    assert "proxy" not in str(error.value)
+
+
+def test_connect_proxy_out_of_reach_names_variable(write: Write, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HTTPS_PROXY", f"http://user:{PASSWORD}@127.0.0.1:1")
+    environment.setenv("ALL_PROXY", "socks5://127.0.0.1:1")
+    with pytest.raises(ClusterError) as error:
+        get(connected(write("https://registry.test:1")))
+    assert "HTTPS_PROXY" in str(error.value)
+    assert PASSWORD not in str(error.value)
+
+
+def test_connect_plain_server_uses_http_proxy(write: Write, environment: pytest.MonkeyPatch) -> None:
+    environment.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with pytest.raises(ClusterError, match="HTTP_PROXY"):
+        get(connected(write("http://registry.test:1")))

@@ -1,0 +1,220 @@
+"""A cluster is read as far as it can be, and what cannot be read says why, on an API server that fails at will."""
+
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, TOKEN, Answer, Asked, status
+from tests.support.refresher_process import Place
+from webhook.diagnostics.image_pull import is_ours
+from webhook.errors import Unreachable
+from webhook.kube import reader as kube_reader
+from webhook.kube.client import connect, namespace_of
+from webhook.kube.reader import Kind, Reader
+from webhook.kube.unknown import Unknown
+
+NOBODY = status(403, "Forbidden", 'User "eve" cannot list resource "namespaces" in API group ""')
+POD = {"metadata": {"name": "web", "namespace": "team-a"}}
+
+
+@pytest.fixture
+def reader(place: Place) -> Iterator[Reader]:
+    made = Reader(connect(place.folder / "kubeconfig", None, lambda _method, _status: None))
+    yield made
+    made.close()
+
+
+def at(path: str) -> Callable[[Asked], bool]:
+    return lambda asked: asked.path == path
+
+
+def answer(body: Any) -> Answer:
+    return Answer(200, json.dumps(body).encode())
+
+
+def test_a_list_is_read_in_pages_and_tells_how_far_it_is(place: Place, reader: Reader) -> None:
+    place.api.page = 2
+    for number in range(5):
+        place.api.label(f"team-{number}")
+    told: list[tuple[int, int | None]] = []
+    found = reader.list(kube_reader.NAMESPACES, progress=lambda *far: told.append(far))
+    assert not isinstance(found, Unknown)
+    assert [one.metadata.name for one in found] == [f"team-{number}" for number in range(5)]
+    assert told == [(2, None), (4, None), (5, 5)]
+    assert len(place.api.lists("namespaces")) == 3
+
+
+def test_how_many_there_are_is_told_where_the_api_server_says_so(place: Place, reader: Reader) -> None:
+    first = answer({"metadata": {"continue": "c", "remainingItemCount": 41}, "items": [POD]})
+    told: list[tuple[int, int | None]] = []
+    with place.api.failing(lambda asked: "continue" not in asked.query and asked.path == "/api/v1/pods", first):
+        found = reader.list(kube_reader.PODS, progress=lambda *far: told.append(far))
+    assert told == [(1, 42)]
+    assert found == ()  # the second page is of a kind that this server does not know
+
+
+def test_of_secrets_the_metadata_alone_is_listed(place: Place, reader: Reader) -> None:
+    place.api.put("team-a", ours=True)
+    found = reader.list(kube_reader.SECRETS, fields="type=kubernetes.io/dockerconfigjson")
+    assert not isinstance(found, Unknown)
+    assert [one.metadata.namespace for one in found] == ["team-a"]
+    assert all(asked.accept.startswith(METADATA) for asked in place.api.asked if asked.path == "/api/v1/secrets")
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        (NOBODY, "no right to list Namespaces"),
+        (status(401, "Unauthorized", "Unauthorized"), "cannot list Namespaces: Unauthorized (401)"),
+        (BROKEN, "cannot list Namespaces: etcdserver: leader changed (500)"),
+        (HTML, "cannot list Namespaces: the answer is none of an API server's"),
+        (GONE, "the list of Namespaces takes longer than the API server keeps it"),
+    ],
+)
+def test_what_cannot_be_listed_says_why_in_a_line(place: Place, reader: Reader, fault: Answer, why: str) -> None:
+    with place.api.failing(at("/api/v1/namespaces"), fault):
+        assert reader.list(kube_reader.NAMESPACES) == Unknown(why)
+
+
+def test_a_list_that_took_too_long_is_begun_anew(place: Place, reader: Reader) -> None:
+    place.api.label("team-a")
+    met: list[Asked] = []
+
+    def first(asked: Asked) -> bool:
+        met.append(asked)
+        return len(met) == 1
+
+    with place.api.failing(first, GONE):
+        found = reader.list(kube_reader.NAMESPACES)
+    assert not isinstance(found, Unknown)
+    assert len(found) == 1
+
+
+def test_a_kind_that_is_not_served_has_no_objects(reader: Reader) -> None:
+    assert reader.list(kube_reader.MUTATING_POLICIES) == ()
+    assert reader.list(Kind("Things", "/apis/example.com/v1", "things", dict[str, Any]), "team-a") == ()
+
+
+def test_an_object_is_there_or_not_or_not_to_be_read(place: Place, reader: Reader) -> None:
+    path = "/api/v1/namespaces/team-a/pods/web"
+    assert reader.get(kube_reader.PODS, "web", "team-a") is None
+    with place.api.failing(at(path), answer(POD)):
+        assert reader.get(kube_reader.MANIFESTS, "web", "team-a") == POD
+    with place.api.failing(at(path), NOBODY):
+        assert str(reader.get(kube_reader.PODS, "web", "team-a")) == "not known: no right to read Pods team-a/web"
+
+
+def test_a_name_stays_one_piece_of_the_path(place: Place, reader: Reader) -> None:
+    reader.get(kube_reader.PODS, "../secrets/x?a", "team/a")
+    assert place.api.asked[-1].path == "/api/v1/namespaces/team%2Fa/pods/..%2Fsecrets%2Fx%3Fa"
+
+
+def test_a_pods_metrics_come_through_the_api_server(place: Place, reader: Reader) -> None:
+    path = "/api/v1/namespaces/registry-webhook/pods/web:8080/proxy/metrics"
+    with place.api.failing(at(path), Answer(200, b"a 1\n", "text/plain")):
+        assert reader.of_pod("registry-webhook", "web", 8080, "/metrics") == b"a 1\n"
+    with place.api.failing(at(path), status(503, "ServiceUnavailable", "no endpoints")):
+        found = reader.of_pod("registry-webhook", "web", 8080, "/metrics")
+        assert str(found) == "not known: cannot read /metrics of Pod registry-webhook/web: no endpoints (503)"
+
+
+def test_what_a_pod_says_that_is_not_ready_is_heard(place: Place, reader: Reader) -> None:
+    path = "/api/v1/namespaces/registry-webhook/pods/web:8081/proxy/readyz"
+    with place.api.failing(at(path), Answer(503, b"not ready: the first pass is not over\n", "text/plain")):
+        said = reader.of_pod("registry-webhook", "web", 8081, "/readyz")
+    assert said == b"not ready: the first pass is not over\n"
+    state = b'{"ready":false,"code":500}'
+    with place.api.failing(at(path), Answer(503, state)):
+        assert reader.of_pod("registry-webhook", "web", 8081, "/readyz", accept="application/json") == state
+    assert place.api.asked[-1].accept == "application/json"
+    with place.api.failing(at(path), NOBODY):
+        assert reader.of_pod("registry-webhook", "web", 8081, "/readyz") == Unknown(
+            "no right to read /readyz of Pod registry-webhook/web"
+        )
+
+
+PODS = "/api/v1/namespaces/team-a/pods"
+_CALLING = 'Internal error occurred: failed calling webhook "pods.registry-webhook.internal": no endpoints'
+
+
+def test_a_dry_run_stores_nothing_and_gives_what_would_be_stored(place: Place, reader: Reader) -> None:
+    with place.api.failing(at(PODS), answer(POD)):
+        tried = reader.try_creation(POD, "team-a")
+    assert not isinstance(tried, Unknown)
+    assert (tried.stored, tried.refusal) == (POD, "")
+    asked = place.api.asked[-1]
+    assert (asked.method, asked.query, asked.body) == ("POST", {"dryRun": "All"}, POD)
+
+
+@pytest.mark.parametrize(
+    ("fault", "refusal"),
+    [
+        (status(403, "Forbidden", "exceeded quota: small"), "exceeded quota: small (403)"),
+        (status(422, "Invalid", "spec: Required value"), "spec: Required value (422)"),
+        (status(500, "InternalError", _CALLING), f"{_CALLING} (500)"),
+    ],
+)
+def test_what_refuses_a_pod_in_a_dry_run_is_no_fault_of_reading(
+    place: Place, reader: Reader, fault: Answer, refusal: str
+) -> None:
+    with place.api.failing(at(PODS), fault):
+        tried = reader.try_creation(POD, "team-a")
+    assert not isinstance(tried, Unknown)
+    assert (tried.stored, tried.refusal) == (None, refusal)
+
+
+def test_a_dry_run_that_was_not_made_is_not_known(place: Place, reader: Reader) -> None:
+    with place.api.failing(at(PODS), BROKEN):
+        assert isinstance(reader.try_creation(POD, "team-a"), Unknown)
+
+
+def test_an_api_server_that_is_gone_is_said_to_be(place: Place, reader: Reader) -> None:
+    place.api.stop()
+    with pytest.raises(Unreachable, match="cannot reach the API server: no connection"):
+        reader.version()
+    assert str(reader.list(kube_reader.PODS, "team-a")) == "not known: cannot list Pods in team-a: no connection"
+
+
+def test_the_token_is_nowhere_in_what_is_said(place: Place, reader: Reader) -> None:
+    with place.api.failing(lambda _asked: True, NOBODY):
+        assert TOKEN not in repr(reader.list(kube_reader.PODS)) + repr(reader.get(kube_reader.PODS, "a", "b"))
+
+
+@pytest.mark.parametrize(
+    ("text", "context", "namespace"),
+    [
+        ("contexts: [{name: a, context: {cluster: c, user: u, namespace: team-a}}]", None, "team-a"),
+        ("contexts: [{name: a, context: {cluster: c, user: u}}]", None, "default"),
+        ("contexts: [{name: a, context: {cluster: c, user: u, namespace: x}}]", "a", "x"),
+        ("contexts: [{name: a, context: {cluster: c, user: u}}]", "unheard-of", "default"),
+        ("no kubeconfig", None, "default"),
+    ],
+)
+def test_the_namespace_is_the_kubeconfigs(place: Place, text: str, context: str | None, namespace: str) -> None:
+    named = "clusters: [{name: c, cluster: {server: x}}]\nusers: [{name: u, user: {}}]\ncurrent-context: a\n"
+    place.write("other", f"{named}{text}\n" if ":" in text else text)
+    assert namespace_of(place.folder / "other", context) == namespace
+
+
+@pytest.mark.parametrize(
+    "kind", [kube_reader.SECRETS, kube_reader.EVENTS, kube_reader.JOBS], ids=lambda kind: kind.plural
+)
+def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind: Kind[Any]) -> None:
+    """Anybody may create many of them, with a MiB of text in each."""
+    notes = {"a": "x" * 500_000, "registry-webhook/content-hash": "y" * 500_000, "registry-webhook/refreshed-at": "z"}
+    managed = [{"manager": f"m{number}", "operation": "Apply", "fieldsV1": {"f:a": {}}} for number in range(1000)]
+    managed.append({"manager": "registry-webhook-refresher", "operation": "Apply", "fieldsV1": {"f:a": {}}})
+    labels = {f"label-{number}": "x" for number in range(2000)} | {"app.kubernetes.io/managed-by": "registry-webhook"}
+    metadata = {"name": "one", "annotations": notes, "labels": labels, "managedFields": managed}
+    body = answer({"metadata": {}, "items": [{"metadata": metadata, "message": "x" * 500_000}]})
+    with place.api.failing(at(kind.path(None)), body):
+        found = reader.list(kind)
+    assert not isinstance(found, Unknown)
+    assert len(msgspec.json.encode(found)) < 3000
+    assert found[0].metadata.annotations == {"registry-webhook/refreshed-at": "z"}
+    assert found[0].metadata.labels == {"app.kubernetes.io/managed-by": "registry-webhook"}
+    if kind is kube_reader.SECRETS:
+        assert is_ours(found[0].metadata)

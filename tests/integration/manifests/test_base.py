@@ -1,0 +1,250 @@
+"""The base, whose rights, guard and Deployment every variant has: it agrees with the code and with itself."""
+
+import re
+from pathlib import Path
+from typing import Any, cast
+
+import kubernetes.client
+import pytest
+import yaml
+
+from tests.support.kustomize import Manifest
+from tests.support.manifest_variants import BASE, CHECKOUT, FOLDERS, Objects
+from webhook import __version__
+from webhook.constants import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
+from webhook.kube.api import Cluster
+from webhook.pull_secret.manifest import TYPE
+from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.settings import PullSecretSettings
+
+DOCKERFILE = CHECKOUT / "Dockerfile"
+FILES = sorted(path for name in ("manifests", "certs", "overlays") for path in (CHECKOUT / name).rglob("*.yaml"))
+PULL_SECRET = PullSecretSettings().name
+OBJECTS = Objects(FOLDERS[0])
+POLICIES = OBJECTS.all_of("ValidatingAdmissionPolicy")
+
+
+def called(manifest: Manifest) -> str:
+    return f"{manifest['kind']}-{manifest['metadata']['name']}"
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CHECKOUT)))
+def test_an_object_is_written_without_anchors_and_aliases(path: Path) -> None:
+    """Unlike operations: what two containers need is said once."""
+    text = path.read_text()
+    tokens = list(yaml.scan(text))
+    aliases = any(isinstance(token, yaml.AnchorToken | yaml.AliasToken) for token in tokens)
+    assert not aliases or isinstance(yaml.safe_load(text), list)
+
+
+def test_the_files_are_applied_in_the_order_of_their_numbers() -> None:
+    numbered = sorted(path.name for path in BASE.glob("[0-9]*.yaml"))
+    assert yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"] == numbered
+
+
+def test_what_is_needed_is_applied_before_what_needs_it() -> None:
+    kinds = [manifest["kind"] for manifest in OBJECTS.manifests]
+    guarded = len(kinds) - 1 - kinds[::-1].index("ValidatingAdmissionPolicyBinding")
+    rights = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
+    assert kinds[:2] == ["Namespace", "ServiceAccount"]
+    assert guarded < min(kinds.index(kind) for kind in rights)
+    assert max(kinds.index(kind) for kind in rights) < kinds.index("Deployment")
+    assert kinds.index("PriorityClass") < kinds.index("Deployment") < kinds.index("MutatingWebhookConfiguration")
+
+
+def test_the_namespace_is_restricted() -> None:
+    namespace = OBJECTS.only("Namespace")["metadata"]
+    assert namespace["name"] == OWN_NAMESPACE
+    modes = ("enforce", "audit", "warn")
+    assert {namespace["labels"][f"pod-security.kubernetes.io/{mode}"] for mode in modes} == {"restricted"}
+
+
+# The account, its rights and the guard.
+
+
+def test_rights_and_guard_are_of_the_account_that_the_pods_have() -> None:
+    account = OBJECTS.only("ServiceAccount")["metadata"]["name"]
+    assert OBJECTS.pod["serviceAccountName"] == account
+    for binding in (OBJECTS.only("ClusterRoleBinding"), OBJECTS.only("RoleBinding")):
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "namespace": OWN_NAMESPACE, "name": account}]
+    (marker,) = (rule for rule in OBJECTS.only("ClusterRole")["rules"] if PROGRAM in rule["apiGroups"])
+    for policy in POLICIES:
+        (condition,) = policy["spec"]["matchConditions"]
+        check = r"group\('([^']+)'\)\.resource\('([^']+)'\)\S*\s*\.check\('([^']+)'\)"
+        checks = re.findall(check, condition["expression"])
+        assert [marker["apiGroups"], marker["resources"], marker["verbs"]] == [[word] for word in checks[0]]
+        assert checks[1] == (*checks[0][:2], "exempt")
+
+
+def test_the_guard_names_no_account_and_no_namespace_of_ours() -> None:
+    """Or kustomize would move the one and leave the other."""
+    for policy in POLICIES:
+        parts = ("matchConditions", "variables", "validations")
+        text = "\n".join(one["expression"] for part in parts for one in policy["spec"].get(part, []))
+        assert f"'{OWN_NAMESPACE}'" not in re.sub(r"\.group\('[^']+'\)", "", text)
+        assert f":{PROGRAM}" not in text
+
+
+def test_the_account_has_these_rights() -> None:
+    reading = {"get", "list", "watch"}
+    assert [rights(rule) for rule in OBJECTS.only("ClusterRole")["rules"]] == [
+        (PROGRAM, "restrictions", None, {"bound"}),
+        ("", "namespaces", None, reading),
+        ("", "secrets", [PULL_SECRET], reading | {"create", "patch", "delete"}),
+        ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", [PROGRAM], reading | {"patch"}),
+        ("events.k8s.io", "events", None, {"create"}),
+    ]
+    (rule,) = OBJECTS.only("Role")["rules"]
+    assert rights(rule) == ("coordination.k8s.io", "leases", [REFRESHER], {"get", "create", "update"})
+
+
+def rights(rule: Manifest) -> tuple[str, str, list[str] | None, set[str]]:
+    (group,), (resource,) = rule["apiGroups"], rule["resources"]
+    return group, resource, rule.get("resourceNames"), set(rule["verbs"])
+
+
+@pytest.mark.parametrize("policy", POLICIES, ids=called)
+def test_the_guard_denies_in_words(policy: Manifest) -> None:
+    bindings = OBJECTS.all_of("ValidatingAdmissionPolicyBinding")
+    name = policy["metadata"]["name"]
+    every = {"paramRef": {"selector": {}, "parameterNotFoundAction": "Deny"}} if "paramKind" in policy["spec"] else {}
+    assert [binding["spec"] for binding in bindings if binding["spec"]["policyName"] == name] == [
+        {"policyName": name, "validationActions": ["Deny"], **every}
+    ]
+    assert policy["spec"]["failurePolicy"] == "Fail"
+    for validation in policy["spec"]["validations"]:
+        assert "this account" in validation["message"]
+        assert validation["reason"] == "Forbidden"
+
+
+def expressions(policy: str) -> str:
+    spec = OBJECTS.named("ValidatingAdmissionPolicy", policy)["spec"]
+    return "\n".join(part["expression"] for part in (*spec.get("variables", []), *spec["validations"]))
+
+
+class Listener:
+    """Takes Events as a cluster would."""
+
+    def __init__(self) -> None:
+        self.events: list[Manifest] = []
+
+    def create_event(self, event: Manifest) -> None:
+        self.events.append(event)
+
+
+def test_the_guard_knows_the_names_that_the_code_knows() -> None:
+    text = expressions("registry-webhook-secrets")
+    never = text.partition("request.namespace in [")[2].partition("]")[0]
+    assert {name.strip(" '") for name in never.split(",")} == SYSTEM_NAMESPACES | {"variables.own"}
+    assert f"== '{TYPE}'" in text
+    assert f"== '{CERTIFICATE}'" in text
+    assert f"labels[?'{ENABLED_LABEL}']" in text
+    told = Listener()
+    reporter = Reporter(cast(Cluster, told), PULL_SECRET, "any", leading=lambda: True, clock=lambda: 0.0)
+    reporter.tell("Any", "any", "team-a")
+    (event,) = told.events
+    assert f"== '{event['reportingController']}'" in expressions("registry-webhook-events")
+
+
+def fields(model: Any) -> set[str]:
+    return {field.serialization_alias or name for name, field in model.model_fields.items()}
+
+
+def test_the_guard_compares_every_field_of_a_webhook_but_the_bundle() -> None:
+    text = expressions("registry-webhook-configurations")
+    compared = re.findall(r"willBe\.map\(w, (w\.\S+)\) == variables\.was\.map\(w, (\S+)\)", text)
+    assert all(now == before for now, before in compared)
+    names = {now.removeprefix("w.").removeprefix("?") for now, _ in compared}
+    called = {f"clientConfig.?{name}" for name in fields(kubernetes.client.AdmissionregistrationV1WebhookClientConfig)}
+    everything = fields(kubernetes.client.V1MutatingWebhook) - {"clientConfig"} | called
+    assert names == everything - {"clientConfig.?caBundle"}
+
+
+def test_the_guard_compares_what_says_something_in_the_metadata_of_a_webhook_configuration() -> None:
+    text = expressions("registry-webhook-configurations")
+    assert "metadata.?ownerReferences" in expressions("registry-webhook-owners")
+    compared = re.findall(r"\bobject\.metadata\.\?(\w+) == oldObject\.metadata\.\?(\w+)", text)
+    assert all(now == before for now, before in compared)
+    # What nobody can change with a patch, and who owns it, which is compared by itself.
+    set_by_the_server = {
+        *("name", "generateName", "namespace", "selfLink", "uid", "resourceVersion", "generation", "managedFields"),
+        *("creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"),
+    }
+    names = {now for now, _ in compared}
+    assert names == fields(kubernetes.client.V1ObjectMeta) - set_by_the_server - {"ownerReferences"}
+
+
+# The Deployment.
+
+
+def test_the_sidecar_has_no_say_in_whether_the_pod_is_ready() -> None:
+    sidecar, webhook = OBJECTS.containers["refresher"], OBJECTS.containers["webhook"]
+    assert {name for name in sidecar if name.endswith("Probe")} == {"livenessProbe"}
+    assert {name for name in webhook if name.endswith("Probe")} == {"startupProbe", "livenessProbe", "readinessProbe"}
+    assert "readinessGates" not in OBJECTS.pod
+
+
+def test_an_update_takes_no_replica_away_before_another_is_ready() -> None:
+    spec = OBJECTS.deployment["spec"]
+    assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    assert OBJECTS.only("PodDisruptionBudget")["spec"]["maxUnavailable"] < spec["replicas"]
+
+
+def test_a_pod_that_leaves_has_the_time_to_answer() -> None:
+    waits = OBJECTS.containers["webhook"]["lifecycle"]["preStop"]["sleep"]["seconds"]
+    drains, in_flight = 5, 10
+    assert "drain" not in OBJECTS.options("webhook")
+    assert OBJECTS.pod["terminationGracePeriodSeconds"] > waits + drains + in_flight
+
+
+def test_a_cluster_of_one_node_runs_it() -> None:
+    constraints = OBJECTS.pod["topologySpreadConstraints"]
+    assert {one["topologyKey"] for one in constraints} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+    assert {one["whenUnsatisfiable"] for one in constraints} == {"ScheduleAnyway"}
+    (term,) = OBJECTS.pod["affinity"]["podAntiAffinity"]["preferredDuringSchedulingIgnoredDuringExecution"]
+    for one in (*constraints, term["podAffinityTerm"]):
+        assert one["labelSelector"] == OBJECTS.deployment["spec"]["selector"]
+    assert set(OBJECTS.pod["affinity"]) == {"podAntiAffinity", "nodeAffinity"}
+
+
+def test_deployment_runs_on_the_architectures_of_the_released_image() -> None:
+    required = OBJECTS.pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
+    ((expression,),) = (term["matchExpressions"] for term in required["nodeSelectorTerms"])
+    assert (expression["key"], expression["operator"]) == ("kubernetes.io/arch", "In")
+    release = (CHECKOUT / ".github" / "workflows" / "release.yml").read_text()
+    (platforms,) = re.findall(r"--platform (\S+)", release)
+    assert platforms.split(",") == [f"linux/{name}" for name in expression["values"]]
+
+
+def test_the_priority_is_our_own_and_nobody_elses_default() -> None:
+    priority = OBJECTS.only("PriorityClass")
+    assert OBJECTS.pod["priorityClassName"] == priority["metadata"]["name"]
+    assert "globalDefault" not in priority
+    # Above what has none, and below the system's own.
+    assert 0 < priority["value"] < 1_000_000_000
+
+
+def test_both_containers_run_the_program_as_whatever_user_they_are_given() -> None:
+    (user,) = re.findall(r"^USER ([0-9]+)(?::[0-9]+)?$", DOCKERFILE.read_text(), re.MULTILINE)
+    assert int(user) > 0
+    # A user that is named here is refused where a cluster gives each namespace users of its own.
+    named = {"runAsUser", "runAsGroup", "fsGroup", "supplementalGroups"}
+    for context in (OBJECTS.pod["securityContext"], *(one["securityContext"] for one in OBJECTS.containers.values())):
+        assert not named & context.keys()
+    assert OBJECTS.pod["enableServiceLinks"] is False
+    for container in OBJECTS.containers.values():
+        assert container["image"] == f"{PROGRAM}:{__version__}"
+        assert container["imagePullPolicy"] == "IfNotPresent"
+        assert "command" not in container
+
+
+def test_the_image_is_the_same_in_the_deployment_and_where_it_is_to_be_set() -> None:
+    (image,) = yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]
+    assert image == {"name": PROGRAM, "newName": PROGRAM, "newTag": __version__}
+    written = yaml.safe_load((BASE / "50-deployment.yaml").read_text())["spec"]["template"]["spec"]["containers"]
+    assert {container["image"] for container in written} == {f"{PROGRAM}:{__version__}"}
+
+
+def test_the_pods_start_before_anybody_has_made_a_secret() -> None:
+    for name in ("tls", "credential"):
+        assert OBJECTS.volumes[name]["secret"]["optional"] is True

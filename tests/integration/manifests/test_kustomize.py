@@ -1,0 +1,163 @@
+"""What is no installation is refused: by the composer, and by the check of each object."""
+
+from copy import deepcopy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.support import kubernetes_schema
+from tests.support.kustomize import Files, Manifest, Refused, compose
+from tests.support.manifest_variants import CHECKOUT, FOLDERS, Objects, Variant, combined
+
+BASE = Objects(FOLDERS[0])
+ISSUED = Objects(Variant("certs/cert-manager"))
+
+
+def composed_with(variant: Variant, changed: Files) -> list[Manifest]:
+    return compose(CHECKOUT / variant.folder, {**variant.files(CHECKOUT), **changed})
+
+
+def replaced(name: str, old: str, new: str) -> Files:
+    path = CHECKOUT / name
+    text = path.read_text()
+    assert old in text
+    return {path: text.replace(old, new)}
+
+
+DEPLOYMENT = "manifests/50-deployment.yaml"
+WEBHOOK = "manifests/60-webhook.yaml"
+KUSTOMIZATION = "manifests/kustomization.yaml"
+
+
+@pytest.mark.parametrize(
+    ("component", "name", "old", "new"),
+    [
+        ("autoscaling", DEPLOYMENT, "replicas: 2", "replicas: 3"),
+        ("cluster-wide", WEBHOOK, "operator: In\n", "operator: Exists\n"),
+        ("cluster-wide", "manifests/20-guard.yaml", "- name: asked", "- name: other"),
+        ("cluster-wide", "manifests/20-guard.yaml", "registry-webhook-secrets", "registry-webhook-other"),
+        ("fail-closed", WEBHOOK, "failurePolicy: Ignore", "failurePolicy: Fail"),
+        ("fail-closed", DEPLOYMENT, "- name: webhook\n", "- name: server\n"),
+        ("fail-closed", DEPLOYMENT, "          env:\n", "          variables:\n"),
+        ("pods-cannot-opt-out", WEBHOOK, "objectSelector:", "otherSelector:"),
+        ("host-network", DEPLOYMENT, "containerPort: 8443", "containerPort: 9443"),
+        ("host-network", DEPLOYMENT, "- name: refresher\n", "- name: sidecar\n"),
+        ("host-network", "manifests/00-namespace.yaml", "enforce: restricted", "enforce: baseline"),
+        ("credential", DEPLOYMENT, "- name: tls\n          secret:", "- name: pair\n          secret:"),
+    ],
+)
+def test_a_patch_that_does_not_fit_any_more_is_refused(component: str, name: str, old: str, new: str) -> None:
+    variant = combined("self-managed", component)
+    composed_with(variant, {})
+    with pytest.raises(Refused):
+        composed_with(variant, replaced(name, old, new))
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "why"),
+    [
+        (KUSTOMIZATION, "  order: fifo", "  order: legacy", "the order stays"),
+        (KUSTOMIZATION, "40-availability.yaml", "40-gone.yaml", "No such file"),
+        (KUSTOMIZATION, "images:", "namePrefix: a\nimages:", "namePrefix: not known"),
+        (KUSTOMIZATION, "disableNameSuffixHash: true", "disableNameSuffixHash: false", "would change with its content"),
+        (KUSTOMIZATION, "60-webhook.yaml", "50-deployment.yaml", "there are two"),
+        (KUSTOMIZATION, "kustomize.config.k8s.io/v1beta1", "v1", "neither a Kustomization nor a Component"),
+    ],
+)
+def test_a_base_that_nothing_can_be_made_of_is_refused(name: str, old: str, new: str, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        composed_with(FOLDERS[0], replaced(name, old, new))
+
+
+def test_a_component_is_nothing_alone() -> None:
+    with pytest.raises(Refused, match="nothing alone"):
+        compose(CHECKOUT / "manifests" / "components" / "fail-closed", {})
+
+
+def test_a_folder_inside_the_base_cannot_be_made_of_it() -> None:
+    inside = Variant("manifests/mine", combined("self-managed").text.replace("../certs", "../../certs"))
+    with pytest.raises(Refused, match="of which it is made"):
+        composed_with(inside, {})
+
+
+def test_without_its_file_there_is_no_credential() -> None:
+    variant = combined("self-managed", "credential")
+    files = {path: text for path, text in variant.files(CHECKOUT).items() if path.name != "credential.env"}
+    if (CHECKOUT / "manifests" / "components" / "credential" / "credential.env").exists():
+        pytest.skip("somebody has made one")
+    with pytest.raises(Refused, match="No such file"):
+        compose(CHECKOUT / variant.folder, files)
+
+
+def test_a_patch_that_makes_not_sure_what_it_changes_is_refused() -> None:
+    path = CHECKOUT / "manifests" / "components" / "fail-closed" / "deployment.yaml"
+    operations = [one for one in yaml.safe_load(path.read_text()) if one["op"] != "test"]
+    with pytest.raises(Refused, match="nothing says what is at"):
+        composed_with(combined("self-managed", "fail-closed"), {path: yaml.safe_dump(operations)})
+
+
+def test_the_example_in_the_readme_is_an_installation() -> None:
+    text = (CHECKOUT / "manifests" / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
+    made = composed_with(Variant("mine", text), {})
+    (deployment,) = (manifest for manifest in made if manifest["kind"] == "Deployment")
+    images = {container["image"] for container in deployment["spec"]["template"]["spec"]["containers"]}
+    assert images == {"registry.example.com/registry-webhook:0.1.0"}
+
+
+_POD = ("spec", "template", "spec")
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "value"),
+    [
+        ("Deployment", ("spec", "replica"), 2),
+        ("Deployment", ("spec", "replicas"), "2"),
+        ("Deployment", (*_POD, "containers", 0, "livenessProbe", "httpGet", "post"), "health"),
+        ("Deployment", (*_POD, "containers", 0, "image_pull_policy"), "Always"),
+        ("Deployment", (*_POD, "containers", 0, "name"), None),
+        ("Deployment", (*_POD, "containers", 0, "resources", "limits", "cpu"), 1),
+        ("Deployment", (*_POD, "volumes", 1, "secret", "optional"), "yes"),
+        ("Deployment", ("apiVersion",), "apps/v2"),
+        ("Deployment", ("apiVersion",), "batch/v1"),
+        ("Deployment", ("spec", "selector"), None),
+        ("ClusterRole", ("rules", 0, "verbs"), "get"),
+        ("ConfigMap", ("data", "config.yaml"), {}),
+        ("MutatingWebhookConfiguration", ("webhooks", 0, "sideEffects"), None),
+        ("MutatingWebhookConfiguration", ("webhooks", 0, "matchConditions", 0, "expression"), True),
+        ("ValidatingAdmissionPolicy", ("spec", "validations", 0, "text"), "any"),
+        ("Service", ("kind",), "Servant"),
+        ("Certificate", ("spec", "dnsName"), []),
+        ("Certificate", ("spec", "privateKey", "rotationPolicy"), "Sometimes"),
+        ("Certificate", ("spec", "secretName"), None),
+        ("Issuer", ("spec", "ca"), {"secretName": "any"}),
+        ("Issuer", ("kind",), "Issue"),
+    ],
+)
+def test_what_the_api_does_not_know_is_invalid(kind: str, path: tuple[str | int, ...], value: object) -> None:
+    manifest = deepcopy(next(one for one in ISSUED.manifests if one["kind"] == kind))
+    kubernetes_schema.check(manifest)
+    *parents, last = path
+    place: Any = manifest
+    for part in parents:
+        place = place[part]
+    if value is None:
+        del place[last]
+    else:
+        place[last] = value
+    with pytest.raises(kubernetes_schema.Invalid):
+        kubernetes_schema.check(manifest)
+
+
+def test_all_files_are_part_of_something() -> None:
+    """A patch that nobody names would be forgotten."""
+    for name in ("manifests", "certs", "overlays"):
+        for path in (CHECKOUT / name).rglob("kustomization.yaml"):
+            text = path.read_text()
+            others = {one.name for one in path.parent.glob("*.yaml")} - {"kustomization.yaml"}
+            assert all(other in text for other in others), path
+
+
+def test_the_checkout_is_the_one_that_the_tests_stand_in() -> None:
+    assert Path(__file__).is_relative_to(CHECKOUT)

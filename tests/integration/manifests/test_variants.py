@@ -1,0 +1,433 @@
+"""Every variant: it is made, the API knows each of its objects, and what it promises holds in all of them."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+import pytest
+
+from tests.support import kubernetes_schema
+from tests.support.kustomize import Manifest
+from tests.support.manifest_variants import (
+    CERTIFICATES,
+    COMPONENTS,
+    CREDENTIAL,
+    EVERYTHING,
+    FOLDERS,
+    VARIANTS,
+    Objects,
+    Variant,
+    combined,
+)
+from webhook.cli import refresh, serve
+from webhook.cli.options import CONFIG_VARIABLE
+from webhook.config.load import load
+from webhook.constants import CERTIFICATE, ENABLED_LABEL, GUARD_POLICY, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
+from webhook.settings import Configuration
+
+TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
+CREDENTIAL_SECRET = "registry-webhook-credential"  # noqa: S105 - a name
+_NAME_LABEL = "kubernetes.io/metadata.name"
+_HOST_NETWORK = "host-network"
+
+
+@pytest.fixture(scope="module", params=VARIANTS, ids=str)
+def variant(request: pytest.FixtureRequest) -> Variant:
+    chosen: Variant = request.param
+    return chosen
+
+
+@pytest.fixture(scope="module")
+def objects(variant: Variant) -> Objects:
+    return Objects(variant)
+
+
+def configuration(objects: Objects, container: str) -> Configuration:
+    return load(objects.configuration.encode(), objects.configuration_name, objects.variables(container)).configuration
+
+
+def matches(selector: Manifest, labels: dict[str, str]) -> bool:
+    """Say whether labels match, as the API server does: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/."""
+    assert not selector.keys() - {"matchExpressions"}
+    return all(_matches(expression, labels) for expression in selector.get("matchExpressions", []))
+
+
+def _matches(expression: Manifest, labels: dict[str, str]) -> bool:
+    among = labels.get(expression["key"]) in expression["values"]
+    return {"In": among, "NotIn": not among}[expression["operator"]]
+
+
+# What the objects are.
+
+
+def test_the_api_knows_every_field(objects: Objects) -> None:
+    for manifest in objects.manifests:
+        kubernetes_schema.check(manifest)
+
+
+def test_every_object_is_ours_and_stands_in_our_namespace(objects: Objects) -> None:
+    for manifest in objects.manifests:
+        metadata = manifest["metadata"]
+        assert metadata["name"].startswith(PROGRAM)
+        assert metadata["labels"]["app.kubernetes.io/name"] == PROGRAM
+        assert metadata.get("namespace") == (OWN_NAMESPACE if kubernetes_schema.is_namespaced(manifest) else None)
+
+
+def test_the_guard_comes_before_the_rights(objects: Objects) -> None:
+    kinds = [manifest["kind"] for manifest in objects.manifests]
+    late = objects.manifests[kinds.index("ClusterRole") :]
+    bindings = [one["metadata"]["name"] for one in late if one["kind"] == "ValidatingAdmissionPolicyBinding"]
+    assert set(bindings) <= {GUARD_POLICY}  # which is for Pods
+    assert kinds[0] == "Namespace"
+
+
+def test_what_nobody_has_told_a_registry_changes_nothing(objects: Objects) -> None:
+    assert configuration(objects, "webhook").registry.server is None
+
+
+def test_no_object_has_a_bundle(objects: Objects) -> None:
+    assert b'"caBundle"' not in msgspec.json.encode(objects.manifests)
+
+
+def test_every_role_is_bound_to_the_account_alone(objects: Objects) -> None:
+    account = objects.pod["serviceAccountName"]
+    for kind in ("ClusterRole", "Role"):
+        for role in objects.all_of(kind):
+            binding = objects.named(f"{kind}Binding", role["metadata"]["name"])
+            reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role["metadata"]["name"]}
+            assert binding["roleRef"] == reference
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "namespace": OWN_NAMESPACE, "name": account}]
+
+
+# Who is called, and for whom.
+
+
+def test_the_webhook_does_not_depend_on_itself(objects: Objects) -> None:
+    selector = objects.webhook["namespaceSelector"]
+    for name in SYSTEM_NAMESPACES | {OWN_NAMESPACE}:
+        for label in ({}, {ENABLED_LABEL: "true"}, {ENABLED_LABEL: "false"}):
+            assert not matches(selector, {_NAME_LABEL: name, **label})
+
+
+def test_the_configuration_and_the_webhook_configuration_serve_the_same_namespaces(objects: Objects) -> None:
+    settings = configuration(objects, "webhook").webhook.namespaces
+    selector = objects.webhook["namespaceSelector"]
+    assert matches(selector, {_NAME_LABEL: "team-a", ENABLED_LABEL: "true"})
+    assert not matches(selector, {_NAME_LABEL: "team-a", ENABLED_LABEL: "false"})
+    assert matches(selector, {_NAME_LABEL: "team-a"}) == (settings.mode == "all")
+    for name in settings.deny:
+        assert not matches(selector, {_NAME_LABEL: name, ENABLED_LABEL: "true"})
+    kept_off = {name for one in selector["matchExpressions"] if one["key"] == _NAME_LABEL for name in one["values"]}
+    assert kept_off == {*settings.deny, *SYSTEM_NAMESPACES, OWN_NAMESPACE}
+
+
+def test_the_configuration_and_the_guard_serve_the_same_namespaces(objects: Objects) -> None:
+    settings = configuration(objects, "refresher").webhook.namespaces
+    variables = objects.named("ValidatingAdmissionPolicy", f"{PROGRAM}-secrets")["spec"]["variables"]
+    (asked,) = (variable["expression"] for variable in variables if variable["name"] == "asked")
+    label, *denied = re.findall(r"'([^']+)'", asked.partition("orValue('')")[2])
+    assert (label, "!=" in asked) == (("false", True) if settings.mode == "all" else ("true", False))
+    assert denied == list(settings.deny)
+
+
+def test_what_happens_without_an_answer_and_with_a_fault_is_the_same(objects: Objects) -> None:
+    expected = {"Ignore": "allow", "Fail": "deny"}[objects.webhook["failurePolicy"]]
+    assert configuration(objects, "webhook").webhook.on_error == expected
+
+
+def test_a_pods_label_counts_everywhere_or_nowhere(objects: Objects) -> None:
+    sent = matches(objects.webhook["objectSelector"], {ENABLED_LABEL: "false"})
+    assert configuration(objects, "webhook").webhook.pod_opt_out == ("ignore" if sent else "allow")
+
+
+def test_the_api_server_reaches_the_webhook_through_the_service(objects: Objects) -> None:
+    service = objects.only("Service")
+    called = objects.webhook["clientConfig"]["service"]
+    metadata = service["metadata"]
+    assert (called["namespace"], called["name"]) == (metadata["namespace"], metadata["name"])
+    (port,) = service["spec"]["ports"]
+    assert called["port"] == port["port"]
+    assert objects.ports("webhook")[port["targetPort"]] == listens(objects, "webhook", "bind")
+    labels = objects.deployment["spec"]["template"]["metadata"]["labels"]
+    selected = [objects.deployment["spec"]["selector"], objects.only("PodDisruptionBudget")["spec"]["selector"]]
+    assert service["spec"]["selector"] == labels
+    assert selected == [{"matchLabels": labels}] * 2
+    assert "publishNotReadyAddresses" not in service["spec"]
+
+
+COMMANDS: dict[str, click.Command] = {"webhook": serve.command, "refresher": refresh.command}
+
+
+def listens(objects: Objects, container: str, option: str) -> int:
+    """Give the port that a container's program listens on, by its own default where nothing is said."""
+    (known,) = (one for one in COMMANDS[container].params if f"--{option}" in one.opts)
+    return int(objects.options(container).get(option, str(known.default)).rpartition(":")[2])
+
+
+def test_a_container_is_started_with_options_that_its_command_has(objects: Objects) -> None:
+    for container, command in COMMANDS.items():
+        assert objects.containers[container]["args"][0] == command.name
+        assert {f"--{name}" for name in objects.options(container)} <= {
+            name for one in command.params for name in one.opts
+        }
+
+
+def test_probes_ask_where_somebody_listens(objects: Objects) -> None:
+    for container, paths in (
+        ("webhook", {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}),
+        ("refresher", {"livenessProbe": "/healthz"}),
+    ):
+        for probe, path in paths.items():
+            request = objects.containers[container][probe]["httpGet"]
+            assert request["path"] == path
+            assert objects.ports(container)[request["port"]] == listens(objects, container, "health-bind")
+    ports = [port for container in COMMANDS for port in objects.ports(container).values()]
+    assert len(set(ports)) == len(ports)
+
+
+def test_the_sidecar_asks_the_server_of_its_own_pod(objects: Objects) -> None:
+    assert listens(objects, "refresher", "tls-server") == listens(objects, "webhook", "bind")
+
+
+# What each container has.
+
+
+def test_the_webhook_container_has_no_token_and_no_credential(objects: Objects) -> None:
+    assert objects.only("ServiceAccount")["automountServiceAccountToken"] is False
+    assert "automountServiceAccountToken" not in objects.pod
+    holding = {
+        name
+        for name, volume in objects.volumes.items()
+        if "serviceAccountToken" in str(volume) or CREDENTIAL_SECRET in str(volume)
+    }
+    assert holding == {"token", "credential"}
+    assert objects.mounts("refresher")["token"]["mountPath"] == TOKEN_FOLDER
+    assert objects.mounts("webhook").keys() - {"clients"} == {"config", "tls"}
+    # What it is told in variables is written out here, for everybody to read, or its own Pod's metadata.
+    told = objects.containers["webhook"]["env"]
+    assert {key for one in told for key in one} <= {"name", "value", "valueFrom"}
+    assert {key for one in told for key in one.get("valueFrom", {})} == {"fieldRef"}
+    assert "envFrom" not in objects.containers["webhook"]
+
+
+def test_only_the_sidecars_certificate_can_be_written_and_not_by_the_webhook(objects: Objects) -> None:
+    writable = {
+        (container, name)
+        for container in objects.containers
+        for name, mount in objects.mounts(container).items()
+        if mount.get("readOnly") is not True
+    }
+    self_managed = "emptyDir" in objects.volumes["tls"]
+    assert writable == ({("refresher", "tls")} if self_managed else set())
+    assert ("tls" in objects.mounts("refresher")) == self_managed
+    assert all("emptyDir" not in volume for name, volume in objects.volumes.items() if name != "tls")
+
+
+def test_who_makes_the_certificate_may_keep_it(objects: Objects) -> None:
+    told = objects.options("refresher").get("tls-folder")
+    self_managed = "emptyDir" in objects.volumes["tls"]
+    rules = [rule for role in objects.all_of("Role") for rule in role["rules"] if rule["resources"] == ["secrets"]]
+    if not self_managed:
+        assert (told, rules) == (None, [])
+        return
+    assert told == objects.mounts("refresher")["tls"]["mountPath"]
+    assert objects.volumes["tls"]["emptyDir"]["medium"] == "Memory"
+    verbs = ["get", "list", "watch", "create", "patch"]
+    assert rules == [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [CERTIFICATE], "verbs": verbs}]
+
+
+def test_every_file_that_a_container_is_told_of_is_mounted_there(objects: Objects) -> None:
+    for container in objects.containers:
+        folders = {mount["mountPath"] for mount in objects.mounts(container).values()}
+        told = {**objects.options(container), **objects.variables(container)}
+        paths = {Path(value) for name, value in told.items() if value.startswith("/") and name != "tls-folder"}
+        assert paths
+        assert {str(path.parent) for path in paths} <= folders
+        name = objects.variables(container)[CONFIG_VARIABLE]
+        assert name == f"{objects.mounts(container)['config']['mountPath']}/{objects.configuration_name}"
+    assert objects.volumes["config"]["configMap"]["name"] == objects.only("ConfigMap")["metadata"]["name"]
+
+
+def test_every_volume_is_there_and_used(objects: Objects) -> None:
+    assert objects.mounts("webhook").keys() | objects.mounts("refresher").keys() == objects.volumes.keys()
+
+
+def test_the_credential_is_read_from_the_secret_that_the_user_makes(objects: Objects) -> None:
+    credential = configuration(objects, "refresher").webhook.credential
+    items = {item["key"]: item["path"] for item in objects.volumes["credential"]["secret"]["items"]}
+    folder = Path(objects.mounts("refresher")["credential"]["mountPath"])
+    assert (credential.username_file, credential.file) == (
+        str(folder / items["username"]),
+        str(folder / items["password"]),
+    )
+    assert configuration(objects, "webhook").webhook.credential.file is None
+    made = objects.all_of("Secret")
+    assert all(secret["metadata"]["name"] == CREDENTIAL_SECRET for secret in made)
+    assert all(secret["data"].keys() == items.keys() for secret in made)
+
+
+def test_both_containers_are_confined(objects: Objects) -> None:
+    assert objects.pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
+    for container in objects.containers.values():
+        assert container["securityContext"] == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert container["resources"].keys() == {"requests", "limits"}
+    assert not {"hostPID", "hostIPC", "shareProcessNamespace", "initContainers"} & objects.pod.keys()
+
+
+def test_the_namespace_admits_the_pods_and_no_more(objects: Objects) -> None:
+    labels = objects.only("Namespace")["metadata"]["labels"]
+    levels = {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
+    assert levels == {"privileged" if "hostNetwork" in objects.pod else "restricted"}
+
+
+# What each component is for.
+
+
+def alone(component: str) -> Objects:
+    return Objects(combined("self-managed", component))
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_a_component_changes_something(component: str) -> None:
+    assert alone(component).manifests != Objects(Variant("certs/self-managed")).manifests
+
+
+def test_the_configuration_is_the_users_alone(objects: Objects) -> None:
+    """A component that had one of its own would take the place of theirs: generators come before components."""
+    assert objects.configuration == (Path(__file__).parents[3] / "manifests" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("component", COMPONENTS)
+def test_the_readme_says_what_a_component_is_for(component: str) -> None:
+    readme = (Path(__file__).parents[3] / "manifests" / "README.md").read_text()
+    assert f"\n| `{component}` |" in readme
+
+
+@pytest.mark.parametrize("overlay", ["cluster-wide", "fail-closed"])
+def test_an_overlay_is_the_component_on_what_looks_after_itself(overlay: str) -> None:
+    assert Objects(Variant(f"overlays/{overlay}")).manifests == alone(overlay).manifests
+
+
+@pytest.mark.parametrize("certificate", CERTIFICATES)
+def test_components_go_together_in_any_order(certificate: str) -> None:
+    backwards = Objects(combined(certificate, *reversed(COMPONENTS)))
+    forwards = Objects(combined(certificate, *COMPONENTS))
+    assert sorted_lists(backwards.manifests) == sorted_lists(forwards.manifests)
+
+
+def sorted_lists(value: Any) -> Any:
+    """Give what is the same whatever order lists are in."""
+    if isinstance(value, dict):
+        return {key: sorted_lists(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return sorted(map(sorted_lists, value), key=repr)
+    return value
+
+
+def test_served_everywhere_begins_with_what_a_cold_cluster_needs_denied() -> None:
+    settings = configuration(alone("cluster-wide"), "webhook").webhook.namespaces
+    assert settings.mode == "all"
+    assert {"kube-flannel", "longhorn-system", "ingress-nginx", "cert-manager"} <= set(settings.deny)
+
+
+def test_the_webhook_is_not_called_where_the_policy_is_alone() -> None:
+    before = Objects(Variant("certs/self-managed")).webhook["matchConditions"]
+    assert alone("policy-alone").webhook["matchConditions"] == [
+        *before,
+        {"name": "the-policy-rewrites", "expression": "false"},
+    ]
+
+
+def test_closed_and_not_to_be_opted_out_of_are_what_they_are_called() -> None:
+    assert alone("fail-closed").webhook["failurePolicy"] == "Fail"
+    assert alone("pods-cannot-opt-out").webhook["objectSelector"] == {}
+
+
+def test_whose_clients_are_answered_stands_in_what_the_user_makes_and_the_pod_starts_without() -> None:
+    objects = alone("mutual-tls")
+    assert objects.options("webhook")["client-ca"] == objects.mounts("webhook")["clients"]["mountPath"] + "/ca.crt"
+    assert objects.volumes["clients"]["configMap"] == {"name": f"{PROGRAM}-clients", "optional": True}
+    assert "clients" not in objects.mounts("refresher")
+
+
+def test_with_the_autoscaler_nobody_else_says_how_many() -> None:
+    objects = alone("autoscaling")
+    spec = objects.only("HorizontalPodAutoscaler")["spec"]
+    target = objects.deployment
+    assert "replicas" not in target["spec"]
+    assert spec["scaleTargetRef"] == {
+        "apiVersion": target["apiVersion"],
+        "kind": target["kind"],
+        "name": target["metadata"]["name"],
+    }
+    assert 2 <= spec["minReplicas"] < spec["maxReplicas"]
+    (metric,) = spec["metrics"]
+    assert metric["containerResource"]["container"] in objects.containers
+
+
+def test_the_network_policy_lets_in_what_is_listened_on() -> None:
+    objects = alone("network-policy")
+    spec = objects.only("NetworkPolicy")["spec"]
+    assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
+    assert spec["podSelector"] == objects.deployment["spec"]["selector"]
+    reviews, others = spec["ingress"]
+    listened = {port for container in COMMANDS for port in objects.ports(container).values()}
+    assert {port["port"] for rule in spec["ingress"] for port in rule["ports"]} == listened
+    assert [port["port"] for port in reviews["ports"]] == [objects.ports("webhook")["https"]]
+    assert "from" not in reviews
+    # What is answered without TLS is for Prometheus alone.
+    assert [set(peer) for peer in others["from"]] == [{"namespaceSelector"}]
+    outgoing = {(port["protocol"], port["port"]) for rule in spec["egress"] for port in rule["ports"]}
+    assert outgoing == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
+
+
+def test_on_the_hosts_network_an_update_frees_a_port_before_it_is_taken() -> None:
+    objects = alone(_HOST_NETWORK)
+    assert objects.pod["hostNetwork"] is True
+    assert objects.pod["dnsPolicy"] == "ClusterFirstWithHostNet"
+    assert objects.deployment["spec"]["strategy"]["rollingUpdate"] == {"maxUnavailable": 1, "maxSurge": 0}
+    elsewhere = Objects(FOLDERS[0])
+    for container in COMMANDS:
+        ports, usual = (set(one.ports(container).values()) for one in (objects, elsewhere))
+        assert not ports & usual
+        # Neither those of Services of type NodePort nor those of outgoing connections.
+        assert all(1024 < port < 30_000 for port in ports)
+
+
+def test_the_credential_is_taken_as_it_stands() -> None:
+    secret = alone("credential").only("Secret")
+    data = {key: msgspec.convert(value, bytes).decode() for key, value in secret["data"].items()}
+    assert data == CREDENTIAL
+
+
+# cert-manager.
+
+
+def test_cert_manager_makes_what_is_mounted_and_injects_its_authority() -> None:
+    objects = Objects(Variant("certs/cert-manager"))
+    annotations = objects.only("MutatingWebhookConfiguration")["metadata"]["annotations"]
+    namespace, name = annotations["cert-manager.io/inject-ca-from"].split("/")
+    serving = objects.named("Certificate", name)
+    assert serving["metadata"]["namespace"] == namespace
+    assert serving["spec"]["secretName"] == objects.volumes["tls"]["secret"]["secretName"]
+    called = objects.webhook["clientConfig"]["service"]
+    assert serving["spec"]["dnsNames"] == [
+        f"{called['name']}.{called['namespace']}.svc",
+        f"{called['name']}.{called['namespace']}.svc.cluster.local",
+    ]
+    assert serving["spec"]["privateKey"] == {"algorithm": "ECDSA", "size": 256, "rotationPolicy": "Always"}
+    issuer = objects.named("Issuer", serving["spec"]["issuerRef"]["name"])
+    (authority,) = (one for one in objects.all_of("Certificate") if one["spec"].get("isCA"))
+    assert issuer["spec"] == {"ca": {"secretName": authority["spec"]["secretName"]}}
+    root = objects.named("Issuer", authority["spec"]["issuerRef"]["name"])
+    assert root["spec"] == {"selfSigned": {}}
+
+
+def test_everything_goes_together() -> None:
+    assert len(EVERYTHING) == len(CERTIFICATES) == 3

@@ -1,0 +1,125 @@
+"""Every query of the alerts and the dashboard asks for what there is."""
+
+import json
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.support.kustomize import compose
+from tests.support.manifest_variants import FOLDERS, Objects
+from tests.support.monitoring_queries import (
+    APISERVER,
+    MONITORING,
+    SCRAPED,
+    Query,
+    alert_queries,
+    alerts,
+    dashboard_queries,
+    panels,
+    promtool_file,
+    there_is,
+)
+from tests.support.prometheus_text import NO_PROMTOOL, promtool
+
+QUERIES = [*alert_queries(), *dashboard_queries()]
+needs_promtool = pytest.mark.skipif(promtool() is None, reason=NO_PROMTOOL)
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_a_query_asks_for_what_there_is(query: Query) -> None:
+    asked = list(query.metrics())
+    assert asked
+    for metric, matchers in asked:
+        assert metric in there_is(), metric
+        labels = there_is()[metric]
+        for label, operator, value in matchers:
+            assert label in labels, f"{metric} has no label {label}"
+            if metric not in APISERVER:
+                wanted = {value} if operator in {"=", "!="} else set(value.split("|"))
+                assert wanted <= labels[label], f"{metric}: {label} is never {value}"
+
+
+@pytest.mark.parametrize("query", QUERIES, ids=str)
+def test_a_query_groups_by_labels_that_there_are(query: Query) -> None:
+    known = SCRAPED.union(*(there_is()[metric] for metric, _ in query.metrics()))
+    assert query.grouped() <= known
+
+
+def test_what_asks_for_another_metric_label_or_value_is_found() -> None:
+    for text in ("registry_webhook_reviews", 'registry_webhook_reviews_total{result="x"}'):
+        with pytest.raises(AssertionError):
+            test_a_query_asks_for_what_there_is(Query("wrong", text))
+    with pytest.raises(AssertionError):
+        test_a_query_asks_for_what_there_is(Query("wrong", 'registry_webhook_reviews_total{outcome="fine"}'))
+    with pytest.raises(AssertionError):
+        test_a_query_groups_by_labels_that_there_are(Query("wrong", "sum by (node) (registry_webhook_reviews_total)"))
+
+
+def test_every_metric_is_shown_or_alerts() -> None:
+    """But for those that say the same as one that is."""
+    asked = {metric for query in QUERIES for metric, _ in query.metrics()}
+    families = {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked}
+    ours = {re.sub(r"_(bucket|count|sum)$", "", name) for name in there_is() if name.startswith("registry_webhook")}
+    left_out = {name for name in ours - families if not name.endswith("_created")}
+    assert left_out == {
+        "registry_webhook_configuration_last_reload_success_timestamp_seconds",
+        "registry_webhook_refresher_certificate_expiry_timestamp_seconds",
+    }
+
+
+@needs_promtool
+def test_every_query_is_one(tmp_path: Path) -> None:
+    rules = [{"record": f"query:{number}", "expr": query.text} for number, query in enumerate(QUERIES)]
+    path = promtool_file(tmp_path, [{"name": "queries", "rules": rules}])
+    done = subprocess.run([str(promtool()), "check", "rules", path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_panel_says_what_it_shows_and_takes_the_chosen_source() -> None:
+    dashboard = json.loads((MONITORING / "dashboard.json").read_text())
+    (variable,) = dashboard["templating"]["list"]
+    assert variable["type"] == "datasource"
+    identities = [panel["id"] for panel in dashboard["panels"]]
+    assert len(set(identities)) == len(identities)
+    titles = [panel["title"] for panel in panels()]
+    assert len(set(titles)) == len(titles)
+    for panel in panels():
+        for target in panel["targets"]:
+            assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
+
+
+def test_no_panel_lies_on_another() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in json.loads((MONITORING / "dashboard.json").read_text())["panels"]:
+        at = panel["gridPos"]
+        cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
+        assert not cells & taken, panel["title"]
+        assert at["x"] + at["w"] <= 24
+        taken |= cells
+
+
+def test_every_alert_says_how_bad_it_is_what_must_be_scraped_and_what_to_do() -> None:
+    for name, rule in alerts().items():
+        assert name.startswith("RegistryWebhook")
+        assert rule["labels"]["severity"] in {"warning", "critical"}
+        assert rule["annotations"].keys() == {"summary", "description", "scraped", "action"}
+        assert ("API server" in rule["annotations"]["scraped"]) == ("apiserver_" in rule["expr"])
+
+
+def test_the_folder_is_made_of_all_its_files_and_stands_in_our_namespace() -> None:
+    objects = compose(MONITORING, {})
+    assert [one["kind"] for one in objects] == ["PodMonitor", "PrometheusRule", "ConfigMap"]
+    assert {one["metadata"]["namespace"] for one in objects} == {"registry-webhook"}
+    assert json.loads(objects[2]["data"]["dashboard.json"])["uid"] == "registry-webhook"
+
+
+@pytest.mark.parametrize("variant", FOLDERS, ids=str)
+def test_the_monitor_selects_the_pods_and_ports_that_have_metrics(variant: object) -> None:
+    monitor = compose(MONITORING, {})[0]["spec"]
+    objects = Objects(variant)  # type: ignore[arg-type] # parametrize has no types
+    labels = objects.deployment["spec"]["template"]["metadata"]["labels"]
+    assert monitor["selector"]["matchLabels"].items() <= labels.items()
+    ports = {name for container in objects.containers for name in objects.ports(container)}
+    assert {endpoint["port"] for endpoint in monitor["podMetricsEndpoints"]} == ports - {"https"}

@@ -1,0 +1,106 @@
+"""The sidecar keeps the webhook's certificate, beside an API server of the test's own and servers that serve it.
+
+What needs no process of its own is in `test_certificate_rounds`.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from tests.support import server_process as webhook
+from tests.support.fake_api_server import ApiServer, status
+from tests.support.refresher_process import Place, Sidecar, refreshing, wait_until
+from tests.support.tls_server import OWNER, Server, said, serving
+from webhook.pki import ca
+
+
+@contextmanager
+def keeping(place: Place, server: Server, name: str = "one") -> Iterator[Sidecar]:
+    with refreshing(place, name, f"--tls-folder={server.folder}", f"--tls-server={server.address}") as sidecar:
+        yield sidecar
+
+
+def in_order(api: ApiServer, *servers: Server) -> bool:
+    """Say whether Secret, caBundle and servers agree, and the servers have said so."""
+    certificate = api.certificate("tls.crt")
+    return (
+        bool(certificate)
+        and api.bundle.startswith(api.certificate("ca.crt"))
+        and all(server.certificate == certificate for server in servers)
+        and said(api, "one") == ca.fingerprint(certificate)
+    )
+
+
+def test_at_first_the_secret_then_the_bundle_then_the_pair(place: Place) -> None:
+    api = place.api
+    with serving(place, "one") as server, keeping(place, server) as sidecar:
+        wait_until(lambda: api.certificate("tls.crt"))
+        # Nobody calls yet, so nobody has to be waited for.
+        wait_until(lambda: server.certificate == api.certificate("tls.crt"))
+        api.call()
+        wait_until(lambda: in_order(api, server))
+        assert api.bundle == api.certificate("ca.crt")
+        assert api.configurations["registry-webhook"]["metadata"]["ownerReferences"] == [OWNER]
+        assert sidecar.metric("certificate_expiry_timestamp_seconds") < float("inf")
+        assert sidecar.metric("certificate_renewals_total") == 1
+        assert sidecar.metric("ca_bundle_repairs_total") == 0
+        files = sorted(path.name for path in server.folder.iterdir() if not path.name.startswith(".."))
+        assert files == ["tls.crt", "tls.key"]
+        assert (server.folder / "tls.key").stat().st_mode & 0o777 == 0o600
+
+
+def test_where_a_webhook_calls_the_pair_waits_for_the_bundle(place: Place) -> None:
+    api = place.api
+    api.call()
+    refused = status(403, "Forbidden", "no right")
+    with (
+        serving(place, "one") as server,
+        api.failing(lambda a: a.method == "PATCH" and "mutating" in a.path, refused) as fault,
+    ):
+        with keeping(place, server) as sidecar:
+            wait_until(lambda: fault.met >= 2)
+            assert api.certificate("tls.crt")
+            assert not server.certificate
+            assert ("certificate-failed", None) in sidecar.warnings()
+            api.faults.clear()
+            wait_until(lambda: in_order(api, server))
+            wait_until(lambda: ("certificate-failed", None) not in sidecar.warnings())
+        api.faults.append(fault)
+
+
+def test_replicas_serve_the_same_pair_and_one_takes_over_from_the_other(place: Place) -> None:
+    api = place.api
+    api.call()
+    with serving(place, "one") as first, serving(place, "two") as second, keeping(place, first) as sidecar:
+        wait_until(lambda: in_order(api, first))
+        with keeping(place, second, "two"):
+            wait_until(lambda: in_order(api, first, second) and said(api, "two") == said(api, "one"))
+            sidecar.stop()
+            # Whoever leaves takes its word back, so that nobody waits for it.
+            wait_until(lambda: not said(api, "one"))
+            api.call()
+            wait_until(lambda: api.bundle == api.certificate("ca.crt"))
+
+
+def test_without_a_folder_only_the_owner_is_kept(place: Place) -> None:
+    api = place.api
+    api.call(b"somebody else's")
+    with refreshing(place):
+        wait_until(lambda: api.configurations["registry-webhook"]["metadata"].get("ownerReferences") == [OWNER])
+    assert api.bundle == b"somebody else's"
+    assert not api.certificates
+
+
+def test_a_server_that_asks_clients_for_a_certificate_is_looked_after_as_any(place: Place, tmp_path: Path) -> None:
+    api = place.api
+    api.call()
+    folder = tmp_path / "served"
+    folder.mkdir()
+    ours = ca.make_authority("clients", datetime.now(UTC), timedelta(hours=1))
+    (folder / "clients.crt").write_bytes(ours.certificate)
+    with webhook.serving(webhook.make_place(folder), "--client-ca=clients.crt") as server:
+        told = f"--tls-server={server.secure[0]}:{server.secure[1]}"
+        with refreshing(place, "one", f"--tls-folder={folder}", told):
+            wait_until(lambda: in_order(api))
+            assert server.probe("/readyz").body == b"ready\n"

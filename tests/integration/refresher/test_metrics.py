@@ -1,0 +1,63 @@
+"""The metrics are text that Prometheus reads."""
+
+from tests.support.prometheus_text import families as families_of
+from tests.support.prometheus_text import faults
+from webhook.refresher.runtime.metrics import Metrics
+
+_ALL = {
+    "api_requests": "counter",
+    "configuration_last_reload_successful": "gauge",
+    "foreign_conflicts": "counter",
+    "log_lines_lost": "counter",
+    "registry_answers": "counter",
+    "source_failures": "counter",
+    "write_failures": "counter",
+    "credential_expiry_timestamp_seconds": "gauge",
+    "credential_refreshed_timestamp_seconds": "gauge",
+    "credential_refused": "gauge",
+    "label_to_secret_seconds": "histogram",
+    "leading": "gauge",
+    "loop_restarts": "counter",
+    "certificate_expiry_timestamp_seconds": "gauge",
+    "certificate_renewals": "counter",
+    "configuration_info": "gauge",
+    "ca_bundle_repairs": "counter",
+    "namespaces_contended": "gauge",
+    "namespaces_failing": "gauge",
+    "namespaces_foreign_secret": "gauge",
+    "namespaces_served": "gauge",
+    "passes": "counter",
+    "repairs": "counter",
+    "watch_restarts": "counter",
+    "writes": "counter",
+}
+
+
+def test_every_metric_has_a_name_a_type_and_words() -> None:
+    metrics = Metrics()
+    metrics.count_request("GET", "200")
+    metrics.count_request("PATCH", "none")
+    metrics.passes.labels("published").inc()
+    metrics.configuration.info({"hash": "0123456789ab"})
+    text = metrics.exposition().decode()
+    assert faults(text) == []
+    families = [family for family in families_of(text) if not family.name.startswith("process_")]
+    prefix = "registry_webhook_refresher_"
+    found = {
+        family.name.removeprefix(prefix): family.type for family in families if not family.name.endswith("_created")
+    }
+    assert found == _ALL
+    assert all(family.name.startswith(prefix) for family in families)
+    assert all(family.documentation for family in families)
+    samples = {(sample.name, tuple(sample.labels.values())): sample.value for f in families for sample in f.samples}
+    assert samples[f"{prefix}api_requests_total", ("PATCH", "none")] == 1
+    assert samples[f"{prefix}passes_total", ("published",)] == 1
+    # Nothing is known of an end until something is.
+    assert samples[f"{prefix}credential_expiry_timestamp_seconds", ()] == float("inf")
+
+
+def test_two_of_them_share_nothing() -> None:
+    one, other = Metrics(), Metrics()
+    one.repairs.inc()
+    assert b"repairs_total 1.0" in one.exposition()
+    assert b"repairs_total 0.0" in other.exposition()

@@ -1,0 +1,152 @@
+"""`refresh --once` says by its status whether all went well, and `--dry-run` writes nothing."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+from tests.support.fake_api_server import QUOTA, ApiServer, status
+from tests.support.refresher_process import PASSWORD, Place, make_place, run
+from webhook.pki.ca import Pair
+
+from .test_pull_secrets import published, writing
+
+_FORBIDDEN = status(403, "Forbidden", "no right")
+
+
+class Case(NamedTuple):
+    """What is wrong, and what is to come of it."""
+
+    wrong: Callable[[Place, ExitStack], object]
+    code: int
+    said: str
+    """What the output holds."""
+
+
+def _no_password(place: Place, _: ExitStack) -> None:
+    (place.folder / "password").unlink()
+
+
+def _foreign_and_forbidden(place: Place, stack: ExitStack) -> None:
+    place.api.label("foreign")
+    place.api.put("foreign", ours=False)
+    stack.enter_context(place.api.failing(writing("team"), QUOTA))
+
+
+_CASES = {
+    "no credential is configured": Case(
+        lambda place, _: place.configure(registry={"username": None}, credential={}), 0, "none (no registry, or no"
+    ),
+    "the registry is out of reach": Case(
+        lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="warn"),
+        0,
+        "registry (127.0.0.1:1 could not be reached: connection refused): the pull secret is current in 1 of 1 served",
+    ),
+    "the registry is out of reach, strict": Case(
+        lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="strict"),
+        1,
+        "registry (127.0.0.1:1",
+    ),
+    "the source is missing": Case(_no_password, 1, "source (webhook.credential.file: password: no such file"),
+    "a foreign Secret, and no right in one namespace": Case(
+        _foreign_and_forbidden,
+        1,
+        "foreign: a Secret that is not ours has the name, and stays as it is\n"
+        "team: cannot apply Secret team/the-pull-secret: secrets",
+    ),
+    "no right to Secrets": Case(
+        lambda place, stack: stack.enter_context(
+            place.api.failing(lambda asked: asked.path.endswith("/secrets"), _FORBIDDEN)
+        ),
+        1,
+        "cluster (cannot list Secrets the-pull-secret: no right (403)",
+    ),
+    "another replica writes": Case(
+        lambda place, _: setattr(place.api, "somebody_renews", True), 1, "nothing is written: another replica holds"
+    ),
+}
+
+
+def test_once_says_by_its_status_whether_all_went_well(tmp_path: Path, pair: tuple[Pair, bytes]) -> None:
+    """All at once, for one of them waits for the Lease as long as another replica may need to lose it."""
+
+    def outcome(name: str) -> tuple[int, bool, str]:
+        case = _CASES[name]
+        folder = tmp_path / name.replace(" ", "-")
+        folder.mkdir()
+        place = make_place(folder, *pair)
+        place.api.label("team")
+        try:
+            with ExitStack() as stack:
+                case.wrong(place, stack)
+                done = run(place, "--once")
+                assert place.api.holder in {None, "somebody"}  # what was taken was given up
+                return done.returncode, case.said in done.stdout, done.stdout + done.stderr
+        finally:
+            place.api.stop()
+
+    with ThreadPoolExecutor(len(_CASES)) as all_at_once:
+        outcomes = dict(zip(_CASES, all_at_once.map(outcome, _CASES), strict=True))
+    wrong = {name: found for name, found in outcomes.items() if found[:2] != (_CASES[name].code, True)}
+    assert wrong == {}
+
+
+def test_once_writes_what_is_due_and_nothing_a_second_time(place: Place) -> None:
+    api = place.api
+    api.label("team")
+    api.label("other", None)
+    for _ in range(2):
+        done = run(place, "--once")
+        assert done.returncode == 0
+        assert done.stdout == "published: the pull secret is current in 1 of 1 served namespaces\n"
+        assert api.holder is None
+        assert published(api, "team")()
+        assert [asked.namespace for asked in api.writes()] == ["team"]
+
+
+def asked_only_to_be_told(api: ApiServer) -> bool:
+    return {asked.method for asked in api.asked} == {"GET"}
+
+
+def test_a_dry_run_says_what_it_would_write_masked_and_writes_nothing(place: Place) -> None:
+    api = place.api
+    for name in ("made", "edited", "foreign"):
+        api.label(name)
+    api.put("edited", ours=True)
+    api.put("foreign", ours=False)
+    api.put("kube-system", ours=True)
+    api.label("kube-system")
+    api.label("left", None)
+    done = run(place, "--dry-run")
+    assert done.returncode == 0
+    assert done.stderr == ""
+    assert asked_only_to_be_told(api)
+    assert api.lease is None
+    lines = done.stdout.splitlines()
+    assert lines[0] == "# published"
+    assert "  .dockerconfigjson: '********'" in lines
+    assert "  namespace: NAMESPACE" in lines
+    assert [line for line in lines if line.startswith("# ")][1:] == [
+        "# update in edited: its content differs",
+        "# nothing in foreign: a Secret that is not ours has the name, and stays as it is",
+        "# delete in kube-system: never served, whatever its label says",
+        "# create in made: it is not there",
+    ]
+
+
+def test_a_dry_run_whose_source_fails_says_so_by_its_status(place: Place) -> None:
+    (place.folder / "password").unlink()
+    place.api.label("team")
+    done = run(place, "--dry-run")
+    assert done.returncode == 1
+    assert done.stdout.splitlines()[0].startswith("# source: webhook.credential.file: password: no such file")
+    assert asked_only_to_be_told(place.api)
+
+
+def test_a_configuration_that_cannot_be_used_is_a_line_for_each_fault_and_nobody_is_asked(place: Place) -> None:
+    place.write("config.yaml", f"opencti: {{daemon: {{registry: {{password: [{PASSWORD}], token_ttl: 5}}}}}}\n")
+    done = run(place)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 2
+    assert place.api.asked == []

@@ -1,0 +1,392 @@
+"""The pull secret is in every served namespace, and stays as it is: the real sidecar, an API server at the socket."""
+
+import base64
+import time
+from collections.abc import Callable
+
+import pytest
+
+from tests.support.fake_api_server import BROKEN, BUSY, FOREIGN, HTML, QUOTA, Answer, ApiServer, Asked, status
+from tests.support.refresher_process import PASSWORD, Sidecar, wait_until
+from webhook.constants import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+
+#: Seconds: what is to happen within one is given five, on a machine that does much else.
+SOON = 5.0
+
+
+def published(api: ApiServer, namespace: str, password: str = PASSWORD) -> Callable[[], bool]:
+    return lambda: api.content(namespace) == password
+
+
+def publish(api: ApiServer, namespace: str) -> None:
+    """Have a namespace be served."""
+    api.label(namespace)
+    wait_until(published(api, namespace))
+
+
+def settle(api: ApiServer, mark: str = "settle") -> None:
+    """Wait until all that happened before has been looked at: a namespace that comes later has been served."""
+    name = f"{mark}-{len(api.changes)}"
+    api.label(name)
+    wait_until(lambda: name in api.secrets)
+
+
+def writing(namespace: str) -> Callable[[Asked], bool]:
+    return lambda asked: asked.method == "PATCH" and asked.namespace == namespace
+
+
+@pytest.mark.parametrize("existing", [False, True])
+def test_a_namespace_that_is_labelled_gets_it_at_once(api: ApiServer, team: str, existing: bool) -> None:
+    if existing:
+        api.label(team, None)
+        settle(api)
+    api.label(team)
+    wait_until(published(api, team), SOON)
+    settle(api)
+    (write,) = api.writes(team)
+    assert write.query == {"fieldManager": "registry-webhook-refresher", "force": "false"}
+    secret = api.secrets[team]
+    assert secret["type"] == "kubernetes.io/dockerconfigjson"
+    assert secret["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "registry-webhook"}
+    assert set(secret["metadata"]["annotations"]) == {REFRESHED_ANNOTATION}
+    assert api.annotation(team, EXPIRES_ANNOTATION) is None
+
+
+@pytest.mark.parametrize("value", [None, "false", "True", "yes", ""])
+def test_a_namespace_that_is_not_opted_in_is_left_alone(api: ApiServer, team: str, value: str | None) -> None:
+    api.label(team, value)
+    settle(api)
+    assert api.writes(team) == []
+
+
+@pytest.mark.parametrize("name", ["kube-system", "kube-public", "registry-webhook", "denied-1"])
+def test_a_namespace_that_is_never_served_gets_nothing_for_its_label(api: ApiServer, name: str) -> None:
+    api.label(name)
+    settle(api)
+    assert api.writes(name) == []
+
+
+def test_one_of_ours_that_is_edited_is_put_back_at_once_and_is_the_same(api: ApiServer, team: str) -> None:
+    publish(api, team)
+    uid = api.uid(team)
+    api.edit(team)
+    wait_until(published(api, team), SOON)
+    assert api.uid(team) == uid
+    write = api.writes(team)[-1]
+    assert write.query["force"] == "true"
+    assert write.body is not None
+    assert write.body["metadata"]["uid"] == uid
+    assert [asked.method for asked in api.writes(team)] == ["PATCH", "PATCH"]
+
+
+def test_one_of_ours_that_is_deleted_is_put_back_at_once(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+    publish(api, team)
+    repairs = sidecar.metric("repairs_total")
+    api.remove(team)
+    wait_until(published(api, team), SOON)
+    wait_until(lambda: sidecar.metric("repairs_total") == repairs + 1)
+
+
+@pytest.mark.parametrize("what", ["labels", "annotations"])
+def test_marks_that_somebody_took_off_are_put_back(api: ApiServer, team: str, what: str) -> None:
+    publish(api, team)
+    before = api.secrets[team]["metadata"][what]
+    with api.changed:
+        api.secrets[team]["metadata"][what] = None
+        api.edit(team, api.secrets[team]["data"][".dockerconfigjson"])
+    wait_until(lambda: api.secrets[team]["metadata"][what] == before, SOON)
+
+
+def test_a_fight_is_fought_ever_later_and_told_and_delays_no_other(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+    publish(api, team)
+    for _ in range(3):
+        api.edit(team)
+        wait_until(published(api, team), SOON)
+    api.remove(team)
+    wait_until(lambda: "PullSecretContended" in api.reasons(team))
+    assert sidecar.metric("namespaces_contended") == 1
+    settle(api)
+    assert len(api.writes(team)) == 4
+    assert team not in api.secrets
+    (event,) = (event for event in api.events if event["reason"] == "PullSecretContended")
+    assert event["type"] == "Warning"
+    api.remove_namespace(team)
+    wait_until(lambda: sidecar.metric("namespaces_contended") == 0)
+
+
+@pytest.mark.parametrize(
+    ("ours", "type_"), [(False, "kubernetes.io/dockerconfigjson"), (False, "Opaque"), (True, "Opaque")]
+)
+def test_somebody_elses_secret_of_our_name_is_never_touched(
+    sidecar: Sidecar, api: ApiServer, team: str, ours: bool, type_: str
+) -> None:
+    publish(api, f"{team}-ours")
+    conflicts = sidecar.metric("foreign_conflicts_total")
+    api.put(team, ours=ours, type_=type_)
+    api.edit(f"{team}-ours")
+    wait_until(published(api, f"{team}-ours"))  # so the one before is known, too
+    api.label(team)
+    wait_until(lambda: "ForeignSecret" in api.reasons(team))
+    wait_until(lambda: sidecar.metric("namespaces_foreign_secret") == 1)
+    assert ("foreign-secret", team) in sidecar.warnings()
+    api.edit(team)
+    api.label(team, None)
+    settle(api, "one")
+    api.label(team)
+    settle(api, "two")
+    assert api.writes(team) == []
+    assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
+    assert set(api.reasons(team)) == {"ForeignSecret"}
+    # Once more for the label that came back, and not for every look.
+    assert sidecar.metric("foreign_conflicts_total") == conflicts + 2
+    # Once it is gone there is room for ours.
+    api.remove(team)
+    wait_until(published(api, team), SOON)
+    wait_until(lambda: sidecar.metric("namespaces_foreign_secret") == 0)
+
+
+def test_publisher_secret_not_ours_is_never_read(api: ApiServer, team: str) -> None:
+    api.put(team, ours=False)
+    api.label(team)
+    wait_until(lambda: "ForeignSecret" in api.reasons(team))
+    assert [asked for asked in api.asked if asked.method == "GET" and asked.namespace == team] == []
+
+
+@pytest.mark.parametrize("annotated", [False, True])
+def test_publisher_content_changed_with_forged_hash_restored(api: ApiServer, team: str, annotated: bool) -> None:
+    """An editor of the Secret can write every annotation, and so none of them says what the content is."""
+    publish(api, team)
+    if annotated:
+        api.annotate(team, **{REFRESHED_ANNOTATION: "2026-01-01T00:00:00Z"})
+    api.edit(team)
+    wait_until(published(api, team), SOON)
+
+
+def test_publisher_each_version_read_once(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+    api.put(team, ours=True)
+    api.label(team)
+    wait_until(published(api, team))
+    for _ in range(3):
+        sidecar.place.set_password(f"{PASSWORD}-{_}")
+        wait_until(published(api, team, f"{PASSWORD}-{_}"))
+    reads = [asked for asked in api.asked if asked.method == "GET" and asked.namespace == team]
+    # The one that was found. What is written ourselves is known from the answer.
+    assert len(reads) == 1
+
+
+@pytest.mark.parametrize("obstacle", ["immutable", "full", "too large"])
+def test_publisher_secret_fixed_replaced_by_uid(sidecar: Sidecar, api: ApiServer, team: str, obstacle: str) -> None:
+    publish(api, team)
+    uid = api.uid(team)
+    with api.changed:
+        secret = api.secrets[team]
+        if obstacle == "immutable":
+            secret["immutable"] = True
+            api.edit(team, secret["data"][".dockerconfigjson"])
+        else:
+            size = 1024 * 1024 if obstacle == "full" else 4 * 1024 * 1024
+            secret["data"]["other"] = base64.b64encode(b"x" * size).decode()
+            api.annotate(team, other="other")
+    sidecar.place.set_password(f"{PASSWORD}-new")
+    wait_until(published(api, team, f"{PASSWORD}-new"), SOON)
+    assert api.uid(team) != uid
+    delete = next(asked for asked in api.writes(team) if asked.method == "DELETE")
+    assert delete.body is not None
+    assert delete.body["preconditions"]["uid"] == uid
+    wait_until(lambda: "PullSecretReplaced" in api.reasons(team))
+
+
+def test_publisher_secret_fixed_again_and_again_backs_off(api: ApiServer, team: str) -> None:
+    publish(api, team)
+    for number in range(4):
+        with api.changed:
+            api.secrets[team]["immutable"] = True
+            api.edit(team)
+        if number < 3:
+            wait_until(published(api, team), SOON)
+    wait_until(lambda: "PullSecretContended" in api.reasons(team))
+    settle(api)
+    deleted = [
+        asked.body["preconditions"]["uid"] for asked in api.writes(team) if asked.method == "DELETE" and asked.body
+    ]
+    assert len(set(deleted)) == 3
+
+
+@pytest.mark.parametrize("name", ["denied-2", "kube-node-lease"])
+def test_somebody_elses_secret_stays_where_ours_would_go(api: ApiServer, name: str) -> None:
+    api.put(name, ours=False)
+    api.label(name)
+    settle(api)
+    assert api.writes(name) == []
+    assert api.reasons(name) == []
+
+
+def test_one_that_somebody_made_in_the_same_moment_is_not_taken_over(api: ApiServer, team: str) -> None:
+    """Our watch has not told of it yet: only the API server knows."""
+    api.deaf.add("secrets")
+    api.put(team, ours=False)
+    api.label(team)
+    wait_until(lambda: api.writes(team))
+    settle(api)
+    assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
+    api.deaf.clear()
+    api.edit(team)
+    wait_until(lambda: "ForeignSecret" in api.reasons(team))
+    assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
+
+
+def test_one_that_somebody_put_in_the_place_of_ours_is_not_taken_over(api: ApiServer, team: str) -> None:
+    publish(api, team)
+    api.deaf.add("secrets")
+    api.remove(team)
+    api.put(team, ours=False)
+    api.label(team, None)  # ours is to be marked as no longer served
+    wait_until(lambda: len(api.writes(team)) > 1)
+    settle(api)
+    assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
+    assert api.annotation(team, UNSERVED_ANNOTATION) is None
+
+
+def test_a_label_that_goes_and_comes_back_leaves_the_secret_where_it_is(api: ApiServer, team: str) -> None:
+    publish(api, team)
+    uid = api.uid(team)
+    api.label(team, None)
+    wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION), SOON)
+    wait_until(lambda: "PullSecretLeaves" in api.reasons(team))
+    assert published(api, team)()
+    api.label(team)
+    wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION) is None, SOON)
+    assert api.uid(team) == uid
+    assert [asked.method for asked in api.writes(team)] == ["PATCH"] * 3
+
+
+def test_in_a_namespace_that_lingers_it_is_kept_current_and_put_back(
+    sidecar: Sidecar, api: ApiServer, team: str
+) -> None:
+    publish(api, team)
+    api.label(team, None)
+    wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION))
+    since = api.annotation(team, UNSERVED_ANNOTATION)
+    sidecar.place.set_password(f"{PASSWORD}-new")
+    wait_until(published(api, team, f"{PASSWORD}-new"))
+    api.edit(team)
+    wait_until(published(api, team, f"{PASSWORD}-new"), SOON)
+    assert api.annotation(team, UNSERVED_ANNOTATION) == since
+
+
+def test_ours_in_a_denied_namespace_goes_at_once(api: ApiServer) -> None:
+    api.label("denied-3")
+    api.put("denied-3", ours=True)
+    wait_until(lambda: "denied-3" not in api.secrets, SOON)
+    wait_until(lambda: "PullSecretRemoved" in api.reasons("denied-3"))
+    write = api.writes("denied-3")[0]
+    assert write.method == "DELETE"
+    assert write.body is not None
+    assert set(write.body["preconditions"]) == {"uid", "resourceVersion"}
+
+
+def test_a_namespace_that_is_being_deleted_is_skipped(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+    publish(api, team)
+    api.terminate(team)
+    settle(api, "one")
+    api.remove(team)  # as the namespace controller does
+    settle(api, "two")
+    assert len(api.writes(team)) == 1
+    assert sidecar.metric("namespaces_failing") == 0
+
+
+def test_a_namespace_that_is_deleted_and_made_again_gets_it_again(api: ApiServer, team: str) -> None:
+    publish(api, team)
+    uid = api.uid(team)
+    api.remove_namespace(team)
+    settle(api)
+    assert team not in api.secrets
+    publish(api, team)
+    assert api.uid(team) != uid
+
+
+def test_a_namespace_out_of_quota_backs_off_alone_and_is_served_when_it_can_be(
+    sidecar: Sidecar, api: ApiServer, team: str
+) -> None:
+    failures = sidecar.metric("write_failures_total", "forbidden")
+    with api.failing(writing(team), QUOTA) as fault:
+        began = time.monotonic()
+        api.label(team)
+        wait_until(lambda: "PullSecretFailed" in api.reasons(team))
+        assert sidecar.metric("namespaces_failing") == 1
+        assert 0 < sidecar.metric("write_failures_total", "forbidden") - failures <= fault.met
+        assert ("pull-secret-failed", team) in sidecar.warnings()
+        other = time.monotonic()
+        settle(api)
+        assert time.monotonic() - other < SOON
+        # At 0, 0.25, 0.75, 1.75, 3.75 s and so on: no hot loop.
+        assert fault.met <= 3 + (time.monotonic() - began)
+    wait_until(published(api, team))
+    wait_until(lambda: sidecar.metric("namespaces_failing") == 0)
+
+
+def test_a_namespace_whose_answers_are_slow_delays_no_other(api: ApiServer, team: str) -> None:
+    with api.failing(writing(team), None, delay=30.0) as fault:
+        api.label(team)
+        wait_until(lambda: fault.met)
+        for number in range(3):
+            began = time.monotonic()
+            publish(api, f"{team}-{number}")
+            assert time.monotonic() - began < SOON
+        assert fault.met == 1
+    assert team not in api.secrets
+    api.remove_namespace(team)
+
+
+@pytest.mark.parametrize("answer", [BROKEN, BUSY, HTML, Answer(200, b""), Answer(502, b"<html>"), status(409, "", "")])
+def test_a_write_that_is_answered_wrongly_is_tried_again_by_itself(api: ApiServer, team: str, answer: Answer) -> None:
+    with api.failing(writing(team), answer) as fault:
+        api.label(team)
+        wait_until(lambda: fault.met >= 2)
+    wait_until(published(api, team), SOON)
+    settle(api)
+    assert len(api.writes(team)) == fault.met + 1
+
+
+def test_events_that_are_refused_stop_nothing(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+    with api.failing(lambda asked: asked.path.endswith("/events"), status(403, "Forbidden", "no right")) as fault:
+        api.put(team, ours=False)
+        api.label(team)
+        wait_until(lambda: fault.met)
+        wait_until(lambda: sidecar.metric("namespaces_foreign_secret") == 1)
+        settle(api)
+    assert api.events == []
+
+
+# The password changes
+
+
+def test_a_password_that_changes_is_in_every_secret_in_place(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+    names = [f"{team}-{number}" for number in range(10)]
+    for name in names:
+        publish(api, name)
+    uids = [api.uid(name) for name in names]
+    sidecar.place.set_password(f'{PASSWORD}-:"\\$пароль')
+    for name in names:
+        wait_until(published(api, name, f'{PASSWORD}-:"\\$пароль'))
+    assert [api.uid(name) for name in names] == uids
+    assert all([asked.method for asked in api.writes(name)] == ["PATCH", "PATCH"] for name in names)
+
+
+def test_a_source_that_breaks_leaves_the_last_good_one_and_new_namespaces_get_that(
+    sidecar: Sidecar, api: ApiServer, team: str
+) -> None:
+    publish(api, team)
+    failed = sidecar.metric("passes_total", "source")
+    (sidecar.place.folder / "password").unlink()
+    wait_until(lambda: sidecar.metric("passes_total", "source") > failed)
+    wait_until(lambda: "SourceFailed" in api.reasons("registry-webhook"))
+    publish(api, f"{team}-new")
+    api.edit(team)
+    wait_until(published(api, team), SOON)
+    state = sidecar.state()
+    assert state.ready
+    assert ("provider-failed", None) in sidecar.warnings()
+    sidecar.place.set_password(f"{PASSWORD}-mended")
+    for name in (team, f"{team}-new"):
+        wait_until(published(api, name, f"{PASSWORD}-mended"))

@@ -1,0 +1,1001 @@
+"""A registry is asked about a credential; whatever it does, the verdict is one harmless line, and comes in time."""
+
+import base64
+import gzip
+import re
+import socket
+import ssl
+import threading
+import time
+import zlib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote
+
+import pytest
+
+from tests.support.fake_registry import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
+from webhook.pki import ca
+from webhook.registry.auth import Answer, Registry, Verdict
+from webhook.registry.logins import Logins
+
+USER = "robot$team+name"
+PASSWORD = "kept-secret"  # noqa: S105 - a test's
+TOKEN = "kept-secret-token.a-b_c~d+e/f=="  # noqa: S105 - a test's
+NOW = 1_750_000_000.0
+#: Seconds in which a slow server is given up; and in which, on a machine however busy, that must have happened.
+SHORT, SURELY = 0.4, 15.0
+NO_TUNNEL = "could not be asked: the proxy of https_proxy"
+NEITHER = "answered 401 and asks for neither Basic nor Bearer"
+ACCEPTED, REFUSED, UNCLEAR = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
+
+Serve = Callable[..., Server]
+Check = Callable[..., Verdict]
+
+
+def basic(username: str = USER, password: str = PASSWORD) -> str:
+    """What Basic sends."""
+    return "Basic " + base64.b64encode(f"{username}:{password}".encode(errors="surrogateescape")).decode()
+
+
+@pytest.fixture(scope="module")
+def trust(tmp_path_factory: pytest.TempPathFactory) -> Trust:
+    """An authority, and a certificate that every server here shows."""
+    return make_trust(tmp_path_factory.mktemp("trust"))
+
+
+@pytest.fixture
+def serve(trust: Trust) -> Iterator[Serve]:
+    """Start a server that behaves as it is told, until the test ends."""
+    with ExitStack() as stack:
+
+        def start(behave: Behaviour, *, secure: bool = True, host: str = "127.0.0.1") -> Server:
+            return stack.enter_context(Server(behave, trust.server if secure else None, host))
+
+        yield start
+
+
+@pytest.fixture
+def check(trust: Trust, caplog: pytest.LogCaptureFixture) -> Check:
+    """Ask about the credential, and see that the verdict shows nothing that it must not."""
+    caplog.set_level("DEBUG")
+
+    def ask(  # noqa: PLR0913 - what a test may vary
+        registry: str,
+        username: str = USER,
+        password: str = PASSWORD,
+        *,
+        ca_file: Path | None = trust.ca_file,
+        plain: bool = False,
+        environment: dict[str, str] | None = None,
+        timeout: float = SURELY,
+    ) -> Verdict:
+        asked = Registry(
+            ca_file=ca_file,
+            plain_http_on_loopback=plain,
+            environment=environment or {},
+            timeout=timeout,
+            clock=lambda: NOW,
+        )
+        verdict = asked.check(registry, username, password)
+        assert re.fullmatch(r"[ -~]{1,500}", verdict.detail)
+        quoted = quote(password, errors="surrogateescape")
+        shown = "\n".join([verdict.detail, repr(verdict), repr(asked), caplog.text])
+        for secret in (password, TOKEN, basic(username, password)[6:], quoted, quoted.replace("%20", "+")):
+            assert not secret or secret.lower() not in shown.lower()
+        return verdict
+
+    return ask
+
+
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """A port of this machine on which nobody listens, nor can begin to."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        yield taken.getsockname()[1]
+
+
+def asks(challenge: str, accepted: str, refusal: int = 401) -> Behaviour:
+    """Behave as a registry that wants one certain authorization."""
+
+    def behave(request: Request) -> bytes:
+        if request.authorization is None:
+            return answer(401, f"WWW-Authenticate: {challenge}", body=b'{"errors": []}')
+        return answer(200 if request.authorization == accepted else refusal, "WWW-Authenticate: Basic")
+
+    return behave
+
+
+def asks_for_token(realm: str, rest: str = "", refusal: int = 401) -> Behaviour:
+    """Behave as a registry that wants the token."""
+    return asks(f'Bearer realm="{realm}"{rest}', f"Bearer {TOKEN}", refusal)
+
+
+def always(said: bytes | Iterable[bytes]) -> Behaviour:
+    """Behave always the same."""
+    return lambda _: said
+
+
+def gives(body: str, *headers: str, status: int = 200) -> Behaviour:
+    """Behave as a token endpoint with just one answer."""
+    return always(answer(status, *headers, body=body.encode()))
+
+
+GIVES_TOKEN = gives(f'{{"token": "{TOKEN}"}}')
+
+
+def by_get(post_status: int, get: Behaviour) -> Behaviour:
+    """Behave as a token endpoint that knows no POST."""
+    return lambda request: answer(post_status) if request.method == "POST" else get(request)
+
+
+def drips(request: Request) -> Iterator[bytes]:
+    """Never come to the end of the headers, nor stay silent."""
+    yield b"HTTP/1.1 200 OK\r\nDate: "
+    while not request.stopped.wait(0.02):
+        yield b"x"
+
+
+# Basic
+
+
+@pytest.mark.parametrize(
+    ("suffix", "refusal", "expected"),
+    [
+        ("", 401, (ACCEPTED, "accepted the credential")),
+        (", but wrong", 401, (REFUSED, "refused the credential (401)")),
+        (", but wrong", 403, (REFUSED, "refused the credential (403)")),
+        (", but wrong", 204, (UNCLEAR, "answered 204")),
+        (", but wrong", 404, (UNCLEAR, "answered 404")),
+        (", but wrong", 500, (UNCLEAR, "answered 500")),
+    ],
+)
+def test_a_registry_that_asks_for_basic_accepts_or_refuses(
+    serve: Serve, check: Check, suffix: str, refusal: int, expected: tuple[Answer, str]
+) -> None:
+    password = PASSWORD + suffix
+    registry = serve(asks('Basic realm="a registry"', basic(), refusal))
+    assert check(f"{registry.domain}/team/app", USER, password) == (
+        expected[0],
+        f"{registry.domain} {expected[1]}",
+        None,
+    )
+    assert [request.target for request in registry.requests] == ["/v2/", "/v2/"]
+    assert registry.requests[0].authorization is None
+
+
+@pytest.mark.parametrize(
+    ("username", "password"),
+    [
+        ("Jürgen", "kept-secret-pässwörd-密码-🔑"),
+        (USER, "kept-secret" + "".join(map(chr, range(32, 127)))),
+        (USER, "kept-secret:with:colons"),
+        (USER, "kept-secret\r\nX-Injected: yes\x00\t"),
+        (USER, "kept-secret" * 400),
+        ("<token>", "kept-secret%20&grant_type=x&a=b+c"),
+    ],
+    ids=["non-ASCII", "every ASCII", "colons", "lines", "long", "form"],
+)
+def test_every_credential_arrives_as_it_is(serve: Serve, check: Check, username: str, password: str) -> None:
+    registry = serve(asks("Basic", basic(username, password)))
+    assert check(registry.domain, username, password).answer is ACCEPTED
+    assert "x-injected" not in registry.requests[1].headers
+
+    endpoint = serve(by_get(404, GIVES_TOKEN))
+    registry = serve(asks_for_token(endpoint.url))
+    assert check(registry.domain, username, password).answer is ACCEPTED
+    posted, got = endpoint.requests
+    form = dict(parse_qsl(posted.body.decode("ascii"), keep_blank_values=True, strict_parsing=True))
+    assert (form["username"], form["password"]) == (username, password)
+    assert got.authorization == basic(username, password)
+
+
+def test_a_credential_that_is_no_text_is_not_sent(serve: Serve, check: Check) -> None:
+    registry = serve(asks("Basic", basic()))
+    verdict = check(registry.domain, USER, "kept-secret\udcff")
+    assert verdict == (UNCLEAR, f"{registry.domain} was not asked: the credential cannot be written in UTF-8", None)
+    assert registry.requests == []
+
+
+# Neither
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        (answer(200), (ACCEPTED, "lets anybody in, so it says nothing of the credential")),
+        (answer(403), (UNCLEAR, "answered 403")),
+        (answer(404), (UNCLEAR, "answered 404")),
+        (answer(204), (UNCLEAR, "answered 204")),
+        (answer(304), (UNCLEAR, "answered 304")),
+        (answer(401), (UNCLEAR, NEITHER)),
+        (answer(401, 'WWW-Authenticate: Digest realm="x"'), (UNCLEAR, NEITHER)),
+        (answer(401, "WWW-Authenticate: Bearer"), (UNCLEAR, "names no token endpoint that could be asked")),
+        (b"", (UNCLEAR, "broke off before it had answered")),
+        (b"HTTP/1.1 20", (UNCLEAR, "gave an answer that is not HTTP")),
+        (b"SSH-2.0-OpenSSH\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
+        (b"HTTP/1.1 \xff\xfe\r\n\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
+        (b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000 + b"\r\n\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
+    ],
+)  # fmt: skip
+def test_a_registry_that_does_not_ask_for_the_credential_is_not_told_it(
+    serve: Serve, check: Check, said: bytes, expected: tuple[Answer, str]
+) -> None:
+    registry = serve(always(said))
+    assert check(registry.domain) == (expected[0], f"{registry.domain} {expected[1]}", None)
+    assert [request.authorization for request in registry.requests] == [None]
+
+
+# Bearer
+
+
+def test_a_token_is_asked_for_by_post(serve: Serve, check: Check) -> None:
+    endpoint = serve(GIVES_TOKEN)
+    rest = ',service="registry, the \\"first\\"",scope="registry:catalog:* repository:a/b:pull"'
+    registry = serve(asks_for_token(f"{endpoint.url}/auth/token?kind=a%20b", rest))
+    assert check(registry.domain) == (ACCEPTED, f"{registry.domain} accepted the credential", None)
+    (posted,) = endpoint.requests
+    assert (posted.method, posted.target, posted.authorization) == ("POST", "/auth/token?kind=a%20b", None)
+    assert posted.headers["content-type"] == "application/x-www-form-urlencoded"
+    assert dict(parse_qsl(posted.body.decode(), strict_parsing=True)) == {
+        "grant_type": "password",
+        "client_id": "registry-webhook",
+        "service": 'registry, the "first"',
+        "scope": "registry:catalog:* repository:a/b:pull",
+        "username": USER,
+        "password": PASSWORD,
+    }
+    assert [request.authorization for request in registry.requests] == [None, f"Bearer {TOKEN}"]
+
+
+def test_what_a_challenge_does_not_name_is_not_asked_for(serve: Serve, check: Check) -> None:
+    endpoint = serve(by_get(405, GIVES_TOKEN))
+    assert check(serve(asks_for_token(endpoint.url)).domain).answer is ACCEPTED
+    posted, got = endpoint.requests
+    assert {name for name, _ in parse_qsl(posted.body.decode())} == {"grant_type", "client_id", "username", "password"}
+    assert (posted.target, got.target) == ("/", "/")
+
+
+@pytest.mark.parametrize("post_status", [400, 401, 404, 405, 501])
+def test_where_post_is_not_supported_a_token_is_asked_for_by_get(serve: Serve, check: Check, post_status: int) -> None:
+    right = serve(by_get(post_status, GIVES_TOKEN))
+    registry = serve(asks_for_token(f"{right.url}/token?a=b", ',service="the registry",scope="x:y:* z"'))
+    assert check(registry.domain).answer is ACCEPTED
+    got = right.requests[1]
+    assert (got.method, got.path, got.authorization, got.body) == ("GET", "/token", basic(), b"")
+    assert parse_qsl(got.target.partition("?")[2]) == [
+        ("a", "b"),
+        ("service", "the registry"),
+        ("scope", "x:y:*"),
+        ("scope", "z"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("get", "expected"),
+    [
+        (answer(401), (REFUSED, "refused the credential (401)", None)),
+        (answer(403, "Retry-After: 7"), (REFUSED, "refused the credential (403)", 7.0)),
+        (answer(400), (UNCLEAR, "answered 400", None)),
+        (answer(404), (UNCLEAR, "answered 404", None)),
+        (answer(429, "Retry-After: 120"), (UNCLEAR, "answered 429", 120.0)),
+    ],
+)
+def test_a_token_endpoint_refuses_by_get(
+    serve: Serve, check: Check, get: bytes, expected: tuple[Answer, str, float | None]
+) -> None:
+    registry = serve(asks_for_token(serve(by_get(404, always(get))).url))
+    kind, words, retry_after = expected
+    assert check(registry.domain) == (kind, f"{registry.domain}'s token endpoint 127.0.0.1 {words}", retry_after)
+    assert len(registry.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("refusal", "expected"),
+    [
+        (401, (REFUSED, "refused the token that was given for the credential (401)")),
+        (403, (REFUSED, "refused the token that was given for the credential (403)")),
+        (500, (UNCLEAR, "answered 500")),
+        (429, (UNCLEAR, "answered 429")),
+    ],
+)
+def test_a_token_that_is_given_may_be_refused(
+    serve: Serve, check: Check, refusal: int, expected: tuple[Answer, str]
+) -> None:
+    endpoint = serve(gives('{"token": "another"}'))
+    registry = serve(asks_for_token(endpoint.url, refusal=refusal))
+    assert check(registry.domain) == (expected[0], f"{registry.domain} {expected[1]}", None)
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"token": "{TOKEN}", "expires_in": 30}}',
+        f'{{"access_token": "{TOKEN}", "expires_in": -5, "issued_at": "1999-01-01T00:00:00Z"}}',
+        f'{{"token": "{TOKEN}", "access_token": "another", "expires_in": 0}}',
+        f'{{"token": "", "access_token": "{TOKEN}", "expires_in": "soon", "issued_at": ["never"]}}',
+        f'{{"token": null, "access_token": "{TOKEN}", "expires_in": 1e400, "refresh_token": 1}}',
+    ],
+)
+def test_a_token_is_used_at_once_however_long_it_is_good_for(serve: Serve, check: Check, body: str) -> None:
+    endpoint = serve(gives(body))
+    assert check(serve(asks_for_token(endpoint.url)).domain).answer is ACCEPTED
+    assert len(endpoint.requests) == 1
+
+
+def redirects(status: int, *location: str) -> Behaviour:
+    return gives("", *(f"Location: {place}" for place in location), status=status)
+
+
+def redirected(status: int, where: str) -> str:
+    return f"answered {status} with a redirect to {where}, which is not followed"
+
+
+BAD_TOKENS: list[tuple[Behaviour, str]] = [
+    (gives("<html>log in</html>", "Content-Type: text/html"), "answered 200 with no JSON"),
+    (gives(""), "answered 200 with no JSON"),
+    (gives("[" * 60_000), "answered 200 with JSON of another shape than a token's"),
+    (gives(f'{{"x": {"[" * 30_000}'), "answered 200 with no JSON"),
+    (always(answer(200, body=b'{"token": "\xff"}')), "answered 200 with no JSON"),
+    (
+        always(answer(200, "Content-Encoding: gzip", body=gzip.compress(b" " * 20_000_000))),
+        "answered 200 with more than 64 KiB",
+    ),
+    (always(answer(200, "Content-Encoding: gzip", body=b'{"token": "x"}')), "gave an answer that is not HTTP"),
+    (always(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + b"HTTP/1.1 200 OK\r\n\r\n"), "gave an answer that is not HTTP"),
+    (gives('"token"'), "answered 200 with JSON of another shape than a token's"),
+    (gives('{"token": {"token": "x"}}'), "answered 200 with JSON of another shape than a token's"),
+    (gives("{}"), "answered 200 without a token"),
+    (gives('{"token": null, "access_token": ""}'), "answered 200 without a token"),
+    (gives('{"token": "kept-secret\\r\\nX-Injected: yes"}'), "answered 200 with a token that cannot be sent"),
+    (gives('{"token": "kept-secret and more"}'), "answered 200 with a token that cannot be sent"),
+    (gives('{"token": "kept-secret-ü"}'), "answered 200 with a token that cannot be sent"),
+    (gives(" " * 70_000), "answered 200 with more than 64 KiB"),
+    (always(answer(200, "Transfer-Encoding: chunked")), "broke off before it had answered"),
+    (always(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"token": "x"}'), "broke off before it had answered"),
+    (always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "broke off before it had answered"),
+    (always(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"tok'), "broke off before it had answered"),
+    (redirects(302), redirected(302, "another path")),
+    (redirects(303, "/login?secret=x"), redirected(303, "another path")),
+    (redirects(307, "https://[::1/"), redirected(307, "an address that cannot be read")),
+    (redirects(308, f"https://u:p@{'Else' * 50}.test/?q=kept-secret"), redirected(308, f"{('else' * 50)[:97]}...")),
+    (redirects(301, "https://\xe9\x85.test/"), redirected(301, "\\xe9\\x85.test")),
+    (redirects(301, f"https://{PASSWORD.upper()}.test/"), redirected(301, "(not shown)")),
+    (gives("", status=500), "answered 500"),
+    (gives("", status=201), "answered 201 with no JSON"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+@pytest.mark.parametrize(("endpoint", "words"), BAD_TOKENS)
+def test_a_token_endpoint_that_gives_no_token_makes_it_unclear(
+    serve: Serve, check: Check, endpoint: Behaviour, words: str, method: str
+) -> None:
+    url = serve(endpoint if method == "POST" else by_get(405, endpoint)).url
+    registry = serve(asks_for_token(url))
+    assert check(registry.domain) == (UNCLEAR, f"{registry.domain}'s token endpoint 127.0.0.1 {words}", None)
+    assert len(registry.requests) == 1
+
+
+GIVEN, LOGIN_PAGE = answer(200, body=f'{{"token": "{TOKEN}"}}'.encode()), answer(200, body=b"<html>log in</html>")
+#: As container runtimes have it, any status of success may come with a token.
+CREATED = answer(201, body=f'{{"token": "{TOKEN}"}}'.encode())
+INVALID_GRANT = answer(400, body=b'{"error": "invalid_grant"}')
+REFUSALS = [answer(401), answer(403), INVALID_GRANT]
+#: Answers without a token that say nothing of the credential.
+ODD = [
+    *(answer(status) for status in (201, 204, 400, 404, 405, 409, 415, 422, 429, 500, 501, 502, 503)),
+    answer(400, body=b'{"error": "unsupported_grant_type"}'),
+    answer(302, "Location: https://login.example.com/"),
+    answer(200, body=b"{}"),
+    answer(200, body=b" " * 70_000),
+    LOGIN_PAGE,
+    b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{",
+    b"nonsense\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize(
+    "case",
+    [
+        ([GIVEN, CREATED], [answer(500)], ACCEPTED, ["POST"]),
+        ([*REFUSALS, *ODD], [GIVEN, CREATED], ACCEPTED, ["POST", "GET"]),
+        ([*REFUSALS, *ODD], REFUSALS, REFUSED, ["POST", "GET"]),
+        (REFUSALS, ODD, REFUSED, ["POST", "GET"]),
+        (ODD, ODD, UNCLEAR, ["POST", "GET"]),
+    ],
+    ids=["post-gives", "get-gives", "get-refuses", "post-refuses", "neither-says"],
+)
+def test_check_token_endpoint_post_and_get_answers(
+    serve: Serve, check: Check, case: tuple[list[bytes], list[bytes], Answer, list[str]]
+) -> None:
+    posts, gets, verdict, methods = case
+    said = {"POST": GIVEN, "GET": GIVEN}
+    endpoint = serve(lambda request: said[request.method])
+    registry = serve(asks_for_token(endpoint.url))
+    # Each answer in turn: all pairs of the odd ones would be 400 checks over TLS that show no more.
+    for number in range(max(len(posts), len(gets))):
+        post, get = posts[number % len(posts)], gets[-1 - number % len(gets)]
+        said.update(POST=post, GET=get)
+        endpoint.requests.clear()
+        assert check(registry.domain).answer is verdict, (post, get)
+        assert [request.method for request in endpoint.requests] == methods, (post, get)
+
+
+@pytest.mark.parametrize("known", ["POST", "GET"])
+@pytest.mark.parametrize("refusal", REFUSALS)
+def test_check_token_endpoint_with_known_method_one_attempt(
+    serve: Serve, trust: Trust, known: str, refusal: bytes
+) -> None:
+    said = {"POST": GIVEN if known == "POST" else answer(401), "GET": GIVEN}
+    endpoint = serve(lambda request: said[request.method])
+    registry = serve(asks_for_token(endpoint.url))
+    asked = Registry(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, clock=lambda: NOW)
+    assert asked.check(registry.domain, USER, PASSWORD).answer is ACCEPTED
+    endpoint.requests.clear()
+    said.update(POST=refusal, GET=refusal)
+    assert asked.check(registry.domain, USER, "another").answer is REFUSED
+    assert [request.method for request in endpoint.requests] == [known]
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_check_after_three_refused_logins_deferred(serve: Serve, trust: Trust, token: bool) -> None:
+    now = [NOW]
+    endpoint = serve(always(answer(401)))
+    registry = serve(asks_for_token(endpoint.url) if token else asks("Basic", basic()))
+    logins = Logins(lambda: now[0])
+
+    def ask() -> Verdict:
+        # A registry of its own each time: what a restart and another replica are.
+        one = Registry(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, logins=logins)
+        return one.check(registry.domain, USER, "wrong")
+
+    answers = [ask() for _ in range(6)]
+    server = endpoint if token else registry
+    assert len([one for one in server.requests if one.authorization or one.method == "POST"]) == 3
+    assert answers[-1].answer is Answer.DEFERRED
+    assert answers[-1].retry_after == 300.0
+    now[0] += 300.0
+    assert ask().answer is REFUSED
+
+
+@pytest.mark.parametrize(
+    ("ago", "wait"),
+    [
+        ([], 0),
+        ([1, 2], 0),
+        ([1, 2, 3], 297),
+        ([1, 2, 299.9], 0.1),
+        ([1, 2, 300], 0),
+        ([-20, -20, -20], 300),  # another machine's clock is ahead
+        ([400, 500, 600, 700, 1000], 800),
+        ([400, 500, 600, 700, 1800], 0),
+        ([-2000] * 9, 0),  # a clock was set back
+    ],
+)
+def test_logins_wait_until_few_enough_were_refused(ago: list[float], wait: float) -> None:
+    logins = Logins(lambda: NOW)
+    logins.merge(NOW - seconds for seconds in ago)
+    logins.merge(NOW - seconds for seconds in ago)
+    assert logins.wait() == pytest.approx(wait)
+
+
+def test_logins_refused_counts_at_once() -> None:
+    for fraction in range(20):
+        logins = Logins(lambda now=NOW + fraction / 7919: now)  # type: ignore[misc]
+        for _ in range(3):
+            logins.refused()
+        assert logins.wait() > 299
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>\r\n\r\n" + GIVEN,
+        b"HTTP/1.1 102 Processing\r\n\r\n" * 5 + GIVEN,
+        answer(200, "Content-Encoding: gzip", body=gzip.compress(f'{{"token": "{TOKEN}"}}'.encode())),
+        answer(200, "Content-Encoding: deflate", body=zlib.compress(f'{{"token": "{TOKEN}"}}'.encode())),
+        answer(200, "Content-Encoding: identity", body=f'{{"token": "{TOKEN}"}}'.encode()),
+    ],
+)
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_check_token_in_any_encoding_accepted(serve: Serve, check: Check, said: bytes, method: str) -> None:
+    endpoint = serve(always(said) if method == "POST" else by_get(405, always(said)))
+    assert check(serve(asks_for_token(endpoint.url)).domain).answer is ACCEPTED
+    assert endpoint.requests[-1].method == method
+
+
+def test_a_token_is_preferred_where_basic_would_do(serve: Serve, check: Check) -> None:
+    endpoint = serve(GIVES_TOKEN)
+
+    def behave(request: Request) -> bytes:
+        if request.authorization == f"Bearer {TOKEN}":
+            return answer(200)
+        bearer = f'wWw-aUthenticate: Negotiate abc==, bEARER Realm="{endpoint.url}"'
+        return answer(401, 'WWW-Authenticate: Basic realm="x"', "WWW-Authenticate: ,,broken=", bearer)
+
+    assert check(serve(behave).domain).answer is ACCEPTED
+
+
+# Where a credential is not sent
+
+
+@pytest.mark.parametrize("plain", [False, True])
+@pytest.mark.parametrize("host", ["auth.test", "10.0.0.1", "127.0.0.1.test", "localhost.test", "[::2]"])
+def test_a_token_endpoint_in_plain_http_is_not_told_the_credential(
+    serve: Serve, check: Check, host: str, plain: bool
+) -> None:
+    registry = serve(asks_for_token(f"http://{host}:1/token"))
+    name = f"{registry.domain}'s token endpoint {host.strip('[]')}"
+    detail = f"{name} was not asked: the credential would have to be sent in the clear"
+    assert check(registry.domain, plain=plain) == (UNCLEAR, detail, None)
+
+
+def test_a_token_endpoint_in_plain_http_on_a_loopback_address_needs_leave(serve: Serve, check: Check) -> None:
+    endpoint = serve(GIVES_TOKEN, secure=False)
+    registry = serve(asks_for_token(endpoint.url))
+    verdict = check(registry.domain)
+    assert verdict.answer is UNCLEAR
+    assert verdict.detail.endswith("127.0.0.1 was not asked: the credential would have to be sent in the clear")
+    assert endpoint.requests == []
+    assert check(registry.domain, plain=True).answer is ACCEPTED
+
+
+@pytest.mark.parametrize(
+    "realm",
+    [
+        "", "token", "/token", "//127.0.0.1/token", "https://", "https:///token", "https://user@{}/", "https://u:p@{}/",
+        "ftp://{}/", "file:///etc/passwd", "https:{}", "https://{}\\@127.0.0.1/", "https://{}/a b", "https://{}/\xfc",
+        "https://{}/\t", "https://[::1/", "https://127.0.0.1:0/", "https://127.0.0.1:70000/", "https://127.0.0.1:x/",
+        "https://127.0.0.1%2f/", "https://\xff.test/", "unix:///run/x", "javascript:x",
+    ],
+)  # fmt: skip
+def test_a_token_endpoint_must_be_an_address_and_no_more(serve: Serve, check: Check, realm: str) -> None:
+    endpoint = serve(GIVES_TOKEN)
+    quoted = realm.format(endpoint.domain).replace("\\", "\\\\")
+    registry = serve(asks_for_token(quoted))
+    verdict = check(registry.domain, plain=True)
+    assert verdict == (UNCLEAR, f"{registry.domain} names no token endpoint that could be asked", None)
+    assert endpoint.requests == []
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("place", ["knock", "basic", "post", "get", "token"])
+def test_a_redirect_is_followed_nowhere(serve: Serve, check: Check, status: int, place: str) -> None:
+    beyond = serve(always(answer(200)))
+    redirect = answer(status, f"Location: https://user:password@localhost:{beyond.port}/v2/?kept-secret#x")
+    moved = always(redirect)
+    endpoint = serve({"post": moved, "get": by_get(404, moved)}.get(place, GIVES_TOKEN))
+    challenge = "Basic" if place == "basic" else f'Bearer realm="{endpoint.url}"'
+
+    def behave(request: Request) -> bytes:
+        if place == "knock" or request.authorization:
+            return redirect
+        return answer(401, f"WWW-Authenticate: {challenge}")
+
+    verdict = check(serve(behave).domain)
+    assert verdict.answer is UNCLEAR
+    assert verdict.detail.endswith(f"answered {status} with a redirect to localhost, which is not followed")
+    assert beyond.requests == []
+
+
+# Bounds
+
+
+@pytest.mark.parametrize(
+    ("retry_after", "expected"),
+    [
+        ("120", 120.0),
+        ("0", 0.0),
+        (datetime.fromtimestamp(NOW + 90, UTC).strftime("%a, %d %b %Y %H:%M:%S GMT"), 90.0),
+        (datetime.fromtimestamp(NOW + 90, UTC).strftime("%A, %d-%b-%y %H:%M:%S GMT"), 90.0),
+        (datetime.fromtimestamp(NOW + 90, UTC).strftime("%a %b %d %H:%M:%S %Y"), 90.0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0.0),
+        ("soon", None),
+        ("-5", None),
+        ("1e9", None),
+        ("9" * 400, None),
+        ("Mon, 99 Foo 99999 99:99:99 GMT", None),
+        ("\xb2", None),
+    ],
+)
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_server_that_asks_to_wait_is_understood(
+    serve: Serve, check: Check, status: int, retry_after: str, expected: float | None
+) -> None:
+    registry = serve(always(answer(status, f"Retry-After: {retry_after}")))
+    assert check(registry.domain) == (UNCLEAR, f"{registry.domain} answered {status}", expected)
+
+
+def endless_interim(request: Request) -> Iterator[bytes]:
+    while not request.stopped.is_set():
+        yield b"HTTP/1.1 100 Continue\r\n\r\n" * 100
+
+
+def endless_headers(request: Request) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\n"
+    while not request.stopped.is_set():
+        yield b"A: b\r\n" * 1000
+
+
+def endless_body(request: Request) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\n\r\n"
+    while not request.stopped.is_set():
+        yield b" " * 65536
+
+
+def dripping_body(request: Request) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\n\r\n"
+    while not request.stopped.wait(0.02):
+        yield b" "
+
+
+def endless_chunk_length(request: Request) -> Iterator[bytes]:
+    yield b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+    while not request.stopped.is_set():
+        yield b"0" * 65536
+
+
+def silent(request: Request) -> Iterator[bytes]:
+    request.stopped.wait()
+    yield b""
+
+
+@pytest.mark.parametrize("behave", [drips, dripping_body, endless_interim, silent])
+def test_a_server_that_never_comes_to_an_end_is_given_up_in_time(serve: Serve, check: Check, behave: Behaviour) -> None:
+    registry = serve(asks_for_token(serve(behave).url))
+    began = time.monotonic()
+    verdict = check(registry.domain, timeout=SHORT)
+    assert SHORT <= time.monotonic() - began < SURELY
+    assert verdict.answer is UNCLEAR
+    # On a machine busy enough it is not even the token endpoint that was too slow.
+    assert verdict.detail.endswith(" did not answer within 0.4 s")
+
+
+@pytest.mark.parametrize(
+    ("behave", "words"),
+    [
+        (endless_headers, "gave an answer that is not HTTP"),
+        (endless_body, "answered 200 with more than 64 KiB"),
+        (endless_chunk_length, "broke off before it had answered"),
+    ],
+)
+def test_a_server_that_sends_too_much_is_not_listened_to(
+    serve: Serve, check: Check, behave: Behaviour, words: str
+) -> None:
+    registry = serve(asks_for_token(serve(behave).url))
+    assert check(registry.domain) == (UNCLEAR, f"{registry.domain}'s token endpoint 127.0.0.1 {words}", None)
+
+
+def test_a_connection_that_was_given_up_is_cut(serve: Serve, check: Check) -> None:
+    gone: list[bool] = []
+
+    def notice(request: Request) -> Iterator[bytes]:
+        try:
+            yield from drips(request)
+        finally:
+            gone.append(not request.stopped.is_set())
+
+    registry = serve(notice)
+    for timeout in (SHORT, 5 * SHORT, SURELY):
+        check(registry.domain, timeout=timeout)
+        if registry.requests:
+            break
+    deadline = time.monotonic() + SURELY
+    while not gone and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert gone == [True]
+
+
+def test_a_server_that_echoes_what_it_is_told_is_not_quoted(serve: Serve, check: Check) -> None:
+    def echo(request: Request) -> bytes:
+        told = f"{request.authorization} {request.body.decode()} {request.target}"
+        lines = [f"HTTP/1.1 418 {told}", f"X-Told: {told}", f"no header {told}", f"Location: {told}", "", told]
+        return "\r\n".join(lines).encode("latin-1")
+
+    for behave in (echo, by_get(404, echo)):
+        registry = serve(asks_for_token(serve(behave).url))
+        assert check(registry.domain).answer is UNCLEAR
+
+    def basic_echo(request: Request) -> bytes:
+        return echo(request) if request.authorization else answer(401, "WWW-Authenticate: Basic")
+
+    assert check(serve(basic_echo).domain).answer is UNCLEAR
+
+
+def test_nothing_is_kept_from_one_request_to_the_next(serve: Serve, check: Check) -> None:
+    def behave(request: Request) -> bytes:
+        status = 200 if request.authorization == basic() else 401
+        return answer(status, "WWW-Authenticate: Basic", "Set-Cookie: kept-secret=1; Path=/")
+
+    registry = serve(behave)
+    assert check(registry.domain).answer is ACCEPTED
+    for request in registry.requests:
+        assert "cookie" not in request.headers
+        assert (request.headers["connection"], request.headers["accept-encoding"]) == ("close", "identity")
+
+
+# Reaching it
+
+
+def test_a_registry_that_is_not_there(check: Check, closed: int) -> None:
+    for domain in (f"127.0.0.1:{closed}", f"localhost:{closed}"):
+        for plain in (False, True):
+            detail = f"{domain} could not be reached: connection refused"
+            assert check(domain, plain=plain) == (UNCLEAR, detail, None)
+
+
+def test_a_token_endpoint_that_is_not_there(serve: Serve, check: Check, closed: int) -> None:
+    registry = serve(asks_for_token(f"https://127.0.0.1:{closed}"))
+    detail = f"{registry.domain}'s token endpoint 127.0.0.1 could not be reached: connection refused"
+    assert check(registry.domain) == (UNCLEAR, detail, None)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".".join(["a" * 60] * 5),  # too long for a resolver to ask anybody
+        "a" * 64 + ".test",
+    ],
+)
+def test_a_registry_without_an_address(check: Check, name: str) -> None:
+    verdict = check(f"{name}:5000")
+    assert verdict.answer is UNCLEAR
+    assert verdict.detail.endswith(" could not be reached: its name cannot be resolved")
+    with Proxy(refusal=answer(502)) as proxy:
+        environment = {"https_proxy": f"127.0.0.1:{proxy.port}"}
+        assert check(f"{name}:5000", environment=environment).answer is UNCLEAR
+        assert check("registry.test", environment={"https_proxy": f"{name}:1"}).detail.endswith(
+            " could not be asked: the proxy of https_proxy could not be reached: its name cannot be resolved"
+        )
+
+
+def test_a_name_that_is_never_looked_up_holds_nobody_up(
+    serve: Serve, check: Check, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = serve(asks("Basic", basic()))
+    look_up, answered, connected = socket.getaddrinfo, threading.Event(), threading.Event()
+
+    def late(*arguments: Any) -> Any:
+        answered.wait(SURELY)
+        connected.set()
+        return look_up("127.0.0.1", *arguments[1:])
+
+    monkeypatch.setattr(socket, "getaddrinfo", late)  # no resolver could be made as slow without being asked
+    began = time.monotonic()
+    verdict = check(registry.domain, timeout=SHORT)
+    assert SHORT <= time.monotonic() - began < SURELY
+    assert verdict == (UNCLEAR, f"{registry.domain} did not answer within 0.4 s", None)
+    # Nor is anything said to whom the name leads to in the end.
+    answered.set()
+    assert connected.wait(SURELY)
+    for thread in threading.enumerate():
+        if thread.daemon and thread.name == "registry":
+            thread.join(SURELY)
+    assert registry.requests == []
+
+
+@pytest.mark.parametrize("registry", ["127.0.0.1:99999", "127.0.0.1:x", "user@127.0.0.1", "", "a b", "[::1", "\r\n"])
+def test_what_is_no_registry_is_not_asked(check: Check, registry: str) -> None:
+    verdict = check(registry)
+    assert verdict.answer is UNCLEAR
+    assert verdict.detail.endswith(" was not asked: it is no host with an optional port")
+
+
+def test_a_registry_that_accepts_connections_and_no_more(check: Check) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        domain = f"127.0.0.1:{listener.getsockname()[1]}"
+        for plain in (False, True):
+            verdict = check(domain, plain=plain, timeout=SHORT)
+            assert verdict == (UNCLEAR, f"{domain} did not answer within 0.4 s", None)
+
+
+# TLS
+
+
+def test_a_certificate_of_another_authority_is_not_trusted(serve: Serve, check: Check, tmp_path: Path) -> None:
+    registry = serve(asks("Basic", basic()))
+    (tmp_path / "other.pem").write_bytes(make_trust(tmp_path).ca_file.read_bytes())
+    for ca_file in (tmp_path / "other.pem", None):
+        for plain in (False, True):
+            verdict = check(registry.domain, ca_file=ca_file, plain=plain)
+            assert verdict.answer is UNCLEAR
+            assert verdict.detail.startswith(f"{registry.domain} has a certificate that is not trusted: ")
+    assert registry.requests == []
+
+
+def test_a_certificate_for_another_name_is_not_trusted(serve: Serve, check: Check) -> None:
+    registry = serve(asks("Basic", basic()))
+    verdict = check(f"127.0.0.2:{registry.port}")
+    assert "127.0.0.2" in verdict.detail
+    assert verdict.answer is UNCLEAR
+
+
+def test_the_authorities_are_read_at_each_check(serve: Serve, trust: Trust, tmp_path: Path) -> None:
+    registry = serve(asks("Basic", basic()))
+    file = tmp_path / "rotated.pem"
+    file.write_text("# Zertifikate für dieses Haus\n" + make_trust(tmp_path).ca_file.read_text())
+    asked = Registry(ca_file=file, plain_http_on_loopback=False, environment={})
+    assert asked.check(registry.domain, USER, PASSWORD).answer is UNCLEAR
+    file.write_text("# Zertifikate für dieses Haus\n" + trust.ca_file.read_text())
+    assert asked.check(registry.domain, USER, PASSWORD).answer is ACCEPTED
+
+
+@pytest.mark.parametrize("content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nx\n", b"\x00\xff"])
+def test_a_file_without_authorities_is_named(serve: Serve, check: Check, tmp_path: Path, content: bytes | None) -> None:
+    registry = serve(asks("Basic", basic()))
+    file = tmp_path / "ca.pem"
+    if content is not None:
+        file.write_bytes(content)
+    verdict = check(registry.domain, ca_file=file)
+    assert verdict.answer is UNCLEAR
+    assert str(file) in verdict.detail
+    assert registry.requests == []
+
+
+def test_a_certificate_in_the_file_is_trusted_though_it_is_no_authority(check: Check, tmp_path: Path) -> None:
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    pair = ca.sign(ca.make_authority("unknown", now, hour), ("127.0.0.1",), now, hour)
+    (tmp_path / "pair.pem").write_bytes(pair.certificate + pair.key)
+    (tmp_path / "leaf.pem").write_bytes(pair.certificate)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "pair.pem")
+    with Server(asks("Basic", basic()), context) as registry:
+        assert check(registry.domain, ca_file=tmp_path / "leaf.pem").answer is ACCEPTED
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
+def test_a_registry_with_an_old_tls_is_not_spoken_to(check: Check, trust: Trust, tmp_path: Path) -> None:
+    ca_file, context = make_trust(tmp_path)
+    assert ca_file != trust.ca_file
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    with Server(asks("Basic", basic()), context) as registry:
+        verdict = check(registry.domain, ca_file=ca_file)
+        assert verdict.answer is UNCLEAR
+        assert verdict.detail.startswith(f"{registry.domain} failed in TLS: ")
+        assert registry.requests == []
+
+
+# Plain HTTP
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost"])
+def test_a_registry_in_plain_http_on_a_loopback_address_needs_leave(serve: Serve, check: Check, host: str) -> None:
+    registry = serve(asks("Basic", basic()), secure=False)
+    domain = f"{host}:{registry.port}"
+    verdict = check(domain)
+    assert verdict.answer is UNCLEAR
+    assert verdict.detail.startswith(f"{domain} failed in TLS: ")
+    assert not any(request.method == "GET" for request in registry.requests)
+    assert check(domain, plain=True).answer is ACCEPTED
+    assert check(domain, USER, "kept-secret, but wrong", plain=True).answer is REFUSED
+
+
+def test_tls_is_spoken_on_a_loopback_address_where_it_can_be(serve: Serve, check: Check) -> None:
+    registry = serve(asks("Basic", basic()))
+    assert check(registry.domain, plain=True).answer is ACCEPTED
+    assert len(registry.requests) == 2
+
+
+def test_plain_http_is_spoken_to_no_other_address(serve: Serve, check: Check) -> None:
+    # On Linux a connection to this address ends on this machine, but a loopback address it is not.
+    registry = serve(asks("Basic", basic()), secure=False, host="0.0.0.0")  # noqa: S104 - that is what it is about
+    verdict = check(registry.domain, plain=True)
+    assert verdict.answer is UNCLEAR
+    assert verdict.detail.startswith(f"{registry.domain} failed in TLS: ")
+    assert not any(request.method == "GET" for request in registry.requests)
+
+
+# Proxies
+
+
+@pytest.fixture
+def proxy() -> Iterator[Proxy]:
+    with Proxy() as proxy:
+        yield proxy
+
+
+@pytest.mark.parametrize(
+    ("variable", "user", "expected"),
+    [
+        ("https_proxy", "", None),
+        ("HTTPS_PROXY", "us%40er:kept-secret-%C3%BC@", basic("us@er", "kept-secret-ü")),
+    ],
+)
+def test_a_proxy_is_asked_for_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and a table
+    serve: Serve, check: Check, proxy: Proxy, variable: str, user: str, expected: str | None
+) -> None:
+    endpoint = serve(GIVES_TOKEN)
+    registry = serve(asks_for_token(f"https://auth.test:{endpoint.port}/token"))
+    domain = f"registry.test:{registry.port}"
+    verdict = check(domain, environment={variable: f"http://{user}127.0.0.1:{proxy.port}"})
+    assert verdict == (ACCEPTED, f"{domain} accepted the credential", None)
+    told = [(request.method, request.target, request.headers.get("proxy-authorization")) for request in proxy.requests]
+    assert told == [
+        ("CONNECT", f"registry.test:{registry.port}", expected),
+        ("CONNECT", f"auth.test:{endpoint.port}", expected),
+        ("CONNECT", f"registry.test:{registry.port}", expected),
+    ]
+    assert not any("proxy-authorization" in request.headers for request in registry.requests)
+    assert not any(PASSWORD in str(request) for request in proxy.requests if expected is None)
+
+
+def test_docker_hub_is_asked_where_it_is(check: Check) -> None:
+    with Proxy(refusal=answer(502)) as proxy:
+        verdict = check("docker.io", environment={"https_proxy": f"127.0.0.1:{proxy.port}"})
+    assert verdict == (UNCLEAR, "docker.io could not be asked: the proxy of https_proxy answered 502", None)
+    assert [request.target for request in proxy.requests] == ["registry-1.docker.io:443"]
+
+
+def test_a_proxy_may_itself_be_spoken_to_over_tls(serve: Serve, check: Check, trust: Trust) -> None:
+    registry = serve(asks("Basic", basic()))
+    domain = f"registry.test:{registry.port}"
+    with Proxy(trust.server) as proxy:
+        environment = {"https_proxy": f"https://localhost:{proxy.port}"}
+        assert check(domain, environment=environment).answer is ACCEPTED
+        assert len(proxy.requests) == 2
+        slow = serve(drips)
+        verdict = check(f"registry.test:{slow.port}", environment=environment, timeout=SHORT)
+        assert verdict.detail.endswith("did not answer within 0.4 s")
+
+
+@pytest.mark.parametrize(
+    ("no_proxy", "proxied"),
+    [("", True), ("example.com", True), ("0.0.0.0/8", False), ("example.com, 0.0.0.0", False), ("*", False)],
+)
+def test_what_no_proxy_names_is_reached_without_it(
+    serve: Serve, check: Check, proxy: Proxy, no_proxy: str, proxied: bool
+) -> None:
+    registry = serve(asks("Basic", basic()), host="0.0.0.0")  # noqa: S104 - an address that is not loopback
+    environment = {"https_proxy": f"http://127.0.0.1:{proxy.port}", "no_proxy": no_proxy}
+    assert check(registry.domain, environment=environment).answer is ACCEPTED
+    assert bool(proxy.requests) is proxied
+
+
+@pytest.mark.parametrize(
+    ("refusal", "words"),
+    [
+        (
+            b"HTTP/1.1 407 kept-secret\r\nX: kept-secret\r\n\r\n",
+            "could not be asked: the proxy of https_proxy answered 407",
+        ),
+        (b"HTTP/1.1 503 No\r\n\r\n", "could not be asked: the proxy of https_proxy answered 503"),
+        (b"HTTP/1.1 2", "(through the proxy of https_proxy) gave an answer that is not HTTP"),
+        (b"HTTP/1.1 200 Go on\r\n\r\n", "(through the proxy of https_proxy) "),
+    ],
+    ids=["407", "503", "half", "closed"],
+)
+def test_a_proxy_that_opens_no_tunnel(check: Check, refusal: bytes, words: str) -> None:
+    with Proxy(refusal=refusal) as proxy:
+        environment = {"https_proxy": f"http://user:kept-secret@127.0.0.1:{proxy.port}"}
+        verdict = check("registry.test", environment=environment)
+        assert verdict.answer is UNCLEAR
+        assert verdict.detail.startswith(f"registry.test {words}")
+
+
+def test_a_proxy_that_is_not_there(check: Check, closed: int) -> None:
+    verdict = check("registry.test", environment={"https_proxy": f"http://user:kept-secret@127.0.0.1:{closed}"})
+    words = "could not be asked: the proxy of https_proxy could not be reached: connection refused"
+    assert verdict == (UNCLEAR, f"registry.test {words}", None)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["socks5://{}@127.0.0.1:1", "http://[{}", "http://127.0.0.1:{}", "http://", "http://{}:{}@"],
+)
+def test_a_proxy_that_cannot_be_used_is_not_gone_round(check: Check, url: str) -> None:
+    verdict = check("registry.test", environment={"https_proxy": url.format(PASSWORD, PASSWORD)})
+    assert verdict.answer is UNCLEAR
+    assert verdict.detail.startswith("registry.test could not be asked: ")
+
+
+def test_an_ipv6_address_is_written_in_brackets(check: Check, proxy: Proxy) -> None:
+    environment = {"https_proxy": f"http://127.0.0.1:{proxy.port}"}
+    assert check("[fd00::1]:65535", environment=environment).answer is UNCLEAR
+    assert [request.target for request in proxy.requests] == ["[fd00::1]:65535"]

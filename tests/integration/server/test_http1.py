@@ -1,0 +1,542 @@
+"""One connection by a clock of the test's own, and what comes cut wherever it can be cut."""
+
+import asyncio
+import importlib
+import math
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager, closing, suppress
+from typing import Any
+
+import pytest
+from gunicorn.asgi.parser import PythonProtocol
+
+from tests.support.server_process import Place
+from webhook.admission import review
+from webhook.server import http1, routes
+from webhook.server.memory_budget import Memory
+from webhook.server.refusals import Refusal, Refused
+from webhook.server.request_scheduler import SMALL, Schedule
+from webhook.server.routes import Reply, Request
+from webhook.server.wsgi import Application
+
+GET = b"GET /a%20b?c=%20d HTTP/1.1\r\nHost: x\r\n\r\n"
+HALF = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345"
+LONG = 24 * 1024 * 1024  # more than all buffers on the way
+MOST = 64 * 1024 * 1024
+
+
+class Clock:
+    """Stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Serving:
+    """A server that stops when it is told to."""
+
+    alive = True
+
+
+class Connection:
+    """A connection over TCP or TLS: its server's side, and its client's."""
+
+    def __init__(self, application: Application, most: int) -> None:
+        self.clock = Clock()
+        self.serving = Serving()
+        self.is_lost = asyncio.Event()
+        self.gave_way = 0
+        self.refused: list[Refused] = []
+        self.memory = Memory[http1.Protocol](most, self._count)
+        buffer = memoryview(bytearray(http1.READ))
+        self.schedule = Schedule(application, asyncio.get_running_loop())
+        common = http1.Common(self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append)
+        self.protocol = http1.Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
+        self.reader: asyncio.StreamReader
+        self.writer: asyncio.StreamWriter
+
+    def _count(self) -> None:
+        self.gave_way += 1
+
+    async def send(self, sent: bytes) -> None:
+        """Send, and wait until the server has taken it."""
+        self.writer.write(sent)
+        await self.writer.drain()
+        await asyncio.sleep(0.05)
+
+    async def answer(self) -> bytes:
+        """Read the head of an answer, and its body."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        return head + await self.reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
+
+
+@asynccontextmanager
+async def connected(
+    application: Application = lambda _: routes.about(), place: Place | None = None, most: int = MOST
+) -> AsyncIterator[Connection]:
+    made = Connection(application, most)
+    context = trust = None
+    if place is not None:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        context.load_cert_chain(place.folder / "tls.crt", place.folder / "tls.key")
+        trust = place.trust
+    loop = asyncio.get_running_loop()
+    async with await loop.create_server(lambda: made.protocol, "127.0.0.1", 0, ssl=context) as server:
+        made.reader, made.writer = await asyncio.open_connection(
+            *server.sockets[0].getsockname(), ssl=trust, server_hostname="localhost" if trust else None
+        )
+        await asyncio.sleep(0.01)
+        yield made
+        made.writer.transport.abort()
+        await made.is_lost.wait()
+        assert made.protocol.is_lost
+
+
+def test_each_request_has_its_time_and_an_idle_connection_a_longer_one() -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            clock, server = connection.clock, connection.protocol
+            assert (server.is_idle, server.deadline) == (False, 1000 + http1.ARRIVAL)
+            clock.now += 2
+            await connection.send(GET[:10])
+            assert (server.is_idle, server.deadline) == (False, 1000 + http1.ARRIVAL)
+            clock.now += 1
+            await connection.send(GET[10:])
+            await connection.answer()
+            assert (server.is_idle, server.deadline) == (True, 1003 + http1.KEPT)
+            clock.now += 100
+            await connection.send(HALF[:-5])
+            assert (server.is_idle, server.deadline) == (False, 1103 + http1.ARRIVAL)
+            clock.now += 4
+            await connection.send(HALF[-5:])
+            assert (server.is_idle, server.deadline) == (False, 1103 + http1.ARRIVAL)
+
+    asyncio.run(run())
+
+
+def test_an_answer_that_is_not_read_has_its_time_and_so_has_every_further_piece_of_it() -> None:
+    async def run() -> None:
+        async with connected(lambda _: Reply(200, (), bytes(LONG))) as connection:
+            clock, server = connection.clock, connection.protocol
+            clock.now += 50
+            await connection.send(GET)
+            assert (server.is_idle, server.deadline) == (False, 1050 + http1.ARRIVAL)
+            clock.now += 4
+            head = await connection.reader.readuntil(b"\r\n\r\n")
+            await connection.reader.readexactly(LONG // 4)
+            await asyncio.sleep(0.05)
+            assert (server.is_idle, server.deadline) == (False, 1054 + http1.ARRIVAL)
+            clock.now += 4
+            assert b"Content-Length: %d\r\n" % LONG in head
+            await connection.reader.readexactly(LONG - LONG // 4)
+            await asyncio.sleep(0.05)
+            assert (server.is_idle, server.deadline) == (True, 1058 + http1.KEPT)
+            await connection.send(GET)
+            await connection.answer()
+
+    asyncio.run(run())
+
+
+async def _nothing(_: Connection) -> None:
+    pass
+
+
+async def _half_a_head(connection: Connection) -> None:
+    await connection.send(GET[:-4])
+
+
+async def _half_a_body(connection: Connection) -> None:
+    await connection.send(HALF)
+
+
+async def _half_of_a_second(connection: Connection) -> None:
+    await connection.send(GET)
+    await connection.answer()
+    await connection.send(HALF)
+
+
+async def _refused(connection: Connection) -> None:
+    await connection.send(HALF.replace(b"10", b"99999999"))
+    assert (await connection.answer()).startswith(b"HTTP/1.1 413 ")
+
+
+@pytest.mark.parametrize("until", [_nothing, _half_a_head, _half_a_body, _half_of_a_second, _refused])
+def test_who_is_late_is_cut_off(until: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            await until(connection)
+            connection.protocol.expire()
+            with pytest.raises(ConnectionResetError):
+                await connection.reader.read()
+
+    asyncio.run(run())
+
+
+def test_who_does_not_read_is_cut_off_and_the_rest_of_its_answer_thrown_away() -> None:
+    async def run() -> None:
+        async with connected(lambda _: Reply(200, (), bytes(LONG))) as connection:
+            await connection.send(GET)
+            connection.protocol.expire()
+            with pytest.raises(ConnectionResetError):
+                await connection.reader.readexactly(LONG)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_an_idle_connection_whose_time_is_over_is_closed_with_a_goodbye(secure: bool, place: Place) -> None:
+    async def run() -> None:
+        async with connected(place=place if secure else None) as connection:
+            await connection.send(GET)
+            await connection.answer()
+            assert connection.protocol.is_idle
+            connection.protocol.expire()
+            assert not connection.protocol.is_idle
+            assert await connection.reader.read() == b""
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("secure", [True, False])
+def test_time_that_is_over_between_a_clients_end_and_word_of_it_harms_nothing(
+    secure: bool, place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        failed: list[Exception] = []
+        async with connected(place=place if secure else None) as connection:
+            lost = connection.protocol.connection_lost
+
+            def late(error: Exception | None) -> None:
+                try:
+                    connection.protocol.expire()
+                except Exception as fault:  # noqa: BLE001 - whatever it is would end the task that expires all
+                    failed.append(fault)
+                lost(error)
+
+            monkeypatch.setattr(connection.protocol, "connection_lost", late)
+            await connection.send(HALF)
+        assert failed == []
+
+    asyncio.run(run())
+
+
+def test_a_connection_with_a_request_still_to_answer_is_not_idle() -> None:
+    # Who stops closes what is idle, and must not lose a request that has come.
+    async def run() -> None:
+        idle: list[bool] = []
+
+        def answer(_: Request) -> Reply:
+            idle.append(connection.protocol.is_idle)
+            return routes.about()
+
+        async with connected(answer) as connection:
+            await connection.send(GET * 3)
+            assert idle == [False, False, False]
+            assert connection.protocol.is_idle
+
+    asyncio.run(run())
+
+
+def test_while_it_stops_an_answer_is_the_last_on_its_connection() -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            await connection.send(GET)
+            assert b"Connection: close" not in await connection.answer()
+            connection.serving.alive = False
+            await connection.send(GET + GET)
+            assert b"\r\nConnection: close\r\n" in await connection.answer()
+            assert await connection.reader.read() == b""
+
+    asyncio.run(run())
+
+
+def test_a_fault_in_the_application_is_an_answer_and_a_line_and_the_next_request_is_answered(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def answer(request: Request) -> Reply:
+        if request.path == b"/fails":
+            raise ValueError("hunter2")
+        return routes.about()
+
+    async def run() -> None:
+        async with connected(answer) as connection:
+            await connection.send(GET.replace(b"/a%20b", b"/fails") + GET)
+            assert (await connection.answer()).startswith(b"HTTP/1.1 500 ")
+            assert (await connection.answer()).startswith(b"HTTP/1.1 200 ")
+
+    asyncio.run(run())
+    assert [record.getMessage() for record in caplog.records] == ["a request could not be answered"]
+
+
+class Written(asyncio.Transport):
+    """Writes down what is written, for a connection without a network: so that what is read can be cut anywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = b""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        self.bytes += data
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
+
+BODY = review.of_object({"spec": {"containers": [{"name": "a", "image": "nginx"}]}})
+HEAD = b"POST /mutate?a=b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+
+
+def test_what_has_come_of_a_request_is_held_until_it_is_whole() -> None:
+    async def run() -> None:
+        async with connected() as connection:
+            await connection.send(HALF[:20])
+            assert connection.memory.total == 20
+            await connection.send(HALF[20:])
+            assert connection.memory.total == len(HALF)
+            await connection.send(b"67890")
+            await connection.answer()
+            assert connection.memory.total == 0
+            await connection.send(HALF)
+            assert connection.memory.total == len(HALF)
+        assert connection.memory.total == 0
+
+    asyncio.run(run())
+
+
+def test_a_request_that_is_too_much_is_refused_and_what_still_comes_thrown_away() -> None:
+    async def run() -> None:
+        async with connected(most=1000) as connection:
+            await connection.send(HALF.replace(b" 10", b" 5000") + b"x" * 2000)
+            answer = await connection.answer()
+            assert answer.startswith(b"HTTP/1.1 503 ")
+            assert b"Connection: close\r\n" in answer
+            assert (connection.memory.total, connection.gave_way) == (0, 1)
+            await connection.send(b"x" * 3000 + GET)
+            assert connection.memory.total == 0
+            assert not connection.protocol.is_idle
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
+def test_an_answer_that_is_not_read_and_too_much_ends_its_connection(secure: bool, place: Place) -> None:
+    async def run() -> None:
+        answer = Reply(200, (), bytes(LONG))
+        async with connected(lambda _: answer, place if secure else None, most=LONG // 2) as connection:
+            connection.writer.write(GET)
+            await connection.is_lost.wait()
+            assert (connection.memory.total, connection.gave_way) == (0, 1)
+        async with connected(lambda _: answer, place if secure else None, most=2 * LONG) as connection:
+            await connection.send(GET)
+            assert LONG // 2 < connection.memory.total <= LONG + 2**20
+            await connection.answer()
+            assert connection.memory.total == 0
+
+    asyncio.run(run())
+
+
+LENGTH = HEAD + b"Content-Length: %d\r\n\r\n" % len(BODY) + BODY
+CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n%b\r\n%X\r\n%b\r\n0\r\n\r\n" % (
+    BODY[:3],
+    len(BODY) - 3,
+    BODY[3:],
+)
+
+
+@pytest.mark.parametrize("sent", [LENGTH, CHUNKS, GET], ids=["length", "chunks", "no body"])
+def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_connections(
+    sent: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[Request] = []
+
+    def answer(request: Request) -> Reply:
+        found.append(request)
+        return routes.about()
+
+    # All connections of a server read into one buffer.
+    buffer = memoryview(bytearray(http1.READ))
+    # What came before would have some wait for their turn, and no loop runs here.
+    with closing(asyncio.new_event_loop()) as loop:
+        schedule = Schedule(answer, loop)
+    monkeypatch.setattr(schedule, "answer", lambda request, _: answer(request))
+    common = http1.Common(schedule, Serving(), buffer, Memory(MOST, lambda: None), Clock(), lambda _: None)
+
+    def connection() -> http1.Protocol:
+        made = http1.Protocol(common, "192.0.2.1", lambda _: None)
+        made.connection_made(Written())
+        return made
+
+    def take(made: http1.Protocol, piece: bytes) -> None:
+        made.get_buffer(-1)[: len(piece)] = piece
+        made.buffer_updated(len(piece))
+
+    cut, whole = connection(), connection()
+    take(whole, sent)
+    (expected,) = found
+    for at in range(1, len(sent)):
+        found.clear()
+        take(cut, sent[:at])
+        take(whole, sent.replace(b"nginx", b"other").replace(b"%20", b"%21").replace(b"Host: x", b"Host: y"))
+        take(cut, sent[at:])
+        assert found[-1] == expected, sent[:at]
+        assert len(found) == 2
+    assert expected.path in {b"/mutate", b"/a%20b"}
+    assert expected.query in {b"a=b", b"c=%20d"}
+    assert expected.body in {BODY, b""}
+
+
+async def _asked_and_gone(connection: Connection, size: int) -> None:
+    sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
+    await connection.send(sent)
+
+
+def test_request_that_waits_for_its_turn_has_no_deadline_and_is_held() -> None:
+    async def run() -> None:
+        go = threading.Event()
+
+        def answer(_: Request) -> Reply:
+            assert go.wait(10)
+            return routes.about()
+
+        async with connected(answer) as connection:
+            size = SMALL + 1
+            await _asked_and_gone(connection, size)
+            server = connection.protocol
+            assert (server.is_idle, server.deadline) == (False, math.inf)
+            assert connection.memory.total == size
+            # What is sent behind it waits, and is answered after it.
+            await connection.send(GET)
+            assert connection.memory.total == size + len(GET)
+            go.set()
+            for _ in range(2):
+                assert (await connection.answer()).startswith(b"HTTP/1.1 200 ")
+            assert connection.memory.total == 0
+            assert server.is_idle
+
+    asyncio.run(run())
+
+
+def test_request_whose_client_has_gone_is_not_answered() -> None:
+    async def run() -> None:
+        go = threading.Event()
+        sizes: list[int] = []
+
+        def answer(request: Request) -> Reply:
+            sizes.append(len(request.body))
+            assert go.wait(10)
+            return routes.about()
+
+        async with connected(answer) as connection:
+            # Something else is under way.
+            connection.schedule.answer(Request(b"POST", b"/", b"", {}, bytes(SMALL + 1)), lambda _: None)
+            await _asked_and_gone(connection, SMALL + 2)
+            connection.writer.close()
+            await connection.is_lost.wait()
+            assert connection.memory.total == 0
+            go.set()
+            await asyncio.sleep(0.05)
+        assert sizes == [SMALL + 1]
+
+    asyncio.run(run())
+
+
+def test_request_that_waits_and_is_too_much_is_refused() -> None:
+    async def run() -> None:
+        go = threading.Event()
+
+        def answer(_: Request) -> Reply:
+            assert go.wait(10)
+            return routes.about()
+
+        async with connected(answer, most=SMALL + 1000) as connection:
+            await _asked_and_gone(connection, SMALL + 1)
+            await connection.send(bytes(2000))
+            assert (await connection.answer()).startswith(b"HTTP/1.1 503 ")
+            assert (connection.memory.total, connection.gave_way) == (0, 1)
+            assert [refused.reason for refused in connection.refused] == [Refusal.OVERLOADED]
+            assert connection.refused[0].client == "192.0.2.1"
+            go.set()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "reason"),
+    [
+        (b"nonsense\r\n\r\n", 400, Refusal.MALFORMED_HTTP),
+        (b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\n\r\n", 414, Refusal.MALFORMED_HTTP),
+        (b"GET / HTTP/1.1\r\n" + b"X: y\r\n" * 200 + b"\r\n", 431, Refusal.MALFORMED_HTTP),
+        (HALF.replace(b" 10", b" 99999999"), 413, Refusal.TOO_LARGE),
+        (GET.replace(b"/a", b"/fails"), 500, Refusal.INTERNAL_ERROR),
+    ],
+    ids=lambda value: repr(value)[:30],
+)
+def test_refused_request_is_reported_with_its_client(sent: bytes, status: int, reason: Refusal) -> None:
+    def answer(request: Request) -> Reply:
+        raise ValueError(request.path)
+
+    async def run() -> None:
+        async with connected(answer) as connection:
+            await connection.send(sent)
+            assert (await connection.answer()).startswith(b"HTTP/1.1 %d " % status)
+            assert [refused[:3] for refused in connection.refused] == [(status, reason, "192.0.2.1")]
+
+    asyncio.run(run())
+
+
+PARSERS = [pytest.param(PythonProtocol, id="python")]
+with suppress(ImportError):
+    PARSERS.append(pytest.param(importlib.import_module("gunicorn_h1c").H1CProtocol, id="gunicorn_h1c"))
+
+
+def _get(target: bytes, head: bytes = b"Host: x\r\n", version: bytes = b"1.1") -> bytes:
+    return b"GET %b HTTP/%b\r\n%b\r\n" % (target, version, head)
+
+
+@pytest.mark.parametrize("parser", PARSERS)
+@pytest.mark.parametrize(
+    ("sent", "expected"),
+    [
+        (_get(b"/healthz"), b"/healthz"),
+        (_get(b"/healthz?a=b"), b"/healthz"),
+        (_get(b"http://host/healthz"), b"/healthz"),
+        (_get(b"HTTPS://host:8443/healthz?a=/b"), b"/healthz"),
+        (_get(b"http://host"), b"/"),
+        (_get(b"http://host?a"), b"/"),
+        (_get(b"//healthz"), b"//healthz"),
+        (_get(b"/http://host/x"), b"/http://host/x"),
+        (_get(b"/healthz", b"", b"1.0"), b"/healthz"),
+        (_get(b"/healthz", b"Host:\r\n"), b"/healthz"),
+        (_get(b"/healthz", b""), 400),
+        (_get(b"/healthz", b"Host: x\r\nHost: x\r\n"), 400),
+        (_get(b"/healthz", b"Host: x\r\nhost: y\r\n", b"1.0"), 400),
+        (_get(b"/healthz\xff"), 400),
+        (_get(b"/\xc3\xa9"), 400),
+        (_get(b"/a?\x80"), 400),
+        (_get(b"http://h\xc3\xa9/"), 400),
+    ],
+    ids=repr,
+)
+def test_target_and_host_are_read_alike_by_both_parsers(
+    parser: type, sent: bytes, expected: bytes | int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        paths: list[bytes] = []
+
+        def answer(request: Request) -> Reply:
+            paths.append(request.path)
+            return routes.about()
+
+        monkeypatch.setattr(http1, "_Parser", parser)
+        monkeypatch.setattr(http1, "H1CProtocol", None if parser is PythonProtocol else parser)
+        async with connected(answer) as connection:
+            await connection.send(sent)
+            status = int((await connection.answer())[9:12])
+        assert (paths[0] if status == 200 else status) == expected
+
+    asyncio.run(run())

@@ -1,0 +1,509 @@
+"""HTTP/1.1 as a client sees it, over TLS: what is answered, in which order, and when the connection is closed."""
+
+import http.client
+import json
+import socket
+import struct
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import pytest
+
+from tests.support.server_process import LONG_ANSWER, Answer, Server
+from webhook.admission import review
+
+POD: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
+BODY = review.of_object(POD, uid="u-1")
+GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+EXPECT = b"Expect: 100-continue\r\n"
+CHUNKED = b"Transfer-Encoding: chunked\r\n"
+
+
+def length(body: bytes) -> bytes:
+    return b"Content-Length: %d\r\n" % len(body)
+
+
+def post(body: bytes, headers: bytes = b"") -> bytes:
+    return HEAD + headers + length(body) + b"\r\n" + body
+
+
+def chunk(piece: bytes) -> bytes:
+    return b"%x\r\n%b\r\n" % (len(piece), piece)
+
+
+class Wire:
+    """A connection on which a test says every byte."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.stream = connection.makefile("rb")
+
+    def send(self, *pieces: bytes) -> None:
+        """Send each piece by itself."""
+        for number, piece in enumerate(pieces):
+            if number:
+                time.sleep(0.002)
+            self.connection.sendall(piece)
+
+    def answer(self, *, bodiless: bool = False) -> Answer:
+        """Read the next answer, and not a byte more."""
+        line = self.stream.readline()
+        assert line.startswith(b"HTTP/1.1 "), line
+        status = int(line.split(b" ")[1])
+        headers = http.client.parse_headers(self.stream)
+        size = 0 if bodiless or status == 100 else int(headers["Content-Length"])
+        return Answer(status, headers, self.stream.read(size))
+
+    def statuses(self) -> list[int]:
+        """Read all answers until the server closes the connection, and give what they say."""
+        found = []
+        while self.stream.peek(1):
+            found.append(self.answer().status)
+        return found
+
+    def is_open(self) -> bool:
+        """Whether one more request is answered."""
+        try:
+            self.send(GET)
+            return self.answer().status == 200
+        except (OSError, AssertionError):
+            return False
+
+
+@contextmanager
+def talking(server: Server, *, window: int | None = None) -> Iterator[Wire]:
+    """Talk to a server; `window` bounds what the kernel takes in before it is read."""
+    raw = socket.socket()
+    if window is not None:
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+    raw.settimeout(20)
+    raw.connect(server.secure)
+    raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    with server.trust.wrap_socket(raw, server_hostname="localhost") as connection:
+        wire = Wire(connection)
+        with wire.stream:  # a socket is open for as long as a file of it is
+            yield wire
+
+
+@pytest.mark.parametrize("framing", [length(BODY), CHUNKED], ids=["length", "chunks"])
+@pytest.mark.parametrize("cut", [0, 10, len(HEAD) + 5, -1], ids=["whole", "request line", "headers", "last byte"])
+def test_who_asks_before_sending_a_body_is_told_to_once_for_each_request(
+    server: Server, framing: bytes, cut: int
+) -> None:
+    head = HEAD + EXPECT + framing + b"\r\n"
+    body = BODY if framing != CHUNKED else chunk(BODY[:9]) + chunk(BODY[9:]) + b"0\r\n\r\n"
+    with talking(server) as wire:
+        for _ in range(2):
+            wire.send(*filter(None, (head[:cut], head[cut:])))
+            assert wire.answer().status == 100
+            wire.send(body[:1], body[1:40], body[40:])
+            assert wire.answer().response["uid"] == "u-1"
+
+
+@pytest.mark.parametrize("there", [1, 50, len(BODY)])
+def test_who_sends_the_body_along_is_not_told_to_send_it(server: Server, there: int) -> None:
+    request = post(BODY, EXPECT)
+    cut = len(request) - len(BODY) + there
+    with talking(server) as wire:
+        wire.send(*filter(None, (request[:cut], request[cut:])))
+        assert wire.answer().status == 200
+
+
+def test_who_speaks_http_1_0_is_never_told_to_send_the_body(server: Server) -> None:
+    # RFC 9110 section 10.1.1: the expectation must be ignored.
+    head, _, body = post(BODY, EXPECT).replace(b"HTTP/1.1", b"HTTP/1.0").partition(b"\r\n\r\n")
+    with talking(server) as wire:
+        wire.send(head + b"\r\n\r\n")
+        time.sleep(0.1)
+        wire.send(body)
+        assert wire.answer().status == 200
+
+
+@pytest.mark.parametrize("expect", [b"", EXPECT])
+def test_a_body_that_says_it_is_too_large_is_refused_at_once_and_the_answer_read_by_who_sends_it_all(
+    server: Server, expect: bytes
+) -> None:
+    head = HEAD + expect + b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1)
+    with talking(server) as wire:
+        wire.send(head + (b"" if expect else b" "))
+        answer = wire.answer()
+        assert (answer.status, answer.headers["Connection"]) == (413, "close")
+        assert answer.body == b"the body is larger than 24 MiB\n"
+    with talking(server) as wire:
+        wire.send(head, b" " * (review.BODY_LIMIT + 1))
+        assert wire.answer().status == 413
+
+
+@pytest.mark.parametrize(("over", "status"), [(0, 200), (1, 413)])
+def test_chunks_may_come_to_the_limit_together(server: Server, over: int, status: int) -> None:
+    filler = b" " * (review.BODY_LIMIT - len(BODY) + over)
+    with talking(server) as wire:
+        wire.send(HEAD + CHUNKED + b"\r\n" + chunk(filler) + chunk(BODY) + b"0\r\n\r\n")
+        assert wire.answer().status == status
+
+
+@pytest.mark.parametrize("chunked", [False, True])
+def test_review_too_large_with_readable_uid_decided(server: Server, chunked: bool) -> None:
+    filler = b" " * (review.BODY_LIMIT + 1 - len(BODY))
+    sent = CHUNKED + b"\r\n" + chunk(BODY) + chunk(filler) + b"0\r\n\r\n"
+    if not chunked:
+        sent = b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1) + BODY + filler
+    with talking(server) as wire:
+        wire.send(HEAD + sent)
+        answer = wire.answer()
+    assert (answer.status, answer.headers["Connection"]) == (200, "close")
+    assert (answer.response["uid"], answer.response["allowed"]) == ("u-1", True)
+    assert "patch" not in answer.response
+    assert answer.response["auditAnnotations"]["outcome"].startswith("too-large: ")
+    assert len(answer.response["warnings"]) == 1
+
+
+def test_a_body_in_thousands_of_tiny_chunks_is_read(server: Server) -> None:
+    body = BODY + b" " * 10_000
+    chunks = b"".join(chunk(body[at : at + 1]) for at in range(len(body)))
+    with talking(server) as wire:
+        wire.send(HEAD + CHUNKED + b"\r\n" + chunks + b"0\r\n\r\n")
+        assert wire.answer().response["uid"] == "u-1"
+        assert wire.is_open()
+
+
+def test_chunks_may_have_extensions_and_trailers(server: Server) -> None:
+    with talking(server) as wire:
+        wire.send(HEAD + CHUNKED + b"\r\n%x;a=b\r\n%b\r\n0\r\nX-Sum: 1\r\n\r\n" % (len(BODY), BODY) + GET)
+        assert wire.answer().response["uid"] == "u-1"
+        assert wire.answer().status == 200
+
+
+@pytest.mark.parametrize("request_", [post(BODY), HEAD + CHUNKED + b"\r\n" + chunk(BODY) + b"0\r\n\r\n"])
+def test_a_request_may_come_byte_by_byte(server: Server, request_: bytes) -> None:
+    with talking(server) as wire:
+        wire.send(*(request_[at : at + 1] for at in range(len(request_))))
+        assert wire.answer().response["uid"] == "u-1"
+
+
+@pytest.mark.parametrize(
+    ("coding", "statuses"),
+    [
+        (b"gzip", {400}),
+        (b"identity", {400}),
+        (b"chunked, gzip", {400}),
+        (b"chunked, chunked", {400}),
+        (b"chunked\r\nTransfer-Encoding: gzip", {400}),
+        (b"unheard-of", {400, 501}),  # either is right, and the parsers differ
+    ],
+)
+def test_a_body_whose_end_nobody_can_tell_is_refused_and_the_connection_closed(
+    server: Server, coding: bytes, statuses: set[int]
+) -> None:
+    with talking(server) as wire:
+        wire.send(HEAD + b"Transfer-Encoding: %b\r\n\r\n" % coding + GET)
+        answer = wire.answer()
+        assert answer.status in statuses
+        assert answer.headers["Connection"] == "close"
+        assert wire.statuses() == []
+
+
+SIZE = length(BODY)
+WHOLE_CHUNKS = chunk(BODY) + b"0\r\n\r\n"
+#: Requests of which two readers could think that they end in two places.
+DOUBTFUL: dict[str, bytes] = {
+    "the length twice": HEAD + SIZE * 2 + b"\r\n" + BODY,
+    "the length twice in a line": HEAD + SIZE.replace(b"\r", b", %d\r" % len(BODY)) + b"\r\n" + BODY,
+    "two lengths": HEAD + SIZE + b"Content-Length: 5\r\n\r\n" + BODY,
+    "a length, then chunks": HEAD + b"Content-Length: 5\r\n" + CHUNKED + b"\r\n" + WHOLE_CHUNKS,
+    "chunks, then a length": HEAD + CHUNKED + b"Content-Length: 5\r\n\r\n" + WHOLE_CHUNKS,
+    "chunks and no length": HEAD + CHUNKED + b"Content-Length: 0\r\n\r\n" + WHOLE_CHUNKS,
+    "no coding and a length": HEAD + b"Transfer-Encoding: identity\r\n" + SIZE + b"\r\n" + BODY,
+    "a length and no coding": HEAD + SIZE + b"Transfer-Encoding: identity\r\n\r\n" + BODY,
+    "a length and packed": HEAD + SIZE + b"Transfer-Encoding: gzip\r\n\r\n" + BODY,
+    "a coding of no name and a length": HEAD + SIZE + b"Transfer-Encoding:\r\n\r\n" + BODY,
+    "nearly chunked and a length": HEAD + SIZE + b"Transfer-Encoding: xchunked\r\n\r\n" + BODY,
+    "chunks in HTTP/1.0": (HEAD + CHUNKED + b"Connection: keep-alive\r\n\r\n").replace(b"1.1", b"1.0") + WHOLE_CHUNKS,
+    "a length in the next line": HEAD + b"Content-Length:\r\n 5\r\n\r\n" + BODY,
+    "a header in the next line": GET.replace(b"Host: x", b"Host: x\r\nX: a\r\n b"),
+    "a blank before the colon": HEAD + SIZE.replace(b":", b" :") + b"\r\n" + BODY,
+    "a blank before the first header": GET.replace(b"Host", b" Host"),
+    "a length with a sign": HEAD + SIZE.replace(b": ", b": +") + b"\r\n" + BODY,
+    "a length in sixteens": HEAD + SIZE.replace(b": ", b": 0x") + b"\r\n" + BODY,
+    "a length with a bar": HEAD + SIZE.replace(b": ", b": 1_") + b"\r\n" + BODY,
+    "a length beyond all numbers": HEAD + SIZE.replace(b": ", b": " + b"9" * 30) + b"\r\n{}",
+    "half an end in a header": GET.replace(b"Host: x", b"Host: x\r\nX: a\rContent-Length: 9"),
+    "the other half": GET.replace(b"Host: x", b"Host: x\r\nX: a\nContent-Length: 9"),
+    "half ends alone": GET.replace(b"\r\n", b"\n"),
+    "a zero byte": GET.replace(b"Host: x", b"Host: x\r\nX: \0"),
+    "a zero byte in the method": GET.replace(b"GET", b"G\0T"),
+    "two hosts": GET.replace(b"Host: x", b"Host: x\r\nHost: y"),
+    "no name": GET.replace(b"Host: x", b"Host: x\r\n: y"),
+    "no colon": GET.replace(b"Host: x", b"Host: x\r\nnonsense"),
+    "a blank in a name": GET.replace(b"Host: x", b"Host: x\r\nX Y: z"),
+    "a chunk's size with a sign": HEAD + CHUNKED + b"\r\n-1\r\n" + BODY,
+    "a chunk's size with 0x": HEAD + CHUNKED + b"\r\n0x2\r\n{}\r\n0\r\n\r\n",
+    "a chunk's size with a bar": HEAD + CHUNKED + b"\r\n0_2\r\n{}\r\n0\r\n\r\n",
+    "no size of a chunk": HEAD + CHUNKED + b"\r\n\r\n" + BODY,
+    "half an end of a chunk's size": HEAD + CHUNKED + b"\r\n2\n{}\r\n0\r\n\r\n",
+    "a chunk that is longer than it says": HEAD + CHUNKED + b"\r\n2\r\n{}xx0\r\n\r\n",
+    "HTTP/0.9": b"GET /\r\n\r\n",
+    "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "TLS in TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+}
+
+
+@pytest.mark.parametrize("case", DOUBTFUL)
+def test_a_request_that_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_answered(
+    server: Server, case: str
+) -> None:
+    with talking(server) as wire:
+        wire.send(DOUBTFUL[case] + GET)
+        answer = wire.answer()
+        # The parsers differ in which of these they say.
+        assert answer.status in {400, 413, 501}
+        assert answer.headers["Connection"] == "close"
+        assert wire.statuses() == []
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 405),
+        (GET.replace(b"Host: x", b"Host: x\r\nX: \xff\x80"), 200),
+        (GET.replace(b"Host: x", b"Host: x\r\nX: %b" % (b" " * 4000)), 200),
+        (GET.replace(b"Host: x", b"Host: x\r\nExpect: 42"), 200),
+        (GET.replace(b"Host: x", b"Host: x\r\nUpgrade: h2c\r\nConnection: Upgrade, HTTP2-Settings"), 200),
+        (post(BODY, b"Content_Length: 5\r\nTransfer_Encoding: chunked\r\n"), 200),
+        (post(GET * 3), 400),
+        (HEAD + CHUNKED + b"\r\n" + chunk(GET * 3) + b"0\r\n\r\n", 400),
+    ],
+    ids=repr,
+)
+def test_what_is_merely_odd_is_answered_and_only_what_is_behind_it_as_well(
+    server: Server, request_: bytes, status: int
+) -> None:
+    with talking(server) as wire:
+        wire.send(request_ + GET.replace(b"Host", b"Connection: close\r\nHost"))
+        assert wire.statuses() == [status, 200]
+
+
+def test_chunks_that_are_packed_are_taken_for_chunks_and_what_is_in_them_for_no_review(server: Server) -> None:
+    with talking(server) as wire:
+        wire.send(HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunk(b"\x1f\x8b") + b"0\r\n\r\n")
+        answer = wire.answer()
+        assert answer.status == 400
+        assert answer.body.startswith(b"the body is no JSON")
+
+
+@pytest.mark.parametrize(
+    ("request_", "stays"),
+    [
+        (GET, True),
+        (GET.replace(b"Host", b"Connection: keep-alive\r\nHost"), True),
+        (GET.replace(b"Host", b"Connection: close\r\nHost"), False),
+        (GET.replace(b"Host", b"Connection: TE, Close\r\nHost"), False),
+        (GET.replace(b"1.1", b"1.0"), False),
+        (b"GET / HTTP/1.0\r\n\r\n", False),
+        (b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", True),
+        (post(BODY), True),
+        (post(BODY, b"Connection: close\r\n"), False),
+        (b"\r\n" + GET, True),  # RFC 9112 section 2.2
+    ],
+    ids=repr,
+)
+def test_a_connection_stays_open_unless_its_client_wants_otherwise(
+    server: Server, request_: bytes, stays: bool
+) -> None:
+    with talking(server) as wire:
+        wire.send(request_)
+        answer = wire.answer()
+        assert (answer.status, answer.headers["Connection"]) == (200, None if stays else "close")
+        assert wire.is_open() if stays else wire.statuses() == []
+
+
+def test_what_comes_behind_a_last_request_is_not_answered(server: Server) -> None:
+    with talking(server) as wire:
+        wire.send(post(BODY, b"Connection: close\r\n") + GET)
+        assert wire.statuses() == [200]
+
+
+def test_garbage_behind_a_request_takes_nothing_from_its_answer(server: Server) -> None:
+    with talking(server) as wire:
+        wire.send(post(BODY) + b"nonsense\r\n\r\n")
+        assert wire.answer().response["uid"] == "u-1"
+        answer = wire.answer()
+        assert (answer.status, answer.headers["Connection"]) == (400, "close")
+        assert wire.statuses() == []
+
+
+@pytest.mark.parametrize("path", ["/", "/mutate", "/nothing"])
+def test_no_body_follows_the_answer_to_head(server: Server, path: str) -> None:
+    with talking(server) as wire:
+        wire.send(b"HEAD %b HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode() + GET)
+        assert wire.answer(bodiless=True).status == server.ask("HEAD", path).status
+        assert wire.answer().status == 200
+
+
+@pytest.mark.parametrize("path", ["/", "/mutate", "/nothing"])
+def test_the_answer_to_head_says_the_length_of_what_get_would_give(server: Server, path: str) -> None:
+    # RFC 9110 section 8.6: it may be left out, but must not be another.
+    said = server.ask("HEAD", path).headers["Content-Length"]
+    assert said in {None, server.ask("GET", path).headers["Content-Length"]}
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (GET, 200),
+        (post(BODY), 200),
+        (post(b"{}"), 400),
+        (b"nonsense\r\n\r\n", 400),
+        (GET.replace(b"/ ", b"/nothing "), 404),
+        (GET.replace(b"/ ", b"/mutate "), 405),
+        (HEAD + b"Content-Length: 99999999\r\n\r\n{", 413),
+        (post(BODY).replace(b"/json", b"/yaml"), 415),
+    ],
+    ids=lambda value: repr(value[:30]) if isinstance(value, bytes) else str(value),
+)
+def test_every_answer_is_dated_and_says_nothing_of_what_gave_it(server: Server, request_: bytes, status: int) -> None:
+    with talking(server) as wire:
+        wire.send(request_)
+        answer = wire.answer()
+    assert answer.status == status
+    (date,) = answer.headers.get_all("Date") or []
+    assert date.endswith(" GMT")
+    assert abs(parsedate_to_datetime(date) - datetime.now(UTC)) < timedelta(minutes=1)
+    assert "Server" not in answer.headers
+    assert len(answer.headers.get_all("Content-Length") or []) == 1
+    assert len(answer.headers.get_all("Content-Type") or []) == 1
+
+
+@pytest.mark.parametrize(
+    ("start", "status", "allow"),
+    [
+        (b"POST /%6d%75tate", 200, None),
+        (b"POST /mutate?", 200, None),
+        (b"POST /mutate?a=%2f&b=c?d", 200, None),
+        (b"GET /%6dutate", 405, "POST"),
+        (b"POST /mutate%3f", 404, None),
+        (b"POST /mutate%00", 404, None),
+        (b"POST /mut%C3%A4te", 404, None),
+        (b"POST /mutate%", 404, None),
+        (b"POST /", 405, "GET"),
+    ],
+)
+def test_a_path_is_read_percent_signs_and_all(server: Server, start: bytes, status: int, allow: str | None) -> None:
+    with talking(server) as wire:
+        wire.send(start + post(BODY)[len(b"POST /mutate") :])
+        answer = wire.answer()
+        assert answer.status == status
+        assert allow is None or allow in answer.headers["Allow"].split(", ")
+        assert wire.is_open()
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        (b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * 4000), 404),
+        (b"GET /%b HTTP/1.1\r\nHost: x\r\n\r\n" % (b"x" * 4100), 414),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"y" * 8100), 200),
+        (b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"y" * 8200), 431),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"X: y\r\n" * 99), 200),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"X: y\r\n" * 100), 431),
+        (
+            b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % ((b"X: %b\r\n" % (b"y" * 8000)) * 30),
+            200,
+        ),  # more than is read at once
+    ],
+    ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else str(value),
+)
+def test_heads_up_to_the_limits_are_read_and_no_larger_ones(server: Server, head: bytes, status: int) -> None:
+    for pieces in ((head,), (head[:3000], head[3000:6000], head[6000:])):
+        with talking(server) as wire:
+            wire.send(*pieces)
+            assert wire.answer().status == status
+
+
+def test_more_requests_than_are_read_at_once_are_answered_in_order(server: Server) -> None:
+    asked = [f"u-{number}" for number in range(500)]
+    requests = b"".join(post(review.of_object(POD, uid=uid)) for uid in asked)
+    assert len(requests) > 3 * 64 * 1024
+    with talking(server) as wire:
+        wire.send(requests)
+        assert [wire.answer().response["uid"] for _ in asked] == asked
+        assert wire.is_open()
+
+
+def test_requests_behind_one_that_waits_are_answered_in_order(server: Server) -> None:
+    asked = [f"u-{number}" for number in range(500)]
+    requests = b"".join(post(review.of_object(POD, uid=uid)) for uid in asked)
+    large = review.of_object({**POD, "metadata": {"annotations": {"a": "a" * 600_000}}}, uid="first")
+    with talking(server) as wire:
+        wire.send(post(large) + requests)
+        assert [wire.answer().response["uid"] for _ in ["first", *asked]] == ["first", *asked]
+
+
+def test_who_sends_requests_before_reading_an_answer_gets_every_one_in_order(server: Server) -> None:
+    # Answers larger than all buffers on the way, so that the server must wait for the client.
+    containers = [{"name": "a", "image": "a"}] * 3000
+    asked = [f"u-{number}" for number in range(15)]
+    bodies = [review.of_object({"metadata": {}, "spec": {"containers": containers}}, uid=uid) for uid in asked]
+    with talking(server, window=4096) as wire:
+        sending = threading.Thread(target=wire.send, args=(b"".join(map(post, bodies)) + GET,))
+        sending.start()
+        time.sleep(0.5)  # the longer, the more must be held back
+        answers = [wire.answer() for _ in asked]
+        assert [answer.response["uid"] for answer in answers] == asked
+        assert sum(len(answer.body) for answer in answers) > 4_000_000
+        assert wire.answer().status == 200
+        sending.join()
+
+
+@pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["stays", "last"])
+def test_a_long_answer_that_is_read_slowly_but_steadily_arrives_whole(server: Server, last: bytes) -> None:
+    with talking(server, window=4096) as wire:
+        wire.send(post(LONG_ANSWER, last))
+        received = bytearray()
+        while b"\r\n\r\n" not in received:
+            received += wire.connection.recv(1024)
+        head, _, content = bytes(received).partition(b"\r\n\r\n")
+        size = int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0])
+        pieces = [content]
+        missing = size - len(content)
+        assert missing > 4_000_000
+        while missing:
+            pieces.append(wire.connection.recv(16_384))
+            assert pieces[-1], f"{missing} bytes are missing"
+            missing -= len(pieces[-1])
+            time.sleep(0.001)
+        assert json.loads(b"".join(pieces))["response"]["allowed"] is True
+        assert wire.is_open() is (not last)
+
+
+@pytest.mark.parametrize("abruptly", [True, False])
+@pytest.mark.parametrize(
+    "sent",
+    [
+        post(BODY) * 200,
+        post(BODY) + HEAD,
+        HEAD,
+        b"nonsense\r\n\r\n",
+        b"",
+    ],
+    ids=lambda value: f"{len(value)} bytes",
+)
+def test_a_client_that_is_gone_before_its_answers_leaves_no_trace(server: Server, sent: bytes, abruptly: bool) -> None:
+    before = len(server.log)
+    with talking(server) as wire:
+        wire.send(sent)
+        if abruptly:
+            wire.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    time.sleep(0.1)
+    assert server.review(BODY).status == 200
+    expected = (" INFO webhook.admission ", " WARNING webhook.server request refused ")
+    lines = server.log[before:].splitlines()
+    assert [line for line in lines if not any(part in line for part in expected)] == []

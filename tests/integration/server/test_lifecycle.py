@@ -1,0 +1,244 @@
+"""From the start to the end of a server's life: readiness, what is replaced under it, and how it stops."""
+
+import http.client
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives import serialization
+
+from tests.support.server_process import CONFIGURATION, JSON, Place, Server, make_place, replace, serving, wait_until
+from webhook.admission import review
+from webhook.admission.mutator import Handler, Policy
+from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.images.resolver import Resolution
+from webhook.server import flask_app
+from webhook.server.counters import Tally
+
+POD: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
+BODY = review.of_object(POD, uid="u-1")
+
+
+def image(server: Server) -> str:
+    """What the server makes of nginx, as its warnings on a dry run say."""
+    warning: str = server.review(BODY).response["warnings"][0]
+    return warning.split(" ")[4]
+
+
+def serial(server: Server) -> str:
+    """The serial number of the certificate that is served."""
+    with server.tls() as connection:
+        certificate: dict[str, Any] = connection.getpeercert() or {}
+        return str(certificate["serialNumber"])
+
+
+def test_it_is_alive_at_once_and_ready_when_the_pair_is_there(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    with serving(place) as server:
+        assert server.probe("/healthz").status == 200
+        answer = server.probe("/readyz")
+        assert answer.status == 503
+        assert b"tls.crt: no such file" in answer.body
+        with pytest.raises((OSError, http.client.HTTPException)):
+            server.review(BODY)
+        place.write_pair()
+        wait_until(lambda: server.probe("/readyz").status == 200)
+        assert server.review(BODY).status == 200
+
+
+def test_probes_have_the_plain_port_to_themselves(server: Server) -> None:
+    assert server.probe("/healthz").status == 200
+    assert server.probe("/mutate").status == 404
+    assert server.ask("GET", "/healthz").status == 404
+    assert server.ask("GET", "/readyz").status == 404
+
+
+def test_a_new_pair_is_served_on_new_connections_and_old_ones_go_on(server: Server) -> None:
+    before = serial(server)
+    with server.client() as client:
+        assert client.review(BODY).status == 200
+        server.place.write_pair()
+        wait_until(lambda: serial(server) != before)
+        assert client.review(BODY).status == 200
+
+
+@pytest.mark.parametrize("name", ["tls.crt", "tls.key"])
+@pytest.mark.parametrize("broken", ["empty", "half", "other", "directory", "gone"])
+def test_the_last_good_pair_is_kept_when_the_new_one_is_broken(server: Server, name: str, broken: str) -> None:
+    before = serial(server)
+    path = server.place.folder / name
+    content = path.read_bytes()
+    if broken in {"directory", "gone"}:
+        path.unlink()
+    if broken == "directory":
+        path.mkdir()
+    elif broken != "gone":
+        wrong = server.place.ours.key if name == "tls.key" else server.place.ours.certificate
+        replace(path, {"empty": b"", "half": content[: len(content) // 2], "other": wrong}[broken])
+    wait_until(lambda: b"the last good one stays; certificate: " in server.probe("/readyz").body)
+    assert server.probe("/readyz").status == 200
+    assert serial(server) == before
+    assert "the last good one is served" in server.log
+    if broken == "directory":
+        path.rmdir()
+    server.place.write_pair()
+    wait_until(lambda: server.probe("/readyz").body == b"ready\n")
+    assert serial(server) != before
+
+
+def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(server: Server) -> None:
+    path = server.place.folder / "tls.key"
+    key = serialization.load_pem_private_key(path.read_bytes(), None)
+    encrypted = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.BestAvailableEncryption(b"x"),
+    )
+    replace(path, encrypted)
+    wait_until(lambda: b"without a passphrase" in server.probe("/readyz").body)
+    assert server.review(BODY).status == 200
+    server.place.write_pair()
+    wait_until(lambda: server.probe("/readyz").body == b"ready\n")
+
+
+def test_a_changed_configuration_is_in_force_and_a_broken_one_changes_nothing(server: Server) -> None:
+    assert image(server) == "registry.example.com/nginx"
+    said = server.log.count("the configuration is broken")
+    with server.client() as client:
+        server.place.configure(CONFIGURATION.replace("registry.example.com", "other.example.com"))
+        wait_until(lambda: image(server) == "other.example.com/nginx")
+        assert (
+            client.review(BODY).response["warnings"][0].endswith("(names no registry: other.example.com goes in front)")
+        )
+    assert "changed=opencti.daemon.registry.server" in server.log
+    server.place.configure("opencti: {daemon: {registry: {server: harbor, pasword: hunter2}}}")
+    wait_until(lambda: b"the last good one stays; configuration: " in server.probe("/readyz").body)
+    assert (server.probe("/readyz").status, image(server)) == (200, "other.example.com/nginx")
+    assert server.log.count("the configuration is broken") == said + 2
+    assert "hunter2" not in server.log
+    server.place.configure(CONFIGURATION)
+    wait_until(lambda: server.probe("/readyz").body == b"ready\n")
+    assert image(server) == "registry.example.com/nginx"
+
+
+def test_a_configuration_replaced_as_kubelet_does_it_is_taken_up(place: Place) -> None:
+    # A ConfigMap's folder: the file is a link into ..data, which is a link to the folder of now.
+    folder = place.folder
+    for version, host in (("1", "one"), ("2", "two")):
+        (folder / version).mkdir()
+        (folder / version / "config.yaml").write_text(CONFIGURATION.replace("registry.", f"{host}."))
+    (folder / "..data").symlink_to("1")
+    (folder / "config.yaml").unlink()
+    (folder / "config.yaml").symlink_to("..data/config.yaml")
+    with serving(place) as server:
+        assert image(server) == "one.example.com/nginx"
+        (folder / "..data_tmp").symlink_to("2")
+        (folder / "..data_tmp").replace(folder / "..data")
+        wait_until(lambda: image(server) == "two.example.com/nginx")
+
+
+def test_environment_variables_win_over_the_file(place: Place) -> None:
+    with serving(place, OPENCTI__DAEMON__REGISTRY__SERVER="environment.example.com") as server:
+        assert image(server) == "environment.example.com/nginx"
+
+
+def test_sigterm_drains(place: Place) -> None:
+    head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+        BODY
+    )
+    with serving(place, drain=1.0) as server, server.tls() as in_flight, server.client() as pooled:
+        assert pooled.review(BODY).status == 200
+        in_flight.sendall(head + BODY[:10])
+        server.process.send_signal(signal.SIGTERM)
+        wait_until(lambda: server.probe("/readyz").status == 503)
+        # A pooled connection is answered, and told to close; a new one is still accepted, and told the same.
+        for answer in (pooled.review(BODY), server.review(BODY)):
+            assert (answer.status, answer.headers["Connection"]) == (200, "close")
+        in_flight.sendall(BODY[10:])
+        received = b""
+        while chunk := in_flight.recv(65536):
+            received += chunk
+        assert received.startswith(b"HTTP/1.1 200 ")
+        assert b'"u-1"' in received
+        assert server.process.wait(20) == 0
+    assert "cut_off=0" in server.log
+
+
+def test_sigterm_closes_what_only_waits(place: Place) -> None:
+    with serving(place, drain=0.1) as server, server.tls() as idle:
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(1000)
+        assert server.stop() == 0
+        assert idle.recv(1000) == b""
+    assert "cut_off=0" in server.log
+
+
+def test_sigint_stops_at_once(place: Place) -> None:
+    with serving(place, drain=300) as server:
+        server.process.send_signal(signal.SIGINT)
+        assert server.process.wait(20) == 0
+
+
+def test_a_worker_that_dies_is_replaced_and_one_whose_parent_dies_stops(place: Place) -> None:
+    with serving(place) as server:
+        (first,) = server.workers()
+        os.kill(first, signal.SIGKILL)
+        wait_until(lambda: server.workers() not in ([], [first]) and server.review(BODY).status == 200)
+        (second,) = server.workers()
+        server.process.kill()
+        server.process.wait()
+        wait_until(lambda: not Path(f"/proc/{second}").exists())
+
+
+def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(image: str) -> Resolution:
+        raise ValueError(f"the body has {image}")
+
+    handler = Handler(Policy(fail, NamespaceBounds(None, ()), None, pods_opt_out=True, allow_on_error=True))
+    client = flask_app.admission(lambda: handler, Tally()).test_client()
+    answer = client.post("/mutate", data=BODY, content_type=JSON["Content-Type"])
+    response = answer.get_json()["response"]
+    assert (answer.status_code, response["uid"], response["allowed"]) == (200, "u-1", True)
+    assert "ValueError" in response["warnings"][0]
+    (record,) = caplog.records
+    assert "uid=u-1" in record.getMessage()
+    assert "nginx" not in record.getMessage()
+
+
+def test_the_server_loads_nothing_that_it_must_not_have() -> None:
+    code = "import sys, webhook.cli.serve; print(*sys.modules, sep='\\n')"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert "webhook.server.worker" in loaded
+    assert not {"kubernetes", "cryptography", "jsonpatch"} & set(loaded)
+
+
+def test_replacement_worker_answers_by_the_current_configuration_from_the_start(place: Place) -> None:
+    # Enough rules that reading them takes longer than a request.
+    rules = "".join(f"    - {{from: quay.io/{number}, to: mirror.example.com/{number}}}\n" for number in range(2000))
+    place.configure(CONFIGURATION + f"webhook:\n  rules:\n{rules}")
+    with serving(place) as server:
+        assert image(server) == "registry.example.com/nginx"
+        place.configure((place.folder / "config.yaml").read_text().replace("registry.example.com", "new.example.com"))
+        wait_until(lambda: image(server) == "new.example.com/nginx")
+        (worker,) = server.workers()
+        os.kill(worker, signal.SIGKILL)
+        answered: list[str] = []
+
+        def is_answered() -> bool:
+            answered.append(image(server))
+            return len(answered) >= 20
+
+        wait_until(is_answered)
+        assert set(answered) == {"new.example.com/nginx"}
+
+
+def test_core_dumps_are_off(server: Server) -> None:
+    for process in (server.process.pid, *server.workers()):
+        assert resource.prlimit(process, resource.RLIMIT_CORE) == (0, 0)

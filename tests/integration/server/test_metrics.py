@@ -1,0 +1,118 @@
+"""What the server says to Prometheus: the names stay, for dashboards and alerts are made of them."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.prometheus_text import families, faults
+from tests.support.server_process import CONFIGURATION, Server, make_place, serving, wait_until
+from webhook.admission import review
+from webhook.pki import ca
+
+_PREFIX = "registry_webhook_"
+_ALL = {
+    "certificate_expiry_timestamp_seconds": "gauge",
+    "certificate_last_reload_success_timestamp_seconds": "gauge",
+    "certificate_last_reload_successful": "gauge",
+    "configuration_info": "gauge",
+    "configuration_last_reload_success_timestamp_seconds": "gauge",
+    "configuration_last_reload_successful": "gauge",
+    "connections": "gauge",
+    "connections_closed": "counter",
+    "held_bytes": "gauge",
+    "images": "counter",
+    "log_lines_lost": "counter",
+    "refused_reviews": "counter",
+    "requests_in_flight": "gauge",
+    "review_duration_seconds": "histogram",
+    "review_size_bytes": "histogram",
+    "reviews": "counter",
+    "rule_images": "counter",
+}
+_POD = {
+    "apiVersion": "v1",
+    "kind": "Pod",
+    "metadata": {"name": "x", "namespace": "team"},
+    "spec": {"containers": [{"name": "a", "image": "nginx"}, {"name": "b", "image": "quay.io/x"}]},
+}
+
+
+def exposition(server: Server) -> str:
+    return server.probe("/metrics").body.decode()
+
+
+def test_every_metric_has_a_name_a_type_and_words_and_is_written_as_it_should_be(server: Server) -> None:
+    server.review(review.of_object(_POD))
+    text = exposition(server)
+    found = {family.name.removeprefix(_PREFIX): family.type for family in families(text)}
+    ours = {name: kind for name, kind in found.items() if not name.startswith("process_") and "_created" not in name}
+    assert ours == _ALL
+    assert faults(text) == []
+
+
+def test_what_was_answered_is_counted(server: Server) -> None:
+    def counts() -> list[float]:
+        series = (
+            'reviews_total{operation="CREATE",outcome="rewritten"}',
+            'images_total{reason="server"}',
+            'images_total{reason="qualified"}',
+            'refused_reviews_total{reason="malformed-review",status="400"}',
+            "review_duration_seconds_count",
+            "review_size_bytes_count",
+        )
+        return [server.metric(_PREFIX + one) for one in series]
+
+    before = counts()
+    for _ in range(2):
+        server.review(review.of_object(_POD))
+    server.ask("POST", "/mut%61te", review.of_object(_POD), {"Content-Type": "application/json"})
+    server.review(b"{")
+    assert [now - then for now, then in zip(counts(), before, strict=True)] == [3, 3, 3, 1, 3, 3]
+
+
+def test_a_request_that_has_not_come_whole_is_in_flight(server: Server) -> None:
+    series = 'registry_webhook_requests_in_flight{port="https"}'
+    wait_until(lambda: server.metric(series) == 0)
+    with server.tls() as connection:
+        connection.sendall(b"POST /mutate HTTP/1.1\r\nHost: x\r\n")
+        wait_until(lambda: server.metric(series) == 1)
+    wait_until(lambda: server.metric(series) == 0)
+
+
+def test_what_is_in_force_is_said_by_its_hash_and_its_end(tmp_path: Path) -> None:
+    place = make_place(tmp_path)
+    with serving(place) as server:
+        assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == float("inf")
+        place.write_pair()
+        wait_until(lambda: server.metric("registry_webhook_certificate_last_reload_successful") == 1)
+        end = ca.span((place.folder / "tls.crt").read_bytes()).ends.timestamp()
+        assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == end
+        before = hashes(server)
+        place.configure(CONFIGURATION + "webhook: {exclude: ['**/pause']}\n")
+        wait_until(lambda: hashes(server) != before)
+        (now,) = hashes(server)
+        assert f"configuration in force hash={now} changed=webhook.exclude" in server.log
+
+
+def hashes(server: Server) -> set[str]:
+    """Give the hash that is said: there is one at a time."""
+    (info,) = (one for one in families(exposition(server)) if one.name == "registry_webhook_configuration_info")
+    return {sample.labels["hash"] for sample in info.samples}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# HELP a_total x\n# TYPE a_total counter\na_total 1\na_total 2\n",
+        "# HELP a x\n# TYPE a counter\na 1\n",
+        "# HELP a_total x\n# TYPE a_total gauge\na_total 1\n",
+        "# HELP aB x\n# TYPE aB gauge\naB 1\n",
+        "# HELP a_ms x\n# TYPE a_ms gauge\na_ms 1\n",
+        "# TYPE a gauge\na 1\n",
+        "# HELP a x\na 1\n",
+        "# HELP a x\n# TYPE a gauge\na 1",
+    ],
+)
+def test_the_check_itself_finds_faults_without_promtool_too(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert faults(text)

@@ -1,0 +1,283 @@
+"""What is locked, what is looked for in it, what the bill of materials says of it, and who may sign."""
+
+import importlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from datetime import date
+from importlib import metadata
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import webhook
+
+_CHECKOUT = Path(__file__).parents[2]
+_LOCKS = sorted(_CHECKOUT.glob("*.lock"))
+_WORKFLOWS = sorted((_CHECKOUT / ".github" / "workflows").glob("*.yml"))
+
+#: Each line of a lock file: the first, a version, a hash, and who wants it.
+_LINES = (
+    r"# Made by make lock\. Not for editing\.",
+    r"[a-z0-9-]+==[0-9][0-9a-z.]*( ; [a-zA-Z0-9_.'=<>! ]+)? \\",
+    r"    --hash=sha256:[0-9a-f]{64}( \\)?",
+    r"    # via",
+    r"    (# via|#  ) (-c [a-z-]+\.lock|[a-zA-Z0-9-]+( \(pyproject\.toml(:[a-z]+)?\))?)",
+)
+
+#: In pip-audit's place: it answers for all that it is asked about, with what stands beside it.
+_PIP_AUDIT = """
+import json, pathlib, sys
+
+(requirements,) = [word.partition("=")[2] for word in sys.argv if word.startswith("--requirement=")]
+answers = []
+for line in pathlib.Path(requirements).read_text().splitlines():
+    name, version = line.split("==")
+    answers.append({"name": name, "version": version, "vulns": []})
+exec(pathlib.Path(__file__).with_name("change.py").read_text())
+print(json.dumps({"dependencies": answers, "fixes": []}))
+sys.exit(any(answer.get("vulns") for answer in answers))
+"""
+
+_KNOWN = {"id": "GHSA-1", "aliases": ["CVE-1"], "fix_versions": ["99.0"], "description": "Something is wrong."}
+
+
+@pytest.fixture(scope="module")
+def programs() -> Iterator[dict[str, ModuleType]]:
+    """What `make audit` and `make sbom` run; they are no part of the package."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(str(_CHECKOUT / ".ci"))
+        yield {name: importlib.import_module(name) for name in ("audit", "sbom")}
+    for name in ("audit", "sbom", "locked", "slim"):
+        del sys.modules[name]
+
+
+@pytest.fixture
+def bill(programs: dict[str, ModuleType]) -> dict[str, Any]:
+    made: dict[str, Any] = programs["sbom"].document(_CHECKOUT)
+    return made
+
+
+def _audit(folder: Path, change: str) -> "subprocess.CompletedProcess[str]":
+    """Run what `make audit` runs, with pip-audit's answer changed."""
+    (folder / "pip_audit.py").write_text(_PIP_AUDIT)
+    (folder / "change.py").write_text(change)
+    variables = {name: value for name, value in os.environ.items() if name != "PYTHONSAFEPATH"}
+    command = [sys.executable, str(_CHECKOUT / ".ci" / "audit.py")]
+    variables["PYTHONPATH"] = str(folder)
+    return subprocess.run(command, capture_output=True, text=True, check=False, timeout=60, env=variables)
+
+
+def _locked(lock: str) -> dict[str, str]:
+    return dict(re.findall(r"^([a-z0-9-]+)==(\S+)", (_CHECKOUT / lock).read_text(), re.MULTILINE))
+
+
+@pytest.mark.parametrize("lock", _LOCKS, ids=lambda lock: lock.name)
+def test_a_lock_file_is_versions_hashes_and_who_wants_them_and_nothing_else(lock: Path) -> None:
+    for line in lock.read_text().splitlines():
+        assert any(re.fullmatch(pattern, line) for pattern in _LINES), line
+
+
+def test_all_lock_files_have_the_same_versions() -> None:
+    versions: dict[str, set[str]] = {}
+    for lock in _LOCKS:
+        for name, version in _locked(lock.name).items():
+            versions.setdefault(name, set()).add(version)
+    assert {name: found for name, found in versions.items() if len(found) > 1} == {}
+
+
+def test_all_that_is_locked_is_looked_for(programs: dict[str, ModuleType]) -> None:
+    expected = {entry for lock in _LOCKS for entry in _locked(lock.name).items()}
+    assert programs["audit"].packages(_CHECKOUT).keys() == expected
+    assert {*programs["audit"].LOCKS, "requirements.lock"} == {lock.name for lock in _LOCKS}
+
+
+def test_where_nothing_is_known_the_audit_says_how_much_it_looked_for(tmp_path: Path) -> None:
+    done = _audit(tmp_path, "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"{len(_locked('requirements-fast.lock'))} packages of requirements-fast.lock" in done.stdout
+    assert f"{len({name for lock in _LOCKS for name in _locked(lock.name)})} in all" in done.stdout
+    assert done.stdout.endswith("\nFound: 0\n")
+
+
+def test_a_known_vulnerability_fails_the_audit_and_has_a_line(tmp_path: Path) -> None:
+    done = _audit(tmp_path, f"[one] = [one for one in answers if one['name'] == 'flask']\none['vulns'] = [{_KNOWN}]")
+    assert done.returncode == 1
+    version = _locked("requirements.lock")["flask"]
+    line = f"flask {version} (requirements-fast.lock, requirements-dev.lock): GHSA-1, CVE-1, mended in 99.0"
+    assert f"\n{line}: Something is wrong.\nFound: 1\n" in done.stdout
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "del answers[0]",
+        "answers[0] = {'name': answers[0]['name'], 'skip_reason': 'not there'}",
+        "answers[0]['version'] = '0'",
+    ],
+)
+def test_what_was_not_looked_for_is_not_taken_for_sound(tmp_path: Path, change: str) -> None:
+    done = _audit(tmp_path, change)
+    assert done.returncode == 1
+    assert re.search(r"^\S+ \S+ \(.*\.lock\): was not looked for\nFound: 1\n", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("change", "status"),
+    [
+        ("class ConnectionError(Exception): pass\nraise ConnectionError('no route')", 75),
+        ("class ServiceError(Exception): pass\nraise ServiceError", 75),
+        ("sys.exit('ERROR:pip_audit._cli:Could not connect to the feed')", 75),
+        ("raise ValueError('something else')", 2),
+        ("sys.exit('usage: pip-audit')", 2),
+    ],
+)
+def test_a_service_that_does_not_answer_is_told_from_all_else(tmp_path: Path, change: str, status: int) -> None:
+    done = _audit(tmp_path, change)
+    assert done.returncode == status
+    assert ("NOTHING WAS LOOKED FOR" in done.stdout) == (status == 75)
+    assert "Found" not in done.stdout
+    assert bool(done.stderr) == (status == 2)
+
+
+@pytest.mark.parametrize(("today", "counts"), [(date(2026, 5, 31), True), (date(2026, 6, 1), False)])
+@pytest.mark.parametrize("advisory", ["GHSA-1", "CVE-1", "CVE-2"])
+def test_an_advisory_is_accepted_by_any_of_its_names_until_its_day(
+    programs: dict[str, ModuleType], advisory: str, today: date, *, counts: bool
+) -> None:
+    audit = programs["audit"]
+    known = audit.accepted(f'[[accepted]]\nadvisory = "{advisory}"\nreason = "Not called."\nuntil = 2026-05-31\n')
+    answers = [{"name": "flask", "version": "1.0", "vulns": [_KNOWN]}]
+    found = list(audit.faults({("flask", "1.0"): ["a.lock"]}, answers, known, today))
+    assert (found == []) == (counts and advisory != "CVE-2")
+    (remark,) = audit.remarks(answers, known, today)
+    assert ("any more" in remark) == (advisory == "CVE-2")
+    assert ("Not called." in remark) == (found == [])
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        'advisory = "GHSA-1"\nuntil = 2026-05-31',
+        'advisory = "GHSA-1"\nreason = ""\nuntil = 2026-05-31',
+        'advisory = "GHSA-1"\nreason = "Not called."',
+        'advisory = "GHSA-1"\nreason = "Not called."\nuntil = "for ever"',
+    ],
+)
+def test_nothing_is_accepted_without_a_reason_and_an_end(programs: dict[str, ModuleType], entry: str) -> None:
+    audit = programs["audit"]
+    with pytest.raises(audit.BrokenError, match="GHSA-1"):
+        audit.accepted(f"[[accepted]]\n{entry}\n")
+
+
+def test_what_is_accepted_now_is_in_order(programs: dict[str, ModuleType]) -> None:
+    audit = programs["audit"]
+    assert isinstance(audit.accepted((_CHECKOUT / ".ci" / "accepted.toml").read_text()), list)
+
+
+def test_the_bill_names_the_project_its_version_and_its_licence(bill: dict[str, Any]) -> None:
+    root = bill["metadata"]["component"]
+    assert (root["name"], root["version"]) == ("registry-webhook", webhook.__version__)
+    assert root["licenses"] == [{"license": {"id": "Apache-2.0"}}]
+    assert root["purl"].endswith(f"/registry-webhook@{webhook.__version__}")
+
+
+def test_all_that_is_locked_for_the_image_is_in_the_bill_with_its_hashes(bill: dict[str, Any]) -> None:
+    entries = re.split(r"^(?=[a-z])", (_CHECKOUT / "requirements-fast.lock").read_text(), flags=re.MULTILINE)[1:]
+    expected = {
+        f"pkg:pypi/{entry.partition(' ')[0].replace('==', '@')}": set(re.findall(r"sha256:(\w+)", entry))
+        for entry in entries
+    }
+    assert len(expected) > 40
+    components = bill["components"]
+    assert all(one["purl"] == one["bom-ref"] == f"pkg:pypi/{one['name']}@{one['version']}" for one in components)
+    found = {one["purl"]: {each["content"] for each in one["externalReferences"][0]["hashes"]} for one in components}
+    assert found == expected
+
+
+def test_what_is_locked_for_another_platform_is_not_in_the_bill(
+    programs: dict[str, ModuleType], tmp_path: Path
+) -> None:
+    (tmp_path / "webhook").mkdir()
+    for file in ("pyproject.toml", "webhook/__init__.py"):
+        (tmp_path / file).write_text((_CHECKOUT / file).read_text())
+    markers = {"everywhere": "", "here": " ; python_full_version < '3.12'", "elsewhere": " ; sys_platform == 'win32'"}
+    entries = [
+        f"{name}==1.0{marker} \\\n    --hash=sha256:{'0' * 64}\n    # via everywhere\n"
+        for name, marker in markers.items()
+    ]
+    (tmp_path / "requirements-fast.lock").write_text("".join(entries))
+    bill = programs["sbom"].document(tmp_path)
+    assert [one["name"] for one in bill["components"]] == ["everywhere", "here"]
+    edges = {one["ref"]: one["dependsOn"] for one in bill["dependencies"]}
+    assert edges["pkg:pypi/everywhere@1.0"] == ["pkg:pypi/everywhere@1.0", "pkg:pypi/here@1.0"]
+
+
+def test_the_bill_is_for_the_python_that_the_image_has(programs: dict[str, ModuleType]) -> None:
+    bases = re.findall(r"^FROM python:([0-9.]+)", (_CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
+    assert set(bases) == {programs["sbom"].IMAGE["python_version"]}
+
+
+def test_the_bill_says_what_the_image_leaves_out(bill: dict[str, Any]) -> None:
+    left_out = {one["name"] for one in bill["components"] if one["scope"] == "excluded"}
+    assert "aiohttp" in left_out
+    assert not {"flask", "gunicorn", "kubernetes", "uvloop"} & left_out
+
+
+def test_the_edges_of_the_bill_are_those_that_distributions_say_themselves(bill: dict[str, Any]) -> None:
+    edges = {
+        one["ref"].rpartition("/")[2].partition("@")[0]: {each[9:].partition("@")[0] for each in one["dependsOn"]}
+        for one in bill["dependencies"]
+    }
+    names = {one["name"] for one in bill["components"]}
+    installed = {canonicalize_name(one.metadata["Name"]): one.requires or [] for one in metadata.distributions()}
+    looked_at = names & installed.keys()
+    assert len(looked_at) > 40
+    for name in looked_at:
+        wanted = [Requirement(text) for text in installed[canonicalize_name(name)]]
+        assert edges[name] <= {canonicalize_name(one.name) for one in wanted}
+        always = {canonicalize_name(one.name) for one in wanted if not one.marker}
+        assert always <= edges[name]
+    assert {"click", "gunicorn", "gunicorn-h1c", "uvloop"} <= edges["registry-webhook"]
+
+
+def test_the_bill_is_the_same_at_every_time_and_place(
+    programs: dict[str, ModuleType], bill: dict[str, Any], tmp_path: Path
+) -> None:
+    written = programs["sbom"].write(tmp_path / "dist", bill)
+    assert written.name == f"registry-webhook-{webhook.__version__}.cdx.json"
+    other = programs["sbom"].write(tmp_path / "other", programs["sbom"].document(_CHECKOUT))
+    assert written.read_bytes() == other.read_bytes()
+    assert json.loads(written.read_text()) == bill
+    assert not {"serialNumber", "timestamp"} & {*bill, *bill["metadata"]}
+    for word in ("://", str(_CHECKOUT), "/home", "/root"):
+        assert word not in written.read_text()
+
+
+def _jobs() -> dict[str, dict[str, Any]]:
+    workflows = {path.stem: yaml.safe_load(path.read_text()) for path in _WORKFLOWS}
+    assert all(workflow["permissions"] == {"contents": "read"} for workflow in workflows.values())
+    return {f"{stem}/{name}": job for stem, workflow in workflows.items() for name, job in workflow["jobs"].items()}
+
+
+def test_only_the_job_that_runs_nothing_of_ours_may_sign_and_publish() -> None:
+    jobs = _jobs()
+    may_write = {name for name, job in jobs.items() if "write" in job.get("permissions", {}).values()}
+    assert may_write == {"release/publish"}
+    steps = jobs["release/publish"]["steps"]
+    assert not any("checkout" in step.get("uses", "") for step in steps)
+
+
+def test_every_action_is_pinned_to_a_commit() -> None:
+    used = [step["uses"] for job in _jobs().values() for step in job["steps"] if "uses" in step]
+    assert len(used) > 5
+    for action in used:
+        assert re.fullmatch(r"[\w./-]+@[0-9a-f]{40}", action)

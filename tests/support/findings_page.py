@@ -1,0 +1,23 @@
+"""Writes docs/reference/findings.md: `python -m tests.support.findings_page > docs/reference/findings.md`."""
+
+import sys
+
+from webhook.output.finding_codes import Code
+
+_HEAD = """\
+# Finding codes
+`doctor` and `explain` give each finding a code, which `-o json` and `-o yaml` show as `code`. A code keeps its meaning
+from version to version, and the text next to it may change. Scripts should compare codes. This page is generated.
+
+| code | meaning |
+|---|---|
+"""
+
+
+def page() -> str:
+    """Write the page."""
+    return _HEAD + "".join(f"| `{code}` | {code.meaning} |\n" for code in Code)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(page())

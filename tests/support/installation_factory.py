@@ -1,0 +1,217 @@
+"""An installation that is as it should be, made of the manifests that ship, and ways to break it."""
+
+import base64
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import structs
+
+from webhook.config import assemble
+from webhook.config.effective import Settings
+from webhook.config.load import load
+from webhook.constants import (
+    ENABLED_LABEL,
+    EXPIRES_ANNOTATION,
+    MANAGED_BY_LABEL,
+    OWN_NAMESPACE,
+    PROGRAM,
+    REFRESHED_ANNOTATION,
+    SYSTEM_NAMESPACES,
+    InstallationNames,
+)
+from webhook.diagnostics.doctor.check_rbac import GUARDS, UNNEEDED, needed
+from webhook.diagnostics.doctor.snapshot import Binding, Lease, Replica, Said, Sample, Seen, Tryout
+from webhook.kube.objects import (
+    Deployment,
+    EndpointSlice,
+    Event,
+    ManagedObject,
+    Namespace,
+    Pod,
+    Secret,
+    WebhookConfiguration,
+)
+from webhook.kube.unknown import Tried
+from webhook.pki import ca
+from webhook.pki.ca import Pair
+from webhook.readiness import Lease as State
+from webhook.readiness import Notice, Readiness, Refresh
+from webhook.settings import PullSecretSettings
+
+from .manifest_variants import Objects, Variant
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+SERVER = "registry.example.com"
+PULL_SECRET = PullSecretSettings().name
+PODS = ("registry-webhook-a", "registry-webhook-b")
+READY = Readiness(ready=True, lease=State(f"{PODS[0]}_1", leading=True))
+#: In which namespaces there is a pull secret.
+SERVED = ("team-a", "team-b")
+_T = TypeVar("_T")
+_R = "registry_webhook_refresher"
+
+
+@cache
+def signer(number: int = 0) -> Pair:
+    """Give an authority; by another number it is another one."""
+    return ca.make_authority(f"authority {number}", NOW - timedelta(days=1000), timedelta(days=5000))
+
+
+@cache
+def serving(age: int = 10, name: str = InstallationNames().hosts[0]) -> Pair:
+    """Give a pair for 90 days, so many of which are over."""
+    return ca.sign(signer(), [name], NOW - timedelta(days=age), timedelta(days=90))
+
+
+def settings(text: str = "", **webhook: object) -> Settings:
+    document = {"opencti": {"daemon": {"registry": {"server": SERVER}}}, "webhook": webhook}
+    loaded = load(text.encode() or msgspec.json.encode(document), "config.yaml", {})
+    return assemble.settings(loaded.configuration, "config.yaml")
+
+
+def read(kind: type[_T], manifest: Mapping[str, Any], **more: Any) -> _T:
+    return msgspec.convert({**manifest, **more}, kind)
+
+
+def deployment(replicas: int = 2, variant: str = "certs/self-managed", **status: int) -> Deployment:
+    manifest = Objects(Variant(variant)).deployment
+    counted = dict.fromkeys(("replicas", "readyReplicas", "availableReplicas", "updatedReplicas"), replicas)
+    return read(Deployment, {**manifest, "spec": {**manifest["spec"], "replicas": replicas}}, status=counted | status)
+
+
+def calling(bundle: bytes | None = None, variant: str = "certs/self-managed", **fields: Any) -> WebhookConfiguration:
+    """Give the webhook configuration that ships, with a `caBundle`, and with some fields of its webhook changed."""
+    manifest = Objects(Variant(variant)).only("MutatingWebhookConfiguration")
+    encoded = base64.b64encode(signer().certificate if bundle is None else bundle).decode()
+    (webhook,) = manifest["webhooks"]
+    changed = {**webhook, "clientConfig": {**webhook["clientConfig"], "caBundle": encoded}, **fields}
+    return read(WebhookConfiguration, {**manifest, "webhooks": [changed]})
+
+
+def namespace(name: str, label: str | None = None) -> Namespace:
+    labels = {"kubernetes.io/metadata.name": name} | ({} if label is None else {ENABLED_LABEL: label})
+    return read(Namespace, {"metadata": {"name": name, "labels": labels}})
+
+
+def pull_secret(place: str, **changed: Any) -> ManagedObject:
+    annotations = {REFRESHED_ANNOTATION: "2026-11-25T11:00:00Z"}
+    metadata = {"name": PULL_SECRET, "namespace": place, "labels": {MANAGED_BY_LABEL: PROGRAM}}
+    return read(ManagedObject, {"metadata": {**metadata, "annotations": annotations, **changed}})
+
+
+def expiring(place: str, at: str) -> ManagedObject:
+    return pull_secret(place, annotations={EXPIRES_ANNOTATION: at})
+
+
+def certificate_secret(pair: Pair | None = None) -> Secret:
+    pair = pair or serving()
+    data = {key: base64.b64encode(text).decode() for key, text in zip(("tls.crt", "tls.key"), pair, strict=True)}
+    return read(
+        Secret, {"metadata": {"name": "registry-webhook-certificate", "namespace": OWN_NAMESPACE}, "data": data}
+    )
+
+
+def says(container: str, digits: str, state: Readiness | None = READY, **values: float) -> Said:
+    prefix = "registry_webhook" if container == "webhook" else _R
+    samples = [Sample(f"{prefix}_configuration_info", {"hash": digits}, 1)]
+    samples += [Sample(f"{prefix}_{name}", {}, value) for name, value in values.items()]
+    return Said(state if container == "refresher" else None, tuple(samples))
+
+
+def replica(name: str, webhook: Said | None = None, refresher: Said | None = None, **status: Any) -> Replica:
+    digits = settings().hash
+    pod = read(Pod, {"metadata": {"name": name, "namespace": OWN_NAMESPACE}, "status": status})
+    leading = float(name == PODS[0])
+    return Replica(
+        pod,
+        webhook or says("webhook", digits),
+        refresher or says("refresher", digits, leading=leading, credential_refreshed_timestamp_seconds=NOW.timestamp()),
+    )
+
+
+def came(code: str, message: str = "x", *, ready: bool = True) -> Readiness:
+    """Make the state of a sidecar whose last refresh failed, or that is not ready, for one reason."""
+    last = Refresh("2026-11-25T11:59:00Z", "failure", code, message)
+    return structs.replace(READY, ready=ready, last_refresh=last, warnings=(Notice(code, message),))
+
+
+def refreshers(state: Readiness | None = READY, **values: float) -> tuple[Replica, ...]:
+    """Give both replicas with what the one that writes says."""
+    said = says("refresher", settings().hash, state, leading=1, **values)
+    return (replica(PODS[0], refresher=said), replica(PODS[1]))
+
+
+def pull_event(why: str, image: str = f"{SERVER}/app:1", last: str = "2026-11-25T11:58:00Z", uid: str = "1") -> Event:
+    about = {"kind": "Pod", "namespace": "team-a", "name": "app", "uid": uid}
+    message = f'Failed to pull image "{image}": {why}'
+    return read(Event, {"involvedObject": about, "message": message, "lastTimestamp": last, "reason": "Failed"})
+
+
+def waiting_pod(  # noqa: PLR0913 - what a test may vary
+    message: str = "",
+    image: str = f"{SERVER}/app:1",
+    reason: str = "ErrImagePull",
+    place: str = "team-a",
+    *,
+    secrets: tuple[str, ...] = (PULL_SECRET,),
+    status: str = "containerStatuses",
+    **metadata: Any,
+) -> Pod:
+    """Give a Pod with a container that waits for its image."""
+    spec = {
+        status.replace("Statuses", "s"): [{"name": "app", "image": image}],
+        "imagePullSecrets": [{"name": name} for name in secrets],
+    }
+    state = {"waiting": {"reason": reason, "message": message}}
+    statuses = {status: [{"name": "app", "image": image, "state": state}]}
+    return read(
+        Pod,
+        {
+            "metadata": {"name": "app", "namespace": place, "uid": "1", **metadata},
+            "spec": spec,
+            "status": {"phase": "Pending", **statuses},
+        },
+    )
+
+
+def stored(image: str = f"{SERVER}/registry-webhook/sample", *secrets: str) -> dict[str, Any]:
+    return {
+        "spec": {
+            "containers": [{"name": "sample", "image": image}],
+            "imagePullSecrets": [{"name": name} for name in secrets],
+        }
+    }
+
+
+def tryout(came: Any = None) -> Tryout:
+    return Tryout(
+        "team-a", "registry-webhook/sample", came or Tried(stored(f"{SERVER}/registry-webhook/sample", PULL_SECRET))
+    )
+
+
+def sound(**changed: Any) -> Seen:
+    """Give it, with what is changed of it."""
+    endpoints = [{"addresses": [f"10.0.0.{number}"], "conditions": {"ready": True}} for number in range(2)]
+    labelled = [namespace(name, "true") for name in SERVED]
+    rights = dict.fromkeys(needed(PULL_SECRET, keeps_certificate=True), True) | dict.fromkeys(UNNEEDED, False)
+    seen = Seen(
+        now=NOW,
+        configuration=settings(),
+        sidecar_hash=settings().hash,
+        calling=calling(),
+        deployment=deployment(),
+        slices=(read(EndpointSlice, {"endpoints": endpoints}),),
+        replicas=tuple(replica(name) for name in PODS),
+        certificate=certificate_secret(),
+        lease=Lease("registry-webhook-a_1", NOW - timedelta(seconds=12), timedelta(seconds=15)),
+        namespaces=(*(namespace(name) for name in sorted(SYSTEM_NAMESPACES)), *labelled, namespace("other")),
+        pull_secrets=tuple(pull_secret(name) for name in SERVED),
+        guards=GUARDS,
+        bindings=tuple(Binding(name, denies=True) for name in GUARDS),
+        rights=rights,
+        tryout=tryout(),
+    )
+    return structs.replace(seen, **changed)

@@ -1,0 +1,119 @@
+"""Every installation that there is: the folders that can be applied, and components on top of them."""
+
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+import yaml
+
+from .kustomize import Files, Manifest, compose
+
+CHECKOUT = Path(__file__).parents[2]
+BASE = CHECKOUT / "manifests"
+COMPONENTS = sorted(path.parent.name for path in BASE.glob("components/*/kustomization.yaml"))
+CERTIFICATES = sorted(path.parent.name for path in CHECKOUT.glob("certs/*/kustomization.yaml"))
+OVERLAYS = sorted(path.parent.name for path in CHECKOUT.glob("overlays/*/kustomization.yaml"))
+
+#: What a user makes of credential.env.example.
+CREDENTIAL = {"username": "myuser", "password": "kept-secret='\"#=end"}
+
+
+class Variant(NamedTuple):
+    """A folder in the checkout, with its kustomization if it is one that a user would write."""
+
+    folder: str
+    text: str = ""
+
+    def __str__(self) -> str:
+        """Name it in a test's name."""
+        return self.folder
+
+    def files(self, checkout: Path) -> Files:
+        """Give what a user makes."""
+        made = {BASE.relative_to(CHECKOUT) / "components" / "credential" / "credential.env": _credential()}
+        if self.text:
+            made[Path(self.folder) / "kustomization.yaml"] = self.text
+        return {checkout / path: text for path, text in made.items()}
+
+
+def _credential() -> str:
+    return "# as it stands\n" + "".join(f"{key}={value}\n" for key, value in CREDENTIAL.items())
+
+
+def combined(certificate: str, *components: str) -> Variant:
+    """Combine, as manifests/README.md says."""
+    kustomization = {
+        "apiVersion": "kustomize.config.k8s.io/v1beta1",
+        "kind": "Kustomization",
+        "sortOptions": {"order": "fifo"},
+        "resources": [f"../certs/{certificate}"],
+        "components": [f"../manifests/components/{component}" for component in components],
+    }
+    chosen = "all" if list(components) == COMPONENTS else "-".join(components)
+    return Variant(f"{certificate}-with-{chosen}", yaml.safe_dump(kustomization))
+
+
+FOLDERS = [
+    Variant("manifests"),
+    *(Variant(f"certs/{name}") for name in CERTIFICATES),
+    *(Variant(f"overlays/{name}") for name in OVERLAYS),
+]
+EVERYTHING = [combined(certificate, *COMPONENTS) for certificate in CERTIFICATES]
+VARIANTS = [*FOLDERS, *(combined("self-managed", component) for component in COMPONENTS), *EVERYTHING]
+
+
+@cache
+def composed(variant: Variant) -> tuple[Manifest, ...]:
+    """Give a variant's objects. They are shared: nobody changes them."""
+    return tuple(compose(CHECKOUT / variant.folder, variant.files(CHECKOUT)))
+
+
+class Objects:
+    """A variant's objects, by what they are."""
+
+    def __init__(self, variant: Variant) -> None:
+        """Compose it."""
+        self.manifests = composed(variant)
+        self.deployment = self.only("Deployment")
+        self.pod: Manifest = self.deployment["spec"]["template"]["spec"]
+        self.containers: dict[str, Manifest] = {one["name"]: one for one in self.pod["containers"]}
+        self.volumes: dict[str, Manifest] = {one["name"]: one for one in self.pod["volumes"]}
+        (self.webhook,) = self.only("MutatingWebhookConfiguration")["webhooks"]
+        ((self.configuration_name, self.configuration),) = self.only("ConfigMap")["data"].items()
+
+    def all_of(self, kind: str) -> list[Manifest]:
+        """Give the objects of a kind."""
+        return [manifest for manifest in self.manifests if manifest["kind"] == kind]
+
+    def only(self, kind: str) -> Manifest:
+        """Give the only object of a kind."""
+        (manifest,) = self.all_of(kind)
+        return manifest
+
+    def named(self, kind: str, name: str) -> Manifest:
+        """Give an object."""
+        (manifest,) = (one for one in self.all_of(kind) if one["metadata"]["name"] == name)
+        return manifest
+
+    def mounts(self, container: str) -> dict[str, Manifest]:
+        """Give a container's mounts by their volumes."""
+        return {mount["name"]: mount for mount in self.containers[container]["volumeMounts"]}
+
+    def variables(self, container: str) -> dict[str, str]:
+        """Give a container's variables, each of which is written out or stands in the Pod's metadata."""
+        metadata = self.deployment["spec"]["template"]["metadata"]
+        known = {"metadata.namespace": self.deployment["metadata"]["namespace"]}
+        known |= {f"metadata.annotations['{key}']": value for key, value in metadata["annotations"].items()}
+        return {
+            one["name"]: one["value"] if "value" in one else known[one["valueFrom"]["fieldRef"]["fieldPath"]]
+            for one in self.containers[container]["env"]
+        }
+
+    def options(self, container: str) -> dict[str, str]:
+        """Give the options that a container's program is called with."""
+        _, *options = self.containers[container]["args"]
+        return dict(option.removeprefix("--").split("=", 1) for option in options)
+
+    def ports(self, container: str) -> dict[str, int]:
+        """Give a container's ports by their names."""
+        return {port["name"]: port["containerPort"] for port in self.containers[container]["ports"]}

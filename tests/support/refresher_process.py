@@ -1,0 +1,208 @@
+"""The real sidecar, run as a Pod would run it, beside an API server of the test's own."""
+
+import base64
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from webhook.pki import ca as pki_ca
+from webhook.readiness import Readiness, decode
+
+from .fake_api_server import SECRET, TOKEN, ApiServer
+
+#: Longer than anything here takes, on a machine that does much else.
+PATIENCE = 30.0
+PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
+_PREFIX = "registry_webhook_refresher_"
+
+
+class Place(NamedTuple):
+    """A folder with all that a sidecar reads, and the API server that it is told of."""
+
+    folder: Path
+    api: ApiServer
+
+    def configure(self, **webhook: Any) -> None:
+        """Write the configuration; what is given stands under `webhook`."""
+        registry = {"server": "registry.example.com", "username": "robot", "retry_delay": 0}
+        registry |= webhook.pop("registry", {})
+        settings = {
+            "verify": "off",
+            "credential": {"file": "password"},
+            "pull_secret": {"name": SECRET} | webhook.pop("pull_secret", {}),
+            **webhook,
+        }
+        self.write("config.yaml", yaml.safe_dump({"opencti": {"daemon": {"registry": registry}}, "webhook": settings}))
+
+    def write(self, name: str, text: str) -> None:
+        """Put new content in a file's place at once, as kubelet does."""
+        new = self.folder / f"{name}.new"
+        new.write_text(text)
+        new.replace(self.folder / name)
+
+    def set_password(self, password: str = PASSWORD) -> None:
+        """Write the password, as an editor does."""
+        self.write("password", password + "\n")
+
+
+def make_place(folder: Path, pair: pki_ca.Pair, ca: bytes) -> Place:
+    """Start an API server, and write what leads a sidecar to it. Whoever calls stops the server."""
+    api = ApiServer(pair, folder)
+    place = Place(folder, api)
+    cluster = {"server": api.url, "certificate-authority-data": base64.b64encode(ca).decode()}
+    kubeconfig = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "clusters": [{"name": "test", "cluster": cluster}],
+        "users": [{"name": "test", "user": {"token": TOKEN}}],
+        "contexts": [{"name": "test", "context": {"cluster": "test", "user": "test"}}],
+        "current-context": "test",
+    }
+    place.write("kubeconfig", json.dumps(kubeconfig))
+    place.configure()
+    place.set_password()
+    return place
+
+
+def make_pair() -> tuple[pki_ca.Pair, bytes]:
+    """Make a certificate for this machine, and give the authority's too."""
+    now, hour = datetime.now(UTC), timedelta(hours=1)
+    ours = pki_ca.make_authority("test", now, hour)
+    return pki_ca.sign(ours, ["127.0.0.1", "localhost"], now, hour), ours.certificate
+
+
+class Sidecar:
+    """A sidecar that runs."""
+
+    def __init__(self, place: Place, process: "subprocess.Popen[bytes]", log: Path) -> None:
+        self.place = place
+        self.process = process
+        self._log = log
+
+    @property
+    def log(self) -> str:
+        """What it has logged."""
+        return self._log.read_text()
+
+    def state(self) -> Readiness:
+        """What its `/readyz` says."""
+        found = decode(self.probe("/readyz", Accept="application/json")[1].encode())
+        assert found is not None
+        return found
+
+    def warnings(self) -> set[tuple[str, str | None]]:
+        """The codes of its warnings, with their namespaces."""
+        return {(one.code, one.namespace) for one in self.state().warnings}
+
+    def probe(self, path: str, **headers: str) -> tuple[int, str]:
+        """Ask its port: the status and the body."""
+        address = self.log.partition("address=http://")[2].partition("\n")[0]
+        connection = http.client.HTTPConnection(address, timeout=PATIENCE)
+        try:
+            connection.request("GET", path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.read().decode()
+        finally:
+            connection.close()
+
+    def metric(self, name: str, *labels: str) -> float:
+        """Give a metric's value, 0 where there is none."""
+        for family in text_string_to_metric_families(self.probe("/metrics")[1]):
+            for sample in family.samples:
+                if sample.name == _PREFIX + name and tuple(sample.labels.values()) == labels:
+                    return float(sample.value)
+        return 0.0
+
+    def stop(self) -> float:
+        """Stop it as kubelet does, and give the seconds that it took."""
+        began = time.monotonic()
+        self.process.send_signal(signal.SIGTERM)
+        assert self.process.wait(PATIENCE) == 0
+        return time.monotonic() - began
+
+
+def _environment() -> dict[str, str]:
+    ours = ("OPENCTI__", "WEBHOOK__", "KUBE")
+    return {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+
+
+def _command(*words: str) -> list[str]:
+    return [sys.executable, "-m", "webhook", "refresh", "--kubeconfig=kubeconfig", "--config=config.yaml", *words]
+
+
+@contextmanager
+def refreshing(place: Place, name: str = "log", *words: str, **variables: str) -> Iterator[Sidecar]:
+    """Run `registry-webhook refresh` in a folder until the block ends; nothing that it said shows the credential.
+
+    The replica is called as its log is.
+    """
+    path = place.folder / name
+    with path.open("wb") as log:
+        command = _command("--health-bind=127.0.0.1:0", "--log-level=debug", *words)
+        environment = _environment() | {"HOSTNAME": name} | variables
+        process = subprocess.Popen(command, cwd=place.folder, env=environment, stderr=log, stdout=log)
+    sidecar = Sidecar(place, process, path)
+    try:
+        wait_until(lambda: "serving probes" in sidecar.log or process.poll() is not None)
+        assert process.poll() is None, sidecar.log
+        yield sidecar
+        if process.poll() is None:
+            shown = [sidecar.probe(page)[1] for page in ("/healthz", "/readyz", "/metrics")]
+            assert shown[0] == "ok\n"
+            assert traces("".join(shown), place.api) == []
+            assert sidecar.metric("loop_restarts_total") == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait(PATIENCE)
+    assert "Traceback" not in sidecar.log
+    assert traces(sidecar.log + json.dumps(place.api.events), place.api) == []
+
+
+def run(place: Place, *words: str) -> "subprocess.CompletedProcess[str]":
+    """Run `registry-webhook refresh` in a folder to its end; nothing that it said shows the credential."""
+    done = subprocess.run(
+        _command(*words), cwd=place.folder, env=_environment(), capture_output=True, text=True, check=False, timeout=60
+    )
+    said = done.stdout + done.stderr
+    assert "Traceback" not in said
+    assert traces(said + json.dumps(place.api.events), place.api) == []
+    return done
+
+
+def traces(text: str, api: ApiServer) -> list[str]:
+    """Find in a text what no output may have: a password, the token, either in base64, or a hash of a content."""
+    # In base64 a text has three forms, by where in a group of three bytes it begins.
+    encoded = [base64.b64encode(b"\0" * before + PASSWORD.encode())[4:-4].decode() for before in range(3)]
+    words = [PASSWORD, *encoded]
+    for asked in list(api.asked):
+        if asked.method == "PATCH" and asked.namespace and asked.body:
+            content = base64.b64decode(asked.body["data"][".dockerconfigjson"])
+            words.append(hashlib.sha256(content).hexdigest())
+    return [word for word in words if word in text]
+
+
+def wait_until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
+    """Wait until something holds; a failed connection meanwhile is none."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if holds():
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)

@@ -1,0 +1,228 @@
+"""That decisions are kept is never seen in an answer, and takes no more than a bound of memory."""
+
+import json
+import tracemalloc
+import weakref
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.support.properties import CONFIGURATION, PODS, REQUESTS, envelope
+from webhook.admission import review
+from webhook.admission.decision import Decision, Outcome
+from webhook.admission.decision_cache import Known
+from webhook.admission.mutator import Handler
+from webhook.config import assemble
+from webhook.config.load import load
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.images.patterns import Globs
+from webhook.images.resolver import Resolution, Resolver
+from webhook.images.rules import Rules
+
+from .test_mutator import containers, handler, pod
+
+CONFIGURED = load(CONFIGURATION.encode(), "known", {}).configuration
+#: Has answered whatever a property test has drawn before.
+EXPERIENCED = assemble.handler(CONFIGURED)
+
+
+def template(**spec: Any) -> dict[str, Any]:
+    return pod(containers=containers(a="nginx", b="quay.io/x", c="ghcr.io/y"), **spec)
+
+
+@given(st.lists(st.tuples(PODS, REQUESTS), min_size=1, max_size=3))
+def test_whoever_has_answered_before_answers_as_at_first(asked: list[tuple[Any, dict[str, Any]]]) -> None:
+    for document, request in asked:
+        body = envelope(document, request)
+        first, again = assemble.handler(CONFIGURED).review(body), EXPERIENCED.review(body)
+        assert again.answer == first.answer
+        assert again.decision == first.decision
+        assert again.name == first.name
+
+
+#: What a request or its Pod can say more than the template, and what makes it another case.
+OTHERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    ({}, {"dryRun": True}),
+    ({}, {"namespace": "other"}),
+    ({}, {"namespace": "kube-system"}),
+    ({}, {"operation": "DELETE"}),
+    ({}, {"operation": "UPDATE", "oldObject": template()}),
+    ({}, {"operation": "UPDATE", "oldObject": pod(containers=containers(a="nginx"))}),
+    ({}, {"operation": "UPDATE", "oldObject": None}),
+    ({}, {"subResource": "status"}),
+    ({}, {"subResource": "ephemeralcontainers", "operation": "UPDATE", "oldObject": pod()}),
+    ({}, {"kind": {"group": "x", "version": "v1", "kind": "Pod"}}),
+    ({}, {"kind": {"group": "", "version": "v1", "kind": "Node"}}),
+    ({"labels": {ENABLED_LABEL: "false"}}, {}),
+    ({"annotations": {}}, {}),
+    ({"annotations": 3}, {}),
+    ({"annotations": {MIRROR_ANNOTATION: None}}, {}),
+    ({"annotations": {ORIGINALS_ANNOTATION: '{"a":"first"}'}}, {}),
+    ({"annotations": {ORIGINALS_ANNOTATION: '{"z":"gone"}'}}, {}),
+]
+
+
+def test_whatever_makes_another_decision_makes_another_case() -> None:
+    experienced = handler()
+    for _ in range(2):
+        for metadata, request in OTHERS:
+            document = template() | {"metadata": {"name": "x", **metadata}}
+            body = review.of_object(document, **{"dryRun": False, "namespace": "team", **request})
+            assert experienced.review(body).answer == handler().review(body).answer, (metadata, request)
+
+
+SPECS: list[dict[str, Any]] = [
+    {"containers": containers(a="nginx")},
+    {"containers": containers(b="nginx")},
+    {"containers": containers(a="nginx:1")},
+    {"initContainers": containers(a="nginx")},
+    {"ephemeralContainers": containers(a="nginx")},
+    {"volumes": [{"name": "a", "image": {"reference": "nginx"}}]},
+    {"containers": [{}, {"name": "a", "image": "nginx"}]},
+    {"containers": containers(a="nginx"), "imagePullSecrets": None},
+    {"containers": containers(a="nginx"), "imagePullSecrets": []},
+    {"containers": containers(a="nginx"), "imagePullSecrets": [{}]},
+    {"containers": containers(a="nginx"), "imagePullSecrets": [{"name": "theirs"}]},
+    {"containers": containers(a="nginx"), "imagePullSecrets": [{"name": "registry-webhook-pull"}]},
+    {"containers": containers(a="nginx"), "imagePullSecrets": {}},
+]
+
+
+def test_every_part_of_a_spec_that_is_read_makes_another_case() -> None:
+    experienced = handler()
+    for _ in range(2):
+        for spec in SPECS:
+            body = review.of_object(pod(**spec), dryRun=False)
+            assert experienced.review(body).answer == handler().review(body).answer, spec
+
+
+RESOLVER = Resolver(Rules([], "registry.example.com"), Globs([]))
+
+
+def counting() -> tuple[Handler, list[str]]:
+    """A handler, and the images that it has resolved."""
+    seen: list[str] = []
+
+    def resolve(image: str) -> Resolution:
+        seen.append(image)
+        return RESOLVER.resolve(image)
+
+    return handler(resolve=resolve), seen
+
+
+def test_the_pods_of_one_template_get_one_decision_and_each_its_own_answer() -> None:
+    made, seen = counting()
+    decided = [
+        made.review(
+            review.of_object(
+                {**template(), "metadata": {"generateName": "web-", "name": name, "uid": name}},
+                uid=f"u-{name}",
+                name=name,
+            )
+        )
+        for name in ("web-1", "web-2", "web-3")
+    ]
+    assert len({id(each.decision) for each in decided}) == 1
+    assert seen == ["nginx", "quay.io/x", "ghcr.io/y"]
+    assert [each.name for each in decided] == ["web-1", "web-2", "web-3"]
+    assert [json.loads(each.answer)["response"]["uid"] for each in decided] == ["u-web-1", "u-web-2", "u-web-3"]
+
+
+@pytest.mark.parametrize("version", ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"])
+def test_a_known_decision_is_answered_in_the_version_that_is_asked(version: str) -> None:
+    made = handler()
+    for asked in ("admission.k8s.io/v1", version):
+        body = review.of_object(template()).replace(b"admission.k8s.io/v1", asked.encode())
+        assert json.loads(made.review(body).answer)["apiVersion"] == asked
+
+
+@pytest.mark.parametrize(("length", "times"), [(16 * 1024, 1), (16 * 1024 + 1, 2)])
+def test_the_decision_on_a_long_body_is_made_anew(length: int, times: int) -> None:
+    made, seen = counting()
+    body = review.of_object(pod(containers=containers(a="nginx")))
+    body += b" " * (length - len(body))
+    assert made.review(body).answer == made.review(body).answer
+    assert seen == ["nginx"] * times
+
+
+def test_a_fault_is_not_kept() -> None:
+    faults = [ValueError(), ValueError()]
+
+    def resolve(image: str) -> Resolution:
+        if faults:
+            raise faults.pop()
+        return RESOLVER.resolve(image)
+
+    made = handler(resolve=resolve)
+    outcomes = [made.review(review.of_object(template())).decision.outcome for _ in range(3)]
+    assert outcomes == [Outcome.ERROR, Outcome.ERROR, Outcome.REWRITTEN]
+
+
+class Kept(Decision, frozen=True, gc=True, weakref=True):
+    """A decision of which can be seen whether it is still kept."""
+
+
+def decision_on(case: str, size: int) -> Kept:
+    decision = handler().review(review.of_object(pod())).decision
+    return Kept(decision.outcome, case, decision.counts, (), decision.response, b"x" * size, decision.account)
+
+
+def test_what_is_asked_for_now_and_then_stays_while_what_is_not_goes_and_all_is_bounded() -> None:
+    decided: list[str] = []
+    alive: weakref.WeakValueDictionary[int, Kept] = weakref.WeakValueDictionary()
+
+    def decide(case: str) -> Decision:
+        decided.append(case)
+        decision = decision_on(case, 100_000)
+        alive[len(decided)] = decision
+        return decision
+
+    known = Known(decide)
+    known.decision("forgotten", b"")
+    most = 0
+    for number in range(300):
+        known.decision(f"flood-{number}", b"")
+        if number % 3 == 0:
+            known.decision("wanted", b"")
+        most = max(most, len(alive))
+    assert decided.count("wanted") == 1
+    assert 2 < most < 100
+    known.decision("forgotten", b"")
+    assert decided.count("forgotten") == 2
+
+
+def test_what_is_asked_for_twice_in_a_row_is_decided_once_however_large_it_is() -> None:
+    decided: list[str] = []
+
+    def decide(case: str) -> Decision:
+        decided.append(case)
+        return decision_on(case, 10_000_000)
+
+    known = Known(decide)
+    for case in ("a", "a", "b", "b", "a"):
+        assert known.decision(case, b"").why == case
+    assert decided == ["a", "b"]
+
+
+#: Cases of which every one is new, about which there is little to say, and whose bodies have less than 16 KiB.
+LONG: dict[str, tuple[int, Callable[[int], list[Any]]]] = {
+    "a long name": (2500, lambda number: [{"name": f"{number}" + "x" * 15_000}]),
+    "many containers": (160, lambda number: [{"name": f"{number}"}] + [{}] * 5000),
+}
+
+
+@pytest.mark.parametrize("case", LONG)
+def test_a_flood_of_long_cases_with_short_answers_takes_no_more_than_a_bound(case: str) -> None:
+    times, make = LONG[case]
+    made = handler()
+    tracemalloc.start()
+    try:
+        for number in range(times):
+            made.review(review.of_object(pod(containers=make(number)), dryRun=False))
+        assert tracemalloc.get_traced_memory()[0] < 24_000_000
+    finally:
+        tracemalloc.stop()

@@ -1,0 +1,148 @@
+"""A Pod is read in one go or, where a field does not fit, piece by piece: which of the two makes no difference."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import UNSET, structs
+
+from tests.support.properties import JSON, PODS
+from webhook.admission import pod, review
+from webhook.admission.decision import Outcome
+from webhook.admission.pod import Metadata, Pod, Spec
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+
+from .test_mutator import containers, handler
+
+
+def fields(**known: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    return st.fixed_dictionaries({}, optional={**known, "unread": JSON})
+
+
+_TEXT = st.sampled_from(["a", "nginx", "quay.io/x", "é", "", "\ud800"])
+_NULLABLE = st.none() | _TEXT
+_CONTAINERS = st.none() | st.lists(fields(name=_TEXT, image=_NULLABLE), max_size=3)
+_SPECS = fields(
+    containers=_CONTAINERS,
+    initContainers=_CONTAINERS,
+    ephemeralContainers=_CONTAINERS,
+    volumes=st.none() | st.lists(fields(name=_TEXT, image=st.none() | fields(reference=_NULLABLE)), max_size=3),
+    imagePullSecrets=st.none() | st.lists(fields(name=_NULLABLE), min_size=1, max_size=3),
+)
+_ANNOTATIONS = fields(**{MIRROR_ANNOTATION: _NULLABLE, ORIGINALS_ANNOTATION: st.sampled_from(["{}", '{"a":"b"}', "x"])})
+_METADATA = fields(name=_NULLABLE, generateName=_NULLABLE, annotations=st.none() | _ANNOTATIONS)
+FITTING = fields(metadata=st.none() | _METADATA, spec=st.none() | _SPECS)
+
+
+def plain(read: Pod) -> Pod:
+    """A Pod with every way to have nothing written in one way."""
+    spec, metadata = read.spec or Spec(), read.metadata
+    secrets = spec.image_pull_secrets
+    lists = {
+        name: getattr(spec, name) or () for name in ("containers", "init_containers", "ephemeral_containers", "volumes")
+    }
+    if metadata and metadata.annotations and metadata.annotations.mirror is not UNSET:
+        metadata = structs.replace(metadata, annotations=structs.replace(metadata.annotations, mirror=""))
+    return Pod(metadata, Spec(**lists, image_pull_secrets=secrets if secrets is UNSET else tuple(secrets or ())))
+
+
+def labelled(document: Any, label: Any) -> Any:
+    metadata = document.get("metadata") or {}
+    return {**document, "metadata": {**metadata, "labels": {ENABLED_LABEL: label}}}
+
+
+@given(FITTING | PODS)
+def test_a_pod_that_can_be_read_in_one_go_is_the_same_read_piece_by_piece(document: Any) -> None:
+    encoded = json.dumps(document).replace("\\ud800", "x").encode()
+    try:
+        read = msgspec.json.decode(encoded, type=Pod)
+    except msgspec.ValidationError:
+        return
+    assert plain(pod.decode_piecewise(encoded)) == plain(read)
+
+
+@given(FITTING)
+def test_a_field_that_does_not_fit_changes_nothing_about_the_others(document: Any) -> None:
+    # A label that is no text is none, and has the whole Pod read piece by piece.
+    fitting, odd = (handler().review(json.dumps(envelope(labelled(document, label))).encode()) for label in ("true", 3))
+    assert odd.decision == fitting.decision
+    assert odd.name == fitting.name
+
+
+def envelope(document: Any) -> Any:
+    made = json.loads(review.of_object({}))
+    made["request"] |= {"object": document, "dryRun": False}
+    return made
+
+
+def test_an_empty_list_of_secrets_beside_a_field_that_does_not_fit_is_empty() -> None:
+    document = labelled({"spec": {"containers": containers(a="nginx"), "imagePullSecrets": []}}, 3)
+    assert handler().review(json.dumps(envelope(document)).encode()).decision.outcome is Outcome.REWRITTEN
+
+
+@pytest.mark.parametrize("value", ["x", "", None, 3, 1.5, True, [], ["x"], {}, {"a": {}}], ids=json.dumps)
+@pytest.mark.parametrize(
+    "beside",
+    [
+        {},
+        {"other": 3},
+        {ORIGINALS_ANNOTATION: None},
+        {ORIGINALS_ANNOTATION: 3},
+    ],
+    ids=json.dumps,
+)
+def test_a_pod_is_a_mirror_by_an_annotation_of_any_kind(value: Any, beside: dict[str, Any]) -> None:
+    annotations = {MIRROR_ANNOTATION: value, **beside}
+    document = {"metadata": {"annotations": annotations}, "spec": {"containers": containers(a="nginx")}}
+    assert handler().review(json.dumps(envelope(document)).encode()).decision.outcome is Outcome.MIRROR
+
+
+@pytest.mark.parametrize("annotations", [3, 1.5, True, "x", [], [{}]], ids=json.dumps)
+def test_annotations_that_are_no_object_are_none_that_can_be_added_to(annotations: Any) -> None:
+    request = review.decode(json.dumps(envelope({"metadata": {"name": "x", "annotations": annotations}})).encode())
+    assert request.request.object == Pod(
+        Metadata(name="x", annotations=UNSET), Spec((), (), (), (), image_pull_secrets=None)
+    )
+
+
+#: Pieces of a string in JSON, of which some mean another thing behind others, with what each is read as.
+PIECES = {
+    r"\ud83d": "\ufffd",
+    r"\uDE00": "\ufffd",
+    r"\ud83d\ude00": "\U0001f600",
+    r"\\": "\\",
+    r"\n": "\n",
+    r"\u00e9": "é",
+    "ud800": "ud800",
+    "é": "é",
+}
+
+
+@given(st.lists(st.sampled_from(sorted(PIECES)), max_size=8))
+def test_only_halves_of_characters_are_mended_whatever_is_beside_them(pieces: list[str]) -> None:
+    written = "".join(pieces).replace(r"\ud83d\uDE00", r"\ud83d\ude00")
+    read = "".join(
+        PIECES[piece] for piece in re.findall("|".join(map(re.escape, sorted(PIECES, key=len)[::-1])), written)
+    )
+    body = json.dumps(envelope({"metadata": {"name": "?"}})).encode().replace(b"?", written.encode())
+    found = review.decode(body).request.object
+    assert found is not None
+    assert found.metadata is not None
+    assert found.metadata.name == read
+
+
+@pytest.mark.parametrize("escape", [rb"\ud800", rb"\udc00", rb"\udc00\ud800", rb"x\udbff\n"])
+def test_half_a_character_is_read_as_the_api_server_reads_it(escape: bytes) -> None:
+    body = json.dumps(envelope({"metadata": {"name": "?-\U0001f600"}})).encode().replace(b"?", escape)
+    read = review.decode(body).request.object
+    assert read is not None
+    assert read.metadata is not None
+    expected = escape.replace(rb"\ud800", "\ufffd".encode()).replace(rb"\udc00", "\ufffd".encode())
+    assert (
+        read.metadata.name
+        == expected.replace(rb"\udbff", "\ufffd".encode()).replace(rb"\n", b"\n").decode() + "-\U0001f600"
+    )

@@ -1,0 +1,571 @@
+"""What is wrong is said first, with the cause before what follows from it, and with what to do."""
+
+from datetime import timedelta
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+
+from tests.support.installation_factory import (
+    NOW,
+    PODS,
+    PULL_SECRET,
+    SERVED,
+    calling,
+    came,
+    certificate_secret,
+    deployment,
+    expiring,
+    namespace,
+    pull_secret,
+    read,
+    refreshers,
+    replica,
+    says,
+    serving,
+    settings,
+    signer,
+    sound,
+    stored,
+    tryout,
+    waiting_pod,
+)
+from webhook.constants import InstallationNames
+from webhook.diagnostics.doctor import analysis
+from webhook.diagnostics.doctor.check_rbac import GUARDS, UNNEEDED, needed
+from webhook.diagnostics.doctor.snapshot import Binding, Faults, Lease, Right
+from webhook.kube.objects import EndpointSlice, Object
+from webhook.kube.unknown import Tried, Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Mark
+from webhook.readiness import Notice, Readiness
+
+_OLD = serving(91)
+_ENDING = serving(80)
+_FUTURE = serving(-2)
+_MISNAMED = serving(name="webhook.example.com")
+_X509 = "failed to verify certificate: x509: certificate signed by unknown authority"
+_REFUSAL = f'Internal error occurred: failed calling webhook "pods.registry-webhook.internal": {_X509} (500)'
+_BUNDLE = signer().certificate
+_ANNOTATED = read(Object, {"metadata": {"name": "p", "annotations": {"registry-webhook/configuration-hash": "abc"}}})
+_CRASHED = replica(
+    PODS[0], containerStatuses=[{"name": "webhook", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
+)
+
+
+class Case(NamedTuple):
+    """What is changed, and the code of the finding that is then first."""
+
+    broken: dict[str, Any]
+    code: Code
+    remedy: str = ""
+
+
+_FAILING: dict[str, Case] = {
+    "nothing is installed": Case({"calling": None, "deployment": None}, Code.INSTALL_MISSING, "kubectl apply -k"),
+    "the configuration is broken": Case(
+        {"configuration": Faults(("config.yaml:2: webhook.exclud: unknown key",))},
+        Code.CONFIG_INVALID,
+        "correct it",
+    ),
+    "there is no webhook configuration": Case({"calling": None}, Code.WEBHOOK_MISSING),
+    "the webhook is not called for creations": Case(
+        {"calling": calling(rules=[])},
+        Code.WEBHOOK_RULES,
+    ),
+    "nobody rewrites": Case(
+        {"calling": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}])},
+        Code.POLICY_MISSING,
+        "policy-mutate",
+    ),
+    "dry runs are refused": Case({"calling": calling(sideEffects="Some")}, Code.WEBHOOK_SIDE_EFFECTS),
+    "another Service is called": Case(
+        {"calling": calling(clientConfig={"service": {"namespace": "x", "name": "y", "path": "/mutate"}})},
+        Code.WEBHOOK_SERVICE,
+    ),
+    "the Deployment is gone": Case({"deployment": None}, Code.DEPLOY_MISSING),
+    "the webhook is scaled to zero": Case(
+        {"deployment": deployment(0), "slices": (), "replicas": (), "lease": Lease("", None)},
+        Code.DEPLOY_SCALED_DOWN,
+        "scale deployment/registry-webhook --replicas=2",
+    ),
+    "the webhook that fails closed is scaled to zero": Case(
+        {"deployment": deployment(0), "slices": (), "calling": calling(failurePolicy="Fail")},
+        Code.DEPLOY_SCALED_DOWN,
+    ),
+    "no replica comes up": Case(
+        {"deployment": deployment(availableReplicas=0), "slices": (), "replicas": (_CRASHED,)},
+        Code.DEPLOY_UNAVAILABLE,
+    ),
+    "no endpoint is ready": Case(
+        {"slices": (read(EndpointSlice, {"endpoints": [{"conditions": {"ready": False}}]}),)},
+        Code.ENDPOINTS_NONE,
+    ),
+    "caBundle is empty": Case(
+        {"calling": calling(b""), "tryout": tryout(Tried(stored("registry-webhook/sample")))},
+        Code.CABUNDLE_EMPTY,
+        "the sidecar puts it right",
+    ),
+    "caBundle is no certificate": Case({"calling": calling(b"x")}, Code.CABUNDLE_INVALID),
+    "caBundle is another authority's": Case(
+        {"calling": calling(signer(1).certificate)},
+        Code.CABUNDLE_MISMATCH,
+    ),
+    "caBundle by hand is empty": Case(
+        {"calling": calling(b"", "certs/by-hand"), "deployment": deployment(variant="certs/by-hand")},
+        Code.CABUNDLE_EMPTY,
+        "registry-webhook certs create",
+    ),
+    "caBundle of cert-manager is empty": Case(
+        {"calling": calling(b"", "certs/cert-manager"), "deployment": deployment(variant="certs/cert-manager")},
+        Code.CABUNDLE_EMPTY,
+        "cert-manager's cainjector",
+    ),
+    "there is no certificate": Case({"certificate": None}, Code.CERT_MISSING),
+    "the certificate is none": Case(
+        {"certificate": read(type(certificate_secret()), {})},
+        Code.CERT_INVALID,
+    ),
+    "the certificate has expired": Case(
+        {"certificate": certificate_secret(_OLD)},
+        Code.CERT_EXPIRED,
+        "the sidecar makes and renews it",
+    ),
+    "the certificate by hand has expired": Case(
+        {"certificate": certificate_secret(_OLD), "deployment": deployment(variant="certs/by-hand")},
+        Code.CERT_EXPIRED,
+        "registry-webhook certs create --force",
+    ),
+    "the certificate is of the future": Case({"certificate": certificate_secret(_FUTURE)}, Code.CERT_NOT_YET_VALID),
+    "the certificate is for another name": Case(
+        {"certificate": certificate_secret(_MISNAMED)},
+        Code.CERT_NAME,
+    ),
+    "a server has one that expired": Case(
+        {
+            "replicas": (
+                replica(
+                    PODS[0],
+                    says(
+                        "webhook",
+                        settings().hash,
+                        certificate_expiry_timestamp_seconds=NOW.timestamp() - 1,
+                    ),
+                ),
+            )
+        },
+        Code.CERT_SERVED_EXPIRED,
+    ),
+    "a server cannot take its certificate": Case(
+        {"replicas": (replica(PODS[0], says("webhook", settings().hash, certificate_last_reload_successful=0)),)},
+        Code.CERT_NOT_LOADED,
+    ),
+    "the mode is another one": Case(
+        {"configuration": settings(namespaces={"mode": "all"})},
+        Code.SELECT_MODE,
+        "overlays/cluster-wide",
+    ),
+    "Pods opt themselves out against the configuration": Case(
+        {"configuration": settings(pod_opt_out="ignore")},
+        Code.SELECT_OPT_OUT,
+    ),
+    "a served namespace is not selected": Case(
+        {
+            "calling": calling(
+                namespaceSelector={
+                    "matchExpressions": [
+                        {"key": "registry-webhook/enabled", "operator": "In", "values": ["true"]},
+                        {
+                            "key": "kubernetes.io/metadata.name",
+                            "operator": "NotIn",
+                            "values": ["kube-system", "kube-public", "kube-node-lease", "registry-webhook", "team-b"],
+                        },
+                    ]
+                }
+            )
+        },
+        Code.SELECT_NAMESPACES,
+    ),
+    "rights are missing": Case(
+        {
+            "rights": dict.fromkeys(needed(PULL_SECRET, keeps_certificate=True), False),
+            "replicas": refreshers(came("cluster-unavailable", ready=False)),
+            "lease": None,
+            "pull_secrets": (),
+        },
+        Code.RBAC_MISSING,
+        "manifests/30-rights.yaml",
+    ),
+    "the pull secret's name is not granted": Case(
+        {
+            "configuration": settings(pull_secret={"name": "my-pull"}),
+            "rights": dict.fromkeys(needed("my-pull", keeps_certificate=True), True)
+            | dict.fromkeys(
+                (right for right in needed("my-pull", keeps_certificate=True) if right.name == "my-pull"), False
+            ),
+            "pull_secrets": (),
+        },
+        Code.RBAC_MISSING,
+        "name it in the resourceNames of ClusterRole registry-webhook",
+    ),
+    "a guard is gone": Case(
+        {"guards": GUARDS[1:]},
+        Code.GUARD_MISSING,
+        "manifests/20-guard.yaml",
+    ),
+    "a guard is not bound": Case(
+        {"bindings": (*(Binding(name, denies=True) for name in GUARDS[1:]), Binding(GUARDS[0], denies=False))},
+        Code.GUARD_NOT_BOUND,
+    ),
+    "nobody has the Lease": Case({"lease": Lease("", None)}, Code.LEASE_NONE),
+    "the Lease is old": Case({"lease": Lease("gone_1", NOW - timedelta(minutes=5))}, Code.LEASE_EXPIRED),
+    "the Lease is over by its own duration": Case(
+        {"lease": Lease("gone_1", NOW - timedelta(seconds=41), timedelta(seconds=10))}, Code.LEASE_EXPIRED
+    ),
+    "two replicas write": Case({"replicas": (*refreshers(), *refreshers())}, Code.LEASE_SPLIT),
+    "the password is wrong": Case(
+        {
+            "replicas": refreshers(came("credential-refused"), credential_refused=1),
+            "waiting_pods": (waiting_pod("401 Unauthorized"),),
+        },
+        Code.CREDENTIAL_REFUSED,
+        "Secret registry-webhook/registry-webhook-credential",
+    ),
+    "the source gives nothing": Case(
+        {"replicas": refreshers(came("provider-failed", ready=False))},
+        Code.CREDENTIAL_PROVIDER,
+    ),
+    "the credential has expired": Case(
+        {
+            "replicas": refreshers(
+                came("provider-failed", ready=False), credential_expiry_timestamp_seconds=NOW.timestamp() - 60
+            )
+        },
+        Code.CREDENTIAL_EXPIRED,
+    ),
+    "a foreign Secret is in the way": Case(
+        {"pull_secrets": (pull_secret("team-a", labels={}), pull_secret("team-b"))},
+        Code.SECRET_FOREIGN,
+        "kubectl -n team-a delete secret registry-webhook-pull",
+    ),
+    "a Secret is of another type": Case(
+        {"mistyped": (pull_secret("team-b"),)},
+        Code.SECRET_FOREIGN,
+    ),
+    "a namespace has no Secret": Case({"pull_secrets": (pull_secret("team-a"),)}, Code.SECRET_MISSING),
+    "a pull secret has expired": Case(
+        {"pull_secrets": tuple(expiring(name, "2026-11-25T11:59:59Z") for name in SERVED)},
+        Code.SECRET_EXPIRED,
+    ),
+    "policies are of another configuration": Case({"policies": (_ANNOTATED,)}, Code.POLICY_OUTDATED),
+    "nodes do not trust the registry": Case(
+        {"waiting_pods": (waiting_pod(_X509),)},
+        Code.PULL_UNTRUSTED,
+        "certs.d",
+    ),
+    "nodes are refused": Case(
+        {"waiting_pods": (waiting_pod("authorization failed: no basic auth credentials"),)},
+        Code.PULL_REFUSED,
+    ),
+    "a sample stays as it is": Case(
+        {"tryout": tryout(Tried(stored("registry-webhook/sample")))},
+        Code.DRYRUN_UNCHANGED,
+    ),
+    "a sample gets no secret": Case(
+        {"tryout": tryout(Tried(stored()))},
+        Code.DRYRUN_NO_SECRET,
+    ),
+    "a sample is refused by the webhook that fails closed": Case(
+        {"tryout": tryout(Tried(None, refusal=_REFUSAL))},
+        Code.DRYRUN_REFUSED,
+        "x509 is about certificate and caBundle",
+    ),
+}
+
+_UNLABELLED = ("some-a", "some-b", "some-c")
+
+_WARNING: dict[str, Case] = {
+    "no registry is set": Case({"configuration": settings("webhook: {}"), "tryout": None}, Code.CONFIG_NO_REGISTRY),
+    "the containers' variables differ": Case({"sidecar_hash": "other", "replicas": ()}, Code.CONFIG_VARIABLES),
+    "a replica is late": Case(
+        {"replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
+        Code.CONFIG_OUTDATED,
+        "kubelet brings a ConfigMap within two minutes",
+    ),
+    "a rollout is not over": Case(
+        {"deployment": deployment(updatedReplicas=1)},
+        Code.DEPLOY_ROLLOUT,
+    ),
+    "the timeout is another one": Case({"calling": calling(timeoutSeconds=30)}, Code.WEBHOOK_TIMEOUT),
+    "the webhook is called once": Case({"calling": calling(reinvocationPolicy="Never")}, Code.WEBHOOK_REINVOCATION),
+    "versions are matched exactly": Case({"calling": calling(matchPolicy="Exact")}, Code.WEBHOOK_MATCH_POLICY),
+    "the conditions are gone": Case(
+        {"calling": calling(matchConditions=[])},
+        Code.WEBHOOK_CONDITION_MISSING,
+    ),
+    "the system's namespaces are not kept out": Case(
+        {
+            "calling": calling(
+                namespaceSelector={
+                    "matchExpressions": [{"key": "registry-webhook/enabled", "operator": "In", "values": ["true"]}]
+                }
+            )
+        },
+        Code.SELECT_SYSTEM,
+    ),
+    "the certificate ends soon": Case({"certificate": certificate_secret(_ENDING)}, Code.CERT_EXPIRING),
+    "the account can read all Secrets": Case(
+        {"rights": dict.fromkeys((*needed(PULL_SECRET, keeps_certificate=True), UNNEEDED[0]), True)},
+        Code.RBAC_EXCESSIVE,
+    ),
+    "the account is exempt from the guard": Case(
+        {"rights": {Right("exempt", "registry-webhook", "restrictions"): True}},
+        Code.RBAC_EXCESSIVE,
+    ),
+    "the registry cannot be asked": Case(
+        {"replicas": refreshers(came("registry-unavailable"))},
+        Code.CREDENTIAL_UNCHECKED,
+    ),
+    "there is no credential": Case({"replicas": refreshers()}, Code.CREDENTIAL_NONE),
+    "the first pass is not over": Case(
+        {"replicas": refreshers(Readiness(ready=False, warnings=(Notice("refresh-pending", "x"),)))},
+        Code.CREDENTIAL_NOT_READY,
+    ),
+    "a Secret is old": Case(
+        {
+            "pull_secrets": (
+                pull_secret("team-a"),
+                pull_secret("team-b", annotations={"registry-webhook/refreshed-at": "2026-11-25T09:00:00Z"}),
+            )
+        },
+        Code.SECRET_OUTDATED,
+    ),
+    "the sidecar complains": Case(
+        {
+            "replicas": refreshers(
+                Readiness(ready=True, warnings=(Notice("certificate-failed", "it cannot be written"),)),
+                credential_refreshed_timestamp_seconds=1,
+            )
+        },
+        Code.SIDECAR_WARNING,
+    ),
+    "the sidecar warns of something that is not known here": Case(
+        {
+            "replicas": refreshers(
+                Readiness(ready=True, warnings=(Notice("invented-later", "it is so", "team-a"),)),
+                credential_refreshed_timestamp_seconds=1,
+            )
+        },
+        Code.SIDECAR_WARNING,
+    ),
+    "the last refresh ended in a way that is not known here": Case(
+        {"replicas": refreshers(came("invented-later"), credential_refreshed_timestamp_seconds=1)},
+        Code.SIDECAR_WARNING,
+    ),
+    "a sidecar describes its state in text only": Case(
+        {"replicas": refreshers(None, credential_refreshed_timestamp_seconds=1)}, Code.SIDECAR_OLDER
+    ),
+    "an image is not there": Case(
+        {"waiting_pods": (waiting_pod("not found"),)},
+        Code.PULL_FAILED,
+    ),
+    "many pull secrets leave namespaces that nobody labelled": Case(
+        {
+            "namespaces": (*map(namespace, _UNLABELLED), *(namespace(name, "true") for name in SERVED)),
+            "pull_secrets": tuple(pull_secret(name) for name in (*_UNLABELLED, *SERVED)),
+        },
+        Code.SECRET_LEAVING,
+        "overlays/cluster-wide",
+    ),
+    "no namespace is served": Case(
+        {"namespaces": (namespace("other"),), "tryout": None},
+        Code.DRYRUN_NO_NAMESPACE,
+        "kubectl label namespace",
+    ),
+}
+
+_UNREAD = Unknown("no right to list it")
+
+
+@pytest.mark.parametrize("case", _FAILING.values(), ids=_FAILING.keys())
+def test_what_fails_is_said_first(case: Case) -> None:
+    first = analysis.diagnose(sound(**case.broken))[0]
+    assert (first.code, first.mark) == (case.code, Mark.FAILURE)
+    assert first.remedy
+    assert case.remedy in first.remedy
+
+
+@pytest.mark.parametrize("case", _WARNING.values(), ids=_WARNING.keys())
+def test_what_works_and_is_not_as_it_should_be_is_a_warning(case: Case) -> None:
+    found = analysis.diagnose(sound(**case.broken))
+    assert (found[0].code, found[0].mark) == (case.code, Mark.WARNING)
+    assert found[0].remedy
+    assert case.remedy in found[0].remedy
+
+
+def test_where_all_is_well_everything_is_ok() -> None:
+    found = analysis.diagnose(sound())
+    assert [str(finding) for finding in found if finding.mark is not Mark.OK] == []
+    assert analysis.summary(found) == f"no failure, {len(found)} ok"
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        "configuration",
+        "calling",
+        "deployment",
+        "slices",
+        "replicas",
+        "certificate",
+        "lease",
+        "namespaces",
+        "pull_secrets",
+        "mistyped",
+        "guards",
+        "bindings",
+        "policies",
+        "waiting_pods",
+    ],
+)
+def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
+    found = analysis.diagnose(sound(**{part: _UNREAD}))
+    assert {finding.mark for finding in found} == {Mark.UNKNOWN, Mark.OK}
+    assert "not known: no right to list it" in {finding.why for finding in found}
+
+
+def test_it_is_said_how_many_lines_are_how() -> None:
+    seen = sound(lease=None, calling=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
+    assert analysis.summary(analysis.diagnose(seen)).startswith("1 failure, 1 warning, 1 not known, ")
+
+
+def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:
+    marks = [finding.mark for finding in analysis.diagnose(sound(lease=None, calling=calling(timeoutSeconds=9)))]
+    assert marks == sorted(marks, key=[Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.OK].index)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ("", ""),
+        ("--only-private", "--only-private "),
+        ("--only-private --action Warn", "--only-private --action Warn "),
+        ("--action Audit", "--action Audit "),
+        ("--only-private; touch pwned", ""),
+        ("--config /etc/passwd", ""),
+        ("--only-private\n--action Warn", ""),
+        ("--action Warn\n", ""),
+    ],
+)
+def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str) -> None:
+    configuration = settings()._replace(origin="ConfigMap registry-webhook/registry-webhook")
+    outdated = {"registry-webhook/configuration-hash": "abc"}
+    guard = outdated | ({"registry-webhook/policy-options": options} if options else {})
+    policies = (
+        read(Object, {"metadata": {"name": "registry-webhook-mutate", "annotations": outdated}}),
+        read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": guard}}),
+    )
+    first = analysis.diagnose(sound(configuration=configuration, policies=policies))[0]
+    assert first.code == Code.POLICY_OUTDATED
+    assert first.remedy == (
+        "registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f - && "
+        f"registry-webhook policy guard {told}--from-cluster | kubectl apply --server-side -f -"
+    )
+
+
+def test_outdated_policy_remedy_names_the_file_that_doctor_was_told() -> None:
+    outdated = {"registry-webhook/configuration-hash": "abc"}
+    policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
+    configuration = settings()._replace(origin="my config.yaml")
+    first = analysis.diagnose(sound(configuration=configuration, policies=(policy,)))[0]
+    assert "policy guard --config 'my config.yaml' | kubectl" in first.remedy
+    elsewhere = sound(configuration=configuration, policies=(policy,), names=InstallationNames(namespace="platform"))
+    remedies = {finding.code: finding.remedy for finding in analysis.diagnose(elsewhere)}
+    assert "--installation-namespace platform | kubectl" in remedies[Code.POLICY_OUTDATED]
+
+
+def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
+    conditions = [*msgspec.to_builtins(calling().webhooks[0].match_conditions)]
+    conditions.append({"name": "the-policy-rewrites", "expression": "false"})
+    policy = read(Object, {"metadata": {"name": "registry-webhook-mutate"}})
+    found = analysis.diagnose(sound(calling=calling(matchConditions=conditions), policies=(policy,)))
+    assert {finding.mark for finding in found} == {Mark.OK}
+    why = "the webhook is not called, for MutatingAdmissionPolicy registry-webhook-mutate rewrites"
+    assert why in {finding.why for finding in found}
+
+
+def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
+    policies = (read(Object, {"metadata": {"name": "registry-webhook-mutate"}}),)
+    found = analysis.diagnose(sound(calling=None, deployment=deployment(availableReplicas=0), policies=policies))
+    marks = {finding.code: finding.mark for finding in found}
+    assert marks[Code.WEBHOOK_MISSING] is Mark.WARNING
+    assert marks[Code.DEPLOY_UNAVAILABLE] is Mark.FAILURE
+    assert not [finding for finding in found if "Pods are made as they are written" in finding.why]
+
+
+def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:
+    both = signer(1).certificate + _BUNDLE
+    assert {finding.mark for finding in analysis.diagnose(sound(calling=calling(both)))} == {Mark.OK}
+
+
+def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_processes_say() -> None:
+    ends = (NOW + timedelta(days=9)).timestamp()
+    said = says("refresher", settings().hash, certificate_expiry_timestamp_seconds=ends, leading=1)
+    found = analysis.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
+    why = "the processes say that it is good until 2026-12-04 12:00 UTC"
+    assert why in {finding.why for finding in found}
+
+
+_GENERATED = {"registry-webhook/configuration-hash": "abc"}
+_GUARD, _MUTATE = (
+    read(Object, {"metadata": {"name": f"registry-webhook-{name}", "annotations": _GENERATED}})
+    for name in ("guard", "mutate")
+)
+
+
+def _codes(**changed: Any) -> list[tuple[Code, Mark]]:
+    return [(one.code, one.mark) for one in analysis.diagnose(sound(**changed)) if one.code.startswith("RW-POLICY")]
+
+
+def test_guard_without_installation_is_first() -> None:
+    seen = sound(calling=None, deployment=None, guards=("registry-webhook-guard",), policies=(_GUARD,))
+    first, second = analysis.diagnose(seen)
+    assert (first.code, second.code) == (Code.POLICY_ORPHANED, Code.INSTALL_MISSING)
+    assert first.remedy.startswith("kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ")
+
+
+@pytest.mark.parametrize(
+    ("changed", "codes"),
+    [
+        ({"calling": None, "deployment": None, "policies": (_MUTATE,)}, [(Code.POLICY_ORPHANED, Mark.WARNING)]),
+        ({"calling": None, "deployment": None, "policies": (_MUTATE, _GUARD)}, [(Code.POLICY_ORPHANED, Mark.WARNING)]),
+        ({"calling": None, "deployment": None, "policies": (read(Object, {"metadata": {"name": "other"}}),)}, []),
+        ({"calling": None, "policies": (_GUARD,)}, [(Code.POLICY_ORPHANED, Mark.FAILURE)]),
+    ],
+    ids=["mutate", "both", "foreign", "only the webhook configuration is gone"],
+)
+def test_generated_policies_left_behind_are_named(changed: dict[str, Any], codes: list[tuple[Code, Mark]]) -> None:
+    found = _codes(guards=(*GUARDS, "registry-webhook-guard"), **changed)
+    assert [one for one in found if one[0] is Code.POLICY_ORPHANED] == codes
+
+
+@pytest.mark.parametrize("missing", [1, 2])
+def test_numbers_are_singular_or_plural(missing: int) -> None:
+    places = ("team-a", "team-b")
+    found = analysis.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
+    (why,) = (one.why for one in found if one.code is Code.SECRET_MISSING)
+    assert why == ["1 served namespace has none: team-a", "2 served namespaces have none: team-a, team-b"][missing - 1]
+
+
+def test_secret_with_forged_date_does_not_make_others_outdated() -> None:
+    places = ("team-a", "team-b", "team-c")
+    forged = pull_secret(
+        "team-c",
+        annotations={"registry-webhook/refreshed-at": "9999-01-01T00:00:00Z"},
+    )
+    seen = sound(
+        namespaces=tuple(namespace(one, "true") for one in places),
+        pull_secrets=(pull_secret("team-a"), pull_secret("team-b"), forged),
+    )
+    (why,) = (one.why for one in analysis.diagnose(seen) if one.code is Code.SECRET_OUTDATED)
+    assert why.endswith(": team-c")

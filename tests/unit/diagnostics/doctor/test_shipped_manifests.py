@@ -1,0 +1,93 @@
+"""What the doctor takes for right is what ships."""
+
+from typing import Any
+
+import pytest
+
+from tests.support.installation_factory import PULL_SECRET, SERVER, namespace, read, settings, sound
+from tests.support.manifest_variants import VARIANTS, Objects, Variant
+from webhook.config import assemble
+from webhook.config.digest import fingerprint
+from webhook.config.load import load
+from webhook.constants import OWN_NAMESPACE, WEBHOOK_NAME
+from webhook.diagnostics.doctor import check_dry_run, check_webhook_config
+from webhook.diagnostics.doctor.check_certificates import TLS_SECRET
+from webhook.diagnostics.doctor.check_rbac import GUARDS, needed
+from webhook.diagnostics.doctor.snapshot import Right
+from webhook.kube.objects import Deployment, Object, WebhookConfiguration
+from webhook.output.findings import Mark
+
+_SELF_MANAGED = Objects(Variant("certs/self-managed"))
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(variant: Variant) -> None:
+    objects = Objects(variant)
+    loaded = load(
+        f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}".encode(), "x", objects.variables("webhook")
+    )
+    called = read(WebhookConfiguration, objects.only("MutatingWebhookConfiguration"))
+    everything = tuple(namespace(name, label) for name in ("a", "traefik", "kube-system") for label in (None, "true"))
+    seen = sound(
+        calling=called,
+        configuration=assemble.settings(loaded.configuration, "x"),
+        deployment=read(Deployment, objects.deployment),
+        namespaces=everything,
+        policies=tuple(read(Object, policy) for policy in objects.all_of("MutatingAdmissionPolicy")),
+    )
+    found = [*check_webhook_config.there(seen), *check_webhook_config.selects(seen)]
+    # What keeps the webhook from being called is nothing without the policy that rewrites.
+    lacking = seen.is_by_policy and not seen.policies
+    assert {finding.mark for finding in found} == ({Mark.FAILURE, Mark.OK} if lacking else {Mark.OK}), found
+
+
+def test_the_conditions_and_the_webhooks_name_are_those_that_ship() -> None:
+    webhook = _SELF_MANAGED.webhook
+    assert webhook["name"] == WEBHOOK_NAME
+    assert {one["name"] for one in webhook["matchConditions"]} == check_webhook_config.CONDITIONS
+    assert webhook["timeoutSeconds"] == check_webhook_config.TIMEOUT
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=str)
+def test_both_containers_of_every_variant_go_by_the_same_configuration(variant: Variant) -> None:
+    objects = Objects(variant)
+    loaded = [load(b"", "x", objects.variables(container)) for container in ("webhook", "refresher")]
+    assert len({fingerprint(one.configuration) for one in loaded}) == 1
+
+
+@pytest.mark.parametrize(("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False)])
+def test_the_rights_that_are_asked_for_are_those_that_are_granted(folder: str, kept: bool) -> None:
+    objects = Objects(Variant(folder))
+    rules = [(rule, "") for role in objects.all_of("ClusterRole") for rule in role["rules"]]
+    rules += [(rule, OWN_NAMESPACE) for role in objects.all_of("Role") for rule in role["rules"]]
+    granted = {right for rule, namespace in rules for right in _rights(rule, namespace)}
+    assert set(needed(PULL_SECRET, keeps_certificate=kept)) == granted
+
+
+def _rights(rule: dict[str, Any], namespace: str) -> list[Right]:
+    (group,), (resource,) = rule["apiGroups"], rule["resources"]
+    names = rule.get("resourceNames", [""])
+    return [Right(verb, group, resource, name, namespace) for verb in rule["verbs"] for name in names]
+
+
+def test_the_guard_is_the_one_that_ships_and_is_bound() -> None:
+    assert {one["metadata"]["name"] for one in _SELF_MANAGED.all_of("ValidatingAdmissionPolicy")} == set(GUARDS)
+    bindings = [one["spec"] for one in _SELF_MANAGED.all_of("ValidatingAdmissionPolicyBinding")]
+    assert {one["policyName"] for one in bindings if "Deny" in one["validationActions"]} == set(GUARDS)
+
+
+@pytest.mark.parametrize(
+    ("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False), ("certs/cert-manager", False)]
+)
+def test_who_keeps_the_certificate_is_seen_by_the_deployment(folder: str, kept: bool) -> None:
+    objects = Objects(Variant(folder))
+    assert sound(deployment=read(Deployment, objects.deployment)).keeps_certificate is kept
+    if not kept:
+        assert objects.volumes["tls"]["secret"]["secretName"] == TLS_SECRET
+
+
+def test_the_sample_is_an_image_that_is_rewritten() -> None:
+    assert check_dry_run.image(settings()) == "registry-webhook/sample"
+    assert check_dry_run.image(settings(exclude=["docker.io/registry-webhook/**"])) == "nginx"
+    assert check_dry_run.image(settings(exclude=["**"])) is None
+    assert check_dry_run.image(settings("webhook: {}")) is None

@@ -1,0 +1,156 @@
+"""Running Pods against what the webhook would make of them now."""
+
+import pytest
+
+from tests.support.pod_factory import SECRET, SERVER, owned_by, owner, pod, settings
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
+from webhook.diagnostics.drift.analysis import Counts, Observed, Report, report
+from webhook.diagnostics.evaluate import NONE, Engine, Standing, standing
+from webhook.diagnostics.running_pods import Cause, Pod
+from webhook.kube.objects import Owner
+from webhook.kube.unknown import Unknown
+
+INSTALLED = "2026-11-10T00:00:00Z"
+WEBHOOK = Engine(webhook=True, policy=False, since=INSTALLED)
+ORIGINALS = {ORIGINALS_ANNOTATION: '{"c0":"nginx"}'}
+GOOD = f"{SERVER}/nginx"
+
+
+def reported(*pods: Pod, parents: dict[str, Owner] | None = None, engine: Engine = WEBHOOK) -> Report:
+    labels = {"team-a": {ENABLED_LABEL: "true"}, "team-b": {ENABLED_LABEL: "true"}, "other": {}, "kube-system": {}}
+    decided = settings()
+    standings = {name: standing(decided, name, found) for name, found in labels.items()}
+    return report(decided, Observed(pods, standings, parents or {}, engine))
+
+
+@pytest.mark.parametrize(
+    ("one", "counts"),
+    [
+        (pod(images=(GOOD,), secrets=(SECRET,), annotations=ORIGINALS), Counts(pods=1, current=1)),
+        (pod(images=("registry.k8s.io/pause:3.10",)), Counts(pods=1, current=1)),
+        (pod(images=("ghcr.io/org/app:2",)), Counts(pods=1, current=1)),
+        (pod(), Counts(pods=1, drifted=1, images=1, lacking_secret=1, missed=1)),
+        (pod(secrets=(SECRET,)), Counts(pods=1, drifted=1, images=1, missed=1)),
+        (pod(images=(GOOD,)), Counts(pods=1, drifted=1, lacking_secret=1, missed=1)),
+        (pod(images=("quay.io/a/b",)), Counts(pods=1, drifted=1, images=1, lacking_secret=1, missed=1)),
+        (pod(labels={ENABLED_LABEL: "false"}), Counts(pods=1, left_alone=1)),
+        (pod(annotations={MIRROR_ANNOTATION: ""}), Counts(pods=1, left_alone=1)),
+        (pod(namespace="other"), Counts(pods=1, not_served=1, would_change=1)),
+        (pod(namespace="other", images=("ghcr.io/a/b",)), Counts(pods=1, not_served=1)),
+        (pod(namespace="kube-system"), Counts(pods=1, not_served=1)),
+        (pod(phase="Succeeded"), Counts()),
+        (pod(phase="Failed"), Counts()),
+        (pod(phase="Pending"), Counts(pods=1, drifted=1, images=1, lacking_secret=1, missed=1)),
+        (pod(deletionTimestamp="2026-11-20T00:00:00Z"), Counts()),
+        (pod(namespace="not-asked-about"), Counts()),
+    ],
+)
+def test_every_pod_that_runs_is_counted_by_what_would_become_of_it(one: Pod, counts: Counts) -> None:
+    assert reported(one).totals == counts
+
+
+@pytest.mark.parametrize(
+    ("one", "cause"),
+    [
+        (pod(creationTimestamp="2026-11-09T23:59:59Z"), Cause.OLDER),
+        (pod(creationTimestamp=INSTALLED), Cause.MISSED),
+        (pod(annotations=ORIGINALS), Cause.CHANGED),
+    ],
+)
+def test_how_a_pod_came_to_drift_is_told(one: Pod, cause: Cause) -> None:
+    (owner,) = reported(one).namespaces[0].owners
+    assert owner.causes == {cause: 1}
+
+
+def test_a_pod_stands_under_what_controls_its_controller() -> None:
+    parents = {"uid-web-5d8": owner("Deployment", "web"), "uid-run-1": owner("CronJob", "run")}
+    pods = [
+        pod("web-5d8-a", ownerReferences=owned_by("ReplicaSet", "web-5d8")),
+        pod("web-5d8-b", ownerReferences=owned_by("ReplicaSet", "web-5d8")),
+        pod("run-1-a", ownerReferences=owned_by("Job", "run-1")),
+        pod("db-0", ownerReferences=owned_by("StatefulSet", "db")),
+        pod("bare"),
+        pod("lost", ownerReferences=owned_by("ReplicaSet", "unknown")),
+    ]
+    owners = reported(*pods, parents=parents).namespaces[0].owners
+    assert [(str(one), one.pods) for one in owners] == [
+        ("Deployment/web", 2),
+        ("CronJob/run", 1),
+        ("Pod/bare", 1),
+        ("ReplicaSet/unknown", 1),
+        ("StatefulSet/db", 1),
+    ]
+
+
+def test_owners_in_a_circle_lead_nowhere() -> None:
+    parents = {"uid-a": owner("ReplicaSet", "b"), "uid-b": owner("ReplicaSet", "a")}
+    assert reported(pod(ownerReferences=owned_by("ReplicaSet", "a")), parents=parents).totals.drifted == 1
+
+
+def test_an_owner_has_what_would_change_once_and_how_many_of_its_pods() -> None:
+    controlled = owned_by("StatefulSet", "db")
+    pods = [pod(f"db-{number}", ("nginx", "redis:7"), ownerReferences=controlled) for number in range(9)]
+    pods.append(pod("db-9", (GOOD,), secrets=(SECRET,), ownerReferences=controlled))
+    (owner,) = reported(*pods).namespaces[0].owners
+    assert (owner.pods, owner.drifted, owner.lacking_secret) == (10, 9, 9)
+    assert list(map(str, owner.changes)) == [
+        f"container c0: nginx -> {SERVER}/nginx",
+        f"container c1: redis:7 -> {SERVER}/redis:7",
+    ]
+    assert owner.names == ("db-0", "db-1", "db-2", "db-3", "db-4")
+
+
+def test_namespaces_with_most_drift_come_first_and_those_not_served_last() -> None:
+    pods = [pod("a", (GOOD,), secrets=(SECRET,)), pod("b", namespace="team-b"), pod("c", namespace="other")]
+    assert [one.name for one in reported(*pods).namespaces] == ["team-b", "team-a", "other", "kube-system"]
+
+
+def test_what_is_not_served_has_no_owner_that_drifted() -> None:
+    found = reported(pod(namespace="other"))
+    assert all(one.owners == () for one in found.namespaces)
+
+
+def test_images_are_counted_by_the_registry_they_come_from() -> None:
+    found = reported(pod(images=(GOOD, "nginx", "redis")), pod("b", images=("quay.io/a/b", "Not/An Image")))
+    assert found.registries == {"docker.io": 2, SERVER: 1, "quay.io": 1, "no valid name": 1}
+
+
+@pytest.mark.parametrize(
+    ("engine", "name", "note"),
+    [
+        (WEBHOOK, "webhook", None),
+        (Engine(webhook=False, policy=False), NONE, "the API shows neither the webhook nor a policy of ours"),
+        (
+            Engine(webhook=False, policy=False, hidden=True),
+            "a policy that the API does not show",
+            "a dry run is rewritten",
+        ),
+        (Engine(webhook=True, policy=False, has_bundle=False), "webhook", "has no caBundle"),
+        (Engine(webhook=False, policy=True, policy_hash=settings().hash), "policy", "instead of the webhook"),
+        (Engine(webhook=True, policy=True, policy_hash=settings().hash), "webhook and policy", "beside the webhook"),
+        (Engine(webhook=False, policy=True, policy_hash="0" * 12), "policy", "another configuration (000000000000)"),
+        (Engine(webhook=False, policy=True), "policy", "another configuration (it names none)"),
+        (Engine(webhook=Unknown("no right to read it"), policy=False), "not known", "not known: no right to read it"),
+    ],
+)
+def test_what_rewrites_pods_is_named(engine: Engine, name: str, note: str | None) -> None:
+    found = reported(engine=engine)
+    assert found.engine == name
+    assert found.notes == () if note is None else note in " ".join(found.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "labels", "served", "may_be", "why"),
+    [
+        ("team-a", {ENABLED_LABEL: "true"}, True, True, "opted in by its label"),
+        ("team-a", {}, False, True, f'not opted in: {ENABLED_LABEL} is to be "true": it has no such label'),
+        ("team-a", {ENABLED_LABEL: "yes"}, False, True, f'not opted in: {ENABLED_LABEL} is to be "true": it is "yes"'),
+        ("kube-system", {ENABLED_LABEL: "true"}, False, False, "namespace kube-system is Kubernetes' own"),
+        ("registry-webhook", {}, False, False, "namespace registry-webhook is the webhook's own"),
+        ("denied-1", {}, False, False, "namespace denied-1 is denied by denied-* in webhook.namespaces.deny"),
+    ],
+)
+def test_what_a_namespace_is_to_the_webhook_is_said_with_why(
+    name: str, labels: dict[str, str], served: bool, may_be: bool, why: str
+) -> None:
+    assert standing(settings(), name, labels) == Standing(served=served, may_be=may_be, why=why)

@@ -1,0 +1,619 @@
+"""What is said of a Pod, in each case first what decides."""
+
+import base64
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+import pytest
+
+from tests.unit.diagnostics.test_webhook_match import shipped
+from webhook.config import assemble
+from webhook.config.effective import Settings
+from webhook.config.load import load
+from webhook.diagnostics.explain.analysis import Read, as_written
+from webhook.diagnostics.explain.verdict import Explanation, explain
+from webhook.errors import InvalidManifest
+from webhook.kube.objects import (
+    ConfigMap,
+    EndpointSlice,
+    Event,
+    Managed,
+    Namespace,
+    Object,
+    Secret,
+    WebhookConfiguration,
+)
+from webhook.kube.unknown import Tried, Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Mark
+from webhook.pki import ca
+
+NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
+PULL = "registry-webhook-pull"
+ENABLED = "registry-webhook/enabled"
+ORIGINALS = "registry-webhook/original-images"
+CONTENT = json.dumps({"auths": {"registry.example.com": {"username": "u", "password": "kept-secret"}}}).encode()
+UNREADABLE = Unknown("no right to read it")
+#: When an installation's objects were made, and when the Pod was.
+BEFORE, MADE, AFTER = "2026-11-25T10:00:00Z", "2026-11-25T11:00:00Z", "2026-11-25T11:30:00Z"
+
+
+def settings(text: str = "") -> Settings:
+    configuration = f"opencti: {{daemon: {{registry: {{server: registry.example.com}}}}}}\n{text}"
+    return assemble.settings(load(configuration.encode(), "config.yaml", {}).configuration, "config.yaml")
+
+
+def pod(*images: str, rewritten: bool = False, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
+    """Make a Pod of containers a, b and so on; as the webhook would have stored it, or as it was written."""
+    names = "abcdefgh"[: len(images)]
+    annotations = {ORIGINALS: json.dumps(dict(zip(names, images, strict=True)))} if rewritten else {}
+    stored = [f"registry.example.com/{image}" if rewritten else image for image in images]
+    containers = [{"name": name, "image": image} for name, image in zip(names, stored, strict=True)]
+    secrets = {"imagePullSecrets": [{"name": PULL}]} if rewritten else {}
+    metadata = {"name": "web-1", "namespace": "team-a", "labels": labels or {}, "annotations": annotations}
+    statuses = [
+        {"name": name, "state": {"running": {}}, "image": image} for name, image in zip(names, stored, strict=True)
+    ]
+    return {
+        "metadata": {**metadata, "creationTimestamp": MADE},
+        "spec": {"containers": containers, **secrets, **spec},
+        "status": {"phase": "Running", "containerStatuses": statuses},
+    }
+
+
+def namespace(labels: dict[str, str] | None = None, changed: str = BEFORE, name: str = "team-a") -> Namespace:
+    fields: dict[str, Any] = {"f:metadata": {"f:labels": {f"f:{ENABLED}": {}}}}
+    managed = [{"manager": "kubectl-label", "operation": "Update", "time": changed, "fieldsV1": fields}]
+    metadata = {"name": name, "labels": {ENABLED: "true"} if labels is None else labels, "managedFields": managed}
+    return msgspec.convert({"metadata": metadata}, Namespace)
+
+
+def configuration(bundle: bytes | None = None, created: str = BEFORE) -> WebhookConfiguration:
+    found = shipped()
+    if bundle is None:
+        bundle = ca.make_authority("ours", NOW, timedelta(days=10)).certificate
+    (webhook,) = found.webhooks
+    called = msgspec.structs.replace(webhook.client_config, ca_bundle=base64.b64encode(bundle).decode())
+    made = msgspec.structs.replace(found.metadata, creation_timestamp=created)
+    return msgspec.structs.replace(
+        found, metadata=made, webhooks=(msgspec.structs.replace(webhook, client_config=called),)
+    )
+
+
+def secret(content: bytes = CONTENT, *, ours: bool = True, **annotations: str) -> Secret:
+    hashed = {"registry-webhook/refreshed-at": BEFORE}
+    told = {key.replace("__", "/").replace("_", "-"): value for key, value in annotations.items()}
+    labels = {"app.kubernetes.io/managed-by": "registry-webhook"} if ours else {}
+    metadata = {"name": PULL, "namespace": "team-a", "labels": labels, "annotations": hashed | told}
+    data = {".dockerconfigjson": base64.b64encode(content).decode()}
+    return msgspec.convert({"metadata": metadata, "type": "kubernetes.io/dockerconfigjson", "data": data}, Secret)
+
+
+def replicas(ready: int) -> tuple[EndpointSlice, ...]:
+    endpoints = [{"addresses": ["10.0.0.1"], "conditions": {"ready": number < ready}} for number in range(2)]
+    return (msgspec.convert({"endpoints": endpoints}, EndpointSlice), EndpointSlice())
+
+
+def read(manifest: dict[str, Any], **changes: Any) -> Read:
+    """Make what is read for a stored Pod of an installation that works."""
+    return Read(
+        subject="team-a/web-1",
+        namespace="team-a",
+        manifest=manifest,
+        stored=True,
+        settings=settings(),
+        labelled=namespace(),
+        configuration=configuration(),
+        policies=(),
+        endpoints=replicas(2),
+        config_map=None,
+        secret=secret(),
+        events=(),
+        trial=None,
+        now=NOW.timestamp(),
+    )._replace(**changes)
+
+
+def explained(manifest: dict[str, Any], **changes: Any) -> Explanation:
+    return explain(read(manifest, **changes))
+
+
+def changed_at(time: str) -> ConfigMap:
+    managed = [
+        {"manager": "kubectl", "operation": "Apply", "time": time, "fieldsV1": {"f:data": {"f:config.yaml": {}}}}
+    ]
+    return msgspec.convert({"metadata": {"managedFields": managed}}, ConfigMap)
+
+
+EXCLUDING = 'webhook: {exclude: ["registry.k8s.io/**"]}'
+OPTED_OUT = {ENABLED: "false"}
+LOST = "and failurePolicy Ignore lets Pods through as they are"
+NOBODY = f"no replica of the webhook is ready behind Service registry-webhook/registry-webhook, {LOST}"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "says"),
+    [
+        (
+            pod("nginx", "redis", rewritten=True),
+            {},
+            "was rewritten: 2 of 2 images, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("registry.example.com/nginx", imagePullSecrets=[{"name": PULL}]),
+            {},
+            "needed no rewriting, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx", rewritten=True),
+            {"labelled": namespace({})},
+            "was rewritten: 1 of 1 image, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx", rewritten=True),
+            {"secret": UNREADABLE},
+            "was rewritten: 1 of 1 image; of the pull, not known: no right to read it",
+        ),
+    ],
+    ids=["rewritten", "already", "no longer opted in", "its secret cannot be read"],
+)
+def test_a_pod_that_is_as_it_should_be_is_said_to_be(
+    manifest: dict[str, Any], changes: dict[str, Any], says: str
+) -> None:
+    explanation = explained(manifest, **changes)
+    assert (str(explanation), explanation.mark) == (f"team-a/web-1 {says}", Mark.OK)
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "code"),
+    [
+        (pod("nginx"), {"labelled": namespace({})}, Code.NAMESPACE_NOT_SELECTED),
+        (
+            pod("nginx"),
+            {"settings": settings("webhook: {namespaces: {deny: [team-*]}}"), "labelled": namespace({})},
+            Code.NAMESPACE_DENIED,
+        ),
+        (
+            pod("nginx"),
+            {"settings": settings("webhook: {namespaces: {allow: [others]}}")},
+            Code.NAMESPACE_DENIED,
+        ),
+        (
+            pod("nginx"),
+            {"namespace": "kube-system", "labelled": namespace({}, name="kube-system")},
+            Code.NAMESPACE_NEVER,
+        ),
+        (
+            pod("nginx"),
+            {"namespace": "kube-system", "labelled": UNREADABLE, "settings": UNREADABLE, "configuration": UNREADABLE},
+            Code.NAMESPACE_NEVER,
+        ),
+        (pod("nginx"), {"configuration": None}, Code.WEBHOOK_MISSING),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE, "labelled": namespace({})},
+            Code.NAMESPACE_NOT_SELECTED,
+        ),
+        (
+            pod("nginx", labels=OPTED_OUT),
+            {},
+            Code.POD_OPTED_OUT,
+        ),
+        (
+            pod("nginx", labels=OPTED_OUT),
+            {"configuration": UNREADABLE},
+            Code.POD_OPTED_OUT,
+        ),
+        (
+            pod("registry.k8s.io/pause:3.10", "ghcr.io/a/b"),
+            {"settings": settings(EXCLUDING)},
+            Code.IMAGE_UNCHANGED,
+        ),
+        (pod("ghcr.io/a/b:1"), {}, Code.IMAGE_UNCHANGED),
+        (
+            pod("nginx"),
+            {"labelled": namespace(changed=AFTER)},
+            Code.POD_OLDER,
+        ),
+        (
+            pod("nginx"),
+            {"configuration": configuration(), "config_map": changed_at(AFTER)},
+            Code.POD_OLDER,
+        ),
+        (
+            pod("nginx"),
+            {"endpoints": replicas(0)},
+            Code.ENDPOINTS_NONE,
+        ),
+        (
+            pod("nginx"),
+            {"configuration": configuration(b"")},
+            Code.CABUNDLE_EMPTY,
+        ),
+        (
+            pod("nginx"),
+            {"configuration": configuration(b"none")},
+            Code.CABUNDLE_INVALID,
+        ),
+        (
+            pod("nginx"),
+            {"now": (NOW + timedelta(days=20)).timestamp()},
+            Code.CABUNDLE_EXPIRED,
+        ),
+        (
+            pod("nginx"),
+            {"trial": Tried(pod("nginx"))},
+            Code.DRYRUN_UNCHANGED,
+        ),
+        (
+            pod("nginx"),
+            {"trial": Tried(pod("nginx", rewritten=True))},
+            Code.POD_MISSED,
+        ),
+        (
+            pod("nginx"),
+            {},
+            Code.POD_MISSED,
+        ),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE},
+            Code.POD_UNKNOWN,
+        ),
+    ],
+)
+def test_of_a_pod_that_was_not_rewritten_what_decides_is_said(
+    manifest: dict[str, Any], changes: dict[str, Any], code: Code
+) -> None:
+    explanation = explained(manifest, **changes)
+    assert (explanation.code, explanation.mark) == (code, Mark.NO)
+    assert explanation.verdict.startswith("was not rewritten: ")
+
+
+def test_a_pod_that_was_made_before_the_webhook() -> None:
+    explanation = explained(pod("nginx"), configuration=configuration(created=AFTER))
+    why = f"it was made at {MADE}, before the webhook was installed, at {AFTER}"
+    assert explanation.verdict == f"was not rewritten: {why}"
+
+
+EMPTY = b'{"auths": {}}'
+FAILED = 'Failed to pull image "registry.example.com/nginx": unexpected status: 401 Unauthorized'
+
+OTHERS = FAILED.replace("/nginx", "/redis").replace("401 Unauthorized", "404 Not Found")
+EARLIER = FAILED.replace("401 Unauthorized", "500 Internal Server Error")
+BACK_OFF = "the node does not get registry.example.com/nginx: the kubelet reports ImagePullBackOff"
+LATEST = "2026-11-25T11:59:00Z"
+
+
+def waiting(manifest: dict[str, Any]) -> dict[str, Any]:
+    (status,) = manifest["status"]["containerStatuses"]
+    status["state"] = {
+        "waiting": {"reason": "ImagePullBackOff", "message": 'Back-off pulling image "registry.example.com/nginx"'}
+    }
+    return manifest
+
+
+def event(message: str, at: str) -> Event:
+    return msgspec.convert({"reason": "Failed", "message": message, "lastTimestamp": at}, Event)
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"secret": None}, f"there is no Secret team-a/{PULL}"),
+        (
+            {"secret": secret(ours=False)},
+            f"Secret team-a/{PULL} is not ours: somebody else made it, of type kubernetes.io/dockerconfigjson",
+        ),
+        (
+            {"secret": secret(registry_webhook__expires_at=MADE)},
+            f"the credential in it expired at {MADE}",
+        ),
+        ({"secret": secret(EMPTY)}, "no entry is for registry.example.com/nginx: there are none at all"),
+        ({"secret": secret(b"{")}, "kubelet can use nothing of it: it is no JSON: line 1, column 2"),
+        (
+            {"events": (event(FAILED, AFTER), event(OTHERS, LATEST), event(EARLIER, MADE))},
+            f'{BACK_OFF}; an Event of 30 minutes ago says: "unexpected status: 401 Unauthorized"',
+        ),
+        (
+            {"events": UNREADABLE},
+            BACK_OFF,
+        ),
+    ],
+    ids=["no secret", "foreign", "expired", "no entry", "broken", "refused", "events cannot be read"],
+)
+def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(changes: dict[str, Any], says: str) -> None:
+    explanation = explained(waiting(pod("nginx", rewritten=True)), **changes)
+    assert str(explanation) == f"team-a/web-1 was rewritten, but {says}"
+    assert explanation.mark is Mark.NO
+
+
+def test_a_content_that_somebody_changed_is_noticed() -> None:
+    editor = Managed("kubectl-edit", "Update", BEFORE, {"f:data": {".": {}, "f:.dockerconfigjson": {}}})
+    made = secret()
+    changed = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, managed_fields=(editor,)))
+    (step,) = [
+        one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.what == "its content"
+    ]
+    assert (step.mark, step.why) == (Mark.WARNING, "somebody changed it; the sidecar puts it back")
+
+
+def test_nothing_that_is_said_holds_the_credential() -> None:
+    explanation = explained(pod("nginx", rewritten=True))
+    assert "kept-secret" not in msgspec.json.encode(explanation).decode() + repr(explanation) + repr(secret())
+
+
+def test_an_image_on_the_registry_asks_for_the_secret_that_a_pod_made_earlier_lacks() -> None:
+    explanation = explained(pod("registry.example.com/nginx"), labelled=namespace(changed=AFTER))
+    why = f"it was made at {MADE}, before its namespace's labels were last changed, at {AFTER}"
+    assert explanation.verdict == f"was not given the pull secret {PULL}: {why}"
+
+
+def test_a_container_that_came_later_is_told_apart() -> None:
+    manifest = pod("nginx", rewritten=True)
+    manifest["spec"]["containers"].append({"name": "z", "image": "redis"})
+    explanation = explained(manifest, endpoints=replicas(0))
+    assert explanation.verdict.startswith("was rewritten, but for container z: no replica of the webhook is ready ")
+
+
+def recorded(manifest: dict[str, Any], **originals: str) -> dict[str, Any]:
+    manifest["metadata"]["annotations"][ORIGINALS] = json.dumps(originals)
+    return manifest
+
+
+IN_PLACE: dict[str, Any] = {"imagePullSecrets": [{"name": PULL}]}
+RULE = settings("webhook: {rules: [{from: quay.io, to: registry.example.com/quay}]}")
+
+
+@pytest.mark.parametrize(
+    ("manifest", "verdict"),
+    [
+        # A copy of a rewritten Pod with another image, which was rewritten as well.
+        (
+            recorded(pod("registry.example.com/busybox:1.36", **IN_PLACE), a="nginx"),
+            "needed no rewriting, and nothing stands in the way of its pull",
+        ),
+        # The image was changed later to one that stays.
+        (
+            recorded(pod("ghcr.io/org/app:2", **IN_PLACE), a="nginx"),
+            "was not rewritten: ghcr.io/org/app:2 stays (names its registry, ghcr.io)",
+        ),
+        # Forged: neither names nor images are those of the Pod.
+        (
+            recorded(pod("ghcr.io/x/y:1"), a="evil/other:9", b="evil/other:9"),
+            "was not rewritten: ghcr.io/x/y:1 stays (names its registry, ghcr.io)",
+        ),
+        # Forged so that it looks as if it was due.
+        (
+            recorded(pod("ghcr.io/x/y:1"), a="ghcr.io/x/y:1"),
+            "was not rewritten: ghcr.io/x/y:1 stays (names its registry, ghcr.io)",
+        ),
+    ],
+    ids=["copied", "changed", "forged", "no change"],
+)
+def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], verdict: str) -> None:
+    explanation = explained(manifest)
+    assert explanation.verdict == verdict
+    (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
+    assert step.mark is Mark.WARNING
+    assert "evil/other" not in str(explanation)
+    assert "nginx" not in json.dumps(as_written(manifest, RULE.policy))
+
+
+@pytest.mark.parametrize("record", ["[]", "5", "{", '{"a": 5}', "null", '"nginx"', "[" * 2_000])
+def test_explain_unreadable_record_is_ignored(record: str) -> None:
+    manifest = pod("registry.example.com/nginx", **IN_PLACE)
+    manifest["metadata"]["annotations"][ORIGINALS] = record
+    assert explained(manifest).verdict.startswith("needed no rewriting")
+
+
+def test_explain_true_record_is_believed_by_place() -> None:
+    manifest = pod("registry.example.com/nginx", **IN_PLACE)
+    spec = manifest["spec"]
+    spec["initContainers"] = [{"name": "i", "image": "registry.example.com/setup"}]
+    spec["volumes"] = [{"name": "a", "image": {"reference": "registry.example.com/data"}}]
+    recorded(manifest, a="nginx", i="setup", gone="redis")
+    explanation = explained(manifest)
+    assert explanation.verdict.startswith("was rewritten: 2 of 3 images")
+    (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
+    assert "gone" in step.why
+    tried = as_written(manifest, settings().policy)["spec"]
+    assert [tried["containers"][0]["image"], tried["initContainers"][0]["image"]] == ["nginx", "setup"]
+    # The volume has the container's name and another image.
+    assert tried["volumes"][0]["image"]["reference"] == "registry.example.com/data"
+
+
+def test_explain_earlier_configuration_makes_record_untrue() -> None:
+    moved = settings("webhook: {rules: [{from: docker.io, to: registry.example.com/hub}]}")
+    explanation = explained(pod("nginx", rewritten=True), settings=moved)
+    assert explanation.mark is Mark.OK
+    assert Code.IMAGE_RECORD in {one.code for one in explanation.steps}
+
+
+def test_explain_record_without_configuration_is_not_verified() -> None:
+    explanation = explained(pod("nginx", rewritten=True), settings=UNREADABLE)
+    assert explanation.mark is Mark.UNKNOWN
+    assert Code.IMAGE_RECORD in {one.code for one in explanation.steps}
+
+
+def test_explain_dry_run_is_judged_by_images_not_by_record() -> None:
+    forged = Tried(recorded(pod("nginx"), a="nginx"))
+    assert explained(pod("nginx"), trial=forged).code is Code.DRYRUN_UNCHANGED
+
+
+def test_explain_image_never_pulled_has_remedy() -> None:
+    manifest = pod("myapp:dev")
+    manifest["spec"]["containers"][0]["imagePullPolicy"] = "Never"
+    assert explained(manifest).verdict == "was not rewritten: myapp:dev stays (its pull policy is Never)"
+    state = {"waiting": {"reason": "ErrImageNeverPull", "message": 'Container image "myapp:dev" is not present'}}
+    manifest["status"]["containerStatuses"][0]["state"] = state
+    explanation = explained(manifest)
+    assert explanation.code is Code.PULL_NEVER
+    assert "IfNotPresent" in explanation.remedy
+
+
+def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
+    manifest = pod("registry.example.com/app")
+    manifest["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "abc"}
+    refused = {"reason": "ImagePullBackOff", "message": "401 Unauthorized"}
+    manifest["status"]["containerStatuses"][0]["state"] = {"waiting": refused}
+    explanation = explained(manifest, secret=None)
+    steps = {one.code: one.remedy for one in explanation.steps}
+    assert "credential provider" in steps[Code.PULL_REFUSED]
+    assert steps[Code.POD_SECRET_NOT_NAMED] == steps[Code.PULL_REFUSED]
+    assert Code.SECRET_MISSING not in steps
+    assert not [remedy for remedy in (explanation.remedy, *steps.values()) if "recreate" in remedy]
+
+
+def test_without_the_configuration_nothing_is_guessed() -> None:
+    explanation = explained(pod("nginx"), settings=UNREADABLE)
+    assert explanation.mark is Mark.UNKNOWN
+    assert explanation.verdict == "is as it is for reasons that are not known: no right to read it"
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "mark", "says"),
+    [
+        (
+            pod("nginx", "ghcr.io/a/b"),
+            {},
+            Mark.OK,
+            "would be rewritten: 1 of 2 images, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx"),
+            {"labelled": namespace({})},
+            Mark.NO,
+            "would not be rewritten: its namespace has no label registry-webhook/enabled=true",
+        ),
+        (pod("ghcr.io/a/b"), {}, Mark.NO, "would not be rewritten: ghcr.io/a/b stays (names its registry, ghcr.io)"),
+        (
+            pod("nginx"),
+            {"endpoints": replicas(0)},
+            Mark.NO,
+            f"would not be rewritten: {NOBODY}",
+        ),
+        (pod("nginx"), {"secret": None}, Mark.NO, f"would be rewritten, but there is no Secret team-a/{PULL}"),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE},
+            Mark.UNKNOWN,
+            "would be rewritten, or not: webhook configuration is not known: no right to read it",
+        ),
+        (
+            pod("nginx"),
+            {"configuration": UNREADABLE, "trial": Tried(pod("nginx", rewritten=True))},
+            Mark.OK,
+            "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
+        ),
+        (
+            pod("nginx"),
+            {"trial": Tried(None, refusal="exceeded quota: small (403)")},
+            Mark.NO,
+            "would not be rewritten: the API server refuses it: exceeded quota: small (403)",
+        ),
+        (
+            pod("nginx"),
+            {"trial": UNREADABLE},
+            Mark.OK,
+            "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
+        ),
+    ],
+)
+def test_of_a_pod_that_is_not_there_it_is_said_what_would_become_of_it(
+    manifest: dict[str, Any], changes: dict[str, Any], mark: Mark, says: str
+) -> None:
+    explanation = explained(manifest, stored=False, **changes)
+    assert (explanation.verdict, explanation.mark) == (says, mark)
+
+
+def policy(made_from: str) -> tuple[Object, ...]:
+    annotations = {"registry-webhook/configuration-hash": made_from}
+    metadata = {"name": "ours", "annotations": annotations, "creationTimestamp": AFTER}
+    return (msgspec.convert({"metadata": metadata}, Object), Object())
+
+
+def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
+    explanation = explained(pod("nginx", rewritten=True), configuration=None, policies=policy(settings().hash))
+    assert explanation.mark is Mark.OK
+    steps = {one.what: one for one in explanation.steps}
+    assert steps["webhook configuration"].code is Code.POLICY_INSTEAD
+    assert steps["admission policy"].why.endswith("the current one")
+    stale = {one.what: one for one in explained(pod("nginx"), policies=policy("other")).steps}
+    assert stale["admission policy"].mark is Mark.WARNING
+
+
+def test_a_pod_that_was_made_before_the_admission_policy() -> None:
+    explanation = explained(pod("nginx"), configuration=None, policies=policy(settings().hash))
+    why = f"it was made at {MADE}, before the admission policy ours was installed, at {AFTER}"
+    assert explanation.verdict == f"was not rewritten: {why}"
+    # The webhook would have done, too.
+    assert "admission policy" not in explained(pod("nginx"), policies=policy(settings().hash)).verdict
+
+
+def test_a_pod_is_tried_as_it_was_written() -> None:
+    stored = pod("nginx", rewritten=True, nodeName="node-1", ephemeralContainers=[{"name": "d", "image": "busybox"}])
+    stored["spec"]["volumes"] = [{"name": "v", "image": {"reference": "registry.example.com/data"}}]
+    stored["metadata"]["annotations"] = {ORIGINALS: '{"a": "nginx", "v": "data"}', "kept": "1"}
+    tried = as_written(stored, settings().policy)
+    assert tried["metadata"] == {"generateName": "web-1-", "labels": {}, "annotations": {"kept": "1"}}
+    assert tried["spec"] == {
+        "containers": [{"name": "a", "image": "nginx"}],
+        "imagePullSecrets": [],
+        "volumes": [{"name": "v", "image": {"reference": "data"}}],
+    }
+    assert stored["spec"]["containers"][0]["image"] == "registry.example.com/nginx"
+
+
+@pytest.mark.parametrize("spoil", [lambda pod: pod.update(spec=5), lambda pod: pod["spec"].update(containers={})])
+def test_what_is_no_pod_is_said_in_a_line(spoil: Callable[[dict[str, Any]], None]) -> None:
+    manifest = pod("nginx")
+    spoil(manifest)
+    with pytest.raises(InvalidManifest, match="it is no Pod that an API server takes"):
+        explained(manifest)
+
+
+NOTHING: dict[str, Any] = {"configuration": None, "policies": (), "config_map": None, "settings": settings()}
+
+
+def test_explain_hidden_policy_is_known_by_dry_run() -> None:
+    tried = Tried(pod("nginx", rewritten=True))
+    stored = explained(pod("nginx"), **NOTHING, trial=tried)
+    assert Code.POLICY_HIDDEN in {one.code for one in stored.steps}
+    assert stored.code is not Code.WEBHOOK_MISSING
+    planned = explained(pod("nginx"), **NOTHING, stored=False, trial=tried)
+    assert planned.mark is Mark.OK
+    without = explained(pod("nginx"), **NOTHING, stored=False)
+    assert (without.code, without.mark) == (Code.WEBHOOK_MISSING, Mark.NO)
+    assert "--dry-run" in without.remedy
+
+
+def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
+    guards = policy("abc")
+    planned = explained(pod("nginx"), **NOTHING, stored=False, guards=guards)
+    assert (planned.code, planned.mark) == (Code.POLICY_ORPHANED, Mark.NO)
+    assert planned.remedy == "kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ours"
+    # It is not why a Pod that is there was not rewritten.
+    stored = explained(pod("nginx"), **NOTHING, guards=guards)
+    assert (stored.code, Code.POLICY_ORPHANED in {one.code for one in stored.steps}) == (Code.WEBHOOK_MISSING, True)
+    # Beside the webhook it does its work, and whose policy is not generated is not ours.
+    assert Code.POLICY_ORPHANED not in {one.code for one in explained(pod("nginx"), guards=guards).steps}
+    other = (msgspec.convert({"metadata": {"name": "other"}}, Object),)
+    assert Code.POLICY_ORPHANED not in {one.code for one in explained(pod("nginx"), **NOTHING, guards=other).steps}
+
+
+def test_explain_mutating_policy_without_installation_is_named() -> None:
+    left = NOTHING | {"policies": policy(settings().hash)}
+    explanation = explained(pod("nginx"), **left, stored=False)
+    (step,) = [one for one in explanation.steps if one.code is Code.POLICY_ORPHANED]
+    assert step.mark is Mark.WARNING
+    assert step.remedy.startswith("kubectl delete mutatingadmissionpolicies,")
+
+
+def test_explain_pod_opted_out_earlier_claims_nothing_about_the_past() -> None:
+    explanation = explained(pod("nginx"))
+    assert explanation.code is Code.POD_MISSED
+    assert "may have been" in explanation.verdict

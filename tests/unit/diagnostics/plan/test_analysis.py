@@ -1,0 +1,248 @@
+"""What opting a namespace in would change."""
+
+from typing import Any, Literal
+
+import msgspec
+import pytest
+
+from tests.support.pod_factory import SECRET, SERVER, document, owned_by, settings
+from webhook.constants import ENABLED_LABEL
+from webhook.diagnostics.evaluate import standing
+from webhook.diagnostics.plan.analysis import (
+    Answer,
+    Found,
+    NamespacePlan,
+    Presence,
+    Workload,
+    answered,
+    namespaces,
+    resulting,
+)
+
+Made = tuple[str, Workload]
+
+
+def workload(kind: str, name: str = "web", image: str = "nginx", **spec: Any) -> Made:
+    """Make what makes Pods of one container."""
+    template = {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "app", "image": image}]}}
+    inner = {"jobTemplate": {"spec": {"template": template}}} if kind == "CronJob" else {"template": template}
+    return kind, msgspec.convert(
+        {"metadata": {"name": name, "namespace": "team-a"}, "spec": {**inner, **spec}}, Workload
+    )
+
+
+def bare(**changes: Any) -> Made:
+    return "Pod", msgspec.convert(document(**changes), Workload)
+
+
+def with_metadata(made: Made, **metadata: Any) -> Made:
+    kind, one = made
+    found = msgspec.to_builtins(one.metadata) | {"name": one.metadata.name, "namespace": "team-a"} | metadata
+    return kind, Workload(msgspec.convert(found, type(one.metadata)), one.spec, one.status)
+
+
+def planned(*workloads: Made, labels: dict[str, str] | None = None) -> NamespacePlan:
+    decided = settings()
+    (found,) = namespaces(decided, Found({"team-a": standing(decided, "team-a", labels or {})}, workloads))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("made", "command", "note"),
+    [
+        (workload("Deployment"), "kubectl -n team-a rollout restart deployment/web", ""),
+        (workload("StatefulSet"), "kubectl -n team-a rollout restart statefulset/web", ""),
+        (workload("DaemonSet"), "kubectl -n team-a rollout restart daemonset/web", ""),
+        (workload("Deployment", paused=True), "kubectl -n team-a rollout restart deployment/web", "it is paused"),
+        (
+            workload("DaemonSet", updateStrategy={"type": "OnDelete"}),
+            "kubectl -n team-a rollout restart daemonset/web",
+            "its update strategy is OnDelete",
+        ),
+        (workload("CronJob"), None, "its next run"),
+        (workload("Job"), None, "recreate the Job"),
+        (workload("ReplicaSet"), None, "delete its Pods"),
+        (workload("ReplicationController"), None, "delete its Pods"),
+        (bare(name="web"), None, "delete it and create it again"),
+    ],
+)
+def test_every_workload_has_what_would_change_and_what_brings_it_about(
+    made: Made, command: str | None, note: str
+) -> None:
+    (step,) = planned(made).steps
+    assert (str(step), step.command) == (f"{made[0]}/web", command)
+    assert step.note.startswith(note) or note in step.note
+    assert bool(step.note) == bool(note)
+    assert [(one.written, one.becomes) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
+    assert step.gets_secret
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        with_metadata(workload("Deployment"), deletionTimestamp="2026-11-20T00:00:00Z"),
+        ("Pod", msgspec.convert({**document(), "status": {"phase": "Succeeded"}}, Workload)),
+        (
+            "Pod",
+            msgspec.convert(
+                {**document(ownerReferences=owned_by("Database", "pg")), "status": {"phase": "Failed"}}, Workload
+            ),
+        ),
+    ],
+)
+def test_plan_workload_at_its_end_is_passed_over(made: Made) -> None:
+    assert planned(made).workloads == 0
+
+
+def owned(made: Made, kind: str, name: str, **metadata: Any) -> Made:
+    return with_metadata(made, ownerReferences=owned_by(kind, name), **metadata)
+
+
+@pytest.mark.parametrize(
+    ("top", "below"),
+    [
+        ("Deployment/web", owned(workload("ReplicaSet", "web-1"), "Deployment", "web")),
+        ("CronJob/web", owned(workload("Job", "web-1"), "CronJob", "web")),
+        ("ReplicaSet/web", bare(ownerReferences=owned_by("ReplicaSet", "web"))),
+        ("Job/web", bare(ownerReferences=owned_by("Job", "web"))),
+    ],
+)
+def test_plan_created_by_listed_workload_counts_once(top: str, below: Made) -> None:
+    kind, _, name = top.partition("/")
+    above = with_metadata(workload(kind, name), uid=f"uid-{name}")
+    assert [str(step) for step in planned(below, above).steps] == [top]
+
+
+@pytest.mark.parametrize(
+    "below",
+    [
+        owned(workload("ReplicaSet", "web-1"), "Rollout", "web"),
+        owned(workload("Job", "web-1"), "Rollout", "web"),
+        owned(workload("ReplicationController", "web-1"), "Rollout", "web"),
+        bare(ownerReferences=owned_by("Rollout", "web")),
+    ],
+)
+def test_plan_custom_resource_is_top_of_what_it_owns(below: Made) -> None:
+    (step,) = planned(below).steps
+    assert (str(step), step.command) == ("Rollout.example.com/web", None)
+    assert "operator" in step.note
+    assert [(one.written, one.becomes) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
+
+
+def test_plan_custom_resource_groups_all_levels() -> None:
+    pods = [bare(name=f"pg-{number}", ownerReferences=owned_by("Cluster", "pg")) for number in range(3)]
+    backup = owned(workload("Job", "backup", "redis"), "Cluster", "pg", uid="uid-backup")
+    of_backup = bare(name="backup-1", images=("redis",), ownerReferences=owned_by("Job", "backup"))
+    alone = bare(name="other", ownerReferences=owned_by("Cluster", "other"))
+    found = planned(*pods, backup, of_backup, alone)
+    assert [(str(step), len(step.changes)) for step in found.steps] == [
+        ("Cluster.example.com/other", 1),
+        ("Cluster.example.com/pg", 2),
+    ]
+    assert found.workloads == 2
+
+
+def test_plan_replica_sets_scaled_to_zero_are_history() -> None:
+    old = owned(workload("ReplicaSet", "web-1", "redis", replicas=0), "Rollout", "web")
+    new = owned(workload("ReplicaSet", "web-2", replicas=2), "Rollout", "web")
+    (step,) = planned(old, new).steps
+    assert [one.written for one in step.changes] == ["nginx"]
+    (step,) = planned(old).steps
+    assert [one.written for one in step.changes] == ["redis"]
+
+
+def test_plan_controller_of_known_kind_not_listed_names_object_itself() -> None:
+    (step,) = planned(owned(workload("ReplicaSet", "web-1"), "Deployment", "gone")).steps
+    assert str(step) == "ReplicaSet/web-1"
+
+
+def test_plan_kind_of_another_group_is_not_restarted() -> None:
+    reference = [{**owned_by("Deployment", "web")[0], "apiVersion": "evil.example/v1"}]
+    (step,) = planned(bare(ownerReferences=reference)).steps
+    assert (str(step), step.command) == ("Deployment.evil.example/web", None)
+
+
+def test_a_job_that_has_ended_is_passed_over() -> None:
+    kind, job = workload("Job")
+    ended = msgspec.convert({"conditions": [{"type": "Complete", "status": "True"}]}, type(job.status))
+    assert planned((kind, Workload(job.metadata, job.spec, ended))).workloads == 0
+
+
+def test_a_deployment_that_an_operator_makes_is_planned_for() -> None:
+    made = with_metadata(workload("Deployment"), ownerReferences=owned_by("Database", "web"))
+    (step,) = planned(made).steps
+    assert step.command is not None
+    assert "Database.example.com/web" in step.note
+
+
+@pytest.mark.parametrize(
+    ("made", "why"),
+    [
+        (workload("Deployment", image="registry.k8s.io/pause:3.10"), "every image stays"),
+        (workload("Deployment", image="ghcr.io/a/b"), "every image stays"),
+        (bare(labels={ENABLED_LABEL: "false"}), f"the Pod's label {ENABLED_LABEL} opts it out"),
+    ],
+)
+def test_what_would_stay_says_why(made: Made, why: str) -> None:
+    found = planned(made)
+    assert [one.why for one in found.left_alone] == [why]
+    assert found.steps == ()
+
+
+def test_what_has_the_registrys_image_already_gets_the_secret() -> None:
+    (step,) = planned(workload("Deployment", image=f"{SERVER}/app")).steps
+    assert (step.changes, step.gets_secret) == ((), True)
+
+
+def test_what_names_the_secret_already_does_not_get_it_again() -> None:
+    (step,) = planned(bare(secrets=(SECRET,))).steps
+    assert not step.gets_secret
+
+
+@pytest.mark.parametrize(
+    ("labels", "mode", "command"),
+    [
+        ({}, "labelled", f"kubectl label namespace team-a {ENABLED_LABEL}=true --overwrite"),
+        ({ENABLED_LABEL: "true"}, "labelled", None),
+        ({ENABLED_LABEL: "false"}, "all", f"kubectl label namespace team-a {ENABLED_LABEL}-"),
+        ({}, "all", None),
+    ],
+)
+def test_the_line_that_opts_a_namespace_in_is_given_where_there_is_need_for_one(
+    labels: dict[str, str], mode: Literal["labelled", "all"], command: str | None
+) -> None:
+    decided = settings()._replace(mode=mode)
+    (found,) = namespaces(decided, Found({"team-a": standing(decided, "team-a", labels)}, ()))
+    assert found.command == command
+
+
+def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> None:
+    decided = settings()
+    pods = [("Pod", msgspec.convert(document(namespace=name), Workload)) for name in ("kube-system", "denied-1")]
+    standings = {name: standing(decided, name, {}) for name in ("kube-system", "denied-1", "team-a")}
+    found = namespaces(decided, Found(standings, pods))
+    assert [(one.name, one.may_be) for one in found] == [("team-a", True), ("denied-1", False), ("kube-system", False)]
+    assert [one.why for one in found[1:]] == [
+        "namespace denied-1 is denied by denied-* in webhook.namespaces.deny",
+        "namespace kube-system is Kubernetes' own",
+    ]
+    assert all(one.steps == () and one.command is None for one in found[1:])
+
+
+def test_every_resulting_image_is_there_once_and_what_the_registry_lacks_comes_first() -> None:
+    names = {"a": "redis", "b": "nginx", "c": "docker.io/library/busybox", "d": "nginx", "e": "quay.io/a/b"}
+    found = planned(*(workload("Deployment", name, image) for name, image in names.items()))
+    images = resulting([found])
+    assert [one.image for one in images] == [f"{SERVER}/nginx", f"{SERVER}/quay/a/b", f"{SERVER}/redis"]
+    assert images[0].workloads == ("team-a Deployment/b", "team-a Deployment/d")
+    assert {one.presence for one in images} == {Presence.NOT_ASKED}
+    answers = {
+        f"{SERVER}/redis": Answer(Presence.MISSING, "it does not have it"),
+        f"{SERVER}/nginx": Answer(Presence.THERE, "it has it"),
+    }
+    known = answered(images, answers)
+    assert [(one.image.removeprefix(f"{SERVER}/"), one.presence) for one in known] == [
+        ("redis", Presence.MISSING),
+        ("quay/a/b", Presence.NOT_ASKED),
+        ("nginx", Presence.THERE),
+    ]

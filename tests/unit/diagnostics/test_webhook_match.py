@@ -1,0 +1,182 @@
+"""Which Pods the API server calls the webhook for, by the manifest as it ships."""
+
+from pathlib import Path
+
+import msgspec
+import pytest
+import yaml
+
+from tests.support.installation_factory import sound
+from webhook.diagnostics import webhook_match
+from webhook.diagnostics.doctor import check_webhook_config
+from webhook.kube.objects import Namespace, Requirement, Selector, WebhookConfiguration
+from webhook.kube.unknown import Unknown
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding, Mark
+
+MANIFEST = Path(__file__).parents[3] / "manifests" / "60-webhook.yaml"
+ENABLED = "registry-webhook/enabled"
+NAME = "kubernetes.io/metadata.name"
+
+
+def shipped() -> WebhookConfiguration:
+    return msgspec.convert(yaml.safe_load(MANIFEST.read_text()), WebhookConfiguration)
+
+
+def namespace(labels: dict[str, str]) -> Namespace:
+    return msgspec.convert({"metadata": {"name": "team-a", "labels": labels}}, Namespace)
+
+
+def found(
+    where: Namespace | Unknown, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None
+) -> dict[str, Finding]:
+    (webhook,) = shipped().webhooks
+    return {one.what: one for one in webhook_match.steps(webhook, where, labels or {}, annotations or {})}
+
+
+LABELLED = namespace({ENABLED: "true"})
+
+
+def test_every_condition_of_the_manifest_is_recognised() -> None:
+    steps = found(LABELLED)
+    assert len(steps) == 6
+    assert {one.mark for one in steps.values()} == {Mark.OK}
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        ({}, "its namespace has no label registry-webhook/enabled=true"),
+        ({ENABLED: "yes"}, "its namespace has no label registry-webhook/enabled=true, but yes"),
+        ({ENABLED: ""}, "its namespace has no label registry-webhook/enabled=true, but an empty one"),
+        ({ENABLED: "true", NAME: "kube-public"}, "the webhook configuration keeps namespace team-a out by its name"),
+    ],
+)
+def test_a_namespace_that_is_not_selected_is_said_to_lack_what_it_lacks(labels: dict[str, str], why: str) -> None:
+    step = found(namespace(labels))["namespace"]
+    assert (step.mark, step.why) == (Mark.NO, why)
+
+
+def test_a_namespace_that_cannot_be_read_is_not_known() -> None:
+    step = found(Unknown("no right to read Namespaces team-a"))["namespace"]
+    assert (step.mark, step.why) == (Mark.UNKNOWN, "not known: no right to read Namespaces team-a")
+
+
+def test_a_pods_own_label_keeps_the_webhook_from_being_called() -> None:
+    step = found(LABELLED, {ENABLED: "false"})["Pod's labels"]
+    assert (step.mark, step.why) == (Mark.NO, "its own label registry-webhook/enabled=false opts it out")
+
+
+def test_a_mirror_pod_meets_no_condition_whatever_its_annotation_holds() -> None:
+    steps = found(LABELLED, annotations={"kubernetes.io/config.mirror": ""})
+    assert [one.what for one in steps.values() if one.mark is Mark.NO] == ["condition the-pod-is-no-mirror"]
+
+
+def test_a_condition_of_somebody_elses_is_not_evaluated() -> None:
+    (webhook,) = shipped().webhooks
+    condition = webhook.match_conditions[0]
+    changed = msgspec.structs.replace(condition, expression=f"{condition.expression} && true")
+    other = msgspec.structs.replace(webhook, match_conditions=(changed,))
+    *_, step = webhook_match.steps(other, LABELLED, {}, {})
+    assert (step.mark, step.why) == (Mark.UNKNOWN, "it is none of ours, and is not evaluated")
+    assert "--dry-run" in step.remedy
+
+
+ALL = {"operations": ["*"], "resources": ["*/*"], "apiGroups": ["*"], "apiVersions": ["*"], "scope": "*"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "creation", "ephemeral"),
+    [
+        (ALL, True, True),
+        (ALL | {"operations": ["CREATE"]}, True, False),
+        (ALL | {"operations": ["UPDATE", "DELETE"]}, False, True),
+        (ALL | {"operations": ["CONNECT"]}, False, False),
+        (ALL | {"resources": ["*"]}, True, False),
+        (ALL | {"resources": ["pods"]}, True, False),
+        (ALL | {"resources": ["pods/*"]}, True, True),
+        (ALL | {"resources": ["pods/ephemeralcontainers"]}, False, True),
+        (ALL | {"resources": ["*/ephemeralcontainers"]}, False, True),
+        (ALL | {"resources": ["pods/status"]}, False, False),
+        (ALL | {"resources": ["*/status", "*/scale"]}, False, False),
+        (ALL | {"resources": ["deployments", "podtemplates"]}, False, False),
+        (ALL | {"resources": ["deployments", "pods"]}, True, False),
+        (ALL | {"resources": []}, False, False),
+        (ALL | {"apiGroups": [""]}, True, True),
+        (ALL | {"apiGroups": ["apps"]}, False, False),
+        (ALL | {"apiGroups": ["apps", ""]}, True, True),
+        (ALL | {"apiGroups": []}, False, False),
+        (ALL | {"apiVersions": ["v1"]}, True, True),
+        (ALL | {"apiVersions": ["v1beta1", "v2"]}, False, False),
+        (ALL | {"scope": "Namespaced"}, True, True),
+        (ALL | {"scope": "Cluster"}, False, False),
+    ],
+)
+@pytest.mark.parametrize("match_policy", ["Equivalent", "Exact"])
+def test_rule_is_matched_as_by_api_server(
+    changes: dict[str, object], creation: bool, ephemeral: bool, match_policy: str
+) -> None:
+    manifest = yaml.safe_load(MANIFEST.read_text())
+    manifest["webhooks"][0] |= {"rules": [changes], "matchPolicy": match_policy}
+    (webhook,) = msgspec.convert(manifest, WebhookConfiguration).webhooks
+    assert webhook_match.covers(webhook, "CREATE", "pods") is creation
+    assert webhook_match.covers(webhook, "UPDATE", "pods/ephemeralcontainers") is ephemeral
+    # Both commands say so.
+    steps = {one.what: one for one in webhook_match.steps(webhook, LABELLED, {}, {})}
+    assert (steps["operation"].mark is Mark.OK) is creation
+    checked = msgspec.convert(manifest, WebhookConfiguration)
+    missing = {one.why for one in check_webhook_config.there(sound(calling=checked)) if one.code is Code.WEBHOOK_RULES}
+    assert ("it does not call the webhook for CREATE of pods" in missing) is not creation
+    assert ("it does not call the webhook for UPDATE of pods/ephemeralcontainers" in missing) is not ephemeral
+
+
+@pytest.mark.parametrize(
+    ("expression", "code"),
+    [
+        ("false", Code.WEBHOOK_NEVER_CALLED),
+        (" false\n", Code.WEBHOOK_NEVER_CALLED),
+        ("true", Code.WEBHOOK_CONDITION_OK),
+    ],
+)
+def test_condition_that_is_constant_is_evaluated(expression: str, code: Code) -> None:
+    (webhook,) = shipped().webhooks
+    changed = msgspec.structs.replace(webhook.match_conditions[0], expression=expression)
+    *_, step = webhook_match.steps(msgspec.structs.replace(webhook, match_conditions=(changed,)), LABELLED, {}, {})
+    assert step.code is code
+
+
+def test_webhook_of_others_in_our_configuration_is_passed_over() -> None:
+    configuration = shipped()
+    other = msgspec.structs.replace(configuration.webhooks[0], name="other.example.com")
+    both = msgspec.structs.replace(configuration, webhooks=(other, *configuration.webhooks))
+    assert webhook_match.ours(both) == configuration.webhooks[0]
+    assert webhook_match.ours(msgspec.structs.replace(configuration, webhooks=(other,))) is None
+
+
+@pytest.mark.parametrize(
+    ("operator", "values", "labels", "met"),
+    [
+        ("In", ("a", "b"), {"key": "b"}, True),
+        ("In", ("a", "b"), {"key": "c"}, False),
+        ("In", ("a",), {}, False),
+        ("NotIn", ("a",), {"key": "a"}, False),
+        ("NotIn", ("a",), {"key": "b"}, True),
+        ("NotIn", ("a",), {}, True),
+        ("Exists", (), {"key": ""}, True),
+        ("Exists", (), {}, False),
+        ("DoesNotExist", (), {}, True),
+        ("DoesNotExist", (), {"key": ""}, False),
+    ],
+)
+def test_labels_are_matched_as_kubernetes_does(
+    operator: str, values: tuple[str, ...], labels: dict[str, str], met: bool
+) -> None:
+    requirement = Requirement("key", operator, values)
+    selector = Selector(match_expressions=(requirement,))
+    assert webhook_match.unmet(selector, labels) == (None if met else requirement)
+
+
+def test_every_label_of_a_selector_has_to_be_there() -> None:
+    selector = Selector(match_labels={"a": "1", "b": "2"})
+    assert webhook_match.unmet(selector, {"a": "1", "b": "2", "c": "3"}) is None
+    assert webhook_match.unmet(selector, {"a": "1", "b": "3"}) == Requirement("b", "In", ("2",))

@@ -1,0 +1,28 @@
+"""Codes are an interface: unique, of one form, used, and listed in the reference."""
+
+import re
+from pathlib import Path
+
+import msgspec
+import pytest
+
+import webhook
+from tests.support.findings_page import page
+from webhook.output.finding_codes import Code
+
+_SOURCES = Path(webhook.__file__).parent / "diagnostics"
+_PAGE = Path(webhook.__file__).parents[1] / "docs/reference/findings.md"
+
+
+def test_codes_page_is_current() -> None:
+    assert _PAGE.read_text() == page()
+
+
+@pytest.mark.parametrize("code", Code)
+def test_code_has_form_meaning_and_use(code: Code) -> None:
+    assert re.fullmatch(r"RW(-[A-Z]+)+", code)
+    assert code == f"RW-{code.name.replace('_', '-')}"
+    assert code.meaning.endswith(".")
+    assert msgspec.json.encode(code) == f'"{code}"'.encode()
+    used = [path for path in _SOURCES.rglob("*.py") if re.search(rf"\bCode\.{code.name}\b", path.read_text())]
+    assert used

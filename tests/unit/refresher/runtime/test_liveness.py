@@ -1,0 +1,121 @@
+"""A loop that stalls is named, and one that fails by a fault of our own is started again."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from typing import cast
+
+import pytest
+
+from tests.support.fakes import Clock
+from webhook.kube.client import Client
+from webhook.refresher.credential_refresh import Answers
+from webhook.refresher.entitlement import Entitlements
+from webhook.refresher.runtime.clock_jump import Steadiness
+from webhook.refresher.runtime.liveness import Beats
+from webhook.refresher.runtime.metrics import Metrics
+from webhook.refresher.runtime.thread_group import Threads
+from webhook.refresher.wiring import Surroundings
+from webhook.registry.logins import Logins
+
+
+def test_a_loop_that_beats_is_well_and_one_that_does_not_is_named_with_its_silence() -> None:
+    clock = Clock()
+    beats = Beats(clock)
+    assert beats.stalled() == []
+    beats.expect("watch", 10)
+    beats.expect("lease", 60)
+    for _ in range(30):
+        clock.now += 9
+        beats.beat("watch")
+        beats.beat("lease")
+        assert beats.stalled() == []
+    clock.now += 10
+    assert beats.stalled() == []
+    clock.now += 1
+    assert beats.stalled() == ["watch (11 s)"]
+    clock.now += 50
+    assert beats.stalled() == ["watch (61 s)", "lease (61 s)"]
+    beats.beat("watch")
+    assert beats.stalled() == ["lease (61 s)"]
+
+
+def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
+    clock = Clock()
+    beats = Beats(clock)
+    beats.expect("watch", 10)
+    beats.forget(["watch"])
+    clock.now += 100
+    assert beats.stalled() == []
+    beats.beat("watch")  # the last that came of it
+    assert beats.stalled() == []
+
+
+def surroundings(beats: Beats, metrics: Metrics) -> Surroundings:
+    clock = Clock()
+    return Surroundings(
+        cast("Client", None),
+        "replica",
+        {},
+        metrics,
+        beats,
+        Steadiness(clock.clocks()),
+        lambda: True,
+        Logins(clock.wall),
+        Answers(clock),
+        Entitlements(),
+    )
+
+
+def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_without_its_text(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    metrics = Metrics()
+    threads = Threads(Beats(time.monotonic), metrics, time.monotonic)
+    again = threading.Event()
+    runs: list[bool] = []
+
+    def loop(stop: threading.Event, beat: Callable[[], None]) -> None:
+        beat()
+        runs.append(stop.is_set())
+        if len(runs) == 1:
+            raise RuntimeError("kept-secret")
+        again.set()
+        stop.wait(20)
+
+    with caplog.at_level(logging.DEBUG):
+        threads.start("fragile", 60, loop)
+        assert again.wait(20)
+        threads.stop.set()
+        threads.join(20)
+    assert runs == [False, False]
+    (record,) = caplog.records
+    assert (
+        "the loop fragile failed and is started again: RuntimeError at webhook.refresher.runtime.thread_group:"
+        in caplog.text
+    )
+    assert record.exc_info is None
+    assert "kept-secret" not in caplog.text
+    assert b"registry_webhook_refresher_loop_restarts_total 1.0" in metrics.exposition()
+
+
+def test_a_loop_that_hangs_is_found_by_its_silence() -> None:
+    clock = Clock()
+    beats = Beats(clock)
+    threads = Threads(beats, Metrics(), clock)
+    begun = threading.Event()
+
+    def loop(stop: threading.Event, beat: Callable[[], None]) -> None:
+        beat()
+        begun.set()
+        stop.wait(20)
+
+    threads.start("credentials", 900, loop)
+    assert begun.wait(20)
+    clock.now += 900
+    assert beats.stalled() == []
+    clock.now += 1
+    assert beats.stalled() == ["credentials (901 s)"]
+    threads.stop.set()
+    threads.join(20)

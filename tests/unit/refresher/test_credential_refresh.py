@@ -1,0 +1,944 @@
+"""A credential is read, checked and published; the last good one stays; and the next pass comes in its time."""
+
+import base64
+import json
+import logging
+import threading
+from collections.abc import Callable
+from itertools import pairwise
+from typing import NamedTuple, cast
+
+import pytest
+from msgspec import structs
+
+from tests.support.fakes import WALL, Clock, StandIn, Stop
+from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.credentials.provider import Reading
+from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachable
+from webhook.kube.api import Listing
+from webhook.pull_secret.credential import Credential, Entry, make_entry
+from webhook.pull_secret.manifest import TYPE, Document, Published, compose, entries
+from webhook.pull_secret.reconcile import Content, Kind, Namespace, Secret
+from webhook.pull_secret.schedule import Schedule
+from webhook.refresher.credential_refresh import Answers, Asking, Credentials, Outcome, asking
+from webhook.refresher.entitlement import Entitlements
+from webhook.refresher.pull_secrets import Publisher, Terms
+from webhook.refresher.runtime.clock_jump import Steadiness
+from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.runtime.metrics import Metrics
+from webhook.registry.auth import Answer, Registry, Verdict
+from webhook.timestamps import timestamp
+
+_BROKEN = SourceError("webhook.credential.file: /etc/password: no such file or directory")
+
+
+def credential(number: int = 1, expires: float | None = None, *, told: bool = False) -> Credential:
+    return Credential((make_entry("registry.example.com", "robot", f"kept-secret-{number}"),), expires, told)
+
+
+class Source:
+    """A source whose file holds whatever a test puts there."""
+
+    def __init__(self, content: Credential | Exception) -> None:
+        self.content: Credential | Exception = content
+        self.version = 0
+        self.notes: tuple[str, ...] = ()
+        self.unusable: tuple[str, ...] = ()
+        self.within: float | None = None
+        self.failure: SourceError | None = None
+        self.reads = 0
+
+    def read(self) -> Reading:
+        self.reads += 1
+        if isinstance(self.content, Exception):
+            raise self.content
+        return Reading(self.content, self.notes, self.unusable, self.within, self.failure)
+
+    def fingerprint(self) -> bytes | None:
+        return str(self.version).encode()
+
+
+class Scene:
+    """The loop, with its surroundings by hand."""
+
+    def __init__(self, *, strict: bool = False, period: float = 100.0, good: Document | None = None) -> None:
+        self.clock = Clock()
+        self.server = StandIn()
+        self.metrics = Metrics()
+        self.source = Source(credential())
+        self.verdict: Verdict | None = None
+        self.answer: Callable[[Credential], Verdict | None] = lambda _: self.verdict
+        self.leads = True
+        self.asked = 0
+        clocks = self.clock.clocks()
+        cluster = self.server.cluster
+        reporter = Reporter(cluster, "pull", "replica", lambda: True, self.clock)
+        terms = Terms("pull", enabled=True, mode="labelled", bounds=NamespaceBounds(None, ()), linger=60.0)
+        self.publisher = Publisher(
+            cluster=cluster,
+            terms=terms,
+            reporter=reporter,
+            metrics=self.metrics,
+            steadiness=Steadiness(clocks),
+            entitlements=Entitlements(),
+            leading=lambda: self.leads,
+        )
+        self.credentials = Credentials(
+            source=self.source,
+            ask=self.ask,
+            prefixes=("registry.example.com", "ecr.example.com/team"),
+            leading=lambda: self.leads,
+            strict=strict,
+            schedule=Schedule(period, 3, 5.0),
+            publisher=self.publisher,
+            reporter=reporter,
+            metrics=self.metrics,
+            clocks=clocks,
+            good=good,
+        )
+
+    def ask(self, asked: Credential) -> Verdict | None:
+        self.asked += 1
+        return self.answer(asked)
+
+    def passes(self, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> list[float]:
+        """Run for so many seconds, and give the times at which passes were made, from 0 on."""
+        start, times, reads = self.clock.now, list[float](), self.source.reads
+        read = self.source.read
+
+        def noted() -> Reading:
+            times.append(self.clock.now - start)
+            return read()
+
+        self.source.read = noted  # type: ignore[method-assign]
+        beats: list[float] = []
+        self.credentials.run(Stop(self.clock, seconds, meanwhile), lambda: beats.append(self.clock.now))
+        self.source.read = read  # type: ignore[method-assign]
+        assert self.source.reads - reads == len(times)
+        assert all(later - sooner < 10 for sooner, later in pairwise(beats))
+        return times
+
+    def published(self) -> tuple[int, bool] | None:
+        """Say which credential is published, and whether it is in doubt."""
+        document = self.publisher.document
+        if document is None:
+            return None
+        (number,) = (n for n in range(10) if compose(credential(n), 0).content == document.content)
+        return number, document.creates_only
+
+    def reasons(self) -> list[str]:
+        """Give the reasons of the Events since the last time."""
+        reasons = [event["reason"] for event in self.server.events]
+        self.server.events.clear()
+        return reasons
+
+
+_ACCEPTED = Verdict(Answer.ACCEPTED, "accepted")
+_REFUSED = Verdict(Answer.REFUSED, "the registry refused it (401)")
+_UNCLEAR = Verdict(Answer.UNCLEAR, "the registry is out of reach")
+
+
+class Row(NamedTuple):
+    strict: bool
+    good: bool
+    """Whether there was a good one before."""
+    verdict: Verdict | Exception | None
+    published: tuple[int, bool] | None
+    outcome: Outcome
+    reason: str | None = None
+
+
+_ROWS = [
+    # Not asked (verify off, or no entry for our registry), or accepted: published.
+    *(
+        Row(strict, good, verdict, (2, False), Outcome.PUBLISHED)
+        for strict in (False, True)
+        for good in (False, True)
+        for verdict in (None, _ACCEPTED)
+    ),
+    # Refused: it stands only where nothing does, and under strict nowhere; never in the place of a good one.
+    Row(False, False, _REFUSED, (2, True), Outcome.REFUSED, "CredentialRefused"),
+    Row(False, True, _REFUSED, (1, False), Outcome.REFUSED, "CredentialRefused"),
+    Row(True, False, _REFUSED, None, Outcome.REFUSED, "CredentialRefused"),
+    Row(True, True, _REFUSED, (1, False), Outcome.REFUSED, "CredentialRefused"),
+    # Unclear: a registry out of reach stops no first publication; under strict it replaces nothing.
+    Row(False, False, _UNCLEAR, (2, False), Outcome.REGISTRY, "RegistryUnclear"),
+    Row(False, True, _UNCLEAR, (2, False), Outcome.REGISTRY, "RegistryUnclear"),
+    Row(True, False, _UNCLEAR, (2, True), Outcome.REGISTRY, "RegistryUnclear"),
+    Row(True, True, _UNCLEAR, (1, False), Outcome.REGISTRY, "RegistryUnclear"),
+    # No credential, or none that kubelet could use: what there is stays.
+    *(
+        Row(strict, good, error, (1, False) if good else None, Outcome.SOURCE, "SourceFailed")
+        for strict in (False, True)
+        for good in (False, True)
+        for error in (_BROKEN, InvalidCredential("the user name has a colon"))
+    ),
+]
+
+
+@pytest.mark.parametrize("row", _ROWS)
+def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> None:
+    scene = Scene(strict=row.strict)
+    if row.good:
+        assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+        assert scene.published() == (1, False)
+    if isinstance(row.verdict, Exception):
+        scene.source.content = row.verdict
+    else:
+        scene.source.content = credential(2)
+        scene.verdict = row.verdict
+    done = scene.credentials.make_pass()
+    assert done.outcome is row.outcome
+    assert scene.published() == row.published
+    assert scene.reasons() == ([row.reason] if row.reason else [])
+    assert scene.credentials.last is done
+    assert scene.credentials.published() == (row.published is not None)
+    counted = {
+        ("source_failures", "kind", "none"): row.verdict is _BROKEN,
+        ("source_failures", "kind", "invalid"): isinstance(row.verdict, InvalidCredential),
+        ("registry_answers", "answer", "accepted"): row.verdict is _ACCEPTED,
+        ("registry_answers", "answer", "refused"): row.verdict is _REFUSED,
+        ("registry_answers", "answer", "unclear"): row.verdict is _UNCLEAR,
+    }
+    for (name, label, value), once in counted.items():
+        assert f'{name}_total{{{label}="{value}"}} {float(once)}'.encode() in scene.metrics.exposition()
+    refused = f"credential_refused {float(row.verdict is _REFUSED)}"
+    assert refused.encode() in scene.metrics.exposition()
+
+
+@pytest.mark.parametrize("strict", [False, True])
+def test_without_a_source_there_is_nothing_to_publish_and_that_is_well(strict: bool) -> None:
+    scene = Scene(strict=strict)
+    scene.credentials._source = None  # noqa: SLF001
+    assert scene.credentials.make_pass().outcome is Outcome.NONE
+    assert scene.credentials.published()
+    assert scene.published() is None
+
+
+def test_a_doubted_credential_that_is_accepted_later_is_published_for_all() -> None:
+    scene = Scene()
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    assert scene.published() == (1, True)
+    doubted = scene.publisher.document
+    scene.credentials.make_pass()
+    assert scene.publisher.document is doubted
+    scene.verdict = _ACCEPTED
+    scene.credentials.make_pass()
+    assert scene.published() == (1, False)
+
+
+def test_the_good_one_of_an_earlier_configuration_stays_while_the_source_fails() -> None:
+    scene = Scene(good=compose(credential(5), WALL))
+    scene.source.content = _BROKEN
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.published() == (5, False)
+
+
+def test_the_same_content_keeps_its_time_and_is_published_once() -> None:
+    scene = Scene()
+    scene.credentials.make_pass()
+    first = scene.publisher.document
+    assert first is not None
+    assert first.refreshed == timestamp(WALL)
+    scene.clock.now += 80
+    scene.credentials.make_pass()
+    assert scene.publisher.document is first
+    scene.clock.now += 80
+    scene.source.content = credential(2)
+    scene.credentials.make_pass()
+    second = scene.publisher.document
+    assert second is not None
+    assert second.refreshed == timestamp(WALL + 160)
+
+
+def test_the_same_content_with_another_end_keeps_its_time_and_tells_the_end() -> None:
+    scene = Scene()
+    for end in (500.0, 900.0):
+        scene.source.content = credential(1, WALL + end, told=True)
+        scene.credentials.make_pass()
+        scene.clock.now += 80
+        document = scene.publisher.document
+        assert document is not None
+        assert (document.refreshed, document.expires) == (timestamp(WALL), timestamp(WALL + end))
+
+
+def test_an_end_that_came_is_known_and_a_new_credential_mends_it() -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL + 30, told=True)
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+    assert b"expiry_timestamp_seconds 1.79000003e+09" in scene.metrics.exposition()
+    scene.source.content = _BROKEN
+    scene.clock.now += 29.9
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+    scene.clock.now += 0.2
+    assert scene.credentials.expired()
+    scene.source.content = credential(2)
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+    assert b"expiry_timestamp_seconds +Inf" in scene.metrics.exposition()
+
+
+def test_the_end_of_one_that_was_refused_is_not_the_published_ones() -> None:
+    scene = Scene()
+    scene.credentials.make_pass()
+    scene.source.content = credential(2, WALL - 5, told=True)
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    assert not scene.credentials.expired()
+
+
+# When the next pass comes
+
+
+def test_passes_that_go_well_are_a_period_apart() -> None:
+    scene = Scene()
+    assert scene.passes(330) == [0, 80, 160, 240, 320]
+
+
+def test_passes_follow_a_life_that_is_shorter_and_never_run_hot() -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL - 1000)
+    assert scene.passes(60) == [0, 10, 20, 30, 40, 50]
+
+
+def test_a_source_that_fails_is_read_quickly_and_then_ever_later() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+    assert scene.passes(800) == [0, 5, 10, 20, 40, 80, 160, 320, 620]
+
+
+def test_credentials_refused_wait_for_token_ttl_or_change() -> None:
+    scene = Scene(period=1800)
+    scene.verdict = _REFUSED
+
+    def meanwhile() -> None:
+        scene.source.version = int(scene.clock.now - 1000 >= 4000)
+
+    assert scene.passes(6000, meanwhile) == [0, 1800, 3600, 4000, 5800]
+
+
+def test_credentials_refused_helper_is_read_again() -> None:
+    scene = Scene(period=1800)
+    scene.source.within = 120.0
+    scene.verdict = _REFUSED
+    assert scene.passes(300) == [0, 96, 192, 288]
+
+
+def test_credentials_deferred_login_is_tried_when_allowed() -> None:
+    scene = Scene(period=1800, good=compose(credential(5), WALL))
+    scene.verdict = Verdict(Answer.DEFERRED, "not asked: too many logins were refused", 250.0)
+    assert scene.passes(600) == [0, 250, 500]
+    assert scene.published() == (5, False)
+    assert b'answer="refused"} 0.0' in scene.metrics.exposition()
+
+
+def test_credentials_end_not_stated_are_read_every_two_minutes() -> None:
+    scene = Scene(period=1800)
+    scene.source.within = 120.0
+    assert scene.passes(300) == [0, 96, 192, 288]
+
+
+def issuing(scene: Scene, life: float, expires: float | None = None) -> list[float]:
+    """Let a provider issue another secret at each reading, good for `life` seconds; give when each was published."""
+    scene.source.within = 120.0
+    issued, published = dict[str, float](), dict[bytes, float]()
+    read = scene.source.read
+
+    def issue() -> Reading:
+        end = expires and scene.clock.wall() + expires
+        one = credential(len(issued), end, told=True)
+        scene.source.content = one = structs.replace(one, entries=(structs.replace(one.entries[0], expires=end),))
+        issued[one.entries[0].password] = scene.clock.now
+        return read()
+
+    def note() -> None:
+        if scene.publisher.document is not None:
+            published.setdefault(scene.publisher.document.content, scene.clock.now)
+
+    def ask(asked: Credential) -> Verdict:
+        return _ACCEPTED if scene.clock.now - issued[asked.entries[0].password] < life else _REFUSED
+
+    scene.source.read = issue  # type: ignore[method-assign]
+    scene.answer = ask
+    start = scene.clock.now
+    scene.passes(4 * 3600, note)
+    return [time - start for time in published.values()]
+
+
+@pytest.mark.parametrize(("life", "fewest", "most"), [(12 * 3600, 8, 12), (3600, 8, 12), (1200, 15, 32)])
+def test_credentials_issued_at_each_reading_are_published_when_old_or_refused(
+    life: float, fewest: int, most: int
+) -> None:
+    times = issuing(Scene(period=1800.0), life)
+    assert fewest <= len(times) <= most
+    gaps = [later - sooner for sooner, later in pairwise(times)]
+    assert max(gaps) < 1800 + 120
+    # It is learned once how long they last.
+    assert sum(gap > life for gap in gaps) <= 1
+
+
+def test_credentials_issued_at_each_reading_never_asked_are_all_published() -> None:
+    scene = Scene(period=1800.0)
+    scene.verdict = None
+    scene.source.within = 120.0
+    for number in range(6):
+        scene.source.content = credential(number)
+        scene.credentials.make_pass()
+        assert scene.published() == (number, False)
+
+
+def test_credentials_issued_with_an_end_are_published_at_half_their_life() -> None:
+    gaps = [later - sooner for sooner, later in pairwise(issuing(Scene(period=1800.0), 600, 600.0))]
+    assert max(gaps) < 300 + 120
+
+
+def test_credentials_changed_once_published_though_the_old_one_is_accepted() -> None:
+    scene = Scene(period=1800.0)
+    scene.verdict = _ACCEPTED
+    scene.source.within = 120.0
+    for number in (1, 1, 2, 2, 3, 3):
+        scene.source.content = credential(number)
+        scene.credentials.make_pass()
+        assert scene.published() == (number, False)
+
+
+def test_what_the_registry_asks_for_is_waited() -> None:
+    scene = Scene(period=1800)
+    scene.verdict = _UNCLEAR._replace(retry_after=120.0)
+    assert scene.passes(400) == [0, 120, 240, 360]
+
+
+def test_after_success_failures_are_counted_anew() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+
+    def meanwhile() -> None:
+        at = scene.clock.now - 1000
+        scene.source.content = credential() if 300 < at < 400 else _BROKEN
+
+    # 320 went well; from the next on there are two quick tries again.
+    assert scene.passes(1800, meanwhile) == [0, 5, 10, 20, 40, 80, 160, 320, 1760, 1765, 1770, 1780]
+
+
+def test_a_source_that_changes_is_read_within_a_second_and_failures_are_forgotten() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+
+    def meanwhile() -> None:
+        at = scene.clock.now - 1000
+        if at >= 200 and scene.source.version == 0:
+            scene.source.version = 1
+
+    assert scene.passes(230, meanwhile) == [0, 5, 10, 20, 40, 80, 160, 200, 205, 210, 220]
+
+
+def test_a_source_that_changes_while_it_is_read_is_read_again() -> None:
+    scene = Scene()
+
+    def changing(_: Credential) -> None:
+        if scene.source.reads == 1:
+            scene.source.content = credential(2)
+            scene.source.version = 1
+
+    scene.credentials._ask = changing  # noqa: SLF001
+    assert scene.passes(50) == [0, 1]
+    assert scene.published() == (2, False)
+
+
+# The wall clock is set
+
+_YEARS = 2 * 365 * 24 * 3600.0
+
+
+@pytest.mark.parametrize("ahead", [_YEARS, -_YEARS])
+def test_passes_come_in_their_time_whatever_the_wall_clock_says(ahead: float) -> None:
+    scene = Scene()
+
+    def meanwhile() -> None:
+        scene.clock.ahead = ahead if 100 < scene.clock.now - 1000 < 200 else 0.0
+
+    assert scene.passes(330, meanwhile) == [0, 80, 160, 240, 320]
+
+
+def test_what_seems_to_have_ended_is_read_again_and_again_but_never_hot_until_the_clock_is_right() -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL + 5000, told=True)
+
+    def meanwhile() -> None:
+        scene.clock.ahead = _YEARS if 100 < scene.clock.now - 1000 < 200 else 0.0
+
+    assert scene.passes(400, meanwhile) == [0, 80, 160, 170, 180, 190, 200, 280, 360]
+    assert scene.published() == (1, False)
+
+
+@pytest.mark.parametrize("ahead", [_YEARS, -_YEARS])
+def test_when_what_is_published_ends_is_no_matter_of_the_wall_clock(ahead: float) -> None:
+    scene = Scene()
+    scene.source.content = credential(1, WALL + 30, told=True)
+    scene.credentials.make_pass()
+    scene.clock.ahead = ahead
+    assert not scene.credentials.expired()
+    scene.clock.now += 31
+    assert scene.credentials.expired()
+
+
+def secret_of(namespace: str, document: Document, since: str | None = None) -> Secret:
+    content = Content(TYPE, document.hash)
+    return Secret(namespace, 7, "1-2-3", True, True, document.refreshed, None, since, content)
+
+
+def lingering(scene: Scene, *, unserved: float) -> None:
+    """Have a namespace that is not served since so many seconds, with the Secret as it should be."""
+    scene.credentials.make_pass()
+    document = scene.publisher.document
+    assert document
+    since = timestamp(scene.clock.wall() - unserved)
+    scene.publisher.namespaces.put(Namespace("team", 7, {}, terminating=False))
+    scene.publisher.secrets.put(secret_of("team", document, since))
+
+
+def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None:
+    scene = Scene()
+    lingering(scene, unserved=10)
+    assert scene.publisher.plan("team").due == scene.clock.wall() + 50
+    scene.clock.ahead = _YEARS
+    step = scene.publisher.plan("team")
+    assert (step.kind, step.due) == (Kind.KEEP, scene.clock.wall() + 60)
+    scene.clock.now += 59
+    assert scene.publisher.plan("team").kind is Kind.KEEP
+    scene.clock.now += 1
+    assert scene.publisher.plan("team").kind is Kind.DELETE
+
+
+def test_after_a_jump_ahead_and_back_a_secret_stays_for_its_linger_from_then_on() -> None:
+    scene = Scene()
+    scene.clock.ahead = _YEARS
+    lingering(scene, unserved=0)
+    scene.clock.ahead = 0.0
+    step = scene.publisher.plan("team")
+    assert (step.kind, step.unserved, step.due) == (Kind.UPDATE, timestamp(WALL), WALL + 60)
+
+
+# The net below the watches
+
+
+def test_everything_is_listed_once_a_period_and_at_the_first_pass() -> None:
+    scene = Scene()
+    scene.passes(330)
+    assert scene.server.lists == 2 * 5
+
+
+def test_quick_passes_list_nothing_again() -> None:
+    scene = Scene()
+    scene.source.content = _BROKEN
+    scene.passes(45)
+    assert (scene.source.reads, scene.server.lists) == (5, 2)
+
+
+@pytest.mark.parametrize("fault", [Unreachable("cannot list namespaces: no answer"), Forbidden("cannot list (403)")])
+def test_an_api_server_that_lists_nothing_is_tried_again_and_a_credential_is_published_all_the_same(
+    fault: Unreachable | Forbidden,
+) -> None:
+    scene = Scene(period=1800)
+    scene.server.fault = fault
+
+    def meanwhile() -> None:
+        if scene.clock.now >= 1030:
+            scene.server.fault = None
+
+    assert scene.passes(100, meanwhile) == [0, 5, 10, 20, 40]
+    assert scene.published() == (1, False)
+    assert scene.credentials.last == (Outcome.PUBLISHED, "", None)
+    assert scene.server.lists == 2
+
+
+def test_a_source_that_fails_is_told_before_an_api_server_that_does() -> None:
+    scene = Scene()
+    scene.server.fault = Unreachable("cannot list namespaces: no answer")
+    scene.source.content = _BROKEN
+    assert scene.credentials.make_pass() == (Outcome.SOURCE, str(_BROKEN), None)
+
+
+# What is said
+
+
+def test_what_goes_wrong_is_said_once_and_again_after_it_went_well() -> None:
+    scene = Scene(period=1800)
+    scene.source.content = _BROKEN
+    scene.passes(800)
+    assert scene.reasons() == ["SourceFailed"]
+    scene.source.content = credential()
+    scene.passes(1)
+    scene.source.content = _BROKEN
+    scene.passes(1)
+    assert scene.reasons() == ["SourceFailed"]
+
+
+def test_a_pass_says_nothing_of_the_credential(caplog: pytest.LogCaptureFixture) -> None:
+    scene = Scene()
+    scene.source.notes = ("an entry was left out",)
+    with caplog.at_level(logging.DEBUG):
+        for verdict in (_ACCEPTED, _REFUSED, _UNCLEAR):
+            scene.verdict = verdict
+            scene.passes(1)
+    assert "an entry was left out" in caplog.text
+    assert "pass: refused" in caplog.text
+    assert "kept-secret" not in caplog.text
+    assert "a2VwdC1zZWNyZX" not in caplog.text
+
+
+# Which registries are asked
+
+
+class Asked:
+    """A registry's client that answers by the host, and remembers."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self.answers = answers
+        self.questions: list[tuple[str, str, str]] = []
+
+    def check(self, host: str, username: str, password: str) -> Verdict:
+        self.questions.append((host, username, password))
+        return Verdict(self.answers[host], f"{host} says so")
+
+
+def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None) -> Asking:
+    return asking(cast("Registry", registry), prefixes, Answers(clock or Clock()), 1800.0)
+
+
+@pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 60), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
+def test_asking_same_credential_not_asked_while_answer_holds(answer: Answer, holds: int) -> None:
+    clock, registry = Clock(), Asked({"registry.example.com": answer})
+    ask = asked(registry, ("registry.example.com",), clock)
+    start = clock.now
+    for second in (0, 1, max(1, holds - 1)):
+        clock.now = start + second
+        verdict = ask(credential())
+        assert verdict is not None
+        assert verdict.answer is answer
+    assert len(registry.questions) == (1 if holds else 3)
+    ask(credential(2))
+    before = len(registry.questions)
+    clock.now = start + holds
+    ask(credential())
+    assert len(registry.questions) == before + 1
+
+
+_A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "worst"),
+    [(_A, _A, _A), (_A, _U, _U), (_U, _A, _U), (_U, _R, _R), (_R, _U, _R), (_R, _A, _R), (_A, _R, _R)],
+)
+def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> None:
+    registry = Asked({"a.example.com": one, "b.example.com": other})
+    entries = tuple(make_entry(host, "robot", "kept-secret") for host in registry.answers)
+    verdict = asked(registry, tuple(registry.answers))(Credential(entries))
+    assert verdict is not None
+    assert verdict.answer is worst
+    assert verdict.detail.split()[0] == next(host for host, answer in registry.answers.items() if answer is worst)
+
+
+def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None:
+    registry = Asked({"a.example.com": _A, "b.example.com:5000": _A})
+    entries = (
+        make_entry("a.example.com/team/", "team", "kept-secret-team"),
+        make_entry("a.example.com", "robot", "kept-secret"),
+        make_entry("b.example.com:5000", "other", "kept-secret-b"),
+        make_entry("unasked.example.com", "robot", "kept-secret"),
+    )
+    prefixes = ("a.example.com", "a.example.com/other", "a.example.com/team", "b.example.com:5000", "none.example.com")
+    asked(registry, prefixes)(Credential(entries))
+    assert registry.questions == [
+        ("a.example.com", "robot", "kept-secret"),
+        ("a.example.com", "team", "kept-secret-team"),
+        ("b.example.com:5000", "other", "kept-secret-b"),
+    ]
+
+
+def test_where_no_entry_is_for_our_registries_nobody_is_asked() -> None:
+    registry = Asked({})
+    assert asked(registry, ("a.example.com",))(credential()) is None
+    assert asked(registry, ())(credential()) is None
+
+
+# What a reading lacks
+
+
+def entry(host: str, number: int, expires: float | None = None) -> Entry:
+    return structs.replace(make_entry(host, "robot", f"kept-secret-{number}"), expires=expires)
+
+
+def jwt_ending(end: float) -> str:
+    parts = [base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({}, {"exp": end})]
+    return ".".join([*parts, "kept-secret"])
+
+
+def logins(scene: Scene) -> dict[str, str]:
+    document = scene.publisher.document
+    assert document is not None
+    assert not document.creates_only
+    return {one.key: one.password[-1] for one in entries(document)}
+
+
+_ECR = "ecr.example.com/team/"
+
+
+@pytest.mark.parametrize("verdict", [None, _ACCEPTED, _UNCLEAR])
+def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdict | None) -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2), entry("removed.com", 3)))
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    scene.verdict = verdict
+    scene.source.content = Credential((entry("registry.example.com", 4),))
+    for _ in range(3):
+        outcome = scene.credentials.make_pass().outcome
+        assert outcome is (Outcome.REGISTRY if verdict is _UNCLEAR else Outcome.SOURCE)
+        # What the configuration does not name goes.
+        assert logins(scene) == {"registry.example.com": "4", _ECR: "2"}
+    assert scene.reasons() == (["RegistryUnclear"] if verdict is _UNCLEAR else []) + ["SourceFailed"]
+    assert b'source_failures_total{kind="none"} 3.0' in scene.metrics.exposition()
+    scene.verdict = _ACCEPTED
+    scene.source.content = Credential((entry("registry.example.com", 4), entry(_ECR, 5)))
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert logins(scene) == {"registry.example.com": "4", _ECR: "5"}
+
+
+def test_credentials_none_for_the_server_others_are_published_and_it_is_said() -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry(_ECR, 2),))
+    scene.source.failure = _BROKEN
+    done = scene.credentials.make_pass()
+    assert (done.outcome, done.detail) == (Outcome.SOURCE, str(_BROKEN))
+    assert logins(scene) == {_ECR: "2"}
+    assert scene.reasons() == ["SourceFailed"]
+
+
+def test_credentials_unusable_entry_published_one_stays() -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry("registry.example.com", 1), entry("other.com", 3)))
+    scene.credentials.make_pass()
+    scene.source.content = credential(1)
+    scene.source.unusable = ("other.com",)
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert logins(scene) == {"registry.example.com": "1", "other.com": "3"}
+
+
+@pytest.mark.parametrize("ahead", [0.0, _YEARS, -_YEARS])
+def test_credentials_entry_that_has_ended_goes(ahead: float) -> None:
+    scene = Scene()
+    scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2, WALL + 60)))
+    scene.credentials.make_pass()
+    scene.source.content = credential(1)
+    scene.clock.now += 59
+    scene.clock.ahead = ahead
+    scene.credentials.make_pass()
+    assert logins(scene) == {"registry.example.com": "1", _ECR: "2"}
+    scene.clock.ahead = 0.0
+    scene.clock.now += 1
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert logins(scene) == {"registry.example.com": "1"}
+
+
+def store(scene: Scene, **contents: Document) -> None:
+    """Have namespaces that hold documents of an earlier process."""
+    scene.publisher.relist()
+    for name, document in contents.items():
+        scene.publisher.namespaces.put(Namespace(name, 7, {"registry-webhook/enabled": "true"}, terminating=False))
+        scene.publisher.secrets.put(secret_of(name, document))
+        scene.server.published_in[name] = Published(document.content, document.expires, document.refreshed)
+
+
+def test_credentials_after_restart_published_entry_stays() -> None:
+    scene = Scene()
+    before = compose(Credential((entry("registry.example.com", 1), entry(_ECR, 2))), WALL - 500)
+    store(scene, a=before, b=before)
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.publisher.document is not None
+    assert (scene.publisher.document.content, scene.publisher.document.refreshed) == (before.content, before.refreshed)
+
+
+@pytest.mark.parametrize("token", [True, False])
+def test_credentials_after_restart_ended_entry_goes(token: bool) -> None:
+    scene = Scene()
+    ended = structs.replace(entry(_ECR, 2), password=jwt_ending(WALL - 5)) if token else entry(_ECR, 2)
+    login = entry("registry.example.com", 1)
+    before = compose(Credential((login, ended), None if token else WALL - 5, told=not token), WALL - 500)
+    store(scene, a=before)
+    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert logins(scene) == {"registry.example.com": "1"}
+
+
+def test_credentials_after_restart_provider_fails_published_one_stays() -> None:
+    scene = Scene()
+    store(scene, a=compose(credential(3), WALL - 500))
+    scene.source.content = _BROKEN
+    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.published() == (3, True)
+
+
+def test_credentials_after_restart_most_namespaces_count() -> None:
+    scene = Scene()
+    sound, edited = compose(credential(3), WALL - 500), compose(credential(4), WALL - 500)
+    store(scene, a=edited, b=sound, c=sound)
+    scene.source.content = _BROKEN
+    scene.credentials.make_pass()
+    assert scene.published() == (3, True)
+
+
+def test_credentials_refused_again_after_restart_says_what_is_published() -> None:
+    scene = Scene()
+    store(scene, a=compose(credential(1), WALL - 500))
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    assert scene.server.events[0]["note"].endswith("the published credential is the refused one")
+
+
+def test_credentials_refused_with_space_at_its_end_says_so() -> None:
+    scene = Scene()
+    scene.source.content = Credential((make_entry("registry.example.com", "robot", "kept-secret "),))
+    scene.verdict = _REFUSED
+    scene.credentials.make_pass()
+    note = scene.server.events[0]["note"]
+    assert "the password ends in a space" in note
+    assert "kept-secret" not in note
+
+
+# Which replica asks
+
+
+def test_credentials_replica_that_does_not_write_asks_nothing() -> None:
+    scene = Scene()
+    scene.leads = False
+    assert scene.passes(300) == [0, 80, 160, 240]
+    assert scene.asked == 0
+    assert b'passes_total{outcome="published"} 0.0' in scene.metrics.exposition()
+    assert scene.credentials.last is not None
+    assert scene.credentials.last.outcome is Outcome.STANDBY
+    assert scene.credentials.published()
+    assert scene.publisher.document is None
+
+
+def test_credentials_replica_that_begins_to_write_reads_and_asks_at_once() -> None:
+    scene = Scene()
+    scene.leads = False
+
+    def meanwhile() -> None:
+        scene.leads = scene.clock.now >= 1020
+
+    assert scene.passes(60, meanwhile) == [0, pytest.approx(20, abs=0.5)]
+    assert scene.asked == 1
+    assert scene.published() == (1, False)
+
+
+def test_credentials_takeover_keeps_what_another_replica_published() -> None:
+    scene = Scene()
+    scene.credentials.make_pass()
+    scene.credentials.cease()
+    assert scene.publisher.document is None
+    store(scene, a=compose(credential(7), WALL))
+    scene.source.content = _BROKEN
+    scene.credentials.make_pass()
+    assert scene.published() == (7, True)
+
+
+def test_credentials_answer_after_loss_of_lease_is_dropped() -> None:
+    scene = Scene()
+
+    def lose(_: Credential) -> Verdict:
+        scene.credentials.cease()
+        return _REFUSED
+
+    scene.credentials._ask = lose  # noqa: SLF001
+    assert scene.credentials.make_pass().outcome is Outcome.STANDBY
+    assert scene.publisher.document is None
+    assert scene.reasons() == []
+    assert b"credential_refused 0.0" in scene.metrics.exposition()
+
+
+def counted(scene: Scene) -> list[bytes]:
+    """Give all metrics of ours; a counter's time of creation is none."""
+    lines = scene.metrics.exposition().splitlines()
+    return [line for line in lines if line.startswith(b"registry_webhook") and b"_created" not in line]
+
+
+@pytest.mark.parametrize("during", ["the source is read", "the registry is asked", "the cluster is listed"])
+@pytest.mark.parametrize(
+    "came", [_REFUSED, _UNCLEAR, _ACCEPTED, _BROKEN], ids=["refused", "unclear", "accepted", "failed"]
+)
+def test_refresh_stopped_while_waiting_reports_nothing(
+    during: str, came: Verdict | Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Another configuration is used by then: what came of the one before is told by nothing."""
+    scene = Scene()
+    exposed = counted(scene)
+    read, ask = scene.source.read, scene.ask
+    scene.source.notes = ("a note",) if during == "the source is read" else ()
+    scene.verdict = came if isinstance(came, Verdict) else None
+
+    def stopped_read() -> Reading:
+        if during == "the source is read":
+            scene.credentials.close()
+            if isinstance(came, Exception):
+                raise came
+        return read()
+
+    def stopped_ask(asked: Credential) -> Verdict | None:
+        scene.credentials.close()
+        return ask(asked)
+
+    def stopped_list() -> Listing[Namespace]:
+        scene.credentials.close()
+        raise Unreachable("cannot list namespaces")
+
+    scene.source.read = stopped_read  # type: ignore[method-assign]
+    if during == "the registry is asked":
+        scene.credentials._ask = stopped_ask  # noqa: SLF001 - the moment at which it is stopped
+    if during == "the cluster is listed":
+        scene.server.namespaces.list = stopped_list  # type: ignore[method-assign]
+    with caplog.at_level(logging.DEBUG):
+        scene.credentials.run(threading.Event(), lambda: None)
+    assert scene.credentials.last is None
+    assert scene.reasons() == []
+    assert caplog.records == []
+    assert scene.publisher.document is None
+    assert counted(scene) == exposed
+
+
+_STAYS = {
+    "accepted": "the published one stays, which the registry accepted",
+    "unknown": "the published one stays; it is not known whether the registry accepts that",
+    "refused": "the published credential is the refused one",
+    "nothing": "nothing is published",
+    "where there is none": "it is published only where there is none yet",
+}
+
+
+@pytest.mark.parametrize(
+    ("sequence", "strict", "stays"),
+    [
+        ([(1, _ACCEPTED), (2, _REFUSED)], False, "accepted"),
+        ([(1, _ACCEPTED), (2, _REFUSED)], True, "accepted"),
+        ([(1, _ACCEPTED), (1, _UNCLEAR), (2, _REFUSED)], False, "accepted"),
+        ([(1, _ACCEPTED), (2, _UNCLEAR), (3, _REFUSED)], False, "unknown"),
+        ([(1, _UNCLEAR), (2, _REFUSED)], False, "unknown"),
+        ([(1, None), (2, _REFUSED)], False, "unknown"),
+        ([(1, _UNCLEAR), (1, _REFUSED)], False, "refused"),
+        ([(1, _ACCEPTED), (1, _REFUSED)], False, "refused"),
+        ([(1, _ACCEPTED), (1, _REFUSED)], True, "refused"),
+        ([(1, _REFUSED)], False, "where there is none"),
+        ([(1, _REFUSED)], True, "nothing"),
+    ],
+)
+def test_refusal_says_what_is_published(sequence: list[tuple[int, Verdict | None]], strict: bool, stays: str) -> None:
+    scene = Scene(strict=strict)
+    for number, verdict in sequence:
+        scene.source.content, scene.verdict = credential(number), verdict
+        scene.server.events.clear()
+        scene.credentials.make_pass()
+    (event,) = (event for event in scene.server.events if event["reason"] == "CredentialRefused")
+    assert event["note"].endswith(f": {_STAYS[stays]}")

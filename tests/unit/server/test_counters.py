@@ -1,0 +1,103 @@
+"""What is counted of reviews, and that what a client sends makes no series."""
+
+from typing import Any
+
+import pytest
+
+from tests.unit.admission.test_mutator import Pod, handler, pod
+from webhook.admission import review
+from webhook.admission.mutator import Handler
+from webhook.images.patterns import Globs
+from webhook.images.resolver import Resolver
+from webhook.images.rules import Rule, Rules
+from webhook.server import routes
+from webhook.server.counters import Distribution, Tally
+from webhook.server.refusals import Refusal
+
+JSON = "application/json"
+
+
+def images(*names: str) -> Pod:
+    return pod(containers=[{"name": f"c{number}", "image": name} for number, name in enumerate(names)])
+
+
+def counted(document: Any, made: Handler | None = None, **request: Any) -> Tally:
+    tally = Tally()
+    routes.mutate(made or handler(), JSON, review.of_object(document, **request), tally)
+    return tally
+
+
+def seen(counts: dict[str, int]) -> dict[str, int]:
+    return {what: count for what, count in counts.items() if count}
+
+
+def test_a_review_counts_by_operation_and_outcome() -> None:
+    tally = counted(images("nginx"))
+    assert tally.reviews["CREATE"]["rewritten"] == 1
+    assert sum(sum(outcomes.values()) for outcomes in tally.reviews.values()) == 1
+
+
+@pytest.mark.parametrize("operation", ["DELETE", "x" * 1000, None])
+def test_whatever_else_is_called_an_operation_counts_as_one(operation: str | None) -> None:
+    tally = counted(images("nginx"), operation=operation)
+    assert set(tally.reviews) == {"CREATE", "UPDATE", "other"}
+    assert tally.reviews["other"]["not-ours"] == 1
+
+
+def test_images_count_by_why_they_became_what_they_did_and_by_rule() -> None:
+    document = images("nginx", "quay.io/a", "quay.io/b", "gcr.io/x", "ghcr.io/x", "registry.example.com/x", "Not/An")
+    tally = counted(document)
+    expected = {"server": 1, "rule": 2, "excluded": 1, "qualified": 1, "already": 1, "invalid": 1}
+    assert seen(tally.images) == expected
+    assert tally.rules == {"quay.io -> registry.example.com/quay": 2}
+
+
+def test_images_count_each_time_although_the_decision_is_known() -> None:
+    tally, made = Tally(), handler()
+    for _ in range(3):
+        routes.mutate(made, JSON, review.of_object(images("nginx", "quay.io/a")), tally)
+    assert (tally.images["server"], tally.images["rule"]) == (3, 3)
+
+
+def test_a_fault_of_our_own_counts() -> None:
+    def broken(_: str) -> Any:
+        raise RuntimeError
+
+    assert counted(images("nginx"), handler(resolve=broken)).reviews["CREATE"]["error"] == 1
+
+
+def test_more_rules_than_are_told_apart_count_together() -> None:
+    rules = [Rule(f"r{number}.example.com", "registry.example.com/r") for number in range(300)]
+    made = handler(resolve=Resolver(Rules(rules, None), Globs([])).resolve)
+    tally = counted(images(*(f"r{number}.example.com/x" for number in range(300))), made)
+    assert len(tally.rules) == 257
+    assert tally.rules["other"] == 44
+    assert sum(tally.rules.values()) == tally.images["rule"] == 300
+
+
+def test_refused_requests_count_by_status_and_reason() -> None:
+    tally = Tally()
+    routes.mutate(handler(), "text/plain", b"{}", tally)
+    routes.mutate(handler(), JSON, b"{", tally)
+    routes.mutate(handler(), JSON, b"[]", tally)
+    refused = {what: count for what, count in tally.refused.items() if count}
+    assert refused == {(415, Refusal.CONTENT_TYPE): 1, (400, Refusal.MALFORMED_REVIEW): 2}
+    assert tally.seconds.up_to()[-1][1] == 0
+
+
+def test_how_long_it_took_and_how_long_it_was_are_distributions() -> None:
+    tally, made = Tally(), handler()
+    body = review.of_object(images("nginx"))
+    for _ in range(5):
+        routes.mutate(made, JSON, body, tally)
+    assert tally.seconds.up_to()[-1] == (float("inf"), 5)
+    assert 0 < tally.seconds.total < 5
+    assert tally.sizes.total == 5 * len(body)
+    assert tally.sizes.up_to()[0] == (1024, 5)
+
+
+def test_a_value_at_a_bound_is_within_it() -> None:
+    values = Distribution((1, 10))
+    for value in (0, 1, 1.5, 10, 11):
+        values.add(value)
+    assert values.up_to() == [(1, 2), (10, 4), (float("inf"), 5)]
