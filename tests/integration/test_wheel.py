@@ -113,7 +113,6 @@ def test_the_top_level_holds_nothing_unexpected() -> None:
     tracked = subprocess.run([git, "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     top = {path.partition("/")[0] for path in tracked.stdout.split("\0") if path}
     expected = {"pyproject.toml", "webhook", "manifests", "certs", "tests", "Dockerfile", "README.md", "Makefile"}
-    expected |= {"LICENSE", "CHANGELOG.md", "RELEASING.md", "SECURITY.md", "overlays", "docs"} | {
-        lock.name for lock in LOCKS
-    }
+    expected |= {"LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "overlays", "docs"}
+    expected |= {lock.name for lock in LOCKS}
     assert {name for name in top if not name.startswith(".")} <= expected
