@@ -10,7 +10,7 @@ from msgspec import Struct
 PROGRAM = "registry-webhook"
 
 #: The namespace that the webhook itself runs in, as the manifests have it.
-OWN_NAMESPACE = "registry-webhook"
+DEFAULT_NAMESPACE = "registry-webhook"
 
 #: Namespaces of Kubernetes itself, never served.
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
@@ -81,14 +81,14 @@ CONFIGURATION_VARIABLE = "REGISTRY_WEBHOOK_CONFIGURATION"
 class InstallationNames(Struct, frozen=True):
     """Where an installation is, and what its objects are called: by default as the manifests have it."""
 
-    namespace: str = OWN_NAMESPACE
+    namespace: str = DEFAULT_NAMESPACE
     """It is never served: a Pod that serves must not depend on itself."""
     service: str = PROGRAM
     configuration: str = PROGRAM
     """The MutatingWebhookConfiguration."""
     deployment: str = PROGRAM
     config_map: str = PROGRAM
-    account: str = PROGRAM
+    service_account: str = PROGRAM
     """The ServiceAccount."""
 
     def renamed(self, name: str) -> str:
@@ -109,7 +109,7 @@ class InstallationNames(Struct, frozen=True):
 def installation_names(environment: Mapping[str, str]) -> InstallationNames:
     """Give the names that a process is told by its environment; a variable that is empty counts as not set."""
     return InstallationNames(
-        namespace=environment.get(NAMESPACE_VARIABLE) or OWN_NAMESPACE,
+        namespace=environment.get(NAMESPACE_VARIABLE) or DEFAULT_NAMESPACE,
         service=environment.get(SERVICE_VARIABLE) or PROGRAM,
         configuration=environment.get(CONFIGURATION_VARIABLE) or PROGRAM,
     )

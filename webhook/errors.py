@@ -9,11 +9,11 @@
     ├── MalformedReview          bytes that are no AdmissionReview we could answer
     │   └── UnreadableReview     of which the uid can be read, so that it can be refused or allowed
     ├── InvalidManifest          a document that is no Kubernetes manifest
-    ├── UnfitPolicy              a configuration that does not fit into an admission policy
+    ├── PolicyLimitExceeded      a configuration that does not fit into an admission policy
     ├── CertificateError         a certificate and key that cannot be served
     ├── FileError                a file that cannot be read
     ├── InvalidCredential        a user name or password that kubelet could not use
-    ├── SourceError              a source that gives no credential now
+    ├── CredentialProviderError  a credential provider that gives no credential now
     └── ClusterError             the API server did not do what it was asked
         ├── Unreachable          it gave no answer, or could not do it now
         ├── Forbidden            we have no right to it, a quota is used up, or a policy refused it
@@ -55,7 +55,7 @@ class ConflictingRules(RegistryWebhookError):
         self.part = part
 
 
-class Fault(NamedTuple):
+class ConfigIssue(NamedTuple):
     """One thing that is wrong with a configuration."""
 
     key: str
@@ -76,10 +76,10 @@ class Fault(NamedTuple):
 class ConfigurationError(RegistryWebhookError):
     """All the faults of a configuration, found in one go."""
 
-    def __init__(self, faults: list[Fault]) -> None:
-        """Hold `faults`, at least one; the error's text is a line for each."""
-        super().__init__("\n".join(map(str, faults)))
-        self.faults = faults
+    def __init__(self, issues: list[ConfigIssue]) -> None:
+        """Hold `issues`, at least one; the error's text is a line for each."""
+        super().__init__("\n".join(map(str, issues)))
+        self.issues = issues
 
 
 class MalformedReview(RegistryWebhookError):
@@ -100,7 +100,7 @@ class InvalidManifest(RegistryWebhookError):
     """A document that is no Kubernetes manifest."""
 
 
-class UnfitPolicy(RegistryWebhookError):
+class PolicyLimitExceeded(RegistryWebhookError):
     """A configuration that does not fit into an admission policy; the text says which part is too much."""
 
 
@@ -116,7 +116,7 @@ class InvalidCredential(RegistryWebhookError):
     """A user name, password or key that kubelet could not use."""
 
 
-class SourceError(RegistryWebhookError):
+class CredentialProviderError(RegistryWebhookError):
     """A source that gives no credential now."""
 
 

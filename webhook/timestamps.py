@@ -3,13 +3,13 @@
 from datetime import UTC, datetime
 
 
-def timestamp(seconds: float) -> str:
+def format_rfc3339(seconds: float) -> str:
     """Write a POSIX time."""
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def moment(text: str) -> float | None:
-    """Read what `timestamp` wrote: POSIX time, or None for anything else."""
+def parse_rfc3339(text: str) -> float | None:
+    """Read what `format_rfc3339` wrote: POSIX time, or None for anything else."""
     try:
         return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC).timestamp()
     except ValueError:

@@ -98,7 +98,7 @@ def _review(number: int, pod: dict[str, Any], operation: str = "CREATE", **reque
         "dryRun": False,
         **request,
     }
-    return review.of_object(pod, operation, **fields)
+    return review.encode_review(pod, operation, **fields)
 
 
 def _pod(number: int, names: list[str], *, volumes: int = 2, bare: bool = False) -> dict[str, Any]:

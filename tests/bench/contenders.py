@@ -93,7 +93,7 @@ class Arena:
         for program in ("yardstick", "load"):
             command = ["go", "build", "-o", str(folder / program), f"./{program}"]
             subprocess.run(command, cwd=HERE, env=environment, check=True)
-        ours = pki_ca.make_authority("bench", datetime.now(UTC), timedelta(days=2))
+        ours = pki_ca.create_ca("bench", datetime.now(UTC), timedelta(days=2))
         pair = pki_ca.sign(ours, ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(days=1))
         (folder / "ca.crt").write_bytes(ours.certificate)
         (folder / "tls.crt").write_bytes(pair.certificate)

@@ -129,7 +129,7 @@ def _time(place: Place, starts: int) -> None:
 def _start(place: Place, folder: Path) -> tuple[float, float, float]:
     """Start the server; give the seconds until it is ready, and the memory of worker and supervisor in MiB."""
     now, day = datetime.now(UTC), timedelta(days=1)
-    pair = ca.sign(ca.make_authority("bench", now, day), ["localhost"], now, day)
+    pair = ca.sign(ca.create_ca("bench", now, day), ["localhost"], now, day)
     for name, content in zip(("tls.crt", "tls.key"), pair, strict=True):
         (folder / name).write_bytes(content)
     with listen(Address("127.0.0.1", 0)) as free:

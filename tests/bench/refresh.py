@@ -22,7 +22,7 @@ from pathlib import Path
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook.config.listen_address import Address, listen
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL
 from webhook.errors import Conflict, NotFound
 from webhook.kube.client import Client, Request, connect
 from webhook.settings import PullSecretSettings
@@ -165,9 +165,9 @@ def _exists(client: Client, path: str) -> bool:
 def _namespaces(client: Client, names: list[str]) -> Iterator[None]:
     """Have namespaces that are opted in, and the sidecar's own for its Lease."""
     made = []
-    if not _exists(client, f"/api/v1/namespaces/{OWN_NAMESPACE}"):
-        _make(client, OWN_NAMESPACE, {})
-        made.append(OWN_NAMESPACE)
+    if not _exists(client, f"/api/v1/namespaces/{DEFAULT_NAMESPACE}"):
+        _make(client, DEFAULT_NAMESPACE, {})
+        made.append(DEFAULT_NAMESPACE)
     with ThreadPoolExecutor(8) as pool:
         try:
             list(pool.map(lambda name: _make(client, name, {ENABLED_LABEL: "true"}), names))

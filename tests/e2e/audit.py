@@ -4,11 +4,11 @@ import json
 from pathlib import Path
 from typing import NamedTuple
 
-from webhook.constants import OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, PROGRAM
 
 from .cluster import Manifest
 
-_ACCOUNT = f"system:serviceaccount:{OWN_NAMESPACE}:{PROGRAM}"
+_ACCOUNT = f"system:serviceaccount:{DEFAULT_NAMESPACE}:{PROGRAM}"
 
 
 class AuditLog(NamedTuple):

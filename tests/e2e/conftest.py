@@ -20,7 +20,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.constants import OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, PROGRAM
 
 from .apiserver import ApiServer
 from .audit import AuditLog
@@ -84,8 +84,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(scope="session")
 def uninstalled(cluster: Cluster) -> Cluster:
     """Give the cluster as long as nothing of ours is in it."""
-    if cluster.exists("default", f"namespace/{OWN_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {OWN_NAMESPACE} already: tests need one that has none")
+    if cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"):
+        pytest.fail(f"the cluster has a namespace {DEFAULT_NAMESPACE} already: tests need one that has none")
     return cluster
 
 

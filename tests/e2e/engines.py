@@ -99,13 +99,13 @@ class Engines:
     def dry(self, namespace: str, pod: Manifest) -> Manifest:
         """Make a Pod as a dry run, and give it as it would be stored."""
         path = f"/api/v1/namespaces/{namespace}/pods"
-        request = Request("make a Pod", "POST", path, (("dryRun", "All"),), pod, silence=_PATIENCE)
+        request = Request("make a Pod", "POST", path, (("dryRun", "All"),), pod, timeout=_PATIENCE)
         return dict(json.loads(self._client.call(request)))
 
     def dry_update(self, namespace: str, pod: Manifest, below: str = "") -> Manifest:
         """Change a Pod as a dry run."""
         path = f"/api/v1/namespaces/{namespace}/pods/{pod['metadata']['name']}{below}"
-        request = Request("change a Pod", "PUT", path, (("dryRun", "All"),), pod, silence=_PATIENCE)
+        request = Request("change a Pod", "PUT", path, (("dryRun", "All"),), pod, timeout=_PATIENCE)
         return dict(json.loads(self._client.call(request)))
 
     def both(self, pod: Manifest) -> tuple[Manifest | str, Manifest | str]:

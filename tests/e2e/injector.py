@@ -41,7 +41,7 @@ class _Injects(BaseHTTPRequestHandler):
 def injecting(cluster: Cluster, address: str, folder: Path, namespaces: Sequence[str]) -> Iterator[None]:
     """Have it in force in these namespaces: it comes after ours, whose names begin otherwise."""
     now, life = datetime.now(UTC), timedelta(days=1)
-    ours = ca.make_authority("injector e2e", now, life)
+    ours = ca.create_ca("injector e2e", now, life)
     pair = ca.sign(ours, [address], now, life)
     (folder / "pair").write_bytes(pair.key + pair.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -129,7 +129,7 @@ def _directed(manifest: Manifest, server: Server, name: str, run: str) -> Manife
 def running(address: str, folder: Path, *options: str, configuration: str = CONFIGURATION) -> Iterator[Server]:
     """Run the real server in `folder`, with a certificate for `address`, until the end."""
     now, life = datetime.now(UTC), timedelta(days=1)
-    ours = ca.make_authority("registry-webhook e2e", now, life)
+    ours = ca.create_ca("registry-webhook e2e", now, life)
     pair = ca.sign(ours, [address], now, life)
     certificate, key, settings, output = (folder / name for name in ("crt", "key", "config.yaml", "log"))
     certificate.write_bytes(pair.certificate)

@@ -19,7 +19,7 @@ from typing import Any
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from webhook.constants import OWN_NAMESPACE, PROGRAM, REFRESHER, REFUSED_ANNOTATION
+from webhook.constants import DEFAULT_NAMESPACE, PROGRAM, REFRESHER, REFUSED_ANNOTATION
 
 from .cluster import NAMESPACES, Cluster, Manifest, Ran, eventually
 from .installation import environment
@@ -299,7 +299,7 @@ def is_told(cluster: Cluster, namespace: str, reason: str, text: str = "") -> Ma
 
     def found() -> Manifest | None:
         events = cluster.items(namespace, "events.events.k8s.io")
-        told = [event for event in events if event["reportingController"] == f"{OWN_NAMESPACE}/refresher"]
+        told = [event for event in events if event["reportingController"] == f"{DEFAULT_NAMESPACE}/refresher"]
         return next((event for event in told if event["reason"] == reason and text in event["note"]), None)
 
     return eventually(f"an Event in {namespace} says {reason} {text}", found)
@@ -312,12 +312,12 @@ def remove_pull_secrets(cluster: Cluster) -> None:
 
 def forget_refused_logins(cluster: Cluster) -> None:
     """Remove the times of refused logins from the Lease: they limit the sidecars of further tests."""
-    cluster.run("annotate", f"lease/{REFRESHER}", f"{REFUSED_ANNOTATION}-", f"--namespace={OWN_NAMESPACE}")
+    cluster.run("annotate", f"lease/{REFRESHER}", f"{REFUSED_ANNOTATION}-", f"--namespace={DEFAULT_NAMESPACE}")
 
 
 def free_lease(cluster: Cluster) -> None:
     """Remove the Lease, so that whoever starts next does not wait for the end of what somebody left."""
-    cluster.kubectl("delete", "lease", REFRESHER, "--namespace", OWN_NAMESPACE, "--ignore-not-found")
+    cluster.kubectl("delete", "lease", REFRESHER, "--namespace", DEFAULT_NAMESPACE, "--ignore-not-found")
 
 
 @contextmanager
@@ -343,7 +343,7 @@ def give_rights(cluster: Cluster) -> None:
 
 
 def _has_rights(cluster: Cluster) -> bool:
-    account = f"--as=system:serviceaccount:{OWN_NAMESPACE}:{PROGRAM}"
+    account = f"--as=system:serviceaccount:{DEFAULT_NAMESPACE}:{PROGRAM}"
     return cluster.run("auth", "can-i", "list", "namespaces", account).status == 0
 
 

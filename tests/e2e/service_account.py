@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.constants import CERTIFICATE, OWN_NAMESPACE, PROGRAM
+from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually, find_kubectl
 from .pods import PULL_SECRET
@@ -32,8 +32,8 @@ def granted(cluster: Cluster, folder: Path) -> Iterator[Path]:
 
     When this gives it, rights and guard are in force.
     """
-    if cluster.exists("default", f"namespace/{OWN_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {OWN_NAMESPACE} already: tests need one that has none")
+    if cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"):
+        pytest.fail(f"the cluster has a namespace {DEFAULT_NAMESPACE} already: tests need one that has none")
     try:
         for manifest in _MANIFESTS:
             ran = cluster.kubectl("apply", "--server-side", "--validate=strict", f"--filename={manifest}")
@@ -68,7 +68,7 @@ def pull_secret(**metadata: object) -> Manifest:
 
 def certificate(**changes: object) -> Manifest:
     """Make the Secret of the certificate, without one in it, with these changes to its metadata."""
-    metadata = {"name": CERTIFICATE, "namespace": OWN_NAMESPACE, **changes}
+    metadata = {"name": CERTIFICATE, "namespace": DEFAULT_NAMESPACE, **changes}
     return {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "type": "Opaque", "data": {"tls.crt": "e30="}}
 
 
@@ -91,7 +91,7 @@ def event(namespace: str, **changes: object) -> Manifest:
 
 def _kubeconfig(cluster: Cluster) -> Manifest:
     kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
-    token = cluster.kubectl("create", "token", PROGRAM, "--namespace", OWN_NAMESPACE, "--duration=1h").stdout
+    token = cluster.kubectl("create", "token", PROGRAM, "--namespace", DEFAULT_NAMESPACE, "--duration=1h").stdout
     (user,) = kubeconfig["users"]
     user["user"] = {"token": token.strip()}
     return kubeconfig
@@ -100,8 +100,8 @@ def _kubeconfig(cluster: Cluster) -> Manifest:
 def _in_force(kubeconfig: Path) -> bool:
     """Ask for what the rights allow and the guard refuses, and change nothing: in our own namespace nothing is made."""
     account = acting(kubeconfig)
-    dry = ("--dry-run=server", "--namespace", OWN_NAMESPACE, "--filename=-")
-    forged = event(OWN_NAMESPACE, reportingController="kubelet")
+    dry = ("--dry-run=server", "--namespace", DEFAULT_NAMESPACE, "--filename=-")
+    forged = event(DEFAULT_NAMESPACE, reportingController="kubelet")
     answers = [
         account.run("apply", "--server-side", *dry, stdin=pull_secret()),
         account.run("create", *dry, stdin=forged),

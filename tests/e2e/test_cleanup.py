@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESHER
 
 from .cluster import Cluster, Manifest, Ran, eventually
 from .installation import cleanup, environment
@@ -183,14 +183,14 @@ def installed(cluster: Cluster, account: Path, namespaces: list[str]) -> Iterato
     kept = cluster.run("get", _WEBHOOK, "--output=json")
     if kept.status == 0:
         cluster.kubectl("delete", _WEBHOOK)
-    cluster.create(OWN_NAMESPACE, _deployment())
+    cluster.create(DEFAULT_NAMESPACE, _deployment())
     cluster.kubectl("create", "--filename=-", stdin=_fail_closed(namespaces))
     eventually("Pods are refused", lambda: _pod(cluster, namespaces[0]).status != 0)
     try:
         yield
     finally:
         cluster.kubectl("delete", _WEBHOOK, "--ignore-not-found")
-        cluster.kubectl("delete", _DEPLOYMENT, "--namespace", OWN_NAMESPACE, "--ignore-not-found")
+        cluster.kubectl("delete", _DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE, "--ignore-not-found")
         if kept.status == 0:
             before = kept.manifest
             for field in ("resourceVersion", "uid", "managedFields", "creationTimestamp", "generation"):
@@ -204,7 +204,7 @@ def _pod(cluster: Cluster, namespace: str) -> Ran:
 
 
 def _replicas(cluster: Cluster) -> int:
-    return int(cluster.get(OWN_NAMESPACE, _DEPLOYMENT)["spec"]["replicas"])
+    return int(cluster.get(DEFAULT_NAMESPACE, _DEPLOYMENT)["spec"]["replicas"])
 
 
 @pytest.mark.usefixtures("installed")
@@ -214,7 +214,7 @@ def test_a_whole_installation_is_stopped_in_an_order_in_which_pods_can_always_be
     dry = cleanup("--stop", "--dry-run")
     assert dry.stdout.splitlines()[:2] == [
         f"MutatingWebhookConfiguration {PROGRAM}: would be deleted",
-        f"Deployment {OWN_NAMESPACE}/{PROGRAM}: would be scaled to 0",
+        f"Deployment {DEFAULT_NAMESPACE}/{PROGRAM}: would be scaled to 0",
     ]
     assert (_replicas(cluster), cluster.exists("default", _WEBHOOK)) == (2, True)
 
@@ -238,7 +238,7 @@ def test_a_whole_installation_is_stopped_in_an_order_in_which_pods_can_always_be
     lines = said.splitlines()
     assert lines[:2] == [
         f"MutatingWebhookConfiguration {PROGRAM}: deleted",
-        f"Deployment {OWN_NAMESPACE}/{PROGRAM}: scaled to 0",
+        f"Deployment {DEFAULT_NAMESPACE}/{PROGRAM}: scaled to 0",
     ]
     assert {f"{namespace}: deleted {PULL_SECRET}" for namespace in namespaces} <= {*lines}
     assert lines[-1].startswith("the rest goes with: kubectl delete --ignore-not-found -k ")

@@ -1,6 +1,6 @@
 """The manifest itself: what the API server says of it, and what no request can show without disturbing a cluster."""
 
-from webhook.constants import OWN_NAMESPACE, SYSTEM_NAMESPACES
+from webhook.constants import DEFAULT_NAMESPACE, SYSTEM_NAMESPACES
 
 from .cluster import Cluster
 from .installation import MANIFEST, shipped
@@ -25,4 +25,4 @@ def test_the_namespaces_of_the_system_and_our_own_are_never_served() -> None:
         if expression["key"] == "kubernetes.io/metadata.name" and expression["operator"] == "NotIn"
         for name in expression["values"]
     }
-    assert kept_off == SYSTEM_NAMESPACES | {OWN_NAMESPACE}
+    assert kept_off == SYSTEM_NAMESPACES | {DEFAULT_NAMESPACE}

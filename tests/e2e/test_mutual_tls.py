@@ -57,7 +57,7 @@ def asked(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 
 def _make_certificates(folder: Path) -> None:
     now, life = datetime.now(UTC), timedelta(days=1)
-    ours = ca.make_authority("clients", now, life)
+    ours = ca.create_ca("clients", now, life)
     pair = ca.sign(ours, ["kube-apiserver"], now, life, is_client=True)
     for name, content in {"ca.crt": ours.certificate, "client.crt": pair.certificate, "client.key": pair.key}.items():
         (folder / name).write_bytes(content)

@@ -13,7 +13,7 @@ from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission_policy import mutate
 from webhook.config import assemble
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
-from webhook.errors import ConfigurationError, UnfitPolicy
+from webhook.errors import ConfigurationError, PolicyLimitExceeded
 from webhook.kube.client import Client, connect
 
 from .cluster import Cluster, Manifest, eventually
@@ -98,7 +98,7 @@ def test_whatever_references_and_configurations_are_drawn_both_engines_resolve_a
 def test_a_thousand_rules_and_as_many_patterns_as_fit_leave_room_for_a_hundred_images(engines: Engines) -> None:
     rules = [(f"registry-{each}.example.org/some/team", f"{SERVER}/mirrors/team-{each}") for each in range(1000)]
     patterns = [f"registry-{each}.*.org/*/nothing" for each in range(95)]
-    with pytest.raises(UnfitPolicy):
+    with pytest.raises(PolicyLimitExceeded):
         mutate.policy(assemble.policy_terms(Wanted(SERVER, rules, [("exclude", patterns)]).loaded()))
     configuration = engines.configure(Wanted(SERVER, rules, [("exclude", patterns[:90])]))
     names = [f"registry-{each}.example.org/some/team/application-{each:03}" for each in range(900, 999)]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from webhook.constants import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
+from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
 from webhook.diagnostics.doctor.check_rbac import GUARDS
 
 from .cluster import Cluster, Manifest, Ran, eventually
@@ -21,7 +21,7 @@ from .service_account import CONTROLLER, DEPLOYMENT, acting, certificate, event,
 
 _SECRET = f"secret/{PULL_SECRET}"
 _ONLY_IT = f"--field-selector=metadata.name={PULL_SECRET}"
-_NEVER_SERVED = sorted(SYSTEM_NAMESPACES | {OWN_NAMESPACE})
+_NEVER_SERVED = sorted(SYSTEM_NAMESPACES | {DEFAULT_NAMESPACE})
 _TYPE = "the only type of Secret that this account may write is kubernetes.io/dockerconfigjson"
 _EVERYWHERE_ELSE = "in any namespace but kube-system, kube-public, kube-node-lease and its own"
 _LABEL = "only in a namespace that is served"
@@ -30,7 +30,7 @@ _OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "kube-root-ca.crt", "
 _CERTIFICATE = f"secret/{CERTIFICATE}"
 _CONFIGURATION = f"mutatingwebhookconfiguration/{PROGRAM}"
 _OTHER_CONFIGURATION = f"{PROGRAM}-other"
-_LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{OWN_NAMESPACE}/leases"
+_LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{DEFAULT_NAMESPACE}/leases"
 
 #: Verbs, API group, resource and the names that they are bound to.
 _Right = tuple[frozenset[str], str, str, frozenset[str]]
@@ -102,7 +102,9 @@ def _done(ran: Ran) -> None:
 def _refused(ran: Ran, verb: str, resource: str) -> None:
     """Expect that the rights refuse it."""
     assert ran.status
-    assert f'User "system:serviceaccount:{OWN_NAMESPACE}:{PROGRAM}" cannot {verb} resource "{resource}"' in ran.stderr
+    assert (
+        f'User "system:serviceaccount:{DEFAULT_NAMESPACE}:{PROGRAM}" cannot {verb} resource "{resource}"' in ran.stderr
+    )
 
 
 def _guarded(ran: Ran, message: str, policy: str = "registry-webhook-secrets") -> None:
@@ -117,7 +119,7 @@ def _guarded(ran: Ran, message: str, policy: str = "registry-webhook-secrets") -
 def test_the_account_has_these_rights_and_no_others(
     cluster: Cluster, refresher: Cluster, labelled: str, own: bool
 ) -> None:
-    namespace = OWN_NAMESPACE if own else labelled
+    namespace = DEFAULT_NAMESPACE if own else labelled
     everyones = f"--as=system:serviceaccount:{labelled}:default"
     rights = _rights(refresher, namespace) - _rights(cluster, namespace, everyones)
     expected: set[_Right] = {
@@ -206,12 +208,12 @@ def test_it_makes_its_lease_by_a_put_to_its_name_and_holds_it(cluster: Cluster, 
     free_lease(cluster)
     replace = ("replace", f"--raw={_LEASES}/{REFRESHER}", "--filename=-")
     refresher.kubectl(*replace, stdin=_lease(REFRESHER, "first"))
-    made = refresher.get(OWN_NAMESPACE, f"lease/{REFRESHER}")
+    made = refresher.get(DEFAULT_NAMESPACE, f"lease/{REFRESHER}")
     # What makes it takes it from nobody.
     assert "resourceVersion: Invalid value" in refresher.run(*replace, stdin=_lease(REFRESHER, "thief")).stderr
     made["spec"]["holderIdentity"] = "second"
     refresher.kubectl(*replace, stdin=made)
-    assert refresher.get(OWN_NAMESPACE, f"lease/{REFRESHER}")["spec"]["holderIdentity"] == "second"
+    assert refresher.get(DEFAULT_NAMESPACE, f"lease/{REFRESHER}")["spec"]["holderIdentity"] == "second"
 
 
 def _lease(name: str, holder: str) -> Manifest:
@@ -227,7 +229,7 @@ def test_it_makes_events(cluster: Cluster, refresher: Cluster, labelled: str) ->
 # What its rights refuse.
 
 
-@pytest.mark.parametrize("scope", ["--all-namespaces", f"--namespace={OWN_NAMESPACE}"])
+@pytest.mark.parametrize("scope", ["--all-namespaces", f"--namespace={DEFAULT_NAMESPACE}"])
 def test_it_lists_no_other_secrets(refresher: Cluster, scope: str) -> None:
     _refused(refresher.run("get", "secrets", scope), "list", "secrets")
 
@@ -259,7 +261,7 @@ def test_it_deletes_no_collection_of_secrets(refresher: Cluster, published: str,
 
 @pytest.mark.parametrize("resource", ["pods", "configmaps", "serviceaccounts", "leases", "events"])
 def test_it_reads_nothing_else(refresher: Cluster, resource: str) -> None:
-    _refused(refresher.run("get", resource, "--namespace", OWN_NAMESPACE), "list", resource)
+    _refused(refresher.run("get", resource, "--namespace", DEFAULT_NAMESPACE), "list", resource)
 
 
 def test_it_changes_no_namespace(refresher: Cluster, labelled: str) -> None:
@@ -268,7 +270,7 @@ def test_it_changes_no_namespace(refresher: Cluster, labelled: str) -> None:
 
 
 def test_it_holds_no_other_lease(refresher: Cluster, labelled: str) -> None:
-    elsewhere = _LEASES.replace(OWN_NAMESPACE, labelled)
+    elsewhere = _LEASES.replace(DEFAULT_NAMESPACE, labelled)
     for address, name in ((_LEASES, "other"), (elsewhere, REFRESHER)):
         lease = _lease(name, "thief")
         ran = refresher.run("replace", f"--raw={address}/{name}", "--filename=-", stdin=lease)
@@ -409,17 +411,17 @@ def no_certificate(cluster: Cluster, account: Path) -> Iterator[None]:
     """Leave no certificate behind."""
     assert account.exists()
     yield
-    cluster.kubectl("delete", _CERTIFICATE, "--namespace", OWN_NAMESPACE, "--ignore-not-found")
+    cluster.kubectl("delete", _CERTIFICATE, "--namespace", DEFAULT_NAMESPACE, "--ignore-not-found")
 
 
 @pytest.mark.usefixtures("no_certificate")
 def test_it_makes_reads_watches_and_changes_the_certificates_secret(refresher: Cluster) -> None:
-    _done(_applied(refresher, OWN_NAMESPACE, certificate()))
-    _done(_applied(refresher, OWN_NAMESPACE, certificate(annotations={"changed": "yes"})))
+    _done(_applied(refresher, DEFAULT_NAMESPACE, certificate()))
+    _done(_applied(refresher, DEFAULT_NAMESPACE, certificate(annotations={"changed": "yes"})))
     patch = f"--patch={json.dumps({'metadata': {'annotations': {'changed': 'again'}}})}"
-    refresher.kubectl("patch", _CERTIFICATE, "--namespace", OWN_NAMESPACE, "--type=merge", patch)
-    assert refresher.get(OWN_NAMESPACE, _CERTIFICATE)["metadata"]["annotations"] == {"changed": "again"}
-    address = f"/api/v1/namespaces/{OWN_NAMESPACE}/secrets?fieldSelector=metadata.name%3D{CERTIFICATE}"
+    refresher.kubectl("patch", _CERTIFICATE, "--namespace", DEFAULT_NAMESPACE, "--type=merge", patch)
+    assert refresher.get(DEFAULT_NAMESPACE, _CERTIFICATE)["metadata"]["annotations"] == {"changed": "again"}
+    address = f"/api/v1/namespaces/{DEFAULT_NAMESPACE}/secrets?fieldSelector=metadata.name%3D{CERTIFICATE}"
     assert len(refresher.kubectl("get", f"--raw={address}").manifest["items"]) == 1
     ran = refresher.kubectl("get", f"--raw={address}&watch=true&timeoutSeconds=1")
     assert CERTIFICATE in ran.stdout
@@ -443,28 +445,28 @@ def test_the_certificates_secret_is_of_one_type_and_hinders_nobody(
 ) -> None:
     metadata = changes.get("metadata", {})
     manifest = certificate(**metadata) | {key: value for key, value in changes.items() if key != "metadata"}
-    _guarded(_applied(refresher, OWN_NAMESPACE, manifest, "--dry-run=server"), message)
+    _guarded(_applied(refresher, DEFAULT_NAMESPACE, manifest, "--dry-run=server"), message)
 
 
 @pytest.mark.usefixtures("no_certificate")
 def test_the_certificates_secret_is_no_way_to_a_token(refresher: Cluster) -> None:
     token = {"type": "kubernetes.io/service-account-token", "data": {}}
     manifest = certificate(annotations={"kubernetes.io/service-account.name": PROGRAM}) | token
-    _guarded(_applied(refresher, OWN_NAMESPACE, manifest), "the only type of registry-webhook-certificate")
+    _guarded(_applied(refresher, DEFAULT_NAMESPACE, manifest), "the only type of registry-webhook-certificate")
 
 
 @pytest.mark.usefixtures("no_certificate")
 def test_somebody_elses_secret_of_the_certificates_name_is_left_alone(cluster: Cluster, refresher: Cluster) -> None:
-    cluster.create(OWN_NAMESPACE, certificate() | {"type": "example.com/any"})
+    cluster.create(DEFAULT_NAMESPACE, certificate() | {"type": "example.com/any"})
     patch = f"--patch={json.dumps({'metadata': {'labels': {'changed': 'yes'}}})}"
-    ran = refresher.run("patch", _CERTIFICATE, "--namespace", OWN_NAMESPACE, "--type=merge", patch)
+    ran = refresher.run("patch", _CERTIFICATE, "--namespace", DEFAULT_NAMESPACE, "--type=merge", patch)
     _guarded(ran, "the only type of registry-webhook-certificate")
 
 
 @pytest.mark.usefixtures("no_certificate")
 def test_it_does_not_delete_the_certificates_secret(cluster: Cluster, refresher: Cluster) -> None:
-    cluster.create(OWN_NAMESPACE, certificate())
-    _refused(refresher.run("delete", _CERTIFICATE, "--namespace", OWN_NAMESPACE), "delete", "secrets")
+    cluster.create(DEFAULT_NAMESPACE, certificate())
+    _refused(refresher.run("delete", _CERTIFICATE, "--namespace", DEFAULT_NAMESPACE), "delete", "secrets")
 
 
 def test_there_is_a_certificate_in_our_own_namespace_alone(refresher: Cluster, labelled: str) -> None:
@@ -496,8 +498,8 @@ def _patched(who: Cluster, operations: list[Manifest], *options: str) -> Ran:
 
 
 def _owner(cluster: Cluster, **changes: object) -> Manifest:
-    uid = cluster.get("default", f"namespace/{OWN_NAMESPACE}")["metadata"]["uid"]
-    return {"apiVersion": "v1", "kind": "Namespace", "name": OWN_NAMESPACE, "uid": uid, **changes}
+    uid = cluster.get("default", f"namespace/{DEFAULT_NAMESPACE}")["metadata"]["uid"]
+    return {"apiVersion": "v1", "kind": "Namespace", "name": DEFAULT_NAMESPACE, "uid": uid, **changes}
 
 
 def test_it_keeps_the_bundle_and_the_owner_of_the_webhook_configuration(
@@ -583,7 +585,7 @@ def test_it_adds_and_removes_no_webhook(refresher: Cluster, called: Manifest) ->
         {"uid": "00000000-0000-0000-0000-000000000001"},
         {"kind": "namespace"},
         {"apiVersion": "V1"},
-        {"name": OWN_NAMESPACE.upper()},
+        {"name": DEFAULT_NAMESPACE.upper()},
     ],
 )
 def test_it_gives_the_webhook_configuration_no_other_owner(
@@ -665,7 +667,7 @@ def test_it_puts_no_finalizer_and_no_owner_on_its_lease(
     changed = {**lease, "metadata": {**lease["metadata"], field: value}}
     _guarded(refresher.run(*replace, stdin=changed), message, "registry-webhook-leases")
     refresher.kubectl("replace", f"--raw={_LEASES}/{REFRESHER}", "--filename=-", stdin=lease)
-    stored = refresher.get(OWN_NAMESPACE, f"lease/{REFRESHER}")
+    stored = refresher.get(DEFAULT_NAMESPACE, f"lease/{REFRESHER}")
     stored["metadata"][field] = value
     _guarded(refresher.run(*replace, stdin=stored), message, "registry-webhook-leases")
 
@@ -716,7 +718,7 @@ def test_the_deployment_is_accepted_without_a_warning(cluster: Cluster, account:
 def test_a_pod_that_asks_for_more_is_refused(cluster: Cluster, account: Path) -> None:
     assert account.exists()
     ran = cluster.run(
-        "create", "--dry-run=server", "--namespace", OWN_NAMESPACE, "--filename=-", stdin=pod("any", app="any")
+        "create", "--dry-run=server", "--namespace", DEFAULT_NAMESPACE, "--filename=-", stdin=pod("any", app="any")
     )
     assert ran.status
     assert "restricted" in ran.stderr
@@ -729,7 +731,7 @@ def test_the_api_server_gives_the_webhook_no_token(cluster: Cluster, account: Pa
     )
     template = deployment["spec"]["template"]
     manifest = {"apiVersion": "v1", "kind": "Pod", **template, "metadata": {"name": "any"}}
-    arguments = ("create", "--dry-run=server", "--namespace", OWN_NAMESPACE, "--filename=-", "--output=json")
+    arguments = ("create", "--dry-run=server", "--namespace", DEFAULT_NAMESPACE, "--filename=-", "--output=json")
     made = cluster.kubectl(*arguments, stdin=manifest).manifest["spec"]
     # Nothing was added to what the manifest says.
     assert [volume["name"] for volume in made["volumes"]] == [volume["name"] for volume in template["spec"]["volumes"]]

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL
 
 from .cluster import Cluster, eventually
 from .node import runs, written
@@ -47,7 +47,7 @@ def test_a_password_that_changes_at_the_registry_alone_is_reported_and_tried_pat
     began = time.monotonic()
     assert sidecar.metric("credential_refused") == 1
     assert "CredentialRefused: registry.example.com refused" in sidecar.log()
-    event = is_told(cluster, OWN_NAMESPACE, "CredentialRefused", "the published credential is the refused one")
+    event = is_told(cluster, DEFAULT_NAMESPACE, "CredentialRefused", "the published credential is the refused one")
     assert event["type"] == "Warning"
     status, text = sidecar.ask("/readyz")
     assert status == 200
@@ -83,7 +83,7 @@ def test_a_password_file_that_is_emptied_or_removed_leaves_the_last_good_one(
         late = cluster.start_namespace(_ON)
         has_password(cluster, late, password)
         assert version(cluster, namespace) == before
-        is_told(cluster, OWN_NAMESPACE, "SourceFailed", fault)
+        is_told(cluster, DEFAULT_NAMESPACE, "SourceFailed", fault)
         sidecar.set_password(password)
         eventually("it is well again", lambda: "provider-failed" not in sidecar.ask("/readyz")[1])
     assert version(cluster, namespace) == before

@@ -25,13 +25,13 @@ from tests.support.manifest_variants import (
     composed,
 )
 from tests.support.monitoring_queries import MONITORING
-from webhook.constants import ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, GUARD_POLICY, MUTATE_POLICY, PROGRAM
 
 from .cluster import Cluster, Manifest, eventually
 from .pods import pod
 
 _CERTIFICATE_KINDS = Path(__file__).with_name("cert-manager.yaml")
-_NAMESPACE = "namespace/" + OWN_NAMESPACE
+_NAMESPACE = "namespace/" + DEFAULT_NAMESPACE
 _DELETE = ("delete", "--ignore-not-found", "--timeout=50s")
 
 _Folder = Callable[[Variant], Path]
@@ -87,7 +87,7 @@ def in_place(cluster: Cluster, folder: Path) -> Iterator[None]:
 
 
 def replicas(cluster: Cluster) -> set[str]:
-    pods = cluster.items(OWN_NAMESPACE, "pods", f"app.kubernetes.io/name={PROGRAM}")
+    pods = cluster.items(DEFAULT_NAMESPACE, "pods", f"app.kubernetes.io/name={PROGRAM}")
     return {one["metadata"]["uid"] for one in pods if "deletionTimestamp" not in one["metadata"]}
 
 
@@ -136,7 +136,9 @@ def test_a_variant_is_applied_makes_its_pods_again_without_help_and_leaves_nothi
     with in_place(cluster, folder(variant)):
         before = eventually("the Pods are made", lambda: found if len(found := replicas(cluster)) == 2 else None)
         # Nobody answers for the webhook: the Pods are made because they are none that it is called for.
-        cluster.kubectl("delete", "pods", "--all", f"--namespace={OWN_NAMESPACE}", "--wait=false", "--grace-period=0")
+        cluster.kubectl(
+            "delete", "pods", "--all", f"--namespace={DEFAULT_NAMESPACE}", "--wait=false", "--grace-period=0"
+        )
         eventually("there are others", lambda: len(now := replicas(cluster)) == 2 and not now & before)
         # What the API server fills in is no drift.
         assert not cluster.kubectl("diff", f"--kustomize={folder(variant)}").stdout

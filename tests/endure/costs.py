@@ -19,7 +19,7 @@ from webhook.admission.mutator import IMAGES_LIMIT
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.server import routes
-from webhook.server.counters import Tally
+from webhook.server.counters import ReviewCounters
 
 from .judging import CONFIGURATIONS
 
@@ -209,7 +209,7 @@ def measure(body: bytes) -> Cost:
     reply = routes.FAILED
     for handler in handlers:
         begun = time.process_time()
-        reply = routes.mutate(handler, "application/json", body, Tally())
+        reply = routes.mutate(handler, "application/json", body, ReviewCounters())
         seconds.append(time.process_time() - begun)
     return Cost(len(body), min(seconds), max(0, _status("VmHWM") - before), reply.status)
 

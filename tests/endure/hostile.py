@@ -139,7 +139,7 @@ async def _drip(wire: _Wire) -> None:
 
 async def _be_deaf(wire: _Wire) -> None:
     await wire.send(_LONG * 4)
-    await asyncio.sleep(http1.ARRIVAL + _SLACK / 2)
+    await asyncio.sleep(http1.REQUEST_TIMEOUT + _SLACK / 2)
     await wire.closed()
 
 
@@ -180,7 +180,7 @@ def _reviews(image: str, images: int, distinct: int, misfit: tuple[Any, ...] = (
     made = []
     for number in range(distinct):
         containers = [*misfit, *({"image": image.format(f"{number}a{each}")} for each in range(images))]
-        body = review.of_object({"spec": {"containers": containers}}, dryRun=False)
+        body = review.encode_review({"spec": {"containers": containers}}, dryRun=False)
         made.append(_HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body)
     return made
 
@@ -193,13 +193,13 @@ async def _leave(wire: _Wire) -> None:
 def _usual(number: int) -> bytes:
     containers = [{"name": name, "image": f"team/{name}:{number}"} for name in ("app", "proxy", "logs")]
     pod = {"metadata": {"name": f"pod-{number}"}, "spec": {"containers": containers}}
-    body = review.of_object(pod, uid=str(number), dryRun=False)
+    body = review.encode_review(pod, uid=str(number), dryRun=False)
     return _HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
 def _long() -> bytes:
     """Give a request that is small enough to be known again, and whose answer is not."""
-    body = review.of_object({"metadata": {}, "spec": {"containers": [{"name": "a", "image": "a"}] * 600}})
+    body = review.encode_review({"metadata": {}, "spec": {"containers": [{"name": "a", "image": "a"}] * 600}})
     return _HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body
 
 
@@ -239,7 +239,7 @@ class _Tally:
         self.open: dict[_Wire, float] = {}  # when each began
 
     def fate(self, now: float) -> Fate:
-        late = sum(now - began > http1.ARRIVAL + _SLACK for began in self.open.values())
+        late = sum(now - began > http1.REQUEST_TIMEOUT + _SLACK for began in self.open.values())
         answered = self.counts["answered"] + sum(wire.answered for wire in self.open)
         return Fate(self.counts["made"], self.counts["closed"], self.longest, answered, late)
 

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from webhook.admission import review
 
 _POD = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
-_BODY = review.of_object(_POD, uid="u-1")
+_BODY = review.encode_review(_POD, uid="u-1")
 _GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 _HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 

@@ -11,8 +11,8 @@ import msgspec
 
 from tests.support import properties
 from webhook.admission import review
-from webhook.admission.decision import UNEXAMINED, Decided, Outcome
-from webhook.admission.mutator import Handler
+from webhook.admission.decision import UNEXAMINED, Outcome, ReviewResult
+from webhook.admission.mutator import Mutator
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import MalformedReview
@@ -74,7 +74,7 @@ def judge_range(seed: int, begin: int, end: int) -> Outcomes:
     return outcomes
 
 
-def judge(drawn: Drawn, handler: Handler, inexperienced: Handler | None = None) -> str:
+def judge(drawn: Drawn, handler: Mutator, inexperienced: Mutator | None = None) -> str:
     """Judge the answer to a review, and say the outcome; who has answered nothing before must answer the same."""
     decided = _decide(handler, drawn.body)
     if decided is None:
@@ -95,7 +95,7 @@ def judge(drawn: Drawn, handler: Handler, inexperienced: Handler | None = None) 
     return decided.decision.outcome
 
 
-def _judge_slowly(drawn: Drawn, decided: Decided, handler: Handler, inexperienced: Handler) -> None:
+def _judge_slowly(drawn: Drawn, decided: ReviewResult, handler: Mutator, inexperienced: Mutator) -> None:
     """Judge also by jsonpatch, and by who has answered nothing before."""
     _hold(drawn, decided, handler, jsonpatch.apply_patch)
     anew = inexperienced.review(drawn.body)
@@ -105,7 +105,7 @@ def _judge_slowly(drawn: Drawn, decided: Decided, handler: Handler, inexperience
     assert inexperienced.review(drawn.body).answer == decided.answer
 
 
-def _decide(handler: Handler, body: bytes) -> Decided | None:
+def _decide(handler: Mutator, body: bytes) -> ReviewResult | None:
     try:
         return handler.review(body)
     except MalformedReview as error:
@@ -115,7 +115,7 @@ def _decide(handler: Handler, body: bytes) -> Decided | None:
         return None
 
 
-def _hold(drawn: Drawn, decided: Decided, handler: Handler, apply: Callable[[Any, list[Any]], Any]) -> None:
+def _hold(drawn: Drawn, decided: ReviewResult, handler: Mutator, apply: Callable[[Any, list[Any]], Any]) -> None:
     found = drawn.review
     twice: set[str] = set()
     if found is None:

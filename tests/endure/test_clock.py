@@ -87,7 +87,7 @@ def test_the_server_answers_in_time_whatever_time_it_is(
             while not closed(slow):
                 for ask in (kept.review, server.review):
                     asked = time.monotonic()
-                    answer = ask(review.of_object(POD))
+                    answer = ask(review.encode_review(POD))
                     longest = max(longest, time.monotonic() - asked)
                     assert answer.status == 200
                     assert answer.response["allowed"]
@@ -97,7 +97,7 @@ def test_the_server_answers_in_time_whatever_time_it_is(
             open_for = time.monotonic() - began
             slow.close()
             # Neither at once nor in two years. Meanwhile gunicorn has looked for its worker's signs of life.
-            assert http1.ARRIVAL - 0.5 < open_for < PATIENCE
+            assert http1.REQUEST_TIMEOUT - 0.5 < open_for < PATIENCE
             assert server.workers() == workers
             assert server.probe("/readyz").status == 200
     figure(f"{len(_JUMPS)} jumps by two years, the slowest answer meanwhile", longest)
@@ -107,7 +107,7 @@ def test_the_server_answers_in_time_whatever_time_it_is(
 def cluster(tmp_path: Path) -> Iterator[sidecars.Place]:
     """An API server whose certificate is valid whatever the sidecar's clock says."""
     begins, life = datetime.now(UTC) - 2 * _YEARS, 4 * _YEARS
-    ours = ca.make_authority("test", begins, life)
+    ours = ca.create_ca("test", begins, life)
     pair = ca.sign(ours, ["127.0.0.1", "localhost"], begins, life)
     made = sidecars.make_place(tmp_path, pair, ours.certificate)
     made.api.call()
@@ -134,7 +134,7 @@ def test_the_sidecar_keeps_a_valid_certificate_and_what_pods_need(
             served = server.certificate
             return (
                 bool(served)
-                and ca.span(served).holds(clock.now())
+                and ca.validity(served).holds(clock.now())
                 and served == api.certificate("tls.crt")
                 and tls_server.said(api, "log") == ca.fingerprint(served)
                 and api.certificate("ca.crt") in api.bundle

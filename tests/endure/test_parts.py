@@ -51,7 +51,7 @@ def test_a_disk_that_is_read_only_and_a_full_temporary_folder_stop_nothing(
             with pytest.raises(OSError, match=problem):
                 Path(f"/proc/{first}/root{place.folder}{folder}/new").write_bytes(bytes(9000))
         with traffic(server.secure, server.trust, fresh=0.1) as load:
-            body = review.of_object(_POD).ljust(review.BODY_LIMIT)
+            body = review.encode_review(_POD).ljust(review.BODY_LIMIT)
             assert server.review(body).status == 200
             place.write_pair()
             wait_until(lambda: server.log.count("certificate in force") == 2)
@@ -91,14 +91,14 @@ def test_a_log_that_nobody_reads_holds_up_nothing_and_what_is_lost_is_said(
         is_read.clear()
         with traffic(server.secure, server.trust) as load, server.client() as client:
             for number in range(_REVIEWS):
-                assert client.review(review.of_object(_POD, uid=f"u-{number}")).status == 200
+                assert client.review(review.encode_review(_POD, uid=f"u-{number}")).status == 200
         result = load.result().none_failed()
         lost = server.metric("registry_webhook_log_lines_lost_total")
         figure("Log that nobody reads", result)
         figure("Log that nobody reads: lines lost of some", f"{lost:.0f} of {_REVIEWS + len(result.answers)}")
         assert 0 < lost < _REVIEWS
         is_read.set()
-        last = review.of_object(_POD, uid="u-last")
+        last = review.encode_review(_POD, uid="u-last")
         # What was kept comes first.
         wait_until(lambda: server.review(last).status == 200 and "uid=u-last " in server.log)
         kept, _, after = server.log.partition(" lines were lost\n")
@@ -122,4 +122,4 @@ def _wait_for_another(server: Server, first: int) -> None:
     while server.workers() in ([], [first]):
         assert time.monotonic() < deadline, "nobody has replaced it"
         time.sleep(0.1)
-    wait_until(lambda: server.review(review.of_object(_POD)).status == 200)
+    wait_until(lambda: server.review(review.encode_review(_POD)).status == 200)

@@ -150,7 +150,9 @@ def sidecar_place(tmp_path: Path) -> Iterator[SidecarPlace]:
 def _busy(server: Server, sidecar: Sidecar, prometheus: Prometheus) -> None:
     """Have everything happen that there is a panel for, for a minute."""
     mirrored = {"containers": [{"name": "a", "image": "quay.io/x"}]}
-    body = review.of_object({"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "team"}, "spec": mirrored})
+    body = review.encode_review(
+        {"apiVersion": "v1", "kind": "Pod", "metadata": {"namespace": "team"}, "spec": mirrored}
+    )
     end = time.monotonic() + _TRAFFIC
     number = 0
     with traffic(server.secure, server.trust, rate=100, fresh=0.02, outcomes=(Outcome(pull_secret=SECRET),)) as load:

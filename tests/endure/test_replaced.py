@@ -13,7 +13,7 @@ from cryptography import x509
 
 from tests.support.server_process import Place, Server, replace, wait_until
 from webhook.pki import ca
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
 from .conftest import Form
 from .traffic import Answer, Outcome, Result, Traffic, traffic
@@ -91,16 +91,16 @@ class FileByFile:
             replace(self._folder / name, content)
 
 
-def signed(place: Place) -> Pair:
+def signed(place: Place) -> KeyPair:
     """Make a new certificate and its key."""
     return ca.sign(place.ours, ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(hours=1))
 
 
-def files_of(pair: Pair) -> Files:
+def files_of(pair: KeyPair) -> Files:
     return {"tls.crt": pair.certificate, "tls.key": pair.key}
 
 
-def serial(pair: Pair) -> str:
+def serial(pair: KeyPair) -> str:
     """Give a certificate's serial number as Python's ssl writes it."""
     number = f"{x509.load_pem_x509_certificate(pair.certificate).serial_number:X}"
     return number.zfill(len(number) + len(number) % 2)

@@ -52,7 +52,7 @@ def test_slow_clients_four_times_as_many_as_places_keep_nobody_waiting(
         traffic(server.secure, server.trust, rate=50, fresh=0.5) as load,
         hostile(server, kinds, again=3.0) as clients,
     ):
-        time.sleep(4 * http1.ARRIVAL)
+        time.sleep(4 * http1.REQUEST_TIMEOUT)
         fates = clients.end()
     result = load.result().none_failed()
     figure(f"{sum(kinds.values())} slow clients, others meanwhile", result)
@@ -73,10 +73,10 @@ def test_slow_clients_that_find_a_place_are_closed_at_their_time_limit(
 ) -> None:
     kinds = dict.fromkeys((Kind.SILENT, Kind.IDLE, Kind.HALF, Kind.DRIPPING, Kind.DEAF, Kind.PLAIN), 40)
     with hostile(server, kinds, again=0.5) as clients:
-        time.sleep(3 * http1.ARRIVAL)
+        time.sleep(3 * http1.REQUEST_TIMEOUT)
         fates = clients.end()
     for kind, fate in fates.items():
         figure(f"Slow clients with places to spare: {kind}", fate)
         assert fate.closed >= 40, kind
         assert fate.kept == 0, kind
-        assert fate.longest > http1.ARRIVAL - 1, kind
+        assert fate.longest > http1.REQUEST_TIMEOUT - 1, kind

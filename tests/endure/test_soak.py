@@ -107,7 +107,7 @@ def _send_what_nobody_knows(server: Server, turn: int) -> None:
         for number in range(300):
             container = {"name": "a", "image": f"team/unseen:{turn}-{number}"}
             pod = {"metadata": {"name": "x"}, "spec": {"containers": [container] * (number % 40 + 1)}}
-            assert client.review(review.of_object(pod)).response["allowed"]
+            assert client.review(review.encode_review(pod)).response["allowed"]
 
 
 def _middle(seen: Sequence[Seen]) -> float:

@@ -361,7 +361,7 @@ def request(number: int) -> bytes:
     """Write the request of that number, head and body: the review of a Pod of two containers."""
     containers = [{"name": name, "image": image} for name, image in _IMAGES.items()]
     pod = {"metadata": {"name": f"pod-{number}", "namespace": "team-a"}, "spec": {"containers": containers}}
-    body = review.of_object(pod, uid=_uid(number), dryRun=False)
+    body = review.encode_review(pod, uid=_uid(number), dryRun=False)
     return _HEAD.format(len(body)).encode() + body
 
 

@@ -26,7 +26,7 @@ from tests.e2e.installation import cleanup
 from tests.e2e.refresher import new_password, published
 from tests.e2e.registry import Registry
 from tests.support.measurements import figure, pytest_terminal_summary
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM
 from webhook.kube.client import Client
 
 from .api import connected
@@ -80,8 +80,8 @@ def from_nothing(
 
     The registry knows its credential.
     """
-    if cluster.exists("default", f"namespace/{OWN_NAMESPACE}"):
-        pytest.fail(f"the cluster has a namespace {OWN_NAMESPACE} already: tests need one that has none")
+    if cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"):
+        pytest.fail(f"the cluster has a namespace {DEFAULT_NAMESPACE} already: tests need one that has none")
     credential = (PROGRAM, new_password())
     registry.admit(*credential)
     installation = Installation(cluster, tmp_path_factory.mktemp("installation"), image, credential)
@@ -91,7 +91,7 @@ def from_nothing(
     finally:
         # In the order in which nothing is ever refused, and fast: no request waits for these Pods any more.
         installation.cluster.kubectl("delete", "mutatingwebhookconfiguration", PROGRAM, "--ignore-not-found")
-        installation.cluster.run("delete", DEPLOYMENT, "--namespace", OWN_NAMESPACE, "--ignore-not-found")
+        installation.cluster.run("delete", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE, "--ignore-not-found")
         gone_at_once(installation)
         installation.delete("--wait=false")
         eventually("nothing is left", lambda: not installation.left(), LEAVING)
@@ -101,7 +101,7 @@ def from_nothing(
 def gone_at_once(installation: Installation) -> None:
     """Delete all Pods without any grace."""
     words = ("--all", "--force", "--grace-period=0", "--ignore-not-found")
-    installation.cluster.run("delete", "pods", "--namespace", OWN_NAMESPACE, *words)
+    installation.cluster.run("delete", "pods", "--namespace", DEFAULT_NAMESPACE, *words)
 
 
 @pytest.fixture(scope="session")
@@ -193,5 +193,5 @@ def short_lived(request: pytest.FixtureRequest, fail_closed: Installation) -> In
     """
     for needed in ("history", "handshakes", "load"):
         request.getfixturevalue(needed)
-    fail_closed.cluster.kubectl("delete", CERTIFICATE_SECRET, "--namespace", OWN_NAMESPACE)
+    fail_closed.cluster.kubectl("delete", CERTIFICATE_SECRET, "--namespace", DEFAULT_NAMESPACE)
     return fail_closed

@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from webhook.constants import OWN_NAMESPACE, InstallationNames
+from webhook.constants import DEFAULT_NAMESPACE, InstallationNames
 from webhook.errors import ClusterError
 from webhook.kube.client import Client, Request
 from webhook.pki import ca
@@ -21,7 +21,7 @@ from .history import History
 
 _PORT = 8443
 _PAUSE, _PATIENCE = 0.2, 2.0
-_PODS = Request("list our Pods", "GET", f"/api/v1/namespaces/{OWN_NAMESPACE}/pods")
+_PODS = Request("list our Pods", "GET", f"/api/v1/namespaces/{DEFAULT_NAMESPACE}/pods")
 
 
 class Handshakes:

@@ -12,14 +12,14 @@ from typing import NamedTuple, TypeVar
 
 from webhook.constants import InstallationNames
 from webhook.errors import ClusterError
-from webhook.kube.api import Kind, Watch
+from webhook.kube.api import Resource, Watch
 from webhook.kube.client import Client
-from webhook.kube.install import Installation
+from webhook.kube.install import InstallationClient
 from webhook.pki import ca, secret_codec
 from webhook.pki.rotation import State
-from webhook.pki.secret_codec import Called, Stored
+from webhook.pki.secret_codec import TlsSecret, WebhookClientConfig
 
-_Object = TypeVar("_Object", Stored, Called)
+_Object = TypeVar("_Object", TlsSecret, WebhookClientConfig)
 _PAUSE = 0.2
 
 
@@ -46,11 +46,11 @@ class History:
 
     def __init__(self, client: Client) -> None:
         """Take a client, and look at nothing yet."""
-        installation = Installation(client, InstallationNames())
+        installation = InstallationClient(client, InstallationNames())
         self._certificates = installation.certificates
-        self._calls = installation.calls
+        self._calls = installation.webhook_configurations
         self._stop = threading.Event()
-        self._open: list[Watch[Stored] | Watch[Called]] = []
+        self._open: list[Watch[TlsSecret] | Watch[WebhookClientConfig]] = []
         self.kept: list[Kept] = []
         self.trusted: list[Trusted] = []
 
@@ -84,7 +84,7 @@ class History:
 
     def authorities(self) -> list[bytes]:
         """Give the authorities that signed, one after the other."""
-        return list(dict.fromkeys(kept.state.authority.certificate for kept in self.kept))
+        return list(dict.fromkeys(kept.state.active.certificate for kept in self.kept))
 
     def trusted_at(self, version: int) -> list[Trusted]:
         """Give what the webhook configuration held up to a version, the newest last."""
@@ -100,7 +100,7 @@ class History:
             certificates = frozenset(ca.certificates_in(bundle))
             self.trusted.append(Trusted(called.version, datetime.now(UTC), certificates))
 
-    def _follow(self, kind: Kind[_Object]) -> Iterator[_Object]:
+    def _follow(self, kind: Resource[_Object]) -> Iterator[_Object]:
         """Give what there is, and then what comes; what is deleted is not told."""
         version = ""
         while not self._stop.is_set():
@@ -113,7 +113,7 @@ class History:
                 self._open.append(watch)
                 for change in watch:
                     version = change.version
-                    if change.item is not None and not change.gone:
+                    if change.item is not None and not change.deleted:
                         yield change.item
             except ClusterError:
                 time.sleep(_PAUSE)  # it goes on from the same version: nothing is missed

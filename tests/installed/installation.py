@@ -15,7 +15,7 @@ import yaml
 
 from tests.e2e.cluster import Cluster, Manifest, Ran, eventually
 from tests.e2e.pods import SERVER
-from webhook.constants import CERTIFICATE, MANAGED_BY_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, MANAGED_BY_LABEL, PROGRAM
 
 CONFIGURATION = f"mutatingwebhookconfiguration/{PROGRAM}"
 DEPLOYMENT = f"deployment/{PROGRAM}"
@@ -68,7 +68,7 @@ class Installation:
         name, _, tag = self._image.rpartition(":")
         username, password = self.credential
         unnamed = {"disableNameSuffixHash": True, "labels": {"app.kubernetes.io/name": PROGRAM}}
-        generated = {"namespace": OWN_NAMESPACE, "options": unnamed}
+        generated = {"namespace": DEFAULT_NAMESPACE, "options": unnamed}
         literals = [f"username={username}", f"password={password}"]
         written: dict[str, Any] = {
             "apiVersion": "kustomize.config.k8s.io/v1beta1",
@@ -119,7 +119,7 @@ class Installation:
         """Wait until the rollout is over."""
 
         def over() -> bool:
-            options = ("--namespace", OWN_NAMESPACE, "--timeout=15s")
+            options = ("--namespace", DEFAULT_NAMESPACE, "--timeout=15s")
             return self.cluster.run("rollout", "status", DEPLOYMENT, *options).status == 0
 
         eventually("the rollout is over", over, ROLLOUT)
@@ -130,17 +130,17 @@ class Installation:
 
     def pods(self) -> list[str]:
         """Name the Pods that are there to stay."""
-        found = self.cluster.items(OWN_NAMESPACE, "pods")
+        found = self.cluster.items(DEFAULT_NAMESPACE, "pods")
         return [pod["metadata"]["name"] for pod in found if "deletionTimestamp" not in pod["metadata"]]
 
     def run(self, pod: str, container: str, program: str) -> Ran:
         """Run a Python program in a container: there is no shell."""
-        where = ("--namespace", OWN_NAMESPACE, pod, "--container", container)
+        where = ("--namespace", DEFAULT_NAMESPACE, pod, "--container", container)
         return self.cluster.run("exec", *where, "--", "python", "-c", program)
 
     def webhook(self) -> Manifest:
         """Read the webhook configuration."""
-        return self.cluster.get(OWN_NAMESPACE, CONFIGURATION)
+        return self.cluster.get(DEFAULT_NAMESPACE, CONFIGURATION)
 
     def bundle(self) -> bytes:
         """Read `caBundle`: empty where there is none."""
@@ -154,7 +154,7 @@ class Installation:
         return sum(self._renewals(pod) for pod in self.pods())
 
     def _renewals(self, pod: str) -> float:
-        path = f"/api/v1/namespaces/{OWN_NAMESPACE}/pods/{pod}:{_METRICS_PORT}/proxy/metrics"
+        path = f"/api/v1/namespaces/{DEFAULT_NAMESPACE}/pods/{pod}:{_METRICS_PORT}/proxy/metrics"
         found = _RENEWALS.search(self.cluster.kubectl("get", "--raw", path).stdout)
         assert found is not None
         return float(found[1])

@@ -126,7 +126,7 @@ class Load:
 
     def _make(self, server: int) -> Answer:
         path = f"/api/v1/namespaces/{self._namespace}/pods"
-        request = Request("make a Pod", "POST", path, (("dryRun", "All"),), pod("load", app=IMAGE), silence=_PATIENCE)
+        request = Request("make a Pod", "POST", path, (("dryRun", "All"),), pod("load", app=IMAGE), timeout=_PATIENCE)
         began = time.monotonic()
         try:
             made = json.loads(self._servers[server].call(request))

@@ -8,7 +8,7 @@ from tests.e2e import node
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.pods import IMAGE, PULL_SECRET, REWRITTEN, images, pod
 from tests.e2e.refresher import published
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, SYSTEM_NAMESPACES
 
 from .installation import Installation, Variant
 
@@ -60,8 +60,8 @@ def test_a_namespace_that_says_no_is_left_alone(wide: Installation) -> None:
 
 
 def test_what_a_cluster_needs_to_start_is_left_alone(wide: Installation, denied: str) -> None:
-    never = {*SYSTEM_NAMESPACES, OWN_NAMESPACE, denied}
-    for namespace in never - {OWN_NAMESPACE}:  # which takes no Pod that is not restricted
+    never = {*SYSTEM_NAMESPACES, DEFAULT_NAMESPACE, denied}
+    for namespace in never - {DEFAULT_NAMESPACE}:  # which takes no Pod that is not restricted
         assert _becomes(wide.cluster, namespace) == IMAGE
     assert not {f"{namespace}/{PULL_SECRET}" for namespace in never} & {*wide.pull_secrets()}
 
@@ -69,8 +69,8 @@ def test_what_a_cluster_needs_to_start_is_left_alone(wide: Installation, denied:
 def test_without_the_webhook_the_cluster_still_makes_what_it_needs_to_start(wide: Installation, denied: str) -> None:
     cluster = wide.cluster
     namespace = cluster.make_namespace({})
-    cluster.kubectl("scale", "deployment/registry-webhook", "--namespace", OWN_NAMESPACE, "--replicas=0")
-    eventually("its Pods are gone", lambda: not cluster.items(OWN_NAMESPACE, "pods"), 60.0)
+    cluster.kubectl("scale", "deployment/registry-webhook", "--namespace", DEFAULT_NAMESPACE, "--replicas=0")
+    eventually("its Pods are gone", lambda: not cluster.items(DEFAULT_NAMESPACE, "pods"), 60.0)
     create = ("create", "--dry-run=server", "--namespace", namespace, "--filename=-")
     eventually("Pods are refused elsewhere", lambda: cluster.run(*create, stdin=pod("x", app=IMAGE)).status)
     for safe in ("kube-system", denied):

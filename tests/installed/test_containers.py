@@ -7,7 +7,7 @@ import pytest
 
 from tests.e2e.cluster import Cluster
 from tests.e2e.pods import PULL_SECRET
-from webhook.constants import CERTIFICATE, OWN_NAMESPACE, PROGRAM, REFRESHER
+from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, PROGRAM, REFRESHER
 
 from .installation import Installation
 
@@ -146,7 +146,7 @@ _OWN_RIGHTS = _RIGHTS | {
 
 @pytest.mark.parametrize(
     ("namespace", "expected"),
-    [(OWN_NAMESPACE, _OWN_RIGHTS), ("default", _RIGHTS), ("kube-system", _RIGHTS)],
+    [(DEFAULT_NAMESPACE, _OWN_RIGHTS), ("default", _RIGHTS), ("kube-system", _RIGHTS)],
 )
 def test_the_account_may_do_this_and_nothing_else(
     installed: Installation, namespace: str, expected: set[tuple[str, str, str]]
@@ -157,8 +157,8 @@ def test_the_account_may_do_this_and_nothing_else(
 
 def _can_i(cluster: Cluster, account: str, namespace: str) -> set[tuple[str, str, str]]:
     """List what an account of our namespace may do with resources."""
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{OWN_NAMESPACE}", "system:authenticated")
-    whom = (f"--as=system:serviceaccount:{OWN_NAMESPACE}:{account}", *(f"--as-group={group}" for group in groups))
+    groups = ("system:serviceaccounts", f"system:serviceaccounts:{DEFAULT_NAMESPACE}", "system:authenticated")
+    whom = (f"--as=system:serviceaccount:{DEFAULT_NAMESPACE}:{account}", *(f"--as-group={group}" for group in groups))
     table = cluster.kubectl("auth", "can-i", "--list", "--no-headers", "--namespace", namespace, *whom).stdout
     found = set()
     for line in table.splitlines():

@@ -12,7 +12,7 @@ from tests.e2e.pods import PULL_SECRET
 from tests.e2e.program import program
 from tests.e2e.refresher import without_rights
 from tests.e2e.service_account import pull_secret
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM
 
 from .installation import CONFIGURATION, DEPLOYMENT, Installation
 
@@ -33,7 +33,7 @@ def _first(ran: Ran) -> str:
 @contextmanager
 def _configured(installed: Installation, text: str) -> Iterator[None]:
     """Have another configuration in the ConfigMap, for as long as no kubelet has taken it up."""
-    words = ("patch", "configmap", PROGRAM, "--namespace", OWN_NAMESPACE, "--type=merge")
+    words = ("patch", "configmap", PROGRAM, "--namespace", DEFAULT_NAMESPACE, "--type=merge")
     installed.cluster.kubectl(*words, f"--patch={json.dumps({'data': {'config.yaml': text}})}")
     try:
         yield
@@ -47,9 +47,9 @@ def test_where_all_is_well_nothing_fails_and_a_sample_is_rewritten(served: str) 
     assert ran.status == 0, ran.stdout
     findings = json.loads(ran.stdout)["findings"]
     # The registry's authority is not among those that the sidecar was given.
-    odd = {finding["what"]: finding["why"] for finding in findings if finding["mark"] != "ok"}
+    odd = {finding["subject"]: finding["message"] for finding in findings if finding["mark"] != "ok"}
     assert [*odd] in ([], ["credential"]), odd
-    (sample,) = [finding["why"] for finding in findings if finding["what"] == "sample"]
+    (sample,) = [finding["message"] for finding in findings if finding["subject"] == "sample"]
     assert sample.endswith("(dry run) gets registry.example.com/registry-webhook/sample")
     assert served
 
@@ -72,12 +72,12 @@ def test_a_configuration_that_is_broken_and_one_that_no_replica_has_yet(installe
     with _configured(installed, "opencti: {}\nwebhook: {exclud: [x]}\n"):
         ran = _doctor()
         assert ran.status == 1
-        where = f"ConfigMap {OWN_NAMESPACE}/{PROGRAM}, config.yaml:2"
+        where = f"ConfigMap {DEFAULT_NAMESPACE}/{PROGRAM}, config.yaml:2"
         assert _first(ran) == f"failure configuration {where}: webhook.exclud: unknown key: did you mean exclude?"
     changed = {"opencti": {"daemon": {"registry": {"server": "registry.example.com/changed"}}}}
     with _configured(installed, json.dumps(changed)):
         found = json.loads(program("doctor", "--output=json").stdout)["findings"]
-        (late,) = [finding["why"] for finding in found if finding["what"] == "same everywhere"]
+        (late,) = [finding["message"] for finding in found if finding["subject"] == "same everywhere"]
         assert late.startswith("not by ")
         assert all(pod in late for pod in installed.pods()[:1])
     eventually("nothing fails", lambda: _doctor().status == 0, _SOON)
@@ -102,7 +102,7 @@ def test_rights_that_are_gone_and_an_empty_bundle(installed: Installation, clust
 
 
 def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Cluster) -> None:
-    scale = ("scale", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+    scale = ("scale", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
     cluster.kubectl(*scale, "--replicas=0")
     try:
         ran = _doctor()
@@ -111,9 +111,10 @@ def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Clus
         installed.wait()
     assert ran.status == 1
     assert _first(ran) == (
-        f"failure webhook runs Deployment {OWN_NAMESPACE}/{PROGRAM} is scaled to 0: Pods are made as they are written"
+        f"failure webhook runs Deployment {DEFAULT_NAMESPACE}/{PROGRAM} is scaled to 0: "
+        "Pods are made as they are written"
     )
-    assert f"kubectl -n {OWN_NAMESPACE} scale deployment/{PROGRAM} --replicas=2" in ran.stdout.splitlines()[2]
+    assert f"kubectl -n {DEFAULT_NAMESPACE} scale deployment/{PROGRAM} --replicas=2" in ran.stdout.splitlines()[2]
 
 
 @pytest.mark.usefixtures("installed")
@@ -127,7 +128,7 @@ def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, tmp
     path.write_text(json.dumps(kubeconfig))
     ran = _doctor(path)
     assert ran.status == 2
-    assert _first(ran) == f"? configuration not known: no right to read ConfigMaps {OWN_NAMESPACE}/{PROGRAM}"
+    assert _first(ran) == f"? configuration not known: no right to read ConfigMaps {DEFAULT_NAMESPACE}/{PROGRAM}"
     assert "no right to ask for the account's rights" in ran.stdout
     assert "failure " not in ran.stdout
 

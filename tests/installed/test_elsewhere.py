@@ -102,7 +102,7 @@ def test_commands_find_the_installation_elsewhere(labelled: str) -> None:
         return {"findings": findings} if ran.status == 0 else None
 
     findings = eventually("doctor finds nothing that fails", settled, 60.0)["findings"]
-    assert any(f"ConfigMap {_NAMESPACE}/{_NAME}" in finding["why"] for finding in findings)
+    assert any(f"ConfigMap {_NAMESPACE}/{_NAME}" in finding["message"] for finding in findings)
     told = program("doctor", "--output=json", f"--installation-namespace={_NAMESPACE}")
     assert told.status == 0, told.stdout
     reported = program("report", "--namespace", labelled, "--output=json")

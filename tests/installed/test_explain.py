@@ -19,7 +19,7 @@ from tests.e2e.program import program
 from tests.e2e.refresher import new_password, without_rights
 from tests.e2e.registry import Registry
 from tests.e2e.service_account import pull_secret
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM
 from webhook.pki import ca
 
 from .installation import CONFIGURATION, DEPLOYMENT, Installation, Variant
@@ -59,7 +59,7 @@ def _first(ran: Ran) -> str:
 def _steps(ran: Ran) -> dict[str, str]:
     """Give for each step of a command's JSON what it came to, and why."""
     (explanation,) = json.loads(ran.stdout)
-    return {step["what"]: f"{step['mark']} {step['why']}" for step in explanation["steps"]}
+    return {step["subject"]: f"{step['mark']} {step['message']}" for step in explanation["steps"]}
 
 
 def test_of_a_pod_that_runs_nothing_stands_in_the_way(cluster: Cluster, served: str) -> None:
@@ -200,7 +200,7 @@ def _unanswered(cluster: Cluster, namespace: str, name: str) -> str:
 
 def _authority(days: int) -> bytes:
     """Make an authority that began ten days ago, and is good for so many."""
-    return ca.make_authority("foreign", datetime.now(UTC) - timedelta(days=10), timedelta(days=days)).certificate
+    return ca.create_ca("foreign", datetime.now(UTC) - timedelta(days=10), timedelta(days=days)).certificate
 
 
 def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
@@ -233,7 +233,7 @@ def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
 
 
 def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Cluster, served: str) -> None:
-    scale = ("scale", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+    scale = ("scale", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
     cluster.kubectl(*scale, "--replicas=0")
     try:
         name = _unanswered(cluster, served, "nobody")
@@ -241,7 +241,7 @@ def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Clus
         assert ran.status == 1
         assert _first(ran) == (
             f"{served}/{name} was not rewritten: no replica of the webhook is ready behind Service "
-            f"{OWN_NAMESPACE}/{PROGRAM}, and failurePolicy Ignore lets Pods through as they are"
+            f"{DEFAULT_NAMESPACE}/{PROGRAM}, and failurePolicy Ignore lets Pods through as they are"
         )
     finally:
         cluster.kubectl(*scale, "--replicas=2")
@@ -270,7 +270,7 @@ def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, ser
     name = _stored(cluster, served, manifest)
     ran = _explain(served, name, kubeconfig=newcomer)
     assert ran.status == 2
-    unknown = f"not known: no right to read ConfigMaps {OWN_NAMESPACE}/{PROGRAM}"
+    unknown = f"not known: no right to read ConfigMaps {DEFAULT_NAMESPACE}/{PROGRAM}"
     assert _first(ran) == f"{served}/{name} is as it is for reasons that are {unknown}"
     steps = _steps(_explain(served, name, "--output=json", kubeconfig=newcomer))
     assert steps["namespace allowed"] == f"? {unknown}"

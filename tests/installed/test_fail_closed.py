@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from tests.e2e.cluster import eventually
-from webhook.constants import OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE
 from webhook.kube.client import Client
 from webhook.pki import ca
 
@@ -26,7 +26,7 @@ def test_no_pod_is_missed_while_the_policy_changes(fail_closed: Installation) ->
 
 
 def _somebody_else_s() -> bytes:
-    return ca.make_authority("somebody else", datetime.now(UTC), timedelta(days=1)).certificate
+    return ca.create_ca("somebody else", datetime.now(UTC), timedelta(days=1)).certificate
 
 
 @pytest.mark.parametrize(("how", "bundle"), [("emptied", b""), ("replaced", _somebody_else_s())])
@@ -55,7 +55,7 @@ def test_a_bundle_that_somebody_breaks_is_repaired(  # noqa: PLR0913, PLR0917 - 
 
 def test_the_owner_is_put_back(fail_closed: Installation, figure: _Figure) -> None:
     before = fail_closed.webhook()["metadata"]["ownerReferences"]
-    assert [(owner["kind"], owner["name"]) for owner in before] == [("Namespace", OWN_NAMESPACE)]
+    assert [(owner["kind"], owner["name"]) for owner in before] == [("Namespace", DEFAULT_NAMESPACE)]
     began = time.monotonic()
     patch = json.dumps({"metadata": {"ownerReferences": None}})
     fail_closed.cluster.kubectl("patch", CONFIGURATION, "--type=merge", f"--patch={patch}")

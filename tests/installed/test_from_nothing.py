@@ -8,7 +8,7 @@ import pytest
 from tests.e2e import node
 from tests.e2e.cluster import eventually
 from tests.e2e.refresher import password_in, published
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL
 
 from .installation import CERTIFICATE_SECRET, Installation
 
@@ -17,7 +17,7 @@ _Figure = Callable[[str, object], None]
 
 def test_it_is_rolled_out_with_a_certificate_that_it_made_itself(installed: Installation) -> None:
     assert len(installed.pods()) == 2
-    assert installed.cluster.exists(OWN_NAMESPACE, CERTIFICATE_SECRET)
+    assert installed.cluster.exists(DEFAULT_NAMESPACE, CERTIFICATE_SECRET)
     assert b"BEGIN CERTIFICATE" in installed.bundle()
 
 

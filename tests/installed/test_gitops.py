@@ -9,7 +9,7 @@ import pytest
 
 from tests.e2e.cluster import Manifest
 from tests.e2e.refresher import SECRET
-from webhook.constants import OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, PROGRAM
 
 from .installation import CERTIFICATE_SECRET, CONFIGURATION, DEPLOYMENT, Installation
 
@@ -29,9 +29,9 @@ def before(installed: Installation, served: str) -> Manifest:
 
 def _seen(installed: Installation, served: str, *options: str) -> Manifest:
     objects = {
-        "configuration": (OWN_NAMESPACE, CONFIGURATION),
-        "deployment": (OWN_NAMESPACE, DEPLOYMENT),
-        "certificate": (OWN_NAMESPACE, CERTIFICATE_SECRET),
+        "configuration": (DEFAULT_NAMESPACE, CONFIGURATION),
+        "deployment": (DEFAULT_NAMESPACE, DEPLOYMENT),
+        "certificate": (DEFAULT_NAMESPACE, CERTIFICATE_SECRET),
         "pull secret": (served, SECRET),
     }
     words = ("--output=json", *options)

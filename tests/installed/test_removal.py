@@ -8,7 +8,7 @@ import pytest
 from tests.e2e.cluster import Cluster, eventually
 from tests.e2e.installation import cleanup
 from tests.e2e.pods import PULL_SECRET
-from webhook.constants import OWN_NAMESPACE, PROGRAM
+from webhook.constants import DEFAULT_NAMESPACE, PROGRAM
 from webhook.kube.client import Client
 
 from .installation import CONFIGURATION, DEPLOYMENT, LEAVING, REPAIR, Installation, Variant
@@ -32,9 +32,9 @@ def test_with_the_namespace_deleted_first_and_fail_closed_it_heals_by_itself(
     cluster = fail_closed.cluster
     with making_pods([api], served, _RATE) as load, making_pods([api], unserved, rate=5) as elsewhere:
         began = time.monotonic()
-        cluster.kubectl("delete", "namespace", OWN_NAMESPACE, "--wait=false")
+        cluster.kubectl("delete", "namespace", DEFAULT_NAMESPACE, "--wait=false")
         eventually(
-            "the namespace is gone", lambda: not cluster.exists("default", f"namespace/{OWN_NAMESPACE}"), LEAVING
+            "the namespace is gone", lambda: not cluster.exists("default", f"namespace/{DEFAULT_NAMESPACE}"), LEAVING
         )
         figure("Namespace deleted to gone", time.monotonic() - began)
         eventually("nothing calls the webhook", lambda: not cluster.exists("default", CONFIGURATION), LEAVING)
@@ -72,8 +72,8 @@ def test_with_the_deployment_deleted_first_and_fail_open_every_pod_can_be_made(
 ) -> None:
     cluster = in_force.cluster
     with making_pods([api], served, _RATE) as load:
-        cluster.kubectl("delete", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
-        eventually("its Pods are gone", lambda: not cluster.items(OWN_NAMESPACE, "pods"), LEAVING)
+        cluster.kubectl("delete", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
+        eventually("its Pods are gone", lambda: not cluster.items(DEFAULT_NAMESPACE, "pods"), LEAVING)
         time.sleep(2)
         taken = load.taken().all_made()
         assert not any(answer.rewritten for answer in taken.answers[-20:])

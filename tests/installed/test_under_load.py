@@ -14,7 +14,7 @@ from datetime import timedelta
 import pytest
 
 from tests.e2e.cluster import eventually
-from webhook.constants import OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE
 from webhook.pki import ca
 
 from .conftest import FAIL_CLOSED, SHORT_LIVES
@@ -50,7 +50,7 @@ def test_a_certificate_that_is_deleted_is_back_and_no_pod_is_missed(
 ) -> None:
     began = time.monotonic()
     with load.around():
-        eventually("it is back", lambda: short_lived.cluster.exists(OWN_NAMESPACE, CERTIFICATE_SECRET), REPAIR)
+        eventually("it is back", lambda: short_lived.cluster.exists(DEFAULT_NAMESPACE, CERTIFICATE_SECRET), REPAIR)
         figure("Certificate deleted to back", time.monotonic() - began)
         eventually("a new authority signs", lambda: len(history.authorities()) > 1)
     load.taken().all_rewritten()
@@ -59,7 +59,7 @@ def test_a_certificate_that_is_deleted_is_back_and_no_pod_is_missed(
 def test_a_rolling_restart_misses_no_pod(short_lived: Installation, load: Load, figure: _Figure) -> None:
     before_it = set(short_lived.pods())
     with load.around() as before:
-        short_lived.cluster.kubectl("rollout", "restart", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+        short_lived.cluster.kubectl("rollout", "restart", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
         short_lived.wait()
     assert not before_it & set(short_lived.pods())
     figure("Rolling restart of three replicas, fail-closed", load.taken(before).all_rewritten())
@@ -85,9 +85,9 @@ def test_an_upgrade_misses_no_pod_whatever_the_user_s_number(
 
 def test_an_upgrade_that_is_undone_misses_no_pod(short_lived: Installation, load: Load, figure: _Figure) -> None:
     with load.around() as before:
-        short_lived.cluster.kubectl("rollout", "undo", DEPLOYMENT, "--namespace", OWN_NAMESPACE)
+        short_lived.cluster.kubectl("rollout", "undo", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
         short_lived.wait()
-    template = short_lived.cluster.get(OWN_NAMESPACE, DEPLOYMENT)["spec"]["template"]
+    template = short_lived.cluster.get(DEFAULT_NAMESPACE, DEPLOYMENT)["spec"]["template"]
     assert "registry-webhook-e2e" not in template["metadata"].get("annotations", {})
     assert "runAsUser" not in template["spec"]["securityContext"]
     short_lived.write(FAIL_CLOSED)
@@ -98,7 +98,7 @@ def test_a_broken_pair_in_the_volume_is_not_served_and_is_put_back(
     short_lived: Installation, load: Load, figure: _Figure
 ) -> None:
     pod = short_lived.pods()[0]
-    log = ("logs", pod, "--namespace", OWN_NAMESPACE, "--container=webhook")
+    log = ("logs", pod, "--namespace", DEFAULT_NAMESPACE, "--container=webhook")
     with load.around() as before:
         ran = short_lived.run(pod, "refresher", _BREAKING)
         assert ran.status == 0, ran.stderr
@@ -107,7 +107,7 @@ def test_a_broken_pair_in_the_volume_is_not_served_and_is_put_back(
         def put_back() -> bool:
             ran = short_lived.run(pod, "webhook", _READING)
             held = ran.stdout.partition(" ")[2]
-            stored = short_lived.cluster.get(OWN_NAMESPACE, CERTIFICATE_SECRET)["data"]["tls.crt"]
+            stored = short_lived.cluster.get(DEFAULT_NAMESPACE, CERTIFICATE_SECRET)["data"]["tls.crt"]
             return base64.b64decode(held or "") == base64.b64decode(stored) and ran.stdout.startswith("True")
 
         eventually("the good pair is put back and served", put_back, REPAIR)
@@ -129,9 +129,9 @@ def test_every_renewal_and_a_change_of_authority_miss_no_pod(
         return (
             len(history.authorities()) >= 3
             and len(history.pairs()) >= 5
-            and not last.incoming
+            and not last.next
             and not last.retired
-            and ca.certificates_in(short_lived.bundle()) == last.authorities
+            and ca.certificates_in(short_lived.bundle()) == last.cas
         )
 
     eventually("the certificate is renewed three times, and the authority changed", over, _CHANGED)
@@ -162,7 +162,7 @@ def test_no_pair_was_stored_before_its_authority_was_trusted_for_as_long_as_is_s
     signers = history.authorities()
     assert len(signers) >= 3
     for certificate in signers[1:]:
-        first = next(kept for kept in history.kept if kept.state.authority.certificate == certificate)
+        first = next(kept for kept in history.kept if kept.state.active.certificate == certificate)
         trusting = [trusted for trusted in history.trusted_at(first.version) if certificate in trusted.authorities]
         assert trusting, "an authority signed before it was in caBundle"
         assert first.at - trusting[0].at >= overlap
@@ -173,21 +173,21 @@ def test_at_every_moment_the_bundle_held_the_authority_of_every_stored_pair(hist
     for kept in history.kept:
         known = history.trusted_at(kept.version)
         if known:
-            assert kept.state.authority.certificate in known[-1].authorities
+            assert kept.state.active.certificate in known[-1].authorities
 
 
 @pytest.mark.usefixtures("short_lived", "load")
 def test_at_the_end_only_the_newest_authority_is_trusted(short_lived: Installation, history: History) -> None:
     last = history.kept[-1].state
-    assert last.authority.certificate == history.authorities()[-1]
+    assert last.active.certificate == history.authorities()[-1]
     trusted = ca.certificates_in(short_lived.bundle())
-    assert last.authority.certificate in trusted
+    assert last.active.certificate in trusted
     assert not {*history.authorities()[:-1]} & {*trusted}
 
 
 @pytest.mark.usefixtures("short_lived", "load")
 def test_every_pair_lived_a_minute_and_was_renewed_before_its_end(history: History) -> None:
-    first, *lives = [ca.span(state.serving.certificate) for state in history.pairs()]
+    first, *lives = [ca.validity(state.serving.certificate) for state in history.pairs()]
     assert first.ends - first.issued > timedelta(days=1)
     assert {life.ends - life.issued for life in lives} == {timedelta(minutes=1)}
     assert all(later.issued < sooner.ends for sooner, later in itertools.pairwise(lives))

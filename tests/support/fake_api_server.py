@@ -23,7 +23,7 @@ from typing import Any, Literal, NamedTuple
 from urllib.parse import parse_qsl, urlsplit
 
 from webhook.constants import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
 Object = dict[str, Any]
 Kind = Literal["namespaces", "secrets", "certificates", "configurations"]
@@ -133,7 +133,7 @@ class Stream:
 class ApiServer:
     """The server and what it stores. Whoever changes what it stores takes its lock, by the methods here."""
 
-    def __init__(self, pair: Pair, folder: Path) -> None:
+    def __init__(self, pair: KeyPair, folder: Path) -> None:
         """Listen on a free port of this machine, with a certificate."""
         (folder / "api.crt").write_bytes(pair.certificate)
         (folder / "api.key").write_bytes(pair.key)

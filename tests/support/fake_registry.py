@@ -29,7 +29,7 @@ class Trust(NamedTuple):
 def make_trust(folder: Path) -> Trust:
     """Make an authority and a server's certificate for this machine."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    ours = ca.make_authority("test", now, hour)
+    ours = ca.create_ca("test", now, hour)
     pair = ca.sign(ours, NAMES, now, hour)
     (folder / "ca.pem").write_bytes(ours.certificate)
     (folder / "pair.pem").write_bytes(pair.certificate + pair.key)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from webhook.errors import ClusterError, Conflict
-from webhook.kube.api import Cluster, Held, Listing
+from webhook.kube.api import Cluster, HeldLease, Listing
 from webhook.kube.codec import LeaseSpec
 from webhook.pull_secret.manifest import Published
 from webhook.refresher.runtime.clock import Clocks
@@ -29,7 +29,7 @@ class Clock:
 
     def clocks(self, dice: float = 0.0) -> Clocks:
         """Give the clocks that go with it."""
-        return Clocks(monotonic=self, wall=self.wall, dice=lambda: dice)
+        return Clocks(monotonic=self, wall=self.wall, random=lambda: dice)
 
 
 class Stop(threading.Event):
@@ -67,18 +67,18 @@ class _Empty:
 class StandIn:
     """A cluster with a Lease and nothing else."""
 
-    own = "registry-webhook"
+    namespace = "registry-webhook"
     """The installation's namespace."""
 
     def __init__(self) -> None:
-        self.own = "registry-webhook"
+        self.namespace = "registry-webhook"
         self.fault: ClusterError | None = None
         """What every request fails with."""
         self.events: list[dict[str, Any]] = []
         self.lists = 0
         self.published_in: dict[str, Published] = {}
         self.namespaces = self.secrets = _Empty(self)
-        self.stored = Held(LeaseSpec(), None)
+        self.stored = HeldLease(LeaseSpec(), None)
         self._versions = 0
 
     @property
@@ -94,20 +94,20 @@ class StandIn:
         self._fail()
         self.events.append(event)
 
-    def lease(self, silence: float) -> Held:
+    def lease(self, silence: float) -> HeldLease:
         assert 0 < silence <= 3
         self._fail()
         return self.stored
 
     def write_lease(
         self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
-    ) -> Held:
+    ) -> HeldLease:
         assert 0 < silence <= 3
         self._fail()
         if version != self.stored.version:
             raise Conflict("cannot write the Lease: the object has been modified (409)")
         self._versions += 1
-        self.stored = Held(spec, str(self._versions), refused)
+        self.stored = HeldLease(spec, str(self._versions), refused)
         return self.stored
 
     def _fail(self) -> None:

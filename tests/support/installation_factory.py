@@ -10,20 +10,28 @@ import msgspec
 from msgspec import structs
 
 from webhook.config import assemble
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.constants import (
+    DEFAULT_NAMESPACE,
     ENABLED_LABEL,
     EXPIRES_ANNOTATION,
     MANAGED_BY_LABEL,
-    OWN_NAMESPACE,
     PROGRAM,
     REFRESHED_ANNOTATION,
     SYSTEM_NAMESPACES,
     InstallationNames,
 )
-from webhook.diagnostics.doctor.check_rbac import GUARDS, UNNEEDED, needed
-from webhook.diagnostics.doctor.snapshot import Binding, Lease, Replica, Said, Sample, Seen, Tryout
+from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
+from webhook.diagnostics.doctor.snapshot import (
+    Binding,
+    DryRun,
+    InstallationSnapshot,
+    Lease,
+    ProcessStatus,
+    Replica,
+    Sample,
+)
 from webhook.kube.objects import (
     Deployment,
     EndpointSlice,
@@ -34,9 +42,9 @@ from webhook.kube.objects import (
     Secret,
     WebhookConfiguration,
 )
-from webhook.kube.unknown import Tried
+from webhook.kube.unknown import DryRunResult
 from webhook.pki import ca
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 from webhook.readiness import Lease as State
 from webhook.readiness import Notice, Readiness, Refresh
 from webhook.settings import PullSecretSettings
@@ -55,18 +63,18 @@ _R = "registry_webhook_refresher"
 
 
 @cache
-def signer(number: int = 0) -> Pair:
+def signer(number: int = 0) -> KeyPair:
     """Give an authority; by another number it is another one."""
-    return ca.make_authority(f"authority {number}", NOW - timedelta(days=1000), timedelta(days=5000))
+    return ca.create_ca(f"authority {number}", NOW - timedelta(days=1000), timedelta(days=5000))
 
 
 @cache
-def serving(age: int = 10, name: str = InstallationNames().hosts[0]) -> Pair:
+def serving(age: int = 10, name: str = InstallationNames().hosts[0]) -> KeyPair:
     """Give a pair for 90 days, so many of which are over."""
     return ca.sign(signer(), [name], NOW - timedelta(days=age), timedelta(days=90))
 
 
-def settings(text: str = "", **webhook: object) -> Settings:
+def settings(text: str = "", **webhook: object) -> EffectiveConfig:
     document = {"opencti": {"daemon": {"registry": {"server": SERVER}}}, "webhook": webhook}
     loaded = load(text.encode() or msgspec.json.encode(document), "config.yaml", {})
     return assemble.settings(loaded.configuration, "config.yaml")
@@ -106,24 +114,26 @@ def expiring(place: str, at: str) -> ManagedObject:
     return pull_secret(place, annotations={EXPIRES_ANNOTATION: at})
 
 
-def certificate_secret(pair: Pair | None = None) -> Secret:
+def certificate_secret(pair: KeyPair | None = None) -> Secret:
     pair = pair or serving()
     data = {key: base64.b64encode(text).decode() for key, text in zip(("tls.crt", "tls.key"), pair, strict=True)}
     return read(
-        Secret, {"metadata": {"name": "registry-webhook-certificate", "namespace": OWN_NAMESPACE}, "data": data}
+        Secret, {"metadata": {"name": "registry-webhook-certificate", "namespace": DEFAULT_NAMESPACE}, "data": data}
     )
 
 
-def says(container: str, digits: str, state: Readiness | None = READY, **values: float) -> Said:
+def says(container: str, digits: str, state: Readiness | None = READY, **values: float) -> ProcessStatus:
     prefix = "registry_webhook" if container == "webhook" else _R
     samples = [Sample(f"{prefix}_configuration_info", {"hash": digits}, 1)]
     samples += [Sample(f"{prefix}_{name}", {}, value) for name, value in values.items()]
-    return Said(state if container == "refresher" else None, tuple(samples))
+    return ProcessStatus(state if container == "refresher" else None, tuple(samples))
 
 
-def replica(name: str, webhook: Said | None = None, refresher: Said | None = None, **status: Any) -> Replica:
+def replica(
+    name: str, webhook: ProcessStatus | None = None, refresher: ProcessStatus | None = None, **status: Any
+) -> Replica:
     digits = settings().hash
-    pod = read(Pod, {"metadata": {"name": name, "namespace": OWN_NAMESPACE}, "status": status})
+    pod = read(Pod, {"metadata": {"name": name, "namespace": DEFAULT_NAMESPACE}, "status": status})
     leading = float(name == PODS[0])
     return Replica(
         pod,
@@ -186,24 +196,28 @@ def stored(image: str = f"{SERVER}/registry-webhook/sample", *secrets: str) -> d
     }
 
 
-def tryout(came: Any = None) -> Tryout:
-    return Tryout(
-        "team-a", "registry-webhook/sample", came or Tried(stored(f"{SERVER}/registry-webhook/sample", PULL_SECRET))
+def tryout(came: Any = None) -> DryRun:
+    return DryRun(
+        "team-a",
+        "registry-webhook/sample",
+        came or DryRunResult(stored(f"{SERVER}/registry-webhook/sample", PULL_SECRET)),
     )
 
 
-def sound(**changed: Any) -> Seen:
+def sound(**changed: Any) -> InstallationSnapshot:
     """Give it, with what is changed of it."""
     endpoints = [{"addresses": [f"10.0.0.{number}"], "conditions": {"ready": True}} for number in range(2)]
     labelled = [namespace(name, "true") for name in SERVED]
-    rights = dict.fromkeys(needed(PULL_SECRET, keeps_certificate=True), True) | dict.fromkeys(UNNEEDED, False)
-    seen = Seen(
+    rights = dict.fromkeys(required_permissions(PULL_SECRET, manages_certificate=True), True) | dict.fromkeys(
+        EXCESSIVE, False
+    )
+    seen = InstallationSnapshot(
         now=NOW,
         configuration=settings(),
         sidecar_hash=settings().hash,
-        calling=calling(),
+        webhook_configuration=calling(),
         deployment=deployment(),
-        slices=(read(EndpointSlice, {"endpoints": endpoints}),),
+        endpoint_slices=(read(EndpointSlice, {"endpoints": endpoints}),),
         replicas=tuple(replica(name) for name in PODS),
         certificate=certificate_secret(),
         lease=Lease("registry-webhook-a_1", NOW - timedelta(seconds=12), timedelta(seconds=15)),
@@ -211,7 +225,7 @@ def sound(**changed: Any) -> Seen:
         pull_secrets=tuple(pull_secret(name) for name in SERVED),
         guards=GUARDS,
         bindings=tuple(Binding(name, denies=True) for name in GUARDS),
-        rights=rights,
-        tryout=tryout(),
+        permissions=rights,
+        dry_run=tryout(),
     )
     return structs.replace(seen, **changed)

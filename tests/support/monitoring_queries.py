@@ -12,9 +12,9 @@ import yaml
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.refresher.runtime.metrics import Metrics as SidecarMetrics
-from webhook.server.counters import Tally
-from webhook.server.metrics import Closed, Metrics
-from webhook.server.reloader import InForce
+from webhook.server.counters import ReviewCounters
+from webhook.server.metrics import CloseReason, Metrics
+from webhook.server.reloader import ServerState
 
 from .manifest_variants import BASE
 from .prometheus_text import families
@@ -90,18 +90,18 @@ def alert_queries() -> list[Query]:
 
 
 class _Place:
-    open = busy = held = 1
+    open = busy = buffered_bytes = 1
 
 
 def server_exposition() -> str:
     """Give what a server says that has answered something."""
     loaded = load(b"", "config.yaml", {})
-    tally = Tally()
+    tally = ReviewCounters()
     tally.rules["quay.io -> registry.example.com/quay"] = 1
-    metrics = Metrics(lambda: InForce(loaded, assemble.handler(loaded.configuration), "0123456789ab"), tally)
+    metrics = Metrics(lambda: ServerState(loaded, assemble.handler(loaded.configuration), "0123456789ab"), tally)
     for port in ("https", "health"):
         metrics.watch(port, _Place())
-        for reason in Closed:
+        for reason in CloseReason:
             metrics.closed(port)(reason)
     return metrics.exposition().decode()
 

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from webhook.config import assemble
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.diagnostics.plan.analysis import GROUPS
 from webhook.diagnostics.running_pods import Pod
@@ -21,7 +21,7 @@ webhook:
 """
 
 
-def settings() -> Settings:
+def settings() -> EffectiveConfig:
     """Make what is decided by."""
     return assemble.settings(load(CONFIGURATION.encode(), "config.yaml", {}).configuration, "config.yaml")
 

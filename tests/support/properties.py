@@ -10,7 +10,7 @@ import jsonpatch
 from hypothesis import strategies as st
 
 from webhook.admission import review
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.config import assemble
 from webhook.config.load import load
 
@@ -95,7 +95,7 @@ REQUESTS = st.fixed_dictionaries(
 
 def envelope(pod: Any, request: dict[str, Any]) -> bytes:
     """A review of anything at all in place of a Pod."""
-    body = json.loads(review.of_object({}))
+    body = json.loads(review.encode_review({}))
     body["request"] |= {"object": pod, "namespace": "team", **request}
     return json.dumps(body).encode()
 
@@ -125,7 +125,7 @@ def patched(request: Any, answer: bytes, apply: Callable[[Any, list[Any]], Any])
     return {**request, "object": apply(json.loads(json.dumps(request["object"])), patch)} if patch else request
 
 
-def check_again(request: Any, handler: Handler) -> None:
+def check_again(request: Any, handler: Mutator) -> None:
     """Hold that a handler which is called again for a patched object finds nothing more to do."""
     again = {"apiVersion": review.VERSIONS[0], "kind": "AdmissionReview", "request": request}
     assert handler.review(json.dumps(again).encode()).decision.operations == ()

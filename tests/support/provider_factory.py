@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from webhook.config.load import load
-from webhook.credentials.factory import source
-from webhook.credentials.provider import Source
-from webhook.errors import SourceError
+from webhook.credentials.factory import create_provider
+from webhook.credentials.provider import CredentialProvider
+from webhook.errors import CredentialProviderError
 
 PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 NOW = 1_800_000_000.0
@@ -23,23 +23,23 @@ def chosen(
     clock: Callable[[], float] = lambda: NOW,
     monotonic: Callable[[], float] = lambda: 0.0,
     **webhook: Any,
-) -> Source | None:
+) -> CredentialProvider | None:
     text = json.dumps({"opencti": {"daemon": {"registry": registry or {}}}, "webhook": webhook})
     configuration = load(text.encode(), "config.yaml", {}).configuration
-    return source(configuration, clock=clock, monotonic=monotonic, environment=environment or {})
+    return create_provider(configuration, clock=clock, monotonic=monotonic, environment=environment or {})
 
 
-def configured(*settings: Any, **webhook: Any) -> Source:
+def configured(*settings: Any, **webhook: Any) -> CredentialProvider:
     found = chosen(*settings, **webhook)
     assert found is not None
     return found
 
 
-def keys(made: Source) -> list[str]:
+def keys(made: CredentialProvider) -> list[str]:
     return [entry.key for entry in made.read().credential.entries]
 
 
-def refusal(made: Source, kind: type[Exception] = SourceError) -> str:
+def refusal(made: CredentialProvider, kind: type[Exception] = CredentialProviderError) -> str:
     with pytest.raises(kind) as refused:
         made.read()
     said = str(refused.value)

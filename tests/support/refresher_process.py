@@ -58,7 +58,7 @@ class Place(NamedTuple):
         self.write("password", password + "\n")
 
 
-def make_place(folder: Path, pair: pki_ca.Pair, ca: bytes) -> Place:
+def make_place(folder: Path, pair: pki_ca.KeyPair, ca: bytes) -> Place:
     """Start an API server, and write what leads a sidecar to it. Whoever calls stops the server."""
     api = ApiServer(pair, folder)
     place = Place(folder, api)
@@ -77,10 +77,10 @@ def make_place(folder: Path, pair: pki_ca.Pair, ca: bytes) -> Place:
     return place
 
 
-def make_pair() -> tuple[pki_ca.Pair, bytes]:
+def make_pair() -> tuple[pki_ca.KeyPair, bytes]:
     """Make a certificate for this machine, and give the authority's too."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    ours = pki_ca.make_authority("test", now, hour)
+    ours = pki_ca.create_ca("test", now, hour)
     return pki_ca.sign(ours, ["127.0.0.1", "localhost"], now, hour), ours.certificate
 
 

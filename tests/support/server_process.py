@@ -22,7 +22,7 @@ from webhook.pki import ca
 
 PATIENCE = 20.0
 #: A review with an answer of some 7 MB, more than all buffers on the way hold: every image is rewritten.
-LONG_ANSWER = review.of_object({"spec": {"containers": [{"image": "n" * 20}] * 25_000}})
+LONG_ANSWER = review.encode_review({"spec": {"containers": [{"image": "n" * 20}] * 25_000}})
 CONFIGURATION = """\
 opencti:
   daemon:
@@ -84,7 +84,7 @@ class Place(NamedTuple):
     """A folder with all that a server reads."""
 
     folder: Path
-    ours: ca.Pair
+    ours: ca.KeyPair
 
     def write_pair(self, *names: str) -> None:
         """Write a new certificate for `names`, or for this machine, and its key."""
@@ -175,7 +175,7 @@ def replace(path: Path, content: bytes) -> None:
 
 def make_place(folder: Path) -> Place:
     """Make a folder with a configuration and an authority, and no certificate yet."""
-    place = Place(folder, ca.make_authority("test", datetime.now(UTC), timedelta(hours=1)))
+    place = Place(folder, ca.create_ca("test", datetime.now(UTC), timedelta(hours=1)))
     place.configure(CONFIGURATION)
     return place
 

@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from webhook.admission import patch, review
 from webhook.admission.patch import Operation
-from webhook.admission.pod import Place
+from webhook.admission.pod import ImageField
 from webhook.admission.review import Response, Review
 from webhook.images.resolver import Resolution
 from webhook.log import encoded, members, pairs, quoted, shorten
@@ -34,8 +34,8 @@ class Outcome(StrEnum):
     UNCHANGED = "unchanged"
     OPTED_OUT = "opted-out"
     MIRROR = "mirror"
-    NOT_SERVED = "not-served"
-    NOT_OURS = "not-ours"
+    NOT_SELECTED = "not-served"
+    UNSUPPORTED = "not-ours"
     TOO_LARGE = "too-large"
     UNREADABLE = "unreadable"
     ERROR = "error"
@@ -48,16 +48,16 @@ UNEXAMINED = {Outcome.TOO_LARGE: 413, Outcome.UNREADABLE: 400, Outcome.ERROR: 50
 class ImageDecision(Struct, frozen=True, gc=False):
     """A place in the Pod that names an image, and what it resolved to."""
 
-    place: Place
+    place: ImageField
     resolution: Resolution
 
     def __str__(self) -> str:
         """Say the decision in words: `container app: nginx -> registry.example.com/nginx (...)`."""
-        return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.account}"
+        return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.description}"
 
 
 @dataclass(frozen=True)
-class Account:
+class LogFields:
     """What was done, for our own log, written once in each form that is asked for."""
 
     values: Mapping[str, object]
@@ -122,17 +122,17 @@ class Decision(Struct, frozen=True, gc=False):
     response: Response
     """What is answered. With nothing to change there is neither patch nor patchType."""
     encoded: bytes
-    """The response, as `review.answer` takes it."""
-    account: Account
+    """The response, as `review.encode_answer` takes it."""
+    log_fields: LogFields
     """What was done, for our own log."""
 
     @property
     def images(self) -> tuple[str, ...]:
         """Every image that was looked at, changed or not, with what became of it, in words."""
-        return tuple(map(str, self.account.images))
+        return tuple(map(str, self.log_fields.images))
 
 
-class Draft:
+class DecisionBuilder:
     """A decision in the making."""
 
     __slots__ = ("changes", "drops_originals", "images", "operations", "pull_secret", "warnings")
@@ -148,7 +148,7 @@ class Draft:
         self.drops_originals = False
         """Whether the annotation has entries of original images that are not true of the Pod, and loses them."""
 
-    def in_words(self) -> list[str]:
+    def descriptions(self) -> list[str]:
         """Say each change."""
         added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
         dropped = ["original images that are not true of this Pod are dropped"] if self.drops_originals else []
@@ -163,25 +163,25 @@ class Draft:
         return Outcome.UNCHANGED, "every image stays" if self.images else "no image to look at"
 
 
-def decide(outcome: Outcome, why: str, draft: Draft | None = None) -> Decision:
-    """Make the decision to let a Pod through, as `draft` changes it, with all that is said of it."""
-    draft = draft or Draft()
+def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -> Decision:
+    """Make the decision to let a Pod through, as `builder` changes it, with all that is said of it."""
+    builder = builder or DecisionBuilder()
     # For the audit log; the API server puts the webhook's name before each key.
     annotations = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
-    if draft.images:
-        annotations["images"] = _in_words(draft.images)
-    if draft.pull_secret is not None:
-        annotations["pull-secret"] = f"{draft.pull_secret} appended"
+    if builder.images:
+        annotations["images"] = _in_words(builder.images)
+    if builder.pull_secret is not None:
+        annotations["pull-secret"] = f"{builder.pull_secret} appended"
     response = Response(
         allowed=True,
-        patch=patch.encode(draft.operations) if draft.operations else None,
-        patch_type="JSONPatch" if draft.operations else None,
+        patch=patch.encode(builder.operations) if builder.operations else None,
+        patch_type="JSONPatch" if builder.operations else None,
         audit_annotations=annotations,
-        warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in draft.warnings]) or None,
+        warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in builder.warnings]) or None,
     )
-    account = Account({"pull_secret": draft.pull_secret}, draft.images)
-    counts = Counts.of(outcome, draft.images)
-    return Decision(outcome, why, counts, tuple(draft.operations), response, review.encode(response), account)
+    account = LogFields({"pull_secret": builder.pull_secret}, builder.images)
+    counts = Counts.of(outcome, builder.images)
+    return Decision(outcome, why, counts, tuple(builder.operations), response, review.encode(response), account)
 
 
 def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
@@ -193,11 +193,11 @@ def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
         audit_annotations={"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)},
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    account, counts = Account({"allowed": allow, "why": why}), Counts.of(outcome, ())
+    account, counts = LogFields({"allowed": allow, "why": why}), Counts.of(outcome, ())
     return Decision(outcome, why, counts, (), response, review.encode(response), account)
 
 
-class Decided(NamedTuple):
+class ReviewResult(NamedTuple):
     """A review, with what was decided about it."""
 
     review: Review
@@ -213,4 +213,4 @@ class Decided(NamedTuple):
     @property
     def answer(self) -> bytes:
         """The answer, encoded."""
-        return review.answer(self.review, self.decision.encoded)
+        return review.encode_answer(self.review, self.decision.encoded)

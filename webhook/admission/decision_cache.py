@@ -11,10 +11,10 @@ _GENERATION = 8 * 1024 * 1024
 #: four bytes a character; what a response says stands in it, in its parts, and in words.
 _BODY, _RESPONSE, _OBJECT = 4, 6, 64
 
-_Case = TypeVar("_Case")
+_Key = TypeVar("_Key")
 
 
-class Known(Generic[_Case]):
+class DecisionCache(Generic[_Key]):
     """Decisions by what they depend on, those that are used kept within a bound of memory.
 
     They stand in two generations. When the younger is full it becomes the older, and what the older held and was not
@@ -22,19 +22,19 @@ class Known(Generic[_Case]):
     asked for now and then stays.
     """
 
-    def __init__(self, decide: Callable[[_Case], Decision]) -> None:
+    def __init__(self, decide: Callable[[_Key], Decision]) -> None:
         """Take what decides a case that is not known; the same one must always get the same decision."""
         self._decide = decide
-        self._young: dict[_Case, Decision] = {}
-        self._old: dict[_Case, Decision] = {}
+        self._young: dict[_Key, Decision] = {}
+        self._old: dict[_Key, Decision] = {}
         self._size = 0
 
-    def decision(self, case: _Case, body: bytes) -> Decision:
+    def get_or_decide(self, case: _Key, body: bytes) -> Decision:
         """Give the decision on a case, which must be hashable; `body` is what it was decoded of."""
         found = self._young.get(case)
         return self._renewed(case, body) if found is None else found
 
-    def _renewed(self, case: _Case, body: bytes) -> Decision:
+    def _renewed(self, case: _Key, body: bytes) -> Decision:
         found = self._old.get(case)
         if found is None:
             found = self._decide(case)

@@ -19,11 +19,11 @@ from msgspec import Struct
 
 from webhook import log
 from webhook.admission import originals, patch, pod, review
-from webhook.admission.decision import Decided, Decision, Draft, ImageDecision, Outcome, decide, fail
-from webhook.admission.decision_cache import Known
-from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.admission.decision import Decision, DecisionBuilder, ImageDecision, Outcome, ReviewResult, decide, fail
+from webhook.admission.decision_cache import DecisionCache
+from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.admission.originals import ANNOTATIONS_LIMIT
-from webhook.admission.pod import STORED_LIMIT, Metadata, Place, Pod, Unread
+from webhook.admission.pod import STORED_LIMIT, ImageField, Metadata, Pod, UnreadablePod
 from webhook.admission.review import GroupVersionKind, Request, Review, Version
 from webhook.constants import ENABLED_LABEL, ORIGINALS_ANNOTATION, PROGRAM
 from webhook.errors import UnreadableReview
@@ -49,7 +49,7 @@ class Policy(NamedTuple):
     """What a handler decides by: the configuration's part in it."""
 
     resolve: Callable[[str], Resolution]
-    bounds: NamespaceBounds
+    namespace_filter: NamespaceFilter
     pull_secret: str | None
     """The pull secret's name, or None where none is to be appended."""
     pods_opt_out: bool
@@ -58,7 +58,7 @@ class Policy(NamedTuple):
     """Whether a Pod that could not be examined is let through unchanged."""
 
 
-class Case(Struct, frozen=True, gc=False):
+class DecisionKey(Struct, frozen=True, gc=False):
     """All that a decision depends on, beside the policy: a request without what names the one Pod."""
 
     kind: GroupVersionKind
@@ -71,15 +71,15 @@ class Case(Struct, frozen=True, gc=False):
     """The Pod before an UPDATE."""
 
 
-class Handler:
+class Mutator:
     """Decides reviews by one policy."""
 
     def __init__(self, policy: Policy) -> None:
         """Take the policy; it never changes."""
         self._policy = policy
-        self._known = Known(self._decide)
+        self._decisions = DecisionCache(self._decide)
 
-    def review(self, body: bytes) -> Decided:
+    def review(self, body: bytes) -> ReviewResult:
         """Decide the review in `body`.
 
         Raises `MalformedReview` for bytes that cannot be answered. What cannot be examined becomes a Decision as well.
@@ -88,162 +88,162 @@ class Handler:
             asked = review.decode(body)
         except UnreadableReview as error:
             named = Review(cast("Version", error.api_version), "AdmissionReview", Request(uid=error.uid))
-            return Decided(named, self._unexamined(Outcome.UNREADABLE, f"could not read the review: {error}"))
+            return ReviewResult(named, self._unexamined(Outcome.UNREADABLE, f"could not read the review: {error}"))
         try:
             decision = self._decision(asked.request, body)
         except Exception as error:  # noqa: BLE001 - whatever it is, the API server is waiting for a valid review
-            decision = self._unexamined(Outcome.ERROR, f"failed ({log.where(error)})")
-        return Decided(asked, decision)
+            decision = self._unexamined(Outcome.ERROR, f"failed ({log.location(error)})")
+        return ReviewResult(asked, decision)
 
-    def review_cut(self, beginning: bytes) -> Decided:
+    def review_truncated(self, beginning: bytes) -> ReviewResult:
         """Decide a review that is too large to be read, by the beginning of its body.
 
         Raises `MalformedReview` where that does not tell which review it is.
         """
         limit = f"could not read the review: more than {review.BODY_LIMIT // 1024 // 1024} MiB"
-        return Decided(review.of_beginning(beginning), self._unexamined(Outcome.TOO_LARGE, limit))
+        return ReviewResult(review.decode_truncated(beginning), self._unexamined(Outcome.TOO_LARGE, limit))
 
     def _decision(self, request: Request, body: bytes) -> Decision:
-        new, old = _asked_for(request), request.old_object
-        case = Case(
+        new, old = _effective_pod(request), request.old_object
+        key = DecisionKey(
             request.kind,
             request.sub_resource,
             request.namespace,
             request.operation,
             request.dry_run,
-            new.nameless() if new else None,
-            old.nameless() if old else None,
+            new.without_identity() if new else None,
+            old.without_identity() if old else None,
         )
-        return self._known.decision(case, body) if len(body) <= _KNOWN_BODY else self._decide(case, body)
+        return self._decisions.get_or_decide(key, body) if len(body) <= _KNOWN_BODY else self._decide(key, body)
 
     def _unexamined(self, outcome: Outcome, why: str) -> Decision:
         return fail(outcome, f"{PROGRAM} {why}", allow=self._policy.allow_on_error)
 
-    def _decide(self, case: Case, body: bytes = b"") -> Decision:
+    def _decide(self, key: DecisionKey, body: bytes = b"") -> Decision:
         """Decide a case. Only where the body is not small is it needed, for the size of its annotations."""
-        aside = self._why_left_alone(case)
+        aside = self._skip_reason(key)
         if aside is not None:
             return decide(*aside)
-        new = case.new or _NO_POD
-        old = case.old if case.operation == "UPDATE" else None
+        new = key.new or _NO_POD
+        old = key.old if key.operation == "UPDATE" else None
         for each in (new, old):
-            if isinstance(each, Unread):
+            if isinstance(each, UnreadablePod):
                 outcome = Outcome.TOO_LARGE if each.too_large else Outcome.UNREADABLE
                 return self._unexamined(outcome, f"could not read the Pod: {each.why}")
-        places = _looked_at(new, old)
+        places = _images_to_resolve(new, old)
         too_large = _why_too_large(places)
         if too_large is not None:
             return self._unexamined(Outcome.TOO_LARGE, f"did not examine the Pod: {too_large}")
-        draft = Draft([ImageDecision(place, self._resolve(place)) for place in places])
-        if case.sub_resource != _EPHEMERAL:
+        builder = DecisionBuilder([ImageDecision(place, self._resolve(place)) for place in places])
+        if key.sub_resource != _EPHEMERAL:
             # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
-            self._record_originals(draft, body, new)
+            self._record_originals(builder, body, new)
         if old is None:
-            self._append_pull_secret(draft, new)
+            self._append_pull_secret(builder, new)
         else:
-            self._warn_of_missing_secret(draft, new)
-        if case.dry_run:
-            draft.warnings += draft.in_words()
-        return decide(*draft.summary(), draft)
+            self._warn_of_missing_secret(builder, new)
+        if key.dry_run:
+            builder.warnings += builder.descriptions()
+        return decide(*builder.summary(), builder)
 
-    def _resolve(self, place: Place) -> Resolution:
+    def _resolve(self, place: ImageField) -> Resolution:
         return resolver.never_pulled(place.image) if place.never_pulled else self._policy.resolve(place.image)
 
-    def _why_left_alone(self, case: Case) -> tuple[Outcome, str] | None:
+    def _skip_reason(self, key: DecisionKey) -> tuple[Outcome, str] | None:
         """Say why a request changes nothing, whatever images it names, or None."""
-        aside = _why_not_ours(case)
+        aside = _unsupported_reason(key)
         if aside is not None:
-            return Outcome.NOT_OURS, aside
-        aside = self._policy.bounds.why_not(case.namespace or "")
+            return Outcome.UNSUPPORTED, aside
+        aside = self._policy.namespace_filter.denial_reason(key.namespace or "")
         if aside is not None:
-            return Outcome.NOT_SERVED, aside
-        metadata = (case.new or _NO_POD).metadata or _NO_METADATA
+            return Outcome.NOT_SELECTED, aside
+        metadata = (key.new or _NO_POD).metadata or _NO_METADATA
         if metadata.annotations and metadata.annotations.mirror is not msgspec.UNSET:
             return Outcome.MIRROR, "a mirror Pod stands for a static one on its node, and cannot be changed"
         if self._policy.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
             return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
         return None
 
-    def _record_originals(self, draft: Draft, body: bytes, new: Pod) -> None:
+    def _record_originals(self, builder: DecisionBuilder, body: bytes, new: Pod) -> None:
         """Record the images as they were written, and drop the entries that are not true of the Pod.
 
         Where a container and a volume share a name, the container's image is recorded.
         """
         annotations = new.metadata.annotations if new.metadata else msgspec.UNSET
         present = annotations.originals if annotations else None
-        if annotations is msgspec.UNSET or (present is None and not draft.changes):
+        if annotations is msgspec.UNSET or (present is None and not builder.changes):
             return
         recorded = originals.read(present)
-        entries = originals.believed(recorded, pod.images(new), self._policy.resolve) if recorded else {}
+        entries = originals.verified(recorded, pod.images(new), self._policy.resolve) if recorded else {}
         is_plain = originals.is_plain(present, recorded)
-        draft.drops_originals = len(entries) < len(recorded) or not is_plain
-        for change in draft.changes:
+        builder.drops_originals = len(entries) < len(recorded) or not is_plain
+        for change in builder.changes:
             if originals.can_name(change.place.name):
                 entries.setdefault(change.place.name, change.place.image)
         if entries == recorded and is_plain:
             return
         value = _encoded(entries)
         if entries and (value is None or not _fits(value, present, body)):
-            draft.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
+            builder.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
             value = None
         if value is None:
-            draft.operations += [] if present is None else [patch.remove(_ORIGINALS)]
+            builder.operations += [] if present is None else [patch.remove(_ORIGINALS)]
         elif annotations is None:
-            draft.operations.append(patch.add(_ANNOTATIONS, {ORIGINALS_ANNOTATION: value}))
+            builder.operations.append(patch.add(_ANNOTATIONS, {ORIGINALS_ANNOTATION: value}))
         else:
-            draft.operations.append(patch.add(_ORIGINALS, value))
+            builder.operations.append(patch.add(_ORIGINALS, value))
 
-    def _append_pull_secret(self, draft: Draft, new: Pod) -> None:
+    def _append_pull_secret(self, builder: DecisionBuilder, new: Pod) -> None:
         name = self._policy.pull_secret
         present = new.spec.image_pull_secrets if new.spec else None
-        if name is None or present is msgspec.UNSET or not any(image.resolution.private for image in draft.images):
+        if name is None or present is msgspec.UNSET or not any(image.resolution.private for image in builder.images):
             return
         if not present:
-            draft.operations.append(patch.add(_PULL_SECRETS, [{"name": name}]))
+            builder.operations.append(patch.add(_PULL_SECRETS, [{"name": name}]))
         elif all(secret.name != name for secret in present):
-            draft.operations.append(patch.add(f"{_PULL_SECRETS}/-", {"name": name}))
+            builder.operations.append(patch.add(f"{_PULL_SECRETS}/-", {"name": name}))
         else:
             return
-        draft.pull_secret = name
+        builder.pull_secret = name
 
-    def _warn_of_missing_secret(self, draft: Draft, new: Pod) -> None:
+    def _warn_of_missing_secret(self, builder: DecisionBuilder, new: Pod) -> None:
         name = self._policy.pull_secret
         present = new.spec.image_pull_secrets if new.spec else None
         if name is None or (present and any(secret.name == name for secret in present)):
             return
-        draft.warnings += [
+        builder.warnings += [
             f"{shorten(str(change.place), 63)}: the image is now {shorten(change.resolution.image, 90)}, but this Pod "
             f"was made without imagePullSecrets {name}, which cannot be added: make it anew if the pull is refused"
-            for change in draft.changes
+            for change in builder.changes
         ]
 
 
-def _asked_for(request: Request) -> Pod | None:
+def _effective_pod(request: Request) -> Pod | None:
     """Give the new Pod as the API server stores it where nothing is changed.
 
     Of a request for ephemeral containers those are stored alone, and the rest of its object is thrown away after the
     webhook was asked: a label or annotation there is none of the Pod.
     """
     new, old = request.object, request.old_object
-    if request.sub_resource != _EPHEMERAL or new is None or old is None or isinstance(new, Unread):
+    if request.sub_resource != _EPHEMERAL or new is None or old is None or isinstance(new, UnreadablePod):
         return new
     return old.with_ephemeral_containers_of(new)
 
 
-def _why_not_ours(case: Case) -> str | None:
+def _unsupported_reason(key: DecisionKey) -> str | None:
     """Say why a request is none that rewriting is for, or None."""
-    kind = case.kind
-    if kind.kind != "Pod" or kind.group or case.sub_resource not in (None, "", _EPHEMERAL):
+    kind = key.kind
+    if kind.kind != "Pod" or kind.group or key.sub_resource not in (None, "", _EPHEMERAL):
         return "only Pods and their ephemeral containers are rewritten"
-    if case.operation == "CREATE":
-        return "a request without an object" if case.new is None else None
-    if case.operation != "UPDATE":
+    if key.operation == "CREATE":
+        return "a request without an object" if key.new is None else None
+    if key.operation != "UPDATE":
         return "only CREATE and UPDATE rewrite"
     # Without the old object nothing tells which images are new, and a running Pod must not be restarted by mistake.
-    return "an UPDATE without both objects" if case.new is None or case.old is None else None
+    return "an UPDATE without both objects" if key.new is None or key.old is None else None
 
 
-def _why_too_large(places: list[Place]) -> str | None:
+def _why_too_large(places: list[ImageField]) -> str | None:
     """Say what about the images to examine is more than can be stored, or None."""
     if len(places) > IMAGES_LIMIT:
         return f"it has more than {IMAGES_LIMIT:,} images"
@@ -252,7 +252,7 @@ def _why_too_large(places: list[Place]) -> str | None:
     return None
 
 
-def _looked_at(new: Pod, old: Pod | None) -> list[Place]:
+def _images_to_resolve(new: Pod, old: Pod | None) -> list[ImageField]:
     """List the places to resolve: all of a new Pod's, and on UPDATE those that name another image than before."""
     if old is None:
         return list(pod.images(new))

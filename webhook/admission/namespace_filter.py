@@ -3,14 +3,14 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from webhook.constants import ENABLED_LABEL, OWN_NAMESPACE, SYSTEM_NAMESPACES
+from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, SYSTEM_NAMESPACES
 from webhook.images.patterns import Globs
 
 
-class NamespaceBounds:
+class NamespaceFilter:
     """What a namespace's label can get at most: `webhook.namespaces.allow` and `.deny`."""
 
-    def __init__(self, allow: Sequence[str] | None, deny: Sequence[str], own: str = OWN_NAMESPACE) -> None:
+    def __init__(self, allow: Sequence[str] | None, deny: Sequence[str], own: str = DEFAULT_NAMESPACE) -> None:
         """Take globs of names; `allow` None stands for all. A name that both cover is denied.
 
         `own` is the installation's namespace.
@@ -19,7 +19,7 @@ class NamespaceBounds:
         self._allow = None if allow is None else Globs(allow)
         self._deny = Globs(deny)
 
-    def why_not(self, namespace: str) -> str | None:
+    def denial_reason(self, namespace: str) -> str | None:
         """Say in words why `namespace` is never served, or None when it may be."""
         if namespace in SYSTEM_NAMESPACES:
             return f"namespace {namespace} is Kubernetes' own"
@@ -33,7 +33,7 @@ class NamespaceBounds:
         return None
 
 
-def opted_in(labels: Mapping[str, str], mode: Literal["labelled", "all"]) -> bool:
+def is_selected(labels: Mapping[str, str], mode: Literal["labelled", "all"]) -> bool:
     """Tell whether a namespace with these labels asks to be served: by its label, or with `all` unless it says no."""
     label = labels.get(ENABLED_LABEL)
     return label == "true" if mode == "labelled" else label != "false"

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 import msgspec
 
-from webhook.admission.pod import Place
+from webhook.admission.pod import ImageField
 from webhook.images.resolver import Resolution
 
 #: Bytes of all annotations of an object, keys and values together; with more the API server refuses it.
@@ -43,7 +43,9 @@ def is_plain(annotation: str | None, originals: Mapping[str, str]) -> bool:
     return "\\" not in annotation and not (originals and annotation.count('"') > 4 * len(originals))
 
 
-def original(originals: Mapping[str, str], place: Place, resolve: Callable[[str], Resolution]) -> str | None:
+def verified_original(
+    originals: Mapping[str, str], place: ImageField, resolve: Callable[[str], Resolution]
+) -> str | None:
     """Return the image that was written in a place before it was rewritten to the one it has, as far as is known."""
     written = originals.get(place.name)
     if written is None or place.never_pulled:
@@ -52,11 +54,15 @@ def original(originals: Mapping[str, str], place: Place, resolve: Callable[[str]
     return written if resolution.rewritten and resolution.image == place.image else None
 
 
-def believed(
-    originals: Mapping[str, str], places: Iterable[Place], resolve: Callable[[str], Resolution]
+def verified(
+    originals: Mapping[str, str], places: Iterable[ImageField], resolve: Callable[[str], Resolution]
 ) -> dict[str, str]:
     """Return the entries that are true of a Pod with these places; forged, copied and stale ones are not.
 
     Whoever writes the annotation keeps no others, and whoever reads it takes an image without an entry as written.
     """
-    return {place.name: place_original for place in places if (place_original := original(originals, place, resolve))}
+    return {
+        place.name: place_original
+        for place in places
+        if (place_original := verified_original(originals, place, resolve))
+    }

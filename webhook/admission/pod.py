@@ -68,7 +68,7 @@ class Pod(Struct, frozen=True, gc=False):
     metadata: Metadata | None = None
     spec: Spec | None = None
 
-    def nameless(self) -> "Pod":
+    def without_identity(self) -> "Pod":
         """Give the Pod without its names: the same for all Pods of one template."""
         metadata = self.metadata
         return Pod(metadata and Metadata(None, None, metadata.labels, metadata.annotations), self.spec)
@@ -79,7 +79,7 @@ class Pod(Struct, frozen=True, gc=False):
         return Pod(self.metadata, msgspec.structs.replace(self.spec or Spec(), ephemeral_containers=added))
 
 
-class Unread(Pod, frozen=True, gc=False):
+class UnreadablePod(Pod, frozen=True, gc=False):
     """A Pod that could not be read."""
 
     why: str = ""
@@ -87,7 +87,7 @@ class Unread(Pod, frozen=True, gc=False):
     too_large: bool = False
     """Whether the reason is its size."""
 
-    def nameless(self) -> Pod:
+    def without_identity(self) -> Pod:
         """Give the Pod itself: nothing of it was read."""
         return self
 
@@ -96,7 +96,7 @@ class Unread(Pod, frozen=True, gc=False):
         return self
 
 
-class Place(Struct, frozen=True, gc=False):
+class ImageField(Struct, frozen=True, gc=False):
     """A place in a Pod that names an image."""
 
     field: str
@@ -127,7 +127,7 @@ _KINDS = {
 }
 
 
-def images(pod: Pod) -> Iterator[Place]:
+def images(pod: Pod) -> Iterator[ImageField]:
     """Visit every place of a Pod that names an image; one that is absent, null or no string is passed over."""
     spec = pod.spec
     if spec is None:
@@ -140,11 +140,11 @@ def images(pod: Pod) -> Iterator[Place]:
         for position, container in enumerate(containers or ()):
             if container.image is not None:
                 never = container.image_pull_policy == _NEVER
-                yield Place(name, position, container.name, container.image, never)
+                yield ImageField(name, position, container.name, container.image, never)
     for position, volume in enumerate(spec.volumes or ()):
         source = volume.image
         if source is not None and source.reference is not None:
-            yield Place("volumes", position, volume.name, source.reference, source.pull_policy == _NEVER)
+            yield ImageField("volumes", position, volume.name, source.reference, source.pull_policy == _NEVER)
 
 
 # Pieces that stand for themselves, with what the decoder needs to tell null from what does not fit.

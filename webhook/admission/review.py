@@ -13,7 +13,7 @@ import msgspec
 from msgspec import Meta, Raw, Struct
 
 from webhook.admission import nesting, pod
-from webhook.admission.pod import Pod, Unread
+from webhook.admission.pod import Pod, UnreadablePod
 from webhook.errors import MalformedReview, UnreadableReview
 
 #: Bytes of JSON that one stored byte becomes at most. Go's encoder writes `<`, `>`, `&`, control characters and each
@@ -37,7 +37,7 @@ class GroupVersionKind(Struct, frozen=True, gc=False):
     kind: str = ""
 
 
-class _Asked(Struct, frozen=True, gc=False, rename="camel"):
+class _RequestBase(Struct, frozen=True, gc=False, rename="camel"):
     uid: Annotated[str, Meta(min_length=1, max_length=_UID)]
     kind: GroupVersionKind = GroupVersionKind()
     sub_resource: str | None = None
@@ -47,7 +47,7 @@ class _Asked(Struct, frozen=True, gc=False, rename="camel"):
     dry_run: bool | None = None
 
 
-class Request(_Asked, frozen=True, gc=False):
+class Request(_RequestBase, frozen=True, gc=False):
     """The part of an AdmissionRequest that is read."""
 
     object: Pod | None = None
@@ -63,7 +63,7 @@ class Review(Struct, frozen=True, gc=False, rename="camel"):
     request: Request
 
 
-class _RawRequest(_Asked, frozen=True, gc=False):
+class _RawRequest(_RequestBase, frozen=True, gc=False):
     object: Raw = pod.NULL
     old_object: Raw = pod.NULL
 
@@ -171,7 +171,7 @@ def decode(body: bytes) -> Review:
     return _decode_in_parts(body)
 
 
-def of_beginning(beginning: bytes) -> Review:
+def decode_truncated(beginning: bytes) -> Review:
     """Give what the beginning of a body tells of its review: the version and the uid.
 
     Raises `MalformedReview` where it does not begin as those of API servers do.
@@ -188,7 +188,7 @@ def _decode_in_parts(body: bytes) -> Review:
         raw = _raw_decoder.decode(body)
     except (ValueError, RecursionError):
         raw = _decode_envelope(repaired(body))
-    asked = {name: getattr(raw.request, name) for name in _Asked.__struct_fields__}
+    asked = {name: getattr(raw.request, name) for name in _RequestBase.__struct_fields__}
     new, old = [_decode_pod(each) for each in (raw.request.object, raw.request.old_object)]
     return Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
 
@@ -212,7 +212,7 @@ def _refusal(body: bytes, why: str) -> MalformedReview:
         found = _identity_decoder.decode(body)
     except (ValueError, RecursionError):
         try:
-            begun = of_beginning(body)
+            begun = decode_truncated(body)
         except MalformedReview:
             return MalformedReview(why)
         return UnreadableReview(why, begun.api_version, begun.request.uid)
@@ -231,14 +231,14 @@ def _decode_pod(raw: Raw) -> Pod | None:
     text = bytes(raw)
     try:
         too_large = pod.why_too_large(text)
-        return Unread(why=too_large, too_large=True) if too_large else pod.decode_piecewise(text)
+        return UnreadablePod(why=too_large, too_large=True) if too_large else pod.decode_piecewise(text)
     except (ValueError, RecursionError):
         pass
     try:
         # At the same depth the one decoder may refuse what the other took.
         return pod.decode_piecewise(repaired(text))
     except ValueError:
-        return Unread(why="a string is not UTF-8")
+        return UnreadablePod(why="a string is not UTF-8")
 
 
 def _decode_repaired(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Found:
@@ -289,13 +289,13 @@ def encode(response: Response) -> bytes:
     return _encoder.encode(response)[1:]
 
 
-def answer(asked: Review, encoded: bytes) -> bytes:
+def encode_answer(asked: Review, encoded: bytes) -> bytes:
     """Make the answer to a review of an encoded response, in the version that was asked."""
     head = b'{"apiVersion":%b,"kind":"AdmissionReview","response":{"uid":%b,%b}'
     return head % (_encoder.encode(asked.api_version), _encoder.encode(asked.request.uid), encoded)
 
 
-def of_object(document: dict[str, Any], operation: str = "CREATE", **request: Any) -> bytes:
+def encode_review(document: dict[str, Any], operation: str = "CREATE", **request: Any) -> bytes:
     """Make the review that the API server would send of `document`, a Pod; `request` sets or replaces its fields."""
     metadata = document.get("metadata")
     names = metadata if isinstance(metadata, dict) else {}

@@ -60,7 +60,7 @@ def resolution(settings: Terms, further: Sequence[Variable] = ()) -> list[Variab
         Variable("server", "the private registry", text(settings.server or "")),
         *rules.variables,
         *exclusion.variables,
-        *_looked_at(),
+        *_examined(),
         *further,
         _images(further[-1].name if further else None),
         *_parsed(),
@@ -129,7 +129,7 @@ def _exists(table: Table, further: str = "") -> str:
     return f"{table.prefixes('name')}.exists(prefix, {further}({table.holds('prefix')}))"
 
 
-def _looked_at() -> Iterator[Variable]:
+def _examined() -> Iterator[Variable]:
     key = "place.kind + ' ' + place.name + ' ' + place.image"
     yield Variable(
         "before",

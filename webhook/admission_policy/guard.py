@@ -29,7 +29,7 @@ _SHOWN = "^[!-~]{1,300}$"
 def policy(settings: Terms, action: Action, *, only_private: bool = False) -> Generated:
     """Make the policy and its binding, which does `action` where the policy finds something.
 
-    Raises `UnfitPolicy` for a configuration that does not fit into one.
+    Raises `PolicyLimitExceeded` for a configuration that does not fit into one.
     """
     variables = [*cel.resolution(settings), *(cel.private(settings) if only_private else ()), _found(only_private)]
     wanted = "not on a private registry" if only_private else "not rewritten to the private registry"

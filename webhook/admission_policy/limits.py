@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import msgspec
 
 from webhook.admission_policy.model import Manifest
-from webhook.errors import UnfitPolicy
+from webhook.errors import PolicyLimitExceeded
 
 _CHARACTERS = 100_000
 _BYTES = 1_000_000
@@ -31,21 +31,21 @@ _KEYS = {
 
 
 def check(policy: Manifest) -> None:
-    """Raise `UnfitPolicy`, saying which part of the configuration is too much, for a policy that would not work."""
+    """Raise `PolicyLimitExceeded`, naming the part of the configuration that is too large for a policy."""
     for name, expression in _expressions(policy):
         key = _KEYS.get(name, name)
         if len(expression) > _CHARACTERS:
             said = f"{len(expression):,} characters of CEL, and the API server takes {_CHARACTERS:,}"
-            raise UnfitPolicy(f"{key} does not fit into a policy: it comes to {said}")
+            raise PolicyLimitExceeded(f"{key} does not fit into a policy: it comes to {said}")
         cost = _searches(expression) * _IMAGES
         if cost > _COST:
-            raise UnfitPolicy(
+            raise PolicyLimitExceeded(
                 f"{key} does not fit into a policy: for a Pod with {_IMAGES} images it costs the API server {cost:,} "
                 f"units, and {_COST:,} are to be had; names and prefixes with /** behind them cost next to nothing"
             )
     size = len(msgspec.json.encode(policy))
     if size > _BYTES:
-        raise UnfitPolicy(
+        raise PolicyLimitExceeded(
             f"the configuration does not fit into a policy: it comes to {size:,} bytes, and a cluster stores {_BYTES:,}"
         )
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any, Literal, NamedTuple
 
-from webhook.constants import OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE
 from webhook.images.rules import Rule
 
 #: A Kubernetes object, as it is written in a manifest.
@@ -29,7 +29,7 @@ class Terms(NamedTuple):
     allow_on_error: bool
     """Whether a Pod is let through unchanged when an expression fails."""
     configuration_hash: str
-    own_namespace: str = OWN_NAMESPACE
+    own_namespace: str = DEFAULT_NAMESPACE
     """The installation's, which is never served."""
 
 

@@ -27,7 +27,7 @@ _READ, _COMPARED = 32 * 1024, 50_000
 def policy(settings: Terms) -> Generated:
     """Make the policy and its binding.
 
-    Raises `UnfitPolicy` for a configuration that does not fit into one.
+    Raises `PolicyLimitExceeded` for a configuration that does not fit into one.
     """
     variables = [*cel.resolution(settings, _claims()), *cel.private(settings), _pulled(), *_annotation()]
     mutation = {"patchType": "JSONPatch", "jsonPatch": {"expression": "\n+ ".join(_operations(settings))}}

@@ -23,7 +23,7 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
 ) -> Generated:
     """Make a policy of this kind and name, with what goes before the variables and what comes of them.
 
-    Raises `UnfitPolicy`.
+    Raises `PolicyLimitExceeded`.
     """
     conditions = match_constraints.conditions(settings)
     policy = _object(settings, kind, name)

@@ -88,7 +88,7 @@ def main() -> None:
             terminal.write(line, err=True)
         status = error.exit_code
     except ConfigurationError as error:
-        for fault in error.faults:
+        for fault in error.issues:
             terminal.write(f"{PROGRAM}: {fault}", err=True)
         status = 2
     except RegistryWebhookError as error:

@@ -9,17 +9,17 @@ from typing import Any, NamedTuple
 
 import click
 
-from webhook.cli.options import placed_option
+from webhook.cli.options import default_installation_option
 from webhook.config import files
 from webhook.constants import PROGRAM, SERVICE_VARIABLE, InstallationNames
 from webhook.errors import CertificateError, FileError
 from webhook.pki import ca, issue
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
-_AUTHORITY = ("ca.crt", "ca.key")
+_CA_FILES = ("ca.crt", "ca.key")
 _KEYS = frozenset({"ca.key", "tls.key", "client.key"})
 #: A century: more than enough, and a date that every client can read.
-_MOST = 36_500
+_MAX_DAYS = 36_500
 #: The Secret that the webhook's container mounts, and the ConfigMap with the authority of those that it answers.
 _SECRET = f"{PROGRAM}-tls"
 _CLIENTS = f"{PROGRAM}-clients"
@@ -38,7 +38,7 @@ _SERVING = _Kind(("tls.crt", "tls.key"), is_client=False)
 _CLIENT = _Kind(("client.crt", "client.key"), is_client=True)
 
 
-class _Asked(NamedTuple):
+class _Options(NamedTuple):
     """What both commands are told."""
 
     folder: Path
@@ -61,14 +61,14 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option(
             "--days",
-            type=click.IntRange(1, _MOST),
+            type=click.IntRange(1, _MAX_DAYS),
             default=365,
             show_default=True,
             help="How long the pair is good for.",
         ),
         click.option(
             "--ca-days",
-            type=click.IntRange(1, _MOST),
+            type=click.IntRange(1, _MAX_DAYS),
             default=3650,
             show_default=True,
             help="How long a new authority is good for.",
@@ -77,7 +77,7 @@ def _options(command: Callable[..., None]) -> Callable[..., None]:
     )
     for option in reversed(options):
         command = option(command)
-    return placed_option(command)
+    return default_installation_option(command)
 
 
 @click.group(
@@ -123,10 +123,10 @@ def create(more: tuple[str, ...], service: str, **asked: Any) -> None:
     They are ca.crt, ca.key, tls.crt and tls.key. With an authority in the folder the pair is signed by that one: so it
     is renewed.
     """
-    asking = _Asked(**asked)
+    asking = _Options(**asked)
     installation = InstallationNames(namespace=asking.installation_namespace, service=service, configuration=service)
     names = issue.names(more, installation.hosts)
-    _make(asking, _SERVING, names, partial(_next_steps, installation))
+    _create(asking, _SERVING, names, partial(_next_steps, installation))
 
 
 @command.command(
@@ -144,14 +144,14 @@ def client(**asked: Any) -> None:
     They are ca.crt, ca.key, client.crt and client.key (ECDSA P-256). With an authority in the folder the pair is signed
     by that one: so it is renewed.
     """
-    asking = _Asked(**asked)
-    _make(asking, _CLIENT, _API_SERVER, partial(_next_steps_of_client, asking.installation_namespace))
+    asking = _Options(**asked)
+    _create(asking, _CLIENT, _API_SERVER, partial(_next_steps_of_client, asking.installation_namespace))
 
 
-def _make(asked: _Asked, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
+def _create(asked: _Options, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
     """Make a pair, and an authority where there is none, and print what is there now and what is to be done."""
     folder = asked.folder
-    known = _known_authority(folder)
+    known = _existing_ca(folder)
     if not asked.force and (there := [name for name in kind.files if (folder / name).exists()]):
         raise FileError(f"{folder / there[0]}: it is there already: replace the pair with --force")
     if known is None and asked.days > asked.ca_days:
@@ -159,53 +159,53 @@ def _make(asked: _Asked, kind: _Kind, names: tuple[str, ...], next_steps: Callab
             f"the pair would outlive the authority: {asked.days} days are more than --ca-days {asked.ca_days}"
         )
     now = datetime.now(UTC).replace(microsecond=0)
-    issuer = known or ca.make_authority(ca.NAME, now, timedelta(days=asked.ca_days))
+    issuer = known or ca.create_ca(ca.CA_NAME, now, timedelta(days=asked.ca_days))
     try:
         pair = issue.sign(issuer, names, now, timedelta(days=asked.days), is_client=kind.is_client)
     except CertificateError as error:
-        raise CertificateError(f"{folder / _AUTHORITY[0]}: {error}") from None
+        raise CertificateError(f"{folder / _CA_FILES[0]}: {error}") from None
     contents = dict(zip(kind.files, pair, strict=True))
     if known is None:
-        contents |= dict(zip(_AUTHORITY, issuer, strict=True))
+        contents |= dict(zip(_CA_FILES, issuer, strict=True))
     files.write_all(folder, contents, _KEYS)
     written = (*_written(folder, issuer, new=known is None), *_written_pair(folder, kind, pair, names))
     for line in (*written, *next_steps(folder, new=known is None)):
         click.echo(line)
 
 
-def _known_authority(folder: Path) -> Pair | None:
+def _existing_ca(folder: Path) -> KeyPair | None:
     """Read the authority in the folder. Raises `FileError`, also for half of one."""
-    there = [name for name in _AUTHORITY if (folder / name).exists()]
+    there = [name for name in _CA_FILES if (folder / name).exists()]
     if not there:
         return None
     if len(there) == 1:
-        (missing,) = set(_AUTHORITY) - set(there)
+        (missing,) = set(_CA_FILES) - set(there)
         raise FileError(
             f"{folder / there[0]}: it is there without {missing}: put that beside it, or take another folder"
         )
-    return Pair(*(files.read(folder / name) for name in _AUTHORITY))
+    return KeyPair(*(files.read(folder / name) for name in _CA_FILES))
 
 
-def _written(folder: Path, issuer: Pair, *, new: bool) -> Iterator[str]:
-    place = ", ".join(str(folder / name) for name in _AUTHORITY)
+def _written(folder: Path, issuer: KeyPair, *, new: bool) -> Iterator[str]:
+    place = ", ".join(str(folder / name) for name in _CA_FILES)
     yield f"{place}: {'a new authority' if new else 'the authority that was there'}, {_until(issuer)}"
 
 
-def _written_pair(folder: Path, kind: _Kind, pair: Pair, names: tuple[str, ...]) -> Iterator[str]:
+def _written_pair(folder: Path, kind: _Kind, pair: KeyPair, names: tuple[str, ...]) -> Iterator[str]:
     yield f"{', '.join(str(folder / name) for name in kind.files)}: a new pair that it signed, {_until(pair)}, for"
     for name in names:
         yield f"  {name}"
 
 
-def _until(pair: Pair) -> str:
-    return f"good until {ca.span(pair.certificate).ends:%Y-%m-%d}"
+def _until(pair: KeyPair) -> str:
+    return f"good until {ca.validity(pair.certificate).ends:%Y-%m-%d}"
 
 
 def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterator[str]:
     """Give what is to be done now, as comments and commands of any POSIX shell."""
-    certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_AUTHORITY))
+    certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_CA_FILES))
     why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
-    yield f"\n# {_AUTHORITY[0]} goes into the webhook configuration: {why}."
+    yield f"\n# {_CA_FILES[0]} goes into the webhook configuration: {why}."
     yield f"kubectl patch mutatingwebhookconfiguration {shlex.quote(names.configuration)} --type=json --patch \\"
     # GNU's base64 breaks lines, and macOS's has no option against it.
     encoded = f"\"$(base64 < {bundle} | tr -d '\\n')\""
@@ -219,9 +219,9 @@ def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterato
 
 
 def _next_steps_of_client(namespace: str, folder: Path, *, new: bool) -> Iterator[str]:
-    bundle, stays = (shlex.quote(str(folder / name)) for name in _AUTHORITY)
+    bundle, stays = (shlex.quote(str(folder / name)) for name in _CA_FILES)
     why = "by it servers know their clients" if new else "nothing to do if it is there already"
-    yield f"\n# {_AUTHORITY[0]} goes into the cluster: {why}."
+    yield f"\n# {_CA_FILES[0]} goes into the cluster: {why}."
     yield f"kubectl create configmap {_CLIENTS} --namespace {shlex.quote(namespace)} --from-file=ca.crt={bundle} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
     yield f"\n# {' and '.join(_CLIENT.files)} go to every machine with an API server, which is told of them:"

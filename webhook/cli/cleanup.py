@@ -10,19 +10,19 @@ from webhook.cli.options import cluster_options, installation_option
 from webhook.constants import PROGRAM, REFRESHER
 from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
 from webhook.kube import client
-from webhook.kube.api import Held
-from webhook.kube.uninstall import Labelled, Removal
+from webhook.kube.api import HeldLease
+from webhook.kube.uninstall import ManagedSecret, Uninstaller
 from webhook.output import terminal
 
 #: Seconds between two looks at the Lease, what it may be late beyond its duration, and its duration where it has none.
-_LOOK, _MARGIN, _DURATION = 0.5, 2.0, 15.0
+_POLL_INTERVAL, _MARGIN, _DURATION = 0.5, 2.0, 15.0
 #: Within these a Lease that is free is taken by a sidecar that runs: they look every two.
 _TAKEN = 5.0
 #: The longest that the sidecars are waited for after they were told to stop, seconds: their grace period, and a Lease
 #: that nobody gave up.
 _STOPPING = 120.0
 #: Seconds that API servers may go on by a policy that is deleted: they look at them once a second.
-_IN_FORCE = 3.0
+_SETTLE_TIME = 3.0
 #: How often the Secrets are listed and deleted, and the seconds between: one that was changed meanwhile is read again.
 _ROUNDS, _PAUSE = 5, 0.5
 
@@ -56,22 +56,24 @@ def command(
     Containers that run go on; what a node has to pull from then on, it pulls without. Only metadata is read. Nothing is
     done while a sidecar runs, which would put them back. The exit status is 0 if all are gone, and 1 if one stayed.
     """
-    removal = Removal(client.connect(kubeconfig, context, lambda _method, _status: None), installation_namespace)
+    uninstaller = Uninstaller(
+        client.connect(kubeconfig, context, lambda _method, _status: None), installation_namespace
+    )
     try:
-        if not stop and not dry_run and (holder := holder_of(removal.lease)):
+        if not stop and not dry_run and (holder := holder_of(uninstaller.lease)):
             raise RegistryWebhookError(
                 f"the sidecar {holder} is running and would put them back: "
                 "remove the installation first (kubectl delete -k certs/self-managed), or use --stop"
             )
         # First: one that refuses what was not rewritten would refuse every Pod.
-        _delete_policies(removal, dry_run=dry_run, needed=stop)
+        _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
-            _stop(removal, dry_run=dry_run)
+            _stop(uninstaller, dry_run=dry_run)
         if dry_run:
-            return _tell(removal.pull_secrets())
-        status = _delete_all(removal)
+            return _report(uninstaller.pull_secrets())
+        status = _delete_all(uninstaller)
     finally:
-        removal.close()
+        uninstaller.close()
     if stop:
         terminal.write(
             "the rest goes with: kubectl delete --ignore-not-found -k certs/self-managed, or whichever was applied"
@@ -80,7 +82,7 @@ def command(
 
 
 def holder_of(
-    read: Callable[[], Held],
+    read: Callable[[], HeldLease],
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
@@ -96,7 +98,7 @@ def holder_of(
         patience = (seen.spec.lease_duration_seconds or _DURATION) + _MARGIN if seen.spec.holder_identity else _TAKEN
         if clock() - began > patience:
             return None
-        sleep(_LOOK)
+        sleep(_POLL_INTERVAL)
         before, seen = seen, read()
         if seen.version != before.version:
             if seen.spec.holder_identity:
@@ -105,59 +107,59 @@ def holder_of(
     return None
 
 
-def _delete_policies(removal: Removal, *, dry_run: bool, needed: bool) -> None:
+def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -> None:
     """Delete the generated policies, and wait until no API server goes by them any more.
 
     Whoever may not list them is told so, and with `needed` gets no further: raises `ClusterError`.
     """
     try:
-        policies = removal.policies()
+        policies = uninstaller.policies()
     except ClusterError as error:
         if needed:
             raise
         terminal.write(f"{PROGRAM}: generated admission policies are left as they are: {error}", err=True)
         return
     for policy in policies:
-        if dry_run or removal.delete_policy(policy):
+        if dry_run or uninstaller.delete_policy(policy):
             terminal.write(f"{policy}: {'would be ' if dry_run else ''}deleted")
     if policies and not dry_run:
-        time.sleep(_IN_FORCE)
+        time.sleep(_SETTLE_TIME)
 
 
-def _stop(removal: Removal, *, dry_run: bool) -> None:
+def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
     """Take the webhook out of every Pod's way, and then have no sidecar any more."""
     said = "would be " if dry_run else ""
-    if removal.delete_webhook(dry_run=dry_run):
-        terminal.write(f"MutatingWebhookConfiguration {removal.names.configuration}: {said}deleted")
-    if removal.scale_down(dry_run=dry_run):
-        terminal.write(f"Deployment {removal.names.namespace}/{removal.names.deployment}: {said}scaled to 0")
+    if uninstaller.delete_webhook(dry_run=dry_run):
+        terminal.write(f"MutatingWebhookConfiguration {uninstaller.names.configuration}: {said}deleted")
+    if uninstaller.scale_down(dry_run=dry_run):
+        terminal.write(f"Deployment {uninstaller.names.namespace}/{uninstaller.names.deployment}: {said}scaled to 0")
     end = time.monotonic() + _STOPPING
-    while not dry_run and (holder := holder_of(removal.lease)):
+    while not dry_run and (holder := holder_of(uninstaller.lease)):
         if time.monotonic() > end:
             raise RegistryWebhookError(
-                f"the sidecar {holder} still holds the Lease {removal.names.namespace}/{REFRESHER}: "
+                f"the sidecar {holder} still holds the Lease {uninstaller.names.namespace}/{REFRESHER}: "
                 "find out what runs it, stop it, and call this again"
             )
 
 
-def _tell(secrets: list[Labelled]) -> int:
+def _report(secrets: list[ManagedSecret]) -> int:
     for secret in secrets:
         terminal.write(f"{secret.namespace}: would delete {secret.name}")
     terminal.write(f"{_count(len(secrets))} would be deleted")
     return 0
 
 
-def _delete_all(removal: Removal) -> int:
+def _delete_all(uninstaller: Uninstaller) -> int:
     """Delete until a list has none any more, or none that could yet be deleted; give the exit status."""
     deleted = 0
     why: dict[tuple[str, str], str] = {}
-    left = _listed(removal)
+    left = _listed(uninstaller)
     for _ in range(_ROUNDS):
         again = False
         for secret in left:
             place = (secret.namespace, secret.name)
             try:
-                if secret.leaving or not removal.delete(secret):
+                if secret.deleting or not uninstaller.delete(secret):
                     why[place] = "it is deleted, and its finalizers hold it back"
                     continue
             except NotFound:
@@ -168,7 +170,7 @@ def _delete_all(removal: Removal) -> int:
             else:
                 deleted += 1
                 terminal.write(f"{secret.namespace}: deleted {secret.name}")
-        left = _listed(removal)
+        left = _listed(uninstaller)
         again = again or any((secret.namespace, secret.name) not in why for secret in left)
         if not left or not again:
             break
@@ -180,14 +182,14 @@ def _delete_all(removal: Removal) -> int:
     return 1 if left else 0
 
 
-def _listed(removal: Removal) -> list[Labelled]:
+def _listed(uninstaller: Uninstaller) -> list[ManagedSecret]:
     """List them; a list of many pages that took too long is begun anew."""
     for _ in range(_ROUNDS - 1):
         try:
-            return removal.pull_secrets()
+            return uninstaller.pull_secrets()
         except Expired:
             continue
-    return removal.pull_secrets()
+    return uninstaller.pull_secrets()
 
 
 def _count(number: int) -> str:

@@ -7,22 +7,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from webhook.cli.options import loaded
+from webhook.cli.options import load_options
 from webhook.config import assemble
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.kube import client, installed_config
-from webhook.kube.installed_config import Parts
+from webhook.kube.installed_config import InstalledObjects
 from webhook.kube.reader import Reader
 from webhook.kube.unknown import Unknown
 from webhook.output.terminal import Screen
 
 #: Exit statuses: all is right or nothing was found, something was found, and it could not be done.
-NOTHING, FOUND, FAILED = 0, 1, 2
+EXIT_OK, EXIT_FOUND, EXIT_ERROR = 0, 1, 2
 
 
 @contextmanager
-def reading(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
+def connected_reader(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
     """Connect to the cluster that a command was told of, and see that it is there. Raises `ClusterError`."""
     reader = Reader(client.connect(kubeconfig, context, lambda _method, _status: None))
     try:
@@ -32,20 +32,20 @@ def reading(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
         reader.close()
 
 
-def settings(
-    reader: Reader, config: Path | None, names: InstallationNames, parts: Parts | None = None
-) -> Settings | Unknown:
+def effective_config(
+    reader: Reader, config: Path | None, names: InstallationNames, objects: InstalledObjects | None = None
+) -> EffectiveConfig | Unknown:
     """Give what is decided by: the file that a command was told of, or the installation's configuration.
 
-    `parts` of that are what was read already. Raises `ConfigurationError` or `FileError` for the file.
+    `objects` of that are what was read already. Raises `ConfigurationError` or `FileError` for the file.
     """
     if config is not None:
-        return assemble.settings(assemble.placed(loaded(config).configuration, names), str(config))
-    parts = parts or installed_config.read(reader, names)
-    found = installed_config.loaded(parts)
+        return assemble.settings(assemble.placed(load_options(config).configuration, names), str(config))
+    objects = objects or installed_config.read_objects(reader, names)
+    found = installed_config.load_or_unknown(objects)
     if isinstance(found, Unknown):
         return found
-    return assemble.settings(found.configuration, parts.origin)
+    return assemble.settings(found.configuration, objects.origin)
 
 
 def screen() -> Screen:

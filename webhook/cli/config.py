@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from webhook.cli.options import config_option, loaded
+from webhook.cli.options import config_option, load_options
 from webhook.config import files, render
 from webhook.constants import PROGRAM
 from webhook.errors import ConfigurationError
@@ -29,12 +29,12 @@ def command(check: bool, config: Path | None) -> None:  # noqa: FBT001 - click p
     start, and win over the file.
     """
     try:
-        found = loaded(config)
+        found = load_options(config)
     except ConfigurationError as error:
         if not check:
             raise
-        more = len(error.faults) - 1
-        terminal.write(f"{PROGRAM}: {error.faults[0]}{f' (and {more} more)' if more else ''}", err=True)
+        more = len(error.issues) - 1
+        terminal.write(f"{PROGRAM}: {error.issues[0]}{f' (and {more} more)' if more else ''}", err=True)
         sys.exit(2)
     if check:
         terminal.write(f"{config or files.BUILT_IN}: valid")

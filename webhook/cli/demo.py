@@ -91,7 +91,7 @@ def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
         click.echo(f"\n{len(cases)} reviews, {1000 * seconds / len(cases):.1f} ms each on average.")
         if keep:
             (server.folder / "review.json").write_bytes(cases[0].body)
-            _stay(server)
+            _wait(server)
         else:
             # From a checkout the program is on nobody's path.
             program = PROGRAM if shutil.which(PROGRAM) else f"{os.path.relpath(sys.executable)} -m webhook"
@@ -111,7 +111,7 @@ _INTRODUCTION = f"""\
 def _server(folder: Path) -> Iterator[_Server]:
     """Start `registry-webhook serve` as a cluster would, on free ports, and stop it in the end."""
     now = datetime.now(UTC)
-    ours = ca.make_authority(f"{PROGRAM} demo", now, _LIFE)
+    ours = ca.create_ca(f"{PROGRAM} demo", now, _LIFE)
     pair = ca.sign(ours, ["localhost", "127.0.0.1"], now, _LIFE)
     contents = {"ca.crt": ours.certificate, "tls.crt": pair.certificate, "tls.key": pair.key}
     for name, content in {**contents, "config.yaml": _example("config.yaml")}.items():
@@ -180,7 +180,7 @@ def _case(title: str, name: str, workload: Workload) -> _Case:
         del before["spec"]["ephemeralContainers"]
         request |= {"operation": "UPDATE", "subResource": "ephemeralcontainers", "oldObject": before}
     what = f"{request.get('operation', 'CREATE')} {workload.namespace}/{workload.name}, from webhook/examples/{name}"
-    return _Case(title, what, review.of_object(pod, **request), pod)
+    return _Case(title, what, review.encode_review(pod, **request), pod)
 
 
 def _sent(connection: http.client.HTTPSConnection, case: _Case) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def _account(case: _Case, response: dict[str, Any]) -> Iterator[str]:
             yield f"#   {place}: {account[account.rindex('(') + 1 : -1]}"
 
 
-def _stay(server: _Server) -> None:
+def _wait(server: _Server) -> None:
     """Keep the server up until it is interrupted, showing what it logs."""
     click.echo(
         f"""

@@ -6,8 +6,8 @@ from pathlib import Path
 import click
 
 from webhook.cli import cluster
-from webhook.cli.cluster import FAILED, FOUND, NOTHING
-from webhook.cli.options import loaded, reading_options
+from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
+from webhook.cli.options import cluster_read_options, load_options
 from webhook.config import assemble
 from webhook.diagnostics.doctor import analysis, collect
 from webhook.kube import installed_config
@@ -28,7 +28,7 @@ Exit status: 0 nothing fails (warnings are printed), 1 something fails, 2 nothin
 could be looked at.
 """,
 )
-@reading_options
+@cluster_read_options
 def command(
     kubeconfig: Path | None,
     context: str | None,
@@ -42,11 +42,11 @@ def command(
     bounds them, the credential and the pull secrets, what nodes say of pulls, and tries a Pod (a server dry run).
     Nothing is written, and no credential is read.
     """
-    written = None if config is None else loaded(config).configuration
-    with cluster.reading(kubeconfig, context) as reader:
-        names = installed_config.find(reader, installation_namespace)
+    written = None if config is None else load_options(config).configuration
+    with cluster.connected_reader(kubeconfig, context) as reader:
+        names = installed_config.find_installation(reader, installation_namespace)
         settings = None if written is None else assemble.settings(assemble.placed(written, names), str(config))
-        found = analysis.diagnose(collect.examine(reader, names, settings, datetime.now(UTC)))
+        found = analysis.diagnose(collect.collect(reader, names, settings, datetime.now(UTC)))
     if output == "table":
         screen = cluster.screen()
         terminal.write(terminal.bold(analysis.summary(found), screen))
@@ -56,4 +56,4 @@ def command(
             table.structured({"summary": analysis.summary(found), "findings": found}, output), output
         )
     marks = {finding.mark for finding in found}
-    return FOUND if Mark.FAILURE in marks else FAILED if Mark.UNKNOWN in marks else NOTHING
+    return EXIT_FOUND if Mark.ERROR in marks else EXIT_ERROR if Mark.UNKNOWN in marks else EXIT_OK

@@ -10,12 +10,12 @@ from typing import Any
 import click
 
 from webhook.cli import cluster
-from webhook.cli.cluster import FAILED, FOUND, NOTHING
-from webhook.cli.options import namespace_option, reading_options
+from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
+from webhook.cli.options import cluster_read_options, namespace_option
 from webhook.config import files
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import PROGRAM, InstallationNames
-from webhook.diagnostics.explain.analysis import Read, as_written
+from webhook.diagnostics.explain.analysis import PodContext, as_written
 from webhook.diagnostics.explain.verdict import Explanation, explain
 from webhook.errors import InvalidManifest, RegistryWebhookError
 from webhook.kube import client, installed_config, manifests
@@ -23,13 +23,13 @@ from webhook.kube import reader as kube_reader
 from webhook.kube.objects import Namespace, Secret, WebhookConfiguration
 from webhook.kube.pod_templates import Workload, workloads
 from webhook.kube.reader import Reader
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.output import table, terminal
 from webhook.output.findings import Mark
 from webhook.output.table import Form
 
 _LIMIT = 64 * 1024 * 1024
-_STATUS = {Mark.OK: NOTHING, Mark.NO: FOUND, Mark.UNKNOWN: FAILED}
+_STATUS = {Mark.OK: EXIT_OK, Mark.FAIL: EXIT_FOUND, Mark.UNKNOWN: EXIT_ERROR}
 _POD = frozenset({"pod", "pods", "po"})
 
 
@@ -56,7 +56,7 @@ told.
 )
 @click.option("--dry-run", is_flag=True, help="Have the API server try it too, without storing anything.")
 @namespace_option
-@reading_options
+@cluster_read_options
 def command(
     pod: str | None,
     filename: str | None,
@@ -73,10 +73,10 @@ def command(
         raise click.UsageError("either pod/NAME or --filename FILE")
     planned = [] if filename is None else _workloads(filename)
     stored = [] if pod is None else [_name(pod)]
-    here = namespace or client.namespace_of(kubeconfig, context)
-    with cluster.reading(kubeconfig, context) as reader:
-        names = installed_config.find(reader, installation_namespace)
-        gathering = _Gathering(reader, names, config, dry_run=dry_run)
+    here = namespace or client.current_namespace(kubeconfig, context)
+    with cluster.connected_reader(kubeconfig, context) as reader:
+        names = installed_config.find_installation(reader, installation_namespace)
+        gathering = _Collector(reader, names, config, dry_run=dry_run)
         found = [gathering.of_stored(name, here) for name in stored]
         found += [gathering.of_planned(workload, here) for workload in planned]
     explained = [explain(one) for one in found]
@@ -103,16 +103,16 @@ def _workloads(filename: str) -> list[Workload]:
     return found
 
 
-class _Gathering:
+class _Collector:
     """Reads what an explanation takes, the same things once."""
 
     def __init__(self, reader: Reader, names: InstallationNames, config: Path | None, *, dry_run: bool) -> None:
         self._reader = reader
         self._dry_run = dry_run
         self._names = names
-        self._parts = installed_config.read(reader, names)
-        self._settings = cluster.settings(reader, config, names, self._parts)
-        self._policy = self._settings.policy if isinstance(self._settings, Settings) else None
+        self._parts = installed_config.read_objects(reader, names)
+        self._settings = cluster.effective_config(reader, config, names, self._parts)
+        self._policy = self._settings.policy if isinstance(self._settings, EffectiveConfig) else None
         self._pull_secret = self._policy.pull_secret if self._policy else None
         self._configuration: WebhookConfiguration | Unknown | None = reader.get(
             kube_reader.WEBHOOKS, names.configuration
@@ -120,56 +120,56 @@ class _Gathering:
         self._policies = reader.list(kube_reader.MUTATING_POLICIES)
         self._guards = reader.list(kube_reader.VALIDATING_POLICIES)
         labels = f"kubernetes.io/service-name={names.service}"
-        self._endpoints = reader.list(kube_reader.SLICES, names.namespace, labels=labels)
+        self._endpoints = reader.list(kube_reader.ENDPOINT_SLICES, names.namespace, labels=labels)
 
-    def of_stored(self, name: str, namespace: str) -> Read:
+    def of_stored(self, name: str, namespace: str) -> PodContext:
         """Read a Pod of the cluster."""
-        found = self._reader.get(kube_reader.MANIFESTS, name, namespace)
+        found = self._reader.get(kube_reader.POD_MANIFESTS, name, namespace)
         if found is None or isinstance(found, Unknown):
             raise RegistryWebhookError(str(found or f"there is no Pod {namespace}/{name}"))
         # By its uid: one of the same name may have been there before.
         fields = f"involvedObject.kind=Pod,involvedObject.uid={found['metadata']['uid']}"
         events = self._reader.list(kube_reader.EVENTS, namespace, fields=fields)
         read = self._read(f"{namespace}/{name}", namespace, found)
-        return read._replace(stored=True, events=events, trial=self._try(found, namespace))
+        return read._replace(exists=True, events=events, dry_run=self._dry_run_result(found, namespace))
 
-    def of_planned(self, workload: Workload, here: str) -> Read:
+    def of_planned(self, workload: Workload, here: str) -> PodContext:
         """Read what there is around a Pod that a manifest is about."""
         namespace = workload.namespace or here
         metadata = workload.pod.get("metadata")
         manifest = {**workload.pod, "metadata": metadata if isinstance(metadata, dict) else {}}
         read = self._read(f"{namespace}/{workload.name}", namespace, manifest)
-        return read._replace(trial=self._try(manifest, namespace))
+        return read._replace(dry_run=self._dry_run_result(manifest, namespace))
 
-    def _read(self, subject: str, namespace: str, manifest: dict[str, Any]) -> Read:
+    def _read(self, subject: str, namespace: str, manifest: dict[str, Any]) -> PodContext:
         found = self._reader.get(kube_reader.NAMESPACES, namespace)
         labelled: Namespace | Unknown = Unknown(f"there is no namespace {namespace}") if found is None else found
         secret: Secret | Unknown | None = None
         if self._pull_secret is not None:
             secret = self._reader.get(kube_reader.SECRET_CONTENTS, self._pull_secret, namespace)
-        return Read(
+        return PodContext(
             subject=subject,
             namespace=namespace,
             manifest=manifest,
-            stored=False,
+            exists=False,
             settings=self._settings,
-            labelled=labelled,
+            namespace_object=labelled,
             configuration=self._configuration,
             policies=self._policies,
             endpoints=self._endpoints,
             config_map=self._parts.config_map,
             secret=secret,
             events=(),
-            trial=None,
+            dry_run=None,
             now=time.time(),
             guards=self._guards,
             names=self._names,
         )
 
-    def _try(self, pod: dict[str, Any], namespace: str) -> Tried | Unknown | None:
+    def _dry_run_result(self, pod: dict[str, Any], namespace: str) -> DryRunResult | Unknown | None:
         if not self._dry_run:
             return None
-        return self._reader.try_creation(as_written(pod, self._policy), namespace)
+        return self._reader.dry_run_create(as_written(pod, self._policy), namespace)
 
 
 def _show(explained: list[Explanation], output: Form) -> None:

@@ -11,7 +11,7 @@ import click
 from webhook.config import files
 from webhook.config.listen_address import Address
 from webhook.config.load import Loaded, load
-from webhook.constants import NAMESPACE_VARIABLE, OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE, NAMESPACE_VARIABLE
 
 CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
@@ -89,28 +89,28 @@ def installation_option(function: _Function) -> _Function:
     )(function)
 
 
-def placed_option(function: _Function) -> _Function:
+def default_installation_option(function: _Function) -> _Function:
     """Give a command that asks no cluster the same, as `installation_namespace: str`."""
     return click.option(
         "--installation-namespace",
         metavar="NAME",
         envvar=NAMESPACE_VARIABLE,
-        default=OWN_NAMESPACE,
+        default=DEFAULT_NAMESPACE,
         show_default=True,
         help="The namespace that registry-webhook is installed in.",
     )(function)
 
 
-def reading_options(function: _Function) -> _Function:
+def cluster_read_options(function: _Function) -> _Function:
     """Give a command what all that look at a cluster have.
 
     As `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
     output: Form`.
     """
-    return inspecting_options("table", "json", "yaml")(function)
+    return cluster_output_options("table", "json", "yaml")(function)
 
 
-def inspecting_options(*forms: str) -> Callable[[_Function], _Function]:
+def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
     """Give a command the same, with these forms of output, the first of which is the default."""
     config = click.option(
         "--config",
@@ -141,7 +141,7 @@ def all_namespaces_option(function: _Function) -> _Function:
     return click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")(function)
 
 
-def loaded(config: Path | None, installation_namespace: str | None = None) -> Loaded:
+def load_options(config: Path | None, installation_namespace: str | None = None) -> Loaded:
     """Load the configuration that a command was called with, for an installation in the namespace that it was told.
 
     Raises `ConfigurationError` or `FileError`.

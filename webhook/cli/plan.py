@@ -10,39 +10,39 @@ import click
 import msgspec
 
 from webhook.cli import cluster
-from webhook.cli.options import all_namespaces_option, loaded, namespace_option, reading_options
+from webhook.cli.options import all_namespaces_option, cluster_read_options, load_options, namespace_option
 from webhook.config import assemble
 from webhook.constants import InstallationNames
-from webhook.credentials.factory import source
-from webhook.diagnostics.namespaces import scopes, standings
+from webhook.credentials.factory import create_provider
+from webhook.diagnostics.namespaces import namespace_statuses, scopes
 from webhook.diagnostics.plan import text
 from webhook.diagnostics.plan.analysis import (
     GROUPS,
-    Answer,
-    Found,
+    ClusterState,
+    ImageAnswer,
+    ImageStatus,
     Plan,
-    Presence,
-    Resulting,
+    PlannedImage,
     Workload,
-    answered,
     namespaces,
-    resulting,
+    planned_images,
+    with_statuses,
 )
 from webhook.errors import ClusterError, RegistryWebhookError
 from webhook.images.prefix import canonical_host
 from webhook.kube import client, installed_config
-from webhook.kube.reader import Kind, Reader
+from webhook.kube.reader import Reader, Resource
 from webhook.kube.unknown import Unknown
 from webhook.output import progress, table, terminal
 from webhook.output.table import Form
 from webhook.pull_secret import keyring
 from webhook.pull_secret.credential import Entry
-from webhook.registry.image_lookup import Images
+from webhook.registry.image_lookup import ImageLookup
 from webhook.settings import Configuration
 
 #: Registries are asked for so many images at once, and no more after so many seconds.
 _AT_ONCE = 8
-_PATIENCE = 120.0
+_TIMEOUT = 120.0
 _NOT_ASKED = (
     "not asked: there is no credential here for its server; set server, user name and password as for `refresh`, "
     "or --config FILE"
@@ -67,7 +67,7 @@ cannot be opted in, 2 it could not be done.
 @namespace_option
 @all_namespaces_option
 @click.option("--ask/--no-ask", default=True, help="Ask the registry for the images, if there is a credential for it.")
-@reading_options
+@cluster_read_options
 def command(
     namespace: str | None,
     all_namespaces: bool,  # noqa: FBT001 - click passes it by name
@@ -83,33 +83,33 @@ def command(
     Which workloads, which of their images and into what, what brings it about, and which of these images the registry
     does not have. It is asked with the credential that --config FILE or the environment has, as `refresh` reads it.
     """
-    with cluster.reading(kubeconfig, context) as reader:
-        names = installed_config.find(reader, installation_namespace)
+    with cluster.connected_reader(kubeconfig, context) as reader:
+        names = installed_config.find_installation(reader, installation_namespace)
         configuration, origin = _configuration(reader, names, config)
         settings = assemble.settings(configuration, origin)
-        only = None if all_namespaces else namespace or client.namespace_of(kubeconfig, context)
-        found_standings, notes = standings(reader, settings, only)
+        only = None if all_namespaces else namespace or client.current_namespace(kubeconfig, context)
+        found_standings, notes = namespace_statuses(reader, settings, only)
         workloads, unread = _workloads(reader, scopes(found_standings, whole=all_namespaces))
-    found = namespaces(settings, Found(found_standings, workloads))
-    images = resulting(found)
+    found = namespaces(settings, ClusterState(found_standings, workloads))
+    images = planned_images(found)
     entries, said = _credential(configuration) if ask else ((), "not asked: --no-ask")
     if entries:
-        images = answered(images, _looked_for(images, configuration, entries))
+        images = with_statuses(images, _check_images(images, configuration, entries))
     plan = Plan(settings.server, settings.origin, settings.hash, said, (*notes, *unread), found, images)
     if output == "table":
         terminal.write_all(text.lines(plan, cluster.screen()))
     else:
         terminal.write_document(table.structured(plan, output), output)
-    return cluster.FOUND if text.obstacles(plan, whole=all_namespaces) else cluster.NOTHING
+    return cluster.EXIT_FOUND if text.obstacles(plan, whole=all_namespaces) else cluster.EXIT_OK
 
 
 def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> tuple[Configuration, str]:
     """Give what is decided by, with the credential that is told here: the installation's stays in the cluster."""
-    own = loaded(config).configuration
+    own = load_options(config).configuration
     if config is not None:
         return assemble.placed(own, names), str(config)
-    parts = installed_config.read(reader, names)
-    found = installed_config.loaded(parts)
+    parts = installed_config.read_objects(reader, names)
+    found = installed_config.load_or_unknown(parts)
     if isinstance(found, Unknown):
         raise ClusterError(str(found))
     return with_own_credential(found.configuration, own), parts.origin
@@ -147,7 +147,7 @@ def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple
         for number, (kind, group) in enumerate(GROUPS.items(), 1):
             path = f"/apis/{group}/v1" if group else "/api/v1"
             for scope in scopes:
-                listed = reader.list(Kind(f"{kind}s", path, f"{kind.lower()}s", Workload), scope)
+                listed = reader.list(Resource(f"{kind}s", path, f"{kind.lower()}s", Workload), scope)
                 if isinstance(listed, Unknown):
                     notes.append(str(listed))
                 else:
@@ -160,7 +160,7 @@ def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple
 def _credential(configuration: Configuration) -> tuple[tuple[Entry, ...], str]:
     """Give the credential's entries, and what is to be said of who is asked."""
     try:
-        chosen = source(configuration, environment=os.environ)
+        chosen = create_provider(configuration, environment=os.environ)
         if chosen is None:
             return (), _NOT_ASKED
         entries = chosen.read().credential.entries
@@ -169,25 +169,26 @@ def _credential(configuration: Configuration) -> tuple[tuple[Entry, ...], str]:
     return entries, "asked with the credential that is configured here"
 
 
-def _looked_for(
-    images: Iterable[Resulting], configuration: Configuration, entries: Sequence[Entry]
-) -> Mapping[str, Answer]:
+def _check_images(
+    images: Iterable[PlannedImage], configuration: Configuration, entries: Sequence[Entry]
+) -> Mapping[str, ImageAnswer]:
     """Ask the registries for images, some at once, each with the entry that kubelet would try first.
 
     Raises `FileError` where the registry's authorities cannot be read.
     """
     verify_ca = configuration.webhook.verify_ca
-    registries = Images(
+    registries = ImageLookup(
         ca_file=Path(verify_ca) if verify_ca else None,
         plain_http_on_loopback=configuration.webhook.verify_plain_http == "loopback",
         environment=os.environ,
     )
-    until = time.monotonic() + _PATIENCE
+    until = time.monotonic() + _TIMEOUT
     answers = {}
     names = [one.image for one in images]
     with progress.bar("Asking the registry") as told, ThreadPoolExecutor(_AT_ONCE) as pool:
         asked = {
-            pool.submit(_look, registries, entries, name, lambda: time.monotonic() < until): name for name in names
+            pool.submit(_check_image, registries, entries, name, lambda: time.monotonic() < until): name
+            for name in names
         }
         for number, done in enumerate(as_completed(asked), 1):
             answers[asked[done]] = done.result()
@@ -196,9 +197,11 @@ def _looked_for(
     return answers
 
 
-def _look(registries: Images, entries: Sequence[Entry], image: str, is_time: Callable[[], bool]) -> Answer:
+def _check_image(
+    registries: ImageLookup, entries: Sequence[Entry], image: str, is_time: Callable[[], bool]
+) -> ImageAnswer:
     if not is_time():
-        return Answer(Presence.UNCLEAR, f"not asked: the {_PATIENCE:g} s for all were over")
+        return ImageAnswer(ImageStatus.UNCLEAR, f"not asked: the {_TIMEOUT:g} s for all were over")
     first = next(iter(keyring.own(entries, image)), None)
-    look = registries.look(image, *((first.username, first.password) if first else ()))
-    return Answer(Presence(look.presence.value), look.detail)
+    look = registries.check(image, *((first.username, first.password) if first else ()))
+    return ImageAnswer(ImageStatus(look.status.value), look.detail)

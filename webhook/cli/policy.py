@@ -9,7 +9,7 @@ from click.core import ParameterSource
 
 from webhook.admission_policy.model import Generated, Terms
 from webhook.cli import cluster
-from webhook.cli.options import cluster_options, config_option, loaded, placed_option
+from webhook.cli.options import cluster_options, config_option, default_installation_option, load_options
 from webhook.config import assemble
 from webhook.errors import ClusterError
 from webhook.kube import installed_config
@@ -53,7 +53,7 @@ _from_cluster_option = click.option(
 @command.command()
 @_output_option
 @_from_cluster_option
-@placed_option
+@default_installation_option
 @config_option
 @cluster_options
 @click.pass_context
@@ -90,7 +90,7 @@ def mutate(
 )
 @_output_option
 @_from_cluster_option
-@placed_option
+@default_installation_option
 @config_option
 @cluster_options
 @click.pass_context
@@ -122,23 +122,23 @@ class _Source(NamedTuple):
 
     def of_file(self) -> Terms:
         """Load a file with the variables of the environment. Raises `ConfigurationError` or `FileError`."""
-        if self._is_told("kubeconfig") or self._is_told("context"):
+        if self._is_given("kubeconfig") or self._is_given("context"):
             raise click.UsageError("--kubeconfig and --context go with --from-cluster")
-        return assemble.policy_terms(loaded(self.config, self.installation_namespace).configuration)
+        return assemble.policy_terms(load_options(self.config, self.installation_namespace).configuration)
 
     def of_cluster(self, kubeconfig: Path | None, context: str | None) -> Terms:
         """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
-        if self._is_told("config"):
+        if self._is_given("config"):
             raise click.UsageError("either --config FILE or --from-cluster")
         is_default = self.context.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
-        with cluster.reading(kubeconfig, context) as reader:
-            names = installed_config.find(reader, None if is_default else self.installation_namespace)
-            found = installed_config.checked(installed_config.read(reader, names))
+        with cluster.connected_reader(kubeconfig, context) as reader:
+            names = installed_config.find_installation(reader, None if is_default else self.installation_namespace)
+            found = installed_config.load_config(installed_config.read_objects(reader, names))
         if isinstance(found, Unknown):
             raise ClusterError(str(found))
         return assemble.policy_terms(found.configuration)
 
-    def _is_told(self, name: str) -> bool:
+    def _is_given(self, name: str) -> bool:
         return self.context.get_parameter_source(name) is ParameterSource.COMMANDLINE
 
 

@@ -11,12 +11,12 @@ import click
 from webhook import log
 from webhook.cli.options import AddressType, cluster_options, config_option, log_options
 from webhook.config.listen_address import Address, listen
-from webhook.config.watcher import WatchedConfiguration
+from webhook.config.watcher import ConfigWatcher
 from webhook.kube import client
 from webhook.output import terminal
 from webhook.refresher import one_shot
-from webhook.refresher.app import Process
-from webhook.refresher.certificates.keypair_dir import ServedPair
+from webhook.refresher.app import RefresherApp
+from webhook.refresher.certificates.keypair_dir import KeyPairDir
 from webhook.refresher.runtime.metrics import Metrics
 
 
@@ -76,14 +76,14 @@ def command(
     log.configure(log_level, log_format)
     metrics = Metrics()
     # Before anything is connected: who has written nonsense is to hear of that first.
-    configuration = WatchedConfiguration(config, dict(os.environ))
+    configuration = ConfigWatcher(config, dict(os.environ))
     connection = client.connect(kubeconfig, context, metrics.count_request)
-    served = ServedPair(tls_folder, tls_server) if tls_folder else None
-    process = Process(configuration, connection, metrics, served)
+    served = KeyPairDir(tls_folder, tls_server) if tls_folder else None
+    app = RefresherApp(configuration, connection, metrics, served)
     if dry_run:
-        return one_shot.dry_run(process, lambda text: terminal.write_document(text, "yaml"))
+        return one_shot.dry_run(app, lambda text: terminal.write_document(text, "yaml"))
     if once:
-        return one_shot.once(process, terminal.write)
+        return one_shot.run_once(app, terminal.write)
     stop = Event()
 
     def told(_signal: int, _frame: FrameType | None) -> None:
@@ -91,5 +91,5 @@ def command(
 
     signal.signal(signal.SIGTERM, told)
     signal.signal(signal.SIGINT, told)
-    process.run(stop, listen(health_bind))
+    app.run(stop, listen(health_bind))
     return 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from webhook.cli import cluster
-from webhook.cli.options import all_namespaces_option, inspecting_options
+from webhook.cli.options import all_namespaces_option, cluster_output_options
 from webhook.diagnostics import namespaces
 from webhook.diagnostics.drift import page, text
 from webhook.diagnostics.drift.analysis import Observed, report
@@ -15,12 +15,12 @@ from webhook.diagnostics.running_pods import Pod
 from webhook.errors import ClusterError
 from webhook.kube import installed_config
 from webhook.kube.objects import Owner
-from webhook.kube.reader import JOBS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Kind, Reader
+from webhook.kube.reader import JOBS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Reader, Resource
 from webhook.kube.unknown import Unknown
 from webhook.output import table, terminal
 
 #: Pods, with only what is needed: all of a cluster's are held at once.
-_RUNNING = Kind(PODS.what, PODS.group, PODS.plural, Pod)
+_RUNNING = Resource(PODS.display_name, PODS.group, PODS.plural, Pod)
 _FORMS = ("table", "json", "yaml", "html")
 
 
@@ -40,7 +40,7 @@ Exit status: 0 whatever was found, 1 with --fail-on drift if something was, 2 it
 @click.option("--namespace", "-n", metavar="NAME", help="One namespace. Without it all that are served.")
 @all_namespaces_option
 @click.option("--fail-on", type=click.Choice(["drift"]), help="Exit with 1 if a Pod has drifted.")
-@inspecting_options(*_FORMS)
+@cluster_output_options(*_FORMS)
 def command(
     namespace: str | None,
     all_namespaces: bool,  # noqa: FBT001 - click passes it by name
@@ -56,18 +56,18 @@ def command(
     Images that would be rewritten, Pods that lack the pull secret, and those that were made while the webhook was away:
     by namespace and owner, with totals. With --all-namespaces also what is in namespaces that are not served.
     """
-    with cluster.reading(kubeconfig, context) as reader:
-        names = installed_config.find(reader, installation_namespace)
-        settings = cluster.settings(reader, config, names)
+    with cluster.connected_reader(kubeconfig, context) as reader:
+        names = installed_config.find_installation(reader, installation_namespace)
+        settings = cluster.effective_config(reader, config, names)
         if isinstance(settings, Unknown):
             raise ClusterError(str(settings))
-        standings, notes = namespaces.standings(reader, settings, namespace)
+        standings, notes = namespaces.namespace_statuses(reader, settings, namespace)
         if namespace is None and not all_namespaces:
             standings = {name: found for name, found in standings.items() if found.served}
         scopes = namespaces.scopes(standings, whole=all_namespaces)
-        pods = namespaces.listed(reader, _RUNNING, scopes)
+        pods = namespaces.list_all(reader, _RUNNING, scopes)
         parents, unread = _parents(reader, scopes)
-        rewriting = namespaces.engine(reader, names, settings, standings)
+        rewriting = namespaces.find_rewriter(reader, names, settings, standings)
         observed = Observed(pods, standings, parents, rewriting, (*notes, *unread))
     found = report(settings, observed)
     match output:
@@ -77,7 +77,7 @@ def command(
             terminal.write_document(table.structured(found, output), output)
         case _:
             terminal.write_all(text.lines(found, cluster.screen()))
-    return cluster.FOUND if fail_on == "drift" and found.totals.drifted else cluster.NOTHING
+    return cluster.EXIT_FOUND if fail_on == "drift" and found.totals.drifted else cluster.EXIT_OK
 
 
 def _parents(reader: Reader, scopes: Sequence[str | None]) -> tuple[dict[str, Owner], list[str]]:
@@ -92,7 +92,7 @@ def _parents(reader: Reader, scopes: Sequence[str | None]) -> tuple[dict[str, Ow
         for scope in scopes:
             every = reader.list(kind, scope)
             if isinstance(every, Unknown):
-                notes.append(f"{every}: what a {above} runs stands under its {kind.what}")
+                notes.append(f"{every}: what a {above} runs stands under its {kind.display_name}")
                 break
             for one in every:
                 owner = next((owner for owner in one.metadata.owner_references if owner.controller), None)

@@ -8,7 +8,7 @@ import click
 import msgspec
 
 from webhook import log
-from webhook.cli.options import config_option, loaded
+from webhook.cli.options import config_option, load_options
 from webhook.config import assemble
 from webhook.errors import InvalidManifest
 from webhook.images.resolver import Resolution
@@ -43,7 +43,7 @@ def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
 
     Nothing is asked of any registry: the answer depends on the image's name and the configuration alone.
     """
-    resolve = assemble.resolver(loaded(config).configuration).resolve
+    resolve = assemble.resolver(load_options(config).configuration).resolve
     for image in _each(images):
         if output == "json":
             terminal.write_document(_json(image, resolve(image)), "json")

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import click
 
-from webhook.admission.mutator import Handler
-from webhook.cli.options import config_option, loaded
+from webhook.admission.mutator import Mutator
+from webhook.cli.options import config_option, load_options
 from webhook.config import assemble, files
 from webhook.constants import PROGRAM
 from webhook.diagnostics.preview import Preview, preview
@@ -20,7 +20,7 @@ from webhook.log.escaping import truncate
 from webhook.output import diff, terminal
 from webhook.output.terminal import Screen
 
-_NOTHING, _SOMETHING, _FAULT, _NO_IMAGE = 0, 1, 2, 3
+_NOTHING, _SOMETHING, _ERROR, _NO_IMAGE = 0, 1, 2, 3
 _NAME = 200
 _LIMIT = 64 * 1024 * 1024
 
@@ -59,7 +59,7 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     A FILE holds Pods, anything with a Pod template, Lists of these or AdmissionReviews, any number in one file. They
     are decided by the server's own code. Other objects are ignored, and kept in yaml and json output.
     """
-    handler = assemble.handler(loaded(config).configuration)
+    handler = assemble.handler(load_options(config).configuration)
     painted = color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     statuses = set()
     written = False
@@ -83,7 +83,7 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
 class _One(NamedTuple):
     """A document of a file with what becomes of it."""
 
-    document: Document
+    pull_secret: Document
     preview: Preview
 
     @property
@@ -98,9 +98,9 @@ class _One(NamedTuple):
 
     def _with(self, value: Any) -> str:
         # Of an AdmissionReview the object is shown, which is only a part of the text.
-        if self.preview.before is not self.document.value:
-            return manifests.dump_json(value, 2) if self.document.is_json else manifests.dump(value)
-        return manifests.edited(self.document, value)
+        if self.preview.before is not self.pull_secret.value:
+            return manifests.dump_json(value, 2) if self.pull_secret.is_json else manifests.dump(value)
+        return manifests.edited(self.pull_secret, value)
 
 
 class _Reviewed(NamedTuple):
@@ -114,7 +114,7 @@ class _Reviewed(NamedTuple):
     @property
     def status(self) -> int:
         if self.errors:
-            return _FAULT
+            return _ERROR
         if any(one.preview.changes for one in self.documents):
             return _SOMETHING
         return _NOTHING if any(one.preview.names_image for one in self.documents) else _NO_IMAGE
@@ -122,10 +122,10 @@ class _Reviewed(NamedTuple):
 
 def _status(statuses: set[int]) -> int:
     """Give the status of several files: what only one of them has counts, but for a file without images."""
-    return min(statuses, key=(_FAULT, _SOMETHING, _NOTHING, _NO_IMAGE).index)
+    return min(statuses, key=(_ERROR, _SOMETHING, _NOTHING, _NO_IMAGE).index)
 
 
-def _reviewed(handler: Handler, name: str, namespace: str) -> _Reviewed:
+def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
     shown = truncate(name, _NAME)
     try:
         manifest = manifests.parse(_read(name))
@@ -136,7 +136,7 @@ def _reviewed(handler: Handler, name: str, namespace: str) -> _Reviewed:
     documents, errors = [], []
     for number, document in enumerate(manifest.documents, 1):
         try:
-            documents.append(_One(document, preview(handler, document.value, namespace)))
+            documents.append(_One(document, preview(mutator, document.value, namespace)))
         except InvalidManifest as error:
             which = f", document {number}" if len(manifest.documents) > 1 else ""
             errors.append(f"{shown}{which}: {error}")
@@ -151,7 +151,7 @@ def _read(name: str) -> bytes:
 
 def _document(reviewed: _Reviewed, output: str, *, is_first: bool) -> str:
     if output == "yaml":
-        texts = [(one.document, one.after) for one in reviewed.documents]
+        texts = [(one.pull_secret, one.after) for one in reviewed.documents]
         return manifests.joined(texts, reviewed.rest, is_first=is_first)
     previews = [one.preview for one in reviewed.documents]
     if output == "json":

@@ -8,10 +8,10 @@ import click
 from webhook import log
 from webhook.cli.options import AddressType, config_option, log_options
 from webhook.config.listen_address import Address, listen
-from webhook.config.watcher import WatchedConfiguration
+from webhook.config.watcher import ConfigWatcher
 from webhook.server import supervisor
-from webhook.server.client_ca import Clients
-from webhook.server.reloader import PairFiles, Watch
+from webhook.server.client_ca import ClientCA
+from webhook.server.reloader import KeyPairFiles, Reloader
 
 _FOLDER = "/etc/registry-webhook/tls"
 
@@ -78,8 +78,8 @@ def command(
     if client_names and client_ca is None:
         raise click.UsageError("--client-name says nothing without --client-ca: give the authorities as well")
     log.configure(log_level, log_format)
-    configuration = WatchedConfiguration(config, dict(os.environ))
+    configuration = ConfigWatcher(config, dict(os.environ))
     sockets = [listen(bind), listen(health_bind)]
-    clients = Clients(client_ca, frozenset(client_names)) if client_ca is not None else None
-    watch = Watch(configuration, PairFiles(cert, key), clients)
-    supervisor.serve(watch, sockets, drain)
+    clients = ClientCA(client_ca, frozenset(client_names)) if client_ca is not None else None
+    reloader = Reloader(configuration, KeyPairFiles(cert, key), clients)
+    supervisor.serve(reloader, sockets, drain)

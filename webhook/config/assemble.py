@@ -2,11 +2,11 @@
 
 import msgspec
 
-from webhook.admission.mutator import Handler, Policy
-from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.admission.mutator import Mutator, Policy
+from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.admission_policy.model import Terms
 from webhook.config.digest import fingerprint
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.images.patterns import Globs
 from webhook.images.resolver import Resolver
@@ -26,10 +26,10 @@ def resolver(configuration: Configuration) -> Resolver:
     return Resolver(rules, Globs(webhook.exclude), webhook.pull_secret.registries)
 
 
-def bounds(configuration: Configuration) -> NamespaceBounds:
+def bounds(configuration: Configuration) -> NamespaceFilter:
     """Make what says which namespaces are never served, of a loaded configuration."""
     namespaces = configuration.webhook.namespaces
-    return NamespaceBounds(namespaces.allow, namespaces.deny, configuration.installation.namespace)
+    return NamespaceFilter(namespaces.allow, namespaces.deny, configuration.installation.namespace)
 
 
 def policy(configuration: Configuration) -> Policy:
@@ -37,21 +37,21 @@ def policy(configuration: Configuration) -> Policy:
     webhook = configuration.webhook
     return Policy(
         resolve=resolver(configuration).resolve,
-        bounds=bounds(configuration),
+        namespace_filter=bounds(configuration),
         pull_secret=webhook.pull_secret.name if webhook.pull_secret.enabled else None,
         pods_opt_out=webhook.pod_opt_out == "allow",
         allow_on_error=webhook.on_error == "allow",
     )
 
 
-def handler(configuration: Configuration) -> Handler:
+def handler(configuration: Configuration) -> Mutator:
     """Make the handler of a loaded configuration."""
-    return Handler(policy(configuration))
+    return Mutator(policy(configuration))
 
 
-def settings(configuration: Configuration, origin: str) -> Settings:
+def settings(configuration: Configuration, origin: str) -> EffectiveConfig:
     """Make what inspections go by; `origin` is where the configuration was read."""
-    return Settings(
+    return EffectiveConfig(
         policy=policy(configuration),
         mode=configuration.webhook.namespaces.mode,
         server=configuration.registry.server,

@@ -2,10 +2,10 @@
 
 from typing import Literal, NamedTuple
 
-from webhook.admission.mutator import Handler, Policy
+from webhook.admission.mutator import Mutator, Policy
 
 
-class Settings(NamedTuple):
+class EffectiveConfig(NamedTuple):
     """The configuration's part in what becomes of Pods and namespaces."""
 
     policy: Policy
@@ -17,6 +17,6 @@ class Settings(NamedTuple):
     """Where it was read: `ConfigMap registry-webhook/registry-webhook`, or a file's name."""
 
     @property
-    def handler(self) -> Handler:
+    def handler(self) -> Mutator:
         """Make what decides reviews, as the server does."""
-        return Handler(self.policy)
+        return Mutator(self.policy)

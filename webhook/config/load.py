@@ -12,10 +12,10 @@ import msgspec
 import yaml
 
 from webhook.config import schema, validation, yaml_nodes
-from webhook.config.schema import Key
+from webhook.config.schema import SettingKey
 from webhook.config.yaml_nodes import DocumentError
 from webhook.constants import installation_names
-from webhook.errors import ConfigurationError, Fault
+from webhook.errors import ConfigIssue, ConfigurationError
 from webhook.log import shorten
 from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
@@ -24,7 +24,7 @@ DEFAULT = "default"
 #: A variable that begins so is meant for this program, and one that it does not know is refused.
 _OURS = ("OPENCTI__DAEMON__REGISTRY__", "WEBHOOK__")
 #: One that begins so may be XTM Composer's, and is refused only when it is all but one of ours.
-_PERHAPS_OURS = "OPENCTI__"
+_PREFIX = "OPENCTI__"
 #: How alike a word must be to be suggested, and to be taken for a slip.
 _NEAR, _ALMOST = 0.75, 0.9
 _SHOWN = 80
@@ -49,20 +49,20 @@ def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
 
     A variable that is empty counts as not set. Raises `ConfigurationError` with every fault.
     """
-    gathered = _Gathered(name)
+    gathered = _ConfigReader(name)
     gathered.read_file(text)
     gathered.read_environment(environment)
     roots = [msgspec.convert(gathered.nested(f"{root}."), struct) for root, struct in ROOTS.items()]
     configuration, problems = validation.check(Configuration(*roots))
     for key, value, problem in problems:
-        gathered.fault_in_item(key, value, problem)
-    if gathered.faults:
-        raise ConfigurationError(gathered.sorted_faults())
+        gathered.add_item_issue(key, value, problem)
+    if gathered.issues:
+        raise ConfigurationError(gathered.sorted_issues())
     configuration = msgspec.structs.replace(configuration, installation=installation_names(environment))
     return Loaded(configuration, {path: gathered.origin(path) for path in schema.table()})
 
 
-class _Gathered:
+class _ConfigReader:
     """The values that somebody set, where each came from, and what was wrong on the way."""
 
     def __init__(self, name: str) -> None:
@@ -70,31 +70,31 @@ class _Gathered:
         self._values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
         #: For a list, which of the items that were written were of the right type.
-        self._kept: dict[str, list[int]] = {}
-        self.faults: list[Fault] = []
+        self._seen: dict[str, list[int]] = {}
+        self.issues: list[ConfigIssue] = []
 
-    def fault(self, key: str, origin: str, value: object, problem: str) -> None:
+    def add_issue(self, key: str, origin: str, value: object, problem: str) -> None:
         """Note a fault; `value` is shown if it is a scalar that can hold no password."""
-        self.faults.append(Fault(key, origin, _shown(key, value), problem))
+        self.issues.append(ConfigIssue(key, origin, _shown(key, value), problem))
 
-    def fault_in_item(self, key: str, value: object, problem: str) -> None:
+    def add_item_issue(self, key: str, value: object, problem: str) -> None:
         """Note a fault in a converted value, or in an item of one (`webhook.rules[1].from`)."""
         path, bracket, rest = key.partition("[")
         if bracket:
             index, _, below = rest.partition("]")
-            key = f"{path}[{self._kept[path][int(index)]}]{below}"
-        self.fault(key, self.origin(key), value, problem)
+            key = f"{path}[{self._seen[path][int(index)]}]{below}"
+        self.add_issue(key, self.origin(key), value, problem)
 
-    def sorted_faults(self) -> list[Fault]:
+    def sorted_issues(self) -> list[ConfigIssue]:
         """Give the faults of the file by line, and then those of the variables."""
 
-        def place(fault: Fault) -> tuple[bool, int]:
-            name, _, line = fault.origin.rpartition(":")
+        def place(issue: ConfigIssue) -> tuple[bool, int]:
+            name, _, line = issue.origin.rpartition(":")
             if name == self._name:
                 return (False, int(line))
-            return (fault.origin != self._name, 0)
+            return (issue.origin != self._name, 0)
 
-        return sorted(self.faults, key=place)
+        return sorted(self.issues, key=place)
 
     def origin(self, path: str) -> str:
         """Tell where the value of a key, or of an item in it, came from."""
@@ -126,33 +126,35 @@ class _Gathered:
             path = ""
             for key in error.path:
                 path = _named(path, key)
-            self.fault(path, self._line(error.line), None, str(error))
+            self.add_issue(path, self._line(error.line), None, str(error))
 
     def _read_branch(self, node: yaml.Node, path: str) -> None:
         if not isinstance(node, yaml.MappingNode):
             if not yaml_nodes.is_null(node):
-                problem = f"{'it' if path else 'the file'} holds further keys ({_known(path)}), and no value of its own"
-                self.fault(path, self._line(yaml_nodes.line_of(node)), None, problem)
+                problem = (
+                    f"{'it' if path else 'the file'} holds further keys ({_is_known(path)}), and no value of its own"
+                )
+                self.add_issue(path, self._line(yaml_nodes.line_of(node)), None, problem)
             return
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
             key, line = yaml_nodes.text_of(key_node), yaml_nodes.line_of(key_node)
             below = f"{path}.{key}" if path else key
             if not key.replace("_", "").isalnum() or (below not in schema.branches() and below not in schema.table()):
-                self.fault(_named(path, key), self._line(line), None, _unknown_key(path, key))
+                self.add_issue(_named(path, key), self._line(line), None, _unknown_key(path, key))
             elif key in seen:
-                self.fault(below, self._line(line), None, f"written twice, first on line {seen[key]}: keep one")
+                self.add_issue(below, self._line(line), None, f"written twice, first on line {seen[key]}: keep one")
             elif below in schema.branches():
                 self._read_branch(value_node, below)
             else:
                 self._read_value(value_node, schema.table()[below], line)
             seen.setdefault(key, line)
 
-    def _read_value(self, node: yaml.Node, key: Key, line: int) -> None:
+    def _read_value(self, node: yaml.Node, key: SettingKey, line: int) -> None:
         try:
             value = yaml_nodes.value_of(node)
         except DocumentError as error:
-            self.fault(key.path, self._line(error.line), None, str(error))
+            self.add_issue(key.path, self._line(error.line), None, str(error))
             return
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
@@ -167,13 +169,13 @@ class _Gathered:
                 self._read_variable(key, text)
             elif name.startswith(_OURS):
                 near = difflib.get_close_matches(name, variables, 1, _NEAR)
-                self.fault("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
-            elif name.startswith(_PERHAPS_OURS):
+                self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
+            elif name.startswith(_PREFIX):
                 near = difflib.get_close_matches(name, variables, 1, _ALMOST)
                 if near:
-                    self.fault("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
+                    self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
 
-    def _read_variable(self, key: Key, text: str) -> None:
+    def _read_variable(self, key: SettingKey, text: str) -> None:
         if not text:
             return
         self._origins = {path: at for path, at in self._origins.items() if not path.startswith(f"{key.path}[")}
@@ -181,11 +183,11 @@ class _Gathered:
             text.encode()
             self._take(key, _of_variable(key, text), key.variable)
         except UnicodeEncodeError:
-            self.fault(key.path, key.variable, None, "it is not UTF-8 text")
+            self.add_issue(key.path, key.variable, None, "it is not UTF-8 text")
         except DocumentError as error:
-            self.fault(key.path, key.variable, None, str(error))
+            self.add_issue(key.path, key.variable, None, str(error))
 
-    def _take(self, key: Key, value: Any, origin: str) -> None:
+    def _take(self, key: SettingKey, value: Any, origin: str) -> None:
         """Convert a value, a list item by item, and keep what is of the right type; null is no value."""
         if value is None:
             return
@@ -195,7 +197,7 @@ class _Gathered:
             try:
                 self._values[key.path] = msgspec.convert(value, key.type)
             except msgspec.ValidationError:
-                self.fault(key.path, origin, value, f"must be {key.expected}")
+                self.add_issue(key.path, origin, value, f"must be {key.expected}")
             return
         items = {}
         for index, item in enumerate(value):
@@ -203,15 +205,15 @@ class _Gathered:
                 items[index] = msgspec.convert(item, key.item_type)
             except msgspec.ValidationError:
                 path = f"{key.path}[{index}]"
-                self.fault(path, self.origin(path), item, f"must be {key.expected_item}")
+                self.add_issue(path, self.origin(path), item, f"must be {key.expected_item}")
         self._values[key.path] = tuple(items.values())
-        self._kept[key.path] = list(items)
+        self._seen[key.path] = list(items)
 
     def _line(self, line: int | None) -> str:
         return self._name if line is None else f"{self._name}:{line}"
 
 
-def _of_variable(key: Key, text: str) -> Any:
+def _of_variable(key: SettingKey, text: str) -> Any:
     """Read a variable's text: as it stands where a text is wanted, texts also with commas between them, else as YAML.
 
     Raises `DocumentError` for what should be YAML and is none.
@@ -244,7 +246,7 @@ def _named(path: str, key: str) -> str:
     return shorten(f"{path}.{shown}" if path else shown, _SHOWN)
 
 
-def _known(path: str) -> str:
+def _is_known(path: str) -> str:
     prefix = f"{path}." if path else ""
     known = {name.removeprefix(prefix).split(".")[0] for name in schema.table() if name.startswith(prefix)}
     return ", ".join(sorted(known))
@@ -253,8 +255,8 @@ def _known(path: str) -> str:
 def _unknown_key(path: str, key: str) -> str:
     if key == _MERGE:
         return "merge keys are not supported: write the keys themselves"
-    near = difflib.get_close_matches(key, _known(path).split(", "), 1, _NEAR)
-    return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_known(path)}"
+    near = difflib.get_close_matches(key, _is_known(path).split(", "), 1, _NEAR)
+    return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_is_known(path)}"
 
 
 def _meant(near: list[str]) -> str:

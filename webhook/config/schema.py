@@ -9,7 +9,7 @@ from msgspec import Struct, inspect
 from webhook.settings import MASKED_KEYS, ROOTS
 
 
-class Key(NamedTuple):
+class SettingKey(NamedTuple):
     """One key that can be set."""
 
     path: str
@@ -59,7 +59,7 @@ def variable(path: str) -> str:
 
 
 @cache
-def table() -> dict[str, Key]:
+def table() -> dict[str, SettingKey]:
     """Give all keys by their path, in the order of the model."""
     return {key.path: key for root, struct in ROOTS.items() for key in _keys(root, struct)}
 
@@ -70,14 +70,14 @@ def branches() -> frozenset[str]:
     return frozenset({""} | {path[:at] for path in table() for at in range(len(path)) if path[at] == "."})
 
 
-def _keys(prefix: str, struct: Any) -> list[Key]:
+def _keys(prefix: str, struct: Any) -> list[SettingKey]:
     found = []
     for field in msgspec.structs.fields(struct):
         path = f"{prefix}.{field.encode_name}"
         if isinstance(field.type, type) and issubclass(field.type, Struct):
             found += _keys(path, field.type)
         else:
-            found.append(Key(path, field.type, field.default))
+            found.append(SettingKey(path, field.type, field.default))
     return found
 
 

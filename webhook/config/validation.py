@@ -22,7 +22,7 @@ _SUBDOMAIN_LIMIT = 253
 _SERVER = "opencti.daemon.registry.server"
 
 
-class Problem(NamedTuple):
+class ValidationProblem(NamedTuple):
     """A value that cannot be used."""
 
     key: str
@@ -30,19 +30,19 @@ class Problem(NamedTuple):
     problem: str
 
 
-def check(configuration: Configuration) -> tuple[Configuration, list[Problem]]:
+def check(configuration: Configuration) -> tuple[Configuration, list[ValidationProblem]]:
     """Check a configuration whose types are right; give it normalised, and every problem."""
-    checks = _Checks(configuration)
+    checks = _Validator(configuration)
     return checks.normalised(), checks.problems
 
 
-class _Checks:
+class _Validator:
     def __init__(self, configuration: Configuration) -> None:
-        self._given = configuration
-        self.problems: list[Problem] = []
+        self._configuration = configuration
+        self.problems: list[ValidationProblem] = []
 
     def normalised(self) -> Configuration:
-        registry, webhook = self._given.registry, self._given.webhook
+        registry, webhook = self._configuration.registry, self._configuration.webhook
         server = self._tried(_SERVER, registry.server, prefix.normalise) if registry.server else None
         rules = self._rules(server)
         exclude = self._each("webhook.exclude", webhook.exclude, normalise_pattern)
@@ -63,49 +63,51 @@ class _Checks:
 
     def _rules(self, server: str | None) -> list[RuleSettings]:
         normalised = []
-        for index, rule in enumerate(self._given.webhook.rules):
+        for index, rule in enumerate(self._configuration.webhook.rules):
             source = self._tried(f"webhook.rules[{index}].from", rule.source, _normalise_source)
             target = self._tried(f"webhook.rules[{index}].to", rule.target, prefix.normalise)
             if source and target:
                 normalised.append(RuleSettings(source, target))
-        if len(normalised) == len(self._given.webhook.rules):
+        if len(normalised) == len(self._configuration.webhook.rules):
             try:
                 Rules([Rule(rule.source, rule.target) for rule in normalised], server)
             except ConflictingRules as error:
                 key = _SERVER if error.index < 0 else f"webhook.rules[{error.index}].{error.part}"
-                rule = self._given.webhook.rules[error.index]
+                rule = self._configuration.webhook.rules[error.index]
                 value = server if error.index < 0 else rule.source if error.part == "from" else rule.target
-                self.problems.append(Problem(key, value, str(error)))
+                self.problems.append(ValidationProblem(key, value, str(error)))
         return normalised
 
     def _texts(self) -> None:
-        registry, webhook = self._given.registry, self._given.webhook
+        registry, webhook = self._configuration.registry, self._configuration.webhook
         username = registry.username
         if username and ":" in username:
             problem = "a user name may not contain a colon: kubelet takes what follows the first for the password"
-            self.problems.append(Problem("opencti.daemon.registry.username", username, problem))
+            self.problems.append(ValidationProblem("opencti.daemon.registry.username", username, problem))
         name = webhook.pull_secret.name
         if not _SUBDOMAIN.fullmatch(name) or len(name) > _SUBDOMAIN_LIMIT:
             problem = "a Secret's name has a-z, 0-9, - and . only, begins and ends with a letter or digit, 253 at most"
-            self.problems.append(Problem("webhook.pull_secret.name", name, problem))
+            self.problems.append(ValidationProblem("webhook.pull_secret.name", name, problem))
         if username and webhook.credential.username_file:
             problem = "the user name is set twice, here and as opencti.daemon.registry.username: remove one of the two"
-            self.problems.append(Problem("webhook.credential.username_file", webhook.credential.username_file, problem))
+            self.problems.append(
+                ValidationProblem("webhook.credential.username_file", webhook.credential.username_file, problem)
+            )
         sources = [key for key in ("file", "docker_config", "helper") if getattr(webhook.credential, key)]
         if len(sources) > 1:
             problem = f"only one source of a credential can be used, and these are set: {', '.join(sources)}"
-            self.problems.append(Problem(f"webhook.credential.{sources[1]}", None, problem))
+            self.problems.append(ValidationProblem(f"webhook.credential.{sources[1]}", None, problem))
 
     def _certificate(self) -> None:
-        certificate = self._given.webhook.certificate
+        certificate = self._configuration.webhook.certificate
         if certificate.life > certificate.authority_life:
             problem = f"a certificate ends with its authority: at most {certificate.authority_life}, authority_life"
-            self.problems.append(Problem("webhook.certificate.life", certificate.life, problem))
+            self.problems.append(ValidationProblem("webhook.certificate.life", certificate.life, problem))
         # The third of its life that an authority has left is what its successor has to become known in.
         longest = certificate.authority_life // 6
         if certificate.overlap > longest:
             problem = f"at most {longest}, a sixth of authority_life: the next authority must be known before that ends"
-            self.problems.append(Problem("webhook.certificate.overlap", certificate.overlap, problem))
+            self.problems.append(ValidationProblem("webhook.certificate.overlap", certificate.overlap, problem))
 
     def _each(self, key: str, texts: tuple[str, ...], attempt: Callable[[str], Any]) -> tuple[Any, ...]:
         tried = [self._tried(f"{key}[{index}]", text, attempt) for index, text in enumerate(texts)]
@@ -115,7 +117,7 @@ class _Checks:
         try:
             return attempt(text)
         except (InvalidPrefix, InvalidPattern) as error:
-            self.problems.append(Problem(key, text, str(error)))
+            self.problems.append(ValidationProblem(key, text, str(error)))
             return None
 
 

@@ -13,7 +13,7 @@ from webhook.errors import ConfigurationError, FileError
 _log = logging.getLogger("webhook.configuration")
 
 
-class WatchedConfiguration:
+class ConfigWatcher:
     """What is in force, and what is wrong with the file as it is now."""
 
     def __init__(self, path: Path | None, environment: Mapping[str, str]) -> None:
@@ -29,10 +29,10 @@ class WatchedConfiguration:
         self.loaded: Loaded = self._load(content)
         """What is in force."""
         self._accept(content)
-        self.fault: str | None = None
+        self.error: str | None = None
         """Why the file as it is now is not in force, in one line."""
 
-    def look(self) -> bool:
+    def poll(self) -> bool:
         """Look at the file; tell whether what it holds is new and in force from now on."""
         try:
             found: bytes | str = self._read()
@@ -43,20 +43,20 @@ class WatchedConfiguration:
         self._found = found
         try:
             if isinstance(found, str):
-                self._keep(found)
+                self._store(found)
                 return self._recall()
             self.loaded = self._load(found)
         except ConfigurationError as error:
-            self._keep(*map(str, error.faults))
+            self._store(*map(str, error.issues))
             return self._recall()
-        self.fault = None
+        self.error = None
         self._accept(found)
         return True
 
     def _accept(self, content: bytes) -> None:
         self._content = content
         self._shared.write(content)
-        log.follow(self.loaded.configuration.webhook.log_level)
+        log.set_level(self.loaded.configuration.webhook.log_level)
 
     def _recall(self) -> bool:
         """Go by what a process in whose place this one is went by; tell whether that is another configuration."""
@@ -70,8 +70,8 @@ class WatchedConfiguration:
         self._accept(content)
         return True
 
-    def _keep(self, *faults: str) -> None:
-        self.fault = faults[0]
+    def _store(self, *faults: str) -> None:
+        self.error = faults[0]
         for fault in faults:
             _log.error("the configuration is broken, the last good one stays: %s", fault)
 

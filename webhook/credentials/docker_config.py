@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from webhook.credentials import provider
-from webhook.credentials.provider import Reading
-from webhook.credentials.static import Static
-from webhook.credentials.targets import Wanted
-from webhook.errors import InvalidPrefix, SourceError
+from webhook.credentials.provider import CredentialResult
+from webhook.credentials.static import StaticProvider
+from webhook.credentials.targets import Targets
+from webhook.errors import CredentialProviderError, InvalidPrefix
 from webhook.images import prefix
 from webhook.log import escape
 from webhook.pull_secret import dockerconfigjson, keyring
@@ -15,36 +15,38 @@ from webhook.pull_secret.credential import Credential, Entry
 _KEY = "webhook.credential.docker_config"
 
 
-class DockerConfig:
+class DockerConfigProvider:
     """What `docker login` wrote, or a mounted pull secret of somebody else."""
 
-    def __init__(self, wanted: Wanted, own: Static, path: Path) -> None:
+    def __init__(self, targets: Targets, own: StaticProvider, path: Path) -> None:
         """Take what is wanted, the server's own credential if one is set, and the file's path."""
-        self._wanted = wanted
+        self._targets = targets
         self._own = own
         self._path = path
 
-    def read(self) -> Reading:
+    def read(self) -> CredentialResult:
         """Read the file's entries, and put the server's own credential in the place of those that it replaces."""
         name = f"{_KEY}: {escape(str(self._path))}"
-        content = provider.content(_KEY, self._path)
+        content = provider.read_file(_KEY, self._path)
         try:
             found, notes = dockerconfigjson.parse(content)
-        except SourceError as error:
-            raise SourceError(f"{name}: {error}") from None
+        except CredentialProviderError as error:
+            raise CredentialProviderError(f"{name}: {error}") from None
         own = self._own.entries()
         replaced = {_prefix(entry) for entry in own}
         kept = [entry for entry in found if _prefix(entry) not in replaced]
         entries = (*own, *kept)
         if not entries:
-            raise SourceError(f"{name}: {notes[0] if notes else 'its auths has no entry: log in to a registry'}")
+            raise CredentialProviderError(
+                f"{name}: {notes[0] if notes else 'its auths has no entry: log in to a registry'}"
+            )
         notes += [
             f"{entry.key} is left out: the configuration's own user name and password stand for it"
             for entry in found
             if entry not in kept
         ]
         unusable = dockerconfigjson.named(content) - {entry.key for entry in found}
-        return Reading(Credential(entries), (*notes, *self._wanted.uncovered(entries)), tuple(unusable))
+        return CredentialResult(Credential(entries), (*notes, *self._targets.uncovered(entries)), tuple(unusable))
 
     def fingerprint(self) -> bytes:
         """Digest what the file holds now, and the files of the server's own credential if it has any."""
@@ -53,7 +55,7 @@ class DockerConfig:
 
 def _prefix(entry: Entry) -> str:
     """Give the prefix that a key is for, however it is written; a key with a glob is for itself."""
-    place = keyring.filed_under(entry.key) or entry.key
+    place = keyring.keyring_key(entry.key) or entry.key
     try:
         return prefix.normalise(place)
     except InvalidPrefix:

@@ -4,12 +4,12 @@ import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from webhook.credentials.docker_config import DockerConfig
-from webhook.credentials.helper import Helper
-from webhook.credentials.provider import Reading, Source
-from webhook.credentials.static import Static
-from webhook.credentials.targets import Wanted
-from webhook.errors import SourceError
+from webhook.credentials.docker_config import DockerConfigProvider
+from webhook.credentials.helper import HelperProvider
+from webhook.credentials.provider import CredentialProvider, CredentialResult
+from webhook.credentials.static import StaticProvider
+from webhook.credentials.targets import Targets
+from webhook.errors import CredentialProviderError
 from webhook.settings import Configuration
 
 _SERVER = "opencti.daemon.registry.server"
@@ -19,30 +19,30 @@ _FILE = "webhook.credential.file"
 _USERNAME_FILE = "webhook.credential.username_file"
 
 
-def source(
+def create_provider(
     configuration: Configuration,
     *,
     clock: Callable[[], float] = time.time,
     monotonic: Callable[[], float] = time.monotonic,
     environment: Mapping[str, str],
-) -> Source | None:
+) -> CredentialProvider | None:
     """Choose the source that the configuration names; None where there is nothing to publish.
 
     There is nothing without any registry, nor without any credential: images are then pulled without one. `clock` gives
     POSIX time, `monotonic` the seconds that pass; `environment` is what a helper is found and run with.
     """
     registry, settings = configuration.registry, configuration.webhook.credential
-    wanted = Wanted.by(configuration)
+    targets = Targets.from_configuration(configuration)
     login = (registry.username, settings.username_file, registry.password, settings.file)
-    if not wanted.prefixes or not any((*login, settings.docker_config, settings.helper)):
+    if not targets.prefixes or not any((*login, settings.docker_config, settings.helper)):
         return None
     if problem := _problem(configuration):
         return _Refused(problem)
     if settings.helper:
-        return Helper(wanted, settings, clock, monotonic, environment)
+        return HelperProvider(targets, settings, clock, monotonic, environment)
     if settings.docker_config:
-        return DockerConfig(wanted, Static(wanted, registry, settings), Path(settings.docker_config))
-    return Static(wanted, registry, settings)
+        return DockerConfigProvider(targets, StaticProvider(targets, registry, settings), Path(settings.docker_config))
+    return StaticProvider(targets, registry, settings)
 
 
 def _problem(configuration: Configuration) -> str | None:
@@ -70,8 +70,8 @@ class _Refused:
     def __init__(self, problem: str) -> None:
         self._problem = problem
 
-    def read(self) -> Reading:
-        raise SourceError(self._problem)
+    def read(self) -> CredentialResult:
+        raise CredentialProviderError(self._problem)
 
     def fingerprint(self) -> bytes | None:
         return None

@@ -6,36 +6,36 @@ from math import inf
 from msgspec import Struct, structs
 
 from webhook.credentials import helper_process, token_expiry
-from webhook.credentials.provider import Reading
-from webhook.credentials.targets import Wanted
-from webhook.errors import InvalidCredential, SourceError
+from webhook.credentials.provider import CredentialResult
+from webhook.credentials.targets import Targets
+from webhook.errors import CredentialProviderError, InvalidCredential
 from webhook.images.reference import DOCKER_HUB
 from webhook.pull_secret.credential import DOCKER_HUB_KEY, Credential, Entry
 from webhook.settings import CredentialSettings
 
 #: Registries that are asked for, and seconds that all but the server may take together.
-_MOST = 50
-_PATIENCE = 300.0
+_MAX_REGISTRIES = 50
+_TOTAL_TIMEOUT = 300.0
 #: Seconds after which a helper that does not state when a credential ends is asked again at the latest: the tokens of
 #: cloud registries may end in minutes, and their helpers do not say so.
-_AGAIN = 120.0
+_DEFAULT_LIFETIME = 120.0
 
 
-class _Share(Struct, frozen=True):
+class _HelperResult(Struct, frozen=True):
     """What a helper told for one registry."""
 
     entries: tuple[Entry, ...]
     expires: float | None
     """POSIX time at which it ends, stated or assumed; None where neither is the case."""
-    told: bool
+    expiry_stated: bool
 
 
-class Helper:
+class HelperProvider:
     """The program `docker-credential-NAME`."""
 
     def __init__(
         self,
-        wanted: Wanted,
+        targets: Targets,
         settings: CredentialSettings,
         clock: Callable[[], float],
         monotonic: Callable[[], float],
@@ -45,68 +45,73 @@ class Helper:
 
         `clock` gives POSIX time.
         """
-        self._wanted = wanted
+        self._targets = targets
         self._name = settings.helper or ""
         self._life = settings.helper_life
         self._timeout = float(settings.helper_timeout)
         self._clock = clock
         self._monotonic = monotonic
         self._environment = environment
-        self._told: dict[str, float] = {}
+        self._stated_expiries: dict[str, float] = {}
         """When the credential of each registry ends, as it was stated last."""
 
-    def read(self) -> Reading:
+    def read(self) -> CredentialResult:
         """Ask for the server and for the others; one that is not told for does not keep the rest from being read."""
         shares, notes = [], []
-        failure: SourceError | InvalidCredential | None = None
-        hosts = self._wanted.hosts()
-        if self._wanted.server:
+        failure: CredentialProviderError | InvalidCredential | None = None
+        hosts = self._targets.hosts()
+        if self._targets.server:
             try:
                 shares.append(self._ask(hosts.pop(0), self._timeout))
-            except (SourceError, InvalidCredential) as error:
+            except (CredentialProviderError, InvalidCredential) as error:
                 failure = error
-        deadline = self._monotonic() + _PATIENCE
-        for host in hosts[:_MOST]:
+        deadline = self._monotonic() + _TOTAL_TIMEOUT
+        for host in hosts[:_MAX_REGISTRIES]:
             try:
                 shares.append(self._ask(host, min(self._timeout, deadline - self._monotonic())))
-            except (SourceError, InvalidCredential) as error:
+            except (CredentialProviderError, InvalidCredential) as error:
                 notes.append(str(error))
-        if len(hosts) > _MOST:
-            notes.append(f"the helper is asked for {_MOST} registries besides the server, and not for {hosts[_MOST]}")
+        if len(hosts) > _MAX_REGISTRIES:
+            others = f"{_MAX_REGISTRIES} registries besides the server"
+            notes.append(f"the helper is asked for {others}, and not for {hosts[_MAX_REGISTRIES]}")
         if not shares:
-            raise failure or SourceError(notes[0])
+            raise failure or CredentialProviderError(notes[0])
         entries = tuple(entry for share in shares for entry in share.entries)
-        ends = [(share.expires, share.told) for share in shares if share.expires is not None]
+        ends = [(share.expires, share.expiry_stated) for share in shares if share.expires is not None]
         credential = Credential(entries, *min(ends, default=(None, False)))
-        within = None if all(share.expires is not None for share in shares) else _AGAIN
-        return Reading(credential, (*notes, *self._wanted.uncovered(entries)), within=within, failure=failure)
+        within = None if all(share.expires is not None for share in shares) else _DEFAULT_LIFETIME
+        return CredentialResult(
+            credential, (*notes, *self._targets.uncovered(entries)), refresh_after=within, failure=failure
+        )
 
-    def _ask(self, host: str, timeout: float) -> _Share:
+    def _ask(self, host: str, timeout: float) -> _HelperResult:
         program = f"docker-credential-{self._name}, asked for {host}"
         if timeout <= 0:
-            raise SourceError(f"{program}: it was not, for the others took over {_PATIENCE:g} s")
+            raise CredentialProviderError(f"{program}: it was not, for the others took over {_TOTAL_TIMEOUT:g} s")
         try:
             answer = helper_process.ask(self._name, _server_url(host), self._environment, timeout)
-        except SourceError as error:
-            raise SourceError(f"{error} (asked for {host})") from None
+        except CredentialProviderError as error:
+            raise CredentialProviderError(f"{error} (asked for {host})") from None
         if answer is None:
-            raise SourceError(f"{program}: it has no credential: log in with it, or take the registry out")
-        told = answer.expires or token_expiry.end(answer.secret)
+            raise CredentialProviderError(f"{program}: it has no credential: log in with it, or take the registry out")
+        told = answer.expires or token_expiry.expiry(answer.secret)
         now = self._clock()
         if told is not None and told <= now and not self._is_newer(host, told):
-            raise SourceError(f"{program}: its credential expired {now - told:.0f} s ago")
+            raise CredentialProviderError(f"{program}: its credential expired {now - told:.0f} s ago")
         try:
-            entries = self._wanted.entries(host, answer.username, answer.secret)
+            entries = self._targets.entries(host, answer.username, answer.secret)
         except InvalidCredential as error:
             raise InvalidCredential(f"{program}: {error}") from None
         if told is not None:
-            self._told[host] = told
-            return _Share(tuple(structs.replace(entry, expires=told) for entry in entries), told, told=True)
-        return _Share(entries, None if self._life is None else now + self._life, told=False)
+            self._stated_expiries[host] = told
+            return _HelperResult(
+                tuple(structs.replace(entry, expires=told) for entry in entries), told, expiry_stated=True
+            )
+        return _HelperResult(entries, None if self._life is None else now + self._life, expiry_stated=False)
 
     def _is_newer(self, host: str, end: float) -> bool:
         """Tell whether an end is later than the one told before: then a clock is wrong, ours or the helper's."""
-        return end > self._told.get(host, inf)
+        return end > self._stated_expiries.get(host, inf)
 
     def fingerprint(self) -> bytes | None:
         """Give None: a helper has no file that could be watched."""

@@ -24,7 +24,7 @@ from typing import IO, Any
 
 from msgspec import Struct
 
-from webhook.errors import SourceError
+from webhook.errors import CredentialProviderError
 from webhook.log import shorten
 
 #: Bytes of an answer: a Secret may have no more.
@@ -62,10 +62,10 @@ def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) 
     `server` is what docker calls the registry, `environment` what the helper gets, but for our own registry settings.
     After `timeout` seconds it is killed. What it started and left in its process group is killed in any case.
 
-    Raises `SourceError`.
+    Raises `CredentialProviderError`.
     """
     if not _NAME.fullmatch(name):
-        raise SourceError(
+        raise CredentialProviderError(
             f"webhook.credential.helper = {shorten(name, 64)}: it is the NAME of a program docker-credential-NAME: "
             "letters, digits, . _ and - only"
         )
@@ -75,8 +75,8 @@ def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) 
         if status and _NOT_FOUND in output:
             return None
         return _answer(status, output)
-    except SourceError as error:
-        raise SourceError(f"{program}: {error}") from None
+    except CredentialProviderError as error:
+        raise CredentialProviderError(f"{program}: {error}") from None
 
 
 def _find(program: str, path: str) -> str:
@@ -84,8 +84,8 @@ def _find(program: str, path: str) -> str:
     if found:
         return found
     if shutil.which(program, mode=os.F_OK, path=path):
-        raise SourceError("it is on PATH, and not executable: set its mode to 755")
-    raise SourceError("it is not on PATH: install it in a directory that PATH names")
+        raise CredentialProviderError("it is on PATH, and not executable: set its mode to 755")
+    raise CredentialProviderError("it is not on PATH: install it in a directory that PATH names")
 
 
 def _run(path: str, server: str, environment: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
@@ -101,7 +101,7 @@ def _run(path: str, server: str, environment: Mapping[str, str], timeout: float)
             output = _read(process, stdout, deadline)
             _wait(process, deadline)
         except TimeoutError:
-            raise SourceError(f"it gave no answer within {timeout:g} s and was ended") from None
+            raise CredentialProviderError(f"it gave no answer within {timeout:g} s and was ended") from None
         finally:
             # What it started goes with it, whether it answered or not.
             status = _end_group(process)
@@ -121,7 +121,7 @@ def _start(path: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]
         )
     except OSError as error:
         # Not there can also be what its first line names to run it with.
-        raise SourceError(f"it could not be started: {(error.strerror or 'unknown').lower()}") from None
+        raise CredentialProviderError(f"it could not be started: {(error.strerror or 'unknown').lower()}") from None
 
 
 def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) -> bytes:
@@ -139,7 +139,7 @@ def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) 
                 chunk = stdout.read(_CHUNK)
                 output += chunk
                 if len(output) > LIMIT:
-                    raise SourceError(f"it printed more than {LIMIT // 1024} KiB, which is no credential")
+                    raise CredentialProviderError(f"it printed more than {LIMIT // 1024} KiB, which is no credential")
                 if not chunk:
                     return output
             elif ended:
@@ -149,7 +149,7 @@ def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
-        raise SourceError("it has no pipes")
+        raise CredentialProviderError("it has no pipes")
     return pipe
 
 
@@ -176,18 +176,18 @@ def _answer(status: int, output: bytes) -> Answer | None:
     """Read what a helper printed; an object without user name and secret is none."""
     if status:
         how = f"exited with status {status}" if status > 0 else f"was ended by signal {-status}"
-        raise SourceError(f"it {how}: run it by hand with `get` to see what it says")
+        raise CredentialProviderError(f"it {how}: run it by hand with `get` to see what it says")
     try:
         told = json.loads(output.decode())
     except (ValueError, RecursionError):
-        raise SourceError("what it printed is no JSON in UTF-8") from None
+        raise CredentialProviderError("what it printed is no JSON in UTF-8") from None
     if not isinstance(told, dict):
-        raise SourceError("what it printed is no JSON object with Username and Secret")
+        raise CredentialProviderError("what it printed is no JSON object with Username and Secret")
     # docker reads the names in any case: that is how Go decodes JSON.
     members = {name.lower().replace("_", ""): value for name, value in told.items()}
     username, secret = members.get("username") or "", members.get("secret") or ""
     if not isinstance(username, str) or not isinstance(secret, str):
-        raise SourceError("Username and Secret of what it printed are not both texts")
+        raise CredentialProviderError("Username and Secret of what it printed are not both texts")
     if not username and not secret:
         return None
     return Answer(username, secret, _end(members))
@@ -202,7 +202,7 @@ def _end(members: Mapping[str, Any]) -> float | None:
         except (TypeError, ValueError, OverflowError):
             moment = inf
         if not moment <= _LAST:
-            raise SourceError("when its credential ends is neither RFC 3339 nor POSIX seconds")
+            raise CredentialProviderError("when its credential ends is neither RFC 3339 nor POSIX seconds")
         moments.append(moment)
     return min((moment for moment in moments if moment > 0), default=None)
 

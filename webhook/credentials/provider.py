@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from webhook.config import files
-from webhook.errors import FileError, InvalidCredential, SourceError
+from webhook.errors import CredentialProviderError, FileError, InvalidCredential
 from webhook.log import escape
 from webhook.pull_secret.credential import Credential
 
@@ -13,7 +13,7 @@ from webhook.pull_secret.credential import Credential
 _UNREADABLE = b"unreadable"
 
 
-class Reading(NamedTuple):
+class CredentialResult(NamedTuple):
     """What a source gave."""
 
     credential: Credential
@@ -21,31 +21,31 @@ class Reading(NamedTuple):
     """What was left out and why, a line each, without anything secret."""
     unusable: tuple[str, ...] = ()
     """The keys that the provider names without a credential that kubelet could use."""
-    within: float | None = None
+    refresh_after: float | None = None
     """Seconds after which the provider is to be read again at the latest: it does not state when a credential ends."""
-    failure: SourceError | InvalidCredential | None = None
+    failure: CredentialProviderError | InvalidCredential | None = None
     """Why there is nothing for the server, though there is for others."""
 
 
-class Source(Protocol):
+class CredentialProvider(Protocol):
     """Where a credential comes from."""
 
-    def read(self) -> Reading:
+    def read(self) -> CredentialResult:
         """Read the credential.
 
-        Raises `SourceError` and `InvalidCredential`, each one line without anything secret.
+        Raises `CredentialProviderError` and `InvalidCredential`, each one line without anything secret.
         """
 
     def fingerprint(self) -> bytes | None:
         """Give a digest of what the source's files hold now, None where there is none to watch; never raises."""
 
 
-def content(key: str, path: Path) -> bytes:
-    """Read the file that the configuration's `key` names, bounded. Raises `SourceError`."""
+def read_file(key: str, path: Path) -> bytes:
+    """Read the file that the configuration's `key` names, bounded. Raises `CredentialProviderError`."""
     try:
         return files.read(path)
     except FileError as error:
-        raise SourceError(f"{key}: {escape(str(error))}") from None
+        raise CredentialProviderError(f"{key}: {escape(str(error))}") from None
 
 
 def fingerprint(path: Path) -> bytes:

@@ -17,7 +17,7 @@ _LOOKED_UP = 100
 _NAMED = 5
 
 
-class Wanted(Struct, frozen=True):
+class Targets(Struct, frozen=True):
     """The normalised prefixes whose images get the pull secret."""
 
     server: str | None
@@ -27,7 +27,7 @@ class Wanted(Struct, frozen=True):
     """Those of them that may be an image's whole name: what a rule makes of a single image."""
 
     @classmethod
-    def by(cls, configuration: Configuration) -> Self:
+    def from_configuration(cls, configuration: Configuration) -> Self:
         """Gather what a configuration names."""
         server, webhook = configuration.registry.server or None, configuration.webhook
         every = [*([server] if server else []), *webhook.pull_secret.registries, *(r.target for r in webhook.rules)]

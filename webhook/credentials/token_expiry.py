@@ -12,7 +12,7 @@ _PARTS = 3
 _LAST = 253_402_300_799.0
 
 
-def end(secret: str) -> float | None:
+def expiry(secret: str) -> float | None:
     """Give the POSIX time at which a token ends; None for what is no token, and for one that does not say."""
     parts = secret.split(".")
     if len(parts) != _PARTS or not isinstance(_decoded(parts[0]), dict):

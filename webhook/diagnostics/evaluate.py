@@ -10,14 +10,14 @@ from msgspec import Struct
 
 from webhook.admission import pod, review
 from webhook.admission.decision import Outcome
-from webhook.admission.mutator import Handler
-from webhook.admission.namespace_filter import opted_in
-from webhook.config.effective import Settings
+from webhook.admission.mutator import Mutator
+from webhook.admission.namespace_filter import is_selected
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.kube.unknown import Unknown
 from webhook.log.escaping import truncate
 
-HIDDEN = "policies from static manifests are not shown by the API"
+STATIC_POLICIES_HIDDEN = "policies from static manifests are not shown by the API"
 NONE = "none that the API shows"
 _PULL_SECRETS = "/spec/imagePullSecrets"
 #: Characters shown of a text that anyone may have written.
@@ -37,7 +37,7 @@ class Change(Struct, frozen=True, gc=False, order=True):
         return f"{self.place}: {self.written} -> {self.becomes}"
 
 
-class Judgement(Struct, frozen=True):
+class Evaluation(Struct, frozen=True):
     """What would become of a Pod."""
 
     outcome: Outcome
@@ -52,7 +52,7 @@ class Judgement(Struct, frozen=True):
         return bool(self.changes) or self.lacks_secret
 
 
-class Standing(Struct, frozen=True):
+class NamespaceStatus(Struct, frozen=True):
     """What a namespace is to the webhook."""
 
     served: bool
@@ -61,34 +61,34 @@ class Standing(Struct, frozen=True):
     why: str
 
 
-def judge(handler: Handler, manifest: Mapping[str, Any], namespace: str) -> Judgement:
+def evaluate(mutator: Mutator, manifest: Mapping[str, Any], namespace: str) -> Evaluation:
     """Decide what becomes of a Pod that is made now, its `metadata` and `spec` anything that encodes as JSON."""
-    decided = handler.review(review.of_object(dict(manifest), namespace=namespace))
+    decided = mutator.review(review.encode_review(dict(manifest), namespace=namespace))
     decision = decided.decision
     values = {operation.path: operation.value for operation in decision.operations}
     places = pod.images(decided.review.request.object or pod.Pod())
     changes = [Change(str(place), place.image, values[place.pointer]) for place in places if place.pointer in values]
     lacks_secret = any(path.startswith(_PULL_SECRETS) for path in values)
-    return Judgement(decision.outcome, decision.why, tuple(changes), lacks_secret)
+    return Evaluation(decision.outcome, decision.why, tuple(changes), lacks_secret)
 
 
-def standing(settings: Settings, name: str, labels: Mapping[str, str]) -> Standing:
+def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, str]) -> NamespaceStatus:
     """Say whether a namespace of this name with these labels is served, and why."""
-    why_not = settings.policy.bounds.why_not(name)
+    why_not = settings.policy.namespace_filter.denial_reason(name)
     if why_not is not None:
-        return Standing(served=False, may_be=False, why=why_not)
+        return NamespaceStatus(served=False, may_be=False, why=why_not)
     label = labels.get(ENABLED_LABEL)
     written = "it has no such label" if label is None else f'it is "{label}"'
-    if opted_in(labels, settings.mode):
+    if is_selected(labels, settings.mode):
         why = "opted in by its label" if settings.mode == "labelled" else "all are served that do not say no"
-        return Standing(served=True, may_be=True, why=why)
+        return NamespaceStatus(served=True, may_be=True, why=why)
     wanted = (
         f'{ENABLED_LABEL} is to be "true": {written}' if settings.mode == "labelled" else f"{ENABLED_LABEL}: {written}"
     )
-    return Standing(served=False, may_be=True, why=f"not opted in: {wanted}")
+    return NamespaceStatus(served=False, may_be=True, why=f"not opted in: {wanted}")
 
 
-class Engine(Struct, frozen=True):
+class Rewriter(Struct, frozen=True):
     """What is configured to rewrite Pods in a cluster. Whether it works, `doctor` checks."""
 
     webhook: bool | Unknown
@@ -132,6 +132,8 @@ class Engine(Struct, frozen=True):
                 "the webhook configuration has no caBundle, so the API server cannot call the webhook: see doctor"
             )
         if self.webhook is False and self.policy is False:
-            found.append(f"the API shows neither the webhook nor a policy of ours; {HIDDEN}{self._dry_run}")
+            found.append(
+                f"the API shows neither the webhook nor a policy of ours; {STATIC_POLICIES_HIDDEN}{self._dry_run}"
+            )
         found += [str(part) for part in (self.webhook, self.policy) if isinstance(part, Unknown)]
         return found

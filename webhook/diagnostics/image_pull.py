@@ -15,7 +15,7 @@ from webhook.constants import (
     InstallationNames,
 )
 from webhook.diagnostics import waiting
-from webhook.errors import SourceError
+from webhook.errors import CredentialProviderError
 from webhook.kube.objects import Event, ManagedMetadata, Pod, Secret
 from webhook.kube.unknown import Unknown
 from webhook.log.escaping import truncate
@@ -25,7 +25,7 @@ from webhook.output.findings import Finding, Mark
 from webhook.pull_secret import dockerconfigjson, keyring
 from webhook.pull_secret.credential import Entry
 from webhook.pull_secret.manifest import KEY, TYPE
-from webhook.timestamps import moment
+from webhook.timestamps import parse_rfc3339
 
 _SHOWN = 400
 _WHAT = "pull secret"
@@ -36,13 +36,13 @@ def _ask_sidecar(names: InstallationNames) -> str:
     return f"the sidecar says why: kubectl -n {names.namespace} logs {deployment} --container refresher"
 
 
-def is_ours(metadata: ManagedMetadata) -> bool:
+def is_managed_by_us(metadata: ManagedMetadata) -> bool:
     """Tell whether a Secret is one that the sidecar made, though somebody may have taken its label off."""
     applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields)
     return applied or metadata.labels.get(MANAGED_BY_LABEL) == PROGRAM
 
 
-def of_secret(
+def check_secret(
     place: str, secret: Secret | Unknown | None, images: Sequence[str], now: float, names: InstallationNames
 ) -> Iterator[Finding]:
     """Say of the Secret at a `place`, `team-a/registry-webhook-pull`, all that decides whether images are got by it."""
@@ -52,20 +52,20 @@ def of_secret(
         )
         return
     if secret is None:
-        yield Finding(Mark.NO, Code.SECRET_MISSING, _WHAT, f"there is no Secret {place}", _ask_sidecar(names))
+        yield Finding(Mark.FAIL, Code.SECRET_MISSING, _WHAT, f"there is no Secret {place}", _ask_sidecar(names))
         return
-    if not is_ours(secret.metadata) or secret.type != TYPE:
+    if not is_managed_by_us(secret.metadata) or secret.type != TYPE:
         why = f"Secret {place} is not ours: somebody else made it, of type {secret.type}"
         namespace, _, name = place.partition("/")
         remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(namespace, name)}"
-        yield Finding(Mark.NO, Code.SECRET_FOREIGN, _WHAT, why, remedy)
+        yield Finding(Mark.FAIL, Code.SECRET_FOREIGN, _WHAT, why, remedy)
     else:
         yield Finding(Mark.OK, Code.SECRET_OK, _WHAT, f"Secret {place} is there, and ours")
         yield _age(secret, now, names)
     yield from _entries(secret, images)
 
 
-def of_statuses(pod: Pod, events: tuple[Event, ...] | Unknown, now: float) -> Iterator[Finding]:
+def check_statuses(pod: Pod, events: tuple[Event, ...] | Unknown, now: float) -> Iterator[Finding]:
     """Report for each container whether the node has its image, at POSIX time `now`."""
     moment_of_now = datetime.fromtimestamp(now, UTC)
     failed = {one.container: one for one in waiting.failed_pulls(pod)}
@@ -75,8 +75,8 @@ def of_statuses(pod: Pod, events: tuple[Event, ...] | Unknown, now: float) -> It
         what = f"pull for {status.name}"
         if container in failed:
             one = failed[container]
-            why = f"the node does not get {waiting.shown(one.image)}: {waiting.in_words(one, events, moment_of_now)}"
-            yield Finding(Mark.NO, one.code, what, why, waiting.remedy(pod, one.code))
+            why = f"the node does not get {waiting.shown(one.image)}: {waiting.description(one, events, moment_of_now)}"
+            yield Finding(Mark.FAIL, one.code, what, why, waiting.remedy(pod, one.code))
         elif status.state.waiting is not None and not status.image_id:
             why = f"the container waits: {status.state.waiting.reason or 'no reason given'}"
             yield Finding(Mark.UNKNOWN, Code.PULL_WAITING, what, why)
@@ -96,10 +96,10 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
     refreshed = annotations.get(REFRESHED_ANNOTATION, "an unknown time")
     expires = annotations.get(EXPIRES_ANNOTATION)
     unserved = annotations.get(UNSERVED_ANNOTATION)
-    end = moment(expires or "")
+    end = parse_rfc3339(expires or "")
     if end is not None and end <= now:
         return Finding(
-            Mark.NO, Code.SECRET_EXPIRED, what, f"the credential in it expired at {expires}", _ask_sidecar(names)
+            Mark.FAIL, Code.SECRET_EXPIRED, what, f"the credential in it expired at {expires}", _ask_sidecar(names)
         )
     if any(manager != REFRESHER for manager in secret.metadata.managers("data", KEY)):
         return Finding(
@@ -120,8 +120,8 @@ def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
     """Say for each image which of the Secret's entries kubelet would use."""
     try:
         entries, _ = dockerconfigjson.parse(_content(secret))
-    except SourceError as error:
-        yield Finding(Mark.NO, Code.SECRET_UNUSABLE, "its entries", f"kubelet can use nothing of it: {error}")
+    except CredentialProviderError as error:
+        yield Finding(Mark.FAIL, Code.SECRET_UNUSABLE, "its entries", f"kubelet can use nothing of it: {error}")
         return
     for image in images:
         yield _entry(entries, image)
@@ -134,7 +134,7 @@ def _entry(entries: Sequence[Entry], image: str) -> Finding:
     if not found:
         known = ", ".join(entry.key for entry in entries) or "none at all"
         return Finding(
-            Mark.NO, Code.SECRET_NO_ENTRY, what, f"no entry is for {shown}: there are {truncate(known, _SHOWN)}"
+            Mark.FAIL, Code.SECRET_NO_ENTRY, what, f"no entry is for {shown}: there are {truncate(known, _SHOWN)}"
         )
     return Finding(Mark.OK, Code.SECRET_ENTRY, what, f"{', then '.join(entry.key for entry in found)} for {shown}")
 

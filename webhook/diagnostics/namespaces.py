@@ -5,15 +5,15 @@ from typing import TypeVar
 
 import msgspec
 
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import CONFIGURATION_HASH_ANNOTATION, InstallationNames
 from webhook.diagnostics import webhook_match
 from webhook.diagnostics.doctor import check_dry_run
-from webhook.diagnostics.evaluate import Engine, Standing, standing
+from webhook.diagnostics.evaluate import NamespaceStatus, Rewriter, namespace_status
 from webhook.errors import ClusterError
 from webhook.kube.objects import Metadata, WebhookConfiguration
-from webhook.kube.reader import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Kind, Reader
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.reader import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Reader, Resource
+from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.output import progress
 
 #: Up to so many namespaces are read one by one, more in one list of the cluster.
@@ -22,7 +22,9 @@ _FEW = 20
 _T = TypeVar("_T")
 
 
-def standings(reader: Reader, settings: Settings, namespace: str | None) -> tuple[dict[str, Standing], list[str]]:
+def namespace_statuses(
+    reader: Reader, settings: EffectiveConfig, namespace: str | None
+) -> tuple[dict[str, NamespaceStatus], list[str]]:
     """Give what each namespace, or the one that is named, is to the webhook, and what could not be read.
 
     Raises `ClusterError` where there is no such namespace, or nothing can be said of any.
@@ -32,27 +34,27 @@ def standings(reader: Reader, settings: Settings, namespace: str | None) -> tupl
         if isinstance(every, Unknown):
             raise ClusterError(f"{every}: name one with --namespace")
         there = [one.metadata for one in every if one.metadata.deletion_timestamp is None]
-        return {one.name: standing(settings, one.name, one.labels) for one in there}, []
+        return {one.name: namespace_status(settings, one.name, one.labels) for one in there}, []
     found = reader.get(NAMESPACES, namespace)
     if found is None:
         raise ClusterError(f"there is no namespace {namespace}")
     if isinstance(found, Unknown):
-        supposed = Standing(served=True, may_be=True, why="not known whether it is opted in: taken to be")
+        supposed = NamespaceStatus(served=True, may_be=True, why="not known whether it is opted in: taken to be")
         return {namespace: supposed}, [f"{found}: {namespace} is taken to be opted in"]
-    return {namespace: standing(settings, namespace, found.metadata.labels)}, []
+    return {namespace: namespace_status(settings, namespace, found.metadata.labels)}, []
 
 
-def scopes(found: Mapping[str, Standing], *, whole: bool) -> Sequence[str | None]:
+def scopes(found: Mapping[str, NamespaceStatus], *, whole: bool) -> Sequence[str | None]:
     """Say what to list: some namespaces one by one, or with `whole`, and where they are many, all of the cluster."""
     return (None,) if whole or len(found) > _FEW else tuple(found)
 
 
-def listed(reader: Reader, kind: Kind[_T], scopes: Sequence[str | None]) -> list[_T]:
+def list_all(reader: Reader, resource: Resource[_T], scopes: Sequence[str | None]) -> list[_T]:
     """List objects, with a bar on a terminal. Raises `ClusterError`."""
     every: list[_T] = []
-    with progress.bar(f"Reading {kind.what}") as told:
+    with progress.bar(f"Reading {resource.display_name}") as told:
         for number, scope in enumerate(scopes, 1):
-            found = reader.list(kind, scope, progress=told if len(scopes) == 1 else None)
+            found = reader.list(resource, scope, progress=told if len(scopes) == 1 else None)
             if isinstance(found, Unknown):
                 raise ClusterError(str(found))
             every += found
@@ -61,14 +63,16 @@ def listed(reader: Reader, kind: Kind[_T], scopes: Sequence[str | None]) -> list
     return every
 
 
-def engine(reader: Reader, names: InstallationNames, settings: Settings, found: Mapping[str, Standing]) -> Engine:
+def find_rewriter(
+    reader: Reader, names: InstallationNames, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]
+) -> Rewriter:
     """Find out what is configured to rewrite Pods; where the API shows nothing, by a dry run."""
     webhook = reader.get(WEBHOOKS, names.configuration)
     policies = reader.list(MUTATING_POLICIES)
     ours = [] if isinstance(policies, Unknown) else [one.metadata for one in policies if _is_ours(one.metadata)]
     there = [*ours, *([webhook.metadata] if isinstance(webhook, WebhookConfiguration) else [])]
-    called = webhook_match.ours(webhook)
-    shown = Engine(
+    called = webhook_match.find_webhook(webhook)
+    shown = Rewriter(
         webhook=webhook
         if isinstance(webhook, Unknown)
         else called is not None and not webhook_match.is_never_called(called),
@@ -82,14 +86,14 @@ def engine(reader: Reader, names: InstallationNames, settings: Settings, found: 
     return shown
 
 
-def _is_rewritten(reader: Reader, settings: Settings, found: Mapping[str, Standing]) -> bool:
+def _is_rewritten(reader: Reader, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]) -> bool:
     """Try a Pod in the first namespace that is selected."""
     image = check_dry_run.image(settings)
     namespace = min((name for name, standing in found.items() if standing.served), default=None)
     if image is None or namespace is None:
         return False
-    tried = reader.try_creation(check_dry_run.pod(image), namespace)
-    return isinstance(tried, Tried) and check_dry_run.image_of(tried) == settings.policy.resolve(image).image
+    tried = reader.dry_run_create(check_dry_run.pod(image), namespace)
+    return isinstance(tried, DryRunResult) and check_dry_run.image_of(tried) == settings.policy.resolve(image).image
 
 
 def _is_ours(policy: Metadata) -> bool:

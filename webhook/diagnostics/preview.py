@@ -8,7 +8,7 @@ import jsonpatch
 
 from webhook.admission import patch, review
 from webhook.admission.decision import Decision
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.errors import InvalidManifest, MalformedReview
 from webhook.kube.pod_templates import Workload, workloads
 
@@ -38,29 +38,29 @@ class Preview(NamedTuple):
         return bool(self.patch)
 
 
-def preview(handler: Handler, document: Any, namespace: str) -> Preview:
+def preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
     """Decide what becomes of a document: an AdmissionReview, or a manifest as if its Pods were being made.
 
     A workload that names no namespace is taken to be in `namespace`, and that to be opted in.
     Raises `InvalidManifest`.
     """
     try:
-        return _preview(handler, document, namespace)
+        return _preview(mutator, document, namespace)
     except MalformedReview as error:
         raise InvalidManifest(f"it is {error}") from None
     except UnicodeEncodeError:
         raise InvalidManifest("it has half of a surrogate pair, which is no character") from None
 
 
-def _preview(handler: Handler, document: Any, namespace: str) -> Preview:
+def _preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
     if isinstance(document, dict) and document.get("kind") == "AdmissionReview":
-        return _of_review(handler, document)
+        return _of_review(mutator, document)
     operations: list[dict[str, Any]] = []
     reviewed = []
     names_image = False
     for workload in workloads(document):
-        body = review.of_object(_pod(workload), namespace=workload.namespace or namespace)
-        decision = handler.review(body).decision
+        body = review.encode_review(_pod(workload), namespace=workload.namespace or namespace)
+        decision = mutator.review(body).decision
         reviewed.append(Reviewed(str(workload), decision))
         names_image = names_image or workload.names_image
         pointer = "".join(f"/{key}" for key in workload.path)
@@ -70,8 +70,8 @@ def _preview(handler: Handler, document: Any, namespace: str) -> Preview:
     return Preview(document, _applied(document, operations), operations, reviewed, names_image)
 
 
-def _of_review(handler: Handler, document: dict[str, Any]) -> Preview:
-    decided = handler.review(json.dumps(document).encode())
+def _of_review(mutator: Mutator, document: dict[str, Any]) -> Preview:
+    decided = mutator.review(json.dumps(document).encode())
     request = document["request"]
     before = request.get("object")
     operations = _below(decided.decision, "")

@@ -12,12 +12,12 @@ _IN_WORDS = {
 }
 _DELETED = "delete its Pods: it recreates them"
 #: Kinds whose controllers are part of Kubernetes; all others are an operator's.
-KNOWN = _RESTARTED | _IN_WORDS.keys() | {(_APPS, "ReplicaSet"), ("", "ReplicationController")}
+RESTARTABLE_KINDS = _RESTARTED | _IN_WORDS.keys() | {(_APPS, "ReplicaSet"), ("", "ReplicationController")}
 
 
 def titled(group: str, kind: str, name: str) -> str:
     """Name a workload as kubectl does, with the group where the kind is not one of Kubernetes itself."""
-    return f"{kind}/{name}" if (group, kind) in KNOWN or not group else f"{kind}.{group}/{name}"
+    return f"{kind}/{name}" if (group, kind) in RESTARTABLE_KINDS or not group else f"{kind}.{group}/{name}"
 
 
 def command(namespace: str, owner: Owner) -> str | None:
@@ -31,9 +31,9 @@ def command(namespace: str, owner: Owner) -> str | None:
     return kubectl.line("rollout", "restart", namespace=namespace, kind=owner.kind.lower(), name=owner.name)
 
 
-def in_words(owner: Owner) -> str:
+def description(owner: Owner) -> str:
     """Describe how Pods are recreated for which there is no command line."""
-    if (owner.group, owner.kind) not in KNOWN:
+    if (owner.group, owner.kind) not in RESTARTABLE_KINDS:
         return "see its operator's documentation; it may compare the images of its Pods with its own"
     if not kubectl.is_name(owner.name):
         return "find out what controls its Pods: this is not a valid name"

@@ -6,8 +6,8 @@ from enum import StrEnum
 from msgspec import Struct
 
 from webhook.admission import pod
-from webhook.admission.mutator import Handler
-from webhook.diagnostics.evaluate import Judgement, judge
+from webhook.admission.mutator import Mutator
+from webhook.diagnostics.evaluate import Evaluation, evaluate
 from webhook.kube.objects import Owner, PodSpec
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
@@ -67,9 +67,9 @@ _MEANINGS = {
 }
 
 
-def judged(handler: Handler, one: Pod) -> Judgement:
+def evaluate_pod(mutator: Mutator, one: Pod) -> Evaluation:
     """Decide what the webhook would make of a Pod."""
-    return judge(handler, {"metadata": one.metadata, "spec": one.spec}, one.metadata.namespace)
+    return evaluate(mutator, {"metadata": one.metadata, "spec": one.spec}, one.metadata.namespace)
 
 
 def images(one: Pod) -> Iterator[str]:

@@ -65,7 +65,7 @@ _REMEDIES = {
     Code.PULL_SIGNATURE: "sign the image, or change the node's signature policy",
     Code.PULL_INSPECT: "check the node's container runtime; remove the image from the node so that it is pulled again",
 }
-STATIC = (
+STATIC_POD_HINT = (
     "it is a static Pod, which never gets the pull secret: change its manifest on the node, or give the node a "
     "credential (a kubelet credential provider, or the runtime's configuration)"
 )
@@ -114,7 +114,7 @@ def statuses(pod: Pod) -> Iterator[tuple[str, ContainerStatus]]:
             yield kind, status
 
 
-def in_words(failed: FailedPull, events: Iterable[Event] | Unknown, now: datetime) -> str:
+def description(failed: FailedPull, events: Iterable[Event] | Unknown, now: datetime) -> str:
     """Quote why an image is not there, with the source: the kubelet's status or, where that has no cause, an Event."""
     said = f"the kubelet reports {failed.reason}"
     if failed.cause:
@@ -169,4 +169,4 @@ def shown(image: str) -> str:
 def remedy(pod: Pod, code: Code) -> str:
     """Say what to do about a pull of a Pod that failed."""
     is_static = code is Code.PULL_REFUSED and MIRROR_ANNOTATION in pod.metadata.annotations
-    return STATIC if is_static else _REMEDIES[code]
+    return STATIC_POD_HINT if is_static else _REMEDIES[code]

@@ -18,10 +18,10 @@ from webhook.output.findings import Finding, Mark
 _NAME_LABEL = "kubernetes.io/metadata.name"
 #: A match condition that keeps the webhook from being called, for a policy does its work.
 _NEVER = "false"
-ARBITER = "ask the API server itself: --dry-run"
+DRY_RUN_HINT = "ask the API server itself: --dry-run"
 
 
-def opt_in(namespace: str) -> str:
+def opt_in_command(namespace: str) -> str:
     """Give the command line that opts a namespace in."""
     return kubectl.of_namespace(namespace, "label", f"{ENABLED_LABEL}=true", "--overwrite")
 
@@ -36,7 +36,7 @@ def steps(
         yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are made")
     else:
         why = "the webhook configuration has no rule for the creation of Pods"
-        yield Finding(Mark.NO, Code.WEBHOOK_RULES, "operation", why, "apply the installation's manifests again")
+        yield Finding(Mark.FAIL, Code.WEBHOOK_RULES, "operation", why, "apply the installation's manifests again")
     for condition in webhook.match_conditions:
         yield _of_condition(condition.name, condition.expression, annotations)
 
@@ -50,7 +50,7 @@ def unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement | None:
     return next((one for one in (*exact, *selector.match_expressions) if not _is_met(one, labels)), None)
 
 
-def ours(configuration: WebhookConfiguration | Unknown | None) -> Webhook | None:
+def find_webhook(configuration: WebhookConfiguration | Unknown | None) -> Webhook | None:
     """Give our webhook of a configuration, which others may have added some to."""
     if not isinstance(configuration, WebhookConfiguration):
         return None
@@ -122,9 +122,12 @@ def _of_namespace(selector: Selector, namespace: Namespace | Unknown) -> Finding
         )
     if missing.key == _NAME_LABEL:
         return Finding(
-            Mark.NO, Code.NAMESPACE_EXCLUDED, what, f"the webhook configuration keeps namespace {name} out by its name"
+            Mark.FAIL,
+            Code.NAMESPACE_EXCLUDED,
+            what,
+            f"the webhook configuration keeps namespace {name} out by its name",
         )
-    return Finding(Mark.NO, Code.NAMESPACE_NOT_SELECTED, what, *_unlabelled(missing, name, labels))
+    return Finding(Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, *_unlabelled(missing, name, labels))
 
 
 def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
@@ -140,7 +143,7 @@ def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> t
     other = "" if value is None else f", but {value}" if value else ", but an empty one"
     return (
         f"its namespace has no label {ENABLED_LABEL}=true{other}",
-        f"{opt_in(name)}; then recreate the Pod",
+        f"{opt_in_command(name)}; then recreate the Pod",
     )
 
 
@@ -151,8 +154,8 @@ def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:
         return Finding(Mark.OK, Code.POD_OK, what, "they do not keep the webhook from being called")
     if missing.key == ENABLED_LABEL:
         why = f"its own label {ENABLED_LABEL}={labels.get(ENABLED_LABEL)} opts it out"
-        return Finding(Mark.NO, Code.POD_OPTED_OUT, what, why, "take that label off the Pod's template")
-    return Finding(Mark.NO, Code.POD_LABELS, what, f"they do not fit the webhook configuration: {_in_words(missing)}")
+        return Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, why, "take that label off the Pod's template")
+    return Finding(Mark.FAIL, Code.POD_LABELS, what, f"they do not fit the webhook configuration: {_in_words(missing)}")
 
 
 def _in_words(requirement: Requirement) -> str:
@@ -163,14 +166,20 @@ def _in_words(requirement: Requirement) -> str:
 def _of_condition(name: str, expression: str, annotations: Mapping[str, str]) -> Finding:
     what = f"condition {name}"
     if _plain(expression) == _NEVER:
-        return Finding(Mark.NO, Code.WEBHOOK_NEVER_CALLED, what, "it is false: the webhook is never called")
+        return Finding(Mark.FAIL, Code.WEBHOOK_NEVER_CALLED, what, "it is false: the webhook is never called")
     match _RECOGNISED.get(_plain(expression)):
         case None:
             return Finding(
-                Mark.UNKNOWN, Code.WEBHOOK_CONDITION_FOREIGN, what, "it is none of ours, and is not evaluated", ARBITER
+                Mark.UNKNOWN,
+                Code.WEBHOOK_CONDITION_FOREIGN,
+                what,
+                "it is none of ours, and is not evaluated",
+                DRY_RUN_HINT,
             )
         case "mirror" if MIRROR_ANNOTATION in annotations:
-            return Finding(Mark.NO, Code.POD_MIRROR, what, "it is a mirror Pod: it stands for a static one of its node")
+            return Finding(
+                Mark.FAIL, Code.POD_MIRROR, what, "it is a mirror Pod: it stands for a static one of its node"
+            )
         case "mirror":
             return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it is no mirror Pod")
         case _:

@@ -29,12 +29,12 @@ class Reason(StrEnum):
 
     SERVER = "server"
     RULE = "rule"
-    ALREADY = "already"
+    ALREADY_PREFIXED = "already"
     QUALIFIED = "qualified"
     EXCLUDED = "excluded"
-    PUBLIC = "public"
+    NO_REGISTRY = "public"
     INVALID = "invalid"
-    UNFIT = "unfit"
+    TOO_LONG = "unfit"
     NEVER_PULLED = "never-pulled"
 
 
@@ -50,7 +50,7 @@ class Resolution(Struct, frozen=True, gc=False):
     """Whether the image to use is another than the one that was written."""
     private: bool
     """Whether the image is pulled with our credential, from the server, a rule's target or a further registry."""
-    account: str
+    description: str
     """The whole in words, escaped and bounded: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
     rule: str | None = None
     """The rule that rewrote it, `quay.io -> registry.example.com/quay`."""
@@ -91,11 +91,11 @@ class Resolver:
         if image != written:
             return self._rewritten(written, image, rule, below)
         if rule is not None:
-            return _kept(written, Reason.ALREADY, f"already below {rule.target}", private=private)
+            return _kept(written, Reason.ALREADY_PREFIXED, f"already below {rule.target}", private=private)
         if not parsed.qualified:
-            return _kept(written, Reason.PUBLIC, "names no registry, and none is configured", private=private)
+            return _kept(written, Reason.NO_REGISTRY, "names no registry, and none is configured", private=private)
         if private:
-            return _kept(written, Reason.ALREADY, f"already below {here}", private=private)
+            return _kept(written, Reason.ALREADY_PREFIXED, f"already below {here}", private=private)
         return _kept(
             written, Reason.QUALIFIED, f"names its registry, {shorten(parsed.domain, _SHOWN)}", private=private
         )
@@ -105,15 +105,15 @@ class Resolver:
         try:
             result = reference.parse(image)
         except InvalidReference as error:
-            return _kept(written, Reason.UNFIT, f"{target} does not fit in front: {error}", private=False)
+            return _kept(written, Reason.TOO_LONG, f"{target} does not fit in front: {error}", private=False)
         if not (result.qualified and prefix.covers(below, result.canonical_name)):
             # A rule whose source is the whole name and whose target is a bare registry leaves no name.
-            return _kept(written, Reason.UNFIT, f"{target} leaves no name for it", private=False)
+            return _kept(written, Reason.TOO_LONG, f"{target} leaves no name for it", private=False)
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
         reason = Reason.RULE if rule else Reason.SERVER
         account = f"{shorten(written, _LONGEST)} -> {shorten(image, _LONGEST)} ({detail})"
         by = str(rule) if rule else None
-        return Resolution(image, reason, detail, rewritten=True, private=True, account=account, rule=by)
+        return Resolution(image, reason, detail, rewritten=True, private=True, description=account, rule=by)
 
 
 def never_pulled(written: str) -> Resolution:
@@ -123,4 +123,4 @@ def never_pulled(written: str) -> Resolution:
 
 def _kept(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
     account = f"{shorten(written, _SHOWN)} stays ({detail})"
-    return Resolution(written, reason, detail, rewritten=False, private=private, account=account)
+    return Resolution(written, reason, detail, rewritten=False, private=private, description=account)

@@ -14,7 +14,7 @@ from msgspec import Raw
 from webhook.constants import PULL_SECRET, REFRESHER, REFUSED_ANNOTATION
 from webhook.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.kube import codec
-from webhook.kube.client import APPLY, JSON, METADATA, METADATA_LIST, OBJECT_BYTES, Client, Request, failure
+from webhook.kube.client import APPLY, JSON, METADATA, METADATA_LIST, OBJECT_BYTES, Client, Request, api_error
 from webhook.kube.codec import LeaseSpec, Versioned, decoded
 from webhook.kube.paging import pages
 from webhook.pull_secret.manifest import Published
@@ -45,16 +45,16 @@ class Change(NamedTuple, Generic[_Object]):
     """The resourceVersion to go on from."""
     item: _Object | None
     """The object as it is now, or as it was last; None for a bookmark."""
-    gone: bool = False
+    deleted: bool = False
 
 
-class Held(NamedTuple):
+class HeldLease(NamedTuple):
     """The Lease as it is stored."""
 
     spec: LeaseSpec
     version: str | None
     """Its resourceVersion; None where there is none yet."""
-    refused: tuple[float, ...] = ()
+    refused_logins: tuple[float, ...] = ()
     """POSIX times of the last logins that a registry refused."""
 
 
@@ -98,11 +98,11 @@ class Watch(Generic[_Object]):
         event = decoded(self._what, codec.EVENT.decode, line)
         if event.type == "ERROR":
             status = decoded(self._what, codec.FAILURE.decode, event.object)
-            raise failure(status.code, self._what, bytes(event.object))
+            raise api_error(status.code, self._what, bytes(event.object))
         version = str(decoded(self._what, codec.version, event.object))
         if event.type == "BOOKMARK":
             return Change(version, None)
-        return Change(version, decoded(self._what, self._decode, event.object), gone=event.type == "DELETED")
+        return Change(version, decoded(self._what, self._decode, event.object), deleted=event.type == "DELETED")
 
     def close(self) -> None:
         """End it from another thread: the one that waits in it wakes up."""
@@ -112,30 +112,30 @@ class Watch(Generic[_Object]):
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-class Kind(Generic[_Object]):
+class Resource(Generic[_Object]):
     """How all objects of a kind are listed and watched."""
 
     def __init__(  # noqa: PLR0913 - what a list is asked with
         self,
         client: Client,
-        what: str,
+        display_name: str,
         path: str,
         selector: str,
         decode: Callable[[bytes | Raw], _Object],
         *,
-        metadata_alone: bool = False,
+        metadata_only: bool = False,
         hint: str = "",
     ) -> None:
         """Take what it is called, its path, a field selector or none, and how one is decoded.
 
-        With `metadata_alone` nothing else leaves the API server. Whatever users of the cluster can create is read so.
+        With `metadata_only` nothing else leaves the API server. Whatever users of the cluster can create is read so.
         """
-        self.what = what
+        self.display_name = display_name
         self._client = client
         self._path = path
         self._query = (("fieldSelector", selector),) if selector else ()
         self._decode: Callable[[bytes | Raw], _Object] = decode
-        self._metadata_alone = metadata_alone
+        self._metadata_only = metadata_only
         self._hint = hint
         """What to do where it is forbidden."""
 
@@ -144,8 +144,8 @@ class Kind(Generic[_Object]):
 
         Raises `Expired` if that took so long that it must begin anew.
         """
-        what = f"list {self.what}"
-        request = Request(what, "GET", self._path, self._query, accept=METADATA_LIST if self._metadata_alone else JSON)
+        what = f"list {self.display_name}"
+        request = Request(what, "GET", self._path, self._query, accept=METADATA_LIST if self._metadata_only else JSON)
         items: list[_Object] = []
         version = ""
         try:
@@ -166,31 +166,31 @@ class Kind(Generic[_Object]):
             ("allowWatchBookmarks", "true"),
             ("timeoutSeconds", str(seconds)),
         )
-        what = f"watch {self.what}"
-        accept = METADATA if self._metadata_alone else JSON
-        request = Request(what, "GET", self._path, query, accept=accept, silence=_SILENCE)
+        what = f"watch {self.display_name}"
+        accept = METADATA if self._metadata_only else JSON
+        request = Request(what, "GET", self._path, query, accept=accept, timeout=_SILENCE)
         return Watch(what, self._client.stream(request), self._decode)
 
 
 class Cluster:
     """An API server, for use by several threads at once."""
 
-    def __init__(self, client: Client, secret: str, own: str) -> None:
+    def __init__(self, client: Client, secret: str, namespace: str) -> None:
         """Take a client, the only name of a Secret that is ever asked for, and the namespace that the Lease is in."""
         self._client = client
-        self.own = own
+        self.namespace = namespace
         """The installation's namespace."""
         self._secret = secret
-        self.namespaces = Kind(client, "namespaces", "/api/v1/namespaces", "", codec.namespace, metadata_alone=True)
+        self.namespaces = Resource(client, "namespaces", "/api/v1/namespaces", "", codec.namespace, metadata_only=True)
         named = f"metadata.name={secret}"
         own_name = f"webhook.pull_secret.name is {secret}: the ClusterRole's resourceNames must name it too"
-        self.secrets = Kind(
+        self.secrets = Resource(
             client,
             f"Secrets {secret}",
             "/api/v1/secrets",
             named,
             codec.secret_metadata,
-            metadata_alone=True,
+            metadata_only=True,
             hint="" if secret == PULL_SECRET else own_name,
         )
 
@@ -231,20 +231,20 @@ class Cluster:
         """Delete a Secret, if it still is just the one that was seen."""
         self._client.call(deletion(secret.namespace, self._secret, secret.uid, secret.version))
 
-    def lease(self, silence: float) -> Held:
+    def lease(self, timeout: float) -> HeldLease:
         """Read our Lease."""
-        return read_lease(self._client, self.own, silence)
+        return read_lease(self._client, self.namespace, timeout)
 
     def write_lease(
-        self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
-    ) -> Held:
+        self, spec: LeaseSpec, version: str | None, timeout: float, refused: tuple[float, ...] = ()
+    ) -> HeldLease:
         """Write our Lease over the one of `version`, or make it where that is None.
 
         `refused` are the times of refused logins, which the next process that writes must know.
 
         Raises `Conflict` if somebody else wrote it meanwhile.
         """
-        metadata: dict[str, Any] = {"name": REFRESHER, "namespace": self.own}
+        metadata: dict[str, Any] = {"name": REFRESHER, "namespace": self.namespace}
         if version is not None:
             metadata["resourceVersion"] = version
         if refused:
@@ -257,11 +257,11 @@ class Cluster:
         }
         what = "write the Lease"
         try:
-            answer = self._client.call(Request(what, "PUT", _lease_path(self.own), body=body, silence=silence))
+            answer = self._client.call(Request(what, "PUT", _lease_path(self.namespace), body=body, timeout=timeout))
         except Invalid as error:
             # A Lease can be made by PUT, and one that is there asks for its version.
             raise (Conflict(str(error)) if version is None else error) from None
-        return Held(spec, decoded(what, codec.HEAD.decode, answer).metadata.resource_version, refused)
+        return HeldLease(spec, decoded(what, codec.HEAD.decode, answer).metadata.resource_version, refused)
 
     def create_event(self, event: dict[str, Any]) -> None:
         """Make an Event (events.k8s.io/v1) in the namespace that it names."""
@@ -289,13 +289,13 @@ def _lease_path(namespace: str) -> str:
     return f"/apis/coordination.k8s.io/v1/namespaces/{quote(namespace, safe='')}/leases/{REFRESHER}"
 
 
-def read_lease(client: Client, namespace: str, silence: float) -> Held:
+def read_lease(client: Client, namespace: str, timeout: float) -> HeldLease:
     """Read the Lease that says which replica of the sidecar writes."""
     what = "read the Lease"
     try:
-        body = client.call(Request(what, "GET", _lease_path(namespace), silence=silence))
+        body = client.call(Request(what, "GET", _lease_path(namespace), timeout=timeout))
     except NotFound:
-        return Held(LeaseSpec(), None)
+        return HeldLease(LeaseSpec(), None)
     stored = decoded(what, codec.LEASE.decode, body)
     refused = decoded(what, codec.refused_logins, body)
-    return Held(stored.spec, stored.metadata.resource_version, refused)
+    return HeldLease(stored.spec, stored.metadata.resource_version, refused)

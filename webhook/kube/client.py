@@ -48,8 +48,8 @@ _PIECE = 65536
 #: Bytes that one object may have as JSON: etcd stores 1.5 MiB, which JSON's escapes can make six times as much.
 OBJECT_BYTES = 16 * 1024 * 1024
 
-_KNOWN = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
-_UNAUTHORIZED, _TOO_MANY, _SERVERS_OWN = 401, 429, 500
+_ERRORS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
+_UNAUTHORIZED, _TOO_MANY, _INTERNAL = 401, 429, 500
 #: What the Kubernetes client raises where there is no answer.
 _NO_ANSWER = (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError)
 #: Credentials that are refused are not loaded again sooner, seconds.
@@ -61,7 +61,7 @@ _WARNING = re.compile(r'\A299 \S+ "(.*)"\Z', re.DOTALL)
 class Request(NamedTuple):
     """One request."""
 
-    what: str
+    action: str
     """In words, after "cannot": `read the Lease`."""
     method: str
     path: str
@@ -69,7 +69,7 @@ class Request(NamedTuple):
     body: dict[str, Any] | None = None
     content_type: str = JSON
     accept: str = JSON
-    silence: float = _READ
+    timeout: float = _READ
     """Seconds that it may take to the answer's first byte, and between two pieces of it."""
     any_status: bool = False
     """Whether an answer that says it is none of success is an answer too."""
@@ -112,7 +112,7 @@ class Client:
         try:
             answer = _read(request, response)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"cannot {request.what}: the answer broke off ({type(error).__name__})") from None
+            raise Unreachable(f"cannot {request.action}: the answer broke off ({type(error).__name__})") from None
         finally:
             response.release_conn()
         return answer, tuple(_WARNING.sub(r"\1", header) for header in response.headers.getlist("Warning"))
@@ -130,13 +130,13 @@ class Client:
         try:
             answer = self._send(connection.client, request, headers, body)
         except (urllib3.exceptions.SSLError, ApiException) as error:
-            answer = self._send_again(connection, request, headers, body)
+            answer = self._resend(connection, request, headers, body)
             if answer is None:
                 raise self._unreachable(request, connection, error) from None
         except _NO_ANSWER as error:
             raise self._unreachable(request, connection, error) from None
         if answer.status == _UNAUTHORIZED:
-            answer = self._send_again(connection, request, headers, body) or answer
+            answer = self._resend(connection, request, headers, body) or answer
         self._count(request.method, str(answer.status))
         if not (request.any_status or 200 <= answer.status < 300):  # noqa: PLR2004
             raise _refusal(request, answer)
@@ -144,7 +144,7 @@ class Client:
 
     def _unreachable(self, request: Request, connection: Connection, error: Exception) -> Unreachable:
         self._count(request.method, "none")
-        return Unreachable(f"cannot {request.what}: {_reason(error, connection.proxy)}")
+        return Unreachable(f"cannot {request.action}: {_reason(error, connection.proxy)}")
 
     @staticmethod
     def _send(client: ApiClient, request: Request, headers: dict[str, str], body: Any) -> urllib3.BaseHTTPResponse:
@@ -156,11 +156,11 @@ class Client:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = client.call_api(*arguments, _request_timeout=(_CONNECT, request.silence))
+        answer = client.call_api(*arguments, _request_timeout=(_CONNECT, request.timeout))
         response: urllib3.BaseHTTPResponse = answer.response
         return response
 
-    def _send_again(
+    def _resend(
         self, refused: Connection, request: Request, headers: dict[str, str], body: Any
     ) -> urllib3.BaseHTTPResponse | None:
         """Send a request with credentials that are loaded again; None where there are no others.
@@ -171,7 +171,7 @@ class Client:
             connection = self._reloaded(refused)
             return None if connection is None else self._send(connection.client, request, headers, body)
         except ClusterError as error:
-            raise Unreachable(f"cannot {request.what}: {error}") from None
+            raise Unreachable(f"cannot {request.action}: {error}") from None
         except _NO_ANSWER as error:
             raise self._unreachable(request, refused, error) from None
 
@@ -245,7 +245,7 @@ def _proxy(settings: ClientConfiguration) -> str:
     return chosen.origin
 
 
-def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
+def current_namespace(kubeconfig: Path | None, context: str | None) -> str:
     """Give the namespace that the kubeconfig's context names, as kubectl has it: `default` where it names none."""
     try:
         contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
@@ -255,14 +255,14 @@ def namespace_of(kubeconfig: Path | None, context: str | None) -> str:
         return _DEFAULT_NAMESPACE
 
 
-def failure(status: int, what: str, body: bytes) -> ClusterError:
+def api_error(status: int, what: str, body: bytes) -> ClusterError:
     """Make an error of an answer: https://kubernetes.io/docs/reference/using-api/api-concepts/ (Status)."""
     try:
         said = _STATUS.decode(body).message
     except (msgspec.MsgspecError, ValueError, RecursionError):
         said = ""
-    again = status == _TOO_MANY or status >= _SERVERS_OWN
-    kind = Unreachable if again else _KNOWN.get(status, ClusterError)
+    again = status == _TOO_MANY or status >= _INTERNAL
+    kind = Unreachable if again else _ERRORS.get(status, ClusterError)
     return kind(f"cannot {what}: {shorten(said, _SHOWN) or 'no reason given'} ({status})")
 
 
@@ -275,7 +275,7 @@ def _read(request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
         left -= len(piece)
     if left < 0:
         response.close()
-        raise TooLarge(f"cannot {request.what}: the answer has more than {request.limit // 1024} KiB")
+        raise TooLarge(f"cannot {request.action}: the answer has more than {request.limit // 1024} KiB")
     return b"".join(pieces)
 
 
@@ -286,7 +286,7 @@ def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterErr
         text = b""
     response.drain_conn() if len(text) < _ERROR_BYTES else response.close()
     response.release_conn()
-    return failure(response.status, request.what, text)
+    return api_error(response.status, request.action, text)
 
 
 def _reason(error: Exception, via: str) -> str:

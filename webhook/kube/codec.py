@@ -22,7 +22,7 @@ from webhook.constants import (
     UNSERVED_ANNOTATION,
 )
 from webhook.errors import Unreachable
-from webhook.pki.secret_codec import Called, Stored
+from webhook.pki.secret_codec import TlsSecret, WebhookClientConfig
 from webhook.pull_secret.manifest import KEY, Published, digest
 from webhook.pull_secret.reconcile import Content, Namespace, Secret
 
@@ -215,7 +215,7 @@ def namespace(body: bytes | Raw) -> Namespace:
     return Namespace(metadata.name, int(metadata.resource_version), labels, metadata.deletion_timestamp is not None)
 
 
-def is_ours(metadata: Metadata) -> bool:
+def is_managed_by_us(metadata: Metadata) -> bool:
     """Tell whether a pull secret is one that this program made, though somebody may have taken its label off."""
     applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields or ())
     return applied or _is_labelled(metadata)
@@ -232,17 +232,17 @@ def _shortened(text: str) -> str:
 
 def secret_metadata(body: bytes | Raw) -> Secret:
     """Decode a Secret's metadata. Of what is not ours nothing is kept but that it is there."""
-    return _seen(HEAD.decode(body).metadata, None)
+    return _secret_state(HEAD.decode(body).metadata, None)
 
 
-def _seen(metadata: Metadata, content: Content | None) -> Secret:
-    ours = is_ours(metadata)
+def _secret_state(metadata: Metadata, content: Content | None) -> Secret:
+    ours = is_managed_by_us(metadata)
     annotations = metadata.annotations if ours and metadata.annotations else Annotations()
     return Secret(
         namespace=metadata.namespace,
         version=int(metadata.resource_version),
         uid=metadata.uid,
-        ours=ours,
+        managed=ours,
         labelled=_is_labelled(metadata),
         refreshed=annotations.refreshed and _shortened(annotations.refreshed),
         expires=annotations.expires and _shortened(annotations.expires),
@@ -261,7 +261,7 @@ def secret(body: bytes | Raw) -> Secret:
         immutable=stored.immutable,
         others=sum(len(raw) * 3 // 4 for key, raw in data.items() if key != KEY),
     )
-    return _seen(stored.metadata, content)
+    return _secret_state(stored.metadata, content)
 
 
 def published(body: bytes | Raw) -> Published:
@@ -278,16 +278,16 @@ def refused_logins(body: bytes | Raw) -> tuple[float, ...]:
     return tuple(float(part) for part in noted.split(",")[:_TIMES] if _TIME.fullmatch(part))
 
 
-def certificate(body: bytes | Raw) -> Stored:
+def certificate(body: bytes | Raw) -> TlsSecret:
     """Decode the certificate's Secret."""
     secret = _CERTIFICATE.decode(body)
     data = {key: b64decode(content) for key, content in (secret.data or {}).items()}
-    return Stored(int(secret.metadata.resource_version), secret.type, data, secret.metadata.annotations or {})
+    return TlsSecret(int(secret.metadata.resource_version), secret.type, data, secret.metadata.annotations or {})
 
 
-def called(body: bytes | Raw) -> Called:
+def webhook_client_config(body: bytes | Raw) -> WebhookClientConfig:
     """Decode a webhook configuration."""
     configuration = _CONFIGURATION.decode(body)
     bundles = {one.name: b64decode(one.client_config.bundle) for one in configuration.webhooks or ()}
     owners = frozenset(owner.uid for owner in configuration.metadata.owner_references or ())
-    return Called(int(configuration.metadata.resource_version), bundles, owners)
+    return WebhookClientConfig(int(configuration.metadata.resource_version), bundles, owners)

@@ -8,21 +8,21 @@ from urllib.parse import quote
 from webhook.constants import CERTIFICATE, PROGRAM, REPLICA_ANNOTATIONS, InstallationNames
 from webhook.errors import NotFound
 from webhook.kube import codec
-from webhook.kube.api import Kind
+from webhook.kube.api import Resource
 from webhook.kube.client import APPLY, MERGE, Client, Request
 from webhook.kube.codec import decoded
 from webhook.pki import secret_codec
-from webhook.pki.secret_codec import Called, Stored
+from webhook.pki.secret_codec import TlsSecret, WebhookClientConfig
 
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 _APPLIED = (("fieldManager", CERTIFICATE), ("force", "true"))
 #: What is made is not forced: a field of somebody else's, who made it in the same moment, is a conflict.
-_MADE = (("fieldManager", CERTIFICATE), ("force", "false"))
+_CREATED = (("fieldManager", CERTIFICATE), ("force", "false"))
 #: Seconds that a replica which is told to stop may take to take its word back.
-_LEAVING = 0.5
+_LEAVE_TIMEOUT = 0.5
 
 
-class Installation:
+class InstallationClient:
     """Our own objects, for use by several threads at once."""
 
     def __init__(self, client: Client, names: InstallationNames) -> None:
@@ -32,12 +32,14 @@ class Installation:
         secrets = f"/api/v1/namespaces/{quote(names.namespace, safe='')}/secrets"
         self._secret = f"{secrets}/{CERTIFICATE}"
         named = f"metadata.name={CERTIFICATE}"
-        self.certificates = Kind(client, f"Secret {CERTIFICATE}", secrets, named, codec.certificate)
+        self.certificates = Resource(client, f"Secret {CERTIFICATE}", secrets, named, codec.certificate)
         self._configuration = configuration_path(names)
         named = f"metadata.name={names.configuration}"
-        self.calls = Kind(client, "the webhook configuration", _CONFIGURATIONS, named, codec.called)
+        self.webhook_configurations = Resource(
+            client, "the webhook configuration", _CONFIGURATIONS, named, codec.webhook_client_config
+        )
 
-    def certificate(self) -> Stored | None:
+    def certificate(self) -> TlsSecret | None:
         """Read the certificate's Secret; None where there is none."""
         what = f"read Secret {CERTIFICATE}"
         try:
@@ -46,8 +48,8 @@ class Installation:
             return None
 
     def store_certificate(
-        self, data: Mapping[str, bytes], annotations: Mapping[str, str], over: Stored | None
-    ) -> Stored:
+        self, data: Mapping[str, bytes], annotations: Mapping[str, str], over: TlsSecret | None
+    ) -> TlsSecret:
         """Store the certificate's Secret over the one that was read, or make it.
 
         Raises `Conflict` if somebody else wrote the one that was read meanwhile, or made one with other content where
@@ -65,17 +67,17 @@ class Installation:
             "data": {key: base64.b64encode(content).decode() for key, content in data.items()},
         }
         what = f"store Secret {CERTIFICATE}"
-        query = _MADE if over is None else _APPLIED
+        query = _CREATED if over is None else _APPLIED
         request = Request(what, "PATCH", self._secret, query, body, APPLY)
         return decoded(what, codec.certificate, self._client.call(request))
 
-    def say(self, replica: str, said: str | None, *, leaving: bool = False) -> Stored:
+    def report_certificate(self, replica: str, report: str | None, *, leaving: bool = False) -> TlsSecret:
         """Note on the certificate's Secret what a replica says, or with None that it says nothing any more."""
-        body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": said}}}
+        body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": report}}}
         query = (("fieldManager", f"{PROGRAM}-replica"),)
         request = Request(f"write to Secret {CERTIFICATE}", "PATCH", self._secret, query, body, MERGE)
-        answer = self._client.call(request._replace(silence=_LEAVING) if leaving else request)
-        return decoded(request.what, codec.certificate, answer)
+        answer = self._client.call(request._replace(timeout=_LEAVE_TIMEOUT) if leaving else request)
+        return decoded(request.action, codec.certificate, answer)
 
     def namespace_uid(self) -> str:
         """Give the uid of our own Namespace."""
@@ -83,7 +85,7 @@ class Installation:
         path = f"/api/v1/namespaces/{quote(self._names.namespace, safe='')}"
         return decoded(what, codec.HEAD.decode, self._client.call(Request(what, "GET", path))).metadata.uid
 
-    def keep_called(self, called: Called, bundle: bytes | None, owner: str) -> Called:
+    def apply_ca_bundle(self, config: WebhookClientConfig, bundle: bytes | None, owner: str) -> WebhookClientConfig:
         """Make our Namespace, by its uid, an owner of the webhook configuration, and set `caBundle` unless it is None.
 
         Nothing else in it is touched: https://kubernetes.io/docs/reference/using-api/server-side-apply/.
@@ -92,7 +94,7 @@ class Installation:
         metadata = {
             "name": self._names.configuration,
             # By its version it is the one that was seen or none: what was deleted meanwhile must not be made again.
-            "resourceVersion": str(called.version),
+            "resourceVersion": str(config.version),
             "ownerReferences": owners,
         }
         body: dict[str, Any] = {
@@ -102,10 +104,10 @@ class Installation:
         }
         if bundle is not None:
             encoded = base64.b64encode(bundle).decode()
-            body["webhooks"] = [{"name": name, "clientConfig": {"caBundle": encoded}} for name in called.bundles]
+            body["webhooks"] = [{"name": name, "clientConfig": {"caBundle": encoded}} for name in config.bundles]
         what = "write the webhook configuration"
         request = Request(what, "PATCH", self._configuration, _APPLIED, body, APPLY)
-        return decoded(what, codec.called, self._client.call(request))
+        return decoded(what, codec.webhook_client_config, self._client.call(request))
 
 
 def configuration_path(names: InstallationNames) -> str:

@@ -9,8 +9,8 @@ from typing import NamedTuple
 from webhook.config.load import Loaded, load
 from webhook.constants import (
     CONFIGURATION_ANNOTATION,
+    DEFAULT_NAMESPACE,
     NAMESPACE_VARIABLE,
-    OWN_NAMESPACE,
     PROGRAM,
     SERVICE_ANNOTATION,
     WEBHOOK_NAME,
@@ -21,14 +21,14 @@ from webhook.kube.objects import ConfigMap, Deployment, WebhookConfiguration
 from webhook.kube.reader import CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Reader
 from webhook.kube.unknown import Unknown
 
-KEY = "config.yaml"
+CONFIG_KEY = "config.yaml"
 #: The containers of our Pods, and the volume with the configuration.
 WEBHOOK, REFRESHER = "webhook", "refresher"
 _VOLUME = "config"
 _LABELLED = f"app.kubernetes.io/name={PROGRAM}"
 
 
-class Parts(NamedTuple):
+class InstalledObjects(NamedTuple):
     """What a configuration is put together of; a part that is None is not there."""
 
     names: InstallationNames
@@ -41,19 +41,19 @@ class Parts(NamedTuple):
         return f"ConfigMap {self.names.namespace}/{self.names.config_map}"
 
 
-def find(reader: Reader, namespace: str | None = None) -> InstallationNames:
+def find_installation(reader: Reader, namespace: str | None = None) -> InstallationNames:
     """Find an installation: the one in `namespace`, or with None the one that there is.
 
     Its Deployment says what its objects are called. It is looked for where the manifests have it, then where the API
     server calls the webhook, and by its label. What cannot be found or read is called as the manifests have it.
     """
-    supposed = InstallationNames(namespace=namespace or OWN_NAMESPACE)
+    supposed = InstallationNames(namespace=namespace or DEFAULT_NAMESPACE)
     there = reader.get(DEPLOYMENTS, supposed.deployment, supposed.namespace)
     if isinstance(there, Unknown):
         return supposed
     if there is not None and _is_ours(there):
         return _names(there)
-    called = [one for one in _called(reader) if namespace in {None, one.namespace}]
+    called = [one for one in _called_installations(reader) if namespace in {None, one.namespace}]
     places: list[str | None] = [namespace] if namespace else [*(one.namespace for one in called), None]
     for place in places:
         found = reader.list(DEPLOYMENTS, place, labels="" if place else _LABELLED)
@@ -78,11 +78,11 @@ def _names(deployment: Deployment) -> InstallationNames:
         configuration=annotations.get(CONFIGURATION_ANNOTATION, PROGRAM),
         deployment=deployment.metadata.name,
         config_map=next(maps, PROGRAM),
-        account=template.spec.service_account_name or PROGRAM,
+        service_account=template.spec.service_account_name or PROGRAM,
     )
 
 
-def _called(reader: Reader) -> Iterable[InstallationNames]:
+def _called_installations(reader: Reader) -> Iterable[InstallationNames]:
     """Give the installations that the API server calls, by the one name that no kustomization changes."""
     configurations: tuple[WebhookConfiguration, ...] | Unknown = reader.list(WEBHOOKS)
     if isinstance(configurations, Unknown):
@@ -96,43 +96,43 @@ def _called(reader: Reader) -> Iterable[InstallationNames]:
                 )
 
 
-def read(reader: Reader, names: InstallationNames) -> Parts:
+def read_objects(reader: Reader, names: InstallationNames) -> InstalledObjects:
     """Read an installation's ConfigMap and Deployment."""
     config_map = reader.get(CONFIG_MAPS, names.config_map, names.namespace)
     deployment = reader.get(DEPLOYMENTS, names.deployment, names.namespace)
-    return Parts(names, config_map, deployment)
+    return InstalledObjects(names, config_map, deployment)
 
 
-def loaded(parts: Parts, container: str = WEBHOOK) -> Loaded | Unknown:
+def load_or_unknown(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded | Unknown:
     """Load the configuration as a container has it. What its variables take from elsewhere counts as not set."""
     try:
-        return checked(parts, container)
+        return load_config(objects, container)
     except ConfigurationError as error:
-        more = f" (and {len(error.faults) - 1} more)" if len(error.faults) > 1 else ""
-        return Unknown(f"the configuration is broken: {error.faults[0]}{more}")
+        more = f" (and {len(error.issues) - 1} more)" if len(error.issues) > 1 else ""
+        return Unknown(f"the configuration is broken: {error.issues[0]}{more}")
 
 
-def checked(parts: Parts, container: str = WEBHOOK) -> Loaded | Unknown:
-    """Load it as `loaded` does. Raises `ConfigurationError` with every fault."""
-    if isinstance(parts.config_map, Unknown):
-        return parts.config_map
-    if isinstance(parts.deployment, Unknown):
-        return parts.deployment
-    if parts.config_map is None:
+def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded | Unknown:
+    """Load it as `load_or_unknown` does. Raises `ConfigurationError` with every fault."""
+    if isinstance(objects.config_map, Unknown):
+        return objects.config_map
+    if isinstance(objects.deployment, Unknown):
+        return objects.deployment
+    if objects.config_map is None:
         hint = "--installation-namespace says where, and --config FILE takes a file"
-        return Unknown(f"there is no {parts.origin}: nothing is installed, or elsewhere ({hint})")
-    text = parts.config_map.data.get(KEY)
+        return Unknown(f"there is no {objects.origin}: nothing is installed, or elsewhere ({hint})")
+    text = objects.config_map.data.get(CONFIG_KEY)
     if text is None:
-        return Unknown(f"{parts.origin} has no {KEY}")
-    return load(text.encode(), f"{parts.origin}, {KEY}", variables(parts, container))
+        return Unknown(f"{objects.origin} has no {CONFIG_KEY}")
+    return load(text.encode(), f"{objects.origin}, {CONFIG_KEY}", environment_of(objects, container))
 
 
-def variables(parts: Parts, container: str) -> dict[str, str]:
+def environment_of(objects: InstalledObjects, container: str) -> dict[str, str]:
     """Give the variables that the Deployment sets in a container by their values, and the namespace that it is in."""
-    found = {NAMESPACE_VARIABLE: parts.names.namespace}
-    if not isinstance(parts.deployment, Deployment):
+    found = {NAMESPACE_VARIABLE: objects.names.namespace}
+    if not isinstance(objects.deployment, Deployment):
         return found
-    processes = parts.deployment.spec.template.spec.containers
+    processes = objects.deployment.spec.template.spec.containers
     return found | {
         variable.name: variable.value
         for process in processes

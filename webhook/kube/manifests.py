@@ -51,13 +51,15 @@ dump = kubernetes_yaml.dump
 dump_json = kubernetes_yaml.dump_json
 
 
-def edited(document: Document, after: Any) -> str:
+def edited(pull_secret: Document, after: Any) -> str:
     """Give a document's text with another value, changed only where the values differ.
 
     Characters that a terminal does not print become escapes, in comments too.
     """
-    text = manifest_edits.edited(document.text, document.value, after, is_json=document.is_json).removesuffix("\n")
-    return f"{text}\n" if document.text.endswith("\n") else text
+    text = manifest_edits.edited(pull_secret.text, pull_secret.value, after, is_json=pull_secret.is_json).removesuffix(
+        "\n"
+    )
+    return f"{text}\n" if pull_secret.text.endswith("\n") else text
 
 
 def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) -> str:

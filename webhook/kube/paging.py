@@ -47,7 +47,7 @@ def pages(client: Client, request: Request) -> Iterator[Page]:
                 raise
             limit = max(1, limit // _FEWER)
             continue
-        read = decoded(request.what, _LIST.decode, body)
+        read = decoded(request.action, _LIST.decode, body)
         limit = max(1, min(_OBJECTS, limit * _BYTES // (2 * len(body))))
         token = read.metadata.going_on
         yield Page(read.items or [], read.metadata.resource_version, read.metadata.remaining if token else 0)

@@ -14,15 +14,15 @@ from msgspec import Struct, field
 from webhook.constants import MANAGED_BY_LABEL, REFRESHER
 from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
 from webhook.kube import objects
-from webhook.kube.client import JSON, METADATA, METADATA_LIST, Client, Request, failure
+from webhook.kube.client import JSON, METADATA, METADATA_LIST, Client, Request, api_error
 from webhook.kube.codec import decoded
 from webhook.kube.paging import pages
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.unknown import DryRunResult, Unknown
 
 #: How often a list that took so long that it must begin anew does so.
 _ROUNDS = 3
 #: Seconds that a dry run may take: every webhook of the cluster may take its time.
-_TRIAL = 60.0
+_DRY_RUN_TIMEOUT = 60.0
 #: What the API server says when a webhook that fails closed gave no answer: by its status the fault is its own.
 _NO_WEBHOOK = "failed calling webhook"
 
@@ -37,18 +37,18 @@ _Read_co = TypeVar("_Read_co", covariant=True)
 Progress = Callable[[int, int | None], None]
 
 
-class Kind(NamedTuple, Generic[_Read_co]):
+class Resource(NamedTuple, Generic[_Read_co]):
     """A kind of objects, and how one is decoded."""
 
-    what: str
+    display_name: str
     """In words, several: `Pods`."""
     group: str
     """Where it is served: `/api/v1`, `/apis/apps/v1`."""
     plural: str
     type: type[_Read_co]
-    metadata_alone: bool = False
+    metadata_only: bool = False
     """Whether nothing else of it is to leave the API server."""
-    in_namespaces: bool = True
+    namespaced: bool = True
     from_tenants: bool = False
     """Whether all of a list are held, of which anybody may create many: then no large text of theirs is kept."""
 
@@ -61,40 +61,40 @@ class Kind(NamedTuple, Generic[_Read_co]):
 _CORE, _APPS, _BATCH = "/api/v1", "/apis/apps/v1", "/apis/batch/v1"
 _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 
-NAMESPACES = Kind("Namespaces", _CORE, "namespaces", objects.Namespace, in_namespaces=False)
-PODS = Kind("Pods", _CORE, "pods", objects.Pod)
-MANIFESTS = Kind("Pods", _CORE, "pods", dict[str, Any])
+NAMESPACES = Resource("Namespaces", _CORE, "namespaces", objects.Namespace, namespaced=False)
+PODS = Resource("Pods", _CORE, "pods", objects.Pod)
+POD_MANIFESTS = Resource("Pods", _CORE, "pods", dict[str, Any])
 """Pods as they are, for one at a time."""
-SECRETS = Kind("Secrets", _CORE, "secrets", objects.ManagedObject, metadata_alone=True, from_tenants=True)
-SECRET_CONTENTS = Kind("Secrets", _CORE, "secrets", objects.Secret)
+SECRETS = Resource("Secrets", _CORE, "secrets", objects.ManagedObject, metadata_only=True, from_tenants=True)
+SECRET_CONTENTS = Resource("Secrets", _CORE, "secrets", objects.Secret)
 """To be read one at a time, where the content is the question."""
-EVENTS = Kind("Events", _CORE, "events", objects.Event, from_tenants=True)
-CONFIG_MAPS = Kind("ConfigMaps", _CORE, "configmaps", objects.ConfigMap)
-SERVICES = Kind("Services", _CORE, "services", objects.Service)
-SLICES = Kind("EndpointSlices", "/apis/discovery.k8s.io/v1", "endpointslices", objects.EndpointSlice)
-DEPLOYMENTS = Kind("Deployments", _APPS, "deployments", objects.Deployment)
-REPLICA_SETS = Kind("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_alone=True, from_tenants=True)
-REPLICATION_CONTROLLERS = Kind(
+EVENTS = Resource("Events", _CORE, "events", objects.Event, from_tenants=True)
+CONFIG_MAPS = Resource("ConfigMaps", _CORE, "configmaps", objects.ConfigMap)
+SERVICES = Resource("Services", _CORE, "services", objects.Service)
+ENDPOINT_SLICES = Resource("EndpointSlices", "/apis/discovery.k8s.io/v1", "endpointslices", objects.EndpointSlice)
+DEPLOYMENTS = Resource("Deployments", _APPS, "deployments", objects.Deployment)
+REPLICA_SETS = Resource("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_only=True, from_tenants=True)
+REPLICATION_CONTROLLERS = Resource(
     "ReplicationControllers",
     _CORE,
     "replicationcontrollers",
     objects.Object,
-    metadata_alone=True,
+    metadata_only=True,
     from_tenants=True,
 )
-JOBS = Kind("Jobs", _BATCH, "jobs", objects.Object, metadata_alone=True, from_tenants=True)
-WEBHOOKS = Kind(
+JOBS = Resource("Jobs", _BATCH, "jobs", objects.Object, metadata_only=True, from_tenants=True)
+WEBHOOKS = Resource(
     "MutatingWebhookConfigurations",
     _ADMISSION,
     "mutatingwebhookconfigurations",
     objects.WebhookConfiguration,
-    in_namespaces=False,
+    namespaced=False,
 )
 
 
-def _admission(what: str) -> Kind[objects.Object]:
+def _admission(what: str) -> Resource[objects.Object]:
     """Make a kind of admission policies or their bindings; an old API server does not know all of them."""
-    return Kind(what, _ADMISSION, what.lower(), objects.Object, metadata_alone=True, in_namespaces=False)
+    return Resource(what, _ADMISSION, what.lower(), objects.Object, metadata_only=True, namespaced=False)
 
 
 MUTATING_POLICIES = _admission("MutatingAdmissionPolicies")
@@ -117,7 +117,7 @@ class Reader:
 
     def list(  # noqa: PLR0913 - all but the kind are options
         self,
-        kind: Kind[_T],
+        resource: Resource[_T],
         namespace: str | None = None,
         *,
         labels: str = "",
@@ -128,19 +128,19 @@ class Reader:
         """List the objects of a namespace, or with None of all, that are to be kept. A kind not served has none."""
         for _ in range(_ROUNDS):
             try:
-                every = self.each(kind, namespace, labels=labels, fields=fields, progress=progress)
+                every = self.iterate(resource, namespace, labels=labels, fields=fields, progress=progress)
                 return tuple(one for one in every if keep(one))
             except NotFound:
                 return ()
             except Expired:
                 continue
             except ClusterError as error:
-                return _unknown(error, f"list {_in_words(kind, namespace)}")
-        return Unknown(f"the list of {_in_words(kind, namespace)} takes longer than the API server keeps it")
+                return _unknown(error, f"list {_in_words(resource, namespace)}")
+        return Unknown(f"the list of {_in_words(resource, namespace)} takes longer than the API server keeps it")
 
-    def each(
+    def iterate(
         self,
-        kind: Kind[_T],
+        resource: Resource[_T],
         namespace: str | None = None,
         *,
         labels: str = "",
@@ -148,41 +148,41 @@ class Reader:
         progress: Progress | None = None,
     ) -> Iterator[_T]:
         """Give object by object, a page in memory at a time. Raises `ClusterError`, and `Expired` when it took long."""
-        what = f"list {_in_words(kind, namespace)}"
+        what = f"list {_in_words(resource, namespace)}"
         asked = (("labelSelector", labels), ("fieldSelector", fields))
         query = tuple((name, value) for name, value in asked if value)
-        accept = METADATA_LIST if kind.metadata_alone else JSON
-        decoder = msgspec.json.Decoder(kind.type)
+        accept = METADATA_LIST if resource.metadata_only else JSON
+        decoder = msgspec.json.Decoder(resource.type)
         read = 0
-        for page in pages(self._client, Request(what, "GET", kind.path(namespace), query, accept=accept)):
+        for page in pages(self._client, Request(what, "GET", resource.path(namespace), query, accept=accept)):
             read += len(page.items)
             for item in page.items:
                 found = decoded(what, decoder.decode, item)
-                yield _slim(found) if kind.from_tenants else found
+                yield _slim(found) if resource.from_tenants else found
             if progress is not None:
                 progress(read, None if page.remaining is None else read + page.remaining)
 
-    def get(self, kind: Kind[_T], name: str, namespace: str | None = None) -> _T | Unknown | None:
+    def get(self, resource: Resource[_T], name: str, namespace: str | None = None) -> _T | Unknown | None:
         """Read an object; None where there is none."""
         place = name if namespace is None else f"{namespace}/{name}"
-        what = f"read {kind.what} {place}"
-        accept = METADATA if kind.metadata_alone else JSON
+        what = f"read {resource.display_name} {place}"
+        accept = METADATA if resource.metadata_only else JSON
         try:
-            answer = self._client.call(Request(what, "GET", kind.path(namespace, name), accept=accept))
-            return decoded(what, msgspec.json.Decoder(kind.type).decode, answer)
+            answer = self._client.call(Request(what, "GET", resource.path(namespace, name), accept=accept))
+            return decoded(what, msgspec.json.Decoder(resource.type).decode, answer)
         except NotFound:
             return None
         except ClusterError as error:
             return _unknown(error, what)
 
-    def text(self, path: str, what: str) -> str | Unknown:
+    def get_text(self, path: str, what: str) -> str | Unknown:
         """Read what stands at a path of the API server, a proxied one too; `what` is in words: `read the metrics`."""
         try:
             return self._client.call(Request(what, "GET", path, accept="*/*")).decode(errors="replace")
         except ClusterError as error:
             return _unknown(error, what)
 
-    def of_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes | Unknown:
+    def get_from_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes | Unknown:
         """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`.
 
         The Pod's status does not count: what is not ready says why. What the API server itself says is a Status.
@@ -196,27 +196,27 @@ class Reader:
         if answer.startswith(b"{"):
             status = decoded(what, _STATUS.decode, answer)
             if status.kind == "Status":
-                return _unknown(failure(status.code, what, answer), what)
+                return _unknown(api_error(status.code, what, answer), what)
         return answer
 
-    def ask(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any] | Unknown:
+    def create(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any] | Unknown:
         """Post a question that is answered and not stored, such as a SelfSubjectAccessReview."""
         try:
             return decoded(what, _ANY.decode, self._client.call(Request(what, "POST", path, body=dict(body))))
         except ClusterError as error:
             return _unknown(error, what)
 
-    def try_creation(self, pod: Mapping[str, Any], namespace: str) -> Tried | Unknown:
+    def dry_run_create(self, pod: Mapping[str, Any], namespace: str) -> DryRunResult | Unknown:
         """Have the API server say what a Pod would become, without storing it (`dryRun=All`)."""
         what = f"try a Pod in {namespace}"
-        request = Request(what, "POST", PODS.path(namespace), (("dryRun", "All"),), dict(pod), silence=_TRIAL)
+        request = Request(what, "POST", PODS.path(namespace), (("dryRun", "All"),), dict(pod), timeout=_DRY_RUN_TIMEOUT)
         try:
             answer, warnings = self._client.call_with_warnings(request)
-            return Tried(decoded(what, _ANY.decode, answer), warnings)
+            return DryRunResult(decoded(what, _ANY.decode, answer), warnings)
         except ClusterError as error:
             if isinstance(error, NotFound | Unreachable) and _NO_WEBHOOK not in str(error):
                 return _unknown(error, what)
-            return Tried(None, refusal=str(error).removeprefix(f"cannot {what}: "))
+            return DryRunResult(None, refusal=str(error).removeprefix(f"cannot {what}: "))
 
     def close(self) -> None:
         """Close idle connections."""
@@ -245,8 +245,12 @@ def _slim(item: _T) -> _T:
     return msgspec.structs.replace(item, message=item.message[:_LONGEST]) if isinstance(item, objects.Event) else item
 
 
-def _in_words(kind: Kind[Any], namespace: str | None) -> str:
-    return f"{kind.what} in {namespace or 'all namespaces'}" if namespace or kind.in_namespaces else kind.what
+def _in_words(resource: Resource[Any], namespace: str | None) -> str:
+    return (
+        f"{resource.display_name} in {namespace or 'all namespaces'}"
+        if namespace or resource.namespaced
+        else resource.display_name
+    )
 
 
 def _unknown(error: ClusterError, what: str) -> Unknown:

@@ -7,7 +7,7 @@ from msgspec import Raw
 from webhook.constants import CONFIGURATION_HASH_ANNOTATION
 from webhook.errors import ClusterError, NotFound
 from webhook.kube import codec, installed_config
-from webhook.kube.api import Held, Kind, deletion, read_lease
+from webhook.kube.api import HeldLease, Resource, deletion, read_lease
 from webhook.kube.client import MERGE, METADATA, Client, Request
 from webhook.kube.codec import decoded
 from webhook.kube.install import configuration_path
@@ -29,18 +29,18 @@ _POLICIES = {
     "ValidatingAdmissionPolicy": VALIDATING_POLICIES,
     "MutatingAdmissionPolicy": MUTATING_POLICIES,
 }
-_SILENCE = 10.0
+_TIMEOUT = 10.0
 
 
-class Labelled(NamedTuple):
+class ManagedSecret(NamedTuple):
     """A Secret for pulling, its content left where it is."""
 
     namespace: str
     name: str
     uid: str
     version: int
-    ours: bool
-    leaving: bool
+    managed: bool
+    deleting: bool
     """Whether it is deleted already, and goes as soon as nothing holds it back."""
 
 
@@ -56,18 +56,18 @@ class Policy(NamedTuple):
         return f"{self.kind} {self.name}"
 
 
-class Removal:
+class Uninstaller:
     """Our own objects, to be taken away."""
 
     def __init__(self, client: Client, namespace: str | None) -> None:
         """Take a client, and the namespace of the installation if it is known."""
         self._client = client
         self._reader = Reader(client)
-        self.names = installed_config.find(self._reader, namespace)
+        self.names = installed_config.find_installation(self._reader, namespace)
         """What the installation's objects are called."""
         what, selector = "Secrets in all namespaces", f"type={TYPE}"
         # Metadata alone, so that no credential leaves the API server.
-        self._secrets = Kind(client, what, "/api/v1/secrets", selector, _labelled, metadata_alone=True)
+        self._secrets = Resource(client, what, "/api/v1/secrets", selector, _managed_secret, metadata_only=True)
 
     def policies(self) -> list[Policy]:
         """List the generated admission policies and their bindings, in the order in which they are to go."""
@@ -82,13 +82,13 @@ class Removal:
 
     def delete_policy(self, policy: Policy) -> bool:
         """Delete one; give whether it was there."""
-        return self._there(Request(f"delete {policy}", "DELETE", policy.path))
+        return self._exists(Request(f"delete {policy}", "DELETE", policy.path))
 
-    def pull_secrets(self) -> list[Labelled]:
+    def pull_secrets(self) -> list[ManagedSecret]:
         """List the pull secrets that are ours, whatever they are called: an earlier setting may have named them."""
-        return sorted(secret for secret in self._secrets.list().items if secret.ours)
+        return sorted(secret for secret in self._secrets.list().items if secret.managed)
 
-    def delete(self, secret: Labelled) -> bool:
+    def delete(self, secret: ManagedSecret) -> bool:
         """Delete a pull secret if it still is just the one that was seen, and raise `Conflict` if not.
 
         Give whether it is gone: one with finalizers stays until they are taken off. It is then the answer, so of that
@@ -96,25 +96,25 @@ class Removal:
         """
         request = deletion(secret.namespace, secret.name, secret.uid, secret.version)._replace(accept=METADATA)
         answer = self._client.call(request)
-        return decoded(request.what, codec.HEAD.decode, answer).metadata.deletion_timestamp is None
+        return decoded(request.action, codec.HEAD.decode, answer).metadata.deletion_timestamp is None
 
-    def lease(self) -> Held:
+    def lease(self) -> HeldLease:
         """Read the Lease of whoever would put them back."""
-        return read_lease(self._client, self.names.namespace, _SILENCE)
+        return read_lease(self._client, self.names.namespace, _TIMEOUT)
 
     def delete_webhook(self, *, dry_run: bool) -> bool:
         """Delete the webhook configuration; give whether there is one."""
         what = f"delete MutatingWebhookConfiguration {self.names.configuration}"
-        return self._there(Request(what, "DELETE", configuration_path(self.names), _dry(dry_run)))
+        return self._exists(Request(what, "DELETE", configuration_path(self.names), _dry(dry_run)))
 
     def scale_down(self, *, dry_run: bool) -> bool:
         """Have the Deployment run no Pod; give whether there is one."""
         what = f"scale Deployment {self.names.namespace}/{self.names.deployment}"
         path = DEPLOYMENTS.path(self.names.namespace, self.names.deployment)
         body = {"spec": {"replicas": 0}}
-        return self._there(Request(what, "PATCH", f"{path}/scale", _dry(dry_run), body, MERGE))
+        return self._exists(Request(what, "PATCH", f"{path}/scale", _dry(dry_run), body, MERGE))
 
-    def _there(self, request: Request) -> bool:
+    def _exists(self, request: Request) -> bool:
         try:
             self._client.call(request)
         except NotFound:
@@ -130,8 +130,8 @@ def _dry(dry_run: bool) -> tuple[tuple[str, str], ...]:  # noqa: FBT001 - it is 
     return (("dryRun", "All"),) if dry_run else ()
 
 
-def _labelled(body: bytes | Raw) -> Labelled:
+def _managed_secret(body: bytes | Raw) -> ManagedSecret:
     head = codec.HEAD.decode(body).metadata
     leaving = head.deletion_timestamp is not None
-    ours = codec.is_ours(head)
-    return Labelled(head.namespace, head.name, head.uid, int(head.resource_version), ours, leaving)
+    ours = codec.is_managed_by_us(head)
+    return ManagedSecret(head.namespace, head.name, head.uid, int(head.resource_version), ours, leaving)

@@ -20,7 +20,7 @@ class Unknown(Struct, frozen=True):
         return f"not known: {self.why}"
 
 
-class Tried(NamedTuple):
+class DryRunResult(NamedTuple):
     """What came of a server dry run."""
 
     stored: dict[str, Any] | None

@@ -14,12 +14,12 @@ from threading import Lock
 from typing import TextIO
 
 #: Bytes that wait for a reader at the most.
-_MOST = 1024 * 1024
+_LIMIT = 1024 * 1024
 #: A pipe that takes anything takes so much at once.
 _PIECE = select.PIPE_BUF
 
 
-class Lines:
+class NonBlockingWriter:
     """What is written to, and what waits to be."""
 
     def __init__(self, stream: TextIO, lost: Callable[[int], str]) -> None:
@@ -28,13 +28,13 @@ class Lines:
         A stream that is no file, as a test has it, is just written to.
         """
         self._stream = stream
-        self._say_lost = lost
+        self._dropped_line = lost
         self._lock = Lock()
         self._waiting: deque[bytes] = deque()
         self._size = 0
-        self._unsaid = 0
+        self._unreported = 0
         #: Lines that nobody took in time.
-        self.lost = 0
+        self.dropped = 0
         try:
             self._descriptor = stream.fileno()
         except (OSError, ValueError):
@@ -43,36 +43,36 @@ class Lines:
             self._poll = select.poll()
             self._poll.register(self._descriptor, select.POLLOUT)
 
-    def write(self, text: str, patience: float) -> None:
-        """Write whole lines, or keep them; wait no longer than `patience` seconds."""
+    def write(self, text: str, timeout: float) -> None:
+        """Write whole lines, or keep them; wait no longer than `timeout` seconds."""
         # Nobody may be reading any more, and then there is nowhere to say so.
         with self._lock, suppress(OSError, ValueError):
             if self._poll is None:
                 self._stream.write(text)
                 self._stream.flush()
                 return
-            if self._unsaid and self._size <= _MOST // 2:
-                text = self._say_lost(self._unsaid) + text
-                self._unsaid = 0
-            self._keep(text.encode())
-            self._pass_on(self._poll, patience)
+            if self._unreported and self._size <= _LIMIT // 2:
+                text = self._dropped_line(self._unreported) + text
+                self._unreported = 0
+            self._buffer(text.encode())
+            self._flush(self._poll, timeout)
 
-    def flush(self, patience: float) -> None:
-        """Write what waits, as far as it is taken within `patience` seconds."""
+    def flush(self, timeout: float) -> None:
+        """Write what waits, as far as it is taken within `timeout` seconds."""
         with self._lock, suppress(OSError, ValueError):
             if self._poll is not None:
-                self._pass_on(self._poll, patience)
+                self._flush(self._poll, timeout)
 
-    def _keep(self, lines: bytes) -> None:
-        if self._size > _MOST:
-            self.lost += lines.count(b"\n")
-            self._unsaid += lines.count(b"\n")
+    def _buffer(self, lines: bytes) -> None:
+        if self._size > _LIMIT:
+            self.dropped += lines.count(b"\n")
+            self._unreported += lines.count(b"\n")
             return
         self._waiting.append(lines)
         self._size += len(lines)
 
-    def _pass_on(self, poll: select.poll, patience: float) -> None:
-        deadline = time.monotonic() + patience
+    def _flush(self, poll: select.poll, timeout: float) -> None:
+        deadline = time.monotonic() + timeout
         while self._waiting:
             if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
                 return

@@ -16,11 +16,11 @@ from json.encoder import encode_basestring_ascii
 from threading import get_ident
 from typing import Any, Literal, Protocol, TextIO
 
-from webhook.log.nonblocking import Lines
+from webhook.log.nonblocking import NonBlockingWriter
 
 _LIMIT = 512
 #: Seconds that a line waits for whoever reads it, where nothing else does.
-_PATIENCE = 1.0
+_TIMEOUT = 1.0
 _NUMBERS = (int, float)
 _PACKAGE = __name__.partition(".")[0]
 _is_plain = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_LIMIT}}}").fullmatch
@@ -30,7 +30,7 @@ Form = Literal["text", "json"]
 """How lines are written."""
 
 
-class Account(Protocol):
+class LogFields(Protocol):
     """What is said in many lines, and written once in each form that is asked for."""
 
     @property
@@ -47,7 +47,7 @@ class Event:
 
     __slots__ = ("_account", "_message", "_values")
 
-    def __init__(self, message: str, values: Mapping[str, object], account: Account | None = None) -> None:
+    def __init__(self, message: str, values: Mapping[str, object], account: LogFields | None = None) -> None:
         """Take the message, values by their names, of which None is left out, and what is said besides."""
         self._message = message
         self._values = values
@@ -117,7 +117,7 @@ def event(message: str, **values: object) -> Event:
     return Event(message, values)
 
 
-class _Lines(logging.Handler):
+class _Handler(logging.Handler):
     """One line a record, each written at once, or several together when it is told when.
 
     A traceback becomes the place it came from, for its text may quote what was sent.
@@ -127,45 +127,45 @@ class _Lines(logging.Handler):
         super().__init__()
         self._line = _LINES[form]
         self.level_is_fixed = level_is_fixed
-        self.lines = Lines(stream, self._say_lost)
-        self._together: list[str] = []
+        self.lines = NonBlockingWriter(stream, self._dropped_line)
+        self._batched: list[str] = []
         self._since = ""
-        self._soon: Callable[[Callable[[], None]], object] | None = None
+        self._schedule: Callable[[Callable[[], None]], object] | None = None
         self._thread = 0
 
-    def gather(self, soon: Callable[[Callable[[], None]], object] | None) -> None:
+    def batch(self, schedule: Callable[[Callable[[], None]], object] | None) -> None:
         self.flush()
-        self._soon, self._thread = soon, get_ident()
+        self._schedule, self._thread = schedule, get_ident()
 
     def emit(self, record: logging.LogRecord) -> None:
         event: object = record.msg
         if not isinstance(event, Event):
             fault = record.exc_info[1] if record.exc_info else None
-            event = Event(record.getMessage() + (f" {where(fault)}" if fault else ""), {})
+            event = Event(record.getMessage() + (f" {location(fault)}" if fault else ""), {})
         self.write(record.levelname, record.name, event)
 
     def write(self, level: str, name: str, event: Event) -> None:
-        if self._soon is None:
-            self.lines.write(self._line(_now(), level, name, event), _PATIENCE)
+        if self._schedule is None:
+            self.lines.write(self._line(_now(), level, name, event), _TIMEOUT)
         elif self._thread != get_ident():
             self.lines.write(self._line(_now(), level, name, event), 0)
         else:
-            if not self._together:
+            if not self._batched:
                 self._since = _now()
-                self._soon(self._write_together)
-            self._together.append(self._line(self._since, level, name, event))
+                self._schedule(self._write_batch)
+            self._batched.append(self._line(self._since, level, name, event))
 
-    def _say_lost(self, number: int) -> str:
+    def _dropped_line(self, number: int) -> str:
         return self._line(_now(), "WARNING", "webhook.log", Event(f"{number} lines were lost", {}))
 
-    def _write_together(self) -> None:
-        together, self._together = self._together, []
+    def _write_batch(self) -> None:
+        together, self._batched = self._batched, []
         if together:
             self.lines.write("".join(together), 0)
 
     def flush(self) -> None:
-        self._write_together()
-        self.lines.flush(_PATIENCE)
+        self._write_batch()
+        self.lines.flush(_TIMEOUT)
 
 
 def _as_text(moment: str, level: str, name: str, event: Event) -> str:
@@ -189,45 +189,45 @@ def _second(second: int) -> str:
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(second))
 
 
-def say(logger: logging.Logger, event: Event) -> None:
+def info(logger: logging.Logger, event: Event) -> None:
     """Do what `logger.info` does where INFO is enabled, for what is said of every request.
 
     Where our lines are all that is logged to, no record is made: that takes longer than deciding a review.
     """
     handlers = logging.root.handlers  # as `getLogger()` gives it, without a call
-    if len(handlers) == 1 and isinstance(handlers[0], _Lines):
+    if len(handlers) == 1 and isinstance(handlers[0], _Handler):
         handlers[0].write("INFO", logger.name, event)
     else:
         logger.info(event)
 
 
-def gather(soon: Callable[[Callable[[], None]], object] | None) -> None:
-    """Have this thread's lines written together from now on, whenever `soon` calls what it is given; None: at once.
+def batch(schedule: Callable[[Callable[[], None]], object] | None) -> None:
+    """Have this thread's lines written together from now on, whenever `schedule` calls what it is given; None: at once.
 
     Writing a line takes as long as deciding a review, and those that are answered in one turn of an event loop can
-    share it. No other thread's lines are kept waiting. Meanwhile nothing waits for whoever reads the lines: `catch_up`
+    share it. No other thread's lines are kept waiting. Meanwhile nothing waits for whoever reads the lines: `flush`
     is to be called now and then.
     """
-    for handler in _ours():
-        handler.gather(soon)
+    for handler in _handlers():
+        handler.batch(schedule)
 
 
-def catch_up() -> None:
+def flush() -> None:
     """Write what could not be written before, as far as it is taken now."""
-    for handler in _ours():
+    for handler in _handlers():
         handler.lines.flush(0)
 
 
-def lost() -> int:
+def dropped_lines() -> int:
     """Count the lines that nobody took in time."""
-    return sum(handler.lines.lost for handler in _ours())
+    return sum(handler.lines.dropped for handler in _handlers())
 
 
-def _ours() -> list[_Lines]:
-    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Lines)]
+def _handlers() -> list[_Handler]:
+    return [handler for handler in logging.getLogger().handlers if isinstance(handler, _Handler)]
 
 
-def where(error: BaseException) -> str:
+def location(error: BaseException) -> str:
     """Say what kind of fault `error` is and where in our code it arose, and nothing of what it says.
 
     What a library raised is told by the line of ours that called it.
@@ -246,24 +246,24 @@ def where(error: BaseException) -> str:
 def configure(level: str | None = None, form: Form = "text", stream: Any = None) -> None:
     """Send every logger's records to `stream` (standard error by default), a line each.
 
-    With a level, `debug`, `info`, `warning` or `error`, that one stays, whatever is said to `follow` later.
+    With a level, `debug`, `info`, `warning` or `error`, that one stays, whatever is said to `set_level` later.
     """
     # A line says none of these, and finding them out takes longer than all else about it.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 - the logging HOWTO, "Optimization"
-    lines = _Lines(stream or sys.stderr, form, level_is_fixed=level is not None)
+    lines = _Handler(stream or sys.stderr, form, level_is_fixed=level is not None)
     logging.basicConfig(handlers=[lines], force=True)
-    _set_level(level or "info")
+    _apply_level(level or "info")
 
 
-def follow(level: str) -> None:
+def set_level(level: str) -> None:
     """Write lines from this level on, as the configuration has it, unless one was chosen when it was begun."""
-    ours = _ours()
+    ours = _handlers()
     if ours and not any(handler.level_is_fixed for handler in ours):
-        _set_level(level)
+        _apply_level(level)
 
 
-def _set_level(level: str) -> None:
+def _apply_level(level: str) -> None:
     """Set the level. Below INFO only our own say anything: what libraries say there can hold what was sent."""
     number = logging.getLevelNamesMapping()[level.upper()]
     logging.getLogger().setLevel(max(logging.INFO, number))

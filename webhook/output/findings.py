@@ -11,9 +11,9 @@ class Mark(StrEnum):
     """How a step came out."""
 
     OK = "ok"
-    NO = "no"
+    FAIL = "no"
     WARNING = "warning"
-    FAILURE = "failure"
+    ERROR = "failure"
     UNKNOWN = "?"
 
 
@@ -22,14 +22,14 @@ class Finding(Struct, frozen=True):
 
     mark: Mark
     code: Code
-    what: str
+    subject: str
     """What was looked at, in a few words: `namespace label`."""
-    why: str
+    message: str
     """What was found there, in one line."""
-    remedy: str = ""
+    hint: str = ""
     """What to do about it, in one line; empty where there is nothing to be done."""
 
     def __str__(self) -> str:
         """Give it as one line."""
-        remedy = f": {self.remedy}" if self.remedy else ""
-        return f"{self.mark} {self.what}: {self.why}{remedy}"
+        remedy = f": {self.hint}" if self.hint else ""
+        return f"{self.mark} {self.subject}: {self.message}{remedy}"

@@ -7,11 +7,11 @@ from contextlib import contextmanager
 import click
 
 #: Told how much is done, and of how much if that is known.
-Told = Callable[[int, int | None], None]
+OnProgress = Callable[[int, int | None], None]
 
 
 @contextmanager
-def bar(label: str) -> Iterator[Told | None]:
+def bar(label: str) -> Iterator[OnProgress | None]:
     """Show a bar on standard error until the work is done, and give what is told how far that is."""
     if not sys.stderr.isatty():
         yield None

@@ -57,9 +57,9 @@ def findings(found: Iterable[Finding], screen: Screen) -> Iterator[Styled]:
     """Give findings as a table, what is to be done on a line of its own below each."""
     rows: list[tuple[str, str, str]] = []
     for finding in found:
-        rows.append((finding.mark, finding.what, finding.why))
-        if finding.remedy:
-            rows.append(("", "", f"-> {finding.remedy}"))
+        rows.append((finding.mark, finding.subject, finding.message))
+        if finding.hint:
+            rows.append(("", "", f"-> {finding.hint}"))
     return table(rows, screen)
 
 

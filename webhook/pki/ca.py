@@ -15,20 +15,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from webhook.errors import CertificateError
 
 #: What an authority of ours is called.
-NAME = "registry-webhook authority"
+CA_NAME = "registry-webhook authority"
 
 #: A clock that is a little behind ours must not find a certificate that is not valid yet.
 _BACKDATED = timedelta(minutes=5)
 
 
-class Pair(NamedTuple):
+class KeyPair(NamedTuple):
     """A certificate and its private key, each as PEM."""
 
     certificate: bytes
     key: bytes
 
 
-class Span(NamedTuple):
+class Validity(NamedTuple):
     """When a certificate was issued and when it ends, both aware."""
 
     issued: datetime
@@ -43,7 +43,7 @@ class Span(NamedTuple):
         return self.issued - _BACKDATED <= moment < self.ends
 
 
-def make_authority(name: str, now: datetime, life: timedelta) -> Pair:
+def create_ca(name: str, now: datetime, life: timedelta) -> KeyPair:
     """Make an authority called `name`, valid from `now` (aware) for `life`."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(name)
@@ -67,7 +67,9 @@ def make_authority(name: str, now: datetime, life: timedelta) -> Pair:
     return _pair(certificate, key)
 
 
-def sign(authority: Pair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool = False) -> Pair:
+def sign(
+    authority: KeyPair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool = False
+) -> KeyPair:
     """Make a certificate for `names` (DNS names and IP addresses), valid from `now` (aware) for `life`.
 
     It is good for a server, or for a client and no server.
@@ -91,10 +93,10 @@ def sign(authority: Pair, names: Sequence[str], now: datetime, life: timedelta, 
     return _pair(certificate, key)
 
 
-def span(certificate: bytes) -> Span:
+def validity(certificate: bytes) -> Validity:
     """Tell when a certificate that this module made, PEM, was issued and when it ends."""
     read = x509.load_pem_x509_certificate(certificate)
-    return Span(read.not_valid_before_utc + _BACKDATED, read.not_valid_after_utc)
+    return Validity(read.not_valid_before_utc + _BACKDATED, read.not_valid_after_utc)
 
 
 def names(certificate: bytes) -> frozenset[str]:
@@ -117,7 +119,7 @@ def certificates_in(bundle: bytes) -> tuple[bytes, ...]:
     return tuple(one.public_bytes(serialization.Encoding.PEM) for one in _certificates(bundle))
 
 
-def check(pair: Pair, issuers: Sequence[bytes], *, signs: bool = False) -> None:
+def check(pair: KeyPair, issuers: Sequence[bytes], *, signs: bool = False) -> None:
     """Check that a key belongs to its certificate, and that one of `issuers` (PEM) has signed it.
 
     With `signs`, `sign` must be able to use the key. Raises `CertificateError`, in one line.
@@ -138,7 +140,7 @@ def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
     return True
 
 
-def _read(pair: Pair) -> tuple[x509.Certificate, PrivateKeyTypes]:
+def _read(pair: KeyPair) -> tuple[x509.Certificate, PrivateKeyTypes]:
     """Read a certificate and the key that belongs to it. Raises `CertificateError`, in one line, for anything else."""
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
@@ -186,8 +188,8 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> Pair:
-    return Pair(
+def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
+    return KeyPair(
         certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),
     )

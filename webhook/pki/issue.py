@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from webhook.errors import CertificateError
 from webhook.log import escape
 from webhook.pki import ca
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
 #: RFC 1123. A last label of digits is an address that is mistyped: a client would compare it as one.
 _DNS_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
@@ -53,7 +53,7 @@ def _name(text: str) -> str:
     return name
 
 
-def sign(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool) -> Pair:
+def sign(issuer: KeyPair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool) -> KeyPair:
     """Make a certificate for `names`, valid from `now` (aware) for `life`, by an authority that somebody made.
 
     It is good for a server, or for a client and no server.
@@ -76,7 +76,7 @@ def sign(issuer: Pair, names: Sequence[str], now: datetime, life: timedelta, *, 
     return ca.sign(issuer, names, now, life, is_client=is_client)
 
 
-def _checked(issuer: Pair) -> tuple[datetime, datetime]:
+def _checked(issuer: KeyPair) -> tuple[datetime, datetime]:
     """Check that an authority can sign, and give its begin and its end."""
     try:
         certificate = x509.load_pem_x509_certificate(issuer.certificate)

@@ -22,16 +22,16 @@ from msgspec import Struct, structs
 
 from webhook.errors import CertificateError
 from webhook.pki import ca
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
 #: What is renewed has this share of its life behind it.
-_DUE = 2 / 3
+_RENEWAL_SHARE = 2 / 3
 #: A replica that has said nothing new for so long is gone: it says again every third of this. One that leaves takes its
 #: word back, so this is for one that was killed; there is no hurry, for an authority has a third of its life left.
-SILENCE = timedelta(hours=6)
-REPEATED = SILENCE / 3
+REPLICA_TIMEOUT = timedelta(hours=6)
+REPORT_INTERVAL = REPLICA_TIMEOUT / 3
 #: Where everything is made anew, as many of the authorities before are kept as this.
-_FOUND = 5
+_MAX_RETIRED = 5
 
 
 class Terms(NamedTuple):
@@ -48,11 +48,11 @@ class Terms(NamedTuple):
 class State(Struct, frozen=True):
     """What is stored."""
 
-    authority: Pair
+    active: KeyPair
     """The one that signs."""
-    serving: Pair
+    serving: KeyPair
     """The pair to serve, signed by it."""
-    incoming: Pair | None = None
+    next: KeyPair | None = None
     """The authority that will sign next."""
     retired: tuple[bytes, ...] = ()
     """Certificates of authorities that signed before, oldest first: a replica may serve a pair of theirs yet."""
@@ -63,19 +63,19 @@ class State(Struct, frozen=True):
     """Whether the authority is to be changed before it is due, as soon as it is known."""
 
     @property
-    def authorities(self) -> tuple[bytes, ...]:
+    def cas(self) -> tuple[bytes, ...]:
         """The certificates to trust, oldest first."""
-        newest = (self.incoming.certificate,) if self.incoming else ()
-        return (*self.retired, self.authority.certificate, *newest)
+        newest = (self.next.certificate,) if self.next else ()
+        return (*self.retired, self.active.certificate, *newest)
 
     @property
     def bundle(self) -> bytes:
         """The same as one PEM text, for `caBundle`."""
-        return b"".join(self.authorities)
+        return b"".join(self.cas)
 
     def __repr__(self) -> str:
         """Show no key."""
-        return f"State({len(self.authorities)} authorities, trusted={self.trusted})"
+        return f"State({len(self.cas)} authorities, trusted={self.trusted})"
 
 
 class Report(NamedTuple):
@@ -83,11 +83,11 @@ class Report(NamedTuple):
 
     serving: str
     """The fingerprint of the certificate that it serves."""
-    at: datetime
+    reported_at: datetime
     """When it said so, by its own clock."""
 
 
-class Seen(NamedTuple):
+class Observed(NamedTuple):
     """For how long the replica that looks has seen what is stored, by a clock that nobody sets."""
 
     trusted: timedelta
@@ -105,21 +105,21 @@ class Step(NamedTuple):
     why: str
 
 
-def first(found: bytes, terms: Terms, now: datetime) -> Step:
+def bootstrap(found: bytes, terms: Terms, now: datetime) -> Step:
     """Make an authority and a pair where nothing is known.
 
     The authorities of the bundle that was `found` in place stay trusted: replicas may serve pairs that they signed.
     """
-    return Step(_anew(ca.certificates_in(found), terms, now), "there was none")
+    return Step(_regenerate(ca.certificates_in(found), terms, now), "there was none")
 
 
-def again(remembered: State, seen: Seen, terms: Terms, now: datetime) -> Step:
+def restore(remembered: State, observed: Observed, terms: Terms, now: datetime) -> Step:
     """Store again what is gone from where it was stored, and change the authority: whoever deleted it wants that.
 
     An authority that has signed nothing yet is changed at once: its key was stored there, too. Where the one that signs
     is not known yet, the request is stored, and the change made when it is.
     """
-    if remembered.incoming or _is_known(remembered, seen, terms):
+    if remembered.next or _is_trusted_everywhere(remembered, observed, terms):
         return Step(
             _with_next(remembered, terms, now), "what was stored is gone: it is put back, and the authority changed"
         )
@@ -127,26 +127,26 @@ def again(remembered: State, seen: Seen, terms: Terms, now: datetime) -> Step:
     return Step(put_back, "what was stored is gone: it is put back, and the authority changed when it is known")
 
 
-def step(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
+def next_step(state: State, observed: Observed, terms: Terms, now: datetime) -> Step | None:
     """Say what is due at `now` (aware), one thing at a time; None for nothing."""
-    if not _is_valid(state.authority.certificate, now):
-        return Step(_anew(state.authorities, terms, now), "the authority is not valid now: everything is made anew")
-    due = _change_of_authority(state, seen, terms, now)
+    if not _is_valid(state.active.certificate, now):
+        return Step(_regenerate(state.cas, terms, now), "the authority is not valid now: everything is made anew")
+    due = _change_of_authority(state, observed, terms, now)
     if due is not None:
         return due
     why = _why_renewed(state.serving, terms, now)
     if why:
-        return Step(structs.replace(state, serving=_signed(state.authority, terms, now)), why)
-    if state.retired and _is_served_everywhere(state, seen, terms):
+        return Step(structs.replace(state, serving=_signed(state.active, terms, now)), why)
+    if state.retired and _is_served_everywhere(state, observed, terms):
         return Step(structs.replace(state, retired=()), "no replica needs the old authority any more")
     return None
 
 
-def _change_of_authority(state: State, seen: Seen, terms: Terms, now: datetime) -> Step | None:
+def _change_of_authority(state: State, observed: Observed, terms: Terms, now: datetime) -> Step | None:
     """Say whether the authority, which is valid, is to be changed, or the change to go on."""
-    if state.incoming is None:
-        over = now >= ca.span(state.authority.certificate).after(_DUE)
-        if not (over or state.requested) or not _is_known(state, seen, terms):
+    if state.next is None:
+        over = now >= ca.validity(state.active.certificate).after(_RENEWAL_SHARE)
+        if not (over or state.requested) or not _is_trusted_everywhere(state, observed, terms):
             return None
         why = (
             "a change of the authority was requested"
@@ -154,84 +154,84 @@ def _change_of_authority(state: State, seen: Seen, terms: Terms, now: datetime) 
             else "two thirds of the authority's life are over"
         )
         return Step(_with_next(state, terms, now), f"{why}: the next one is made")
-    if not _is_valid(state.incoming.certificate, now):
+    if not _is_valid(state.next.certificate, now):
         return Step(_with_next(state, terms, now), "the next authority is not valid now: it is made anew")
-    if not _is_known(state, seen, terms):
+    if not _is_trusted_everywhere(state, observed, terms):
         return None
-    return Step(_promoted(state, state.incoming, terms, now), "the new authority is known: it signs from now on")
+    return Step(_promoted(state, state.next, terms, now), "the new authority is known: it signs from now on")
 
 
-def _why_renewed(pair: Pair, terms: Terms, now: datetime) -> str | None:
-    serving = ca.span(pair.certificate)
+def _why_renewed(pair: KeyPair, terms: Terms, now: datetime) -> str | None:
+    serving = ca.validity(pair.certificate)
     if not serving.holds(now):
         return "the certificate is not valid now"
     if not ca.names(pair.certificate).issuperset(terms.names):
         return "the webhook is called by another name"
-    return "two thirds of the certificate's life are over" if now >= serving.after(_DUE) else None
+    return "two thirds of the certificate's life are over" if now >= serving.after(_RENEWAL_SHARE) else None
 
 
-def is_due_to_serve(held: Pair | None, state: State, seen: Seen, terms: Terms, now: datetime) -> bool:
+def is_due_to_serve(held: KeyPair | None, state: State, observed: Observed, terms: Terms, now: datetime) -> bool:
     """Tell whether a replica that holds a pair, or none, is to take the stored one now."""
     if held == state.serving:
         return False
     serves = held is not None and _is_valid(held.certificate, now) and _is_trusted(held, state)
     if serves and not _is_valid(state.serving.certificate, now):
         return False  # whoever made it has another time: the API servers take at least one of the two
-    if state.incoming is not None:
+    if state.next is not None:
         return True  # the authority that signed has been known for long
     if state.trusted is None:
         return False
-    return not serves or _is_known(state, seen, terms)
+    return not serves or _is_trusted_everywhere(state, observed, terms)
 
 
-def _is_trusted(pair: Pair, state: State) -> bool:
+def _is_trusted(pair: KeyPair, state: State) -> bool:
     try:
-        ca.check(pair, state.authorities)
+        ca.check(pair, state.cas)
     except CertificateError:
         return False
     return True
 
 
-def _is_known(state: State, seen: Seen, terms: Terms) -> bool:
+def _is_trusted_everywhere(state: State, observed: Observed, terms: Terms) -> bool:
     """Tell whether the API servers have had the time to hear of the newest authority."""
-    return state.trusted is not None and seen.trusted >= terms.overlap
+    return state.trusted is not None and observed.trusted >= terms.overlap
 
 
-def _is_served_everywhere(state: State, seen: Seen, terms: Terms) -> bool:
+def _is_served_everywhere(state: State, observed: Observed, terms: Terms) -> bool:
     """Tell whether all that are heard of serve the pair, and whoever was about to be heard of has had the time."""
-    heard = [report for report, age in seen.reports.values() if age < SILENCE]
+    heard = [report for report, age in observed.reports.values() if age < REPLICA_TIMEOUT]
     wanted = ca.fingerprint(state.serving.certificate)
-    return seen.serving >= terms.overlap and bool(heard) and all(report.serving == wanted for report in heard)
+    return observed.serving >= terms.overlap and bool(heard) and all(report.serving == wanted for report in heard)
 
 
-def _anew(known: Sequence[bytes], terms: Terms, now: datetime) -> State:
+def _regenerate(known: Sequence[bytes], terms: Terms, now: datetime) -> State:
     """Make everything; who serves what one of the authorities that were `known` signed goes on being trusted."""
-    made = ca.make_authority(ca.NAME, now, terms.authority_life)
-    return State(made, _signed(made, terms, now), retired=tuple(known[-_FOUND:]))
+    made = ca.create_ca(ca.CA_NAME, now, terms.authority_life)
+    return State(made, _signed(made, terms, now), retired=tuple(known[-_MAX_RETIRED:]))
 
 
 def _with_next(state: State, terms: Terms, now: datetime) -> State:
-    made = ca.make_authority(ca.NAME, now, terms.authority_life)
-    return structs.replace(state, incoming=made, trusted=None, requested=False)
+    made = ca.create_ca(ca.CA_NAME, now, terms.authority_life)
+    return structs.replace(state, next=made, trusted=None, requested=False)
 
 
-def _promoted(state: State, incoming: Pair, terms: Terms, now: datetime) -> State:
+def _promoted(state: State, incoming: KeyPair, terms: Terms, now: datetime) -> State:
     return structs.replace(
         state,
-        authority=incoming,
+        active=incoming,
         serving=_signed(incoming, terms, now),
-        incoming=None,
-        retired=(*state.retired, state.authority.certificate),
+        next=None,
+        retired=(*state.retired, state.active.certificate),
     )
 
 
-def _signed(issuer: Pair, terms: Terms, now: datetime) -> Pair:
+def _signed(issuer: KeyPair, terms: Terms, now: datetime) -> KeyPair:
     """Sign a pair that ends no later than the authority."""
-    return ca.sign(issuer, terms.names, now, min(terms.life, ca.span(issuer.certificate).ends - now))
+    return ca.sign(issuer, terms.names, now, min(terms.life, ca.validity(issuer.certificate).ends - now))
 
 
 def _is_valid(certificate: bytes, now: datetime) -> bool:
     try:
-        return ca.span(certificate).holds(now)
+        return ca.validity(certificate).holds(now)
     except ValueError:
         return False

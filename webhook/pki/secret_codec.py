@@ -8,9 +8,9 @@ from msgspec import Struct
 from webhook.constants import REPLICA_ANNOTATIONS, REQUESTED_ANNOTATION, TRUSTED_ANNOTATION
 from webhook.errors import CertificateError
 from webhook.pki import ca
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 from webhook.pki.rotation import Report, State
-from webhook.timestamps import moment, timestamp
+from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 TYPE = "Opaque"
 
@@ -20,7 +20,7 @@ _RETIRED = "retired-ca.crt"
 _REQUESTED = "true"
 
 
-class Stored(Struct, frozen=True):
+class TlsSecret(Struct, frozen=True):
     """The Secret."""
 
     version: int
@@ -34,7 +34,7 @@ class Stored(Struct, frozen=True):
         return f"Stored(version={self.version})"
 
 
-class Called(Struct, frozen=True):
+class WebhookClientConfig(Struct, frozen=True):
     """The webhook configuration, as far as the sidecar keeps it."""
 
     version: int
@@ -46,36 +46,36 @@ class Called(Struct, frozen=True):
 
 def encode(state: State) -> tuple[dict[str, bytes], dict[str, str]]:
     """Write a state as a Secret's data and annotations."""
-    pairs = {_AUTHORITY: state.authority, _SERVING: state.serving, _INCOMING: state.incoming}
+    pairs = {_AUTHORITY: state.active, _SERVING: state.serving, _INCOMING: state.next}
     data = {key: text for keys, pair in pairs.items() if pair for key, text in zip(keys, pair, strict=True)}
     if state.retired:
         data[_RETIRED] = b"".join(state.retired)
-    annotations = {} if state.trusted is None else {TRUSTED_ANNOTATION: timestamp(state.trusted.timestamp())}
+    annotations = {} if state.trusted is None else {TRUSTED_ANNOTATION: format_rfc3339(state.trusted.timestamp())}
     if state.requested:
         annotations[REQUESTED_ANNOTATION] = _REQUESTED
     return data, annotations
 
 
-def decode(stored: Stored) -> State:
+def decode(secret: TlsSecret) -> State:
     """Read what `encode` wrote. Raises `CertificateError` for what could not be served, in one line."""
-    if stored.type != TYPE:
-        raise CertificateError(f"its type is {stored.type}, and ours is {TYPE}")
-    signing, serving = _pair(stored.data, _AUTHORITY), _pair(stored.data, _SERVING)
-    incoming = _pair(stored.data, _INCOMING) if _INCOMING[0] in stored.data else None
+    if secret.type != TYPE:
+        raise CertificateError(f"its type is {secret.type}, and ours is {TYPE}")
+    signing, serving = _pair(secret.data, _AUTHORITY), _pair(secret.data, _SERVING)
+    incoming = _pair(secret.data, _INCOMING) if _INCOMING[0] in secret.data else None
     ca.check(signing, [signing.certificate], signs=True)
     ca.check(serving, [signing.certificate])
     if incoming:
         ca.check(incoming, [incoming.certificate], signs=True)
-    retired = ca.certificates_in(stored.data.get(_RETIRED, b""))
-    trusted = _time(stored.annotations.get(TRUSTED_ANNOTATION, ""))
-    requested = stored.annotations.get(REQUESTED_ANNOTATION) == _REQUESTED
+    retired = ca.certificates_in(secret.data.get(_RETIRED, b""))
+    trusted = _time(secret.annotations.get(TRUSTED_ANNOTATION, ""))
+    requested = secret.annotations.get(REQUESTED_ANNOTATION) == _REQUESTED
     return State(signing, serving, incoming, retired, trusted, requested)
 
 
-def reports(stored: Stored) -> dict[str, Report]:
+def reports(secret: TlsSecret) -> dict[str, Report]:
     """Read what the replicas have said, by their names."""
     said = {}
-    for key, text in stored.annotations.items():
+    for key, text in secret.annotations.items():
         serving, _, written = text.partition(" ")
         at = _time(written)
         if key.startswith(REPLICA_ANNOTATIONS) and at is not None:
@@ -85,16 +85,16 @@ def reports(stored: Stored) -> dict[str, Report]:
 
 def report(said: Report) -> str:
     """Write what a replica says."""
-    return f"{said.serving} {timestamp(said.at.timestamp())}"
+    return f"{said.serving} {format_rfc3339(said.reported_at.timestamp())}"
 
 
-def _pair(data: Mapping[str, bytes], keys: tuple[str, str]) -> Pair:
+def _pair(data: Mapping[str, bytes], keys: tuple[str, str]) -> KeyPair:
     missing = [key for key in keys if not data.get(key)]
     if missing:
         raise CertificateError(f"it has no {' and no '.join(missing)}")
-    return Pair(*(data[key] for key in keys))
+    return KeyPair(*(data[key] for key in keys))
 
 
 def _time(text: str) -> datetime | None:
-    seconds = moment(text)
+    seconds = parse_rfc3339(text)
     return None if seconds is None else datetime.fromtimestamp(seconds, UTC)

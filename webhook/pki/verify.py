@@ -9,7 +9,7 @@ from webhook.errors import CertificateError
 from webhook.pki.ca import has_signed
 
 
-class Leaf(NamedTuple):
+class LeafCertificate(NamedTuple):
     """A server's certificate."""
 
     begins: datetime
@@ -19,7 +19,7 @@ class Leaf(NamedTuple):
     """Its DNS names."""
 
 
-def leaf(chain: bytes) -> Leaf:
+def leaf_certificate(chain: bytes) -> LeafCertificate:
     """Read the certificate that a server presents first. Raises `CertificateError` where there is none."""
     first = _certificates(chain)[0]
     try:
@@ -27,7 +27,7 @@ def leaf(chain: bytes) -> Leaf:
         dns = frozenset(names.get_values_for_type(x509.DNSName))
     except (x509.ExtensionNotFound, ValueError):
         dns = frozenset()
-    return Leaf(first.not_valid_before_utc, first.not_valid_after_utc, dns)
+    return LeafCertificate(first.not_valid_before_utc, first.not_valid_after_utc, dns)
 
 
 def is_trusted(chain: bytes, bundle: bytes) -> bool:

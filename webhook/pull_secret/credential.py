@@ -66,7 +66,7 @@ class Credential(Struct, frozen=True):
     """At least one, each key once."""
     expires: float | None = None
     """POSIX time at which the first of them ends, None where nothing is known of an end."""
-    told: bool = False
+    expiry_stated: bool = False
     """Whether the source itself told when; otherwise the end is assumed."""
 
 
@@ -103,7 +103,7 @@ def make_entry(key: str, username: str, password: str, email: str | None = None)
     """
     check_key(key)
     username, password = cleaned(username), cleaned(password)
-    if username == TOKEN_USERNAME and takes_identity_tokens(key):
+    if username == TOKEN_USERNAME and accepts_identity_tokens(key):
         username = ACR_USERNAME
     if username == TOKEN_USERNAME:
         raise InvalidCredential(
@@ -122,7 +122,7 @@ def make_entry(key: str, username: str, password: str, email: str | None = None)
     return Entry(key, username, password, email or None)
 
 
-def takes_identity_tokens(key: str) -> bool:
+def accepts_identity_tokens(key: str) -> bool:
     """Tell whether the registry that a key is for, Azure's, takes an identity token for a password."""
     return bool(_ACR.search(host_of(key.rpartition("://")[2]).lower()))
 
@@ -132,7 +132,7 @@ def cleaned(text: str) -> str:
     return text.lstrip("\ufeff").rstrip("\r\n")
 
 
-def suspicions(entry: Entry) -> tuple[str, ...]:
+def likely_mistakes(entry: Entry) -> tuple[str, ...]:
     """Say what is often a mistake in a user name or password, without showing it."""
     found = []
     for what, text in (("user name", entry.username), ("password", entry.password)):

@@ -12,15 +12,15 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from webhook.errors import InvalidCredential, SourceError
+from webhook.errors import CredentialProviderError, InvalidCredential
 from webhook.pull_secret import keyring
 from webhook.pull_secret.credential import (
     DOCKER_HUB_KEY,
     TOKEN_USERNAME,
     Entry,
+    accepts_identity_tokens,
     check_key,
     make_entry,
-    takes_identity_tokens,
 )
 
 #: Entries of `auths`: nobody pulls from more registries.
@@ -42,36 +42,42 @@ class _Object(tuple[tuple[str, Any], ...]):
 def parse(content: bytes) -> tuple[list[Entry], list[str]]:
     """Give the entries that kubelet can use, one for each place that it files them under, and notes of the others.
 
-    Raises `SourceError`, with the JSON path, for what is no such document.
+    Raises `CredentialProviderError`, with the JSON path, for what is no such document.
     """
     auths = _auths(content)
     if not auths:
         return [], _elsewhere(content)
     if len(auths) > LIMIT:
-        raise SourceError(f"auths has {len(auths)} entries; the limit is {LIMIT}")
+        raise CredentialProviderError(f"auths has {len(auths)} entries; the limit is {LIMIT}")
     entries, notes = [], []
     for number, (key, value) in enumerate(auths.items(), 1):
         where = _where(key, number)
         try:
             entries.append(_entry(key, _members(value, where), where))
-        except (InvalidCredential, SourceError) as error:
+        except (InvalidCredential, CredentialProviderError) as error:
             notes.append(f"{where} is left out: {error}")
     return _merged(entries, notes), notes
 
 
 def named(content: bytes) -> frozenset[str]:
-    """Return the keys that a document names, whether or not their entries can be used. Raises `SourceError`."""
+    """Return the keys that a document names, whether or not their entries can be used.
+
+    Raises `CredentialProviderError`.
+    """
     return frozenset(_auths(content))
 
 
 def _auths(content: bytes) -> dict[str, Any]:
-    """Find the entries: under `auths`, or at the top as in the legacy `.dockercfg`. Raises `SourceError`."""
+    """Find the entries: under `auths`, or at the top as in the legacy `.dockercfg`.
+
+    Raises `CredentialProviderError`.
+    """
     members = _members(_decoded(content), "it")
     found = _any_case(members)
     if "auths" in found:
         return _members(found["auths"], "auths")
     if found.get("kind") in {"Secret", "List"}:
-        raise SourceError(f"it is a manifest, not what a Secret holds: {_TAKE_OUT}")
+        raise CredentialProviderError(f"it is a manifest, not what a Secret holds: {_TAKE_OUT}")
     return members if members and all(map(_is_login, members.values())) else {}
 
 
@@ -98,13 +104,15 @@ def _decoded(content: bytes) -> Any:
     try:
         return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Object)
     except UnicodeDecodeError:
-        raise SourceError("it is no JSON: it is not in UTF-8") from None
+        raise CredentialProviderError("it is no JSON: it is not in UTF-8") from None
     except json.JSONDecodeError as error:
         if _MANIFEST.search(content):
-            raise SourceError(f"it is a manifest in YAML, not what a Secret holds: {_TAKE_OUT}") from None
-        raise SourceError(f"it is no JSON: line {error.lineno}, column {error.colno}") from None
+            raise CredentialProviderError(f"it is a manifest in YAML, not what a Secret holds: {_TAKE_OUT}") from None
+        raise CredentialProviderError(f"it is no JSON: line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
-        raise SourceError("it is no JSON that anybody writes: too deep, or with an endless number") from None
+        raise CredentialProviderError(
+            "it is no JSON that anybody writes: too deep, or with an endless number"
+        ) from None
 
 
 def _members(value: Any, where: str) -> dict[str, Any]:
@@ -112,10 +120,10 @@ def _members(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, _Object):
-        raise SourceError(f"{where} is no JSON object")
+        raise CredentialProviderError(f"{where} is no JSON object")
     members = dict(value)
     if len(members) != len(value):
-        raise SourceError(f"{where} has the same key twice: remove one of the two")
+        raise CredentialProviderError(f"{where} has the same key twice: remove one of the two")
     return members
 
 
@@ -135,7 +143,7 @@ def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
         if not isinstance(text, str):
             raise InvalidCredential(f"{where}.{name} is not a string")
     check_key(key)
-    if texts["identitytoken"] and takes_identity_tokens(key):
+    if texts["identitytoken"] and accepts_identity_tokens(key):
         return make_entry(key, TOKEN_USERNAME, texts["identitytoken"], texts["email"])
     if texts["identitytoken"] or texts["registrytoken"]:
         raise InvalidCredential("it has a token, which kubelet does not use: a user name and a password are needed")
@@ -167,7 +175,7 @@ def _merged(entries: Iterable[Entry], notes: list[str]) -> list[Entry]:
     """
     kept: dict[str, Entry] = {}
     for entry in entries:
-        place = keyring.filed_under(entry.key) or entry.key
+        place = keyring.keyring_key(entry.key) or entry.key
         earlier = kept.get(place, entry)
         left, out = (earlier, entry) if earlier.key == _todays_key(place) else (entry, earlier)
         kept[place] = left

@@ -56,7 +56,7 @@ def lookup(entries: Iterable[Entry], image: str) -> list[Entry]:
         return []
     keyring: dict[str, list[Entry]] = {}
     for entry in entries:
-        key = filed_under(entry.key)
+        key = keyring_key(entry.key)
         if key is not None:
             keyring.setdefault(key, []).append(entry)
     found = [entry for key in sorted(keyring, reverse=True) if _matches(key, name) for entry in keyring[key]]
@@ -72,10 +72,10 @@ def own(entries: Iterable[Entry], image: str) -> list[Entry]:
     found = lookup(entries, image)
     if not found or reference.parse(image).domain in _DEFAULT_HOSTS:
         return found
-    return [entry for entry in found if filed_under(entry.key) != DEFAULT]
+    return [entry for entry in found if keyring_key(entry.key) != DEFAULT]
 
 
-def filed_under(key: str) -> str | None:
+def keyring_key(key: str) -> str | None:
     """Give the key under which kubelet files an entry, None if it passes it over.
 
     Two keys that are filed under the same are one to kubelet, and the order of their entries is chance.

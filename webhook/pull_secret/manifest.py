@@ -11,10 +11,10 @@ import msgspec
 from msgspec import Struct
 
 from webhook.constants import EXPIRES_ANNOTATION, MANAGED_BY_LABEL, PROGRAM, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
-from webhook.errors import InvalidCredential, SourceError
+from webhook.errors import CredentialProviderError, InvalidCredential
 from webhook.pull_secret import dockerconfigjson
 from webhook.pull_secret.credential import Credential, Entry
-from webhook.timestamps import timestamp
+from webhook.timestamps import format_rfc3339
 
 TYPE = "kubernetes.io/dockerconfigjson"
 KEY = ".dockerconfigjson"
@@ -23,7 +23,7 @@ MASK = "********"
 LIMIT = 1024 * 1024
 
 
-class Document(Struct, frozen=True):
+class PullSecret(Struct, frozen=True):
     """What every pull secret is to hold now."""
 
     content: bytes
@@ -32,7 +32,7 @@ class Document(Struct, frozen=True):
     """When the source says that it ends, RFC 3339."""
     refreshed: str
     """Since when this content is published, RFC 3339."""
-    creates_only: bool = False
+    create_only: bool = False
     """Whether it may only stand where there is none yet: the registry has refused it or could not be asked, or it was
     read from the cluster."""
 
@@ -58,21 +58,21 @@ class Published(Struct, frozen=True):
         return f"Published(expires={self.expires!r}, refreshed={self.refreshed!r})"
 
 
-def adopted(published: Published) -> Document:
+def from_published(published: Published) -> PullSecret:
     """Make the document of what an earlier process published: in doubt, for a tenant can have written it."""
-    return Document(published.content, published.expires, published.refreshed, creates_only=True)
+    return PullSecret(published.content, published.expires, published.refreshed, create_only=True)
 
 
-def entries(document: Document) -> tuple[Entry, ...]:
+def entries(pull_secret: PullSecret) -> tuple[Entry, ...]:
     """Read the entries of a document; those that kubelet could not use are left out."""
     try:
-        found, _ = dockerconfigjson.parse(document.content)
-    except SourceError:
+        found, _ = dockerconfigjson.parse(pull_secret.content)
+    except CredentialProviderError:
         return ()
     return tuple(found)
 
 
-def compose(credential: Credential, now: float) -> Document:
+def build(credential: Credential, now: float) -> PullSecret:
     """Make the document of a credential that is published from POSIX time `now` on.
 
     Raises `InvalidCredential` for one that is too large for a Secret.
@@ -83,8 +83,10 @@ def compose(credential: Credential, now: float) -> Document:
         raise InvalidCredential(
             f"its {len(auths)} entries are {len(content) // 1024} KiB, and a Secret holds 1024 at most: take some out"
         )
-    expires = timestamp(credential.expires) if credential.told and credential.expires is not None else None
-    return Document(content, expires, timestamp(now))
+    expires = (
+        format_rfc3339(credential.expires) if credential.expiry_stated and credential.expires is not None else None
+    )
+    return PullSecret(content, expires, format_rfc3339(now))
 
 
 def digest(content: bytes) -> str:
@@ -92,14 +94,16 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def manifest(document: Document, name: str, namespace: str, *, unserved: str | None, uid: str | None) -> dict[str, Any]:
+def manifest(
+    pull_secret: PullSecret, name: str, namespace: str, *, unserved: str | None, uid: str | None
+) -> dict[str, Any]:
     """Make the Secret to apply; with a `uid` it is applied to that object or not at all.
 
     `unserved` is since when the namespace has not been served, RFC 3339.
     """
     annotations = {
-        REFRESHED_ANNOTATION: document.refreshed,
-        EXPIRES_ANNOTATION: document.expires,
+        REFRESHED_ANNOTATION: pull_secret.refreshed,
+        EXPIRES_ANNOTATION: pull_secret.expires,
         UNSERVED_ANNOTATION: unserved,
     }
     metadata = {
@@ -114,11 +118,11 @@ def manifest(document: Document, name: str, namespace: str, *, unserved: str | N
         "kind": "Secret",
         "metadata": {key: value for key, value in metadata.items() if value is not None},
         "type": TYPE,
-        "data": {KEY: base64.b64encode(document.content).decode()},
+        "data": {KEY: base64.b64encode(pull_secret.content).decode()},
     }
 
 
-def masked(secret: dict[str, Any]) -> dict[str, Any]:
+def redacted(secret: dict[str, Any]) -> dict[str, Any]:
     """Give a Secret's manifest with its content masked."""
     return secret | {"data": dict.fromkeys(secret["data"], MASK)}
 

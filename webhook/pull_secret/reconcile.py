@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.pull_secret.manifest import LIMIT, TYPE, Document
-from webhook.timestamps import moment, timestamp
+from webhook.pull_secret.manifest import LIMIT, TYPE, PullSecret
+from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 
 class Namespace(Struct, frozen=True):
@@ -41,7 +41,7 @@ class Secret(Struct, frozen=True):
     namespace: str
     version: int
     uid: str
-    ours: bool
+    managed: bool
     """Whether it says that it is ours, or our field manager has applied it."""
     labelled: bool
     """Whether it says so by its label."""
@@ -52,11 +52,11 @@ class Secret(Struct, frozen=True):
     """None where the metadata alone was read: of what is not ours nothing else is, and of ours each version once."""
 
 
-class Linger(NamedTuple):
+class GracePeriod(NamedTuple):
     """How long a secret outlives its namespace's label."""
 
     seconds: float
-    held: float = 0.0
+    clock_hold: float = 0.0
     """Seconds for which none goes yet, because the clock that says how old a mark is cannot be believed."""
     since: float | None = None
     """POSIX time since when the namespace has not been served, as far as this process has seen: a mark that is later,
@@ -66,16 +66,16 @@ class Linger(NamedTuple):
     be made by somebody who is to have none."""
 
 
-class Standing(Enum):
+class NamespaceState(Enum):
     """Where a namespace stands."""
 
-    SERVED = "served"
-    UNSERVED = "not opted in"
-    BARRED = "never served, whatever its label says"
-    LEAVING = "gone or being deleted"
+    SELECTED = "served"
+    NOT_SELECTED = "not opted in"
+    FORBIDDEN = "never served, whatever its label says"
+    TERMINATING = "gone or being deleted"
 
 
-class Kind(Enum):
+class ActionKind(Enum):
     """What is to be done."""
 
     NOTHING = "nothing"
@@ -86,10 +86,10 @@ class Kind(Enum):
     DELETE = "delete"
 
 
-class Step(NamedTuple):
+class Action(NamedTuple):
     """What is to be done, and when to look again."""
 
-    kind: Kind
+    kind: ActionKind
     why: str
     """In words."""
     unserved: str | None = None
@@ -100,50 +100,52 @@ class Step(NamedTuple):
     """Whether a Secret is in the way that stays as it is."""
     replaces: bool = False
     """Whether what is deleted is to be made again."""
-    keeps: bool = False
+    keeps_content: bool = False
     """Whether what is updated keeps its content, whatever that is."""
 
 
-def step(standing: Standing, found: Secret | None, document: Document | None, now: float, linger: Linger) -> Step:
+def plan(
+    state: NamespaceState, found: Secret | None, pull_secret: PullSecret | None, now: float, grace: GracePeriod
+) -> Action:
     """Decide the next step for one namespace at POSIX time `now`."""
-    if standing is Standing.LEAVING:
-        return Step(Kind.NOTHING, standing.value)
+    if state is NamespaceState.TERMINATING:
+        return Action(ActionKind.NOTHING, state.value)
     if found is None:
-        return _missing(standing, document)
+        return _missing(state, pull_secret)
     obstacle = _obstacle(found)
     if obstacle is not None:
-        return Step(Kind.NOTHING, obstacle, foreign=standing is Standing.SERVED)
-    if standing is Standing.BARRED:
-        return Step(Kind.DELETE, standing.value)
-    if standing is Standing.SERVED:
-        return _update(found, document, unserved=None)
-    return _unserved(found, document, now, linger)
+        return Action(ActionKind.NOTHING, obstacle, foreign=state is NamespaceState.SELECTED)
+    if state is NamespaceState.FORBIDDEN:
+        return Action(ActionKind.DELETE, state.value)
+    if state is NamespaceState.SELECTED:
+        return _update(found, pull_secret, unserved=None)
+    return _not_selected(found, pull_secret, now, grace)
 
 
-def _unserved(found: Secret, document: Document | None, now: float, linger: Linger) -> Step:
+def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, grace: GracePeriod) -> Action:
     """Decide for a Secret of ours in a namespace that is not served."""
-    seen = now if linger.since is None or linger.since > now else linger.since
-    marked = moment(found.unserved or "")
+    seen = now if grace.since is None or grace.since > now else grace.since
+    marked = parse_rfc3339(found.unserved or "")
     # A mark that is later than what was seen is none of ours, or of a clock that was ahead.
     valid = marked is not None and marked <= seen
     since = marked if marked is not None and valid else seen
-    unserved = found.unserved if valid else timestamp(seen)
-    due = max(since + linger.seconds, now + linger.held)
+    unserved = found.unserved if valid else format_rfc3339(seen)
+    due = max(since + grace.seconds, now + grace.clock_hold)
     if now >= due:
-        return Step(Kind.DELETE, f"not opted in since {unserved}, {linger.seconds:g} s and more")
+        return Action(ActionKind.DELETE, f"not opted in since {unserved}, {grace.seconds:g} s and more")
     content = found.content
     # Not even whether its content is the right one makes a difference: who guesses is told nothing.
-    if linger.entitled or content is None or document is None:
-        return _update(found, document, unserved=unserved, due=due)
+    if grace.entitled or content is None or pull_secret is None:
+        return _update(found, pull_secret, unserved=unserved, due=due)
     why = "the namespace is not served, and was not seen to be with this Secret in it: its content stays as it is"
     if valid or content == TOO_LARGE:
-        return Step(Kind.KEEP, why, unserved, due)
-    return Step(Kind.UPDATE, why, unserved, due, keeps=True)
+        return Action(ActionKind.KEEP, why, unserved, due)
+    return Action(ActionKind.UPDATE, why, unserved, due, keeps_content=True)
 
 
 def _obstacle(found: Secret) -> str | None:
     """Say why a Secret is left as it is."""
-    if not found.ours:
+    if not found.managed:
         return "a Secret that is not ours has the name, and stays as it is"
     content = found.content
     if content is not None and content.type != TYPE:
@@ -154,45 +156,45 @@ def _obstacle(found: Secret) -> str | None:
     return None
 
 
-def _missing(standing: Standing, document: Document | None) -> Step:
-    if standing is not Standing.SERVED:
-        return Step(Kind.NOTHING, standing.value)
-    if document is None:
-        return Step(Kind.NOTHING, "there is no credential to publish yet")
-    return Step(Kind.CREATE, "it is not there")
+def _missing(state: NamespaceState, pull_secret: PullSecret | None) -> Action:
+    if state is not NamespaceState.SELECTED:
+        return Action(ActionKind.NOTHING, state.value)
+    if pull_secret is None:
+        return Action(ActionKind.NOTHING, "there is no credential to publish yet")
+    return Action(ActionKind.CREATE, "it is not there")
 
 
-def _update(found: Secret, document: Document | None, *, unserved: str | None, due: float | None = None) -> Step:
-    if document is None:
-        return Step(Kind.NOTHING, "there is no credential to publish, and what is there stays", due=due)
+def _update(found: Secret, pull_secret: PullSecret | None, *, unserved: str | None, due: float | None = None) -> Action:
+    if pull_secret is None:
+        return Action(ActionKind.NOTHING, "there is no credential to publish, and what is there stays", due=due)
     content = found.content
     if content is None:
-        return Step(Kind.NOTHING, "its content is not read yet", due=due)
-    if document.creates_only and content.hash != document.hash:
-        return Step(Kind.NOTHING, "the credential is in doubt, and what is there stays", due=due)
-    difference = _difference(found, content, document, unserved)
+        return Action(ActionKind.NOTHING, "its content is not read yet", due=due)
+    if pull_secret.create_only and content.hash != pull_secret.hash:
+        return Action(ActionKind.NOTHING, "the credential is in doubt, and what is there stays", due=due)
+    difference = _difference(found, content, pull_secret, unserved)
     if difference is None:
-        return Step(Kind.KEEP, "it is as it should be", unserved, due)
-    fixed = _why_fixed(content, document)
+        return Action(ActionKind.KEEP, "it is as it should be", unserved, due)
+    fixed = _why_fixed(content, pull_secret)
     if fixed is not None:
-        return Step(Kind.DELETE, f"{difference}, and {fixed}", replaces=unserved is None)
-    return Step(Kind.UPDATE, difference, unserved, due)
+        return Action(ActionKind.DELETE, f"{difference}, and {fixed}", replaces=unserved is None)
+    return Action(ActionKind.UPDATE, difference, unserved, due)
 
 
-def _why_fixed(content: Content, document: Document) -> str | None:
+def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
     """Say why a Secret of ours cannot be changed in place: it is deleted, and made again where it is needed."""
-    if content.immutable and content.hash != document.hash:
+    if content.immutable and content.hash != pull_secret.hash:
         return "it is immutable"
-    if content.others + len(document.content) > LIMIT:
+    if content.others + len(pull_secret.content) > LIMIT:
         return "what else is in it leaves no room"
     return None
 
 
-def _difference(found: Secret, content: Content, document: Document, unserved: str | None) -> str | None:
+def _difference(found: Secret, content: Content, pull_secret: PullSecret, unserved: str | None) -> str | None:
     """Say what differs from what should be there."""
-    if content.hash != document.hash:
+    if content.hash != pull_secret.hash:
         return "its content differs"
-    if not found.labelled or found.refreshed != document.refreshed or found.expires != document.expires:
+    if not found.labelled or found.refreshed != pull_secret.refreshed or found.expires != pull_secret.expires:
         return "its labels or annotations differ"
     if found.unserved != unserved:
         return "the namespace is served again" if unserved is None else "the namespace is no longer served"

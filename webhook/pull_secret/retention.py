@@ -6,7 +6,7 @@ from webhook.pull_secret import keyring
 from webhook.pull_secret.credential import Entry
 
 
-def kept(
+def retained(
     published: Iterable[Entry], read: Iterable[Entry], prefixes: Iterable[str], unusable: Iterable[str]
 ) -> tuple[Entry, ...]:
     """Return the published entries that a reading has no better one for.
@@ -16,8 +16,8 @@ def kept(
     longer names is not kept.
     """
     known = tuple(read)
-    keys = {keyring.filed_under(entry.key) for entry in known}
-    lacking = [entry for entry in published if keyring.filed_under(entry.key) not in keys]
+    keys = {keyring.keyring_key(entry.key) for entry in known}
+    lacking = [entry for entry in published if keyring.keyring_key(entry.key) not in keys]
     if not lacking:
         return ()
     named = frozenset(unusable)

@@ -7,9 +7,9 @@ _EARLY = 0.8
 #: Up to this part is taken off at random, so that replicas and clusters spread.
 _SPREAD = 0.1
 #: However short a life is, and where it is over already, no sooner than this.
-LEAST = 10.0
+MIN_DELAY = 10.0
 #: Backing off ends here.
-MOST = 300.0
+MAX_DELAY = 300.0
 
 
 class Schedule(NamedTuple):
@@ -22,28 +22,41 @@ class Schedule(NamedTuple):
     delay: float
     """`retry_delay`: between quick tries."""
 
-    def after_success(self, life: float | None, dice: float, within: float | None = None) -> float:
-        """Give the wait after a pass that went well; `dice` is from [0, 1).
+    def after_success(self, life: float | None, jitter: float, refresh_after: float | None = None) -> float:
+        """Give the wait after a pass that went well; `jitter` is from [0, 1).
 
-        `life` is what the credential has left, `within` the seconds after which its provider is to be read again.
+        `life` is what the credential has left, `refresh_after` the seconds after which its provider is to be read
+        again.
         """
-        span = min(value for value in (self.period, life, within) if value is not None)
-        return max(LEAST, span * _EARLY * (1 - _SPREAD * dice))
+        span = min(value for value in (self.period, life, refresh_after) if value is not None)
+        return max(MIN_DELAY, span * _EARLY * (1 - _SPREAD * jitter))
 
     def after_failure(
-        self, failures: int, *, refused: bool, retry_after: float | None, dice: float, within: float | None = None
+        self,
+        failures: int,
+        *,
+        refused: bool,
+        retry_after: float | None,
+        jitter: float,
+        refresh_after: float | None = None,
     ) -> float:
         """Give the wait after the `failures`th pass in a row that went wrong, 1 being the first.
 
         A refused credential (401, 403) is not tried again before `token_ttl`, because failed logins lock accounts; its
-        provider is read again `within` so many seconds. `retry_after` is what a server asked for.
+        provider is read again `refresh_after` so many seconds. `retry_after` is what a server asked for.
         """
         if refused:
-            wait = self.period if within is None or within >= self.period else self.after_success(None, dice, within)
+            wait = (
+                self.period
+                if refresh_after is None or refresh_after >= self.period
+                else self.after_success(None, jitter, refresh_after)
+            )
         elif failures < self.attempts:
             wait = self.delay
         else:
             doublings = failures - self.attempts
-            most = max(LEAST, min(MOST, self.period))
-            wait = max(LEAST, min(most, max(LEAST, self.delay) * 2.0 ** min(doublings, 16)) * (1 - _SPREAD * dice))
+            most = max(MIN_DELAY, min(MAX_DELAY, self.period))
+            wait = max(
+                MIN_DELAY, min(most, max(MIN_DELAY, self.delay) * 2.0 ** min(doublings, 16)) * (1 - _SPREAD * jitter)
+            )
         return wait if retry_after is None else max(wait, min(retry_after, self.period))

@@ -13,37 +13,37 @@ from threading import Event, Thread
 
 from webhook import log, readiness
 from webhook.config.digest import fingerprint
-from webhook.config.watcher import WatchedConfiguration
+from webhook.config.watcher import ConfigWatcher
 from webhook.kube.api import Cluster
 from webhook.kube.client import Client
-from webhook.kube.install import Installation
+from webhook.kube.install import InstallationClient
 from webhook.log import shorten
 from webhook.pki.rotation import Terms
 from webhook.readiness import Code, Lease, Notice, Readiness, Refresh
-from webhook.refresher.certificates.controller import Certificates, Replica
-from webhook.refresher.certificates.keypair_dir import ServedPair
-from webhook.refresher.credential_refresh import WELL, Answers, Outcome
+from webhook.refresher.certificates.controller import CertificateController, Replica
+from webhook.refresher.certificates.keypair_dir import KeyPairDir
+from webhook.refresher.credential_refresh import SUCCESSFUL, Outcome, VerdictCache
 from webhook.refresher.entitlement import Entitlements
 from webhook.refresher.runtime import leader_election
 from webhook.refresher.runtime.clock import Clocks
-from webhook.refresher.runtime.clock_jump import Steadiness
-from webhook.refresher.runtime.event_recorder import Reporter
-from webhook.refresher.runtime.leader_election import Leadership
-from webhook.refresher.runtime.liveness import Beats
+from webhook.refresher.runtime.clock_jump import ClockJumpGuard
+from webhook.refresher.runtime.event_recorder import EventRecorder
+from webhook.refresher.runtime.leader_election import LeaderElection
+from webhook.refresher.runtime.liveness import Heartbeats
 from webhook.refresher.runtime.metrics import Metrics
-from webhook.refresher.runtime.probe_server import Reply, Server, accepts
-from webhook.refresher.runtime.thread_group import Threads
-from webhook.refresher.wiring import Duties, Surroundings
+from webhook.refresher.runtime.probe_server import ProbeServer, Reply, accepts
+from webhook.refresher.runtime.thread_group import ThreadGroup
+from webhook.refresher.wiring import Controllers, Dependencies
 from webhook.registry.logins import Logins
 from webhook.settings import Configuration
-from webhook.timestamps import timestamp
+from webhook.timestamps import format_rfc3339
 
 _log = logging.getLogger("webhook.refresher")
 
 #: Seconds between two looks at the configuration file.
-_LOOK = 1.0
+_POLL_INTERVAL = 1.0
 #: What is left of the second in which the process has to stop, for the Lease to be given up in.
-_GIVING_UP = 0.7
+_STOP_TIMEOUT = 0.7
 _SHOWN = 200
 #: Namespaces of which a warning of one kind is given.
 _NAMED = 10
@@ -62,103 +62,107 @@ _NAME_LIMIT = 63
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Process:
+class RefresherApp:
     """Everything that runs."""
 
     def __init__(
         self,
-        watched: WatchedConfiguration,
+        watcher: ConfigWatcher,
         client: Client,
         metrics: Metrics,
-        served: ServedPair | None = None,
+        key_pair_dir: KeyPairDir | None = None,
         clocks: Clocks | None = None,
     ) -> None:
-        """Wire everything; nothing is started yet. With `served` the webhook's certificate is kept there."""
-        self._watched = watched
-        self.configuration = watched.loaded.configuration
+        """Wire everything; nothing is started yet. With `key_pair_dir` the webhook's certificate is kept there."""
+        self._watcher = watcher
+        self.configuration = watcher.loaded.configuration
         self.metrics = metrics
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         names = self.configuration.installation
         cluster = Cluster(client, self.configuration.webhook.pull_secret.name, names.namespace)
         self.logins = Logins(clocks.wall)
-        self.leadership = Leadership(cluster, identity, clocks.monotonic, self._turned, self.logins)
-        self._around = Surroundings(
+        self.leadership = LeaderElection(cluster, identity, clocks.monotonic, self._on_leadership_change, self.logins)
+        self._dependencies = Dependencies(
             client,
             identity,
-            watched.environment,
+            watcher.environment,
             self.metrics,
-            Beats(clocks.monotonic),
-            Steadiness(clocks),
+            Heartbeats(clocks.monotonic),
+            ClockJumpGuard(clocks),
             self.leadership.leading,
             self.logins,
-            Answers(clocks.monotonic),
+            VerdictCache(clocks.monotonic),
             Entitlements(),
         )
-        self._threads = Threads(self._around.beats, self.metrics, clocks.monotonic)
-        self.certificates = self._wire_certificates(cluster, served)
-        self.duties = Duties(self.configuration, self._around)
+        self._threads = ThreadGroup(self._dependencies.heartbeats, self.metrics, clocks.monotonic)
+        self.certificates = self._wire_certificates(cluster, key_pair_dir)
+        self.controllers = Controllers(self.configuration, self._dependencies)
 
     def run(self, stop: Event, listening: socket.socket) -> None:
         """Run until told to stop, and answer on a listening socket meanwhile."""
-        server = Server(listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition})
+        server = ProbeServer(
+            listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition}
+        )
         Thread(target=server.serve_forever, name="http", daemon=True).start()
-        self._say_configuration()
+        self._log_configuration()
         _log.info(log.event("serving probes and metrics", address=server.address))
-        self._around.steadiness.begin()
-        self.duties.start()
+        self._dependencies.clock_guard.start()
+        self.controllers.start()
         self.start_leadership()
         self.certificates.start(self._threads)
-        while not stop.wait(_LOOK):
-            if self._watched.look():
-                self._change_configuration(self._watched.loaded.configuration)
+        while not stop.wait(_POLL_INTERVAL):
+            if self._watcher.poll():
+                self._change_configuration(self._watcher.loaded.configuration)
         self.stop()
 
     def start_leadership(self) -> None:
         """Begin to try for the Lease."""
-        self._threads.start("lease", leader_election.STALLED, self.leadership.run)
+        self._threads.start("lease", leader_election.STALL_TIMEOUT, self.leadership.run)
 
     def stop(self) -> None:
         """Stop writing, give the Lease up, and leave the rest to the process's end."""
-        self.duties.stop()
-        self._threads.end()
+        self.controllers.stop()
+        self._threads.request_stop()
         self.certificates.close()
-        self._threads.join(_GIVING_UP)
+        self._threads.join(_STOP_TIMEOUT)
 
-    def _wire_certificates(self, cluster: Cluster, served: ServedPair | None) -> Certificates:
-        around = self._around
-        clocks = around.steadiness.clocks
+    def _wire_certificates(self, cluster: Cluster, key_pair_dir: KeyPairDir | None) -> CertificateController:
+        around = self._dependencies
+        clocks = around.clock_guard.clocks
         name = around.environment.get("HOSTNAME") or socket.gethostname()
-        return Certificates(
-            installation=Installation(around.client, self.configuration.installation),
-            served=served,
+        return CertificateController(
+            installation=InstallationClient(around.client, self.configuration.installation),
+            key_pair_dir=key_pair_dir,
             terms=lambda: _terms(self.configuration),
             replica=Replica(name[:_NAME_LIMIT], around.leading),
-            reporter=Reporter(cluster, "", around.identity, around.leading, clocks.monotonic),
+            events=EventRecorder(cluster, "", around.identity, around.leading, clocks.monotonic),
             metrics=around.metrics,
             clocks=clocks,
         )
 
-    def _turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
-        self.duties.turned(leading)
-        self.certificates.look()
+    def _on_leadership_change(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
+        self.controllers.on_leadership_change(leading)
+        self.certificates.reconcile_now()
 
     def _change_configuration(self, configuration: Configuration) -> None:
-        self.duties.stop()
+        self.controllers.stop()
         same = configuration.registry.server == self.configuration.registry.server
         self.configuration = configuration
-        self._say_configuration()
-        self.duties = Duties(configuration, self._around, self.duties.credentials.good if same else None)
-        self.duties.start()
+        self._log_configuration()
+        self.controllers = Controllers(
+            configuration, self._dependencies, self.controllers.credentials.last_good if same else None
+        )
+        self.controllers.start()
 
-    def _say_configuration(self) -> None:
+    def _log_configuration(self) -> None:
         digits = fingerprint(self.configuration)
         self.metrics.configuration.info({"hash": digits})
         _log.info(log.event("configuration in force", hash=digits))
 
     def _health(self, _accept: str) -> Reply:
         """Say whether every loop goes round."""
-        stalled = self._around.beats.stalled()
+        stalled = self._dependencies.heartbeats.stalled()
         if not stalled:
             return Reply(HTTPStatus.OK, b"ok\n")
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE, f"no sign of life: {', '.join(stalled)}\n".encode())
@@ -173,13 +177,15 @@ class Process:
 
     def readiness(self) -> Readiness:
         """Give the state of this replica."""
-        obstacle = self._obstacle()
-        last = self.duties.credentials.last
+        obstacle = self._not_ready_reason()
+        last = self.controllers.credentials.last_result
         refresh = None
         if last is not None:
-            result = "success" if last.outcome in WELL else "failure"
+            result = "success" if last.outcome in SUCCESSFUL else "failure"
             message = shorten(last.detail, _SHOWN)
-            refresh = Refresh(timestamp(self.duties.credentials.refreshed_at), result, _CODES[last.outcome], message)
+            refresh = Refresh(
+                format_rfc3339(self.controllers.credentials.refreshed_at), result, _CODES[last.outcome], message
+            )
         return Readiness(
             ready=obstacle is None,
             config_hash=fingerprint(self.configuration),
@@ -188,17 +194,17 @@ class Process:
             warnings=tuple(self._warnings(obstacle, refresh)),
         )
 
-    def _obstacle(self) -> Notice | None:
+    def _not_ready_reason(self) -> Notice | None:
         """Say why this replica is not ready."""
-        credentials = self.duties.credentials
-        last = credentials.last
-        if last is None or not credentials.settled:
+        credentials = self.controllers.credentials
+        last = credentials.last_result
+        if last is None or not credentials.synced:
             return Notice(Code.REFRESH_PENDING, "the first refresh is not complete")
         if not credentials.published():
             return Notice(Code.NOT_PUBLISHED, "there is nothing to publish yet")
         if credentials.expired():
             return Notice(Code.CREDENTIAL_EXPIRED, "the published credential has expired")
-        if not self.leadership.held:
+        if not self.leadership.ever_held:
             return Notice(Code.NO_LEADER, "no replica has had the Lease yet")
         return None
 
@@ -208,14 +214,14 @@ class Process:
         if refresh is not None and refresh.result != "success":
             yield Notice(refresh.code, refresh.message)
         faults = {
-            Code.LEASE_FAILED: self.leadership.fault,
-            Code.CERTIFICATE_FAILED: self.certificates.fault,
-            Code.CONFIGURATION_INVALID: self._watched.fault,
+            Code.LEASE_FAILED: self.leadership.error,
+            Code.CERTIFICATE_FAILED: self.certificates.error,
+            Code.CONFIGURATION_INVALID: self._watcher.error,
         }
         for code, fault in faults.items():
             if fault is not None:
                 yield Notice(code, shorten(fault, _SHOWN))
-        publisher = self.duties.publisher
+        publisher = self.controllers.pull_secrets
         namespaces = {Code.PULL_SECRET_FAILED: publisher.failing, Code.FOREIGN_SECRET: publisher.foreign}
         for code, found in namespaces.items():
             # By name only a few: whoever reaches the port reads them. The metrics count all.
@@ -223,13 +229,13 @@ class Process:
                 yield Notice(code, shorten(why, _SHOWN), name)
 
     def _exposition(self, _accept: str) -> Reply:
-        metrics, publisher = self.metrics, self.duties.publisher
+        metrics, publisher = self.metrics, self.controllers.pull_secrets
         metrics.leading.set(self.leadership.leading())
-        metrics.served.set(publisher.served())
+        metrics.served.set(publisher.selected_count())
         metrics.failing.set(len(publisher.failing))
         metrics.foreign.set(len(publisher.foreign))
         metrics.contended.set(len(publisher.contended))
-        metrics.reloaded.set(self._watched.fault is None)
+        metrics.reloaded.set(self._watcher.error is None)
         return Reply(HTTPStatus.OK, metrics.exposition(), _EXPOSITION)
 
 

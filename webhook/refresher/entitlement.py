@@ -7,13 +7,13 @@ a namespace that is no longer served to a new credential, and for no longer than
 from threading import Lock
 from typing import NamedTuple
 
-from webhook.pull_secret.reconcile import Secret, Standing
+from webhook.pull_secret.reconcile import NamespaceState, Secret
 
 
-class _Seen(NamedTuple):
+class _Observation(NamedTuple):
     uid: str | None = None
     """Of the Secret of ours that stood there last while the namespace was served."""
-    left: float | None = None
+    deselected_at: float | None = None
     """POSIX time since when the namespace has not been served."""
 
 
@@ -23,25 +23,25 @@ class Entitlements:
     def __init__(self) -> None:
         """Begin with nothing seen."""
         self._lock = Lock()
-        self._seen: dict[str, _Seen] = {}
+        self._observed: dict[str, _Observation] = {}
 
-    def see(self, name: str, standing: Standing, found: Secret | None, now: float) -> None:
+    def observe(self, name: str, state: NamespaceState, found: Secret | None, now: float) -> None:
         """Take notice of how a namespace stands, and of the Secret in it, at POSIX time `now`."""
         with self._lock:
-            before = self._seen.get(name, _Seen())
-            if standing is Standing.SERVED:
-                self._seen[name] = _Seen(found.uid if found is not None and found.ours else None)
-            elif standing is Standing.UNSERVED:
+            before = self._observed.get(name, _Observation())
+            if state is NamespaceState.SELECTED:
+                self._observed[name] = _Observation(found.uid if found is not None and found.managed else None)
+            elif state is NamespaceState.NOT_SELECTED:
                 # A time to come is one of a clock that was ahead.
-                left = now if before.left is None else min(before.left, now)
-                self._seen[name] = before._replace(left=left)
+                left = now if before.deselected_at is None else min(before.deselected_at, now)
+                self._observed[name] = before._replace(deselected_at=left)
             elif found is None:
-                self._seen.pop(name, None)
+                self._observed.pop(name, None)
 
     def covers(self, found: Secret) -> bool:
         """Tell whether a Secret stood there, as ours, while its namespace was served."""
-        return self._seen.get(found.namespace, _Seen()).uid == found.uid
+        return self._observed.get(found.namespace, _Observation()).uid == found.uid
 
-    def left(self, name: str) -> float | None:
+    def deselected_at(self, name: str) -> float | None:
         """Give the POSIX time since when a namespace has not been served, None where that is not known."""
-        return self._seen.get(name, _Seen()).left
+        return self._observed.get(name, _Observation()).deselected_at

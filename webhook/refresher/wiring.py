@@ -9,27 +9,27 @@ from webhook.config import assemble
 from webhook.credentials import factory
 from webhook.kube.api import Cluster
 from webhook.kube.client import Client
-from webhook.pull_secret.manifest import Document
+from webhook.pull_secret.manifest import PullSecret
 from webhook.pull_secret.schedule import Schedule
 from webhook.refresher import credential_refresh, pull_secrets
-from webhook.refresher.credential_refresh import Answers, Credentials
+from webhook.refresher.credential_refresh import CredentialRefresher, VerdictCache
 from webhook.refresher.entitlement import Entitlements
-from webhook.refresher.pull_secrets import Publisher, Terms
+from webhook.refresher.pull_secrets import PullSecretController, Terms
 from webhook.refresher.runtime import reflector
-from webhook.refresher.runtime.clock_jump import Steadiness
-from webhook.refresher.runtime.event_recorder import Reporter
-from webhook.refresher.runtime.liveness import Beats
+from webhook.refresher.runtime.clock_jump import ClockJumpGuard
+from webhook.refresher.runtime.event_recorder import EventRecorder
+from webhook.refresher.runtime.liveness import Heartbeats
 from webhook.refresher.runtime.metrics import Metrics
-from webhook.refresher.runtime.reflector import Watching
-from webhook.refresher.runtime.thread_group import Threads
-from webhook.registry.auth import Registry
+from webhook.refresher.runtime.reflector import Reflector
+from webhook.refresher.runtime.thread_group import ThreadGroup
+from webhook.registry.auth import CredentialChecker
 from webhook.registry.logins import Logins
 from webhook.settings import Configuration
 
 _log = logging.getLogger("webhook.refresher")
 
 
-class Surroundings(NamedTuple):
+class Dependencies(NamedTuple):
     """What outlives a change of the configuration."""
 
     client: Client
@@ -37,95 +37,99 @@ class Surroundings(NamedTuple):
     """What this replica is called in the Lease and in Events."""
     environment: Mapping[str, str]
     metrics: Metrics
-    beats: Beats
-    steadiness: Steadiness
+    heartbeats: Heartbeats
+    clock_guard: ClockJumpGuard
     """The clocks, and what is known of them."""
     leading: Callable[[], bool]
     """Whether this replica is the one that writes."""
     logins: Logins
     """Logins that registries refused."""
-    answers: Answers
+    answers: VerdictCache
     """What registries said of credentials."""
     entitlements: Entitlements
     """Which pull secrets have stood in a served namespace."""
 
 
-class Duties:
+class Controllers:
     """The loops of one configuration, and what they share."""
 
-    def __init__(self, configuration: Configuration, around: Surroundings, good: Document | None = None) -> None:
-        """Wire them; nothing is asked or read yet. `good` is what was published before, for the same registry."""
-        self._threads = Threads(around.beats, around.metrics, around.steadiness.clocks.monotonic)
+    def __init__(
+        self, configuration: Configuration, dependencies: Dependencies, last_good: PullSecret | None = None
+    ) -> None:
+        """Wire them; nothing is asked or read yet. `last_good` is what was published before, for the same registry."""
+        self._threads = ThreadGroup(
+            dependencies.heartbeats, dependencies.metrics, dependencies.clock_guard.clocks.monotonic
+        )
         webhook = configuration.webhook
         name = webhook.pull_secret.name
-        cluster = Cluster(around.client, name, configuration.installation.namespace)
-        clocks = around.steadiness.clocks
+        cluster = Cluster(dependencies.client, name, configuration.installation.namespace)
+        clocks = dependencies.clock_guard.clocks
         stopped = self._threads.stop.is_set
 
         def leading() -> bool:
-            return around.leading() and not stopped()
+            return dependencies.leading() and not stopped()
 
-        reporter = Reporter(cluster, name, around.identity, leading, clocks.monotonic)
-        self.publisher = Publisher(
+        events = EventRecorder(cluster, name, dependencies.identity, leading, clocks.monotonic)
+        self.pull_secrets = PullSecretController(
             cluster=cluster,
             terms=_terms(configuration),
-            reporter=reporter,
-            metrics=around.metrics,
-            steadiness=around.steadiness,
-            entitlements=around.entitlements,
+            events=events,
+            metrics=dependencies.metrics,
+            clock_guard=dependencies.clock_guard,
+            entitlements=dependencies.entitlements,
             leading=leading,
         )
         prefixes = _prefixes(configuration)
-        self.credentials = Credentials(
-            source=factory.source(
-                configuration, clock=clocks.wall, monotonic=clocks.monotonic, environment=around.environment
+        self.credentials = CredentialRefresher(
+            provider=factory.create_provider(
+                configuration, clock=clocks.wall, monotonic=clocks.monotonic, environment=dependencies.environment
             ),
-            ask=_asking(configuration, around, prefixes),
+            ask=_credential_check(configuration, dependencies, prefixes),
             prefixes=prefixes,
             leading=leading,
             strict=webhook.verify == "strict",
             schedule=_schedule(configuration),
-            publisher=self.publisher,
-            reporter=reporter,
-            metrics=around.metrics,
+            pull_secrets=self.pull_secrets,
+            events=events,
+            metrics=dependencies.metrics,
             clocks=clocks,
-            good=good,
+            last_good=last_good,
         )
-        self._watching = [
-            Watching(kind, store, self.publisher.look_everywhere, around.metrics.watch_restarts.labels(what).inc)
+        self._reflectors = [
+            Reflector(kind, store, self.pull_secrets.enqueue_all, dependencies.metrics.watch_restarts.labels(what).inc)
             for what, kind, store in (
-                ("namespaces", cluster.namespaces, self.publisher.namespaces),
-                ("secrets", cluster.secrets, self.publisher.secrets),
+                ("namespaces", cluster.namespaces, self.pull_secrets.namespaces),
+                ("secrets", cluster.secrets, self.pull_secrets.secrets),
             )
         ]
 
     def start(self) -> None:
         """Start everything."""
-        for what, one in zip(("namespaces", "secrets"), self._watching, strict=True):
-            self._threads.start(f"watch of {what}", reflector.STALLED, one.run)
+        for what, one in zip(("namespaces", "secrets"), self._reflectors, strict=True):
+            self._threads.start(f"watch of {what}", reflector.STALL_TIMEOUT, one.run)
         self.start_workers()
-        self._threads.start("credentials", credential_refresh.STALLED, self.credentials.run)
+        self._threads.start("credentials", credential_refresh.STALL_TIMEOUT, self.credentials.run)
 
     def start_workers(self) -> None:
         """Start what writes, and no more."""
         for number in range(pull_secrets.WORKERS):
-            self._threads.start(f"worker {number}", pull_secrets.STALLED, self.publisher.work)
+            self._threads.start(f"worker {number}", pull_secrets.STALL_TIMEOUT, self.pull_secrets.work)
 
     def stop(self) -> None:
         """Stop everything, without waiting for answers that are on their way."""
-        self._threads.end()
+        self._threads.request_stop()
         self.credentials.close()
-        self.publisher.close()
-        for one in self._watching:
+        self.pull_secrets.close()
+        for one in self._reflectors:
             one.close()
 
-    def turned(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
+    def on_leadership_change(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
         """Begin or cease to write."""
         if leading:
-            self.publisher.begin()
+            self.pull_secrets.start()
         else:
-            self.credentials.cease()
-            self.publisher.cease()
+            self.credentials.stop_publishing()
+            self.pull_secrets.stop()
 
 
 def _terms(configuration: Configuration) -> Terms:
@@ -134,7 +138,7 @@ def _terms(configuration: Configuration) -> Terms:
         secret=webhook.pull_secret.name,
         enabled=webhook.pull_secret.enabled,
         mode=webhook.namespaces.mode,
-        bounds=assemble.bounds(configuration),
+        namespace_filter=assemble.bounds(configuration),
         linger=float(webhook.pull_secret.linger),
     )
 
@@ -152,15 +156,19 @@ def _prefixes(configuration: Configuration) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*server, *targets, *webhook.pull_secret.registries]))
 
 
-def _asking(configuration: Configuration, around: Surroundings, prefixes: tuple[str, ...]) -> credential_refresh.Asking:
+def _credential_check(
+    configuration: Configuration, dependencies: Dependencies, prefixes: tuple[str, ...]
+) -> credential_refresh.CredentialCheck:
     webhook = configuration.webhook
     if webhook.verify == "off":
         return lambda _: None
-    registry = Registry(
+    registry = CredentialChecker(
         ca_file=Path(webhook.verify_ca) if webhook.verify_ca else None,
         plain_http_on_loopback=webhook.verify_plain_http == "loopback",
-        environment=around.environment,
-        clock=around.steadiness.clocks.wall,
-        logins=around.logins,
+        environment=dependencies.environment,
+        clock=dependencies.clock_guard.clocks.wall,
+        logins=dependencies.logins,
     )
-    return credential_refresh.asking(registry, prefixes, around.answers, float(configuration.registry.token_ttl))
+    return credential_refresh.credential_check(
+        registry, prefixes, dependencies.answers, float(configuration.registry.token_ttl)
+    )

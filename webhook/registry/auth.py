@@ -100,7 +100,7 @@ class _Token(msgspec.Struct):
     access_token: str | None = None
 
 
-class Registry:
+class CredentialChecker:
     """Asks registries about credentials."""
 
     def __init__(  # noqa: PLR0913 - what is asked with, each by name
@@ -138,7 +138,7 @@ class Registry:
         try:
             (username + password).encode()
             transport = Transport(trust(self._ca_file), self._environment, self._timeout)
-            inquiry = Inquiry(
+            client = AuthClient(
                 transport=transport,
                 plain_http_on_loopback=self._plain_http_on_loopback,
                 clock=self._clock,
@@ -147,7 +147,7 @@ class Registry:
                 password=password,
                 logins=self._logins,
             )
-            return inquiry.run(server_of(domain))
+            return client.run(host_of(domain))
         except UnicodeEncodeError:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: the credential cannot be written in UTF-8")
         except FileError as error:
@@ -159,27 +159,27 @@ class Registry:
             return Verdict(Answer.DEFERRED, detail, deferred.seconds)
 
 
-def server_of(domain: str) -> str:
+def host_of(domain: str) -> str:
     """Give the host that a registry is served by."""
     return _DOCKER_HUB_SERVER if domain == DOCKER_HUB else domain
 
 
-class Pass(NamedTuple):
+class Authorization(NamedTuple):
     """What a registry lets one in for."""
 
-    authorization: str
+    header: str
     """The value of `Authorization`."""
-    what: str
+    description: str
     """The same in words."""
     is_login: bool = False
     """Whether it is the user name and password themselves."""
 
     def __repr__(self) -> str:
         """Show nothing of it."""
-        return f"Pass({self.what})"
+        return f"Pass({self.description})"
 
 
-class _Given(NamedTuple):
+class _TokenResponse(NamedTuple):
     """What came of asking a token endpoint once."""
 
     problem: Unclear
@@ -196,7 +196,7 @@ class _Given(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Inquiry:
+class AuthClient:
     """One credential put before one registry."""
 
     transport: Transport
@@ -211,20 +211,20 @@ class Inquiry:
 
     def run(self, domain: str) -> Verdict:
         """Knock, and log in by what the registry asks for."""
-        origin, reply = self.knock(domain, lambda origin: Request(origin, _API))
+        origin, reply = self.probe(domain, lambda origin: Request(origin, _API))
         if reply.status == HTTPStatus.OK:
             return Verdict(Answer.ACCEPTED, f"{self.name} lets anybody in, so it says nothing of the credential")
         if reply.status != HTTPStatus.UNAUTHORIZED:
-            raise self.unclear(self.name, reply)
-        let_in = self.log_in(reply)
+            raise self.unclear_error(self.name, reply)
+        let_in = self.authenticate(reply)
         if isinstance(let_in, Verdict):
             return let_in
-        reply = self.ask(self.name, Request(origin, _API, let_in.authorization))
+        reply = self.ask(self.name, Request(origin, _API, let_in.header))
         if let_in.is_login and reply.status in _REFUSED:
             self.logins.refused()
-        return self._judge(self.name, reply, let_in.what)
+        return self._verdict(self.name, reply, let_in.description)
 
-    def knock(self, domain: str, request: Callable[[Origin], Request]) -> tuple[Origin, Reply]:
+    def probe(self, domain: str, request: Callable[[Origin], Request]) -> tuple[Origin, Reply]:
         """Ask without a credential, and find out whether the registry speaks TLS. Raises `Unclear`."""
         origin = registry_origin.parse(domain, secure=True)
         if origin is None:
@@ -233,11 +233,11 @@ class Inquiry:
             return origin, self.transport.ask(request(origin))
         except NoReply as no_reply:
             origin = origin._replace(secure=False)
-            if not (no_reply.handshake and self._may_be_told(origin)):
+            if not (no_reply.handshake and self._may_receive_credential(origin)):
                 raise Unclear(f"{self.name} {no_reply}") from None
         return origin, self.ask(self.name, request(origin))
 
-    def log_in(self, refusal: Reply) -> Pass | Verdict:
+    def authenticate(self, refusal: Reply) -> Authorization | Verdict:
         """Get what a 401 asks for, or the verdict where that is refused. Raises `Unclear`."""
         # Of several of a kind the first counts.
         lines = refusal.headers.getlist("WWW-Authenticate")
@@ -245,13 +245,13 @@ class Inquiry:
         if "bearer" in offers:
             return self._token(offers["bearer"].parameters)
         if "basic" not in offers:
-            raise self.unclear(self.name, refusal, "and asks for neither Basic nor Bearer")
-        if self._is_nobody:
+            raise self.unclear_error(self.name, refusal, "and asks for neither Basic nor Bearer")
+        if self._is_anonymous:
             return Verdict(Answer.REFUSED, f"{self.name} asks for a credential, and there is none")
-        self._may_log_in()
-        return Pass(self._basic, "credential", is_login=True)
+        self._check_login_allowed()
+        return Authorization(self._basic, "credential", is_login=True)
 
-    def _token(self, parameters: Mapping[str, str]) -> Pass | Verdict:
+    def _token(self, parameters: Mapping[str, str]) -> Authorization | Verdict:
         """Ask a token endpoint by the method that it is known to know, else by POST and, where that gave none, GET."""
         origin, path, query = self._realm(parameters.get("realm", ""))
         name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
@@ -259,22 +259,22 @@ class Inquiry:
         form = urlencode([*_GRANT, *wanted, ("username", self.username), ("password", self.password)])
         # By GET several scopes are as many parameters; see "Requesting a Token".
         pairs = [(key, part) for key, value in wanted for part in (value.split() if key == "scope" else [value])]
-        authorization = None if self._is_nobody else self._basic
+        authorization = None if self._is_anonymous else self._basic
         post = Request(origin, _target(path, query), form=form, with_body=True)
         get = Request(origin, _target(path, query, urlencode(pairs)), authorization, with_body=True)
         endpoint = (origin, path)
-        known = "GET" if self._is_nobody else self.logins.methods.get(endpoint)
+        known = "GET" if self._is_anonymous else self.logins.methods.get(endpoint)
         if known == "GET":
-            given, posted = self._given(name, get), None
+            given, posted = self._request_token(name, get), None
         else:
-            given, posted = self._given(name, post), None
+            given, posted = self._request_token(name, post), None
             if given.token is None and given.answered and not (known and given.refusal):
-                given, posted = self._given(name, get), given
+                given, posted = self._request_token(name, get), given
         if given.token is not None:
-            if not self._is_nobody:
+            if not self._is_anonymous:
                 self.logins.methods[endpoint] = "POST" if posted is None and known != "GET" else "GET"
-            what = "token that anybody is given" if self._is_nobody else "token that was given for the credential"
-            return Pass(f"Bearer {given.token}", what)
+            what = "token that anybody is given" if self._is_anonymous else "token that was given for the credential"
+            return Authorization(f"Bearer {given.token}", what)
         refusal = given.refusal or (posted.refusal if posted else None)
         if refusal is not None:
             return refusal
@@ -284,28 +284,28 @@ class Inquiry:
             given = posted
         raise given.problem
 
-    def _given(self, name: str, request: Request) -> _Given:
+    def _request_token(self, name: str, request: Request) -> _TokenResponse:
         """Ask for a token once."""
-        if not self._is_nobody:
-            self._may_log_in()
+        if not self._is_anonymous:
+            self._check_login_allowed()
         try:
             reply = self.transport.ask(request)
         except NoReply as no_reply:
-            return _Given(Unclear(f"{name} {no_reply}"), answered=no_reply.answered)
+            return _TokenResponse(Unclear(f"{name} {no_reply}"), answered=no_reply.answered)
         if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             try:
-                return _Given(Unclear(name), token=_token(name, reply))
+                return _TokenResponse(Unclear(name), token=_token(name, reply))
             except Unclear as problem:
-                return _Given(problem, reply.status)
+                return _TokenResponse(problem, reply.status)
         if not _refuses(reply):
-            return _Given(self.unclear(name, reply), reply.status)
-        if not self._is_nobody:
+            return _TokenResponse(self.unclear_error(name, reply), reply.status)
+        if not self._is_anonymous:
             self.logins.refused()
-        what = "request without a credential" if self._is_nobody else "credential"
+        what = "request without a credential" if self._is_anonymous else "credential"
         detail = f"{name} refused the {what} ({reply.status})"
-        return _Given(Unclear(detail), reply.status, Verdict(Answer.REFUSED, detail, self._retry_after(reply)))
+        return _TokenResponse(Unclear(detail), reply.status, Verdict(Answer.REFUSED, detail, self._retry_after(reply)))
 
-    def _may_log_in(self) -> None:
+    def _check_login_allowed(self) -> None:
         """Raise `Deferred` while too many logins were refused."""
         if seconds := self.logins.wait():
             raise Deferred(seconds)
@@ -319,13 +319,13 @@ class Inquiry:
         origin = registry_origin.parse(parts.netloc, secure=parts.scheme == "https")
         if origin is None or parts.scheme not in {"http", "https"} or not _VISIBLE.fullmatch(realm):
             raise Unclear(f"{self.name} names no token endpoint that could be asked")
-        if not self._may_be_told(origin):
+        if not self._may_receive_credential(origin):
             name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
             raise Unclear(f"{name} was not asked: the credential would have to be sent in the clear")
         return origin, parts.path or "/", parts.query
 
     @property
-    def _is_nobody(self) -> bool:
+    def _is_anonymous(self) -> bool:
         return not (self.username or self.password)
 
     @property
@@ -336,7 +336,7 @@ class Inquiry:
         """Write a host that a server names; it may have put in there what it had been told."""
         return "(not shown)" if self.password and self.password.lower() in host.lower() else shorten(host, _SHOWN)
 
-    def _may_be_told(self, origin: Origin) -> bool:
+    def _may_receive_credential(self, origin: Origin) -> bool:
         return origin.secure or (self.plain_http_on_loopback and registry_origin.is_loopback(origin.host))
 
     def ask(self, name: str, request: Request) -> Reply:
@@ -346,15 +346,15 @@ class Inquiry:
         except NoReply as no_reply:
             raise Unclear(f"{name} {no_reply}") from None
 
-    def _judge(self, name: str, reply: Reply, what: str) -> Verdict:
+    def _verdict(self, name: str, reply: Reply, what: str) -> Verdict:
         """Say what the answer to a credential, or to a token that was given for it, means."""
         if reply.status == HTTPStatus.OK:
             return Verdict(Answer.ACCEPTED, f"{self.name} accepted the credential")
         if reply.status in _REFUSED:
             return Verdict(Answer.REFUSED, f"{name} refused the {what} ({reply.status})", self._retry_after(reply))
-        raise self.unclear(name, reply)
+        raise self.unclear_error(name, reply)
 
-    def unclear(self, name: str, reply: Reply, words: str = "") -> Unclear:
+    def unclear_error(self, name: str, reply: Reply, words: str = "") -> Unclear:
         """Make the error of an answer that says nothing of the matter."""
         if reply.status in _REDIRECTS:
             words = f"with a redirect to {self._redirected(reply)}, which is not followed"

@@ -15,7 +15,7 @@ from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.images.reference import Reference
 from webhook.log import shorten
-from webhook.registry.auth import Deferred, Inquiry, Unclear, Verdict, server_of
+from webhook.registry.auth import AuthClient, Deferred, Unclear, Verdict, host_of
 from webhook.registry.logins import Logins
 from webhook.registry.origin import Origin
 from webhook.registry.transport import Request, Transport, trust
@@ -29,7 +29,7 @@ _LATEST = "latest"
 _SHOWN = 100
 
 
-class Presence(Enum):
+class ImageStatus(Enum):
     """What a registry says of an image."""
 
     THERE = "there"
@@ -38,24 +38,24 @@ class Presence(Enum):
     UNCLEAR = "unclear"
 
 
-class Look(NamedTuple):
+class LookupResult(NamedTuple):
     """An answer with what it rests on."""
 
-    presence: Presence
+    status: ImageStatus
     detail: str
     """One line in printable ASCII, of our own words and the names of hosts."""
 
 
-class _First:
+class _FirstCheck:
     """What the first look with a credential found out about it."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.let_in = False
-        self.refusal: Look | None = None
+        self.refusal: LookupResult | None = None
 
 
-class Images:
+class ImageLookup:
     """Looks for images in registries, for use by several threads at once."""
 
     def __init__(
@@ -74,9 +74,9 @@ class Images:
         self._plain_http_on_loopback = plain_http_on_loopback
         self._logins = Logins(time.time)
         self._lock = threading.Lock()
-        self._first: dict[tuple[str, str, str], _First] = {}
+        self._first: dict[tuple[str, str, str], _FirstCheck] = {}
 
-    def look(self, image: str, username: str = "", password: str = "") -> Look:
+    def check(self, image: str, username: str = "", password: str = "") -> LookupResult:
         """Ask the registry that an image names whether it is there, with a credential or as anybody.
 
         Raises nothing for anything that the network or a server does. A registry may say of what it does not show to
@@ -85,24 +85,24 @@ class Images:
         try:
             parsed = reference.parse(image)
         except InvalidReference as error:
-            return Look(Presence.UNCLEAR, f"it is no image name: {error}")
+            return LookupResult(ImageStatus.UNCLEAR, f"it is no image name: {error}")
         if not username and not password:
-            return self._look(parsed, username, password)[0]
+            return self._check(parsed, username, password)[0]
         with self._lock:
-            first = self._first.setdefault((parsed.domain, username, password), _First())
+            first = self._first.setdefault((parsed.domain, username, password), _FirstCheck())
         # One at a time until one was let in, and no more once one was refused: each would be a failed login.
         with first.lock:
             if first.refusal is not None:
                 return first.refusal
             if not first.let_in:
-                look, first.let_in = self._look(parsed, username, password)
-                first.refusal = look if look.presence is Presence.REFUSED and not first.let_in else None
+                look, first.let_in = self._check(parsed, username, password)
+                first.refusal = look if look.status is ImageStatus.REFUSED and not first.let_in else None
                 return look
-        return self._look(parsed, username, password)[0]
+        return self._check(parsed, username, password)[0]
 
-    def _look(self, parsed: Reference, username: str, password: str) -> tuple[Look, bool]:
+    def _check(self, parsed: Reference, username: str, password: str) -> tuple[LookupResult, bool]:
         """Look for one image; give the answer, and whether the credential was let in."""
-        inquiry = Inquiry(
+        client = AuthClient(
             transport=self._transport,
             plain_http_on_loopback=self._plain_http_on_loopback,
             clock=time.time,
@@ -112,36 +112,42 @@ class Images:
             logins=self._logins,
         )
         try:
-            return _look(inquiry, parsed)
+            return _check(client, parsed)
         except Unclear as unclear:
-            return Look(Presence.UNCLEAR, str(unclear)), False
+            return LookupResult(ImageStatus.UNCLEAR, str(unclear)), False
         except Deferred:
-            return Look(Presence.UNCLEAR, f"{inquiry.name} was not asked: too many logins were refused"), False
+            return LookupResult(
+                ImageStatus.UNCLEAR, f"{client.name} was not asked: too many logins were refused"
+            ), False
 
 
-def _look(inquiry: Inquiry, parsed: Reference) -> tuple[Look, bool]:
+def _check(client: AuthClient, parsed: Reference) -> tuple[LookupResult, bool]:
     target = f"/v2/{parsed.path}/manifests/{_identifier(parsed)}"
 
     def request(origin: Origin, authorization: str | None = None) -> Request:
         return Request(origin, target, authorization, head=True, accept=_MANIFESTS)
 
-    origin, reply = inquiry.knock(server_of(parsed.domain), request)
+    origin, reply = client.probe(host_of(parsed.domain), request)
     if reply.status == HTTPStatus.UNAUTHORIZED:
-        let_in = inquiry.log_in(reply)
+        let_in = client.authenticate(reply)
         if isinstance(let_in, Verdict):
-            return Look(Presence.REFUSED, let_in.detail), False
-        reply = inquiry.ask(inquiry.name, request(origin, let_in.authorization))
+            return LookupResult(ImageStatus.REFUSED, let_in.detail), False
+        reply = client.ask(client.name, request(origin, let_in.header))
         if reply.status == HTTPStatus.UNAUTHORIZED:
             if let_in.is_login:
-                inquiry.logins.refused()
-            return Look(Presence.REFUSED, f"{inquiry.name} refused the {let_in.what} (401)"), not let_in.is_login
+                client.logins.refused()
+            return LookupResult(
+                ImageStatus.REFUSED, f"{client.name} refused the {let_in.description} (401)"
+            ), not let_in.is_login
     if reply.status == HTTPStatus.OK:
-        return Look(Presence.THERE, f"{inquiry.name} has it"), True
+        return LookupResult(ImageStatus.THERE, f"{client.name} has it"), True
     if reply.status == HTTPStatus.NOT_FOUND:
-        return Look(Presence.MISSING, f"{inquiry.name} does not have it"), True
+        return LookupResult(ImageStatus.MISSING, f"{client.name} does not have it"), True
     if reply.status == HTTPStatus.FORBIDDEN:
-        return Look(Presence.REFUSED, f"{inquiry.name} lets one in and does not let one pull this (403)"), True
-    raise inquiry.unclear(inquiry.name, reply)
+        return LookupResult(
+            ImageStatus.REFUSED, f"{client.name} lets one in and does not let one pull this (403)"
+        ), True
+    raise client.unclear_error(client.name, reply)
 
 
 def _identifier(parsed: Reference) -> str:

@@ -119,12 +119,12 @@ class Transport:
 
         Raises `NoReply`.
         """
-        line = _Line()
+        line = _Connection()
         connection = self._connection(request.origin, line)
         outcome: queue.SimpleQueue[Reply | NoReply] = queue.SimpleQueue()
 
         def work() -> None:
-            outcome.put(self._talk(connection, line, request))
+            outcome.put(self._exchange(connection, line, request))
 
         # No timeout of a socket bounds the look-up of a name, nor an answer that comes byte by byte. The thread is left
         # to end by itself, which it does at once where it waits for a socket.
@@ -132,17 +132,17 @@ class Transport:
         try:
             result = outcome.get(timeout=self._timeout)
         except queue.Empty:
-            line.cut()
-            result = NoReply(self._too_late)
+            line.abort()
+            result = NoReply(self._timed_out)
         if isinstance(result, NoReply):
             raise result
         return result
 
     @property
-    def _too_late(self) -> str:
+    def _timed_out(self) -> str:
         return f"did not answer within {self._timeout:g} s"
 
-    def _connection(self, origin: Origin, line: "_Line") -> "_Plain":
+    def _connection(self, origin: Origin, line: "_Connection") -> "_Plain":
         if not origin.secure:
             return _Plain(line, origin.host, origin.port, timeout=self._timeout)
         try:
@@ -170,7 +170,7 @@ class Transport:
             raise NoReply("could not be reached: its name cannot be resolved") from None
         return connection
 
-    def _talk(self, connection: "_Plain", line: "_Line", request: Request) -> Reply | NoReply:
+    def _exchange(self, connection: "_Plain", line: "_Connection", request: Request) -> Reply | NoReply:
         connected = False
         try:
             connection.connect()
@@ -216,7 +216,7 @@ class Transport:
             case failures.NewConnectionError():
                 return "could not be reached"
             case TimeoutError() | failures.TimeoutError():
-                return self._too_late
+                return self._timed_out
             case ssl.SSLCertVerificationError():
                 return f"has a certificate that is not trusted: {shorten(error.verify_message, 120)}"
             case ssl.SSLError():
@@ -237,27 +237,27 @@ def _headers(request: Request) -> dict[str, str]:
     return {**_HEADERS, "Accept": request.accept, **kind, **authorization}
 
 
-class _Line:
+class _Connection:
     """The socket of a connection that one thread waits for, to be cut by another."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._is_cut = False
+        self._is_aborted = False
         self._socket: socket.socket | None = None
 
     def hold(self, connected: socket.socket) -> None:
         """Keep what is needed to cut a connection, or close it when it comes too late."""
         with self._lock:
-            if self._is_cut:
+            if self._is_aborted:
                 connected.close()
                 raise TimeoutError
             # A descriptor of its own: TLS takes the first one over.
             self._socket = connected.dup()
 
-    def cut(self) -> None:
+    def abort(self) -> None:
         """End whatever the connection is in, now or as soon as there is one."""
         with self._lock:
-            self._is_cut = True
+            self._is_aborted = True
             if self._socket is not None:
                 with suppress(OSError):
                     self._socket.shutdown(socket.SHUT_RDWR)
@@ -308,7 +308,7 @@ class _Plain(HTTPConnection):
 
     response_class = _WellFormed
 
-    def __init__(self, line: _Line, *arguments: Any, **options: Any) -> None:
+    def __init__(self, line: _Connection, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._line = line
         self.via = ""

@@ -12,10 +12,10 @@ from webhook.config import files
 from webhook.errors import CertificateError, FileError
 from webhook.server import tls
 
-_WHOSE = "whose clients are answered"
+_SUBJECT = "whose clients are answered"
 
 
-class Clients:
+class ClientCA:
     """The authorities that sign clients' certificates, and the names that these must have."""
 
     def __init__(self, path: Path, names: frozenset[str] = frozenset(), clock: Callable[[], float] = time.time) -> None:
@@ -26,18 +26,18 @@ class Clients:
         self._is_rejected = False
         self.names = names
         """A client must have one of these, as its common name or among its DNS names."""
-        self.authorities = ""
+        self.cas = ""
         """The certificates in force, PEM: none until there has been a good file."""
-        self.fault: str | None = None
+        self.error: str | None = None
         """Why the file as it is now is not in force, in one line."""
 
     @property
     def invalid(self) -> str | None:
         """Why none of the CAs that are used is valid now, in one line."""
-        why = tls.why_none_valid(self.authorities, self._clock())
-        return why and f"{_WHOSE}: {self._path}: every CA {why}"
+        why = tls.all_invalid_reason(self.cas, self._clock())
+        return why and f"{_SUBJECT}: {self._path}: every CA {why}"
 
-    def look(self) -> tuple[bytes | str, str]:
+    def poll(self) -> tuple[bytes | str, str]:
         """Read the file; return what it holds, good or not, or why it cannot be read, and the CAs that are used."""
         try:
             found: bytes | str = files.read(self._path)
@@ -46,22 +46,22 @@ class Clients:
         # CAs that were not valid may be by now, or those that are used may have expired.
         if found != self._found or self._is_rejected:
             self._found = found
-            self._take(found)
-        return found, self.authorities
+            self._load(found)
+        return found, self.cas
 
-    def _take(self, found: bytes | str) -> None:
+    def _load(self, found: bytes | str) -> None:
         self._is_rejected = False
         if isinstance(found, str):
-            self.fault = f"{_WHOSE}: {found}"
+            self.error = f"{_SUBJECT}: {found}"
             return
         try:
-            authorities = tls.authorities(found)
+            authorities = tls.valid_ca_bundle(found)
         except CertificateError as error:
-            self.fault = f"{_WHOSE}: {self._path}: {error}"
+            self.error = f"{_SUBJECT}: {self._path}: {error}"
             return
-        why = tls.why_none_valid(authorities, self._clock())
-        if why and self.authorities and not self.invalid:
-            self.fault = f"{_WHOSE}: {self._path}: every CA {why}"
+        why = tls.all_invalid_reason(authorities, self._clock())
+        if why and self.cas and not self.invalid:
+            self.error = f"{_SUBJECT}: {self._path}: every CA {why}"
             self._is_rejected = True
         else:
-            self.authorities, self.fault = authorities, None
+            self.cas, self.error = authorities, None

@@ -9,7 +9,7 @@ from itertools import accumulate
 from math import inf
 from threading import Lock
 
-from webhook.admission.decision import Decided, Outcome
+from webhook.admission.decision import Outcome, ReviewResult
 from webhook.images.resolver import Reason
 from webhook.server.refusals import STATUSES, RefusalLog, Refused
 
@@ -17,13 +17,13 @@ from webhook.server.refusals import STATUSES, RefusalLog, Refused
 OTHER = "other"
 _OPERATIONS = ("CREATE", "UPDATE")
 #: Rules that are counted each for itself. A configuration may have 10,000, and another one after its next change.
-_RULES = 256
+_MAX_RULES = 256
 #: Seconds: a decision that is known, one that is made, one on a large body; and what must never be.
 _SECONDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.25, 1)
 _BYTES = (1024, 2048, 4096, 8192, 16384, 65536, 262144, 1048576, 8388608, 33554432)
 
 
-class Distribution:
+class Histogram:
     """How many values there were up to each of some bounds."""
 
     __slots__ = ("_bounds", "_counts", "total")
@@ -40,12 +40,12 @@ class Distribution:
         self._counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
-    def up_to(self) -> list[tuple[float, int]]:
+    def cumulative(self) -> list[tuple[float, int]]:
         """Give each bound, infinity last, with how many values were no greater."""
         return list(zip((*self._bounds, inf), accumulate(self._counts), strict=True))
 
 
-class Tally:
+class ReviewCounters:
     """The counts of one process."""
 
     def __init__(self) -> None:
@@ -59,16 +59,16 @@ class Tally:
         """Images that were looked at, by why they became what they did."""
         self.rules: dict[str, int] = {}
         """Images that a rule rewrote, by rule."""
-        self.seconds = Distribution(_SECONDS)
-        self.sizes = Distribution(_BYTES)
+        self.seconds = Histogram(_SECONDS)
+        self.sizes = Histogram(_BYTES)
         self.refusals = RefusalLog()
         # Large reviews are answered in other threads.
         self._lock = Lock()
 
-    def count(self, decided: Decided, size: int, seconds: float) -> None:
+    def count(self, result: ReviewResult, size: int, seconds: float) -> None:
         """Count a review of so many bytes that was answered in so many seconds."""
-        outcome, images = decided.decision.counts
-        operation = decided.review.request.operation
+        outcome, images = result.decision.counts
+        operation = result.review.request.operation
         with self._lock:
             self.reviews[operation if operation in _OPERATIONS else OTHER][outcome] += 1
             for reason, rule, number in images:
@@ -85,6 +85,6 @@ class Tally:
         self.refusals.add(refused)
 
     def _count_rule(self, rule: str, number: int) -> None:
-        if rule not in self.rules and len(self.rules) >= _RULES:
+        if rule not in self.rules and len(self.rules) >= _MAX_RULES:
             rule = OTHER
         self.rules[rule] = self.rules.get(rule, 0) + number

@@ -12,24 +12,24 @@ from flask import Flask, Response, request
 from werkzeug.exceptions import HTTPException
 
 from webhook.admission import review
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.config import assemble, files
 from webhook.config.load import load
 from webhook.server import routes
-from webhook.server.counters import Tally
+from webhook.server.counters import ReviewCounters
 from webhook.server.refusals import Refusal, Refused
 from webhook.server.routes import Reply
 
 
-def admission(handler: Callable[[], Handler], tally: Tally) -> Flask:
+def admission(handler: Callable[[], Mutator], counters: ReviewCounters) -> Flask:
     """Make the application that the API server calls; `handler` gives the one in force."""
-    app = _bare("webhook.admission", tally)
+    app = _bare("webhook.admission", counters)
 
     @app.post("/mutate")
     def mutate() -> Response:
         body = request.get_data(cache=False)
         client = request.remote_addr or ""
-        return _response(routes.mutate(handler(), request.content_type or "", body, tally, client))
+        return _response(routes.mutate(handler(), request.content_type or "", body, counters, client))
 
     @app.get("/")
     def about() -> Response:
@@ -65,10 +65,10 @@ def create_app() -> Flask:
     path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
     loaded = load(*files.configuration(Path(path) if path else None), os.environ)
     handler = assemble.handler(loaded.configuration)
-    return admission(lambda: handler, Tally())
+    return admission(lambda: handler, ReviewCounters())
 
 
-def _bare(name: str, tally: Tally | None = None) -> Flask:
+def _bare(name: str, counters: ReviewCounters | None = None) -> Flask:
     app = Flask(name, static_folder=None, template_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = review.BODY_LIMIT
     app.url_map.strict_slashes = False
@@ -76,8 +76,8 @@ def _bare(name: str, tally: Tally | None = None) -> Flask:
     @app.errorhandler(HTTPException)
     def refuse(error: HTTPException) -> Response:
         if error.code == routes.TOO_LARGE.status:
-            if tally is not None:
-                tally.refuse(Refused(413, Refusal.TOO_LARGE, request.remote_addr or "", routes.TOO_LARGE.line))
+            if counters is not None:
+                counters.refuse(Refused(413, Refusal.TOO_LARGE, request.remote_addr or "", routes.TOO_LARGE.line))
             return _response(routes.TOO_LARGE)
         reply = routes.text(error.code or 500, error.name.lower())
         allow = tuple((name, value) for name, value in error.get_headers() if name == "Allow")

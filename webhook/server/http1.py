@@ -2,11 +2,11 @@
 
 gunicorn's parsers take the bytes apart: the one in C (gunicorn_h1c) where it is installed, the one in Python otherwise.
 What gunicorn's own ASGI protocol builds on them, tasks and messages for every request, costs more than a review does
-and is left out: `Schedule` answers most requests where their last byte is read.
+and is left out: `RequestScheduler` answers most requests where their last byte is read.
 
 At every moment a connection has one deadline: for its first request from the accept on, for each further one from its
 first byte on, for an answer to be read, for the next request to begin. Whoever holds the connections calls `expire`
-when it has passed, so that no request costs a timer. What they hold for each other's sake is bounded by `Memory`.
+when it has passed, so that no request costs a timer. What they hold for each other's sake is bounded by `MemoryBudget`.
 """
 
 import asyncio
@@ -29,9 +29,9 @@ from gunicorn.asgi.parser import InvalidHeader, ParseError, PythonProtocol
 from webhook import log
 from webhook.admission import review
 from webhook.server import routes
-from webhook.server.memory_budget import Memory
+from webhook.server.memory_budget import MemoryBudget
 from webhook.server.refusals import Refusal, Refused
-from webhook.server.request_scheduler import Schedule, Waiting
+from webhook.server.request_scheduler import PendingRequest, RequestScheduler
 from webhook.server.routes import Reply, Request
 
 try:
@@ -41,10 +41,10 @@ except ImportError:
 
 #: Seconds in which a TLS handshake and the first request must have arrived, and each further request from its first
 #: byte on; also the longest that a client may leave an answer unread that is larger than the buffers on the way.
-ARRIVAL = 5.0
+REQUEST_TIMEOUT = 5.0
 #: Seconds that an idle connection is kept. The API server keeps its own for 90 s; one that is closed sooner can lose
 #: the request that was on its way.
-KEPT = 120.0
+KEEPALIVE_TIMEOUT = 120.0
 #: Which parser is in force.
 PARSER = "python" if H1CProtocol is None else "gunicorn_h1c"
 
@@ -62,7 +62,7 @@ _PIECE = 32 * 1024
 _COPIES = 4
 #: The beginning of a target in absolute form (RFC 9112 section 3.2.2), to be replaced by a slash.
 _ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
-_NO_LINGER = struct.pack("ii", 1, 0)
+_ABORT = struct.pack("ii", 1, 0)
 
 _log = logging.getLogger("webhook.server")
 
@@ -74,21 +74,21 @@ class Serving(typing.Protocol):
     """Once this is false, each answer closes its connection."""
 
 
-class Common(NamedTuple):
+class ProtocolContext(NamedTuple):
     """What all connections of a port have in common."""
 
-    schedule: Schedule
+    schedule: RequestScheduler
     """What answers requests."""
     serving: Serving
     buffer: memoryview
     """What is read into, `READ` bytes long: nothing stays in it."""
-    memory: Memory["Protocol"]
+    memory: MemoryBudget["Protocol"]
     """What they hold."""
     clock: Callable[[], float]
     """Gives seconds."""
     refused: Callable[[Refused], None]
     """Told of each request that is refused."""
-    cut: Callable[[Request], Reply | None] = lambda _: None
+    truncated: Callable[[Request], Reply | None] = lambda _: None
     """Answers a request of whose body, which is too large, only the beginning is there; None where that cannot be."""
 
 
@@ -97,28 +97,28 @@ class Protocol(asyncio.BufferedProtocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, common: Common, client: str, lost: Callable[["Protocol"], None]) -> None:
+    def __init__(self, context: ProtocolContext, client: str, lost: Callable[["Protocol"], None]) -> None:
         """Answer requests of the client at an address, and call `lost` when the connection is gone."""
-        self._schedule = common.schedule
-        self._serving = common.serving
-        self._buffer = common.buffer
-        self._memory = common.memory
-        self._clock = common.clock
-        self._refused = common.refused
-        self._cut = common.cut
+        self._schedule = context.schedule
+        self._serving = context.serving
+        self._buffer = context.buffer
+        self._memory = context.memory
+        self._clock = context.clock
+        self._refused = context.refused
+        self._truncated = context.truncated
         self._lost = lost
         self._body: list[bytes] = []
-        self._joined = 0  # so many of its pieces are as long as what was read at once,
+        self._coalesced = 0  # so many of its pieces are as long as what was read at once,
         self._size = 0  # and so many bytes are in these
-        self._come = 0  # bytes of a request that is not whole: of its body, of its head, and what frames them
+        self._received = 0  # bytes of a request that is not whole: of its body, of its head, and what frames them
         self._parser: Any = _Parser(on_body=self._body.append, **_LIMITS)
         self._is_asked_for_body = False
         self._unsent = memoryview(b"")
-        self._is_last = False  # the answer that is being written: then the connection is closed
+        self._is_closing = False  # the answer that is being written: then the connection is closed
         self._is_paused = False  # the client does not read what was written
-        self._held = b""  # what came behind the request that it answers
-        self._is_deaf = False  # what still comes is thrown away
-        self._waiting: Waiting | None = None  # the request that is whole, and not answered yet
+        self._pipelined = b""  # what came behind the request that it answers
+        self._is_discarding = False  # what still comes is thrown away
+        self._waiting: PendingRequest | None = None  # the request that is whole, and not answered yet
         self._keeps_alive = self._with_body = True  # how that one is answered
         #: The client's address.
         self.client = client
@@ -127,12 +127,12 @@ class Protocol(asyncio.BufferedProtocol):
         #: Whether the connection is gone.
         self.is_lost = False
         #: When the time of whatever it waits for is over, by the clock: never, where the client waits for us.
-        self.deadline = self._clock() + ARRIVAL
+        self.deadline = self._clock() + REQUEST_TIMEOUT
 
     @property
     def since(self) -> float:
         """Since when it has been waiting for its client, by the clock: for all that it does itself takes no time."""
-        return self.deadline - (KEPT if self.is_idle else ARRIVAL)
+        return self.deadline - (KEEPALIVE_TIMEOUT if self.is_idle else REQUEST_TIMEOUT)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; the time in which the first request must come has been running since the accept."""
@@ -143,34 +143,34 @@ class Protocol(asyncio.BufferedProtocol):
         """End."""
         self.is_lost = True
         self._cancel()
-        self._memory.hold(self, 0)
+        self._memory.set_usage(self, 0)
         self._lost(self)
         # Each knows the other, and what TLS holds for a connection is much: it is not to wait for the collector.
         del self.transport
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
         """Say where to put what comes: the parser must not get more at once than it keeps."""
-        return self._buffer[: READ - len(self._held)] if self._held else self._buffer
+        return self._buffer[: READ - len(self._pipelined)] if self._pipelined else self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         """Take what has come, and answer what is whole."""
-        self._take(self._buffer[:nbytes])
+        self._feed(self._buffer[:nbytes])
 
     def pause_writing(self) -> None:
         """Give a client that does not read its answer a last while."""
         self._is_paused = True
-        self._begin()
+        self._start_request_timeout()
         self.transport.pause_reading()
-        self._hold()
+        self._update_memory()
 
     def resume_writing(self) -> None:
         """Go on: the client reads."""
         self._is_paused = False
         self._send()
-        if self._is_paused or self._is_deaf:
+        if self._is_paused or self._is_discarding:
             return
-        self._wait()
-        self._go_on()
+        self._start_idle_timeout()
+        self._resume()
 
     def expire(self) -> None:
         """Close, for the deadline has passed: with a goodbye where nothing was under way, at once otherwise."""
@@ -182,22 +182,22 @@ class Protocol(asyncio.BufferedProtocol):
             if connection is not None:
                 # The kernel is to throw away what the client has not read: it would keep it for long.
                 with suppress(OSError):
-                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _NO_LINGER)
+                    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             self.transport.abort()
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Let go of what it holds: of all connections it holds the most, and together they hold too much."""
         if self._is_paused:
-            self._unsent, self._held = memoryview(b""), b""
+            self._unsent, self._pipelined = memoryview(b""), b""
             self.expire()
         else:
             self._cancel()
-            self._drop_body(self._refusal(routes.CROWDED, Refusal.OVERLOADED))
+            self._drop_body(self._refusal(routes.OVERLOADED, Refusal.OVERLOADED))
 
     def close(self) -> None:
         """Close once all that was written is sent."""
-        self._begin()
-        self._is_deaf = True
+        self._start_request_timeout()
+        self._is_discarding = True
         self.transport.close()
 
     def _cancel(self) -> None:
@@ -205,35 +205,35 @@ class Protocol(asyncio.BufferedProtocol):
             self._waiting.cancel()
             self._waiting = None
 
-    def _begin(self) -> None:
+    def _start_request_timeout(self) -> None:
         self.is_idle = False
-        self.deadline = self._clock() + ARRIVAL
+        self.deadline = self._clock() + REQUEST_TIMEOUT
 
-    def _wait(self) -> None:
+    def _start_idle_timeout(self) -> None:
         self.is_idle = True
-        self.deadline = self._clock() + KEPT
+        self.deadline = self._clock() + KEEPALIVE_TIMEOUT
 
-    def _hold(self) -> None:
+    def _update_memory(self) -> None:
         """Note how much it holds: of requests, and of answers while the client does not read."""
-        size = self._come
+        size = self._received
         if self._is_paused:
-            size += len(self._held) + len(self._unsent) + _COPIES * self.transport.get_write_buffer_size()
+            size += len(self._pipelined) + len(self._unsent) + _COPIES * self.transport.get_write_buffer_size()
         elif self._waiting is not None:
-            size += len(self._held)
-        self._memory.hold(self, size)
+            size += len(self._pipelined)
+        self._memory.set_usage(self, size)
 
-    def _take(self, data: bytes | memoryview) -> None:
-        if self._is_deaf:
+    def _feed(self, data: bytes | memoryview) -> None:
+        if self._is_discarding:
             return
         if self._waiting is not None:
             # It is read on, for only so is seen that the client has gone.
-            self._held += data
-            if len(self._held) >= READ:
+            self._pipelined += data
+            if len(self._pipelined) >= READ:
                 self.transport.pause_reading()
-            self._hold()
+            self._update_memory()
             return
-        if self._memory.is_short:
-            self._take_later(bytes(data))
+        if self._memory.is_exhausted:
+            self._feed_later(bytes(data))
             return
         parser = self._parser
         try:
@@ -242,55 +242,55 @@ class Protocol(asyncio.BufferedProtocol):
             self._refuse_malformed(error)
             return
         if not parser.is_complete:
-            self._await_rest(len(data))
+            self._handle_partial(len(data))
             return
         held = parser.remaining()
         self._answer()
-        if not held or self._is_deaf:
+        if not held or self._is_discarding:
             return
         if self._waiting is not None:
-            self._held = held
-            self._hold()
+            self._pipelined = held
+            self._update_memory()
         else:
             # One request an iteration of the event loop, for other connections wait too.
-            self._begin()
-            self._take_later(held)
+            self._start_request_timeout()
+            self._feed_later(held)
 
-    def _take_later(self, data: bytes) -> None:
-        self._held = data
+    def _feed_later(self, data: bytes) -> None:
+        self._pipelined = data
         if self._is_paused:
-            self._hold()
+            self._update_memory()
         self.transport.pause_reading()
-        asyncio.get_running_loop().call_soon(self._go_on)
+        asyncio.get_running_loop().call_soon(self._resume)
 
-    def _go_on(self) -> None:
+    def _resume(self) -> None:
         """Read again, and first what came behind the last request."""
-        if self.is_lost or self._is_paused or self._is_deaf or self.transport.is_closing():
+        if self.is_lost or self._is_paused or self._is_discarding or self.transport.is_closing():
             return
-        held, self._held = self._held, b""
+        held, self._pipelined = self._pipelined, b""
         self.transport.resume_reading()
         if held:
-            self._take(held)
+            self._feed(held)
 
-    def _await_rest(self, come: int) -> None:
-        """See to a request of which only a part has come, and `come` bytes now."""
+    def _handle_partial(self, received: int) -> None:
+        """See to a request of which only a part has come, and `received` bytes now."""
         if self.is_idle:
-            self._begin()
-        self._come += come
-        fresh = b"".join(self._body[self._joined :])
+            self._start_request_timeout()
+        self._received += received
+        fresh = b"".join(self._body[self._coalesced :])
         if fresh:
             # Tiny pieces take more memory than they hold.
-            self._body[self._joined :] = [fresh]
-            self._joined += 1
+            self._body[self._coalesced :] = [fresh]
+            self._coalesced += 1
             self._size += len(fresh)
-        self._hold()
-        if self._is_deaf:
+        self._update_memory()
+        if self._is_discarding:
             return
         expects = not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue"
         if max(self._size, self._parser.content_length or 0) > review.BODY_LIMIT:
             # The body's beginning tells which review it is. An API server sends it right behind the head.
             if self._size or expects:
-                self._drop_body(self._answer_cut())
+                self._drop_body(self._answer_truncated())
         elif expects:
             self._is_asked_for_body = True
             # RFC 9110 section 10.1.1: not where the body comes without, and not to HTTP/1.0.
@@ -303,21 +303,21 @@ class Protocol(asyncio.BufferedProtocol):
 
     def _refuse(self, reply: Reply, reason: Refusal) -> None:
         """Answer with a refusal, the last one on this connection."""
-        self._write(self._refusal(reply, reason), is_last=True)
+        self._write(self._refusal(reply, reason), is_closing=True)
 
     def _refusal(self, reply: Reply, reason: Refusal) -> Reply:
         """Give the reply, and have the refusal counted and logged."""
         self._refused(Refused(reply.status, reason, self.client, reply.line))
         return reply
 
-    def _answer_cut(self) -> Reply:
+    def _answer_truncated(self) -> Reply:
         """Answer a request whose body is too large by the beginning of that."""
         beginning = b""
         for piece in self._body:
             beginning += piece[: READ - len(beginning)]
             if len(beginning) == READ:
                 break
-        return self._cut(self._request(beginning)) or self._refusal(routes.TOO_LARGE, Refusal.TOO_LARGE)
+        return self._truncated(self._request(beginning)) or self._refusal(routes.TOO_LARGE, Refusal.TOO_LARGE)
 
     def _drop_body(self, reply: Reply) -> None:
         """Answer, and take no more of the body, before the rest of it has come.
@@ -325,11 +325,11 @@ class Protocol(asyncio.BufferedProtocol):
         A client may read that only when it has sent all, or lose the connection with the answer in it. So what still
         comes is thrown away, for as long as a request may take to arrive.
         """
-        self._is_deaf = True
+        self._is_discarding = True
         self._body.clear()
         self._parser = None  # it may hold a head, and is not asked any more
-        self._come, self._held = 0, b""
-        self._memory.hold(self, 0)
+        self._received, self._pipelined = 0, b""
+        self._memory.set_usage(self, 0)
         self._write(reply)
 
     def _request(self, body: bytes) -> Request:
@@ -341,7 +341,7 @@ class Protocol(asyncio.BufferedProtocol):
         fields = _headers(parser)
         headers = dict(fields)
         if len(headers) < len(fields):
-            headers = _joined(fields)
+            headers = _join_headers(fields)
         return Request(parser.method, path, query, headers, body, self.client)
 
     def _answer(self) -> None:
@@ -350,7 +350,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._keeps_alive = parser.should_keep_alive
         self._with_body = parser.method != b"HEAD"
         if len(body) > review.BODY_LIMIT:
-            self._write(self._answer_cut(), is_last=True)
+            self._write(self._answer_truncated(), is_closing=True)
             return
         request = self._request(body)
         headers = request.headers
@@ -368,19 +368,19 @@ class Protocol(asyncio.BufferedProtocol):
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
             return
         self._body.clear()
-        self._joined = self._size = 0
+        self._coalesced = self._size = 0
         self._is_asked_for_body = False
         parser.reset()
         reply = self._schedule.answer(request, self._answered)
-        if isinstance(reply, Waiting):
+        if isinstance(reply, PendingRequest):
             self._waiting = reply
             self.is_idle, self.deadline = False, inf
-            self._come = len(body)
-            self._hold()
+            self._received = len(body)
+            self._update_memory()
             return
-        if self._come:
-            self._come = 0
-            self._hold()
+        if self._received:
+            self._received = 0
+            self._update_memory()
         self._reply(reply)
 
     def _answered(self, reply: Reply) -> None:
@@ -388,27 +388,27 @@ class Protocol(asyncio.BufferedProtocol):
         if self._waiting is None:
             return  # it is not wanted any more
         self._waiting = None
-        self._come = 0
-        held, self._held = self._held, b""
-        self._hold()
+        self._received = 0
+        held, self._pipelined = self._pipelined, b""
+        self._update_memory()
         self._reply(reply)
-        if held and not self._is_deaf:
-            self._begin()
-            self._take_later(held)
+        if held and not self._is_discarding:
+            self._start_request_timeout()
+            self._feed_later(held)
 
     def _reply(self, reply: Reply) -> None:
         if reply is routes.FAILED:
             self._refused(Refused(reply.status, Refusal.INTERNAL_ERROR, self.client, reply.line))
-        self._wait()
-        self._write(reply, is_last=not (self._keeps_alive and self._serving.alive), with_body=self._with_body)
+        self._start_idle_timeout()
+        self._write(reply, is_closing=not (self._keeps_alive and self._serving.alive), with_body=self._with_body)
 
-    def _write(self, reply: Reply, *, is_last: bool = False, with_body: bool = True) -> None:
+    def _write(self, reply: Reply, *, is_closing: bool = False, with_body: bool = True) -> None:
         """Write an answer, the last one on this connection or not."""
-        if is_last:
-            self._is_last = self._is_deaf = True
-        head = _head(reply.status, reply.headers, int(time.time()), self._is_deaf)
+        if is_closing:
+            self._is_closing = self._is_discarding = True
+        head = _head(reply.status, reply.headers, int(time.time()), self._is_discarding)
         answer = b"%bContent-Length: %d\r\n\r\n%b" % (head, len(reply.body), reply.body if with_body else b"")
-        if is_last or len(answer) > _PIECE:
+        if is_closing or len(answer) > _PIECE:
             self._unsent = memoryview(answer)
             self._send()
         else:
@@ -418,9 +418,9 @@ class Protocol(asyncio.BufferedProtocol):
         while self._unsent and not self._is_paused:
             self.transport.write(self._unsent[:_PIECE])
             self._unsent = self._unsent[_PIECE:]
-        self._hold()
+        self._update_memory()
         # Not before most of it is read: for what is left when a connection is closed there is less time.
-        if self._is_last and not self._unsent and not self._is_paused:
+        if self._is_closing and not self._unsent and not self._is_paused:
             self.close()
 
     def _header(self, name: bytes) -> bytes:
@@ -433,7 +433,7 @@ def _headers(parser: Any) -> list[tuple[bytes, bytes]]:
     return headers
 
 
-def _joined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
+def _join_headers(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
     """Return headers by name; several of one name are one list (RFC 9110 section 5.3)."""
     headers: dict[bytes, bytes] = {}
     for name, value in fields:
@@ -442,10 +442,10 @@ def _joined(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 
 @lru_cache(16)
-def _head(status: int, headers: tuple[tuple[str, str], ...], second: int, is_last: bool) -> bytes:  # noqa: FBT001
+def _head(status: int, headers: tuple[tuple[str, str], ...], second: int, is_closing: bool) -> bytes:  # noqa: FBT001
     """Give an answer's head but for its length. Within a second most are the same."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
     lines.append(f"Date: {formatdate(second, usegmt=True)}")
-    if is_last:
+    if is_closing:
         lines.append("Connection: close")
     return "\r\n".join([*lines, ""]).encode("latin-1")

@@ -19,20 +19,20 @@ from typing import NamedTuple
 
 from webhook import log
 from webhook.config.listen_address import BACKLOG
-from webhook.server.http1 import ARRIVAL, Common, Protocol
-from webhook.server.metrics import Closed
+from webhook.server.http1 import REQUEST_TIMEOUT, Protocol, ProtocolContext
+from webhook.server.metrics import CloseReason
 
 #: Of all places so many are made free at once, for looking through all takes as long as some handshakes.
-_ROOM = 1 / 32
+_EVICTED_SHARE = 1 / 32
 #: Seconds of rest between two requests, or of waiting for its client, after which a connection may go.
-_RESTING = 1.0
+_EVICTABLE_AFTER = 1.0
 #: Where nobody could go, seconds until it is looked again.
-_LOOK_AGAIN = 0.05
+_RETRY_EVICTION = 0.05
 _EXPIRE_EVERY = 0.25
 #: Accepted in one turn of the loop: the kernel drops those that it has no place for, and they try again a second later.
-_AT_ONCE = 16
+_ACCEPT_BATCH = 16
 #: Seconds after which it is accepted again where that could not be done.
-_AGAIN = 0.1
+_ACCEPT_RETRY = 0.1
 #: Bytes that the kernel is to hold of what a client sends: so much is read at once.
 _INCOMING = 64 * 1024
 #: Bytes that it is to hold of answers: else it takes megabytes, and who reads nothing cannot be told from who does.
@@ -41,7 +41,7 @@ _OUTGOING = 64 * 1024
 _log = logging.getLogger("webhook.server")
 
 
-class Place(NamedTuple):
+class ListeningSocket(NamedTuple):
     """Where is accepted, and how much of it."""
 
     socket: socket.socket
@@ -55,19 +55,23 @@ class Listener:
     """Accepts connections in one place, and knows those that are open."""
 
     def __init__(
-        self, place: Place, common: Common, tls: Callable[[], ssl.SSLContext | None], closed: Callable[[Closed], None]
+        self,
+        listening: ListeningSocket,
+        context: ProtocolContext,
+        tls: Callable[[], ssl.SSLContext | None],
+        closed: Callable[[CloseReason], None],
     ) -> None:
         """Take the place, what all its connections share, the context in force, and whom to tell why one was closed."""
-        self._place = place
-        self._common = common
+        self._socket = listening
+        self._context = context
         # Connections have what the socket has that they were accepted on.
-        place.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _INCOMING)
-        place.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTGOING)
+        listening.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _INCOMING)
+        listening.socket.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _OUTGOING)
         self._tls = tls
         self._closed = closed
         # Each with the task that it is made in, which is over when it has a transport; in the order of their accept.
         self._open: dict[Protocol, asyncio.Task[None]] = {}
-        self._turned_away, self._full_until = "", 0.0
+        self._rejected_client, self._full_until = "", 0.0
 
     @property
     def open(self) -> int:
@@ -80,35 +84,35 @@ class Listener:
         return sum(not protocol.is_idle for protocol in self._open)
 
     @property
-    def held(self) -> int:
+    def buffered_bytes(self) -> int:
         """Bytes that they hold."""
-        return self._common.memory.total
+        return self._context.memory.total
 
     @property
     def address(self) -> str:
         """Where it listens, as a URL."""
-        host, port = self._place.socket.getsockname()[:2]
-        scheme = "https" if self._place.is_secure else "http"
+        host, port = self._socket.socket.getsockname()[:2]
+        scheme = "https" if self._socket.is_secure else "http"
         return f"{scheme}://[{host}]:{port}" if ":" in host else f"{scheme}://{host}:{port}"
 
     def accept(self) -> None:
         """Accept from now on."""
-        asyncio.get_running_loop().add_reader(self._place.socket, self._take, _AT_ONCE)
+        asyncio.get_running_loop().add_reader(self._socket.socket, self._accept, _ACCEPT_BATCH)
 
     def refuse(self) -> None:
         """Take those that have come so far, and let the kernel refuse all others."""
-        asyncio.get_running_loop().remove_reader(self._place.socket)
-        self._take(BACKLOG)
-        self._place.socket.close()
+        asyncio.get_running_loop().remove_reader(self._socket.socket)
+        self._accept(BACKLOG)
+        self._socket.socket.close()
 
     async def expire(self) -> None:
         """Close connections whose time is over, for ever."""
         while True:
             await asyncio.sleep(_EXPIRE_EVERY)
-            now = self._common.clock()
+            now = self._context.clock()
             for protocol in [protocol for protocol in self._open if protocol.deadline <= now]:
                 try:
-                    self._close(protocol, Closed.IDLE if protocol.is_idle else Closed.LATE)
+                    self._close(protocol, CloseReason.IDLE if protocol.is_idle else CloseReason.TIMED_OUT)
                 except Exception:  # noqa: BLE001 - whatever it is, the others' time is to be watched
                     _log.exception("cannot close a connection")
 
@@ -118,11 +122,11 @@ class Listener:
             if protocol.is_idle:
                 protocol.close()
 
-    def _take(self, most: int) -> None:
+    def _accept(self, most: int) -> None:
         """Accept connections that wait, up to so many."""
         try:
             for _ in range(most):
-                connection, address = self._place.socket.accept()
+                connection, address = self._socket.socket.accept()
                 # An IPv4 address, also where the socket takes both kinds.
                 self._begin(connection, address[0].removeprefix("::ffff:"))
         except BlockingIOError:
@@ -131,35 +135,35 @@ class Listener:
             # Out of descriptors, or the client went: neither is a reason to stop.
             _log.warning(log.event("cannot accept a connection", why=error.strerror))
             loop = asyncio.get_running_loop()
-            loop.remove_reader(self._place.socket)
-            loop.call_later(_AGAIN, self._accept_again)
+            loop.remove_reader(self._socket.socket)
+            loop.call_later(_ACCEPT_RETRY, self._accept_again)
 
     def _accept_again(self) -> None:
-        if self._place.socket.fileno() >= 0:  # it is not closed meanwhile
+        if self._socket.socket.fileno() >= 0:  # it is not closed meanwhile
             self.accept()
 
     def _begin(self, connection: socket.socket, client: str) -> None:
         """Serve a connection that was accepted from a client, where there is place for it."""
         connection.setblocking(False)  # noqa: FBT003 - the socket module has no other way
-        context = self._tls() if self._place.is_secure else None
-        if self._place.is_secure and context is None:
+        context = self._tls() if self._socket.is_secure else None
+        if self._socket.is_secure and context is None:
             connection.close()
-        elif self.open >= self._place.connections and not self._makes_room(client):
-            self._closed(Closed.FULL)
+        elif self.open >= self._socket.connections and not self._evict_for(client):
+            self._closed(CloseReason.FULL)
             connection.close()
         else:
-            protocol = Protocol(self._common, client, self._lost)
+            protocol = Protocol(self._context, client, self._lost)
             self._open[protocol] = asyncio.get_running_loop().create_task(self._connect(connection, protocol, context))
 
     async def _connect(self, connection: socket.socket, protocol: Protocol, context: ssl.SSLContext | None) -> None:
         loop = asyncio.get_running_loop()
         # The deadline is the protocol's; this is for a loop that cannot be told to end a handshake.
-        secure = {} if context is None else {"ssl_handshake_timeout": 2 * ARRIVAL, "ssl_shutdown_timeout": 1.0}
+        secure = {} if context is None else {"ssl_handshake_timeout": 2 * REQUEST_TIMEOUT, "ssl_shutdown_timeout": 1.0}
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(lambda: protocol, connection, ssl=context, **secure)
         except (OSError, TimeoutError):  # ssl.SSLError is an OSError: no TLS, or no TLS that is spoken here
-            self._closed(Closed.HANDSHAKE)
+            self._closed(CloseReason.HANDSHAKE)
             connection.close()
             self._lost(protocol)
         except asyncio.CancelledError:
@@ -170,7 +174,7 @@ class Listener:
     def _lost(self, protocol: Protocol) -> None:
         self._open.pop(protocol, None)
 
-    def _close(self, protocol: Protocol, why: Closed) -> None:
+    def _close(self, protocol: Protocol, why: CloseReason) -> None:
         """Close a connection, which may be in its handshake."""
         made = self._open.get(protocol)
         if made is None:
@@ -181,31 +185,31 @@ class Listener:
         else:
             made.cancel()
 
-    def _makes_room(self, client: str) -> bool:
+    def _evict_for(self, client: str) -> bool:
         """Close some connections for one of a client, and tell whether there were any that may go."""
-        now = self._common.clock()
-        if client == self._turned_away and now < self._full_until:
+        now = self._context.clock()
+        if client == self._rejected_client and now < self._full_until:
             return False
         counts = Counter(one.client for one in self._open)
         [(most, number)] = counts.most_common(1)
         own = counts[client]
-        room = int(self._place.connections * _ROOM) + 1
+        room = int(self._socket.connections * _EVICTED_SHARE) + 1
         crowding = None
         if number > own + 1:
             crowding, room = most, min(room, (number - own) // 2)
         may_go = []
         for one in self._open:
             waited = now - one.since
-            if waited > _RESTING and not one.is_idle:
+            if waited > _EVICTABLE_AFTER and not one.is_idle:
                 may_go.append((0, one.since, one))
             elif one.client == crowding:
                 may_go.append((1 if one.is_idle else 2, one.since, one))
-            elif counts[one.client] >= own and (waited > _RESTING if one.is_idle else waited >= 0):
+            elif counts[one.client] >= own and (waited > _EVICTABLE_AFTER if one.is_idle else waited >= 0):
                 may_go.append((4 if one.is_idle else 3, one.since, one))
         if not may_go:
-            self._turned_away, self._full_until = client, now + _LOOK_AGAIN
+            self._rejected_client, self._full_until = client, now + _RETRY_EVICTION
         may_go.sort(key=itemgetter(0, 1))
         for _, _, protocol in may_go[:room]:
-            self._close(protocol, Closed.CROWDED)
+            self._close(protocol, CloseReason.EVICTED)
             self._lost(protocol)
         return bool(may_go)

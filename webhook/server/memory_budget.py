@@ -10,53 +10,53 @@ from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 
-class Holder(Protocol):
+class Consumer(Protocol):
     """Who holds something."""
 
     @property
     def client(self) -> str:
         """The address of the client that it is held for."""
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         """Let go of it; `hold` is called with 0 when that has happened."""
 
 
-_Holder = TypeVar("_Holder", bound=Holder)
+_Consumer = TypeVar("_Consumer", bound=Consumer)
 
 
-class Memory(Generic[_Holder]):
+class MemoryBudget(Generic[_Consumer]):
     """Bytes by who holds them."""
 
-    def __init__(self, most: int, gave_way: Callable[[], None]) -> None:
+    def __init__(self, limit: int, on_evict: Callable[[], None]) -> None:
         """Take how many bytes may be held together, and whom to tell when one has to give way."""
-        self._most = most
-        self._gave_way = gave_way
-        self._held: dict[_Holder, int] = {}
-        self._leaving: dict[_Holder, int] = {}
+        self._limit = limit
+        self._on_evict = on_evict
+        self._usage: dict[_Consumer, int] = {}
+        self._evicting: dict[_Consumer, int] = {}
         #: Bytes that are held, but for what is let go of already.
         self.total = 0
 
     @property
-    def is_short(self) -> bool:
+    def is_exhausted(self) -> bool:
         """Whether there is too much until all have let go of what they are to: nobody is to take more before."""
-        return bool(self._leaving) and self.total + sum(self._leaving.values()) > self._most
+        return bool(self._evicting) and self.total + sum(self._evicting.values()) > self._limit
 
-    def hold(self, holder: _Holder, size: int) -> None:
+    def set_usage(self, holder: _Consumer, size: int) -> None:
         """Note that `holder` holds `size` bytes from now on, and have others give way where that is too much."""
-        self.total += size - self._held.pop(holder, 0)
+        self.total += size - self._usage.pop(holder, 0)
         if not size:
-            self._leaving.pop(holder, None)
+            self._evicting.pop(holder, None)
             return
-        self._held[holder] = size
-        while self.total > self._most and self._held:
+        self._usage[holder] = size
+        while self.total > self._limit and self._usage:
             largest = self._largest()
-            self._leaving[largest] = self._held.pop(largest)
-            self.total -= self._leaving[largest]
-            self._gave_way()
-            largest.give_way()
+            self._evicting[largest] = self._usage.pop(largest)
+            self.total -= self._evicting[largest]
+            self._on_evict()
+            largest.evict()
 
-    def _largest(self) -> _Holder:
+    def _largest(self) -> _Consumer:
         clients: Counter[str] = Counter()
-        for holder, size in self._held.items():
+        for holder, size in self._usage.items():
             clients[holder.client] += size
-        return max(self._held, key=lambda holder: (clients[holder.client], holder.client, self._held[holder]))
+        return max(self._usage, key=lambda holder: (clients[holder.client], holder.client, self._usage[holder]))

@@ -19,21 +19,21 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from webhook import log
-from webhook.server.counters import Distribution, Tally
+from webhook.server.counters import Histogram, ReviewCounters
 from webhook.server.refusals import Refusal
-from webhook.server.reloader import InForce
+from webhook.server.reloader import ServerState
 
 _PREFIX = "registry_webhook"
 
 
-class Closed(StrEnum):
+class CloseReason(StrEnum):
     """Why the server closed a connection, where it was not the client that did."""
 
-    LATE = "late"
+    TIMED_OUT = "late"
     """Its handshake or request did not arrive in time, or its answer was not read."""
     IDLE = "idle"
     """No further request came for long."""
-    CROWDED = "crowded"
+    EVICTED = "crowded"
     """All places were taken, and it had been slow for longest."""
     FULL = "full"
     """All places were taken, and nobody was slow."""
@@ -55,19 +55,19 @@ class Connections(Protocol):
         """How many of them have something under way: a handshake, a part of a request, an answer that is not read."""
 
     @property
-    def held(self) -> int:
+    def buffered_bytes(self) -> int:
         """The bytes that they hold."""
 
 
 class Metrics:
     """The server's metrics, in a registry of their own."""
 
-    def __init__(self, now: Callable[[], InForce], tally: Tally) -> None:
-        """Begin at zero; `now` gives what is in force, and `tally` is what is counted of reviews."""
+    def __init__(self, now: Callable[[], ServerState], counters: ReviewCounters) -> None:
+        """Begin at zero; `now` gives what is in force, and `counters` is what is counted of reviews."""
         self._registry = CollectorRegistry()
         self._closed = Counter(
             f"{_PREFIX}_connections_closed",
-            f"Connections that the server closed, by why: {', '.join(Closed)}.",
+            f"Connections that the server closed, by why: {', '.join(CloseReason)}.",
             ["port", "reason"],
             registry=self._registry,
         )
@@ -84,20 +84,20 @@ class Metrics:
             ["port"],
             registry=self._registry,
         )
-        self._registry.register(_Reviews(tally))
-        self._registry.register(_Standing(now))
+        self._registry.register(_Reviews(counters))
+        self._registry.register(_StateCollector(now))
         ProcessCollector(registry=self._registry)
 
-    def closed(self, port: str) -> Callable[[Closed], None]:
+    def closed(self, port: str) -> Callable[[CloseReason], None]:
         """Give what counts the connections of a port that are closed."""
-        counters = {reason: self._closed.labels(port, reason) for reason in Closed}
+        counters = {reason: self._closed.labels(port, reason) for reason in CloseReason}
         return lambda reason: counters[reason].inc()
 
     def watch(self, port: str, connections: Connections) -> None:
         """Have the connections of a port asked for when metrics are."""
         self._open.labels(port).set_function(lambda: connections.open)
         self._busy.labels(port).set_function(lambda: connections.busy)
-        self._held.labels(port).set_function(lambda: connections.held)
+        self._held.labels(port).set_function(lambda: connections.buffered_bytes)
 
     def exposition(self) -> bytes:
         """Write them as text: https://prometheus.io/docs/instrumenting/exposition_formats/."""
@@ -107,11 +107,11 @@ class Metrics:
 class _Reviews(Collector):
     """What was counted of reviews."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._tally = tally
+    def __init__(self, counters: ReviewCounters) -> None:
+        self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
-        tally = self._tally
+        tally = self._counters
         reviews = [
             ((operation, outcome), count)
             for operation, outcomes in tally.reviews.items()
@@ -130,10 +130,10 @@ class _Reviews(Collector):
         yield _histogram("review_size_bytes", "Length of the bodies of reviews.", tally.sizes)
 
 
-class _Standing(Collector):
+class _StateCollector(Collector):
     """What is in force, and what of the log is lost."""
 
-    def __init__(self, now: Callable[[], InForce]) -> None:
+    def __init__(self, now: Callable[[], ServerState]) -> None:
         self._now = now
 
     def collect(self) -> Iterator[Metric]:
@@ -144,8 +144,8 @@ class _Standing(Collector):
             value={"hash": now.configuration_hash},
         )
         for part, fault, since in (
-            ("configuration", now.configuration_fault, now.configuration_since),
-            ("certificate", now.certificate_fault, now.certificate_since),
+            ("configuration", now.configuration_error, now.configuration_since),
+            ("certificate", now.certificate_error, now.certificate_since),
         ):
             yield GaugeMetricFamily(
                 f"{_PREFIX}_{part}_last_reload_successful",
@@ -163,7 +163,7 @@ class _Standing(Collector):
             value=now.certificate_validity.ends if now.certificate_validity else inf,
         )
         yield CounterMetricFamily(
-            f"{_PREFIX}_log_lines_lost", "Lines of the log that nobody took in time.", value=log.lost()
+            f"{_PREFIX}_log_lines_lost", "Lines of the log that nobody took in time.", value=log.dropped_lines()
         )
 
 
@@ -174,6 +174,6 @@ def _counter(name: str, text: str, labels: tuple[str, ...], counts: Iterable[tup
     return family
 
 
-def _histogram(name: str, text: str, values: Distribution) -> Metric:
-    buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in values.up_to()]
+def _histogram(name: str, text: str, values: Histogram) -> Metric:
+    buckets = [("+Inf" if bound == inf else str(bound), count) for bound, count in values.cumulative()]
     return HistogramMetricFamily(f"{_PREFIX}_{name}", text, buckets=buckets, sum_value=values.total)

@@ -32,7 +32,7 @@ MEDIUM = 512 * 1024
 #: Seconds of requests that are answered in one iteration of the event loop: 50 or more of the usual ones.
 _ITERATION = 0.005
 #: Parts of a share that had requests, and are remembered at least: who comes one by one gets no more than others.
-_REMEMBERED = 100
+_MAX_SHARES = 100
 #: Received by the main thread alone.
 SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 
@@ -45,7 +45,7 @@ class _Share:
     __slots__ = ("_now", "_parts", "requests", "used", "waiting")
 
     def __init__(self) -> None:
-        self.requests: list[tuple[int, int, Waiting]] = []
+        self.requests: list[tuple[int, int, PendingRequest]] = []
         self.waiting = 0
         """Requests in this share and its parts."""
         self.used = 0.0
@@ -55,7 +55,7 @@ class _Share:
 
     def part(self, key: str | bytes) -> "_Share":
         """Return the part that a request is to be added to."""
-        if key not in self._parts and len(self._parts) > 2 * self.waiting + _REMEMBERED:
+        if key not in self._parts and len(self._parts) > 2 * self.waiting + _MAX_SHARES:
             self._parts = {key: part for key, part in self._parts.items() if part.waiting}
         part = self._parts.setdefault(key, _Share())
         if not part.waiting:
@@ -72,7 +72,7 @@ class _Share:
 _USED = attrgetter("used")
 
 
-class Waiting:
+class PendingRequest:
     """A request in a queue."""
 
     __slots__ = ("_entry", "_shares", "answered", "request")
@@ -112,7 +112,7 @@ class Waiting:
             share.waiting += change
 
 
-class Queue:
+class FairQueue:
     """Requests by client and namespace; fair queueing by the time that the requests of each have taken."""
 
     def __init__(self) -> None:
@@ -120,13 +120,13 @@ class Queue:
         self._all = _Share()
         self._numbers = count()
 
-    def put(self, request: Request, answered: Callable[[Reply], None]) -> Waiting:
+    def put(self, request: Request, answered: Callable[[Reply], None]) -> PendingRequest:
         """Add a request."""
         client = self._all.part(request.client)
         shares = self._all, client, client.part(review.namespace(request.body))
-        return Waiting(request, answered, next(self._numbers), shares)
+        return PendingRequest(request, answered, next(self._numbers), shares)
 
-    def get(self) -> tuple[Waiting, Request] | None:
+    def get(self) -> tuple[PendingRequest, Request] | None:
         """Remove and return the next request."""
         if not self._all.waiting:
             self._all = _Share()
@@ -136,18 +136,18 @@ class Queue:
         return waiting, cast("Request", waiting.request)
 
 
-class Schedule:
+class RequestScheduler:
     """Answers the requests of one port's connections."""
 
     def __init__(self, application: Application, loop: asyncio.AbstractEventLoop) -> None:
         """Take what answers a request; it is called from several threads."""
         self._application = application
         self._loop = loop
-        self._small = Queue()
+        self._small = FairQueue()
         self._busy = 0.0
         self._medium, self._large = (_Thread(self._reply, loop, name) for name in ("medium", "large"))
 
-    def answer(self, request: Request, answered: Callable[[Reply], None]) -> Reply | Waiting:
+    def answer(self, request: Request, answered: Callable[[Reply], None]) -> Reply | PendingRequest:
         """Answer a request at once, or return the place where it waits; `answered` is called with its reply."""
         size = len(request.body)
         if size > SMALL:
@@ -188,11 +188,11 @@ class _Thread:
     def __init__(self, reply: Callable[[Request], Reply], loop: asyncio.AbstractEventLoop, name: str) -> None:
         self._reply = reply
         self._loop = loop
-        self._executor = background(name)
-        self._queue = Queue()
+        self._executor = background_executor(name)
+        self._queue = FairQueue()
         self._is_busy = False
 
-    def put(self, request: Request, answered: Callable[[Reply], None]) -> Waiting:
+    def put(self, request: Request, answered: Callable[[Reply], None]) -> PendingRequest:
         waiting = self._queue.put(request, answered)
         if not self._is_busy:
             self._begin()
@@ -206,13 +206,13 @@ class _Thread:
             future = self._loop.run_in_executor(self._executor, self._reply, request)
             future.add_done_callback(partial(self._end, waiting, perf_counter()))
 
-    def _end(self, waiting: Waiting, began: float, done: "asyncio.Future[Reply]") -> None:
+    def _end(self, waiting: PendingRequest, began: float, done: "asyncio.Future[Reply]") -> None:
         waiting.charge(perf_counter() - began)
         self._begin()
         waiting.answered(done.result())
 
 
-def background(name: str) -> ThreadPoolExecutor:
+def background_executor(name: str) -> ThreadPoolExecutor:
     """Create an executor of one thread that receives no signal: one that it took would end the process.
 
     It is started here. A thread that could not be started later, for want of memory, would leave its queue unanswered.

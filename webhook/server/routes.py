@@ -9,13 +9,13 @@ from time import perf_counter
 from msgspec import Struct
 
 from webhook import __version__, log
-from webhook.admission.decision import UNEXAMINED, Decided, Outcome
-from webhook.admission.mutator import Handler
+from webhook.admission.decision import UNEXAMINED, Outcome, ReviewResult
+from webhook.admission.mutator import Mutator
 from webhook.admission.review import BODY_LIMIT
 from webhook.errors import MalformedReview
-from webhook.server.counters import Tally
+from webhook.server.counters import ReviewCounters
 from webhook.server.refusals import Refusal, Refused
-from webhook.server.reloader import InForce
+from webhook.server.reloader import ServerState
 
 _JSON = "application/json"
 _REVIEW = (("Content-Type", _JSON),)
@@ -64,11 +64,11 @@ def text(status: int, line: str) -> Reply:
 
 TOO_LARGE = text(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
 #: No Retry-After: the API server waits for nothing but that before it asks again, and its client waits for it.
-CROWDED = text(503, "too much is under way")
+OVERLOADED = text(503, "too much is under way")
 FAILED = text(500, "registry-webhook failed; its log says where")
 
 
-def mutate(handler: Handler, content_type: str, body: bytes, tally: Tally, client: str = "") -> Reply:
+def mutate(mutator: Mutator, content_type: str, body: bytes, counters: ReviewCounters, client: str = "") -> Reply:
     """Answer an AdmissionReview, and count it: 200 with the review, or a 4xx with one line that says what was wrong.
 
     `client` is the address that it came from, for the log.
@@ -76,32 +76,32 @@ def mutate(handler: Handler, content_type: str, body: bytes, tally: Tally, clien
     began = perf_counter()
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
         why = f"the content type must be {_JSON}"
-        tally.refuse(Refused(415, Refusal.CONTENT_TYPE, client, why))
+        counters.refuse(Refused(415, Refusal.CONTENT_TYPE, client, why))
         return text(415, why)
     try:
-        decided = handler.review(body)
+        decided = mutator.review(body)
     except MalformedReview as error:
         why = log.escape(f"the body is {error}")
-        tally.refuse(Refused(400, Refusal.MALFORMED_REVIEW, client, why))
+        counters.refuse(Refused(400, Refusal.MALFORMED_REVIEW, client, why))
         return text(400, why)
     _record(decided, client)
     reply = Reply(200, _REVIEW, decided.answer)
-    tally.count(decided, len(body), perf_counter() - began)
+    counters.count(decided, len(body), perf_counter() - began)
     return reply
 
 
-def mutate_cut(handler: Handler, beginning: bytes, tally: Tally, client: str = "") -> Reply | None:
+def mutate_truncated(mutator: Mutator, beginning: bytes, counters: ReviewCounters, client: str = "") -> Reply | None:
     """Answer an AdmissionReview that is too large by the beginning of its body, and count it: as what is not examined.
 
     None where the beginning does not tell which review it is.
     """
     began = perf_counter()
     try:
-        decided = handler.review_cut(beginning)
+        decided = mutator.review_truncated(beginning)
     except MalformedReview:
         return None
     _record(decided, client)
-    tally.count(decided, len(beginning), perf_counter() - began)
+    counters.count(decided, len(beginning), perf_counter() - began)
     return Reply(200, _REVIEW, decided.answer)
 
 
@@ -115,11 +115,11 @@ def alive() -> Reply:
     return text(200, "alive")
 
 
-def ready(now: InForce, *, draining: bool) -> Reply:
+def ready(now: ServerState, *, draining: bool) -> Reply:
     """Answer the readiness probe, saying what is not as it should be even while the last good state serves."""
     faults = [
         f"{part}: {log.shorten(fault, 512)}"
-        for part, fault in (("configuration", now.configuration_fault), ("certificate", now.certificate_fault))
+        for part, fault in (("configuration", now.configuration_error), ("certificate", now.certificate_error))
         if fault is not None
     ]
     if draining:
@@ -137,21 +137,21 @@ def metrics(exposition: bytes) -> Reply:
     return Reply(200, _METRICS, exposition)
 
 
-def _record(decided: Decided, client: str) -> None:
+def _record(result: ReviewResult, client: str) -> None:
     """Write a line of what is worth one: every rewrite, what is not looked at, and every fault of our own."""
-    decision, request = decided.decision, decided.review.request
+    decision, request = result.decision, result.review.request
     rewritten = bool(decision.operations) and _log.isEnabledFor(logging.INFO)
     if not rewritten and decision.outcome not in UNEXAMINED:
         return
     about = {
         "namespace": request.namespace,
-        "pod": decided.name,
+        "pod": result.name,
         "uid": request.uid,
         "dry_run": request.dry_run or None,
         "client": client or None,
     }
     if rewritten:
-        log.say(_log, log.Event(decision.outcome, about, decision.account))
+        log.info(_log, log.Event(decision.outcome, about, decision.log_fields))
     else:
         level = logging.ERROR if decision.outcome is Outcome.ERROR else logging.WARNING
-        _log.log(level, log.Event("not examined", {"outcome": decision.outcome, **about}, decision.account))
+        _log.log(level, log.Event("not examined", {"outcome": decision.outcome, **about}, decision.log_fields))

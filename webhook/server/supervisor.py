@@ -10,25 +10,33 @@ from typing import Any
 from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.server import flask_app, routes, wsgi
-from webhook.server.counters import Tally
-from webhook.server.http1 import ARRIVAL
+from webhook.server.counters import ReviewCounters
+from webhook.server.http1 import REQUEST_TIMEOUT
 from webhook.server.metrics import Metrics
-from webhook.server.reloader import Watch
+from webhook.server.reloader import Reloader
 from webhook.server.routes import Reply
-from webhook.server.worker import CONNECTIONS, HEALTH_CONNECTIONS, HEALTH_HELD, HELD, Port, Site, Worker
+from webhook.server.worker import (
+    CONNECTIONS,
+    HEALTH_CONNECTIONS,
+    HEALTH_MEMORY_LIMIT,
+    MEMORY_LIMIT,
+    PortConfig,
+    ServerConfig,
+    Worker,
+)
 
 
-def serve(watch: Watch, sockets: list[socket.socket], drain: float) -> None:
+def serve(reloader: Reloader, sockets: list[socket.socket], drain: float) -> None:
     """Serve until told to stop: reviews over TLS on the first of two listening sockets, probes on the other.
 
     For `drain` seconds after SIGTERM connections are still accepted.
     """
-    _Application(_site(watch, drain), [sock.detach() for sock in sockets], drain).run()
+    _Application(_server_config(reloader, drain), [sock.detach() for sock in sockets], drain).run()
 
 
-def _site(watch: Watch, drain: float) -> Site:
+def _server_config(reloader: Reloader, drain: float) -> ServerConfig:
     draining = False
 
     def stopping() -> None:
@@ -36,26 +44,28 @@ def _site(watch: Watch, drain: float) -> Site:
         draining = True
 
     def ready() -> Reply:
-        return routes.ready(watch.now, draining=draining)
+        return routes.ready(reloader.state, draining=draining)
 
-    def handler() -> Handler:
-        return watch.now.handler
+    def handler() -> Mutator:
+        return reloader.state.mutator
 
-    tally = Tally()
-    reviews = wsgi.admission(handler, tally, flask_app.admission(handler, tally))
-    metrics = Metrics(lambda: watch.now, tally)
+    counters = ReviewCounters()
+    reviews = wsgi.admission(handler, counters, flask_app.admission(handler, counters))
+    metrics = Metrics(lambda: reloader.state, counters)
     probes = partial(wsgi.call, flask_app.health(ready, lambda: routes.metrics(metrics.exposition())))
-    return Site(
+    return ServerConfig(
         ports=(
-            Port("https", reviews, CONNECTIONS, HELD, is_secure=True, cut=wsgi.cut(handler, tally)),
-            Port("health", probes, HEALTH_CONNECTIONS, HEALTH_HELD, is_secure=False),
+            PortConfig(
+                "https", reviews, CONNECTIONS, MEMORY_LIMIT, is_secure=True, truncated=wsgi.truncated(handler, counters)
+            ),
+            PortConfig("health", probes, HEALTH_CONNECTIONS, HEALTH_MEMORY_LIMIT, is_secure=False),
         ),
-        tls=lambda: watch.now.tls,
-        look=watch.look,
+        tls=lambda: reloader.state.tls,
+        poll=reloader.poll,
         stopping=stopping,
         drain=drain,
         metrics=metrics,
-        tally=tally,
+        counters=counters,
     )
 
 
@@ -70,15 +80,15 @@ class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
 
 
 class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    def __init__(self, site: Site, descriptors: list[int], drain: float) -> None:
-        self._site = site
+    def __init__(self, config: ServerConfig, descriptors: list[int], drain: float) -> None:
+        self._config = config
         self._settings = {
             "bind": [f"fd://{descriptor}" for descriptor in descriptors],
             "workers": 1,
             "worker_class": Worker,
             "worker_tmp_dir": _memory_folder(),
             "timeout": 30,
-            "graceful_timeout": int(drain + 2 * ARRIVAL),
+            "graceful_timeout": int(drain + 2 * REQUEST_TIMEOUT),
             "control_socket_disable": True,
             "logger_class": _Log,
             "loglevel": "warning",
@@ -89,8 +99,8 @@ class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no typ
         for name, value in self._settings.items():
             self.cfg.set(name, value)
 
-    def load(self) -> Site:
-        return self._site
+    def load(self) -> ServerConfig:
+        return self._config
 
 
 def _memory_folder() -> str:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from webhook.errors import CertificateError
-from webhook.timestamps import timestamp
+from webhook.timestamps import format_rfc3339
 
 #: OpenSSL reads a certificate with any of these labels.
 _CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----(?:[^-]*?\n\r?\n)?([^-]*)-----END \1-----")
@@ -76,8 +76,8 @@ class Validity(NamedTuple):
     def why_not(self, now: float) -> str | None:
         """Return why it is not valid at a moment, or None if it is."""
         if now >= self.ends:
-            return f"expired on {timestamp(self.ends)}"
-        return f"is not valid before {timestamp(self.begins)}" if now < self.begins else None
+            return f"expired on {format_rfc3339(self.ends)}"
+        return f"is not valid before {format_rfc3339(self.begins)}" if now < self.begins else None
 
 
 def validities(content: bytes) -> list[Validity]:
@@ -149,8 +149,8 @@ def _element(der: bytes) -> tuple[int, bytes, bytes]:
     return der[0], der[start : start + length], der[start + length :]
 
 
-def authorities(content: bytes) -> str:
-    """Give the text of a PEM file with the certificates of authorities, as `demand` takes it.
+def valid_ca_bundle(content: bytes) -> str:
+    """Give the text of a PEM file with the certificates of authorities, as `require_client_certificates` takes it.
 
     Raises `CertificateError`, in a few words, for one that has none, or one that is cut short.
     """
@@ -166,13 +166,13 @@ def authorities(content: bytes) -> str:
     return text
 
 
-def why_none_valid(trusted: str, now: float) -> str | None:
+def all_invalid_reason(trusted: str, now: float) -> str | None:
     """Return why none of the CAs in `trusted` (PEM) is valid at a moment, or None if one is, or none can be read."""
     reasons = [one.why_not(now) for one in validities(trusted.encode())]
     return reasons[0] if reasons and all(reasons) else None
 
 
-def demand(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None:
+def require_client_certificates(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None:
     """Have a context refuse every client whose certificate none of the authorities in `trusted` (PEM) has signed.
 
     OpenSSL checks with it that the certificate is valid today. Its extendedKeyUsage must have clientAuth: OpenSSL

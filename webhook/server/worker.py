@@ -22,13 +22,13 @@ from gunicorn.workers.gasgi import ASGIWorker
 
 from webhook import log
 from webhook.admission.review import BODY_LIMIT
-from webhook.server.counters import Tally
-from webhook.server.http1 import ARRIVAL, PARSER, READ, Common, Protocol
-from webhook.server.listener import Listener, Place
-from webhook.server.memory_budget import Memory
-from webhook.server.metrics import Closed, Metrics
-from webhook.server.request_scheduler import SIGNALS, Schedule, background
-from webhook.server.wsgi import Application, CutApplication
+from webhook.server.counters import ReviewCounters
+from webhook.server.http1 import PARSER, READ, REQUEST_TIMEOUT, Protocol, ProtocolContext
+from webhook.server.listener import Listener, ListeningSocket
+from webhook.server.memory_budget import MemoryBudget
+from webhook.server.metrics import CloseReason, Metrics
+from webhook.server.request_scheduler import SIGNALS, RequestScheduler, background_executor
+from webhook.server.wsgi import Application, TruncatedApplication
 
 #: Connections held at once on the TLS port.
 CONNECTIONS = 500
@@ -38,45 +38,45 @@ HEALTH_CONNECTIONS = 100
 _RESERVED_FILES = 64
 #: Bytes that all connections of the TLS port hold together at the most. There is space for the longest review of an
 #: API server while another client holds as much: it is the client that holds the most that frees some.
-HELD = 2 * BODY_LIMIT + 8 * 1024 * 1024
+MEMORY_LIMIT = 2 * BODY_LIMIT + 8 * 1024 * 1024
 #: The same for probes, which have no bodies.
-HEALTH_HELD = 4 * 1024 * 1024
+HEALTH_MEMORY_LIMIT = 4 * 1024 * 1024
 
 #: Seconds after which the event loop gets the interpreter back from a thread that computes. Python's 5 ms are waited
 #: several times for each request: at every call that lets other threads run, such as those that encrypt.
-_SWITCH = 0.0002
+_SWITCH_INTERVAL = 0.0002
 
-_LOOK_EVERY = 0.5
+_POLL_INTERVAL = 0.5
 _log = logging.getLogger("webhook.server")
 
 
-class Port(NamedTuple):
+class PortConfig(NamedTuple):
     """What is served on one listening socket."""
 
     name: str
     application: Application
     connections: int
-    held: int
+    memory_limit: int
     """Bytes that all connections hold together at the most."""
     is_secure: bool
-    cut: CutApplication = lambda _: None
+    truncated: TruncatedApplication = lambda _: None
     """Answers requests whose body is too large."""
 
 
-class Site(NamedTuple):
+class ServerConfig(NamedTuple):
     """All that a worker serves, in the order of its listening sockets."""
 
-    ports: tuple[Port, ...]
+    ports: tuple[PortConfig, ...]
     tls: Callable[[], ssl.SSLContext | None]
     """The context in force for new connections."""
-    look: Callable[[], None]
+    poll: Callable[[], None]
     """Called twice a second: takes up what has changed."""
     stopping: Callable[[], None]
     """Called once when the worker is told to stop: readiness goes first."""
     drain: float
     """Seconds after that during which connections are still accepted."""
     metrics: Metrics
-    tally: Tally
+    counters: ReviewCounters
 
 
 class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
@@ -85,23 +85,23 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     alive: bool
 
     async def _serve(self) -> None:
-        log.gather(self.loop.call_soon)
+        log.batch(self.loop.call_soon)
         try:
-            await self._serve_site(self.asgi)
+            await self._run(self.asgi)
         finally:
-            log.gather(None)
+            log.batch(None)
 
-    async def _serve_site(self, site: Site) -> None:
+    async def _run(self, config: ServerConfig) -> None:
         self._stop = asyncio.Event()
-        sys.setswitchinterval(_SWITCH)
-        listeners = self._listeners(site)
+        sys.setswitchinterval(_SWITCH_INTERVAL)
+        listeners = self._listeners(config)
         tasks = [self.loop.create_task(listener.expire()) for listener in listeners]
         looked = asyncio.Event()
-        tasks.append(self.loop.create_task(self._look(site, looked)))
+        tasks.append(self.loop.create_task(self._poll(config, looked)))
         # A worker that replaces another has what the supervisor read at its start: it answers nothing by that.
         while not looked.is_set() and self.alive and self.ppid == os.getppid():
             self.notify()
-            await _wait(looked, _LOOK_EVERY)
+            await _wait(looked, _POLL_INTERVAL)
         for listener in listeners:
             listener.accept()
         gc.collect()
@@ -117,42 +117,44 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         )
         while self.alive and self.ppid == os.getppid():
             self.notify()
-            log.catch_up()
-            site.tally.refusals.flush()
-            await _wait(self._stop, _LOOK_EVERY)
+            log.flush()
+            config.counters.refusals.flush()
+            await _wait(self._stop, _POLL_INTERVAL)
         self.alive = False  # it may be the supervisor that has gone: answers close their connections all the same
-        site.stopping()
-        await self._drain(listeners, site.drain)
+        config.stopping()
+        await self._drain(listeners, config.drain)
         for task in tasks:
             task.cancel()
 
-    def _listeners(self, site: Site) -> list[Listener]:
+    def _listeners(self, config: ServerConfig) -> list[Listener]:
         made = []
-        for port, own, bound in zip(site.ports, self.sockets, _bounds(site.ports), strict=True):
-            closed = site.metrics.closed(port.name)
-            memory = Memory[Protocol](port.held, partial(closed, Closed.MEMORY))
-            schedule = Schedule(port.application, self.loop)
+        for port, own, bound in zip(config.ports, self.sockets, _bounds(config.ports), strict=True):
+            closed = config.metrics.closed(port.name)
+            memory = MemoryBudget[Protocol](port.memory_limit, partial(closed, CloseReason.MEMORY))
+            schedule = RequestScheduler(port.application, self.loop)
             buffer = memoryview(bytearray(READ))
-            common = Common(schedule, self, buffer, memory, self.loop.time, site.tally.refuse, port.cut)
-            listener = Listener(Place(own.sock, bound, port.is_secure), common, site.tls, closed)
-            site.metrics.watch(port.name, listener)
+            context = ProtocolContext(
+                schedule, self, buffer, memory, self.loop.time, config.counters.refuse, port.truncated
+            )
+            listener = Listener(ListeningSocket(own.sock, bound, port.is_secure), context, config.tls, closed)
+            config.metrics.watch(port.name, listener)
             made.append(listener)
         return made
 
-    async def _look(self, site: Site, looked: asyncio.Event) -> None:
-        """Take up what has changed, for ever; set `looked` after the first time.
+    async def _poll(self, config: ServerConfig, polled: asyncio.Event) -> None:
+        """Take up what has changed, for ever; set `polled` after the first time.
 
         In a thread, for thousands of rules take a second to load, and reviews must not wait for that; and beside the
         heartbeat, for a file system can hang.
         """
-        looking = background("look")
+        looking = background_executor("look")
         while True:
             try:
-                await self.loop.run_in_executor(looking, site.look)
+                await self.loop.run_in_executor(looking, config.poll)
             except Exception:  # noqa: BLE001 - whatever it is, what is in force goes on being served
                 _log.exception("cannot look at the files")
-            looked.set()
-            await asyncio.sleep(_LOOK_EVERY)
+            polled.set()
+            await asyncio.sleep(_POLL_INTERVAL)
 
     async def _drain(self, listeners: list[Listener], seconds: float) -> None:
         """Stop without losing a request.
@@ -168,7 +170,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             await asyncio.sleep(0.05)
         for listener in listeners:
             listener.refuse()
-        deadline = self.loop.time() + ARRIVAL
+        deadline = self.loop.time() + REQUEST_TIMEOUT
         while any(listener.open for listener in listeners) and self.loop.time() < deadline and not self._quick_shutdown:
             self.notify()
             # Meanwhile is read what came while the process stood still: with the connection it would be lost.
@@ -194,7 +196,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         self._stop.set()
 
 
-def _bounds(ports: Sequence[Port]) -> list[int]:
+def _bounds(ports: Sequence[PortConfig]) -> list[int]:
     """Say how many connections each port may hold: where descriptors are scarce, the smaller ones go first."""
     files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = sum(port.connections for port in ports) + _RESERVED_FILES

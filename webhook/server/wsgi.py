@@ -9,35 +9,37 @@ from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.server import routes
-from webhook.server.counters import Tally
+from webhook.server.counters import ReviewCounters
 from webhook.server.routes import Reply, Request
 
 Application = Callable[[Request], Reply]
 #: Answers a request of whose body, which is too large, only the beginning is there; None where that is not enough.
-CutApplication = Callable[[Request], Reply | None]
+TruncatedApplication = Callable[[Request], Reply | None]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _MUTATE = frozenset({b"/mutate", b"/mutate/"})
 
 
-def admission(handler: Callable[[], Handler], tally: Tally, otherwise: WsgiApplication) -> Application:
+def admission(handler: Callable[[], Mutator], counters: ReviewCounters, otherwise: WsgiApplication) -> Application:
     """Make the application of the TLS port: reviews are answered here, all else by `otherwise`."""
 
     def answer(request: Request) -> Reply:
         if _is_review(request):
-            return routes.mutate(handler(), request.header(b"content-type"), request.body, tally, request.client)
+            return routes.mutate(handler(), request.header(b"content-type"), request.body, counters, request.client)
         return call(otherwise, request)
 
     return answer
 
 
-def cut(handler: Callable[[], Handler], tally: Tally) -> CutApplication:
+def truncated(handler: Callable[[], Mutator], counters: ReviewCounters) -> TruncatedApplication:
     """Make what answers reviews that are too large."""
 
     def answer(request: Request) -> Reply | None:
-        return routes.mutate_cut(handler(), request.body, tally, request.client) if _is_review(request) else None
+        return (
+            routes.mutate_truncated(handler(), request.body, counters, request.client) if _is_review(request) else None
+        )
 
     return answer
 

@@ -231,7 +231,7 @@ def test_half_an_authority_is_not_replaced(call: _Run, folder: Path, there: str,
 
 
 def _other_key(folder: Path) -> None:
-    other = ca.make_authority("other", datetime.now(UTC), timedelta(days=1000))
+    other = ca.create_ca("other", datetime.now(UTC), timedelta(days=1000))
     (folder / "ca.key").write_bytes(other.key)
 
 
@@ -267,13 +267,13 @@ def _another_algorithm(folder: Path) -> None:
 
 
 def _ended(folder: Path) -> None:
-    old = ca.make_authority("old", datetime.now(UTC) - timedelta(days=30), timedelta(days=29))
+    old = ca.create_ca("old", datetime.now(UTC) - timedelta(days=30), timedelta(days=29))
     (folder / "ca.crt").write_bytes(old.certificate)
     (folder / "ca.key").write_bytes(old.key)
 
 
 def _ends_soon(folder: Path) -> None:
-    old = ca.make_authority("old", datetime.now(UTC), timedelta(days=29, hours=12))
+    old = ca.create_ca("old", datetime.now(UTC), timedelta(days=29, hours=12))
     (folder / "ca.crt").write_bytes(old.certificate)
     (folder / "ca.key").write_bytes(old.key)
 

@@ -9,7 +9,7 @@ from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, SECRET, 
 from tests.support.refresher_fixtures import pair, place
 from tests.support.refresher_process import PASSWORD, Place
 from webhook.cli.cleanup import holder_of
-from webhook.kube.api import Held
+from webhook.kube.api import HeldLease
 from webhook.kube.codec import LeaseSpec
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
@@ -231,14 +231,14 @@ def test_a_right_that_is_missing_for_stopping_is_named_before_anything_is_delete
     assert len(api.secrets) == 4
 
 
-def _held(version: str, holder: str | None = "one", duration: int | None = 10) -> Held:
-    return Held(LeaseSpec(holder_identity=holder, lease_duration_seconds=duration), version)
+def _held(version: str, holder: str | None = "one", duration: int | None = 10) -> HeldLease:
+    return HeldLease(LeaseSpec(holder_identity=holder, lease_duration_seconds=duration), version)
 
 
 @pytest.mark.parametrize(
     ("seen", "holder"),
     [
-        ([Held(LeaseSpec(), None)], None),
+        ([HeldLease(LeaseSpec(), None)], None),
         ([_held("1", None)], None),
         ([_held("1", "")], None),
         ([_held("1"), _held("1"), _held("2")], "one"),
@@ -246,14 +246,14 @@ def _held(version: str, holder: str | None = "one", duration: int | None = 10) -
         ([_held("1"), _held("2", "")], None),
         ([*[_held("1", "")] * 5, _held("2", "two")], "two"),
         ([*[_held("1")] * 15, *[_held("2", "")] * 5, _held("3", "two")], "two"),
-        ([_held("1"), Held(LeaseSpec(), None)], None),
+        ([_held("1"), HeldLease(LeaseSpec(), None)], None),
         ([_held("1")] * 25, None),
         ([*[_held("1")] * 20, _held("2")], "one"),
         ([_held("1", duration=None)] * 40, None),
         ([*[_held("1", duration=None)] * 30, _held("2", duration=None)], "one"),
     ],
 )
-def test_a_lease_is_held_by_whoever_is_seen_to_renew_it(seen: list[Held], holder: str | None) -> None:
+def test_a_lease_is_held_by_whoever_is_seen_to_renew_it(seen: list[HeldLease], holder: str | None) -> None:
     now = [0.0]
     answers = iter([*seen, *[seen[-1]] * 100])
 

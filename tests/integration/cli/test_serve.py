@@ -33,7 +33,7 @@ def test_what_is_no_address_is_refused_with_what_would_be_one(run: _Run, option:
 @pytest.fixture
 def pair(tmp_path: Path) -> list[str]:
     now = datetime.now(UTC)
-    made = ca.sign(ca.make_authority("test", now, timedelta(days=1)), ["localhost"], now, timedelta(days=1))
+    made = ca.sign(ca.create_ca("test", now, timedelta(days=1)), ["localhost"], now, timedelta(days=1))
     (tmp_path / "tls.crt").write_bytes(made.certificate)
     (tmp_path / "tls.key").write_bytes(made.key)
     return ["--cert", "tls.crt", "--key", "tls.key", "--log-level", "error"]

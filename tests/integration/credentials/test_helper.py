@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tests.support.provider_factory import NOW, PASSWORD, SERVER, configured, keys, refusal
-from webhook.credentials.provider import Source
-from webhook.errors import InvalidCredential, SourceError
+from webhook.credentials.provider import CredentialProvider
+from webhook.errors import CredentialProviderError, InvalidCredential
 
 #: A helper that answers for the registry it is asked for with what the file `answers.json` beside it holds.
 _PROGRAM = """
@@ -51,7 +51,7 @@ def _asked(folder: Path) -> list[str]:
     return (folder / "asked").read_text().split()
 
 
-def _helped(environment: dict[str, str], server: str | None = SERVER, **webhook: Any) -> Source:
+def _helped(environment: dict[str, str], server: str | None = SERVER, **webhook: Any) -> CredentialProvider:
     credential = {"helper": "test"} | webhook.pop("credential", {})
     return configured({"server": server} if server else {}, environment, credential=credential, **webhook)
 
@@ -106,7 +106,7 @@ def test_a_helper_s_credential_ends_when_it_says(
 ) -> None:
     _answers(tmp_path, **{SERVER: answer})
     credential = _helped(environment).read().credential
-    assert (credential.expires, credential.told) == (None if life is None else NOW + life, told)
+    assert (credential.expires, credential.expiry_stated) == (None if life is None else NOW + life, told)
 
 
 def test_the_life_that_is_assumed_can_be_set(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -119,7 +119,7 @@ def test_the_first_end_counts(tmp_path: Path, environment: dict[str, str], first
     _answers(tmp_path, **{SERVER: _told(), "b.com": _told(expires=NOW + first)})
     made = _helped(environment, credential={"helper_life": 3600}, pull_secret={"registries": ["b.com"]})
     credential = made.read().credential
-    assert (credential.expires, credential.told) == (NOW + min(first, 3600), told)
+    assert (credential.expires, credential.expiry_stated) == (NOW + min(first, 3600), told)
 
 
 @pytest.mark.parametrize("answer", [_told(expires=NOW - 5), _told(secret=_jwt(NOW - 5)), _told(expires=NOW)])
@@ -137,7 +137,9 @@ def test_helper_failing_for_server_gives_the_others_and_says_why(
     assert [entry.key for entry in reading.credential.entries] == ["b.com"]
     assert f"asked for {SERVER}" in str(reading.failure)
     _answers(tmp_path, **{SERVER: answer})
-    refused = refusal(_helped(environment), SourceError if not isinstance(answer, dict) else InvalidCredential)
+    refused = refusal(
+        _helped(environment), CredentialProviderError if not isinstance(answer, dict) else InvalidCredential
+    )
     assert f"asked for {SERVER}" in refused
 
 
@@ -213,7 +215,7 @@ def test_helper_without_stated_end_asked_within_two_minutes(
 ) -> None:
     _answers(tmp_path, **{SERVER: _told(expires=NOW + 600), "b.com": answer})
     made = _helped(environment, credential=settings, pull_secret={"registries": ["b.com"]})
-    assert made.read().within == within
+    assert made.read().refresh_after == within
 
 
 def test_a_newer_credential_that_seems_to_have_ended_is_published_and_the_same_one_again_is_not(

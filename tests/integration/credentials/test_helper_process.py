@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from webhook.credentials.helper_process import LIMIT, Answer, ask
-from webhook.errors import SourceError
+from webhook.errors import CredentialProviderError
 
 _SECRET = "kept-secret"  # noqa: S105 - what is looked for
 _SERVER = "registry.example.com"
@@ -33,7 +33,7 @@ def _print(folder: Path, answer: str, status: int = 0) -> None:
 
 
 def _refusal(environment: dict[str, str], name: str = "test", timeout: float = _LIMIT_S) -> str:
-    with pytest.raises(SourceError) as refused:
+    with pytest.raises(CredentialProviderError) as refused:
         ask(name, _SERVER, environment, timeout)
     said = str(refused.value)
     assert _SECRET not in f"{said} {refused.value!r} {refused.value.__cause__!r}"
@@ -244,7 +244,7 @@ def test_ask_children_of_helper_are_ended(
         tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho $$ >{tmp_path}/group\n{end.format(answer=answer)}"
     )
     before = time.monotonic()
-    with contextlib.suppress(SourceError):
+    with contextlib.suppress(CredentialProviderError):
         assert ask("test", _SERVER, environment, timeout) == Answer("robot", _SECRET)
     assert time.monotonic() - before < _LIMIT_S
     assert _soon(lambda: not _group_lives(int((tmp_path / "group").read_text())))

@@ -11,10 +11,10 @@ from tests.integration.kube.test_reader import answer, at
 from tests.support.fake_api_server import BROKEN, Answer, status
 from tests.support.installation_factory import settings
 from tests.support.refresher_process import Place
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis, collect
-from webhook.diagnostics.doctor.snapshot import Faults, Lease, Said, Sample, Seen
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig, Lease, ProcessStatus, Sample
 from webhook.kube import installed_config
 from webhook.kube.client import connect
 from webhook.kube.reader import Reader
@@ -58,8 +58,8 @@ def giving(place: Place) -> Iterator[Giving]:
         yield Giving(place, stack)
 
 
-def _examined(reader: Reader, own: Settings | None = None) -> Seen:
-    return collect.examine(reader, installed_config.find(reader), own, _NOW)
+def _examined(reader: Reader, own: EffectiveConfig | None = None) -> InstallationSnapshot:
+    return collect.collect(reader, installed_config.find_installation(reader), own, _NOW)
 
 
 def test_where_nothing_is_installed_that_is_all_that_is_said(reader: Reader) -> None:
@@ -71,14 +71,14 @@ def test_whoever_may_read_nothing_is_told_of_every_check_that_it_is_not_known(pl
     with place.api.failing(lambda _asked: True, _NOBODY):
         found = analysis.diagnose(_examined(reader))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN}
-    assert all("not known: no" in finding.why for finding in found)
+    assert all("not known: no" in finding.message for finding in found)
 
 
 def test_every_fault_of_the_configuration_is_found(reader: Reader, giving: Giving) -> None:
     giving[_DEPLOYMENT] = {"metadata": {"name": "registry-webhook"}}
     giving[f"{_OWN}/configmaps/registry-webhook"] = {"data": {"config.yaml": "webhook: {exclud: [a], rule: [b]}"}}
     configuration = _examined(reader).configuration
-    assert isinstance(configuration, Faults)
+    assert isinstance(configuration, InvalidConfig)
     assert [line.partition(": ")[2] for line in configuration.lines] == [
         "webhook.exclud: unknown key: did you mean exclude?",
         "webhook.rule: unknown key: did you mean rules?",
@@ -88,7 +88,7 @@ def test_every_fault_of_the_configuration_is_found(reader: Reader, giving: Givin
 def test_a_configuration_that_is_gone_is_a_fault(reader: Reader, giving: Giving) -> None:
     giving[_DEPLOYMENT] = {"metadata": {"name": "registry-webhook"}}
     configuration = _examined(reader).configuration
-    assert isinstance(configuration, Faults)
+    assert isinstance(configuration, InvalidConfig)
     assert configuration.lines[0].startswith("there is no ConfigMap registry-webhook/registry-webhook")
 
 
@@ -112,8 +112,8 @@ def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_
     metrics = b'# TYPE x info\nx_info{hash="1"} 1.0\n'
     giving[f"{_OWN}/pods/a:19080/proxy/metrics"] = Answer(200, metrics, "text/plain")
     giving[f"{_OWN}/pods/a:8081/proxy/metrics"] = BROKEN
-    (replica,) = _examined(reader).heard
-    assert replica.webhook == Said(None, (Sample("x_info", {"hash": "1"}, 1.0),))
+    (replica,) = _examined(reader).replicas_or_empty
+    assert replica.webhook == ProcessStatus(None, (Sample("x_info", {"hash": "1"}, 1.0),))
     assert isinstance(replica.refresher, Unknown)
 
 
@@ -141,16 +141,21 @@ def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving,
     if known == "its webhook configuration":
         calling = {"webhooks": [webhook], "metadata": {"name": "acme-calls"}}
         giving[_CONFIGURATIONS] = {"metadata": {}, "items": [calling]}
-    found = installed_config.find(reader, "platform" if known == "the option" else None)
+    found = installed_config.find_installation(reader, "platform" if known == "the option" else None)
     assert found == InstallationNames(
-        "platform", "acme-service", "acme-calls", deployment="acme", config_map="acme-config", account="acme-account"
+        "platform",
+        "acme-service",
+        "acme-calls",
+        deployment="acme",
+        config_map="acme-config",
+        service_account="acme-account",
     )
     assert found.hosts[0] == "acme-service.platform.svc"
 
 
 def test_find_nothing_installed_supposes_the_shipped_names(reader: Reader) -> None:
-    assert installed_config.find(reader) == InstallationNames()
-    assert installed_config.find(reader, "platform") == InstallationNames("platform")
+    assert installed_config.find_installation(reader) == InstallationNames()
+    assert installed_config.find_installation(reader, "platform") == InstallationNames("platform")
 
 
 @pytest.mark.parametrize(
@@ -172,8 +177,8 @@ def test_sidecar_state_read_from_json_alone(
     for port in (8080, 8081):
         giving[f"{_OWN}/pods/a:{port}/proxy/metrics"] = Answer(200, b"", "text/plain")
     giving[f"{_OWN}/pods/a:8081/proxy/readyz"] = Answer(503, answer, "text/plain")
-    (replica,) = _examined(reader).heard
-    assert replica.refresher == Said(expected)
+    (replica,) = _examined(reader).replicas_or_empty
+    assert replica.refresher == ProcessStatus(expected)
     assert [one.accept for one in place.api.asked if one.path.endswith("/readyz")] == ["application/json"]
 
 
@@ -187,9 +192,9 @@ def test_the_lease_is_read_with_its_time(reader: Reader, giving: Giving) -> None
 def test_what_the_account_may_do_is_asked_of_the_api_server(place: Place, reader: Reader, giving: Giving) -> None:
     giving[_REVIEWS] = {"status": {"allowed": True}}
     seen = _examined(reader, settings())
-    assert set(seen.rights.values()) == {True}
+    assert set(seen.permissions.values()) == {True}
     asked = [request.body for request in place.api.asked if request.path == _REVIEWS and request.body]
-    assert len(asked) == len(seen.rights)
+    assert len(asked) == len(seen.permissions)
     assert {body["spec"]["user"] for body in asked} == {"system:serviceaccount:registry-webhook:registry-webhook"}
 
 
@@ -199,7 +204,7 @@ def test_a_sample_is_tried_in_a_served_namespace_and_nothing_is_stored(
     place.api.label("team-b")
     place.api.label("team-a")
     giving["/api/v1/namespaces/team-a/pods"] = {"metadata": {"name": "sample"}}
-    tryout = _examined(reader, settings()).tryout
+    tryout = _examined(reader, settings()).dry_run
     assert tryout is not None
     assert tryout.namespace == "team-a"
     posts = [request for request in place.api.asked if request.method == "POST" and request.path.endswith("/pods")]

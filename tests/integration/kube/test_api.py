@@ -10,7 +10,7 @@ import pytest
 from tests.support import fake_api_server
 from tests.support.fake_api_server import SECRET, TOKEN, Answer, status
 from tests.support.refresher_process import PATIENCE, Place, wait_until
-from webhook.constants import OWN_NAMESPACE, REFRESHED_ANNOTATION
+from webhook.constants import DEFAULT_NAMESPACE, REFRESHED_ANNOTATION
 from webhook.errors import (
     ClusterError,
     Conflict,
@@ -34,7 +34,7 @@ class Counted:
     def __init__(self, place: Place) -> None:
         self.requests: list[tuple[str, str]] = []
         self.client: Client = connect(place.folder / "kubeconfig", None, lambda *request: self.requests.append(request))
-        self.cluster = Cluster(self.client, SECRET, OWN_NAMESPACE)
+        self.cluster = Cluster(self.client, SECRET, DEFAULT_NAMESPACE)
 
 
 @pytest.fixture
@@ -114,7 +114,7 @@ def test_a_refusal_without_a_reason_is_one_all_the_same(place: Place, counted: C
 def test_list_secret_renamed_and_forbidden_says_what_grants_it(
     place: Place, counted: Counted, name: str, told: bool
 ) -> None:
-    cluster = Cluster(counted.client, name, OWN_NAMESPACE)
+    cluster = Cluster(counted.client, name, DEFAULT_NAMESPACE)
     with place.api.failing(lambda _: True, status(403, "Forbidden", "no")), pytest.raises(Forbidden) as caught:
         cluster.secrets.list()
     assert ("webhook.pull_secret.name is my-pull: the ClusterRole's resourceNames" in str(caught.value)) == told
@@ -165,7 +165,7 @@ def test_a_kubeconfig_that_is_none_is_a_line(place: Place, text: str) -> None:
 def watch(place: Place, counted: Counted, silence: float) -> Watch[Namespace]:
     """Open a watch that takes a silence of so many seconds for a dead connection."""
     query = (("watch", "true"), ("resourceVersion", "0"), ("allowWatchBookmarks", "true"))
-    request = Request("watch namespaces", "GET", "/api/v1/namespaces", query, silence=silence)
+    request = Request("watch namespaces", "GET", "/api/v1/namespaces", query, timeout=silence)
     opened = counted.client.stream(request)
     wait_until(lambda: place.api.streams)
     return Watch("watch namespaces", opened, namespace)
@@ -286,7 +286,7 @@ def test_list_and_watch_managed_fields_nested_deeply_are_read(place: Place, coun
     listed = b'{"metadata":{"resourceVersion":"7"},"items":[' + hidden + b"]}"
     with place.api.failing(lambda asked: not asked.watches, Answer(200, listed)):
         (secret,) = counted.cluster.secrets.list().items
-    assert (secret.namespace, secret.version, secret.ours) == ("team", 5, True)
+    assert (secret.namespace, secret.version, secret.managed) == ("team", 5, True)
     watch = counted.cluster.secrets.watch("0")
     place.api.order("secrets", fake_api_server.say(b'{"type":"ADDED","object":' + hidden + b"}\n"))
     assert next(iter(watch)).item == secret

@@ -9,11 +9,11 @@ import pytest
 
 from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, TOKEN, Answer, Asked, status
 from tests.support.refresher_process import Place
-from webhook.diagnostics.image_pull import is_ours
+from webhook.diagnostics.image_pull import is_managed_by_us
 from webhook.errors import Unreachable
 from webhook.kube import reader as kube_reader
-from webhook.kube.client import connect, namespace_of
-from webhook.kube.reader import Kind, Reader
+from webhook.kube.client import connect, current_namespace
+from webhook.kube.reader import Reader, Resource
 from webhook.kube.unknown import Unknown
 
 NOBODY = status(403, "Forbidden", 'User "eve" cannot list resource "namespaces" in API group ""')
@@ -95,14 +95,14 @@ def test_a_list_that_took_too_long_is_begun_anew(place: Place, reader: Reader) -
 
 def test_a_kind_that_is_not_served_has_no_objects(reader: Reader) -> None:
     assert reader.list(kube_reader.MUTATING_POLICIES) == ()
-    assert reader.list(Kind("Things", "/apis/example.com/v1", "things", dict[str, Any]), "team-a") == ()
+    assert reader.list(Resource("Things", "/apis/example.com/v1", "things", dict[str, Any]), "team-a") == ()
 
 
 def test_an_object_is_there_or_not_or_not_to_be_read(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/team-a/pods/web"
     assert reader.get(kube_reader.PODS, "web", "team-a") is None
     with place.api.failing(at(path), answer(POD)):
-        assert reader.get(kube_reader.MANIFESTS, "web", "team-a") == POD
+        assert reader.get(kube_reader.POD_MANIFESTS, "web", "team-a") == POD
     with place.api.failing(at(path), NOBODY):
         assert str(reader.get(kube_reader.PODS, "web", "team-a")) == "not known: no right to read Pods team-a/web"
 
@@ -115,23 +115,23 @@ def test_a_name_stays_one_piece_of_the_path(place: Place, reader: Reader) -> Non
 def test_a_pods_metrics_come_through_the_api_server(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/registry-webhook/pods/web:8080/proxy/metrics"
     with place.api.failing(at(path), Answer(200, b"a 1\n", "text/plain")):
-        assert reader.of_pod("registry-webhook", "web", 8080, "/metrics") == b"a 1\n"
+        assert reader.get_from_pod("registry-webhook", "web", 8080, "/metrics") == b"a 1\n"
     with place.api.failing(at(path), status(503, "ServiceUnavailable", "no endpoints")):
-        found = reader.of_pod("registry-webhook", "web", 8080, "/metrics")
+        found = reader.get_from_pod("registry-webhook", "web", 8080, "/metrics")
         assert str(found) == "not known: cannot read /metrics of Pod registry-webhook/web: no endpoints (503)"
 
 
 def test_what_a_pod_says_that_is_not_ready_is_heard(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/registry-webhook/pods/web:8081/proxy/readyz"
     with place.api.failing(at(path), Answer(503, b"not ready: the first pass is not over\n", "text/plain")):
-        said = reader.of_pod("registry-webhook", "web", 8081, "/readyz")
+        said = reader.get_from_pod("registry-webhook", "web", 8081, "/readyz")
     assert said == b"not ready: the first pass is not over\n"
     state = b'{"ready":false,"code":500}'
     with place.api.failing(at(path), Answer(503, state)):
-        assert reader.of_pod("registry-webhook", "web", 8081, "/readyz", accept="application/json") == state
+        assert reader.get_from_pod("registry-webhook", "web", 8081, "/readyz", accept="application/json") == state
     assert place.api.asked[-1].accept == "application/json"
     with place.api.failing(at(path), NOBODY):
-        assert reader.of_pod("registry-webhook", "web", 8081, "/readyz") == Unknown(
+        assert reader.get_from_pod("registry-webhook", "web", 8081, "/readyz") == Unknown(
             "no right to read /readyz of Pod registry-webhook/web"
         )
 
@@ -142,7 +142,7 @@ _CALLING = 'Internal error occurred: failed calling webhook "pods.registry-webho
 
 def test_a_dry_run_stores_nothing_and_gives_what_would_be_stored(place: Place, reader: Reader) -> None:
     with place.api.failing(at(PODS), answer(POD)):
-        tried = reader.try_creation(POD, "team-a")
+        tried = reader.dry_run_create(POD, "team-a")
     assert not isinstance(tried, Unknown)
     assert (tried.stored, tried.refusal) == (POD, "")
     asked = place.api.asked[-1]
@@ -161,14 +161,14 @@ def test_what_refuses_a_pod_in_a_dry_run_is_no_fault_of_reading(
     place: Place, reader: Reader, fault: Answer, refusal: str
 ) -> None:
     with place.api.failing(at(PODS), fault):
-        tried = reader.try_creation(POD, "team-a")
+        tried = reader.dry_run_create(POD, "team-a")
     assert not isinstance(tried, Unknown)
     assert (tried.stored, tried.refusal) == (None, refusal)
 
 
 def test_a_dry_run_that_was_not_made_is_not_known(place: Place, reader: Reader) -> None:
     with place.api.failing(at(PODS), BROKEN):
-        assert isinstance(reader.try_creation(POD, "team-a"), Unknown)
+        assert isinstance(reader.dry_run_create(POD, "team-a"), Unknown)
 
 
 def test_an_api_server_that_is_gone_is_said_to_be(place: Place, reader: Reader) -> None:
@@ -196,13 +196,13 @@ def test_the_token_is_nowhere_in_what_is_said(place: Place, reader: Reader) -> N
 def test_the_namespace_is_the_kubeconfigs(place: Place, text: str, context: str | None, namespace: str) -> None:
     named = "clusters: [{name: c, cluster: {server: x}}]\nusers: [{name: u, user: {}}]\ncurrent-context: a\n"
     place.write("other", f"{named}{text}\n" if ":" in text else text)
-    assert namespace_of(place.folder / "other", context) == namespace
+    assert current_namespace(place.folder / "other", context) == namespace
 
 
 @pytest.mark.parametrize(
     "kind", [kube_reader.SECRETS, kube_reader.EVENTS, kube_reader.JOBS], ids=lambda kind: kind.plural
 )
-def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind: Kind[Any]) -> None:
+def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind: Resource[Any]) -> None:
     """Anybody may create many of them, with a MiB of text in each."""
     notes = {"a": "x" * 500_000, "registry-webhook/content-hash": "y" * 500_000, "registry-webhook/refreshed-at": "z"}
     managed = [{"manager": f"m{number}", "operation": "Apply", "fieldsV1": {"f:a": {}}} for number in range(1000)]
@@ -217,4 +217,4 @@ def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind
     assert found[0].metadata.annotations == {"registry-webhook/refreshed-at": "z"}
     assert found[0].metadata.labels == {"app.kubernetes.io/managed-by": "registry-webhook"}
     if kind is kube_reader.SECRETS:
-        assert is_ours(found[0].metadata)
+        assert is_managed_by_us(found[0].metadata)

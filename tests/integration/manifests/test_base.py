@@ -11,10 +11,10 @@ import yaml
 from tests.support.kustomize import Manifest
 from tests.support.manifest_variants import BASE, CHECKOUT, FOLDERS, Objects
 from webhook import __version__
-from webhook.constants import CERTIFICATE, ENABLED_LABEL, OWN_NAMESPACE, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
+from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
 from webhook.kube.api import Cluster
 from webhook.pull_secret.manifest import TYPE
-from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.settings import PullSecretSettings
 
 DOCKERFILE = CHECKOUT / "Dockerfile"
@@ -54,7 +54,7 @@ def test_what_is_needed_is_applied_before_what_needs_it() -> None:
 
 def test_the_namespace_is_restricted() -> None:
     namespace = OBJECTS.only("Namespace")["metadata"]
-    assert namespace["name"] == OWN_NAMESPACE
+    assert namespace["name"] == DEFAULT_NAMESPACE
     modes = ("enforce", "audit", "warn")
     assert {namespace["labels"][f"pod-security.kubernetes.io/{mode}"] for mode in modes} == {"restricted"}
 
@@ -66,7 +66,7 @@ def test_rights_and_guard_are_of_the_account_that_the_pods_have() -> None:
     account = OBJECTS.only("ServiceAccount")["metadata"]["name"]
     assert OBJECTS.pod["serviceAccountName"] == account
     for binding in (OBJECTS.only("ClusterRoleBinding"), OBJECTS.only("RoleBinding")):
-        assert binding["subjects"] == [{"kind": "ServiceAccount", "namespace": OWN_NAMESPACE, "name": account}]
+        assert binding["subjects"] == [{"kind": "ServiceAccount", "namespace": DEFAULT_NAMESPACE, "name": account}]
     (marker,) = (rule for rule in OBJECTS.only("ClusterRole")["rules"] if PROGRAM in rule["apiGroups"])
     for policy in POLICIES:
         (condition,) = policy["spec"]["matchConditions"]
@@ -81,7 +81,7 @@ def test_the_guard_names_no_account_and_no_namespace_of_ours() -> None:
     for policy in POLICIES:
         parts = ("matchConditions", "variables", "validations")
         text = "\n".join(one["expression"] for part in parts for one in policy["spec"].get(part, []))
-        assert f"'{OWN_NAMESPACE}'" not in re.sub(r"\.group\('[^']+'\)", "", text)
+        assert f"'{DEFAULT_NAMESPACE}'" not in re.sub(r"\.group\('[^']+'\)", "", text)
         assert f":{PROGRAM}" not in text
 
 
@@ -140,8 +140,8 @@ def test_the_guard_knows_the_names_that_the_code_knows() -> None:
     assert f"== '{CERTIFICATE}'" in text
     assert f"labels[?'{ENABLED_LABEL}']" in text
     told = Listener()
-    reporter = Reporter(cast(Cluster, told), PULL_SECRET, "any", leading=lambda: True, clock=lambda: 0.0)
-    reporter.tell("Any", "any", "team-a")
+    reporter = EventRecorder(cast(Cluster, told), PULL_SECRET, "any", leading=lambda: True, clock=lambda: 0.0)
+    reporter.normal("Any", "any", "team-a")
     (event,) = told.events
     assert f"== '{event['reportingController']}'" in expressions("registry-webhook-events")
 

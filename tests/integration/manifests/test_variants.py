@@ -24,7 +24,7 @@ from tests.support.manifest_variants import (
 from webhook.cli import refresh, serve
 from webhook.cli.options import CONFIG_VARIABLE
 from webhook.config.load import load
-from webhook.constants import CERTIFICATE, ENABLED_LABEL, GUARD_POLICY, OWN_NAMESPACE, PROGRAM, SYSTEM_NAMESPACES
+from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, GUARD_POLICY, PROGRAM, SYSTEM_NAMESPACES
 from webhook.settings import Configuration
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
@@ -72,7 +72,7 @@ def test_every_object_is_ours_and_stands_in_our_namespace(objects: Objects) -> N
         metadata = manifest["metadata"]
         assert metadata["name"].startswith(PROGRAM)
         assert metadata["labels"]["app.kubernetes.io/name"] == PROGRAM
-        assert metadata.get("namespace") == (OWN_NAMESPACE if kubernetes_schema.is_namespaced(manifest) else None)
+        assert metadata.get("namespace") == (DEFAULT_NAMESPACE if kubernetes_schema.is_namespaced(manifest) else None)
 
 
 def test_the_guard_comes_before_the_rights(objects: Objects) -> None:
@@ -98,7 +98,7 @@ def test_every_role_is_bound_to_the_account_alone(objects: Objects) -> None:
             binding = objects.named(f"{kind}Binding", role["metadata"]["name"])
             reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role["metadata"]["name"]}
             assert binding["roleRef"] == reference
-            assert binding["subjects"] == [{"kind": "ServiceAccount", "namespace": OWN_NAMESPACE, "name": account}]
+            assert binding["subjects"] == [{"kind": "ServiceAccount", "namespace": DEFAULT_NAMESPACE, "name": account}]
 
 
 # Who is called, and for whom.
@@ -106,7 +106,7 @@ def test_every_role_is_bound_to_the_account_alone(objects: Objects) -> None:
 
 def test_the_webhook_does_not_depend_on_itself(objects: Objects) -> None:
     selector = objects.webhook["namespaceSelector"]
-    for name in SYSTEM_NAMESPACES | {OWN_NAMESPACE}:
+    for name in SYSTEM_NAMESPACES | {DEFAULT_NAMESPACE}:
         for label in ({}, {ENABLED_LABEL: "true"}, {ENABLED_LABEL: "false"}):
             assert not matches(selector, {_NAME_LABEL: name, **label})
 
@@ -120,7 +120,7 @@ def test_the_configuration_and_the_webhook_configuration_serve_the_same_namespac
     for name in settings.deny:
         assert not matches(selector, {_NAME_LABEL: name, ENABLED_LABEL: "true"})
     kept_off = {name for one in selector["matchExpressions"] if one["key"] == _NAME_LABEL for name in one["values"]}
-    assert kept_off == {*settings.deny, *SYSTEM_NAMESPACES, OWN_NAMESPACE}
+    assert kept_off == {*settings.deny, *SYSTEM_NAMESPACES, DEFAULT_NAMESPACE}
 
 
 def test_the_configuration_and_the_guard_serve_the_same_namespaces(objects: Objects) -> None:

@@ -6,7 +6,7 @@ import pytest
 from tests.support.fake_api_server import ApiServer
 from tests.support.refresher_fixtures import pair, place
 from tests.support.refresher_process import PASSWORD, Sidecar, make_place, refreshing, wait_until
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
 #: Offered to the tests of this folder.
 __all__ = ["pair", "place"]
@@ -15,7 +15,7 @@ _NUMBERS = count(1)
 
 
 @pytest.fixture(scope="session")
-def shared(tmp_path_factory: pytest.TempPathFactory, pair: tuple[Pair, bytes]) -> Iterator[Sidecar]:
+def shared(tmp_path_factory: pytest.TempPathFactory, pair: tuple[KeyPair, bytes]) -> Iterator[Sidecar]:
     """A sidecar for all tests: whatever one does to it or to its API server, the next finds it well."""
     made = make_place(tmp_path_factory.mktemp("sidecar"), *pair)
     made.configure(namespaces={"deny": ["denied-*"]})

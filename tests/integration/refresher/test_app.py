@@ -13,7 +13,7 @@ import pytest
 from tests.support.fake_api_server import FOREIGN, ApiServer, status
 from tests.support.refresher_process import PASSWORD, Place, Sidecar, refreshing, run, wait_until
 from webhook.constants import UNSERVED_ANNOTATION
-from webhook.timestamps import timestamp
+from webhook.timestamps import format_rfc3339
 
 from .test_pull_secrets import SOON, publish, published, settle
 
@@ -88,7 +88,7 @@ def test_once_the_linger_is_over_the_secret_goes(place: Place) -> None:
 def test_one_that_has_just_come_up_deletes_nothing_by_its_clock_and_a_single_pass_does(place: Place) -> None:
     api = place.api
     api.label("team", None)
-    api.put("team", ours=True, **{UNSERVED_ANNOTATION: timestamp(time.time() - 7 * 86_400)})
+    api.put("team", ours=True, **{UNSERVED_ANNOTATION: format_rfc3339(time.time() - 7 * 86_400)})
     with refreshing(place) as sidecar:
         # A machine that comes up may have its clock set yet.
         settle(api)

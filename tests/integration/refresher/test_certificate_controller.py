@@ -15,17 +15,17 @@ from tests.support.fakes import WALL, Clock
 from tests.support.refresher_process import Place, wait_until
 from tests.support.tls_server import OWNER, Server, said, serving
 from webhook.config.listen_address import Address
-from webhook.constants import OWN_NAMESPACE, InstallationNames
+from webhook.constants import DEFAULT_NAMESPACE, InstallationNames
 from webhook.kube.api import Cluster
 from webhook.kube.client import connect
-from webhook.kube.install import Installation
+from webhook.kube.install import InstallationClient
 from webhook.pki import ca, rotation
 from webhook.pki.rotation import Terms
-from webhook.refresher.certificates.controller import Certificates, Replica
-from webhook.refresher.certificates.keypair_dir import ServedPair
-from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.certificates.controller import CertificateController, Replica
+from webhook.refresher.certificates.keypair_dir import KeyPairDir
+from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
-from webhook.refresher.runtime.thread_group import Loop, Threads
+from webhook.refresher.runtime.thread_group import Loop, ThreadGroup
 
 OVERLAP = 120.0
 _HOUR = timedelta(hours=1)
@@ -52,18 +52,18 @@ class Replicated:
         served = None
         if server:
             host, _, port = server.address.rpartition(":")
-            served = ServedPair(server.folder, Address(host, int(port)))
-        self.duty = Certificates(
-            installation=Installation(client, InstallationNames()),
-            served=served,
+            served = KeyPairDir(server.folder, Address(host, int(port)))
+        self.duty = CertificateController(
+            installation=InstallationClient(client, InstallationNames()),
+            key_pair_dir=served,
             terms=lambda: _TERMS,
             replica=Replica(name, lambda: self.leading),
-            reporter=Reporter(Cluster(client, SECRET, OWN_NAMESPACE), "", name, lambda: self.leading, clock),
+            events=EventRecorder(Cluster(client, SECRET, DEFAULT_NAMESPACE), "", name, lambda: self.leading, clock),
             metrics=self.metrics,
             clocks=clock.clocks(),
         )
         self._stop = threading.Event()
-        self.duty.start(cast("Threads", self))
+        self.duty.start(cast("ThreadGroup", self))
 
     def start(self, name: str, _limit: float, loop: Loop) -> None:
         """Start a loop, unless it is the one that the test goes through."""
@@ -72,11 +72,11 @@ class Replicated:
 
     def until(self, holds: Callable[[], object]) -> None:
         """Make rounds until something holds."""
-        wait_until(lambda: (self.duty.round(), holds())[1])
+        wait_until(lambda: (self.duty.reconcile(), holds())[1])
 
     def passes(self, seconds: float) -> None:
         """Look at what is there, and let time pass."""
-        self.duty.round()
+        self.duty.reconcile()
         self.clock.now += seconds
 
     def run(self, seconds: float) -> None:
@@ -217,7 +217,7 @@ def test_the_replica_that_does_not_write_says_what_it_serves_and_nothing_else(
     follower.until(lambda: said(api, "two"))
     api.call()
     for _ in range(3):
-        follower.duty.round()
+        follower.duty.reconcile()
     assert {one.query["fieldManager"] for one in writes(api)} == {"registry-webhook-replica"}
     assert api.bundle == b""
 
@@ -232,7 +232,7 @@ def test_nothing_is_written_before_everything_is_known(place: Place, start: Star
         wait_until(lambda: fault.met >= 1)
         wait_until(lambda: len(api.streams) == 1)
         for _ in range(3):
-            made.duty.round()
+            made.duty.reconcile()
         assert writes(api) == []
     made.until(lambda: at_rest(made))
 
@@ -251,7 +251,7 @@ def test_the_bundle_is_known_since_it_was_written_last(replica: Replicated) -> N
     api.asked.clear()
     replica.clock.now += 50
     for _ in range(3):
-        replica.duty.round()
+        replica.duty.reconcile()
     assert writes(api) == []
 
 
@@ -272,7 +272,7 @@ def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: R
     assert server.certificate == before[1]
     replica.passes(OVERLAP - 5)
     for _ in range(3):
-        replica.duty.round()
+        replica.duty.reconcile()
     assert api.certificate("ca.crt") == before[0]
     replica.clock.now += 5
     replica.until(lambda: server.certificate == api.certificate("tls.crt") != before[1])
@@ -282,7 +282,7 @@ def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: R
     replica.until(lambda: api.bundle == coming)
     assert api.certificate("retired-ca.crt") == b""
     assert replica.metric("certificate_renewals_total") == 4
-    ends = ca.span(server.certificate).ends.timestamp()
+    ends = ca.validity(server.certificate).ends.timestamp()
     assert replica.metric("certificate_expiry_timestamp_seconds") == ends
 
 
@@ -345,7 +345,7 @@ def test_who_keeps_changing_the_bundle_is_told_and_waited_for(replica: Replicate
     api.call(b"something else")
     replica.until(lambda: "WebhookConfigurationContended" in api.reasons("registry-webhook"))
     replica.clock.now += 9
-    replica.duty.round()
+    replica.duty.reconcile()
     assert api.bundle == b"something else"
     assert replica.metric("ca_bundle_repairs_total") == 3
     replica.clock.now += 1
@@ -395,8 +395,8 @@ def test_a_folder_that_cannot_be_written_keeps_nobody_from_keeping_the_bundle(re
     (replica.server.folder / "tls.crt").mkdir()
     replica.api.call()
     replica.until(lambda: replica.api.bundle == replica.api.certificate("ca.crt"))
-    assert replica.duty.fault is not None
-    assert "tls.crt" in replica.duty.fault
+    assert replica.duty.error is not None
+    assert "tls.crt" in replica.duty.error
 
 
 def test_an_api_server_that_is_gone_takes_no_certificate_away(replica: Replicated) -> None:
@@ -452,7 +452,7 @@ def test_before_the_secret_is_written_it_is_read_afresh(replica: Replicated, sta
 
 def test_what_is_stored_and_was_not_told_goes_into_the_bundle(replica: Replicated) -> None:
     api = replica.api
-    older = ca.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
+    older = ca.create_ca("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
     api.deaf.add("certificates")
     api.change_certificate("retired-ca.crt", older)
     api.call()
@@ -462,7 +462,7 @@ def test_what_is_stored_and_was_not_told_goes_into_the_bundle(replica: Replicate
 
 def test_what_somebody_stores_while_the_bundle_is_written_stays(replica: Replicated) -> None:
     api = replica.api
-    older = ca.make_authority("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
+    older = ca.create_ca("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
 
     def meanwhile(asked: Asked) -> bool:
         if asked.method == "PATCH" and "mutating" in asked.path and not api.certificate("retired-ca.crt"):
@@ -472,7 +472,7 @@ def test_what_somebody_stores_while_the_bundle_is_written_stays(replica: Replica
 
     with api.failing(meanwhile, None):
         api.call()
-        wait_until(lambda: (replica.duty.round(), api.bundle == older + api.certificate("ca.crt"))[1])
+        wait_until(lambda: (replica.duty.reconcile(), api.bundle == older + api.certificate("ca.crt"))[1])
     assert api.certificate("retired-ca.crt") == older
 
 
@@ -493,7 +493,7 @@ def test_a_secret_that_is_gone_and_not_yet_said_to_be_is_not_asked_for_again_and
 def serves_what_is_valid(replica: Replicated) -> bool:
     """Tell whether the server serves what is valid by its replica's clock."""
     assert replica.server
-    return ca.span(replica.server.certificate).holds(datetime.fromtimestamp(replica.clock.wall(), UTC))
+    return ca.validity(replica.server.certificate).holds(datetime.fromtimestamp(replica.clock.wall(), UTC))
 
 
 @pytest.mark.parametrize("years", [2, -2])
@@ -570,12 +570,12 @@ def test_what_fails_is_tried_again_ever_later_and_said_once_until_it_is_over(
     for times in (1, 2):
         api.call()
         with api.failing(lambda asked: asked.method == "PATCH", _REFUSED):
-            wait_until(lambda: replica.duty.round() > 1)
-            waits = [replica.duty.round() for _ in range(6)]
+            wait_until(lambda: replica.duty.reconcile() > 1)
+            waits = [replica.duty.reconcile() for _ in range(6)]
             assert waits == [4, 8, 16, 30, 30, 30]
-            assert replica.duty.fault == "certificate: cannot write the webhook configuration: no right (403)"
-        wait_until(lambda: replica.duty.round() == 1)
-        assert replica.duty.fault is None
+            assert replica.duty.error == "certificate: cannot write the webhook configuration: no right (403)"
+        wait_until(lambda: replica.duty.reconcile() == 1)
+        assert replica.duty.error is None
         assert api.reasons("registry-webhook") == ["CertificateFailed"] * times
     assert caplog.text.count("CertificateFailed: cannot write the webhook configuration") == 2
 
@@ -585,7 +585,7 @@ def test_while_there_is_no_answer_no_event_is_tried(replica: Replicated, caplog:
     api = replica.api
     api.call()
     with api.failing(lambda asked: asked.method == "PATCH", BROKEN):
-        wait_until(lambda: replica.duty.round() > 1)
+        wait_until(lambda: replica.duty.reconcile() > 1)
     assert "CertificateFailed" in caplog.text
     assert api.events == []
 
@@ -594,8 +594,8 @@ def test_somebody_who_writes_at_the_same_time_is_no_failure(replica: Replicated)
     api = replica.api
     api.call()
     with api.failing(lambda asked: asked.method == "PATCH", _CONFLICT):
-        wait_until(lambda: replica.duty.round() == pytest.approx(0.2))
-        assert replica.duty.fault is None
+        wait_until(lambda: replica.duty.reconcile() == pytest.approx(0.2))
+        assert replica.duty.error is None
     replica.until(lambda: at_rest(replica))
 
 
@@ -608,7 +608,7 @@ def test_one_that_fails_waits_whatever_there_is_to_hear(replica: Replicated) -> 
 
         def look() -> None:
             while not over.wait(0.02):
-                replica.duty.look()
+                replica.duty.reconcile_now()
 
         looking = threading.Thread(target=look)
         looking.start()
@@ -625,17 +625,17 @@ def test_what_is_served_is_said_again_after_a_third_of_the_silence(replica: Repl
     api = replica.api
     api.asked.clear()
     api.deaf.add("certificates")  # what it has said it knows without being told
-    replica.clock.now += rotation.REPEATED.total_seconds() - 1
+    replica.clock.now += rotation.REPORT_INTERVAL.total_seconds() - 1
     for _ in range(3):
-        replica.duty.round()
+        replica.duty.reconcile()
     assert writes(api) == []
     replica.clock.now += 2
     replica.until(lambda: writes(api))
     for _ in range(3):
-        replica.duty.round()
+        replica.duty.reconcile()
     (again,) = writes(api)
     assert again.query == {"fieldManager": "registry-webhook-replica"}
-    assert rotation.REPEATED * 2 < rotation.SILENCE
+    assert rotation.REPORT_INTERVAL * 2 < rotation.REPLICA_TIMEOUT
 
 
 def test_what_the_server_serves_is_said_and_not_what_it_should(replica: Replicated) -> None:
@@ -650,12 +650,12 @@ def test_what_the_server_serves_is_said_and_not_what_it_should(replica: Replicat
     replica.clock.now += 60 * 3600
     replica.until(lambda: (folder / "tls.crt").read_bytes() == api.certificate("tls.crt") != server.certificate)
     for _ in range(3):
-        replica.duty.round()
+        replica.duty.reconcile()
     assert said(api, "one") == before
     # It is asked for as long as it takes, and the same is not said again each time.
     assert len([one for one in writes(api) if one.query["fieldManager"] == "registry-webhook-replica"]) == 1
     api.asked.clear()
-    replica.clock.now += rotation.REPEATED.total_seconds()
+    replica.clock.now += rotation.REPORT_INTERVAL.total_seconds()
     replica.until(lambda: writes(api))
     assert said(api, "one") == before
     server.folder = folder
@@ -667,7 +667,7 @@ def test_a_server_that_is_known_to_serve_the_pair_is_left_alone(replica: Replica
     assert replica.server
     asked = replica.server.connections
     for _ in range(3):
-        replica.duty.round()
+        replica.duty.reconcile()
     assert replica.server.connections == asked > 0
 
 
@@ -676,9 +676,9 @@ def test_a_server_that_does_not_answer_says_nothing(place: Place, start: Start) 
     assert made.server
     made.server.close()
     made.until(lambda: made.server and made.server.certificate)
-    made.duty.round()
+    made.duty.reconcile()
     assert said(place.api, "one") == ""
-    assert made.duty.fault is None
+    assert made.duty.error is None
 
 
 def test_one_that_leaves_takes_its_word_back_within_a_second_or_not_at_all(replica: Replicated) -> None:
@@ -708,7 +708,7 @@ def test_one_that_has_said_nothing_leaves_in_silence(replica: Replicated, start:
 def test_our_namespace_is_asked_for_once(replica: Replicated) -> None:
     api = replica.api
     for _ in range(3):
-        replica.duty.round()
+        replica.duty.reconcile()
     assert [one.path for one in api.asked].count("/api/v1/namespaces/registry-webhook") == 1
 
 
@@ -720,5 +720,5 @@ def test_without_a_pair_only_the_owner_is_written(place: Place, start: Start) ->
     (written,) = writes(api)
     assert written.body
     assert "webhooks" not in written.body
-    made.duty.round()
+    made.duty.reconcile()
     assert reads(api) == []

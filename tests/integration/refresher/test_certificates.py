@@ -97,7 +97,7 @@ def test_a_server_that_asks_clients_for_a_certificate_is_looked_after_as_any(pla
     api.call()
     folder = tmp_path / "served"
     folder.mkdir()
-    ours = ca.make_authority("clients", datetime.now(UTC), timedelta(hours=1))
+    ours = ca.create_ca("clients", datetime.now(UTC), timedelta(hours=1))
     (folder / "clients.crt").write_bytes(ours.certificate)
     with webhook.serving(webhook.make_place(folder), "--client-ca=clients.crt") as server:
         told = f"--tls-server={server.secure[0]}:{server.secure[1]}"

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from tests.support.fake_api_server import QUOTA, ApiServer, status
 from tests.support.refresher_process import PASSWORD, Place, make_place, run
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
 from .test_pull_secrets import published, writing
 
@@ -68,7 +68,7 @@ _CASES = {
 }
 
 
-def test_once_says_by_its_status_whether_all_went_well(tmp_path: Path, pair: tuple[Pair, bytes]) -> None:
+def test_once_says_by_its_status_whether_all_went_well(tmp_path: Path, pair: tuple[KeyPair, bytes]) -> None:
     """All at once, for one of them waits for the Lease as long as another replica may need to lose it."""
 
     def outcome(name: str) -> tuple[int, bool, str]:

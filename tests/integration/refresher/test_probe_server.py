@@ -10,20 +10,20 @@ from http import HTTPStatus
 
 import pytest
 
-from webhook.refresher.runtime.probe_server import Reply, Server, accepts
+from webhook.refresher.runtime.probe_server import ProbeServer, Reply, accepts
 
 PATIENCE = 20.0
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[ProbeServer]:
     replies = {
         "/healthz": Reply(HTTPStatus.OK, b"ok\n"),
         "/readyz": Reply(HTTPStatus.SERVICE_UNAVAILABLE, b"not ready\n"),
         "/metrics": Reply(HTTPStatus.OK, b"a 1\n", "text/plain; version=0.0.4; charset=utf-8"),
     }
     paths = {path: lambda _accept, reply=reply: reply for path, reply in replies.items()}
-    made = Server(socket.create_server(("127.0.0.1", 0), backlog=128), paths)
+    made = ProbeServer(socket.create_server(("127.0.0.1", 0), backlog=128), paths)
     thread = threading.Thread(target=made.serve_forever, kwargs={"poll_interval": 0.05})
     thread.start()
     yield made
@@ -32,12 +32,12 @@ def server() -> Iterator[Server]:
     thread.join(PATIENCE)
 
 
-def address(server: Server) -> tuple[str, int]:
+def address(server: ProbeServer) -> tuple[str, int]:
     host, port = server.socket.getsockname()
     return host, port
 
 
-def ask(server: Server, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
+def ask(server: ProbeServer, method: str, path: str) -> tuple[int, dict[str, str], bytes]:
     connection = http.client.HTTPConnection(*address(server), timeout=PATIENCE)
     try:
         connection.request(method, path)
@@ -59,7 +59,7 @@ def ask(server: Server, method: str, path: str) -> tuple[int, dict[str, str], by
         ("/../etc/passwd", 404, b"there is /healthz, /readyz and /metrics\n"),
     ],
 )
-def test_each_path_has_its_answer(server: Server, path: str, status: int, body: bytes) -> None:
+def test_each_path_has_its_answer(server: ProbeServer, path: str, status: int, body: bytes) -> None:
     found, headers, text = ask(server, "GET", path)
     assert (found, text) == (status, body)
     assert headers["content-length"] == str(len(body))
@@ -68,26 +68,26 @@ def test_each_path_has_its_answer(server: Server, path: str, status: int, body: 
     assert headers["content-length"] == str(len(body))
 
 
-def test_the_metrics_are_of_prometheus_type_and_nothing_says_which_python_this_is(server: Server) -> None:
+def test_the_metrics_are_of_prometheus_type_and_nothing_says_which_python_this_is(server: ProbeServer) -> None:
     _, headers, _ = ask(server, "GET", "/metrics")
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "python" not in headers["server"].lower()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
-def test_nothing_can_be_changed_here(server: Server, method: str) -> None:
+def test_nothing_can_be_changed_here(server: ProbeServer, method: str) -> None:
     assert ask(server, method, "/healthz")[0] == 501
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET /" + b"a" * 70_000, b"\r\n" * 100])
-def test_what_is_no_request_harms_nobody(server: Server, sent: bytes) -> None:
+def test_what_is_no_request_harms_nobody(server: ProbeServer, sent: bytes) -> None:
     with socket.create_connection(address(server), PATIENCE) as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
     assert ask(server, "GET", "/healthz")[0] == 200
 
 
-def test_with_more_connections_than_are_served_at_once_the_newest_is_answered(server: Server) -> None:
+def test_with_more_connections_than_are_served_at_once_the_newest_is_answered(server: ProbeServer) -> None:
     began = time.monotonic()
     held = [socket.create_connection(address(server), PATIENCE) for _ in range(100)]
     try:
@@ -99,7 +99,7 @@ def test_with_more_connections_than_are_served_at_once_the_newest_is_answered(se
             client.close()
 
 
-def test_connections_of_one_client_newcomer_replaces_and_another_client_keeps_its_own(server: Server) -> None:
+def test_connections_of_one_client_newcomer_replaces_and_another_client_keeps_its_own(server: ProbeServer) -> None:
     with ExitStack() as stack:
         probe = stack.enter_context(socket.create_connection(address(server), PATIENCE, ("127.0.0.2", 0)))
         time.sleep(0.1)
@@ -110,7 +110,7 @@ def test_connections_of_one_client_newcomer_replaces_and_another_client_keeps_it
         assert probe.recv(1000).startswith(b"HTTP/1.0 200 ")
 
 
-def test_a_client_that_is_silent_or_slow_or_does_not_read_is_ended(server: Server) -> None:
+def test_a_client_that_is_silent_or_slow_or_does_not_read_is_ended(server: ProbeServer) -> None:
     silent, slow = (socket.create_connection(address(server), PATIENCE) for _ in range(2))
     try:
         began = time.monotonic()

@@ -19,7 +19,7 @@ import pytest
 
 from tests.support.fake_registry import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
 from webhook.pki import ca
-from webhook.registry.auth import Answer, Registry, Verdict
+from webhook.registry.auth import Answer, CredentialChecker, Verdict
 from webhook.registry.logins import Logins
 
 USER = "robot$team+name"
@@ -73,7 +73,7 @@ def check(trust: Trust, caplog: pytest.LogCaptureFixture) -> Check:
         environment: dict[str, str] | None = None,
         timeout: float = SURELY,
     ) -> Verdict:
-        asked = Registry(
+        asked = CredentialChecker(
             ca_file=ca_file,
             plain_http_on_loopback=plain,
             environment=environment or {},
@@ -435,7 +435,7 @@ def test_check_token_endpoint_with_known_method_one_attempt(
     said = {"POST": GIVEN if known == "POST" else answer(401), "GET": GIVEN}
     endpoint = serve(lambda request: said[request.method])
     registry = serve(asks_for_token(endpoint.url))
-    asked = Registry(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, clock=lambda: NOW)
+    asked = CredentialChecker(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, clock=lambda: NOW)
     assert asked.check(registry.domain, USER, PASSWORD).answer is ACCEPTED
     endpoint.requests.clear()
     said.update(POST=refusal, GET=refusal)
@@ -452,7 +452,7 @@ def test_check_after_three_refused_logins_deferred(serve: Serve, trust: Trust, t
 
     def ask() -> Verdict:
         # A registry of its own each time: what a restart and another replica are.
-        one = Registry(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, logins=logins)
+        one = CredentialChecker(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, logins=logins)
         return one.check(registry.domain, USER, "wrong")
 
     answers = [ask() for _ in range(6)]
@@ -820,7 +820,7 @@ def test_the_authorities_are_read_at_each_check(serve: Serve, trust: Trust, tmp_
     registry = serve(asks("Basic", basic()))
     file = tmp_path / "rotated.pem"
     file.write_text("# Zertifikate für dieses Haus\n" + make_trust(tmp_path).ca_file.read_text())
-    asked = Registry(ca_file=file, plain_http_on_loopback=False, environment={})
+    asked = CredentialChecker(ca_file=file, plain_http_on_loopback=False, environment={})
     assert asked.check(registry.domain, USER, PASSWORD).answer is UNCLEAR
     file.write_text("# Zertifikate für dieses Haus\n" + trust.ca_file.read_text())
     assert asked.check(registry.domain, USER, PASSWORD).answer is ACCEPTED
@@ -840,7 +840,7 @@ def test_a_file_without_authorities_is_named(serve: Serve, check: Check, tmp_pat
 
 def test_a_certificate_in_the_file_is_trusted_though_it_is_no_authority(check: Check, tmp_path: Path) -> None:
     now, hour = datetime.now(UTC), timedelta(hours=1)
-    pair = ca.sign(ca.make_authority("unknown", now, hour), ("127.0.0.1",), now, hour)
+    pair = ca.sign(ca.create_ca("unknown", now, hour), ("127.0.0.1",), now, hour)
     (tmp_path / "pair.pem").write_bytes(pair.certificate + pair.key)
     (tmp_path / "leaf.pem").write_bytes(pair.certificate)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

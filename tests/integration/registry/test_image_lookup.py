@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fake_registry import Behaviour, Request, Server, Trust, answer, make_trust
-from webhook.registry.image_lookup import Images, Look, Presence
+from webhook.registry.image_lookup import ImageLookup, ImageStatus, LookupResult
 from webhook.registry.www_authenticate import basic
 
 USER = "robot"
@@ -31,9 +31,9 @@ def serve(trust: Trust) -> Iterator[Serve]:
         yield lambda behave: stack.enter_context(Server(behave, trust.server))
 
 
-def look(trust: Trust, image: str, *login: str, ca_file: Path | None = None) -> Look:
-    images = Images(ca_file=ca_file or trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
-    found = images.look(image, *login)
+def look(trust: Trust, image: str, *login: str, ca_file: Path | None = None) -> LookupResult:
+    images = ImageLookup(ca_file=ca_file or trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
+    found = images.check(image, *login)
     assert re.fullmatch(r"[ -~]{1,300}", found.detail)
     assert "kept-secret" not in f"{found!r} {images!r}"
     return found
@@ -59,7 +59,7 @@ def test_the_manifest_is_asked_for_by_digest_or_tag_and_not_pulled(
 ) -> None:
     server = serve(lambda _: answer(200))
     found = look(trust, f"127.0.0.1:{server.port}/opencti/connector{suffix}")
-    assert found.presence is Presence.THERE
+    assert found.status is ImageStatus.THERE
     (request,) = server.requests
     assert (request.method, request.target) == ("HEAD", f"/v2/opencti/connector/manifests/{identifier}")
     assert "application/vnd.oci.image.index.v1+json" in request.headers["accept"]
@@ -68,27 +68,27 @@ def test_the_manifest_is_asked_for_by_digest_or_tag_and_not_pulled(
 @pytest.mark.parametrize(
     ("status", "presence", "said"),
     [
-        (200, Presence.THERE, "has it"),
-        (404, Presence.MISSING, "does not have it"),
-        (401, Presence.REFUSED, "refused the credential (401)"),
-        (403, Presence.REFUSED, "lets one in and does not let one pull this (403)"),
-        (429, Presence.UNCLEAR, "answered 429"),
-        (503, Presence.UNCLEAR, "answered 503"),
+        (200, ImageStatus.THERE, "has it"),
+        (404, ImageStatus.MISSING, "does not have it"),
+        (401, ImageStatus.REFUSED, "refused the credential (401)"),
+        (403, ImageStatus.REFUSED, "lets one in and does not let one pull this (403)"),
+        (429, ImageStatus.UNCLEAR, "answered 429"),
+        (503, ImageStatus.UNCLEAR, "answered 503"),
     ],
 )
 def test_what_it_answers_to_the_credential_is_told_apart(
-    trust: Trust, serve: Serve, status: int, presence: Presence, said: str
+    trust: Trust, serve: Serve, status: int, presence: ImageStatus, said: str
 ) -> None:
     server = serve(wants("Basic", basic(USER, PASSWORD), status))
     found = look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD)
-    assert found == Look(presence, f"127.0.0.1:{server.port} {said}")
+    assert found == LookupResult(presence, f"127.0.0.1:{server.port} {said}")
 
 
 def test_a_token_is_got_for_the_repository_that_is_asked_for(trust: Trust, serve: Serve) -> None:
     tokens = serve(lambda _: answer(200, body=f'{{"token": "{TOKEN}"}}'.encode()))
     realm = f'Bearer realm="https://127.0.0.1:{tokens.port}/token",service="x",scope="repository:app:pull"'
     server = serve(wants(realm, f"Bearer {TOKEN}", 404))
-    assert look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD).presence is Presence.MISSING
+    assert look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD).status is ImageStatus.MISSING
     (asked,) = tokens.requests
     assert asked.method == "POST"
     assert b"scope=repository%3Aapp%3Apull" in asked.body
@@ -97,7 +97,7 @@ def test_a_token_is_got_for_the_repository_that_is_asked_for(trust: Trust, serve
 def test_without_a_credential_anybodys_token_is_asked_for(trust: Trust, serve: Serve) -> None:
     tokens = serve(lambda _: answer(200, body=f'{{"token": "{TOKEN}"}}'.encode()))
     server = serve(wants(f'Bearer realm="https://127.0.0.1:{tokens.port}/token"', f"Bearer {TOKEN}", 200))
-    assert look(trust, f"127.0.0.1:{server.port}/app").presence is Presence.THERE
+    assert look(trust, f"127.0.0.1:{server.port}/app").status is ImageStatus.THERE
     (asked,) = tokens.requests
     assert (asked.method, asked.authorization) == ("GET", None)
 
@@ -105,14 +105,16 @@ def test_without_a_credential_anybodys_token_is_asked_for(trust: Trust, serve: S
 def test_without_a_credential_a_registry_that_wants_one_refuses(trust: Trust, serve: Serve) -> None:
     server = serve(wants("Basic", basic(USER, PASSWORD), 200))
     found = look(trust, f"127.0.0.1:{server.port}/app")
-    assert found == Look(Presence.REFUSED, f"127.0.0.1:{server.port} asks for a credential, and there is none")
+    assert found == LookupResult(
+        ImageStatus.REFUSED, f"127.0.0.1:{server.port} asks for a credential, and there is none"
+    )
     assert len(server.requests) == 1
 
 
 def test_a_token_endpoint_that_refuses_the_credential_refuses_the_image(trust: Trust, serve: Serve) -> None:
     tokens = serve(lambda _: answer(401))
     server = serve(wants(f'Bearer realm="https://127.0.0.1:{tokens.port}/token"', f"Bearer {TOKEN}", 200))
-    assert look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD).presence is Presence.REFUSED
+    assert look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD).status is ImageStatus.REFUSED
 
 
 def test_a_registry_whose_certificate_is_not_trusted_is_told_nothing(
@@ -121,22 +123,22 @@ def test_a_registry_whose_certificate_is_not_trusted_is_told_nothing(
     server = serve(lambda _: answer(200))
     other = make_trust(tmp_path)
     found = look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD, ca_file=other.ca_file)
-    assert found.presence is Presence.UNCLEAR
+    assert found.status is ImageStatus.UNCLEAR
     assert "certificate that is not trusted" in found.detail
     assert server.requests == []
 
 
 def test_what_is_no_image_is_asked_of_nobody(trust: Trust) -> None:
-    assert look(trust, "Not/An Image").presence is Presence.UNCLEAR
+    assert look(trust, "Not/An Image").status is ImageStatus.UNCLEAR
 
 
 def test_look_after_refused_login_asks_no_more(trust: Trust, serve: Serve) -> None:
     server = serve(wants("Basic", basic(USER, "another"), 200))
-    images = Images(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
+    images = ImageLookup(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
     with ThreadPoolExecutor(8) as pool:
         names = [f"127.0.0.1:{server.port}/app-{number}" for number in range(20)]
-        found = list(pool.map(lambda name: images.look(name, USER, PASSWORD), names))
-    assert {one.presence for one in found} == {Presence.REFUSED}
+        found = list(pool.map(lambda name: images.check(name, USER, PASSWORD), names))
+    assert {one.status for one in found} == {ImageStatus.REFUSED}
     assert len([request for request in server.requests if request.authorization]) == 1
 
 
@@ -147,8 +149,8 @@ def test_look_image_forbidden_others_asked(trust: Trust, serve: Serve) -> None:
         return answer(403 if "/secret/" in request.target else 200)
 
     server = serve(behave)
-    images = Images(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
+    images = ImageLookup(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
     names = ["secret/a", "secret/b", "open", "secret/c", "secret/d", "open"]
-    found = [images.look(f"127.0.0.1:{server.port}/{name}", USER, PASSWORD).presence for name in names]
-    refused, there = Presence.REFUSED, Presence.THERE
+    found = [images.check(f"127.0.0.1:{server.port}/{name}", USER, PASSWORD).status for name in names]
+    refused, there = ImageStatus.REFUSED, ImageStatus.THERE
     assert found == [refused, refused, there, refused, refused, there]

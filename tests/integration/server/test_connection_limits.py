@@ -69,7 +69,7 @@ def test_slow_clients_are_closed_and_others_answered_meanwhile(server: Server) -
         deadline = time.monotonic() + PATIENCE
         while waiting:
             assert time.monotonic() < deadline, f"{len(waiting)} are still open"
-            assert server.review(review.of_object(POD)).status == 200
+            assert server.review(review.encode_review(POD)).status == 200
             assert server.probe("/healthz").status == 200
             for connection in dripping:
                 if connection in waiting:
@@ -90,14 +90,14 @@ def test_a_client_that_never_reads_is_closed(server: Server) -> None:
         hung_up.register(connection, select.POLLRDHUP)
         connection.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(LONG_ANSWER) + LONG_ANSWER)
         wait_until(lambda: bool(hung_up.poll(0)))
-    assert server.review(review.of_object(POD)).status == 200
+    assert server.review(review.encode_review(POD)).status == 200
 
 
 def test_an_idle_connection_stays_usable_beyond_the_time_a_request_may_take(server: Server) -> None:
     with server.client() as client:
-        assert client.review(review.of_object(POD)).status == 200
-        time.sleep(http1.ARRIVAL + 1)
-        assert client.review(review.of_object(POD)).status == 200
+        assert client.review(review.encode_review(POD)).status == 200
+        time.sleep(http1.REQUEST_TIMEOUT + 1)
+        assert client.review(review.encode_review(POD)).status == 200
 
 
 def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_their_own(place: Place) -> None:
@@ -107,13 +107,13 @@ def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_
         wait_until(lambda: sum(not closed(connection) for connection in held) <= files - 64)
         assert server.probe("/healthz").status == 200
         stack.close()
-        wait_until(lambda: server.review(review.of_object(POD)).status == 200)
+        wait_until(lambda: server.review(review.encode_review(POD)).status == 200)
         assert server.process.poll() is None
 
 
 def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place: Place) -> None:
     with serving(place, around=Around(files=100)) as server, ExitStack() as stack, server.client() as pooled:
-        assert pooled.review(review.of_object(POD)).status == 200
+        assert pooled.review(review.encode_review(POD)).status == 200
         silent = [stack.enter_context(server.tcp()) for _ in range(40)]
         time.sleep(0.2)  # nobody is slow before that
         half = [stack.enter_context(server.tls()) for _ in range(15)]
@@ -121,10 +121,10 @@ def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place
             connection.sendall(HEAD)
         time.sleep(0.2)
         for _ in range(20):
-            assert server.review(review.of_object(POD)).status == 200
+            assert server.review(review.encode_review(POD)).status == 200
         assert server.probe("/healthz").status == 200
         # Who has been slow for longest goes first, and one that rests between two requests after all that are slow.
-        assert pooled.review(review.of_object(POD)).status == 200
+        assert pooled.review(review.encode_review(POD)).status == 200
         assert not any(map(closed, half))
         # As many silent ones had come at once, some were turned away.
         crowded, full = (server.metric(CLOSED.format(reason)) for reason in ("crowded", "full"))
@@ -140,10 +140,10 @@ def test_where_all_places_are_taken_by_who_rests_the_longest_rest_ends(place: Pl
             assert connection.recv(1000)
         time.sleep(1.1)
         with server.client() as used:
-            assert used.review(review.of_object(POD)).status == 200
+            assert used.review(review.encode_review(POD)).status == 200
             for _ in range(5):
-                assert server.review(review.of_object(POD)).status == 200
-            assert used.review(review.of_object(POD)).status == 200
+                assert server.review(review.encode_review(POD)).status == 200
+            assert used.review(review.encode_review(POD)).status == 200
         assert not any(map(closed, resting[6:]))
 
 
@@ -181,7 +181,7 @@ def test_probes_are_answered_whoever_fills_their_port(server: Server) -> None:
 def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(server: Server) -> None:
     (worker,) = server.workers()
     head = HEAD + b"Content-Length: 4000000\r\n\r\n"
-    large, usual = b"x" * 3_000_000, review.of_object(POD)
+    large, usual = b"x" * 3_000_000, review.encode_review(POD)
     with ExitStack() as stack, server.tls() as patient:
         patient.sendall(HEAD + b"Content-Length: %d\r\n\r\n" % len(usual) + usual[:-1])
         senders = [stack.enter_context(server.tls()) for _ in range(25)]
@@ -213,7 +213,7 @@ def test_a_body_far_over_the_limit_is_refused_with_memory_bounded(server: Server
         answer = client.ask("POST", "/mutate", iter([megabyte] * 100), {"Content-Type": "application/json"})
         assert answer.status == 413
     assert memory(worker) - before < 40_000  # of the 100,000 KB that came
-    assert server.review(review.of_object(POD)).status == 200
+    assert server.review(review.encode_review(POD)).status == 200
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
@@ -232,7 +232,7 @@ def test_what_speaks_no_tls_of_today_is_closed(server: Server) -> None:
 
 
 def test_requests_that_are_pipelined_are_answered_in_order(server: Server) -> None:
-    bodies = [review.of_object(POD, uid=f"u-{number}") for number in range(5)]
+    bodies = [review.encode_review(POD, uid=f"u-{number}") for number in range(5)]
     with server.tls() as raw:
         raw.sendall(b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies))
         received = b""
@@ -267,11 +267,11 @@ def test_http_that_is_none_is_refused(server: Server, head: bytes, status: bytes
 def test_log_lines_cannot_be_forged(server: Server) -> None:
     name = 'x\n2026-01-01T00:00:00.000Z ERROR forged uid="1"\x1b[2J\u202e'
     pod = {"metadata": {"name": name}, "spec": {"containers": [{"name": name, "image": "forged"}]}}
-    assert server.review(review.of_object(pod, namespace=name, uid=name)).status == 200
+    assert server.review(review.encode_review(pod, namespace=name, uid=name)).status == 200
     wait_until(lambda: "forged" in server.log)
     for line in server.log.splitlines():
         assert line.isascii()
         assert line.isprintable()
         assert line[:4].isdigit()
         assert line.split(" ")[2].startswith(("webhook.", "gunicorn."))
-    assert json.loads(server.review(review.of_object(pod, uid=name)).body)["response"]["uid"] == name
+    assert json.loads(server.review(review.encode_review(pod, uid=name)).body)["response"]["uid"] == name

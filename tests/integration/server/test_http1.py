@@ -15,9 +15,9 @@ from gunicorn.asgi.parser import PythonProtocol
 from tests.support.server_process import Place
 from webhook.admission import review
 from webhook.server import http1, routes
-from webhook.server.memory_budget import Memory
+from webhook.server.memory_budget import MemoryBudget
 from webhook.server.refusals import Refusal, Refused
-from webhook.server.request_scheduler import SMALL, Schedule
+from webhook.server.request_scheduler import SMALL, RequestScheduler
 from webhook.server.routes import Reply, Request
 from webhook.server.wsgi import Application
 
@@ -52,10 +52,12 @@ class Connection:
         self.is_lost = asyncio.Event()
         self.gave_way = 0
         self.refused: list[Refused] = []
-        self.memory = Memory[http1.Protocol](most, self._count)
+        self.memory = MemoryBudget[http1.Protocol](most, self._count)
         buffer = memoryview(bytearray(http1.READ))
-        self.schedule = Schedule(application, asyncio.get_running_loop())
-        common = http1.Common(self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append)
+        self.schedule = RequestScheduler(application, asyncio.get_running_loop())
+        common = http1.ProtocolContext(
+            self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append
+        )
         self.protocol = http1.Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
@@ -101,20 +103,20 @@ def test_each_request_has_its_time_and_an_idle_connection_a_longer_one() -> None
     async def run() -> None:
         async with connected() as connection:
             clock, server = connection.clock, connection.protocol
-            assert (server.is_idle, server.deadline) == (False, 1000 + http1.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1000 + http1.REQUEST_TIMEOUT)
             clock.now += 2
             await connection.send(GET[:10])
-            assert (server.is_idle, server.deadline) == (False, 1000 + http1.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1000 + http1.REQUEST_TIMEOUT)
             clock.now += 1
             await connection.send(GET[10:])
             await connection.answer()
-            assert (server.is_idle, server.deadline) == (True, 1003 + http1.KEPT)
+            assert (server.is_idle, server.deadline) == (True, 1003 + http1.KEEPALIVE_TIMEOUT)
             clock.now += 100
             await connection.send(HALF[:-5])
-            assert (server.is_idle, server.deadline) == (False, 1103 + http1.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1103 + http1.REQUEST_TIMEOUT)
             clock.now += 4
             await connection.send(HALF[-5:])
-            assert (server.is_idle, server.deadline) == (False, 1103 + http1.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1103 + http1.REQUEST_TIMEOUT)
 
     asyncio.run(run())
 
@@ -125,17 +127,17 @@ def test_an_answer_that_is_not_read_has_its_time_and_so_has_every_further_piece_
             clock, server = connection.clock, connection.protocol
             clock.now += 50
             await connection.send(GET)
-            assert (server.is_idle, server.deadline) == (False, 1050 + http1.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1050 + http1.REQUEST_TIMEOUT)
             clock.now += 4
             head = await connection.reader.readuntil(b"\r\n\r\n")
             await connection.reader.readexactly(LONG // 4)
             await asyncio.sleep(0.05)
-            assert (server.is_idle, server.deadline) == (False, 1054 + http1.ARRIVAL)
+            assert (server.is_idle, server.deadline) == (False, 1054 + http1.REQUEST_TIMEOUT)
             clock.now += 4
             assert b"Content-Length: %d\r\n" % LONG in head
             await connection.reader.readexactly(LONG - LONG // 4)
             await asyncio.sleep(0.05)
-            assert (server.is_idle, server.deadline) == (True, 1058 + http1.KEPT)
+            assert (server.is_idle, server.deadline) == (True, 1058 + http1.KEEPALIVE_TIMEOUT)
             await connection.send(GET)
             await connection.answer()
 
@@ -287,7 +289,7 @@ class Written(asyncio.Transport):
         pass
 
 
-BODY = review.of_object({"spec": {"containers": [{"name": "a", "image": "nginx"}]}})
+BODY = review.encode_review({"spec": {"containers": [{"name": "a", "image": "nginx"}]}})
 HEAD = b"POST /mutate?a=b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
@@ -362,9 +364,11 @@ def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_co
     buffer = memoryview(bytearray(http1.READ))
     # What came before would have some wait for their turn, and no loop runs here.
     with closing(asyncio.new_event_loop()) as loop:
-        schedule = Schedule(answer, loop)
+        schedule = RequestScheduler(answer, loop)
     monkeypatch.setattr(schedule, "answer", lambda request, _: answer(request))
-    common = http1.Common(schedule, Serving(), buffer, Memory(MOST, lambda: None), Clock(), lambda _: None)
+    common = http1.ProtocolContext(
+        schedule, Serving(), buffer, MemoryBudget(MOST, lambda: None), Clock(), lambda _: None
+    )
 
     def connection() -> http1.Protocol:
         made = http1.Protocol(common, "192.0.2.1", lambda _: None)

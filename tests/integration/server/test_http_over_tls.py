@@ -18,7 +18,7 @@ from tests.support.server_process import LONG_ANSWER, Answer, Server
 from webhook.admission import review
 
 POD: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
-BODY = review.of_object(POD, uid="u-1")
+BODY = review.encode_review(POD, uid="u-1")
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 HEAD = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 EXPECT = b"Expect: 100-continue\r\n"
@@ -430,7 +430,7 @@ def test_heads_up_to_the_limits_are_read_and_no_larger_ones(server: Server, head
 
 def test_more_requests_than_are_read_at_once_are_answered_in_order(server: Server) -> None:
     asked = [f"u-{number}" for number in range(500)]
-    requests = b"".join(post(review.of_object(POD, uid=uid)) for uid in asked)
+    requests = b"".join(post(review.encode_review(POD, uid=uid)) for uid in asked)
     assert len(requests) > 3 * 64 * 1024
     with talking(server) as wire:
         wire.send(requests)
@@ -440,8 +440,8 @@ def test_more_requests_than_are_read_at_once_are_answered_in_order(server: Serve
 
 def test_requests_behind_one_that_waits_are_answered_in_order(server: Server) -> None:
     asked = [f"u-{number}" for number in range(500)]
-    requests = b"".join(post(review.of_object(POD, uid=uid)) for uid in asked)
-    large = review.of_object({**POD, "metadata": {"annotations": {"a": "a" * 600_000}}}, uid="first")
+    requests = b"".join(post(review.encode_review(POD, uid=uid)) for uid in asked)
+    large = review.encode_review({**POD, "metadata": {"annotations": {"a": "a" * 600_000}}}, uid="first")
     with talking(server) as wire:
         wire.send(post(large) + requests)
         assert [wire.answer().response["uid"] for _ in ["first", *asked]] == ["first", *asked]
@@ -451,7 +451,7 @@ def test_who_sends_requests_before_reading_an_answer_gets_every_one_in_order(ser
     # Answers larger than all buffers on the way, so that the server must wait for the client.
     containers = [{"name": "a", "image": "a"}] * 3000
     asked = [f"u-{number}" for number in range(15)]
-    bodies = [review.of_object({"metadata": {}, "spec": {"containers": containers}}, uid=uid) for uid in asked]
+    bodies = [review.encode_review({"metadata": {}, "spec": {"containers": containers}}, uid=uid) for uid in asked]
     with talking(server, window=4096) as wire:
         sending = threading.Thread(target=wire.send, args=(b"".join(map(post, bodies)) + GET,))
         sending.start()

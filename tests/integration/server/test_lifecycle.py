@@ -14,14 +14,14 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.support.server_process import CONFIGURATION, JSON, Place, Server, make_place, replace, serving, wait_until
 from webhook.admission import review
-from webhook.admission.mutator import Handler, Policy
-from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.admission.mutator import Mutator, Policy
+from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.images.resolver import Resolution
 from webhook.server import flask_app
-from webhook.server.counters import Tally
+from webhook.server.counters import ReviewCounters
 
 POD: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
-BODY = review.of_object(POD, uid="u-1")
+BODY = review.encode_review(POD, uid="u-1")
 
 
 def image(server: Server) -> str:
@@ -201,8 +201,8 @@ def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the
     def fail(image: str) -> Resolution:
         raise ValueError(f"the body has {image}")
 
-    handler = Handler(Policy(fail, NamespaceBounds(None, ()), None, pods_opt_out=True, allow_on_error=True))
-    client = flask_app.admission(lambda: handler, Tally()).test_client()
+    handler = Mutator(Policy(fail, NamespaceFilter(None, ()), None, pods_opt_out=True, allow_on_error=True))
+    client = flask_app.admission(lambda: handler, ReviewCounters()).test_client()
     answer = client.post("/mutate", data=BODY, content_type=JSON["Content-Type"])
     response = answer.get_json()["response"]
     assert (answer.status_code, response["uid"], response["allowed"]) == (200, "u-1", True)

@@ -47,9 +47,9 @@ def test_a_rewrite_is_one_object_with_who_it_is_and_each_image_before_and_after_
     place.configure(CONFIGURATION + _RULE)
     with as_json(place) as server:
         server.review(
-            review.of_object(pod("nginx", "quay.io/x:1", "a/pause", generateName="web-"), uid="u-1", dryRun=False)
+            review.encode_review(pod("nginx", "quay.io/x:1", "a/pause", generateName="web-"), uid="u-1", dryRun=False)
         )
-        server.review(review.of_object(pod("nginx", name="x"), uid="u-2", dryRun=True))
+        server.review(review.encode_review(pod("nginx", name="x"), uid="u-2", dryRun=True))
         first, second = rewrites(server, 2)
     del first["time"]
     assert first == {
@@ -83,7 +83,7 @@ def test_a_rewrite_is_one_object_with_who_it_is_and_each_image_before_and_after_
 
 def test_every_line_is_an_object_with_a_time_a_level_a_logger_and_a_message(place: Place) -> None:
     with as_json(place) as server:
-        server.review(review.of_object(pod("nginx")))
+        server.review(review.encode_review(pod("nginx")))
         rewrites(server, 1)
         place.configure("nonsense: true\n")
         wait_until(lambda: "the last good one stays" in server.log)
@@ -98,7 +98,7 @@ def test_no_pod_forges_a_line(place: Place, form: str) -> None:
     document["spec"]["containers"][0]["name"] = forged
     with serving(place, f"--log-format={form}") as server:
         before = len(server.log.splitlines())
-        server.review(review.of_object(document, uid=forged))
+        server.review(review.encode_review(document, uid=forged))
         wait_until(lambda: "rewritten" in server.log)
         lines = server.log.splitlines()[before:]
     (line,) = (line for line in lines if "rewritten" in line)
@@ -112,7 +112,7 @@ def test_no_pod_forges_a_line(place: Place, form: str) -> None:
 
 def test_of_very_many_images_as_many_are_shown_as_go_into_a_line(place: Place) -> None:
     with as_json(place) as server:
-        server.review(review.of_object(pod(*(f"image-{number}" for number in range(500)))))
+        server.review(review.encode_review(pod(*(f"image-{number}" for number in range(500)))))
         (line,) = rewrites(server, 1)
         assert max(map(len, server.log.splitlines())) < 16_000
     assert len(line["images"]) + line["images_left_out"] == 500
@@ -125,7 +125,7 @@ def level(place: Place, name: str) -> None:
 
 def is_logged(server: Server, uid: str) -> bool:
     """Tell whether a rewrite is logged: its line is written in the turn of the loop in which it is answered."""
-    server.review(review.of_object(pod("nginx"), uid=uid))
+    server.review(review.encode_review(pod("nginx"), uid=uid))
     server.probe("/healthz")
     return uid in server.log
 
@@ -151,9 +151,9 @@ def test_a_level_on_the_command_line_wins_and_stays(tmp_path: Path) -> None:
 
 
 def test_what_is_not_examined_is_logged_with_its_uid_and_counted(place: Place) -> None:
-    large = review.of_object(pod("a" * STORED_LIMIT, "a", name="x"), uid="u-1")
-    unreadable = review.of_object(pod("a"), uid="u-2")[:-9]
-    unread = review.of_object(pod("a"), uid="u-3").ljust(review.BODY_LIMIT + 1)
+    large = review.encode_review(pod("a" * STORED_LIMIT, "a", name="x"), uid="u-1")
+    unreadable = review.encode_review(pod("a"), uid="u-2")[:-9]
+    unread = review.encode_review(pod("a"), uid="u-3").ljust(review.BODY_LIMIT + 1)
     with as_json(place) as server:
         for body in (large, unreadable, unread):
             server.review(body)

@@ -42,7 +42,7 @@ def exposition(server: Server) -> str:
 
 
 def test_every_metric_has_a_name_a_type_and_words_and_is_written_as_it_should_be(server: Server) -> None:
-    server.review(review.of_object(_POD))
+    server.review(review.encode_review(_POD))
     text = exposition(server)
     found = {family.name.removeprefix(_PREFIX): family.type for family in families(text)}
     ours = {name: kind for name, kind in found.items() if not name.startswith("process_") and "_created" not in name}
@@ -64,8 +64,8 @@ def test_what_was_answered_is_counted(server: Server) -> None:
 
     before = counts()
     for _ in range(2):
-        server.review(review.of_object(_POD))
-    server.ask("POST", "/mut%61te", review.of_object(_POD), {"Content-Type": "application/json"})
+        server.review(review.encode_review(_POD))
+    server.ask("POST", "/mut%61te", review.encode_review(_POD), {"Content-Type": "application/json"})
     server.review(b"{")
     assert [now - then for now, then in zip(counts(), before, strict=True)] == [3, 3, 3, 1, 3, 3]
 
@@ -85,7 +85,7 @@ def test_what_is_in_force_is_said_by_its_hash_and_its_end(tmp_path: Path) -> Non
         assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == float("inf")
         place.write_pair()
         wait_until(lambda: server.metric("registry_webhook_certificate_last_reload_successful") == 1)
-        end = ca.span((place.folder / "tls.crt").read_bytes()).ends.timestamp()
+        end = ca.validity((place.folder / "tls.crt").read_bytes()).ends.timestamp()
         assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == end
         before = hashes(server)
         place.configure(CONFIGURATION + "webhook: {exclude: ['**/pause']}\n")

@@ -17,10 +17,10 @@ from tests.support.server_process import Client, Place, Server, make_place, repl
 from webhook.admission import review
 from webhook.config.listen_address import Address
 from webhook.pki import ca
-from webhook.pki.ca import Pair
-from webhook.refresher.certificates.keypair_dir import ServedPair
+from webhook.pki.ca import KeyPair
+from webhook.refresher.certificates.keypair_dir import KeyPairDir
 
-BODY = review.of_object({"spec": {"containers": [{"name": "a", "image": "nginx"}]}}, uid="u-1")
+BODY = review.encode_review({"spec": {"containers": [{"name": "a", "image": "nginx"}]}}, uid="u-1")
 REQUEST = b"\r\n".join(
     [
         *(b"POST /mutate HTTP/1.1", b"Host: x", b"Content-Type: application/json", b"Connection: close"),
@@ -32,16 +32,16 @@ NAME = "kube-apiserver"
 READY = b"ready\n"
 
 
-def make_authority(name: str = "of clients") -> Pair:
-    return ca.make_authority(name, datetime.now(UTC), HOUR)
+def make_authority(name: str = "of clients") -> KeyPair:
+    return ca.create_ca(name, datetime.now(UTC), HOUR)
 
 
-def make_client(issuer: Pair, *names: str, later: timedelta = timedelta(0), is_client: bool = True) -> Pair:
+def make_client(issuer: KeyPair, *names: str, later: timedelta = timedelta(0), is_client: bool = True) -> KeyPair:
     """Make a client's certificate that is good for an hour, from now or some time `later`."""
     return ca.sign(issuer, names or [NAME], datetime.now(UTC) + later, HOUR, is_client=is_client)
 
 
-def presenting(place: Place, pair: Pair | None) -> ssl.SSLContext:
+def presenting(place: Place, pair: KeyPair | None) -> ssl.SSLContext:
     """Give what a client connects with that shows a certificate, or none."""
     context = place.trust
     if pair is not None:
@@ -67,7 +67,7 @@ def heard(server: Server, context: ssl.SSLContext) -> bytes:
     return received
 
 
-def is_answered(server: Server, pair: Pair | None) -> bool:
+def is_answered(server: Server, pair: KeyPair | None) -> bool:
     """Tell whether a client with this certificate is answered; no byte is heard by one that is not."""
     received = heard(server, presenting(server.place, pair))
     assert not received or (received.startswith(b"HTTP/1.1 200 ") and b'"u-1"' in received)
@@ -86,7 +86,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture
-def issuer(server: Server) -> Pair:
+def issuer(server: Server) -> KeyPair:
     """Put a new authority of clients in force."""
     made = make_authority()
     replace(server.place.folder / "clients.crt", made.certificate)
@@ -96,32 +96,32 @@ def issuer(server: Server) -> Pair:
     return made
 
 
-def test_the_right_certificate_is_answered_and_asked_for_once_a_connection(server: Server, issuer: Pair) -> None:
+def test_the_right_certificate_is_answered_and_asked_for_once_a_connection(server: Server, issuer: KeyPair) -> None:
     context = presenting(server.place, make_client(issuer))
     with Client(server.secure, context) as client:
         for _ in range(3):
             assert client.review(BODY).response["allowed"] is True
 
 
-def _another_of_that_name(_: Pair, __: Place) -> Pair:
+def _another_of_that_name(_: KeyPair, __: Place) -> KeyPair:
     return make_client(make_authority())
 
 
-def _the_servers_own(_: Pair, place: Place) -> Pair:
+def _the_servers_own(_: KeyPair, place: Place) -> KeyPair:
     return make_client(place.ours)
 
 
-def _signed_by_itself(_: Pair, __: Place) -> Pair:
+def _signed_by_itself(_: KeyPair, __: Place) -> KeyPair:
     return make_authority(NAME)
 
 
-def _signed_by_a_client(issuer: Pair, _: Place) -> Pair:
+def _signed_by_a_client(issuer: KeyPair, _: Place) -> KeyPair:
     client = make_client(issuer)
     made = make_client(client)
-    return Pair(made.certificate + client.certificate, made.key)
+    return KeyPair(made.certificate + client.certificate, made.key)
 
 
-def _with_usage(issuer: Pair, *usages: x509.ObjectIdentifier, critical: bool = False) -> Pair:
+def _with_usage(issuer: KeyPair, *usages: x509.ObjectIdentifier, critical: bool = False) -> KeyPair:
     """Make a client's certificate whose extendedKeyUsage has just these, or that has none."""
     made = make_client(issuer)
     template = x509.load_pem_x509_certificate(made.certificate)
@@ -135,11 +135,11 @@ def _with_usage(issuer: Pair, *usages: x509.ObjectIdentifier, critical: bool = F
     )
     if usages:
         builder = builder.add_extension(x509.ExtendedKeyUsage(usages), critical=critical)
-    return Pair(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), made.key)
+    return KeyPair(builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM), made.key)
 
 
 @pytest.mark.parametrize("critical", [False, True])
-def test_certificate_for_several_uses_is_answered(server: Server, issuer: Pair, critical: bool) -> None:
+def test_certificate_for_several_uses_is_answered(server: Server, issuer: KeyPair, critical: bool) -> None:
     usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
     assert is_answered(server, _with_usage(issuer, *usages, critical=critical))
 
@@ -161,7 +161,7 @@ def test_certificate_for_several_uses_is_answered(server: Server, issuer: Pair, 
     ],
 )
 def test_without_the_right_certificate_not_a_byte_is_heard_and_nothing_is_logged(
-    server: Server, issuer: Pair, make: Callable[[Pair, Place], Pair | None]
+    server: Server, issuer: KeyPair, make: Callable[[KeyPair, Place], KeyPair | None]
 ) -> None:
     logged, wrong = server.log, make(issuer, server.place)
     for _ in range(3):
@@ -170,14 +170,14 @@ def test_without_the_right_certificate_not_a_byte_is_heard_and_nothing_is_logged
     assert is_answered(server, make_client(issuer))
 
 
-def test_an_older_tls_is_not_spoken(server: Server, issuer: Pair) -> None:
+def test_an_older_tls_is_not_spoken(server: Server, issuer: KeyPair) -> None:
     context = presenting(server.place, make_client(issuer))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
     assert heard(server, context) == b""
 
 
 def test_no_ticket_is_given_by_which_a_certificate_that_has_ended_would_still_count(
-    server: Server, issuer: Pair
+    server: Server, issuer: KeyPair
 ) -> None:
     context = presenting(server.place, make_client(issuer))
     with server.tcp() as connection, context.wrap_socket(connection, server_hostname="localhost") as secure:
@@ -192,7 +192,9 @@ def test_the_plain_port_asks_for_no_certificate(server: Server) -> None:
     assert server.probe("/mutate").status == 404
 
 
-def test_a_replaced_authority_is_in_force_for_new_connections_and_open_ones_go_on(server: Server, issuer: Pair) -> None:
+def test_a_replaced_authority_is_in_force_for_new_connections_and_open_ones_go_on(
+    server: Server, issuer: KeyPair
+) -> None:
     path, before, after = server.place.folder / "clients.crt", make_client(issuer), make_authority()
     with Client(server.secure, presenting(server.place, before)) as pooled:
         assert pooled.review(BODY).status == 200
@@ -207,7 +209,7 @@ def test_a_replaced_authority_is_in_force_for_new_connections_and_open_ones_go_o
 
 @pytest.mark.parametrize("broken", ["empty", "half", "text", "a client's", "directory", "gone"])
 def test_a_broken_file_leaves_the_last_good_one_in_force_and_lets_the_pair_be_replaced(
-    server: Server, issuer: Pair, broken: str
+    server: Server, issuer: KeyPair, broken: str
 ) -> None:
     path, right = server.place.folder / "clients.crt", make_client(issuer)
     content = path.read_bytes()
@@ -233,7 +235,7 @@ def test_a_broken_file_leaves_the_last_good_one_in_force_and_lets_the_pair_be_re
     wait_until(lambda: server.probe("/readyz").body == READY)
 
 
-def test_a_broken_pair_opens_nothing(server: Server, issuer: Pair) -> None:
+def test_a_broken_pair_opens_nothing(server: Server, issuer: KeyPair) -> None:
     replace(server.place.folder / "tls.key", b"broken")
     wait_until(lambda: b"tls.key" in server.probe("/readyz").body)
     assert is_answered(server, make_client(issuer))
@@ -284,7 +286,7 @@ def test_what_the_command_makes_for_api_servers_is_the_right_certificate(tmp_pat
     place = make_place(tmp_path)
     place.write_pair()
     subprocess.run([sys.executable, "-m", "webhook", "certs", "client", "--out=pki"], cwd=tmp_path, check=True)
-    made = Pair(*((tmp_path / "pki" / name).read_bytes() for name in ("client.crt", "client.key")))
+    made = KeyPair(*((tmp_path / "pki" / name).read_bytes() for name in ("client.crt", "client.key")))
     with serving(place, "--client-ca=pki/ca.crt", "--client-name=kube-apiserver") as server:
         assert is_answered(server, made)
         assert not is_answered(server, None)
@@ -292,11 +294,11 @@ def test_what_the_command_makes_for_api_servers_is_the_right_certificate(tmp_pat
 
 def asked(server: Server) -> str | None:
     """Ask as the sidecar does, without a certificate of a client's."""
-    return ServedPair(Path(), Address(*server.secure)).fingerprint()
+    return KeyPairDir(Path(), Address(*server.secure)).fingerprint()
 
 
 def test_the_sidecar_is_told_which_certificate_is_served_though_it_has_none_of_its_own(
-    server: Server, issuer: Pair
+    server: Server, issuer: KeyPair
 ) -> None:
     logged = server.log
     for _ in range(20):

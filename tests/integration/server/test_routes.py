@@ -27,7 +27,7 @@ def patch_of(response: dict[str, Any]) -> Any:
 
 @pytest.mark.parametrize("path", ["/mutate", "/mutate/", "/mutate?timeout=10s", "/mutate/?timeout=10s"])
 def test_a_review_is_answered_at_every_way_to_write_the_path(door: Server, path: str) -> None:
-    answer = door.ask("POST", path, review.of_object(POD, uid="u-1"), JSON)
+    answer = door.ask("POST", path, review.encode_review(POD, uid="u-1"), JSON)
     assert answer.status == 200
     assert answer.headers["Content-Type"] == "application/json"
     assert answer.response["uid"] == "u-1"
@@ -37,7 +37,7 @@ def test_a_review_is_answered_at_every_way_to_write_the_path(door: Server, path:
 
 @pytest.mark.parametrize("content_type", ["application/json; charset=utf-8", "Application/JSON", "application/json ;x"])
 def test_a_content_type_may_have_parameters(door: Server, content_type: str) -> None:
-    assert door.ask("POST", "/mutate", review.of_object(POD), {"Content-Type": content_type}).status == 200
+    assert door.ask("POST", "/mutate", review.encode_review(POD), {"Content-Type": content_type}).status == 200
 
 
 def test_a_line_says_what_this_is(door: Server) -> None:
@@ -75,7 +75,7 @@ def test_a_body_that_is_no_review_is_a_bad_request_in_one_line(door: Server, bod
     answer = door.ask("POST", "/mutate", body, JSON)
     assert answer.status == 400
     assert re.fullmatch(rb"[ -~]{1,200}\n", answer.body)
-    assert door.review(review.of_object(POD)).status == 200
+    assert door.review(review.encode_review(POD)).status == 200
 
 
 @pytest.mark.parametrize(
@@ -104,7 +104,7 @@ def test_what_nobody_reads_of_an_object_keeps_no_review_from_an_answer(door: Ser
 )
 def test_another_content_type_is_refused(door: Server, content_type: str | None) -> None:
     headers = {} if content_type is None else {"Content-Type": content_type}
-    assert door.ask("POST", "/mutate", review.of_object(POD), headers).status == 415
+    assert door.ask("POST", "/mutate", review.encode_review(POD), headers).status == 415
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "DELETE", "PATCH"])
@@ -116,7 +116,7 @@ def test_another_method_is_refused_with_the_right_one(door: Server, method: str)
 
 @pytest.mark.parametrize("path", ["/nothing", "/mutate/x", "/%2e%2e/mutate", "/mutate%00", "/%c3%a9", "/MUTATE"])
 def test_another_path_is_not_found(door: Server, path: str) -> None:
-    assert door.ask("POST", path, review.of_object(POD), JSON).status == 404
+    assert door.ask("POST", path, review.encode_review(POD), JSON).status == 404
 
 
 def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(door: Server) -> None:
@@ -129,13 +129,13 @@ def test_a_body_that_says_it_is_too_long_is_refused_before_it_comes(door: Server
 
 
 def test_a_body_at_the_limit_is_read(door: Server) -> None:
-    short = review.of_object(POD, uid="u-8")
+    short = review.encode_review(POD, uid="u-8")
     answer = door.review(short + b" " * (review.BODY_LIMIT - len(short)))
     assert answer.response["uid"] == "u-8"
 
 
 def test_a_body_in_chunks_is_read(door: Server) -> None:
-    body = review.of_object(POD)
+    body = review.encode_review(POD)
     answer = door.ask("POST", "/mutate", iter([body[:10], body[10:]]), JSON)
     assert answer.response["allowed"] is True
 
@@ -161,7 +161,7 @@ CONTAINERS: list[Any] = [
 
 @pytest.mark.parametrize("containers", CONTAINERS, ids=lambda value: json.dumps(value)[:30])
 def test_what_is_malformed_inside_a_valid_review_is_allowed_unchanged(door: Server, containers: Any) -> None:
-    response = door.review(review.of_object({"spec": {"containers": containers}}, uid="u-2")).response
+    response = door.review(review.encode_review({"spec": {"containers": containers}}, uid="u-2")).response
     assert (response["uid"], response["allowed"], "patch" in response) == ("u-2", True, False)
 
 
@@ -200,19 +200,19 @@ def test_json_that_python_would_not_write_is_allowed_unchanged(door: Server, pod
     ids=lambda fields: json.dumps(fields)[:50],
 )
 def test_a_review_of_something_else_is_allowed_unchanged(door: Server, fields: dict[str, Any]) -> None:
-    response = door.review(review.of_object(POD, uid="u-3", **fields)).response
+    response = door.review(review.encode_review(POD, uid="u-3", **fields)).response
     assert (response["uid"], response["allowed"], "patch" in response) == ("u-3", True, False)
 
 
 def test_three_thousand_containers_are_answered(door: Server) -> None:
     containers = [{"name": f"c{number}", "image": f"app-{number}"} for number in range(3000)]
-    response = door.review(review.of_object({"metadata": {}, "spec": {"containers": containers}})).response
+    response = door.review(review.encode_review({"metadata": {}, "spec": {"containers": containers}})).response
     assert sum(operation["op"] == "replace" for operation in patch_of(response)) == 3000
 
 
 def test_both_versions_are_answered(door: Server) -> None:
     for version in ("admission.k8s.io/v1", "admission.k8s.io/v1beta1"):
-        body = json.dumps(json.loads(review.of_object(POD)) | {"apiVersion": version}).encode()
+        body = json.dumps(json.loads(review.encode_review(POD)) | {"apiVersion": version}).encode()
         assert json.loads(door.review(body).body)["apiVersion"] == version
 
 

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from tests.support.properties import CONFIGURATION, PODS, REQUESTS, envelope
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
-from webhook.admission.decision_cache import Known
-from webhook.admission.mutator import Handler
+from webhook.admission.decision_cache import DecisionCache
+from webhook.admission.mutator import Mutator
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
@@ -71,7 +71,7 @@ def test_whatever_makes_another_decision_makes_another_case() -> None:
     for _ in range(2):
         for metadata, request in OTHERS:
             document = template() | {"metadata": {"name": "x", **metadata}}
-            body = review.of_object(document, **{"dryRun": False, "namespace": "team", **request})
+            body = review.encode_review(document, **{"dryRun": False, "namespace": "team", **request})
             assert experienced.review(body).answer == handler().review(body).answer, (metadata, request)
 
 
@@ -96,14 +96,14 @@ def test_every_part_of_a_spec_that_is_read_makes_another_case() -> None:
     experienced = handler()
     for _ in range(2):
         for spec in SPECS:
-            body = review.of_object(pod(**spec), dryRun=False)
+            body = review.encode_review(pod(**spec), dryRun=False)
             assert experienced.review(body).answer == handler().review(body).answer, spec
 
 
 RESOLVER = Resolver(Rules([], "registry.example.com"), Globs([]))
 
 
-def counting() -> tuple[Handler, list[str]]:
+def counting() -> tuple[Mutator, list[str]]:
     """A handler, and the images that it has resolved."""
     seen: list[str] = []
 
@@ -118,7 +118,7 @@ def test_the_pods_of_one_template_get_one_decision_and_each_its_own_answer() -> 
     made, seen = counting()
     decided = [
         made.review(
-            review.of_object(
+            review.encode_review(
                 {**template(), "metadata": {"generateName": "web-", "name": name, "uid": name}},
                 uid=f"u-{name}",
                 name=name,
@@ -136,14 +136,14 @@ def test_the_pods_of_one_template_get_one_decision_and_each_its_own_answer() -> 
 def test_a_known_decision_is_answered_in_the_version_that_is_asked(version: str) -> None:
     made = handler()
     for asked in ("admission.k8s.io/v1", version):
-        body = review.of_object(template()).replace(b"admission.k8s.io/v1", asked.encode())
+        body = review.encode_review(template()).replace(b"admission.k8s.io/v1", asked.encode())
         assert json.loads(made.review(body).answer)["apiVersion"] == asked
 
 
 @pytest.mark.parametrize(("length", "times"), [(16 * 1024, 1), (16 * 1024 + 1, 2)])
 def test_the_decision_on_a_long_body_is_made_anew(length: int, times: int) -> None:
     made, seen = counting()
-    body = review.of_object(pod(containers=containers(a="nginx")))
+    body = review.encode_review(pod(containers=containers(a="nginx")))
     body += b" " * (length - len(body))
     assert made.review(body).answer == made.review(body).answer
     assert seen == ["nginx"] * times
@@ -158,7 +158,7 @@ def test_a_fault_is_not_kept() -> None:
         return RESOLVER.resolve(image)
 
     made = handler(resolve=resolve)
-    outcomes = [made.review(review.of_object(template())).decision.outcome for _ in range(3)]
+    outcomes = [made.review(review.encode_review(template())).decision.outcome for _ in range(3)]
     assert outcomes == [Outcome.ERROR, Outcome.ERROR, Outcome.REWRITTEN]
 
 
@@ -167,8 +167,8 @@ class Kept(Decision, frozen=True, gc=True, weakref=True):
 
 
 def decision_on(case: str, size: int) -> Kept:
-    decision = handler().review(review.of_object(pod())).decision
-    return Kept(decision.outcome, case, decision.counts, (), decision.response, b"x" * size, decision.account)
+    decision = handler().review(review.encode_review(pod())).decision
+    return Kept(decision.outcome, case, decision.counts, (), decision.response, b"x" * size, decision.log_fields)
 
 
 def test_what_is_asked_for_now_and_then_stays_while_what_is_not_goes_and_all_is_bounded() -> None:
@@ -181,17 +181,17 @@ def test_what_is_asked_for_now_and_then_stays_while_what_is_not_goes_and_all_is_
         alive[len(decided)] = decision
         return decision
 
-    known = Known(decide)
-    known.decision("forgotten", b"")
+    known = DecisionCache(decide)
+    known.get_or_decide("forgotten", b"")
     most = 0
     for number in range(300):
-        known.decision(f"flood-{number}", b"")
+        known.get_or_decide(f"flood-{number}", b"")
         if number % 3 == 0:
-            known.decision("wanted", b"")
+            known.get_or_decide("wanted", b"")
         most = max(most, len(alive))
     assert decided.count("wanted") == 1
     assert 2 < most < 100
-    known.decision("forgotten", b"")
+    known.get_or_decide("forgotten", b"")
     assert decided.count("forgotten") == 2
 
 
@@ -202,9 +202,9 @@ def test_what_is_asked_for_twice_in_a_row_is_decided_once_however_large_it_is() 
         decided.append(case)
         return decision_on(case, 10_000_000)
 
-    known = Known(decide)
+    known = DecisionCache(decide)
     for case in ("a", "a", "b", "b", "a"):
-        assert known.decision(case, b"").why == case
+        assert known.get_or_decide(case, b"").why == case
     assert decided == ["a", "b"]
 
 
@@ -222,7 +222,7 @@ def test_a_flood_of_long_cases_with_short_answers_takes_no_more_than_a_bound(cas
     tracemalloc.start()
     try:
         for number in range(times):
-            made.review(review.of_object(pod(containers=make(number)), dryRun=False))
+            made.review(review.encode_review(pod(containers=make(number)), dryRun=False))
         assert tracemalloc.get_traced_memory()[0] < 24_000_000
     finally:
         tracemalloc.stop()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tests.support import go_json
 from tests.support.properties import CONFIGURATION, apply
 from webhook.admission.decision import UNEXAMINED, Outcome
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.config import assemble
 from webhook.config.load import load
 from webhook.constants import ORIGINALS_ANNOTATION
@@ -45,7 +45,7 @@ def expected(new: Any, old: Any) -> list[str]:
     ]
 
 
-def hold(handler: Handler, new: Any, old: Any, *, allow: bool) -> Any:
+def hold(handler: Mutator, new: Any, old: Any, *, allow: bool) -> Any:
     """Hold the law of an answer, and give the Pod as it is then, or None where it is refused or not examined."""
     decided = handler.review(go_json.review(new, old))
     response = json.loads(decided.answer)["response"]

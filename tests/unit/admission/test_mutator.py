@@ -10,8 +10,8 @@ import pytest
 
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
-from webhook.admission.mutator import IMAGES_LIMIT, Handler, Policy
-from webhook.admission.namespace_filter import NamespaceBounds
+from webhook.admission.mutator import IMAGES_LIMIT, Mutator, Policy
+from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission.patch import Operation
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
@@ -34,10 +34,10 @@ def handler(  # noqa: PLR0913 - each test names the one it is about
     pods_opt_out: bool = True,
     allow_on_error: bool = True,
     resolve: Callable[[str], Resolution] | None = None,
-) -> Handler:
+) -> Mutator:
     resolver = Resolver(Rules([Rule("quay.io", f"{SERVER}/quay")], server), Globs(["gcr.io/**"]))
-    bounds = NamespaceBounds(allow, deny)
-    return Handler(Policy(resolve or resolver.resolve, bounds, pull_secret, pods_opt_out, allow_on_error))
+    bounds = NamespaceFilter(allow, deny)
+    return Mutator(Policy(resolve or resolver.resolve, bounds, pull_secret, pods_opt_out, allow_on_error))
 
 
 def pod(**spec: Any) -> Pod:
@@ -48,10 +48,10 @@ def containers(**images: str) -> list[dict[str, str]]:
     return [{"name": name, "image": image} for name, image in images.items()]
 
 
-def decided(document: Any, made: Handler | None = None, **request: Any) -> tuple[Decision, Any]:
+def decided(document: Any, made: Mutator | None = None, **request: Any) -> tuple[Decision, Any]:
     """Decide a review; give the decision, and the object after the patch of the encoded answer."""
     made = made or handler()
-    answer = made.review(review.of_object(document, **{"dryRun": False, **request}))
+    answer = made.review(review.encode_review(document, **{"dryRun": False, **request}))
     response = json.loads(answer.answer)["response"]
     assert response["uid"] == request.get("uid", "00000000-0000-0000-0000-000000000000")
     assert ("patch" in response) == ("patchType" in response)
@@ -136,7 +136,7 @@ def test_without_a_registry_nothing_changes() -> None:
 def test_a_namespace_that_is_not_served_is_left_alone(namespace: str) -> None:
     before = pod(containers=containers(a="nginx"))
     decision, after = decided(before, handler(deny=("secret-*",)), namespace=namespace)
-    assert (decision.outcome, after) == (Outcome.NOT_SERVED, before)
+    assert (decision.outcome, after) == (Outcome.NOT_SELECTED, before)
     assert namespace in decision.why
 
 
@@ -144,8 +144,8 @@ def test_allowed_namespaces_bound_what_a_label_can_get_and_denied_ones_win() -> 
     made = handler(allow=("team-*",), deny=("team-x",))
     before = pod(containers=containers(a="nginx"))
     assert decided(before, made, namespace="team-a")[0].outcome is Outcome.REWRITTEN
-    assert decided(before, made, namespace="team-x")[0].outcome is Outcome.NOT_SERVED
-    assert decided(before, made, namespace="other")[0].outcome is Outcome.NOT_SERVED
+    assert decided(before, made, namespace="team-x")[0].outcome is Outcome.NOT_SELECTED
+    assert decided(before, made, namespace="other")[0].outcome is Outcome.NOT_SELECTED
 
 
 def test_a_pod_opts_out_by_its_label_unless_that_is_ignored() -> None:
@@ -183,11 +183,11 @@ def test_a_mirror_pod_is_left_alone_whatever_its_annotation_holds(value: Any) ->
 )
 def test_a_request_that_is_none_of_ours_is_allowed_unchanged(request_fields: dict[str, Any]) -> None:
     before = pod(containers=containers(a="nginx"))
-    answer = handler().review(review.of_object(before, **{"uid": "u-1", **request_fields}))
+    answer = handler().review(review.encode_review(before, **{"uid": "u-1", **request_fields}))
     decision = answer.decision
     assert (decision.response.allowed, decision.operations) == (True, ())
     assert json.loads(answer.answer)["response"]["uid"] == "u-1"
-    assert decision.outcome is Outcome.NOT_OURS
+    assert decision.outcome is Outcome.UNSUPPORTED
 
 
 def test_on_update_an_unchanged_image_is_left_alone() -> None:
@@ -336,7 +336,7 @@ def test_what_is_said_is_bounded_and_printable_whatever_a_pod_holds() -> None:
 def test_what_is_malformed_stays_as_it_is(spec: Any) -> None:
     before = pod()
     before["spec"] = spec
-    envelope = json.loads(review.of_object(pod()))
+    envelope = json.loads(review.encode_review(pod()))
     envelope["request"]["object"] = before
     decision = handler().review(json.dumps(envelope).encode()).decision
     assert decision.operations == ()
@@ -356,7 +356,7 @@ def test_a_well_formed_container_among_malformed_ones_is_rewritten() -> None:
 def test_where_no_annotation_can_be_put_the_images_are_rewritten_all_the_same(metadata: Any) -> None:
     before = pod(containers=containers(a="nginx"))
     before["metadata"] = metadata
-    decision = handler().review(review.of_object(before, namespace="team")).decision
+    decision = handler().review(review.encode_review(before, namespace="team")).decision
     assert [operation.path for operation in decision.operations] == [
         "/spec/containers/0/image",
         "/spec/imagePullSecrets",
@@ -385,7 +385,7 @@ STORABLE: dict[str, Pod] = {
 
 def sent(document: Any, **request: Any) -> bytes:
     """The review of a Pod, escaped as Go's encoder does."""
-    body = review.of_object(document, **{"dryRun": False, **request})
+    body = review.encode_review(document, **{"dryRun": False, **request})
     for character in b"<>&":
         body = body.replace(bytes([character]), b"\\u00%x" % character)
     return body
@@ -440,8 +440,8 @@ def test_a_pod_with_more_to_examine_than_can_be_stored_goes_by_on_error(why: str
 
 @pytest.mark.parametrize("allow", [True, False])
 def test_review_cut_goes_by_on_error(allow: bool) -> None:
-    beginning = review.of_object(pod(containers=containers(a="nginx")), uid="u-1")[:150]
-    answer = json.loads(handler(allow_on_error=allow).review_cut(beginning).answer)["response"]
+    beginning = review.encode_review(pod(containers=containers(a="nginx")), uid="u-1")[:150]
+    answer = json.loads(handler(allow_on_error=allow).review_truncated(beginning).answer)["response"]
     assert (answer["uid"], answer["allowed"]) == ("u-1", allow)
     assert ("warnings" in answer, "status" in answer, "patch" in answer) == (allow, not allow, False)
 
@@ -449,7 +449,7 @@ def test_review_cut_goes_by_on_error(allow: bool) -> None:
 @pytest.mark.parametrize("beginning", [b"", b"{", b'{"request":{"uid":"u-1"'])
 def test_review_cut_before_its_uid_is_malformed(beginning: bytes) -> None:
     with pytest.raises(MalformedReview):
-        handler().review_cut(beginning)
+        handler().review_truncated(beginning)
 
 
 def test_what_cannot_be_read_of_the_pod_before_goes_by_on_error() -> None:
@@ -461,7 +461,7 @@ def test_what_cannot_be_read_of_the_pod_before_goes_by_on_error() -> None:
 
 def test_what_is_left_alone_anyway_is_so_however_large_it_is() -> None:
     large = pod(**TOO_LARGE["did not examine the Pod: its images have more than 1536 KiB"])
-    assert decided(large, namespace="kube-system")[0].outcome is Outcome.NOT_SERVED
+    assert decided(large, namespace="kube-system")[0].outcome is Outcome.NOT_SELECTED
 
 
 #: Values of fields that nobody reads, as an API server can send them. `@` stands for nesting.
@@ -503,7 +503,7 @@ def test_whatever_stands_in_a_field_that_nobody_reads_the_pod_is_rewritten(
 ) -> None:
     old = pod(containers=containers(a="nginx:1")) if operation == "UPDATE" else {"metadata": {}, "spec": {}}
     new = pod(containers=containers(a="nginx:2"))
-    envelope = json.loads(review.of_object(new, operation=operation, oldObject=old, dryRun=False))
+    envelope = json.loads(review.encode_review(new, operation=operation, oldObject=old, dryRun=False))
     holder = envelope["request"]
     for name in UNREAD[where][:-1]:
         holder = holder.setdefault(name, {})
@@ -537,7 +537,7 @@ UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize("what", UNREADABLE)
 def test_a_review_of_which_only_the_uid_can_be_read_goes_by_on_error(what: str, allowed: bool) -> None:
-    body = UNREADABLE[what](review.of_object(pod(containers=containers(a="nginx")), uid="u-7"))
+    body = UNREADABLE[what](review.encode_review(pod(containers=containers(a="nginx")), uid="u-7"))
     answer = json.loads(handler(allow_on_error=allowed).review(body).answer)
     response = answer.pop("response")
     assert answer == {"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}
@@ -563,7 +563,7 @@ def test_an_image_that_is_never_pulled_is_left_alone(field: str, operation: str)
     assert after == never(field)
     assert decision.outcome is Outcome.UNCHANGED
     assert decision.counts.images == (("never-pulled", None, 1),)
-    assert "never-pulled" in decision.account.json
+    assert "never-pulled" in decision.log_fields.json
     assert "pull policy is Never" in (decision.response.audit_annotations or {})["images"]
 
 
@@ -572,7 +572,7 @@ def test_an_image_on_the_server_that_is_never_pulled_needs_no_pull_secret() -> N
     assert decided(document)[1] == document
     document["spec"]["containers"].append({"name": "b", "image": "redis", "imagePullPolicy": "Always"})
     decision, after = decided(document)
-    assert [image.resolution.reason for image in decision.account.images] == [Reason.NEVER_PULLED, Reason.SERVER]
+    assert [image.resolution.reason for image in decision.log_fields.images] == [Reason.NEVER_PULLED, Reason.SERVER]
     assert after["spec"]["imagePullSecrets"] == [{"name": SECRET}]
     assert originals(after) == {"b": "redis"}
 
@@ -699,7 +699,7 @@ def test_a_fault_of_our_own_becomes_a_valid_review(allowed: bool) -> None:
         raise KeyError(f"secret {image}")
 
     made = handler(resolve=fail, allow_on_error=allowed)
-    answer = made.review(review.of_object(pod(containers=containers(a="nginx")), uid="u-7"))
+    answer = made.review(review.encode_review(pod(containers=containers(a="nginx")), uid="u-7"))
     response = answer.decision.response
     assert (response.allowed, response.patch) == (allowed, None)
     assert json.loads(answer.answer)["response"]["uid"] == "u-7"
@@ -710,7 +710,7 @@ def test_a_fault_of_our_own_becomes_a_valid_review(allowed: bool) -> None:
 
 def test_each_version_is_answered_as_it_was_asked() -> None:
     for version in ("admission.k8s.io/v1", "admission.k8s.io/v1beta1"):
-        envelope = json.loads(review.of_object(pod(containers=containers(a="nginx"))))
+        envelope = json.loads(review.encode_review(pod(containers=containers(a="nginx"))))
         envelope["apiVersion"] = version
         decided = handler().review(json.dumps(envelope).encode())
         answer = json.loads(decided.answer)
@@ -728,7 +728,7 @@ def test_each_version_is_answered_as_it_was_asked() -> None:
     ],
 )
 def test_an_envelope_that_cannot_be_answered_is_malformed(change: dict[str, Any]) -> None:
-    envelope = json.loads(review.of_object(pod())) | change
+    envelope = json.loads(review.encode_review(pod())) | change
     with pytest.raises(MalformedReview):
         handler().review(json.dumps(envelope).encode())
 
@@ -736,6 +736,6 @@ def test_an_envelope_that_cannot_be_answered_is_malformed(change: dict[str, Any]
 @pytest.mark.parametrize("field", ["apiVersion", "kind"])
 @pytest.mark.parametrize("value", ["é", "x - at `$.x`", "y" * 100_000])
 def test_what_is_said_of_a_malformed_envelope_quotes_nothing(field: str, value: str) -> None:
-    envelope = json.loads(review.of_object(pod())) | {field: value}
+    envelope = json.loads(review.encode_review(pod())) | {field: value}
     with pytest.raises(MalformedReview, match=rf"\A[ -~]{{1,200}}: Invalid enum value - at `\$\.{field}`\Z"):
         handler().review(json.dumps(envelope).encode())

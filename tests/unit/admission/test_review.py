@@ -74,7 +74,7 @@ def test_a_field_that_does_not_fit_changes_nothing_about_the_others(document: An
 
 
 def envelope(document: Any) -> Any:
-    made = json.loads(review.of_object({}))
+    made = json.loads(review.encode_review({}))
     made["request"] |= {"object": document, "dryRun": False}
     return made
 

@@ -9,7 +9,7 @@ from webhook.admission_policy import guard, mutate
 from webhook.admission_policy.model import Terms
 from webhook.config import assemble
 from webhook.config.load import load
-from webhook.errors import UnfitPolicy
+from webhook.errors import PolicyLimitExceeded
 
 
 def settings(**webhook: Any) -> Terms:
@@ -60,7 +60,7 @@ def test_a_thousand_rules_with_targets_in_another_spelling_fit() -> None:
 )
 def test_what_does_not_fit_is_refused_with_what_is_too_much(webhook: dict[str, Any], said: str) -> None:
     made_of = settings(**webhook)
-    with pytest.raises(UnfitPolicy, match=said):
+    with pytest.raises(PolicyLimitExceeded, match=said):
         mutate.policy(made_of)
-    with pytest.raises(UnfitPolicy, match=said):
+    with pytest.raises(PolicyLimitExceeded, match=said):
         guard.policy(made_of, "Deny")

@@ -28,10 +28,10 @@ def test_load_without_names_takes_the_shipped_ones(environment: dict[str, str]) 
 
 
 def test_bounds_own_namespace_never_served() -> None:
-    bounds = assemble.policy(load(_TEXT, "config.yaml", _MOVED).configuration).bounds
-    assert bounds.why_not("platform") is not None
-    assert bounds.why_not("registry-webhook") is None
-    assert bounds.why_not("kube-system") is not None
+    bounds = assemble.policy(load(_TEXT, "config.yaml", _MOVED).configuration).namespace_filter
+    assert bounds.denial_reason("platform") is not None
+    assert bounds.denial_reason("registry-webhook") is None
+    assert bounds.denial_reason("kube-system") is not None
 
 
 @pytest.mark.parametrize("kind", ["mutate", "guard"])

@@ -224,7 +224,7 @@ def test_a_list_of_the_environment_replaces_that_of_the_file() -> None:
 
 
 @pytest.mark.parametrize("key", schema.table().values(), ids=lambda key: key.path)
-def test_an_empty_variable_counts_as_not_set(key: schema.Key) -> None:
+def test_an_empty_variable_counts_as_not_set(key: schema.SettingKey) -> None:
     assert _load(_PAGE, {key.variable: ""}) == _load(_PAGE)
 
 

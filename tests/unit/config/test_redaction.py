@@ -97,7 +97,7 @@ _VARIABLES = {
 def _said(text: str, environment: dict[str, str] | None = None) -> str:
     with pytest.raises(ConfigurationError) as caught:
         load(text.encode(), "c.yaml", environment or {})
-    return f"{caught.value} {caught.value!r} {caught.value.faults!r}"
+    return f"{caught.value} {caught.value!r} {caught.value.issues!r}"
 
 
 @pytest.mark.parametrize("case", _BELOW_REGISTRY)

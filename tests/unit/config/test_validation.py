@@ -14,7 +14,7 @@ _REGISTRY = "OPENCTI__DAEMON__REGISTRY__"
 def _faults(text: str | bytes, environment: Mapping[str, str] | None = None) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         load(text.encode() if isinstance(text, str) else text, "c.yaml", environment or {})
-    lines = [str(fault) for fault in caught.value.faults]
+    lines = [str(fault) for fault in caught.value.issues]
     assert str(caught.value).split("\n") == lines
     assert all(line.isprintable() for line in lines)
     return lines

@@ -3,7 +3,7 @@
 import pytest
 
 from webhook.config.load import load
-from webhook.errors import ConfigurationError, Fault
+from webhook.errors import ConfigIssue, ConfigurationError
 
 _Pairs = list[tuple[str, str]]
 
@@ -17,10 +17,10 @@ def _yaml(rules: _Pairs, server: str | None = None) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _fault(rules: _Pairs, server: str | None = None) -> Fault:
+def _fault(rules: _Pairs, server: str | None = None) -> ConfigIssue:
     with pytest.raises(ConfigurationError) as caught:
         load(_yaml(rules, server), "c.yaml", {})
-    (fault,) = caught.value.faults
+    (fault,) = caught.value.issues
     return fault
 
 
@@ -113,7 +113,7 @@ def test_a_target_that_no_image_could_name_is_refused_with_what_to_write() -> No
 def test_every_rule_that_cannot_be_is_said_in_one_go() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(_yaml([("nginx", "harbor"), ("quay.io", "r.example.com"), ("app", "r.example.com")]), "c.yaml", {})
-    assert [fault.key for fault in caught.value.faults] == [
+    assert [fault.key for fault in caught.value.issues] == [
         "webhook.rules[0].from",
         "webhook.rules[0].to",
         "webhook.rules[2].from",
@@ -134,7 +134,7 @@ def test_single_label_refused_in_every_setting(word: str) -> None:
     )
     with pytest.raises(ConfigurationError) as caught:
         load(yaml.encode(), "c.yaml", {})
-    assert {fault.key for fault in caught.value.faults} == {
+    assert {fault.key for fault in caught.value.issues} == {
         "opencti.daemon.registry.server",
         "webhook.rules[0].from",
         "webhook.rules[1].to",

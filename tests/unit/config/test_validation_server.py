@@ -100,7 +100,7 @@ def test_a_server_is_taken_as_people_write_it(written: str, server: str) -> None
 def test_a_server_that_no_image_could_name_is_refused_with_what_to_write(written: str, remedy: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(b"", "c.yaml", {_SERVER: written})
-    (fault,) = caught.value.faults
+    (fault,) = caught.value.issues
     assert (fault.key, fault.origin) == ("opencti.daemon.registry.server", _SERVER)
     assert remedy in fault.problem
 

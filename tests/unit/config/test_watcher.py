@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from webhook.config.watcher import WatchedConfiguration
+from webhook.config.watcher import ConfigWatcher
 from webhook.errors import ConfigurationError, FileError
 
 
@@ -14,7 +14,7 @@ def denying(*names: str) -> str:
     return f"webhook: {{namespaces: {{deny: [{', '.join(names)}]}}}}\n"
 
 
-def denied(watched: WatchedConfiguration) -> tuple[str, ...]:
+def denied(watched: ConfigWatcher) -> tuple[str, ...]:
     return tuple(watched.loaded.configuration.webhook.namespaces.deny)
 
 
@@ -26,53 +26,53 @@ def path(tmp_path: Path) -> Path:
 
 
 def test_what_is_new_is_in_force_and_told_once(path: Path) -> None:
-    watched = WatchedConfiguration(path, {})
-    assert not watched.look()
+    watched = ConfigWatcher(path, {})
+    assert not watched.poll()
     path.write_text(denying("two"))
-    assert [watched.look() for _ in range(3)] == [True, False, False]
+    assert [watched.poll() for _ in range(3)] == [True, False, False]
     assert denied(watched) == ("two",)
 
 
 def test_a_broken_one_changes_nothing_and_is_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    watched = WatchedConfiguration(path, {})
+    watched = ConfigWatcher(path, {})
     path.write_text("webhook: {nonsense: 1}\n")
-    assert [watched.look() for _ in range(3)] == [False, False, False]
+    assert [watched.poll() for _ in range(3)] == [False, False, False]
     path.unlink()
-    assert [watched.look() for _ in range(3)] == [False, False, False]
+    assert [watched.poll() for _ in range(3)] == [False, False, False]
     assert [record.levelno for record in caplog.records] == [logging.ERROR] * 2
     assert "nonsense" in caplog.messages[0]
     assert "no such file" in caplog.messages[1]
-    assert watched.fault
-    assert "no such file" in watched.fault
+    assert watched.error
+    assert "no such file" in watched.error
     assert denied(watched) == ("one",)
     # The same as before it broke is in force again, and nothing is wrong any more.
     path.write_text(denying("one"))
-    assert watched.look()
-    assert watched.fault is None
+    assert watched.poll()
+    assert watched.error is None
 
 
 def test_at_first_a_broken_one_is_refused(path: Path) -> None:
     path.write_text("webhook: {nonsense: 1}\n")
     with pytest.raises(ConfigurationError):
-        WatchedConfiguration(path, {})
+        ConfigWatcher(path, {})
     path.unlink()
     with pytest.raises(FileError):
-        WatchedConfiguration(path, {})
+        ConfigWatcher(path, {})
 
 
 @pytest.mark.parametrize("broken", ["webhook: {nonsense: 1}\n", "a: [", None])
 def test_process_that_replaces_one_while_file_is_broken_goes_by_the_last_good_one(
     path: Path, broken: str | None
 ) -> None:
-    ours = WatchedConfiguration(path, {})
+    ours = ConfigWatcher(path, {})
     replacing = copy.copy(ours)  # as it is when it is forked
     path.write_text(denying("two"))
-    assert ours.look()
+    assert ours.poll()
     path.unlink() if broken is None else path.write_text(broken)
-    assert [ours.look(), replacing.look(), replacing.look()] == [False, True, False]
+    assert [ours.poll(), replacing.poll(), replacing.poll()] == [False, True, False]
     assert denied(ours) == denied(replacing) == ("two",)
-    assert replacing.fault is not None
+    assert replacing.error is not None
     path.write_text(denying("three"))
-    assert replacing.look()
+    assert replacing.poll()
     assert denied(replacing) == ("three",)
-    assert replacing.fault is None
+    assert replacing.error is None

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.support.provider_factory import LOGIN, PASSWORD, SERVER, chosen, configured, keys, refusal
-from webhook.credentials.provider import Source
+from webhook.credentials.provider import CredentialProvider
 from webhook.errors import InvalidCredential
 from webhook.pull_secret.credential import Entry
 from webhook.pull_secret.keyring import lookup
@@ -75,7 +75,7 @@ def test_the_static_credential_is_for_the_server_s_host_alone() -> None:
     assert reading.credential.entries == tuple(
         Entry(f"{SERVER}/{path}/", "robot", PASSWORD, "ops@example.com") for path in ("quay", "team", "tools")
     )
-    assert (reading.credential.expires, reading.credential.told) == (None, False)
+    assert (reading.credential.expires, reading.credential.expiry_stated) == (None, False)
     (note,) = reading.notes
     assert "no entry for images of other.example.com, mirror.example.com/quay: it pulls them without one" in note
     assert made.fingerprint() is None
@@ -119,7 +119,7 @@ def test_a_user_name_that_cannot_be_is_refused() -> None:
     assert "control character" in refusal(configured(_REGISTRY | {"username": "ro\nbot"}), InvalidCredential)
 
 
-def _file(path: Path, **registry: Any) -> Source:
+def _file(path: Path, **registry: Any) -> CredentialProvider:
     return configured({"server": SERVER, "username": "robot", **registry}, credential={"file": str(path)})
 
 
@@ -184,7 +184,7 @@ def test_a_password_that_no_registry_takes_is_refused(tmp_path: Path) -> None:
     assert "64 KiB" in refusal(_file(path), InvalidCredential)
 
 
-def _both(folder: Path, username: str | None, password: str | None = PASSWORD) -> Source:
+def _both(folder: Path, username: str | None, password: str | None = PASSWORD) -> CredentialProvider:
     """Give a source whose user name and password are files, like a Secret that is mounted."""
     for name, text in (("username", username), ("password", password)):
         if text is not None:
@@ -250,7 +250,7 @@ def test_a_secret_that_is_mounted_later_is_seen_whichever_of_its_files_comes_fir
     assert len({*seen, made.fingerprint()}) == 4
 
 
-def _docker(path: Path, registry: dict[str, Any] | None = None, **webhook: Any) -> Source:
+def _docker(path: Path, registry: dict[str, Any] | None = None, **webhook: Any) -> CredentialProvider:
     return configured(registry or {"server": SERVER}, credential={"docker_config": str(path)}, **webhook)
 
 

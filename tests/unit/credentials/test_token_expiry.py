@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from webhook.credentials.token_expiry import end
+from webhook.credentials.token_expiry import expiry
 
 _HEADER = {"alg": "RS256", "typ": "JWT"}
 
@@ -18,7 +18,7 @@ def _token(claims: Any, header: Any = _HEADER) -> str:
 
 @pytest.mark.parametrize("exp", [1_800_000_000, 1_800_000_000.5, 1])
 def test_a_token_says_when_it_ends(exp: float) -> None:
-    assert end(_token({"sub": "robot?~>", "exp": exp})) == exp
+    assert expiry(_token({"sub": "robot?~>", "exp": exp})) == exp
 
 
 @pytest.mark.parametrize(
@@ -45,4 +45,4 @@ def test_a_token_says_when_it_ends(exp: float) -> None:
     ],
 )
 def test_what_is_no_token_or_does_not_say_tells_nothing(secret: str) -> None:
-    assert end(secret) is None
+    assert expiry(secret) is None

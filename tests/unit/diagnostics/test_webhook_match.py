@@ -31,7 +31,7 @@ def found(
     where: Namespace | Unknown, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None
 ) -> dict[str, Finding]:
     (webhook,) = shipped().webhooks
-    return {one.what: one for one in webhook_match.steps(webhook, where, labels or {}, annotations or {})}
+    return {one.subject: one for one in webhook_match.steps(webhook, where, labels or {}, annotations or {})}
 
 
 LABELLED = namespace({ENABLED: "true"})
@@ -54,22 +54,22 @@ def test_every_condition_of_the_manifest_is_recognised() -> None:
 )
 def test_a_namespace_that_is_not_selected_is_said_to_lack_what_it_lacks(labels: dict[str, str], why: str) -> None:
     step = found(namespace(labels))["namespace"]
-    assert (step.mark, step.why) == (Mark.NO, why)
+    assert (step.mark, step.message) == (Mark.FAIL, why)
 
 
 def test_a_namespace_that_cannot_be_read_is_not_known() -> None:
     step = found(Unknown("no right to read Namespaces team-a"))["namespace"]
-    assert (step.mark, step.why) == (Mark.UNKNOWN, "not known: no right to read Namespaces team-a")
+    assert (step.mark, step.message) == (Mark.UNKNOWN, "not known: no right to read Namespaces team-a")
 
 
 def test_a_pods_own_label_keeps_the_webhook_from_being_called() -> None:
     step = found(LABELLED, {ENABLED: "false"})["Pod's labels"]
-    assert (step.mark, step.why) == (Mark.NO, "its own label registry-webhook/enabled=false opts it out")
+    assert (step.mark, step.message) == (Mark.FAIL, "its own label registry-webhook/enabled=false opts it out")
 
 
 def test_a_mirror_pod_meets_no_condition_whatever_its_annotation_holds() -> None:
     steps = found(LABELLED, annotations={"kubernetes.io/config.mirror": ""})
-    assert [one.what for one in steps.values() if one.mark is Mark.NO] == ["condition the-pod-is-no-mirror"]
+    assert [one.subject for one in steps.values() if one.mark is Mark.FAIL] == ["condition the-pod-is-no-mirror"]
 
 
 def test_a_condition_of_somebody_elses_is_not_evaluated() -> None:
@@ -78,8 +78,8 @@ def test_a_condition_of_somebody_elses_is_not_evaluated() -> None:
     changed = msgspec.structs.replace(condition, expression=f"{condition.expression} && true")
     other = msgspec.structs.replace(webhook, match_conditions=(changed,))
     *_, step = webhook_match.steps(other, LABELLED, {}, {})
-    assert (step.mark, step.why) == (Mark.UNKNOWN, "it is none of ours, and is not evaluated")
-    assert "--dry-run" in step.remedy
+    assert (step.mark, step.message) == (Mark.UNKNOWN, "it is none of ours, and is not evaluated")
+    assert "--dry-run" in step.hint
 
 
 ALL = {"operations": ["*"], "resources": ["*/*"], "apiGroups": ["*"], "apiVersions": ["*"], "scope": "*"}
@@ -122,10 +122,14 @@ def test_rule_is_matched_as_by_api_server(
     assert webhook_match.covers(webhook, "CREATE", "pods") is creation
     assert webhook_match.covers(webhook, "UPDATE", "pods/ephemeralcontainers") is ephemeral
     # Both commands say so.
-    steps = {one.what: one for one in webhook_match.steps(webhook, LABELLED, {}, {})}
+    steps = {one.subject: one for one in webhook_match.steps(webhook, LABELLED, {}, {})}
     assert (steps["operation"].mark is Mark.OK) is creation
     checked = msgspec.convert(manifest, WebhookConfiguration)
-    missing = {one.why for one in check_webhook_config.there(sound(calling=checked)) if one.code is Code.WEBHOOK_RULES}
+    missing = {
+        one.message
+        for one in check_webhook_config.check_configuration(sound(webhook_configuration=checked))
+        if one.code is Code.WEBHOOK_RULES
+    }
     assert ("it does not call the webhook for CREATE of pods" in missing) is not creation
     assert ("it does not call the webhook for UPDATE of pods/ephemeralcontainers" in missing) is not ephemeral
 
@@ -149,8 +153,8 @@ def test_webhook_of_others_in_our_configuration_is_passed_over() -> None:
     configuration = shipped()
     other = msgspec.structs.replace(configuration.webhooks[0], name="other.example.com")
     both = msgspec.structs.replace(configuration, webhooks=(other, *configuration.webhooks))
-    assert webhook_match.ours(both) == configuration.webhooks[0]
-    assert webhook_match.ours(msgspec.structs.replace(configuration, webhooks=(other,))) is None
+    assert webhook_match.find_webhook(both) == configuration.webhooks[0]
+    assert webhook_match.find_webhook(msgspec.structs.replace(configuration, webhooks=(other,))) is None
 
 
 @pytest.mark.parametrize(

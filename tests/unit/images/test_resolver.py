@@ -53,7 +53,7 @@ def test_an_unqualified_name_gets_the_server_in_front_and_all_else_stays(written
 
 def test_without_a_server_images_are_public_and_nothing_changes() -> None:
     resolution = resolver(server=None).resolve("nginx")
-    assert (resolution.image, resolution.reason, resolution.private) == ("nginx", Reason.PUBLIC, False)
+    assert (resolution.image, resolution.reason, resolution.private) == ("nginx", Reason.NO_REGISTRY, False)
 
 
 def test_a_server_may_have_a_port_and_a_path() -> None:
@@ -100,7 +100,7 @@ def test_a_rule_never_touches_what_is_already_at_its_target() -> None:
     resolve = resolver(("registry.example.com", "registry.example.com/mirror"), server=None).resolve
     assert resolve("registry.example.com/x").image == "registry.example.com/mirror/x"
     assert resolve("registry.example.com/mirror/x").image == "registry.example.com/mirror/x"
-    assert resolve("registry.example.com/mirror/x").reason is Reason.ALREADY
+    assert resolve("registry.example.com/mirror/x").reason is Reason.ALREADY_PREFIXED
 
 
 def test_a_rule_to_itself_is_an_exception_from_a_shorter_one() -> None:
@@ -112,7 +112,7 @@ def test_a_rule_to_itself_is_an_exception_from_a_shorter_one() -> None:
 def test_a_rule_that_would_leave_no_name_leaves_the_image_as_written() -> None:
     resolve = resolver(("docker.io/library/redis", "redis.example.com")).resolve
     assert resolve("redis:7").image == "redis:7"
-    assert resolve("redis:7").reason is Reason.UNFIT
+    assert resolve("redis:7").reason is Reason.TOO_LONG
 
 
 def test_an_excluded_name_stays_before_any_rule_is_asked() -> None:
@@ -128,7 +128,7 @@ def test_a_result_that_would_be_too_long_is_left_as_written() -> None:
     fits, too_long = "x/" + "y" * 248, "x/" + "y" * 249
     assert resolve(fits).image == f"registry.example.com/team/{fits}"
     assert resolve(too_long).image == too_long
-    assert resolve(too_long).reason is Reason.UNFIT
+    assert resolve(too_long).reason is Reason.TOO_LONG
 
 
 def test_a_bare_name_is_measured_with_library_in_front() -> None:
@@ -208,7 +208,7 @@ def test_rule_covers_every_spelling_and_target_keeps_its_own(written: str, image
     ).resolve
     assert resolve(written).image == image
     assert resolve("registry.example.com/x").image == "registry.example.com/x"
-    assert resolve("registry.example.com/x").reason is Reason.ALREADY
+    assert resolve("registry.example.com/x").reason is Reason.ALREADY_PREFIXED
 
 
 @pytest.mark.parametrize("exclude", ["Quay.io/**", "quay.io:443/**", "QUAY.io:0443/**"])
@@ -240,7 +240,7 @@ def test_long_spelling_account_bounded() -> None:
     written = "quay.io:" + "0" * 100_000 + "443/x"
     for made in (resolver(("quay.io", "m.example.com")), resolver()):
         resolution = made.resolve(written)
-        assert len(resolution.account) < 3000
+        assert len(resolution.description) < 3000
         assert len(resolution.detail) < 300
 
 

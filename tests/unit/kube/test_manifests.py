@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 
 from tests.support import yaml_strategies
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.config import assemble, load
 from webhook.diagnostics.preview import preview
 from webhook.errors import InvalidManifest
@@ -65,13 +65,13 @@ def test_parse_of_what_kubectl_refuses_raises(text: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def handler() -> Handler:
+def handler() -> Mutator:
     text = b"opencti: {daemon: {registry: {server: registry.example.com}}}"
     return assemble.handler(load.load(text, "config.yaml", {}).configuration)
 
 
 @given(text=yaml_strategies.texts())
-def test_edited_of_drawn_text_is_read_as_patched(handler: Handler, text: str) -> None:
+def test_edited_of_drawn_text_is_read_as_patched(handler: Mutator, text: str) -> None:
     for document in manifests.parse(text.encode()).documents:
         becomes = preview(handler, document.value, "team")
         edited = manifests.edited(document, becomes.after)
@@ -100,7 +100,7 @@ def test_joined_of_drawn_texts_is_read_as_both(one: str, other: str) -> None:
         'kind: Pod\nspec:\n  containers: [{image: "nginx", name: a}]\nmetadata:\n  annotations:\n    a:\n\n# c\n',
     ],
 )
-def test_joined_of_edited_document_ends_its_last_line(handler: Handler, text: str) -> None:
+def test_joined_of_edited_document_ends_its_last_line(handler: Mutator, text: str) -> None:
     manifest = manifests.parse(f"{text}---\n{text}".encode())
     expected = [preview(handler, value, "team").after for value in manifest.values]
     texts = [

@@ -8,13 +8,13 @@ from typing import NamedTuple
 
 import pytest
 
-from webhook.log.nonblocking import Lines
+from webhook.log.nonblocking import NonBlockingWriter
 
 
 class Pipe(NamedTuple):
     """Lines, and the other end of the pipe that they go into."""
 
-    lines: Lines
+    lines: NonBlockingWriter
     reading: int
 
     def read(self) -> str:
@@ -33,7 +33,7 @@ def pipe() -> Iterator[Pipe]:
     reading, writing = os.pipe()
     os.set_blocking(reading, False)
     with open(writing, "w") as stream, open(reading, "rb"):  # noqa: PTH123 - descriptors
-        yield Pipe(Lines(stream, lambda number: f"{number} lines were lost\n"), reading)
+        yield Pipe(NonBlockingWriter(stream, lambda number: f"{number} lines were lost\n"), reading)
 
 
 def numbered(first: int, count: int) -> str:
@@ -52,18 +52,18 @@ def test_what_a_full_pipe_does_not_take_comes_later_whole_and_in_order(pipe: Pip
         written += numbered(number, 5)
     assert len(written) > 3 * 65536
     assert pipe.read() == written
-    assert pipe.lines.lost == 0
+    assert pipe.lines.dropped == 0
 
 
 def test_what_nobody_reads_is_lost_within_a_bound_and_that_is_said_when_somebody_does(pipe: Pipe) -> None:
     for number in range(30_000):
         pipe.lines.write(numbered(number, 1), 0)
-    assert pipe.lines.lost > 10_000
+    assert pipe.lines.dropped > 10_000
     kept = pipe.read().splitlines(keepends=True)
     assert kept == numbered(0, len(kept)).splitlines(keepends=True)
-    assert pipe.lines.lost == 30_000 - len(kept)
+    assert pipe.lines.dropped == 30_000 - len(kept)
     pipe.lines.write("again\n", 0)
-    assert pipe.read() == f"{pipe.lines.lost} lines were lost\nagain\n"
+    assert pipe.read() == f"{pipe.lines.dropped} lines were lost\nagain\n"
 
 
 def test_a_line_longer_than_a_pipe_takes_at_once_is_written_whole(pipe: Pipe) -> None:
@@ -92,7 +92,7 @@ def test_who_has_patience_waits_for_a_reader_and_not_longer(pipe: Pipe) -> None:
 def test_nothing_fails_where_the_reader_is_gone() -> None:
     reading, writing = os.pipe()
     with open(writing, "w") as stream:  # noqa: PTH123 - a descriptor
-        lines = Lines(stream, str)
+        lines = NonBlockingWriter(stream, str)
         os.close(reading)
         lines.write("one\n", 0)
         lines.write("two\n", 0)
@@ -101,7 +101,7 @@ def test_nothing_fails_where_the_reader_is_gone() -> None:
 
 def test_a_file_is_just_written_to() -> None:
     stream = io.StringIO()
-    lines = Lines(stream, str)
+    lines = NonBlockingWriter(stream, str)
     lines.write("one\n", 0)
     lines.flush(0)
     assert stream.getvalue() == "one\n"

@@ -35,11 +35,11 @@ def test_a_record_is_one_line_whatever_it_holds(stream: io.StringIO) -> None:
 def test_where_library_raised_names_innermost_frame_of_ours() -> None:
     """What the library does inside is of no help: the line of ours that called it is."""
     with pytest.raises(ValueError, match="Invalid") as raised:
-        timestamps.timestamp(float("nan"))
-    assert log.where(raised.value).startswith("ValueError at webhook.timestamps:")
+        timestamps.format_rfc3339(float("nan"))
+    assert log.location(raised.value).startswith("ValueError at webhook.timestamps:")
     with pytest.raises(json.JSONDecodeError) as raised_inside:
         keyring.lookup((), cast("str", _Parses()))
-    assert log.where(raised_inside.value).startswith("JSONDecodeError at webhook.images.reference:")
+    assert log.location(raised_inside.value).startswith("JSONDecodeError at webhook.images.reference:")
 
 
 class _Parses:
@@ -117,10 +117,10 @@ def test_the_level_is_followed_unless_one_was_chosen(
     stream: io.StringIO, begun_with: str | None, followed: bool
 ) -> None:
     log.configure(begun_with, stream=stream)
-    log.follow("debug")
+    log.set_level("debug")
     logging.getLogger("webhook.test").debug("ours")
     logging.getLogger("elsewhere").debug("a library's, that may hold what was sent")
-    log.follow("error")
+    log.set_level("error")
     logging.getLogger("webhook.test").warning("later")
     assert said(stream) == (["DEBUG webhook.test ours"] if followed else ["WARNING webhook.test later"])
 
@@ -132,7 +132,7 @@ def said(stream: io.StringIO) -> list[str]:
 
 def test_a_pair_with_controls_or_other_alphabets_is_one_printable_line(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
-    log.say(logger, log.event("seen", name="a\x7fb", other="é\u2028\ud800\n", third="\U0001f600"))
+    log.info(logger, log.event("seen", name="a\x7fb", other="é\u2028\ud800\n", third="\U0001f600"))
     (line,) = stream.getvalue().splitlines()
     assert line.isascii()
     assert line.isprintable()
@@ -143,10 +143,10 @@ def test_a_pair_with_controls_or_other_alphabets_is_one_printable_line(stream: i
 def test_what_is_said_is_the_line_that_logging_writes(stream: io.StringIO, together: bool) -> None:
     logger, event = logging.getLogger("webhook.test"), log.event("rewritten", pod="a b", images="x -> y")
     turn: list[Callable[[], None]] = []
-    log.gather(turn.append if together else None)
-    log.say(logger, event)
+    log.batch(turn.append if together else None)
+    log.info(logger, event)
     logger.info(event)
-    log.gather(None)
+    log.batch(None)
     first, second = stream.getvalue().splitlines()
     assert (
         first.partition(" ")[2] == second.partition(" ")[2] == 'INFO webhook.test rewritten pod="a b" images="x -> y"'
@@ -159,7 +159,7 @@ def test_what_is_said_is_the_line_that_logging_writes(stream: io.StringIO, toget
 
 def test_what_is_said_reaches_whoever_else_listens(stream: io.StringIO, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger().addHandler(caplog.handler)
-    log.say(logging.getLogger("webhook.test"), log.event("rewritten", pod="a"))
+    log.info(logging.getLogger("webhook.test"), log.event("rewritten", pod="a"))
     assert [record.getMessage() for record in caplog.records] == ["rewritten pod=a"]
     assert said(stream) == ["INFO webhook.test rewritten pod=a"]
 
@@ -167,9 +167,9 @@ def test_what_is_said_reaches_whoever_else_listens(stream: io.StringIO, caplog: 
 def test_the_lines_of_a_turn_are_written_together_and_in_order(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
     turn: list[Callable[[], None]] = []
-    log.gather(turn.append)
+    log.batch(turn.append)
     for number in range(3):
-        log.say(logger, log.event("said", number=number))
+        log.info(logger, log.event("said", number=number))
         logger.warning("logged %d", number)
     assert stream.getvalue() == ""
     (flush,) = turn
@@ -184,22 +184,22 @@ def test_the_lines_of_a_turn_are_written_together_and_in_order(stream: io.String
     flush()
     assert said(stream) == [*expected, "INFO webhook.test of the next turn"]
     flush()
-    log.gather(None)
+    log.batch(None)
     assert len(said(stream)) == 7
 
 
 def test_nothing_is_lost_when_lines_are_written_at_once_again(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
-    log.gather(lambda _: None)  # a loop that ended before its next turn
+    log.batch(lambda _: None)  # a loop that ended before its next turn
     logger.info("waiting")
-    log.gather(None)
+    log.batch(None)
     assert said(stream) == ["INFO webhook.test waiting"]
     logger.info("at once")
     assert said(stream) == ["INFO webhook.test waiting", "INFO webhook.test at once"]
 
 
 def test_nothing_is_lost_when_the_process_ends(stream: io.StringIO) -> None:
-    log.gather(lambda _: None)
+    log.batch(lambda _: None)
     logging.getLogger("webhook.test").info("waiting")
     logging.getLogger().handlers[0].flush()  # as logging does at the end
     assert said(stream) == ["INFO webhook.test waiting"]
@@ -207,25 +207,25 @@ def test_nothing_is_lost_when_the_process_ends(stream: io.StringIO) -> None:
 
 def test_another_threads_line_is_not_kept_waiting(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
-    log.gather(lambda _: None)
+    log.batch(lambda _: None)
     logger.info("of the loop")
     other = threading.Thread(target=logger.info, args=("of another thread",))
     other.start()
     other.join()
     assert said(stream) == ["INFO webhook.test of another thread"]
-    log.gather(None)
+    log.batch(None)
     assert said(stream)[1:] == ["INFO webhook.test of the loop"]
 
 
 def test_a_fault_that_is_gathered_is_a_line_as_any_other(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
-    log.gather(lambda _: None)
+    log.batch(lambda _: None)
     try:
         int("hunter2")
     except ValueError:
         logger.exception("failed")
     logger.info("after it")
-    log.gather(None)
+    log.batch(None)
     first, second = said(stream)
     assert first.startswith("ERROR webhook.test failed ValueError at ")
     assert "hunter2" not in first
@@ -235,11 +235,11 @@ def test_a_fault_that_is_gathered_is_a_line_as_any_other(stream: io.StringIO) ->
 @pytest.mark.parametrize("together", [True, False])
 def test_where_nobody_reads_any_more_nothing_fails(stream: io.StringIO, together: bool) -> None:
     logger = logging.getLogger("webhook.test")
-    log.gather((lambda _: None) if together else None)
+    log.batch((lambda _: None) if together else None)
     stream.close()
     logger.info("logged")
-    log.say(logger, log.event("said"))
-    log.gather(None)
+    log.info(logger, log.event("said"))
+    log.batch(None)
     logger.info("again")
 
 
@@ -261,7 +261,7 @@ def test_the_lines_of_threads_do_not_mix() -> None:
 
     def say(event: log.Event) -> None:
         for _ in range(200):
-            log.say(logger, event)
+            log.info(logger, event)
 
     events = [log.event("said", thread=number) for number in range(4)]
     threads = [threading.Thread(target=say, args=(event,)) for event in events]

@@ -40,7 +40,7 @@ BAD = [
 def test_restart_invalid_name_has_no_command(name: str, kind: str) -> None:
     owner = Owner(kind=kind, name=name, api_version="apps/v1")
     assert restart_commands.command("team-a", owner) is None
-    assert restart_commands.in_words(owner)
+    assert restart_commands.description(owner)
     assert restart_commands.command(name, Owner(kind=kind, name="web", api_version="apps/v1")) is None
 
 

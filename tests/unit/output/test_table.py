@@ -14,7 +14,7 @@ from webhook.output.terminal import Screen
 FOUND = [
     Finding(Mark.OK, Code.NAMESPACE_OK, "namespace", "it is selected"),
     Finding(
-        *(Mark.NO, Code.SECRET_MISSING, "pull secret", "there is no Secret team-a/registry-webhook-pull"),
+        *(Mark.FAIL, Code.SECRET_MISSING, "pull secret", "there is no Secret team-a/registry-webhook-pull"),
         "look at the sidecar's log",
     ),
 ]
@@ -70,13 +70,13 @@ def test_programs_read_the_same_in_either_form(form: Form, read: type) -> None:
         {
             "mark": "no",
             "code": "RW-SECRET-MISSING",
-            "what": "pull secret",
-            "why": FOUND[1].why,
-            "remedy": FOUND[1].remedy,
+            "subject": "pull secret",
+            "message": FOUND[1].message,
+            "hint": FOUND[1].hint,
         }
     ]
 
 
 def test_a_finding_is_one_line() -> None:
-    assert str(FOUND[1]) == f"no pull secret: {FOUND[1].why}: look at the sidecar's log"
+    assert str(FOUND[1]) == f"no pull secret: {FOUND[1].message}: look at the sidecar's log"
     assert str(FOUND[0]) == "ok namespace: it is selected"

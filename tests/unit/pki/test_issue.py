@@ -12,7 +12,7 @@ _DAY = timedelta(days=1)
 
 
 def test_an_authority_that_begins_later_by_this_clock_signs_nothing() -> None:
-    ours = ca.make_authority("ours", _NOW + 700 * _DAY, 90 * _DAY)
+    ours = ca.create_ca("ours", _NOW + 700 * _DAY, 90 * _DAY)
     with pytest.raises(CertificateError) as raised:
         issue.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)
     assert str(raised.value) == (
@@ -21,5 +21,5 @@ def test_an_authority_that_begins_later_by_this_clock_signs_nothing() -> None:
 
 
 def test_one_that_was_made_by_a_clock_a_little_ahead_signs() -> None:
-    ours = ca.make_authority("ours", _NOW + timedelta(minutes=4), 90 * _DAY)
+    ours = ca.create_ca("ours", _NOW + timedelta(minutes=4), 90 * _DAY)
     assert issue.sign(ours, ["webhook.example.com"], _NOW, _DAY, is_client=False)

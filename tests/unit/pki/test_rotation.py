@@ -14,10 +14,10 @@ from msgspec import structs
 from webhook.constants import InstallationNames
 from webhook.errors import CertificateError
 from webhook.pki import ca, rotation, secret_codec
-from webhook.pki.ca import Pair
-from webhook.pki.rotation import Report, Seen, State, Step, Terms
-from webhook.pki.secret_codec import Stored
-from webhook.refresher.certificates.observed_age import Witness
+from webhook.pki.ca import KeyPair
+from webhook.pki.rotation import Observed, Report, State, Step, Terms
+from webhook.pki.secret_codec import TlsSecret
+from webhook.refresher.certificates.observed_age import AgeTracker
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
@@ -26,16 +26,16 @@ _TERMS = Terms(InstallationNames().hosts, life=90 * _HOUR, authority_life=900 * 
 
 
 #: Seen for long, and no replica has said anything.
-LONG = Seen(_HOUR, _HOUR, {})
+LONG = Observed(_HOUR, _HOUR, {})
 _SECOND = timedelta(seconds=1)
 
 
 def begun() -> State:
     """Make what stands there after the first minute."""
-    return structs.replace(rotation.first(b"", _TERMS, _NOW).state, trusted=_NOW)
+    return structs.replace(rotation.bootstrap(b"", _TERMS, _NOW).state, trusted=_NOW)
 
 
-def fingerprint(pair: Pair) -> str:
+def fingerprint(pair: KeyPair) -> str:
     return ca.fingerprint(pair.certificate)
 
 
@@ -44,7 +44,7 @@ def taken(step: Step | None) -> State:
     return step.state
 
 
-def signed_by(pair: Pair, issuers: tuple[bytes, ...]) -> bool:
+def signed_by(pair: KeyPair, issuers: tuple[bytes, ...]) -> bool:
     try:
         ca.check(pair, issuers)
     except CertificateError:
@@ -53,179 +53,179 @@ def signed_by(pair: Pair, issuers: tuple[bytes, ...]) -> bool:
 
 
 def test_at_first_an_authority_and_a_pair_are_made_for_the_services_names() -> None:
-    state = rotation.first(b"", _TERMS, _NOW).state
-    assert signed_by(state.serving, (state.authority.certificate,))
-    assert state.authorities == (state.authority.certificate,)
+    state = rotation.bootstrap(b"", _TERMS, _NOW).state
+    assert signed_by(state.serving, (state.active.certificate,))
+    assert state.cas == (state.active.certificate,)
     assert state.trusted is None
-    assert ca.span(state.serving.certificate) == (_NOW, _NOW + _TERMS.life)
-    assert ca.span(state.authority.certificate) == (_NOW, _NOW + _TERMS.authority_life)
+    assert ca.validity(state.serving.certificate) == (_NOW, _NOW + _TERMS.life)
+    assert ca.validity(state.active.certificate) == (_NOW, _NOW + _TERMS.authority_life)
 
 
 def test_what_stood_in_the_bundle_stays_trusted_when_nothing_else_is_known() -> None:
     # What is over by this clock may be good by the API servers'.
-    found = tuple(ca.make_authority("found", _NOW - n * _HOUR, 3 * _HOUR).certificate for n in range(5))
-    state = rotation.first(b"".join(found), _TERMS, _NOW).state
-    assert state.authorities == (*found, state.authority.certificate)
+    found = tuple(ca.create_ca("found", _NOW - n * _HOUR, 3 * _HOUR).certificate for n in range(5))
+    state = rotation.bootstrap(b"".join(found), _TERMS, _NOW).state
+    assert state.cas == (*found, state.active.certificate)
     # And no more of them than so many, the last ones.
-    assert rotation.first(state.bundle, _TERMS, _NOW).state.retired == state.authorities[1:]
+    assert rotation.bootstrap(state.bundle, _TERMS, _NOW).state.retired == state.cas[1:]
 
 
 @pytest.mark.parametrize("found", [b"", b"no PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_a_bundle_that_holds_no_certificate_is_none(found: bytes) -> None:
-    assert rotation.first(found, _TERMS, _NOW).state.retired == ()
+    assert rotation.bootstrap(found, _TERMS, _NOW).state.retired == ()
 
 
 def test_nothing_is_due_before_two_thirds_of_a_life() -> None:
-    assert rotation.step(begun(), LONG, _TERMS, _NOW + 60 * _HOUR - _SECOND) is None
+    assert rotation.next_step(begun(), LONG, _TERMS, _NOW + 60 * _HOUR - _SECOND) is None
 
 
 def test_a_certificate_is_renewed_at_two_thirds_of_its_life_by_the_same_authority() -> None:
     state = begun()
-    renewed = taken(rotation.step(state, LONG, _TERMS, _NOW + 60 * _HOUR))
-    assert renewed.authorities == state.authorities
-    assert signed_by(renewed.serving, (state.authority.certificate,))
-    assert ca.span(renewed.serving.certificate).ends == _NOW + 150 * _HOUR
+    renewed = taken(rotation.next_step(state, LONG, _TERMS, _NOW + 60 * _HOUR))
+    assert renewed.cas == state.cas
+    assert signed_by(renewed.serving, (state.active.certificate,))
+    assert ca.validity(renewed.serving.certificate).ends == _NOW + 150 * _HOUR
     assert renewed.trusted == state.trusted
 
 
 def test_step_service_renamed_renews_by_the_same_authority() -> None:
     state = begun()
     moved = _TERMS._replace(names=InstallationNames("platform", "acme").hosts)
-    assert rotation.step(state, LONG, _TERMS, _NOW) is None
-    renewed = taken(rotation.step(state, LONG, moved, _NOW))
-    assert renewed.authority == state.authority
+    assert rotation.next_step(state, LONG, _TERMS, _NOW) is None
+    renewed = taken(rotation.next_step(state, LONG, moved, _NOW))
+    assert renewed.active == state.active
     assert ca.names(renewed.serving.certificate) == {"acme.platform.svc", "acme.platform.svc.cluster.local"}
-    assert rotation.step(renewed, LONG, moved, _NOW) is None
+    assert rotation.next_step(renewed, LONG, moved, _NOW) is None
 
 
 def test_no_certificate_outlives_its_authority() -> None:
-    state = taken(rotation.step(begun(), LONG, _TERMS, _NOW + 599 * _HOUR))
+    state = taken(rotation.next_step(begun(), LONG, _TERMS, _NOW + 599 * _HOUR))
     long = _TERMS._replace(life=_TERMS.authority_life)
-    late = rotation.step(state, LONG, long, _NOW + 599 * _HOUR + 61 * _HOUR)
+    late = rotation.next_step(state, LONG, long, _NOW + 599 * _HOUR + 61 * _HOUR)
     for pair in (taken(late).serving, state.serving):
-        assert ca.span(pair.certificate).ends <= ca.span(state.authority.certificate).ends
+        assert ca.validity(pair.certificate).ends <= ca.validity(state.active.certificate).ends
 
 
 def test_an_authority_changes_in_order() -> None:
     state = begun()
     now = _NOW + 600 * _HOUR
-    announced = taken(rotation.step(state, LONG, _TERMS, now))
-    assert announced.incoming is not None
+    announced = taken(rotation.next_step(state, LONG, _TERMS, now))
+    assert announced.next is not None
     assert announced.serving == state.serving
     assert announced.trusted is None
     assert announced.bundle.startswith(state.bundle)
     # The pair is due as well, and is renewed by the authority that everybody knows.
-    renewed = taken(rotation.step(announced, LONG, _TERMS, now))
-    assert signed_by(renewed.serving, (state.authority.certificate,))
+    renewed = taken(rotation.next_step(announced, LONG, _TERMS, now))
+    assert signed_by(renewed.serving, (state.active.certificate,))
     # Nothing more happens before the bundle is in place, however long that takes, and for the overlap after that.
-    assert rotation.step(renewed, LONG, _TERMS, now + 24 * _HOUR) is None
+    assert rotation.next_step(renewed, LONG, _TERMS, now + 24 * _HOUR) is None
     known = structs.replace(renewed, trusted=now)
-    assert rotation.step(known, LONG._replace(trusted=_TERMS.overlap - _SECOND), _TERMS, now) is None
-    promoted = taken(rotation.step(known, LONG._replace(trusted=_TERMS.overlap), _TERMS, now))
-    assert promoted.authority == announced.incoming
-    assert signed_by(promoted.serving, (announced.incoming.certificate,))
+    assert rotation.next_step(known, LONG._replace(trusted=_TERMS.overlap - _SECOND), _TERMS, now) is None
+    promoted = taken(rotation.next_step(known, LONG._replace(trusted=_TERMS.overlap), _TERMS, now))
+    assert promoted.active == announced.next
+    assert signed_by(promoted.serving, (announced.next.certificate,))
     assert promoted.bundle == announced.bundle
     # The old authority goes when both replicas serve the new pair, and the third has been silent for long.
     old, new = (Report(fingerprint(one.serving), now) for one in (renewed, promoted))
-    almost, silent = rotation.SILENCE - _SECOND, rotation.SILENCE
+    almost, silent = rotation.REPLICA_TIMEOUT - _SECOND, rotation.REPLICA_TIMEOUT
     for said in ({}, {"a": (new, _HOUR), "b": (old, almost)}, {"a": (new, silent)}):
-        assert rotation.step(promoted, LONG._replace(reports=said), _TERMS, now) is None
+        assert rotation.next_step(promoted, LONG._replace(reports=said), _TERMS, now) is None
     everybody = LONG._replace(reports={"a": (new, almost), "b": (new, _HOUR), "c": (old, silent)})
-    assert rotation.step(promoted, everybody._replace(serving=_TERMS.overlap - _SECOND), _TERMS, now) is None
-    alone = taken(rotation.step(promoted, everybody._replace(serving=_TERMS.overlap), _TERMS, now))
-    assert alone.authorities == (promoted.authority.certificate,)
+    assert rotation.next_step(promoted, everybody._replace(serving=_TERMS.overlap - _SECOND), _TERMS, now) is None
+    alone = taken(rotation.next_step(promoted, everybody._replace(serving=_TERMS.overlap), _TERMS, now))
+    assert alone.cas == (promoted.active.certificate,)
 
 
 @pytest.mark.parametrize("at", [_NOW - 2 * _YEAR, _NOW + 2 * _YEAR])
 def test_a_retired_authority_goes_by_what_the_replicas_serve_whatever_time_it_is(at: datetime) -> None:
-    other = ca.make_authority("other", at, _HOUR).certificate
+    other = ca.create_ca("other", at, _HOUR).certificate
     state = structs.replace(begun(), retired=(other,))
-    assert rotation.step(state, LONG, _TERMS, _NOW) is None
+    assert rotation.next_step(state, LONG, _TERMS, _NOW) is None
     said = LONG._replace(reports={"a": (Report(fingerprint(state.serving), at), _HOUR)})
-    assert taken(rotation.step(state, said, _TERMS, _NOW)).retired == ()
+    assert taken(rotation.next_step(state, said, _TERMS, _NOW)).retired == ()
 
 
 @pytest.mark.parametrize("off", [900 * _HOUR, 2 * _YEAR, -2 * _YEAR, -timedelta(minutes=5, seconds=1)])
 def test_with_an_authority_that_is_over_or_yet_to_begin_all_is_made_anew_and_what_was_is_trusted(
     off: timedelta,
 ) -> None:
-    state = rotation.again(begun(), LONG, _TERMS, _NOW).state
-    fresh = taken(rotation.step(state, LONG, _TERMS, _NOW + off))
-    assert fresh.retired == state.authorities
-    assert (fresh.incoming, fresh.trusted) == (None, None)
-    assert signed_by(fresh.serving, (fresh.authority.certificate,))
-    assert ca.span(fresh.serving.certificate).holds(_NOW + off)
+    state = rotation.restore(begun(), LONG, _TERMS, _NOW).state
+    fresh = taken(rotation.next_step(state, LONG, _TERMS, _NOW + off))
+    assert fresh.retired == state.cas
+    assert (fresh.next, fresh.trusted) == (None, None)
+    assert signed_by(fresh.serving, (fresh.active.certificate,))
+    assert ca.validity(fresh.serving.certificate).holds(_NOW + off)
     # Which is all that there is to do.
-    assert rotation.step(fresh, LONG, _TERMS, _NOW + off) is None
+    assert rotation.next_step(fresh, LONG, _TERMS, _NOW + off) is None
 
 
 def test_a_clock_that_is_a_little_behind_changes_nothing() -> None:
-    state = rotation.again(begun(), LONG, _TERMS, _NOW).state
-    assert rotation.step(state, LONG, _TERMS, _NOW - timedelta(minutes=5)) is None
+    state = rotation.restore(begun(), LONG, _TERMS, _NOW).state
+    assert rotation.next_step(state, LONG, _TERMS, _NOW - timedelta(minutes=5)) is None
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_a_certificate_of_another_time_is_made_anew_by_the_same_authority(off: timedelta) -> None:
     state = begun()
-    other = structs.replace(state, serving=ca.sign(state.authority, _TERMS.names, _NOW + off, _TERMS.life))
-    renewed = taken(rotation.step(other, LONG, _TERMS, _NOW))
-    assert (renewed.authorities, renewed.trusted) == (state.authorities, state.trusted)
-    assert ca.span(renewed.serving.certificate) == (_NOW, _NOW + _TERMS.life)
-    assert rotation.step(renewed, LONG, _TERMS, _NOW) is None
+    other = structs.replace(state, serving=ca.sign(state.active, _TERMS.names, _NOW + off, _TERMS.life))
+    renewed = taken(rotation.next_step(other, LONG, _TERMS, _NOW))
+    assert (renewed.cas, renewed.trusted) == (state.cas, state.trusted)
+    assert ca.validity(renewed.serving.certificate) == (_NOW, _NOW + _TERMS.life)
+    assert rotation.next_step(renewed, LONG, _TERMS, _NOW) is None
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_a_next_authority_of_another_time_is_made_anew_before_it_signs(off: timedelta) -> None:
-    made = ca.make_authority("other", _NOW + off, _TERMS.authority_life)
-    state = structs.replace(begun(), incoming=made)
-    mended = taken(rotation.step(state, LONG, _TERMS, _NOW))
+    made = ca.create_ca("other", _NOW + off, _TERMS.authority_life)
+    state = structs.replace(begun(), next=made)
+    mended = taken(rotation.next_step(state, LONG, _TERMS, _NOW))
     assert mended.trusted is None
-    assert mended.authorities[0] == state.authority.certificate
-    assert mended.incoming
-    assert ca.span(mended.incoming.certificate) == (_NOW, _NOW + _TERMS.authority_life)
+    assert mended.cas[0] == state.active.certificate
+    assert mended.next
+    assert ca.validity(mended.next.certificate) == (_NOW, _NOW + _TERMS.authority_life)
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_what_another_clock_has_noted_of_the_bundle_is_no_time_to_wait_for(off: timedelta) -> None:
-    state = structs.replace(rotation.again(begun(), LONG, _TERMS, _NOW).state, trusted=_NOW + off)
-    assert rotation.step(state, LONG._replace(trusted=_TERMS.overlap - _SECOND), _TERMS, _NOW) is None
-    assert taken(rotation.step(state, LONG, _TERMS, _NOW)).authority == state.incoming
+    state = structs.replace(rotation.restore(begun(), LONG, _TERMS, _NOW).state, trusted=_NOW + off)
+    assert rotation.next_step(state, LONG._replace(trusted=_TERMS.overlap - _SECOND), _TERMS, _NOW) is None
+    assert taken(rotation.next_step(state, LONG, _TERMS, _NOW)).active == state.next
 
 
 def test_what_was_lost_is_stored_again_and_the_authority_changed() -> None:
     state = begun()
-    back = rotation.again(state, LONG, _TERMS, _NOW + _HOUR).state
-    assert (back.authority, back.serving) == (state.authority, state.serving)
-    assert back.incoming is not None
+    back = rotation.restore(state, LONG, _TERMS, _NOW + _HOUR).state
+    assert (back.active, back.serving) == (state.active, state.serving)
+    assert back.next is not None
     assert back.trusted is None
 
 
 def test_again_during_a_change_replaces_the_authority_that_has_signed_nothing() -> None:
     """Whoever read the Secret has its key as well."""
-    back = rotation.again(begun(), LONG, _TERMS, _NOW + _HOUR).state
+    back = rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state
     for known in (back, structs.replace(back, trusted=_NOW)):
-        after = rotation.again(known, LONG, _TERMS, _NOW + _HOUR).state
-        assert after.authority == back.authority
-        assert after.incoming not in {None, back.incoming}
+        after = rotation.restore(known, LONG, _TERMS, _NOW + _HOUR).state
+        assert after.active == back.active
+        assert after.next not in {None, back.next}
         assert after.trusted is None
 
 
 def test_again_before_authority_is_known_requests_the_change() -> None:
     state = begun()
     shortly = LONG._replace(trusted=_TERMS.overlap - _SECOND)
-    put_back = rotation.again(state, shortly, _TERMS, _NOW + _HOUR).state
+    put_back = rotation.restore(state, shortly, _TERMS, _NOW + _HOUR).state
     assert put_back == structs.replace(state, trusted=None, requested=True)
-    assert rotation.again(put_back, LONG, _TERMS, _NOW + _HOUR).state == put_back
-    assert rotation.step(put_back, LONG, _TERMS, _NOW + _HOUR) is None
+    assert rotation.restore(put_back, LONG, _TERMS, _NOW + _HOUR).state == put_back
+    assert rotation.next_step(put_back, LONG, _TERMS, _NOW + _HOUR) is None
     known = structs.replace(put_back, trusted=_NOW)
-    assert rotation.step(known, shortly, _TERMS, _NOW + _HOUR) is None
-    changed = taken(rotation.step(known, LONG, _TERMS, _NOW + _HOUR))
-    assert changed.incoming is not None
+    assert rotation.next_step(known, shortly, _TERMS, _NOW + _HOUR) is None
+    changed = taken(rotation.next_step(known, LONG, _TERMS, _NOW + _HOUR))
+    assert changed.next is not None
     assert not changed.requested
     # And once.
-    promoted = taken(rotation.step(structs.replace(changed, trusted=_NOW), LONG, _TERMS, _NOW + _HOUR))
-    assert promoted.authority == changed.incoming
-    assert rotation.step(promoted, LONG, _TERMS, _NOW + _HOUR) is None
+    promoted = taken(rotation.next_step(structs.replace(changed, trusted=_NOW), LONG, _TERMS, _NOW + _HOUR))
+    assert promoted.active == changed.next
+    assert rotation.next_step(promoted, LONG, _TERMS, _NOW + _HOUR) is None
 
 
 def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
@@ -233,16 +233,16 @@ def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
     shortly = LONG._replace(trusted=_TERMS.overlap - _SECOND)
     for trusted, seen in ((None, LONG), (_NOW, shortly)):
         placed = structs.replace(state, trusted=trusted)
-        renewed = taken(rotation.step(placed, seen, _TERMS, _NOW + 600 * _HOUR))
-        assert renewed.authorities == state.authorities
-        assert rotation.step(renewed, seen, _TERMS, _NOW + 600 * _HOUR) is None
+        renewed = taken(rotation.next_step(placed, seen, _TERMS, _NOW + 600 * _HOUR))
+        assert renewed.cas == state.cas
+        assert rotation.next_step(renewed, seen, _TERMS, _NOW + 600 * _HOUR) is None
 
 
 HELD = begun()
-RENEWED = structs.replace(HELD, serving=ca.sign(HELD.authority, InstallationNames().hosts, _NOW, _HOUR))
-OVER = ca.sign(HELD.authority, InstallationNames().hosts, _NOW - 2 * _HOUR, _HOUR)
-COMING = ca.sign(HELD.authority, InstallationNames().hosts, _NOW + _YEAR, _HOUR)
-GARBLED = Pair(b"garbled", b"garbled")
+RENEWED = structs.replace(HELD, serving=ca.sign(HELD.active, InstallationNames().hosts, _NOW, _HOUR))
+OVER = ca.sign(HELD.active, InstallationNames().hosts, _NOW - 2 * _HOUR, _HOUR)
+COMING = ca.sign(HELD.active, InstallationNames().hosts, _NOW + _YEAR, _HOUR)
+GARBLED = KeyPair(b"garbled", b"garbled")
 STRANGER = begun().serving
 
 
@@ -268,14 +268,14 @@ STRANGER = begun().serving
     ],
 )
 def test_a_pair_is_taken_over_when_its_authority_is_known(
-    held: Pair | None, trusted: int | None, seen: int, *, due: bool
+    held: KeyPair | None, trusted: int | None, seen: int, *, due: bool
 ) -> None:
     state = structs.replace(RENEWED, trusted=None if trusted is None else _NOW + timedelta(seconds=trusted))
     assert rotation.is_due_to_serve(held, state, LONG._replace(trusted=timedelta(seconds=seen)), _TERMS, _NOW) is due
 
 
 def test_while_the_next_authority_waits_a_renewed_pair_is_taken_over_at_once() -> None:
-    state = rotation.again(structs.replace(RENEWED, trusted=_NOW - _HOUR), LONG, _TERMS, _NOW).state
+    state = rotation.restore(structs.replace(RENEWED, trusted=_NOW - _HOUR), LONG, _TERMS, _NOW).state
     assert rotation.is_due_to_serve(HELD.serving, state, LONG, _TERMS, _NOW)
 
 
@@ -285,10 +285,10 @@ def test_while_the_next_authority_waits_a_renewed_pair_is_taken_over_at_once() -
 )
 @pytest.mark.parametrize("changing", [False, True])
 def test_a_pair_of_another_time_is_taken_over_by_nobody_who_serves_one_of_this(
-    stored: Pair, held: Pair | None, *, due: bool, changing: bool
+    stored: KeyPair, held: KeyPair | None, *, due: bool, changing: bool
 ) -> None:
     state = structs.replace(HELD, serving=stored)
-    state = structs.replace(rotation.again(state, LONG, _TERMS, _NOW).state if changing else state, trusted=_NOW)
+    state = structs.replace(rotation.restore(state, LONG, _TERMS, _NOW).state if changing else state, trusted=_NOW)
     assert rotation.is_due_to_serve(held, state, LONG, _TERMS, _NOW) is (due and held != stored)
 
 
@@ -303,7 +303,7 @@ class World:
         self.remembered: State | None = None
         self.bundle = b""
         self.heard: list[tuple[datetime, bytes]] = []
-        self.held: list[Pair | None] = [None] * replicas
+        self.held: list[KeyPair | None] = [None] * replicas
         self.new = [_NOW] * replicas
         self.said: list[datetime | None] = [None] * replicas
         self.reports: dict[str, Report] = {}
@@ -313,7 +313,7 @@ class World:
         """Since when it has been right."""
         self.steps = 0
         self.writer = 0
-        self._witnesses = [Witness(self._monotonic) for _ in range(replicas)]
+        self._witnesses = [AgeTracker(self._monotonic) for _ in range(replicas)]
 
     def _monotonic(self) -> float:
         return (self.now - _NOW).total_seconds()
@@ -332,7 +332,7 @@ class World:
                 continue
             now, seen = self.now + self.wrong[number], self._look(number)
             if rotation.is_due_to_serve(pair, self.state, seen, self.terms, now):
-                if pair is None or not valid(pair, self.now) or not signed_by(pair, self.state.authorities):
+                if pair is None or not valid(pair, self.now) or not signed_by(pair, self.state.cas):
                     # It served nothing, and begins at the earliest moment.
                     self.new[number] = self.now + self.lag
                 self.held[number] = self.state.serving
@@ -341,23 +341,27 @@ class World:
                 self.reports[str(number)] = Report(fingerprint(serving), now)
                 self.said[number] = self.now
 
-    def _look(self, number: int) -> Seen:
+    def _look(self, number: int) -> Observed:
         state = self.state or self.remembered
         if state is None:
             return LONG
-        kept: dict[str, object] = {"trusted": (state.authorities[-1], state.trusted), "serving": state.serving}
-        ages = self._witnesses[number].look(kept | self.reports)
-        return Seen(ages["trusted"], ages["serving"], {name: (said, ages[name]) for name, said in self.reports.items()})
+        kept: dict[str, object] = {"trusted": (state.cas[-1], state.trusted), "serving": state.serving}
+        ages = self._witnesses[number].observe(kept | self.reports)
+        return Observed(
+            ages["trusted"], ages["serving"], {name: (said, ages[name]) for name, said in self.reports.items()}
+        )
 
     def _keep(self) -> None:
         now, seen = self.now + self.wrong[self.writer], self._look(self.writer)
         if self.state is None:
             known = self.remembered
             step = (
-                rotation.again(known, seen, self.terms, now) if known else rotation.first(self.bundle, self.terms, now)
+                rotation.restore(known, seen, self.terms, now)
+                if known
+                else rotation.bootstrap(self.bundle, self.terms, now)
             )
         else:
-            found = rotation.step(self.state, seen, self.terms, now)
+            found = rotation.next_step(self.state, seen, self.terms, now)
             self.steps += found is not None
             step = found or Step(self.state, "")
         self.state = self.remembered = step.state
@@ -368,14 +372,14 @@ class World:
         elif step.state.trusted is None:
             self.state = self.remembered = structs.replace(step.state, trusted=now)
 
-    def heard_of(self) -> list[Pair]:
+    def heard_of(self) -> list[KeyPair]:
         """Give what those replicas serve that are not new, have not been silent for long, and whose clock is right."""
         return [
             pair
             for pair, said, new, right, wrong in zip(
                 self.held, self.said, self.new, self.right, self.wrong, strict=True
             )
-            if pair and said and self.now - said < rotation.SILENCE and self.now >= new
+            if pair and said and self.now - said < rotation.REPLICA_TIMEOUT and self.now >= new
             if not wrong and self.now >= right + self.lag
         ]
 
@@ -385,11 +389,11 @@ class World:
         return ca.certificates_in(known[-1]) if known else ()
 
 
-def valid(pair: Pair, now: datetime) -> bool:
-    return ca.span(pair.certificate).holds(now)
+def valid(pair: KeyPair, now: datetime) -> bool:
+    return ca.validity(pair.certificate).holds(now)
 
 
-_UNIT = rotation.SILENCE / 30
+_UNIT = rotation.REPLICA_TIMEOUT / 30
 _WAITS = st.integers(1, 30)
 _NUMBERS = st.integers(0, 2)
 _AWAKE = st.lists(st.booleans(), min_size=3, max_size=3)
@@ -468,32 +472,32 @@ def test_rotation_requested_at_any_moment_is_made(history: list[tuple[int, list[
         go_on(world, *moment)
     known = world.state or world.remembered
     assert known is not None
-    leaked = {known.authority, known.incoming}
+    leaked = {known.active, known.next}
     go_on(world, 1, [True] * 3, "lost")
     for _ in range(10 + 3 * (10 + lag)):
         go_on(world, 3, [True] * 3, "")
     assert world.state is not None
-    assert world.state.authority not in leaked
+    assert world.state.active not in leaked
     assert not world.state.requested
 
 
-def written(state: State) -> Stored:
+def written(state: State) -> TlsSecret:
     data, annotations = secret_codec.encode(state)
-    return Stored(1, secret_codec.TYPE, data, annotations)
+    return TlsSecret(1, secret_codec.TYPE, data, annotations)
 
 
 @pytest.mark.parametrize(
     "state",
-    [begun(), rotation.first(b"", _TERMS, _NOW).state, rotation.again(begun(), LONG, _TERMS, _NOW + _HOUR).state],
+    [begun(), rotation.bootstrap(b"", _TERMS, _NOW).state, rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state],
 )
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
-    both = structs.replace(state, retired=begun().authorities + begun().authorities)
+    both = structs.replace(state, retired=begun().cas + begun().cas)
     assert secret_codec.decode(written(state)) == state
     assert secret_codec.decode(written(both)) == both
 
 
-def changed(**data: bytes) -> Stored:
-    secret = written(rotation.again(begun(), LONG, _TERMS, _NOW + _HOUR).state)
+def changed(**data: bytes) -> TlsSecret:
+    secret = written(rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state)
     return structs.replace(secret, data={**secret.data, **data})
 
 
@@ -501,7 +505,7 @@ FOREIGN = begun()
 UNREADABLE = "a certificate or a key is no PEM that can be read, or of an unknown kind"
 
 
-def encrypted(pair: Pair) -> bytes:
+def encrypted(pair: KeyPair) -> bytes:
     key = serialization.load_pem_private_key(pair.key, None)
     how = serialization.BestAvailableEncryption(b"kept-secret")
     return key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how)
@@ -510,14 +514,14 @@ def encrypted(pair: Pair) -> bytes:
 @pytest.mark.parametrize(
     ("secret", "why"),
     [
-        (Stored(1, secret_codec.TYPE, {}, {}), "it has no ca.crt and no ca.key"),
+        (TlsSecret(1, secret_codec.TYPE, {}, {}), "it has no ca.crt and no ca.key"),
         (changed(**{"tls.crt": b""}), "it has no tls.crt"),
         (
             changed(**{"tls.key": b"kept-secret"}),
             UNREADABLE,
         ),
         (
-            changed(**{"ca.key": encrypted(FOREIGN.authority)}),
+            changed(**{"ca.key": encrypted(FOREIGN.active)}),
             UNREADABLE,
         ),
         (changed(**{"tls.key": FOREIGN.serving.key}), "a key does not belong to its certificate"),
@@ -529,7 +533,7 @@ def encrypted(pair: Pair) -> bytes:
         (structs.replace(changed(), type="kubernetes.io/tls"), "its type is kubernetes.io/tls, and ours is Opaque"),
     ],
 )
-def test_what_could_not_be_served_is_refused_in_one_line(secret: Stored, why: str) -> None:
+def test_what_could_not_be_served_is_refused_in_one_line(secret: TlsSecret, why: str) -> None:
     with pytest.raises(CertificateError) as raised:
         secret_codec.decode(secret)
     assert str(raised.value) == why
@@ -549,7 +553,7 @@ AiAbmqYRiZgdqtX0uInSuR57Yr+YSGixkIF7dKhDt71pdQ==
 """
 
 
-def rsa_authority() -> Pair:
+def rsa_authority() -> KeyPair:
     """Make an authority with a key of a kind that ours never have."""
     key = rsa.generate_private_key(65537, 2048)
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "rsa")])
@@ -557,7 +561,7 @@ def rsa_authority() -> Pair:
     builder = builder.serial_number(1).not_valid_before(_NOW - _HOUR).not_valid_after(_NOW + _HOUR)
     certificate = builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
     how = serialization.PrivateFormat.PKCS8
-    return Pair(certificate, key.private_bytes(serialization.Encoding.PEM, how, serialization.NoEncryption()))
+    return KeyPair(certificate, key.private_bytes(serialization.Encoding.PEM, how, serialization.NoEncryption()))
 
 
 RSA = rsa_authority()
@@ -570,26 +574,26 @@ RSA = rsa_authority()
         changed(**{"next-ca.crt": RSA.certificate, "next-ca.key": RSA.key}),
         changed(**{"ca.crt": _UNSUPPORTED}),
         changed(**{"tls.crt": _UNSUPPORTED}),
-        changed(**{"next-ca.crt": _UNSUPPORTED, "next-ca.key": FOREIGN.authority.key}),
+        changed(**{"next-ca.crt": _UNSUPPORTED, "next-ca.key": FOREIGN.active.key}),
     ],
 )
-def test_decode_key_of_unsupported_kind_is_broken(secret: Stored) -> None:
+def test_decode_key_of_unsupported_kind_is_broken(secret: TlsSecret) -> None:
     with pytest.raises(CertificateError):
         secret_codec.decode(secret)
 
 
 def test_decode_retired_authority_of_unsupported_kind_harms_nothing() -> None:
     state = secret_codec.decode(changed(**{"retired-ca.crt": _UNSUPPORTED}))
-    assert rotation.step(state, LONG, _TERMS, _NOW) is None or state.retired
+    assert rotation.next_step(state, LONG, _TERMS, _NOW) is None or state.retired
 
 
 def test_what_a_replica_says_is_read_as_it_was_written() -> None:
     said = Report("abc", _NOW)
     annotations = {"replica.registry-webhook/one": secret_codec.report(said), "other": secret_codec.report(said)}
-    secret = Stored(1, secret_codec.TYPE, {}, annotations | {"replica.registry-webhook/two": "nonsense"})
+    secret = TlsSecret(1, secret_codec.TYPE, {}, annotations | {"replica.registry-webhook/two": "nonsense"})
     assert secret_codec.reports(secret) == {"one": said}
 
 
 def test_nothing_that_is_shown_of_a_state_holds_a_key() -> None:
-    state = rotation.again(begun(), LONG, _TERMS, _NOW + _HOUR).state
+    state = rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state
     assert "PRIVATE" not in f"{state!r}{written(state)!r}"

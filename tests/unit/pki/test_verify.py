@@ -9,22 +9,22 @@ from webhook.pki import ca, verify
 
 _NOW = datetime(2026, 11, 25, tzinfo=UTC)
 _LIFE = timedelta(days=9)
-_ROOT = ca.make_authority("root", _NOW, _LIFE)
-_OTHER = ca.make_authority("other", _NOW, _LIFE)
+_ROOT = ca.create_ca("root", _NOW, _LIFE)
+_OTHER = ca.create_ca("other", _NOW, _LIFE)
 _BETWEEN = ca.sign(_ROOT, ["between"], _NOW, _LIFE)
 _BELOW = ca.sign(_BETWEEN, ["a.example.com"], _NOW, _LIFE)
 _PAIR = ca.sign(_ROOT, ["a.example.com", "b.example.com", "192.0.2.1"], _NOW, _LIFE)
 
 
 def test_it_is_read_until_when_it_is_good_and_for_which_names() -> None:
-    leaf = verify.leaf(_PAIR.certificate + _ROOT.certificate)
+    leaf = verify.leaf_certificate(_PAIR.certificate + _ROOT.certificate)
     assert leaf.ends == _NOW + _LIFE
     assert leaf.begins <= _NOW
     assert leaf.names == {"a.example.com", "b.example.com"}
 
 
 def test_one_without_names_has_none() -> None:
-    assert verify.leaf(_ROOT.certificate).names == frozenset()
+    assert verify.leaf_certificate(_ROOT.certificate).names == frozenset()
 
 
 @pytest.mark.parametrize(
@@ -50,6 +50,6 @@ def test_it_is_trusted_where_an_authority_of_the_bundle_has_signed_it(
 @pytest.mark.parametrize("text", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_what_is_no_certificate_is_said_to_be_none(text: bytes) -> None:
     with pytest.raises(CertificateError, match="no PEM certificate"):
-        verify.leaf(text)
+        verify.leaf_certificate(text)
     with pytest.raises(CertificateError, match="no PEM certificate"):
         verify.is_trusted(_PAIR.certificate, text)

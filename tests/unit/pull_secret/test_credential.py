@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from webhook.errors import InvalidCredential
 from webhook.images.prefix import covers
-from webhook.pull_secret.credential import LIMIT, Entry, covering, key_for, make_entry, static_entries, suspicions
+from webhook.pull_secret.credential import LIMIT, Entry, covering, key_for, likely_mistakes, make_entry, static_entries
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 
@@ -274,4 +274,4 @@ def test_make_entry_line_endings_and_mark_removed(start: str, end: str) -> None:
     ],
 )
 def test_suspicions_show_no_value(username: str, password: str, said: tuple[str, ...]) -> None:
-    assert suspicions(make_entry("a.com", username, password)) == said
+    assert likely_mistakes(make_entry("a.com", username, password)) == said

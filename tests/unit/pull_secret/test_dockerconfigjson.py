@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.errors import InvalidCredential, SourceError
+from webhook.errors import CredentialProviderError, InvalidCredential
 from webhook.pull_secret.credential import Entry, make_entry
 from webhook.pull_secret.dockerconfigjson import LIMIT, parse
 
@@ -153,7 +153,7 @@ def test_nobody_is_told_of_two_keys_with_the_same_credential() -> None:
     ],
 )
 def test_what_is_no_such_file_is_refused_with_its_path_and_not_its_value(content: str, problem: str) -> None:
-    with pytest.raises(SourceError) as refused:
+    with pytest.raises(CredentialProviderError) as refused:
         parse(content.encode())
     assert str(refused.value).startswith(problem)
     assert str(refused.value).isprintable()
@@ -188,7 +188,7 @@ def test_parse_odd_entry_left_out_with_note(content: str, problem: str) -> None:
 
 @pytest.mark.parametrize("content", [b'{"auths": {"a.com": {"password": "kept-secret\xff"}}}', b"\xff\xfe{\0}\0"])
 def test_what_is_not_utf_8_is_refused(content: bytes) -> None:
-    with pytest.raises(SourceError, match="it is not in UTF-8"):
+    with pytest.raises(CredentialProviderError, match="it is not in UTF-8"):
         parse(content)
 
 
@@ -231,7 +231,9 @@ def test_parse_credentials_with_programs_noted(content: Any, words: str) -> None
     ],
 )
 def test_parse_secret_manifest_refused_with_command(content: str) -> None:
-    with pytest.raises(SourceError, match=r"it is a manifest.*kubectl get secret NAME -o jsonpath") as refused:
+    with pytest.raises(
+        CredentialProviderError, match=r"it is a manifest.*kubectl get secret NAME -o jsonpath"
+    ) as refused:
         parse(content.encode())
     assert _PASSWORD not in str(refused.value)
 
@@ -262,7 +264,7 @@ def test_a_file_without_entries_gives_none(content: str) -> None:
 def test_the_number_of_entries_is_bounded() -> None:
     entries, _ = _parse({f"r{number}.example.com": _LOGIN for number in range(LIMIT)})
     assert len(entries) == LIMIT
-    with pytest.raises(SourceError, match=f"{LIMIT + 1} entries; the limit is {LIMIT}"):
+    with pytest.raises(CredentialProviderError, match=f"{LIMIT + 1} entries; the limit is {LIMIT}"):
         _parse({f"r{number}.example.com": _LOGIN for number in range(LIMIT + 1)})
 
 

@@ -9,7 +9,7 @@ from webhook.config.load import load
 from webhook.errors import InvalidCredential
 from webhook.images.prefix import canonical_host, normalise
 from webhook.pull_secret.credential import Entry, check_key, key_for, make_entry, static_entries
-from webhook.pull_secret.keyring import filed_under, lookup, own
+from webhook.pull_secret.keyring import keyring_key, lookup, own
 
 
 def _entries(*keys: str) -> list[Entry]:
@@ -139,7 +139,7 @@ def test_the_default_registry_s_entry_is_used_only_where_no_other_is() -> None:
     ],
 )
 def test_keys_that_mean_the_same_are_filed_under_the_same(key: str, filed: str | None) -> None:
-    assert filed_under(key) == filed
+    assert keyring_key(key) == filed
 
 
 _HOSTS = st.sampled_from(
@@ -193,7 +193,7 @@ def test_a_key_that_is_accepted_is_one_that_kubelet_can_read(key: str) -> None:
         check_key(key)
     except InvalidCredential:
         return
-    assert filed_under(key)
+    assert keyring_key(key)
 
 
 @pytest.mark.parametrize("host", ["localhost", "docker.io", "index.docker.io"])

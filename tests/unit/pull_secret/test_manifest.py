@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from webhook.constants import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
 from webhook.errors import InvalidCredential
 from webhook.pull_secret.credential import Credential, Entry, cleaned, make_entry
-from webhook.pull_secret.manifest import MASK, Document, compose, digest, manifest, masked
-from webhook.timestamps import moment, timestamp
+from webhook.pull_secret.manifest import MASK, PullSecret, build, digest, manifest, redacted
+from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 _NOW = 1_790_000_000.0
 _SERVER = "registry.example.com"
 
 
-def made(*entries: Entry, expires: float | None = None, told: bool = False) -> Document:
-    return compose(Credential(entries or (make_entry(_SERVER, "robot", _PASSWORD),), expires, told), _NOW)
+def made(*entries: Entry, expires: float | None = None, told: bool = False) -> PullSecret:
+    return build(Credential(entries or (make_entry(_SERVER, "robot", _PASSWORD),), expires, told), _NOW)
 
 
 def logins(content: bytes) -> dict[str, tuple[str, str]]:
@@ -142,7 +142,7 @@ def test_a_manifest_has_these_keys_and_no_other(
     assert all(isinstance(value, str) for value in secret["metadata"]["annotations"].values())
 
 
-def metadata_of(document: Document) -> Any:
+def metadata_of(document: PullSecret) -> Any:
     return manifest(document, "pull", "team", unserved=None, uid=None)["metadata"]
 
 
@@ -158,7 +158,7 @@ def hiding(text: str) -> bool:
 
 def test_a_masked_manifest_shows_no_content() -> None:
     secret = manifest(made(), "pull", "team", unserved="2026-09-21T14:14:20Z", uid=None)
-    shown: dict[str, Any] = masked(secret)
+    shown: dict[str, Any] = redacted(secret)
     assert not hiding(json.dumps(secret))
     assert hiding(json.dumps(shown))
     assert shown["data"] == {".dockerconfigjson": MASK}
@@ -173,11 +173,11 @@ def test_no_repr_shows_anything_of_it() -> None:
 
 @given(st.integers(0, 253_402_300_799))
 def test_a_moment_that_was_written_down_is_read_again(seconds: int) -> None:
-    assert moment(timestamp(float(seconds))) == float(seconds)
+    assert parse_rfc3339(format_rfc3339(float(seconds))) == float(seconds)
 
 
 def test_a_moment_is_written_to_the_second_that_has_begun() -> None:
-    assert timestamp(_NOW + 0.999) == timestamp(_NOW) == "2026-09-21T14:13:20Z"
+    assert format_rfc3339(_NOW + 0.999) == format_rfc3339(_NOW) == "2026-09-21T14:13:20Z"
 
 
 @pytest.mark.parametrize(
@@ -189,11 +189,11 @@ def test_a_moment_is_written_to_the_second_that_has_begun() -> None:
     ],
 )
 def test_what_somebody_else_wrote_is_no_moment(text: str) -> None:
-    assert moment(text) is None
+    assert parse_rfc3339(text) is None
 
 
 def test_a_credential_that_is_too_large_for_a_secret_is_refused() -> None:
     password = "kept-secret" * 5000
     entries = tuple(make_entry(f"r{number}.example.com", "robot", password) for number in range(20))
     with pytest.raises(InvalidCredential, match="a Secret holds 1024 at most"):
-        compose(Credential(entries), 0.0)
+        build(Credential(entries), 0.0)

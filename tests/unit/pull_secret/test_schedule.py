@@ -34,7 +34,7 @@ def test_a_pass_that_went_well_is_followed_at_80_percent_of_the_time_that_is_lef
 
 
 def waits(schedule: Schedule, *, refused: bool = False, count: int = 10) -> list[float]:
-    return [schedule.after_failure(n, refused=refused, retry_after=None, dice=0.0) for n in range(1, count + 1)]
+    return [schedule.after_failure(n, refused=refused, retry_after=None, jitter=0.0) for n in range(1, count + 1)]
 
 
 @pytest.mark.parametrize(
@@ -76,13 +76,13 @@ def test_a_pass_that_went_wrong_is_tried_again_quickly_then_ever_later(
 def test_what_a_server_asked_for_is_waited_within_the_period(
     failures: int, refused: bool, retry_after: float, wait: float
 ) -> None:
-    assert _DEFAULT.after_failure(failures, refused=refused, retry_after=retry_after, dice=0.0) == wait
+    assert _DEFAULT.after_failure(failures, refused=refused, retry_after=retry_after, jitter=0.0) == wait
 
 
 @pytest.mark.parametrize("refused", [True, False])
 def test_schedule_provider_that_is_not_watched_read_within_its_time(refused: bool) -> None:
     waits = [
-        _DEFAULT.after_failure(1, refused=True, retry_after=None, dice=dice, within=120.0)
+        _DEFAULT.after_failure(1, refused=True, retry_after=None, jitter=dice, refresh_after=120.0)
         if refused
         else _DEFAULT.after_success(None, dice, 120.0)
         for dice in (0.0, 0.999999)
@@ -117,7 +117,7 @@ def test_never_under_ten_seconds_after_success_and_never_beyond_the_period(
 def test_never_hot_after_failure_and_never_for_good(
     schedule: Schedule, failures: int, refused: bool, asked: float | None, dice: float
 ) -> None:
-    wait = schedule.after_failure(failures, refused=refused, retry_after=asked, dice=dice)
+    wait = schedule.after_failure(failures, refused=refused, retry_after=asked, jitter=dice)
     quick = not refused and failures < schedule.attempts
     assert wait >= (schedule.delay if quick else 10)
     assert wait <= max(schedule.period, schedule.delay if quick else 300)
@@ -130,18 +130,18 @@ def test_every_wait_is_at_least_the_one_before(schedule: Schedule, failures: int
     if schedule.delay > min(300, schedule.period):
         return  # quick tries that are slower than the slow ones are what was asked for
     one, next_one = (
-        schedule.after_failure(n, refused=refused, retry_after=None, dice=0.0) for n in (failures, failures + 1)
+        schedule.after_failure(n, refused=refused, retry_after=None, jitter=0.0) for n in (failures, failures + 1)
     )
     assert next_one >= one
 
 
 @given(_SCHEDULES, _FAILURES, st.booleans(), _DICE)
 def test_chance_takes_off_a_tenth_at_most(schedule: Schedule, failures: int, refused: bool, dice: float) -> None:
-    most = schedule.after_failure(failures, refused=refused, retry_after=None, dice=0.0)
-    assert 0.9 * most <= schedule.after_failure(failures, refused=refused, retry_after=None, dice=dice) <= most
+    most = schedule.after_failure(failures, refused=refused, retry_after=None, jitter=0.0)
+    assert 0.9 * most <= schedule.after_failure(failures, refused=refused, retry_after=None, jitter=dice) <= most
     assert 0.9 * schedule.after_success(None, 0.0) <= schedule.after_success(None, dice)
 
 
 @given(_SCHEDULES, _FAILURES)
 def test_who_was_refused_tries_no_quick_tries(schedule: Schedule, failures: int) -> None:
-    assert schedule.after_failure(failures, refused=True, retry_after=None, dice=0.5) >= 10
+    assert schedule.after_failure(failures, refused=True, retry_after=None, jitter=0.5) >= 10

@@ -12,24 +12,30 @@ import pytest
 from msgspec import structs
 
 from tests.support.fakes import WALL, Clock, StandIn, Stop
-from webhook.admission.namespace_filter import NamespaceBounds
-from webhook.credentials.provider import Reading
-from webhook.errors import Forbidden, InvalidCredential, SourceError, Unreachable
+from webhook.admission.namespace_filter import NamespaceFilter
+from webhook.credentials.provider import CredentialResult
+from webhook.errors import CredentialProviderError, Forbidden, InvalidCredential, Unreachable
 from webhook.kube.api import Listing
 from webhook.pull_secret.credential import Credential, Entry, make_entry
-from webhook.pull_secret.manifest import TYPE, Document, Published, compose, entries
-from webhook.pull_secret.reconcile import Content, Kind, Namespace, Secret
+from webhook.pull_secret.manifest import TYPE, Published, PullSecret, build, entries
+from webhook.pull_secret.reconcile import ActionKind, Content, Namespace, Secret
 from webhook.pull_secret.schedule import Schedule
-from webhook.refresher.credential_refresh import Answers, Asking, Credentials, Outcome, asking
+from webhook.refresher.credential_refresh import (
+    CredentialCheck,
+    CredentialRefresher,
+    Outcome,
+    VerdictCache,
+    credential_check,
+)
 from webhook.refresher.entitlement import Entitlements
-from webhook.refresher.pull_secrets import Publisher, Terms
-from webhook.refresher.runtime.clock_jump import Steadiness
-from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.pull_secrets import PullSecretController, Terms
+from webhook.refresher.runtime.clock_jump import ClockJumpGuard
+from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
-from webhook.registry.auth import Answer, Registry, Verdict
-from webhook.timestamps import timestamp
+from webhook.registry.auth import Answer, CredentialChecker, Verdict
+from webhook.timestamps import format_rfc3339
 
-_BROKEN = SourceError("webhook.credential.file: /etc/password: no such file or directory")
+_BROKEN = CredentialProviderError("webhook.credential.file: /etc/password: no such file or directory")
 
 
 def credential(number: int = 1, expires: float | None = None, *, told: bool = False) -> Credential:
@@ -45,14 +51,14 @@ class Source:
         self.notes: tuple[str, ...] = ()
         self.unusable: tuple[str, ...] = ()
         self.within: float | None = None
-        self.failure: SourceError | None = None
+        self.failure: CredentialProviderError | None = None
         self.reads = 0
 
-    def read(self) -> Reading:
+    def read(self) -> CredentialResult:
         self.reads += 1
         if isinstance(self.content, Exception):
             raise self.content
-        return Reading(self.content, self.notes, self.unusable, self.within, self.failure)
+        return CredentialResult(self.content, self.notes, self.unusable, self.within, self.failure)
 
     def fingerprint(self) -> bytes | None:
         return str(self.version).encode()
@@ -61,7 +67,7 @@ class Source:
 class Scene:
     """The loop, with its surroundings by hand."""
 
-    def __init__(self, *, strict: bool = False, period: float = 100.0, good: Document | None = None) -> None:
+    def __init__(self, *, strict: bool = False, period: float = 100.0, good: PullSecret | None = None) -> None:
         self.clock = Clock()
         self.server = StandIn()
         self.metrics = Metrics()
@@ -72,29 +78,29 @@ class Scene:
         self.asked = 0
         clocks = self.clock.clocks()
         cluster = self.server.cluster
-        reporter = Reporter(cluster, "pull", "replica", lambda: True, self.clock)
-        terms = Terms("pull", enabled=True, mode="labelled", bounds=NamespaceBounds(None, ()), linger=60.0)
-        self.publisher = Publisher(
+        reporter = EventRecorder(cluster, "pull", "replica", lambda: True, self.clock)
+        terms = Terms("pull", enabled=True, mode="labelled", namespace_filter=NamespaceFilter(None, ()), linger=60.0)
+        self.publisher = PullSecretController(
             cluster=cluster,
             terms=terms,
-            reporter=reporter,
+            events=reporter,
             metrics=self.metrics,
-            steadiness=Steadiness(clocks),
+            clock_guard=ClockJumpGuard(clocks),
             entitlements=Entitlements(),
             leading=lambda: self.leads,
         )
-        self.credentials = Credentials(
-            source=self.source,
+        self.credentials = CredentialRefresher(
+            provider=self.source,
             ask=self.ask,
             prefixes=("registry.example.com", "ecr.example.com/team"),
             leading=lambda: self.leads,
             strict=strict,
             schedule=Schedule(period, 3, 5.0),
-            publisher=self.publisher,
-            reporter=reporter,
+            pull_secrets=self.publisher,
+            events=reporter,
             metrics=self.metrics,
             clocks=clocks,
-            good=good,
+            last_good=good,
         )
 
     def ask(self, asked: Credential) -> Verdict | None:
@@ -106,7 +112,7 @@ class Scene:
         start, times, reads = self.clock.now, list[float](), self.source.reads
         read = self.source.read
 
-        def noted() -> Reading:
+        def noted() -> CredentialResult:
             times.append(self.clock.now - start)
             return read()
 
@@ -120,11 +126,11 @@ class Scene:
 
     def published(self) -> tuple[int, bool] | None:
         """Say which credential is published, and whether it is in doubt."""
-        document = self.publisher.document
+        document = self.publisher.pull_secret
         if document is None:
             return None
-        (number,) = (n for n in range(10) if compose(credential(n), 0).content == document.content)
-        return number, document.creates_only
+        (number,) = (n for n in range(10) if build(credential(n), 0).content == document.content)
+        return number, document.create_only
 
     def reasons(self) -> list[str]:
         """Give the reasons of the Events since the last time."""
@@ -180,18 +186,18 @@ _ROWS = [
 def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> None:
     scene = Scene(strict=row.strict)
     if row.good:
-        assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+        assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
         assert scene.published() == (1, False)
     if isinstance(row.verdict, Exception):
         scene.source.content = row.verdict
     else:
         scene.source.content = credential(2)
         scene.verdict = row.verdict
-    done = scene.credentials.make_pass()
+    done = scene.credentials.refresh()
     assert done.outcome is row.outcome
     assert scene.published() == row.published
     assert scene.reasons() == ([row.reason] if row.reason else [])
-    assert scene.credentials.last is done
+    assert scene.credentials.last_result is done
     assert scene.credentials.published() == (row.published is not None)
     counted = {
         ("source_failures", "kind", "none"): row.verdict is _BROKEN,
@@ -209,8 +215,8 @@ def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> 
 @pytest.mark.parametrize("strict", [False, True])
 def test_without_a_source_there_is_nothing_to_publish_and_that_is_well(strict: bool) -> None:
     scene = Scene(strict=strict)
-    scene.credentials._source = None  # noqa: SLF001
-    assert scene.credentials.make_pass().outcome is Outcome.NONE
+    scene.credentials._provider = None  # noqa: SLF001
+    assert scene.credentials.refresh().outcome is Outcome.NONE
     assert scene.credentials.published()
     assert scene.published() is None
 
@@ -218,75 +224,75 @@ def test_without_a_source_there_is_nothing_to_publish_and_that_is_well(strict: b
 def test_a_doubted_credential_that_is_accepted_later_is_published_for_all() -> None:
     scene = Scene()
     scene.verdict = _REFUSED
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert scene.published() == (1, True)
-    doubted = scene.publisher.document
-    scene.credentials.make_pass()
-    assert scene.publisher.document is doubted
+    doubted = scene.publisher.pull_secret
+    scene.credentials.refresh()
+    assert scene.publisher.pull_secret is doubted
     scene.verdict = _ACCEPTED
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert scene.published() == (1, False)
 
 
 def test_the_good_one_of_an_earlier_configuration_stays_while_the_source_fails() -> None:
-    scene = Scene(good=compose(credential(5), WALL))
+    scene = Scene(good=build(credential(5), WALL))
     scene.source.content = _BROKEN
-    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.credentials.refresh().outcome is Outcome.SOURCE
     assert scene.published() == (5, False)
 
 
 def test_the_same_content_keeps_its_time_and_is_published_once() -> None:
     scene = Scene()
-    scene.credentials.make_pass()
-    first = scene.publisher.document
+    scene.credentials.refresh()
+    first = scene.publisher.pull_secret
     assert first is not None
-    assert first.refreshed == timestamp(WALL)
+    assert first.refreshed == format_rfc3339(WALL)
     scene.clock.now += 80
-    scene.credentials.make_pass()
-    assert scene.publisher.document is first
+    scene.credentials.refresh()
+    assert scene.publisher.pull_secret is first
     scene.clock.now += 80
     scene.source.content = credential(2)
-    scene.credentials.make_pass()
-    second = scene.publisher.document
+    scene.credentials.refresh()
+    second = scene.publisher.pull_secret
     assert second is not None
-    assert second.refreshed == timestamp(WALL + 160)
+    assert second.refreshed == format_rfc3339(WALL + 160)
 
 
 def test_the_same_content_with_another_end_keeps_its_time_and_tells_the_end() -> None:
     scene = Scene()
     for end in (500.0, 900.0):
         scene.source.content = credential(1, WALL + end, told=True)
-        scene.credentials.make_pass()
+        scene.credentials.refresh()
         scene.clock.now += 80
-        document = scene.publisher.document
+        document = scene.publisher.pull_secret
         assert document is not None
-        assert (document.refreshed, document.expires) == (timestamp(WALL), timestamp(WALL + end))
+        assert (document.refreshed, document.expires) == (format_rfc3339(WALL), format_rfc3339(WALL + end))
 
 
 def test_an_end_that_came_is_known_and_a_new_credential_mends_it() -> None:
     scene = Scene()
     scene.source.content = credential(1, WALL + 30, told=True)
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert not scene.credentials.expired()
     assert b"expiry_timestamp_seconds 1.79000003e+09" in scene.metrics.exposition()
     scene.source.content = _BROKEN
     scene.clock.now += 29.9
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert not scene.credentials.expired()
     scene.clock.now += 0.2
     assert scene.credentials.expired()
     scene.source.content = credential(2)
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert not scene.credentials.expired()
     assert b"expiry_timestamp_seconds +Inf" in scene.metrics.exposition()
 
 
 def test_the_end_of_one_that_was_refused_is_not_the_published_ones() -> None:
     scene = Scene()
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     scene.source.content = credential(2, WALL - 5, told=True)
     scene.verdict = _REFUSED
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert not scene.credentials.expired()
 
 
@@ -328,7 +334,7 @@ def test_credentials_refused_helper_is_read_again() -> None:
 
 
 def test_credentials_deferred_login_is_tried_when_allowed() -> None:
-    scene = Scene(period=1800, good=compose(credential(5), WALL))
+    scene = Scene(period=1800, good=build(credential(5), WALL))
     scene.verdict = Verdict(Answer.DEFERRED, "not asked: too many logins were refused", 250.0)
     assert scene.passes(600) == [0, 250, 500]
     assert scene.published() == (5, False)
@@ -347,7 +353,7 @@ def issuing(scene: Scene, life: float, expires: float | None = None) -> list[flo
     issued, published = dict[str, float](), dict[bytes, float]()
     read = scene.source.read
 
-    def issue() -> Reading:
+    def issue() -> CredentialResult:
         end = expires and scene.clock.wall() + expires
         one = credential(len(issued), end, told=True)
         scene.source.content = one = structs.replace(one, entries=(structs.replace(one.entries[0], expires=end),))
@@ -355,8 +361,8 @@ def issuing(scene: Scene, life: float, expires: float | None = None) -> list[flo
         return read()
 
     def note() -> None:
-        if scene.publisher.document is not None:
-            published.setdefault(scene.publisher.document.content, scene.clock.now)
+        if scene.publisher.pull_secret is not None:
+            published.setdefault(scene.publisher.pull_secret.content, scene.clock.now)
 
     def ask(asked: Credential) -> Verdict:
         return _ACCEPTED if scene.clock.now - issued[asked.entries[0].password] < life else _REFUSED
@@ -386,7 +392,7 @@ def test_credentials_issued_at_each_reading_never_asked_are_all_published() -> N
     scene.source.within = 120.0
     for number in range(6):
         scene.source.content = credential(number)
-        scene.credentials.make_pass()
+        scene.credentials.refresh()
         assert scene.published() == (number, False)
 
 
@@ -401,7 +407,7 @@ def test_credentials_changed_once_published_though_the_old_one_is_accepted() -> 
     scene.source.within = 120.0
     for number in (1, 1, 2, 2, 3, 3):
         scene.source.content = credential(number)
-        scene.credentials.make_pass()
+        scene.credentials.refresh()
         assert scene.published() == (number, False)
 
 
@@ -478,24 +484,24 @@ def test_what_seems_to_have_ended_is_read_again_and_again_but_never_hot_until_th
 def test_when_what_is_published_ends_is_no_matter_of_the_wall_clock(ahead: float) -> None:
     scene = Scene()
     scene.source.content = credential(1, WALL + 30, told=True)
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     scene.clock.ahead = ahead
     assert not scene.credentials.expired()
     scene.clock.now += 31
     assert scene.credentials.expired()
 
 
-def secret_of(namespace: str, document: Document, since: str | None = None) -> Secret:
+def secret_of(namespace: str, document: PullSecret, since: str | None = None) -> Secret:
     content = Content(TYPE, document.hash)
     return Secret(namespace, 7, "1-2-3", True, True, document.refreshed, None, since, content)
 
 
 def lingering(scene: Scene, *, unserved: float) -> None:
     """Have a namespace that is not served since so many seconds, with the Secret as it should be."""
-    scene.credentials.make_pass()
-    document = scene.publisher.document
+    scene.credentials.refresh()
+    document = scene.publisher.pull_secret
     assert document
-    since = timestamp(scene.clock.wall() - unserved)
+    since = format_rfc3339(scene.clock.wall() - unserved)
     scene.publisher.namespaces.put(Namespace("team", 7, {}, terminating=False))
     scene.publisher.secrets.put(secret_of("team", document, since))
 
@@ -506,11 +512,11 @@ def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None
     assert scene.publisher.plan("team").due == scene.clock.wall() + 50
     scene.clock.ahead = _YEARS
     step = scene.publisher.plan("team")
-    assert (step.kind, step.due) == (Kind.KEEP, scene.clock.wall() + 60)
+    assert (step.kind, step.due) == (ActionKind.KEEP, scene.clock.wall() + 60)
     scene.clock.now += 59
-    assert scene.publisher.plan("team").kind is Kind.KEEP
+    assert scene.publisher.plan("team").kind is ActionKind.KEEP
     scene.clock.now += 1
-    assert scene.publisher.plan("team").kind is Kind.DELETE
+    assert scene.publisher.plan("team").kind is ActionKind.DELETE
 
 
 def test_after_a_jump_ahead_and_back_a_secret_stays_for_its_linger_from_then_on() -> None:
@@ -519,7 +525,7 @@ def test_after_a_jump_ahead_and_back_a_secret_stays_for_its_linger_from_then_on(
     lingering(scene, unserved=0)
     scene.clock.ahead = 0.0
     step = scene.publisher.plan("team")
-    assert (step.kind, step.unserved, step.due) == (Kind.UPDATE, timestamp(WALL), WALL + 60)
+    assert (step.kind, step.unserved, step.due) == (ActionKind.UPDATE, format_rfc3339(WALL), WALL + 60)
 
 
 # The net below the watches
@@ -551,7 +557,7 @@ def test_an_api_server_that_lists_nothing_is_tried_again_and_a_credential_is_pub
 
     assert scene.passes(100, meanwhile) == [0, 5, 10, 20, 40]
     assert scene.published() == (1, False)
-    assert scene.credentials.last == (Outcome.PUBLISHED, "", None)
+    assert scene.credentials.last_result == (Outcome.PUBLISHED, "", None)
     assert scene.server.lists == 2
 
 
@@ -559,7 +565,7 @@ def test_a_source_that_fails_is_told_before_an_api_server_that_does() -> None:
     scene = Scene()
     scene.server.fault = Unreachable("cannot list namespaces: no answer")
     scene.source.content = _BROKEN
-    assert scene.credentials.make_pass() == (Outcome.SOURCE, str(_BROKEN), None)
+    assert scene.credentials.refresh() == (Outcome.SOURCE, str(_BROKEN), None)
 
 
 # What is said
@@ -605,8 +611,8 @@ class Asked:
         return Verdict(self.answers[host], f"{host} says so")
 
 
-def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None) -> Asking:
-    return asking(cast("Registry", registry), prefixes, Answers(clock or Clock()), 1800.0)
+def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None) -> CredentialCheck:
+    return credential_check(cast("CredentialChecker", registry), prefixes, VerdictCache(clock or Clock()), 1800.0)
 
 
 @pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 60), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
@@ -679,9 +685,9 @@ def jwt_ending(end: float) -> str:
 
 
 def logins(scene: Scene) -> dict[str, str]:
-    document = scene.publisher.document
+    document = scene.publisher.pull_secret
     assert document is not None
-    assert not document.creates_only
+    assert not document.create_only
     return {one.key: one.password[-1] for one in entries(document)}
 
 
@@ -692,11 +698,11 @@ _ECR = "ecr.example.com/team/"
 def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdict | None) -> None:
     scene = Scene()
     scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2), entry("removed.com", 3)))
-    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
     scene.verdict = verdict
     scene.source.content = Credential((entry("registry.example.com", 4),))
     for _ in range(3):
-        outcome = scene.credentials.make_pass().outcome
+        outcome = scene.credentials.refresh().outcome
         assert outcome is (Outcome.REGISTRY if verdict is _UNCLEAR else Outcome.SOURCE)
         # What the configuration does not name goes.
         assert logins(scene) == {"registry.example.com": "4", _ECR: "2"}
@@ -704,7 +710,7 @@ def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdi
     assert b'source_failures_total{kind="none"} 3.0' in scene.metrics.exposition()
     scene.verdict = _ACCEPTED
     scene.source.content = Credential((entry("registry.example.com", 4), entry(_ECR, 5)))
-    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
     assert logins(scene) == {"registry.example.com": "4", _ECR: "5"}
 
 
@@ -712,7 +718,7 @@ def test_credentials_none_for_the_server_others_are_published_and_it_is_said() -
     scene = Scene()
     scene.source.content = Credential((entry(_ECR, 2),))
     scene.source.failure = _BROKEN
-    done = scene.credentials.make_pass()
+    done = scene.credentials.refresh()
     assert (done.outcome, done.detail) == (Outcome.SOURCE, str(_BROKEN))
     assert logins(scene) == {_ECR: "2"}
     assert scene.reasons() == ["SourceFailed"]
@@ -721,10 +727,10 @@ def test_credentials_none_for_the_server_others_are_published_and_it_is_said() -
 def test_credentials_unusable_entry_published_one_stays() -> None:
     scene = Scene()
     scene.source.content = Credential((entry("registry.example.com", 1), entry("other.com", 3)))
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     scene.source.content = credential(1)
     scene.source.unusable = ("other.com",)
-    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.credentials.refresh().outcome is Outcome.SOURCE
     assert logins(scene) == {"registry.example.com": "1", "other.com": "3"}
 
 
@@ -732,19 +738,19 @@ def test_credentials_unusable_entry_published_one_stays() -> None:
 def test_credentials_entry_that_has_ended_goes(ahead: float) -> None:
     scene = Scene()
     scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2, WALL + 60)))
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     scene.source.content = credential(1)
     scene.clock.now += 59
     scene.clock.ahead = ahead
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert logins(scene) == {"registry.example.com": "1", _ECR: "2"}
     scene.clock.ahead = 0.0
     scene.clock.now += 1
-    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
     assert logins(scene) == {"registry.example.com": "1"}
 
 
-def store(scene: Scene, **contents: Document) -> None:
+def store(scene: Scene, **contents: PullSecret) -> None:
     """Have namespaces that hold documents of an earlier process."""
     scene.publisher.relist()
     for name, document in contents.items():
@@ -755,11 +761,14 @@ def store(scene: Scene, **contents: Document) -> None:
 
 def test_credentials_after_restart_published_entry_stays() -> None:
     scene = Scene()
-    before = compose(Credential((entry("registry.example.com", 1), entry(_ECR, 2))), WALL - 500)
+    before = build(Credential((entry("registry.example.com", 1), entry(_ECR, 2))), WALL - 500)
     store(scene, a=before, b=before)
-    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
-    assert scene.publisher.document is not None
-    assert (scene.publisher.document.content, scene.publisher.document.refreshed) == (before.content, before.refreshed)
+    assert scene.credentials.refresh().outcome is Outcome.SOURCE
+    assert scene.publisher.pull_secret is not None
+    assert (scene.publisher.pull_secret.content, scene.publisher.pull_secret.refreshed) == (
+        before.content,
+        before.refreshed,
+    )
 
 
 @pytest.mark.parametrize("token", [True, False])
@@ -767,34 +776,34 @@ def test_credentials_after_restart_ended_entry_goes(token: bool) -> None:
     scene = Scene()
     ended = structs.replace(entry(_ECR, 2), password=jwt_ending(WALL - 5)) if token else entry(_ECR, 2)
     login = entry("registry.example.com", 1)
-    before = compose(Credential((login, ended), None if token else WALL - 5, told=not token), WALL - 500)
+    before = build(Credential((login, ended), None if token else WALL - 5, expiry_stated=not token), WALL - 500)
     store(scene, a=before)
-    assert scene.credentials.make_pass().outcome is Outcome.PUBLISHED
+    assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
     assert logins(scene) == {"registry.example.com": "1"}
 
 
 def test_credentials_after_restart_provider_fails_published_one_stays() -> None:
     scene = Scene()
-    store(scene, a=compose(credential(3), WALL - 500))
+    store(scene, a=build(credential(3), WALL - 500))
     scene.source.content = _BROKEN
-    assert scene.credentials.make_pass().outcome is Outcome.SOURCE
+    assert scene.credentials.refresh().outcome is Outcome.SOURCE
     assert scene.published() == (3, True)
 
 
 def test_credentials_after_restart_most_namespaces_count() -> None:
     scene = Scene()
-    sound, edited = compose(credential(3), WALL - 500), compose(credential(4), WALL - 500)
+    sound, edited = build(credential(3), WALL - 500), build(credential(4), WALL - 500)
     store(scene, a=edited, b=sound, c=sound)
     scene.source.content = _BROKEN
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert scene.published() == (3, True)
 
 
 def test_credentials_refused_again_after_restart_says_what_is_published() -> None:
     scene = Scene()
-    store(scene, a=compose(credential(1), WALL - 500))
+    store(scene, a=build(credential(1), WALL - 500))
     scene.verdict = _REFUSED
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert scene.server.events[0]["note"].endswith("the published credential is the refused one")
 
 
@@ -802,7 +811,7 @@ def test_credentials_refused_with_space_at_its_end_says_so() -> None:
     scene = Scene()
     scene.source.content = Credential((make_entry("registry.example.com", "robot", "kept-secret "),))
     scene.verdict = _REFUSED
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     note = scene.server.events[0]["note"]
     assert "the password ends in a space" in note
     assert "kept-secret" not in note
@@ -817,10 +826,10 @@ def test_credentials_replica_that_does_not_write_asks_nothing() -> None:
     assert scene.passes(300) == [0, 80, 160, 240]
     assert scene.asked == 0
     assert b'passes_total{outcome="published"} 0.0' in scene.metrics.exposition()
-    assert scene.credentials.last is not None
-    assert scene.credentials.last.outcome is Outcome.STANDBY
+    assert scene.credentials.last_result is not None
+    assert scene.credentials.last_result.outcome is Outcome.STANDBY
     assert scene.credentials.published()
-    assert scene.publisher.document is None
+    assert scene.publisher.pull_secret is None
 
 
 def test_credentials_replica_that_begins_to_write_reads_and_asks_at_once() -> None:
@@ -837,12 +846,12 @@ def test_credentials_replica_that_begins_to_write_reads_and_asks_at_once() -> No
 
 def test_credentials_takeover_keeps_what_another_replica_published() -> None:
     scene = Scene()
-    scene.credentials.make_pass()
-    scene.credentials.cease()
-    assert scene.publisher.document is None
-    store(scene, a=compose(credential(7), WALL))
+    scene.credentials.refresh()
+    scene.credentials.stop_publishing()
+    assert scene.publisher.pull_secret is None
+    store(scene, a=build(credential(7), WALL))
     scene.source.content = _BROKEN
-    scene.credentials.make_pass()
+    scene.credentials.refresh()
     assert scene.published() == (7, True)
 
 
@@ -850,12 +859,12 @@ def test_credentials_answer_after_loss_of_lease_is_dropped() -> None:
     scene = Scene()
 
     def lose(_: Credential) -> Verdict:
-        scene.credentials.cease()
+        scene.credentials.stop_publishing()
         return _REFUSED
 
     scene.credentials._ask = lose  # noqa: SLF001
-    assert scene.credentials.make_pass().outcome is Outcome.STANDBY
-    assert scene.publisher.document is None
+    assert scene.credentials.refresh().outcome is Outcome.STANDBY
+    assert scene.publisher.pull_secret is None
     assert scene.reasons() == []
     assert b"credential_refused 0.0" in scene.metrics.exposition()
 
@@ -880,7 +889,7 @@ def test_refresh_stopped_while_waiting_reports_nothing(
     scene.source.notes = ("a note",) if during == "the source is read" else ()
     scene.verdict = came if isinstance(came, Verdict) else None
 
-    def stopped_read() -> Reading:
+    def stopped_read() -> CredentialResult:
         if during == "the source is read":
             scene.credentials.close()
             if isinstance(came, Exception):
@@ -902,10 +911,10 @@ def test_refresh_stopped_while_waiting_reports_nothing(
         scene.server.namespaces.list = stopped_list  # type: ignore[method-assign]
     with caplog.at_level(logging.DEBUG):
         scene.credentials.run(threading.Event(), lambda: None)
-    assert scene.credentials.last is None
+    assert scene.credentials.last_result is None
     assert scene.reasons() == []
     assert caplog.records == []
-    assert scene.publisher.document is None
+    assert scene.publisher.pull_secret is None
     assert counted(scene) == exposed
 
 
@@ -939,6 +948,6 @@ def test_refusal_says_what_is_published(sequence: list[tuple[int, Verdict | None
     for number, verdict in sequence:
         scene.source.content, scene.verdict = credential(number), verdict
         scene.server.events.clear()
-        scene.credentials.make_pass()
+        scene.credentials.refresh()
     (event,) = (event for event in scene.server.events if event["reason"] == "CredentialRefused")
     assert event["note"].endswith(f": {_STAYS[stays]}")

@@ -6,12 +6,12 @@ import pytest
 
 from tests.unit.admission.test_mutator import Pod, handler, pod
 from webhook.admission import review
-from webhook.admission.mutator import Handler
+from webhook.admission.mutator import Mutator
 from webhook.images.patterns import Globs
 from webhook.images.resolver import Resolver
 from webhook.images.rules import Rule, Rules
 from webhook.server import routes
-from webhook.server.counters import Distribution, Tally
+from webhook.server.counters import Histogram, ReviewCounters
 from webhook.server.refusals import Refusal
 
 JSON = "application/json"
@@ -21,9 +21,9 @@ def images(*names: str) -> Pod:
     return pod(containers=[{"name": f"c{number}", "image": name} for number, name in enumerate(names)])
 
 
-def counted(document: Any, made: Handler | None = None, **request: Any) -> Tally:
-    tally = Tally()
-    routes.mutate(made or handler(), JSON, review.of_object(document, **request), tally)
+def counted(document: Any, made: Mutator | None = None, **request: Any) -> ReviewCounters:
+    tally = ReviewCounters()
+    routes.mutate(made or handler(), JSON, review.encode_review(document, **request), tally)
     return tally
 
 
@@ -53,9 +53,9 @@ def test_images_count_by_why_they_became_what_they_did_and_by_rule() -> None:
 
 
 def test_images_count_each_time_although_the_decision_is_known() -> None:
-    tally, made = Tally(), handler()
+    tally, made = ReviewCounters(), handler()
     for _ in range(3):
-        routes.mutate(made, JSON, review.of_object(images("nginx", "quay.io/a")), tally)
+        routes.mutate(made, JSON, review.encode_review(images("nginx", "quay.io/a")), tally)
     assert (tally.images["server"], tally.images["rule"]) == (3, 3)
 
 
@@ -76,28 +76,28 @@ def test_more_rules_than_are_told_apart_count_together() -> None:
 
 
 def test_refused_requests_count_by_status_and_reason() -> None:
-    tally = Tally()
+    tally = ReviewCounters()
     routes.mutate(handler(), "text/plain", b"{}", tally)
     routes.mutate(handler(), JSON, b"{", tally)
     routes.mutate(handler(), JSON, b"[]", tally)
     refused = {what: count for what, count in tally.refused.items() if count}
     assert refused == {(415, Refusal.CONTENT_TYPE): 1, (400, Refusal.MALFORMED_REVIEW): 2}
-    assert tally.seconds.up_to()[-1][1] == 0
+    assert tally.seconds.cumulative()[-1][1] == 0
 
 
 def test_how_long_it_took_and_how_long_it_was_are_distributions() -> None:
-    tally, made = Tally(), handler()
-    body = review.of_object(images("nginx"))
+    tally, made = ReviewCounters(), handler()
+    body = review.encode_review(images("nginx"))
     for _ in range(5):
         routes.mutate(made, JSON, body, tally)
-    assert tally.seconds.up_to()[-1] == (float("inf"), 5)
+    assert tally.seconds.cumulative()[-1] == (float("inf"), 5)
     assert 0 < tally.seconds.total < 5
     assert tally.sizes.total == 5 * len(body)
-    assert tally.sizes.up_to()[0] == (1024, 5)
+    assert tally.sizes.cumulative()[0] == (1024, 5)
 
 
 def test_a_value_at_a_bound_is_within_it() -> None:
-    values = Distribution((1, 10))
+    values = Histogram((1, 10))
     for value in (0, 1, 1.5, 10, 11):
         values.add(value)
-    assert values.up_to() == [(1, 2), (10, 4), (float("inf"), 5)]
+    assert values.cumulative() == [(1, 2), (10, 4), (float("inf"), 5)]

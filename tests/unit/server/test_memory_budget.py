@@ -1,12 +1,12 @@
-from webhook.server.memory_budget import Memory
+from webhook.server.memory_budget import MemoryBudget
 
 
-class Holder:
+class Consumer:
     def __init__(self, client: str = "192.0.2.1") -> None:
         self.client = client
         self.is_there = True
 
-    def give_way(self) -> None:
+    def evict(self) -> None:
         self.is_there = False
 
 
@@ -15,7 +15,7 @@ class Held:
 
     def __init__(self) -> None:
         self.count = 0
-        self.memory = Memory[Holder](100, self._gave_way)
+        self.memory = MemoryBudget[Consumer](100, self._gave_way)
 
     def _gave_way(self) -> None:
         self.count += 1
@@ -23,13 +23,13 @@ class Held:
 
 def test_what_is_held_is_counted_and_counted_no_more_when_it_is_let_go() -> None:
     held = Held()
-    one, two = Holder(), Holder()
-    held.memory.hold(one, 40)
-    held.memory.hold(two, 60)
-    held.memory.hold(one, 30)
+    one, two = Consumer(), Consumer()
+    held.memory.set_usage(one, 40)
+    held.memory.set_usage(two, 60)
+    held.memory.set_usage(one, 30)
     assert (held.memory.total, held.count) == (90, 0)
-    held.memory.hold(two, 0)
-    held.memory.hold(two, 0)
+    held.memory.set_usage(two, 0)
+    held.memory.set_usage(two, 0)
     assert held.memory.total == 30
     assert one.is_there
     assert two.is_there
@@ -37,35 +37,35 @@ def test_what_is_held_is_counted_and_counted_no_more_when_it_is_let_go() -> None
 
 def test_the_one_that_holds_the_most_gives_way_whoever_asked_for_more() -> None:
     held = Held()
-    small, large, newcomer = Holder(), Holder(), Holder()
-    held.memory.hold(small, 20)
-    held.memory.hold(large, 70)
-    held.memory.hold(newcomer, 30)
+    small, large, newcomer = Consumer(), Consumer(), Consumer()
+    held.memory.set_usage(small, 20)
+    held.memory.set_usage(large, 70)
+    held.memory.set_usage(newcomer, 30)
     assert (small.is_there, large.is_there, newcomer.is_there) == (True, False, True)
     assert (held.memory.total, held.count) == (50, 1)
 
 
-def test_as_many_give_way_as_it_takes_and_the_newcomer_where_it_is_the_largest() -> None:
+def test_as_many_evict_as_it_takes_and_the_newcomer_where_it_is_the_largest() -> None:
     held = Held()
-    holders = [Holder() for _ in range(4)]
+    holders = [Consumer() for _ in range(4)]
     for holder in holders:
-        held.memory.hold(holder, 25)
-    newcomer = Holder()
-    held.memory.hold(newcomer, 80)
+        held.memory.set_usage(holder, 25)
+    newcomer = Consumer()
+    held.memory.set_usage(newcomer, 80)
     assert not newcomer.is_there
     assert all(holder.is_there for holder in holders)
-    held.memory.hold(holders[0], 101)
+    held.memory.set_usage(holders[0], 101)
     assert not holders[0].is_there
     assert held.memory.total == 75
 
 
 def test_memory_client_with_the_most_frees_its_largest() -> None:
     held = Held()
-    flood = [Holder("192.0.2.66") for _ in range(5)]
+    flood = [Consumer("192.0.2.66") for _ in range(5)]
     for holder in flood:
-        held.memory.hold(holder, 11)
-    review = Holder("192.0.2.1")
-    held.memory.hold(review, 47)
+        held.memory.set_usage(holder, 11)
+    review = Consumer("192.0.2.1")
+    held.memory.set_usage(review, 47)
     assert review.is_there
     assert sum(holder.is_there for holder in flood) == 4
     assert (held.memory.total, held.count) == (91, 1)

@@ -13,13 +13,13 @@ from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, r
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from tests.support.server_process import Place, make_place, replace
-from webhook.config.watcher import WatchedConfiguration
+from webhook.config.watcher import ConfigWatcher
 from webhook.errors import CertificateError
 from webhook.pki import ca as pki_ca
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 from webhook.server import routes, tls
-from webhook.server.client_ca import Clients
-from webhook.server.reloader import PairFiles, Watch
+from webhook.server.client_ca import ClientCA
+from webhook.server.reloader import KeyPairFiles, Reloader
 
 
 @pytest.fixture
@@ -32,10 +32,10 @@ def other(place: Place, tmp_path: Path) -> Place:
     return made
 
 
-def watch(place: Place) -> Watch:
-    return Watch(
-        WatchedConfiguration(place.folder / "config.yaml", {}),
-        PairFiles(place.folder / "tls.crt", place.folder / "tls.key"),
+def watch(place: Place) -> Reloader:
+    return Reloader(
+        ConfigWatcher(place.folder / "config.yaml", {}),
+        KeyPairFiles(place.folder / "tls.crt", place.folder / "tls.key"),
     )
 
 
@@ -47,15 +47,15 @@ def test_nothing_is_said_of_a_pair_that_is_replaced_file_by_file(
     place: Place, other: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = watch(place)
-    before = watched.now.tls
+    before = watched.state.tls
     take("tls.crt", other, place)
-    watched.look()
-    assert watched.now.certificate_fault is None
-    assert watched.now.tls is before
+    watched.poll()
+    assert watched.state.certificate_error is None
+    assert watched.state.tls is before
     take("tls.key", other, place)
-    watched.look()
-    assert watched.now.certificate_fault is None
-    assert watched.now.tls is not before
+    watched.poll()
+    assert watched.state.certificate_error is None
+    assert watched.state.tls is not before
     assert [record.levelno for record in caplog.records if record.levelno > logging.INFO] == []
 
 
@@ -63,17 +63,17 @@ def test_a_pair_that_does_not_fit_is_said_once_when_it_still_does_not_at_the_nex
     place: Place, other: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = watch(place)
-    before = watched.now.tls
+    before = watched.state.tls
     take("tls.key", other, place)
     for _ in range(4):
-        watched.look()
-    assert "the key does not belong to the certificate" in (watched.now.certificate_fault or "")
-    assert watched.now.tls is before
+        watched.poll()
+    assert "the key does not belong to the certificate" in (watched.state.certificate_error or "")
+    assert watched.state.tls is before
     assert len([record for record in caplog.records if record.levelno > logging.INFO]) == 1
     take("tls.crt", other, place)
-    watched.look()
-    assert watched.now.certificate_fault is None
-    assert watched.now.tls is not before
+    watched.poll()
+    assert watched.state.certificate_error is None
+    assert watched.state.tls is not before
 
 
 def test_what_was_doubted_once_is_doubted_anew_when_it_comes_back(place: Place, other: Place) -> None:
@@ -81,17 +81,17 @@ def test_what_was_doubted_once_is_doubted_anew_when_it_comes_back(place: Place, 
     own = (place.folder / "tls.key").read_bytes()
     for _ in range(3):
         take("tls.key", other, place)
-        watched.look()
-        assert watched.now.certificate_fault is None
+        watched.poll()
+        assert watched.state.certificate_error is None
         replace(place.folder / "tls.key", own)
-        watched.look()
-        assert watched.now.certificate_fault is None
+        watched.poll()
+        assert watched.state.certificate_error is None
 
 
 def test_where_nothing_is_served_yet_the_reason_is_said_at_once(tmp_path: Path) -> None:
     watched = watch(make_place(tmp_path))
-    assert watched.now.tls is None
-    assert "no such file" in (watched.now.certificate_fault or "")
+    assert watched.state.tls is None
+    assert "no such file" in (watched.state.certificate_error or "")
 
 
 HOUR = timedelta(hours=1)
@@ -105,7 +105,7 @@ class Clock:
         return self.now
 
 
-def write(place: Place, begins: timedelta, issuer: Pair | None = None) -> bytes:
+def write(place: Place, begins: timedelta, issuer: KeyPair | None = None) -> bytes:
     """Write a pair that is valid for an hour, and give its certificate; with an issuer, that one is in the chain."""
     pair = pki_ca.sign(issuer or place.ours, ("localhost",), datetime.now(UTC) + begins, HOUR)
     chain = pair.certificate + (issuer.certificate if issuer else b"")
@@ -114,33 +114,33 @@ def write(place: Place, begins: timedelta, issuer: Pair | None = None) -> bytes:
     return chain
 
 
-def looked(place: Place, clock: Clock, clients: Clients | None = None) -> Watch:
-    files = PairFiles(place.folder / "tls.crt", place.folder / "tls.key")
-    return Watch(WatchedConfiguration(place.folder / "config.yaml", {}), files, clients, clock)
+def looked(place: Place, clock: Clock, clients: ClientCA | None = None) -> Reloader:
+    files = KeyPairFiles(place.folder / "tls.crt", place.folder / "tls.key")
+    return Reloader(ConfigWatcher(place.folder / "config.yaml", {}), files, clients, clock)
 
 
-EXPIRED = pki_ca.make_authority("expired", datetime.now(UTC) - 2 * HOUR, HOUR)
+EXPIRED = pki_ca.create_ca("expired", datetime.now(UTC) - 2 * HOUR, HOUR)
 
 
 @pytest.mark.parametrize(
     ("begins", "issuer"), [(-2 * HOUR, None), (2 * HOUR, None), (timedelta(0), EXPIRED)], ids=["old", "new", "chain"]
 )
 def test_pair_that_is_not_valid_never_replaces_a_valid_one(
-    place: Place, begins: timedelta, issuer: Pair | None, caplog: pytest.LogCaptureFixture
+    place: Place, begins: timedelta, issuer: KeyPair | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = looked(place, Clock())
-    before = watched.now.tls
+    before = watched.state.tls
     write(place, begins, issuer)
     for _ in range(3):
-        watched.look()
-    assert watched.now.tls is before
-    assert "tls.crt: a certificate " in (watched.now.certificate_fault or "")
-    assert watched.now.certificate_invalid is None
+        watched.poll()
+    assert watched.state.tls is before
+    assert "tls.crt: a certificate " in (watched.state.certificate_error or "")
+    assert watched.state.certificate_invalid is None
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     write(place, timedelta(0))
-    watched.look()
-    assert watched.now.tls is not before
-    assert watched.now.certificate_fault is None
+    watched.poll()
+    assert watched.state.tls is not before
+    assert watched.state.certificate_error is None
 
 
 @pytest.mark.parametrize("begins", [-2 * HOUR, 2 * HOUR])
@@ -149,32 +149,32 @@ def test_pair_that_is_not_valid_is_served_where_none_is_and_reported(
 ) -> None:
     write(place, begins)
     watched = looked(place, Clock())
-    assert watched.now.tls is not None
-    assert watched.now.certificate_invalid is not None
-    assert b"what is served is not valid" in routes.ready(watched.now, draining=False).body
-    before = watched.now.tls
+    assert watched.state.tls is not None
+    assert watched.state.certificate_invalid is not None
+    assert b"what is served is not valid" in routes.ready(watched.state, draining=False).body
+    before = watched.state.tls
     write(place, -3 * HOUR)
-    watched.look()
-    assert watched.now.tls is not before
+    watched.poll()
+    assert watched.state.tls is not before
     assert "ERROR" in [record.levelname for record in caplog.records]
     write(place, timedelta(0))
-    watched.look()
-    assert watched.now.certificate_invalid is None
-    assert routes.ready(watched.now, draining=False).body == b"ready\n"
+    watched.poll()
+    assert watched.state.certificate_invalid is None
+    assert routes.ready(watched.state, draining=False).body == b"ready\n"
 
 
 def test_pair_that_is_not_valid_yet_is_served_once_it_is(place: Place) -> None:
     clock = Clock()
     write(place, timedelta(0))
     watched = looked(place, clock)
-    before = watched.now.tls
+    before = watched.state.tls
     write(place, HOUR / 2)
-    watched.look()
-    assert watched.now.tls is before
+    watched.poll()
+    assert watched.state.tls is before
     clock.now += 1900
-    watched.look()
-    assert watched.now.tls is not before
-    assert (watched.now.certificate_fault, watched.now.certificate_invalid) == (None, None)
+    watched.poll()
+    assert watched.state.tls is not before
+    assert (watched.state.certificate_error, watched.state.certificate_invalid) == (None, None)
 
 
 def test_pair_that_expires_while_served_is_reported_and_a_rejected_one_taken(place: Place) -> None:
@@ -182,40 +182,40 @@ def test_pair_that_expires_while_served_is_reported_and_a_rejected_one_taken(pla
     write(place, timedelta(0))
     watched = looked(place, clock)
     write(place, 3 * HOUR)
-    watched.look()
-    before = watched.now.tls
-    assert watched.now.certificate_fault is not None
+    watched.poll()
+    before = watched.state.tls
+    assert watched.state.certificate_error is not None
     clock.now += 3601
-    watched.look()
-    assert watched.now.tls is not before
-    assert watched.now.certificate_invalid is not None
+    watched.poll()
+    assert watched.state.tls is not before
+    assert watched.state.certificate_invalid is not None
 
 
 def test_client_cas_that_have_expired_never_replace_valid_ones(place: Place) -> None:
     clock, path = Clock(), place.folder / "clients.crt"
     good, later = (
-        pki_ca.make_authority(name, datetime.now(UTC) + begins, HOUR)
+        pki_ca.create_ca(name, datetime.now(UTC) + begins, HOUR)
         for name, begins in (("good", timedelta(0)), ("later", HOUR / 2))
     )
     replace(path, good.certificate)
-    clients = Clients(path, frozenset(), clock)
+    clients = ClientCA(path, frozenset(), clock)
     watched = looked(place, clock, clients)
     replace(path, EXPIRED.certificate)
-    watched.look()
-    assert clients.authorities == good.certificate.decode()
-    assert "every CA expired" in (watched.now.certificate_fault or "")
+    watched.poll()
+    assert clients.cas == good.certificate.decode()
+    assert "every CA expired" in (watched.state.certificate_error or "")
     # One that is valid is enough: so are CAs rotated.
     replace(path, EXPIRED.certificate + good.certificate)
-    watched.look()
-    assert clients.authorities == (EXPIRED.certificate + good.certificate).decode()
+    watched.poll()
+    assert clients.cas == (EXPIRED.certificate + good.certificate).decode()
     replace(path, later.certificate)
-    watched.look()
-    assert clients.authorities != later.certificate.decode()
+    watched.poll()
+    assert clients.cas != later.certificate.decode()
     clock.now += 1900
-    watched.look()
-    assert clients.authorities == later.certificate.decode()
+    watched.poll()
+    assert clients.cas == later.certificate.decode()
     clock.now += 3600
-    watched.look()
+    watched.poll()
     assert "clients.crt" in (clients.invalid or "")
 
 
@@ -238,26 +238,26 @@ def _key(kind: str) -> bytes:
     return made
 
 
-def _signed_by_itself(kind: str) -> Pair:
+def _signed_by_itself(kind: str) -> KeyPair:
     key, name, now = _MAKE[kind](), x509.Name([]), datetime.now(UTC)
     builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
     builder = builder.serial_number(1).not_valid_before(now - HOUR).not_valid_after(now + HOUR)
     made = builder.sign(key, None if kind.startswith("Ed") else hashes.SHA256())
     text = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return Pair(made.public_bytes(Encoding.PEM), text)
+    return KeyPair(made.public_bytes(Encoding.PEM), text)
 
 
 @pytest.mark.parametrize(("kind", "taken"), [(kind, index < 5) for index, kind in enumerate(_MAKE) if kind != "X25519"])
 def test_pair_with_key_that_api_servers_do_not_take_last_good_one_stays(place: Place, kind: str, taken: bool) -> None:
     watched = looked(place, Clock())
-    before = watched.now.tls
+    before = watched.state.tls
     pair = _signed_by_itself(kind)
     replace(place.folder / "tls.crt", pair.certificate)
     replace(place.folder / "tls.key", pair.key)
-    watched.look()
-    watched.look()
-    assert (watched.now.tls is not before) is taken
-    assert (watched.now.certificate_fault is None) is taken
+    watched.poll()
+    watched.poll()
+    assert (watched.state.tls is not before) is taken
+    assert (watched.state.certificate_error is None) is taken
 
 
 @pytest.mark.parametrize(
@@ -276,7 +276,7 @@ def test_pair_with_key_that_api_servers_do_not_take_last_good_one_stays(place: P
     ids=["order", "several", "other", "swapped", "no certificate", "OpenSSH", "X25519", "DSA", "cut"],
 )
 def test_pair_that_openssl_refuses_is_named_for_what_it_is(
-    place: Place, make: Callable[[Pair, Pair], tuple[bytes, bytes]], said: str
+    place: Place, make: Callable[[KeyPair, KeyPair], tuple[bytes, bytes]], said: str
 ) -> None:
     pair = pki_ca.sign(place.ours, ("localhost",), datetime.now(UTC), HOUR)
     certificate, key = make(pair, place.ours)
@@ -289,9 +289,9 @@ def test_pair_that_openssl_refuses_is_named_for_what_it_is(
 @pytest.mark.parametrize("label", ["X509 CERTIFICATE", "TRUSTED CERTIFICATE"])
 def test_pair_with_another_label_is_served_and_its_end_known(place: Place, label: str) -> None:
     path = place.folder / "tls.crt"
-    end = pki_ca.span(path.read_bytes()).ends.timestamp()
+    end = pki_ca.validity(path.read_bytes()).ends.timestamp()
     replace(path, path.read_bytes().replace(b" CERTIFICATE-", f" {label}-".encode()))
     watched = looked(place, Clock())
-    assert watched.now.tls is not None
-    assert watched.now.certificate_validity is not None
-    assert watched.now.certificate_validity.ends == end
+    assert watched.state.tls is not None
+    assert watched.state.certificate_validity is not None
+    assert watched.state.certificate_validity.ends == end

@@ -13,7 +13,7 @@ import pytest
 
 from webhook.admission import review
 from webhook.server import request_scheduler, routes
-from webhook.server.request_scheduler import MEDIUM, SMALL, Queue, Schedule, Waiting
+from webhook.server.request_scheduler import MEDIUM, SMALL, FairQueue, PendingRequest, RequestScheduler
 from webhook.server.routes import Reply, Request
 
 ONE, OTHER = "192.0.2.1", "192.0.2.2"
@@ -22,18 +22,18 @@ ONE, OTHER = "192.0.2.1", "192.0.2.2"
 def in_namespace(namespace: str, images: int) -> Request:
     """Make a review as an API server sends it."""
     pod = {"metadata": {"namespace": namespace}, "spec": {"containers": [{"image": "a"}] * images}}
-    return Request(b"POST", b"/mutate", b"", {}, review.of_object(pod), ONE)
+    return Request(b"POST", b"/mutate", b"", {}, review.encode_review(pod), ONE)
 
 
 def request(size: int, client: str = ONE, path: bytes = b"/") -> Request:
     return Request(b"POST", path, b"", {}, bytes(size), client)
 
 
-def put(queue: Queue, size: int, client: str = ONE) -> Waiting:
+def put(queue: FairQueue, size: int, client: str = ONE) -> PendingRequest:
     return queue.put(request(size, client), lambda _: None)
 
 
-def served(queue: Queue, seconds: Callable[[Request], float]) -> Iterator[tuple[str, int]]:
+def served(queue: FairQueue, seconds: Callable[[Request], float]) -> Iterator[tuple[str, int]]:
     """Serve all that is in a queue, each request in so many seconds."""
     while (found := queue.get()) is not None:
         waiting, taken = found
@@ -42,14 +42,14 @@ def served(queue: Queue, seconds: Callable[[Request], float]) -> Iterator[tuple[
 
 
 def test_queue_smallest_of_a_client_is_next() -> None:
-    queue = Queue()
+    queue = FairQueue()
     for size in (30, 10, 20, 10):
         put(queue, size)
     assert [size for _, size in served(queue, lambda _: 1)] == [10, 10, 20, 30]
 
 
 def test_queue_clients_get_equal_time_whatever_they_ask() -> None:
-    queue = Queue()
+    queue = FairQueue()
     for _ in range(100):
         put(queue, 1000)
         put(queue, 10, OTHER)
@@ -61,7 +61,7 @@ def test_queue_clients_get_equal_time_whatever_they_ask() -> None:
 
 
 def test_queue_client_that_comes_one_by_one_gets_no_more() -> None:
-    queue = Queue()
+    queue = FairQueue()
     for _ in range(200):
         put(queue, 10, OTHER)
     put(queue, 1000)
@@ -78,7 +78,7 @@ def test_queue_client_that_comes_one_by_one_gets_no_more() -> None:
 
 
 def test_queue_newcomer_is_next_and_has_no_credit() -> None:
-    queue = Queue()
+    queue = FairQueue()
     for _ in range(10):
         put(queue, 1)
     for _ in range(5):
@@ -93,7 +93,7 @@ def test_queue_newcomer_is_next_and_has_no_credit() -> None:
 
 
 def test_queue_cancelled_request_is_freed_and_skipped() -> None:
-    queue = Queue()
+    queue = FairQueue()
     cancelled = put(queue, 1)
     put(queue, 2)
     cancelled.cancel()
@@ -103,7 +103,7 @@ def test_queue_cancelled_request_is_freed_and_skipped() -> None:
 
 
 def test_queue_namespaces_of_one_client_get_equal_time_whatever_their_size() -> None:
-    queue = Queue()
+    queue = FairQueue()
     for _ in range(50):
         queue.put(in_namespace("team-a", 10), lambda _: None)
     other = in_namespace("team-b", 1000)
@@ -127,7 +127,7 @@ def test_queue_many_namespaces_are_not_remembered() -> None:
         gc.collect()
         return tracemalloc.get_traced_memory()[0]
 
-    queue = Queue()
+    queue = FairQueue()
     put(queue, 1, OTHER)  # so that it never gets empty
     put(queue, 1, OTHER)
     tracemalloc.start()
@@ -142,7 +142,7 @@ def test_queue_cancelled_request_leaves_nothing_while_others_wait() -> None:
     class Connection:
         def answered(self, _: Reply) -> None: ...
 
-    queue = Queue()
+    queue = FairQueue()
     put(queue, 1)
     connection = Connection()
     gone = weakref.ref(connection)
@@ -159,16 +159,16 @@ class Case:
         self.answered: list[bytes] = []
         self.threads: dict[bytes, int] = {}
         self._application = application
-        self.schedule = Schedule(self._answer, asyncio.get_running_loop())
+        self.schedule = RequestScheduler(self._answer, asyncio.get_running_loop())
 
     def _answer(self, asked: Request) -> Reply:
         self.threads[asked.path] = threading.get_ident()
         return self._application(asked)
 
-    def ask(self, size: int, path: bytes, client: str = ONE) -> Waiting | None:
+    def ask(self, size: int, path: bytes, client: str = ONE) -> PendingRequest | None:
         """Ask, and tell where it waits if it does."""
         found = self.schedule.answer(request(size, client, path), lambda _: self.answered.append(path))
-        if isinstance(found, Waiting):
+        if isinstance(found, PendingRequest):
             return found
         self.answered.append(path)
         return None

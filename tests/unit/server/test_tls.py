@@ -48,9 +48,9 @@ def test_it_is_what_another_library_reads(moment: datetime, name: str) -> None:
 
 
 def test_it_is_that_of_the_one_we_make_ourselves() -> None:
-    ours = ca.make_authority("test", _NOW, timedelta(days=30))
+    ours = ca.create_ca("test", _NOW, timedelta(days=30))
     pair = ca.sign(ours, ("localhost",), _NOW, timedelta(days=9))
-    assert ends(pair.certificate + pair.key) == ca.span(pair.certificate).ends.timestamp()
+    assert ends(pair.certificate + pair.key) == ca.validity(pair.certificate).ends.timestamp()
 
 
 def test_of_a_chain_the_first_end_counts() -> None:
@@ -77,7 +77,7 @@ def test_validity_of_every_label_that_openssl_reads(label: str) -> None:
 
 
 def test_validity_of_a_chain_is_what_all_share() -> None:
-    ours = ca.make_authority("test", _NOW, timedelta(days=30))
+    ours = ca.create_ca("test", _NOW, timedelta(days=30))
     later = ca.sign(ours, ("localhost",), _NOW + timedelta(days=3), timedelta(days=60))
     found = tls.validity(later.certificate + ours.certificate)
     assert found is not None

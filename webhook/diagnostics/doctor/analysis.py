@@ -14,44 +14,47 @@ from webhook.diagnostics.doctor import (
     check_webhook_config,
     wording,
 )
-from webhook.diagnostics.doctor.snapshot import Seen
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-_Check = Callable[[Seen], Iterable[Finding]]
+_Check = Callable[[InstallationSnapshot], Iterable[Finding]]
 
 #: In this order, so that of several failures the cause comes before what follows from it.
 _CHECKS: tuple[_Check, ...] = (
-    check_config.valid,
-    check_webhook_config.there,
-    check_config.orphaned,
-    check_deployment.deployed,
-    check_deployment.reached,
-    check_certificates.certificate,
-    check_webhook_config.selects,
-    check_rbac.granted,
-    check_rbac.guarded,
-    check_deployment.led,
-    check_credential.accepted,
-    check_pull_secrets.kept,
-    check_config.same,
-    check_config.policies,
-    check_credential.grievances,
-    check_image_pulls.pulled,
-    check_dry_run.rewritten,
+    check_config.check_valid,
+    check_webhook_config.check_configuration,
+    check_config.check_orphaned_policies,
+    check_deployment.check_deployment,
+    check_deployment.check_endpoints,
+    check_certificates.check_certificates,
+    check_webhook_config.check_selectors,
+    check_rbac.check_permissions,
+    check_rbac.check_guard_policies,
+    check_deployment.check_lease,
+    check_credential.check_credential,
+    check_pull_secrets.check_pull_secrets,
+    check_config.check_consistent,
+    check_config.check_policies,
+    check_credential.sidecar_warnings,
+    check_image_pulls.check_image_pulls,
+    check_dry_run.check_dry_run,
 )
-_WORST = (Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.NO, Mark.OK)
+_WORST = (Mark.ERROR, Mark.WARNING, Mark.UNKNOWN, Mark.FAIL, Mark.OK)
 
 
-def diagnose(seen: Seen) -> tuple[Finding, ...]:
+def diagnose(snapshot: InstallationSnapshot) -> tuple[Finding, ...]:
     """Make every check, and give what they found: failures, warnings, what is not known, and what is well."""
-    if _is_absent(seen):
-        place = f"{seen.names.namespace}/{seen.names.deployment}"
+    if _is_absent(snapshot):
+        place = f"{snapshot.names.namespace}/{snapshot.names.deployment}"
         why = f"it is not installed: there is no Deployment {place} and no webhook configuration"
         remedy = "see the README's Install: kubectl apply -k certs/self-managed"
-        found = [*check_config.orphaned(seen), wording.failure(Code.INSTALL_MISSING, "installation", why, remedy)]
+        found = [
+            *check_config.check_orphaned_policies(snapshot),
+            wording.error(Code.INSTALL_MISSING, "installation", why, remedy),
+        ]
     else:
-        found = [finding for check in _CHECKS for finding in check(seen)]
+        found = [finding for check in _CHECKS for finding in check(snapshot)]
     return tuple(sorted(found, key=lambda finding: _WORST.index(finding.mark)))
 
 
@@ -61,7 +64,7 @@ def summary(found: Iterable[Finding]) -> str:
 
 
 def _counts(marks: list[Mark]) -> Iterator[str]:
-    failures, warnings, unknown = (marks.count(mark) for mark in (Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN))
+    failures, warnings, unknown = (marks.count(mark) for mark in (Mark.ERROR, Mark.WARNING, Mark.UNKNOWN))
     yield wording.count(failures, "failure", "failures") if failures else "no failure"
     if warnings:
         yield wording.count(warnings, "warning", "warnings")
@@ -70,5 +73,5 @@ def _counts(marks: list[Mark]) -> Iterator[str]:
     yield f"{marks.count(Mark.OK)} ok"
 
 
-def _is_absent(seen: Seen) -> bool:
-    return seen.calling is None and seen.deployment is None
+def _is_absent(snapshot: InstallationSnapshot) -> bool:
+    return snapshot.webhook_configuration is None and snapshot.deployment is None

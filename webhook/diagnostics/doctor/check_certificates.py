@@ -7,14 +7,14 @@ from datetime import UTC, datetime, timedelta
 
 from webhook.constants import CERTIFICATE
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, Said, Seen
+from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, InstallationSnapshot, ProcessStatus
 from webhook.errors import CertificateError
 from webhook.kube.objects import Secret
 from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 from webhook.pki import verify
-from webhook.pki.verify import Leaf
+from webhook.pki.verify import LeafCertificate
 
 #: The Secret of a certificate that the sidecar does not keep.
 TLS_SECRET = "registry-webhook-tls"  # noqa: S105 - its name
@@ -29,73 +29,76 @@ _EXPIRIES = {
 }
 
 
-def certificate(seen: Seen) -> Iterator[Finding]:
+def check_certificates(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at `caBundle` and at the certificate, each alone and both together."""
-    if seen.webhook is None:
+    if snapshot.webhook is None:
         return
-    bundle = _decoded(seen.webhook.client_config.ca_bundle)
+    bundle = _decoded(snapshot.webhook.client_config.ca_bundle)
     if not bundle:
-        why = f"caBundle is empty: the API server does not trust the webhook, and {seen.without_it}"
-        yield wording.failure(Code.CABUNDLE_EMPTY, _BUNDLE, why, _whoever_writes(seen))
-    secret = seen.certificate
+        why = f"caBundle is empty: the API server does not trust the webhook, and {snapshot.outage_effect}"
+        yield wording.error(Code.CABUNDLE_EMPTY, _BUNDLE, why, _ca_bundle_hint(snapshot))
+    secret = snapshot.certificate
     if isinstance(secret, Unknown):
-        yield from _by_metrics(seen, secret)
+        yield from _by_metrics(snapshot, secret)
     elif secret is None:
-        why = f"there is no Secret {seen.names.namespace}/{_name(seen)}: no certificate to serve"
-        yield wording.failure(Code.CERT_MISSING, _CERTIFICATE, why, _whoever_makes(seen))
+        why = f"there is no Secret {snapshot.names.namespace}/{_name(snapshot)}: no certificate to serve"
+        yield wording.error(Code.CERT_MISSING, _CERTIFICATE, why, _certificate_hint(snapshot))
     else:
-        yield from _of_secret(seen, secret, bundle)
-    yield from _served(seen)
+        yield from _of_secret(snapshot, secret, bundle)
+    yield from _served(snapshot)
 
 
-def _of_secret(seen: Seen, secret: Secret, bundle: bytes) -> Iterator[Finding]:
+def _of_secret(snapshot: InstallationSnapshot, secret: Secret, bundle: bytes) -> Iterator[Finding]:
     chain = _decoded(secret.data.get("tls.crt", ""))
     try:
-        leaf = verify.leaf(chain)
+        leaf = verify.leaf_certificate(chain)
     except CertificateError as error:
-        why = f"Secret {seen.names.namespace}/{_name(seen)}, tls.crt: {error}"
-        yield wording.failure(Code.CERT_INVALID, _CERTIFICATE, why, _whoever_makes(seen))
+        why = f"Secret {snapshot.names.namespace}/{_name(snapshot)}, tls.crt: {error}"
+        yield wording.error(Code.CERT_INVALID, _CERTIFICATE, why, _certificate_hint(snapshot))
         return
-    yield _lasting(seen, leaf)
-    missing = [name for name in seen.names.hosts[:1] if name not in leaf.names]
+    yield _lasting(snapshot, leaf)
+    missing = [name for name in snapshot.names.hosts[:1] if name not in leaf.names]
     if missing:
-        why = f"it is not for the name that the API server calls, {missing[0]}, but for {wording.some(leaf.names)}"
-        yield wording.failure(Code.CERT_NAME, _CERTIFICATE, why, _whoever_makes(seen))
+        why = (
+            f"it is not for the name that the API server calls, {missing[0]}, but for {wording.join_names(leaf.names)}"
+        )
+        yield wording.error(Code.CERT_NAME, _CERTIFICATE, why, _certificate_hint(snapshot))
     if bundle:
-        yield _trusted(seen, chain, bundle)
+        yield _trusted(snapshot, chain, bundle)
 
 
-def _trusted(seen: Seen, chain: bytes, bundle: bytes) -> Finding:
+def _trusted(snapshot: InstallationSnapshot, chain: bytes, bundle: bytes) -> Finding:
     try:
         if verify.is_trusted(chain, bundle):
             return wording.ok(Code.CABUNDLE_OK, _BUNDLE, "it holds the authority that has signed the certificate")
     except CertificateError as error:
-        return wording.failure(Code.CABUNDLE_INVALID, _BUNDLE, f"caBundle: {error}", _whoever_writes(seen))
-    why = f"none of its authorities has signed the certificate (x509): {seen.without_it}"
-    return wording.failure(Code.CABUNDLE_MISMATCH, _BUNDLE, why, _whoever_writes(seen))
+        return wording.error(Code.CABUNDLE_INVALID, _BUNDLE, f"caBundle: {error}", _ca_bundle_hint(snapshot))
+    why = f"none of its authorities has signed the certificate (x509): {snapshot.outage_effect}"
+    return wording.error(Code.CABUNDLE_MISMATCH, _BUNDLE, why, _ca_bundle_hint(snapshot))
 
 
-def _lasting(seen: Seen, leaf: Leaf) -> Finding:
+def _lasting(snapshot: InstallationSnapshot, certificate: LeafCertificate) -> Finding:
     """Say until when a certificate is good."""
-    day = f"{leaf.ends:%Y-%m-%d %H:%M} UTC"
-    if seen.now >= leaf.ends:
-        why = f"it ended on {day}: where it is served, {seen.without_it}"
-        return wording.failure(Code.CERT_EXPIRED, _CERTIFICATE, why, _whoever_makes(seen))
-    if seen.now < leaf.begins:
-        why = f"it is not valid before {leaf.begins:%Y-%m-%d %H:%M} UTC: where it is served, {seen.without_it}"
-        return wording.failure(
+    day = f"{certificate.ends:%Y-%m-%d %H:%M} UTC"
+    if snapshot.now >= certificate.ends:
+        why = f"it ended on {day}: where it is served, {snapshot.outage_effect}"
+        return wording.error(Code.CERT_EXPIRED, _CERTIFICATE, why, _certificate_hint(snapshot))
+    if snapshot.now < certificate.begins:
+        begins = f"{certificate.begins:%Y-%m-%d %H:%M} UTC"
+        why = f"it is not valid before {begins}: where it is served, {snapshot.outage_effect}"
+        return wording.error(
             Code.CERT_NOT_YET_VALID, _CERTIFICATE, why, "set the clock of whoever made it right, and have it made anew"
         )
-    if leaf.ends - seen.now < min(_SOON, (leaf.ends - leaf.begins) / _LAST_PART):
+    if certificate.ends - snapshot.now < min(_SOON, (certificate.ends - certificate.begins) / _LAST_PART):
         return wording.warning(
-            Code.CERT_EXPIRING, _CERTIFICATE, f"it ends on {day}, and is not renewed yet", _whoever_makes(seen)
+            Code.CERT_EXPIRING, _CERTIFICATE, f"it ends on {day}, and is not renewed yet", _certificate_hint(snapshot)
         )
     return wording.ok(Code.CERT_OK, _CERTIFICATE, f"it is good until {day}")
 
 
-def _by_metrics(seen: Seen, why: Unknown) -> Iterator[Finding]:
+def _by_metrics(snapshot: InstallationSnapshot, why: Unknown) -> Iterator[Finding]:
     """Say what the processes know of it, where the Secret may not be read."""
-    ends = [at for _, at in _expiries(seen) if at > seen.now]
+    ends = [at for _, at in _expiries(snapshot) if at > snapshot.now]
     if ends:
         yield wording.ok(
             Code.CERT_OK, _CERTIFICATE, f"the processes say that it is good until {min(ends):%Y-%m-%d %H:%M} UTC"
@@ -103,63 +106,62 @@ def _by_metrics(seen: Seen, why: Unknown) -> Iterator[Finding]:
     yield wording.unknown(Code.CABUNDLE_UNKNOWN, _BUNDLE, why)
 
 
-def _served(seen: Seen) -> Iterator[Finding]:
+def _served(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """See that no process has one that ended, or one that it could not take."""
-    ended = {name for name, at in _expiries(seen) if at <= seen.now}
+    ended = {name for name, at in _expiries(snapshot) if at <= snapshot.now}
     if ended:
-        why = f"what {wording.some(ended)} has, has ended: {seen.without_it}"
-        yield wording.failure(Code.CERT_SERVED_EXPIRED, _CERTIFICATE, why, _whoever_makes(seen))
-    broken = [one.name for one in seen.heard if _is_broken(one.webhook)]
+        why = f"what {wording.join_names(ended)} has, has ended: {snapshot.outage_effect}"
+        yield wording.error(Code.CERT_SERVED_EXPIRED, _CERTIFICATE, why, _certificate_hint(snapshot))
+    broken = [one.name for one in snapshot.replicas_or_empty if _is_broken(one.webhook)]
     if broken:
-        why = f"{wording.some(broken)}: its certificate cannot be served; a last good one stays, if there was one"
-        yield wording.failure(
+        why = f"{wording.join_names(broken)}: its certificate cannot be served; a last good one stays, if there was one"
+        yield wording.error(
             Code.CERT_NOT_LOADED,
             _CERTIFICATE,
             why,
-            f"kubectl -n {seen.names.namespace} logs {broken[0]} -c {WEBHOOK} says why",
+            f"kubectl -n {snapshot.names.namespace} logs {broken[0]} -c {WEBHOOK} says why",
         )
 
 
-def _is_broken(said: Said | Unknown) -> bool:
-    if isinstance(said, Unknown):
+def _is_broken(status: ProcessStatus | Unknown) -> bool:
+    if isinstance(status, Unknown):
         return False
-    return said.value("registry_webhook_certificate_last_reload_successful") == 0
+    return status.value("registry_webhook_certificate_last_reload_successful") == 0
 
 
-def _expiries(seen: Seen) -> Iterator[tuple[str, datetime]]:
-    for replica in seen.heard:
+def _expiries(snapshot: InstallationSnapshot) -> Iterator[tuple[str, datetime]]:
+    for replica in snapshot.replicas_or_empty:
         for container, said in replica.processes.items():
             at = None if isinstance(said, Unknown) else said.value(_EXPIRIES[container])
             if at and at < datetime.max.replace(tzinfo=UTC).timestamp():
                 yield f"{replica.name} ({container})", datetime.fromtimestamp(at, UTC)
 
 
-def _name(seen: Seen) -> str:
-    return CERTIFICATE if seen.keeps_certificate else TLS_SECRET
+def _name(snapshot: InstallationSnapshot) -> str:
+    return CERTIFICATE if snapshot.manages_certificate else TLS_SECRET
 
 
-def _is_injected(seen: Seen) -> bool:
-    calling = seen.calling
+def _is_injected(snapshot: InstallationSnapshot) -> bool:
+    calling = snapshot.webhook_configuration
     return calling is not None and not isinstance(calling, Unknown) and _INJECTED in calling.metadata.annotations
 
 
-def _whoever_writes(seen: Seen) -> str:
-    if seen.keeps_certificate:
-        return (
-            f"the sidecar puts it right within seconds; if it does not, its log says why: {wording.sidecar_log(seen)}"
-        )
-    if _is_injected(seen):
+def _ca_bundle_hint(snapshot: InstallationSnapshot) -> str:
+    if snapshot.manages_certificate:
+        see_log = wording.sidecar_log(snapshot)
+        return f"the sidecar puts it right within seconds; if it does not, its log says why: {see_log}"
+    if _is_injected(snapshot):
         return "cert-manager's cainjector writes it: look at its log"
     return (
         "put the authority's certificate there: registry-webhook certs create prints how, and certs/by-hand/README.md"
     )
 
 
-def _whoever_makes(seen: Seen) -> str:
-    if seen.keeps_certificate:
-        return f"the sidecar makes and renews it; if it does not, its log says why: {wording.sidecar_log(seen)}"
-    if _is_injected(seen):
-        return f"cert-manager makes it: kubectl -n {seen.names.namespace} describe certificates"
+def _certificate_hint(snapshot: InstallationSnapshot) -> str:
+    if snapshot.manages_certificate:
+        return f"the sidecar makes and renews it; if it does not, its log says why: {wording.sidecar_log(snapshot)}"
+    if _is_injected(snapshot):
+        return f"cert-manager makes it: kubectl -n {snapshot.names.namespace} describe certificates"
     return "make the next one: registry-webhook certs create --force, and do what it prints"
 
 

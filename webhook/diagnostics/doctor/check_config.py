@@ -4,17 +4,17 @@ import re
 import shlex
 from collections.abc import Iterable, Iterator
 
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import (
     CONFIGURATION_HASH_ANNOTATION,
+    DEFAULT_NAMESPACE,
     GUARD_POLICY,
     MUTATE_POLICY,
-    OWN_NAMESPACE,
     POLICY_OPTIONS_ANNOTATION,
     PROGRAM,
 )
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, Faults, Seen
+from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, InstallationSnapshot, InvalidConfig
 from webhook.diagnostics.generated_policies import generated, orphan_remedy
 from webhook.kube.objects import Object
 from webhook.kube.unknown import Unknown
@@ -27,112 +27,118 @@ _OPTIONS = re.compile(r"(?:--only-private)?(?: ?--action (?:Deny|Warn|Audit))?")
 _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
 
 
-def valid(seen: Seen) -> Iterator[Finding]:
+def check_valid(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at the configuration itself."""
-    match seen.configuration:
+    match snapshot.configuration:
         case Unknown() as unknown:
             yield wording.unknown(Code.CONFIG_UNKNOWN, _WHAT, unknown)
-        case Faults(lines):
+        case InvalidConfig(lines):
             remedy = (
                 "correct it; until then the last good one stays in force, and a process that starts anew does not run"
             )
             for line in lines:
-                yield wording.failure(Code.CONFIG_INVALID, _WHAT, line, remedy)
-        case Settings(server=None) as settings:
+                yield wording.error(Code.CONFIG_INVALID, _WHAT, line, remedy)
+        case EffectiveConfig(server=None) as settings:
             why = f"{settings.origin} has no registry: no image gets one in front, and no pull secret is made"
             yield wording.warning(Code.CONFIG_NO_REGISTRY, _WHAT, why, "set opencti.daemon.registry.server")
-        case Settings() as settings:
+        case EffectiveConfig() as settings:
             yield wording.ok(
                 Code.CONFIG_OK, _WHAT, f"{settings.origin} is valid, for {settings.server} (hash {settings.hash})"
             )
 
 
-def same(seen: Seen) -> Iterator[Finding]:
+def check_consistent(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at what the processes of all replicas go by."""
     what = "same everywhere"
-    in_force = dict(_hashes(seen))
-    wanted = seen.configuration.hash if isinstance(seen.configuration, Settings) else None
-    if wanted and seen.sidecar_hash and seen.sidecar_hash != wanted:
-        why = (
-            f"the containers' variables differ: {WEBHOOK} is to go by {wanted}, and {REFRESHER} by {seen.sidecar_hash}"
-        )
+    in_force = dict(_hashes(snapshot))
+    wanted = snapshot.configuration.hash if isinstance(snapshot.configuration, EffectiveConfig) else None
+    if wanted and snapshot.sidecar_hash and snapshot.sidecar_hash != wanted:
+        theirs = f"{WEBHOOK} is to go by {wanted}, and {REFRESHER} by {snapshot.sidecar_hash}"
+        why = f"the containers' variables differ: {theirs}"
         yield wording.warning(
             Code.CONFIG_VARIABLES, what, why, "give both containers of the Deployment the same variables"
         )
     late = {
         f"{pod} ({container}: {digits})"
         for (pod, container), digits in in_force.items()
-        if wanted and digits != (seen.sidecar_hash or wanted if container == REFRESHER else wanted)
+        if wanted and digits != (snapshot.sidecar_hash or wanted if container == REFRESHER else wanted)
     }
     if late:
-        look = f"kubectl -n {seen.names.namespace} logs POD"
+        look = f"kubectl -n {snapshot.names.namespace} logs POD"
         remedy = f"kubelet brings a ConfigMap within two minutes; where it stays so: {look}"
-        yield wording.warning(Code.CONFIG_OUTDATED, what, f"not by {wanted} yet: {wording.some(late)}", remedy)
+        yield wording.warning(Code.CONFIG_OUTDATED, what, f"not by {wanted} yet: {wording.join_names(late)}", remedy)
     elif wanted is None and len(set(in_force.values())) > 1:
-        said = wording.some(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())
+        said = wording.join_names(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())
         yield wording.warning(
             Code.CONFIG_DIFFERS, what, f"the processes go by different ones: {said}", "look again in two minutes"
         )
     elif in_force:
         said = ", ".join(sorted(set(in_force.values())))
         yield wording.ok(
-            Code.CONFIG_SAME, what, f"{wording.of(list(in_force), 'process goes', 'processes go')} by {said}"
+            Code.CONFIG_SAME, what, f"{wording.count_of(list(in_force), 'process goes', 'processes go')} by {said}"
         )
 
 
-def _hashes(seen: Seen) -> Iterator[tuple[tuple[str, str], str]]:
+def _hashes(snapshot: InstallationSnapshot) -> Iterator[tuple[tuple[str, str], str]]:
     """Give by replica and container the hash that it says."""
-    for replica in seen.heard:
+    for replica in snapshot.replicas_or_empty:
         for container, said in replica.processes.items():
             digits = None if isinstance(said, Unknown) else said.label(_INFOS[container], "hash")
             if digits:
                 yield (replica.name, container), digits
 
 
-def orphaned(seen: Seen) -> Iterator[Finding]:
+def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Name generated policies that were left behind when the rest was removed."""
-    if isinstance(seen.policies, Unknown) or isinstance(seen.guards, Unknown) or isinstance(seen.calling, Unknown):
+    if (
+        isinstance(snapshot.policies, Unknown)
+        or isinstance(snapshot.guards, Unknown)
+        or isinstance(snapshot.webhook_configuration, Unknown)
+    ):
         return
     what = "generated policies"
-    names = [one.metadata.name for one in generated(seen.policies)]
-    guards = [name for name in names if name in seen.guards]
-    mutating = [name for name in names if name not in seen.guards]
-    if seen.webhook is None and not mutating:
+    names = [one.metadata.name for one in generated(snapshot.policies)]
+    guards = [name for name in names if name in snapshot.guards]
+    mutating = [name for name in names if name not in snapshot.guards]
+    if snapshot.webhook is None and not mutating:
         for name in guards:
             why = f"ValidatingAdmissionPolicy {name} refuses Pods that are not rewritten, and nothing rewrites them"
-            yield wording.failure(Code.POLICY_ORPHANED, what, why, orphan_remedy("validating", name))
-    if seen.calling is None and seen.deployment is None:
+            yield wording.error(Code.POLICY_ORPHANED, what, why, orphan_remedy("validating", name))
+    if snapshot.webhook_configuration is None and snapshot.deployment is None:
         for name in mutating:
             why = f"MutatingAdmissionPolicy {name} still rewrites Pods, and nothing maintains their pull secrets"
             yield wording.warning(Code.POLICY_ORPHANED, what, why, orphan_remedy("mutating", name))
 
 
-def policies(seen: Seen) -> Iterator[Finding]:
+def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at the policies that were generated from it, where there are any."""
     what = "generated policies"
-    if isinstance(seen.policies, Unknown):
-        yield wording.unknown(Code.POLICY_UNKNOWN, what, seen.policies)
+    if isinstance(snapshot.policies, Unknown):
+        yield wording.unknown(Code.POLICY_UNKNOWN, what, snapshot.policies)
         return
     made_from = {
-        one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] for one in generated(seen.policies)
+        one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
+        for one in generated(snapshot.policies)
     }
-    if not made_from or not isinstance(seen.configuration, Settings):
+    if not made_from or not isinstance(snapshot.configuration, EffectiveConfig):
         return
-    wanted = seen.configuration.hash
+    wanted = snapshot.configuration.hash
     old = sorted(f"{name} ({digits})" for name, digits in made_from.items() if digits != wanted)
     if old:
-        why = f"made from another configuration than {wanted}: {wording.some(old)}"
-        yield wording.failure(Code.POLICY_OUTDATED, what, why, _remade(seen, seen.policies, seen.configuration))
+        why = f"made from another configuration than {wanted}: {wording.join_names(old)}"
+        yield wording.error(
+            Code.POLICY_OUTDATED, what, why, _remade(snapshot, snapshot.policies, snapshot.configuration)
+        )
     else:
-        yield wording.ok(Code.POLICY_OK, what, f"{wording.of(list(made_from), 'is', 'are')} made from {wanted}")
+        yield wording.ok(Code.POLICY_OK, what, f"{wording.count_of(list(made_from), 'is', 'are')} made from {wanted}")
 
 
-def _remade(seen: Seen, policies: Iterable[Object], settings: Settings) -> str:
+def _remade(snapshot: InstallationSnapshot, policies: Iterable[Object], settings: EffectiveConfig) -> str:
     """Give the commands that make the policies that are of another configuration again, with their options."""
     of_file = not settings.origin.startswith("ConfigMap ")
     source = f"--config {shlex.quote(settings.origin)}" if of_file else "--from-cluster"
-    if seen.names.namespace != OWN_NAMESPACE:
-        source += f" --installation-namespace {shlex.quote(seen.names.namespace)}"
+    if snapshot.names.namespace != DEFAULT_NAMESPACE:
+        source += f" --installation-namespace {shlex.quote(snapshot.names.namespace)}"
     commands = []
     for one in policies:
         name, annotations = one.metadata.name, one.metadata.annotations

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import Said, Seen
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, ProcessStatus
 from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
@@ -27,107 +27,109 @@ _OF_CREDENTIAL = frozenset(
     }
 )
 #: What other checks look at as well.
-_ELSEWHERE = _OF_CREDENTIAL | {State.CONFIGURATION_INVALID, State.FOREIGN_SECRET}
+_CHECKED_ELSEWHERE = _OF_CREDENTIAL | {State.CONFIGURATION_INVALID, State.FOREIGN_SECRET}
 
 
-def _change(seen: Seen) -> str:
-    place = f"Secret {seen.names.namespace}/registry-webhook-credential"
+def _change(snapshot: InstallationSnapshot) -> str:
+    place = f"Secret {snapshot.names.namespace}/registry-webhook-credential"
     return f"put the right one into {place}, or wherever webhook.credential has it from: it is looked at every second"
 
 
-def accepted(seen: Seen) -> Iterator[Finding]:
+def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at what came of the last pass of the replica that writes, or of any."""
-    if isinstance(seen.configuration, Settings):
-        if seen.configuration.server is None:
+    if isinstance(snapshot.configuration, EffectiveConfig):
+        if snapshot.configuration.server is None:
             return
-        if seen.configuration.policy.pull_secret is None:
+        if snapshot.configuration.policy.pull_secret is None:
             yield wording.ok(
                 Code.CREDENTIAL_DISABLED, _WHAT, "no pull secret is made: webhook.pull_secret.enabled is false"
             )
             return
-    if isinstance(seen.replicas, Unknown):
-        yield wording.unknown(Code.CREDENTIAL_UNKNOWN, _WHAT, seen.replicas)
+    if isinstance(snapshot.replicas, Unknown):
+        yield wording.unknown(Code.CREDENTIAL_UNKNOWN, _WHAT, snapshot.replicas)
         return
-    said = speaker(seen)
+    said = leader_status(snapshot)
     if said is None:
-        unread = next((one.refresher for one in seen.replicas if isinstance(one.refresher, Unknown)), None)
+        unread = next((one.refresher for one in snapshot.replicas if isinstance(one.refresher, Unknown)), None)
         yield wording.unknown(Code.CREDENTIAL_UNKNOWN, _WHAT, unread or "no sidecar runs that could be asked")
         return
-    yield _of_pass(seen, said)
+    yield _of_refresh(snapshot, said)
 
 
-def speaker(seen: Seen) -> Said | None:
+def leader_status(snapshot: InstallationSnapshot) -> ProcessStatus | None:
     """Give what the sidecar says that writes; where none does, one that has something to say."""
-    heard = [replica.refresher for replica in seen.heard if isinstance(replica.refresher, Said)]
+    heard = [
+        replica.refresher for replica in snapshot.replicas_or_empty if isinstance(replica.refresher, ProcessStatus)
+    ]
     return max(heard, key=_weight, default=None)
 
 
-def _weight(said: Said) -> tuple[bool, bool]:
-    return said.value(f"{_PREFIX}leading") == 1, said.value(f"{_PREFIX}credential_refused") == 1
+def _weight(status: ProcessStatus) -> tuple[bool, bool]:
+    return status.value(f"{_PREFIX}leading") == 1, status.value(f"{_PREFIX}credential_refused") == 1
 
 
-def _of_pass(seen: Seen, said: Said) -> Finding:
-    state = said.readiness or Readiness(ready=True)
+def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Finding:
+    state = status.readiness or Readiness(ready=True)
     last = state.last_refresh
     code = last.code if last is not None and last.result != "success" else ""
     detail = (last.message if last is not None else "") or "no reason given"
-    expiry = said.value(f"{_PREFIX}credential_expiry_timestamp_seconds")
-    if said.value(f"{_PREFIX}credential_refused") == 1 or code == State.CREDENTIAL_REFUSED:
+    expiry = status.value(f"{_PREFIX}credential_expiry_timestamp_seconds")
+    if status.value(f"{_PREFIX}credential_refused") == 1 or code == State.CREDENTIAL_REFUSED:
         why = f"the registry refuses it: {detail}" if code else "the registry refuses it"
-        return wording.failure(Code.CREDENTIAL_REFUSED, _WHAT, why, _change(seen))
-    if expiry and expiry <= seen.now.timestamp():
+        return wording.error(Code.CREDENTIAL_REFUSED, _WHAT, why, _change(snapshot))
+    if expiry and expiry <= snapshot.now.timestamp():
         ended = datetime.fromtimestamp(expiry, UTC)
         why = f"what is published ended at {ended:%Y-%m-%d %H:%M} UTC" + (f" ({code}: {detail})" if code else "")
-        return wording.failure(
-            Code.CREDENTIAL_EXPIRED, _WHAT, why, "its source has to give a new one: " + wording.sidecar_log(seen)
+        return wording.error(
+            Code.CREDENTIAL_EXPIRED, _WHAT, why, "its source has to give a new one: " + wording.sidecar_log(snapshot)
         )
     match code:
         case State.PROVIDER_FAILED:
-            return wording.failure(Code.CREDENTIAL_PROVIDER, _WHAT, f"its source gives none: {detail}", _change(seen))
+            return wording.error(Code.CREDENTIAL_PROVIDER, _WHAT, f"its source gives none: {detail}", _change(snapshot))
         case State.REGISTRY_UNAVAILABLE:
             remedy = "see that the Pods reach the registry, and webhook.verify_ca"
             return wording.warning(
                 Code.CREDENTIAL_UNCHECKED, _WHAT, f"the registry could not be asked: {detail}", remedy
             )
         case State.CLUSTER_UNAVAILABLE:
-            return wording.failure(
+            return wording.error(
                 Code.CREDENTIAL_UNPUBLISHED,
                 _WHAT,
                 f"it cannot be published: {detail}",
-                "see rights, and " + wording.sidecar_log(seen),
+                "see rights, and " + wording.sidecar_log(snapshot),
             )
         case "":
-            return _of_readiness(seen, said, state)
-    return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{code}: {detail}", wording.sidecar_log(seen))
+            return _of_readiness(snapshot, status, state)
+    return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{code}: {detail}", wording.sidecar_log(snapshot))
 
 
-def _of_readiness(seen: Seen, said: Said, state: Readiness) -> Finding:
+def _of_readiness(snapshot: InstallationSnapshot, status: ProcessStatus, state: Readiness) -> Finding:
     if not state.ready:
         why = next((one.message for one in state.warnings), "no reason given")
         return wording.warning(
-            Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is not ready: {why}", wording.sidecar_log(seen)
+            Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is not ready: {why}", wording.sidecar_log(snapshot)
         )
-    if said.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
+    if status.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
         return wording.ok(Code.CREDENTIAL_OK, _WHAT, "it is published, and the registry has not refused it")
     why = "none is configured: what needs one is not pulled"
-    return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, _change(seen))
+    return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, _change(snapshot))
 
 
-def grievances(seen: Seen) -> Iterator[Finding]:
+def sidecar_warnings(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Pass on what sidecars warn of beside that, whether the code is known here or not."""
     warned: dict[Notice, str] = {}
-    for replica in seen.heard:
+    for replica in snapshot.replicas_or_empty:
         said = replica.refresher
-        if not isinstance(said, Said):
+        if not isinstance(said, ProcessStatus):
             continue
         if said.readiness is None:
             why = f"{replica.name} describes its state in text only, which is not read: it runs an older version"
             yield wording.warning(Code.SIDECAR_OLDER, "sidecar", why, "finish the upgrade, and run doctor again")
             continue
         for notice in said.readiness.warnings:
-            if notice.code not in _ELSEWHERE:
+            if notice.code not in _CHECKED_ELSEWHERE:
                 warned.setdefault(notice, replica.name)
     for notice, name in warned.items():
         place = f"{notice.namespace}: " if notice.namespace else ""
         why = f"{name}: {place}{notice.message} ({notice.code})"
-        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", why, wording.sidecar_log(seen))
+        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", why, wording.sidecar_log(snapshot))

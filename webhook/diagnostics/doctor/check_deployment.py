@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from webhook.constants import REFRESHER
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import Lease, Said, Seen
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Lease, ProcessStatus
 from webhook.kube.objects import Deployment
 from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
@@ -15,25 +15,27 @@ from webhook.output.findings import Finding
 _AHEAD = timedelta(seconds=30)
 
 
-def deployed(seen: Seen) -> Iterator[Finding]:
+def check_deployment(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at the Deployment and its rollout."""
     what = "webhook runs"
-    deployment = seen.deployment
-    place = f"Deployment {seen.names.namespace}/{seen.names.deployment}"
-    look = f"kubectl -n {seen.names.namespace} describe pods"
+    deployment = snapshot.deployment
+    place = f"Deployment {snapshot.names.namespace}/{snapshot.names.deployment}"
+    look = f"kubectl -n {snapshot.names.namespace} describe pods"
     if isinstance(deployment, Unknown):
         yield wording.unknown(Code.DEPLOY_UNKNOWN, what, deployment)
         return
     if deployment is None:
-        yield wording.failure(Code.DEPLOY_MISSING, what, f"there is no {place}: {seen.without_it}", wording.INSTALL)
+        yield wording.error(
+            Code.DEPLOY_MISSING, what, f"there is no {place}: {snapshot.outage_effect}", wording.INSTALL
+        )
         return
     wanted, status = deployment.spec.replicas, deployment.status
     if not wanted:
-        remedy = f"kubectl -n {seen.names.namespace} scale deployment/{seen.names.deployment} --replicas=2"
-        yield wording.failure(Code.DEPLOY_SCALED_DOWN, what, f"{place} is scaled to 0: {seen.without_it}", remedy)
+        remedy = f"kubectl -n {snapshot.names.namespace} scale deployment/{snapshot.names.deployment} --replicas=2"
+        yield wording.error(Code.DEPLOY_SCALED_DOWN, what, f"{place} is scaled to 0: {snapshot.outage_effect}", remedy)
     elif not status.available_replicas:
-        why = f"none of {wanted} replicas is available: {seen.without_it}{_reasons(seen)}"
-        yield wording.failure(Code.DEPLOY_UNAVAILABLE, what, why, look)
+        why = f"none of {wanted} replicas is available: {snapshot.outage_effect}{_reasons(snapshot)}"
+        yield wording.error(Code.DEPLOY_UNAVAILABLE, what, why, look)
     elif _is_rolled_out(deployment):
         yield wording.ok(
             Code.DEPLOY_OK, what, f"{wording.count(wanted, 'replica is', 'replicas are')} available, and rolled out"
@@ -42,9 +44,11 @@ def deployed(seen: Seen) -> Iterator[Finding]:
         counted = (
             f"{status.available_replicas} of {wanted} replicas are available, {status.updated_replicas} of the newest"
         )
-        status_of = f"kubectl -n {seen.names.namespace} rollout status deployment/{seen.names.deployment}"
+        status_of = f"kubectl -n {snapshot.names.namespace} rollout status deployment/{snapshot.names.deployment}"
         remedy = f"{status_of}; if it stays so: {look}"
-        yield wording.warning(Code.DEPLOY_ROLLOUT, what, f"the rollout is not over: {counted}{_reasons(seen)}", remedy)
+        yield wording.warning(
+            Code.DEPLOY_ROLLOUT, what, f"the rollout is not over: {counted}{_reasons(snapshot)}", remedy
+        )
 
 
 def _is_rolled_out(deployment: Deployment) -> bool:
@@ -53,74 +57,82 @@ def _is_rolled_out(deployment: Deployment) -> bool:
     return newest and status.updated_replicas == status.available_replicas == status.replicas == wanted
 
 
-def _reasons(seen: Seen) -> str:
+def _reasons(snapshot: InstallationSnapshot) -> str:
     """Say why containers wait."""
     reasons = {
         f"{one.name} {one.state.waiting.reason}"
-        for replica in seen.heard
+        for replica in snapshot.replicas_or_empty
         for one in replica.pod.status.container_statuses
         if one.state.waiting is not None and one.state.waiting.reason
     }
-    return f" ({wording.some(reasons)})" if reasons else ""
+    return f" ({wording.join_names(reasons)})" if reasons else ""
 
 
-def reached(seen: Seen) -> Iterator[Finding]:
+def check_endpoints(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look whether the Service has somebody behind it."""
     what = "webhook reached"
-    if isinstance(seen.slices, Unknown):
-        yield wording.unknown(Code.ENDPOINTS_UNKNOWN, what, seen.slices)
+    if isinstance(snapshot.endpoint_slices, Unknown):
+        yield wording.unknown(Code.ENDPOINTS_UNKNOWN, what, snapshot.endpoint_slices)
         return
-    endpoints = [endpoint for one in seen.slices for endpoint in one.endpoints or ()]
+    endpoints = [endpoint for one in snapshot.endpoint_slices for endpoint in one.endpoints or ()]
     # An endpoint that does not say counts as ready:
     # https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready
     ready = [endpoint for endpoint in endpoints if endpoint.conditions.ready is not False]
     if not ready:
-        why = f"no endpoint of the Service {seen.names.namespace}/{seen.names.service} is ready: {seen.without_it}"
-        yield wording.failure(
-            Code.ENDPOINTS_NONE, what, why, f"kubectl -n {seen.names.namespace} get endpointslices,pods"
+        service = f"{snapshot.names.namespace}/{snapshot.names.service}"
+        why = f"no endpoint of the Service {service} is ready: {snapshot.outage_effect}"
+        yield wording.error(
+            Code.ENDPOINTS_NONE, what, why, f"kubectl -n {snapshot.names.namespace} get endpointslices,pods"
         )
         return
-    silent = {one.name: str(said) for one in seen.heard for said in one.processes.values() if isinstance(said, Unknown)}
+    silent = {
+        one.name: str(said)
+        for one in snapshot.replicas_or_empty
+        for said in one.processes.values()
+        if isinstance(said, Unknown)
+    }
     if silent:
         yield wording.unknown(
             Code.ENDPOINTS_UNKNOWN,
             what,
-            f"{wording.some(silent)}: {next(iter(silent.values())).removeprefix('not known: ')}",
+            f"{wording.join_names(silent)}: {next(iter(silent.values())).removeprefix('not known: ')}",
         )
     else:
-        yield wording.ok(Code.ENDPOINTS_OK, what, f"{wording.of(ready, 'endpoint is', 'endpoints are')} ready")
+        yield wording.ok(Code.ENDPOINTS_OK, what, f"{wording.count_of(ready, 'endpoint is', 'endpoints are')} ready")
 
 
-def led(seen: Seen) -> Iterator[Finding]:
+def check_lease(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look whether one replica, and no more, is the one that writes."""
     what = "leadership"
-    place = f"Lease {seen.names.namespace}/{REFRESHER}"
-    if isinstance(seen.lease, Unknown):
-        yield wording.unknown(Code.LEASE_UNKNOWN, what, seen.lease)
+    place = f"Lease {snapshot.names.namespace}/{REFRESHER}"
+    if isinstance(snapshot.lease, Unknown):
+        yield wording.unknown(Code.LEASE_UNKNOWN, what, snapshot.lease)
         return
-    leading = [replica.name for replica in seen.heard if _leads(replica.refresher)]
+    leading = [replica.name for replica in snapshot.replicas_or_empty if _leads(replica.refresher)]
     if len(leading) > 1:
-        why = f"{len(leading)} replicas say that they write: {wording.some(leading)}"
-        yield wording.failure(
+        why = f"{len(leading)} replicas say that they write: {wording.join_names(leading)}"
+        yield wording.error(
             Code.LEASE_SPLIT, what, why, "look again: one hands over to the next; if it stays so, look at their logs"
         )
-    elif seen.lease is None or not seen.lease.holder:
-        yield wording.failure(
+    elif snapshot.lease is None or not snapshot.lease.holder:
+        yield wording.error(
             Code.LEASE_NONE,
             what,
             f"no replica holds the {place}: nobody writes pull secrets",
-            wording.sidecar_log(seen),
+            wording.sidecar_log(snapshot),
         )
-    elif _is_gone(seen, seen.lease):
-        why = f"{seen.lease.holder} holds the {place} and has not renewed it since {seen.lease.renewed}"
-        yield wording.failure(Code.LEASE_EXPIRED, what, f"{why}: nobody writes pull secrets", wording.sidecar_log(seen))
+    elif _is_gone(snapshot, snapshot.lease):
+        why = f"{snapshot.lease.holder} holds the {place} and has not renewed it since {snapshot.lease.renewed}"
+        yield wording.error(
+            Code.LEASE_EXPIRED, what, f"{why}: nobody writes pull secrets", wording.sidecar_log(snapshot)
+        )
     else:
-        yield wording.ok(Code.LEASE_OK, what, f"{seen.lease.holder} holds the Lease")
+        yield wording.ok(Code.LEASE_OK, what, f"{snapshot.lease.holder} holds the Lease")
 
 
-def _leads(said: Said | Unknown) -> bool:
-    return isinstance(said, Said) and said.value("registry_webhook_refresher_leading") == 1
+def _leads(status: ProcessStatus | Unknown) -> bool:
+    return isinstance(status, ProcessStatus) and status.value("registry_webhook_refresher_leading") == 1
 
 
-def _is_gone(seen: Seen, lease: Lease) -> bool:
-    return lease.renewed is not None and seen.now - lease.renewed > lease.duration + _AHEAD
+def _is_gone(snapshot: InstallationSnapshot, lease: Lease) -> bool:
+    return lease.renewed is not None and snapshot.now - lease.renewed > lease.duration + _AHEAD

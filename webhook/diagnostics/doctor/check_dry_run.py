@@ -5,12 +5,12 @@ from typing import Any
 
 import msgspec
 
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, WEBHOOK_NAME
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import Seen, Tryout
+from webhook.diagnostics.doctor.snapshot import DryRun, InstallationSnapshot
 from webhook.kube.objects import Pod
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
@@ -45,53 +45,53 @@ def pod(image: str) -> dict[str, Any]:
     }
 
 
-def image(settings: Settings) -> str | None:
+def image(settings: EffectiveConfig) -> str | None:
     """Give an image that the configuration rewrites, if one can be thought of."""
     if settings.server is None:
         return None
     return next((name for name in _IMAGES if settings.policy.resolve(name).rewritten), None)
 
 
-def image_of(tried: Tried) -> str | None:
+def image_of(result: DryRunResult) -> str | None:
     """Give the image that the Pod would be stored with."""
-    if tried.stored is None:
+    if result.stored is None:
         return None
-    stored = msgspec.convert(tried.stored, Pod)
+    stored = msgspec.convert(result.stored, Pod)
     return next((one.image for one in stored.spec.containers if one.name == _CONTAINER), None)
 
 
-def rewritten(seen: Seen) -> Iterator[Finding]:
+def check_dry_run(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at what came of it."""
-    settings = seen.configuration
-    if not isinstance(settings, Settings) or isinstance(seen.namespaces, Unknown):
+    settings = snapshot.configuration
+    if not isinstance(settings, EffectiveConfig) or isinstance(snapshot.namespaces, Unknown):
         yield wording.unknown(
             Code.DRYRUN_UNKNOWN, _WHAT, "none was tried, for it is not known which namespaces are served"
         )
         return
-    if seen.tryout is None:
+    if snapshot.dry_run is None:
         if settings.server is not None:
             remedy = f"opt one in, if you want to: kubectl label namespace NAME {ENABLED_LABEL}=true"
             yield wording.warning(Code.DRYRUN_NO_NAMESPACE, _WHAT, "none was tried, for no namespace is served", remedy)
         return
-    yield _of_tryout(settings, seen.tryout)
+    yield _of_dry_run(settings, snapshot.dry_run)
 
 
-def _of_tryout(settings: Settings, tried: Tryout) -> Finding:
+def _of_dry_run(settings: EffectiveConfig, tried: DryRun) -> Finding:
     place = f"a Pod with {tried.written} in {tried.namespace} (dry run)"
-    if isinstance(tried.came, Unknown):
-        return wording.unknown(Code.DRYRUN_UNKNOWN, _WHAT, tried.came)
-    if tried.came.stored is None:
-        return _of_refusal(place, tried.came.refusal)
-    stored = msgspec.convert(tried.came.stored, Pod)
+    if isinstance(tried.result, Unknown):
+        return wording.unknown(Code.DRYRUN_UNKNOWN, _WHAT, tried.result)
+    if tried.result.stored is None:
+        return _of_refusal(place, tried.result.refusal)
+    stored = msgspec.convert(tried.result.stored, Pod)
     wanted = settings.policy.resolve(tried.written)
-    image = image_of(tried.came)
+    image = image_of(tried.result)
     if image != wanted.image:
         why = f"{place} stays as it is written: the webhook was not called, or not heard"
         remedy = "see the lines above; the API server's log says `failed calling webhook` with the reason"
-        return wording.failure(Code.DRYRUN_UNCHANGED, _WHAT, why, remedy)
+        return wording.error(Code.DRYRUN_UNCHANGED, _WHAT, why, remedy)
     secret = settings.policy.pull_secret
     if secret and wanted.private and secret not in [one.name for one in stored.spec.image_pull_secrets]:
-        return wording.failure(
+        return wording.error(
             Code.DRYRUN_NO_SECRET, _WHAT, f"{place} is rewritten and does not get {secret}", wording.INSTALL
         )
     return wording.ok(Code.DRYRUN_OK, _WHAT, f"{place} gets {image}")
@@ -103,7 +103,7 @@ def _of_refusal(place: str, refusal: str) -> Finding:
         remedy = (
             "see the lines above; x509 is about certificate and caBundle, a refused connection or a timeout about Pods"
         )
-        return wording.failure(Code.DRYRUN_REFUSED, _WHAT, why, remedy)
+        return wording.error(Code.DRYRUN_REFUSED, _WHAT, why, remedy)
     return wording.unknown(
         Code.DRYRUN_UNKNOWN, _WHAT, f"{place} was refused, and not by the webhook: {truncate(refusal, _SHOWN)}"
     )

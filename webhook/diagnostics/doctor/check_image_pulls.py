@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import waiting
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.check_webhook_config import served
-from webhook.diagnostics.doctor.snapshot import Seen
+from webhook.diagnostics.doctor.check_webhook_config import check_namespaces
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.diagnostics.waiting import FailedPull
 from webhook.errors import InvalidReference
 from webhook.images import reference
@@ -18,7 +18,7 @@ from webhook.output.findings import Finding
 _WHAT = "pulls by nodes"
 #: What fails for every Pod and is not this one's fault.
 _FAILURES = frozenset({Code.PULL_UNTRUSTED, Code.PULL_REFUSED})
-_SAID = {
+_MESSAGES = {
     Code.PULL_UNTRUSTED: "a node does not trust the registry",
     Code.PULL_REFUSED: "the registry refuses a node",
     Code.PULL_UNAVAILABLE: "a node cannot reach the registry",
@@ -33,32 +33,32 @@ _RECREATE = "the Pod does not name the pull secret, which is only added when a P
 _Found = tuple[Pod, FailedPull]
 
 
-def pulled(seen: Seen) -> Iterator[Finding]:
+def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Report one finding for each cause, with one Pod as the example."""
-    if isinstance(seen.waiting_pods, Unknown):
-        yield wording.unknown(Code.PULL_UNKNOWN, _WHAT, seen.waiting_pods)
+    if isinstance(snapshot.waiting_pods, Unknown):
+        yield wording.unknown(Code.PULL_UNKNOWN, _WHAT, snapshot.waiting_pods)
         return
     found: dict[tuple[Code, str], list[_Found]] = {}
-    for pod in seen.waiting_pods:
+    for pod in snapshot.waiting_pods:
         for failed in waiting.failed_pulls(pod):
-            if _counts(seen, pod, failed):
-                found.setdefault((failed.code, _remedy(seen, pod, failed)), []).append((pod, failed))
+            if _counts(snapshot, pod, failed):
+                found.setdefault((failed.code, _remedy(snapshot, pod, failed)), []).append((pod, failed))
     for (code, remedy), every in found.items():
-        kind = wording.failure if _is_failure(seen, code, every) else wording.warning
-        yield kind(code, _WHAT, f"{_SAID[code]}: {_example(seen, every)}", remedy)
+        kind = wording.error if _is_failure(snapshot, code, every) else wording.warning
+        yield kind(code, _WHAT, f"{_MESSAGES[code]}: {_example(snapshot, every)}", remedy)
     if not found:
         where = "in selected namespaces and the installation's own"
         yield wording.ok(Code.PULL_OK, _WHAT, f"no container waits for an image of the registry {where}")
 
 
-def _counts(seen: Seen, pod: Pod, failed: FailedPull) -> bool:
+def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> bool:
     """Tell whether it is ours: of our own Pods every image, of Pods in selected namespaces those of the registry."""
-    if pod.metadata.namespace == seen.names.namespace:
+    if pod.metadata.namespace == snapshot.names.namespace:
         return True
-    settings = seen.configuration
-    if not isinstance(settings, Settings) or settings.server is None:
+    settings = snapshot.configuration
+    if not isinstance(settings, EffectiveConfig) or settings.server is None:
         return False
-    if pod.metadata.namespace not in {one.metadata.name for one in served(seen)}:
+    if pod.metadata.namespace not in {one.metadata.name for one in check_namespaces(snapshot)}:
         return False
     resolution = settings.policy.resolve(failed.image)
     return (resolution.private and not resolution.rewritten) or _is_below(failed.image, settings.server)
@@ -73,30 +73,30 @@ def _is_below(image: str, server: str) -> bool:
     return False
 
 
-def _is_failure(seen: Seen, code: Code, every: list[_Found]) -> bool:
-    return code in _FAILURES or any(pod.metadata.namespace == seen.names.namespace for pod, _ in every)
+def _is_failure(snapshot: InstallationSnapshot, code: Code, every: list[_Found]) -> bool:
+    return code in _FAILURES or any(pod.metadata.namespace == snapshot.names.namespace for pod, _ in every)
 
 
-def _remedy(seen: Seen, pod: Pod, failed: FailedPull) -> str:
+def _remedy(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> str:
     usual = waiting.remedy(pod, failed.code)
-    if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == seen.names.namespace:
+    if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == snapshot.names.namespace:
         return usual
-    settings = seen.configuration
-    secret = settings.policy.pull_secret if isinstance(settings, Settings) else None
+    settings = snapshot.configuration
+    secret = settings.policy.pull_secret if isinstance(settings, EffectiveConfig) else None
     named = any(one.name == secret for one in pod.spec.image_pull_secrets)
-    return usual if named or secret is None or usual == waiting.STATIC else _RECREATE
+    return usual if named or secret is None or usual == waiting.STATIC_POD_HINT else _RECREATE
 
 
-def _example(seen: Seen, every: list[_Found]) -> str:
+def _example(snapshot: InstallationSnapshot, every: list[_Found]) -> str:
     pod, failed = every[0]
     metadata = pod.metadata
     others = len({one.metadata.uid or one.metadata.name for one, _ in every}) - 1
     more = f" (and {wording.count(others, 'more Pod', 'more Pods')})" if others else ""
-    events = seen.pull_events
+    events = snapshot.pull_events
     about = (
         events if isinstance(events, Unknown) else [one for one in events if one.involved_object.uid == metadata.uid]
     )
     image = waiting.shown(failed.image)
-    return f"Pod {metadata.namespace}/{metadata.name}{more}, {failed.container}, {image}: " + waiting.in_words(
-        failed, about, seen.now
+    return f"Pod {metadata.namespace}/{metadata.name}{more}, {failed.container}, {image}: " + waiting.description(
+        failed, about, snapshot.now
     )

@@ -3,78 +3,80 @@
 from collections import Counter
 from collections.abc import Iterator
 
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, REFRESHED_ANNOTATION
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.check_webhook_config import served
-from webhook.diagnostics.doctor.snapshot import Seen
-from webhook.diagnostics.image_pull import is_ours
+from webhook.diagnostics.doctor.check_webhook_config import check_namespaces
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
+from webhook.diagnostics.image_pull import is_managed_by_us
 from webhook.kube.objects import ManagedObject
 from webhook.kube.unknown import Unknown
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
-from webhook.timestamps import moment
+from webhook.timestamps import parse_rfc3339
 
 _WHAT = "pull secrets"
 #: So many namespaces are not opted out one by one.
 _MANY = 3
 
 
-def kept(seen: Seen) -> Iterator[Finding]:
+def check_pull_secrets(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at the Secrets of served namespaces."""
-    if not isinstance(seen.configuration, Settings):
+    if not isinstance(snapshot.configuration, EffectiveConfig):
         return
-    name = seen.configuration.policy.pull_secret
-    if name is None or seen.configuration.server is None:
+    name = snapshot.configuration.policy.pull_secret
+    if name is None or snapshot.configuration.server is None:
         return
-    unread = next((one for one in (seen.namespaces, seen.pull_secrets) if isinstance(one, Unknown)), None)
-    if unread is not None or isinstance(seen.pull_secrets, Unknown):
+    unread = next((one for one in (snapshot.namespaces, snapshot.pull_secrets) if isinstance(one, Unknown)), None)
+    if unread is not None or isinstance(snapshot.pull_secrets, Unknown):
         yield wording.unknown(Code.SECRET_UNKNOWN, _WHAT, unread or "they cannot be read")
         return
-    wanted = {namespace.metadata.name for namespace in served(seen)}
-    found = {one.metadata.namespace: one for one in seen.pull_secrets}
-    faults = [*_faults(seen, name, wanted, found)]
+    wanted = {namespace.metadata.name for namespace in check_namespaces(snapshot)}
+    found = {one.metadata.namespace: one for one in snapshot.pull_secrets}
+    faults = [*_errors(snapshot, name, wanted, found)]
     yield from faults
-    if isinstance(seen.mistyped, Unknown):
-        yield wording.unknown(Code.SECRET_UNKNOWN, _WHAT, seen.mistyped)
+    if isinstance(snapshot.wrong_type_secrets, Unknown):
+        yield wording.unknown(Code.SECRET_UNKNOWN, _WHAT, snapshot.wrong_type_secrets)
     if not faults:
         left = len(found.keys() - wanted)
         more = f", and {left} in others, where it stays for a while" if left else ""
         yield wording.ok(
             Code.SECRET_OK,
             _WHAT,
-            f"{wording.of(list(wanted), 'served namespace has', 'served namespaces have')} it{more}",
+            f"{wording.count_of(list(wanted), 'served namespace has', 'served namespaces have')} it{more}",
         )
 
 
-def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObject]) -> Iterator[Finding]:
-    mistyped = () if isinstance(seen.mistyped, Unknown) else seen.mistyped
+def _errors(
+    snapshot: InstallationSnapshot, name: str, wanted: set[str], found: dict[str, ManagedObject]
+) -> Iterator[Finding]:
+    mistyped = () if isinstance(snapshot.wrong_type_secrets, Unknown) else snapshot.wrong_type_secrets
     others = {one.metadata.namespace for one in mistyped} | {place for place, one in found.items() if not _is_ours(one)}
     ours = {place: one for place, one in found.items() if place in wanted and place not in others}
-    now = seen.now.timestamp()
+    now = snapshot.now.timestamp()
     foreign = wanted & others
     if foreign:
         place = min(foreign)
-        why = f"in {_in(foreign)} a Secret {name} is in the way that is not ours: {wording.some(foreign)}"
+        why = f"in {_in(foreign)} a Secret {name} is in the way that is not ours: {wording.join_names(foreign)}"
         remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(place, name)}"
-        yield wording.failure(Code.SECRET_FOREIGN, _WHAT, why, remedy)
+        yield wording.error(Code.SECRET_FOREIGN, _WHAT, why, remedy)
     missing = wanted - found.keys()
     if missing:
-        yield wording.failure(
+        yield wording.error(
             Code.SECRET_MISSING,
             _WHAT,
-            f"{_in(missing)} {'has' if len(missing) == 1 else 'have'} none: {wording.some(missing)}",
-            wording.sidecar_log(seen),
+            f"{_in(missing)} {'has' if len(missing) == 1 else 'have'} none: {wording.join_names(missing)}",
+            wording.sidecar_log(snapshot),
         )
-    ended = {place for place, one in ours.items() if (moment(_note(one, EXPIRES_ANNOTATION)) or now) < now}
+    ended = {place for place, one in ours.items() if (parse_rfc3339(_note(one, EXPIRES_ANNOTATION)) or now) < now}
     if ended:
-        why = f"in {_in(ended)} the credential has expired: {wording.some(ended)}"
-        yield wording.failure(Code.SECRET_EXPIRED, _WHAT, why, wording.sidecar_log(seen))
-    leaving = _leaving(seen, found.keys() - others - wanted)
+        why = f"in {_in(ended)} the credential has expired: {wording.join_names(ended)}"
+        yield wording.error(Code.SECRET_EXPIRED, _WHAT, why, wording.sidecar_log(snapshot))
+    leaving = _leaving(snapshot, found.keys() - others - wanted)
     if leaving:
         count = wording.count(len(leaving), "namespace", "namespaces")
-        why = f"{count} without the label {ENABLED_LABEL} will lose the pull secret: {wording.some(leaving)}"
+        why = f"{count} without the label {ENABLED_LABEL} will lose the pull secret: {wording.join_names(leaving)}"
         remedy = (
             "if the installation was cluster-wide before, apply it again: kubectl apply -k overlays/cluster-wide, "
             "or overlays/cluster-wide-fail-closed"
@@ -82,17 +84,17 @@ def _faults(seen: Seen, name: str, wanted: set[str], found: dict[str, ManagedObj
         yield wording.warning(Code.SECRET_LEAVING, _WHAT, why, remedy)
     stale = _stale(ours)
     if stale:
-        why = f"in {_in(stale)} the content differs from that of the others: {wording.some(stale)}"
+        why = f"in {_in(stale)} the content differs from that of the others: {wording.join_names(stale)}"
         yield wording.warning(
-            Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.sidecar_log(seen)
+            Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.sidecar_log(snapshot)
         )
 
 
-def _leaving(seen: Seen, places: set[str]) -> set[str]:
+def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:
     """Find many namespaces that are selected no more and have no label, as where the mode was all: few were let go."""
-    if isinstance(seen.namespaces, Unknown):
+    if isinstance(snapshot.namespaces, Unknown):
         return set()
-    unlabelled = {one.metadata.name for one in seen.namespaces if ENABLED_LABEL not in one.metadata.labels} & places
+    unlabelled = {one.metadata.name for one in snapshot.namespaces if ENABLED_LABEL not in one.metadata.labels} & places
     return unlabelled if len(unlabelled) >= _MANY else set()
 
 
@@ -107,7 +109,7 @@ def _stale(ours: dict[str, ManagedObject]) -> set[str]:
 
 
 def _is_ours(secret: ManagedObject) -> bool:
-    return is_ours(secret.metadata)
+    return is_managed_by_us(secret.metadata)
 
 
 def _note(secret: ManagedObject, annotation: str) -> str:

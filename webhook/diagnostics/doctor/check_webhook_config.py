@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator
 
-from webhook.admission.namespace_filter import opted_in
-from webhook.config.effective import Settings
+from webhook.admission.namespace_filter import is_selected
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, SYSTEM_NAMESPACES, WEBHOOK_NAME, InstallationNames
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import POLICY, Seen
+from webhook.diagnostics.doctor.snapshot import MUTATE_POLICY_NAME, InstallationSnapshot
 from webhook.diagnostics.webhook_match import covers, is_recognised, unmet
 from webhook.kube.objects import Namespace, Webhook
 from webhook.kube.unknown import Unknown
@@ -24,54 +24,54 @@ _CALLS = (("CREATE", "pods"), ("UPDATE", "pods"), ("UPDATE", "pods/ephemeralcont
 TIMEOUT = 5
 
 
-def there(seen: Seen) -> Iterator[Finding]:
+def check_configuration(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look whether there is one, and whom it calls how."""
-    if isinstance(seen.calling, Unknown):
-        yield wording.unknown(Code.WEBHOOK_UNKNOWN, _WHAT, seen.calling)
+    if isinstance(snapshot.webhook_configuration, Unknown):
+        yield wording.unknown(Code.WEBHOOK_UNKNOWN, _WHAT, snapshot.webhook_configuration)
         return
-    webhook = seen.webhook
+    webhook = snapshot.webhook
     if webhook is None:
-        lacking = f"MutatingWebhookConfiguration {seen.names.configuration}" + (
-            "" if seen.calling is None else f" with {WEBHOOK_NAME}"
+        lacking = f"MutatingWebhookConfiguration {snapshot.names.configuration}" + (
+            "" if snapshot.webhook_configuration is None else f" with {WEBHOOK_NAME}"
         )
-        if seen.is_by_policy:
-            why = f"there is no {lacking}; {_policy(seen)} rewrites Pods in its place"
+        if snapshot.is_rewritten_by_policy:
+            why = f"there is no {lacking}; {_policy(snapshot)} rewrites Pods in its place"
             yield wording.warning(Code.WEBHOOK_MISSING, _WHAT, why, f"{wording.INSTALL}, with policy-alone")
             return
         why = f"there is no {lacking}: no webhook rewrites Pods"
-        yield wording.failure(Code.WEBHOOK_MISSING, _WHAT, why, wording.INSTALL)
+        yield wording.error(Code.WEBHOOK_MISSING, _WHAT, why, wording.INSTALL)
         return
-    found = [*_faults(webhook), *_differences(webhook), *_whom(webhook, seen.names)]
+    found = [*_errors(webhook), *_differences(webhook), *_check_service(webhook, snapshot.names)]
     yield from found
-    if seen.is_by_policy:
-        yield _by_policy(seen)
+    if snapshot.is_rewritten_by_policy:
+        yield _by_policy(snapshot)
     elif not found:
         closed = "closed" if webhook.failure_policy == "Fail" else "open"
         yield wording.ok(Code.WEBHOOK_OK, _WHAT, f"it is {_SHIPPED}, failing {closed}")
 
 
-def _by_policy(seen: Seen) -> Finding:
+def _by_policy(snapshot: InstallationSnapshot) -> Finding:
     """See that the policy is there which takes the webhook's place."""
-    policy = _policy(seen)
-    if isinstance(seen.policies, Unknown):
-        return wording.unknown(Code.POLICY_UNKNOWN, _WHAT, seen.policies)
-    if not seen.has_policy:
+    policy = _policy(snapshot)
+    if isinstance(snapshot.policies, Unknown):
+        return wording.unknown(Code.POLICY_UNKNOWN, _WHAT, snapshot.policies)
+    if not snapshot.has_policy:
         why = f"it keeps the webhook from being called, and there is no {policy}: no Pod is rewritten"
-        return wording.failure(
+        return wording.error(
             Code.POLICY_MISSING, _WHAT, why, "put on the component policy-mutate, or take policy-alone off"
         )
     return wording.ok(Code.POLICY_INSTEAD, _WHAT, f"the webhook is not called, for {policy} rewrites")
 
 
-def _policy(seen: Seen) -> str:
-    return f"MutatingAdmissionPolicy {seen.names.renamed(POLICY)}"
+def _policy(snapshot: InstallationSnapshot) -> str:
+    return f"MutatingAdmissionPolicy {snapshot.names.renamed(MUTATE_POLICY_NAME)}"
 
 
-def _faults(webhook: Webhook) -> Iterator[Finding]:
+def _errors(webhook: Webhook) -> Iterator[Finding]:
     """Find what breaks something."""
     for operation, resource in _CALLS:
         if not covers(webhook, operation, resource):
-            yield wording.failure(
+            yield wording.error(
                 Code.WEBHOOK_RULES,
                 _WHAT,
                 f"it does not call the webhook for {operation} of {resource}",
@@ -79,7 +79,7 @@ def _faults(webhook: Webhook) -> Iterator[Finding]:
             )
     if webhook.side_effects not in {"None", "NoneOnDryRun"}:
         why = f"sideEffects is {webhook.side_effects}: every dry run of a Pod in a served namespace is refused"
-        yield wording.failure(Code.WEBHOOK_SIDE_EFFECTS, _WHAT, why, wording.INSTALL)
+        yield wording.error(Code.WEBHOOK_SIDE_EFFECTS, _WHAT, why, wording.INSTALL)
 
 
 def _differences(webhook: Webhook) -> Iterator[Finding]:
@@ -108,7 +108,7 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
             yield wording.warning(Code.WEBHOOK_CONDITION_FOREIGN, _WHAT, why, wording.INSTALL)
 
 
-def _whom(webhook: Webhook, names: InstallationNames) -> Iterator[Finding]:
+def _check_service(webhook: Webhook, names: InstallationNames) -> Iterator[Finding]:
     """Find out whether it is our Service that is called."""
     service = webhook.client_config.service
     if service is None:
@@ -116,60 +116,60 @@ def _whom(webhook: Webhook, names: InstallationNames) -> Iterator[Finding]:
         yield wording.warning(Code.WEBHOOK_URL, _WHAT, why, "unless that is meant, " + wording.INSTALL)
     elif (service.namespace, service.name, service.path) != (names.namespace, names.service, "/mutate"):
         why = f"it calls {service.path or '/'} of the Service {service.namespace}/{service.name}, which is not ours"
-        yield wording.failure(Code.WEBHOOK_SERVICE, _WHAT, why, wording.INSTALL)
+        yield wording.error(Code.WEBHOOK_SERVICE, _WHAT, why, wording.INSTALL)
 
 
-def selects(seen: Seen) -> Iterator[Finding]:
+def check_selectors(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look whether it selects what the configuration says is served."""
     what = "selected"
-    webhook, settings = seen.webhook, seen.configuration
-    if webhook is None or not isinstance(settings, Settings):
+    webhook, settings = snapshot.webhook, snapshot.configuration
+    if webhook is None or not isinstance(settings, EffectiveConfig):
         return
-    found = [*_mode(webhook, settings), *_system(seen, webhook), *_opting_out(webhook, settings)]
-    if isinstance(seen.namespaces, Unknown):
-        found.append(wording.unknown(Code.SELECT_UNKNOWN, what, seen.namespaces))
+    found = [*_mode(webhook, settings), *_system(snapshot, webhook), *_opting_out(webhook, settings)]
+    if isinstance(snapshot.namespaces, Unknown):
+        found.append(wording.unknown(Code.SELECT_UNKNOWN, what, snapshot.namespaces))
     else:
-        found += _namespaces(webhook, settings, seen.namespaces)
+        found += _namespaces(webhook, settings, snapshot.namespaces)
     yield from found
-    if not found and not isinstance(seen.namespaces, Unknown):
-        served = [one for one in seen.namespaces if _is_served(one, settings)]
+    if not found and not isinstance(snapshot.namespaces, Unknown):
+        served = [one for one in snapshot.namespaces if _is_served(one, settings)]
         said = "namespace is served and selected" if len(served) == 1 else "namespaces are served and selected"
         yield wording.ok(Code.SELECT_OK, what, f"{len(served)} {said} (mode {settings.mode})")
 
 
-def _mode(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
+def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     """Compare what it makes of a namespace without the label with the configuration's mode."""
     selected = "all" if _selects(webhook, "any", None) else "labelled"
     if selected != settings.mode:
         why = f"it selects {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
         remedy = "apply the kustomization for that mode (overlays/cluster-wide for all), or change the configuration"
-        yield wording.failure(Code.SELECT_MODE, "selected", why, remedy)
+        yield wording.error(Code.SELECT_MODE, "selected", why, remedy)
 
 
-def _system(seen: Seen, webhook: Webhook) -> Iterator[Finding]:
+def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
     """See that the cluster starts without the webhook, and the webhook without itself."""
-    never = sorted({*SYSTEM_NAMESPACES, seen.names.namespace})
+    never = sorted({*SYSTEM_NAMESPACES, snapshot.names.namespace})
     selected = [name for name in never if _selects(webhook, name, "true")]
     if selected:
-        why = f"it does not keep out {', '.join(selected)}; without the webhook {seen.without_it}"
-        kind = wording.failure if webhook.failure_policy == "Fail" else wording.warning
+        why = f"it does not keep out {', '.join(selected)}; without the webhook {snapshot.outage_effect}"
+        kind = wording.error if webhook.failure_policy == "Fail" else wording.warning
         yield kind(Code.SELECT_SYSTEM, "selected", why, wording.INSTALL)
 
 
-def _opting_out(webhook: Webhook, settings: Settings) -> Iterator[Finding]:
+def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     """Compare what it makes of a Pod that opts out with the configuration's word on that."""
     kept_out = unmet(webhook.object_selector, {ENABLED_LABEL: "false"}) is not None
     if kept_out and not settings.policy.pods_opt_out:
         why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
-        yield wording.failure(
+        yield wording.error(
             Code.SELECT_OPT_OUT, "selected", why, "put on the component pods-cannot-opt-out, which changes both"
         )
     if unmet(webhook.object_selector, {}) is not None:
         why = "its objectSelector keeps Pods out that have no label"
-        yield wording.failure(Code.SELECT_PODS, "selected", why, wording.INSTALL)
+        yield wording.error(Code.SELECT_PODS, "selected", why, wording.INSTALL)
 
 
-def _namespaces(webhook: Webhook, settings: Settings, namespaces: tuple[Namespace, ...]) -> Iterator[Finding]:
+def _namespaces(webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[Namespace, ...]) -> Iterator[Finding]:
     """Compare each namespace with what the configuration makes of it, where the mode is the same."""
     if any(_mode(webhook, settings)):
         return
@@ -179,24 +179,27 @@ def _namespaces(webhook: Webhook, settings: Settings, namespaces: tuple[Namespac
         if _is_served(one, settings) and unmet(webhook.namespace_selector, one.metadata.labels) is not None
     ]
     if missed:
-        counted = wording.of(missed, "namespace that is selected", "namespaces that are selected")
-        why = f"not called for {counted}: {wording.some(missed)}"
-        yield wording.failure(Code.SELECT_NAMESPACES, "selected", why, wording.INSTALL)
+        counted = wording.count_of(missed, "namespace that is selected", "namespaces that are selected")
+        why = f"not called for {counted}: {wording.join_names(missed)}"
+        yield wording.error(Code.SELECT_NAMESPACES, "selected", why, wording.INSTALL)
 
 
-def served(seen: Seen) -> tuple[Namespace, ...]:
+def check_namespaces(snapshot: InstallationSnapshot) -> tuple[Namespace, ...]:
     """Give the namespaces that are served, those that go left out."""
-    if isinstance(seen.namespaces, Unknown) or not isinstance(seen.configuration, Settings):
+    if isinstance(snapshot.namespaces, Unknown) or not isinstance(snapshot.configuration, EffectiveConfig):
         return ()
-    settings = seen.configuration
+    settings = snapshot.configuration
     return tuple(
-        one for one in seen.namespaces if _is_served(one, settings) and one.metadata.deletion_timestamp is None
+        one for one in snapshot.namespaces if _is_served(one, settings) and one.metadata.deletion_timestamp is None
     )
 
 
-def _is_served(namespace: Namespace, settings: Settings) -> bool:
+def _is_served(namespace: Namespace, settings: EffectiveConfig) -> bool:
     metadata = namespace.metadata
-    return opted_in(metadata.labels, settings.mode) and settings.policy.bounds.why_not(metadata.name) is None
+    return (
+        is_selected(metadata.labels, settings.mode)
+        and settings.policy.namespace_filter.denial_reason(metadata.name) is None
+    )
 
 
 def _selects(webhook: Webhook, name: str, label: str | None) -> bool:

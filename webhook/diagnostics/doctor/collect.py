@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from webhook import readiness
 from webhook.config import assemble
 from webhook.config.digest import fingerprint
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.config.load import Loaded
 from webhook.constants import CERTIFICATE, PROGRAM, InstallationNames
 from webhook.constants import REFRESHER as LEASE
@@ -22,32 +22,32 @@ from webhook.diagnostics.doctor.snapshot import (
     REFRESHER,
     WEBHOOK,
     Binding,
-    Faults,
+    DryRun,
+    InstallationSnapshot,
+    InvalidConfig,
     Lease,
+    Permission,
+    ProcessStatus,
     Replica,
-    Right,
-    Said,
     Sample,
-    Seen,
-    Tryout,
 )
 from webhook.errors import ConfigurationError
 from webhook.kube import installed_config
-from webhook.kube.installed_config import Parts
+from webhook.kube.installed_config import InstalledObjects
 from webhook.kube.objects import Deployment, Event, Object, Pod, Secret
 from webhook.kube.reader import (
+    ENDPOINT_SLICES,
     EVENTS,
     MUTATING_POLICIES,
     NAMESPACES,
     PODS,
     SECRET_CONTENTS,
     SECRETS,
-    SLICES,
     VALIDATING_BINDINGS,
     VALIDATING_POLICIES,
     WEBHOOKS,
-    Kind,
     Reader,
+    Resource,
 )
 from webhook.kube.unknown import Unknown
 from webhook.pull_secret.manifest import TYPE
@@ -55,8 +55,8 @@ from webhook.pull_secret.manifest import TYPE
 _Json = dict[str, Any]
 _OURS = f"app.kubernetes.io/name={PROGRAM}"
 _REVIEWS = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
-_LEASES = Kind("Leases", "/apis/coordination.k8s.io/v1", "leases", _Json)
-_BINDINGS = Kind(VALIDATING_BINDINGS.what, VALIDATING_BINDINGS.group, VALIDATING_BINDINGS.plural, _Json)
+_LEASES = Resource("Leases", "/apis/coordination.k8s.io/v1", "leases", _Json)
+_BINDINGS = Resource(VALIDATING_BINDINGS.display_name, VALIDATING_BINDINGS.group, VALIDATING_BINDINGS.plural, _Json)
 #: Where the processes answer in the clear: the name of the container's port, and its number where it is not named.
 _PORTS = {WEBHOOK: ("health", 8080), REFRESHER: ("refresh-health", 8081)}
 #: Up to so many namespaces are read one by one, more in one list of the cluster.
@@ -66,19 +66,23 @@ _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 _AT_ONCE = 8
 
 
-def examine(reader: Reader, names: InstallationNames, settings: Settings | None, now: datetime) -> Seen:
+def collect(
+    reader: Reader, names: InstallationNames, settings: EffectiveConfig | None, now: datetime
+) -> InstallationSnapshot:
     """Read all that the checks look at, at `now` (aware); `settings` stand in for the installation's own."""
-    parts = installed_config.read(reader, names)
+    parts = installed_config.read_objects(reader, names)
     configuration = _configuration(parts) if settings is None else settings
     called = reader.get(WEBHOOKS, names.configuration)
-    seen = Seen(
+    snapshot = InstallationSnapshot(
         now=now,
         names=names,
         configuration=configuration,
         sidecar_hash=_sidecar_hash(parts) if settings is None else None,
-        calling=called,
+        webhook_configuration=called,
         deployment=parts.deployment,
-        slices=reader.list(SLICES, names.namespace, labels=f"kubernetes.io/service-name={names.service}"),
+        endpoint_slices=reader.list(
+            ENDPOINT_SLICES, names.namespace, labels=f"kubernetes.io/service-name={names.service}"
+        ),
         replicas=_replicas(reader, parts),
         lease=_lease(reader, names.namespace),
         namespaces=reader.list(NAMESPACES),
@@ -86,69 +90,77 @@ def examine(reader: Reader, names: InstallationNames, settings: Settings | None,
         bindings=_bindings(reader),
         policies=_policies(reader),
     )
-    return _further(reader, seen)
+    return _add_details(reader, snapshot)
 
 
-def _further(reader: Reader, seen: Seen) -> Seen:
+def _add_details(reader: Reader, snapshot: InstallationSnapshot) -> InstallationSnapshot:
     """Read what depends on what was read."""
-    settings = seen.configuration if isinstance(seen.configuration, Settings) else None
+    settings = snapshot.configuration if isinstance(snapshot.configuration, EffectiveConfig) else None
     pull_secret = settings.policy.pull_secret if settings else None
     named = f"metadata.name={pull_secret}"
-    waiting_pods = _waiting_pods(reader, seen)
+    waiting_pods = _waiting_pods(reader, snapshot)
     wanted = (
-        *check_rbac.needed(pull_secret, keeps_certificate=seen.keeps_certificate, names=seen.names),
-        *check_rbac.UNNEEDED,
+        *check_rbac.required_permissions(
+            pull_secret, manages_certificate=snapshot.manages_certificate, names=snapshot.names
+        ),
+        *check_rbac.EXCESSIVE,
     )
     return structs.replace(
-        seen,
-        certificate=_certificate(reader, seen),
+        snapshot,
+        certificate=_certificate(reader, snapshot),
         pull_secrets=reader.list(SECRETS, fields=named) if pull_secret else (),
-        mistyped=reader.list(SECRETS, fields=f"{named},type!={TYPE}") if pull_secret else (),
-        rights=_rights(reader, seen.names, wanted),
+        wrong_type_secrets=reader.list(SECRETS, fields=f"{named},type!={TYPE}") if pull_secret else (),
+        permissions=_permissions(reader, snapshot.names, wanted),
         waiting_pods=waiting_pods,
         pull_events=_pull_events(reader, waiting_pods),
-        tryout=_tryout(reader, seen, settings) if settings else None,
+        dry_run=_dry_run(reader, snapshot, settings) if settings else None,
     )
 
 
-def _certificate(reader: Reader, seen: Seen) -> Secret | Unknown | None:
+def _certificate(reader: Reader, snapshot: InstallationSnapshot) -> Secret | Unknown | None:
     """Read the Secret of the certificate; which it is, the Deployment says."""
-    if not isinstance(seen.deployment, Deployment):
-        return seen.deployment or Unknown("there is no Deployment that would say which Secret it is in")
-    return reader.get(SECRET_CONTENTS, CERTIFICATE if seen.keeps_certificate else TLS_SECRET, seen.names.namespace)
+    if not isinstance(snapshot.deployment, Deployment):
+        return snapshot.deployment or Unknown("there is no Deployment that would say which Secret it is in")
+    return reader.get(
+        SECRET_CONTENTS, CERTIFICATE if snapshot.manages_certificate else TLS_SECRET, snapshot.names.namespace
+    )
 
 
-def _configuration(parts: Parts) -> Settings | Faults | Unknown:
+def _configuration(objects: InstalledObjects) -> EffectiveConfig | InvalidConfig | Unknown:
     try:
-        found = installed_config.checked(parts)
+        found = installed_config.load_config(objects)
     except ConfigurationError as error:
-        return Faults(tuple(map(str, error.faults)))
+        return InvalidConfig(tuple(map(str, error.issues)))
     if isinstance(found, Loaded):
-        return assemble.settings(found.configuration, parts.origin)
+        return assemble.settings(found.configuration, objects.origin)
     # What is not there is no less broken than what cannot be understood.
-    absent = parts.config_map is None or not isinstance(parts.config_map, Unknown | None)
-    return Faults((found.why,)) if absent and not isinstance(parts.deployment, Unknown) else found
+    absent = objects.config_map is None or not isinstance(objects.config_map, Unknown | None)
+    return InvalidConfig((found.why,)) if absent and not isinstance(objects.deployment, Unknown) else found
 
 
-def _sidecar_hash(parts: Parts) -> str | None:
+def _sidecar_hash(objects: InstalledObjects) -> str | None:
     try:
-        found = installed_config.checked(parts, installed_config.REFRESHER)
+        found = installed_config.load_config(objects, installed_config.REFRESHER)
     except ConfigurationError:
         return None
     return None if isinstance(found, Unknown) else fingerprint(found.configuration)
 
 
-def _replicas(reader: Reader, parts: Parts) -> tuple[Replica, ...] | Unknown:
-    deployment = parts.deployment
+def _replicas(reader: Reader, objects: InstalledObjects) -> tuple[Replica, ...] | Unknown:
+    deployment = objects.deployment
     labelled = deployment.spec.template.metadata.labels if isinstance(deployment, Deployment) else {}
     labels = ",".join(f"{key}={value}" for key, value in labelled.items())
-    pods = reader.list(PODS, parts.names.namespace, labels=labels or _OURS)
+    pods = reader.list(PODS, objects.names.namespace, labels=labels or _OURS)
     if isinstance(pods, Unknown):
         return pods
     ports = {container: _port(deployment, container) for container in _PORTS}
     staying = [pod for pod in pods if pod.metadata.deletion_timestamp is None]
     return tuple(
-        Replica(pod, _said(reader, pod, ports[WEBHOOK]), _said(reader, pod, ports[REFRESHER], describes_itself=True))
+        Replica(
+            pod,
+            _process_status(reader, pod, ports[WEBHOOK]),
+            _process_status(reader, pod, ports[REFRESHER], describes_itself=True),
+        )
         for pod in staying
     )
 
@@ -162,17 +174,17 @@ def _port(deployment: Deployment | Unknown | None, container: str) -> int:
     return ports.get(name, number)
 
 
-def _said(reader: Reader, pod: Pod, port: int, *, describes_itself: bool = False) -> Said | Unknown:
+def _process_status(reader: Reader, pod: Pod, port: int, *, describes_itself: bool = False) -> ProcessStatus | Unknown:
     """Ask a process what it says of itself."""
     name = pod.metadata.name
-    metrics = reader.of_pod(pod.metadata.namespace, name, port, "/metrics")
+    metrics = reader.get_from_pod(pod.metadata.namespace, name, port, "/metrics")
     if isinstance(metrics, Unknown):
         return metrics
     samples = _samples(metrics.decode(errors="replace"))
     if not describes_itself:
-        return Said(samples=samples)
-    state = reader.of_pod(pod.metadata.namespace, name, port, "/readyz", accept=readiness.JSON)
-    return state if isinstance(state, Unknown) else Said(readiness.decode(state), samples)
+        return ProcessStatus(samples=samples)
+    state = reader.get_from_pod(pod.metadata.namespace, name, port, "/readyz", accept=readiness.JSON)
+    return state if isinstance(state, Unknown) else ProcessStatus(readiness.decode(state), samples)
 
 
 def _samples(exposition: str) -> tuple[Sample, ...]:
@@ -213,29 +225,31 @@ def _policies(reader: Reader) -> tuple[Object, ...] | Unknown:
     return validating if isinstance(validating, Unknown) else (*mutating, *validating)
 
 
-def _rights(reader: Reader, names: InstallationNames, wanted: tuple[Right, ...]) -> Mapping[Right, bool | Unknown]:
+def _permissions(
+    reader: Reader, names: InstallationNames, wanted: tuple[Permission, ...]
+) -> Mapping[Permission, bool | Unknown]:
     """Ask for each of them whether the sidecar's account has it."""
     with ThreadPoolExecutor(_AT_ONCE) as pool:
         return dict(zip(wanted, pool.map(lambda right: _is_granted(reader, names, right), wanted), strict=True))
 
 
-def _is_granted(reader: Reader, names: InstallationNames, right: Right) -> bool | Unknown:
-    user = f"system:serviceaccount:{names.namespace}:{names.account}"
+def _is_granted(reader: Reader, names: InstallationNames, permission: Permission) -> bool | Unknown:
+    user = f"system:serviceaccount:{names.namespace}:{names.service_account}"
     groups = ["system:serviceaccounts", f"system:serviceaccounts:{names.namespace}", "system:authenticated"]
-    attributes = {"verb": right.verb, "group": right.group, "resource": right.resource}
-    attributes |= {"name": right.name, "namespace": right.namespace}
+    attributes = {"verb": permission.verb, "group": permission.group, "resource": permission.resource}
+    attributes |= {"name": permission.name, "namespace": permission.namespace}
     body = {
         "apiVersion": "authorization.k8s.io/v1",
         "kind": "SubjectAccessReview",
         "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
     }
-    answer = reader.ask(_REVIEWS, body, "ask for the account's rights")
+    answer = reader.create(_REVIEWS, body, "ask for the account's rights")
     return answer if isinstance(answer, Unknown) else bool(answer.get("status", {}).get("allowed"))
 
 
-def _waiting_pods(reader: Reader, seen: Seen) -> tuple[Pod, ...] | Unknown:
+def _waiting_pods(reader: Reader, snapshot: InstallationSnapshot) -> tuple[Pod, ...] | Unknown:
     """Find the Pods with a container that waits for its image, where they count."""
-    names = (seen.names.namespace, *(one.metadata.name for one in check_webhook_config.served(seen)))
+    names = (snapshot.names.namespace, *(one.metadata.name for one in check_webhook_config.check_namespaces(snapshot)))
     found: list[Pod] = []
     for scope in names if len(names) <= _FEW else (None,):
         listed = reader.list(PODS, scope, fields=_UNFINISHED, keep=_waits)
@@ -262,10 +276,10 @@ def _pull_events(reader: Reader, pods: tuple[Pod, ...] | Unknown) -> tuple[Event
     return tuple(found)
 
 
-def _tryout(reader: Reader, seen: Seen, settings: Settings) -> Tryout | None:
+def _dry_run(reader: Reader, snapshot: InstallationSnapshot, settings: EffectiveConfig) -> DryRun | None:
     """Try a Pod in the first namespace that is served, if there is an image that would be rewritten."""
     image = check_dry_run.image(settings)
-    served = sorted(one.metadata.name for one in check_webhook_config.served(seen))
+    served = sorted(one.metadata.name for one in check_webhook_config.check_namespaces(snapshot))
     if not served or image is None:
         return None
-    return Tryout(served[0], image, reader.try_creation(check_dry_run.pod(image), served[0]))
+    return DryRun(served[0], image, reader.dry_run_create(check_dry_run.pod(image), served[0]))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.diagnostics import webhook_match
 from webhook.kube.objects import (
@@ -21,18 +21,18 @@ from webhook.kube.objects import (
     Webhook,
     WebhookConfiguration,
 )
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.readiness import Readiness
 
 #: The containers of a replica.
 WEBHOOK, REFRESHER = "webhook", "refresher"
 #: The policy that does the webhook's work where a match condition keeps it from being called.
-POLICY = "registry-webhook-mutate"
+MUTATE_POLICY_NAME = "registry-webhook-mutate"
 #: An argument of the sidecar's begins so where that keeps the certificate.
 _KEEPS_CERTIFICATE = "--tls-folder"
 
 
-class Faults(NamedTuple):
+class InvalidConfig(NamedTuple):
     """What stands in a configuration's place that is broken."""
 
     lines: tuple[str, ...]
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
     value: float
 
 
-class Said(Struct, frozen=True):
+class ProcessStatus(Struct, frozen=True):
     """What a process says of itself."""
 
     readiness: Readiness | None = None
@@ -66,8 +66,8 @@ class Replica(Struct, frozen=True):
     """A Pod of ours and its two processes."""
 
     pod: Pod
-    webhook: Said | Unknown
-    refresher: Said | Unknown
+    webhook: ProcessStatus | Unknown
+    refresher: ProcessStatus | Unknown
 
     @property
     def name(self) -> str:
@@ -75,7 +75,7 @@ class Replica(Struct, frozen=True):
         return self.pod.metadata.name
 
     @property
-    def processes(self) -> dict[str, Said | Unknown]:
+    def processes(self) -> dict[str, ProcessStatus | Unknown]:
         """Give what each container says."""
         return {WEBHOOK: self.webhook, REFRESHER: self.refresher}
 
@@ -91,7 +91,7 @@ class Lease(NamedTuple):
     """How long it holds the Lease from then on."""
 
 
-class Right(NamedTuple):
+class Permission(NamedTuple):
     """What an account may do."""
 
     verb: str
@@ -116,78 +116,78 @@ class Binding(NamedTuple):
     denies: bool
 
 
-class Tryout(NamedTuple):
+class DryRun(NamedTuple):
     """A Pod that was tried."""
 
     namespace: str
     written: str
     """Its image."""
-    came: Tried | Unknown
+    result: DryRunResult | Unknown
 
 
-class Seen(Struct, frozen=True, kw_only=True):
+class InstallationSnapshot(Struct, frozen=True, kw_only=True):
     """All of it."""
 
     now: datetime
     """Aware."""
     names: InstallationNames = InstallationNames()
-    configuration: Settings | Faults | Unknown
+    configuration: EffectiveConfig | InvalidConfig | Unknown
     """As the webhook has it."""
     sidecar_hash: str | None = None
     """The hash of the configuration as the sidecar has it, where that can be told."""
-    calling: WebhookConfiguration | Unknown | None
+    webhook_configuration: WebhookConfiguration | Unknown | None
     deployment: Deployment | Unknown | None
-    slices: tuple[EndpointSlice, ...] | Unknown = ()
+    endpoint_slices: tuple[EndpointSlice, ...] | Unknown = ()
     replicas: tuple[Replica, ...] | Unknown = ()
     certificate: Secret | Unknown | None = None
     lease: Lease | Unknown | None = None
     namespaces: tuple[Namespace, ...] | Unknown = ()
     pull_secrets: tuple[ManagedObject, ...] | Unknown = ()
     """All Secrets of the pull secret's name, without their content."""
-    mistyped: tuple[ManagedObject, ...] | Unknown = ()
+    wrong_type_secrets: tuple[ManagedObject, ...] | Unknown = ()
     """Those of them that are of another type than a pull secret."""
     guards: tuple[str, ...] | Unknown = ()
     """The names of the validating admission policies that there are."""
     bindings: tuple[Binding, ...] | Unknown = ()
-    rights: Mapping[Right, bool | Unknown] = {}
+    permissions: Mapping[Permission, bool | Unknown] = {}
     policies: tuple[Object, ...] | Unknown = ()
     """Admission policies of both kinds, those that were generated among them."""
     waiting_pods: tuple[Pod, ...] | Unknown = ()
     """Pods with a container that waits for its image, of selected namespaces and the installation's own."""
     pull_events: tuple[Event, ...] | Unknown = ()
     """Events that say of these Pods that something failed."""
-    tryout: Tryout | None = None
+    dry_run: DryRun | None = None
     """None where no namespace is served."""
 
     @property
     def webhook(self) -> Webhook | None:
         """The webhook in its configuration."""
-        return webhook_match.ours(self.calling)
+        return webhook_match.find_webhook(self.webhook_configuration)
 
     @property
-    def is_by_policy(self) -> bool:
+    def is_rewritten_by_policy(self) -> bool:
         """Whether the webhook is never called or there is none, because the API server itself is to rewrite."""
         if self.webhook is None:
-            return not isinstance(self.calling, Unknown) and self.has_policy
+            return not isinstance(self.webhook_configuration, Unknown) and self.has_policy
         return webhook_match.is_never_called(self.webhook)
 
     @property
     def has_policy(self) -> bool:
         """Whether there is the policy that does the webhook's work."""
-        name = self.names.renamed(POLICY)
+        name = self.names.renamed(MUTATE_POLICY_NAME)
         return not isinstance(self.policies, Unknown) and name in {one.metadata.name for one in self.policies}
 
     @property
-    def without_it(self) -> str:
+    def outage_effect(self) -> str:
         """Say what happens while the webhook gives no answer."""
-        if self.is_by_policy:
+        if self.is_rewritten_by_policy:
             return "it is not called, for a policy rewrites"
         if self.webhook is not None and self.webhook.failure_policy == "Fail":
             return "Pods of served namespaces are refused"
         return "Pods are made as they are written"
 
     @property
-    def keeps_certificate(self) -> bool:
+    def manages_certificate(self) -> bool:
         """Whether the sidecar makes the certificate and keeps `caBundle`."""
         if not isinstance(self.deployment, Deployment):
             return False
@@ -195,6 +195,6 @@ class Seen(Struct, frozen=True, kw_only=True):
         return any(word.startswith(_KEEPS_CERTIFICATE) for process in processes for word in process.args)
 
     @property
-    def heard(self) -> tuple[Replica, ...]:
+    def replicas_or_empty(self) -> tuple[Replica, ...]:
         """The replicas that are known, those whose processes say nothing too."""
         return () if isinstance(self.replicas, Unknown) else self.replicas

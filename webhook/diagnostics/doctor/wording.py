@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 
 from webhook.constants import PROGRAM
-from webhook.diagnostics.doctor.snapshot import Seen
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
@@ -12,9 +12,9 @@ _NAMED = 3
 INSTALL = "apply the installation again: kubectl apply -k certs/self-managed, or whichever was"
 
 
-def sidecar_log(seen: Seen) -> str:
+def sidecar_log(snapshot: InstallationSnapshot) -> str:
     """Give the command that shows what the sidecars have said."""
-    return f"kubectl -n {seen.names.namespace} logs -l app.kubernetes.io/name={PROGRAM} -c refresher --prefix"
+    return f"kubectl -n {snapshot.names.namespace} logs -l app.kubernetes.io/name={PROGRAM} -c refresher --prefix"
 
 
 def ok(code: Code, what: str, why: str) -> Finding:
@@ -27,9 +27,9 @@ def warning(code: Code, what: str, why: str, remedy: str) -> Finding:
     return Finding(Mark.WARNING, code, what, why, remedy)
 
 
-def failure(code: Code, what: str, why: str, remedy: str) -> Finding:
+def error(code: Code, what: str, why: str, remedy: str) -> Finding:
     """Say that something does not work."""
-    return Finding(Mark.FAILURE, code, what, why, remedy)
+    return Finding(Mark.ERROR, code, what, why, remedy)
 
 
 def unknown(code: Code, what: str, unknown: Unknown | str) -> Finding:
@@ -38,7 +38,7 @@ def unknown(code: Code, what: str, unknown: Unknown | str) -> Finding:
     return Finding(Mark.UNKNOWN, code, what, str(said))
 
 
-def some(names: Iterable[str]) -> str:
+def join_names(names: Iterable[str]) -> str:
     """Name a few of many: `team-a, team-b, team-c and 7 more`."""
     listed = sorted(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
@@ -50,6 +50,6 @@ def count(number: int, one: str, several: str) -> str:
     return f"{number} {one if number == 1 else several}"
 
 
-def of(things: Sequence[object], one: str, several: str) -> str:
+def count_of(things: Sequence[object], one: str, several: str) -> str:
     """Count things."""
     return count(len(things), one, several)

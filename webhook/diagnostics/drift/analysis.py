@@ -12,10 +12,10 @@ import msgspec
 from msgspec import Struct
 
 from webhook.admission.decision import Outcome
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import restart_commands
-from webhook.diagnostics.evaluate import Change, Engine, Judgement, Standing
-from webhook.diagnostics.running_pods import Cause, Pod, cause, images, judged, owner
+from webhook.diagnostics.evaluate import Change, Evaluation, NamespaceStatus, Rewriter
+from webhook.diagnostics.running_pods import Cause, Pod, cause, evaluate_pod, images, owner
 from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.objects import Owner
@@ -30,11 +30,11 @@ class Observed(NamedTuple):
     """What was read of a cluster."""
 
     pods: Iterable[Pod]
-    standings: Mapping[str, Standing]
+    statuses: Mapping[str, NamespaceStatus]
     """What each namespace is to the webhook; Pods of others are passed over."""
     parents: Mapping[str, Owner]
     """The owner of what owns Pods, by uid."""
-    engine: Engine
+    rewriter: Rewriter
     notes: Sequence[str] = ()
     """What could not be read, a line each."""
 
@@ -114,24 +114,24 @@ class Report(Struct, frozen=True):
     """How many containers and volumes have their image from which registry, the most first."""
 
 
-def report(settings: Settings, observed: Observed) -> Report:
+def report(settings: EffectiveConfig, observed: Observed) -> Report:
     """Compare Pods with what the webhook would make of them."""
     handler = settings.handler
-    namespaces = {name: _Namespace(name, found) for name, found in observed.standings.items()}
+    namespaces = {name: _Namespace(name, found) for name, found in observed.statuses.items()}
     registries = _Registries()
     for one in observed.pods:
         namespace = namespaces.get(one.metadata.namespace)
         if namespace is None or not one.runs:
             continue
         registries.add(one)
-        namespace.add(one, judged(handler, one), owner(one, observed.parents), observed.engine.since)
+        namespace.add(one, evaluate_pod(handler, one), owner(one, observed.parents), observed.rewriter.since)
     found = sorted((one.drift() for one in namespaces.values()), key=_most_first)
     return Report(
         server=settings.server,
         configuration=settings.origin,
         hash=settings.hash,
-        engine=str(observed.engine),
-        notes=(*observed.engine.notes(settings.hash), *observed.notes),
+        engine=str(observed.rewriter),
+        notes=(*observed.rewriter.notes(settings.hash), *observed.notes),
         totals=_sum(one.counts for one in found),
         namespaces=tuple(found),
         registries=dict(registries.counts.most_common()),
@@ -173,29 +173,29 @@ def _registry(image: str) -> str:
 class _Namespace:
     """A namespace's Pods, being counted."""
 
-    def __init__(self, name: str, standing: Standing) -> None:
+    def __init__(self, name: str, status: NamespaceStatus) -> None:
         self._name = name
-        self._standing = standing
+        self._status = status
         self._counts: Counter[str] = Counter()
         self._owners: dict[tuple[str, str, str], _Owner] = {}
 
-    def add(self, one: Pod, judgement: Judgement, owned_by: Owner, since: str | None) -> None:
+    def add(self, one: Pod, evaluation: Evaluation, owned_by: Owner, since: str | None) -> None:
         """Count a Pod."""
         key = (owned_by.group, owned_by.kind, owned_by.name)
         owned = self._owners.get(key) or self._owners.setdefault(key, _Owner(self._name, owned_by))
         owned.pods += 1
         self._counts["pods"] += 1
-        if not self._standing.served:
-            self._counts.update(not_served=1, would_change=int(judgement.differs))
-        elif judgement.outcome in _LEFT_ALONE:
+        if not self._status.served:
+            self._counts.update(not_served=1, would_change=int(evaluation.differs))
+        elif evaluation.outcome in _LEFT_ALONE:
             self._counts["left_alone"] += 1
-        elif judgement.differs:
+        elif evaluation.differs:
             came_by = cause(one, since)
-            owned.add(one, judgement, came_by)
+            owned.add(one, evaluation, came_by)
             self._counts.update(
                 drifted=1,
-                images=int(bool(judgement.changes)),
-                lacking_secret=int(judgement.lacks_secret),
+                images=int(bool(evaluation.changes)),
+                lacking_secret=int(evaluation.lacks_secret),
                 missed=int(came_by is Cause.MISSED),
             )
         else:
@@ -206,8 +206,8 @@ class _Namespace:
         owners = [owned.drift() for owned in self._owners.values() if owned.drifted]
         return NamespaceDrift(
             name=self._name,
-            served=self._standing.served,
-            why=self._standing.why,
+            served=self._status.served,
+            why=self._status.why,
             counts=Counts(**self._counts),
             owners=tuple(sorted(owners, key=lambda found: (-found.drifted, found.kind, found.name))),
         )
@@ -227,13 +227,13 @@ class _Owner:
         self.changes: dict[Change, None] = {}
         self.names: list[str] = []
 
-    def add(self, one: Pod, judgement: Judgement, came_by: Cause) -> None:
+    def add(self, one: Pod, evaluation: Evaluation, came_by: Cause) -> None:
         """Count a Pod that has drifted."""
         self.drifted += 1
-        self.lacking_secret += judgement.lacks_secret
+        self.lacking_secret += evaluation.lacks_secret
         self.causes[came_by] += 1
         if len(self.changes) < _NAMED:
-            self.changes.update(dict.fromkeys(judgement.changes))
+            self.changes.update(dict.fromkeys(evaluation.changes))
         if len(self.names) < _NAMED:
             self.names.append(one.metadata.name)
 
@@ -251,5 +251,5 @@ class _Owner:
             names=tuple(self.names),
             group=self._owner.group,
             command=command,
-            note="" if command else restart_commands.in_words(self._owner),
+            note="" if command else restart_commands.description(self._owner),
         )

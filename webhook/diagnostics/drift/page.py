@@ -78,7 +78,7 @@ def _sections(found: Report) -> Iterator[Markup]:
     yield from _drifted(found)
     others = [one for one in found.namespaces if not one.served and one.counts.pods]
     if others:
-        yield _not_served(others)
+        yield _not_selected(others)
     if found.registries:
         yield _registries(found)
 
@@ -235,7 +235,7 @@ def _image(text: str, kind: str) -> Markup:
     return tag("code", *broken, pieces[-1], class_=kind)
 
 
-def _not_served(others: Sequence[NamespaceDrift]) -> Markup:
+def _not_selected(others: Sequence[NamespaceDrift]) -> Markup:
     head = tag("tr", tag("th", "Namespace"), tag("th", "Pods"), tag("th", "Would change"), tag("th", "Why not"))
     rows = [
         tag(

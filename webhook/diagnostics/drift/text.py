@@ -47,14 +47,14 @@ def breakdown(totals: Counts) -> list[tuple[str, int]]:
         ("lacks the pull secret", "lack the pull secret", totals.lacking_secret),
         (f"was {_MISSED}", f"were {_MISSED}", totals.missed),
         (f"is {_LEFT_ALONE}", f"are {_LEFT_ALONE}", totals.left_alone),
-        (f"is {_NOT_SERVED}", f"are {_NOT_SERVED}", totals.not_served),
+        (f"is {_NOT_SELECTED}", f"are {_NOT_SELECTED}", totals.not_served),
     ]
     return [(one if count == 1 else several, count) for one, several, count in every if count]
 
 
 _MISSED = "not rewritten when created: the webhook was unavailable, or the Pod was not selected"
 _LEFT_ALONE = "left alone: opted out, or the mirror of a static Pod"
-_NOT_SERVED = "in a namespace that is not served"
+_NOT_SELECTED = "in a namespace that is not served"
 
 
 def changed(owner: OwnerDrift) -> Iterator[str]:

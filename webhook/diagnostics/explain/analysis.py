@@ -10,9 +10,9 @@ from webhook.admission import originals, review
 from webhook.admission import pod as places
 from webhook.admission.decision import Outcome
 from webhook.admission.mutator import Policy
-from webhook.admission.namespace_filter import NamespaceBounds, opted_in
-from webhook.admission.pod import Place
-from webhook.config.effective import Settings
+from webhook.admission.namespace_filter import NamespaceFilter, is_selected
+from webhook.admission.pod import ImageField
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import (
     CONFIGURATION_HASH_ANNOTATION,
     ENABLED_LABEL,
@@ -27,14 +27,14 @@ from webhook.errors import InvalidManifest
 from webhook.images import resolver
 from webhook.images.resolver import Resolution
 from webhook.kube.objects import ConfigMap, EndpointSlice, Event, Namespace, Object, Pod, Secret, WebhookConfiguration
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
 #: What the API does not show (KEP-5793).
 #: What is done about a Pod that was made too early.
-ANEW = "recreate it (kubectl rollout restart of its owner)"
+RECREATE = "recreate it (kubectl rollout restart of its owner)"
 _WEBHOOK = "the webhook"
 _SHOWN = 400
 #: Characters that are kept of a name: the API server puts five behind it, and a host name has 63.
@@ -45,7 +45,7 @@ _NAMED = 5
 _LATER = frozenset({"nodeName", "ephemeralContainers"})
 
 
-class Read(NamedTuple):
+class PodContext(NamedTuple):
     """What was read for one Pod. None stands for what is not there, and was not asked for."""
 
     subject: str
@@ -53,9 +53,9 @@ class Read(NamedTuple):
     namespace: str
     manifest: dict[str, Any]
     """The Pod as it is stored, or as it is to be made."""
-    stored: bool
-    settings: Settings | Unknown
-    labelled: Namespace | Unknown
+    exists: bool
+    settings: EffectiveConfig | Unknown
+    namespace_object: Namespace | Unknown
     """Its namespace."""
     configuration: WebhookConfiguration | Unknown | None
     policies: tuple[Object, ...] | Unknown
@@ -65,7 +65,7 @@ class Read(NamedTuple):
     config_map: ConfigMap | Unknown | None
     secret: Secret | Unknown | None
     events: tuple[Event, ...] | Unknown
-    trial: Tried | Unknown | None
+    dry_run: DryRunResult | Unknown | None
     """What came of a dry run with the Pod as it was written."""
     now: float
     """POSIX time."""
@@ -89,7 +89,7 @@ class Read(NamedTuple):
         return () if isinstance(self.policies, Unknown) else generated(self.policies)
 
     @property
-    def engines(self) -> tuple[tuple[str, str | None], ...]:
+    def rewriters(self) -> tuple[tuple[str, str | None], ...]:
         """What rewrites Pods here, in words, each with when it was installed, RFC 3339."""
         found = self.configuration
         webhook = ((_WEBHOOK, found.metadata.creation_timestamp),) if isinstance(found, WebhookConfiguration) else ()
@@ -102,7 +102,7 @@ class Read(NamedTuple):
 class Image(NamedTuple):
     """An image of the Pod."""
 
-    place: Place
+    place: ImageField
     """Where it stands, with the image that it has now."""
     written: str
     """The image as it was written."""
@@ -115,54 +115,63 @@ class Image(NamedTuple):
         return self.place.image != self.written
 
     @property
-    def due(self) -> bool:
+    def needs_rewrite(self) -> bool:
         """Whether it is not what the configuration makes of it."""
         return self.resolution is not None and self.place.image != self.resolution.image
 
     def __str__(self) -> str:
         """Say what the configuration makes of it."""
-        return truncate(self.written, _SHOWN) if self.resolution is None else self.resolution.account
+        return truncate(self.written, _SHOWN) if self.resolution is None else self.resolution.description
 
 
-class Case(NamedTuple):
+class PodAnalysis(NamedTuple):
     """The Pod, and what was found out about it."""
 
-    read: Read
+    context: PodContext
     pod: Pod
     images: tuple[Image, ...]
     secret: str | None
     """The pull secret's name if the Pod needs it."""
-    before: tuple[Finding, ...]
+    selection_steps: tuple[Finding, ...]
     """What holds for every Pod like it: whether it is selected, served and not opted out."""
-    now: tuple[Finding, ...]
+    reachability_steps: tuple[Finding, ...]
     """Whether the webhook can be called as things are."""
     pulls: tuple[Finding, ...]
     """What decides whether its images can be pulled."""
-    trial: Finding | None
+    dry_run: Finding | None
 
     @property
     def steps(self) -> tuple[Finding, ...]:
         """All of them in order."""
-        trial = () if self.trial is None else (self.trial,)
-        return (*self.before, *map(_of_image, self.images), *_record(self), *self.now, *self.pulls, *trial)
+        trial = () if self.dry_run is None else (self.dry_run,)
+        return (
+            *self.selection_steps,
+            *map(_of_image, self.images),
+            *_record(self),
+            *self.reachability_steps,
+            *self.pulls,
+            *trial,
+        )
 
     @property
-    def named(self) -> bool:
+    def names_pull_secret(self) -> bool:
         """Whether the Pod names the pull secret."""
         return any(secret.name == self.secret for secret in self.pod.spec.image_pull_secrets)
 
 
-def find(read: Read) -> Case:
+def analyze(context: PodContext) -> PodAnalysis:
     """Find out all about one Pod. Raises `InvalidManifest` for what is none."""
-    pod = _decoded(read.manifest)
-    images = tuple(_images(read))
+    pod = _decoded(context.manifest)
+    images = tuple(_images(context))
     private = any(image.resolution is not None and image.resolution.private for image in images)
-    policy = None if isinstance(read.settings, Unknown) else read.settings.policy
+    policy = None if isinstance(context.settings, Unknown) else context.settings.policy
     secret = policy.pull_secret if policy is not None and private else None
-    case = Case(read, pod, images, secret, (), (), (), None)
-    case = case._replace(trial=_trial(case))
-    case = case._replace(before=tuple(_before(case)), now=tuple(_now(read)))
-    return case._replace(pulls=tuple(_pulls(case)))
+    analysis = PodAnalysis(context, pod, images, secret, (), (), (), None)
+    analysis = analysis._replace(dry_run=_dry_run(analysis))
+    analysis = analysis._replace(
+        selection_steps=tuple(_selection(analysis)), reachability_steps=tuple(_reachability(context))
+    )
+    return analysis._replace(pulls=tuple(_pulls(analysis)))
 
 
 def as_written(manifest: dict[str, Any], policy: Policy | None) -> dict[str, Any]:
@@ -207,10 +216,14 @@ def _without_nulls(value: Any) -> Any:
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
-def _images(read: Read) -> Iterator[Image]:
-    policy = None if isinstance(read.settings, Unknown) else read.settings.policy
+def _images(context: PodContext) -> Iterator[Image]:
+    policy = None if isinstance(context.settings, Unknown) else context.settings.policy
     # What is to be created is examined as it is sent, whatever its annotations claim.
-    every = _written(read.manifest, policy) if read.stored else ((one, one.image) for one in _places(read.manifest))
+    every = (
+        _written(context.manifest, policy)
+        if context.exists
+        else ((one, one.image) for one in _places(context.manifest))
+    )
     for place, written in every:
         if policy is None:
             yield Image(place, written, None)
@@ -220,15 +233,15 @@ def _images(read: Read) -> Iterator[Image]:
             yield Image(place, written, policy.resolve(written))
 
 
-def _written(manifest: dict[str, Any], policy: Policy | None) -> Iterator[tuple[Place, str]]:
+def _written(manifest: dict[str, Any], policy: Policy | None) -> Iterator[tuple[ImageField, str]]:
     """Give each place with its image as written: the recorded one, if the policy makes the present one of it."""
     recorded = _recorded(manifest)
     for place in _places(manifest):
-        original = originals.original(recorded, place, policy.resolve) if policy else None
+        original = originals.verified_original(recorded, place, policy.resolve) if policy else None
         yield place, original or place.image
 
 
-def _places(manifest: dict[str, Any]) -> Iterator[Place]:
+def _places(manifest: dict[str, Any]) -> Iterator[ImageField]:
     return places.images(places.decode_piecewise(msgspec.json.encode(manifest)))
 
 
@@ -242,121 +255,127 @@ def _recorded(manifest: dict[str, Any]) -> dict[str, str]:
 # What holds for every Pod like it.
 
 
-def _before(case: Case) -> Iterator[Finding]:
-    read = case.read
+def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
+    read = analysis.context
     # This first: whoever labels a namespace that is never served changes nothing.
-    yield _may_be_served(read)
-    yield from _webhook(read, case.pod, case.trial)
-    yield from _served(read)
+    yield _is_allowed(read)
+    yield from _webhook(read, analysis.pod, analysis.dry_run)
+    yield from _is_selected(read)
     yield from _opted_out(read)
 
 
-def _may_be_served(read: Read) -> Finding:
+def _is_allowed(context: PodContext) -> Finding:
     what = "namespace allowed"
-    never = NamespaceBounds(None, (), read.names.namespace).why_not(read.namespace)
+    never = NamespaceFilter(None, (), context.names.namespace).denial_reason(context.namespace)
     if never is not None:
-        return Finding(Mark.NO, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
-    if isinstance(read.settings, Unknown):
-        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(read.settings))
-    why = read.settings.policy.bounds.why_not(read.namespace)
+        return Finding(Mark.FAIL, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
+    if isinstance(context.settings, Unknown):
+        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(context.settings))
+    why = context.settings.policy.namespace_filter.denial_reason(context.namespace)
     if why is not None:
-        return Finding(Mark.NO, Code.NAMESPACE_DENIED, what, why, "change that setting, if it is to be served")
-    return Finding(Mark.OK, Code.NAMESPACE_OK, what, f"nothing keeps namespace {read.namespace} from being served")
+        return Finding(Mark.FAIL, Code.NAMESPACE_DENIED, what, why, "change that setting, if it is to be served")
+    return Finding(Mark.OK, Code.NAMESPACE_OK, what, f"nothing keeps namespace {context.namespace} from being served")
 
 
-def _policies(read: Read) -> Iterator[Finding]:
-    if isinstance(read.policies, Unknown):
-        yield Finding(Mark.UNKNOWN, Code.POLICY_UNKNOWN, "admission policy", str(read.policies))
-    for policy in read.own_policies:
+def _policies(context: PodContext) -> Iterator[Finding]:
+    if isinstance(context.policies, Unknown):
+        yield Finding(Mark.UNKNOWN, Code.POLICY_UNKNOWN, "admission policy", str(context.policies))
+    for policy in context.own_policies:
         made = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
         what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
-        if isinstance(read.settings, Unknown):
+        if isinstance(context.settings, Unknown):
             yield Finding(Mark.OK, Code.POLICY_OK, what, why)
-        elif made == read.settings.hash:
+        elif made == context.settings.hash:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
             remedy = "generate it again: registry-webhook policy mutate"
             yield Finding(
-                Mark.WARNING, Code.POLICY_OUTDATED, what, f"{why}, and the current one is {read.settings.hash}", remedy
+                Mark.WARNING,
+                Code.POLICY_OUTDATED,
+                what,
+                f"{why}, and the current one is {context.settings.hash}",
+                remedy,
             )
 
 
-def _orphaned(read: Read) -> Iterator[Finding]:
+def _orphaned(context: PodContext) -> Iterator[Finding]:
     """Name generated policies that were left behind when the installation was removed."""
     what = "admission policy"
-    for guard in () if read.engines or isinstance(read.configuration, Unknown) else read.own_guards:
+    for guard in () if context.rewriters or isinstance(context.configuration, Unknown) else context.own_guards:
         name = guard.metadata.name
         why = f"ValidatingAdmissionPolicy {name} refuses Pods, and the API shows nothing that rewrites them"
-        mark = Mark.WARNING if read.stored else Mark.NO
+        mark = Mark.WARNING if context.exists else Mark.FAIL
         yield Finding(mark, Code.POLICY_ORPHANED, what, why, orphan_remedy("validating", guard.metadata.name))
-    for policy in () if read.is_installed else read.own_policies:
+    for policy in () if context.is_installed else context.own_policies:
         why = f"MutatingAdmissionPolicy {policy.metadata.name} rewrites Pods, and nothing maintains their pull secrets"
         remedy = orphan_remedy("mutating", policy.metadata.name)
         yield Finding(Mark.WARNING, Code.POLICY_ORPHANED, what, why, remedy)
 
 
-def _webhook(read: Read, pod: Pod, trial: Finding | None) -> Iterator[Finding]:
-    yield from _orphaned(read)
+def _webhook(context: PodContext, pod: Pod, trial: Finding | None) -> Iterator[Finding]:
+    yield from _orphaned(context)
     what = "webhook configuration"
-    if isinstance(read.configuration, Unknown):
-        yield Finding(Mark.UNKNOWN, Code.WEBHOOK_UNKNOWN, what, str(read.configuration))
+    if isinstance(context.configuration, Unknown):
+        yield Finding(Mark.UNKNOWN, Code.WEBHOOK_UNKNOWN, what, str(context.configuration))
         return
-    webhook = webhook_match.ours(read.configuration)
-    if read.own_policies and (webhook is None or webhook_match.is_never_called(webhook)):
+    webhook = webhook_match.find_webhook(context.configuration)
+    if context.own_policies and (webhook is None or webhook_match.is_never_called(webhook)):
         why = "the webhook is not called, and the admission policy does its work"
         yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, why)
         return
     if webhook is None and trial is not None and trial.mark is Mark.OK:
-        named = reachability.named(read.names)
-        why = f"the API shows no {named} and no policy, but a dry run is rewritten: {evaluate.HIDDEN}"
+        named = reachability.display_name(context.names)
+        why = f"the API shows no {named} and no policy, but a dry run is rewritten: {evaluate.STATIC_POLICIES_HIDDEN}"
         yield Finding(Mark.OK, Code.POLICY_HIDDEN, what, why)
         return
     if webhook is None:
-        why = f"there is no {reachability.named(read.names)}, and no policy of ours that the API shows"
-        remedy = f"install it: kubectl apply -k certs/self-managed; {evaluate.HIDDEN}: --dry-run tells"
-        yield Finding(Mark.NO, Code.WEBHOOK_MISSING, what, why, remedy)
+        why = f"there is no {reachability.display_name(context.names)}, and no policy of ours that the API shows"
+        remedy = f"install it: kubectl apply -k certs/self-managed; {evaluate.STATIC_POLICIES_HIDDEN}: --dry-run tells"
+        yield Finding(Mark.FAIL, Code.WEBHOOK_MISSING, what, why, remedy)
         return
-    yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"there is the {reachability.named(read.names)}")
-    yield from webhook_match.steps(webhook, read.labelled, pod.metadata.labels, pod.metadata.annotations)
+    yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"there is the {reachability.display_name(context.names)}")
+    yield from webhook_match.steps(webhook, context.namespace_object, pod.metadata.labels, pod.metadata.annotations)
 
 
-def _served(read: Read) -> Iterator[Finding]:
+def _is_selected(context: PodContext) -> Iterator[Finding]:
     what = "namespace served"
-    if isinstance(read.settings, Unknown) or isinstance(read.labelled, Unknown):
+    if isinstance(context.settings, Unknown) or isinstance(context.namespace_object, Unknown):
         return
-    mode = read.settings.mode
-    if opted_in(read.labelled.metadata.labels, mode):
+    mode = context.settings.mode
+    if is_selected(context.namespace_object.metadata.labels, mode):
         yield Finding(
-            Mark.OK, Code.NAMESPACE_OK, what, f"it is, with webhook.namespaces.mode {mode} ({read.settings.origin})"
+            Mark.OK, Code.NAMESPACE_OK, what, f"it is, with webhook.namespaces.mode {mode} ({context.settings.origin})"
         )
         return
     label = "no label" if mode == "labelled" else "a label against it:"
     value = "true" if mode == "labelled" else "false"
-    remedy = f"{webhook_match.opt_in(read.namespace)}; then recreate the Pod"
+    remedy = f"{webhook_match.opt_in_command(context.namespace)}; then recreate the Pod"
     yield Finding(
-        Mark.NO, Code.NAMESPACE_NOT_SELECTED, what, f"its namespace has {label} {ENABLED_LABEL}={value}", remedy
+        Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, f"its namespace has {label} {ENABLED_LABEL}={value}", remedy
     )
 
 
-def _opted_out(read: Read) -> Iterator[Finding]:
+def _opted_out(context: PodContext) -> Iterator[Finding]:
     """Have the server's own code say whether it leaves the Pod alone."""
     what = "Pod"
-    if isinstance(read.settings, Unknown):
+    if isinstance(context.settings, Unknown):
         return
-    decision = read.settings.handler.review(review.of_object(read.manifest, namespace=read.namespace)).decision
+    decision = context.settings.handler.review(
+        review.encode_review(context.manifest, namespace=context.namespace)
+    ).decision
     if decision.outcome == Outcome.OPTED_OUT:
-        yield Finding(Mark.NO, Code.POD_OPTED_OUT, what, decision.why, "take that label off the Pod's template")
+        yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, decision.why, "take that label off the Pod's template")
     elif decision.outcome == Outcome.MIRROR:
-        yield Finding(Mark.NO, Code.POD_MIRROR, what, decision.why, "change the image in the file on its node")
+        yield Finding(Mark.FAIL, Code.POD_MIRROR, what, decision.why, "change the image in the file on its node")
     else:
         yield Finding(Mark.OK, Code.POD_OK, what, "it is neither opted out nor a mirror Pod")
 
 
-def _now(read: Read) -> Iterator[Finding]:
-    yield from _policies(read)
-    webhook = webhook_match.ours(read.configuration)
-    if webhook is not None and not (read.own_policies and webhook_match.is_never_called(webhook)):
-        yield from reachability.steps(webhook, read.endpoints, read.now)
+def _reachability(context: PodContext) -> Iterator[Finding]:
+    yield from _policies(context)
+    webhook = webhook_match.find_webhook(context.configuration)
+    if webhook is not None and not (context.own_policies and webhook_match.is_never_called(webhook)):
+        yield from reachability.steps(webhook, context.endpoints, context.now)
 
 
 # Its images, the pull and the dry run.
@@ -366,24 +385,24 @@ def _of_image(image: Image) -> Finding:
     what = str(image.place)
     if image.resolution is None:
         return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, f"it is {truncate(image.place.image, _SHOWN)}")
-    if image.due:
-        return Finding(Mark.NO, Code.IMAGE_NOT_REWRITTEN, what, f"it is as written, and would be: {image}")
+    if image.needs_rewrite:
+        return Finding(Mark.FAIL, Code.IMAGE_NOT_REWRITTEN, what, f"it is as written, and would be: {image}")
     if image.resolution.private:
         return Finding(Mark.OK, Code.IMAGE_OK, what, str(image))
-    return Finding(Mark.NO, Code.IMAGE_UNCHANGED, what, str(image))
+    return Finding(Mark.FAIL, Code.IMAGE_UNCHANGED, what, str(image))
 
 
-def _record(case: Case) -> Iterator[Finding]:
+def _record(analysis: PodAnalysis) -> Iterator[Finding]:
     """Name the recorded original images that are not true of this Pod, or cannot be verified."""
-    if not case.read.stored:
+    if not analysis.context.exists:
         return
-    verified = {image.place.name for image in case.images if image.changed}
-    others = [name for name in _recorded(case.read.manifest) if name not in verified]
+    verified = {image.place.name for image in analysis.images if image.changed}
+    others = [name for name in _recorded(analysis.context.manifest) if name not in verified]
     if not others:
         return
     names = ", ".join(truncate(name, _NAME) for name in others[:_NAMED])
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    if isinstance(case.read.settings, Unknown):
+    if isinstance(analysis.context.settings, Unknown):
         why = f"without the configuration it cannot be verified for {names}{more}, and is ignored"
     else:
         why = (
@@ -393,40 +412,42 @@ def _record(case: Case) -> Iterator[Finding]:
     yield Finding(Mark.WARNING, Code.IMAGE_RECORD, "original images", why)
 
 
-def _pulls(case: Case) -> Iterator[Finding]:
-    read = case.read
-    if case.secret is not None and MIRROR_ANNOTATION in case.pod.metadata.annotations:
-        why = f"a static Pod never gets {case.secret}"
-        yield Finding(Mark.NO, Code.POD_SECRET_NOT_NAMED, "named", why, waiting.STATIC)
-    elif case.secret is not None:
-        if case.named:
-            yield Finding(Mark.OK, Code.POD_SECRET_NAMED, "named", f"the Pod names {case.secret} in imagePullSecrets")
-        elif read.stored:
-            why = f"the Pod does not name {case.secret}, which can only be added when a Pod is made"
-            yield Finding(Mark.NO, Code.POD_SECRET_NOT_NAMED, "named", why, ANEW)
-        wanted = [image.resolution.image for image in case.images if image.resolution and image.resolution.private]
-        place = f"{read.namespace}/{case.secret}"
-        yield from image_pull.of_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now, read.names)
-    if read.stored:
-        yield from image_pull.of_statuses(case.pod, read.events, read.now)
+def _pulls(analysis: PodAnalysis) -> Iterator[Finding]:
+    read = analysis.context
+    if analysis.secret is not None and MIRROR_ANNOTATION in analysis.pod.metadata.annotations:
+        why = f"a static Pod never gets {analysis.secret}"
+        yield Finding(Mark.FAIL, Code.POD_SECRET_NOT_NAMED, "named", why, waiting.STATIC_POD_HINT)
+    elif analysis.secret is not None:
+        if analysis.names_pull_secret:
+            yield Finding(
+                Mark.OK, Code.POD_SECRET_NAMED, "named", f"the Pod names {analysis.secret} in imagePullSecrets"
+            )
+        elif read.exists:
+            why = f"the Pod does not name {analysis.secret}, which can only be added when a Pod is made"
+            yield Finding(Mark.FAIL, Code.POD_SECRET_NOT_NAMED, "named", why, RECREATE)
+        wanted = [image.resolution.image for image in analysis.images if image.resolution and image.resolution.private]
+        place = f"{read.namespace}/{analysis.secret}"
+        yield from image_pull.check_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now, read.names)
+    if read.exists:
+        yield from image_pull.check_statuses(analysis.pod, read.events, read.now)
 
 
-def _trial(case: Case) -> Finding | None:
+def _dry_run(analysis: PodAnalysis) -> Finding | None:
     """Say what the API server made of the Pod as it was written."""
-    what, trial = "dry run", case.read.trial
+    what, trial = "dry run", analysis.context.dry_run
     if trial is None:
         return None
     if isinstance(trial, Unknown):
         return Finding(Mark.UNKNOWN, Code.DRYRUN_UNKNOWN, what, str(trial))
     if trial.stored is None:
         return Finding(
-            Mark.NO, Code.DRYRUN_REFUSED, what, f"the API server refuses it: {truncate(trial.refusal, _SHOWN)}"
+            Mark.FAIL, Code.DRYRUN_REFUSED, what, f"the API server refuses it: {truncate(trial.refusal, _SHOWN)}"
         )
     tried = {(one.field, one.name): one.image for one in _places(trial.stored)}
-    written = {(one.place.field, one.place.name): one.written for one in case.images}
+    written = {(one.place.field, one.place.name): one.written for one in analysis.images}
     rewritten = sorted(name for (field, name), image in written.items() if tried.get((field, name), image) != image)
     if rewritten:
         return Finding(Mark.OK, Code.DRYRUN_OK, what, f"it is rewritten: {', '.join(rewritten)}")
-    if any(secret.get("name") == case.secret for secret in trial.stored["spec"].get("imagePullSecrets", ())):
+    if any(secret.get("name") == analysis.secret for secret in trial.stored["spec"].get("imagePullSecrets", ())):
         return Finding(Mark.OK, Code.DRYRUN_OK, what, "it gets the pull secret, and every image stays")
-    return Finding(Mark.NO, Code.DRYRUN_UNCHANGED, what, "it stays as it is written")
+    return Finding(Mark.FAIL, Code.DRYRUN_UNCHANGED, what, "it stays as it is written")

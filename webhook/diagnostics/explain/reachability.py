@@ -12,19 +12,19 @@ from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.pki import ca
-from webhook.timestamps import timestamp
+from webhook.timestamps import format_rfc3339
 
 _DOCTOR = f"{PROGRAM} doctor looks at the installation from end to end"
 
 
-def named(names: InstallationNames) -> str:
+def display_name(names: InstallationNames) -> str:
     """Say what the webhook configuration is called."""
     return f"MutatingWebhookConfiguration {names.configuration}"
 
 
 def steps(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown, now: float) -> Iterator[Finding]:
     """Say whether there is somebody to call, and whether the API server would believe them, at POSIX time `now`."""
-    yield _somebody(webhook, endpoints)
+    yield _check_endpoints(webhook, endpoints)
     yield _bundle(webhook, now)
 
 
@@ -35,7 +35,7 @@ def _then(webhook: Webhook) -> str:
     return "failurePolicy Fail refuses Pods"
 
 
-def _somebody(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) -> Finding:
+def _check_endpoints(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) -> Finding:
     what = "webhook's replicas"
     service = webhook.client_config.service
     if service is None:
@@ -47,7 +47,7 @@ def _somebody(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) 
     if ready == 0:
         why = f"no replica of the webhook is ready behind {place}, and {_then(webhook)}"
         command = kubectl.line("get", "deployments,pods", namespace=service.namespace)
-        return Finding(Mark.NO, Code.ENDPOINTS_NONE, what, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
+        return Finding(Mark.FAIL, Code.ENDPOINTS_NONE, what, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
     return Finding(Mark.OK, Code.ENDPOINTS_OK, what, f"{ready} ready behind {place}")
 
 
@@ -61,15 +61,15 @@ def _bundle(webhook: Webhook, now: float) -> Finding:
     if not bundle:
         known = "by which the API server would know the webhook"
         why = f"the webhook configuration has no caBundle, {known}, and {_then(webhook)}"
-        return Finding(Mark.NO, Code.CABUNDLE_EMPTY, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
+        return Finding(Mark.FAIL, Code.CABUNDLE_EMPTY, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
     if not authorities:
         why = f"the webhook configuration's caBundle holds no certificate, and {_then(webhook)}"
-        return Finding(Mark.NO, Code.CABUNDLE_INVALID, what, why, _DOCTOR)
-    end = max(ca.span(one).ends for one in authorities)
-    ends = timestamp(end.timestamp())
+        return Finding(Mark.FAIL, Code.CABUNDLE_INVALID, what, why, _DOCTOR)
+    end = max(ca.validity(one).ends for one in authorities)
+    ends = format_rfc3339(end.timestamp())
     if end <= datetime.fromtimestamp(now, UTC):
         return Finding(
-            Mark.NO,
+            Mark.FAIL,
             Code.CABUNDLE_EXPIRED,
             what,
             f"every authority in caBundle expired by {ends}, and {_then(webhook)}",

@@ -10,11 +10,11 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.admission.mutator import Handler
-from webhook.config.effective import Settings
+from webhook.admission.mutator import Mutator
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.diagnostics import restart_commands
-from webhook.diagnostics.evaluate import Change, Standing, judge
+from webhook.diagnostics.evaluate import Change, NamespaceStatus, evaluate
 from webhook.diagnostics.running_pods import Metadata
 from webhook.kube.objects import Owner, PodSpec
 from webhook.output import kubectl
@@ -100,7 +100,7 @@ class Workload(Struct, frozen=True, gc=False):
         return self.spec.template or Template(self.metadata, self.spec)
 
 
-class Presence(StrEnum):
+class ImageStatus(StrEnum):
     """What a registry says of an image, what needs doing most first."""
 
     MISSING = "missing"
@@ -110,7 +110,7 @@ class Presence(StrEnum):
     THERE = "there"
 
 
-class Step(Struct, frozen=True):
+class WorkloadChange(Struct, frozen=True):
     """A workload that would be changed."""
 
     kind: str
@@ -130,7 +130,7 @@ class Step(Struct, frozen=True):
         return restart_commands.titled(self.group, self.kind, self.name)
 
 
-class LeftAlone(Struct, frozen=True):
+class UnchangedWorkload(Struct, frozen=True):
     """A workload that would stay as it is."""
 
     kind: str
@@ -156,8 +156,8 @@ class NamespacePlan(Struct, frozen=True):
     """The line for a shell that opts it in."""
     workloads: int
     """How many there are."""
-    left_alone: tuple[LeftAlone, ...]
-    steps: tuple[Step, ...]
+    left_alone: tuple[UnchangedWorkload, ...]
+    steps: tuple[WorkloadChange, ...]
     """Those that would be changed."""
 
 
@@ -171,11 +171,11 @@ class Plan(Struct, frozen=True):
     """Whether the registry was asked for the images, in words."""
     notes: tuple[str, ...]
     namespaces: tuple[NamespacePlan, ...]
-    images: tuple["Resulting", ...]
+    images: tuple["PlannedImage", ...]
     """Every image that there would be, and what the registry says of it: what is not there first."""
 
 
-class Resulting(Struct, frozen=True):
+class PlannedImage(Struct, frozen=True):
     """An image that a workload would have."""
 
     image: str
@@ -183,41 +183,41 @@ class Resulting(Struct, frozen=True):
     """What it was made of."""
     workloads: tuple[str, ...]
     """Where it would be used: `team-a Deployment/web`."""
-    presence: Presence = Presence.NOT_ASKED
+    presence: ImageStatus = ImageStatus.NOT_ASKED
     detail: str = ""
     """The answer in words."""
 
 
-class Found(NamedTuple):
+class ClusterState(NamedTuple):
     """What was read of a cluster."""
 
-    standings: Mapping[str, Standing]
+    statuses: Mapping[str, NamespaceStatus]
     workloads: Iterable[tuple[str, Workload]]
     """Whatever makes Pods, and Pods, each with its kind."""
 
 
-class Answer(NamedTuple):
+class ImageAnswer(NamedTuple):
     """What a registry said of an image."""
 
-    presence: Presence
+    presence: ImageStatus
     detail: str
     """In words."""
 
 
-def namespaces(settings: Settings, found: Found) -> tuple[NamespacePlan, ...]:
+def namespaces(settings: EffectiveConfig, found: ClusterState) -> tuple[NamespacePlan, ...]:
     """Find out what would change where; namespaces that can be opted in come first, those with most to change first.
 
     What has finished, and what is created by a workload that is read too, is not listed for itself.
     """
     handler = settings.handler
-    drafts = {name: _Draft([], []) for name in found.standings}
+    drafts = {name: _Draft([], []) for name in found.statuses}
     for top, members in _by_top(found).items():
         _add(drafts[top.namespace], handler, top, members)
-    plans = [_plan(name, standing, drafts[name], settings) for name, standing in found.standings.items()]
+    plans = [_plan(name, standing, drafts[name], settings) for name, standing in found.statuses.items()]
     return tuple(sorted(plans, key=lambda plan: (not plan.may_be, -len(plan.steps), plan.name)))
 
 
-def resulting(plans: Iterable[NamespacePlan]) -> tuple[Resulting, ...]:
+def planned_images(plans: Iterable[NamespacePlan]) -> tuple[PlannedImage, ...]:
     """Give every image that there would be, once, in the order of their names."""
     used: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for plan in plans:
@@ -226,14 +226,16 @@ def resulting(plans: Iterable[NamespacePlan]) -> tuple[Resulting, ...]:
                 written, places = used.setdefault(change.becomes, ({}, {}))
                 written[change.written] = None
                 places[f"{plan.name} {step}"] = None
-    return tuple(Resulting(image, tuple(written), tuple(places)) for image, (written, places) in sorted(used.items()))
+    return tuple(
+        PlannedImage(image, tuple(written), tuple(places)) for image, (written, places) in sorted(used.items())
+    )
 
 
-def answered(images: Iterable[Resulting], answers: Mapping[str, Answer]) -> tuple[Resulting, ...]:
+def with_statuses(images: Iterable[PlannedImage], answers: Mapping[str, ImageAnswer]) -> tuple[PlannedImage, ...]:
     """Put what the registry said beside the images, what is not there first."""
-    order = list(Presence)
+    order = list(ImageStatus)
     known = [
-        Resulting(one.image, one.written, one.workloads, *answers.get(one.image, (one.presence, one.detail)))
+        PlannedImage(one.image, one.written, one.workloads, *answers.get(one.image, (one.presence, one.detail)))
         for one in images
     ]
     return tuple(sorted(known, key=lambda one: (order.index(one.presence), one.image)))
@@ -242,8 +244,8 @@ def answered(images: Iterable[Resulting], answers: Mapping[str, Answer]) -> tupl
 class _Draft(NamedTuple):
     """A namespace's plan in the making."""
 
-    steps: list[Step]
-    left_alone: list[LeftAlone]
+    steps: list[WorkloadChange]
+    left_alone: list[UnchangedWorkload]
 
 
 class _Top(NamedTuple):
@@ -260,12 +262,12 @@ class _Top(NamedTuple):
         return Owner(kind=self.kind, name=self.name, api_version=f"{self.group}/v1" if self.group else "v1")
 
 
-def _by_top(found: Found) -> dict[_Top, list[Workload]]:
+def _by_top(found: ClusterState) -> dict[_Top, list[Workload]]:
     """Put the workloads of namespaces that can be opted in together by what is at their top."""
     every = [
         (kind, one)
         for kind, one in found.workloads
-        if (standing := found.standings.get(one.metadata.namespace)) is not None and standing.may_be
+        if (standing := found.statuses.get(one.metadata.namespace)) is not None and standing.may_be
     ]
     read = {one.metadata.uid for _, one in every if one.metadata.uid}
     tops: dict[_Top, list[Workload]] = {}
@@ -301,25 +303,25 @@ def _controller(workload: Workload) -> Owner | None:
     return next((owner for owner in workload.metadata.owner_references if owner.controller), None)
 
 
-def _add(draft: _Draft, handler: Handler, top: _Top, members: list[Workload]) -> None:
+def _add(draft: _Draft, mutator: Mutator, top: _Top, members: list[Workload]) -> None:
     # Of the ReplicaSets of an operator, those that are scaled to zero are its history.
     current = [one for one in members if one.spec.replicas != 0] or members
-    judged = [judge(handler, {"metadata": one.pod.metadata, "spec": one.pod.spec}, top.namespace) for one in current]
+    judged = [evaluate(mutator, {"metadata": one.pod.metadata, "spec": one.pod.spec}, top.namespace) for one in current]
     differing = [judgement for judgement in judged if judgement.differs]
     if not differing:
-        draft.left_alone.append(LeftAlone(top.kind, top.name, judged[0].why, top.group))
+        draft.left_alone.append(UnchangedWorkload(top.kind, top.name, judged[0].why, top.group))
         return
     changes = dict.fromkeys(change for judgement in differing for change in judgement.changes)
     gets_secret = any(judgement.lacks_secret for judgement in differing)
     command = restart_commands.command(top.namespace, top.owner)
     notes = "; ".join(_notes(top, current, command))
-    draft.steps.append(Step(top.kind, top.name, tuple(changes), gets_secret, command, notes, top.group))
+    draft.steps.append(WorkloadChange(top.kind, top.name, tuple(changes), gets_secret, command, notes, top.group))
 
 
 def _notes(top: _Top, members: list[Workload], command: str | None) -> Iterator[str]:
     spec, controller = members[0].spec, _controller(members[0])
     if command is None:
-        yield restart_commands.in_words(top.owner)
+        yield restart_commands.description(top.owner)
     elif spec.paused:
         yield "it is paused: kubectl refuses to restart it until it is resumed"
     elif spec.update_strategy.type == "OnDelete":
@@ -329,15 +331,15 @@ def _notes(top: _Top, members: list[Workload], command: str | None) -> Iterator[
         yield f"it is controlled by {above}, whose operator may compare images with its own"
 
 
-def _plan(name: str, standing: Standing, draft: _Draft, settings: Settings) -> NamespacePlan:
+def _plan(name: str, status: NamespaceStatus, draft: _Draft, settings: EffectiveConfig) -> NamespacePlan:
     wanted = (f"{ENABLED_LABEL}=true", "--overwrite") if settings.mode == "labelled" else (f"{ENABLED_LABEL}-",)
-    opted = standing.served or not standing.may_be or not kubectl.is_namespace(name)
+    opted = status.served or not status.may_be or not kubectl.is_namespace(name)
     command = None if opted else kubectl.of_namespace(name, "label", *wanted)
     return NamespacePlan(
         name=name,
-        served=standing.served,
-        may_be=standing.may_be,
-        why=standing.why,
+        served=status.served,
+        may_be=status.may_be,
+        why=status.why,
         command=command,
         workloads=len(draft.steps) + len(draft.left_alone),
         left_alone=tuple(draft.left_alone),

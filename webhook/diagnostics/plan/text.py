@@ -2,14 +2,14 @@
 
 from collections.abc import Iterator
 
-from webhook.diagnostics.plan.analysis import NamespacePlan, Plan, Presence, Resulting, Step
+from webhook.diagnostics.plan.analysis import ImageStatus, NamespacePlan, Plan, PlannedImage, WorkloadChange
 from webhook.output.table import counted, table
 from webhook.output.terminal import Screen, bold, join
 
 _HEADINGS = ("WORKLOAD", "WHAT WOULD CHANGE")
 _NOTE_HEADINGS = ("WORKLOAD", "NOTE")
 _IMAGE_HEADINGS = ("REGISTRY SAYS", "IMAGE", "WHERE")
-_AGAINST = frozenset({Presence.MISSING, Presence.REFUSED})
+_AGAINST = frozenset({ImageStatus.MISSING, ImageStatus.REFUSED})
 #: How many workloads are named that use an image.
 _NAMED = 3
 
@@ -48,22 +48,22 @@ def _summary(plan: Plan, screen: Screen) -> Iterator[str]:
     for note in plan.notes:
         yield f"  note: {note}"
     against = [(one.presence, one.image, _where(one)) for one in plan.images if one.presence in _AGAINST]
-    unclear = [(one.presence, one.image, one.detail) for one in plan.images if one.presence is Presence.UNCLEAR]
+    unclear = [(one.presence, one.image, one.detail) for one in plan.images if one.presence is ImageStatus.UNCLEAR]
     if against or unclear:
         yield ""
         yield from table([*against, *unclear], screen, _IMAGE_HEADINGS)
 
 
 def _tally(plan: Plan) -> str:
-    counts = [(presence, sum(one.presence is presence for one in plan.images)) for presence in Presence]
+    counts = [(presence, sum(one.presence is presence for one in plan.images)) for presence in ImageStatus]
     return ", ".join(f"{count:,} {presence}" for presence, count in counts if count) or "nothing to ask for"
 
 
-def _where(one: Resulting) -> str:
+def _where(one: PlannedImage) -> str:
     """Say where an image is used and, where it matters, why it cannot be had."""
     named = ", ".join(one.workloads[:_NAMED])
     more = f" and {len(one.workloads) - _NAMED} more" if len(one.workloads) > _NAMED else ""
-    return f"{named}{more}" + (f": {one.detail}" if one.presence is Presence.REFUSED else "")
+    return f"{named}{more}" + (f": {one.detail}" if one.presence is ImageStatus.REFUSED else "")
 
 
 def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
@@ -83,7 +83,7 @@ def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
     yield from (join("  ", line) for line in table(notes, screen, _NOTE_HEADINGS))
 
 
-def _step(step: Step) -> Iterator[tuple[str, str]]:
+def _step(step: WorkloadChange) -> Iterator[tuple[str, str]]:
     said = [*map(str, step.changes), *(["the pull secret is added"] if step.gets_secret else [])]
     for number, line in enumerate(said):
         yield (str(step) if number == 0 else "", line)

@@ -15,15 +15,15 @@ from webhook.config import files
 from webhook.config.listen_address import Address
 from webhook.errors import FileError
 from webhook.pki import ca
-from webhook.pki.ca import Pair
+from webhook.pki.ca import KeyPair
 
 _NAMES = ("tls.crt", "tls.key")
 _LINK = "..data"
 _FOLDERS = "..pair-"
-_PATIENCE = 2.0
+_TIMEOUT = 2.0
 
 
-class ServedPair:
+class KeyPairDir:
     """Where the pair is put for the server, and where that is asked which one it serves."""
 
     def __init__(self, folder: Path, server: Address) -> None:
@@ -31,27 +31,27 @@ class ServedPair:
         self._folder = folder
         self._server = server
 
-    def read(self) -> Pair | None:
+    def read(self) -> KeyPair | None:
         """Read the pair; None where there is none yet, or it cannot be read."""
         try:
-            return Pair(*(files.read(self._folder / name) for name in _NAMES))
+            return KeyPair(*(files.read(self._folder / name) for name in _NAMES))
         except FileError:
             return None
 
-    def write(self, pair: Pair) -> None:
+    def write(self, pair: KeyPair) -> None:
         """Replace the pair as a whole. Raises `FileError`."""
         try:
             fresh = Path(tempfile.mkdtemp(prefix=_FOLDERS, dir=self._folder))
             for name, content in zip(_NAMES, pair, strict=True):
                 (fresh / name).touch(mode=0o600)
                 (fresh / name).write_bytes(content)
-            self._turn(_LINK, fresh.name)
+            self._switch_symlink(_LINK, fresh.name)
             for name in _NAMES:
-                self._turn(name, f"{_LINK}/{name}")
+                self._switch_symlink(name, f"{_LINK}/{name}")
         except OSError as error:
             raise FileError(f"{error.filename or self._folder}: cannot write: {error.strerror}") from None
         finally:
-            self._tidy()
+            self._prune()
 
     def fingerprint(self) -> str | None:
         """Ask the server which certificate it serves; None where it does not answer.
@@ -60,14 +60,12 @@ class ServedPair:
         in which a client has the server's certificate, and its handshake is over, before it is refused.
         """
         try:
-            served = ssl.get_server_certificate(
-                (self._server.host or "127.0.0.1", self._server.port), timeout=_PATIENCE
-            )
+            served = ssl.get_server_certificate((self._server.host or "127.0.0.1", self._server.port), timeout=_TIMEOUT)
             return ca.fingerprint(served.encode())
         except (OSError, ValueError):
             return None
 
-    def _tidy(self) -> None:
+    def _prune(self) -> None:
         """Remove every folder but the one that is served: where the disk is full, attempts must not add up."""
         with suppress(OSError):
             kept = os.path.realpath(self._folder / _LINK)
@@ -75,7 +73,7 @@ class ServedPair:
                 if os.path.realpath(folder) != kept:
                     shutil.rmtree(folder, ignore_errors=True)
 
-    def _turn(self, name: str, target: str) -> None:
+    def _switch_symlink(self, name: str, target: str) -> None:
         """Have a link lead somewhere else, at once."""
         link, fresh = self._folder / name, self._folder / f"{name}.new"
         if link.is_symlink() and str(link.readlink()) == target:

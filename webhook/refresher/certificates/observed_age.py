@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from datetime import timedelta
 
 
-class Witness:
+class AgeTracker:
     """What was seen at every look, and since when it has been the same."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -16,7 +16,7 @@ class Witness:
         self._clock = clock
         self._since: dict[str, tuple[object, float]] = {}
 
-    def look(self, things: Mapping[str, object]) -> dict[str, timedelta]:
+    def observe(self, things: Mapping[str, object]) -> dict[str, timedelta]:
         """Look at things by their names, and give for how long each has been what it is; what is gone is forgotten."""
         now = self._clock()
         before = self._since

@@ -13,5 +13,5 @@ class Clocks(NamedTuple):
     """Seconds for every wait: it goes on while the other is set."""
     wall: Callable[[], float] = time.time
     """POSIX seconds, for what is written down and read by others."""
-    dice: Callable[[], float] = random.random
+    random: Callable[[], float] = random.random
     """A number from [0, 1)."""

@@ -11,27 +11,27 @@ from webhook.refresher.runtime.clock import Clocks
 #: for hours it makes no difference.
 TOLERANCE = 60.0
 #: Seconds after the start in which the clock may yet be set.
-SETTLING = 600.0
+STARTUP_GRACE = 600.0
 
 
-class Steadiness:
+class ClockJumpGuard:
     """What is known of the wall clock, by the monotonic one. For use by several threads at once."""
 
     def __init__(self, clocks: Clocks) -> None:
-        """Take the clocks. Until `begin` the wall clock is believed: whoever makes one pass has nothing else."""
+        """Take the clocks. Until `start` the wall clock is believed: whoever makes one pass has nothing else."""
         self.clocks = clocks
         self._offset = clocks.wall() - clocks.monotonic()
         self._set_at = self._begun_at = float("-inf")
 
-    def begin(self) -> None:
+    def start(self) -> None:
         """Begin to run for long."""
         self._begun_at = self.clocks.monotonic()
 
-    def hold(self, seconds: float) -> float:
+    def grace(self, seconds: float) -> float:
         """Give how long a wait of `seconds` is not over yet, whatever the wall clock says; 0 where that is believed."""
         now = self.clocks.monotonic()
         offset = self.clocks.wall() - now
         if abs(offset - self._offset) > TOLERANCE:
             self._set_at = now
         self._offset = offset
-        return max(0.0, self._set_at + seconds - now, self._begun_at + min(seconds, SETTLING) - now)
+        return max(0.0, self._set_at + seconds - now, self._begun_at + min(seconds, STARTUP_GRACE) - now)

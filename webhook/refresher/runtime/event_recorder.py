@@ -16,18 +16,18 @@ from webhook.log import shorten
 _log = logging.getLogger("webhook.refresher")
 
 #: Seconds: the same is said again after the first of these, and something else of the same kind after the second.
-_AGAIN, _OTHER = 3600.0, 60.0
+_REPEAT_AFTER, _CHANGED_AFTER = 3600.0, 60.0
 _NOTE_LIMIT = 1024
 #: Of how many things it is remembered that they were said.
-_REMEMBERED = 10_000
+_MAX_REMEMBERED = 10_000
 
 
-class _Said(NamedTuple):
+class _Reported(NamedTuple):
     note: str
     at: float
 
 
-class Reporter:
+class EventRecorder:
     """Says things once."""
 
     def __init__(
@@ -43,24 +43,24 @@ class Reporter:
         self._leading = leading
         self._clock = clock
         self._lock = Lock()
-        self._said: dict[tuple[str, str], _Said] = {}
+        self._reported: dict[tuple[str, str], _Reported] = {}
 
-    def warn(self, reason: str, note: str, namespace: str | None = None, *, event: bool = True) -> None:
+    def warning(self, reason: str, note: str, namespace: str | None = None, *, event: bool = True) -> None:
         """Say that something is wrong: of a namespace's pull secret, or without one of ours as a whole."""
-        self._say("Warning", reason, note, namespace, event=event)
+        self._record("Warning", reason, note, namespace, event=event)
 
-    def tell(self, reason: str, note: str, namespace: str) -> None:
+    def normal(self, reason: str, note: str, namespace: str) -> None:
         """Say that something has changed for a namespace's pull secret."""
-        self._say("Normal", reason, note, namespace, event=True)
+        self._record("Normal", reason, note, namespace, event=True)
 
-    def settled(self, namespace: str | None, *reasons: str) -> None:
+    def resolved(self, namespace: str | None, *reasons: str) -> None:
         """Take notice that things are no longer wrong: they are said at once if they go wrong again."""
         with self._lock:
             for reason in reasons:
-                self._said.pop((namespace or "", reason), None)
+                self._reported.pop((namespace or "", reason), None)
 
-    def _say(self, kind: str, reason: str, note: str, namespace: str | None, *, event: bool) -> None:
-        if not self._is_news(namespace or "", reason, note):
+    def _record(self, kind: str, reason: str, note: str, namespace: str | None, *, event: bool) -> None:
+        if not self._is_new(namespace or "", reason, note):
             return
         level = logging.WARNING if kind == "Warning" else logging.INFO
         _log.log(level, log.event(f"{reason}: {note}", namespace=namespace))
@@ -70,21 +70,21 @@ class Reporter:
             except ClusterError as error:
                 _log.info("no Event: %s", error)
 
-    def _is_news(self, namespace: str, reason: str, note: str) -> bool:
+    def _is_new(self, namespace: str, reason: str, note: str) -> bool:
         now = self._clock()
         with self._lock:
-            before = self._said.get((namespace, reason))
-            if before is not None and now - before.at < (_AGAIN if before.note == note else _OTHER):
+            before = self._reported.get((namespace, reason))
+            if before is not None and now - before.at < (_REPEAT_AFTER if before.note == note else _CHANGED_AFTER):
                 return False
-            if len(self._said) >= _REMEMBERED:
-                self._said.clear()
-            self._said[namespace, reason] = _Said(note, now)
+            if len(self._reported) >= _MAX_REMEMBERED:
+                self._reported.clear()
+            self._reported[namespace, reason] = _Reported(note, now)
         return True
 
     def _event(self, kind: str, reason: str, note: str, namespace: str | None) -> dict[str, Any]:
         """Make an Event: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/."""
         if namespace is None:
-            namespace = self._cluster.own
+            namespace = self._cluster.namespace
             regarding = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": REFRESHER}
         else:
             regarding = {"apiVersion": "v1", "kind": "Secret", "name": self._secret}

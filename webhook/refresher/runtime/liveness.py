@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from threading import Lock
 
 
-class Beats:
+class Heartbeats:
     """The last sign of life of every loop."""
 
     def __init__(self, clock: Callable[[], float]) -> None:

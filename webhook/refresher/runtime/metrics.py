@@ -132,4 +132,4 @@ class _Log(Collector):
 
     def collect(self) -> Iterator[Metric]:
         text = "Lines of the log that nobody took in time."
-        yield CounterMetricFamily(f"{_PREFIX}_log_lines_lost", text, value=log.lost())
+        yield CounterMetricFamily(f"{_PREFIX}_log_lines_lost", text, value=log.dropped_lines())

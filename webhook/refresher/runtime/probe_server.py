@@ -15,7 +15,7 @@ from threading import Condition
 from typing import Any, NamedTuple
 
 _CONNECTIONS = 32
-_PATIENCE = 5.0
+_TIMEOUT = 5.0
 
 
 class Reply(NamedTuple):
@@ -36,7 +36,7 @@ def _end(sock: socket.socket) -> None:
         sock.shutdown(socket.SHUT_RDWR)
 
 
-class Server(ThreadingHTTPServer):
+class ProbeServer(ThreadingHTTPServer):
     """Serves a table of paths."""
 
     daemon_threads = True
@@ -69,7 +69,7 @@ class Server(ThreadingHTTPServer):
             self._open[request] = client, time.monotonic()
             self._running += 1
             # Those that were ended are threads until they have noticed: connections can come faster than that.
-            self._changed.wait_for(lambda: self._running <= 2 * _CONNECTIONS, _PATIENCE)
+            self._changed.wait_for(lambda: self._running <= 2 * _CONNECTIONS, _TIMEOUT)
         super().process_request(request, client_address)
 
     def _end_one(self, newcomer: str) -> None:
@@ -94,7 +94,7 @@ class Server(ThreadingHTTPServer):
         """End what takes too long; this is called twice a second."""
         now = time.monotonic()
         with self._changed:
-            late = [sock for sock, (_, since) in self._open.items() if now - since > _PATIENCE]
+            late = [sock for sock, (_, since) in self._open.items() if now - since > _TIMEOUT]
         for sock in late:
             _end(sock)
 
@@ -104,8 +104,8 @@ class Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    server: Server
-    timeout = _PATIENCE
+    server: ProbeServer
+    timeout = _TIMEOUT
     server_version = "registry-webhook"
     sys_version = ""
 

@@ -23,12 +23,12 @@ class Store(Generic[_Object]):
         self._changed = changed
         self._lock = Lock()
         self._objects: dict[str, _Object] = {}
-        self._gone: dict[str, int] = {}
+        self._deleted: dict[str, int] = {}
         self._newest = 0
         """The newest version of which anything was told."""
         self._listed = 0
         """The version of the newest list: what is older and not in it is gone."""
-        self.complete = False
+        self.synced = False
         """Whether all objects have been listed: until then, what is not known may be there."""
 
     def get(self, namespace: str) -> _Object | None:
@@ -60,7 +60,7 @@ class Store(Generic[_Object]):
                 return
             self._objects.pop(name, None)
             self._newest = max(self._newest, item.version)
-            self._gone[name] = max(item.version, self._gone.get(name, 0))
+            self._deleted[name] = max(item.version, self._deleted.get(name, 0))
         self._changed(name)
 
     def refresh(self, read: Callable[[], Listing[_Object]]) -> str:
@@ -83,10 +83,10 @@ class Store(Generic[_Object]):
         listed = {self._namespace(item): item for item in listing.items}
         with self._lock:
             if restored:
-                self._gone.clear()
+                self._deleted.clear()
             elif at < self._listed:
                 return
-            younger = {name for name, version in self._gone.items() if version > at}
+            younger = {name for name, version in self._deleted.items() if version > at}
             if not restored:
                 younger |= {name for name, item in self._objects.items() if item.version > at}
             # After a restore another object can have the version that is known.
@@ -96,10 +96,10 @@ class Store(Generic[_Object]):
             for name in missing:
                 del self._objects[name]
             self._objects |= {name: listed[name] for name in changed}
-            self._gone = {name: version for name, version in self._gone.items() if version > at}
+            self._deleted = {name: version for name, version in self._deleted.items() if version > at}
             self._listed = at
             self._newest = at if restored else max(at, self._newest)
-            self.complete = True
+            self.synced = True
         for name in (*changed, *missing):
             self._changed(name)
 
@@ -113,9 +113,9 @@ class Store(Generic[_Object]):
     def _take(self, name: str, item: _Object) -> bool:
         """Take an object unless as new a one is known, or that it is gone since; tell whether it was taken."""
         known = self._objects.get(name)
-        if item.version <= max(self._gone.get(name, 0), known.version if known else 0):
+        if item.version <= max(self._deleted.get(name, 0), known.version if known else 0):
             return False
         self._objects[name] = item
         self._newest = max(self._newest, item.version)
-        self._gone.pop(name, None)
+        self._deleted.pop(name, None)
         return True

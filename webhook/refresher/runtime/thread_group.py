@@ -5,7 +5,7 @@ from collections.abc import Callable
 from threading import Event, Thread
 
 from webhook import log
-from webhook.refresher.runtime.liveness import Beats
+from webhook.refresher.runtime.liveness import Heartbeats
 from webhook.refresher.runtime.metrics import Metrics
 
 _log = logging.getLogger("webhook.refresher")
@@ -16,12 +16,12 @@ _RESTART_DELAY = 1.0
 Loop = Callable[[Event, Callable[[], None]], None]
 
 
-class Threads:
+class ThreadGroup:
     """Loops that run until told to stop, each in a thread; one that fails because of a bug is started again."""
 
-    def __init__(self, beats: Beats, metrics: Metrics, monotonic: Callable[[], float]) -> None:
+    def __init__(self, heartbeats: Heartbeats, metrics: Metrics, monotonic: Callable[[], float]) -> None:
         """Begin with none."""
-        self._beats = beats
+        self._heartbeats = heartbeats
         self._metrics = metrics
         self._monotonic = monotonic
         self.stop = Event()
@@ -29,26 +29,26 @@ class Threads:
 
     def start(self, name: str, limit: float, loop: Loop) -> None:
         """Start a loop that gives a sign of life at least every `limit` seconds."""
-        self._beats.expect(name, limit)
-        thread = Thread(target=self._keep, args=(name, loop), name=name, daemon=True)
+        self._heartbeats.expect(name, limit)
+        thread = Thread(target=self._supervise, args=(name, loop), name=name, daemon=True)
         self._threads[name] = thread
         thread.start()
 
-    def _keep(self, name: str, loop: Loop) -> None:
+    def _supervise(self, name: str, loop: Loop) -> None:
         while not self.stop.is_set():
             try:
-                loop(self.stop, lambda: self._beats.beat(name))
+                loop(self.stop, lambda: self._heartbeats.beat(name))
             except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to go on
                 if self.stop.is_set():
                     return
                 self._metrics.loop_restarts.inc()
-                _log.error("the loop %s failed and is started again: %s", name, log.where(error))
+                _log.error("the loop %s failed and is started again: %s", name, log.location(error))
                 self.stop.wait(_RESTART_DELAY)
 
-    def end(self) -> None:
+    def request_stop(self) -> None:
         """Tell all to stop, and expect no sign of life any more."""
         self.stop.set()
-        self._beats.forget(self._threads)
+        self._heartbeats.forget(self._threads)
 
     def join(self, timeout: float) -> None:
         """Wait for all, at most `timeout` seconds."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from threading import Condition
 
 
-class Queue:
+class WorkQueue:
     """Names that need processing, now or later.
 
     A name that is added twice is processed once. One that is added while it is processed is processed again after that.
@@ -44,7 +44,7 @@ class Queue:
         self._dirty[name] = None
         self._later.pop(name, None)
 
-    def take(self, timeout: float) -> str | None:
+    def get(self, timeout: float) -> str | None:
         """Wait for a name to process, at most `timeout` seconds; whoever got one says `done` with it."""
         end = self._clock() + timeout
         with self._condition:

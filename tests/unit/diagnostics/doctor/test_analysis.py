@@ -32,10 +32,10 @@ from tests.support.installation_factory import (
 )
 from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis
-from webhook.diagnostics.doctor.check_rbac import GUARDS, UNNEEDED, needed
-from webhook.diagnostics.doctor.snapshot import Binding, Faults, Lease, Right
+from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
+from webhook.diagnostics.doctor.snapshot import Binding, InvalidConfig, Lease, Permission
 from webhook.kube.objects import EndpointSlice, Object
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness
@@ -62,62 +62,71 @@ class Case(NamedTuple):
 
 
 _FAILING: dict[str, Case] = {
-    "nothing is installed": Case({"calling": None, "deployment": None}, Code.INSTALL_MISSING, "kubectl apply -k"),
+    "nothing is installed": Case(
+        {"webhook_configuration": None, "deployment": None}, Code.INSTALL_MISSING, "kubectl apply -k"
+    ),
     "the configuration is broken": Case(
-        {"configuration": Faults(("config.yaml:2: webhook.exclud: unknown key",))},
+        {"configuration": InvalidConfig(("config.yaml:2: webhook.exclud: unknown key",))},
         Code.CONFIG_INVALID,
         "correct it",
     ),
-    "there is no webhook configuration": Case({"calling": None}, Code.WEBHOOK_MISSING),
+    "there is no webhook configuration": Case({"webhook_configuration": None}, Code.WEBHOOK_MISSING),
     "the webhook is not called for creations": Case(
-        {"calling": calling(rules=[])},
+        {"webhook_configuration": calling(rules=[])},
         Code.WEBHOOK_RULES,
     ),
     "nobody rewrites": Case(
-        {"calling": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}])},
+        {"webhook_configuration": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}])},
         Code.POLICY_MISSING,
         "policy-mutate",
     ),
-    "dry runs are refused": Case({"calling": calling(sideEffects="Some")}, Code.WEBHOOK_SIDE_EFFECTS),
+    "dry runs are refused": Case({"webhook_configuration": calling(sideEffects="Some")}, Code.WEBHOOK_SIDE_EFFECTS),
     "another Service is called": Case(
-        {"calling": calling(clientConfig={"service": {"namespace": "x", "name": "y", "path": "/mutate"}})},
+        {
+            "webhook_configuration": calling(
+                clientConfig={"service": {"namespace": "x", "name": "y", "path": "/mutate"}}
+            )
+        },
         Code.WEBHOOK_SERVICE,
     ),
     "the Deployment is gone": Case({"deployment": None}, Code.DEPLOY_MISSING),
     "the webhook is scaled to zero": Case(
-        {"deployment": deployment(0), "slices": (), "replicas": (), "lease": Lease("", None)},
+        {"deployment": deployment(0), "endpoint_slices": (), "replicas": (), "lease": Lease("", None)},
         Code.DEPLOY_SCALED_DOWN,
         "scale deployment/registry-webhook --replicas=2",
     ),
     "the webhook that fails closed is scaled to zero": Case(
-        {"deployment": deployment(0), "slices": (), "calling": calling(failurePolicy="Fail")},
+        {"deployment": deployment(0), "endpoint_slices": (), "webhook_configuration": calling(failurePolicy="Fail")},
         Code.DEPLOY_SCALED_DOWN,
     ),
     "no replica comes up": Case(
-        {"deployment": deployment(availableReplicas=0), "slices": (), "replicas": (_CRASHED,)},
+        {"deployment": deployment(availableReplicas=0), "endpoint_slices": (), "replicas": (_CRASHED,)},
         Code.DEPLOY_UNAVAILABLE,
     ),
     "no endpoint is ready": Case(
-        {"slices": (read(EndpointSlice, {"endpoints": [{"conditions": {"ready": False}}]}),)},
+        {"endpoint_slices": (read(EndpointSlice, {"endpoints": [{"conditions": {"ready": False}}]}),)},
         Code.ENDPOINTS_NONE,
     ),
     "caBundle is empty": Case(
-        {"calling": calling(b""), "tryout": tryout(Tried(stored("registry-webhook/sample")))},
+        {"webhook_configuration": calling(b""), "dry_run": tryout(DryRunResult(stored("registry-webhook/sample")))},
         Code.CABUNDLE_EMPTY,
         "the sidecar puts it right",
     ),
-    "caBundle is no certificate": Case({"calling": calling(b"x")}, Code.CABUNDLE_INVALID),
+    "caBundle is no certificate": Case({"webhook_configuration": calling(b"x")}, Code.CABUNDLE_INVALID),
     "caBundle is another authority's": Case(
-        {"calling": calling(signer(1).certificate)},
+        {"webhook_configuration": calling(signer(1).certificate)},
         Code.CABUNDLE_MISMATCH,
     ),
     "caBundle by hand is empty": Case(
-        {"calling": calling(b"", "certs/by-hand"), "deployment": deployment(variant="certs/by-hand")},
+        {"webhook_configuration": calling(b"", "certs/by-hand"), "deployment": deployment(variant="certs/by-hand")},
         Code.CABUNDLE_EMPTY,
         "registry-webhook certs create",
     ),
     "caBundle of cert-manager is empty": Case(
-        {"calling": calling(b"", "certs/cert-manager"), "deployment": deployment(variant="certs/cert-manager")},
+        {
+            "webhook_configuration": calling(b"", "certs/cert-manager"),
+            "deployment": deployment(variant="certs/cert-manager"),
+        },
         Code.CABUNDLE_EMPTY,
         "cert-manager's cainjector",
     ),
@@ -171,7 +180,7 @@ _FAILING: dict[str, Case] = {
     ),
     "a served namespace is not selected": Case(
         {
-            "calling": calling(
+            "webhook_configuration": calling(
                 namespaceSelector={
                     "matchExpressions": [
                         {"key": "registry-webhook/enabled", "operator": "In", "values": ["true"]},
@@ -188,7 +197,7 @@ _FAILING: dict[str, Case] = {
     ),
     "rights are missing": Case(
         {
-            "rights": dict.fromkeys(needed(PULL_SECRET, keeps_certificate=True), False),
+            "permissions": dict.fromkeys(required_permissions(PULL_SECRET, manages_certificate=True), False),
             "replicas": refreshers(came("cluster-unavailable", ready=False)),
             "lease": None,
             "pull_secrets": (),
@@ -199,9 +208,14 @@ _FAILING: dict[str, Case] = {
     "the pull secret's name is not granted": Case(
         {
             "configuration": settings(pull_secret={"name": "my-pull"}),
-            "rights": dict.fromkeys(needed("my-pull", keeps_certificate=True), True)
+            "permissions": dict.fromkeys(required_permissions("my-pull", manages_certificate=True), True)
             | dict.fromkeys(
-                (right for right in needed("my-pull", keeps_certificate=True) if right.name == "my-pull"), False
+                (
+                    right
+                    for right in required_permissions("my-pull", manages_certificate=True)
+                    if right.name == "my-pull"
+                ),
+                False,
             ),
             "pull_secrets": (),
         },
@@ -249,7 +263,7 @@ _FAILING: dict[str, Case] = {
         "kubectl -n team-a delete secret registry-webhook-pull",
     ),
     "a Secret is of another type": Case(
-        {"mistyped": (pull_secret("team-b"),)},
+        {"wrong_type_secrets": (pull_secret("team-b"),)},
         Code.SECRET_FOREIGN,
     ),
     "a namespace has no Secret": Case({"pull_secrets": (pull_secret("team-a"),)}, Code.SECRET_MISSING),
@@ -268,15 +282,15 @@ _FAILING: dict[str, Case] = {
         Code.PULL_REFUSED,
     ),
     "a sample stays as it is": Case(
-        {"tryout": tryout(Tried(stored("registry-webhook/sample")))},
+        {"dry_run": tryout(DryRunResult(stored("registry-webhook/sample")))},
         Code.DRYRUN_UNCHANGED,
     ),
     "a sample gets no secret": Case(
-        {"tryout": tryout(Tried(stored()))},
+        {"dry_run": tryout(DryRunResult(stored()))},
         Code.DRYRUN_NO_SECRET,
     ),
     "a sample is refused by the webhook that fails closed": Case(
-        {"tryout": tryout(Tried(None, refusal=_REFUSAL))},
+        {"dry_run": tryout(DryRunResult(None, refusal=_REFUSAL))},
         Code.DRYRUN_REFUSED,
         "x509 is about certificate and caBundle",
     ),
@@ -285,7 +299,7 @@ _FAILING: dict[str, Case] = {
 _UNLABELLED = ("some-a", "some-b", "some-c")
 
 _WARNING: dict[str, Case] = {
-    "no registry is set": Case({"configuration": settings("webhook: {}"), "tryout": None}, Code.CONFIG_NO_REGISTRY),
+    "no registry is set": Case({"configuration": settings("webhook: {}"), "dry_run": None}, Code.CONFIG_NO_REGISTRY),
     "the containers' variables differ": Case({"sidecar_hash": "other", "replicas": ()}, Code.CONFIG_VARIABLES),
     "a replica is late": Case(
         {"replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
@@ -296,16 +310,20 @@ _WARNING: dict[str, Case] = {
         {"deployment": deployment(updatedReplicas=1)},
         Code.DEPLOY_ROLLOUT,
     ),
-    "the timeout is another one": Case({"calling": calling(timeoutSeconds=30)}, Code.WEBHOOK_TIMEOUT),
-    "the webhook is called once": Case({"calling": calling(reinvocationPolicy="Never")}, Code.WEBHOOK_REINVOCATION),
-    "versions are matched exactly": Case({"calling": calling(matchPolicy="Exact")}, Code.WEBHOOK_MATCH_POLICY),
+    "the timeout is another one": Case({"webhook_configuration": calling(timeoutSeconds=30)}, Code.WEBHOOK_TIMEOUT),
+    "the webhook is called once": Case(
+        {"webhook_configuration": calling(reinvocationPolicy="Never")}, Code.WEBHOOK_REINVOCATION
+    ),
+    "versions are matched exactly": Case(
+        {"webhook_configuration": calling(matchPolicy="Exact")}, Code.WEBHOOK_MATCH_POLICY
+    ),
     "the conditions are gone": Case(
-        {"calling": calling(matchConditions=[])},
+        {"webhook_configuration": calling(matchConditions=[])},
         Code.WEBHOOK_CONDITION_MISSING,
     ),
     "the system's namespaces are not kept out": Case(
         {
-            "calling": calling(
+            "webhook_configuration": calling(
                 namespaceSelector={
                     "matchExpressions": [{"key": "registry-webhook/enabled", "operator": "In", "values": ["true"]}]
                 }
@@ -315,11 +333,15 @@ _WARNING: dict[str, Case] = {
     ),
     "the certificate ends soon": Case({"certificate": certificate_secret(_ENDING)}, Code.CERT_EXPIRING),
     "the account can read all Secrets": Case(
-        {"rights": dict.fromkeys((*needed(PULL_SECRET, keeps_certificate=True), UNNEEDED[0]), True)},
+        {
+            "permissions": dict.fromkeys(
+                (*required_permissions(PULL_SECRET, manages_certificate=True), EXCESSIVE[0]), True
+            )
+        },
         Code.RBAC_EXCESSIVE,
     ),
     "the account is exempt from the guard": Case(
-        {"rights": {Right("exempt", "registry-webhook", "restrictions"): True}},
+        {"permissions": {Permission("exempt", "registry-webhook", "restrictions"): True}},
         Code.RBAC_EXCESSIVE,
     ),
     "the registry cannot be asked": Case(
@@ -378,7 +400,7 @@ _WARNING: dict[str, Case] = {
         "overlays/cluster-wide",
     ),
     "no namespace is served": Case(
-        {"namespaces": (namespace("other"),), "tryout": None},
+        {"namespaces": (namespace("other"),), "dry_run": None},
         Code.DRYRUN_NO_NAMESPACE,
         "kubectl label namespace",
     ),
@@ -390,17 +412,17 @@ _UNREAD = Unknown("no right to list it")
 @pytest.mark.parametrize("case", _FAILING.values(), ids=_FAILING.keys())
 def test_what_fails_is_said_first(case: Case) -> None:
     first = analysis.diagnose(sound(**case.broken))[0]
-    assert (first.code, first.mark) == (case.code, Mark.FAILURE)
-    assert first.remedy
-    assert case.remedy in first.remedy
+    assert (first.code, first.mark) == (case.code, Mark.ERROR)
+    assert first.hint
+    assert case.remedy in first.hint
 
 
 @pytest.mark.parametrize("case", _WARNING.values(), ids=_WARNING.keys())
 def test_what_works_and_is_not_as_it_should_be_is_a_warning(case: Case) -> None:
     found = analysis.diagnose(sound(**case.broken))
     assert (found[0].code, found[0].mark) == (case.code, Mark.WARNING)
-    assert found[0].remedy
-    assert case.remedy in found[0].remedy
+    assert found[0].hint
+    assert case.remedy in found[0].hint
 
 
 def test_where_all_is_well_everything_is_ok() -> None:
@@ -413,15 +435,15 @@ def test_where_all_is_well_everything_is_ok() -> None:
     "part",
     [
         "configuration",
-        "calling",
+        "webhook_configuration",
         "deployment",
-        "slices",
+        "endpoint_slices",
         "replicas",
         "certificate",
         "lease",
         "namespaces",
         "pull_secrets",
-        "mistyped",
+        "wrong_type_secrets",
         "guards",
         "bindings",
         "policies",
@@ -431,17 +453,20 @@ def test_where_all_is_well_everything_is_ok() -> None:
 def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
     found = analysis.diagnose(sound(**{part: _UNREAD}))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN, Mark.OK}
-    assert "not known: no right to list it" in {finding.why for finding in found}
+    assert "not known: no right to list it" in {finding.message for finding in found}
 
 
 def test_it_is_said_how_many_lines_are_how() -> None:
-    seen = sound(lease=None, calling=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
+    seen = sound(lease=None, webhook_configuration=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
     assert analysis.summary(analysis.diagnose(seen)).startswith("1 failure, 1 warning, 1 not known, ")
 
 
 def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:
-    marks = [finding.mark for finding in analysis.diagnose(sound(lease=None, calling=calling(timeoutSeconds=9)))]
-    assert marks == sorted(marks, key=[Mark.FAILURE, Mark.WARNING, Mark.UNKNOWN, Mark.OK].index)
+    marks = [
+        finding.mark
+        for finding in analysis.diagnose(sound(lease=None, webhook_configuration=calling(timeoutSeconds=9)))
+    ]
+    assert marks == sorted(marks, key=[Mark.ERROR, Mark.WARNING, Mark.UNKNOWN, Mark.OK].index)
 
 
 @pytest.mark.parametrize(
@@ -467,7 +492,7 @@ def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str)
     )
     first = analysis.diagnose(sound(configuration=configuration, policies=policies))[0]
     assert first.code == Code.POLICY_OUTDATED
-    assert first.remedy == (
+    assert first.hint == (
         "registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f - && "
         f"registry-webhook policy guard {told}--from-cluster | kubectl apply --server-side -f -"
     )
@@ -478,9 +503,9 @@ def test_outdated_policy_remedy_names_the_file_that_doctor_was_told() -> None:
     policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
     configuration = settings()._replace(origin="my config.yaml")
     first = analysis.diagnose(sound(configuration=configuration, policies=(policy,)))[0]
-    assert "policy guard --config 'my config.yaml' | kubectl" in first.remedy
+    assert "policy guard --config 'my config.yaml' | kubectl" in first.hint
     elsewhere = sound(configuration=configuration, policies=(policy,), names=InstallationNames(namespace="platform"))
-    remedies = {finding.code: finding.remedy for finding in analysis.diagnose(elsewhere)}
+    remedies = {finding.code: finding.hint for finding in analysis.diagnose(elsewhere)}
     assert "--installation-namespace platform | kubectl" in remedies[Code.POLICY_OUTDATED]
 
 
@@ -488,24 +513,26 @@ def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
     conditions = [*msgspec.to_builtins(calling().webhooks[0].match_conditions)]
     conditions.append({"name": "the-policy-rewrites", "expression": "false"})
     policy = read(Object, {"metadata": {"name": "registry-webhook-mutate"}})
-    found = analysis.diagnose(sound(calling=calling(matchConditions=conditions), policies=(policy,)))
+    found = analysis.diagnose(sound(webhook_configuration=calling(matchConditions=conditions), policies=(policy,)))
     assert {finding.mark for finding in found} == {Mark.OK}
     why = "the webhook is not called, for MutatingAdmissionPolicy registry-webhook-mutate rewrites"
-    assert why in {finding.why for finding in found}
+    assert why in {finding.message for finding in found}
 
 
 def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
     policies = (read(Object, {"metadata": {"name": "registry-webhook-mutate"}}),)
-    found = analysis.diagnose(sound(calling=None, deployment=deployment(availableReplicas=0), policies=policies))
+    found = analysis.diagnose(
+        sound(webhook_configuration=None, deployment=deployment(availableReplicas=0), policies=policies)
+    )
     marks = {finding.code: finding.mark for finding in found}
     assert marks[Code.WEBHOOK_MISSING] is Mark.WARNING
-    assert marks[Code.DEPLOY_UNAVAILABLE] is Mark.FAILURE
-    assert not [finding for finding in found if "Pods are made as they are written" in finding.why]
+    assert marks[Code.DEPLOY_UNAVAILABLE] is Mark.ERROR
+    assert not [finding for finding in found if "Pods are made as they are written" in finding.message]
 
 
 def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:
     both = signer(1).certificate + _BUNDLE
-    assert {finding.mark for finding in analysis.diagnose(sound(calling=calling(both)))} == {Mark.OK}
+    assert {finding.mark for finding in analysis.diagnose(sound(webhook_configuration=calling(both)))} == {Mark.OK}
 
 
 def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_processes_say() -> None:
@@ -513,7 +540,7 @@ def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_proce
     said = says("refresher", settings().hash, certificate_expiry_timestamp_seconds=ends, leading=1)
     found = analysis.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
     why = "the processes say that it is good until 2026-12-04 12:00 UTC"
-    assert why in {finding.why for finding in found}
+    assert why in {finding.message for finding in found}
 
 
 _GENERATED = {"registry-webhook/configuration-hash": "abc"}
@@ -528,19 +555,32 @@ def _codes(**changed: Any) -> list[tuple[Code, Mark]]:
 
 
 def test_guard_without_installation_is_first() -> None:
-    seen = sound(calling=None, deployment=None, guards=("registry-webhook-guard",), policies=(_GUARD,))
+    seen = sound(webhook_configuration=None, deployment=None, guards=("registry-webhook-guard",), policies=(_GUARD,))
     first, second = analysis.diagnose(seen)
     assert (first.code, second.code) == (Code.POLICY_ORPHANED, Code.INSTALL_MISSING)
-    assert first.remedy.startswith("kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ")
+    assert first.hint.startswith("kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ")
 
 
 @pytest.mark.parametrize(
     ("changed", "codes"),
     [
-        ({"calling": None, "deployment": None, "policies": (_MUTATE,)}, [(Code.POLICY_ORPHANED, Mark.WARNING)]),
-        ({"calling": None, "deployment": None, "policies": (_MUTATE, _GUARD)}, [(Code.POLICY_ORPHANED, Mark.WARNING)]),
-        ({"calling": None, "deployment": None, "policies": (read(Object, {"metadata": {"name": "other"}}),)}, []),
-        ({"calling": None, "policies": (_GUARD,)}, [(Code.POLICY_ORPHANED, Mark.FAILURE)]),
+        (
+            {"webhook_configuration": None, "deployment": None, "policies": (_MUTATE,)},
+            [(Code.POLICY_ORPHANED, Mark.WARNING)],
+        ),
+        (
+            {"webhook_configuration": None, "deployment": None, "policies": (_MUTATE, _GUARD)},
+            [(Code.POLICY_ORPHANED, Mark.WARNING)],
+        ),
+        (
+            {
+                "webhook_configuration": None,
+                "deployment": None,
+                "policies": (read(Object, {"metadata": {"name": "other"}}),),
+            },
+            [],
+        ),
+        ({"webhook_configuration": None, "policies": (_GUARD,)}, [(Code.POLICY_ORPHANED, Mark.ERROR)]),
     ],
     ids=["mutate", "both", "foreign", "only the webhook configuration is gone"],
 )
@@ -553,7 +593,7 @@ def test_generated_policies_left_behind_are_named(changed: dict[str, Any], codes
 def test_numbers_are_singular_or_plural(missing: int) -> None:
     places = ("team-a", "team-b")
     found = analysis.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
-    (why,) = (one.why for one in found if one.code is Code.SECRET_MISSING)
+    (why,) = (one.message for one in found if one.code is Code.SECRET_MISSING)
     assert why == ["1 served namespace has none: team-a", "2 served namespaces have none: team-a, team-b"][missing - 1]
 
 
@@ -567,5 +607,5 @@ def test_secret_with_forged_date_does_not_make_others_outdated() -> None:
         namespaces=tuple(namespace(one, "true") for one in places),
         pull_secrets=(pull_secret("team-a"), pull_secret("team-b"), forged),
     )
-    (why,) = (one.why for one in analysis.diagnose(seen) if one.code is Code.SECRET_OUTDATED)
+    (why,) = (one.message for one in analysis.diagnose(seen) if one.code is Code.SECRET_OUTDATED)
     assert why.endswith(": team-c")

@@ -7,7 +7,7 @@ import pytest
 from msgspec import structs
 
 from tests.support.installation_factory import SERVER, pull_event, sound, waiting_pod
-from webhook.constants import MIRROR_ANNOTATION, OWN_NAMESPACE
+from webhook.constants import DEFAULT_NAMESPACE, MIRROR_ANNOTATION
 from webhook.diagnostics.doctor import check_image_pulls
 from webhook.kube.objects import Namespace
 from webhook.kube.pod import Volume
@@ -22,7 +22,7 @@ _OK = [(Code.PULL_OK, Mark.OK)]
 
 
 def found(*pods: Any, events: Any = (), **changed: Any) -> list[Finding]:
-    return [*check_image_pulls.pulled(sound(waiting_pods=pods, pull_events=events, **changed))]
+    return [*check_image_pulls.check_image_pulls(sound(waiting_pods=pods, pull_events=events, **changed))]
 
 
 def codes(*pods: Any, **changed: Any) -> list[tuple[Code, Mark]]:
@@ -45,7 +45,7 @@ def codes(*pods: Any, **changed: Any) -> list[tuple[Code, Mark]]:
 def test_pull_waiting_reason_is_found_in_every_container(status: str, reason: str, code: Code) -> None:
     (finding,) = found(waiting_pod("text", reason=reason, status=status))
     assert (finding.code, finding.mark) == (code, Mark.WARNING)
-    assert finding.remedy
+    assert finding.hint
 
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", "CrashLoopBackOff", "CreateContainerError"])
@@ -56,14 +56,14 @@ def test_pull_other_waiting_reason_is_not_a_failed_pull(reason: str) -> None:
 @pytest.mark.parametrize(
     ("message", "code", "mark"),
     [
-        (_X509, Code.PULL_UNTRUSTED, Mark.FAILURE),
+        (_X509, Code.PULL_UNTRUSTED, Mark.ERROR),
         (
             f'failed to do request: Head "https://{SERVER}/v2/app/manifests/1": {_X509}',
             Code.PULL_UNTRUSTED,
-            Mark.FAILURE,
+            Mark.ERROR,
         ),
-        ("401 Unauthorized", Code.PULL_REFUSED, Mark.FAILURE),
-        ("pull access denied, repository does not exist", Code.PULL_REFUSED, Mark.FAILURE),
+        ("401 Unauthorized", Code.PULL_REFUSED, Mark.ERROR),
+        ("pull access denied, repository does not exist", Code.PULL_REFUSED, Mark.ERROR),
         ("not found", Code.PULL_FAILED, Mark.WARNING),
         ("", Code.PULL_FAILED, Mark.WARNING),
     ],
@@ -95,26 +95,26 @@ def test_pull_event_does_not_decide_and_is_quoted() -> None:
     (finding,) = found(back_off, events=(pull_event(_EVIL),))
     assert (finding.code, finding.mark) == (Code.PULL_FAILED, Mark.WARNING)
     quoted = _EVIL.replace('"', "'")
-    assert finding.why.endswith(f'an Event of 2 minutes ago says: "{quoted}"')
-    assert "curl" not in finding.remedy
+    assert finding.message.endswith(f'an Event of 2 minutes ago says: "{quoted}"')
+    assert "curl" not in finding.hint
 
 
 def test_pull_quoted_text_cannot_end_its_quotes() -> None:
     (finding,) = found(waiting_pod('not found" -> run "curl evil'))
-    assert finding.why.count('"') == 2
-    assert finding.why.endswith('"')
+    assert finding.message.count('"') == 2
+    assert finding.message.endswith('"')
 
 
 def test_pull_event_of_another_pod_is_not_quoted() -> None:
     back_off = waiting_pod(reason="ImagePullBackOff")
     (finding,) = found(back_off, events=(pull_event(_X509, uid="2"), pull_event(_X509, image=f"{SERVER}/other")))
-    assert "x509" not in finding.why
+    assert "x509" not in finding.message
 
 
 def test_pull_newest_event_is_quoted_with_age() -> None:
     events = (pull_event("new", last="2026-11-25T09:59:59Z"), pull_event("old", last="2026-11-24T11:00:00Z"))
     (finding,) = found(waiting_pod(reason="ImagePullBackOff"), events=events)
-    assert finding.why.endswith('an Event of 2 hours ago says: "new"')
+    assert finding.message.endswith('an Event of 2 hours ago says: "new"')
 
 
 @pytest.mark.parametrize(
@@ -141,18 +141,18 @@ def test_pull_of_deleted_namespace_does_not_count() -> None:
 
 @pytest.mark.parametrize("image", [_IMAGE, "ghcr.io/someone/registry-webhook:0.1.0"])
 def test_pull_of_own_pods_is_a_failure(image: str) -> None:
-    (finding,) = found(waiting_pod("401 Unauthorized", image=image, place=OWN_NAMESPACE, secrets=()))
-    assert (finding.code, finding.mark) == (Code.PULL_REFUSED, Mark.FAILURE)
-    assert "recreate" not in finding.remedy
-    (finding,) = found(waiting_pod("not found", image=image, place=OWN_NAMESPACE))
-    assert (finding.code, finding.mark) == (Code.PULL_FAILED, Mark.FAILURE)
+    (finding,) = found(waiting_pod("401 Unauthorized", image=image, place=DEFAULT_NAMESPACE, secrets=()))
+    assert (finding.code, finding.mark) == (Code.PULL_REFUSED, Mark.ERROR)
+    assert "recreate" not in finding.hint
+    (finding,) = found(waiting_pod("not found", image=image, place=DEFAULT_NAMESPACE))
+    assert (finding.code, finding.mark) == (Code.PULL_FAILED, Mark.ERROR)
 
 
 def test_pull_remedy_fits_the_pod() -> None:
     static = waiting_pod("401 Unauthorized", annotations={MIRROR_ANNOTATION: "1"}, secrets=(), uid="2")
     early = waiting_pod("401 Unauthorized", secrets=(), uid="3")
     named = waiting_pod("401 Unauthorized")
-    of_static, of_early, of_named = (found(one)[0].remedy for one in (static, early, named))
+    of_static, of_early, of_named = (found(one)[0].hint for one in (static, early, named))
     assert "static Pod" in of_static
     assert "recreate" not in of_static
     assert "recreate" in of_early
@@ -162,7 +162,7 @@ def test_pull_remedy_fits_the_pod() -> None:
 
 def test_pull_same_cause_is_counted_once() -> None:
     (finding,) = found(*(waiting_pod("not found", uid=str(number)) for number in range(3)))
-    assert "(and 2 more Pods)" in finding.why
+    assert "(and 2 more Pods)" in finding.message
 
 
 def test_pull_image_volume_is_told_apart() -> None:
@@ -171,7 +171,7 @@ def test_pull_image_volume_is_told_apart() -> None:
     changed = structs.replace(pod, spec=structs.replace(pod.spec, volumes=_volumes(volumes)))
     (finding,) = found(changed)
     assert finding.code is Code.PULL_REFUSED
-    assert f"{SERVER}/data" in finding.why
+    assert f"{SERVER}/data" in finding.message
 
 
 def _volumes(every: tuple[dict[str, Any], ...]) -> Any:
@@ -180,5 +180,5 @@ def _volumes(every: tuple[dict[str, Any], ...]) -> Any:
 
 def test_pull_long_cause_keeps_its_end() -> None:
     (finding,) = found(waiting_pod(f"{'failed to pull: ' * 90}{_X509}"))
-    assert finding.why.endswith(f'{_X509}"')
-    assert len(finding.why) < 500
+    assert finding.message.endswith(f'{_X509}"')
+    assert len(finding.message) < 500

@@ -9,11 +9,11 @@ from tests.support.manifest_variants import VARIANTS, Objects, Variant
 from webhook.config import assemble
 from webhook.config.digest import fingerprint
 from webhook.config.load import load
-from webhook.constants import OWN_NAMESPACE, WEBHOOK_NAME
+from webhook.constants import DEFAULT_NAMESPACE, WEBHOOK_NAME
 from webhook.diagnostics.doctor import check_dry_run, check_webhook_config
 from webhook.diagnostics.doctor.check_certificates import TLS_SECRET
-from webhook.diagnostics.doctor.check_rbac import GUARDS, needed
-from webhook.diagnostics.doctor.snapshot import Right
+from webhook.diagnostics.doctor.check_rbac import GUARDS, required_permissions
+from webhook.diagnostics.doctor.snapshot import Permission
 from webhook.kube.objects import Deployment, Object, WebhookConfiguration
 from webhook.output.findings import Mark
 
@@ -29,16 +29,16 @@ def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(va
     called = read(WebhookConfiguration, objects.only("MutatingWebhookConfiguration"))
     everything = tuple(namespace(name, label) for name in ("a", "traefik", "kube-system") for label in (None, "true"))
     seen = sound(
-        calling=called,
+        webhook_configuration=called,
         configuration=assemble.settings(loaded.configuration, "x"),
         deployment=read(Deployment, objects.deployment),
         namespaces=everything,
         policies=tuple(read(Object, policy) for policy in objects.all_of("MutatingAdmissionPolicy")),
     )
-    found = [*check_webhook_config.there(seen), *check_webhook_config.selects(seen)]
+    found = [*check_webhook_config.check_configuration(seen), *check_webhook_config.check_selectors(seen)]
     # What keeps the webhook from being called is nothing without the policy that rewrites.
-    lacking = seen.is_by_policy and not seen.policies
-    assert {finding.mark for finding in found} == ({Mark.FAILURE, Mark.OK} if lacking else {Mark.OK}), found
+    lacking = seen.is_rewritten_by_policy and not seen.policies
+    assert {finding.mark for finding in found} == ({Mark.ERROR, Mark.OK} if lacking else {Mark.OK}), found
 
 
 def test_the_conditions_and_the_webhooks_name_are_those_that_ship() -> None:
@@ -59,15 +59,15 @@ def test_both_containers_of_every_variant_go_by_the_same_configuration(variant: 
 def test_the_rights_that_are_asked_for_are_those_that_are_granted(folder: str, kept: bool) -> None:
     objects = Objects(Variant(folder))
     rules = [(rule, "") for role in objects.all_of("ClusterRole") for rule in role["rules"]]
-    rules += [(rule, OWN_NAMESPACE) for role in objects.all_of("Role") for rule in role["rules"]]
+    rules += [(rule, DEFAULT_NAMESPACE) for role in objects.all_of("Role") for rule in role["rules"]]
     granted = {right for rule, namespace in rules for right in _rights(rule, namespace)}
-    assert set(needed(PULL_SECRET, keeps_certificate=kept)) == granted
+    assert set(required_permissions(PULL_SECRET, manages_certificate=kept)) == granted
 
 
-def _rights(rule: dict[str, Any], namespace: str) -> list[Right]:
+def _rights(rule: dict[str, Any], namespace: str) -> list[Permission]:
     (group,), (resource,) = rule["apiGroups"], rule["resources"]
     names = rule.get("resourceNames", [""])
-    return [Right(verb, group, resource, name, namespace) for verb in rule["verbs"] for name in names]
+    return [Permission(verb, group, resource, name, namespace) for verb in rule["verbs"] for name in names]
 
 
 def test_the_guard_is_the_one_that_ships_and_is_bound() -> None:
@@ -81,7 +81,7 @@ def test_the_guard_is_the_one_that_ships_and_is_bound() -> None:
 )
 def test_who_keeps_the_certificate_is_seen_by_the_deployment(folder: str, kept: bool) -> None:
     objects = Objects(Variant(folder))
-    assert sound(deployment=read(Deployment, objects.deployment)).keeps_certificate is kept
+    assert sound(deployment=read(Deployment, objects.deployment)).manages_certificate is kept
     if not kept:
         assert objects.volumes["tls"]["secret"]["secretName"] == TLS_SECRET
 

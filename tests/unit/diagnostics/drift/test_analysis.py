@@ -5,21 +5,21 @@ import pytest
 from tests.support.pod_factory import SECRET, SERVER, owned_by, owner, pod, settings
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.diagnostics.drift.analysis import Counts, Observed, Report, report
-from webhook.diagnostics.evaluate import NONE, Engine, Standing, standing
+from webhook.diagnostics.evaluate import NONE, NamespaceStatus, Rewriter, namespace_status
 from webhook.diagnostics.running_pods import Cause, Pod
 from webhook.kube.objects import Owner
 from webhook.kube.unknown import Unknown
 
 INSTALLED = "2026-11-10T00:00:00Z"
-WEBHOOK = Engine(webhook=True, policy=False, since=INSTALLED)
+WEBHOOK = Rewriter(webhook=True, policy=False, since=INSTALLED)
 ORIGINALS = {ORIGINALS_ANNOTATION: '{"c0":"nginx"}'}
 GOOD = f"{SERVER}/nginx"
 
 
-def reported(*pods: Pod, parents: dict[str, Owner] | None = None, engine: Engine = WEBHOOK) -> Report:
+def reported(*pods: Pod, parents: dict[str, Owner] | None = None, engine: Rewriter = WEBHOOK) -> Report:
     labels = {"team-a": {ENABLED_LABEL: "true"}, "team-b": {ENABLED_LABEL: "true"}, "other": {}, "kube-system": {}}
     decided = settings()
-    standings = {name: standing(decided, name, found) for name, found in labels.items()}
+    standings = {name: namespace_status(decided, name, found) for name, found in labels.items()}
     return report(decided, Observed(pods, standings, parents or {}, engine))
 
 
@@ -119,21 +119,21 @@ def test_images_are_counted_by_the_registry_they_come_from() -> None:
     ("engine", "name", "note"),
     [
         (WEBHOOK, "webhook", None),
-        (Engine(webhook=False, policy=False), NONE, "the API shows neither the webhook nor a policy of ours"),
+        (Rewriter(webhook=False, policy=False), NONE, "the API shows neither the webhook nor a policy of ours"),
         (
-            Engine(webhook=False, policy=False, hidden=True),
+            Rewriter(webhook=False, policy=False, hidden=True),
             "a policy that the API does not show",
             "a dry run is rewritten",
         ),
-        (Engine(webhook=True, policy=False, has_bundle=False), "webhook", "has no caBundle"),
-        (Engine(webhook=False, policy=True, policy_hash=settings().hash), "policy", "instead of the webhook"),
-        (Engine(webhook=True, policy=True, policy_hash=settings().hash), "webhook and policy", "beside the webhook"),
-        (Engine(webhook=False, policy=True, policy_hash="0" * 12), "policy", "another configuration (000000000000)"),
-        (Engine(webhook=False, policy=True), "policy", "another configuration (it names none)"),
-        (Engine(webhook=Unknown("no right to read it"), policy=False), "not known", "not known: no right to read it"),
+        (Rewriter(webhook=True, policy=False, has_bundle=False), "webhook", "has no caBundle"),
+        (Rewriter(webhook=False, policy=True, policy_hash=settings().hash), "policy", "instead of the webhook"),
+        (Rewriter(webhook=True, policy=True, policy_hash=settings().hash), "webhook and policy", "beside the webhook"),
+        (Rewriter(webhook=False, policy=True, policy_hash="0" * 12), "policy", "another configuration (000000000000)"),
+        (Rewriter(webhook=False, policy=True), "policy", "another configuration (it names none)"),
+        (Rewriter(webhook=Unknown("no right to read it"), policy=False), "not known", "not known: no right to read it"),
     ],
 )
-def test_what_rewrites_pods_is_named(engine: Engine, name: str, note: str | None) -> None:
+def test_what_rewrites_pods_is_named(engine: Rewriter, name: str, note: str | None) -> None:
     found = reported(engine=engine)
     assert found.engine == name
     assert found.notes == () if note is None else note in " ".join(found.notes)
@@ -153,4 +153,4 @@ def test_what_rewrites_pods_is_named(engine: Engine, name: str, note: str | None
 def test_what_a_namespace_is_to_the_webhook_is_said_with_why(
     name: str, labels: dict[str, str], served: bool, may_be: bool, why: str
 ) -> None:
-    assert standing(settings(), name, labels) == Standing(served=served, may_be=may_be, why=why)
+    assert namespace_status(settings(), name, labels) == NamespaceStatus(served=served, may_be=may_be, why=why)

@@ -4,7 +4,14 @@ from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
 from webhook.diagnostics.evaluate import Change
 from webhook.diagnostics.plan import text as plan_text
-from webhook.diagnostics.plan.analysis import LeftAlone, NamespacePlan, Plan, Presence, Resulting, Step
+from webhook.diagnostics.plan.analysis import (
+    ImageStatus,
+    NamespacePlan,
+    Plan,
+    PlannedImage,
+    UnchangedWorkload,
+    WorkloadChange,
+)
 from webhook.diagnostics.running_pods import Cause
 from webhook.output.terminal import Screen
 
@@ -59,7 +66,7 @@ def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
     ]
 
 
-def planned(*namespaces: NamespacePlan, images: tuple[Resulting, ...] = (), asked: str = "not asked") -> Plan:
+def planned(*namespaces: NamespacePlan, images: tuple[PlannedImage, ...] = (), asked: str = "not asked") -> Plan:
     return Plan("registry.example.com", "config.yaml", "0123456789ab", asked, (), namespaces, images)
 
 
@@ -70,19 +77,19 @@ NAMESPACE = NamespacePlan(
     why="not opted in",
     command="kubectl label namespace team-a registry-webhook/enabled=true --overwrite",
     workloads=3,
-    left_alone=(LeftAlone("Pod", "out", "it is opted out"),),
+    left_alone=(UnchangedWorkload("Pod", "out", "it is opted out"),),
     steps=(
-        Step("CronJob", "run", (), True, None, "its next run", "batch"),
-        Step("Deployment", "web", (CHANGE,), True, LINE, "", "apps"),
+        WorkloadChange("CronJob", "run", (), True, None, "its next run", "batch"),
+        WorkloadChange("Deployment", "web", (CHANGE,), True, LINE, "", "apps"),
     ),
 )
 SYSTEM = NamespacePlan("kube-system", False, False, "it is Kubernetes' own", None, 0, (), ())
-IMAGE = Resulting("registry.example.com/nginx", ("nginx",), ("team-a Deployment/web",))
+IMAGE = PlannedImage("registry.example.com/nginx", ("nginx",), ("team-a Deployment/web",))
 
 
 def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
-    missing = Resulting(
-        *(IMAGE.image, IMAGE.written, IMAGE.workloads, Presence.MISSING, "registry.example.com has not")
+    missing = PlannedImage(
+        *(IMAGE.image, IMAGE.written, IMAGE.workloads, ImageStatus.MISSING, "registry.example.com has not")
     )
     found = planned(NAMESPACE, SYSTEM, images=(missing,), asked="asked with a credential")
     assert list(plan_text.lines(found, Screen())) == [
@@ -111,11 +118,11 @@ def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
 
 
 def test_images_that_cannot_be_had_stand_against_a_plan_and_so_does_a_namespace_asked_for_that_cannot_be() -> None:
-    def obstacles(presence: Presence, *, whole: bool = True) -> bool:
-        images = (Resulting(IMAGE.image, (), (), presence),)
+    def obstacles(presence: ImageStatus, *, whole: bool = True) -> bool:
+        images = (PlannedImage(IMAGE.image, (), (), presence),)
         return plan_text.obstacles(planned(NAMESPACE, SYSTEM, images=images), whole=whole)
 
-    assert obstacles(Presence.MISSING)
-    assert obstacles(Presence.REFUSED)
-    assert not any(map(obstacles, (Presence.THERE, Presence.NOT_ASKED, Presence.UNCLEAR)))
-    assert obstacles(Presence.THERE, whole=False)
+    assert obstacles(ImageStatus.MISSING)
+    assert obstacles(ImageStatus.REFUSED)
+    assert not any(map(obstacles, (ImageStatus.THERE, ImageStatus.NOT_ASKED, ImageStatus.UNCLEAR)))
+    assert obstacles(ImageStatus.THERE, whole=False)

@@ -11,9 +11,9 @@ import pytest
 
 from tests.unit.diagnostics.test_webhook_match import shipped
 from webhook.config import assemble
-from webhook.config.effective import Settings
+from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
-from webhook.diagnostics.explain.analysis import Read, as_written
+from webhook.diagnostics.explain.analysis import PodContext, as_written
 from webhook.diagnostics.explain.verdict import Explanation, explain
 from webhook.errors import InvalidManifest
 from webhook.kube.objects import (
@@ -26,7 +26,7 @@ from webhook.kube.objects import (
     Secret,
     WebhookConfiguration,
 )
-from webhook.kube.unknown import Tried, Unknown
+from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
 from webhook.pki import ca
@@ -41,7 +41,7 @@ UNREADABLE = Unknown("no right to read it")
 BEFORE, MADE, AFTER = "2026-11-25T10:00:00Z", "2026-11-25T11:00:00Z", "2026-11-25T11:30:00Z"
 
 
-def settings(text: str = "") -> Settings:
+def settings(text: str = "") -> EffectiveConfig:
     configuration = f"opencti: {{daemon: {{registry: {{server: registry.example.com}}}}}}\n{text}"
     return assemble.settings(load(configuration.encode(), "config.yaml", {}).configuration, "config.yaml")
 
@@ -74,7 +74,7 @@ def namespace(labels: dict[str, str] | None = None, changed: str = BEFORE, name:
 def configuration(bundle: bytes | None = None, created: str = BEFORE) -> WebhookConfiguration:
     found = shipped()
     if bundle is None:
-        bundle = ca.make_authority("ours", NOW, timedelta(days=10)).certificate
+        bundle = ca.create_ca("ours", NOW, timedelta(days=10)).certificate
     (webhook,) = found.webhooks
     called = msgspec.structs.replace(webhook.client_config, ca_bundle=base64.b64encode(bundle).decode())
     made = msgspec.structs.replace(found.metadata, creation_timestamp=created)
@@ -97,22 +97,22 @@ def replicas(ready: int) -> tuple[EndpointSlice, ...]:
     return (msgspec.convert({"endpoints": endpoints}, EndpointSlice), EndpointSlice())
 
 
-def read(manifest: dict[str, Any], **changes: Any) -> Read:
+def read(manifest: dict[str, Any], **changes: Any) -> PodContext:
     """Make what is read for a stored Pod of an installation that works."""
-    return Read(
+    return PodContext(
         subject="team-a/web-1",
         namespace="team-a",
         manifest=manifest,
-        stored=True,
+        exists=True,
         settings=settings(),
-        labelled=namespace(),
+        namespace_object=namespace(),
         configuration=configuration(),
         policies=(),
         endpoints=replicas(2),
         config_map=None,
         secret=secret(),
         events=(),
-        trial=None,
+        dry_run=None,
         now=NOW.timestamp(),
     )._replace(**changes)
 
@@ -149,7 +149,7 @@ NOBODY = f"no replica of the webhook is ready behind Service registry-webhook/re
         ),
         (
             pod("nginx", rewritten=True),
-            {"labelled": namespace({})},
+            {"namespace_object": namespace({})},
             "was rewritten: 1 of 1 image, and nothing stands in the way of its pull",
         ),
         (
@@ -170,10 +170,10 @@ def test_a_pod_that_is_as_it_should_be_is_said_to_be(
 @pytest.mark.parametrize(
     ("manifest", "changes", "code"),
     [
-        (pod("nginx"), {"labelled": namespace({})}, Code.NAMESPACE_NOT_SELECTED),
+        (pod("nginx"), {"namespace_object": namespace({})}, Code.NAMESPACE_NOT_SELECTED),
         (
             pod("nginx"),
-            {"settings": settings("webhook: {namespaces: {deny: [team-*]}}"), "labelled": namespace({})},
+            {"settings": settings("webhook: {namespaces: {deny: [team-*]}}"), "namespace_object": namespace({})},
             Code.NAMESPACE_DENIED,
         ),
         (
@@ -183,18 +183,23 @@ def test_a_pod_that_is_as_it_should_be_is_said_to_be(
         ),
         (
             pod("nginx"),
-            {"namespace": "kube-system", "labelled": namespace({}, name="kube-system")},
+            {"namespace": "kube-system", "namespace_object": namespace({}, name="kube-system")},
             Code.NAMESPACE_NEVER,
         ),
         (
             pod("nginx"),
-            {"namespace": "kube-system", "labelled": UNREADABLE, "settings": UNREADABLE, "configuration": UNREADABLE},
+            {
+                "namespace": "kube-system",
+                "namespace_object": UNREADABLE,
+                "settings": UNREADABLE,
+                "configuration": UNREADABLE,
+            },
             Code.NAMESPACE_NEVER,
         ),
         (pod("nginx"), {"configuration": None}, Code.WEBHOOK_MISSING),
         (
             pod("nginx"),
-            {"configuration": UNREADABLE, "labelled": namespace({})},
+            {"configuration": UNREADABLE, "namespace_object": namespace({})},
             Code.NAMESPACE_NOT_SELECTED,
         ),
         (
@@ -215,7 +220,7 @@ def test_a_pod_that_is_as_it_should_be_is_said_to_be(
         (pod("ghcr.io/a/b:1"), {}, Code.IMAGE_UNCHANGED),
         (
             pod("nginx"),
-            {"labelled": namespace(changed=AFTER)},
+            {"namespace_object": namespace(changed=AFTER)},
             Code.POD_OLDER,
         ),
         (
@@ -245,12 +250,12 @@ def test_a_pod_that_is_as_it_should_be_is_said_to_be(
         ),
         (
             pod("nginx"),
-            {"trial": Tried(pod("nginx"))},
+            {"dry_run": DryRunResult(pod("nginx"))},
             Code.DRYRUN_UNCHANGED,
         ),
         (
             pod("nginx"),
-            {"trial": Tried(pod("nginx", rewritten=True))},
+            {"dry_run": DryRunResult(pod("nginx", rewritten=True))},
             Code.POD_MISSED,
         ),
         (
@@ -269,7 +274,7 @@ def test_of_a_pod_that_was_not_rewritten_what_decides_is_said(
     manifest: dict[str, Any], changes: dict[str, Any], code: Code
 ) -> None:
     explanation = explained(manifest, **changes)
-    assert (explanation.code, explanation.mark) == (code, Mark.NO)
+    assert (explanation.code, explanation.mark) == (code, Mark.FAIL)
     assert explanation.verdict.startswith("was not rewritten: ")
 
 
@@ -328,7 +333,7 @@ def event(message: str, at: str) -> Event:
 def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(changes: dict[str, Any], says: str) -> None:
     explanation = explained(waiting(pod("nginx", rewritten=True)), **changes)
     assert str(explanation) == f"team-a/web-1 was rewritten, but {says}"
-    assert explanation.mark is Mark.NO
+    assert explanation.mark is Mark.FAIL
 
 
 def test_a_content_that_somebody_changed_is_noticed() -> None:
@@ -336,9 +341,9 @@ def test_a_content_that_somebody_changed_is_noticed() -> None:
     made = secret()
     changed = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, managed_fields=(editor,)))
     (step,) = [
-        one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.what == "its content"
+        one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.subject == "its content"
     ]
-    assert (step.mark, step.why) == (Mark.WARNING, "somebody changed it; the sidecar puts it back")
+    assert (step.mark, step.message) == (Mark.WARNING, "somebody changed it; the sidecar puts it back")
 
 
 def test_nothing_that_is_said_holds_the_credential() -> None:
@@ -347,7 +352,7 @@ def test_nothing_that_is_said_holds_the_credential() -> None:
 
 
 def test_an_image_on_the_registry_asks_for_the_secret_that_a_pod_made_earlier_lacks() -> None:
-    explanation = explained(pod("registry.example.com/nginx"), labelled=namespace(changed=AFTER))
+    explanation = explained(pod("registry.example.com/nginx"), namespace_object=namespace(changed=AFTER))
     why = f"it was made at {MADE}, before its namespace's labels were last changed, at {AFTER}"
     assert explanation.verdict == f"was not given the pull secret {PULL}: {why}"
 
@@ -419,7 +424,7 @@ def test_explain_true_record_is_believed_by_place() -> None:
     explanation = explained(manifest)
     assert explanation.verdict.startswith("was rewritten: 2 of 3 images")
     (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
-    assert "gone" in step.why
+    assert "gone" in step.message
     tried = as_written(manifest, settings().policy)["spec"]
     assert [tried["containers"][0]["image"], tried["initContainers"][0]["image"]] == ["nginx", "setup"]
     # The volume has the container's name and another image.
@@ -440,8 +445,8 @@ def test_explain_record_without_configuration_is_not_verified() -> None:
 
 
 def test_explain_dry_run_is_judged_by_images_not_by_record() -> None:
-    forged = Tried(recorded(pod("nginx"), a="nginx"))
-    assert explained(pod("nginx"), trial=forged).code is Code.DRYRUN_UNCHANGED
+    forged = DryRunResult(recorded(pod("nginx"), a="nginx"))
+    assert explained(pod("nginx"), dry_run=forged).code is Code.DRYRUN_UNCHANGED
 
 
 def test_explain_image_never_pulled_has_remedy() -> None:
@@ -461,7 +466,7 @@ def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
     refused = {"reason": "ImagePullBackOff", "message": "401 Unauthorized"}
     manifest["status"]["containerStatuses"][0]["state"] = {"waiting": refused}
     explanation = explained(manifest, secret=None)
-    steps = {one.code: one.remedy for one in explanation.steps}
+    steps = {one.code: one.hint for one in explanation.steps}
     assert "credential provider" in steps[Code.PULL_REFUSED]
     assert steps[Code.POD_SECRET_NOT_NAMED] == steps[Code.PULL_REFUSED]
     assert Code.SECRET_MISSING not in steps
@@ -485,18 +490,18 @@ def test_without_the_configuration_nothing_is_guessed() -> None:
         ),
         (
             pod("nginx"),
-            {"labelled": namespace({})},
-            Mark.NO,
+            {"namespace_object": namespace({})},
+            Mark.FAIL,
             "would not be rewritten: its namespace has no label registry-webhook/enabled=true",
         ),
-        (pod("ghcr.io/a/b"), {}, Mark.NO, "would not be rewritten: ghcr.io/a/b stays (names its registry, ghcr.io)"),
+        (pod("ghcr.io/a/b"), {}, Mark.FAIL, "would not be rewritten: ghcr.io/a/b stays (names its registry, ghcr.io)"),
         (
             pod("nginx"),
             {"endpoints": replicas(0)},
-            Mark.NO,
+            Mark.FAIL,
             f"would not be rewritten: {NOBODY}",
         ),
-        (pod("nginx"), {"secret": None}, Mark.NO, f"would be rewritten, but there is no Secret team-a/{PULL}"),
+        (pod("nginx"), {"secret": None}, Mark.FAIL, f"would be rewritten, but there is no Secret team-a/{PULL}"),
         (
             pod("nginx"),
             {"configuration": UNREADABLE},
@@ -505,19 +510,19 @@ def test_without_the_configuration_nothing_is_guessed() -> None:
         ),
         (
             pod("nginx"),
-            {"configuration": UNREADABLE, "trial": Tried(pod("nginx", rewritten=True))},
+            {"configuration": UNREADABLE, "dry_run": DryRunResult(pod("nginx", rewritten=True))},
             Mark.OK,
             "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
         ),
         (
             pod("nginx"),
-            {"trial": Tried(None, refusal="exceeded quota: small (403)")},
-            Mark.NO,
+            {"dry_run": DryRunResult(None, refusal="exceeded quota: small (403)")},
+            Mark.FAIL,
             "would not be rewritten: the API server refuses it: exceeded quota: small (403)",
         ),
         (
             pod("nginx"),
-            {"trial": UNREADABLE},
+            {"dry_run": UNREADABLE},
             Mark.OK,
             "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
         ),
@@ -526,7 +531,7 @@ def test_without_the_configuration_nothing_is_guessed() -> None:
 def test_of_a_pod_that_is_not_there_it_is_said_what_would_become_of_it(
     manifest: dict[str, Any], changes: dict[str, Any], mark: Mark, says: str
 ) -> None:
-    explanation = explained(manifest, stored=False, **changes)
+    explanation = explained(manifest, exists=False, **changes)
     assert (explanation.verdict, explanation.mark) == (says, mark)
 
 
@@ -539,10 +544,10 @@ def policy(made_from: str) -> tuple[Object, ...]:
 def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
     explanation = explained(pod("nginx", rewritten=True), configuration=None, policies=policy(settings().hash))
     assert explanation.mark is Mark.OK
-    steps = {one.what: one for one in explanation.steps}
+    steps = {one.subject: one for one in explanation.steps}
     assert steps["webhook configuration"].code is Code.POLICY_INSTEAD
-    assert steps["admission policy"].why.endswith("the current one")
-    stale = {one.what: one for one in explained(pod("nginx"), policies=policy("other")).steps}
+    assert steps["admission policy"].message.endswith("the current one")
+    stale = {one.subject: one for one in explained(pod("nginx"), policies=policy("other")).steps}
     assert stale["admission policy"].mark is Mark.WARNING
 
 
@@ -580,21 +585,21 @@ NOTHING: dict[str, Any] = {"configuration": None, "policies": (), "config_map": 
 
 
 def test_explain_hidden_policy_is_known_by_dry_run() -> None:
-    tried = Tried(pod("nginx", rewritten=True))
-    stored = explained(pod("nginx"), **NOTHING, trial=tried)
+    tried = DryRunResult(pod("nginx", rewritten=True))
+    stored = explained(pod("nginx"), **NOTHING, dry_run=tried)
     assert Code.POLICY_HIDDEN in {one.code for one in stored.steps}
     assert stored.code is not Code.WEBHOOK_MISSING
-    planned = explained(pod("nginx"), **NOTHING, stored=False, trial=tried)
+    planned = explained(pod("nginx"), **NOTHING, exists=False, dry_run=tried)
     assert planned.mark is Mark.OK
-    without = explained(pod("nginx"), **NOTHING, stored=False)
-    assert (without.code, without.mark) == (Code.WEBHOOK_MISSING, Mark.NO)
+    without = explained(pod("nginx"), **NOTHING, exists=False)
+    assert (without.code, without.mark) == (Code.WEBHOOK_MISSING, Mark.FAIL)
     assert "--dry-run" in without.remedy
 
 
 def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
     guards = policy("abc")
-    planned = explained(pod("nginx"), **NOTHING, stored=False, guards=guards)
-    assert (planned.code, planned.mark) == (Code.POLICY_ORPHANED, Mark.NO)
+    planned = explained(pod("nginx"), **NOTHING, exists=False, guards=guards)
+    assert (planned.code, planned.mark) == (Code.POLICY_ORPHANED, Mark.FAIL)
     assert planned.remedy == "kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ours"
     # It is not why a Pod that is there was not rewritten.
     stored = explained(pod("nginx"), **NOTHING, guards=guards)
@@ -607,10 +612,10 @@ def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
 
 def test_explain_mutating_policy_without_installation_is_named() -> None:
     left = NOTHING | {"policies": policy(settings().hash)}
-    explanation = explained(pod("nginx"), **left, stored=False)
+    explanation = explained(pod("nginx"), **left, exists=False)
     (step,) = [one for one in explanation.steps if one.code is Code.POLICY_ORPHANED]
     assert step.mark is Mark.WARNING
-    assert step.remedy.startswith("kubectl delete mutatingadmissionpolicies,")
+    assert step.hint.startswith("kubectl delete mutatingadmissionpolicies,")
 
 
 def test_explain_pod_opted_out_earlier_claims_nothing_about_the_past() -> None:

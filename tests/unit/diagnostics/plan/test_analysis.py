@@ -7,16 +7,16 @@ import pytest
 
 from tests.support.pod_factory import SECRET, SERVER, document, owned_by, settings
 from webhook.constants import ENABLED_LABEL
-from webhook.diagnostics.evaluate import standing
+from webhook.diagnostics.evaluate import namespace_status
 from webhook.diagnostics.plan.analysis import (
-    Answer,
-    Found,
+    ClusterState,
+    ImageAnswer,
+    ImageStatus,
     NamespacePlan,
-    Presence,
     Workload,
-    answered,
     namespaces,
-    resulting,
+    planned_images,
+    with_statuses,
 )
 
 Made = tuple[str, Workload]
@@ -43,7 +43,9 @@ def with_metadata(made: Made, **metadata: Any) -> Made:
 
 def planned(*workloads: Made, labels: dict[str, str] | None = None) -> NamespacePlan:
     decided = settings()
-    (found,) = namespaces(decided, Found({"team-a": standing(decided, "team-a", labels or {})}, workloads))
+    (found,) = namespaces(
+        decided, ClusterState({"team-a": namespace_status(decided, "team-a", labels or {})}, workloads)
+    )
     return found
 
 
@@ -212,15 +214,15 @@ def test_the_line_that_opts_a_namespace_in_is_given_where_there_is_need_for_one(
     labels: dict[str, str], mode: Literal["labelled", "all"], command: str | None
 ) -> None:
     decided = settings()._replace(mode=mode)
-    (found,) = namespaces(decided, Found({"team-a": standing(decided, "team-a", labels)}, ()))
+    (found,) = namespaces(decided, ClusterState({"team-a": namespace_status(decided, "team-a", labels)}, ()))
     assert found.command == command
 
 
 def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> None:
     decided = settings()
     pods = [("Pod", msgspec.convert(document(namespace=name), Workload)) for name in ("kube-system", "denied-1")]
-    standings = {name: standing(decided, name, {}) for name in ("kube-system", "denied-1", "team-a")}
-    found = namespaces(decided, Found(standings, pods))
+    standings = {name: namespace_status(decided, name, {}) for name in ("kube-system", "denied-1", "team-a")}
+    found = namespaces(decided, ClusterState(standings, pods))
     assert [(one.name, one.may_be) for one in found] == [("team-a", True), ("denied-1", False), ("kube-system", False)]
     assert [one.why for one in found[1:]] == [
         "namespace denied-1 is denied by denied-* in webhook.namespaces.deny",
@@ -232,17 +234,17 @@ def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> Non
 def test_every_resulting_image_is_there_once_and_what_the_registry_lacks_comes_first() -> None:
     names = {"a": "redis", "b": "nginx", "c": "docker.io/library/busybox", "d": "nginx", "e": "quay.io/a/b"}
     found = planned(*(workload("Deployment", name, image) for name, image in names.items()))
-    images = resulting([found])
+    images = planned_images([found])
     assert [one.image for one in images] == [f"{SERVER}/nginx", f"{SERVER}/quay/a/b", f"{SERVER}/redis"]
     assert images[0].workloads == ("team-a Deployment/b", "team-a Deployment/d")
-    assert {one.presence for one in images} == {Presence.NOT_ASKED}
+    assert {one.presence for one in images} == {ImageStatus.NOT_ASKED}
     answers = {
-        f"{SERVER}/redis": Answer(Presence.MISSING, "it does not have it"),
-        f"{SERVER}/nginx": Answer(Presence.THERE, "it has it"),
+        f"{SERVER}/redis": ImageAnswer(ImageStatus.MISSING, "it does not have it"),
+        f"{SERVER}/nginx": ImageAnswer(ImageStatus.THERE, "it has it"),
     }
-    known = answered(images, answers)
+    known = with_statuses(images, answers)
     assert [(one.image.removeprefix(f"{SERVER}/"), one.presence) for one in known] == [
-        ("redis", Presence.MISSING),
-        ("quay/a/b", Presence.NOT_ASKED),
-        ("nginx", Presence.THERE),
+        ("redis", ImageStatus.MISSING),
+        ("quay/a/b", ImageStatus.NOT_ASKED),
+        ("nginx", ImageStatus.THERE),
     ]

@@ -8,7 +8,7 @@ import pytest
 
 from webhook.cli.plan import with_own_credential
 from webhook.config.load import load
-from webhook.credentials.factory import source
+from webhook.credentials.factory import create_provider
 from webhook.settings import Configuration
 
 _LOGIN = {"username": "robot", "password": "kept-secret"}
@@ -20,7 +20,7 @@ def configuration(registry: dict[str, Any], **webhook: Any) -> Configuration:
 
 
 def keys(configuration: Configuration) -> list[str]:
-    chosen = source(configuration, environment={})
+    chosen = create_provider(configuration, environment={})
     return [] if chosen is None else [entry.key for entry in chosen.read().credential.entries]
 
 

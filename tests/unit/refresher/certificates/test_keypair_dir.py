@@ -9,25 +9,25 @@ import pytest
 
 from webhook.config.listen_address import Address
 from webhook.errors import FileError
-from webhook.pki.ca import Pair
-from webhook.refresher.certificates.keypair_dir import ServedPair
+from webhook.pki.ca import KeyPair
+from webhook.refresher.certificates.keypair_dir import KeyPairDir
 
-_FIRST, _SECOND = Pair(b"certificate 1", b"key 1"), Pair(b"certificate 2", b"key 2")
+_FIRST, _SECOND = KeyPair(b"certificate 1", b"key 1"), KeyPair(b"certificate 2", b"key 2")
 
 
 @pytest.fixture
-def served(tmp_path: Path) -> ServedPair:
-    return ServedPair(tmp_path, Address("127.0.0.1", 1))
+def served(tmp_path: Path) -> KeyPairDir:
+    return KeyPairDir(tmp_path, Address("127.0.0.1", 1))
 
 
-def test_where_nothing_is_there_is_no_pair(served: ServedPair, tmp_path: Path) -> None:
+def test_where_nothing_is_there_is_no_pair(served: KeyPairDir, tmp_path: Path) -> None:
     assert served.read() is None
     (tmp_path / "tls.crt").write_bytes(b"certificate")
     assert served.read() is None
 
 
 def test_a_pair_is_read_as_it_was_written_under_the_names_that_the_server_reads(
-    served: ServedPair, tmp_path: Path
+    served: KeyPairDir, tmp_path: Path
 ) -> None:
     for pair in (_FIRST, _SECOND):
         served.write(pair)
@@ -35,7 +35,7 @@ def test_a_pair_is_read_as_it_was_written_under_the_names_that_the_server_reads(
         assert ((tmp_path / "tls.crt").read_bytes(), (tmp_path / "tls.key").read_bytes()) == pair
 
 
-def test_it_is_its_owners_alone_and_the_one_before_is_gone(served: ServedPair, tmp_path: Path) -> None:
+def test_it_is_its_owners_alone_and_the_one_before_is_gone(served: KeyPairDir, tmp_path: Path) -> None:
     for pair in (_FIRST, _SECOND):
         served.write(pair)
     files = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -45,7 +45,7 @@ def test_it_is_its_owners_alone_and_the_one_before_is_gone(served: ServedPair, t
     assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
 
 
-def test_both_files_change_with_one_link(served: ServedPair, tmp_path: Path) -> None:
+def test_both_files_change_with_one_link(served: KeyPairDir, tmp_path: Path) -> None:
     served.write(_FIRST)
     links = {name: (tmp_path / name).readlink() for name in ("tls.crt", "tls.key")}
     inodes = {name: (tmp_path / name).lstat().st_ino for name in links}
@@ -55,8 +55,8 @@ def test_both_files_change_with_one_link(served: ServedPair, tmp_path: Path) -> 
     assert {str(target.parent) for target in links.values()} == {"..data"}
 
 
-def test_whoever_looks_while_it_changes_finds_a_pair(served: ServedPair, tmp_path: Path) -> None:
-    pairs = [Pair(b"%d" % number * 1000, b"%d" % number * 1000) for number in range(10)]
+def test_whoever_looks_while_it_changes_finds_a_pair(served: KeyPairDir, tmp_path: Path) -> None:
+    pairs = [KeyPair(b"%d" % number * 1000, b"%d" % number * 1000) for number in range(10)]
     served.write(pairs[0])
     missed: list[object] = []
     over = threading.Event()
@@ -85,7 +85,7 @@ def test_whoever_looks_while_it_changes_finds_a_pair(served: ServedPair, tmp_pat
     assert missed == []
 
 
-def test_what_an_interrupted_one_left_behind_does_no_harm(served: ServedPair, tmp_path: Path) -> None:
+def test_what_an_interrupted_one_left_behind_does_no_harm(served: KeyPairDir, tmp_path: Path) -> None:
     (tmp_path / "..data.new").symlink_to("nowhere")
     (tmp_path / "..pair-left").mkdir()
     (tmp_path / "tls.crt").write_bytes(b"a file, and no link")
@@ -98,7 +98,7 @@ def test_what_an_interrupted_one_left_behind_does_no_harm(served: ServedPair, tm
 
 
 def test_what_cannot_be_written_is_one_line_leaves_the_last_pair_and_nothing_else(
-    served: ServedPair, tmp_path: Path
+    served: KeyPairDir, tmp_path: Path
 ) -> None:
     served.write(_FIRST)
     before = sorted(tmp_path.rglob("*"))
@@ -116,7 +116,7 @@ def test_what_cannot_be_written_is_one_line_leaves_the_last_pair_and_nothing_els
 
 
 def test_a_server_that_is_not_there_or_speaks_no_tls_serves_nothing() -> None:
-    assert ServedPair(Path(), Address("127.0.0.1", 1)).fingerprint() is None
+    assert KeyPairDir(Path(), Address("127.0.0.1", 1)).fingerprint() is None
     with socket.create_server(("127.0.0.1", 0)) as listening:
 
         def answer() -> None:
@@ -127,5 +127,5 @@ def test_a_server_that_is_not_there_or_speaks_no_tls_serves_nothing() -> None:
 
         answering = threading.Thread(target=answer)
         answering.start()
-        assert ServedPair(Path(), Address("", listening.getsockname()[1])).fingerprint() is None
+        assert KeyPairDir(Path(), Address("", listening.getsockname()[1])).fingerprint() is None
         answering.join()

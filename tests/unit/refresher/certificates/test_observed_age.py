@@ -3,15 +3,15 @@
 from datetime import timedelta
 
 from tests.support.fakes import Clock
-from webhook.refresher.certificates.observed_age import Witness
+from webhook.refresher.certificates.observed_age import AgeTracker
 
 
 def test_what_stays_the_same_grows_old_and_what_changes_or_was_gone_is_new() -> None:
     clock = Clock()
-    witness = Witness(clock)
-    assert witness.look({"one": "a", "two": None}) == {"one": timedelta(0), "two": timedelta(0)}
+    witness = AgeTracker(clock)
+    assert witness.observe({"one": "a", "two": None}) == {"one": timedelta(0), "two": timedelta(0)}
     clock.now += 5
-    assert witness.look({"one": "a", "two": "b"}) == {"one": timedelta(seconds=5), "two": timedelta(0)}
+    assert witness.observe({"one": "a", "two": "b"}) == {"one": timedelta(seconds=5), "two": timedelta(0)}
     clock.now += 5
-    assert witness.look({"one": "a"}) == {"one": timedelta(seconds=10)}
-    assert witness.look({"one": "a", "two": "b"})["two"] == timedelta(0)
+    assert witness.observe({"one": "a"}) == {"one": timedelta(seconds=10)}
+    assert witness.observe({"one": "a", "two": "b"})["two"] == timedelta(0)

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import Clock, StandIn
 from webhook.errors import Forbidden
-from webhook.refresher.runtime.event_recorder import Reporter
+from webhook.refresher.runtime.event_recorder import EventRecorder
 
 
 class Said:
@@ -18,7 +18,9 @@ class Said:
         self.clock = Clock()
         self.cluster = StandIn()
         self.leading = True
-        self.reporter = Reporter(self.cluster.cluster, "the-secret", "host_1f" * 30, lambda: self.leading, self.clock)
+        self.reporter = EventRecorder(
+            self.cluster.cluster, "the-secret", "host_1f" * 30, lambda: self.leading, self.clock
+        )
 
     def notes(self) -> list[str]:
         """Give the notes of the Events since the last time."""
@@ -34,17 +36,17 @@ def said() -> Said:
 
 def test_the_same_is_said_once_and_again_after_an_hour(said: Said) -> None:
     for _ in range(100):
-        said.reporter.warn("Foreign", "it is not ours", "team")
+        said.reporter.warning("Foreign", "it is not ours", "team")
         said.clock.now += 35
     assert said.notes() == ["it is not ours"]
     said.clock.now += 200
-    said.reporter.warn("Foreign", "it is not ours", "team")
+    said.reporter.warning("Foreign", "it is not ours", "team")
     assert said.notes() == ["it is not ours"]
 
 
 def test_something_else_of_the_same_kind_is_said_once_a_minute(said: Said) -> None:
     for number in range(100):
-        said.reporter.warn("Failed", f"attempt {number}", "team")
+        said.reporter.warning("Failed", f"attempt {number}", "team")
         said.clock.now += 1
     assert said.notes() == ["attempt 0", "attempt 60"]
 
@@ -52,23 +54,23 @@ def test_something_else_of_the_same_kind_is_said_once_a_minute(said: Said) -> No
 def test_each_namespace_and_each_reason_is_for_itself(said: Said) -> None:
     for namespace in ("a", "b", None):
         for reason in ("One", "Other"):
-            said.reporter.warn(reason, f"{reason} {namespace}", namespace)
+            said.reporter.warning(reason, f"{reason} {namespace}", namespace)
     assert len(said.notes()) == 6
 
 
 def test_what_was_settled_is_said_at_once_when_it_goes_wrong_again(said: Said) -> None:
     for _ in range(2):
-        said.reporter.warn("Failed", "no quota", "team")
-        said.reporter.warn("Failed", "no quota", "other")
-        said.reporter.settled("team", "Failed", "Foreign")
+        said.reporter.warning("Failed", "no quota", "team")
+        said.reporter.warning("Failed", "no quota", "other")
+        said.reporter.resolved("team", "Failed", "Foreign")
     assert said.notes() == ["no quota", "no quota", "no quota"]
 
 
 def test_what_is_remembered_is_bounded(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "webhook.refresher")
     for number in range(10_500):
-        said.reporter.warn("Failed", "no quota", f"team-{number}", event=False)
-    assert len(said.reporter._said) <= 10_000  # noqa: SLF001
+        said.reporter.warning("Failed", "no quota", f"team-{number}", event=False)
+    assert len(said.reporter._reported) <= 10_000  # noqa: SLF001
 
 
 def lacks(event: dict[str, Any]) -> list[str]:
@@ -95,7 +97,7 @@ def lacks(event: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("note", ["short", "long " * 1000, "línea\nforged", "\x00\u2028" * 300])
 @pytest.mark.parametrize("namespace", ["team", None])
 def test_an_event_is_one_that_the_api_server_takes(said: Said, note: str, namespace: str | None) -> None:
-    said.reporter.warn("Failed", note, namespace)
+    said.reporter.warning("Failed", note, namespace)
     (event,) = said.cluster.events
     assert lacks(event) == []
     assert event["note"].isascii()
@@ -109,8 +111,8 @@ def test_an_event_is_one_that_the_api_server_takes(said: Said, note: str, namesp
 
 
 def test_two_events_have_two_names(said: Said) -> None:
-    said.reporter.tell("Removed", "it is gone", "team")
-    said.reporter.tell("Removed", "it is gone", "other")
+    said.reporter.normal("Removed", "it is gone", "team")
+    said.reporter.normal("Removed", "it is gone", "other")
     one, other = said.cluster.events
     assert one["type"] == other["type"] == "Normal"
     assert one["metadata"]["name"] != other["metadata"]["name"]
@@ -118,9 +120,9 @@ def test_two_events_have_two_names(said: Said) -> None:
 
 def test_what_makes_no_event_is_in_the_log_all_the_same(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     said.leading = False  # it is for the one that writes to tell
-    said.reporter.warn("Failed", "one", "team")
+    said.reporter.warning("Failed", "one", "team")
     said.leading = True
-    said.reporter.warn("Unreachable", "two", event=False)
+    said.reporter.warning("Unreachable", "two", event=False)
     assert said.notes() == []
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
         (logging.WARNING, "Failed: one namespace=team"),
@@ -131,7 +133,7 @@ def test_what_makes_no_event_is_in_the_log_all_the_same(said: Said, caplog: pyte
 def test_events_that_are_refused_stop_nothing(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     said.cluster.fault = Forbidden("cannot make an Event: no right (403)")
     with caplog.at_level(logging.INFO):
-        said.reporter.warn("Failed", "no quota", "team")
+        said.reporter.warning("Failed", "no quota", "team")
     assert [record.getMessage() for record in caplog.records] == [
         "Failed: no quota namespace=team",
         "no Event: cannot make an Event: no right (403)",

@@ -10,16 +10,18 @@ from hypothesis import strategies as st
 
 from tests.support.fakes import Clock, StandIn, Stop
 from webhook.errors import Conflict, Forbidden, Unreachable
-from webhook.kube.api import Cluster, Held
+from webhook.kube.api import Cluster, HeldLease
 from webhook.kube.codec import LeaseSpec
-from webhook.refresher.runtime.leader_election import Leadership
+from webhook.refresher.runtime.leader_election import LeaderElection
 from webhook.registry.logins import Logins
 
 _LOST = Unreachable("cannot write the Lease: no answer in time")
 
 
-def replica(name: str, cluster: StandIn, clock: Clock, turned: Callable[[bool], None] = lambda _: None) -> Leadership:
-    return Leadership(cluster.cluster, name, clock, turned)
+def replica(
+    name: str, cluster: StandIn, clock: Clock, turned: Callable[[bool], None] = lambda _: None
+) -> LeaderElection:
+    return LeaderElection(cluster.cluster, name, clock, turned)
 
 
 class Pair:
@@ -31,14 +33,14 @@ class Pair:
         self.a = replica("a", self.server, self.clock)
         self.b = replica("b", self.server, self.clock)
 
-    def live(self, seconds: float, *alive: Leadership) -> None:
+    def live(self, seconds: float, *alive: LeaderElection) -> None:
         """Let time pass, with each replica doing its rounds when they are due."""
         due = dict.fromkeys(alive, self.clock.now)
         end = self.clock.now + seconds
         while due and (now := min(due.values())) <= end:
             self.clock.now = now
             one = min(due, key=lambda leadership: due[leadership])
-            due[one] = now + one.round()
+            due[one] = now + one.acquire_or_renew()
             assert due[one] > now, "a hot loop"
             assert not (self.a.leading() and self.b.leading())
         self.clock.now = end
@@ -57,14 +59,14 @@ def test_the_first_one_leads_and_goes_on_leading(pair: Pair) -> None:
     assert (spec.holder_identity, spec.lease_duration_seconds, spec.lease_transitions) == ("a", 10, 1)
     assert pair.a.holder == "a"
     assert pair.b.holder == "a"
-    assert pair.a.held
-    assert pair.b.held
+    assert pair.a.ever_held
+    assert pair.b.ever_held
 
 
 @given(until=st.floats(0, 60), behind=st.floats(0, 2))
 def test_one_that_is_killed_is_succeeded_within_15_seconds_and_not_at_once(until: float, behind: float) -> None:
     pair = Pair()
-    pair.a.round()
+    pair.a.acquire_or_renew()
     pair.live(behind, pair.a)
     pair.live(until, pair.a, pair.b)
     assert pair.a.leading()
@@ -86,7 +88,7 @@ def test_one_that_is_told_to_stop_gives_way_at_once(pair: Pair) -> None:
     assert not leader.leading()
     assert pair.server.stored.spec.holder_identity is None
     assert max(later - sooner for sooner, later in pairwise(beats)) <= 3
-    pair.b.round()
+    pair.b.acquire_or_renew()
     assert pair.b.leading()
 
 
@@ -110,7 +112,7 @@ def test_a_lease_goes_by_what_is_seen_of_it_whatever_time_it_says(pair: Pair, wr
 
 def test_one_that_does_not_lead_gives_nothing_up(pair: Pair) -> None:
     pair.live(5, pair.a, pair.b)
-    pair.b.give_up()
+    pair.b.release()
     assert pair.a.leading()
     assert pair.server.stored.spec.holder_identity == "a"
 
@@ -118,7 +120,7 @@ def test_one_that_does_not_lead_gives_nothing_up(pair: Pair) -> None:
 def test_a_lease_that_cannot_be_given_up_ends_by_itself(pair: Pair) -> None:
     pair.live(5, pair.a, pair.b)
     pair.server.fault = _LOST
-    pair.a.give_up()
+    pair.a.release()
     assert not pair.a.leading()
     pair.server.fault = None
     pair.live(11, pair.b)
@@ -136,13 +138,13 @@ def test_one_that_cannot_renew_leads_for_seven_seconds_and_again_when_it_can(
     assert pair.a.leading()
     pair.live(0.2, pair.a)
     assert not pair.a.leading()
-    assert pair.a.fault == str(fault)
+    assert pair.a.error == str(fault)
     assert pair.a.holder is None
     pair.live(600, pair.a)
     pair.server.fault = None
     pair.live(2, pair.a)
     assert pair.a.leading()
-    assert pair.a.fault is None
+    assert pair.a.error is None
 
 
 def test_whoever_begins_and_ceases_to_lead_is_told_once_each_time() -> None:
@@ -161,7 +163,7 @@ def test_whoever_begins_and_ceases_to_lead_is_told_once_each_time() -> None:
 
 def test_a_lease_that_another_deleted_or_emptied_is_made_anew(pair: Pair) -> None:
     pair.live(5, pair.a)
-    pair.server.stored = Held(LeaseSpec(), None)
+    pair.server.stored = HeldLease(LeaseSpec(), None)
     pair.live(5, pair.a)
     assert pair.a.leading()
     assert pair.server.stored.spec.holder_identity == "a"
@@ -169,7 +171,7 @@ def test_a_lease_that_another_deleted_or_emptied_is_made_anew(pair: Pair) -> Non
 
 def test_lease_of_other_duration_holds_for_that(pair: Pair) -> None:
     """An older version, beside us during a rollout, may hold it for longer."""
-    pair.server.stored = Held(LeaseSpec("older", None, None, 15, 5), "0")
+    pair.server.stored = HeldLease(LeaseSpec("older", None, None, 15, 5), "0")
     pair.live(14.9, pair.a)
     assert not pair.a.leading()
     pair.live(2, pair.a)
@@ -179,7 +181,7 @@ def test_lease_of_other_duration_holds_for_that(pair: Pair) -> None:
 def test_a_lease_of_a_holder_that_never_renews_is_taken_by_our_own_clock(pair: Pair) -> None:
     """What is written in it is another machine's time, far off as it may be."""
     written = LeaseSpec("gone", "2999-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", 86_400, 5)
-    pair.server.stored = Held(written, "0")
+    pair.server.stored = HeldLease(written, "0")
     pair.live(9.9, pair.a)
     assert not pair.a.leading()
     pair.live(0.2, pair.a)
@@ -195,7 +197,7 @@ class Network:
         self._meanwhile = meanwhile
         self._lost = lost
 
-    def lease(self, silence: float) -> Held:
+    def lease(self, silence: float) -> HeldLease:
         self._meanwhile()
         held = self._server.lease(silence)
         self._meanwhile()
@@ -205,7 +207,7 @@ class Network:
 
     def write_lease(
         self, spec: LeaseSpec, version: str | None, silence: float, refused: tuple[float, ...] = ()
-    ) -> Held:
+    ) -> HeldLease:
         self._meanwhile()
         if self._lost():
             raise _LOST  # before it came there
@@ -227,9 +229,9 @@ def test_one_that_is_answered_late_leads_from_when_it_asked(pair: Pair) -> None:
         pair.clock.now += 1.5
 
     network = Network(pair.server, meanwhile, lambda: False)
-    slow = Leadership(cast("Cluster", network), "slow", pair.clock, lambda _: None)
+    slow = LeaderElection(cast("Cluster", network), "slow", pair.clock, lambda _: None)
     began = pair.clock.now + 3  # it is read first, with as much on the way
-    slow.round()
+    slow.acquire_or_renew()
     assert slow.leading()
     pair.clock.now = began + 6.9
     assert slow.leading()
@@ -245,7 +247,7 @@ _STEPS = (0.0, 0.0, 0.5, 2.0, 3.0, 6.9, 7.0, 10.0, 30.0)
 def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes) -> None:
     clock, server = Clock(), StandIn()
     busy: set[str] = set()
-    replicas: dict[str, Leadership] = {}
+    replicas: dict[str, LeaderElection] = {}
     left = iter(chances)
 
     def chance(sides: int) -> int:
@@ -263,9 +265,9 @@ def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes)
             return
         busy.add(name)
         if chance(10) == 1:
-            replicas[name].give_up()
+            replicas[name].release()
         else:
-            replicas[name].round()
+            replicas[name].acquire_or_renew()
         busy.discard(name)
         assert sum(one.leading() for one in replicas.values()) <= 1
 
@@ -277,7 +279,7 @@ def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes)
 
     network = Network(server, meanwhile, lambda: chance(5) == 1)
     for name in "abc":
-        replicas[name] = Leadership(cast("Cluster", network), name, clock, lambda _: None)
+        replicas[name] = LeaderElection(cast("Cluster", network), name, clock, lambda _: None)
     while next(left, None) is not None:
         act()
         pass_time()
@@ -286,14 +288,14 @@ def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes)
 def test_lease_carries_refused_logins_to_next_leader(pair: Pair) -> None:
     logins = {name: Logins(pair.clock.wall) for name in ("old", "new")}
     old, new = (
-        Leadership(pair.server.cluster, name, pair.clock, lambda _: None, logins[name]) for name in ("old", "new")
+        LeaderElection(pair.server.cluster, name, pair.clock, lambda _: None, logins[name]) for name in ("old", "new")
     )
     pair.live(3, old)
     for _ in range(3):
         logins["old"].refused()
     pair.live(3, old)
-    old.give_up()
-    new.round()
+    old.release()
+    new.acquire_or_renew()
     assert new.leading()
     assert logins["new"].recent() == logins["old"].recent()
     assert logins["new"].wait() > 0

@@ -10,19 +10,19 @@ import pytest
 
 from tests.support.fakes import Clock
 from webhook.kube.client import Client
-from webhook.refresher.credential_refresh import Answers
+from webhook.refresher.credential_refresh import VerdictCache
 from webhook.refresher.entitlement import Entitlements
-from webhook.refresher.runtime.clock_jump import Steadiness
-from webhook.refresher.runtime.liveness import Beats
+from webhook.refresher.runtime.clock_jump import ClockJumpGuard
+from webhook.refresher.runtime.liveness import Heartbeats
 from webhook.refresher.runtime.metrics import Metrics
-from webhook.refresher.runtime.thread_group import Threads
-from webhook.refresher.wiring import Surroundings
+from webhook.refresher.runtime.thread_group import ThreadGroup
+from webhook.refresher.wiring import Dependencies
 from webhook.registry.logins import Logins
 
 
 def test_a_loop_that_beats_is_well_and_one_that_does_not_is_named_with_its_silence() -> None:
     clock = Clock()
-    beats = Beats(clock)
+    beats = Heartbeats(clock)
     assert beats.stalled() == []
     beats.expect("watch", 10)
     beats.expect("lease", 60)
@@ -43,7 +43,7 @@ def test_a_loop_that_beats_is_well_and_one_that_does_not_is_named_with_its_silen
 
 def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
     clock = Clock()
-    beats = Beats(clock)
+    beats = Heartbeats(clock)
     beats.expect("watch", 10)
     beats.forget(["watch"])
     clock.now += 100
@@ -52,18 +52,18 @@ def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
     assert beats.stalled() == []
 
 
-def surroundings(beats: Beats, metrics: Metrics) -> Surroundings:
+def surroundings(beats: Heartbeats, metrics: Metrics) -> Dependencies:
     clock = Clock()
-    return Surroundings(
+    return Dependencies(
         cast("Client", None),
         "replica",
         {},
         metrics,
         beats,
-        Steadiness(clock.clocks()),
+        ClockJumpGuard(clock.clocks()),
         lambda: True,
         Logins(clock.wall),
-        Answers(clock),
+        VerdictCache(clock),
         Entitlements(),
     )
 
@@ -72,7 +72,7 @@ def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_w
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     metrics = Metrics()
-    threads = Threads(Beats(time.monotonic), metrics, time.monotonic)
+    threads = ThreadGroup(Heartbeats(time.monotonic), metrics, time.monotonic)
     again = threading.Event()
     runs: list[bool] = []
 
@@ -102,8 +102,8 @@ def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_w
 
 def test_a_loop_that_hangs_is_found_by_its_silence() -> None:
     clock = Clock()
-    beats = Beats(clock)
-    threads = Threads(beats, Metrics(), clock)
+    beats = Heartbeats(clock)
+    threads = ThreadGroup(beats, Metrics(), clock)
     begun = threading.Event()
 
     def loop(stop: threading.Event, beat: Callable[[], None]) -> None:

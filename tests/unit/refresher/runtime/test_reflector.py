@@ -8,9 +8,9 @@ import pytest
 
 from tests.support.fakes import Clock, Stop
 from webhook.errors import Expired, Unreachable
-from webhook.kube.api import Change, Kind, Listing
+from webhook.kube.api import Change, Listing, Resource
 from webhook.pull_secret.reconcile import Namespace
-from webhook.refresher.runtime.reflector import Watching
+from webhook.refresher.runtime.reflector import Reflector
 from webhook.refresher.runtime.store import Store
 
 Told = Callable[[], Iterator[Change[Namespace]]]
@@ -29,9 +29,9 @@ class Scene:
         """When lists are answered again, after the first."""
         self.lists = self.returned = self.failed = 0
         self.store: Store[Namespace] = Store(lambda item: item.name, lambda _: None)
-        self.what = "namespaces"
-        self.loop: Watching[Namespace] = Watching(
-            cast("Kind[Namespace]", self), self.store, self._has_returned, self._has_failed
+        self.display_name = "namespaces"
+        self.loop: Reflector[Namespace] = Reflector(
+            cast("Resource[Namespace]", self), self.store, self._has_returned, self._has_failed
         )
 
     def list(self) -> Listing[Namespace]:

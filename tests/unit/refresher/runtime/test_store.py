@@ -74,10 +74,10 @@ def test_an_older_deletion_does_not_make_a_younger_one_forgotten(told: Told) -> 
 def test_a_list_replaces_what_is_older(told: Told) -> None:
     told.store.put(at(3, "gone"))
     told.store.put(at(4, "changed"))
-    assert not told.store.complete
+    assert not told.store.synced
     told.changed.clear()
     told.store.replace(Listing([at(6, "changed"), at(2, "found")], "7"))
-    assert told.store.complete
+    assert told.store.synced
     assert sorted(told.store.names()) == ["changed", "found"]
     assert told.version("changed") == 6
     assert sorted(told.changed) == ["changed", "found", "gone"]

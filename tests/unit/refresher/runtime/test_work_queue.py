@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from tests.support.fakes import Clock
-from webhook.refresher.runtime.work_queue import Queue
+from webhook.refresher.runtime.work_queue import WorkQueue
 
 
 @pytest.fixture
@@ -18,27 +18,27 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def queue(clock: Clock) -> Queue:
-    return Queue(clock)
+def queue(clock: Clock) -> WorkQueue:
+    return WorkQueue(clock)
 
 
-def taken(queue: Queue) -> list[str]:
+def taken(queue: WorkQueue) -> list[str]:
     """Take all that is due, and say that it is done."""
     names = []
-    while (name := queue.take(0)) is not None:
+    while (name := queue.get(0)) is not None:
         names.append(name)
         queue.done(name)
     return names
 
 
-def test_what_is_added_twice_is_looked_at_once(queue: Queue) -> None:
+def test_what_is_added_twice_is_looked_at_once(queue: WorkQueue) -> None:
     for name in ("a", "b", "a", "a"):
         queue.add(name)
     assert taken(queue) == ["a", "b"]
-    assert queue.take(0) is None
+    assert queue.get(0) is None
 
 
-def test_what_is_for_later_waits_for_its_time(queue: Queue, clock: Clock) -> None:
+def test_what_is_for_later_waits_for_its_time(queue: WorkQueue, clock: Clock) -> None:
     queue.add("late", 10)
     queue.add("early", 5)
     assert taken(queue) == []
@@ -51,7 +51,7 @@ def test_what_is_for_later_waits_for_its_time(queue: Queue, clock: Clock) -> Non
 
 
 @pytest.mark.parametrize("delays", [(10, 0), (0, 10), (10, 0, 5)])
-def test_the_sooner_of_two_times_counts(queue: Queue, clock: Clock, delays: tuple[float, ...]) -> None:
+def test_the_sooner_of_two_times_counts(queue: WorkQueue, clock: Clock, delays: tuple[float, ...]) -> None:
     for delay in delays:
         queue.add("a", delay)
     assert taken(queue) == ["a"]
@@ -59,39 +59,39 @@ def test_the_sooner_of_two_times_counts(queue: Queue, clock: Clock, delays: tupl
     assert taken(queue) == []
 
 
-def test_one_that_is_in_hands_is_given_to_nobody_else(queue: Queue) -> None:
+def test_one_that_is_in_hands_is_given_to_nobody_else(queue: WorkQueue) -> None:
     queue.add("a")
-    assert queue.take(0) == "a"
+    assert queue.get(0) == "a"
     queue.add("a")
     queue.add("b")
-    assert queue.take(0) == "b"
-    assert queue.take(0) is None
+    assert queue.get(0) == "b"
+    assert queue.get(0) is None
 
 
-def test_one_that_is_added_while_it_is_in_hands_is_looked_at_again(queue: Queue) -> None:
+def test_one_that_is_added_while_it_is_in_hands_is_looked_at_again(queue: WorkQueue) -> None:
     queue.add("a")
-    assert queue.take(0) == "a"
+    assert queue.get(0) == "a"
     queue.add("a")
-    assert queue.take(0) is None
+    assert queue.get(0) is None
     queue.done("a")
     assert taken(queue) == ["a"]
 
 
-def test_one_that_is_put_off_while_it_is_in_hands_keeps_its_time(queue: Queue, clock: Clock) -> None:
+def test_one_that_is_put_off_while_it_is_in_hands_keeps_its_time(queue: WorkQueue, clock: Clock) -> None:
     queue.add("a")
-    assert queue.take(0) == "a"
+    assert queue.get(0) == "a"
     queue.add("a", 30)
     queue.done("a")
-    assert queue.take(0) is None
+    assert queue.get(0) is None
     clock.now += 30
     assert taken(queue) == ["a"]
 
 
-def test_it_is_idle_when_nothing_is_due_and_nothing_in_hands(queue: Queue, clock: Clock) -> None:
+def test_it_is_idle_when_nothing_is_due_and_nothing_in_hands(queue: WorkQueue, clock: Clock) -> None:
     assert queue.wait_until_idle(0)
     queue.add("a")
     assert not queue.wait_until_idle(0)
-    assert queue.take(0) == "a"
+    assert queue.get(0) == "a"
     assert not queue.wait_until_idle(0)
     queue.add("a", 30)
     queue.done("a")
@@ -101,9 +101,9 @@ def test_it_is_idle_when_nothing_is_due_and_nothing_in_hands(queue: Queue, clock
 
 
 def test_who_waits_gets_what_is_added_and_what_becomes_due() -> None:
-    queue = Queue(time.monotonic)
+    queue = WorkQueue(time.monotonic)
     got: list[str | None] = []
-    waiting = threading.Thread(target=lambda: got.extend(queue.take(20) for _ in range(2)))
+    waiting = threading.Thread(target=lambda: got.extend(queue.get(20) for _ in range(2)))
     waiting.start()
     queue.add("later", 0.2)
     queue.add("now")
@@ -112,25 +112,25 @@ def test_who_waits_gets_what_is_added_and_what_becomes_due() -> None:
 
 
 def test_once_closed_nobody_waits_any_more() -> None:
-    queue = Queue(time.monotonic)
+    queue = WorkQueue(time.monotonic)
     got: list[str | None] = []
-    waiting = threading.Thread(target=lambda: got.append(queue.take(60)))
+    waiting = threading.Thread(target=lambda: got.append(queue.get(60)))
     waiting.start()
     queue.close()
     waiting.join(20)
     assert got == [None]
     queue.add("a")
-    assert queue.take(60) is None
+    assert queue.get(60) is None
     assert queue.wait_until_idle(60)
 
 
 @pytest.mark.parametrize("delay", [0.0, 300.0])
-def test_queue_add_while_processing_survives_take_and_delayed_add(queue: Queue, clock: Clock, delay: float) -> None:
+def test_queue_add_while_processing_survives_take_and_delayed_add(queue: WorkQueue, clock: Clock, delay: float) -> None:
     """Another worker looks for work, and the one that has it puts the name off: the wake-up is not lost."""
     queue.add("a")
-    assert queue.take(0) == "a"
+    assert queue.get(0) == "a"
     queue.add("a")
-    assert queue.take(0) is None
+    assert queue.get(0) is None
     queue.add("a", delay)
     queue.done("a")
     assert taken(queue) == ["a"]
@@ -138,12 +138,12 @@ def test_queue_add_while_processing_survives_take_and_delayed_add(queue: Queue, 
     assert taken(queue) == []
 
 
-def test_queue_due_while_processing_taken_once_after_done(queue: Queue, clock: Clock) -> None:
+def test_queue_due_while_processing_taken_once_after_done(queue: WorkQueue, clock: Clock) -> None:
     queue.add("a")
-    assert queue.take(0) == "a"
+    assert queue.get(0) == "a"
     queue.add("a", 5)
     clock.now += 6
-    assert queue.take(0) is None
+    assert queue.get(0) is None
     queue.add("a", 300)
     queue.done("a")
     assert taken(queue) == ["a"]
@@ -157,7 +157,7 @@ class QueueMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.clock = Clock()
-        self.queue = Queue(self.clock)
+        self.queue = WorkQueue(self.clock)
         self.due: dict[str, float] = {}
         self.processing: set[str] = set()
 
@@ -169,7 +169,7 @@ class QueueMachine(RuleBasedStateMachine):
     @rule()
     def take(self) -> None:
         ready = {name for name, at in self.due.items() if at <= self.clock.now and name not in self.processing}
-        got = self.queue.take(0)
+        got = self.queue.get(0)
         assert (got in ready) if ready else got is None
         if got is not None:
             del self.due[got]
