@@ -83,7 +83,7 @@ def test_a_password_file_that_is_emptied_or_removed_leaves_the_last_good_one(
         late = cluster.start_namespace(_ON)
         has_password(cluster, late, password)
         assert version(cluster, namespace) == before
-        is_told(cluster, DEFAULT_NAMESPACE, "SourceFailed", fault)
+        is_told(cluster, DEFAULT_NAMESPACE, "ProviderFailed", fault)
         sidecar.set_password(password)
         eventually("it is well again", lambda: "provider-failed" not in sidecar.ask("/readyz")[1])
     assert version(cluster, namespace) == before

@@ -69,7 +69,7 @@ _TROUBLES = {
         "nothing",
     ),
     "no-source": _Trouble(
-        lambda _cluster, sidecar: sidecar.password_file.unlink(), _good_again, "SourceFailed: ", "the good one"
+        lambda _cluster, sidecar: sidecar.password_file.unlink(), _good_again, "ProviderFailed: ", "the good one"
     ),
 }
 

@@ -60,7 +60,7 @@ def test_the_lines_of_a_plan_bring_about_what_it_says(
     assert planned.status == 0, planned.stderr
     (plan,) = json.loads(planned.stdout)["namespaces"]
     (step,) = plan["steps"]
-    assert {change["written"]: change["becomes"] for change in step["changes"]} == {
+    assert {change["written"]: change["resolved"] for change in step["changes"]} == {
         IMAGE: REWRITTEN,
         _LACKED: f"{SERVER}/{_LACKED}",
     }
@@ -93,7 +93,7 @@ def test_a_report_on_all_namespaces_has_what_is_not_served_and_is_a_page_too(
     ran = program("report", "--all-namespaces", config, "--output=json")
     assert ran.status == 0, ran.stderr
     (found,) = (one for one in json.loads(ran.stdout)["namespaces"] if one["name"] == namespace)
-    assert (found["served"], found["counts"]["pods"], found["counts"]["would_change"]) == (False, 2, 2)
+    assert (found["selected"], found["counts"]["pods"], found["counts"]["would_change"]) == (False, 2, 2)
     page = program("report", "--all-namespaces", config, "--output=html").stdout
     assert page.startswith("<!doctype html>")
     assert namespace in page
@@ -128,9 +128,9 @@ def test_the_registry_is_asked_for_what_there_would_be(
     def presences(password: str) -> tuple[int, dict[str, str]]:
         config = configure({"username": "planner", "password": password}, verify_ca=authority)
         ran = program("plan", "--namespace", namespace, config, "--output=json")
-        return ran.status, {one["image"]: one["presence"] for one in json.loads(ran.stdout)["images"]}
+        return ran.status, {one["image"]: one["status"] for one in json.loads(ran.stdout)["images"]}
 
-    assert presences(password) == (1, {f"{SERVER}/{_LACKED}": "missing", REWRITTEN: "there"})
+    assert presences(password) == (1, {f"{SERVER}/{_LACKED}": "missing", REWRITTEN: "found"})
     assert presences(new_password()) == (1, {f"{SERVER}/{_LACKED}": "refused", REWRITTEN: "refused"})
 
 

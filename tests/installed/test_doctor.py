@@ -63,7 +63,7 @@ def test_a_secret_that_is_somebody_elses(cluster: Cluster) -> None:
     cluster.kubectl("delete", "secret", PULL_SECRET, "--namespace", namespace)
     assert ran.status == 1
     assert _first(ran) == (
-        f"failure pull secrets in 1 served namespace a Secret {PULL_SECRET} is in the way that is not ours: {namespace}"
+        f"error pull secrets in 1 served namespace a Secret {PULL_SECRET} is in the way that is not ours: {namespace}"
     )
     assert f"kubectl -n {namespace} delete secret {PULL_SECRET}" in ran.stdout.splitlines()[2]
 
@@ -73,7 +73,7 @@ def test_a_configuration_that_is_broken_and_one_that_no_replica_has_yet(installe
         ran = _doctor()
         assert ran.status == 1
         where = f"ConfigMap {DEFAULT_NAMESPACE}/{PROGRAM}, config.yaml:2"
-        assert _first(ran) == f"failure configuration {where}: webhook.exclud: unknown key: did you mean exclude?"
+        assert _first(ran) == f"error configuration {where}: webhook.exclud: unknown key: did you mean exclude?"
     changed = {"opencti": {"daemon": {"registry": {"server": "registry.example.com/changed"}}}}
     with _configured(installed, json.dumps(changed)):
         found = json.loads(program("doctor", "--output=json").stdout)["findings"]
@@ -88,11 +88,11 @@ def test_rights_that_are_gone_and_an_empty_bundle(installed: Installation, clust
     with without_rights(cluster):
         ran = _doctor()
         assert ran.status == 1
-        assert _first(ran).startswith("failure rights the account may not get, list, watch namespaces; ")
+        assert _first(ran).startswith("error rights the account may not get, list, watch namespaces; ")
         cluster.kubectl("patch", CONFIGURATION, "--type=json", f"--patch={json.dumps(_NO_BUNDLE)}")
         try:
             assert _first(_doctor()) == (
-                "failure caBundle caBundle is empty: the API server does not trust the webhook, "
+                "error caBundle caBundle is empty: the API server does not trust the webhook, "
                 "and Pods are made as they are written"
             )
         finally:
@@ -111,8 +111,7 @@ def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Clus
         installed.wait()
     assert ran.status == 1
     assert _first(ran) == (
-        f"failure webhook runs Deployment {DEFAULT_NAMESPACE}/{PROGRAM} is scaled to 0: "
-        "Pods are made as they are written"
+        f"error webhook runs Deployment {DEFAULT_NAMESPACE}/{PROGRAM} is scaled to 0: Pods are made as they are written"
     )
     assert f"kubectl -n {DEFAULT_NAMESPACE} scale deployment/{PROGRAM} --replicas=2" in ran.stdout.splitlines()[2]
 
@@ -130,7 +129,7 @@ def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, tmp
     assert ran.status == 2
     assert _first(ran) == f"? configuration not known: no right to read ConfigMaps {DEFAULT_NAMESPACE}/{PROGRAM}"
     assert "no right to ask for the account's rights" in ran.stdout
-    assert "failure " not in ran.stdout
+    assert "error " not in ran.stdout
 
 
 def test_it_is_said_when_there_is_no_cluster_to_look_at(tmp_path: Path) -> None:

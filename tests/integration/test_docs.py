@@ -47,7 +47,7 @@ def test_the_table_of_images_is_what_the_resolver_does(resolver: Resolver, row: 
 
 def test_the_table_of_images_has_every_reason(resolver: Resolver) -> None:
     reasons = {resolver.resolve(row[0].strip("`")).reason.value for row in rows(DECIDED)}
-    assert reasons == {"server", "rule", "already", "qualified", "excluded", "invalid"}
+    assert reasons == {"server", "rule", "already-prefixed", "qualified", "excluded", "invalid"}
 
 
 def test_the_table_of_settings_has_every_key_with_its_default() -> None:

@@ -185,7 +185,7 @@ def _lines(explanation: Explanation, *, blank: bool) -> Iterator[str]:
     if blank:
         yield ""
     yield from table.paragraph(str(explanation), screen)
-    if explanation.remedy:
-        yield from table.paragraph(f"-> {explanation.remedy}", screen)
+    if explanation.hint:
+        yield from table.paragraph(f"-> {explanation.hint}", screen)
     yield ""
     yield from table.findings(explanation.steps, screen)

@@ -63,7 +63,7 @@ def command(
             raise ClusterError(str(settings))
         standings, notes = namespaces.namespace_statuses(reader, settings, namespace)
         if namespace is None and not all_namespaces:
-            standings = {name: found for name, found in standings.items() if found.served}
+            standings = {name: found for name, found in standings.items() if found.selected}
         scopes = namespaces.scopes(standings, whole=all_namespaces)
         pods = namespaces.list_all(reader, _RUNNING, scopes)
         parents, unread = _parents(reader, scopes)

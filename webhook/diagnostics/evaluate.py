@@ -30,11 +30,11 @@ class Change(Struct, frozen=True, gc=False, order=True):
     place: str
     """The container or volume, in words: `init container setup`."""
     written: str
-    becomes: str
+    resolved: str
 
     def __str__(self) -> str:
         """Give it as one line."""
-        return f"{self.place}: {self.written} -> {self.becomes}"
+        return f"{self.place}: {self.written} -> {self.resolved}"
 
 
 class Evaluation(Struct, frozen=True):
@@ -55,8 +55,8 @@ class Evaluation(Struct, frozen=True):
 class NamespaceStatus(Struct, frozen=True):
     """What a namespace is to the webhook."""
 
-    served: bool
-    may_be: bool
+    selected: bool
+    selectable: bool
     """Whether a label can have it served."""
     why: str
 
@@ -76,16 +76,16 @@ def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, 
     """Say whether a namespace of this name with these labels is served, and why."""
     why_not = settings.policy.namespace_filter.denial_reason(name)
     if why_not is not None:
-        return NamespaceStatus(served=False, may_be=False, why=why_not)
+        return NamespaceStatus(selected=False, selectable=False, why=why_not)
     label = labels.get(ENABLED_LABEL)
     written = "it has no such label" if label is None else f'it is "{label}"'
     if is_selected(labels, settings.mode):
         why = "opted in by its label" if settings.mode == "labelled" else "all are served that do not say no"
-        return NamespaceStatus(served=True, may_be=True, why=why)
+        return NamespaceStatus(selected=True, selectable=True, why=why)
     wanted = (
         f'{ENABLED_LABEL} is to be "true": {written}' if settings.mode == "labelled" else f"{ENABLED_LABEL}: {written}"
     )
-    return NamespaceStatus(served=False, may_be=True, why=f"not opted in: {wanted}")
+    return NamespaceStatus(selected=False, selectable=True, why=f"not opted in: {wanted}")
 
 
 class Rewriter(Struct, frozen=True):

@@ -39,7 +39,7 @@ def namespace_statuses(
     if found is None:
         raise ClusterError(f"there is no namespace {namespace}")
     if isinstance(found, Unknown):
-        supposed = NamespaceStatus(served=True, may_be=True, why="not known whether it is opted in: taken to be")
+        supposed = NamespaceStatus(selected=True, selectable=True, why="not known whether it is opted in: taken to be")
         return {namespace: supposed}, [f"{found}: {namespace} is taken to be opted in"]
     return {namespace: namespace_status(settings, namespace, found.metadata.labels)}, []
 
@@ -89,7 +89,7 @@ def find_rewriter(
 def _is_rewritten(reader: Reader, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]) -> bool:
     """Try a Pod in the first namespace that is selected."""
     image = check_dry_run.image(settings)
-    namespace = min((name for name, standing in found.items() if standing.served), default=None)
+    namespace = min((name for name, standing in found.items() if standing.selected), default=None)
     if image is None or namespace is None:
         return False
     tried = reader.dry_run_create(check_dry_run.pod(image), namespace)

@@ -29,12 +29,12 @@ class Reason(StrEnum):
 
     SERVER = "server"
     RULE = "rule"
-    ALREADY_PREFIXED = "already"
+    ALREADY_PREFIXED = "already-prefixed"
     QUALIFIED = "qualified"
     EXCLUDED = "excluded"
-    NO_REGISTRY = "public"
+    NO_REGISTRY = "no-registry"
     INVALID = "invalid"
-    TOO_LONG = "unfit"
+    TOO_LONG = "too-long"
     NEVER_PULLED = "never-pulled"
 
 

@@ -11,9 +11,9 @@ class Mark(StrEnum):
     """How a step came out."""
 
     OK = "ok"
-    FAIL = "no"
+    FAIL = "fail"
     WARNING = "warning"
-    ERROR = "failure"
+    ERROR = "error"
     UNKNOWN = "?"
 
 

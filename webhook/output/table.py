@@ -23,8 +23,8 @@ _NARROWEST = 24
 _COLOURS = {
     "ok": GREEN,
     "yes": GREEN,
-    "no": RED,
-    "failure": RED,
+    "fail": RED,
+    "error": RED,
     "warning": YELLOW,
     "?": YELLOW,
 }

@@ -58,7 +58,7 @@ class Outcome(StrEnum):
     PUBLISHED = "published"
     NONE = "none"
     """No credential is configured."""
-    SOURCE = "source"
+    PROVIDER = "provider"
     """The source gave none."""
     REGISTRY = "registry"
     """The registry could not be asked."""
@@ -208,7 +208,7 @@ class CredentialRefresher:
         dice = self._clocks.random()
         if result.outcome in SUCCESSFUL:
             self._failures = 0
-            self._events.resolved(None, "CredentialRefused", "SourceFailed", "RegistryUnclear", "ClusterUnreachable")
+            self._events.resolved(None, "CredentialRefused", "ProviderFailed", "RegistryUnclear", "ClusterUnreachable")
             wait = self._schedule.after_success(self._life(), dice, self._refresh_after)
         elif self._deferred is not None:
             wait = max(MIN_DELAY, self._deferred)
@@ -272,8 +272,8 @@ class CredentialRefresher:
     def _failed(self, error: CredentialProviderError | InvalidCredential) -> RefreshResult:
         kind = "invalid" if isinstance(error, InvalidCredential) else "none"
         self._metrics.source_failures.labels(kind).inc()
-        self._events.warning("SourceFailed", str(error))
-        return RefreshResult(Outcome.SOURCE, str(error))
+        self._events.warning("ProviderFailed", str(error))
+        return RefreshResult(Outcome.PROVIDER, str(error))
 
     def _adopt(self) -> None:
         """Read once a term what is published: it stays until there is a better one, whoever published it."""

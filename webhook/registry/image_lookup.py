@@ -32,7 +32,7 @@ _SHOWN = 100
 class ImageStatus(Enum):
     """What a registry says of an image."""
 
-    THERE = "there"
+    FOUND = "found"
     MISSING = "missing"
     REFUSED = "refused"
     UNCLEAR = "unclear"
@@ -140,7 +140,7 @@ def _check(client: AuthClient, parsed: Reference) -> tuple[LookupResult, bool]:
                 ImageStatus.REFUSED, f"{client.name} refused the {let_in.description} (401)"
             ), not let_in.is_login
     if reply.status == HTTPStatus.OK:
-        return LookupResult(ImageStatus.THERE, f"{client.name} has it"), True
+        return LookupResult(ImageStatus.FOUND, f"{client.name} has it"), True
     if reply.status == HTTPStatus.NOT_FOUND:
         return LookupResult(ImageStatus.MISSING, f"{client.name} does not have it"), True
     if reply.status == HTTPStatus.FORBIDDEN:

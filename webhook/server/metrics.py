@@ -29,11 +29,11 @@ _PREFIX = "registry_webhook"
 class CloseReason(StrEnum):
     """Why the server closed a connection, where it was not the client that did."""
 
-    TIMED_OUT = "late"
+    TIMED_OUT = "timed-out"
     """Its handshake or request did not arrive in time, or its answer was not read."""
     IDLE = "idle"
     """No further request came for long."""
-    EVICTED = "crowded"
+    EVICTED = "evicted"
     """All places were taken, and it had been slow for longest."""
     FULL = "full"
     """All places were taken, and nobody was slow."""

@@ -28,7 +28,7 @@ _CASES = [
         "rule",
         "quay.io -> registry.example.com/quay",
     ),
-    ("registry.example.com/app", "registry.example.com/app", "already", "registry.example.com"),
+    ("registry.example.com/app", "registry.example.com/app", "already-prefixed", "registry.example.com"),
     ("ghcr.io/team/app", "ghcr.io/team/app", "qualified", "ghcr.io"),
     ("registry.k8s.io/pause:3.10", "registry.k8s.io/pause:3.10", "excluded", "**/pause"),
     ("Team/App", "Team/App", "invalid", "lower case"),
@@ -105,7 +105,7 @@ def test_a_line_cannot_be_forged(resolve: _Run) -> None:
 
 def test_without_a_server_images_are_public(run: _Run) -> None:
     done = run("resolve", "--output", "json", "nginx")
-    assert json.loads(done.stdout)["reason"] == "public"
+    assert json.loads(done.stdout)["reason"] == "no-registry"
     assert json.loads(done.stdout)["resolved"] == "nginx"
 
 

@@ -107,8 +107,8 @@ CASES = {
         ),
     ),
     "RegistryWebhookConnectionsRefused": Case(
-        {_pod(f"{_OURS}connections_closed_total", port="https", reason="crowded"): _GROWS},
-        {"pod": "a", "port": "https", "reason": "crowded"},
+        {_pod(f"{_OURS}connections_closed_total", port="https", reason="evicted"): _GROWS},
+        {"pod": "a", "port": "https", "reason": "evicted"},
         ({_pod(f"{_OURS}connections_closed_total", port="https", reason="idle"): _GROWS},),
     ),
     "RegistryWebhookRequestsRefused": Case(
@@ -127,13 +127,13 @@ CASES = {
     "RegistryWebhookCredentialRefused": _gauge(f"{_REFRESHER}credential_refused"),
     "RegistryWebhookPassesFail": Case(
         {
-            _pod(f"{_REFRESHER}passes_total", outcome="source"): "0+1x60",
+            _pod(f"{_REFRESHER}passes_total", outcome="provider"): "0+1x60",
             _pod(f"{_REFRESHER}passes_total", outcome="published"): "5x60",
         },
         {"pod": "a"},
         (
             {
-                _pod(f"{_REFRESHER}passes_total", outcome="source"): "0+1x60",
+                _pod(f"{_REFRESHER}passes_total", outcome="provider"): "0+1x60",
                 _pod(f"{_REFRESHER}passes_total", outcome="published"): "0+1x60",
             },
         ),

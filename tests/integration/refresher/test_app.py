@@ -40,7 +40,7 @@ def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_u
     (place.folder / "password").unlink()
     over = outage(api)
     with refreshing(place) as sidecar:
-        wait_until(lambda: sidecar.metric("passes_total", "source") >= 2)
+        wait_until(lambda: sidecar.metric("passes_total", "provider") >= 2)
         assert sidecar.probe("/healthz") == (200, "ok\n")
         state = sidecar.state()
         assert not state.ready

@@ -59,7 +59,7 @@ def test_the_manifest_is_asked_for_by_digest_or_tag_and_not_pulled(
 ) -> None:
     server = serve(lambda _: answer(200))
     found = look(trust, f"127.0.0.1:{server.port}/opencti/connector{suffix}")
-    assert found.status is ImageStatus.THERE
+    assert found.status is ImageStatus.FOUND
     (request,) = server.requests
     assert (request.method, request.target) == ("HEAD", f"/v2/opencti/connector/manifests/{identifier}")
     assert "application/vnd.oci.image.index.v1+json" in request.headers["accept"]
@@ -68,7 +68,7 @@ def test_the_manifest_is_asked_for_by_digest_or_tag_and_not_pulled(
 @pytest.mark.parametrize(
     ("status", "presence", "said"),
     [
-        (200, ImageStatus.THERE, "has it"),
+        (200, ImageStatus.FOUND, "has it"),
         (404, ImageStatus.MISSING, "does not have it"),
         (401, ImageStatus.REFUSED, "refused the credential (401)"),
         (403, ImageStatus.REFUSED, "lets one in and does not let one pull this (403)"),
@@ -97,7 +97,7 @@ def test_a_token_is_got_for_the_repository_that_is_asked_for(trust: Trust, serve
 def test_without_a_credential_anybodys_token_is_asked_for(trust: Trust, serve: Serve) -> None:
     tokens = serve(lambda _: answer(200, body=f'{{"token": "{TOKEN}"}}'.encode()))
     server = serve(wants(f'Bearer realm="https://127.0.0.1:{tokens.port}/token"', f"Bearer {TOKEN}", 200))
-    assert look(trust, f"127.0.0.1:{server.port}/app").status is ImageStatus.THERE
+    assert look(trust, f"127.0.0.1:{server.port}/app").status is ImageStatus.FOUND
     (asked,) = tokens.requests
     assert (asked.method, asked.authorization) == ("GET", None)
 
@@ -152,5 +152,5 @@ def test_look_image_forbidden_others_asked(trust: Trust, serve: Serve) -> None:
     images = ImageLookup(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
     names = ["secret/a", "secret/b", "open", "secret/c", "secret/d", "open"]
     found = [images.check(f"127.0.0.1:{server.port}/{name}", USER, PASSWORD).status for name in names]
-    refused, there = ImageStatus.REFUSED, ImageStatus.THERE
+    refused, there = ImageStatus.REFUSED, ImageStatus.FOUND
     assert found == [refused, refused, there, refused, refused, there]

@@ -127,9 +127,9 @@ def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place
         assert pooled.review(review.encode_review(POD)).status == 200
         assert not any(map(closed, half))
         # As many silent ones had come at once, some were turned away.
-        crowded, full = (server.metric(CLOSED.format(reason)) for reason in ("crowded", "full"))
-        assert sum(map(closed, silent)) == crowded + full
-        assert crowded > 10
+        evicted, full = (server.metric(CLOSED.format(reason)) for reason in ("evicted", "full"))
+        assert sum(map(closed, silent)) == evicted + full
+        assert evicted > 10
 
 
 def test_where_all_places_are_taken_by_who_rests_the_longest_rest_ends(place: Place) -> None:

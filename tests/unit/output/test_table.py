@@ -22,16 +22,16 @@ FOUND = [
 
 def test_columns_are_aligned_and_a_remedy_stands_below() -> None:
     assert list(table.findings(FOUND, Screen())) == [
-        "ok  namespace    it is selected",
-        "no  pull secret  there is no Secret team-a/registry-webhook-pull",
-        "                 -> look at the sidecar's log",
+        "ok    namespace    it is selected",
+        "fail  pull secret  there is no Secret team-a/registry-webhook-pull",
+        "                   -> look at the sidecar's log",
     ]
 
 
 def test_the_last_column_is_broken_up_where_the_screen_ends() -> None:
-    lines = list(table.findings(FOUND, Screen(width=45)))
-    assert lines[1:3] == ["no  pull secret  there is no Secret", " " * 17 + "team-a/registry-webhook-pull"]
-    assert max(map(len, lines)) <= 45
+    lines = list(table.findings(FOUND, Screen(width=48)))
+    assert lines[1:3] == ["fail  pull secret  there is no Secret", " " * 19 + "team-a/registry-webhook-pull"]
+    assert max(map(len, lines)) <= 48
 
 
 def test_on_a_screen_too_narrow_for_it_no_line_is_broken_up() -> None:
@@ -47,7 +47,7 @@ def test_marks_are_coloured_on_a_screen_that_is_and_take_no_width_by_it() -> Non
     plain = list(table.findings(FOUND, Screen()))
     coloured = list(table.findings(FOUND, Screen(coloured=True)))
     assert coloured[0] == plain[0].replace("ok", "\x1b[32mok\x1b[0m")
-    assert coloured[1] == plain[1].replace("no ", "\x1b[31mno\x1b[0m ", 1)
+    assert coloured[1] == plain[1].replace("fail", "\x1b[31mfail\x1b[0m", 1)
 
 
 def test_what_could_forge_a_line_or_drive_a_terminal_is_escaped() -> None:
@@ -68,7 +68,7 @@ def test_of_nothing_there_is_no_line() -> None:
 def test_programs_read_the_same_in_either_form(form: Form, read: type) -> None:
     assert read(table.structured(FOUND[1:], form)) == [
         {
-            "mark": "no",
+            "mark": "fail",
             "code": "RW-SECRET-MISSING",
             "subject": "pull secret",
             "message": FOUND[1].message,
@@ -78,5 +78,5 @@ def test_programs_read_the_same_in_either_form(form: Form, read: type) -> None:
 
 
 def test_a_finding_is_one_line() -> None:
-    assert str(FOUND[1]) == f"no pull secret: {FOUND[1].message}: look at the sidecar's log"
+    assert str(FOUND[1]) == f"fail pull secret: {FOUND[1].message}: look at the sidecar's log"
     assert str(FOUND[0]) == "ok namespace: it is selected"

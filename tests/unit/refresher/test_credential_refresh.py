@@ -174,7 +174,7 @@ _ROWS = [
     Row(True, True, _UNCLEAR, (1, False), Outcome.REGISTRY, "RegistryUnclear"),
     # No credential, or none that kubelet could use: what there is stays.
     *(
-        Row(strict, good, error, (1, False) if good else None, Outcome.SOURCE, "SourceFailed")
+        Row(strict, good, error, (1, False) if good else None, Outcome.PROVIDER, "ProviderFailed")
         for strict in (False, True)
         for good in (False, True)
         for error in (_BROKEN, InvalidCredential("the user name has a colon"))
@@ -237,7 +237,7 @@ def test_a_doubted_credential_that_is_accepted_later_is_published_for_all() -> N
 def test_the_good_one_of_an_earlier_configuration_stays_while_the_source_fails() -> None:
     scene = Scene(good=build(credential(5), WALL))
     scene.source.content = _BROKEN
-    assert scene.credentials.refresh().outcome is Outcome.SOURCE
+    assert scene.credentials.refresh().outcome is Outcome.PROVIDER
     assert scene.published() == (5, False)
 
 
@@ -565,7 +565,7 @@ def test_a_source_that_fails_is_told_before_an_api_server_that_does() -> None:
     scene = Scene()
     scene.server.fault = Unreachable("cannot list namespaces: no answer")
     scene.source.content = _BROKEN
-    assert scene.credentials.refresh() == (Outcome.SOURCE, str(_BROKEN), None)
+    assert scene.credentials.refresh() == (Outcome.PROVIDER, str(_BROKEN), None)
 
 
 # What is said
@@ -575,12 +575,12 @@ def test_what_goes_wrong_is_said_once_and_again_after_it_went_well() -> None:
     scene = Scene(period=1800)
     scene.source.content = _BROKEN
     scene.passes(800)
-    assert scene.reasons() == ["SourceFailed"]
+    assert scene.reasons() == ["ProviderFailed"]
     scene.source.content = credential()
     scene.passes(1)
     scene.source.content = _BROKEN
     scene.passes(1)
-    assert scene.reasons() == ["SourceFailed"]
+    assert scene.reasons() == ["ProviderFailed"]
 
 
 def test_a_pass_says_nothing_of_the_credential(caplog: pytest.LogCaptureFixture) -> None:
@@ -703,10 +703,10 @@ def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdi
     scene.source.content = Credential((entry("registry.example.com", 4),))
     for _ in range(3):
         outcome = scene.credentials.refresh().outcome
-        assert outcome is (Outcome.REGISTRY if verdict is _UNCLEAR else Outcome.SOURCE)
+        assert outcome is (Outcome.REGISTRY if verdict is _UNCLEAR else Outcome.PROVIDER)
         # What the configuration does not name goes.
         assert logins(scene) == {"registry.example.com": "4", _ECR: "2"}
-    assert scene.reasons() == (["RegistryUnclear"] if verdict is _UNCLEAR else []) + ["SourceFailed"]
+    assert scene.reasons() == (["RegistryUnclear"] if verdict is _UNCLEAR else []) + ["ProviderFailed"]
     assert b'source_failures_total{kind="none"} 3.0' in scene.metrics.exposition()
     scene.verdict = _ACCEPTED
     scene.source.content = Credential((entry("registry.example.com", 4), entry(_ECR, 5)))
@@ -719,9 +719,9 @@ def test_credentials_none_for_the_server_others_are_published_and_it_is_said() -
     scene.source.content = Credential((entry(_ECR, 2),))
     scene.source.failure = _BROKEN
     done = scene.credentials.refresh()
-    assert (done.outcome, done.detail) == (Outcome.SOURCE, str(_BROKEN))
+    assert (done.outcome, done.detail) == (Outcome.PROVIDER, str(_BROKEN))
     assert logins(scene) == {_ECR: "2"}
-    assert scene.reasons() == ["SourceFailed"]
+    assert scene.reasons() == ["ProviderFailed"]
 
 
 def test_credentials_unusable_entry_published_one_stays() -> None:
@@ -730,7 +730,7 @@ def test_credentials_unusable_entry_published_one_stays() -> None:
     scene.credentials.refresh()
     scene.source.content = credential(1)
     scene.source.unusable = ("other.com",)
-    assert scene.credentials.refresh().outcome is Outcome.SOURCE
+    assert scene.credentials.refresh().outcome is Outcome.PROVIDER
     assert logins(scene) == {"registry.example.com": "1", "other.com": "3"}
 
 
@@ -763,7 +763,7 @@ def test_credentials_after_restart_published_entry_stays() -> None:
     scene = Scene()
     before = build(Credential((entry("registry.example.com", 1), entry(_ECR, 2))), WALL - 500)
     store(scene, a=before, b=before)
-    assert scene.credentials.refresh().outcome is Outcome.SOURCE
+    assert scene.credentials.refresh().outcome is Outcome.PROVIDER
     assert scene.publisher.pull_secret is not None
     assert (scene.publisher.pull_secret.content, scene.publisher.pull_secret.refreshed) == (
         before.content,
@@ -786,7 +786,7 @@ def test_credentials_after_restart_provider_fails_published_one_stays() -> None:
     scene = Scene()
     store(scene, a=build(credential(3), WALL - 500))
     scene.source.content = _BROKEN
-    assert scene.credentials.refresh().outcome is Outcome.SOURCE
+    assert scene.credentials.refresh().outcome is Outcome.PROVIDER
     assert scene.published() == (3, True)
 
 

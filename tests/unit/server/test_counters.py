@@ -41,13 +41,13 @@ def test_a_review_counts_by_operation_and_outcome() -> None:
 def test_whatever_else_is_called_an_operation_counts_as_one(operation: str | None) -> None:
     tally = counted(images("nginx"), operation=operation)
     assert set(tally.reviews) == {"CREATE", "UPDATE", "other"}
-    assert tally.reviews["other"]["not-ours"] == 1
+    assert tally.reviews["other"]["unsupported"] == 1
 
 
 def test_images_count_by_why_they_became_what_they_did_and_by_rule() -> None:
     document = images("nginx", "quay.io/a", "quay.io/b", "gcr.io/x", "ghcr.io/x", "registry.example.com/x", "Not/An")
     tally = counted(document)
-    expected = {"server": 1, "rule": 2, "excluded": 1, "qualified": 1, "already": 1, "invalid": 1}
+    expected = {"server": 1, "rule": 2, "excluded": 1, "qualified": 1, "already-prefixed": 1, "invalid": 1}
     assert seen(tally.images) == expected
     assert tally.rules == {"quay.io -> registry.example.com/quay": 2}
 

@@ -59,13 +59,13 @@ def diagnose(snapshot: InstallationSnapshot) -> tuple[Finding, ...]:
 
 
 def summary(found: Iterable[Finding]) -> str:
-    """Count them in a line: `1 failure, 2 warnings, 12 ok`."""
+    """Count them in a line: `1 error, 2 warnings, 12 ok`."""
     return ", ".join(_counts([finding.mark for finding in found]))
 
 
 def _counts(marks: list[Mark]) -> Iterator[str]:
-    failures, warnings, unknown = (marks.count(mark) for mark in (Mark.ERROR, Mark.WARNING, Mark.UNKNOWN))
-    yield wording.count(failures, "failure", "failures") if failures else "no failure"
+    errors, warnings, unknown = (marks.count(mark) for mark in (Mark.ERROR, Mark.WARNING, Mark.UNKNOWN))
+    yield wording.count(errors, "error", "errors") if errors else "no errors"
     if warnings:
         yield wording.count(warnings, "warning", "warnings")
     if unknown:

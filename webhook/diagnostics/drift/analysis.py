@@ -55,7 +55,7 @@ class Counts(Struct, frozen=True):
     """Those of the drifted that the webhook did not see: it was away, or the namespace was opted in later."""
     left_alone: int = 0
     """Opted out, or the mirrors of static Pods."""
-    not_served: int = 0
+    not_selected: int = 0
     """In namespaces that are not served."""
     would_change: int = 0
     """Those of the not served that would be changed if their namespace were opted in."""
@@ -91,7 +91,7 @@ class NamespaceDrift(Struct, frozen=True):
     """The Pods of a namespace."""
 
     name: str
-    served: bool
+    selected: bool
     why: str
     counts: Counts
     owners: tuple[OwnerDrift, ...]
@@ -105,7 +105,7 @@ class Report(Struct, frozen=True):
     configuration: str
     """Where the configuration was read that was compared with."""
     hash: str
-    engine: str
+    rewriter: str
     notes: tuple[str, ...]
     totals: Counts
     namespaces: tuple[NamespaceDrift, ...]
@@ -130,7 +130,7 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
         server=settings.server,
         configuration=settings.origin,
         hash=settings.hash,
-        engine=str(observed.rewriter),
+        rewriter=str(observed.rewriter),
         notes=(*observed.rewriter.notes(settings.hash), *observed.notes),
         totals=_sum(one.counts for one in found),
         namespaces=tuple(found),
@@ -139,7 +139,7 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
 
 
 def _most_first(found: NamespaceDrift) -> tuple[bool, int, int, str]:
-    return not found.served, -found.counts.drifted, -found.counts.would_change, found.name
+    return not found.selected, -found.counts.drifted, -found.counts.would_change, found.name
 
 
 def _sum(every: Iterable[Counts]) -> Counts:
@@ -185,8 +185,8 @@ class _Namespace:
         owned = self._owners.get(key) or self._owners.setdefault(key, _Owner(self._name, owned_by))
         owned.pods += 1
         self._counts["pods"] += 1
-        if not self._status.served:
-            self._counts.update(not_served=1, would_change=int(evaluation.differs))
+        if not self._status.selected:
+            self._counts.update(not_selected=1, would_change=int(evaluation.differs))
         elif evaluation.outcome in _LEFT_ALONE:
             self._counts["left_alone"] += 1
         elif evaluation.differs:
@@ -206,7 +206,7 @@ class _Namespace:
         owners = [owned.drift() for owned in self._owners.values() if owned.drifted]
         return NamespaceDrift(
             name=self._name,
-            served=self._status.served,
+            selected=self._status.selected,
             why=self._status.why,
             counts=Counts(**self._counts),
             owners=tuple(sorted(owners, key=lambda found: (-found.drifted, found.kind, found.name))),

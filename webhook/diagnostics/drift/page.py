@@ -47,8 +47,8 @@ def page(found: Report, cluster: str, now: datetime) -> str:
 
 def _top(found: Report, cluster: str, now: datetime) -> Markup:
     totals = found.totals
-    served = [one for one in found.namespaces if one.served]
-    looked_at = totals.pods - totals.not_served
+    served = [one for one in found.namespaces if one.selected]
+    looked_at = totals.pods - totals.not_selected
     if totals.drifted:
         headline = (
             f"{totals.drifted:,} of {counted(looked_at, 'Pod')} {'has' if totals.drifted == 1 else 'have'} drifted"
@@ -72,11 +72,11 @@ def _sections(found: Report) -> Iterator[Markup]:
     yield _overview(found)
     if found.notes:
         yield tag("section", *(tag("p", note) for note in found.notes), class_="notes")
-    served = [one for one in found.namespaces if one.served and one.counts.pods]
+    served = [one for one in found.namespaces if one.selected and one.counts.pods]
     if served:
         yield _namespaces(served)
     yield from _drifted(found)
-    others = [one for one in found.namespaces if not one.served and one.counts.pods]
+    others = [one for one in found.namespaces if not one.selected and one.counts.pods]
     if others:
         yield _not_selected(others)
     if found.registries:
@@ -213,7 +213,7 @@ def _owner(owner: OwnerDrift) -> Markup:
             "li",
             tag("span", change.place, class_="place"),
             _image(change.written, "old"),
-            _image(change.becomes, "new"),
+            _image(change.resolved, "new"),
         )
         for change in owner.changes
     ]
@@ -294,7 +294,7 @@ def _more(number: int, what: str) -> list[Markup]:
 def _foot(found: Report) -> Markup:
     facts = [
         ("Registry", found.server or "none"),
-        ("Configured", found.engine),
+        ("Configured", found.rewriter),
         ("Configuration", f"{found.configuration}, {found.hash}"),
         ("Made by", f"{PROGRAM} {__version__}"),
     ]

@@ -16,14 +16,14 @@ def lines(found: Report, screen: Screen) -> Iterator[str]:
     yield bold(headline(found), screen)
     for what, count in breakdown(found.totals):
         yield f"  {count:>7,}  {what}"
-    yield f"  by {found.configuration} ({found.hash}); configured: {found.engine}"
+    yield f"  by {found.configuration} ({found.hash}); configured: {found.rewriter}"
     for note in found.notes:
         yield f"  note: {note}"
     yield from _drifted(found, screen)
     others = [
         (one.name, f"{one.counts.pods:,}", f"{one.counts.would_change:,}", one.why)
         for one in found.namespaces
-        if not one.served
+        if not one.selected
     ]
     if others:
         yield ""
@@ -32,8 +32,8 @@ def lines(found: Report, screen: Screen) -> Iterator[str]:
 
 def headline(found: Report) -> str:
     """Say in one line what it comes to."""
-    served = [one for one in found.namespaces if one.served]
-    looked_at = found.totals.pods - found.totals.not_served
+    served = [one for one in found.namespaces if one.selected]
+    looked_at = found.totals.pods - found.totals.not_selected
     where = f"{counted(looked_at, 'Pod')} in {counted(len(served), 'served namespace')}"
     if not found.totals.drifted:
         return f"No drift: {where}, all as they would be if created now"
@@ -47,7 +47,7 @@ def breakdown(totals: Counts) -> list[tuple[str, int]]:
         ("lacks the pull secret", "lack the pull secret", totals.lacking_secret),
         (f"was {_MISSED}", f"were {_MISSED}", totals.missed),
         (f"is {_LEFT_ALONE}", f"are {_LEFT_ALONE}", totals.left_alone),
-        (f"is {_NOT_SELECTED}", f"are {_NOT_SELECTED}", totals.not_served),
+        (f"is {_NOT_SELECTED}", f"are {_NOT_SELECTED}", totals.not_selected),
     ]
     return [(one if count == 1 else several, count) for one, several, count in every if count]
 

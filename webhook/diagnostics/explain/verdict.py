@@ -26,7 +26,7 @@ class Explanation(Struct, frozen=True):
     """Of the step that decides."""
     verdict: str
     """That step, in one line."""
-    remedy: str
+    hint: str
     steps: tuple[Finding, ...]
 
     def __str__(self) -> str:
@@ -38,14 +38,14 @@ class _Verdict(NamedTuple):
     mark: Mark
     code: Code
     text: str
-    remedy: str = ""
+    hint: str = ""
 
 
 def explain(context: PodContext) -> Explanation:
     """Explain one Pod. Raises `InvalidManifest` for what is none."""
     case = cases.analyze(context)
     verdict = _of_stored(case) if context.exists else _of_planned(case)
-    return Explanation(context.subject, verdict.mark, verdict.code, verdict.text, verdict.remedy, case.steps)
+    return Explanation(context.subject, verdict.mark, verdict.code, verdict.text, verdict.hint, case.steps)
 
 
 def _of_stored(analysis: PodAnalysis) -> _Verdict:

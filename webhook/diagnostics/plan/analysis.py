@@ -107,7 +107,7 @@ class ImageStatus(StrEnum):
     REFUSED = "refused"
     UNCLEAR = "unclear"
     NOT_ASKED = "not asked"
-    THERE = "there"
+    FOUND = "found"
 
 
 class WorkloadChange(Struct, frozen=True):
@@ -147,9 +147,9 @@ class NamespacePlan(Struct, frozen=True):
     """A namespace, and what would change in it."""
 
     name: str
-    served: bool
+    selected: bool
     """Whether it is opted in already."""
-    may_be: bool
+    selectable: bool
     """Whether it can be opted in."""
     why: str
     command: str | None
@@ -183,7 +183,7 @@ class PlannedImage(Struct, frozen=True):
     """What it was made of."""
     workloads: tuple[str, ...]
     """Where it would be used: `team-a Deployment/web`."""
-    presence: ImageStatus = ImageStatus.NOT_ASKED
+    status: ImageStatus = ImageStatus.NOT_ASKED
     detail: str = ""
     """The answer in words."""
 
@@ -199,7 +199,7 @@ class ClusterState(NamedTuple):
 class ImageAnswer(NamedTuple):
     """What a registry said of an image."""
 
-    presence: ImageStatus
+    status: ImageStatus
     detail: str
     """In words."""
 
@@ -214,7 +214,7 @@ def namespaces(settings: EffectiveConfig, found: ClusterState) -> tuple[Namespac
     for top, members in _by_top(found).items():
         _add(drafts[top.namespace], handler, top, members)
     plans = [_plan(name, standing, drafts[name], settings) for name, standing in found.statuses.items()]
-    return tuple(sorted(plans, key=lambda plan: (not plan.may_be, -len(plan.steps), plan.name)))
+    return tuple(sorted(plans, key=lambda plan: (not plan.selectable, -len(plan.steps), plan.name)))
 
 
 def planned_images(plans: Iterable[NamespacePlan]) -> tuple[PlannedImage, ...]:
@@ -223,7 +223,7 @@ def planned_images(plans: Iterable[NamespacePlan]) -> tuple[PlannedImage, ...]:
     for plan in plans:
         for step in plan.steps:
             for change in step.changes:
-                written, places = used.setdefault(change.becomes, ({}, {}))
+                written, places = used.setdefault(change.resolved, ({}, {}))
                 written[change.written] = None
                 places[f"{plan.name} {step}"] = None
     return tuple(
@@ -235,10 +235,10 @@ def with_statuses(images: Iterable[PlannedImage], answers: Mapping[str, ImageAns
     """Put what the registry said beside the images, what is not there first."""
     order = list(ImageStatus)
     known = [
-        PlannedImage(one.image, one.written, one.workloads, *answers.get(one.image, (one.presence, one.detail)))
+        PlannedImage(one.image, one.written, one.workloads, *answers.get(one.image, (one.status, one.detail)))
         for one in images
     ]
-    return tuple(sorted(known, key=lambda one: (order.index(one.presence), one.image)))
+    return tuple(sorted(known, key=lambda one: (order.index(one.status), one.image)))
 
 
 class _Draft(NamedTuple):
@@ -267,7 +267,7 @@ def _by_top(found: ClusterState) -> dict[_Top, list[Workload]]:
     every = [
         (kind, one)
         for kind, one in found.workloads
-        if (standing := found.statuses.get(one.metadata.namespace)) is not None and standing.may_be
+        if (standing := found.statuses.get(one.metadata.namespace)) is not None and standing.selectable
     ]
     read = {one.metadata.uid for _, one in every if one.metadata.uid}
     tops: dict[_Top, list[Workload]] = {}
@@ -333,12 +333,12 @@ def _notes(top: _Top, members: list[Workload], command: str | None) -> Iterator[
 
 def _plan(name: str, status: NamespaceStatus, draft: _Draft, settings: EffectiveConfig) -> NamespacePlan:
     wanted = (f"{ENABLED_LABEL}=true", "--overwrite") if settings.mode == "labelled" else (f"{ENABLED_LABEL}-",)
-    opted = status.served or not status.may_be or not kubectl.is_namespace(name)
+    opted = status.selected or not status.selectable or not kubectl.is_namespace(name)
     command = None if opted else kubectl.of_namespace(name, "label", *wanted)
     return NamespacePlan(
         name=name,
-        served=status.served,
-        may_be=status.may_be,
+        selected=status.selected,
+        selectable=status.selectable,
         why=status.why,
         command=command,
         workloads=len(draft.steps) + len(draft.left_alone),

@@ -18,14 +18,14 @@ def lines(plan: Plan, screen: Screen) -> Iterator[str]:
     """Give the lines: what stands against it, then by namespace what would change, and what brings it about."""
     yield from _summary(plan, screen)
     for found in plan.namespaces:
-        if found.may_be and found.workloads:
+        if found.selectable and found.workloads:
             yield ""
             yield from _namespace(found, screen)
-    cannot = [(found.name, found.why) for found in plan.namespaces if not found.may_be]
+    cannot = [(found.name, found.why) for found in plan.namespaces if not found.selectable]
     if cannot:
         yield ""
         yield from table(cannot, screen, ("CANNOT BE OPTED IN", "WHY"))
-    empty = [found.name for found in plan.namespaces if found.may_be and not found.workloads]
+    empty = [found.name for found in plan.namespaces if found.selectable and not found.workloads]
     if empty:
         yield ""
         yield f"Without a workload: {', '.join(empty)}"
@@ -33,8 +33,8 @@ def lines(plan: Plan, screen: Screen) -> Iterator[str]:
 
 def obstacles(plan: Plan, *, whole: bool) -> bool:
     """Tell whether something stands against it: images, or with one namespace that it cannot be opted in."""
-    cannot = not whole and not all(found.may_be for found in plan.namespaces)
-    return cannot or any(one.presence in _AGAINST for one in plan.images)
+    cannot = not whole and not all(found.selectable for found in plan.namespaces)
+    return cannot or any(one.status in _AGAINST for one in plan.images)
 
 
 def _summary(plan: Plan, screen: Screen) -> Iterator[str]:
@@ -47,15 +47,15 @@ def _summary(plan: Plan, screen: Screen) -> Iterator[str]:
     yield f"  registry: {plan.asked}" + ("" if not plan.asked.startswith("asked") else f": {_tally(plan)}")
     for note in plan.notes:
         yield f"  note: {note}"
-    against = [(one.presence, one.image, _where(one)) for one in plan.images if one.presence in _AGAINST]
-    unclear = [(one.presence, one.image, one.detail) for one in plan.images if one.presence is ImageStatus.UNCLEAR]
+    against = [(one.status, one.image, _where(one)) for one in plan.images if one.status in _AGAINST]
+    unclear = [(one.status, one.image, one.detail) for one in plan.images if one.status is ImageStatus.UNCLEAR]
     if against or unclear:
         yield ""
         yield from table([*against, *unclear], screen, _IMAGE_HEADINGS)
 
 
 def _tally(plan: Plan) -> str:
-    counts = [(presence, sum(one.presence is presence for one in plan.images)) for presence in ImageStatus]
+    counts = [(presence, sum(one.status is presence for one in plan.images)) for presence in ImageStatus]
     return ", ".join(f"{count:,} {presence}" for presence, count in counts if count) or "nothing to ask for"
 
 
@@ -63,11 +63,11 @@ def _where(one: PlannedImage) -> str:
     """Say where an image is used and, where it matters, why it cannot be had."""
     named = ", ".join(one.workloads[:_NAMED])
     more = f" and {len(one.workloads) - _NAMED} more" if len(one.workloads) > _NAMED else ""
-    return f"{named}{more}" + (f": {one.detail}" if one.presence is ImageStatus.REFUSED else "")
+    return f"{named}{more}" + (f": {one.detail}" if one.status is ImageStatus.REFUSED else "")
 
 
 def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
-    if found.served:
+    if found.selected:
         state = f"{found.why}: `report` says what of it runs so already"
     else:
         state = f"{len(found.steps):,} of {counted(found.workloads, 'workload')} would change"

@@ -51,7 +51,7 @@ class Metrics:
             "configuration_last_reload_successful",
             "Whether the configuration as it is now is the one in force: 0 while the last good one stays.",
         )
-        outcomes = ("published", "source", "registry", "refused", "cluster", "none")
+        outcomes = ("published", "provider", "registry", "refused", "cluster", "none")
         self.passes = kinds("passes", f"Passes by what came of them: {', '.join(outcomes)}.", "outcome", *outcomes)
         self.source_failures = kinds(
             "source_failures",

@@ -428,7 +428,7 @@ def test_what_works_and_is_not_as_it_should_be_is_a_warning(case: Case) -> None:
 def test_where_all_is_well_everything_is_ok() -> None:
     found = analysis.diagnose(sound())
     assert [str(finding) for finding in found if finding.mark is not Mark.OK] == []
-    assert analysis.summary(found) == f"no failure, {len(found)} ok"
+    assert analysis.summary(found) == f"no errors, {len(found)} ok"
 
 
 @pytest.mark.parametrize(
@@ -458,7 +458,7 @@ def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
 
 def test_it_is_said_how_many_lines_are_how() -> None:
     seen = sound(lease=None, webhook_configuration=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
-    assert analysis.summary(analysis.diagnose(seen)).startswith("1 failure, 1 warning, 1 not known, ")
+    assert analysis.summary(analysis.diagnose(seen)).startswith("1 error, 1 warning, 1 not known, ")
 
 
 def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:

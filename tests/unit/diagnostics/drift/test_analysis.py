@@ -35,9 +35,9 @@ def reported(*pods: Pod, parents: dict[str, Owner] | None = None, engine: Rewrit
         (pod(images=("quay.io/a/b",)), Counts(pods=1, drifted=1, images=1, lacking_secret=1, missed=1)),
         (pod(labels={ENABLED_LABEL: "false"}), Counts(pods=1, left_alone=1)),
         (pod(annotations={MIRROR_ANNOTATION: ""}), Counts(pods=1, left_alone=1)),
-        (pod(namespace="other"), Counts(pods=1, not_served=1, would_change=1)),
-        (pod(namespace="other", images=("ghcr.io/a/b",)), Counts(pods=1, not_served=1)),
-        (pod(namespace="kube-system"), Counts(pods=1, not_served=1)),
+        (pod(namespace="other"), Counts(pods=1, not_selected=1, would_change=1)),
+        (pod(namespace="other", images=("ghcr.io/a/b",)), Counts(pods=1, not_selected=1)),
+        (pod(namespace="kube-system"), Counts(pods=1, not_selected=1)),
         (pod(phase="Succeeded"), Counts()),
         (pod(phase="Failed"), Counts()),
         (pod(phase="Pending"), Counts(pods=1, drifted=1, images=1, lacking_secret=1, missed=1)),
@@ -135,7 +135,7 @@ def test_images_are_counted_by_the_registry_they_come_from() -> None:
 )
 def test_what_rewrites_pods_is_named(engine: Rewriter, name: str, note: str | None) -> None:
     found = reported(engine=engine)
-    assert found.engine == name
+    assert found.rewriter == name
     assert found.notes == () if note is None else note in " ".join(found.notes)
 
 
@@ -153,4 +153,4 @@ def test_what_rewrites_pods_is_named(engine: Rewriter, name: str, note: str | No
 def test_what_a_namespace_is_to_the_webhook_is_said_with_why(
     name: str, labels: dict[str, str], served: bool, may_be: bool, why: str
 ) -> None:
-    assert namespace_status(settings(), name, labels) == NamespaceStatus(served=served, may_be=may_be, why=why)
+    assert namespace_status(settings(), name, labels) == NamespaceStatus(selected=served, selectable=may_be, why=why)

@@ -53,10 +53,10 @@ def made(name: str = "team-a", owners: int = 1, pods: int = 10) -> Report:
     counts = Counts(
         pods=pods, current=pods - owners, drifted=owners, images=owners, lacking_secret=owners, missed=owners
     )
-    others = Counts(pods=3, not_served=3, would_change=2)
+    others = Counts(pods=3, not_selected=3, would_change=2)
     namespaces = (
-        NamespaceDrift(name, served=True, why=name, counts=counts, owners=every),
-        NamespaceDrift(f"{name}-other", served=False, why=name, counts=others, owners=()),
+        NamespaceDrift(name, selected=True, why=name, counts=counts, owners=every),
+        NamespaceDrift(f"{name}-other", selected=False, why=name, counts=others, owners=()),
     )
     totals = Counts(pods + 3, pods - owners, owners, owners, owners, owners, 0, 3, 2)
     return Report(name, name, "0123456789ab", name, (name,), totals, namespaces, {name: 3, "docker.io": 1})

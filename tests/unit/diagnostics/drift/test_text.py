@@ -29,9 +29,9 @@ def report(*namespaces: NamespaceDrift, totals: Counts, notes: tuple[str, ...] =
 
 
 def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -> None:
-    served = NamespaceDrift("team-a", served=True, why="opted in", counts=COUNTS, owners=(OWNER, FOREIGN))
-    other = NamespaceDrift("b", served=False, why="not opted in", counts=Counts(pods=7, not_served=7), owners=())
-    totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_served=7)
+    served = NamespaceDrift("team-a", selected=True, why="opted in", counts=COUNTS, owners=(OWNER, FOREIGN))
+    other = NamespaceDrift("b", selected=False, why="not opted in", counts=Counts(pods=7, not_selected=7), owners=())
+    totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_selected=7)
     assert list(text.lines(report(served, other, totals=totals, notes=("something",)), Screen())) == [
         "Drift: 3 of 5 Pods in 1 served namespace would be changed if created now",
         "        3  have an image to be rewritten",
@@ -59,7 +59,7 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
 
 
 def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
-    served = NamespaceDrift("team-a", served=True, why="opted in", counts=Counts(pods=1, current=1), owners=())
+    served = NamespaceDrift("team-a", selected=True, why="opted in", counts=Counts(pods=1, current=1), owners=())
     assert list(text.lines(report(served, totals=Counts(pods=1, current=1)), Screen())) == [
         "No drift: 1 Pod in 1 served namespace, all as they would be if created now",
         "  by config.yaml (0123456789ab); configured: webhook",
@@ -72,8 +72,8 @@ def planned(*namespaces: NamespacePlan, images: tuple[PlannedImage, ...] = (), a
 
 NAMESPACE = NamespacePlan(
     "team-a",
-    served=False,
-    may_be=True,
+    selected=False,
+    selectable=True,
     why="not opted in",
     command="kubectl label namespace team-a registry-webhook/enabled=true --overwrite",
     workloads=3,
@@ -124,5 +124,5 @@ def test_images_that_cannot_be_had_stand_against_a_plan_and_so_does_a_namespace_
 
     assert obstacles(ImageStatus.MISSING)
     assert obstacles(ImageStatus.REFUSED)
-    assert not any(map(obstacles, (ImageStatus.THERE, ImageStatus.NOT_ASKED, ImageStatus.UNCLEAR)))
-    assert obstacles(ImageStatus.THERE, whole=False)
+    assert not any(map(obstacles, (ImageStatus.FOUND, ImageStatus.NOT_ASKED, ImageStatus.UNCLEAR)))
+    assert obstacles(ImageStatus.FOUND, whole=False)

@@ -457,7 +457,7 @@ def test_explain_image_never_pulled_has_remedy() -> None:
     manifest["status"]["containerStatuses"][0]["state"] = state
     explanation = explained(manifest)
     assert explanation.code is Code.PULL_NEVER
-    assert "IfNotPresent" in explanation.remedy
+    assert "IfNotPresent" in explanation.hint
 
 
 def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
@@ -470,7 +470,7 @@ def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
     assert "credential provider" in steps[Code.PULL_REFUSED]
     assert steps[Code.POD_SECRET_NOT_NAMED] == steps[Code.PULL_REFUSED]
     assert Code.SECRET_MISSING not in steps
-    assert not [remedy for remedy in (explanation.remedy, *steps.values()) if "recreate" in remedy]
+    assert not [remedy for remedy in (explanation.hint, *steps.values()) if "recreate" in remedy]
 
 
 def test_without_the_configuration_nothing_is_guessed() -> None:
@@ -593,14 +593,14 @@ def test_explain_hidden_policy_is_known_by_dry_run() -> None:
     assert planned.mark is Mark.OK
     without = explained(pod("nginx"), **NOTHING, exists=False)
     assert (without.code, without.mark) == (Code.WEBHOOK_MISSING, Mark.FAIL)
-    assert "--dry-run" in without.remedy
+    assert "--dry-run" in without.hint
 
 
 def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
     guards = policy("abc")
     planned = explained(pod("nginx"), **NOTHING, exists=False, guards=guards)
     assert (planned.code, planned.mark) == (Code.POLICY_ORPHANED, Mark.FAIL)
-    assert planned.remedy == "kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ours"
+    assert planned.hint == "kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ours"
     # It is not why a Pod that is there was not rewritten.
     stored = explained(pod("nginx"), **NOTHING, guards=guards)
     assert (stored.code, Code.POLICY_ORPHANED in {one.code for one in stored.steps}) == (Code.WEBHOOK_MISSING, True)

@@ -75,7 +75,7 @@ def test_every_workload_has_what_would_change_and_what_brings_it_about(
     assert (str(step), step.command) == (f"{made[0]}/web", command)
     assert step.note.startswith(note) or note in step.note
     assert bool(step.note) == bool(note)
-    assert [(one.written, one.becomes) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
+    assert [(one.written, one.resolved) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
     assert step.gets_secret
 
 
@@ -128,7 +128,7 @@ def test_plan_custom_resource_is_top_of_what_it_owns(below: Made) -> None:
     (step,) = planned(below).steps
     assert (str(step), step.command) == ("Rollout.example.com/web", None)
     assert "operator" in step.note
-    assert [(one.written, one.becomes) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
+    assert [(one.written, one.resolved) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
 
 
 def test_plan_custom_resource_groups_all_levels() -> None:
@@ -223,7 +223,8 @@ def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> Non
     pods = [("Pod", msgspec.convert(document(namespace=name), Workload)) for name in ("kube-system", "denied-1")]
     standings = {name: namespace_status(decided, name, {}) for name in ("kube-system", "denied-1", "team-a")}
     found = namespaces(decided, ClusterState(standings, pods))
-    assert [(one.name, one.may_be) for one in found] == [("team-a", True), ("denied-1", False), ("kube-system", False)]
+    expected = [("team-a", True), ("denied-1", False), ("kube-system", False)]
+    assert [(one.name, one.selectable) for one in found] == expected
     assert [one.why for one in found[1:]] == [
         "namespace denied-1 is denied by denied-* in webhook.namespaces.deny",
         "namespace kube-system is Kubernetes' own",
@@ -237,14 +238,14 @@ def test_every_resulting_image_is_there_once_and_what_the_registry_lacks_comes_f
     images = planned_images([found])
     assert [one.image for one in images] == [f"{SERVER}/nginx", f"{SERVER}/quay/a/b", f"{SERVER}/redis"]
     assert images[0].workloads == ("team-a Deployment/b", "team-a Deployment/d")
-    assert {one.presence for one in images} == {ImageStatus.NOT_ASKED}
+    assert {one.status for one in images} == {ImageStatus.NOT_ASKED}
     answers = {
         f"{SERVER}/redis": ImageAnswer(ImageStatus.MISSING, "it does not have it"),
-        f"{SERVER}/nginx": ImageAnswer(ImageStatus.THERE, "it has it"),
+        f"{SERVER}/nginx": ImageAnswer(ImageStatus.FOUND, "it has it"),
     }
     known = with_statuses(images, answers)
-    assert [(one.image.removeprefix(f"{SERVER}/"), one.presence) for one in known] == [
+    assert [(one.image.removeprefix(f"{SERVER}/"), one.status) for one in known] == [
         ("redis", ImageStatus.MISSING),
         ("quay/a/b", ImageStatus.NOT_ASKED),
-        ("nginx", ImageStatus.THERE),
+        ("nginx", ImageStatus.FOUND),
     ]
