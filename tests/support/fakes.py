@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from webhook.errors import ClusterError, Conflict
 from webhook.kube.api import Cluster, HeldLease, Listing
-from webhook.kube.codec import LeaseSpec
+from webhook.kube.objects import LeaseSpec
 from webhook.pull_secret.manifest import Published
 from webhook.refresher.runtime.clock import Clocks
 

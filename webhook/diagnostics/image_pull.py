@@ -7,8 +7,6 @@ from datetime import UTC, datetime
 
 from webhook.constants import (
     EXPIRES_ANNOTATION,
-    MANAGED_BY_LABEL,
-    PROGRAM,
     REFRESHED_ANNOTATION,
     REFRESHER,
     UNSERVED_ANNOTATION,
@@ -16,7 +14,7 @@ from webhook.constants import (
 )
 from webhook.diagnostics import waiting
 from webhook.errors import CredentialProviderError
-from webhook.kube.objects import Event, ManagedMetadata, Pod, Secret
+from webhook.kube.objects import Event, Pod, Secret, is_managed_by_us
 from webhook.kube.unknown import Unknown
 from webhook.log.escaping import truncate
 from webhook.output import kubectl
@@ -34,12 +32,6 @@ _WHAT = "pull secret"
 def _ask_sidecar(names: InstallationNames) -> str:
     deployment = f"deployment/{names.deployment}"
     return f"the sidecar says why: kubectl -n {names.namespace} logs {deployment} --container refresher"
-
-
-def is_managed_by_us(metadata: ManagedMetadata) -> bool:
-    """Tell whether a Secret is one that the sidecar made, though somebody may have taken its label off."""
-    applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields)
-    return applied or metadata.labels.get(MANAGED_BY_LABEL) == PROGRAM
 
 
 def check_secret(

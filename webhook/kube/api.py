@@ -15,8 +15,9 @@ from webhook.constants import PULL_SECRET, REFRESHER, REFUSED_ANNOTATION
 from webhook.errors import Conflict, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.kube import codec
 from webhook.kube.client import APPLY, JSON, METADATA, METADATA_LIST, OBJECT_BYTES, Client, Request, api_error
-from webhook.kube.codec import LeaseSpec, Versioned, decoded
-from webhook.kube.paging import pages
+from webhook.kube.codec import Versioned, decoded
+from webhook.kube.objects import LeaseSpec
+from webhook.kube.paging import list_pages
 from webhook.pull_secret.manifest import Published
 from webhook.pull_secret.reconcile import Secret
 
@@ -95,9 +96,9 @@ class Watch(Generic[_Object]):
                 raise TooLarge(f"cannot {self._what}: a change has more than {OBJECT_BYTES // 1024} KiB")
 
     def _change(self, line: bytes) -> Change[_Object]:
-        event = decoded(self._what, codec.EVENT.decode, line)
+        event = decoded(self._what, codec.WATCH_EVENT.decode, line)
         if event.type == "ERROR":
-            status = decoded(self._what, codec.FAILURE.decode, event.object)
+            status = decoded(self._what, codec.STATUS.decode, event.object)
             raise api_error(status.code, self._what, bytes(event.object))
         version = str(decoded(self._what, codec.version, event.object))
         if event.type == "BOOKMARK":
@@ -149,7 +150,7 @@ class Resource(Generic[_Object]):
         items: list[_Object] = []
         version = ""
         try:
-            for page in pages(self._client, request):
+            for page in list_pages(self._client, request):
                 items += [decoded(what, self._decode, item) for item in page.items]
                 version = page.version
         except Forbidden as error:
@@ -261,7 +262,7 @@ class Cluster:
         except Invalid as error:
             # A Lease can be made by PUT, and one that is there asks for its version.
             raise (Conflict(str(error)) if version is None else error) from None
-        return HeldLease(spec, decoded(what, codec.HEAD.decode, answer).metadata.resource_version, refused)
+        return HeldLease(spec, decoded(what, codec.PARTIAL_OBJECT.decode, answer).metadata.resource_version, refused)
 
     def create_event(self, event: dict[str, Any]) -> None:
         """Make an Event (events.k8s.io/v1) in the namespace that it names."""
@@ -297,5 +298,4 @@ def read_lease(client: Client, namespace: str, timeout: float) -> HeldLease:
     except NotFound:
         return HeldLease(LeaseSpec(), None)
     stored = decoded(what, codec.LEASE.decode, body)
-    refused = decoded(what, codec.refused_logins, body)
-    return HeldLease(stored.spec, stored.metadata.resource_version, refused)
+    return HeldLease(stored.spec, stored.metadata.resource_version, codec.refused_logins(stored))

@@ -21,12 +21,12 @@ from kubernetes.config import list_kube_config_contexts, load_incluster_config
 from kubernetes.config.config_exception import ConfigException
 from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
 from kubernetes.utils.keepalive import tcp_keepalive_socket_options
-from msgspec import Struct
 
 from webhook import __version__
 from webhook.constants import PROGRAM
 from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.kube import kubeconfig_credentials
+from webhook.kube.objects import Status
 from webhook.log import shorten
 from webhook.registry import proxy
 
@@ -308,8 +308,4 @@ def _reason(error: Exception, via: str) -> str:
             return f"no answer ({type(error).__name__})"
 
 
-class _Status(Struct):
-    message: str = ""
-
-
-_STATUS = msgspec.json.Decoder(_Status)
+_STATUS = msgspec.json.Decoder(Status)

@@ -1,4 +1,7 @@
-"""What the API server stores, decoded into the fields that somebody reads."""
+"""Encoding and decoding of what the refresher's controllers exchange with the API server.
+
+Objects are decoded into the values that the controllers decide with. The objects themselves are in `kube.objects`.
+"""
 
 import contextlib
 import re
@@ -17,11 +20,12 @@ from webhook.constants import (
     MANAGED_BY_LABEL,
     PROGRAM,
     REFRESHED_ANNOTATION,
-    REFRESHER,
     REFUSED_ANNOTATION,
     UNSERVED_ANNOTATION,
 )
 from webhook.errors import Unreachable
+from webhook.kube import objects
+from webhook.kube.objects import FieldManager, is_managed_by_us
 from webhook.pki.secret_codec import TlsSecret, WebhookClientConfig
 from webhook.pull_secret.manifest import KEY, Published, digest
 from webhook.pull_secret.reconcile import Content, Namespace, Secret
@@ -30,7 +34,7 @@ _T = TypeVar("_T")
 
 #: Characters that are kept of a label, an annotation or a type: more than any of ours has.
 _TEXT_LIMIT = 128
-#: Times that are read of an annotation, and what one looks like.
+#: Times that are read from an annotation, and their form.
 _TIMES = 20
 _TIME = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 
@@ -43,151 +47,72 @@ class Versioned(Protocol):
         """Its resourceVersion: a higher one is later."""
 
 
-class Managed(Struct, rename="camel"):
-    """Who applied some of an object's fields: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
-
-    manager: str = ""
-    operation: str = ""
+# `objects.Metadata` would decode every label, annotation and field manager. Any user may create Namespaces and Secrets
+# that have a MiB of them, and the refresher lists and watches all of them in a small container.
 
 
-class Labels(Struct):
-    """The labels that somebody reads: an object may have a MiB of others."""
-
+class _Labels(Struct):
     managed_by: str | None = msgspec.field(name=MANAGED_BY_LABEL, default=None)
     enabled: str | None = msgspec.field(name=ENABLED_LABEL, default=None)
 
 
-class Annotations(Struct):
-    """The annotations that somebody reads."""
-
+class _Annotations(Struct):
     refreshed: str | None = msgspec.field(name=REFRESHED_ANNOTATION, default=None)
     expires: str | None = msgspec.field(name=EXPIRES_ANNOTATION, default=None)
     unserved: str | None = msgspec.field(name=UNSERVED_ANNOTATION, default=None)
 
 
-class Metadata(Struct, rename="camel"):
-    """An object's metadata, as far as somebody reads it."""
+class PartialMetadata(Struct, rename="camel"):
+    """The fields of an object's metadata that the controllers use."""
 
     name: str = ""
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
-    labels: Labels | None = None
-    annotations: Annotations | None = None
-    managed_fields: list[Managed] | None = None
+    labels: _Labels = msgspec.field(default_factory=_Labels)
+    annotations: _Annotations = msgspec.field(default_factory=_Annotations)
+    managed_fields: tuple[FieldManager, ...] = ()
     deletion_timestamp: str | None = None
 
-
-class Head(Struct):
-    """Any object."""
-
-    metadata: Metadata
+    @property
+    def managed_by(self) -> str | None:
+        return self.labels.managed_by
 
 
-class Event(Struct):
+class PartialObject(Struct):
+    """An object of any kind."""
+
+    metadata: PartialMetadata
+
+
+class _Secret(PartialObject):
+    type: str = ""
+    data: dict[str, Raw] | None = None
+    immutable: bool = False
+
+
+class WatchEvent(Struct):
     """A line of a watch."""
 
     type: str
     object: Raw
 
 
-class Failure(Struct):
-    """The object of a watch's line of type ERROR."""
-
-    code: int = 0
-
-
-class LeaseSpec(Struct, rename="camel"):
-    """https://kubernetes.io/docs/concepts/architecture/leases/ (coordination.k8s.io/v1)."""
-
-    holder_identity: str | None = None
-    renew_time: str | None = None
-    """RFC 3339 with microseconds, as `acquire_time`."""
-    acquire_time: str | None = None
-    lease_duration_seconds: int | None = None
-    lease_transitions: int | None = None
-
-
-class Lease(Struct):
-    """A Lease."""
-
-    metadata: Metadata
-    spec: LeaseSpec = msgspec.field(default_factory=LeaseSpec)
-
-
-class _Owner(Struct):
-    uid: str
-
-
-class _OwnedMetadata(Struct, rename="camel"):
-    resource_version: str
-    owner_references: list[_Owner] | None = None
-
-
-class _ClientConfig(Struct, rename={"bundle": "caBundle"}):
-    bundle: str = ""
-
-
-class _Webhook(Struct, rename="camel"):
-    name: str
-    client_config: _ClientConfig
-
-
-class _Configuration(Struct):
-    metadata: _OwnedMetadata
-    webhooks: list[_Webhook] | None = None
-
-
-class _Secret(Struct):
-    metadata: Metadata
-    type: str = ""
-    data: dict[str, Raw] | None = None
-    immutable: bool = False
-
-
-class _CertificateMetadata(Struct, rename="camel"):
-    resource_version: str
-    annotations: dict[str, str] | None = None
-
-
-class _Certificate(Struct):
-    metadata: _CertificateMetadata
-    type: str = ""
-    data: dict[str, str] | None = None
-
-
-class _Noted(Struct):
-    """An object's annotations, whoever made them."""
-
-    metadata: "_PublishedMetadata"
-
-
-class _PublishedMetadata(Struct):
-    annotations: dict[str, str] | None = None
-
-
-class _Published(Struct):
-    metadata: _PublishedMetadata
-    data: dict[str, str] | None = None
-
-
-HEAD = msgspec.json.Decoder(Head)
-EVENT = msgspec.json.Decoder(Event)
-FAILURE = msgspec.json.Decoder(Failure)
-LEASE = msgspec.json.Decoder(Lease)
+PARTIAL_OBJECT = msgspec.json.Decoder(PartialObject)
+WATCH_EVENT = msgspec.json.Decoder(WatchEvent)
+STATUS = msgspec.json.Decoder(objects.Status)
+LEASE = msgspec.json.Decoder(objects.Lease)
 _SECRET = msgspec.json.Decoder(_Secret)
-_CERTIFICATE = msgspec.json.Decoder(_Certificate)
+_SECRET_CONTENT = msgspec.json.Decoder(objects.Secret)
+_WEBHOOK_CONFIGURATION = msgspec.json.Decoder(objects.WebhookConfiguration)
 _TEXT = msgspec.json.Decoder(str)
-_NOTED = msgspec.json.Decoder(_Noted)
-_PUBLISHED = msgspec.json.Decoder(_Published)
-_CONFIGURATION = msgspec.json.Decoder(_Configuration)
 
 
 def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -> _T:
-    """Decode an answer. Raises `Unreachable`: whoever gave it, it was no API server.
+    """Decode a response. Raises `Unreachable` if it cannot come from an API server.
 
-    What users of the cluster write into `managedFields` may be nested deeper than msgspec reads, and hold escapes that
-    it refuses: it is taken out, and hides nothing else.
+    `managedFields`, which any user can write, may be nested more deeply than msgspec reads or contain escapes that it
+    rejects. They are removed in that case, so that they cannot hide the rest of the object.
     """
     with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
         return decode(body)
@@ -198,52 +123,42 @@ def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -
 
 
 def micro_time() -> str:
-    """Give the time as the API's MicroTime: RFC 3339 with microseconds. It is for people to read."""
+    """Return the current time as the API's MicroTime, RFC 3339 with microseconds; for display only."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def version(body: bytes | Raw) -> int:
-    """Decode an object's resourceVersion."""
-    return int(HEAD.decode(body).metadata.resource_version)
+    """Decode the resourceVersion of any object."""
+    return int(PARTIAL_OBJECT.decode(body).metadata.resource_version)
 
 
 def namespace(body: bytes | Raw) -> Namespace:
     """Decode a Namespace, or its metadata."""
-    metadata = HEAD.decode(body).metadata
-    enabled = metadata.labels.enabled if metadata.labels else None
+    metadata = PARTIAL_OBJECT.decode(body).metadata
+    enabled = metadata.labels.enabled
     labels = {} if enabled is None else {ENABLED_LABEL: _shortened(enabled)}
     return Namespace(metadata.name, int(metadata.resource_version), labels, metadata.deletion_timestamp is not None)
 
 
-def is_managed_by_us(metadata: Metadata) -> bool:
-    """Tell whether a pull secret is one that this program made, though somebody may have taken its label off."""
-    applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields or ())
-    return applied or _is_labelled(metadata)
-
-
-def _is_labelled(metadata: Metadata) -> bool:
-    return metadata.labels is not None and metadata.labels.managed_by == PROGRAM
-
-
 def _shortened(text: str) -> str:
-    """Cut what is longer than anything of ours, and so different from it: it is kept for as long as the object is."""
+    """Cut a text that is held in memory. One that is longer than any of ours stays different from all of them."""
     return text[:_TEXT_LIMIT]
 
 
 def secret_metadata(body: bytes | Raw) -> Secret:
-    """Decode a Secret's metadata. Of what is not ours nothing is kept but that it is there."""
-    return _secret_state(HEAD.decode(body).metadata, None)
+    """Decode a Secret's metadata. Of a Secret that is not ours only its existence is kept."""
+    return _secret_state(PARTIAL_OBJECT.decode(body).metadata, None)
 
 
-def _secret_state(metadata: Metadata, content: Content | None) -> Secret:
-    ours = is_managed_by_us(metadata)
-    annotations = metadata.annotations if ours and metadata.annotations else Annotations()
+def _secret_state(metadata: PartialMetadata, content: Content | None) -> Secret:
+    managed = is_managed_by_us(metadata)
+    annotations = metadata.annotations if managed else _Annotations()
     return Secret(
         namespace=metadata.namespace,
         version=int(metadata.resource_version),
         uid=metadata.uid,
-        managed=ours,
-        labelled=_is_labelled(metadata),
+        managed=managed,
+        labelled=metadata.managed_by == PROGRAM,
         refreshed=annotations.refreshed and _shortened(annotations.refreshed),
         expires=annotations.expires and _shortened(annotations.expires),
         unserved=annotations.unserved and _shortened(annotations.unserved),
@@ -266,28 +181,29 @@ def secret(body: bytes | Raw) -> Secret:
 
 def published(body: bytes | Raw) -> Published:
     """Decode a pull secret of ours with its content."""
-    stored = _PUBLISHED.decode(body)
-    annotations = stored.metadata.annotations or {}
-    content = b64decode((stored.data or {}).get(KEY, ""))
+    stored = _SECRET_CONTENT.decode(body)
+    annotations = stored.metadata.annotations
+    content = b64decode(stored.data.get(KEY, ""))
     return Published(content, annotations.get(EXPIRES_ANNOTATION), annotations.get(REFRESHED_ANNOTATION, ""))
 
 
-def refused_logins(body: bytes | Raw) -> tuple[float, ...]:
-    """Read the times of refused logins that are noted on the Lease; what is not a time is left out."""
-    noted = (_NOTED.decode(body).metadata.annotations or {}).get(REFUSED_ANNOTATION, "")
-    return tuple(float(part) for part in noted.split(",")[:_TIMES] if _TIME.fullmatch(part))
+def refused_logins(lease: objects.Lease) -> tuple[float, ...]:
+    """Return the times of refused logins that the Lease records, without any text that is not a time."""
+    recorded = lease.metadata.annotations.get(REFUSED_ANNOTATION, "")
+    return tuple(float(part) for part in recorded.split(",")[:_TIMES] if _TIME.fullmatch(part))
 
 
 def certificate(body: bytes | Raw) -> TlsSecret:
     """Decode the certificate's Secret."""
-    secret = _CERTIFICATE.decode(body)
-    data = {key: b64decode(content) for key, content in (secret.data or {}).items()}
-    return TlsSecret(int(secret.metadata.resource_version), secret.type, data, secret.metadata.annotations or {})
+    stored = _SECRET_CONTENT.decode(body)
+    data = {key: b64decode(content) for key, content in stored.data.items()}
+    return TlsSecret(int(stored.metadata.resource_version), stored.type, data, stored.metadata.annotations)
 
 
 def webhook_client_config(body: bytes | Raw) -> WebhookClientConfig:
     """Decode a webhook configuration."""
-    configuration = _CONFIGURATION.decode(body)
-    bundles = {one.name: b64decode(one.client_config.bundle) for one in configuration.webhooks or ()}
-    owners = frozenset(owner.uid for owner in configuration.metadata.owner_references or ())
-    return WebhookClientConfig(int(configuration.metadata.resource_version), bundles, owners)
+    configuration = _WEBHOOK_CONFIGURATION.decode(body)
+    metadata = configuration.metadata
+    bundles = {one.name: b64decode(one.client_config.ca_bundle) for one in configuration.webhooks}
+    owners = frozenset(owner.uid for owner in metadata.owner_references)
+    return WebhookClientConfig(int(metadata.resource_version), bundles, owners)

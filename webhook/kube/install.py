@@ -83,7 +83,7 @@ class InstallationClient:
         """Give the uid of our own Namespace."""
         what = f"read Namespace {self._names.namespace}"
         path = f"/api/v1/namespaces/{quote(self._names.namespace, safe='')}"
-        return decoded(what, codec.HEAD.decode, self._client.call(Request(what, "GET", path))).metadata.uid
+        return decoded(what, codec.PARTIAL_OBJECT.decode, self._client.call(Request(what, "GET", path))).metadata.uid
 
     def apply_ca_bundle(self, config: WebhookClientConfig, bundle: bytes | None, owner: str) -> WebhookClientConfig:
         """Make our Namespace, by its uid, an owner of the webhook configuration, and set `caBundle` unless it is None.

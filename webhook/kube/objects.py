@@ -1,24 +1,30 @@
-"""Kubernetes objects, as far as an inspection reads them: https://kubernetes.io/docs/reference/kubernetes-api/.
+"""Kubernetes objects with the fields that are used: https://kubernetes.io/docs/reference/kubernetes-api/.
 
-They are decoded from the API server's JSON and are encoded as it again. A field that is absent has a default, so none
-is None but where the API writes null.
+They decode from the API server's JSON and encode to it. An absent field has a default; only fields that the API writes
+as null can be None. Parts of a Pod that admission needs as well are in `kube.pod`.
+
+Three other places declare smaller types for the same objects on purpose: `kube.codec` for Secrets and Namespaces that
+any user may fill with a MiB of labels, `admission.pod` for the time of a review, and `diagnostics.running_pods` for the
+memory of 10,000 Pods at once.
 """
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 from msgspec import Struct, field
 
+from webhook.constants import MANAGED_BY_LABEL, PROGRAM, REFRESHER
 from webhook.kube.pod import Container, SecretName, Volume
 
-Texts = dict[str, str]
+_Strings = dict[str, str]
 
 
 class _Object(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
-    """The base of all."""
+    pass
 
 
 class Owner(_Object, frozen=True, gc=False):
-    """Who made an object. Whoever writes the object chooses every field; nothing has to exist by that name."""
+    """An ownerReference. Whoever writes the object chooses every field, so the owner need not exist."""
 
     kind: str = ""
     name: str = ""
@@ -28,17 +34,22 @@ class Owner(_Object, frozen=True, gc=False):
 
     @property
     def group(self) -> str:
-        """Give the API group, empty for the core one."""
+        """The API group; empty for the core group."""
         return self.api_version.rpartition("/")[0]
 
 
-class Managed(_Object, frozen=True, gc=False):
-    """Who applied some of an object's fields: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
+class FieldManager(_Object, frozen=True, gc=False):
+    """A client that set fields of an object: https://kubernetes.io/docs/reference/using-api/server-side-apply/."""
 
     manager: str = ""
     operation: str = ""
+
+
+class ManagedFields(FieldManager, frozen=True, gc=False):
+    """A field manager and its fields."""
+
     time: str = ""
-    """When one of them changed last, RFC 3339."""
+    """When one of them last changed, RFC 3339."""
     fields: dict[str, Any] = field(default_factory=dict, name="fieldsV1")
 
 
@@ -53,29 +64,33 @@ class Metadata(_Object, frozen=True, gc=False):
     generation: int = 0
     creation_timestamp: str | None = None
     deletion_timestamp: str | None = None
-    labels: Texts = field(default_factory=dict)
-    annotations: Texts = field(default_factory=dict)
+    labels: _Strings = field(default_factory=dict)
+    annotations: _Strings = field(default_factory=dict)
     owner_references: tuple[Owner, ...] = ()
 
 
 class ManagedMetadata(Metadata, frozen=True, gc=False):
-    """The same with who set what; for Pods that would be more than all the rest."""
+    """Metadata with field managers, which are the larger part of a Pod."""
 
-    managed_fields: tuple[Managed, ...] = ()
+    managed_fields: tuple[ManagedFields, ...] = ()
+
+    @property
+    def managed_by(self) -> str | None:
+        return self.labels.get(MANAGED_BY_LABEL)
 
     def changed(self, *path: str) -> str | None:
-        """Tell when whoever set a field, `("metadata", "labels", LABEL)`, changed any of theirs last, RFC 3339.
+        """Return when the managers of a field, such as `("metadata", "labels", LABEL)`, last changed any of theirs.
 
-        None where nobody says so. The field itself may have been set before.
+        RFC 3339; None if no manager is recorded. The field itself may be older.
         """
-        return max((one.time for one in self.managed_fields if _has(one.fields, path)), default=None)
+        return max((one.time for one in self.managed_fields if _contains(one.fields, path)), default=None)
 
     def managers(self, *path: str) -> frozenset[str]:
-        """Return the names of those who set a field, as far as it is known."""
-        return frozenset(one.manager for one in self.managed_fields if _has(one.fields, path))
+        """Return the recorded managers of a field."""
+        return frozenset(one.manager for one in self.managed_fields if _contains(one.fields, path))
 
 
-def _has(fields: dict[str, Any], path: tuple[str, ...]) -> bool:
+def _contains(fields: dict[str, Any], path: tuple[str, ...]) -> bool:
     for name in path:
         below = fields.get(f"f:{name}")
         if not isinstance(below, dict):
@@ -84,40 +99,48 @@ def _has(fields: dict[str, Any], path: tuple[str, ...]) -> bool:
     return True
 
 
+class _Managed(Protocol):
+    @property
+    def managed_by(self) -> str | None: ...
+
+    @property
+    def managed_fields(self) -> Sequence[FieldManager]: ...
+
+
+def is_managed_by_us(metadata: _Managed) -> bool:
+    """Tell whether the refresher created a pull secret, even if another client removed its label."""
+    applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields)
+    return applied or metadata.managed_by == PROGRAM
+
+
 class Object(_Object, frozen=True, gc=False):
-    """An object of which the metadata alone was asked for."""
+    """An object whose metadata alone is read."""
 
     metadata: Metadata = Metadata()
 
 
 class ManagedObject(Object, frozen=True, gc=False):
-    """The same with who set what."""
+    """An object whose metadata alone is read, with field managers."""
 
     metadata: ManagedMetadata = ManagedMetadata()
 
 
 class Namespace(ManagedObject, frozen=True, gc=False):
-    """A Namespace."""
+    pass
 
 
 class Waiting(_Object, frozen=True, gc=False):
-    """Why a container does not run yet."""
-
     reason: str = ""
     message: str = ""
 
 
 class State(_Object, frozen=True, gc=False):
-    """What a container does."""
-
     waiting: Waiting | None = None
     running: dict[str, Any] | None = None
     terminated: dict[str, Any] | None = None
 
 
 class ContainerStatus(_Object, frozen=True, gc=False):
-    """What the kubelet says of a container."""
-
     name: str = ""
     image: str = ""
     image_id: str = field(default="", name="imageID")
@@ -127,8 +150,6 @@ class ContainerStatus(_Object, frozen=True, gc=False):
 
 
 class PodSpec(_Object, frozen=True, gc=False):
-    """What a Pod is made of."""
-
     containers: tuple[Container, ...] = ()
     init_containers: tuple[Container, ...] = ()
     ephemeral_containers: tuple[Container, ...] = ()
@@ -139,8 +160,6 @@ class PodSpec(_Object, frozen=True, gc=False):
 
 
 class PodStatus(_Object, frozen=True, gc=False):
-    """What became of a Pod."""
-
     phase: str = ""
     container_statuses: tuple[ContainerStatus, ...] = ()
     init_container_statuses: tuple[ContainerStatus, ...] = ()
@@ -148,26 +167,23 @@ class PodStatus(_Object, frozen=True, gc=False):
 
 
 class Pod(Object, frozen=True, gc=False):
-    """A Pod."""
-
     spec: PodSpec = PodSpec()
     status: PodStatus = PodStatus()
 
 
 class Secret(ManagedObject, frozen=True, gc=False):
-    """A Secret with its content."""
-
     type: str = ""
-    data: Texts = field(default_factory=dict)
+    data: _Strings = field(default_factory=dict)
     """Base64."""
+    immutable: bool = False
 
     def __repr__(self) -> str:
-        """Show nothing of the content."""
+        # The content must not appear in logs or tracebacks.
         return f"Secret({self.metadata.namespace}/{self.metadata.name})"
 
 
 class Reference(_Object, frozen=True, gc=False):
-    """What an object speaks of."""
+    """A reference to another object."""
 
     kind: str = ""
     namespace: str = ""
@@ -176,7 +192,7 @@ class Reference(_Object, frozen=True, gc=False):
 
 
 class Event(Object, frozen=True, gc=False):
-    """An Event (v1)."""
+    """An Event of the core group."""
 
     involved_object: Reference = Reference()
     reason: str = ""
@@ -189,28 +205,24 @@ class Event(Object, frozen=True, gc=False):
 
     @property
     def last(self) -> str:
-        """When it came about last, RFC 3339."""
+        """When it last occurred, RFC 3339."""
         return self.last_timestamp or self.event_time or self.metadata.creation_timestamp or ""
 
 
 class Requirement(_Object, frozen=True, gc=False):
-    """A condition on one label."""
-
     key: str
     operator: str
     values: tuple[str, ...] = ()
 
 
 class Selector(_Object, frozen=True, gc=False):
-    """Conditions on labels, all of which hold for what is selected."""
+    """A label selector: every requirement has to hold."""
 
-    match_labels: Texts = field(default_factory=dict)
+    match_labels: _Strings = field(default_factory=dict)
     match_expressions: tuple[Requirement, ...] = ()
 
 
 class ServiceReference(_Object, frozen=True, gc=False):
-    """The Service that a webhook is called by."""
-
     namespace: str = ""
     name: str = ""
     path: str = ""
@@ -218,17 +230,13 @@ class ServiceReference(_Object, frozen=True, gc=False):
 
 
 class ClientConfig(_Object, frozen=True, gc=False):
-    """How a webhook is called."""
-
     ca_bundle: str = ""
-    """PEM, in base64."""
+    """PEM in base64."""
     service: ServiceReference | None = None
     url: str = ""
 
 
 class Rule(_Object, frozen=True, gc=False):
-    """Requests that a webhook is called for."""
-
     operations: tuple[str, ...] = ()
     api_groups: tuple[str, ...] = ()
     api_versions: tuple[str, ...] = ()
@@ -237,15 +245,13 @@ class Rule(_Object, frozen=True, gc=False):
 
 
 class Condition(_Object, frozen=True, gc=False):
-    """A condition on requests, in CEL."""
+    """A match condition in CEL."""
 
     name: str = ""
     expression: str = ""
 
 
 class Webhook(_Object, frozen=True, gc=False):
-    """A webhook of a configuration."""
-
     name: str = ""
     client_config: ClientConfig = ClientConfig()
     rules: tuple[Rule, ...] = ()
@@ -260,34 +266,28 @@ class Webhook(_Object, frozen=True, gc=False):
 
 
 class WebhookConfiguration(ManagedObject, frozen=True, gc=False):
-    """A MutatingWebhookConfiguration, or a validating one."""
+    """A MutatingWebhookConfiguration."""
 
     webhooks: tuple[Webhook, ...] = ()
 
 
 class ConfigMap(ManagedObject, frozen=True, gc=False):
-    """A ConfigMap."""
-
-    data: Texts = field(default_factory=dict)
+    data: _Strings = field(default_factory=dict)
 
 
 class Variable(_Object, frozen=True, gc=False):
-    """An environment variable of a container."""
-
     name: str = ""
     value: str | None = None
-    """None where it comes from elsewhere."""
+    """None with `valueFrom`."""
 
 
 class Port(_Object, frozen=True, gc=False):
-    """A port of a container."""
-
     name: str = ""
     container_port: int = 0
 
 
 class Process(_Object, frozen=True, gc=False):
-    """A container of ours, as its Deployment says it."""
+    """A container of the installation's Deployment, with what `doctor` reads."""
 
     name: str = ""
     image: str = ""
@@ -297,20 +297,18 @@ class Process(_Object, frozen=True, gc=False):
 
 
 class Named(_Object, frozen=True, gc=False):
-    """Another object, by its name."""
-
     name: str = ""
 
 
 class Mounted(_Object, frozen=True, gc=False):
-    """A volume of ours."""
+    """A volume of the installation's Deployment."""
 
     name: str = ""
     config_map: Named | None = None
 
 
 class ProcessesSpec(_Object, frozen=True, gc=False):
-    """The containers of a Pod of ours."""
+    """The Pod spec of the installation's Deployment."""
 
     containers: tuple[Process, ...] = ()
     volumes: tuple[Mounted, ...] = ()
@@ -318,22 +316,16 @@ class ProcessesSpec(_Object, frozen=True, gc=False):
 
 
 class Template(_Object, frozen=True, gc=False):
-    """What a Deployment's Pods are made from."""
-
     metadata: Metadata = Metadata()
     spec: ProcessesSpec = ProcessesSpec()
 
 
 class DeploymentSpec(_Object, frozen=True, gc=False):
-    """What a Deployment is to run."""
-
     replicas: int = 1
     template: Template = Template()
 
 
 class DeploymentStatus(_Object, frozen=True, gc=False):
-    """What a Deployment runs."""
-
     replicas: int = 0
     ready_replicas: int = 0
     available_replicas: int = 0
@@ -342,31 +334,60 @@ class DeploymentStatus(_Object, frozen=True, gc=False):
 
 
 class Deployment(Object, frozen=True, gc=False):
-    """A Deployment, ours above all."""
-
     spec: DeploymentSpec = DeploymentSpec()
     status: DeploymentStatus = DeploymentStatus()
 
 
 class Conditions(_Object, frozen=True, gc=False):
-    """Whether an endpoint is to be sent anything."""
-
     ready: bool | None = None
 
 
 class Endpoint(_Object, frozen=True, gc=False):
-    """A place behind a Service."""
-
     addresses: tuple[str, ...] = ()
     conditions: Conditions = Conditions()
     target_ref: Reference | None = None
 
 
 class EndpointSlice(Object, frozen=True, gc=False):
-    """Some of a Service's endpoints."""
-
     endpoints: tuple[Endpoint, ...] | None = None
 
 
 class Service(Object, frozen=True, gc=False):
-    """A Service."""
+    pass
+
+
+class LeaseSpec(_Object, frozen=True, gc=False):
+    """https://kubernetes.io/docs/concepts/architecture/leases/."""
+
+    holder_identity: str | None = None
+    renew_time: str | None = None
+    """RFC 3339 with microseconds, as `acquire_time`."""
+    acquire_time: str | None = None
+    lease_duration_seconds: int | None = None
+    lease_transitions: int | None = None
+
+
+class Lease(Object, frozen=True, gc=False):
+    spec: LeaseSpec = LeaseSpec()
+
+
+class PolicyBindingSpec(_Object, frozen=True, gc=False):
+    policy_name: str = ""
+    validation_actions: tuple[str, ...] = ()
+
+
+class PolicyBinding(Object, frozen=True, gc=False):
+    """A ValidatingAdmissionPolicyBinding."""
+
+    spec: PolicyBindingSpec = PolicyBindingSpec()
+
+
+class Status(_Object, frozen=True, gc=False):
+    """The API server's answer where there is no object to return.
+
+    https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
+    """
+
+    kind: str = ""
+    code: int = 0
+    message: str = ""

@@ -34,7 +34,7 @@ class Page(NamedTuple):
     """How many objects follow, where the API server tells; 0 on the last page."""
 
 
-def pages(client: Client, request: Request) -> Iterator[Page]:
+def list_pages(client: Client, request: Request) -> Iterator[Page]:
     """List page by page. Raises `ClusterError`; `Expired` when it took so long that the list must begin anew."""
     limit, token = _OBJECTS, ""
     while True:

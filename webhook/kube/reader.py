@@ -15,8 +15,8 @@ from webhook.constants import MANAGED_BY_LABEL, REFRESHER
 from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
 from webhook.kube import objects
 from webhook.kube.client import JSON, METADATA, METADATA_LIST, Client, Request, api_error
-from webhook.kube.codec import decoded
-from webhook.kube.paging import pages
+from webhook.kube.codec import STATUS, decoded
+from webhook.kube.paging import list_pages
 from webhook.kube.unknown import DryRunResult, Unknown
 
 #: How often a list that took so long that it must begin anew does so.
@@ -154,7 +154,7 @@ class Reader:
         accept = METADATA_LIST if resource.metadata_only else JSON
         decoder = msgspec.json.Decoder(resource.type)
         read = 0
-        for page in pages(self._client, Request(what, "GET", resource.path(namespace), query, accept=accept)):
+        for page in list_pages(self._client, Request(what, "GET", resource.path(namespace), query, accept=accept)):
             read += len(page.items)
             for item in page.items:
                 found = decoded(what, decoder.decode, item)
@@ -194,7 +194,7 @@ class Reader:
         except ClusterError as error:
             return _unknown(error, what)
         if answer.startswith(b"{"):
-            status = decoded(what, _STATUS.decode, answer)
+            status = decoded(what, STATUS.decode, answer)
             if status.kind == "Status":
                 return _unknown(api_error(status.code, what, answer), what)
         return answer
@@ -264,11 +264,5 @@ class _Version(Struct):
     git_version: str = field(name="gitVersion")
 
 
-class _Status(Struct):
-    kind: str = ""
-    code: int = 0
-
-
-_STATUS = msgspec.json.Decoder(_Status)
 _VERSION = msgspec.json.Decoder(_Version)
 _ANY = msgspec.json.Decoder(dict[str, Any])

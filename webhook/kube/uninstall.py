@@ -11,6 +11,7 @@ from webhook.kube.api import HeldLease, Resource, deletion, read_lease
 from webhook.kube.client import MERGE, METADATA, Client, Request
 from webhook.kube.codec import decoded
 from webhook.kube.install import configuration_path
+from webhook.kube.objects import is_managed_by_us
 from webhook.kube.reader import (
     DEPLOYMENTS,
     MUTATING_BINDINGS,
@@ -96,7 +97,7 @@ class Uninstaller:
         """
         request = deletion(secret.namespace, secret.name, secret.uid, secret.version)._replace(accept=METADATA)
         answer = self._client.call(request)
-        return decoded(request.action, codec.HEAD.decode, answer).metadata.deletion_timestamp is None
+        return decoded(request.action, codec.PARTIAL_OBJECT.decode, answer).metadata.deletion_timestamp is None
 
     def lease(self) -> HeldLease:
         """Read the Lease of whoever would put them back."""
@@ -131,7 +132,7 @@ def _dry(dry_run: bool) -> tuple[tuple[str, str], ...]:  # noqa: FBT001 - it is 
 
 
 def _managed_secret(body: bytes | Raw) -> ManagedSecret:
-    head = codec.HEAD.decode(body).metadata
+    head = codec.PARTIAL_OBJECT.decode(body).metadata
     leaving = head.deletion_timestamp is not None
-    ours = codec.is_managed_by_us(head)
-    return ManagedSecret(head.namespace, head.name, head.uid, int(head.resource_version), ours, leaving)
+    managed = is_managed_by_us(head)
+    return ManagedSecret(head.namespace, head.name, head.uid, int(head.resource_version), managed, leaving)

@@ -10,7 +10,7 @@ from tests.support.refresher_fixtures import pair, place
 from tests.support.refresher_process import PASSWORD, Place
 from webhook.cli.cleanup import holder_of
 from webhook.kube.api import HeldLease
-from webhook.kube.codec import LeaseSpec
+from webhook.kube.objects import LeaseSpec
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 

@@ -9,10 +9,10 @@ import pytest
 
 from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, TOKEN, Answer, Asked, status
 from tests.support.refresher_process import Place
-from webhook.diagnostics.image_pull import is_managed_by_us
 from webhook.errors import Unreachable
 from webhook.kube import reader as kube_reader
 from webhook.kube.client import connect, current_namespace
+from webhook.kube.objects import is_managed_by_us
 from webhook.kube.reader import Reader, Resource
 from webhook.kube.unknown import Unknown
 

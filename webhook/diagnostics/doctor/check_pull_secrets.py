@@ -8,8 +8,7 @@ from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, REFRESHED_ANNOT
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check_webhook_config import check_namespaces
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
-from webhook.diagnostics.image_pull import is_managed_by_us
-from webhook.kube.objects import ManagedObject
+from webhook.kube.objects import ManagedObject, is_managed_by_us
 from webhook.kube.unknown import Unknown
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
@@ -52,7 +51,9 @@ def _errors(
     snapshot: InstallationSnapshot, name: str, wanted: set[str], found: dict[str, ManagedObject]
 ) -> Iterator[Finding]:
     mistyped = () if isinstance(snapshot.wrong_type_secrets, Unknown) else snapshot.wrong_type_secrets
-    others = {one.metadata.namespace for one in mistyped} | {place for place, one in found.items() if not _is_ours(one)}
+    others = {one.metadata.namespace for one in mistyped} | {
+        place for place, one in found.items() if not is_managed_by_us(one.metadata)
+    }
     ours = {place: one for place, one in found.items() if place in wanted and place not in others}
     now = snapshot.now.timestamp()
     foreign = wanted & others
@@ -106,10 +107,6 @@ def _stale(ours: dict[str, ManagedObject]) -> set[str]:
     counts = Counter(_note(one, REFRESHED_ANNOTATION) for one in ours.values())
     current = max(counts, key=lambda time: (counts[time], time), default="")
     return {place for place, one in ours.items() if _note(one, REFRESHED_ANNOTATION) != current}
-
-
-def _is_ours(secret: ManagedObject) -> bool:
-    return is_managed_by_us(secret.metadata)
 
 
 def _note(secret: ManagedObject, annotation: str) -> str:

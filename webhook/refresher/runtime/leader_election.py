@@ -12,7 +12,8 @@ from threading import Event
 
 from webhook.errors import ClusterError, Conflict
 from webhook.kube.api import Cluster, HeldLease
-from webhook.kube.codec import LeaseSpec, micro_time
+from webhook.kube.codec import micro_time
+from webhook.kube.objects import LeaseSpec
 from webhook.registry.logins import Logins
 
 _log = logging.getLogger("webhook.refresher")

@@ -20,7 +20,7 @@ from webhook.kube.objects import (
     ConfigMap,
     EndpointSlice,
     Event,
-    Managed,
+    ManagedFields,
     Namespace,
     Object,
     Secret,
@@ -337,7 +337,7 @@ def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(changes: dict[str,
 
 
 def test_a_content_that_somebody_changed_is_noticed() -> None:
-    editor = Managed("kubectl-edit", "Update", BEFORE, {"f:data": {".": {}, "f:.dockerconfigjson": {}}})
+    editor = ManagedFields("kubectl-edit", "Update", BEFORE, {"f:data": {".": {}, "f:.dockerconfigjson": {}}})
     made = secret()
     changed = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, managed_fields=(editor,)))
     (step,) = [

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.support.fakes import Clock, StandIn, Stop
 from webhook.errors import Conflict, Forbidden, Unreachable
 from webhook.kube.api import Cluster, HeldLease
-from webhook.kube.codec import LeaseSpec
+from webhook.kube.objects import LeaseSpec
 from webhook.refresher.runtime.leader_election import LeaderElection
 from webhook.registry.logins import Logins
 
