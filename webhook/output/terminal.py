@@ -1,7 +1,7 @@
 """Lines for a terminal or a file: whatever is not styled here is escaped when it is written.
 
-`Styled` is to a terminal what `markup.Markup` is to a page. Text built from it with an f-string is plain text again,
-so that a style forgotten is a style lost and never a character let through.
+A `Styled` string that goes through an f-string is a plain string again: a style may be lost, but no character is let
+through.
 """
 
 from collections.abc import Iterable

@@ -2,11 +2,13 @@
 
 import json
 import unicodedata
+from datetime import UTC, datetime
 
 import pytest
 import yaml
 
-from webhook.diagnostics.drift.markup import tag
+from tests.support.drift_report import drift_report
+from webhook.diagnostics.drift.page import page
 from webhook.kube import manifests
 from webhook.log.escaping import escape, escape_ascii, escape_document, is_shown
 from webhook.output import table, terminal
@@ -99,8 +101,10 @@ def test_structured_value_unchanged(text: str, form: table.Form, read: type) -> 
 
 
 @hidden
-def test_markup_hidden_character_is_escaped(text: str) -> None:
-    assert not raw(tag("p", text, title=text))
+def test_page_hidden_character_is_escaped(text: str) -> None:
+    written = page(drift_report(text), text, datetime(2026, 11, 25, tzinfo=UTC))
+    assert not [one for one in raw(written) if one != "\n"]
+    assert text not in written
 
 
 @hidden

@@ -57,14 +57,17 @@ _LEFT_ALONE = "left alone: opted out, or the mirror of a static Pod"
 _NOT_SELECTED = "in a namespace that is not served"
 
 
+def causes(owner: OwnerDrift) -> list[str]:
+    """Describe how an owner's Pods came to drift, with their numbers where there are several causes."""
+    if len(owner.causes) == 1:
+        return [cause.meaning for cause in owner.causes]
+    return [f"{count:,} {cause.meaning}" for cause, count in owner.causes.items()]
+
+
 def changed(owner: OwnerDrift) -> Iterator[str]:
-    """Say what would change in an owner's Pods, and how that came about."""
+    """Describe what would change in an owner's Pods, and how that came about."""
     yield from map(str, owner.changes)
-    causes = [
-        cause.meaning if len(owner.causes) == 1 else f"{count:,} {cause.meaning}"
-        for cause, count in owner.causes.items()
-    ]
-    yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes])
+    yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes(owner)])
 
 
 def commands(namespace: NamespaceDrift) -> list[str]:

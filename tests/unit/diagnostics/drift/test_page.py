@@ -6,10 +6,9 @@ from html.parser import HTMLParser
 
 import pytest
 
+from tests.support.drift_report import drift_report
 from webhook.diagnostics.drift import page as drift_page
-from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.diagnostics.evaluate import Change
-from webhook.diagnostics.running_pods import Cause
+from webhook.diagnostics.drift.analysis import Counts, Report
 
 NOW = datetime(2026, 11, 25, 23, 5, tzinfo=UTC)
 EVIL = "<script>alert('x')</script><img src=x onerror=\"y\">&amp;</style></title>"
@@ -42,28 +41,8 @@ class Page(HTMLParser):
             self.text += data
 
 
-def made(name: str = "team-a", owners: int = 1, pods: int = 10) -> Report:
-    change = Change(f"container {name}", f"{name}/nginx", f"registry.example.com/{name}")
-    every = tuple(
-        OwnerDrift(
-            *(f"Kind{name}", f"{name}-{number}", 2, 1, 1, {Cause.MISSED: 1}, (change,), (name,)), name, name, name
-        )
-        for number in range(owners)
-    )
-    counts = Counts(
-        pods=pods, current=pods - owners, drifted=owners, images=owners, lacking_secret=owners, missed=owners
-    )
-    others = Counts(pods=3, not_selected=3, would_change=2)
-    namespaces = (
-        NamespaceDrift(name, selected=True, why=name, counts=counts, owners=every),
-        NamespaceDrift(f"{name}-other", selected=False, why=name, counts=others, owners=()),
-    )
-    totals = Counts(pods + 3, pods - owners, owners, owners, owners, owners, 0, 3, 2)
-    return Report(name, name, "0123456789ab", name, (name,), totals, namespaces, {name: 3, "docker.io": 1})
-
-
 def test_no_name_becomes_markup_wherever_it_stands() -> None:
-    text = drift_page.page(made(EVIL), EVIL, NOW)
+    text = drift_page.page(drift_report(EVIL), EVIL, NOW)
     page = Page(text)
     assert {"script", "img"}.isdisjoint(page.elements)
     assert page.elements.count("title") == page.elements.count("svg") + 1
@@ -72,7 +51,7 @@ def test_no_name_becomes_markup_wherever_it_stands() -> None:
 
 
 def test_the_page_needs_nothing_else() -> None:
-    text = drift_page.page(made(), "", NOW)
+    text = drift_page.page(drift_report(), "", NOW)
     page = Page(text)
     assert {"link", "script", "img", "iframe", "object"}.isdisjoint(page.elements)
     assert {"src", "href", "srcset", "style"}.isdisjoint(page.attributes)
@@ -80,7 +59,7 @@ def test_the_page_needs_nothing_else() -> None:
 
 
 def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
-    text = drift_page.page(made(), "", NOW)
+    text = drift_page.page(drift_report(), "", NOW)
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
     for media in ("prefers-color-scheme: dark", "max-width: 760px", "print"):
         assert f"@media {media}" in text or f"@media ({media})" in text
@@ -91,7 +70,7 @@ def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
     [(1, 10, "1 of 10 Pods has drifted"), (2, 10, "2 of 10 Pods have drifted"), (0, 1, "No Pod has drifted")],
 )
 def test_what_it_comes_to_is_said_first(owners: int, pods: int, said: str) -> None:
-    text = Page(drift_page.page(made(owners=owners, pods=pods), "staging", NOW)).text
+    text = Page(drift_page.page(drift_report(owners=owners, pods=pods), "staging", NOW)).text
     assert text.strip().startswith("Drift report of staging")
     assert said in text
     assert "staging · 25 November 2026, 23:05 UTC" in text
@@ -102,11 +81,11 @@ def test_what_it_comes_to_is_said_first(owners: int, pods: int, said: str) -> No
     [(1, 10_000, "99.9%"), (9_999, 10_000, "0.1%"), (1, 4, "75%"), (0, 5, "100%"), (5, 5, "0%")],
 )
 def test_neither_all_nor_nothing_is_said_of_what_is_not_quite_that(owners: int, pods: int, share: str) -> None:
-    assert f">{share}</text>" in drift_page.page(made(owners=owners, pods=pods), "", NOW)
+    assert f">{share}</text>" in drift_page.page(drift_report(owners=owners, pods=pods), "", NOW)
 
 
 def test_of_many_owners_the_first_are_shown_and_the_rest_is_counted() -> None:
-    text = drift_page.page(made(owners=1_000, pods=2_000), "", NOW)
+    text = drift_page.page(drift_report(owners=1_000, pods=2_000), "", NOW)
     assert Page(text).elements.count("b") < 300
     assert "and 800 owners more" in text
     assert "and 950 commands more" in text
