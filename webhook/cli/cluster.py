@@ -1,11 +1,12 @@
-"""What the commands share that look at a cluster: how it is read, what is decided by, and where findings are shown."""
+"""What the commands share that read a cluster: the connection, the configuration, and how results are printed."""
 
 import os
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from webhook.cli.options import load_options
 from webhook.config import assemble
@@ -15,15 +16,19 @@ from webhook.kube import client, installed_config
 from webhook.kube.installed_config import InstalledObjects
 from webhook.kube.reader import Reader
 from webhook.kube.unknown import Unknown
+from webhook.output import table, terminal
+from webhook.output.table import Form
 from webhook.output.terminal import Screen
 
-#: Exit statuses: all is right or nothing was found, something was found, and it could not be done.
+_T = TypeVar("_T")
+
+#: Exit statuses: nothing or nothing wrong was found, something was found, the command failed.
 EXIT_OK, EXIT_FOUND, EXIT_ERROR = 0, 1, 2
 
 
 @contextmanager
 def connected_reader(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
-    """Connect to the cluster that a command was told of, and see that it is there. Raises `ClusterError`."""
+    """Connect to the cluster and check that it answers. Raises `ClusterError`."""
     reader = Reader(client.connect(kubeconfig, context, lambda _method, _status: None))
     try:
         reader.version()
@@ -35,9 +40,9 @@ def connected_reader(kubeconfig: Path | None, context: str | None) -> Iterator[R
 def effective_config(
     reader: Reader, config: Path | None, names: InstallationNames, objects: InstalledObjects | None = None
 ) -> EffectiveConfig | Unknown:
-    """Give what is decided by: the file that a command was told of, or the installation's configuration.
+    """Return the configuration of the given file, or else the installation's, of which `objects` may be read already.
 
-    `objects` of that are what was read already. Raises `ConfigurationError` or `FileError` for the file.
+    Raises `ConfigurationError` or `FileError` for the file.
     """
     if config is not None:
         return assemble.settings(assemble.placed(load_options(config).configuration, names), str(config))
@@ -49,7 +54,15 @@ def effective_config(
 
 
 def screen() -> Screen:
-    """Say how standard output shows text: on a terminal with an end to its lines, and with colours unless NO_COLOR."""
+    """Return the width and colours of standard output; a file or a pipe has neither, and NO_COLOR is honoured."""
     if not sys.stdout.isatty():
         return Screen()
     return Screen(shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ)
+
+
+def show(found: _T, lines: Callable[[_T, Screen], Iterable[str]], form: Form) -> None:
+    """Print a result: its lines for a terminal, or a document for programs."""
+    if form == "table":
+        terminal.write_all(lines(found, screen()))
+    else:
+        terminal.write_document(table.structured(found, form), form)

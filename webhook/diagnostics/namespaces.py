@@ -1,4 +1,4 @@
-"""What the commands share that look at many namespaces: which are served, what is in them, and what rewrites Pods."""
+"""What the features share that read many namespaces: which are selected, their objects, and what rewrites Pods."""
 
 from collections.abc import Mapping, Sequence
 from typing import TypeVar
@@ -7,16 +7,16 @@ import msgspec
 
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import CONFIGURATION_HASH_ANNOTATION, InstallationNames
-from webhook.diagnostics import webhook_match
-from webhook.diagnostics.doctor import check_dry_run
+from webhook.diagnostics import sample_pod, webhook_match
 from webhook.diagnostics.evaluate import NamespaceStatus, Rewriter, namespace_status
+from webhook.diagnostics.generated_policies import generated
 from webhook.errors import ClusterError
-from webhook.kube.objects import Metadata, WebhookConfiguration
+from webhook.kube.objects import WebhookConfiguration
 from webhook.kube.reader import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Reader, Resource
 from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.output import progress
 
-#: Up to so many namespaces are read one by one, more in one list of the cluster.
+#: The most namespaces that are listed one by one; more are listed with all of the cluster's.
 _FEW = 20
 
 _T = TypeVar("_T")
@@ -25,9 +25,9 @@ _T = TypeVar("_T")
 def namespace_statuses(
     reader: Reader, settings: EffectiveConfig, namespace: str | None
 ) -> tuple[dict[str, NamespaceStatus], list[str]]:
-    """Give what each namespace, or the one that is named, is to the webhook, and what could not be read.
+    """Return the status of each namespace, or of the named one, and what could not be read.
 
-    Raises `ClusterError` where there is no such namespace, or nothing can be said of any.
+    Raises `ClusterError` where the named one does not exist, or namespaces cannot be listed.
     """
     if namespace is None:
         every = reader.list(NAMESPACES)
@@ -45,31 +45,31 @@ def namespace_statuses(
 
 
 def scopes(found: Mapping[str, NamespaceStatus], *, whole: bool) -> Sequence[str | None]:
-    """Say what to list: some namespaces one by one, or with `whole`, and where they are many, all of the cluster."""
+    """Return the namespaces to list one by one, or None alone for the whole cluster."""
     return (None,) if whole or len(found) > _FEW else tuple(found)
 
 
 def list_all(reader: Reader, resource: Resource[_T], scopes: Sequence[str | None]) -> list[_T]:
-    """List objects, with a bar on a terminal. Raises `ClusterError`."""
+    """List objects, with a progress bar. Raises `ClusterError`."""
     every: list[_T] = []
-    with progress.bar(f"Reading {resource.display_name}") as told:
+    with progress.bar(f"Reading {resource.display_name}") as report:
         for number, scope in enumerate(scopes, 1):
-            found = reader.list(resource, scope, progress=told if len(scopes) == 1 else None)
+            found = reader.list(resource, scope, progress=report if len(scopes) == 1 else None)
             if isinstance(found, Unknown):
                 raise ClusterError(str(found))
             every += found
-            if told is not None and len(scopes) > 1:
-                told(number, len(scopes))
+            if len(scopes) > 1:
+                report(number, len(scopes))
     return every
 
 
 def find_rewriter(
     reader: Reader, names: InstallationNames, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]
 ) -> Rewriter:
-    """Find out what is configured to rewrite Pods; where the API shows nothing, by a dry run."""
+    """Find what is configured to rewrite Pods; where the API shows nothing, by a dry run."""
     webhook = reader.get(WEBHOOKS, names.configuration)
     policies = reader.list(MUTATING_POLICIES)
-    ours = [] if isinstance(policies, Unknown) else [one.metadata for one in policies if _is_ours(one.metadata)]
+    ours = [] if isinstance(policies, Unknown) else [one.metadata for one in generated(policies)]
     there = [*ours, *([webhook.metadata] if isinstance(webhook, WebhookConfiguration) else [])]
     called = webhook_match.find_webhook(webhook)
     shown = Rewriter(
@@ -87,15 +87,10 @@ def find_rewriter(
 
 
 def _is_rewritten(reader: Reader, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]) -> bool:
-    """Try a Pod in the first namespace that is selected."""
-    image = check_dry_run.image(settings)
-    namespace = min((name for name, standing in found.items() if standing.selected), default=None)
+    """Tell whether a dry run in the first selected namespace is rewritten."""
+    image = sample_pod.image(settings)
+    namespace = min((name for name, status in found.items() if status.selected), default=None)
     if image is None or namespace is None:
         return False
-    tried = reader.dry_run_create(check_dry_run.pod(image), namespace)
-    return isinstance(tried, DryRunResult) and check_dry_run.image_of(tried) == settings.policy.resolve(image).image
-
-
-def _is_ours(policy: Metadata) -> bool:
-    """Tell a generated policy by what it says that it was made of."""
-    return CONFIGURATION_HASH_ANNOTATION in policy.annotations
+    tried = reader.dry_run_create(sample_pod.manifest(image), namespace)
+    return isinstance(tried, DryRunResult) and sample_pod.image_of(tried) == settings.policy.resolve(image).image

@@ -1,6 +1,6 @@
 """Pods that run, as far as a report on all of them reads them, and where they come from."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -92,9 +92,14 @@ def cause(one: Pod, since: str | None) -> Cause:
     return Cause.OLDER if since is not None and made is not None and made < since else Cause.MISSED
 
 
+def controller(owners: Iterable[Owner]) -> Owner | None:
+    """Return the owner that manages the object, of which there is at most one."""
+    return next((owner for owner in owners if owner.controller), None)
+
+
 def owner(one: Pod, parents: Mapping[str, Owner]) -> Owner:
     """Give the controller above all others, the Pod itself where it has none; `parents` has an owner's own, by uid."""
-    found = next((owner for owner in one.metadata.owner_references if owner.controller), None)
+    found = controller(one.metadata.owner_references)
     if found is None:
         return Owner(kind="Pod", name=one.metadata.name, api_version="v1")
     for _ in range(_DEPTH):

@@ -12,10 +12,9 @@ def test_on_a_terminal_it_says_how_much_is_done_and_of_how_much(monkeypatch: pyt
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr("sys.stderr", terminal)
-        with progress.bar("Reading Pods") as told:
-            assert told is not None
-            told(500, 10_000)
-            told(10_000, None)
+        with progress.bar("Reading Pods") as report:
+            report(500, 10_000)
+            report(10_000, None)
         monkeypatch.undo()
     shown = b""
     with suppress(OSError):  # the other end is closed, and all has come
@@ -27,6 +26,6 @@ def test_on_a_terminal_it_says_how_much_is_done_and_of_how_much(monkeypatch: pyt
 
 
 def test_where_standard_error_is_no_terminal_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
-    with progress.bar("Reading Pods") as told:
-        assert told is None
+    with progress.bar("Reading Pods") as report:
+        report(500, 10_000)
     assert capfd.readouterr() == ("", "")

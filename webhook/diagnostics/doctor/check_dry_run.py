@@ -1,67 +1,26 @@
 """Whether a Pod of a served namespace is rewritten: the API server's own answer to a dry run."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import msgspec
 
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, WEBHOOK_NAME
+from webhook.diagnostics import sample_pod
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.snapshot import DryRun, InstallationSnapshot
 from webhook.kube.objects import Pod
-from webhook.kube.unknown import DryRunResult, Unknown
+from webhook.kube.unknown import Unknown
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
 _WHAT = "sample"
 _SHOWN = 300
-_CONTAINER = "sample"
-#: Of these the first that is not excluded is tried.
-_IMAGES = ("registry-webhook/sample", "nginx", "sample")
-
-
-def pod(image: str) -> dict[str, Any]:
-    """Make a Pod that no Pod Security level refuses: https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
-    secured = {
-        "allowPrivilegeEscalation": False,
-        "runAsNonRoot": True,
-        "capabilities": {"drop": ["ALL"]},
-        "seccompProfile": {"type": "RuntimeDefault"},
-    }
-    few = {"cpu": "1m", "memory": "1Mi"}
-    container = {
-        "name": _CONTAINER,
-        "image": image,
-        "securityContext": secured,
-        "resources": {"requests": few, "limits": few},
-    }
-    return {
-        "apiVersion": "v1",
-        "kind": "Pod",
-        "metadata": {"name": "registry-webhook-sample"},
-        "spec": {"containers": [container], "automountServiceAccountToken": False},
-    }
-
-
-def image(settings: EffectiveConfig) -> str | None:
-    """Give an image that the configuration rewrites, if one can be thought of."""
-    if settings.server is None:
-        return None
-    return next((name for name in _IMAGES if settings.policy.resolve(name).rewritten), None)
-
-
-def image_of(result: DryRunResult) -> str | None:
-    """Give the image that the Pod would be stored with."""
-    if result.stored is None:
-        return None
-    stored = msgspec.convert(result.stored, Pod)
-    return next((one.image for one in stored.spec.containers if one.name == _CONTAINER), None)
 
 
 def check_dry_run(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at what came of it."""
+    """Check the result of the dry run."""
     settings = snapshot.configuration
     if not isinstance(settings, EffectiveConfig) or isinstance(snapshot.namespaces, Unknown):
         yield wording.unknown(
@@ -84,7 +43,7 @@ def _of_dry_run(settings: EffectiveConfig, tried: DryRun) -> Finding:
         return _of_refusal(place, tried.result.refusal)
     stored = msgspec.convert(tried.result.stored, Pod)
     wanted = settings.policy.resolve(tried.written)
-    image = image_of(tried.result)
+    image = sample_pod.image_of(tried.result)
     if image != wanted.image:
         why = f"{place} stays as it is written: the webhook was not called, or not heard"
         remedy = "see the lines above; the API server's log says `failed calling webhook` with the reason"

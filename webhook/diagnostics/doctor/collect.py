@@ -15,8 +15,8 @@ from webhook.config.effective import EffectiveConfig
 from webhook.config.load import Loaded
 from webhook.constants import CERTIFICATE, PROGRAM, InstallationNames
 from webhook.constants import REFRESHER as LEASE
-from webhook.diagnostics import waiting
-from webhook.diagnostics.doctor import check_dry_run, check_rbac, check_webhook_config
+from webhook.diagnostics import sample_pod, waiting
+from webhook.diagnostics.doctor import check_rbac, check_webhook_config
 from webhook.diagnostics.doctor.check_certificates import TLS_SECRET
 from webhook.diagnostics.doctor.snapshot import (
     REFRESHER,
@@ -278,8 +278,8 @@ def _pull_events(reader: Reader, pods: tuple[Pod, ...] | Unknown) -> tuple[Event
 
 def _dry_run(reader: Reader, snapshot: InstallationSnapshot, settings: EffectiveConfig) -> DryRun | None:
     """Try a Pod in the first namespace that is served, if there is an image that would be rewritten."""
-    image = check_dry_run.image(settings)
+    image = sample_pod.image(settings)
     served = sorted(one.metadata.name for one in check_webhook_config.check_namespaces(snapshot))
     if not served or image is None:
         return None
-    return DryRun(served[0], image, reader.dry_run_create(check_dry_run.pod(image), served[0]))
+    return DryRun(served[0], image, reader.dry_run_create(sample_pod.manifest(image), served[0]))

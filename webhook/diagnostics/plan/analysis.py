@@ -16,6 +16,7 @@ from webhook.constants import ENABLED_LABEL
 from webhook.diagnostics import restart_commands
 from webhook.diagnostics.evaluate import Change, NamespaceStatus, evaluate
 from webhook.diagnostics.running_pods import Metadata
+from webhook.diagnostics.running_pods import controller as controller_of
 from webhook.kube.objects import Owner, PodSpec
 from webhook.output import kubectl
 
@@ -290,17 +291,13 @@ def _is_over(kind: str, workload: Workload) -> bool:
 def _top(kind: str, workload: Workload, read: Container[str]) -> _Top | None:
     """Give what is at its top, None where that is listed for itself."""
     metadata = workload.metadata
-    controller = _controller(workload) if kind in _CREATED else None
+    controller = controller_of(workload.metadata.owner_references) if kind in _CREATED else None
     if controller is not None and controller.uid in read:
         return None
     if controller is None or GROUPS.get(controller.kind) == controller.group:
         # A controller of a known kind that is not there, or could not be read, says nothing.
         return _Top(metadata.namespace, GROUPS[kind], kind, metadata.name)
     return _Top(metadata.namespace, controller.group, controller.kind, controller.name)
-
-
-def _controller(workload: Workload) -> Owner | None:
-    return next((owner for owner in workload.metadata.owner_references if owner.controller), None)
 
 
 def _add(draft: _Draft, mutator: Mutator, top: _Top, members: list[Workload]) -> None:
@@ -319,7 +316,7 @@ def _add(draft: _Draft, mutator: Mutator, top: _Top, members: list[Workload]) ->
 
 
 def _notes(top: _Top, members: list[Workload], command: str | None) -> Iterator[str]:
-    spec, controller = members[0].spec, _controller(members[0])
+    spec, controller = members[0].spec, controller_of(members[0].metadata.owner_references)
     if command is None:
         yield restart_commands.description(top.owner)
     elif spec.paused:

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from tests.support.installation_factory import PULL_SECRET, SERVER, namespace, read, settings, sound
+from tests.support.installation_factory import PULL_SECRET, SERVER, namespace, read, sound
 from tests.support.manifest_variants import VARIANTS, Objects, Variant
 from webhook.config import assemble
 from webhook.config.digest import fingerprint
 from webhook.config.load import load
 from webhook.constants import DEFAULT_NAMESPACE, WEBHOOK_NAME
-from webhook.diagnostics.doctor import check_dry_run, check_webhook_config
+from webhook.diagnostics.doctor import check_webhook_config
 from webhook.diagnostics.doctor.check_certificates import TLS_SECRET
 from webhook.diagnostics.doctor.check_rbac import GUARDS, required_permissions
 from webhook.diagnostics.doctor.snapshot import Permission
@@ -84,10 +84,3 @@ def test_who_keeps_the_certificate_is_seen_by_the_deployment(folder: str, kept: 
     assert sound(deployment=read(Deployment, objects.deployment)).manages_certificate is kept
     if not kept:
         assert objects.volumes["tls"]["secret"]["secretName"] == TLS_SECRET
-
-
-def test_the_sample_is_an_image_that_is_rewritten() -> None:
-    assert check_dry_run.image(settings()) == "registry-webhook/sample"
-    assert check_dry_run.image(settings(exclude=["docker.io/registry-webhook/**"])) == "nginx"
-    assert check_dry_run.image(settings(exclude=["**"])) is None
-    assert check_dry_run.image(settings("webhook: {}")) is None

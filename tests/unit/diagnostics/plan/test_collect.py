@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from webhook.cli.plan import with_own_credential
 from webhook.config.load import load
 from webhook.credentials.factory import create_provider
+from webhook.diagnostics.plan.collect import with_own_credential
 from webhook.settings import Configuration
 
 _LOGIN = {"username": "robot", "password": "kept-secret"}

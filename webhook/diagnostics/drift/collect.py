@@ -1,0 +1,48 @@
+"""Read what a drift report compares: running Pods, what controls them, and what rewrites Pods."""
+
+from collections.abc import Sequence
+
+from webhook.config.effective import EffectiveConfig
+from webhook.constants import InstallationNames
+from webhook.diagnostics import namespaces
+from webhook.diagnostics.drift.analysis import Observed
+from webhook.diagnostics.running_pods import Pod, controller
+from webhook.kube.objects import Owner
+from webhook.kube.reader import JOBS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Reader, Resource
+from webhook.kube.unknown import Unknown
+
+#: Pods with only what is compared: all of a cluster's are in memory at once.
+_RUNNING = Resource(PODS.display_name, PODS.group, PODS.plural, Pod)
+#: What controls Pods and can be controlled itself, with the usual controller.
+_PARENTS = ((REPLICA_SETS, "Deployment"), (REPLICATION_CONTROLLERS, "DeploymentConfig"), (JOBS, "CronJob"))
+
+
+def collect(
+    reader: Reader, names: InstallationNames, settings: EffectiveConfig, namespace: str | None, *, all_namespaces: bool
+) -> Observed:
+    """Read one namespace, all of them, or those that are selected. Raises `ClusterError`."""
+    statuses, notes = namespaces.namespace_statuses(reader, settings, namespace)
+    if namespace is None and not all_namespaces:
+        statuses = {name: status for name, status in statuses.items() if status.selected}
+    scopes = namespaces.scopes(statuses, whole=all_namespaces)
+    pods = namespaces.list_all(reader, _RUNNING, scopes)
+    parents, unread = _parents(reader, scopes)
+    rewriter = namespaces.find_rewriter(reader, names, settings, statuses)
+    return Observed(pods, statuses, parents, rewriter, (*notes, *unread))
+
+
+def _parents(reader: Reader, scopes: Sequence[str | None]) -> tuple[dict[str, Owner], list[str]]:
+    """Return the controllers of what controls Pods, by the uid of the controlled, and what could not be read."""
+    parents: dict[str, Owner] = {}
+    notes = []
+    for resource, above in _PARENTS:
+        for scope in scopes:
+            found = reader.list(resource, scope)
+            if isinstance(found, Unknown):
+                notes.append(f"{found}: what a {above} runs stands under its {resource.display_name}")
+                break
+            for one in found:
+                owner = controller(one.metadata.owner_references)
+                if owner is not None:
+                    parents[one.metadata.uid] = owner
+    return parents, notes

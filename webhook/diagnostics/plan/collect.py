@@ -1,0 +1,153 @@
+"""Read what a plan is about: workloads from the cluster, and from registries the images that they would have."""
+
+import os
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from pathlib import Path
+
+import msgspec
+
+from webhook.config import assemble
+from webhook.constants import InstallationNames
+from webhook.credentials.factory import create_provider
+from webhook.diagnostics.namespaces import namespace_statuses, scopes
+from webhook.diagnostics.plan.analysis import (
+    GROUPS,
+    ClusterState,
+    ImageAnswer,
+    ImageStatus,
+    Plan,
+    PlannedImage,
+    Workload,
+    namespaces,
+    planned_images,
+    with_statuses,
+)
+from webhook.errors import ClusterError, RegistryWebhookError
+from webhook.images.prefix import canonical_host
+from webhook.kube import installed_config
+from webhook.kube.reader import Reader, Resource
+from webhook.kube.unknown import Unknown
+from webhook.output import progress
+from webhook.pull_secret import keyring
+from webhook.pull_secret.credential import Entry
+from webhook.registry.image_lookup import ImageLookup
+from webhook.settings import Configuration
+
+#: Concurrent questions to registries, and the seconds after which no more are asked.
+_CONCURRENCY = 8
+_TIMEOUT = 120.0
+_NOT_ASKED = (
+    "not asked: there is no credential here for its server; set server, user name and password as for `refresh`, "
+    "or --config FILE"
+)
+
+
+def plan(reader: Reader, configuration: Configuration, origin: str, namespace: str | None, *, ask: bool) -> Plan:
+    """Plan for one namespace or, with None, for all of them; with `ask` look up the images.
+
+    Raises `ClusterError`, and `FileError` where the registry's CA cannot be read.
+    """
+    settings = assemble.settings(configuration, origin)
+    statuses, notes = namespace_statuses(reader, settings, namespace)
+    workloads, unread = _workloads(reader, scopes(statuses, whole=namespace is None))
+    found = namespaces(settings, ClusterState(statuses, workloads))
+    images = planned_images(found)
+    entries, asked = _credential(configuration) if ask else ((), "not asked: --no-ask")
+    if entries:
+        images = with_statuses(images, _check_images(images, configuration, entries))
+    return Plan(settings.server, settings.origin, settings.hash, asked, (*notes, *unread), found, images)
+
+
+def installed_configuration(reader: Reader, names: InstallationNames, own: Configuration) -> tuple[Configuration, str]:
+    """Return the installation's configuration and its origin, with the caller's credential: its own stays there.
+
+    Raises `ClusterError`.
+    """
+    parts = installed_config.read_objects(reader, names)
+    found = installed_config.load_or_unknown(parts)
+    if isinstance(found, Unknown):
+        raise ClusterError(str(found))
+    return with_own_credential(found.configuration, own), parts.origin
+
+
+def with_own_credential(theirs: Configuration, own: Configuration) -> Configuration:
+    """Return the cluster's configuration with the caller's credential and the caller's terms for sending it.
+
+    A user name and password are for the server that they are configured with: anyone who can write the cluster's
+    ConfigMap must not be able to have them sent elsewhere. A docker config and a helper have one for each registry.
+    """
+    registry, credential = own.registry, own.webhook.credential
+    login = {name: getattr(registry, name) for name in ("username", "password", "email")}
+    if not _is_same_host(registry.server, theirs.registry.server):
+        login = dict.fromkeys(login)
+        credential = msgspec.structs.replace(credential, file=None, username_file=None)
+    webhook = msgspec.structs.replace(
+        theirs.webhook,
+        credential=credential,
+        verify_ca=own.webhook.verify_ca,
+        verify_plain_http=own.webhook.verify_plain_http,
+    )
+    return msgspec.structs.replace(theirs, registry=msgspec.structs.replace(theirs.registry, **login), webhook=webhook)
+
+
+def _is_same_host(one: str | None, other: str | None) -> bool:
+    return one is not None and other is not None and canonical_host(one) == canonical_host(other)
+
+
+def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple[str, Workload]], list[str]]:
+    """Return workloads, each with its kind, and what could not be read."""
+    workloads: list[tuple[str, Workload]] = []
+    notes = []
+    with progress.bar("Reading workloads") as report:
+        for number, (kind, group) in enumerate(GROUPS.items(), 1):
+            path = f"/apis/{group}/v1" if group else "/api/v1"
+            for scope in scopes:
+                found = reader.list(Resource(f"{kind}s", path, f"{kind.lower()}s", Workload), scope)
+                if isinstance(found, Unknown):
+                    notes.append(str(found))
+                else:
+                    workloads += [(kind, one) for one in found]
+            report(number, len(GROUPS))
+    return workloads, notes
+
+
+def _credential(configuration: Configuration) -> tuple[tuple[Entry, ...], str]:
+    """Return the credential's entries, and in words whether registries are asked with it."""
+    try:
+        provider = create_provider(configuration, environment=os.environ)
+        if provider is None:
+            return (), _NOT_ASKED
+        entries = provider.read().credential.entries
+    except RegistryWebhookError as error:
+        return (), f"not asked: {error}"
+    return entries, "asked with the credential that is configured here"
+
+
+def _check_images(
+    images: Iterable[PlannedImage], configuration: Configuration, entries: Sequence[Entry]
+) -> Mapping[str, ImageAnswer]:
+    """Ask registries for images, each with the entry that the kubelet would try first."""
+    verify_ca = configuration.webhook.verify_ca
+    registries = ImageLookup(
+        ca_file=Path(verify_ca) if verify_ca else None,
+        plain_http_on_loopback=configuration.webhook.verify_plain_http == "loopback",
+        environment=os.environ,
+    )
+    end = time.monotonic() + _TIMEOUT
+
+    def check(image: str) -> ImageAnswer:
+        if time.monotonic() >= end:
+            return ImageAnswer(ImageStatus.UNCLEAR, f"not asked: the {_TIMEOUT:g} s for all were over")
+        first = next(iter(keyring.own(entries, image)), None)
+        found = registries.check(image, *((first.username, first.password) if first else ()))
+        return ImageAnswer(ImageStatus(found.status.value), found.detail)
+
+    answers = {}
+    with progress.bar("Asking the registry") as report, ThreadPoolExecutor(_CONCURRENCY) as pool:
+        pending = {pool.submit(check, one.image): one.image for one in images}
+        for number, done in enumerate(as_completed(pending), 1):
+            answers[pending[done]] = done.result()
+            report(number, len(pending))
+    return answers
