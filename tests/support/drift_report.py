@@ -10,7 +10,15 @@ def drift_report(name: str = "team-a", owners: int = 1, pods: int = 10) -> Repor
     change = Change(f"container {name}", f"{name}/nginx", f"registry.example.com/{name}")
     every = tuple(
         OwnerDrift(
-            *(f"Kind{name}", f"{name}-{number}", 2, 1, 1, {Cause.MISSED: 1}, (change,), (name,)), name, name, name
+            *(f"Kind{name}", f"{name}-{number}", name),
+            pods=2,
+            drifted=1,
+            lacking_secret=1,
+            causes={Cause.MISSED: 1},
+            changes=(change,),
+            names=(name,),
+            command=name,
+            note=name,
         )
         for number in range(owners)
     )

@@ -1,6 +1,6 @@
-"""What the webhook would make of one Pod, and whether it would look at its namespace at all.
+"""Evaluate what the webhook would change in a Pod, whether its namespace is selected, and what rewrites Pods.
 
-Pods are decided by the very handler that the server uses.
+Pods are decided by the same mutator as in the server.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ from webhook.log.escaping import truncate
 STATIC_POLICIES_HIDDEN = "policies from static manifests are not shown by the API"
 NONE = "none that the API shows"
 _PULL_SECRETS = "/spec/imagePullSecrets"
-#: Characters shown of a text that anyone may have written.
+#: Characters shown of a string that any user may have written.
 _SHOWN = 40
 
 
 class Change(Struct, frozen=True, gc=False, order=True):
-    """An image that would be another one."""
+    """An image that would be rewritten."""
 
     place: str
     """The container or volume, in words: `init container setup`."""
@@ -33,47 +33,51 @@ class Change(Struct, frozen=True, gc=False, order=True):
     resolved: str
 
     def __str__(self) -> str:
-        """Give it as one line."""
         return f"{self.place}: {self.written} -> {self.resolved}"
 
 
 class Evaluation(Struct, frozen=True):
-    """What would become of a Pod."""
+    """The result for a Pod."""
 
     outcome: Outcome
     why: str
+    images: tuple[str, ...]
+    """All images of the Pod, as written."""
     changes: tuple[Change, ...]
     lacks_secret: bool
     """Whether the pull secret would be appended."""
 
     @property
     def differs(self) -> bool:
-        """Whether the Pod would be another one."""
+        """Whether the Pod would be changed."""
         return bool(self.changes) or self.lacks_secret
 
 
 class NamespaceStatus(Struct, frozen=True):
-    """What a namespace is to the webhook."""
+    """Whether the webhook is called for a namespace."""
 
     selected: bool
     selectable: bool
-    """Whether a label can have it served."""
+    """Whether it can be opted in."""
     why: str
 
 
 def evaluate(mutator: Mutator, manifest: Mapping[str, Any], namespace: str) -> Evaluation:
-    """Decide what becomes of a Pod that is made now, its `metadata` and `spec` anything that encodes as JSON."""
+    """Decide on a Pod as if it were created now; its `metadata` and `spec` are anything that encodes as JSON."""
     decided = mutator.review(review.encode_review(dict(manifest), namespace=namespace))
     decision = decided.decision
     values = {operation.path: operation.value for operation in decision.operations}
-    places = pod.images(decided.review.request.object or pod.Pod())
-    changes = [Change(str(place), place.image, values[place.pointer]) for place in places if place.pointer in values]
+    places = tuple(pod.images(decided.review.request.object or pod.Pod()))
+    images = tuple(place.image for place in places)
+    changes = tuple(
+        Change(str(place), place.image, values[place.pointer]) for place in places if place.pointer in values
+    )
     lacks_secret = any(path.startswith(_PULL_SECRETS) for path in values)
-    return Evaluation(decision.outcome, decision.why, tuple(changes), lacks_secret)
+    return Evaluation(decision.outcome, decision.why, images, changes, lacks_secret)
 
 
 def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, str]) -> NamespaceStatus:
-    """Say whether a namespace of this name with these labels is served, and why."""
+    """Tell whether a namespace with these labels is selected, and why."""
     why_not = settings.policy.namespace_filter.denial_reason(name)
     if why_not is not None:
         return NamespaceStatus(selected=False, selectable=False, why=why_not)
@@ -89,22 +93,21 @@ def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, 
 
 
 class Rewriter(Struct, frozen=True):
-    """What is configured to rewrite Pods in a cluster. Whether it works, `doctor` checks."""
+    """What is configured to rewrite Pods in a cluster. Whether it works is for `doctor` to check."""
 
     webhook: bool | Unknown
     policy: bool | Unknown
-    """Whether our MutatingAdmissionPolicy is there."""
+    """Whether a generated MutatingAdmissionPolicy exists."""
     policy_hash: str | None = None
     """The hash of the configuration that the policy was generated from."""
     since: str | None = None
-    """When the older of them was made, RFC 3339."""
+    """When the older of them was created, RFC 3339."""
     has_bundle: bool = True
     """Whether the webhook configuration has a `caBundle`, without which the webhook cannot be called."""
     hidden: bool = False
     """Whether a dry run is rewritten although the API shows neither."""
 
     def __str__(self) -> str:
-        """Name it."""
         names = [name for name, there in (("webhook", self.webhook), ("policy", self.policy)) if there is True]
         if self.hidden:
             names.append("a policy that the API does not show")
@@ -117,7 +120,7 @@ class Rewriter(Struct, frozen=True):
         return ", and a dry run is rewritten" if self.hidden else ": explain --dry-run tells what becomes of a Pod"
 
     def notes(self, configuration_hash: str) -> list[str]:
-        """Say what is to be known of it, a line each."""
+        """Return what limits or surprises, one line each."""
         found = []
         if self.policy is True:
             instead = "beside the webhook" if self.webhook is True else "instead of the webhook"

@@ -1,4 +1,6 @@
-"""How the Pods of a workload are recreated: running ones stay as they are until then."""
+"""How the Pods of a workload are recreated: running ones are unchanged until then."""
+
+from msgspec import Struct
 
 from webhook.kube.objects import Owner
 from webhook.output import kubectl
@@ -10,20 +12,28 @@ _IN_WORDS = {
     (_BATCH, "Job"): "Pods that it creates from now on are changed; to change running ones, recreate the Job",
     ("", "Pod"): "delete it and create it again",
 }
-_DELETED = "delete its Pods: it recreates them"
+_DELETE_PODS = "delete its Pods: it recreates them"
 #: Kinds whose controllers are part of Kubernetes; all others are an operator's.
 RESTARTABLE_KINDS = _RESTARTED | _IN_WORDS.keys() | {(_APPS, "ReplicaSet"), ("", "ReplicationController")}
 
 
-def titled(group: str, kind: str, name: str) -> str:
-    """Name a workload as kubectl does, with the group where the kind is not one of Kubernetes itself."""
-    return f"{kind}/{name}" if (group, kind) in RESTARTABLE_KINDS or not group else f"{kind}.{group}/{name}"
+class WorkloadName(Struct, frozen=True):
+    """A workload's name, written as kubectl writes it: the group only where the kind is not part of Kubernetes."""
+
+    kind: str
+    name: str
+    group: str = ""
+    """The kind's API group, empty for the core one."""
+
+    def __str__(self) -> str:
+        is_short = not self.group or (self.group, self.kind) in RESTARTABLE_KINDS
+        return f"{self.kind}/{self.name}" if is_short else f"{self.kind}.{self.group}/{self.name}"
 
 
 def command(namespace: str, owner: Owner) -> str | None:
-    """Give the command line that recreates a workload's Pods, None where there is none.
+    """Return the command line that recreates a workload's Pods.
 
-    There is one for kinds that kubectl can restart and for valid names only: an owner reference can hold any text.
+    None for kinds that kubectl cannot restart and for invalid names: an owner reference can hold any text.
     https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/kubectl_rollout_restart/
     """
     if (owner.group, owner.kind) not in _RESTARTED:
@@ -32,9 +42,9 @@ def command(namespace: str, owner: Owner) -> str | None:
 
 
 def description(owner: Owner) -> str:
-    """Describe how Pods are recreated for which there is no command line."""
+    """Describe how Pods are recreated where no command line does it."""
     if (owner.group, owner.kind) not in RESTARTABLE_KINDS:
         return "see its operator's documentation; it may compare the images of its Pods with its own"
     if not kubectl.is_name(owner.name):
         return "find out what controls its Pods: this is not a valid name"
-    return _IN_WORDS.get((owner.group, owner.kind), _DELETED)
+    return _IN_WORDS.get((owner.group, owner.kind), _DELETE_PODS)

@@ -1,6 +1,6 @@
-"""Pods that run, as far as a report on all of them reads them, and where they come from."""
+"""Running Pods, as far as a report on all of them reads them, and their origin."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 
 from msgspec import Struct
@@ -11,12 +11,12 @@ from webhook.diagnostics.evaluate import Evaluation, evaluate
 from webhook.kube.objects import Owner, PodSpec
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
-#: How many owners may stand above each other: none of Kubernetes' own go deeper, and nobody is led in a circle.
+#: The longest chain of owners that is followed. Those of Kubernetes are shorter; owner references can form a circle.
 _DEPTH = 5
 
 
 class Metadata(Struct, frozen=True, gc=False, rename="camel"):
-    """As much of a Pod's metadata as is needed here."""
+    """The metadata that is read."""
 
     name: str = ""
     namespace: str = ""
@@ -29,13 +29,13 @@ class Metadata(Struct, frozen=True, gc=False, rename="camel"):
 
 
 class Status(Struct, frozen=True, gc=False):
-    """What became of a Pod."""
+    """A Pod's status."""
 
     phase: str = ""
 
 
 class Pod(Struct, frozen=True, gc=False):
-    """As much of a Pod as is needed here: 10,000 of them are held at once."""
+    """The part of a Pod that is read: 10,000 of them are in memory at once."""
 
     metadata: Metadata = Metadata()
     spec: PodSpec = PodSpec()
@@ -43,12 +43,12 @@ class Pod(Struct, frozen=True, gc=False):
 
     @property
     def runs(self) -> bool:
-        """Whether it runs, or is to."""
+        """Whether it runs or will run."""
         return self.status.phase not in _FINISHED and self.metadata.deletion_timestamp is None
 
 
 class Cause(StrEnum):
-    """What can be told of how a Pod came to differ from what it would be if it were created now."""
+    """Why a Pod differs from what it would be if it were created now, as far as that is known."""
 
     OLDER = "older"
     MISSED = "not-rewritten"
@@ -56,7 +56,7 @@ class Cause(StrEnum):
 
     @property
     def meaning(self) -> str:
-        """Describe it, claiming no more than is known: what was configured then is not recorded."""
+        """The description. It claims no more than is known: the configuration of that time is not recorded."""
         return _MEANINGS[self]
 
 
@@ -68,23 +68,12 @@ _MEANINGS = {
 
 
 def evaluate_pod(mutator: Mutator, one: Pod) -> Evaluation:
-    """Decide what the webhook would make of a Pod."""
+    """Evaluate a Pod of the cluster as if it were created again."""
     return evaluate(mutator, {"metadata": one.metadata, "spec": one.spec}, one.metadata.namespace)
 
 
-def images(one: Pod) -> Iterator[str]:
-    """Give each image that a Pod names, of containers of every kind and of volumes."""
-    spec = one.spec
-    for container in (*spec.containers, *spec.init_containers, *spec.ephemeral_containers):
-        if container.image is not None:
-            yield container.image
-    for volume in spec.volumes:
-        if volume.image is not None and volume.image.reference is not None:
-            yield volume.image.reference
-
-
 def cause(one: Pod, since: str | None) -> Cause:
-    """Find out how a Pod that has drifted came to; `since` is when the webhook was installed, None if not known."""
+    """Tell why a Pod has drifted. `since` is when the webhook was installed, None if that is not known."""
     annotations = one.metadata.annotations
     if annotations is not None and annotations.originals is not None:
         return Cause.CHANGED
@@ -98,7 +87,7 @@ def controller(owners: Iterable[Owner]) -> Owner | None:
 
 
 def owner(one: Pod, parents: Mapping[str, Owner]) -> Owner:
-    """Give the controller above all others, the Pod itself where it has none; `parents` has an owner's own, by uid."""
+    """Return a Pod's topmost controller, or the Pod itself; `parents` has the controllers of controllers, by uid."""
     found = controller(one.metadata.owner_references)
     if found is None:
         return Owner(kind="Pod", name=one.metadata.name, api_version="v1")

@@ -1,4 +1,4 @@
-"""What a text was and what it becomes, as a unified diff."""
+"""Unified diffs of text before and after a change."""
 
 import difflib
 from collections.abc import Iterator
@@ -9,15 +9,15 @@ _STYLES = (("---", BOLD), ("+++", BOLD), ("@@", CYAN), ("-", RED), ("+", GREEN),
 
 
 def unified(before: str, after: str, name: str, context: int = 3) -> Iterator[str]:
-    """Give the lines of a unified diff of two texts, both called `name`; none when they are equal."""
+    """Return the lines of a unified diff of two texts, both called `name`; none where they are equal."""
     yield from difflib.unified_diff(_lines(before), _lines(after), name, name, n=context, lineterm="")
 
 
 def _lines(text: str) -> list[str]:
-    """Split into lines without their ends, which Windows writes differently."""
+    """Split into lines without line ends, which differ on Windows."""
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
 def coloured(line: str, screen: Screen) -> Styled:
-    """Colour a line of a diff, by how it begins."""
+    """Colour a line of a diff by its first characters."""
     return styled(line, next((style for start, style in _STYLES if line.startswith(start)), None), screen)

@@ -1,4 +1,4 @@
-"""What an inspection finds, step by step."""
+"""Findings of `doctor` and `explain`."""
 
 from enum import StrEnum
 
@@ -8,7 +8,7 @@ from webhook.output.finding_codes import Code
 
 
 class Mark(StrEnum):
-    """How a step came out."""
+    """The result of a check."""
 
     OK = "ok"
     FAIL = "fail"
@@ -18,16 +18,16 @@ class Mark(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One step, and how it came out."""
+    """One check and its result."""
 
     mark: Mark
     code: Code
     subject: str
-    """What was looked at, in a few words: `namespace label`."""
+    """The thing that was checked, in a few words: `namespace label`."""
     message: str
-    """What was found there, in one line."""
+    """The result, in one line."""
     hint: str = ""
-    """What to do about it, in one line; empty where there is nothing to be done."""
+    """What to do about it, in one line; empty where nothing needs to be done."""
 
     def __str__(self) -> str:
         """Give it as one line."""

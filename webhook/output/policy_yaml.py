@@ -1,4 +1,4 @@
-"""Generated admission policies as YAML that a person reads: with what each variable is above it."""
+"""Generated admission policies as readable YAML: a comment above each variable says what it is."""
 
 import re
 from collections.abc import Mapping
@@ -13,10 +13,9 @@ _NAMED = re.compile(r"(?P<indent> *)- name: (?P<name>[A-Za-z0-9-]+)\Z")
 
 
 class _Readable(yaml.SafeDumper):
-    """Writes expressions over several lines, with nothing in them doubled, and items below their key."""
+    """Writes multi-line strings as blocks, without doubled quotes, and indents lists below their key."""
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> Any:  # noqa: ARG002, FBT001, FBT002
-        """Begin a list deeper than its key."""
         return super().increase_indent(flow, indentless=False)
 
 
@@ -29,7 +28,7 @@ _Readable.add_representer(str, _text)
 
 
 def written(made: Generated, command: str) -> str:
-    """Write the policy and its binding, two documents; `command` is what made them."""
+    """Return the policy and its binding as two documents; `command` is the command that generated them."""
     policy = _dumped(made.policy).splitlines()
     lines = [line for one in policy for line in _with_comment(one, made.comments)]
     head = f"# Made by `{PROGRAM} {command}`: change the configuration and make it anew."

@@ -1,4 +1,4 @@
-"""Findings as aligned columns for people, and as JSON or YAML for programs."""
+"""Results as tables for a terminal, and as JSON or YAML for programs."""
 
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -11,15 +11,16 @@ from webhook.log.escaping import escape_ascii, escape_document, truncate
 from webhook.output.findings import Finding
 from webhook.output.terminal import BOLD, GREEN, RED, YELLOW, Screen, Styled, bold, join, styled
 
-#: How findings can be written; `table` is for people.
+#: The output formats; `table` is for a terminal.
 Form = Literal["table", "json", "yaml"]
 
 _GAP = "  "
-#: Characters of a cell. A name has 253 at most, but an owner reference takes any text.
+#: The most characters of a cell, and of one in the last column. Names have at most 253, but an owner reference can hold
+#: any string.
 _CELL, _LAST = 320, 4096
-#: Where less is left for the last column than this, it is not broken up.
+#: The last column is not wrapped where fewer characters than these are left for it.
 _NARROWEST = 24
-#: The words that stand out, wherever a cell is nothing else.
+#: The colours of cells that hold only this word.
 _COLOURS = {
     "ok": GREEN,
     "yes": GREEN,
@@ -31,30 +32,29 @@ _COLOURS = {
 
 
 def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str] = ()) -> Iterator[Styled]:
-    """Give the lines of a table: columns aligned, the last one broken up where the screen ends.
+    """Return the lines of a table: columns are aligned, and the last one is wrapped at the width of the screen.
 
-    Cells are escaped to ASCII, so that no character is wider or narrower than its column, and cut where somebody has
-    written more than any name is long.
+    Cells are escaped to ASCII, so that every character is one column wide, and truncated.
     """
     if not rows:
         return
-    printed = [_shown(row) for row in ([headings] if headings else []) + [*rows]]
+    printed = [_escaped(row) for row in ([headings] if headings else []) + [*rows]]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in printed), strict=True)]
     indent = sum(widths) + len(_GAP) * len(widths)
     for number, (*cells, last) in enumerate(printed):
         is_heading = bool(headings) and number == 0
-        first, *more = _broken(last, indent, screen.width)
+        first, *more = _wrapped(last, indent, screen.width)
         columns = [
-            _painted(cell, screen, is_heading) + " " * (width - len(cell))
+            _styled(cell, screen, is_heading) + " " * (width - len(cell))
             for cell, width in zip(cells, widths, strict=True)
         ]
-        yield Styled(_GAP.join([*columns, _painted(first, screen, is_heading)]).rstrip())
+        yield Styled(_GAP.join([*columns, _styled(first, screen, is_heading)]).rstrip())
         for line in more:
             yield join(" " * indent, line)
 
 
 def findings(found: Iterable[Finding], screen: Screen) -> Iterator[Styled]:
-    """Give findings as a table, what is to be done on a line of its own below each."""
+    """Return findings as a table, each hint on a line of its own below its finding."""
     rows: list[tuple[str, str, str]] = []
     for finding in found:
         rows.append((finding.mark, finding.subject, finding.message))
@@ -64,14 +64,14 @@ def findings(found: Iterable[Finding], screen: Screen) -> Iterator[Styled]:
 
 
 def paragraph(text: str, screen: Screen) -> Iterator[Styled]:
-    """Give a text that stands out, in lines no longer than the screen."""
-    return (bold(line, screen) for line in _broken(escape_ascii(text), 0, screen.width))
+    """Return a text in bold, wrapped at the width of the screen."""
+    return (bold(line, screen) for line in _wrapped(escape_ascii(text), 0, screen.width))
 
 
 def structured(findings: Any, form: Form) -> str:
-    """Write findings, frozen values or mappings and lists of them, as JSON or YAML.
+    """Return a result, structs or containers of them, as JSON or YAML.
 
-    What is not shown as it is stands there as an escape of that format, so that the values are unchanged.
+    Characters that a terminal does not show are escapes of that format, so that the values are unchanged.
     """
     plain = msgspec.to_builtins(findings, str_keys=True)
     if form == "json":
@@ -79,27 +79,27 @@ def structured(findings: Any, form: Form) -> str:
     return manifests.dump(plain).rstrip("\n")
 
 
-def _shown(row: Sequence[str]) -> list[str]:
+def _escaped(row: Sequence[str]) -> list[str]:
     *cells, last = row
     return [*(_cut(cell, _CELL) for cell in cells), _cut(last, _LAST)]
 
 
 def _cut(cell: str, limit: int) -> str:
-    # What is cut off needs no escapes, however much it is.
+    # The rest may be long: it is not escaped only to be cut off.
     return truncate(escape_ascii(cell[: limit + 1]), limit)
 
 
-def _broken(text: str, indent: int, width: int | None) -> list[str]:
+def _wrapped(text: str, indent: int, width: int | None) -> list[str]:
     room = None if width is None else width - indent
     if room is None or room < _NARROWEST:
         return [text]
     return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
 
 
-def _painted(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - of a row
+def _styled(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - of a row
     return styled(cell, BOLD if is_heading else _COLOURS.get(cell), screen)
 
 
 def counted(number: int, what: str) -> str:
-    """Write a number of things: `1 Pod`, `2,000 Pods`."""
+    """Return a number with its noun: `1 Pod`, `2,000 Pods`."""
     return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

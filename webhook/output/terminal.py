@@ -1,4 +1,4 @@
-"""Lines for a terminal or a file: whatever is not styled here is escaped when it is written.
+"""Lines for a terminal or a file: what this module has not styled is escaped when it is written.
 
 A `Styled` string that goes through an f-string is a plain string again: a style may be lost, but no character is let
 through.
@@ -16,37 +16,37 @@ _PLAIN = "\x1b[0m"
 
 
 class Screen(NamedTuple):
-    """Where text is shown."""
+    """The properties of the output."""
 
     width: int | None = None
-    """In characters; None where lines have no end: in a file or a pipe."""
+    """In characters; None for a file or a pipe."""
     coloured: bool = False
 
 
 class Styled(str):
-    """A line that is escaped already and may hold styles, made here."""
+    """A line that is escaped already and may hold styles. Only this module creates it."""
 
     __slots__ = ()
 
 
 def styled(text: str, style: str | None, screen: Screen) -> Styled:
-    """Escape `text` and give it a style, where the screen has colours."""
+    """Escape `text` and, where the screen has colours, add a style."""
     escaped = _escaped(text)
     return Styled(f"{style}{escaped}{_PLAIN}") if screen.coloured and style else escaped
 
 
 def bold(text: str, screen: Screen) -> Styled:
-    """Make a line stand out."""
+    """Style a line as bold."""
     return styled(text, BOLD, screen)
 
 
 def join(*parts: str) -> Styled:
-    """Put parts of a line after each other."""
+    """Concatenate parts of a line."""
     return Styled("".join(map(_escaped, parts)))
 
 
 def write(line: str = "", *, err: bool = False, coloured: bool | None = None) -> None:
-    """Write one line. Styles are left out where the stream is no terminal, unless it is to be `coloured`."""
+    """Write one line. Without `coloured`, styles are removed where the stream is not a terminal."""
     click.echo(_escaped(line), err=err, color=coloured)
 
 
@@ -57,7 +57,7 @@ def write_all(lines: Iterable[str]) -> None:
 
 
 def write_document(text: str, form: escaping.Form) -> None:
-    """Write JSON or YAML of any number of lines, what is not shown as it is as escapes of that format."""
+    """Write JSON or YAML; characters that a terminal does not show become escapes of that format."""
     click.echo(escaping.escape_document(text, form), nl=not text.endswith("\n"))
 
 

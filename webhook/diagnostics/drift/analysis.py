@@ -1,29 +1,30 @@
-"""Pods that run, against what the webhook would make of them now: by namespace and owner, with totals.
+"""Compare running Pods with what the webhook would change now, by namespace and owner, with totals.
 
-A Pod has drifted when its namespace is served and the webhook would change it if it were made now. What has finished,
-and what is being deleted, is no running Pod.
+A Pod has drifted when its namespace is selected and the webhook would change it if it were created now. Pods that have
+finished or are being deleted are not running.
 """
 
+import functools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct
+from msgspec import Struct, field
 
 from webhook.admission.decision import Outcome
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import restart_commands
 from webhook.diagnostics.evaluate import Change, Evaluation, NamespaceStatus, Rewriter
-from webhook.diagnostics.running_pods import Cause, Pod, cause, evaluate_pod, images, owner
+from webhook.diagnostics.restart_commands import WorkloadName
+from webhook.diagnostics.running_pods import Cause, Pod, cause, evaluate_pod, owner
 from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.objects import Owner
 
 _LEFT_ALONE = frozenset({Outcome.OPTED_OUT, Outcome.MIRROR})
-#: How many Pods, and how many changed images, of one owner are named.
+#: The number of Pods, and of changed images, of one owner that are named.
 _NAMED = 5
-_SHOWN = 40
 
 
 class Observed(NamedTuple):
@@ -31,12 +32,12 @@ class Observed(NamedTuple):
 
     pods: Iterable[Pod]
     statuses: Mapping[str, NamespaceStatus]
-    """What each namespace is to the webhook; Pods of others are passed over."""
+    """Pods of other namespaces are ignored."""
     parents: Mapping[str, Owner]
-    """The owner of what owns Pods, by uid."""
+    """The controllers of what controls Pods, by the uid of the controlled."""
     rewriter: Rewriter
     notes: Sequence[str] = ()
-    """What could not be read, a line each."""
+    """What could not be read, one line each."""
 
 
 class Counts(Struct, frozen=True):
@@ -44,47 +45,39 @@ class Counts(Struct, frozen=True):
 
     pods: int = 0
     current: int = 0
-    """As the webhook would make them now."""
+    """Unchanged by the webhook if they were created now."""
     drifted: int = 0
-    """In served namespaces, and the webhook would change them now."""
+    """In selected namespaces, and changed by the webhook if they were created now."""
     images: int = 0
-    """Those of the drifted that have an image to be rewritten."""
+    """Drifted Pods with an image that would be rewritten."""
     lacking_secret: int = 0
-    """Those of the drifted that lack the pull secret."""
+    """Drifted Pods without the pull secret."""
     missed: int = 0
-    """Those of the drifted that the webhook did not see: it was away, or the namespace was opted in later."""
+    """Drifted Pods that the webhook did not see: it was unavailable, or the namespace was opted in later."""
     left_alone: int = 0
-    """Opted out, or the mirrors of static Pods."""
+    """Opted out, or mirrors of static Pods."""
     not_selected: int = 0
-    """In namespaces that are not served."""
+    """In namespaces that are not selected."""
     would_change: int = 0
-    """Those of the not served that would be changed if their namespace were opted in."""
+    """Pods in such namespaces that would be changed if their namespace were opted in."""
 
 
-class OwnerDrift(Struct, frozen=True):
+class OwnerDrift(WorkloadName, frozen=True, kw_only=True):
     """Pods of one owner that have drifted."""
 
-    kind: str
-    name: str
     pods: int
-    """All of them that run."""
+    """All that run."""
     drifted: int
     lacking_secret: int
     causes: dict[Cause, int]
     changes: tuple[Change, ...]
-    """The images that would change, each once, the first few."""
+    """The first few images that would change, each once."""
     names: tuple[str, ...]
-    """The first few of those that drifted."""
-    group: str = ""
-    """The kind's API group, empty for the core one."""
+    """The first few Pods that have drifted."""
     command: str | None = None
     """The command line that recreates its Pods."""
     note: str = ""
-    """How they are recreated where there is none."""
-
-    def __str__(self) -> str:
-        """Name the owner as kubectl does."""
-        return restart_commands.titled(self.group, self.kind, self.name)
+    """How they are recreated where no command line does it."""
 
 
 class NamespaceDrift(Struct, frozen=True):
@@ -95,36 +88,37 @@ class NamespaceDrift(Struct, frozen=True):
     why: str
     counts: Counts
     owners: tuple[OwnerDrift, ...]
-    """Those with Pods that have drifted."""
+    """Only owners of Pods that have drifted."""
 
 
 class Report(Struct, frozen=True):
-    """All that was found."""
+    """The result of the comparison."""
 
     server: str | None
     configuration: str
-    """Where the configuration was read that was compared with."""
+    """Where the configuration was read."""
     hash: str
     rewriter: str
     notes: tuple[str, ...]
     totals: Counts
     namespaces: tuple[NamespaceDrift, ...]
-    """The most drift first."""
+    """In the order of their drift, the most first."""
     registries: dict[str, int]
-    """How many containers and volumes have their image from which registry, the most first."""
+    """The number of images from each registry, the most first."""
 
 
 def report(settings: EffectiveConfig, observed: Observed) -> Report:
-    """Compare Pods with what the webhook would make of them."""
-    handler = settings.handler
+    """Evaluate every running Pod and sum up the results."""
     namespaces = {name: _Namespace(name, found) for name, found in observed.statuses.items()}
-    registries = _Registries()
+    registries: Counter[str] = Counter()
+    registry_of = functools.cache(_registry)
     for one in observed.pods:
         namespace = namespaces.get(one.metadata.namespace)
         if namespace is None or not one.runs:
             continue
-        registries.add(one)
-        namespace.add(one, evaluate_pod(handler, one), owner(one, observed.parents), observed.rewriter.since)
+        evaluation = evaluate_pod(settings.handler, one)
+        registries.update(map(registry_of, evaluation.images))
+        namespace.add(one, evaluation, owner(one, observed.parents), observed.rewriter.since)
     found = sorted((one.drift() for one in namespaces.values()), key=_most_first)
     return Report(
         server=settings.server,
@@ -134,7 +128,7 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
         notes=(*observed.rewriter.notes(settings.hash), *observed.notes),
         totals=_sum(one.counts for one in found),
         namespaces=tuple(found),
-        registries=dict(registries.counts.most_common()),
+        registries=dict(registries.most_common()),
     )
 
 
@@ -147,22 +141,6 @@ def _sum(every: Iterable[Counts]) -> Counts:
     return Counts(*map(sum, columns))
 
 
-class _Registries:
-    """Counts where images come from."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-        self._known: dict[str, str] = {}
-
-    def add(self, one: Pod) -> None:
-        """Count a Pod's images."""
-        for place in images(one):
-            known = self._known.get(place)
-            if known is None:
-                known = self._known[place] = _registry(place)
-            self.counts[known] += 1
-
-
 def _registry(image: str) -> str:
     try:
         return reference.parse(image).domain
@@ -170,65 +148,58 @@ def _registry(image: str) -> str:
         return "no valid name"
 
 
-class _Namespace:
-    """A namespace's Pods, being counted."""
+class _Namespace(Struct):
+    """A namespace whose Pods are being counted."""
 
-    def __init__(self, name: str, status: NamespaceStatus) -> None:
-        self._name = name
-        self._status = status
-        self._counts: Counter[str] = Counter()
-        self._owners: dict[tuple[str, str, str], _Owner] = {}
+    name: str
+    status: NamespaceStatus
+    counts: Counter[str] = field(default_factory=Counter)
+    owners: dict[tuple[str, str, str], "_Owner"] = field(default_factory=dict)
 
     def add(self, one: Pod, evaluation: Evaluation, owned_by: Owner, since: str | None) -> None:
-        """Count a Pod."""
         key = (owned_by.group, owned_by.kind, owned_by.name)
-        owned = self._owners.get(key) or self._owners.setdefault(key, _Owner(self._name, owned_by))
+        owned = self.owners.get(key) or self.owners.setdefault(key, _Owner(owned_by))
         owned.pods += 1
-        self._counts["pods"] += 1
-        if not self._status.selected:
-            self._counts.update(not_selected=1, would_change=int(evaluation.differs))
+        self.counts["pods"] += 1
+        if not self.status.selected:
+            self.counts.update(not_selected=1, would_change=int(evaluation.differs))
         elif evaluation.outcome in _LEFT_ALONE:
-            self._counts["left_alone"] += 1
+            self.counts["left_alone"] += 1
         elif evaluation.differs:
             came_by = cause(one, since)
             owned.add(one, evaluation, came_by)
-            self._counts.update(
+            self.counts.update(
                 drifted=1,
                 images=int(bool(evaluation.changes)),
                 lacking_secret=int(evaluation.lacks_secret),
                 missed=int(came_by is Cause.MISSED),
             )
         else:
-            self._counts["current"] += 1
+            self.counts["current"] += 1
 
     def drift(self) -> NamespaceDrift:
-        """Give what was counted."""
-        owners = [owned.drift() for owned in self._owners.values() if owned.drifted]
+        owners = [owned.drift(self.name) for owned in self.owners.values() if owned.drifted]
         return NamespaceDrift(
-            name=self._name,
-            selected=self._status.selected,
-            why=self._status.why,
-            counts=Counts(**self._counts),
+            name=self.name,
+            selected=self.status.selected,
+            why=self.status.why,
+            counts=Counts(**self.counts),
             owners=tuple(sorted(owners, key=lambda found: (-found.drifted, found.kind, found.name))),
         )
 
 
-class _Owner:
-    """An owner's Pods, being counted."""
+class _Owner(Struct):
+    """An owner whose Pods are being counted."""
 
-    __slots__ = ("_namespace", "_owner", "causes", "changes", "drifted", "lacking_secret", "names", "pods")
-
-    def __init__(self, namespace: str, owner: Owner) -> None:
-        self._namespace, self._owner = namespace, owner
-        self.pods = 0
-        self.drifted = 0
-        self.lacking_secret = 0
-        self.causes: Counter[Cause] = Counter()
-        self.changes: dict[Change, None] = {}
-        self.names: list[str] = []
+    owner: Owner
+    pods: int = 0
+    drifted: int = 0
+    lacking_secret: int = 0
+    causes: Counter[Cause] = field(default_factory=Counter)
+    changes: dict[Change, None] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
 
     def add(self, one: Pod, evaluation: Evaluation, came_by: Cause) -> None:
-        """Count a Pod that has drifted."""
         self.drifted += 1
         self.lacking_secret += evaluation.lacks_secret
         self.causes[came_by] += 1
@@ -237,19 +208,18 @@ class _Owner:
         if len(self.names) < _NAMED:
             self.names.append(one.metadata.name)
 
-    def drift(self) -> OwnerDrift:
-        """Give what was counted."""
-        command = restart_commands.command(self._namespace, self._owner)
+    def drift(self, namespace: str) -> OwnerDrift:
+        command = restart_commands.command(namespace, self.owner)
         return OwnerDrift(
-            kind=self._owner.kind,
-            name=self._owner.name,
+            self.owner.kind,
+            self.owner.name,
+            self.owner.group,
             pods=self.pods,
             drifted=self.drifted,
             lacking_secret=self.lacking_secret,
             causes=dict(self.causes.most_common()),
             changes=tuple(self.changes)[:_NAMED],
             names=tuple(self.names),
-            group=self._owner.group,
             command=command,
-            note="" if command else restart_commands.description(self._owner),
+            note="" if command else restart_commands.description(self.owner),
         )

@@ -1,4 +1,4 @@
-"""A report on running Pods, for a terminal."""
+"""The drift report on a terminal."""
 
 from collections.abc import Iterator
 
@@ -12,7 +12,7 @@ _OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "NOT SERVED BECAUSE")
 
 
 def lines(found: Report, screen: Screen) -> Iterator[str]:
-    """Give the lines: what it comes to, then each owner with Pods that have drifted, and how they are made anew."""
+    """Return the summary, then each owner of drifted Pods, and how its Pods are recreated."""
     yield bold(headline(found), screen)
     for what, count in breakdown(found.totals):
         yield f"  {count:>7,}  {what}"
@@ -31,17 +31,17 @@ def lines(found: Report, screen: Screen) -> Iterator[str]:
 
 
 def headline(found: Report) -> str:
-    """Say in one line what it comes to."""
+    """Return the summary in one line."""
     served = [one for one in found.namespaces if one.selected]
-    looked_at = found.totals.pods - found.totals.not_selected
-    where = f"{counted(looked_at, 'Pod')} in {counted(len(served), 'served namespace')}"
+    examined = found.totals.pods - found.totals.not_selected
+    where = f"{counted(examined, 'Pod')} in {counted(len(served), 'served namespace')}"
     if not found.totals.drifted:
         return f"No drift: {where}, all as they would be if created now"
     return f"Drift: {found.totals.drifted:,} of {where} would be changed if created now"
 
 
 def breakdown(totals: Counts) -> list[tuple[str, int]]:
-    """Say what the Pods are that are not just right, each with their number, leaving out what there is none of."""
+    """Return what is wrong with Pods, or why they are left alone, with the number of Pods where there are any."""
     every = [
         ("has an image to be rewritten", "have an image to be rewritten", totals.images),
         ("lacks the pull secret", "lack the pull secret", totals.lacking_secret),
@@ -71,12 +71,12 @@ def changed(owner: OwnerDrift) -> Iterator[str]:
 
 
 def commands(namespace: NamespaceDrift) -> list[str]:
-    """Give the command lines that recreate a namespace's drifted Pods."""
+    """Return the command lines that recreate a namespace's drifted Pods."""
     return [owner.command for owner in namespace.owners if owner.command is not None]
 
 
 def notes(namespace: NamespaceDrift) -> list[tuple[str, str]]:
-    """Give the owners for which there is no command line, each with how its Pods are recreated."""
+    """Return the owners without a command line, each with how its Pods are recreated."""
     return [(str(owner), owner.note) for owner in namespace.owners if owner.command is None]
 
 

@@ -1,7 +1,7 @@
-"""What opting namespaces in would change: which workloads, which of their images, and what brings it about.
+"""Plan what opting namespaces in would change: workloads, their images, and the commands that do it.
 
-A workload is what is at the top of its owners: what nothing controls, or a controller of a kind that is not read here,
-such as an operator's custom resource, with all that it controls.
+A workload is the topmost owner: an object without a controller, or a controller of a kind that is not read, such as an
+operator's custom resource, with everything that it controls.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -15,12 +15,13 @@ from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.diagnostics import restart_commands
 from webhook.diagnostics.evaluate import Change, NamespaceStatus, evaluate
+from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.diagnostics.running_pods import Metadata
 from webhook.diagnostics.running_pods import controller as controller_of
 from webhook.kube.objects import Owner, PodSpec
 from webhook.output import kubectl
 
-#: Where the kinds are that are read here.
+#: The kinds that are read, with their API groups.
 GROUPS = {
     "Deployment": "apps",
     "StatefulSet": "apps",
@@ -31,39 +32,39 @@ GROUPS = {
     "Job": "batch",
     "Pod": "",
 }
-#: What controllers create: it is its controller that is planned for. What has a restart or a schedule of its own is
-#: planned for itself, whatever controls it.
+#: Kinds that controllers create: their controller is listed instead. Kinds with a restart or a schedule of their own
+#: are listed whatever controls them.
 _CREATED = frozenset({"Pod", "ReplicaSet", "ReplicationController", "Job"})
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 
 class Template(Struct, frozen=True, gc=False):
-    """What Pods are made from."""
+    """A Pod template."""
 
     metadata: Metadata = Metadata()
     spec: PodSpec = PodSpec()
 
 
 class JobSpec(Struct, frozen=True, gc=False):
-    """What a CronJob's Jobs are to do."""
+    """The spec of a CronJob's Jobs."""
 
     template: Template = Template()
 
 
 class JobTemplate(Struct, frozen=True, gc=False):
-    """What a CronJob's Jobs are made from."""
+    """A CronJob's Job template."""
 
     spec: JobSpec = JobSpec()
 
 
 class Strategy(Struct, frozen=True, gc=False):
-    """How Pods are brought up to date."""
+    """An update strategy."""
 
     type: str = ""
 
 
 class WorkloadSpec(PodSpec, frozen=True, gc=False, rename="camel"):
-    """A Pod's own fields, and where the template stands in whatever makes Pods."""
+    """The spec of a Pod, or of any kind that creates Pods."""
 
     template: Template | None = None
     job_template: JobTemplate | None = None
@@ -73,21 +74,21 @@ class WorkloadSpec(PodSpec, frozen=True, gc=False, rename="camel"):
 
 
 class Condition(Struct, frozen=True, gc=False):
-    """How far something has come."""
+    """A condition of a Job."""
 
     type: str = ""
     status: str = ""
 
 
 class WorkloadStatus(Struct, frozen=True, gc=False):
-    """What became of a workload."""
+    """The status of a workload."""
 
     phase: str = ""
     conditions: tuple[Condition, ...] = ()
 
 
 class Workload(Struct, frozen=True, gc=False):
-    """Whatever makes Pods, or a Pod: as much of it as is needed here."""
+    """The part that is read of a Pod, or of an object that creates Pods."""
 
     metadata: Metadata = Metadata()
     spec: WorkloadSpec = WorkloadSpec()
@@ -95,14 +96,14 @@ class Workload(Struct, frozen=True, gc=False):
 
     @property
     def pod(self) -> Template:
-        """What Pods are made from here; a Pod is made from itself."""
+        """The Pod template; a Pod is its own."""
         if self.spec.job_template is not None:
             return self.spec.job_template.spec.template
         return self.spec.template or Template(self.metadata, self.spec)
 
 
 class ImageStatus(StrEnum):
-    """What a registry says of an image, what needs doing most first."""
+    """A registry's answer about an image, the most urgent first."""
 
     MISSING = "missing"
     REFUSED = "refused"
@@ -111,41 +112,25 @@ class ImageStatus(StrEnum):
     FOUND = "found"
 
 
-class WorkloadChange(Struct, frozen=True):
+class WorkloadChange(WorkloadName, frozen=True, kw_only=True):
     """A workload that would be changed."""
 
-    kind: str
-    name: str
     changes: tuple[Change, ...]
-    """The images, and what they would be."""
     gets_secret: bool
     command: str | None
-    """The line for a shell that brings it about."""
+    """The command line that recreates its Pods."""
     note: str = ""
-    """What else is to be known or done, in words."""
-    group: str = ""
-    """The kind's API group, empty for the core one."""
-
-    def __str__(self) -> str:
-        """Name the workload as kubectl does."""
-        return restart_commands.titled(self.group, self.kind, self.name)
+    """What else to know or to do."""
 
 
-class UnchangedWorkload(Struct, frozen=True):
+class UnchangedWorkload(WorkloadName, frozen=True, kw_only=True):
     """A workload that would stay as it is."""
 
-    kind: str
-    name: str
     why: str
-    group: str = ""
-
-    def __str__(self) -> str:
-        """Name the workload as kubectl does."""
-        return restart_commands.titled(self.group, self.kind, self.name)
 
 
 class NamespacePlan(Struct, frozen=True):
-    """A namespace, and what would change in it."""
+    """What would change in a namespace."""
 
     name: str
     selected: bool
@@ -154,26 +139,24 @@ class NamespacePlan(Struct, frozen=True):
     """Whether it can be opted in."""
     why: str
     command: str | None
-    """The line for a shell that opts it in."""
+    """The command line that opts it in."""
     workloads: int
-    """How many there are."""
     left_alone: tuple[UnchangedWorkload, ...]
     steps: tuple[WorkloadChange, ...]
-    """Those that would be changed."""
 
 
 class Plan(Struct, frozen=True):
-    """All that would change."""
+    """What would change in all namespaces."""
 
     server: str | None
     configuration: str
     hash: str
     asked: str
-    """Whether the registry was asked for the images, in words."""
+    """Whether registries were asked for the images, in words."""
     notes: tuple[str, ...]
     namespaces: tuple[NamespacePlan, ...]
     images: tuple["PlannedImage", ...]
-    """Every image that there would be, and what the registry says of it: what is not there first."""
+    """Every image that workloads would have, missing ones first."""
 
 
 class PlannedImage(Struct, frozen=True):
@@ -181,9 +164,9 @@ class PlannedImage(Struct, frozen=True):
 
     image: str
     written: tuple[str, ...]
-    """What it was made of."""
+    """The images that become this one."""
     workloads: tuple[str, ...]
-    """Where it would be used: `team-a Deployment/web`."""
+    """Its users: `team-a Deployment/web`."""
     status: ImageStatus = ImageStatus.NOT_ASKED
     detail: str = ""
     """The answer in words."""
@@ -194,32 +177,30 @@ class ClusterState(NamedTuple):
 
     statuses: Mapping[str, NamespaceStatus]
     workloads: Iterable[tuple[str, Workload]]
-    """Whatever makes Pods, and Pods, each with its kind."""
+    """Each with its kind."""
 
 
 class ImageAnswer(NamedTuple):
-    """What a registry said of an image."""
+    """A registry's answer about an image."""
 
     status: ImageStatus
     detail: str
-    """In words."""
 
 
 def namespaces(settings: EffectiveConfig, found: ClusterState) -> tuple[NamespacePlan, ...]:
-    """Find out what would change where; namespaces that can be opted in come first, those with most to change first.
+    """Plan each namespace; those that can be opted in come first, and of these those with most changes.
 
-    What has finished, and what is created by a workload that is read too, is not listed for itself.
+    Objects that have finished, and those that a listed workload creates, are left out.
     """
-    handler = settings.handler
-    drafts = {name: _Draft([], []) for name in found.statuses}
+    results: dict[str, list[WorkloadChange | UnchangedWorkload]] = {name: [] for name in found.statuses}
     for top, members in _by_top(found).items():
-        _add(drafts[top.namespace], handler, top, members)
-    plans = [_plan(name, standing, drafts[name], settings) for name, standing in found.statuses.items()]
+        results[top.namespace].append(_evaluate(settings.handler, top, members))
+    plans = [_plan(name, status, results[name], settings) for name, status in found.statuses.items()]
     return tuple(sorted(plans, key=lambda plan: (not plan.selectable, -len(plan.steps), plan.name)))
 
 
 def planned_images(plans: Iterable[NamespacePlan]) -> tuple[PlannedImage, ...]:
-    """Give every image that there would be, once, in the order of their names."""
+    """Return every image that workloads would have, once, sorted."""
     used: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
     for plan in plans:
         for step in plan.steps:
@@ -233,7 +214,7 @@ def planned_images(plans: Iterable[NamespacePlan]) -> tuple[PlannedImage, ...]:
 
 
 def with_statuses(images: Iterable[PlannedImage], answers: Mapping[str, ImageAnswer]) -> tuple[PlannedImage, ...]:
-    """Put what the registry said beside the images, what is not there first."""
+    """Add the registries' answers, missing images first."""
     order = list(ImageStatus)
     known = [
         PlannedImage(one.image, one.written, one.workloads, *answers.get(one.image, (one.status, one.detail)))
@@ -242,33 +223,19 @@ def with_statuses(images: Iterable[PlannedImage], answers: Mapping[str, ImageAns
     return tuple(sorted(known, key=lambda one: (order.index(one.status), one.image)))
 
 
-class _Draft(NamedTuple):
-    """A namespace's plan in the making."""
-
-    steps: list[WorkloadChange]
-    left_alone: list[UnchangedWorkload]
-
-
 class _Top(NamedTuple):
-    """What is at the top of some workloads."""
+    """The topmost owner of some workloads."""
 
     namespace: str
-    group: str
-    kind: str
-    name: str
-
-    @property
-    def owner(self) -> Owner:
-        """Give it as an owner."""
-        return Owner(kind=self.kind, name=self.name, api_version=f"{self.group}/v1" if self.group else "v1")
+    owner: Owner
 
 
 def _by_top(found: ClusterState) -> dict[_Top, list[Workload]]:
-    """Put the workloads of namespaces that can be opted in together by what is at their top."""
+    """Group the workloads of namespaces that can be opted in by their topmost owner."""
     every = [
         (kind, one)
         for kind, one in found.workloads
-        if (standing := found.statuses.get(one.metadata.namespace)) is not None and standing.selectable
+        if (status := found.statuses.get(one.metadata.namespace)) is not None and status.selectable
     ]
     read = {one.metadata.uid for _, one in every if one.metadata.uid}
     tops: dict[_Top, list[Workload]] = {}
@@ -280,7 +247,7 @@ def _by_top(found: ClusterState) -> dict[_Top, list[Workload]]:
 
 
 def _is_over(kind: str, workload: Workload) -> bool:
-    """Tell whether nothing more comes of it."""
+    """Tell whether it creates no more Pods."""
     status = workload.status
     ended = kind == "Job" and any(
         one.type in {"Complete", "Failed"} and one.status == "True" for one in status.conditions
@@ -289,56 +256,68 @@ def _is_over(kind: str, workload: Workload) -> bool:
 
 
 def _top(kind: str, workload: Workload, read: Container[str]) -> _Top | None:
-    """Give what is at its top, None where that is listed for itself."""
-    metadata = workload.metadata
+    """Return the topmost owner, None where that is read as well and so counts for itself."""
+    group, name = GROUPS[kind], workload.metadata.name
     controller = controller_of(workload.metadata.owner_references) if kind in _CREATED else None
-    if controller is not None and controller.uid in read:
-        return None
-    if controller is None or GROUPS.get(controller.kind) == controller.group:
-        # A controller of a known kind that is not there, or could not be read, says nothing.
-        return _Top(metadata.namespace, GROUPS[kind], kind, metadata.name)
-    return _Top(metadata.namespace, controller.group, controller.kind, controller.name)
+    if controller is not None:
+        if controller.uid in read:
+            return None
+        # A controller of a known kind that does not exist or could not be read tells nothing.
+        if GROUPS.get(controller.kind) != controller.group:
+            group, kind, name = controller.group, controller.kind, controller.name
+    # The same for all versions of the group.
+    return _Top(workload.metadata.namespace, Owner(kind=kind, name=name, api_version=f"{group}/v1" if group else "v1"))
 
 
-def _add(draft: _Draft, mutator: Mutator, top: _Top, members: list[Workload]) -> None:
+def _evaluate(mutator: Mutator, top: _Top, members: list[Workload]) -> WorkloadChange | UnchangedWorkload:
     # Of the ReplicaSets of an operator, those that are scaled to zero are its history.
     current = [one for one in members if one.spec.replicas != 0] or members
-    judged = [evaluate(mutator, {"metadata": one.pod.metadata, "spec": one.pod.spec}, top.namespace) for one in current]
-    differing = [judgement for judgement in judged if judgement.differs]
+    pods = [{"metadata": one.pod.metadata, "spec": one.pod.spec} for one in current]
+    evaluations = [evaluate(mutator, pod, top.namespace) for pod in pods]
+    differing = [evaluation for evaluation in evaluations if evaluation.differs]
+    name = (top.owner.kind, top.owner.name, top.owner.group)
     if not differing:
-        draft.left_alone.append(UnchangedWorkload(top.kind, top.name, judged[0].why, top.group))
-        return
-    changes = dict.fromkeys(change for judgement in differing for change in judgement.changes)
-    gets_secret = any(judgement.lacks_secret for judgement in differing)
+        return UnchangedWorkload(*name, why=evaluations[0].why)
     command = restart_commands.command(top.namespace, top.owner)
-    notes = "; ".join(_notes(top, current, command))
-    draft.steps.append(WorkloadChange(top.kind, top.name, tuple(changes), gets_secret, command, notes, top.group))
+    return WorkloadChange(
+        *name,
+        changes=tuple(dict.fromkeys(change for evaluation in differing for change in evaluation.changes)),
+        gets_secret=any(evaluation.lacks_secret for evaluation in differing),
+        command=command,
+        note="; ".join(_notes(top.owner, current[0], command)),
+    )
 
 
-def _notes(top: _Top, members: list[Workload], command: str | None) -> Iterator[str]:
-    spec, controller = members[0].spec, controller_of(members[0].metadata.owner_references)
+def _notes(owner: Owner, workload: Workload, command: str | None) -> Iterator[str]:
     if command is None:
-        yield restart_commands.description(top.owner)
-    elif spec.paused:
+        yield restart_commands.description(owner)
+        return
+    if workload.spec.paused:
         yield "it is paused: kubectl refuses to restart it until it is resumed"
-    elif spec.update_strategy.type == "OnDelete":
+    elif workload.spec.update_strategy.type == "OnDelete":
         yield "its update strategy is OnDelete: delete each of its Pods after that"
-    if command is not None and controller is not None:
-        above = restart_commands.titled(controller.group, controller.kind, controller.name)
+    controller = controller_of(workload.metadata.owner_references)
+    if controller is not None:
+        above = WorkloadName(controller.kind, controller.name, controller.group)
         yield f"it is controlled by {above}, whose operator may compare images with its own"
 
 
-def _plan(name: str, status: NamespaceStatus, draft: _Draft, settings: EffectiveConfig) -> NamespacePlan:
+def _plan(
+    name: str,
+    status: NamespaceStatus,
+    workloads: list[WorkloadChange | UnchangedWorkload],
+    settings: EffectiveConfig,
+) -> NamespacePlan:
     wanted = (f"{ENABLED_LABEL}=true", "--overwrite") if settings.mode == "labelled" else (f"{ENABLED_LABEL}-",)
-    opted = status.selected or not status.selectable or not kubectl.is_namespace(name)
-    command = None if opted else kubectl.of_namespace(name, "label", *wanted)
+    needs_command = status.selectable and not status.selected and kubectl.is_namespace(name)
+    changed = [one for one in workloads if isinstance(one, WorkloadChange)]
     return NamespacePlan(
         name=name,
         selected=status.selected,
         selectable=status.selectable,
         why=status.why,
-        command=command,
-        workloads=len(draft.steps) + len(draft.left_alone),
-        left_alone=tuple(draft.left_alone),
-        steps=tuple(sorted(draft.steps, key=lambda step: (step.kind, step.name))),
+        command=kubectl.of_namespace(name, "label", *wanted) if needs_command else None,
+        workloads=len(workloads),
+        left_alone=tuple(one for one in workloads if isinstance(one, UnchangedWorkload)),
+        steps=tuple(sorted(changed, key=lambda one: (one.kind, one.name))),
     )

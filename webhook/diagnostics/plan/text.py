@@ -1,4 +1,4 @@
-"""What opting namespaces in would change, for a terminal."""
+"""The plan on a terminal."""
 
 from collections.abc import Iterator
 
@@ -10,12 +10,12 @@ _HEADINGS = ("WORKLOAD", "WHAT WOULD CHANGE")
 _NOTE_HEADINGS = ("WORKLOAD", "NOTE")
 _IMAGE_HEADINGS = ("REGISTRY SAYS", "IMAGE", "WHERE")
 _AGAINST = frozenset({ImageStatus.MISSING, ImageStatus.REFUSED})
-#: How many workloads are named that use an image.
+#: The number of workloads that are named as users of an image.
 _NAMED = 3
 
 
 def lines(plan: Plan, screen: Screen) -> Iterator[str]:
-    """Give the lines: what stands against it, then by namespace what would change, and what brings it about."""
+    """Return what stands against the plan, then by namespace the changes and the commands."""
     yield from _summary(plan, screen)
     for found in plan.namespaces:
         if found.selectable and found.workloads:
@@ -32,7 +32,7 @@ def lines(plan: Plan, screen: Screen) -> Iterator[str]:
 
 
 def obstacles(plan: Plan, *, whole: bool) -> bool:
-    """Tell whether something stands against it: images, or with one namespace that it cannot be opted in."""
+    """Tell whether images stand against the plan or, for a single namespace, that it cannot be opted in."""
     cannot = not whole and not all(found.selectable for found in plan.namespaces)
     return cannot or any(one.status in _AGAINST for one in plan.images)
 
@@ -60,7 +60,7 @@ def _tally(plan: Plan) -> str:
 
 
 def _where(one: PlannedImage) -> str:
-    """Say where an image is used and, where it matters, why it cannot be had."""
+    """Name an image's users and, where the registry refuses it, the reason."""
     named = ", ".join(one.workloads[:_NAMED])
     more = f" and {len(one.workloads) - _NAMED} more" if len(one.workloads) > _NAMED else ""
     return f"{named}{more}" + (f": {one.detail}" if one.status is ImageStatus.REFUSED else "")

@@ -1,25 +1,32 @@
-"""Drift and plans as people read them on a terminal."""
+"""The drift report on a terminal."""
 
 from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
 from webhook.diagnostics.evaluate import Change
-from webhook.diagnostics.plan import text as plan_text
-from webhook.diagnostics.plan.analysis import (
-    ImageStatus,
-    NamespacePlan,
-    Plan,
-    PlannedImage,
-    UnchangedWorkload,
-    WorkloadChange,
-)
 from webhook.diagnostics.running_pods import Cause
 from webhook.output.terminal import Screen
 
 CHANGE = Change("container app", "nginx", "registry.example.com/nginx")
 LINE = "kubectl -n team-a rollout restart deployment/web"
-OWNER = OwnerDrift("Deployment", "web", 4, 3, 3, {Cause.MISSED: 2, Cause.OLDER: 1}, (CHANGE,), ("web-1",), "apps", LINE)
+OWNER = OwnerDrift(
+    *("Deployment", "web", "apps"),
+    pods=4,
+    drifted=3,
+    lacking_secret=3,
+    causes={Cause.MISSED: 2, Cause.OLDER: 1},
+    changes=(CHANGE,),
+    names=("web-1",),
+    command=LINE,
+)
 FOREIGN = OwnerDrift(
-    *("Database", "pg", 1, 1, 0, {Cause.MISSED: 1}, (CHANGE,), ("pg-1",)), "db.example", None, "see its operator"
+    *("Database", "pg", "db.example"),
+    pods=1,
+    drifted=1,
+    lacking_secret=0,
+    causes={Cause.MISSED: 1},
+    changes=(CHANGE,),
+    names=("pg-1",),
+    note="see its operator",
 )
 COUNTS = Counts(pods=5, current=2, drifted=3, images=3, lacking_secret=3, missed=2)
 
@@ -64,65 +71,3 @@ def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
         "No drift: 1 Pod in 1 served namespace, all as they would be if created now",
         "  by config.yaml (0123456789ab); configured: webhook",
     ]
-
-
-def planned(*namespaces: NamespacePlan, images: tuple[PlannedImage, ...] = (), asked: str = "not asked") -> Plan:
-    return Plan("registry.example.com", "config.yaml", "0123456789ab", asked, (), namespaces, images)
-
-
-NAMESPACE = NamespacePlan(
-    "team-a",
-    selected=False,
-    selectable=True,
-    why="not opted in",
-    command="kubectl label namespace team-a registry-webhook/enabled=true --overwrite",
-    workloads=3,
-    left_alone=(UnchangedWorkload("Pod", "out", "it is opted out"),),
-    steps=(
-        WorkloadChange("CronJob", "run", (), True, None, "its next run", "batch"),
-        WorkloadChange("Deployment", "web", (CHANGE,), True, LINE, "", "apps"),
-    ),
-)
-SYSTEM = NamespacePlan("kube-system", False, False, "it is Kubernetes' own", None, 0, (), ())
-IMAGE = PlannedImage("registry.example.com/nginx", ("nginx",), ("team-a Deployment/web",))
-
-
-def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
-    missing = PlannedImage(
-        *(IMAGE.image, IMAGE.written, IMAGE.workloads, ImageStatus.MISSING, "registry.example.com has not")
-    )
-    found = planned(NAMESPACE, SYSTEM, images=(missing,), asked="asked with a credential")
-    assert list(plan_text.lines(found, Screen())) == [
-        "2 of 3 workloads would change, to 1 image",
-        "  by config.yaml (0123456789ab)",
-        "  registry: asked with a credential: 1 missing",
-        "",
-        "REGISTRY SAYS  IMAGE                       WHERE",
-        "missing        registry.example.com/nginx  team-a Deployment/web",
-        "",
-        "team-a: 2 of 3 workloads would change",
-        "  WORKLOAD        WHAT WOULD CHANGE",
-        "  CronJob/run     the pull secret is added",
-        "  Deployment/web  container app: nginx -> registry.example.com/nginx",
-        "                  the pull secret is added",
-        "  Pod/out         stays: it is opted out",
-        "  Commands:",
-        "    kubectl label namespace team-a registry-webhook/enabled=true --overwrite",
-        f"    {LINE}",
-        "  WORKLOAD     NOTE",
-        "  CronJob/run  its next run",
-        "",
-        "CANNOT BE OPTED IN  WHY",
-        "kube-system         it is Kubernetes' own",
-    ]
-
-
-def test_images_that_cannot_be_had_stand_against_a_plan_and_so_does_a_namespace_asked_for_that_cannot_be() -> None:
-    def obstacles(presence: ImageStatus, *, whole: bool = True) -> bool:
-        images = (PlannedImage(IMAGE.image, (), (), presence),)
-        return plan_text.obstacles(planned(NAMESPACE, SYSTEM, images=images), whole=whole)
-
-    assert obstacles(ImageStatus.MISSING)
-    assert obstacles(ImageStatus.REFUSED)
-    assert not any(map(obstacles, (ImageStatus.FOUND, ImageStatus.NOT_ASKED, ImageStatus.UNCLEAR)))
-    assert obstacles(ImageStatus.FOUND, whole=False)
