@@ -1,11 +1,7 @@
 """What was decided about a review: the answer, the log, audit annotations and `review` all read this one value."""
 
-from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from functools import cached_property
-from itertools import accumulate
 from typing import NamedTuple, Self
 
 from msgspec import Struct
@@ -15,15 +11,12 @@ from webhook.admission.patch import Operation
 from webhook.admission.pod import ImageField
 from webhook.admission.review import Response, Review
 from webhook.images.resolver import Resolution
-from webhook.log import encoded, members, pairs, quoted, shorten
+from webhook.log import Fields, joined, shorten
 
 #: The API server cuts a warning at 256 characters.
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
 _WARNING_LIMIT = 256
-_AUDIT_LIMIT = 4096
 _NAME_LIMIT = 100
-#: Characters: who collects containers' logs cuts a line at 16 KiB, and half an object is none.
-_LINE_LIMIT = 12_000
 
 
 class Outcome(StrEnum):
@@ -52,45 +45,18 @@ class ImageDecision(Struct, frozen=True, gc=False):
     resolution: Resolution
 
     def __str__(self) -> str:
-        """Say the decision in words: `container app: nginx -> registry.example.com/nginx (...)`."""
+        """Return for example `container app: nginx -> registry.example.com/nginx (...)`."""
         return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.description}"
 
-
-@dataclass(frozen=True)
-class LogFields:
-    """What was done, for our own log, written once in each form that is asked for."""
-
-    values: Mapping[str, object]
-    images: Sequence[ImageDecision] = ()
-    """Those that were looked at."""
-
-    @cached_property
-    def text(self) -> str:
-        """Pairs; the images in words."""
-        images = _in_words(self.images)
-        return pairs(self.values) + (f" images={quoted(images, _AUDIT_LIMIT)}" if images else "")
-
-    @cached_property
-    def json(self) -> str:
-        """Members of an object; the images as a list of objects, as many as go into a line."""
-        written = [_image(image) for image in self.images]
-        room = list(accumulate(map(len, written)))
-        shown = bisect_right(room, _LINE_LIMIT)
-        left_out = len(written) - shown or None
-        images = f',"images":[{",".join(written[:shown])}]' if written else ""
-        return members(self.values) + images + members({"images_left_out": left_out})
-
-
-def _in_words(images: Sequence[ImageDecision]) -> str:
-    """Say what became of as many images as go into an audit annotation: each takes five characters at least."""
-    return shorten("; ".join(map(str, images[: _AUDIT_LIMIT // 5])), _AUDIT_LIMIT)
-
-
-def _image(image: ImageDecision) -> str:
-    """Write an image as a JSON object."""
-    place, resolution = image.place, image.resolution
-    before = {"before": place.image, "after": resolution.image, "reason": resolution.reason, "rule": resolution.rule}
-    return f'{{"place":{encoded(shorten(str(place), _NAME_LIMIT))}{members(before)}}}'
+    def fields(self) -> dict[str, object]:
+        """Return what JSON log lines have of it."""
+        return {
+            "place": shorten(str(self.place), _NAME_LIMIT),
+            "before": self.place.image,
+            "after": self.resolution.image,
+            "reason": self.resolution.reason,
+            "rule": self.resolution.rule,
+        }
 
 
 class Counts(NamedTuple):
@@ -123,13 +89,9 @@ class Decision(Struct, frozen=True, gc=False):
     """What is answered. With nothing to change there is neither patch nor patchType."""
     encoded: bytes
     """The response, as `review.encode_answer` takes it."""
-    log_fields: LogFields
-    """What was done, for our own log."""
-
-    @property
-    def images(self) -> tuple[str, ...]:
-        """Every image that was looked at, changed or not, with what became of it, in words."""
-        return tuple(map(str, self.log_fields.images))
+    log_fields: Fields
+    images: tuple[ImageDecision, ...] = ()
+    """Every image that was examined, changed or not."""
 
 
 class DecisionBuilder:
@@ -169,7 +131,7 @@ def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -
     # For the audit log; the API server puts the webhook's name before each key.
     annotations = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
     if builder.images:
-        annotations["images"] = _in_words(builder.images)
+        annotations["images"] = joined(builder.images)
     if builder.pull_secret is not None:
         annotations["pull-secret"] = f"{builder.pull_secret} appended"
     response = Response(
@@ -179,9 +141,11 @@ def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -
         audit_annotations=annotations,
         warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in builder.warnings]) or None,
     )
-    account = LogFields({"pull_secret": builder.pull_secret}, builder.images)
-    counts = Counts.of(outcome, builder.images)
-    return Decision(outcome, why, counts, tuple(builder.operations), response, review.encode(response), account)
+    images, operations = tuple(builder.images), tuple(builder.operations)
+    fields = Fields({"pull_secret": builder.pull_secret, "images": images or None})
+    return Decision(
+        outcome, why, Counts.of(outcome, images), operations, response, review.encode(response), fields, images
+    )
 
 
 def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
@@ -193,8 +157,8 @@ def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
         audit_annotations={"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)},
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    account, counts = LogFields({"allowed": allow, "why": why}), Counts.of(outcome, ())
-    return Decision(outcome, why, counts, (), response, review.encode(response), account)
+    fields, counts = Fields({"allowed": allow, "why": why}), Counts.of(outcome, ())
+    return Decision(outcome, why, counts, (), response, review.encode(response), fields)
 
 
 class ReviewResult(NamedTuple):

@@ -37,7 +37,7 @@ class AddressType(click.ParamType[Address]):
 
 
 def log_options(function: _Function) -> _Function:
-    """Give a command `--log-level` and `--log-format`, as `log_level: str | None, log_format: log.Form`.
+    """Give a command `--log-level` and `--log-format`, as `log_level: str | None, log_format: log.Format`.
 
     Text is the default, for who types the command reads the lines; where a program does, as in the manifests, it says
     so.

@@ -64,7 +64,7 @@ def command(
     kubeconfig: Path | None,
     context: str | None,
     log_level: str | None,
-    log_format: log.Form,
+    log_format: log.Format,
     config: Path | None,
 ) -> int:
     """Keep the pull secret current in every served namespace, until SIGTERM.

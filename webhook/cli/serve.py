@@ -66,7 +66,7 @@ def command(
     client_names: tuple[str, ...],
     drain: float,
     log_level: str | None,
-    log_format: log.Form,
+    log_format: log.Format,
     config: Path | None,
 ) -> None:
     """Serve reviews over HTTPS, until SIGTERM.

@@ -1,40 +1,21 @@
-"""Structured logs in which no text of a client can forge a line."""
+"""Logs whose values cannot forge a line; escapes for everything that is printed."""
 
-from webhook.log.structured import (
-    Event,
-    Form,
-    LogFields,
-    batch,
-    configure,
-    dropped_lines,
-    encoded,
-    escape,
-    event,
-    flush,
-    info,
-    location,
-    members,
-    pairs,
-    quoted,
-    set_level,
-    shorten,
-)
+from webhook.log.configure import Format, batch, configure, dropped_lines, flush, info, set_level
+from webhook.log.formatters import Event, Fields, escape, event, joined, location, quoted, shorten
 
 __all__ = [
     "Event",
-    "Form",
-    "LogFields",
+    "Fields",
+    "Format",
     "batch",
     "configure",
     "dropped_lines",
-    "encoded",
     "escape",
     "event",
     "flush",
     "info",
+    "joined",
     "location",
-    "members",
-    "pairs",
     "quoted",
     "set_level",
     "shorten",

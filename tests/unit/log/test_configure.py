@@ -1,115 +1,14 @@
 import io
-import json
 import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import cast
 
 import pytest
 
-from webhook import log, timestamps
-from webhook.pull_secret import keyring
-
-
-@pytest.fixture
-def stream() -> Iterator[io.StringIO]:
-    """What is logged goes here, and back to where it went before when the test ends."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    written = io.StringIO()
-    log.configure(stream=written)
-    yield written
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-def test_a_record_is_one_line_whatever_it_holds(stream: io.StringIO) -> None:
-    logging.getLogger("webhook.test").info("client said %s", "x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
-    (line,) = stream.getvalue().splitlines()
-    assert line.endswith(r" INFO webhook.test client said x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
-
-
-def test_where_library_raised_names_innermost_frame_of_ours() -> None:
-    """What the library does inside is of no help: the line of ours that called it is."""
-    with pytest.raises(ValueError, match="Invalid") as raised:
-        timestamps.format_rfc3339(float("nan"))
-    assert log.location(raised.value).startswith("ValueError at webhook.timestamps:")
-    with pytest.raises(json.JSONDecodeError) as raised_inside:
-        keyring.lookup((), cast("str", _Parses()))
-    assert log.location(raised_inside.value).startswith("JSONDecodeError at webhook.images.reference:")
-
-
-class _Parses:
-    """An image that calls back: the frames of others are around and inside ours."""
-
-    def __getattr__(self, name: str) -> object:
-        return json.loads("{")
-
-
-def test_a_fault_is_the_place_it_arose_in_and_nothing_of_what_it_says(stream: io.StringIO) -> None:
-    try:
-        int("hunter2")
-    except ValueError:
-        logging.getLogger("webhook.test").exception("failed")
-    (line,) = stream.getvalue().splitlines()
-    assert " ERROR webhook.test failed ValueError at " in line
-    assert "hunter2" not in line
-
-
-@pytest.mark.parametrize(
-    ("value", "expected"),
-    [
-        ("plain-1.0/x:y@z", "plain-1.0/x:y@z"),
-        ("", '""'),
-        ("a b", '"a b"'),
-        ('a" forged="1', '"a\\" forged=\\"1"'),
-        ("a=b", '"a=b"'),
-        ("x" * 1000, "x" * 509 + "..."),
-    ],
-)
-def test_a_value_that_could_be_taken_for_another_pair_is_quoted(value: str, expected: str) -> None:
-    assert log.quoted(value) == expected
-
-
-def test_an_event_is_one_line_whatever_its_message_and_values_hold(stream: io.StringIO) -> None:
-    logging.getLogger("webhook.test").info(log.event("a\nforged", value="b\n\x7f\u202e", none=None))
-    (line,) = stream.getvalue().splitlines()
-    assert line.endswith(r' INFO webhook.test a\nforged value="b\n\u007f\u202e"')
-
-
-@pytest.mark.usefixtures("stream")
-def test_as_json_a_line_is_an_object_and_says_the_same() -> None:
-    written = io.StringIO()
-    log.configure(form="json", stream=written)
-    logger = logging.getLogger("webhook.test")
-    hostile = 'a"b\\c\n\x7f\u202e'
-    logger.info(log.event(hostile, value=hostile, number=3, share=0.5, truth=True, none=None, long="x" * 1000))
-    logger.warning("client said %s", hostile)
-    try:
-        int("hunter2")
-    except ValueError:
-        logger.exception("failed")
-    lines = written.getvalue().splitlines()
-    assert all(line.isascii() and line.isprintable() for line in lines)
-    first, second, third = map(json.loads, lines)
-    moment = first.pop("time")
-    assert abs(datetime.strptime(moment, "%Y-%m-%dT%H:%M:%S.%f%z") - datetime.now(UTC)) < timedelta(minutes=1)
-    assert first == {
-        "level": "INFO",
-        "logger": "webhook.test",
-        "message": hostile,
-        "value": hostile,
-        "number": 3,
-        "share": 0.5,
-        "truth": True,
-        "long": "x" * 509 + "...",
-    }
-    assert second["message"] == f"client said {hostile}"
-    assert third["message"].startswith("failed ValueError at ")
-    assert "hunter2" not in written.getvalue()
+from webhook import log
 
 
 @pytest.mark.parametrize(("begun_with", "followed"), [(None, True), ("warning", False)])

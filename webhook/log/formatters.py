@@ -1,0 +1,184 @@
+"""Formatters of log lines, as text and as JSON, in printable ASCII, so that no value can forge a line.
+
+Text: time (UTC), level, logger, message, then `name=value` pairs. JSON: one object with the members `time`, `level`,
+`logger` and `message`, and one for each pair.
+"""
+
+import json
+import logging
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from json.encoder import encode_basestring_ascii
+from time import gmtime, strftime
+from traceback import walk_tb
+from typing import Protocol
+
+from webhook.log.escaping import truncate
+
+#: Characters of a value, and of a list in a text line.
+_VALUE_LIMIT, _LIST_LIMIT = 512, 4096
+_PACKAGE = __name__.partition(".")[0]
+#: Characters of a list in a JSON line: container runtimes split lines at 16 KiB, and half an object is not JSON.
+_JSON_LIST_LIMIT = 12_000
+_is_plain = re.compile(rf"[A-Za-z0-9_./:@%+*,-]{{1,{_VALUE_LIMIT}}}").fullmatch
+
+
+def escape(text: str) -> str:
+    """Write `text` in printable ASCII on one line: anything else, and a backslash, becomes a backslash escape."""
+    if text.isascii() and text.isprintable() and "\\" not in text:
+        return text
+    return text.encode("unicode_escape").decode("ascii")
+
+
+def shorten(text: str, limit: int) -> str:
+    """Escape `text`, and cut it to `limit` characters with an ellipsis."""
+    # No more is escaped than can be shown, however long the text is.
+    return truncate(escape(text[: limit + 1]), limit)
+
+
+def quoted(value: object, limit: int = _VALUE_LIMIT) -> str:
+    """Write a value in printable ASCII, cut to `limit` characters, and in quotes unless it is plain."""
+    text = truncate(str(value), limit)
+    return text if _is_plain(text) else json.dumps(text)
+
+
+def joined(items: Sequence[object]) -> str:
+    """Escape items and join them with semicolons, cut to 4,096 characters with an ellipsis."""
+    return shorten("; ".join(map(str, items[: _LIST_LIMIT // 2])), _LIST_LIMIT)
+
+
+class Item(Protocol):
+    """An element of a list in the log: its string in text lines, an object in JSON lines."""
+
+    def fields(self) -> Mapping[str, object]:
+        """Return the object's members."""
+
+
+@dataclass(frozen=True)
+class Fields:
+    """Named values that many events share: each formatter writes them once."""
+
+    values: Mapping[str, object]
+
+    @cached_property
+    def text(self) -> str:
+        return _pairs(self.values)
+
+    @cached_property
+    def json(self) -> str:
+        return _members(self.values)
+
+
+class Event:
+    """The message of a log record with named values, which the handler's formatter writes.
+
+    Values that are None are left out. A tuple is a list of `Item`.
+    """
+
+    __slots__ = ("message", "shared", "values")
+
+    def __init__(self, message: str, values: Mapping[str, object], shared: Fields | None = None) -> None:
+        self.message = message
+        self.values = values
+        self.shared = shared
+
+    def __str__(self) -> str:
+        return escape(self.message) + _pairs(self.values) + (self.shared.text if self.shared else "")
+
+
+def event(message: str, **values: object) -> Event:
+    """Return a message with named values, for a logger's methods."""
+    return Event(message, values)
+
+
+class LineFormatter(logging.Formatter, ABC):
+    """Formats a record as one line. Of an exception only the location is logged: its text may quote a request."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        event: object = record.msg
+        if not isinstance(event, Event):
+            error = record.exc_info[1] if record.exc_info else None
+            event = Event(record.getMessage() + (f" {location(error)}" if error else ""), {})
+        return self.line(record.created, record.levelname, record.name, event)
+
+    @abstractmethod
+    def line(self, created: float, level: str, logger: str, event: Event) -> str:
+        """Return the line for an event; `created` is in POSIX seconds."""
+
+
+class TextFormatter(LineFormatter):
+    """Formats a record as text."""
+
+    def line(self, created: float, level: str, logger: str, event: Event) -> str:
+        return f"{_timestamp(created)} {level} {logger} {event}"
+
+
+class JsonFormatter(LineFormatter):
+    """Formats a record as a JSON object."""
+
+    def line(self, created: float, level: str, logger: str, event: Event) -> str:
+        members = _members(event.values) + (event.shared.json if event.shared else "")
+        return (
+            f'{{"time":"{_timestamp(created)}","level":"{level}",'
+            f'"logger":{encode_basestring_ascii(logger)},"message":{encode_basestring_ascii(event.message)}{members}}}'
+        )
+
+
+def _pairs(values: Mapping[str, object]) -> str:
+    return "".join(
+        [
+            # Most values are plain strings, and a call for each takes longer than this check.
+            f" {name}={value if type(value) is str and _is_plain(value) else _text(value)}"
+            for name, value in values.items()
+            if value is not None
+        ]
+    )
+
+
+def _text(value: object) -> str:
+    return quoted(joined(value), _LIST_LIMIT) if isinstance(value, tuple) else quoted(value)
+
+
+def _members(values: Mapping[str, object]) -> str:
+    return "".join([_member(name, value) for name, value in values.items() if value is not None])
+
+
+def _member(name: str, value: object) -> str:
+    if not isinstance(value, tuple):
+        return f',"{name}":{_json(value)}'
+    items: list[str] = []
+    size = 0
+    for item in value:
+        encoded = f"{{{_members(item.fields())[1:]}}}"
+        size += len(encoded)
+        if size > _JSON_LIST_LIMIT:
+            break
+        items.append(encoded)
+    left_out = len(value) - len(items)
+    return f',"{name}":[{",".join(items)}]' + (f',"{name}_left_out":{left_out}' if left_out else "")
+
+
+def _json(value: object) -> str:
+    if isinstance(value, (int, float)):
+        return json.dumps(value)
+    return encode_basestring_ascii(truncate(str(value), _VALUE_LIMIT))
+
+
+@lru_cache(1)
+def _timestamp(created: float) -> str:
+    return f"{_second(int(created))}.{int(created % 1 * 1000):03d}Z"
+
+
+@lru_cache(1)
+def _second(second: int) -> str:
+    return strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+
+
+def location(error: BaseException) -> str:
+    """Return an exception's class and the innermost line of this package that it passed, and nothing of its text."""
+    lines = [(str(frame.f_globals.get("__name__")), number) for frame, number in walk_tb(error.__traceback__)]
+    ours = [line for line in lines if line[0].partition(".")[0] == _PACKAGE]
+    return " at ".join([type(error).__name__, *(f"{module}:{number}" for module, number in (ours or lines)[-1:])])
