@@ -1,1 +1,1 @@
-"""Keys and certificates, made and signed. Pure but for the randomness of keys: no file, no Secret, no clock."""
+"""Keys and certificates: created, signed, renewed. Pure except for the randomness of keys: no file, Secret or clock."""

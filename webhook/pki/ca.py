@@ -1,4 +1,4 @@
-"""A certificate authority of our own and the certificates that it signs, for servers or clients: ECDSA P-256, PEM."""
+"""Our own certificate authority, and the certificates that it signs for servers or clients: ECDSA P-256, PEM."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -14,10 +14,10 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from webhook.errors import CertificateError
 
-#: What an authority of ours is called.
+#: The subject of our CAs.
 CA_NAME = "registry-webhook authority"
 
-#: A clock that is a little behind ours must not find a certificate that is not valid yet.
+#: A client whose clock is a little behind ours must not find a certificate that is not valid yet.
 _BACKDATED = timedelta(minutes=5)
 
 
@@ -35,16 +35,16 @@ class Validity(NamedTuple):
     ends: datetime
 
     def after(self, share: float) -> datetime:
-        """Give the moment at which a share of its life is over, from 0 to 1."""
+        """Return the time at which a share of its life, from 0 to 1, is over."""
         return self.issued + (self.ends - self.issued) * share
 
     def holds(self, moment: datetime) -> bool:
-        """Tell whether it is valid at a moment, by which it may have been issued a little later."""
+        """Whether it is valid at a moment, or was issued at most a few minutes later."""
         return self.issued - _BACKDATED <= moment < self.ends
 
 
 def create_ca(name: str, now: datetime, life: timedelta) -> KeyPair:
-    """Make an authority called `name`, valid from `now` (aware) for `life`."""
+    """Create a CA called `name`, valid from `now` (aware) for `life`."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = _subject(name)
     usage = x509.KeyUsage(
@@ -64,17 +64,15 @@ def create_ca(name: str, now: datetime, life: timedelta) -> KeyPair:
         .add_extension(usage, critical=True)
         .sign(key, hashes.SHA256())
     )
-    return _pair(certificate, key)
+    return _encoded(certificate, key)
 
 
-def sign(
-    authority: KeyPair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool = False
-) -> KeyPair:
-    """Make a certificate for `names` (DNS names and IP addresses), valid from `now` (aware) for `life`.
+def sign(ca: KeyPair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool = False) -> KeyPair:
+    """Create a certificate for `names` (DNS names and IP addresses), valid from `now` (aware) for `life`.
 
-    It is good for a server, or for a client and no server.
+    It is valid for a server only, or for a client only.
     """
-    issuer, issuer_key = _read(authority)
+    issuer, issuer_key = _read(ca)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
         raise CertificateError("the CA's key is not an elliptic curve key")
     usage = ExtendedKeyUsageOID.CLIENT_AUTH if is_client else ExtendedKeyUsageOID.SERVER_AUTH
@@ -84,45 +82,32 @@ def sign(
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(x509.ExtendedKeyUsage([usage]), critical=False)
         .add_extension(x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False)
-        .add_extension(
-            x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()),
-            critical=False,
-        )
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), critical=False)
         .sign(issuer_key, hashes.SHA256())
     )
-    return _pair(certificate, key)
+    return _encoded(certificate, key)
 
 
 def validity(certificate: bytes) -> Validity:
-    """Tell when a certificate that this module made, PEM, was issued and when it ends."""
+    """Return the validity of a PEM certificate that this module created."""
     read = x509.load_pem_x509_certificate(certificate)
     return Validity(read.not_valid_before_utc + _BACKDATED, read.not_valid_after_utc)
 
 
-def names(certificate: bytes) -> frozenset[str]:
-    """Give the DNS names of a certificate that this module made, PEM."""
-    read = x509.load_pem_x509_certificate(certificate)
-    try:
-        alternative = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
-        return frozenset()
-    return frozenset(alternative.get_values_for_type(x509.DNSName))
-
-
 def fingerprint(certificate: bytes) -> str:
-    """Give the first half of a PEM certificate's SHA-256, in hexadecimal."""
+    """Return the first half of a PEM certificate's SHA-256, in hexadecimal."""
     return x509.load_pem_x509_certificate(certificate).fingerprint(hashes.SHA256()).hex()[:32]
 
 
 def certificates_in(bundle: bytes) -> tuple[bytes, ...]:
-    """Take a bundle of PEM certificates apart; one that holds what is no certificate is taken for none."""
+    """Split a bundle of PEM certificates; one that contains anything else counts as empty."""
     return tuple(one.public_bytes(serialization.Encoding.PEM) for one in _certificates(bundle))
 
 
 def check(pair: KeyPair, issuers: Sequence[bytes], *, signs: bool = False) -> None:
     """Check that a key belongs to its certificate, and that one of `issuers` (PEM) has signed it.
 
-    With `signs`, `sign` must be able to use the key. Raises `CertificateError`, in one line.
+    With `signs`, `sign` must be able to use the key. Raises `CertificateError`.
     """
     certificate, key = _read(pair)
     if signs and not isinstance(key, ec.EllipticCurvePrivateKey):
@@ -132,7 +117,7 @@ def check(pair: KeyPair, issuers: Sequence[bytes], *, signs: bool = False) -> No
 
 
 def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
-    """Tell whether one certificate's key has signed another; of a kind of key that is not known it has not."""
+    """Whether one certificate's key has signed another; a key of an unknown kind has not."""
     try:
         certificate.verify_directly_issued_by(issuer)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm):
@@ -141,7 +126,7 @@ def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
 
 
 def _read(pair: KeyPair) -> tuple[x509.Certificate, PrivateKeyTypes]:
-    """Read a certificate and the key that belongs to it. Raises `CertificateError`, in one line, for anything else."""
+    """Load a certificate and the key that belongs to it. Raises `CertificateError`."""
     try:
         certificate = x509.load_pem_x509_certificate(pair.certificate)
         key = serialization.load_pem_private_key(pair.key, password=None)
@@ -154,7 +139,6 @@ def _read(pair: KeyPair) -> tuple[x509.Certificate, PrivateKeyTypes]:
 
 
 def _certificates(bundle: bytes) -> list[x509.Certificate]:
-    """Take PEM certificates apart; of a bundle that holds anything else none counts."""
     try:
         return x509.load_pem_x509_certificates(bundle)
     except ValueError:
@@ -162,7 +146,7 @@ def _certificates(bundle: bytes) -> list[x509.Certificate]:
 
 
 def _subject(name: str) -> x509.Name:
-    # RFC 5280 has at most 64 characters for a common name; the alternative names are what counts.
+    # RFC 5280 limits a common name to 64 characters; clients compare the alternative names.
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
 
 
@@ -188,7 +172,7 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.DNSName(name)
 
 
-def _pair(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
+def _encoded(certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> KeyPair:
     return KeyPair(
         certificate.public_bytes(serialization.Encoding.PEM),
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()),

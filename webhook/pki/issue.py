@@ -1,7 +1,4 @@
-"""Certificates that a person asks for: what they give is checked before anything is signed with it.
-
-Values in, values out: no files here, and no clock.
-"""
+"""Issue certificates on request: the input is checked before anything is signed with it. No files, no clock."""
 
 import ipaddress
 import re
@@ -18,15 +15,15 @@ from webhook.log import escape
 from webhook.pki import ca
 from webhook.pki.ca import KeyPair
 
-#: RFC 1123. A last label of digits is an address that is mistyped: a client would compare it as one.
+#: RFC 1123. A last label of digits is a mistyped address: a client would compare it as one.
 _DNS_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DNS_LIMIT = 253
 
 
 def names(given: Iterable[str], always: Sequence[str]) -> tuple[str, ...]:
-    """Give the names that a certificate gets: those that it always has, and those that were given, normalised.
+    """Return the names of a certificate: those that it always has, and the normalized `given` ones.
 
-    Raises `CertificateError` for what a client could not call, and for what is named twice.
+    Raises `CertificateError` for what a client could not connect to, and for duplicates.
     """
     found = list(always)
     for text in given:
@@ -40,7 +37,7 @@ def names(given: Iterable[str], always: Sequence[str]) -> tuple[str, ...]:
 
 def _name(text: str) -> str:
     try:
-        if "%" not in text:  # an interface of one machine's: no certificate can hold it
+        if "%" not in text:  # a zone ID is local to one machine: no certificate can contain it
             return str(ipaddress.ip_address(text))
     except ValueError:
         pass
@@ -54,12 +51,10 @@ def _name(text: str) -> str:
 
 
 def sign(issuer: KeyPair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool) -> KeyPair:
-    """Make a certificate for `names`, valid from `now` (aware) for `life`, by an authority that somebody made.
+    """Create a certificate for `names`, valid from `now` (aware) for `life`, signed by a CA that may be a user's own.
 
-    It is good for a server, or for a client and no server.
-
-    Raises `CertificateError`, in one line, for an authority that cannot sign, and for a certificate that would outlive
-    it: before the authority's begin and from its end on, no client takes the certificate.
+    Raises `CertificateError` for a CA that cannot sign, and for a certificate that would outlive it: clients reject one
+    before its CA's validity begins and after it ends.
     """
     begins, ends = _checked(issuer)
     if now < begins:
@@ -77,7 +72,7 @@ def sign(issuer: KeyPair, names: Sequence[str], now: datetime, life: timedelta, 
 
 
 def _checked(issuer: KeyPair) -> tuple[datetime, datetime]:
-    """Check that an authority can sign, and give its begin and its end."""
+    """Check that a CA can sign, and return the times at which its validity begins and ends."""
     try:
         certificate = x509.load_pem_x509_certificate(issuer.certificate)
         public = certificate.public_key()

@@ -1,17 +1,17 @@
-"""When a certificate is renewed and an authority replaced, and in which order: from what is stored to what should be.
+"""When a certificate is renewed and a CA rotated, and in which order: from the stored state to the next.
 
-Whoever connects must trust the authority before it meets a certificate that this signed. So a change of authority is
-a row of steps with waits between them:
+A client must trust a CA before it meets a certificate that this CA signed. So a rotation is a sequence of steps with
+waits between them:
 
-1. the next authority is made, and stands in the bundle beside the one that signs;
-2. when the bundle has been in place for the overlap, the next authority becomes the one that signs, and signs a pair;
-3. when every replica has said that it serves that pair, the old authority leaves the bundle.
+1. The next CA is created, and added to the bundle in addition to the active one.
+2. When the bundle has been in place for the overlap, the next CA becomes active and signs a new key pair.
+3. When every replica has reported that it serves that key pair, the retired CA leaves the bundle.
 
-At every moment each replica's certificate is signed by an authority of the bundle.
+At every moment each replica's certificate is signed by a CA of the bundle.
 
-Any clock may be wrong, this one's or another's, and be set at any moment. So `now` is compared with what certificates
-say and with nothing else, how long something has been so is what a replica has seen itself, and what is not valid now
-is made anew, be it over or yet to begin. What may be good by another's clock stays in the bundle, and stays served.
+Any clock can be wrong, ours or another's, and can be set at any moment. So `now` is compared only with certificates,
+ages are what a replica has measured itself, and what is not valid now is regenerated, whether expired or not yet valid.
+What may be valid by another clock stays in the bundle, and stays served.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,46 +21,45 @@ from typing import NamedTuple
 from msgspec import Struct, structs
 
 from webhook.errors import CertificateError
-from webhook.pki import ca
+from webhook.pki import ca, verify
 from webhook.pki.ca import KeyPair
 
-#: What is renewed has this share of its life behind it.
+#: A certificate is renewed when this share of its life is over.
 _RENEWAL_SHARE = 2 / 3
-#: A replica that has said nothing new for so long is gone: it says again every third of this. One that leaves takes its
-#: word back, so this is for one that was killed; there is no hurry, for an authority has a third of its life left.
+#: A replica without a new report for so long is gone. One that stops withdraws its report, so this is for one that was
+#: killed; there is time, because a CA is rotated when a third of its life is left.
 REPLICA_TIMEOUT = timedelta(hours=6)
 REPORT_INTERVAL = REPLICA_TIMEOUT / 3
-#: Where everything is made anew, as many of the authorities before are kept as this.
+#: How many earlier CAs stay trusted when everything is regenerated.
 _MAX_RETIRED = 5
 
 
 class Terms(NamedTuple):
-    """How long what is good for."""
+    """What the configuration says of certificates."""
 
     names: tuple[str, ...]
-    """By which the webhook is called."""
+    """Of the webhook's Service."""
     life: timedelta
     authority_life: timedelta
     overlap: timedelta
-    """What the API servers have for hearing of a new authority before anything that it signed is served."""
+    """Time for the API servers to learn about a new CA before anything that it signed is served."""
 
 
 class State(Struct, frozen=True):
     """What is stored."""
 
     active: KeyPair
-    """The one that signs."""
+    """The CA that signs."""
     serving: KeyPair
-    """The pair to serve, signed by it."""
+    """The key pair to serve, signed by it."""
     next: KeyPair | None = None
-    """The authority that will sign next."""
+    """The CA that will sign next."""
     retired: tuple[bytes, ...] = ()
-    """Certificates of authorities that signed before, oldest first: a replica may serve a pair of theirs yet."""
+    """Certificates of earlier CAs, oldest first: a replica may still serve a key pair of theirs."""
     trusted: datetime | None = None
-    """When the newest authority came into the bundle that the API servers have, by the clock of whoever put it there;
-    None: it is not there yet."""
+    """When the newest CA was added to the API servers' bundle, by the clock of the replica that did; None: not yet."""
     requested: bool = False
-    """Whether the authority is to be changed before it is due, as soon as it is known."""
+    """Whether to rotate the CA before that is due, as soon as it is trusted."""
 
     @property
     def cas(self) -> tuple[bytes, ...]:
@@ -79,45 +78,45 @@ class State(Struct, frozen=True):
 
 
 class Report(NamedTuple):
-    """What a replica has said."""
+    """What a replica has reported."""
 
     serving: str
     """The fingerprint of the certificate that it serves."""
     reported_at: datetime
-    """When it said so, by its own clock."""
+    """When it reported that, by its own clock."""
 
 
 class Observed(NamedTuple):
-    """For how long the replica that looks has seen what is stored, by a clock that nobody sets."""
+    """For how long this replica has seen the stored state unchanged, by its monotonic clock."""
 
     trusted: timedelta
-    """The newest authority, and that it is in the bundle or not."""
+    """The newest CA, and whether it is in the bundle."""
     serving: timedelta
-    """The pair to serve."""
+    """The key pair to serve."""
     reports: Mapping[str, tuple[Report, timedelta]]
-    """What each replica has said, by its name."""
+    """Each replica's report, by its name."""
 
 
 class Step(NamedTuple):
-    """What is to be stored instead, and why, in words."""
+    """The state to store next, and why."""
 
     state: State
     why: str
 
 
 def bootstrap(found: bytes, terms: Terms, now: datetime) -> Step:
-    """Make an authority and a pair where nothing is known.
+    """Create a CA and a key pair where nothing is known.
 
-    The authorities of the bundle that was `found` in place stay trusted: replicas may serve pairs that they signed.
+    The CAs of the bundle that was `found` stay trusted: replicas may serve key pairs that they signed.
     """
     return Step(_regenerate(ca.certificates_in(found), terms, now), "there was none")
 
 
 def restore(remembered: State, observed: Observed, terms: Terms, now: datetime) -> Step:
-    """Store again what is gone from where it was stored, and change the authority: whoever deleted it wants that.
+    """Store a deleted state again, and rotate the CA: a user who deletes it wants that.
 
-    An authority that has signed nothing yet is changed at once: its key was stored there, too. Where the one that signs
-    is not known yet, the request is stored, and the change made when it is.
+    A next CA that has signed nothing yet is replaced at once: its key was stored there, too. While the active one is
+    not trusted yet, the request is stored, and the rotation follows later.
     """
     if remembered.next or _is_trusted_everywhere(remembered, observed, terms):
         return Step(
@@ -128,13 +127,13 @@ def restore(remembered: State, observed: Observed, terms: Terms, now: datetime) 
 
 
 def next_step(state: State, observed: Observed, terms: Terms, now: datetime) -> Step | None:
-    """Say what is due at `now` (aware), one thing at a time; None for nothing."""
+    """Return the single step that is due at `now` (aware), None for none."""
     if not _is_valid(state.active.certificate, now):
         return Step(_regenerate(state.cas, terms, now), "the authority is not valid now: everything is made anew")
-    due = _change_of_authority(state, observed, terms, now)
+    due = _rotate(state, observed, terms, now)
     if due is not None:
         return due
-    why = _why_renewed(state.serving, terms, now)
+    why = _why_renew(state.serving, terms, now)
     if why:
         return Step(structs.replace(state, serving=_signed(state.active, terms, now)), why)
     if state.retired and _is_served_everywhere(state, observed, terms):
@@ -142,8 +141,8 @@ def next_step(state: State, observed: Observed, terms: Terms, now: datetime) -> 
     return None
 
 
-def _change_of_authority(state: State, observed: Observed, terms: Terms, now: datetime) -> Step | None:
-    """Say whether the authority, which is valid, is to be changed, or the change to go on."""
+def _rotate(state: State, observed: Observed, terms: Terms, now: datetime) -> Step | None:
+    """Return the next step of a rotation of the active CA, which is valid."""
     if state.next is None:
         over = now >= ca.validity(state.active.certificate).after(_RENEWAL_SHARE)
         if not (over or state.requested) or not _is_trusted_everywhere(state, observed, terms):
@@ -158,33 +157,45 @@ def _change_of_authority(state: State, observed: Observed, terms: Terms, now: da
         return Step(_with_next(state, terms, now), "the next authority is not valid now: it is made anew")
     if not _is_trusted_everywhere(state, observed, terms):
         return None
-    return Step(_promoted(state, state.next, terms, now), "the new authority is known: it signs from now on")
+    promoted = structs.replace(
+        state,
+        active=state.next,
+        serving=_signed(state.next, terms, now),
+        next=None,
+        retired=(*state.retired, state.active.certificate),
+    )
+    return Step(promoted, "the new authority is known: it signs from now on")
 
 
-def _why_renewed(pair: KeyPair, terms: Terms, now: datetime) -> str | None:
-    serving = ca.validity(pair.certificate)
-    if not serving.holds(now):
+def _why_renew(pair: KeyPair, terms: Terms, now: datetime) -> str | None:
+    validity = ca.validity(pair.certificate)
+    if not validity.holds(now):
         return "the certificate is not valid now"
-    if not ca.names(pair.certificate).issuperset(terms.names):
+    if not verify.leaf_certificate(pair.certificate).names.issuperset(terms.names):
         return "the webhook is called by another name"
-    return "two thirds of the certificate's life are over" if now >= serving.after(_RENEWAL_SHARE) else None
+    return "two thirds of the certificate's life are over" if now >= validity.after(_RENEWAL_SHARE) else None
 
 
 def is_due_to_serve(held: KeyPair | None, state: State, observed: Observed, terms: Terms, now: datetime) -> bool:
-    """Tell whether a replica that holds a pair, or none, is to take the stored one now."""
+    """Whether a replica that serves `held`, or nothing, should switch to the stored key pair now."""
     if held == state.serving:
         return False
-    serves = held is not None and _is_valid(held.certificate, now) and _is_trusted(held, state)
+    serves = held is not None and _is_valid(held.certificate, now) and _is_signed(held, state)
     if serves and not _is_valid(state.serving.certificate, now):
-        return False  # whoever made it has another time: the API servers take at least one of the two
+        return False  # its creator's clock differs from ours: the API servers accept at least one of the two
     if state.next is not None:
-        return True  # the authority that signed has been known for long
+        return True  # the active CA has been trusted for long
     if state.trusted is None:
         return False
     return not serves or _is_trusted_everywhere(state, observed, terms)
 
 
-def _is_trusted(pair: KeyPair, state: State) -> bool:
+def is_current(report: Report, state: State) -> bool:
+    """Whether a replica has reported that it serves the stored key pair."""
+    return report.serving == ca.fingerprint(state.serving.certificate)
+
+
+def _is_signed(pair: KeyPair, state: State) -> bool:
     try:
         ca.check(pair, state.cas)
     except CertificateError:
@@ -193,40 +204,30 @@ def _is_trusted(pair: KeyPair, state: State) -> bool:
 
 
 def _is_trusted_everywhere(state: State, observed: Observed, terms: Terms) -> bool:
-    """Tell whether the API servers have had the time to hear of the newest authority."""
+    """Whether the API servers have had the time to learn about the newest CA."""
     return state.trusted is not None and observed.trusted >= terms.overlap
 
 
 def _is_served_everywhere(state: State, observed: Observed, terms: Terms) -> bool:
-    """Tell whether all that are heard of serve the pair, and whoever was about to be heard of has had the time."""
-    heard = [report for report, age in observed.reports.values() if age < REPLICA_TIMEOUT]
-    wanted = ca.fingerprint(state.serving.certificate)
-    return observed.serving >= terms.overlap and bool(heard) and all(report.serving == wanted for report in heard)
+    """Whether all known replicas serve the key pair, and a new one has had the time to report."""
+    reports = [report for report, age in observed.reports.values() if age < REPLICA_TIMEOUT]
+    return observed.serving >= terms.overlap and bool(reports) and all(is_current(report, state) for report in reports)
 
 
 def _regenerate(known: Sequence[bytes], terms: Terms, now: datetime) -> State:
-    """Make everything; who serves what one of the authorities that were `known` signed goes on being trusted."""
-    made = ca.create_ca(ca.CA_NAME, now, terms.authority_life)
-    return State(made, _signed(made, terms, now), retired=tuple(known[-_MAX_RETIRED:]))
+    """Create everything; the last CAs that were `known` stay trusted, because replicas may serve what they signed."""
+    active = ca.create_ca(ca.CA_NAME, now, terms.authority_life)
+    return State(active, _signed(active, terms, now), retired=tuple(known[-_MAX_RETIRED:]))
 
 
 def _with_next(state: State, terms: Terms, now: datetime) -> State:
-    made = ca.create_ca(ca.CA_NAME, now, terms.authority_life)
-    return structs.replace(state, next=made, trusted=None, requested=False)
-
-
-def _promoted(state: State, incoming: KeyPair, terms: Terms, now: datetime) -> State:
     return structs.replace(
-        state,
-        active=incoming,
-        serving=_signed(incoming, terms, now),
-        next=None,
-        retired=(*state.retired, state.active.certificate),
+        state, next=ca.create_ca(ca.CA_NAME, now, terms.authority_life), trusted=None, requested=False
     )
 
 
 def _signed(issuer: KeyPair, terms: Terms, now: datetime) -> KeyPair:
-    """Sign a pair that ends no later than the authority."""
+    """Sign a key pair that ends no later than the CA."""
     return ca.sign(issuer, terms.names, now, min(terms.life, ca.validity(issuer.certificate).ends - now))
 
 

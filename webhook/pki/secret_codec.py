@@ -1,4 +1,4 @@
-"""What the cluster stores of it: the Secret with the pair and its authorities, and the webhook configuration."""
+"""Encode and decode what the cluster stores: the Secret with the key pair and its CAs, and replicas' reports in it."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -14,8 +14,8 @@ from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 TYPE = "Opaque"
 
-#: The Secret's keys. The first two pairs are named as in a Secret of cert-manager's.
-_AUTHORITY, _SERVING, _INCOMING = ("ca.crt", "ca.key"), ("tls.crt", "tls.key"), ("next-ca.crt", "next-ca.key")
+#: The Secret's keys; the first two key pairs as in a Secret of cert-manager.
+_ACTIVE, _SERVING, _NEXT = ("ca.crt", "ca.key"), ("tls.crt", "tls.key"), ("next-ca.crt", "next-ca.key")
 _RETIRED = "retired-ca.crt"
 _REQUESTED = "true"
 
@@ -31,11 +31,11 @@ class TlsSecret(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Show no key."""
-        return f"Stored(version={self.version})"
+        return f"TlsSecret(version={self.version})"
 
 
 class WebhookClientConfig(Struct, frozen=True):
-    """The webhook configuration, as far as the sidecar keeps it."""
+    """The webhook configuration, as far as the refresher manages it."""
 
     version: int
     bundles: Mapping[str, bytes]
@@ -45,8 +45,8 @@ class WebhookClientConfig(Struct, frozen=True):
 
 
 def encode(state: State) -> tuple[dict[str, bytes], dict[str, str]]:
-    """Write a state as a Secret's data and annotations."""
-    pairs = {_AUTHORITY: state.active, _SERVING: state.serving, _INCOMING: state.next}
+    """Encode a state as a Secret's data and annotations."""
+    pairs = {_ACTIVE: state.active, _SERVING: state.serving, _NEXT: state.next}
     data = {key: text for keys, pair in pairs.items() if pair for key, text in zip(keys, pair, strict=True)}
     if state.retired:
         data[_RETIRED] = b"".join(state.retired)
@@ -57,35 +57,35 @@ def encode(state: State) -> tuple[dict[str, bytes], dict[str, str]]:
 
 
 def decode(secret: TlsSecret) -> State:
-    """Read what `encode` wrote. Raises `CertificateError` for what could not be served, in one line."""
+    """Decode what `encode` wrote. Raises `CertificateError` for what could not be served."""
     if secret.type != TYPE:
         raise CertificateError(f"its type is {secret.type}, and ours is {TYPE}")
-    signing, serving = _pair(secret.data, _AUTHORITY), _pair(secret.data, _SERVING)
-    incoming = _pair(secret.data, _INCOMING) if _INCOMING[0] in secret.data else None
-    ca.check(signing, [signing.certificate], signs=True)
-    ca.check(serving, [signing.certificate])
-    if incoming:
-        ca.check(incoming, [incoming.certificate], signs=True)
+    active, serving = _pair(secret.data, _ACTIVE), _pair(secret.data, _SERVING)
+    following = _pair(secret.data, _NEXT) if _NEXT[0] in secret.data else None
+    ca.check(active, [active.certificate], signs=True)
+    ca.check(serving, [active.certificate])
+    if following:
+        ca.check(following, [following.certificate], signs=True)
     retired = ca.certificates_in(secret.data.get(_RETIRED, b""))
     trusted = _time(secret.annotations.get(TRUSTED_ANNOTATION, ""))
     requested = secret.annotations.get(REQUESTED_ANNOTATION) == _REQUESTED
-    return State(signing, serving, incoming, retired, trusted, requested)
+    return State(active, serving, following, retired, trusted, requested)
 
 
 def reports(secret: TlsSecret) -> dict[str, Report]:
-    """Read what the replicas have said, by their names."""
-    said = {}
+    """Decode the replicas' reports, by their names."""
+    found = {}
     for key, text in secret.annotations.items():
         serving, _, written = text.partition(" ")
         at = _time(written)
         if key.startswith(REPLICA_ANNOTATIONS) and at is not None:
-            said[key.removeprefix(REPLICA_ANNOTATIONS)] = Report(serving, at)
-    return said
+            found[key.removeprefix(REPLICA_ANNOTATIONS)] = Report(serving, at)
+    return found
 
 
-def report(said: Report) -> str:
-    """Write what a replica says."""
-    return f"{said.serving} {format_rfc3339(said.reported_at.timestamp())}"
+def report(report: Report) -> str:
+    """Encode a replica's report, the value of its annotation."""
+    return f"{report.serving} {format_rfc3339(report.reported_at.timestamp())}"
 
 
 def _pair(data: Mapping[str, bytes], keys: tuple[str, str]) -> KeyPair:

@@ -1,4 +1,4 @@
-"""What a client that connects makes of a certificate, whoever made it: PEM in, values out."""
+"""Verify a certificate as a connecting client does, whoever created it: PEM in, values out."""
 
 from datetime import datetime
 from typing import NamedTuple
@@ -20,7 +20,7 @@ class LeafCertificate(NamedTuple):
 
 
 def leaf_certificate(chain: bytes) -> LeafCertificate:
-    """Read the certificate that a server presents first. Raises `CertificateError` where there is none."""
+    """Load the certificate that a server presents first. Raises `CertificateError` where there is none."""
     first = _certificates(chain)[0]
     try:
         names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -31,10 +31,10 @@ def leaf_certificate(chain: bytes) -> LeafCertificate:
 
 
 def is_trusted(chain: bytes, bundle: bytes) -> bool:
-    """Tell whether a bundle's authorities have signed what a server presents, be it through others in between.
+    """Whether a CA of the bundle has signed what a server presents, directly or through intermediates.
 
-    A certificate that is in the bundle itself is trusted as well. Times are not looked at. Raises `CertificateError`
-    where one of the two holds no certificate.
+    A certificate that is itself in the bundle is trusted too. Validity is not checked. Raises `CertificateError` where
+    one of the two contains no certificate.
     """
     roots, presented = _certificates(bundle), _certificates(chain)
     for certificate, above in zip(presented, [*presented[1:], None], strict=True):
@@ -46,7 +46,6 @@ def is_trusted(chain: bytes, bundle: bytes) -> bool:
 
 
 def _certificates(text: bytes) -> list[x509.Certificate]:
-    """Take PEM apart: at least one."""
     try:
         return x509.load_pem_x509_certificates(text)
     except ValueError:

@@ -13,7 +13,7 @@ from msgspec import structs
 
 from webhook.constants import InstallationNames
 from webhook.errors import CertificateError
-from webhook.pki import ca, rotation, secret_codec
+from webhook.pki import ca, rotation, secret_codec, verify
 from webhook.pki.ca import KeyPair
 from webhook.pki.rotation import Observed, Report, State, Step, Terms
 from webhook.pki.secret_codec import TlsSecret
@@ -94,7 +94,10 @@ def test_step_service_renamed_renews_by_the_same_authority() -> None:
     assert rotation.next_step(state, LONG, _TERMS, _NOW) is None
     renewed = taken(rotation.next_step(state, LONG, moved, _NOW))
     assert renewed.active == state.active
-    assert ca.names(renewed.serving.certificate) == {"acme.platform.svc", "acme.platform.svc.cluster.local"}
+    assert verify.leaf_certificate(renewed.serving.certificate).names == {
+        "acme.platform.svc",
+        "acme.platform.svc.cluster.local",
+    }
     assert rotation.next_step(renewed, LONG, moved, _NOW) is None
 
 

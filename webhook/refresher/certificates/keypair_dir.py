@@ -1,7 +1,7 @@
-"""The pair that the server of this Pod serves: the folder that it is read from, and what the server says.
+"""The directory from which the server of this Pod reads its certificate and key, and which one it serves.
 
-The files are replaced as kubelet replaces those of a mounted Secret: `tls.crt` and `tls.key` lead through one link,
-`..data`, to a folder that is written whole before the link is turned to it.
+The files are replaced as kubelet replaces those of a mounted Secret: `tls.crt` and `tls.key` lead through one symlink,
+`..data`, to a directory that is complete before the symlink is switched to it.
 """
 
 import os
@@ -19,29 +19,28 @@ from webhook.pki.ca import KeyPair
 
 _NAMES = ("tls.crt", "tls.key")
 _LINK = "..data"
-_FOLDERS = "..pair-"
+_PREFIX = "..pair-"
 _TIMEOUT = 2.0
 
 
 class KeyPairDir:
-    """Where the pair is put for the server, and where that is asked which one it serves."""
+    """An existing directory for the server's key pair, and the address at which that server is asked."""
 
     def __init__(self, folder: Path, server: Address) -> None:
-        """Take the folder, which must be there, and the server's address."""
         self._folder = folder
         self._server = server
 
     def read(self) -> KeyPair | None:
-        """Read the pair; None where there is none yet, or it cannot be read."""
+        """Read the key pair; None if there is none yet, or it cannot be read."""
         try:
             return KeyPair(*(files.read(self._folder / name) for name in _NAMES))
         except FileError:
             return None
 
     def write(self, pair: KeyPair) -> None:
-        """Replace the pair as a whole. Raises `FileError`."""
+        """Replace the key pair atomically. Raises `FileError`."""
         try:
-            fresh = Path(tempfile.mkdtemp(prefix=_FOLDERS, dir=self._folder))
+            fresh = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=self._folder))
             for name, content in zip(_NAMES, pair, strict=True):
                 (fresh / name).touch(mode=0o600)
                 (fresh / name).write_bytes(content)
@@ -54,27 +53,26 @@ class KeyPairDir:
             self._prune()
 
     def fingerprint(self) -> str | None:
-        """Ask the server which certificate it serves; None where it does not answer.
+        """Ask the server which certificate it serves; None if it does not answer.
 
-        One that answers only clients with a certificate (`serve --client-ca`) is asked all the same: it speaks TLS 1.3,
-        in which a client has the server's certificate, and its handshake is over, before it is refused.
+        This works too for one that answers only clients with a certificate (`serve --client-ca`): in TLS 1.3 a client
+        has the server's certificate, and its handshake is complete, before it is refused.
         """
+        address = (self._server.host or "127.0.0.1", self._server.port)
         try:
-            served = ssl.get_server_certificate((self._server.host or "127.0.0.1", self._server.port), timeout=_TIMEOUT)
-            return ca.fingerprint(served.encode())
+            return ca.fingerprint(ssl.get_server_certificate(address, timeout=_TIMEOUT).encode())
         except (OSError, ValueError):
             return None
 
     def _prune(self) -> None:
-        """Remove every folder but the one that is served: where the disk is full, attempts must not add up."""
+        """Remove every directory but the current one: on a full disk, failed attempts must not add up."""
         with suppress(OSError):
-            kept = os.path.realpath(self._folder / _LINK)
-            for folder in self._folder.glob(f"{_FOLDERS}*"):
-                if os.path.realpath(folder) != kept:
+            current = os.path.realpath(self._folder / _LINK)
+            for folder in self._folder.glob(f"{_PREFIX}*"):
+                if os.path.realpath(folder) != current:
                     shutil.rmtree(folder, ignore_errors=True)
 
     def _switch_symlink(self, name: str, target: str) -> None:
-        """Have a link lead somewhere else, at once."""
         link, fresh = self._folder / name, self._folder / f"{name}.new"
         if link.is_symlink() and str(link.readlink()) == target:
             return

@@ -1,4 +1,4 @@
-"""The server of this Pod: handed the pair when it is time, and asked which one it serves, for all replicas to know."""
+"""The server of this Pod: it gets the key pair when that is due, and its certificate is reported to all replicas."""
 
 import logging
 from collections.abc import Callable
@@ -18,9 +18,9 @@ _log = logging.getLogger("webhook.refresher")
 
 
 class LocalServer:
-    """What a replica does for its own server, whether it is the one that writes or not."""
+    """What every replica does for its own server, leading or not. `clock` gives monotonic seconds."""
 
-    def __init__(  # noqa: PLR0913 - what it works with, each part by name
+    def __init__(  # noqa: PLR0913 - dependencies, each by name
         self,
         *,
         key_pair_dir: KeyPairDir,
@@ -30,23 +30,19 @@ class LocalServer:
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
-        """Take where the pair is put, the replica's name, where what it says is written and known from, and the clock.
-
-        The clock is the monotonic one.
-        """
         self._key_pair_dir = key_pair_dir
         self._replica = replica
         self._installation = installation
         self._secrets = secrets
         self._metrics = metrics
         self._clock = clock
-        self._next_report: float | None = None
-        """When what is served is said again even if it is the same; None: it was not said yet."""
+        self._next_report = float("-inf")
+        """When the served certificate is reported again even if it is the same."""
 
     def reconcile(self, secret: TlsSecret, state: State, observed: Observed, terms: Terms, now: datetime) -> None:
-        """Hand the stored pair over if it is time, and say which one is served.
+        """Hand over the stored key pair if that is due, and report which one is served.
 
-        Raises `FileError` where the pair cannot be put, and `ClusterError` where nothing can be said.
+        Raises `FileError` if the files cannot be written, and `ClusterError` if the report cannot.
         """
         self._install(state, observed, terms, now)
         self._report(secret, state, now)
@@ -56,27 +52,23 @@ class LocalServer:
         if rotation.is_due_to_serve(held, state, observed, terms, now):
             self._key_pair_dir.write(state.serving)
             held = state.serving
-            fingerprint = ca.fingerprint(held.certificate)
-            _log.info(log.event("certificate handed to the server", fingerprint=fingerprint))
+            _log.info(log.event("certificate handed to the server", fingerprint=ca.fingerprint(held.certificate)))
         if held == state.serving:
             self._metrics.certificate_expiry.set(ca.validity(held.certificate).ends.timestamp())
 
     def _report(self, secret: TlsSecret, state: State, now: datetime) -> None:
-        """Say it, unless that has been said lately."""
-        said = secret_codec.reports(secret).get(self._replica)
-        wanted = ca.fingerprint(state.serving.certificate)
-        lately = self._next_report is not None and self._clock() < self._next_report
-        if said and said.serving == wanted and lately:
+        reported = secret_codec.reports(secret).get(self._replica)
+        is_due = self._clock() >= self._next_report
+        if not is_due and reported is not None and rotation.is_current(reported, state):
             return
         serving = self._key_pair_dir.fingerprint()
-        if serving and (said is None or serving != said.serving or not lately):
-            self._secrets.put(
-                self._installation.report_certificate(self._replica, secret_codec.report(Report(serving, now)))
-            )
+        if serving and (is_due or reported is None or serving != reported.serving):
+            report = secret_codec.report(Report(serving, now))
+            self._secrets.put(self._installation.report_certificate(self._replica, report))
             self._next_report = self._clock() + rotation.REPORT_INTERVAL.total_seconds()
 
     def withdraw_report(self) -> None:
-        """Take back what was said, so that nobody waits for this replica."""
+        """Remove the report, so that no replica waits for this one."""
         secret = self._secrets.get("")
         if secret is not None and self._replica in secret_codec.reports(secret):
             try:

@@ -1,7 +1,7 @@
-"""For how long things have been as they are, as this process has seen them.
+"""For how long observed values have been unchanged, as this process has seen them.
 
-What is written down with a time was written by the clock of whoever wrote it. That may have been wrong, or set since,
-and so may ours. By the monotonic clock each sees for itself for how long it has stood there.
+A stored time was written by another machine's clock. That may be wrong or set later, and so may ours. So each process
+measures by its own monotonic clock.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,19 +9,18 @@ from datetime import timedelta
 
 
 class AgeTracker:
-    """What was seen at every look, and since when it has been the same."""
+    """The values of the last observation, and since when each has been the same. `clock` gives monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Take the monotonic clock."""
         self._clock = clock
         self._since: dict[str, tuple[object, float]] = {}
 
-    def observe(self, things: Mapping[str, object]) -> dict[str, timedelta]:
-        """Look at things by their names, and give for how long each has been what it is; what is gone is forgotten."""
+    def observe(self, values: Mapping[str, object]) -> dict[str, timedelta]:
+        """Return for how long each value has been what it is now; a missing name is forgotten."""
         now = self._clock()
         before = self._since
         self._since = {
-            name: before[name] if name in before and before[name][0] == thing else (thing, now)
-            for name, thing in things.items()
+            name: before[name] if name in before and before[name][0] == value else (value, now)
+            for name, value in values.items()
         }
         return {name: timedelta(seconds=now - since) for name, (_, since) in self._since.items()}

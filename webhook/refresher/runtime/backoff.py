@@ -1,30 +1,29 @@
-"""How a fight over one pull secret is fought: a few repairs at once, then each one later than the one before."""
+"""Exponential back-off for an object that another client keeps changing: a few repairs at once, then ever later."""
 
 from collections import deque
 
-#: So many repairs in so many seconds are made at once; more are a fight.
+#: Repairs within a window of seconds that are made at once; more are a conflict.
 REPAIRS, WINDOW = 3, 60.0
-#: Seconds that the next repair waits then, doubled each time up to the second.
+#: Seconds that the next repair then waits, doubled each time up to the maximum.
 COOL_DOWN, LONGEST = 10.0, 300.0
-#: Seconds without a repair after which a fight is over.
+#: Seconds without a repair after which a conflict is over.
 RESET_AFTER = 600.0
 
 
 class FlapBackoff:
-    """The repairs of one pull secret. Times are monotonic seconds."""
+    """The repairs of one object. Times are monotonic seconds."""
 
     def __init__(self) -> None:
-        """Begin in peace."""
         self._repairs: deque[float] = deque(maxlen=REPAIRS)
         self._cool_downs = 0
         self._until: float | None = None
 
     def delay(self, now: float) -> float:
-        """Give the seconds that a repair must wait, 0 for none."""
+        """Return the seconds that a repair must wait, 0 for none."""
         if self.is_over(now):
             self._cool_downs, self._until = 0, None
-        lately = [at for at in self._repairs if now - at < WINDOW]
-        if not self._cool_downs and len(lately) < REPAIRS:
+        recent = [at for at in self._repairs if now - at < WINDOW]
+        if not self._cool_downs and len(recent) < REPAIRS:
             return 0.0
         if self._until is None:
             self._cool_downs += 1
@@ -32,10 +31,10 @@ class FlapBackoff:
         return max(0.0, self._until - now)
 
     def record(self, now: float) -> None:
-        """Take notice of a repair."""
+        """Record that a repair was made."""
         self._repairs.append(now)
         self._until = None
 
     def is_over(self, now: float) -> bool:
-        """Tell whether nobody fights, or no longer."""
+        """Whether there is no conflict, or no longer."""
         return not self._repairs or now - self._repairs[-1] > RESET_AFTER

@@ -1,4 +1,4 @@
-"""The clocks and the dice, which whoever loops is given."""
+"""The clocks and the randomness that every loop is given."""
 
 import random
 import time
@@ -7,11 +7,11 @@ from typing import NamedTuple
 
 
 class Clocks(NamedTuple):
-    """Where time and chance come from."""
+    """Where time and randomness come from."""
 
     monotonic: Callable[[], float] = time.monotonic
-    """Seconds for every wait: it goes on while the other is set."""
+    """Seconds, for every wait: unaffected when the wall clock is set."""
     wall: Callable[[], float] = time.time
-    """POSIX seconds, for what is written down and read by others."""
+    """POSIX seconds, for what is stored and read by others."""
     random: Callable[[], float] = random.random
     """A number from [0, 1)."""

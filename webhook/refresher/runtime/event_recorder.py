@@ -1,4 +1,4 @@
-"""Saying what an operator should know: a log line, and an Event where it concerns, neither of them again and again."""
+"""Report what an operator should know: a log line, and an Event for whom it concerns, neither repeated too often."""
 
 import logging
 import secrets
@@ -15,51 +15,51 @@ from webhook.log import shorten
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds: the same is said again after the first of these, and something else of the same kind after the second.
+#: Seconds until the same note is reported again, and another note with the same reason.
 _REPEAT_AFTER, _CHANGED_AFTER = 3600.0, 60.0
 _NOTE_LIMIT = 1024
-#: Of how many things it is remembered that they were said.
+#: Reports that are remembered.
 _MAX_REMEMBERED = 10_000
 
 
-class _Reported(NamedTuple):
+class _Report(NamedTuple):
     note: str
     at: float
 
 
 class EventRecorder:
-    """Says things once."""
+    """Reports each thing once. Thread-safe.
+
+    Every replica logs; the one for which `leading` holds also creates Events. `secret` is the pull secret's name,
+    `clock` gives monotonic seconds.
+    """
 
     def __init__(
         self, cluster: Cluster, secret: str, identity: str, leading: Callable[[], bool], clock: Callable[[], float]
     ) -> None:
-        """Take the cluster, the pull secret's name, this replica's, whether it is the one that writes, and the clock.
-
-        Every replica logs, and the one that writes makes Events.
-        """
         self._cluster = cluster
         self._secret = secret
         self._identity = identity
         self._leading = leading
         self._clock = clock
         self._lock = Lock()
-        self._reported: dict[tuple[str, str], _Reported] = {}
+        self._reports: dict[tuple[str, str], _Report] = {}
 
     def warning(self, reason: str, note: str, namespace: str | None = None, *, event: bool = True) -> None:
-        """Say that something is wrong: of a namespace's pull secret, or without one of ours as a whole."""
-        self._record("Warning", reason, note, namespace, event=event)
+        """Report a problem with a namespace's pull secret, or without one with the refresher as a whole."""
+        self._report("Warning", reason, note, namespace, event=event)
 
     def normal(self, reason: str, note: str, namespace: str) -> None:
-        """Say that something has changed for a namespace's pull secret."""
-        self._record("Normal", reason, note, namespace, event=True)
+        """Report a change to a namespace's pull secret."""
+        self._report("Normal", reason, note, namespace, event=True)
 
     def resolved(self, namespace: str | None, *reasons: str) -> None:
-        """Take notice that things are no longer wrong: they are said at once if they go wrong again."""
+        """Forget problems that are over: they are reported at once when they occur again."""
         with self._lock:
             for reason in reasons:
-                self._reported.pop((namespace or "", reason), None)
+                self._reports.pop((namespace or "", reason), None)
 
-    def _record(self, kind: str, reason: str, note: str, namespace: str | None, *, event: bool) -> None:
+    def _report(self, kind: str, reason: str, note: str, namespace: str | None, *, event: bool) -> None:
         if not self._is_new(namespace or "", reason, note):
             return
         level = logging.WARNING if kind == "Warning" else logging.INFO
@@ -73,16 +73,16 @@ class EventRecorder:
     def _is_new(self, namespace: str, reason: str, note: str) -> bool:
         now = self._clock()
         with self._lock:
-            before = self._reported.get((namespace, reason))
+            before = self._reports.get((namespace, reason))
             if before is not None and now - before.at < (_REPEAT_AFTER if before.note == note else _CHANGED_AFTER):
                 return False
-            if len(self._reported) >= _MAX_REMEMBERED:
-                self._reported.clear()
-            self._reported[namespace, reason] = _Reported(note, now)
+            if len(self._reports) >= _MAX_REMEMBERED:
+                self._reports.clear()
+            self._reports[namespace, reason] = _Report(note, now)
         return True
 
     def _event(self, kind: str, reason: str, note: str, namespace: str | None) -> dict[str, Any]:
-        """Make an Event: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/."""
+        """Build an Event: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/."""
         if namespace is None:
             namespace = self._cluster.namespace
             regarding = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "name": REFRESHER}

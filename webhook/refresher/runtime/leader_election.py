@@ -1,7 +1,7 @@
-"""One replica writes: whoever holds the Lease.
+"""Leader election by a Lease: one replica writes.
 
-The rules are those of client-go's leader election: a holder renews; whoever sees that the Lease has not changed for
-its duration, by a clock of its own, takes it. https://kubernetes.io/docs/concepts/architecture/leases/
+The rules are those of client-go's leader election: a holder renews, and a replica that sees the Lease unchanged for its
+duration, by its own clock, takes it. https://kubernetes.io/docs/concepts/architecture/leases/
 """
 
 import contextlib
@@ -18,21 +18,25 @@ from webhook.registry.logins import Logins
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds without a renewal after which another may take the Lease. Taken over within this and twice the next.
+#: Seconds without a renewal after which another may take the Lease; it does so within this plus twice the next.
 LEASE_DURATION = 10.0
-#: The longest time that is believed of a Lease which somebody else wrote.
+#: The longest duration that is accepted from a Lease that another client wrote.
 _MAX_DURATION = 20.0
 _RENEWAL = 2.0
-#: Seconds since the last renewal after which a holder writes nothing more: less than the duration, for the clocks of
-#: two machines do not run alike, and what is on its way takes time.
+#: Seconds since the last renewal after which a holder writes nothing more: less than the duration, because the clocks
+#: of two machines differ, and requests on their way take time.
 _DEADLINE = 7.0
-_TIMEOUT = 3.0
-_RELEASE_TIMEOUT = 0.5
+#: Seconds to wait for a response, and for the one to the release.
+_TIMEOUT, _RELEASE_TIMEOUT = 3.0, 0.5
 STALL_TIMEOUT = 60.0
 
 
 class LeaderElection:
-    """The part of one replica in it."""
+    """One replica's part in the election.
+
+    `clock` gives monotonic seconds; `on_change` is called when this replica starts or stops leading. `logins` are
+    stored with the Lease, so that the next leader knows which logins were refused.
+    """
 
     def __init__(
         self,
@@ -42,10 +46,6 @@ class LeaderElection:
         on_change: Callable[[bool], None],
         logins: Logins | None = None,
     ) -> None:
-        """Take the replica's name, the monotonic clock, and whom to tell when it begins or ceases to write.
-
-        `logins` are stored with the Lease, so that the next replica that writes knows which were refused.
-        """
         self._cluster = cluster
         self._identity = identity
         self._clock = clock
@@ -53,32 +53,36 @@ class LeaderElection:
         self._logins = logins or Logins(time.time)
         self._lease: HeldLease | None = None
         self._observed_at = 0.0
+        """When the Lease was last seen to change."""
         self._until = float("-inf")
         self._notified = False
         self.error: str | None = None
-        """Why the Lease could not be read or written when that was last tried."""
+        """Why the Lease could not be read or written at the last attempt."""
         self.ever_held = False
-        """Whether the Lease has ever been seen in the hands of this replica or another."""
+        """Whether any replica has been seen to hold the Lease."""
 
     def read_refused_logins(self) -> None:
-        """Learn which logins were refused, as far as the Lease can be read, and take no part in it."""
+        """Read which logins were refused, if the Lease can be read, without taking part in the election."""
         with contextlib.suppress(ClusterError):
             self._logins.merge(self._cluster.lease(_TIMEOUT).refused_logins)
 
     def leading(self) -> bool:
-        """Tell whether this replica may write now."""
+        """Whether this replica may write now."""
         return self._clock() < self._until
 
     @property
     def holder(self) -> str | None:
-        """Give the replica that holds the Lease, as far as is known."""
+        """The replica that holds the Lease, as far as is known."""
         if self.leading():
             return self._identity
-        holder = self._lease.spec.holder_identity if self._lease else None
+        holder = self._holder()
         return None if holder == self._identity else holder or None
 
+    def _holder(self) -> str | None:
+        return self._lease.spec.holder_identity if self._lease else None
+
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
-        """Take the Lease when it is free, and renew it, until told to stop; then give it up."""
+        """Take the Lease when it is free and renew it until told to stop, then release it."""
         while not stop.is_set():
             beat()
             wait = self.acquire_or_renew()
@@ -87,11 +91,11 @@ class LeaderElection:
         self.release()
 
     def acquire_or_renew(self) -> float:
-        """Look at the Lease and do what is due; give the wait until the next time."""
+        """Read the Lease and do what is due; return the seconds until the next attempt."""
         try:
             wait = self._acquire_or_renew()
         except Conflict:
-            self._lease = None  # somebody else wrote it: it is read again
+            self._lease = None  # another client wrote it: read it again
             return _RENEWAL / 4
         except ClusterError as error:
             if self.error is None:
@@ -102,7 +106,7 @@ class LeaderElection:
         return wait
 
     def _acquire_or_renew(self) -> float:
-        if self._lease is None or self._lease.spec.holder_identity != self._identity:
+        if self._holder() != self._identity:
             self._observe(self._cluster.lease(_TIMEOUT))
         free_in = self._free_in()
         if free_in > 0:
@@ -118,28 +122,28 @@ class LeaderElection:
         self.ever_held = self.ever_held or bool(lease.spec.holder_identity)
 
     def _free_in(self) -> float:
-        """Give the seconds until this replica may write the Lease: none if it holds it, or nobody does."""
-        holder = self._lease.spec.holder_identity if self._lease else None
-        if not holder or holder == self._identity:
+        """Return the seconds until this replica may write the Lease: none if it holds it, or no replica does."""
+        holder = self._holder()
+        if self._lease is None or not holder or holder == self._identity:
             return 0.0
-        # By whatever version the holder is: it may have taken the Lease for another time.
-        written = self._lease.spec.lease_duration_seconds if self._lease else None
+        # The holder may be of another version and have taken the Lease for another time.
+        written = self._lease.spec.lease_duration_seconds
         duration = written if written and 0 < written <= _MAX_DURATION else LEASE_DURATION
         return self._observed_at + duration - self._clock()
 
     def _write(self) -> None:
-        seen = self._lease or HeldLease(LeaseSpec(), None)
-        mine = seen.spec.holder_identity == self._identity
+        lease = self._lease or HeldLease(LeaseSpec(), None)
+        mine = lease.spec.holder_identity == self._identity
         began = self._clock()
         now = micro_time()
         spec = LeaseSpec(
             holder_identity=self._identity,
             renew_time=now,
-            acquire_time=seen.spec.acquire_time if mine else now,
+            acquire_time=lease.spec.acquire_time if mine else now,
             lease_duration_seconds=int(LEASE_DURATION),
-            lease_transitions=(seen.spec.lease_transitions or 0) + (not mine),
+            lease_transitions=(lease.spec.lease_transitions or 0) + (not mine),
         )
-        self._lease = self._cluster.write_lease(spec, seen.version, _TIMEOUT, self._logins.recent())
+        self._lease = self._cluster.write_lease(spec, lease.version, _TIMEOUT, self._logins.recent())
         self._until = began + _DEADLINE
         self.ever_held = True
 
@@ -150,8 +154,8 @@ class LeaderElection:
             self._on_change(self._notified)
 
     def release(self) -> None:
-        """Give the Lease up if it is held, so that another takes it at once."""
-        held, self._until = self._until > self._clock(), float("-inf")
+        """Release the Lease if this replica holds it, so that another takes it at once."""
+        held, self._until = self.leading(), float("-inf")
         if held and self._lease is not None:
             spec = LeaseSpec(None, micro_time(), None, 1, self._lease.spec.lease_transitions)
             try:

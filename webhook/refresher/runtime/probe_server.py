@@ -1,7 +1,7 @@
-"""The sidecar's own port: `/healthz`, `/readyz` and `/metrics`, in the clear, for whoever looks after it.
+"""The refresher's own port: `/healthz`, `/readyz` and `/metrics`, in plain HTTP.
 
-It is the standard library's server: what asks here is a kubelet and a Prometheus, some times a minute. A connection has
-a time limit, and there is a bound on how many are served at once.
+It is the standard library's server: its clients are a kubelet and a Prometheus, a few times a minute. Connections are
+limited in time and number.
 """
 
 import contextlib
@@ -15,11 +15,12 @@ from threading import Condition
 from typing import Any, NamedTuple
 
 _CONNECTIONS = 32
+#: Seconds for which a connection may be open.
 _TIMEOUT = 5.0
 
 
 class Reply(NamedTuple):
-    """An answer."""
+    """A response."""
 
     status: HTTPStatus
     body: bytes
@@ -27,24 +28,23 @@ class Reply(NamedTuple):
 
 
 def accepts(header: str, content_type: str) -> bool:
-    """Tell whether an `Accept` header names a type itself: a wildcard stands for the default."""
+    """Whether an `Accept` header names a type itself: a wildcard means the default."""
     return content_type in {part.partition(";")[0].strip().lower() for part in header.split(",")}
 
 
-def _end(sock: socket.socket) -> None:
+def _shut_down(sock: socket.socket) -> None:
     with contextlib.suppress(OSError):  # it has ended by itself
         sock.shutdown(socket.SHUT_RDWR)
 
 
 class ProbeServer(ThreadingHTTPServer):
-    """Serves a table of paths."""
+    """Serves a table of paths on a listening socket; each handler is called with the `Accept` header."""
 
     daemon_threads = True
     allow_reuse_address = True
     request_queue_size = 64
 
     def __init__(self, listening: socket.socket, paths: Mapping[str, Callable[[str], Reply]]) -> None:
-        """Take a listening socket, and who answers for each path, by what the client accepts."""
         self.paths = paths
         self._changed = Condition()
         self._running = 0
@@ -56,32 +56,31 @@ class ProbeServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where it listens, the port being the one that was taken where any free one was asked for."""
+        """Where it listens, as a URL with the actual port."""
         host, port = self.socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread; where there are too many, the oldest of the client with the most goes."""
+        """Serve a connection in a thread; at the limit, the oldest of the client with the most is closed."""
         client = client_address[0]
         with self._changed:
             if len(self._open) >= _CONNECTIONS:
-                self._end_one(client)
+                self._evict(client)
             self._open[request] = client, time.monotonic()
             self._running += 1
-            # Those that were ended are threads until they have noticed: connections can come faster than that.
+            # Closed ones are threads until they notice: connections can come faster than that.
             self._changed.wait_for(lambda: self._running <= 2 * _CONNECTIONS, _TIMEOUT)
         super().process_request(request, client_address)
 
-    def _end_one(self, newcomer: str) -> None:
+    def _evict(self, newcomer: str) -> None:
         counts = Counter(client for client, _ in self._open.values())
         counts[newcomer] += 1
         [(most, _)] = counts.most_common(1)
         oldest = next(sock for sock, (client, _) in self._open.items() if client == most)
         del self._open[oldest]
-        _end(oldest)
+        _shut_down(oldest)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Serve a connection."""
         try:
             super().process_request_thread(request, client_address)
         finally:
@@ -91,15 +90,15 @@ class ProbeServer(ThreadingHTTPServer):
                 self._changed.notify()
 
     def service_actions(self) -> None:
-        """End what takes too long; this is called twice a second."""
+        """Close connections that take too long; called twice a second."""
         now = time.monotonic()
         with self._changed:
             late = [sock for sock, (_, since) in self._open.items() if now - since > _TIMEOUT]
         for sock in late:
-            _end(sock)
+            _shut_down(sock)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Say nothing of a client that went away."""
+        """Log nothing about a client that disconnected."""
         del request, client_address
 
 
@@ -128,5 +127,5 @@ class _Handler(BaseHTTPRequestHandler):
         if body:
             self.wfile.write(reply.body)
 
-    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in the standard library
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the standard library's name
         """Log no request."""

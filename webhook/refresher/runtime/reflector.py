@@ -1,4 +1,4 @@
-"""Keeping a store current: a list, then watches one after the other, through whatever becomes of the API server."""
+"""Keep a store current: a list, then one watch after another, whatever happens to the API server."""
 
 import logging
 from collections.abc import Callable
@@ -14,17 +14,17 @@ _log = logging.getLogger("webhook.refresher")
 
 _Object = TypeVar("_Object", bound=Versioned)
 
-#: Seconds between two attempts: what happened in an outage is to be known soon after its end.
+#: Seconds between two attempts: what changed in an outage is to be known soon after its end.
 _MIN_DELAY, _MAX_DELAY = 0.25, 5.0
-#: So many watches in a row that fail are followed by a list: after etcd was restored, a watch from a version that is
-#: yet to come is told nothing at all.
+#: After so many failed watches in a row comes a list: when etcd was restored, a watch from a version that does not
+#: exist yet receives nothing at all.
 _RELIST_AFTER = 3
-#: The longest that the loop may give no sign of life: a watch that says nothing, then a long list.
+#: The longest time between two heartbeats, seconds: a watch without events, then a long list.
 STALL_TIMEOUT = 300.0
 
 
 class Reflector(Generic[_Object]):
-    """The loop of one kind."""
+    """The loop of one resource. `failed` is called when a watch fails, `returned` after a list or an outage."""
 
     def __init__(
         self,
@@ -33,7 +33,6 @@ class Reflector(Generic[_Object]):
         returned: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
-        """Take the kind and its store; `failed` is called when a watch fails, `returned` after a list or an outage."""
         self._resource: Resource[_Object] = resource
         self._store: Store[_Object] = store
         self._returned = returned
@@ -41,32 +40,32 @@ class Reflector(Generic[_Object]):
         self._version: str | None = None
         self._open: Watch[_Object] | None = None
         self._failures = 0
-        """How many watches in a row failed before they told anything: some proxies cut each as soon as it is open."""
+        """Watches in a row that failed before their first event: some proxies cut each as soon as it is open."""
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
-        """Watch until told to stop."""
+        """List and watch until told to stop."""
         while not stop.is_set():
             beat()
             resumed = self._version is not None
             try:
-                watch = self._begin(self._version or self._list())
+                self._open = watch = self._resource.watch(self._version or self._list())
                 if self._failures:
                     self._returned()
-                self._follow(watch, stop, beat)
+                self._consume(watch, stop, beat)
                 self._note_success()
             except ClusterError as error:
                 if stop.is_set():
                     return
                 self._note_failure(error)
-                # After an outage the first answer may be that the version is too old. One that comes upon a list of our
-                # own a moment ago is a fault like any other.
+                # After an outage the first answer may be that the version is too old. If that follows our own list of
+                # a moment ago, it is a failure like any other.
                 if not (resumed and isinstance(error, Expired)):
                     stop.wait(min(_MAX_DELAY, _MIN_DELAY * 2 ** min(self._failures - 1, 8)))
             else:
                 stop.wait(_MIN_DELAY)  # it may have ended at once, and the next one could as well
 
     def close(self) -> None:
-        """End the watch that is open, from another thread."""
+        """End the open watch, from another thread."""
         watch = self._open
         if watch is not None:
             watch.close()
@@ -76,12 +75,8 @@ class Reflector(Generic[_Object]):
         self._returned()
         return self._version
 
-    def _begin(self, version: str) -> Watch[_Object]:
-        self._open = self._resource.watch(version)
-        return self._open
-
-    def _follow(self, watch: Watch[_Object], stop: Event, beat: Callable[[], None]) -> None:
-        """Take every change until the watch ends."""
+    def _consume(self, watch: Watch[_Object], stop: Event, beat: Callable[[], None]) -> None:
+        """Store every change until the watch ends."""
         for change in watch:
             beat()
             if stop.is_set():

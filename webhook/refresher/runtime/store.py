@@ -1,4 +1,4 @@
-"""What lists, watches and our own writes have told of a kind: the newest version of each object, by namespace."""
+"""A cache of the objects of one kind, from lists, watches and our own writes: the newest version of each."""
 
 from collections.abc import Callable
 from threading import Lock
@@ -11,48 +11,51 @@ _Object = TypeVar("_Object", bound=Versioned)
 
 
 class Store(Generic[_Object]):
-    """The objects of a kind, for use by several threads at once.
+    """The objects of a kind, by namespace. Thread-safe.
 
-    A version orders what is told: what is older than what is known already changes nothing, so that a watch that lags
-    behind does not undo what an answer to a write has told.
+    Resource versions order the updates: an update older than what is known changes nothing, so a watch that lags behind
+    does not undo the response to a write. `namespace` gives an object's namespace; `changed` is called with it after
+    each change.
     """
 
     def __init__(self, namespace: Callable[[_Object], str], changed: Callable[[str], None]) -> None:
-        """Take how to tell an object's namespace, and whom to tell of a change in one."""
         self._namespace: Callable[[_Object], str] = namespace
         self._changed = changed
         self._lock = Lock()
         self._objects: dict[str, _Object] = {}
         self._deleted: dict[str, int] = {}
         self._newest = 0
-        """The newest version of which anything was told."""
+        """The newest version of any update."""
         self._listed = 0
         """The version of the newest list: what is older and not in it is gone."""
         self.synced = False
-        """Whether all objects have been listed: until then, what is not known may be there."""
+        """Whether all objects have been listed: until then, an unknown object may exist."""
 
     def get(self, namespace: str) -> _Object | None:
-        """Give what is known of a namespace."""
+        """Return the object known in a namespace."""
         return self._objects.get(namespace)
 
     def __contains__(self, namespace: str) -> bool:
-        """Tell whether something is known of a namespace."""
         return namespace in self._objects
 
     def names(self) -> list[str]:
-        """Name the namespaces of which something is known."""
+        """Name the namespaces with a known object."""
         return list(self._objects)
 
     def put(self, item: _Object) -> None:
-        """Take an object as it is now."""
+        """Store an object as it is now, unless a newer version or deletion is known."""
         name = self._namespace(item)
         with self._lock:
-            if item.version <= self._listed or not self._take(name, item):
+            known = self._objects.get(name)
+            if item.version <= max(self._listed, self._deleted.get(name, 0), known.version if known else 0):
                 return
+            self._objects[name] = item
+            self._newest = max(self._newest, item.version)
+            self._deleted.pop(name, None)
         self._changed(name)
 
     def remove(self, item: _Object) -> None:
-        """Take notice that an object is gone; `item` has the version at which it went."""
+        """Remove an object; `item` has the version at which it was deleted."""
         name = self._namespace(item)
         with self._lock:
             known = self._objects.get(name)
@@ -64,10 +67,10 @@ class Store(Generic[_Object]):
         self._changed(name)
 
     def refresh(self, read: Callable[[], Listing[_Object]]) -> str:
-        """List all objects, and take what is listed; give the list's version. Raises what `read` raises.
+        """List all objects, store them and return the list's version. Raises what `read` raises.
 
-        A list shows at least what was known when it was asked for. One that is older is of an API server whose etcd was
-        restored: it counts alone, whatever versions are known.
+        A list shows at least what was known when it was requested. An older one comes from an API server whose etcd was
+        restored: it alone counts then, whatever versions are known.
         """
         before = self._newest
         listing = read()
@@ -75,10 +78,7 @@ class Store(Generic[_Object]):
         return listing.version
 
     def replace(self, listing: Listing[_Object], *, restored: bool = False) -> None:
-        """Take a list of all objects; what is known, unless it is younger than the list, is as it is listed, or gone.
-
-        With `restored` nothing is younger.
-        """
+        """Replace all objects with a list, except those newer than it; with `restored` none is newer."""
         at = int(listing.version)
         listed = {self._namespace(item): item for item in listing.items}
         with self._lock:
@@ -86,13 +86,13 @@ class Store(Generic[_Object]):
                 self._deleted.clear()
             elif at < self._listed:
                 return
-            younger = {name for name, version in self._deleted.items() if version > at}
+            newer = {name for name, version in self._deleted.items() if version > at}
             if not restored:
-                younger |= {name for name, item in self._objects.items() if item.version > at}
+                newer |= {name for name, item in self._objects.items() if item.version > at}
             # After a restore another object can have the version that is known.
             is_new = self._differs if restored else self._is_new
-            changed = [name for name, item in listed.items() if name not in younger and is_new(name, item)]
-            missing = [name for name in self._objects if name not in listed and name not in younger]
+            changed = [name for name, item in listed.items() if name not in newer and is_new(name, item)]
+            missing = [name for name in self._objects if name not in listed and name not in newer]
             for name in missing:
                 del self._objects[name]
             self._objects |= {name: listed[name] for name in changed}
@@ -109,13 +109,3 @@ class Store(Generic[_Object]):
 
     def _differs(self, name: str, item: _Object) -> bool:
         return self._objects.get(name) != item
-
-    def _take(self, name: str, item: _Object) -> bool:
-        """Take an object unless as new a one is known, or that it is gone since; tell whether it was taken."""
-        known = self._objects.get(name)
-        if item.version <= max(self._deleted.get(name, 0), known.version if known else 0):
-            return False
-        self._objects[name] = item
-        self._newest = max(self._newest, item.version)
-        self._deleted.pop(name, None)
-        return True

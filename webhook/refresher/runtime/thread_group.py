@@ -1,4 +1,4 @@
-"""Loops in threads of their own, which are restarted when they fail."""
+"""Loops in threads of their own, restarted when a bug ends them."""
 
 import logging
 from collections.abc import Callable
@@ -10,17 +10,16 @@ from webhook.refresher.runtime.metrics import Metrics
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds before a loop that failed because of a bug is started again.
+#: Seconds before a loop that failed is started again.
 _RESTART_DELAY = 1.0
 
 Loop = Callable[[Event, Callable[[], None]], None]
 
 
 class ThreadGroup:
-    """Loops that run until told to stop, each in a thread; one that fails because of a bug is started again."""
+    """Loops that run until `stop` is set, each in a thread. `monotonic` gives seconds."""
 
     def __init__(self, heartbeats: Heartbeats, metrics: Metrics, monotonic: Callable[[], float]) -> None:
-        """Begin with none."""
         self._heartbeats = heartbeats
         self._metrics = metrics
         self._monotonic = monotonic
@@ -28,7 +27,7 @@ class ThreadGroup:
         self._threads: dict[str, Thread] = {}
 
     def start(self, name: str, limit: float, loop: Loop) -> None:
-        """Start a loop that gives a sign of life at least every `limit` seconds."""
+        """Start a loop that gives a heartbeat at least every `limit` seconds."""
         self._heartbeats.expect(name, limit)
         thread = Thread(target=self._supervise, args=(name, loop), name=name, daemon=True)
         self._threads[name] = thread
@@ -38,7 +37,7 @@ class ThreadGroup:
         while not self.stop.is_set():
             try:
                 loop(self.stop, lambda: self._heartbeats.beat(name))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to go on
+            except Exception as error:  # noqa: BLE001 - whatever it is, the loop has to continue
                 if self.stop.is_set():
                     return
                 self._metrics.loop_restarts.inc()
@@ -46,12 +45,12 @@ class ThreadGroup:
                 self.stop.wait(_RESTART_DELAY)
 
     def request_stop(self) -> None:
-        """Tell all to stop, and expect no sign of life any more."""
+        """Tell all loops to stop, and expect no heartbeat of them any more."""
         self.stop.set()
         self._heartbeats.forget(self._threads)
 
     def join(self, timeout: float) -> None:
-        """Wait for all, at most `timeout` seconds."""
+        """Wait until all have ended, at most `timeout` seconds together."""
         end = self._monotonic() + timeout
         for thread in self._threads.values():
             thread.join(max(0.0, end - self._monotonic()))

@@ -1,4 +1,4 @@
-"""A work queue of names, each processed at its time and by one worker at a time, as client-go's is.
+"""A work queue of names, each processed when due and by one worker at a time, like client-go's.
 
 https://pkg.go.dev/k8s.io/client-go/util/workqueue
 """
@@ -9,27 +9,26 @@ from threading import Condition
 
 
 class WorkQueue:
-    """Names that need processing, now or later.
+    """Names to process, now or later. Thread-safe; `clock` gives monotonic seconds.
 
     A name that is added twice is processed once. One that is added while it is processed is processed again after that.
-    Of several times for one name the soonest counts, and processing it begins with none.
+    The earliest of several times for a name counts, and processing it begins with none.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Take the monotonic clock."""
         self._clock = clock
         self._condition = Condition()
         self._dirty: dict[str, None] = {}
-        """Names that need processing, in the order in which they came; of those in the next set not before `done`."""
+        """Names to process, in the order in which they came; those that are processed now, not before `done`."""
         self._processing: set[str] = set()
         self._later: dict[str, float] = {}
-        """When names become dirty that are not."""
+        """When names that are not dirty become so."""
         self._heap: list[tuple[float, str]] = []
         """The same times, and outdated ones."""
         self._closed = False
 
     def add(self, name: str, delay: float = 0.0) -> None:
-        """Have a name processed in `delay` seconds, or sooner where that was asked for before."""
+        """Have a name processed in `delay` seconds, or sooner where that was requested before."""
         with self._condition:
             if name in self._dirty:
                 return
@@ -45,7 +44,7 @@ class WorkQueue:
         self._later.pop(name, None)
 
     def get(self, timeout: float) -> str | None:
-        """Wait for a name to process, at most `timeout` seconds; whoever got one says `done` with it."""
+        """Wait for a name to process, at most `timeout` seconds; the caller calls `done` with it afterwards."""
         end = self._clock() + timeout
         with self._condition:
             while not self._closed:
@@ -68,13 +67,13 @@ class WorkQueue:
                 self._mark(name)
 
     def done(self, name: str) -> None:
-        """Say that a name has been processed."""
+        """Report that a name has been processed."""
         with self._condition:
             self._processing.discard(name)
             self._condition.notify_all()
 
     def wait_until_idle(self, timeout: float) -> bool:
-        """Wait until no name is processed or due; tell whether that came about within `timeout` seconds."""
+        """Wait until no name is processed or due, at most `timeout` seconds; return whether that is so."""
         end = self._clock() + timeout
         with self._condition:
             while not self._closed and self._is_busy():
@@ -88,7 +87,7 @@ class WorkQueue:
         return bool(self._dirty or self._processing)
 
     def close(self) -> None:
-        """Wake up everybody who waits, for good."""
+        """Wake up every waiting caller, for good."""
         with self._condition:
             self._closed = True
             self._condition.notify_all()

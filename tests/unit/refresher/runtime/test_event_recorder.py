@@ -70,7 +70,7 @@ def test_what_is_remembered_is_bounded(said: Said, caplog: pytest.LogCaptureFixt
     caplog.set_level(logging.ERROR, "webhook.refresher")
     for number in range(10_500):
         said.reporter.warning("Failed", "no quota", f"team-{number}", event=False)
-    assert len(said.reporter._reported) <= 10_000  # noqa: SLF001
+    assert len(said.reporter._reports) <= 10_000  # noqa: SLF001
 
 
 def lacks(event: dict[str, Any]) -> list[str]:
