@@ -9,9 +9,8 @@ from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from webhook.cli.options import cluster_read_options, load_options
 from webhook.config import assemble
-from webhook.diagnostics.doctor import analysis, collect
+from webhook.diagnostics.doctor import analysis, collect, text
 from webhook.kube import installed_config
-from webhook.output import table, terminal
 from webhook.output.findings import Mark
 from webhook.output.table import Form
 
@@ -46,14 +45,7 @@ def command(
     with cluster.connected_reader(kubeconfig, context) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
         settings = None if written is None else assemble.settings(assemble.placed(written, names), str(config))
-        found = analysis.diagnose(collect.collect(reader, names, settings, datetime.now(UTC)))
-    if output == "table":
-        screen = cluster.screen()
-        terminal.write(terminal.bold(analysis.summary(found), screen))
-        terminal.write_all(table.findings(found, screen))
-    else:
-        terminal.write_document(
-            table.structured({"summary": analysis.summary(found), "findings": found}, output), output
-        )
-    marks = {finding.mark for finding in found}
+        report = analysis.report(collect.collect(reader, names, settings, datetime.now(UTC)))
+    cluster.show(report, text.lines, output)
+    marks = {finding.mark for finding in report.findings}
     return EXIT_FOUND if Mark.ERROR in marks else EXIT_ERROR if Mark.UNKNOWN in marks else EXIT_OK

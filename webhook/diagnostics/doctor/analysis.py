@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from msgspec import Struct
+
 from webhook.diagnostics.doctor import (
     check_certificates,
     check_config,
@@ -43,6 +45,13 @@ _CHECKS: tuple[_Check, ...] = (
 _WORST = (Mark.ERROR, Mark.WARNING, Mark.UNKNOWN, Mark.FAIL, Mark.OK)
 
 
+class Report(Struct, frozen=True):
+    """What `doctor` prints."""
+
+    summary: str
+    findings: tuple[Finding, ...]
+
+
 def diagnose(snapshot: InstallationSnapshot) -> tuple[Finding, ...]:
     """Make every check, and give what they found: failures, warnings, what is not known, and what is well."""
     if _is_absent(snapshot):
@@ -56,6 +65,12 @@ def diagnose(snapshot: InstallationSnapshot) -> tuple[Finding, ...]:
     else:
         found = [finding for check in _CHECKS for finding in check(snapshot)]
     return tuple(sorted(found, key=lambda finding: _WORST.index(finding.mark)))
+
+
+def report(snapshot: InstallationSnapshot) -> Report:
+    """Run every check and summarize what they found."""
+    found = diagnose(snapshot)
+    return Report(summary(found), found)
 
 
 def summary(found: Iterable[Finding]) -> str:

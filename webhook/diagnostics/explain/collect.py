@@ -1,0 +1,94 @@
+"""Reads what explanations need from the cluster: what all Pods share once, and the rest for each Pod."""
+
+import time
+from typing import Any
+
+from webhook.config.effective import EffectiveConfig
+from webhook.diagnostics.explain.analysis import PodContext, as_written
+from webhook.errors import ClusterError
+from webhook.kube.installed_config import InstalledObjects
+from webhook.kube.objects import Namespace, Secret, WebhookConfiguration
+from webhook.kube.pod_templates import Workload
+from webhook.kube.reader import (
+    ENDPOINT_SLICES,
+    EVENTS,
+    MUTATING_POLICIES,
+    NAMESPACES,
+    POD_MANIFESTS,
+    SECRET_CONTENTS,
+    VALIDATING_POLICIES,
+    WEBHOOKS,
+    Reader,
+)
+from webhook.kube.unknown import DryRunResult, Unknown
+
+
+class Collector:
+    """Reads the context of one Pod after another."""
+
+    def __init__(
+        self, reader: Reader, objects: InstalledObjects, settings: EffectiveConfig | Unknown, *, dry_run: bool
+    ) -> None:
+        names = objects.names
+        self._reader = reader
+        self._objects = objects
+        self._settings = settings
+        self._dry_run = dry_run
+        self._policy = settings.policy if isinstance(settings, EffectiveConfig) else None
+        self._configuration: WebhookConfiguration | Unknown | None = reader.get(WEBHOOKS, names.configuration)
+        self._policies = reader.list(MUTATING_POLICIES)
+        self._guards = reader.list(VALIDATING_POLICIES)
+        labels = f"kubernetes.io/service-name={names.service}"
+        self._endpoints = reader.list(ENDPOINT_SLICES, names.namespace, labels=labels)
+
+    def collect(self, subject: str | Workload, namespace: str) -> PodContext:
+        """Read the context of an existing Pod, given by its name, or of the Pods of a workload that is not applied yet.
+
+        `namespace` is also that of a workload that names none. Raises `ClusterError` if the Pod cannot be read.
+        """
+        return self._existing(subject, namespace) if isinstance(subject, str) else self._planned(subject, namespace)
+
+    def _existing(self, name: str, namespace: str) -> PodContext:
+        found = self._reader.get(POD_MANIFESTS, name, namespace)
+        if found is None or isinstance(found, Unknown):
+            raise ClusterError(str(found or f"there is no Pod {namespace}/{name}"))
+        # By uid: an earlier Pod may have had the same name.
+        fields = f"involvedObject.kind=Pod,involvedObject.uid={found['metadata']['uid']}"
+        events = self._reader.list(EVENTS, namespace, fields=fields)
+        return self._context(f"{namespace}/{name}", namespace, found)._replace(exists=True, events=events)
+
+    def _planned(self, workload: Workload, default_namespace: str) -> PodContext:
+        namespace = workload.namespace or default_namespace
+        metadata = workload.pod.get("metadata")
+        manifest = {**workload.pod, "metadata": metadata if isinstance(metadata, dict) else {}}
+        return self._context(f"{namespace}/{workload.name}", namespace, manifest)
+
+    def _context(self, subject: str, namespace: str, manifest: dict[str, Any]) -> PodContext:
+        found = self._reader.get(NAMESPACES, namespace)
+        namespace_object: Namespace | Unknown = (
+            Unknown(f"there is no namespace {namespace}") if found is None else found
+        )
+        secret: Secret | Unknown | None = None
+        if self._policy is not None and self._policy.pull_secret is not None:
+            secret = self._reader.get(SECRET_CONTENTS, self._policy.pull_secret, namespace)
+        result: DryRunResult | Unknown | None = None
+        if self._dry_run:
+            result = self._reader.dry_run_create(as_written(manifest, self._policy), namespace)
+        return PodContext(
+            subject=subject,
+            namespace=namespace,
+            manifest=manifest,
+            exists=False,
+            settings=self._settings,
+            namespace_object=namespace_object,
+            configuration=self._configuration,
+            policies=self._policies,
+            endpoints=self._endpoints,
+            config_map=self._objects.config_map,
+            secret=secret,
+            events=(),
+            dry_run=result,
+            now=time.time(),
+            guards=self._guards,
+            names=self._objects.names,
+        )
