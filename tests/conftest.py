@@ -1,6 +1,6 @@
 """What holds for every test: how property tests draw, and that no output holds a credential.
 
-HYPOTHESIS_PROFILE=explore draws new examples, and many, instead of the same ones at every run.
+HYPOTHESIS_PROFILE=explore draws new examples, and many, instead of the same ones at every run; `quick` draws a few.
 
 Passwords of tests hold `kept-secret`. When a test is over, whatever it and what it started wrote to standard output, to
 standard error, to its log or into a file of its folder that is called `log` or `*.log` is searched for it, as it stands
@@ -16,6 +16,7 @@ import pytest
 from hypothesis import settings
 
 settings.register_profile("repeat", derandomize=True, deadline=None, max_examples=50)
+settings.register_profile("quick", derandomize=True, deadline=None, max_examples=10)
 settings.register_profile("explore", max_examples=5000, deadline=None)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeat"))
 
