@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from gunicorn.asgi.parser import PythonProtocol
 
+from tests.support.polling import eventually
 from tests.support.server_process import Place
 from webhook.admission import review
 from webhook.server import http1, routes
@@ -43,6 +44,21 @@ class Serving:
     alive = True
 
 
+class Protocol(http1.Protocol):
+    """A protocol that counts the bytes that it has got."""
+
+    received = 0
+    is_connected = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        self.is_connected = True
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.received += nbytes
+        super().buffer_updated(nbytes)
+
+
 class Connection:
     """A connection over TCP or TLS: its server's side, and its client's."""
 
@@ -58,7 +74,8 @@ class Connection:
         common = http1.ProtocolContext(
             self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append
         )
-        self.protocol = http1.Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
+        self.protocol = Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
+        self._sent = 0
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
@@ -66,10 +83,17 @@ class Connection:
         self.gave_way += 1
 
     async def send(self, sent: bytes) -> None:
-        """Send, and wait until the server has taken it."""
+        """Send, and wait until the server has received it, unless it stops reading before that."""
+        self._sent += len(sent)
         self.writer.write(sent)
         await self.writer.drain()
-        await asyncio.sleep(0.05)
+        await eventually(
+            lambda: (
+                self.protocol.received == self._sent
+                or self.is_lost.is_set()
+                or not self.protocol.transport.is_reading()
+            )
+        )
 
     async def answer(self) -> bytes:
         """Read the head of an answer, and its body."""
@@ -92,7 +116,7 @@ async def connected(
         made.reader, made.writer = await asyncio.open_connection(
             *server.sockets[0].getsockname(), ssl=trust, server_hostname="localhost" if trust else None
         )
-        await asyncio.sleep(0.01)
+        await eventually(lambda: made.protocol.is_connected)
         yield made
         made.writer.transport.abort()
         await made.is_lost.wait()
@@ -131,13 +155,13 @@ def test_an_answer_that_is_not_read_has_its_time_and_so_has_every_further_piece_
             clock.now += 4
             head = await connection.reader.readuntil(b"\r\n\r\n")
             await connection.reader.readexactly(LONG // 4)
-            await asyncio.sleep(0.05)
-            assert (server.is_idle, server.deadline) == (False, 1054 + http1.REQUEST_TIMEOUT)
+            await eventually(lambda: server.deadline == 1054 + http1.REQUEST_TIMEOUT)
+            assert not server.is_idle
             clock.now += 4
             assert b"Content-Length: %d\r\n" % LONG in head
             await connection.reader.readexactly(LONG - LONG // 4)
-            await asyncio.sleep(0.05)
-            assert (server.is_idle, server.deadline) == (True, 1058 + http1.KEEPALIVE_TIMEOUT)
+            await eventually(lambda: server.is_idle)
+            assert server.deadline == 1058 + http1.KEEPALIVE_TIMEOUT
             await connection.send(GET)
             await connection.answer()
 
@@ -238,6 +262,7 @@ def test_a_connection_with_a_request_still_to_answer_is_not_idle() -> None:
 
         async with connected(answer) as connection:
             await connection.send(GET * 3)
+            await eventually(lambda: len(idle) == 3)
             assert idle == [False, False, False]
             assert connection.protocol.is_idle
 
@@ -442,9 +467,12 @@ def test_request_whose_client_has_gone_is_not_answered() -> None:
             connection.writer.close()
             await connection.is_lost.wait()
             assert connection.memory.total == 0
+            is_answered = asyncio.Event()
+            behind = Request(b"POST", b"/", b"", {}, bytes(SMALL + 3))
+            connection.schedule.answer(behind, lambda _: is_answered.set())
             go.set()
-            await asyncio.sleep(0.05)
-        assert sizes == [SMALL + 1]
+            await is_answered.wait()
+        assert sizes == [SMALL + 1, SMALL + 3]
 
     asyncio.run(run())
 
