@@ -4,8 +4,10 @@ The keys under `opencti.daemon.registry` are XTM Composer's registry settings an
 under `webhook` are this program's own.
 """
 
-from typing import Annotated, Literal
+from hashlib import sha256
+from typing import Annotated, Literal, Self
 
+import msgspec
 from msgspec import Meta, Struct
 
 from webhook.constants import PULL_SECRET, InstallationNames
@@ -33,10 +35,15 @@ class RegistrySettings(Struct, frozen=True):
 
 
 class RuleSettings(Struct, frozen=True, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
-    """An item of `webhook.rules`."""
+    """An item of `webhook.rules`: every name below `source` becomes the same name below `target`."""
 
     source: _Text
+    """A normalised prefix; it is compared in canonical form."""
     target: _Text
+    """A normalised prefix, which images get as it is spelled."""
+
+    def __str__(self) -> str:
+        return f"{self.source} -> {self.target}"
 
 
 class NamespaceSettings(Struct, frozen=True):
@@ -55,7 +62,12 @@ class PullSecretSettings(Struct, frozen=True):
     registries: _Texts = ()
     """Further registries whose images get the secret."""
     linger: _Seconds = 86_400
-    """Seconds that the secret stays, and stays current, in a namespace that is no longer served."""
+    """Seconds that the secret stays, and stays current, in a namespace that is no longer selected."""
+
+    @property
+    def appended_name(self) -> str | None:
+        """What Pods get in `imagePullSecrets`, None where that is switched off."""
+        return self.name if self.enabled else None
 
 
 class CredentialSettings(Struct, frozen=True):
@@ -120,6 +132,35 @@ class Configuration(Struct, frozen=True):
     installation: InstallationNames = InstallationNames()
     """No key of the file: where the process that loads it is told to be."""
 
+    def at(self, installation: InstallationNames) -> Self:
+        """Return the same configuration for another installation."""
+        return msgspec.structs.replace(self, installation=installation)
+
+    @property
+    def private_prefixes(self) -> tuple[str, ...]:
+        """The prefixes whose images get the pull secret, each once, the server first."""
+        server = [self.registry.server] if self.registry.server else []
+        targets = [rule.target for rule in self.webhook.rules]
+        return tuple(dict.fromkeys([*server, *targets, *self.webhook.pull_secret.registries]))
+
+    @property
+    def digest(self) -> str:
+        """The first 12 hexadecimal digits of the SHA-256 of all that decides, as JSON with sorted keys.
+
+        Processes, commands and generated policies report it, to show whether they use the same configuration. What is
+        written in another way and means the same, such as a default that is written out, has the same one; the order
+        of lists counts.
+        """
+        webhook = msgspec.to_builtins(self.webhook)
+        deciding = {"server": self.registry.server, **{key: webhook[key] for key in _DECIDING}}
+        return sha256(msgspec.json.encode(deciding, order="sorted")).hexdigest()[:_DIGEST_DIGITS]
+
+
+#: 48 bits: enough to tell the configurations of a cluster apart.
+_DIGEST_DIGITS = 12
+#: What decides on Pods and namespaces, besides the server. No credential is among it, not even hashed: a guess could be
+#: tried on it.
+_DECIDING = ("rules", "exclude", "namespaces", "pod_opt_out", "pull_secret", "on_error")
 
 #: Where each part of the configuration stands in the file.
 ROOTS = {"opencti.daemon.registry": RegistrySettings, "webhook": WebhookSettings}

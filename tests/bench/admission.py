@@ -39,7 +39,6 @@ from tests.e2e.engines import POLICY_LABEL, put, take_away
 from tests.e2e.installation import Installation, installed
 from tests.e2e.pods import NOWHERE, PULL_SECRET, SERVER, images, originals, pull_secrets
 from webhook.admission_policy import mutate
-from webhook.config import assemble
 from webhook.config.load import load
 from webhook.constants import ENABLED_LABEL
 from webhook.errors import ClusterError
@@ -192,7 +191,7 @@ def _by_policy(cluster: Cluster, client: Client, name: str) -> Iterator[Sequence
     run = secrets.token_hex(4)
     configuration = load(f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}".encode(), "bench", {}).configuration
     try:
-        put(client, mutate.policy(assemble.policy_terms(configuration)), name, run)
+        put(client, mutate.policy(configuration), name, run)
         served = Place(cluster.make_namespace({POLICY_LABEL: run, ENABLED_LABEL: "true"}), served=True)
         unserved = Place(cluster.make_namespace({}), served=False)
         eventually("the policy is in force", lambda: not _make(client, served, _pod(0)).fault)

@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 
 from webhook.admission_policy import mutate
 from webhook.admission_policy.model import Generated
-from webhook.config import assemble
 from webhook.config.load import load
 from webhook.constants import ENABLED_LABEL
 from webhook.errors import ClusterError
@@ -74,7 +73,7 @@ class Engines:
         self.number += 1
         configuration = wanted.loaded(self.number)
         (self._folder / "config.yaml").write_bytes(wanted.written(self.number))
-        self.apply(mutate.policy(assemble.policy_terms(configuration)), "mutate")
+        self.apply(mutate.policy(configuration), "mutate")
         for namespace in (self.by_webhook, self.by_policy):
             which = "the policy's" if namespace == self.by_policy else "the webhook's"
             eventually(f"{wanted} is in force in {which} namespace", lambda: self._in_force(namespace))  # noqa: B023

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, given, reject, settings
 from tests.support import resolver_cases
 from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission_policy import mutate
-from webhook.config import assemble
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.errors import ConfigurationError, PolicyLimitExceeded
+from webhook.images.resolver import Resolver
 from webhook.kube.client import Client, connect
 
 from .cluster import Cluster, Manifest, eventually
@@ -59,7 +59,7 @@ def test_both_engines_resolve_as_the_resolver_does(engines: Engines, case: resol
     configuration = engines.configure(
         Wanted(case.server, case.rules, [("exclude", case.exclude), ("pull_secret", {"registries": case.registries})])
     )
-    resolve = assemble.resolver(configuration).resolve
+    resolve = Resolver(configuration).resolve
     # Whether a Pod gets the pull secret is not to depend on other images: where that matters there is one for each.
     for written in (case.images, *([image] for image in case.images if case.registries)):
         by_webhook, by_policy = engines.both(pod_of(*written))
@@ -81,7 +81,7 @@ def test_whatever_references_and_configurations_are_drawn_both_engines_resolve_a
         further = [("exclude", drawn.exclude), ("pull_secret", {"registries": drawn.registries})]
         wanted = Wanted(drawn.server, drawn.rules, further)
         try:
-            resolve = assemble.resolver(wanted.loaded()).resolve
+            resolve = Resolver(wanted.loaded()).resolve
         except ConfigurationError:
             reject()
         engines.configure(wanted)
@@ -99,7 +99,7 @@ def test_a_thousand_rules_and_as_many_patterns_as_fit_leave_room_for_a_hundred_i
     rules = [(f"registry-{each}.example.org/some/team", f"{SERVER}/mirrors/team-{each}") for each in range(1000)]
     patterns = [f"registry-{each}.*.org/*/nothing" for each in range(95)]
     with pytest.raises(PolicyLimitExceeded):
-        mutate.policy(assemble.policy_terms(Wanted(SERVER, rules, [("exclude", patterns)]).loaded()))
+        mutate.policy(Wanted(SERVER, rules, [("exclude", patterns)]).loaded())
     configuration = engines.configure(Wanted(SERVER, rules, [("exclude", patterns[:90])]))
     names = [f"registry-{each}.example.org/some/team/application-{each:03}" for each in range(900, 999)]
     by_webhook, by_policy = engines.both(pod_of(*(name + "/x" * (50 - len(name) // 2) for name in names), "nginx"))

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 
 from webhook.admission_policy import guard
-from webhook.config import assemble
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION
 from webhook.errors import Forbidden, Invalid
 from webhook.kube.client import Client, connect
@@ -35,7 +34,7 @@ class Guarded:
         """Put the guard in force, and wait until it is: by an image that no other test names."""
         self.engines.number += 1
         wanted = wanted._replace(rules=[*wanted.rules, (f"n{self.engines.number}.example.net", f"{SERVER}/n")])
-        made = guard.policy(assemble.policy_terms(wanted.loaded()), action, only_private=only_private)
+        made = guard.policy(wanted.loaded(), action, only_private=only_private)
         self.engines.apply(made, "guard")
         probe = pod_of(probe=f"n{self.engines.number}.example.net/x")
         if action == "Deny":
@@ -203,7 +202,7 @@ def test_a_denied_namespace_is_not_guarded(guarded: Guarded) -> None:
     assert not guarded.lets_through(pod_of(app=IMAGE))
     guarded.engines.apply(
         guard.policy(
-            assemble.policy_terms(Wanted(webhook=[("namespaces", {"deny": ["registry-webhook-e2e-*"]})]).loaded()),
+            Wanted(webhook=[("namespaces", {"deny": ["registry-webhook-e2e-*"]})]).loaded(),
             "Deny",
         ),
         "guard",

@@ -13,7 +13,6 @@ from tests.support import properties
 from webhook.admission import review
 from webhook.admission.decision import UNEXAMINED, Outcome, ReviewResult
 from webhook.admission.mutator import Mutator
-from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import MalformedReview
 
@@ -61,11 +60,11 @@ Outcomes = Counter[str]
 def judge_range(seed: int, begin: int, end: int) -> Outcomes:
     """Judge what the numbers of a range draw, by one configuration after the other; say what the outcomes were."""
     configured = [load(text.encode(), name, {}).configuration for name, text in CONFIGURATIONS.items()]
-    handlers = [assemble.handler(each) for each in configured]
+    handlers = [Mutator(each) for each in configured]
     outcomes: Outcomes = Counter()
     for number in range(begin, end):
         which = number % len(configured)
-        inexperienced = assemble.handler(configured[which]) if number % _SAMPLE < len(configured) else None
+        inexperienced = Mutator(configured[which]) if number % _SAMPLE < len(configured) else None
         try:
             outcomes[judge(pods.draw(seed, number), handlers[which], inexperienced)] += 1
         except Exception as error:

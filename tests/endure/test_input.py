@@ -22,7 +22,7 @@ from tests.support import go_json
 from tests.support.server_process import Server
 from tests.unit.admission import test_go_json
 from webhook.admission import review
-from webhook.config import assemble
+from webhook.admission.mutator import Mutator
 from webhook.config.load import load
 
 from . import http_noise, judging, pods
@@ -61,7 +61,7 @@ _EDITS = st.lists(
 
 def test_bodies_that_are_changed_by_search_are_answered_or_could_not_be(form: Form) -> None:
     # What hypothesis finds, it makes small; the reviews drawn above are as they are.
-    handler = assemble.handler(load(judging.CONFIGURATIONS["rules"].encode(), "search", {}).configuration)
+    handler = Mutator(load(judging.CONFIGURATIONS["rules"].encode(), "search", {}).configuration)
 
     @settings(max_examples=form.pods // 100, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.integers(0, 10_000), _EDITS)
@@ -78,7 +78,7 @@ def test_pods_as_api_servers_send_them_are_rewritten_or_decided_by_on_error(form
     @settings(max_examples=form.pods // 1_000, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.none() | go_json.pods(), go_json.pods(), st.booleans())
     def holds(old: Any, new: Any, allow: bool) -> None:
-        handler = assemble.handler(test_go_json.CONFIGURED["allow" if allow else "deny"])
+        handler = Mutator(test_go_json.CONFIGURED["allow" if allow else "deny"])
         test_go_json.hold(handler, new, old, allow=allow)
 
     holds()
@@ -163,7 +163,7 @@ def _statuses(received: bytes) -> list[int]:
 
 def _judge(body: bytes) -> None:
     for text in judging.CONFIGURATIONS.values():
-        handler = assemble.handler(load(text.encode(), "large", {}).configuration)
+        handler = Mutator(load(text.encode(), "large", {}).configuration)
         judging.judge(pods.Drawn(body, None), handler)
 
 

@@ -11,12 +11,12 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from tests.support.server_process import CONFIGURATION, Place
-from webhook.config import assemble
+from webhook.admission.mutator import Mutator
 from webhook.config.load import load
 
 from .traffic import PATIENCE, Outcome, traffic
 
-_HANDLER = assemble.handler(load(CONFIGURATION.encode(), "traffic", {}).configuration)
+_HANDLER = Mutator(load(CONFIGURATION.encode(), "traffic", {}).configuration)
 _ANSWER = b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n%b\r\n%b"
 
 Behaviour = Callable[[ssl.SSLSocket, bytes], bool]

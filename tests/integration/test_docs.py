@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from webhook.config import assemble, schema
+from webhook.config import schema
 from webhook.config.load import load
 from webhook.images.resolver import Resolver
 
@@ -36,7 +36,7 @@ CONFIGURATION = block(DECIDED, "yaml")
 
 @pytest.fixture(scope="module")
 def resolver() -> Resolver:
-    return assemble.resolver(load(CONFIGURATION.encode(), "README.md", {}).configuration)
+    return Resolver(load(CONFIGURATION.encode(), "README.md", {}).configuration)
 
 
 @pytest.mark.parametrize("row", rows(DECIDED), ids=lambda row: row[0][:40])

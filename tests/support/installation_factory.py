@@ -9,7 +9,6 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import structs
 
-from webhook.config import assemble
 from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.constants import (
@@ -77,7 +76,7 @@ def serving(age: int = 10, name: str = InstallationNames().hosts[0]) -> KeyPair:
 def settings(text: str = "", **webhook: object) -> EffectiveConfig:
     document = {"opencti": {"daemon": {"registry": {"server": SERVER}}}, "webhook": webhook}
     loaded = load(text.encode() or msgspec.json.encode(document), "config.yaml", {})
-    return assemble.settings(loaded.configuration, "config.yaml")
+    return EffectiveConfig(loaded.configuration, "config.yaml")
 
 
 def read(kind: type[_T], manifest: Mapping[str, Any], **more: Any) -> _T:
@@ -132,7 +131,7 @@ def says(container: str, digits: str, state: Readiness | None = READY, **values:
 def replica(
     name: str, webhook: ProcessStatus | None = None, refresher: ProcessStatus | None = None, **status: Any
 ) -> Replica:
-    digits = settings().hash
+    digits = settings().digest
     pod = read(Pod, {"metadata": {"name": name, "namespace": DEFAULT_NAMESPACE}, "status": status})
     leading = float(name == PODS[0])
     return Replica(
@@ -150,7 +149,7 @@ def came(code: str, message: str = "x", *, ready: bool = True) -> Readiness:
 
 def refreshers(state: Readiness | None = READY, **values: float) -> tuple[Replica, ...]:
     """Give both replicas with what the one that writes says."""
-    said = says("refresher", settings().hash, state, leading=1, **values)
+    said = says("refresher", settings().digest, state, leading=1, **values)
     return (replica(PODS[0], refresher=said), replica(PODS[1]))
 
 
@@ -214,7 +213,7 @@ def sound(**changed: Any) -> InstallationSnapshot:
     seen = InstallationSnapshot(
         now=NOW,
         configuration=settings(),
-        sidecar_hash=settings().hash,
+        sidecar_hash=settings().digest,
         webhook_configuration=calling(),
         deployment=deployment(),
         endpoint_slices=(read(EndpointSlice, {"endpoints": endpoints}),),

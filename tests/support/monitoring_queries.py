@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import yaml
 
-from webhook.config import assemble
+from webhook.admission.mutator import Mutator
 from webhook.config.load import load
 from webhook.refresher.runtime.metrics import Metrics as SidecarMetrics
 from webhook.server.counters import ReviewCounters
@@ -98,7 +98,7 @@ def server_exposition() -> str:
     loaded = load(b"", "config.yaml", {})
     tally = ReviewCounters()
     tally.rules["quay.io -> registry.example.com/quay"] = 1
-    metrics = Metrics(lambda: ServerState(loaded, assemble.handler(loaded.configuration), "0123456789ab"), tally)
+    metrics = Metrics(lambda: ServerState(loaded, Mutator(loaded.configuration), "0123456789ab"), tally)
     for port in ("https", "health"):
         metrics.watch(port, _Place())
         for reason in CloseReason:

@@ -4,7 +4,6 @@ from typing import Any
 
 import msgspec
 
-from webhook.config import assemble
 from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.diagnostics.plan.analysis import GROUPS
@@ -23,7 +22,7 @@ webhook:
 
 def settings() -> EffectiveConfig:
     """Make what is decided by."""
-    return assemble.settings(load(CONFIGURATION.encode(), "config.yaml", {}).configuration, "config.yaml")
+    return EffectiveConfig(load(CONFIGURATION.encode(), "config.yaml", {}).configuration, "config.yaml")
 
 
 def document(  # noqa: PLR0913 - what a test may vary

@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from webhook.admission import review
 from webhook.admission.mutator import Mutator
-from webhook.config import assemble
 from webhook.config.load import load
 
 ALLOWED = re.compile(
@@ -36,7 +35,7 @@ webhook:
   exclude:
     - gcr.io/**
 """
-HANDLER = assemble.handler(load(CONFIGURATION.encode(), "laws", {}).configuration)
+HANDLER = Mutator(load(CONFIGURATION.encode(), "laws", {}).configuration)
 
 _IMAGES = st.sampled_from(["nginx", "quay.io/x:1", "gcr.io/y", "registry.example.com/z", "", "Bad", "a" * 300, "é"])
 _SCALARS = (

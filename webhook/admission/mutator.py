@@ -11,8 +11,7 @@ The contract that this keeps:
   can be stored, and one that our own code fails on.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple, cast
+from typing import cast
 
 import msgspec
 from msgspec import Struct
@@ -27,9 +26,9 @@ from webhook.admission.pod import STORED_LIMIT, ImageField, Metadata, Pod, Unrea
 from webhook.admission.review import GroupVersionKind, Request, Review, Version
 from webhook.constants import ENABLED_LABEL, ORIGINALS_ANNOTATION, PROGRAM
 from webhook.errors import UnreadableReview
-from webhook.images import resolver
-from webhook.images.resolver import Resolution
+from webhook.images.resolver import Resolution, Resolver, never_pulled
 from webhook.log import shorten
+from webhook.settings import Configuration
 
 #: Images of a Pod that are examined: the smallest place that names one, an image volume, takes 22 bytes of protobuf.
 IMAGES_LIMIT = STORED_LIMIT // 22
@@ -43,19 +42,6 @@ _NO_POD = Pod()
 
 #: In bytes. Of a longer body the decision is not kept, for it may depend on how long it is.
 _KNOWN_BODY = 16 * 1024
-
-
-class Policy(NamedTuple):
-    """What a handler decides by: the configuration's part in it."""
-
-    resolve: Callable[[str], Resolution]
-    namespace_filter: NamespaceFilter
-    pull_secret: str | None
-    """The pull secret's name, or None where none is to be appended."""
-    pods_opt_out: bool
-    """Whether a Pod's label can opt it out."""
-    allow_on_error: bool
-    """Whether a Pod that could not be examined is let through unchanged."""
 
 
 class DecisionKey(Struct, frozen=True, gc=False):
@@ -72,11 +58,15 @@ class DecisionKey(Struct, frozen=True, gc=False):
 
 
 class Mutator:
-    """Decides reviews by one policy."""
+    """Decides by one configuration, which never changes."""
 
-    def __init__(self, policy: Policy) -> None:
-        """Take the policy; it never changes."""
-        self._policy = policy
+    def __init__(self, settings: Configuration) -> None:
+        webhook = settings.webhook
+        self.resolver = Resolver(settings)
+        self.namespace_filter = NamespaceFilter(webhook.namespaces, settings.installation.namespace)
+        self.pull_secret = webhook.pull_secret.appended_name
+        self.pods_opt_out = webhook.pod_opt_out == "allow"
+        self._allow_on_error = webhook.on_error == "allow"
         self._decisions = DecisionCache(self._decide)
 
     def review(self, body: bytes) -> ReviewResult:
@@ -117,7 +107,7 @@ class Mutator:
         return self._decisions.get_or_decide(key, body) if len(body) <= _KNOWN_BODY else self._decide(key, body)
 
     def _unexamined(self, outcome: Outcome, why: str) -> Decision:
-        return fail(outcome, f"{PROGRAM} {why}", allow=self._policy.allow_on_error)
+        return fail(outcome, f"{PROGRAM} {why}", allow=self._allow_on_error)
 
     def _decide(self, key: DecisionKey, body: bytes = b"") -> Decision:
         """Decide a case. Only where the body is not small is it needed, for the size of its annotations."""
@@ -147,20 +137,20 @@ class Mutator:
         return decide(*builder.summary(), builder)
 
     def _resolve(self, place: ImageField) -> Resolution:
-        return resolver.never_pulled(place.image) if place.never_pulled else self._policy.resolve(place.image)
+        return never_pulled(place.image) if place.never_pulled else self.resolver.resolve(place.image)
 
     def _skip_reason(self, key: DecisionKey) -> tuple[Outcome, str] | None:
         """Say why a request changes nothing, whatever images it names, or None."""
         aside = _unsupported_reason(key)
         if aside is not None:
             return Outcome.UNSUPPORTED, aside
-        aside = self._policy.namespace_filter.denial_reason(key.namespace or "")
+        aside = self.namespace_filter.denial_reason(key.namespace or "")
         if aside is not None:
             return Outcome.NOT_SELECTED, aside
         metadata = (key.new or _NO_POD).metadata or _NO_METADATA
         if metadata.annotations and metadata.annotations.mirror is not msgspec.UNSET:
             return Outcome.MIRROR, "a mirror Pod stands for a static one on its node, and cannot be changed"
-        if self._policy.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
+        if self.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
             return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
         return None
 
@@ -174,7 +164,7 @@ class Mutator:
         if annotations is msgspec.UNSET or (present is None and not builder.changes):
             return
         recorded = originals.read(present)
-        entries = originals.verified(recorded, pod.images(new), self._policy.resolve) if recorded else {}
+        entries = originals.verified(recorded, pod.images(new), self.resolver.resolve) if recorded else {}
         is_plain = originals.is_plain(present, recorded)
         builder.drops_originals = len(entries) < len(recorded) or not is_plain
         for change in builder.changes:
@@ -194,7 +184,7 @@ class Mutator:
             builder.operations.append(patch.add(_ORIGINALS, value))
 
     def _append_pull_secret(self, builder: DecisionBuilder, new: Pod) -> None:
-        name = self._policy.pull_secret
+        name = self.pull_secret
         present = new.spec.image_pull_secrets if new.spec else None
         if name is None or present is msgspec.UNSET or not any(image.resolution.private for image in builder.images):
             return
@@ -207,7 +197,7 @@ class Mutator:
         builder.pull_secret = name
 
     def _warn_of_missing_secret(self, builder: DecisionBuilder, new: Pod) -> None:
-        name = self._policy.pull_secret
+        name = self.pull_secret
         present = new.spec.image_pull_secrets if new.spec else None
         if name is None or (present and any(secret.name == name for secret in present)):
             return

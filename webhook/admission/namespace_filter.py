@@ -1,26 +1,23 @@
-"""Which namespaces are served: for rewriting and for the pull secret alike."""
+"""Which namespaces are selected: for rewriting and for the pull secret alike."""
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Mapping
 
 from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL, SYSTEM_NAMESPACES
 from webhook.images.patterns import Globs
+from webhook.settings import NamespaceSettings
 
 
 class NamespaceFilter:
-    """What a namespace's label can get at most: `webhook.namespaces.allow` and `.deny`."""
+    """`webhook.namespaces`, with the installation's own namespace, which is never selected."""
 
-    def __init__(self, allow: Sequence[str] | None, deny: Sequence[str], own: str = DEFAULT_NAMESPACE) -> None:
-        """Take globs of names; `allow` None stands for all. A name that both cover is denied.
-
-        `own` is the installation's namespace.
-        """
+    def __init__(self, settings: NamespaceSettings, own: str = DEFAULT_NAMESPACE) -> None:
         self._own = own
-        self._allow = None if allow is None else Globs(allow)
-        self._deny = Globs(deny)
+        self._allow = None if settings.allow is None else Globs(settings.allow)
+        self._deny = Globs(settings.deny)
+        self._needs_label = settings.mode == "labelled"
 
     def denial_reason(self, namespace: str) -> str | None:
-        """Say in words why `namespace` is never served, or None when it may be."""
+        """Return why no label can select a namespace, or None where one can; deny wins over allow."""
         if namespace in SYSTEM_NAMESPACES:
             return f"namespace {namespace} is Kubernetes' own"
         if namespace == self._own:
@@ -32,8 +29,11 @@ class NamespaceFilter:
             return f"namespace {namespace} is not among webhook.namespaces.allow"
         return None
 
+    def is_opted_in(self, labels: Mapping[str, str]) -> bool:
+        """Return whether a namespace's labels opt it in: with mode `all`, whether they do not opt it out."""
+        label = labels.get(ENABLED_LABEL)
+        return label == "true" if self._needs_label else label != "false"
 
-def is_selected(labels: Mapping[str, str], mode: Literal["labelled", "all"]) -> bool:
-    """Tell whether a namespace with these labels asks to be served: by its label, or with `all` unless it says no."""
-    label = labels.get(ENABLED_LABEL)
-    return label == "true" if mode == "labelled" else label != "false"
+    def is_selected(self, namespace: str, labels: Mapping[str, str]) -> bool:
+        """Return whether a namespace is opted in and not denied."""
+        return self.is_opted_in(labels) and self.denial_reason(namespace) is None

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from webhook.admission_policy import match_constraints
 from webhook.admission_policy.cel_literals import Table, pattern, text, texts
-from webhook.admission_policy.model import Terms, Variable
+from webhook.admission_policy.model import Variable
 from webhook.images import prefix
 from webhook.images.reference import (
     DEFAULT_PORT,
@@ -22,6 +22,7 @@ from webhook.images.reference import (
     PATH_LIMIT,
     REMAINDER_LIMIT,
 )
+from webhook.settings import Configuration
 
 _COMPONENT = "[a-zA-Z0-9]+(?:-+[a-zA-Z0-9]+)*"
 _DOMAIN = f"^(?:{_COMPONENT}(?:[.]{_COMPONENT})*|[[][a-fA-F0-9:]+[]])(?::[0-9]+)?$"
@@ -49,15 +50,15 @@ _CONTAINERS = {
 }
 
 
-def resolution(settings: Terms, further: Sequence[Variable] = ()) -> list[Variable]:
+def resolution(settings: Configuration, further: Sequence[Variable] = ()) -> list[Variable]:
     """Give the variables up to `resolved`: for each of `places` the image to use, which may be the one as written.
 
     The last of `further` lists texts that are resolved as well, behind the images.
     """
     rules = _rules(settings)
-    exclusion = _Exclusion(settings.exclude)
+    exclusion = _Exclusion(settings.webhook.exclude)
     return [
-        Variable("server", "the private registry", text(settings.server or "")),
+        Variable("server", "the private registry", text(settings.registry.server or "")),
         *rules.variables,
         *exclusion.variables,
         *_examined(),
@@ -70,11 +71,9 @@ def resolution(settings: Terms, further: Sequence[Variable] = ()) -> list[Variab
     ]
 
 
-def private(settings: Terms) -> list[Variable]:
+def private(settings: Configuration) -> list[Variable]:
     """Give the variables up to `private`: whether an image, as written, is on a registry that has our credential."""
-    server = [settings.server] if settings.server else []
-    targets = [rule.target for rule in settings.rules]
-    entries = _set(map(prefix.canonical, [*server, *targets, *settings.registries]))
+    entries = _set(map(prefix.canonical, settings.private_prefixes))
     table = Table("registered", "where the pull secret is needed", entries, {})
     return [
         *table.variables,
@@ -91,10 +90,10 @@ def _set(members: Iterable[str]) -> dict[str, str]:
     return dict.fromkeys(members, "true")
 
 
-def _rules(settings: Terms) -> Table:
+def _rules(settings: Configuration) -> Table:
     entries: dict[str, str] = {}
     notes: dict[str, str] = {}
-    for index, rule in enumerate(settings.rules):
+    for index, rule in enumerate(settings.webhook.rules):
         # Of two rules from one prefix, which are to the same one, the first counts.
         source = prefix.canonical(rule.source)
         entries.setdefault(source, text(rule.target))
@@ -241,7 +240,7 @@ def _parsed() -> Iterator[Variable]:
     )
 
 
-def _rule_applied(settings: Terms, rules: Table) -> Iterator[Variable]:
+def _rule_applied(settings: Configuration, rules: Table) -> Iterator[Variable]:
     """Give what `images.rules.Rules.step` does."""
     yield Variable(
         "sources",
@@ -253,7 +252,7 @@ def _rule_applied(settings: Terms, rules: Table) -> Iterator[Variable]:
         "what goes there in its place",
         f"variables.sources.map(source, {rules.value('source')})",
     )
-    canonical = {rule.target: prefix.canonical(rule.target) for rule in settings.rules}
+    canonical = {rule.target: prefix.canonical(rule.target) for rule in settings.webhook.rules}
     respelled = {target: text(other) for target, other in canonical.items() if other != target}
     table = Table("respelled", "targets that names are compared with in another spelling", respelled, {})
     yield from table.variables if respelled else ()

@@ -13,8 +13,9 @@ from typing import Literal
 
 from webhook.admission_policy import cel, resources
 from webhook.admission_policy.cel_literals import text
-from webhook.admission_policy.model import Generated, Terms, Variable
+from webhook.admission_policy.model import Generated, Variable
 from webhook.constants import GUARD_POLICY
+from webhook.settings import Configuration
 
 Action = Literal["Deny", "Warn", "Audit"]
 
@@ -26,7 +27,7 @@ _NAMED = 5
 _SHOWN = "^[!-~]{1,300}$"
 
 
-def policy(settings: Terms, action: Action, *, only_private: bool = False) -> Generated:
+def policy(settings: Configuration, action: Action, *, only_private: bool = False) -> Generated:
     """Make the policy and its binding, which does `action` where the policy finds something.
 
     Raises `PolicyLimitExceeded` for a configuration that does not fit into one.

@@ -6,8 +6,9 @@ The base's webhook configuration, `manifests/60-webhook.yaml`, says the same.
 from typing import Any
 
 from webhook.admission_policy.cel_literals import one_of, text
-from webhook.admission_policy.model import Condition, Terms
+from webhook.admission_policy.model import Condition
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, SYSTEM_NAMESPACES
+from webhook.settings import Configuration
 
 #: Whether ephemeral containers are added. Of such a request's object the API server stores them and nothing else, and
 #: only after webhooks and mutating policies: its metadata is what the client made up.
@@ -39,10 +40,10 @@ def _rule(operations: list[str], resource: str) -> dict[str, Any]:
     }
 
 
-def resources(settings: Terms) -> dict[str, Any]:
+def resources(settings: Configuration) -> dict[str, Any]:
     """Give the binding's matchResources: namespaces that are served, and Pods that are not opted out."""
-    asked = ("In", "true") if settings.mode == "labelled" else ("NotIn", "false")
-    named = sorted([*SYSTEM_NAMESPACES, settings.own_namespace])
+    asked = ("In", "true") if settings.webhook.namespaces.mode == "labelled" else ("NotIn", "false")
+    named = sorted([*SYSTEM_NAMESPACES, settings.installation.namespace])
     selectors: dict[str, Any] = {
         "namespaceSelector": {
             "matchExpressions": [
@@ -51,7 +52,7 @@ def resources(settings: Terms) -> dict[str, Any]:
             ]
         }
     }
-    if settings.pods_opt_out:
+    if settings.webhook.pod_opt_out == "allow":
         selectors["objectSelector"] = {"matchExpressions": [_expression(ENABLED_LABEL, "NotIn", ["false"])]}
     return selectors
 
@@ -60,7 +61,7 @@ def _expression(key: str, operator: str, values: list[str]) -> dict[str, Any]:
     return {"key": key, "operator": operator, "values": values}
 
 
-def conditions(settings: Terms) -> list[Condition]:
+def conditions(settings: Configuration) -> list[Condition]:
     """Give the matchConditions."""
     found = [
         Condition("an-image-differs", "most UPDATEs of a Pod leave its images as they are", _an_image_differs()),
@@ -76,15 +77,15 @@ def conditions(settings: Terms) -> list[Condition]:
             "(request.operation == 'UPDATE' ? oldObject : object).metadata.?annotations.orValue({}))",
         ),
     ]
-    if settings.pods_opt_out:
+    if settings.webhook.pod_opt_out == "allow":
         # The selector takes a Pod whose label was another before or is another now.
         out = f"({EPHEMERAL} ? oldObject : object).metadata\n.?labels[?{text(ENABLED_LABEL)}].orValue('') != 'false'"
         found.append(Condition("the-pod-is-not-opted-out", "by its label as it is now", out))
-    if settings.allow is not None:
-        allowed = one_of(settings.allow, "request.namespace")
+    if settings.webhook.namespaces.allow is not None:
+        allowed = one_of(settings.webhook.namespaces.allow, "request.namespace")
         found.append(Condition("the-namespace-is-allowed", "webhook.namespaces.allow", allowed))
-    if settings.deny:
-        denied = f"!({one_of(settings.deny, 'request.namespace')})"
+    if settings.webhook.namespaces.deny:
+        denied = f"!({one_of(settings.webhook.namespaces.deny, 'request.namespace')})"
         found.append(Condition("the-namespace-is-not-denied", "webhook.namespaces.deny", denied))
     return found
 

@@ -9,8 +9,9 @@ from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission.patch import escape
 from webhook.admission_policy import cel, resources
 from webhook.admission_policy.cel_literals import text
-from webhook.admission_policy.model import Generated, Terms, Variable
+from webhook.admission_policy.model import Generated, Variable
 from webhook.constants import MUTATE_POLICY, ORIGINALS_ANNOTATION
+from webhook.settings import Configuration
 
 _KEY = text(ORIGINALS_ANNOTATION)
 #: JSON without escapes, which is how both engines write the annotation. Another value counts as none.
@@ -24,7 +25,7 @@ _ENTRIES = f"^{_BLANKS}[{{]{_BLANKS}(?:{_ENTRY}(?:{_BLANKS},{_BLANKS}{_ENTRY})*)
 _READ, _COMPARED = 32 * 1024, 50_000
 
 
-def policy(settings: Terms) -> Generated:
+def policy(settings: Configuration) -> Generated:
     """Make the policy and its binding.
 
     Raises `PolicyLimitExceeded` for a configuration that does not fit into one.
@@ -37,7 +38,7 @@ def policy(settings: Terms) -> Generated:
         kind="MutatingAdmissionPolicy",
         name=MUTATE_POLICY,
         spec={
-            "failurePolicy": "Ignore" if settings.allow_on_error else "Fail",
+            "failurePolicy": "Ignore" if settings.webhook.on_error == "allow" else "Fail",
             "reinvocationPolicy": "IfNeeded",
         },
         outcome={"mutations": [mutation]},
@@ -133,7 +134,7 @@ def _annotation() -> list[Variable]:
     ]
 
 
-def _operations(settings: Terms) -> list[str]:
+def _operations(settings: Configuration) -> list[str]:
     """Write the lists of operations that the patch is made of."""
     images = (
         "variables.places.transformList(n, place, variables.resolved[n] != place.image,\n"
@@ -150,8 +151,9 @@ def _operations(settings: Terms) -> list[str]:
         f"  : [JSONPatch{{op: 'add', path: '/metadata/annotations', value: {{{_KEY}: variables.originals}}}}])"
     )
     operations = [images, annotation]
-    if settings.pull_secret is not None:
-        operations.append(_append(text(settings.pull_secret)))
+    pull_secret = settings.webhook.pull_secret.appended_name
+    if pull_secret is not None:
+        operations.append(_append(text(pull_secret)))
     return operations
 
 

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from typing import Any
 
 from webhook.admission_policy import limits, match_constraints
-from webhook.admission_policy.model import Generated, Manifest, Terms, Variable
+from webhook.admission_policy.model import Generated, Manifest, Variable
 from webhook.constants import CONFIGURATION_HASH_ANNOTATION, POLICY_OPTIONS_ANNOTATION, PROGRAM
+from webhook.settings import Configuration
 
 _API = "admissionregistration.k8s.io/v1"
 
 
 def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
-    settings: Terms,
+    settings: Configuration,
     variables: Sequence[Variable],
     *,
     kind: str,
@@ -45,13 +46,13 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
     return Generated(policy, binding, comments)
 
 
-def _object(settings: Terms, kind: str, name: str) -> Manifest:
+def _object(settings: Configuration, kind: str, name: str) -> Manifest:
     return {
         "apiVersion": _API,
         "kind": kind,
         "metadata": {
             "name": name,
             "labels": {"app.kubernetes.io/name": PROGRAM},
-            "annotations": {CONFIGURATION_HASH_ANNOTATION: settings.configuration_hash},
+            "annotations": {CONFIGURATION_HASH_ANNOTATION: settings.digest},
         },
     }

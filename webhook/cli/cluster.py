@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import TypeVar
 
 from webhook.cli.options import load_options
-from webhook.config import assemble
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.kube import client, installed_config
@@ -45,12 +44,12 @@ def effective_config(
     Raises `ConfigurationError` or `FileError` for the file.
     """
     if config is not None:
-        return assemble.settings(assemble.placed(load_options(config).configuration, names), str(config))
+        return EffectiveConfig(load_options(config).configuration.at(names), str(config))
     objects = objects or installed_config.read_objects(reader, names)
     found = installed_config.load_or_unknown(objects)
     if isinstance(found, Unknown):
         return found
-    return assemble.settings(found.configuration, objects.origin)
+    return EffectiveConfig(found.configuration, objects.origin)
 
 
 def screen() -> Screen:

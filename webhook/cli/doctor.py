@@ -8,7 +8,7 @@ import click
 from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from webhook.cli.options import cluster_read_options, load_options
-from webhook.config import assemble
+from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics.doctor import analysis, collect, text
 from webhook.kube import installed_config
 from webhook.output.findings import Mark
@@ -44,7 +44,7 @@ def command(
     written = None if config is None else load_options(config).configuration
     with cluster.connected_reader(kubeconfig, context) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
-        settings = None if written is None else assemble.settings(assemble.placed(written, names), str(config))
+        settings = None if written is None else EffectiveConfig(written.at(names), str(config))
         report = analysis.report(collect.collect(reader, names, settings, datetime.now(UTC)))
     cluster.show(report, text.lines, output)
     marks = {finding.mark for finding in report.findings}

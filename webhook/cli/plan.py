@@ -6,7 +6,6 @@ import click
 
 from webhook.cli import cluster
 from webhook.cli.options import all_namespaces_option, cluster_read_options, load_options, namespace_option
-from webhook.config import assemble
 from webhook.constants import InstallationNames
 from webhook.diagnostics.plan import collect, text
 from webhook.kube import client, installed_config
@@ -61,5 +60,5 @@ def command(
 def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> tuple[Configuration, str]:
     own = load_options(config).configuration
     if config is not None:
-        return assemble.placed(own, names), str(config)
+        return own.at(names), str(config)
     return collect.installed_configuration(reader, names, own)

@@ -7,13 +7,13 @@ from typing import Literal, NamedTuple
 import click
 from click.core import ParameterSource
 
-from webhook.admission_policy.model import Generated, Terms
+from webhook.admission_policy.model import Generated
 from webhook.cli import cluster
 from webhook.cli.options import cluster_options, config_option, default_installation_option, load_options
-from webhook.config import assemble
 from webhook.errors import ClusterError
 from webhook.kube import installed_config
 from webhook.kube.unknown import Unknown
+from webhook.settings import Configuration
 
 
 @click.group(
@@ -70,8 +70,8 @@ def mutate(
     from webhook.admission_policy import mutate as engine
 
     source = _Source(context_of_call, config, installation_namespace)
-    terms = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
-    _print(engine.policy(terms), output, "policy mutate")
+    settings = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
+    _print(engine.policy(settings), output, "policy mutate")
 
 
 @command.command()
@@ -109,8 +109,8 @@ def guard(
     from webhook.admission_policy import guard as engine
 
     source = _Source(context_of_call, config, installation_namespace)
-    terms = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
-    _print(engine.policy(terms, action, only_private=only_private), output, "policy guard")
+    settings = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
+    _print(engine.policy(settings, action, only_private=only_private), output, "policy guard")
 
 
 class _Source(NamedTuple):
@@ -120,13 +120,13 @@ class _Source(NamedTuple):
     config: Path | None
     installation_namespace: str
 
-    def of_file(self) -> Terms:
+    def of_file(self) -> Configuration:
         """Load a file with the variables of the environment. Raises `ConfigurationError` or `FileError`."""
         if self._is_given("kubeconfig") or self._is_given("context"):
             raise click.UsageError("--kubeconfig and --context go with --from-cluster")
-        return assemble.policy_terms(load_options(self.config, self.installation_namespace).configuration)
+        return load_options(self.config, self.installation_namespace).configuration
 
-    def of_cluster(self, kubeconfig: Path | None, context: str | None) -> Terms:
+    def of_cluster(self, kubeconfig: Path | None, context: str | None) -> Configuration:
         """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
         if self._is_given("config"):
             raise click.UsageError("either --config FILE or --from-cluster")
@@ -136,7 +136,7 @@ class _Source(NamedTuple):
             found = installed_config.load_config(installed_config.read_objects(reader, names))
         if isinstance(found, Unknown):
             raise ClusterError(str(found))
-        return assemble.policy_terms(found.configuration)
+        return found.configuration
 
     def _is_given(self, name: str) -> bool:
         return self.context.get_parameter_source(name) is ParameterSource.COMMANDLINE

@@ -9,9 +9,8 @@ import msgspec
 
 from webhook import log
 from webhook.cli.options import config_option, load_options
-from webhook.config import assemble
 from webhook.errors import InvalidManifest
-from webhook.images.resolver import Resolution
+from webhook.images.resolver import Resolution, Resolver
 from webhook.output import terminal
 
 
@@ -43,7 +42,7 @@ def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
 
     Nothing is asked of any registry: the answer depends on the image's name and the configuration alone.
     """
-    resolve = assemble.resolver(load_options(config).configuration).resolve
+    resolve = Resolver(load_options(config).configuration).resolve
     for image in _each(images):
         if output == "json":
             terminal.write_document(_json(image, resolve(image)), "json")

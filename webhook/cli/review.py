@@ -10,7 +10,7 @@ import click
 
 from webhook.admission.mutator import Mutator
 from webhook.cli.options import config_option, load_options
-from webhook.config import assemble, files
+from webhook.config import files
 from webhook.constants import PROGRAM
 from webhook.diagnostics.preview import Preview, preview
 from webhook.errors import FileError, InvalidManifest
@@ -59,7 +59,7 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     A FILE holds Pods, anything with a Pod template, Lists of these or AdmissionReviews, any number in one file. They
     are decided by the server's own code. Other objects are ignored, and kept in yaml and json output.
     """
-    handler = assemble.handler(load_options(config).configuration)
+    handler = Mutator(load_options(config).configuration)
     painted = color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
     statuses = set()
     written = False

@@ -1,22 +1,37 @@
-"""The configuration that decides what happens to Pods, and where it was read."""
+"""The configuration that decides on Pods and namespaces, and where it was read."""
 
-from typing import Literal, NamedTuple
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Literal
 
-from webhook.admission.mutator import Mutator, Policy
+from webhook.admission.mutator import Mutator
+from webhook.settings import Configuration
 
 
-class EffectiveConfig(NamedTuple):
-    """The configuration's part in what becomes of Pods and namespaces."""
+@dataclass(frozen=True)
+class EffectiveConfig:
+    """A loaded configuration, as the commands report on it."""
 
-    policy: Policy
-    mode: Literal["labelled", "all"]
-    server: str | None
-    hash: str
-    """The configuration's fingerprint."""
+    settings: Configuration
     origin: str
-    """Where it was read: `ConfigMap registry-webhook/registry-webhook`, or a file's name."""
+    """`ConfigMap registry-webhook/registry-webhook`, or a file's name."""
 
     @property
-    def handler(self) -> Mutator:
-        """Make what decides reviews, as the server does."""
-        return Mutator(self.policy)
+    def digest(self) -> str:
+        """The configuration's digest."""
+        return self.settings.digest
+
+    @property
+    def server(self) -> str | None:
+        """`registry.server`."""
+        return self.settings.registry.server
+
+    @property
+    def mode(self) -> Literal["labelled", "all"]:
+        """`webhook.namespaces.mode`."""
+        return self.settings.webhook.namespaces.mode
+
+    @cached_property
+    def mutator(self) -> Mutator:
+        """What decides on Pods, as in the server."""
+        return Mutator(self.settings)

@@ -12,7 +12,7 @@ import msgspec
 from webhook.errors import ConflictingRules, InvalidPattern, InvalidPrefix
 from webhook.images import prefix, reference
 from webhook.images.patterns import normalise_pattern
-from webhook.images.rules import Rule, Rules
+from webhook.images.rules import Rules
 from webhook.settings import Configuration, RuleSettings
 
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9*-]+")
@@ -70,7 +70,7 @@ class _Validator:
                 normalised.append(RuleSettings(source, target))
         if len(normalised) == len(self._configuration.webhook.rules):
             try:
-                Rules([Rule(rule.source, rule.target) for rule in normalised], server)
+                Rules(normalised, server)
             except ConflictingRules as error:
                 key = _SERVER if error.index < 0 else f"webhook.rules[{error.index}].{error.part}"
                 rule = self._configuration.webhook.rules[error.index]

@@ -30,9 +30,8 @@ class Targets(Struct, frozen=True):
     def from_configuration(cls, configuration: Configuration) -> Self:
         """Gather what a configuration names."""
         server, webhook = configuration.registry.server or None, configuration.webhook
-        every = [*([server] if server else []), *webhook.pull_secret.registries, *(r.target for r in webhook.rules)]
         images = frozenset(rule.target for rule in webhook.rules if _may_be_an_image(rule.source))
-        return cls(server, tuple(dict.fromkeys(every)), images)
+        return cls(server, configuration.private_prefixes, images)
 
     def hosts(self) -> list[str]:
         """Give each host, with its port, once, the server's first, as the first of its prefixes spells it."""

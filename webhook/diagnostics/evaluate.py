@@ -11,7 +11,6 @@ from msgspec import Struct
 from webhook.admission import pod, review
 from webhook.admission.decision import Outcome
 from webhook.admission.mutator import Mutator
-from webhook.admission.namespace_filter import is_selected
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.kube.unknown import Unknown
@@ -78,12 +77,12 @@ def evaluate(mutator: Mutator, manifest: Mapping[str, Any], namespace: str) -> E
 
 def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, str]) -> NamespaceStatus:
     """Tell whether a namespace with these labels is selected, and why."""
-    why_not = settings.policy.namespace_filter.denial_reason(name)
+    why_not = settings.mutator.namespace_filter.denial_reason(name)
     if why_not is not None:
         return NamespaceStatus(selected=False, selectable=False, why=why_not)
     label = labels.get(ENABLED_LABEL)
     written = "it has no such label" if label is None else f'it is "{label}"'
-    if is_selected(labels, settings.mode):
+    if settings.mutator.namespace_filter.is_opted_in(labels):
         why = "opted in by its label" if settings.mode == "labelled" else "all are served that do not say no"
         return NamespaceStatus(selected=True, selectable=True, why=why)
     wanted = (

@@ -93,4 +93,6 @@ def _is_rewritten(reader: Reader, settings: EffectiveConfig, found: Mapping[str,
     if image is None or namespace is None:
         return False
     tried = reader.dry_run_create(sample_pod.manifest(image), namespace)
-    return isinstance(tried, DryRunResult) and sample_pod.image_of(tried) == settings.policy.resolve(image).image
+    return (
+        isinstance(tried, DryRunResult) and sample_pod.image_of(tried) == settings.mutator.resolver.resolve(image).image
+    )

@@ -40,7 +40,7 @@ def image(settings: EffectiveConfig) -> str | None:
     """Return an image that the configuration rewrites, None where it rewrites none of those tried."""
     if settings.server is None:
         return None
-    return next((name for name in _IMAGES if settings.policy.resolve(name).rewritten), None)
+    return next((name for name in _IMAGES if settings.mutator.resolver.resolve(name).rewritten), None)
 
 
 def image_of(result: DryRunResult) -> str | None:

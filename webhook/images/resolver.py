@@ -3,7 +3,6 @@
 The answer depends on the reference and the configuration alone. Resolving twice gives what once gave.
 """
 
-from collections.abc import Sequence
 from enum import StrEnum
 from functools import lru_cache
 
@@ -12,8 +11,9 @@ from msgspec import Struct
 from webhook.errors import InvalidReference
 from webhook.images import prefix, reference
 from webhook.images.patterns import Globs
-from webhook.images.rules import Rule, Rules
+from webhook.images.rules import Rules
 from webhook.log import shorten
+from webhook.settings import Configuration, RuleSettings
 
 _CACHE_SIZE = 4096
 #: A longer text is valid only with an absurdly long registry, and is not worth its place in the cache.
@@ -59,17 +59,11 @@ class Resolution(Struct, frozen=True, gc=False):
 class Resolver:
     """Decides what references become, for one configuration."""
 
-    def __init__(self, rules: Rules, exclude: Globs, registries: Sequence[str] = ()) -> None:
-        """Take the rules with their server, the patterns of names left as written, and further private registries.
-
-        `exclude` has normalised patterns. `registries` are normalised prefixes; they change no image, only which of
-        them need the pull secret.
-        """
-        self._rules = rules
-        self._exclude = exclude
-        targets = [rule.target for rule in rules.rules]
-        server = [rules.server] if rules.server else []
-        self._private = frozenset(map(prefix.canonical, [*registries, *targets, *server]))
+    def __init__(self, settings: Configuration) -> None:
+        """Compile the rules. Raises `ConflictingRules`, for which a loaded configuration has been checked."""
+        self._rules = Rules(settings.webhook.rules, settings.registry.server)
+        self._exclude = Globs(settings.webhook.exclude)
+        self._private = frozenset(map(prefix.canonical, settings.private_prefixes))
         self._cached = lru_cache(_CACHE_SIZE)(self._resolve)
 
     def resolve(self, written: str) -> Resolution:
@@ -100,7 +94,7 @@ class Resolver:
             written, Reason.QUALIFIED, f"names its registry, {shorten(parsed.domain, _SHOWN)}", private=private
         )
 
-    def _rewritten(self, written: str, image: str, rule: Rule | None, below: str) -> Resolution:
+    def _rewritten(self, written: str, image: str, rule: RuleSettings | None, below: str) -> Resolution:
         target = rule.target if rule else self._rules.server or ""
         try:
             result = reference.parse(image)

@@ -11,19 +11,7 @@ from typing import NamedTuple
 from webhook.errors import ConflictingRules, InvalidReference
 from webhook.images import prefix, reference
 from webhook.images.reference import Reference
-
-
-class Rule(NamedTuple):
-    """Rewrites every name below `source` to the same name below `target`."""
-
-    source: str
-    """A normalised prefix; it is compared in canonical form."""
-    target: str
-    """A normalised prefix, which images get as it is spelled."""
-
-    def __str__(self) -> str:
-        """Give the rule as a reader would write it."""
-        return f"{self.source} -> {self.target}"
+from webhook.settings import RuleSettings
 
 
 class Step(NamedTuple):
@@ -31,7 +19,7 @@ class Step(NamedTuple):
 
     image: str
     """The image to use, which may be the one that was written."""
-    rule: Rule | None
+    rule: RuleSettings | None
     """The longest rule that covers the reference."""
     below: str = ""
     """The prefix that a new image is to be below, in canonical form."""
@@ -40,14 +28,14 @@ class Step(NamedTuple):
 class _Compared(NamedTuple):
     """A rule with its target in canonical form."""
 
-    rule: Rule
+    rule: RuleSettings
     target: str
 
 
 class Rules:
     """An accepted set of rules, with the server that unqualified names get."""
 
-    def __init__(self, rules: Sequence[Rule], server: str | None) -> None:
+    def __init__(self, rules: Sequence[RuleSettings], server: str | None) -> None:
         """Take `rules`, in the order they were written, and `server`, a normalised prefix or None.
 
         Raises `ConflictingRules` when two of them contradict each other, when one could never do anything, or when
@@ -104,7 +92,7 @@ class Rules:
         except InvalidReference:
             return written
 
-    def _witnesses(self) -> Iterator[tuple[Rule | None, str]]:
+    def _witnesses(self) -> Iterator[tuple[RuleSettings | None, str]]:
         """Give references that would change twice if any would, each with the rule that is to change it first.
 
         What a rule makes is changed again only when another's source covers its target, or stands below it. For the
@@ -116,7 +104,7 @@ class Rules:
         fresh = "image"
         while any(fresh in source for source in sources):
             fresh += "-x"
-        makers: list[tuple[Rule | None, str, str]] = [
+        makers: list[tuple[RuleSettings | None, str, str]] = [
             (rule, f"{source}/", target) for source, (rule, target) in self._by_source.items()
         ]
         if self.server is not None:

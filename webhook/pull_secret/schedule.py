@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from webhook.settings import RegistrySettings
+
 #: A pass that went well is followed by the next at this part of the time that the credential has.
 _EARLY = 0.8
 #: Up to this part is taken off at random, so that replicas and clusters spread.
@@ -13,14 +15,14 @@ MAX_DELAY = 300.0
 
 
 class Schedule(NamedTuple):
-    """What the configuration says of passes."""
+    """The waits between passes, by `token_ttl`, `retry_attempts` and `retry_delay`."""
 
-    period: float
-    """`token_ttl`."""
-    attempts: int
-    """`retry_attempts`: quick tries in all."""
-    delay: float
-    """`retry_delay`: between quick tries."""
+    settings: RegistrySettings
+
+    @property
+    def period(self) -> float:
+        """Seconds: the longest that a credential goes without a pass."""
+        return float(self.settings.token_ttl)
 
     def after_success(self, life: float | None, jitter: float, refresh_after: float | None = None) -> float:
         """Give the wait after a pass that went well; `jitter` is from [0, 1).
@@ -51,12 +53,11 @@ class Schedule(NamedTuple):
                 if refresh_after is None or refresh_after >= self.period
                 else self.after_success(None, jitter, refresh_after)
             )
-        elif failures < self.attempts:
-            wait = self.delay
+        elif failures < self.settings.retry_attempts:
+            wait = float(self.settings.retry_delay)
         else:
-            doublings = failures - self.attempts
+            doublings = failures - self.settings.retry_attempts
             most = max(MIN_DELAY, min(MAX_DELAY, self.period))
-            wait = max(
-                MIN_DELAY, min(most, max(MIN_DELAY, self.delay) * 2.0 ** min(doublings, 16)) * (1 - _SPREAD * jitter)
-            )
+            doubled = max(MIN_DELAY, self.settings.retry_delay) * 2.0 ** min(doublings, 16)
+            wait = max(MIN_DELAY, min(most, doubled) * (1 - _SPREAD * jitter))
         return wait if retry_after is None else max(wait, min(retry_after, self.period))

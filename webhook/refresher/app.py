@@ -12,7 +12,6 @@ from http import HTTPStatus
 from threading import Event, Thread
 
 from webhook import log, readiness
-from webhook.config.digest import fingerprint
 from webhook.config.watcher import ConfigWatcher
 from webhook.kube.api import Cluster
 from webhook.kube.client import Client
@@ -156,7 +155,7 @@ class RefresherApp:
         self.controllers.start()
 
     def _log_configuration(self) -> None:
-        digits = fingerprint(self.configuration)
+        digits = self.configuration.digest
         self.metrics.configuration.info({"hash": digits})
         _log.info(log.event("configuration in force", hash=digits))
 
@@ -188,7 +187,7 @@ class RefresherApp:
             )
         return Readiness(
             ready=obstacle is None,
-            config_hash=fingerprint(self.configuration),
+            config_hash=self.configuration.digest,
             lease=Lease(self.leadership.holder, self.leadership.leading()),
             last_refresh=refresh,
             warnings=tuple(self._warnings(obstacle, refresh)),

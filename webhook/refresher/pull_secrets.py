@@ -6,12 +6,11 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from threading import Event
-from typing import Literal, NamedTuple
 
 from msgspec import structs
 
 from webhook import log
-from webhook.admission.namespace_filter import NamespaceFilter, is_selected
+from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.errors import ClusterError, Conflict, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.kube.api import Cluster
 from webhook.pull_secret import manifest as documents
@@ -25,6 +24,7 @@ from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.refresher.runtime.store import Store
 from webhook.refresher.runtime.work_queue import WorkQueue
+from webhook.settings import PullSecretSettings
 from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 _log = logging.getLogger("webhook.refresher")
@@ -43,17 +43,6 @@ _SAMPLE = 9
 
 #: A failure is told from this one on: the first may be a namespace that goes at this moment.
 _REPORT_AFTER = 3
-
-
-class Terms(NamedTuple):
-    """What the configuration says of publishing."""
-
-    secret: str
-    """The pull secret's name."""
-    enabled: bool
-    mode: Literal["labelled", "all"]
-    namespace_filter: NamespaceFilter
-    linger: float
 
 
 @dataclass
@@ -75,7 +64,8 @@ class PullSecretController:
         self,
         *,
         cluster: Cluster,
-        terms: Terms,
+        settings: PullSecretSettings,
+        namespace_filter: NamespaceFilter,
         events: EventRecorder,
         metrics: Metrics,
         clock_guard: ClockJumpGuard,
@@ -84,7 +74,8 @@ class PullSecretController:
     ) -> None:
         """Take the cluster, the terms, whom to tell, what was seen of clocks and namespaces, and whether to write."""
         self._cluster = cluster
-        self._terms = terms
+        self._settings = settings
+        self._namespace_filter = namespace_filter
         self._events = events
         self._metrics = metrics
         self._clock_guard = clock_guard
@@ -203,8 +194,8 @@ class PullSecretController:
     def _plan(self, name: str, found: Secret | None, pull_secret: PullSecret | None) -> Action:
         standing = self._state(self.namespaces.get(name))
         grace = GracePeriod(
-            self._terms.linger,
-            self._clock_guard.grace(self._terms.linger),
+            self._settings.linger,
+            self._clock_guard.grace(self._settings.linger),
             since=self._entitlements.deselected_at(name),
             entitled=found is not None and self._entitlements.covers(found),
         )
@@ -227,9 +218,9 @@ class PullSecretController:
     def _state(self, namespace: Namespace | None) -> NamespaceState:
         if namespace is None or namespace.terminating:
             return NamespaceState.TERMINATING
-        if self._terms.namespace_filter.denial_reason(namespace.name) is not None:
+        if self._namespace_filter.denial_reason(namespace.name) is not None:
             return NamespaceState.FORBIDDEN
-        asked = self._terms.enabled and is_selected(namespace.labels, self._terms.mode)
+        asked = self._settings.enabled and self._namespace_filter.is_opted_in(namespace.labels)
         return NamespaceState.SELECTED if asked else NamespaceState.NOT_SELECTED
 
     def _namespace_changed(self, name: str) -> None:
@@ -286,7 +277,7 @@ class PullSecretController:
             # One that is made is not forced: a field of somebody else's is a conflict, if one came up meanwhile. One
             # that is ours is forced upon whoever changed it, and by its uid upon no other.
             uid = found.uid if found else None
-            secret = documents.manifest(pull_secret, self._terms.secret, name, unserved=step.unserved, uid=uid)
+            secret = documents.manifest(pull_secret, self._settings.name, name, unserved=step.unserved, uid=uid)
             record.read = self._cluster.apply_secret(secret, force=step.kind is ActionKind.UPDATE)
             self.secrets.put(record.read)
         elif found is not None:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
-from webhook.config import assemble
+from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.credentials import factory
 from webhook.kube.api import Cluster
 from webhook.kube.client import Client
@@ -14,7 +14,7 @@ from webhook.pull_secret.schedule import Schedule
 from webhook.refresher import credential_refresh, pull_secrets
 from webhook.refresher.credential_refresh import CredentialRefresher, VerdictCache
 from webhook.refresher.entitlement import Entitlements
-from webhook.refresher.pull_secrets import PullSecretController, Terms
+from webhook.refresher.pull_secrets import PullSecretController
 from webhook.refresher.runtime import reflector
 from webhook.refresher.runtime.clock_jump import ClockJumpGuard
 from webhook.refresher.runtime.event_recorder import EventRecorder
@@ -72,14 +72,15 @@ class Controllers:
         events = EventRecorder(cluster, name, dependencies.identity, leading, clocks.monotonic)
         self.pull_secrets = PullSecretController(
             cluster=cluster,
-            terms=_terms(configuration),
+            settings=webhook.pull_secret,
+            namespace_filter=NamespaceFilter(webhook.namespaces, configuration.installation.namespace),
             events=events,
             metrics=dependencies.metrics,
             clock_guard=dependencies.clock_guard,
             entitlements=dependencies.entitlements,
             leading=leading,
         )
-        prefixes = _prefixes(configuration)
+        prefixes = configuration.private_prefixes
         self.credentials = CredentialRefresher(
             provider=factory.create_provider(
                 configuration, clock=clocks.wall, monotonic=clocks.monotonic, environment=dependencies.environment
@@ -88,7 +89,7 @@ class Controllers:
             prefixes=prefixes,
             leading=leading,
             strict=webhook.verify == "strict",
-            schedule=_schedule(configuration),
+            schedule=Schedule(configuration.registry),
             pull_secrets=self.pull_secrets,
             events=events,
             metrics=dependencies.metrics,
@@ -130,30 +131,6 @@ class Controllers:
         else:
             self.credentials.stop_publishing()
             self.pull_secrets.stop()
-
-
-def _terms(configuration: Configuration) -> Terms:
-    webhook = configuration.webhook
-    return Terms(
-        secret=webhook.pull_secret.name,
-        enabled=webhook.pull_secret.enabled,
-        mode=webhook.namespaces.mode,
-        namespace_filter=assemble.bounds(configuration),
-        linger=float(webhook.pull_secret.linger),
-    )
-
-
-def _schedule(configuration: Configuration) -> Schedule:
-    registry = configuration.registry
-    return Schedule(float(registry.token_ttl), registry.retry_attempts, float(registry.retry_delay))
-
-
-def _prefixes(configuration: Configuration) -> tuple[str, ...]:
-    """Give the registries that are private, the server first."""
-    webhook = configuration.webhook
-    server = [configuration.registry.server] if configuration.registry.server else []
-    targets = [rule.target for rule in webhook.rules]
-    return tuple(dict.fromkeys([*server, *targets, *webhook.pull_secret.registries]))
 
 
 def _credential_check(

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from webhook.admission import review
 from webhook.admission.mutator import Mutator
-from webhook.config import assemble, files
+from webhook.config import files
 from webhook.config.load import load
 from webhook.server import routes
 from webhook.server.counters import ReviewCounters
@@ -64,7 +64,7 @@ def create_app() -> Flask:
     """
     path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
     loaded = load(*files.configuration(Path(path) if path else None), os.environ)
-    handler = assemble.handler(loaded.configuration)
+    handler = Mutator(loaded.configuration)
     return admission(lambda: handler, ReviewCounters())
 
 

@@ -16,8 +16,7 @@ from msgspec import Struct
 
 from webhook import log
 from webhook.admission.mutator import Mutator
-from webhook.config import assemble, files, schema
-from webhook.config.digest import fingerprint
+from webhook.config import files, schema
 from webhook.config.load import Loaded
 from webhook.config.watcher import ConfigWatcher
 from webhook.errors import CertificateError, FileError
@@ -83,8 +82,8 @@ class Reloader:
         self._found: _Found | None = None
         self._pending: _Found | None = None
         loaded = configuration.loaded
-        configuration_hash = fingerprint(loaded.configuration)
-        handler = assemble.handler(loaded.configuration)
+        configuration_hash = loaded.configuration.digest
+        handler = Mutator(loaded.configuration)
         self.state = ServerState(loaded, handler, configuration_hash, configuration_since=time.time())
         _log.info(log.event("configuration in force", hash=configuration_hash, **_summary(loaded)))
         self._poll_certificate()
@@ -100,11 +99,11 @@ class Reloader:
         if self._configuration.poll():
             loaded = self._configuration.loaded
             changed = _changed(self.state.loaded, loaded)
-            configuration_hash = fingerprint(loaded.configuration)
+            configuration_hash = loaded.configuration.digest
             self.state = msgspec.structs.replace(
                 self.state,
                 loaded=loaded,
-                mutator=assemble.handler(loaded.configuration),
+                mutator=Mutator(loaded.configuration),
                 configuration_hash=configuration_hash,
                 configuration_since=time.time(),
             )

@@ -14,11 +14,11 @@ from cryptography.hazmat.primitives import serialization
 
 from tests.support.server_process import CONFIGURATION, JSON, Place, Server, make_place, replace, serving, wait_until
 from webhook.admission import review
-from webhook.admission.mutator import Mutator, Policy
-from webhook.admission.namespace_filter import NamespaceFilter
-from webhook.images.resolver import Resolution
+from webhook.admission.mutator import Mutator
+from webhook.images.resolver import Resolution, Resolver
 from webhook.server import flask_app
 from webhook.server.counters import ReviewCounters
+from webhook.settings import Configuration
 
 POD: dict[str, Any] = {"metadata": {"name": "x"}, "spec": {"containers": [{"name": "a", "image": "nginx"}]}}
 BODY = review.encode_review(POD, uid="u-1")
@@ -196,12 +196,13 @@ def test_a_worker_that_dies_is_replaced_and_one_whose_parent_dies_stops(place: P
 
 
 def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the_log(
-    caplog: pytest.LogCaptureFixture,
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(image: str) -> Resolution:
+    def fail(_: Resolver, image: str) -> Resolution:
         raise ValueError(f"the body has {image}")
 
-    handler = Mutator(Policy(fail, NamespaceFilter(None, ()), None, pods_opt_out=True, allow_on_error=True))
+    monkeypatch.setattr(Resolver, "resolve", fail)
+    handler = Mutator(Configuration())
     client = flask_app.admission(lambda: handler, ReviewCounters()).test_client()
     answer = client.post("/mutate", data=BODY, content_type=JSON["Content-Type"])
     response = answer.get_json()["response"]

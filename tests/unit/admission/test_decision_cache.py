@@ -15,18 +15,16 @@ from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
 from webhook.admission.decision_cache import DecisionCache
 from webhook.admission.mutator import Mutator
-from webhook.config import assemble
 from webhook.config.load import load
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
-from webhook.images.patterns import Globs
 from webhook.images.resolver import Resolution, Resolver
-from webhook.images.rules import Rules
+from webhook.settings import Configuration, RegistrySettings
 
 from .test_mutator import containers, handler, pod
 
 CONFIGURED = load(CONFIGURATION.encode(), "known", {}).configuration
 #: Has answered whatever a property test has drawn before.
-EXPERIENCED = assemble.handler(CONFIGURED)
+EXPERIENCED = Mutator(CONFIGURED)
 
 
 def template(**spec: Any) -> dict[str, Any]:
@@ -37,7 +35,7 @@ def template(**spec: Any) -> dict[str, Any]:
 def test_whoever_has_answered_before_answers_as_at_first(asked: list[tuple[Any, dict[str, Any]]]) -> None:
     for document, request in asked:
         body = envelope(document, request)
-        first, again = assemble.handler(CONFIGURED).review(body), EXPERIENCED.review(body)
+        first, again = Mutator(CONFIGURED).review(body), EXPERIENCED.review(body)
         assert again.answer == first.answer
         assert again.decision == first.decision
         assert again.name == first.name
@@ -100,7 +98,7 @@ def test_every_part_of_a_spec_that_is_read_makes_another_case() -> None:
             assert experienced.review(body).answer == handler().review(body).answer, spec
 
 
-RESOLVER = Resolver(Rules([], "registry.example.com"), Globs([]))
+RESOLVER = Resolver(Configuration(RegistrySettings("registry.example.com")))
 
 
 def counting() -> tuple[Mutator, list[str]]:

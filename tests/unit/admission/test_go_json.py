@@ -14,15 +14,15 @@ from tests.support import go_json
 from tests.support.properties import CONFIGURATION, apply
 from webhook.admission.decision import UNEXAMINED, Outcome
 from webhook.admission.mutator import Mutator
-from webhook.config import assemble
 from webhook.config.load import load
 from webhook.constants import ORIGINALS_ANNOTATION
+from webhook.images.resolver import Resolver
 
 CONFIGURED = {
     policy: load((CONFIGURATION + f"  on_error: {policy}\n").encode(), "go", {}).configuration
     for policy in ("allow", "deny")
 }
-_RESOLVE = assemble.resolver(CONFIGURED["deny"]).resolve
+_RESOLVE = Resolver(CONFIGURED["deny"]).resolve
 
 
 def places(pod: Any) -> Iterator[tuple[tuple[str, str, int], str, bool]]:
@@ -65,7 +65,7 @@ def hold(handler: Mutator, new: Any, old: Any, *, allow: bool) -> Any:
 @settings(max_examples=settings().max_examples // 3)  # an example takes 100 ms
 @given(st.data())
 def test_a_pod_that_an_api_server_sends_is_rewritten_as_the_resolver_says(policy: str, data: st.DataObject) -> None:
-    handler = assemble.handler(CONFIGURED[policy])
+    handler = Mutator(CONFIGURED[policy])
     old, new = data.draw(st.none() | go_json.pods()), data.draw(go_json.pods())
     after = hold(handler, new, old, allow=policy == "allow")
     # Nothing that is drawn is too much.

@@ -10,19 +10,35 @@ import pytest
 
 from webhook.admission import review
 from webhook.admission.decision import Decision, Outcome
-from webhook.admission.mutator import IMAGES_LIMIT, Mutator, Policy
-from webhook.admission.namespace_filter import NamespaceFilter
+from webhook.admission.mutator import IMAGES_LIMIT, Mutator
 from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission.patch import Operation
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.errors import MalformedReview
-from webhook.images.patterns import Globs
 from webhook.images.resolver import Reason, Resolution, Resolver
-from webhook.images.rules import Rule, Rules
+from webhook.settings import (
+    Configuration,
+    NamespaceSettings,
+    PullSecretSettings,
+    RegistrySettings,
+    RuleSettings,
+    WebhookSettings,
+)
 
 SERVER = "registry.example.com"
 SECRET = "registry-webhook-pull"  # noqa: S105 - its name
 Pod = dict[str, Any]
+
+
+class Resolving(Resolver):
+    """Resolves by a function of the test's."""
+
+    def __init__(self, resolve: Callable[[str], Resolution]) -> None:
+        super().__init__(Configuration())
+        self._function = resolve
+
+    def resolve(self, written: str) -> Resolution:
+        return self._function(written)
 
 
 def handler(  # noqa: PLR0913 - each test names the one it is about
@@ -35,9 +51,18 @@ def handler(  # noqa: PLR0913 - each test names the one it is about
     allow_on_error: bool = True,
     resolve: Callable[[str], Resolution] | None = None,
 ) -> Mutator:
-    resolver = Resolver(Rules([Rule("quay.io", f"{SERVER}/quay")], server), Globs(["gcr.io/**"]))
-    bounds = NamespaceFilter(allow, deny)
-    return Mutator(Policy(resolve or resolver.resolve, bounds, pull_secret, pods_opt_out, allow_on_error))
+    webhook = WebhookSettings(
+        rules=(RuleSettings("quay.io", f"{SERVER}/quay"),),
+        exclude=("gcr.io/**",),
+        namespaces=NamespaceSettings(allow=allow, deny=deny),
+        pod_opt_out="allow" if pods_opt_out else "ignore",
+        pull_secret=PullSecretSettings(enabled=pull_secret is not None),
+        on_error="allow" if allow_on_error else "deny",
+    )
+    made = Mutator(Configuration(RegistrySettings(server), webhook))
+    if resolve is not None:
+        made.resolver = Resolving(resolve)
+    return made
 
 
 def pod(**spec: Any) -> Pod:

@@ -6,15 +6,14 @@ from typing import Any
 import pytest
 
 from webhook.admission_policy import guard, mutate
-from webhook.admission_policy.model import Terms
-from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import PolicyLimitExceeded
+from webhook.settings import Configuration
 
 
-def settings(**webhook: Any) -> Terms:
+def settings(**webhook: Any) -> Configuration:
     text = json.dumps({"opencti": {"daemon": {"registry": {"server": "registry.example.com"}}}, "webhook": webhook})
-    return assemble.policy_terms(load(text.encode(), "test", {}).configuration)
+    return load(text.encode(), "test", {}).configuration
 
 
 def rules(number: int) -> list[dict[str, str]]:

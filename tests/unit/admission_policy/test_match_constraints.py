@@ -7,19 +7,19 @@ import pytest
 import yaml
 
 from webhook.admission_policy import guard, mutate
-from webhook.admission_policy.model import Generated, Terms
-from webhook.config import assemble
+from webhook.admission_policy.model import Generated
 from webhook.config.load import load
 from webhook.constants import CONFIGURATION_HASH_ANNOTATION, GUARD_POLICY, MUTATE_POLICY
+from webhook.settings import Configuration
 
 _MANIFESTS = Path(__file__).parents[3] / "manifests"
 
 
-def settings(text: str = "", **variables: str) -> Terms:
-    return assemble.policy_terms(load(text.encode(), "test", variables).configuration)
+def settings(text: str = "", **variables: str) -> Configuration:
+    return load(text.encode(), "test", variables).configuration
 
 
-def both(made_of: Terms) -> list[Generated]:
+def both(made_of: Configuration) -> list[Generated]:
     return [mutate.policy(made_of), guard.policy(made_of, "Deny")]
 
 
@@ -97,7 +97,7 @@ def test_policy_and_binding_say_of_which_configuration_they_are_and_belong_toget
     for made, name in zip(both(made_of), (MUTATE_POLICY, GUARD_POLICY), strict=True):
         for manifest in (made.policy, made.binding):
             assert manifest["metadata"]["name"] == name
-            assert manifest["metadata"]["annotations"] == {CONFIGURATION_HASH_ANNOTATION: made_of.configuration_hash}
+            assert manifest["metadata"]["annotations"] == {CONFIGURATION_HASH_ANNOTATION: made_of.digest}
         assert made.binding["kind"] == f"{made.policy['kind']}Binding"
         assert made.binding["spec"]["policyName"] == name
 

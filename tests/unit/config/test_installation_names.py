@@ -2,9 +2,8 @@
 
 import pytest
 
+from webhook.admission.mutator import Mutator
 from webhook.admission_policy import guard, mutate
-from webhook.config import assemble
-from webhook.config.digest import fingerprint
 from webhook.config.load import load
 from webhook.constants import InstallationNames
 
@@ -28,7 +27,7 @@ def test_load_without_names_takes_the_shipped_ones(environment: dict[str, str]) 
 
 
 def test_bounds_own_namespace_never_served() -> None:
-    bounds = assemble.policy(load(_TEXT, "config.yaml", _MOVED).configuration).namespace_filter
+    bounds = Mutator(load(_TEXT, "config.yaml", _MOVED).configuration).namespace_filter
     assert bounds.denial_reason("platform") is not None
     assert bounds.denial_reason("registry-webhook") is None
     assert bounds.denial_reason("kube-system") is not None
@@ -36,14 +35,14 @@ def test_bounds_own_namespace_never_served() -> None:
 
 @pytest.mark.parametrize("kind", ["mutate", "guard"])
 def test_policy_own_namespace_never_selected(kind: str) -> None:
-    terms = assemble.policy_terms(load(_TEXT, "config.yaml", _MOVED).configuration)
-    made = mutate.policy(terms) if kind == "mutate" else guard.policy(terms, "Deny")
+    settings = load(_TEXT, "config.yaml", _MOVED).configuration
+    made = mutate.policy(settings) if kind == "mutate" else guard.policy(settings, "Deny")
     (_, named) = made.binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
     assert set(named["values"]) == {"kube-system", "kube-public", "kube-node-lease", "platform"}
 
 
 def test_fingerprint_installation_elsewhere_is_the_same() -> None:
-    assert fingerprint(load(_TEXT, "a", _MOVED).configuration) == fingerprint(load(_TEXT, "a", {}).configuration)
+    assert load(_TEXT, "a", _MOVED).configuration.digest == load(_TEXT, "a", {}).configuration.digest
 
 
 @pytest.mark.parametrize(

@@ -77,7 +77,7 @@ def test_the_static_credential_is_for_the_server_s_host_alone() -> None:
     )
     assert (reading.credential.expires, reading.credential.expiry_stated) == (None, False)
     (note,) = reading.notes
-    assert "no entry for images of other.example.com, mirror.example.com/quay: it pulls them without one" in note
+    assert "no entry for images of mirror.example.com/quay, other.example.com: it pulls them without one" in note
     assert made.fingerprint() is None
     assert PASSWORD not in repr(reading)
 

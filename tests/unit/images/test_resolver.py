@@ -6,9 +6,9 @@ from hypothesis import strategies as st
 
 from webhook.errors import ConflictingRules, InvalidPrefix, InvalidReference
 from webhook.images import prefix, reference
-from webhook.images.patterns import Globs, normalise_pattern
+from webhook.images.patterns import normalise_pattern
 from webhook.images.resolver import Reason, Resolver
-from webhook.images.rules import Rule, Rules
+from webhook.settings import Configuration, PullSecretSettings, RegistrySettings, RuleSettings, WebhookSettings
 
 SERVER = "registry.example.com"
 DIGEST = "@sha256:" + "0123456789abcdef" * 4
@@ -20,9 +20,12 @@ def resolver(
     exclude: tuple[str, ...] = (),
     registries: tuple[str, ...] = (),
 ) -> Resolver:
-    normalised = [Rule(prefix.normalise(source), prefix.normalise(target)) for source, target in rules]
-    patterns = Globs([normalise_pattern(pattern) for pattern in exclude])
-    return Resolver(Rules(normalised, server and prefix.normalise(server)), patterns, registries)
+    webhook = WebhookSettings(
+        rules=tuple(RuleSettings(prefix.normalise(source), prefix.normalise(target)) for source, target in rules),
+        exclude=tuple(map(normalise_pattern, exclude)),
+        pull_secret=PullSecretSettings(registries=registries),
+    )
+    return Resolver(Configuration(RegistrySettings(server and prefix.normalise(server)), webhook))
 
 
 @pytest.mark.parametrize(

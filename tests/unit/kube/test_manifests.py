@@ -8,7 +8,7 @@ from hypothesis import given
 
 from tests.support import yaml_strategies
 from webhook.admission.mutator import Mutator
-from webhook.config import assemble, load
+from webhook.config import load
 from webhook.diagnostics.preview import preview
 from webhook.errors import InvalidManifest
 from webhook.kube import manifests
@@ -67,7 +67,7 @@ def test_parse_of_what_kubectl_refuses_raises(text: str) -> None:
 @pytest.fixture(scope="module")
 def handler() -> Mutator:
     text = b"opencti: {daemon: {registry: {server: registry.example.com}}}"
-    return assemble.handler(load.load(text, "config.yaml", {}).configuration)
+    return Mutator(load.load(text, "config.yaml", {}).configuration)
 
 
 @given(text=yaml_strategies.texts())

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from webhook.config import assemble
 from webhook.config.load import load
 from webhook.errors import InvalidCredential
 from webhook.images.prefix import canonical_host, normalise
+from webhook.images.resolver import Resolver
 from webhook.pull_secret.credential import Entry, check_key, key_for, make_entry, static_entries
 from webhook.pull_secret.keyring import keyring_key, lookup, own
 
@@ -221,7 +221,7 @@ def test_rewritten_image_finds_the_servers_credential_however_spelled(server: st
     configuration = load(text.encode(), "c.yaml", {}).configuration
     targets = [rule.target for rule in configuration.webhook.rules]
     entries = static_entries(configuration.registry.server or "", targets, "robot", "hunter2")
-    resolve = assemble.resolver(configuration).resolve
+    resolve = Resolver(configuration).resolve
     assert lookup(entries, resolve("nginx:1").image)
     same = canonical_host(normalise(server)) == canonical_host(normalise(target))
     # Another registry is not told the credential.

@@ -5,8 +5,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.pull_secret.schedule import Schedule
+from webhook.settings import RegistrySettings
 
-_DEFAULT = Schedule(period=1800.0, attempts=3, delay=5.0)
+
+def scheduled(period: int = 1800, attempts: int = 3, delay: int = 5) -> Schedule:
+    return Schedule(RegistrySettings(token_ttl=period, retry_attempts=attempts, retry_delay=delay))
+
+
+_DEFAULT = scheduled()
 
 
 @pytest.mark.parametrize(
@@ -44,13 +50,13 @@ def waits(schedule: Schedule, *, refused: bool = False, count: int = 10) -> list
         (_DEFAULT, False, [5, 5, 10, 20, 40, 80, 160, 300, 300, 300]),
         # A refused credential is not tried again before token_ttl.
         (_DEFAULT, True, [1800] * 10),
-        (_DEFAULT._replace(attempts=1), False, [10, 20, 40, 80, 160, 300, 300, 300, 300, 300]),
-        (_DEFAULT._replace(attempts=5, delay=0.0), False, [0, 0, 0, 0, 10, 20, 40, 80, 160, 300]),
-        (_DEFAULT._replace(delay=60.0), False, [60, 60, 60, 120, 240, 300, 300, 300, 300, 300]),
-        (_DEFAULT._replace(delay=60.0), True, [1800] * 10),
+        (scheduled(attempts=1), False, [10, 20, 40, 80, 160, 300, 300, 300, 300, 300]),
+        (scheduled(attempts=5, delay=0), False, [0, 0, 0, 0, 10, 20, 40, 80, 160, 300]),
+        (scheduled(delay=60), False, [60, 60, 60, 120, 240, 300, 300, 300, 300, 300]),
+        (scheduled(delay=60), True, [1800] * 10),
         # Never more seldom than when all is well.
-        (_DEFAULT._replace(period=60.0), False, [5, 5, 10, 20, 40, 60, 60, 60, 60, 60]),
-        (_DEFAULT._replace(period=10.0), True, [10] * 10),
+        (scheduled(period=60), False, [5, 5, 10, 20, 40, 60, 60, 60, 60, 60]),
+        (scheduled(period=10), True, [10] * 10),
     ],
 )
 def test_a_pass_that_went_wrong_is_tried_again_quickly_then_ever_later(
@@ -93,10 +99,10 @@ def test_schedule_provider_that_is_not_watched_read_within_its_time(refused: boo
 _DICE = st.floats(0, 1, exclude_max=True)
 # What the configuration can say.
 _SCHEDULES = st.builds(
-    Schedule,
-    period=st.integers(10, 2_592_000).map(float),
+    scheduled,
+    period=st.integers(10, 2_592_000),
     attempts=st.integers(1, 100),
-    delay=st.integers(0, 3600).map(float),
+    delay=st.integers(0, 3600),
 )
 _LIVES = st.none() | st.floats(-1e9, 1e9)
 _FAILURES = st.integers(1, 10**9)
@@ -118,16 +124,16 @@ def test_never_hot_after_failure_and_never_for_good(
     schedule: Schedule, failures: int, refused: bool, asked: float | None, dice: float
 ) -> None:
     wait = schedule.after_failure(failures, refused=refused, retry_after=asked, jitter=dice)
-    quick = not refused and failures < schedule.attempts
-    assert wait >= (schedule.delay if quick else 10)
-    assert wait <= max(schedule.period, schedule.delay if quick else 300)
+    quick = not refused and failures < schedule.settings.retry_attempts
+    assert wait >= (schedule.settings.retry_delay if quick else 10)
+    assert wait <= max(schedule.period, schedule.settings.retry_delay if quick else 300)
     if asked is not None:
         assert wait >= min(asked, schedule.period)
 
 
 @given(_SCHEDULES, st.integers(1, 200), st.booleans())
 def test_every_wait_is_at_least_the_one_before(schedule: Schedule, failures: int, refused: bool) -> None:
-    if schedule.delay > min(300, schedule.period):
+    if schedule.settings.retry_delay > min(300, schedule.period):
         return  # quick tries that are slower than the slow ones are what was asked for
     one, next_one = (
         schedule.after_failure(n, refused=refused, retry_after=None, jitter=0.0) for n in (failures, failures + 1)

@@ -28,11 +28,12 @@ from webhook.refresher.credential_refresh import (
     credential_check,
 )
 from webhook.refresher.entitlement import Entitlements
-from webhook.refresher.pull_secrets import PullSecretController, Terms
+from webhook.refresher.pull_secrets import PullSecretController
 from webhook.refresher.runtime.clock_jump import ClockJumpGuard
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.registry.auth import Answer, CredentialChecker, Verdict
+from webhook.settings import NamespaceSettings, PullSecretSettings, RegistrySettings
 from webhook.timestamps import format_rfc3339
 
 _BROKEN = CredentialProviderError("webhook.credential.file: /etc/password: no such file or directory")
@@ -67,7 +68,7 @@ class Source:
 class Scene:
     """The loop, with its surroundings by hand."""
 
-    def __init__(self, *, strict: bool = False, period: float = 100.0, good: PullSecret | None = None) -> None:
+    def __init__(self, *, strict: bool = False, period: int = 100, good: PullSecret | None = None) -> None:
         self.clock = Clock()
         self.server = StandIn()
         self.metrics = Metrics()
@@ -79,10 +80,10 @@ class Scene:
         clocks = self.clock.clocks()
         cluster = self.server.cluster
         reporter = EventRecorder(cluster, "pull", "replica", lambda: True, self.clock)
-        terms = Terms("pull", enabled=True, mode="labelled", namespace_filter=NamespaceFilter(None, ()), linger=60.0)
         self.publisher = PullSecretController(
             cluster=cluster,
-            terms=terms,
+            settings=PullSecretSettings("pull", linger=60),
+            namespace_filter=NamespaceFilter(NamespaceSettings()),
             events=reporter,
             metrics=self.metrics,
             clock_guard=ClockJumpGuard(clocks),
@@ -95,7 +96,7 @@ class Scene:
             prefixes=("registry.example.com", "ecr.example.com/team"),
             leading=lambda: self.leads,
             strict=strict,
-            schedule=Schedule(period, 3, 5.0),
+            schedule=Schedule(RegistrySettings(token_ttl=period, retry_attempts=3, retry_delay=5)),
             pull_secrets=self.publisher,
             events=reporter,
             metrics=self.metrics,
@@ -378,7 +379,7 @@ def issuing(scene: Scene, life: float, expires: float | None = None) -> list[flo
 def test_credentials_issued_at_each_reading_are_published_when_old_or_refused(
     life: float, fewest: int, most: int
 ) -> None:
-    times = issuing(Scene(period=1800.0), life)
+    times = issuing(Scene(period=1800), life)
     assert fewest <= len(times) <= most
     gaps = [later - sooner for sooner, later in pairwise(times)]
     assert max(gaps) < 1800 + 120
@@ -387,7 +388,7 @@ def test_credentials_issued_at_each_reading_are_published_when_old_or_refused(
 
 
 def test_credentials_issued_at_each_reading_never_asked_are_all_published() -> None:
-    scene = Scene(period=1800.0)
+    scene = Scene(period=1800)
     scene.verdict = None
     scene.source.within = 120.0
     for number in range(6):
@@ -397,12 +398,12 @@ def test_credentials_issued_at_each_reading_never_asked_are_all_published() -> N
 
 
 def test_credentials_issued_with_an_end_are_published_at_half_their_life() -> None:
-    gaps = [later - sooner for sooner, later in pairwise(issuing(Scene(period=1800.0), 600, 600.0))]
+    gaps = [later - sooner for sooner, later in pairwise(issuing(Scene(period=1800), 600, 600.0))]
     assert max(gaps) < 300 + 120
 
 
 def test_credentials_changed_once_published_though_the_old_one_is_accepted() -> None:
-    scene = Scene(period=1800.0)
+    scene = Scene(period=1800)
     scene.verdict = _ACCEPTED
     scene.source.within = 120.0
     for number in (1, 1, 2, 2, 3, 3):

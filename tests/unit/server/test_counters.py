@@ -7,12 +7,10 @@ import pytest
 from tests.unit.admission.test_mutator import Pod, handler, pod
 from webhook.admission import review
 from webhook.admission.mutator import Mutator
-from webhook.images.patterns import Globs
-from webhook.images.resolver import Resolver
-from webhook.images.rules import Rule, Rules
 from webhook.server import routes
 from webhook.server.counters import Histogram, ReviewCounters
 from webhook.server.refusals import Refusal
+from webhook.settings import Configuration, RuleSettings, WebhookSettings
 
 JSON = "application/json"
 
@@ -67,8 +65,8 @@ def test_a_fault_of_our_own_counts() -> None:
 
 
 def test_more_rules_than_are_told_apart_count_together() -> None:
-    rules = [Rule(f"r{number}.example.com", "registry.example.com/r") for number in range(300)]
-    made = handler(resolve=Resolver(Rules(rules, None), Globs([])).resolve)
+    rules = tuple(RuleSettings(f"r{number}.example.com", "registry.example.com/r") for number in range(300))
+    made = Mutator(Configuration(webhook=WebhookSettings(rules=rules)))
     tally = counted(images(*(f"r{number}.example.com/x" for number in range(300))), made)
     assert len(tally.rules) == 257
     assert tally.rules["other"] == 44

@@ -43,7 +43,7 @@ def check_valid(snapshot: InstallationSnapshot) -> Iterator[Finding]:
             yield wording.warning(Code.CONFIG_NO_REGISTRY, _WHAT, why, "set opencti.daemon.registry.server")
         case EffectiveConfig() as settings:
             yield wording.ok(
-                Code.CONFIG_OK, _WHAT, f"{settings.origin} is valid, for {settings.server} (hash {settings.hash})"
+                Code.CONFIG_OK, _WHAT, f"{settings.origin} is valid, for {settings.server} (hash {settings.digest})"
             )
 
 
@@ -51,7 +51,7 @@ def check_consistent(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at what the processes of all replicas go by."""
     what = "same everywhere"
     in_force = dict(_hashes(snapshot))
-    wanted = snapshot.configuration.hash if isinstance(snapshot.configuration, EffectiveConfig) else None
+    wanted = snapshot.configuration.digest if isinstance(snapshot.configuration, EffectiveConfig) else None
     if wanted and snapshot.sidecar_hash and snapshot.sidecar_hash != wanted:
         theirs = f"{WEBHOOK} is to go by {wanted}, and {REFRESHER} by {snapshot.sidecar_hash}"
         why = f"the containers' variables differ: {theirs}"
@@ -122,7 +122,7 @@ def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     }
     if not made_from or not isinstance(snapshot.configuration, EffectiveConfig):
         return
-    wanted = snapshot.configuration.hash
+    wanted = snapshot.configuration.digest
     old = sorted(f"{name} ({digits})" for name, digits in made_from.items() if digits != wanted)
     if old:
         why = f"made from another configuration than {wanted}: {wording.join_names(old)}"
@@ -143,7 +143,7 @@ def _remade(snapshot: InstallationSnapshot, policies: Iterable[Object], settings
     for one in policies:
         name, annotations = one.metadata.name, one.metadata.annotations
         kind = _KINDS.get(name)
-        if kind is None or annotations.get(CONFIGURATION_HASH_ANNOTATION) in (None, settings.hash):
+        if kind is None or annotations.get(CONFIGURATION_HASH_ANNOTATION) in (None, settings.digest):
             continue
         options = annotations.get(POLICY_OPTIONS_ANNOTATION, "")
         # Whoever may write the annotation is not to choose what a command does.

@@ -40,7 +40,7 @@ def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     if isinstance(snapshot.configuration, EffectiveConfig):
         if snapshot.configuration.server is None:
             return
-        if snapshot.configuration.policy.pull_secret is None:
+        if snapshot.configuration.mutator.pull_secret is None:
             yield wording.ok(
                 Code.CREDENTIAL_DISABLED, _WHAT, "no pull secret is made: webhook.pull_secret.enabled is false"
             )

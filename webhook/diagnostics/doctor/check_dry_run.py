@@ -42,13 +42,13 @@ def _of_dry_run(settings: EffectiveConfig, tried: DryRun) -> Finding:
     if tried.result.stored is None:
         return _of_refusal(place, tried.result.refusal)
     stored = msgspec.convert(tried.result.stored, Pod)
-    wanted = settings.policy.resolve(tried.written)
+    wanted = settings.mutator.resolver.resolve(tried.written)
     image = sample_pod.image_of(tried.result)
     if image != wanted.image:
         why = f"{place} stays as it is written: the webhook was not called, or not heard"
         remedy = "see the lines above; the API server's log says `failed calling webhook` with the reason"
         return wording.error(Code.DRYRUN_UNCHANGED, _WHAT, why, remedy)
-    secret = settings.policy.pull_secret
+    secret = settings.mutator.pull_secret
     if secret and wanted.private and secret not in [one.name for one in stored.spec.image_pull_secrets]:
         return wording.error(
             Code.DRYRUN_NO_SECRET, _WHAT, f"{place} is rewritten and does not get {secret}", wording.INSTALL

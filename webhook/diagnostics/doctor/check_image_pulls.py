@@ -60,7 +60,7 @@ def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> boo
         return False
     if pod.metadata.namespace not in {one.metadata.name for one in check_namespaces(snapshot)}:
         return False
-    resolution = settings.policy.resolve(failed.image)
+    resolution = settings.mutator.resolver.resolve(failed.image)
     return (resolution.private and not resolution.rewritten) or _is_below(failed.image, settings.server)
 
 
@@ -82,7 +82,7 @@ def _remedy(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> str
     if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == snapshot.names.namespace:
         return usual
     settings = snapshot.configuration
-    secret = settings.policy.pull_secret if isinstance(settings, EffectiveConfig) else None
+    secret = settings.mutator.pull_secret if isinstance(settings, EffectiveConfig) else None
     named = any(one.name == secret for one in pod.spec.image_pull_secrets)
     return usual if named or secret is None or usual == waiting.STATIC_POD_HINT else _RECREATE
 

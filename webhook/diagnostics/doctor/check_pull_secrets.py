@@ -24,7 +24,7 @@ def check_pull_secrets(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Look at the Secrets of served namespaces."""
     if not isinstance(snapshot.configuration, EffectiveConfig):
         return
-    name = snapshot.configuration.policy.pull_secret
+    name = snapshot.configuration.mutator.pull_secret
     if name is None or snapshot.configuration.server is None:
         return
     unread = next((one for one in (snapshot.namespaces, snapshot.pull_secrets) if isinstance(one, Unknown)), None)

@@ -72,7 +72,7 @@ def check_permissions(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 def _remedy(snapshot: InstallationSnapshot, lacking: list[Permission]) -> str:
     """Say what grants it; manifests/30-rights.yaml knows the pull secret by its default name alone."""
-    secret = snapshot.configuration.policy.pull_secret if isinstance(snapshot.configuration, EffectiveConfig) else None
+    secret = snapshot.configuration.mutator.pull_secret if isinstance(snapshot.configuration, EffectiveConfig) else None
     if secret != PULL_SECRET and all((one.resource, one.name) == ("secrets", secret) for one in lacking):
         role = f"ClusterRole {snapshot.names.renamed(PROGRAM)}"
         return (

@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 
-from webhook.admission.namespace_filter import is_selected
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, SYSTEM_NAMESPACES, WEBHOOK_NAME, InstallationNames
 from webhook.diagnostics.doctor import wording
@@ -159,7 +158,7 @@ def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Findin
 def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     """Compare what it makes of a Pod that opts out with the configuration's word on that."""
     kept_out = unmet(webhook.object_selector, {ENABLED_LABEL: "false"}) is not None
-    if kept_out and not settings.policy.pods_opt_out:
+    if kept_out and not settings.mutator.pods_opt_out:
         why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
         yield wording.error(
             Code.SELECT_OPT_OUT, "selected", why, "put on the component pods-cannot-opt-out, which changes both"
@@ -195,11 +194,7 @@ def check_namespaces(snapshot: InstallationSnapshot) -> tuple[Namespace, ...]:
 
 
 def _is_served(namespace: Namespace, settings: EffectiveConfig) -> bool:
-    metadata = namespace.metadata
-    return (
-        is_selected(metadata.labels, settings.mode)
-        and settings.policy.namespace_filter.denial_reason(metadata.name) is None
-    )
+    return settings.mutator.namespace_filter.is_selected(namespace.metadata.name, namespace.metadata.labels)
 
 
 def _selects(webhook: Webhook, name: str, label: str | None) -> bool:

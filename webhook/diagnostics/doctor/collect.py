@@ -9,8 +9,6 @@ from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
 
 from webhook import readiness
-from webhook.config import assemble
-from webhook.config.digest import fingerprint
 from webhook.config.effective import EffectiveConfig
 from webhook.config.load import Loaded
 from webhook.constants import CERTIFICATE, PROGRAM, InstallationNames
@@ -96,7 +94,7 @@ def collect(
 def _add_details(reader: Reader, snapshot: InstallationSnapshot) -> InstallationSnapshot:
     """Read what depends on what was read."""
     settings = snapshot.configuration if isinstance(snapshot.configuration, EffectiveConfig) else None
-    pull_secret = settings.policy.pull_secret if settings else None
+    pull_secret = settings.mutator.pull_secret if settings else None
     named = f"metadata.name={pull_secret}"
     waiting_pods = _waiting_pods(reader, snapshot)
     wanted = (
@@ -132,7 +130,7 @@ def _configuration(objects: InstalledObjects) -> EffectiveConfig | InvalidConfig
     except ConfigurationError as error:
         return InvalidConfig(tuple(map(str, error.issues)))
     if isinstance(found, Loaded):
-        return assemble.settings(found.configuration, objects.origin)
+        return EffectiveConfig(found.configuration, objects.origin)
     # What is not there is no less broken than what cannot be understood.
     absent = objects.config_map is None or not isinstance(objects.config_map, Unknown | None)
     return InvalidConfig((found.why,)) if absent and not isinstance(objects.deployment, Unknown) else found
@@ -143,7 +141,7 @@ def _sidecar_hash(objects: InstalledObjects) -> str | None:
         found = installed_config.load_config(objects, installed_config.REFRESHER)
     except ConfigurationError:
         return None
-    return None if isinstance(found, Unknown) else fingerprint(found.configuration)
+    return None if isinstance(found, Unknown) else found.configuration.digest
 
 
 def _replicas(reader: Reader, objects: InstalledObjects) -> tuple[Replica, ...] | Unknown:

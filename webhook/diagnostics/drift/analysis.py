@@ -116,16 +116,16 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
         namespace = namespaces.get(one.metadata.namespace)
         if namespace is None or not one.runs:
             continue
-        evaluation = evaluate_pod(settings.handler, one)
+        evaluation = evaluate_pod(settings.mutator, one)
         registries.update(map(registry_of, evaluation.images))
         namespace.add(one, evaluation, owner(one, observed.parents), observed.rewriter.since)
     found = sorted((one.drift() for one in namespaces.values()), key=_most_first)
     return Report(
         server=settings.server,
         configuration=settings.origin,
-        hash=settings.hash,
+        hash=settings.digest,
         rewriter=str(observed.rewriter),
-        notes=(*observed.rewriter.notes(settings.hash), *observed.notes),
+        notes=(*observed.rewriter.notes(settings.digest), *observed.notes),
         totals=_sum(one.counts for one in found),
         namespaces=tuple(found),
         registries=dict(registries.most_common()),

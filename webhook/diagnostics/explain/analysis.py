@@ -9,8 +9,8 @@ import msgspec
 from webhook.admission import originals, review
 from webhook.admission import pod as places
 from webhook.admission.decision import Outcome
-from webhook.admission.mutator import Policy
-from webhook.admission.namespace_filter import NamespaceFilter, is_selected
+from webhook.admission.mutator import Mutator
+from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.admission.pod import ImageField
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import (
@@ -31,6 +31,7 @@ from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
+from webhook.settings import NamespaceSettings
 
 #: What the API does not show (KEP-5793).
 #: What is done about a Pod that was made too early.
@@ -164,8 +165,8 @@ def analyze(context: PodContext) -> PodAnalysis:
     pod = _decoded(context.manifest)
     images = tuple(_images(context))
     private = any(image.resolution is not None and image.resolution.private for image in images)
-    policy = None if isinstance(context.settings, Unknown) else context.settings.policy
-    secret = policy.pull_secret if policy is not None and private else None
+    mutator = None if isinstance(context.settings, Unknown) else context.settings.mutator
+    secret = mutator.pull_secret if mutator is not None and private else None
     analysis = PodAnalysis(context, pod, images, secret, (), (), (), None)
     analysis = analysis._replace(dry_run=_dry_run(analysis))
     analysis = analysis._replace(
@@ -174,15 +175,15 @@ def analyze(context: PodContext) -> PodAnalysis:
     return analysis._replace(pulls=tuple(_pulls(analysis)))
 
 
-def as_written(manifest: dict[str, Any], policy: Policy | None) -> dict[str, Any]:
+def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, Any]:
     """Give a stored Pod as it may have been sent to be created: with its images as written, and without later changes.
 
     It has another name, so that it can be tried next to the one that exists, and does not name our pull secret. Without
     a policy no original image can be verified, and the images stay.
     """
     pod = copy.deepcopy(manifest)
-    pull_secret = policy.pull_secret if policy else None
-    for place, written in _written(pod, policy):
+    pull_secret = mutator.pull_secret if mutator else None
+    for place, written in _written(pod, mutator):
         if written != place.image and place.field != "ephemeralContainers":
             holder = pod["spec"][place.field][place.position]
             if place.field == "volumes":
@@ -217,27 +218,27 @@ def _without_nulls(value: Any) -> Any:
 
 
 def _images(context: PodContext) -> Iterator[Image]:
-    policy = None if isinstance(context.settings, Unknown) else context.settings.policy
+    mutator = None if isinstance(context.settings, Unknown) else context.settings.mutator
     # What is to be created is examined as it is sent, whatever its annotations claim.
     every = (
-        _written(context.manifest, policy)
+        _written(context.manifest, mutator)
         if context.exists
         else ((one, one.image) for one in _places(context.manifest))
     )
     for place, written in every:
-        if policy is None:
+        if mutator is None:
             yield Image(place, written, None)
         elif place.never_pulled:
             yield Image(place, written, resolver.never_pulled(written))
         else:
-            yield Image(place, written, policy.resolve(written))
+            yield Image(place, written, mutator.resolver.resolve(written))
 
 
-def _written(manifest: dict[str, Any], policy: Policy | None) -> Iterator[tuple[ImageField, str]]:
+def _written(manifest: dict[str, Any], mutator: Mutator | None) -> Iterator[tuple[ImageField, str]]:
     """Give each place with its image as written: the recorded one, if the policy makes the present one of it."""
     recorded = _recorded(manifest)
     for place in _places(manifest):
-        original = originals.verified_original(recorded, place, policy.resolve) if policy else None
+        original = originals.verified_original(recorded, place, mutator.resolver.resolve) if mutator else None
         yield place, original or place.image
 
 
@@ -266,12 +267,12 @@ def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
 
 def _is_allowed(context: PodContext) -> Finding:
     what = "namespace allowed"
-    never = NamespaceFilter(None, (), context.names.namespace).denial_reason(context.namespace)
+    never = NamespaceFilter(NamespaceSettings(), context.names.namespace).denial_reason(context.namespace)
     if never is not None:
         return Finding(Mark.FAIL, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
     if isinstance(context.settings, Unknown):
         return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(context.settings))
-    why = context.settings.policy.namespace_filter.denial_reason(context.namespace)
+    why = context.settings.mutator.namespace_filter.denial_reason(context.namespace)
     if why is not None:
         return Finding(Mark.FAIL, Code.NAMESPACE_DENIED, what, why, "change that setting, if it is to be served")
     return Finding(Mark.OK, Code.NAMESPACE_OK, what, f"nothing keeps namespace {context.namespace} from being served")
@@ -285,7 +286,7 @@ def _policies(context: PodContext) -> Iterator[Finding]:
         what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
         if isinstance(context.settings, Unknown):
             yield Finding(Mark.OK, Code.POLICY_OK, what, why)
-        elif made == context.settings.hash:
+        elif made == context.settings.digest:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
             remedy = "generate it again: registry-webhook policy mutate"
@@ -293,7 +294,7 @@ def _policies(context: PodContext) -> Iterator[Finding]:
                 Mark.WARNING,
                 Code.POLICY_OUTDATED,
                 what,
-                f"{why}, and the current one is {context.settings.hash}",
+                f"{why}, and the current one is {context.settings.digest}",
                 remedy,
             )
 
@@ -342,7 +343,7 @@ def _is_selected(context: PodContext) -> Iterator[Finding]:
     if isinstance(context.settings, Unknown) or isinstance(context.namespace_object, Unknown):
         return
     mode = context.settings.mode
-    if is_selected(context.namespace_object.metadata.labels, mode):
+    if context.settings.mutator.namespace_filter.is_opted_in(context.namespace_object.metadata.labels):
         yield Finding(
             Mark.OK, Code.NAMESPACE_OK, what, f"it is, with webhook.namespaces.mode {mode} ({context.settings.origin})"
         )
@@ -360,7 +361,7 @@ def _opted_out(context: PodContext) -> Iterator[Finding]:
     what = "Pod"
     if isinstance(context.settings, Unknown):
         return
-    decision = context.settings.handler.review(
+    decision = context.settings.mutator.review(
         review.encode_review(context.manifest, namespace=context.namespace)
     ).decision
     if decision.outcome == Outcome.OPTED_OUT:

@@ -34,7 +34,7 @@ class Collector:
         self._objects = objects
         self._settings = settings
         self._dry_run = dry_run
-        self._policy = settings.policy if isinstance(settings, EffectiveConfig) else None
+        self._mutator = settings.mutator if isinstance(settings, EffectiveConfig) else None
         self._configuration: WebhookConfiguration | Unknown | None = reader.get(WEBHOOKS, names.configuration)
         self._policies = reader.list(MUTATING_POLICIES)
         self._guards = reader.list(VALIDATING_POLICIES)
@@ -69,11 +69,11 @@ class Collector:
             Unknown(f"there is no namespace {namespace}") if found is None else found
         )
         secret: Secret | Unknown | None = None
-        if self._policy is not None and self._policy.pull_secret is not None:
-            secret = self._reader.get(SECRET_CONTENTS, self._policy.pull_secret, namespace)
+        if self._mutator is not None and self._mutator.pull_secret is not None:
+            secret = self._reader.get(SECRET_CONTENTS, self._mutator.pull_secret, namespace)
         result: DryRunResult | Unknown | None = None
         if self._dry_run:
-            result = self._reader.dry_run_create(as_written(manifest, self._policy), namespace)
+            result = self._reader.dry_run_create(as_written(manifest, self._mutator), namespace)
         return PodContext(
             subject=subject,
             namespace=namespace,

@@ -194,7 +194,7 @@ def namespaces(settings: EffectiveConfig, found: ClusterState) -> tuple[Namespac
     """
     results: dict[str, list[WorkloadChange | UnchangedWorkload]] = {name: [] for name in found.statuses}
     for top, members in _by_top(found).items():
-        results[top.namespace].append(_evaluate(settings.handler, top, members))
+        results[top.namespace].append(_evaluate(settings.mutator, top, members))
     plans = [_plan(name, status, results[name], settings) for name, status in found.statuses.items()]
     return tuple(sorted(plans, key=lambda plan: (not plan.selectable, -len(plan.steps), plan.name)))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from webhook.config import assemble
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.credentials.factory import create_provider
 from webhook.diagnostics.namespaces import namespace_statuses, scopes
@@ -49,7 +49,7 @@ def plan(reader: Reader, configuration: Configuration, origin: str, namespace: s
 
     Raises `ClusterError`, and `FileError` where the registry's CA cannot be read.
     """
-    settings = assemble.settings(configuration, origin)
+    settings = EffectiveConfig(configuration, origin)
     statuses, notes = namespace_statuses(reader, settings, namespace)
     workloads, unread = _workloads(reader, scopes(statuses, whole=namespace is None))
     found = namespaces(settings, ClusterState(statuses, workloads))
@@ -57,7 +57,7 @@ def plan(reader: Reader, configuration: Configuration, origin: str, namespace: s
     entries, asked = _credential(configuration) if ask else ((), "not asked: --no-ask")
     if entries:
         images = with_statuses(images, _check_images(images, configuration, entries))
-    return Plan(settings.server, settings.origin, settings.hash, asked, (*notes, *unread), found, images)
+    return Plan(settings.server, settings.origin, settings.digest, asked, (*notes, *unread), found, images)
 
 
 def installed_configuration(reader: Reader, names: InstallationNames, own: Configuration) -> tuple[Configuration, str]:

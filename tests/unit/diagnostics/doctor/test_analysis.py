@@ -1,5 +1,6 @@
 """What is wrong is said first, with the cause before what follows from it, and with what to do."""
 
+import dataclasses
 from datetime import timedelta
 from typing import Any, NamedTuple
 
@@ -157,7 +158,7 @@ _FAILING: dict[str, Case] = {
                     PODS[0],
                     says(
                         "webhook",
-                        settings().hash,
+                        settings().digest,
                         certificate_expiry_timestamp_seconds=NOW.timestamp() - 1,
                     ),
                 ),
@@ -166,7 +167,7 @@ _FAILING: dict[str, Case] = {
         Code.CERT_SERVED_EXPIRED,
     ),
     "a server cannot take its certificate": Case(
-        {"replicas": (replica(PODS[0], says("webhook", settings().hash, certificate_last_reload_successful=0)),)},
+        {"replicas": (replica(PODS[0], says("webhook", settings().digest, certificate_last_reload_successful=0)),)},
         Code.CERT_NOT_LOADED,
     ),
     "the mode is another one": Case(
@@ -483,7 +484,7 @@ def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> N
     ],
 )
 def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str) -> None:
-    configuration = settings()._replace(origin="ConfigMap registry-webhook/registry-webhook")
+    configuration = dataclasses.replace(settings(), origin="ConfigMap registry-webhook/registry-webhook")
     outdated = {"registry-webhook/configuration-hash": "abc"}
     guard = outdated | ({"registry-webhook/policy-options": options} if options else {})
     policies = (
@@ -501,7 +502,7 @@ def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str)
 def test_outdated_policy_remedy_names_the_file_that_doctor_was_told() -> None:
     outdated = {"registry-webhook/configuration-hash": "abc"}
     policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
-    configuration = settings()._replace(origin="my config.yaml")
+    configuration = dataclasses.replace(settings(), origin="my config.yaml")
     first = analysis.diagnose(sound(configuration=configuration, policies=(policy,)))[0]
     assert "policy guard --config 'my config.yaml' | kubectl" in first.hint
     elsewhere = sound(configuration=configuration, policies=(policy,), names=InstallationNames(namespace="platform"))
@@ -537,7 +538,7 @@ def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:
 
 def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_processes_say() -> None:
     ends = (NOW + timedelta(days=9)).timestamp()
-    said = says("refresher", settings().hash, certificate_expiry_timestamp_seconds=ends, leading=1)
+    said = says("refresher", settings().digest, certificate_expiry_timestamp_seconds=ends, leading=1)
     found = analysis.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
     why = "the processes say that it is good until 2026-12-04 12:00 UTC"
     assert why in {finding.message for finding in found}

@@ -6,8 +6,7 @@ import pytest
 
 from tests.support.installation_factory import PULL_SECRET, SERVER, namespace, read, sound
 from tests.support.manifest_variants import VARIANTS, Objects, Variant
-from webhook.config import assemble
-from webhook.config.digest import fingerprint
+from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.constants import DEFAULT_NAMESPACE, WEBHOOK_NAME
 from webhook.diagnostics.doctor import check_webhook_config
@@ -30,7 +29,7 @@ def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(va
     everything = tuple(namespace(name, label) for name in ("a", "traefik", "kube-system") for label in (None, "true"))
     seen = sound(
         webhook_configuration=called,
-        configuration=assemble.settings(loaded.configuration, "x"),
+        configuration=EffectiveConfig(loaded.configuration, "x"),
         deployment=read(Deployment, objects.deployment),
         namespaces=everything,
         policies=tuple(read(Object, policy) for policy in objects.all_of("MutatingAdmissionPolicy")),
@@ -52,7 +51,7 @@ def test_the_conditions_and_the_webhooks_name_are_those_that_ship() -> None:
 def test_both_containers_of_every_variant_go_by_the_same_configuration(variant: Variant) -> None:
     objects = Objects(variant)
     loaded = [load(b"", "x", objects.variables(container)) for container in ("webhook", "refresher")]
-    assert len({fingerprint(one.configuration) for one in loaded}) == 1
+    assert len({one.configuration.digest for one in loaded}) == 1
 
 
 @pytest.mark.parametrize(("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False)])

@@ -10,7 +10,6 @@ import msgspec
 import pytest
 
 from tests.unit.diagnostics.test_webhook_match import shipped
-from webhook.config import assemble
 from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.diagnostics.explain.analysis import PodContext, as_written
@@ -43,7 +42,7 @@ BEFORE, MADE, AFTER = "2026-11-25T10:00:00Z", "2026-11-25T11:00:00Z", "2026-11-2
 
 def settings(text: str = "") -> EffectiveConfig:
     configuration = f"opencti: {{daemon: {{registry: {{server: registry.example.com}}}}}}\n{text}"
-    return assemble.settings(load(configuration.encode(), "config.yaml", {}).configuration, "config.yaml")
+    return EffectiveConfig(load(configuration.encode(), "config.yaml", {}).configuration, "config.yaml")
 
 
 def pod(*images: str, rewritten: bool = False, labels: dict[str, str] | None = None, **spec: Any) -> dict[str, Any]:
@@ -405,7 +404,7 @@ def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], verdict: str
     (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
     assert step.mark is Mark.WARNING
     assert "evil/other" not in str(explanation)
-    assert "nginx" not in json.dumps(as_written(manifest, RULE.policy))
+    assert "nginx" not in json.dumps(as_written(manifest, RULE.mutator))
 
 
 @pytest.mark.parametrize("record", ["[]", "5", "{", '{"a": 5}', "null", '"nginx"', "[" * 2_000])
@@ -425,7 +424,7 @@ def test_explain_true_record_is_believed_by_place() -> None:
     assert explanation.verdict.startswith("was rewritten: 2 of 3 images")
     (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
     assert "gone" in step.message
-    tried = as_written(manifest, settings().policy)["spec"]
+    tried = as_written(manifest, settings().mutator)["spec"]
     assert [tried["containers"][0]["image"], tried["initContainers"][0]["image"]] == ["nginx", "setup"]
     # The volume has the container's name and another image.
     assert tried["volumes"][0]["image"]["reference"] == "registry.example.com/data"
@@ -542,7 +541,7 @@ def policy(made_from: str) -> tuple[Object, ...]:
 
 
 def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
-    explanation = explained(pod("nginx", rewritten=True), configuration=None, policies=policy(settings().hash))
+    explanation = explained(pod("nginx", rewritten=True), configuration=None, policies=policy(settings().digest))
     assert explanation.mark is Mark.OK
     steps = {one.subject: one for one in explanation.steps}
     assert steps["webhook configuration"].code is Code.POLICY_INSTEAD
@@ -552,18 +551,18 @@ def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
 
 
 def test_a_pod_that_was_made_before_the_admission_policy() -> None:
-    explanation = explained(pod("nginx"), configuration=None, policies=policy(settings().hash))
+    explanation = explained(pod("nginx"), configuration=None, policies=policy(settings().digest))
     why = f"it was made at {MADE}, before the admission policy ours was installed, at {AFTER}"
     assert explanation.verdict == f"was not rewritten: {why}"
     # The webhook would have done, too.
-    assert "admission policy" not in explained(pod("nginx"), policies=policy(settings().hash)).verdict
+    assert "admission policy" not in explained(pod("nginx"), policies=policy(settings().digest)).verdict
 
 
 def test_a_pod_is_tried_as_it_was_written() -> None:
     stored = pod("nginx", rewritten=True, nodeName="node-1", ephemeralContainers=[{"name": "d", "image": "busybox"}])
     stored["spec"]["volumes"] = [{"name": "v", "image": {"reference": "registry.example.com/data"}}]
     stored["metadata"]["annotations"] = {ORIGINALS: '{"a": "nginx", "v": "data"}', "kept": "1"}
-    tried = as_written(stored, settings().policy)
+    tried = as_written(stored, settings().mutator)
     assert tried["metadata"] == {"generateName": "web-1-", "labels": {}, "annotations": {"kept": "1"}}
     assert tried["spec"] == {
         "containers": [{"name": "a", "image": "nginx"}],
@@ -611,7 +610,7 @@ def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
 
 
 def test_explain_mutating_policy_without_installation_is_named() -> None:
-    left = NOTHING | {"policies": policy(settings().hash)}
+    left = NOTHING | {"policies": policy(settings().digest)}
     explanation = explained(pod("nginx"), **left, exists=False)
     (step,) = [one for one in explanation.steps if one.code is Code.POLICY_ORPHANED]
     assert step.mark is Mark.WARNING

@@ -6,6 +6,7 @@ import msgspec
 import pytest
 
 from tests.support.pod_factory import SECRET, SERVER, document, owned_by, settings
+from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.diagnostics.evaluate import namespace_status
 from webhook.diagnostics.plan.analysis import (
@@ -18,6 +19,7 @@ from webhook.diagnostics.plan.analysis import (
     planned_images,
     with_statuses,
 )
+from webhook.settings import Configuration, NamespaceSettings, WebhookSettings
 
 Made = tuple[str, Workload]
 
@@ -213,7 +215,7 @@ def test_what_names_the_secret_already_does_not_get_it_again() -> None:
 def test_the_line_that_opts_a_namespace_in_is_given_where_there_is_need_for_one(
     labels: dict[str, str], mode: Literal["labelled", "all"], command: str | None
 ) -> None:
-    decided = settings()._replace(mode=mode)
+    decided = EffectiveConfig(Configuration(webhook=WebhookSettings(namespaces=NamespaceSettings(mode))), "x")
     (found,) = namespaces(decided, ClusterState({"team-a": namespace_status(decided, "team-a", labels)}, ()))
     assert found.command == command
 

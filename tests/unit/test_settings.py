@@ -4,7 +4,6 @@ import re
 
 import pytest
 
-from webhook.config.digest import fingerprint
 from webhook.config.load import load
 
 _BASE = """\
@@ -17,7 +16,7 @@ webhook:
 
 
 def _hash(text: str = _BASE, **variables: str) -> str:
-    return fingerprint(load(text.encode(), "config.yaml", variables).configuration)
+    return load(text.encode(), "config.yaml", variables).configuration.digest
 
 
 def test_it_is_twelve_digits_that_never_change() -> None:
