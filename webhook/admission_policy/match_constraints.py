@@ -63,20 +63,7 @@ def _expression(key: str, operator: str, values: list[str]) -> dict[str, Any]:
 
 def conditions(settings: Configuration) -> list[Condition]:
     """Give the matchConditions."""
-    found = [
-        Condition("an-image-differs", "most UPDATEs of a Pod leave its images as they are", _an_image_differs()),
-        Condition(
-            "the-pod-stays",
-            "one that is on its way out pulls nothing more",
-            "request.operation != 'UPDATE' || !has(oldObject.metadata.deletionTimestamp)",
-        ),
-        Condition(
-            "the-pod-is-no-mirror",
-            "a mirror Pod only shows what a kubelet runs from a file on its node",
-            f"!({text(MIRROR_ANNOTATION)} in\n"
-            "(request.operation == 'UPDATE' ? oldObject : object).metadata.?annotations.orValue({}))",
-        ),
-    ]
+    found = [*SHIPPED_CONDITIONS]
     if settings.webhook.pod_opt_out == "allow":
         # The selector takes a Pod whose label was another before or is another now.
         out = f"({EPHEMERAL} ? oldObject : object).metadata\n.?labels[?{text(ENABLED_LABEL)}].orValue('') != 'false'"
@@ -100,3 +87,20 @@ def _an_image_differs() -> str:
     parts = [f"object.{images}\n!= oldObject.{images}" for images in listed]
     many = f"object.{volumes}.size() > {_VOLUMES}"
     return "\n|| ".join(["request.operation != 'UPDATE'", EPHEMERAL, many, *parts])
+
+
+#: The matchConditions of the webhook in manifests/60-webhook.yaml, which every policy has too.
+SHIPPED_CONDITIONS = (
+    Condition("an-image-differs", "most UPDATEs of a Pod leave its images as they are", _an_image_differs()),
+    Condition(
+        "the-pod-stays",
+        "one that is on its way out pulls nothing more",
+        "request.operation != 'UPDATE' || !has(oldObject.metadata.deletionTimestamp)",
+    ),
+    Condition(
+        "the-pod-is-no-mirror",
+        "a mirror Pod only shows what a kubelet runs from a file on its node",
+        f"!({text(MIRROR_ANNOTATION)} in\n"
+        "(request.operation == 'UPDATE' ? oldObject : object).metadata.?annotations.orValue({}))",
+    ),
+)

@@ -1,12 +1,12 @@
-"""Whether the API server calls the webhook for a request, as it decides that by itself.
+"""Whether the API server calls the webhook for a request. No other module matches rules, selectors or conditions.
 
-All commands match by this module.
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#matching-requests-rules
 """
 
 import re
 from collections.abc import Iterator, Mapping
 
+from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, WEBHOOK_NAME
 from webhook.kube.objects import Namespace, Requirement, Rule, Selector, Webhook, WebhookConfiguration
 from webhook.kube.unknown import Unknown
@@ -14,25 +14,28 @@ from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-#: On every namespace: its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
+#: On every namespace, with its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
 _NAME_LABEL = "kubernetes.io/metadata.name"
-#: A match condition that keeps the webhook from being called, for a policy does its work.
+#: The match condition of an installation whose policy does the webhook's work.
 _NEVER = "false"
 DRY_RUN_HINT = "ask the API server itself: --dry-run"
 
 
 def opt_in_command(namespace: str) -> str:
-    """Give the command line that opts a namespace in."""
+    """Return the command that opts a namespace in."""
     return kubectl.of_namespace(namespace, "label", f"{ENABLED_LABEL}=true", "--overwrite")
 
 
 def steps(
     webhook: Webhook, namespace: Namespace | Unknown, labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Say of the namespace, the Pod by its labels and annotations, the request and each condition whether it fits."""
+    """Check the namespace, the labels of a Pod, the creation of Pods and each match condition.
+
+    The webhook is called for the Pod if all of them are OK.
+    """
     yield _of_namespace(webhook.namespace_selector, namespace)
     yield _of_pod(webhook.object_selector, labels)
-    if covers(webhook, "CREATE", "pods"):
+    if any(rule_covers(rule, "CREATE", "pods") for rule in webhook.rules):
         yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are made")
     else:
         why = "the webhook configuration has no rule for the creation of Pods"
@@ -41,58 +44,53 @@ def steps(
         yield _of_condition(condition.name, condition.expression, annotations)
 
 
-def unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement | None:
-    """Give the first of a selector's requirements that labels do not meet.
+def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
+    """https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors."""
+    return _first_unmet(selector, labels) is None
 
-    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
-    """
+
+def _first_unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement | None:
     exact = (Requirement(key, "In", (value,)) for key, value in selector.match_labels.items())
     return next((one for one in (*exact, *selector.match_expressions) if not _is_met(one, labels)), None)
 
 
 def find_webhook(configuration: WebhookConfiguration | Unknown | None) -> Webhook | None:
-    """Give our webhook of a configuration, which others may have added some to."""
+    """Return our webhook; other users may have added webhooks of their own to the configuration."""
     if not isinstance(configuration, WebhookConfiguration):
         return None
     return next((one for one in configuration.webhooks if one.name == WEBHOOK_NAME), None)
 
 
-def covers(webhook: Webhook, operation: str, resource: str) -> bool:
-    """Tell whether the rules cover an operation on `pods` or one of its subresources, `pods/ephemeralcontainers`.
+def rule_covers(rule: Rule, operation: str, resource: str) -> bool:
+    """Tell whether a rule covers an operation on `pods` or a subresource such as `pods/ephemeralcontainers`.
 
-    `matchPolicy` changes nothing about it: Pods are served by one group and version only, so that no other resource is
-    equivalent.
+    `matchPolicy` makes no difference: Pods have one group and version, so no other resource is equivalent.
+    https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/mutating-webhook-configuration-v1/
     """
-    return any(_covers(rule, operation, *_split(resource)) for rule in webhook.rules)
-
-
-def _covers(rule: Rule, operation: str, resource: str, subresource: str) -> bool:
-    # https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/mutating-webhook-configuration-v1/
+    name, subresource = _split(resource)
     return (
         not {"", "*"}.isdisjoint(rule.api_groups)
         and not {"v1", "*"}.isdisjoint(rule.api_versions)
         and not {operation, "*"}.isdisjoint(rule.operations)
         and rule.scope in ("Namespaced", "*")
-        and any(
-            named in (resource, "*") and below in (subresource, "*") for named, below in map(_split, rule.resources)
-        )
+        and any(named in (name, "*") and below in (subresource, "*") for named, below in map(_split, rule.resources))
     )
 
 
 def _split(resource: str) -> tuple[str, str]:
-    """Split at the subresource: `*` is every resource without one, `pods/*` is Pods with any and with none."""
+    """Split off the subresource. `*` is every resource without one, `pods/*` is Pods with any or none."""
     named, _, below = resource.partition("/")
     return named, below
 
 
 def is_never_called(webhook: Webhook) -> bool:
-    """Tell whether a match condition is false for every request."""
+    """Tell whether a match condition is `false`."""
     return any(_plain(one.expression) == _NEVER for one in webhook.match_conditions)
 
 
-def is_recognised(expression: str) -> bool:
-    """Tell whether a match condition is one that ships, or a constant."""
-    return _plain(expression) in {*_RECOGNISED, _NEVER}
+def is_shipped(expression: str) -> bool:
+    """Tell whether a match condition is one of the manifests, or a constant."""
+    return _plain(expression) in {*_ABOUT, _NEVER}
 
 
 def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
@@ -113,7 +111,7 @@ def _of_namespace(selector: Selector, namespace: Namespace | Unknown) -> Finding
     if isinstance(namespace, Unknown):
         return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(namespace))
     name, labels = namespace.metadata.name, namespace.metadata.labels
-    missing = unmet(selector, labels)
+    missing = _first_unmet(selector, labels)
     if missing is None:
         label = labels.get(ENABLED_LABEL)
         said = f"its label {ENABLED_LABEL}={label}" if label else "its labels"
@@ -131,7 +129,7 @@ def _of_namespace(selector: Selector, namespace: Namespace | Unknown) -> Finding
 
 
 def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
-    """Say which label a namespace lacks, and how it gets it."""
+    """Return which label a namespace lacks, and how to add it."""
     if missing.key != ENABLED_LABEL:
         return f"the labels of namespace {name} do not fit its webhook configuration: {_in_words(missing)}", ""
     if missing.operator == "NotIn":
@@ -149,7 +147,7 @@ def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> t
 
 def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:
     what = "Pod's labels"
-    missing = unmet(selector, labels)
+    missing = _first_unmet(selector, labels)
     if missing is None:
         return Finding(Mark.OK, Code.POD_OK, what, "they do not keep the webhook from being called")
     if missing.key == ENABLED_LABEL:
@@ -167,54 +165,24 @@ def _of_condition(name: str, expression: str, annotations: Mapping[str, str]) ->
     what = f"condition {name}"
     if _plain(expression) == _NEVER:
         return Finding(Mark.FAIL, Code.WEBHOOK_NEVER_CALLED, what, "it is false: the webhook is never called")
-    match _RECOGNISED.get(_plain(expression)):
-        case None:
-            return Finding(
-                Mark.UNKNOWN,
-                Code.WEBHOOK_CONDITION_FOREIGN,
-                what,
-                "it is none of ours, and is not evaluated",
-                DRY_RUN_HINT,
-            )
-        case "mirror" if MIRROR_ANNOTATION in annotations:
-            return Finding(
-                Mark.FAIL, Code.POD_MIRROR, what, "it is a mirror Pod: it stands for a static one of its node"
-            )
-        case "mirror":
-            return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it is no mirror Pod")
-        case _:
-            return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it holds whenever a Pod is made")
+    about = _ABOUT.get(_plain(expression))
+    if about is None:
+        why = "it is none of ours, and is not evaluated"
+        return Finding(Mark.UNKNOWN, Code.WEBHOOK_CONDITION_FOREIGN, what, why, DRY_RUN_HINT)
+    if about == _UPDATES:
+        return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it holds whenever a Pod is made")
+    if MIRROR_ANNOTATION in annotations:
+        return Finding(Mark.FAIL, Code.POD_MIRROR, what, "it is a mirror Pod: it stands for a static one of its node")
+    return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it is no mirror Pod")
 
 
 def _plain(expression: str) -> str:
-    """Write an expression with one blank wherever it has any: YAML folds lines in more than one way."""
+    """Collapse whitespace, which YAML folds in more than one way."""
     return re.sub(r"\s+", " ", expression).strip()
 
 
-def _differ(items: str, image: str) -> str:
-    """Make the part of our first condition that compares one list of the object before and after."""
-    new, old = (f"{one}.spec.{items}.map({image[0]}, [{image[0]}.name, {image}.orValue('')])" for one in _BOTH)
-    return f"{new} != {old}"
-
-
-_BOTH = ("object", "oldObject")
-_IMAGES = {
-    "containers": "c.?image",
-    "?initContainers.orValue([])": "c.?image",
-    "?ephemeralContainers.orValue([])": "c.?image",
-    "?volumes.orValue([])": "v.?image.?reference",
-}
-_DIFFERENCES = [
-    "request.operation != 'UPDATE'",
-    "request.?subResource.orValue('') == 'ephemeralcontainers'",
-    "object.spec.?volumes.orValue([]).size() > 10000",
-    *(_differ(*one) for one in _IMAGES.items()),
-]
-_METADATA = "(request.operation == 'UPDATE' ? oldObject : object).metadata"
-#: The conditions of manifests/60-webhook.yaml, and what each is about.
-_RECOGNISED = {
-    " || ".join(_DIFFERENCES): "update",
-    "request.operation != 'UPDATE' || !has(oldObject.metadata.deletionTimestamp)": "update",
-    "true": "update",
-    f"!('kubernetes.io/config.mirror' in {_METADATA}.?annotations.orValue({{}}))": "mirror",
-}
+_UPDATES, _MIRRORS = "updates", "mirror Pods"
+#: What each condition that ships is about, by its text.
+_ABOUT = {
+    _plain(one.expression): _MIRRORS if one.name == "the-pod-is-no-mirror" else _UPDATES for one in SHIPPED_CONDITIONS
+} | {"true": _UPDATES}

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 
+from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, SYSTEM_NAMESPACES, WEBHOOK_NAME, InstallationNames
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.snapshot import MUTATE_POLICY_NAME, InstallationSnapshot
-from webhook.diagnostics.webhook_match import covers, is_recognised, unmet
+from webhook.diagnostics.webhook_match import is_shipped, rule_covers, selects
 from webhook.kube.objects import Namespace, Webhook
 from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
@@ -15,8 +16,7 @@ from webhook.output.findings import Finding
 _WHAT = "webhook configuration"
 _NAME_LABEL = "kubernetes.io/metadata.name"
 _SHIPPED = "as it ships"
-#: The names of manifests/60-webhook.yaml's matchConditions.
-CONDITIONS = frozenset({"an-image-differs", "the-pod-stays", "the-pod-is-no-mirror"})
+_CONDITIONS = {one.name for one in SHIPPED_CONDITIONS}
 #: What the webhook is called for.
 _CALLS = (("CREATE", "pods"), ("UPDATE", "pods"), ("UPDATE", "pods/ephemeralcontainers"))
 #: Seconds within which an answer is waited for.
@@ -69,7 +69,7 @@ def _policy(snapshot: InstallationSnapshot) -> str:
 def _errors(webhook: Webhook) -> Iterator[Finding]:
     """Find what breaks something."""
     for operation, resource in _CALLS:
-        if not covers(webhook, operation, resource):
+        if not any(rule_covers(rule, operation, resource) for rule in webhook.rules):
             yield wording.error(
                 Code.WEBHOOK_RULES,
                 _WHAT,
@@ -98,11 +98,11 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
             wording.INSTALL,
         )
     by_name = {one.name: one.expression for one in webhook.match_conditions}
-    for name in sorted(CONDITIONS - by_name.keys()):
+    for name in sorted(_CONDITIONS - by_name.keys()):
         why = f"its match condition {name} is gone: the webhook is called for what it never changes"
         yield wording.warning(Code.WEBHOOK_CONDITION_MISSING, _WHAT, why, wording.INSTALL)
     for name, expression in by_name.items():
-        if not is_recognised(expression):
+        if not is_shipped(expression):
             why = f"its match condition {name} is none that ships, and may keep Pods from being rewritten"
             yield wording.warning(Code.WEBHOOK_CONDITION_FOREIGN, _WHAT, why, wording.INSTALL)
 
@@ -157,13 +157,13 @@ def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Findin
 
 def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     """Compare what it makes of a Pod that opts out with the configuration's word on that."""
-    kept_out = unmet(webhook.object_selector, {ENABLED_LABEL: "false"}) is not None
+    kept_out = not selects(webhook.object_selector, {ENABLED_LABEL: "false"})
     if kept_out and not settings.mutator.pods_opt_out:
         why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
         yield wording.error(
             Code.SELECT_OPT_OUT, "selected", why, "put on the component pods-cannot-opt-out, which changes both"
         )
-    if unmet(webhook.object_selector, {}) is not None:
+    if not selects(webhook.object_selector, {}):
         why = "its objectSelector keeps Pods out that have no label"
         yield wording.error(Code.SELECT_PODS, "selected", why, wording.INSTALL)
 
@@ -175,7 +175,7 @@ def _namespaces(webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[N
     missed = [
         one.metadata.name
         for one in namespaces
-        if _is_served(one, settings) and unmet(webhook.namespace_selector, one.metadata.labels) is not None
+        if _is_served(one, settings) and not selects(webhook.namespace_selector, one.metadata.labels)
     ]
     if missed:
         counted = wording.count_of(missed, "namespace that is selected", "namespaces that are selected")
@@ -199,4 +199,4 @@ def _is_served(namespace: Namespace, settings: EffectiveConfig) -> bool:
 
 def _selects(webhook: Webhook, name: str, label: str | None) -> bool:
     labels = {_NAME_LABEL: name} | ({} if label is None else {ENABLED_LABEL: label})
-    return unmet(webhook.namespace_selector, labels) is None
+    return selects(webhook.namespace_selector, labels)
