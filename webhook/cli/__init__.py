@@ -1,6 +1,6 @@
-"""The command line: one file a command, imported when it is called.
+"""The command line: one file for each command, imported when it is called.
 
-A fault that a user can mend is one line on standard error and exit status 2.
+An error that a user can fix is one line on standard error and exit status 2.
 """
 
 import difflib
@@ -16,7 +16,7 @@ from webhook.constants import PROGRAM
 from webhook.errors import ConfigurationError, RegistryWebhookError
 from webhook.output import terminal
 
-#: Each command's module in this package, and what `--help` says of it; importing them all would cost half a second.
+#: Each command's module in this package, with its help: importing them all would take half a second.
 _COMMANDS = {
     "serve": "Serve reviews over HTTPS.",
     "refresh": "Keep the pull secret current in every served namespace.",
@@ -43,7 +43,7 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            # Without a similar one, click's own message follows.
+            # Where none is similar, click reports the error.
             for similar in difflib.get_close_matches(cmd_name, _COMMANDS, n=1):
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean {similar!r}?")
             return None
@@ -67,9 +67,9 @@ def cli() -> None:
 
 
 def _disable_core_dumps() -> None:
-    """Keep credentials and keys out of core files, which child processes inherit too.
+    """Keep credentials and keys out of core files, of child processes too.
 
-    PR_SET_DUMPABLE is left on: without it a process that is not root cannot count its own open files.
+    PR_SET_DUMPABLE stays on: without it a process that is not root cannot count its own open files.
     """
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
@@ -95,7 +95,7 @@ def main() -> None:
         terminal.write(f"{PROGRAM}: {error}", err=True)
         status = 2
     except BrokenPipeError:
-        # The reader of our output went, as `head` does: no error of ours. Python would complain while it exits.
+        # The reader of the output has ended, as `head` does, which is not an error. Python would report it on exit.
         sys.stdout = None
         status = 1
     except OSError as error:

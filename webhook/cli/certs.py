@@ -18,17 +18,17 @@ from webhook.pki.ca import KeyPair
 
 _CA_FILES = ("ca.crt", "ca.key")
 _KEYS = frozenset({"ca.key", "tls.key", "client.key"})
-#: A century: more than enough, and a date that every client can read.
+#: A century, whose end every client can parse.
 _MAX_DAYS = 36_500
-#: The Secret that the webhook's container mounts, and the ConfigMap with the authority of those that it answers.
+#: The Secret that the webhook's container mounts, and the ConfigMap with the CA of its clients.
 _SECRET = f"{PROGRAM}-tls"
 _CLIENTS = f"{PROGRAM}-clients"
-#: The name in the API servers' own certificate.
+#: The name in the certificate of API servers.
 _API_SERVER = ("kube-apiserver",)
 
 
 class _Kind(NamedTuple):
-    """What a pair is for."""
+    """The use of a certificate and key."""
 
     files: tuple[str, str]
     is_client: bool
@@ -39,7 +39,7 @@ _CLIENT = _Kind(("client.crt", "client.key"), is_client=True)
 
 
 class _Options(NamedTuple):
-    """What both commands are told."""
+    """The options of both commands."""
 
     folder: Path
     days: int
@@ -49,7 +49,7 @@ class _Options(NamedTuple):
 
 
 def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add what both commands can be told."""
+    """Add the options that both commands have."""
     options = (
         click.option(
             "--out",
@@ -149,7 +149,7 @@ def client(**asked: Any) -> None:
 
 
 def _create(asked: _Options, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
-    """Make a pair, and an authority where there is none, and print what is there now and what is to be done."""
+    """Create a certificate and key, and a CA where there is none, and print the files and the next steps."""
     folder = asked.folder
     known = _existing_ca(folder)
     if not asked.force and (there := [name for name in kind.files if (folder / name).exists()]):
@@ -174,7 +174,7 @@ def _create(asked: _Options, kind: _Kind, names: tuple[str, ...], next_steps: Ca
 
 
 def _existing_ca(folder: Path) -> KeyPair | None:
-    """Read the authority in the folder. Raises `FileError`, also for half of one."""
+    """Read the CA in the folder. Raises `FileError`, also where only one of its files exists."""
     there = [name for name in _CA_FILES if (folder / name).exists()]
     if not there:
         return None
@@ -202,12 +202,12 @@ def _until(pair: KeyPair) -> str:
 
 
 def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterator[str]:
-    """Give what is to be done now, as comments and commands of any POSIX shell."""
+    """Return the next steps as comments and commands for any POSIX shell."""
     certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_CA_FILES))
     why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
     yield f"\n# {_CA_FILES[0]} goes into the webhook configuration: {why}."
     yield f"kubectl patch mutatingwebhookconfiguration {shlex.quote(names.configuration)} --type=json --patch \\"
-    # GNU's base64 breaks lines, and macOS's has no option against it.
+    # GNU base64 wraps lines, and the one of macOS has no option against it.
     encoded = f"\"$(base64 < {bundle} | tr -d '\\n')\""
     path = "/webhooks/0/clientConfig/caBundle"
     yield f"""  '[{{"op": "add", "path": "{path}", "value": "'{encoded}'"}}]'"""

@@ -13,17 +13,17 @@ from webhook.kube import client
 from webhook.kube.api import HeldLease
 from webhook.kube.uninstall import ManagedSecret, Uninstaller
 from webhook.output import terminal
+from webhook.output.table import counted
 
-#: Seconds between two looks at the Lease, what it may be late beyond its duration, and its duration where it has none.
+#: Seconds between two reads of the Lease, the delay allowed beyond its duration, and the default duration.
 _POLL_INTERVAL, _MARGIN, _DURATION = 0.5, 2.0, 15.0
-#: Within these a Lease that is free is taken by a sidecar that runs: they look every two.
+#: Seconds within which a running refresher acquires a free Lease: they try every two.
 _TAKEN = 5.0
-#: The longest that the sidecars are waited for after they were told to stop, seconds: their grace period, and a Lease
-#: that nobody gave up.
+#: The longest wait for refreshers to stop, seconds: their termination grace period, and a Lease that was not released.
 _STOPPING = 120.0
-#: Seconds that API servers may go on by a policy that is deleted: they look at them once a second.
+#: Seconds during which API servers may still apply a deleted policy: they poll once a second.
 _SETTLE_TIME = 3.0
-#: How often the Secrets are listed and deleted, and the seconds between: one that was changed meanwhile is read again.
+#: The number of times that Secrets are listed and deleted, as one may change in between, and the seconds between these.
 _ROUNDS, _PAUSE = 5, 0.5
 
 
@@ -65,7 +65,7 @@ def command(
                 f"the sidecar {holder} is running and would put them back: "
                 "remove the installation first (kubectl delete -k certs/self-managed), or use --stop"
             )
-        # First: one that refuses what was not rewritten would refuse every Pod.
+        # First, because a policy that refuses images that were not rewritten would refuse every Pod.
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
             _stop(uninstaller, dry_run=dry_run)
@@ -86,11 +86,10 @@ def holder_of(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Tell who holds the Lease; None where nobody does.
+    """Return the holder of the Lease, None where no process holds it. Raises `ClusterError`.
 
-    A holder that is gone leaves its name behind, and one that gave the Lease up may have left others, who are about to
-    take it. So it is looked at until it changes, or for a little longer than either takes: times of other machines'
-    clocks are not compared. Raises `ClusterError`.
+    A holder that was killed leaves its name in the Lease, and after one that released it another may acquire it. So the
+    Lease is polled until it changes, or for a little longer than either takes. Clocks of other machines do not count.
     """
     seen = read()
     began = clock()
@@ -108,9 +107,9 @@ def holder_of(
 
 
 def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -> None:
-    """Delete the generated policies, and wait until no API server goes by them any more.
+    """Delete the generated policies, and wait until no API server applies them.
 
-    Whoever may not list them is told so, and with `needed` gets no further: raises `ClusterError`.
+    Without the permission to list them this prints a warning or, with `needed`, raises `ClusterError`.
     """
     try:
         policies = uninstaller.policies()
@@ -127,7 +126,7 @@ def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -
 
 
 def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
-    """Take the webhook out of every Pod's way, and then have no sidecar any more."""
+    """Delete the webhook configuration, then stop the Deployment and wait for its refreshers to end."""
     said = "would be " if dry_run else ""
     if uninstaller.delete_webhook(dry_run=dry_run):
         terminal.write(f"MutatingWebhookConfiguration {uninstaller.names.configuration}: {said}deleted")
@@ -145,12 +144,12 @@ def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
 def _report(secrets: list[ManagedSecret]) -> int:
     for secret in secrets:
         terminal.write(f"{secret.namespace}: would delete {secret.name}")
-    terminal.write(f"{_count(len(secrets))} would be deleted")
+    terminal.write(f"{counted(len(secrets), 'pull secret')} would be deleted")
     return 0
 
 
 def _delete_all(uninstaller: Uninstaller) -> int:
-    """Delete until a list has none any more, or none that could yet be deleted; give the exit status."""
+    """Delete until none is left, or none that can be deleted; return the exit status."""
     deleted = 0
     why: dict[tuple[str, str], str] = {}
     left = _listed(uninstaller)
@@ -178,19 +177,15 @@ def _delete_all(uninstaller: Uninstaller) -> int:
     for secret in left:
         reason = why.get((secret.namespace, secret.name), "somebody makes it again")
         terminal.write(f"{secret.namespace}: {secret.name} stays: {reason}")
-    terminal.write(f"{_count(deleted)} deleted, {len(left) or 'none'} left")
+    terminal.write(f"{counted(deleted, 'pull secret')} deleted, {len(left) or 'none'} left")
     return 1 if left else 0
 
 
 def _listed(uninstaller: Uninstaller) -> list[ManagedSecret]:
-    """List them; a list of many pages that took too long is begun anew."""
+    """List the Secrets, again where a list of many pages took longer than the API server keeps it."""
     for _ in range(_ROUNDS - 1):
         try:
             return uninstaller.pull_secrets()
         except Expired:
             continue
     return uninstaller.pull_secrets()
-
-
-def _count(number: int) -> str:
-    return f"{number} pull secret{'' if number == 1 else 's'}"

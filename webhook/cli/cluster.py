@@ -1,8 +1,5 @@
 """What the commands share that read a cluster: the connection, the configuration, and how results are printed."""
 
-import os
-import shutil
-import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,16 +49,9 @@ def effective_config(
     return EffectiveConfig(found.configuration, objects.origin)
 
 
-def screen() -> Screen:
-    """Return the width and colours of standard output; a file or a pipe has neither, and NO_COLOR is honoured."""
-    if not sys.stdout.isatty():
-        return Screen()
-    return Screen(shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ)
-
-
 def show(found: _T, lines: Callable[[_T, Screen], Iterable[str]], form: Form) -> None:
     """Print a result: its lines for a terminal, or a document for programs."""
     if form == "table":
-        terminal.write_all(lines(found, screen()))
+        terminal.write_all(lines(found, terminal.screen()))
     else:
         terminal.write_document(table.structured(found, form), form)

@@ -7,7 +7,7 @@ from click.shell_completion import ShellComplete, get_completion_class
 
 from webhook.constants import PROGRAM
 
-#: What the last line tells kubectl: to complete no names of files (cobra's ShellCompDirectiveNoFileComp), or to.
+#: The last line for kubectl: whether to complete file names (cobra's ShellCompDirectiveNoFileComp and Default).
 _NO_FILES, _FILES = ":4", ":0"
 
 
@@ -32,7 +32,7 @@ def command(shell: str) -> None:
 
 
 def complete_for_kubectl() -> None:
-    """Answer kubectl, which runs this with the arguments so far, the last of them unfinished.
+    """Answer kubectl, which runs this with the arguments so far, the last of them incomplete.
 
     https://kubernetes.io/docs/reference/kubectl/generated/kubectl_plugin/
     """

@@ -31,7 +31,6 @@ from webhook.errors import RegistryWebhookError
 from webhook.kube import manifests
 from webhook.kube.pod_templates import Workload, workloads
 from webhook.output import diff, terminal
-from webhook.output.terminal import Screen
 from webhook.pki import ca
 
 _LIFE = timedelta(days=1)
@@ -40,7 +39,7 @@ _CONTEXT = 1
 
 
 class _Server(NamedTuple):
-    """The real server, running."""
+    """A running server."""
 
     process: "subprocess.Popen[bytes]"
     address: str
@@ -68,8 +67,8 @@ Examples:
 @click.option("--keep", is_flag=True, help="Leave the server up, and say how to send it a review of one's own.")
 def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
     """Start the real server over HTTPS on this machine, send it real manifests, and show what becomes of them."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # so that the server is stopped as well
-    screen = Screen(coloured=sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # stops the server too
+    screen = terminal.screen()
     with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-demo-") as folder, _server(Path(folder)) as server:
         for line in _INTRODUCTION.format(address=server.address).splitlines():
             click.echo(line)
@@ -93,7 +92,7 @@ def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
             (server.folder / "review.json").write_bytes(cases[0].body)
             _wait(server)
         else:
-            # From a checkout the program is on nobody's path.
+            # The command is not on the PATH when the demo runs from a checkout.
             program = PROGRAM if shutil.which(PROGRAM) else f"{os.path.relpath(sys.executable)} -m webhook"
             click.echo(f"Your own manifests: {program} review FILE. Keep this server up: {program} demo --keep")
 
@@ -109,7 +108,7 @@ _INTRODUCTION = f"""\
 
 @contextmanager
 def _server(folder: Path) -> Iterator[_Server]:
-    """Start `registry-webhook serve` as a cluster would, on free ports, and stop it in the end."""
+    """Run `registry-webhook serve` on free ports."""
     now = datetime.now(UTC)
     ours = ca.create_ca(f"{PROGRAM} demo", now, _LIFE)
     pair = ca.sign(ours, ["localhost", "127.0.0.1"], now, _LIFE)
@@ -127,17 +126,17 @@ def _server(folder: Path) -> Iterator[_Server]:
         try:
             yield _Server(process, _address(process, lines), lines, folder)
         finally:
-            process.send_signal(signal.SIGINT)  # at once: nobody waits for an answer any more
+            process.send_signal(signal.SIGINT)  # stop without draining: no client waits for an answer
             process.wait()
 
 
 def _above_package() -> str:
-    """Find the folder that this package stands in: a checkout's is not on everybody's path."""
+    """Return the folder of this package, which is not on the path where the demo runs from a checkout."""
     return str(Path(__file__).resolve().parents[2])
 
 
 def _address(process: "subprocess.Popen[bytes]", log: TextIO) -> str:
-    """Read from the server's log where it listens."""
+    """Read the address that the server listens on from its log."""
     deadline = time.monotonic() + _START_LIMIT
     said = ""
     while time.monotonic() < deadline:
@@ -158,7 +157,7 @@ def _example(name: str) -> bytes:
 
 
 def _cases() -> Iterator[_Case]:
-    """Make the reviews that the API server would send of the examples."""
+    """Return the reviews that the API server would send for the examples."""
     names = sorted(entry.name for entry in (resources.files("webhook") / "examples").iterdir())
     for name in names:
         if name[0].isdigit():
@@ -171,7 +170,7 @@ def _cases() -> Iterator[_Case]:
 def _case(title: str, name: str, workload: Workload) -> _Case:
     pod = workload.pod
     if workload.kind != "Pod":
-        # What the workload's controller makes of its template.
+        # The Pod that the workload's controller creates from its template.
         made = {"generateName": f"{workload.name}-6d4cf56db6-", "namespace": workload.namespace, **pod["metadata"]}
         pod = {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": pod["spec"]}
     request: dict[str, Any] = {"namespace": workload.namespace, "uid": str(uuid.uuid4()), "dryRun": False}
@@ -194,7 +193,7 @@ def _sent(connection: http.client.HTTPSConnection, case: _Case) -> dict[str, Any
 
 
 def _account(case: _Case, response: dict[str, Any]) -> Iterator[str]:
-    """Tell what became of one review: what changed, as a diff, and why."""
+    """Return the changes of one review as a diff, and their reasons."""
     patch = json.loads(base64.b64decode(response.get("patch", "W10=")))
     after = jsonpatch.apply_patch(case.before, patch)
     for line in diff.unified(manifests.dump(case.before), manifests.dump(after), "", _CONTEXT):
@@ -209,7 +208,7 @@ def _account(case: _Case, response: dict[str, Any]) -> Iterator[str]:
 
 
 def _wait(server: _Server) -> None:
-    """Keep the server up until it is interrupted, showing what it logs."""
+    """Show the server's log until it is interrupted."""
     click.echo(
         f"""
 It stays up until you press Ctrl-C. In another terminal:

@@ -1,7 +1,6 @@
 """`registry-webhook explain`."""
 
 import shlex
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,8 +8,7 @@ import click
 
 from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
-from webhook.cli.options import cluster_read_options, namespace_option
-from webhook.config import files
+from webhook.cli.options import cluster_read_options, namespace_option, read_input
 from webhook.constants import PROGRAM
 from webhook.diagnostics.explain import text
 from webhook.diagnostics.explain.collect import Collector
@@ -21,7 +19,6 @@ from webhook.kube.pod_templates import Workload, workloads
 from webhook.output.findings import Mark
 from webhook.output.table import Form
 
-_LIMIT = 64 * 1024 * 1024
 _STATUS = {Mark.OK: EXIT_OK, Mark.FAIL: EXIT_FOUND, Mark.UNKNOWN: EXIT_ERROR}
 _POD = frozenset({"pod", "pods", "po"})
 
@@ -87,7 +84,7 @@ def _name(pod: str) -> str:
 
 def _workloads(filename: str) -> list[Workload]:
     try:
-        content = sys.stdin.buffer.read() if filename == "-" else files.read(Path(filename), _LIMIT)
+        content = read_input(filename)
         found = [workload for document in manifests.parse(content).values for workload in workloads(document)]
     except InvalidManifest as error:
         raise InvalidManifest(f"{filename}: {error}") from None

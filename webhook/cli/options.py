@@ -1,7 +1,8 @@
-"""Options that several commands share."""
+"""Options and input that several commands share."""
 
 import os
 import re
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
@@ -17,17 +18,18 @@ CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
 _PORTS = 65536
+#: Bytes of a manifest.
+_INPUT_LIMIT = 64 * 1024 * 1024
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
 
 class AddressType(click.ParamType[Address]):
-    """A HOST:PORT to listen at."""
+    """A HOST:PORT to listen on."""
 
     name = "HOST:PORT"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        """Read it."""
         if isinstance(value, Address):
             return value
         found = _ADDRESS.fullmatch(str(value))
@@ -37,10 +39,9 @@ class AddressType(click.ParamType[Address]):
 
 
 def log_options(function: _Function) -> _Function:
-    """Give a command `--log-level` and `--log-format`, as `log_level: str | None, log_format: log.Format`.
+    """Add `--log-level` and `--log-format`, as `log_level: str | None, log_format: log.Format`.
 
-    Text is the default, for who types the command reads the lines; where a program does, as in the manifests, it says
-    so.
+    The default is text, for users who run the command themselves; the manifests ask for JSON.
     """
     form = click.option(
         "--log-format",
@@ -57,7 +58,7 @@ def log_options(function: _Function) -> _Function:
 
 
 def config_option(function: _Function) -> _Function:
-    """Give a command `--config FILE`, as `config: Path | None`."""
+    """Add `--config FILE`, as `config: Path | None`."""
     return click.option(
         "--config",
         metavar="FILE",
@@ -69,7 +70,7 @@ def config_option(function: _Function) -> _Function:
 
 
 def cluster_options(function: _Function) -> _Function:
-    """Give a command `--kubeconfig FILE` and `--context NAME`, as `kubeconfig: Path | None, context: str | None`."""
+    """Add `--kubeconfig FILE` and `--context NAME`, as `kubeconfig: Path | None, context: str | None`."""
     context = click.option("--context", metavar="NAME", help="The kubeconfig's context to use.")
     return click.option(
         "--kubeconfig",
@@ -80,7 +81,7 @@ def cluster_options(function: _Function) -> _Function:
 
 
 def installation_option(function: _Function) -> _Function:
-    """Give a command `--installation-namespace NAME`, as `installation_namespace: str | None`."""
+    """Add `--installation-namespace NAME`, as `installation_namespace: str | None`."""
     return click.option(
         "--installation-namespace",
         metavar="NAME",
@@ -90,7 +91,7 @@ def installation_option(function: _Function) -> _Function:
 
 
 def default_installation_option(function: _Function) -> _Function:
-    """Give a command that asks no cluster the same, as `installation_namespace: str`."""
+    """Add the same with a default for commands without a cluster, as `installation_namespace: str`."""
     return click.option(
         "--installation-namespace",
         metavar="NAME",
@@ -102,7 +103,7 @@ def default_installation_option(function: _Function) -> _Function:
 
 
 def cluster_read_options(function: _Function) -> _Function:
-    """Give a command what all that look at a cluster have.
+    """Add the options of all commands that read a cluster.
 
     As `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
     output: Form`.
@@ -111,7 +112,7 @@ def cluster_read_options(function: _Function) -> _Function:
 
 
 def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
-    """Give a command the same, with these forms of output, the first of which is the default."""
+    """Add the same with these output formats, the first of which is the default."""
     config = click.option(
         "--config",
         metavar="FILE",
@@ -130,21 +131,23 @@ def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
 
 
 def namespace_option(function: _Function) -> _Function:
-    """Give a command `--namespace NAME`, as `namespace: str | None`."""
+    """Add `--namespace NAME`, as `namespace: str | None`."""
     return click.option(
         "--namespace", "-n", metavar="NAME", help="The namespace. Without it the kubeconfig's, as kubectl has it."
     )(function)
 
 
 def all_namespaces_option(function: _Function) -> _Function:
-    """Give a command `--all-namespaces`, as `all_namespaces: bool`."""
+    """Add `--all-namespaces`, as `all_namespaces: bool`."""
     return click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")(function)
 
 
 def load_options(config: Path | None, installation_namespace: str | None = None) -> Loaded:
-    """Load the configuration that a command was called with, for an installation in the namespace that it was told.
-
-    Raises `ConfigurationError` or `FileError`.
-    """
+    """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
     told = {NAMESPACE_VARIABLE: installation_namespace} if installation_namespace else {}
     return load(*files.configuration(config), {**os.environ, **told})
+
+
+def read_input(name: str) -> bytes:
+    """Read a file, or standard input for `-`. Raises `FileError`."""
+    return sys.stdin.buffer.read() if name == "-" else files.read(Path(name), _INPUT_LIMIT)

@@ -1,8 +1,10 @@
 """`registry-webhook policy`."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Any, Literal
 
 import click
 from click.core import ParameterSource
@@ -32,46 +34,45 @@ def command() -> None:
     """
 
 
-_output_option = click.option(
-    "--output",
-    "-o",
-    type=click.Choice(["yaml", "json"]),
-    default="yaml",
-    show_default=True,
-    help="YAML says what each part is; JSON is a List.",
-)
+def _options(function: Callable[..., Generated]) -> Callable[..., None]:
+    """Add the options that both commands have. The command gets the configuration, and what it returns is printed."""
 
+    @functools.wraps(function)
+    @click.pass_context
+    def run(call: click.Context, /, output: str, from_cluster: bool, **options: Any) -> None:  # noqa: FBT001
+        from webhook.output import policy_yaml
 
-_from_cluster_option = click.option(
-    "--from-cluster",
-    is_flag=True,
-    help="Use the installation's configuration: its ConfigMap, and the variables of its Deployment. Those of the "
-    "environment do not count then.",
-)
+        own = {name: options.pop(name) for name in ("installation_namespace", "config", "kubeconfig", "context")}
+        made = function(_of_cluster(call, **own) if from_cluster else _of_file(call, **own), **options)
+        if output == "json":
+            click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": [made.policy, made.binding]}, indent=2))
+        else:
+            click.echo(policy_yaml.written(made, f"policy {call.info_name}"), nl=False)
+
+    output = click.option(
+        "--output",
+        "-o",
+        type=click.Choice(["yaml", "json"]),
+        default="yaml",
+        show_default=True,
+        help="YAML says what each part is; JSON is a List.",
+    )
+    from_cluster = click.option(
+        "--from-cluster",
+        is_flag=True,
+        help="Use the installation's configuration: its ConfigMap, and the variables of its Deployment. Those of the "
+        "environment do not count then.",
+    )
+    return output(from_cluster(default_installation_option(config_option(cluster_options(run)))))
 
 
 @command.command()
-@_output_option
-@_from_cluster_option
-@default_installation_option
-@config_option
-@cluster_options
-@click.pass_context
-def mutate(
-    context_of_call: click.Context,
-    output: str,
-    from_cluster: bool,  # noqa: FBT001
-    installation_namespace: str,
-    config: Path | None,
-    kubeconfig: Path | None,
-    context: str | None,
-) -> None:
+@_options
+def mutate(settings: Configuration) -> Generated:
     """Print a MutatingAdmissionPolicy that does to a Pod what the webhook does, and its binding."""
-    from webhook.admission_policy import mutate as engine
+    from webhook.admission_policy import mutate as mutating
 
-    source = _Source(context_of_call, config, installation_namespace)
-    settings = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
-    _print(engine.policy(settings), output, "policy mutate")
+    return mutating.policy(settings)
 
 
 @command.command()
@@ -88,64 +89,35 @@ def mutate(
     help="Find as well every image that is neither on a private registry nor excluded: those that name another "
     "registry, image IDs, and those that are never pulled.",
 )
-@_output_option
-@_from_cluster_option
-@default_installation_option
-@config_option
-@cluster_options
-@click.pass_context
-def guard(
-    context_of_call: click.Context,
-    action: Literal["Deny", "Warn", "Audit"],
-    only_private: bool,  # noqa: FBT001
-    output: str,
-    from_cluster: bool,  # noqa: FBT001
-    installation_namespace: str,
-    config: Path | None,
-    kubeconfig: Path | None,
-    context: str | None,
-) -> None:
+@_options
+def guard(settings: Configuration, action: Literal["Deny", "Warn", "Audit"], *, only_private: bool) -> Generated:
     """Print a ValidatingAdmissionPolicy that finds Pods whose images were not rewritten, and its binding."""
-    from webhook.admission_policy import guard as engine
+    from webhook.admission_policy import guard as validating
 
-    source = _Source(context_of_call, config, installation_namespace)
-    settings = source.of_cluster(kubeconfig, context) if from_cluster else source.of_file()
-    _print(engine.policy(settings, action, only_private=only_private), output, "policy guard")
+    return validating.policy(settings, action, only_private=only_private)
 
 
-class _Source(NamedTuple):
-    """What a command was told of where its configuration is."""
-
-    context: click.Context
-    config: Path | None
-    installation_namespace: str
-
-    def of_file(self) -> Configuration:
-        """Load a file with the variables of the environment. Raises `ConfigurationError` or `FileError`."""
-        if self._is_given("kubeconfig") or self._is_given("context"):
-            raise click.UsageError("--kubeconfig and --context go with --from-cluster")
-        return load_options(self.config, self.installation_namespace).configuration
-
-    def of_cluster(self, kubeconfig: Path | None, context: str | None) -> Configuration:
-        """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
-        if self._is_given("config"):
-            raise click.UsageError("either --config FILE or --from-cluster")
-        is_default = self.context.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
-        with cluster.connected_reader(kubeconfig, context) as reader:
-            names = installed_config.find_installation(reader, None if is_default else self.installation_namespace)
-            found = installed_config.load_config(installed_config.read_objects(reader, names))
-        if isinstance(found, Unknown):
-            raise ClusterError(str(found))
-        return found.configuration
-
-    def _is_given(self, name: str) -> bool:
-        return self.context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+def _of_file(call: click.Context, installation_namespace: str, config: Path | None, **_cluster: Any) -> Configuration:
+    """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
+    if _is_given(call, "kubeconfig") or _is_given(call, "context"):
+        raise click.UsageError("--kubeconfig and --context go with --from-cluster")
+    return load_options(config, installation_namespace).configuration
 
 
-def _print(made: Generated, output: str, command_name: str) -> None:
-    from webhook.output import policy_yaml
+def _of_cluster(
+    call: click.Context, installation_namespace: str, kubeconfig: Path | None, context: str | None, **_file: Any
+) -> Configuration:
+    """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
+    if _is_given(call, "config"):
+        raise click.UsageError("either --config FILE or --from-cluster")
+    is_default = call.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
+    with cluster.connected_reader(kubeconfig, context) as reader:
+        names = installed_config.find_installation(reader, None if is_default else installation_namespace)
+        found = installed_config.load_config(installed_config.read_objects(reader, names))
+    if isinstance(found, Unknown):
+        raise ClusterError(str(found))
+    return found.configuration
 
-    if output == "json":
-        click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": [made.policy, made.binding]}, indent=2))
-    else:
-        click.echo(policy_yaml.written(made, command_name), nl=False)
+
+def _is_given(call: click.Context, name: str) -> bool:
+    return call.get_parameter_source(name) is ParameterSource.COMMANDLINE

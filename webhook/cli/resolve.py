@@ -59,7 +59,7 @@ def _each(images: Iterable[str]) -> Iterator[str]:
 
 
 def _lines() -> Iterator[str]:
-    """Read an image a line. Empty input is an error, because a command that failed leaves it."""
+    """Read one image a line. Empty input is an error, because it is what a failed command leaves."""
     is_empty = True
     for line in sys.stdin:
         image = line.removeprefix("\ufeff").rstrip("\r\n")
@@ -71,7 +71,7 @@ def _lines() -> Iterator[str]:
 
 
 def _readable(text: str) -> str:
-    """Put U+FFFD for bytes that are no UTF-8: they are in no image's name, and could not be written again."""
+    """Replace bytes that are not UTF-8 by U+FFFD: no image name has them, and they could not be printed."""
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
@@ -81,7 +81,7 @@ def _text(written: str, resolution: Resolution) -> str:
 
 
 def _shown(image: str) -> str:
-    """Write an image on one line, in quotes where one could not see where it ends."""
+    """Return an image on one line, in quotes where its end would not be visible."""
     return f'"{log.escape(image)}"' if not image or " " in image else log.escape(image)
 
 

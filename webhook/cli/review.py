@@ -1,6 +1,5 @@
 """`registry-webhook review`."""
 
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,8 +8,7 @@ from typing import Any, NamedTuple
 import click
 
 from webhook.admission.mutator import Mutator
-from webhook.cli.options import config_option, load_options
-from webhook.config import files
+from webhook.cli.options import config_option, load_options, read_input
 from webhook.constants import PROGRAM
 from webhook.diagnostics.preview import Preview, preview
 from webhook.errors import FileError, InvalidManifest
@@ -18,11 +16,9 @@ from webhook.kube import manifests
 from webhook.kube.manifests import Document
 from webhook.log.escaping import truncate
 from webhook.output import diff, terminal
-from webhook.output.terminal import Screen
 
 _NOTHING, _SOMETHING, _ERROR, _NO_IMAGE = 0, 1, 2, 3
 _NAME = 200
-_LIMIT = 64 * 1024 * 1024
 
 
 @click.command(
@@ -59,19 +55,21 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     A FILE holds Pods, anything with a Pod template, Lists of these or AdmissionReviews, any number in one file. They
     are decided by the server's own code. Other objects are ignored, and kept in yaml and json output.
     """
-    handler = Mutator(load_options(config).configuration)
-    painted = color == "always" or (color == "auto" and sys.stdout.isatty() and "NO_COLOR" not in os.environ)
+    mutator = Mutator(load_options(config).configuration)
+    screen = terminal.screen()
+    if color != "auto":
+        screen = screen._replace(coloured=color == "always")
     statuses = set()
     written = False
     for name in names:
-        reviewed = _reviewed(handler, name, namespace)
+        reviewed = _reviewed(mutator, name, namespace)
         for error in reviewed.errors:
             terminal.write(f"{PROGRAM}: {error}", err=True)
         if reviewed.status == _NO_IMAGE:
             terminal.write(f"{PROGRAM}: {reviewed.name}: no Pod or Pod template in it names an image", err=True)
         if output == "diff":
             for line in _diff(reviewed):
-                terminal.write(diff.coloured(line, Screen(coloured=painted)), coloured=painted)
+                terminal.write(diff.coloured(line, screen), coloured=screen.coloured)
         else:
             text = _document(reviewed, output, is_first=not written)
             click.echo(text.encode(), nl=name != names[-1] and bool(text) and not text.endswith("\n"))
@@ -81,30 +79,28 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
 
 
 class _One(NamedTuple):
-    """A document of a file with what becomes of it."""
+    """A document of a file, and its preview."""
 
-    pull_secret: Document
+    document: Document
     preview: Preview
 
     @property
     def text(self) -> str:
-        """Its text before."""
         return self._with(self.preview.before)
 
     @property
     def after(self) -> str:
-        """Its text after."""
         return self._with(self.preview.after)
 
     def _with(self, value: Any) -> str:
-        # Of an AdmissionReview the object is shown, which is only a part of the text.
-        if self.preview.before is not self.pull_secret.value:
-            return manifests.dump_json(value, 2) if self.pull_secret.is_json else manifests.dump(value)
-        return manifests.edited(self.pull_secret, value)
+        # Only the object of an AdmissionReview is shown, which is a part of the text.
+        if self.preview.before is not self.document.value:
+            return manifests.dump_json(value, 2) if self.document.is_json else manifests.dump(value)
+        return manifests.edited(self.document, value)
 
 
 class _Reviewed(NamedTuple):
-    """A file: what becomes of its documents, and one line for each that cannot be reviewed."""
+    """A file: its documents, and one line for each that cannot be reviewed."""
 
     name: str
     documents: list[_One]
@@ -121,14 +117,14 @@ class _Reviewed(NamedTuple):
 
 
 def _status(statuses: set[int]) -> int:
-    """Give the status of several files: what only one of them has counts, but for a file without images."""
+    """Return the exit status for several files: the most severe; a file without images counts least."""
     return min(statuses, key=(_ERROR, _SOMETHING, _NOTHING, _NO_IMAGE).index)
 
 
 def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
     shown = truncate(name, _NAME)
     try:
-        manifest = manifests.parse(_read(name))
+        manifest = manifests.parse(read_input(name))
     except FileError as error:
         return _Reviewed(shown, [], "", [str(error)])
     except InvalidManifest as error:
@@ -145,13 +141,9 @@ def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
     return _Reviewed(shown, documents, manifest.rest, errors)
 
 
-def _read(name: str) -> bytes:
-    return sys.stdin.buffer.read() if name == "-" else files.read(Path(name), _LIMIT)
-
-
 def _document(reviewed: _Reviewed, output: str, *, is_first: bool) -> str:
     if output == "yaml":
-        texts = [(one.pull_secret, one.after) for one in reviewed.documents]
+        texts = [(one.document, one.after) for one in reviewed.documents]
         return manifests.joined(texts, reviewed.rest, is_first=is_first)
     previews = [one.preview for one in reviewed.documents]
     if output == "json":

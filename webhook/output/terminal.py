@@ -4,6 +4,9 @@ A `Styled` string that goes through an f-string is a plain string again: a style
 through.
 """
 
+import os
+import shutil
+import sys
 from collections.abc import Iterable
 from typing import NamedTuple
 
@@ -21,6 +24,13 @@ class Screen(NamedTuple):
     width: int | None = None
     """In characters; None for a file or a pipe."""
     coloured: bool = False
+
+
+def screen() -> Screen:
+    """Return the properties of standard output; a file or a pipe has no width, and NO_COLOR turns colours off."""
+    if not sys.stdout.isatty():
+        return Screen()
+    return Screen(shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ)
 
 
 class Styled(str):
