@@ -1,6 +1,6 @@
-"""The sidecar's process: its loops, the Lease, its port, and the configuration that changes under it.
+"""The refresher's process: its loops, leader election, port, and the configuration that changes at run time.
 
-No fault of a source, of the registry or of the API server ends it, and nothing here knows of the webhook's process.
+No failure of a provider, the registry or the API server ends it, and nothing here knows the webhook's process.
 """
 
 import logging
@@ -21,7 +21,8 @@ from webhook.pki.rotation import Terms
 from webhook.readiness import Code, Lease, Notice, Readiness, Refresh
 from webhook.refresher.certificates.controller import CertificateController, Replica
 from webhook.refresher.certificates.keypair_dir import KeyPairDir
-from webhook.refresher.credential_refresh import SUCCESSFUL, Outcome, VerdictCache
+from webhook.refresher.credential_check import VerdictCache
+from webhook.refresher.credential_refresh import SUCCESSFUL, Outcome
 from webhook.refresher.entitlement import Entitlements
 from webhook.refresher.runtime import leader_election
 from webhook.refresher.runtime.clock import Clocks
@@ -39,14 +40,13 @@ from webhook.timestamps import format_rfc3339
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds between two looks at the configuration file.
-_POLL_INTERVAL = 1.0
-#: What is left of the second in which the process has to stop, for the Lease to be given up in.
-_STOP_TIMEOUT = 0.7
+#: Seconds between two checks of the configuration file.
+_TICK = 1.0
+#: Seconds in which to release the Lease, of the one in which the process has to stop.
+_STOPPING = 0.7
 _SHOWN = 200
-#: Namespaces of which a warning of one kind is given.
+#: Namespaces for which a warning of one kind is given.
 _NAMED = 10
-#: What came of a refresh, as a code.
 _CODES = {
     Outcome.PUBLISHED: Code.PUBLISHED,
     Outcome.NONE: Code.NO_CREDENTIAL,
@@ -62,7 +62,7 @@ _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class RefresherApp:
-    """Everything that runs."""
+    """Everything that runs. With `key_pair_dir` the webhook's certificate is managed, and put there."""
 
     def __init__(
         self,
@@ -72,102 +72,94 @@ class RefresherApp:
         key_pair_dir: KeyPairDir | None = None,
         clocks: Clocks | None = None,
     ) -> None:
-        """Wire everything; nothing is started yet. With `key_pair_dir` the webhook's certificate is kept there."""
         self._watcher = watcher
         self.configuration = watcher.loaded.configuration
-        self.metrics = metrics
+        self._metrics = metrics
         clocks = clocks or Clocks()
         identity = f"{socket.gethostname()}_{secrets.token_hex(4)}"
         names = self.configuration.installation
         cluster = Cluster(client, self.configuration.webhook.pull_secret.name, names.namespace)
-        self.logins = Logins(clocks.wall)
-        self.leadership = LeaderElection(cluster, identity, clocks.monotonic, self._on_leadership_change, self.logins)
+        logins = Logins(clocks.wall)
+        self.leadership = LeaderElection(cluster, identity, clocks.monotonic, self._on_leadership_change, logins)
         self._dependencies = Dependencies(
-            client,
-            identity,
-            watcher.environment,
-            self.metrics,
-            Heartbeats(clocks.monotonic),
-            ClockJumpGuard(clocks),
-            self.leadership.leading,
-            self.logins,
-            VerdictCache(clocks.monotonic),
-            Entitlements(),
+            client=client,
+            identity=identity,
+            environment=watcher.environment,
+            metrics=metrics,
+            heartbeats=Heartbeats(clocks.monotonic),
+            clock_guard=ClockJumpGuard(clocks),
+            leading=self.leadership.leading,
+            logins=logins,
+            verdicts=VerdictCache(clocks.monotonic),
+            entitlements=Entitlements(),
         )
-        self._threads = ThreadGroup(self._dependencies.heartbeats, self.metrics, clocks.monotonic)
-        self.certificates = self._wire_certificates(cluster, key_pair_dir)
+        self._threads = ThreadGroup(self._dependencies.heartbeats, metrics, clocks.monotonic)
+        pod = watcher.environment.get("HOSTNAME") or socket.gethostname()
+        self._certificates = CertificateController(
+            installation=InstallationClient(client, names),
+            key_pair_dir=key_pair_dir,
+            terms=lambda: _terms(self.configuration),
+            replica=Replica(pod[:_NAME_LIMIT], self.leadership.leading),
+            events=EventRecorder(cluster, "", identity, self.leadership.leading, clocks.monotonic),
+            metrics=metrics,
+            clocks=clocks,
+        )
         self.controllers = Controllers(self.configuration, self._dependencies)
 
     def run(self, stop: Event, listening: socket.socket) -> None:
-        """Run until told to stop, and answer on a listening socket meanwhile."""
-        server = ProbeServer(
-            listening, {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition}
-        )
+        """Run until told to stop, and answer probes on a listening socket."""
+        paths = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition}
+        server = ProbeServer(listening, paths)
         Thread(target=server.serve_forever, name="http", daemon=True).start()
         self._log_configuration()
         _log.info(log.event("serving probes and metrics", address=server.address))
         self._dependencies.clock_guard.start()
         self.controllers.start()
         self.start_leadership()
-        self.certificates.start(self._threads)
-        while not stop.wait(_POLL_INTERVAL):
+        self._certificates.start(self._threads)
+        while not stop.wait(_TICK):
             if self._watcher.poll():
                 self._change_configuration(self._watcher.loaded.configuration)
         self.stop()
 
     def start_leadership(self) -> None:
-        """Begin to try for the Lease."""
+        """Start to compete for the Lease."""
         self._threads.start("lease", leader_election.STALL_TIMEOUT, self.leadership.run)
 
     def stop(self) -> None:
-        """Stop writing, give the Lease up, and leave the rest to the process's end."""
+        """Stop writing and release the Lease; the process's end stops the rest."""
         self.controllers.stop()
         self._threads.request_stop()
-        self.certificates.close()
-        self._threads.join(_STOP_TIMEOUT)
+        self._certificates.close()
+        self._threads.join(_STOPPING)
 
-    def _wire_certificates(self, cluster: Cluster, key_pair_dir: KeyPairDir | None) -> CertificateController:
-        around = self._dependencies
-        clocks = around.clock_guard.clocks
-        name = around.environment.get("HOSTNAME") or socket.gethostname()
-        return CertificateController(
-            installation=InstallationClient(around.client, self.configuration.installation),
-            key_pair_dir=key_pair_dir,
-            terms=lambda: _terms(self.configuration),
-            replica=Replica(name[:_NAME_LIMIT], around.leading),
-            events=EventRecorder(cluster, "", around.identity, around.leading, clocks.monotonic),
-            metrics=around.metrics,
-            clocks=clocks,
-        )
-
-    def _on_leadership_change(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
+    def _on_leadership_change(self, leading: bool) -> None:  # noqa: FBT001 - the election's callback
         self.controllers.on_leadership_change(leading)
-        self.certificates.reconcile_now()
+        self._certificates.reconcile_now()
 
     def _change_configuration(self, configuration: Configuration) -> None:
         self.controllers.stop()
         same = configuration.registry.server == self.configuration.registry.server
         self.configuration = configuration
         self._log_configuration()
-        self.controllers = Controllers(
-            configuration, self._dependencies, self.controllers.credentials.last_good if same else None
-        )
+        last_good = self.controllers.credentials.last_good if same else None
+        self.controllers = Controllers(configuration, self._dependencies, last_good)
         self.controllers.start()
 
     def _log_configuration(self) -> None:
         digits = self.configuration.digest
-        self.metrics.configuration.info({"hash": digits})
+        self._metrics.configuration.info({"hash": digits})
         _log.info(log.event("configuration in force", hash=digits))
 
     def _health(self, _accept: str) -> Reply:
-        """Say whether every loop goes round."""
+        """Answer whether every loop is alive."""
         stalled = self._dependencies.heartbeats.stalled()
         if not stalled:
             return Reply(HTTPStatus.OK, b"ok\n")
         return Reply(HTTPStatus.SERVICE_UNAVAILABLE, f"no sign of life: {', '.join(stalled)}\n".encode())
 
     def _readiness(self, accept: str) -> Reply:
-        """Answer whether the first refresh is complete and the credential unexpired, and what is wrong besides."""
+        """Answer whether the first refresh is complete and the credential unexpired, with all warnings."""
         found = self.readiness()
         status = HTTPStatus.OK if found.ready else HTTPStatus.SERVICE_UNAVAILABLE
         if accepts(accept, readiness.JSON):
@@ -175,16 +167,15 @@ class RefresherApp:
         return Reply(status, readiness.text(found).encode())
 
     def readiness(self) -> Readiness:
-        """Give the state of this replica."""
-        obstacle = self._not_ready_reason()
-        last = self.controllers.credentials.last_result
+        """Return the state of this replica."""
+        obstacle = self._obstacle()
+        credentials = self.controllers.credentials
+        last = credentials.last_result
         refresh = None
         if last is not None:
             result = "success" if last.outcome in SUCCESSFUL else "failure"
             message = shorten(last.detail, _SHOWN)
-            refresh = Refresh(
-                format_rfc3339(self.controllers.credentials.refreshed_at), result, _CODES[last.outcome], message
-            )
+            refresh = Refresh(format_rfc3339(credentials.refreshed_at), result, _CODES[last.outcome], message)
         return Readiness(
             ready=obstacle is None,
             config_hash=self.configuration.digest,
@@ -193,11 +184,10 @@ class RefresherApp:
             warnings=tuple(self._warnings(obstacle, refresh)),
         )
 
-    def _not_ready_reason(self) -> Notice | None:
-        """Say why this replica is not ready."""
+    def _obstacle(self) -> Notice | None:
+        """Return why this replica is not ready."""
         credentials = self.controllers.credentials
-        last = credentials.last_result
-        if last is None or not credentials.synced:
+        if credentials.last_result is None or not credentials.synced:
             return Notice(Code.REFRESH_PENDING, "the first refresh is not complete")
         if not credentials.published():
             return Notice(Code.NOT_PUBLISHED, "there is nothing to publish yet")
@@ -214,36 +204,36 @@ class RefresherApp:
             yield Notice(refresh.code, refresh.message)
         faults = {
             Code.LEASE_FAILED: self.leadership.error,
-            Code.CERTIFICATE_FAILED: self.certificates.error,
+            Code.CERTIFICATE_FAILED: self._certificates.error,
             Code.CONFIGURATION_INVALID: self._watcher.error,
         }
         for code, fault in faults.items():
             if fault is not None:
                 yield Notice(code, shorten(fault, _SHOWN))
-        publisher = self.controllers.pull_secrets
-        namespaces = {Code.PULL_SECRET_FAILED: publisher.failing, Code.FOREIGN_SECRET: publisher.foreign}
+        pull_secrets = self.controllers.pull_secrets
+        namespaces = {Code.PULL_SECRET_FAILED: pull_secrets.failing, Code.FOREIGN_SECRET: pull_secrets.foreign}
         for code, found in namespaces.items():
-            # By name only a few: whoever reaches the port reads them. The metrics count all.
+            # Only a few by name: any client that reaches the port can read them. The metrics count all.
             for name, why in sorted(found.copy().items())[:_NAMED]:
                 yield Notice(code, shorten(why, _SHOWN), name)
 
     def _exposition(self, _accept: str) -> Reply:
-        metrics, publisher = self.metrics, self.controllers.pull_secrets
+        metrics, pull_secrets = self._metrics, self.controllers.pull_secrets
         metrics.leading.set(self.leadership.leading())
-        metrics.served.set(publisher.selected_count())
-        metrics.failing.set(len(publisher.failing))
-        metrics.foreign.set(len(publisher.foreign))
-        metrics.contended.set(len(publisher.contended))
+        metrics.served.set(pull_secrets.selected_count())
+        metrics.failing.set(len(pull_secrets.failing))
+        metrics.foreign.set(len(pull_secrets.foreign))
+        metrics.contended.set(len(pull_secrets.contended))
         metrics.reloaded.set(self._watcher.error is None)
         return Reply(HTTPStatus.OK, metrics.exposition(), _EXPOSITION)
 
 
 def _terms(configuration: Configuration) -> Terms:
     settings = configuration.webhook.certificate
-    life, authority_life, overlap = settings.life, settings.authority_life, settings.overlap
+    life, ca_life, overlap = settings.life, settings.authority_life, settings.overlap
     return Terms(
         configuration.installation.hosts,
         timedelta(seconds=life),
-        timedelta(seconds=authority_life),
+        timedelta(seconds=ca_life),
         timedelta(seconds=overlap),
     )

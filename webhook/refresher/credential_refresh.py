@@ -1,6 +1,6 @@
-"""The credential: read from its provider, checked with the registry, published; and when that is done the next time.
+"""The loop that reads a credential from its provider, checks it with the registry and publishes it.
 
-Only the replica that writes asks the registry: the others would multiply the logins of a wrong password.
+Only the leader asks the registry: all replicas together would multiply the logins with a wrong password.
 """
 
 import logging
@@ -16,50 +16,40 @@ from webhook import log
 from webhook.credentials import token_expiry
 from webhook.credentials.provider import CredentialProvider, CredentialResult
 from webhook.errors import ClusterError, CredentialProviderError, InvalidCredential
-from webhook.pull_secret import credential, keyring, retention
-from webhook.pull_secret import manifest as documents
+from webhook.pull_secret import credential, manifest, retention
 from webhook.pull_secret.credential import Credential, Entry
 from webhook.pull_secret.manifest import PullSecret
 from webhook.pull_secret.schedule import MIN_DELAY, Schedule
+from webhook.refresher.credential_check import MAX_REGISTRIES, CredentialCheck
 from webhook.refresher.pull_secrets import PullSecretController
 from webhook.refresher.runtime.clock import Clocks
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
-from webhook.registry.auth import Answer, CredentialChecker, Verdict
+from webhook.registry.auth import Answer, Verdict
 from webhook.timestamps import parse_rfc3339
 
 _log = logging.getLogger("webhook.refresher")
 
-CredentialCheck = Callable[[Credential], Verdict | None]
-#: A registry, a user name and a password.
-_Question = tuple[str, str, str]
-
-#: How often a source's files are looked at between two passes, and a replica that does not write checks whether it
-#: does now, seconds.
+#: Seconds between two checks of a provider's files, and between those of a standby replica whether it leads now.
 _POLL_INTERVAL, _STANDBY_INTERVAL = 1.0, 0.2
-#: Seconds, and the part of `token_ttl`, for which an accepted credential counts as accepted: less than two passes are
-#: apart.
-_ACCEPTED_FOR, _ACCEPTED_SHARE = 60.0, 0.7
-#: The longest that the namespaces are waited for after the first pass; after the others none is.
+#: Seconds to wait for the namespaces after the first refresh; no other waits.
 _SYNC_TIMEOUT = 60.0
-#: Readings in a row with other secrets each, after which a provider counts as one that issues them at each reading.
+#: Readings in a row with other secrets each, after which a provider counts as one that issues new ones each time.
 _ISSUED_EACH_TIME = 2
-#: Registries that are asked in one pass, each of which may take 50 seconds.
-_MAX_REGISTRIES = 5
-#: Verdicts that are remembered, and keys that a message names.
-_MAX_VERDICTS, _NAMED = 100, 5
-#: The longest that a pass may take: a helper's answers for several registries, and theirs.
+#: Keys that a message names.
+_NAMED = 5
+#: The longest time between two heartbeats, seconds: a helper's answers for several registries, and those of these.
 STALL_TIMEOUT = 900.0
 
 
 class Outcome(StrEnum):
-    """What came of a pass."""
+    """The result of a refresh."""
 
     PUBLISHED = "published"
     NONE = "none"
     """No credential is configured."""
     PROVIDER = "provider"
-    """The source gave none."""
+    """The provider gave none."""
     REGISTRY = "registry"
     """The registry could not be asked."""
     REFUSED = "refused"
@@ -67,15 +57,14 @@ class Outcome(StrEnum):
     CLUSTER = "cluster"
     """The namespaces could not be listed."""
     STANDBY = "standby"
-    """Another replica writes, or none yet: the source was read, and no more."""
+    """Another replica writes, or none yet: the provider was read, and no more."""
 
 
 SUCCESSFUL = frozenset({Outcome.PUBLISHED, Outcome.NONE, Outcome.STANDBY})
-_NOTHING_TO_PUBLISH = frozenset({Outcome.NONE, Outcome.STANDBY})
 
 
 class RefreshResult(NamedTuple):
-    """A pass that is over."""
+    """A completed refresh."""
 
     outcome: Outcome
     detail: str = ""
@@ -87,20 +76,25 @@ _STOPPED = RefreshResult(Outcome.STANDBY, "this replica ceased to write")
 
 
 class _Dated(NamedTuple):
-    """A published entry, and the monotonic time at which it ends, however the wall clock is set in the meantime."""
+    """A published entry, and the monotonic time at which it ends, even if the wall clock is set in the meantime."""
 
     entry: Entry
     end: float
 
 
 class CredentialRefresher:
-    """The loop that reads, checks and publishes."""
+    """Reads, checks and publishes, at the times of a schedule.
 
-    def __init__(  # noqa: PLR0913 - what a pass goes through, each part by name
+    Without a provider there is nothing to publish. `prefixes` are the configured registries, and `check` asks them.
+    `leading` tells whether this replica writes. `last_good` is what an earlier configuration published: it stays until
+    there is something better.
+    """
+
+    def __init__(  # noqa: PLR0913 - dependencies, each by name
         self,
         *,
         provider: CredentialProvider | None,
-        ask: CredentialCheck,
+        check: CredentialCheck,
         prefixes: tuple[str, ...],
         leading: Callable[[], bool],
         strict: bool,
@@ -111,13 +105,8 @@ class CredentialRefresher:
         clocks: Clocks,
         last_good: PullSecret | None = None,
     ) -> None:
-        """Take the source, or None; `ask` asks the registry, and gives None where it is not to be asked.
-
-        `prefixes` are the configured registries, `leading` tells whether this replica writes. `last_good` is the last
-        good document of an earlier configuration: it stays until there is a better one.
-        """
         self._provider = provider
-        self._ask = ask
+        self._check = check
         self._prefixes = prefixes
         self._leading = leading
         self._strict = strict
@@ -127,39 +116,37 @@ class CredentialRefresher:
         self._metrics = metrics
         self._clocks = clocks
         self._failures = 0
-        self.last_good = pull_secrets.pull_secret = last_good if provider else None
-        """The last document that was not in doubt, or else the one that an earlier process published."""
+        self.last_good = last_good
+        """The last pull secret that was verified, or else the one that an earlier process published."""
         self._published = self._dated_by(last_good) if last_good else ()
         self._accepted: bytes | None = None
-        """The content that the registry accepted last, as far as this process was told."""
+        """The content that the registry accepted last, as far as this process knows."""
         self._closed = False
         self._term = 0
-        """Counts the times that this replica ceased to write."""
+        """Counts how often this replica stopped writing."""
         self._adopted: int | None = None
-        """The term in which what is published was read from the cluster."""
+        """The term in which the published content was read from the cluster."""
         self._refresh_after: float | None = None
-        """Seconds after which the source wants to be read again."""
+        """Seconds after which the provider is to be read again."""
         self._last_secrets: tuple[str, ...] = ()
         """The secrets of the last reading."""
         self._renewed = 0
-        """Counts the readings in a row that each gave other secrets than the one before."""
+        """Readings in a row with other secrets than the one before."""
         self._max_age = schedule.period
-        """The age, in seconds, up to which published secrets stay although the source gives others each time."""
+        """Age in seconds up to which published secrets stay although the provider gives others each time."""
         self._deferred: float | None = None
         """Seconds after which the registry may be asked."""
         self._ends: float | None = None
-        """Monotonic time at which what is published ends."""
-        self._listed: float | None = None
-        """When all namespaces and Secrets were listed: the net below the watches, once a period."""
+        """Monotonic time at which the published credential ends."""
         self.synced = False
-        """Whether the first pass is over, and every namespace has been looked at since."""
+        """Whether the first refresh is complete, and every namespace has been reconciled since."""
         self.last_result: RefreshResult | None = None
-        """The last pass, None before the first is over."""
+        """The last refresh, None before the first is complete."""
         self.refreshed_at = 0.0
-        """POSIX time at which that was over."""
+        """POSIX time of its completion."""
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
-        """Make passes until told to stop."""
+        """Refresh until told to stop."""
         while not stop.is_set():
             beat()
             term, leads = self._term, self._leading()
@@ -172,8 +159,8 @@ class CredentialRefresher:
                 self._pull_secrets.wait_until_idle(_SYNC_TIMEOUT)
                 self.synced = True
             end = self._clocks.monotonic() + wait
-            look = _POLL_INTERVAL if leads else _STANDBY_INTERVAL
-            while (left := end - self._clocks.monotonic()) > 0 and not stop.wait(min(look, left)):
+            tick = _POLL_INTERVAL if leads else _STANDBY_INTERVAL
+            while (left := end - self._clocks.monotonic()) > 0 and not stop.wait(min(tick, left)):
                 beat()
                 if term != self._term or leads != self._leading():
                     break
@@ -183,17 +170,16 @@ class CredentialRefresher:
                     break
 
     def stop_publishing(self) -> None:
-        """Cease to write: before this replica writes again, it reads what another has published."""
+        """Stop writing: before this replica writes again, it reads what another has published."""
         self._term += 1
-        self._pull_secrets.pull_secret = None
 
     def close(self) -> None:
-        """Stop for good: a refresh that is under way has no effect any more."""
+        """Stop for good: a refresh in progress has no further effect."""
         self._closed = True
         self._term += 1
 
     def refresh(self, *, leads: bool = True) -> RefreshResult:
-        """Read, check and publish once; a replica that does not lead reads alone."""
+        """Read, check and publish once; a replica that does not lead only reads."""
         done = self._refresh(leads=leads)
         if self._closed:
             return done
@@ -203,41 +189,41 @@ class CredentialRefresher:
             self._metrics.passes.labels(done.outcome.value).inc()
         return done
 
-    def _next(self, result: RefreshResult) -> float:
-        """Give the wait until the next pass."""
-        dice = self._clocks.random()
-        if result.outcome in SUCCESSFUL:
+    def _next(self, done: RefreshResult) -> float:
+        """Return the seconds until the next refresh."""
+        random = self._clocks.random()
+        if done.outcome in SUCCESSFUL:
             self._failures = 0
             self._events.resolved(None, "CredentialRefused", "ProviderFailed", "RegistryUnclear", "ClusterUnreachable")
-            wait = self._schedule.after_success(self._life(), dice, self._refresh_after)
+            wait = self._schedule.after_success(self._life(), random, self._refresh_after)
         elif self._deferred is not None:
             wait = max(MIN_DELAY, self._deferred)
         else:
             self._failures += 1
-            refused = result.outcome is Outcome.REFUSED
+            refused = done.outcome is Outcome.REFUSED
             wait = self._schedule.after_failure(
                 self._failures,
                 refused=refused,
-                retry_after=result.retry_after,
-                jitter=dice,
+                retry_after=done.retry_after,
+                jitter=random,
                 refresh_after=self._refresh_after,
             )
-        _log.info(log.event(f"pass: {result.outcome.value}", detail=result.detail or None, next_in=f"{wait:.0f}s"))
+        _log.info(log.event(f"pass: {done.outcome.value}", detail=done.detail or None, next_in=f"{wait:.0f}s"))
         return wait
 
     def expired(self) -> bool:
-        """Tell whether what is published has ended."""
+        """Whether the published credential has ended."""
         life = self._life()
         return life is not None and life <= 0
 
     def published(self) -> bool:
-        """Tell whether a pass has been made that gave something to publish, or found that there is nothing.
+        """Whether a refresh gave something to publish, or found that there is nothing.
 
-        A replica that ceased to write because the API server is away still has what it published.
+        A replica that stopped writing because the API server is away still has what it published.
         """
         if self._pull_secrets.pull_secret is not None or self.last_good is not None:
             return True
-        return self.last_result is not None and self.last_result.outcome in _NOTHING_TO_PUBLISH
+        return self.last_result is not None and self.last_result.outcome in {Outcome.NONE, Outcome.STANDBY}
 
     def _life(self) -> float | None:
         return None if self._ends is None else self._ends - self._clocks.monotonic()
@@ -253,21 +239,20 @@ class CredentialRefresher:
             done = _STOPPED if self._closed else self._failed(error)
         if leads and term == self._term and self._pull_secrets.pull_secret is None and self.last_good is not None:
             self._pull_secrets.publish(self.last_good)
-        now = self._clocks.monotonic()
-        if self._closed:
+        failure = None if self._closed else self._list_failure()
+        if failure is None or self._closed:
             return done
-        if self._listed is not None and now - self._listed < self._schedule.period / 2:
-            return done
-        try:
-            self._pull_secrets.relist()
-        except ClusterError as error:
-            if self._closed:
-                return done
-            self._events.warning("ClusterUnreachable", str(error), event=False)
-            return RefreshResult(Outcome.CLUSTER, str(error)) if done.outcome in SUCCESSFUL else done
-        self._listed = now
-        self._pull_secrets.enqueue_all()
-        return done
+        self._events.warning("ClusterUnreachable", failure, event=False)
+        return RefreshResult(Outcome.CLUSTER, failure) if done.outcome in SUCCESSFUL else done
+
+    def _list_failure(self) -> str | None:
+        """Return why the namespaces are not listed: this lists them where the reflectors have not."""
+        if not self._pull_secrets.synced:
+            try:
+                self._pull_secrets.relist()
+            except ClusterError as error:
+                return str(error)
+        return self._pull_secrets.list_failure
 
     def _failed(self, error: CredentialProviderError | InvalidCredential) -> RefreshResult:
         kind = "invalid" if isinstance(error, InvalidCredential) else "none"
@@ -276,29 +261,26 @@ class CredentialRefresher:
         return RefreshResult(Outcome.PROVIDER, str(error))
 
     def _adopt(self) -> None:
-        """Read once a term what is published: it stays until there is a better one, whoever published it."""
+        """Read once a term what is published: it stays until there is something better, whoever published it."""
         if self._adopted == self._term or self._provider is None:
             return
         try:
             if not self._pull_secrets.synced:
                 self._pull_secrets.relist()
-                self._listed = self._clocks.monotonic()
-                self._pull_secrets.enqueue_all()
             published = self._pull_secrets.published()
         except ClusterError as error:
-            if self._closed:
-                return
-            _log.info("what is published is not known: %s", error)
+            if not self._closed:
+                _log.info("what is published is not known: %s", error)
             return
         self._adopted = self._term
         if published is not None and (self.last_good is None or self.last_good.content != published.content):
-            self.last_good = documents.from_published(published)
+            self.last_good = manifest.from_published(published)
             self._published = self._dated_by(self.last_good)
 
     def _dated_by(self, pull_secret: PullSecret) -> tuple[_Dated, ...]:
-        """Read the entries of a document of ours. The end that it states is taken for that of each but tokens."""
+        """Decode the entries of a pull secret. The end that it states is that of each, except of tokens."""
         end = parse_rfc3339(pull_secret.expires or "")
-        found = documents.entries(pull_secret)
+        found = manifest.entries(pull_secret)
         return self._dated(
             structs.replace(entry, expires=token_expiry.expiry(entry.password) or end) for entry in found
         )
@@ -315,62 +297,56 @@ class CredentialRefresher:
     def _read_and_publish(self, term: int) -> RefreshResult:
         if self._provider is None:
             return RefreshResult(Outcome.NONE, "no registry, or no credential for it, is configured")
-        reading = self._read_provider(self._provider, term)
-        if reading is None:
+        result = self._provider.read()
+        if term != self._term:
             return _STOPPED
-        kept = self._retained(reading)
-        verdict = self._ask(reading.credential)
+        self._refresh_after = result.refresh_after
+        for note in result.notes:
+            _log.info("the source: %s", note)
+        result = self._with_published_secrets(result)
+        kept = self._retained(result)
+        verdict = self._check(result.credential)
         if term != self._term:
             return _STOPPED
         answer = self._record_verdict(verdict)
-        whole = _with(reading.credential, tuple(one.entry for one in kept))
-        dated = (*self._dated(reading.credential.entries), *kept)
+        whole = _with(result.credential, tuple(one.entry for one in kept))
+        dated = (*self._dated(result.credential.entries), *kept)
         if verdict is None or answer is Answer.ACCEPTED:
-            document = self._publish(whole, dated)
-            self._accepted = document.content if verdict is not None else None
-            result = RefreshResult(Outcome.PUBLISHED, verdict.detail if verdict else "")
+            pull_secret = self._publish(whole, dated)
+            self._accepted = pull_secret.content if verdict is not None else None
+            done = RefreshResult(Outcome.PUBLISHED, verdict.detail if verdict else "")
         elif answer is Answer.UNCLEAR:
             if self._strict:
                 self._publish_unverified(whole)
             else:
                 self._publish(whole, dated)
             self._events.warning("RegistryUnclear", verdict.detail)
-            result = RefreshResult(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
+            done = RefreshResult(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
         else:
-            refusal = self._refusal(verdict, reading, whole)
+            refusal = self._refusal(verdict, result, whole)
             if not self._strict:
                 self._publish_unverified(whole)
             self._events.warning("CredentialRefused", refusal)
-            result = RefreshResult(Outcome.REFUSED, verdict.detail, verdict.retry_after)
-        failure = reading.failure or _lack(kept)
+            done = RefreshResult(Outcome.REFUSED, verdict.detail, verdict.retry_after)
+        failure = result.failure or _lack(kept)
         if failure is None:
-            return result
+            return done
         failed = self._failed(failure)
-        return failed if result.outcome in SUCCESSFUL else result
-
-    def _read_provider(self, provider: CredentialProvider, term: int) -> CredentialResult | None:
-        """Read the source; None where this replica ceased to write meanwhile."""
-        reading = provider.read()
-        if term != self._term:
-            return None
-        self._refresh_after = reading.refresh_after
-        for note in reading.notes:
-            _log.info("the source: %s", note)
-        return self._with_published_secrets(reading)
+        return failed if done.outcome in SUCCESSFUL else done
 
     def _with_published_secrets(self, result: CredentialResult) -> CredentialResult:
-        """Give a reading with the published secrets in place of newer ones of the same users, while they last.
+        """Return a reading with the published secrets instead of newer ones of the same users, while they are valid.
 
-        A provider that does not state when a secret ends is read often, and one that issues another at each reading
-        would have every Secret written as often. What is published stays until half its life is over, as far as that
+        A provider that does not state when a secret ends is read often, and if it issues another at each reading, every
+        pull secret would be written as often. What is published stays until half its life is over, as far as that
         is known, or it is `token_ttl` old, or the registry no longer accepts it; after that, half the age at which it
-        was refused. A secret that changed once was changed by somebody, and is published.
+        was refused. A secret that changed once was changed by someone, and is published.
         """
         secrets = tuple(entry.password for entry in result.credential.entries)
         self._renewed = self._renewed + 1 if self._last_secrets and secrets != self._last_secrets else 0
         self._last_secrets = secrets
         since = parse_rfc3339(self.last_good.refreshed) if self.last_good else None
-        is_asked = len(secrets) <= _MAX_REGISTRIES
+        is_asked = len(secrets) <= MAX_REGISTRIES
         if result.refresh_after is None or self._renewed < _ISSUED_EACH_TIME or since is None or not is_asked:
             return result
         now = self._clocks.wall()
@@ -381,13 +357,13 @@ class CredentialRefresher:
         age = now - since
         if not 0 <= age < min(self._max_age, min(ends, default=inf) - now):
             return result
-        verdict = self._ask(steady)
+        verdict = self._check(steady)
         if verdict is not None and verdict.answer is Answer.REFUSED:
             self._max_age = age / 2
         return result._replace(credential=steady) if verdict and verdict.answer is Answer.ACCEPTED else result
 
     def _retained(self, result: CredentialResult) -> tuple[_Dated, ...]:
-        """Give the published entries that a reading lacks and that have not ended."""
+        """Return the published entries that a reading lacks and that have not ended."""
         now = self._clocks.monotonic()
         valid = {one.entry: one for one in self._published if one.end > now}
         kept = retention.retained(valid, result.credential.entries, self._prefixes, result.unusable)
@@ -406,7 +382,7 @@ class CredentialRefresher:
         return answer
 
     def _refusal(self, verdict: Verdict, result: CredentialResult, whole: Credential) -> str:
-        refused = {documents.build(one, 0).content for one in (result.credential, whole)}
+        refused = {manifest.build(one, 0).content for one in (result.credential, whole)}
         published = self.last_good or self._pull_secrets.pull_secret
         if published is None:
             stays = "nothing is published" if self._strict else "it is published only where there is none yet"
@@ -425,44 +401,40 @@ class CredentialRefresher:
         return f"{verdict.detail}: {stays}{''.join(dict.fromkeys(found))}"
 
     def _publish(self, credential: Credential, dated: tuple[_Dated, ...]) -> PullSecret:
-        document = documents.build(credential, self._clocks.wall())
+        pull_secret = manifest.build(credential, self._clocks.wall())
         known = self.last_good
-        if known is not None and document.content == known.content:
+        if known is not None and pull_secret.content == known.content:
             # The same as before, and published since then.
-            same = structs.replace(document, refreshed=known.refreshed)
-            document = known if same == known else same
-        self._end(credential)
+            same = structs.replace(pull_secret, refreshed=known.refreshed)
+            pull_secret = known if same == known else same
+        self._set_end(credential)
         self._published = dated
-        self.last_good = document
+        self.last_good = pull_secret
         self._metrics.refreshed.set(self._clocks.wall())
-        self._put(document)
-        return document
-
-    def _publish_unverified(self, credential: Credential) -> None:
-        """Publish where there is none yet, unless there was a good one: that stays."""
-        if self.last_good is None:
-            document = documents.build(credential, self._clocks.wall())
-            doubted = structs.replace(document, create_only=True)
-            before = self._pull_secrets.pull_secret
-            if before is None or before.content != doubted.content:
-                self._end(credential)
-                self._put(doubted)
-
-    def _put(self, pull_secret: PullSecret) -> None:
         if pull_secret is not self._pull_secrets.pull_secret:
             self._pull_secrets.publish(pull_secret)
+        return pull_secret
 
-    def _end(self, credential: Credential) -> None:
+    def _publish_unverified(self, credential: Credential) -> None:
+        """Publish only where there is no pull secret yet, unless there was a verified one: that stays."""
+        if self.last_good is None:
+            unverified = structs.replace(manifest.build(credential, self._clocks.wall()), create_only=True)
+            before = self._pull_secrets.pull_secret
+            if before is None or before.content != unverified.content:
+                self._set_end(credential)
+                self._pull_secrets.publish(unverified)
+
+    def _set_end(self, credential: Credential) -> None:
         if credential.expires is None:
             self._ends = None
-            self._metrics.expiry.set(float("inf"))
+            self._metrics.expiry.set(inf)
         else:
             self._ends = self._clocks.monotonic() + credential.expires - self._clocks.wall()
             self._metrics.expiry.set(credential.expires)
 
 
 def _lack(kept: tuple[_Dated, ...]) -> CredentialProviderError | None:
-    """Say that a reading lacks what is published, if it does."""
+    """Return an error for what a reading lacks, if anything."""
     keys = ", ".join(one.entry.key for one in kept[:_NAMED])
     return CredentialProviderError(f"no new credential for {keys}: what is published for it stays") if kept else None
 
@@ -473,58 +445,3 @@ def _with(credential: Credential, kept: tuple[Entry, ...]) -> Credential:
     if credential.expires is not None:
         ends.append((credential.expires, credential.expiry_stated))
     return Credential((*credential.entries, *kept), *min(ends, default=(None, False)))
-
-
-class VerdictCache:
-    """What registries said of credentials, while it holds; it outlives a change of the configuration."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        """Begin with none. `clock` gives monotonic seconds."""
-        self._clock = clock
-        self._verdicts: dict[_Question, tuple[Verdict, float]] = {}
-
-    def check(self, registry: CredentialChecker, question: _Question, period: float) -> Verdict:
-        """Give the verdict on a credential: a refusal holds for `period` seconds, an acceptance until the next pass."""
-        verdict, since = self._verdicts.get(question, (None, 0.0))
-        age = self._clock() - since
-        holds = period if verdict and verdict.answer is Answer.REFUSED else min(_ACCEPTED_FOR, period * _ACCEPTED_SHARE)
-        if verdict is not None and age < holds:
-            return verdict
-        verdict = registry.check(*question)
-        self._verdicts.pop(question, None)
-        if verdict.answer in {Answer.ACCEPTED, Answer.REFUSED}:
-            if len(self._verdicts) >= _MAX_VERDICTS:
-                self._verdicts.pop(next(iter(self._verdicts)))
-            self._verdicts[question] = (verdict, self._clock())
-        return verdict
-
-
-def credential_check(
-    registry: CredentialChecker, prefixes: tuple[str, ...], answers: VerdictCache, period: float
-) -> CredentialCheck:
-    """Make what asks about a credential: for each of our registries, the entry that kubelet would use there.
-
-    The worst answer counts: refused by one, or unclear at one. None where no entry is for any of our registries. They
-    are asked in this order, and no more of them than a pass has time for. What one said in the last `period` seconds,
-    it is not asked again.
-    """
-
-    def ask(credential: Credential) -> Verdict | None:
-        worst: Verdict | None = None
-        asked: set[_Question] = set()
-        for prefix in prefixes:
-            host = prefix.partition("/")[0]
-            for entry in keyring.own(credential.entries, f"{prefix}/image")[:1]:
-                question = (host, entry.username, entry.password)
-                if question in asked or len(asked) == _MAX_REGISTRIES:
-                    continue
-                asked.add(question)
-                verdict = answers.check(registry, question, period)
-                if worst is None or _WORSE[verdict.answer] > _WORSE[worst.answer]:
-                    worst = verdict
-        return worst
-
-    return ask
-
-
-_WORSE = {Answer.ACCEPTED: 0, Answer.UNCLEAR: 1, Answer.DEFERRED: 2, Answer.REFUSED: 3}

@@ -1,10 +1,10 @@
-"""One pass and no more: for a Job, or to see what would be written."""
+"""A single refresh: for a Job, or to see what would be written."""
 
 import time
 from collections.abc import Callable
 
 from webhook.kube import manifests
-from webhook.pull_secret import manifest as documents
+from webhook.pull_secret import manifest
 from webhook.pull_secret.reconcile import ActionKind
 from webhook.refresher.app import RefresherApp
 from webhook.refresher.credential_refresh import SUCCESSFUL, Outcome, RefreshResult
@@ -12,13 +12,13 @@ from webhook.refresher.runtime.leader_election import LEASE_DURATION
 
 #: Seconds that another replica may need to lose the Lease.
 _LEASE = 2 * LEASE_DURATION
-#: Seconds that all writes together may take, and those that failed to be tried again.
-_WRITES, _RETRY_FOR = 600.0, 10.0
-_PAUSE = 0.1
+#: Seconds that all writes together may take, and further tries of those that failed.
+_WRITES, _RETRIES = 600.0, 10.0
+_TICK = 0.1
 
 
 def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
-    """Make one pass, with its quick tries. Give the exit status: 0 if all went well, 1 if something did not.
+    """Refresh once, with the quick tries. Return the exit status: 0 if everything succeeded, else 1.
 
     A registry that cannot be asked is only a warning where `webhook.verify` is `warn`: the credential is published.
     """
@@ -27,52 +27,51 @@ def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
         if not _wait(app.leadership.leading, _LEASE):
             echo("nothing is written: another replica holds the Lease, or it cannot be written")
             return 1
-        duties = app.controllers
-        duties.start_workers()
+        controllers = app.controllers
+        controllers.start_workers()
         done = _refresh(app)
-        publisher = duties.pull_secrets
-        finished = publisher.wait_until_idle(_WRITES)
-        finished = _wait(lambda: not publisher.failing and publisher.wait_until_idle(_WRITES), _RETRY_FOR) and finished
-        wrong = publisher.failing | publisher.foreign
-        served = publisher.selected_count()
-        current = sum(publisher.is_current(name) for name in publisher.namespaces.names())
+        pull_secrets = controllers.pull_secrets
+        finished = pull_secrets.wait_until_idle(_WRITES)
+        retried = _wait(lambda: not pull_secrets.failing and pull_secrets.wait_until_idle(_WRITES), _RETRIES)
+        wrong = pull_secrets.failing | pull_secrets.foreign
+        selected = pull_secrets.selected_count()
+        current = sum(pull_secrets.is_current(name) for name in pull_secrets.namespaces.names())
     finally:
         app.stop()
     for name, why in sorted(wrong.items()):
         echo(f"{name}: {why}")
     detail = f" ({done.detail})" if done.detail else ""
-    echo(f"{done.outcome.value}{detail}: the pull secret is current in {current} of {served} served namespaces")
-    return 0 if _is_successful(app, done) and not wrong and finished else 1
+    echo(f"{done.outcome.value}{detail}: the pull secret is current in {current} of {selected} served namespaces")
+    return 0 if _is_successful(app, done) and not wrong and finished and retried else 1
 
 
 def dry_run(app: RefresherApp, echo: Callable[[str], None]) -> int:
-    """Say what a pass would write, and write nothing. Give the exit status, as `run_once`."""
-    duties = app.controllers
+    """Print what a refresh would write, and write nothing. Return the exit status, as `run_once`."""
     app.leadership.read_refused_logins()
-    done = duties.credentials.refresh()
-    publisher = duties.pull_secrets
-    if not publisher.synced:
-        publisher.relist()
+    done = app.controllers.credentials.refresh()
+    pull_secrets = app.controllers.pull_secrets
+    if not pull_secrets.synced:
+        pull_secrets.relist()
     detail = f": {done.detail}" if done.detail else ""
     echo(f"# {done.outcome.value}{detail}")
-    if publisher.pull_secret is not None:
+    if pull_secrets.pull_secret is not None:
         name = app.configuration.webhook.pull_secret.name
-        secret = documents.manifest(publisher.pull_secret, name, "NAMESPACE", unserved=None, uid=None)
-        echo(manifests.dump(documents.redacted(secret)).rstrip())
-    for namespace in sorted({*publisher.namespaces.names(), *publisher.secrets.names()}):
-        step = publisher.plan(namespace)
-        if step.kind is not ActionKind.NOTHING or step.foreign:
-            echo(f"# {step.kind.value} in {namespace}: {step.why}")
+        secret = manifest.manifest(pull_secrets.pull_secret, name, "NAMESPACE", unserved=None, uid=None)
+        echo(manifests.dump(manifest.redacted(secret)).rstrip())
+    for namespace in sorted({*pull_secrets.namespaces.names(), *pull_secrets.secrets.names()}):
+        action = pull_secrets.plan(namespace)
+        if action.kind is not ActionKind.NOTHING or action.foreign:
+            echo(f"# {action.kind.value} in {namespace}: {action.why}")
     return 0 if _is_successful(app, done) else 1
 
 
-def _is_successful(app: RefresherApp, result: RefreshResult) -> bool:
-    unclear = result.outcome is Outcome.REGISTRY and app.configuration.webhook.verify == "warn"
-    return result.outcome in SUCCESSFUL or unclear
+def _is_successful(app: RefresherApp, done: RefreshResult) -> bool:
+    unclear = done.outcome is Outcome.REGISTRY and app.configuration.webhook.verify == "warn"
+    return done.outcome in SUCCESSFUL or unclear
 
 
 def _refresh(app: RefresherApp) -> RefreshResult:
-    """Make as many passes as the configuration has quick tries, until one goes well."""
+    """Refresh until one succeeds, at most as often as the configuration has quick tries."""
     settings = app.configuration.registry
     credentials = app.controllers.credentials
     done = credentials.refresh()
@@ -85,10 +84,10 @@ def _refresh(app: RefresherApp) -> RefreshResult:
 
 
 def _wait(holds: Callable[[], bool], seconds: float) -> bool:
-    """Wait until something holds; tell whether it does."""
+    """Wait until a condition holds, at most `seconds`; return whether it does."""
     end = time.monotonic() + seconds
     while not holds():
         if time.monotonic() > end:
             return False
-        time.sleep(_PAUSE)
+        time.sleep(_TICK)
     return True

@@ -1,6 +1,5 @@
-"""What the sidecar does by one configuration: the loops that read, publish and watch, wired together."""
+"""Wire the loops of one configuration: what they share is created here, and passed to constructors."""
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import NamedTuple
@@ -12,7 +11,8 @@ from webhook.kube.client import Client
 from webhook.pull_secret.manifest import PullSecret
 from webhook.pull_secret.schedule import Schedule
 from webhook.refresher import credential_refresh, pull_secrets
-from webhook.refresher.credential_refresh import CredentialRefresher, VerdictCache
+from webhook.refresher.credential_check import CredentialCheck, VerdictCache, credential_check
+from webhook.refresher.credential_refresh import CredentialRefresher
 from webhook.refresher.entitlement import Entitlements
 from webhook.refresher.pull_secrets import PullSecretController
 from webhook.refresher.runtime import reflector
@@ -26,106 +26,104 @@ from webhook.registry.auth import CredentialChecker
 from webhook.registry.logins import Logins
 from webhook.settings import Configuration
 
-_log = logging.getLogger("webhook.refresher")
-
 
 class Dependencies(NamedTuple):
     """What outlives a change of the configuration."""
 
     client: Client
     identity: str
-    """What this replica is called in the Lease and in Events."""
+    """This replica's name in the Lease and in Events."""
     environment: Mapping[str, str]
     metrics: Metrics
     heartbeats: Heartbeats
     clock_guard: ClockJumpGuard
-    """The clocks, and what is known of them."""
     leading: Callable[[], bool]
     """Whether this replica is the one that writes."""
     logins: Logins
-    """Logins that registries refused."""
-    answers: VerdictCache
-    """What registries said of credentials."""
+    verdicts: VerdictCache
     entitlements: Entitlements
-    """Which pull secrets have stood in a served namespace."""
 
 
 class Controllers:
-    """The loops of one configuration, and what they share."""
+    """The loops of one configuration. `last_good` is what was published before, for the same registry."""
 
     def __init__(
         self, configuration: Configuration, dependencies: Dependencies, last_good: PullSecret | None = None
     ) -> None:
-        """Wire them; nothing is asked or read yet. `last_good` is what was published before, for the same registry."""
-        self._threads = ThreadGroup(
-            dependencies.heartbeats, dependencies.metrics, dependencies.clock_guard.clocks.monotonic
-        )
-        webhook = configuration.webhook
-        name = webhook.pull_secret.name
-        cluster = Cluster(dependencies.client, name, configuration.installation.namespace)
-        clocks = dependencies.clock_guard.clocks
+        metrics, guard = dependencies.metrics, dependencies.clock_guard
+        clocks, webhook = guard.clocks, configuration.webhook
+        self._threads = ThreadGroup(dependencies.heartbeats, metrics, clocks.monotonic)
         stopped = self._threads.stop.is_set
 
         def leading() -> bool:
             return dependencies.leading() and not stopped()
 
+        name = webhook.pull_secret.name
+        cluster = Cluster(dependencies.client, name, configuration.installation.namespace)
         events = EventRecorder(cluster, name, dependencies.identity, leading, clocks.monotonic)
+        provider = factory.create_provider(
+            configuration, clock=clocks.wall, monotonic=clocks.monotonic, environment=dependencies.environment
+        )
+        prefixes = configuration.private_prefixes
+        last_good = last_good if provider else None
+        schedule = Schedule(configuration.registry)
         self.pull_secrets = PullSecretController(
             cluster=cluster,
             settings=webhook.pull_secret,
             namespace_filter=NamespaceFilter(webhook.namespaces, configuration.installation.namespace),
             events=events,
-            metrics=dependencies.metrics,
-            clock_guard=dependencies.clock_guard,
+            metrics=metrics,
+            clock_guard=guard,
             entitlements=dependencies.entitlements,
             leading=leading,
+            resync_interval=schedule.after_success(None, clocks.random()),
+            pull_secret=last_good,
         )
-        prefixes = configuration.private_prefixes
         self.credentials = CredentialRefresher(
-            provider=factory.create_provider(
-                configuration, clock=clocks.wall, monotonic=clocks.monotonic, environment=dependencies.environment
-            ),
-            ask=_credential_check(configuration, dependencies, prefixes),
+            provider=provider,
+            check=_check(configuration, dependencies, prefixes),
             prefixes=prefixes,
             leading=leading,
             strict=webhook.verify == "strict",
-            schedule=Schedule(configuration.registry),
+            schedule=schedule,
             pull_secrets=self.pull_secrets,
             events=events,
-            metrics=dependencies.metrics,
+            metrics=metrics,
             clocks=clocks,
             last_good=last_good,
         )
-        self._reflectors = [
-            Reflector(kind, store, self.pull_secrets.enqueue_all, dependencies.metrics.watch_restarts.labels(what).inc)
-            for what, kind, store in (
-                ("namespaces", cluster.namespaces, self.pull_secrets.namespaces),
-                ("secrets", cluster.secrets, self.pull_secrets.secrets),
-            )
-        ]
+        watched = (
+            ("namespaces", cluster.namespaces, self.pull_secrets.namespaces),
+            ("secrets", cluster.secrets, self.pull_secrets.secrets),
+        )
+        self._reflectors = {
+            what: Reflector(resource, store, self.pull_secrets.enqueue_all, metrics.watch_restarts.labels(what).inc)
+            for what, resource, store in watched
+        }
 
     def start(self) -> None:
-        """Start everything."""
-        for what, one in zip(("namespaces", "secrets"), self._reflectors, strict=True):
+        """Start all loops."""
+        for what, one in self._reflectors.items():
             self._threads.start(f"watch of {what}", reflector.STALL_TIMEOUT, one.run)
+        self._threads.start("resync", pull_secrets.STALL_TIMEOUT, self.pull_secrets.resync)
         self.start_workers()
         self._threads.start("credentials", credential_refresh.STALL_TIMEOUT, self.credentials.run)
 
     def start_workers(self) -> None:
-        """Start what writes, and no more."""
+        """Start only the workers that write pull secrets."""
         for number in range(pull_secrets.WORKERS):
             self._threads.start(f"worker {number}", pull_secrets.STALL_TIMEOUT, self.pull_secrets.work)
 
     def stop(self) -> None:
-        """Stop everything, without waiting for answers that are on their way."""
+        """Stop all loops, without waiting for responses that are on their way."""
         self._threads.request_stop()
         self.credentials.close()
         self.pull_secrets.close()
-        for one in self._reflectors:
+        for one in self._reflectors.values():
             one.close()
 
-    def on_leadership_change(self, leading: bool) -> None:  # noqa: FBT001 - the Lease's answer
-        """Begin or cease to write."""
+    def on_leadership_change(self, leading: bool) -> None:  # noqa: FBT001 - the election's callback
+        """Start or stop writing."""
         if leading:
             self.pull_secrets.start()
         else:
@@ -133,9 +131,7 @@ class Controllers:
             self.pull_secrets.stop()
 
 
-def _credential_check(
-    configuration: Configuration, dependencies: Dependencies, prefixes: tuple[str, ...]
-) -> credential_refresh.CredentialCheck:
+def _check(configuration: Configuration, dependencies: Dependencies, prefixes: tuple[str, ...]) -> CredentialCheck:
     webhook = configuration.webhook
     if webhook.verify == "off":
         return lambda _: None
@@ -146,6 +142,4 @@ def _credential_check(
         clock=dependencies.clock_guard.clocks.wall,
         logins=dependencies.logins,
     )
-    return credential_refresh.credential_check(
-        registry, prefixes, dependencies.answers, float(configuration.registry.token_ttl)
-    )
+    return credential_check(registry, prefixes, dependencies.verdicts, float(configuration.registry.token_ttl))

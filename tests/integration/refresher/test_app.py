@@ -134,7 +134,7 @@ def test_restart_without_a_source_puts_no_tenants_content_elsewhere(place: Place
         api.edit(name)
     (place.folder / "password").unlink()
     with refreshing(place, "again") as sidecar:
-        wait_until(lambda: "pass: source" in sidecar.log)
+        wait_until(lambda: "pass: provider" in sidecar.log)
         settle(api)
         assert all(published(api, name)() for name in others)
         # What one of them deletes comes back, and a new password reaches all.

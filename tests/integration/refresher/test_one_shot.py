@@ -48,7 +48,7 @@ _CASES = {
         1,
         "registry (127.0.0.1:1",
     ),
-    "the source is missing": Case(_no_password, 1, "source (webhook.credential.file: password: no such file"),
+    "the source is missing": Case(_no_password, 1, "provider (webhook.credential.file: password: no such file"),
     "a foreign Secret, and no right in one namespace": Case(
         _foreign_and_forbidden,
         1,
@@ -140,7 +140,7 @@ def test_a_dry_run_whose_source_fails_says_so_by_its_status(place: Place) -> Non
     place.api.label("team")
     done = run(place, "--dry-run")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[0].startswith("# source: webhook.credential.file: password: no such file")
+    assert done.stdout.splitlines()[0].startswith("# provider: webhook.credential.file: password: no such file")
     assert asked_only_to_be_told(place.api)
 
 

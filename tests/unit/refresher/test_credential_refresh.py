@@ -6,7 +6,7 @@ import logging
 import threading
 from collections.abc import Callable
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 import pytest
 from msgspec import structs
@@ -20,19 +20,13 @@ from webhook.pull_secret.credential import Credential, Entry, make_entry
 from webhook.pull_secret.manifest import TYPE, Published, PullSecret, build, entries
 from webhook.pull_secret.reconcile import ActionKind, Content, Namespace, Secret
 from webhook.pull_secret.schedule import Schedule
-from webhook.refresher.credential_refresh import (
-    CredentialCheck,
-    CredentialRefresher,
-    Outcome,
-    VerdictCache,
-    credential_check,
-)
+from webhook.refresher.credential_refresh import CredentialRefresher, Outcome
 from webhook.refresher.entitlement import Entitlements
 from webhook.refresher.pull_secrets import PullSecretController
 from webhook.refresher.runtime.clock_jump import ClockJumpGuard
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
-from webhook.registry.auth import Answer, CredentialChecker, Verdict
+from webhook.registry.auth import Answer, Verdict
 from webhook.settings import NamespaceSettings, PullSecretSettings, RegistrySettings
 from webhook.timestamps import format_rfc3339
 
@@ -89,10 +83,12 @@ class Scene:
             clock_guard=ClockJumpGuard(clocks),
             entitlements=Entitlements(),
             leading=lambda: self.leads,
+            resync_interval=period,
+            pull_secret=good,
         )
         self.credentials = CredentialRefresher(
             provider=self.source,
-            ask=self.ask,
+            check=self.ask,
             prefixes=("registry.example.com", "ecr.example.com/team"),
             leading=lambda: self.leads,
             strict=strict,
@@ -103,6 +99,10 @@ class Scene:
             clocks=clocks,
             last_good=good,
         )
+
+    def lose_the_lease(self) -> None:
+        self.credentials.stop_publishing()
+        self.publisher.stop()
 
     def ask(self, asked: Credential) -> Verdict | None:
         self.asked += 1
@@ -450,7 +450,7 @@ def test_a_source_that_changes_while_it_is_read_is_read_again() -> None:
             scene.source.content = credential(2)
             scene.source.version = 1
 
-    scene.credentials._ask = changing  # noqa: SLF001
+    scene.credentials._check = changing  # noqa: SLF001
     assert scene.passes(50) == [0, 1]
     assert scene.published() == (2, False)
 
@@ -529,20 +529,41 @@ def test_after_a_jump_ahead_and_back_a_secret_stays_for_its_linger_from_then_on(
     assert (step.kind, step.unserved, step.due) == (ActionKind.UPDATE, format_rfc3339(WALL), WALL + 60)
 
 
-# The net below the watches
+# Lists in addition to the watches
 
 
-def test_everything_is_listed_once_a_period_and_at_the_first_pass() -> None:
+@pytest.mark.parametrize("leads", [True, False])
+def test_refresh_not_listed_lists_once(leads: bool) -> None:
     scene = Scene()
+    scene.leads = leads
     scene.passes(330)
-    assert scene.server.lists == 2 * 5
+    assert scene.server.lists == 2
 
 
-def test_quick_passes_list_nothing_again() -> None:
+def test_refresh_after_failed_resync_reports_cluster() -> None:
     scene = Scene()
-    scene.source.content = _BROKEN
-    scene.passes(45)
-    assert (scene.source.reads, scene.server.lists) == (5, 2)
+    scene.credentials.refresh()
+    scene.server.fault = Unreachable("cannot list namespaces: no answer")
+    scene.publisher.resync(Stop(scene.clock, 101), lambda: None)
+    assert scene.credentials.refresh() == (Outcome.CLUSTER, str(scene.server.fault), None)
+    scene.server.fault = None
+    scene.publisher.relist()
+    assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
+
+
+def test_resync_lists_at_intervals_and_soon_after_a_failure() -> None:
+    scene = Scene(period=100)
+    beats: list[float] = []
+    scene.publisher.resync(Stop(scene.clock, 330), lambda: beats.append(scene.clock.now))
+    assert scene.server.lists == 2 * 3
+    assert all(later - sooner < 10 for sooner, later in pairwise(beats))
+
+    def meanwhile() -> None:
+        scene.server.fault = Unreachable("no answer") if scene.clock.now < began + 120 else None
+
+    began = scene.clock.now
+    scene.publisher.resync(Stop(scene.clock, 130, meanwhile), lambda: None)
+    assert scene.server.lists == 2 * 4
 
 
 @pytest.mark.parametrize("fault", [Unreachable("cannot list namespaces: no answer"), Forbidden("cannot list (403)")])
@@ -595,82 +616,6 @@ def test_a_pass_says_nothing_of_the_credential(caplog: pytest.LogCaptureFixture)
     assert "pass: refused" in caplog.text
     assert "kept-secret" not in caplog.text
     assert "a2VwdC1zZWNyZX" not in caplog.text
-
-
-# Which registries are asked
-
-
-class Asked:
-    """A registry's client that answers by the host, and remembers."""
-
-    def __init__(self, answers: dict[str, Answer]) -> None:
-        self.answers = answers
-        self.questions: list[tuple[str, str, str]] = []
-
-    def check(self, host: str, username: str, password: str) -> Verdict:
-        self.questions.append((host, username, password))
-        return Verdict(self.answers[host], f"{host} says so")
-
-
-def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None) -> CredentialCheck:
-    return credential_check(cast("CredentialChecker", registry), prefixes, VerdictCache(clock or Clock()), 1800.0)
-
-
-@pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 60), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
-def test_asking_same_credential_not_asked_while_answer_holds(answer: Answer, holds: int) -> None:
-    clock, registry = Clock(), Asked({"registry.example.com": answer})
-    ask = asked(registry, ("registry.example.com",), clock)
-    start = clock.now
-    for second in (0, 1, max(1, holds - 1)):
-        clock.now = start + second
-        verdict = ask(credential())
-        assert verdict is not None
-        assert verdict.answer is answer
-    assert len(registry.questions) == (1 if holds else 3)
-    ask(credential(2))
-    before = len(registry.questions)
-    clock.now = start + holds
-    ask(credential())
-    assert len(registry.questions) == before + 1
-
-
-_A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "worst"),
-    [(_A, _A, _A), (_A, _U, _U), (_U, _A, _U), (_U, _R, _R), (_R, _U, _R), (_R, _A, _R), (_A, _R, _R)],
-)
-def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> None:
-    registry = Asked({"a.example.com": one, "b.example.com": other})
-    entries = tuple(make_entry(host, "robot", "kept-secret") for host in registry.answers)
-    verdict = asked(registry, tuple(registry.answers))(Credential(entries))
-    assert verdict is not None
-    assert verdict.answer is worst
-    assert verdict.detail.split()[0] == next(host for host, answer in registry.answers.items() if answer is worst)
-
-
-def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None:
-    registry = Asked({"a.example.com": _A, "b.example.com:5000": _A})
-    entries = (
-        make_entry("a.example.com/team/", "team", "kept-secret-team"),
-        make_entry("a.example.com", "robot", "kept-secret"),
-        make_entry("b.example.com:5000", "other", "kept-secret-b"),
-        make_entry("unasked.example.com", "robot", "kept-secret"),
-    )
-    prefixes = ("a.example.com", "a.example.com/other", "a.example.com/team", "b.example.com:5000", "none.example.com")
-    asked(registry, prefixes)(Credential(entries))
-    assert registry.questions == [
-        ("a.example.com", "robot", "kept-secret"),
-        ("a.example.com", "team", "kept-secret-team"),
-        ("b.example.com:5000", "other", "kept-secret-b"),
-    ]
-
-
-def test_where_no_entry_is_for_our_registries_nobody_is_asked() -> None:
-    registry = Asked({})
-    assert asked(registry, ("a.example.com",))(credential()) is None
-    assert asked(registry, ())(credential()) is None
 
 
 # What a reading lacks
@@ -848,7 +793,7 @@ def test_credentials_replica_that_begins_to_write_reads_and_asks_at_once() -> No
 def test_credentials_takeover_keeps_what_another_replica_published() -> None:
     scene = Scene()
     scene.credentials.refresh()
-    scene.credentials.stop_publishing()
+    scene.lose_the_lease()
     assert scene.publisher.pull_secret is None
     store(scene, a=build(credential(7), WALL))
     scene.source.content = _BROKEN
@@ -860,10 +805,10 @@ def test_credentials_answer_after_loss_of_lease_is_dropped() -> None:
     scene = Scene()
 
     def lose(_: Credential) -> Verdict:
-        scene.credentials.stop_publishing()
+        scene.lose_the_lease()
         return _REFUSED
 
-    scene.credentials._ask = lose  # noqa: SLF001
+    scene.credentials._check = lose  # noqa: SLF001
     assert scene.credentials.refresh().outcome is Outcome.STANDBY
     assert scene.publisher.pull_secret is None
     assert scene.reasons() == []
@@ -907,7 +852,7 @@ def test_refresh_stopped_while_waiting_reports_nothing(
 
     scene.source.read = stopped_read  # type: ignore[method-assign]
     if during == "the registry is asked":
-        scene.credentials._ask = stopped_ask  # noqa: SLF001 - the moment at which it is stopped
+        scene.credentials._check = stopped_ask  # noqa: SLF001 - the moment at which it is stopped
     if during == "the cluster is listed":
         scene.server.namespaces.list = stopped_list  # type: ignore[method-assign]
     with caplog.at_level(logging.DEBUG):

@@ -4,20 +4,13 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from typing import cast
 
 import pytest
 
 from tests.support.fakes import Clock
-from webhook.kube.client import Client
-from webhook.refresher.credential_refresh import VerdictCache
-from webhook.refresher.entitlement import Entitlements
-from webhook.refresher.runtime.clock_jump import ClockJumpGuard
 from webhook.refresher.runtime.liveness import Heartbeats
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.refresher.runtime.thread_group import ThreadGroup
-from webhook.refresher.wiring import Dependencies
-from webhook.registry.logins import Logins
 
 
 def test_a_loop_that_beats_is_well_and_one_that_does_not_is_named_with_its_silence() -> None:
@@ -50,22 +43,6 @@ def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
     assert beats.stalled() == []
     beats.beat("watch")  # the last that came of it
     assert beats.stalled() == []
-
-
-def surroundings(beats: Heartbeats, metrics: Metrics) -> Dependencies:
-    clock = Clock()
-    return Dependencies(
-        cast("Client", None),
-        "replica",
-        {},
-        metrics,
-        beats,
-        ClockJumpGuard(clock.clocks()),
-        lambda: True,
-        Logins(clock.wall),
-        VerdictCache(clock),
-        Entitlements(),
-    )
 
 
 def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_without_its_text(

@@ -1,0 +1,87 @@
+"""Registries are asked about the entry that kubelet would use there, and no more often than needed."""
+
+from typing import cast
+
+import pytest
+
+from tests.support.fakes import Clock
+from webhook.pull_secret.credential import Credential, make_entry
+from webhook.refresher.credential_check import CredentialCheck, VerdictCache, credential_check
+from webhook.registry.auth import Answer, CredentialChecker, Verdict
+
+
+def credential(number: int = 1) -> Credential:
+    return Credential((make_entry("registry.example.com", "robot", f"kept-secret-{number}"),))
+
+
+class Asked:
+    """A registry's client that answers by the host, and remembers."""
+
+    def __init__(self, answers: dict[str, Answer]) -> None:
+        self.answers = answers
+        self.questions: list[tuple[str, str, str]] = []
+
+    def check(self, host: str, username: str, password: str) -> Verdict:
+        self.questions.append((host, username, password))
+        return Verdict(self.answers[host], f"{host} says so")
+
+
+def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None) -> CredentialCheck:
+    return credential_check(cast("CredentialChecker", registry), prefixes, VerdictCache(clock or Clock()), 1800.0)
+
+
+@pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 60), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
+def test_asking_same_credential_not_asked_while_answer_holds(answer: Answer, holds: int) -> None:
+    clock, registry = Clock(), Asked({"registry.example.com": answer})
+    ask = asked(registry, ("registry.example.com",), clock)
+    start = clock.now
+    for second in (0, 1, max(1, holds - 1)):
+        clock.now = start + second
+        verdict = ask(credential())
+        assert verdict is not None
+        assert verdict.answer is answer
+    assert len(registry.questions) == (1 if holds else 3)
+    ask(credential(2))
+    before = len(registry.questions)
+    clock.now = start + holds
+    ask(credential())
+    assert len(registry.questions) == before + 1
+
+
+_A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "worst"),
+    [(_A, _A, _A), (_A, _U, _U), (_U, _A, _U), (_U, _R, _R), (_R, _U, _R), (_R, _A, _R), (_A, _R, _R)],
+)
+def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> None:
+    registry = Asked({"a.example.com": one, "b.example.com": other})
+    entries = tuple(make_entry(host, "robot", "kept-secret") for host in registry.answers)
+    verdict = asked(registry, tuple(registry.answers))(Credential(entries))
+    assert verdict is not None
+    assert verdict.answer is worst
+    assert verdict.detail.split()[0] == next(host for host, answer in registry.answers.items() if answer is worst)
+
+
+def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None:
+    registry = Asked({"a.example.com": _A, "b.example.com:5000": _A})
+    entries = (
+        make_entry("a.example.com/team/", "team", "kept-secret-team"),
+        make_entry("a.example.com", "robot", "kept-secret"),
+        make_entry("b.example.com:5000", "other", "kept-secret-b"),
+        make_entry("unasked.example.com", "robot", "kept-secret"),
+    )
+    prefixes = ("a.example.com", "a.example.com/other", "a.example.com/team", "b.example.com:5000", "none.example.com")
+    asked(registry, prefixes)(Credential(entries))
+    assert registry.questions == [
+        ("a.example.com", "robot", "kept-secret"),
+        ("a.example.com", "team", "kept-secret-team"),
+        ("b.example.com:5000", "other", "kept-secret-b"),
+    ]
+
+
+def test_where_no_entry_is_for_our_registries_nobody_is_asked() -> None:
+    registry = Asked({})
+    assert asked(registry, ("a.example.com",))(credential()) is None
+    assert asked(registry, ())(credential()) is None
