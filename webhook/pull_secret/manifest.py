@@ -43,7 +43,7 @@ class PullSecret(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Show nothing of the content."""
-        return f"Document(expires={self.expires!r}, refreshed={self.refreshed!r})"
+        return f"PullSecret(expires={self.expires!r}, refreshed={self.refreshed!r})"
 
 
 class Published(Struct, frozen=True):

@@ -176,7 +176,7 @@ class Authorization(NamedTuple):
 
     def __repr__(self) -> str:
         """Show nothing of it."""
-        return f"Pass({self.description})"
+        return f"Authorization({self.description})"
 
 
 class _TokenResponse(NamedTuple):
@@ -192,7 +192,7 @@ class _TokenResponse(NamedTuple):
 
     def __repr__(self) -> str:
         """Show no token."""
-        return f"_Given(status={self.status})"
+        return f"_TokenResponse(status={self.status})"
 
 
 @dataclass(frozen=True)
