@@ -1,17 +1,19 @@
-"""From a review's bytes to a Decision. No file, no lock, no network, no clock on the way.
+"""Decide what becomes of a Pod, and answer the review that asks for it. No file, no lock, no network, no clock.
 
-The contract that this keeps:
-- CREATE: every image is looked at, and the pull secret is appended once, after the user's own, when an image as
-  resolved is pulled with it.
-- UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are looked at, for an
+The rules:
+- CREATE: every image is resolved, and the pull secret is appended once, after the user's own, when an image as resolved
+  is pulled with it.
+- UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are resolved, because an
   unchanged one that is rewritten restarts its container; `imagePullSecrets` is immutable and stays.
-- What is no Pod, a mirror Pod, opted out, or in a namespace that is not served is left alone. So is an image that is
+- What is no Pod, a mirror Pod, opted out, or in a namespace that is not selected is left alone. So is an image that is
   never pulled.
-- What cannot be examined is allowed or refused as the policy says: a review that cannot be read, a Pod with more than
-  can be stored, and one that our own code fails on.
+- `webhook.on_error` decides on what cannot be examined: a review that cannot be read, a Pod with more than can be
+  stored, and one that our own code fails on.
 """
 
-from typing import cast
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Self, cast
 
 import msgspec
 from msgspec import Struct
@@ -19,7 +21,7 @@ from msgspec import Struct
 from webhook import log
 from webhook.admission import originals, patch, pod, review
 from webhook.admission.decision import Decision, DecisionBuilder, ImageDecision, Outcome, ReviewResult, decide, fail
-from webhook.admission.decision_cache import DecisionCache
+from webhook.admission.decision_cache import LONGEST_BODY, DecisionCache
 from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission.pod import STORED_LIMIT, ImageField, Metadata, Pod, UnreadablePod
@@ -30,7 +32,7 @@ from webhook.images.resolver import Resolution, Resolver, never_pulled
 from webhook.log import shorten
 from webhook.settings import Configuration
 
-#: Images of a Pod that are examined: the smallest place that names one, an image volume, takes 22 bytes of protobuf.
+#: Images of a Pod that are examined: the smallest field that names one, an image volume, takes 22 bytes of protobuf.
 IMAGES_LIMIT = STORED_LIMIT // 22
 
 _EPHEMERAL = "ephemeralcontainers"
@@ -40,12 +42,9 @@ _PULL_SECRETS = "/spec/imagePullSecrets"
 _NO_METADATA = Metadata()
 _NO_POD = Pod()
 
-#: In bytes. Of a longer body the decision is not kept, for it may depend on how long it is.
-_KNOWN_BODY = 16 * 1024
 
-
-class DecisionKey(Struct, frozen=True, gc=False):
-    """All that a decision depends on, beside the policy: a request without what names the one Pod."""
+class PodRequest(Struct, frozen=True, gc=False):
+    """All that a decision depends on besides the settings: a request without what identifies the one Pod."""
 
     kind: GroupVersionKind
     sub_resource: str | None
@@ -55,6 +54,19 @@ class DecisionKey(Struct, frozen=True, gc=False):
     new: Pod | None
     old: Pod | None
     """The Pod before an UPDATE."""
+    annotations_exceed: Callable[[int], bool] | None = None
+    """Whether all annotations of the new Pod have more bytes than this; None where the request has fewer anyway."""
+
+    @classmethod
+    def to_create(cls, document: Any, namespace: str) -> Self:
+        """Return the request to create a Pod; `document` is anything that encodes as its JSON.
+
+        Raises `UnicodeEncodeError` for half of a surrogate pair.
+        """
+        text = msgspec.json.encode(document)
+        exceed = partial(review.pod_annotations_exceed, text)
+        kind = GroupVersionKind("", "v1", "Pod")
+        return cls(kind, None, namespace, "CREATE", None, review.decode_pod(text), None, exceed)
 
 
 class Mutator:
@@ -67,12 +79,12 @@ class Mutator:
         self.pull_secret = webhook.pull_secret.appended_name
         self.pods_opt_out = webhook.pod_opt_out == "allow"
         self._allow_on_error = webhook.on_error == "allow"
-        self._decisions = DecisionCache(self._decide)
+        self._decisions: DecisionCache[PodRequest] = DecisionCache()
 
     def review(self, body: bytes) -> ReviewResult:
-        """Decide the review in `body`.
+        """Decide the review in `body`, whether or not it can be examined.
 
-        Raises `MalformedReview` for bytes that cannot be answered. What cannot be examined becomes a Decision as well.
+        Raises `MalformedReview` for bytes that cannot be answered.
         """
         try:
             asked = review.decode(body)
@@ -80,7 +92,7 @@ class Mutator:
             named = Review(cast("Version", error.api_version), "AdmissionReview", Request(uid=error.uid))
             return ReviewResult(named, self._unexamined(Outcome.UNREADABLE, f"could not read the review: {error}"))
         try:
-            decision = self._decision(asked.request, body)
+            decision = self._decisions.get_or_decide(_to_pod_request(asked.request, body), body, self.decide)
         except Exception as error:  # noqa: BLE001 - whatever it is, the API server is waiting for a valid review
             decision = self._unexamined(Outcome.ERROR, f"failed ({log.location(error)})")
         return ReviewResult(asked, decision)
@@ -93,68 +105,55 @@ class Mutator:
         limit = f"could not read the review: more than {review.BODY_LIMIT // 1024 // 1024} MiB"
         return ReviewResult(review.decode_truncated(beginning), self._unexamined(Outcome.TOO_LARGE, limit))
 
-    def _decision(self, request: Request, body: bytes) -> Decision:
-        new, old = _effective_pod(request), request.old_object
-        key = DecisionKey(
-            request.kind,
-            request.sub_resource,
-            request.namespace,
-            request.operation,
-            request.dry_run,
-            new.without_identity() if new else None,
-            old.without_identity() if old else None,
-        )
-        return self._decisions.get_or_decide(key, body) if len(body) <= _KNOWN_BODY else self._decide(key, body)
-
-    def _unexamined(self, outcome: Outcome, why: str) -> Decision:
-        return fail(outcome, f"{PROGRAM} {why}", allow=self._allow_on_error)
-
-    def _decide(self, key: DecisionKey, body: bytes = b"") -> Decision:
-        """Decide a case. Only where the body is not small is it needed, for the size of its annotations."""
-        aside = self._skip_reason(key)
-        if aside is not None:
-            return decide(*aside)
-        new = key.new or _NO_POD
-        old = key.old if key.operation == "UPDATE" else None
+    def decide(self, request: PodRequest) -> Decision:
+        """Decide a request; equal ones always get equal decisions."""
+        skipped = self._skip_reason(request)
+        if skipped is not None:
+            return decide(*skipped)
+        new = request.new or _NO_POD
+        old = request.old if request.operation == "UPDATE" else None
         for each in (new, old):
             if isinstance(each, UnreadablePod):
                 outcome = Outcome.TOO_LARGE if each.too_large else Outcome.UNREADABLE
                 return self._unexamined(outcome, f"could not read the Pod: {each.why}")
-        places = _images_to_resolve(new, old)
-        too_large = _why_too_large(places)
+        fields = _images_to_resolve(new, old)
+        too_large = _too_large_reason(fields)
         if too_large is not None:
             return self._unexamined(Outcome.TOO_LARGE, f"did not examine the Pod: {too_large}")
-        builder = DecisionBuilder([ImageDecision(place, self._resolve(place)) for place in places])
-        if key.sub_resource != _EPHEMERAL:
+        builder = DecisionBuilder([ImageDecision(field, self._resolve(field)) for field in fields])
+        if request.sub_resource != _EPHEMERAL:
             # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
-            self._record_originals(builder, body, new)
+            self._record_originals(builder, request, new)
         if old is None:
             self._append_pull_secret(builder, new)
         else:
             self._warn_of_missing_secret(builder, new)
-        if key.dry_run:
+        if request.dry_run:
             builder.warnings += builder.descriptions()
         return decide(*builder.summary(), builder)
 
-    def _resolve(self, place: ImageField) -> Resolution:
-        return never_pulled(place.image) if place.never_pulled else self.resolver.resolve(place.image)
+    def _unexamined(self, outcome: Outcome, why: str) -> Decision:
+        return fail(outcome, f"{PROGRAM} {why}", allow=self._allow_on_error)
 
-    def _skip_reason(self, key: DecisionKey) -> tuple[Outcome, str] | None:
-        """Say why a request changes nothing, whatever images it names, or None."""
-        aside = _unsupported_reason(key)
-        if aside is not None:
-            return Outcome.UNSUPPORTED, aside
-        aside = self.namespace_filter.denial_reason(key.namespace or "")
-        if aside is not None:
-            return Outcome.NOT_SELECTED, aside
-        metadata = (key.new or _NO_POD).metadata or _NO_METADATA
+    def _resolve(self, field: ImageField) -> Resolution:
+        return never_pulled(field.image) if field.never_pulled else self.resolver.resolve(field.image)
+
+    def _skip_reason(self, request: PodRequest) -> tuple[Outcome, str] | None:
+        """Return why a request changes nothing, whatever images it names, or None."""
+        reason = _unsupported_reason(request)
+        if reason is not None:
+            return Outcome.UNSUPPORTED, reason
+        reason = self.namespace_filter.denial_reason(request.namespace or "")
+        if reason is not None:
+            return Outcome.NOT_SELECTED, reason
+        metadata = (request.new or _NO_POD).metadata or _NO_METADATA
         if metadata.annotations and metadata.annotations.mirror is not msgspec.UNSET:
             return Outcome.MIRROR, "a mirror Pod stands for a static one on its node, and cannot be changed"
         if self.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
             return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
         return None
 
-    def _record_originals(self, builder: DecisionBuilder, body: bytes, new: Pod) -> None:
+    def _record_originals(self, builder: DecisionBuilder, request: PodRequest, new: Pod) -> None:
         """Record the images as they were written, and drop the entries that are not true of the Pod.
 
         Where a container and a volume share a name, the container's image is recorded.
@@ -173,7 +172,7 @@ class Mutator:
         if entries == recorded and is_plain:
             return
         value = _encoded(entries)
-        if entries and (value is None or not _fits(value, present, body)):
+        if entries and (value is None or not _fits(value, present, request)):
             builder.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
             value = None
         if value is None:
@@ -208,60 +207,66 @@ class Mutator:
         ]
 
 
-def _effective_pod(request: Request) -> Pod | None:
-    """Give the new Pod as the API server stores it where nothing is changed.
+def _to_pod_request(request: Request, body: bytes) -> PodRequest:
+    """Return what is decided of a request, with the new Pod as the API server stores it where nothing is changed.
 
-    Of a request for ephemeral containers those are stored alone, and the rest of its object is thrown away after the
-    webhook was asked: a label or annotation there is none of the Pod.
+    Of a request for ephemeral containers it stores those alone, and throws the rest of the object away after the
+    webhook was called: a label or annotation there is none of the Pod.
     """
     new, old = request.object, request.old_object
-    if request.sub_resource != _EPHEMERAL or new is None or old is None or isinstance(new, UnreadablePod):
-        return new
-    return old.with_ephemeral_containers_of(new)
+    if request.sub_resource == _EPHEMERAL and new and old and not isinstance(new, UnreadablePod):
+        new = old.with_ephemeral_containers_of(new)
+    return PodRequest(
+        request.kind,
+        request.sub_resource,
+        request.namespace,
+        request.operation,
+        request.dry_run,
+        new.without_identity() if new else None,
+        old.without_identity() if old else None,
+        partial(review.annotations_exceed, body) if len(body) > LONGEST_BODY else None,
+    )
 
 
-def _unsupported_reason(key: DecisionKey) -> str | None:
-    """Say why a request is none that rewriting is for, or None."""
-    kind = key.kind
-    if kind.kind != "Pod" or kind.group or key.sub_resource not in (None, "", _EPHEMERAL):
+def _unsupported_reason(request: PodRequest) -> str | None:
+    kind = request.kind
+    if kind.kind != "Pod" or kind.group or request.sub_resource not in (None, "", _EPHEMERAL):
         return "only Pods and their ephemeral containers are rewritten"
-    if key.operation == "CREATE":
-        return "a request without an object" if key.new is None else None
-    if key.operation != "UPDATE":
+    if request.operation == "CREATE":
+        return "a request without an object" if request.new is None else None
+    if request.operation != "UPDATE":
         return "only CREATE and UPDATE rewrite"
     # Without the old object nothing tells which images are new, and a running Pod must not be restarted by mistake.
-    return "an UPDATE without both objects" if key.new is None or key.old is None else None
+    return "an UPDATE without both objects" if request.new is None or request.old is None else None
 
 
-def _why_too_large(places: list[ImageField]) -> str | None:
-    """Say what about the images to examine is more than can be stored, or None."""
-    if len(places) > IMAGES_LIMIT:
+def _too_large_reason(fields: list[ImageField]) -> str | None:
+    if len(fields) > IMAGES_LIMIT:
         return f"it has more than {IMAGES_LIMIT:,} images"
-    if sum([len(place.image) for place in places]) > STORED_LIMIT:
+    if sum([len(field.image) for field in fields]) > STORED_LIMIT:
         return f"its images have more than {STORED_LIMIT // 1024} KiB"
     return None
 
 
 def _images_to_resolve(new: Pod, old: Pod | None) -> list[ImageField]:
-    """List the places to resolve: all of a new Pod's, and on UPDATE those that name another image than before."""
+    """Return all image fields of a new Pod, and on UPDATE those that name another image than before."""
     if old is None:
         return list(pod.images(new))
-    before = {(place.field, place.name): place.image for place in pod.images(old)}
-    return [place for place in pod.images(new) if before.get((place.field, place.name)) != place.image]
+    before = {(field.field, field.name): field.image for field in pod.images(old)}
+    return [field for field in pod.images(new) if before.get((field.field, field.name)) != field.image]
 
 
 def _encoded(entries: dict[str, str]) -> str | None:
-    """Write the annotation's value; None where there is nothing to write, or more than annotations can hold."""
+    """Return the annotation's value; None where there is nothing to write, or more than annotations can hold."""
     if not entries or sum(len(name) + len(image) for name, image in entries.items()) > ANNOTATIONS_LIMIT:
         return None
     return msgspec.json.encode(entries).decode()
 
 
-def _fits(value: str, present: str | None, body: bytes) -> bool:
-    """Tell whether the annotations of a review's object stay within their limit with `value` in place of `present`."""
-    size = len(ORIGINALS_ANNOTATION) + len(value.encode())
-    # What is in the body is at least as long there as it counts; only a long one needs counting.
-    if size + len(body) <= ANNOTATIONS_LIMIT:
+def _fits(value: str, present: str | None, request: PodRequest) -> bool:
+    """Return whether the Pod's annotations stay within their limit with `value` in place of `present`."""
+    if request.annotations_exceed is None:
         return True
-    there = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
-    return not review.annotations_exceed(body, ANNOTATIONS_LIMIT - size + there)
+    size = len(ORIGINALS_ANNOTATION) + len(value.encode())
+    replaced = 0 if present is None else len(ORIGINALS_ANNOTATION) + len(present.encode())
+    return not request.annotations_exceed(ANNOTATIONS_LIMIT - size + replaced)

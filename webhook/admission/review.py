@@ -7,6 +7,7 @@ Neither takes longer than a bound.
 """
 
 import re
+from collections.abc import Callable
 from typing import Annotated, Any, Literal, TypeVar, cast, get_args
 
 import msgspec
@@ -96,23 +97,23 @@ class Response(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True
     warnings: tuple[str, ...] | None = None
 
 
-# The way down to all annotations of the object.
+# The way down to all annotations of a Pod.
 
 
 class _Annotations(Struct, frozen=True, gc=False):
     annotations: Raw
 
 
-class _Metadata(Struct, frozen=True, gc=False):
+class _AnnotatedPod(Struct, frozen=True, gc=False):
     metadata: _Annotations
 
 
-class _Object(Struct, frozen=True, gc=False):
-    object: _Metadata
+class _AnnotatedRequest(Struct, frozen=True, gc=False):
+    object: _AnnotatedPod
 
 
-class _Annotated(Struct, frozen=True, gc=False):
-    request: _Object
+class _AnnotatedReview(Struct, frozen=True, gc=False):
+    request: _AnnotatedRequest
 
 
 #: In bytes. The lists in a longer body are counted before they are decoded, for each item takes memory.
@@ -133,7 +134,9 @@ _BACKSLASHES = b"\xff\xff"
 _decoder = msgspec.json.Decoder(Review)
 _raw_decoder = msgspec.json.Decoder(_RawReview)
 _identity_decoder = msgspec.json.Decoder(_Identified)
-_annotations_decoder = msgspec.json.Decoder(_Annotated)
+_pod_decoder = msgspec.json.Decoder(Pod)
+_annotated_review_decoder = msgspec.json.Decoder(_AnnotatedReview)
+_annotated_pod_decoder = msgspec.json.Decoder(_AnnotatedPod)
 _Found = TypeVar("_Found")
 _encoder = msgspec.json.Encoder()
 
@@ -162,13 +165,27 @@ def decode(body: bytes) -> Review:
     Raises `UnreadableReview` where no more than the uid can be read, and `MalformedReview` where that cannot be read
     either. Both say in a few words that quote nothing what the body is instead.
     """
-    # Every item of a list but one takes a comma.
-    if len(body) <= _LARGE or body.count(b",") <= _LARGE // 8:
+    if not _has_long_lists(body):
         try:
             return _decoder.decode(body)
         except (ValueError, RecursionError):
             pass
     return _decode_in_parts(body)
+
+
+def _has_long_lists(text: bytes) -> bool:
+    # Every item of a list but one takes a comma.
+    return len(text) > _LARGE and text.count(b",") > _LARGE // 8
+
+
+def decode_pod(text: bytes) -> Pod | None:
+    """Decode the JSON of a Pod as it is decoded in a review; None for null."""
+    if not _has_long_lists(text):
+        try:
+            return _pod_decoder.decode(text)
+        except (ValueError, RecursionError):
+            pass
+    return _decode_pod(text)
 
 
 def decode_truncated(beginning: bytes) -> Review:
@@ -189,7 +206,7 @@ def _decode_in_parts(body: bytes) -> Review:
     except (ValueError, RecursionError):
         raw = _decode_envelope(repaired(body))
     asked = {name: getattr(raw.request, name) for name in _RequestBase.__struct_fields__}
-    new, old = [_decode_pod(each) for each in (raw.request.object, raw.request.old_object)]
+    new, old = [_decode_pod(bytes(each)) for each in (raw.request.object, raw.request.old_object)]
     return Review(raw.api_version, raw.kind, Request(**asked, object=new, old_object=old))
 
 
@@ -225,10 +242,9 @@ def _unquoted(error: msgspec.ValidationError) -> str:
     return f"Invalid enum value{at}{place}" if problem.startswith("Invalid enum value") else str(error)
 
 
-def _decode_pod(raw: Raw) -> Pod | None:
-    if raw == pod.NULL:
+def _decode_pod(text: bytes) -> Pod | None:
+    if text == bytes(pod.NULL):
         return None
-    text = bytes(raw)
     try:
         too_large = pod.why_too_large(text)
         return UnreadablePod(why=too_large, too_large=True) if too_large else pod.decode_piecewise(text)
@@ -260,12 +276,24 @@ def repaired(text: bytes) -> bytes:
 
 
 def annotations_exceed(body: bytes, limit: int) -> bool:
-    """Tell whether the annotations of a review's object have more than `limit` bytes, as the API server counts them.
+    """Return whether the annotations of a review's object have more than `limit` bytes, as the API server counts them.
 
     Keys and values count. Never for annotations that the API server would refuse anyway.
     """
+    return _annotations_exceed(lambda: _decode_repaired(_annotated_review_decoder, body).request.object, body, limit)
+
+
+def pod_annotations_exceed(text: bytes, limit: int) -> bool:
+    """Return the same of the JSON of a Pod."""
+    return _annotations_exceed(lambda: _decode_repaired(_annotated_pod_decoder, text), text, limit)
+
+
+def _annotations_exceed(decode: Callable[[], _AnnotatedPod], text: bytes, limit: int) -> bool:
+    # What counts is at least as long in the JSON; only a long one needs counting.
+    if len(text) <= limit:
+        return False
     try:
-        raw = _decode_repaired(_annotations_decoder, body).request.object.metadata.annotations
+        raw = decode().metadata.annotations
         # A byte is written in six at most, and an entry of one byte takes six more.
         if len(memoryview(raw)) > 12 * limit + 2:
             return True

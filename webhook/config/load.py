@@ -132,7 +132,7 @@ class _ConfigReader:
         if not isinstance(node, yaml.MappingNode):
             if not yaml_nodes.is_null(node):
                 problem = (
-                    f"{'it' if path else 'the file'} holds further keys ({_is_known(path)}), and no value of its own"
+                    f"{'it' if path else 'the file'} holds further keys ({_known_keys(path)}), and no value of its own"
                 )
                 self.add_issue(path, self._line(yaml_nodes.line_of(node)), None, problem)
             return
@@ -246,7 +246,7 @@ def _named(path: str, key: str) -> str:
     return shorten(f"{path}.{shown}" if path else shown, _SHOWN)
 
 
-def _is_known(path: str) -> str:
+def _known_keys(path: str) -> str:
     prefix = f"{path}." if path else ""
     known = {name.removeprefix(prefix).split(".")[0] for name in schema.table() if name.startswith(prefix)}
     return ", ".join(sorted(known))
@@ -255,8 +255,8 @@ def _is_known(path: str) -> str:
 def _unknown_key(path: str, key: str) -> str:
     if key == _MERGE:
         return "merge keys are not supported: write the keys themselves"
-    near = difflib.get_close_matches(key, _is_known(path).split(", "), 1, _NEAR)
-    return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_is_known(path)}"
+    near = difflib.get_close_matches(key, _known_keys(path).split(", "), 1, _NEAR)
+    return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_known_keys(path)}"
 
 
 def _meant(near: list[str]) -> str:

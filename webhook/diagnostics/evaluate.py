@@ -8,9 +8,9 @@ from typing import Any
 
 from msgspec import Struct
 
-from webhook.admission import pod, review
+from webhook.admission import pod
 from webhook.admission.decision import Outcome
-from webhook.admission.mutator import Mutator
+from webhook.admission.mutator import Mutator, PodRequest
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.kube.unknown import Unknown
@@ -63,10 +63,10 @@ class NamespaceStatus(Struct, frozen=True):
 
 def evaluate(mutator: Mutator, manifest: Mapping[str, Any], namespace: str) -> Evaluation:
     """Decide on a Pod as if it were created now; its `metadata` and `spec` are anything that encodes as JSON."""
-    decided = mutator.review(review.encode_review(dict(manifest), namespace=namespace))
-    decision = decided.decision
+    request = PodRequest.to_create(manifest, namespace)
+    decision = mutator.decide(request)
     values = {operation.path: operation.value for operation in decision.operations}
-    places = tuple(pod.images(decided.review.request.object or pod.Pod()))
+    places = tuple(pod.images(request.new or pod.Pod()))
     images = tuple(place.image for place in places)
     changes = tuple(
         Change(str(place), place.image, values[place.pointer]) for place in places if place.pointer in values

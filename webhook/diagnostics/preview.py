@@ -6,9 +6,9 @@ from typing import Any, NamedTuple
 
 import jsonpatch
 
-from webhook.admission import patch, review
+from webhook.admission import patch
 from webhook.admission.decision import Decision
-from webhook.admission.mutator import Mutator
+from webhook.admission.mutator import Mutator, PodRequest
 from webhook.errors import InvalidManifest, MalformedReview
 from webhook.kube.pod_templates import Workload, workloads
 
@@ -59,8 +59,7 @@ def _preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
     reviewed = []
     names_image = False
     for workload in workloads(document):
-        body = review.encode_review(_pod(workload), namespace=workload.namespace or namespace)
-        decision = mutator.review(body).decision
+        decision = mutator.decide(PodRequest.to_create(_pod(workload), workload.namespace or namespace))
         reviewed.append(Reviewed(str(workload), decision))
         names_image = names_image or workload.names_image
         pointer = "".join(f"/{key}" for key in workload.path)

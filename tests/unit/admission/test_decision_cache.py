@@ -179,17 +179,17 @@ def test_what_is_asked_for_now_and_then_stays_while_what_is_not_goes_and_all_is_
         alive[len(decided)] = decision
         return decision
 
-    known = DecisionCache(decide)
-    known.get_or_decide("forgotten", b"")
+    known: DecisionCache[str] = DecisionCache()
+    known.get_or_decide("forgotten", b"", decide)
     most = 0
     for number in range(300):
-        known.get_or_decide(f"flood-{number}", b"")
+        known.get_or_decide(f"flood-{number}", b"", decide)
         if number % 3 == 0:
-            known.get_or_decide("wanted", b"")
+            known.get_or_decide("wanted", b"", decide)
         most = max(most, len(alive))
     assert decided.count("wanted") == 1
     assert 2 < most < 100
-    known.get_or_decide("forgotten", b"")
+    known.get_or_decide("forgotten", b"", decide)
     assert decided.count("forgotten") == 2
 
 
@@ -200,9 +200,9 @@ def test_what_is_asked_for_twice_in_a_row_is_decided_once_however_large_it_is() 
         decided.append(case)
         return decision_on(case, 10_000_000)
 
-    known = DecisionCache(decide)
+    known: DecisionCache[str] = DecisionCache()
     for case in ("a", "a", "b", "b", "a"):
-        assert known.get_or_decide(case, b"").why == case
+        assert known.get_or_decide(case, b"", decide).why == case
     assert decided == ["a", "b"]
 
 

@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from webhook.admission import originals, review
+from webhook.admission import originals
 from webhook.admission import pod as places
 from webhook.admission.decision import Outcome
-from webhook.admission.mutator import Mutator
+from webhook.admission.mutator import Mutator, PodRequest
 from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.admission.pod import ImageField
 from webhook.config.effective import EffectiveConfig
@@ -361,9 +361,7 @@ def _opted_out(context: PodContext) -> Iterator[Finding]:
     what = "Pod"
     if isinstance(context.settings, Unknown):
         return
-    decision = context.settings.mutator.review(
-        review.encode_review(context.manifest, namespace=context.namespace)
-    ).decision
+    decision = context.settings.mutator.decide(PodRequest.to_create(context.manifest, context.namespace))
     if decision.outcome == Outcome.OPTED_OUT:
         yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, decision.why, "take that label off the Pod's template")
     elif decision.outcome == Outcome.MIRROR:
