@@ -1,5 +1,7 @@
 """How the Pods of a workload are recreated: running ones are unchanged until then."""
 
+from typing import Self
+
 from msgspec import Struct
 
 from webhook.kube.objects import Owner
@@ -25,26 +27,30 @@ class WorkloadName(Struct, frozen=True):
     group: str = ""
     """The kind's API group, empty for the core one."""
 
+    @classmethod
+    def of(cls, owner: Owner) -> Self:
+        return cls(owner.kind, owner.name, owner.group)
+
     def __str__(self) -> str:
         is_short = not self.group or (self.group, self.kind) in RESTARTABLE_KINDS
         return f"{self.kind}/{self.name}" if is_short else f"{self.kind}.{self.group}/{self.name}"
 
 
-def command(namespace: str, owner: Owner) -> str | None:
+def command(namespace: str, workload: WorkloadName) -> str | None:
     """Return the command line that recreates a workload's Pods.
 
     None for kinds that kubectl cannot restart and for invalid names: an owner reference can hold any text.
     https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/kubectl_rollout_restart/
     """
-    if (owner.group, owner.kind) not in _RESTARTED:
+    if (workload.group, workload.kind) not in _RESTARTED:
         return None
-    return kubectl.line("rollout", "restart", namespace=namespace, kind=owner.kind.lower(), name=owner.name)
+    return kubectl.line("rollout", "restart", namespace=namespace, kind=workload.kind.lower(), name=workload.name)
 
 
-def description(owner: Owner) -> str:
+def description(workload: WorkloadName) -> str:
     """Describe how Pods are recreated where no command line does it."""
-    if (owner.group, owner.kind) not in RESTARTABLE_KINDS:
+    if (workload.group, workload.kind) not in RESTARTABLE_KINDS:
         return "see its operator's documentation; it may compare the images of its Pods with its own"
-    if not kubectl.is_name(owner.name):
+    if not kubectl.is_name(workload.name):
         return "find out what controls its Pods: this is not a valid name"
-    return _IN_WORDS.get((owner.group, owner.kind), _DELETE_PODS)
+    return _IN_WORDS.get((workload.group, workload.kind), _DELETE_PODS)

@@ -8,6 +8,7 @@ from msgspec import Struct
 from webhook.admission import pod
 from webhook.admission.mutator import Mutator
 from webhook.diagnostics.evaluate import Evaluation, evaluate
+from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.kube.objects import Owner, PodSpec
 
 _FINISHED = frozenset({"Succeeded", "Failed"})
@@ -86,14 +87,14 @@ def controller(owners: Iterable[Owner]) -> Owner | None:
     return next((owner for owner in owners if owner.controller), None)
 
 
-def owner(one: Pod, parents: Mapping[str, Owner]) -> Owner:
+def topmost_owner(one: Pod, parents: Mapping[str, Owner]) -> WorkloadName:
     """Return a Pod's topmost controller, or the Pod itself; `parents` has the controllers of controllers, by uid."""
-    found = controller(one.metadata.owner_references)
-    if found is None:
-        return Owner(kind="Pod", name=one.metadata.name, api_version="v1")
+    owner = controller(one.metadata.owner_references)
+    if owner is None:
+        return WorkloadName("Pod", one.metadata.name)
     for _ in range(_DEPTH):
-        above = parents.get(found.uid)
+        above = parents.get(owner.uid)
         if above is None:
             break
-        found = above
-    return found
+        owner = above
+    return WorkloadName.of(owner)

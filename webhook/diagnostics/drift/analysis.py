@@ -5,19 +5,20 @@ finished or are being deleted are not running.
 """
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from msgspec import Struct, field
+from msgspec import Struct
 
 from webhook.admission.decision import Outcome
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import restart_commands
 from webhook.diagnostics.evaluate import Change, Evaluation, NamespaceStatus, Rewriter
 from webhook.diagnostics.restart_commands import WorkloadName
-from webhook.diagnostics.running_pods import Cause, Pod, cause, evaluate_pod, owner
+from webhook.diagnostics.running_pods import Cause, Pod, cause, evaluate_pod, topmost_owner
 from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.objects import Owner
@@ -109,36 +110,65 @@ class Report(Struct, frozen=True):
 
 def report(settings: EffectiveConfig, observed: Observed) -> Report:
     """Evaluate every running Pod and sum up the results."""
-    namespaces = {name: _Namespace(name, found) for name, found in observed.statuses.items()}
+    running: dict[str, _Pods] = {name: {} for name in observed.statuses}
     registries: Counter[str] = Counter()
     registry_of = functools.cache(_registry)
-    for one in observed.pods:
-        namespace = namespaces.get(one.metadata.namespace)
-        if namespace is None or not one.runs:
-            continue
-        evaluation = evaluate_pod(settings.mutator, one)
-        registries.update(map(registry_of, evaluation.images))
-        namespace.add(one, evaluation, owner(one, observed.parents), observed.rewriter.since)
-    found = sorted((one.drift() for one in namespaces.values()), key=_most_first)
+    for pod in observed.pods:
+        status = observed.statuses.get(pod.metadata.namespace)
+        if status is not None and pod.runs:
+            evaluation = evaluate_pod(settings.mutator, pod)
+            registries.update(map(registry_of, evaluation.images))
+            reason = cause(pod, observed.rewriter.since)
+            owner = topmost_owner(pod, observed.parents)
+            result = _Result(owner, evaluation.changes, reason, _counts(status, evaluation, reason))
+            running[pod.metadata.namespace].setdefault(result, []).append(pod.metadata.name)
+    found = [_namespace(name, observed.statuses[name], pods) for name, pods in running.items()]
     return Report(
         server=settings.server,
         configuration=settings.origin,
         hash=settings.digest,
         rewriter=str(observed.rewriter),
         notes=(*observed.rewriter.notes(settings.digest), *observed.notes),
-        totals=_sum(one.counts for one in found),
-        namespaces=tuple(found),
+        totals=_sum((one.counts, 1) for one in found),
+        namespaces=tuple(sorted(found, key=_most_first)),
         registries=dict(registries.most_common()),
     )
 
 
-def _most_first(found: NamespaceDrift) -> tuple[bool, int, int, str]:
-    return not found.selected, -found.counts.drifted, -found.counts.would_change, found.name
+class _Result(NamedTuple):
+    """What is found of a Pod: the same for most Pods of one owner, so it is kept once for all of them."""
+
+    owner: WorkloadName
+    changes: tuple[Change, ...]
+    cause: Cause
+    """Meaningless unless the Pod has drifted."""
+    counts: Counts
 
 
-def _sum(every: Iterable[Counts]) -> Counts:
-    columns = zip(*(msgspec.structs.astuple(counts) for counts in (Counts(), *every)), strict=True)
-    return Counts(*map(sum, columns))
+#: The names of Pods by their result.
+_Pods = dict[_Result, list[str]]
+
+
+def _counts(status: NamespaceStatus, evaluation: Evaluation, reason: Cause) -> Counts:
+    if not status.selected:
+        return Counts(pods=1, not_selected=1, would_change=int(evaluation.differs))
+    if evaluation.outcome in _LEFT_ALONE:
+        return Counts(pods=1, left_alone=1)
+    if not evaluation.differs:
+        return Counts(pods=1, current=1)
+    return Counts(
+        pods=1,
+        drifted=1,
+        images=int(bool(evaluation.changes)),
+        lacking_secret=int(evaluation.lacks_secret),
+        missed=int(reason is Cause.MISSED),
+    )
+
+
+def _sum(every: Iterable[tuple[Counts, int]]) -> Counts:
+    """Add up counts, each a number of times."""
+    rows = ([value * number for value in msgspec.structs.astuple(counts)] for counts, number in every)
+    return Counts(*map(sum, zip(*rows, strict=True)))
 
 
 def _registry(image: str) -> str:
@@ -148,78 +178,43 @@ def _registry(image: str) -> str:
         return "no valid name"
 
 
-class _Namespace(Struct):
-    """A namespace whose Pods are being counted."""
-
-    name: str
-    status: NamespaceStatus
-    counts: Counter[str] = field(default_factory=Counter)
-    owners: dict[tuple[str, str, str], "_Owner"] = field(default_factory=dict)
-
-    def add(self, one: Pod, evaluation: Evaluation, owned_by: Owner, since: str | None) -> None:
-        key = (owned_by.group, owned_by.kind, owned_by.name)
-        owned = self.owners.get(key) or self.owners.setdefault(key, _Owner(owned_by))
-        owned.pods += 1
-        self.counts["pods"] += 1
-        if not self.status.selected:
-            self.counts.update(not_selected=1, would_change=int(evaluation.differs))
-        elif evaluation.outcome in _LEFT_ALONE:
-            self.counts["left_alone"] += 1
-        elif evaluation.differs:
-            came_by = cause(one, since)
-            owned.add(one, evaluation, came_by)
-            self.counts.update(
-                drifted=1,
-                images=int(bool(evaluation.changes)),
-                lacking_secret=int(evaluation.lacks_secret),
-                missed=int(came_by is Cause.MISSED),
-            )
-        else:
-            self.counts["current"] += 1
-
-    def drift(self) -> NamespaceDrift:
-        owners = [owned.drift(self.name) for owned in self.owners.values() if owned.drifted]
-        return NamespaceDrift(
-            name=self.name,
-            selected=self.status.selected,
-            why=self.status.why,
-            counts=Counts(**self.counts),
-            owners=tuple(sorted(owners, key=lambda found: (-found.drifted, found.kind, found.name))),
-        )
+def _most_first(found: NamespaceDrift) -> tuple[bool, int, int, str]:
+    return not found.selected, -found.counts.drifted, -found.counts.would_change, found.name
 
 
-class _Owner(Struct):
-    """An owner whose Pods are being counted."""
+def _namespace(name: str, status: NamespaceStatus, pods: _Pods) -> NamespaceDrift:
+    sizes: Counter[WorkloadName] = Counter()
+    drifted: dict[WorkloadName, _Pods] = {}
+    for result, names in pods.items():
+        sizes[result.owner] += len(names)
+        if result.counts.drifted:
+            drifted.setdefault(result.owner, {})[result] = names
+    owners = [_owner(name, owner, sizes[owner], those) for owner, those in drifted.items()]
+    return NamespaceDrift(
+        name=name,
+        selected=status.selected,
+        why=status.why,
+        counts=_sum((result.counts, len(names)) for result, names in pods.items()),
+        owners=tuple(sorted(owners, key=lambda one: (-one.drifted, one.kind, one.name))),
+    )
 
-    owner: Owner
-    pods: int = 0
-    drifted: int = 0
-    lacking_secret: int = 0
-    causes: Counter[Cause] = field(default_factory=Counter)
-    changes: dict[Change, None] = field(default_factory=dict)
-    names: list[str] = field(default_factory=list)
 
-    def add(self, one: Pod, evaluation: Evaluation, came_by: Cause) -> None:
-        self.drifted += 1
-        self.lacking_secret += evaluation.lacks_secret
-        self.causes[came_by] += 1
-        if len(self.changes) < _NAMED:
-            self.changes.update(dict.fromkeys(evaluation.changes))
-        if len(self.names) < _NAMED:
-            self.names.append(one.metadata.name)
-
-    def drift(self, namespace: str) -> OwnerDrift:
-        command = restart_commands.command(namespace, self.owner)
-        return OwnerDrift(
-            self.owner.kind,
-            self.owner.name,
-            self.owner.group,
-            pods=self.pods,
-            drifted=self.drifted,
-            lacking_secret=self.lacking_secret,
-            causes=dict(self.causes.most_common()),
-            changes=tuple(self.changes)[:_NAMED],
-            names=tuple(self.names),
-            command=command,
-            note="" if command else restart_commands.description(self.owner),
-        )
+def _owner(namespace: str, owner: WorkloadName, pods: int, drifted: _Pods) -> OwnerDrift:
+    command = restart_commands.command(namespace, owner)
+    counts = _sum((result.counts, len(names)) for result, names in drifted.items())
+    causes: Counter[Cause] = Counter()
+    for result, names in drifted.items():
+        causes[result.cause] += len(names)
+    return OwnerDrift(
+        owner.kind,
+        owner.name,
+        owner.group,
+        pods=pods,
+        drifted=counts.drifted,
+        lacking_secret=counts.lacking_secret,
+        causes=dict(causes.most_common()),
+        changes=tuple(dict.fromkeys(change for result in drifted for change in result.changes))[:_NAMED],
+        names=tuple(itertools.chain.from_iterable(drifted.values()))[:_NAMED],
+        command=command,
+        note="" if command else restart_commands.description(owner),
+    )

@@ -18,7 +18,7 @@ from webhook.diagnostics.evaluate import Change, NamespaceStatus, evaluate
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.diagnostics.running_pods import Metadata
 from webhook.diagnostics.running_pods import controller as controller_of
-from webhook.kube.objects import Owner, PodSpec
+from webhook.kube.objects import PodSpec
 from webhook.output import kubectl
 
 #: The kinds that are read, with their API groups.
@@ -227,7 +227,7 @@ class _Top(NamedTuple):
     """The topmost owner of some workloads."""
 
     namespace: str
-    owner: Owner
+    workload: WorkloadName
 
 
 def _by_top(found: ClusterState) -> dict[_Top, list[Workload]]:
@@ -257,16 +257,14 @@ def _is_over(kind: str, workload: Workload) -> bool:
 
 def _top(kind: str, workload: Workload, read: Container[str]) -> _Top | None:
     """Return the topmost owner, None where that is read as well and so counts for itself."""
-    group, name = GROUPS[kind], workload.metadata.name
     controller = controller_of(workload.metadata.owner_references) if kind in _CREATED else None
     if controller is not None:
         if controller.uid in read:
             return None
         # A controller of a known kind that does not exist or could not be read tells nothing.
         if GROUPS.get(controller.kind) != controller.group:
-            group, kind, name = controller.group, controller.kind, controller.name
-    # The same for all versions of the group.
-    return _Top(workload.metadata.namespace, Owner(kind=kind, name=name, api_version=f"{group}/v1" if group else "v1"))
+            return _Top(workload.metadata.namespace, WorkloadName.of(controller))
+    return _Top(workload.metadata.namespace, WorkloadName(kind, workload.metadata.name, GROUPS[kind]))
 
 
 def _evaluate(mutator: Mutator, top: _Top, members: list[Workload]) -> WorkloadChange | UnchangedWorkload:
@@ -275,22 +273,22 @@ def _evaluate(mutator: Mutator, top: _Top, members: list[Workload]) -> WorkloadC
     pods = [{"metadata": one.pod.metadata, "spec": one.pod.spec} for one in current]
     evaluations = [evaluate(mutator, pod, top.namespace) for pod in pods]
     differing = [evaluation for evaluation in evaluations if evaluation.differs]
-    name = (top.owner.kind, top.owner.name, top.owner.group)
+    name = (top.workload.kind, top.workload.name, top.workload.group)
     if not differing:
         return UnchangedWorkload(*name, why=evaluations[0].why)
-    command = restart_commands.command(top.namespace, top.owner)
+    command = restart_commands.command(top.namespace, top.workload)
     return WorkloadChange(
         *name,
         changes=tuple(dict.fromkeys(change for evaluation in differing for change in evaluation.changes)),
         gets_secret=any(evaluation.lacks_secret for evaluation in differing),
         command=command,
-        note="; ".join(_notes(top.owner, current[0], command)),
+        note="; ".join(_notes(top.workload, current[0], command)),
     )
 
 
-def _notes(owner: Owner, workload: Workload, command: str | None) -> Iterator[str]:
+def _notes(name: WorkloadName, workload: Workload, command: str | None) -> Iterator[str]:
     if command is None:
-        yield restart_commands.description(owner)
+        yield restart_commands.description(name)
         return
     if workload.spec.paused:
         yield "it is paused: kubectl refuses to restart it until it is resumed"
@@ -298,8 +296,7 @@ def _notes(owner: Owner, workload: Workload, command: str | None) -> Iterator[st
         yield "its update strategy is OnDelete: delete each of its Pods after that"
     controller = controller_of(workload.metadata.owner_references)
     if controller is not None:
-        above = WorkloadName(controller.kind, controller.name, controller.group)
-        yield f"it is controlled by {above}, whose operator may compare images with its own"
+        yield f"it is controlled by {WorkloadName.of(controller)}, whose operator may compare images with its own"
 
 
 def _plan(
