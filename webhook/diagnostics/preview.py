@@ -1,4 +1,4 @@
-"""What the webhook would make of a document, found by running the very handler that the server uses."""
+"""Preview what the webhook would change in a document, decided by the same mutator as in the server."""
 
 import copy
 import json
@@ -14,10 +14,10 @@ from webhook.kube.pod_templates import Workload, workloads
 
 
 class Reviewed(NamedTuple):
-    """One workload of a document, decided."""
+    """A workload of a document, and the decision on it."""
 
     what: str
-    """What it is: `Deployment/web`."""
+    """Its name: `Deployment/web`."""
     decision: Decision
 
 
@@ -27,21 +27,20 @@ class Preview(NamedTuple):
     before: Any
     after: Any
     patch: list[dict[str, Any]]
-    """The operations that lead from the one to the other, their paths those of the document."""
+    """The changes as a JSON patch of the document."""
     reviewed: list[Reviewed]
     names_image: bool
     """Whether a Pod or template in it names an image."""
 
     @property
     def changes(self) -> bool:
-        """Whether anything would change."""
         return bool(self.patch)
 
 
 def preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
-    """Decide what becomes of a document: an AdmissionReview, or a manifest as if its Pods were being made.
+    """Decide on an AdmissionReview, or on a manifest as if its Pods were created now.
 
-    A workload that names no namespace is taken to be in `namespace`, and that to be opted in.
+    A workload without a namespace counts as one of `namespace`, and every namespace as opted in.
     Raises `InvalidManifest`.
     """
     try:
@@ -81,7 +80,7 @@ def _of_review(mutator: Mutator, document: dict[str, Any]) -> Preview:
 
 
 def _pod(workload: Workload) -> dict[str, Any]:
-    """Make the Pod that the API server would be sent: a template's has a name made of its workload's."""
+    """Return the Pod that a controller would create: one from a template has a name generated from its workload's."""
     metadata = workload.pod.get("metadata")
     metadata = metadata if isinstance(metadata, dict) else {}
     named = metadata if workload.kind == "Pod" else {**metadata, "generateName": f"{workload.name}-"}

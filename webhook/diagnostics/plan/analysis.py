@@ -38,25 +38,6 @@ _CREATED = frozenset({"Pod", "ReplicaSet", "ReplicationController", "Job"})
 _FINISHED = frozenset({"Succeeded", "Failed"})
 
 
-class Template(Struct, frozen=True, gc=False):
-    """A Pod template."""
-
-    metadata: Metadata = Metadata()
-    spec: PodSpec = PodSpec()
-
-
-class JobSpec(Struct, frozen=True, gc=False):
-    """The spec of a CronJob's Jobs."""
-
-    template: Template = Template()
-
-
-class JobTemplate(Struct, frozen=True, gc=False):
-    """A CronJob's Job template."""
-
-    spec: JobSpec = JobSpec()
-
-
 class Strategy(Struct, frozen=True, gc=False):
     """An update strategy."""
 
@@ -66,8 +47,8 @@ class Strategy(Struct, frozen=True, gc=False):
 class WorkloadSpec(PodSpec, frozen=True, gc=False, rename="camel"):
     """The spec of a Pod, or of any kind that creates Pods."""
 
-    template: Template | None = None
-    job_template: JobTemplate | None = None
+    template: "Workload | None" = None
+    job_template: "Workload | None" = None
     paused: bool = False
     replicas: int | None = None
     update_strategy: Strategy = Strategy()
@@ -88,18 +69,17 @@ class WorkloadStatus(Struct, frozen=True, gc=False):
 
 
 class Workload(Struct, frozen=True, gc=False):
-    """The part that is read of a Pod, or of an object that creates Pods."""
+    """The part that is read of a Pod, of an object that creates Pods, or of a template."""
 
     metadata: Metadata = Metadata()
     spec: WorkloadSpec = WorkloadSpec()
     status: WorkloadStatus = WorkloadStatus()
 
     @property
-    def pod(self) -> Template:
+    def pod(self) -> "Workload":
         """The Pod template; a Pod is its own."""
-        if self.spec.job_template is not None:
-            return self.spec.job_template.spec.template
-        return self.spec.template or Template(self.metadata, self.spec)
+        template = self.spec.job_template or self.spec.template
+        return template.pod if template else self
 
 
 class ImageStatus(StrEnum):
@@ -172,30 +152,20 @@ class PlannedImage(Struct, frozen=True):
     """The answer in words."""
 
 
-class ClusterState(NamedTuple):
-    """What was read of a cluster."""
+def namespaces(
+    settings: EffectiveConfig,
+    statuses: Mapping[str, NamespaceStatus],
+    workloads: Iterable[tuple[str, Workload]],
+) -> tuple[NamespacePlan, ...]:
+    """Plan each namespace, from the workloads with their kinds.
 
-    statuses: Mapping[str, NamespaceStatus]
-    workloads: Iterable[tuple[str, Workload]]
-    """Each with its kind."""
-
-
-class ImageAnswer(NamedTuple):
-    """A registry's answer about an image."""
-
-    status: ImageStatus
-    detail: str
-
-
-def namespaces(settings: EffectiveConfig, found: ClusterState) -> tuple[NamespacePlan, ...]:
-    """Plan each namespace; those that can be opted in come first, and of these those with most changes.
-
-    Objects that have finished, and those that a listed workload creates, are left out.
+    Namespaces that can be opted in come first, and of these those with most changes. Objects that have finished, and
+    those that a listed workload creates, are left out.
     """
-    results: dict[str, list[WorkloadChange | UnchangedWorkload]] = {name: [] for name in found.statuses}
-    for top, members in _by_top(found).items():
+    results: dict[str, list[WorkloadChange | UnchangedWorkload]] = {name: [] for name in statuses}
+    for top, members in _by_top(statuses, workloads).items():
         results[top.namespace].append(_evaluate(settings.mutator, top, members))
-    plans = [_plan(name, status, results[name], settings) for name, status in found.statuses.items()]
+    plans = [_plan(name, status, results[name], settings) for name, status in statuses.items()]
     return tuple(sorted(plans, key=lambda plan: (not plan.selectable, -len(plan.steps), plan.name)))
 
 
@@ -213,14 +183,10 @@ def planned_images(plans: Iterable[NamespacePlan]) -> tuple[PlannedImage, ...]:
     )
 
 
-def with_statuses(images: Iterable[PlannedImage], answers: Mapping[str, ImageAnswer]) -> tuple[PlannedImage, ...]:
-    """Add the registries' answers, missing images first."""
+def most_urgent_first(images: Iterable[PlannedImage]) -> tuple[PlannedImage, ...]:
+    """Sort images by the answers of their registries."""
     order = list(ImageStatus)
-    known = [
-        PlannedImage(one.image, one.written, one.workloads, *answers.get(one.image, (one.status, one.detail)))
-        for one in images
-    ]
-    return tuple(sorted(known, key=lambda one: (order.index(one.status), one.image)))
+    return tuple(sorted(images, key=lambda one: (order.index(one.status), one.image)))
 
 
 class _Top(NamedTuple):
@@ -230,12 +196,14 @@ class _Top(NamedTuple):
     workload: WorkloadName
 
 
-def _by_top(found: ClusterState) -> dict[_Top, list[Workload]]:
+def _by_top(
+    statuses: Mapping[str, NamespaceStatus], workloads: Iterable[tuple[str, Workload]]
+) -> dict[_Top, list[Workload]]:
     """Group the workloads of namespaces that can be opted in by their topmost owner."""
     every = [
         (kind, one)
-        for kind, one in found.workloads
-        if (status := found.statuses.get(one.metadata.namespace)) is not None and status.selectable
+        for kind, one in workloads
+        if (status := statuses.get(one.metadata.namespace)) is not None and status.selectable
     ]
     read = {one.metadata.uid for _, one in every if one.metadata.uid}
     tops: dict[_Top, list[Workload]] = {}

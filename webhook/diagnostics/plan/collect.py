@@ -2,8 +2,8 @@
 
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import msgspec
@@ -14,15 +14,13 @@ from webhook.credentials.factory import create_provider
 from webhook.diagnostics.namespaces import namespace_statuses, scopes
 from webhook.diagnostics.plan.analysis import (
     GROUPS,
-    ClusterState,
-    ImageAnswer,
     ImageStatus,
     Plan,
     PlannedImage,
     Workload,
+    most_urgent_first,
     namespaces,
     planned_images,
-    with_statuses,
 )
 from webhook.errors import ClusterError, RegistryWebhookError
 from webhook.images.prefix import canonical_host
@@ -52,11 +50,11 @@ def plan(reader: Reader, configuration: Configuration, origin: str, namespace: s
     settings = EffectiveConfig(configuration, origin)
     statuses, notes = namespace_statuses(reader, settings, namespace)
     workloads, unread = _workloads(reader, scopes(statuses, whole=namespace is None))
-    found = namespaces(settings, ClusterState(statuses, workloads))
+    found = namespaces(settings, statuses, workloads)
     images = planned_images(found)
     entries, asked = _credential(configuration) if ask else ((), "not asked: --no-ask")
     if entries:
-        images = with_statuses(images, _check_images(images, configuration, entries))
+        images = most_urgent_first(_check_images(images, configuration, entries))
     return Plan(settings.server, settings.origin, settings.digest, asked, (*notes, *unread), found, images)
 
 
@@ -126,8 +124,8 @@ def _credential(configuration: Configuration) -> tuple[tuple[Entry, ...], str]:
 
 
 def _check_images(
-    images: Iterable[PlannedImage], configuration: Configuration, entries: Sequence[Entry]
-) -> Mapping[str, ImageAnswer]:
+    images: Sequence[PlannedImage], configuration: Configuration, entries: Sequence[Entry]
+) -> Iterator[PlannedImage]:
     """Ask registries for images, each with the entry that the kubelet would try first."""
     verify_ca = configuration.webhook.verify_ca
     registries = ImageLookup(
@@ -137,17 +135,15 @@ def _check_images(
     )
     end = time.monotonic() + _TIMEOUT
 
-    def check(image: str) -> ImageAnswer:
+    def check(one: PlannedImage) -> PlannedImage:
         if time.monotonic() >= end:
-            return ImageAnswer(ImageStatus.UNCLEAR, f"not asked: the {_TIMEOUT:g} s for all were over")
-        first = next(iter(keyring.own(entries, image)), None)
-        found = registries.check(image, *((first.username, first.password) if first else ()))
-        return ImageAnswer(ImageStatus(found.status.value), found.detail)
+            detail = f"not asked: the {_TIMEOUT:g} s for all were over"
+            return msgspec.structs.replace(one, status=ImageStatus.UNCLEAR, detail=detail)
+        first = next(iter(keyring.own(entries, one.image)), None)
+        found = registries.check(one.image, *((first.username, first.password) if first else ()))
+        return msgspec.structs.replace(one, status=ImageStatus(found.status.value), detail=found.detail)
 
-    answers = {}
     with progress.bar("Asking the registry") as report, ThreadPoolExecutor(_CONCURRENCY) as pool:
-        pending = {pool.submit(check, one.image): one.image for one in images}
-        for number, done in enumerate(as_completed(pending), 1):
-            answers[pending[done]] = done.result()
-            report(number, len(pending))
-    return answers
+        for number, checked in enumerate(pool.map(check, images), 1):
+            yield checked
+            report(number, len(images))

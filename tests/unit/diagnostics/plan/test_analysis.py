@@ -10,14 +10,12 @@ from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.diagnostics.evaluate import namespace_status
 from webhook.diagnostics.plan.analysis import (
-    ClusterState,
-    ImageAnswer,
     ImageStatus,
     NamespacePlan,
     Workload,
+    most_urgent_first,
     namespaces,
     planned_images,
-    with_statuses,
 )
 from webhook.settings import Configuration, NamespaceSettings, WebhookSettings
 
@@ -45,9 +43,7 @@ def with_metadata(made: Made, **metadata: Any) -> Made:
 
 def planned(*workloads: Made, labels: dict[str, str] | None = None) -> NamespacePlan:
     decided = settings()
-    (found,) = namespaces(
-        decided, ClusterState({"team-a": namespace_status(decided, "team-a", labels or {})}, workloads)
-    )
+    (found,) = namespaces(decided, {"team-a": namespace_status(decided, "team-a", labels or {})}, workloads)
     return found
 
 
@@ -216,7 +212,7 @@ def test_the_line_that_opts_a_namespace_in_is_given_where_there_is_need_for_one(
     labels: dict[str, str], mode: Literal["labelled", "all"], command: str | None
 ) -> None:
     decided = EffectiveConfig(Configuration(webhook=WebhookSettings(namespaces=NamespaceSettings(mode))), "x")
-    (found,) = namespaces(decided, ClusterState({"team-a": namespace_status(decided, "team-a", labels)}, ()))
+    (found,) = namespaces(decided, {"team-a": namespace_status(decided, "team-a", labels)}, ())
     assert found.command == command
 
 
@@ -224,7 +220,7 @@ def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> Non
     decided = settings()
     pods = [("Pod", msgspec.convert(document(namespace=name), Workload)) for name in ("kube-system", "denied-1")]
     standings = {name: namespace_status(decided, name, {}) for name in ("kube-system", "denied-1", "team-a")}
-    found = namespaces(decided, ClusterState(standings, pods))
+    found = namespaces(decided, standings, pods)
     expected = [("team-a", True), ("denied-1", False), ("kube-system", False)]
     assert [(one.name, one.selectable) for one in found] == expected
     assert [one.why for one in found[1:]] == [
@@ -241,11 +237,8 @@ def test_every_resulting_image_is_there_once_and_what_the_registry_lacks_comes_f
     assert [one.image for one in images] == [f"{SERVER}/nginx", f"{SERVER}/quay/a/b", f"{SERVER}/redis"]
     assert images[0].workloads == ("team-a Deployment/b", "team-a Deployment/d")
     assert {one.status for one in images} == {ImageStatus.NOT_ASKED}
-    answers = {
-        f"{SERVER}/redis": ImageAnswer(ImageStatus.MISSING, "it does not have it"),
-        f"{SERVER}/nginx": ImageAnswer(ImageStatus.FOUND, "it has it"),
-    }
-    known = with_statuses(images, answers)
+    answers = {f"{SERVER}/redis": ImageStatus.MISSING, f"{SERVER}/nginx": ImageStatus.FOUND}
+    known = most_urgent_first(msgspec.structs.replace(one, status=answers.get(one.image, one.status)) for one in images)
     assert [(one.image.removeprefix(f"{SERVER}/"), one.status) for one in known] == [
         ("redis", ImageStatus.MISSING),
         ("quay/a/b", ImageStatus.NOT_ASKED),
