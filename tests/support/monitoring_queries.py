@@ -102,7 +102,7 @@ def server_exposition() -> str:
     for port in ("https", "health"):
         metrics.watch(port, _Place())
         for reason in CloseReason:
-            metrics.closed(port)(reason)
+            metrics.on_close(port)(reason)
     return metrics.exposition().decode()
 
 

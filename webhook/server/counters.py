@@ -1,7 +1,7 @@
-"""What is counted of every review, in plain numbers.
+"""Counts every review, in plain numbers.
 
-A review takes some 40 microseconds, and each step of prometheus_client's own counters and histograms one or two. All of
-this together takes about one, and is made into metrics when somebody asks for them.
+A review takes some 40 microseconds, and each step of prometheus_client's own counters and histograms one or two. All
+counting here together takes about one; the numbers become metrics when they are scraped.
 """
 
 from bisect import bisect_left
@@ -13,52 +13,52 @@ from webhook.admission.decision import Outcome, ReviewResult
 from webhook.images.resolver import Reason
 from webhook.server.refusals import STATUSES, RefusalLog, Refused
 
-#: What else might be asked counts as this: what a client sends may not make series.
+#: Unknown operations and further rules share one label value, to limit cardinality.
 OTHER = "other"
 _OPERATIONS = ("CREATE", "UPDATE")
-#: Rules that are counted each for itself. A configuration may have 10,000, and another one after its next change.
+#: Rules with a label value of their own. A configuration may have 10,000, and others after its next change.
 _MAX_RULES = 256
-#: Seconds: a decision that is known, one that is made, one on a large body; and what must never be.
+#: Buckets for a cached decision, a new one, one on a large body, and what must never occur.
 _SECONDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.25, 1)
 _BYTES = (1024, 2048, 4096, 8192, 16384, 65536, 262144, 1048576, 8388608, 33554432)
 
 
 class Histogram:
-    """How many values there were up to each of some bounds."""
+    """Counts values by buckets. The bounds are upper bounds, ascending."""
 
     __slots__ = ("_bounds", "_counts", "total")
 
     def __init__(self, bounds: tuple[float, ...]) -> None:
-        """Begin with no value; the bounds ascend."""
         self._bounds = bounds
         self._counts = [0] * (len(bounds) + 1)
         self.total = 0.0
-        """All values together."""
+        """The sum of all values."""
 
     def add(self, value: float) -> None:
-        """Take a value."""
         self._counts[bisect_left(self._bounds, value)] += 1
         self.total += value
 
     def cumulative(self) -> list[tuple[float, int]]:
-        """Give each bound, infinity last, with how many values were no greater."""
+        """Return each bound, infinity last, with the number of values up to it."""
         return list(zip((*self._bounds, inf), accumulate(self._counts), strict=True))
 
 
 class ReviewCounters:
-    """The counts of one process."""
+    """The counters of one process.
+
+    Every known series begins at 0, so that `rate()` sees the first increment.
+    """
 
     def __init__(self) -> None:
-        """Begin at zero, for everything that is known beforehand: only what was there can be seen to grow."""
         outcomes = [outcome.value for outcome in Outcome]
         self.reviews = {operation: dict.fromkeys(outcomes, 0) for operation in (*_OPERATIONS, OTHER)}
-        """Reviews that were answered, by operation and outcome."""
+        """Answered reviews, by operation and outcome."""
         self.refused = {(status, reason): 0 for reason, statuses in STATUSES.items() for status in statuses}
-        """Requests that were refused, by the status that they were answered with, and why."""
+        """Refused requests, by HTTP status and reason."""
         self.images = {reason.value: 0 for reason in Reason}
-        """Images that were looked at, by why they became what they did."""
+        """Examined images, by the reason for what they resolved to."""
         self.rules: dict[str, int] = {}
-        """Images that a rule rewrote, by rule."""
+        """Rewritten images, by rule."""
         self.seconds = Histogram(_SECONDS)
         self.sizes = Histogram(_BYTES)
         self.refusals = RefusalLog()
@@ -66,7 +66,7 @@ class ReviewCounters:
         self._lock = Lock()
 
     def count(self, result: ReviewResult, size: int, seconds: float) -> None:
-        """Count a review of so many bytes that was answered in so many seconds."""
+        """Count a review with a body of `size` bytes that was answered in `seconds`."""
         outcome, images = result.decision.counts
         operation = result.review.request.operation
         with self._lock:
@@ -79,7 +79,7 @@ class ReviewCounters:
             self.sizes.add(size)
 
     def refuse(self, refused: Refused) -> None:
-        """Count a request that was refused, and have it logged."""
+        """Count and log a refused request."""
         with self._lock:
             self.refused[refused.status, refused.reason] += 1
         self.refusals.add(refused)

@@ -1,7 +1,6 @@
-"""The WSGI door: Flask applications that any WSGI server can serve.
+"""Flask applications that any WSGI server can serve.
 
-What only our own server has, the limits on a request's arrival and on connections, the drain and the swap of the
-certificate, is not here.
+Only our own server has timeouts for requests, limits on connections, the drain, and certificates that are reloaded.
 """
 
 import os
@@ -21,15 +20,15 @@ from webhook.server.refusals import Refusal, Refused
 from webhook.server.routes import Reply
 
 
-def admission(handler: Callable[[], Mutator], counters: ReviewCounters) -> Flask:
-    """Make the application that the API server calls; `handler` gives the one in force."""
+def admission(mutator: Callable[[], Mutator], counters: ReviewCounters) -> Flask:
+    """Return the application that the API server calls; `mutator` returns the current one."""
     app = _bare("webhook.admission", counters)
 
     @app.post("/mutate")
     def mutate() -> Response:
         body = request.get_data(cache=False)
         client = request.remote_addr or ""
-        return _response(routes.mutate(handler(), request.content_type or "", body, counters, client))
+        return _response(routes.mutate(mutator(), request.content_type or "", body, counters, client))
 
     @app.get("/")
     def about() -> Response:
@@ -39,7 +38,7 @@ def admission(handler: Callable[[], Mutator], counters: ReviewCounters) -> Flask
 
 
 def health(ready: Callable[[], Reply], metrics: Callable[[], Reply]) -> Flask:
-    """Make the application that kubelet and Prometheus ask; each of both gives the answer of now."""
+    """Return the application that the kubelet and Prometheus call."""
     app = _bare("webhook.health")
 
     @app.get("/healthz")
@@ -58,9 +57,9 @@ def health(ready: Callable[[], Reply], metrics: Callable[[], Reply]) -> Flask:
 
 
 def create_app() -> Flask:
-    """Make the application for another WSGI server, by the configuration that `REGISTRY_WEBHOOK_CONFIG` names.
+    """Return the application for another WSGI server; `REGISTRY_WEBHOOK_CONFIG` names its configuration file.
 
-    Raises `ConfigurationError` or `FileError` for a configuration that cannot be used.
+    Raises `ConfigurationError` or `FileError`.
     """
     path = os.environ.get("REGISTRY_WEBHOOK_CONFIG")
     loaded = load(*files.configuration(Path(path) if path else None), os.environ)

@@ -1,6 +1,6 @@
-"""What the server says of itself to Prometheus. https://prometheus.io/docs/practices/naming/.
+"""The server's metrics: https://prometheus.io/docs/practices/naming/.
 
-What stands somewhere already is read when it is asked for, so that it costs a request nothing.
+Values that exist elsewhere are read when they are scraped, so they cost a request nothing.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -27,32 +27,32 @@ _PREFIX = "registry_webhook"
 
 
 class CloseReason(StrEnum):
-    """Why the server closed a connection, where it was not the client that did."""
+    """Why the server closed a connection."""
 
     TIMED_OUT = "timed-out"
     """Its handshake or request did not arrive in time, or its answer was not read."""
     IDLE = "idle"
-    """No further request came for long."""
+    """It was idle for `KEEPALIVE_TIMEOUT`."""
     EVICTED = "evicted"
-    """All places were taken, and it had been slow for longest."""
+    """All slots were taken, and it was closed to admit another."""
     FULL = "full"
-    """All places were taken, and nobody was slow."""
+    """All slots were taken, and no other could be closed for it."""
     MEMORY = "memory"
-    """Too much was under way, and it had most of it."""
+    """The memory budget was exceeded, and it was the largest consumer."""
     HANDSHAKE = "handshake"
-    """It did not speak TLS, or none that is spoken here."""
+    """It did not speak TLS, or no version or cipher that is accepted."""
 
 
 class Connections(Protocol):
-    """Who knows the connections of a port."""
+    """The connections of a port."""
 
     @property
     def open(self) -> int:
-        """How many there are."""
+        """The number of connections."""
 
     @property
     def busy(self) -> int:
-        """How many of them have something under way: a handshake, a part of a request, an answer that is not read."""
+        """The number that are in a handshake, have sent a part of a request, or do not read their answer."""
 
     @property
     def buffered_bytes(self) -> int:
@@ -63,7 +63,6 @@ class Metrics:
     """The server's metrics, in a registry of their own."""
 
     def __init__(self, now: Callable[[], ServerState], counters: ReviewCounters) -> None:
-        """Begin at zero; `now` gives what is in force, and `counters` is what is counted of reviews."""
         self._registry = CollectorRegistry()
         self._closed = Counter(
             f"{_PREFIX}_connections_closed",
@@ -88,50 +87,50 @@ class Metrics:
         self._registry.register(_StateCollector(now))
         ProcessCollector(registry=self._registry)
 
-    def closed(self, port: str) -> Callable[[CloseReason], None]:
-        """Give what counts the connections of a port that are closed."""
+    def on_close(self, port: str) -> Callable[[CloseReason], None]:
+        """Return a function that counts a closed connection of a port."""
         counters = {reason: self._closed.labels(port, reason) for reason in CloseReason}
         return lambda reason: counters[reason].inc()
 
     def watch(self, port: str, connections: Connections) -> None:
-        """Have the connections of a port asked for when metrics are."""
+        """Export the connections of a port."""
         self._open.labels(port).set_function(lambda: connections.open)
         self._busy.labels(port).set_function(lambda: connections.busy)
         self._held.labels(port).set_function(lambda: connections.buffered_bytes)
 
     def exposition(self) -> bytes:
-        """Write them as text: https://prometheus.io/docs/instrumenting/exposition_formats/."""
+        """Return the text format: https://prometheus.io/docs/instrumenting/exposition_formats/."""
         return generate_latest(self._registry)
 
 
 class _Reviews(Collector):
-    """What was counted of reviews."""
+    """Exports the counters of reviews."""
 
     def __init__(self, counters: ReviewCounters) -> None:
         self._counters = counters
 
     def collect(self) -> Iterator[Metric]:
-        tally = self._counters
+        counters = self._counters
         reviews = [
             ((operation, outcome), count)
-            for operation, outcomes in tally.reviews.items()
+            for operation, outcomes in counters.reviews.items()
             for outcome, count in outcomes.items()
         ]
         yield _counter("reviews", "Reviews that were answered.", ("operation", "outcome"), reviews)
-        refused = [((str(status), reason), count) for (status, reason), count in tally.refused.items()]
+        refused = [((str(status), reason), count) for (status, reason), count in counters.refused.items()]
         text = f"Requests that were refused, by HTTP status and reason: {', '.join(Refusal)}."
         yield _counter("refused_reviews", text, ("status", "reason"), refused)
-        images = [((reason,), count) for reason, count in tally.images.items()]
+        images = [((reason,), count) for reason, count in counters.images.items()]
         yield _counter("images", "Images looked at, by why they became what they did.", ("reason",), images)
-        # A copy, for other threads add rules.
-        rules = [((rule,), count) for rule, count in tally.rules.copy().items()]
+        # A copy: other threads add rules.
+        rules = [((rule,), count) for rule, count in counters.rules.copy().items()]
         yield _counter("rule_images", "Images rewritten by each rule; the first 256 are told apart.", ("rule",), rules)
-        yield _histogram("review_duration_seconds", "Time from a whole request to its answer.", tally.seconds)
-        yield _histogram("review_size_bytes", "Length of the bodies of reviews.", tally.sizes)
+        yield _histogram("review_duration_seconds", "Time from a whole request to its answer.", counters.seconds)
+        yield _histogram("review_size_bytes", "Length of the bodies of reviews.", counters.sizes)
 
 
 class _StateCollector(Collector):
-    """What is in force, and what of the log is lost."""
+    """Exports the current state of the configuration, the certificate and the log."""
 
     def __init__(self, now: Callable[[], ServerState]) -> None:
         self._now = now
@@ -143,14 +142,14 @@ class _StateCollector(Collector):
             "Which configuration is in force: the hash of all in it that decides.",
             value={"hash": now.configuration_hash},
         )
-        for part, fault, since in (
+        for part, error, since in (
             ("configuration", now.configuration_error, now.configuration_since),
             ("certificate", now.certificate_error, now.certificate_since),
         ):
             yield GaugeMetricFamily(
                 f"{_PREFIX}_{part}_last_reload_successful",
                 f"Whether the {part} as it is now is the one in force: 0 while the last good one stays.",
-                value=fault is None,
+                value=error is None,
             )
             yield GaugeMetricFamily(
                 f"{_PREFIX}_{part}_last_reload_success_timestamp_seconds",

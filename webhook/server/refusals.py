@@ -1,4 +1,4 @@
-"""Why requests are refused, and their log: one line for each reason in some seconds, however many there are."""
+"""Why requests are refused, and their log: one line for each reason in ten seconds, however many there are."""
 
 import logging
 import time
@@ -22,18 +22,18 @@ class Refusal(StrEnum):
     MALFORMED_HTTP = "malformed-http"
     """It is not HTTP/1.1, or its head is too large."""
     CONTENT_TYPE = "content-type"
-    """Its content is not JSON."""
+    """Its content type is not JSON."""
     MALFORMED_REVIEW = "malformed-review"
-    """Its body is not an AdmissionReview that can be answered."""
+    """Its body is not an AdmissionReview, or has no uid to answer with."""
     TOO_LARGE = "too-large"
-    """Its body is larger than any that an API server sends."""
+    """Its body is larger than any that API servers send."""
     OVERLOADED = "overloaded"
-    """Too many bytes of requests were held, and its client had most of them."""
+    """The memory budget was exceeded, and it was the largest consumer."""
     INTERNAL_ERROR = "internal-error"
     """Answering it failed."""
 
 
-#: The statuses that requests are refused with.
+#: HTTP statuses of refused requests.
 STATUSES = {
     Refusal.MALFORMED_HTTP: (400, 414, 431, 501),
     Refusal.CONTENT_TYPE: (415,),
@@ -45,35 +45,34 @@ STATUSES = {
 
 
 class Refused(NamedTuple):
-    """A request that is refused."""
+    """A refused request."""
 
     status: int
     reason: Refusal
     client: str
-    """The address that it came from."""
+    """The client's address."""
     why: str
-    """The reason in words."""
+    """The reason as a sentence."""
 
 
 class RefusalLog:
-    """Logs refused requests; it can be used from several threads."""
+    """Logs refused requests; it can be used from several threads. `clock` returns seconds."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        """Take what gives seconds."""
         self._clock = clock
         self._lock = Lock()
         self._logged: dict[Refusal, float] = {}
         self._waiting: dict[Refusal, tuple[int, Refused]] = {}
 
     def add(self, refused: Refused) -> None:
-        """Log a request, or count it for a later line."""
+        """Log a request now, or count it for a later line."""
         with self._lock:
             number, _ = self._waiting.get(refused.reason, (0, None))
             self._waiting[refused.reason] = number + 1, refused
         self.flush()
 
     def flush(self) -> None:
-        """Log what is due. It is to be called now and then, for the last requests are due later."""
+        """Log the lines that are due; call it regularly, for requests that were counted for a later line."""
         if not self._waiting:
             return
         now = self._clock()

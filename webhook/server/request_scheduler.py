@@ -1,10 +1,10 @@
-"""Decides when a whole request is answered, so that neither an expensive one nor one client delays all others.
+"""Decides when a complete request is answered, so that neither an expensive request nor one client delays all others.
 
-Small requests are answered on the event loop: at once, as long as they take little time between two iterations of it,
-otherwise in turn. Larger ones are answered in threads, one at a time in each, while the loop goes on: a review of as
-many containers as fit into an API server's request takes seconds. In each of these queues the next request is the
-smallest of the client that has used the least time. A client is an address: however many connections it opens, it gets
-one share. An API server is one client for all tenants: the share of a client is divided between namespaces.
+Small requests are answered on the event loop: at once while they take little time between two iterations of the loop,
+in turn otherwise. Larger ones are answered in two threads, one at a time in each: a review of as many containers as fit
+into an API server's request takes seconds. Each queue is fair: the next request is the smallest one of the client that
+has used the least time. A client is an address, however many connections it has. An API server is one client for all
+tenants, so a client's share is divided between namespaces.
 """
 
 import asyncio
@@ -24,37 +24,38 @@ from webhook.server import routes
 from webhook.server.routes import Reply, Request
 from webhook.server.wsgi import Application
 
-#: Bytes of a body that is answered on the event loop. A usual review has 5 KiB; the most expensive one of this size
-#: takes some 7 ms.
+#: Bytes of the largest body that is answered on the event loop. A usual review has 5 KiB. The most expensive one of
+#: this size takes some 7 ms.
 SMALL = 16 * 1024
-#: Bytes of a body up to which it is answered in the first thread; larger ones, in the second, cannot delay it.
+#: Bytes of the largest body that is answered in the first thread. Larger ones are answered in the second.
 MEDIUM = 512 * 1024
-#: Seconds of requests that are answered in one iteration of the event loop: 50 or more of the usual ones.
+#: Seconds in which requests are answered within one iteration of the event loop: 50 or more of the usual ones.
 _ITERATION = 0.005
-#: Parts of a share that had requests, and are remembered at least: who comes one by one gets no more than others.
+#: Parts of a share that are remembered at least after their last request, so that a client that sends requests one by
+#: one gets no more than others.
 _MAX_SHARES = 100
-#: Received by the main thread alone.
+#: Signals that only the main thread receives.
 SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
 
 _log = logging.getLogger("webhook.server")
 
 
 class _Share:
-    """A share of the time, which is divided equally between those of its parts that have requests."""
+    """A share of the time, divided equally between those of its parts that have requests."""
 
     __slots__ = ("_now", "_parts", "requests", "used", "waiting")
 
     def __init__(self) -> None:
         self.requests: list[tuple[int, int, PendingRequest]] = []
         self.waiting = 0
-        """Requests in this share and its parts."""
+        """The number of requests in this share and its parts."""
         self.used = 0.0
-        """Seconds, in comparison with other parts of the same share."""
+        """Seconds, for comparison with other parts of the same share."""
         self._parts: dict[str | bytes, _Share] = {}
-        self._now = 0.0  # used by the part that was served last: a new one has no credit for the time before
+        self._now = 0.0  # used by the part that was served last: a new part has no credit for earlier times
 
     def part(self, key: str | bytes) -> "_Share":
-        """Return the part that a request is to be added to."""
+        """Return a part, which is added if it is new."""
         if key not in self._parts and len(self._parts) > 2 * self.waiting + _MAX_SHARES:
             self._parts = {key: part for key, part in self._parts.items() if part.waiting}
         part = self._parts.setdefault(key, _Share())
@@ -63,7 +64,7 @@ class _Share:
         return part
 
     def next(self) -> "_Share":
-        """Return the part that has requests and has used the least time."""
+        """Return the part that has used the least time, of those with requests."""
         part = min([part for part in self._parts.values() if part.waiting], key=_USED)
         self._now = part.used
         return part
@@ -73,23 +74,22 @@ _USED = attrgetter("used")
 
 
 class PendingRequest:
-    """A request in a queue."""
+    """A request in a queue. Of `shares`, each is a part of the one before."""
 
-    __slots__ = ("_entry", "_shares", "answered", "request")
+    __slots__ = ("_entry", "_shares", "on_answer", "request")
 
     def __init__(
-        self, request: Request, answered: Callable[[Reply], None], number: int, shares: tuple[_Share, ...]
+        self, request: Request, on_answer: Callable[[Reply], None], number: int, shares: tuple[_Share, ...]
     ) -> None:
-        """Add a request, and what is called with its reply, to shares, of which each is a part of the one before."""
         self._entry = len(request.body), number, self
         self._shares = shares
         self.request: Request | None = request
-        self.answered = answered
+        self.on_answer = on_answer
         heapq.heappush(shares[-1].requests, self._entry)
         self._count(1)
 
     def cancel(self) -> None:
-        """Free the request, and leave the queue: its answer is not needed."""
+        """Free the request and leave the queue."""
         self.request = None
         requests = self._shares[-1].requests
         if self._entry in requests:
@@ -98,12 +98,12 @@ class PendingRequest:
             self._count(-1)
 
     def take(self) -> None:
-        """Leave the queue as the next request of its share."""
+        """Leave the queue; only for the next request of its share."""
         heapq.heappop(self._shares[-1].requests)
         self._count(-1)
 
     def charge(self, seconds: float) -> None:
-        """Count the time that the request has taken."""
+        """Charge its shares for the time that it took to answer."""
         for share in self._shares:
             share.used += seconds
 
@@ -113,47 +113,44 @@ class PendingRequest:
 
 
 class FairQueue:
-    """Requests by client and namespace; fair queueing by the time that the requests of each have taken."""
+    """Requests by client and namespace, served in the order of the least time used."""
 
     def __init__(self) -> None:
-        """Begin empty."""
         self._all = _Share()
         self._numbers = count()
 
-    def put(self, request: Request, answered: Callable[[Reply], None]) -> PendingRequest:
-        """Add a request."""
+    def put(self, request: Request, on_answer: Callable[[Reply], None]) -> PendingRequest:
         client = self._all.part(request.client)
         shares = self._all, client, client.part(review.namespace(request.body))
-        return PendingRequest(request, answered, next(self._numbers), shares)
+        return PendingRequest(request, on_answer, next(self._numbers), shares)
 
     def get(self) -> tuple[PendingRequest, Request] | None:
         """Remove and return the next request."""
         if not self._all.waiting:
             self._all = _Share()
             return None
-        _, _, waiting = self._all.next().next().requests[0]
-        waiting.take()
-        return waiting, cast("Request", waiting.request)
+        _, _, pending = self._all.next().next().requests[0]
+        pending.take()
+        return pending, cast("Request", pending.request)
 
 
 class RequestScheduler:
-    """Answers the requests of one port's connections."""
+    """Answers the requests of one port's connections; calls `application` in several threads."""
 
     def __init__(self, application: Application, loop: asyncio.AbstractEventLoop) -> None:
-        """Take what answers a request; it is called from several threads."""
         self._application = application
         self._loop = loop
         self._small = FairQueue()
         self._busy = 0.0
         self._medium, self._large = (_Thread(self._reply, loop, name) for name in ("medium", "large"))
 
-    def answer(self, request: Request, answered: Callable[[Reply], None]) -> Reply | PendingRequest:
-        """Answer a request at once, or return the place where it waits; `answered` is called with its reply."""
+    def answer(self, request: Request, on_answer: Callable[[Reply], None]) -> Reply | PendingRequest:
+        """Answer a request at once, or return the pending request and call `on_answer` with the reply later."""
         size = len(request.body)
         if size > SMALL:
-            return (self._medium if size <= MEDIUM else self._large).put(request, answered)
+            return (self._medium if size <= MEDIUM else self._large).put(request, on_answer)
         if self._busy >= _ITERATION:
-            return self._small.put(request, answered)
+            return self._small.put(request, on_answer)
         began = perf_counter()
         reply = self._reply(request)
         self._busy += perf_counter() - began
@@ -162,22 +159,22 @@ class RequestScheduler:
         return reply
 
     def _next_iteration(self) -> None:
-        """Answer requests that wait; while there are more of them, new ones wait too."""
+        """Answer pending requests. New ones are queued behind them until there are none."""
         end = perf_counter() + _ITERATION
         while (now := perf_counter()) < end:
             found = self._small.get()
             if found is None:
                 self._busy = 0.0
                 return
-            waiting, request = found
-            self._loop.call_soon(waiting.answered, self._reply(request))
-            waiting.charge(perf_counter() - now)
+            pending, request = found
+            self._loop.call_soon(pending.on_answer, self._reply(request))
+            pending.charge(perf_counter() - now)
         self._loop.call_soon(self._next_iteration)
 
     def _reply(self, request: Request) -> Reply:
         try:
             return self._application(request)
-        except Exception:  # noqa: BLE001 - whatever it is, the client waits for an answer
+        except Exception:  # noqa: BLE001 - the client waits for an answer
             _log.exception("a request could not be answered")
             return routes.FAILED
 
@@ -192,30 +189,30 @@ class _Thread:
         self._queue = FairQueue()
         self._is_busy = False
 
-    def put(self, request: Request, answered: Callable[[Reply], None]) -> PendingRequest:
-        waiting = self._queue.put(request, answered)
+    def put(self, request: Request, on_answer: Callable[[Reply], None]) -> PendingRequest:
+        pending = self._queue.put(request, on_answer)
         if not self._is_busy:
             self._begin()
-        return waiting
+        return pending
 
     def _begin(self) -> None:
         found = self._queue.get()
         self._is_busy = found is not None
         if found is not None:
-            waiting, request = found
+            pending, request = found
             future = self._loop.run_in_executor(self._executor, self._reply, request)
-            future.add_done_callback(partial(self._end, waiting, perf_counter()))
+            future.add_done_callback(partial(self._end, pending, perf_counter()))
 
-    def _end(self, waiting: PendingRequest, began: float, done: "asyncio.Future[Reply]") -> None:
-        waiting.charge(perf_counter() - began)
+    def _end(self, pending: PendingRequest, began: float, done: "asyncio.Future[Reply]") -> None:
+        pending.charge(perf_counter() - began)
         self._begin()
-        waiting.answered(done.result())
+        pending.on_answer(done.result())
 
 
 def background_executor(name: str) -> ThreadPoolExecutor:
-    """Create an executor of one thread that receives no signal: one that it took would end the process.
+    """Create an executor of one thread that receives no signals: a signal handled there would end the process.
 
-    It is started here. A thread that could not be started later, for want of memory, would leave its queue unanswered.
+    The thread is started here. If it could not be started later, for lack of memory, its queue would never be answered.
     """
     executor = ThreadPoolExecutor(1, name)
     executor.submit(signal.pthread_sigmask, signal.SIG_BLOCK, SIGNALS).result()

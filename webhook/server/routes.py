@@ -1,6 +1,6 @@
-"""What is answered to whom, whatever door the request came through: values in, a Reply out.
+"""The answers to requests: values in, a Reply out. It must not import Flask.
 
-Both doors, the one of our own server and the Flask routes that any WSGI server can call, answer with these.
+Both our own server and the Flask application for other WSGI servers answer with these functions.
 """
 
 import logging
@@ -26,52 +26,52 @@ _log = logging.getLogger("webhook.admission")
 
 
 class Request(Struct, frozen=True, gc=False):
-    """An HTTP request whose body is whole."""
+    """An HTTP request with its complete body."""
 
     method: bytes
     path: bytes
-    """As written, percent signs and all."""
+    """Percent-encoded, as sent."""
     query: bytes
     headers: dict[bytes, bytes]
     """Names in lower case."""
     body: bytes
     client: str = ""
-    """The address that it came from."""
+    """The client's address."""
 
     def header(self, name: bytes) -> str:
-        """Give the header of that name, or nothing."""
+        """Return a header's value, empty if there is none."""
         return self.headers.get(name, b"").decode("latin-1")
 
 
 class Reply(Struct, frozen=True, gc=False):
-    """An HTTP answer."""
+    """An HTTP response."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    """All but the length."""
+    """Without Content-Length."""
     body: bytes
 
     @property
     def line(self) -> str:
-        """What `text` was given."""
+        """The line of a reply that `text` made."""
         return self.body.decode().rstrip("\n")
 
 
 def text(status: int, line: str) -> Reply:
-    """Answer with one line of text."""
+    """Return a plain-text reply of one or more lines."""
     return Reply(status, _TEXT, f"{line}\n".encode())
 
 
 TOO_LARGE = text(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
-#: No Retry-After: the API server waits for nothing but that before it asks again, and its client waits for it.
+#: Without Retry-After: API servers retry only if there is one, and the user's request would wait for that.
 OVERLOADED = text(503, "too much is under way")
 FAILED = text(500, "registry-webhook failed; its log says where")
 
 
 def mutate(mutator: Mutator, content_type: str, body: bytes, counters: ReviewCounters, client: str = "") -> Reply:
-    """Answer an AdmissionReview, and count it: 200 with the review, or a 4xx with one line that says what was wrong.
+    """Answer an AdmissionReview: with 200 and the review, or a 4xx and one line.
 
-    `client` is the address that it came from, for the log.
+    The review is logged, with the client's address, and counted.
     """
     began = perf_counter()
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
@@ -79,66 +79,68 @@ def mutate(mutator: Mutator, content_type: str, body: bytes, counters: ReviewCou
         counters.refuse(Refused(415, Refusal.CONTENT_TYPE, client, why))
         return text(415, why)
     try:
-        decided = mutator.review(body)
+        result = mutator.review(body)
     except MalformedReview as error:
         why = log.escape(f"the body is {error}")
         counters.refuse(Refused(400, Refusal.MALFORMED_REVIEW, client, why))
         return text(400, why)
-    _record(decided, client)
-    reply = Reply(200, _REVIEW, decided.answer)
-    counters.count(decided, len(body), perf_counter() - began)
-    return reply
+    return _answer(result, client, counters, len(body), began)
 
 
 def mutate_truncated(mutator: Mutator, beginning: bytes, counters: ReviewCounters, client: str = "") -> Reply | None:
-    """Answer an AdmissionReview that is too large by the beginning of its body, and count it: as what is not examined.
+    """Answer an AdmissionReview that is too large from the beginning of its body; return None if there is no uid in it.
 
-    None where the beginning does not tell which review it is.
+    The outcome is `too-large`.
     """
     began = perf_counter()
     try:
-        decided = mutator.review_truncated(beginning)
+        result = mutator.review_truncated(beginning)
     except MalformedReview:
         return None
-    _record(decided, client)
-    counters.count(decided, len(beginning), perf_counter() - began)
-    return Reply(200, _REVIEW, decided.answer)
+    return _answer(result, client, counters, len(beginning), began)
+
+
+def _answer(result: ReviewResult, client: str, counters: ReviewCounters, size: int, began: float) -> Reply:
+    _log_review(result, client)
+    reply = Reply(200, _REVIEW, result.answer)
+    counters.count(result, size, perf_counter() - began)
+    return reply
 
 
 def about() -> Reply:
-    """Say what this is."""
+    """Answer `GET /` with name and version."""
     return text(200, f"registry-webhook {__version__}: a mutating admission webhook; the API server POSTs to /mutate")
 
 
 def alive() -> Reply:
-    """Answer the liveness probe: the process answers, so it is alive."""
+    """Answer the liveness probe."""
     return text(200, "alive")
 
 
 def ready(now: ServerState, *, draining: bool) -> Reply:
-    """Answer the readiness probe, saying what is not as it should be even while the last good state serves."""
-    faults = [
-        f"{part}: {log.shorten(fault, 512)}"
-        for part, fault in (("configuration", now.configuration_error), ("certificate", now.certificate_error))
-        if fault is not None
+    """Answer the readiness probe, with errors even if the last valid configuration and certificate are still used."""
+    errors = [
+        f"{part}: {log.shorten(error, 512)}"
+        for part, error in (("configuration", now.configuration_error), ("certificate", now.certificate_error))
+        if error is not None
     ]
     if draining:
         return text(503, "not ready: stopping")
     if now.tls is None:
-        return text(503, "\n".join(["not ready: TLS connections cannot be answered yet", *faults]))
-    lines = [f"the last good one stays; {fault}" for fault in faults]
+        return text(503, "\n".join(["not ready: TLS connections cannot be answered yet", *errors]))
+    lines = [f"the last good one stays; {error}" for error in errors]
     if now.certificate_invalid is not None:
         lines.append(f"what is served is not valid; certificate: {log.shorten(now.certificate_invalid, 512)}")
     return text(200, "\n".join(["ready", *lines]))
 
 
 def metrics(exposition: bytes) -> Reply:
-    """Answer Prometheus."""
+    """Answer a scrape."""
     return Reply(200, _METRICS, exposition)
 
 
-def _record(result: ReviewResult, client: str) -> None:
-    """Write a line of what is worth one: every rewrite, what is not looked at, and every fault of our own."""
+def _log_review(result: ReviewResult, client: str) -> None:
+    """Log a review if it changed the Pod, or was not examined."""
     decision, request = result.decision, result.review.request
     rewritten = bool(decision.operations) and _log.isEnabledFor(logging.INFO)
     if not rewritten and decision.outcome not in UNEXAMINED:

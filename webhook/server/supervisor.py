@@ -1,4 +1,4 @@
-"""gunicorn around the worker: a supervisor, one worker process, no configuration file of its own."""
+"""gunicorn's supervisor with one worker process, and the wiring of what the worker serves."""
 
 import os
 import socket
@@ -33,44 +33,40 @@ def serve(reloader: Reloader, sockets: list[socket.socket], drain: float) -> Non
 
     For `drain` seconds after SIGTERM connections are still accepted.
     """
-    _Application(_server_config(reloader, drain), [sock.detach() for sock in sockets], drain).run()
+    _Application(_server_config(reloader, drain), [sock.detach() for sock in sockets]).run()
 
 
 def _server_config(reloader: Reloader, drain: float) -> ServerConfig:
     draining = False
 
-    def stopping() -> None:
+    def on_stop() -> None:
         nonlocal draining
         draining = True
 
     def ready() -> Reply:
         return routes.ready(reloader.state, draining=draining)
 
-    def handler() -> Mutator:
+    def mutator() -> Mutator:
         return reloader.state.mutator
 
     counters = ReviewCounters()
-    reviews = wsgi.admission(handler, counters, flask_app.admission(handler, counters))
+    reviews = wsgi.admission(mutator, counters, flask_app.admission(mutator, counters))
     metrics = Metrics(lambda: reloader.state, counters)
     probes = partial(wsgi.call, flask_app.health(ready, lambda: routes.metrics(metrics.exposition())))
-    return ServerConfig(
-        ports=(
-            PortConfig(
-                "https", reviews, CONNECTIONS, MEMORY_LIMIT, is_secure=True, truncated=wsgi.truncated(handler, counters)
-            ),
-            PortConfig("health", probes, HEALTH_CONNECTIONS, HEALTH_MEMORY_LIMIT, is_secure=False),
-        ),
+    https = PortConfig(
+        "https",
+        reviews,
+        CONNECTIONS,
+        MEMORY_LIMIT,
         tls=lambda: reloader.state.tls,
-        poll=reloader.poll,
-        stopping=stopping,
-        drain=drain,
-        metrics=metrics,
-        counters=counters,
+        truncated=wsgi.truncated(mutator, counters),
     )
+    health = PortConfig("health", probes, HEALTH_CONNECTIONS, HEALTH_MEMORY_LIMIT)
+    return ServerConfig((https, health), reloader.poll, on_stop, drain, metrics, counters)
 
 
 class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
-    """gunicorn's own lines, written as all others are."""
+    """Passes gunicorn's log messages on to the root logger's handler."""
 
     def setup(self, cfg: Any) -> None:
         super().setup(cfg)
@@ -80,7 +76,7 @@ class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
 
 
 class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no types
-    def __init__(self, config: ServerConfig, descriptors: list[int], drain: float) -> None:
+    def __init__(self, config: ServerConfig, descriptors: list[int]) -> None:
         self._config = config
         self._settings = {
             "bind": [f"fd://{descriptor}" for descriptor in descriptors],
@@ -88,7 +84,7 @@ class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no typ
             "worker_class": Worker,
             "worker_tmp_dir": _memory_folder(),
             "timeout": 30,
-            "graceful_timeout": int(drain + 2 * REQUEST_TIMEOUT),
+            "graceful_timeout": int(config.drain + 2 * REQUEST_TIMEOUT),
             "control_socket_disable": True,
             "logger_class": _Log,
             "loglevel": "warning",
@@ -104,6 +100,6 @@ class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no typ
 
 
 def _memory_folder() -> str:
-    """Find a folder for the worker's heartbeat file, in memory where there is one: a slow disk must not stop it."""
-    shared = Path("/dev/shm")  # noqa: S108 - the file is made by mkstemp and has no name once it is open
+    """Return a folder for the worker's heartbeat file, if possible in memory: a slow disk must not delay it."""
+    shared = Path("/dev/shm")  # noqa: S108 - gunicorn uses mkstemp and unlinks the file at once
     return str(shared) if os.access(shared, os.W_OK | os.X_OK) else tempfile.gettempdir()

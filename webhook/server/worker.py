@@ -1,8 +1,7 @@
-"""gunicorn's asgi worker, with an accept loop of our own.
+"""gunicorn's asgi worker with its own accept loop: a limit on connections, a certificate that can be replaced, a drain.
 
-It adds a bound on connections, a certificate that can be replaced under it, and a drain.
-`ASGIWorker` itself builds its TLS context once and enforces no bound. `_serve` is gunicorn's own name and may change:
-`gunicorn==27.0.*` is pinned, and tests hold what is built on it.
+`ASGIWorker` itself builds its TLS context once and has no limit. `_serve` is a private name of gunicorn and may change:
+`gunicorn==27.0.*` is pinned, and tests cover what is built on it.
 """
 
 import asyncio
@@ -23,27 +22,25 @@ from gunicorn.workers.gasgi import ASGIWorker
 from webhook import log
 from webhook.admission.review import BODY_LIMIT
 from webhook.server.counters import ReviewCounters
-from webhook.server.http1 import PARSER, READ, REQUEST_TIMEOUT, Protocol, ProtocolContext
-from webhook.server.listener import Listener, ListeningSocket
+from webhook.server.http1 import PARSER, READ, REQUEST_TIMEOUT, ProtocolContext
+from webhook.server.listener import Listener
 from webhook.server.memory_budget import MemoryBudget
 from webhook.server.metrics import CloseReason, Metrics
 from webhook.server.request_scheduler import SIGNALS, RequestScheduler, background_executor
 from webhook.server.wsgi import Application, TruncatedApplication
 
-#: Connections held at once on the TLS port.
-CONNECTIONS = 500
-#: The same on the port for probes, apart so that a flood of the one cannot starve the other.
-HEALTH_CONNECTIONS = 100
-#: File descriptors that are left for everything but connections.
+#: Connections at a time on the TLS port, and on the port for probes: a flood of one cannot starve the other.
+CONNECTIONS, HEALTH_CONNECTIONS = 500, 100
+#: File descriptors that are reserved for everything but connections.
 _RESERVED_FILES = 64
-#: Bytes that all connections of the TLS port hold together at the most. There is space for the longest review of an
-#: API server while another client holds as much: it is the client that holds the most that frees some.
+#: Bytes that all connections of the TLS port hold together. There is room for the longest review of an API server while
+#: another client holds as much.
 MEMORY_LIMIT = 2 * BODY_LIMIT + 8 * 1024 * 1024
 #: The same for probes, which have no bodies.
 HEALTH_MEMORY_LIMIT = 4 * 1024 * 1024
 
-#: Seconds after which the event loop gets the interpreter back from a thread that computes. Python's 5 ms are waited
-#: several times for each request: at every call that lets other threads run, such as those that encrypt.
+#: Seconds until a thread that computes hands the interpreter back to the event loop. Each request waits for that
+#: several times, at every call that lets other threads run, such as those that encrypt. Python's default is 5 ms.
 _SWITCH_INTERVAL = 0.0002
 
 _POLL_INTERVAL = 0.5
@@ -57,22 +54,22 @@ class PortConfig(NamedTuple):
     application: Application
     connections: int
     memory_limit: int
-    """Bytes that all connections hold together at the most."""
-    is_secure: bool
+    """Bytes that all connections hold together."""
+    tls: Callable[[], ssl.SSLContext | None] | None = None
+    """Returns the context for a new connection, or None while there is no certificate. Without it there is no TLS."""
     truncated: TruncatedApplication = lambda _: None
     """Answers requests whose body is too large."""
 
 
 class ServerConfig(NamedTuple):
-    """All that a worker serves, in the order of its listening sockets."""
+    """What a worker serves."""
 
     ports: tuple[PortConfig, ...]
-    tls: Callable[[], ssl.SSLContext | None]
-    """The context in force for new connections."""
+    """In the order of the listening sockets."""
     poll: Callable[[], None]
-    """Called twice a second: takes up what has changed."""
-    stopping: Callable[[], None]
-    """Called once when the worker is told to stop: readiness goes first."""
+    """Called twice a second in a thread, to reload what has changed."""
+    on_stop: Callable[[], None]
+    """Called once when the worker begins to stop."""
     drain: float
     """Seconds after that during which connections are still accepted."""
     metrics: Metrics
@@ -80,7 +77,7 @@ class ServerConfig(NamedTuple):
 
 
 class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
-    """Serves a Site."""
+    """Serves a `ServerConfig`."""
 
     alive: bool
 
@@ -96,16 +93,16 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         sys.setswitchinterval(_SWITCH_INTERVAL)
         listeners = self._listeners(config)
         tasks = [self.loop.create_task(listener.expire()) for listener in listeners]
-        looked = asyncio.Event()
-        tasks.append(self.loop.create_task(self._poll(config, looked)))
-        # A worker that replaces another has what the supervisor read at its start: it answers nothing by that.
-        while not looked.is_set() and self.alive and self.ppid == os.getppid():
+        polled = asyncio.Event()
+        tasks.append(self.loop.create_task(self._poll(config, polled)))
+        # A worker that replaces another begins with what the supervisor read when it started, which may be outdated.
+        while not polled.is_set() and self.alive and self.ppid == os.getppid():
             self.notify()
-            await _wait(looked, _POLL_INTERVAL)
+            await _wait(polled, _POLL_INTERVAL)
         for listener in listeners:
             listener.accept()
         gc.collect()
-        gc.freeze()  # what is there now stays, and need not be looked at again
+        gc.freeze()  # what exists now stays, so later collections can skip it
         _log.info(
             log.event(
                 "serving",
@@ -120,38 +117,41 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             log.flush()
             config.counters.refusals.flush()
             await _wait(self._stop, _POLL_INTERVAL)
-        self.alive = False  # it may be the supervisor that has gone: answers close their connections all the same
-        config.stopping()
+        self.alive = False  # also if the supervisor has gone: answers close their connections from now on
+        config.on_stop()
         await self._drain(listeners, config.drain)
         for task in tasks:
             task.cancel()
 
     def _listeners(self, config: ServerConfig) -> list[Listener]:
-        made = []
-        for port, own, bound in zip(config.ports, self.sockets, _bounds(config.ports), strict=True):
-            closed = config.metrics.closed(port.name)
-            memory = MemoryBudget[Protocol](port.memory_limit, partial(closed, CloseReason.MEMORY))
-            schedule = RequestScheduler(port.application, self.loop)
-            buffer = memoryview(bytearray(READ))
+        listeners = []
+        for port, own, limit in zip(config.ports, self.sockets, _connection_limits(config.ports), strict=True):
+            on_close = config.metrics.on_close(port.name)
             context = ProtocolContext(
-                schedule, self, buffer, memory, self.loop.time, config.counters.refuse, port.truncated
+                RequestScheduler(port.application, self.loop),
+                self,
+                memoryview(bytearray(READ)),
+                MemoryBudget(port.memory_limit, partial(on_close, CloseReason.MEMORY)),
+                self.loop.time,
+                config.counters.refuse,
+                port.truncated,
             )
-            listener = Listener(ListeningSocket(own.sock, bound, port.is_secure), context, config.tls, closed)
+            listener = Listener(own.sock, limit, context, port.tls, on_close)
             config.metrics.watch(port.name, listener)
-            made.append(listener)
-        return made
+            listeners.append(listener)
+        return listeners
 
     async def _poll(self, config: ServerConfig, polled: asyncio.Event) -> None:
-        """Take up what has changed, for ever; set `polled` after the first time.
+        """Poll for changed files until cancelled; set `polled` after the first time.
 
-        In a thread, for thousands of rules take a second to load, and reviews must not wait for that; and beside the
-        heartbeat, for a file system can hang.
+        Runs in a thread because loading thousands of rules takes a second, and apart from the heartbeat because a file
+        system can hang.
         """
-        looking = background_executor("look")
+        executor = background_executor("poll")
         while True:
             try:
-                await self.loop.run_in_executor(looking, config.poll)
-            except Exception:  # noqa: BLE001 - whatever it is, what is in force goes on being served
+                await self.loop.run_in_executor(executor, config.poll)
+            except Exception:  # noqa: BLE001 - the current state is still served
                 _log.exception("cannot look at the files")
             polled.set()
             await asyncio.sleep(_POLL_INTERVAL)
@@ -159,9 +159,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
     async def _drain(self, listeners: list[Listener], seconds: float) -> None:
         """Stop without losing a request.
 
-        Every answer closes its connection from now on. New ones are accepted for a while, for it takes that long until
-        the last client has heard; then they are refused, those that wait idle are closed, and requests in flight are
-        answered.
+        Every answer closes its connection. New connections are accepted until clients have learned that this endpoint
+        is gone. Then they are refused, idle ones are closed, and requests in flight are answered.
         """
         _log.info(log.event("stopping", accepting_for=seconds))
         deadline = self.loop.time() + seconds
@@ -173,47 +172,47 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         deadline = self.loop.time() + REQUEST_TIMEOUT
         while any(listener.open for listener in listeners) and self.loop.time() < deadline and not self._quick_shutdown:
             self.notify()
-            # Meanwhile is read what came while the process stood still: with the connection it would be lost.
+            # Read what arrived while the process was not scheduled, before its connection looks idle and is closed.
             await asyncio.sleep(0.05)
             for listener in listeners:
                 listener.close_idle()
         _log.info(log.event("stopped", cut_off=sum(listener.open for listener in listeners)))
 
     def _cleanup(self) -> None:
-        # From here on nobody waits for an answer, and a signal that came while the loop is taken down would only be
-        # said as a fault: Ctrl-C in a terminal reaches this process twice, from there and from its supervisor.
+        # No client waits for an answer any more, and a signal while the event loop is shut down would be logged as an
+        # error: Ctrl-C in a terminal reaches this process twice, from the terminal and from the supervisor.
         signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         super()._cleanup()
 
-    def handle_exit_signal(self) -> None:
-        """Begin to stop, on SIGTERM."""
+    def handle_exit_signal(self) -> None:  # SIGTERM: drain
         super().handle_exit_signal()
         self._stop.set()
 
-    def handle_quit_signal(self) -> None:
-        """Stop at once, on SIGINT or SIGQUIT."""
+    def handle_quit_signal(self) -> None:  # SIGINT, SIGQUIT: stop at once
         super().handle_quit_signal()
         self._stop.set()
 
 
-def _bounds(ports: Sequence[PortConfig]) -> list[int]:
-    """Say how many connections each port may hold: where descriptors are scarce, the smaller ones go first."""
-    files, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+def _connection_limits(ports: Sequence[PortConfig]) -> list[int]:
+    """Return the number of connections for each port.
+
+    If file descriptors are scarce, each port but the largest gets at most a quarter of those that are left.
+    """
+    files, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = sum(port.connections for port in ports) + _RESERVED_FILES
     if files != resource.RLIM_INFINITY and files < wanted:
-        files = wanted if most == resource.RLIM_INFINITY else min(wanted, most)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (files, most))
-    left = wanted if files == resource.RLIM_INFINITY else files
-    left -= _RESERVED_FILES
-    bounds = {}
+        files = wanted if hard_limit == resource.RLIM_INFINITY else min(wanted, hard_limit)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard_limit))
+    left = (wanted if files == resource.RLIM_INFINITY else files) - _RESERVED_FILES
+    limits = {}
     for number, port in enumerate(sorted(ports, key=lambda port: port.connections)):
         share = left if number == len(ports) - 1 else left // 4
-        bounds[port.name] = min(port.connections, share)
-        left -= bounds[port.name]
-    return [bounds[port.name] for port in ports]
+        limits[port.name] = min(port.connections, share)
+        left -= limits[port.name]
+    return [limits[port.name] for port in ports]
 
 
 async def _wait(event: asyncio.Event, seconds: float) -> None:
-    """Wait for an event, but no longer than some seconds."""
+    """Wait for an event for at most `seconds`."""
     with suppress(TimeoutError):
         await asyncio.wait_for(event.wait(), seconds)

@@ -1,6 +1,6 @@
-"""The door of our own server: `POST /mutate` goes straight to the endpoint, all else to a Flask application.
+"""Applications for our own server: `POST /mutate` is answered directly, everything else by a Flask application.
 
-Nothing on the way of a request waits. Large reviews are answered in other threads than the event loop's.
+No request blocks on I/O. Large reviews are answered in other threads than the event loop's.
 """
 
 import io
@@ -15,31 +15,31 @@ from webhook.server.counters import ReviewCounters
 from webhook.server.routes import Reply, Request
 
 Application = Callable[[Request], Reply]
-#: Answers a request of whose body, which is too large, only the beginning is there; None where that is not enough.
+#: Answers a request with the beginning of a body that is too large; returns None if that is not enough.
 TruncatedApplication = Callable[[Request], Reply | None]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _MUTATE = frozenset({b"/mutate", b"/mutate/"})
 
 
-def admission(handler: Callable[[], Mutator], counters: ReviewCounters, otherwise: WsgiApplication) -> Application:
-    """Make the application of the TLS port: reviews are answered here, all else by `otherwise`."""
+def admission(mutator: Callable[[], Mutator], counters: ReviewCounters, otherwise: WsgiApplication) -> Application:
+    """Return the application of the TLS port. Requests that are not reviews are answered by `otherwise`."""
 
     def answer(request: Request) -> Reply:
         if _is_review(request):
-            return routes.mutate(handler(), request.header(b"content-type"), request.body, counters, request.client)
+            return routes.mutate(mutator(), request.header(b"content-type"), request.body, counters, request.client)
         return call(otherwise, request)
 
     return answer
 
 
-def truncated(handler: Callable[[], Mutator], counters: ReviewCounters) -> TruncatedApplication:
-    """Make what answers reviews that are too large."""
+def truncated(mutator: Callable[[], Mutator], counters: ReviewCounters) -> TruncatedApplication:
+    """Return an application for reviews that are too large."""
 
     def answer(request: Request) -> Reply | None:
-        return (
-            routes.mutate_truncated(handler(), request.body, counters, request.client) if _is_review(request) else None
-        )
+        if not _is_review(request):
+            return None
+        return routes.mutate_truncated(mutator(), request.body, counters, request.client)
 
     return answer
 
@@ -49,9 +49,9 @@ def _is_review(request: Request) -> bool:
 
 
 def call(application: WsgiApplication, request: Request) -> Reply:
-    """Call a WSGI application (PEP 3333) that answers at once.
+    """Call a WSGI application (PEP 3333) that does not block.
 
-    HEAD is asked as GET, for only so is the length known that both have; the body is the protocol's to leave out.
+    HEAD becomes GET, to know the length that both have; `http1` leaves out the body.
     """
     method = b"GET" if request.method == b"HEAD" else request.method
     environ: dict[str, Any] = {

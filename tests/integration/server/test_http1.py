@@ -68,7 +68,7 @@ class Connection:
         self.is_lost = asyncio.Event()
         self.gave_way = 0
         self.refused: list[Refused] = []
-        self.memory = MemoryBudget[http1.Protocol](most, self._count)
+        self.memory = MemoryBudget(most, self._count)
         buffer = memoryview(bytearray(http1.READ))
         self.schedule = RequestScheduler(application, asyncio.get_running_loop())
         common = http1.ProtocolContext(

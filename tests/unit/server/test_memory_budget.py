@@ -15,7 +15,7 @@ class Held:
 
     def __init__(self) -> None:
         self.count = 0
-        self.memory = MemoryBudget[Consumer](100, self._gave_way)
+        self.memory = MemoryBudget(100, self._gave_way)
 
     def _gave_way(self) -> None:
         self.count += 1
