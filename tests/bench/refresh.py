@@ -121,8 +121,8 @@ def _measure(client: Client, names: list[str], samples: int, folder: Path) -> No
         _wait(lambda: sidecar.writes() >= before + count)
         _say("rotation", f"{time.monotonic() - began:.1f} s", "a second of it at most until the change is seen")
 
-        before, passes = sidecar.writes(), sidecar.metrics()["passes_total:published"]
-        _wait(lambda: sidecar.metrics()["passes_total:published"] >= passes + 2)
+        before, passes = sidecar.writes(), sidecar.metrics()["refreshes_total:published"]
+        _wait(lambda: sidecar.metrics()["refreshes_total:published"] >= passes + 2)
         _say("writes in two passes that change nothing", f"{sidecar.writes() - before:.0f}")
 
         latencies = [_label_to_secret(client, names[0]) for _ in range(samples)]

@@ -226,7 +226,7 @@ class Sidecar:
 
     def passes(self) -> int:
         """Count the passes that it has made since its start, whatever came of them."""
-        return sum(self._counts("passes_total").values())
+        return sum(self._counts("refreshes_total").values())
 
     def writes(self) -> dict[str, int]:
         """Count by kind the Secrets that it has written since its start."""

@@ -43,7 +43,7 @@ def test_a_password_that_changes_at_the_registry_alone_is_reported_and_tried_pat
     before, password = version(cluster, namespace), sidecar.password
     registry.admit(sidecar.username, newer := new_password())
     # What it has accepted, the registry is not asked about again for a minute.
-    eventually("the registry refuses it", lambda: sidecar.metric("passes_total:refused") == 1, deadline=90)
+    eventually("the registry refuses it", lambda: sidecar.metric("refreshes_total:refused") == 1, deadline=90)
     began = time.monotonic()
     assert sidecar.metric("credential_refused") == 1
     assert "CredentialRefused: registry.example.com refused" in sidecar.log()
@@ -57,9 +57,9 @@ def test_a_password_that_changes_at_the_registry_alone_is_reported_and_tried_pat
     has_password(cluster, late, password)
     assert version(cluster, namespace) == before
     # No quick tries, for they lock accounts: ten seconds at the least lie between two passes.
-    eventually("it is asked again", lambda: sidecar.metric("passes_total:refused") == 2)
+    eventually("it is asked again", lambda: sidecar.metric("refreshes_total:refused") == 2)
     assert time.monotonic() - began > 8
-    assert sidecar.metric("passes_total:source") == sidecar.metric("passes_total:registry") == 0
+    assert sidecar.metric("refreshes_total:source") == sidecar.metric("refreshes_total:registry") == 0
 
     # The source follows.
     sidecar.set_password(newer)

@@ -93,7 +93,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing_and_what_is_lost_is_said(
             for number in range(_REVIEWS):
                 assert client.review(review.encode_review(_POD, uid=f"u-{number}")).status == 200
         result = load.result().none_failed()
-        lost = server.metric("registry_webhook_log_lines_lost_total")
+        lost = server.metric("registry_webhook_log_lines_dropped_total")
         figure("Log that nobody reads", result)
         figure("Log that nobody reads: lines lost of some", f"{lost:.0f} of {_REVIEWS + len(result.answers)}")
         assert 0 < lost < _REVIEWS

@@ -186,7 +186,7 @@ class CredentialRefresher:
         self.refreshed_at = self._clocks.wall()
         self.last_result = done
         if done.outcome is not Outcome.STANDBY:
-            self._metrics.passes.labels(done.outcome.value).inc()
+            self._metrics.refreshes.labels(done.outcome.value).inc()
         return done
 
     def _next(self, done: RefreshResult) -> float:
@@ -256,7 +256,7 @@ class CredentialRefresher:
 
     def _failed(self, error: CredentialProviderError | InvalidCredential) -> RefreshResult:
         kind = "invalid" if isinstance(error, InvalidCredential) else "none"
-        self._metrics.source_failures.labels(kind).inc()
+        self._metrics.provider_failures.labels(kind).inc()
         self._events.warning("ProviderFailed", str(error))
         return RefreshResult(Outcome.PROVIDER, str(error))
 
@@ -375,7 +375,7 @@ class CredentialRefresher:
         if verdict is not None and answer is Answer.DEFERRED:
             self._deferred = verdict.retry_after
         elif verdict is not None:
-            self._metrics.registry_answers.labels(answer.value).inc()
+            self._metrics.registry_checks.labels(answer.value).inc()
         self._metrics.refused.set(answer in {Answer.REFUSED, Answer.DEFERRED})
         if answer in {Answer.ACCEPTED, Answer.UNCLEAR}:
             self._events.resolved(None, "CredentialRefused")

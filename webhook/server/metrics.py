@@ -66,20 +66,20 @@ class Metrics:
         self._registry = CollectorRegistry()
         self._closed = Counter(
             f"{_PREFIX}_connections_closed",
-            f"Connections that the server closed, by why: {', '.join(CloseReason)}.",
+            f"Connections closed by the server, by reason: {', '.join(CloseReason)}.",
             ["port", "reason"],
             registry=self._registry,
         )
-        self._open = Gauge(f"{_PREFIX}_connections", "Connections that are open.", ["port"], registry=self._registry)
+        self._open = Gauge(f"{_PREFIX}_connections", "Open connections.", ["port"], registry=self._registry)
         self._busy = Gauge(
             f"{_PREFIX}_requests_in_flight",
-            "Connections with something under way: a handshake, a request that has not come whole, an answer unread.",
+            "Connections with a handshake, an incomplete request or an unread response.",
             ["port"],
             registry=self._registry,
         )
         self._held = Gauge(
-            f"{_PREFIX}_held_bytes",
-            "Bytes of requests that have not come whole and of answers that are not read.",
+            f"{_PREFIX}_buffered_bytes",
+            "Bytes buffered for incomplete requests and unread responses.",
             ["port"],
             registry=self._registry,
         )
@@ -116,17 +116,21 @@ class _Reviews(Collector):
             for operation, outcomes in counters.reviews.items()
             for outcome, count in outcomes.items()
         ]
-        yield _counter("reviews", "Reviews that were answered.", ("operation", "outcome"), reviews)
+        yield _counter("reviews", "Admission reviews, by operation and outcome.", ("operation", "outcome"), reviews)
         refused = [((str(status), reason), count) for (status, reason), count in counters.refused.items()]
-        text = f"Requests that were refused, by HTTP status and reason: {', '.join(Refusal)}."
+        text = f"Refused requests, by HTTP status and reason: {', '.join(Refusal)}."
         yield _counter("refused_reviews", text, ("status", "reason"), refused)
         images = [((reason,), count) for reason, count in counters.images.items()]
-        yield _counter("images", "Images looked at, by why they became what they did.", ("reason",), images)
+        yield _counter("images", "Images processed, by resolution reason.", ("reason",), images)
         # A copy: other threads add rules.
         rules = [((rule,), count) for rule, count in counters.rules.copy().items()]
-        yield _counter("rule_images", "Images rewritten by each rule; the first 256 are told apart.", ("rule",), rules)
-        yield _histogram("review_duration_seconds", "Time from a whole request to its answer.", counters.seconds)
-        yield _histogram("review_size_bytes", "Length of the bodies of reviews.", counters.sizes)
+        yield _counter(
+            "rule_images", "Images rewritten, by rule; rules after the first 256 share one series.", ("rule",), rules
+        )
+        yield _histogram(
+            "review_duration_seconds", "Time from a complete request to its response, in seconds.", counters.seconds
+        )
+        yield _histogram("review_size_bytes", "Size of review bodies, in bytes.", counters.sizes)
 
 
 class _StateCollector(Collector):
@@ -139,7 +143,7 @@ class _StateCollector(Collector):
         now = self._now()
         yield InfoMetricFamily(
             f"{_PREFIX}_configuration",
-            "Which configuration is in force: the hash of all in it that decides.",
+            "Current configuration, by the hash of its effective settings.",
             value={"hash": now.configuration_hash},
         )
         for part, error, since in (
@@ -148,21 +152,21 @@ class _StateCollector(Collector):
         ):
             yield GaugeMetricFamily(
                 f"{_PREFIX}_{part}_last_reload_successful",
-                f"Whether the {part} as it is now is the one in force: 0 while the last good one stays.",
+                f"Whether the last reload of the {part} succeeded; 0 while the previous one is kept.",
                 value=error is None,
             )
             yield GaugeMetricFamily(
                 f"{_PREFIX}_{part}_last_reload_success_timestamp_seconds",
-                f"When the {part} in force was read; 0: there is none yet.",
+                f"Time of the last successful reload of the {part}; 0: none yet.",
                 value=since,
             )
         yield GaugeMetricFamily(
             f"{_PREFIX}_certificate_expiry_timestamp_seconds",
-            "When the certificate that is served ends; +Inf: there is none, or it cannot be told.",
+            "Expiry of the certificate being served; +Inf: none, or unknown.",
             value=now.certificate_validity.ends if now.certificate_validity else inf,
         )
         yield CounterMetricFamily(
-            f"{_PREFIX}_log_lines_lost", "Lines of the log that nobody took in time.", value=log.dropped_lines()
+            f"{_PREFIX}_log_lines_dropped", "Log lines dropped because stderr was blocked.", value=log.dropped_lines()
         )
 
 

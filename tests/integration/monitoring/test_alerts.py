@@ -116,7 +116,7 @@ CASES = {
         {"pod": "a", "status": "413", "reason": "too-large"},
         ({_pod(f"{_OURS}refused_reviews_total", status="413", reason="too-large"): "5x60"},),
     ),
-    "RegistryWebhookLogLinesLost": _gauge(f"{_REFRESHER}log_lines_lost_total", _GROWS, "5x60"),
+    "RegistryWebhookLogLinesDropped": _gauge(f"{_REFRESHER}log_lines_dropped_total", _GROWS, "5x60"),
     "RegistryWebhookCredentialExpires": _gauge(
         f"{_REFRESHER}credential_expiry_timestamp_seconds", f"{27 * 60}x60", f"{40 * 60}x60", _INFINITE
     ),
@@ -127,14 +127,14 @@ CASES = {
     "RegistryWebhookCredentialRefused": _gauge(f"{_REFRESHER}credential_refused"),
     "RegistryWebhookPassesFail": Case(
         {
-            _pod(f"{_REFRESHER}passes_total", outcome="provider"): "0+1x60",
-            _pod(f"{_REFRESHER}passes_total", outcome="published"): "5x60",
+            _pod(f"{_REFRESHER}refreshes_total", outcome="provider"): "0+1x60",
+            _pod(f"{_REFRESHER}refreshes_total", outcome="published"): "5x60",
         },
         {"pod": "a"},
         (
             {
-                _pod(f"{_REFRESHER}passes_total", outcome="provider"): "0+1x60",
-                _pod(f"{_REFRESHER}passes_total", outcome="published"): "0+1x60",
+                _pod(f"{_REFRESHER}refreshes_total", outcome="provider"): "0+1x60",
+                _pod(f"{_REFRESHER}refreshes_total", outcome="published"): "0+1x60",
             },
         ),
     ),

@@ -40,7 +40,7 @@ def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_u
     (place.folder / "password").unlink()
     over = outage(api)
     with refreshing(place) as sidecar:
-        wait_until(lambda: sidecar.metric("passes_total", "provider") >= 2)
+        wait_until(lambda: sidecar.metric("refreshes_total", "provider") >= 2)
         assert sidecar.probe("/healthz") == (200, "ok\n")
         state = sidecar.state()
         assert not state.ready
@@ -207,7 +207,7 @@ def test_one_that_is_told_to_stop_stops_soon_and_its_successor_writes_nothing_ag
     assert len(api.writes()) == len(names)
     with refreshing(place, "second.log") as sidecar:
         wait_until(lambda: sidecar.metric("leading") == 1, SOON)
-        wait_until(lambda: sidecar.metric("passes_total", "published") == 1)
+        wait_until(lambda: sidecar.metric("refreshes_total", "published") == 1)
         settle(api)
         assert len(api.writes()) == len(names) + 1
         # One that cannot reach the API server any more stops as soon.

@@ -8,9 +8,9 @@ _ALL = {
     "api_requests": "counter",
     "configuration_last_reload_successful": "gauge",
     "foreign_conflicts": "counter",
-    "log_lines_lost": "counter",
-    "registry_answers": "counter",
-    "source_failures": "counter",
+    "log_lines_dropped": "counter",
+    "registry_checks": "counter",
+    "provider_failures": "counter",
     "write_failures": "counter",
     "credential_expiry_timestamp_seconds": "gauge",
     "credential_refreshed_timestamp_seconds": "gauge",
@@ -25,8 +25,8 @@ _ALL = {
     "namespaces_contended": "gauge",
     "namespaces_failing": "gauge",
     "namespaces_foreign_secret": "gauge",
-    "namespaces_served": "gauge",
-    "passes": "counter",
+    "namespaces_selected": "gauge",
+    "refreshes": "counter",
     "repairs": "counter",
     "watch_restarts": "counter",
     "writes": "counter",
@@ -37,7 +37,7 @@ def test_every_metric_has_a_name_a_type_and_words() -> None:
     metrics = Metrics()
     metrics.count_request("GET", "200")
     metrics.count_request("PATCH", "none")
-    metrics.passes.labels("published").inc()
+    metrics.refreshes.labels("published").inc()
     metrics.configuration.info({"hash": "0123456789ab"})
     text = metrics.exposition().decode()
     assert faults(text) == []
@@ -51,7 +51,7 @@ def test_every_metric_has_a_name_a_type_and_words() -> None:
     assert all(family.documentation for family in families)
     samples = {(sample.name, tuple(sample.labels.values())): sample.value for f in families for sample in f.samples}
     assert samples[f"{prefix}api_requests_total", ("PATCH", "none")] == 1
-    assert samples[f"{prefix}passes_total", ("published",)] == 1
+    assert samples[f"{prefix}refreshes_total", ("published",)] == 1
     # Nothing is known of an end until something is.
     assert samples[f"{prefix}credential_expiry_timestamp_seconds", ()] == float("inf")
 

@@ -377,9 +377,9 @@ def test_a_source_that_breaks_leaves_the_last_good_one_and_new_namespaces_get_th
     sidecar: Sidecar, api: ApiServer, team: str
 ) -> None:
     publish(api, team)
-    failed = sidecar.metric("passes_total", "provider")
+    failed = sidecar.metric("refreshes_total", "provider")
     (sidecar.place.folder / "password").unlink()
-    wait_until(lambda: sidecar.metric("passes_total", "provider") > failed)
+    wait_until(lambda: sidecar.metric("refreshes_total", "provider") > failed)
     wait_until(lambda: "ProviderFailed" in api.reasons("registry-webhook"))
     publish(api, f"{team}-new")
     api.edit(team)

@@ -31,7 +31,7 @@ def refusing(*, token: bool) -> tuple[Callable[[Request], bytes], list[Request]]
 
 
 def refused_again(sidecar: Sidecar, before: float) -> Callable[[], bool]:
-    return lambda: sidecar.metric("passes_total", "refused") > before
+    return lambda: sidecar.metric("refreshes_total", "refused") > before
 
 
 @pytest.mark.parametrize("token", [True, False])
@@ -44,13 +44,13 @@ def test_replicas_with_wrong_password_three_logins_in_five_minutes(place: Place,
         place.configure(**settings)
         first = stack.enter_context(refreshing(place, "first"))
         second = stack.enter_context(refreshing(place, "second"))
-        wait_until(lambda: sum(one.metric("passes_total", "refused") for one in (first, second)) == 1)
+        wait_until(lambda: sum(one.metric("refreshes_total", "refused") for one in (first, second)) == 1)
         assert len(failed) == (2 if token else 1)
         time.sleep(3)
         assert len(failed) == (2 if token else 1)
         leader = first if first.metric("leading") else second
         for number in range(4):
-            refused = leader.metric("passes_total", "refused")
+            refused = leader.metric("refreshes_total", "refused")
             place.set_password(f"{PASSWORD}-{number}")
             wait_until(refused_again(leader, refused))
         assert len(failed) == _LIMIT
@@ -60,7 +60,7 @@ def test_replicas_with_wrong_password_three_logins_in_five_minutes(place: Place,
         leader.stop()
         other = second if leader is first else first
         wait_until(lambda: other.metric("leading") == 1)
-        wait_until(lambda: other.metric("passes_total", "refused") >= 1)
+        wait_until(lambda: other.metric("refreshes_total", "refused") >= 1)
         with refreshing(place, "third"):
             time.sleep(1)
         assert len(failed) == _LIMIT
@@ -107,16 +107,16 @@ def test_helper_failing_for_one_registry_entry_stays_over_restarts(place: Place,
         wait_until(lambda: logins(place) == {server: f"{PASSWORD}-1", ecr: f"{PASSWORD}-1"})
         tell(**{server: f"{PASSWORD}-2", ecr: failure})
         wait_until(lambda: logins(place) == {server: f"{PASSWORD}-2", ecr: f"{PASSWORD}-1"})
-        wait_until(lambda: sidecar.metric("source_failures_total", "none") >= 1)
+        wait_until(lambda: sidecar.metric("provider_failures_total", "none") >= 1)
         assert "ProviderFailed" in place.api.reasons("registry-webhook")
     tell(**{server: f"{PASSWORD}-3", ecr: failure})
     with refreshing(place, "second", PATH=path) as sidecar:
-        wait_until(lambda: sidecar.metric("passes_total", "provider") >= 2)
+        wait_until(lambda: sidecar.metric("refreshes_total", "provider") >= 2)
         assert logins(place) == {server: f"{PASSWORD}-3", ecr: f"{PASSWORD}-1"}
-        failed = sidecar.metric("passes_total", "provider")
+        failed = sidecar.metric("refreshes_total", "provider")
         tell(**{server: failure, ecr: f"{PASSWORD}-4"})
         wait_until(lambda: logins(place) == {server: f"{PASSWORD}-3", ecr: f"{PASSWORD}-4"})
-        wait_until(lambda: sidecar.metric("passes_total", "provider") > failed)
+        wait_until(lambda: sidecar.metric("refreshes_total", "provider") > failed)
         tell(**{server: f"{PASSWORD}-3", ecr: failure})
         place.configure(registry={"username": None, "token_ttl": 10}, credential={"helper": "fake"})
         wait_until(lambda: logins(place) == {server: f"{PASSWORD}-3"})

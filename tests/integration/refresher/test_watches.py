@@ -196,11 +196,11 @@ def test_a_password_that_changes_while_the_api_server_is_gone_is_published_when_
     names = [f"{team}-{number}" for number in range(5)]
     for name in names:
         publish(api, name)
-    passes = sidecar.metric("passes_total", "published")
+    passes = sidecar.metric("refreshes_total", "published")
     api.asked.clear()
     api.close()
     sidecar.place.set_password(f"{PASSWORD}-new")
-    wait_until(lambda: sidecar.metric("passes_total", "published") > passes)
+    wait_until(lambda: sidecar.metric("refreshes_total", "published") > passes)
     api.open()
     for name in names:
         wait_until(published(api, name, f"{PASSWORD}-new"))

@@ -188,7 +188,7 @@ def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(se
         senders = [stack.enter_context(server.tls()) for _ in range(25)]
         for connection in senders:
             connection.sendall(head + large)
-        assert server.metric('registry_webhook_held_bytes{port="https"}') < 60_000_000
+        assert server.metric('registry_webhook_buffered_bytes{port="https"}') < 60_000_000
         answers: dict[socket.socket, bytes] = {}
 
         def all_have_said_it() -> bool:
@@ -203,7 +203,7 @@ def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(se
         patient.sendall(usual[-1:])
         assert patient.recv(1000).startswith(b"HTTP/1.1 200 ")
     assert memory(worker) < 256 * 1024
-    wait_until(lambda: server.metric('registry_webhook_held_bytes{port="https"}') == 0)
+    wait_until(lambda: server.metric('registry_webhook_buffered_bytes{port="https"}') == 0)
 
 
 def test_a_body_far_over_the_limit_is_refused_with_memory_bounded(server: Server) -> None:

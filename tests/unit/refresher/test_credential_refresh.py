@@ -201,11 +201,11 @@ def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> 
     assert scene.credentials.last_result is done
     assert scene.credentials.published() == (row.published is not None)
     counted = {
-        ("source_failures", "kind", "none"): row.verdict is _BROKEN,
-        ("source_failures", "kind", "invalid"): isinstance(row.verdict, InvalidCredential),
-        ("registry_answers", "answer", "accepted"): row.verdict is _ACCEPTED,
-        ("registry_answers", "answer", "refused"): row.verdict is _REFUSED,
-        ("registry_answers", "answer", "unclear"): row.verdict is _UNCLEAR,
+        ("provider_failures", "kind", "none"): row.verdict is _BROKEN,
+        ("provider_failures", "kind", "invalid"): isinstance(row.verdict, InvalidCredential),
+        ("registry_checks", "result", "accepted"): row.verdict is _ACCEPTED,
+        ("registry_checks", "result", "refused"): row.verdict is _REFUSED,
+        ("registry_checks", "result", "unclear"): row.verdict is _UNCLEAR,
     }
     for (name, label, value), once in counted.items():
         assert f'{name}_total{{{label}="{value}"}} {float(once)}'.encode() in scene.metrics.exposition()
@@ -339,7 +339,7 @@ def test_credentials_deferred_login_is_tried_when_allowed() -> None:
     scene.verdict = Verdict(Answer.DEFERRED, "not asked: too many logins were refused", 250.0)
     assert scene.passes(600) == [0, 250, 500]
     assert scene.published() == (5, False)
-    assert b'answer="refused"} 0.0' in scene.metrics.exposition()
+    assert b'registry_checks_total{result="refused"} 0.0' in scene.metrics.exposition()
 
 
 def test_credentials_end_not_stated_are_read_every_two_minutes() -> None:
@@ -653,7 +653,7 @@ def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdi
         # What the configuration does not name goes.
         assert logins(scene) == {"registry.example.com": "4", _ECR: "2"}
     assert scene.reasons() == (["RegistryUnclear"] if verdict is _UNCLEAR else []) + ["ProviderFailed"]
-    assert b'source_failures_total{kind="none"} 3.0' in scene.metrics.exposition()
+    assert b'provider_failures_total{kind="none"} 3.0' in scene.metrics.exposition()
     scene.verdict = _ACCEPTED
     scene.source.content = Credential((entry("registry.example.com", 4), entry(_ECR, 5)))
     assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
@@ -771,7 +771,7 @@ def test_credentials_replica_that_does_not_write_asks_nothing() -> None:
     scene.leads = False
     assert scene.passes(300) == [0, 80, 160, 240]
     assert scene.asked == 0
-    assert b'passes_total{outcome="published"} 0.0' in scene.metrics.exposition()
+    assert b'refreshes_total{outcome="published"} 0.0' in scene.metrics.exposition()
     assert scene.credentials.last_result is not None
     assert scene.credentials.last_result.outcome is Outcome.STANDBY
     assert scene.credentials.published()

@@ -22,7 +22,7 @@ _LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
 
 
 class Metrics:
-    """The sidecar's metrics, in a registry of their own."""
+    """The refresher's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
         """Begin at zero."""
@@ -32,7 +32,7 @@ class Metrics:
             return Counter(f"{_PREFIX}_{name}", text, labels, registry=registry)
 
         def kinds(name: str, text: str, label: str, *known: str) -> Counter:
-            """Make a counter whose series are all there from the start: only what was there can be seen to grow."""
+            """Create a counter with every known series at 0, so that `rate()` sees the first increment."""
             made = counter(name, text, label)
             for value in known:
                 made.labels(value)
@@ -43,45 +43,54 @@ class Metrics:
 
         self.configuration = Info(
             f"{_PREFIX}_configuration",
-            "Which configuration is in force: the hash of all in it that decides.",
+            "Current configuration, by the hash of its effective settings.",
             registry=registry,
         )
-        self.leading = gauge("leading", "Whether this replica is the one that writes.")
+        self.leading = gauge("leading", "Whether this replica holds the Lease and writes.")
         self.reloaded = gauge(
             "configuration_last_reload_successful",
-            "Whether the configuration as it is now is the one in force: 0 while the last good one stays.",
+            "Whether the last reload of the configuration succeeded; 0 while the previous one is kept.",
         )
         outcomes = ("published", "provider", "registry", "refused", "cluster", "none")
-        self.passes = kinds("passes", f"Passes by what came of them: {', '.join(outcomes)}.", "outcome", *outcomes)
-        self.source_failures = kinds(
-            "source_failures",
-            "Times that the source gave no credential, or an invalid one that cannot be published.",
+        self.refreshes = kinds(
+            "refreshes", f"Refreshes of the credential, by outcome: {', '.join(outcomes)}.", "outcome", *outcomes
+        )
+        self.provider_failures = kinds(
+            "provider_failures",
+            "Failures of the credential provider, by kind: no credential, or an invalid one.",
             "kind",
             "none",
             "invalid",
         )
-        self.registry_answers = kinds(
-            "registry_answers",
-            "What the registry said of the credential; unclear: it could not be asked.",
-            "answer",
+        self.registry_checks = kinds(
+            "registry_checks",
+            "Credential checks with the registry, by result; unclear: no response.",
+            "result",
             "accepted",
             "refused",
             "unclear",
         )
-        self.refused = gauge("credential_refused", "Whether the registry refused the credential when last asked.")
-        self.expiry = gauge("credential_expiry_timestamp_seconds", "When the published credential ends; +Inf: unknown.")
+        self.refused = gauge("credential_refused", "Whether the registry refused the credential at the last check.")
+        self.expiry = gauge("credential_expiry_timestamp_seconds", "Expiry of the published credential; +Inf: unknown.")
         self.refreshed = gauge(
-            "credential_refreshed_timestamp_seconds", "When the source last gave the credential that is published."
+            "credential_refreshed_timestamp_seconds",
+            "Time at which the provider last returned the published credential.",
         )
-        self.served = gauge("namespaces_served", "Namespaces that are opted in and may be.")
-        self.failing = gauge("namespaces_failing", "Namespaces whose pull secret cannot be written.")
-        self.foreign = gauge("namespaces_foreign_secret", "Served namespaces where another Secret has the name.")
-        self.contended = gauge("namespaces_contended", "Namespaces where somebody keeps changing our pull secret.")
-        self.foreign_conflicts = counter("foreign_conflicts", "Times that another Secret was found to have the name.")
-        self.writes = kinds("writes", "Pull secrets written.", "operation", "create", "update", "delete")
+        self.served = gauge("namespaces_selected", "Selected namespaces.")
+        self.failing = gauge("namespaces_failing", "Namespaces whose pull secret could not be written.")
+        self.foreign = gauge(
+            "namespaces_foreign_secret", "Selected namespaces with an unmanaged Secret of the same name."
+        )
+        self.contended = gauge(
+            "namespaces_contended", "Namespaces where another client keeps changing the pull secret."
+        )
+        self.foreign_conflicts = counter(
+            "foreign_conflicts", "Unmanaged Secrets found under the name of the pull secret."
+        )
+        self.writes = kinds("writes", "Pull secrets written, by operation.", "operation", "create", "update", "delete")
         self.write_failures = kinds(
             "write_failures",
-            "Pull secrets that could not be written.",
+            "Failed writes of pull secrets, by kind.",
             "kind",
             "conflict",
             "forbidden",
@@ -89,30 +98,35 @@ class Metrics:
             "other",
             "unreachable",
         )
-        self.repairs = counter("repairs", "Pull secrets put back after somebody changed or deleted them.")
+        self.repairs = counter("repairs", "Pull secrets restored after another client changed or deleted them.")
         self.latency = Histogram(
             f"{_PREFIX}_label_to_secret_seconds",
-            "Time from a namespace seen to be served to its pull secret.",
+            "Time from a namespace being selected to its pull secret, in seconds.",
             buckets=_LATENCIES,
             registry=registry,
         )
         self.requests = counter(
-            "api_requests", "Requests to the API server; status none: no answer.", "method", "status"
+            "api_requests",
+            "Requests to the API server, by method and HTTP status; none: no response.",
+            "method",
+            "status",
         )
         self.certificate_expiry = gauge(
             "certificate_expiry_timestamp_seconds",
-            "When the certificate ends that was handed to the webhook; +Inf: none.",
+            "Expiry of the certificate issued to the webhook; +Inf: none.",
         )
-        self.certificate_renewals = counter(
-            "certificate_renewals", "Times that certificate or authorities were renewed."
-        )
+        self.certificate_renewals = counter("certificate_renewals", "Renewals of the serving certificate or a CA.")
         self.ca_bundle_repairs = counter(
-            "ca_bundle_repairs", "Times that the webhook configuration was put back after somebody changed it."
+            "ca_bundle_repairs", "Repairs of the webhook configuration after another client changed it."
         )
         self.watch_restarts = kinds(
-            "watch_restarts", "Watches that broke off or had to begin anew.", "resource", "namespaces", "secrets"
+            "watch_restarts",
+            "Watches that were interrupted or expired, by resource.",
+            "resource",
+            "namespaces",
+            "secrets",
         )
-        self.loop_restarts = counter("loop_restarts", "Loops that failed by a fault of our own and were started again.")
+        self.loop_restarts = counter("loop_restarts", "Loops restarted after an internal error.")
         self.expiry.set(float("inf"))
         self.certificate_expiry.set(float("inf"))
         registry.register(_Log())
@@ -128,8 +142,8 @@ class Metrics:
 
 
 class _Log(Collector):
-    """What of the log is lost."""
+    """Dropped log lines."""
 
     def collect(self) -> Iterator[Metric]:
-        text = "Lines of the log that nobody took in time."
-        yield CounterMetricFamily(f"{_PREFIX}_log_lines_lost", text, value=log.dropped_lines())
+        text = "Log lines dropped because stderr was blocked."
+        yield CounterMetricFamily(f"{_PREFIX}_log_lines_dropped", text, value=log.dropped_lines())
