@@ -67,7 +67,7 @@ def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIGURATION)
     shown = re.findall(r"^\$ registry-webhook (.*)\n((?:[^$].*\n)*)", block(README, "console"), re.MULTILINE)
     assert shown
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OPENCTI__", "WEBHOOK__"))}
+    clean = {name: value for name, value in os.environ.items() if not schema.may_be_ours(name)}
     for words, output in shown:
         command = [sys.executable, "-m", "webhook", *shlex.split(words)]
         run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env=clean)

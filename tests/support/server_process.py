@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Self
 
 from webhook.admission import review
+from webhook.config import schema
 from webhook.pki import ca
 
 PATIENCE = 20.0
@@ -240,7 +241,7 @@ def serving_wsgi(place: Place) -> Iterator[Server]:
 def _running(
     command: list[str], place: Place, environment: dict[str, str], around: Around
 ) -> Iterator["subprocess.Popen[bytes]"]:
-    clean = {name: value for name, value in os.environ.items() if not name.startswith(("OPENCTI__", "WEBHOOK__"))}
+    clean = {name: value for name, value in os.environ.items() if not schema.may_be_ours(name)}
 
     def bound() -> None:
         if around.files is not None:

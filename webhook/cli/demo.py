@@ -26,6 +26,7 @@ import click
 import jsonpatch
 
 from webhook.admission import review
+from webhook.config import schema
 from webhook.constants import PROGRAM
 from webhook.errors import RegistryWebhookError
 from webhook.kube import manifests
@@ -117,7 +118,7 @@ def _server(folder: Path) -> Iterator[_Server]:
         (folder / name).write_bytes(content)
     options = {"bind": "127.0.0.1:0", "health-bind": "127.0.0.1:0", "cert": "tls.crt", "key": "tls.key"}
     words = [f"--{name}={value}" for name, value in {**options, "config": "config.yaml"}.items()]
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("OPENCTI__", "WEBHOOK__"))}
+    environment = {name: value for name, value in os.environ.items() if not schema.may_be_ours(name)}
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [_above_package(), environment.get("PYTHONPATH")]))
     with (folder / "log").open("wb") as log, (folder / "log").open() as lines:
         process = subprocess.Popen(  # noqa: S603 - our own program

@@ -21,10 +21,6 @@ from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
 DEFAULT = "default"
 
-#: A variable that begins so is meant for this program, and one that it does not know is refused.
-_OURS = ("OPENCTI__DAEMON__REGISTRY__", "WEBHOOK__")
-#: One that begins so may be XTM Composer's, and is refused only when it is all but one of ours.
-_PREFIX = "OPENCTI__"
 #: How alike a word must be to be suggested, and to be taken for a slip.
 _NEAR, _ALMOST = 0.75, 0.9
 _SHOWN = 80
@@ -167,10 +163,12 @@ class _ConfigReader:
             key = variables.get(name)
             if key is not None:
                 self._read_variable(key, text)
-            elif name.startswith(_OURS):
+            elif name.startswith(schema.VARIABLE_PREFIXES):
+                # No other program can mean it.
                 near = difflib.get_close_matches(name, variables, 1, _NEAR)
                 self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
-            elif name.startswith(_PREFIX):
+            elif name.startswith(schema.OPENCTI_PREFIX):
+                # It is refused only when it is all but one of ours.
                 near = difflib.get_close_matches(name, variables, 1, _ALMOST)
                 if near:
                     self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")

@@ -58,6 +58,17 @@ def variable(path: str) -> str:
     return path.replace(".", "__").upper()
 
 
+#: How the environment variables begin that set a key.
+VARIABLE_PREFIXES = tuple(f"{variable(root)}__" for root in ROOTS)
+#: One that begins so may be XTM Composer's instead.
+OPENCTI_PREFIX = "OPENCTI__"
+
+
+def may_be_ours(name: str) -> bool:
+    """Return whether an environment variable may be meant for this program, and so may hold the password."""
+    return name.startswith((OPENCTI_PREFIX, *VARIABLE_PREFIXES))
+
+
 @cache
 def table() -> dict[str, SettingKey]:
     """Give all keys by their path, in the order of the model."""

@@ -24,6 +24,7 @@ from typing import IO, Any
 
 from msgspec import Struct
 
+from webhook.config import schema
 from webhook.errors import CredentialProviderError
 from webhook.log import shorten
 
@@ -36,8 +37,6 @@ _NOT_FOUND = b"credentials not found in native keychain"
 _EXPIRY = frozenset({"expiresat", "expires", "expiry", "expiration"})
 #: The end of the year 9999, beyond which nothing is a date.
 _LAST = 253_402_300_799.0
-#: Where a registry's own password may stand is no helper's business.
-_OURS = "OPENCTI__"
 #: Seconds between looks at whether the helper has ended; what it writes is read at once.
 _TICK = 0.05
 _CHUNK = 64 * 1024
@@ -115,7 +114,8 @@ def _start(path: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env={name: value for name, value in environment.items() if not name.startswith(_OURS)},
+            # Where the registry's own password may stand is no helper's business.
+            env={name: value for name, value in environment.items() if not schema.may_be_ours(name)},
             bufsize=0,
             start_new_session=True,
         )
