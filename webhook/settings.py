@@ -19,7 +19,7 @@ _Texts = Annotated[tuple[_Text, ...], Meta(max_length=10_000)]
 
 
 class RegistrySettings(Struct, frozen=True):
-    """`opencti.daemon.registry`: the private registry and the credential for it."""
+    """`opencti.daemon.registry`, or `registry`: the private registry and the credential for it."""
 
     server: _Text | None = None
     """Host with optional port and path; without it no image is changed: images are public."""
@@ -165,8 +165,11 @@ _DECIDING = ("rules", "exclude", "namespaces", "pod_opt_out", "pull_secret", "on
 #: Where each part of the configuration stands in the file.
 ROOTS = {"opencti.daemon.registry": RegistrySettings, "webhook": WebhookSettings}
 
+#: Other spellings of a root, for users who do not come from OpenCTI.
+ALIASES = {"registry": "opencti.daemon.registry"}
+
 #: The keys whose value is masked.
-MASKED_KEYS = frozenset({"opencti.daemon.registry.password"})
+MASKED_KEYS = frozenset({"opencti.daemon.registry.password", "registry.password"})
 
 #: The keys whose value no fault shows: what is wrong with a user name may be that its password was written behind it.
-SECRET_KEYS = MASKED_KEYS | {"opencti.daemon.registry.username"}
+SECRET_KEYS = MASKED_KEYS | {"opencti.daemon.registry.username", "registry.username"}

@@ -67,6 +67,8 @@ class _ConfigReader:
         self._origins: dict[str, str] = {}
         #: For a list, which of the items that were written were of the right type.
         self._seen: dict[str, list[int]] = {}
+        #: How each key that is set was written.
+        self._spelled: dict[str, str] = {}
         self.issues: list[ConfigIssue] = []
 
     def add_issue(self, key: str, origin: str, value: object, problem: str) -> None:
@@ -79,7 +81,13 @@ class _ConfigReader:
         if bracket:
             index, _, below = rest.partition("]")
             key = f"{path}[{self._seen[path][int(index)]}]{below}"
-        self.add_issue(key, self.origin(key), value, problem)
+        self.add_issue(self._as_written(key), self.origin(key), value, self._as_written(problem))
+
+    def _as_written(self, text: str) -> str:
+        """Put keys into the spelling in which they are set."""
+        for canonical, written in self._spelled.items():
+            text = text.replace(canonical, written)
+        return text
 
     def sorted_issues(self) -> list[ConfigIssue]:
         """Give the faults of the file by line, and then those of the variables."""
@@ -136,14 +144,16 @@ class _ConfigReader:
         for key_node, value_node in node.value:
             key, line = yaml_nodes.text_of(key_node), yaml_nodes.line_of(key_node)
             below = f"{path}.{key}" if path else key
-            if not key.replace("_", "").isalnum() or (below not in schema.branches() and below not in schema.table()):
+            if not key.replace("_", "").isalnum() or (
+                below not in schema.branches() and below not in schema.spellings()
+            ):
                 self.add_issue(_named(path, key), self._line(line), None, _unknown_key(path, key))
             elif key in seen:
                 self.add_issue(below, self._line(line), None, f"written twice, first on line {seen[key]}: keep one")
             elif below in schema.branches():
                 self._read_branch(value_node, below)
             else:
-                self._read_value(value_node, schema.table()[below], line)
+                self._read_value(value_node, schema.spellings()[below], line)
             seen.setdefault(key, line)
 
     def _read_value(self, node: yaml.Node, key: SettingKey, line: int) -> None:
@@ -154,11 +164,11 @@ class _ConfigReader:
             return
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._origins[f"{key.path}[{index}]"] = self._line(yaml_nodes.line_of(item))
+                self._origins[f"{key.canonical}[{index}]"] = self._line(yaml_nodes.line_of(item))
         self._take(key, value, self._line(line))
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
-        variables = {key.variable: key for key in schema.table().values()}
+        variables = {key.variable: key for key in schema.spellings().values()}
         for name, text in sorted(environment.items()):
             key = variables.get(name)
             if key is not None:
@@ -176,7 +186,7 @@ class _ConfigReader:
     def _read_variable(self, key: SettingKey, text: str) -> None:
         if not text:
             return
-        self._origins = {path: at for path, at in self._origins.items() if not path.startswith(f"{key.path}[")}
+        self._origins = {path: at for path, at in self._origins.items() if not path.startswith(f"{key.canonical}[")}
         try:
             text.encode()
             self._take(key, _of_variable(key, text), key.variable)
@@ -189,11 +199,16 @@ class _ConfigReader:
         """Convert a value, a list item by item, and keep what is of the right type; null is no value."""
         if value is None:
             return
-        self._origins[key.path] = origin
-        self._values.pop(key.path, None)
+        written = self._spelled.setdefault(key.canonical, key.path)
+        if written != key.path:
+            problem = f"{written} is the same key and set as well ({self.origin(key.canonical)}): remove one of the two"
+            self.add_issue(key.path, origin, None, problem)
+            return
+        self._origins[key.canonical] = origin
+        self._values.pop(key.canonical, None)
         if not (key.is_list and isinstance(value, list)):
             try:
-                self._values[key.path] = msgspec.convert(value, key.type)
+                self._values[key.canonical] = msgspec.convert(value, key.type)
             except msgspec.ValidationError:
                 self.add_issue(key.path, origin, value, f"must be {key.expected}")
             return
@@ -203,9 +218,9 @@ class _ConfigReader:
                 items[index] = msgspec.convert(item, key.item_type)
             except msgspec.ValidationError:
                 path = f"{key.path}[{index}]"
-                self.add_issue(path, self.origin(path), item, f"must be {key.expected_item}")
-        self._values[key.path] = tuple(items.values())
-        self._seen[key.path] = list(items)
+                self.add_issue(path, self.origin(f"{key.canonical}[{index}]"), item, f"must be {key.expected_item}")
+        self._values[key.canonical] = tuple(items.values())
+        self._seen[key.canonical] = list(items)
 
     def _line(self, line: int | None) -> str:
         return self._name if line is None else f"{self._name}:{line}"
@@ -246,7 +261,7 @@ def _named(path: str, key: str) -> str:
 
 def _known_keys(path: str) -> str:
     prefix = f"{path}." if path else ""
-    known = {name.removeprefix(prefix).split(".")[0] for name in schema.table() if name.startswith(prefix)}
+    known = {name.removeprefix(prefix).split(".")[0] for name in schema.spellings() if name.startswith(prefix)}
     return ", ".join(sorted(known))
 
 

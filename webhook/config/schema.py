@@ -6,16 +6,23 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import Struct, inspect
 
-from webhook.settings import MASKED_KEYS, ROOTS
+from webhook.settings import ALIASES, MASKED_KEYS, ROOTS
 
 
 class SettingKey(NamedTuple):
     """One key that can be set."""
 
     path: str
-    """`webhook.namespaces.mode`."""
+    """As it is written: `webhook.namespaces.mode`, `registry.server`."""
     type: Any
     default: Any
+    alias_of: str | None = None
+    """The path in `table()` where this is another spelling of it."""
+
+    @property
+    def canonical(self) -> str:
+        """The path in `table()`."""
+        return self.alias_of or self.path
 
     @property
     def variable(self) -> str:
@@ -59,7 +66,7 @@ def variable(path: str) -> str:
 
 
 #: How the environment variables begin that set a key.
-VARIABLE_PREFIXES = tuple(f"{variable(root)}__" for root in ROOTS)
+VARIABLE_PREFIXES = tuple(f"{variable(root)}__" for root in (*ROOTS, *ALIASES))
 #: One that begins so may be XTM Composer's instead.
 OPENCTI_PREFIX = "OPENCTI__"
 
@@ -76,9 +83,20 @@ def table() -> dict[str, SettingKey]:
 
 
 @cache
+def spellings() -> dict[str, SettingKey]:
+    """Return all keys by the paths they can be written as."""
+    aliases = {
+        key.path: key._replace(alias_of=key.path.replace(alias, root, 1))
+        for alias, root in ALIASES.items()
+        for key in _keys(alias, ROOTS[root])
+    }
+    return table() | aliases
+
+
+@cache
 def branches() -> frozenset[str]:
     """Give the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the whole."""
-    return frozenset({""} | {path[:at] for path in table() for at in range(len(path)) if path[at] == "."})
+    return frozenset({""} | {path[:at] for path in spellings() for at in range(len(path)) if path[at] == "."})
 
 
 def _keys(prefix: str, struct: Any) -> list[SettingKey]:

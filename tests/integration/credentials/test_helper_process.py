@@ -78,8 +78,8 @@ def test_what_a_helper_writes_to_its_standard_error_is_dropped(
 def test_a_helper_gets_the_environment_without_our_registry_settings(
     tmp_path: Path, environment: dict[str, str]
 ) -> None:
-    _install(tmp_path, """printf '{"Username": "%s", "Secret": "%s"}' "$TOLD" "$(env | grep -c OPENCTI)" """)
-    environment |= {"TOLD": "robot", "OPENCTI__DAEMON__REGISTRY__PASSWORD": _SECRET}
+    _install(tmp_path, """printf '{"Username": "%s", "Secret": "%s"}' "$TOLD" "$(env | grep -c PASSWORD)" """)
+    environment |= {"TOLD": "robot", "OPENCTI__DAEMON__REGISTRY__PASSWORD": _SECRET, "REGISTRY__PASSWORD": _SECRET}
     assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", "0")
 
 

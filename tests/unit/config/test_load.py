@@ -167,6 +167,34 @@ def test_every_key_can_be_set_in_the_file(path: str) -> None:
     assert {origin for other, origin in loaded.origins.items() if other != path} == {"default"}
 
 
+_NEUTRAL = {path: path.removeprefix("opencti.daemon.") for path in _SET if path.startswith("opencti.daemon.")}
+
+
+@pytest.mark.parametrize("path", _NEUTRAL)
+def test_load_neutral_spelling_sets_same_key(path: str) -> None:
+    text, variable_text, expected = _SET[path]
+    written = _NEUTRAL[path]
+    variable = written.upper().replace(".", "__")
+    for loaded, origin in (
+        (_load(_yaml(written, text)), "config.yaml:2"),
+        (_load("", {variable: variable_text}), variable),
+        (_load(_yaml(written, "null"), {variable: variable_text}), variable),
+        (_load(_yaml(written, text), {path.upper().replace(".", "__"): ""}), "config.yaml:2"),
+    ):
+        assert _value(loaded.configuration, path) == expected
+        assert loaded.origins[path] == origin
+
+
+def test_load_variable_wins_over_file_in_neutral_spelling() -> None:
+    loaded = _load("registry: {server: a.example.com}", {"REGISTRY__SERVER": "b.example.com"})
+    assert loaded.configuration.registry.server == "b.example.com"
+
+
+def test_load_keys_in_different_spellings_together() -> None:
+    loaded = _load("registry: {server: a.example.com}", {f"{_REGISTRY}USERNAME": "robot"})
+    assert loaded.configuration.registry == RegistrySettings("a.example.com", "robot")
+
+
 @pytest.mark.parametrize("path", _SET)
 def test_every_key_can_be_set_by_its_variable(path: str) -> None:
     _, text, expected = _SET[path]

@@ -86,6 +86,10 @@ _VARIABLES = {
     f"{_REGISTRY}SERVER": _URL,
     f"{_REGISTRY}TOKEN_TTL": _URL,
     "OPENCTI__DAEMON__REGISTY__PASSWORD": _PASSWORD,
+    "REGISTRY__PASWORD": _PASSWORD,
+    "REGISTRY__PASSWORD": _PASSWORD * 1000,
+    "REGISTRY__USERNAME": f"robot:{_PASSWORD}",
+    "REGISTRY__SERVER": _URL,
     "WEBHOOK__PASSWORD": _PASSWORD,
     "WEBHOOK__VERIFY": _URL,
     "WEBHOOK__EXCLUDE": _URL,
@@ -100,9 +104,10 @@ def _said(text: str, environment: dict[str, str] | None = None) -> str:
     return f"{caught.value} {caught.value!r} {caught.value.issues!r}"
 
 
+@pytest.mark.parametrize("above", ["opencti:\n  daemon:\n    registry:\n", "registry:\n"], ids=["long", "neutral"])
 @pytest.mark.parametrize("case", _BELOW_REGISTRY)
-def test_a_password_in_a_broken_file_is_shown_nowhere(case: str) -> None:
-    said = _said(f"opencti:\n  daemon:\n    registry:\n      {_BELOW_REGISTRY[case]}\n")
+def test_a_password_in_a_broken_file_is_shown_nowhere(case: str, above: str) -> None:
+    said = _said(f"{above}      {_BELOW_REGISTRY[case]}\n")
     assert "c.yaml:" in said
     assert _PASSWORD not in said
 
@@ -118,6 +123,12 @@ def test_a_password_in_the_wrong_place_is_shown_nowhere(case: str) -> None:
 def test_a_password_in_a_variable_is_shown_nowhere(variable: str) -> None:
     said = _said("", {variable: _VARIABLES[variable]})
     assert variable in said
+    assert _PASSWORD not in said
+
+
+def test_password_in_both_spellings_is_shown_nowhere() -> None:
+    said = _said(f"registry: {{password: {_PASSWORD}}}", {f"{_REGISTRY}PASSWORD": f"{_PASSWORD}2"})
+    assert "registry.password is the same key" in said
     assert _PASSWORD not in said
 
 

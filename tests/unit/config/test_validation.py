@@ -38,12 +38,13 @@ def _yaml(path: str, value: str) -> str:
         ("webhook:\n  veriy: warn", "c.yaml:2: webhook.veriy: ", "did you mean verify?"),
         ("opencti:\n  deamon:\n    registry:", "c.yaml:2: opencti.deamon: ", "did you mean daemon?"),
         ("opencti: {daemon: {registry: {sever: a.com}}}", "c.yaml:1: opencti.daemon.registry.sever: ", "mean server?"),
+        ("registry: {sever: a.com}", "c.yaml:1: registry.sever: ", "did you mean server?"),
         ("webhook: {namespaces: {alow: [a]}}", "c.yaml:1: webhook.namespaces.alow: ", "did you mean allow?"),
         ("webhook: {zzz: 1}", "c.yaml:1: webhook.zzz: ", "known here are certificate, credential, exclude"),
-        ("server: a.com", "c.yaml:1: server: ", "known here are opencti, webhook"),
+        ("server: a.com", "c.yaml:1: server: ", "known here are opencti, registry, webhook"),
         ("'': {webhook: {verify: off}}", "c.yaml:1: ", "unknown key"),
         ("webhook.verify: off", "c.yaml:1: webhook.verify: ", "unknown key"),
-        ("3: x", "c.yaml:1: 3: ", "known here are opencti, webhook"),
+        ("3: x", "c.yaml:1: 3: ", "known here are opencti, registry, webhook"),
     ],
 )
 def test_an_unknown_key_is_refused_with_what_was_probably_meant(text: str, start: str, remedy: str) -> None:
@@ -60,6 +61,7 @@ def test_an_unknown_key_is_refused_with_what_was_probably_meant(text: str, start
         ("OPENCTI__DAEMON__REGISTRY__PASWORD", "OPENCTI__DAEMON__REGISTRY__PASSWORD"),
         ("OPENCTI__DAEMON__REGISTRY_SERVER", "OPENCTI__DAEMON__REGISTRY__SERVER"),
         ("OPENCTI__DAEMON__REGISTY__SERVER", "OPENCTI__DAEMON__REGISTRY__SERVER"),
+        ("REGISTRY__SEVER", "REGISTRY__SERVER"),
         ("OPENCTI__DEAMON__REGISTRY__TOKEN_TTL", "OPENCTI__DAEMON__REGISTRY__TOKEN_TTL"),
         ("WEBHOOK__VERIFI", "WEBHOOK__VERIFY"),
         ("WEBHOOK__NAMESPACE__DENY", "WEBHOOK__NAMESPACES__DENY"),
@@ -69,7 +71,39 @@ def test_an_unknown_variable_is_refused_with_what_was_probably_meant(variable: s
     assert _fault("", {variable: "x"}) == f"{variable}: unknown variable: did you mean {meant}?"
 
 
-@pytest.mark.parametrize("path", [path for path, key in schema.table().items() if key.is_text])
+_LONG, _NEUTRAL = "opencti.daemon.registry", "registry"
+
+
+@pytest.mark.parametrize("key", ["server", "username", "password", "email"])
+@pytest.mark.parametrize(("first", "second"), [(_LONG, _NEUTRAL), (_NEUTRAL, _LONG)])
+def test_load_both_spellings_in_file_refused(first: str, second: str, key: str) -> None:
+    line = _fault(_yaml(f"{first}.{key}", "a.example.com") + _yaml(f"{second}.{key}", "a.example.com"))
+    assert f": {second}.{key}: " in line
+    assert f"{first}.{key} is the same key" in line
+    assert "c.yaml:" in line.partition("same key")[2]
+
+
+@pytest.mark.parametrize(("in_file", "in_variable"), [(_LONG, _NEUTRAL), (_NEUTRAL, _LONG)])
+def test_load_other_spelling_in_variable_refused(in_file: str, in_variable: str) -> None:
+    variable = f"{in_variable}.server".replace(".", "__").upper()
+    line = _fault(_yaml(f"{in_file}.server", "a.example.com"), {variable: "b.example.com"})
+    assert line.startswith(f"{variable}: {in_variable}.server: {in_file}.server is the same key")
+
+
+def test_load_both_spellings_in_variables_refused() -> None:
+    line = _fault("", {"OPENCTI__DAEMON__REGISTRY__SERVER": "a.example.com", "REGISTRY__SERVER": "a.example.com"})
+    assert line.startswith("REGISTRY__SERVER: registry.server: opencti.daemon.registry.server is the same key")
+    assert "(OPENCTI__DAEMON__REGISTRY__SERVER)" in line
+
+
+def test_load_neutral_spelling_kept_in_messages() -> None:
+    line = _fault("registry: {server: localhost/x, username: a}\nwebhook: {credential: {username_file: /x}}")
+    assert "as registry.username" in line
+    assert _fault("registry: {server: harbor}").startswith("c.yaml:1: registry.server = harbor: ")
+    assert _fault("registry: {retry_delay: -1}").startswith("c.yaml:1: registry.retry_delay = -1: ")
+
+
+@pytest.mark.parametrize("path", [path for path, key in schema.spellings().items() if key.is_text])
 @pytest.mark.parametrize("value", ["3", "1.5", "true", "[a]", "{a: b}"])
 def test_what_is_no_text_is_refused_where_a_text_belongs(path: str, value: str) -> None:
     line = _fault(_yaml(path, value))
