@@ -117,16 +117,16 @@ Examples:
     help="The webhook's Service, which has the webhook configuration's name.",
 )
 @_options
-def create(more: tuple[str, ...], service: str, **asked: Any) -> None:
+def create(more: tuple[str, ...], service: str, **given: Any) -> None:
     """Make an authority and a serving pair that it signs (ECDSA P-256), and say what goes where.
 
     They are ca.crt, ca.key, tls.crt and tls.key. With an authority in the folder the pair is signed by that one: so it
     is renewed.
     """
-    asking = _Options(**asked)
-    installation = InstallationNames(namespace=asking.installation_namespace, service=service, configuration=service)
+    options = _Options(**given)
+    installation = InstallationNames(namespace=options.installation_namespace, service=service, configuration=service)
     names = issue.names(more, installation.hosts)
-    _create(asking, _SERVING, names, partial(_next_steps, installation))
+    _create(options, _SERVING, names, partial(_next_steps, installation))
 
 
 @command.command(
@@ -138,38 +138,40 @@ Examples:
 """,
 )
 @_options
-def client(**asked: Any) -> None:
+def client(**given: Any) -> None:
     """Make an authority and the pair by which API servers are known (serve --client-ca), and say what goes where.
 
     They are ca.crt, ca.key, client.crt and client.key (ECDSA P-256). With an authority in the folder the pair is signed
     by that one: so it is renewed.
     """
-    asking = _Options(**asked)
-    _create(asking, _CLIENT, _API_SERVER, partial(_next_steps_of_client, asking.installation_namespace))
+    options = _Options(**given)
+    _create(options, _CLIENT, _API_SERVER, partial(_next_steps_of_client, options.installation_namespace))
 
 
-def _create(asked: _Options, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
+def _create(options: _Options, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
     """Create a certificate and key, and a CA where there is none, and print the files and the next steps."""
-    folder = asked.folder
+    folder = options.folder
     known = _existing_ca(folder)
-    if not asked.force and (there := [name for name in kind.files if (folder / name).exists()]):
+    if not options.force and (there := [name for name in kind.files if (folder / name).exists()]):
         raise FileError(f"{folder / there[0]}: it is there already: replace the pair with --force")
-    if known is None and asked.days > asked.ca_days:
+    if known is None and options.days > options.ca_days:
         raise CertificateError(
-            f"the pair would outlive the authority: {asked.days} days are more than --ca-days {asked.ca_days}"
+            f"the pair would outlive the authority: {options.days} days are more than --ca-days {options.ca_days}"
         )
     now = datetime.now(UTC).replace(microsecond=0)
-    issuer = known or ca.create_ca(ca.CA_NAME, now, timedelta(days=asked.ca_days))
+    issuer = known or ca.create_ca(ca.CA_NAME, now, timedelta(days=options.ca_days))
     try:
-        pair = issue.sign(issuer, names, now, timedelta(days=asked.days), is_client=kind.is_client)
+        pair = issue.sign(issuer, names, now, timedelta(days=options.days), is_client=kind.is_client)
     except CertificateError as error:
         raise CertificateError(f"{folder / _CA_FILES[0]}: {error}") from None
     contents = dict(zip(kind.files, pair, strict=True))
     if known is None:
         contents |= dict(zip(_CA_FILES, issuer, strict=True))
     files.write_all(folder, contents, _KEYS)
-    written = (*_written(folder, issuer, new=known is None), *_written_pair(folder, kind, pair, names))
-    for line in (*written, *next_steps(folder, new=known is None)):
+    origin = "a new authority" if known is None else "the authority that was there"
+    click.echo(f"{_paths(folder, _CA_FILES)}: {origin}, {_until(issuer)}")
+    click.echo(f"{_paths(folder, kind.files)}: a new pair that it signed, {_until(pair)}, for")
+    for line in (*(f"  {name}" for name in names), *next_steps(folder, new=known is None)):
         click.echo(line)
 
 
@@ -186,15 +188,8 @@ def _existing_ca(folder: Path) -> KeyPair | None:
     return KeyPair(*(files.read(folder / name) for name in _CA_FILES))
 
 
-def _written(folder: Path, issuer: KeyPair, *, new: bool) -> Iterator[str]:
-    place = ", ".join(str(folder / name) for name in _CA_FILES)
-    yield f"{place}: {'a new authority' if new else 'the authority that was there'}, {_until(issuer)}"
-
-
-def _written_pair(folder: Path, kind: _Kind, pair: KeyPair, names: tuple[str, ...]) -> Iterator[str]:
-    yield f"{', '.join(str(folder / name) for name in kind.files)}: a new pair that it signed, {_until(pair)}, for"
-    for name in names:
-        yield f"  {name}"
+def _paths(folder: Path, names: tuple[str, str]) -> str:
+    return ", ".join(str(folder / name) for name in names)
 
 
 def _until(pair: KeyPair) -> str:
@@ -203,7 +198,7 @@ def _until(pair: KeyPair) -> str:
 
 def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterator[str]:
     """Return the next steps as comments and commands for any POSIX shell."""
-    certificate, key, bundle, stays = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_CA_FILES))
+    certificate, key, bundle, ca_key = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_CA_FILES))
     why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
     yield f"\n# {_CA_FILES[0]} goes into the webhook configuration: {why}."
     yield f"kubectl patch mutatingwebhookconfiguration {shlex.quote(names.configuration)} --type=json --patch \\"
@@ -215,15 +210,15 @@ def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterato
     namespace = shlex.quote(names.namespace)
     yield f"kubectl create secret tls {_SECRET} --namespace {namespace} --cert {certificate} --key {key} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
-    yield f"\n# {stays} signs the next pair and goes nowhere: whoever has it can stand in for the webhook."
+    yield f"\n# {ca_key} signs the next pair and goes nowhere: whoever has it can stand in for the webhook."
 
 
 def _next_steps_of_client(namespace: str, folder: Path, *, new: bool) -> Iterator[str]:
-    bundle, stays = (shlex.quote(str(folder / name)) for name in _CA_FILES)
+    bundle, ca_key = (shlex.quote(str(folder / name)) for name in _CA_FILES)
     why = "by it servers know their clients" if new else "nothing to do if it is there already"
     yield f"\n# {_CA_FILES[0]} goes into the cluster: {why}."
     yield f"kubectl create configmap {_CLIENTS} --namespace {shlex.quote(namespace)} --from-file=ca.crt={bundle} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
     yield f"\n# {' and '.join(_CLIENT.files)} go to every machine with an API server, which is told of them:"
     yield '# the README\'s "Mutual TLS" says how. It takes up the next pair by itself, some minutes later.'
-    yield f"\n# {stays} signs the next pair and goes nowhere: whoever has it can ask what an API server can."
+    yield f"\n# {ca_key} signs the next pair and goes nowhere: whoever has it can ask what an API server can."

@@ -75,7 +75,7 @@ def command(
     """
     log.configure(log_level, log_format)
     metrics = Metrics()
-    # Before anything is connected: who has written nonsense is to hear of that first.
+    # Before connecting, so that an invalid configuration is reported first.
     configuration = ConfigWatcher(config, dict(os.environ))
     connection = client.connect(kubeconfig, context, metrics.count_request)
     served = KeyPairDir(tls_folder, tls_server) if tls_folder else None
@@ -86,10 +86,10 @@ def command(
         return one_shot.run_once(app, terminal.write)
     stop = Event()
 
-    def told(_signal: int, _frame: FrameType | None) -> None:
+    def stop_on_signal(_signal: int, _frame: FrameType | None) -> None:
         stop.set()
 
-    signal.signal(signal.SIGTERM, told)
-    signal.signal(signal.SIGINT, told)
+    signal.signal(signal.SIGTERM, stop_on_signal)
+    signal.signal(signal.SIGINT, stop_on_signal)
     app.run(stop, listen(health_bind))
     return 0

@@ -28,8 +28,3 @@ class Finding(Struct, frozen=True):
     """The result, in one line."""
     hint: str = ""
     """What to do about it, in one line; empty where nothing needs to be done."""
-
-    def __str__(self) -> str:
-        """Give it as one line."""
-        remedy = f": {self.hint}" if self.hint else ""
-        return f"{self.mark} {self.subject}: {self.message}{remedy}"

@@ -2,9 +2,7 @@
 
 import json
 import subprocess
-import threading
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -98,38 +96,10 @@ def _objects(text: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[dict[str, Any]]:
-    """Serve an API with an installation, and give its objects by their paths, which may be changed."""
-    objects = _objects(_CONFIGURATION)
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            found = objects.get(self.path.partition("?")[0])
-            body = json.dumps(found or {"kind": "Status", "message": "not found"}).encode()
-            self.send_response(200 if found else 404)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    kubeconfig = {
-        "apiVersion": "v1",
-        "kind": "Config",
-        "current-context": "c",
-        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
-        "clusters": [{"name": "c", "cluster": {"server": f"http://127.0.0.1:{server.server_port}"}}],
-        "users": [{"name": "u", "user": {}}],
-    }
-    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
-    yield objects
-    server.shutdown()
-    server.server_close()
-    thread.join(timeout=10)
+def cluster(api_objects: dict[str, Any]) -> dict[str, Any]:
+    """An API with an installation, as objects by their paths."""
+    api_objects |= _objects(_CONFIGURATION)
+    return api_objects
 
 
 @pytest.mark.usefixtures("cluster")

@@ -1,8 +1,10 @@
-"""`registry-webhook report` and `plan` without a cluster: what they say then, and what they take."""
+"""`registry-webhook report` and `plan` without a cluster, and with a small one."""
 
+import json
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -29,3 +31,73 @@ def test_what_there_is_not_is_refused(call: _Run, words: tuple[str, ...]) -> Non
     ran = call(*words)
     assert ran.returncode == 2
     assert "Invalid value" in ran.stderr
+
+
+@pytest.fixture
+def cluster(api_objects: dict[str, Any]) -> dict[str, Any]:
+    """An installation, a selected namespace with a Deployment, and one that is not selected with a bare Pod."""
+
+    def pod(name: str, namespace: str, **metadata: Any) -> dict[str, Any]:
+        spec = {"containers": [{"name": "app", "image": "nginx"}]}
+        named = {"name": name, "namespace": namespace, "creationTimestamp": "2026-11-20T00:00:00Z", **metadata}
+        return {"metadata": named, "spec": spec, "status": {"phase": "Running"}}
+
+    def controlled(kind: str, name: str) -> list[dict[str, Any]]:
+        return [{"apiVersion": "apps/v1", "kind": kind, "name": name, "uid": f"uid-{name}", "controller": True}]
+
+    def named(name: str, **metadata: Any) -> dict[str, Any]:
+        return {"metadata": {"name": name, "uid": f"uid-{name}", "namespace": "team-a", **metadata}}
+
+    replica_set = named("web-1", ownerReferences=controlled("Deployment", "web"))
+    team_pods = [pod(f"web-1-{n}", "team-a", ownerReferences=controlled("ReplicaSet", "web-1")) for n in range(2)]
+    deployment = named("web") | {"spec": {"template": {"spec": team_pods[0]["spec"]}}}
+    selected, other = named("team-a", labels={"registry-webhook/enabled": "true"}), named("other")
+    here, admission = "namespaces/team-a", "/apis/admissionregistration.k8s.io/v1"
+    lists: dict[str, list[dict[str, Any]]] = {
+        "/api/v1/namespaces": [selected, other],
+        "/api/v1/pods": [*team_pods, pod("bare", "other")],
+        f"/api/v1/{here}/pods": team_pods,
+        "/apis/apps/v1/replicasets": [replica_set],
+        f"/apis/apps/v1/{here}/replicasets": [replica_set],
+        f"/apis/apps/v1/{here}/deployments": [deployment],
+        f"{admission}/mutatingadmissionpolicies": [],
+    }
+    api_objects |= {path: {"metadata": {}, "items": items} for path, items in lists.items()}
+    api_objects[f"/api/v1/{here}"] = selected
+    api_objects["/api/v1/namespaces/registry-webhook/configmaps/registry-webhook"] = {
+        "metadata": {"name": "registry-webhook", "namespace": "registry-webhook"},
+        "data": {"config.yaml": "opencti: {daemon: {registry: {server: registry.example.com}}}"},
+    }
+    return api_objects
+
+
+@pytest.mark.usefixtures("cluster")
+def test_report_counts_drifted_pods_by_owner(call: _Run) -> None:
+    ran = call("report", "--kubeconfig=kubeconfig", "--all-namespaces", "--output=json", "--fail-on=drift")
+    found = json.loads(ran.stdout)
+    assert (ran.returncode, ran.stderr) == (1, "")
+    assert (found["totals"]["drifted"], found["totals"]["would_change"]) == (2, 1)
+    (owner,) = found["namespaces"][0]["owners"]
+    assert (owner["kind"], owner["name"], owner["pods"]) == ("Deployment", "web", 2)
+    assert owner["command"] == "kubectl -n team-a rollout restart deployment/web"
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(("form", "start"), [("table", "Drift: 2 of 2 Pods"), ("html", "<!doctype html>\n")])
+def test_report_form_has_owner(call: _Run, form: str, start: str) -> None:
+    ran = call("report", "--kubeconfig=kubeconfig", f"--output={form}")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    assert ran.stdout.startswith(start)
+    assert "kubectl -n team-a rollout restart deployment/web" in ran.stdout
+
+
+@pytest.mark.usefixtures("cluster")
+def test_plan_lists_workload_once(call: _Run) -> None:
+    ran = call("plan", "--kubeconfig=kubeconfig", "--namespace=team-a", "--no-ask", "--output=json")
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = json.loads(ran.stdout)
+    (namespace,) = found["namespaces"]
+    assert [(one["kind"], one["name"]) for one in namespace["steps"]] == [("Deployment", "web")]
+    assert [(one["image"], one["status"]) for one in found["images"]] == [
+        ("registry.example.com/nginx", "not asked"),
+    ]

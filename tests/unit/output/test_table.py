@@ -75,8 +75,3 @@ def test_programs_read_the_same_in_either_form(form: Form, read: type) -> None:
             "hint": FOUND[1].hint,
         }
     ]
-
-
-def test_a_finding_is_one_line() -> None:
-    assert str(FOUND[1]) == f"fail pull secret: {FOUND[1].message}: look at the sidecar's log"
-    assert str(FOUND[0]) == "ok namespace: it is selected"

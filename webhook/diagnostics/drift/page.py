@@ -48,6 +48,7 @@ def page(found: Report, cluster: str, now: datetime) -> str:
     environment = jinja2.Environment(
         autoescape=True,
         finalize=_printable,
+        keep_trailing_newline=True,
         loader=jinja2.PackageLoader(__package__, ""),
         lstrip_blocks=True,
         trim_blocks=True,

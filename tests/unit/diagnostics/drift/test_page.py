@@ -60,6 +60,8 @@ def test_the_page_needs_nothing_else() -> None:
 
 def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
     text = drift_page.page(drift_report(), "", NOW)
+    assert text.startswith("<!doctype html>\n")
+    assert text.endswith("</html>\n")
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
     for media in ("prefers-color-scheme: dark", "max-width: 760px", "print"):
         assert f"@media {media}" in text or f"@media ({media})" in text
