@@ -98,7 +98,7 @@ def server_exposition() -> str:
     loaded = load(b"", "config.yaml", {})
     tally = ReviewCounters()
     tally.rules["quay.io -> registry.example.com/quay"] = 1
-    metrics = Metrics(lambda: ServerState(loaded, Mutator(loaded.configuration), "0123456789ab"), tally)
+    metrics = Metrics(lambda: ServerState(loaded, Mutator(loaded.configuration), "0123456789ab", 0), tally)
     for port in ("https", "health"):
         metrics.watch(port, _Place())
         for reason in CloseReason:

@@ -1,4 +1,4 @@
-"""What was decided about a review: the answer, the log, audit annotations and `review` all read this one value."""
+"""The decision on a review, from which the answer, the log, audit annotations and the command `review` are made."""
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -20,7 +20,7 @@ _NAME_LIMIT = 100
 
 
 class Outcome(StrEnum):
-    """What became of a review, in one word."""
+    """The outcome of a review."""
 
     REWRITTEN = "rewritten"
     PULL_SECRET = "pull-secret"  # noqa: S105 - no password: the outcome's name
@@ -34,12 +34,12 @@ class Outcome(StrEnum):
     ERROR = "error"
 
 
-#: Outcomes of what was not examined, with the HTTP status that a refused client is told.
+#: Outcomes of Pods that were not examined, with the HTTP status if they are refused.
 UNEXAMINED = {Outcome.TOO_LARGE: 413, Outcome.UNREADABLE: 400, Outcome.ERROR: 500}
 
 
 class ImageDecision(Struct, frozen=True, gc=False):
-    """A place in the Pod that names an image, and what it resolved to."""
+    """A field of the Pod that names an image, and what it resolved to."""
 
     place: ImageField
     resolution: Resolution
@@ -60,15 +60,14 @@ class ImageDecision(Struct, frozen=True, gc=False):
 
 
 class Counts(NamedTuple):
-    """What metrics count of a decision, made ready once: it is counted again with every review that gets it."""
+    """What metrics count of a decision, computed once for all reviews that get it from the cache."""
 
     outcome: str
     images: tuple[tuple[str, str | None, int], ...]
-    """Reasons, with the rule where one decided, and of how many images."""
+    """The number of images for each reason and, if one decided, rule."""
 
     @classmethod
     def of(cls, outcome: Outcome, images: Iterable[ImageDecision]) -> Self:
-        """Count."""
         counted: dict[tuple[str, str | None], int] = {}
         for image in images:
             what = image.resolution.reason.value, image.resolution.rule
@@ -77,16 +76,15 @@ class Counts(NamedTuple):
 
 
 class Decision(Struct, frozen=True, gc=False):
-    """What is decided, for every review that asks the same."""
+    """A decision, which all reviews that ask the same share."""
 
     outcome: Outcome
     why: str
-    """The outcome in words."""
+    """The outcome as a sentence."""
     counts: Counts
-    """What of it metrics count."""
     operations: tuple[Operation, ...]
     response: Response
-    """What is answered. With nothing to change there is neither patch nor patchType."""
+    """Without changes it has neither patch nor patchType."""
     encoded: bytes
     """The response, as `review.encode_answer` takes it."""
     log_fields: Fields
@@ -95,29 +93,28 @@ class Decision(Struct, frozen=True, gc=False):
 
 
 class DecisionBuilder:
-    """A decision in the making."""
+    """Collects the changes to a Pod; `images` are those that were examined."""
 
     __slots__ = ("changes", "drops_originals", "images", "operations", "pull_secret", "warnings")
 
     def __init__(self, images: Sequence[ImageDecision] = ()) -> None:
-        """Begin with what the images resolved to."""
         self.images = images
         self.changes = [image for image in images if image.resolution.rewritten]
         self.operations = [patch.replace(change.place.pointer, change.resolution.image) for change in self.changes]
         self.warnings: list[str] = []
         self.pull_secret: str | None = None
-        """The name of the one that is appended."""
+        """The name of the pull secret that is appended."""
         self.drops_originals = False
-        """Whether the annotation has entries of original images that are not true of the Pod, and loses them."""
+        """Whether stale entries are removed from the annotation of original images."""
 
     def descriptions(self) -> list[str]:
-        """Say each change."""
+        """Return a description of each change."""
         added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
         dropped = ["original images that are not true of this Pod are dropped"] if self.drops_originals else []
         return [*map(str, self.changes), *added, *dropped]
 
     def summary(self) -> tuple[Outcome, str]:
-        """Say what all changes come to."""
+        """Return the outcome of all changes, and its description."""
         if self.changes:
             return Outcome.REWRITTEN, f"{len(self.changes)} of {len(self.images)} images"
         if self.pull_secret is not None:
@@ -126,9 +123,9 @@ class DecisionBuilder:
 
 
 def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -> Decision:
-    """Make the decision to let a Pod through, as `builder` changes it, with all that is said of it."""
+    """Return the decision to admit a Pod with the changes in `builder`."""
     builder = builder or DecisionBuilder()
-    # For the audit log; the API server puts the webhook's name before each key.
+    # The API server prefixes each key with the webhook's name.
     annotations = {"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)}
     if builder.images:
         annotations["images"] = joined(builder.images)
@@ -149,7 +146,7 @@ def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -
 
 
 def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
-    """Make the decision on a Pod that was not examined: to let it through as it is, or to refuse it."""
+    """Return the decision on a Pod that was not examined: to admit it unchanged, or to refuse it."""
     why = f"{why}; the Pod was {'left as it is' if allow else 'refused'}"
     response = Response(
         allowed=allow,
@@ -162,19 +159,19 @@ def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
 
 
 class ReviewResult(NamedTuple):
-    """A review, with what was decided about it."""
+    """A review and the decision on it."""
 
     review: Review
     decision: Decision
 
     @property
     def name(self) -> str:
-        """The Pod's name, or its generateName: it may have no name yet."""
+        """The Pod's name, or its generateName if it has no name yet."""
         request = self.review.request
         metadata = request.object.metadata if request.object else None
         return request.name or (metadata and (metadata.name or metadata.generate_name)) or ""
 
     @property
     def answer(self) -> bytes:
-        """The answer, encoded."""
+        """The encoded answer."""
         return review.encode_answer(self.review, self.decision.encoded)

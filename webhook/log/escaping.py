@@ -1,18 +1,17 @@
-"""Escapes for everything that is printed, whatever a tenant, a file or a cluster put into it.
+"""Escapes for everything that is printed: values come from tenants, files and clusters.
 
-A character is shown as it is if it occupies a place of its own on a terminal. Control characters (C0, C1), format
-characters (bidirectional, zero-width), line and paragraph separators, surrogates, unassigned and private characters,
-spaces other than the ASCII one, and the letters and marks that are invisible become escapes. The log has its own rule,
-printable ASCII: `log.escape`.
+A character is printed unchanged if it takes up space on a terminal. Control characters (C0, C1), format characters
+(bidirectional, zero-width), line and paragraph separators, surrogates, unassigned and private characters, spaces other
+than the ASCII one, and invisible letters and marks become escapes. Logs are stricter, printable ASCII: `log.escape`.
 """
 
 import re
 from typing import Literal
 
-#: What has to be examined: most text is ASCII that can be printed.
+#: Most text is printable ASCII; only the rest has to be checked.
 _SUSPECT = re.compile(r"[^ -~]")
 _SUSPECT_IN_DOCUMENT = re.compile(r"[^ -~\n]")
-#: Not shown although Unicode counts them as letters or marks (Default_Ignorable_Code_Point, and the blank in Braille):
+#: Invisible although Unicode has them as letters or marks (Default_Ignorable_Code_Point, and the Braille blank):
 #: https://www.unicode.org/Public/UCD/latest/ucd/DerivedCoreProperties.txt
 _INVISIBLE = frozenset(
     "\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0"
@@ -21,37 +20,37 @@ _INVISIBLE = frozenset(
 _BYTE, _PLANE = 0x100, 0x10000
 
 Form = Literal["json", "yaml"]
-"""A format in which a string can hold escapes."""
+"""Formats whose strings can have escapes."""
 
 
 def truncate(text: str, limit: int) -> str:
-    """Cut `text` to `limit` characters, the last three of them dots where it is longer; nothing is escaped."""
+    """Cut `text` to `limit` characters with an ellipsis; nothing is escaped."""
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def is_shown(text: str) -> bool:
-    """Tell whether `text` is printed as it is: on one line, and nothing in it is hidden or moves anything."""
+    """Whether `text` can be printed unchanged: it is one line, all visible, and moves nothing."""
     return text.isprintable() and (text.isascii() or _INVISIBLE.isdisjoint(text))
 
 
 def escape(text: str) -> str:
-    r"""Write `text` on one line: `\x1b`, `\u202e` or `\U000e0041` for what is not shown as it is.
+    r"""Write `text` on one line, with escapes such as `\x1b`, `\u202e` or `\U000e0041`.
 
-    Escaping again changes nothing. A backslash stays one, so the result is to be read, not to be decoded.
+    Idempotent. Backslashes are not escaped, so the result cannot be decoded.
     """
     return text if text.isascii() and text.isprintable() else _SUSPECT.sub(_as_text, text)
 
 
 def escape_ascii(text: str) -> str:
-    """Write `text` on one line in printable ASCII, so that every character has the width of one column."""
+    """Write `text` on one line in printable ASCII, so that every character is one column wide."""
     return text if text.isascii() and text.isprintable() else _SUSPECT.sub(lambda found: _escaped(found[0]), text)
 
 
 def escape_document(document: str, form: Form) -> str:
-    r"""Write what is not shown as `\u` escapes; line feeds stay. The values are unchanged.
+    r"""Write a document with `\u` escapes, which do not change its values; line feeds stay.
 
-    In `document` such characters may only be within quotes, where both formats have these escapes. JSON writes what is
-    beyond the Basic Multilingual Plane as a surrogate pair (RFC 8259, 7), YAML with eight digits (YAML 1.1, 5.6).
+    Characters to escape may occur only within quotes, where both formats have these escapes. Beyond the Basic
+    Multilingual Plane, JSON has surrogate pairs (RFC 8259, 7) and YAML eight digits (YAML 1.1, 5.6).
     """
     if document.isascii() and document.replace("\n", "").isprintable():
         return document

@@ -1,7 +1,7 @@
-"""Whose clients are answered, where not everybody is: the authorities in a file, read again when it changes.
+"""The CAs of client certificates for mutual TLS, read again when their file changes.
 
-One that is broken, gone or without a CA that is valid now changes nothing: the last good one stays. Until there has
-been one, nobody is answered.
+A file that cannot be read, or has no CA that is valid now, is ignored: the last valid one is used. Until there has been
+one, no client is answered.
 """
 
 import time
@@ -16,34 +16,33 @@ _SUBJECT = "whose clients are answered"
 
 
 class ClientCA:
-    """The authorities that sign clients' certificates, and the names that these must have."""
+    """The CAs in a PEM file, which may not exist yet. `clock` returns POSIX seconds."""
 
     def __init__(self, path: Path, names: frozenset[str] = frozenset(), clock: Callable[[], float] = time.time) -> None:
-        """Take the file, PEM, which need not be there yet; without names any will do. `clock` gives POSIX seconds."""
         self._path = path
         self._clock = clock
         self._found: bytes | str | None = None
         self._is_rejected = False
         self.names = names
-        """A client must have one of these, as its common name or among its DNS names."""
+        """A client's certificate must have one of these, if there are any, as its common name or DNS name."""
         self.cas = ""
-        """The certificates in force, PEM: none until there has been a good file."""
+        """The current CAs, PEM; empty until there has been a valid file."""
         self.error: str | None = None
-        """Why the file as it is now is not in force, in one line."""
+        """Why the file as it is now is not used, in one line."""
 
     @property
     def invalid(self) -> str | None:
-        """Why none of the CAs that are used is valid now, in one line."""
+        """Why none of the current CAs is valid now, in one line."""
         why = tls.all_invalid_reason(self.cas, self._clock())
         return why and f"{_SUBJECT}: {self._path}: every CA {why}"
 
     def poll(self) -> tuple[bytes | str, str]:
-        """Read the file; return what it holds, good or not, or why it cannot be read, and the CAs that are used."""
+        """Read the file; return its content, or why it cannot be read, and the current CAs."""
         try:
             found: bytes | str = files.read(self._path)
         except FileError as error:
             found = str(error)
-        # CAs that were not valid may be by now, or those that are used may have expired.
+        # Rejected CAs may be valid by now, or the current ones may have expired.
         if found != self._found or self._is_rejected:
             self._found = found
             self._load(found)
@@ -55,13 +54,13 @@ class ClientCA:
             self.error = f"{_SUBJECT}: {found}"
             return
         try:
-            authorities = tls.valid_ca_bundle(found)
+            cas = tls.valid_ca_bundle(found)
         except CertificateError as error:
             self.error = f"{_SUBJECT}: {self._path}: {error}"
             return
-        why = tls.all_invalid_reason(authorities, self._clock())
+        why = tls.all_invalid_reason(cas, self._clock())
         if why and self.cas and not self.invalid:
             self.error = f"{_SUBJECT}: {self._path}: every CA {why}"
             self._is_rejected = True
         else:
-            self.cas, self.error = authorities, None
+            self.cas, self.error = cas, None

@@ -1,7 +1,7 @@
-"""The server's side of TLS: one context for one certificate and key, and for the clients that are answered.
+"""The server's TLS context, for one certificate and key, and with mutual TLS for the clients that are answered.
 
-A client that has to show a certificate is refused in its handshake, so that nothing behind it ever hears of one that is
-not answered.
+A client without an accepted certificate fails in the handshake, so it reaches no other code. This module reads
+certificates by itself: the server must not import cryptography.
 """
 
 import binascii
@@ -21,12 +21,12 @@ from webhook.timestamps import format_rfc3339
 _CERTIFICATE = re.compile(rb"-----BEGIN ((?:X509 |TRUSTED )?CERTIFICATE)-----(?:[^-]*?\n\r?\n)?([^-]*)-----END \1-----")
 _LABEL = re.compile(rb"-----BEGIN ([A-Z0-9 ]+)-----")
 _KEY_LABELS = frozenset({b"PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"DSA PRIVATE KEY"})
-#: DER's tags, as far as they are met on the way to a certificate's end.
+#: DER tags.
 _VERSION, _UTC_TIME, _BOOLEAN = 0xA0, 0x17, 0x01
-#: Object identifiers, DER: RFC 5280 section 4.2.1.12.
+#: DER object identifiers: RFC 5280 section 4.2.1.12.
 _EXTENDED_KEY_USAGE, _CLIENT_AUTH = b"\x06\x03\x55\x1d\x25", b"\x06\x08\x2b\x06\x01\x05\x05\x07\x03\x02"
-#: How algorithm identifiers of public keys begin, DER, that API servers take: RSA, Ed25519, and ECDSA with the curves
-#: P-256, P-384 and P-521. OpenSSL loads others, with which every handshake fails. https://pkg.go.dev/crypto/tls
+#: DER prefixes of the public key algorithms that API servers accept: RSA, Ed25519, ECDSA with P-256, P-384 or P-521.
+#: OpenSSL loads others, with which every handshake fails. https://pkg.go.dev/crypto/tls
 _ECDSA = b"\x06\x07\x2a\x86\x48\xce\x3d\x02\x01"
 _KEYS = (
     b"\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01",
@@ -40,87 +40,87 @@ _ENCRYPTED = "the key is encrypted: write it without a passphrase"
 
 
 def context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Make a context for TLS 1.2 and up that serves the pair in two PEM files.
+    """Return a context for TLS 1.2 and later that serves a certificate and key in PEM files.
 
-    Raises `CertificateError`, in one line, for a pair that cannot be served.
+    Raises `CertificateError`, in one line.
     """
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    made.minimum_version = ssl.TLSVersion.TLSv1_2
-    made.set_alpn_protocols(["http/1.1"])
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.set_alpn_protocols(["http/1.1"])
     asked = False
 
     def refuse() -> str:
-        # Without this OpenSSL would ask for the passphrase on the terminal.
+        # Without a password callback OpenSSL asks for the passphrase on the terminal.
         nonlocal asked
         asked = True
         return ""
 
     try:
-        made.load_cert_chain(certificate, key, password=refuse)
+        context.load_cert_chain(certificate, key, password=refuse)
     except ssl.SSLError as error:
-        why = _ENCRYPTED if asked else _why_not(certificate, key) or _in_words(error)
+        why = _ENCRYPTED if asked else _why_not(certificate, key) or _describe(error)
         raise CertificateError(f"{certificate} and {key}: {why}") from None
     except OSError as error:
         raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
     if not _is_for_servers(certificate):
         raise CertificateError(f"{certificate} and {key}: {_OTHER_KEY}")
-    return made
+    return context
 
 
 class Validity(NamedTuple):
-    """When a certificate is valid, POSIX seconds."""
+    """When a certificate is valid, in POSIX seconds."""
 
     begins: float
     ends: float
 
     def why_not(self, now: float) -> str | None:
-        """Return why it is not valid at a moment, or None if it is."""
+        """Return why it is not valid at a time, or None if it is."""
         if now >= self.ends:
             return f"expired on {format_rfc3339(self.ends)}"
         return f"is not valid before {format_rfc3339(self.begins)}" if now < self.begins else None
 
 
 def validities(content: bytes) -> list[Validity]:
-    """Return when each of the certificates in a PEM file is valid, but for those that cannot be read.
+    """Return the validity of each certificate in a PEM file, except for those that cannot be read.
 
-    The ssl module tells that only of a certificate that the other side has presented.
+    The ssl module gives it only for a peer's certificate.
     """
     found = []
     for _, encoded in _CERTIFICATE.findall(content):
         try:
             found.append(_validity(binascii.a2b_base64(encoded)))
         except (ValueError, IndexError):
-            continue  # it is OpenSSL that says what is wrong with it
+            continue  # OpenSSL reports what is wrong with it
     return found
 
 
 def validity(chain: bytes) -> Validity | None:
-    """Return when all certificates of a chain, PEM, are valid, or None if none can be read."""
+    """Return when all certificates of a PEM chain are valid, or None if none can be read."""
     found = validities(chain)
     return Validity(max(one.begins for one in found), min(one.ends for one in found)) if found else None
 
 
 def _validity(certificate: bytes) -> Validity:
-    """Find a certificate's validity. Raises `ValueError` or `IndexError` for what is none."""
+    """Return a DER certificate's validity. Raises `ValueError` or `IndexError`."""
     _, span, _ = _element(_from_validity(certificate))
     begins_tag, begins, rest = _element(span)
     ends_tag, ends, _ = _element(rest)
-    return Validity(_moment(begins_tag, begins), _moment(ends_tag, ends))
+    return Validity(_posix_time(begins_tag, begins), _posix_time(ends_tag, ends))
 
 
 def _from_validity(certificate: bytes) -> bytes:
-    """Give the rest of a certificate from its validity on: RFC 5280 section 4.1."""
+    """Return the rest of a certificate from its validity on: RFC 5280 section 4.1."""
     _, content, _ = _element(certificate)
     _, signed, _ = _element(content)
     tag, _, rest = _element(signed)
-    # The version may be left out; then follow serial number, algorithm and issuer, and then the validity.
+    # The version is optional. Serial number, algorithm and issuer precede the validity.
     for _ in range(3 if tag == _VERSION else 2):
         _, _, rest = _element(rest)
     return rest
 
 
 def _is_for_servers(path: Path) -> bool:
-    """Tell whether API servers take the key of a file's first certificate; of one that cannot be read they do."""
+    """Whether API servers accept the key of a file's first certificate; True if it cannot be read."""
     try:
         found = _CERTIFICATE.search(path.read_bytes())
         rest = _from_validity(binascii.a2b_base64(found[2])) if found else b""
@@ -133,15 +133,15 @@ def _is_for_servers(path: Path) -> bool:
     return algorithm.startswith(_KEYS)
 
 
-def _moment(tag: int, text: bytes) -> float:
+def _posix_time(tag: int, text: bytes) -> float:
     written = text.decode("ascii")
-    if tag == _UTC_TIME:  # two digits of the year, which is one of 1950 to 2049
+    if tag == _UTC_TIME:  # a year of two digits, 1950 to 2049
         written = ("20" if written < "5" else "19") + written
     return calendar.timegm(time.strptime(written, "%Y%m%d%H%M%SZ"))
 
 
 def _element(der: bytes) -> tuple[int, bytes, bytes]:
-    """Take the first element of DER apart: its tag, its content, and what follows it."""
+    """Return the tag and the content of the first DER element, and what follows it."""
     length, start = der[1], 2
     if length & 0x80:
         start += length & 0x7F
@@ -150,11 +150,11 @@ def _element(der: bytes) -> tuple[int, bytes, bytes]:
 
 
 def valid_ca_bundle(content: bytes) -> str:
-    """Give the text of a PEM file with the certificates of authorities, as `require_client_certificates` takes it.
+    """Return the text of a PEM file of CAs, for `require_client_certificates`.
 
-    Raises `CertificateError`, in a few words, for one that has none, or one that is cut short.
+    Raises `CertificateError`, without the file's name.
     """
-    # What is written around the certificates may be in any encoding.
+    # Comments around the certificates may be in any encoding.
     text = content.decode("ascii", "ignore")
     tried = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     try:
@@ -167,29 +167,28 @@ def valid_ca_bundle(content: bytes) -> str:
 
 
 def all_invalid_reason(trusted: str, now: float) -> str | None:
-    """Return why none of the CAs in `trusted` (PEM) is valid at a moment, or None if one is, or none can be read."""
+    """Return why none of the CAs in `trusted` (PEM) is valid at a time; None if one is, or none can be read."""
     reasons = [one.why_not(now) for one in validities(trusted.encode())]
     return reasons[0] if reasons and all(reasons) else None
 
 
 def require_client_certificates(context: ssl.SSLContext, trusted: str, names: frozenset[str]) -> None:
-    """Have a context refuse every client whose certificate none of the authorities in `trusted` (PEM) has signed.
+    """Refuse clients without a valid certificate that a CA in `trusted` (PEM) has signed.
 
-    OpenSSL checks with it that the certificate is valid today. Its extendedKeyUsage must have clientAuth: OpenSSL
-    accepts one without this extension too, which any server's certificate may be. With `names`, one of them must be its
-    common name or among its DNS names.
+    Its extendedKeyUsage must have clientAuth: OpenSSL alone accepts a certificate without this extension, and servers'
+    certificates may have none. With `names`, one of them must be its common name or a DNS name.
     """
     context.verify_mode = ssl.CERT_REQUIRED
     context.load_verify_locations(cadata=trusted)
-    # Where an earlier handshake is resumed, the certificate is not looked at again, and it may have ended since. Python
-    # can keep a server from giving tickets for that in 1.3 alone.
+    # A resumed session does not check the certificate again, which may have expired. Python can switch session tickets
+    # off for TLS 1.3 only.
     context.minimum_version = ssl.TLSVersion.TLSv1_3
     context.num_tickets = 0
     context.sslobject_class = _checked(names)
 
 
 def _checked(names: frozenset[str]) -> type[ssl.SSLObject]:
-    """Make the server's side of connections whose handshake fails for a client of another use or name."""
+    """Return an `SSLObject` whose handshake fails for certificates of another use or name."""
 
     class Checked(ssl.SSLObject):
         def do_handshake(self) -> None:
@@ -203,25 +202,25 @@ def _checked(names: frozenset[str]) -> type[ssl.SSLObject]:
 
 
 def _is_for_clients(certificate: bytes) -> bool:
-    """Tell whether a certificate (DER) that OpenSSL has verified has an extendedKeyUsage with clientAuth."""
+    """Whether a DER certificate that OpenSSL has verified has clientAuth in its extendedKeyUsage."""
     _, found, rest = certificate.partition(_EXTENDED_KEY_USAGE)
     if not found:
         return False
     tag, content, rest = _element(rest)
-    if tag == _BOOLEAN:  # whether the extension is critical
+    if tag == _BOOLEAN:  # the extension's criticality
         _, content, _ = _element(rest)
     return _CLIENT_AUTH in content
 
 
 def _names(certificate: dict[str, Any]) -> set[str]:
-    """Give the common name and the DNS names of a certificate."""
+    """Return the common name and the DNS names of a certificate."""
     subject = (pair for attributes in certificate.get("subject", ()) for pair in attributes)
     common = {value for kind, value in subject if kind == "commonName"}
     return common | {value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"}
 
 
 def _why_not(certificate: Path, key: Path) -> str | None:
-    """Say what is wrong with a pair where OpenSSL does not, or None."""
+    """Return what is wrong with a key pair if OpenSSL reports it badly or not at all, or None."""
     try:
         certificates, keys = certificate.read_bytes(), key.read_bytes()
     except OSError:
@@ -236,13 +235,13 @@ def _why_not(certificate: Path, key: Path) -> str | None:
     if kinds and not chain and not any(label.endswith(b"CERTIFICATE") for label in kinds):
         return f"the certificate file has {_listed(kinds)}, not a certificate"
     for later in chain[1:]:
-        if _fits(later, key):
+        if _matches(later, key):
             return "the server's own certificate must come first in the file, then the one that signed it"
     return None
 
 
-def _fits(certificate: bytes, key: Path) -> bool:
-    """Tell whether a key belongs to a certificate. The ssl module reads only files: this one is in memory."""
+def _matches(certificate: bytes, key: Path) -> bool:
+    """Whether a key belongs to a certificate. The ssl module reads only files: this one is in memory."""
     descriptor = os.memfd_create("certificate")
     try:
         os.write(descriptor, certificate)
@@ -258,7 +257,7 @@ def _listed(labels: Iterable[bytes]) -> str:
     return ", ".join(sorted({label.decode("ascii") for label in labels}))
 
 
-def _in_words(error: ssl.SSLError) -> str:
+def _describe(error: ssl.SSLError) -> str:
     match error.reason:
         case "KEY_VALUES_MISMATCH" | "NO_CERTIFICATE_ASSIGNED" | "UNKNOWN_CERTIFICATE_TYPE":
             return "the key does not belong to the certificate"
