@@ -1,4 +1,4 @@
-"""What can be set, with its type, bounds and default: the whole configuration as one frozen value.
+"""The settings: every key with its type, bounds and default, and the whole configuration as one frozen value.
 
 The keys under `opencti.daemon.registry` are XTM Composer's registry settings and keep their names and defaults. Those
 under `webhook` are this program's own.
@@ -12,7 +12,7 @@ from msgspec import Meta, Struct
 
 from webhook.constants import PULL_SECRET, InstallationNames
 
-#: A month: no credential worth having is good for longer without being looked at.
+#: At most a month.
 _Seconds = Annotated[int, Meta(ge=0, le=2_592_000)]
 _Text = Annotated[str, Meta(max_length=4096)]
 _Texts = Annotated[tuple[_Text, ...], Meta(max_length=10_000)]
@@ -22,12 +22,12 @@ class RegistrySettings(Struct, frozen=True):
     """`opencti.daemon.registry`, or `registry`: the private registry and the credential for it."""
 
     server: _Text | None = None
-    """Host with optional port and path; without it no image is changed: images are public."""
+    """Host with optional port and path; without it only rules rewrite images."""
     username: _Text | None = None
     password: _Text | None = None
     email: _Text | None = None
     token_ttl: Annotated[int, Meta(ge=10, le=2_592_000)] = 1800
-    """Seconds: the longest that a published credential goes without being read again, checked and re-published."""
+    """Seconds: the longest that a published credential goes without being read, checked and published again."""
     retry_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
     """Quick tries in all, before backing off."""
     retry_delay: Annotated[int, Meta(ge=0, le=3600)] = 5
@@ -47,7 +47,7 @@ class RuleSettings(Struct, frozen=True, rename={"source": "from", "target": "to"
 
 
 class NamespaceSettings(Struct, frozen=True):
-    """`webhook.namespaces`: which namespaces may be served."""
+    """`webhook.namespaces`: which namespaces may be selected."""
 
     mode: Literal["labelled", "all"] = "labelled"
     allow: _Texts | None = None
@@ -71,12 +71,12 @@ class PullSecretSettings(Struct, frozen=True):
 
 
 class CredentialSettings(Struct, frozen=True):
-    """`webhook.credential`: another source than the static credential; at most one is set."""
+    """`webhook.credential`: another provider than the static credential; at most one is set."""
 
     file: _Text | None = None
     """A file that holds the password."""
     username_file: _Text | None = None
-    """A file that holds the user name, in the place of `username`; it goes with a password, and is no source alone."""
+    """A file that holds the user name, instead of `username`; it goes with a password and is no provider alone."""
     docker_config: _Text | None = None
     """A docker `config.json`."""
     helper: _Text | None = None
@@ -91,14 +91,14 @@ class CredentialSettings(Struct, frozen=True):
 
 
 class CertificateSettings(Struct, frozen=True):
-    """`webhook.certificate`: the certificate that the sidecar keeps, where it keeps one."""
+    """`webhook.certificate`: the certificate that the refresher maintains, where it does."""
 
     life: Annotated[int, Meta(ge=60, le=31_536_000)] = 7_776_000
-    """Seconds that a certificate is good for; it is renewed when two thirds of them are over."""
+    """Seconds that a certificate is valid for; it is renewed after two thirds of them."""
     authority_life: Annotated[int, Meta(ge=60, le=315_360_000)] = 157_680_000
-    """The same of the authority that signs it."""
+    """The same for the CA."""
     overlap: Annotated[int, Meta(ge=1, le=86_400)] = 120
-    """Seconds that the API servers have for hearing of a new authority before anything that it signed is served."""
+    """Seconds for API servers to learn of a new CA before a certificate that it signed is served."""
 
 
 class WebhookSettings(Struct, frozen=True):
@@ -119,9 +119,9 @@ class WebhookSettings(Struct, frozen=True):
     verify_plain_http: Literal["never", "loopback"] = "never"
     """Whether a registry on a loopback address is asked, and told the credential, without TLS."""
     on_error: Literal["allow", "deny"] = "allow"
-    """What becomes of a Pod when our own code fails."""
+    """What happens to a Pod that cannot be examined."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """From which level on lines are written, where the command line says none."""
+    """The lowest level that is logged, unless the command line sets one."""
 
 
 class Configuration(Struct, frozen=True):
@@ -130,7 +130,7 @@ class Configuration(Struct, frozen=True):
     registry: RegistrySettings = RegistrySettings()
     webhook: WebhookSettings = WebhookSettings()
     installation: InstallationNames = InstallationNames()
-    """No key of the file: where the process that loads it is told to be."""
+    """Not a key of the file: the environment of the process sets it."""
 
     def at(self, installation: InstallationNames) -> Self:
         """Return the same configuration for another installation."""
@@ -171,5 +171,5 @@ ALIASES = {"registry": "opencti.daemon.registry"}
 #: The keys whose value is masked.
 MASKED_KEYS = frozenset({"opencti.daemon.registry.password", "registry.password"})
 
-#: The keys whose value no fault shows: what is wrong with a user name may be that its password was written behind it.
+#: The keys whose value is in no message: a user name may be wrong because the password was written behind it.
 SECRET_KEYS = MASKED_KEYS | {"opencti.daemon.registry.username", "registry.username"}

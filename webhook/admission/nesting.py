@@ -1,6 +1,6 @@
-"""How deep JSON nests, told without recursion, in linear time, and by loops in C.
+"""Measure and flatten deeply nested JSON without recursion, in linear time and by loops in C.
 
-msgspec recurses even over values that nobody reads, and refuses deep ones; a Pod's `managedFields` may nest as deeply
+msgspec recurses even over values that are skipped, and refuses deep ones; a Pod's `managedFields` may nest as deeply
 as an API server reads, which is 10,000 levels.
 """
 
@@ -45,7 +45,7 @@ def flatten(text: bytes, limit: int) -> bytes:
 
 
 def has_more_items(array: bytes, limit: int) -> bool:
-    """Tell whether a JSON array has more than `limit` items; it is read no further than is needed to tell."""
+    """Return whether a JSON array has more than `limit` items; it is read no further than necessary."""
     if array.count(b",") < limit:
         return False
     commas = depth = 0

@@ -1,7 +1,7 @@
 """The annotation with the original images: a JSON object from the name of a container or volume to an image.
 
-Anyone who may change a Pod can write it, and Pods are copied with it. So an entry is believed only where resolving it
-gives the image that stands there now.
+Anyone who may change a Pod can write it, and Pods are copied with it. So an entry counts only if resolving it
+gives the image that the Pod has now.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -19,9 +19,9 @@ _decoder = msgspec.json.Decoder(dict[str, str])
 
 
 def read(annotation: str | None) -> dict[str, str]:
-    """Read the annotation's value; one that cannot be read counts as none.
+    """Return the annotation's entries; none if it cannot be decoded, or has escapes.
 
-    So does one with escapes: what is recorded needs none, and a generated policy cannot read them.
+    What is recorded needs no escapes, and a generated policy cannot read them.
     """
     if annotation is None or len(annotation) > ANNOTATIONS_LIMIT or "\\" in annotation:
         return {}
@@ -32,12 +32,12 @@ def read(annotation: str | None) -> dict[str, str]:
 
 
 def can_name(name: str) -> bool:
-    """Tell whether an entry can have this name: it needs no escape. API servers store no others than DNS labels."""
+    """Return whether an entry can have this name: it needs no escape. API servers store DNS labels only."""
     return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
 
 
 def is_plain(annotation: str | None, originals: Mapping[str, str]) -> bool:
-    """Tell whether others read an annotation with these entries alike: it has no escape, and no name twice."""
+    """Return whether every JSON decoder reads the same entries: there is no escape, and no name twice."""
     if annotation is None:
         return True
     return "\\" not in annotation and not (originals and annotation.count('"') > 4 * len(originals))

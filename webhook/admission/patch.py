@@ -20,22 +20,22 @@ _encoder = msgspec.json.Encoder()
 
 
 def replace(path: str, value: Any) -> Operation:
-    """Put `value` in place of what is at `path`, which must be there."""
+    """Replace the value at `path`, which must exist."""
     return Operation("replace", path, value)
 
 
 def add(path: str, value: Any) -> Operation:
-    """Put `value` at `path`, in place of anything that is there; `/-` at its end appends to a list."""
+    """Set the value at `path`, whether or not one exists; a path that ends in `/-` appends to a list."""
     return Operation("add", path, value)
 
 
 def remove(path: str) -> Operation:
-    """Take away what is at `path`, which must be there."""
+    """Remove the value at `path`, which must exist."""
     return Operation("remove", path)
 
 
 def escape(key: str) -> str:
-    """Write an object's key as a part of a JSON Pointer (RFC 6901)."""
+    """Escape an object's key for a JSON Pointer (RFC 6901)."""
     return key.replace("~", "~0").replace("/", "~1")
 
 

@@ -1,4 +1,4 @@
-"""Every place in a Pod that names an image, and the few other fields that are read.
+"""The image fields of a Pod, and the few other fields that are read.
 
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 A Pod that the API server sends decodes in one go, with its review. One with a field of an unexpected type is decoded
@@ -69,12 +69,12 @@ class Pod(Struct, frozen=True, gc=False):
     spec: Spec | None = None
 
     def without_identity(self) -> "Pod":
-        """Give the Pod without its names: the same for all Pods of one template."""
+        """Return the Pod without its names: the same for all Pods of one template."""
         metadata = self.metadata
         return Pod(metadata and Metadata(None, None, metadata.labels, metadata.annotations), self.spec)
 
     def with_ephemeral_containers_of(self, other: "Pod") -> "Pod":
-        """Give the Pod with the ephemeral containers of another."""
+        """Return the Pod with the ephemeral containers of another."""
         added = other.spec.ephemeral_containers if other.spec else None
         return Pod(self.metadata, msgspec.structs.replace(self.spec or Spec(), ephemeral_containers=added))
 
@@ -88,19 +88,17 @@ class UnreadablePod(Pod, frozen=True, gc=False):
     """Whether the reason is its size."""
 
     def without_identity(self) -> Pod:
-        """Give the Pod itself: nothing of it was read."""
         return self
 
     def with_ephemeral_containers_of(self, other: Pod) -> Pod:  # noqa: ARG002 - there is nothing to put them in
-        """Give the Pod itself: nothing of it was read."""
         return self
 
 
 class ImageField(Struct, frozen=True, gc=False):
-    """A place in a Pod that names an image."""
+    """A field of a Pod that names an image."""
 
     field: str
-    """The list it stands in, as the API spells it: `initContainers`."""
+    """The list it is in: `initContainers`."""
     position: int
     name: str
     """The container's or volume's name; empty where it has none."""
@@ -111,11 +109,11 @@ class ImageField(Struct, frozen=True, gc=False):
 
     @property
     def pointer(self) -> str:
-        """Where the image stands, as a JSON Pointer (RFC 6901)."""
+        """The JSON Pointer (RFC 6901) of the image."""
         return f"/spec/{self.field}/{self.position}/{'image/reference' if self.field == 'volumes' else 'image'}"
 
     def __str__(self) -> str:
-        """Give the place in words: `init container setup`."""
+        """Return for example `init container setup`."""
         return f"{_KINDS[self.field]} {self.name or self.position}"
 
 
@@ -128,7 +126,7 @@ _KINDS = {
 
 
 def images(pod: Pod) -> Iterator[ImageField]:
-    """Visit every place of a Pod that names an image; one that is absent, null or no string is passed over."""
+    """Yield the image fields of a Pod, without those that are absent, null or no string."""
     spec = pod.spec
     if spec is None:
         return
@@ -180,7 +178,7 @@ class _RawSpec(Struct, frozen=True, gc=False, rename="camel"):
 
 
 def why_too_large(raw: Raw | bytes) -> str | None:
-    """Say which list of a Pod's JSON has more items than can be stored, or None."""
+    """Return which list of a Pod's JSON has more items than can be stored, or None."""
     spec = _read(_read(raw, _RawPod, _RawPod()).spec, _RawSpec, _RawSpec())
     for name, least in _LEAST.items():
         limit = STORED_LIMIT // least

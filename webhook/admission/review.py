@@ -1,4 +1,4 @@
-"""The envelope: AdmissionReview v1 and v1beta1, decoded no further than is read, and the answer encoded.
+"""Decode an AdmissionReview, v1 or v1beta1, no further than it is used, and encode the answer.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
 A usual review decodes in one pass. One that does not is decoded again part by part, with what msgspec refuses replaced
@@ -163,7 +163,7 @@ def decode(body: bytes) -> Review:
     """Decode a body.
 
     Raises `UnreadableReview` where no more than the uid can be read, and `MalformedReview` where that cannot be read
-    either. Both say in a few words that quote nothing what the body is instead.
+    either. Both say in a few words what the body is instead, and quote nothing.
     """
     if not _has_long_lists(body):
         try:
@@ -189,7 +189,7 @@ def decode_pod(text: bytes) -> Pod | None:
 
 
 def decode_truncated(beginning: bytes) -> Review:
-    """Give what the beginning of a body tells of its review: the version and the uid.
+    """Return the version and uid of a review, from the beginning of its body.
 
     Raises `MalformedReview` where it does not begin as those of API servers do.
     """
@@ -237,7 +237,7 @@ def _refusal(body: bytes, why: str) -> MalformedReview:
 
 
 def _unquoted(error: msgspec.ValidationError) -> str:
-    """Say what does not fit, and where, without the value: it can be of any length and hold anything."""
+    """Return what does not fit, and where, without the value: it can be of any length and hold anything."""
     problem, at, place = str(error).rpartition(" - at ")
     return f"Invalid enum value{at}{place}" if problem.startswith("Invalid enum value") else str(error)
 
@@ -313,18 +313,18 @@ def namespace(body: bytes) -> bytes:
 
 
 def encode(response: Response) -> bytes:
-    """Encode a response but for its opening brace: what is the same for every review with the same decision."""
+    """Encode a response without its opening brace: what all reviews with the same decision share."""
     return _encoder.encode(response)[1:]
 
 
 def encode_answer(asked: Review, encoded: bytes) -> bytes:
-    """Make the answer to a review of an encoded response, in the version that was asked."""
+    """Return the encoded AdmissionReview that answers with an encoded response, in the version of the request."""
     head = b'{"apiVersion":%b,"kind":"AdmissionReview","response":{"uid":%b,%b}'
     return head % (_encoder.encode(asked.api_version), _encoder.encode(asked.request.uid), encoded)
 
 
 def encode_review(document: dict[str, Any], operation: str = "CREATE", **request: Any) -> bytes:
-    """Make the review that the API server would send of `document`, a Pod; `request` sets or replaces its fields."""
+    """Return the review that the API server would send of a Pod; `request` sets or replaces its fields."""
     metadata = document.get("metadata")
     names = metadata if isinstance(metadata, dict) else {}
     fields = {

@@ -1,4 +1,4 @@
-"""Reading and writing small files, with errors that a user can act on."""
+"""Read and write small files, with errors that a user can act on."""
 
 import errno
 import os
@@ -15,18 +15,15 @@ BUILT_IN = "built-in defaults"
 
 
 def configuration(path: Path | None) -> tuple[bytes, str]:
-    """Read a configuration's bytes, and say what to call it; without a path there is none, and the defaults hold.
-
-    Raises `FileError`.
-    """
+    """Return a configuration's bytes and its name for messages; without a path there are none. Raises `FileError`."""
     return (b"", BUILT_IN) if path is None else (read(path), str(path))
 
 
 def read(path: Path, limit: int = LIMIT) -> bytes:
     """Read a file of at most `limit` bytes.
 
-    Raises `FileError`, in one line with the path, for one that is not there, not readable, no plain file or larger. A
-    named pipe is refused before it is opened, for opening it could wait for ever.
+    Raises `FileError` for one that is missing, unreadable, not a regular file or larger. A named pipe is refused before
+    it is opened, because opening it could block forever.
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
@@ -42,10 +39,10 @@ def read(path: Path, limit: int = LIMIT) -> bytes:
 
 
 def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[str]) -> None:
-    """Write files into a folder, which is made where it is missing: all of them, or none.
+    """Write all files into a directory, which is created if it is missing, or none of them.
 
-    They replace those of their names when all are written. Those in `private` are for their owner alone, from the first
-    byte on. Raises `FileError`.
+    Existing files are replaced when all are written. Those in `private` are never readable for others. Raises
+    `FileError`.
     """
     fresh: dict[Path, Path] = {}
     path = folder

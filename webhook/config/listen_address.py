@@ -1,4 +1,4 @@
-"""Where a process listens."""
+"""The addresses a process listens on."""
 
 import errno
 import socket
@@ -11,22 +11,18 @@ BACKLOG = 4096
 
 
 class Address(NamedTuple):
-    """Where to listen; an empty host is every address of the machine, port 0 any free one."""
+    """An address to listen on; an empty host means all addresses of the machine, port 0 any free port."""
 
     host: str
     port: int
 
     def __str__(self) -> str:
-        """Give the address as it is written on the command line."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
 
 def listen(address: Address) -> socket.socket:
-    """Make a listening socket.
-
-    Raises `RegistryWebhookError`, in one line, for an address that cannot be had.
-    """
-    # Bound here, for gunicorn would try five times, a second apart, and then exit.
+    """Return a listening socket. Raises `RegistryWebhookError`."""
+    # Bound here, because gunicorn would try five times, a second apart, and then exit.
     try:
         if address.host or not socket.has_dualstack_ipv6():
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -38,7 +34,7 @@ def listen(address: Address) -> socket.socket:
         except OSError as error:
             if error.errno not in {errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT}:
                 raise
-            # The kernel knows IPv6, and it is switched off.
+            # The kernel supports IPv6, but it is disabled.
             return socket.create_server(("", address.port), backlog=BACKLOG)
     except OSError as error:
         # What Python adds in parentheses says the address again.

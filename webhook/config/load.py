@@ -1,6 +1,6 @@
-"""YAML and environment into one frozen configuration, the environment winning, with each value's origin.
+"""Load YAML and environment variables, which win, into the frozen settings, with each value's origin.
 
-Every fault is found in one go and said with its key, origin, value and remedy.
+All issues are reported at once, each with its key, origin, value and remedy.
 """
 
 import difflib
@@ -41,9 +41,9 @@ class Loaded(NamedTuple):
 
 
 def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
-    """Make a configuration of a YAML file's bytes, `name` being what to call it, and environment variables.
+    """Load a YAML file's bytes, which messages call `name`, and environment variables.
 
-    A variable that is empty counts as not set. Raises `ConfigurationError` with every fault.
+    An empty variable counts as not set. Raises `ConfigurationError` with all issues.
     """
     gathered = _ConfigReader(name)
     gathered.read_file(text)
@@ -59,24 +59,24 @@ def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
 
 
 class _ConfigReader:
-    """The values that somebody set, where each came from, and what was wrong on the way."""
+    """The values that are set, their origins, and the issues found so far."""
 
     def __init__(self, name: str) -> None:
         self._name = name
         self._values: dict[str, Any] = {}
         self._origins: dict[str, str] = {}
-        #: For a list, which of the items that were written were of the right type.
+        #: For each list, the indices of the items of the right type.
         self._seen: dict[str, list[int]] = {}
         #: How each key that is set was written.
         self._spelled: dict[str, str] = {}
         self.issues: list[ConfigIssue] = []
 
     def add_issue(self, key: str, origin: str, value: object, problem: str) -> None:
-        """Note a fault; `value` is shown if it is a scalar that can hold no password."""
+        """Add an issue; `value` is shown if it is a scalar that can hold no password."""
         self.issues.append(ConfigIssue(key, origin, _shown(key, value), problem))
 
     def add_item_issue(self, key: str, value: object, problem: str) -> None:
-        """Note a fault in a converted value, or in an item of one (`webhook.rules[1].from`)."""
+        """Add an issue with a converted value, or with an item of one (`webhook.rules[1].from`)."""
         path, bracket, rest = key.partition("[")
         if bracket:
             index, _, below = rest.partition("]")
@@ -84,13 +84,13 @@ class _ConfigReader:
         self.add_issue(self._as_written(key), self.origin(key), value, self._as_written(problem))
 
     def _as_written(self, text: str) -> str:
-        """Put keys into the spelling in which they are set."""
+        """Return a text with keys in the spelling in which they are set."""
         for canonical, written in self._spelled.items():
             text = text.replace(canonical, written)
         return text
 
     def sorted_issues(self) -> list[ConfigIssue]:
-        """Give the faults of the file by line, and then those of the variables."""
+        """Return the issues of the file by line, then those of the variables."""
 
         def place(issue: ConfigIssue) -> tuple[bool, int]:
             name, _, line = issue.origin.rpartition(":")
@@ -101,7 +101,7 @@ class _ConfigReader:
         return sorted(self.issues, key=place)
 
     def origin(self, path: str) -> str:
-        """Tell where the value of a key, or of an item in it, came from."""
+        """Return where the value of a key, or of an item in it, came from."""
         while path not in self._origins:
             end = max(path.rfind("."), path.rfind("["))
             if end < 0:
@@ -110,7 +110,7 @@ class _ConfigReader:
         return self._origins[path]
 
     def nested(self, prefix: str) -> dict[str, Any]:
-        """Give the converted values below `prefix` as the nested mappings that the model's structs are made of."""
+        """Return the converted values below `prefix` as nested mappings, for the model's structs."""
         mapping: dict[str, Any] = {}
         for path, value in self._values.items():
             if path.startswith(prefix):
@@ -196,7 +196,7 @@ class _ConfigReader:
             self.add_issue(key.path, key.variable, None, str(error))
 
     def _take(self, key: SettingKey, value: Any, origin: str) -> None:
-        """Convert a value, a list item by item, and keep what is of the right type; null is no value."""
+        """Convert a value, or the items of a list one by one, and keep those of the right type; null is no value."""
         if value is None:
             return
         written = self._spelled.setdefault(key.canonical, key.path)
@@ -227,9 +227,9 @@ class _ConfigReader:
 
 
 def _of_variable(key: SettingKey, text: str) -> Any:
-    """Read a variable's text: as it stands where a text is wanted, texts also with commas between them, else as YAML.
+    """Return a variable's value: a string as it is, a list also with commas, everything else as YAML.
 
-    Raises `DocumentError` for what should be YAML and is none.
+    Raises `DocumentError` for invalid YAML.
     """
     if key.is_text:
         return text
@@ -240,7 +240,7 @@ def _of_variable(key: SettingKey, text: str) -> Any:
 
 
 def _shown(key: str, value: object) -> str | None:
-    """Give a value as one short line, or None where it is none or could hold a password."""
+    """Return a value as one short line; None where there is none or it could hold a password."""
     if isinstance(value, bool) or value is None:
         return None if value is None else str(value).lower()
     if isinstance(value, int | float):
@@ -252,7 +252,7 @@ def _shown(key: str, value: object) -> str | None:
 
 
 def _named(path: str, key: str) -> str:
-    """Name an unknown key, without what follows in it: `password:secret` without a blank is one key."""
+    """Return the first word of an unknown key: `password:secret` without a blank is one key."""
     start = _WORD.match(key)
     word = start[0] if start else ""
     shown = key if key in (word, _MERGE) else f"{word}..." if word else "?"

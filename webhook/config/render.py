@@ -1,4 +1,4 @@
-"""A loaded configuration as YAML that could be loaded again, each value with where it came from, passwords masked."""
+"""Render a loaded configuration as YAML that can be loaded again, with each value's origin and passwords masked."""
 
 import re
 from math import inf
@@ -20,7 +20,7 @@ _TAKEN_OTHERWISE = frozenset({"true", "false", "null", "yes", "no", "on", "off",
 
 
 def show(loaded: Loaded) -> str:
-    """Write the configuration in force, a line each value, the origin as a comment beside it."""
+    """Return the configuration as YAML, one value per line, its origin in a comment."""
     rows = list(_rows(loaded))
     width = max(len(text) for text, origin in rows if origin and len(text) <= _ALIGNED)
     return "\n".join(f"{text.ljust(width)}  # {origin}" if origin else text for text, origin in rows) + "\n"
@@ -54,14 +54,14 @@ def _at(values: Any, path: str) -> Any:
 
 
 def _value(indent: str, name: str, value: Any, origin: str) -> list[tuple[str, str | None]]:
-    """Write one value: a list an item a line, everything else on the key's own."""
+    """Return the lines of one value: one per item of a list, otherwise a single one."""
     if not isinstance(value, (list, tuple)) or not value:
         return [(f"{indent}{name}: {_scalar(value)}", origin)]
     return [(f"{indent}{name}:", origin), *((f"{indent}  - {_scalar(item)}", None) for item in value)]
 
 
 def _scalar(value: Any) -> str:
-    """Write a value on one line; a plain word that nothing takes for a truth value needs no quotes."""
+    """Return a value on one line; a word that no YAML version reads as a boolean needs no quotes."""
     if isinstance(value, str) and _WORD.fullmatch(value) and value.lower() not in _TAKEN_OTHERWISE:
         return value
     if isinstance(value, str | dict):

@@ -1,4 +1,4 @@
-"""The table of settable keys, read off the model: path, variable, type, default, and what would be right."""
+"""The table of settable keys, derived from the settings model: path, variable, type, default, allowed values."""
 
 from functools import cache
 from typing import Any, NamedTuple, get_args, get_origin
@@ -31,37 +31,35 @@ class SettingKey(NamedTuple):
 
     @property
     def masked(self) -> bool:
-        """Whether its value is shown as a mask."""
+        """Whether its value is masked in output."""
         return self.path in MASKED_KEYS
 
     @property
     def expected(self) -> str:
-        """Say in words what would be right."""
+        """What values are allowed, in words."""
         return _in_words(inspect.type_info(self.type))
 
     @property
     def item_type(self) -> Any:
-        """The type of a list's items."""
         return next(argument for argument in _arguments(self.type) if argument is not Ellipsis)
 
     @property
     def expected_item(self) -> str:
-        """Say in words what an item would have to be."""
+        """What items are allowed, in words."""
         return _in_words(inspect.type_info(self.item_type))
 
     @property
     def is_text(self) -> bool:
-        """Whether the value is a text, taken from a variable as it stands."""
+        """Whether the value is a string, which a variable gives without YAML syntax."""
         return isinstance(_required(inspect.type_info(self.type)), inspect.StrType)
 
     @property
     def is_list(self) -> bool:
-        """Whether the value is a list."""
         return isinstance(_required(inspect.type_info(self.type)), inspect.VarTupleType)
 
 
 def variable(path: str) -> str:
-    """Name the environment variable for a key's path."""
+    """Return the environment variable for a key's path."""
     return path.replace(".", "__").upper()
 
 
@@ -78,7 +76,7 @@ def may_be_ours(name: str) -> bool:
 
 @cache
 def table() -> dict[str, SettingKey]:
-    """Give all keys by their path, in the order of the model."""
+    """Return all keys by their path, in the order of the model."""
     return {key.path: key for root, struct in ROOTS.items() for key in _keys(root, struct)}
 
 
@@ -95,7 +93,7 @@ def spellings() -> dict[str, SettingKey]:
 
 @cache
 def branches() -> frozenset[str]:
-    """Give the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the whole."""
+    """Return the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the whole."""
     return frozenset({""} | {path[:at] for path in spellings() for at in range(len(path)) if path[at] == "."})
 
 
@@ -111,14 +109,13 @@ def _keys(prefix: str, struct: Any) -> list[SettingKey]:
 
 
 def _required(info: inspect.Type) -> inspect.Type:
-    """Give the type without its None."""
     if isinstance(info, inspect.UnionType):
         return next(option for option in info.types if not isinstance(option, inspect.NoneType))
     return info
 
 
 def _arguments(annotation: Any) -> tuple[Any, ...]:
-    """Find the arguments of the tuple in an annotation, within Annotated and `| None`."""
+    """Return the arguments of the tuple in an annotation, within Annotated and `| None`."""
     if get_origin(annotation) is tuple:
         return get_args(annotation)
     return next((found for inner in get_args(annotation) if (found := _arguments(inner))), ())

@@ -1,6 +1,6 @@
-"""What types and bounds cannot say: prefixes that are registries, patterns that can match, rules that agree.
+"""Check what types and bounds cannot express: registry prefixes, patterns that can match, rules that agree.
 
-The checked configuration has every prefix normalised.
+The checked settings have every prefix normalised.
 """
 
 import re
@@ -31,7 +31,7 @@ class ValidationProblem(NamedTuple):
 
 
 def check(configuration: Configuration) -> tuple[Configuration, list[ValidationProblem]]:
-    """Check a configuration whose types are right; give it normalised, and every problem."""
+    """Return a configuration normalised, and all problems with it; its types are right."""
     checks = _Validator(configuration)
     return checks.normalised(), checks.problems
 
@@ -122,7 +122,7 @@ class _Validator:
 
 
 def _normalise_source(text: str) -> str:
-    """Make a prefix that is only compared, never written into an image or a credential."""
+    """Return a prefix in canonical form, which is only compared and never written into an image or a credential."""
     try:
         return prefix.canonical(prefix.normalise(text))
     except InvalidPrefix as error:

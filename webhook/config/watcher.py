@@ -1,4 +1,4 @@
-"""The configuration that a process goes by, read again when its file changes: the last good one stays."""
+"""Reload the configuration when its file changes, and keep the last good one while the file is broken."""
 
 import logging
 import mmap
@@ -14,26 +14,23 @@ _log = logging.getLogger("webhook.configuration")
 
 
 class ConfigWatcher:
-    """What is in force, and what is wrong with the file as it is now."""
+    """The configuration in use, and what is wrong with the file as it is now."""
 
     def __init__(self, path: Path | None, environment: Mapping[str, str]) -> None:
-        """Load the YAML file, or with None the built-in defaults; variables are as they are now.
-
-        Raises `ConfigurationError` or `FileError` for a configuration that cannot be used.
-        """
+        """Load the YAML file, or the defaults without a path. Raises `ConfigurationError` or `FileError`."""
         self._path = path
         self.environment = environment
         content = self._read()
         self._found: bytes | str = content
         self._shared = _Shared()
         self.loaded: Loaded = self._load(content)
-        """What is in force."""
+        """The configuration in use."""
         self._accept(content)
         self.error: str | None = None
-        """Why the file as it is now is not in force, in one line."""
+        """Why the file as it is now is not used, in one line."""
 
     def poll(self) -> bool:
-        """Look at the file; tell whether what it holds is new and in force from now on."""
+        """Read the file; return whether another configuration is in use from now on."""
         try:
             found: bytes | str = self._read()
         except FileError as error:
@@ -59,14 +56,14 @@ class ConfigWatcher:
         log.set_level(self.loaded.configuration.webhook.log_level)
 
     def _recall(self) -> bool:
-        """Go by what a process in whose place this one is went by; tell whether that is another configuration."""
+        """Use what the process that this one replaces used last; return whether that is another configuration."""
         content = self._shared.read()
         if content == self._content:
             return False
         try:
             self.loaded = self._load(content)
         except ConfigurationError:
-            return False  # it died while it wrote that down
+            return False  # it died while it was writing
         self._accept(content)
         return True
 
@@ -83,7 +80,7 @@ class ConfigWatcher:
 
 
 class _Shared:
-    """The content that was in force last, in memory that processes share which are forked from one another."""
+    """The content that was used last, in memory that forked processes share."""
 
     _SIZE = 8
 

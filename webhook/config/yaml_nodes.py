@@ -1,8 +1,8 @@
 """A YAML document as nodes with line numbers, bounded, and read as YAML 1.2's core schema reads it.
 
-`off` and `yes` are texts, for `verify: off` means what it says; there are no dates and no sexagesimal numbers. A value
-is constructed for one key at a time, so that one bad key hides no other. What is said of a document quotes nothing of
-it, for it may hold a password.
+`off` and `yes` are strings, because `verify: off` means what it says; there are no dates and no sexagesimal numbers. A
+value is constructed for one key at a time, so that one bad key hides no other. Error messages quote nothing of the
+document, because it may hold a password.
 """
 
 import re
@@ -33,17 +33,16 @@ for _name, _pattern, _first in (
 
 
 class DocumentError(Exception):
-    """A text that is no YAML document: what is wrong, and where it is known the line, from 1, and the keys above it."""
+    """Invalid YAML; where they are known with the line, from 1, and the keys above it. The message quotes nothing."""
 
     def __init__(self, problem: str, line: int | None = None, path: tuple[str, ...] = ()) -> None:
-        """Hold the problem in words that quote nothing of the text."""
         super().__init__(problem)
         self.line = line
         self.path = path
 
 
 def compose(text: bytes) -> yaml.Node | None:
-    """Read a document's nodes; None for an empty one. Empty documents around it are ignored.
+    """Return a document's root node; None for an empty one. Empty documents around it are ignored.
 
     Raises `DocumentError`, also for anchors, aliases and more than 50 levels.
     """
@@ -68,7 +67,7 @@ def compose(text: bytes) -> yaml.Node | None:
 
 
 def _check_events(text: bytes) -> None:
-    """Refuse anchors, aliases, and what could be built only by recursion without a limit; reading events takes none."""
+    """Refuse anchors, aliases and deep nesting. Composing nodes recurses without a limit; reading events does not."""
     stack: list[_Level] = []
     for event in yaml.parse(text, _Loader):
         if isinstance(event, yaml.NodeEvent):
@@ -90,20 +89,19 @@ def _check_events(text: bytes) -> None:
 
 
 class _Level:
-    """A collection that is being read, and the key of the value that comes next or is being read."""
+    """A collection that is being read, and the key of its next or current value."""
 
     def __init__(self, *, is_mapping: bool) -> None:
         self.key: str | None = None
         self._is_mapping = is_mapping
 
     def take(self, event: yaml.NodeEvent) -> None:
-        """Take a key, or the beginning of a value."""
         if not self._is_mapping or isinstance(event, yaml.CollectionStartEvent):
             return
         self.key = event.value if self.key is None and isinstance(event, yaml.ScalarEvent) else None
 
     def end(self) -> None:
-        """Take the end of a value, or of a key that is a collection."""
+        # Also the end of a key that is a collection.
         self.key = None if self.key is not None or not self._is_mapping else "?"
 
 
@@ -112,22 +110,22 @@ def _line(event: yaml.Event) -> int | None:
 
 
 def line_of(node: yaml.Node) -> int:
-    """Tell the line, from 1, on which a node begins."""
+    """Return the line, from 1, on which a node begins."""
     return int(node.start_mark.line) + 1
 
 
 def text_of(node: yaml.Node) -> str:
-    """Give a scalar's text as written; that of a mapping or list, which is no key, is `?`."""
+    """Return a scalar's text as written; `?` for a mapping or list, which is no key."""
     return str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
 
 
 def is_null(node: yaml.Node) -> bool:
-    """Tell whether a node is an empty value."""
+    """Return whether a node is an empty value."""
     return bool(node.tag == f"{_TAG}null")
 
 
 def value_of(node: yaml.Node) -> Any:
-    """Construct a node's value of dicts, lists, texts, numbers, truth values and None.
+    """Construct a node's value of dicts, lists, strings, numbers, booleans and None.
 
     Raises `DocumentError` for a tag of anything else.
     """

@@ -66,7 +66,7 @@ class Globs:
         self._kept = max(_STATES_KEPT_LEAST, min(_STATES_KEPT, _BITS_KEPT // (position + 1)))
 
     def match(self, text: str) -> str | None:
-        """Find the first of the patterns that matches the whole of `text`, or None."""
+        """Return the first of the patterns that matches the whole of `text`, or None."""
         state = self._start
         for character in text:
             following = state.steps.get(character)
@@ -78,7 +78,7 @@ class Globs:
         return state.matched
 
     def _step(self, state: _State, character: str) -> _State:
-        """Take one step that was not taken before, and keep it."""
+        """Compute a step that is not kept yet, and keep it."""
         staying = self._across if character == "/" else self._across | self._within
         positions = (state.positions & self._expecting.get(character, 0)) << 1 | state.positions & staying
         if len(self._known) >= self._kept:
@@ -96,7 +96,7 @@ class Globs:
 
 
 def _bits(positions: list[int]) -> int:
-    """Make an integer with a bit for each of the positions, which ascend."""
+    """Return an integer with a bit for each of the positions, which ascend."""
     if not positions:
         return 0
     octets = bytearray(positions[-1] // 8 + 1)
@@ -106,10 +106,9 @@ def _bits(positions: list[int]) -> int:
 
 
 def normalise_pattern(pattern: str) -> str:
-    """Give a pattern of image names with its registry in canonical form, as names are when they are compared with it.
+    """Return a pattern with its registry in canonical form, as names are when they are compared with it.
 
-    Raises `InvalidPattern`, saying what to write instead, for one that could match no name (registry and path, without
-    tag and digest).
+    Raises `InvalidPattern` for one that cannot match any name (registry and path, without tag and digest).
     """
     if not pattern:
         raise InvalidPattern("it is empty: write a pattern such as quay.io/**")

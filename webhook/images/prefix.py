@@ -15,7 +15,7 @@ _DOCKER_HUB_PATHS = frozenset({"", "v1", "v2"})
 
 
 def normalise(text: str) -> str:
-    """Make a prefix of what a person writes: scheme and trailing slashes go, Docker Hub gets its one name.
+    """Return what a user writes as a prefix: without scheme and trailing slashes, Docker Hub by its one name.
 
     All else keeps its spelling, which images and credentials get, except for leading zeros of a port; `canonical` is
     what is compared.
@@ -70,12 +70,12 @@ def _checked(domain: str, path: str) -> str:
 
 
 def covers(prefix: str, name: str) -> bool:
-    """Tell whether `name` is `prefix` or stands below it, whole path components compared."""
+    """Return whether `name` is `prefix` or below it, by whole path components."""
     return name.startswith(prefix) and (len(name) == len(prefix) or name[len(prefix)] == "/")
 
 
 def longest(known: Container[str], name: str) -> str | None:
-    """Find the longest of the prefixes in `known` that covers `name`, in one look-up per path component."""
+    """Return the longest of the prefixes in `known` that covers `name`, with one look-up per path component."""
     while name not in known:
         end = name.rfind("/")
         if end < 0:

@@ -58,7 +58,7 @@ _IDENTIFIER = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
 
 
 class Reference(NamedTuple):
-    """A valid image reference, taken apart."""
+    """A parsed image reference."""
 
     domain: str
     """The registry: as written, or Docker Hub where none is; Docker Hub's old name becomes `docker.io`."""
@@ -86,7 +86,7 @@ class Reference(NamedTuple):
 
 
 def looks_like_registry(first: str) -> bool:
-    """Tell whether the part before a reference's first "/" names a registry.
+    """Return whether the part before a reference's first "/" names a registry.
 
     It does when it has a ".", a ":" or an upper-case letter, or is `localhost`: the rule of `splitDockerDomain`.
     """
@@ -116,7 +116,7 @@ def _canonical_address(domain: str) -> str:
 
 
 def _canonical_ipv6(host: str) -> str:
-    """Write an address in brackets as RFC 5952 does; one that maps an IPv4 address, and what is none, stays."""
+    """Return an address in brackets as RFC 5952 writes it; IPv4-mapped and invalid ones stay."""
     try:
         address = IPv6Address(host[1:-1])
     except AddressValueError:
@@ -125,7 +125,7 @@ def _canonical_ipv6(host: str) -> str:
 
 
 def is_domain(text: str) -> bool:
-    """Tell whether `text` is a host with an optional port, whether or not it looks like a registry."""
+    """Return whether `text` is a host with an optional port, whether or not it looks like a registry."""
     match = _DOMAIN.fullmatch(text)
     if match is None:
         return False
@@ -136,14 +136,14 @@ def is_domain(text: str) -> bool:
 
 
 def is_path(text: str) -> bool:
-    """Tell whether `text` is one or more parts of a repository's path."""
+    """Return whether `text` is one or more parts of a repository's path."""
     return _PATH_ONLY.fullmatch(text) is not None
 
 
 def parse(text: str) -> Reference:
-    """Take an image reference apart, in time linear in its length.
+    """Parse an image reference, in time linear in its length.
 
-    Raises `InvalidReference`, saying why, for what a container runtime would refuse.
+    Raises `InvalidReference` for what a container runtime would refuse.
     """
     first, slash, remainder = text.partition("/")
     qualified = bool(slash) and looks_like_registry(first)
@@ -164,7 +164,7 @@ def parse(text: str) -> Reference:
 
 
 def _why_invalid(text: str, domain: str, remainder: str) -> str:
-    """Say in a few words what the grammar refused; called for invalid references only."""
+    """Return what the grammar refused; called for invalid references only."""
     if not text:
         return "it is empty"
     if not text.isascii() or not text.isprintable() or " " in text:

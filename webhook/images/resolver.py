@@ -1,6 +1,6 @@
-"""From a reference as written to the image to use, with the reason: the one place where that is decided.
+"""Resolve an image reference to the image to use, with the reason: the one place where that is decided.
 
-The answer depends on the reference and the configuration alone. Resolving twice gives what once gave.
+The result depends on the reference and the configuration alone, and resolving is idempotent.
 """
 
 from enum import StrEnum
@@ -25,7 +25,7 @@ _LONGEST = 1024
 
 
 class Reason(StrEnum):
-    """Why a reference resolved as it did."""
+    """Why a reference was rewritten, or was not."""
 
     SERVER = "server"
     RULE = "rule"
@@ -39,7 +39,7 @@ class Reason(StrEnum):
 
 
 class Resolution(Struct, frozen=True, gc=False):
-    """What became of one reference."""
+    """The result for one reference."""
 
     image: str
     """The image to use: the reference as written, or what it is rewritten to."""
@@ -47,7 +47,7 @@ class Resolution(Struct, frozen=True, gc=False):
     detail: str
     """The reason in words, with the rule, pattern or registry that decided."""
     rewritten: bool
-    """Whether the image to use is another than the one that was written."""
+    """Whether `image` differs from what was written."""
     private: bool
     """Whether the image is pulled with our credential, from the server, a rule's target or a further registry."""
     description: str
@@ -57,7 +57,7 @@ class Resolution(Struct, frozen=True, gc=False):
 
 
 class Resolver:
-    """Decides what references become, for one configuration."""
+    """Resolves references by one configuration."""
 
     def __init__(self, settings: Configuration) -> None:
         """Compile the rules. Raises `ConflictingRules`, for which a loaded configuration has been checked."""

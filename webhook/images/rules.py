@@ -15,14 +15,14 @@ from webhook.settings import RuleSettings
 
 
 class Step(NamedTuple):
-    """What the rules make of one reference."""
+    """The result of the rules for one reference."""
 
     image: str
     """The image to use, which may be the one that was written."""
     rule: RuleSettings | None
     """The longest rule that covers the reference."""
     below: str = ""
-    """The prefix that a new image is to be below, in canonical form."""
+    """The prefix that a new image must be below, in canonical form."""
 
 
 class _Compared(NamedTuple):
@@ -36,10 +36,10 @@ class Rules:
     """An accepted set of rules, with the server that unqualified names get."""
 
     def __init__(self, rules: Sequence[RuleSettings], server: str | None) -> None:
-        """Take `rules`, in the order they were written, and `server`, a normalised prefix or None.
+        """Compile rules and server, whose prefixes are normalised.
 
-        Raises `ConflictingRules` when two of them contradict each other, when one could never do anything, or when
-        what one makes would be rewritten again.
+        Raises `ConflictingRules` when two rules contradict each other, when one could never apply, or when the result
+        of one would be rewritten again.
         """
         self.server = server
         self._server = prefix.canonical(server or "")
@@ -57,7 +57,7 @@ class Rules:
         self._refuse_what_is_rewritten_twice()
 
     def step(self, written: str, parsed: Reference) -> Step:
-        """Say what becomes of the reference `written`, whose parts are `parsed`.
+        """Apply the longest rule, or the server, to the reference `written`, whose parts are `parsed`.
 
         A rule never touches what is already below its target. A qualified name that no rule covers stays, and so does
         an unqualified one where there is no server.
@@ -93,7 +93,7 @@ class Rules:
             return written
 
     def _witnesses(self) -> Iterator[tuple[RuleSettings | None, str]]:
-        """Give references that would change twice if any would, each with the rule that is to change it first.
+        """Yield references that would change twice if any would, each with the rule that changes it first.
 
         What a rule makes is changed again only when another's source covers its target, or stands below it. For the
         first any name below the target will do; for each source below the target, one that leads there.
