@@ -8,7 +8,7 @@ import click
 
 from webhook.cli import cluster
 from webhook.cli.options import all_namespaces_option, cluster_output_options
-from webhook.diagnostics.drift import page, text
+from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import report
 from webhook.diagnostics.drift.collect import collect
 from webhook.errors import ClusterError
@@ -57,7 +57,9 @@ def command(
         observed = collect(reader, names, settings, namespace, all_namespaces=all_namespaces)
     found = report(settings, observed)
     if output == "html":
-        click.echo(page.page(found, context or "", datetime.now(UTC)), nl=False)
+        from webhook.diagnostics.drift.page import page  # loads Jinja2: a tenth of a second
+
+        click.echo(page(found, context or "", datetime.now(UTC)), nl=False)
     else:
         cluster.show(found, text.lines, output)
     return cluster.EXIT_FOUND if fail_on == "drift" and found.totals.drifted else cluster.EXIT_OK

@@ -104,7 +104,7 @@ def _first(rows: Sequence[_T], limit: int) -> _Rows[_T]:
 
 
 def _parts(counts: Counts, whole: int, shortest: float = 0) -> list[_Part]:
-    """Divide Pods into what they are, leaving out what there is none of."""
+    """Divide Pods by their state; states without Pods are left out."""
     start, parts = 0.0, []
     for label, colour, size in (
         ("as they would be made now", "current", counts.current),
