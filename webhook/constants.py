@@ -1,6 +1,6 @@
-"""The names that this system and a cluster agree on: labels, annotations, namespaces, the webhook.
+"""Names of labels, annotations, namespaces and objects in the cluster.
 
-They are the contract's and no setting changes them, but for those of the installation's own objects.
+They are fixed, except for the names of the installation's own objects (`InstallationNames`).
 """
 
 from collections.abc import Mapping
@@ -9,96 +9,94 @@ from msgspec import Struct
 
 PROGRAM = "registry-webhook"
 
-#: The namespace that the webhook itself runs in, as the manifests have it.
+#: The namespace that the manifests install the webhook in.
 DEFAULT_NAMESPACE = "registry-webhook"
 
-#: Namespaces of Kubernetes itself, never served.
+#: Namespaces of Kubernetes itself, which are never selected.
 SYSTEM_NAMESPACES = frozenset({"kube-system", "kube-public", "kube-node-lease"})
 
-#: The pull secret, where webhook.pull_secret.name does not name another.
+#: Default of webhook.pull_secret.name.
 PULL_SECRET = "registry-webhook-pull"  # noqa: S105 - its name
 
 #: On a namespace, "true" opts it in. On a Pod, "false" opts that Pod out.
 ENABLED_LABEL = "registry-webhook/enabled"
 
-#: On a rewritten Pod: a JSON object from container or volume name to the image as it was written.
+#: On a rewritten Pod: a JSON object that maps container and volume names to images as written.
 ORIGINALS_ANNOTATION = "registry-webhook/original-images"
 
-#: On a mirror Pod, the kubelet's copy of a static one; its presence is enough.
+#: Marks a mirror Pod, the kubelet's copy of a static Pod, whatever its value.
 #: https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
-#: The field manager under which the pull secret is applied, and the name of the Lease that says which replica writes.
+#: Field manager of the pull secret, and name of the Lease for leader election.
 #: https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
 REFRESHER = "registry-webhook-refresher"
 
-#: On the pull secret: that it is ours.
+#: On the pull secret: marks it as managed by this program.
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/common-labels/
 MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 
-#: On the pull secret: when its content was last changed, when that expires if its source told, and since when its
-#: namespace has not been served. Nothing there is derived from the credential: who may read metadata could guess it.
+#: On the pull secret: when its content last changed, when it expires (if known), and since when its namespace has not
+#: been selected. Nothing here is derived from the credential, because anyone allowed to read metadata could guess it.
 REFRESHED_ANNOTATION = "registry-webhook/refreshed-at"
 EXPIRES_ANNOTATION = "registry-webhook/expires-at"
 UNSERVED_ANNOTATION = "registry-webhook/unserved-since"
 
-#: On the Lease: the POSIX times of the last logins that a registry refused.
+#: On the Lease: POSIX times of the last logins that a registry refused.
 REFUSED_ANNOTATION = "registry-webhook/refused-logins"
 
-#: The Secret in which the sidecar keeps the certificate that the webhook serves, and the field manager under which that
-#: and the webhook configuration's caBundle and owner are applied.
+#: The Secret with the webhook's certificate, and the field manager of that Secret and of the webhook configuration's
+#: caBundle and owner.
 CERTIFICATE = "registry-webhook-certificate"
 
-#: On that Secret: since when the API servers have been told of its newest authority, and for each replica which
-#: certificate it serves.
+#: On that Secret: since when caBundle has included its newest CA, and for each replica which certificate it serves.
 TRUSTED_ANNOTATION = "registry-webhook/trusted-since"
-#: "true": the authority is to be changed as soon as it can be. The sidecar sets it where somebody deleted the Secret
-#: while that could not be, and whoever wants a change may set it.
+#: "true" requests rotation of the CA as soon as possible. The refresher sets it if the Secret was deleted while
+#: rotation was not possible; a user may set it too.
 REQUESTED_ANNOTATION = "registry-webhook/rotation-requested"
 REPLICA_ANNOTATIONS = "replica.registry-webhook/"
 
-#: The generated admission policies, each with a binding of the same name, and what says of which configuration they
-#: were made: `config.fingerprint` of it.
+#: The generated admission policies, each with a binding of the same name, and the annotation with the digest of the
+#: configuration they were generated from (`config.digest`).
 MUTATE_POLICY = "registry-webhook-mutate"
 GUARD_POLICY = "registry-webhook-guard"
 CONFIGURATION_HASH_ANNOTATION = "registry-webhook/configuration-hash"
-#: On a generated policy: options of `policy guard` that it was made with, absent where all are the defaults.
+#: On a generated policy: the options of `policy guard` it was generated with, absent if all have their defaults.
 POLICY_OPTIONS_ANNOTATION = "registry-webhook/policy-options"
 
 #: The webhook's name in its MutatingWebhookConfiguration.
 WEBHOOK_NAME = "pods.registry-webhook.internal"
 
-#: On the template of our Pods: what the Service and the MutatingWebhookConfiguration are called.
+#: On our Pod template: the names of the Service and of the MutatingWebhookConfiguration.
 SERVICE_ANNOTATION = "registry-webhook/service"
 CONFIGURATION_ANNOTATION = "registry-webhook/configuration"
 
-#: What tells a process where it is and what is called, set in the Deployment from the Pod itself.
+#: Environment variables with the installation's names, which the Deployment sets from the Pod's metadata.
 NAMESPACE_VARIABLE = "REGISTRY_WEBHOOK_NAMESPACE"
 SERVICE_VARIABLE = "REGISTRY_WEBHOOK_SERVICE"
 CONFIGURATION_VARIABLE = "REGISTRY_WEBHOOK_CONFIGURATION"
 
 
 class InstallationNames(Struct, frozen=True):
-    """Where an installation is, and what its objects are called: by default as the manifests have it."""
+    """The namespace and object names of an installation, with the manifests' names as defaults."""
 
     namespace: str = DEFAULT_NAMESPACE
-    """It is never served: a Pod that serves must not depend on itself."""
+    """It is never selected: the webhook's own Pods must not depend on the webhook."""
     service: str = PROGRAM
     configuration: str = PROGRAM
     """The MutatingWebhookConfiguration."""
     deployment: str = PROGRAM
     config_map: str = PROGRAM
     service_account: str = PROGRAM
-    """The ServiceAccount."""
 
     def renamed(self, name: str) -> str:
-        """Give what another object of the manifests is called, where all of them got a prefix or suffix."""
-        before, program, after = self.configuration.partition(PROGRAM)
-        return f"{before}{name}{after}" if program else name
+        """Return the name of another object of the manifests, with the prefix or suffix of `configuration`."""
+        prefix, program, suffix = self.configuration.partition(PROGRAM)
+        return f"{prefix}{name}{suffix}" if program else name
 
     @property
     def hosts(self) -> tuple[str, str]:
-        """Give the names by which the API server calls the webhook.
+        """The DNS names by which the API server calls the webhook.
 
         https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#service-reference
         """
@@ -107,7 +105,7 @@ class InstallationNames(Struct, frozen=True):
 
 
 def installation_names(environment: Mapping[str, str]) -> InstallationNames:
-    """Give the names that a process is told by its environment; a variable that is empty counts as not set."""
+    """Read the names from environment variables; an empty variable counts as not set."""
     return InstallationNames(
         namespace=environment.get(NAMESPACE_VARIABLE) or DEFAULT_NAMESPACE,
         service=environment.get(SERVICE_VARIABLE) or PROGRAM,

@@ -1,7 +1,7 @@
-"""What the sidecar's `/readyz` says: one value, written as JSON for programs and as text for users.
+"""The refresher's `/readyz` response, encoded as JSON for programs and as text for users. No I/O.
 
-Codes are an interface: a code keeps its meaning, messages change without notice. Readers take a code that they do not
-know for a warning, and a field that they do not know for none. Nothing here does I/O.
+Codes are an interface: a code keeps its meaning, messages may change. Readers treat an unknown code as a warning and
+ignore unknown fields.
 """
 
 from enum import StrEnum
@@ -9,22 +9,22 @@ from enum import StrEnum
 import msgspec
 from msgspec import Struct
 
-#: How both forms are asked for (`Accept`), and said to be sent.
+#: Media type in `Accept` and `Content-Type`.
 JSON = "application/json"
 
 
 class Code(StrEnum):
-    """What came of the last refresh, or is wrong."""
+    """The result of the last refresh, or a warning."""
 
     PUBLISHED = "published"
     NO_CREDENTIAL = "no-credential"
-    """None is configured."""
+    """No credential is configured."""
     STANDBY = "standby"
-    """Another replica writes, or none yet."""
+    """Another replica is the leader, or there is no leader yet."""
     PROVIDER_FAILED = "provider-failed"
-    """The credential provider gave no credential, or not for each registry."""
+    """The credential provider failed for at least one registry."""
     REGISTRY_UNAVAILABLE = "registry-unavailable"
-    """The registry could not be asked about the credential."""
+    """The registry could not check the credential."""
     CREDENTIAL_REFUSED = "credential-refused"
     CLUSTER_UNAVAILABLE = "cluster-unavailable"
     """The namespaces or Secrets could not be listed."""
@@ -33,23 +33,22 @@ class Code(StrEnum):
     NOT_PUBLISHED = "not-published"
     """There is nothing to publish yet."""
     CREDENTIAL_EXPIRED = "credential-expired"
-    """The published credential has expired."""
     NO_LEADER = "no-leader"
-    """No replica has had the Lease yet."""
+    """No replica has held the Lease yet."""
     LEASE_FAILED = "lease-failed"
     """The Lease cannot be read or written."""
     CERTIFICATE_FAILED = "certificate-failed"
-    """The certificate, or the webhook configuration's `caBundle` or owner, cannot be kept."""
+    """The certificate, or the webhook configuration's `caBundle` or owner, cannot be maintained."""
     CONFIGURATION_INVALID = "configuration-invalid"
-    """The configuration is invalid; the last valid one is used."""
+    """The last valid configuration is used."""
     PULL_SECRET_FAILED = "pull-secret-failed"  # noqa: S105 - a code
     """The pull secret of a namespace cannot be written."""
     FOREIGN_SECRET = "foreign-secret"  # noqa: S105 - a code
-    """A namespace has a Secret of the pull secret's name that is left as it is."""
+    """A namespace has an unmanaged Secret with the pull secret's name, which is left unchanged."""
 
 
 class Notice(Struct, frozen=True):
-    """Something that is wrong."""
+    """A warning."""
 
     code: str
     message: str
@@ -57,11 +56,11 @@ class Notice(Struct, frozen=True):
 
 
 class Lease(Struct, frozen=True):
-    """Which replica writes."""
+    """The state of leader election."""
 
     holder: str | None
     leading: bool
-    """Whether it is the one that answers."""
+    """Whether the replica that responds holds the Lease."""
 
 
 class Refresh(Struct, frozen=True):
@@ -76,24 +75,24 @@ class Refresh(Struct, frozen=True):
 
 
 class Readiness(Struct, frozen=True, rename="camel"):
-    """The state of a sidecar."""
+    """The state of a refresher."""
 
     ready: bool
     config_hash: str = ""
     lease: Lease | None = None
     last_refresh: Refresh | None = None
-    """None before the first is complete."""
+    """None until the first is complete."""
     warnings: tuple[Notice, ...] = ()
-    """What keeps it from being ready comes first."""
+    """Those that prevent readiness come first."""
 
 
 def encode(readiness: Readiness) -> bytes:
-    """Write it as JSON."""
+    """Encode as JSON."""
     return msgspec.json.encode(readiness) + b"\n"
 
 
 def decode(body: bytes) -> Readiness | None:
-    """Read what `encode` of this or another version wrote; None for anything else."""
+    """Decode the output of `encode`, of this or another version; return None for anything else."""
     try:
         return _DECODER.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -101,7 +100,7 @@ def decode(body: bytes) -> Readiness | None:
 
 
 def text(readiness: Readiness) -> str:
-    """Write it for users, a line for each thing."""
+    """Format for users, as lines of text."""
     lines = ["ready" if readiness.ready else "not ready", f"configuration {readiness.config_hash}"]
     if readiness.lease is not None:
         holder = readiness.lease.holder or "no replica"

@@ -1,1 +1,1 @@
-"""Image references: what they mean, and which image each becomes. Pure; knows nothing of Pods or Kubernetes."""
+"""Image references: parsing, rewrite rules and resolution. Pure, and independent of Pods and Kubernetes."""

@@ -1,9 +1,9 @@
-"""Glob patterns, all of them matched at once in time linear in the text.
+"""Glob patterns, all of them matched at once in time linear in the name.
 
-`*` stands for any run of characters within a path component, `**` for any run across them; nothing else is special.
-The patterns together are one automaton. Its states are sets of positions in the patterns, kept as the bits of an
-integer (the Shift-And method of Baeza-Yates and Gonnet), so that a step costs the same few operations however the text
-is chosen; the states that texts really reach are kept, up to a bound, so that most steps are one look-up.
+`*` matches any characters within a path component, `**` any characters across components; nothing else is special.
+The patterns form one automaton. Its states are sets of positions in the patterns, stored as the bits of an integer
+(the Shift-And method of Baeza-Yates and Gonnet), so a step costs the same few operations for any input. Reached states
+are cached, up to a limit, so most steps are one lookup.
 """
 
 import re
@@ -15,15 +15,15 @@ from webhook.images import reference
 _STARS = re.compile(r"(\*+)")
 _NAME_PATTERN = re.compile(r"[a-zA-Z0-9._:/*\[\]-]+")
 _LENGTH_LIMIT = 512
-#: Without the port, the star would match any port.
+#: Such a port cannot be dropped as the default: without it the star would match any port.
 _ANY_HOST_DEFAULT_PORT = re.compile(rf"\*:0*{reference.DEFAULT_PORT}\Z")
-#: How many states are kept: as many as have use, but no more than 64 MiB of them, however long the patterns are.
-_STATES_KEPT, _STATES_KEPT_LEAST = 1024, 16
-_BITS_KEPT = 64 * 1024 * 1024 * 8
+#: Cached states: at most 1024 and at most 64 MiB, but at least 16 however long the patterns are.
+_MAX_STATES, _MIN_STATES = 1024, 16
+_MAX_BITS = 64 * 1024 * 1024 * 8
 
 
 class _State:
-    """A set of positions reached, the pattern that is matched if the text ends here, and the steps taken so far."""
+    """A set of positions, the pattern that matches if the name ends here, and the known transitions."""
 
     __slots__ = ("matched", "positions", "steps")
 
@@ -34,16 +34,15 @@ class _State:
 
 
 class Globs:
-    """A set of patterns, compiled."""
+    """A compiled set of patterns; any string is a valid pattern."""
 
     def __init__(self, patterns: Sequence[str]) -> None:
-        """Compile `patterns`; any text is one."""
         self.patterns = tuple(patterns)
         self._ends: dict[int, str] = {}  # the bit of a pattern's last position -> the pattern
         first: list[int] = []
-        within: list[int] = []  # positions at a `*`, which stay for every character but "/"
-        across: list[int] = []  # positions at a `**`, which stay for every character
-        expecting: dict[str, list[int]] = {}  # character -> the positions that a pattern goes on from with it
+        within: list[int] = []  # positions at a `*`, which persist for every character but "/"
+        across: list[int] = []  # positions at a `**`, which persist for every character
+        expecting: dict[str, list[int]] = {}  # character -> positions that it advances
         position = 0
         for pattern in self.patterns:
             first.append(position)
@@ -62,13 +61,13 @@ class Globs:
         self._expecting = {character: _bits(positions) for character, positions in expecting.items()}
         self._any_end = sum(self._ends)
         self._start = self._state(_bits(first))
-        self._known = {self._start.positions: self._start}
-        self._kept = max(_STATES_KEPT_LEAST, min(_STATES_KEPT, _BITS_KEPT // (position + 1)))
+        self._states = {self._start.positions: self._start}
+        self._max_states = max(_MIN_STATES, min(_MAX_STATES, _MAX_BITS // (position + 1)))
 
-    def match(self, text: str) -> str | None:
-        """Return the first of the patterns that matches the whole of `text`, or None."""
+    def match(self, name: str) -> str | None:
+        """Return the first pattern that matches all of `name`, or None."""
         state = self._start
-        for character in text:
+        for character in name:
             following = state.steps.get(character)
             if following is None:
                 following = self._step(state, character)
@@ -78,15 +77,15 @@ class Globs:
         return state.matched
 
     def _step(self, state: _State, character: str) -> _State:
-        """Compute a step that is not kept yet, and keep it."""
-        staying = self._across if character == "/" else self._across | self._within
-        positions = (state.positions & self._expecting.get(character, 0)) << 1 | state.positions & staying
-        if len(self._known) >= self._kept:
+        """Compute and cache a transition."""
+        persistent = self._across if character == "/" else self._across | self._within
+        positions = (state.positions & self._expecting.get(character, 0)) << 1 | state.positions & persistent
+        if len(self._states) >= self._max_states:
             self._start.steps.clear()
-            self._known = {self._start.positions: self._start}
-        following = self._known.get(positions)
+            self._states = {self._start.positions: self._start}
+        following = self._states.get(positions)
         if following is None:
-            following = self._known[positions] = self._state(positions)
+            following = self._states[positions] = self._state(positions)
         state.steps[character] = following
         return following
 
@@ -96,7 +95,7 @@ class Globs:
 
 
 def _bits(positions: list[int]) -> int:
-    """Return an integer with a bit for each of the positions, which ascend."""
+    """Return an integer with these bits set; the positions must ascend."""
     if not positions:
         return 0
     octets = bytearray(positions[-1] // 8 + 1)
@@ -106,9 +105,9 @@ def _bits(positions: list[int]) -> int:
 
 
 def normalise_pattern(pattern: str) -> str:
-    """Return a pattern with its registry in canonical form, as names are when they are compared with it.
+    """Return the pattern with its registry in canonical form, like the names that it is compared with.
 
-    Raises `InvalidPattern` for one that cannot match any name (registry and path, without tag and digest).
+    Raises `InvalidPattern`, with a suggestion, if it can never match a name (registry and path without tag and digest).
     """
     if not pattern:
         raise InvalidPattern("it is empty: write a pattern such as quay.io/**")

@@ -1,4 +1,4 @@
-"""Prefixes of image names: a registry with an optional path, and what it covers."""
+"""Prefixes of image names: a registry with an optional path."""
 
 import re
 from collections.abc import Container
@@ -6,22 +6,21 @@ from collections.abc import Container
 from webhook.errors import InvalidPrefix
 from webhook.images import reference
 
-#: Leading zeros do not count; no port has more digits than five.
+#: The group omits leading zeros, and takes one digit more than a valid port has.
 _PORT = re.compile(r":0*+([0-9]{0,6})[0-9]*\Z")
 _PORTS = 65536
 
-#: What Docker Hub's registry is called by its own credentials' key and API; as a prefix it is `docker.io`.
+#: Paths in Docker Hub's credential key and API URLs, which are not part of the prefix `docker.io`.
 _DOCKER_HUB_PATHS = frozenset({"", "v1", "v2"})
 
 
 def normalise(text: str) -> str:
-    """Return what a user writes as a prefix: without scheme and trailing slashes, Docker Hub by its one name.
+    """Remove the scheme, trailing slashes and a port's leading zeros, and use one name for Docker Hub.
 
-    All else keeps its spelling, which images and credentials get, except for leading zeros of a port; `canonical` is
-    what is compared.
+    Otherwise the spelling is kept, because images and credentials get it; comparisons use `canonical`.
 
-    Raises `InvalidPrefix`, saying what to write instead, for what would not be recognised as a registry in front of
-    an image name: the image would then be looked for on Docker Hub.
+    Raises `InvalidPrefix`, with a suggestion, if a container runtime would not recognize it as a registry in an image
+    name: it would look for the image on Docker Hub.
     """
     prefix = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     if not prefix:
@@ -34,13 +33,13 @@ def normalise(text: str) -> str:
 
 
 def canonical(prefix: str) -> str:
-    """Return the text that all spellings of a normalised prefix have in common."""
+    """Return the canonical form of a normalized prefix, the same for all spellings."""
     domain, slash, path = prefix.partition("/")
     return f"{reference.canonical_domain(domain)}{slash}{path}"
 
 
 def canonical_host(prefix: str) -> str:
-    """Return the registry of a normalised prefix, host and port, in canonical form."""
+    """Return the registry (host and port) of a normalized prefix in canonical form."""
     return reference.canonical_domain(prefix.partition("/")[0])
 
 
@@ -54,7 +53,7 @@ def _checked(domain: str, path: str) -> str:
         if not 0 < int(port[1] or 0) < _PORTS:
             raise InvalidPrefix(f"a port is a number from 1 to {_PORTS - 1}")
         domain = f"{domain[: port.start()]}:{port[1]}"
-    # In an image an upper-case letter makes a registry. In a setting it is a mistake, such as Python's None.
+    # In an image name an upper-case letter marks a registry. In a setting it is a mistake, such as Python's None.
     if not reference.looks_like_registry(domain.lower()):
         raise InvalidPrefix(
             f"{domain} is a single name, which Docker Hub's paths begin with as well: "
@@ -70,13 +69,13 @@ def _checked(domain: str, path: str) -> str:
 
 
 def covers(prefix: str, name: str) -> bool:
-    """Return whether `name` is `prefix` or below it, by whole path components."""
+    """Return whether `name` is `prefix` or is below it, comparing whole path components."""
     return name.startswith(prefix) and (len(name) == len(prefix) or name[len(prefix)] == "/")
 
 
-def longest(known: Container[str], name: str) -> str | None:
-    """Return the longest of the prefixes in `known` that covers `name`, with one look-up per path component."""
-    while name not in known:
+def longest(prefixes: Container[str], name: str) -> str | None:
+    """Return the longest of the prefixes that covers `name`, with one lookup per path component."""
+    while name not in prefixes:
         end = name.rfind("/")
         if end < 0:
             return None

@@ -1,6 +1,6 @@
-"""The grammar of image references, as container runtimes read them.
+"""The grammar of image references.
 
-This is the grammar of https://github.com/distribution/reference (v0.6), which kubelet and containerd use:
+It is the grammar of https://github.com/distribution/reference (v0.6), which the kubelet and containerd use:
 
     reference   = [ domain "/" ] path [ ":" tag ] [ "@" digest ]
     domain      = host [ ":" port ]
@@ -12,15 +12,14 @@ This is the grammar of https://github.com/distribution/reference (v0.6), which k
     tag         = letter, digit or "_" { letter, digit, "_", "." or "-" }, at most 128 characters
     digest      = "sha256:" 64 hex | "sha384:" 96 hex | "sha512:" 128 hex, in lower case
 
-What stands before the first "/" is a domain only when it looks like one; `qualified` says how. A name without a domain
-is Docker Hub's, and one without a "/" is there in "library/": `nginx` is `docker.io/library/nginx`.
+The part before the first "/" is a domain only if it looks like one (`looks_like_registry`). A name without a domain is
+on Docker Hub, where one without a "/" is below "library/": `nginx` is `docker.io/library/nginx`.
 
-The grammar has no limit on the length of a domain or port, and a port may have any number of leading zeros.
+The grammar does not limit the length of a domain or port, and a port may have any number of leading zeros.
 
-Several domains name one registry. Container runtimes connect to it as DNS and HTTPS say: host names and the digits of
-IPv6 addresses are compared without regard to case, ports by value, and no port is 443. containerd and CRI-O connect to
-`registry-1.docker.io` for `docker.io`. `canonical_domain` makes all of these the same text. Other names that lead to
-the same server, such as a CNAME, cannot be recognized without asking DNS, and are other registries.
+A registry can be spelled in several ways: host names and IPv6 addresses ignore case, ports are compared by value, and
+the default port is 443. containerd and CRI-O connect to `registry-1.docker.io` for `docker.io`. `canonical_domain` maps
+all of these to one string. Aliases that only DNS knows, such as a CNAME, count as other registries.
 """
 
 import re
@@ -33,17 +32,16 @@ DOCKER_HUB = "docker.io"
 DOCKER_HUB_ALIAS = "index.docker.io"
 OFFICIAL = "library/"
 PATH_LIMIT = 255
-#: Characters of the longest path, tag and digest.
+#: Maximum length of path, tag and digest.
 REMAINDER_LIMIT = PATH_LIMIT + len(":") + 128 + len("@sha512:") + 128
-#: Names of Docker Hub's registry, in canonical form.
+#: Docker Hub's domains, in canonical form.
 DOCKER_HUB_DOMAINS = frozenset({DOCKER_HUB, DOCKER_HUB_ALIAS, "registry-1.docker.io"})
-#: The port that is meant where none is written.
 DEFAULT_PORT = "443"
 
-# No pattern here can backtrack far: each alternative is told from the next by its first character, and all match whole
-# strings, in ASCII. Classes of characters are repeated possessively, groups are not: up to Python 3.11.4,
-# which Debian has, that can match what it must not (https://github.com/python/cpython/issues/106052).
-# A domain has no limit, and is matched without any backtracking: what may not be beside what is looked for as a text.
+# These patterns hardly backtrack: alternatives differ in their first character, and all match whole ASCII strings.
+# Character classes are repeated possessively, groups are not: up to Python 3.11.4, which Debian has, possessive groups
+# can match wrongly (https://github.com/python/cpython/issues/106052). A domain has no length limit, so its pattern
+# never backtracks; `is_domain` checks where separators may be.
 _DOMAIN = re.compile(r"(?P<host>[a-zA-Z0-9.-]++|\[[a-fA-F0-9:]++\])(?::(?P<port>[0-9]++))?")
 _PART = r"[a-z0-9]++(?:(?:\.|__?|-++)[a-z0-9]++)*"
 _PATH = rf"{_PART}(?:/{_PART})*"
@@ -58,25 +56,25 @@ _IDENTIFIER = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
 
 
 class Reference(NamedTuple):
-    """A parsed image reference."""
+    """The parts of a valid image reference."""
 
     domain: str
-    """The registry: as written, or Docker Hub where none is; Docker Hub's old name becomes `docker.io`."""
+    """The registry as written, `docker.io` if there is none or it is Docker Hub's old name."""
     path: str
-    """The repository within the registry, `library/` written out for Docker Hub's official images."""
+    """The repository within the registry, including `library/` for Docker Hub's official images."""
     suffix: str
-    """Tag and digest byte for byte as written, with their `:` and `@`; may be empty."""
+    """Tag and digest exactly as written, including `:` and `@`; may be empty."""
     qualified: bool
-    """Whether the registry was written."""
+    """Whether the reference specifies a registry."""
 
     @property
     def name(self) -> str:
-        """The name as kubelet normalizes it, registry and path: what it looks up credentials with."""
+        """Registry and path as the kubelet normalizes them to look up credentials."""
         return f"{self.domain}/{self.path}"
 
     @property
     def canonical_name(self) -> str:
-        """The same text for every spelling of the registry: what rules, prefixes and patterns are compared with."""
+        """Registry in canonical form, and path: compared with rules, prefixes and patterns."""
         domain, path, _, qualified = self
         if not qualified:
             return f"{DOCKER_HUB}/{path}"
@@ -86,9 +84,9 @@ class Reference(NamedTuple):
 
 
 def looks_like_registry(first: str) -> bool:
-    """Return whether the part before a reference's first "/" names a registry.
+    """Return whether the part before a reference's first "/" is a registry.
 
-    It does when it has a ".", a ":" or an upper-case letter, or is `localhost`: the rule of `splitDockerDomain`.
+    It is if it contains a ".", a ":" or an upper-case letter, or is `localhost`: the rule of `splitDockerDomain`.
     """
     return "." in first or ":" in first or first == "localhost" or first != first.lower()
 
@@ -116,7 +114,7 @@ def _canonical_address(domain: str) -> str:
 
 
 def _canonical_ipv6(host: str) -> str:
-    """Return an address in brackets as RFC 5952 writes it; IPv4-mapped and invalid ones stay."""
+    """Format a bracketed address as in RFC 5952; leave invalid and IPv4-mapped addresses unchanged."""
     try:
         address = IPv6Address(host[1:-1])
     except AddressValueError:
@@ -125,7 +123,7 @@ def _canonical_ipv6(host: str) -> str:
 
 
 def is_domain(text: str) -> bool:
-    """Return whether `text` is a host with an optional port, whether or not it looks like a registry."""
+    """Return whether `text` is a host with an optional port, even if it does not look like a registry."""
     match = _DOMAIN.fullmatch(text)
     if match is None:
         return False
@@ -136,14 +134,14 @@ def is_domain(text: str) -> bool:
 
 
 def is_path(text: str) -> bool:
-    """Return whether `text` is one or more parts of a repository's path."""
+    """Return whether `text` is one or more components of a repository path."""
     return _PATH_ONLY.fullmatch(text) is not None
 
 
 def parse(text: str) -> Reference:
     """Parse an image reference, in time linear in its length.
 
-    Raises `InvalidReference` for what a container runtime would refuse.
+    Raises `InvalidReference`, with the reason, if a container runtime would reject it.
     """
     first, slash, remainder = text.partition("/")
     qualified = bool(slash) and looks_like_registry(first)
@@ -164,7 +162,7 @@ def parse(text: str) -> Reference:
 
 
 def _why_invalid(text: str, domain: str, remainder: str) -> str:
-    """Return what the grammar refused; called for invalid references only."""
+    """Return why an invalid reference is invalid."""
     if not text:
         return "it is empty"
     if not text.isascii() or not text.isprintable() or " " in text:

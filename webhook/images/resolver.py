@@ -1,6 +1,6 @@
-"""Resolve an image reference to the image to use, with the reason: the one place where that is decided.
+"""Resolve image references: which image to use, and why.
 
-The result depends on the reference and the configuration alone, and resolving is idempotent.
+The result depends only on the reference and the configuration, and resolving is idempotent.
 """
 
 from enum import StrEnum
@@ -16,11 +16,11 @@ from webhook.log import shorten
 from webhook.settings import Configuration, RuleSettings
 
 _CACHE_SIZE = 4096
-#: A longer text is valid only with an absurdly long registry, and is not worth its place in the cache.
+#: Longer references are not cached: they are invalid or have an implausibly long registry.
 _CACHED_LENGTH = 512
-#: How much is shown of a text that stays as it is.
+#: Characters shown of an unchanged reference.
 _SHOWN = 128
-#: Longer than any reference whose registry DNS can resolve and whose port has no leading zeros.
+#: Characters shown of a rewritten reference: enough for any whose registry DNS can resolve.
 _LONGEST = 1024
 
 
@@ -39,82 +39,89 @@ class Reason(StrEnum):
 
 
 class Resolution(Struct, frozen=True, gc=False):
-    """The result for one reference."""
+    """The result of resolving one reference."""
 
     image: str
-    """The image to use: the reference as written, or what it is rewritten to."""
+    """The image to use, rewritten or as written."""
     reason: Reason
     detail: str
-    """The reason in words, with the rule, pattern or registry that decided."""
+    """The reason in words, with the deciding rule, pattern or registry."""
     rewritten: bool
-    """Whether `image` differs from what was written."""
     private: bool
-    """Whether the image is pulled with our credential, from the server, a rule's target or a further registry."""
+    """Whether the pull secret applies: the image is on the server, a rule's target or a further registry."""
     description: str
-    """The whole in words, escaped and bounded: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
+    """All of it in words, escaped and shortened: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
     rule: str | None = None
     """The rule that rewrote it, `quay.io -> registry.example.com/quay`."""
 
 
 class Resolver:
-    """Resolves references by one configuration."""
+    """Resolves references for one configuration.
+
+    Raises `ConflictingRules`, which loading a configuration rules out.
+    """
 
     def __init__(self, settings: Configuration) -> None:
-        """Compile the rules. Raises `ConflictingRules`, for which a loaded configuration has been checked."""
         self._rules = Rules(settings.webhook.rules, settings.registry.server)
         self._exclude = Globs(settings.webhook.exclude)
         self._private = frozenset(map(prefix.canonical, settings.private_prefixes))
         self._cached = lru_cache(_CACHE_SIZE)(self._resolve)
 
     def resolve(self, written: str) -> Resolution:
-        """Resolve one reference, in time linear in its length whatever it holds."""
+        """Resolve any string, in time linear in its length."""
         return self._cached(written) if len(written) <= _CACHED_LENGTH else self._resolve(written)
 
     def _resolve(self, written: str) -> Resolution:
         try:
             parsed = reference.parse(written)
         except InvalidReference as error:
-            return _kept(written, Reason.INVALID, f"no image reference: {error}", private=False)
+            return _unchanged(written, Reason.INVALID, f"no image reference: {error}", private=False)
         name = parsed.canonical_name
-        here = prefix.longest(self._private, name)
-        private = here is not None
+        private_prefix = prefix.longest(self._private, name)
+        private = private_prefix is not None
         pattern = self._exclude.match(name)
         if pattern is not None:
-            return _kept(written, Reason.EXCLUDED, f"excluded by {pattern}", private=private)
-        image, rule, below = self._rules.step(written, parsed)
+            return _unchanged(written, Reason.EXCLUDED, f"excluded by {pattern}", private=private)
+        image, rule, target = self._rules.step(written, parsed)
         if image != written:
-            return self._rewritten(written, image, rule, below)
+            return self._rewritten(written, image, rule, target)
         if rule is not None:
-            return _kept(written, Reason.ALREADY_PREFIXED, f"already below {rule.target}", private=private)
+            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already below {rule.target}", private=private)
         if not parsed.qualified:
-            return _kept(written, Reason.NO_REGISTRY, "names no registry, and none is configured", private=private)
+            return _unchanged(written, Reason.NO_REGISTRY, "names no registry, and none is configured", private=private)
         if private:
-            return _kept(written, Reason.ALREADY_PREFIXED, f"already below {here}", private=private)
-        return _kept(
-            written, Reason.QUALIFIED, f"names its registry, {shorten(parsed.domain, _SHOWN)}", private=private
-        )
+            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already below {private_prefix}", private=private)
+        detail = f"names its registry, {shorten(parsed.domain, _SHOWN)}"
+        return _unchanged(written, Reason.QUALIFIED, detail, private=private)
 
-    def _rewritten(self, written: str, image: str, rule: RuleSettings | None, below: str) -> Resolution:
+    def _rewritten(self, written: str, image: str, rule: RuleSettings | None, canonical_target: str) -> Resolution:
         target = rule.target if rule else self._rules.server or ""
         try:
             result = reference.parse(image)
         except InvalidReference as error:
-            return _kept(written, Reason.TOO_LONG, f"{target} does not fit in front: {error}", private=False)
-        if not (result.qualified and prefix.covers(below, result.canonical_name)):
-            # A rule whose source is the whole name and whose target is a bare registry leaves no name.
-            return _kept(written, Reason.TOO_LONG, f"{target} leaves no name for it", private=False)
+            return _unchanged(written, Reason.TOO_LONG, f"{target} does not fit in front: {error}", private=False)
+        if not (result.qualified and prefix.covers(canonical_target, result.canonical_name)):
+            # The rule's source is the whole name and its target a bare registry.
+            return _unchanged(written, Reason.TOO_LONG, f"{target} leaves no name for it", private=False)
         detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
         reason = Reason.RULE if rule else Reason.SERVER
-        account = f"{shorten(written, _LONGEST)} -> {shorten(image, _LONGEST)} ({detail})"
-        by = str(rule) if rule else None
-        return Resolution(image, reason, detail, rewritten=True, private=True, description=account, rule=by)
+        description = f"{shorten(written, _LONGEST)} -> {shorten(image, _LONGEST)} ({detail})"
+        return Resolution(
+            image,
+            reason,
+            detail,
+            rewritten=True,
+            private=True,
+            description=description,
+            rule=str(rule) if rule else None,
+        )
 
 
 def never_pulled(written: str) -> Resolution:
-    """Return what an image with the pull policy Never resolves to: itself, because no registry is asked for it."""
-    return _kept(written, Reason.NEVER_PULLED, "its pull policy is Never", private=False)
+    """Return the resolution of an image with pull policy Never, which stays because it is never pulled."""
+    return _unchanged(written, Reason.NEVER_PULLED, "its pull policy is Never", private=False)
 
 
-def _kept(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
-    account = f"{shorten(written, _SHOWN)} stays ({detail})"
-    return Resolution(written, reason, detail, rewritten=False, private=private, description=account)
+def _unchanged(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
+    description = f"{shorten(written, _SHOWN)} stays ({detail})"
+    return Resolution(written, reason, detail, rewritten=False, private=private, description=description)
