@@ -9,7 +9,6 @@ import yaml
 
 from webhook.config import schema
 from webhook.config.load import Loaded
-from webhook.settings import ROOTS
 
 MASK = "********"
 
@@ -29,28 +28,17 @@ def show(loaded: Loaded) -> str:
 def _rows(loaded: Loaded) -> list[tuple[str, str | None]]:
     rows: list[tuple[str, str | None]] = []
     shown: set[str] = set()
-    for root, part in zip(ROOTS, (loaded.configuration.registry, loaded.configuration.webhook), strict=True):
-        values = msgspec.to_builtins(part)
-        for path, key in schema.table().items():
-            if not path.startswith(f"{root}."):
-                continue
-            *above, last = path.split(".")
-            for depth in range(1, len(above) + 1):
-                branch = ".".join(above[:depth])
-                if branch not in shown:
-                    shown.add(branch)
-                    rows.append((f"{'  ' * (depth - 1)}{above[depth - 1]}:", None))
-            value = _at(values, path.removeprefix(f"{root}."))
-            if key.masked and value is not None:
-                value = MASK
-            rows += _value("  " * len(above), last, value, loaded.origins[path])
+    for path, key in schema.table().items():
+        *above, last = path.split(".")
+        for depth in range(1, len(above) + 1):
+            branch = ".".join(above[:depth])
+            if branch not in shown:
+                shown.add(branch)
+                rows.append((f"{'  ' * (depth - 1)}{above[depth - 1]}:", None))
+        value = key.value_in(loaded.configuration)
+        shown_value = MASK if key.masked and value is not None else msgspec.to_builtins(value)
+        rows += _value("  " * len(above), last, shown_value, loaded.origins[path])
     return rows
-
-
-def _at(values: Any, path: str) -> Any:
-    for key in path.split("."):
-        values = values[key]
-    return values
 
 
 def _value(indent: str, name: str, value: Any, origin: str) -> list[tuple[str, str | None]]:

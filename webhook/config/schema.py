@@ -6,7 +6,7 @@ from typing import Any, NamedTuple, get_args, get_origin
 import msgspec
 from msgspec import Struct, inspect
 
-from webhook.settings import ALIASES, MASKED_KEYS, ROOTS
+from webhook.settings import ALIASES, MASKED_KEYS, ROOTS, Configuration
 
 
 class SettingKey(NamedTuple):
@@ -28,6 +28,13 @@ class SettingKey(NamedTuple):
     def variable(self) -> str:
         """The environment variable of the same path."""
         return variable(self.path)
+
+    def value_in(self, settings: Configuration) -> Any:
+        """Return the key's value."""
+        value: Any = settings
+        for name in self.canonical.removeprefix("opencti.daemon.").split("."):
+            value = getattr(value, name)
+        return value
 
     @property
     def masked(self) -> bool:

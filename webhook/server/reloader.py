@@ -210,12 +210,5 @@ def _configured(loaded: Loaded) -> dict[str, Any]:
 
 def _changed(before: Loaded, after: Loaded) -> list[str]:
     """Return the keys whose values differ."""
-    old, new = (msgspec.to_builtins(loaded.configuration) for loaded in (before, after))
-    return [path for path in schema.table() if _value(old, path) != _value(new, path)]
-
-
-def _value(configuration: dict[str, object], path: str) -> object:
-    value: object = configuration
-    for key in path.removeprefix("opencti.daemon.").split("."):
-        value = value[key] if isinstance(value, dict) else None
-    return value
+    old, new = before.configuration, after.configuration
+    return [path for path, key in schema.table().items() if key.value_in(old) != key.value_in(new)]
