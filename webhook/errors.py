@@ -20,6 +20,7 @@
         ├── NotFound             the object or its namespace does not exist
         ├── Conflict             another client changed or owns the object
         ├── Invalid              the API server rejected the object
+        ├── NotReadable          a part of the cluster could not be read
         ├── TooLarge             the response exceeds the size limit
         └── Expired              a list or watch must restart
 
@@ -121,6 +122,14 @@ class CredentialProviderError(RegistryWebhookError):
 
 class ClusterError(RegistryWebhookError):
     """A request to the API server failed; the message names the request and the response."""
+
+
+class NotReadable(ClusterError):
+    """A part of the cluster that could not be read, with the reason: `no right to list Secrets in team-a`."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"not known: {reason}")
+        self.reason = reason
 
 
 class Unreachable(ClusterError):

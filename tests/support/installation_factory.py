@@ -33,6 +33,7 @@ from webhook.diagnostics.doctor.snapshot import (
 )
 from webhook.kube.objects import (
     Deployment,
+    DryRunResult,
     EndpointSlice,
     Event,
     ManagedObject,
@@ -41,7 +42,6 @@ from webhook.kube.objects import (
     Secret,
     WebhookConfiguration,
 )
-from webhook.kube.unknown import DryRunResult
 from webhook.pki import ca
 from webhook.pki.ca import KeyPair
 from webhook.readiness import Lease as State

@@ -11,7 +11,6 @@ from webhook.constants import InstallationNames
 from webhook.kube import client, installed_config
 from webhook.kube.installed_config import InstalledObjects
 from webhook.kube.reader import Reader
-from webhook.kube.unknown import Unknown
 from webhook.output import table, terminal
 from webhook.output.table import Form
 from webhook.output.terminal import Screen
@@ -35,18 +34,15 @@ def connected_reader(kubeconfig: Path | None, context: str | None) -> Iterator[R
 
 def effective_config(
     reader: Reader, config: Path | None, names: InstallationNames, objects: InstalledObjects | None = None
-) -> EffectiveConfig | Unknown:
+) -> EffectiveConfig:
     """Return the configuration of the given file, or else the installation's, of which `objects` may be read already.
 
-    Raises `ConfigurationError` or `FileError` for the file.
+    Raises `ConfigurationError` or `FileError` for the file, and `NotReadable` for the installation.
     """
     if config is not None:
         return EffectiveConfig(load_options(config).configuration.at(names), str(config))
     objects = objects or installed_config.read_objects(reader, names)
-    found = installed_config.load_or_unknown(objects)
-    if isinstance(found, Unknown):
-        return found
-    return EffectiveConfig(found.configuration, objects.origin)
+    return EffectiveConfig(installed_config.load_valid_config(objects).configuration, objects.origin)
 
 
 def show(found: _T, lines: Callable[[_T, Screen], Iterable[str]], form: Form) -> None:

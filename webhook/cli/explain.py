@@ -15,6 +15,7 @@ from webhook.diagnostics.explain.collect import Collector
 from webhook.diagnostics.explain.verdict import explain
 from webhook.errors import InvalidManifest
 from webhook.kube import client, installed_config, manifests
+from webhook.kube.partial import attempt
 from webhook.kube.pod_templates import Workload, workloads
 from webhook.output.findings import Mark
 from webhook.output.table import Form
@@ -66,7 +67,7 @@ def command(
     with cluster.connected_reader(kubeconfig, context) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
         objects = installed_config.read_objects(reader, names)
-        settings = cluster.effective_config(reader, config, names, objects)
+        settings = attempt(cluster.effective_config, reader, config, names, objects)
         collector = Collector(reader, objects, settings, dry_run=dry_run)
         contexts = [collector.collect(subject, namespace) for subject in subjects]
     explanations = [explain(one) for one in contexts]

@@ -12,9 +12,7 @@ from click.core import ParameterSource
 from webhook.admission_policy.model import Generated
 from webhook.cli import cluster
 from webhook.cli.options import cluster_options, config_option, default_installation_option, load_options
-from webhook.errors import ClusterError
 from webhook.kube import installed_config
-from webhook.kube.unknown import Unknown
 from webhook.settings import Configuration
 
 
@@ -113,10 +111,7 @@ def _of_cluster(
     is_default = call.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
     with cluster.connected_reader(kubeconfig, context) as reader:
         names = installed_config.find_installation(reader, None if is_default else installation_namespace)
-        found = installed_config.load_config(installed_config.read_objects(reader, names))
-    if isinstance(found, Unknown):
-        raise ClusterError(str(found))
-    return found.configuration
+        return installed_config.load_config(installed_config.read_objects(reader, names)).configuration
 
 
 def _is_given(call: click.Context, name: str) -> bool:

@@ -11,9 +11,7 @@ from webhook.cli.options import all_namespaces_option, cluster_output_options
 from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import report
 from webhook.diagnostics.drift.collect import collect
-from webhook.errors import ClusterError
 from webhook.kube import installed_config
-from webhook.kube.unknown import Unknown
 from webhook.output.table import Form
 
 
@@ -52,8 +50,6 @@ def command(
     with cluster.connected_reader(kubeconfig, context) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
         settings = cluster.effective_config(reader, config, names)
-        if isinstance(settings, Unknown):
-            raise ClusterError(str(settings))
         observed = collect(reader, names, settings, namespace, all_namespaces=all_namespaces)
     found = report(settings, observed)
     if output == "html":

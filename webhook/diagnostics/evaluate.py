@@ -13,7 +13,7 @@ from webhook.admission.decision import Outcome
 from webhook.admission.mutator import Mutator, PodRequest
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
-from webhook.kube.unknown import Unknown
+from webhook.errors import NotReadable
 from webhook.log.escaping import truncate
 
 STATIC_POLICIES_HIDDEN = "policies from static manifests are not shown by the API"
@@ -94,8 +94,8 @@ def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, 
 class Rewriter(Struct, frozen=True):
     """What is configured to rewrite Pods in a cluster. Whether it works is for `doctor` to check."""
 
-    webhook: bool | Unknown
-    policy: bool | Unknown
+    webhook: bool | NotReadable
+    policy: bool | NotReadable
     """Whether a generated MutatingAdmissionPolicy exists."""
     policy_hash: str | None = None
     """The hash of the configuration that the policy was generated from."""
@@ -112,7 +112,7 @@ class Rewriter(Struct, frozen=True):
             names.append("a policy that the API does not show")
         if names:
             return " and ".join(names)
-        return "not known" if isinstance(self.webhook, Unknown) or isinstance(self.policy, Unknown) else NONE
+        return "not known" if isinstance(self.webhook, NotReadable) or isinstance(self.policy, NotReadable) else NONE
 
     @property
     def _dry_run(self) -> str:
@@ -137,5 +137,5 @@ class Rewriter(Struct, frozen=True):
             found.append(
                 f"the API shows neither the webhook nor a policy of ours; {STATIC_POLICIES_HIDDEN}{self._dry_run}"
             )
-        found += [str(part) for part in (self.webhook, self.policy) if isinstance(part, Unknown)]
+        found += [str(part) for part in (self.webhook, self.policy) if isinstance(part, NotReadable)]
         return found

@@ -13,9 +13,8 @@ from webhook.constants import (
     InstallationNames,
 )
 from webhook.diagnostics import waiting
-from webhook.errors import CredentialProviderError
+from webhook.errors import CredentialProviderError, NotReadable
 from webhook.kube.objects import Event, Pod, Secret, is_managed_by_us
-from webhook.kube.unknown import Unknown
 from webhook.log.escaping import truncate
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
@@ -35,10 +34,10 @@ def _ask_sidecar(names: InstallationNames) -> str:
 
 
 def check_secret(
-    place: str, secret: Secret | Unknown | None, images: Sequence[str], now: float, names: InstallationNames
+    place: str, secret: Secret | NotReadable | None, images: Sequence[str], now: float, names: InstallationNames
 ) -> Iterator[Finding]:
     """Say of the Secret at a `place`, `team-a/registry-webhook-pull`, all that decides whether images are got by it."""
-    if isinstance(secret, Unknown):
+    if isinstance(secret, NotReadable):
         yield Finding(
             Mark.UNKNOWN, Code.SECRET_UNKNOWN, _WHAT, str(secret), "whoever may read Secrets there can ask this"
         )
@@ -57,7 +56,7 @@ def check_secret(
     yield from _entries(secret, images)
 
 
-def check_statuses(pod: Pod, events: tuple[Event, ...] | Unknown, now: float) -> Iterator[Finding]:
+def check_statuses(pod: Pod, events: tuple[Event, ...], now: float) -> Iterator[Finding]:
     """Report for each container whether the node has its image, at POSIX time `now`."""
     moment_of_now = datetime.fromtimestamp(now, UTC)
     failed = {one.container: one for one in waiting.failed_pulls(pod)}

@@ -10,10 +10,10 @@ from webhook.constants import CONFIGURATION_HASH_ANNOTATION, InstallationNames
 from webhook.diagnostics import sample_pod, webhook_match
 from webhook.diagnostics.evaluate import NamespaceStatus, Rewriter, namespace_status
 from webhook.diagnostics.generated_policies import generated
-from webhook.errors import ClusterError
+from webhook.errors import ClusterError, NotReadable
 from webhook.kube.objects import WebhookConfiguration
+from webhook.kube.partial import attempt, known_or
 from webhook.kube.reader import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Reader, Resource
-from webhook.kube.unknown import DryRunResult, Unknown
 from webhook.output import progress
 
 #: The most namespaces that are listed one by one; more are listed with all of the cluster's.
@@ -30,17 +30,19 @@ def namespace_statuses(
     Raises `ClusterError` where the named one does not exist, or namespaces cannot be listed.
     """
     if namespace is None:
-        every = reader.list(NAMESPACES)
-        if isinstance(every, Unknown):
-            raise ClusterError(f"{every}: name one with --namespace")
+        try:
+            every = reader.list(NAMESPACES)
+        except NotReadable as error:
+            raise ClusterError(f"{error}: name one with --namespace") from None
         there = [one.metadata for one in every if one.metadata.deletion_timestamp is None]
         return {one.name: namespace_status(settings, one.name, one.labels) for one in there}, []
-    found = reader.get(NAMESPACES, namespace)
+    try:
+        found = reader.get(NAMESPACES, namespace)
+    except NotReadable as error:
+        supposed = NamespaceStatus(selected=True, selectable=True, why="not known whether it is opted in: taken to be")
+        return {namespace: supposed}, [f"{error}: {namespace} is taken to be opted in"]
     if found is None:
         raise ClusterError(f"there is no namespace {namespace}")
-    if isinstance(found, Unknown):
-        supposed = NamespaceStatus(selected=True, selectable=True, why="not known whether it is opted in: taken to be")
-        return {namespace: supposed}, [f"{found}: {namespace} is taken to be opted in"]
     return {namespace: namespace_status(settings, namespace, found.metadata.labels)}, []
 
 
@@ -54,10 +56,7 @@ def list_all(reader: Reader, resource: Resource[_T], scopes: Sequence[str | None
     every: list[_T] = []
     with progress.bar(f"Reading {resource.display_name}") as report:
         for number, scope in enumerate(scopes, 1):
-            found = reader.list(resource, scope, progress=report if len(scopes) == 1 else None)
-            if isinstance(found, Unknown):
-                raise ClusterError(str(found))
-            every += found
+            every += reader.list(resource, scope, progress=report if len(scopes) == 1 else None)
             if len(scopes) > 1:
                 report(number, len(scopes))
     return every
@@ -67,16 +66,16 @@ def find_rewriter(
     reader: Reader, names: InstallationNames, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]
 ) -> Rewriter:
     """Find what is configured to rewrite Pods; where the API shows nothing, by a dry run."""
-    webhook = reader.get(WEBHOOKS, names.configuration)
-    policies = reader.list(MUTATING_POLICIES)
-    ours = [] if isinstance(policies, Unknown) else [one.metadata for one in generated(policies)]
+    webhook = attempt(reader.get, WEBHOOKS, names.configuration)
+    policies = attempt(reader.list, MUTATING_POLICIES)
+    ours = [one.metadata for one in generated(known_or(policies, ()))]
     there = [*ours, *([webhook.metadata] if isinstance(webhook, WebhookConfiguration) else [])]
     called = webhook_match.find_webhook(webhook)
     shown = Rewriter(
         webhook=webhook
-        if isinstance(webhook, Unknown)
+        if isinstance(webhook, NotReadable)
         else called is not None and not webhook_match.is_never_called(called),
-        policy=policies if isinstance(policies, Unknown) else bool(ours),
+        policy=policies if isinstance(policies, NotReadable) else bool(ours),
         policy_hash=ours[0].annotations[CONFIGURATION_HASH_ANNOTATION] if ours else None,
         since=min((one.creation_timestamp for one in there if one.creation_timestamp), default=None),
         has_bundle=called is None or bool(called.client_config.ca_bundle),
@@ -92,7 +91,5 @@ def _is_rewritten(reader: Reader, settings: EffectiveConfig, found: Mapping[str,
     namespace = min((name for name, status in found.items() if status.selected), default=None)
     if image is None or namespace is None:
         return False
-    tried = reader.dry_run_create(sample_pod.manifest(image), namespace)
-    return (
-        isinstance(tried, DryRunResult) and sample_pod.image_of(tried) == settings.mutator.resolver.resolve(image).image
-    )
+    tried = known_or(attempt(reader.dry_run_create, sample_pod.manifest(image), namespace), None)
+    return tried is not None and sample_pod.image_of(tried) == settings.mutator.resolver.resolve(image).image

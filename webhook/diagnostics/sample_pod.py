@@ -5,8 +5,7 @@ from typing import Any
 import msgspec
 
 from webhook.config.effective import EffectiveConfig
-from webhook.kube.objects import Pod
-from webhook.kube.unknown import DryRunResult
+from webhook.kube.objects import DryRunResult, Pod
 
 _CONTAINER = "sample"
 #: The first of these that the configuration does not exclude is used.

@@ -12,7 +12,6 @@ from msgspec import Struct
 
 from webhook.constants import MIRROR_ANNOTATION
 from webhook.kube.objects import ContainerStatus, Event, Pod
-from webhook.kube.unknown import Unknown
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 
@@ -114,12 +113,12 @@ def statuses(pod: Pod) -> Iterator[tuple[str, ContainerStatus]]:
             yield kind, status
 
 
-def description(failed: FailedPull, events: Iterable[Event] | Unknown, now: datetime) -> str:
+def description(failed: FailedPull, events: Iterable[Event], now: datetime) -> str:
     """Quote why an image is not there, with the source: the kubelet's status or, where that has no cause, an Event."""
     said = f"the kubelet reports {failed.reason}"
     if failed.cause:
         return f"{said}: {_quoted(failed.cause)}"
-    known = [] if isinstance(events, Unknown) else [(one, found) for one in events if (found := _about(one, failed))]
+    known = [(one, found) for one in events if (found := _about(one, failed))]
     if not known:
         return said
     event, cause = max(known, key=lambda one: one[0].last)

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Mapping
 
 from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, WEBHOOK_NAME
+from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Requirement, Rule, Selector, Webhook, WebhookConfiguration
-from webhook.kube.unknown import Unknown
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
@@ -27,13 +27,16 @@ def opt_in_command(namespace: str) -> str:
 
 
 def steps(
-    webhook: Webhook, namespace: Namespace | Unknown, labels: Mapping[str, str], annotations: Mapping[str, str]
+    webhook: Webhook, namespace: Namespace | NotReadable, labels: Mapping[str, str], annotations: Mapping[str, str]
 ) -> Iterator[Finding]:
     """Check the namespace, the labels of a Pod, the creation of Pods and each match condition.
 
     The webhook is called for the Pod if all of them are OK.
     """
-    yield _of_namespace(webhook.namespace_selector, namespace)
+    if isinstance(namespace, NotReadable):
+        yield Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, "namespace", str(namespace))
+    else:
+        yield _of_namespace(webhook.namespace_selector, namespace)
     yield _of_pod(webhook.object_selector, labels)
     if any(rule_covers(rule, "CREATE", "pods") for rule in webhook.rules):
         yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are made")
@@ -54,7 +57,7 @@ def _first_unmet(selector: Selector, labels: Mapping[str, str]) -> Requirement |
     return next((one for one in (*exact, *selector.match_expressions) if not _is_met(one, labels)), None)
 
 
-def find_webhook(configuration: WebhookConfiguration | Unknown | None) -> Webhook | None:
+def find_webhook(configuration: WebhookConfiguration | NotReadable | None) -> Webhook | None:
     """Return our webhook; other users may have added webhooks of their own to the configuration."""
     if not isinstance(configuration, WebhookConfiguration):
         return None
@@ -106,10 +109,8 @@ def _is_met(requirement: Requirement, labels: Mapping[str, str]) -> bool:
             return value is None
 
 
-def _of_namespace(selector: Selector, namespace: Namespace | Unknown) -> Finding:
+def _of_namespace(selector: Selector, namespace: Namespace) -> Finding:
     what = "namespace"
-    if isinstance(namespace, Unknown):
-        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(namespace))
     name, labels = namespace.metadata.name, namespace.metadata.labels
     missing = _first_unmet(selector, labels)
     if missing is None:

@@ -1,7 +1,4 @@
-"""Where an installation is, and the configuration that it goes by.
-
-That is its ConfigMap, and the variables of a container of its Deployment.
-"""
+"""Where an installation is, and its configuration: the ConfigMap, and the variables of the Deployment's containers."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -16,10 +13,10 @@ from webhook.constants import (
     WEBHOOK_NAME,
     InstallationNames,
 )
-from webhook.errors import ConfigurationError
-from webhook.kube.objects import ConfigMap, Deployment, WebhookConfiguration
+from webhook.errors import ConfigurationError, NotReadable
+from webhook.kube.objects import ConfigMap, Deployment
+from webhook.kube.partial import attempt, known, known_or
 from webhook.kube.reader import CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Reader
-from webhook.kube.unknown import Unknown
 
 CONFIG_KEY = "config.yaml"
 #: The containers of our Pods, and the volume with the configuration.
@@ -29,37 +26,37 @@ _LABELLED = f"app.kubernetes.io/name={PROGRAM}"
 
 
 class InstalledObjects(NamedTuple):
-    """What a configuration is put together of; a part that is None is not there."""
+    """The objects that make up a configuration; None if one does not exist."""
 
     names: InstallationNames
-    config_map: ConfigMap | Unknown | None
-    deployment: Deployment | Unknown | None
+    config_map: ConfigMap | NotReadable | None
+    deployment: Deployment | NotReadable | None
 
     @property
     def origin(self) -> str:
-        """Say where the configuration stands."""
         return f"ConfigMap {self.names.namespace}/{self.names.config_map}"
 
 
 def find_installation(reader: Reader, namespace: str | None = None) -> InstallationNames:
-    """Find an installation: the one in `namespace`, or with None the one that there is.
+    """Find the installation, in one namespace or anywhere, and the names of its objects.
 
-    Its Deployment says what its objects are called. It is looked for where the manifests have it, then where the API
-    server calls the webhook, and by its label. What cannot be found or read is called as the manifests have it.
+    Its Deployment has the names. It is searched for under its default name, then in the namespace of the Service that
+    the API server calls, then by its label. Whatever is not found or not readable has the default name.
     """
     supposed = InstallationNames(namespace=namespace or DEFAULT_NAMESPACE)
-    there = reader.get(DEPLOYMENTS, supposed.deployment, supposed.namespace)
-    if isinstance(there, Unknown):
+    try:
+        there = reader.get(DEPLOYMENTS, supposed.deployment, supposed.namespace)
+    except NotReadable:
         return supposed
     if there is not None and _is_ours(there):
         return _names(there)
     called = [one for one in _called_installations(reader) if namespace in {None, one.namespace}]
     places: list[str | None] = [namespace] if namespace else [*(one.namespace for one in called), None]
     for place in places:
-        found = reader.list(DEPLOYMENTS, place, labels="" if place else _LABELLED)
-        ours = () if isinstance(found, Unknown) else [one for one in found if _is_ours(one)]
-        if ours:
-            return _names(ours[0])
+        found = known_or(attempt(reader.list, DEPLOYMENTS, place, labels="" if place else _LABELLED), ())
+        ours = next(filter(_is_ours, found), None)
+        if ours is not None:
+            return _names(ours)
     return called[0] if called else supposed
 
 
@@ -83,11 +80,8 @@ def _names(deployment: Deployment) -> InstallationNames:
 
 
 def _called_installations(reader: Reader) -> Iterable[InstallationNames]:
-    """Give the installations that the API server calls, by the one name that no kustomization changes."""
-    configurations: tuple[WebhookConfiguration, ...] | Unknown = reader.list(WEBHOOKS)
-    if isinstance(configurations, Unknown):
-        return
-    for configuration in configurations:
+    """Yield the installations that the API server calls, by the webhook's name, which no kustomization changes."""
+    for configuration in known_or(attempt(reader.list, WEBHOOKS), ()):
         for webhook in configuration.webhooks:
             service = webhook.client_config.service
             if webhook.name == WEBHOOK_NAME and service is not None:
@@ -97,38 +91,39 @@ def _called_installations(reader: Reader) -> Iterable[InstallationNames]:
 
 
 def read_objects(reader: Reader, names: InstallationNames) -> InstalledObjects:
-    """Read an installation's ConfigMap and Deployment."""
-    config_map = reader.get(CONFIG_MAPS, names.config_map, names.namespace)
-    deployment = reader.get(DEPLOYMENTS, names.deployment, names.namespace)
+    """Read an installation's ConfigMap and Deployment as far as possible."""
+    config_map = attempt(reader.get, CONFIG_MAPS, names.config_map, names.namespace)
+    deployment = attempt(reader.get, DEPLOYMENTS, names.deployment, names.namespace)
     return InstalledObjects(names, config_map, deployment)
 
 
-def load_or_unknown(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded | Unknown:
-    """Load the configuration as a container has it. What its variables take from elsewhere counts as not set."""
+def load_valid_config(objects: InstalledObjects) -> Loaded:
+    """Load the configuration of the webhook container. Raises `NotReadable`, also for an invalid configuration."""
     try:
-        return load_config(objects, container)
+        return load_config(objects)
     except ConfigurationError as error:
         more = f" (and {len(error.issues) - 1} more)" if len(error.issues) > 1 else ""
-        return Unknown(f"the configuration is broken: {error.issues[0]}{more}")
+        raise NotReadable(f"the configuration is broken: {error.issues[0]}{more}") from None
 
 
-def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded | Unknown:
-    """Load it as `load_or_unknown` does. Raises `ConfigurationError` with every fault."""
-    if isinstance(objects.config_map, Unknown):
-        return objects.config_map
-    if isinstance(objects.deployment, Unknown):
-        return objects.deployment
-    if objects.config_map is None:
+def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded:
+    """Load the configuration of a container. Variables of the container that use `valueFrom` count as not set.
+
+    Raises `ConfigurationError` with all issues, and `NotReadable`.
+    """
+    config_map = known(objects.config_map)
+    known(objects.deployment)
+    if config_map is None:
         hint = "--installation-namespace says where, and --config FILE takes a file"
-        return Unknown(f"there is no {objects.origin}: nothing is installed, or elsewhere ({hint})")
-    text = objects.config_map.data.get(CONFIG_KEY)
+        raise NotReadable(f"there is no {objects.origin}: nothing is installed, or elsewhere ({hint})")
+    text = config_map.data.get(CONFIG_KEY)
     if text is None:
-        return Unknown(f"{objects.origin} has no {CONFIG_KEY}")
+        raise NotReadable(f"{objects.origin} has no {CONFIG_KEY}")
     return load(text.encode(), f"{objects.origin}, {CONFIG_KEY}", environment_of(objects, container))
 
 
 def environment_of(objects: InstalledObjects, container: str) -> dict[str, str]:
-    """Give the variables that the Deployment sets in a container by their values, and the namespace that it is in."""
+    """Return the variables that the Deployment sets in a container by value, and the one for the namespace."""
     found = {NAMESPACE_VARIABLE: objects.names.namespace}
     if not isinstance(objects.deployment, Deployment):
         return found

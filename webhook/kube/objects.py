@@ -9,7 +9,7 @@ memory of 10,000 Pods at once.
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from msgspec import Struct, field
 
@@ -354,6 +354,16 @@ class EndpointSlice(Object, frozen=True, gc=False):
 
 class Service(Object, frozen=True, gc=False):
     pass
+
+
+class DryRunResult(NamedTuple):
+    """The API server's answer to a dry run."""
+
+    stored: dict[str, Any] | None
+    """The object as it would be stored; None if it was refused."""
+    warnings: tuple[str, ...] = ()
+    refusal: str = ""
+    """The reason, as the API server reports it."""
 
 
 class LeaseSpec(_Object, frozen=True, gc=False):

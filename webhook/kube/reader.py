@@ -1,7 +1,6 @@
 """Reading a cluster with a person's rights: nothing is written, ever.
 
-What cannot be read is an `Unknown` in the place of what was asked for. Lists come in pages, and the content of Secrets
-is asked for by name only.
+What cannot be read raises `NotReadable`. Lists come in pages, and the content of Secrets is read by name only.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -12,12 +11,12 @@ import msgspec
 from msgspec import Struct, field
 
 from webhook.constants import MANAGED_BY_LABEL, REFRESHER
-from webhook.errors import ClusterError, Expired, Forbidden, NotFound, Unreachable
+from webhook.errors import ClusterError, Expired, Forbidden, NotFound, NotReadable, Unreachable
 from webhook.kube import objects
 from webhook.kube.client import JSON, METADATA, METADATA_LIST, Client, Request, api_error
 from webhook.kube.codec import STATUS, decoded
+from webhook.kube.objects import DryRunResult
 from webhook.kube.paging import list_pages
-from webhook.kube.unknown import DryRunResult, Unknown
 
 #: How often a list that took so long that it must begin anew does so.
 _ROUNDS = 3
@@ -124,7 +123,7 @@ class Reader:
         fields: str = "",
         progress: Progress | None = None,
         keep: Callable[[_T], bool] = lambda _: True,
-    ) -> tuple[_T, ...] | Unknown:
+    ) -> tuple[_T, ...]:
         """List the objects of a namespace, or with None of all, that are to be kept. A kind not served has none."""
         for _ in range(_ROUNDS):
             try:
@@ -135,8 +134,8 @@ class Reader:
             except Expired:
                 continue
             except ClusterError as error:
-                return _unknown(error, f"list {_in_words(resource, namespace)}")
-        return Unknown(f"the list of {_in_words(resource, namespace)} takes longer than the API server keeps it")
+                raise _not_readable(error, f"list {_in_words(resource, namespace)}") from None
+        raise NotReadable(f"the list of {_in_words(resource, namespace)} takes longer than the API server keeps it")
 
     def iterate(
         self,
@@ -162,7 +161,7 @@ class Reader:
             if progress is not None:
                 progress(read, None if page.remaining is None else read + page.remaining)
 
-    def get(self, resource: Resource[_T], name: str, namespace: str | None = None) -> _T | Unknown | None:
+    def get(self, resource: Resource[_T], name: str, namespace: str | None = None) -> _T | None:
         """Read an object; None where there is none."""
         place = name if namespace is None else f"{namespace}/{name}"
         what = f"read {resource.display_name} {place}"
@@ -173,16 +172,9 @@ class Reader:
         except NotFound:
             return None
         except ClusterError as error:
-            return _unknown(error, what)
+            raise _not_readable(error, what) from None
 
-    def get_text(self, path: str, what: str) -> str | Unknown:
-        """Read what stands at a path of the API server, a proxied one too; `what` is in words: `read the metrics`."""
-        try:
-            return self._client.call(Request(what, "GET", path, accept="*/*")).decode(errors="replace")
-        except ClusterError as error:
-            return _unknown(error, what)
-
-    def get_from_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes | Unknown:
+    def get_from_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes:
         """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`.
 
         The Pod's status does not count: what is not ready says why. What the API server itself says is a Status.
@@ -191,22 +183,22 @@ class Reader:
         what = f"read {path} of Pod {namespace}/{pod}"
         try:
             answer = self._client.call(Request(what, "GET", place, accept=accept, any_status=True))
+            if answer.startswith(b"{"):
+                status = decoded(what, STATUS.decode, answer)
+                if status.kind == "Status":
+                    raise api_error(status.code, what, answer)
         except ClusterError as error:
-            return _unknown(error, what)
-        if answer.startswith(b"{"):
-            status = decoded(what, STATUS.decode, answer)
-            if status.kind == "Status":
-                return _unknown(api_error(status.code, what, answer), what)
+            raise _not_readable(error, what) from None
         return answer
 
-    def create(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any] | Unknown:
+    def create(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any]:
         """Post a question that is answered and not stored, such as a SelfSubjectAccessReview."""
         try:
             return decoded(what, _ANY.decode, self._client.call(Request(what, "POST", path, body=dict(body))))
         except ClusterError as error:
-            return _unknown(error, what)
+            raise _not_readable(error, what) from None
 
-    def dry_run_create(self, pod: Mapping[str, Any], namespace: str) -> DryRunResult | Unknown:
+    def dry_run_create(self, pod: Mapping[str, Any], namespace: str) -> DryRunResult:
         """Have the API server say what a Pod would become, without storing it (`dryRun=All`)."""
         what = f"try a Pod in {namespace}"
         request = Request(what, "POST", PODS.path(namespace), (("dryRun", "All"),), dict(pod), timeout=_DRY_RUN_TIMEOUT)
@@ -215,7 +207,7 @@ class Reader:
             return DryRunResult(decoded(what, _ANY.decode, answer), warnings)
         except ClusterError as error:
             if isinstance(error, NotFound | Unreachable) and _NO_WEBHOOK not in str(error):
-                return _unknown(error, what)
+                raise _not_readable(error, what) from None
             return DryRunResult(None, refusal=str(error).removeprefix(f"cannot {what}: "))
 
     def close(self) -> None:
@@ -253,11 +245,11 @@ def _in_words(resource: Resource[Any], namespace: str | None) -> str:
     )
 
 
-def _unknown(error: ClusterError, what: str) -> Unknown:
+def _not_readable(error: ClusterError, what: str) -> NotReadable:
     """Say why something is not known: in few words that a right is missing, anything else as the API server said it."""
     if isinstance(error, Forbidden) and str(error).endswith("(403)"):
-        return Unknown(f"no right to {what}")
-    return Unknown(str(error))
+        return NotReadable(f"no right to {what}")
+    return NotReadable(str(error))
 
 
 class _Version(Struct):

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from msgspec import Raw
 
 from webhook.constants import CONFIGURATION_HASH_ANNOTATION
-from webhook.errors import ClusterError, NotFound
+from webhook.errors import ClusterError, NotFound, NotReadable
 from webhook.kube import codec, installed_config
 from webhook.kube.api import HeldLease, Resource, deletion, read_lease
 from webhook.kube.client import MERGE, METADATA, Client, Request
@@ -20,7 +20,6 @@ from webhook.kube.reader import (
     VALIDATING_POLICIES,
     Reader,
 )
-from webhook.kube.unknown import Unknown
 from webhook.pull_secret.manifest import TYPE
 
 #: What is generated, bindings first: without its binding a policy is in force for nobody.
@@ -74,9 +73,10 @@ class Uninstaller:
         """List the generated admission policies and their bindings, in the order in which they are to go."""
         found: list[Policy] = []
         for name, kind in _POLICIES.items():
-            every = self._reader.list(kind)
-            if isinstance(every, Unknown):
-                raise ClusterError(every.why)
+            try:
+                every = self._reader.list(kind)
+            except NotReadable as error:
+                raise ClusterError(error.reason) from None
             ours = [one.metadata.name for one in every if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations]
             found += [Policy(name, one, kind.path(None, one)) for one in ours]
         return found

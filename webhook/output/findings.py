@@ -1,9 +1,11 @@
 """Findings of `doctor` and `explain`."""
 
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
 
+from webhook.errors import NotReadable
 from webhook.output.finding_codes import Code
 
 
@@ -28,3 +30,11 @@ class Finding(Struct, frozen=True):
     """The result, in one line."""
     hint: str = ""
     """What to do about it, in one line; empty where nothing needs to be done."""
+
+
+def or_unknown(subject: str, code: Code, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """Yield a check's findings, and one `?` finding where it needs something that could not be read."""
+    try:
+        yield from findings
+    except NotReadable as error:
+        yield Finding(Mark.UNKNOWN, code, subject, str(error))

@@ -15,10 +15,10 @@ from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis, collect
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig, Lease, ProcessStatus, Sample
+from webhook.errors import NotReadable
 from webhook.kube import installed_config
 from webhook.kube.client import connect
 from webhook.kube.reader import Reader
-from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness
@@ -94,7 +94,7 @@ def test_a_configuration_that_is_gone_is_a_fault(reader: Reader, giving: Giving)
 
 def test_one_that_may_not_be_read_is_not_known(reader: Reader, giving: Giving) -> None:
     giving[f"{_OWN}/configmaps/registry-webhook"] = _NOBODY
-    assert isinstance(_examined(reader).configuration, Unknown)
+    assert isinstance(_examined(reader).configuration, NotReadable)
 
 
 def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_names(
@@ -114,7 +114,7 @@ def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_
     giving[f"{_OWN}/pods/a:8081/proxy/metrics"] = BROKEN
     (replica,) = _examined(reader).replicas_or_empty
     assert replica.webhook == ProcessStatus(None, (Sample("x_info", {"hash": "1"}, 1.0),))
-    assert isinstance(replica.refresher, Unknown)
+    assert isinstance(replica.refresher, NotReadable)
 
 
 @pytest.mark.parametrize("known", ["its webhook configuration", "its label", "the option"])

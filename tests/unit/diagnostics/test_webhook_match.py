@@ -10,8 +10,8 @@ from tests.support.installation_factory import sound
 from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
 from webhook.diagnostics import webhook_match
 from webhook.diagnostics.doctor import check_webhook_config
+from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Requirement, Selector, WebhookConfiguration
-from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
@@ -29,7 +29,7 @@ def namespace(labels: dict[str, str]) -> Namespace:
 
 
 def found(
-    where: Namespace | Unknown, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None
+    where: Namespace | NotReadable, labels: dict[str, str] | None = None, annotations: dict[str, str] | None = None
 ) -> dict[str, Finding]:
     (webhook,) = shipped().webhooks
     return {one.subject: one for one in webhook_match.steps(webhook, where, labels or {}, annotations or {})}
@@ -65,7 +65,7 @@ def test_a_namespace_that_is_not_selected_is_said_to_lack_what_it_lacks(labels: 
 
 
 def test_a_namespace_that_cannot_be_read_is_not_known() -> None:
-    step = found(Unknown("no right to read Namespaces team-a"))["namespace"]
+    step = found(NotReadable("no right to read Namespaces team-a"))["namespace"]
     assert (step.mark, step.message) == (Mark.UNKNOWN, "not known: no right to read Namespaces team-a")
 
 

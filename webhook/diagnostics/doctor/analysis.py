@@ -1,6 +1,6 @@
-"""The installation from end to end, check by check: what is wrong, worst first, and what to do about it."""
+"""Checks an installation from end to end and sorts the findings, worst first."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 
 from msgspec import Struct
 
@@ -16,14 +16,13 @@ from webhook.diagnostics.doctor import (
     check_webhook_config,
     wording,
 )
+from webhook.diagnostics.doctor.check import Check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-_Check = Callable[[InstallationSnapshot], Iterable[Finding]]
-
-#: In this order, so that of several failures the cause comes before what follows from it.
-_CHECKS: tuple[_Check, ...] = (
+#: Ordered so that the cause of several errors comes before its effects.
+_CHECKS: tuple[Check, ...] = (
     check_config.check_valid,
     check_webhook_config.check_configuration,
     check_config.check_orphaned_policies,
@@ -53,7 +52,7 @@ class Report(Struct, frozen=True):
 
 
 def diagnose(snapshot: InstallationSnapshot) -> tuple[Finding, ...]:
-    """Make every check, and give what they found: failures, warnings, what is not known, and what is well."""
+    """Run every check and return the findings: errors, warnings, what is not known, then what is OK."""
     if _is_absent(snapshot):
         place = f"{snapshot.names.namespace}/{snapshot.names.deployment}"
         why = f"it is not installed: there is no Deployment {place} and no webhook configuration"

@@ -7,10 +7,11 @@ from datetime import UTC, datetime, timedelta
 
 from webhook.constants import CERTIFICATE
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, InstallationSnapshot, ProcessStatus
-from webhook.errors import CertificateError
+from webhook.diagnostics.doctor.check import check
+from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, InstallationSnapshot
+from webhook.errors import CertificateError, NotReadable
 from webhook.kube.objects import Secret
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known, known_or
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 from webhook.pki import verify
@@ -29,8 +30,9 @@ _EXPIRIES = {
 }
 
 
+@check(_BUNDLE, Code.CABUNDLE_UNKNOWN)
 def check_certificates(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at `caBundle` and at the certificate, each alone and both together."""
+    """Check `caBundle` and the certificate, each alone and both together."""
     if snapshot.webhook is None:
         return
     bundle = _decoded(snapshot.webhook.client_config.ca_bundle)
@@ -38,14 +40,15 @@ def check_certificates(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         why = f"caBundle is empty: the API server does not trust the webhook, and {snapshot.outage_effect}"
         yield wording.error(Code.CABUNDLE_EMPTY, _BUNDLE, why, _ca_bundle_hint(snapshot))
     secret = snapshot.certificate
-    if isinstance(secret, Unknown):
-        yield from _by_metrics(snapshot, secret)
+    if isinstance(secret, NotReadable):
+        yield from _by_metrics(snapshot)
     elif secret is None:
         why = f"there is no Secret {snapshot.names.namespace}/{_name(snapshot)}: no certificate to serve"
         yield wording.error(Code.CERT_MISSING, _CERTIFICATE, why, _certificate_hint(snapshot))
     else:
         yield from _of_secret(snapshot, secret, bundle)
     yield from _served(snapshot)
+    known(secret)
 
 
 def _of_secret(snapshot: InstallationSnapshot, secret: Secret, bundle: bytes) -> Iterator[Finding]:
@@ -78,7 +81,7 @@ def _trusted(snapshot: InstallationSnapshot, chain: bytes, bundle: bytes) -> Fin
 
 
 def _lasting(snapshot: InstallationSnapshot, certificate: LeafCertificate) -> Finding:
-    """Say until when a certificate is good."""
+    """Check how long a certificate is valid."""
     day = f"{certificate.ends:%Y-%m-%d %H:%M} UTC"
     if snapshot.now >= certificate.ends:
         why = f"it ended on {day}: where it is served, {snapshot.outage_effect}"
@@ -96,23 +99,24 @@ def _lasting(snapshot: InstallationSnapshot, certificate: LeafCertificate) -> Fi
     return wording.ok(Code.CERT_OK, _CERTIFICATE, f"it is good until {day}")
 
 
-def _by_metrics(snapshot: InstallationSnapshot, why: Unknown) -> Iterator[Finding]:
-    """Say what the processes know of it, where the Secret may not be read."""
+def _by_metrics(snapshot: InstallationSnapshot) -> Iterator[Finding]:
+    """Check what the processes report, for users who may not read the Secret."""
     ends = [at for _, at in _expiries(snapshot) if at > snapshot.now]
     if ends:
         yield wording.ok(
             Code.CERT_OK, _CERTIFICATE, f"the processes say that it is good until {min(ends):%Y-%m-%d %H:%M} UTC"
         )
-    yield wording.unknown(Code.CABUNDLE_UNKNOWN, _BUNDLE, why)
 
 
 def _served(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """See that no process has one that ended, or one that it could not take."""
+    """Check that no process has an expired certificate or one that it could not load."""
     ended = {name for name, at in _expiries(snapshot) if at <= snapshot.now}
     if ended:
         why = f"what {wording.join_names(ended)} has, has ended: {snapshot.outage_effect}"
         yield wording.error(Code.CERT_SERVED_EXPIRED, _CERTIFICATE, why, _certificate_hint(snapshot))
-    broken = [one.name for one in snapshot.replicas_or_empty if _is_broken(one.webhook)]
+    reloaded = "registry_webhook_certificate_last_reload_successful"
+    statuses = [(one.name, known_or(one.webhook, None)) for one in snapshot.replicas_or_empty]
+    broken = [name for name, status in statuses if status is not None and status.value(reloaded) == 0]
     if broken:
         why = f"{wording.join_names(broken)}: its certificate cannot be served; a last good one stays, if there was one"
         yield wording.error(
@@ -123,16 +127,10 @@ def _served(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         )
 
 
-def _is_broken(status: ProcessStatus | Unknown) -> bool:
-    if isinstance(status, Unknown):
-        return False
-    return status.value("registry_webhook_certificate_last_reload_successful") == 0
-
-
 def _expiries(snapshot: InstallationSnapshot) -> Iterator[tuple[str, datetime]]:
     for replica in snapshot.replicas_or_empty:
-        for container, said in replica.processes.items():
-            at = None if isinstance(said, Unknown) else said.value(_EXPIRIES[container])
+        for container, status in replica.statuses.items():
+            at = status.value(_EXPIRIES[container])
             if at and at < datetime.max.replace(tzinfo=UTC).timestamp():
                 yield f"{replica.name} ({container})", datetime.fromtimestamp(at, UTC)
 
@@ -142,8 +140,8 @@ def _name(snapshot: InstallationSnapshot) -> str:
 
 
 def _is_injected(snapshot: InstallationSnapshot) -> bool:
-    calling = snapshot.webhook_configuration
-    return calling is not None and not isinstance(calling, Unknown) and _INJECTED in calling.metadata.annotations
+    configuration = known_or(snapshot.webhook_configuration, None)
+    return configuration is not None and _INJECTED in configuration.metadata.annotations
 
 
 def _ca_bundle_hint(snapshot: InstallationSnapshot) -> str:

@@ -14,10 +14,12 @@ from webhook.constants import (
     PROGRAM,
 )
 from webhook.diagnostics.doctor import wording
+from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, InstallationSnapshot, InvalidConfig
 from webhook.diagnostics.generated_policies import generated, orphan_remedy
+from webhook.errors import NotReadable
 from webhook.kube.objects import Object
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
@@ -27,11 +29,10 @@ _OPTIONS = re.compile(r"(?:--only-private)?(?: ?--action (?:Deny|Warn|Audit))?")
 _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
 
 
+@check(_WHAT, Code.CONFIG_UNKNOWN)
 def check_valid(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at the configuration itself."""
-    match snapshot.configuration:
-        case Unknown() as unknown:
-            yield wording.unknown(Code.CONFIG_UNKNOWN, _WHAT, unknown)
+    """Check the configuration itself."""
+    match known(snapshot.configuration):
         case InvalidConfig(lines):
             remedy = (
                 "correct it; until then the last good one stays in force, and a process that starts anew does not run"
@@ -48,7 +49,7 @@ def check_valid(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def check_consistent(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at what the processes of all replicas go by."""
+    """Check that all processes use the same configuration."""
     what = "same everywhere"
     in_force = dict(_hashes(snapshot))
     wanted = snapshot.configuration.digest if isinstance(snapshot.configuration, EffectiveConfig) else None
@@ -80,26 +81,24 @@ def check_consistent(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _hashes(snapshot: InstallationSnapshot) -> Iterator[tuple[tuple[str, str], str]]:
-    """Give by replica and container the hash that it says."""
+    """Yield the hash of each process, by replica and container."""
     for replica in snapshot.replicas_or_empty:
-        for container, said in replica.processes.items():
-            digits = None if isinstance(said, Unknown) else said.label(_INFOS[container], "hash")
+        for container, status in replica.statuses.items():
+            digits = status.label(_INFOS[container], "hash")
             if digits:
                 yield (replica.name, container), digits
 
 
 def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Name generated policies that were left behind when the rest was removed."""
-    if (
-        isinstance(snapshot.policies, Unknown)
-        or isinstance(snapshot.guards, Unknown)
-        or isinstance(snapshot.webhook_configuration, Unknown)
-    ):
-        return
+    """Report generated policies that were left behind when the rest was removed."""
     what = "generated policies"
-    names = [one.metadata.name for one in generated(snapshot.policies)]
-    guards = [name for name in names if name in snapshot.guards]
-    mutating = [name for name in names if name not in snapshot.guards]
+    try:
+        names = [one.metadata.name for one in generated(known(snapshot.policies))]
+        guards = [name for name in names if name in known(snapshot.guards)]
+        known(snapshot.webhook_configuration)
+    except NotReadable:
+        return  # other checks report it
+    mutating = [name for name in names if name not in guards]
     if snapshot.webhook is None and not mutating:
         for name in guards:
             why = f"ValidatingAdmissionPolicy {name} refuses Pods that are not rewritten, and nothing rewrites them"
@@ -110,25 +109,19 @@ def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]
             yield wording.warning(Code.POLICY_ORPHANED, what, why, orphan_remedy("mutating", name))
 
 
+@check("generated policies", Code.POLICY_UNKNOWN)
 def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at the policies that were generated from it, where there are any."""
+    """Check that generated policies are of the current configuration."""
     what = "generated policies"
-    if isinstance(snapshot.policies, Unknown):
-        yield wording.unknown(Code.POLICY_UNKNOWN, what, snapshot.policies)
-        return
-    made_from = {
-        one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
-        for one in generated(snapshot.policies)
-    }
+    policies = generated(known(snapshot.policies))
+    made_from = {one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] for one in policies}
     if not made_from or not isinstance(snapshot.configuration, EffectiveConfig):
         return
     wanted = snapshot.configuration.digest
     old = sorted(f"{name} ({digits})" for name, digits in made_from.items() if digits != wanted)
     if old:
         why = f"made from another configuration than {wanted}: {wording.join_names(old)}"
-        yield wording.error(
-            Code.POLICY_OUTDATED, what, why, _remade(snapshot, snapshot.policies, snapshot.configuration)
-        )
+        yield wording.error(Code.POLICY_OUTDATED, what, why, _remade(snapshot, policies, snapshot.configuration))
     else:
         yield wording.ok(Code.POLICY_OK, what, f"{wording.count_of(list(made_from), 'is', 'are')} made from {wanted}")
 

@@ -5,8 +5,10 @@ from datetime import UTC, datetime
 
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, ProcessStatus
-from webhook.kube.unknown import Unknown
+from webhook.diagnostics.doctor.check import check
+from webhook.diagnostics.doctor.snapshot import REFRESHER, InstallationSnapshot, ProcessStatus
+from webhook.errors import NotReadable
+from webhook.kube.partial import known, known_or
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 from webhook.readiness import Code as State
@@ -35,8 +37,9 @@ def _change(snapshot: InstallationSnapshot) -> str:
     return f"put the right one into {place}, or wherever webhook.credential has it from: it is looked at every second"
 
 
+@check(_WHAT, Code.CREDENTIAL_UNKNOWN)
 def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at what came of the last pass of the replica that writes, or of any."""
+    """Check the last refresh, by the replica that writes if it is known."""
     if isinstance(snapshot.configuration, EffectiveConfig):
         if snapshot.configuration.server is None:
             return
@@ -45,23 +48,19 @@ def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
                 Code.CREDENTIAL_DISABLED, _WHAT, "no pull secret is made: webhook.pull_secret.enabled is false"
             )
             return
-    if isinstance(snapshot.replicas, Unknown):
-        yield wording.unknown(Code.CREDENTIAL_UNKNOWN, _WHAT, snapshot.replicas)
-        return
-    said = leader_status(snapshot)
-    if said is None:
-        unread = next((one.refresher for one in snapshot.replicas if isinstance(one.refresher, Unknown)), None)
-        yield wording.unknown(Code.CREDENTIAL_UNKNOWN, _WHAT, unread or "no sidecar runs that could be asked")
-        return
-    yield _of_refresh(snapshot, said)
+    replicas = known(snapshot.replicas)
+    status = leader_status(snapshot)
+    if status is None:
+        for replica in replicas:
+            known(replica.refresher)
+        raise NotReadable("no sidecar runs that could be asked")
+    yield _of_refresh(snapshot, status)
 
 
 def leader_status(snapshot: InstallationSnapshot) -> ProcessStatus | None:
-    """Give what the sidecar says that writes; where none does, one that has something to say."""
-    heard = [
-        replica.refresher for replica in snapshot.replicas_or_empty if isinstance(replica.refresher, ProcessStatus)
-    ]
-    return max(heard, key=_weight, default=None)
+    """Return the status of the refresher that writes, or else of one with a refused credential, or else of any."""
+    statuses = (replica.statuses.get(REFRESHER) for replica in snapshot.replicas_or_empty)
+    return max(filter(None, statuses), key=_weight, default=None)
 
 
 def _weight(status: ProcessStatus) -> tuple[bool, bool]:
@@ -116,17 +115,17 @@ def _of_readiness(snapshot: InstallationSnapshot, status: ProcessStatus, state: 
 
 
 def sidecar_warnings(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Pass on what sidecars warn of beside that, whether the code is known here or not."""
+    """Report the other warnings of the refreshers, whether their code is known here or not."""
     warned: dict[Notice, str] = {}
     for replica in snapshot.replicas_or_empty:
-        said = replica.refresher
-        if not isinstance(said, ProcessStatus):
+        status = known_or(replica.refresher, None)
+        if status is None:
             continue
-        if said.readiness is None:
+        if status.readiness is None:
             why = f"{replica.name} describes its state in text only, which is not read: it runs an older version"
             yield wording.warning(Code.SIDECAR_OLDER, "sidecar", why, "finish the upgrade, and run doctor again")
             continue
-        for notice in said.readiness.warnings:
+        for notice in status.readiness.warnings:
             if notice.code not in _CHECKED_ELSEWHERE:
                 warned.setdefault(notice, replica.name)
     for notice, name in warned.items():

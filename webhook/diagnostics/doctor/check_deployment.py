@@ -1,29 +1,29 @@
-"""Whether the webhook runs where the API server calls it, and one of its replicas keeps the pull secrets."""
+"""Whether the webhook runs where the API server calls it, and one of its replicas maintains the pull secrets."""
 
 from collections.abc import Iterator
 from datetime import timedelta
 
 from webhook.constants import REFRESHER
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Lease, ProcessStatus
+from webhook.diagnostics.doctor.check import check
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Lease, Replica
+from webhook.errors import NotReadable
 from webhook.kube.objects import Deployment
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known, known_or
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
-#: By how much the clock of whoever looks may be ahead of the holder's.
+#: The most that the local clock may be ahead of the holder's.
 _AHEAD = timedelta(seconds=30)
 
 
+@check("webhook runs", Code.DEPLOY_UNKNOWN)
 def check_deployment(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at the Deployment and its rollout."""
+    """Check the Deployment and its rollout."""
     what = "webhook runs"
-    deployment = snapshot.deployment
+    deployment = known(snapshot.deployment)
     place = f"Deployment {snapshot.names.namespace}/{snapshot.names.deployment}"
     look = f"kubectl -n {snapshot.names.namespace} describe pods"
-    if isinstance(deployment, Unknown):
-        yield wording.unknown(Code.DEPLOY_UNKNOWN, what, deployment)
-        return
     if deployment is None:
         yield wording.error(
             Code.DEPLOY_MISSING, what, f"there is no {place}: {snapshot.outage_effect}", wording.INSTALL
@@ -58,7 +58,7 @@ def _is_rolled_out(deployment: Deployment) -> bool:
 
 
 def _reasons(snapshot: InstallationSnapshot) -> str:
-    """Say why containers wait."""
+    """Return why containers wait, in parentheses."""
     reasons = {
         f"{one.name} {one.state.waiting.reason}"
         for replica in snapshot.replicas_or_empty
@@ -68,13 +68,11 @@ def _reasons(snapshot: InstallationSnapshot) -> str:
     return f" ({wording.join_names(reasons)})" if reasons else ""
 
 
+@check("webhook reached", Code.ENDPOINTS_UNKNOWN)
 def check_endpoints(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look whether the Service has somebody behind it."""
+    """Check that the Service has ready endpoints."""
     what = "webhook reached"
-    if isinstance(snapshot.endpoint_slices, Unknown):
-        yield wording.unknown(Code.ENDPOINTS_UNKNOWN, what, snapshot.endpoint_slices)
-        return
-    endpoints = [endpoint for one in snapshot.endpoint_slices for endpoint in one.endpoints or ()]
+    endpoints = [endpoint for one in known(snapshot.endpoint_slices) for endpoint in one.endpoints or ()]
     # An endpoint that does not say counts as ready:
     # https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready
     ready = [endpoint for endpoint in endpoints if endpoint.conditions.ready is not False]
@@ -86,52 +84,47 @@ def check_endpoints(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         )
         return
     silent = {
-        one.name: str(said)
+        one.name: status.reason
         for one in snapshot.replicas_or_empty
-        for said in one.processes.values()
-        if isinstance(said, Unknown)
+        for status in (one.webhook, one.refresher)
+        if isinstance(status, NotReadable)
     }
     if silent:
-        yield wording.unknown(
-            Code.ENDPOINTS_UNKNOWN,
-            what,
-            f"{wording.join_names(silent)}: {next(iter(silent.values())).removeprefix('not known: ')}",
-        )
-    else:
-        yield wording.ok(Code.ENDPOINTS_OK, what, f"{wording.count_of(ready, 'endpoint is', 'endpoints are')} ready")
+        raise NotReadable(f"{wording.join_names(silent)}: {next(iter(silent.values()))}")
+    yield wording.ok(Code.ENDPOINTS_OK, what, f"{wording.count_of(ready, 'endpoint is', 'endpoints are')} ready")
 
 
+@check("leadership", Code.LEASE_UNKNOWN)
 def check_lease(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look whether one replica, and no more, is the one that writes."""
+    """Check that exactly one replica writes."""
     what = "leadership"
     place = f"Lease {snapshot.names.namespace}/{REFRESHER}"
-    if isinstance(snapshot.lease, Unknown):
-        yield wording.unknown(Code.LEASE_UNKNOWN, what, snapshot.lease)
-        return
-    leading = [replica.name for replica in snapshot.replicas_or_empty if _leads(replica.refresher)]
+    lease = known(snapshot.lease)
+    leading = [replica.name for replica in snapshot.replicas_or_empty if _leads(replica)]
     if len(leading) > 1:
         why = f"{len(leading)} replicas say that they write: {wording.join_names(leading)}"
         yield wording.error(
             Code.LEASE_SPLIT, what, why, "look again: one hands over to the next; if it stays so, look at their logs"
         )
-    elif snapshot.lease is None or not snapshot.lease.holder:
+    elif lease is None or not lease.holder:
         yield wording.error(
             Code.LEASE_NONE,
             what,
             f"no replica holds the {place}: nobody writes pull secrets",
             wording.sidecar_log(snapshot),
         )
-    elif _is_gone(snapshot, snapshot.lease):
-        why = f"{snapshot.lease.holder} holds the {place} and has not renewed it since {snapshot.lease.renewed}"
+    elif _is_gone(snapshot, lease):
+        why = f"{lease.holder} holds the {place} and has not renewed it since {lease.renewed}"
         yield wording.error(
             Code.LEASE_EXPIRED, what, f"{why}: nobody writes pull secrets", wording.sidecar_log(snapshot)
         )
     else:
-        yield wording.ok(Code.LEASE_OK, what, f"{snapshot.lease.holder} holds the Lease")
+        yield wording.ok(Code.LEASE_OK, what, f"{lease.holder} holds the Lease")
 
 
-def _leads(status: ProcessStatus | Unknown) -> bool:
-    return isinstance(status, ProcessStatus) and status.value("registry_webhook_refresher_leading") == 1
+def _leads(replica: Replica) -> bool:
+    status = known_or(replica.refresher, None)
+    return status is not None and status.value("registry_webhook_refresher_leading") == 1
 
 
 def _is_gone(snapshot: InstallationSnapshot, lease: Lease) -> bool:

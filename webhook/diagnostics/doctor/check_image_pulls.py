@@ -5,13 +5,13 @@ from collections.abc import Iterator
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import waiting
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.check_webhook_config import check_namespaces
+from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.diagnostics.waiting import FailedPull
 from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.objects import Pod
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
@@ -33,13 +33,11 @@ _RECREATE = "the Pod does not name the pull secret, which is only added when a P
 _Found = tuple[Pod, FailedPull]
 
 
+@check(_WHAT, Code.PULL_UNKNOWN)
 def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Report one finding for each cause, with one Pod as the example."""
-    if isinstance(snapshot.waiting_pods, Unknown):
-        yield wording.unknown(Code.PULL_UNKNOWN, _WHAT, snapshot.waiting_pods)
-        return
     found: dict[tuple[Code, str], list[_Found]] = {}
-    for pod in snapshot.waiting_pods:
+    for pod in known(snapshot.waiting_pods):
         for failed in waiting.failed_pulls(pod):
             if _counts(snapshot, pod, failed):
                 found.setdefault((failed.code, _remedy(snapshot, pod, failed)), []).append((pod, failed))
@@ -58,7 +56,7 @@ def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> boo
     settings = snapshot.configuration
     if not isinstance(settings, EffectiveConfig) or settings.server is None:
         return False
-    if pod.metadata.namespace not in {one.metadata.name for one in check_namespaces(snapshot)}:
+    if pod.metadata.namespace not in {one.metadata.name for one in snapshot.selected_namespaces}:
         return False
     resolution = settings.mutator.resolver.resolve(failed.image)
     return (resolution.private and not resolution.rewritten) or _is_below(failed.image, settings.server)
@@ -92,10 +90,7 @@ def _example(snapshot: InstallationSnapshot, every: list[_Found]) -> str:
     metadata = pod.metadata
     others = len({one.metadata.uid or one.metadata.name for one, _ in every}) - 1
     more = f" (and {wording.count(others, 'more Pod', 'more Pods')})" if others else ""
-    events = snapshot.pull_events
-    about = (
-        events if isinstance(events, Unknown) else [one for one in events if one.involved_object.uid == metadata.uid]
-    )
+    about = [one for one in snapshot.pull_events if one.involved_object.uid == metadata.uid]
     image = waiting.shown(failed.image)
     return f"Pod {metadata.namespace}/{metadata.name}{more}, {failed.container}, {image}: " + waiting.description(
         failed, about, snapshot.now

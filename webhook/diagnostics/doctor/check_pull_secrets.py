@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, REFRESHED_ANNOTATION
 from webhook.diagnostics.doctor import wording
-from webhook.diagnostics.doctor.check_webhook_config import check_namespaces
+from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.kube.objects import ManagedObject, is_managed_by_us
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known, known_or
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
@@ -20,23 +20,19 @@ _WHAT = "pull secrets"
 _MANY = 3
 
 
+@check(_WHAT, Code.SECRET_UNKNOWN)
 def check_pull_secrets(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at the Secrets of served namespaces."""
+    """Check the Secrets of selected namespaces."""
     if not isinstance(snapshot.configuration, EffectiveConfig):
         return
     name = snapshot.configuration.mutator.pull_secret
     if name is None or snapshot.configuration.server is None:
         return
-    unread = next((one for one in (snapshot.namespaces, snapshot.pull_secrets) if isinstance(one, Unknown)), None)
-    if unread is not None or isinstance(snapshot.pull_secrets, Unknown):
-        yield wording.unknown(Code.SECRET_UNKNOWN, _WHAT, unread or "they cannot be read")
-        return
-    wanted = {namespace.metadata.name for namespace in check_namespaces(snapshot)}
-    found = {one.metadata.namespace: one for one in snapshot.pull_secrets}
+    known(snapshot.namespaces)
+    wanted = {namespace.metadata.name for namespace in snapshot.selected_namespaces}
+    found = {one.metadata.namespace: one for one in known(snapshot.pull_secrets)}
     faults = [*_errors(snapshot, name, wanted, found)]
     yield from faults
-    if isinstance(snapshot.wrong_type_secrets, Unknown):
-        yield wording.unknown(Code.SECRET_UNKNOWN, _WHAT, snapshot.wrong_type_secrets)
     if not faults:
         left = len(found.keys() - wanted)
         more = f", and {left} in others, where it stays for a while" if left else ""
@@ -45,12 +41,13 @@ def check_pull_secrets(snapshot: InstallationSnapshot) -> Iterator[Finding]:
             _WHAT,
             f"{wording.count_of(list(wanted), 'served namespace has', 'served namespaces have')} it{more}",
         )
+    known(snapshot.wrong_type_secrets)
 
 
 def _errors(
     snapshot: InstallationSnapshot, name: str, wanted: set[str], found: dict[str, ManagedObject]
 ) -> Iterator[Finding]:
-    mistyped = () if isinstance(snapshot.wrong_type_secrets, Unknown) else snapshot.wrong_type_secrets
+    mistyped = known_or(snapshot.wrong_type_secrets, ())
     others = {one.metadata.namespace for one in mistyped} | {
         place for place, one in found.items() if not is_managed_by_us(one.metadata)
     }
@@ -92,10 +89,9 @@ def _errors(
 
 
 def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:
-    """Find many namespaces that are selected no more and have no label, as where the mode was all: few were let go."""
-    if isinstance(snapshot.namespaces, Unknown):
-        return set()
-    unlabelled = {one.metadata.name for one in snapshot.namespaces if ENABLED_LABEL not in one.metadata.labels} & places
+    """Return namespaces that are not selected and have no label, if they are many: the mode may have been `all`."""
+    namespaces = known(snapshot.namespaces)
+    unlabelled = {one.metadata.name for one in namespaces if ENABLED_LABEL not in one.metadata.labels} & places
     return unlabelled if len(unlabelled) >= _MANY else set()
 
 

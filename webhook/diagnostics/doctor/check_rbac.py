@@ -5,8 +5,9 @@ from collections.abc import Iterator
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import CERTIFICATE, PROGRAM, PULL_SECRET, REFRESHER, InstallationNames
 from webhook.diagnostics.doctor import wording
+from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Permission
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
@@ -49,8 +50,9 @@ def required_permissions(
     return tuple(right._replace(verb=verb) for several, right in verbs for verb in several)
 
 
+@check("rights", Code.RBAC_UNKNOWN)
 def check_permissions(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look at the answers."""
+    """Check that the ServiceAccount has the permissions that it needs, and no more."""
     what = "rights"
     asked = [right for right in snapshot.permissions if right not in EXCESSIVE]
     lacking = [right for right in asked if snapshot.permissions[right] is False]
@@ -61,10 +63,9 @@ def check_permissions(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     if wide:
         why = f"the account may {', '.join(map(str, wide))}: who has its token has more than the webhook needs"
         yield wording.warning(Code.RBAC_EXCESSIVE, what, why, "find the binding that gives it that, and take it away")
-    answer = next((one for one in snapshot.permissions.values() if isinstance(one, Unknown)), None)
-    if answer is not None:
-        yield wording.unknown(Code.RBAC_UNKNOWN, what, answer)
-    elif asked and not lacking and not wide:
+    for answer in snapshot.permissions.values():
+        known(answer)
+    if asked and not lacking and not wide:
         yield wording.ok(
             Code.RBAC_OK, what, f"the account has the {len(asked)} that it needs, and not those to read all Secrets"
         )
@@ -90,19 +91,15 @@ def _in_words(rights: list[Permission]) -> str:
     return "; ".join(f"{', '.join(several)} {thing}" for thing, several in verbs.items())
 
 
+@check("guard", Code.GUARD_UNKNOWN)
 def check_guard_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look whether the guard's policies are there and in force."""
+    """Check that the guard's policies exist and are bound."""
     what = "guard"
-    if isinstance(snapshot.guards, Unknown) or isinstance(snapshot.bindings, Unknown):
-        unread = snapshot.guards if isinstance(snapshot.guards, Unknown) else snapshot.bindings
-        yield wording.unknown(
-            Code.GUARD_UNKNOWN, what, unread if isinstance(unread, Unknown) else Unknown("the policies cannot be read")
-        )
-        return
-    bound = {binding.policy for binding in snapshot.bindings if binding.denies}
+    policies = known(snapshot.guards)
+    bound = {binding.policy for binding in known(snapshot.bindings) if binding.denies}
     guards = [snapshot.names.renamed(name) for name in GUARDS]
-    missing = [name for name in guards if name not in snapshot.guards]
-    unbound = [name for name in guards if name in snapshot.guards and name not in bound]
+    missing = [name for name in guards if name not in policies]
+    unbound = [name for name in guards if name in policies and name not in bound]
     remedy = "kubectl apply -f manifests/20-guard.yaml, or with the whole installation"
     if missing:
         why = f"{_policies(missing)} missing: the ServiceAccount is not limited by what its role cannot express"

@@ -6,12 +6,14 @@ from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL, SYSTEM_NAMESPACES, WEBHOOK_NAME, InstallationNames
 from webhook.diagnostics.doctor import wording
+from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import MUTATE_POLICY_NAME, InstallationSnapshot
 from webhook.diagnostics.webhook_match import is_shipped, rule_covers, selects
+from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Webhook
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
-from webhook.output.findings import Finding
+from webhook.output.findings import Finding, Mark
 
 _WHAT = "webhook configuration"
 _NAME_LABEL = "kubernetes.io/metadata.name"
@@ -23,11 +25,10 @@ _CALLS = (("CREATE", "pods"), ("UPDATE", "pods"), ("UPDATE", "pods/ephemeralcont
 TIMEOUT = 5
 
 
+@check(_WHAT, Code.WEBHOOK_UNKNOWN)
 def check_configuration(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look whether there is one, and whom it calls how."""
-    if isinstance(snapshot.webhook_configuration, Unknown):
-        yield wording.unknown(Code.WEBHOOK_UNKNOWN, _WHAT, snapshot.webhook_configuration)
-        return
+    """Check that the webhook is called as it ships."""
+    known(snapshot.webhook_configuration)
     webhook = snapshot.webhook
     if webhook is None:
         lacking = f"MutatingWebhookConfiguration {snapshot.names.configuration}" + (
@@ -50,10 +51,10 @@ def check_configuration(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _by_policy(snapshot: InstallationSnapshot) -> Finding:
-    """See that the policy is there which takes the webhook's place."""
+    """Check the policy that replaces the webhook."""
     policy = _policy(snapshot)
-    if isinstance(snapshot.policies, Unknown):
-        return wording.unknown(Code.POLICY_UNKNOWN, _WHAT, snapshot.policies)
+    if isinstance(snapshot.policies, NotReadable):
+        return Finding(Mark.UNKNOWN, Code.POLICY_UNKNOWN, _WHAT, str(snapshot.policies))
     if not snapshot.has_policy:
         why = f"it keeps the webhook from being called, and there is no {policy}: no Pod is rewritten"
         return wording.error(
@@ -67,7 +68,7 @@ def _policy(snapshot: InstallationSnapshot) -> str:
 
 
 def _errors(webhook: Webhook) -> Iterator[Finding]:
-    """Find what breaks something."""
+    """Report what does not work."""
     for operation, resource in _CALLS:
         if not any(rule_covers(rule, operation, resource) for rule in webhook.rules):
             yield wording.error(
@@ -82,7 +83,7 @@ def _errors(webhook: Webhook) -> Iterator[Finding]:
 
 
 def _differences(webhook: Webhook) -> Iterator[Finding]:
-    """Find what is not as it ships, and what that means."""
+    """Report what differs from the manifests, and the effect."""
     if webhook.timeout_seconds != TIMEOUT:
         seconds = webhook.timeout_seconds
         why = f"timeoutSeconds is {seconds}, and ships as {TIMEOUT}: so long a Pod waits for a webhook that is dead"
@@ -108,7 +109,7 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
 
 
 def _check_service(webhook: Webhook, names: InstallationNames) -> Iterator[Finding]:
-    """Find out whether it is our Service that is called."""
+    """Check that it calls our Service."""
     service = webhook.client_config.service
     if service is None:
         why = f"it calls {webhook.client_config.url or 'nobody'}, and not the Service {names.namespace}/{names.service}"
@@ -118,26 +119,26 @@ def _check_service(webhook: Webhook, names: InstallationNames) -> Iterator[Findi
         yield wording.error(Code.WEBHOOK_SERVICE, _WHAT, why, wording.INSTALL)
 
 
+@check("selected", Code.SELECT_UNKNOWN)
 def check_selectors(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Look whether it selects what the configuration says is served."""
+    """Check that the webhook's selectors agree with the configuration."""
     what = "selected"
     webhook, settings = snapshot.webhook, snapshot.configuration
     if webhook is None or not isinstance(settings, EffectiveConfig):
         return
     found = [*_mode(webhook, settings), *_system(snapshot, webhook), *_opting_out(webhook, settings)]
-    if isinstance(snapshot.namespaces, Unknown):
-        found.append(wording.unknown(Code.SELECT_UNKNOWN, what, snapshot.namespaces))
-    else:
-        found += _namespaces(webhook, settings, snapshot.namespaces)
     yield from found
-    if not found and not isinstance(snapshot.namespaces, Unknown):
-        served = [one for one in snapshot.namespaces if _is_served(one, settings)]
+    namespaces = known(snapshot.namespaces)
+    missed = [*_namespaces(webhook, settings, namespaces)]
+    yield from missed
+    if not found and not missed:
+        served = [one for one in namespaces if _is_selected(one, settings)]
         said = "namespace is served and selected" if len(served) == 1 else "namespaces are served and selected"
         yield wording.ok(Code.SELECT_OK, what, f"{len(served)} {said} (mode {settings.mode})")
 
 
 def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
-    """Compare what it makes of a namespace without the label with the configuration's mode."""
+    """Compare its selection of a namespace without the label with the configured mode."""
     selected = "all" if _selects(webhook, "any", None) else "labelled"
     if selected != settings.mode:
         why = f"it selects {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
@@ -146,7 +147,7 @@ def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
 
 
 def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
-    """See that the cluster starts without the webhook, and the webhook without itself."""
+    """Check that neither the cluster nor the webhook itself needs the webhook to start."""
     never = sorted({*SYSTEM_NAMESPACES, snapshot.names.namespace})
     selected = [name for name in never if _selects(webhook, name, "true")]
     if selected:
@@ -156,7 +157,7 @@ def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Findin
 
 
 def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
-    """Compare what it makes of a Pod that opts out with the configuration's word on that."""
+    """Compare its selection of Pods that opt out with the configuration."""
     kept_out = not selects(webhook.object_selector, {ENABLED_LABEL: "false"})
     if kept_out and not settings.mutator.pods_opt_out:
         why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
@@ -169,13 +170,13 @@ def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding
 
 
 def _namespaces(webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[Namespace, ...]) -> Iterator[Finding]:
-    """Compare each namespace with what the configuration makes of it, where the mode is the same."""
+    """Compare its selection of every namespace with the configuration's, if the mode is the same."""
     if any(_mode(webhook, settings)):
         return
     missed = [
         one.metadata.name
         for one in namespaces
-        if _is_served(one, settings) and not selects(webhook.namespace_selector, one.metadata.labels)
+        if _is_selected(one, settings) and not selects(webhook.namespace_selector, one.metadata.labels)
     ]
     if missed:
         counted = wording.count_of(missed, "namespace that is selected", "namespaces that are selected")
@@ -183,17 +184,7 @@ def _namespaces(webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[N
         yield wording.error(Code.SELECT_NAMESPACES, "selected", why, wording.INSTALL)
 
 
-def check_namespaces(snapshot: InstallationSnapshot) -> tuple[Namespace, ...]:
-    """Give the namespaces that are served, those that go left out."""
-    if isinstance(snapshot.namespaces, Unknown) or not isinstance(snapshot.configuration, EffectiveConfig):
-        return ()
-    settings = snapshot.configuration
-    return tuple(
-        one for one in snapshot.namespaces if _is_served(one, settings) and one.metadata.deletion_timestamp is None
-    )
-
-
-def _is_served(namespace: Namespace, settings: EffectiveConfig) -> bool:
+def _is_selected(namespace: Namespace, settings: EffectiveConfig) -> bool:
     return settings.mutator.namespace_filter.is_selected(namespace.metadata.name, namespace.metadata.labels)
 
 

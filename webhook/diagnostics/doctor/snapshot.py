@@ -1,4 +1,4 @@
-"""What an installation looks like, as values for the checks. A part that could not be read is an `Unknown`."""
+"""What was read of an installation, for the checks. A part that was not readable has its `NotReadable` as its value."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -9,8 +9,10 @@ from msgspec import Struct
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.diagnostics import webhook_match
+from webhook.errors import NotReadable
 from webhook.kube.objects import (
     Deployment,
+    DryRunResult,
     EndpointSlice,
     Event,
     ManagedObject,
@@ -21,25 +23,25 @@ from webhook.kube.objects import (
     Webhook,
     WebhookConfiguration,
 )
-from webhook.kube.unknown import DryRunResult, Unknown
+from webhook.kube.partial import known_or
 from webhook.readiness import Readiness
 
 #: The containers of a replica.
 WEBHOOK, REFRESHER = "webhook", "refresher"
-#: The policy that does the webhook's work where a match condition keeps it from being called.
+#: The policy that can replace the webhook.
 MUTATE_POLICY_NAME = "registry-webhook-mutate"
-#: An argument of the sidecar's begins so where that keeps the certificate.
+#: The prefix of the refresher's argument that makes it maintain the certificate.
 _KEEPS_CERTIFICATE = "--tls-folder"
 
 
 class InvalidConfig(NamedTuple):
-    """What stands in a configuration's place that is broken."""
+    """The issues of an invalid configuration."""
 
     lines: tuple[str, ...]
 
 
 class Sample(NamedTuple):
-    """A value that a process tells Prometheus."""
+    """A sample of a Prometheus metric."""
 
     name: str
     labels: Mapping[str, str]
@@ -47,37 +49,36 @@ class Sample(NamedTuple):
 
 
 class ProcessStatus(Struct, frozen=True):
-    """What a process says of itself."""
+    """What a process reports about itself."""
 
     readiness: Readiness | None = None
-    """What its `/readyz` says; None where that is text, as the webhook's and an older sidecar's is."""
+    """Its `/readyz`; None if that is text, as the webhook's and older refreshers' is."""
     samples: tuple[Sample, ...] = ()
 
     def value(self, name: str) -> float | None:
-        """Give a metric that has no labels; None where it does not say it."""
+        """Return a metric without labels, or None."""
         return next((sample.value for sample in self.samples if sample.name == name), None)
 
     def label(self, name: str, label: str) -> str | None:
-        """Give a label of a metric."""
         return next((sample.labels.get(label) for sample in self.samples if sample.name == name), None)
 
 
 class Replica(Struct, frozen=True):
-    """A Pod of ours and its two processes."""
+    """A Pod of the installation and its two processes."""
 
     pod: Pod
-    webhook: ProcessStatus | Unknown
-    refresher: ProcessStatus | Unknown
+    webhook: ProcessStatus | NotReadable
+    refresher: ProcessStatus | NotReadable
 
     @property
     def name(self) -> str:
-        """Give the Pod's name."""
         return self.pod.metadata.name
 
     @property
-    def processes(self) -> dict[str, ProcessStatus | Unknown]:
-        """Give what each container says."""
-        return {WEBHOOK: self.webhook, REFRESHER: self.refresher}
+    def statuses(self) -> dict[str, ProcessStatus]:
+        """The status of each container that could be asked."""
+        both = {WEBHOOK: self.webhook, REFRESHER: self.refresher}
+        return {container: status for container, status in both.items() if isinstance(status, ProcessStatus)}
 
 
 class Lease(NamedTuple):
@@ -117,47 +118,47 @@ class Binding(NamedTuple):
 
 
 class DryRun(NamedTuple):
-    """A Pod that was tried."""
+    """A dry run of creating a Pod."""
 
     namespace: str
     written: str
     """Its image."""
-    result: DryRunResult | Unknown
+    result: DryRunResult | NotReadable
 
 
 class InstallationSnapshot(Struct, frozen=True, kw_only=True):
-    """All of it."""
+    """Everything that the checks read."""
 
     now: datetime
     """Aware."""
     names: InstallationNames = InstallationNames()
-    configuration: EffectiveConfig | InvalidConfig | Unknown
+    configuration: EffectiveConfig | InvalidConfig | NotReadable
     """As the webhook has it."""
     sidecar_hash: str | None = None
     """The hash of the configuration as the sidecar has it, where that can be told."""
-    webhook_configuration: WebhookConfiguration | Unknown | None
-    deployment: Deployment | Unknown | None
-    endpoint_slices: tuple[EndpointSlice, ...] | Unknown = ()
-    replicas: tuple[Replica, ...] | Unknown = ()
-    certificate: Secret | Unknown | None = None
-    lease: Lease | Unknown | None = None
-    namespaces: tuple[Namespace, ...] | Unknown = ()
-    pull_secrets: tuple[ManagedObject, ...] | Unknown = ()
+    webhook_configuration: WebhookConfiguration | NotReadable | None
+    deployment: Deployment | NotReadable | None
+    endpoint_slices: tuple[EndpointSlice, ...] | NotReadable = ()
+    replicas: tuple[Replica, ...] | NotReadable = ()
+    certificate: Secret | NotReadable | None = None
+    lease: Lease | NotReadable | None = None
+    namespaces: tuple[Namespace, ...] | NotReadable = ()
+    pull_secrets: tuple[ManagedObject, ...] | NotReadable = ()
     """All Secrets of the pull secret's name, without their content."""
-    wrong_type_secrets: tuple[ManagedObject, ...] | Unknown = ()
-    """Those of them that are of another type than a pull secret."""
-    guards: tuple[str, ...] | Unknown = ()
-    """The names of the validating admission policies that there are."""
-    bindings: tuple[Binding, ...] | Unknown = ()
-    permissions: Mapping[Permission, bool | Unknown] = {}
-    policies: tuple[Object, ...] | Unknown = ()
-    """Admission policies of both kinds, those that were generated among them."""
-    waiting_pods: tuple[Pod, ...] | Unknown = ()
+    wrong_type_secrets: tuple[ManagedObject, ...] | NotReadable = ()
+    """Those of another type than a pull secret."""
+    guards: tuple[str, ...] | NotReadable = ()
+    """The names of all ValidatingAdmissionPolicies."""
+    bindings: tuple[Binding, ...] | NotReadable = ()
+    permissions: Mapping[Permission, bool | NotReadable] = {}
+    policies: tuple[Object, ...] | NotReadable = ()
+    """All admission policies of both kinds."""
+    waiting_pods: tuple[Pod, ...] | NotReadable = ()
     """Pods with a container that waits for its image, of selected namespaces and the installation's own."""
-    pull_events: tuple[Event, ...] | Unknown = ()
-    """Events that say of these Pods that something failed."""
+    pull_events: tuple[Event, ...] = ()
+    """Events about failures in the namespaces of these Pods."""
     dry_run: DryRun | None = None
-    """None where no namespace is served."""
+    """None if no namespace is selected."""
 
     @property
     def webhook(self) -> Webhook | None:
@@ -166,20 +167,20 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
 
     @property
     def is_rewritten_by_policy(self) -> bool:
-        """Whether the webhook is never called or there is none, because the API server itself is to rewrite."""
+        """Whether a policy rewrites Pods, and the webhook is never called or does not exist."""
         if self.webhook is None:
-            return not isinstance(self.webhook_configuration, Unknown) and self.has_policy
+            return not isinstance(self.webhook_configuration, NotReadable) and self.has_policy
         return webhook_match.is_never_called(self.webhook)
 
     @property
     def has_policy(self) -> bool:
-        """Whether there is the policy that does the webhook's work."""
+        """Whether the policy exists that can replace the webhook."""
         name = self.names.renamed(MUTATE_POLICY_NAME)
-        return not isinstance(self.policies, Unknown) and name in {one.metadata.name for one in self.policies}
+        return name in {one.metadata.name for one in known_or(self.policies, ())}
 
     @property
     def outage_effect(self) -> str:
-        """Say what happens while the webhook gives no answer."""
+        """What happens while the webhook does not answer, in words."""
         if self.is_rewritten_by_policy:
             return "it is not called, for a policy rewrites"
         if self.webhook is not None and self.webhook.failure_policy == "Fail":
@@ -188,13 +189,24 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
 
     @property
     def manages_certificate(self) -> bool:
-        """Whether the sidecar makes the certificate and keeps `caBundle`."""
-        if not isinstance(self.deployment, Deployment):
-            return False
-        processes = self.deployment.spec.template.spec.containers
+        """Whether the refresher creates the certificate and maintains `caBundle`."""
+        deployment = known_or(self.deployment, None)
+        processes = deployment.spec.template.spec.containers if deployment else ()
         return any(word.startswith(_KEEPS_CERTIFICATE) for process in processes for word in process.args)
 
     @property
     def replicas_or_empty(self) -> tuple[Replica, ...]:
-        """The replicas that are known, those whose processes say nothing too."""
-        return () if isinstance(self.replicas, Unknown) else self.replicas
+        """The replicas, also those whose processes could not be asked."""
+        return known_or(self.replicas, ())
+
+    @property
+    def selected_namespaces(self) -> tuple[Namespace, ...]:
+        """The selected namespaces that are not being deleted."""
+        if not isinstance(self.configuration, EffectiveConfig):
+            return ()
+        is_selected = self.configuration.mutator.namespace_filter.is_selected
+        return tuple(
+            one
+            for one in known_or(self.namespaces, ())
+            if is_selected(one.metadata.name, one.metadata.labels) and one.metadata.deletion_timestamp is None
+        )

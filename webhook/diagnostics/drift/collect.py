@@ -7,9 +7,9 @@ from webhook.constants import InstallationNames
 from webhook.diagnostics import namespaces
 from webhook.diagnostics.drift.analysis import Observed
 from webhook.diagnostics.running_pods import Pod, controller
+from webhook.errors import NotReadable
 from webhook.kube.objects import Owner
 from webhook.kube.reader import JOBS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Reader, Resource
-from webhook.kube.unknown import Unknown
 
 #: Pods with only what is compared: all of a cluster's are in memory at once.
 _RUNNING = Resource(PODS.display_name, PODS.group, PODS.plural, Pod)
@@ -37,9 +37,10 @@ def _parents(reader: Reader, scopes: Sequence[str | None]) -> tuple[dict[str, Ow
     notes = []
     for resource, above in _PARENTS:
         for scope in scopes:
-            found = reader.list(resource, scope)
-            if isinstance(found, Unknown):
-                notes.append(f"{found}: what a {above} runs stands under its {resource.display_name}")
+            try:
+                found = reader.list(resource, scope)
+            except NotReadable as error:
+                notes.append(f"{error}: what a {above} runs stands under its {resource.display_name}")
                 break
             for one in found:
                 owner = controller(one.metadata.owner_references)

@@ -23,14 +23,24 @@ from webhook.constants import (
 from webhook.diagnostics import evaluate, image_pull, waiting, webhook_match
 from webhook.diagnostics.explain import reachability
 from webhook.diagnostics.generated_policies import generated, orphan_remedy
-from webhook.errors import InvalidManifest
+from webhook.errors import InvalidManifest, NotReadable
 from webhook.images import resolver
 from webhook.images.resolver import Resolution
-from webhook.kube.objects import ConfigMap, EndpointSlice, Event, Namespace, Object, Pod, Secret, WebhookConfiguration
-from webhook.kube.unknown import DryRunResult, Unknown
+from webhook.kube.objects import (
+    ConfigMap,
+    DryRunResult,
+    EndpointSlice,
+    Event,
+    Namespace,
+    Object,
+    Pod,
+    Secret,
+    WebhookConfiguration,
+)
+from webhook.kube.partial import known, known_or
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
-from webhook.output.findings import Finding, Mark
+from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
 
 #: What the API does not show (KEP-5793).
@@ -47,32 +57,36 @@ _LATER = frozenset({"nodeName", "ephemeralContainers"})
 
 
 class PodContext(NamedTuple):
-    """What was read for one Pod. None stands for what is not there, and was not asked for."""
+    """What was read for one Pod. None is what does not exist or was not requested."""
 
     subject: str
-    """What it is called: `team-a/web-1`."""
+    """`team-a/web-1`."""
     namespace: str
     manifest: dict[str, Any]
-    """The Pod as it is stored, or as it is to be made."""
+    """The Pod as it is stored, or as it would be created."""
     exists: bool
-    settings: EffectiveConfig | Unknown
-    namespace_object: Namespace | Unknown
-    """Its namespace."""
-    configuration: WebhookConfiguration | Unknown | None
-    policies: tuple[Object, ...] | Unknown
+    settings: EffectiveConfig | NotReadable
+    namespace_object: Namespace | NotReadable
+    configuration: WebhookConfiguration | NotReadable | None
+    policies: tuple[Object, ...] | NotReadable
     """The cluster's MutatingAdmissionPolicies."""
-    endpoints: tuple[EndpointSlice, ...] | Unknown
+    endpoints: tuple[EndpointSlice, ...] | NotReadable
     """The webhook's."""
-    config_map: ConfigMap | Unknown | None
-    secret: Secret | Unknown | None
-    events: tuple[Event, ...] | Unknown
-    dry_run: DryRunResult | Unknown | None
-    """What came of a dry run with the Pod as it was written."""
+    config_map: ConfigMap | NotReadable | None
+    secret: Secret | NotReadable | None
+    events: tuple[Event, ...]
+    dry_run: DryRunResult | NotReadable | None
+    """The result of a dry run with the Pod as it was written."""
     now: float
     """POSIX time."""
-    guards: tuple[Object, ...] | Unknown = ()
+    guards: tuple[Object, ...] | NotReadable = ()
     """The cluster's ValidatingAdmissionPolicies."""
     names: InstallationNames = InstallationNames()
+
+    @property
+    def effective(self) -> EffectiveConfig | None:
+        """The configuration, if it could be read."""
+        return known_or(self.settings, None)
 
     @property
     def is_installed(self) -> bool:
@@ -82,16 +96,16 @@ class PodContext(NamedTuple):
     @property
     def own_guards(self) -> tuple[Object, ...]:
         """The generated policies that refuse what was not rewritten."""
-        return () if isinstance(self.guards, Unknown) else generated(self.guards)
+        return generated(known_or(self.guards, ()))
 
     @property
     def own_policies(self) -> tuple[Object, ...]:
         """The admission policies that were generated from a configuration."""
-        return () if isinstance(self.policies, Unknown) else generated(self.policies)
+        return generated(known_or(self.policies, ()))
 
     @property
     def rewriters(self) -> tuple[tuple[str, str | None], ...]:
-        """What rewrites Pods here, in words, each with when it was installed, RFC 3339."""
+        """What rewrites Pods here, in words, and the times of installation, RFC 3339."""
         found = self.configuration
         webhook = ((_WEBHOOK, found.metadata.creation_timestamp),) if isinstance(found, WebhookConfiguration) else ()
         policies = (
@@ -161,11 +175,11 @@ class PodAnalysis(NamedTuple):
 
 
 def analyze(context: PodContext) -> PodAnalysis:
-    """Find out all about one Pod. Raises `InvalidManifest` for what is none."""
+    """Analyze one Pod. Raises `InvalidManifest` if it is not a Pod."""
     pod = _decoded(context.manifest)
     images = tuple(_images(context))
     private = any(image.resolution is not None and image.resolution.private for image in images)
-    mutator = None if isinstance(context.settings, Unknown) else context.settings.mutator
+    mutator = context.effective.mutator if context.effective else None
     secret = mutator.pull_secret if mutator is not None and private else None
     analysis = PodAnalysis(context, pod, images, secret, (), (), (), None)
     analysis = analysis._replace(dry_run=_dry_run(analysis))
@@ -176,10 +190,10 @@ def analyze(context: PodContext) -> PodAnalysis:
 
 
 def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, Any]:
-    """Give a stored Pod as it may have been sent to be created: with its images as written, and without later changes.
+    """Return a stored Pod as it may have been sent: with its original images and without later changes.
 
-    It has another name, so that it can be tried next to the one that exists, and does not name our pull secret. Without
-    a policy no original image can be verified, and the images stay.
+    It has another name, for a dry run next to the Pod that exists, and does not name our pull secret. Without a mutator
+    no original image can be verified, and the images stay as they are.
     """
     pod = copy.deepcopy(manifest)
     pull_secret = mutator.pull_secret if mutator else None
@@ -211,15 +225,15 @@ def _decoded(manifest: dict[str, Any]) -> Pod:
 
 
 def _without_nulls(value: Any) -> Any:
-    """Leave out what is null, as the API server does."""
+    """Remove null values, as the API server does."""
     if isinstance(value, dict):
         return {key: _without_nulls(below) for key, below in value.items() if below is not None}
     return [_without_nulls(item) for item in value] if isinstance(value, list) else value
 
 
 def _images(context: PodContext) -> Iterator[Image]:
-    mutator = None if isinstance(context.settings, Unknown) else context.settings.mutator
-    # What is to be created is examined as it is sent, whatever its annotations claim.
+    mutator = context.effective.mutator if context.effective else None
+    # A Pod that does not exist yet is examined as it is, whatever its annotations claim.
     every = (
         _written(context.manifest, mutator)
         if context.exists
@@ -258,51 +272,47 @@ def _recorded(manifest: dict[str, Any]) -> dict[str, str]:
 
 def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
     read = analysis.context
-    # This first: whoever labels a namespace that is never served changes nothing.
-    yield _is_allowed(read)
-    yield from _webhook(read, analysis.pod, analysis.dry_run)
+    # First, because a label on a namespace that is never selected changes nothing.
+    yield from or_unknown("namespace allowed", Code.NAMESPACE_UNKNOWN, _is_allowed(read))
+    yield from _orphaned(read)
+    yield from or_unknown("webhook configuration", Code.WEBHOOK_UNKNOWN, _webhook(read, analysis.pod, analysis.dry_run))
     yield from _is_selected(read)
     yield from _opted_out(read)
 
 
-def _is_allowed(context: PodContext) -> Finding:
+def _is_allowed(context: PodContext) -> Iterator[Finding]:
     what = "namespace allowed"
     never = NamespaceFilter(NamespaceSettings(), context.names.namespace).denial_reason(context.namespace)
     if never is not None:
-        return Finding(Mark.FAIL, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
-    if isinstance(context.settings, Unknown):
-        return Finding(Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN, what, str(context.settings))
-    why = context.settings.mutator.namespace_filter.denial_reason(context.namespace)
+        yield Finding(Mark.FAIL, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
+        return
+    why = known(context.settings).mutator.namespace_filter.denial_reason(context.namespace)
     if why is not None:
-        return Finding(Mark.FAIL, Code.NAMESPACE_DENIED, what, why, "change that setting, if it is to be served")
-    return Finding(Mark.OK, Code.NAMESPACE_OK, what, f"nothing keeps namespace {context.namespace} from being served")
+        yield Finding(Mark.FAIL, Code.NAMESPACE_DENIED, what, why, "change that setting, if it is to be served")
+    else:
+        why = f"nothing keeps namespace {context.namespace} from being served"
+        yield Finding(Mark.OK, Code.NAMESPACE_OK, what, why)
 
 
 def _policies(context: PodContext) -> Iterator[Finding]:
-    if isinstance(context.policies, Unknown):
-        yield Finding(Mark.UNKNOWN, Code.POLICY_UNKNOWN, "admission policy", str(context.policies))
-    for policy in context.own_policies:
+    for policy in generated(known(context.policies)):
         made = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
         what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
-        if isinstance(context.settings, Unknown):
+        if context.effective is None:
             yield Finding(Mark.OK, Code.POLICY_OK, what, why)
-        elif made == context.settings.digest:
+        elif made == context.effective.digest:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
             remedy = "generate it again: registry-webhook policy mutate"
-            yield Finding(
-                Mark.WARNING,
-                Code.POLICY_OUTDATED,
-                what,
-                f"{why}, and the current one is {context.settings.digest}",
-                remedy,
-            )
+            why = f"{why}, and the current one is {context.effective.digest}"
+            yield Finding(Mark.WARNING, Code.POLICY_OUTDATED, what, why, remedy)
 
 
 def _orphaned(context: PodContext) -> Iterator[Finding]:
-    """Name generated policies that were left behind when the installation was removed."""
+    """Report generated policies that were left behind when the installation was removed."""
     what = "admission policy"
-    for guard in () if context.rewriters or isinstance(context.configuration, Unknown) else context.own_guards:
+    # A configuration that cannot be read may well exist.
+    for guard in () if context.rewriters or context.configuration is not None else context.own_guards:
         name = guard.metadata.name
         why = f"ValidatingAdmissionPolicy {name} refuses Pods, and the API shows nothing that rewrites them"
         mark = Mark.WARNING if context.exists else Mark.FAIL
@@ -314,12 +324,8 @@ def _orphaned(context: PodContext) -> Iterator[Finding]:
 
 
 def _webhook(context: PodContext, pod: Pod, trial: Finding | None) -> Iterator[Finding]:
-    yield from _orphaned(context)
     what = "webhook configuration"
-    if isinstance(context.configuration, Unknown):
-        yield Finding(Mark.UNKNOWN, Code.WEBHOOK_UNKNOWN, what, str(context.configuration))
-        return
-    webhook = webhook_match.find_webhook(context.configuration)
+    webhook = webhook_match.find_webhook(known(context.configuration))
     if context.own_policies and (webhook is None or webhook_match.is_never_called(webhook)):
         why = "the webhook is not called, and the admission policy does its work"
         yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, why)
@@ -340,13 +346,13 @@ def _webhook(context: PodContext, pod: Pod, trial: Finding | None) -> Iterator[F
 
 def _is_selected(context: PodContext) -> Iterator[Finding]:
     what = "namespace served"
-    if isinstance(context.settings, Unknown) or isinstance(context.namespace_object, Unknown):
+    settings, namespace = context.effective, known_or(context.namespace_object, None)
+    if settings is None or namespace is None:
         return
-    mode = context.settings.mode
-    if context.settings.mutator.namespace_filter.is_opted_in(context.namespace_object.metadata.labels):
-        yield Finding(
-            Mark.OK, Code.NAMESPACE_OK, what, f"it is, with webhook.namespaces.mode {mode} ({context.settings.origin})"
-        )
+    mode = settings.mode
+    if settings.mutator.namespace_filter.is_opted_in(namespace.metadata.labels):
+        why = f"it is, with webhook.namespaces.mode {mode} ({settings.origin})"
+        yield Finding(Mark.OK, Code.NAMESPACE_OK, what, why)
         return
     label = "no label" if mode == "labelled" else "a label against it:"
     value = "true" if mode == "labelled" else "false"
@@ -357,11 +363,11 @@ def _is_selected(context: PodContext) -> Iterator[Finding]:
 
 
 def _opted_out(context: PodContext) -> Iterator[Finding]:
-    """Have the server's own code say whether it leaves the Pod alone."""
+    """Let the server's own code decide whether it leaves the Pod alone."""
     what = "Pod"
-    if isinstance(context.settings, Unknown):
+    if context.effective is None:
         return
-    decision = context.settings.mutator.decide(PodRequest.to_create(context.manifest, context.namespace))
+    decision = context.effective.mutator.decide(PodRequest.to_create(context.manifest, context.namespace))
     if decision.outcome == Outcome.OPTED_OUT:
         yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, decision.why, "take that label off the Pod's template")
     elif decision.outcome == Outcome.MIRROR:
@@ -371,7 +377,7 @@ def _opted_out(context: PodContext) -> Iterator[Finding]:
 
 
 def _reachability(context: PodContext) -> Iterator[Finding]:
-    yield from _policies(context)
+    yield from or_unknown("admission policy", Code.POLICY_UNKNOWN, _policies(context))
     webhook = webhook_match.find_webhook(context.configuration)
     if webhook is not None and not (context.own_policies and webhook_match.is_never_called(webhook)):
         yield from reachability.steps(webhook, context.endpoints, context.now)
@@ -392,7 +398,7 @@ def _of_image(image: Image) -> Finding:
 
 
 def _record(analysis: PodAnalysis) -> Iterator[Finding]:
-    """Name the recorded original images that are not true of this Pod, or cannot be verified."""
+    """Report recorded original images that do not apply to this Pod or cannot be verified."""
     if not analysis.context.exists:
         return
     verified = {image.place.name for image in analysis.images if image.changed}
@@ -401,7 +407,7 @@ def _record(analysis: PodAnalysis) -> Iterator[Finding]:
         return
     names = ", ".join(truncate(name, _NAME) for name in others[:_NAMED])
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
-    if isinstance(analysis.context.settings, Unknown):
+    if analysis.context.effective is None:
         why = f"without the configuration it cannot be verified for {names}{more}, and is ignored"
     else:
         why = (
@@ -432,11 +438,11 @@ def _pulls(analysis: PodAnalysis) -> Iterator[Finding]:
 
 
 def _dry_run(analysis: PodAnalysis) -> Finding | None:
-    """Say what the API server made of the Pod as it was written."""
+    """Check the result of the dry run with the Pod as it was written."""
     what, trial = "dry run", analysis.context.dry_run
     if trial is None:
         return None
-    if isinstance(trial, Unknown):
+    if isinstance(trial, NotReadable):
         return Finding(Mark.UNKNOWN, Code.DRYRUN_UNKNOWN, what, str(trial))
     if trial.stored is None:
         return Finding(

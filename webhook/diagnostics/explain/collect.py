@@ -5,9 +5,10 @@ from typing import Any
 
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics.explain.analysis import PodContext, as_written
-from webhook.errors import ClusterError
+from webhook.errors import ClusterError, NotReadable
 from webhook.kube.installed_config import InstalledObjects
-from webhook.kube.objects import Namespace, Secret, WebhookConfiguration
+from webhook.kube.objects import DryRunResult, Namespace, Secret
+from webhook.kube.partial import attempt, known_or
 from webhook.kube.pod_templates import Workload
 from webhook.kube.reader import (
     ENDPOINT_SLICES,
@@ -20,14 +21,13 @@ from webhook.kube.reader import (
     WEBHOOKS,
     Reader,
 )
-from webhook.kube.unknown import DryRunResult, Unknown
 
 
 class Collector:
     """Reads the context of one Pod after another."""
 
     def __init__(
-        self, reader: Reader, objects: InstalledObjects, settings: EffectiveConfig | Unknown, *, dry_run: bool
+        self, reader: Reader, objects: InstalledObjects, settings: EffectiveConfig | NotReadable, *, dry_run: bool
     ) -> None:
         names = objects.names
         self._reader = reader
@@ -35,11 +35,11 @@ class Collector:
         self._settings = settings
         self._dry_run = dry_run
         self._mutator = settings.mutator if isinstance(settings, EffectiveConfig) else None
-        self._configuration: WebhookConfiguration | Unknown | None = reader.get(WEBHOOKS, names.configuration)
-        self._policies = reader.list(MUTATING_POLICIES)
-        self._guards = reader.list(VALIDATING_POLICIES)
+        self._configuration = attempt(reader.get, WEBHOOKS, names.configuration)
+        self._policies = attempt(reader.list, MUTATING_POLICIES)
+        self._guards = attempt(reader.list, VALIDATING_POLICIES)
         labels = f"kubernetes.io/service-name={names.service}"
-        self._endpoints = reader.list(ENDPOINT_SLICES, names.namespace, labels=labels)
+        self._endpoints = attempt(reader.list, ENDPOINT_SLICES, names.namespace, labels=labels)
 
     def collect(self, subject: str | Workload, namespace: str) -> PodContext:
         """Read the context of an existing Pod, given by its name, or of the Pods of a workload that is not applied yet.
@@ -50,11 +50,12 @@ class Collector:
 
     def _existing(self, name: str, namespace: str) -> PodContext:
         found = self._reader.get(POD_MANIFESTS, name, namespace)
-        if found is None or isinstance(found, Unknown):
-            raise ClusterError(str(found or f"there is no Pod {namespace}/{name}"))
+        if found is None:
+            raise ClusterError(f"there is no Pod {namespace}/{name}")
         # By uid: an earlier Pod may have had the same name.
         fields = f"involvedObject.kind=Pod,involvedObject.uid={found['metadata']['uid']}"
-        events = self._reader.list(EVENTS, namespace, fields=fields)
+        # Events only add words to what the Pod's status says.
+        events = known_or(attempt(self._reader.list, EVENTS, namespace, fields=fields), ())
         return self._context(f"{namespace}/{name}", namespace, found)._replace(exists=True, events=events)
 
     def _planned(self, workload: Workload, default_namespace: str) -> PodContext:
@@ -64,23 +65,19 @@ class Collector:
         return self._context(f"{namespace}/{workload.name}", namespace, manifest)
 
     def _context(self, subject: str, namespace: str, manifest: dict[str, Any]) -> PodContext:
-        found = self._reader.get(NAMESPACES, namespace)
-        namespace_object: Namespace | Unknown = (
-            Unknown(f"there is no namespace {namespace}") if found is None else found
-        )
-        secret: Secret | Unknown | None = None
+        secret: Secret | NotReadable | None = None
         if self._mutator is not None and self._mutator.pull_secret is not None:
-            secret = self._reader.get(SECRET_CONTENTS, self._mutator.pull_secret, namespace)
-        result: DryRunResult | Unknown | None = None
+            secret = attempt(self._reader.get, SECRET_CONTENTS, self._mutator.pull_secret, namespace)
+        result: DryRunResult | NotReadable | None = None
         if self._dry_run:
-            result = self._reader.dry_run_create(as_written(manifest, self._mutator), namespace)
+            result = attempt(self._reader.dry_run_create, as_written(manifest, self._mutator), namespace)
         return PodContext(
             subject=subject,
             namespace=namespace,
             manifest=manifest,
             exists=False,
             settings=self._settings,
-            namespace_object=namespace_object,
+            namespace_object=attempt(self._namespace, namespace),
             configuration=self._configuration,
             policies=self._policies,
             endpoints=self._endpoints,
@@ -92,3 +89,9 @@ class Collector:
             guards=self._guards,
             names=self._objects.names,
         )
+
+    def _namespace(self, name: str) -> Namespace:
+        found = self._reader.get(NAMESPACES, name)
+        if found is None:
+            raise NotReadable(f"there is no namespace {name}")
+        return found

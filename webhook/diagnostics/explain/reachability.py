@@ -6,49 +6,50 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from webhook.constants import PROGRAM, InstallationNames
+from webhook.errors import NotReadable
 from webhook.kube.objects import EndpointSlice, Webhook
-from webhook.kube.unknown import Unknown
+from webhook.kube.partial import known
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
-from webhook.output.findings import Finding, Mark
+from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.pki import ca
 from webhook.timestamps import format_rfc3339
 
+_REPLICAS = "webhook's replicas"
 _DOCTOR = f"{PROGRAM} doctor looks at the installation from end to end"
 
 
 def display_name(names: InstallationNames) -> str:
-    """Say what the webhook configuration is called."""
+    """Return the kind and name of the webhook configuration."""
     return f"MutatingWebhookConfiguration {names.configuration}"
 
 
-def steps(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown, now: float) -> Iterator[Finding]:
-    """Say whether there is somebody to call, and whether the API server would believe them, at POSIX time `now`."""
-    yield _check_endpoints(webhook, endpoints)
+def steps(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | NotReadable, now: float) -> Iterator[Finding]:
+    """Check that replicas are ready and that the API server would trust them, at POSIX time `now`."""
+    yield from or_unknown(_REPLICAS, Code.ENDPOINTS_UNKNOWN, _check_endpoints(webhook, endpoints))
     yield _bundle(webhook, now)
 
 
 def _then(webhook: Webhook) -> str:
-    """Say what becomes of a Pod when there is no answer."""
+    """Describe the outcome for a Pod when the webhook does not answer."""
     if webhook.failure_policy == "Ignore":
         return "failurePolicy Ignore lets Pods through as they are"
     return "failurePolicy Fail refuses Pods"
 
 
-def _check_endpoints(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | Unknown) -> Finding:
-    what = "webhook's replicas"
+def _check_endpoints(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | NotReadable) -> Iterator[Finding]:
     service = webhook.client_config.service
     if service is None:
-        return Finding(Mark.OK, Code.WEBHOOK_URL, what, f"the webhook is called at {webhook.client_config.url}")
-    if isinstance(endpoints, Unknown):
-        return Finding(Mark.UNKNOWN, Code.ENDPOINTS_UNKNOWN, what, str(endpoints))
+        yield Finding(Mark.OK, Code.WEBHOOK_URL, _REPLICAS, f"the webhook is called at {webhook.client_config.url}")
+        return
     place = f"Service {service.namespace}/{service.name}"
-    ready = sum(one.conditions.ready is not False for part in endpoints for one in part.endpoints or ())
+    ready = sum(one.conditions.ready is not False for part in known(endpoints) for one in part.endpoints or ())
     if ready == 0:
         why = f"no replica of the webhook is ready behind {place}, and {_then(webhook)}"
         command = kubectl.line("get", "deployments,pods", namespace=service.namespace)
-        return Finding(Mark.FAIL, Code.ENDPOINTS_NONE, what, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
-    return Finding(Mark.OK, Code.ENDPOINTS_OK, what, f"{ready} ready behind {place}")
+        yield Finding(Mark.FAIL, Code.ENDPOINTS_NONE, _REPLICAS, why, f"{command}; {_DOCTOR}" if command else _DOCTOR)
+    else:
+        yield Finding(Mark.OK, Code.ENDPOINTS_OK, _REPLICAS, f"{ready} ready behind {place}")
 
 
 def _bundle(webhook: Webhook, now: float) -> Finding:
@@ -59,8 +60,8 @@ def _bundle(webhook: Webhook, now: float) -> Finding:
     except binascii.Error:
         authorities = ()
     if not bundle:
-        known = "by which the API server would know the webhook"
-        why = f"the webhook configuration has no caBundle, {known}, and {_then(webhook)}"
+        why = "the webhook configuration has no caBundle, by which the API server would know the webhook"
+        why = f"{why}, and {_then(webhook)}"
         return Finding(Mark.FAIL, Code.CABUNDLE_EMPTY, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
     if not authorities:
         why = f"the webhook configuration's caBundle holds no certificate, and {_then(webhook)}"

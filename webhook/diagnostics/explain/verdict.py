@@ -9,9 +9,9 @@ from webhook.constants import ENABLED_LABEL
 from webhook.diagnostics import webhook_match
 from webhook.diagnostics.explain import analysis as cases
 from webhook.diagnostics.explain.analysis import RECREATE, Image, PodAnalysis, PodContext
+from webhook.errors import NotReadable
 from webhook.images.resolver import Reason
 from webhook.kube.objects import ManagedObject
-from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
@@ -52,7 +52,7 @@ def _of_stored(analysis: PodAnalysis) -> _Verdict:
     """Say what became of a Pod that is there."""
     changed = any(image.changed for image in analysis.images)
     due = [image for image in analysis.images if image.needs_rewrite]
-    if isinstance(analysis.context.settings, Unknown) and not changed:
+    if analysis.context.effective is None and not changed:
         blocked = _first(Mark.FAIL, analysis.selection_steps)
         if blocked is None:
             text = f"is as it is for reasons that are {analysis.context.settings}"
@@ -164,7 +164,7 @@ def _installed(engine: tuple[str, str | None]) -> str:
     return engine[1] or ""
 
 
-def _changed(found: ManagedObject | Unknown | None, *path: str) -> str | None:
+def _changed(found: ManagedObject | NotReadable | None, *path: str) -> str | None:
     return found.metadata.changed(*path) if isinstance(found, ManagedObject) else None
 
 
@@ -190,11 +190,7 @@ def _of_planned(analysis: PodAnalysis) -> _Verdict:
 
 
 def _is_any_changed(analysis: PodAnalysis) -> bool:
-    return (
-        isinstance(analysis.context.settings, Unknown)
-        or analysis.secret is not None
-        or any(map(_is_due, analysis.images))
-    )
+    return analysis.context.effective is None or analysis.secret is not None or any(map(_is_due, analysis.images))
 
 
 def _is_due(image: Image) -> bool:

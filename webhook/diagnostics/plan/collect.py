@@ -22,11 +22,10 @@ from webhook.diagnostics.plan.analysis import (
     namespaces,
     planned_images,
 )
-from webhook.errors import ClusterError, RegistryWebhookError
+from webhook.errors import NotReadable, RegistryWebhookError
 from webhook.images.prefix import canonical_host
 from webhook.kube import installed_config
 from webhook.kube.reader import Reader, Resource
-from webhook.kube.unknown import Unknown
 from webhook.output import progress
 from webhook.pull_secret import keyring
 from webhook.pull_secret.credential import Entry
@@ -64,9 +63,7 @@ def installed_configuration(reader: Reader, names: InstallationNames, own: Confi
     Raises `ClusterError`.
     """
     parts = installed_config.read_objects(reader, names)
-    found = installed_config.load_or_unknown(parts)
-    if isinstance(found, Unknown):
-        raise ClusterError(str(found))
+    found = installed_config.load_valid_config(parts)
     return with_own_credential(found.configuration, own), parts.origin
 
 
@@ -102,9 +99,10 @@ def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple
         for number, (kind, group) in enumerate(GROUPS.items(), 1):
             path = f"/apis/{group}/v1" if group else "/api/v1"
             for scope in scopes:
-                found = reader.list(Resource(f"{kind}s", path, f"{kind.lower()}s", Workload), scope)
-                if isinstance(found, Unknown):
-                    notes.append(str(found))
+                try:
+                    found = reader.list(Resource(f"{kind}s", path, f"{kind.lower()}s", Workload), scope)
+                except NotReadable as error:
+                    notes.append(str(error))
                 else:
                     workloads += [(kind, one) for one in found]
             report(number, len(GROUPS))

@@ -35,8 +35,8 @@ from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis
 from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
 from webhook.diagnostics.doctor.snapshot import Binding, InvalidConfig, Lease, Permission
-from webhook.kube.objects import EndpointSlice, Object
-from webhook.kube.unknown import DryRunResult, Unknown
+from webhook.errors import NotReadable
+from webhook.kube.objects import DryRunResult, EndpointSlice, Object
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness
@@ -407,7 +407,7 @@ _WARNING: dict[str, Case] = {
     ),
 }
 
-_UNREAD = Unknown("no right to list it")
+_UNREAD = NotReadable("no right to list it")
 
 
 @pytest.mark.parametrize("case", _FAILING.values(), ids=_FAILING.keys())

@@ -10,8 +10,8 @@ from tests.support.installation_factory import SERVER, pull_event, sound, waitin
 from webhook.constants import DEFAULT_NAMESPACE, MIRROR_ANNOTATION
 from webhook.diagnostics.doctor import check_image_pulls
 from webhook.kube.objects import Namespace
+from webhook.kube.partial import known
 from webhook.kube.pod import Volume
-from webhook.kube.unknown import Unknown
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
@@ -126,9 +126,7 @@ def test_pull_elsewhere_does_not_count(place: str, image: str) -> None:
 
 
 def sound_namespaces() -> tuple[Namespace, ...]:
-    every = sound().namespaces
-    assert not isinstance(every, Unknown)
-    return every
+    return known(sound().namespaces)
 
 
 def test_pull_of_deleted_namespace_does_not_count() -> None:

@@ -7,8 +7,8 @@ from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTA
 from webhook.diagnostics.drift.analysis import Counts, Observed, Report, report
 from webhook.diagnostics.evaluate import NONE, NamespaceStatus, Rewriter, namespace_status
 from webhook.diagnostics.running_pods import Cause, Pod
+from webhook.errors import NotReadable
 from webhook.kube.objects import Owner
-from webhook.kube.unknown import Unknown
 
 INSTALLED = "2026-11-10T00:00:00Z"
 WEBHOOK = Rewriter(webhook=True, policy=False, since=INSTALLED)
@@ -134,7 +134,11 @@ def test_images_are_counted_by_the_registry_they_come_from() -> None:
         ),
         (Rewriter(webhook=False, policy=True, policy_hash="0" * 12), "policy", "another configuration (000000000000)"),
         (Rewriter(webhook=False, policy=True), "policy", "another configuration (it names none)"),
-        (Rewriter(webhook=Unknown("no right to read it"), policy=False), "not known", "not known: no right to read it"),
+        (
+            Rewriter(webhook=NotReadable("no right to read it"), policy=False),
+            "not known",
+            "not known: no right to read it",
+        ),
     ],
 )
 def test_what_rewrites_pods_is_named(engine: Rewriter, name: str, note: str | None) -> None:
