@@ -1,5 +1,5 @@
-"""The configuration as admission policies: rules in CEL that the API server runs itself. Pure; plain dictionaries out.
+"""Admission policies generated from the configuration: rules in CEL that the API server evaluates. Pure.
 
-What these expressions do to a Pod is what `admission` and `images` do to it, and tests hold the two together on a real
-API server. The language: https://kubernetes.io/docs/reference/using-api/cel/
+The expressions do to a Pod what `admission` and `images` do; tests compare both on a real API server.
+CEL in Kubernetes: https://kubernetes.io/docs/reference/using-api/cel/
 """

@@ -1,16 +1,16 @@
-"""What becomes of each image of a Pod, as variables in CEL that build on each other.
+"""Image resolution as CEL variables that build on each other.
 
-Every step is a list beside `places`, with an item for each image that is looked at, and does what the function does
-that it is named after: `images.reference.parse`, `images.rules.Rules.step`, `images.resolver.Resolver`.
+Each variable is a list parallel to `places`, with an item for each examined image. Together they do what
+`images.reference.parse`, `images.rules.Rules.step` and `images.resolver.Resolver` do.
 
-The grammar of references is written anew, for RE2 has no possessive repetition; `$` is the very end of a text there.
-Nothing here fails, whatever a Pod holds: what may be absent is asked for as an optional value.
+The grammar of references is repeated here because RE2 has no possessive repetition; RE2's `$` matches only at the very
+end. No expression fails, whatever a Pod contains: fields that may be absent are read as optional values.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from webhook.admission_policy import match_constraints
-from webhook.admission_policy.cel_literals import Table, pattern, text, texts
+from webhook.admission_policy.cel_literals import Table, pattern, string, strings
 from webhook.admission_policy.model import Variable
 from webhook.images import prefix
 from webhook.images.reference import (
@@ -29,20 +29,20 @@ _DOMAIN = f"^(?:{_COMPONENT}(?:[.]{_COMPONENT})*|[[][a-fA-F0-9:]+[]])(?::[0-9]+)
 _DIGEST = "sha256:[0-9a-f]{64}|sha384:[0-9a-f]{96}|sha512:[0-9a-f]{128}"
 _PART = "[a-z0-9]+(?:(?:[.]|__?|-+)[a-z0-9]+)*"
 _REMAINDER = f"^{_PART}(?:/{_PART})*(?::[a-zA-Z0-9_][a-zA-Z0-9_.-]{{0,127}})?(?:@(?:{_DIGEST}))?$"
-#: With what stands before the first slash: `images.reference.looks_like_registry`.
+#: `images.reference.looks_like_registry`.
 _QUALIFIED = "^(?:localhost|[^/]*[.:A-Z][^/]*)/"
 _IDENTIFIER = f"^(?:[a-f0-9]{{64}}|{_DIGEST})$"
 _HOST = "^(?:[[][^]]*[]]|[^:]*)"
-#: Of the end of a registry, without leading zeros.
+#: The port at the end of a registry, without leading zeros.
 _PORT = "(?:0|[1-9][0-9]*)$"
 _PATH = "^[^:@]*"
 _ON_DOCKER_HUB = "^docker[.]io/[^/]*$"
 _BELOW = "/**"
-#: Whether a place's image is never pulled: no registry is asked for it, so it stays.
+#: Whether the image of a place is never pulled from a registry, so that it stays.
 NEVER = "{}.policy == 'Never'"
 _OR = "\n  || "
 
-#: The lists of a Pod that name images: how the API calls them, and what an item is in words.
+#: Container fields of a Pod's spec, and the words for an item.
 _CONTAINERS = {
     "containers": "container",
     "initContainers": "init container",
@@ -51,28 +51,28 @@ _CONTAINERS = {
 
 
 def resolution(settings: Configuration, further: Sequence[Variable] = ()) -> list[Variable]:
-    """Give the variables up to `resolved`: for each of `places` the image to use, which may be the one as written.
+    """Return the variables up to `resolved`: the image to use for each of `places`, rewritten or as written.
 
-    The last of `further` lists texts that are resolved as well, behind the images.
+    The last of `further` lists references that are resolved after the images.
     """
     rules = _rules(settings)
-    exclusion = _Exclusion(settings.webhook.exclude)
+    exclusion_tables, excluded = _exclusion(settings.webhook.exclude)
     return [
-        Variable("server", "the private registry", text(settings.registry.server or "")),
+        Variable("server", "the private registry", string(settings.registry.server or "")),
         *rules.variables,
-        *exclusion.variables,
+        *exclusion_tables,
         *_examined(),
         *further,
         _images(further[-1].name if further else None),
         *_parsed(),
-        Variable("excluded", "whether the name is left as written", exclusion.expression),
+        Variable("excluded", "whether the name is left as written", excluded),
         *_rule_applied(settings, rules),
         *_resolved(),
     ]
 
 
 def private(settings: Configuration) -> list[Variable]:
-    """Give the variables up to `private`: whether an image, as written, is on a registry that has our credential."""
+    """Return the variables up to `private`: whether an image, as written, is on a registry that we have a login for."""
     entries = _set(map(prefix.canonical, settings.private_prefixes))
     table = Table("registered", "where the pull secret is needed", entries, {})
     return [
@@ -86,7 +86,7 @@ def private(settings: Configuration) -> list[Variable]:
 
 
 def _set(members: Iterable[str]) -> dict[str, str]:
-    """Give the entries of a map that is asked for its keys alone: in a list CEL would have to search."""
+    """Return the entries of a map that is used as a set; CEL would search a list."""
     return dict.fromkeys(members, "true")
 
 
@@ -94,38 +94,40 @@ def _rules(settings: Configuration) -> Table:
     entries: dict[str, str] = {}
     notes: dict[str, str] = {}
     for index, rule in enumerate(settings.webhook.rules):
-        # Of two rules from one prefix, which are to the same one, the first counts.
+        # Two rules from one prefix have equal targets; the first one's spelling counts.
         source = prefix.canonical(rule.source)
-        entries.setdefault(source, text(rule.target))
+        entries.setdefault(source, string(rule.target))
         notes.setdefault(source, f"webhook.rules[{index}]")
     return Table("rules", "prefixes of names, and what stands there in their place; the longest counts", entries, notes)
 
 
-class _Exclusion:
-    """The patterns of names left as written: most are a name or all below a prefix, and those are looked up."""
+def _exclusion(globs: Sequence[str]) -> tuple[list[Variable], str]:
+    """Return the tables and the expression for names left as written.
 
-    def __init__(self, globs: Sequence[str]) -> None:
-        """Sort them."""
-        names = [glob for glob in globs if "*" not in glob]
-        starred = [glob for glob in globs if "*" in glob]
-        prefixes = [rest for glob in starred if "*" not in (rest := glob.removesuffix(_BELOW))]
-        others = [glob for glob in starred if "*" in glob.removesuffix(_BELOW)]
-        exactly = Table("excludedNames", "names left as written", _set(names), {})
-        below = Table("excludedBelow", "all below these is left as written", _set(prefixes), {})
-        parts = []
-        if names:
-            parts.append(exactly.holds("name"))
-        if prefixes:
-            parts.append(_exists(below, "prefix != name && "))
-        if others:
-            parts.append(f"name.matches({text(pattern(others))})")
-        self.variables = [*(exactly.variables if names else []), *(below.variables if prefixes else [])]
-        self.expression = f"variables.names.map(name,\n  {_OR.join(parts) or 'false'})"
+    Most patterns are a name, or a prefix with all names below; these are looked up instead of matched.
+    """
+    names = [glob for glob in globs if "*" not in glob]
+    starred = [glob for glob in globs if "*" in glob]
+    prefixes = [rest for glob in starred if "*" not in (rest := glob.removesuffix(_BELOW))]
+    others = [glob for glob in starred if "*" in glob.removesuffix(_BELOW)]
+    variables: list[Variable] = []
+    conditions: list[str] = []
+    if names:
+        table = Table("excludedNames", "names left as written", _set(names), {})
+        variables += table.variables
+        conditions.append(table.contains("name"))
+    if prefixes:
+        table = Table("excludedBelow", "all below these is left as written", _set(prefixes), {})
+        variables += table.variables
+        conditions.append(_exists(table, "prefix != name && "))
+    if others:
+        conditions.append(f"name.matches({string(pattern(others))})")
+    return variables, f"variables.names.map(name,\n  {_OR.join(conditions) or 'false'})"
 
 
 def _exists(table: Table, further: str = "") -> str:
-    """Write the condition that the table holds a prefix of `name`."""
-    return f"{table.prefixes('name')}.exists(prefix, {further}({table.holds('prefix')}))"
+    """Return the condition that the table contains a prefix of `name`."""
+    return f"{table.prefixes('name')}.exists(prefix, {further}({table.contains('prefix')}))"
 
 
 def _examined() -> Iterator[Variable]:
@@ -157,7 +159,7 @@ def _images(further: str | None) -> Variable:
 
 
 def _places(root: str) -> str:
-    """Write the list of all places of a Pod that name an image, as `admission.pod.images` visits them."""
+    """Return the list of all places of a Pod with an image, in the order of `admission.pod.images`."""
     parts = [_containers(root, field) for field in _CONTAINERS]
     return "\n+ ".join([*parts, _listed(root, "volumes", "volume", "image.?reference", "image.?pullPolicy")])
 
@@ -167,7 +169,7 @@ def _containers(root: str, field: str) -> str:
 
 
 def _listed(root: str, field: str, kind: str, image: str, policy: str) -> str:
-    """Write the list of those in one list of the Pod's spec: kind, name, JSON pointer, image and pull policy."""
+    """Return the list of places in one field of the Pod's spec: kind, name, JSON pointer, image and pull policy."""
     return (
         f"{root}.spec.?{field}.orValue([]).transformList(n, c, c.?{image}.hasValue(), {{\n"
         f"  'kind': '{kind}', 'name': string(c.?name.orValue('')), 'image': string(c.{image.replace('.?', '.')}),\n"
@@ -177,12 +179,12 @@ def _listed(root: str, field: str, kind: str, image: str, policy: str) -> str:
 
 
 def _parsed() -> Iterator[Variable]:
-    """Give what `images.reference.parse` does, and `canonical_name`."""
+    """Yield the equivalent of `images.reference.parse` and `Reference.canonical_name`."""
     yield Variable(
         "registries",
         "the registry that each names, empty where it names none",
         f"variables.images.map(image,\n"
-        f"  image.matches({text(_QUALIFIED)}) ? image.substring(0, image.indexOf('/')) : '')",
+        f"  image.matches({string(_QUALIFIED)}) ? image.substring(0, image.indexOf('/')) : '')",
     )
     yield Variable(
         "remainders",
@@ -194,10 +196,10 @@ def _parsed() -> Iterator[Variable]:
         "paths",
         "the path alone, empty where the image is no valid reference",
         f"variables.remainders.transformList(n, remainder,\n"
-        f"  remainder.size() <= {REMAINDER_LIMIT} && remainder.matches({text(_REMAINDER)})\n"
-        f"  && (variables.registries[n] == '' ? !remainder.matches({text(_IDENTIFIER)}) :\n"
-        f"  variables.registries[n].matches({text(_DOMAIN)}))\n"
-        f"  ? remainder.find({text(_PATH)}) : '')",
+        f"  remainder.size() <= {REMAINDER_LIMIT} && remainder.matches({string(_REMAINDER)})\n"
+        f"  && (variables.registries[n] == '' ? !remainder.matches({string(_IDENTIFIER)}) :\n"
+        f"  variables.registries[n].matches({string(_DOMAIN)}))\n"
+        f"  ? remainder.find({string(_PATH)}) : '')",
     )
     yield Variable(
         "suffixes",
@@ -208,7 +210,7 @@ def _parsed() -> Iterator[Variable]:
         "hosts",
         "the registry's host as every spelling of it has it",
         f"variables.registries.transformList(n, registry,\n"
-        f"  variables.paths[n] == '' ? '' : registry.lowerAscii().find({text(_HOST)}))\n"
+        f"  variables.paths[n] == '' ? '' : registry.lowerAscii().find({string(_HOST)}))\n"
         "  .map(host, host.startsWith('[') && isIP(host.substring(1, host.size() - 1))\n"
         "  ? '[' + string(ip(host.substring(1, host.size() - 1))) + ']' : host)",
     )
@@ -217,35 +219,36 @@ def _parsed() -> Iterator[Variable]:
         "its port, empty for the default one",
         f"variables.registries.transformList(n, registry,\n"
         f"  variables.paths[n] == '' || !registry.contains(':') || registry.endsWith(']') ? '' :\n"
-        f"  registry.find({text(_PORT)}))\n"
+        f"  registry.find({string(_PORT)}))\n"
         f"  .map(port, port == '{DEFAULT_PORT}' ? '' : port)",
     )
-    hub = texts(["", *sorted(DOCKER_HUB_DOMAINS)])
+    hub = strings(["", *sorted(DOCKER_HUB_DOMAINS)])
     yield Variable(
         "fronts",
         "what stands in front of the path in the full name",
         f"variables.paths.transformList(n, path,\n"
         f"  variables.ports[n] != '' ? variables.hosts[n] + ':' + variables.ports[n] + '/' :\n"
         f"  !(variables.hosts[n] in {hub}) ? variables.hosts[n] + '/' :\n"
-        f"  path.contains('/') ? {text(f'{DOCKER_HUB}/')} : {text(f'{DOCKER_HUB}/{OFFICIAL}')})",
+        f"  path.contains('/') ? {string(f'{DOCKER_HUB}/')} : {string(f'{DOCKER_HUB}/{OFFICIAL}')})",
     )
-    measured = texts(["", DOCKER_HUB, DOCKER_HUB_ALIAS])
+    with_library = strings(["", DOCKER_HUB, DOCKER_HUB_ALIAS])
     yield Variable(
         "names",
         "the full name, which rules are compared with; empty where the image is no valid reference",
         f"variables.paths.transformList(n, path,\n"
-        f"  path == '' || path.size() + (variables.registries[n] in {measured} && !path.contains('/') ? "
+        f"  path == '' || path.size() + (variables.registries[n] in {with_library} && !path.contains('/') ? "
         f"{len(OFFICIAL)} : 0) > {PATH_LIMIT}\n"
         "  ? '' : variables.fronts[n] + path)",
     )
 
 
 def _rule_applied(settings: Configuration, rules: Table) -> Iterator[Variable]:
-    """Give what `images.rules.Rules.step` does."""
+    """Yield the equivalent of `images.rules.Rules.step`."""
     yield Variable(
         "sources",
         "the longest rule's prefix that covers the name",
-        f"variables.names.map(name,\n  ({rules.prefixes('name')}.filter(prefix, {rules.holds('prefix')}) + [''])[0])",
+        f"variables.names.map(name,\n"
+        f"  ({rules.prefixes('name')}.filter(prefix, {rules.contains('prefix')}) + [''])[0])",
     )
     yield Variable(
         "targets",
@@ -253,7 +256,7 @@ def _rule_applied(settings: Configuration, rules: Table) -> Iterator[Variable]:
         f"variables.sources.map(source, {rules.value('source')})",
     )
     canonical = {rule.target: prefix.canonical(rule.target) for rule in settings.webhook.rules}
-    respelled = {target: text(other) for target, other in canonical.items() if other != target}
+    respelled = {target: string(other) for target, other in canonical.items() if other != target}
     table = Table("respelled", "targets that names are compared with in another spelling", respelled, {})
     yield from table.variables if respelled else ()
     below = f"variables.targets.map(target, {table.value('target', 'target')})" if respelled else "variables.targets"
@@ -273,15 +276,15 @@ def _rule_applied(settings: Configuration, rules: Table) -> Iterator[Variable]:
 
 
 def _resolved() -> Iterator[Variable]:
-    """Give what `images.resolver.Resolver` does: a candidate counts only where it is a valid name below its target."""
-    # Docker Hub's official images are measured with their library/, and are not below a target that has none.
+    """Yield the equivalent of `images.resolver.Resolver`: a candidate must be a valid name below its target."""
+    # The length of Docker Hub's official images includes library/, and they are not below a target without it.
     longest = len(f"{DOCKER_HUB}/") + PATH_LIMIT - len(OFFICIAL)
     yield Variable(
         "unfit",
         "whether the new name would be none, or one that is too long",
         f"variables.candidates.transformList(n, name,\n"
         f"  name != '' && name + variables.suffixes[n] != variables.images[n] && !(name.contains('/')\n"
-        f"  && (name.matches({text(_ON_DOCKER_HUB)})\n"
+        f"  && (name.matches({string(_ON_DOCKER_HUB)})\n"
         f"  ? name != variables.targets[n] && name.size() <= {longest}\n"
         f"  : name.size() - name.indexOf('/') - 1 <= {PATH_LIMIT})))",
     )

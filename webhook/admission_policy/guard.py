@@ -1,38 +1,34 @@
-"""A ValidatingAdmissionPolicy that finds a Pod with an image which the configuration would have rewritten.
+"""A ValidatingAdmissionPolicy that finds Pods with images that should have been rewritten.
 
-What rewrites may fail open: then the Pod is made as it was written, and this refuses it, warns, or has it noted in the
-audit log. On UPDATE it looks at images that change and at no other, so a Pod that is older than its namespace's label
-keeps running and can be labelled.
+Whatever rewrites may fail open and let a Pod pass unchanged; this policy then denies it, warns, or adds an audit
+annotation. On UPDATE it checks only images that change, so that Pods older than their namespace's label keep running
+and can be labelled.
 
-It may also find every image that is not on a private registry and not excluded. An image with the pull policy Never is
-among them, and so is an image ID: what is on a node may have been pulled from anywhere, by somebody else's Pod.
+With `only_private` it also finds images that are neither on a private registry nor excluded, including image IDs and
+images with pull policy Never: an image on a node may have been pulled from anywhere, by another user's Pod.
 https://kubernetes.io/docs/reference/access-authn-authz/validating-admission-policy/
 """
 
 from typing import Literal
 
 from webhook.admission_policy import cel, resources
-from webhook.admission_policy.cel_literals import text
+from webhook.admission_policy.cel_literals import string
 from webhook.admission_policy.model import Generated, Variable
 from webhook.constants import GUARD_POLICY
 from webhook.settings import Configuration
 
 Action = Literal["Deny", "Warn", "Audit"]
 
-#: So many images are named in the message, which may have 5 KiB.
+#: Images named in the message, which may have 5 KiB.
 _NAMED = 5
-
-
-#: An image that is shown as it is; another one may have characters that do things to a terminal.
+#: Images shown as they are; others may contain terminal control characters.
 _SHOWN = "^[!-~]{1,300}$"
 
 
 def policy(settings: Configuration, action: Action, *, only_private: bool = False) -> Generated:
-    """Make the policy and its binding, which does `action` where the policy finds something.
-
-    Raises `PolicyLimitExceeded` for a configuration that does not fit into one.
-    """
-    variables = [*cel.resolution(settings), *(cel.private(settings) if only_private else ()), _found(only_private)]
+    """Return the policy and its binding, which takes `action` on a finding. Raises `PolicyLimitExceeded`."""
+    variables = cel.resolution(settings)
+    variables += [*cel.private(settings), _found_elsewhere()] if only_private else [_found()]
     wanted = "not on a private registry" if only_private else "not rewritten to the private registry"
     validation = {
         "expression": "variables.found.size() == 0",
@@ -44,12 +40,12 @@ def policy(settings: Configuration, action: Action, *, only_private: bool = Fals
         ),
         "reason": "Forbidden",
     }
-    return resources.generated(
+    return resources.generate(
         settings,
         variables,
         kind="ValidatingAdmissionPolicy",
         name=GUARD_POLICY,
-        # An expression that fails is no proof that nothing was missed; the binding says what becomes of that.
+        # If an expression fails, an image may have been missed; the binding's action applies then too.
         spec={"failurePolicy": "Fail"},
         outcome={"validations": [validation]},
         actions=[action],
@@ -60,18 +56,28 @@ def policy(settings: Configuration, action: Action, *, only_private: bool = Fals
     )
 
 
-def _found(only_private: bool) -> Variable:  # noqa: FBT001
-    subject = "place.kind + ' ' + place.name + ': '"
-    rewritten = (
+_SUBJECT = "place.kind + ' ' + place.name + ': '"
+
+
+def _found() -> Variable:
+    return Variable(
+        "found",
+        "the images that should be others, in words",
         "variables.places.transformList(n, place, variables.resolved[n] != place.image,\n"
-        f"  {subject} + place.image + ' should be ' + variables.resolved[n])"
+        f"  {_SUBJECT} + place.image + ' should be ' + variables.resolved[n])",
     )
-    if not only_private:
-        return Variable("found", "the images that should be others, in words", rewritten)
-    elsewhere = (
-        "variables.places.transformList(n, place,\n"
+
+
+def _found_elsewhere() -> Variable:
+    """Return the variable for `only_private`, which also has the images that are not on a private registry."""
+    name, comment, rewritten = _found()
+    return Variable(
+        name,
+        comment,
+        f"{rewritten}\n"
+        "+ variables.places.transformList(n, place,\n"
         "  variables.resolved[n] == place.image && !variables.private[n] && !variables.excluded[n],\n"
-        f"  {subject} + (place.image.matches({text(_SHOWN)}) ? place.image : 'an image that is no valid reference')\n"
-        "  + ' is on no private registry')"
+        f"  {_SUBJECT} + "
+        f"(place.image.matches({string(_SHOWN)}) ? place.image : 'an image that is no valid reference')\n"
+        "  + ' is on no private registry')",
     )
-    return Variable("found", "the images that should be others, in words", f"{rewritten}\n+ {elsewhere}")

@@ -1,11 +1,10 @@
-"""What the API server leaves room for. What does not fit is refused here, and not by a cluster, or first at a Pod.
+"""The API server's limits for policies, checked when they are generated: a cluster might report them only for some Pod.
 
-Its limits: 100,000 characters in an expression, 1,000,000 units of cost in the evaluation of one, and about 1.5 MB in
-an object. https://kubernetes.io/docs/reference/using-api/cel/#resource-constraints
+An expression may have 100,000 characters and its evaluation cost 1,000,000 units, an object about 1.5 MB.
+https://kubernetes.io/docs/reference/using-api/cel/#resource-constraints
 """
 
 import re
-from collections.abc import Iterator
 
 import msgspec
 
@@ -14,13 +13,13 @@ from webhook.errors import PolicyLimitExceeded
 
 _CHARACTERS = 100_000
 _BYTES = 1_000_000
-#: A Pod with so many images, whose names have so many characters, is to be within the cost of an expression, of which
-#: a tenth is left for all but the search for patterns.
+#: A Pod with 100 images whose names have 100 characters must stay within the cost limit, of which pattern searches may
+#: use nine tenths.
 _IMAGES, _NAME = 100, 100
 _COST = 900_000
 
 _SEARCHED = re.compile(r"\.(?:matches|find)\('((?:[^'\\]|\\.)*)'\)")
-#: Where the names of variables and conditions come from that grow with the configuration.
+#: Variables and conditions that grow with the configuration, and the keys that they depend on.
 _KEYS = {
     "excluded": "webhook.exclude",
     "sources": "webhook.rules",
@@ -32,12 +31,15 @@ _KEYS = {
 
 def check(policy: Manifest) -> None:
     """Raise `PolicyLimitExceeded`, naming the part of the configuration that is too large for a policy."""
-    for name, expression in _expressions(policy):
-        key = _KEYS.get(name, name)
+    spec = policy["spec"]
+    for part in (*spec["matchConditions"], *spec["variables"]):
+        key, expression = _KEYS.get(part["name"], part["name"]), part["expression"]
         if len(expression) > _CHARACTERS:
-            said = f"{len(expression):,} characters of CEL, and the API server takes {_CHARACTERS:,}"
-            raise PolicyLimitExceeded(f"{key} does not fit into a policy: it comes to {said}")
-        cost = _searches(expression) * _IMAGES
+            raise PolicyLimitExceeded(
+                f"{key} does not fit into a policy: it comes to {len(expression):,} characters of CEL, "
+                f"and the API server takes {_CHARACTERS:,}"
+            )
+        cost = _search_cost(expression) * _IMAGES
         if cost > _COST:
             raise PolicyLimitExceeded(
                 f"{key} does not fit into a policy: for a Pod with {_IMAGES} images it costs the API server {cost:,} "
@@ -50,14 +52,8 @@ def check(policy: Manifest) -> None:
         )
 
 
-def _expressions(policy: Manifest) -> Iterator[tuple[str, str]]:
-    spec = policy["spec"]
-    for part in (*spec["matchConditions"], *spec["variables"]):
-        yield part["name"], part["expression"]
-
-
-def _searches(expression: str) -> int:
-    """Sum what the searches in an expression cost for one name: a unit for ten characters of it and four of a pattern.
+def _search_cost(expression: str) -> int:
+    """Return the cost of an expression's searches in one name: a unit per 10 characters of it and 4 of the pattern.
 
     https://github.com/google/cel-go/blob/master/interpreter/runtimecost.go
     """

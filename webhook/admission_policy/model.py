@@ -1,9 +1,9 @@
-"""What goes into a policy and what comes out."""
+"""The parts of a policy, and the generated objects."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-#: A Kubernetes object, as it is written in a manifest.
+#: A Kubernetes object as in a manifest.
 Manifest = dict[str, Any]
 
 
@@ -12,12 +12,12 @@ class Variable(NamedTuple):
 
     name: str
     comment: str
-    """What it is, for who reads the policy."""
+    """What it is, for readers of the policy."""
     expression: str
 
 
 class Condition(NamedTuple):
-    """A matchCondition: the policy looks at a request only where all hold."""
+    """A matchCondition: the policy applies to a request only if all hold."""
 
     name: str
     comment: str
@@ -30,4 +30,4 @@ class Generated(NamedTuple):
     policy: Manifest
     binding: Manifest
     comments: Mapping[str, str]
-    """What each variable and condition of the policy is, by its name."""
+    """Comments on variables and conditions of the policy, by name."""

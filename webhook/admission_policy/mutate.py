@@ -1,38 +1,35 @@
-"""A MutatingAdmissionPolicy that does to a Pod what the webhook does: it changes images, and appends the pull secret.
+"""A MutatingAdmissionPolicy that rewrites images and appends the pull secret as the webhook does.
 
-It is one JSON patch, made of the Pod as it came. An `ApplyConfiguration` has the API server merge lists by name, and a
-Pod may name a variable twice; and `imagePullSecrets` it cannot append to.
+It is a JSON patch, because an `ApplyConfiguration` cannot append to `imagePullSecrets`, and merges lists by name
+although a Pod may have two environment variables of one name.
 https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/
 """
 
 from webhook.admission.originals import ANNOTATIONS_LIMIT
 from webhook.admission.patch import escape
 from webhook.admission_policy import cel, resources
-from webhook.admission_policy.cel_literals import text
+from webhook.admission_policy.cel_literals import string
 from webhook.admission_policy.model import Generated, Variable
 from webhook.constants import MUTATE_POLICY, ORIGINALS_ANNOTATION
 from webhook.settings import Configuration
 
-_KEY = text(ORIGINALS_ANNOTATION)
-#: JSON without escapes, which is how both engines write the annotation. Another value counts as none.
+_KEY = string(ORIGINALS_ANNOTATION)
+#: JSON without escapes, as the webhook and the policy write the annotation. Any other value is ignored.
 _ESCAPE = "\\"
 _BLANKS = r"[ \t\n\r]*"
 _STRING = r'"[^"\\\x00-\x1f]*"'
 _ENTRY = f"{_STRING}{_BLANKS}:{_BLANKS}{_STRING}"
 _ENTRIES = f"^{_BLANKS}[{{]{_BLANKS}(?:{_ENTRY}(?:{_BLANKS},{_BLANKS}{_ENTRY})*)?{_BLANKS}[}}]{_BLANKS}$"
-#: Characters of an annotation that is read, and what may become of its entries, times the places that are searched for
-#: their names: with more, an expression would cost too much, and whoever writes the annotation could have it fail.
+#: Length of an annotation that is read, and number of its entries times places. Above these limits an expression would
+#: exceed its cost limit, and any author of a Pod could make the policy fail.
 _READ, _COMPARED = 32 * 1024, 50_000
 
 
 def policy(settings: Configuration) -> Generated:
-    """Make the policy and its binding.
-
-    Raises `PolicyLimitExceeded` for a configuration that does not fit into one.
-    """
+    """Return the policy and its binding. Raises `PolicyLimitExceeded`."""
     variables = [*cel.resolution(settings, _claims()), *cel.private(settings), _pulled(), *_annotation()]
     mutation = {"patchType": "JSONPatch", "jsonPatch": {"expression": "\n+ ".join(_operations(settings))}}
-    return resources.generated(
+    return resources.generate(
         settings,
         variables,
         kind="MutatingAdmissionPolicy",
@@ -55,14 +52,14 @@ def _pulled() -> Variable:
 
 
 def _claims() -> list[Variable]:
-    """Give what the annotation says of the original images: anybody may have written it."""
+    """Return the variables that read original images from the annotation, which any user may have written."""
     return [
         Variable("present", "the annotation as it is", f"object.metadata.?annotations[?{_KEY}].orValue('')"),
         Variable(
             "listed",
             "its entries, as far as they can be read",
-            f"variables.present.size() <= {_READ} && variables.present.matches({text(_ENTRIES)})\n"
-            f"  ? variables.present.findAll({text(_ENTRY)}) : []",
+            f"variables.present.size() <= {_READ} && variables.present.matches({string(_ENTRIES)})\n"
+            f"  ? variables.present.findAll({string(_ENTRY)}) : []",
         ),
         Variable(
             "entries",
@@ -84,7 +81,7 @@ def _claims() -> list[Variable]:
 
 
 def _annotation() -> list[Variable]:
-    """Give what `admission.originals` does to record the images as they were written."""
+    """Return the variables that record images as written, as `admission.originals` does."""
     entry = """'"' + place.name + '":"' + place.image + '"'"""
     return [
         Variable(
@@ -120,7 +117,7 @@ def _annotation() -> list[Variable]:
         Variable(
             "settled",
             "whether the annotation stays as it is",
-            f"!variables.present.contains({text(_ESCAPE)})\n"
+            f"!variables.present.contains({string(_ESCAPE)})\n"
             "  && variables.recorded.size() == variables.asserted.size()\n"
             "  && variables.recorded.all(entry, entry in variables.asserted)",
         ),
@@ -135,7 +132,7 @@ def _annotation() -> list[Variable]:
 
 
 def _operations(settings: Configuration) -> list[str]:
-    """Write the lists of operations that the patch is made of."""
+    """Return the expressions whose lists of operations form the patch."""
     images = (
         "variables.places.transformList(n, place, variables.resolved[n] != place.image,\n"
         "  JSONPatch{op: 'replace', path: place.at, value: variables.resolved[n]})"
@@ -153,12 +150,12 @@ def _operations(settings: Configuration) -> list[str]:
     operations = [images, annotation]
     pull_secret = settings.webhook.pull_secret.appended_name
     if pull_secret is not None:
-        operations.append(_append(text(pull_secret)))
+        operations.append(_append(string(pull_secret)))
     return operations
 
 
 def _append(secret: str) -> str:
-    """Write what appends the pull secret, after the user's own."""
+    """Return the expression that appends the pull secret after the user's own."""
     entry = f"{{'name': {secret}}}"
     return (
         "(request.operation != 'CREATE' || !variables.pulled ? [] :\n"

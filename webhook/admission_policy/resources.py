@@ -1,4 +1,4 @@
-"""A policy and its binding as the API takes them."""
+"""A policy and its binding as Kubernetes objects."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from webhook.settings import Configuration
 _API = "admissionregistration.k8s.io/v1"
 
 
-def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
+def generate(  # noqa: PLR0913 - the differences between the two kinds of policy
     settings: Configuration,
     variables: Sequence[Variable],
     *,
@@ -22,10 +22,7 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
     actions: Sequence[str] = (),
     options: Sequence[str] = (),
 ) -> Generated:
-    """Make a policy of this kind and name, with what goes before the variables and what comes of them.
-
-    Raises `PolicyLimitExceeded`.
-    """
+    """Return a policy with `spec` before and `outcome` after the variables. Raises `PolicyLimitExceeded`."""
     conditions = match_constraints.conditions(settings)
     policy = _object(settings, kind, name)
     if options:
@@ -33,8 +30,8 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
     policy["spec"] = {
         **spec,
         "matchConstraints": match_constraints.constraints(),
-        "matchConditions": [{"name": one.name, "expression": one.expression} for one in conditions],
-        "variables": [{"name": one.name, "expression": one.expression} for one in variables],
+        "matchConditions": [{"name": name, "expression": expression} for name, _, expression in conditions],
+        "variables": [{"name": name, "expression": expression} for name, _, expression in variables],
         **outcome,
     }
     limits.check(policy)
@@ -42,7 +39,7 @@ def generated(  # noqa: PLR0913 - what the two kinds of policy differ in
     binding["spec"] = {"policyName": name, "matchResources": match_constraints.resources(settings)}
     if actions:
         binding["spec"]["validationActions"] = list(actions)
-    comments = {one.name: one.comment for one in conditions} | {one.name: one.comment for one in variables}
+    comments = {name: comment for name, comment, _ in (*conditions, *variables)}
     return Generated(policy, binding, comments)
 
 

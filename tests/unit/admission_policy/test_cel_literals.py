@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.admission_policy.cel_literals import Table, one_of, pattern, text
+from webhook.admission_policy.cel_literals import Table, one_of, pattern, string
 from webhook.images.patterns import Globs
 
 
@@ -22,7 +22,7 @@ from webhook.images.patterns import Globs
     ],
 )
 def test_a_text_is_written_so_that_nothing_in_it_ends_it(value: str, written: str) -> None:
-    assert text(value) == written
+    assert string(value) == written
 
 
 _CHARACTERS = "ab./*:-[]"
@@ -53,7 +53,7 @@ def test_a_table_that_is_too_long_for_an_expression_stands_in_several() -> None:
     table = Table("rules", "", entries, {})
     assert [variable.name for variable in table.variables] == ["rules1", "rules2"]
     assert sum(variable.expression.count("example.com'") for variable in table.variables) == 4000
-    assert table.holds("p") == "p in variables.rules1 || p in variables.rules2"
+    assert table.contains("p") == "p in variables.rules1 || p in variables.rules2"
     assert table.value("p") == "variables.rules1[?p].or(variables.rules2[?p]).orValue('')"
     assert table.value("p", "p") == "variables.rules1[?p].or(variables.rules2[?p]).orValue(p)"
 
