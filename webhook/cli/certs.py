@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import click
 
-from webhook.cli.options import default_installation_option
+from webhook.cli.options import default_installation_option, together
 from webhook.config import files
 from webhook.constants import PROGRAM, SERVICE_VARIABLE, InstallationNames
 from webhook.errors import CertificateError, FileError
@@ -48,36 +48,32 @@ class _Options(NamedTuple):
     installation_namespace: str
 
 
-def _options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options that both commands have."""
-    options = (
-        click.option(
-            "--out",
-            "folder",
-            metavar="FOLDER",
-            type=click.Path(path_type=Path),
-            default=".",
-            help="Where the files are written; made if it is missing. By default the current folder.",
-        ),
-        click.option(
-            "--days",
-            type=click.IntRange(1, _MAX_DAYS),
-            default=365,
-            show_default=True,
-            help="How long the pair is good for.",
-        ),
-        click.option(
-            "--ca-days",
-            type=click.IntRange(1, _MAX_DAYS),
-            default=3650,
-            show_default=True,
-            help="How long a new authority is good for.",
-        ),
-        click.option("--force", is_flag=True, help="Replace the pair if it is there. The authority always stays."),
-    )
-    for option in reversed(options):
-        command = option(command)
-    return default_installation_option(command)
+_options = together(
+    default_installation_option,
+    click.option(
+        "--out",
+        "folder",
+        metavar="FOLDER",
+        type=click.Path(path_type=Path),
+        default=".",
+        help="Where the files are written; made if it is missing. By default the current folder.",
+    ),
+    click.option(
+        "--days",
+        type=click.IntRange(1, _MAX_DAYS),
+        default=365,
+        show_default=True,
+        help="How long the pair is good for.",
+    ),
+    click.option(
+        "--ca-days",
+        type=click.IntRange(1, _MAX_DAYS),
+        default=3650,
+        show_default=True,
+        help="How long a new authority is good for.",
+    ),
+    click.option("--force", is_flag=True, help="Replace the pair if it is there. The authority always stays."),
+)
 
 
 @click.group(

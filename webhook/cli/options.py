@@ -1,5 +1,6 @@
 """Options and input that several commands share."""
 
+import functools
 import os
 import re
 import sys
@@ -38,81 +39,82 @@ class AddressType(click.ParamType[Address]):
         return Address(found["six"] or found["host"], int(found["port"]))
 
 
-def log_options(function: _Function) -> _Function:
-    """Add `--log-level` and `--log-format`, as `log_level: str | None, log_format: log.Format`.
+def together(*options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
+    """Return a decorator that adds several options, in the order in which `--help` shows them."""
+    return lambda function: functools.reduce(lambda found, option: option(found), reversed(options), function)
 
-    The default is text, for users who run the command themselves; the manifests ask for JSON.
-    """
-    form = click.option(
+
+#: `log_level: str | None, log_format: log.Format`. The default is text, for users who run the command themselves; the
+#: manifests ask for JSON.
+log_options = together(
+    click.option(
+        "--log-level",
+        type=click.Choice(["debug", "info", "warning", "error"]),
+        help="From which level on lines are written. Without it webhook.log_level says, and may change meanwhile.",
+    ),
+    click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),
         default="text",
         show_default=True,
         help="How lines are written; json is an object a line.",
-    )
-    return click.option(
-        "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"]),
-        help="From which level on lines are written. Without it webhook.log_level says, and may change meanwhile.",
-    )(form(function))
+    ),
+)
 
+#: `config: Path | None`
+config_option = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    envvar=CONFIG_VARIABLE,
+    help=f"The configuration, YAML. Without it {CONFIG_VARIABLE} names one, and without that the built-in defaults "
+    "hold. Environment variables win over the file.",
+)
 
-def config_option(function: _Function) -> _Function:
-    """Add `--config FILE`, as `config: Path | None`."""
-    return click.option(
-        "--config",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        envvar=CONFIG_VARIABLE,
-        help=f"The configuration, YAML. Without it {CONFIG_VARIABLE} names one, and without that the built-in defaults "
-        "hold. Environment variables win over the file.",
-    )(function)
-
-
-def cluster_options(function: _Function) -> _Function:
-    """Add `--kubeconfig FILE` and `--context NAME`, as `kubeconfig: Path | None, context: str | None`."""
-    context = click.option("--context", metavar="NAME", help="The kubeconfig's context to use.")
-    return click.option(
+#: `kubeconfig: Path | None, context: str | None`
+cluster_options = together(
+    click.option(
         "--kubeconfig",
         metavar="FILE",
         type=click.Path(path_type=Path),
         help="How to reach the cluster. Without it KUBECONFIG says, in a Pod its service account, else ~/.kube/config.",
-    )(context(function))
+    ),
+    click.option("--context", metavar="NAME", help="The kubeconfig's context to use."),
+)
 
+#: `installation_namespace: str | None`
+installation_option = click.option(
+    "--installation-namespace",
+    metavar="NAME",
+    envvar=NAMESPACE_VARIABLE,
+    help="The namespace that registry-webhook is installed in. Without it, it is looked for.",
+)
 
-def installation_option(function: _Function) -> _Function:
-    """Add `--installation-namespace NAME`, as `installation_namespace: str | None`."""
-    return click.option(
-        "--installation-namespace",
-        metavar="NAME",
-        envvar=NAMESPACE_VARIABLE,
-        help="The namespace that registry-webhook is installed in. Without it, it is looked for.",
-    )(function)
+#: `installation_namespace: str`, for commands that may run without a cluster.
+default_installation_option = click.option(
+    "--installation-namespace",
+    metavar="NAME",
+    envvar=NAMESPACE_VARIABLE,
+    default=DEFAULT_NAMESPACE,
+    show_default=True,
+    help="The namespace that registry-webhook is installed in.",
+)
 
+#: `namespace: str | None`
+namespace_option = click.option(
+    "--namespace", "-n", metavar="NAME", help="The namespace. Without it the kubeconfig's, as kubectl has it."
+)
 
-def default_installation_option(function: _Function) -> _Function:
-    """Add the same with a default for commands without a cluster, as `installation_namespace: str`."""
-    return click.option(
-        "--installation-namespace",
-        metavar="NAME",
-        envvar=NAMESPACE_VARIABLE,
-        default=DEFAULT_NAMESPACE,
-        show_default=True,
-        help="The namespace that registry-webhook is installed in.",
-    )(function)
-
-
-def cluster_read_options(function: _Function) -> _Function:
-    """Add the options of all commands that read a cluster.
-
-    As `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
-    output: Form`.
-    """
-    return cluster_output_options("table", "json", "yaml")(function)
+#: `all_namespaces: bool`
+all_namespaces_option = click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")
 
 
 def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
-    """Add the same with these output formats, the first of which is the default."""
+    """Add the options of all commands that read a cluster; the first of the output formats is the default.
+
+    As `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
+    output: str`.
+    """
     config = click.option(
         "--config",
         metavar="FILE",
@@ -127,19 +129,10 @@ def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
         show_default=True,
         help="For people, or for programs.",
     )
-    return lambda function: cluster_options(installation_option(config(output(function))))
+    return together(cluster_options, installation_option, config, output)
 
 
-def namespace_option(function: _Function) -> _Function:
-    """Add `--namespace NAME`, as `namespace: str | None`."""
-    return click.option(
-        "--namespace", "-n", metavar="NAME", help="The namespace. Without it the kubeconfig's, as kubectl has it."
-    )(function)
-
-
-def all_namespaces_option(function: _Function) -> _Function:
-    """Add `--all-namespaces`, as `all_namespaces: bool`."""
-    return click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")(function)
+cluster_read_options = cluster_output_options("table", "json", "yaml")
 
 
 def load_options(config: Path | None, installation_namespace: str | None = None) -> Loaded:

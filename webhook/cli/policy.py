@@ -11,7 +11,7 @@ from click.core import ParameterSource
 
 from webhook.admission_policy.model import Generated
 from webhook.cli import cluster
-from webhook.cli.options import cluster_options, config_option, default_installation_option, load_options
+from webhook.cli.options import cluster_options, config_option, default_installation_option, load_options, together
 from webhook.kube import installed_config
 from webhook.settings import Configuration
 
@@ -61,7 +61,7 @@ def _options(function: Callable[..., Generated]) -> Callable[..., None]:
         help="Use the installation's configuration: its ConfigMap, and the variables of its Deployment. Those of the "
         "environment do not count then.",
     )
-    return output(from_cluster(default_installation_option(config_option(cluster_options(run)))))
+    return together(output, from_cluster, default_installation_option, config_option, cluster_options)(run)
 
 
 @command.command()
