@@ -53,9 +53,9 @@ def command(
         observed = collect(reader, names, settings, namespace, all_namespaces=all_namespaces)
     found = report(settings, observed)
     if output == "html":
-        from webhook.diagnostics.drift.page import page  # loads Jinja2: a tenth of a second
+        from webhook.diagnostics.drift import page  # loads Jinja2: a tenth of a second
 
-        click.echo(page(found, context or "", datetime.now(UTC)), nl=False)
+        click.echo(page.page(found, context or "", datetime.now(UTC)), nl=False)
     else:
         cluster.show(found, text.lines, output)
     return cluster.EXIT_FOUND if fail_on == "drift" and found.totals.drifted else cluster.EXIT_OK
