@@ -9,7 +9,7 @@ RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check e2e endure bench profile bench-admission bench-refresh bench-report bench-image audit sbom lock clean
+.PHONY: help demo unit test check e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden audit sbom lock clean
 
 help: ## say what there is
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -66,6 +66,10 @@ bench-report: ## measure the report on 10,000 Pods, on the cluster that KUBECONF
 bench-image: ## weigh and start what ARGS names, an image or an environment: ARGS=IMAGE
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/image.py $(ARGS)
+
+golden: ## write what the commands print to tests/integration/cli/golden
+	$(DEVELOPMENT)
+	@UPDATE_GOLDEN=1 .ci/pytest checkout tests/integration/cli/test_golden.py $(ARGS)
 
 audit: ## look for known vulnerabilities in all that is locked
 	$(SUPPLY)

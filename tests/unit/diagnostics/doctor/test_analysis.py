@@ -62,7 +62,7 @@ class Case(NamedTuple):
     remedy: str = ""
 
 
-_FAILING: dict[str, Case] = {
+FAILING: dict[str, Case] = {
     "nothing is installed": Case(
         {"webhook_configuration": None, "deployment": None}, Code.INSTALL_MISSING, "kubectl apply -k"
     ),
@@ -299,7 +299,7 @@ _FAILING: dict[str, Case] = {
 
 _UNLABELLED = ("some-a", "some-b", "some-c")
 
-_WARNING: dict[str, Case] = {
+WARNING: dict[str, Case] = {
     "no registry is set": Case({"configuration": settings("webhook: {}"), "dry_run": None}, Code.CONFIG_NO_REGISTRY),
     "the containers' variables differ": Case({"sidecar_hash": "other", "replicas": ()}, Code.CONFIG_VARIABLES),
     "a replica is late": Case(
@@ -410,7 +410,7 @@ _WARNING: dict[str, Case] = {
 _UNREAD = NotReadable("no right to list it")
 
 
-@pytest.mark.parametrize("case", _FAILING.values(), ids=_FAILING.keys())
+@pytest.mark.parametrize("case", FAILING.values(), ids=FAILING.keys())
 def test_what_fails_is_said_first(case: Case) -> None:
     first = analysis.diagnose(sound(**case.broken))[0]
     assert (first.code, first.mark) == (case.code, Mark.ERROR)
@@ -418,7 +418,7 @@ def test_what_fails_is_said_first(case: Case) -> None:
     assert case.remedy in first.hint
 
 
-@pytest.mark.parametrize("case", _WARNING.values(), ids=_WARNING.keys())
+@pytest.mark.parametrize("case", WARNING.values(), ids=WARNING.keys())
 def test_what_works_and_is_not_as_it_should_be_is_a_warning(case: Case) -> None:
     found = analysis.diagnose(sound(**case.broken))
     assert (found[0].code, found[0].mark) == (case.code, Mark.WARNING)

@@ -4,7 +4,7 @@ import base64
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 import pytest
@@ -127,168 +127,134 @@ def changed_at(time: str) -> ConfigMap:
     return msgspec.convert({"metadata": {"managedFields": managed}}, ConfigMap)
 
 
+def policy(made_from: str) -> tuple[Object, ...]:
+    annotations = {"registry-webhook/configuration-hash": made_from}
+    metadata = {"name": "ours", "annotations": annotations, "creationTimestamp": AFTER}
+    return (msgspec.convert({"metadata": metadata}, Object), Object())
+
+
 EXCLUDING = 'webhook: {exclude: ["registry.k8s.io/**"]}'
 OPTED_OUT = {ENABLED: "false"}
-LOST = "and failurePolicy Ignore lets Pods through as they are"
-NOBODY = f"no replica of the webhook is ready behind Service registry-webhook/registry-webhook, {LOST}"
 
 
-@pytest.mark.parametrize(
-    ("manifest", "changes", "says"),
-    [
-        (
-            pod("nginx", "redis", rewritten=True),
-            {},
-            "was rewritten: 2 of 2 images, and nothing stands in the way of its pull",
-        ),
-        (
-            pod("registry.example.com/nginx", imagePullSecrets=[{"name": PULL}]),
-            {},
-            "needed no rewriting, and nothing stands in the way of its pull",
-        ),
-        (
-            pod("nginx", rewritten=True),
-            {"namespace_object": namespace({})},
-            "was rewritten: 1 of 1 image, and nothing stands in the way of its pull",
-        ),
-        (
-            pod("nginx", rewritten=True),
-            {"secret": UNREADABLE},
-            "was rewritten: 1 of 1 image; of the pull, not known: no right to read it",
-        ),
-    ],
-    ids=["rewritten", "already", "no longer opted in", "its secret cannot be read"],
-)
-def test_a_pod_that_is_as_it_should_be_is_said_to_be(
-    manifest: dict[str, Any], changes: dict[str, Any], says: str
-) -> None:
-    explanation = explained(manifest, **changes)
-    assert (str(explanation), explanation.mark) == (f"team-a/web-1 {says}", Mark.OK)
+class Case(NamedTuple):
+    """A Pod, what is read beside it that is not as usual, and what an explanation has."""
+
+    manifest: dict[str, Any]
+    changes: dict[str, Any]
+    code: Code
+    mark: Mark = Mark.FAIL
+    values: tuple[str, ...] = ()
+    """What the verdict names."""
+
+    def explained(self) -> Explanation:
+        return explained(self.manifest, **self.changes)
 
 
-@pytest.mark.parametrize(
-    ("manifest", "changes", "code"),
-    [
-        (pod("nginx"), {"namespace_object": namespace({})}, Code.NAMESPACE_NOT_SELECTED),
-        (
-            pod("nginx"),
-            {"settings": settings("webhook: {namespaces: {deny: [team-*]}}"), "namespace_object": namespace({})},
-            Code.NAMESPACE_DENIED,
-        ),
-        (
-            pod("nginx"),
-            {"settings": settings("webhook: {namespaces: {allow: [others]}}")},
-            Code.NAMESPACE_DENIED,
-        ),
-        (
-            pod("nginx"),
-            {"namespace": "kube-system", "namespace_object": namespace({}, name="kube-system")},
-            Code.NAMESPACE_NEVER,
-        ),
-        (
-            pod("nginx"),
-            {
-                "namespace": "kube-system",
-                "namespace_object": UNREADABLE,
-                "settings": UNREADABLE,
-                "configuration": UNREADABLE,
-            },
-            Code.NAMESPACE_NEVER,
-        ),
-        (pod("nginx"), {"configuration": None}, Code.WEBHOOK_MISSING),
-        (
-            pod("nginx"),
-            {"configuration": UNREADABLE, "namespace_object": namespace({})},
-            Code.NAMESPACE_NOT_SELECTED,
-        ),
-        (
-            pod("nginx", labels=OPTED_OUT),
-            {},
-            Code.POD_OPTED_OUT,
-        ),
-        (
-            pod("nginx", labels=OPTED_OUT),
-            {"configuration": UNREADABLE},
-            Code.POD_OPTED_OUT,
-        ),
-        (
-            pod("registry.k8s.io/pause:3.10", "ghcr.io/a/b"),
-            {"settings": settings(EXCLUDING)},
-            Code.IMAGE_UNCHANGED,
-        ),
-        (pod("ghcr.io/a/b:1"), {}, Code.IMAGE_UNCHANGED),
-        (
-            pod("nginx"),
-            {"namespace_object": namespace(changed=AFTER)},
-            Code.POD_OLDER,
-        ),
-        (
-            pod("nginx"),
-            {"configuration": configuration(), "config_map": changed_at(AFTER)},
-            Code.POD_OLDER,
-        ),
-        (
-            pod("nginx"),
-            {"endpoints": replicas(0)},
-            Code.ENDPOINTS_NONE,
-        ),
-        (
-            pod("nginx"),
-            {"configuration": configuration(b"")},
-            Code.CABUNDLE_EMPTY,
-        ),
-        (
-            pod("nginx"),
-            {"configuration": configuration(b"none")},
-            Code.CABUNDLE_INVALID,
-        ),
-        (
-            pod("nginx"),
-            {"now": (NOW + timedelta(days=20)).timestamp()},
-            Code.CABUNDLE_EXPIRED,
-        ),
-        (
-            pod("nginx"),
-            {"dry_run": DryRunResult(pod("nginx"))},
-            Code.DRYRUN_UNCHANGED,
-        ),
-        (
-            pod("nginx"),
-            {"dry_run": DryRunResult(pod("nginx", rewritten=True))},
-            Code.POD_MISSED,
-        ),
-        (
-            pod("nginx"),
-            {},
-            Code.POD_MISSED,
-        ),
-        (
-            pod("nginx"),
-            {"configuration": UNREADABLE},
-            Code.POD_UNKNOWN,
-        ),
-    ],
-)
-def test_of_a_pod_that_was_not_rewritten_what_decides_is_said(
-    manifest: dict[str, Any], changes: dict[str, Any], code: Code
-) -> None:
-    explanation = explained(manifest, **changes)
-    assert (explanation.code, explanation.mark) == (code, Mark.FAIL)
-    assert explanation.verdict.startswith("was not rewritten: ")
+def check(case: Case) -> None:
+    explanation = case.explained()
+    assert (explanation.code, explanation.mark) == (case.code, case.mark)
+    for value in case.values:
+        assert value in explanation.verdict
 
 
-def test_a_pod_that_was_made_before_the_webhook() -> None:
-    explanation = explained(pod("nginx"), configuration=configuration(created=AFTER))
-    why = f"it was made at {MADE}, before the webhook was installed, at {AFTER}"
-    assert explanation.verdict == f"was not rewritten: {why}"
+SOUND = {
+    "rewritten": Case(pod("nginx", "redis", rewritten=True), {}, Code.POD_OK, Mark.OK, ("2 of 2",)),
+    "named by hand": Case(
+        pod("registry.example.com/nginx", imagePullSecrets=[{"name": PULL}]), {}, Code.POD_OK, Mark.OK
+    ),
+    "no longer opted in": Case(
+        pod("nginx", rewritten=True), {"namespace_object": namespace({})}, Code.POD_OK, Mark.OK, ("1 of 1",)
+    ),
+    "its secret cannot be read": Case(
+        pod("nginx", rewritten=True),
+        {"secret": UNREADABLE},
+        Code.SECRET_UNKNOWN,
+        Mark.OK,
+        ("1 of 1", str(UNREADABLE)),
+    ),
+}
+
+
+@pytest.mark.parametrize("case", SOUND.values(), ids=SOUND)
+def test_a_pod_that_is_as_it_should_be_is_said_to_be(case: Case) -> None:
+    check(case)
+
+
+NOT_REWRITTEN = {
+    "no label": Case(pod("nginx"), {"namespace_object": namespace({})}, Code.NAMESPACE_NOT_SELECTED),
+    "denied": Case(
+        pod("nginx"),
+        {"settings": settings("webhook: {namespaces: {deny: [team-*]}}"), "namespace_object": namespace({})},
+        Code.NAMESPACE_DENIED,
+    ),
+    "not allowed": Case(
+        pod("nginx"), {"settings": settings("webhook: {namespaces: {allow: [others]}}")}, Code.NAMESPACE_DENIED
+    ),
+    "system namespace": Case(
+        pod("nginx"),
+        {"namespace": "kube-system", "namespace_object": namespace({}, name="kube-system")},
+        Code.NAMESPACE_NEVER,
+    ),
+    "system namespace, nothing can be read": Case(
+        pod("nginx"),
+        {
+            "namespace": "kube-system",
+            "namespace_object": UNREADABLE,
+            "settings": UNREADABLE,
+            "configuration": UNREADABLE,
+        },
+        Code.NAMESPACE_NEVER,
+    ),
+    "no webhook configuration": Case(pod("nginx"), {"configuration": None}, Code.WEBHOOK_MISSING),
+    "no label, the webhook configuration cannot be read": Case(
+        pod("nginx"), {"configuration": UNREADABLE, "namespace_object": namespace({})}, Code.NAMESPACE_NOT_SELECTED
+    ),
+    "opted out": Case(pod("nginx", labels=OPTED_OUT), {}, Code.POD_OPTED_OUT),
+    "opted out, the webhook configuration cannot be read": Case(
+        pod("nginx", labels=OPTED_OUT), {"configuration": UNREADABLE}, Code.POD_OPTED_OUT
+    ),
+    "excluded": Case(
+        pod("registry.k8s.io/pause:3.10", "ghcr.io/a/b"), {"settings": settings(EXCLUDING)}, Code.IMAGE_UNCHANGED
+    ),
+    "another registry": Case(pod("ghcr.io/a/b:1"), {}, Code.IMAGE_UNCHANGED),
+    "older than the label": Case(pod("nginx"), {"namespace_object": namespace(changed=AFTER)}, Code.POD_OLDER),
+    "older than the configuration": Case(
+        pod("nginx"), {"configuration": configuration(), "config_map": changed_at(AFTER)}, Code.POD_OLDER
+    ),
+    "older than the webhook": Case(
+        pod("nginx"), {"configuration": configuration(created=AFTER)}, Code.POD_OLDER, values=(MADE, AFTER)
+    ),
+    "older than the policy": Case(
+        pod("nginx"),
+        {"configuration": None, "policies": policy(settings().digest)},
+        Code.POD_OLDER,
+        values=("ours", MADE, AFTER),
+    ),
+    "no endpoint": Case(pod("nginx"), {"endpoints": replicas(0)}, Code.ENDPOINTS_NONE),
+    "caBundle is empty": Case(pod("nginx"), {"configuration": configuration(b"")}, Code.CABUNDLE_EMPTY),
+    "caBundle is invalid": Case(pod("nginx"), {"configuration": configuration(b"none")}, Code.CABUNDLE_INVALID),
+    "caBundle has expired": Case(pod("nginx"), {"now": (NOW + timedelta(days=20)).timestamp()}, Code.CABUNDLE_EXPIRED),
+    "a dry run is unchanged": Case(pod("nginx"), {"dry_run": DryRunResult(pod("nginx"))}, Code.DRYRUN_UNCHANGED),
+    "a dry run is rewritten": Case(
+        pod("nginx"), {"dry_run": DryRunResult(pod("nginx", rewritten=True))}, Code.POD_MISSED
+    ),
+    "missed": Case(pod("nginx"), {}, Code.POD_MISSED),
+    "the webhook configuration cannot be read": Case(pod("nginx"), {"configuration": UNREADABLE}, Code.POD_UNKNOWN),
+}
+
+
+@pytest.mark.parametrize("case", NOT_REWRITTEN.values(), ids=NOT_REWRITTEN)
+def test_of_a_pod_that_was_not_rewritten_what_decides_is_said(case: Case) -> None:
+    check(case)
 
 
 EMPTY = b'{"auths": {}}'
-FAILED = 'Failed to pull image "registry.example.com/nginx": unexpected status: 401 Unauthorized'
+REFUSAL = "unexpected status: 401 Unauthorized"
+FAILED = f'Failed to pull image "registry.example.com/nginx": {REFUSAL}'
 
 OTHERS = FAILED.replace("/nginx", "/redis").replace("401 Unauthorized", "404 Not Found")
 EARLIER = FAILED.replace("401 Unauthorized", "500 Internal Server Error")
-BACK_OFF = "the node does not get registry.example.com/nginx: the kubelet reports ImagePullBackOff"
 LATEST = "2026-11-25T11:59:00Z"
 
 
@@ -304,35 +270,32 @@ def event(message: str, at: str) -> Event:
     return msgspec.convert({"reason": "Failed", "message": message, "lastTimestamp": at}, Event)
 
 
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"secret": None}, f"there is no Secret team-a/{PULL}"),
-        (
-            {"secret": secret(ours=False)},
-            f"Secret team-a/{PULL} is not ours: somebody else made it, of type kubernetes.io/dockerconfigjson",
-        ),
-        (
-            {"secret": secret(registry_webhook__expires_at=MADE)},
-            f"the credential in it expired at {MADE}",
-        ),
-        ({"secret": secret(EMPTY)}, "no entry is for registry.example.com/nginx: there are none at all"),
-        ({"secret": secret(b"{")}, "kubelet can use nothing of it: it is no JSON: line 1, column 2"),
-        (
-            {"events": (event(FAILED, AFTER), event(OTHERS, LATEST), event(EARLIER, MADE))},
-            f'{BACK_OFF}; an Event of 30 minutes ago says: "unexpected status: 401 Unauthorized"',
-        ),
-        (
-            {"events": ()},
-            BACK_OFF,
-        ),
-    ],
-    ids=["no secret", "foreign", "expired", "no entry", "broken", "refused", "no events"],
-)
-def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(changes: dict[str, Any], says: str) -> None:
-    explanation = explained(waiting(pod("nginx", rewritten=True)), **changes)
-    assert str(explanation) == f"team-a/web-1 was rewritten, but {says}"
-    assert explanation.mark is Mark.FAIL
+BACK_OFF = ("registry.example.com/nginx", "ImagePullBackOff")
+
+
+def unpullable(changes: dict[str, Any], code: Code, *values: str) -> Case:
+    return Case(waiting(pod("nginx", rewritten=True)), changes, code, values=values)
+
+
+UNPULLABLE = {
+    "no secret": unpullable({"secret": None}, Code.SECRET_MISSING, f"team-a/{PULL}"),
+    "foreign secret": unpullable(
+        {"secret": secret(ours=False)}, Code.SECRET_FOREIGN, f"team-a/{PULL}", "kubernetes.io/dockerconfigjson"
+    ),
+    "expired": unpullable({"secret": secret(registry_webhook__expires_at=MADE)}, Code.SECRET_EXPIRED, MADE),
+    "no entry": unpullable({"secret": secret(EMPTY)}, Code.SECRET_NO_ENTRY, "registry.example.com"),
+    "broken secret": unpullable({"secret": secret(b"{")}, Code.SECRET_UNUSABLE, "line 1, column 2"),
+    "refused": unpullable(
+        {"events": (event(FAILED, AFTER), event(OTHERS, LATEST), event(EARLIER, MADE))},
+        *(Code.PULL_FAILED, *BACK_OFF, f'"{REFUSAL}"', "30 minutes"),
+    ),
+    "no events": unpullable({"events": ()}, Code.PULL_FAILED, *BACK_OFF),
+}
+
+
+@pytest.mark.parametrize("case", UNPULLABLE.values(), ids=UNPULLABLE)
+def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(case: Case) -> None:
+    check(case)
 
 
 def test_a_content_that_somebody_changed_is_noticed() -> None:
@@ -478,66 +441,40 @@ def test_without_the_configuration_nothing_is_guessed() -> None:
     assert explanation.verdict == "is as it is for reasons that are not known: no right to read it"
 
 
-@pytest.mark.parametrize(
-    ("manifest", "changes", "mark", "says"),
-    [
-        (
-            pod("nginx", "ghcr.io/a/b"),
-            {},
-            Mark.OK,
-            "would be rewritten: 1 of 2 images, and nothing stands in the way of its pull",
+PLANNED = {
+    f"planned: {name}": case._replace(changes=case.changes | {"exists": False})
+    for name, case in {
+        "rewritten": Case(pod("nginx", "ghcr.io/a/b"), {}, Code.POD_OK, Mark.OK, ("1 of 2",)),
+        "no label": Case(pod("nginx"), {"namespace_object": namespace({})}, Code.NAMESPACE_NOT_SELECTED),
+        "another registry": Case(pod("ghcr.io/a/b"), {}, Code.IMAGE_UNCHANGED, values=("ghcr.io/a/b",)),
+        "no endpoint": Case(pod("nginx"), {"endpoints": replicas(0)}, Code.ENDPOINTS_NONE),
+        "no secret": Case(pod("nginx"), {"secret": None}, Code.SECRET_MISSING, values=(f"team-a/{PULL}",)),
+        "the webhook configuration cannot be read": Case(
+            pod("nginx"), {"configuration": UNREADABLE}, Code.WEBHOOK_UNKNOWN, Mark.UNKNOWN, (str(UNREADABLE),)
         ),
-        (
-            pod("nginx"),
-            {"namespace_object": namespace({})},
-            Mark.FAIL,
-            "would not be rewritten: its namespace has no label registry-webhook/enabled=true",
-        ),
-        (pod("ghcr.io/a/b"), {}, Mark.FAIL, "would not be rewritten: ghcr.io/a/b stays (names its registry, ghcr.io)"),
-        (
-            pod("nginx"),
-            {"endpoints": replicas(0)},
-            Mark.FAIL,
-            f"would not be rewritten: {NOBODY}",
-        ),
-        (pod("nginx"), {"secret": None}, Mark.FAIL, f"would be rewritten, but there is no Secret team-a/{PULL}"),
-        (
-            pod("nginx"),
-            {"configuration": UNREADABLE},
-            Mark.UNKNOWN,
-            "would be rewritten, or not: webhook configuration is not known: no right to read it",
-        ),
-        (
+        "a dry run is rewritten": Case(
             pod("nginx"),
             {"configuration": UNREADABLE, "dry_run": DryRunResult(pod("nginx", rewritten=True))},
+            Code.POD_OK,
             Mark.OK,
-            "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
+            ("1 of 1",),
         ),
-        (
+        "a dry run is refused": Case(
             pod("nginx"),
             {"dry_run": DryRunResult(None, refusal="exceeded quota: small (403)")},
-            Mark.FAIL,
-            "would not be rewritten: the API server refuses it: exceeded quota: small (403)",
+            Code.DRYRUN_REFUSED,
+            values=("exceeded quota: small (403)",),
         ),
-        (
-            pod("nginx"),
-            {"dry_run": UNREADABLE},
-            Mark.OK,
-            "would be rewritten: 1 of 1 image, and nothing stands in the way of its pull",
-        ),
-    ],
-)
-def test_of_a_pod_that_is_not_there_it_is_said_what_would_become_of_it(
-    manifest: dict[str, Any], changes: dict[str, Any], mark: Mark, says: str
-) -> None:
-    explanation = explained(manifest, exists=False, **changes)
-    assert (explanation.verdict, explanation.mark) == (says, mark)
+        "a dry run failed": Case(pod("nginx"), {"dry_run": UNREADABLE}, Code.POD_OK, Mark.OK, ("1 of 1",)),
+    }.items()
+}
+#: With the words of each in tests/integration/cli/golden/explain.txt.
+CASES = SOUND | NOT_REWRITTEN | UNPULLABLE | PLANNED
 
 
-def policy(made_from: str) -> tuple[Object, ...]:
-    annotations = {"registry-webhook/configuration-hash": made_from}
-    metadata = {"name": "ours", "annotations": annotations, "creationTimestamp": AFTER}
-    return (msgspec.convert({"metadata": metadata}, Object), Object())
+@pytest.mark.parametrize("case", PLANNED.values(), ids=PLANNED)
+def test_of_a_pod_that_is_not_there_it_is_said_what_would_become_of_it(case: Case) -> None:
+    check(case)
 
 
 def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
@@ -550,12 +487,9 @@ def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
     assert stale["admission policy"].mark is Mark.WARNING
 
 
-def test_a_pod_that_was_made_before_the_admission_policy() -> None:
-    explanation = explained(pod("nginx"), configuration=None, policies=policy(settings().digest))
-    why = f"it was made at {MADE}, before the admission policy ours was installed, at {AFTER}"
-    assert explanation.verdict == f"was not rewritten: {why}"
-    # The webhook would have done, too.
-    assert "admission policy" not in explained(pod("nginx"), policies=policy(settings().digest)).verdict
+def test_explain_older_than_policy_and_not_webhook_is_not_older() -> None:
+    # The webhook would have rewritten it, too.
+    assert explained(pod("nginx"), policies=policy(settings().digest)).code is Code.POD_MISSED
 
 
 def test_a_pod_is_tried_as_it_was_written() -> None:
