@@ -1,8 +1,9 @@
-"""What is known of the cluster is the newest that anybody told, in whatever order it was told."""
+"""The newest update of each object counts, in whatever order updates arrive."""
 
 import pytest
-from hypothesis import given
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from msgspec import structs
 
 from webhook.kube.api import Listing
@@ -14,8 +15,8 @@ def at(version: int, name: str = "team") -> Namespace:
     return Namespace(name, version, {"version": str(version)}, terminating=False)
 
 
-class Told:
-    """A store, and of which namespaces it told that they changed."""
+class Recorded:
+    """A store, and the namespaces for which it called `changed`."""
 
     def __init__(self) -> None:
         self.changed: list[str] = []
@@ -27,133 +28,125 @@ class Told:
 
 
 @pytest.fixture
-def told() -> Told:
-    return Told()
+def recorded() -> Recorded:
+    return Recorded()
 
 
-def test_what_is_put_is_known_and_told(told: Told) -> None:
-    told.store.put(at(5))
-    assert told.store.get("team") == at(5)
-    assert "team" in told.store
-    assert told.store.names() == ["team"]
-    assert told.changed == ["team"]
+def test_put_new_object_known_and_reported(recorded: Recorded) -> None:
+    recorded.store.put(at(5))
+    assert recorded.store.get("team") == at(5)
+    assert "team" in recorded.store
+    assert recorded.store.names() == ["team"]
+    assert recorded.changed == ["team"]
 
 
 @pytest.mark.parametrize("version", [4, 5])
-def test_what_is_not_newer_changes_nothing_and_is_not_told(told: Told, version: int) -> None:
-    told.store.put(at(5))
-    told.store.put(at(version))
-    assert told.version() == 5
-    assert told.changed == ["team"]
+def test_put_not_newer_reports_nothing(recorded: Recorded, version: int) -> None:
+    recorded.store.put(at(5))
+    recorded.store.put(at(version))
+    assert recorded.changed == ["team"]
 
 
-def test_a_put_that_comes_late_does_not_undo_a_deletion(told: Told) -> None:
-    told.store.put(at(5))
-    told.store.remove(at(7))
-    told.store.put(at(6))
-    assert "team" not in told.store
-    told.store.put(at(8))
-    assert told.version() == 8
-    assert told.changed == ["team", "team", "team"]
+def test_replace_reports_only_what_differs(recorded: Recorded) -> None:
+    for item in (at(2, "same"), at(3, "gone"), at(4, "changed"), at(9, "newer")):
+        recorded.store.put(item)
+    assert not recorded.store.synced
+    recorded.changed.clear()
+    recorded.store.replace(Listing([at(2, "same"), at(6, "changed"), at(5, "found")], "7"))
+    assert recorded.store.synced
+    assert sorted(recorded.changed) == ["changed", "found", "gone"]
 
 
-def test_a_deletion_that_comes_late_does_not_undo_what_was_made_since(told: Told) -> None:
-    told.store.put(at(8))
-    told.store.remove(at(7))
-    assert told.version() == 8
-    assert told.changed == ["team"]
-
-
-def test_an_older_deletion_does_not_make_a_younger_one_forgotten(told: Told) -> None:
-    told.store.remove(at(9))
-    told.store.remove(at(5))
-    told.store.put(at(7))
-    assert "team" not in told.store
-
-
-def test_a_list_replaces_what_is_older(told: Told) -> None:
-    told.store.put(at(3, "gone"))
-    told.store.put(at(4, "changed"))
-    assert not told.store.synced
-    told.changed.clear()
-    told.store.replace(Listing([at(6, "changed"), at(2, "found")], "7"))
-    assert told.store.synced
-    assert sorted(told.store.names()) == ["changed", "found"]
-    assert told.version("changed") == 6
-    assert sorted(told.changed) == ["changed", "found", "gone"]
-
-
-def test_a_list_leaves_what_is_younger(told: Told) -> None:
-    told.store.put(at(9, "made"))
-    told.store.put(at(8, "changed"))
-    told.store.remove(at(10, "deleted"))
-    told.changed.clear()
-    told.store.replace(Listing([at(5, "changed"), at(6, "deleted")], "7"))
-    assert sorted(told.store.names()) == ["changed", "made"]
-    assert told.version("changed") == 8
-    assert told.changed == []
-
-
-def test_an_answer_that_comes_after_a_list_that_is_younger_brings_nothing_back(told: Told) -> None:
-    """One was made at 5 and deleted at 6; the list tells of neither, and then what was made is told at last."""
-    told.store.replace(Listing([], "7"))
-    told.store.put(at(5))
-    assert "team" not in told.store
-
-
-def test_store_list_older_than_known_when_asked_replaces_all(told: Told) -> None:
-    """As etcd has it that was restored from a backup."""
-    told.store.replace(Listing([at(900, "changed"), at(950, "made"), at(400, "same")], "1000"))
-    told.store.remove(at(980, "deleted"))
-    told.changed.clear()
-    told.store.refresh(lambda: Listing([at(650, "changed"), at(600, "deleted"), at(400, "same")], "700"))
-    assert sorted(told.store.names()) == ["changed", "deleted", "same"]
-    assert told.version("changed") == 650
-    assert sorted(told.changed) == ["changed", "deleted", "made"]
-    told.store.put(at(710, "changed"))
-    assert told.version("changed") == 710
-
-
-def test_store_list_of_restored_history_same_version_other_object_wins(told: Told) -> None:
-    told.store.replace(Listing([at(700), at(900, "newer")], "1000"))
+def test_refresh_restored_history_same_version_other_object_wins(recorded: Recorded) -> None:
+    recorded.store.replace(Listing([at(700), at(900, "newer")], "1000"))
     other = structs.replace(at(700), labels={"other": "history"})
-    told.store.refresh(lambda: Listing([other], "800"))
-    assert told.store.get(other.name) == other
+    recorded.store.refresh(lambda: Listing([other], "800"))
+    assert recorded.store.get(other.name) == other
 
 
-def test_store_list_from_restored_history_that_outran_known_wins(told: Told) -> None:
-    told.store.replace(Listing([at(900, "changed"), at(950, "made")], "1000"))
-    told.store.refresh(lambda: Listing([at(650, "changed")], "1010"))
-    assert told.store.names() == ["changed"]
-    assert told.version("changed") == 650
+class StoreMachine(RuleBasedStateMachine):
+    """An API server's history, of which a store gets updates and lists late, repeatedly and in any order.
+
+    The store should know each object as it was at the newest version of any update about it. The history of an etcd
+    that was restored counts alone from the next list on.
+    """
+
+    names = st.sampled_from("ab")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.recorded = Recorded()
+        self.store = self.recorded.store
+        self.history: list[tuple[str, bool]] = []
+        """The object that changed at each version, from 1 on, and whether it existed afterwards."""
+        self.newest = dict.fromkeys("ab", 0)
+        """The newest version of any update about an object."""
+        self.before: dict[str, int | None] = {}
+
+    def _version(self, name: str, at: int) -> int | None:
+        """Return the version of an object as it was at a version of the history, None where it did not exist."""
+        changes = [number for number, change in enumerate(self.history[:at], 1) if change[0] == name]
+        return changes[-1] if changes and self.history[changes[-1] - 1][1] else None
+
+    def _listing(self, version: int) -> Listing[Namespace]:
+        versions = ((name, self._version(name, version)) for name in "ab")
+        return Listing([at(found, name) for name, found in versions if found is not None], str(version))
+
+    def _listed(self, version: int) -> None:
+        self.newest = {name: max(version, newest) for name, newest in self.newest.items()}
+
+    def _deliver(self, version: int) -> None:
+        name, exists = self.history[version - 1]
+        (self.store.put if exists else self.store.remove)(at(version, name))
+        self.newest[name] = max(version, self.newest[name])
+
+    @rule(changes=st.lists(st.tuples(names, st.booleans()), min_size=1, max_size=4))
+    def change(self, changes: list[tuple[str, bool]]) -> None:
+        self.history += changes
+
+    @precondition(lambda self: self.history)
+    @rule(choice=st.data())
+    def deliver(self, choice: st.DataObject) -> None:
+        for version in choice.draw(st.lists(st.integers(1, len(self.history)), min_size=1, max_size=4)):
+            self._deliver(version)
+
+    @rule(choice=st.data())
+    def list_late(self, choice: st.DataObject) -> None:
+        version = choice.draw(st.integers(0, len(self.history)))
+        self.store.replace(self._listing(version))
+        self._listed(version)
+
+    @precondition(lambda self: self.history)
+    @rule(choice=st.data())
+    def refresh_overtaken(self, choice: st.DataObject) -> None:
+        """List while other updates arrive."""
+        version = choice.draw(st.integers(max(self.newest.values()), len(self.history)))
+        updates = choice.draw(st.lists(st.integers(1, len(self.history)), max_size=3))
+
+        def read() -> Listing[Namespace]:
+            for update in updates:
+                self._deliver(update)
+            return self._listing(version)
+
+        assert self.store.refresh(read) == str(version)
+        self._listed(version)
+
+    @rule(choice=st.data(), changes=st.lists(st.tuples(names, st.booleans()), max_size=6))
+    def restore(self, choice: st.DataObject, changes: list[tuple[str, bool]]) -> None:
+        """Restore etcd from a backup, and make other changes there: fewer than before, or more."""
+        self.history[choice.draw(st.integers(0, len(self.history))) :] = changes
+        self.store.refresh(lambda: self._listing(len(self.history)))
+        self.newest = dict.fromkeys("ab", len(self.history))
+
+    @invariant()
+    def newest_update_counts(self) -> None:
+        now = {name: self.recorded.version(name) for name in "ab"}
+        assert now == {name: self._version(name, newest) for name, newest in self.newest.items()}
+        changed = {name for name, version in now.items() if version != self.before.get(name)}
+        assert changed <= set(self.recorded.changed)
+        self.recorded.changed.clear()
+        self.before = now
 
 
-def test_store_list_overtaken_while_asked_is_ignored(told: Told) -> None:
-    def read() -> Listing[Namespace]:
-        told.store.put(at(9))
-        told.store.replace(Listing([at(9)], "12"))
-        return Listing([at(3)], "5")
-
-    told.store.refresh(read)
-    assert told.version() == 9
-
-
-_STORY = st.lists(st.booleans(), min_size=1, max_size=8)
-
-
-@given(story=_STORY, choice=st.data())
-def test_in_whatever_order_and_however_often_it_is_told_the_newest_counts(
-    story: list[bool], choice: st.DataObject
-) -> None:
-    """An object comes, changes and goes; each moment is told, some more than once, lists among them."""
-    told = Told()
-    moments = list(enumerate(story, start=1))
-    order = choice.draw(st.permutations(moments + choice.draw(st.lists(st.sampled_from(moments), max_size=6))))
-    for version, there in order:
-        if choice.draw(st.booleans()):
-            told.store.replace(Listing([at(version)] if there else [], str(version)))
-        elif there:
-            told.store.put(at(version))
-        else:
-            told.store.remove(at(version))
-    assert told.version() == (len(story) if story[-1] else None)
+TestStoreMachine = StoreMachine.TestCase
+TestStoreMachine.settings = settings(max_examples=2 * settings().max_examples, stateful_step_count=40)
