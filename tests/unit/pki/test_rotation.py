@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from msgspec import structs
 
 from webhook.constants import InstallationNames
@@ -44,6 +46,7 @@ def taken(step: Step | None) -> State:
     return step.state
 
 
+@cache
 def signed_by(pair: KeyPair, issuers: tuple[bytes, ...]) -> bool:
     try:
         ca.check(pair, issuers)
@@ -397,91 +400,79 @@ def valid(pair: KeyPair, now: datetime) -> bool:
 
 
 _UNIT = rotation.REPLICA_TIMEOUT / 30
-_WAITS = st.integers(1, 30)
-_NUMBERS = st.integers(0, 2)
-_AWAKE = st.lists(st.booleans(), min_size=3, max_size=3)
-_LOSSES = st.sampled_from(["", "", "", "lost", "forgotten"])
+_REPLICAS = st.integers(0, 2)
 
 
-def begin(lag: int, authority_life: int) -> World:
-    """Make a world in which lives are short."""
-    terms = Terms(InstallationNames().hosts, life=30 * _UNIT, authority_life=authority_life * _UNIT, overlap=10 * _UNIT)
-    world = World(terms, 3, lag * _UNIT)
-    world.round([True] * 3)
-    world.now += world.lag
-    return world
+class RotationMachine(RuleBasedStateMachine):
+    """Rounds of three replicas, while clocks are set, the Lease changes hands and the Secret is deleted.
+
+    A replica that serves what is valid is trusted, all along. Once all clocks are right, every replica soon serves
+    what is valid, with few steps, and no CA signs whose key was in a deleted Secret.
+    """
+
+    @initialize(lag=st.integers(1, 10), ca_life=st.sampled_from([60, 120]))
+    def start(self, lag: int, ca_life: int) -> None:
+        names = InstallationNames().hosts
+        terms = Terms(names, life=30 * _UNIT, authority_life=ca_life * _UNIT, overlap=10 * _UNIT)
+        self.lag = lag
+        self.world = World(terms, 3, lag * _UNIT)
+        self.leaked: set[KeyPair | None] = set()
+        self.world.round([True] * 3)
+        self.world.now += self.world.lag
+
+    @rule(rounds=st.lists(st.tuples(st.integers(1, 30), st.lists(st.booleans(), min_size=3, max_size=3)), max_size=12))
+    def reconcile(self, rounds: list[tuple[int, list[bool]]]) -> None:
+        for thirds, awake in rounds:
+            self.world.round(awake)
+            self.world.now += thirds * _UNIT / 3
+            self.served_is_trusted()
+
+    @rule(replica=_REPLICAS, years=st.sampled_from([-2, 0, 2]))
+    def set_clock(self, replica: int, years: int) -> None:
+        self.world.set(replica, years * _YEAR)
+
+    @rule(replica=_REPLICAS)
+    def lead(self, replica: int) -> None:
+        self.world.writer = replica
+
+    @rule(restarted=st.sampled_from([False, False, True]))
+    def delete_secret(self, restarted: bool) -> None:
+        state = self.world.state
+        if state is not None:
+            self.leaked |= {state.active, state.next}
+        self.world.state = None
+        if restarted:
+            self.world.remembered = None
+
+    @invariant()
+    def served_is_trusted(self) -> None:
+        for pair in self.world.heard_of():
+            assert not valid(pair, self.world.now) or signed_by(pair, self.world.trusted())
+
+    def teardown(self) -> None:
+        world, everybody = self.world, [True] * 3
+        for number in range(3):
+            world.set(number, timedelta())
+        world.steps = 0
+        self.reconcile([(3, everybody)] * (10 + 3 * (10 + self.lag)))
+        world.round(everybody)
+        # Few steps, and not one in every round: a rotation that was due, one that was requested, and renewals.
+        assert world.steps <= 12
+        assert world.state is not None
+        assert world.state.active not in self.leaked
+        assert not world.state.requested
+        for pair in world.held:
+            assert pair
+            assert valid(pair, world.now)
+            assert signed_by(pair, world.trusted())
 
 
-def go_on(world: World, wait: int, awake: list[bool], loss: str) -> None:
-    """Do a bit of history, and see that whoever serves what is valid is trusted."""
-    if loss:
-        world.state = None
-        world.remembered = None if loss == "forgotten" else world.remembered
-    world.round(awake)
-    world.now += wait * _UNIT / 3
-    for pair in world.heard_of():
-        assert not valid(pair, world.now) or signed_by(pair, world.trusted())
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.lists(st.tuples(_WAITS, _AWAKE, _LOSSES), min_size=10, max_size=60), st.integers(1, 10))
-def test_whatever_happens_a_replica_that_serves_is_trusted(
-    history: list[tuple[int, list[bool], str]], lag: int
-) -> None:
-    world = begin(lag, 60)
-    for moment in history:
-        go_on(world, *moment)
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.lists(st.tuples(_WAITS, _AWAKE), max_size=8), _NUMBERS, st.sampled_from([-2, 0, 2]), _NUMBERS),
-        min_size=1,
-        max_size=5,
-    ),
-    st.integers(1, 10),
+TestRotationMachine = RotationMachine.TestCase
+TestRotationMachine.settings = settings(
+    max_examples=max(10, settings().max_examples // 2),
+    stateful_step_count=20,
+    suppress_health_check=[HealthCheck.too_slow],
 )
-def test_whatever_clock_jumps_one_that_is_right_is_trusted_and_when_all_are_right_all_is_well(
-    history: list[tuple[list[tuple[int, list[bool]]], int, int, int]], lag: int
-) -> None:
-    world = begin(lag, 120)
-    for moments, number, years, writer in history:
-        for wait, awake in moments:
-            go_on(world, wait, awake, "")
-        world.set(number, years * _YEAR)
-        world.writer = writer
-    for number in range(3):
-        world.set(number, timedelta())
-    world.steps = 0
-    everybody = [True] * 3
-    for _ in range(10 + lag + 2):
-        go_on(world, 3, everybody, "")
-    world.round(everybody)
-    # An authority and its pair, each step of a change that is due, and a renewal: not one at every look.
-    assert world.steps <= 6
-    for pair in world.held:
-        assert pair
-        assert valid(pair, world.now)
-        assert signed_by(pair, world.trusted())
-
-
-@settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-@given(st.lists(st.tuples(_WAITS, _AWAKE, st.sampled_from(["", "", "lost"])), max_size=20), st.integers(1, 10))
-def test_rotation_requested_at_any_moment_is_made(history: list[tuple[int, list[bool], str]], lag: int) -> None:
-    """Whenever the Secret was deleted, no authority whose key was in it signs in the end."""
-    world = begin(lag, 120)
-    for moment in history:
-        go_on(world, *moment)
-    known = world.state or world.remembered
-    assert known is not None
-    leaked = {known.active, known.next}
-    go_on(world, 1, [True] * 3, "lost")
-    for _ in range(10 + 3 * (10 + lag)):
-        go_on(world, 3, [True] * 3, "")
-    assert world.state is not None
-    assert world.state.active not in leaked
-    assert not world.state.requested
 
 
 def written(state: State) -> TlsSecret:

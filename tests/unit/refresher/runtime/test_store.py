@@ -149,4 +149,4 @@ class StoreMachine(RuleBasedStateMachine):
 
 
 TestStoreMachine = StoreMachine.TestCase
-TestStoreMachine.settings = settings(max_examples=2 * settings().max_examples, stateful_step_count=40)
+TestStoreMachine.settings = settings(stateful_step_count=40)
