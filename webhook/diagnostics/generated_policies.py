@@ -9,11 +9,11 @@ from webhook.output import kubectl
 
 
 def generated(policies: Iterable[Object]) -> tuple[Object, ...]:
-    """Give the policies that were generated from a configuration: they have its hash."""
+    """Return the policies that were generated from a configuration: they have its hash."""
     return tuple(one for one in policies if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations)
 
 
 def orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> str:
-    """Say how a policy and its binding of the same name are deleted."""
+    """Return the command that deletes a policy and its binding of the same name."""
     kinds = f"{kind}admissionpolicies,{kind}admissionpolicybindings"
     return kubectl.line("delete", kinds, name=name) or "delete it and its binding"

@@ -1,4 +1,4 @@
-"""Whether kubelet gets a Pod's images with our pull secret, as far as the Secret and the Pod's status tell."""
+"""Whether the kubelet can pull a Pod's images with the pull secret, according to the Secret and the Pod's status."""
 
 import base64
 import binascii
@@ -36,7 +36,7 @@ def _ask_sidecar(names: InstallationNames) -> str:
 def check_secret(
     place: str, secret: Secret | NotReadable | None, images: Sequence[str], now: float, names: InstallationNames
 ) -> Iterator[Finding]:
-    """Say of the Secret at a `place`, `team-a/registry-webhook-pull`, all that decides whether images are got by it."""
+    """Check the Secret at `place`, `team-a/registry-webhook-pull`: owner, age, and entries for the images."""
     if isinstance(secret, NotReadable):
         yield Finding(
             Mark.UNKNOWN, Code.SECRET_UNKNOWN, _WHAT, str(secret), "whoever may read Secrets there can ask this"
@@ -58,7 +58,7 @@ def check_secret(
 
 def check_statuses(pod: Pod, events: tuple[Event, ...], now: float) -> Iterator[Finding]:
     """Report for each container whether the node has its image, at POSIX time `now`."""
-    moment_of_now = datetime.fromtimestamp(now, UTC)
+    time = datetime.fromtimestamp(now, UTC)
     failed = {one.container: one for one in waiting.failed_pulls(pod)}
     images = waiting.images(pod)
     for kind, status in waiting.statuses(pod):
@@ -66,7 +66,7 @@ def check_statuses(pod: Pod, events: tuple[Event, ...], now: float) -> Iterator[
         what = f"pull for {status.name}"
         if container in failed:
             one = failed[container]
-            why = f"the node does not get {waiting.shown(one.image)}: {waiting.description(one, events, moment_of_now)}"
+            why = f"the node does not get {waiting.shown(one.image)}: {waiting.description(one, events, time)}"
             yield Finding(Mark.FAIL, one.code, what, why, waiting.remedy(pod, one.code))
         elif status.state.waiting is not None and not status.image_id:
             why = f"the container waits: {status.state.waiting.reason or 'no reason given'}"
@@ -81,7 +81,7 @@ def check_statuses(pod: Pod, events: tuple[Event, ...], now: float) -> Iterator[
 
 
 def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
-    """Say since when a Secret of ours holds what it does, and whether that is still good."""
+    """Report how old the content of a Secret is, and whether it is still valid."""
     annotations = secret.metadata.annotations
     what = "its content"
     refreshed = annotations.get(REFRESHED_ANNOTATION, "an unknown time")
@@ -108,7 +108,7 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
 
 
 def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
-    """Say for each image which of the Secret's entries kubelet would use."""
+    """Report for each image which of the Secret's entries the kubelet would use."""
     try:
         entries, _ = dockerconfigjson.parse(_content(secret))
     except CredentialProviderError as error:

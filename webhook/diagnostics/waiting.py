@@ -14,6 +14,7 @@ from webhook.constants import MIRROR_ANNOTATION
 from webhook.kube.objects import ContainerStatus, Event, Pod
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
+from webhook.output.table import counted
 
 #: All waiting reasons of the kubelet's image manager (k8s.io/kubernetes/pkg/kubelet/images) and of the errors that it
 #: takes over from the runtime (k8s.io/cri-api/pkg/errors).
@@ -32,10 +33,10 @@ _KINDS = (
     ("ephemeral container", "ephemeral_container_statuses"),
 )
 _SHOWN = 300
-#: What the kubelet puts before the cause while it waits; before 1.32 there is nothing after it.
+#: The kubelet's text before the cause while it waits; before 1.32 no cause follows.
 _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?::\s*(?P<cause>.*))?', re.DOTALL)
 _EVENT = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<cause>.*)', re.DOTALL)
-#: Of the runtime's text, what the Pod's author chooses: names are quoted, or stand in brackets or in a URL.
+#: Parts of the runtime's text that the Pod's author chooses: names in quotes, in brackets or in a URL.
 _CHOSEN = re.compile(r'"[^"]*"|\[[^\]]*\]|\S+://\S+')
 _CAUSES = (
     (re.compile(r"x509|certificate"), Code.PULL_UNTRUSTED),
@@ -101,20 +102,20 @@ def failed_pulls(pod: Pod) -> Iterator[FailedPull]:
 
 
 def images(pod: Pod) -> dict[str, str | None]:
-    """Give the image of each container by its name; names are unique in a Pod."""
+    """Return the image of each container by the container's name, which is unique in a Pod."""
     spec = pod.spec
     return {one.name: one.image for one in (*spec.init_containers, *spec.containers, *spec.ephemeral_containers)}
 
 
 def statuses(pod: Pod) -> Iterator[tuple[str, ContainerStatus]]:
-    """Give the status of each container, with its kind in words, in the order in which they start."""
+    """Return the status of each container with its kind, in the order in which they start."""
     for kind, field in _KINDS:
         for status in getattr(pod.status, field):
             yield kind, status
 
 
 def description(failed: FailedPull, events: Iterable[Event], now: datetime) -> str:
-    """Quote why an image is not there, with the source: the kubelet's status or, where that has no cause, an Event."""
+    """Quote the cause of a failed pull, from the kubelet's status or, where that has none, from an Event."""
     said = f"the kubelet reports {failed.reason}"
     if failed.cause:
         return f"{said}: {_quoted(failed.cause)}"
@@ -126,7 +127,7 @@ def description(failed: FailedPull, events: Iterable[Event], now: datetime) -> s
 
 
 def _waited_for(pod: Pod, image: str, message: str) -> str:
-    """Tell a container's own image from that of a volume, which the kubelet reports in the same place."""
+    """Return a container's own image, or that of a volume, which the kubelet reports in the same field."""
     volumes = [one.image.reference for one in pod.spec.volumes if one.image is not None and one.image.reference]
     return next((one for one in volumes if f'"{one}"' in message and f'"{image}"' not in message), image)
 
@@ -142,7 +143,7 @@ def _about(event: Event, failed: FailedPull) -> str | None:
 
 
 def _quoted(text: str) -> str:
-    """Put text of others into quotes that it cannot end. Runtimes put the cause last, so the end is kept."""
+    """Put foreign text into quotes that it cannot close. Runtimes put the cause last, so the end is kept."""
     text = text.strip().replace('"', "'")
     return f'"{text}"' if len(text) <= _SHOWN else f'"...{text[3 - _SHOWN :]}"'
 
@@ -155,17 +156,16 @@ def _age(event: Event, now: datetime) -> str:
     seconds = max((now - (last if last.tzinfo else last.replace(tzinfo=UTC))).total_seconds(), 0)
     for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
         if seconds >= unit:
-            number = int(seconds // unit)
-            return f"{number} {name}{'' if number == 1 else 's'} ago"
+            return f"{counted(int(seconds // unit), name)} ago"
     return "less than a minute ago"
 
 
 def shown(image: str) -> str:
-    """Cut an image's name to a length that fits into a finding."""
+    """Truncate an image's name for a finding."""
     return truncate(image, _SHOWN)
 
 
 def remedy(pod: Pod, code: Code) -> str:
-    """Say what to do about a pull of a Pod that failed."""
+    """Return what to do about a failed pull."""
     is_static = code is Code.PULL_REFUSED and MIRROR_ANNOTATION in pod.metadata.annotations
     return STATIC_POD_HINT if is_static else _REMEDIES[code]
