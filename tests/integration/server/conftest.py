@@ -12,7 +12,7 @@ __all__ = ["place"]
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Our own server, for all tests of a module: whatever one does to it, the next must still be answered."""
+    """Our own server, shared by the tests of a module: none of them may break it."""
     made = make_place(tmp_path_factory.mktemp("server"))
     made.write_pair()
     with serving(made) as running:
@@ -22,9 +22,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module", params=[serving, serving_wsgi], ids=["our server", "another WSGI server"])
-def door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Each of the two doors, for all tests of a module: what goes wrong in one must not harm the next."""
-    made = make_place(tmp_path_factory.mktemp("door"))
+def any_server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """Our own server, and another WSGI server, each shared by the tests of a module."""
+    made = make_place(tmp_path_factory.mktemp("server"))
     made.write_pair()
     made.configure(CONFIGURATION)
     with request.param(made) as running:

@@ -1,4 +1,4 @@
-"""Clients that stall, flood or never read: they are closed at their time limit, and others are answered meanwhile."""
+"""Clients that stall, flood or never read are closed at their time limit, and others are answered."""
 
 import json
 import select
@@ -20,7 +20,7 @@ POD = {"spec": {"containers": [{"name": "a", "image": "nginx"}]}}
 
 
 def closed(connection: socket.socket) -> bool:
-    """Whether the server has closed a connection; what it still sends is read."""
+    """Whether the server has closed a connection; pending data is read."""
     connection.settimeout(0.01)
     try:
         while connection.recv(65536):
@@ -33,7 +33,7 @@ def closed(connection: socket.socket) -> bool:
 
 
 def received(connection: socket.socket) -> bytes:
-    """What has come, if anything."""
+    """Return what has been received, if anything."""
     connection.settimeout(0.01)
     with suppress(TimeoutError):
         return connection.recv(1000)
@@ -41,12 +41,12 @@ def received(connection: socket.socket) -> bytes:
 
 
 def memory(process: int) -> int:
-    """The most that a process has held in memory, in KiB."""
+    """Return the peak resident memory of a process in KiB."""
     status = Path(f"/proc/{process}/status").read_text()
     return int(status.partition("VmHWM:")[2].split()[0])
 
 
-def test_slow_clients_are_closed_and_others_answered_meanwhile(server: Server) -> None:
+def test_slow_clients_closed_and_others_answered(server: Server) -> None:
     with ExitStack() as stack:
         silent = [stack.enter_context(server.tcp()) for _ in range(10)]
         handshaken = [stack.enter_context(server.tls()) for _ in range(10)]
@@ -80,7 +80,7 @@ def test_slow_clients_are_closed_and_others_answered_meanwhile(server: Server) -
             waiting = [connection for connection in waiting if not closed(connection)]
 
 
-def test_a_client_that_never_reads_is_closed(server: Server) -> None:
+def test_client_that_never_reads_closed(server: Server) -> None:
     # One answer that is larger than all buffers on the way, so that the server cannot be done with writing it.
     raw = socket.socket()
     raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -93,14 +93,14 @@ def test_a_client_that_never_reads_is_closed(server: Server) -> None:
     assert server.review(review.encode_review(POD)).status == 200
 
 
-def test_an_idle_connection_stays_usable_beyond_the_time_a_request_may_take(server: Server) -> None:
+def test_idle_connection_outlives_request_timeout(server: Server) -> None:
     with server.client() as client:
         assert client.review(review.encode_review(POD)).status == 200
         time.sleep(http1.REQUEST_TIMEOUT + 1)
         assert client.review(review.encode_review(POD)).status == 200
 
 
-def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_their_own(place: Place) -> None:
+def test_connection_limit_is_separate_for_probes(place: Place) -> None:
     files = 100
     with serving(place, around=Around(files=files)) as server, ExitStack() as stack:
         held = [stack.enter_context(server.tcp()) for _ in range(files)]
@@ -111,11 +111,11 @@ def test_no_more_connections_than_the_bound_are_held_and_probes_have_a_bound_of_
         assert server.process.poll() is None
 
 
-def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place: Place) -> None:
+def test_limit_reached_evicts_slow_clients(place: Place) -> None:
     with serving(place, around=Around(files=100)) as server, ExitStack() as stack, server.client() as pooled:
         assert pooled.review(review.encode_review(POD)).status == 200
         silent = [stack.enter_context(server.tcp()) for _ in range(40)]
-        time.sleep(0.2)  # nobody is slow before that
+        time.sleep(0.2)  # a newcomer is refused for a moment after another was
         half = [stack.enter_context(server.tls()) for _ in range(15)]
         for connection in half:
             connection.sendall(HEAD)
@@ -123,16 +123,16 @@ def test_where_all_places_are_taken_the_slow_go_and_a_newcomer_is_answered(place
         for _ in range(20):
             assert server.review(review.encode_review(POD)).status == 200
         assert server.probe("/healthz").status == 200
-        # Who has been slow for longest goes first, and one that rests between two requests after all that are slow.
+        # The slowest are evicted first, and an idle connection after all that are slow.
         assert pooled.review(review.encode_review(POD)).status == 200
         assert not any(map(closed, half))
-        # As many silent ones had come at once, some were turned away.
+        # So many silent ones had connected at once that some were refused.
         evicted, full = (server.metric(CLOSED.format(reason)) for reason in ("evicted", "full"))
         assert sum(map(closed, silent)) == evicted + full
         assert evicted > 10
 
 
-def test_where_all_places_are_taken_by_who_rests_the_longest_rest_ends(place: Place) -> None:
+def test_limit_reached_by_idle_evicts_longest_idle(place: Place) -> None:
     with serving(place, around=Around(files=100)) as server, ExitStack() as stack:
         resting = [stack.enter_context(server.tls()) for _ in range(26)]
         for connection in resting:
@@ -148,9 +148,7 @@ def test_where_all_places_are_taken_by_who_rests_the_longest_rest_ends(place: Pl
 
 
 @pytest.mark.parametrize(("port", "places"), [("secure", 27), ("plain", 9)])
-def test_places_filled_by_many_clients_that_are_never_slow_newcomer_answered(
-    place: Place, port: str, places: int
-) -> None:
+def test_limit_reached_by_many_clients_admits_new_one(place: Place, port: str, places: int) -> None:
     get = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
     with serving(place, around=Around(files=100)) as server, ExitStack() as stack:
         address = server.secure if port == "secure" else server.plain_address
@@ -169,7 +167,7 @@ def test_places_filled_by_many_clients_that_are_never_slow_newcomer_answered(
             connect(9)
 
 
-def test_probes_are_answered_whoever_fills_their_port(server: Server) -> None:
+def test_probes_answered_while_port_is_full(server: Server) -> None:
     with ExitStack() as stack:
         for _ in range(100):
             stack.enter_context(server.plain())
@@ -179,7 +177,7 @@ def test_probes_are_answered_whoever_fills_their_port(server: Server) -> None:
             assert server.probe("/healthz").status == 200
 
 
-def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(server: Server) -> None:
+def test_memory_limit_refuses_large_bodies_and_takes_usual_one(server: Server) -> None:
     (worker,) = server.workers()
     head = HEAD + b"Content-Length: 4000000\r\n\r\n"
     large, usual = b"x" * 3_000_000, review.encode_review(POD)
@@ -206,7 +204,7 @@ def test_bodies_that_are_much_together_are_bounded_and_the_usual_one_is_taken(se
     wait_until(lambda: server.metric('registry_webhook_buffered_bytes{port="https"}') == 0)
 
 
-def test_a_body_far_over_the_limit_is_refused_with_memory_bounded(server: Server) -> None:
+def test_body_far_over_limit_refused_with_bounded_memory(server: Server) -> None:
     (worker,) = server.workers()
     megabyte = b"x" * 1_000_000
     before = memory(worker)
@@ -218,7 +216,7 @@ def test_a_body_far_over_the_limit_is_refused_with_memory_bounded(server: Server
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion:DeprecationWarning")
-def test_what_speaks_no_tls_of_today_is_closed(server: Server) -> None:
+def test_plain_or_old_tls_closed(server: Server) -> None:
     with server.tcp() as raw:
         raw.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         wait_until(lambda: closed(raw))
@@ -232,7 +230,7 @@ def test_what_speaks_no_tls_of_today_is_closed(server: Server) -> None:
     assert server.ask("GET", "/").status == 200
 
 
-def test_requests_that_are_pipelined_are_answered_in_order(server: Server) -> None:
+def test_pipelined_requests_answered_in_order(server: Server) -> None:
     bodies = [review.encode_review(POD, uid=f"u-{number}") for number in range(5)]
     with server.tls() as raw:
         raw.sendall(b"".join(HEAD + b"Content-Length: %d\r\n\r\n" % len(body) + body for body in bodies))
@@ -259,7 +257,7 @@ def test_requests_that_are_pipelined_are_answered_in_order(server: Server) -> No
     ],
     ids=lambda value: repr(value[:50]),
 )
-def test_http_that_is_none_is_refused(server: Server, head: bytes, status: bytes) -> None:
+def test_malformed_http_refused(server: Server, head: bytes, status: bytes) -> None:
     with server.tls() as raw:
         raw.sendall(head)
         assert raw.recv(100).split(b" ")[1] == status

@@ -1,4 +1,4 @@
-"""One connection by a clock of the test's own, and what comes cut wherever it can be cut."""
+"""One connection with a clock that the test sets, and input that is split at every byte."""
 
 import asyncio
 import importlib
@@ -29,7 +29,7 @@ MOST = 64 * 1024 * 1024
 
 
 class Clock:
-    """Stands still until it is set."""
+    """A clock that the test sets."""
 
     def __init__(self) -> None:
         self.now = 1000.0
@@ -39,13 +39,13 @@ class Clock:
 
 
 class Serving:
-    """A server that stops when it is told to."""
+    """A server that can be told to stop."""
 
     alive = True
 
 
 class Protocol(http1.Protocol):
-    """A protocol that counts the bytes that it has got."""
+    """A protocol that counts received bytes."""
 
     received = 0
     is_connected = False
@@ -60,27 +60,27 @@ class Protocol(http1.Protocol):
 
 
 class Connection:
-    """A connection over TCP or TLS: its server's side, and its client's."""
+    """Both sides of a connection over TCP or TLS."""
 
     def __init__(self, application: Application, most: int) -> None:
         self.clock = Clock()
         self.serving = Serving()
         self.is_lost = asyncio.Event()
-        self.gave_way = 0
+        self.evictions = 0
         self.refused: list[Refused] = []
-        self.memory = MemoryBudget(most, self._count)
+        self.memory = MemoryBudget(most, self._on_evict)
         buffer = memoryview(bytearray(http1.READ))
-        self.schedule = RequestScheduler(application, asyncio.get_running_loop())
+        self.scheduler = RequestScheduler(application, asyncio.get_running_loop())
         common = http1.ProtocolContext(
-            self.schedule, self.serving, buffer, self.memory, self.clock, self.refused.append
+            self.scheduler, self.serving, buffer, self.memory, self.clock, self.refused.append
         )
         self.protocol = Protocol(common, "192.0.2.1", lambda _: self.is_lost.set())
         self._sent = 0
         self.reader: asyncio.StreamReader
         self.writer: asyncio.StreamWriter
 
-    def _count(self) -> None:
-        self.gave_way += 1
+    def _on_evict(self) -> None:
+        self.evictions += 1
 
     async def send(self, sent: bytes) -> None:
         """Send, and wait until the server has received it, unless it stops reading before that."""
@@ -96,7 +96,7 @@ class Connection:
         )
 
     async def answer(self) -> bytes:
-        """Read the head of an answer, and its body."""
+        """Read one answer."""
         head = await self.reader.readuntil(b"\r\n\r\n")
         return head + await self.reader.readexactly(int(head.partition(b"Content-Length: ")[2].split(b"\r\n")[0]))
 
@@ -123,7 +123,7 @@ async def connected(
         assert made.protocol.is_lost
 
 
-def test_each_request_has_its_time_and_an_idle_connection_a_longer_one() -> None:
+def test_deadline_of_request_and_idle_connection() -> None:
     async def run() -> None:
         async with connected() as connection:
             clock, server = connection.clock, connection.protocol
@@ -145,7 +145,7 @@ def test_each_request_has_its_time_and_an_idle_connection_a_longer_one() -> None
     asyncio.run(run())
 
 
-def test_an_answer_that_is_not_read_has_its_time_and_so_has_every_further_piece_of_it() -> None:
+def test_deadline_of_unread_answer_restarts_with_each_piece() -> None:
     async def run() -> None:
         async with connected(lambda _: Reply(200, (), bytes(LONG))) as connection:
             clock, server = connection.clock, connection.protocol
@@ -192,7 +192,7 @@ async def _refused(connection: Connection) -> None:
 
 
 @pytest.mark.parametrize("until", [_nothing, _half_a_head, _half_a_body, _half_of_a_second, _refused])
-def test_who_is_late_is_cut_off(until: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
+def test_expire_aborts_partial_request(until: Callable[[Connection], Coroutine[Any, Any, None]]) -> None:
     async def run() -> None:
         async with connected() as connection:
             await until(connection)
@@ -203,7 +203,7 @@ def test_who_is_late_is_cut_off(until: Callable[[Connection], Coroutine[Any, Any
     asyncio.run(run())
 
 
-def test_who_does_not_read_is_cut_off_and_the_rest_of_its_answer_thrown_away() -> None:
+def test_expire_aborts_unread_answer() -> None:
     async def run() -> None:
         async with connected(lambda _: Reply(200, (), bytes(LONG))) as connection:
             await connection.send(GET)
@@ -215,7 +215,7 @@ def test_who_does_not_read_is_cut_off_and_the_rest_of_its_answer_thrown_away() -
 
 
 @pytest.mark.parametrize("secure", [True, False])
-def test_an_idle_connection_whose_time_is_over_is_closed_with_a_goodbye(secure: bool, place: Place) -> None:
+def test_expire_closes_idle_connection_gracefully(secure: bool, place: Place) -> None:
     async def run() -> None:
         async with connected(place=place if secure else None) as connection:
             await connection.send(GET)
@@ -229,7 +229,7 @@ def test_an_idle_connection_whose_time_is_over_is_closed_with_a_goodbye(secure: 
 
 
 @pytest.mark.parametrize("secure", [True, False])
-def test_time_that_is_over_between_a_clients_end_and_word_of_it_harms_nothing(
+def test_expire_after_client_has_gone_raises_nothing(
     secure: bool, place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
@@ -251,8 +251,8 @@ def test_time_that_is_over_between_a_clients_end_and_word_of_it_harms_nothing(
     asyncio.run(run())
 
 
-def test_a_connection_with_a_request_still_to_answer_is_not_idle() -> None:
-    # Who stops closes what is idle, and must not lose a request that has come.
+def test_connection_with_pipelined_request_not_idle() -> None:
+    # A stopping server closes idle connections, and must not lose a request that has arrived.
     async def run() -> None:
         idle: list[bool] = []
 
@@ -269,7 +269,7 @@ def test_a_connection_with_a_request_still_to_answer_is_not_idle() -> None:
     asyncio.run(run())
 
 
-def test_while_it_stops_an_answer_is_the_last_on_its_connection() -> None:
+def test_answer_while_stopping_closes_connection() -> None:
     async def run() -> None:
         async with connected() as connection:
             await connection.send(GET)
@@ -282,7 +282,7 @@ def test_while_it_stops_an_answer_is_the_last_on_its_connection() -> None:
     asyncio.run(run())
 
 
-def test_a_fault_in_the_application_is_an_answer_and_a_line_and_the_next_request_is_answered(
+def test_application_error_logged_and_next_request_answered(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def answer(request: Request) -> Reply:
@@ -301,7 +301,7 @@ def test_a_fault_in_the_application_is_an_answer_and_a_line_and_the_next_request
 
 
 class Written(asyncio.Transport):
-    """Writes down what is written, for a connection without a network: so that what is read can be cut anywhere."""
+    """A transport that records writes, so that input can be split anywhere."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -318,7 +318,7 @@ BODY = review.encode_review({"spec": {"containers": [{"name": "a", "image": "ngi
 HEAD = b"POST /mutate?a=b HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
 
 
-def test_what_has_come_of_a_request_is_held_until_it_is_whole() -> None:
+def test_memory_of_partial_request_counted_until_complete() -> None:
     async def run() -> None:
         async with connected() as connection:
             await connection.send(HALF[:20])
@@ -335,14 +335,14 @@ def test_what_has_come_of_a_request_is_held_until_it_is_whole() -> None:
     asyncio.run(run())
 
 
-def test_a_request_that_is_too_much_is_refused_and_what_still_comes_thrown_away() -> None:
+def test_memory_limit_exceeded_refuses_request_and_discards_rest() -> None:
     async def run() -> None:
         async with connected(most=1000) as connection:
             await connection.send(HALF.replace(b" 10", b" 5000") + b"x" * 2000)
             answer = await connection.answer()
             assert answer.startswith(b"HTTP/1.1 503 ")
             assert b"Connection: close\r\n" in answer
-            assert (connection.memory.total, connection.gave_way) == (0, 1)
+            assert (connection.memory.total, connection.evictions) == (0, 1)
             await connection.send(b"x" * 3000 + GET)
             assert connection.memory.total == 0
             assert not connection.protocol.is_idle
@@ -351,13 +351,13 @@ def test_a_request_that_is_too_much_is_refused_and_what_still_comes_thrown_away(
 
 
 @pytest.mark.parametrize("secure", [False, True], ids=["TCP", "TLS"])
-def test_an_answer_that_is_not_read_and_too_much_ends_its_connection(secure: bool, place: Place) -> None:
+def test_memory_limit_exceeded_by_unread_answer_aborts(secure: bool, place: Place) -> None:
     async def run() -> None:
         answer = Reply(200, (), bytes(LONG))
         async with connected(lambda _: answer, place if secure else None, most=LONG // 2) as connection:
             connection.writer.write(GET)
             await connection.is_lost.wait()
-            assert (connection.memory.total, connection.gave_way) == (0, 1)
+            assert (connection.memory.total, connection.evictions) == (0, 1)
         async with connected(lambda _: answer, place if secure else None, most=2 * LONG) as connection:
             await connection.send(GET)
             assert LONG // 2 < connection.memory.total <= LONG + 2**20
@@ -376,9 +376,7 @@ CHUNKS = HEAD + b"Transfer-Encoding: chunked\r\n\r\n3\r\n%b\r\n%X\r\n%b\r\n0\r\n
 
 
 @pytest.mark.parametrize("sent", [LENGTH, CHUNKS, GET], ids=["length", "chunks", "no body"])
-def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_connections(
-    sent: bytes, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_request_split_anywhere_is_the_same(sent: bytes, monkeypatch: pytest.MonkeyPatch) -> None:
     found: list[Request] = []
 
     def answer(request: Request) -> Reply:
@@ -419,12 +417,12 @@ def test_a_request_is_the_same_wherever_it_is_cut_and_whatever_comes_on_other_co
     assert expected.body in {BODY, b""}
 
 
-async def _asked_and_gone(connection: Connection, size: int) -> None:
+async def _send_body(connection: Connection, size: int) -> None:
     sent = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size + bytes(size)
     await connection.send(sent)
 
 
-def test_request_that_waits_for_its_turn_has_no_deadline_and_is_held() -> None:
+def test_pending_request_has_no_deadline_and_is_counted() -> None:
     async def run() -> None:
         go = threading.Event()
 
@@ -434,7 +432,7 @@ def test_request_that_waits_for_its_turn_has_no_deadline_and_is_held() -> None:
 
         async with connected(answer) as connection:
             size = SMALL + 1
-            await _asked_and_gone(connection, size)
+            await _send_body(connection, size)
             server = connection.protocol
             assert (server.is_idle, server.deadline) == (False, math.inf)
             assert connection.memory.total == size
@@ -450,7 +448,7 @@ def test_request_that_waits_for_its_turn_has_no_deadline_and_is_held() -> None:
     asyncio.run(run())
 
 
-def test_request_whose_client_has_gone_is_not_answered() -> None:
+def test_pending_request_of_gone_client_cancelled() -> None:
     async def run() -> None:
         go = threading.Event()
         sizes: list[int] = []
@@ -461,15 +459,15 @@ def test_request_whose_client_has_gone_is_not_answered() -> None:
             return routes.about()
 
         async with connected(answer) as connection:
-            # Something else is under way.
-            connection.schedule.answer(Request(b"POST", b"/", b"", {}, bytes(SMALL + 1)), lambda _: None)
-            await _asked_and_gone(connection, SMALL + 2)
+            # Occupy the thread.
+            connection.scheduler.answer(Request(b"POST", b"/", b"", {}, bytes(SMALL + 1)), lambda _: None)
+            await _send_body(connection, SMALL + 2)
             connection.writer.close()
             await connection.is_lost.wait()
             assert connection.memory.total == 0
             is_answered = asyncio.Event()
             behind = Request(b"POST", b"/", b"", {}, bytes(SMALL + 3))
-            connection.schedule.answer(behind, lambda _: is_answered.set())
+            connection.scheduler.answer(behind, lambda _: is_answered.set())
             go.set()
             await is_answered.wait()
         assert sizes == [SMALL + 1, SMALL + 3]
@@ -477,7 +475,7 @@ def test_request_whose_client_has_gone_is_not_answered() -> None:
     asyncio.run(run())
 
 
-def test_request_that_waits_and_is_too_much_is_refused() -> None:
+def test_pending_request_over_memory_limit_refused() -> None:
     async def run() -> None:
         go = threading.Event()
 
@@ -486,10 +484,10 @@ def test_request_that_waits_and_is_too_much_is_refused() -> None:
             return routes.about()
 
         async with connected(answer, most=SMALL + 1000) as connection:
-            await _asked_and_gone(connection, SMALL + 1)
+            await _send_body(connection, SMALL + 1)
             await connection.send(bytes(2000))
             assert (await connection.answer()).startswith(b"HTTP/1.1 503 ")
-            assert (connection.memory.total, connection.gave_way) == (0, 1)
+            assert (connection.memory.total, connection.evictions) == (0, 1)
             assert [refused.reason for refused in connection.refused] == [Refusal.OVERLOADED]
             assert connection.refused[0].client == "192.0.2.1"
             go.set()
@@ -508,7 +506,7 @@ def test_request_that_waits_and_is_too_much_is_refused() -> None:
     ],
     ids=lambda value: repr(value)[:30],
 )
-def test_refused_request_is_reported_with_its_client(sent: bytes, status: int, reason: Refusal) -> None:
+def test_refused_request_reported_with_client(sent: bytes, status: int, reason: Refusal) -> None:
     def answer(request: Request) -> Reply:
         raise ValueError(request.path)
 
@@ -554,7 +552,7 @@ def _get(target: bytes, head: bytes = b"Host: x\r\n", version: bytes = b"1.1") -
     ],
     ids=repr,
 )
-def test_target_and_host_are_read_alike_by_both_parsers(
+def test_target_and_host_read_alike_by_both_parsers(
     parser: type, sent: bytes, expected: bytes | int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:

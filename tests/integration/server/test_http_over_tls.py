@@ -1,4 +1,4 @@
-"""HTTP/1.1 as a client sees it, over TLS: what is answered, in which order, and when the connection is closed."""
+"""HTTP/1.1 over TLS as a client sees it."""
 
 import http.client
 import json
@@ -38,21 +38,21 @@ def chunk(piece: bytes) -> bytes:
 
 
 class Wire:
-    """A connection on which a test says every byte."""
+    """A connection on which a test sends raw bytes."""
 
     def __init__(self, connection: socket.socket) -> None:
         self.connection = connection
         self.stream = connection.makefile("rb")
 
     def send(self, *pieces: bytes) -> None:
-        """Send each piece by itself."""
+        """Send each piece in a write of its own."""
         for number, piece in enumerate(pieces):
             if number:
                 time.sleep(0.002)
             self.connection.sendall(piece)
 
     def answer(self, *, bodiless: bool = False) -> Answer:
-        """Read the next answer, and not a byte more."""
+        """Read exactly one answer."""
         line = self.stream.readline()
         assert line.startswith(b"HTTP/1.1 "), line
         status = int(line.split(b" ")[1])
@@ -61,14 +61,14 @@ class Wire:
         return Answer(status, headers, self.stream.read(size))
 
     def statuses(self) -> list[int]:
-        """Read all answers until the server closes the connection, and give what they say."""
+        """Read answers until the server closes the connection."""
         found = []
         while self.stream.peek(1):
             found.append(self.answer().status)
         return found
 
     def is_open(self) -> bool:
-        """Whether one more request is answered."""
+        """Whether another request is answered."""
         try:
             self.send(GET)
             return self.answer().status == 200
@@ -78,7 +78,7 @@ class Wire:
 
 @contextmanager
 def talking(server: Server, *, window: int | None = None) -> Iterator[Wire]:
-    """Talk to a server; `window` bounds what the kernel takes in before it is read."""
+    """Connect to a server; `window` limits what the kernel buffers before it is read."""
     raw = socket.socket()
     if window is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
@@ -93,9 +93,7 @@ def talking(server: Server, *, window: int | None = None) -> Iterator[Wire]:
 
 @pytest.mark.parametrize("framing", [length(BODY), CHUNKED], ids=["length", "chunks"])
 @pytest.mark.parametrize("cut", [0, 10, len(HEAD) + 5, -1], ids=["whole", "request line", "headers", "last byte"])
-def test_who_asks_before_sending_a_body_is_told_to_once_for_each_request(
-    server: Server, framing: bytes, cut: int
-) -> None:
+def test_expect_continue_answered_once_a_request(server: Server, framing: bytes, cut: int) -> None:
     head = HEAD + EXPECT + framing + b"\r\n"
     body = BODY if framing != CHUNKED else chunk(BODY[:9]) + chunk(BODY[9:]) + b"0\r\n\r\n"
     with talking(server) as wire:
@@ -107,7 +105,7 @@ def test_who_asks_before_sending_a_body_is_told_to_once_for_each_request(
 
 
 @pytest.mark.parametrize("there", [1, 50, len(BODY)])
-def test_who_sends_the_body_along_is_not_told_to_send_it(server: Server, there: int) -> None:
+def test_expect_continue_with_body_not_answered(server: Server, there: int) -> None:
     request = post(BODY, EXPECT)
     cut = len(request) - len(BODY) + there
     with talking(server) as wire:
@@ -115,7 +113,7 @@ def test_who_sends_the_body_along_is_not_told_to_send_it(server: Server, there: 
         assert wire.answer().status == 200
 
 
-def test_who_speaks_http_1_0_is_never_told_to_send_the_body(server: Server) -> None:
+def test_expect_continue_of_http_1_0_ignored(server: Server) -> None:
     # RFC 9110 section 10.1.1: the expectation must be ignored.
     head, _, body = post(BODY, EXPECT).replace(b"HTTP/1.1", b"HTTP/1.0").partition(b"\r\n\r\n")
     with talking(server) as wire:
@@ -126,9 +124,7 @@ def test_who_speaks_http_1_0_is_never_told_to_send_the_body(server: Server) -> N
 
 
 @pytest.mark.parametrize("expect", [b"", EXPECT])
-def test_a_body_that_says_it_is_too_large_is_refused_at_once_and_the_answer_read_by_who_sends_it_all(
-    server: Server, expect: bytes
-) -> None:
+def test_content_length_over_limit_refused_at_once(server: Server, expect: bytes) -> None:
     head = HEAD + expect + b"Content-Length: %d\r\n\r\n" % (review.BODY_LIMIT + 1)
     with talking(server) as wire:
         wire.send(head + (b"" if expect else b" "))
@@ -141,7 +137,7 @@ def test_a_body_that_says_it_is_too_large_is_refused_at_once_and_the_answer_read
 
 
 @pytest.mark.parametrize(("over", "status"), [(0, 200), (1, 413)])
-def test_chunks_may_come_to_the_limit_together(server: Server, over: int, status: int) -> None:
+def test_chunks_up_to_limit_answered(server: Server, over: int, status: int) -> None:
     filler = b" " * (review.BODY_LIMIT - len(BODY) + over)
     with talking(server) as wire:
         wire.send(HEAD + CHUNKED + b"\r\n" + chunk(filler) + chunk(BODY) + b"0\r\n\r\n")
@@ -164,7 +160,7 @@ def test_review_too_large_with_readable_uid_decided(server: Server, chunked: boo
     assert len(answer.response["warnings"]) == 1
 
 
-def test_a_body_in_thousands_of_tiny_chunks_is_read(server: Server) -> None:
+def test_tiny_chunks_answered(server: Server) -> None:
     body = BODY + b" " * 10_000
     chunks = b"".join(chunk(body[at : at + 1]) for at in range(len(body)))
     with talking(server) as wire:
@@ -173,7 +169,7 @@ def test_a_body_in_thousands_of_tiny_chunks_is_read(server: Server) -> None:
         assert wire.is_open()
 
 
-def test_chunks_may_have_extensions_and_trailers(server: Server) -> None:
+def test_chunk_extensions_and_trailers_accepted(server: Server) -> None:
     with talking(server) as wire:
         wire.send(HEAD + CHUNKED + b"\r\n%x;a=b\r\n%b\r\n0\r\nX-Sum: 1\r\n\r\n" % (len(BODY), BODY) + GET)
         assert wire.answer().response["uid"] == "u-1"
@@ -181,7 +177,7 @@ def test_chunks_may_have_extensions_and_trailers(server: Server) -> None:
 
 
 @pytest.mark.parametrize("request_", [post(BODY), HEAD + CHUNKED + b"\r\n" + chunk(BODY) + b"0\r\n\r\n"])
-def test_a_request_may_come_byte_by_byte(server: Server, request_: bytes) -> None:
+def test_request_byte_by_byte_answered(server: Server, request_: bytes) -> None:
     with talking(server) as wire:
         wire.send(*(request_[at : at + 1] for at in range(len(request_))))
         assert wire.answer().response["uid"] == "u-1"
@@ -198,9 +194,7 @@ def test_a_request_may_come_byte_by_byte(server: Server, request_: bytes) -> Non
         (b"unheard-of", {400, 501}),  # either is right, and the parsers differ
     ],
 )
-def test_a_body_whose_end_nobody_can_tell_is_refused_and_the_connection_closed(
-    server: Server, coding: bytes, statuses: set[int]
-) -> None:
+def test_body_without_clear_end_refused_and_closed(server: Server, coding: bytes, statuses: set[int]) -> None:
     with talking(server) as wire:
         wire.send(HEAD + b"Transfer-Encoding: %b\r\n\r\n" % coding + GET)
         answer = wire.answer()
@@ -255,9 +249,7 @@ DOUBTFUL: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("case", DOUBTFUL)
-def test_a_request_that_could_be_read_in_two_ways_is_refused_and_nothing_behind_it_answered(
-    server: Server, case: str
-) -> None:
+def test_ambiguous_request_refused_and_rest_ignored(server: Server, case: str) -> None:
     with talking(server) as wire:
         wire.send(DOUBTFUL[case] + GET)
         answer = wire.answer()
@@ -283,15 +275,13 @@ def test_a_request_that_could_be_read_in_two_ways_is_refused_and_nothing_behind_
     ],
     ids=repr,
 )
-def test_what_is_merely_odd_is_answered_and_only_what_is_behind_it_as_well(
-    server: Server, request_: bytes, status: int
-) -> None:
+def test_unusual_request_answered_with_exact_rest(server: Server, request_: bytes, status: int) -> None:
     with talking(server) as wire:
         wire.send(request_ + GET.replace(b"Host", b"Connection: close\r\nHost"))
         assert wire.statuses() == [status, 200]
 
 
-def test_chunks_that_are_packed_are_taken_for_chunks_and_what_is_in_them_for_no_review(server: Server) -> None:
+def test_gzip_chunked_body_is_bad_request(server: Server) -> None:
     with talking(server) as wire:
         wire.send(HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunk(b"\x1f\x8b") + b"0\r\n\r\n")
         answer = wire.answer()
@@ -315,9 +305,7 @@ def test_chunks_that_are_packed_are_taken_for_chunks_and_what_is_in_them_for_no_
     ],
     ids=repr,
 )
-def test_a_connection_stays_open_unless_its_client_wants_otherwise(
-    server: Server, request_: bytes, stays: bool
-) -> None:
+def test_connection_kept_unless_client_closes(server: Server, request_: bytes, stays: bool) -> None:
     with talking(server) as wire:
         wire.send(request_)
         answer = wire.answer()
@@ -325,13 +313,13 @@ def test_a_connection_stays_open_unless_its_client_wants_otherwise(
         assert wire.is_open() if stays else wire.statuses() == []
 
 
-def test_what_comes_behind_a_last_request_is_not_answered(server: Server) -> None:
+def test_request_after_last_not_answered(server: Server) -> None:
     with talking(server) as wire:
         wire.send(post(BODY, b"Connection: close\r\n") + GET)
         assert wire.statuses() == [200]
 
 
-def test_garbage_behind_a_request_takes_nothing_from_its_answer(server: Server) -> None:
+def test_garbage_after_request_leaves_answer_complete(server: Server) -> None:
     with talking(server) as wire:
         wire.send(post(BODY) + b"nonsense\r\n\r\n")
         assert wire.answer().response["uid"] == "u-1"
@@ -341,7 +329,7 @@ def test_garbage_behind_a_request_takes_nothing_from_its_answer(server: Server) 
 
 
 @pytest.mark.parametrize("path", ["/", "/mutate", "/nothing"])
-def test_no_body_follows_the_answer_to_head(server: Server, path: str) -> None:
+def test_head_answer_has_no_body(server: Server, path: str) -> None:
     with talking(server) as wire:
         wire.send(b"HEAD %b HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode() + GET)
         assert wire.answer(bodiless=True).status == server.ask("HEAD", path).status
@@ -349,7 +337,7 @@ def test_no_body_follows_the_answer_to_head(server: Server, path: str) -> None:
 
 
 @pytest.mark.parametrize("path", ["/", "/mutate", "/nothing"])
-def test_the_answer_to_head_says_the_length_of_what_get_would_give(server: Server, path: str) -> None:
+def test_head_content_length_equals_get(server: Server, path: str) -> None:
     # RFC 9110 section 8.6: it may be left out, but must not be another.
     said = server.ask("HEAD", path).headers["Content-Length"]
     assert said in {None, server.ask("GET", path).headers["Content-Length"]}
@@ -369,7 +357,7 @@ def test_the_answer_to_head_says_the_length_of_what_get_would_give(server: Serve
     ],
     ids=lambda value: repr(value[:30]) if isinstance(value, bytes) else str(value),
 )
-def test_every_answer_is_dated_and_says_nothing_of_what_gave_it(server: Server, request_: bytes, status: int) -> None:
+def test_answer_has_date_and_no_server_header(server: Server, request_: bytes, status: int) -> None:
     with talking(server) as wire:
         wire.send(request_)
         answer = wire.answer()
@@ -396,7 +384,7 @@ def test_every_answer_is_dated_and_says_nothing_of_what_gave_it(server: Server, 
         (b"POST /", 405, "GET"),
     ],
 )
-def test_a_path_is_read_percent_signs_and_all(server: Server, start: bytes, status: int, allow: str | None) -> None:
+def test_percent_encoded_path(server: Server, start: bytes, status: int, allow: str | None) -> None:
     with talking(server) as wire:
         wire.send(start + post(BODY)[len(b"POST /mutate") :])
         answer = wire.answer()
@@ -421,14 +409,14 @@ def test_a_path_is_read_percent_signs_and_all(server: Server, start: bytes, stat
     ],
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else str(value),
 )
-def test_heads_up_to_the_limits_are_read_and_no_larger_ones(server: Server, head: bytes, status: int) -> None:
+def test_head_limits(server: Server, head: bytes, status: int) -> None:
     for pieces in ((head,), (head[:3000], head[3000:6000], head[6000:])):
         with talking(server) as wire:
             wire.send(*pieces)
             assert wire.answer().status == status
 
 
-def test_more_requests_than_are_read_at_once_are_answered_in_order(server: Server) -> None:
+def test_pipelined_requests_over_read_size_answered_in_order(server: Server) -> None:
     asked = [f"u-{number}" for number in range(500)]
     requests = b"".join(post(review.encode_review(POD, uid=uid)) for uid in asked)
     assert len(requests) > 3 * 64 * 1024
@@ -438,7 +426,7 @@ def test_more_requests_than_are_read_at_once_are_answered_in_order(server: Serve
         assert wire.is_open()
 
 
-def test_requests_behind_one_that_waits_are_answered_in_order(server: Server) -> None:
+def test_requests_after_pending_one_answered_in_order(server: Server) -> None:
     asked = [f"u-{number}" for number in range(500)]
     requests = b"".join(post(review.encode_review(POD, uid=uid)) for uid in asked)
     large = review.encode_review({**POD, "metadata": {"annotations": {"a": "a" * 600_000}}}, uid="first")
@@ -447,7 +435,7 @@ def test_requests_behind_one_that_waits_are_answered_in_order(server: Server) ->
         assert [wire.answer().response["uid"] for _ in ["first", *asked]] == ["first", *asked]
 
 
-def test_who_sends_requests_before_reading_an_answer_gets_every_one_in_order(server: Server) -> None:
+def test_pipelined_long_answers_complete_and_in_order(server: Server) -> None:
     # Answers larger than all buffers on the way, so that the server must wait for the client.
     containers = [{"name": "a", "image": "a"}] * 3000
     asked = [f"u-{number}" for number in range(15)]
@@ -464,7 +452,7 @@ def test_who_sends_requests_before_reading_an_answer_gets_every_one_in_order(ser
 
 
 @pytest.mark.parametrize("last", [b"", b"Connection: close\r\n"], ids=["stays", "last"])
-def test_a_long_answer_that_is_read_slowly_but_steadily_arrives_whole(server: Server, last: bytes) -> None:
+def test_long_answer_read_slowly_is_complete(server: Server, last: bytes) -> None:
     with talking(server, window=4096) as wire:
         wire.send(post(LONG_ANSWER, last))
         received = bytearray()
@@ -496,7 +484,7 @@ def test_a_long_answer_that_is_read_slowly_but_steadily_arrives_whole(server: Se
     ],
     ids=lambda value: f"{len(value)} bytes",
 )
-def test_a_client_that_is_gone_before_its_answers_leaves_no_trace(server: Server, sent: bytes, abruptly: bool) -> None:
+def test_client_gone_before_answer_logs_nothing(server: Server, sent: bytes, abruptly: bool) -> None:
     before = len(server.log)
     with talking(server) as wire:
         wire.send(sent)

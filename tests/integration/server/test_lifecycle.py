@@ -1,4 +1,4 @@
-"""From the start to the end of a server's life: readiness, what is replaced under it, and how it stops."""
+"""Start, readiness, reloading and stop of the server."""
 
 import http.client
 import os
@@ -25,19 +25,19 @@ BODY = review.encode_review(POD, uid="u-1")
 
 
 def image(server: Server) -> str:
-    """What the server makes of nginx, as its warnings on a dry run say."""
+    """Return what nginx is rewritten to, from the warnings of a dry run."""
     warning: str = server.review(BODY).response["warnings"][0]
     return warning.split(" ")[4]
 
 
 def serial(server: Server) -> str:
-    """The serial number of the certificate that is served."""
+    """Return the serial number of the served certificate."""
     with server.tls() as connection:
         certificate: dict[str, Any] = connection.getpeercert() or {}
         return str(certificate["serialNumber"])
 
 
-def test_it_is_alive_at_once_and_ready_when_the_pair_is_there(tmp_path: Path) -> None:
+def test_ready_when_key_pair_exists(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     with serving(place) as server:
         assert server.probe("/healthz").status == 200
@@ -51,14 +51,14 @@ def test_it_is_alive_at_once_and_ready_when_the_pair_is_there(tmp_path: Path) ->
         assert server.review(BODY).status == 200
 
 
-def test_probes_have_the_plain_port_to_themselves(server: Server) -> None:
+def test_probes_answered_only_on_plain_port(server: Server) -> None:
     assert server.probe("/healthz").status == 200
     assert server.probe("/mutate").status == 404
     assert server.ask("GET", "/healthz").status == 404
     assert server.ask("GET", "/readyz").status == 404
 
 
-def test_a_new_pair_is_served_on_new_connections_and_old_ones_go_on(server: Server) -> None:
+def test_new_key_pair_served_on_new_connections(server: Server) -> None:
     before = serial(server)
     with server.client() as client:
         assert client.review(BODY).status == 200
@@ -69,7 +69,7 @@ def test_a_new_pair_is_served_on_new_connections_and_old_ones_go_on(server: Serv
 
 @pytest.mark.parametrize("name", ["tls.crt", "tls.key"])
 @pytest.mark.parametrize("broken", ["empty", "half", "other", "directory", "gone"])
-def test_the_last_good_pair_is_kept_when_the_new_one_is_broken(server: Server, name: str, broken: str) -> None:
+def test_invalid_key_pair_keeps_last_valid_one(server: Server, name: str, broken: str) -> None:
     before = serial(server)
     path = server.place.folder / name
     content = path.read_bytes()
@@ -91,7 +91,7 @@ def test_the_last_good_pair_is_kept_when_the_new_one_is_broken(server: Server, n
     assert serial(server) != before
 
 
-def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(server: Server) -> None:
+def test_encrypted_key_refused_without_passphrase_prompt(server: Server) -> None:
     path = server.place.folder / "tls.key"
     key = serialization.load_pem_private_key(path.read_bytes(), None)
     encrypted = key.private_bytes(
@@ -106,7 +106,7 @@ def test_an_encrypted_key_is_refused_and_nobody_is_asked_for_a_passphrase(server
     wait_until(lambda: server.probe("/readyz").body == b"ready\n")
 
 
-def test_a_changed_configuration_is_in_force_and_a_broken_one_changes_nothing(server: Server) -> None:
+def test_configuration_reloaded_unless_invalid(server: Server) -> None:
     assert image(server) == "registry.example.com/nginx"
     said = server.log.count("the configuration is broken")
     with server.client() as client:
@@ -126,7 +126,7 @@ def test_a_changed_configuration_is_in_force_and_a_broken_one_changes_nothing(se
     assert image(server) == "registry.example.com/nginx"
 
 
-def test_a_configuration_replaced_as_kubelet_does_it_is_taken_up(place: Place) -> None:
+def test_configuration_replaced_by_symlink_reloaded(place: Place) -> None:
     # A ConfigMap's folder: the file is a link into ..data, which is a link to the folder of now.
     folder = place.folder
     for version, host in (("1", "one"), ("2", "two")):
@@ -142,7 +142,7 @@ def test_a_configuration_replaced_as_kubelet_does_it_is_taken_up(place: Place) -
         wait_until(lambda: image(server) == "two.example.com/nginx")
 
 
-def test_environment_variables_win_over_the_file(place: Place) -> None:
+def test_environment_overrides_file(place: Place) -> None:
     with serving(place, OPENCTI__DAEMON__REGISTRY__SERVER="environment.example.com") as server:
         assert image(server) == "environment.example.com/nginx"
 
@@ -169,7 +169,7 @@ def test_sigterm_drains(place: Place) -> None:
     assert "cut_off=0" in server.log
 
 
-def test_sigterm_closes_what_only_waits(place: Place) -> None:
+def test_sigterm_closes_idle_connections(place: Place) -> None:
     with serving(place, drain=0.1) as server, server.tls() as idle:
         idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(1000)
@@ -184,7 +184,7 @@ def test_sigint_stops_at_once(place: Place) -> None:
         assert server.process.wait(20) == 0
 
 
-def test_a_worker_that_dies_is_replaced_and_one_whose_parent_dies_stops(place: Place) -> None:
+def test_dead_worker_replaced_and_orphan_stops(place: Place) -> None:
     with serving(place) as server:
         (first,) = server.workers()
         os.kill(first, signal.SIGKILL)
@@ -195,7 +195,7 @@ def test_a_worker_that_dies_is_replaced_and_one_whose_parent_dies_stops(place: P
         wait_until(lambda: not Path(f"/proc/{second}").exists())
 
 
-def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the_log(
+def test_internal_error_is_a_valid_answer_and_one_log_line(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fail(_: Resolver, image: str) -> Resolution:
@@ -213,14 +213,14 @@ def test_a_fault_of_our_own_is_a_valid_review_at_either_door_and_one_line_in_the
     assert "nginx" not in record.getMessage()
 
 
-def test_the_server_loads_nothing_that_it_must_not_have() -> None:
+def test_server_loads_no_forbidden_module() -> None:
     code = "import sys, webhook.cli.serve; print(*sys.modules, sep='\\n')"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "webhook.server.worker" in loaded
     assert not {"kubernetes", "cryptography", "jsonpatch"} & set(loaded)
 
 
-def test_replacement_worker_answers_by_the_current_configuration_from_the_start(place: Place) -> None:
+def test_replacement_worker_uses_current_configuration(place: Place) -> None:
     # Enough rules that reading them takes longer than a request.
     rules = "".join(f"    - {{from: quay.io/{number}, to: mirror.example.com/{number}}}\n" for number in range(2000))
     place.configure(CONFIGURATION + f"webhook:\n  rules:\n{rules}")

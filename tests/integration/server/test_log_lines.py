@@ -1,4 +1,4 @@
-"""What the real server logs of a rewrite, in both forms, and from which level on."""
+"""What the server logs about reviews, in both formats and at each level."""
 
 import json
 from contextlib import AbstractContextManager
@@ -25,12 +25,12 @@ def pod(*images: str, **metadata: Any) -> dict[str, Any]:
 
 
 def objects(server: Server) -> list[dict[str, Any]]:
-    """What is logged, every line being an object."""
+    """Return the log, with an object for each line."""
     return [json.loads(line) for line in server.log.splitlines()]
 
 
 def rewrites(server: Server, number: int) -> list[dict[str, Any]]:
-    """Wait for so many lines of rewrites."""
+    """Wait for `number` lines of rewrites."""
 
     def found() -> list[dict[str, Any]]:
         return [one for one in objects(server) if one["message"] == "rewritten"]
@@ -43,7 +43,7 @@ def as_json(place: Place) -> AbstractContextManager[Server]:
     return serving(place, "--log-format=json")
 
 
-def test_a_rewrite_is_one_object_with_who_it_is_and_each_image_before_and_after_and_its_rule(place: Place) -> None:
+def test_rewrite_json_line_has_request_and_images(place: Place) -> None:
     place.configure(CONFIGURATION + _RULE)
     with as_json(place) as server:
         server.review(
@@ -81,7 +81,7 @@ def test_a_rewrite_is_one_object_with_who_it_is_and_each_image_before_and_after_
     assert (second["pod"], second["uid"], second["dry_run"]) == ("x", "u-2", True)
 
 
-def test_every_line_is_an_object_with_a_time_a_level_a_logger_and_a_message(place: Place) -> None:
+def test_every_json_line_is_an_object(place: Place) -> None:
     with as_json(place) as server:
         server.review(review.encode_review(pod("nginx")))
         rewrites(server, 1)
@@ -92,7 +92,7 @@ def test_every_line_is_an_object_with_a_time_a_level_a_logger_and_a_message(plac
 
 
 @pytest.mark.parametrize("form", ["text", "json"])
-def test_no_pod_forges_a_line(place: Place, form: str) -> None:
+def test_hostile_pod_forges_no_line(place: Place, form: str) -> None:
     forged = '","level":"ERROR\n2026-01-01T00:00:00.000Z ERROR webhook forged\u2028\x1b[2J"'
     document = pod("nginx", forged, "quay.io/x", name=forged)
     document["spec"]["containers"][0]["name"] = forged
@@ -110,7 +110,7 @@ def test_no_pod_forges_a_line(place: Place, form: str) -> None:
         assert json.loads(line)["uid"] == forged
 
 
-def test_of_very_many_images_as_many_are_shown_as_go_into_a_line(place: Place) -> None:
+def test_many_images_limited_to_line(place: Place) -> None:
     with as_json(place) as server:
         server.review(review.encode_review(pod(*(f"image-{number}" for number in range(500)))))
         (line,) = rewrites(server, 1)
@@ -124,13 +124,13 @@ def level(place: Place, name: str) -> None:
 
 
 def is_logged(server: Server, uid: str) -> bool:
-    """Tell whether a rewrite is logged: its line is written in the turn of the loop in which it is answered."""
+    """Whether a rewrite is logged: its line is written in the loop iteration in which it is answered."""
     server.review(review.encode_review(pod("nginx"), uid=uid))
     server.probe("/healthz")
     return uid in server.log
 
 
-def test_the_level_changes_with_the_configuration_there_and_back(place: Place) -> None:
+def test_log_level_follows_configuration(place: Place) -> None:
     with serving(place) as server:
         wait_until(lambda: is_logged(server, "u-1"))
         level(place, "warning")
@@ -139,7 +139,7 @@ def test_the_level_changes_with_the_configuration_there_and_back(place: Place) -
         wait_until(lambda: is_logged(server, "u-3"))
 
 
-def test_a_level_on_the_command_line_wins_and_stays(tmp_path: Path) -> None:
+def test_log_level_of_command_line_wins(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     place.write_pair()
     level(place, "error")
@@ -150,7 +150,7 @@ def test_a_level_on_the_command_line_wins_and_stays(tmp_path: Path) -> None:
         wait_until(lambda: is_logged(server, "u-2"))
 
 
-def test_what_is_not_examined_is_logged_with_its_uid_and_counted(place: Place) -> None:
+def test_unexamined_review_logged_with_uid_and_counted(place: Place) -> None:
     large = review.encode_review(pod("a" * STORED_LIMIT, "a", name="x"), uid="u-1")
     unreadable = review.encode_review(pod("a"), uid="u-2")[:-9]
     unread = review.encode_review(pod("a"), uid="u-3").ljust(review.BODY_LIMIT + 1)

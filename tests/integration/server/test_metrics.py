@@ -1,4 +1,4 @@
-"""What the server says to Prometheus: the names stay, for dashboards and alerts are made of them."""
+"""The server's metrics. Dashboards and alerts depend on their names."""
 
 from pathlib import Path
 
@@ -41,7 +41,7 @@ def exposition(server: Server) -> str:
     return server.probe("/metrics").body.decode()
 
 
-def test_every_metric_has_a_name_a_type_and_words_and_is_written_as_it_should_be(server: Server) -> None:
+def test_exposition_is_well_formed(server: Server) -> None:
     server.review(review.encode_review(_POD))
     text = exposition(server)
     found = {family.name.removeprefix(_PREFIX): family.type for family in families(text)}
@@ -50,7 +50,7 @@ def test_every_metric_has_a_name_a_type_and_words_and_is_written_as_it_should_be
     assert faults(text) == []
 
 
-def test_what_was_answered_is_counted(server: Server) -> None:
+def test_answered_review_counted(server: Server) -> None:
     def counts() -> list[float]:
         series = (
             'reviews_total{operation="CREATE",outcome="rewritten"}',
@@ -70,7 +70,7 @@ def test_what_was_answered_is_counted(server: Server) -> None:
     assert [now - then for now, then in zip(counts(), before, strict=True)] == [3, 3, 3, 1, 3, 3]
 
 
-def test_a_request_that_has_not_come_whole_is_in_flight(server: Server) -> None:
+def test_partial_request_in_flight(server: Server) -> None:
     series = 'registry_webhook_requests_in_flight{port="https"}'
     wait_until(lambda: server.metric(series) == 0)
     with server.tls() as connection:
@@ -79,7 +79,7 @@ def test_a_request_that_has_not_come_whole_is_in_flight(server: Server) -> None:
     wait_until(lambda: server.metric(series) == 0)
 
 
-def test_what_is_in_force_is_said_by_its_hash_and_its_end(tmp_path: Path) -> None:
+def test_configuration_hash_and_certificate_expiry_exported(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     with serving(place) as server:
         assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == float("inf")
@@ -95,7 +95,7 @@ def test_what_is_in_force_is_said_by_its_hash_and_its_end(tmp_path: Path) -> Non
 
 
 def hashes(server: Server) -> set[str]:
-    """Give the hash that is said: there is one at a time."""
+    """Return the configuration hash; there is one at a time."""
     (info,) = (one for one in families(exposition(server)) if one.name == "registry_webhook_configuration_info")
     return {sample.labels["hash"] for sample in info.samples}
 
@@ -113,6 +113,6 @@ def hashes(server: Server) -> set[str]:
         "# HELP a x\n# TYPE a gauge\na 1",
     ],
 )
-def test_the_check_itself_finds_faults_without_promtool_too(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_exposition_check_finds_errors(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
     assert faults(text)

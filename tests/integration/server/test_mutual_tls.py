@@ -1,4 +1,4 @@
-"""Clients that have to show a certificate: who is answered, who hears not a byte, and what becomes of the file."""
+"""Mutual TLS: which clients are answered, and changes of the client CA file."""
 
 import ssl
 import subprocess
@@ -37,12 +37,12 @@ def make_authority(name: str = "of clients") -> KeyPair:
 
 
 def make_client(issuer: KeyPair, *names: str, later: timedelta = timedelta(0), is_client: bool = True) -> KeyPair:
-    """Make a client's certificate that is good for an hour, from now or some time `later`."""
+    """Issue a client certificate that is valid for an hour, from now or some time `later`."""
     return ca.sign(issuer, names or [NAME], datetime.now(UTC) + later, HOUR, is_client=is_client)
 
 
 def presenting(place: Place, pair: KeyPair | None) -> ssl.SSLContext:
-    """Give what a client connects with that shows a certificate, or none."""
+    """Return a client's context with a certificate, or without."""
     context = place.trust
     if pair is not None:
         path = place.folder / "client.pem"
@@ -51,8 +51,8 @@ def presenting(place: Place, pair: KeyPair | None) -> ssl.SSLContext:
     return context
 
 
-def heard(server: Server, context: ssl.SSLContext) -> bytes:
-    """Give all that a client hears that sends a review as soon as TLS lets it, whatever the server says to that."""
+def receive(server: Server, context: ssl.SSLContext) -> bytes:
+    """Return all that a client receives which sends a review as soon as TLS allows it."""
     received = b""
     with server.tcp() as connection:
         try:
@@ -68,8 +68,8 @@ def heard(server: Server, context: ssl.SSLContext) -> bytes:
 
 
 def is_answered(server: Server, pair: KeyPair | None) -> bool:
-    """Tell whether a client with this certificate is answered; no byte is heard by one that is not."""
-    received = heard(server, presenting(server.place, pair))
+    """Whether a client with this certificate is answered; one that is not receives no byte."""
+    received = receive(server, presenting(server.place, pair))
     assert not received or (received.startswith(b"HTTP/1.1 200 ") and b'"u-1"' in received)
     return bool(received)
 
@@ -87,7 +87,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def issuer(server: Server) -> KeyPair:
-    """Put a new authority of clients in force."""
+    """Replace the client CA."""
     made = make_authority()
     replace(server.place.folder / "clients.crt", made.certificate)
     right = make_client(made)
@@ -96,7 +96,7 @@ def issuer(server: Server) -> KeyPair:
     return made
 
 
-def test_the_right_certificate_is_answered_and_asked_for_once_a_connection(server: Server, issuer: KeyPair) -> None:
+def test_accepted_client_certificate_answered(server: Server, issuer: KeyPair) -> None:
     context = presenting(server.place, make_client(issuer))
     with Client(server.secure, context) as client:
         for _ in range(3):
@@ -122,7 +122,7 @@ def _signed_by_a_client(issuer: KeyPair, _: Place) -> KeyPair:
 
 
 def _with_usage(issuer: KeyPair, *usages: x509.ObjectIdentifier, critical: bool = False) -> KeyPair:
-    """Make a client's certificate whose extendedKeyUsage has just these, or that has none."""
+    """Issue a client certificate with these extended key usages, or without the extension."""
     made = make_client(issuer)
     template = x509.load_pem_x509_certificate(made.certificate)
     key = serialization.load_pem_private_key(issuer.key, None)
@@ -139,7 +139,7 @@ def _with_usage(issuer: KeyPair, *usages: x509.ObjectIdentifier, critical: bool 
 
 
 @pytest.mark.parametrize("critical", [False, True])
-def test_certificate_for_several_uses_is_answered(server: Server, issuer: KeyPair, critical: bool) -> None:
+def test_client_certificate_of_several_uses_answered(server: Server, issuer: KeyPair, critical: bool) -> None:
     usages = (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH)
     assert is_answered(server, _with_usage(issuer, *usages, critical=critical))
 
@@ -160,7 +160,7 @@ def test_certificate_for_several_uses_is_answered(server: Server, issuer: KeyPai
         pytest.param(lambda issuer, _: make_client(issuer, is_client=False), id="a server's"),
     ],
 )
-def test_without_the_right_certificate_not_a_byte_is_heard_and_nothing_is_logged(
+def test_other_client_refused_in_handshake_without_log(
     server: Server, issuer: KeyPair, make: Callable[[KeyPair, Place], KeyPair | None]
 ) -> None:
     logged, wrong = server.log, make(issuer, server.place)
@@ -170,15 +170,13 @@ def test_without_the_right_certificate_not_a_byte_is_heard_and_nothing_is_logged
     assert is_answered(server, make_client(issuer))
 
 
-def test_an_older_tls_is_not_spoken(server: Server, issuer: KeyPair) -> None:
+def test_tls_1_2_refused_with_client_certificates(server: Server, issuer: KeyPair) -> None:
     context = presenting(server.place, make_client(issuer))
     context.maximum_version = ssl.TLSVersion.TLSv1_2
-    assert heard(server, context) == b""
+    assert receive(server, context) == b""
 
 
-def test_no_ticket_is_given_by_which_a_certificate_that_has_ended_would_still_count(
-    server: Server, issuer: KeyPair
-) -> None:
+def test_no_session_tickets_with_client_certificates(server: Server, issuer: KeyPair) -> None:
     context = presenting(server.place, make_client(issuer))
     with server.tcp() as connection, context.wrap_socket(connection, server_hostname="localhost") as secure:
         secure.sendall(REQUEST)
@@ -187,14 +185,12 @@ def test_no_ticket_is_given_by_which_a_certificate_that_has_ended_would_still_co
         assert secure.session is None or not secure.session.has_ticket
 
 
-def test_the_plain_port_asks_for_no_certificate(server: Server) -> None:
+def test_plain_port_needs_no_client_certificate(server: Server) -> None:
     assert [server.probe(path).status for path in ("/healthz", "/readyz")] == [200, 200]
     assert server.probe("/mutate").status == 404
 
 
-def test_a_replaced_authority_is_in_force_for_new_connections_and_open_ones_go_on(
-    server: Server, issuer: KeyPair
-) -> None:
+def test_replaced_client_ca_used_for_new_connections(server: Server, issuer: KeyPair) -> None:
     path, before, after = server.place.folder / "clients.crt", make_client(issuer), make_authority()
     with Client(server.secure, presenting(server.place, before)) as pooled:
         assert pooled.review(BODY).status == 200
@@ -208,9 +204,7 @@ def test_a_replaced_authority_is_in_force_for_new_connections_and_open_ones_go_o
 
 
 @pytest.mark.parametrize("broken", ["empty", "half", "text", "a client's", "directory", "gone"])
-def test_a_broken_file_leaves_the_last_good_one_in_force_and_lets_the_pair_be_replaced(
-    server: Server, issuer: KeyPair, broken: str
-) -> None:
+def test_invalid_client_ca_keeps_last_valid_one(server: Server, issuer: KeyPair, broken: str) -> None:
     path, right = server.place.folder / "clients.crt", make_client(issuer)
     content = path.read_bytes()
     if broken in {"directory", "gone"}:
@@ -235,7 +229,7 @@ def test_a_broken_file_leaves_the_last_good_one_in_force_and_lets_the_pair_be_re
     wait_until(lambda: server.probe("/readyz").body == READY)
 
 
-def test_a_broken_pair_opens_nothing(server: Server, issuer: KeyPair) -> None:
+def test_invalid_key_pair_still_requires_client_certificates(server: Server, issuer: KeyPair) -> None:
     replace(server.place.folder / "tls.key", b"broken")
     wait_until(lambda: b"tls.key" in server.probe("/readyz").body)
     assert is_answered(server, make_client(issuer))
@@ -246,9 +240,7 @@ def test_a_broken_pair_opens_nothing(server: Server, issuer: KeyPair) -> None:
 
 
 @pytest.mark.parametrize("content", [None, b"", b"hello"], ids=["missing", "empty", "text"])
-def test_until_there_is_an_authority_it_is_alive_and_not_ready_and_answers_nobody(
-    tmp_path: Path, content: bytes | None
-) -> None:
+def test_missing_client_ca_is_not_ready(tmp_path: Path, content: bytes | None) -> None:
     place, ours = make_place(tmp_path), make_authority()
     place.write_pair()
     if content is not None:
@@ -266,7 +258,7 @@ def test_until_there_is_an_authority_it_is_alive_and_not_ready_and_answers_nobod
         assert not is_answered(server, None)
 
 
-def test_where_names_are_asked_for_a_client_has_one_of_them(tmp_path: Path) -> None:
+def test_client_names_required(tmp_path: Path) -> None:
     place, ours = make_place(tmp_path), make_authority()
     place.write_pair()
     (tmp_path / "clients.crt").write_bytes(ours.certificate)
@@ -282,7 +274,7 @@ def test_where_names_are_asked_for_a_client_has_one_of_them(tmp_path: Path) -> N
         assert "Traceback" not in server.log
 
 
-def test_what_the_command_makes_for_api_servers_is_the_right_certificate(tmp_path: Path) -> None:
+def test_client_certificate_of_certs_command_answered(tmp_path: Path) -> None:
     place = make_place(tmp_path)
     place.write_pair()
     subprocess.run([sys.executable, "-m", "webhook", "certs", "client", "--out=pki"], cwd=tmp_path, check=True)
@@ -293,13 +285,11 @@ def test_what_the_command_makes_for_api_servers_is_the_right_certificate(tmp_pat
 
 
 def asked(server: Server) -> str | None:
-    """Ask as the sidecar does, without a certificate of a client's."""
+    """Ask as the refresher does, without a client certificate."""
     return KeyPairDir(Path(), Address(*server.secure)).fingerprint()
 
 
-def test_the_sidecar_is_told_which_certificate_is_served_though_it_has_none_of_its_own(
-    server: Server, issuer: KeyPair
-) -> None:
+def test_refresher_sees_served_certificate_without_client_certificate(server: Server, issuer: KeyPair) -> None:
     logged = server.log
     for _ in range(20):
         assert asked(server) == ca.fingerprint((server.place.folder / "tls.crt").read_bytes())

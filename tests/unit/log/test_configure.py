@@ -12,9 +12,7 @@ from webhook import log
 
 
 @pytest.mark.parametrize(("begun_with", "followed"), [(None, True), ("warning", False)])
-def test_the_level_is_followed_unless_one_was_chosen(
-    stream: io.StringIO, begun_with: str | None, followed: bool
-) -> None:
+def test_set_level_ignored_if_configured(stream: io.StringIO, begun_with: str | None, followed: bool) -> None:
     log.configure(begun_with, stream=stream)
     log.set_level("debug")
     logging.getLogger("webhook.test").debug("ours")
@@ -25,11 +23,11 @@ def test_the_level_is_followed_unless_one_was_chosen(
 
 
 def said(stream: io.StringIO) -> list[str]:
-    """What is written, but for the time."""
+    """Return the lines without their time."""
     return [line.partition(" ")[2] for line in stream.getvalue().splitlines()]
 
 
-def test_a_pair_with_controls_or_other_alphabets_is_one_printable_line(stream: io.StringIO) -> None:
+def test_info_value_is_printable_ascii(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
     log.info(logger, log.event("seen", name="a\x7fb", other="é\u2028\ud800\n", third="\U0001f600"))
     (line,) = stream.getvalue().splitlines()
@@ -39,10 +37,10 @@ def test_a_pair_with_controls_or_other_alphabets_is_one_printable_line(stream: i
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_what_is_said_is_the_line_that_logging_writes(stream: io.StringIO, together: bool) -> None:
+def test_info_writes_same_line_as_logger(stream: io.StringIO, together: bool) -> None:
     logger, event = logging.getLogger("webhook.test"), log.event("rewritten", pod="a b", images="x -> y")
-    turn: list[Callable[[], None]] = []
-    log.batch(turn.append if together else None)
+    scheduled: list[Callable[[], None]] = []
+    log.batch(scheduled.append if together else None)
     log.info(logger, event)
     logger.info(event)
     log.batch(None)
@@ -56,40 +54,40 @@ def test_what_is_said_is_the_line_that_logging_writes(stream: io.StringIO, toget
         assert abs(moment - datetime.now(UTC)) < timedelta(minutes=1)
 
 
-def test_what_is_said_reaches_whoever_else_listens(stream: io.StringIO, caplog: pytest.LogCaptureFixture) -> None:
+def test_info_reaches_other_handlers(stream: io.StringIO, caplog: pytest.LogCaptureFixture) -> None:
     logging.getLogger().addHandler(caplog.handler)
     log.info(logging.getLogger("webhook.test"), log.event("rewritten", pod="a"))
     assert [record.getMessage() for record in caplog.records] == ["rewritten pod=a"]
     assert said(stream) == ["INFO webhook.test rewritten pod=a"]
 
 
-def test_the_lines_of_a_turn_are_written_together_and_in_order(stream: io.StringIO) -> None:
+def test_batch_writes_lines_together_in_order(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
-    turn: list[Callable[[], None]] = []
-    log.batch(turn.append)
+    scheduled: list[Callable[[], None]] = []
+    log.batch(scheduled.append)
     for number in range(3):
         log.info(logger, log.event("said", number=number))
         logger.warning("logged %d", number)
     assert stream.getvalue() == ""
-    (flush,) = turn
+    (flush,) = scheduled
     flush()
     expected = [
         line for n in range(3) for line in (f"INFO webhook.test said number={n}", f"WARNING webhook.test logged {n}")
     ]
     assert said(stream) == expected
-    turn.clear()
-    logger.info("of the next turn")
-    (flush,) = turn
+    scheduled.clear()
+    logger.info("of the next iteration")
+    (flush,) = scheduled
     flush()
-    assert said(stream) == [*expected, "INFO webhook.test of the next turn"]
+    assert said(stream) == [*expected, "INFO webhook.test of the next iteration"]
     flush()
     log.batch(None)
     assert len(said(stream)) == 7
 
 
-def test_nothing_is_lost_when_lines_are_written_at_once_again(stream: io.StringIO) -> None:
+def test_batch_ended_writes_waiting_lines(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
-    log.batch(lambda _: None)  # a loop that ended before its next turn
+    log.batch(lambda _: None)  # a loop that ended before its next scheduled
     logger.info("waiting")
     log.batch(None)
     assert said(stream) == ["INFO webhook.test waiting"]
@@ -97,14 +95,14 @@ def test_nothing_is_lost_when_lines_are_written_at_once_again(stream: io.StringI
     assert said(stream) == ["INFO webhook.test waiting", "INFO webhook.test at once"]
 
 
-def test_nothing_is_lost_when_the_process_ends(stream: io.StringIO) -> None:
+def test_batch_flushed_at_exit(stream: io.StringIO) -> None:
     log.batch(lambda _: None)
     logging.getLogger("webhook.test").info("waiting")
     logging.getLogger().handlers[0].flush()  # as logging does at the end
     assert said(stream) == ["INFO webhook.test waiting"]
 
 
-def test_another_threads_line_is_not_kept_waiting(stream: io.StringIO) -> None:
+def test_batch_other_thread_writes_at_once(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
     log.batch(lambda _: None)
     logger.info("of the loop")
@@ -116,7 +114,7 @@ def test_another_threads_line_is_not_kept_waiting(stream: io.StringIO) -> None:
     assert said(stream)[1:] == ["INFO webhook.test of the loop"]
 
 
-def test_a_fault_that_is_gathered_is_a_line_as_any_other(stream: io.StringIO) -> None:
+def test_batch_exception_is_a_line(stream: io.StringIO) -> None:
     logger = logging.getLogger("webhook.test")
     log.batch(lambda _: None)
     try:
@@ -132,7 +130,7 @@ def test_a_fault_that_is_gathered_is_a_line_as_any_other(stream: io.StringIO) ->
 
 
 @pytest.mark.parametrize("together", [True, False])
-def test_where_nobody_reads_any_more_nothing_fails(stream: io.StringIO, together: bool) -> None:
+def test_log_to_closed_stream_raises_nothing(stream: io.StringIO, together: bool) -> None:
     logger = logging.getLogger("webhook.test")
     log.batch((lambda _: None) if together else None)
     stream.close()
@@ -143,7 +141,7 @@ def test_where_nobody_reads_any_more_nothing_fails(stream: io.StringIO, together
 
 
 class Halting(io.StringIO):
-    """A stream on which one write is two, as on a pipe that is full."""
+    """A stream that splits each write in two, as a full pipe does."""
 
     def write(self, text: str) -> int:
         half = len(text) // 2
@@ -153,7 +151,7 @@ class Halting(io.StringIO):
 
 
 @pytest.mark.usefixtures("stream")
-def test_the_lines_of_threads_do_not_mix() -> None:
+def test_lines_of_threads_do_not_mix() -> None:
     halting = Halting()
     log.configure(stream=halting)
     logger = logging.getLogger("webhook.test")

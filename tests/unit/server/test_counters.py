@@ -1,4 +1,4 @@
-"""What is counted of reviews, and that what a client sends makes no series."""
+"""Counters of reviews, and the limit on their label values."""
 
 from typing import Any
 
@@ -29,20 +29,20 @@ def seen(counts: dict[str, int]) -> dict[str, int]:
     return {what: count for what, count in counts.items() if count}
 
 
-def test_a_review_counts_by_operation_and_outcome() -> None:
+def test_count_review_by_operation_and_outcome() -> None:
     tally = counted(images("nginx"))
     assert tally.reviews["CREATE"]["rewritten"] == 1
     assert sum(sum(outcomes.values()) for outcomes in tally.reviews.values()) == 1
 
 
 @pytest.mark.parametrize("operation", ["DELETE", "x" * 1000, None])
-def test_whatever_else_is_called_an_operation_counts_as_one(operation: str | None) -> None:
+def test_count_unknown_operations_share_a_label(operation: str | None) -> None:
     tally = counted(images("nginx"), operation=operation)
     assert set(tally.reviews) == {"CREATE", "UPDATE", "other"}
     assert tally.reviews["other"]["unsupported"] == 1
 
 
-def test_images_count_by_why_they_became_what_they_did_and_by_rule() -> None:
+def test_count_images_by_reason_and_rule() -> None:
     document = images("nginx", "quay.io/a", "quay.io/b", "gcr.io/x", "ghcr.io/x", "registry.example.com/x", "Not/An")
     tally = counted(document)
     expected = {"server": 1, "rule": 2, "excluded": 1, "qualified": 1, "already-prefixed": 1, "invalid": 1}
@@ -50,21 +50,21 @@ def test_images_count_by_why_they_became_what_they_did_and_by_rule() -> None:
     assert tally.rules == {"quay.io -> registry.example.com/quay": 2}
 
 
-def test_images_count_each_time_although_the_decision_is_known() -> None:
+def test_count_cached_decision_counts_images_again() -> None:
     tally, made = ReviewCounters(), handler()
     for _ in range(3):
         routes.mutate(made, JSON, review.encode_review(images("nginx", "quay.io/a")), tally)
     assert (tally.images["server"], tally.images["rule"]) == (3, 3)
 
 
-def test_a_fault_of_our_own_counts() -> None:
+def test_count_internal_error() -> None:
     def broken(_: str) -> Any:
         raise RuntimeError
 
     assert counted(images("nginx"), handler(resolve=broken)).reviews["CREATE"]["error"] == 1
 
 
-def test_more_rules_than_are_told_apart_count_together() -> None:
+def test_count_rules_beyond_limit_share_a_label() -> None:
     rules = tuple(RuleSettings(f"r{number}.example.com", "registry.example.com/r") for number in range(300))
     made = Mutator(Configuration(webhook=WebhookSettings(rules=rules)))
     tally = counted(images(*(f"r{number}.example.com/x" for number in range(300))), made)
@@ -73,7 +73,7 @@ def test_more_rules_than_are_told_apart_count_together() -> None:
     assert sum(tally.rules.values()) == tally.images["rule"] == 300
 
 
-def test_refused_requests_count_by_status_and_reason() -> None:
+def test_refuse_counts_by_status_and_reason() -> None:
     tally = ReviewCounters()
     routes.mutate(handler(), "text/plain", b"{}", tally)
     routes.mutate(handler(), JSON, b"{", tally)
@@ -83,7 +83,7 @@ def test_refused_requests_count_by_status_and_reason() -> None:
     assert tally.seconds.cumulative()[-1][1] == 0
 
 
-def test_how_long_it_took_and_how_long_it_was_are_distributions() -> None:
+def test_count_review_fills_histograms() -> None:
     tally, made = ReviewCounters(), handler()
     body = review.encode_review(images("nginx"))
     for _ in range(5):
@@ -94,7 +94,7 @@ def test_how_long_it_took_and_how_long_it_was_are_distributions() -> None:
     assert tally.sizes.cumulative()[0] == (1024, 5)
 
 
-def test_a_value_at_a_bound_is_within_it() -> None:
+def test_histogram_value_at_bound_is_within_it() -> None:
     values = Histogram((1, 10))
     for value in (0, 1, 1.5, 10, 11):
         values.add(value)

@@ -11,17 +11,17 @@ class Consumer:
 
 
 class Held:
-    """A memory of 100 bytes, and who gave way."""
+    """A budget of 100 bytes that counts evictions."""
 
     def __init__(self) -> None:
         self.count = 0
-        self.memory = MemoryBudget(100, self._gave_way)
+        self.memory = MemoryBudget(100, self._on_evict)
 
-    def _gave_way(self) -> None:
+    def _on_evict(self) -> None:
         self.count += 1
 
 
-def test_what_is_held_is_counted_and_counted_no_more_when_it_is_let_go() -> None:
+def test_budget_counts_until_freed() -> None:
     held = Held()
     one, two = Consumer(), Consumer()
     held.memory.set_usage(one, 40)
@@ -35,7 +35,7 @@ def test_what_is_held_is_counted_and_counted_no_more_when_it_is_let_go() -> None
     assert two.is_there
 
 
-def test_the_one_that_holds_the_most_gives_way_whoever_asked_for_more() -> None:
+def test_budget_exceeded_evicts_largest() -> None:
     held = Held()
     small, large, newcomer = Consumer(), Consumer(), Consumer()
     held.memory.set_usage(small, 20)
@@ -45,7 +45,7 @@ def test_the_one_that_holds_the_most_gives_way_whoever_asked_for_more() -> None:
     assert (held.memory.total, held.count) == (50, 1)
 
 
-def test_as_many_evict_as_it_takes_and_the_newcomer_where_it_is_the_largest() -> None:
+def test_budget_exceeded_evicts_newcomer_if_largest() -> None:
     held = Held()
     holders = [Consumer() for _ in range(4)]
     for holder in holders:
@@ -59,7 +59,7 @@ def test_as_many_evict_as_it_takes_and_the_newcomer_where_it_is_the_largest() ->
     assert held.memory.total == 75
 
 
-def test_memory_client_with_the_most_frees_its_largest() -> None:
+def test_budget_exceeded_evicts_largest_of_largest_client() -> None:
     held = Held()
     flood = [Consumer("192.0.2.66") for _ in range(5)]
     for holder in flood:

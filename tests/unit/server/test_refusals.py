@@ -1,4 +1,4 @@
-"""Refused requests in the log: one line for each reason in some seconds, and none is lost to the count."""
+"""The log of refused requests."""
 
 import logging
 
@@ -15,7 +15,7 @@ class Clock:
         return self.now
 
 
-def test_refusals_are_logged_once_an_interval_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
+def test_refusals_logged_once_an_interval_with_count(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.WARNING)
     clock = Clock()
     refusals = RefusalLog(clock)

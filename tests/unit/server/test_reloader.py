@@ -1,4 +1,4 @@
-"""What comes of the files at each look, one look at a time."""
+"""The state of the server after each poll of its files."""
 
 import logging
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from webhook.server.reloader import KeyPairFiles, Reloader
 
 @pytest.fixture
 def other(place: Place, tmp_path: Path) -> Place:
-    """A folder with another pair of the same authority."""
+    """A folder with another key pair of the same CA."""
     folder = tmp_path / "other"
     folder.mkdir()
     made = Place(folder, place.ours)
@@ -43,7 +43,7 @@ def take(name: str, other: Place, place: Place) -> None:
     replace(place.folder / name, (other.folder / name).read_bytes())
 
 
-def test_nothing_is_said_of_a_pair_that_is_replaced_file_by_file(
+def test_key_pair_replaced_file_by_file_logs_nothing(
     place: Place, other: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = watch(place)
@@ -59,7 +59,7 @@ def test_nothing_is_said_of_a_pair_that_is_replaced_file_by_file(
     assert [record.levelno for record in caplog.records if record.levelno > logging.INFO] == []
 
 
-def test_a_pair_that_does_not_fit_is_said_once_when_it_still_does_not_at_the_next_look(
+def test_key_pair_mismatch_reported_once_at_next_poll(
     place: Place, other: Place, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = watch(place)
@@ -76,7 +76,7 @@ def test_a_pair_that_does_not_fit_is_said_once_when_it_still_does_not_at_the_nex
     assert watched.state.tls is not before
 
 
-def test_what_was_doubted_once_is_doubted_anew_when_it_comes_back(place: Place, other: Place) -> None:
+def test_key_pair_mismatch_that_returns_is_reported_a_poll_later(place: Place, other: Place) -> None:
     watched = watch(place)
     own = (place.folder / "tls.key").read_bytes()
     for _ in range(3):
@@ -88,7 +88,7 @@ def test_what_was_doubted_once_is_doubted_anew_when_it_comes_back(place: Place, 
         assert watched.state.certificate_error is None
 
 
-def test_where_nothing_is_served_yet_the_reason_is_said_at_once(tmp_path: Path) -> None:
+def test_key_pair_mismatch_at_start_reported_at_once(tmp_path: Path) -> None:
     watched = watch(make_place(tmp_path))
     assert watched.state.tls is None
     assert "no such file" in (watched.state.certificate_error or "")
@@ -106,7 +106,7 @@ class Clock:
 
 
 def write(place: Place, begins: timedelta, issuer: KeyPair | None = None) -> bytes:
-    """Write a pair that is valid for an hour, and give its certificate; with an issuer, that one is in the chain."""
+    """Write a key pair that is valid for an hour; return its certificate. An issuer is added to the chain."""
     pair = pki_ca.sign(issuer or place.ours, ("localhost",), datetime.now(UTC) + begins, HOUR)
     chain = pair.certificate + (issuer.certificate if issuer else b"")
     replace(place.folder / "tls.crt", chain)
@@ -125,7 +125,7 @@ EXPIRED = pki_ca.create_ca("expired", datetime.now(UTC) - 2 * HOUR, HOUR)
 @pytest.mark.parametrize(
     ("begins", "issuer"), [(-2 * HOUR, None), (2 * HOUR, None), (timedelta(0), EXPIRED)], ids=["old", "new", "chain"]
 )
-def test_pair_that_is_not_valid_never_replaces_a_valid_one(
+def test_key_pair_expired_does_not_replace_valid_one(
     place: Place, begins: timedelta, issuer: KeyPair | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     watched = looked(place, Clock())
@@ -144,7 +144,7 @@ def test_pair_that_is_not_valid_never_replaces_a_valid_one(
 
 
 @pytest.mark.parametrize("begins", [-2 * HOUR, 2 * HOUR])
-def test_pair_that_is_not_valid_is_served_where_none_is_and_reported(
+def test_key_pair_expired_at_start_served_and_reported(
     place: Place, begins: timedelta, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(place, begins)
@@ -163,7 +163,7 @@ def test_pair_that_is_not_valid_is_served_where_none_is_and_reported(
     assert routes.ready(watched.state, draining=False).body == b"ready\n"
 
 
-def test_pair_that_is_not_valid_yet_is_served_once_it_is(place: Place) -> None:
+def test_key_pair_not_yet_valid_served_when_valid(place: Place) -> None:
     clock = Clock()
     write(place, timedelta(0))
     watched = looked(place, clock)
@@ -177,7 +177,7 @@ def test_pair_that_is_not_valid_yet_is_served_once_it_is(place: Place) -> None:
     assert (watched.state.certificate_error, watched.state.certificate_invalid) == (None, None)
 
 
-def test_pair_that_expires_while_served_is_reported_and_a_rejected_one_taken(place: Place) -> None:
+def test_key_pair_expiring_while_served_reported_and_replaced(place: Place) -> None:
     clock = Clock()
     write(place, timedelta(0))
     watched = looked(place, clock)
@@ -191,7 +191,7 @@ def test_pair_that_expires_while_served_is_reported_and_a_rejected_one_taken(pla
     assert watched.state.certificate_invalid is not None
 
 
-def test_client_cas_that_have_expired_never_replace_valid_ones(place: Place) -> None:
+def test_client_ca_expired_does_not_replace_valid_one(place: Place) -> None:
     clock, path = Clock(), place.folder / "clients.crt"
     good, later = (
         pki_ca.create_ca(name, datetime.now(UTC) + begins, HOUR)
@@ -248,7 +248,7 @@ def _signed_by_itself(kind: str) -> KeyPair:
 
 
 @pytest.mark.parametrize(("kind", "taken"), [(kind, index < 5) for index, kind in enumerate(_MAKE) if kind != "X25519"])
-def test_pair_with_key_that_api_servers_do_not_take_last_good_one_stays(place: Place, kind: str, taken: bool) -> None:
+def test_key_pair_with_unsupported_key_is_not_served(place: Place, kind: str, taken: bool) -> None:
     watched = looked(place, Clock())
     before = watched.state.tls
     pair = _signed_by_itself(kind)
@@ -275,7 +275,7 @@ def test_pair_with_key_that_api_servers_do_not_take_last_good_one_stays(place: P
     ],
     ids=["order", "several", "other", "swapped", "no certificate", "OpenSSH", "X25519", "DSA", "cut"],
 )
-def test_pair_that_openssl_refuses_is_named_for_what_it_is(
+def test_key_pair_refused_by_openssl_is_explained(
     place: Place, make: Callable[[KeyPair, KeyPair], tuple[bytes, bytes]], said: str
 ) -> None:
     pair = pki_ca.sign(place.ours, ("localhost",), datetime.now(UTC), HOUR)
@@ -287,7 +287,7 @@ def test_pair_that_openssl_refuses_is_named_for_what_it_is(
 
 
 @pytest.mark.parametrize("label", ["X509 CERTIFICATE", "TRUSTED CERTIFICATE"])
-def test_pair_with_another_label_is_served_and_its_end_known(place: Place, label: str) -> None:
+def test_key_pair_with_other_pem_label_is_served(place: Place, label: str) -> None:
     path = place.folder / "tls.crt"
     end = pki_ca.validity(path.read_bytes()).ends.timestamp()
     replace(path, path.read_bytes().replace(b" CERTIFICATE-", f" {label}-".encode()))

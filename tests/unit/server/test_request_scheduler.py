@@ -1,4 +1,4 @@
-"""In which order requests are answered, and that what takes long does not delay what does not."""
+"""The order in which requests are answered, and that expensive requests do not delay others."""
 
 import asyncio
 import gc
@@ -21,7 +21,7 @@ ONE, OTHER = "192.0.2.1", "192.0.2.2"
 
 
 def in_namespace(namespace: str, images: int) -> Request:
-    """Make a review as an API server sends it."""
+    """Return a review as API servers send it."""
     pod = {"metadata": {"namespace": namespace}, "spec": {"containers": [{"image": "a"}] * images}}
     return Request(b"POST", b"/mutate", b"", {}, review.encode_review(pod), ONE)
 
@@ -35,21 +35,21 @@ def put(queue: FairQueue, size: int, client: str = ONE) -> PendingRequest:
 
 
 def served(queue: FairQueue, seconds: Callable[[Request], float]) -> Iterator[tuple[str, int]]:
-    """Serve all that is in a queue, each request in so many seconds."""
+    """Empty a queue; `seconds` is how long a request takes."""
     while (found := queue.get()) is not None:
         waiting, taken = found
         waiting.charge(seconds(taken))
         yield taken.client, len(taken.body)
 
 
-def test_queue_smallest_of_a_client_is_next() -> None:
+def test_queue_serves_smallest_request_of_client_first() -> None:
     queue = FairQueue()
     for size in (30, 10, 20, 10):
         put(queue, size)
     assert [size for _, size in served(queue, lambda _: 1)] == [10, 10, 20, 30]
 
 
-def test_queue_clients_get_equal_time_whatever_they_ask() -> None:
+def test_queue_clients_get_equal_time() -> None:
     queue = FairQueue()
     for _ in range(100):
         put(queue, 1000)
@@ -61,7 +61,7 @@ def test_queue_clients_get_equal_time_whatever_they_ask() -> None:
     assert order.count((OTHER, 10)) == order.count((ONE, 1000)) == 100
 
 
-def test_queue_client_that_comes_one_by_one_gets_no_more() -> None:
+def test_queue_client_sending_one_by_one_gets_no_more() -> None:
     queue = FairQueue()
     for _ in range(200):
         put(queue, 10, OTHER)
@@ -78,7 +78,7 @@ def test_queue_client_that_comes_one_by_one_gets_no_more() -> None:
     assert taken.count(ONE) <= 3
 
 
-def test_queue_newcomer_is_next_and_has_no_credit() -> None:
+def test_queue_new_client_is_next_without_credit() -> None:
     queue = FairQueue()
     for _ in range(10):
         put(queue, 1)
@@ -93,7 +93,7 @@ def test_queue_newcomer_is_next_and_has_no_credit() -> None:
     assert order[:6].count(ONE) >= 2
 
 
-def test_queue_cancelled_request_is_freed_and_skipped() -> None:
+def test_queue_cancelled_request_freed_and_skipped() -> None:
     queue = FairQueue()
     cancelled = put(queue, 1)
     put(queue, 2)
@@ -103,7 +103,7 @@ def test_queue_cancelled_request_is_freed_and_skipped() -> None:
     assert queue.get() is None
 
 
-def test_queue_namespaces_of_one_client_get_equal_time_whatever_their_size() -> None:
+def test_queue_namespaces_of_client_get_equal_time() -> None:
     queue = FairQueue()
     for _ in range(50):
         queue.put(in_namespace("team-a", 10), lambda _: None)
@@ -118,7 +118,7 @@ def test_queue_namespaces_of_one_client_get_equal_time_whatever_their_size() -> 
     assert other in order
 
 
-def test_queue_many_namespaces_are_not_remembered() -> None:
+def test_queue_many_namespaces_bounded_memory() -> None:
     def rounds(number: int) -> int:
         for each in range(number):
             queue.put(in_namespace(f"team-{each}", 1), lambda _: None)
@@ -139,7 +139,7 @@ def test_queue_many_namespaces_are_not_remembered() -> None:
         tracemalloc.stop()
 
 
-def test_queue_cancelled_request_leaves_nothing_while_others_wait() -> None:
+def test_queue_cancelled_request_leaves_no_reference() -> None:
     class Connection:
         def answered(self, _: Reply) -> None: ...
 
@@ -153,29 +153,29 @@ def test_queue_cancelled_request_leaves_nothing_while_others_wait() -> None:
     assert gone() is None
 
 
-class Case:
-    """A schedule, and what has been answered."""
+class Harness:
+    """A scheduler that records answers and threads."""
 
     def __init__(self, application: Callable[[Request], Reply]) -> None:
         self.answered: list[bytes] = []
         self.threads: dict[bytes, int] = {}
         self._application = application
-        self.schedule = RequestScheduler(self._answer, asyncio.get_running_loop())
+        self.scheduler = RequestScheduler(self._answer, asyncio.get_running_loop())
 
     def _answer(self, asked: Request) -> Reply:
         self.threads[asked.path] = threading.get_ident()
         return self._application(asked)
 
     def ask(self, size: int, path: bytes, client: str = ONE) -> PendingRequest | None:
-        """Ask, and tell where it waits if it does."""
-        found = self.schedule.answer(request(size, client, path), lambda _: self.answered.append(path))
+        """Ask; return the pending request if it is not answered at once."""
+        found = self.scheduler.answer(request(size, client, path), lambda _: self.answered.append(path))
         if isinstance(found, PendingRequest):
             return found
         self.answered.append(path)
         return None
 
     async def until(self, number: int) -> None:
-        """Wait until so many are answered."""
+        """Wait until `number` requests are answered."""
         await eventually(lambda: len(self.answered) >= number)
 
 
@@ -183,19 +183,19 @@ def run(test: Callable[[], Coroutine[Any, Any, None]]) -> None:
     asyncio.run(test())
 
 
-def test_small_requests_are_answered_at_once_on_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scheduler_small_request_answered_at_once_on_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
-        case = Case(lambda _: routes.alive())
+        harness = Harness(lambda _: routes.alive())
         for number in range(20):
-            assert case.ask(SMALL, b"%d" % number) is None
-        assert set(case.threads.values()) == {threading.get_ident()}
+            assert harness.ask(SMALL, b"%d" % number) is None
+        assert set(harness.threads.values()) == {threading.get_ident()}
 
     monkeypatch.setattr(request_scheduler, "_ITERATION", 60)  # however little time the process gets
     run(test)
 
 
 @pytest.mark.parametrize("size", [SMALL + 1, MEDIUM + 1])
-def test_large_request_blocks_neither_the_loop_nor_another_size(size: int) -> None:
+def test_scheduler_large_request_blocks_no_other_size(size: int) -> None:
     async def test() -> None:
         go = threading.Event()
 
@@ -204,34 +204,34 @@ def test_large_request_blocks_neither_the_loop_nor_another_size(size: int) -> No
                 assert go.wait(10)
             return routes.alive()
 
-        case = Case(answer)
-        assert case.ask(size, b"slow") is not None
-        assert case.ask(SMALL, b"small") is None
+        harness = Harness(answer)
+        assert harness.ask(size, b"slow") is not None
+        assert harness.ask(SMALL, b"small") is None
         other = MEDIUM + 1 if size <= MEDIUM else SMALL + 1
-        assert case.ask(other, b"other") is not None
-        await case.until(2)
-        assert case.answered == [b"small", b"other"]
-        await eventually(lambda: b"slow" in case.threads)
-        assert case.threads[b"slow"] != threading.get_ident()
+        assert harness.ask(other, b"other") is not None
+        await harness.until(2)
+        assert harness.answered == [b"small", b"other"]
+        await eventually(lambda: b"slow" in harness.threads)
+        assert harness.threads[b"slow"] != threading.get_ident()
         go.set()
-        await case.until(3)
+        await harness.until(3)
 
     run(test)
 
 
-def test_large_requests_are_answered_in_turn_by_client() -> None:
+def test_scheduler_large_requests_in_turn_by_client() -> None:
     async def test() -> None:
-        case = Case(lambda _: routes.alive())
+        harness = Harness(lambda _: routes.alive())
         for number in range(5):
-            case.ask(SMALL + 1, b"one %d" % number)
-        case.ask(SMALL + 1, b"other", OTHER)
-        await case.until(6)
-        assert case.answered.index(b"other") <= 2
+            harness.ask(SMALL + 1, b"one %d" % number)
+        harness.ask(SMALL + 1, b"other", OTHER)
+        await harness.until(6)
+        assert harness.answered.index(b"other") <= 2
 
     run(test)
 
 
-def test_small_expensive_requests_leave_turns_to_others(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scheduler_expensive_small_requests_share_loop(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         turns = 0
 
@@ -246,38 +246,38 @@ def test_small_expensive_requests_leave_turns_to_others(monkeypatch: pytest.Monk
                 turns += 1
                 await asyncio.sleep(0)
 
-        case = Case(answer)
+        harness = Harness(answer)
         counting = asyncio.create_task(count())
         for number in range(30):
-            case.ask(100, b"one %d" % number)
-        assert case.ask(100, b"other", OTHER) is not None
-        assert len(case.answered) < 3
-        await case.until(31)
+            harness.ask(100, b"one %d" % number)
+        assert harness.ask(100, b"other", OTHER) is not None
+        assert len(harness.answered) < 3
+        await harness.until(31)
         counting.cancel()
-        assert case.answered.index(b"other") <= 3
+        assert harness.answered.index(b"other") <= 3
         assert turns > 20
-        # Then it is as before.
-        await eventually(lambda: case.ask(100, b"later", OTHER) is None)
+        # The backlog is done.
+        await eventually(lambda: harness.ask(100, b"later", OTHER) is None)
 
     monkeypatch.setattr(request_scheduler, "_ITERATION", 0.005)
     run(test)
 
 
 @pytest.mark.parametrize("size", [1, SMALL + 1])
-def test_failing_application_is_an_answer_and_the_next_is_answered(size: int) -> None:
+def test_scheduler_failing_application_answers_next(size: int) -> None:
     async def test() -> None:
         def answer(asked: Request) -> Reply:
             raise ValueError(asked.path)
 
-        case = Case(answer)
+        harness = Harness(answer)
         for number in range(3):
-            case.ask(size, b"%d" % number)
-        await case.until(3)
+            harness.ask(size, b"%d" % number)
+        await harness.until(3)
 
     run(test)
 
 
-def test_cancelled_large_request_is_not_answered() -> None:
+def test_scheduler_cancelled_large_request_not_answered() -> None:
     async def test() -> None:
         go = threading.Event()
 
@@ -285,30 +285,30 @@ def test_cancelled_large_request_is_not_answered() -> None:
             assert go.wait(10)
             return routes.alive()
 
-        case = Case(answer)
-        case.ask(SMALL + 1, b"first")
-        waiting = case.ask(SMALL + 1, b"second")
+        harness = Harness(answer)
+        harness.ask(SMALL + 1, b"first")
+        waiting = harness.ask(SMALL + 1, b"second")
         assert waiting is not None
         waiting.cancel()
-        case.ask(SMALL + 1, b"third")
+        harness.ask(SMALL + 1, b"third")
         go.set()
-        await case.until(2)
-        assert case.answered == [b"first", b"third"]
-        assert b"second" not in case.threads
+        await harness.until(2)
+        assert harness.answered == [b"first", b"third"]
+        assert b"second" not in harness.threads
 
     run(test)
 
 
-def test_threads_that_cannot_be_started_any_more_are_not_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_scheduler_starts_threads_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         def refuse(_: threading.Thread) -> None:
             raise RuntimeError
 
-        case = Case(lambda _: routes.alive())
+        harness = Harness(lambda _: routes.alive())
         with monkeypatch.context() as patched:
             patched.setattr(threading.Thread, "start", refuse)
-            case.ask(SMALL + 1, b"medium")
-            case.ask(MEDIUM + 1, b"large")
-        await case.until(2)
+            harness.ask(SMALL + 1, b"medium")
+            harness.ask(MEDIUM + 1, b"large")
+        await harness.until(2)
 
     run(test)

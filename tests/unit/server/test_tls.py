@@ -1,4 +1,4 @@
-"""When a certificate ends, read off its bytes: the serving process has no library for that."""
+"""Validity of certificates, which the server reads from DER by itself."""
 
 import ssl
 from datetime import UTC, datetime, timedelta
@@ -32,7 +32,7 @@ def ends(content: bytes) -> float | None:
 
 
 @pytest.mark.parametrize("year", [1951, 1999, 2000, 2026, 2049, 2050, 2120, 9999])
-def test_it_is_read_whichever_way_its_year_is_written(year: int) -> None:
+def test_validity_year_of_two_or_four_digits(year: int) -> None:
     end = datetime(year, 12, 31, 23, 59, 59, tzinfo=UTC)
     assert ends(_ending(end)) == end.timestamp()
 
@@ -41,30 +41,30 @@ def test_it_is_read_whichever_way_its_year_is_written(year: int) -> None:
     st.datetimes(min_value=datetime(1951, 1, 1), max_value=datetime(9999, 1, 1)),  # noqa: DTZ001 - made aware below
     st.text("abcdefghijklmnopqrstuvwxyz", min_size=1, max_size=64),
 )
-def test_it_is_what_another_library_reads(moment: datetime, name: str) -> None:
+def test_validity_equals_that_of_cryptography(moment: datetime, name: str) -> None:
     end = moment.replace(microsecond=0, tzinfo=UTC)
     certificate = _ending(end, name)
     assert ends(certificate) == x509.load_pem_x509_certificate(certificate).not_valid_after_utc.timestamp()
 
 
-def test_it_is_that_of_the_one_we_make_ourselves() -> None:
+def test_validity_of_issued_certificate() -> None:
     ours = ca.create_ca("test", _NOW, timedelta(days=30))
     pair = ca.sign(ours, ("localhost",), _NOW, timedelta(days=9))
     assert ends(pair.certificate + pair.key) == ca.validity(pair.certificate).ends.timestamp()
 
 
-def test_of_a_chain_the_first_end_counts() -> None:
+def test_validity_of_chain_ends_with_earliest() -> None:
     early, late = (_ending(_NOW + timedelta(days=days)) for days in (1, 2))
     assert ends(late + b"text between\n" + early) == (_NOW + timedelta(days=1)).timestamp()
 
 
 @given(st.binary(max_size=60))
-def test_what_is_no_certificate_has_none(content: bytes) -> None:
+def test_validity_of_other_content_is_none(content: bytes) -> None:
     assert ends(content) is None
     assert ends(b"-----BEGIN CERTIFICATE-----\n" + content + b"\n-----END CERTIFICATE-----\n") is None
 
 
-def test_one_that_is_cut_short_has_none_or_its_own_and_raises_nothing() -> None:
+def test_validity_of_truncated_certificate_raises_nothing() -> None:
     certificate = x509.load_pem_x509_certificate(_ending(_NOW)).public_bytes(Encoding.DER)
     for length in range(len(certificate)):
         assert ends(ssl.DER_cert_to_PEM_cert(certificate[:length]).encode()) in {None, _NOW.timestamp()}
@@ -76,7 +76,7 @@ def test_validity_of_every_label_that_openssl_reads(label: str) -> None:
     assert tls.validity(certificate) == (-631152000, _NOW.timestamp())
 
 
-def test_validity_of_a_chain_is_what_all_share() -> None:
+def test_validity_of_chain_is_intersection() -> None:
     ours = ca.create_ca("test", _NOW, timedelta(days=30))
     later = ca.sign(ours, ("localhost",), _NOW + timedelta(days=3), timedelta(days=60))
     found = tls.validity(later.certificate + ours.certificate)

@@ -1,4 +1,4 @@
-"""How our own server calls the Flask application: as PEP 3333 has it, by the standard library's own check."""
+"""Calls of WSGI applications, checked by `wsgiref.validate` (PEP 3333)."""
 
 from typing import Any
 from wsgiref.validate import validator
@@ -13,7 +13,7 @@ from webhook.server.routes import Reply, Request
     ("path", "info"),
     [(b"/a%20b", "/a b"), (b"/%c3%a9", "/é"), (b"/a%2Fb", "/a/b"), (b"/%", "/%"), (b"/a%3fb", "/a?b")],
 )
-def test_the_application_is_told_the_path_unquoted_and_all_else_as_it_came(path: bytes, info: str) -> None:
+def test_call_environ_has_unquoted_path_and_raw_headers(path: bytes, info: str) -> None:
     told: dict[str, Any] = {}
 
     def application(environ: dict[str, Any], start_response: Any) -> list[bytes]:
