@@ -12,7 +12,7 @@ from typing import NamedTuple, TypeVar
 
 from webhook.constants import InstallationNames
 from webhook.errors import ClusterError
-from webhook.kube.api import Resource, Watch
+from webhook.kube.api import ListWatch, Watch
 from webhook.kube.client import Client
 from webhook.kube.install import InstallationClient
 from webhook.pki import ca, secret_codec
@@ -100,7 +100,7 @@ class History:
             certificates = frozenset(ca.certificates_in(bundle))
             self.trusted.append(Trusted(called.version, datetime.now(UTC), certificates))
 
-    def _follow(self, kind: Resource[_Object]) -> Iterator[_Object]:
+    def _follow(self, kind: ListWatch[_Object]) -> Iterator[_Object]:
         """Give what there is, and then what comes; what is deleted is not told."""
         version = ""
         while not self._stop.is_set():

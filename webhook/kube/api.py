@@ -1,4 +1,4 @@
-"""What the sidecar asks of the API server."""
+"""Requests of the refresher to the API server."""
 
 import contextlib
 import random
@@ -21,10 +21,10 @@ from webhook.kube.paging import list_pages
 from webhook.pull_secret.manifest import Published
 from webhook.pull_secret.reconcile import Secret
 
-#: Bytes that a Secret may have when its content is read: as many as one of ours needs, whose content has 1 MiB at most.
+#: Limit in bytes for reading a Secret. The content of ours has 1 MiB at most.
 _SECRET_BYTES = 4 * 1024 * 1024
-#: Seconds that the API server is asked to hold a watch open. It sends a bookmark about once a minute, so a watch that
-#: has been silent for longer than the second is dead, whatever TCP says.
+#: Seconds that the API server is asked to hold a watch open, and after which a silent one is dead: it sends a bookmark
+#: about once a minute.
 _WATCH, _SILENCE = (240, 300), 90.0
 _PIECE = 65536
 
@@ -32,7 +32,7 @@ _Object = TypeVar("_Object", bound=Versioned)
 
 
 class Listing(NamedTuple, Generic[_Object]):
-    """All objects of a kind at one moment."""
+    """All objects of a kind at one resourceVersion."""
 
     items: list[_Object]
     version: str
@@ -40,39 +40,35 @@ class Listing(NamedTuple, Generic[_Object]):
 
 
 class Change(NamedTuple, Generic[_Object]):
-    """What a watch tells."""
+    """An event of a watch."""
 
     version: str
-    """The resourceVersion to go on from."""
+    """The resourceVersion to continue from."""
     item: _Object | None
-    """The object as it is now, or as it was last; None for a bookmark."""
+    """The object, or its last state if it was deleted; None for a bookmark."""
     deleted: bool = False
 
 
 class HeldLease(NamedTuple):
-    """The Lease as it is stored."""
+    """The stored Lease."""
 
     spec: LeaseSpec
     version: str | None
-    """Its resourceVersion; None where there is none yet."""
+    """Its resourceVersion; None if it does not exist."""
     refused_logins: tuple[float, ...] = ()
     """POSIX times of the last logins that a registry refused."""
 
 
 class Watch(Generic[_Object]):
-    """A watch that is open. It ends by itself every few minutes, and is gone on with from the last change's version."""
+    """An open watch. It ends every few minutes; the next one starts from the last change's version."""
 
     def __init__(self, what: str, response: urllib3.BaseHTTPResponse, decode: Callable[[bytes | Raw], _Object]) -> None:
-        """Read from an answer that is streamed."""
         self._what = what
         self._response = response
         self._decode: Callable[[bytes | Raw], _Object] = decode
 
     def __iter__(self) -> Iterator[Change[_Object]]:
-        """Give each change as it comes.
-
-        Raises `Expired` when it must begin anew with a list, and `Unreachable`.
-        """
+        """Yield each change. Raises `Unreachable`, and `Expired` if the watcher must list again."""
         try:
             for line in filter(bytes.strip, self._lines()):
                 yield self._change(line)
@@ -82,7 +78,7 @@ class Watch(Generic[_Object]):
             self._response.close()
 
     def _lines(self) -> Iterator[bytes]:
-        """Give each line, of which one may have as many bytes as an object."""
+        """Yield lines of up to `OBJECT_BYTES`."""
         pieces: list[bytes] = []
         size = 0
         for piece in self._response.stream(_PIECE):
@@ -106,17 +102,17 @@ class Watch(Generic[_Object]):
         return Change(version, decoded(self._what, self._decode, event.object), deleted=event.type == "DELETED")
 
     def close(self) -> None:
-        """End it from another thread: the one that waits in it wakes up."""
+        """Close the watch from another thread, which wakes the reading one."""
         sock = getattr(getattr(self._response, "connection", None), "sock", None)
         if sock is not None:
-            with contextlib.suppress(OSError):  # it has ended meanwhile
+            with contextlib.suppress(OSError):  # it has ended in the meantime
                 sock.shutdown(socket.SHUT_RDWR)
 
 
-class Resource(Generic[_Object]):
-    """How all objects of a kind are listed and watched."""
+class ListWatch(Generic[_Object]):
+    """Lists and watches the objects of one kind."""
 
-    def __init__(  # noqa: PLR0913 - what a list is asked with
+    def __init__(  # noqa: PLR0913 - the parameters of a list
         self,
         client: Client,
         display_name: str,
@@ -127,9 +123,9 @@ class Resource(Generic[_Object]):
         metadata_only: bool = False,
         hint: str = "",
     ) -> None:
-        """Take what it is called, its path, a field selector or none, and how one is decoded.
+        """`selector` is a field selector or empty.
 
-        With `metadata_only` nothing else leaves the API server. Whatever users of the cluster can create is read so.
+        `metadata_only` is for everything that users of the cluster can create: only metadata leaves the API server.
         """
         self.display_name = display_name
         self._client = client
@@ -138,13 +134,10 @@ class Resource(Generic[_Object]):
         self._decode: Callable[[bytes | Raw], _Object] = decode
         self._metadata_only = metadata_only
         self._hint = hint
-        """What to do where it is forbidden."""
+        """What to do if it is forbidden."""
 
     def list(self) -> Listing[_Object]:
-        """List all, in pages.
-
-        Raises `Expired` if that took so long that it must begin anew.
-        """
+        """List all, in pages. Raises `Expired` if that takes so long that the list must restart."""
         what = f"list {self.display_name}"
         request = Request(what, "GET", self._path, self._query, accept=METADATA_LIST if self._metadata_only else JSON)
         items: list[_Object] = []
@@ -158,7 +151,7 @@ class Resource(Generic[_Object]):
         return Listing(items, version)
 
     def watch(self, version: str) -> Watch[_Object]:
-        """Watch from the version of a listing or a change on."""
+        """Watch from the resourceVersion of a listing or a change."""
         seconds = random.randint(*_WATCH)  # noqa: S311 - so that replicas do not come back all at once
         query = (
             *self._query,
@@ -174,18 +167,18 @@ class Resource(Generic[_Object]):
 
 
 class Cluster:
-    """An API server, for use by several threads at once."""
+    """The objects that the refresher maintains. Thread-safe."""
 
     def __init__(self, client: Client, secret: str, namespace: str) -> None:
-        """Take a client, the only name of a Secret that is ever asked for, and the namespace that the Lease is in."""
+        """`secret` is the only name of a Secret that is requested, `namespace` has the Lease."""
         self._client = client
         self.namespace = namespace
-        """The installation's namespace."""
+        """The namespace of the installation."""
         self._secret = secret
-        self.namespaces = Resource(client, "namespaces", "/api/v1/namespaces", "", codec.namespace, metadata_only=True)
+        self.namespaces = ListWatch(client, "namespaces", "/api/v1/namespaces", "", codec.namespace, metadata_only=True)
         named = f"metadata.name={secret}"
         own_name = f"webhook.pull_secret.name is {secret}: the ClusterRole's resourceNames must name it too"
-        self.secrets = Resource(
+        self.secrets = ListWatch(
             client,
             f"Secrets {secret}",
             "/api/v1/secrets",
@@ -196,10 +189,7 @@ class Cluster:
         )
 
     def secret(self, namespace: str) -> Secret | None:
-        """Read the Secret of a namespace with its content; None where there is none.
-
-        Raises `TooLarge` for one that is larger than ours can be.
-        """
+        """Read the Secret of a namespace with its content. Raises `TooLarge` if it is larger than ours can be."""
         what = f"read Secret {namespace}/{self._secret}"
         request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
         try:
@@ -208,7 +198,7 @@ class Cluster:
             return None
 
     def published(self, namespace: str) -> Published | None:
-        """Read what the pull secret of a namespace holds; None where there is none, or one larger than ours can be."""
+        """Read the content of the pull secret; None if it does not exist or is larger than ours can be."""
         what = f"read Secret {namespace}/{self._secret}"
         request = Request(what, "GET", _secret_path(namespace, self._secret), limit=_SECRET_BYTES)
         try:
@@ -217,7 +207,7 @@ class Cluster:
             return None
 
     def apply_secret(self, manifest: dict[str, Any], *, force: bool) -> Secret:
-        """Apply a Secret as our field manager; without `force`, a field that somebody else owns is a `Conflict`.
+        """Apply a Secret as our field manager. Without `force` a field of another manager is a `Conflict`.
 
         https://kubernetes.io/docs/reference/using-api/server-side-apply/
         """
@@ -229,21 +219,19 @@ class Cluster:
         return decoded(what, codec.secret, self._client.call(request))
 
     def delete_secret(self, secret: Secret) -> None:
-        """Delete a Secret, if it still is just the one that was seen."""
+        """Delete a Secret unless it has changed since it was read, which is a `Conflict`."""
         self._client.call(deletion(secret.namespace, self._secret, secret.uid, secret.version))
 
     def lease(self, timeout: float) -> HeldLease:
-        """Read our Lease."""
         return read_lease(self._client, self.namespace, timeout)
 
     def write_lease(
         self, spec: LeaseSpec, version: str | None, timeout: float, refused: tuple[float, ...] = ()
     ) -> HeldLease:
-        """Write our Lease over the one of `version`, or make it where that is None.
+        """Write the Lease over the one of `version`, or create it if that is None.
 
-        `refused` are the times of refused logins, which the next process that writes must know.
-
-        Raises `Conflict` if somebody else wrote it meanwhile.
+        `refused` are the times of refused logins, which the next replica that writes needs. Raises `Conflict` if
+        another client wrote the Lease in the meantime.
         """
         metadata: dict[str, Any] = {"name": REFRESHER, "namespace": self.namespace}
         if version is not None:
@@ -260,23 +248,22 @@ class Cluster:
         try:
             answer = self._client.call(Request(what, "PUT", _lease_path(self.namespace), body=body, timeout=timeout))
         except Invalid as error:
-            # A Lease can be made by PUT, and one that is there asks for its version.
+            # PUT creates a Lease, and requires the version of one that exists.
             raise (Conflict(str(error)) if version is None else error) from None
         return HeldLease(spec, decoded(what, codec.PARTIAL_OBJECT.decode, answer).metadata.resource_version, refused)
 
     def create_event(self, event: dict[str, Any]) -> None:
-        """Make an Event (events.k8s.io/v1) in the namespace that it names."""
+        """Create an Event (events.k8s.io/v1) in its namespace."""
         namespace = quote(event["metadata"]["namespace"], safe="")
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
         self._client.call(Request("make an Event", "POST", path, body=event))
 
     def close(self) -> None:
-        """Close idle connections."""
         self._client.close()
 
 
 def deletion(namespace: str, name: str, uid: str, version: int) -> Request:
-    """Make the request that deletes a Secret if it still is just the one that was seen; if not, it is a `Conflict`."""
+    """Build the request to delete a Secret. It is a `Conflict` if the Secret has changed since it was read."""
     preconditions = {"uid": uid, "resourceVersion": str(version)}
     options = {"apiVersion": "v1", "kind": "DeleteOptions", "preconditions": preconditions}
     return Request(f"delete Secret {namespace}/{name}", "DELETE", _secret_path(namespace, name), body=options)
@@ -291,7 +278,7 @@ def _lease_path(namespace: str) -> str:
 
 
 def read_lease(client: Client, namespace: str, timeout: float) -> HeldLease:
-    """Read the Lease that says which replica of the sidecar writes."""
+    """Read the Lease that elects the replica that writes."""
     what = "read the Lease"
     try:
         body = client.call(Request(what, "GET", _lease_path(namespace), timeout=timeout))

@@ -1,6 +1,6 @@
 """Requests to the API server: the Kubernetes client's configuration, authentication and connections.
 
-Its classes for objects are not used: they would cost most of the memory, and drop the fields that they do not know.
+Its classes for objects are not used: they would use most of the memory, and drop unknown fields.
 """
 
 import os
@@ -31,35 +31,35 @@ from webhook.log import shorten
 from webhook.registry import proxy
 
 JSON, APPLY, MERGE = "application/json", "application/apply-patch+yaml", "application/merge-patch+json"
-#: Metadata alone, of one object or a watch's, and of a list.
+#: Metadata only, for an object or a watch, and for a list.
 #: https://kubernetes.io/docs/reference/using-api/api-concepts/#metadata-only-fetches
 METADATA = "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io"
 METADATA_LIST = "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io"
 
 _CONNECT, _READ = 3.0, 10.0
-#: Connections that are kept: for the workers that publish, the lease, the watches and a full pass.
+#: Pooled connections: for the workers, the Lease, the watches and a full reconcile.
 _CONNECTIONS = 16
-#: A peer that is gone without a word is noticed after 25 s.
+#: A peer that has disappeared is detected after 25 s.
 _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
 _SHOWN = 300
 _DEFAULT_NAMESPACE = "default"
 _ERROR_BYTES = 65536
 _PIECE = 65536
-#: Bytes that one object may have as JSON: etcd stores 1.5 MiB, which JSON's escapes can make six times as much.
+#: Limit in bytes for one object as JSON: etcd stores 1.5 MiB, which escapes in JSON can enlarge sixfold.
 OBJECT_BYTES = 16 * 1024 * 1024
 
 _ERRORS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
 _UNAUTHORIZED, _TOO_MANY, _INTERNAL = 401, 429, 500
-#: What the Kubernetes client raises where there is no answer.
+#: What the Kubernetes client raises when there is no response.
 _NO_ANSWER = (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError)
-#: Credentials that are refused are not loaded again sooner, seconds.
+#: Minimum seconds between reloads of rejected credentials.
 _RELOAD = 5.0
 #: A warning's header, RFC 7234 section 5.5: `299 - "text"`.
 _WARNING = re.compile(r'\A299 \S+ "(.*)"\Z', re.DOTALL)
 
 
 class Request(NamedTuple):
-    """One request."""
+    """A request to the API server."""
 
     action: str
     """In words, after "cannot": `read the Lease`."""
@@ -70,29 +70,30 @@ class Request(NamedTuple):
     content_type: str = JSON
     accept: str = JSON
     timeout: float = _READ
-    """Seconds that it may take to the answer's first byte, and between two pieces of it."""
+    """Seconds to the first byte of the response, and between two reads."""
     any_status: bool = False
-    """Whether an answer that says it is none of success is an answer too."""
+    """Return the body of non-2xx responses as well."""
     limit: int = OBJECT_BYTES
-    """Bytes that the answer may have; a larger one is `TooLarge`."""
+    """Bytes of the response; a larger one raises `TooLarge`."""
 
 
 class Connection(NamedTuple):
-    """The Kubernetes client, configured."""
+    """A configured Kubernetes client."""
 
     client: ApiClient
     proxy: str = ""
-    """The variable or kubeconfig field that names the proxy, if there is one."""
+    """The variable or kubeconfig field that sets the proxy, if any."""
 
 
 class Client:
-    """A connection to an API server, for use by several threads at once.
+    """A connection to an API server. Thread-safe.
 
-    Credentials rotate: where the server refuses them, or TLS fails, they are loaded again and the request is repeated.
+    If the server rejects the credentials or TLS fails, they are reloaded, as they may have rotated, and the request is
+    repeated.
     """
 
     def __init__(self, load: Callable[[], Connection], count: Callable[[str, str], None]) -> None:
-        """Take what loads the credentials, and who counts requests by method and status (`none`: no answer).
+        """`count` is called with the method and status (`none`: no response) of each request.
 
         Raises `ClusterError`.
         """
@@ -103,11 +104,11 @@ class Client:
         self._connection = load()
 
     def call(self, request: Request) -> bytes:
-        """Send a request, and give the answer's body. Raises `ClusterError`."""
+        """Send a request and return the body of the response. Raises `ClusterError`."""
         return self.call_with_warnings(request)[0]
 
     def call_with_warnings(self, request: Request) -> tuple[bytes, tuple[str, ...]]:
-        """Send a request, and give the answer's body and its warnings. Raises `ClusterError`."""
+        """Send a request and return the body and the warnings of the response. Raises `ClusterError`."""
         response = self.stream(request)
         try:
             answer = _read(request, response)
@@ -118,12 +119,12 @@ class Client:
         return answer, tuple(_WARNING.sub(r"\1", header) for header in response.headers.getlist("Warning"))
 
     def stream(self, request: Request) -> urllib3.BaseHTTPResponse:
-        """Send a request, and give the answer without having read its body. Raises `ClusterError`."""
+        """Send a request and return the response with its body unread. Raises `ClusterError`."""
         headers = {"Accept": request.accept}
         body: Any = request.body
         if body is not None:
             headers["Content-Type"] = request.content_type
-            if request.content_type == APPLY:  # JSON of the other types the client encodes by itself
+            if request.content_type == APPLY:  # the client encodes the other types
                 body = msgspec.json.encode(body)
         connection = self._connection
         answer: urllib3.BaseHTTPResponse | None
@@ -163,7 +164,7 @@ class Client:
     def _resend(
         self, refused: Connection, request: Request, headers: dict[str, str], body: Any
     ) -> urllib3.BaseHTTPResponse | None:
-        """Send a request with credentials that are loaded again; None where there are no others.
+        """Send a request with reloaded credentials. Returns None if there are no others.
 
         Raises `Unreachable`.
         """
@@ -176,7 +177,7 @@ class Client:
             raise self._unreachable(request, refused, error) from None
 
     def _reloaded(self, refused: Connection) -> Connection | None:
-        """Load the credentials again, unless that was done a moment ago. Raises `ClusterError`."""
+        """Reload the credentials unless they were reloaded a moment ago. Raises `ClusterError`."""
         with self._lock:
             if self._connection is refused:
                 if time.monotonic() - self._loaded < _RELOAD:
@@ -186,15 +187,14 @@ class Client:
             return self._connection
 
     def close(self) -> None:
-        """Close idle connections."""
         self._connection.client.rest_client.close()
 
 
 def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, str], None]) -> Client:
-    """Make a client of a Pod's service account, or of a kubeconfig where one is named here or by KUBECONFIG.
+    """Create a client from a Pod's ServiceAccount, or from a kubeconfig if one is given here or by KUBECONFIG.
 
-    `count` is told the method and status of every request. Nothing is asked yet. Raises `ClusterError` where there is
-    neither, or where what they say cannot be used.
+    `count` is called with the method and status of each request. No request is sent yet. Raises `ClusterError` if there
+    is neither, or if it cannot be used.
     """
     return Client(lambda: _load(kubeconfig, context), count)
 
@@ -208,7 +208,7 @@ def _load(kubeconfig: Path | None, context: str | None) -> Connection:
         else:
             kubeconfig_credentials.load(None if kubeconfig is None else str(kubeconfig), context, settings)
         via = _proxy(settings)
-        settings.retries = False  # urllib3's word for none; who loops here has its own
+        settings.retries = False  # callers retry
         settings.connection_pool_maxsize = _CONNECTIONS
         settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
         client = ApiClient(settings)
@@ -217,7 +217,7 @@ def _load(kubeconfig: Path | None, context: str | None) -> Connection:
         raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
     except proxy.UnusableProxy as error:
         raise ClusterError(f"no cluster to connect to: {error}") from None
-    except Exception as error:  # noqa: BLE001 - whatever the Kubernetes client raises for what is not a kubeconfig
+    except Exception as error:  # noqa: BLE001 - the client raises anything for a file that is not a kubeconfig
         known = isinstance(error, ConfigException | OSError | ValueError)
         why = str(error) if known else f"it cannot be used ({type(error).__name__})"
         said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {why}"
@@ -227,9 +227,9 @@ def _load(kubeconfig: Path | None, context: str | None) -> Connection:
 
 
 def _proxy(settings: ClientConfiguration) -> str:
-    """Set the proxy, and return what names it. Raises `UnusableProxy` and `UnusableKubeconfig`.
+    """Set the proxy and return its origin. Raises `UnusableProxy` and `UnusableKubeconfig`.
 
-    One that a kubeconfig names is for its server wherever that is, as in kubectl.
+    As in kubectl, the proxy of a kubeconfig also applies to servers that NO_PROXY exempts.
     """
     server = kubeconfig_credentials.server(settings.host)
     chosen = (
@@ -246,7 +246,7 @@ def _proxy(settings: ClientConfiguration) -> str:
 
 
 def current_namespace(kubeconfig: Path | None, context: str | None) -> str:
-    """Give the namespace that the kubeconfig's context names, as kubectl has it: `default` where it names none."""
+    """Return the namespace of the kubeconfig's context, as kubectl does: `default` if it has none."""
     try:
         contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
         wanted = current if context is None else next(one for one in contexts if one["name"] == context)
@@ -256,7 +256,7 @@ def current_namespace(kubeconfig: Path | None, context: str | None) -> str:
 
 
 def api_error(status: int, what: str, body: bytes) -> ClusterError:
-    """Make an error of an answer: https://kubernetes.io/docs/reference/using-api/api-concepts/ (Status)."""
+    """Return the error for a response with a Status."""
     try:
         said = _STATUS.decode(body).message
     except (msgspec.MsgspecError, ValueError, RecursionError):
@@ -267,7 +267,7 @@ def api_error(status: int, what: str, body: bytes) -> ClusterError:
 
 
 def _read(request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
-    """Read an answer's body piece by piece, and no more of it than its limit."""
+    """Read a body in pieces, up to the limit."""
     pieces: list[bytes] = []
     left = request.limit
     while left >= 0 and (piece := response.read(_PIECE)):
@@ -290,7 +290,7 @@ def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterErr
 
 
 def _reason(error: Exception, via: str) -> str:
-    """Say in our own words why there was no answer: the client's could quote an address with a password in it."""
+    """Describe a failure in our own words: those of the client could include a URL with a password."""
     match error:
         case ConfigException():
             return "the token or the kubeconfig cannot be used"

@@ -1,4 +1,4 @@
-"""What the sidecar asks of the API server about the installation itself: its certificate and what calls it."""
+"""Requests of the refresher about the certificate and the webhook configuration."""
 
 import base64
 from collections.abc import Mapping
@@ -8,7 +8,7 @@ from urllib.parse import quote
 from webhook.constants import CERTIFICATE, PROGRAM, REPLICA_ANNOTATIONS, InstallationNames
 from webhook.errors import NotFound
 from webhook.kube import codec
-from webhook.kube.api import Resource
+from webhook.kube.api import ListWatch
 from webhook.kube.client import APPLY, MERGE, Client, Request
 from webhook.kube.codec import decoded
 from webhook.pki import secret_codec
@@ -16,31 +16,30 @@ from webhook.pki.secret_codec import TlsSecret, WebhookClientConfig
 
 _CONFIGURATIONS = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
 _APPLIED = (("fieldManager", CERTIFICATE), ("force", "true"))
-#: What is made is not forced: a field of somebody else's, who made it in the same moment, is a conflict.
+#: Creation is not forced, so that an object that another client creates at the same time is a conflict.
 _CREATED = (("fieldManager", CERTIFICATE), ("force", "false"))
-#: Seconds that a replica which is told to stop may take to take its word back.
+#: Timeout in seconds for a stopping replica to remove its report.
 _LEAVE_TIMEOUT = 0.5
 
 
 class InstallationClient:
-    """Our own objects, for use by several threads at once."""
+    """The objects of the installation itself. Thread-safe."""
 
     def __init__(self, client: Client, names: InstallationNames) -> None:
-        """Take a client, and where the installation is."""
         self._client = client
         self._names = names
         secrets = f"/api/v1/namespaces/{quote(names.namespace, safe='')}/secrets"
         self._secret = f"{secrets}/{CERTIFICATE}"
         named = f"metadata.name={CERTIFICATE}"
-        self.certificates = Resource(client, f"Secret {CERTIFICATE}", secrets, named, codec.certificate)
+        self.certificates = ListWatch(client, f"Secret {CERTIFICATE}", secrets, named, codec.certificate)
         self._configuration = configuration_path(names)
         named = f"metadata.name={names.configuration}"
-        self.webhook_configurations = Resource(
+        self.webhook_configurations = ListWatch(
             client, "the webhook configuration", _CONFIGURATIONS, named, codec.webhook_client_config
         )
 
     def certificate(self) -> TlsSecret | None:
-        """Read the certificate's Secret; None where there is none."""
+        """Read the certificate's Secret, or None."""
         what = f"read Secret {CERTIFICATE}"
         try:
             return decoded(what, codec.certificate, self._client.call(Request(what, "GET", self._secret)))
@@ -50,10 +49,10 @@ class InstallationClient:
     def store_certificate(
         self, data: Mapping[str, bytes], annotations: Mapping[str, str], over: TlsSecret | None
     ) -> TlsSecret:
-        """Store the certificate's Secret over the one that was read, or make it.
+        """Write the certificate's Secret over the one that was read, or create it.
 
-        Raises `Conflict` if somebody else wrote the one that was read meanwhile, or made one with other content where
-        there was none. Only the replica that writes calls this: another one of ours would not conflict.
+        Raises `Conflict` if another client wrote it in the meantime, or created one with other content. Only the leader
+        may call this, because two replicas have the same field manager and would not conflict.
         """
         metadata: dict[str, Any] = {"name": CERTIFICATE, "namespace": self._names.namespace, "annotations": annotations}
         metadata["labels"] = {"app.kubernetes.io/name": PROGRAM}
@@ -72,7 +71,7 @@ class InstallationClient:
         return decoded(what, codec.certificate, self._client.call(request))
 
     def report_certificate(self, replica: str, report: str | None, *, leaving: bool = False) -> TlsSecret:
-        """Note on the certificate's Secret what a replica says, or with None that it says nothing any more."""
+        """Record the report of a replica on the certificate's Secret, or remove it with None."""
         body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": report}}}
         query = (("fieldManager", f"{PROGRAM}-replica"),)
         request = Request(f"write to Secret {CERTIFICATE}", "PATCH", self._secret, query, body, MERGE)
@@ -80,20 +79,20 @@ class InstallationClient:
         return decoded(request.action, codec.certificate, answer)
 
     def namespace_uid(self) -> str:
-        """Give the uid of our own Namespace."""
+        """Return the uid of the installation's Namespace."""
         what = f"read Namespace {self._names.namespace}"
         path = f"/api/v1/namespaces/{quote(self._names.namespace, safe='')}"
         return decoded(what, codec.PARTIAL_OBJECT.decode, self._client.call(Request(what, "GET", path))).metadata.uid
 
     def apply_ca_bundle(self, config: WebhookClientConfig, bundle: bytes | None, owner: str) -> WebhookClientConfig:
-        """Make our Namespace, by its uid, an owner of the webhook configuration, and set `caBundle` unless it is None.
+        """Make our Namespace, by uid, an owner of the webhook configuration, and set `caBundle` unless it is None.
 
-        Nothing else in it is touched: https://kubernetes.io/docs/reference/using-api/server-side-apply/.
+        Other fields stay as they are: https://kubernetes.io/docs/reference/using-api/server-side-apply/.
         """
         owners = [{"apiVersion": "v1", "kind": "Namespace", "name": self._names.namespace, "uid": owner}]
         metadata = {
             "name": self._names.configuration,
-            # By its version it is the one that was seen or none: what was deleted meanwhile must not be made again.
+            # The version prevents that a configuration that was deleted in the meantime is created again.
             "resourceVersion": str(config.version),
             "ownerReferences": owners,
         }
@@ -111,5 +110,5 @@ class InstallationClient:
 
 
 def configuration_path(names: InstallationNames) -> str:
-    """Give the webhook configuration's path."""
+    """Return the path of the webhook configuration."""
     return f"{_CONFIGURATIONS}/{quote(names.configuration, safe='')}"

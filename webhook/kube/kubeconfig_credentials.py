@@ -1,7 +1,7 @@
 """A kubeconfig's server and credentials, checked before the Kubernetes client uses them.
 
-The client logs the failure of an exec plugin and goes on without credentials, prefers `token` to `tokenFile`, and takes
-a server without a scheme. kubectl does none of that. https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+The client logs the failure of an exec plugin and continues without credentials, prefers `token` to `tokenFile`, and
+accepts a server without a scheme. kubectl does none of that. https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
 import logging
@@ -25,7 +25,7 @@ _SHOWN = 200
 
 
 class UnusableKubeconfig(RegistryWebhookError):
-    """A kubeconfig that cannot be used; the text names the field."""
+    """An unusable kubeconfig; the message names the field."""
 
 
 def load(path: str | None, context: str | None, settings: Configuration) -> None:
@@ -45,7 +45,7 @@ def load(path: str | None, context: str | None, settings: Configuration) -> None
     with _failures() as failures:
         loader = KubeConfigLoader(merged.config, context, config_base_path=None)  # type: ignore[no-untyped-call]
         loader.load_and_set(settings)  # type: ignore[no-untyped-call]
-    # Where the server refuses a token, all is loaded again: the client's own way knows of expiries alone.
+    # A token that the server rejects is reloaded by our client; the library's hook only knows expired ones.
     settings.refresh_api_key_hook = None
     token = str(settings.api_key.get("BearerToken") or "").strip()
     if token:
@@ -75,7 +75,7 @@ def server(url: str | None) -> registry_origin.Origin:
 
 
 def _user(config: Any, context: str | None) -> dict[str, Any]:
-    """Find the user of a context, empty where there is none: the client says what is wrong then."""
+    """Return the user of a context, or an empty mapping, for which the client reports the error."""
     try:
         contexts, users = ([one.value for one in config[items]] for items in ("contexts", "users"))
         wanted = context or config["current-context"]
@@ -90,7 +90,7 @@ def _check_plugin(plugin: Mapping[str, Any]) -> None:
     command = plugin.get("command")
     if not isinstance(command, str) or not command:
         raise UnusableKubeconfig("exec of the user has no command")
-    # One with a path is looked for where the client runs it: next to the kubeconfig.
+    # A plugin with a path is relative to the kubeconfig, where the client runs it.
     if "/" not in command and shutil.which(command) is None:
         raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is not on PATH{_hint(plugin)}")
     if Path(command).is_absolute() and not os.access(command, os.X_OK):
@@ -108,7 +108,7 @@ def _hint(plugin: Any) -> str:
 
 @contextmanager
 def _failures() -> Iterator[list[str]]:
-    """Collect what the client logs of an exec plugin, in the place of the log."""
+    """Collect what the client logs about an exec plugin instead of logging it."""
     said: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:

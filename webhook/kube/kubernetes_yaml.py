@@ -21,16 +21,16 @@ from webhook import log
 from webhook.errors import InvalidManifest
 from webhook.log.escaping import escape_document, is_shown
 
-#: Both are far more than any Kubernetes object has.
+#: Limits far above any Kubernetes object.
 DEPTH_LIMIT = 100
 _NODES = 10_000_000
 TOO_DEEP = "it is nested too deeply"
 
 _TAG = "tag:yaml.org,2002:"
 _STRING, _BINARY, _MERGE = (_TAG + name for name in ("str", "binary", "merge"))
-#: Of a scalar without a tag and without quotes: its text tells its type.
+#: The tag of a scalar without tag and quotes, whose type depends on its text.
 _PLAIN = "plain"
-#: The tags that name a type which the text must have. Any other tag makes a string.
+#: Tags whose type the text must have. Any other tag means a string.
 _TYPED = frozenset(_TAG + name for name in ("bool", "int", "float", "null", "timestamp"))
 
 _BOOLEANS = {
@@ -43,7 +43,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _INFINITE = {f"{sign}.{word}" for sign in ("", "+", "-") for word in ("inf", "Inf", "INF")}
 _NOT_FINITE = {**{word: -math.inf if word[0] == "-" else math.inf for word in _INFINITE}}
 _NOT_FINITE |= dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan)
-#: Each with the base of its digits. A zero in front means octal, as in C, and `08` is a float.
+#: Prefixes with their base. A leading zero means octal, as in C, and `08` is a float.
 _INTEGERS = (
     (10, re.compile(r"([-+]?)(0|[1-9][0-9]*)")),
     (16, re.compile(r"([-+]?)0[xX]([0-9a-fA-F]+)")),
@@ -53,7 +53,7 @@ _INTEGERS = (
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NUMERIC = frozenset("+-.0123456789")
-#: Python refuses to read an integer of more digits; as a float it is infinite long before.
+#: Python does not parse integers of more digits; as floats they are infinite.
 _DIGITS = 400
 _INT64, _UINT64 = 1 << 63, 1 << 64
 #: Below it Go writes a float without an exponent: without a fraction it is an integer when it is read again.
@@ -67,10 +67,10 @@ _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _LenientLoader(yaml.SafeLoader):
-    """Reads what libyaml refuses and kubectl does not: in `[2001:db8::]` the last colon belongs to the scalar."""
+    """Accepts what kubectl does and libyaml does not: in `[2001:db8::]` the last colon is part of the scalar."""
 
     def scan_to_next_token(self) -> None:
-        """Skip white space, tabs too where they cannot be taken for indentation."""
+        """Skip white space, also tabs where they cannot be indentation."""
         super().scan_to_next_token()
         while self.peek() == "\t" and (self.flow_level or not self.allow_simple_key):
             self.forward()
@@ -103,19 +103,19 @@ class _LenientLoader(yaml.SafeLoader):
 
 
 class Source(NamedTuple):
-    """The text of one document, and how many lines are above it in its file."""
+    """The text of a document, and the number of lines above it in its file."""
 
     text: str
     above: int = 0
 
     def invalid(self, problem: str, line: int | None = None) -> InvalidManifest:
-        """Make an error of what is wrong on a line of the text, counted from 0."""
+        """Return the error for a line of the text, counted from 0."""
         where = "" if line is None else f"line {self.above + line + 1}: "
         return InvalidManifest(f"{where}{problem}")
 
 
 def read(source: Source) -> Any:
-    """Give a document's value: dicts with strings as keys, lists, strings, finite numbers, booleans and None.
+    """Return a document's value: dicts with strings as keys, lists, strings, finite numbers, booleans and None.
 
     Raises `InvalidManifest`.
     """
@@ -124,11 +124,11 @@ def read(source: Source) -> Any:
 
 
 def compose(source: Source) -> yaml.Node | None:
-    """Read the first document of a text as nodes, aliases in place of what they stand for; None for an empty one.
+    """Parse the first document of a text into nodes with aliases expanded, or None if it is empty.
 
     Raises `InvalidManifest`.
     """
-    # As kubectl does: without a newline, a block scalar at the end would lose its last one.
+    # As in kubectl: without a newline, a block scalar at the end would lose its last one.
     text = source.text if source.text.endswith("\n") else f"{source.text}\n"
     try:
         return _composed(source, text, _Base)
@@ -151,7 +151,7 @@ def _in_one_line(source: Source, error: yaml.MarkedYAMLError) -> InvalidManifest
 
 
 class _Read(NamedTuple):
-    """A node, how many values its aliases make of it, and how deep it is."""
+    """A node, the number of values that its aliases expand to, and its depth."""
 
     node: yaml.Node
     size: int = 1
@@ -159,7 +159,7 @@ class _Read(NamedTuple):
 
 
 class _Open(NamedTuple):
-    """A collection whose end has not been read."""
+    """A collection whose end has not been read yet."""
 
     event: Any
     children: list[_Read]
@@ -175,7 +175,7 @@ class _Open(NamedTuple):
 
 
 class _Composer:
-    """Builds nodes without recursion, and refuses what nests too deeply or unfolds without a limit."""
+    """Builds nodes without recursion and rejects excessive nesting and alias expansion."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -184,7 +184,7 @@ class _Composer:
         self.root: yaml.Node | None = None
 
     def take(self, event: Any) -> None:
-        """Take the next event of the document."""
+        """Process the next event of the document."""
         if isinstance(event, yaml.CollectionStartEvent):
             self._begin(event)
         elif isinstance(event, yaml.AliasEvent):
@@ -226,7 +226,7 @@ class _Composer:
         return read
 
     def _scalar(self, event: Any) -> _Read:
-        """Make a node of a scalar, unless libyaml reads what go-yaml does not."""
+        """Return the node of a scalar. Raises an error for what libyaml accepts and go-yaml does not."""
         if not event.style and "?" in event.value and self._open and self._open[-1].event.flow_style:
             raise self._invalid(event, "invalid YAML: within { } or [ ], a string with ? must be in quotes")
         if event.style == '"' and "/" in event.value:
@@ -250,15 +250,15 @@ def _composed(source: Source, text: str, loader: Any) -> yaml.Node | None:
 
 
 def number(value: float) -> int | float:
-    """Give a finite float as Go reads it after writing it as JSON: without a fraction it is an integer."""
+    """Return a finite float as Go reads it back from JSON: an integer if it has no fraction."""
     if abs(value) >= _EXPONENT or value != int(value):
         return value
-    # Go writes the shortest digits that tell it from other floats.
+    # Go writes the shortest digits that identify the float.
     return int(Decimal(repr(value)))
 
 
 class _Reading:
-    """Makes values of a document's nodes."""
+    """Converts the nodes of a document to values."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -278,7 +278,7 @@ class _Reading:
         return value
 
     def _add(self, node: yaml.MappingNode, found: dict[str, Any]) -> None:
-        """Add a mapping's entries to those that are there already; a merged mapping's too, where `<<` is written."""
+        """Add the entries of a mapping, and those of mappings that it merges with `<<`."""
         for key, value in node.value:
             if not is_merge(key):
                 found[self._key(key)] = self.value(value)
@@ -305,7 +305,7 @@ class _Reading:
         raise self._invalid(node, "a key must be a string")
 
     def _scalar(self, node: Any) -> str | int | float | None:
-        """Give a scalar's value, floats as they are."""
+        """Return the value of a scalar, floats unchanged."""
         tag, text = node.tag, node.value
         if tag == _PLAIN:
             return resolve(text)
@@ -339,12 +339,12 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9:.]+(?:Z|[-+
 
 
 def is_merge(key: yaml.Node) -> bool:
-    """Tell whether a key is `<<`, whose value is merged into the mapping."""
+    """Tell whether a key is the merge key `<<`."""
     return isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.tag in (_PLAIN, _MERGE)
 
 
 def resolve(text: str) -> str | int | float | None:
-    """Give the value of a plain scalar."""
+    """Return the value of a plain scalar."""
     if text in _BOOLEANS:
         return _BOOLEANS[text]
     if text in _NULLS:
@@ -363,7 +363,7 @@ def resolve(text: str) -> str | int | float | None:
 
 
 def _integer(found: re.Match[str], base: int) -> int | None:
-    """Give an integer of 64 bits, of which a sign takes one; None for a larger one, which is a float or a string."""
+    """Return a signed 64-bit integer, or None for a larger one, which is a float or a string."""
     sign, digits = found.groups()
     if len(digits) > _DIGITS:
         return None
@@ -372,7 +372,7 @@ def _integer(found: re.Match[str], base: int) -> int | None:
 
 
 def _float32(value: float) -> str:
-    """Write a float that is a key as sigs.k8s.io/yaml does, by the shortest digits that tell float32s apart."""
+    """Return a float key as sigs.k8s.io/yaml writes it: the shortest digits that identify the float32."""
     if math.isnan(value):
         return ".nan"
     try:
@@ -397,13 +397,13 @@ def _same_single(text: str, single: float) -> bool:
 
 
 class NotJson(InvalidManifest):
-    """Text that is not JSON, and may be YAML."""
+    """The text is not JSON and may be YAML."""
 
 
 def read_json(text: str, position: int = 0) -> tuple[Any, int]:
-    """Read the JSON value that begins at a position, and tell where it ends.
+    """Parse the JSON value at a position, and return it with its end.
 
-    Raises `NotJson`, and `InvalidManifest` for what is JSON but holds what Kubernetes does not read.
+    Raises `NotJson`, and `InvalidManifest` for JSON that Kubernetes does not accept.
     """
     try:
         value, end = _DECODER.raw_decode(text, position)
@@ -456,7 +456,7 @@ def _check_depth(value: Any, depth: int) -> None:
 
 
 class _KubernetesDumper(_BaseDumper):  # type: ignore[misc] # the C dumper where there is one
-    """Writes as kubectl does: long strings over several lines, and no anchors."""
+    """Writes like kubectl: long strings over several lines, no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
@@ -489,9 +489,9 @@ _KubernetesDumper.add_representer(str, _represent_string)
 
 
 def dump(document: Any) -> str:
-    """Write one document as YAML, its keys in their order.
+    """Return a document as YAML with the order of its keys.
 
-    Every reader of YAML 1.1 or 1.2 reads strings as strings. Control, format and bidirectional characters are escapes.
+    Parsers of YAML 1.1 and 1.2 read its strings as strings. Control, format and bidirectional characters are escapes.
     """
     text = yaml.dump(
         document, Dumper=_KubernetesDumper, sort_keys=False, allow_unicode=True, default_flow_style=False, width=1 << 30
@@ -500,5 +500,5 @@ def dump(document: Any) -> str:
 
 
 def dump_json(value: Any, indent: int | None = None) -> str:
-    """Write a value as JSON, which is YAML too; control, format and bidirectional characters are escapes."""
+    """Return a value as JSON, which is also YAML, with control, format and bidirectional characters escaped."""
     return escape_document(json.dumps(value, indent=indent, ensure_ascii=False), "json")

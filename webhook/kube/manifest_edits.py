@@ -17,10 +17,10 @@ from webhook.kube.kubernetes_yaml import Source
 from webhook.log.escaping import escape_document, is_shown
 
 _BLOCK_STYLES = ("|", ">")
-#: What may be in front of a node: its anchor and its tag.
+#: The anchor and the tag in front of a node.
 _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t]+)*")
 _JSON_OBJECT = re.compile(r'\s*\{\s*"')
-#: A string that needs no quotes, not even in brackets, if it is no number or boolean.
+#: A string that needs no quotes, even in brackets, unless it is a number or a boolean.
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/@:-]*[A-Za-z0-9])?")
 
 
@@ -41,13 +41,13 @@ class _Edit(NamedTuple):
 
 
 class _Impossible(Exception):
-    """What has changed is not written in one place."""
+    """The change is not written in a single place of the text."""
 
 
 def edited(text: str, before: Any, after: Any, *, is_json: bool) -> str:
-    """Give a document's text with the value `after` instead of `before`; equal values leave it as it is.
+    """Return a document's text with the value `after` instead of `before`; equal values do not change it.
 
-    Characters that a terminal does not print become escapes, in comments too.
+    Unprintable characters are escaped, also in comments.
     """
     if not _is_shown(text):
         text = _Text(text, is_json=is_json).shown(before)
@@ -55,12 +55,12 @@ def edited(text: str, before: Any, after: Any, *, is_json: bool) -> str:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are the same in JSON, where 1 is not true."""
+    """Tell whether two values are equal as JSON, where 1 is not true."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
 def escaped(text: str) -> str:
-    """Escape what is not printable, of YAML in which it is only within quotes and comments."""
+    """Escape unprintable characters in YAML that has them only in quotes and comments."""
     return _ON_SCREEN.sub(lambda found: escape_document(found[0], "yaml"), text)
 
 
@@ -79,7 +79,7 @@ class _Text:
             return self._written(after)
 
     def shown(self, value: Any) -> str:
-        """Escape what is not printable, in strings so that their values stay."""
+        """Escape unprintable characters; in strings the value stays the same."""
         try:
             edits = {
                 _Edit(*self._span(scalar), self._quoted(scalar.value))
@@ -142,7 +142,7 @@ class _Text:
         yield from self._edits(node, before, after, in_flow=in_flow)
 
     def _span(self, scalar: yaml.ScalarNode) -> tuple[int, int]:
-        """Tell where a scalar's text is, without its anchor and tag, and without the newline after a block."""
+        """Return the position of a scalar's text, without anchor and tag, and without the newline after a block."""
         start, end = scalar.start_mark.index, min(scalar.end_mark.index, len(self._text))
         properties = _PROPERTIES.match(self._text, start, end)
         start = properties.end() if properties else start
@@ -161,7 +161,7 @@ class _Text:
         return _Edit(start, end, f" {written}" if start == end else written)
 
     def _below(self, node: Any, added: Any, column: int) -> _Edit:
-        """Add keys or items behind the last line of a block mapping or list."""
+        """Add keys or items after the last line of a block mapping or list."""
         lines = kubernetes_yaml.dump(added).splitlines()
         body = self._newline.join(" " * column + line for line in lines)
         last = _last(node)
@@ -192,7 +192,7 @@ class _Text:
         first = children[0].start_mark.index
         line = self._text.rfind("\n", 0, first) + 1
         indent = self._text[line:first]
-        # A bracket with a key or item a line gets another line.
+        # Brackets with one key or item per line get another line.
         separator = f",{self._newline}{indent}" if line and not indent.strip() else ", "
         end = max(child.end_mark.index for child in children)
         return _Edit(end, end, "".join(separator + item for item in items))
@@ -207,7 +207,7 @@ class _Text:
         return value if plain else self._quoted(value)
 
     def _flow(self, value: Any) -> str:
-        """Write a value on one line, as it may stand between brackets."""
+        """Return a value on one line, in the form for use between brackets."""
         match value:
             case str():
                 return self._string(value)
@@ -225,9 +225,9 @@ def _column_of_keys(node: yaml.MappingNode) -> int:
 
 
 def _last(node: Any) -> list[Any]:
-    """Give the last node that is written in a block collection, and the key in front of it.
+    """Return the last node that is written in a block collection, and the key in front of it.
 
-    An alias's node is written elsewhere, and then its key ends last.
+    The node of an alias is written elsewhere; its key is the last text then.
     """
     above: list[Any] = []
     while isinstance(node, yaml.CollectionNode) and not node.flow_style:

@@ -24,26 +24,25 @@ _JSON_SPACE = " \t\r\n"
 
 
 class Document(NamedTuple):
-    """One document of a file that is not empty."""
+    """A document of a file. Empty ones do not count."""
 
     value: Any
     text: str
-    """As it is written, without what separates it from others."""
+    """Its text without separators."""
     lead: str
-    """What is between the document before it and this one: separators, comments, empty documents."""
+    """The text between the previous document and this one: separators, comments, empty documents."""
     is_json: bool
 
 
 class Manifest(NamedTuple):
-    """The documents of a file; its text is each one's lead and text, and the rest."""
+    """The documents of a file. Its text is the lead and text of each, then the rest."""
 
     documents: tuple[Document, ...]
     rest: str
-    """What follows the last document."""
+    """The text after the last document."""
 
     @property
     def values(self) -> list[Any]:
-        """Give what the documents are."""
         return [document.value for document in self.documents]
 
 
@@ -51,19 +50,17 @@ dump = kubernetes_yaml.dump
 dump_json = kubernetes_yaml.dump_json
 
 
-def edited(pull_secret: Document, after: Any) -> str:
-    """Give a document's text with another value, changed only where the values differ.
+def edited(document: Document, after: Any) -> str:
+    """Return a document's text with another value, changed only where the values differ.
 
-    Characters that a terminal does not print become escapes, in comments too.
+    Unprintable characters are escaped, also in comments.
     """
-    text = manifest_edits.edited(pull_secret.text, pull_secret.value, after, is_json=pull_secret.is_json).removesuffix(
-        "\n"
-    )
-    return f"{text}\n" if pull_secret.text.endswith("\n") else text
+    text = manifest_edits.edited(document.text, document.value, after, is_json=document.is_json).removesuffix("\n")
+    return f"{text}\n" if document.text.endswith("\n") else text
 
 
 def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) -> str:
-    """Give a file's text with other texts for its documents, to be the first of a stream or to follow others."""
+    """Return a file with other texts for its documents, as the start of a stream or after other documents."""
     parts: list[str] = []
     for document, given in texts:
         text = _as_yaml(given) if document.is_json else given
@@ -78,12 +75,12 @@ def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) 
 
 
 def _escaped(between: str) -> str:
-    """Escape what is between documents, each of which may begin with a byte order mark."""
+    """Escape the text between documents, each of which may begin with a byte order mark."""
     return _MARKS.sub(lambda found: found[1] + manifest_edits.escaped(found[2]), between)
 
 
 def _as_yaml(text: str) -> str:
-    """Give a JSON document as YAML: as it is, unless it has an escape that YAML does not know."""
+    """Return a JSON document as YAML: unchanged, unless it has an escape that YAML does not have."""
     value, _ = kubernetes_yaml.read_json(text)
     try:
         if manifest_edits.same(kubernetes_yaml.read(Source(text)), value):
@@ -94,9 +91,9 @@ def _as_yaml(text: str) -> str:
 
 
 def parse(content: bytes) -> Manifest:
-    """Read every document of a file.
+    """Parse all documents of a file.
 
-    Raises `InvalidManifest`, in one line, for what is neither YAML nor JSON, or could be built only without a limit.
+    Raises `InvalidManifest` for what is neither YAML nor JSON, or exceeds the limits of nesting and aliases.
     """
     text = _text(content)
     try:
@@ -108,7 +105,7 @@ def parse(content: bytes) -> Manifest:
 
 
 def _text(content: bytes) -> str:
-    """Decode a file: from UTF-16 if it begins with that byte order mark, as what Windows PowerShell redirects does."""
+    """Decode a file. UTF-16 is recognized by its byte order mark, which Windows PowerShell writes when it redirects."""
     encoding = "UTF-16" if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "UTF-8"
     try:
         return content.decode(encoding)
@@ -117,7 +114,7 @@ def _text(content: bytes) -> str:
 
 
 class _Found(NamedTuple):
-    """A value, and where its text is in its file."""
+    """A value and the position of its text in the file."""
 
     value: Any
     start: int
@@ -171,7 +168,7 @@ def _after_spaces(text: str, position: int) -> int:
 
 
 def _yaml_documents(text: str, begin: int) -> Iterator[_Found]:
-    """Read what is between the separators, from a position on that counts as the beginning of a line."""
+    """Parse the documents between separators, from a position that counts as the beginning of a line."""
     above, counted = 0, 0
     opened = begin
     while begin < len(text):
@@ -188,5 +185,5 @@ def _yaml_documents(text: str, begin: int) -> Iterator[_Found]:
             line = above + text.count("\n", opened, end) + 1
             raise InvalidManifest(f"line {line}: invalid YAML: only a comment may follow --- on its line")
         begin, is_first = separator.end() + 1, opened == end
-        # A separator that ends nothing belongs to what follows it: a directive or `...` may come then.
+        # A separator after which a directive or `...` may come belongs to the next document.
         opened = end if is_first else begin

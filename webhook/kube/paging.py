@@ -1,8 +1,7 @@
-"""Lists in pages whose size in bytes is limited, whatever is stored in the objects.
+"""Lists in pages of limited bytes, whatever the size of the objects.
 
-Many objects may be written by users of the cluster, and each may have 1.5 MiB in etcd, several times that as JSON. So
-the number of objects in a page follows the size of the objects: a page that is too large is read no further, and asked
-for again with fewer.
+Users of the cluster may create many objects of 1.5 MiB each, which is several times that as JSON. So the number of
+objects in a page depends on their size: a page that is too large is requested again with fewer objects.
 https://kubernetes.io/docs/reference/using-api/api-concepts/#retrieving-large-results-sets-in-chunks
 """
 
@@ -16,26 +15,26 @@ from webhook.errors import TooLarge
 from webhook.kube.client import Client, Request
 from webhook.kube.codec import decoded
 
-#: Bytes that a page of several objects may have.
+#: Limit in bytes for a page of several objects.
 _BYTES = 4 * 1024 * 1024
-#: Objects in a page, at most.
+#: Limit of objects in a page.
 _OBJECTS = 500
-#: By so much fewer objects are asked for when a page was too large: how large it would have been is not known.
+#: The number of objects is divided by this when a page was too large, as its full size is not known.
 _FEWER = 8
 
 
 class Page(NamedTuple):
-    """Some of the objects of a list."""
+    """A page of a list."""
 
     items: list[Raw]
     version: str
     """The list's resourceVersion."""
     remaining: int | None
-    """How many objects follow, where the API server tells; 0 on the last page."""
+    """The number of objects that follow, if the API server tells; 0 on the last page."""
 
 
 def list_pages(client: Client, request: Request) -> Iterator[Page]:
-    """List page by page. Raises `ClusterError`; `Expired` when it took so long that the list must begin anew."""
+    """List page by page. Raises `ClusterError`, and `Expired` if it takes so long that the list must restart."""
     limit, token = _OBJECTS, ""
     while True:
         query = (*request.query, ("limit", str(limit)), *((("continue", token),) if token else ()))
@@ -65,7 +64,7 @@ class _Metadata(Struct, rename="camel"):
 class _List(Struct):
     metadata: _Metadata
     items: list[Raw] | None = None
-    """None as well as empty where there are none: lists of metadata alone say it so."""
+    """Empty or, in lists of metadata only, None without objects."""
 
 
 _LIST = msgspec.json.Decoder(_List)

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 
 class Container(Struct, frozen=True, gc=False, rename="camel"):
-    """A container of any of the three kinds."""
+    """A container, init container or ephemeral container."""
 
     name: str = ""
     image: str | None = None
@@ -22,7 +22,7 @@ class ImageVolumeSource(Struct, frozen=True, gc=False, rename="camel"):
 
 
 class Volume(Struct, frozen=True, gc=False):
-    """A volume, of which only one with an image is of interest."""
+    """A volume. Only image volumes have an `image`."""
 
     name: str = ""
     image: ImageVolumeSource | None = None

@@ -1,4 +1,4 @@
-"""Where Pods stand in Kubernetes objects: a Pod itself, or the template of whatever makes Pods."""
+"""Finds Pods in Kubernetes objects: Pods themselves, and the templates of workloads."""
 
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from webhook.errors import InvalidManifest
 
 _TEMPLATE = ("spec", "template")
 _JOB_TEMPLATE = ("spec", "jobTemplate", "spec", "template")
-#: Kubernetes' own kinds. What has one of these without a Pod or template in it is malformed.
+#: The paths of Pods in Kubernetes' own kinds. Without a Pod there the object is malformed.
 _PATHS: dict[str, tuple[str, ...]] = {
     "Pod": (),
     "PodTemplate": ("template",),
@@ -24,13 +24,13 @@ _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
 class Workload(NamedTuple):
-    """An object that is a Pod or makes Pods."""
+    """A Pod or an object that creates Pods."""
 
     kind: str
     name: str
     namespace: str | None
     path: tuple[str | int, ...]
-    """Where in its document the Pod or template stands, a key or index each."""
+    """The keys and indexes that lead from the document to the Pod or template."""
     pod: dict[str, Any]
     """The Pod, or the template: `metadata` and `spec`."""
 
@@ -47,20 +47,20 @@ class Workload(NamedTuple):
         )
 
     def __str__(self) -> str:
-        """Give the object as kubectl writes it: `Deployment/web`."""
+        """`Deployment/web`, as kubectl writes it."""
         return f"{self.kind}/{self.name}"
 
 
 def workloads(document: Any) -> Iterator[Workload]:
-    """Find every workload in one document: in an object, and in the items of a List.
+    """Find every workload in a document, also in the items of a List.
 
-    Raises `InvalidManifest` for what is no Kubernetes object.
+    Raises `InvalidManifest` if it is not a Kubernetes object.
     """
     yield from _workloads(document, (), None)
 
 
 def _workloads(document: Any, path: tuple[str | int, ...], default: str | None) -> Iterator[Workload]:
-    """Find the workloads at a path; a kind that is not written is the default, as in the items of a PodList."""
+    """Find the workloads at a path. `default` is the kind of items of a list that have none."""
     kind = document.get("kind", default) if isinstance(document, dict) else None
     if not isinstance(kind, str):
         raise InvalidManifest("not a Kubernetes manifest: it has no kind")
@@ -84,7 +84,7 @@ def _workloads(document: Any, path: tuple[str | int, ...], default: str | None) 
 
 
 def _path(kind: str, document: dict[str, Any]) -> tuple[str, ...] | None:
-    """Tell where an object has its Pod: by its kind, or where an unknown kind has a template with containers."""
+    """Return the path of the Pod in an object, by its kind or, for unknown kinds, by the shape of the object."""
     group, slash, _ = str(document.get("apiVersion", "")).rpartition("/")
     if kind in _PATHS and (not slash or group in _GROUPS):
         return _PATHS[kind]

@@ -1,4 +1,4 @@
-"""Reading a cluster with a person's rights: nothing is written, ever.
+"""Reads a cluster with the user's permissions. Nothing is written.
 
 What cannot be read raises `NotReadable`. Lists come in pages, and the content of Secrets is read by name only.
 """
@@ -18,41 +18,41 @@ from webhook.kube.codec import STATUS, decoded
 from webhook.kube.objects import DryRunResult
 from webhook.kube.paging import list_pages
 
-#: How often a list that took so long that it must begin anew does so.
+#: Attempts at a list that takes longer than the API server keeps it.
 _ROUNDS = 3
-#: Seconds that a dry run may take: every webhook of the cluster may take its time.
+#: Seconds for a dry run, in which all webhooks of the cluster are called.
 _DRY_RUN_TIMEOUT = 60.0
-#: What the API server says when a webhook that fails closed gave no answer: by its status the fault is its own.
+#: The API server's message, with status 500, when a webhook with failurePolicy Fail did not answer.
 _NO_WEBHOOK = "failed calling webhook"
 
-#: Of objects that users create: the annotations that are read, characters of a text, and labels that are kept.
+#: For objects that users create: annotations that are kept, the limit of characters, and the limit of labels.
 _READ_ANNOTATIONS = ("registry-webhook/", "kubernetes.io/")
 _LONGEST, _MOST_LABELS = 1024, 64
 
 _T = TypeVar("_T")
 _Read_co = TypeVar("_Read_co", covariant=True)
 
-#: Told after each page how many objects were read, and of how many if that is known.
+#: Called after each page with the number of objects read, and the total if it is known.
 Progress = Callable[[int, int | None], None]
 
 
 class Resource(NamedTuple, Generic[_Read_co]):
-    """A kind of objects, and how one is decoded."""
+    """A kind of objects and the type that they decode to."""
 
     display_name: str
-    """In words, several: `Pods`."""
+    """`Pods`."""
     group: str
-    """Where it is served: `/api/v1`, `/apis/apps/v1`."""
+    """Its path: `/api/v1`, `/apis/apps/v1`."""
     plural: str
     type: type[_Read_co]
     metadata_only: bool = False
-    """Whether nothing else of it is to leave the API server."""
+    """Whether only metadata may leave the API server."""
     namespaced: bool = True
     from_tenants: bool = False
-    """Whether all of a list are held, of which anybody may create many: then no large text of theirs is kept."""
+    """Whether users can create many that are all held in memory; large texts are dropped then."""
 
     def path(self, namespace: str | None, name: str = "") -> str:
-        """Give where the objects of a namespace, or with None of all, or one of them, are."""
+        """Return the path of the objects of a namespace, of all namespaces with None, or of one object."""
         within = "" if namespace is None else f"/namespaces/{quote(namespace, safe='')}"
         return f"{self.group}{within}/{self.plural}" + (f"/{quote(name, safe='')}" if name else "")
 
@@ -63,10 +63,10 @@ _ADMISSION = "/apis/admissionregistration.k8s.io/v1"
 NAMESPACES = Resource("Namespaces", _CORE, "namespaces", objects.Namespace, namespaced=False)
 PODS = Resource("Pods", _CORE, "pods", objects.Pod)
 POD_MANIFESTS = Resource("Pods", _CORE, "pods", dict[str, Any])
-"""Pods as they are, for one at a time."""
+"""Pods with all their fields."""
 SECRETS = Resource("Secrets", _CORE, "secrets", objects.ManagedObject, metadata_only=True, from_tenants=True)
 SECRET_CONTENTS = Resource("Secrets", _CORE, "secrets", objects.Secret)
-"""To be read one at a time, where the content is the question."""
+"""Secrets with their content, to be read one at a time."""
 EVENTS = Resource("Events", _CORE, "events", objects.Event, from_tenants=True)
 CONFIG_MAPS = Resource("ConfigMaps", _CORE, "configmaps", objects.ConfigMap)
 SERVICES = Resource("Services", _CORE, "services", objects.Service)
@@ -92,7 +92,7 @@ WEBHOOKS = Resource(
 
 
 def _admission(what: str) -> Resource[objects.Object]:
-    """Make a kind of admission policies or their bindings; an old API server does not know all of them."""
+    """Return the resource for a kind of admission policies or bindings; older API servers do not have all of them."""
     return Resource(what, _ADMISSION, what.lower(), objects.Object, metadata_only=True, namespaced=False)
 
 
@@ -103,18 +103,17 @@ VALIDATING_BINDINGS = _admission("ValidatingAdmissionPolicyBindings")
 
 
 class Reader:
-    """An API server, read by whoever the kubeconfig says."""
+    """Reads an API server as the user of the kubeconfig."""
 
     def __init__(self, client: Client) -> None:
-        """Take a client."""
         self._client = client
 
     def version(self) -> str:
-        """Give the API server's version, `v1.37.0`. Raises `ClusterError` where it cannot be reached."""
+        """Return the API server's version, `v1.37.0`. Raises `ClusterError`."""
         what = "reach the API server"
         return decoded(what, _VERSION.decode, self._client.call(Request(what, "GET", "/version"))).git_version
 
-    def list(  # noqa: PLR0913 - all but the kind are options
+    def list(  # noqa: PLR0913 - all but the resource are options
         self,
         resource: Resource[_T],
         namespace: str | None = None,
@@ -124,7 +123,7 @@ class Reader:
         progress: Progress | None = None,
         keep: Callable[[_T], bool] = lambda _: True,
     ) -> tuple[_T, ...]:
-        """List the objects of a namespace, or with None of all, that are to be kept. A kind not served has none."""
+        """List the objects of a namespace, or of all with None. A kind that the API server does not have is empty."""
         for _ in range(_ROUNDS):
             try:
                 every = self.iterate(resource, namespace, labels=labels, fields=fields, progress=progress)
@@ -146,7 +145,7 @@ class Reader:
         fields: str = "",
         progress: Progress | None = None,
     ) -> Iterator[_T]:
-        """Give object by object, a page in memory at a time. Raises `ClusterError`, and `Expired` when it took long."""
+        """Yield objects with one page in memory. Raises `ClusterError`, and `Expired` if the list must restart."""
         what = f"list {_in_words(resource, namespace)}"
         asked = (("labelSelector", labels), ("fieldSelector", fields))
         query = tuple((name, value) for name, value in asked if value)
@@ -162,7 +161,7 @@ class Reader:
                 progress(read, None if page.remaining is None else read + page.remaining)
 
     def get(self, resource: Resource[_T], name: str, namespace: str | None = None) -> _T | None:
-        """Read an object; None where there is none."""
+        """Read an object, or return None if it does not exist."""
         place = name if namespace is None else f"{namespace}/{name}"
         what = f"read {resource.display_name} {place}"
         accept = METADATA if resource.metadata_only else JSON
@@ -175,9 +174,10 @@ class Reader:
             raise _not_readable(error, what) from None
 
     def get_from_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes:
-        """Read what a Pod answers over plain HTTP, through the API server: `/metrics`, `/readyz`.
+        """Read a path of a Pod, such as `/metrics` or `/readyz`, through the API server's proxy and over plain HTTP.
 
-        The Pod's status does not count: what is not ready says why. What the API server itself says is a Status.
+        Any status of the Pod is accepted, because a process that is not ready reports the reason. An error of the API
+        server itself is a `Status` object.
         """
         place = f"/api/v1/namespaces/{quote(namespace, safe='')}/pods/{quote(pod, safe='')}:{port}/proxy{path}"
         what = f"read {path} of Pod {namespace}/{pod}"
@@ -192,14 +192,14 @@ class Reader:
         return answer
 
     def create(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any]:
-        """Post a question that is answered and not stored, such as a SelfSubjectAccessReview."""
+        """Create an object that is answered and not stored, such as a SubjectAccessReview."""
         try:
             return decoded(what, _ANY.decode, self._client.call(Request(what, "POST", path, body=dict(body))))
         except ClusterError as error:
             raise _not_readable(error, what) from None
 
     def dry_run_create(self, pod: Mapping[str, Any], namespace: str) -> DryRunResult:
-        """Have the API server say what a Pod would become, without storing it (`dryRun=All`)."""
+        """Create a Pod with `dryRun=All`, which stores nothing."""
         what = f"try a Pod in {namespace}"
         request = Request(what, "POST", PODS.path(namespace), (("dryRun", "All"),), dict(pod), timeout=_DRY_RUN_TIMEOUT)
         try:
@@ -211,12 +211,11 @@ class Reader:
             return DryRunResult(None, refusal=str(error).removeprefix(f"cannot {what}: "))
 
     def close(self) -> None:
-        """Close idle connections."""
         self._client.close()
 
 
 def _slim(item: _T) -> _T:
-    """Leave out of an object what only its size tells from others: texts that nothing here reads."""
+    """Drop texts that are not used and can be large."""
     if not isinstance(item, objects.Object):
         return item
     metadata = item.metadata
@@ -246,7 +245,7 @@ def _in_words(resource: Resource[Any], namespace: str | None) -> str:
 
 
 def _not_readable(error: ClusterError, what: str) -> NotReadable:
-    """Say why something is not known: in few words that a right is missing, anything else as the API server said it."""
+    """Return the error with a short reason for a missing permission, and the API server's otherwise."""
     if isinstance(error, Forbidden) and str(error).endswith("(403)"):
         return NotReadable(f"no right to {what}")
     return NotReadable(str(error))

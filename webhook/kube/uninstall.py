@@ -1,4 +1,4 @@
-"""What is asked of the API server so that nothing of ours stays: by a person, with that person's rights."""
+"""Removes the objects of an installation, with the user's permissions."""
 
 from typing import NamedTuple
 
@@ -7,7 +7,7 @@ from msgspec import Raw
 from webhook.constants import CONFIGURATION_HASH_ANNOTATION
 from webhook.errors import ClusterError, NotFound, NotReadable
 from webhook.kube import codec, installed_config
-from webhook.kube.api import HeldLease, Resource, deletion, read_lease
+from webhook.kube.api import HeldLease, ListWatch, deletion, read_lease
 from webhook.kube.client import MERGE, METADATA, Client, Request
 from webhook.kube.codec import decoded
 from webhook.kube.install import configuration_path
@@ -22,7 +22,7 @@ from webhook.kube.reader import (
 )
 from webhook.pull_secret.manifest import TYPE
 
-#: What is generated, bindings first: without its binding a policy is in force for nobody.
+#: Kinds of generated policies. Bindings come first: a policy without one has no effect.
 _POLICIES = {
     "ValidatingAdmissionPolicyBinding": VALIDATING_BINDINGS,
     "MutatingAdmissionPolicyBinding": MUTATING_BINDINGS,
@@ -33,7 +33,7 @@ _TIMEOUT = 10.0
 
 
 class ManagedSecret(NamedTuple):
-    """A Secret for pulling, its content left where it is."""
+    """The metadata of a pull secret."""
 
     namespace: str
     name: str
@@ -41,36 +41,34 @@ class ManagedSecret(NamedTuple):
     version: int
     managed: bool
     deleting: bool
-    """Whether it is deleted already, and goes as soon as nothing holds it back."""
+    """Whether it is deleted, and only kept by finalizers."""
 
 
 class Policy(NamedTuple):
-    """An admission policy, or its binding, that was generated from a configuration."""
+    """A generated admission policy or its binding."""
 
     kind: str
     name: str
     path: str
 
     def __str__(self) -> str:
-        """Give its kind and name."""
         return f"{self.kind} {self.name}"
 
 
 class Uninstaller:
-    """Our own objects, to be taken away."""
+    """Removes the objects of an installation."""
 
     def __init__(self, client: Client, namespace: str | None) -> None:
-        """Take a client, and the namespace of the installation if it is known."""
         self._client = client
         self._reader = Reader(client)
         self.names = installed_config.find_installation(self._reader, namespace)
-        """What the installation's objects are called."""
+        """The names of the installation's objects."""
         what, selector = "Secrets in all namespaces", f"type={TYPE}"
-        # Metadata alone, so that no credential leaves the API server.
-        self._secrets = Resource(client, what, "/api/v1/secrets", selector, _managed_secret, metadata_only=True)
+        # Metadata only, so that no credential leaves the API server.
+        self._secrets = ListWatch(client, what, "/api/v1/secrets", selector, _managed_secret, metadata_only=True)
 
     def policies(self) -> list[Policy]:
-        """List the generated admission policies and their bindings, in the order in which they are to go."""
+        """List the generated admission policies and their bindings, in the order of deletion."""
         found: list[Policy] = []
         for name, kind in _POLICIES.items():
             try:
@@ -82,34 +80,34 @@ class Uninstaller:
         return found
 
     def delete_policy(self, policy: Policy) -> bool:
-        """Delete one; give whether it was there."""
+        """Delete a policy; return whether it existed."""
         return self._exists(Request(f"delete {policy}", "DELETE", policy.path))
 
     def pull_secrets(self) -> list[ManagedSecret]:
-        """List the pull secrets that are ours, whatever they are called: an earlier setting may have named them."""
+        """List the pull secrets that are ours under any name, as earlier settings may have had other names."""
         return sorted(secret for secret in self._secrets.list().items if secret.managed)
 
     def delete(self, secret: ManagedSecret) -> bool:
-        """Delete a pull secret if it still is just the one that was seen, and raise `Conflict` if not.
+        """Delete a pull secret and return whether it is gone: one with finalizers stays until they are removed.
 
-        Give whether it is gone: one with finalizers stays until they are taken off. It is then the answer, so of that
-        the metadata alone is asked for, too.
+        Raises `Conflict` if it has changed since it was read. The response may be the Secret, so only its metadata is
+        requested.
         """
         request = deletion(secret.namespace, secret.name, secret.uid, secret.version)._replace(accept=METADATA)
         answer = self._client.call(request)
         return decoded(request.action, codec.PARTIAL_OBJECT.decode, answer).metadata.deletion_timestamp is None
 
     def lease(self) -> HeldLease:
-        """Read the Lease of whoever would put them back."""
+        """Read the Lease of the refresher, which would restore what is deleted."""
         return read_lease(self._client, self.names.namespace, _TIMEOUT)
 
     def delete_webhook(self, *, dry_run: bool) -> bool:
-        """Delete the webhook configuration; give whether there is one."""
+        """Delete the webhook configuration; return whether it existed."""
         what = f"delete MutatingWebhookConfiguration {self.names.configuration}"
         return self._exists(Request(what, "DELETE", configuration_path(self.names), _dry(dry_run)))
 
     def scale_down(self, *, dry_run: bool) -> bool:
-        """Have the Deployment run no Pod; give whether there is one."""
+        """Scale the Deployment to 0; return whether it exists."""
         what = f"scale Deployment {self.names.namespace}/{self.names.deployment}"
         path = DEPLOYMENTS.path(self.names.namespace, self.names.deployment)
         body = {"spec": {"replicas": 0}}
@@ -123,11 +121,10 @@ class Uninstaller:
         return True
 
     def close(self) -> None:
-        """Close idle connections."""
         self._client.close()
 
 
-def _dry(dry_run: bool) -> tuple[tuple[str, str], ...]:  # noqa: FBT001 - it is what the query says
+def _dry(dry_run: bool) -> tuple[tuple[str, str], ...]:  # noqa: FBT001 - the value of the query
     return (("dryRun", "All"),) if dry_run else ()
 
 

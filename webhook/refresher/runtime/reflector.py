@@ -6,7 +6,7 @@ from threading import Event
 from typing import Generic, TypeVar
 
 from webhook.errors import ClusterError, Expired
-from webhook.kube.api import Resource, Watch
+from webhook.kube.api import ListWatch, Watch
 from webhook.kube.codec import Versioned
 from webhook.refresher.runtime.store import Store
 
@@ -28,12 +28,12 @@ class Reflector(Generic[_Object]):
 
     def __init__(
         self,
-        resource: Resource[_Object],
+        resource: ListWatch[_Object],
         store: Store[_Object],
         returned: Callable[[], None],
         failed: Callable[[], None],
     ) -> None:
-        self._resource: Resource[_Object] = resource
+        self._resource: ListWatch[_Object] = resource
         self._store: Store[_Object] = store
         self._returned = returned
         self._failed = failed

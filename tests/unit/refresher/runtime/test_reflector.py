@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fakes import Clock, Stop
 from webhook.errors import Expired, Unreachable
-from webhook.kube.api import Change, Listing, Resource
+from webhook.kube.api import Change, Listing, ListWatch
 from webhook.pull_secret.reconcile import Namespace
 from webhook.refresher.runtime.reflector import Reflector
 from webhook.refresher.runtime.store import Store
@@ -31,7 +31,7 @@ class Scene:
         self.store: Store[Namespace] = Store(lambda item: item.name, lambda _: None)
         self.display_name = "namespaces"
         self.loop: Reflector[Namespace] = Reflector(
-            cast("Resource[Namespace]", self), self.store, self._has_returned, self._has_failed
+            cast("ListWatch[Namespace]", self), self.store, self._has_returned, self._has_failed
         )
 
     def list(self) -> Listing[Namespace]:
