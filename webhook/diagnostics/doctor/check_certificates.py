@@ -17,11 +17,11 @@ from webhook.output.findings import Finding
 from webhook.pki import verify
 from webhook.pki.verify import LeafCertificate
 
-#: The Secret of a certificate that the sidecar does not keep.
+#: The certificate's Secret if the refresher does not maintain it.
 TLS_SECRET = "registry-webhook-tls"  # noqa: S105 - its name
 _BUNDLE, _CERTIFICATE = "caBundle", "certificate"
 _SOON = timedelta(days=30)
-#: Whoever renews has done so long before this part of a life is all that is left.
+#: Renewal should happen long before this part of the validity is left: a fifth.
 _LAST_PART = 5
 _INJECTED = "cert-manager.io/inject-ca-from"
 _EXPIRIES = {

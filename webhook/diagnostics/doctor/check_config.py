@@ -1,4 +1,4 @@
-"""Whether the configuration is valid, and whether everything goes by the same one."""
+"""Whether the configuration is valid and used by all processes and policies."""
 
 import re
 import shlex
@@ -127,7 +127,7 @@ def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _remade(snapshot: InstallationSnapshot, policies: Iterable[Object], settings: EffectiveConfig) -> str:
-    """Give the commands that make the policies that are of another configuration again, with their options."""
+    """Return the commands that generate outdated policies again, with their options."""
     of_file = not settings.origin.startswith("ConfigMap ")
     source = f"--config {shlex.quote(settings.origin)}" if of_file else "--from-cluster"
     if snapshot.names.namespace != DEFAULT_NAMESPACE:
@@ -139,7 +139,7 @@ def _remade(snapshot: InstallationSnapshot, policies: Iterable[Object], settings
         if kind is None or annotations.get(CONFIGURATION_HASH_ANNOTATION) in (None, settings.digest):
             continue
         options = annotations.get(POLICY_OPTIONS_ANNOTATION, "")
-        # Whoever may write the annotation is not to choose what a command does.
+        # A user who can write the annotation must not choose what the command does.
         told = f"{options} " if options and _OPTIONS.fullmatch(options) else ""
         commands.append(f"{PROGRAM} policy {kind} {told}{source} | kubectl apply --server-side -f -")
     return " && ".join(commands) or f"generate them again: {PROGRAM} policy mutate or guard, {source}"

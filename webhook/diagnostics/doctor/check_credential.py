@@ -1,4 +1,4 @@
-"""What the sidecar says of the credential, and of itself: the credential is never looked at."""
+"""What the refreshers report about the credential, which is not read, and about themselves."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -16,7 +16,7 @@ from webhook.readiness import Notice, Readiness
 
 _WHAT = "credential"
 _PREFIX = "registry_webhook_refresher_"
-#: States of the last refresh and of the credential: the check of the credential looks at them.
+#: States that the check of the credential reports.
 _OF_CREDENTIAL = frozenset(
     {
         State.PROVIDER_FAILED,
@@ -28,7 +28,7 @@ _OF_CREDENTIAL = frozenset(
         State.CREDENTIAL_EXPIRED,
     }
 )
-#: What other checks look at as well.
+#: States that other checks report.
 _CHECKED_ELSEWHERE = _OF_CREDENTIAL | {State.CONFIGURATION_INVALID, State.FOREIGN_SECRET}
 
 

@@ -73,7 +73,7 @@ def check_endpoints(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that the Service has ready endpoints."""
     what = "webhook reached"
     endpoints = [endpoint for one in known(snapshot.endpoint_slices) for endpoint in one.endpoints or ()]
-    # An endpoint that does not say counts as ready:
+    # Unknown counts as ready:
     # https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready
     ready = [endpoint for endpoint in endpoints if endpoint.conditions.ready is not False]
     if not ready:

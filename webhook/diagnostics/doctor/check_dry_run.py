@@ -1,4 +1,4 @@
-"""Whether a Pod of a served namespace is rewritten: the API server's own answer to a dry run."""
+"""Whether the API server rewrites a Pod in a dry run."""
 
 from collections.abc import Iterator
 

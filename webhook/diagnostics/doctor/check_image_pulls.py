@@ -1,4 +1,4 @@
-"""Whether nodes get images from the registry, as the status of Pods says."""
+"""Whether nodes can pull images from the registry, by the status of Pods."""
 
 from collections.abc import Iterator
 
@@ -16,7 +16,7 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
 _WHAT = "pulls by nodes"
-#: What fails for every Pod and is not this one's fault.
+#: Causes that affect every Pod.
 _FAILURES = frozenset({Code.PULL_UNTRUSTED, Code.PULL_REFUSED})
 _MESSAGES = {
     Code.PULL_UNTRUSTED: "a node does not trust the registry",
@@ -50,7 +50,7 @@ def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> bool:
-    """Tell whether it is ours: of our own Pods every image, of Pods in selected namespaces those of the registry."""
+    """Tell whether to report it: all images of the installation's Pods, the registry's in selected namespaces."""
     if pod.metadata.namespace == snapshot.names.namespace:
         return True
     settings = snapshot.configuration
@@ -63,7 +63,7 @@ def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> boo
 
 
 def _is_below(image: str, server: str) -> bool:
-    """Tell whether a name that may not be valid begins with the registry's."""
+    """Tell whether an invalid image name begins with the registry."""
     try:
         reference.parse(image)
     except InvalidReference:

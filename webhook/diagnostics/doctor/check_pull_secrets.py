@@ -1,4 +1,4 @@
-"""Whether every served namespace has its pull secret: ours, and current."""
+"""Whether every selected namespace has a current pull secret of ours."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from webhook.output.findings import Finding
 from webhook.timestamps import parse_rfc3339
 
 _WHAT = "pull secrets"
-#: So many namespaces are not opted out one by one.
+#: So many namespaces are hardly deselected one by one.
 _MANY = 3
 
 
@@ -96,7 +96,7 @@ def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:
 
 
 def _stale(ours: dict[str, ManagedObject]) -> set[str]:
-    """Find those whose content was changed at another time than that of most, or among as many than the latest.
+    """Find those that were refreshed at another time than most, or than the latest if there is no majority.
 
     Whoever may edit a Secret writes its annotations: one of them cannot make all others look outdated.
     """

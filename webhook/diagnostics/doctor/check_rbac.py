@@ -1,4 +1,4 @@
-"""Whether the sidecar's account may do what it has to, no more, and is bounded by the guard."""
+"""Whether the refresher's ServiceAccount has the permissions that it needs, and is limited by the guard policies."""
 
 from collections.abc import Iterator
 
@@ -11,16 +11,16 @@ from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
-#: The policies of manifests/20-guard.yaml, each bound by its own name.
+#: The policies of manifests/20-guard.yaml. Their bindings have the same names.
 GUARDS = tuple(f"{PROGRAM}-{what}" for what in ("secrets", "configurations", "owners", "leases", "events"))
 _APPLY = "kubectl apply -f manifests/30-rights.yaml"
 _READ = ("get", "list", "watch")
-#: Some of what the account must not be allowed.
+#: Some permissions that the ServiceAccount must not have.
 EXCESSIVE = (
     Permission("list", "", "secrets"),
     Permission("create", "", "pods"),
     Permission("*", "*", "*"),
-    # With it, the guard no longer holds for the account.
+    # Exempts it from the guard policies.
     Permission("exempt", PROGRAM, "restrictions"),
 )
 
@@ -31,7 +31,7 @@ def required_permissions(
     manages_certificate: bool,
     names: InstallationNames = InstallationNames(),  # noqa: B008 - frozen
 ) -> tuple[Permission, ...]:
-    """Give all that the account has to be allowed: what manifests/30-rights.yaml and certs/self-managed grant."""
+    """Return the permissions that manifests/30-rights.yaml and certs/self-managed grant."""
     verbs: list[tuple[tuple[str, ...], Permission]] = [
         (_READ, Permission("", "", "namespaces")),
         (
@@ -45,7 +45,7 @@ def required_permissions(
         verbs.append(((*_READ, "create", "patch", "delete"), Permission("", "", "secrets", pull_secret)))
     if manages_certificate:
         verbs.append(((*_READ, "create", "patch"), Permission("", "", "secrets", CERTIFICATE, names.namespace)))
-    # What has the guard hold for the account.
+    # Applies the guard policies to it.
     verbs.append((("bound",), Permission("", PROGRAM, "restrictions")))
     return tuple(right._replace(verb=verb) for several, right in verbs for verb in several)
 
@@ -72,7 +72,7 @@ def check_permissions(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _remedy(snapshot: InstallationSnapshot, lacking: list[Permission]) -> str:
-    """Say what grants it; manifests/30-rights.yaml knows the pull secret by its default name alone."""
+    """Return what grants them. manifests/30-rights.yaml only has the default name of the pull secret."""
     secret = snapshot.configuration.mutator.pull_secret if isinstance(snapshot.configuration, EffectiveConfig) else None
     if secret != PULL_SECRET and all((one.resource, one.name) == ("secrets", secret) for one in lacking):
         role = f"ClusterRole {snapshot.names.renamed(PROGRAM)}"
@@ -84,7 +84,7 @@ def _remedy(snapshot: InstallationSnapshot, lacking: list[Permission]) -> str:
 
 
 def _in_words(rights: list[Permission]) -> str:
-    """Put together what is about the same thing: `get, list, watch namespaces; create events.events.k8s.io`."""
+    """Group permissions by resource: `get, list, watch namespaces; create events.events.k8s.io`."""
     verbs: dict[str, list[str]] = {}
     for right in rights:
         verbs.setdefault(str(right._replace(verb="")).strip(), []).append(right.verb)

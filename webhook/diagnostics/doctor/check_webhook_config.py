@@ -1,4 +1,4 @@
-"""Whether the API server is told to call the webhook as it ships, and for just what is served."""
+"""Whether the webhook configuration is as it ships, and selects the same namespaces and Pods as the configuration."""
 
 from collections.abc import Iterator
 
@@ -19,9 +19,9 @@ _WHAT = "webhook configuration"
 _NAME_LABEL = "kubernetes.io/metadata.name"
 _SHIPPED = "as it ships"
 _CONDITIONS = {one.name for one in SHIPPED_CONDITIONS}
-#: What the webhook is called for.
+#: Operations for which the webhook has to be called.
 _CALLS = (("CREATE", "pods"), ("UPDATE", "pods"), ("UPDATE", "pods/ephemeralcontainers"))
-#: Seconds within which an answer is waited for.
+#: Timeout in seconds, as it ships.
 TIMEOUT = 5
 
 

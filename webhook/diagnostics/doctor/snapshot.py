@@ -82,36 +82,36 @@ class Replica(Struct, frozen=True):
 
 
 class Lease(NamedTuple):
-    """Which replica writes."""
+    """The Lease of the replica that writes."""
 
     holder: str
-    """Empty where it was given up."""
+    """Empty if it was released."""
     renewed: datetime | None
-    """When the holder said last that it is there, aware."""
+    """Time of the last renewal, aware."""
     duration: timedelta = timedelta()
-    """How long it holds the Lease from then on."""
+    """The validity from the last renewal."""
 
 
 class Permission(NamedTuple):
-    """What an account may do."""
+    """A permission of a ServiceAccount."""
 
     verb: str
     group: str
     resource: str
     name: str = ""
-    """Of the one object; empty for any."""
+    """Empty for any name."""
     namespace: str = ""
-    """Empty for all of them."""
+    """Empty for all namespaces."""
 
     def __str__(self) -> str:
-        """Give it in words: `create leases registry-webhook-refresher in registry-webhook`."""
+        """`create leases registry-webhook-refresher in registry-webhook`."""
         resource = f"{self.resource}.{self.group}" if self.group else self.resource
         named = f" {self.name}" if self.name else ""
         return f"{self.verb} {resource}{named}" + (f" in {self.namespace}" if self.namespace else "")
 
 
 class Binding(NamedTuple):
-    """What puts an admission policy in force."""
+    """The binding of an admission policy."""
 
     policy: str
     denies: bool
@@ -133,9 +133,9 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
     """Aware."""
     names: InstallationNames = InstallationNames()
     configuration: EffectiveConfig | InvalidConfig | NotReadable
-    """As the webhook has it."""
+    """The configuration of the webhook container."""
     sidecar_hash: str | None = None
-    """The hash of the configuration as the sidecar has it, where that can be told."""
+    """The digest of the configuration of the refresher container, if it is known."""
     webhook_configuration: WebhookConfiguration | NotReadable | None
     deployment: Deployment | NotReadable | None
     endpoint_slices: tuple[EndpointSlice, ...] | NotReadable = ()
@@ -162,7 +162,7 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
 
     @property
     def webhook(self) -> Webhook | None:
-        """The webhook in its configuration."""
+        """Our webhook in its configuration."""
         return webhook_match.find_webhook(self.webhook_configuration)
 
     @property

@@ -1,4 +1,4 @@
-"""One Pod, and what was found out about it, step by step."""
+"""Analyzes one Pod, step by step."""
 
 import copy
 from collections.abc import Iterator
@@ -43,16 +43,15 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
 
-#: What the API does not show (KEP-5793).
-#: What is done about a Pod that was made too early.
+#: The hint for a Pod that was created too early.
 RECREATE = "recreate it (kubectl rollout restart of its owner)"
 _WEBHOOK = "the webhook"
 _SHOWN = 400
-#: Characters that are kept of a name: the API server puts five behind it, and a host name has 63.
+#: Characters that are kept of a name: a host name has 63, and the API server appends five and a hyphen.
 _NAME = 57
-#: How many names are shown.
+#: Limit of names in a message.
 _NAMED = 5
-#: What a Pod is made without: the node that it came to, and containers for debugging.
+#: Fields that Pods are created without: the node, and containers for debugging.
 _LATER = frozenset({"nodeName", "ephemeralContainers"})
 
 
@@ -118,46 +117,45 @@ class Image(NamedTuple):
     """An image of the Pod."""
 
     place: ImageField
-    """Where it stands, with the image that it has now."""
+    """Its field, with the current image."""
     written: str
-    """The image as it was written."""
+    """The original image."""
     resolution: Resolution | None
-    """What the configuration makes of that; None where that is not known."""
+    """The resolution of the original image; None if the configuration is not known."""
 
     @property
     def changed(self) -> bool:
-        """Whether it is another one than was written."""
+        """Whether it was rewritten."""
         return self.place.image != self.written
 
     @property
     def needs_rewrite(self) -> bool:
-        """Whether it is not what the configuration makes of it."""
+        """Whether it should have been rewritten."""
         return self.resolution is not None and self.place.image != self.resolution.image
 
     def __str__(self) -> str:
-        """Say what the configuration makes of it."""
         return truncate(self.written, _SHOWN) if self.resolution is None else self.resolution.description
 
 
 class PodAnalysis(NamedTuple):
-    """The Pod, and what was found out about it."""
+    """A Pod and the results of all steps."""
 
     context: PodContext
     pod: Pod
     images: tuple[Image, ...]
     secret: str | None
-    """The pull secret's name if the Pod needs it."""
+    """The name of the pull secret if the Pod needs it."""
     selection_steps: tuple[Finding, ...]
-    """What holds for every Pod like it: whether it is selected, served and not opted out."""
+    """Steps that decide whether Pods like it are rewritten."""
     reachability_steps: tuple[Finding, ...]
-    """Whether the webhook can be called as things are."""
+    """Steps that decide whether the webhook can be called now."""
     pulls: tuple[Finding, ...]
-    """What decides whether its images can be pulled."""
+    """Steps that decide whether its images can be pulled."""
     dry_run: Finding | None
 
     @property
     def steps(self) -> tuple[Finding, ...]:
-        """All of them in order."""
+        """All steps in order."""
         trial = () if self.dry_run is None else (self.dry_run,)
         return (
             *self.selection_steps,
@@ -249,7 +247,7 @@ def _images(context: PodContext) -> Iterator[Image]:
 
 
 def _written(manifest: dict[str, Any], mutator: Mutator | None) -> Iterator[tuple[ImageField, str]]:
-    """Give each place with its image as written: the recorded one, if the policy makes the present one of it."""
+    """Yield each image field with its original image: the recorded one, if it resolves to the current image."""
     recorded = _recorded(manifest)
     for place in _places(manifest):
         original = originals.verified_original(recorded, place, mutator.resolver.resolve) if mutator else None
@@ -261,13 +259,13 @@ def _places(manifest: dict[str, Any]) -> Iterator[ImageField]:
 
 
 def _recorded(manifest: dict[str, Any]) -> dict[str, str]:
-    """Read the annotation. Anyone may write it, and Pods are copied with it: what is in it has to be verified."""
+    """Read the annotation. Any user can write or copy it, so its entries have to be verified."""
     annotations = (manifest.get("metadata") or {}).get("annotations") or {}
     recorded = annotations.get(ORIGINALS_ANNOTATION)
     return originals.read(recorded) if isinstance(recorded, str) else {}
 
 
-# What holds for every Pod like it.
+# Whether Pods like it are rewritten.
 
 
 def _selection(analysis: PodAnalysis) -> Iterator[Finding]:

@@ -1,4 +1,4 @@
-"""Whether the API server gets an answer from the webhook, as far as that can be seen from outside."""
+"""Whether the API server can call the webhook, as far as the API shows."""
 
 import base64
 import binascii

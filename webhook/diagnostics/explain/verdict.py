@@ -1,4 +1,4 @@
-"""Why a Pod is as it is, or what would become of one: every step, and the one that decides."""
+"""Finds the step that decides why a Pod is or would be as it is."""
 
 from collections.abc import Iterable
 from typing import NamedTuple
@@ -17,20 +17,19 @@ from webhook.output.findings import Finding, Mark
 
 
 class Explanation(Struct, frozen=True):
-    """What became of a Pod, or would, and why."""
+    """The result for a Pod and its reason."""
 
     subject: str
     mark: Mark
-    """Whether its images are pulled as they should be."""
+    """Whether its images are rewritten and pulled."""
     code: Code
-    """Of the step that decides."""
+    """The code of the deciding step."""
     verdict: str
-    """That step, in one line."""
+    """The deciding step in one line."""
     hint: str
     steps: tuple[Finding, ...]
 
     def __str__(self) -> str:
-        """Give the verdict."""
         return f"{self.subject} {self.verdict}"
 
 
@@ -42,14 +41,14 @@ class _Verdict(NamedTuple):
 
 
 def explain(context: PodContext) -> Explanation:
-    """Explain one Pod. Raises `InvalidManifest` for what is none."""
+    """Explain one Pod. Raises `InvalidManifest` if it is not a Pod."""
     case = cases.analyze(context)
     verdict = _of_stored(case) if context.exists else _of_planned(case)
     return Explanation(context.subject, verdict.mark, verdict.code, verdict.text, verdict.hint, case.steps)
 
 
 def _of_stored(analysis: PodAnalysis) -> _Verdict:
-    """Say what became of a Pod that is there."""
+    """Explain an existing Pod."""
     changed = any(image.changed for image in analysis.images)
     due = [image for image in analysis.images if image.needs_rewrite]
     if analysis.context.effective is None and not changed:
@@ -70,7 +69,7 @@ def _of_stored(analysis: PodAnalysis) -> _Verdict:
 
 
 def _up_to_date(analysis: PodAnalysis, *, changed: bool) -> _Verdict:
-    """Say of a Pod that is as the configuration has it whether its images can be pulled, and if not, why."""
+    """Explain whether the images of a Pod that is as configured can be pulled."""
     if not changed and analysis.secret is None:
         why = _first(Mark.FAIL, analysis.selection_steps) or _why_images_stay(analysis)
         trouble = _first(Mark.FAIL, analysis.pulls)
@@ -100,7 +99,7 @@ def _pulled(analysis: PodAnalysis, done: str) -> _Verdict:
 
 
 def _why_not(analysis: PodAnalysis) -> Finding:
-    """Say why a Pod is not as the configuration has it."""
+    """Find why a Pod is not as configured."""
     blocked = _first(Mark.FAIL, analysis.selection_steps)
     if blocked is not None:
         return blocked
@@ -138,12 +137,12 @@ def _unknown(unknown: Finding) -> str:
 
 
 def _created_before(analysis: PodAnalysis) -> Finding | None:
-    """Say of a Pod that it was made before something that counts was as it is."""
+    """Find what was installed or changed after the Pod was created."""
     created = analysis.pod.metadata.creation_timestamp
     if created is None:
         return None
     read = analysis.context
-    # Where there are both, either would have done.
+    # If there are several, any of them would have rewritten it.
     engine, installed = min(read.rewriters, key=_installed, default=("", None))
     for what, when in (
         (f"{engine} was installed", installed),
@@ -169,7 +168,7 @@ def _changed(found: ManagedObject | NotReadable | None, *path: str) -> str | Non
 
 
 def _of_planned(analysis: PodAnalysis) -> _Verdict:
-    """Say what would become of a Pod that is not there."""
+    """Explain a Pod that does not exist yet."""
     trial = analysis.dry_run
     tried = trial is not None and trial.mark is not Mark.UNKNOWN
     if trial is not None and trial.mark is Mark.OK:
@@ -198,7 +197,7 @@ def _is_due(image: Image) -> bool:
 
 
 def _why_images_stay(analysis: PodAnalysis) -> Finding:
-    """Say why every image stays, the ones that somebody meant to stay first."""
+    """Find why all images stay, preferring reasons that a user configured."""
     if not analysis.images:
         return Finding(Mark.FAIL, Code.POD_NO_IMAGE, "", "it names no image")
     first = min(analysis.images, key=lambda image: _ORDER.get(image.resolution.reason, 9) if image.resolution else 9)
