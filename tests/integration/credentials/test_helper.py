@@ -71,7 +71,7 @@ def test_a_helper_is_asked_once_for_each_host_the_server_s_first(tmp_path: Path,
         rules=[{"from": "quay.io", "to": f"{mirror}/quay"}],
     )
     reading = made.read()
-    assert _asked(tmp_path) == [SERVER, hub, mirror]
+    assert _asked(tmp_path) == [SERVER, mirror, hub]
     assert {entry.key: entry.username for entry in reading.credential.entries} == {
         f"{SERVER}/team/": "server",
         f"{SERVER}/tools/": "server",

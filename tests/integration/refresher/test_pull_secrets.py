@@ -92,9 +92,9 @@ def test_marks_that_somebody_took_off_are_put_back(api: ApiServer, team: str, wh
     publish(api, team)
     before = api.secrets[team]["metadata"][what]
     with api.changed:
-        api.secrets[team]["metadata"][what] = None
+        del api.secrets[team]["metadata"][what]
         api.edit(team, api.secrets[team]["data"][".dockerconfigjson"])
-    wait_until(lambda: api.secrets[team]["metadata"][what] == before, SOON)
+    wait_until(lambda: api.secrets[team]["metadata"].get(what) == before, SOON)
 
 
 def test_a_fight_is_fought_ever_later_and_told_and_delays_no_other(sidecar: Sidecar, api: ApiServer, team: str) -> None:
