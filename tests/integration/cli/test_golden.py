@@ -88,6 +88,8 @@ _CALLS: dict[str, list[str]] = {
         "certs create --out pki --force",
         "certs client --out clients",
         "certs create --out other --days 400 --ca-days 30",
+        "certs create --out other --name a..b",
+        "certs create --out other --name a.b --name A.b",
     ],
     "cleanup": [
         "cleanup --kubeconfig missing",

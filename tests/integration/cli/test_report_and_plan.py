@@ -15,8 +15,9 @@ _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def test_without_a_cluster_it_is_one_line_and_status_2(call: _Run, tmp_path: Path, command: str) -> None:
     ran = call(command, "--kubeconfig", str(tmp_path / "missing"))
     assert ran.returncode == 2
-    assert ran.stderr.startswith("registry-webhook: no cluster to connect to: ")
-    assert ran.stderr.count("\n") == 1
+    (line,) = ran.stderr.splitlines()
+    assert line.startswith("registry-webhook: ")
+    assert str(tmp_path / "missing") in line
 
 
 @pytest.mark.parametrize(("command", "form"), [("report", "html"), ("report", "table"), ("plan", "json")])
@@ -30,7 +31,7 @@ def test_every_form_is_offered(call: _Run, command: str, form: str) -> None:
 def test_what_there_is_not_is_refused(call: _Run, words: tuple[str, ...]) -> None:
     ran = call(*words)
     assert ran.returncode == 2
-    assert "Invalid value" in ran.stderr
+    assert f"'{words[-1]}'" in ran.stderr
 
 
 @pytest.fixture
@@ -83,11 +84,11 @@ def test_report_counts_drifted_pods_by_owner(call: _Run) -> None:
 
 
 @pytest.mark.usefixtures("cluster")
-@pytest.mark.parametrize(("form", "start"), [("table", "Drift: 2 of 2 Pods"), ("html", "<!doctype html>\n")])
-def test_report_form_has_owner(call: _Run, form: str, start: str) -> None:
+@pytest.mark.parametrize(("form", "first"), [("table", "2 of 2 Pods"), ("html", "<!doctype html>")])
+def test_report_form_has_owner(call: _Run, form: str, first: str) -> None:
     ran = call("report", "--kubeconfig=kubeconfig", f"--output={form}")
     assert (ran.returncode, ran.stderr) == (0, "")
-    assert ran.stdout.startswith(start)
+    assert first in ran.stdout.splitlines()[0]
     assert "kubectl -n team-a rollout restart deployment/web" in ran.stdout
 
 

@@ -46,14 +46,17 @@ def test_an_address_in_use_is_one_line(run: _Run, pair: list[str], taken: str) -
         address = f"127.0.0.1:{held.getsockname()[1]}"
         done = run("serve", taken, address, free, "127.0.0.1:0", *pair)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == f"registry-webhook: cannot listen on {address}: address already in use\n"
+    (line,) = done.stderr.splitlines()
+    assert line.startswith("registry-webhook: ")
+    assert address in line
 
 
 def test_a_host_that_is_not_known_is_one_line(run: _Run, pair: list[str]) -> None:
     done = run("serve", "--bind", "host.invalid:0", "--health-bind", "127.0.0.1:0", *pair)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("registry-webhook: cannot listen on host.invalid:0: ")
+    assert line.startswith("registry-webhook: ")
+    assert "host.invalid:0" in line
     assert "bind on address" not in line
 
 
@@ -68,4 +71,6 @@ def test_what_would_not_be_served_is_said_before_anything_is_waited_for(run: _Ru
 def test_names_of_clients_without_their_authorities_are_refused(run: _Run, pair: list[str]) -> None:
     done = run("serve", *pair, "--bind=127.0.0.1:0", "--health-bind=127.0.0.1:0", "--client-name=kube-apiserver")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.splitlines()[-1].startswith("Error: --client-name says nothing without --client-ca: ")
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("Error: ")
+    assert all(option in line for option in ("--client-name", "--client-ca"))
