@@ -27,16 +27,31 @@ _SECONDS = 20
 _INTERVAL = 0.004
 #: What a function is there for: by its file's name, with all of the file's functions where none are named.
 _STAGES: dict[str, dict[str, set[str] | None]] = {
-    "waiting, reading from the kernel, event loop": {"ssl.py": {"pending"}, "protocol.py": {"get_buffer"}},
+    "waiting, reading from the kernel, event loop": {"ssl.py": {"pending"}, "http1.py": {"get_buffer"}},
     "TLS, incoming": {"ssl.py": {"read"}},
-    "HTTP": {"protocol.py": {"buffer_updated", "_take", "_answer", "_wait", "_headers"}, "door.py": None},
-    "the content type, the Reply": {"endpoint.py": {"header", "mutate"}},
-    "decoding the review": {"review.py": {"decode", "_decode_leniently"}},
-    "deciding": {"handler.py": None, "known.py": None, "decision.py": {"decide"}, "pod.py": None, "resolver.py": None},
-    "encoding the answer": {"review.py": {"answer"}, "decision.py": {"answer"}},
-    "the line in the log": {"log.py": None, "endpoint.py": {"_record"}},
-    "counting": {"tally.py": None},
-    "the answer: TLS, writing to the kernel": {"ssl.py": {"write"}, "protocol.py": {"_write", "_head"}},
+    "HTTP": {
+        "http1.py": {"buffer_updated", "_feed", "_answer", "_request", "_reply", "_start_idle_timeout", "_headers"},
+        "request_scheduler.py": None,
+        "wsgi.py": None,
+    },
+    "the content type, the Reply": {"routes.py": {"header", "mutate", "_answer"}},
+    "decoding the review": {"review.py": {"decode", "_decode_in_parts"}},
+    "deciding": {
+        "mutator.py": None,
+        "decision_cache.py": None,
+        "decision.py": {"decide"},
+        "pod.py": None,
+        "resolver.py": None,
+    },
+    "encoding the answer": {"review.py": {"encode_answer"}, "decision.py": {"answer"}},
+    "the line in the log": {
+        "configure.py": None,
+        "formatters.py": None,
+        "nonblocking.py": None,
+        "routes.py": {"_log_review"},
+    },
+    "counting": {"counters.py": None},
+    "the answer: TLS, writing to the kernel": {"ssl.py": {"write"}, "http1.py": {"_write", "_head"}},
 }
 _ELSE = "everything else"
 

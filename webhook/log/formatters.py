@@ -143,12 +143,16 @@ def _text(value: object) -> str:
 
 
 def _members(values: Mapping[str, object]) -> str:
-    return "".join([_member(name, value) for name, value in values.items() if value is not None])
+    return "".join(
+        [
+            _list(name, value) if isinstance(value, tuple) else f',"{name}":{_json(value)}'
+            for name, value in values.items()
+            if value is not None
+        ]
+    )
 
 
-def _member(name: str, value: object) -> str:
-    if not isinstance(value, tuple):
-        return f',"{name}":{_json(value)}'
+def _list(name: str, value: tuple[Item, ...]) -> str:
     items: list[str] = []
     size = 0
     for item in value:
@@ -164,7 +168,8 @@ def _member(name: str, value: object) -> str:
 def _json(value: object) -> str:
     if isinstance(value, (int, float)):
         return json.dumps(value)
-    return encode_basestring_ascii(truncate(str(value), _VALUE_LIMIT))
+    text = str(value)
+    return encode_basestring_ascii(text if len(text) <= _VALUE_LIMIT else truncate(text, _VALUE_LIMIT))
 
 
 @lru_cache(1)
