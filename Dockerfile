@@ -1,7 +1,7 @@
-# The build stage has a compiler, for gunicorn_h1c. All that it installs stands in a lock file with its hash, and two
-# builds give the same files: what is compiled names no folder that was made for it.
+# The build stage has a compiler, for gunicorn_h1c. Lock files pin everything by hash, and builds are reproducible:
+# compiled files contain no temporary paths.
 FROM python:3.11 AS build
-# Bytecode holds sets in the order of their hashes.
+# The order of sets in bytecode depends on their hashes.
 ARG PYTHONHASHSEED=0
 WORKDIR /src
 COPY requirements-build.lock requirements-fast.lock ./
@@ -19,12 +19,12 @@ RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheels \
 FROM python:3.11-slim
 ARG PYTHONHASHSEED=0
 COPY --from=build /opt/venv /opt/venv
-# Everything is loaded once. So the build fails if anything is missing, and of Python's own library, which comes
-# without bytecode in some base images, what is loaded is compiled.
+# Import everything once: the build fails if anything is missing, and the imported part of Python's library is compiled,
+# which has no bytecode in some base images.
 RUN ["/opt/venv/bin/python", "-c", "\
 import importlib, pkgutil, webhook, uvloop, gunicorn_h1c\n\
 for module in pkgutil.walk_packages(webhook.__path__, 'webhook.'): importlib.import_module(module.name)"]
-# What it is, for whoever asks the registry: VERSION is the package's own.
+# Metadata of the image; VERSION is the package's.
 ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG SOURCE=unknown
@@ -35,7 +35,7 @@ LABEL org.opencontainers.image.title="registry-webhook" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.source="$SOURCE"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
-# nobody's number: no name is needed, and runAsNonRoot can see that it is not root
+# The number of the user nonroot: runAsNonRoot needs a number.
 USER 65532:65532
 EXPOSE 8443 8080 8081
 ENTRYPOINT ["registry-webhook"]

@@ -1,7 +1,7 @@
-# What a newcomer and a developer run. Python 3.11 or newer and make are enough: all else goes into .venv.
+# Commands for contributors. They need Python 3.11 or newer; everything else is installed in .venv.
 #
-#   PYTHON=python3.12   the Python to make .venv with, instead of the newest that is found
-#   ARGS=...            further arguments, for the demo or for pytest
+#   PYTHON=python3.12   the Python for .venv; default: the newest installed
+#   ARGS=...            additional arguments, for example for the demo or pytest
 
 MAKEFLAGS += --no-print-directory
 PYTHON_HERE = .venv/bin/python
@@ -11,14 +11,14 @@ SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
 .PHONY: help demo unit test check e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden audit sbom lock clean
 
-help: ## say what there is
+help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
 
-demo: ## start the real server, send it real manifests, and look
+demo: ## start the server, send it manifests and show the results
 	$(RUNTIME)
 	@$(PYTHON_HERE) -m webhook demo $(ARGS)
 
-unit: ## test what needs no process and no socket: 10 to 20 seconds
+unit: ## run the unit tests, without processes and sockets: 10 to 20 seconds
 	$(DEVELOPMENT)
 	@.ci/pytest unit $(ARGS)
 
@@ -27,35 +27,36 @@ test: ## test the checkout, then the built wheel
 	@.ci/pytest checkout $(ARGS)
 	@.ci/pytest wheel $(ARGS)
 
-check: ## ruff, mypy and import-linter
+check: ## run ruff, mypy and import-linter, and check the words of comments
 	$(DEVELOPMENT)
 	@$(PYTHON_HERE) -m ruff check
 	@$(PYTHON_HERE) -m ruff format --check
 	@$(PYTHON_HERE) -m mypy
 	@$(PYTHON_HERE) .venv/bin/lint-imports --no-logo
+	@$(PYTHON_HERE) .ci/words.py
 
 e2e: ## test against the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
 	@.ci/pytest cluster $(ARGS)
 	@.ci/pytest installed $(ARGS)
 
-endure: ## stall, flood, break and stop the real server: ARGS=--form=short|usual|long
+endure: ## stall, flood, break and stop the server: ARGS=--form=short|usual|long
 	$(DEVELOPMENT)
 	@.ci/pytest endure $(ARGS)
 
-bench: ## measure the server beside a Go webhook (needs Go and a C compiler)
+bench: ## compare the server with a Go webhook (needs Go and a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/serving.py $(ARGS)
 
-bench-admission: ## measure the webhook, or with ARGS=--engine=policy the policy, on the cluster that KUBECONFIG names (needs a C compiler)
+bench-admission: ## measure the webhook, or with ARGS=--engine=policy the policy, on KUBECONFIG's cluster (needs a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/admission.py $(ARGS)
 
-profile: ## show where a request's time goes
+profile: ## profile a request
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/profiling.py $(ARGS)
 
-bench-refresh: ## measure the sidecar on the cluster that KUBECONFIG names
+bench-refresh: ## measure the refresher on the cluster that KUBECONFIG names
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/refresh.py $(ARGS)
 
@@ -63,7 +64,7 @@ bench-report: ## measure the report on 10,000 Pods, on the cluster that KUBECONF
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/report.py $(ARGS)
 
-bench-image: ## weigh and start what ARGS names, an image or an environment: ARGS=IMAGE
+bench-image: ## measure size and start time of an image or environment: ARGS=IMAGE
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/image.py $(ARGS)
 
@@ -71,17 +72,17 @@ golden: ## write what the commands print to tests/integration/cli/golden
 	$(DEVELOPMENT)
 	@UPDATE_GOLDEN=1 .ci/pytest checkout tests/integration/cli/test_golden.py $(ARGS)
 
-audit: ## look for known vulnerabilities in all that is locked
+audit: ## check all locked dependencies for known vulnerabilities
 	$(SUPPLY)
 	@.venv-supply/bin/python .ci/audit.py $(ARGS)
 
-sbom: ## write what the image holds to dist, as CycloneDX
+sbom: ## write the image's bill of materials to dist (CycloneDX)
 	$(SUPPLY)
 	@.venv-supply/bin/python .ci/sbom.py dist
 
-lock: ## choose the dependencies' versions anew (needs uv)
+lock: ## update the dependencies' versions (needs uv)
 	@.ci/lock
 
-clean: ## remove all that make made
+clean: ## remove all generated files
 	@rm -rf .venv .venv-fast .venv-supply .prometheus dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +

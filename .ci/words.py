@@ -1,0 +1,88 @@
+"""Find words to avoid in comments and docstrings of webhook/: words.py.
+
+Other strings, such as messages, are not checked.
+"""
+
+import re
+import sys
+import tokenize
+from collections.abc import Iterator
+from pathlib import Path
+
+FOLDER = "webhook"
+#: Words to avoid, with what to write instead.
+WORDS = {
+    "anew": "again",
+    "is no": "is not a, has no",
+    "nobody": "no one, or name the role",
+    "whoever": "anyone who, or name the role",
+    "in force": "current, active",
+}
+#: Files that are not checked yet.
+ALLOWED = frozenset(
+    {
+        "webhook/admission/mutator.py",
+        "webhook/admission/nesting.py",
+        "webhook/admission/originals.py",
+        "webhook/admission/pod.py",
+        "webhook/admission/review.py",
+        "webhook/cli/config.py",
+        "webhook/config/load.py",
+        "webhook/config/yaml_nodes.py",
+        "webhook/credentials/factory.py",
+        "webhook/credentials/helper_process.py",
+        "webhook/credentials/token_expiry.py",
+        "webhook/diagnostics/doctor/check_certificates.py",
+        "webhook/diagnostics/doctor/check_config.py",
+        "webhook/diagnostics/doctor/check_pull_secrets.py",
+        "webhook/diagnostics/doctor/snapshot.py",
+        "webhook/kube/api.py",
+        "webhook/kube/manifest_edits.py",
+        "webhook/kube/objects.py",
+        "webhook/kube/paging.py",
+        "webhook/kube/pod_templates.py",
+        "webhook/kube/reader.py",
+        "webhook/kube/uninstall.py",
+        "webhook/pki/verify.py",
+        "webhook/pull_secret/dockerconfigjson.py",
+        "webhook/pull_secret/keyring.py",
+        "webhook/pull_secret/schedule.py",
+        "webhook/refresher/credential_refresh.py",
+        "webhook/refresher/pull_secrets.py",
+        "webhook/registry/auth.py",
+        "webhook/registry/transport.py",
+        "webhook/settings.py",
+    }
+)
+
+#: "there is no" and "is no longer" are plain English.
+_PATTERN = re.compile(rf"(?<!there )\b(?:{'|'.join(WORDS)})\b(?! longer)", re.IGNORECASE)
+#: After these tokens a string is a docstring, or a note on an attribute.
+_STATEMENT = {tokenize.ENCODING, tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT}
+
+
+def found(path: Path) -> Iterator[str]:
+    """Yield a line for each occurrence in a file."""
+    previous = tokenize.ENCODING
+    with path.open("rb") as file:
+        for token in tokenize.tokenize(file.readline):
+            is_docstring = token.type == tokenize.STRING and previous in _STATEMENT
+            if is_docstring or token.type == tokenize.COMMENT:
+                for match in _PATTERN.finditer(token.string):
+                    line = token.start[0] + token.string.count("\n", 0, match.start())
+                    word = match[0]
+                    yield f"{path}:{line}: {word!r}, write {WORDS[word.lower()]}"
+            if token.type not in {tokenize.NL, tokenize.COMMENT}:
+                previous = token.type
+
+
+def main() -> int:
+    """Print the occurrences and return the exit status."""
+    paths = [path for path in sorted(Path(FOLDER).rglob("*.py")) if str(path) not in ALLOWED]
+    lines = [line for path in paths for line in found(path)]
+    print("\n".join([*lines, f"words: {len(lines)} found in {len(paths)} files"]))
+    return 1 if lines else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
