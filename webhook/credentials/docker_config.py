@@ -1,4 +1,4 @@
-"""All registries of a docker `config.json`, with the configuration's own user name and password before it."""
+"""All registries of a docker `config.json`; the configuration's own user name and password take precedence."""
 
 from pathlib import Path
 
@@ -16,16 +16,15 @@ _KEY = "webhook.credential.docker_config"
 
 
 class DockerConfigProvider:
-    """What `docker login` wrote, or a mounted pull secret of somebody else."""
+    """What `docker login` wrote, or a mounted pull secret. `own` is the server's own credential, if set."""
 
     def __init__(self, targets: Targets, own: StaticProvider, path: Path) -> None:
-        """Take what is wanted, the server's own credential if one is set, and the file's path."""
         self._targets = targets
         self._own = own
         self._path = path
 
     def read(self) -> CredentialResult:
-        """Read the file's entries, and put the server's own credential in the place of those that it replaces."""
+        """Read the file's entries, and replace those that the server's own credential covers."""
         name = f"{_KEY}: {escape(str(self._path))}"
         content = provider.read_file(_KEY, self._path)
         try:
@@ -49,12 +48,11 @@ class DockerConfigProvider:
         return CredentialResult(Credential(entries), (*notes, *self._targets.uncovered(entries)), tuple(unusable))
 
     def fingerprint(self) -> bytes:
-        """Digest what the file holds now, and the files of the server's own credential if it has any."""
         return provider.fingerprint(self._path) + (self._own.fingerprint() or b"")
 
 
 def _prefix(entry: Entry) -> str:
-    """Give the prefix that a key is for, however it is written; a key with a glob is for itself."""
+    """Return the prefix that a key is for, in any spelling; a key with a glob is its own."""
     place = keyring.keyring_key(entry.key) or entry.key
     try:
         return prefix.normalise(place)

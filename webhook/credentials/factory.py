@@ -1,4 +1,4 @@
-"""Which source the configuration names, and what in it does not go together."""
+"""Create the credential provider that the configuration names, and detect settings that do not fit together."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -26,10 +26,10 @@ def create_provider(
     monotonic: Callable[[], float] = time.monotonic,
     environment: Mapping[str, str],
 ) -> CredentialProvider | None:
-    """Choose the source that the configuration names; None where there is nothing to publish.
+    """Create the provider that the configuration names; None where there is nothing to publish.
 
-    There is nothing without any registry, nor without any credential: images are then pulled without one. `clock` gives
-    POSIX time, `monotonic` the seconds that pass; `environment` is what a helper is found and run with.
+    That is without any registry, or without any credential: images are then pulled anonymously. `clock` gives POSIX
+    time, `monotonic` seconds; a helper is found and run with `environment`.
     """
     registry, settings = configuration.registry, configuration.webhook.credential
     targets = Targets.from_configuration(configuration)
@@ -46,7 +46,7 @@ def create_provider(
 
 
 def _problem(configuration: Configuration) -> str | None:
-    """Say what does not go together, and what would."""
+    """Return what does not fit together, with a remedy."""
     registry, settings = configuration.registry, configuration.webhook.credential
     username = _USERNAME_FILE if settings.username_file else _USERNAME if registry.username else None
     if settings.helper and (username or registry.password):
@@ -65,7 +65,7 @@ def _problem(configuration: Configuration) -> str | None:
 
 
 class _Refused:
-    """What does not go together is no source, and says so whenever it is read."""
+    """A configuration that does not fit together, which is reported at each reading."""
 
     def __init__(self, problem: str) -> None:
         self._problem = problem

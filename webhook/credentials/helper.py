@@ -1,4 +1,4 @@
-"""A docker credential helper, asked for each registry that a credential is wanted for."""
+"""A docker credential helper, asked for each registry that needs a credential."""
 
 from collections.abc import Callable, Mapping
 from math import inf
@@ -13,16 +13,16 @@ from webhook.images.reference import DOCKER_HUB
 from webhook.pull_secret.credential import DOCKER_HUB_KEY, Credential, Entry
 from webhook.settings import CredentialSettings
 
-#: Registries that are asked for, and seconds that all but the server may take together.
+#: Registries in addition to the server, and seconds for all of them together.
 _MAX_REGISTRIES = 50
 _TOTAL_TIMEOUT = 300.0
-#: Seconds after which a helper that does not state when a credential ends is asked again at the latest: the tokens of
-#: cloud registries may end in minutes, and their helpers do not say so.
+#: Seconds until a helper that does not state when a credential ends is asked again: the tokens of cloud registries may
+#: end in minutes, and their helpers do not report that.
 _DEFAULT_LIFETIME = 120.0
 
 
 class _HelperResult(Struct, frozen=True):
-    """What a helper told for one registry."""
+    """What a helper returned for one registry."""
 
     entries: tuple[Entry, ...]
     expires: float | None
@@ -31,7 +31,7 @@ class _HelperResult(Struct, frozen=True):
 
 
 class HelperProvider:
-    """The program `docker-credential-NAME`."""
+    """The program `docker-credential-NAME`, found and run with `environment`. `clock` gives POSIX time."""
 
     def __init__(
         self,
@@ -41,10 +41,6 @@ class HelperProvider:
         monotonic: Callable[[], float],
         environment: Mapping[str, str],
     ) -> None:
-        """Take what is wanted, the helper's name and limits, both clocks, and what the helper is found and run with.
-
-        `clock` gives POSIX time.
-        """
         self._targets = targets
         self._name = settings.helper or ""
         self._life = settings.helper_life
@@ -53,10 +49,10 @@ class HelperProvider:
         self._monotonic = monotonic
         self._environment = environment
         self._stated_expiries: dict[str, float] = {}
-        """When the credential of each registry ends, as it was stated last."""
+        """When the credential of each registry ends, as last stated."""
 
     def read(self) -> CredentialResult:
-        """Ask for the server and for the others; one that is not told for does not keep the rest from being read."""
+        """Ask for the server and the others; one without a credential does not prevent the rest."""
         shares, notes = [], []
         failure: CredentialProviderError | InvalidCredential | None = None
         hosts = self._targets.hosts()
@@ -110,18 +106,18 @@ class HelperProvider:
         return _HelperResult(entries, None if self._life is None else now + self._life, expiry_stated=False)
 
     def _is_newer(self, host: str, end: float) -> bool:
-        """Tell whether an end is later than the one told before: then a clock is wrong, ours or the helper's."""
+        """Whether an end is later than the one returned before: then a clock is wrong, ours or the helper's."""
         return end > self._stated_expiries.get(host, inf)
 
     def fingerprint(self) -> bytes | None:
-        """Give None: a helper has no file that could be watched."""
+        """Return None: a helper has no file to watch."""
         return None
 
 
 def _server_url(host: str) -> str:
-    """Give what docker asks a helper for: a host with its port, and Docker Hub by its key.
+    """Return what docker asks a helper for: a host with its port, and the key of Docker Hub.
 
-    It is the key of docker's own entry: https://docs.docker.com/reference/cli/docker/login/#credential-helpers. The
-    helpers of cloud registries (ECR, GCR, ACR) know their hosts in this form.
+    https://docs.docker.com/reference/cli/docker/login/#credential-helpers. The helpers of cloud registries (ECR, GCR,
+    ACR) know their hosts in this form.
     """
     return DOCKER_HUB_KEY if host == DOCKER_HUB else host

@@ -1,11 +1,11 @@
-"""Asking a docker credential helper: a program `docker-credential-NAME` that a registry's maker or a user provides.
+"""Run a docker credential helper: a program `docker-credential-NAME` from a registry's vendor or a user.
 
 The protocol is that of https://github.com/docker/docker-credential-helpers#development: it is called with `get`, reads
-the registry from its standard input, and prints a JSON object with `Username` and `Secret`. When it cannot, it exits
-with another status than 0, and "credentials not found in native keychain" on its standard output says that it has none.
+the registry from its standard input, and prints a JSON object with `Username` and `Secret`. If it cannot, its exit
+status is not 0, and "credentials not found in native keychain" on its standard output means that it has none.
 
-Beyond the protocol, the object may say when the secret ends, as `ExpiresAt`, `Expires`, `Expiry` or `Expiration` (upper
-and lower case and `_` make no difference): RFC 3339 or POSIX seconds. Nothing else that it prints is shown anywhere.
+In addition to the protocol, the object may state when the secret ends, as `ExpiresAt`, `Expires`, `Expiry` or
+`Expiration` (ignoring case and `_`): RFC 3339 or POSIX seconds. Nothing else that it prints is shown anywhere.
 """
 
 import contextlib
@@ -28,38 +28,38 @@ from webhook.config import schema
 from webhook.errors import CredentialProviderError
 from webhook.log import shorten
 
-#: Bytes of an answer: a Secret may have no more.
+#: Bytes of output: the limit of a Secret.
 LIMIT = 1024 * 1024
 
 _NAME = re.compile(r"[A-Za-z0-9._-]+")
 _DIGITS = re.compile(r"[0-9]+")
 _NOT_FOUND = b"credentials not found in native keychain"
 _EXPIRY = frozenset({"expiresat", "expires", "expiry", "expiration"})
-#: The end of the year 9999, beyond which nothing is a date.
+#: The end of the year 9999: later values are not dates.
 _LAST = 253_402_300_799.0
-#: Seconds between looks at whether the helper has ended; what it writes is read at once.
+#: Seconds between two checks whether the helper has ended; its output is read at once.
 _TICK = 0.05
 _CHUNK = 64 * 1024
 
 
 class Answer(Struct, frozen=True):
-    """What a helper told."""
+    """What a helper returned."""
 
     username: str
     secret: str
     expires: float | None = None
-    """POSIX time at which the secret ends, None where the helper does not say."""
+    """POSIX time at which the secret ends, None where the helper does not state it."""
 
     def __repr__(self) -> str:
-        """Show the end alone."""
+        """Show only the end."""
         return f"Answer(expires={self.expires!r})"
 
 
 def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) -> Answer | None:
-    """Ask the helper `name` for a registry's credential; None when it says that it has none.
+    """Ask the helper `name` for a registry's credential; None if it reports that it has none.
 
-    `server` is what docker calls the registry, `environment` what the helper gets, but for our own registry settings.
-    After `timeout` seconds it is killed. What it started and left in its process group is killed in any case.
+    `server` is docker's name of the registry. The helper gets `environment` without our own registry settings. After
+    `timeout` seconds it is killed. What it started and left in its process group is killed in any case.
 
     Raises `CredentialProviderError`.
     """
@@ -88,12 +88,12 @@ def _find(program: str, path: str) -> str:
 
 
 def _run(path: str, server: str, environment: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
-    """Run the helper; give its exit status, negative for a signal's number, and what it printed."""
+    """Run the helper; return its exit status, negative for a signal's number, and its output."""
     deadline = time.monotonic() + timeout
     process = _start(path, environment)
     with _pipe(process.stdin) as stdin, _pipe(process.stdout) as stdout:
         try:
-            # One that answers without reading may have gone.
+            # One that answers without reading may have ended.
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(server.encode())
             stdin.close()
@@ -102,7 +102,7 @@ def _run(path: str, server: str, environment: Mapping[str, str], timeout: float)
         except TimeoutError:
             raise CredentialProviderError(f"it gave no answer within {timeout:g} s and was ended") from None
         finally:
-            # What it started goes with it, whether it answered or not.
+            # What it started ends too, whether it answered or not.
             status = _end_group(process)
         return status, output
 
@@ -114,26 +114,26 @@ def _start(path: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            # Where the registry's own password may stand is no helper's business.
+            # No helper gets variables that may contain the registry's own password.
             env={name: value for name, value in environment.items() if not schema.may_be_ours(name)},
             bufsize=0,
             start_new_session=True,
         )
     except OSError as error:
-        # Not there can also be what its first line names to run it with.
+        # What does not exist may also be the interpreter in its first line.
         raise CredentialProviderError(f"it could not be started: {(error.strerror or 'unknown').lower()}") from None
 
 
 def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) -> bytes:
-    """Read until the helper closes its output, or has ended and what it wrote is read.
+    """Read until the helper closes its output, or has ended and its output is read.
 
-    A process that the helper left behind may hold the output open; nobody waits for that one.
+    A process that the helper left behind may keep the output open: do not wait for that.
     """
     output = b""
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
-            # Asked first: what it wrote before its end is then there to be read.
+            # Checked first: all that it wrote before its end can be read then.
             ended = _has_ended(process)
             if selector.select(0 if ended else min(left, _TICK)):
                 chunk = stdout.read(_CHUNK)
@@ -161,19 +161,19 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Tell whether a helper has ended, and leave it to be waited for: until then its number is not used again."""
+    """Whether a helper has ended. It is not reaped: until then its process ID is not used again."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def _end_group(process: subprocess.Popen[bytes]) -> int:
-    """End a helper and what it started and left in its process group; give its exit status."""
+    """Kill a helper's process group, and return the helper's exit status."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     return process.wait()
 
 
 def _answer(status: int, output: bytes) -> Answer | None:
-    """Read what a helper printed; an object without user name and secret is none."""
+    """Parse a helper's output; an object without user name and secret means that it has none."""
     if status:
         how = f"exited with status {status}" if status > 0 else f"was ended by signal {-status}"
         raise CredentialProviderError(f"it {how}: run it by hand with `get` to see what it says")
@@ -183,7 +183,7 @@ def _answer(status: int, output: bytes) -> Answer | None:
         raise CredentialProviderError("what it printed is no JSON in UTF-8") from None
     if not isinstance(told, dict):
         raise CredentialProviderError("what it printed is no JSON object with Username and Secret")
-    # docker reads the names in any case: that is how Go decodes JSON.
+    # docker ignores the case of names: that is how Go decodes JSON.
     members = {name.lower().replace("_", ""): value for name, value in told.items()}
     username, secret = members.get("username") or "", members.get("secret") or ""
     if not isinstance(username, str) or not isinstance(secret, str):
@@ -194,7 +194,7 @@ def _answer(status: int, output: bytes) -> Answer | None:
 
 
 def _end(members: Mapping[str, Any]) -> float | None:
-    """Find the earliest end that was told; an empty one and one before 1970, such as Go's zero time, tells nothing."""
+    """Return the earliest end that is stated. An empty one, and one before 1970 such as Go's zero time, states none."""
     moments = []
     for name in _EXPIRY & members.keys():
         try:
@@ -208,7 +208,7 @@ def _end(members: Mapping[str, Any]) -> float | None:
 
 
 def _posix(value: Any) -> float:
-    """Read a point in time; one without a time zone is refused, for it could be hours off."""
+    """Parse a point in time; one without a time zone is refused, because it could be hours off."""
     if isinstance(value, bool):
         raise TypeError
     if not isinstance(value, str) or _DIGITS.fullmatch(value):

@@ -1,4 +1,4 @@
-"""What every source gives, and the reading and watching of the file that it reads."""
+"""The interface of credential providers, and reading and watching their files."""
 
 import hashlib
 from pathlib import Path
@@ -14,17 +14,17 @@ _UNREADABLE = b"unreadable"
 
 
 class CredentialResult(NamedTuple):
-    """What a source gave."""
+    """What a provider returned."""
 
     credential: Credential
     notes: tuple[str, ...]
-    """What was left out and why, a line each, without anything secret."""
+    """What was left out and why, a line each, without secrets."""
     unusable: tuple[str, ...] = ()
     """The keys that the provider names without a credential that kubelet could use."""
     refresh_after: float | None = None
     """Seconds after which the provider is to be read again at the latest: it does not state when a credential ends."""
     failure: CredentialProviderError | InvalidCredential | None = None
-    """Why there is nothing for the server, though there is for others."""
+    """Why there is nothing for the server, if there is something for others."""
 
 
 class CredentialProvider(Protocol):
@@ -33,15 +33,15 @@ class CredentialProvider(Protocol):
     def read(self) -> CredentialResult:
         """Read the credential.
 
-        Raises `CredentialProviderError` and `InvalidCredential`, each one line without anything secret.
+        Raises `CredentialProviderError` and `InvalidCredential`, each in one line and without secrets.
         """
 
     def fingerprint(self) -> bytes | None:
-        """Give a digest of what the source's files hold now, None where there is none to watch; never raises."""
+        """Return a digest of the provider's files, None where there is none to watch; never raises."""
 
 
 def read_file(key: str, path: Path) -> bytes:
-    """Read the file that the configuration's `key` names, bounded. Raises `CredentialProviderError`."""
+    """Read the file that the configuration's `key` names, up to a limit. Raises `CredentialProviderError`."""
     try:
         return files.read(path)
     except FileError as error:
@@ -49,7 +49,7 @@ def read_file(key: str, path: Path) -> bytes:
 
 
 def fingerprint(path: Path) -> bytes:
-    """Digest what a file holds."""
+    """Digest a file's content."""
     try:
         return hashlib.sha256(files.read(path)).digest()
     except FileError:

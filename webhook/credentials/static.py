@@ -15,17 +15,16 @@ _FILE = "webhook.credential.file"
 
 
 class StaticProvider:
-    """What stands in the configuration, and in the files that it names, such as a mounted Secret's."""
+    """User name and password in the configuration, or in files that it names, such as a mounted Secret's."""
 
     def __init__(self, targets: Targets, registry: RegistrySettings, credential: CredentialSettings) -> None:
-        """Take what the credential is for, and the settings that hold it or name its files."""
         self._targets = targets
         self._registry = registry
         self._username_file = Path(credential.username_file) if credential.username_file else None
         self._file = Path(credential.file) if credential.file else None
 
     def read(self) -> CredentialResult:
-        """Make the entries of the server's host; another registry is not told its password."""
+        """Return the entries of the server's host; no other registry gets its password."""
         entries = self.entries()
         return CredentialResult(Credential(entries), self._targets.uncovered(entries))
 
@@ -42,13 +41,13 @@ class StaticProvider:
         return self._targets.entries(host_of(self._targets.server), username or "", password or "", registry.email)
 
     def fingerprint(self) -> bytes | None:
-        """Digest what the files hold now; None where there are none, for the configuration is read once."""
+        """Digest the files; None where there are none, because the configuration is read once."""
         paths = [path for path in (self._username_file, self._file) if path]
         return b"".join(map(provider.fingerprint, paths)) if paths else None
 
 
 def _line(key: str, path: Path, what: str) -> str:
-    """Read a user name or password."""
+    """Read a user name or password from a file."""
     content = provider.read_file(key, path)
     try:
         text = cleaned(content.decode())

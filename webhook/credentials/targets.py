@@ -1,4 +1,4 @@
-"""What a credential is needed for: the server, what rules rewrite to, and the further registries."""
+"""The registries that need a credential: the server, what rules rewrite to, and further registries."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -12,13 +12,13 @@ from webhook.pull_secret import keyring
 from webhook.pull_secret.credential import Entry, host_of, static_entries
 from webhook.settings import Configuration
 
-#: Prefixes that are looked up for a note, and that one names.
+#: Prefixes that are looked up for a note, and that a note names.
 _LOOKED_UP = 100
 _NAMED = 5
 
 
 class Targets(Struct, frozen=True):
-    """The normalised prefixes whose images get the pull secret."""
+    """The normalized prefixes whose images get the pull secret."""
 
     server: str | None
     prefixes: tuple[str, ...]
@@ -28,24 +28,23 @@ class Targets(Struct, frozen=True):
 
     @classmethod
     def from_configuration(cls, configuration: Configuration) -> Self:
-        """Gather what a configuration names."""
         server, webhook = configuration.registry.server or None, configuration.webhook
         images = frozenset(rule.target for rule in webhook.rules if _may_be_an_image(rule.source))
         return cls(server, configuration.private_prefixes, images)
 
     def hosts(self) -> list[str]:
-        """Give each host, with its port, once, the server's first, as the first of its prefixes spells it."""
+        """Return each host with its port once, the server's first, spelled as in the first of its prefixes."""
         spelled = {images_prefix.canonical_host(prefix): host_of(prefix) for prefix in reversed(self.prefixes)}
         return [spelled[host] for host in dict.fromkeys(map(images_prefix.canonical_host, self.prefixes))]
 
     def entries(self, host: str, username: str, password: str, email: str | None = None) -> tuple[Entry, ...]:
-        """Make the entries of a host's credential for all that is wanted there. Raises `InvalidCredential`."""
+        """Return the entries of a host's credential for all its prefixes. Raises `InvalidCredential`."""
         wanted = images_prefix.canonical_host(host)
         first, *others = (prefix for prefix in self.prefixes if images_prefix.canonical_host(prefix) == wanted)
         return static_entries(first, others, username, password, email, images=self.images)
 
     def uncovered(self, entries: Iterable[Entry]) -> tuple[str, ...]:
-        """Say in a note, where there is need for one, for which prefixes kubelet would find no entry."""
+        """Return a note that names the prefixes for which kubelet would find no entry, if any."""
         known = tuple(entries)
         looked_up = islice(self.prefixes, _LOOKED_UP)
         missing = [prefix for prefix in looked_up if not keyring.lookup(known, f"{prefix}/image")]
@@ -56,6 +55,6 @@ class Targets(Struct, frozen=True):
 
 
 def _may_be_an_image(source: str) -> bool:
-    """Tell whether a rule's `from` can be an image's name: on Docker Hub none has a single component."""
+    """Whether a rule's `from` can be an image's name: on Docker Hub none has a single component."""
     host, _, path = source.partition("/")
     return "/" in path if host == DOCKER_HUB else bool(path)

@@ -1,6 +1,6 @@
 """When a secret that is a JSON Web Token ends: its `exp` claim, https://datatracker.ietf.org/doc/html/rfc7519#section-4.1.4.
 
-The signature is not looked at: the registry checks the token, and this only says when to fetch another one.
+The signature is not verified: the registry checks the token, and this only tells when to fetch another one.
 """
 
 import base64
@@ -8,12 +8,12 @@ import json
 from typing import Any
 
 _PARTS = 3
-#: The end of the year 9999, beyond which nothing is a date.
+#: The end of the year 9999: later values are not dates.
 _LAST = 253_402_300_799.0
 
 
 def expiry(secret: str) -> float | None:
-    """Give the POSIX time at which a token ends; None for what is no token, and for one that does not say."""
+    """Return the POSIX time at which a token ends; None for anything else, and for a token that does not state it."""
     parts = secret.split(".")
     if len(parts) != _PARTS or not isinstance(_decoded(parts[0]), dict):
         return None

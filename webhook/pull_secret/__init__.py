@@ -1,1 +1,1 @@
-"""The pull secret: what goes into it, what kubelet makes of it, when it is due. Values in, values out."""
+"""The pull secret: its content, how kubelet uses it, and when to refresh it. Pure: values in, values out."""

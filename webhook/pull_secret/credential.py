@@ -1,4 +1,4 @@
-"""A credential: the user names and passwords that one pull secret holds, checked by what kubelet can use.
+"""A credential: the user names and passwords of one pull secret, limited to what kubelet can use.
 
 The rules are those of kubelet's keyring (`pkg/credentialprovider` of Kubernetes 1.37), described on
 https://kubernetes.io/docs/concepts/containers/images/#config-json. One entry that does not decode breaks the whole
@@ -15,18 +15,18 @@ from webhook.errors import InvalidCredential
 from webhook.images import prefix as images_prefix
 from webhook.images.reference import DOCKER_HUB
 
-#: The key of Docker Hub's credential: docker's own, and the one that kubelet's default registry goes by.
+#: The key of Docker Hub's credential: docker's own, and that of kubelet's default registry.
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
 #: UTF-8 bytes of a user name, password, e-mail address or key; the whole Secret may have 1 MiB.
 #: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 LIMIT = 64 * 1024
 
-#: The user name under which docker's credential helpers hand out an identity token.
+#: The user name with which docker's credential helpers return an identity token.
 #: https://github.com/docker/docker-credential-helpers#development
 TOKEN_USERNAME = "<token>"  # noqa: S105 - it stands for one
 
-#: Under this name Azure Container Registry takes a refresh token for a password.
+#: With this user name Azure Container Registry accepts a refresh token as a password.
 #: https://learn.microsoft.com/en-us/azure/container-registry/container-registry-authentication
 ACR_USERNAME = "00000000-0000-0000-0000-000000000000"
 _ACR = re.compile(r"\.azurecr\.(?:io|cn|us)(?::[0-9]+)?\Z")
@@ -34,7 +34,7 @@ _ACR = re.compile(r"\.azurecr\.(?:io|cn|us)(?::[0-9]+)?\Z")
 _QUOTES = ('"', "'")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _VERSIONS = frozenset({"v1", "v2"})
-#: Narrower than what kubelet's URL parser takes: no user, query, fragment or escape, for no image is matched by them.
+#: Narrower than kubelet's URL parser: no user, query, fragment or escape, because no image matches such a key.
 _KEY = re.compile(
     r"(?:https?://)?"
     r"(?:[A-Za-z0-9.*-]++|\[(?P<address>[0-9A-Fa-f:.]++)\])"
@@ -55,30 +55,29 @@ class Entry(Struct, frozen=True):
     """POSIX time at which it ends, None where the provider did not state one."""
 
     def __repr__(self) -> str:
-        """Show the key alone."""
+        """Show only the key."""
         return f"Entry(key={self.key!r})"
 
 
 class Credential(Struct, frozen=True):
-    """What one reading of a source gave."""
+    """The result of one reading of a provider."""
 
     entries: tuple[Entry, ...]
     """At least one, each key once."""
     expires: float | None = None
-    """POSIX time at which the first of them ends, None where nothing is known of an end."""
+    """POSIX time at which the first of them ends, None where that is not known."""
     expiry_stated: bool = False
-    """Whether the source itself told when; otherwise the end is assumed."""
+    """Whether the provider stated the end; otherwise it is assumed."""
 
 
 def key_for(prefix: str, *, image: bool = False) -> str:
-    """Give kubelet's key for a normalised prefix: it matches what is below the prefix, and nothing beside it.
+    """Return kubelet's key for a normalized prefix: it matches what is below the prefix, and nothing else.
 
-    kubelet compares paths by their first characters, whole components or not: a `/` at the end keeps `team` from
-    covering `teamwork`. It knows no exact path either, so where an `image` may be called just like the prefix, that
-    `/` is left out, and siblings that begin alike are covered too.
+    kubelet compares paths by their first characters, not by components: a `/` at the end prevents `team` from matching
+    `teamwork`. It has no exact match either, so where an `image` may have the prefix as its name, that `/` is left out,
+    and siblings with the same beginning match too.
 
-    It takes a leading `/v1/` or `/v2/` for the registry's API and drops it, so a path that begins so gets another one
-    to drop.
+    kubelet drops a leading `/v1/` or `/v2/` as the registry's API, so a path that begins with one gets another to drop.
     """
     if prefix == DOCKER_HUB:
         return DOCKER_HUB_KEY
@@ -91,13 +90,13 @@ def key_for(prefix: str, *, image: bool = False) -> str:
 
 
 def make_entry(key: str, username: str, password: str, email: str | None = None) -> Entry:
-    """Make an entry that kubelet can read and a registry can be asked with.
+    """Create an entry that kubelet can read and a registry can be asked with.
 
-    A byte order mark and line endings at the end are what editors and shells add: they are removed.
-    For Azure Container Registry an identity token is a password, under a user name that says so.
+    A byte order mark and line endings at the end, which editors and shells add, are removed. For Azure Container
+    Registry an identity token is a password, under a special user name.
 
-    A user name and a password are what HTTP's Basic authentication carries (RFC 7617): no colon and no control
-    character in the name. A password may have line breaks, for there are registries whose password is a JSON file.
+    User name and password must fit HTTP's Basic authentication (RFC 7617): no colon and no control character in the
+    name. A password may contain line breaks: the passwords of some registries are JSON files.
 
     Raises `InvalidCredential`, in one line without the value.
     """
@@ -123,7 +122,7 @@ def make_entry(key: str, username: str, password: str, email: str | None = None)
 
 
 def accepts_identity_tokens(key: str) -> bool:
-    """Tell whether the registry that a key is for, Azure's, takes an identity token for a password."""
+    """Whether the registry of a key, Azure's, accepts an identity token as a password."""
     return bool(_ACR.search(host_of(key.rpartition("://")[2]).lower()))
 
 
@@ -133,7 +132,7 @@ def cleaned(text: str) -> str:
 
 
 def likely_mistakes(entry: Entry) -> tuple[str, ...]:
-    """Say what is often a mistake in a user name or password, without showing it."""
+    """Describe what is often a mistake in a user name or password, without showing it."""
     found = []
     for what, text in (("user name", entry.username), ("password", entry.password)):
         if text != text.lstrip():
@@ -147,7 +146,7 @@ def likely_mistakes(entry: Entry) -> tuple[str, ...]:
 
 
 def check_key(key: str) -> None:
-    """Refuse a key that kubelet's look-up could not read, or that could match no image.
+    """Reject a key that kubelet could not parse, or that could match no image.
 
     Raises `InvalidCredential`, which does not show the key: a password may have been written into it.
     """
@@ -161,7 +160,7 @@ def check_key(key: str) -> None:
 
 
 def covering(several: Iterable[str]) -> tuple[str, ...]:
-    """Leave out each normalised prefix that another one covers by whole path components, and give the rest sorted."""
+    """Drop each normalized prefix that another one covers by whole path components; return the rest, sorted."""
     known = frozenset(several)
     return tuple(sorted(prefix for prefix in known if not images_prefix.longest(known, prefix.rpartition("/")[0])))
 
@@ -175,12 +174,10 @@ def static_entries(  # noqa: PLR0913 - a registry's place, and what a person is 
     *,
     images: Container[str] = (),
 ) -> tuple[Entry, ...]:
-    """Make the entries of a user name and password that are `server`'s: for it, and for `others` on its host and port.
+    """Create the entries of `server`'s user name and password: for it, and for `others` on its host and port.
 
-    An entry has its prefix's spelling, as images that are rewritten have: kubelet compares texts.
-
-    All prefixes are normalised. Another registry is never given them. `images` are those of `others` that may be an
-    image's whole name.
+    All prefixes are normalized. An entry keeps its prefix's spelling, as rewritten images do: kubelet compares strings.
+    No other registry gets them. `images` are those of `others` that may be an image's whole name.
 
     Raises `InvalidCredential`.
     """
@@ -191,7 +188,7 @@ def static_entries(  # noqa: PLR0913 - a registry's place, and what a person is 
 
 
 def host_of(prefix: str) -> str:
-    """Give the host, with its port if it has one, of a normalised prefix."""
+    """Return the host, with its port if it has one, of a normalized prefix."""
     return prefix.partition("/")[0]
 
 
@@ -207,7 +204,7 @@ def _check_text(what: str, text: str) -> None:
 
 
 def is_address(text: str) -> bool:
-    """Tell whether what stands in brackets in place of a host's name is an IPv6 address."""
+    """Whether the text in brackets instead of a host name is an IPv6 address."""
     try:
         IPv6Address(text)
     except AddressValueError:

@@ -1,8 +1,8 @@
-"""A docker `config.json`: which entries of its `auths` kubelet can use, and why the others are left out.
+"""Parse a docker `config.json`: which entries of its `auths` kubelet can use, and why the others are left out.
 
 It is what `docker login` writes and what `.dockerconfigjson` holds:
 https://docs.docker.com/reference/cli/docker/login/#credential-stores. One entry that kubelet cannot decode would break
-the whole Secret, so such are left out, each with a note. Neither a note nor an error shows a value, nor a key that is
+the whole Secret, so those are left out, each with a note. Neither a note nor an error shows a value, nor a key that is
 not a registry's: a password may have been written into it.
 """
 
@@ -23,7 +23,7 @@ from webhook.pull_secret.credential import (
     make_entry,
 )
 
-#: Entries of `auths`: nobody pulls from more registries.
+#: Entries of `auths`: more than anyone needs.
 LIMIT = 1000
 
 #: What makes an object an entry.
@@ -34,15 +34,15 @@ _TEXTS = ("username", "password", "auth", "email", "identitytoken", "registrytok
 
 
 class _Object(tuple[tuple[str, Any], ...]):
-    """A JSON object as its members in order, so that one that is there twice can be seen."""
+    """A JSON object as its members in order, to detect duplicates."""
 
     __slots__ = ()
 
 
 def parse(content: bytes) -> tuple[list[Entry], list[str]]:
-    """Give the entries that kubelet can use, one for each place that it files them under, and notes of the others.
+    """Return the entries that kubelet can use, one for each of its keyring keys, and notes about the others.
 
-    Raises `CredentialProviderError`, with the JSON path, for what is no such document.
+    Raises `CredentialProviderError`, with the JSON path, for what is no such file.
     """
     auths = _auths(content)
     if not auths:
@@ -86,7 +86,7 @@ def _is_login(value: Any) -> bool:
 
 
 def _elsewhere(content: bytes) -> list[str]:
-    """Say in a note where the credentials of a document without entries are."""
+    """Return a note that names where the credentials of a file without entries are."""
     found = _any_case(_members(_decoded(content), "it"))
     stores = [name for name in ("credHelpers", "credsStore") if found.get(name.lower())]
     if not stores:
@@ -96,7 +96,7 @@ def _elsewhere(content: bytes) -> list[str]:
 
 
 def _any_case(members: dict[str, Any]) -> dict[str, Any]:
-    """Give members by their names in lower case: docker and kubelet read them in any."""
+    """Return members by their names in lower case: docker and kubelet ignore case."""
     return {name.lower(): value for name, value in members.items()}
 
 
@@ -116,7 +116,7 @@ def _decoded(content: bytes) -> Any:
 
 
 def _members(value: Any, where: str) -> dict[str, Any]:
-    """Give an object's members, none for what is absent or null."""
+    """Return an object's members, none for what is absent or null."""
     if value is None:
         return {}
     if not isinstance(value, _Object):
@@ -136,7 +136,7 @@ def _where(key: str, number: int) -> str:
 
 
 def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
-    """Make an entry as docker and kubelet read it: `auth`, where there is one, before user name and password."""
+    """Create an entry as docker and kubelet read it: `auth`, if present, takes precedence over the other two."""
     found = _any_case(members)
     texts = {name: found.get(name) or "" for name in _TEXTS}
     for name, text in texts.items():
@@ -156,7 +156,7 @@ def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
 
 
 def _user_and_password(auth: str) -> tuple[str, str]:
-    """Decode `auth`; kubelet takes it with the padding and without, and line breaks in it."""
+    """Decode `auth`; kubelet accepts it with or without padding, and with line breaks."""
     packed = "".join(auth.split())
     try:
         text = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
@@ -169,9 +169,9 @@ def _user_and_password(auth: str) -> tuple[str, str]:
 
 
 def _merged(entries: Iterable[Entry], notes: list[str]) -> list[Entry]:
-    """Leave one entry for each place that kubelet files entries under: it would try two in an order that is chance.
+    """Keep one entry for each keyring key of kubelet, which would try two in random order.
 
-    As with docker, the one that is written as `docker login` writes it today is kept; otherwise the last.
+    As in docker, that is the one with the key that `docker login` writes today; otherwise the last.
     """
     kept: dict[str, Entry] = {}
     for entry in entries:

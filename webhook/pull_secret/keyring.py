@@ -3,15 +3,15 @@
 The rules are those of `pkg/credentialprovider/keyring.go` in Kubernetes 1.37, in words on
 https://kubernetes.io/docs/concepts/containers/images/#config-json:
 
-- A key is a URL; `https://` is put in front of one without a scheme. What is no URL is passed over. A leading `/v1` or
-  `/v2` of its path, with a `/` behind it, is dropped, and a path that is `/` alone.
-- The image's name, normalised and without tag and digest, matches a key when the ports are the same text, when the
+- A key is a URL; `https://` is put in front of one without a scheme. Other text is ignored. A leading `/v1/` or
+  `/v2/` of its path is dropped, and so is a path that is only `/`.
+- The image's name, normalized and without tag and digest, matches a key when the ports are the same text, when the
   hosts have the same number of labels and each matches as a glob, and when the image's path begins with the key's.
 - All that match are tried, keys in reverse order of their bytes: the longer path first.
-- When none matches, an image of the default registry gets the entries filed under `index.docker.io`. Such is Docker
-  Hub's, and also one whose host has neither `.` nor `:`.
+- When none matches, an image of the default registry gets the entries filed under `index.docker.io`: one of Docker Hub,
+  and one whose host has neither `.` nor `:`.
 
-What a URL is, Go's `net/url` says (1.26, which kubelet 1.37 is built with).
+URLs are those of Go's `net/url` (1.26, which kubelet 1.37 is built with).
 """
 
 import re
@@ -23,7 +23,7 @@ from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.pull_secret.credential import Entry, is_address
 
-#: What the default registry's entries are filed under.
+#: The keyring key of the default registry's entries.
 DEFAULT = "index.docker.io"
 _DEFAULT_HOSTS = frozenset({"docker.io", DEFAULT})
 
@@ -37,7 +37,7 @@ _HOST_AND_PORT = re.compile(r"(?:\[(?P<address>[^\[\]]*)\]|(?P<name>[^\[\]:]*)):
 
 
 class _Place(NamedTuple):
-    """What a URL names: where a registry is, and a path on it."""
+    """A parsed URL: a registry's host, and a path."""
 
     host: str
     """With its port, if it has one."""
@@ -45,10 +45,10 @@ class _Place(NamedTuple):
 
 
 def lookup(entries: Iterable[Entry], image: str) -> list[Entry]:
-    """Give the entries that kubelet would try for a reference to an image, in its order.
+    """Return the entries that kubelet would try for an image reference, in its order.
 
-    Entries filed under the same key stay in the order they have here. There are none for what is no reference: kubelet
-    pulls no such image.
+    Entries with the same keyring key keep their order. There are none for an invalid reference: kubelet pulls no such
+    image.
     """
     try:
         name = reference.parse(image).name
@@ -64,10 +64,10 @@ def lookup(entries: Iterable[Entry], image: str) -> list[Entry]:
 
 
 def own(entries: Iterable[Entry], image: str) -> list[Entry]:
-    """Give the entries of `lookup` that are for the image's own registry.
+    """Return the entries of `lookup` for the image's own registry.
 
-    kubelet also tries those of the default registry for a host without a dot and a port. We send a credential to the
-    registry alone that it is for.
+    For a host without dot and port kubelet also tries those of the default registry. We send a credential only to the
+    registry that it is for.
     """
     found = lookup(entries, image)
     if not found or reference.parse(image).domain in _DEFAULT_HOSTS:
@@ -76,9 +76,9 @@ def own(entries: Iterable[Entry], image: str) -> list[Entry]:
 
 
 def keyring_key(key: str) -> str | None:
-    """Give the key under which kubelet files an entry, None if it passes it over.
+    """Return the key under which kubelet files an entry, None if it ignores the entry.
 
-    Two keys that are filed under the same are one to kubelet, and the order of their entries is chance.
+    Two entries with the same keyring key are tried in random order.
     """
     place = _parse(re.sub(r"\Ahttps?://", "", key))
     if place is None:
@@ -102,7 +102,7 @@ def _is_default(name: str) -> bool:
 
 
 def _parse(url: str) -> _Place | None:
-    """Take a URL without its scheme apart, as Go's `url.Parse` does; None where that refuses it."""
+    """Parse a URL without its scheme, as Go's `url.Parse` does; None where that fails."""
     url, _, fragment = url.partition("#")
     authority, slash, path = url.partition("?")[0].partition("/")
     match = _AUTHORITY.fullmatch(authority)
@@ -114,9 +114,9 @@ def _parse(url: str) -> _Place | None:
 
 
 def _labels(host: str) -> tuple[list[str], str]:
-    """Give the labels that kubelet compares, and the port.
+    """Return the labels that kubelet compares, and the port.
 
-    Go's `net.SplitHostPort` takes the brackets off an IPv6 address with a port, and leaves them on one without.
+    Go's `net.SplitHostPort` removes the brackets of an IPv6 address with a port, and keeps them on one without.
     """
     match = _HOST_AND_PORT.fullmatch(host)
     if match is None:
@@ -127,8 +127,8 @@ def _labels(host: str) -> tuple[list[str], str]:
 def _label_matches(glob: str, label: str) -> bool:
     """Match a label of a host as Go's `filepath.Match` does.
 
-    Of its characters a URL's host can have `*`, and the brackets of an address: one label in brackets is a class, and
-    matches a single character. So kubelet finds no entry for an address without a port.
+    Of its special characters a URL's host can contain `*`, and the brackets of an address: one label in brackets is a
+    class, and matches a single character. So kubelet finds no entry for an address without a port.
     """
     if glob.startswith("["):
         return glob.endswith("]") and len(label) == 1 and label in glob[1:-1]

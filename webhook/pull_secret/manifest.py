@@ -24,25 +24,24 @@ LIMIT = 1024 * 1024
 
 
 class PullSecret(Struct, frozen=True):
-    """What every pull secret is to hold now."""
+    """What every pull secret should hold now."""
 
     content: bytes
     """`.dockerconfigjson`: the same bytes for the same credential."""
     expires: str | None
-    """When the source says that it ends, RFC 3339."""
+    """When it ends, as the provider states it, RFC 3339."""
     refreshed: str
-    """Since when this content is published, RFC 3339."""
+    """Since when this content has been published, RFC 3339."""
     create_only: bool = False
-    """Whether it may only stand where there is none yet: the registry has refused it or could not be asked, or it was
-    read from the cluster."""
+    """Whether it replaces no other content: the registry refused it or could not be asked, or it was read from the
+    cluster."""
 
     @property
     def hash(self) -> str:
-        """A hash of the content."""
         return digest(self.content)
 
     def __repr__(self) -> str:
-        """Show nothing of the content."""
+        """Show no content."""
         return f"PullSecret(expires={self.expires!r}, refreshed={self.refreshed!r})"
 
 
@@ -54,17 +53,17 @@ class Published(Struct, frozen=True):
     refreshed: str
 
     def __repr__(self) -> str:
-        """Show nothing of the content."""
+        """Show no content."""
         return f"Published(expires={self.expires!r}, refreshed={self.refreshed!r})"
 
 
 def from_published(published: Published) -> PullSecret:
-    """Make the document of what an earlier process published: in doubt, for a tenant can have written it."""
+    """Return what an earlier process published: unverified, because a tenant can have written it."""
     return PullSecret(published.content, published.expires, published.refreshed, create_only=True)
 
 
 def entries(pull_secret: PullSecret) -> tuple[Entry, ...]:
-    """Read the entries of a document; those that kubelet could not use are left out."""
+    """Decode the entries; those that kubelet could not use are left out."""
     try:
         found, _ = dockerconfigjson.parse(pull_secret.content)
     except CredentialProviderError:
@@ -73,9 +72,9 @@ def entries(pull_secret: PullSecret) -> tuple[Entry, ...]:
 
 
 def build(credential: Credential, now: float) -> PullSecret:
-    """Make the document of a credential that is published from POSIX time `now` on.
+    """Build the pull secret of a credential that is published from POSIX time `now` on.
 
-    Raises `InvalidCredential` for one that is too large for a Secret.
+    Raises `InvalidCredential` if it is too large for a Secret.
     """
     auths = {entry.key: _auth(entry.username, entry.password, entry.email) for entry in credential.entries}
     content = msgspec.json.encode({"auths": dict(sorted(auths.items()))})
@@ -90,16 +89,16 @@ def build(credential: Credential, now: float) -> PullSecret:
 
 
 def digest(content: bytes) -> str:
-    """Hash a content, to compare it in memory: a weak password could be guessed from the hash."""
+    """Hash a content, to compare it in memory only: a weak password could be guessed from the hash."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
 def manifest(
     pull_secret: PullSecret, name: str, namespace: str, *, unserved: str | None, uid: str | None
 ) -> dict[str, Any]:
-    """Make the Secret to apply; with a `uid` it is applied to that object or not at all.
+    """Return the Secret to apply; with a `uid` only to that object.
 
-    `unserved` is since when the namespace has not been served, RFC 3339.
+    `unserved` is since when the namespace has not been selected, RFC 3339.
     """
     annotations = {
         REFRESHED_ANNOTATION: pull_secret.refreshed,
@@ -123,11 +122,11 @@ def manifest(
 
 
 def redacted(secret: dict[str, Any]) -> dict[str, Any]:
-    """Give a Secret's manifest with its content masked."""
+    """Return a Secret's manifest without its content."""
     return secret | {"data": dict.fromkeys(secret["data"], MASK)}
 
 
 def _auth(username: str, password: str, email: str | None) -> dict[str, str]:
-    """Write one entry. kubelet reads `auth` before the other two; some builders read nothing else."""
+    """Encode one entry. kubelet reads `auth` first; some builders read nothing else."""
     auth = base64.b64encode(f"{username}:{password}".encode()).decode()
     return {"username": username, "password": password} | ({"email": email} if email else {}) | {"auth": auth}

@@ -1,4 +1,4 @@
-"""What one namespace's secret needs: from what stands there and what should to one step."""
+"""Decide what one namespace's pull secret needs: from the actual and the desired state to one action."""
 
 from collections.abc import Mapping
 from enum import Enum
@@ -11,7 +11,7 @@ from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 
 class Namespace(Struct, frozen=True):
-    """A namespace as far as the sidecar cares."""
+    """The part of a Namespace that matters here."""
 
     name: str
     version: int
@@ -21,53 +21,53 @@ class Namespace(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """What is known of a Secret beyond its metadata."""
+    """What is known of a Secret in addition to its metadata."""
 
     type: str
     hash: str
-    """Of the content as it is."""
+    """Of the stored content."""
     immutable: bool = False
     others: int = 0
     """Bytes under keys that are not ours."""
 
 
-#: Of a Secret that is too large to be read: it has no room for ours.
+#: The content of a Secret that is too large to be read: it has no room for ours.
 TOO_LARGE = Content(TYPE, "", others=LIMIT)
 
 
 class Secret(Struct, frozen=True):
-    """A stored Secret of the pull secret's name."""
+    """A stored Secret with the pull secret's name."""
 
     namespace: str
     version: int
     uid: str
     managed: bool
-    """Whether it says that it is ours, or our field manager has applied it."""
+    """Whether it has our label, or our field manager has applied it."""
     labelled: bool
-    """Whether it says so by its label."""
+    """Whether it has our label."""
     refreshed: str | None
     expires: str | None
     unserved: str | None
     content: Content | None = None
-    """None where the metadata alone was read: of what is not ours nothing else is, and of ours each version once."""
+    """None where only the metadata was read: of other Secrets nothing else is, and of ours each version once."""
 
 
 class GracePeriod(NamedTuple):
-    """How long a secret outlives its namespace's label."""
+    """How long a pull secret outlives its namespace's label."""
 
     seconds: float
     clock_hold: float = 0.0
-    """Seconds for which none goes yet, because the clock that says how old a mark is cannot be believed."""
+    """Seconds for which none is deleted yet, because the clock that tells its age cannot be trusted."""
     since: float | None = None
-    """POSIX time since when the namespace has not been served, as far as this process has seen: a mark that is later,
-    or gone, does not make it longer."""
+    """POSIX time since when this process has seen that the namespace is not selected: an annotation that is later, or
+    removed, does not extend the period."""
     entitled: bool = False
-    """Whether the Secret stood there, as ours, while the namespace was served: if not, it gets no new content. It could
-    be made by somebody who is to have none."""
+    """Whether the Secret existed, as ours, while the namespace was selected. Otherwise it gets no new content: it could
+    have been created by someone who must not have any."""
 
 
 class NamespaceState(Enum):
-    """Where a namespace stands."""
+    """Whether a namespace gets the pull secret."""
 
     SELECTED = "served"
     NOT_SELECTED = "not opted in"
@@ -76,38 +76,37 @@ class NamespaceState(Enum):
 
 
 class ActionKind(Enum):
-    """What is to be done."""
+    """What to do."""
 
     NOTHING = "nothing"
     KEEP = "keep"
-    """There is one, and it is as it should be."""
+    """It exists and is as it should be."""
     CREATE = "create"
     UPDATE = "update"
     DELETE = "delete"
 
 
 class Action(NamedTuple):
-    """What is to be done, and when to look again."""
+    """What to do, and when to check again."""
 
     kind: ActionKind
     why: str
-    """In words."""
     unserved: str | None = None
-    """For what is applied: since when the namespace has not been served."""
+    """For what is applied: since when the namespace has not been selected."""
     due: float | None = None
-    """POSIX time at which the answer will be another one."""
+    """POSIX time at which to check again."""
     foreign: bool = False
-    """Whether a Secret is in the way that stays as it is."""
+    """Whether another Secret has the name, and is left unchanged."""
     replaces: bool = False
-    """Whether what is deleted is to be made again."""
+    """Whether to recreate what is deleted."""
     keeps_content: bool = False
-    """Whether what is updated keeps its content, whatever that is."""
+    """Whether an update keeps the content, whatever it is."""
 
 
 def plan(
     state: NamespaceState, found: Secret | None, pull_secret: PullSecret | None, now: float, grace: GracePeriod
 ) -> Action:
-    """Decide the next step for one namespace at POSIX time `now`."""
+    """Return the action for one namespace at POSIX time `now`."""
     if state is NamespaceState.TERMINATING:
         return Action(ActionKind.NOTHING, state.value)
     if found is None:
@@ -123,10 +122,10 @@ def plan(
 
 
 def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, grace: GracePeriod) -> Action:
-    """Decide for a Secret of ours in a namespace that is not served."""
+    """Return the action for a Secret of ours in a namespace that is not selected."""
     seen = now if grace.since is None or grace.since > now else grace.since
     marked = parse_rfc3339(found.unserved or "")
-    # A mark that is later than what was seen is none of ours, or of a clock that was ahead.
+    # A mark later than what was seen is not ours, or from a clock that was ahead.
     valid = marked is not None and marked <= seen
     since = marked if marked is not None and valid else seen
     unserved = found.unserved if valid else format_rfc3339(seen)
@@ -134,7 +133,7 @@ def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, gra
     if now >= due:
         return Action(ActionKind.DELETE, f"not opted in since {unserved}, {grace.seconds:g} s and more")
     content = found.content
-    # Not even whether its content is the right one makes a difference: who guesses is told nothing.
+    # It makes no difference whether the content is right: a tenant that guesses a credential must learn nothing.
     if grace.entitled or content is None or pull_secret is None:
         return _update(found, pull_secret, unserved=unserved, due=due)
     why = "the namespace is not served, and was not seen to be with this Secret in it: its content stays as it is"
@@ -144,7 +143,7 @@ def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, gra
 
 
 def _obstacle(found: Secret) -> str | None:
-    """Say why a Secret is left as it is."""
+    """Return why a Secret must not be changed, if so."""
     if not found.managed:
         return "a Secret that is not ours has the name, and stays as it is"
     content = found.content
@@ -182,7 +181,7 @@ def _update(found: Secret, pull_secret: PullSecret | None, *, unserved: str | No
 
 
 def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
-    """Say why a Secret of ours cannot be changed in place: it is deleted, and made again where it is needed."""
+    """Return why a Secret of ours cannot be changed in place: it is deleted, and recreated where it is needed."""
     if content.immutable and content.hash != pull_secret.hash:
         return "it is immutable"
     if content.others + len(pull_secret.content) > LIMIT:
@@ -191,7 +190,7 @@ def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
 
 
 def _difference(found: Secret, content: Content, pull_secret: PullSecret, unserved: str | None) -> str | None:
-    """Say what differs from what should be there."""
+    """Return what differs from what should be there."""
     if content.hash != pull_secret.hash:
         return "its content differs"
     if not found.labelled or found.refreshed != pull_secret.refreshed or found.expires != pull_secret.expires:

@@ -1,4 +1,4 @@
-"""Which published entries stay although a reading of their credential provider lacks them."""
+"""Which published entries are retained although a reading of their provider lacks them."""
 
 from collections.abc import Iterable
 
@@ -13,7 +13,7 @@ def retained(
 
     Those are the entries that kubelet would use for an image below one of the configured `prefixes` for which the
     reading has none, and those whose keys the provider named without a usable credential. What the configuration no
-    longer names is not kept.
+    longer names is not retained.
     """
     known = tuple(read)
     keys = {keyring.keyring_key(entry.key) for entry in known}

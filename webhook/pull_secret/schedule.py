@@ -1,34 +1,33 @@
-"""When the next pass is due. Seconds in, seconds out; whoever loops has the clock and the dice."""
+"""When the next refresh is due. Seconds in, seconds out: the loop has the clock and the randomness."""
 
 from typing import NamedTuple
 
 from webhook.settings import RegistrySettings
 
-#: A pass that went well is followed by the next at this part of the time that the credential has.
+#: The part of a credential's validity after which the next refresh follows a successful one.
 _EARLY = 0.8
-#: Up to this part is taken off at random, so that replicas and clusters spread.
+#: The largest part that is subtracted at random, so that replicas and clusters spread.
 _SPREAD = 0.1
-#: However short a life is, and where it is over already, no sooner than this.
+#: The shortest wait, even if a credential is valid for less or has ended.
 MIN_DELAY = 10.0
-#: Backing off ends here.
+#: The longest wait of the back-off.
 MAX_DELAY = 300.0
 
 
 class Schedule(NamedTuple):
-    """The waits between passes, by `token_ttl`, `retry_attempts` and `retry_delay`."""
+    """The waits between refreshes, from `token_ttl`, `retry_attempts` and `retry_delay`."""
 
     settings: RegistrySettings
 
     @property
     def period(self) -> float:
-        """Seconds: the longest that a credential goes without a pass."""
+        """The longest time between two refreshes, seconds."""
         return float(self.settings.token_ttl)
 
     def after_success(self, life: float | None, jitter: float, refresh_after: float | None = None) -> float:
-        """Give the wait after a pass that went well; `jitter` is from [0, 1).
+        """Return the wait after a successful refresh; `jitter` is from [0, 1).
 
-        `life` is what the credential has left, `refresh_after` the seconds after which its provider is to be read
-        again.
+        `life` is the rest of the credential's validity; after `refresh_after` seconds its provider is to be read again.
         """
         span = min(value for value in (self.period, life, refresh_after) if value is not None)
         return max(MIN_DELAY, span * _EARLY * (1 - _SPREAD * jitter))
@@ -42,10 +41,10 @@ class Schedule(NamedTuple):
         jitter: float,
         refresh_after: float | None = None,
     ) -> float:
-        """Give the wait after the `failures`th pass in a row that went wrong, 1 being the first.
+        """Return the wait after the `failures`th failed refresh in a row, from 1 on.
 
         A refused credential (401, 403) is not tried again before `token_ttl`, because failed logins lock accounts; its
-        provider is read again `refresh_after` so many seconds. `retry_after` is what a server asked for.
+        provider is read again after `refresh_after` seconds. `retry_after` is what a server asked for.
         """
         if refused:
             wait = (

@@ -1,10 +1,10 @@
-"""Whether a registry accepts a user name and password, found out the way a container runtime logs in.
+"""Check whether a registry accepts a user name and password, by logging in as a container runtime does.
 
-The registry is asked for `/v2/`, which needs no more than being let in (OCI distribution specification, "Determining
-Support"). Its 401 says how to log in: with Basic (RFC 7617), or with a token that another server gives out for the
-credential (https://distribution.github.io/distribution/spec/auth/oauth/ by POST,
-https://distribution.github.io/distribution/spec/auth/token/ by GET). As containerd does, a token is preferred where
-both are offered, and asked for by GET where POST gave none. Once a method gave one, it is the only one used there.
+The registry is asked for `/v2/`, which needs nothing but authentication (OCI distribution specification, "Determining
+Support"). Its 401 names the methods: Basic (RFC 7617), or a token that another server issues for the credential
+(https://distribution.github.io/distribution/spec/auth/oauth/ with POST,
+https://distribution.github.io/distribution/spec/auth/token/ with GET). As in containerd, a token is preferred where
+both are offered, and requested with GET where POST gave none. Once a method gave one, only that is used there.
 """
 
 import re
@@ -33,56 +33,54 @@ from webhook.registry.transport import NoReply, Reply, Request, Transport, trust
 
 _API = "/v2/"
 _GRANT = (("grant_type", "password"), ("client_id", PROGRAM))
-#: Docker Hub's images are called by the one name and served by the other.
+#: Docker Hub's images have one host in their names and are served by this one.
 _DOCKER_HUB_SERVER = "registry-1.docker.io"
 
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-#: What a server answers to a method that it does not know: it says nothing of the credential.
+#: Responses to an unsupported method: they prove nothing about the credential.
 _NO_METHOD = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
 #: RFC 6749, section 5.2: how an OAuth 2 token endpoint refuses a user name and password, with status 400.
 _INVALID_GRANT = "invalid_grant"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# Each of these goes into a request, where a line's end would begin another header.
+# Both are put into a request, where a line break would begin another header.
 _VISIBLE = re.compile(r"[!-~]+")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _SHOWN = 100
 
 
 class Answer(Enum):
-    """What a registry says of a credential."""
+    """What a registry answers about a credential."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
     UNCLEAR = "unclear"
     DEFERRED = "deferred"
-    """It was not asked: too many logins were refused lately."""
+    """It was not asked: too many logins were refused recently."""
 
 
 class Verdict(NamedTuple):
-    """An answer with what it rests on."""
+    """An answer and its reason."""
 
     answer: Answer
     detail: str
-    """One line in printable ASCII, of our own words and the names of hosts."""
+    """One line of printable ASCII: our own words and host names."""
     retry_after: float | None = None
-    """Seconds that the server asked to wait, as long as it pleased."""
+    """Seconds that the server asked to wait, without a limit."""
 
 
 class Unclear(RegistryWebhookError):
-    """What happened says nothing of the matter; the text is the verdict's detail."""
+    """A response that proves nothing about the credential or image; the text is the verdict's detail."""
 
     def __init__(self, detail: str, retry_after: float | None = None) -> None:
-        """Say what happened."""
         super().__init__(detail)
         self.retry_after = retry_after
 
 
 class Deferred(RegistryWebhookError):
-    """A login that is not tried now."""
+    """A login that must wait for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        """Say in how many seconds it may be tried."""
         super().__init__()
         self.seconds = seconds
 
@@ -94,14 +92,20 @@ class _Problem(msgspec.Struct):
 
 
 class _Token(msgspec.Struct):
-    """A token server's answer; how long the token is good for is no matter, for it is used at once and once."""
+    """A token server's response. The token's lifetime is ignored: it is used once, at once."""
 
     token: str | None = None
     access_token: str | None = None
 
 
 class CredentialChecker:
-    """Asks registries about credentials."""
+    """Asks registries whether they accept a credential.
+
+    Registries are verified with the CAs in `ca_file` (PEM, read at each check), or the system's. With
+    `plain_http_on_loopback`, one on a loopback address that speaks no TLS is asked, and sent the credential, too.
+    `environment` names the proxies. No request takes longer than `timeout` seconds, and a check makes five at most.
+    `clock` gives POSIX time, for dates in `Retry-After`. `logins` counts refused logins, and may defer the next one.
+    """
 
     def __init__(  # noqa: PLR0913 - what is asked with, each by name
         self,
@@ -113,13 +117,6 @@ class CredentialChecker:
         clock: Callable[[], float] = time.time,
         logins: Logins | None = None,
     ) -> None:
-        """Verify registries with the authorities in `ca_file` (PEM, read at each check), or the system's.
-
-        With `plain_http_on_loopback`, one on a loopback address that speaks no TLS is asked, and told the credential,
-        all the same. `environment` names the proxies. No request takes longer than `timeout` seconds, and a check has
-        five at most. `clock` gives Unix time, which a date in `Retry-After` is compared with. `logins` counts refused
-        logins, and may defer the next one.
-        """
         self._ca_file = ca_file
         self._plain_http_on_loopback = plain_http_on_loopback
         self._environment = environment
@@ -128,10 +125,10 @@ class CredentialChecker:
         self._logins = logins or Logins(clock)
 
     def check(self, registry: str, username: str, password: str) -> Verdict:
-        """Ask `registry`, a prefix as `webhook.images.prefixes.normalise` makes it, whether it accepts a credential.
+        """Ask `registry`, a normalized prefix, whether it accepts a credential.
 
-        Raises nothing for anything that the network or a server does. Refused is only what a server refused outright,
-        with 401 or 403 to the credential; a registry that lets anybody in accepts every credential.
+        Raises nothing for anything that the network or a server does. Only a 401 or 403 to the credential is a refusal.
+        A registry that allows anonymous access accepts every credential.
         """
         domain = registry.partition("/")[0]
         name = shorten(domain, _SHOWN)
@@ -160,35 +157,35 @@ class CredentialChecker:
 
 
 def host_of(domain: str) -> str:
-    """Give the host that a registry is served by."""
+    """Return the host that serves a registry."""
     return _DOCKER_HUB_SERVER if domain == DOCKER_HUB else domain
 
 
 class Authorization(NamedTuple):
-    """What a registry lets one in for."""
+    """What a registry accepts as authorization."""
 
     header: str
     """The value of `Authorization`."""
     description: str
-    """The same in words."""
+    """Its description in a message."""
     is_login: bool = False
-    """Whether it is the user name and password themselves."""
+    """Whether it is the user name and password itself."""
 
     def __repr__(self) -> str:
-        """Show nothing of it."""
+        """Show no credential."""
         return f"Authorization({self.description})"
 
 
 class _TokenResponse(NamedTuple):
-    """What came of asking a token endpoint once."""
+    """The result of one token request."""
 
     problem: Unclear
-    """What is wrong, where there is neither a token nor a refusal."""
+    """Why there is neither a token nor a refusal."""
     status: int = 0
     refusal: Verdict | None = None
     token: str | None = None
     answered: bool = True
-    """Whether there was an answer, of whatever kind."""
+    """Whether there was a response of any kind."""
 
     def __repr__(self) -> str:
         """Show no token."""
@@ -197,35 +194,35 @@ class _TokenResponse(NamedTuple):
 
 @dataclass(frozen=True)
 class AuthClient:
-    """One credential put before one registry."""
+    """Presents one credential to one registry."""
 
     transport: Transport
     plain_http_on_loopback: bool
     clock: Callable[[], float]
     name: str
-    """How the registry is called in a detail."""
+    """The registry's name in a detail."""
     username: str = field(repr=False)
-    """Empty, as the password, for nobody."""
+    """Empty, like the password, for anonymous access."""
     password: str = field(repr=False)
     logins: Logins = field(repr=False)
 
     def run(self, domain: str) -> Verdict:
-        """Knock, and log in by what the registry asks for."""
+        """Probe the registry, and authenticate as it asks for."""
         origin, reply = self.probe(domain, lambda origin: Request(origin, _API))
         if reply.status == HTTPStatus.OK:
             return Verdict(Answer.ACCEPTED, f"{self.name} lets anybody in, so it says nothing of the credential")
         if reply.status != HTTPStatus.UNAUTHORIZED:
             raise self.unclear_error(self.name, reply)
-        let_in = self.authenticate(reply)
-        if isinstance(let_in, Verdict):
-            return let_in
-        reply = self.ask(self.name, Request(origin, _API, let_in.header))
-        if let_in.is_login and reply.status in _REFUSED:
+        access = self.authenticate(reply)
+        if isinstance(access, Verdict):
+            return access
+        reply = self.ask(self.name, Request(origin, _API, access.header))
+        if access.is_login and reply.status in _REFUSED:
             self.logins.refused()
-        return self._verdict(self.name, reply, let_in.description)
+        return self._verdict(self.name, reply, access.description)
 
     def probe(self, domain: str, request: Callable[[Origin], Request]) -> tuple[Origin, Reply]:
-        """Ask without a credential, and find out whether the registry speaks TLS. Raises `Unclear`."""
+        """Send a request without a credential, and detect whether the registry speaks TLS. Raises `Unclear`."""
         origin = registry_origin.parse(domain, secure=True)
         if origin is None:
             raise Unclear(f"{self.name} was not asked: it is no host with an optional port")
@@ -238,8 +235,8 @@ class AuthClient:
         return origin, self.ask(self.name, request(origin))
 
     def authenticate(self, refusal: Reply) -> Authorization | Verdict:
-        """Get what a 401 asks for, or the verdict where that is refused. Raises `Unclear`."""
-        # Of several of a kind the first counts.
+        """Obtain what a 401 asks for, or the verdict where that is refused. Raises `Unclear`."""
+        # The first of several with the same scheme counts.
         lines = refusal.headers.getlist("WWW-Authenticate")
         offers = {offer.scheme: offer for offer in reversed(www_authenticate.parse(lines))}
         if "bearer" in offers:
@@ -252,12 +249,12 @@ class AuthClient:
         return Authorization(self._basic, "credential", is_login=True)
 
     def _token(self, parameters: Mapping[str, str]) -> Authorization | Verdict:
-        """Ask a token endpoint by the method that it is known to know, else by POST and, where that gave none, GET."""
+        """Request a token with the method known to work, or else with POST and, if that gives none, GET."""
         origin, path, query = self._realm(parameters.get("realm", ""))
         name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
         wanted = [(key, parameters[key]) for key in ("service", "scope") if parameters.get(key)]
         form = urlencode([*_GRANT, *wanted, ("username", self.username), ("password", self.password)])
-        # By GET several scopes are as many parameters; see "Requesting a Token".
+        # With GET, several scopes are separate parameters; see "Requesting a Token".
         pairs = [(key, part) for key, value in wanted for part in (value.split() if key == "scope" else [value])]
         authorization = None if self._is_anonymous else self._basic
         post = Request(origin, _target(path, query), form=form, with_body=True)
@@ -285,7 +282,6 @@ class AuthClient:
         raise given.problem
 
     def _request_token(self, name: str, request: Request) -> _TokenResponse:
-        """Ask for a token once."""
         if not self._is_anonymous:
             self._check_login_allowed()
         try:
@@ -311,7 +307,7 @@ class AuthClient:
             raise Deferred(seconds)
 
     def _realm(self, realm: str) -> tuple[Origin, str, str]:
-        """Take the URL apart that a credential is to be sent to: a server, a path and a query."""
+        """Split the URL of a token endpoint: server, path and query. Raises `Unclear`."""
         try:
             parts = urlsplit(realm)
         except ValueError:
@@ -333,7 +329,7 @@ class AuthClient:
         return www_authenticate.basic(self.username, self.password)
 
     def _shown(self, host: str) -> str:
-        """Write a host that a server names; it may have put in there what it had been told."""
+        """Return a host that a server names, unless the server put the password into it."""
         return "(not shown)" if self.password and self.password.lower() in host.lower() else shorten(host, _SHOWN)
 
     def _may_receive_credential(self, origin: Origin) -> bool:
@@ -347,7 +343,7 @@ class AuthClient:
             raise Unclear(f"{name} {no_reply}") from None
 
     def _verdict(self, name: str, reply: Reply, what: str) -> Verdict:
-        """Say what the answer to a credential, or to a token that was given for it, means."""
+        """Interpret the response to a credential, or to a token that was issued for it."""
         if reply.status == HTTPStatus.OK:
             return Verdict(Answer.ACCEPTED, f"{self.name} accepted the credential")
         if reply.status in _REFUSED:
@@ -355,13 +351,13 @@ class AuthClient:
         raise self.unclear_error(name, reply)
 
     def unclear_error(self, name: str, reply: Reply, words: str = "") -> Unclear:
-        """Make the error of an answer that says nothing of the matter."""
+        """Return an error for a response that proves nothing."""
         if reply.status in _REDIRECTS:
             words = f"with a redirect to {self._redirected(reply)}, which is not followed"
         return Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply))
 
     def _redirected(self, reply: Reply) -> str:
-        """Name the host that a redirect leads to, and no more of it: the rest may hold what was sent."""
+        """Name only the host of a redirect: the rest may contain what was sent."""
         try:
             host = urlsplit(reply.headers.get("Location", "")).hostname
         except ValueError:
@@ -369,13 +365,13 @@ class AuthClient:
         return "another path" if host is None else self._shown(host)
 
     def _retry_after(self, reply: Reply) -> float | None:
-        """Read `Retry-After` (RFC 9110, section 10.2.3): seconds or a date; None for what is neither."""
+        """Parse `Retry-After` (RFC 9110, section 10.2.3), seconds or a date; None for anything else."""
         text = reply.headers.get("Retry-After", "").strip()
         if _SECONDS.fullmatch(text):
             return float(text)
         try:
             date = parsedate_to_datetime(text)
-            # Its grammar has every date in GMT; one that says nothing of a zone is taken so.
+            # Its grammar has every date in GMT; treat one without a zone so.
             stamp = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, OverflowError):
             return None

@@ -6,6 +6,7 @@ It is the HEAD of the manifest (OCI distribution specification, "Checking if con
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from http import HTTPStatus
 from pathlib import Path
@@ -20,7 +21,7 @@ from webhook.registry.logins import Logins
 from webhook.registry.origin import Origin
 from webhook.registry.transport import Request, Transport, trust
 
-#: What a manifest or an index of them may be: a registry answers 404 to who does not name the right one.
+#: The types of a manifest or an index of them: a registry answers 404 to a client that does not accept the right one.
 _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
@@ -30,7 +31,7 @@ _SHOWN = 100
 
 
 class ImageStatus(Enum):
-    """What a registry says of an image."""
+    """What a registry answers about an image."""
 
     FOUND = "found"
     MISSING = "missing"
@@ -39,24 +40,28 @@ class ImageStatus(Enum):
 
 
 class LookupResult(NamedTuple):
-    """An answer with what it rests on."""
+    """An answer and its reason."""
 
     status: ImageStatus
     detail: str
     """One line in printable ASCII, of our own words and the names of hosts."""
 
 
+@dataclass
 class _FirstCheck:
-    """What the first look with a credential found out about it."""
+    """What the first look-up with a credential found out about it."""
 
-    def __init__(self) -> None:
-        self.lock = threading.Lock()
-        self.let_in = False
-        self.refusal: LookupResult | None = None
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    accepted: bool = False
+    refusal: LookupResult | None = None
 
 
 class ImageLookup:
-    """Looks for images in registries, for use by several threads at once."""
+    """Looks up images in registries. Thread-safe.
+
+    The arguments are those of `CredentialChecker`, but `ca_file` is read now, which raises `FileError`. A look-up makes
+    five requests at most.
+    """
 
     def __init__(
         self,
@@ -66,10 +71,6 @@ class ImageLookup:
         environment: Mapping[str, str],
         timeout: float = 10.0,
     ) -> None:
-        """Take the same as `Registry`, the authorities being read now.
-
-        Raises `FileError`. No request takes longer than `timeout` seconds, and a look has five at most.
-        """
         self._transport = Transport(trust(ca_file), environment, timeout)
         self._plain_http_on_loopback = plain_http_on_loopback
         self._logins = Logins(time.time)
@@ -77,10 +78,10 @@ class ImageLookup:
         self._first: dict[tuple[str, str, str], _FirstCheck] = {}
 
     def check(self, image: str, username: str = "", password: str = "") -> LookupResult:
-        """Ask the registry that an image names whether it is there, with a credential or as anybody.
+        """Ask the registry of an image whether it has it, with a credential or anonymously.
 
-        Raises nothing for anything that the network or a server does. A registry may say of what it does not show to
-        somebody that it is not there.
+        Raises nothing for anything that the network or a server does. A registry may deny that an image exists to a
+        client that may not pull it.
         """
         try:
             parsed = reference.parse(image)
@@ -90,18 +91,18 @@ class ImageLookup:
             return self._check(parsed, username, password)[0]
         with self._lock:
             first = self._first.setdefault((parsed.domain, username, password), _FirstCheck())
-        # One at a time until one was let in, and no more once one was refused: each would be a failed login.
+        # One at a time until one was accepted, and no more once one was refused: each would be a failed login.
         with first.lock:
             if first.refusal is not None:
                 return first.refusal
-            if not first.let_in:
-                look, first.let_in = self._check(parsed, username, password)
-                first.refusal = look if look.status is ImageStatus.REFUSED and not first.let_in else None
-                return look
+            if not first.accepted:
+                result, first.accepted = self._check(parsed, username, password)
+                first.refusal = result if result.status is ImageStatus.REFUSED and not first.accepted else None
+                return result
         return self._check(parsed, username, password)[0]
 
     def _check(self, parsed: Reference, username: str, password: str) -> tuple[LookupResult, bool]:
-        """Look for one image; give the answer, and whether the credential was let in."""
+        """Look up one image; return the answer, and whether the credential was accepted."""
         client = AuthClient(
             transport=self._transport,
             plain_http_on_loopback=self._plain_http_on_loopback,
@@ -129,16 +130,16 @@ def _check(client: AuthClient, parsed: Reference) -> tuple[LookupResult, bool]:
 
     origin, reply = client.probe(host_of(parsed.domain), request)
     if reply.status == HTTPStatus.UNAUTHORIZED:
-        let_in = client.authenticate(reply)
-        if isinstance(let_in, Verdict):
-            return LookupResult(ImageStatus.REFUSED, let_in.detail), False
-        reply = client.ask(client.name, request(origin, let_in.header))
+        access = client.authenticate(reply)
+        if isinstance(access, Verdict):
+            return LookupResult(ImageStatus.REFUSED, access.detail), False
+        reply = client.ask(client.name, request(origin, access.header))
         if reply.status == HTTPStatus.UNAUTHORIZED:
-            if let_in.is_login:
+            if access.is_login:
                 client.logins.refused()
             return LookupResult(
-                ImageStatus.REFUSED, f"{client.name} refused the {let_in.description} (401)"
-            ), not let_in.is_login
+                ImageStatus.REFUSED, f"{client.name} refused the {access.description} (401)"
+            ), not access.is_login
     if reply.status == HTTPStatus.OK:
         return LookupResult(ImageStatus.FOUND, f"{client.name} has it"), True
     if reply.status == HTTPStatus.NOT_FOUND:
@@ -151,6 +152,6 @@ def _check(client: AuthClient, parsed: Reference) -> tuple[LookupResult, bool]:
 
 
 def _identifier(parsed: Reference) -> str:
-    """Give the digest of a reference, else its tag, else the tag that is meant."""
+    """Return the digest of a reference, else its tag, else the default tag."""
     tag, _, digest = parsed.suffix.partition("@")
     return digest or tag.removeprefix(":") or _LATEST

@@ -1,7 +1,7 @@
-"""How often a credential may still be tried, so that a wrong one does not lock its account.
+"""Limit how often a credential is tried, so that a wrong one does not lock its account.
 
-Registries with directory accounts lock one after a few failed logins, counted over all clients. So refused logins are
-counted over registries, methods and processes: the times are stored where the next process finds them.
+Registries with directory accounts lock one after a few failed logins from all clients together. So refused logins are
+counted across registries, methods and processes: their times are stored where the next process finds them.
 """
 
 import threading
@@ -19,15 +19,17 @@ _LONGEST = max(window for _, window in LIMITS)
 
 
 class Logins:
-    """The times of refused logins, and what is known of token endpoints. For use by several threads at once."""
+    """The times of refused logins, and what is known about token endpoints. Thread-safe.
+
+    `clock` gives POSIX time: the times outlive the process.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        """Begin with none. `clock` gives POSIX time: the times outlive the process."""
         self._clock = clock
         self._lock = threading.Lock()
         self._refused: tuple[float, ...] = ()
         self.methods: dict[Endpoint, str] = {}
-        """By which HTTP method an endpoint is known to give tokens."""
+        """The HTTP method with which an endpoint is known to issue tokens."""
 
     def wait(self) -> float:
         """Return the seconds until a login may be tried; 0 if it may be tried now."""
@@ -36,12 +38,12 @@ class Logins:
         return max([0.0, *waits])
 
     def refused(self) -> None:
-        """Count a login that was refused."""
+        """Record a refused login."""
         with self._lock:
             self._refused = (*self._refused, round(self._clock(), 3))
 
     def merge(self, times: Iterable[float]) -> None:
-        """Add what other processes counted; what they have from here counts once."""
+        """Add the times that other processes recorded; those that they have from here count once."""
         with self._lock:
             self._refused = tuple(sorted((Counter(self._refused) | Counter(times)).elements()))
 

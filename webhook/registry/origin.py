@@ -1,10 +1,10 @@
-"""Where a server is: the part of a URL or of an image name that says so."""
+"""The address of a server, as in a URL or an image name."""
 
 import ipaddress
 import re
 from typing import NamedTuple
 
-# Nothing that a URL's readers could take differently: no user, no escapes, ASCII alone.
+# Nothing that URL parsers could interpret differently: no user, no escapes, only ASCII.
 _NETLOC = re.compile(r"(?:\[(?P<ipv6>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9._-]+))(?::(?P<port>[0-9]{1,5}))?")
 _PORTS = 65536
 
@@ -12,16 +12,16 @@ Ip = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Origin(NamedTuple):
-    """A server, and whether it is spoken to over TLS."""
+    """A server, and whether to use TLS."""
 
     secure: bool
     host: str
-    """An IPv6 address stands without brackets."""
+    """An IPv6 address has no brackets."""
     port: int
 
 
 def parse(netloc: str, *, secure: bool) -> Origin | None:
-    """Read a host with an optional port; None for anything else."""
+    """Parse a host with an optional port; None for anything else."""
     parts = _NETLOC.fullmatch(netloc)
     if parts is None:
         return None
@@ -30,7 +30,7 @@ def parse(netloc: str, *, secure: bool) -> Origin | None:
 
 
 def ip(host: str) -> Ip | None:
-    """Read an IP address, an IPv4 address written as IPv6 being the IPv4 address; None for a name."""
+    """Parse an IP address, one in IPv4-mapped IPv6 form as IPv4; None for a name."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
@@ -39,6 +39,6 @@ def ip(host: str) -> Ip | None:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `host` is this machine: `localhost`, 127.0.0.0/8 or ::1."""
+    """Whether `host` is this machine: `localhost`, 127.0.0.0/8 or ::1."""
     address = ip(host)
     return host.lower() == "localhost" if address is None else address.is_loopback

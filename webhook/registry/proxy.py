@@ -65,7 +65,7 @@ def _either_case(environment: Mapping[str, str], name: str) -> str:
 
 
 def parse(url: str, origin: str) -> Proxy:
-    """Read a proxy's URL, which `origin` names. Raises `UnusableProxy`."""
+    """Parse a proxy's URL, which `origin` names. Raises `UnusableProxy`."""
     try:
         parts = urlsplit(url)
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
@@ -83,9 +83,9 @@ def parse(url: str, origin: str) -> Proxy:
 
 
 def _covers(exception: str, host: str, port: int) -> bool:
-    """Tell whether an entry of `no_proxy` is for a host: `*`, a network, an address or a domain, with or without port.
+    """Whether an entry of `no_proxy` matches a host: `*`, a network, an address or a domain, with or without port.
 
-    A domain covers those below it too; written with a dot or `*.` in front, those alone.
+    A domain also matches its subdomains; with a leading dot or `*.`, only those.
     """
     if exception == "*":
         return True

@@ -1,7 +1,7 @@
-"""One request and its answer: bounded in time and size, over TLS that is verified, never repeated, never redirected.
+"""Send one request: limited in time and size, over verified TLS, never repeated, never redirected.
 
-This is urllib3's connection without its pool, for nothing here is kept, retried or followed. What goes wrong is told in
-our own words by the kind of fault: the texts of these errors may quote a header, a URL or a proxy's password.
+This uses urllib3's connection without its pool, because nothing is kept alive, retried or followed. Errors are
+described in our own words by their class: their messages may quote a header, a URL or a proxy's password.
 """
 
 import http.client
@@ -33,7 +33,7 @@ from webhook.log import shorten
 from webhook.registry import proxy
 from webhook.registry.origin import Origin
 
-#: No answer that holds a token comes near; http.client itself bounds the headers, at 100 lines of 64 KiB.
+#: More than any token response; http.client itself limits the headers, to 100 lines of 64 KiB.
 _BODY_LIMIT = 64 * 1024
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
@@ -49,10 +49,12 @@ _HEADERS = {
 
 
 class NoReply(RegistryWebhookError):
-    """There is no answer, or none that could be used; the text is what is to be said of the server."""
+    """There is no usable response; the text continues a sentence about the server.
+
+    `handshake`: it answered, but not with TLS. `answered`: it accepted the request.
+    """
 
     def __init__(self, words: str, *, handshake: bool = False, answered: bool = False) -> None:
-        """Say that the server `words`, whether it answered, but not with TLS, and whether it took the request."""
         super().__init__(words)
         self.handshake = handshake
         self.answered = answered
@@ -60,7 +62,7 @@ class NoReply(RegistryWebhookError):
 
 @dataclass(frozen=True)
 class Request:
-    """A question: a GET, the HEAD of one, or the POST of a form."""
+    """A GET, the HEAD of one, or the POST of a form."""
 
     origin: Origin
     target: str
@@ -68,15 +70,15 @@ class Request:
     authorization: str | None = field(default=None, repr=False)
     form: str | None = field(default=None, repr=False)
     with_body: bool = False
-    """Whether the answer's body is wanted."""
+    """Whether to read the response's body."""
     head: bool = False
-    """Whether only what a GET would say in its headers is asked for."""
+    """Whether to send HEAD instead of GET."""
     accept: str = "application/json"
 
 
 @dataclass(frozen=True)
 class Reply:
-    """An answer, with its body if that was wanted."""
+    """A response, with its body if that was requested."""
 
     status: int
     headers: HTTPHeaderDict = field(repr=False)
@@ -84,12 +86,12 @@ class Reply:
 
 
 def trust(ca_file: Path | None) -> ssl.SSLContext:
-    """Make what servers are verified with: TLS 1.2 or later, and the authorities in a PEM file or the system's.
+    """Create the context to verify servers with: TLS 1.2 or later, and the CAs in a PEM file or the system's.
 
     Raises `FileError`.
     """
-    # Not ssl.create_default_context, which from Python 3.13 on wants extensions that registries' own authorities often
-    # lack. Like container runtimes, take a certificate in the file for trusted even when it is no authority's.
+    # Not ssl.create_default_context, which from Python 3.13 on requires extensions that registries' own CAs often lack.
+    # As in container runtimes, a certificate in the file is trusted even if it is not a CA's.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -106,19 +108,15 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
 
 
 class Transport:
-    """Sends requests, each of which takes `timeout` seconds at most, whatever it is that the time passes with."""
+    """Sends requests, each within `timeout` seconds in all, through the proxies that `environment` names."""
 
     def __init__(self, context: ssl.SSLContext, environment: Mapping[str, str], timeout: float) -> None:
-        """Verify servers with `context`, and go through the proxies that `environment` names."""
         self._context = context
         self._environment = environment
         self._timeout = timeout
 
     def ask(self, request: Request) -> Reply:
-        """Send a request and read the answer.
-
-        Raises `NoReply`.
-        """
+        """Send a request and return the response. Raises `NoReply`."""
         line = _Connection()
         connection = self._connection(request.origin, line)
         outcome: queue.SimpleQueue[Reply | NoReply] = queue.SimpleQueue()
@@ -126,8 +124,8 @@ class Transport:
         def work() -> None:
             outcome.put(self._exchange(connection, line, request))
 
-        # No timeout of a socket bounds the look-up of a name, nor an answer that comes byte by byte. The thread is left
-        # to end by itself, which it does at once where it waits for a socket.
+        # No socket timeout limits a name lookup, or a response that arrives byte by byte. The thread ends by itself, at
+        # once if it waits for a socket.
         threading.Thread(target=work, name="registry", daemon=True).start()
         try:
             result = outcome.get(timeout=self._timeout)
@@ -157,12 +155,12 @@ class Transport:
             via.port,
             timeout=self._timeout,
             ssl_context=self._context,
+            via=via.origin,
             proxy=Url(scheme=via.scheme, host=via.host, port=via.port),
             proxy_config=ProxyConfig(
                 self._context, use_forwarding_for_https=False, assert_hostname=None, assert_fingerprint=None
             ),
         )
-        connection.via = via.origin
         authorization = {} if via.authorization is None else {"Proxy-Authorization": via.authorization}
         try:
             connection.set_tunnel(origin.host, origin.port, authorization, via.scheme)
@@ -188,10 +186,10 @@ class Transport:
                 while request.with_body and len(body) <= _BODY_LIMIT and (part := response.read(_BODY_LIMIT)):
                     body += part
                 body = _decoded(body, response.headers.get("Content-Encoding", ""))
-        except Exception as error:  # noqa: BLE001 - whatever a server brings about, it is no answer
+        except Exception as error:  # noqa: BLE001 - whatever a server causes, it is no response
             words = self._explain(error)
             if connection.proxy is not None:
-                # A tunnel that is refused is closed, as if there had been no connection.
+                # A refused tunnel is closed, as if there had been no connection.
                 reached = connected or connection.has_connected_to_proxy
                 via = f"the proxy of {connection.via}"
                 words = f"(through {via}) {words}" if reached else f"could not be asked: {via} {words}"
@@ -238,7 +236,7 @@ def _headers(request: Request) -> dict[str, str]:
 
 
 class _Connection:
-    """The socket of a connection that one thread waits for, to be cut by another."""
+    """The socket of a connection that one thread waits for and another can abort."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -246,7 +244,7 @@ class _Connection:
         self._socket: socket.socket | None = None
 
     def hold(self, connected: socket.socket) -> None:
-        """Keep what is needed to cut a connection, or close it when it comes too late."""
+        """Keep what is needed to abort a connection, or close it if it was aborted already."""
         with self._lock:
             if self._is_aborted:
                 connected.close()
@@ -255,7 +253,7 @@ class _Connection:
             self._socket = connected.dup()
 
     def abort(self) -> None:
-        """End whatever the connection is in, now or as soon as there is one."""
+        """End the connection in whatever state it is, now or as soon as it exists."""
         with self._lock:
             self._is_aborted = True
             if self._socket is not None:
@@ -263,7 +261,7 @@ class _Connection:
                     self._socket.shutdown(socket.SHUT_RDWR)
 
     def release(self) -> None:
-        """Let go of a connection that is closed."""
+        """Forget a closed connection."""
         with self._lock:
             if self._socket is not None:
                 self._socket.close()
@@ -271,7 +269,7 @@ class _Connection:
 
 
 def _decoded(body: bytes, encoding: str) -> bytes:
-    """Decompress a body that came compressed although that was not asked for, up to one byte more than the limit.
+    """Decompress a body that is compressed although that was not requested, up to one byte more than the limit.
 
     Raises `HTTPException`.
     """
@@ -284,17 +282,17 @@ def _decoded(body: bytes, encoding: str) -> bytes:
 
 
 class _WellFormed(http.client.HTTPResponse):
-    """An answer all of whose headers can be read: urllib3 would log those that cannot, and so whatever they hold."""
+    """A response whose headers can all be parsed: urllib3 would log the others, with their content."""
 
     def begin(self) -> None:
-        """Read the status and the headers, after those of interim responses (RFC 9110, section 15.2)."""
+        """Read the status and headers, after those of interim responses (RFC 9110, section 15.2)."""
         super().begin()
         interim = 0
         while HTTPStatus.SWITCHING_PROTOCOLS < self.status < HTTPStatus.OK:
             interim += 1
             if interim > _INTERIM:
                 raise http.client.HTTPException
-            # http.client reads a response unless it has the headers of one.
+            # http.client reads another response only without the headers of this one.
             self.headers = self.msg = None  # type: ignore[assignment]
             super().begin()
         try:
@@ -304,15 +302,14 @@ class _WellFormed(http.client.HTTPResponse):
 
 
 class _Plain(HTTPConnection):
-    """A connection that can be cut."""
+    """A connection that can be aborted. `via` is the variable that names the proxy, if there is one."""
 
     response_class = _WellFormed
 
-    def __init__(self, line: _Connection, *arguments: Any, **options: Any) -> None:
+    def __init__(self, line: _Connection, *arguments: Any, via: str = "", **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._line = line
-        self.via = ""
-        """The variable that names the proxy, if there is one."""
+        self.via = via
 
     def _new_conn(self) -> socket.socket:
         # urllib3's own name, which urllib3<3 keeps; a test of an answer that drips holds it.

@@ -25,19 +25,19 @@ _ESCAPED = re.compile(r"\\(.)")
 
 
 class Challenge(NamedTuple):
-    """One way to log in that a server offers."""
+    """One authentication method that a server offers."""
 
     scheme: str
     """In lower case."""
     parameters: dict[str, str]
-    """By their names in lower case; of one that stands twice the last, as containerd has it."""
+    """By their names in lower case; the last of duplicates counts, as in containerd."""
 
 
 def parse(lines: Iterable[str]) -> list[Challenge]:
-    """Read the challenges of a response's `WWW-Authenticate` lines, in their order.
+    """Parse the challenges of a response's `WWW-Authenticate` lines, in their order.
 
-    A line is read up to where it is malformed: what is wrong with one challenge hides neither those before it nor those
-    of another line.
+    A line is parsed up to a malformed part: an error in one challenge hides neither those before it nor those of
+    another line.
     """
     return [challenge for line in lines for challenge in _parse_line(line)]
 
@@ -67,5 +67,5 @@ def _skip(pattern: re.Pattern[str], line: str, position: int) -> int:
 
 
 def basic(username: str, password: str) -> str:
-    """Write the credentials of RFC 7617, in UTF-8."""
+    """Encode the credentials of RFC 7617, in UTF-8."""
     return "Basic " + base64.b64encode(f"{username}:{password}".encode()).decode()

@@ -1,4 +1,4 @@
-"""What the sidecar counts. https://prometheus.io/docs/practices/naming/."""
+"""The refresher's metrics. https://prometheus.io/docs/practices/naming/."""
 
 from collections.abc import Iterator
 
@@ -25,7 +25,6 @@ class Metrics:
     """The refresher's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
-        """Begin at zero."""
         registry = self._registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -133,11 +132,10 @@ class Metrics:
         ProcessCollector(registry=registry)
 
     def count_request(self, method: str, status: str) -> None:
-        """Count a request to the API server."""
         self.requests.labels(method, status).inc()
 
     def exposition(self) -> bytes:
-        """Write them as text: https://prometheus.io/docs/instrumenting/exposition_formats/."""
+        """Return the text format: https://prometheus.io/docs/instrumenting/exposition_formats/."""
         return generate_latest(self._registry)
 
 
