@@ -47,8 +47,8 @@ class Versioned(Protocol):
         """Its resourceVersion: a higher one is later."""
 
 
-# `objects.Metadata` would decode every label, annotation and field manager. Any user may create Namespaces and Secrets
-# that have a MiB of them, and the refresher lists and watches all of them in a small container.
+# `objects.Metadata` would decode all labels and managed fields. Any user may create Namespaces and Secrets with a MiB
+# of them, which is 30 MiB decoded, and the refresher watches all of them (docs/decisions/0011-kubernetes-objects.md).
 
 
 class _Labels(Struct):
