@@ -64,9 +64,10 @@ class PodRequest(Struct, frozen=True, gc=False):
         Raises `UnicodeEncodeError` for half of a surrogate pair.
         """
         text = msgspec.json.encode(document)
-        exceed = partial(review.pod_annotations_exceed, text)
+        exceed = partial(review.pod_annotations_exceed, text) if len(text) > LONGEST_BODY else None
         kind = GroupVersionKind("", "v1", "Pod")
-        return cls(kind, None, namespace, "CREATE", None, review.decode_pod(text), None, exceed)
+        new = review.decode_pod(text)
+        return cls(kind, None, namespace, "CREATE", None, new and new.without_identity(), None, exceed)
 
 
 class Mutator:

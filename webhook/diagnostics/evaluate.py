@@ -41,7 +41,7 @@ class Evaluation(Struct, frozen=True):
     outcome: Outcome
     why: str
     images: tuple[str, ...]
-    """All images of the Pod, as written."""
+    """All images of the Pod as written, also those that are not examined."""
     changes: tuple[Change, ...]
     lacks_secret: bool
     """Whether the pull secret would be appended."""
@@ -62,16 +62,20 @@ class NamespaceStatus(Struct, frozen=True):
 
 
 def evaluate(mutator: Mutator, manifest: Mapping[str, Any], namespace: str) -> Evaluation:
-    """Decide on a Pod as if it were created now; its `metadata` and `spec` are anything that encodes as JSON."""
-    request = PodRequest.to_create(manifest, namespace)
+    """Evaluate a Pod as if it were created now; its `metadata` and `spec` are anything that encodes as JSON."""
+    return evaluate_request(mutator, PodRequest.to_create(manifest, namespace))
+
+
+def evaluate_request(mutator: Mutator, request: PodRequest) -> Evaluation:
+    """Evaluate a request to create a Pod. Equal requests, as those of one template, have equal evaluations."""
     decision = mutator.decide(request)
-    values = {operation.path: operation.value for operation in decision.operations}
-    places = tuple(pod.images(request.new or pod.Pod()))
-    images = tuple(place.image for place in places)
+    images = tuple(field.image for field in pod.images(request.new or pod.Pod()))
     changes = tuple(
-        Change(str(place), place.image, values[place.pointer]) for place in places if place.pointer in values
+        Change(str(one.place), one.place.image, one.resolution.image)
+        for one in decision.images
+        if one.resolution.rewritten
     )
-    lacks_secret = any(path.startswith(_PULL_SECRETS) for path in values)
+    lacks_secret = any(operation.path.startswith(_PULL_SECRETS) for operation in decision.operations)
     return Evaluation(decision.outcome, decision.why, images, changes, lacks_secret)
 
 

@@ -6,8 +6,7 @@ from enum import StrEnum
 from msgspec import Struct
 
 from webhook.admission import pod
-from webhook.admission.mutator import Mutator
-from webhook.diagnostics.evaluate import Evaluation, evaluate
+from webhook.admission.mutator import PodRequest
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.kube.objects import Owner, PodSpec
 
@@ -68,9 +67,9 @@ _MEANINGS = {
 }
 
 
-def evaluate_pod(mutator: Mutator, one: Pod) -> Evaluation:
-    """Evaluate a Pod of the cluster as if it were created again."""
-    return evaluate(mutator, {"metadata": one.metadata, "spec": one.spec}, one.metadata.namespace)
+def to_request(one: Pod) -> PodRequest:
+    """Return the request that would create the Pod again."""
+    return PodRequest.to_create({"metadata": one.metadata, "spec": one.spec}, one.metadata.namespace)
 
 
 def cause(one: Pod, since: str | None) -> Cause:

@@ -16,14 +16,16 @@ from msgspec import Struct
 from webhook.admission.decision import Outcome
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import restart_commands
-from webhook.diagnostics.evaluate import Change, Evaluation, NamespaceStatus, Rewriter
+from webhook.diagnostics.evaluate import Change, Evaluation, NamespaceStatus, Rewriter, evaluate_request
 from webhook.diagnostics.restart_commands import WorkloadName
-from webhook.diagnostics.running_pods import Cause, Pod, cause, evaluate_pod, topmost_owner
+from webhook.diagnostics.running_pods import Cause, Pod, cause, to_request, topmost_owner
 from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.objects import Owner
 
 _LEFT_ALONE = frozenset({Outcome.OPTED_OUT, Outcome.MIRROR})
+#: The number of evaluations in memory: most Pods are equal to another one but for their names.
+_CACHED = 1024
 #: The number of Pods, and of changed images, of one owner that are named.
 _NAMED = 5
 
@@ -113,10 +115,11 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
     running: dict[str, _Pods] = {name: {} for name in observed.statuses}
     registries: Counter[str] = Counter()
     registry_of = functools.cache(_registry)
+    evaluate = functools.lru_cache(_CACHED)(functools.partial(evaluate_request, settings.mutator))
     for pod in observed.pods:
         status = observed.statuses.get(pod.metadata.namespace)
         if status is not None and pod.runs:
-            evaluation = evaluate_pod(settings.mutator, pod)
+            evaluation = evaluate(to_request(pod))
             registries.update(map(registry_of, evaluation.images))
             reason = cause(pod, observed.rewriter.since)
             owner = topmost_owner(pod, observed.parents)
