@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from tests.support.setting_examples import SETTING_EXAMPLES
 from webhook.config.load import load
 
 _BASE = """\
@@ -25,40 +26,11 @@ def test_it_is_twelve_digits_that_never_change() -> None:
     assert _hash() == "7a26d832f941"
 
 
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("OPENCTI__DAEMON__REGISTRY__SERVER", "other.example.com"),
-        ("WEBHOOK__RULES", '[{"from": "quay.io", "to": "registry.example.com/q"}]'),
-        ("WEBHOOK__EXCLUDE", "**/pause"),
-        ("WEBHOOK__NAMESPACES__MODE", "all"),
-        ("WEBHOOK__NAMESPACES__ALLOW", "team-*"),
-        ("WEBHOOK__NAMESPACES__DENY", "team-*"),
-        ("WEBHOOK__POD_OPT_OUT", "ignore"),
-        ("WEBHOOK__PULL_SECRET__NAME", "pull"),
-        ("WEBHOOK__PULL_SECRET__ENABLED", "false"),
-        ("WEBHOOK__PULL_SECRET__REGISTRIES", "ghcr.io"),
-        ("WEBHOOK__PULL_SECRET__LINGER", "60"),
-        ("WEBHOOK__ON_ERROR", "deny"),
-    ],
-)
-def test_it_changes_with_all_that_decides(variable: str, value: str) -> None:
-    assert _hash(**{variable: value}) != _hash()
-
-
-@pytest.mark.parametrize(
-    ("variable", "value"),
-    [
-        ("OPENCTI__DAEMON__REGISTRY__USERNAME", "robot"),
-        ("OPENCTI__DAEMON__REGISTRY__PASSWORD", "kept-secret"),
-        ("OPENCTI__DAEMON__REGISTRY__TOKEN_TTL", "60"),
-        ("WEBHOOK__CREDENTIAL__FILE", "/run/password"),
-        ("WEBHOOK__CERTIFICATE__LIFE", "3600"),
-        ("WEBHOOK__VERIFY", "off"),
-    ],
-)
-def test_no_credential_and_no_certificate_is_in_it(variable: str, value: str) -> None:
-    assert _hash(**{variable: value}) == _hash()
+@pytest.mark.parametrize("path", SETTING_EXAMPLES)
+def test_digest_changes_only_with_what_decides(path: str) -> None:
+    example = SETTING_EXAMPLES[path]
+    changed = _hash("", **{path.upper().replace(".", "__"): example.variable}) != _hash("")
+    assert changed == example.decides, f"_DECIDING in webhook/settings.py and the example of {path} do not agree"
 
 
 def test_what_means_the_same_has_the_same() -> None:

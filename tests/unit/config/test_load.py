@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.setting_examples import SETTING_EXAMPLES
 from webhook.config import schema
 from webhook.config.load import Loaded, load
 from webhook.settings import (
@@ -19,80 +20,6 @@ from webhook.settings import (
 )
 
 _REGISTRY = "OPENCTI__DAEMON__REGISTRY__"
-
-#: The contract: every key with its default. A key that is not here does not exist.
-_CONTRACT: dict[str, Any] = {
-    "opencti.daemon.registry.server": None,
-    "opencti.daemon.registry.username": None,
-    "opencti.daemon.registry.password": None,
-    "opencti.daemon.registry.email": None,
-    "opencti.daemon.registry.token_ttl": 1800,
-    "opencti.daemon.registry.retry_attempts": 3,
-    "opencti.daemon.registry.retry_delay": 5,
-    "webhook.rules": (),
-    "webhook.exclude": (),
-    "webhook.namespaces.mode": "labelled",
-    "webhook.namespaces.allow": None,
-    "webhook.namespaces.deny": (),
-    "webhook.pod_opt_out": "allow",
-    "webhook.pull_secret.name": "registry-webhook-pull",
-    "webhook.pull_secret.enabled": True,
-    "webhook.pull_secret.registries": (),
-    "webhook.pull_secret.linger": 86400,
-    "webhook.credential.file": None,
-    "webhook.credential.username_file": None,
-    "webhook.credential.docker_config": None,
-    "webhook.credential.helper": None,
-    "webhook.credential.helper_life": None,
-    "webhook.credential.helper_timeout": 30,
-    "webhook.certificate.life": 7_776_000,
-    "webhook.certificate.authority_life": 157_680_000,
-    "webhook.certificate.overlap": 120,
-    "webhook.verify": "warn",
-    "webhook.verify_ca": None,
-    "webhook.verify_plain_http": "never",
-    "webhook.on_error": "allow",
-    "webhook.log_level": "info",
-}
-
-#: For every key, a value other than its default as YAML, as a variable's text, and as it is in the configuration.
-_SET: dict[str, tuple[str, str, Any]] = {
-    "opencti.daemon.registry.server": ("registry.example.com", "registry.example.com", "registry.example.com"),
-    "opencti.daemon.registry.username": ("robot", "robot", "robot"),
-    "opencti.daemon.registry.password": ('"0042"', "0042", "0042"),
-    "opencti.daemon.registry.email": ("ops@example.com", "ops@example.com", "ops@example.com"),
-    "opencti.daemon.registry.token_ttl": ("600", "600", 600),
-    "opencti.daemon.registry.retry_attempts": ("7", "7", 7),
-    "opencti.daemon.registry.retry_delay": ("0", "0", 0),
-    "webhook.rules": (
-        "[{from: quay.io, to: registry.example.com/quay}]",
-        '[{"from": "quay.io", "to": "registry.example.com/quay"}]',
-        (RuleSettings("quay.io", "registry.example.com/quay"),),
-    ),
-    "webhook.exclude": ('["**/pause", "quay.io/**"]', "**/pause, quay.io/**", ("**/pause", "quay.io/**")),
-    "webhook.namespaces.mode": ("all", "all", "all"),
-    "webhook.namespaces.allow": ('["team-*"]', "team-*", ("team-*",)),
-    "webhook.namespaces.deny": ("[a, b]", "a,b", ("a", "b")),
-    "webhook.pod_opt_out": ("ignore", "ignore", "ignore"),
-    "webhook.pull_secret.name": ("pull", "pull", "pull"),
-    "webhook.pull_secret.enabled": ("false", "false", False),
-    "webhook.pull_secret.registries": ("[https://ghcr.io/]", "https://ghcr.io/", ("ghcr.io",)),
-    "webhook.pull_secret.linger": ("0", "0", 0),
-    "webhook.credential.file": ("/run/password", "/run/password", "/run/password"),
-    "webhook.credential.username_file": ("/run/username", "/run/username", "/run/username"),
-    "webhook.credential.docker_config": ("/run/config.json", "/run/config.json", "/run/config.json"),
-    "webhook.credential.helper": ("ecr-login", "ecr-login", "ecr-login"),
-    "webhook.credential.helper_life": ("7200", "7200", 7200),
-    "webhook.credential.helper_timeout": ("5", "5", 5),
-    "webhook.certificate.life": ("3600", "3600", 3600),
-    "webhook.certificate.authority_life": ("31536000", "31536000", 31_536_000),
-    "webhook.certificate.overlap": ("60", "60", 60),
-    "webhook.verify": ("off", "off", "off"),
-    "webhook.verify_ca": ("ca.crt", "ca.crt", "ca.crt"),
-    "webhook.verify_plain_http": ("loopback", "loopback", "loopback"),
-    "webhook.on_error": ("deny", "deny", "deny"),
-    "webhook.log_level": ("debug", "debug", "debug"),
-}
 
 _PAGE = b"""\
 opencti:
@@ -137,17 +64,14 @@ def _yaml(path: str, value: str) -> str:
 
 
 def test_the_keys_and_their_defaults_are_the_contracts_and_no_others() -> None:
-    assert {path: key.default for path, key in schema.table().items()} == _CONTRACT
+    defaults = {path: example.default for path, example in SETTING_EXAMPLES.items()}
+    assert {path: key.default for path, key in schema.table().items()} == defaults
 
 
-def test_every_key_of_the_contract_has_an_example_here() -> None:
-    assert _SET.keys() == _CONTRACT.keys()
-
-
-@pytest.mark.parametrize("path", _CONTRACT)
+@pytest.mark.parametrize("path", SETTING_EXAMPLES)
 def test_without_anything_every_key_has_its_default(path: str) -> None:
     loaded = _load("")
-    assert _value(loaded.configuration, path) == _CONTRACT[path]
+    assert _value(loaded.configuration, path) == SETTING_EXAMPLES[path].default
     assert loaded.origins[path] == "default"
 
 
@@ -158,21 +82,23 @@ def test_a_file_that_sets_nothing_is_the_defaults(text: str) -> None:
     assert _load(text).configuration == Configuration()
 
 
-@pytest.mark.parametrize("path", _SET)
+@pytest.mark.parametrize("path", SETTING_EXAMPLES)
 def test_every_key_can_be_set_in_the_file(path: str) -> None:
-    text, _, expected = _SET[path]
-    loaded = _load(_yaml(path, text))
-    assert _value(loaded.configuration, path) == expected
+    example = SETTING_EXAMPLES[path]
+    loaded = _load(_yaml(path, example.yaml))
+    assert _value(loaded.configuration, path) == example.value
     assert loaded.origins[path] == f"config.yaml:{path.count('.') + 1}"
     assert {origin for other, origin in loaded.origins.items() if other != path} == {"default"}
 
 
-_NEUTRAL = {path: path.removeprefix("opencti.daemon.") for path in _SET if path.startswith("opencti.daemon.")}
+_NEUTRAL = {
+    path: path.removeprefix("opencti.daemon.") for path in SETTING_EXAMPLES if path.startswith("opencti.daemon.")
+}
 
 
 @pytest.mark.parametrize("path", _NEUTRAL)
 def test_load_neutral_spelling_sets_same_key(path: str) -> None:
-    text, variable_text, expected = _SET[path]
+    _, text, variable_text, expected, _ = SETTING_EXAMPLES[path]
     written = _NEUTRAL[path]
     variable = written.upper().replace(".", "__")
     for loaded, origin in (
@@ -195,19 +121,20 @@ def test_load_keys_in_different_spellings_together() -> None:
     assert loaded.configuration.registry == RegistrySettings("a.example.com", "robot")
 
 
-@pytest.mark.parametrize("path", _SET)
+@pytest.mark.parametrize("path", SETTING_EXAMPLES)
 def test_every_key_can_be_set_by_its_variable(path: str) -> None:
-    _, text, expected = _SET[path]
+    example = SETTING_EXAMPLES[path]
     variable = path.upper().replace(".", "__")
-    loaded = _load("", {variable: text})
-    assert _value(loaded.configuration, path) == expected
+    loaded = _load("", {variable: example.variable})
+    assert _value(loaded.configuration, path) == example.value
     assert loaded.origins[path] == variable
 
 
-@pytest.mark.parametrize("path", _SET)
+@pytest.mark.parametrize("path", SETTING_EXAMPLES)
 def test_setting_a_key_sets_no_other(path: str) -> None:
-    found = _load(_yaml(path, _SET[path][0])).configuration
-    assert {other for other in _CONTRACT if _value(found, other) != _CONTRACT[other]} == {path}
+    found = _load(_yaml(path, SETTING_EXAMPLES[path].yaml)).configuration
+    changed = {other for other, key in SETTING_EXAMPLES.items() if _value(found, other) != key.default}
+    assert changed == {path}
 
 
 def test_the_pages_file_is_read() -> None:
