@@ -15,7 +15,8 @@ _PAGE = Path(webhook.__file__).parents[1] / "docs/reference/findings.md"
 
 
 def test_codes_page_is_current() -> None:
-    assert _PAGE.read_text() == page()
+    command = ".venv/bin/python -m tests.support.findings_page > docs/reference/findings.md"
+    assert _PAGE.read_text() == page(), f"generate the page again: {command}"
 
 
 @pytest.mark.parametrize("code", Code)
@@ -25,4 +26,4 @@ def test_code_has_form_meaning_and_use(code: Code) -> None:
     assert code.meaning.endswith(".")
     assert msgspec.json.encode(code) == f'"{code}"'.encode()
     used = [path for path in _SOURCES.rglob("*.py") if re.search(rf"\bCode\.{code.name}\b", path.read_text())]
-    assert used
+    assert used, f"nothing in {_SOURCES} gives a finding with this code"

@@ -1,11 +1,15 @@
 """What is wrong is said first, with the cause before what follows from it, and with what to do."""
 
+import base64
 import dataclasses
+import re
 from datetime import timedelta
-from typing import Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple, get_args
 
 import msgspec
 import pytest
+from msgspec import structs
 
 from tests.support.installation_factory import (
     NOW,
@@ -34,7 +38,7 @@ from tests.support.installation_factory import (
 from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis
 from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
-from webhook.diagnostics.doctor.snapshot import Binding, InvalidConfig, Lease, Permission
+from webhook.diagnostics.doctor.snapshot import Binding, InstallationSnapshot, InvalidConfig, Lease, Permission
 from webhook.errors import NotReadable
 from webhook.kube.objects import DryRunResult, EndpointSlice, Object
 from webhook.output.finding_codes import Code
@@ -48,7 +52,11 @@ _MISNAMED = serving(name="webhook.example.com")
 _X509 = "failed to verify certificate: x509: certificate signed by unknown authority"
 _REFUSAL = f'Internal error occurred: failed calling webhook "pods.registry-webhook.internal": {_X509} (500)'
 _BUNDLE = signer().certificate
+_BUNDLE64 = base64.b64encode(_BUNDLE).decode()
 _ANNOTATED = read(Object, {"metadata": {"name": "p", "annotations": {"registry-webhook/configuration-hash": "abc"}}})
+_UNREAD = NotReadable("no right to list it")
+#: The parts of a snapshot that may not be readable.
+_PARTS = [field.name for field in structs.fields(InstallationSnapshot) if NotReadable in get_args(field.type)]
 _CRASHED = replica(
     PODS[0], containerStatuses=[{"name": "webhook", "state": {"waiting": {"reason": "ImagePullBackOff"}}}]
 )
@@ -80,6 +88,9 @@ FAILING: dict[str, Case] = {
         {"webhook_configuration": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}])},
         Code.POLICY_MISSING,
         "policy-mutate",
+    ),
+    "Pods without labels are kept out": Case(
+        {"webhook_configuration": calling(objectSelector={"matchLabels": {"app": "x"}})}, Code.SELECT_PODS
     ),
     "dry runs are refused": Case({"webhook_configuration": calling(sideEffects="Some")}, Code.WEBHOOK_SIDE_EFFECTS),
     "another Service is called": Case(
@@ -246,6 +257,9 @@ FAILING: dict[str, Case] = {
         Code.CREDENTIAL_REFUSED,
         "Secret registry-webhook/registry-webhook-credential",
     ),
+    "the credential cannot be published": Case(
+        {"replicas": refreshers(came("cluster-unavailable", ready=False))}, Code.CREDENTIAL_UNPUBLISHED
+    ),
     "the source gives nothing": Case(
         {"replicas": refreshers(came("provider-failed", ready=False))},
         Code.CREDENTIAL_PROVIDER,
@@ -302,6 +316,10 @@ _UNLABELLED = ("some-a", "some-b", "some-c")
 WARNING: dict[str, Case] = {
     "no registry is set": Case({"configuration": settings("webhook: {}"), "dry_run": None}, Code.CONFIG_NO_REGISTRY),
     "the containers' variables differ": Case({"sidecar_hash": "other", "replicas": ()}, Code.CONFIG_VARIABLES),
+    "processes differ and the configuration cannot be read": Case(
+        {"configuration": _UNREAD, "replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
+        Code.CONFIG_DIFFERS,
+    ),
     "a replica is late": Case(
         {"replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
         Code.CONFIG_OUTDATED,
@@ -321,6 +339,21 @@ WARNING: dict[str, Case] = {
     "the conditions are gone": Case(
         {"webhook_configuration": calling(matchConditions=[])},
         Code.WEBHOOK_CONDITION_MISSING,
+    ),
+    "a condition is not a shipped one": Case(
+        {
+            "webhook_configuration": calling(
+                matchConditions=[
+                    *msgspec.to_builtins(calling().webhooks[0].match_conditions),
+                    {"name": "mine", "expression": "request.namespace != 'x'"},
+                ]
+            )
+        },
+        Code.WEBHOOK_CONDITION_FOREIGN,
+    ),
+    "the webhook is called by its address": Case(
+        {"webhook_configuration": calling(clientConfig={"url": "https://192.0.2.1/mutate", "caBundle": _BUNDLE64})},
+        Code.WEBHOOK_URL,
     ),
     "the system's namespaces are not kept out": Case(
         {
@@ -407,8 +440,6 @@ WARNING: dict[str, Case] = {
     ),
 }
 
-_UNREAD = NotReadable("no right to list it")
-
 
 @pytest.mark.parametrize("case", FAILING.values(), ids=FAILING.keys())
 def test_what_fails_is_said_first(case: Case) -> None:
@@ -426,31 +457,27 @@ def test_what_works_and_is_not_as_it_should_be_is_a_warning(case: Case) -> None:
     assert case.remedy in found[0].hint
 
 
+def test_doctor_every_code_has_case() -> None:
+    def named(folder: Path) -> set[str]:
+        return {name for path in folder.glob("*.py") for name in re.findall(r"\bCode\.([A-Z_]+)", path.read_text())}
+
+    codes = {name for name in named(Path(analysis.__file__).parent) if not name.endswith(("_OK", "_UNKNOWN"))}
+    assert codes - named(Path(__file__).parent) == set(), "add a case for each to a table or a test in this folder"
+
+
 def test_where_all_is_well_everything_is_ok() -> None:
     found = analysis.diagnose(sound())
     assert [str(finding) for finding in found if finding.mark is not Mark.OK] == []
     assert analysis.summary(found) == f"no errors, {len(found)} ok"
+    assert Code.CONFIG_SAME in {finding.code for finding in found}
 
 
-@pytest.mark.parametrize(
-    "part",
-    [
-        "configuration",
-        "webhook_configuration",
-        "deployment",
-        "endpoint_slices",
-        "replicas",
-        "certificate",
-        "lease",
-        "namespaces",
-        "pull_secrets",
-        "wrong_type_secrets",
-        "guards",
-        "bindings",
-        "policies",
-        "waiting_pods",
-    ],
-)
+def test_pull_secret_disabled_is_ok() -> None:
+    found = analysis.diagnose(sound(configuration=settings(pull_secret={"enabled": False}), pull_secrets=()))
+    assert Code.CREDENTIAL_DISABLED in {finding.code for finding in found if finding.mark is Mark.OK}
+
+
+@pytest.mark.parametrize("part", _PARTS)
 def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
     found = analysis.diagnose(sound(**{part: _UNREAD}))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN, Mark.OK}
@@ -516,8 +543,7 @@ def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
     policy = read(Object, {"metadata": {"name": "registry-webhook-mutate"}})
     found = analysis.diagnose(sound(webhook_configuration=calling(matchConditions=conditions), policies=(policy,)))
     assert {finding.mark for finding in found} == {Mark.OK}
-    why = "the webhook is not called, for MutatingAdmissionPolicy registry-webhook-mutate rewrites"
-    assert why in {finding.message for finding in found}
+    assert Code.POLICY_INSTEAD in {finding.code for finding in found}
 
 
 def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
