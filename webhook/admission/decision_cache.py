@@ -1,4 +1,7 @@
-"""Decisions that were made before: the Pods of one template differ in their names alone, and get the same one."""
+"""Bounded cache of decisions, keyed by everything they depend on except what identifies the one Pod.
+
+The Pods of one template differ in their names alone, so they share a decision.
+"""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -7,21 +10,20 @@ from webhook.admission.decision import Decision
 
 #: Bytes. The decision on a longer body is not kept, because it may depend on the size of what is not decoded.
 LONGEST_BODY = 16 * 1024
-#: Bytes that the decisions of one generation take at the most, with their keys.
+#: Bytes of the decisions of one generation, with their keys.
 _GENERATION = 8 * 1024 * 1024
-#: What is held for each byte of a body, of the response, and for each object in the body. Python's strings take up to
-#: four bytes a character; what a response says stands in it, in its parts, and in words.
+#: Estimated bytes for each byte of a body and of the response, and for each object in the body. Python's strings take
+#: up to four bytes a character; a decision has its response encoded, in parts, and as log fields.
 _BODY, _RESPONSE, _OBJECT = 4, 6, 64
 
 _Key = TypeVar("_Key")
 
 
 class DecisionCache(Generic[_Key]):
-    """Decisions by what they depend on, those that are used kept within a bound of memory.
+    """Caches decisions with two-generation eviction.
 
-    They stand in two generations. When the younger is full it becomes the older, and what the older held and was not
-    asked for since is gone. So a flood of keys that are never seen again takes no more than the bound, and what is
-    asked for now and then stays.
+    When the young generation is full, it replaces the old one; what is found in the old one moves to the young one. So
+    keys that never occur again take limited memory, and those that occur now and then stay.
     """
 
     def __init__(self) -> None:
@@ -30,7 +32,7 @@ class DecisionCache(Generic[_Key]):
         self._size = 0
 
     def get_or_decide(self, key: _Key, body: bytes, decide: Callable[[_Key], Decision]) -> Decision:
-        """Return the decision on a key, which must be hashable; `body` is what it was decoded from."""
+        """Return the decision on a hashable key; `body` is what it was decoded from."""
         if len(body) > LONGEST_BODY:
             return decide(key)
         found = self._young.get(key)

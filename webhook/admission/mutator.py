@@ -1,14 +1,14 @@
-"""Decide what becomes of a Pod, and answer the review that asks for it. No file, no lock, no network, no clock.
+"""Decide how a Pod is changed, and answer its review. No file, no lock, no network, no clock.
 
 The rules:
 - CREATE: every image is resolved, and the pull secret is appended once, after the user's own, when an image as resolved
   is pulled with it.
 - UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are resolved, because an
   unchanged one that is rewritten restarts its container; `imagePullSecrets` is immutable and stays.
-- What is no Pod, a mirror Pod, opted out, or in a namespace that is not selected is left alone. So is an image that is
+- Other objects, mirror Pods, opted-out Pods and Pods outside selected namespaces are left alone. So are images that are
   never pulled.
-- `webhook.on_error` decides on what cannot be examined: a review that cannot be read, a Pod with more than can be
-  stored, and one that our own code fails on.
+- `webhook.on_error` decides what cannot be examined: a review that cannot be read, a Pod that is too large to be
+  stored, and an internal error.
 """
 
 from collections.abc import Callable
@@ -71,7 +71,7 @@ class PodRequest(Struct, frozen=True, gc=False):
 
 
 class Mutator:
-    """Decides by one configuration, which never changes."""
+    """Decides by one configuration."""
 
     def __init__(self, settings: Configuration) -> None:
         webhook = settings.webhook
@@ -94,14 +94,14 @@ class Mutator:
             return ReviewResult(named, self._unexamined(Outcome.UNREADABLE, f"could not read the review: {error}"))
         try:
             decision = self._decisions.get_or_decide(_to_pod_request(asked.request, body), body, self.decide)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the API server is waiting for a valid review
+        except Exception as error:  # noqa: BLE001 - the API server waits for a valid review
             decision = self._unexamined(Outcome.ERROR, f"failed ({log.location(error)})")
         return ReviewResult(asked, decision)
 
     def review_truncated(self, beginning: bytes) -> ReviewResult:
-        """Decide a review that is too large to be read, by the beginning of its body.
+        """Decide a review that is too large to be read, from the beginning of its body.
 
-        Raises `MalformedReview` where that does not tell which review it is.
+        Raises `MalformedReview` if there is no uid in it.
         """
         limit = f"could not read the review: more than {review.BODY_LIMIT // 1024 // 1024} MiB"
         return ReviewResult(review.decode_truncated(beginning), self._unexamined(Outcome.TOO_LARGE, limit))

@@ -1,15 +1,15 @@
 """Measure and flatten deeply nested JSON without recursion, in linear time and by loops in C.
 
-msgspec recurses even over values that are skipped, and refuses deep ones; a Pod's `managedFields` may nest as deeply
-as an API server reads, which is 10,000 levels.
+msgspec recurses even over values that it skips, and refuses deep ones. A Pod's `managedFields` may nest as deeply as
+API servers read: 10,000 levels.
 """
 
 from collections.abc import Iterator
 from itertools import accumulate, compress
 
-#: Bytes that are examined at once. Pieces that are deep from end to end are blanked as they are: short ones often are.
+#: Bytes that are examined at once. A piece that is too deep from end to end is blanked whole: short pieces often are.
 _PIECE = 512
-#: What each byte outside strings changes about the depth.
+#: The change of depth at each byte outside strings.
 _STEPS = [(byte in b"{[") - (byte in b"}]") for byte in range(256)]
 
 
@@ -21,9 +21,9 @@ _NO_BRACKET, _NO_SEPARATOR = _all_but(b"{}[]"), _all_but(b"{}[],")
 
 
 def flatten(text: bytes, limit: int) -> bytes:
-    """Return JSON with blanks in place of what is in arrays and objects that are nested deeper than `limit`.
+    """Return JSON with spaces in place of the content of arrays and objects that are nested deeper than `limit`.
 
-    Their brackets stay and nothing moves: what was JSON still is. Some of what is no JSON becomes JSON.
+    Their brackets stay and nothing moves, so JSON stays JSON. Some input that is not JSON becomes JSON.
     """
     flat = bytearray(text)
     start = depth = 0
@@ -34,7 +34,7 @@ def flatten(text: bytes, limit: int) -> bytes:
             flat[start:end] = b" " * len(piece)
         elif max(depths) > limit:
             depths = _depths(piece, depth)
-            # A bracket that stays has the limit on one of its sides. All are masked at once, as numbers.
+            # A bracket that stays is at the limit on one of its sides. All bytes are masked at once, as one integer.
             deep = 0xFF * int.from_bytes(map(limit.__lt__, map(min, depths, depths[1:])))
             blanks = int.from_bytes(b" " * len(piece))
             found = int.from_bytes(flat[start:end])
@@ -60,14 +60,14 @@ def has_more_items(array: bytes, limit: int) -> bool:
 
 
 def _depths(text: bytes, depth: int) -> list[int]:
-    """Return the depth before each byte and behind the last."""
+    """Return the depth before each byte and after the last."""
     return list(accumulate(map(_STEPS.__getitem__, text), initial=depth))
 
 
 def _without_strings(text: bytes) -> Iterator[bytes]:
-    """Yield JSON in pieces of the same length together, with NUL in place of what is in strings."""
+    """Yield JSON in pieces, with NUL in place of the content of strings."""
     if b"\\" in text:
-        # Two bytes for two: what is left of backslashes begins escapes that end no string.
+        # Two bytes for two. The remaining backslashes begin escapes that do not end a string.
         text = text.replace(rb"\\", b"\0\0").replace(rb"\"", b"\0\0")
     in_string = False
     for start in range(0, len(text), _PIECE):

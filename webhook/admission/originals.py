@@ -1,7 +1,7 @@
 """The annotation with the original images: a JSON object from the name of a container or volume to an image.
 
-Anyone who may change a Pod can write it, and Pods are copied with it. So an entry counts only if resolving it
-gives the image that the Pod has now.
+Anyone who may change a Pod can write it, and it is copied with Pods. So an entry counts only if it resolves to the
+image that the Pod has now.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -11,7 +11,7 @@ import msgspec
 from webhook.admission.pod import ImageField
 from webhook.images.resolver import Resolution
 
-#: Bytes of all annotations of an object, keys and values together; with more the API server refuses it.
+#: Bytes of all annotations of an object, keys and values. With more the API server refuses it.
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
 ANNOTATIONS_LIMIT = 256 * 1024
 
@@ -44,25 +44,21 @@ def is_plain(annotation: str | None, originals: Mapping[str, str]) -> bool:
 
 
 def verified_original(
-    originals: Mapping[str, str], place: ImageField, resolve: Callable[[str], Resolution]
+    originals: Mapping[str, str], field: ImageField, resolve: Callable[[str], Resolution]
 ) -> str | None:
-    """Return the image that was written in a place before it was rewritten to the one it has, as far as is known."""
-    written = originals.get(place.name)
-    if written is None or place.never_pulled:
+    """Return the image that was written in a field before it was rewritten to the current one, or None."""
+    written = originals.get(field.name)
+    if written is None or field.never_pulled:
         return None
     resolution = resolve(written)
-    return written if resolution.rewritten and resolution.image == place.image else None
+    return written if resolution.rewritten and resolution.image == field.image else None
 
 
 def verified(
-    originals: Mapping[str, str], places: Iterable[ImageField], resolve: Callable[[str], Resolution]
+    originals: Mapping[str, str], fields: Iterable[ImageField], resolve: Callable[[str], Resolution]
 ) -> dict[str, str]:
-    """Return the entries that are true of a Pod with these places; forged, copied and stale ones are not.
+    """Return the entries that are true of a Pod with these fields, without forged, copied and stale ones.
 
-    Whoever writes the annotation keeps no others, and whoever reads it takes an image without an entry as written.
+    Only these are kept when the annotation is written. An image without an entry counts as not rewritten.
     """
-    return {
-        place.name: place_original
-        for place in places
-        if (place_original := verified_original(originals, place, resolve))
-    }
+    return {field.name: original for field in fields if (original := verified_original(originals, field, resolve))}

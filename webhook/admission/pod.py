@@ -1,9 +1,9 @@
 """The image fields of a Pod, and the few other fields that are read.
 
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
-A Pod that the API server sends decodes in one go, with its review. One with a field of an unexpected type is decoded
-again piece by piece, and what does not fit is passed over: it is the API server that refuses it, not a webhook.
-Lists longer than any that can be stored are not read.
+A Pod usually decodes in one pass, with its review. One with a field of an unexpected type is decoded again piece by
+piece, without what does not fit: the API server refuses it, not a webhook. Lists that are too long to be stored are not
+read.
 """
 
 from collections.abc import Iterator
@@ -16,13 +16,13 @@ from webhook.admission import nesting
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.kube.pod import Container, SecretName, Volume
 
-#: What is absent counts as.
+#: The value of absent fields.
 NULL = Raw(b"null")
 _ABSENT = Raw(b"")
 
 #: Bytes that etcd stores of one object: the default of its `--max-request-bytes`. API servers store Pods as protobuf.
 STORED_LIMIT = 1536 * 1024
-#: Bytes of protobuf that an item of each list takes at least. Go writes the empty strings and false of a container too.
+#: Bytes of protobuf of the smallest item of each list. Go writes a container's empty strings and false too.
 _LEAST = {"containers": 32, "init_containers": 32, "ephemeral_containers": 32, "volumes": 11, "image_pull_secrets": 4}
 
 _NEVER = "Never"
@@ -36,7 +36,7 @@ class Spec(Struct, frozen=True, gc=False, rename="camel"):
     ephemeral_containers: tuple[Container, ...] | None = None
     volumes: tuple[Volume, ...] | None = None
     image_pull_secrets: tuple[SecretName, ...] | UnsetType | None = None
-    """UNSET when it is there and no list: it cannot be appended to."""
+    """UNSET if it exists and is not a list, so that it cannot be appended to."""
 
 
 class Annotations(Struct, frozen=True, gc=False):
@@ -59,7 +59,7 @@ class Metadata(Struct, frozen=True, gc=False, rename="camel"):
     generate_name: str | None = None
     labels: Labels | None = None
     annotations: Annotations | UnsetType | None = None
-    """None when absent or null, UNSET when it is there and no object: it cannot be added to."""
+    """None if absent or null; UNSET if it exists and is not an object, so that it cannot be added to."""
 
 
 class Pod(Struct, frozen=True, gc=False):
@@ -83,7 +83,6 @@ class UnreadablePod(Pod, frozen=True, gc=False):
     """A Pod that could not be read."""
 
     why: str = ""
-    """The reason, in words."""
     too_large: bool = False
     """Whether the reason is its size."""
 
@@ -101,11 +100,11 @@ class ImageField(Struct, frozen=True, gc=False):
     """The list it is in: `initContainers`."""
     position: int
     name: str
-    """The container's or volume's name; empty where it has none."""
+    """The container's or volume's name, empty if it has none."""
     image: str
     """The image as written."""
     never_pulled: bool = False
-    """Whether its pull policy is Never: then no registry is asked for it."""
+    """Whether its pull policy is Never, so that no registry is involved."""
 
     @property
     def pointer(self) -> str:
@@ -126,7 +125,7 @@ _KINDS = {
 
 
 def images(pod: Pod) -> Iterator[ImageField]:
-    """Yield the image fields of a Pod, without those that are absent, null or no string."""
+    """Yield the image fields of a Pod that are strings."""
     spec = pod.spec
     if spec is None:
         return
@@ -145,7 +144,6 @@ def images(pod: Pod) -> Iterator[ImageField]:
             yield ImageField("volumes", position, volume.name, source.reference, source.pull_policy == _NEVER)
 
 
-# Pieces that stand for themselves, with what the decoder needs to tell null from what does not fit.
 _Piece = TypeVar("_Piece", Container, Volume, SecretName)
 _OptionalText = str | None
 
@@ -188,9 +186,9 @@ def why_too_large(raw: Raw | bytes) -> str | None:
 
 
 def decode_piecewise(raw: Raw | bytes) -> Pod:
-    """Decode a Pod's JSON, passing over whatever has another type than expected.
+    """Decode a Pod's JSON without the values of an unexpected type.
 
-    Raises what msgspec does for what is no JSON or no UTF-8, and `RecursionError` for what nests too deeply.
+    Raises msgspec's errors for input that is not JSON or not UTF-8, and `RecursionError` for deep nesting.
     """
     pod = _read(raw, _RawPod, _RawPod())
     metadata = _read(pod.metadata, _RawMetadata, None)
@@ -224,7 +222,7 @@ def _annotations(raw: Raw) -> Annotations | UnsetType | None:
 
 
 def _read(raw: Raw | bytes, expected: Any, otherwise: Any) -> Any:
-    """Decode one piece, or give `otherwise` where it has another type."""
+    """Decode one piece; return `otherwise` if it has another type."""
     try:
         return msgspec.json.decode(raw, type=expected)
     except msgspec.ValidationError:
@@ -232,7 +230,7 @@ def _read(raw: Raw | bytes, expected: Any, otherwise: Any) -> Any:
 
 
 def _read_each(raw: Raw, expected: type[_Piece]) -> tuple[_Piece, ...] | UnsetType | None:
-    """Decode a list: an item of another type is empty, and keeps its place. UNSET for what is no list."""
+    """Decode a list, with an empty item in place of each of another type; return UNSET if it is not a list."""
     items: tuple[_Piece, ...] | UnsetType | None = _read(raw, tuple[expected, ...] | None, UNSET)  # type: ignore[valid-type]
     if items is not UNSET:
         return items

@@ -2,8 +2,8 @@
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
 A usual review decodes in one pass. One that does not is decoded again part by part, with what msgspec refuses replaced
-in values that nobody reads: whatever an API server sends can be read, and what cannot be still gets its uid back.
-Neither takes longer than a bound.
+in values that are not used. So everything that an API server sends can be read; other bodies are answered if their uid
+can be read. Both take linear time.
 """
 
 import re
@@ -31,7 +31,7 @@ VERSIONS: tuple[str, ...] = get_args(Version)
 
 
 class GroupVersionKind(Struct, frozen=True, gc=False):
-    """A kind as the request names it."""
+    """A kind as in the request."""
 
     group: str = ""
     version: str = ""
@@ -86,7 +86,7 @@ class _Identified(Struct, frozen=True, gc=False, rename="camel"):
 
 
 class Response(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True):
-    """An AdmissionResponse but for its uid: what the API server reads."""
+    """An AdmissionResponse without its uid."""
 
     allowed: bool
     status: dict[str, str | int] | None = None
@@ -97,7 +97,7 @@ class Response(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True
     warnings: tuple[str, ...] | None = None
 
 
-# The way down to all annotations of a Pod.
+# The path to all annotations of a Pod.
 
 
 class _Annotations(Struct, frozen=True, gc=False):
@@ -116,19 +116,19 @@ class _AnnotatedReview(Struct, frozen=True, gc=False):
     request: _AnnotatedRequest
 
 
-#: In bytes. The lists in a longer body are counted before they are decoded, for each item takes memory.
+#: Bytes. The items of lists in a longer body are counted before they are decoded: each takes memory.
 _LARGE = 1024 * 1024
-#: Levels of a review that are kept when it nests too deeply; the reference of an image volume is in the eighth.
+#: Levels that are kept of a review that nests too deeply. The reference of an image volume is in the eighth.
 _LEVELS = 16
 
-# An escaped half of a surrogate pair that stands alone is no Unicode (RFC 8259 section 8.2), and msgspec refuses it
-# even where nobody reads it. Go's decoder, which the API server uses, reads it as U+FFFD, and so do we.
+# An escaped lone surrogate is not Unicode (RFC 8259 section 8.2), and msgspec refuses it even in values that it skips.
+# Go's decoder, which API servers use, reads it as U+FFFD.
 _LONE = re.compile(
     rb"\\u[dD](?:[89abAB][0-9a-fA-F]{2}(?!\\u[dD][c-fC-F][0-9a-fA-F]{2})"
     rb"|(?<!\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD])[c-fC-F][0-9a-fA-F]{2})"
 )
 _REPLACEMENT = rb"\ufffd"
-#: Stands for two backslashes, so that every one that is left begins an escape. No UTF-8 has this byte.
+#: Replaces two backslashes, so that every remaining one begins an escape. The byte does not occur in UTF-8.
 _BACKSLASHES = b"\xff\xff"
 
 _decoder = msgspec.json.Decoder(Review)
@@ -141,7 +141,7 @@ _Found = TypeVar("_Found")
 _encoder = msgspec.json.Encoder()
 
 
-# How every review of an API server begins; of one that is no JSON further on, this can still be read.
+# The beginning of every review from an API server, which can be read even if the rest is not JSON.
 _BEGINNING = re.compile(
     rb"""\s*\{\s*
     (?:"kind"\s*:\s*"AdmissionReview"\s*,\s*)?
@@ -152,18 +152,18 @@ _BEGINNING = re.compile(
     re.VERBOSE,
 )
 
-#: In Go's order of fields the namespace is before all that a Pod's author writes but the name. Within strings, quotes
-#: are escaped.
+#: In Go's order of fields, the namespace precedes everything that a Pod's author writes except the name, in which
+#: quotes are escaped.
 _NAMESPACE = re.compile(rb'"namespace":"([a-z0-9-]{1,63})"')
-#: Bytes in which it is found.
+#: Bytes that are searched for it.
 _HEADER = 2048
 
 
 def decode(body: bytes) -> Review:
     """Decode a body.
 
-    Raises `UnreadableReview` where no more than the uid can be read, and `MalformedReview` where that cannot be read
-    either. Both say in a few words what the body is instead, and quote nothing.
+    Raises `UnreadableReview` if only the uid can be read, and `MalformedReview` if that cannot be read either. Their
+    messages quote nothing of the body.
     """
     if not _has_long_lists(body):
         try:
@@ -174,7 +174,7 @@ def decode(body: bytes) -> Review:
 
 
 def _has_long_lists(text: bytes) -> bool:
-    # Every item of a list but one takes a comma.
+    # A list has one comma less than items.
     return len(text) > _LARGE and text.count(b",") > _LARGE // 8
 
 
@@ -191,7 +191,7 @@ def decode_pod(text: bytes) -> Pod | None:
 def decode_truncated(beginning: bytes) -> Review:
     """Return the version and uid of a review, from the beginning of its body.
 
-    Raises `MalformedReview` where it does not begin as those of API servers do.
+    Raises `MalformedReview` if it does not begin like those of API servers.
     """
     found = _BEGINNING.match(beginning)
     if found is None:
@@ -224,7 +224,7 @@ def _decode_envelope(body: bytes) -> _RawReview:
 
 
 def _refusal(body: bytes, why: str) -> MalformedReview:
-    """Return the error for a body that cannot be read: it depends on whether its uid can."""
+    """Return the error for a body that cannot be read, which depends on whether its uid can be."""
     try:
         found = _identity_decoder.decode(body)
     except (ValueError, RecursionError):
@@ -237,7 +237,7 @@ def _refusal(body: bytes, why: str) -> MalformedReview:
 
 
 def _unquoted(error: msgspec.ValidationError) -> str:
-    """Return what does not fit, and where, without the value: it can be of any length and hold anything."""
+    """Return what does not fit, and where, without the value, which can be anything."""
     problem, at, place = str(error).rpartition(" - at ")
     return f"Invalid enum value{at}{place}" if problem.startswith("Invalid enum value") else str(error)
 
@@ -251,7 +251,7 @@ def _decode_pod(text: bytes) -> Pod | None:
     except (ValueError, RecursionError):
         pass
     try:
-        # At the same depth the one decoder may refuse what the other took.
+        # The decoders differ in the depth that they accept.
         return pod.decode_piecewise(repaired(text))
     except ValueError:
         return UnreadablePod(why="a string is not UTF-8")
@@ -267,12 +267,12 @@ def _decode_repaired(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Fou
 
 
 def repaired(text: bytes) -> bytes:
-    """Return JSON with what msgspec refuses replaced: single halves of surrogate pairs, and deep values."""
-    mended = bytearray(text)
-    # In place: pieces to join would take many times the body's own memory.
+    """Return JSON with what msgspec refuses replaced: lone surrogates and deep values."""
+    result = bytearray(text)
+    # In place: joining pieces would take many times the body's memory.
     for lone in _LONE.finditer(text.replace(rb"\\", _BACKSLASHES)) if rb"\u" in text else ():
-        mended[lone.start() : lone.end()] = _REPLACEMENT
-    return nesting.flatten(bytes(mended), _LEVELS)
+        result[lone.start() : lone.end()] = _REPLACEMENT
+    return nesting.flatten(bytes(result), _LEVELS)
 
 
 def annotations_exceed(body: bytes, limit: int) -> bool:
@@ -289,12 +289,12 @@ def pod_annotations_exceed(text: bytes, limit: int) -> bool:
 
 
 def _annotations_exceed(decode: Callable[[], _AnnotatedPod], text: bytes, limit: int) -> bool:
-    # What counts is at least as long in the JSON; only a long one needs counting.
+    # Annotations are at least as long in JSON, so only long texts have to be checked.
     if len(text) <= limit:
         return False
     try:
         raw = decode().metadata.annotations
-        # A byte is written in six at most, and an entry of one byte takes six more.
+        # JSON has at most six bytes for each, and six more for an entry of one byte.
         if len(memoryview(raw)) > 12 * limit + 2:
             return True
         annotations = msgspec.json.decode(raw, type=dict[str, str])
@@ -304,9 +304,9 @@ def _annotations_exceed(decode: Callable[[], _AnnotatedPod], text: bytes, limit:
 
 
 def namespace(body: bytes) -> bytes:
-    """Return the namespace that a review from an API server names, without decoding it; nothing where it is not found.
+    """Return the namespace of a review from an API server without decoding it; empty if it is not found.
 
-    It is a hint: another client may write one that the request does not have.
+    A hint only: other clients may write one that the request does not have.
     """
     found = _NAMESPACE.search(body, 0, _HEADER)
     return found[1] if found else b""
