@@ -6,7 +6,7 @@ from webhook.diagnostics.running_pods import Cause
 
 
 def drift_report(name: str = "team-a", owners: int = 1, pods: int = 10) -> Report:
-    """Return a report in which every string is or holds `name`."""
+    """Return a report in which every string is or contains `name`."""
     change = Change(f"container {name}", f"{name}/nginx", f"registry.example.com/{name}")
     every = tuple(
         OwnerDrift(

@@ -1,9 +1,8 @@
-"""An API server at the socket that fails in every way that a test wants, as a real one cannot be made to.
+"""A fake API server that can fail in ways that a real one cannot be made to.
 
-It speaks as much of the API as the sidecar does: namespaces and Secrets are listed (in pages) and watched, a Secret is
-applied and deleted, the Lease read and written, Events are made, and the same for the certificate's Secret and the
-webhook configuration. What it stores has one resourceVersion for all kinds,
-as etcd gives them.
+It supports the requests of the refresher: list (in pages) and watch of namespaces and Secrets, apply and delete of
+Secrets, the Lease, Events, the certificate's Secret and the webhook configuration. As with etcd, all kinds share one
+sequence of resourceVersions.
 """
 
 import base64
@@ -28,9 +27,9 @@ from webhook.pki.ca import KeyPair
 Object = dict[str, Any]
 Kind = Literal["namespaces", "secrets", "certificates", "configurations"]
 
-#: Not the default one: nobody has rights to another.
+#: Not the default name, so that a test fails if that is used.
 SECRET = "the-pull-secret"  # noqa: S105 - its name
-#: What the sidecar shows, and what is never to be seen in its output.
+#: The token that the refresher sends, which its output must never contain.
 TOKEN = "kept-secret-service-account-token"  # noqa: S105
 FOREIGN = base64.b64encode(b'{"auths":{"foreign.example.com":{"auth":"YTpi"}}}').decode()
 
@@ -39,7 +38,7 @@ _LEASE_PATH = "/apis/coordination.k8s.io/v1/namespaces/registry-webhook/leases/r
 _EVENTS_PATH = re.compile(r"/apis/events\.k8s\.io/v1/namespaces/(?P<namespace>[^/]+)/events")
 _CERTIFICATES_PATH = "/api/v1/namespaces/registry-webhook/secrets"
 _CONFIGURATIONS_PATH = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
-#: Where each kind is listed and watched.
+#: The collection of each kind.
 _LISTS: dict[str, Kind] = {
     "/api/v1/namespaces": "namespaces",
     "/api/v1/secrets": "secrets",
@@ -47,14 +46,14 @@ _LISTS: dict[str, Kind] = {
     _CONFIGURATIONS_PATH: "configurations",
 }
 _OWN_UID = "uid-registry-webhook"
-#: How metadata alone is asked for.
+#: Media types for metadata only.
 METADATA = "application/json;as=PartialObjectMetadata"
-#: After this long a test's server gives up whatever it waits for.
+#: Seconds after which a test's server stops waiting.
 _PATIENCE = 60.0
 
 
 class Asked(NamedTuple):
-    """A request that came."""
+    """A received request."""
 
     method: str
     path: str
@@ -66,18 +65,17 @@ class Asked(NamedTuple):
 
     @property
     def namespace(self) -> str:
-        """The namespace of a Secret's path, empty for others."""
+        """The namespace of a Secret's path, or empty."""
         match = _SECRET_PATH.fullmatch(self.path)
         return match["namespace"] if match else ""
 
     @property
     def watches(self) -> bool:
-        """Whether it is a watch."""
         return "watch" in self.query
 
 
 class Answer(NamedTuple):
-    """What is sent back."""
+    """A response."""
 
     status: int
     body: bytes
@@ -86,7 +84,7 @@ class Answer(NamedTuple):
 
 
 def status(code: int, reason: str, message: str, *, retry_after: int | None = None) -> Answer:
-    """Refuse as an API server does."""
+    """Return an error as an API server does."""
     body = {"kind": "Status", "apiVersion": "v1", "status": "Failure", "reason": reason, "message": message}
     return Answer(code, json.dumps(body | {"code": code}).encode(), retry_after=retry_after)
 
@@ -95,24 +93,24 @@ GONE = status(410, "Expired", "too old resource version")
 BROKEN = status(500, "InternalError", "etcdserver: leader changed")
 QUOTA = status(403, "Forbidden", 'secrets "the-pull-secret" is forbidden: exceeded quota: "small"')
 BUSY = status(429, "TooManyRequests", "the server has received too many requests", retry_after=1)
-#: As a proxy answers that asks for a login first.
+#: The response of a proxy that requires a login.
 HTML = Answer(200, b"<!DOCTYPE html><title>Log in</title>", "text/html")
 
 
 @dataclass
 class Fault:
-    """A way to answer, for the requests that it is about."""
+    """A response to use instead of the usual one for matching requests."""
 
     about: Callable[[Asked], bool]
     answer: Answer | None = None
-    """None: as always, after `delay` seconds."""
+    """None means the usual response, after `delay` seconds."""
     delay: float = 0.0
     met: int = 0
-    """How often."""
+    """How many requests it applies to."""
 
 
 class Change(NamedTuple):
-    """What a watch tells."""
+    """A change of a stored object."""
 
     version: int
     kind: Kind
@@ -122,19 +120,19 @@ class Change(NamedTuple):
 
 @dataclass(eq=False)
 class Stream:
-    """A watch that is open."""
+    """An open watch."""
 
     kind: Kind
     since: int
     orders: list[Callable[["Handler"], bool]] = field(default_factory=list)
-    """What it is to do next, each telling whether it goes on."""
+    """Actions to take next; each returns whether the watch continues."""
 
 
 class ApiServer:
-    """The server and what it stores. Whoever changes what it stores takes its lock, by the methods here."""
+    """The server and its objects. Its methods take the lock; use them to change objects."""
 
     def __init__(self, pair: KeyPair, folder: Path) -> None:
-        """Listen on a free port of this machine, with a certificate."""
+        """Listen with TLS on a free port of localhost."""
         (folder / "api.crt").write_bytes(pair.certificate)
         (folder / "api.key").write_bytes(pair.key)
         self._context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -146,21 +144,20 @@ class ApiServer:
         self.namespaces: dict[str, Object] = {}
         self.secrets: dict[str, Object] = {}
         self.certificates: dict[str, Object] = {}
-        """The Secret with the webhook's certificate, by its name, if there is one."""
+        """The certificate's Secret, by name, if it exists."""
         self.configurations: dict[str, Object] = {}
-        """The webhook configuration."""
         self.lease: Object | None = None
         self.events: list[Object] = []
         self.streams: list[Stream] = []
         self.changes: list[Change] = []
         self.oldest = 0
-        """A watch or a page from before this version is gone."""
+        """Watches and pages from before this version have expired."""
         self.page = 500
-        """Objects that a page of a list holds at most."""
+        """Maximum number of objects in a page."""
         self.deaf: set[Kind] = set()
-        """Kinds whose watches are told nothing."""
+        """Kinds whose watches get no events."""
         self.somebody_renews = False
-        """Whether the Lease is another's, who renews it all the time."""
+        """Whether another process holds the Lease and keeps renewing it."""
         self._version = 100
         self._pages: dict[str, tuple[int, list[Object]]] = {}
         self._connections: set[socket.socket] = set()
@@ -171,13 +168,13 @@ class ApiServer:
     # The socket
 
     def open(self) -> None:
-        """Listen, again on the same port."""
+        """Listen, on the previous port if there is one."""
         self._server = _Server(("127.0.0.1", self._port), self._context, self)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     def close(self) -> None:
-        """Be gone: no listener, no connection."""
+        """Close the listener and all connections."""
         if self._server is not None:
             self._server.shutdown()
             self._server.server_close()
@@ -187,7 +184,7 @@ class ApiServer:
                 connection.shutdown(socket.SHUT_RDWR)
 
     def stop(self) -> None:
-        """End for good."""
+        """Stop permanently."""
         with self.changed:
             self.stopped = True
             self.changed.notify_all()
@@ -195,7 +192,6 @@ class ApiServer:
 
     @contextmanager
     def connected(self, connection: socket.socket) -> Iterator[None]:
-        """Remember a connection while it is served."""
         self._connections.add(connection)
         try:
             yield
@@ -204,14 +200,13 @@ class ApiServer:
 
     @property
     def url(self) -> str:
-        """Where it is."""
         return f"https://127.0.0.1:{self._port}"
 
     # Misbehaviour
 
     @contextmanager
     def failing(self, about: Callable[[Asked], bool], answer: Answer | None, *, delay: float = 0.0) -> Iterator[Fault]:
-        """Answer some requests otherwise, until the block ends."""
+        """Change the response to some requests inside the block."""
         fault = Fault(about, answer, delay)
         self.faults.append(fault)
         try:
@@ -220,7 +215,7 @@ class ApiServer:
             self.faults.remove(fault)
 
     def order(self, kind: Kind, what: Callable[["Handler"], bool]) -> int:
-        """Have every open watch of a kind do something; tell how many there are."""
+        """Queue an action for every open watch of a kind; return the number of watches."""
         with self.changed:
             found = [stream for stream in self.streams if stream.kind == kind]
             for stream in found:
@@ -229,19 +224,18 @@ class ApiServer:
         return len(found)
 
     def compact(self) -> None:
-        """Forget the past: whoever asks for it must begin anew."""
+        """Expire all earlier resourceVersions."""
         with self.changed:
             self.oldest = self._version
 
     # What it stores
 
     def next_version(self) -> int:
-        """Give a new resourceVersion."""
         self._version += 1
         return self._version
 
     def label(self, name: str, value: str | None = "true", *, quiet: bool = False, **status_: Any) -> None:
-        """Make or change a namespace, with its label or without."""
+        """Create or change a namespace."""
         labels = {"kubernetes.io/metadata.name": name} | ({} if value is None else {ENABLED_LABEL: value})
         with self.changed:
             known = self.namespaces.get(name)
@@ -249,40 +243,39 @@ class ApiServer:
             self._store("namespaces", name, made, "MODIFIED" if known else "ADDED", quiet=quiet)
 
     def terminate(self, name: str) -> None:
-        """Have a namespace be deleted, for as long as it takes."""
+        """Mark a namespace as terminating."""
         labels = self.namespaces[name]["metadata"]["labels"]
         self.label(name, labels.get(ENABLED_LABEL), deletionTimestamp="2026-09-21T14:13:20Z")
 
     def remove_namespace(self, name: str) -> None:
-        """Delete a namespace with what is in it."""
+        """Delete a namespace and its Secret."""
         with self.changed:
             if name in self.secrets:
                 self.remove(name)
             self._drop("namespaces", name)
 
     def edit(self, namespace: str, content: str = FOREIGN, *, quiet: bool = False) -> None:
-        """Change a Secret's content, as somebody with kubectl does."""
+        """Change a Secret's content, as a kubectl user does."""
         with self.changed:
             secret = json.loads(json.dumps(self.secrets[namespace]))
             secret["data"] = secret["data"] | {".dockerconfigjson": content}
             self._store("secrets", namespace, secret, "MODIFIED", quiet=quiet)
 
     def annotate(self, namespace: str, **annotations: str) -> None:
-        """Change a Secret's annotations, as somebody with kubectl does."""
+        """Change a Secret's annotations, as a kubectl user does."""
         with self.changed:
             secret = json.loads(json.dumps(self.secrets[namespace]))
             secret["metadata"]["annotations"] |= annotations
             self._store("secrets", namespace, secret, "MODIFIED")
 
     def remove(self, namespace: str, *, quiet: bool = False) -> None:
-        """Delete a Secret."""
         with self.changed:
             self._drop("secrets", namespace, quiet=quiet)
 
     def put(
         self, namespace: str, *, ours: bool, type_: str = "kubernetes.io/dockerconfigjson", **annotations: str
     ) -> None:
-        """Store a Secret of the name, made by somebody else or long ago by us."""
+        """Store a Secret with the name, created by another client or earlier by us."""
         labels = {MANAGED_BY_LABEL: PROGRAM} if ours else {}
         metadata = {"name": SECRET, "namespace": namespace, "uid": self._uid(), "labels": labels}
         metadata["annotations"] = annotations
@@ -313,20 +306,18 @@ class ApiServer:
     # What a test asks of it
 
     def writes(self, namespace: str = "") -> list[Asked]:
-        """Give what was written, or tried to be, to the Secret of a namespace, or of any."""
+        """Return the attempted writes to the Secret of a namespace, or of any."""
         wanted = [a for a in list(self.asked) if a.method in {"PATCH", "DELETE"} and _SECRET_PATH.fullmatch(a.path)]
         return [asked for asked in wanted if namespace in {"", asked.namespace}]
 
     def watches(self, kind: Kind) -> list[Asked]:
-        """Give the watches that were asked for."""
         return [asked for asked in list(self.asked) if asked.watches and _LISTS[asked.path] == kind]
 
     def lists(self, kind: Kind) -> list[Asked]:
-        """Give the lists that were asked for."""
         return [a for a in list(self.asked) if a.method == "GET" and not a.watches and _LISTS.get(a.path) == kind]
 
     def content(self, namespace: str) -> str:
-        """Give the password in the Secret of a namespace as kubelet would decode it; empty if there is none."""
+        """Return the password in the Secret as the kubelet would decode it, empty if there is none."""
         secret = self.secrets.get(namespace)
         if secret is None:
             return ""
@@ -335,28 +326,25 @@ class ApiServer:
         return base64.b64decode(entry["auth"]).decode().partition(":")[2]
 
     def uid(self, namespace: str) -> str:
-        """Give the uid of the Secret of a namespace."""
         uid: str = self.secrets[namespace]["metadata"]["uid"]
         return uid
 
     def annotation(self, namespace: str, name: str) -> str | None:
-        """Give an annotation of the Secret of a namespace."""
         secret = self.secrets.get(namespace)
         return (secret["metadata"].get("annotations") or {}).get(name) if secret else None
 
     def reasons(self, namespace: str) -> list[str]:
-        """Give the reasons of a namespace's Events."""
+        """Return the reasons of a namespace's Events."""
         return [event["reason"] for event in list(self.events) if event["metadata"]["namespace"] == namespace]
 
     @property
     def holder(self) -> str | None:
-        """Who holds the Lease."""
         return None if self.lease is None else self.lease["spec"].get("holderIdentity")
 
     # Answers
 
     def answer(self, asked: Asked) -> Answer:
-        """Answer a request that is no watch."""
+        """Respond to a request that is not a watch."""
         with self.changed:
             self._renew_for_somebody()
             match = _SECRET_PATH.fullmatch(asked.path)
@@ -382,7 +370,7 @@ class ApiServer:
             if asked.path.startswith((_CERTIFICATES_PATH, _CONFIGURATIONS_PATH)):
                 return self._installation(asked)
             if asked.method == "GET" and asked.path == "/api/v1/secrets":
-                # By its type: as whoever takes them all away asks.
+                # Selected by type, as by `cleanup`.
                 by = {f"metadata.name={SECRET}", "type=kubernetes.io/dockerconfigjson"}
                 assert asked.query.get("fieldSelector") in by
                 assert asked.accept.startswith(METADATA)
@@ -390,7 +378,7 @@ class ApiServer:
         return status(404, "NotFound", f"there is no {asked.method} {asked.path}")
 
     def _installation(self, asked: Asked) -> Answer:
-        """Answer about the certificate's Secret or the webhook configuration."""
+        """Respond to a request for the certificate's Secret or the webhook configuration."""
         listed = _LISTS.get(asked.path)
         if listed:
             assert asked.query["fieldSelector"].startswith("metadata.name=registry-webhook")
@@ -428,7 +416,7 @@ class ApiServer:
         return _ok(self._store(kind, name, made, "MODIFIED" if found else "ADDED"))
 
     def call(self, bundle: bytes = b"") -> None:
-        """Make the webhook configuration, or set its caBundle."""
+        """Create the webhook configuration, or set its caBundle."""
         encoded = base64.b64encode(bundle).decode()
         webhook = {"name": "pods.registry-webhook.internal", "clientConfig": {"caBundle": encoded}}
         with self.changed:
@@ -438,12 +426,11 @@ class ApiServer:
             self._store("configurations", "registry-webhook", {"metadata": metadata, "webhooks": [webhook]}, type_)
 
     def lose_certificate(self) -> None:
-        """Delete the certificate's Secret."""
         with self.changed:
             self._drop("certificates", "registry-webhook-certificate")
 
     def change_certificate(self, key: str, content: bytes) -> None:
-        """Change the certificate's Secret, as somebody with kubectl does."""
+        """Change the certificate's Secret, as a kubectl user does."""
         with self.changed:
             secret = json.loads(json.dumps(self.certificates["registry-webhook-certificate"]))
             secret["data"][key] = base64.b64encode(content).decode()
@@ -451,12 +438,11 @@ class ApiServer:
 
     @property
     def bundle(self) -> bytes:
-        """The webhook configuration's caBundle."""
         (webhook,) = self.configurations["registry-webhook"]["webhooks"]
         return base64.b64decode(webhook["clientConfig"]["caBundle"])
 
     def certificate(self, key: str) -> bytes:
-        """What the certificate's Secret holds under a key; nothing where there is none."""
+        """Return a key of the certificate's Secret, empty if it does not exist."""
         secret = self.certificates.get("registry-webhook-certificate", {"data": {}})
         return base64.b64decode(secret["data"].get(key, ""))
 
@@ -471,7 +457,7 @@ class ApiServer:
         if len(rest) > size:
             metadata["continue"] = str(self.next_version())
             self._pages[metadata["continue"]] = (version, rest[size:])
-        if asked.accept.startswith(METADATA):  # it says null where it has nothing
+        if asked.accept.startswith(METADATA):  # lists without items say null
             return _ok({"metadata": metadata, "items": [metadata_of(item) for item in rest[:size]] or None})
         return _ok({"metadata": metadata, "items": rest[:size]})
 
@@ -505,7 +491,7 @@ class ApiServer:
         return _ok(self._store("secrets", namespace, made, "MODIFIED" if found else "ADDED"), 200 if found else 201)
 
     def _refusal(self, namespace: str, found: Object | None, body: Object, asked: Asked) -> Answer | None:
-        """Say why a Secret cannot be applied over what is there."""
+        """Return why a Secret cannot be applied over the stored one."""
         if found is None and "deletionTimestamp" in self.namespaces[namespace]["metadata"]:
             return status(403, "Forbidden", f"unable to create new content in namespace {namespace}: it is terminating")
         if found and found["type"] != body["type"]:
@@ -552,7 +538,7 @@ class ApiServer:
             self.lease = {"metadata": metadata, "spec": {"holderIdentity": "somebody"}}
 
     def following(self, stream: Stream) -> list[Change] | None:
-        """Give what a watch is to be told next, nothing if it is ordered to do something; None at the end."""
+        """Return the next events of a watch; none if it has an action to take, None at the end."""
         with self.changed:
             while not self.stopped:
                 news = [c for c in self.changes if c.kind == stream.kind and c.version > stream.since]
@@ -566,18 +552,16 @@ class ApiServer:
         return None
 
     def bookmark(self, kind: Kind, version: int | None = None) -> bytes:
-        """Make a bookmark of this moment."""
         metadata = {"resourceVersion": str(version or self._version)}
         return line("BOOKMARK", {"kind": kind, "metadata": metadata})
 
 
 def line(type_: str, item: Object) -> bytes:
-    """Write a line of a watch."""
     return json.dumps({"type": type_, "object": item}).encode() + b"\n"
 
 
 def metadata_of(item: Object) -> Object:
-    """Leave out all but the metadata, as an API server does for PartialObjectMetadata."""
+    """Remove everything but metadata, as for PartialObjectMetadata."""
     return {"kind": "PartialObjectMetadata", "metadata": item["metadata"]}
 
 
@@ -605,7 +589,7 @@ class _Server(ThreadingHTTPServer):
         self.close_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Connections break; what a test has to know, it finds in what was asked."""
+        """Ignore broken connections; tests check the requests."""
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -641,7 +625,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(answer or api.answer(asked))
 
     def _pause(self, seconds: float) -> None:
-        """Wait, unless the client goes or the server is stopped."""
+        """Wait until the client disconnects or the server stops."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and not self.server.api.stopped:
             if select.select([self.connection], [], [], min(left, 0.1))[0]:
@@ -649,7 +633,7 @@ class Handler(BaseHTTPRequestHandler):
                 return
 
     def send(self, answer: Answer) -> None:
-        """Send an answer as a whole."""
+        """Send a complete response."""
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
         self.send_header("Content-Length", str(len(answer.body)))
@@ -688,18 +672,18 @@ class Handler(BaseHTTPRequestHandler):
                 api.streams.remove(stream)
 
     def piece(self, text: bytes) -> None:
-        """Send a piece of a watch."""
+        """Send a chunk of a watch."""
         self.wfile.write(b"%x\r\n%s\r\n" % (len(text), text))
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - the name it has in the standard library
         """Log nothing."""
 
 
-# What a watch can be ordered to do; each tells whether the watch goes on.
+# Actions of a watch; each returns whether the watch continues.
 
 
 def say(text: bytes) -> Callable[[Handler], bool]:
-    """Make what sends a piece, whole lines or not."""
+    """Return an action that sends a chunk, whether or not it is whole lines."""
 
     def order(handler: Handler) -> bool:
         handler.piece(text)
@@ -709,19 +693,19 @@ def say(text: bytes) -> Callable[[Handler], bool]:
 
 
 def end(handler: Handler) -> bool:
-    """End as a watch does that has had its time."""
+    """End the watch as after its timeout."""
     handler.piece(b"")
     return False
 
 
 def cut(handler: Handler) -> bool:
-    """Break off in the middle of a line."""
+    """Disconnect in the middle of a line."""
     handler.piece(b'{"type":"MODIFIED","object":{"metadata":{"na')
     return False
 
 
 def expire(handler: Handler) -> bool:
-    """Tell in the watch itself that it must begin anew."""
+    """Send the error that the version has expired."""
     gone = {"kind": "Status", "status": "Failure", "code": 410, "reason": "Expired", "message": "too old"}
     handler.piece(line("ERROR", gone) + b"")
     handler.piece(b"")
@@ -729,7 +713,7 @@ def expire(handler: Handler) -> bool:
 
 
 def fail(handler: Handler) -> bool:
-    """Tell of a fault in the watch itself, as the API server does when it loses etcd."""
+    """Send the error that an API server sends when it loses etcd."""
     fault = {"kind": "Status", "status": "Failure", "code": 500, "reason": "InternalError", "message": "no leader"}
     handler.piece(line("ERROR", fault))
     handler.piece(b"")
@@ -737,7 +721,7 @@ def fail(handler: Handler) -> bool:
 
 
 def babble(handler: Handler) -> bool:
-    """Send what is no line of a watch."""
+    """Send a line that is not JSON."""
     handler.piece(b"<html>502 Bad Gateway</html>\n")
     handler.piece(b"")
     return False

@@ -1,4 +1,4 @@
-"""Servers on this machine that say exactly what a test wants, right or wrong, and remember what they were told."""
+"""Fake servers that respond as a test wants, correctly or not, and record requests."""
 
 import select
 import socket
@@ -13,21 +13,21 @@ from typing import BinaryIO, NamedTuple, Self
 
 from webhook.pki import ca
 
-#: Seconds after which whatever still waits is given up; no test comes near.
+#: Seconds after which a server stops waiting; tests take much less.
 PATIENCE = 20.0
 NAMES = ("localhost", "127.0.0.1", "0.0.0.0", "registry.test", "auth.test")  # noqa: S104 - a name in a certificate
 REASONS = {200: "OK", 401: "Unauthorized"}
 
 
 class Trust(NamedTuple):
-    """An authority's certificate as a file, and what a server shows that it signed."""
+    """A CA certificate as a file, and a server's TLS context with a certificate signed by it."""
 
     ca_file: Path
     server: ssl.SSLContext
 
 
 def make_trust(folder: Path) -> Trust:
-    """Make an authority and a server's certificate for this machine."""
+    """Create a CA and a server certificate for localhost."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
     ours = ca.create_ca("test", now, hour)
     pair = ca.sign(ours, NAMES, now, hour)
@@ -39,19 +39,19 @@ def make_trust(folder: Path) -> Trust:
 
 
 class Request(NamedTuple):
-    """What a server was asked."""
+    """A received request."""
 
     method: str
     target: str
     headers: dict[str, str]
-    """By their names in lower case."""
+    """Names in lower case."""
     body: bytes
     stopped: threading.Event
-    """When the server is to stop: for an answer that waits."""
+    """Set when the server stops, for responses that wait."""
 
     @property
     def authorization(self) -> str | None:
-        """What the client shows."""
+        """The client's certificate."""
         return self.headers.get("authorization")
 
     @property
@@ -60,18 +60,18 @@ class Request(NamedTuple):
         return self.target.partition("?")[0]
 
 
-#: What a server sends in answer, at once or in parts.
+#: Writes a response, in one piece or several.
 Behaviour = Callable[[Request], bytes | Iterable[bytes]]
 
 
 def answer(status: int, *headers: str, body: bytes = b"") -> bytes:
-    """Write an answer."""
+    """Format a response."""
     lines = [f"HTTP/1.1 {status} {REASONS.get(status, 'So')}", *headers, f"Content-Length: {len(body)}", "", ""]
     return "\r\n".join(lines).encode("latin-1") + body
 
 
 class _Listener(ABC):
-    """Accepts connections, a thread for each, until the block ends."""
+    """Accepts connections inside the block, with a thread for each."""
 
     def __init__(self, context: ssl.SSLContext | None, host: str = "127.0.0.1") -> None:
         self._context = context
@@ -129,7 +129,7 @@ class _Listener(ABC):
     def _read(self, file: BinaryIO) -> Request | None:
         first = file.readline().decode("latin-1")
         if not first.endswith("\r\n"):
-            return None  # TLS, where it is not spoken
+            return None  # the client does not speak TLS
         method, target, _ = first.split(" ")
         fields = []
         while (line := file.readline()) not in {b"\r\n", b""}:
@@ -139,11 +139,11 @@ class _Listener(ABC):
 
     @abstractmethod
     def talk(self, connection: socket.socket, request: Request) -> None:
-        """Do something about a request."""
+        """Respond to a request."""
 
 
 class Server(_Listener):
-    """An HTTP server that behaves as it is told."""
+    """An HTTP server with a given behavior."""
 
     def __init__(self, behave: Behaviour, context: ssl.SSLContext | None, host: str = "127.0.0.1") -> None:
         super().__init__(context, host)
@@ -161,7 +161,7 @@ class Server(_Listener):
 
 
 class Proxy(_Listener):
-    """A proxy that opens tunnels, all of them to this machine, whatever the name."""
+    """A proxy that opens all tunnels to localhost, whatever the host name."""
 
     def __init__(self, context: ssl.SSLContext | None = None, refusal: bytes = b"") -> None:
         super().__init__(context)
@@ -180,7 +180,7 @@ class Proxy(_Listener):
 
 
 def _pump(one: socket.socket, other: socket.socket) -> None:
-    """Carry everything both ways, in one thread: a TLS connection bears no two."""
+    """Copy data in both directions in one thread, because a TLS connection does not support two."""
     across = {one: other, other: one}
     while True:
         waiting = [side for side in across if isinstance(side, ssl.SSLSocket) and side.pending()]
@@ -192,6 +192,6 @@ def _pump(one: socket.socket, other: socket.socket) -> None:
 
 
 def _end(connection: socket.socket) -> None:
-    # Not SSLSocket's own, which would take TLS away under whoever still reads.
+    # Not SSLSocket.shutdown, which would remove TLS while another thread reads.
     with suppress(OSError):
         socket.socket.shutdown(connection, socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""Parts that a test moves by hand: a clock, a stop that lets time pass instead of waiting, and a cluster in memory."""
+"""Fakes for time and cluster: a clock, an Event that advances it instead of waiting, and a cluster in memory."""
 
 import threading
 from collections.abc import Callable
@@ -14,12 +14,12 @@ WALL = 1_790_000_000.0
 
 
 class Clock:
-    """A clock that stands still until it is moved."""
+    """A clock that advances only when told to."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.ahead = 0.0
-        """Seconds by which the wall clock is ahead of the time."""
+        """Seconds by which the wall clock is ahead of the monotonic one."""
 
     def wall(self) -> float:
         return WALL + self.now - 1000.0 + self.ahead
@@ -28,12 +28,11 @@ class Clock:
         return self.now
 
     def clocks(self, dice: float = 0.0) -> Clocks:
-        """Give the clocks that go with it."""
         return Clocks(monotonic=self, wall=self.wall, random=lambda: dice)
 
 
 class Stop(threading.Event):
-    """An event that nobody waits for: the clock is moved on instead, and at a certain time it is set."""
+    """An Event whose `wait` advances the clock; it is set at a given time."""
 
     def __init__(self, clock: Clock, seconds: float, meanwhile: Callable[[], None] = lambda: None) -> None:
         super().__init__()
@@ -52,7 +51,7 @@ class Stop(threading.Event):
 
 
 class _Empty:
-    """A kind of which there is no object."""
+    """A kind without objects."""
 
     def __init__(self, cluster: "StandIn") -> None:
         self._cluster = cluster
@@ -68,12 +67,11 @@ class StandIn:
     """A cluster with a Lease and nothing else."""
 
     namespace = "registry-webhook"
-    """The installation's namespace."""
 
     def __init__(self) -> None:
         self.namespace = "registry-webhook"
         self.fault: ClusterError | None = None
-        """What every request fails with."""
+        """The error of every request, if any."""
         self.events: list[dict[str, Any]] = []
         self.lists = 0
         self.published_in: dict[str, Published] = {}
@@ -83,7 +81,7 @@ class StandIn:
 
     @property
     def cluster(self) -> Cluster:
-        """Give it as what it stands for."""
+        """Return it as the type it stands in for."""
         return cast("Cluster", self)
 
     def published(self, namespace: str) -> Published | None:

@@ -15,7 +15,6 @@ from version to version, and the text next to it may change. Scripts should comp
 
 
 def page() -> str:
-    """Write the page."""
     return _HEAD + "".join(f"| `{code}` | {code.meaning} |\n" for code in Code)
 
 

@@ -1,7 +1,7 @@
-"""Reviews as an API server writes them: Pods of any content, encoded by the rules of Go's `encoding/json`.
+"""Reviews as an API server writes them, encoded by the rules of Go's `encoding/json`.
 
-https://pkg.go.dev/encoding/json#Marshal: `<`, `>`, `&`, U+2028 and U+2029 are escaped in strings. What is given as raw
-JSON, such as `fieldsV1`, is written as it is but for the same escapes.
+https://pkg.go.dev/encoding/json#Marshal: `<`, `>`, `&`, U+2028 and U+2029 are escaped in strings. Raw JSON such as
+`fieldsV1` is written as given, with the same escapes.
 """
 
 import json
@@ -16,17 +16,17 @@ _ESCAPED = re.compile("[<>&\u2028\u2029]")
 
 
 class Raw(NamedTuple):
-    """JSON that is written as it is."""
+    """JSON that is written as given."""
 
     text: bytes
 
 
 def encode(value: Any) -> bytes:
-    """Encode a value; the lists and dictionaries in it may hold `Raw` ones."""
+    """Encode a value, which may contain `Raw` values."""
     raw: list[bytes] = []
 
     def placeholder(found: Any) -> Any:
-        # A Raw is a tuple, and json would write it as a list before it asks.
+        # A Raw is a tuple, which json would write as a list.
         if isinstance(found, Raw):
             raw.append(found.text)
             return f"@raw {len(raw) - 1}@"
@@ -42,7 +42,7 @@ def encode(value: Any) -> bytes:
 
 
 def review(new: Any, old: Any = None, **request: Any) -> bytes:
-    """Encode the review of a Pod that is created, or of one that is changed from `old`."""
+    """Encode the review of a Pod's creation, or of an update from `old`."""
     fields = {
         "uid": "705ab4f5-6393-11e8-b7cc-42010a800002",
         "kind": {"group": "", "version": "v1", "kind": "Pod"},
@@ -87,7 +87,7 @@ _PIECES = st.sampled_from([b"{}", b'"\\ud800"', b'"\\udc00\\\\"', b'"\xff\xed\xa
 
 @st.composite
 def raw(draw: st.DrawFn) -> Raw:
-    """JSON as deep as an API server takes it."""
+    """Return JSON nested as deeply as an API server accepts."""
     depth = draw(st.sampled_from([0, 1, 10, 500, 990, 1_010, 9_990]))
     opening, closing = draw(st.sampled_from([(b'{"f:a":', b"}"), (b"[", b"]"), (b'{"]\\"{":[', b"]}")]))
     return Raw(opening * depth + draw(_PIECES) + closing * depth)
@@ -95,7 +95,7 @@ def raw(draw: st.DrawFn) -> Raw:
 
 @st.composite
 def pods(draw: st.DrawFn) -> Any:
-    """A Pod with all that an API server sets, of up to 3 MiB before it is encoded."""
+    """Return a Pod with every field that an API server sets, up to 3 MiB before encoding."""
     managed = [
         {"manager": draw(_TEXTS), "operation": "Update", "fieldsType": "FieldsV1", "fieldsV1": draw(raw())}
         for _ in range(draw(st.integers(0, 2)))

@@ -1,4 +1,4 @@
-"""An installation that is as it should be, made of the manifests that ship, and ways to break it."""
+"""A healthy installation, built from the shipped manifests, and ways to break it."""
 
 import base64
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ SERVER = "registry.example.com"
 PULL_SECRET = PullSecretSettings().name
 PODS = ("registry-webhook-a", "registry-webhook-b")
 READY = Readiness(ready=True, lease=State(f"{PODS[0]}_1", leading=True))
-#: In which namespaces there is a pull secret.
+#: Namespaces with a pull secret.
 SERVED = ("team-a", "team-b")
 _T = TypeVar("_T")
 _R = "registry_webhook_refresher"
@@ -63,13 +63,13 @@ _R = "registry_webhook_refresher"
 
 @cache
 def signer(number: int = 0) -> KeyPair:
-    """Give an authority; by another number it is another one."""
+    """Return a CA, a different one for each number."""
     return ca.create_ca(f"authority {number}", NOW - timedelta(days=1000), timedelta(days=5000))
 
 
 @cache
 def serving(age: int = 10, name: str = InstallationNames().hosts[0]) -> KeyPair:
-    """Give a pair for 90 days, so many of which are over."""
+    """Return a key pair valid for 90 days, of which `days` have passed."""
     return ca.sign(signer(), [name], NOW - timedelta(days=age), timedelta(days=90))
 
 
@@ -90,7 +90,7 @@ def deployment(replicas: int = 2, variant: str = "certs/self-managed", **status:
 
 
 def calling(bundle: bytes | None = None, variant: str = "certs/self-managed", **fields: Any) -> WebhookConfiguration:
-    """Give the webhook configuration that ships, with a `caBundle`, and with some fields of its webhook changed."""
+    """Return the shipped webhook configuration with a `caBundle` and changes to its webhook."""
     manifest = Objects(Variant(variant)).only("MutatingWebhookConfiguration")
     encoded = base64.b64encode(signer().certificate if bundle is None else bundle).decode()
     (webhook,) = manifest["webhooks"]
@@ -142,13 +142,13 @@ def replica(
 
 
 def came(code: str, message: str = "x", *, ready: bool = True) -> Readiness:
-    """Make the state of a sidecar whose last refresh failed, or that is not ready, for one reason."""
+    """Return the state of a refresher whose last refresh failed, or that is not ready."""
     last = Refresh("2026-11-25T11:59:00Z", "failure", code, message)
     return structs.replace(READY, ready=ready, last_refresh=last, warnings=(Notice(code, message),))
 
 
 def refreshers(state: Readiness | None = READY, **values: float) -> tuple[Replica, ...]:
-    """Give both replicas with what the one that writes says."""
+    """Return the status of both replicas, with that of the leader."""
     said = says("refresher", settings().digest, state, leading=1, **values)
     return (replica(PODS[0], refresher=said), replica(PODS[1]))
 
@@ -169,7 +169,7 @@ def waiting_pod(  # noqa: PLR0913 - what a test may vary
     status: str = "containerStatuses",
     **metadata: Any,
 ) -> Pod:
-    """Give a Pod with a container that waits for its image."""
+    """Return a Pod with a container that waits for its image."""
     spec = {
         status.replace("Statuses", "s"): [{"name": "app", "image": image}],
         "imagePullSecrets": [{"name": name} for name in secrets],
@@ -204,7 +204,6 @@ def tryout(came: Any = None) -> DryRun:
 
 
 def sound(**changed: Any) -> InstallationSnapshot:
-    """Give it, with what is changed of it."""
     endpoints = [{"addresses": [f"10.0.0.{number}"], "conditions": {"ready": True}} for number in range(2)]
     labelled = [namespace(name, "true") for name in SERVED]
     rights = dict.fromkeys(required_permissions(PULL_SECRET, manages_certificate=True), True) | dict.fromkeys(

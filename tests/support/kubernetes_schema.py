@@ -1,6 +1,6 @@
-"""Whether an object is one that the API knows: every field, its type, and that none is missing.
+"""Checks that the API knows an object: all fields, their types, and required fields.
 
-By the models of the Kubernetes client, which are made of the API's own description; cert-manager's kinds stand here.
+Uses the models of the Kubernetes client, which are generated from the API's description, and a copy of cert-manager's.
 """
 
 import re
@@ -15,11 +15,11 @@ from .kustomize import Manifest
 
 
 class Invalid(Exception):
-    """An object that the API would refuse."""
+    """An object that the API would reject."""
 
 
 def check(manifest: Manifest) -> None:
-    """Raise `Invalid` for what the API does not know."""
+    """Raise `Invalid` if the API would reject the object."""
     group, _, _ = manifest["apiVersion"].rpartition("/")
     if group == "cert-manager.io":
         _check_certificate(manifest)
@@ -31,14 +31,14 @@ def check(manifest: Manifest) -> None:
         read = model.model_validate(manifest)
     except ValidationError as error:
         raise Invalid(str(error)) from None
-    # The models take a field also by its name in Python, which the API does not.
+    # The models also accept a field's name in Python, which the API does not.
     written = read.model_dump(by_alias=True, exclude_unset=True)
     if written != manifest:
         raise Invalid(f"it is read as {written}")
 
 
 def is_namespaced(manifest: Manifest) -> bool:
-    """Say whether objects of this kind stand in a namespace. Raises `Invalid` if there is no such kind."""
+    """Return whether objects of this kind are namespaced. Raises `Invalid` for an unknown kind."""
     group, _, version = manifest["apiVersion"].rpartition("/")
     if group == "cert-manager.io":
         return True

@@ -1,7 +1,6 @@
-"""What `kubectl kustomize` makes of a folder, for the few features that are used here. It needs no cluster.
+"""A subset of `kubectl kustomize`, without a cluster.
 
-It is stricter. What it does not know it refuses, and a patch has to have something that it is for. tests/e2e holds that
-kubectl makes the same.
+It is stricter: unknown features are rejected, and a patch must have a target. tests/e2e compares it with kubectl.
 """
 
 import base64
@@ -16,7 +15,7 @@ import yaml
 
 Manifest = dict[str, Any]
 
-#: Files that are not there, or are to be something else than they are.
+#: Files that do not exist, or have other content than on disk.
 Files = Mapping[Path, str]
 
 _NAME = "kustomization.yaml"
@@ -24,16 +23,16 @@ _KINDS = {"Kustomization": "kustomize.config.k8s.io/v1beta1", "Component": "kust
 
 
 class Refused(Exception):
-    """A folder that nothing can be made of, or that uses what is not known here."""
+    """A folder that cannot be built, or uses unknown features."""
 
 
 class _Place(NamedTuple):
-    """Where a kustomization stands."""
+    """The location of a kustomization."""
 
     folder: Path
     files: Files
     above: tuple[Path, ...] = ()
-    """The folders that it is read for."""
+    """The folders that include it."""
 
     def below(self, item: str) -> "_Place":
         return _Place((self.folder / item).resolve(), self.files, (*self.above, self.folder))
@@ -49,12 +48,12 @@ class _Place(NamedTuple):
 
 
 def compose(folder: Path, files: Files) -> list[Manifest]:
-    """Give the objects in the order in which they are applied. Raises `Refused`."""
+    """Return the objects in the order in which they are applied. Raises `Refused`."""
     place = _Place(folder, files)
     outermost = _read(place)
     if outermost["kind"] != "Kustomization":
         raise Refused(f"{folder}: a component is nothing alone")
-    # Only the outermost folder's counts; without it kustomize puts the guard behind the rights.
+    # Only the outermost folder's sort order counts; by default kustomize puts the guard after the permissions.
     if outermost.get("sortOptions") != {"order": "fifo"}:
         raise Refused(f"{folder}: it does not say that the order stays")
     made: list[Manifest] = []
@@ -63,7 +62,7 @@ def compose(folder: Path, files: Files) -> list[Manifest]:
 
 
 def identity(manifest: Manifest) -> tuple[str, str, str, str]:
-    """Give what no two objects may share."""
+    """Return what identifies an object."""
     group = manifest["apiVersion"].rpartition("/")[0]
     metadata = manifest["metadata"]
     return group, manifest["kind"], metadata.get("namespace", ""), metadata["name"]
@@ -82,12 +81,12 @@ def _documents(text: str) -> list[Any]:
 
 @cache
 def _parse(text: str) -> list[Any]:
-    """Parse once what is part of many."""
+    """Parse a file once, as it is part of many variants."""
     return [document for document in yaml.safe_load_all(text) if document]
 
 
 def _accumulate(place: _Place, made: list[Manifest]) -> None:
-    """Take the steps in kustomize's order, whatever the file's."""
+    """Apply the steps in kustomize's order, whatever the order in the file."""
     kustomization = _read(place)
     unknown = kustomization.keys() - _STEPS.keys() - {"apiVersion", "kind", "sortOptions"}
     if unknown:
@@ -187,7 +186,7 @@ def _patch(place: _Place, item: Manifest, made: list[Manifest]) -> None:
 
 
 def _expect_tested(what: str, operations: list[Manifest]) -> None:
-    """Refuse a patch that goes by an item's place in a list and does not make sure that it is that one."""
+    """Reject a patch that addresses a list item by index without testing that it is the right one."""
     tested: list[list[str]] = []
     for operation in operations:
         path = operation["path"].split("/")
@@ -211,12 +210,12 @@ def _set_image(place: _Place, item: Manifest, made: list[Manifest]) -> None:
 
 
 def _note_references(place: _Place, item: str, _made: list[Manifest]) -> None:
-    """Nothing is renamed here, so which fields hold names makes no difference."""
+    """Nothing is renamed here, so references to names do not matter."""
     (known,) = _documents(place.text(item))
     _expect_only(place, known, {"nameReference"})
 
 
-#: What a kustomization may hold, in the order in which it is done.
+#: Supported fields of a kustomization, in the order in which they are applied.
 _STEPS: dict[str, Callable[[_Place, Any, list[Manifest]], None]] = {
     "configurations": _note_references,
     "resources": _add_resource,

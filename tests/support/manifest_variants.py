@@ -1,4 +1,4 @@
-"""Every installation that there is: the folders that can be applied, and components on top of them."""
+"""All installation variants: the folders that can be applied, and components added to them."""
 
 from functools import cache
 from pathlib import Path
@@ -14,22 +14,21 @@ COMPONENTS = sorted(path.parent.name for path in BASE.glob("components/*/kustomi
 CERTIFICATES = sorted(path.parent.name for path in CHECKOUT.glob("certs/*/kustomization.yaml"))
 OVERLAYS = sorted(path.parent.name for path in CHECKOUT.glob("overlays/*/kustomization.yaml"))
 
-#: What a user makes of credential.env.example.
+#: A user's credential.env, from credential.env.example.
 CREDENTIAL = {"username": "myuser", "password": "kept-secret='\"#=end"}
 
 
 class Variant(NamedTuple):
-    """A folder in the checkout, with its kustomization if it is one that a user would write."""
+    """A folder in the checkout, with its kustomization if a user would write it."""
 
     folder: str
     text: str = ""
 
     def __str__(self) -> str:
-        """Name it in a test's name."""
         return self.folder
 
     def files(self, checkout: Path) -> Files:
-        """Give what a user makes."""
+        """Return the files that a user creates."""
         made = {BASE.relative_to(CHECKOUT) / "components" / "credential" / "credential.env": _credential()}
         if self.text:
             made[Path(self.folder) / "kustomization.yaml"] = self.text
@@ -41,7 +40,7 @@ def _credential() -> str:
 
 
 def combined(certificate: str, *components: str) -> Variant:
-    """Combine, as manifests/README.md says."""
+    """Combine folders and components as manifests/README.md describes."""
     kustomization = {
         "apiVersion": "kustomize.config.k8s.io/v1beta1",
         "kind": "Kustomization",
@@ -64,15 +63,14 @@ VARIANTS = [*FOLDERS, *(combined("self-managed", component) for component in COM
 
 @cache
 def composed(variant: Variant) -> tuple[Manifest, ...]:
-    """Give a variant's objects. They are shared: nobody changes them."""
+    """Return a variant's objects, which are shared: do not change them."""
     return tuple(compose(CHECKOUT / variant.folder, variant.files(CHECKOUT)))
 
 
 class Objects:
-    """A variant's objects, by what they are."""
+    """A variant's objects."""
 
     def __init__(self, variant: Variant) -> None:
-        """Compose it."""
         self.manifests = composed(variant)
         self.deployment = self.only("Deployment")
         self.pod: Manifest = self.deployment["spec"]["template"]["spec"]
@@ -82,25 +80,23 @@ class Objects:
         ((self.configuration_name, self.configuration),) = self.only("ConfigMap")["data"].items()
 
     def all_of(self, kind: str) -> list[Manifest]:
-        """Give the objects of a kind."""
         return [manifest for manifest in self.manifests if manifest["kind"] == kind]
 
     def only(self, kind: str) -> Manifest:
-        """Give the only object of a kind."""
+        """Return the only object of a kind."""
         (manifest,) = self.all_of(kind)
         return manifest
 
     def named(self, kind: str, name: str) -> Manifest:
-        """Give an object."""
         (manifest,) = (one for one in self.all_of(kind) if one["metadata"]["name"] == name)
         return manifest
 
     def mounts(self, container: str) -> dict[str, Manifest]:
-        """Give a container's mounts by their volumes."""
+        """Return a container's mounts by volume name."""
         return {mount["name"]: mount for mount in self.containers[container]["volumeMounts"]}
 
     def variables(self, container: str) -> dict[str, str]:
-        """Give a container's variables, each of which is written out or stands in the Pod's metadata."""
+        """Return a container's environment variables, with values from the Pod's metadata resolved."""
         metadata = self.deployment["spec"]["template"]["metadata"]
         known = {"metadata.namespace": self.deployment["metadata"]["namespace"]}
         known |= {f"metadata.annotations['{key}']": value for key, value in metadata["annotations"].items()}
@@ -110,10 +106,9 @@ class Objects:
         }
 
     def options(self, container: str) -> dict[str, str]:
-        """Give the options that a container's program is called with."""
+        """Return the options in a container's arguments."""
         _, *options = self.containers[container]["args"]
         return dict(option.removeprefix("--").split("=", 1) for option in options)
 
     def ports(self, container: str) -> dict[str, int]:
-        """Give a container's ports by their names."""
         return {port["name"]: port["containerPort"] for port in self.containers[container]["ports"]}

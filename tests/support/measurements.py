@@ -1,4 +1,4 @@
-"""Figures that tests measure and print at the end of a run. For a conftest to import whole."""
+"""Measurements that are printed at the end of a test run. For a conftest to import in full."""
 
 from collections.abc import Callable
 
@@ -10,14 +10,13 @@ _FIGURES = pytest.StashKey[list[str]]()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Print what was measured."""
     for figure in config.stash.get(_FIGURES, []):
         terminalreporter.write_line(figure)
 
 
 @pytest.fixture(scope="session")
 def figure(pytestconfig: pytest.Config) -> Callable[[str, object], None]:
-    """Give what takes a measurement for the end of the run: a number is one of seconds."""
+    """Return a function that records a measurement; numbers are seconds."""
     figures = pytestconfig.stash.setdefault(_FIGURES, [])
 
     def take(what: str, measured: object) -> None:

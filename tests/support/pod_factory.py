@@ -1,4 +1,4 @@
-"""What inspections of many Pods are tested with: settings, and objects as the API server sends them."""
+"""Settings and objects for tests of many Pods, as the API server sends them."""
 
 from typing import Any
 
@@ -21,7 +21,6 @@ webhook:
 
 
 def settings() -> EffectiveConfig:
-    """Make what is decided by."""
     return EffectiveConfig(load(CONFIGURATION.encode(), "config.yaml", {}).configuration, "config.yaml")
 
 
@@ -35,7 +34,7 @@ def document(  # noqa: PLR0913 - what a test may vary
     annotations: dict[str, str] | None = None,
     **metadata: Any,
 ) -> dict[str, Any]:
-    """Make a Pod as JSON has it."""
+    """Return a Pod as JSON."""
     containers = [{"name": f"c{number}", "image": image} for number, image in enumerate(images)]
     return {
         "metadata": {
@@ -52,22 +51,22 @@ def document(  # noqa: PLR0913 - what a test may vary
 
 
 def pod(*arguments: Any, phase: str = "Running", **changes: Any) -> Pod:
-    """Make a Pod that runs."""
+    """Return a running Pod."""
     made = document(*arguments, **changes)
     return msgspec.convert({**made, "status": {"phase": phase}}, Pod)
 
 
 def owned_by(kind: str, name: str) -> list[dict[str, Any]]:
-    """Say in a Pod's metadata who controls it."""
+    """Set the controller in a Pod's metadata."""
     return [{"apiVersion": version(kind), "kind": kind, "name": name, "uid": f"uid-{name}", "controller": True}]
 
 
 def owner(kind: str, name: str) -> Owner:
-    """Make what owns something."""
+    """Return an object that owns others."""
     return Owner(kind=kind, name=name, uid=f"uid-{name}", controller=True, api_version=version(kind))
 
 
 def version(kind: str) -> str:
-    """Give the API version of a kind, of one that Kubernetes does not have too."""
+    """Return the API version of a kind, also for kinds that are not Kubernetes' own."""
     group = GROUPS.get(kind, "example.com")
     return f"{group}/v1" if group else "v1"

@@ -1,8 +1,7 @@
-"""Whether what a process says of itself to Prometheus is written as it should be.
+"""Checks for metrics in the Prometheus text format.
 
-`promtool check metrics` decides where there is one: it comes with Debian's package `prometheus`. Most of its rules are
-here too, so that they hold where there is none: https://prometheus.io/docs/practices/naming/ and
-https://prometheus.io/docs/instrumenting/exposition_formats/.
+`promtool check metrics`, from Debian's package `prometheus`, is used if installed. Most of its rules are repeated here:
+https://prometheus.io/docs/practices/naming/ and https://prometheus.io/docs/instrumenting/exposition_formats/.
 """
 
 import re
@@ -17,29 +16,29 @@ from prometheus_client.parser import text_string_to_metric_families
 NO_PROMTOOL = "promtool is not on PATH: it is in Debian's package prometheus"
 
 _NAME = re.compile(r"[a-z]+(?:_[a-z0-9]+)*")
-#: Base units, and what is written in their place.
+#: Units, and the base units to use instead.
 _OTHER_UNITS = re.compile(
     r"_(?:milliseconds|microseconds|minutes|hours|days|kilobytes|mebibytes|ms|us|secs?|kb|mb)(?:_|$)"
 )
 
 
 def promtool() -> str | None:
-    """Where promtool is."""
+    """The path of promtool, if installed."""
     return shutil.which("promtool")
 
 
 def families(text: str) -> list[Metric]:
-    """What an exposition holds."""
+    """The parsed metrics."""
     return list(text_string_to_metric_families(text))
 
 
 def names(text: str) -> set[str]:
-    """Name every series of an exposition, as a query would."""
+    """Name every series as in a query."""
     return {sample.name for family in families(text) for sample in family.samples}
 
 
 def faults(text: str) -> list[str]:
-    """Say everything that is wrong with an exposition."""
+    """Return all errors."""
     found = list(_of_lines(text))
     for family in families(text):
         found += _of_family(family)
@@ -55,7 +54,7 @@ def _of_lines(text: str) -> Iterator[str]:
     yield from (f"{series}: twice" for series, times in said.items() if times > 1)
     helped = Counter(line.split()[2] for line in text.splitlines() if line.startswith("# HELP"))
     yield from (f"{name}: explained twice" for name, times in helped.items() if times > 1)
-    # Where it is parsed every counter is called so.
+    # The parser adds the suffix to every counter.
     counters = [
         line.split()[2] for line in text.splitlines() if line.startswith("# TYPE") and line.endswith(" counter")
     ]

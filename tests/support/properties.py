@@ -1,4 +1,4 @@
-"""Laws that hold for whatever stands in place of a Pod, and the Pods, plausible and not, to try them on."""
+"""Properties of every answer, and Pods, plausible or not, to test them with."""
 
 import base64
 import json
@@ -20,7 +20,7 @@ ALLOWED = re.compile(
     r"|/metadata/annotations(/registry-webhook~1original-images)?"
 )
 
-#: The one thing that is taken away: our own annotation with nothing true in it.
+#: The only removal: our own annotation without a valid entry.
 _DROPPED = {"op": "remove", "path": "/metadata/annotations/registry-webhook~1original-images"}
 
 CONFIGURATION = """\
@@ -55,7 +55,7 @@ JSON = st.recursive(
 
 
 def or_odd(expected: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
-    """What is expected, and now and then anything at all."""
+    """Draw an expected value, and sometimes anything at all."""
     return st.one_of(expected, expected, expected, JSON)
 
 
@@ -93,23 +93,23 @@ REQUESTS = st.fixed_dictionaries(
 
 
 def envelope(pod: Any, request: dict[str, Any]) -> bytes:
-    """A review of anything at all in place of a Pod."""
+    """Draw a review with anything at all in place of a Pod."""
     body = json.loads(review.encode_review({}))
     body["request"] |= {"object": pod, "namespace": "team", **request}
     return json.dumps(body).encode()
 
 
 def check(pod: Any, body: bytes, answer: bytes) -> None:
-    """Hold an answer about a Pod against every law."""
+    """Assert every property of an answer about a Pod."""
     request = json.loads(body)["request"]
     assert request["object"] == pod
     check_again(patched(request, answer, jsonpatch.apply_patch), HANDLER)
 
 
 def patched(request: Any, answer: bytes, apply: Callable[[Any, list[Any]], Any]) -> Any:
-    """Hold the answer to a request against the laws.
+    """Assert the properties of the answer to a request.
 
-    Gives the same request for the object as `apply` patches it, or the request itself where there is no patch.
+    Returns the request with the object patched by `apply`, or unchanged if there is no patch.
     """
     response = json.loads(answer)["response"]
     assert response["uid"] == request["uid"]
@@ -125,13 +125,13 @@ def patched(request: Any, answer: bytes, apply: Callable[[Any, list[Any]], Any])
 
 
 def check_again(request: Any, handler: Mutator) -> None:
-    """Hold that a handler which is called again for a patched object finds nothing more to do."""
+    """Assert that calling the handler again for a patched object changes nothing."""
     again = {"apiVersion": review.VERSIONS[0], "kind": "AdmissionReview", "request": request}
     assert handler.review(json.dumps(again).encode()).decision.operations == ()
 
 
 def apply(document: Any, patch: list[Any]) -> Any:
-    """Do what jsonpatch does, for operations that are let pass above, and in much less time: change a document."""
+    """Patch a document as jsonpatch does, for the operations allowed above, and much faster."""
     for operation in patch:
         *way, last = [part.replace("~1", "/").replace("~0", "~") for part in operation["path"].split("/")[1:]]
         target = document

@@ -1,4 +1,4 @@
-"""A source made of a configuration, and what it says when it gives nothing."""
+"""Create a credential provider from a configuration, and return its error."""
 
 import json
 from collections.abc import Callable

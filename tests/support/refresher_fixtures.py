@@ -1,4 +1,4 @@
-"""Fixtures: the folder that a refresher reads, with a fake API server that its kubeconfig names."""
+"""Fixtures: the folder of a refresher, with a fake API server named in its kubeconfig."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +12,13 @@ from .refresher_process import Place, make_pair, make_place
 
 @pytest.fixture(scope="session")
 def pair() -> tuple[KeyPair, bytes]:
-    """The API server's certificate, and the authority's."""
+    """The API server's certificate and its CA's."""
     return make_pair()
 
 
 @pytest.fixture
 def place(tmp_path: Path, pair: tuple[KeyPair, bytes]) -> Iterator[Place]:
-    """A folder with all that a sidecar reads, and an API server of the test's own."""
+    """A folder with all files of a refresher, and a fake API server."""
     made = make_place(tmp_path, *pair)
     yield made
     made.api.stop()

@@ -1,4 +1,4 @@
-"""The real sidecar, run as a Pod would run it, beside an API server of the test's own."""
+"""The refresher as a process, run as in a Pod, with a fake API server."""
 
 import base64
 import hashlib
@@ -23,20 +23,20 @@ from webhook.readiness import Readiness, decode
 
 from .fake_api_server import SECRET, TOKEN, ApiServer
 
-#: Longer than anything here takes, on a machine that does much else.
+#: Seconds; longer than any step takes on a busy machine.
 PATIENCE = 30.0
 PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 _PREFIX = "registry_webhook_refresher_"
 
 
 class Place(NamedTuple):
-    """A folder with all that a sidecar reads, and the API server that it is told of."""
+    """A folder with all files of a refresher, and its API server."""
 
     folder: Path
     api: ApiServer
 
     def configure(self, **webhook: Any) -> None:
-        """Write the configuration; what is given stands under `webhook`."""
+        """Write the configuration with these keys under `webhook`."""
         registry = {"server": "registry.example.com", "username": "robot", "retry_delay": 0}
         registry |= webhook.pop("registry", {})
         settings = {
@@ -48,7 +48,7 @@ class Place(NamedTuple):
         self.write("config.yaml", yaml.safe_dump({"opencti": {"daemon": {"registry": registry}}, "webhook": settings}))
 
     def write(self, name: str, text: str) -> None:
-        """Put new content in a file's place at once, as kubelet does."""
+        """Replace a file's content atomically, as the kubelet does."""
         new = self.folder / f"{name}.new"
         new.write_text(text)
         new.replace(self.folder / name)
@@ -59,7 +59,7 @@ class Place(NamedTuple):
 
 
 def make_place(folder: Path, pair: pki_ca.KeyPair, ca: bytes) -> Place:
-    """Start an API server, and write what leads a sidecar to it. Whoever calls stops the server."""
+    """Start an API server, and write a kubeconfig for it. The caller stops the server."""
     api = ApiServer(pair, folder)
     place = Place(folder, api)
     cluster = {"server": api.url, "certificate-authority-data": base64.b64encode(ca).decode()}
@@ -78,14 +78,14 @@ def make_place(folder: Path, pair: pki_ca.KeyPair, ca: bytes) -> Place:
 
 
 def make_pair() -> tuple[pki_ca.KeyPair, bytes]:
-    """Make a certificate for this machine, and give the authority's too."""
+    """Return a certificate for localhost and its CA's."""
     now, hour = datetime.now(UTC), timedelta(hours=1)
     ours = pki_ca.create_ca("test", now, hour)
     return pki_ca.sign(ours, ["127.0.0.1", "localhost"], now, hour), ours.certificate
 
 
 class Sidecar:
-    """A sidecar that runs."""
+    """A running refresher."""
 
     def __init__(self, place: Place, process: "subprocess.Popen[bytes]", log: Path) -> None:
         self.place = place
@@ -94,11 +94,10 @@ class Sidecar:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """Its log."""
         return self._log.read_text()
 
     def state(self) -> Readiness:
-        """What its `/readyz` says."""
         found = decode(self.probe("/readyz", Accept="application/json")[1].encode())
         assert found is not None
         return found
@@ -108,7 +107,7 @@ class Sidecar:
         return {(one.code, one.namespace) for one in self.state().warnings}
 
     def probe(self, path: str, **headers: str) -> tuple[int, str]:
-        """Ask its port: the status and the body."""
+        """Send a request to its port; return status and body."""
         address = self.log.partition("address=http://")[2].partition("\n")[0]
         connection = http.client.HTTPConnection(address, timeout=PATIENCE)
         try:
@@ -119,7 +118,7 @@ class Sidecar:
             connection.close()
 
     def metric(self, name: str, *labels: str) -> float:
-        """Give a metric's value, 0 where there is none."""
+        """Return a metric's value, 0 if it does not exist."""
         for family in text_string_to_metric_families(self.probe("/metrics")[1]):
             for sample in family.samples:
                 if sample.name == _PREFIX + name and tuple(sample.labels.values()) == labels:
@@ -127,7 +126,7 @@ class Sidecar:
         return 0.0
 
     def stop(self) -> float:
-        """Stop it as kubelet does, and give the seconds that it took."""
+        """Stop it as the kubelet does, and return the seconds it took."""
         began = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
         assert self.process.wait(PATIENCE) == 0
@@ -145,9 +144,9 @@ def _command(*words: str) -> list[str]:
 
 @contextmanager
 def refreshing(place: Place, name: str = "log", *words: str, **variables: str) -> Iterator[Sidecar]:
-    """Run `registry-webhook refresh` in a folder until the block ends; nothing that it said shows the credential.
+    """Run `registry-webhook refresh` in a folder inside the block; its output must not contain the credential.
 
-    The replica is called as its log is.
+    The replica has the name of its log.
     """
     path = place.folder / name
     with path.open("wb") as log:
@@ -173,7 +172,7 @@ def refreshing(place: Place, name: str = "log", *words: str, **variables: str) -
 
 
 def run(place: Place, *words: str) -> "subprocess.CompletedProcess[str]":
-    """Run `registry-webhook refresh` in a folder to its end; nothing that it said shows the credential."""
+    """Run `registry-webhook refresh` in a folder to its end; its output must not contain the credential."""
     done = subprocess.run(
         _command(*words), cwd=place.folder, env=_environment(), capture_output=True, text=True, check=False, timeout=60
     )
@@ -184,8 +183,8 @@ def run(place: Place, *words: str) -> "subprocess.CompletedProcess[str]":
 
 
 def traces(text: str, api: ApiServer) -> list[str]:
-    """Find in a text what no output may have: a password, the token, either in base64, or a hash of a content."""
-    # In base64 a text has three forms, by where in a group of three bytes it begins.
+    """Return what output must never contain: a password, the token, either in base64, or a hash of content."""
+    # In base64 a string has three forms, depending on its offset in a group of three bytes.
     encoded = [base64.b64encode(b"\0" * before + PASSWORD.encode())[4:-4].decode() for before in range(3)]
     words = [PASSWORD, *encoded]
     for asked in list(api.asked):
@@ -196,7 +195,7 @@ def traces(text: str, api: ApiServer) -> list[str]:
 
 
 def wait_until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
-    """Wait until something holds; a failed connection meanwhile is none."""
+    """Wait for a condition; failed connections count as not met."""
     deadline = time.monotonic() + patience
     while True:
         try:

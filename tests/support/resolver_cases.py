@@ -1,4 +1,4 @@
-"""References and configurations to resolve: for the resolver, and for whatever has to decide as it does."""
+"""References and configurations to resolve, for the resolver and for the admission policies."""
 
 from random import Random
 from typing import NamedTuple
@@ -10,7 +10,7 @@ DIGEST = "@sha256:" + "0123456789abcdef" * 4
 
 
 class Case(NamedTuple):
-    """A configuration, and images to resolve with it."""
+    """A configuration, and images to resolve."""
 
     what: str
     images: tuple[str, ...]
@@ -287,7 +287,7 @@ CASES = [
     ),
 ]
 
-# Few and close together, so that what is drawn often meets.
+# Few and similar, so that drawn values often match.
 _DOMAINS = (
     *("docker.io", "index.docker.io", "quay.io", "a.b", "localhost:5000", SERVER),
     *("Docker.IO", "docker.io:0443", "registry-1.docker.io", "Quay.io", "quay.io:443", "A.b", "localhost:05000"),
@@ -313,7 +313,7 @@ _PREFIXES = st.builds(
 
 
 def drawn_images(seed: int, number: int = 100) -> tuple[str, ...]:
-    """Give so many images, most of them plausible, a quarter of them nothing but characters."""
+    """Return random images, most of them plausible, a quarter of them random characters."""
     random = Random(seed)  # noqa: S311 - nothing is kept secret by it
     return tuple(_garbled(random) if random.random() < 0.25 else _plausible(random) for _ in range(number))
 
@@ -325,12 +325,12 @@ def _plausible(random: Random) -> str:
 
 
 def _garbled(random: Random) -> str:
-    # The API server takes any text for an image that is not empty and has no blanks around it.
+    # The API server accepts any string as an image that is not empty and has no surrounding spaces.
     text = "".join(random.choices("aab1.:/@-_[]Aé\u212a \n\\'\"", k=random.randint(1, 16)))
     return text.strip() or "a"
 
 
-#: A configuration and many images; not every configuration is a valid one.
+#: A configuration, not always a valid one, and many images.
 DRAWN = st.builds(
     Case,
     what=st.just("drawn"),

@@ -1,4 +1,4 @@
-"""Fixtures: the folder that a server reads."""
+"""Fixtures: the folder of a server."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The real server, run as a cluster would run it, and a client that sends it whatever a test says."""
+"""The server as a process, run as in a cluster, and a client that can send anything."""
 
 import http.client
 import json
@@ -22,7 +22,7 @@ from webhook.config import schema
 from webhook.pki import ca
 
 PATIENCE = 20.0
-#: A review with an answer of some 7 MB, more than all buffers on the way hold: every image is rewritten.
+#: A review with an answer of about 7 MB, more than all buffers hold: every image is rewritten.
 LONG_ANSWER = review.encode_review({"spec": {"containers": [{"image": "n" * 20}] * 25_000}})
 CONFIGURATION = """\
 opencti:
@@ -30,13 +30,13 @@ opencti:
     registry:
       server: registry.example.com
 """
-#: As text, or as JSON.
+#: As text or JSON.
 _ADDRESSES = re.compile(r'addresses"?[=:]"([^"]+)"')
 JSON = {"Content-Type": "application/json"}
 
 
 class Answer(NamedTuple):
-    """An HTTP answer, read to its end."""
+    """A complete HTTP response."""
 
     status: int
     headers: http.client.HTTPMessage
@@ -44,14 +44,13 @@ class Answer(NamedTuple):
 
     @property
     def response(self) -> dict[str, Any]:
-        """The response of the AdmissionReview in the body."""
         review: dict[str, Any] = json.loads(self.body)
         response: dict[str, Any] = review["response"]
         return response
 
 
 class Client:
-    """One connection to a server."""
+    """A connection to a server."""
 
     def __init__(self, address: tuple[str, int], trust: ssl.SSLContext | None) -> None:
         self._connection = (
@@ -67,44 +66,40 @@ class Client:
         self._connection.close()
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """Send one request and read the answer."""
         self._connection.request(method, path, body, headers or {})
         return self.answer()
 
     def answer(self) -> Answer:
-        """Read an answer to what was sent."""
         answer = self._connection.getresponse()
         return Answer(answer.status, answer.headers, answer.read())
 
     def review(self, body: bytes, path: str = "/mutate?timeout=10s") -> Answer:
-        """Send a review."""
         return self.ask("POST", path, body, JSON)
 
 
 class Place(NamedTuple):
-    """A folder with all that a server reads."""
+    """A folder with all files of a server."""
 
     folder: Path
     ours: ca.KeyPair
 
     def write_pair(self, *names: str) -> None:
-        """Write a new certificate for `names`, or for this machine, and its key."""
+        """Write a new certificate and key for `names`, by default for localhost."""
         pair = ca.sign(self.ours, names or ("localhost", "127.0.0.1"), datetime.now(UTC), timedelta(hours=1))
         replace(self.folder / "tls.crt", pair.certificate)
         replace(self.folder / "tls.key", pair.key)
 
     def configure(self, text: str) -> None:
-        """Write the configuration."""
         replace(self.folder / "config.yaml", text.encode())
 
     @property
     def trust(self) -> ssl.SSLContext:
-        """What a client must trust."""
+        """The CA for clients."""
         return ssl.create_default_context(cadata=self.ours.certificate.decode())
 
 
 class Server:
-    """A server that runs."""
+    """A running server."""
 
     def __init__(self, place: Place, process: "subprocess.Popen[bytes]", secure: int, plain: int | None) -> None:
         self.place = place
@@ -115,83 +110,81 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What it has logged."""
+        """Its log."""
         return (self.place.folder / "log").read_text()
 
     def client(self) -> Client:
-        """Connect over TLS."""
         return Client(self.secure, self.trust)
 
     def probe(self, path: str) -> Answer:
-        """Ask the plain port."""
+        """Send a request to the plain port."""
         assert self.plain_address is not None
         with Client(self.plain_address, None) as client:
             return client.ask("GET", path)
 
     def metric(self, series: str) -> float:
-        """What a series is now, named with its labels as it is written."""
+        """Return the value of a series, named with its labels."""
         lines = self.probe("/metrics").body.decode().splitlines()
         (line,) = (line for line in lines if line.startswith(f"{series} "))
         return float(line.rpartition(" ")[2])
 
     def plain(self) -> socket.socket:
-        """Connect to the plain port, and send nothing."""
+        """Connect to the plain port without sending anything."""
         assert self.plain_address is not None
         return socket.create_connection(self.plain_address, timeout=PATIENCE)
 
     def ask(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """Send one request over a connection of its own."""
+        """Send one request over a new connection."""
         with self.client() as client:
             return client.ask(method, path, body, headers)
 
     def review(self, body: bytes) -> Answer:
-        """Send one review over a connection of its own."""
+        """Send one review over a new connection."""
         return self.ask("POST", "/mutate?timeout=10s", body, JSON)
 
     def tcp(self) -> socket.socket:
-        """Connect without TLS."""
         return socket.create_connection(self.secure, timeout=PATIENCE)
 
     def tls(self) -> ssl.SSLSocket:
-        """Connect with TLS, and send nothing."""
+        """Connect with TLS without sending anything."""
         return self.trust.wrap_socket(self.tcp(), server_hostname="localhost")
 
     def stop(self) -> int:
-        """Stop it as kubelet does, and give its exit status."""
+        """Stop it as the kubelet does, and return its exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(PATIENCE)
 
     def workers(self) -> list[int]:
-        """The process ids of what it started."""
+        """The process IDs of its children."""
         children = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children")
         return [int(pid) for pid in children.read_text().split()]
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Put new content in a file's place at once, as kubelet does."""
+    """Replace a file's content atomically, as the kubelet does."""
     new = path.with_suffix(".new")
     new.write_bytes(content)
     new.replace(path)
 
 
 def make_place(folder: Path) -> Place:
-    """Make a folder with a configuration and an authority, and no certificate yet."""
+    """Create a folder with a configuration and a CA, without a certificate."""
     place = Place(folder, ca.create_ca("test", datetime.now(UTC), timedelta(hours=1)))
     place.configure(CONFIGURATION)
     return place
 
 
 class Around(NamedTuple):
-    """What a server is started with, beside its command line."""
+    """How a server is started, apart from its command line."""
 
     files: int | None = None
-    """How many it may have open."""
+    """Limit of open files."""
     within: tuple[str, ...] = ()
-    """What stands before its command line: a command that runs it."""
+    """A command that runs its command line."""
     log: int | None = None
-    """The descriptor that it writes its log to, instead of to the file `log`."""
+    """Descriptor for its log, instead of the file `log`."""
     inherited: tuple[int, ...] = ()
-    """Descriptors that it keeps."""
+    """Descriptors that it inherits."""
 
 
 @contextmanager
@@ -217,7 +210,7 @@ def serving(
 
 @contextmanager
 def serving_wsgi(place: Place) -> Iterator[Server]:
-    """Run the Flask application under another server: gunicorn's threads, with a certificate of their own."""
+    """Run the Flask application in gunicorn's threads, with a certificate."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
         words = [
@@ -248,7 +241,7 @@ def _running(
             resource.setrlimit(resource.RLIMIT_NOFILE, (around.files, around.files))
 
     (place.folder / "log").write_bytes(b"")
-    with (place.folder / "log").open("ab") as file:  # it may be emptied meanwhile
+    with (place.folder / "log").open("ab") as file:  # it may have been emptied in the meantime
         log = file.fileno() if around.log is None else around.log
         process = subprocess.Popen(
             [*around.within, *command],
@@ -268,7 +261,7 @@ def _running(
 
 
 def wait_until(holds: Callable[[], bool]) -> None:
-    """Wait until something holds; a failed connection meanwhile is none."""
+    """Wait for a condition; failed connections count as not met."""
     deadline = time.monotonic() + PATIENCE
     while True:
         try:

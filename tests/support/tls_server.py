@@ -1,4 +1,4 @@
-"""A server that serves the webhook's certificate in the webhook's place, and what it leaves with the API server."""
+"""A server that stands in for the webhook's TLS port, and reports of its certificate."""
 
 import socket
 import ssl
@@ -14,7 +14,7 @@ OWNER = {"apiVersion": "v1", "kind": "Namespace", "name": "registry-webhook", "u
 
 
 class Server:
-    """A server that serves whatever pair stands in its folder, if any, to whoever connects."""
+    """A server with the certificate in its folder, if there is one."""
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir()
@@ -38,12 +38,12 @@ class Server:
 
     def close(self) -> None:
         with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # or who waits for a connection takes one more
+            self._listening.shutdown(socket.SHUT_RDWR)  # or one that waits for a connection takes one more
         self._listening.close()
 
     @property
     def certificate(self) -> bytes:
-        """What stands in the folder."""
+        """The certificate in the folder, empty if there is none."""
         return (self.folder / "tls.crt").read_bytes() if (self.folder / "tls.crt").exists() else b""
 
 
@@ -57,7 +57,7 @@ def serving(place: Place, name: str) -> Iterator[Server]:
 
 
 def said(api: ApiServer, replica: str) -> str:
-    """Give the fingerprint that a replica says it serves."""
+    """Return the fingerprint of the certificate that a replica reports."""
     secret = api.certificates.get("registry-webhook-certificate", {"metadata": {}})
     text: str = secret["metadata"].get("annotations", {}).get(f"replica.registry-webhook/{replica}", "")
     return text.partition(" ")[0]

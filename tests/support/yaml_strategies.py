@@ -1,4 +1,4 @@
-"""Draws manifests: values that YAML 1.1 and 1.2 read differently, written in every style."""
+"""Strategies for manifests: values that YAML 1.1 and 1.2 read differently, written in every style."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from webhook.kube import kubernetes_yaml
 from webhook.log.escaping import escape_document, is_shown
 
-#: Strings that some reader could take for something else, or that are awkward to write.
+#: Strings that could be read as another type, or are difficult to write.
 STRINGS = (
     *(
         "",
@@ -97,7 +97,7 @@ values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(strings, inner, max_size=3), max_leaves=8
 )
 
-#: Plain scalars as somebody writes them, of every type.
+#: Plain scalars of every type, as users write them.
 _PLAIN = (
     *(
         "y",
@@ -139,7 +139,7 @@ images = st.sampled_from(
 
 @st.composite
 def pods(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a Pod's or a template's metadata and spec."""
+    """Draw metadata and spec of a Pod or template."""
     container = st.fixed_dictionaries(
         {"name": st.sampled_from(["a", "n", "08"]), "image": images}, optional={"args": st.lists(scalars, max_size=2)}
     )
@@ -162,7 +162,7 @@ def pods(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def documents(draw: st.DrawFn) -> dict[str, Any]:
-    """Draw a Kubernetes object, most often one with a Pod template."""
+    """Draw a Kubernetes object, usually with a Pod template."""
     pod = draw(pods())
     head = {"apiVersion": "v1", "metadata": {"name": "x"}}
     kind = draw(st.sampled_from(["Pod", "Deployment", "CronJob", "Service", "List", "ConfigMap"]))
@@ -180,7 +180,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
 
 @st.composite
 def texts(draw: st.DrawFn, documents: st.SearchStrategy[Any] = documents()) -> str:  # noqa: B008 - a strategy is a value
-    """Draw a document's text in a mixture of styles, with comments, and with things that no value tells."""
+    """Draw a document in a mixture of styles, with comments and other things that are not part of the value."""
     value = draw(documents)
     style = draw(st.integers(0, 9))
     if style == 0:
@@ -196,7 +196,7 @@ def texts(draw: st.DrawFn, documents: st.SearchStrategy[Any] = documents()) -> s
 
 
 def _block(draw: st.DrawFn, value: Any, indent: int) -> list[str]:
-    """Write a value as lines of a block."""
+    """Return a value as lines of a block."""
     if isinstance(value, dict) and value and draw(st.integers(0, 5)):
         lines: list[str] = []
         for key, item in value.items():
@@ -249,7 +249,7 @@ def _flow(draw: st.DrawFn, value: Any) -> str:
 
 
 def _scalar(draw: st.DrawFn, text: str) -> str:
-    """Write a string in quotes, or without where kubectl reads the same without."""
+    """Return a string in quotes, or without them if kubectl reads it the same."""
     # In flow style, a colon after a comma begins a value.
     is_flow_safe = not text.startswith(":") and not set(text) & set(",?[]{}")
     plain = text and is_flow_safe and kubernetes_yaml.dump({text: text}) == f"{text}: {text}\n"
