@@ -86,7 +86,7 @@ def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
             terminal.write()
             terminal.write(terminal.bold(title, screen))
             for line in (f"# {case.what}", *_account(case, response)):
-                terminal.write(diff.coloured(line, screen))
+                terminal.write(diff.colored(line, screen))
         connection.close()
         click.echo(f"\n{len(cases)} reviews, {1000 * seconds / len(cases):.1f} ms each on average.")
         if keep:

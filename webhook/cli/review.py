@@ -47,7 +47,7 @@ image.
 @click.option(
     "--namespace", "-n", default="default", show_default=True, help="The namespace of what names none; opted in."
 )
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Colour the diff.")
+@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Color the diff.")
 @config_option
 def command(names: tuple[str, ...], output: str, namespace: str, color: str, config: Path | None) -> None:
     """Show what the webhook would make of each FILE; `-` reads standard input.
@@ -58,7 +58,7 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     mutator = Mutator(load_options(config).configuration)
     screen = terminal.screen()
     if color != "auto":
-        screen = screen._replace(coloured=color == "always")
+        screen = screen._replace(colored=color == "always")
     statuses = set()
     written = False
     for name in names:
@@ -69,7 +69,7 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
             terminal.write(f"{PROGRAM}: {reviewed.name}: no Pod or Pod template in it names an image", err=True)
         if output == "diff":
             for line in _diff(reviewed):
-                terminal.write(diff.coloured(line, screen), coloured=screen.coloured)
+                terminal.write(diff.colored(line, screen), colored=screen.colored)
         else:
             text = _document(reviewed, output, is_first=not written)
             click.echo(text.encode(), nl=name != names[-1] and bool(text) and not text.endswith("\n"))

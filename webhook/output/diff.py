@@ -18,6 +18,6 @@ def _lines(text: str) -> list[str]:
     return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
 
 
-def coloured(line: str, screen: Screen) -> Styled:
-    """Colour a line of a diff by its first characters."""
+def colored(line: str, screen: Screen) -> Styled:
+    """Color a line of a diff by its first characters."""
     return styled(line, next((style for start, style in _STYLES if line.startswith(start)), None), screen)

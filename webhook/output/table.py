@@ -20,8 +20,8 @@ _GAP = "  "
 _CELL, _LAST = 320, 4096
 #: The last column is not wrapped where fewer characters than these are left for it.
 _NARROWEST = 24
-#: The colours of cells that hold only this word.
-_COLOURS = {
+#: The colors of cells that hold only this word.
+_COLORS = {
     "ok": GREEN,
     "yes": GREEN,
     "fail": RED,
@@ -97,7 +97,7 @@ def _wrapped(text: str, indent: int, width: int | None) -> list[str]:
 
 
 def _styled(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - of a row
-    return styled(cell, BOLD if is_heading else _COLOURS.get(cell), screen)
+    return styled(cell, BOLD if is_heading else _COLORS.get(cell), screen)
 
 
 def counted(number: int, what: str) -> str:

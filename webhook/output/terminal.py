@@ -23,11 +23,11 @@ class Screen(NamedTuple):
 
     width: int | None = None
     """In characters; None for a file or a pipe."""
-    coloured: bool = False
+    colored: bool = False
 
 
 def screen() -> Screen:
-    """Return the properties of standard output; a file or a pipe has no width, and NO_COLOR turns colours off."""
+    """Return the properties of standard output; a file or a pipe has no width, and NO_COLOR turns colors off."""
     if not sys.stdout.isatty():
         return Screen()
     return Screen(shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ)
@@ -40,9 +40,9 @@ class Styled(str):
 
 
 def styled(text: str, style: str | None, screen: Screen) -> Styled:
-    """Escape `text` and, where the screen has colours, add a style."""
+    """Escape `text` and, where the screen has colors, add a style."""
     escaped = _escaped(text)
-    return Styled(f"{style}{escaped}{_PLAIN}") if screen.coloured and style else escaped
+    return Styled(f"{style}{escaped}{_PLAIN}") if screen.colored and style else escaped
 
 
 def bold(text: str, screen: Screen) -> Styled:
@@ -55,9 +55,9 @@ def join(*parts: str) -> Styled:
     return Styled("".join(map(_escaped, parts)))
 
 
-def write(line: str = "", *, err: bool = False, coloured: bool | None = None) -> None:
-    """Write one line. Without `coloured`, styles are removed where the stream is not a terminal."""
-    click.echo(_escaped(line), err=err, color=coloured)
+def write(line: str = "", *, err: bool = False, colored: bool | None = None) -> None:
+    """Write one line. Without `colored`, styles are removed where the stream is not a terminal."""
+    click.echo(_escaped(line), err=err, color=colored)
 
 
 def write_all(lines: Iterable[str]) -> None:

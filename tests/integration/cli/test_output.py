@@ -63,7 +63,7 @@ def test_review_yaml_comments_between_documents_are_escaped(call: _Run, config: 
     assert len(list(yaml.safe_load_all(ran.stdout))) == 2
 
 
-def test_review_diff_colours_are_kept(call: _Run, config: str, manifest: Path) -> None:
+def test_review_diff_colors_are_kept(call: _Run, config: str, manifest: Path) -> None:
     ran = call("review", config, "--color=always", str(manifest))
     assert "\x1b[31m-" in ran.stdout
     assert "\x1b[2J" not in ran.stdout

@@ -477,18 +477,18 @@ def test_review_diff_has_the_lines_of_the_file_only(review: _Run, newline: str) 
     assert [line[1:] for line in lines if line[:1] in {" ", "-"} and line[:3] != "---"] == text.split(newline)[1:-1]
 
 
-def test_colours_come_only_when_they_are_asked_for(review: _Run) -> None:
+def test_colors_come_only_when_they_are_asked_for(review: _Run) -> None:
     text = yaml.safe_dump(_pod())
     plain = review("-", stdin=text).stdout
     assert "\x1b" not in plain
     assert review("--color", "never", "-", stdin=text).stdout == plain
-    coloured = review("--color", "always", "-", stdin=text).stdout
-    assert f"\x1b[32m+  - image: {_SERVER}/nginx:1.27\x1b[0m" in coloured
-    assert "\x1b[31m-  - image: nginx:1.27\x1b[0m" in coloured
+    colored = review("--color", "always", "-", stdin=text).stdout
+    assert f"\x1b[32m+  - image: {_SERVER}/nginx:1.27\x1b[0m" in colored
+    assert "\x1b[31m-  - image: nginx:1.27\x1b[0m" in colored
 
 
 @pytest.mark.parametrize("output", ["patch", "yaml", "json"])
-def test_what_programs_read_is_never_coloured(review: _Run, output: str) -> None:
+def test_what_programs_read_is_never_colored(review: _Run, output: str) -> None:
     text = yaml.safe_dump(_pod())
     always = review("--color", "always", "--output", output, "-", stdin=text)
     assert "\x1b" not in always.stdout

@@ -109,13 +109,13 @@ def test_page_hidden_character_is_escaped(text: str) -> None:
 
 @hidden
 def test_terminal_line_is_escaped_unless_styled(text: str, capsys: pytest.CaptureFixture[str]) -> None:
-    screen = Screen(coloured=True)
+    screen = Screen(colored=True)
     terminal.write(text)
-    terminal.write(f"{terminal.bold(text, screen)}", coloured=True)
+    terminal.write(f"{terminal.bold(text, screen)}", colored=True)
     terminal.write_all([terminal.join("  ", text), *table.table([(text, text)], screen)])
     assert not [one for one in raw(capsys.readouterr().out) if one != "\n"]
 
 
 def test_terminal_style_is_kept_around_escaped_text(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.write(terminal.bold("a\x1bb", Screen(coloured=True)), coloured=True)
+    terminal.write(terminal.bold("a\x1bb", Screen(colored=True)), colored=True)
     assert capsys.readouterr().out == "\x1b[1ma\\x1bb\x1b[0m\n"

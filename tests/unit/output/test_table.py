@@ -43,11 +43,11 @@ def test_headings_stand_above_the_columns() -> None:
     assert lines == ["NAMESPACE  PODS", "team-a     3"]
 
 
-def test_marks_are_coloured_on_a_screen_that_is_and_take_no_width_by_it() -> None:
+def test_marks_are_colored_on_a_screen_that_is_and_take_no_width_by_it() -> None:
     plain = list(table.findings(FOUND, Screen()))
-    coloured = list(table.findings(FOUND, Screen(coloured=True)))
-    assert coloured[0] == plain[0].replace("ok", "\x1b[32mok\x1b[0m")
-    assert coloured[1] == plain[1].replace("fail", "\x1b[31mfail\x1b[0m", 1)
+    colored = list(table.findings(FOUND, Screen(colored=True)))
+    assert colored[0] == plain[0].replace("ok", "\x1b[32mok\x1b[0m")
+    assert colored[1] == plain[1].replace("fail", "\x1b[31mfail\x1b[0m", 1)
 
 
 def test_what_could_forge_a_line_or_drive_a_terminal_is_escaped() -> None:

@@ -30,7 +30,7 @@ class _Part(NamedTuple):
     """A part of the ring or of a bar; its start and length are percentages."""
 
     label: str
-    colour: str
+    color: str
     size: int
     start: float
     length: float
@@ -106,14 +106,14 @@ def _first(rows: Sequence[_T], limit: int) -> _Rows[_T]:
 def _parts(counts: Counts, whole: int, shortest: float = 0) -> list[_Part]:
     """Divide Pods by their state; states without Pods are left out."""
     start, parts = 0.0, []
-    for label, colour, size in (
+    for label, color, size in (
         ("as they would be made now", "current", counts.current),
         ("have an image to be rewritten", "images", counts.images),
         ("lack the pull secret alone", "secret", counts.drifted - counts.images),
         ("are left alone", "aside", counts.left_alone),
     ):
         if size:
-            parts.append(_Part(label, colour, size, start, max(100 * size / whole, shortest)))
+            parts.append(_Part(label, color, size, start, max(100 * size / whole, shortest)))
             start += parts[-1].length
     return parts
 
