@@ -34,6 +34,7 @@ from webhook.diagnostics.evaluate import Rewriter, namespace_status
 from webhook.diagnostics.explain import text as explain_text
 from webhook.diagnostics.plan import analysis as plan
 from webhook.diagnostics.plan import text as plan_text
+from webhook.errors import NotReadable
 from webhook.output import table
 from webhook.output.terminal import Screen
 
@@ -157,7 +158,7 @@ def _report() -> Iterator[str]:
     replica_set = owned_by("ReplicaSet", "web-1")
     pods = [
         pod("web-1-a", ownerReferences=replica_set),
-        pod("web-1-b", secrets=("registry-webhook-pull",), ownerReferences=replica_set),
+        pod("web-1-b", ownerReferences=replica_set, creationTimestamp="2026-11-01T00:00:00Z"),
         pod("db-0", (f"{SERVER}/nginx",), ownerReferences=owned_by("Database", "db")),
         pod("bare", creationTimestamp="2026-11-01T00:00:00Z"),
         pod("out", labels={ENABLED_LABEL: "false"}),
@@ -167,6 +168,14 @@ def _report() -> Iterator[str]:
     parents = {"uid-web-1": owner("Deployment", "web")}
     rewriter = Rewriter(webhook=True, policy=True, since="2026-11-10T00:00:00Z", has_bundle=False)
     yield from drift_text.lines(drift.report(settings(), drift.Observed(pods, statuses, parents, rewriter)), _SCREEN)
+    for other in (
+        Rewriter(webhook=False, policy=False),
+        Rewriter(webhook=False, policy=False, hidden=True),
+        Rewriter(webhook=False, policy=True, policy_hash="0" * 12),
+        Rewriter(webhook=NotReadable("<reason>"), policy=False),
+    ):
+        found = drift.report(settings(), drift.Observed([], {}, {}, other))
+        yield from ("", f"# configured: {found.rewriter}", *(f"note: {note}" for note in found.notes))
     sound = drift.Observed([], {"team-a": statuses["team-a"]}, {}, Rewriter(webhook=True, policy=False))
     yield from ("", "# no drift", *drift_text.lines(drift.report(settings(), sound), _SCREEN))
 

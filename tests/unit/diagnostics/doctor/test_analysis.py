@@ -468,8 +468,8 @@ def test_doctor_every_code_has_case() -> None:
 def test_where_all_is_well_everything_is_ok() -> None:
     found = analysis.diagnose(sound())
     assert [str(finding) for finding in found if finding.mark is not Mark.OK] == []
-    assert analysis.summary(found) == f"no errors, {len(found)} ok"
     assert Code.CONFIG_SAME in {finding.code for finding in found}
+    assert re.findall(r"\d+", analysis.summary(found)) == [str(len(found))]
 
 
 def test_pull_secret_disabled_is_ok() -> None:
@@ -481,12 +481,17 @@ def test_pull_secret_disabled_is_ok() -> None:
 def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
     found = analysis.diagnose(sound(**{part: _UNREAD}))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN, Mark.OK}
-    assert "not known: no right to list it" in {finding.message for finding in found}
+    assert any(str(_UNREAD) in finding.message for finding in found)
 
 
 def test_it_is_said_how_many_lines_are_how() -> None:
     seen = sound(lease=None, webhook_configuration=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
-    assert analysis.summary(analysis.diagnose(seen)).startswith("1 error, 1 warning, 1 not known, ")
+    found = analysis.diagnose(seen)
+    numbers = [
+        len([one for one in found if one.mark is mark]) for mark in (Mark.ERROR, Mark.WARNING, Mark.UNKNOWN, Mark.OK)
+    ]
+    assert numbers[:3] == [1, 1, 1]
+    assert [int(number) for number in re.findall(r"\d+", analysis.summary(found))] == numbers
 
 
 def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:
@@ -543,18 +548,20 @@ def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
     policy = read(Object, {"metadata": {"name": "registry-webhook-mutate"}})
     found = analysis.diagnose(sound(webhook_configuration=calling(matchConditions=conditions), policies=(policy,)))
     assert {finding.mark for finding in found} == {Mark.OK}
-    assert Code.POLICY_INSTEAD in {finding.code for finding in found}
+    (instead,) = [finding for finding in found if finding.code is Code.POLICY_INSTEAD]
+    assert "MutatingAdmissionPolicy registry-webhook-mutate" in instead.message
 
 
 def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
     policies = (read(Object, {"metadata": {"name": "registry-webhook-mutate"}}),)
-    found = analysis.diagnose(
-        sound(webhook_configuration=None, deployment=deployment(availableReplicas=0), policies=policies)
-    )
+    seen = sound(webhook_configuration=None, deployment=deployment(availableReplicas=0), policies=policies)
+    found = analysis.diagnose(seen)
     marks = {finding.code: finding.mark for finding in found}
     assert marks[Code.WEBHOOK_MISSING] is Mark.WARNING
     assert marks[Code.DEPLOY_UNAVAILABLE] is Mark.ERROR
-    assert not [finding for finding in found if "Pods are made as they are written" in finding.message]
+    without_policy = sound(webhook_configuration=None).outage_effect
+    assert seen.outage_effect != without_policy
+    assert not [finding for finding in found if without_policy in finding.message]
 
 
 def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:
@@ -566,8 +573,7 @@ def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_proce
     ends = (NOW + timedelta(days=9)).timestamp()
     said = says("refresher", settings().digest, certificate_expiry_timestamp_seconds=ends, leading=1)
     found = analysis.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
-    why = "the processes say that it is good until 2026-12-04 12:00 UTC"
-    assert why in {finding.message for finding in found}
+    assert any("2026-12-04 12:00 UTC" in finding.message for finding in found)
 
 
 _GENERATED = {"registry-webhook/configuration-hash": "abc"}

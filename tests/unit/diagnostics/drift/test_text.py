@@ -1,4 +1,6 @@
-"""The drift report on a terminal."""
+"""The drift report on a terminal; its words are in tests/integration/cli/golden/report.txt."""
+
+import re
 
 from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
@@ -39,35 +41,27 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
     served = NamespaceDrift("team-a", selected=True, why="opted in", counts=COUNTS, owners=(OWNER, FOREIGN))
     other = NamespaceDrift("b", selected=False, why="not opted in", counts=Counts(pods=7, not_selected=7), owners=())
     totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_selected=7)
-    assert list(text.lines(report(served, other, totals=totals, notes=("something",)), Screen())) == [
-        "Drift: 3 of 5 Pods in 1 served namespace would be changed if created now",
-        "        3  have an image to be rewritten",
-        "        3  lack the pull secret",
-        "        2  were not rewritten when created: the webhook was unavailable, or the Pod was not selected",
-        "        7  are in a namespace that is not served",
-        "  by config.yaml (0123456789ab); configured: webhook",
-        "  note: something",
-        "",
-        "NAMESPACE  OWNER                   PODS  DRIFTED  WHAT WOULD CHANGE",
-        "team-a     Deployment/web          4     3        container app: nginx -> registry.example.com/nginx",
-        f"{'':50}no pull secret; 2 not rewritten when created; 1 created before the webhook was installed",
-        "team-a     Database.db.example/pg  1     1        container app: nginx -> registry.example.com/nginx",
-        f"{'':50}not rewritten when created",
-        "",
-        "To recreate these Pods:",
-        f"  {LINE}",
-        "",
-        "NAMESPACE  OWNER                   HOW TO RECREATE ITS PODS",
-        "team-a     Database.db.example/pg  see its operator",
-        "",
-        "NAMESPACE  PODS  WOULD CHANGE  NOT SERVED BECAUSE",
-        "b          7     0             not opted in",
+    lines = list(text.lines(report(served, other, totals=totals, notes=("something",)), Screen()))
+    assert "3 of 5 Pods" in lines[0]
+    assert [int(line.split()[0]) for line in lines[1:5]] == [3, 3, 2, 7]
+    rows = [re.split(r" {2,}", line) for line in lines]
+    in_order = [
+        ["team-a", "Deployment/web", "4", "3", str(CHANGE)],
+        ["team-a", "Database.db.example/pg", "1", "1", str(CHANGE)],
+        ["", LINE],
+        ["team-a", "Database.db.example/pg", "see its operator"],
+        ["b", "7", "0", "not opted in"],
     ]
+    assert [row for row in rows if row in in_order] == in_order
+    assert any("config.yaml" in line and "0123456789ab" in line and "webhook" in line for line in lines)
+    assert any(line.endswith(": something") for line in lines)
+    # Of each cause, where there are several, the number of Pods.
+    causes = lines[rows.index(in_order[0]) + 1]
+    assert re.findall(r"\d+", causes) == ["2", "1"]
 
 
 def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
     served = NamespaceDrift("team-a", selected=True, why="opted in", counts=Counts(pods=1, current=1), owners=())
-    assert list(text.lines(report(served, totals=Counts(pods=1, current=1)), Screen())) == [
-        "No drift: 1 Pod in 1 served namespace, all as they would be if created now",
-        "  by config.yaml (0123456789ab); configured: webhook",
-    ]
+    first, second = text.lines(report(served, totals=Counts(pods=1, current=1)), Screen())
+    assert "1 Pod in 1 " in first
+    assert "0123456789ab" in second

