@@ -1,4 +1,4 @@
-"""Writes docs/reference/findings.md: `python -m tests.support.findings_page > docs/reference/findings.md`."""
+"""Writes docs/reference/findings.md: `make reference`."""
 
 import sys
 

@@ -3,12 +3,14 @@
 import json
 import re
 import subprocess
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from tests.support.kustomize import compose
-from tests.support.manifest_variants import FOLDERS, Objects
+from tests.support.manifest_variants import BASE, FOLDERS, Objects
+from tests.support.metrics_page import page
 from tests.support.monitoring_queries import (
     APISERVER,
     MONITORING,
@@ -23,6 +25,11 @@ from tests.support.monitoring_queries import (
 )
 from tests.support.prometheus_text import NO_PROMTOOL, promtool
 
+#: What another metric that is shown says as well.
+NOT_SHOWN = {
+    "registry_webhook_configuration_last_reload_success_timestamp_seconds",
+    "registry_webhook_refresher_certificate_expiry_timestamp_seconds",
+}
 QUERIES = [*alert_queries(), *dashboard_queries()]
 needs_promtool = pytest.mark.skipif(promtool() is None, reason=NO_PROMTOOL)
 
@@ -57,16 +64,20 @@ def test_what_asks_for_another_metric_label_or_value_is_found() -> None:
         test_a_query_groups_by_labels_that_there_are(Query("wrong", "sum by (node) (registry_webhook_reviews_total)"))
 
 
+def families(names: Iterable[str]) -> set[str]:
+    """Give our metrics by the name of the whole histogram."""
+    ours = {name for name in names if name.startswith("registry_webhook") and not name.endswith("_created")}
+    return {re.sub(r"_(bucket|count|sum)$", "", name) for name in ours}
+
+
 def test_every_metric_is_shown_or_alerts() -> None:
-    """But for those that say the same as one that is."""
-    asked = {metric for query in QUERIES for metric, _ in query.metrics()}
-    families = {re.sub(r"_(bucket|count|sum)$", "", name) for name in asked}
-    ours = {re.sub(r"_(bucket|count|sum)$", "", name) for name in there_is() if name.startswith("registry_webhook")}
-    left_out = {name for name in ours - families if not name.endswith("_created")}
-    assert left_out == {
-        "registry_webhook_configuration_last_reload_success_timestamp_seconds",
-        "registry_webhook_refresher_certificate_expiry_timestamp_seconds",
-    }
+    shown = families(metric for query in QUERIES for metric, _ in query.metrics())
+    assert families(there_is()) - shown == NOT_SHOWN, "show each in a panel of dashboard.json, or alert on it"
+
+
+def test_metrics_page_is_current() -> None:
+    # Dashboards and alerts of users depend on the names.
+    assert (BASE.parent / "docs/reference/metrics.md").read_text() == page(), "generate the page again: make reference"
 
 
 @needs_promtool
@@ -95,8 +106,8 @@ def test_no_panel_lies_on_another() -> None:
     for panel in json.loads((MONITORING / "dashboard.json").read_text())["panels"]:
         at = panel["gridPos"]
         cells = {(at["x"] + x, at["y"] + y) for x in range(at["w"]) for y in range(at["h"])}
-        assert not cells & taken, panel["title"]
-        assert at["x"] + at["w"] <= 24
+        assert not cells & taken, f"gridPos of {panel['title']}: another panel is there"
+        assert at["x"] + at["w"] <= 24, f"gridPos of {panel['title']}: the dashboard is 24 wide"
         taken |= cells
 
 
