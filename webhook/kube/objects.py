@@ -57,7 +57,6 @@ class Metadata(_Object, frozen=True, gc=False):
     """An object's metadata. Times are RFC 3339."""
 
     name: str = ""
-    generate_name: str = ""
     namespace: str = ""
     uid: str = ""
     resource_version: str = ""
@@ -136,16 +135,12 @@ class Waiting(_Object, frozen=True, gc=False):
 
 class State(_Object, frozen=True, gc=False):
     waiting: Waiting | None = None
-    running: dict[str, Any] | None = None
-    terminated: dict[str, Any] | None = None
 
 
 class ContainerStatus(_Object, frozen=True, gc=False):
     name: str = ""
     image: str = ""
     image_id: str = field(default="", name="imageID")
-    ready: bool = False
-    restart_count: int = 0
     state: State = State()
 
 
@@ -156,7 +151,6 @@ class PodSpec(_Object, frozen=True, gc=False):
     volumes: tuple[Volume, ...] = ()
     image_pull_secrets: tuple[SecretName, ...] = ()
     service_account_name: str = ""
-    node_name: str = ""
 
 
 class PodStatus(_Object, frozen=True, gc=False):
@@ -198,8 +192,6 @@ class Event(Object, frozen=True, gc=False):
     reason: str = ""
     message: str = ""
     type: str = ""
-    count: int | None = None
-    first_timestamp: str | None = None
     last_timestamp: str | None = None
     event_time: str | None = None
 
@@ -327,7 +319,6 @@ class DeploymentSpec(_Object, frozen=True, gc=False):
 
 class DeploymentStatus(_Object, frozen=True, gc=False):
     replicas: int = 0
-    ready_replicas: int = 0
     available_replicas: int = 0
     updated_replicas: int = 0
     observed_generation: int = 0
@@ -343,17 +334,11 @@ class Conditions(_Object, frozen=True, gc=False):
 
 
 class Endpoint(_Object, frozen=True, gc=False):
-    addresses: tuple[str, ...] = ()
     conditions: Conditions = Conditions()
-    target_ref: Reference | None = None
 
 
 class EndpointSlice(Object, frozen=True, gc=False):
     endpoints: tuple[Endpoint, ...] | None = None
-
-
-class Service(Object, frozen=True, gc=False):
-    pass
 
 
 class DryRunResult(NamedTuple):

@@ -69,7 +69,6 @@ SECRET_CONTENTS = Resource("Secrets", _CORE, "secrets", objects.Secret)
 """Secrets with their content, to be read one at a time."""
 EVENTS = Resource("Events", _CORE, "events", objects.Event, from_tenants=True)
 CONFIG_MAPS = Resource("ConfigMaps", _CORE, "configmaps", objects.ConfigMap)
-SERVICES = Resource("Services", _CORE, "services", objects.Service)
 ENDPOINT_SLICES = Resource("EndpointSlices", "/apis/discovery.k8s.io/v1", "endpointslices", objects.EndpointSlice)
 DEPLOYMENTS = Resource("Deployments", _APPS, "deployments", objects.Deployment)
 REPLICA_SETS = Resource("ReplicaSets", _APPS, "replicasets", objects.Object, metadata_only=True, from_tenants=True)
