@@ -1,4 +1,4 @@
-"""That decisions are kept is never seen in an answer, and takes no more than a bound of memory."""
+"""Cached decisions never show in an answer, and take limited memory."""
 
 import json
 import tracemalloc
@@ -32,7 +32,7 @@ def template(**spec: Any) -> dict[str, Any]:
 
 
 @given(st.lists(st.tuples(PODS, REQUESTS), min_size=1, max_size=3))
-def test_whoever_has_answered_before_answers_as_at_first(asked: list[tuple[Any, dict[str, Any]]]) -> None:
+def test_cache_used_mutator_decides_as_new_one(asked: list[tuple[Any, dict[str, Any]]]) -> None:
     for document, request in asked:
         body = envelope(document, request)
         first, again = Mutator(CONFIGURED).review(body), EXPERIENCED.review(body)
@@ -64,7 +64,7 @@ OTHERS: list[tuple[dict[str, Any], dict[str, Any]]] = [
 ]
 
 
-def test_whatever_makes_another_decision_makes_another_case() -> None:
+def test_pod_request_differs_if_decision_does() -> None:
     experienced = handler()
     for _ in range(2):
         for metadata, request in OTHERS:
@@ -90,7 +90,7 @@ SPECS: list[dict[str, Any]] = [
 ]
 
 
-def test_every_part_of_a_spec_that_is_read_makes_another_case() -> None:
+def test_pod_request_differs_for_each_read_field() -> None:
     experienced = handler()
     for _ in range(2):
         for spec in SPECS:
@@ -102,7 +102,7 @@ RESOLVER = Resolver(Configuration(RegistrySettings("registry.example.com")))
 
 
 def counting() -> tuple[Mutator, list[str]]:
-    """A handler, and the images that it has resolved."""
+    """A mutator that records the images that it resolves."""
     seen: list[str] = []
 
     def resolve(image: str) -> Resolution:
@@ -112,7 +112,7 @@ def counting() -> tuple[Mutator, list[str]]:
     return handler(resolve=resolve), seen
 
 
-def test_the_pods_of_one_template_get_one_decision_and_each_its_own_answer() -> None:
+def test_cache_pods_of_template_share_decision() -> None:
     made, seen = counting()
     decided = [
         made.review(
@@ -131,7 +131,7 @@ def test_the_pods_of_one_template_get_one_decision_and_each_its_own_answer() -> 
 
 
 @pytest.mark.parametrize("version", ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"])
-def test_a_known_decision_is_answered_in_the_version_that_is_asked(version: str) -> None:
+def test_cache_decision_answered_in_requested_version(version: str) -> None:
     made = handler()
     for asked in ("admission.k8s.io/v1", version):
         body = review.encode_review(template()).replace(b"admission.k8s.io/v1", asked.encode())
@@ -139,7 +139,7 @@ def test_a_known_decision_is_answered_in_the_version_that_is_asked(version: str)
 
 
 @pytest.mark.parametrize(("length", "times"), [(16 * 1024, 1), (16 * 1024 + 1, 2)])
-def test_the_decision_on_a_long_body_is_made_anew(length: int, times: int) -> None:
+def test_cache_decision_on_long_body_not_stored(length: int, times: int) -> None:
     made, seen = counting()
     body = review.encode_review(pod(containers=containers(a="nginx")))
     body += b" " * (length - len(body))
@@ -147,7 +147,7 @@ def test_the_decision_on_a_long_body_is_made_anew(length: int, times: int) -> No
     assert seen == ["nginx"] * times
 
 
-def test_a_fault_is_not_kept() -> None:
+def test_cache_error_not_stored() -> None:
     faults = [ValueError(), ValueError()]
 
     def resolve(image: str) -> Resolution:
@@ -161,7 +161,7 @@ def test_a_fault_is_not_kept() -> None:
 
 
 class Kept(Decision, frozen=True, gc=True, weakref=True):
-    """A decision of which can be seen whether it is still kept."""
+    """A decision that can be referenced weakly."""
 
 
 def decision_on(case: str, size: int) -> Kept:
@@ -169,7 +169,7 @@ def decision_on(case: str, size: int) -> Kept:
     return Kept(decision.outcome, case, decision.counts, (), decision.response, b"x" * size, decision.log_fields)
 
 
-def test_what_is_asked_for_now_and_then_stays_while_what_is_not_goes_and_all_is_bounded() -> None:
+def test_cache_evicts_unused_and_is_bounded() -> None:
     decided: list[str] = []
     alive: weakref.WeakValueDictionary[int, Kept] = weakref.WeakValueDictionary()
 
@@ -193,7 +193,7 @@ def test_what_is_asked_for_now_and_then_stays_while_what_is_not_goes_and_all_is_
     assert decided.count("forgotten") == 2
 
 
-def test_what_is_asked_for_twice_in_a_row_is_decided_once_however_large_it_is() -> None:
+def test_cache_large_decision_decided_once() -> None:
     decided: list[str] = []
 
     def decide(case: str) -> Decision:
@@ -214,7 +214,7 @@ LONG: dict[str, tuple[int, Callable[[int], list[Any]]]] = {
 
 
 @pytest.mark.parametrize("case", LONG)
-def test_a_flood_of_long_cases_with_short_answers_takes_no_more_than_a_bound(case: str) -> None:
+def test_cache_long_keys_bounded(case: str) -> None:
     times, make = LONG[case]
     made = handler()
     tracemalloc.start()

@@ -1,4 +1,4 @@
-"""Whatever an API server sends of a Pod: its images become what the resolver says, or the Pod is refused."""
+"""Any Pod that an API server can send is rewritten as resolved, or refused."""
 
 import base64
 import copy
@@ -26,7 +26,7 @@ _RESOLVE = Resolver(CONFIGURED["deny"]).resolve
 
 
 def places(pod: Any) -> Iterator[tuple[tuple[str, str, int], str, bool]]:
-    """Each place with its image, and whether that is never pulled."""
+    """Return each image field with its image, and whether it is never pulled."""
     for field in ("containers", "initContainers", "ephemeralContainers"):
         for at, one in enumerate(pod["spec"][field]):
             yield (field, one["name"], at), one["image"], one["imagePullPolicy"] == "Never"
@@ -36,7 +36,7 @@ def places(pod: Any) -> Iterator[tuple[tuple[str, str, int], str, bool]]:
 
 
 def expected(new: Any, old: Any) -> list[str]:
-    """What becomes of each image. One that the old object has under the same name stays."""
+    """Return the expected images. One that the old object has under the same name stays."""
     # Of those with one name the last counts.
     before = {where[:2]: image for where, image, _ in places(old)} if old else {}
     return [
@@ -46,7 +46,7 @@ def expected(new: Any, old: Any) -> list[str]:
 
 
 def hold(handler: Mutator, new: Any, old: Any, *, allow: bool) -> Any:
-    """Hold the law of an answer, and give the Pod as it is then, or None where it is refused or not examined."""
+    """Check an answer; return the Pod after it, or None if it is refused or not examined."""
     decided = handler.review(go_json.review(new, old))
     response = json.loads(decided.answer)["response"]
     assert response["uid"] == decided.review.request.uid
@@ -64,7 +64,7 @@ def hold(handler: Mutator, new: Any, old: Any, *, allow: bool) -> Any:
 @pytest.mark.parametrize("policy", CONFIGURED)
 @settings(max_examples=settings().max_examples // 3)  # an example takes 100 ms
 @given(st.data())
-def test_a_pod_that_an_api_server_sends_is_rewritten_as_the_resolver_says(policy: str, data: st.DataObject) -> None:
+def test_create_pod_rewritten_as_resolved(policy: str, data: st.DataObject) -> None:
     handler = Mutator(CONFIGURED[policy])
     old, new = data.draw(st.none() | go_json.pods()), data.draw(go_json.pods())
     after = hold(handler, new, old, allow=policy == "allow")
@@ -76,7 +76,7 @@ def test_a_pod_that_an_api_server_sends_is_rewritten_as_the_resolver_says(policy
 
 
 def hold_originals(pod: Any) -> None:
-    """Hold that each entry of the annotation is what the image of a place of that name was made of."""
+    """Check that each entry of the annotation resolves to the image of a field of that name."""
     annotation = pod["metadata"]["annotations"].get(ORIGINALS_ANNOTATION)
     try:
         found = json.loads(annotation or "")

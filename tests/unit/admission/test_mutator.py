@@ -1,4 +1,4 @@
-"""What a review's decision is, a Pod at a time; patches are applied with jsonpatch, as the API server would."""
+"""Decisions on single reviews. Patches are applied with jsonpatch, as the API server would."""
 
 import base64
 import json
@@ -31,7 +31,7 @@ Pod = dict[str, Any]
 
 
 class Resolving(Resolver):
-    """Resolves by a function of the test's."""
+    """A resolver that calls a function of the test."""
 
     def __init__(self, resolve: Callable[[str], Resolution]) -> None:
         super().__init__(Configuration())
@@ -74,7 +74,7 @@ def containers(**images: str) -> list[dict[str, str]]:
 
 
 def decided(document: Any, made: Mutator | None = None, **request: Any) -> tuple[Decision, Any]:
-    """Decide a review; give the decision, and the object after the patch of the encoded answer."""
+    """Decide a review; return the decision and the object after the patch of the encoded answer."""
     made = made or handler()
     answer = made.review(review.encode_review(document, **{"dryRun": False, **request}))
     response = json.loads(answer.answer)["response"]
@@ -88,7 +88,7 @@ def originals(document: Pod) -> Any:
     return json.loads(document["metadata"]["annotations"][ORIGINALS_ANNOTATION])
 
 
-def test_every_place_that_names_an_image_is_rewritten() -> None:
+def test_create_every_image_field_rewritten() -> None:
     before = pod(
         containers=containers(app="nginx", other="ghcr.io/x"),
         initContainers=containers(setup="busybox:1"),
@@ -108,21 +108,21 @@ def test_every_place_that_names_an_image_is_rewritten() -> None:
     assert ["stays" in str(image) for image in decision.images] == [False, True, False, False, False]
 
 
-def test_with_nothing_to_change_there_is_no_patch() -> None:
+def test_unchanged_pod_has_no_patch() -> None:
     decision, after = decided(pod(containers=containers(app="ghcr.io/x")))
     assert decision.response.patch is None
     assert decision.outcome is Outcome.UNCHANGED
     assert "annotations" not in after["metadata"]
 
 
-def test_a_second_call_changes_nothing_more() -> None:
+def test_second_call_changes_nothing() -> None:
     _, once = decided(pod(containers=containers(app="nginx")))
     decision, twice = decided(once)
     assert twice == once
     assert decision.operations == ()
 
 
-def test_the_secret_is_appended_once_after_the_users_own() -> None:
+def test_pull_secret_appended_once_after_others() -> None:
     _, after = decided(pod(containers=containers(a="nginx"), imagePullSecrets=[{"name": "theirs"}]))
     assert after["spec"]["imagePullSecrets"] == [{"name": "theirs"}, {"name": SECRET}]
     _, again = decided(after)
@@ -130,42 +130,42 @@ def test_the_secret_is_appended_once_after_the_users_own() -> None:
 
 
 @pytest.mark.parametrize("absent", [{}, {"imagePullSecrets": None}, {"imagePullSecrets": []}])
-def test_a_list_of_secrets_that_is_absent_null_or_empty_is_made(absent: dict[str, Any]) -> None:
+def test_pull_secret_list_absent_null_or_empty_created(absent: dict[str, Any]) -> None:
     _, after = decided(pod(containers=containers(a="nginx"), **absent))
     assert after["spec"]["imagePullSecrets"] == [{"name": SECRET}]
 
 
-def test_an_image_that_is_already_on_the_server_gets_the_secret_and_no_annotation() -> None:
+def test_prefixed_image_gets_pull_secret_without_annotation() -> None:
     decision, after = decided(pod(containers=containers(a=f"{SERVER}/x")))
     assert after["spec"]["imagePullSecrets"] == [{"name": SECRET}]
     assert "annotations" not in after["metadata"]
     assert decision.outcome is Outcome.PULL_SECRET
 
 
-def test_an_image_from_elsewhere_gets_no_secret() -> None:
+def test_foreign_image_gets_no_pull_secret() -> None:
     _, after = decided(pod(containers=containers(a="ghcr.io/x", b="gcr.io/y")))
     assert "imagePullSecrets" not in after["spec"]
 
 
-def test_no_secret_is_appended_where_none_is_wanted() -> None:
+def test_pull_secret_disabled_not_appended() -> None:
     _, after = decided(pod(containers=containers(a="nginx")), handler(pull_secret=None))
     assert after["spec"] == {"containers": containers(a=f"{SERVER}/nginx")}
 
 
-def test_without_a_registry_nothing_changes() -> None:
+def test_no_registry_changes_nothing() -> None:
     before = pod(containers=containers(a="nginx"))
     assert decided(before, handler(server=None))[1] == before
 
 
 @pytest.mark.parametrize("namespace", ["kube-system", "kube-public", "kube-node-lease", "registry-webhook", "secret-1"])
-def test_a_namespace_that_is_not_served_is_left_alone(namespace: str) -> None:
+def test_namespace_not_selected_untouched(namespace: str) -> None:
     before = pod(containers=containers(a="nginx"))
     decision, after = decided(before, handler(deny=("secret-*",)), namespace=namespace)
     assert (decision.outcome, after) == (Outcome.NOT_SELECTED, before)
     assert namespace in decision.why
 
 
-def test_allowed_namespaces_bound_what_a_label_can_get_and_denied_ones_win() -> None:
+def test_denied_namespace_wins_over_allowed() -> None:
     made = handler(allow=("team-*",), deny=("team-x",))
     before = pod(containers=containers(a="nginx"))
     assert decided(before, made, namespace="team-a")[0].outcome is Outcome.REWRITTEN
@@ -173,7 +173,7 @@ def test_allowed_namespaces_bound_what_a_label_can_get_and_denied_ones_win() -> 
     assert decided(before, made, namespace="other")[0].outcome is Outcome.NOT_SELECTED
 
 
-def test_a_pod_opts_out_by_its_label_unless_that_is_ignored() -> None:
+def test_opted_out_pod_untouched_unless_ignored() -> None:
     before = pod(containers=containers(a="nginx"))
     before["metadata"]["labels"] = {ENABLED_LABEL: "false"}
     assert decided(before)[0].outcome is Outcome.OPTED_OUT
@@ -184,7 +184,7 @@ def test_a_pod_opts_out_by_its_label_unless_that_is_ignored() -> None:
 
 
 @pytest.mark.parametrize("value", ["abc", "", None, 3])
-def test_a_mirror_pod_is_left_alone_whatever_its_annotation_holds(value: Any) -> None:
+def test_mirror_pod_untouched(value: Any) -> None:
     before = pod(containers=containers(a="nginx"))
     before["metadata"]["annotations"] = {MIRROR_ANNOTATION: value}
     decision, after = decided(before)
@@ -206,7 +206,7 @@ def test_a_mirror_pod_is_left_alone_whatever_its_annotation_holds(value: Any) ->
         {"kind": {"group": "example.com", "version": "v1", "kind": "Pod"}},
     ],
 )
-def test_a_request_that_is_none_of_ours_is_allowed_unchanged(request_fields: dict[str, Any]) -> None:
+def test_unsupported_request_allowed_unchanged(request_fields: dict[str, Any]) -> None:
     before = pod(containers=containers(a="nginx"))
     answer = handler().review(review.encode_review(before, **{"uid": "u-1", **request_fields}))
     decision = answer.decision
@@ -215,7 +215,7 @@ def test_a_request_that_is_none_of_ours_is_allowed_unchanged(request_fields: dic
     assert decision.outcome is Outcome.UNSUPPORTED
 
 
-def test_on_update_an_unchanged_image_is_left_alone() -> None:
+def test_update_unchanged_image_untouched() -> None:
     old = pod(containers=containers(a="nginx", b="redis"))
     new = pod(containers=containers(a="nginx", b="redis:7"))
     decision, after = decided(new, operation="UPDATE", oldObject=old)
@@ -224,13 +224,13 @@ def test_on_update_an_unchanged_image_is_left_alone() -> None:
     assert len(decision.images) == 1
 
 
-def test_on_update_containers_are_compared_by_name() -> None:
+def test_update_containers_compared_by_name() -> None:
     old = pod(containers=containers(a="nginx", b="redis"))
     new = pod(containers=containers(b="redis", a="nginx"))
     assert decided(new, operation="UPDATE", oldObject=old)[1] == new
 
 
-def test_on_update_the_secrets_are_never_touched_and_a_missing_one_is_warned_of_dry_run_or_not() -> None:
+def test_update_pull_secrets_untouched_and_missing_one_warned() -> None:
     old = pod(containers=containers(a="ghcr.io/x"), imagePullSecrets=[{"name": "theirs"}])
     new = pod(containers=containers(a="nginx"), imagePullSecrets=[{"name": "theirs"}])
     for dry_run in (True, False):
@@ -242,7 +242,7 @@ def test_on_update_the_secrets_are_never_touched_and_a_missing_one_is_warned_of_
     assert decided(new, operation="UPDATE", oldObject=old)[0].response.warnings is None
 
 
-def test_an_ephemeral_container_is_rewritten_without_an_annotation() -> None:
+def test_ephemeral_container_rewritten_without_annotation() -> None:
     old = pod(containers=containers(a="nginx"))
     new = pod(containers=containers(a="nginx"), ephemeralContainers=containers(debug="busybox"))
     _, after = decided(new, operation="UPDATE", subResource="ephemeralcontainers", oldObject=old)
@@ -251,7 +251,7 @@ def test_an_ephemeral_container_is_rewritten_without_an_annotation() -> None:
     assert after["metadata"] == new["metadata"]
 
 
-def test_the_first_original_is_kept_when_the_webhook_is_called_again() -> None:
+def test_original_of_first_call_kept() -> None:
     _, once = decided(pod(containers=containers(a="nginx")))
     once["spec"]["containers"][0]["image"] = "another-webhook/put-this"
     once["spec"]["containers"].append({"name": "injected", "image": "sidecar"})
@@ -263,7 +263,7 @@ def test_the_first_original_is_kept_when_the_webhook_is_called_again() -> None:
     assert originals(twice) == {"a": "nginx", "injected": "sidecar"}
 
 
-def test_a_later_update_replaces_the_original_of_what_it_changes() -> None:
+def test_original_replaced_by_update() -> None:
     _, old = decided(pod(containers=containers(a="nginx:1", b="redis:1")))
     new = json.loads(json.dumps(old))
     new["spec"]["containers"][0]["image"] = "nginx:2"
@@ -276,7 +276,7 @@ def test_a_later_update_replaces_the_original_of_what_it_changes() -> None:
 
 
 @pytest.mark.parametrize("value", ["", "no JSON", "[]", '{"a": 1}', "null", "[" * 100_000])
-def test_an_annotation_that_does_not_parse_is_replaced(value: str) -> None:
+def test_originals_unreadable_replaced(value: str) -> None:
     before = pod(containers=containers(a="nginx"))
     before["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: value, "theirs": "stays"}
     _, after = decided(before)
@@ -284,13 +284,13 @@ def test_an_annotation_that_does_not_parse_is_replaced(value: str) -> None:
     assert after["metadata"]["annotations"]["theirs"] == "stays"
 
 
-def test_a_container_goes_before_a_volume_of_the_same_name_in_the_annotation() -> None:
+def test_originals_container_wins_over_volume_of_same_name() -> None:
     _, after = decided(pod(containers=containers(x="nginx"), volumes=[{"name": "x", "image": {"reference": "ml/x"}}]))
     assert originals(after) == {"x": "nginx"}
 
 
 @pytest.mark.parametrize("filler", ["x", "\u00e9", '"'])
-def test_the_annotation_is_left_out_by_the_byte_where_the_annotations_would_pass_256_kib(filler: str) -> None:
+def test_originals_over_annotations_limit_left_out(filler: str) -> None:
     ours = len(ORIGINALS_ANNOTATION) + len('{"a":"nginx"}')
     room = ANNOTATIONS_LIMIT - ours - len("theirs")
     fits = filler * (room // len(filler.encode())) + "x" * (room % len(filler.encode()))
@@ -303,13 +303,13 @@ def test_the_annotation_is_left_out_by_the_byte_where_the_annotations_would_pass
         assert after["spec"]["containers"] == containers(a=f"{SERVER}/nginx")
 
 
-def test_a_value_of_ours_that_is_replaced_makes_room() -> None:
+def test_originals_replaced_value_not_counted() -> None:
     before = pod(containers=containers(a="nginx"))
     before["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: "x" * (ANNOTATIONS_LIMIT - 100)}
     assert originals(decided(before)[1]) == {"a": "nginx"}
 
 
-def test_on_a_dry_run_the_patch_is_the_same_and_warnings_say_each_change() -> None:
+def test_dry_run_same_patch_with_warnings() -> None:
     before = pod(containers=containers(a="nginx", b="ghcr.io/x"))
     dry, wet = (decided(before, dryRun=dry_run)[0] for dry_run in (True, False))
     assert dry.operations == wet.operations
@@ -320,7 +320,7 @@ def test_on_a_dry_run_the_patch_is_the_same_and_warnings_say_each_change() -> No
     )
 
 
-def test_audit_annotations_say_what_became_of_every_image_and_why() -> None:
+def test_audit_annotations_describe_every_image() -> None:
     decision, _ = decided(pod(containers=containers(a="nginx", b="gcr.io/x", c="Bad Name")))
     annotations = decision.response.audit_annotations
     assert annotations == {
@@ -333,7 +333,7 @@ def test_audit_annotations_say_what_became_of_every_image_and_why() -> None:
     }
 
 
-def test_what_is_said_is_bounded_and_printable_whatever_a_pod_holds() -> None:
+def test_messages_printable_and_limited() -> None:
     hostile = "\x1b[31m\n\r\u202e" * 1000
     decision, _ = decided(pod(containers=[{"name": hostile, "image": "nginx"}, {"name": "b", "image": hostile}] * 500))
     for text in (*(decision.response.audit_annotations or {}).values(), *(decision.response.warnings or ())):
@@ -358,7 +358,7 @@ def test_what_is_said_is_bounded_and_printable_whatever_a_pod_holds() -> None:
         "x",
     ],
 )
-def test_what_is_malformed_stays_as_it_is(spec: Any) -> None:
+def test_malformed_field_untouched(spec: Any) -> None:
     before = pod()
     before["spec"] = spec
     envelope = json.loads(review.encode_review(pod()))
@@ -368,7 +368,7 @@ def test_what_is_malformed_stays_as_it_is(spec: Any) -> None:
     assert decision.outcome is Outcome.UNCHANGED
 
 
-def test_a_well_formed_container_among_malformed_ones_is_rewritten() -> None:
+def test_valid_container_among_malformed_rewritten() -> None:
     before = pod(containers=[None, {"name": "a", "image": 7}, {"name": "b", "image": "nginx"}], imagePullSecrets={})
     decision, after = decided(before)
     assert after["spec"]["containers"] == [None, {"name": "a", "image": 7}, {"name": "b", "image": f"{SERVER}/nginx"}]
@@ -378,7 +378,7 @@ def test_a_well_formed_container_among_malformed_ones_is_rewritten() -> None:
 
 
 @pytest.mark.parametrize("metadata", [None, "x", {"annotations": "x"}, {"annotations": {ORIGINALS_ANNOTATION: 3}}])
-def test_where_no_annotation_can_be_put_the_images_are_rewritten_all_the_same(metadata: Any) -> None:
+def test_malformed_annotations_images_rewritten(metadata: Any) -> None:
     before = pod(containers=containers(a="nginx"))
     before["metadata"] = metadata
     decision = handler().review(review.encode_review(before, namespace="team")).decision
@@ -388,7 +388,7 @@ def test_where_no_annotation_can_be_put_the_images_are_rewritten_all_the_same(me
     ]
 
 
-def test_three_thousand_containers_are_all_rewritten() -> None:
+def test_three_thousand_containers_rewritten() -> None:
     images = {f"c{number}": f"app-{number}" for number in range(3000)}
     _, after = decided(pod(containers=containers(**images)))
     assert after["spec"]["containers"] == containers(**{name: f"{SERVER}/{image}" for name, image in images.items()})
@@ -409,7 +409,7 @@ STORABLE: dict[str, Pod] = {
 
 
 def sent(document: Any, **request: Any) -> bytes:
-    """The review of a Pod, escaped as Go's encoder does."""
+    """Return the review of a Pod, escaped like Go's encoder does."""
     body = review.encode_review(document, **{"dryRun": False, **request})
     for character in b"<>&":
         body = body.replace(bytes([character]), b"\\u00%x" % character)
@@ -417,7 +417,7 @@ def sent(document: Any, **request: Any) -> bytes:
 
 
 @pytest.mark.parametrize("much", STORABLE)
-def test_a_pod_that_can_be_stored_is_rewritten_whatever_it_has_much_of(much: str) -> None:
+def test_storable_pod_rewritten(much: str) -> None:
     large = pod(**{"containers": containers(a="nginx"), **STORABLE[much]})
     create = handler(allow_on_error=False).review(sent(large)).decision
     assert create.operations[0] == Operation("replace", "/spec/containers/0/image", f"{SERVER}/nginx")
@@ -426,7 +426,7 @@ def test_a_pod_that_can_be_stored_is_rewritten_whatever_it_has_much_of(much: str
     assert update.operations[0].value == f"{SERVER}/nginx:2"
 
 
-def test_as_many_images_as_can_be_stored_are_all_rewritten() -> None:
+def test_most_storable_images_rewritten() -> None:
     volumes = [{"name": f"v{number}", "image": {"reference": "a"}} for number in range(IMAGES_LIMIT)]
     decision = handler(allow_on_error=False).review(sent(pod(volumes=volumes))).decision
     assert sum(operation.op == "replace" for operation in decision.operations) == IMAGES_LIMIT
@@ -452,7 +452,7 @@ TOO_LARGE: dict[str, Pod] = {
 
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize("why", TOO_LARGE)
-def test_a_pod_with_more_to_examine_than_can_be_stored_goes_by_on_error(why: str, allowed: bool) -> None:
+def test_too_large_pod_decided_by_on_error(why: str, allowed: bool) -> None:
     answer = handler(allow_on_error=allowed).review(sent(pod(**TOO_LARGE[why]), uid="u-7"))
     response = answer.decision.response
     assert json.loads(answer.answer)["response"]["uid"] == "u-7"
@@ -464,7 +464,7 @@ def test_a_pod_with_more_to_examine_than_can_be_stored_goes_by_on_error(why: str
 
 
 @pytest.mark.parametrize("allow", [True, False])
-def test_review_cut_goes_by_on_error(allow: bool) -> None:
+def test_truncated_review_decided_by_on_error(allow: bool) -> None:
     beginning = review.encode_review(pod(containers=containers(a="nginx")), uid="u-1")[:150]
     answer = json.loads(handler(allow_on_error=allow).review_truncated(beginning).answer)["response"]
     assert (answer["uid"], answer["allowed"]) == ("u-1", allow)
@@ -472,19 +472,19 @@ def test_review_cut_goes_by_on_error(allow: bool) -> None:
 
 
 @pytest.mark.parametrize("beginning", [b"", b"{", b'{"request":{"uid":"u-1"'])
-def test_review_cut_before_its_uid_is_malformed(beginning: bytes) -> None:
+def test_review_truncated_before_uid_malformed(beginning: bytes) -> None:
     with pytest.raises(MalformedReview):
         handler().review_truncated(beginning)
 
 
-def test_what_cannot_be_read_of_the_pod_before_goes_by_on_error() -> None:
+def test_unreadable_old_pod_decided_by_on_error() -> None:
     large = pod(containers=[{"image": "a"}] * 150_000)
     body = sent(pod(containers=containers(a="nginx")), operation="UPDATE", oldObject=large)
     decision = handler(allow_on_error=False).review(body).decision
     assert (decision.outcome, decision.response.allowed) == (Outcome.TOO_LARGE, False)
 
 
-def test_what_is_left_alone_anyway_is_so_however_large_it_is() -> None:
+def test_skipped_pod_too_large_untouched() -> None:
     large = pod(**TOO_LARGE["did not examine the Pod: its images have more than 1536 KiB"])
     assert decided(large, namespace="kube-system")[0].outcome is Outcome.NOT_SELECTED
 
@@ -523,9 +523,7 @@ UNREAD: dict[str, tuple[str, ...]] = {
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
 @pytest.mark.parametrize("where", UNREAD)
 @pytest.mark.parametrize("value", SKIPPED)
-def test_whatever_stands_in_a_field_that_nobody_reads_the_pod_is_rewritten(
-    value: str, where: str, operation: str
-) -> None:
+def test_unread_field_does_not_matter(value: str, where: str, operation: str) -> None:
     old = pod(containers=containers(a="nginx:1")) if operation == "UPDATE" else {"metadata": {}, "spec": {}}
     new = pod(containers=containers(a="nginx:2"))
     envelope = json.loads(review.encode_review(new, operation=operation, oldObject=old, dryRun=False))
@@ -540,7 +538,7 @@ def test_whatever_stands_in_a_field_that_nobody_reads_the_pod_is_rewritten(
 
 
 @pytest.mark.parametrize("field", ["image", "name"])
-def test_a_string_that_is_read_and_is_no_utf8_goes_by_on_error(field: str) -> None:
+def test_invalid_utf8_decided_by_on_error(field: str) -> None:
     document = pod(containers=[{"name": "a", "image": "nginx", field: "@"}])
     body = sent(document).replace(b"@", b"\xff")
     decision = handler(allow_on_error=False).review(body).decision
@@ -561,7 +559,7 @@ UNREADABLE: dict[str, Callable[[bytes], bytes]] = {
 
 @pytest.mark.parametrize("allowed", [True, False])
 @pytest.mark.parametrize("what", UNREADABLE)
-def test_a_review_of_which_only_the_uid_can_be_read_goes_by_on_error(what: str, allowed: bool) -> None:
+def test_review_with_only_uid_decided_by_on_error(what: str, allowed: bool) -> None:
     body = UNREADABLE[what](review.encode_review(pod(containers=containers(a="nginx")), uid="u-7"))
     answer = json.loads(handler(allow_on_error=allowed).review(body).answer)
     response = answer.pop("response")
@@ -575,7 +573,7 @@ NEVER = "Never"
 
 
 def never(field: str) -> Pod:
-    """A Pod with an image that is never pulled."""
+    """Return a Pod with an image that is never pulled."""
     if field == "volumes":
         return pod(volumes=[{"name": "x", "image": {"reference": "nginx", "pullPolicy": NEVER}}])
     return pod(**{field: [{"name": "x", "image": "nginx", "imagePullPolicy": NEVER}]})
@@ -583,7 +581,7 @@ def never(field: str) -> Pod:
 
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
 @pytest.mark.parametrize("field", ["containers", "initContainers", "ephemeralContainers", "volumes"])
-def test_an_image_that_is_never_pulled_is_left_alone(field: str, operation: str) -> None:
+def test_never_pulled_image_untouched(field: str, operation: str) -> None:
     decision, after = decided(never(field), operation=operation, oldObject=pod() if operation == "UPDATE" else None)
     assert after == never(field)
     assert decision.outcome is Outcome.UNCHANGED
@@ -592,7 +590,7 @@ def test_an_image_that_is_never_pulled_is_left_alone(field: str, operation: str)
     assert "pull policy is Never" in (decision.response.audit_annotations or {})["images"]
 
 
-def test_an_image_on_the_server_that_is_never_pulled_needs_no_pull_secret() -> None:
+def test_never_pulled_image_needs_no_pull_secret() -> None:
     document = pod(containers=[{"name": "a", "image": f"{SERVER}/nginx", "imagePullPolicy": NEVER}])
     assert decided(document)[1] == document
     document["spec"]["containers"].append({"name": "b", "image": "redis", "imagePullPolicy": "Always"})
@@ -603,7 +601,7 @@ def test_an_image_on_the_server_that_is_never_pulled_needs_no_pull_secret() -> N
 
 
 @pytest.mark.parametrize("policy", ["never", "NEVER", "", None, "Always", "IfNotPresent"])
-def test_an_image_of_any_other_pull_policy_is_rewritten(policy: str | None) -> None:
+def test_other_pull_policy_rewritten(policy: str | None) -> None:
     document = pod(containers=[{"name": "a", "image": "nginx", "imagePullPolicy": policy}])
     assert decided(document)[0].outcome is Outcome.REWRITTEN
 
@@ -621,7 +619,7 @@ UNTRUE: dict[str, tuple[str, dict[str, str] | None]] = {
 @pytest.mark.parametrize("operation", ["CREATE", "UPDATE"])
 @pytest.mark.parametrize("field", ["containers", "initContainers", "ephemeralContainers", "volumes"])
 @pytest.mark.parametrize("what", UNTRUE)
-def test_original_images_that_are_not_true_of_the_pod_are_dropped(what: str, field: str, operation: str) -> None:
+def test_originals_stale_dropped(what: str, field: str, operation: str) -> None:
     annotation, kept = UNTRUE[what]
     item = {"image": {"reference": "ghcr.io/x:1"}} if field == "volumes" else {"image": "ghcr.io/x:1"}
     spec = {"containers": containers(true=f"{SERVER}/redis"), "imagePullSecrets": [{"name": SECRET}]}
@@ -636,13 +634,13 @@ def test_original_images_that_are_not_true_of_the_pod_are_dropped(what: str, fie
     assert any("original images" in warning for warning in decision.response.warnings or ())
 
 
-def test_original_images_of_a_copied_pod_are_replaced() -> None:
+def test_originals_of_copied_pod_replaced() -> None:
     _, copied = decided(pod(containers=containers(app="nginx", log="fluent-bit")))
     copied["spec"]["containers"][0]["image"] = "busybox:1.36"
     assert originals(decided(copied)[1]) == {"app": "busybox:1.36", "log": "fluent-bit"}
 
 
-def test_the_original_of_an_image_that_is_never_pulled_is_not_believed() -> None:
+def test_originals_of_never_pulled_image_dropped() -> None:
     document = pod(containers=[{"name": "a", "image": f"{SERVER}/nginx", "imagePullPolicy": NEVER}])
     document["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: '{"a":"nginx"}'}
     assert ORIGINALS_ANNOTATION not in decided(document)[1]["metadata"]["annotations"]
@@ -658,14 +656,14 @@ def test_the_original_of_an_image_that_is_never_pulled_is_not_believed() -> None
         (r'{"gone":"\u0061"}', None),
     ],
 )
-def test_original_images_that_others_read_otherwise_are_dropped(value: str, kept: str | None) -> None:
+def test_originals_ambiguous_dropped(value: str, kept: str | None) -> None:
     document = pod(containers=containers(a=f"{SERVER}/nginx"))
     document["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: value}
     assert decided(document)[1]["metadata"]["annotations"].get(ORIGINALS_ANNOTATION) == kept
 
 
 @pytest.mark.parametrize("value", ["", "no JSON", '{"a":1}', "[" * 100_000])
-def test_an_annotation_that_cannot_be_read_stays_where_there_is_nothing_to_record(value: str) -> None:
+def test_originals_unreadable_kept_if_nothing_to_record(value: str) -> None:
     document = pod(containers=containers(a="ghcr.io/x"))
     document["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: value}
     assert decided(document)[1] == document
@@ -704,14 +702,14 @@ def test_ephemeral_container_of_pod_left_alone_untouched(metadata: dict[str, Any
     assert (decision.outcome, decision.operations) == (outcome, ())
 
 
-def test_an_update_of_ephemeral_containers_leaves_the_annotation_alone() -> None:
+def test_ephemeral_container_update_keeps_annotation() -> None:
     new = pod(ephemeralContainers=containers(x="busybox"))
     new["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: '{"x":"forged"}'}
     decision, _ = decided(new, operation="UPDATE", subResource="ephemeralcontainers", oldObject=pod())
     assert [operation.path for operation in decision.operations] == ["/spec/ephemeralContainers/0/image"]
 
 
-def test_originals_that_are_longer_than_annotations_can_be_are_replaced() -> None:
+def test_originals_too_long_replaced() -> None:
     before = pod(containers=containers(a="nginx"))
     earlier = json.dumps({"a": "first", "b": "x" * ANNOTATIONS_LIMIT})
     before["metadata"]["annotations"] = {ORIGINALS_ANNOTATION: earlier}
@@ -719,7 +717,7 @@ def test_originals_that_are_longer_than_annotations_can_be_are_replaced() -> Non
 
 
 @pytest.mark.parametrize("allowed", [True, False])
-def test_a_fault_of_our_own_becomes_a_valid_review(allowed: bool) -> None:
+def test_internal_error_is_a_valid_review(allowed: bool) -> None:
     def fail(image: str) -> Resolution:
         raise KeyError(f"secret {image}")
 
@@ -733,7 +731,7 @@ def test_a_fault_of_our_own_becomes_a_valid_review(allowed: bool) -> None:
     assert "secret" not in said
 
 
-def test_each_version_is_answered_as_it_was_asked() -> None:
+def test_answer_in_requested_version() -> None:
     for version in ("admission.k8s.io/v1", "admission.k8s.io/v1beta1"):
         envelope = json.loads(review.encode_review(pod(containers=containers(a="nginx"))))
         envelope["apiVersion"] = version
@@ -752,7 +750,7 @@ def test_each_version_is_answered_as_it_was_asked() -> None:
         {"request": None},
     ],
 )
-def test_an_envelope_that_cannot_be_answered_is_malformed(change: dict[str, Any]) -> None:
+def test_decode_envelope_without_uid_malformed(change: dict[str, Any]) -> None:
     envelope = json.loads(review.encode_review(pod())) | change
     with pytest.raises(MalformedReview):
         handler().review(json.dumps(envelope).encode())
@@ -760,7 +758,7 @@ def test_an_envelope_that_cannot_be_answered_is_malformed(change: dict[str, Any]
 
 @pytest.mark.parametrize("field", ["apiVersion", "kind"])
 @pytest.mark.parametrize("value", ["é", "x - at `$.x`", "y" * 100_000])
-def test_what_is_said_of_a_malformed_envelope_quotes_nothing(field: str, value: str) -> None:
+def test_decode_error_quotes_nothing(field: str, value: str) -> None:
     envelope = json.loads(review.encode_review(pod())) | {field: value}
     with pytest.raises(MalformedReview, match=rf"\A[ -~]{{1,200}}: Invalid enum value - at `\$\.{field}`\Z"):
         handler().review(json.dumps(envelope).encode())

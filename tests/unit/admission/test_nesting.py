@@ -26,7 +26,7 @@ def emptied(value: Any, limit: int) -> Any:
 
 
 @given(_JSON, st.integers(1, 6), st.booleans())
-def test_flatten_empties_what_is_deeper_than_the_limit(value: Any, limit: int, ascii_only: bool) -> None:
+def test_flatten_blanks_beyond_limit(value: Any, limit: int, ascii_only: bool) -> None:
     text = json.dumps(value, ensure_ascii=ascii_only).encode()
     flat = flatten(text, limit)
     assert len(flat) == len(text)
@@ -34,16 +34,16 @@ def test_flatten_empties_what_is_deeper_than_the_limit(value: Any, limit: int, a
 
 
 @given(st.lists(_JSON, max_size=8), st.integers(1, 9))
-def test_has_more_items_counts_the_items_of_the_outer_array(items: list[Any], limit: int) -> None:
+def test_has_more_items_counts_outer_array(items: list[Any], limit: int) -> None:
     assert has_more_items(json.dumps(items).encode(), limit) is (len(items) > limit)
 
 
 @pytest.mark.parametrize("depth", [511, 512, 513, 10_000, 1_000_000])
-def test_flatten_empties_any_depth(depth: int) -> None:
+def test_flatten_any_depth(depth: int) -> None:
     text = b"[" * depth + b'"]"' + b"]" * depth
     assert flatten(text, 2) == b"[[[" + b" " * (2 * depth - 3) + b"]]]"
 
 
 @pytest.mark.parametrize("text", [b"", b"]", b"}}}" * 400, b'"', b'{"a', b"[" * 2000 + b'"' + b"]" * 2000, b"\\"])
-def test_flatten_returns_as_much_of_what_is_no_json(text: bytes) -> None:
+def test_flatten_other_input_keeps_length(text: bytes) -> None:
     assert len(flatten(text, 1)) == len(text)

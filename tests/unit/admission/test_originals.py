@@ -1,4 +1,4 @@
-"""Which names the annotation with the original images can hold."""
+"""Names in the annotation with the original images."""
 
 import pytest
 
@@ -12,5 +12,5 @@ def test_can_name_plain_name_is_recorded_and_read(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "\0", "a\nb", 'a"b', "a\\b"])
-def test_can_name_that_needs_an_escape_is_refused(name: str) -> None:
+def test_can_name_needing_escape_refused(name: str) -> None:
     assert not originals.can_name(name)

@@ -10,12 +10,12 @@ from webhook.errors import MalformedReview
 
 
 @given(PODS, REQUESTS)
-def test_the_patch_applies_and_touches_nothing_but_what_it_may(pod: Any, request: dict[str, Any]) -> None:
+def test_patch_applies_within_allowed_paths(pod: Any, request: dict[str, Any]) -> None:
     body = envelope(pod, request)
     check(pod, body, HANDLER.review(body).answer)
 
 
 @given(st.binary(max_size=200) | JSON.map(lambda value: json.dumps(value).encode()))
-def test_bytes_that_are_no_review_are_refused_and_nothing_else_happens(body: bytes) -> None:
+def test_random_bytes_malformed(body: bytes) -> None:
     with pytest.raises(MalformedReview, match=r"\A[ -~]+\Z"):
         HANDLER.review(body)

@@ -1,4 +1,4 @@
-"""A Pod is read in one go or, where a field does not fit, piece by piece: which of the two makes no difference."""
+"""Decoding in one pass and piece by piece gives the same Pod."""
 
 import json
 import re
@@ -39,7 +39,7 @@ FITTING = fields(metadata=st.none() | _METADATA, spec=st.none() | _SPECS)
 
 
 def plain(read: Pod) -> Pod:
-    """A Pod with every way to have nothing written in one way."""
+    """Return a Pod in which all ways to be empty are the same."""
     spec, metadata = read.spec or Spec(), read.metadata
     secrets = spec.image_pull_secrets
     lists = {
@@ -56,7 +56,7 @@ def labelled(document: Any, label: Any) -> Any:
 
 
 @given(FITTING | PODS)
-def test_a_pod_that_can_be_read_in_one_go_is_the_same_read_piece_by_piece(document: Any) -> None:
+def test_decode_piecewise_equals_one_pass(document: Any) -> None:
     encoded = json.dumps(document).replace("\\ud800", "x").encode()
     try:
         read = msgspec.json.decode(encoded, type=Pod)
@@ -66,7 +66,7 @@ def test_a_pod_that_can_be_read_in_one_go_is_the_same_read_piece_by_piece(docume
 
 
 @given(FITTING)
-def test_a_field_that_does_not_fit_changes_nothing_about_the_others(document: Any) -> None:
+def test_decode_misfit_field_leaves_others(document: Any) -> None:
     # A label that is no text is none, and has the whole Pod read piece by piece.
     fitting, odd = (handler().review(json.dumps(envelope(labelled(document, label))).encode()) for label in ("true", 3))
     assert odd.decision == fitting.decision
@@ -79,7 +79,7 @@ def envelope(document: Any) -> Any:
     return made
 
 
-def test_an_empty_list_of_secrets_beside_a_field_that_does_not_fit_is_empty() -> None:
+def test_decode_piecewise_empty_secret_list() -> None:
     document = labelled({"spec": {"containers": containers(a="nginx"), "imagePullSecrets": []}}, 3)
     assert handler().review(json.dumps(envelope(document)).encode()).decision.outcome is Outcome.REWRITTEN
 
@@ -95,14 +95,14 @@ def test_an_empty_list_of_secrets_beside_a_field_that_does_not_fit_is_empty() ->
     ],
     ids=json.dumps,
 )
-def test_a_pod_is_a_mirror_by_an_annotation_of_any_kind(value: Any, beside: dict[str, Any]) -> None:
+def test_decode_mirror_annotation_of_any_type(value: Any, beside: dict[str, Any]) -> None:
     annotations = {MIRROR_ANNOTATION: value, **beside}
     document = {"metadata": {"annotations": annotations}, "spec": {"containers": containers(a="nginx")}}
     assert handler().review(json.dumps(envelope(document)).encode()).decision.outcome is Outcome.MIRROR
 
 
 @pytest.mark.parametrize("annotations", [3, 1.5, True, "x", [], [{}]], ids=json.dumps)
-def test_annotations_that_are_no_object_are_none_that_can_be_added_to(annotations: Any) -> None:
+def test_decode_annotations_not_an_object_unset(annotations: Any) -> None:
     request = review.decode(json.dumps(envelope({"metadata": {"name": "x", "annotations": annotations}})).encode())
     assert request.request.object == Pod(
         Metadata(name="x", annotations=UNSET), Spec((), (), (), (), image_pull_secrets=None)
@@ -123,7 +123,7 @@ PIECES = {
 
 
 @given(st.lists(st.sampled_from(sorted(PIECES)), max_size=8))
-def test_only_halves_of_characters_are_mended_whatever_is_beside_them(pieces: list[str]) -> None:
+def test_repaired_replaces_only_lone_surrogates(pieces: list[str]) -> None:
     written = "".join(pieces).replace(r"\ud83d\uDE00", r"\ud83d\ude00")
     read = "".join(
         PIECES[piece] for piece in re.findall("|".join(map(re.escape, sorted(PIECES, key=len)[::-1])), written)
@@ -136,7 +136,7 @@ def test_only_halves_of_characters_are_mended_whatever_is_beside_them(pieces: li
 
 
 @pytest.mark.parametrize("escape", [rb"\ud800", rb"\udc00", rb"\udc00\ud800", rb"x\udbff\n"])
-def test_half_a_character_is_read_as_the_api_server_reads_it(escape: bytes) -> None:
+def test_decode_lone_surrogate_as_go_does(escape: bytes) -> None:
     body = json.dumps(envelope({"metadata": {"name": "?-\U0001f600"}})).encode().replace(b"?", escape)
     read = review.decode(body).request.object
     assert read is not None
