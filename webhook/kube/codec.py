@@ -48,7 +48,7 @@ class Versioned(Protocol):
 
 
 # `objects.Metadata` would decode all labels and managed fields. Any user may create Namespaces and Secrets with a MiB
-# of them, which is 30 MiB decoded, and the refresher watches all of them (docs/decisions/0011-kubernetes-objects.md).
+# of them, which is 30 MiB decoded, and the refresher watches all of them (docs/decisions/0009-kubernetes-objects.md).
 
 
 class _Labels(Struct):

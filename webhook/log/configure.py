@@ -1,6 +1,6 @@
 """Set up the standard library's logging with one handler that does not block.
 
-For the line of each rewrite there is `info`, which makes no `LogRecord`: see docs/decisions/0010-log-path.md.
+For the line of each rewrite there is `info`, which makes no `LogRecord`: see docs/decisions/0008-log-path.md.
 """
 
 import logging
