@@ -23,6 +23,7 @@ from msgspec import Struct, structs
 from webhook.errors import CertificateError
 from webhook.pki import ca, verify
 from webhook.pki.ca import KeyPair
+from webhook.settings import CertificateSettings
 
 #: A certificate is renewed when this share of its life is over.
 _RENEWAL_SHARE = 2 / 3
@@ -34,15 +35,24 @@ REPORT_INTERVAL = REPLICA_TIMEOUT / 3
 _MAX_RETIRED = 5
 
 
-class Terms(NamedTuple):
-    """What the configuration says of certificates."""
+class CertificateSpec(NamedTuple):
+    """The names of the webhook's Service, and what the configuration says of its certificate."""
 
     names: tuple[str, ...]
-    """Of the webhook's Service."""
-    life: timedelta
-    authority_life: timedelta
-    overlap: timedelta
-    """Time for the API servers to learn about a new CA before anything that it signed is served."""
+    settings: CertificateSettings
+
+    @property
+    def overlap(self) -> timedelta:
+        """Time for the API servers to learn about a new CA before anything that it signed is served."""
+        return timedelta(seconds=self.settings.overlap)
+
+    def create_ca(self, now: datetime) -> KeyPair:
+        return ca.create_ca(ca.CA_NAME, now, timedelta(seconds=self.settings.authority_life))
+
+    def sign(self, issuer: KeyPair, now: datetime) -> KeyPair:
+        """Sign a key pair that ends no later than the CA."""
+        life = min(timedelta(seconds=self.settings.life), ca.validity(issuer.certificate).ends - now)
+        return ca.sign(issuer, self.names, now, life)
 
 
 class State(Struct, frozen=True):
@@ -104,79 +114,81 @@ class Step(NamedTuple):
     why: str
 
 
-def bootstrap(found: bytes, terms: Terms, now: datetime) -> Step:
+def bootstrap(found: bytes, spec: CertificateSpec, now: datetime) -> Step:
     """Create a CA and a key pair where nothing is known.
 
     The CAs of the bundle that was `found` stay trusted: replicas may serve key pairs that they signed.
     """
-    return Step(_regenerate(ca.certificates_in(found), terms, now), "there was none")
+    return Step(_regenerate(ca.certificates_in(found), spec, now), "there was none")
 
 
-def restore(remembered: State, observed: Observed, terms: Terms, now: datetime) -> Step:
+def restore(remembered: State, observed: Observed, spec: CertificateSpec, now: datetime) -> Step:
     """Store a deleted state again, and rotate the CA: a user who deletes it wants that.
 
     A next CA that has signed nothing yet is replaced at once: its key was stored there, too. While the active one is
     not trusted yet, the request is stored, and the rotation follows later.
     """
-    if remembered.next or _is_trusted_everywhere(remembered, observed, terms):
+    if remembered.next or _is_trusted_everywhere(remembered, observed, spec):
         return Step(
-            _with_next(remembered, terms, now), "what was stored is gone: it is put back, and the authority changed"
+            _with_next(remembered, spec, now), "what was stored is gone: it is put back, and the authority changed"
         )
     put_back = structs.replace(remembered, trusted=None, requested=True)
     return Step(put_back, "what was stored is gone: it is put back, and the authority changed when it is known")
 
 
-def next_step(state: State, observed: Observed, terms: Terms, now: datetime) -> Step | None:
+def next_step(state: State, observed: Observed, spec: CertificateSpec, now: datetime) -> Step | None:
     """Return the single step that is due at `now` (aware), None for none."""
     if not _is_valid(state.active.certificate, now):
-        return Step(_regenerate(state.cas, terms, now), "the authority is not valid now: everything is made anew")
-    due = _rotate(state, observed, terms, now)
+        return Step(_regenerate(state.cas, spec, now), "the authority is not valid now: everything is made anew")
+    due = _rotate(state, observed, spec, now)
     if due is not None:
         return due
-    why = _why_renew(state.serving, terms, now)
+    why = _why_renew(state.serving, spec, now)
     if why:
-        return Step(structs.replace(state, serving=_signed(state.active, terms, now)), why)
-    if state.retired and _is_served_everywhere(state, observed, terms):
+        return Step(structs.replace(state, serving=spec.sign(state.active, now)), why)
+    if state.retired and _is_served_everywhere(state, observed, spec):
         return Step(structs.replace(state, retired=()), "no replica needs the old authority any more")
     return None
 
 
-def _rotate(state: State, observed: Observed, terms: Terms, now: datetime) -> Step | None:
+def _rotate(state: State, observed: Observed, spec: CertificateSpec, now: datetime) -> Step | None:
     """Return the next step of a rotation of the active CA, which is valid."""
     if state.next is None:
         over = now >= ca.validity(state.active.certificate).after(_RENEWAL_SHARE)
-        if not (over or state.requested) or not _is_trusted_everywhere(state, observed, terms):
+        if not (over or state.requested) or not _is_trusted_everywhere(state, observed, spec):
             return None
         why = (
             "a change of the authority was requested"
             if state.requested
             else "two thirds of the authority's life are over"
         )
-        return Step(_with_next(state, terms, now), f"{why}: the next one is made")
+        return Step(_with_next(state, spec, now), f"{why}: the next one is made")
     if not _is_valid(state.next.certificate, now):
-        return Step(_with_next(state, terms, now), "the next authority is not valid now: it is made anew")
-    if not _is_trusted_everywhere(state, observed, terms):
+        return Step(_with_next(state, spec, now), "the next authority is not valid now: it is made anew")
+    if not _is_trusted_everywhere(state, observed, spec):
         return None
     promoted = structs.replace(
         state,
         active=state.next,
-        serving=_signed(state.next, terms, now),
+        serving=spec.sign(state.next, now),
         next=None,
         retired=(*state.retired, state.active.certificate),
     )
     return Step(promoted, "the new authority is known: it signs from now on")
 
 
-def _why_renew(pair: KeyPair, terms: Terms, now: datetime) -> str | None:
+def _why_renew(pair: KeyPair, spec: CertificateSpec, now: datetime) -> str | None:
     validity = ca.validity(pair.certificate)
     if not validity.holds(now):
         return "the certificate is not valid now"
-    if not verify.leaf_certificate(pair.certificate).names.issuperset(terms.names):
+    if not verify.leaf_certificate(pair.certificate).names.issuperset(spec.names):
         return "the webhook is called by another name"
     return "two thirds of the certificate's life are over" if now >= validity.after(_RENEWAL_SHARE) else None
 
 
-def is_due_to_serve(held: KeyPair | None, state: State, observed: Observed, terms: Terms, now: datetime) -> bool:
+def is_due_to_serve(
+    held: KeyPair | None, state: State, observed: Observed, spec: CertificateSpec, now: datetime
+) -> bool:
     """Whether a replica that serves `held`, or nothing, should switch to the stored key pair now."""
     if held == state.serving:
         return False
@@ -187,7 +199,7 @@ def is_due_to_serve(held: KeyPair | None, state: State, observed: Observed, term
         return True  # the active CA has been trusted for long
     if state.trusted is None:
         return False
-    return not serves or _is_trusted_everywhere(state, observed, terms)
+    return not serves or _is_trusted_everywhere(state, observed, spec)
 
 
 def is_current(report: Report, state: State) -> bool:
@@ -203,32 +215,25 @@ def _is_signed(pair: KeyPair, state: State) -> bool:
     return True
 
 
-def _is_trusted_everywhere(state: State, observed: Observed, terms: Terms) -> bool:
+def _is_trusted_everywhere(state: State, observed: Observed, spec: CertificateSpec) -> bool:
     """Whether the API servers have had the time to learn about the newest CA."""
-    return state.trusted is not None and observed.trusted >= terms.overlap
+    return state.trusted is not None and observed.trusted >= spec.overlap
 
 
-def _is_served_everywhere(state: State, observed: Observed, terms: Terms) -> bool:
+def _is_served_everywhere(state: State, observed: Observed, spec: CertificateSpec) -> bool:
     """Whether all known replicas serve the key pair, and a new one has had the time to report."""
     reports = [report for report, age in observed.reports.values() if age < REPLICA_TIMEOUT]
-    return observed.serving >= terms.overlap and bool(reports) and all(is_current(report, state) for report in reports)
+    return observed.serving >= spec.overlap and bool(reports) and all(is_current(report, state) for report in reports)
 
 
-def _regenerate(known: Sequence[bytes], terms: Terms, now: datetime) -> State:
+def _regenerate(known: Sequence[bytes], spec: CertificateSpec, now: datetime) -> State:
     """Create everything; the last CAs that were `known` stay trusted, because replicas may serve what they signed."""
-    active = ca.create_ca(ca.CA_NAME, now, terms.authority_life)
-    return State(active, _signed(active, terms, now), retired=tuple(known[-_MAX_RETIRED:]))
+    active = spec.create_ca(now)
+    return State(active, spec.sign(active, now), retired=tuple(known[-_MAX_RETIRED:]))
 
 
-def _with_next(state: State, terms: Terms, now: datetime) -> State:
-    return structs.replace(
-        state, next=ca.create_ca(ca.CA_NAME, now, terms.authority_life), trusted=None, requested=False
-    )
-
-
-def _signed(issuer: KeyPair, terms: Terms, now: datetime) -> KeyPair:
-    """Sign a key pair that ends no later than the CA."""
-    return ca.sign(issuer, terms.names, now, min(terms.life, ca.validity(issuer.certificate).ends - now))
+def _with_next(state: State, spec: CertificateSpec, now: datetime) -> State:
+    return structs.replace(state, next=spec.create_ca(now), trusted=None, requested=False)
 
 
 def _is_valid(certificate: bytes, now: datetime) -> bool:

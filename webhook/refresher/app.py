@@ -7,7 +7,6 @@ import logging
 import secrets
 import socket
 from collections.abc import Iterator
-from datetime import timedelta
 from http import HTTPStatus
 from threading import Event, Thread
 
@@ -17,7 +16,7 @@ from webhook.kube.api import Cluster
 from webhook.kube.client import Client
 from webhook.kube.install import InstallationClient
 from webhook.log import shorten
-from webhook.pki.rotation import Terms
+from webhook.pki.rotation import CertificateSpec
 from webhook.readiness import Code, Lease, Notice, Readiness, Refresh
 from webhook.refresher.certificates.controller import CertificateController, Replica
 from webhook.refresher.certificates.keypair_dir import KeyPairDir
@@ -98,7 +97,7 @@ class RefresherApp:
         self._certificates = CertificateController(
             installation=InstallationClient(client, names),
             key_pair_dir=key_pair_dir,
-            terms=lambda: _terms(self.configuration),
+            spec=lambda: CertificateSpec(names.hosts, self.configuration.webhook.certificate),
             replica=Replica(pod[:_NAME_LIMIT], self.leadership.leading),
             events=EventRecorder(cluster, "", identity, self.leadership.leading, clocks.monotonic),
             metrics=metrics,
@@ -226,14 +225,3 @@ class RefresherApp:
         metrics.contended.set(len(pull_secrets.contended))
         metrics.reloaded.set(self._watcher.error is None)
         return Reply(HTTPStatus.OK, metrics.exposition(), _EXPOSITION)
-
-
-def _terms(configuration: Configuration) -> Terms:
-    settings = configuration.webhook.certificate
-    life, ca_life, overlap = settings.life, settings.authority_life, settings.overlap
-    return Terms(
-        configuration.installation.hosts,
-        timedelta(seconds=life),
-        timedelta(seconds=ca_life),
-        timedelta(seconds=overlap),
-    )

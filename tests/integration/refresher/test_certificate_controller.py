@@ -20,18 +20,19 @@ from webhook.kube.api import Cluster
 from webhook.kube.client import connect
 from webhook.kube.install import InstallationClient
 from webhook.pki import ca, rotation
-from webhook.pki.rotation import Terms
+from webhook.pki.rotation import CertificateSpec
 from webhook.refresher.certificates.controller import CertificateController, Replica
 from webhook.refresher.certificates.keypair_dir import KeyPairDir
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.refresher.runtime.thread_group import Loop, ThreadGroup
+from webhook.settings import CertificateSettings
 
 OVERLAP = 120.0
 _HOUR = timedelta(hours=1)
 _YEAR = 365 * 24 * 3600.0
-_TERMS = Terms(
-    InstallationNames().hosts, life=90 * _HOUR, authority_life=900 * _HOUR, overlap=timedelta(seconds=OVERLAP)
+_SPEC = CertificateSpec(
+    InstallationNames().hosts, CertificateSettings(life=90 * 3600, authority_life=900 * 3600, overlap=int(OVERLAP))
 )
 _METRICS = "registry_webhook_refresher_"
 _NAME = "registry-webhook-certificate"
@@ -56,7 +57,7 @@ class Replicated:
         self.duty = CertificateController(
             installation=InstallationClient(client, InstallationNames()),
             key_pair_dir=served,
-            terms=lambda: _TERMS,
+            spec=lambda: _SPEC,
             replica=Replica(name, lambda: self.leading),
             events=EventRecorder(Cluster(client, SECRET, DEFAULT_NAMESPACE), "", name, lambda: self.leading, clock),
             metrics=self.metrics,

@@ -17,14 +17,25 @@ from webhook.constants import InstallationNames
 from webhook.errors import CertificateError
 from webhook.pki import ca, rotation, secret_codec, verify
 from webhook.pki.ca import KeyPair
-from webhook.pki.rotation import Observed, Report, State, Step, Terms
+from webhook.pki.rotation import CertificateSpec, Observed, Report, State, Step
 from webhook.pki.secret_codec import TlsSecret
 from webhook.refresher.certificates.observed_age import AgeTracker
+from webhook.settings import CertificateSettings
 
 _NOW = datetime(2026, 11, 1, tzinfo=UTC)
 _HOUR = timedelta(hours=1)
 _YEAR = timedelta(days=365)
-_TERMS = Terms(InstallationNames().hosts, life=90 * _HOUR, authority_life=900 * _HOUR, overlap=timedelta(minutes=2))
+_LIFE, _CA_LIFE = 90 * _HOUR, 900 * _HOUR
+
+
+def spec_of(
+    life: timedelta = _LIFE, ca_life: timedelta = _CA_LIFE, overlap: timedelta = timedelta(minutes=2)
+) -> CertificateSpec:
+    seconds = (int(one.total_seconds()) for one in (life, ca_life, overlap))
+    return CertificateSpec(InstallationNames().hosts, CertificateSettings(*seconds))
+
+
+_SPEC = spec_of()
 
 
 #: Seen for long, and no replica has said anything.
@@ -34,7 +45,7 @@ _SECOND = timedelta(seconds=1)
 
 def begun() -> State:
     """Make what stands there after the first minute."""
-    return structs.replace(rotation.bootstrap(b"", _TERMS, _NOW).state, trusted=_NOW)
+    return structs.replace(rotation.bootstrap(b"", _SPEC, _NOW).state, trusted=_NOW)
 
 
 def fingerprint(pair: KeyPair) -> str:
@@ -56,35 +67,35 @@ def signed_by(pair: KeyPair, issuers: tuple[bytes, ...]) -> bool:
 
 
 def test_at_first_an_authority_and_a_pair_are_made_for_the_services_names() -> None:
-    state = rotation.bootstrap(b"", _TERMS, _NOW).state
+    state = rotation.bootstrap(b"", _SPEC, _NOW).state
     assert signed_by(state.serving, (state.active.certificate,))
     assert state.cas == (state.active.certificate,)
     assert state.trusted is None
-    assert ca.validity(state.serving.certificate) == (_NOW, _NOW + _TERMS.life)
-    assert ca.validity(state.active.certificate) == (_NOW, _NOW + _TERMS.authority_life)
+    assert ca.validity(state.serving.certificate) == (_NOW, _NOW + _LIFE)
+    assert ca.validity(state.active.certificate) == (_NOW, _NOW + _CA_LIFE)
 
 
 def test_what_stood_in_the_bundle_stays_trusted_when_nothing_else_is_known() -> None:
     # What is over by this clock may be good by the API servers'.
     found = tuple(ca.create_ca("found", _NOW - n * _HOUR, 3 * _HOUR).certificate for n in range(5))
-    state = rotation.bootstrap(b"".join(found), _TERMS, _NOW).state
+    state = rotation.bootstrap(b"".join(found), _SPEC, _NOW).state
     assert state.cas == (*found, state.active.certificate)
     # And no more of them than so many, the last ones.
-    assert rotation.bootstrap(state.bundle, _TERMS, _NOW).state.retired == state.cas[1:]
+    assert rotation.bootstrap(state.bundle, _SPEC, _NOW).state.retired == state.cas[1:]
 
 
 @pytest.mark.parametrize("found", [b"", b"no PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_a_bundle_that_holds_no_certificate_is_none(found: bytes) -> None:
-    assert rotation.bootstrap(found, _TERMS, _NOW).state.retired == ()
+    assert rotation.bootstrap(found, _SPEC, _NOW).state.retired == ()
 
 
 def test_nothing_is_due_before_two_thirds_of_a_life() -> None:
-    assert rotation.next_step(begun(), LONG, _TERMS, _NOW + 60 * _HOUR - _SECOND) is None
+    assert rotation.next_step(begun(), LONG, _SPEC, _NOW + 60 * _HOUR - _SECOND) is None
 
 
 def test_a_certificate_is_renewed_at_two_thirds_of_its_life_by_the_same_authority() -> None:
     state = begun()
-    renewed = taken(rotation.next_step(state, LONG, _TERMS, _NOW + 60 * _HOUR))
+    renewed = taken(rotation.next_step(state, LONG, _SPEC, _NOW + 60 * _HOUR))
     assert renewed.cas == state.cas
     assert signed_by(renewed.serving, (state.active.certificate,))
     assert ca.validity(renewed.serving.certificate).ends == _NOW + 150 * _HOUR
@@ -93,8 +104,8 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_by_the_same_authorit
 
 def test_step_service_renamed_renews_by_the_same_authority() -> None:
     state = begun()
-    moved = _TERMS._replace(names=InstallationNames("platform", "acme").hosts)
-    assert rotation.next_step(state, LONG, _TERMS, _NOW) is None
+    moved = _SPEC._replace(names=InstallationNames("platform", "acme").hosts)
+    assert rotation.next_step(state, LONG, _SPEC, _NOW) is None
     renewed = taken(rotation.next_step(state, LONG, moved, _NOW))
     assert renewed.active == state.active
     assert verify.leaf_certificate(renewed.serving.certificate).names == {
@@ -105,8 +116,8 @@ def test_step_service_renamed_renews_by_the_same_authority() -> None:
 
 
 def test_no_certificate_outlives_its_authority() -> None:
-    state = taken(rotation.next_step(begun(), LONG, _TERMS, _NOW + 599 * _HOUR))
-    long = _TERMS._replace(life=_TERMS.authority_life)
+    state = taken(rotation.next_step(begun(), LONG, _SPEC, _NOW + 599 * _HOUR))
+    long = spec_of(life=_CA_LIFE)
     late = rotation.next_step(state, LONG, long, _NOW + 599 * _HOUR + 61 * _HOUR)
     for pair in (taken(late).serving, state.serving):
         assert ca.validity(pair.certificate).ends <= ca.validity(state.active.certificate).ends
@@ -115,19 +126,19 @@ def test_no_certificate_outlives_its_authority() -> None:
 def test_an_authority_changes_in_order() -> None:
     state = begun()
     now = _NOW + 600 * _HOUR
-    announced = taken(rotation.next_step(state, LONG, _TERMS, now))
+    announced = taken(rotation.next_step(state, LONG, _SPEC, now))
     assert announced.next is not None
     assert announced.serving == state.serving
     assert announced.trusted is None
     assert announced.bundle.startswith(state.bundle)
     # The pair is due as well, and is renewed by the authority that everybody knows.
-    renewed = taken(rotation.next_step(announced, LONG, _TERMS, now))
+    renewed = taken(rotation.next_step(announced, LONG, _SPEC, now))
     assert signed_by(renewed.serving, (state.active.certificate,))
     # Nothing more happens before the bundle is in place, however long that takes, and for the overlap after that.
-    assert rotation.next_step(renewed, LONG, _TERMS, now + 24 * _HOUR) is None
+    assert rotation.next_step(renewed, LONG, _SPEC, now + 24 * _HOUR) is None
     known = structs.replace(renewed, trusted=now)
-    assert rotation.next_step(known, LONG._replace(trusted=_TERMS.overlap - _SECOND), _TERMS, now) is None
-    promoted = taken(rotation.next_step(known, LONG._replace(trusted=_TERMS.overlap), _TERMS, now))
+    assert rotation.next_step(known, LONG._replace(trusted=_SPEC.overlap - _SECOND), _SPEC, now) is None
+    promoted = taken(rotation.next_step(known, LONG._replace(trusted=_SPEC.overlap), _SPEC, now))
     assert promoted.active == announced.next
     assert signed_by(promoted.serving, (announced.next.certificate,))
     assert promoted.bundle == announced.bundle
@@ -135,10 +146,10 @@ def test_an_authority_changes_in_order() -> None:
     old, new = (Report(fingerprint(one.serving), now) for one in (renewed, promoted))
     almost, silent = rotation.REPLICA_TIMEOUT - _SECOND, rotation.REPLICA_TIMEOUT
     for said in ({}, {"a": (new, _HOUR), "b": (old, almost)}, {"a": (new, silent)}):
-        assert rotation.next_step(promoted, LONG._replace(reports=said), _TERMS, now) is None
+        assert rotation.next_step(promoted, LONG._replace(reports=said), _SPEC, now) is None
     everybody = LONG._replace(reports={"a": (new, almost), "b": (new, _HOUR), "c": (old, silent)})
-    assert rotation.next_step(promoted, everybody._replace(serving=_TERMS.overlap - _SECOND), _TERMS, now) is None
-    alone = taken(rotation.next_step(promoted, everybody._replace(serving=_TERMS.overlap), _TERMS, now))
+    assert rotation.next_step(promoted, everybody._replace(serving=_SPEC.overlap - _SECOND), _SPEC, now) is None
+    alone = taken(rotation.next_step(promoted, everybody._replace(serving=_SPEC.overlap), _SPEC, now))
     assert alone.cas == (promoted.active.certificate,)
 
 
@@ -146,61 +157,61 @@ def test_an_authority_changes_in_order() -> None:
 def test_a_retired_authority_goes_by_what_the_replicas_serve_whatever_time_it_is(at: datetime) -> None:
     other = ca.create_ca("other", at, _HOUR).certificate
     state = structs.replace(begun(), retired=(other,))
-    assert rotation.next_step(state, LONG, _TERMS, _NOW) is None
+    assert rotation.next_step(state, LONG, _SPEC, _NOW) is None
     said = LONG._replace(reports={"a": (Report(fingerprint(state.serving), at), _HOUR)})
-    assert taken(rotation.next_step(state, said, _TERMS, _NOW)).retired == ()
+    assert taken(rotation.next_step(state, said, _SPEC, _NOW)).retired == ()
 
 
 @pytest.mark.parametrize("off", [900 * _HOUR, 2 * _YEAR, -2 * _YEAR, -timedelta(minutes=5, seconds=1)])
 def test_with_an_authority_that_is_over_or_yet_to_begin_all_is_made_anew_and_what_was_is_trusted(
     off: timedelta,
 ) -> None:
-    state = rotation.restore(begun(), LONG, _TERMS, _NOW).state
-    fresh = taken(rotation.next_step(state, LONG, _TERMS, _NOW + off))
+    state = rotation.restore(begun(), LONG, _SPEC, _NOW).state
+    fresh = taken(rotation.next_step(state, LONG, _SPEC, _NOW + off))
     assert fresh.retired == state.cas
     assert (fresh.next, fresh.trusted) == (None, None)
     assert signed_by(fresh.serving, (fresh.active.certificate,))
     assert ca.validity(fresh.serving.certificate).holds(_NOW + off)
     # Which is all that there is to do.
-    assert rotation.next_step(fresh, LONG, _TERMS, _NOW + off) is None
+    assert rotation.next_step(fresh, LONG, _SPEC, _NOW + off) is None
 
 
 def test_a_clock_that_is_a_little_behind_changes_nothing() -> None:
-    state = rotation.restore(begun(), LONG, _TERMS, _NOW).state
-    assert rotation.next_step(state, LONG, _TERMS, _NOW - timedelta(minutes=5)) is None
+    state = rotation.restore(begun(), LONG, _SPEC, _NOW).state
+    assert rotation.next_step(state, LONG, _SPEC, _NOW - timedelta(minutes=5)) is None
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_a_certificate_of_another_time_is_made_anew_by_the_same_authority(off: timedelta) -> None:
     state = begun()
-    other = structs.replace(state, serving=ca.sign(state.active, _TERMS.names, _NOW + off, _TERMS.life))
-    renewed = taken(rotation.next_step(other, LONG, _TERMS, _NOW))
+    other = structs.replace(state, serving=ca.sign(state.active, _SPEC.names, _NOW + off, _LIFE))
+    renewed = taken(rotation.next_step(other, LONG, _SPEC, _NOW))
     assert (renewed.cas, renewed.trusted) == (state.cas, state.trusted)
-    assert ca.validity(renewed.serving.certificate) == (_NOW, _NOW + _TERMS.life)
-    assert rotation.next_step(renewed, LONG, _TERMS, _NOW) is None
+    assert ca.validity(renewed.serving.certificate) == (_NOW, _NOW + _LIFE)
+    assert rotation.next_step(renewed, LONG, _SPEC, _NOW) is None
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_a_next_authority_of_another_time_is_made_anew_before_it_signs(off: timedelta) -> None:
-    made = ca.create_ca("other", _NOW + off, _TERMS.authority_life)
+    made = ca.create_ca("other", _NOW + off, _CA_LIFE)
     state = structs.replace(begun(), next=made)
-    mended = taken(rotation.next_step(state, LONG, _TERMS, _NOW))
+    mended = taken(rotation.next_step(state, LONG, _SPEC, _NOW))
     assert mended.trusted is None
     assert mended.cas[0] == state.active.certificate
     assert mended.next
-    assert ca.validity(mended.next.certificate) == (_NOW, _NOW + _TERMS.authority_life)
+    assert ca.validity(mended.next.certificate) == (_NOW, _NOW + _CA_LIFE)
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
 def test_what_another_clock_has_noted_of_the_bundle_is_no_time_to_wait_for(off: timedelta) -> None:
-    state = structs.replace(rotation.restore(begun(), LONG, _TERMS, _NOW).state, trusted=_NOW + off)
-    assert rotation.next_step(state, LONG._replace(trusted=_TERMS.overlap - _SECOND), _TERMS, _NOW) is None
-    assert taken(rotation.next_step(state, LONG, _TERMS, _NOW)).active == state.next
+    state = structs.replace(rotation.restore(begun(), LONG, _SPEC, _NOW).state, trusted=_NOW + off)
+    assert rotation.next_step(state, LONG._replace(trusted=_SPEC.overlap - _SECOND), _SPEC, _NOW) is None
+    assert taken(rotation.next_step(state, LONG, _SPEC, _NOW)).active == state.next
 
 
 def test_what_was_lost_is_stored_again_and_the_authority_changed() -> None:
     state = begun()
-    back = rotation.restore(state, LONG, _TERMS, _NOW + _HOUR).state
+    back = rotation.restore(state, LONG, _SPEC, _NOW + _HOUR).state
     assert (back.active, back.serving) == (state.active, state.serving)
     assert back.next is not None
     assert back.trusted is None
@@ -208,9 +219,9 @@ def test_what_was_lost_is_stored_again_and_the_authority_changed() -> None:
 
 def test_again_during_a_change_replaces_the_authority_that_has_signed_nothing() -> None:
     """Whoever read the Secret has its key as well."""
-    back = rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state
+    back = rotation.restore(begun(), LONG, _SPEC, _NOW + _HOUR).state
     for known in (back, structs.replace(back, trusted=_NOW)):
-        after = rotation.restore(known, LONG, _TERMS, _NOW + _HOUR).state
+        after = rotation.restore(known, LONG, _SPEC, _NOW + _HOUR).state
         assert after.active == back.active
         assert after.next not in {None, back.next}
         assert after.trusted is None
@@ -218,30 +229,30 @@ def test_again_during_a_change_replaces_the_authority_that_has_signed_nothing() 
 
 def test_again_before_authority_is_known_requests_the_change() -> None:
     state = begun()
-    shortly = LONG._replace(trusted=_TERMS.overlap - _SECOND)
-    put_back = rotation.restore(state, shortly, _TERMS, _NOW + _HOUR).state
+    shortly = LONG._replace(trusted=_SPEC.overlap - _SECOND)
+    put_back = rotation.restore(state, shortly, _SPEC, _NOW + _HOUR).state
     assert put_back == structs.replace(state, trusted=None, requested=True)
-    assert rotation.restore(put_back, LONG, _TERMS, _NOW + _HOUR).state == put_back
-    assert rotation.next_step(put_back, LONG, _TERMS, _NOW + _HOUR) is None
+    assert rotation.restore(put_back, LONG, _SPEC, _NOW + _HOUR).state == put_back
+    assert rotation.next_step(put_back, LONG, _SPEC, _NOW + _HOUR) is None
     known = structs.replace(put_back, trusted=_NOW)
-    assert rotation.next_step(known, shortly, _TERMS, _NOW + _HOUR) is None
-    changed = taken(rotation.next_step(known, LONG, _TERMS, _NOW + _HOUR))
+    assert rotation.next_step(known, shortly, _SPEC, _NOW + _HOUR) is None
+    changed = taken(rotation.next_step(known, LONG, _SPEC, _NOW + _HOUR))
     assert changed.next is not None
     assert not changed.requested
     # And once.
-    promoted = taken(rotation.next_step(structs.replace(changed, trusted=_NOW), LONG, _TERMS, _NOW + _HOUR))
+    promoted = taken(rotation.next_step(structs.replace(changed, trusted=_NOW), LONG, _SPEC, _NOW + _HOUR))
     assert promoted.active == changed.next
-    assert rotation.next_step(promoted, LONG, _TERMS, _NOW + _HOUR) is None
+    assert rotation.next_step(promoted, LONG, _SPEC, _NOW + _HOUR) is None
 
 
 def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
     state = begun()
-    shortly = LONG._replace(trusted=_TERMS.overlap - _SECOND)
+    shortly = LONG._replace(trusted=_SPEC.overlap - _SECOND)
     for trusted, seen in ((None, LONG), (_NOW, shortly)):
         placed = structs.replace(state, trusted=trusted)
-        renewed = taken(rotation.next_step(placed, seen, _TERMS, _NOW + 600 * _HOUR))
+        renewed = taken(rotation.next_step(placed, seen, _SPEC, _NOW + 600 * _HOUR))
         assert renewed.cas == state.cas
-        assert rotation.next_step(renewed, seen, _TERMS, _NOW + 600 * _HOUR) is None
+        assert rotation.next_step(renewed, seen, _SPEC, _NOW + 600 * _HOUR) is None
 
 
 HELD = begun()
@@ -277,12 +288,12 @@ def test_a_pair_is_taken_over_when_its_authority_is_known(
     held: KeyPair | None, trusted: int | None, seen: int, *, due: bool
 ) -> None:
     state = structs.replace(RENEWED, trusted=None if trusted is None else _NOW + timedelta(seconds=trusted))
-    assert rotation.is_due_to_serve(held, state, LONG._replace(trusted=timedelta(seconds=seen)), _TERMS, _NOW) is due
+    assert rotation.is_due_to_serve(held, state, LONG._replace(trusted=timedelta(seconds=seen)), _SPEC, _NOW) is due
 
 
 def test_while_the_next_authority_waits_a_renewed_pair_is_taken_over_at_once() -> None:
-    state = rotation.restore(structs.replace(RENEWED, trusted=_NOW - _HOUR), LONG, _TERMS, _NOW).state
-    assert rotation.is_due_to_serve(HELD.serving, state, LONG, _TERMS, _NOW)
+    state = rotation.restore(structs.replace(RENEWED, trusted=_NOW - _HOUR), LONG, _SPEC, _NOW).state
+    assert rotation.is_due_to_serve(HELD.serving, state, LONG, _SPEC, _NOW)
 
 
 @pytest.mark.parametrize("stored", [OVER, COMING])
@@ -294,15 +305,15 @@ def test_a_pair_of_another_time_is_taken_over_by_nobody_who_serves_one_of_this(
     stored: KeyPair, held: KeyPair | None, *, due: bool, changing: bool
 ) -> None:
     state = structs.replace(HELD, serving=stored)
-    state = structs.replace(rotation.restore(state, LONG, _TERMS, _NOW).state if changing else state, trusted=_NOW)
-    assert rotation.is_due_to_serve(held, state, LONG, _TERMS, _NOW) is (due and held != stored)
+    state = structs.replace(rotation.restore(state, LONG, _SPEC, _NOW).state if changing else state, trusted=_NOW)
+    assert rotation.is_due_to_serve(held, state, LONG, _SPEC, _NOW) is (due and held != stored)
 
 
 class World:
     """Replicas, one of which writes, each with a clock, and an API server that hears of a bundle late."""
 
-    def __init__(self, terms: Terms, replicas: int, lag: timedelta) -> None:
-        self.terms = terms
+    def __init__(self, spec: CertificateSpec, replicas: int, lag: timedelta) -> None:
+        self.spec = spec
         self.lag = lag
         self.now = _NOW
         self.state: State | None = None
@@ -337,7 +348,7 @@ class World:
             if not awake[number] or self.state is None:
                 continue
             now, seen = self.now + self.wrong[number], self._look(number)
-            if rotation.is_due_to_serve(pair, self.state, seen, self.terms, now):
+            if rotation.is_due_to_serve(pair, self.state, seen, self.spec, now):
                 if pair is None or not valid(pair, self.now) or not signed_by(pair, self.state.cas):
                     # It served nothing, and begins at the earliest moment.
                     self.new[number] = self.now + self.lag
@@ -362,12 +373,12 @@ class World:
         if self.state is None:
             known = self.remembered
             step = (
-                rotation.restore(known, seen, self.terms, now)
+                rotation.restore(known, seen, self.spec, now)
                 if known
-                else rotation.bootstrap(self.bundle, self.terms, now)
+                else rotation.bootstrap(self.bundle, self.spec, now)
             )
         else:
-            found = rotation.next_step(self.state, seen, self.terms, now)
+            found = rotation.next_step(self.state, seen, self.spec, now)
             self.steps += found is not None
             step = found or Step(self.state, "")
         self.state = self.remembered = step.state
@@ -412,10 +423,9 @@ class RotationMachine(RuleBasedStateMachine):
 
     @initialize(lag=st.integers(1, 10), ca_life=st.sampled_from([60, 120]))
     def start(self, lag: int, ca_life: int) -> None:
-        names = InstallationNames().hosts
-        terms = Terms(names, life=30 * _UNIT, authority_life=ca_life * _UNIT, overlap=10 * _UNIT)
+        spec = spec_of(30 * _UNIT, ca_life * _UNIT, 10 * _UNIT)
         self.lag = lag
-        self.world = World(terms, 3, lag * _UNIT)
+        self.world = World(spec, 3, lag * _UNIT)
         self.leaked: set[KeyPair | None] = set()
         self.world.round([True] * 3)
         self.world.now += self.world.lag
@@ -482,7 +492,7 @@ def written(state: State) -> TlsSecret:
 
 @pytest.mark.parametrize(
     "state",
-    [begun(), rotation.bootstrap(b"", _TERMS, _NOW).state, rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state],
+    [begun(), rotation.bootstrap(b"", _SPEC, _NOW).state, rotation.restore(begun(), LONG, _SPEC, _NOW + _HOUR).state],
 )
 def test_a_state_is_read_as_it_was_written(state: State) -> None:
     both = structs.replace(state, retired=begun().cas + begun().cas)
@@ -491,7 +501,7 @@ def test_a_state_is_read_as_it_was_written(state: State) -> None:
 
 
 def changed(**data: bytes) -> TlsSecret:
-    secret = written(rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state)
+    secret = written(rotation.restore(begun(), LONG, _SPEC, _NOW + _HOUR).state)
     return structs.replace(secret, data={**secret.data, **data})
 
 
@@ -578,7 +588,7 @@ def test_decode_key_of_unsupported_kind_is_broken(secret: TlsSecret) -> None:
 
 def test_decode_retired_authority_of_unsupported_kind_harms_nothing() -> None:
     state = secret_codec.decode(changed(**{"retired-ca.crt": _UNSUPPORTED}))
-    assert rotation.next_step(state, LONG, _TERMS, _NOW) is None or state.retired
+    assert rotation.next_step(state, LONG, _SPEC, _NOW) is None or state.retired
 
 
 def test_what_a_replica_says_is_read_as_it_was_written() -> None:
@@ -589,5 +599,5 @@ def test_what_a_replica_says_is_read_as_it_was_written() -> None:
 
 
 def test_nothing_that_is_shown_of_a_state_holds_a_key() -> None:
-    state = rotation.restore(begun(), LONG, _TERMS, _NOW + _HOUR).state
+    state = rotation.restore(begun(), LONG, _SPEC, _NOW + _HOUR).state
     assert "PRIVATE" not in f"{state!r}{written(state)!r}"

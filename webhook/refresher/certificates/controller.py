@@ -17,7 +17,7 @@ from webhook import log
 from webhook.errors import CertificateError, ClusterError, Conflict, FileError, Unreachable
 from webhook.kube.install import InstallationClient
 from webhook.pki import rotation, secret_codec
-from webhook.pki.rotation import Observed, State, Step, Terms
+from webhook.pki.rotation import CertificateSpec, Observed, State, Step
 from webhook.pki.secret_codec import TlsSecret, WebhookClientConfig
 from webhook.refresher.certificates.keypair_dir import KeyPairDir
 from webhook.refresher.certificates.local_server import LocalServer
@@ -58,7 +58,7 @@ class _WebhookConfig(NamedTuple):
 class CertificateController:
     """Reconciles in rounds, with a failure state of its own.
 
-    With `key_pair_dir` the certificate is managed, and its key pair is put there; `terms` gives what the configuration
+    With `key_pair_dir` the certificate is managed, and its key pair is put there; `spec` gives what the configuration
     says now.
     """
 
@@ -67,14 +67,14 @@ class CertificateController:
         *,
         installation: InstallationClient,
         key_pair_dir: KeyPairDir | None,
-        terms: Callable[[], Terms],
+        spec: Callable[[], CertificateSpec],
         replica: Replica,
         events: EventRecorder,
         metrics: Metrics,
         clocks: Clocks,
     ) -> None:
         self._installation = installation
-        self._terms = terms
+        self._terms = spec
         self._replica = replica
         self._events = events
         self._metrics = metrics

@@ -8,7 +8,7 @@ from webhook import log
 from webhook.errors import ClusterError
 from webhook.kube.install import InstallationClient
 from webhook.pki import ca, rotation, secret_codec
-from webhook.pki.rotation import Observed, Report, State, Terms
+from webhook.pki.rotation import CertificateSpec, Observed, Report, State
 from webhook.pki.secret_codec import TlsSecret
 from webhook.refresher.certificates.keypair_dir import KeyPairDir
 from webhook.refresher.runtime.metrics import Metrics
@@ -39,17 +39,19 @@ class LocalServer:
         self._next_report = float("-inf")
         """When the served certificate is reported again even if it is the same."""
 
-    def reconcile(self, secret: TlsSecret, state: State, observed: Observed, terms: Terms, now: datetime) -> None:
+    def reconcile(
+        self, secret: TlsSecret, state: State, observed: Observed, spec: CertificateSpec, now: datetime
+    ) -> None:
         """Hand over the stored key pair if that is due, and report which one is served.
 
         Raises `FileError` if the files cannot be written, and `ClusterError` if the report cannot.
         """
-        self._install(state, observed, terms, now)
+        self._install(state, observed, spec, now)
         self._report(secret, state, now)
 
-    def _install(self, state: State, observed: Observed, terms: Terms, now: datetime) -> None:
+    def _install(self, state: State, observed: Observed, spec: CertificateSpec, now: datetime) -> None:
         held = self._key_pair_dir.read()
-        if rotation.is_due_to_serve(held, state, observed, terms, now):
+        if rotation.is_due_to_serve(held, state, observed, spec, now):
             self._key_pair_dir.write(state.serving)
             held = state.serving
             _log.info(log.event("certificate handed to the server", fingerprint=ca.fingerprint(held.certificate)))
