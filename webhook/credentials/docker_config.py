@@ -44,7 +44,7 @@ class DockerConfigProvider:
             for entry in found
             if entry not in kept
         ]
-        unusable = dockerconfigjson.named(content) - {entry.key for entry in found}
+        unusable = dockerconfigjson.auth_keys(content) - {entry.key for entry in found}
         return CredentialResult(Credential(entries), (*notes, *self._targets.uncovered(entries)), tuple(unusable))
 
     def fingerprint(self) -> bytes:

@@ -86,7 +86,7 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
     what = "its content"
     refreshed = annotations.get(REFRESHED_ANNOTATION, "an unknown time")
     expires = annotations.get(EXPIRES_ANNOTATION)
-    unserved = annotations.get(UNSERVED_ANNOTATION)
+    unserved_since = annotations.get(UNSERVED_ANNOTATION)
     end = parse_rfc3339(expires or "")
     if end is not None and end <= now:
         return Finding(
@@ -100,8 +100,8 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
             "somebody changed it; the sidecar puts it back",
             _ask_sidecar(names),
         )
-    if unserved is not None:
-        why = f"it stays for a while, for the namespace has not been served since {unserved}"
+    if unserved_since is not None:
+        why = f"it stays for a while, for the namespace has not been served since {unserved_since}"
         return Finding(Mark.WARNING, Code.SECRET_LEAVING, what, why)
     until = f", and good until {expires}" if expires else ""
     return Finding(Mark.OK, Code.SECRET_OK, what, f"it is as the sidecar wrote it at {refreshed}{until}")

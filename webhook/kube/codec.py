@@ -59,7 +59,7 @@ class _Labels(Struct):
 class _Annotations(Struct):
     refreshed: str | None = msgspec.field(name=REFRESHED_ANNOTATION, default=None)
     expires: str | None = msgspec.field(name=EXPIRES_ANNOTATION, default=None)
-    unserved: str | None = msgspec.field(name=UNSERVED_ANNOTATION, default=None)
+    unserved_since: str | None = msgspec.field(name=UNSERVED_ANNOTATION, default=None)
 
 
 class PartialMetadata(Struct, rename="camel"):
@@ -161,7 +161,7 @@ def _secret_state(metadata: PartialMetadata, content: Content | None) -> Secret:
         labelled=metadata.managed_by == PROGRAM,
         refreshed=annotations.refreshed and _shortened(annotations.refreshed),
         expires=annotations.expires and _shortened(annotations.expires),
-        unserved=annotations.unserved and _shortened(annotations.unserved),
+        unserved_since=annotations.unserved_since and _shortened(annotations.unserved_since),
         content=content,
     )
 

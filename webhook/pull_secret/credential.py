@@ -89,7 +89,7 @@ def key_for(prefix: str, *, image: bool = False) -> str:
     return f"{host}/{path}" if image else f"{host}/{path}/"
 
 
-def make_entry(key: str, username: str, password: str, email: str | None = None) -> Entry:
+def create_entry(key: str, username: str, password: str, email: str | None = None) -> Entry:
     """Create an entry that kubelet can read and a registry can be asked with.
 
     A byte order mark and line endings at the end, which editors and shells add, are removed. For Azure Container
@@ -159,7 +159,7 @@ def check_key(key: str) -> None:
         )
 
 
-def covering(several: Iterable[str]) -> tuple[str, ...]:
+def without_covered(several: Iterable[str]) -> tuple[str, ...]:
     """Drop each normalized prefix that another one covers by whole path components; return the rest, sorted."""
     known = frozenset(several)
     return tuple(sorted(prefix for prefix in known if not images_prefix.longest(known, prefix.rpartition("/")[0])))
@@ -182,9 +182,9 @@ def static_entries(  # noqa: PLR0913 - a registry's place, and what a person is 
     Raises `InvalidCredential`.
     """
     host = images_prefix.canonical_host(server)
-    on_host = covering([server, *(other for other in others if images_prefix.canonical_host(other) == host)])
+    on_host = without_covered([server, *(other for other in others if images_prefix.canonical_host(other) == host)])
     keys = [key_for(prefix, image=prefix in images) for prefix in on_host]
-    return tuple(make_entry(key, username, password, email) for key in keys)
+    return tuple(create_entry(key, username, password, email) for key in keys)
 
 
 def host_of(prefix: str) -> str:

@@ -20,7 +20,7 @@ from webhook.pull_secret.credential import (
     Entry,
     accepts_identity_tokens,
     check_key,
-    make_entry,
+    create_entry,
 )
 
 #: Entries of `auths`: more than anyone needs.
@@ -59,7 +59,7 @@ def parse(content: bytes) -> tuple[list[Entry], list[str]]:
     return _merged(entries, notes), notes
 
 
-def named(content: bytes) -> frozenset[str]:
+def auth_keys(content: bytes) -> frozenset[str]:
     """Return the keys that a document names, whether or not their entries can be used.
 
     Raises `CredentialProviderError`.
@@ -144,7 +144,7 @@ def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
             raise InvalidCredential(f"{where}.{name} is not a string")
     check_key(key)
     if texts["identitytoken"] and accepts_identity_tokens(key):
-        return make_entry(key, TOKEN_USERNAME, texts["identitytoken"], texts["email"])
+        return create_entry(key, TOKEN_USERNAME, texts["identitytoken"], texts["email"])
     if texts["identitytoken"] or texts["registrytoken"]:
         raise InvalidCredential("it has a token, which kubelet does not use: a user name and a password are needed")
     username, password = texts["username"], texts["password"]
@@ -152,7 +152,7 @@ def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
         username, password = _user_and_password(texts["auth"])
     if not username and not password:
         raise InvalidCredential("it has no user name and password: a credential store or helper is to have them")
-    return make_entry(key, username, password, texts["email"])
+    return create_entry(key, username, password, texts["email"])
 
 
 def _user_and_password(auth: str) -> tuple[str, str]:

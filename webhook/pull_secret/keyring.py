@@ -63,7 +63,7 @@ def lookup(entries: Iterable[Entry], image: str) -> list[Entry]:
     return found or (keyring.get(DEFAULT, []) if _is_default(name) else [])
 
 
-def own(entries: Iterable[Entry], image: str) -> list[Entry]:
+def lookup_own(entries: Iterable[Entry], image: str) -> list[Entry]:
     """Return the entries of `lookup` for the image's own registry.
 
     For a host without dot and port kubelet also tries those of the default registry. We send a credential only to the

@@ -93,17 +93,17 @@ def digest(content: bytes) -> str:
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 
-def manifest(
-    pull_secret: PullSecret, name: str, namespace: str, *, unserved: str | None, uid: str | None
+def to_manifest(
+    pull_secret: PullSecret, name: str, namespace: str, *, unserved_since: str | None, uid: str | None
 ) -> dict[str, Any]:
     """Return the Secret to apply; with a `uid` only to that object.
 
-    `unserved` is since when the namespace has not been selected, RFC 3339.
+    `unserved_since` is since when the namespace has not been selected, RFC 3339.
     """
     annotations = {
         REFRESHED_ANNOTATION: pull_secret.refreshed,
         EXPIRES_ANNOTATION: pull_secret.expires,
-        UNSERVED_ANNOTATION: unserved,
+        UNSERVED_ANNOTATION: unserved_since,
     }
     metadata = {
         "name": name,

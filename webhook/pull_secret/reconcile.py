@@ -47,7 +47,7 @@ class Secret(Struct, frozen=True):
     """Whether it has our label."""
     refreshed: str | None
     expires: str | None
-    unserved: str | None
+    unserved_since: str | None
     content: Content | None = None
     """None where only the metadata was read: of other Secrets nothing else is, and of ours each version once."""
 
@@ -91,7 +91,7 @@ class Action(NamedTuple):
 
     kind: ActionKind
     why: str
-    unserved: str | None = None
+    unserved_since: str | None = None
     """For what is applied: since when the namespace has not been selected."""
     due: float | None = None
     """POSIX time at which to check again."""
@@ -117,29 +117,29 @@ def plan(
     if state is NamespaceState.FORBIDDEN:
         return Action(ActionKind.DELETE, state.value)
     if state is NamespaceState.SELECTED:
-        return _update(found, pull_secret, unserved=None)
+        return _update(found, pull_secret, unserved_since=None)
     return _not_selected(found, pull_secret, now, grace)
 
 
 def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, grace: GracePeriod) -> Action:
     """Return the action for a Secret of ours in a namespace that is not selected."""
     seen = now if grace.since is None or grace.since > now else grace.since
-    marked = parse_rfc3339(found.unserved or "")
+    marked = parse_rfc3339(found.unserved_since or "")
     # A mark later than what was seen is not ours, or from a clock that was ahead.
     valid = marked is not None and marked <= seen
     since = marked if marked is not None and valid else seen
-    unserved = found.unserved if valid else format_rfc3339(seen)
+    unserved_since = found.unserved_since if valid else format_rfc3339(seen)
     due = max(since + grace.seconds, now + grace.clock_hold)
     if now >= due:
-        return Action(ActionKind.DELETE, f"not opted in since {unserved}, {grace.seconds:g} s and more")
+        return Action(ActionKind.DELETE, f"not opted in since {unserved_since}, {grace.seconds:g} s and more")
     content = found.content
     # It makes no difference whether the content is right: a tenant that guesses a credential must learn nothing.
     if grace.entitled or content is None or pull_secret is None:
-        return _update(found, pull_secret, unserved=unserved, due=due)
+        return _update(found, pull_secret, unserved_since=unserved_since, due=due)
     why = "the namespace is not served, and was not seen to be with this Secret in it: its content stays as it is"
     if valid or content == TOO_LARGE:
-        return Action(ActionKind.KEEP, why, unserved, due)
-    return Action(ActionKind.UPDATE, why, unserved, due, keeps_content=True)
+        return Action(ActionKind.KEEP, why, unserved_since, due)
+    return Action(ActionKind.UPDATE, why, unserved_since, due, keeps_content=True)
 
 
 def _obstacle(found: Secret) -> str | None:
@@ -163,7 +163,9 @@ def _missing(state: NamespaceState, pull_secret: PullSecret | None) -> Action:
     return Action(ActionKind.CREATE, "it is not there")
 
 
-def _update(found: Secret, pull_secret: PullSecret | None, *, unserved: str | None, due: float | None = None) -> Action:
+def _update(
+    found: Secret, pull_secret: PullSecret | None, *, unserved_since: str | None, due: float | None = None
+) -> Action:
     if pull_secret is None:
         return Action(ActionKind.NOTHING, "there is no credential to publish, and what is there stays", due=due)
     content = found.content
@@ -171,13 +173,13 @@ def _update(found: Secret, pull_secret: PullSecret | None, *, unserved: str | No
         return Action(ActionKind.NOTHING, "its content is not read yet", due=due)
     if pull_secret.create_only and content.hash != pull_secret.hash:
         return Action(ActionKind.NOTHING, "the credential is in doubt, and what is there stays", due=due)
-    difference = _difference(found, content, pull_secret, unserved)
+    difference = _difference(found, content, pull_secret, unserved_since)
     if difference is None:
-        return Action(ActionKind.KEEP, "it is as it should be", unserved, due)
+        return Action(ActionKind.KEEP, "it is as it should be", unserved_since, due)
     fixed = _why_fixed(content, pull_secret)
     if fixed is not None:
-        return Action(ActionKind.DELETE, f"{difference}, and {fixed}", replaces=unserved is None)
-    return Action(ActionKind.UPDATE, difference, unserved, due)
+        return Action(ActionKind.DELETE, f"{difference}, and {fixed}", replaces=unserved_since is None)
+    return Action(ActionKind.UPDATE, difference, unserved_since, due)
 
 
 def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
@@ -189,12 +191,12 @@ def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
     return None
 
 
-def _difference(found: Secret, content: Content, pull_secret: PullSecret, unserved: str | None) -> str | None:
+def _difference(found: Secret, content: Content, pull_secret: PullSecret, unserved_since: str | None) -> str | None:
     """Return what differs from what should be there."""
     if content.hash != pull_secret.hash:
         return "its content differs"
     if not found.labelled or found.refreshed != pull_secret.refreshed or found.expires != pull_secret.expires:
         return "its labels or annotations differ"
-    if found.unserved != unserved:
-        return "the namespace is served again" if unserved is None else "the namespace is no longer served"
+    if found.unserved_since != unserved_since:
+        return "the namespace is served again" if unserved_since is None else "the namespace is no longer served"
     return None

@@ -188,7 +188,7 @@ class RefresherApp:
         credentials = self.controllers.credentials
         if credentials.last_result is None or not credentials.synced:
             return Notice(Code.REFRESH_PENDING, "the first refresh is not complete")
-        if not credentials.published():
+        if not credentials.has_result():
             return Notice(Code.NOT_PUBLISHED, "there is nothing to publish yet")
         if credentials.expired():
             return Notice(Code.CREDENTIAL_EXPIRED, "the published credential has expired")

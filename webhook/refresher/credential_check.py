@@ -63,7 +63,7 @@ def credential_check(
         asked: set[_Login] = set()
         for prefix in prefixes:
             host = prefix.partition("/")[0]
-            for entry in keyring.own(credential.entries, f"{prefix}/image")[:1]:
+            for entry in keyring.lookup_own(credential.entries, f"{prefix}/image")[:1]:
                 login = (host, entry.username, entry.password)
                 if login in asked or len(asked) == MAX_REGISTRIES:
                     continue

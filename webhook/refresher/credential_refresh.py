@@ -216,7 +216,7 @@ class CredentialRefresher:
         life = self._life()
         return life is not None and life <= 0
 
-    def published(self) -> bool:
+    def has_result(self) -> bool:
         """Whether a refresh gave something to publish, or found that there is nothing.
 
         A replica that stopped writing because the API server is away still has what it published.

@@ -287,7 +287,7 @@ class PullSecretController:
         if action.due is not None:
             self._queue.add(name, max(0.0, action.due - self._wall()))
         self._note_foreign(name, action)
-        intended = None if pull_secret is None else (pull_secret, action.unserved)
+        intended = None if pull_secret is None else (pull_secret, action.unserved_since)
         if action.kind not in {ActionKind.NOTHING, ActionKind.KEEP}:
             repair = action.replaces or (action.kind is not ActionKind.DELETE and record.synced == intended)
             if repair and self._in_backoff(name, record.backoff):
@@ -308,7 +308,9 @@ class PullSecretController:
             # A create is not forced: a field of another client's, which created it in the meantime, is a conflict. An
             # update of ours is forced on whoever changed it and, by its uid, on no other object.
             uid = found.uid if found else None
-            secret = manifest.manifest(pull_secret, self._settings.name, name, unserved=action.unserved, uid=uid)
+            secret = manifest.to_manifest(
+                pull_secret, self._settings.name, name, unserved_since=action.unserved_since, uid=uid
+            )
             record.read = self._cluster.apply_secret(secret, force=action.kind is ActionKind.UPDATE)
             self.secrets.put(record.read)
         elif found is not None:
@@ -342,7 +344,7 @@ class PullSecretController:
             self._events.normal("PullSecretReplaced", note, name)
         elif action.kind is ActionKind.DELETE:
             self._events.normal("PullSecretRemoved", f"the pull secret was removed: {action.why}", name)
-        elif action.unserved is not None and (record.synced is None or record.synced[1] is None):
+        elif action.unserved_since is not None and (record.synced is None or record.synced[1] is None):
             until = format_rfc3339(action.due or self._wall())
             stays = "stays as it is" if action.keeps_content else "stays, and stays current,"
             note = f"the namespace is not opted in: the pull secret {stays} until {until}"

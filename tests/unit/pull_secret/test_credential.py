@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from webhook.errors import InvalidCredential
 from webhook.images.prefix import covers
-from webhook.pull_secret.credential import LIMIT, Entry, covering, key_for, likely_mistakes, make_entry, static_entries
+from webhook.pull_secret.credential import (
+    LIMIT,
+    Entry,
+    create_entry,
+    key_for,
+    likely_mistakes,
+    static_entries,
+    without_covered,
+)
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 
@@ -33,7 +41,7 @@ _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 )
 def test_a_prefix_has_the_key_that_kubelet_looks_for(prefix: str, key: str) -> None:
     assert key_for(prefix) == key
-    assert make_entry(key, "robot", _PASSWORD).key == key
+    assert create_entry(key, "robot", _PASSWORD).key == key
 
 
 @pytest.mark.parametrize(
@@ -70,7 +78,7 @@ def test_a_prefix_that_an_image_may_be_called_has_a_key_without_a_slash_at_its_e
     ],
 )
 def test_an_awkward_user_name_or_password_is_taken_as_it_is(username: str, password: str) -> None:
-    entry = make_entry("registry.example.com", username, password)
+    entry = create_entry("registry.example.com", username, password)
     assert (entry.username, entry.password, entry.email) == (username, password, None)
 
 
@@ -97,15 +105,15 @@ def test_an_awkward_user_name_or_password_is_taken_as_it_is(username: str, passw
 )
 def test_what_kubelet_or_a_registry_could_not_use_is_refused(username: str, password: str, problem: str) -> None:
     with pytest.raises(InvalidCredential, match=problem) as refused:
-        make_entry("registry.example.com", username, password)
+        create_entry("registry.example.com", username, password)
     _shows_nothing(refused.value)
 
 
 def test_an_email_address_is_kept_and_an_empty_one_is_none() -> None:
-    assert make_entry("registry.example.com", "robot", _PASSWORD, "ops@example.com").email == "ops@example.com"
-    assert make_entry("registry.example.com", "robot", _PASSWORD, "").email is None
+    assert create_entry("registry.example.com", "robot", _PASSWORD, "ops@example.com").email == "ops@example.com"
+    assert create_entry("registry.example.com", "robot", _PASSWORD, "").email is None
     with pytest.raises(InvalidCredential, match="e-mail address"):
-        make_entry("registry.example.com", "robot", _PASSWORD, "\ud800")
+        create_entry("registry.example.com", "robot", _PASSWORD, "\ud800")
 
 
 @pytest.mark.parametrize(
@@ -122,7 +130,7 @@ def test_an_email_address_is_kept_and_an_empty_one_is_none() -> None:
     ],
 )
 def test_keys_as_docker_and_kubelet_write_them_are_taken(key: str) -> None:
-    assert make_entry(key, "robot", _PASSWORD).key == key
+    assert create_entry(key, "robot", _PASSWORD).key == key
 
 
 @pytest.mark.parametrize(
@@ -151,12 +159,12 @@ def test_keys_as_docker_and_kubelet_write_them_are_taken(key: str) -> None:
 )
 def test_a_key_that_could_match_no_image_is_refused_with_what_to_write(key: str) -> None:
     with pytest.raises(InvalidCredential, match="host with an optional port and path") as refused:
-        make_entry(key, "robot", _PASSWORD)
+        create_entry(key, "robot", _PASSWORD)
     _shows_nothing(refused.value)
 
 
 def test_an_entry_shows_its_key_alone() -> None:
-    entry = make_entry("registry.example.com", _PASSWORD, _PASSWORD, _PASSWORD)
+    entry = create_entry("registry.example.com", _PASSWORD, _PASSWORD, _PASSWORD)
     assert repr(entry) == str(entry) == "Entry(key='registry.example.com')"
 
 
@@ -173,7 +181,7 @@ def test_an_entry_shows_its_key_alone() -> None:
     ],
 )
 def test_a_prefix_that_another_covers_is_left_out(prefixes: list[str], left: tuple[str, ...]) -> None:
-    assert covering(prefixes) == left
+    assert without_covered(prefixes) == left
 
 
 def test_a_static_credential_is_for_its_server_and_for_what_else_is_on_the_same_host_and_port() -> None:
@@ -229,7 +237,7 @@ _PREFIXES = st.builds(
 
 @given(st.lists(_PREFIXES, max_size=8))
 def test_what_is_left_covers_all_that_was_given_and_nothing_twice(prefixes: list[str]) -> None:
-    left = covering(prefixes)
+    left = without_covered(prefixes)
     assert set(left) <= set(prefixes)
     for prefix in prefixes:
         assert len([one for one in left if covers(one, prefix)]) == 1
@@ -238,7 +246,7 @@ def test_what_is_left_covers_all_that_was_given_and_nothing_twice(prefixes: list
 @given(st.text(), st.text())
 def test_what_is_accepted_comes_back_from_auth_as_kubelet_reads_it(username: str, password: str) -> None:
     try:
-        entry = make_entry("registry.example.com", username, password)
+        entry = create_entry("registry.example.com", username, password)
     except InvalidCredential:
         return
     auth = base64.b64encode(f"{entry.username}:{entry.password}".encode()).decode()
@@ -254,7 +262,7 @@ def _shows_nothing(error: Exception) -> None:
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r", "\n\n", "\r\n\n"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
 def test_make_entry_line_endings_and_mark_removed(start: str, end: str) -> None:
-    entry = make_entry("a.com", f"{start}robot{end}", f"{start} {_PASSWORD}\nx {end}")
+    entry = create_entry("a.com", f"{start}robot{end}", f"{start} {_PASSWORD}\nx {end}")
     assert (entry.username, entry.password) == ("robot", f" {_PASSWORD}\nx ")
 
 
@@ -274,4 +282,4 @@ def test_make_entry_line_endings_and_mark_removed(start: str, end: str) -> None:
     ],
 )
 def test_suspicions_show_no_value(username: str, password: str, said: tuple[str, ...]) -> None:
-    assert likely_mistakes(make_entry("a.com", username, password)) == said
+    assert likely_mistakes(create_entry("a.com", username, password)) == said

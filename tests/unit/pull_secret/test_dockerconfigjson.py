@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import CredentialProviderError, InvalidCredential
-from webhook.pull_secret.credential import Entry, make_entry
+from webhook.pull_secret.credential import Entry, create_entry
 from webhook.pull_secret.dockerconfigjson import LIMIT, parse
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
@@ -271,7 +271,7 @@ def test_the_number_of_entries_is_bounded() -> None:
 @given(st.text(), st.text(), st.booleans())
 def test_what_was_accepted_once_comes_back_from_a_file(username: str, password: str, padded: bool) -> None:
     try:
-        entry = make_entry("registry.example.com", username, password)
+        entry = create_entry("registry.example.com", username, password)
     except InvalidCredential:
         return
     auth = _auth(f"{username}:{password}")

@@ -8,8 +8,8 @@ from webhook.config.load import load
 from webhook.errors import InvalidCredential
 from webhook.images.prefix import canonical_host, normalise
 from webhook.images.resolver import Resolver
-from webhook.pull_secret.credential import Entry, check_key, key_for, make_entry, static_entries
-from webhook.pull_secret.keyring import keyring_key, lookup, own
+from webhook.pull_secret.credential import Entry, check_key, create_entry, key_for, static_entries
+from webhook.pull_secret.keyring import keyring_key, lookup, lookup_own
 
 
 def _entries(*keys: str) -> list[Entry]:
@@ -198,14 +198,14 @@ def test_a_key_that_is_accepted_is_one_that_kubelet_can_read(key: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "docker.io", "index.docker.io"])
 def test_own_default_registry_entry_not_for_other_host(host: str) -> None:
-    entries = [make_entry("https://index.docker.io/v1/", "robot", "kept-secret")]
+    entries = [create_entry("https://index.docker.io/v1/", "robot", "kept-secret")]
     assert lookup(entries, f"{host}/image") == entries
-    assert own(entries, f"{host}/image") == ([] if host == "localhost" else entries)
+    assert lookup_own(entries, f"{host}/image") == ([] if host == "localhost" else entries)
 
 
 def test_own_entry_of_its_host_stays() -> None:
-    entries = [make_entry("localhost", "robot", "kept-secret")]
-    assert own(entries, "localhost/image") == entries
+    entries = [create_entry("localhost", "robot", "kept-secret")]
+    assert lookup_own(entries, "localhost/image") == entries
 
 
 @given(

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from webhook.constants import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
 from webhook.errors import InvalidCredential
-from webhook.pull_secret.credential import Credential, Entry, cleaned, make_entry
-from webhook.pull_secret.manifest import MASK, PullSecret, build, digest, manifest, redacted
+from webhook.pull_secret.credential import Credential, Entry, cleaned, create_entry
+from webhook.pull_secret.manifest import MASK, PullSecret, build, digest, redacted, to_manifest
 from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
@@ -20,7 +20,7 @@ _SERVER = "registry.example.com"
 
 
 def made(*entries: Entry, expires: float | None = None, told: bool = False) -> PullSecret:
-    return build(Credential(entries or (make_entry(_SERVER, "robot", _PASSWORD),), expires, told), _NOW)
+    return build(Credential(entries or (create_entry(_SERVER, "robot", _PASSWORD),), expires, told), _NOW)
 
 
 def logins(content: bytes) -> dict[str, tuple[str, str]]:
@@ -55,7 +55,7 @@ def logins(content: bytes) -> dict[str, tuple[str, str]]:
     ids=range(12),
 )
 def test_kubelet_decodes_what_was_put_in(username: str, password: str) -> None:
-    content = made(make_entry(_SERVER, username, password)).content
+    content = made(create_entry(_SERVER, username, password)).content
     assert logins(content) == {_SERVER: (username, password)}
     entry = json.loads(content)["auths"][_SERVER]
     assert (entry["username"], entry["password"]) == (username, password)
@@ -69,11 +69,13 @@ _CLEAN = _TEXTS.filter(lambda text: text == cleaned(text))
 
 @given(username=_CLEAN.filter(lambda text: ":" not in text and text != "<token>"), password=_CLEAN)
 def test_whatever_may_become_an_entry_comes_out_again(username: str, password: str) -> None:
-    assert logins(made(make_entry(_SERVER, username, password)).content) == {_SERVER: (username, password)}
+    assert logins(made(create_entry(_SERVER, username, password)).content) == {_SERVER: (username, password)}
 
 
 def test_an_email_address_is_there_only_if_there_is_one() -> None:
-    with_one = json.loads(made(make_entry(_SERVER, "robot", _PASSWORD, "robot@example.com")).content)["auths"][_SERVER]
+    with_one = json.loads(made(create_entry(_SERVER, "robot", _PASSWORD, "robot@example.com")).content)["auths"][
+        _SERVER
+    ]
     without = json.loads(made().content)["auths"][_SERVER]
     assert with_one["email"] == "robot@example.com"
     assert sorted(without) == ["auth", "password", "username"]
@@ -81,13 +83,13 @@ def test_an_email_address_is_there_only_if_there_is_one() -> None:
 
 @given(st.permutations([f"{name}.example.com" for name in "abcde"]))
 def test_the_same_credential_makes_the_same_bytes_in_whatever_order_it_was_read(keys: list[str]) -> None:
-    entries = [make_entry(key, "robot", _PASSWORD) for key in keys]
+    entries = [create_entry(key, "robot", _PASSWORD) for key in keys]
     assert made(*entries) == made(*sorted(entries, key=lambda entry: entry.key))
 
 
 def test_another_credential_makes_another_hash_and_the_same_one_the_same() -> None:
     assert made().hash == made().hash == digest(made().content)
-    others = {made(make_entry(_SERVER, "robot", f"{_PASSWORD}{more}")).hash for more in ("", " ", "1")}
+    others = {made(create_entry(_SERVER, "robot", f"{_PASSWORD}{more}")).hash for more in ("", " ", "1")}
     assert len(others) == 3
 
 
@@ -104,7 +106,7 @@ def test_an_end_is_written_down_only_if_the_source_told_it(
 ) -> None:
     document = made(expires=expires, told=told)
     assert document.expires == written
-    annotations = manifest(document, "pull", "team", unserved=None, uid=None)["metadata"]["annotations"]
+    annotations = to_manifest(document, "pull", "team", unserved_since=None, uid=None)["metadata"]["annotations"]
     assert annotations.get(EXPIRES_ANNOTATION) == written
 
 
@@ -113,7 +115,7 @@ _MARKS = {REFRESHED_ANNOTATION}
 
 
 @pytest.mark.parametrize(
-    ("unserved", "uid", "metadata", "annotations"),
+    ("unserved_since", "uid", "metadata", "annotations"),
     [
         (None, None, _META, _MARKS),
         (None, "1-2-3", _META | {"uid"}, _MARKS),
@@ -121,10 +123,10 @@ _MARKS = {REFRESHED_ANNOTATION}
     ],
 )
 def test_a_manifest_has_these_keys_and_no_other(
-    unserved: str | None, uid: str | None, metadata: set[str], annotations: set[str]
+    unserved_since: str | None, uid: str | None, metadata: set[str], annotations: set[str]
 ) -> None:
     document = made()
-    secret = manifest(document, "pull", "team", unserved=unserved, uid=uid)
+    secret = to_manifest(document, "pull", "team", unserved_since=unserved_since, uid=uid)
     assert {key: value for key, value in secret.items() if key != "metadata"} == {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -136,14 +138,14 @@ def test_a_manifest_has_these_keys_and_no_other(
     assert secret["metadata"]["labels"] == {"app.kubernetes.io/managed-by": "registry-webhook"}
     assert secret["metadata"].get("uid") == uid
     # Who may read metadata alone must not be able to guess the password.
-    assert metadata_of(made(make_entry(_SERVER, "robot", "another"))) == metadata_of(document)
+    assert metadata_of(made(create_entry(_SERVER, "robot", "another"))) == metadata_of(document)
     assert secret["metadata"]["annotations"][REFRESHED_ANNOTATION] == "2026-09-21T14:13:20Z"
     # An annotation is a text, whatever it says.
     assert all(isinstance(value, str) for value in secret["metadata"]["annotations"].values())
 
 
 def metadata_of(document: PullSecret) -> Any:
-    return manifest(document, "pull", "team", unserved=None, uid=None)["metadata"]
+    return to_manifest(document, "pull", "team", unserved_since=None, uid=None)["metadata"]
 
 
 def hiding(text: str) -> bool:
@@ -157,7 +159,7 @@ def hiding(text: str) -> bool:
 
 
 def test_a_masked_manifest_shows_no_content() -> None:
-    secret = manifest(made(), "pull", "team", unserved="2026-09-21T14:14:20Z", uid=None)
+    secret = to_manifest(made(), "pull", "team", unserved_since="2026-09-21T14:14:20Z", uid=None)
     shown: dict[str, Any] = redacted(secret)
     assert not hiding(json.dumps(secret))
     assert hiding(json.dumps(shown))
@@ -194,6 +196,6 @@ def test_what_somebody_else_wrote_is_no_moment(text: str) -> None:
 
 def test_a_credential_that_is_too_large_for_a_secret_is_refused() -> None:
     password = "kept-secret" * 5000
-    entries = tuple(make_entry(f"r{number}.example.com", "robot", password) for number in range(20))
+    entries = tuple(create_entry(f"r{number}.example.com", "robot", password) for number in range(20))
     with pytest.raises(InvalidCredential, match="a Secret holds 1024 at most"):
         build(Credential(entries), 0.0)

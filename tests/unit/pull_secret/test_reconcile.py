@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import structs
 
-from webhook.pull_secret.credential import Credential, make_entry
+from webhook.pull_secret.credential import Credential, create_entry
 from webhook.pull_secret.manifest import LIMIT, TYPE, PullSecret, build
 from webhook.pull_secret.reconcile import (
     TOO_LARGE,
@@ -24,8 +24,8 @@ from webhook.timestamps import format_rfc3339, parse_rfc3339
 _NOW = 1_790_000_000.0
 _LINGER = 100.0
 _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
-_DOCUMENT = build(Credential((make_entry("registry.example.com", "robot", _PASSWORD),)), _NOW)
-_OTHER = build(Credential((make_entry("registry.example.com", "robot", f"{_PASSWORD}-old"),)), _NOW - 50)
+_DOCUMENT = build(Credential((create_entry("registry.example.com", "robot", _PASSWORD),)), _NOW)
+_OTHER = build(Credential((create_entry("registry.example.com", "robot", f"{_PASSWORD}-old"),)), _NOW - 50)
 _DOUBTED = structs.replace(_DOCUMENT, create_only=True)
 _SECRET = Secret(
     namespace="team",
@@ -35,7 +35,7 @@ _SECRET = Secret(
     labelled=True,
     refreshed=_DOCUMENT.refreshed,
     expires=None,
-    unserved=None,
+    unserved_since=None,
     content=Content(TYPE, _DOCUMENT.hash),
 )
 _STALE = structs.replace(_SECRET, refreshed=_OTHER.refreshed, content=Content(TYPE, _OTHER.hash))
@@ -56,12 +56,12 @@ _S, _U, _B, _L = (
 
 def since(seconds: float) -> Secret:
     """Ours, in a namespace that has not been served for so long."""
-    return structs.replace(_SECRET, unserved=format_rfc3339(_NOW - seconds))
+    return structs.replace(_SECRET, unserved_since=format_rfc3339(_NOW - seconds))
 
 
 def marked(found: Secret, seconds: float) -> Secret:
     """Give one with the mark that its namespace has not been served for so long."""
-    return structs.replace(found, unserved=format_rfc3339(_NOW - seconds))
+    return structs.replace(found, unserved_since=format_rfc3339(_NOW - seconds))
 
 
 class Case(NamedTuple):
@@ -69,7 +69,7 @@ class Case(NamedTuple):
     found: Secret | None
     document: PullSecret | None
     kind: ActionKind
-    unserved: float | None = None
+    unserved_since: float | None = None
     due: float | None = None
     foreign: bool = False
     held: float = 0.0
@@ -114,13 +114,13 @@ class Case(NamedTuple):
         *(Case(_U, found, _DOCUMENT, ActionKind.DELETE) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
         *(Case(_S, found, _DOUBTED, ActionKind.NOTHING) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
         *(Case(_S, found, None, ActionKind.NOTHING) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
-        Case(_U, _IMMUTABLE, _DOCUMENT, ActionKind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
+        Case(_U, _IMMUTABLE, _DOCUMENT, ActionKind.UPDATE, unserved_since=_NOW, due=_NOW + _LINGER),
         # Served again within the linger, or after it.
         Case(_S, since(10), _DOCUMENT, ActionKind.UPDATE),
         Case(_S, since(1000), _DOCUMENT, ActionKind.UPDATE),
         # No longer served.
-        Case(_U, _SECRET, _DOCUMENT, ActionKind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
-        Case(_U, since(10), _DOCUMENT, ActionKind.KEEP, unserved=_NOW - 10, due=_NOW + 90),
+        Case(_U, _SECRET, _DOCUMENT, ActionKind.UPDATE, unserved_since=_NOW, due=_NOW + _LINGER),
+        Case(_U, since(10), _DOCUMENT, ActionKind.KEEP, unserved_since=_NOW - 10, due=_NOW + 90),
         Case(
             _U,
             structs.replace(since(10), content=Content(TYPE, "sha256:0")),
@@ -129,7 +129,7 @@ class Case(NamedTuple):
             _NOW - 10,
             _NOW + 90,
         ),
-        Case(_U, since(99), _DOCUMENT, ActionKind.KEEP, unserved=_NOW - 99, due=_NOW + 1),
+        Case(_U, since(99), _DOCUMENT, ActionKind.KEEP, unserved_since=_NOW - 99, due=_NOW + 1),
         Case(_U, since(100), _DOCUMENT, ActionKind.DELETE),
         Case(_U, since(1_000_000), _DOCUMENT, ActionKind.DELETE),
         Case(_U, since(100), None, ActionKind.DELETE),
@@ -149,9 +149,11 @@ class Case(NamedTuple):
             due=_NOW + 90,
         ),
         # A mark that nobody of ours wrote, or of a clock that was ahead, begins anew.
-        Case(_U, since(-3600), _DOCUMENT, ActionKind.UPDATE, unserved=_NOW, due=_NOW + _LINGER),
-        Case(_U, structs.replace(_SECRET, unserved="long ago"), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER),
-        Case(_U, structs.replace(_SECRET, unserved=""), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER),
+        Case(_U, since(-3600), _DOCUMENT, ActionKind.UPDATE, unserved_since=_NOW, due=_NOW + _LINGER),
+        Case(
+            _U, structs.replace(_SECRET, unserved_since="long ago"), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER
+        ),
+        Case(_U, structs.replace(_SECRET, unserved_since=""), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER),
         # Not seen there while the namespace was served: its content stays, whatever it says of itself.
         *(
             Case(_U, found, _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER, entitled=False, keeps=True)
@@ -187,8 +189,8 @@ def test_what_stands_there_and_what_should_say_what_is_to_be_done(case: Case) ->
     done = plan(
         case.standing, case.found, case.document, _NOW, GracePeriod(_LINGER, case.held, case.left, case.entitled)
     )
-    unserved = None if case.unserved is None else format_rfc3339(case.unserved)
-    assert done == Action(case.kind, done.why, unserved, case.due, case.foreign, case.replaces, case.keeps)
+    unserved_since = None if case.unserved_since is None else format_rfc3339(case.unserved_since)
+    assert done == Action(case.kind, done.why, unserved_since, case.due, case.foreign, case.replaces, case.keeps)
     assert done.why.isprintable()
     assert _PASSWORD not in done.why
 
@@ -213,7 +215,7 @@ _SECRETS = st.builds(
     labelled=st.booleans(),
     refreshed=st.sampled_from([None, _DOCUMENT.refreshed, _OTHER.refreshed]),
     expires=_MARKS,
-    unserved=_MARKS,
+    unserved_since=_MARKS,
     content=_CONTENTS,
 )
 _STANDINGS = st.sampled_from(NamespaceState)
@@ -287,7 +289,7 @@ def after(done: Action, found: Secret | None, document: PullSecret | None) -> Se
         labelled=True,
         refreshed=made.refreshed if done.keeps_content else document.refreshed,
         expires=made.expires if done.keeps_content else document.expires,
-        unserved=done.unserved,
+        unserved_since=done.unserved_since,
         content=structs.replace(made.content, hash=document.hash)
         if made.content and not done.keeps_content
         else made.content,
@@ -311,14 +313,14 @@ def test_a_namespace_that_comes_back_within_the_linger_keeps_its_secret(
         left = after(done, found, _DOCUMENT)
         assert left is not None
         found = left
-        assert (found.unserved is None) == served
+        assert (found.unserved_since is None) == served
 
 
 @given(st.floats(1, 1e6), st.floats(-10, 1e6))
 def test_once_the_linger_is_over_it_goes_and_not_before(linger: float, waited: float) -> None:
     mark = parse_rfc3339(format_rfc3339(_NOW))
     assert mark is not None
-    found = structs.replace(_SECRET, unserved=format_rfc3339(_NOW))
+    found = structs.replace(_SECRET, unserved_since=format_rfc3339(_NOW))
     done = plan(NamespaceState.NOT_SELECTED, found, _DOCUMENT, _NOW + waited, GracePeriod(linger))
     if done.kind is ActionKind.DELETE:
         assert _NOW + waited >= mark + linger

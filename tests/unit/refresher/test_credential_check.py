@@ -5,13 +5,13 @@ from typing import cast
 import pytest
 
 from tests.support.fakes import Clock
-from webhook.pull_secret.credential import Credential, make_entry
+from webhook.pull_secret.credential import Credential, create_entry
 from webhook.refresher.credential_check import CredentialCheck, VerdictCache, credential_check
 from webhook.registry.auth import Answer, CredentialChecker, Verdict
 
 
 def credential(number: int = 1) -> Credential:
-    return Credential((make_entry("registry.example.com", "robot", f"kept-secret-{number}"),))
+    return Credential((create_entry("registry.example.com", "robot", f"kept-secret-{number}"),))
 
 
 class Asked:
@@ -57,7 +57,7 @@ _A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
 )
 def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> None:
     registry = Asked({"a.example.com": one, "b.example.com": other})
-    entries = tuple(make_entry(host, "robot", "kept-secret") for host in registry.answers)
+    entries = tuple(create_entry(host, "robot", "kept-secret") for host in registry.answers)
     verdict = asked(registry, tuple(registry.answers))(Credential(entries))
     assert verdict is not None
     assert verdict.answer is worst
@@ -67,10 +67,10 @@ def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> N
 def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None:
     registry = Asked({"a.example.com": _A, "b.example.com:5000": _A})
     entries = (
-        make_entry("a.example.com/team/", "team", "kept-secret-team"),
-        make_entry("a.example.com", "robot", "kept-secret"),
-        make_entry("b.example.com:5000", "other", "kept-secret-b"),
-        make_entry("unasked.example.com", "robot", "kept-secret"),
+        create_entry("a.example.com/team/", "team", "kept-secret-team"),
+        create_entry("a.example.com", "robot", "kept-secret"),
+        create_entry("b.example.com:5000", "other", "kept-secret-b"),
+        create_entry("unasked.example.com", "robot", "kept-secret"),
     )
     prefixes = ("a.example.com", "a.example.com/other", "a.example.com/team", "b.example.com:5000", "none.example.com")
     asked(registry, prefixes)(Credential(entries))

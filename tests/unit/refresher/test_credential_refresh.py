@@ -16,7 +16,7 @@ from webhook.admission.namespace_filter import NamespaceFilter
 from webhook.credentials.provider import CredentialResult
 from webhook.errors import CredentialProviderError, Forbidden, InvalidCredential, Unreachable
 from webhook.kube.api import Listing
-from webhook.pull_secret.credential import Credential, Entry, make_entry
+from webhook.pull_secret.credential import Credential, Entry, create_entry
 from webhook.pull_secret.manifest import TYPE, Published, PullSecret, build, entries
 from webhook.pull_secret.reconcile import ActionKind, Content, Namespace, Secret
 from webhook.pull_secret.schedule import Schedule
@@ -34,7 +34,7 @@ _BROKEN = CredentialProviderError("webhook.credential.file: /etc/password: no su
 
 
 def credential(number: int = 1, expires: float | None = None, *, told: bool = False) -> Credential:
-    return Credential((make_entry("registry.example.com", "robot", f"kept-secret-{number}"),), expires, told)
+    return Credential((create_entry("registry.example.com", "robot", f"kept-secret-{number}"),), expires, told)
 
 
 class Source:
@@ -199,7 +199,7 @@ def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> 
     assert scene.published() == row.published
     assert scene.reasons() == ([row.reason] if row.reason else [])
     assert scene.credentials.last_result is done
-    assert scene.credentials.published() == (row.published is not None)
+    assert scene.credentials.has_result() == (row.published is not None)
     counted = {
         ("provider_failures", "kind", "none"): row.verdict is _BROKEN,
         ("provider_failures", "kind", "invalid"): isinstance(row.verdict, InvalidCredential),
@@ -218,7 +218,7 @@ def test_without_a_source_there_is_nothing_to_publish_and_that_is_well(strict: b
     scene = Scene(strict=strict)
     scene.credentials._provider = None  # noqa: SLF001
     assert scene.credentials.refresh().outcome is Outcome.NONE
-    assert scene.credentials.published()
+    assert scene.credentials.has_result()
     assert scene.published() is None
 
 
@@ -497,19 +497,19 @@ def secret_of(namespace: str, document: PullSecret, since: str | None = None) ->
     return Secret(namespace, 7, "1-2-3", True, True, document.refreshed, None, since, content)
 
 
-def lingering(scene: Scene, *, unserved: float) -> None:
+def lingering(scene: Scene, *, seconds: float) -> None:
     """Have a namespace that is not served since so many seconds, with the Secret as it should be."""
     scene.credentials.refresh()
     document = scene.publisher.pull_secret
     assert document
-    since = format_rfc3339(scene.clock.wall() - unserved)
+    since = format_rfc3339(scene.clock.wall() - seconds)
     scene.publisher.namespaces.put(Namespace("team", 7, {}, terminating=False))
     scene.publisher.secrets.put(secret_of("team", document, since))
 
 
 def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None:
     scene = Scene()
-    lingering(scene, unserved=10)
+    lingering(scene, seconds=10)
     assert scene.publisher.plan("team").due == scene.clock.wall() + 50
     scene.clock.ahead = _YEARS
     step = scene.publisher.plan("team")
@@ -523,10 +523,10 @@ def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None
 def test_after_a_jump_ahead_and_back_a_secret_stays_for_its_linger_from_then_on() -> None:
     scene = Scene()
     scene.clock.ahead = _YEARS
-    lingering(scene, unserved=0)
+    lingering(scene, seconds=0)
     scene.clock.ahead = 0.0
     step = scene.publisher.plan("team")
-    assert (step.kind, step.unserved, step.due) == (ActionKind.UPDATE, format_rfc3339(WALL), WALL + 60)
+    assert (step.kind, step.unserved_since, step.due) == (ActionKind.UPDATE, format_rfc3339(WALL), WALL + 60)
 
 
 # Lists in addition to the watches
@@ -622,7 +622,7 @@ def test_a_pass_says_nothing_of_the_credential(caplog: pytest.LogCaptureFixture)
 
 
 def entry(host: str, number: int, expires: float | None = None) -> Entry:
-    return structs.replace(make_entry(host, "robot", f"kept-secret-{number}"), expires=expires)
+    return structs.replace(create_entry(host, "robot", f"kept-secret-{number}"), expires=expires)
 
 
 def jwt_ending(end: float) -> str:
@@ -755,7 +755,7 @@ def test_credentials_refused_again_after_restart_says_what_is_published() -> Non
 
 def test_credentials_refused_with_space_at_its_end_says_so() -> None:
     scene = Scene()
-    scene.source.content = Credential((make_entry("registry.example.com", "robot", "kept-secret "),))
+    scene.source.content = Credential((create_entry("registry.example.com", "robot", "kept-secret "),))
     scene.verdict = _REFUSED
     scene.credentials.refresh()
     note = scene.server.events[0]["note"]
@@ -774,7 +774,7 @@ def test_credentials_replica_that_does_not_write_asks_nothing() -> None:
     assert b'refreshes_total{outcome="published"} 0.0' in scene.metrics.exposition()
     assert scene.credentials.last_result is not None
     assert scene.credentials.last_result.outcome is Outcome.STANDBY
-    assert scene.credentials.published()
+    assert scene.credentials.has_result()
     assert scene.publisher.pull_secret is None
 
 

@@ -137,7 +137,7 @@ def _check_images(
         if time.monotonic() >= end:
             detail = f"not asked: the {_TIMEOUT:g} s for all were over"
             return msgspec.structs.replace(one, status=ImageStatus.UNCLEAR, detail=detail)
-        first = next(iter(keyring.own(entries, one.image)), None)
+        first = next(iter(keyring.lookup_own(entries, one.image)), None)
         found = registries.check(one.image, *((first.username, first.password) if first else ()))
         return msgspec.structs.replace(one, status=ImageStatus(found.status.value), detail=found.detail)
 
