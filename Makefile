@@ -9,7 +9,7 @@ RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden reference audit sbom lock clean
+.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden reference audit sbom lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -18,7 +18,7 @@ demo: ## start the server, send it manifests and show the results
 	$(RUNTIME)
 	@$(PYTHON_HERE) -m webhook demo $(ARGS)
 
-unit: ## run the unit tests, without processes and sockets: 10 to 20 seconds
+unit: ## run the unit tests, without processes and sockets, or the tests in ARGS
 	$(DEVELOPMENT)
 	@.ci/pytest unit $(ARGS)
 
@@ -34,6 +34,11 @@ check: ## run ruff, mypy and import-linter, and check the words of comments
 	@$(PYTHON_HERE) -m mypy
 	@$(PYTHON_HERE) .venv/bin/lint-imports --no-logo
 	@$(PYTHON_HERE) .ci/words.py
+
+format: ## format the code and fix what ruff can fix
+	$(DEVELOPMENT)
+	@$(PYTHON_HERE) -m ruff check --fix
+	@$(PYTHON_HERE) -m ruff format
 
 e2e: ## test against the cluster that KUBECONFIG names
 	$(DEVELOPMENT)

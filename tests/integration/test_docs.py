@@ -52,7 +52,7 @@ def test_the_table_of_images_has_every_reason(resolver: Resolver) -> None:
 
 def test_the_table_of_settings_has_every_key_with_its_default() -> None:
     table = {row[0].strip("`"): row[1].strip("`") for row in rows(section("Settings"))}
-    assert table.keys() == schema.table().keys()
+    assert table.keys() == schema.table().keys(), "README.md, Settings, and webhook/settings.py differ"
     for path, key in schema.table().items():
         said = {"none": (None, ()), "all": (None,)}.get(table[path])
         if said is None:

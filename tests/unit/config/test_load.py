@@ -65,7 +65,8 @@ def _yaml(path: str, value: str) -> str:
 
 def test_the_keys_and_their_defaults_are_the_contracts_and_no_others() -> None:
     defaults = {path: example.default for path, example in SETTING_EXAMPLES.items()}
-    assert {path: key.default for path, key in schema.table().items()} == defaults
+    declared = {path: key.default for path, key in schema.table().items()}
+    assert declared == defaults, "tests/support/setting_examples.py and webhook/settings.py differ"
 
 
 @pytest.mark.parametrize("path", SETTING_EXAMPLES)
