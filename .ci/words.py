@@ -21,37 +21,10 @@ WORDS = {
 #: Files that are not checked yet.
 ALLOWED = frozenset(
     {
-        "webhook/admission/mutator.py",
-        "webhook/admission/nesting.py",
-        "webhook/admission/originals.py",
-        "webhook/admission/pod.py",
-        "webhook/admission/review.py",
-        "webhook/cli/config.py",
-        "webhook/config/load.py",
-        "webhook/config/yaml_nodes.py",
-        "webhook/credentials/factory.py",
-        "webhook/credentials/helper_process.py",
-        "webhook/credentials/token_expiry.py",
-        "webhook/diagnostics/doctor/check_certificates.py",
-        "webhook/diagnostics/doctor/check_config.py",
-        "webhook/diagnostics/doctor/check_pull_secrets.py",
-        "webhook/diagnostics/doctor/snapshot.py",
-        "webhook/kube/api.py",
-        "webhook/kube/manifest_edits.py",
         "webhook/kube/objects.py",
-        "webhook/kube/paging.py",
-        "webhook/kube/pod_templates.py",
-        "webhook/kube/reader.py",
-        "webhook/kube/uninstall.py",
-        "webhook/pki/verify.py",
         "webhook/pull_secret/dockerconfigjson.py",
-        "webhook/pull_secret/keyring.py",
-        "webhook/pull_secret/schedule.py",
         "webhook/refresher/credential_refresh.py",
         "webhook/refresher/pull_secrets.py",
-        "webhook/registry/auth.py",
-        "webhook/registry/transport.py",
-        "webhook/settings.py",
     }
 )
 

@@ -76,7 +76,7 @@ class CredentialSettings(Struct, frozen=True):
     file: _Text | None = None
     """A file that holds the password."""
     username_file: _Text | None = None
-    """A file that holds the user name, instead of `username`; it goes with a password and is no provider alone."""
+    """A file with the username, instead of `username`; it needs a password from elsewhere."""
     docker_config: _Text | None = None
     """A docker `config.json`."""
     helper: _Text | None = None
@@ -115,9 +115,9 @@ class WebhookSettings(Struct, frozen=True):
     verify: Literal["warn", "strict", "off"] = "warn"
     """Whether the registry is asked before a credential is published."""
     verify_ca: _Text | None = None
-    """A PEM file with the authorities that the registry's certificate is checked against, instead of the system's."""
+    """A PEM file with the CAs that the registry's certificate is verified with, instead of the system's."""
     verify_plain_http: Literal["never", "loopback"] = "never"
-    """Whether a registry on a loopback address is asked, and told the credential, without TLS."""
+    """Whether the credential is checked without TLS with a registry on a loopback address."""
     on_error: Literal["allow", "deny"] = "allow"
     """What happens to a Pod that cannot be examined."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
@@ -162,7 +162,7 @@ _DIGEST_DIGITS = 12
 #: tried on it.
 _DECIDING = ("rules", "exclude", "namespaces", "pod_opt_out", "pull_secret", "on_error")
 
-#: Where each part of the configuration stands in the file.
+#: The path of each part of the configuration in the file.
 ROOTS = {"opencti.daemon.registry": RegistrySettings, "webhook": WebhookSettings}
 
 #: Other spellings of a root, for users who do not come from OpenCTI.

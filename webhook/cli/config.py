@@ -23,7 +23,7 @@ Examples:
 @click.option("--check", is_flag=True, help="Print one line: that it is valid (exit status 0), or the first fault (2).")
 @config_option
 def command(check: bool, config: Path | None) -> None:  # noqa: FBT001 - click passes it by name
-    """Show the configuration in force: YAML, each value with where it came from, passwords masked.
+    """Show the current configuration: YAML, each value with where it came from, passwords masked.
 
     No key needs a restart: the server takes a changed file up within a second. Environment variables are read at the
     start, and win over the file.

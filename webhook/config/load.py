@@ -196,7 +196,7 @@ class _ConfigReader:
             self.add_issue(key.path, key.variable, None, str(error))
 
     def _take(self, key: SettingKey, value: Any, origin: str) -> None:
-        """Convert a value, or the items of a list one by one, and keep those of the right type; null is no value."""
+        """Convert a value, or the items of a list one by one, and keep those of the right type; null is ignored."""
         if value is None:
             return
         written = self._spelled.setdefault(key.canonical, key.path)

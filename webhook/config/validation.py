@@ -103,7 +103,7 @@ class _Validator:
         if certificate.life > certificate.authority_life:
             problem = f"a certificate ends with its authority: at most {certificate.authority_life}, authority_life"
             self.problems.append(ValidationProblem("webhook.certificate.life", certificate.life, problem))
-        # The third of its life that an authority has left is what its successor has to become known in.
+        # A CA is replaced when a third of its lifetime is left, in which clients must learn to trust the next one.
         longest = certificate.authority_life // 6
         if certificate.overlap > longest:
             problem = f"at most {longest}, a sixth of authority_life: the next authority must be known before that ends"

@@ -115,7 +115,7 @@ def line_of(node: yaml.Node) -> int:
 
 
 def text_of(node: yaml.Node) -> str:
-    """Return a scalar's text as written; `?` for a mapping or list, which is no key."""
+    """Return a scalar's text as written; `?` for a mapping or list, which cannot be a key."""
     return str(node.value) if isinstance(node, yaml.ScalarNode) else "?"
 
 

@@ -80,7 +80,7 @@ def evaluate_request(mutator: Mutator, request: PodRequest) -> Evaluation:
 
 
 def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, str]) -> NamespaceStatus:
-    """Tell whether a namespace with these labels is selected, and why."""
+    """Return whether a namespace with these labels is selected, and why."""
     why_not = settings.mutator.namespace_filter.denial_reason(name)
     if why_not is not None:
         return NamespaceStatus(selected=False, selectable=False, why=why_not)

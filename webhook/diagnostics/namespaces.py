@@ -86,7 +86,7 @@ def find_rewriter(
 
 
 def _is_rewritten(reader: Reader, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]) -> bool:
-    """Tell whether a dry run in the first selected namespace is rewritten."""
+    """Return whether a dry run in the first selected namespace is rewritten."""
     image = sample_pod.image(settings)
     namespace = min((name for name, status in found.items() if status.selected), default=None)
     if image is None or namespace is None:

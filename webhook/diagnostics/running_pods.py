@@ -73,7 +73,7 @@ def to_request(one: Pod) -> PodRequest:
 
 
 def cause(one: Pod, since: str | None) -> Cause:
-    """Tell why a Pod has drifted. `since` is when the webhook was installed, None if that is not known."""
+    """Return why a Pod has drifted. `since` is when the webhook was installed, None if that is not known."""
     annotations = one.metadata.annotations
     if annotations is not None and annotations.originals is not None:
         return Cause.CHANGED

@@ -65,7 +65,7 @@ def find_webhook(configuration: WebhookConfiguration | NotReadable | None) -> We
 
 
 def rule_covers(rule: Rule, operation: str, resource: str) -> bool:
-    """Tell whether a rule covers an operation on `pods` or a subresource such as `pods/ephemeralcontainers`.
+    """Return whether a rule covers an operation on `pods` or a subresource such as `pods/ephemeralcontainers`.
 
     `matchPolicy` makes no difference: Pods have one group and version, so no other resource is equivalent.
     https://kubernetes.io/docs/reference/kubernetes-api/extend-resources/mutating-webhook-configuration-v1/
@@ -87,12 +87,12 @@ def _split(resource: str) -> tuple[str, str]:
 
 
 def is_never_called(webhook: Webhook) -> bool:
-    """Tell whether a match condition is `false`."""
+    """Return whether a match condition is `false`."""
     return any(_plain(one.expression) == _NEVER for one in webhook.match_conditions)
 
 
 def is_shipped(expression: str) -> bool:
-    """Tell whether a match condition is one of the manifests, or a constant."""
+    """Return whether a match condition is one of the manifests, or a constant."""
     return _plain(expression) in {*_ABOUT, _NEVER}
 
 

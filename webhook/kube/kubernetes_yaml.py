@@ -339,7 +339,7 @@ _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9:.]+(?:Z|[-+
 
 
 def is_merge(key: yaml.Node) -> bool:
-    """Tell whether a key is the merge key `<<`."""
+    """Return whether a key is the merge key `<<`."""
     return isinstance(key, yaml.ScalarNode) and key.value == "<<" and key.tag in (_PLAIN, _MERGE)
 
 

@@ -1,7 +1,7 @@
-"""Changes a document where its text is written, so that comments, order and quotes of everything else stay.
+"""Edit the text of a document in place, preserving comments, order and quotes of everything else.
 
-Every edit is checked by reading its result. Where none can be made (an image behind an alias that others use, a merged
-mapping, an explicit key) the document is written anew as a whole.
+Every edit is checked by parsing its result. If an edit is not possible (an image behind an alias that others use, a
+merged mapping, an explicit key), the whole document is rewritten.
 """
 
 import json
@@ -22,9 +22,7 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t]+)*")
 _JSON_OBJECT = re.compile(r'\s*\{\s*"')
 #: A string that needs no quotes, even in brackets, unless it is a number or a boolean.
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/@:-]*[A-Za-z0-9])?")
-
-
-#: All but white space that stays as it is written: a space of another width is no control character.
+#: Everything but white space, which stays as written: a space of another width is not a control character.
 _ON_SCREEN = re.compile(r"[^\t\r\n\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
 
@@ -55,7 +53,7 @@ def edited(text: str, before: Any, after: Any, *, is_json: bool) -> str:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Tell whether two values are equal as JSON, where 1 is not true."""
+    """Return whether two values are equal as JSON, where 1 is not true."""
     return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 

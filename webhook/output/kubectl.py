@@ -14,12 +14,12 @@ _NAME_LIMIT = 253
 
 
 def is_namespace(text: str) -> bool:
-    """Tell whether `text` can be a namespace's name: an RFC 1123 label."""
+    """Return whether `text` can be a namespace's name: an RFC 1123 label."""
     return _NAMESPACE.fullmatch(text) is not None
 
 
 def is_name(text: str) -> bool:
-    """Tell whether `text` can be the name of a Pod or a workload: an RFC 1123 subdomain."""
+    """Return whether `text` can be the name of a Pod or a workload: an RFC 1123 subdomain."""
     return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
 
 

@@ -1,4 +1,4 @@
-"""Verify a certificate as a connecting client does, whoever created it: PEM in, values out."""
+"""Verify a certificate as a connecting client does, wherever it comes from: PEM in, values out."""
 
 from datetime import datetime
 from typing import NamedTuple

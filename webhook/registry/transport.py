@@ -186,7 +186,7 @@ class Transport:
                 while request.with_body and len(body) <= _BODY_LIMIT and (part := response.read(_BODY_LIMIT)):
                     body += part
                 body = _decoded(body, response.headers.get("Content-Encoding", ""))
-        except Exception as error:  # noqa: BLE001 - whatever a server causes, it is no response
+        except Exception as error:  # noqa: BLE001 - any error that a server causes means that there is no response
             words = self._explain(error)
             if connection.proxy is not None:
                 # A refused tunnel is closed, as if there had been no connection.

@@ -50,7 +50,7 @@ def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> bool:
-    """Tell whether to report it: all images of the installation's Pods, the registry's in selected namespaces."""
+    """Return whether to report it: all images of the installation's Pods, the registry's in selected namespaces."""
     if pod.metadata.namespace == snapshot.names.namespace:
         return True
     settings = snapshot.configuration
@@ -63,7 +63,7 @@ def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> boo
 
 
 def _is_below(image: str, server: str) -> bool:
-    """Tell whether an invalid image name begins with the registry."""
+    """Return whether an invalid image name begins with the registry."""
     try:
         reference.parse(image)
     except InvalidReference:

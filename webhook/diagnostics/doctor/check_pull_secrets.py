@@ -96,9 +96,9 @@ def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:
 
 
 def _stale(ours: dict[str, ManagedObject]) -> set[str]:
-    """Find those that were refreshed at another time than most, or than the latest if there is no majority.
+    """Return those that were refreshed at another time than most, or than the latest if there is no majority.
 
-    Whoever may edit a Secret writes its annotations: one of them cannot make all others look outdated.
+    Anyone who may edit a Secret can write its annotations, so a single one must not make all others look outdated.
     """
     counts = Counter(_note(one, REFRESHED_ANNOTATION) for one in ours.values())
     current = max(counts, key=lambda time: (counts[time], time), default="")

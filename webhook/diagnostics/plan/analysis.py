@@ -215,7 +215,7 @@ def _by_top(
 
 
 def _is_over(kind: str, workload: Workload) -> bool:
-    """Tell whether it creates no more Pods."""
+    """Return whether it creates no more Pods."""
     status = workload.status
     ended = kind == "Job" and any(
         one.type in {"Complete", "Failed"} and one.status == "True" for one in status.conditions

@@ -32,7 +32,7 @@ def lines(plan: Plan, screen: Screen) -> Iterator[str]:
 
 
 def obstacles(plan: Plan, *, whole: bool) -> bool:
-    """Tell whether images stand against the plan or, for a single namespace, that it cannot be opted in."""
+    """Return whether images stand against the plan or, for a single namespace, that it cannot be opted in."""
     cannot = not whole and not all(found.selectable for found in plan.namespaces)
     return cannot or any(one.status in _AGAINST for one in plan.images)
 
