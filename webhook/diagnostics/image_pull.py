@@ -1,7 +1,5 @@
 """Whether the kubelet can pull a Pod's images with the pull secret, according to the Secret and the Pod's status."""
 
-import base64
-import binascii
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
@@ -110,7 +108,7 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
 def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
     """Report for each image which of the Secret's entries the kubelet would use."""
     try:
-        entries, _ = dockerconfigjson.parse(_content(secret))
+        entries, _ = dockerconfigjson.parse(secret.value(KEY))
     except CredentialProviderError as error:
         yield Finding(Mark.FAIL, Code.SECRET_UNUSABLE, "its entries", f"kubelet can use nothing of it: {error}")
         return
@@ -128,10 +126,3 @@ def _entry(entries: Sequence[Entry], image: str) -> Finding:
             Mark.FAIL, Code.SECRET_NO_ENTRY, what, f"no entry is for {shown}: there are {truncate(known, _SHOWN)}"
         )
     return Finding(Mark.OK, Code.SECRET_ENTRY, what, f"{', then '.join(entry.key for entry in found)} for {shown}")
-
-
-def _content(secret: Secret) -> bytes:
-    try:
-        return base64.b64decode(secret.data.get(KEY, ""))
-    except binascii.Error:
-        return b""

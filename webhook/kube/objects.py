@@ -8,6 +8,8 @@ any user may fill with a MiB of labels, `admission.pod` for the time of a review
 memory of 10,000 Pods at once.
 """
 
+import base64
+import binascii
 from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -112,6 +114,13 @@ def is_managed_by_us(metadata: _Managed) -> bool:
     return applied or metadata.managed_by == PROGRAM
 
 
+def _decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text)
+    except binascii.Error:
+        return b""
+
+
 class Object(_Object, frozen=True, gc=False):
     """An object whose metadata alone is read."""
 
@@ -171,6 +180,10 @@ class Secret(ManagedObject, frozen=True, gc=False):
     """Base64."""
     immutable: bool = False
 
+    def value(self, key: str) -> bytes:
+        """Return the decoded value of a key, empty if it does not exist or is not base64."""
+        return _decoded(self.data.get(key, ""))
+
     def __repr__(self) -> str:
         # The content must not appear in logs or tracebacks.
         return f"Secret({self.metadata.namespace}/{self.metadata.name})"
@@ -226,6 +239,11 @@ class ClientConfig(_Object, frozen=True, gc=False):
     """PEM in base64."""
     service: ServiceReference | None = None
     url: str = ""
+
+    @property
+    def ca_certificates(self) -> bytes:
+        """The decoded `caBundle`, empty if it is not base64."""
+        return _decoded(self.ca_bundle)
 
 
 class Rule(_Object, frozen=True, gc=False):

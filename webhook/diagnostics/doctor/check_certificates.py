@@ -1,7 +1,5 @@
 """Whether the API server trusts the certificate that the webhook serves, and until when."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
@@ -35,7 +33,7 @@ def check_certificates(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check `caBundle` and the certificate, each alone and both together."""
     if snapshot.webhook is None:
         return
-    bundle = _decoded(snapshot.webhook.client_config.ca_bundle)
+    bundle = snapshot.webhook.client_config.ca_certificates
     if not bundle:
         why = f"caBundle is empty: the API server does not trust the webhook, and {snapshot.outage_effect}"
         yield wording.error(Code.CABUNDLE_EMPTY, _BUNDLE, why, _ca_bundle_hint(snapshot))
@@ -52,7 +50,7 @@ def check_certificates(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _of_secret(snapshot: InstallationSnapshot, secret: Secret, bundle: bytes) -> Iterator[Finding]:
-    chain = _decoded(secret.data.get("tls.crt", ""))
+    chain = secret.value("tls.crt")
     try:
         leaf = verify.leaf_certificate(chain)
     except CertificateError as error:
@@ -161,10 +159,3 @@ def _certificate_hint(snapshot: InstallationSnapshot) -> str:
     if _is_injected(snapshot):
         return f"cert-manager makes it: kubectl -n {snapshot.names.namespace} describe certificates"
     return "make the next one: registry-webhook certs create --force, and do what it prints"
-
-
-def _decoded(text: str) -> bytes:
-    try:
-        return base64.b64decode(text)
-    except binascii.Error:
-        return b""

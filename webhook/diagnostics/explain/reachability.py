@@ -1,7 +1,5 @@
 """Whether the API server can call the webhook, as far as the API shows."""
 
-import base64
-import binascii
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -54,12 +52,8 @@ def _check_endpoints(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | No
 
 def _bundle(webhook: Webhook, now: float) -> Finding:
     what = "caBundle"
-    bundle = webhook.client_config.ca_bundle
-    try:
-        authorities = ca.certificates_in(base64.b64decode(bundle))
-    except binascii.Error:
-        authorities = ()
-    if not bundle:
+    authorities = ca.certificates_in(webhook.client_config.ca_certificates)
+    if not webhook.client_config.ca_bundle:
         why = "the webhook configuration has no caBundle, by which the API server would know the webhook"
         why = f"{why}, and {_then(webhook)}"
         return Finding(Mark.FAIL, Code.CABUNDLE_EMPTY, what, why, f"the sidecar or cert-manager puts it in; {_DOCTOR}")
