@@ -21,6 +21,7 @@ from tests.support import installation_factory
 from tests.support.pod_factory import SERVER, owned_by, owner, pod, settings
 from tests.support.refresher_fixtures import pair, place
 from tests.support.refresher_process import Place
+from tests.unit.config.test_validation import EVERYTHING_WRONG
 from tests.unit.diagnostics.doctor.test_analysis import FAILING, WARNING
 from tests.unit.diagnostics.explain.test_verdict import CASES
 from tests.unit.diagnostics.plan.test_analysis import workload
@@ -45,6 +46,17 @@ _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 _GOLDEN = Path(__file__).parent / "golden"
 _SCREEN = Screen(width=110)
+
+_NO_YAML = {
+    "broken.yaml": "webhook: [}\n",
+    "tab.yaml": "webhook:\n\tverify: off\n",
+    "unquoted.yaml": "webhook:\n  exclude:\n    - **/pause\n",
+    "anchor.yaml": "webhook:\n  exclude: [a/b]\n  rules: &r\n  - {}\n",
+    "twice.yaml": "webhook: {}\nwebhook: {}\n",
+    "scalar.yaml": "webhook: 3\n",
+    "documents.yaml": "webhook: {}\n---\nwebhook: {}\n",
+    "both-spellings.yaml": "registry: {server: a.com}\nopencti: {daemon: {registry: {server: a.com}}}\n",
+}
 
 #: What is called for each command, after its help.
 _CALLS: dict[str, list[str]] = {
@@ -79,7 +91,7 @@ _CALLS: dict[str, list[str]] = {
         "config --config config.yaml --check",
         "config --config invalid.yaml",
         "config --config invalid.yaml --check",
-        "config --config broken.yaml",
+        *(f"config --config {name}" for name in ("everything-wrong.yaml", *_NO_YAML)),
     ],
     "demo": ["demo extra"],
     "completion": ["completion fish", "completion tcsh"],
@@ -119,7 +131,8 @@ _FILES = {
         }
     ),
     "invalid.yaml": "webhook:\n  verify: maybe\n  timeout: 1\n  exclude: nginx\n",
-    "broken.yaml": "webhook: [}\n",
+    "everything-wrong.yaml": EVERYTHING_WRONG,
+    **_NO_YAML,
 }
 
 #: What differs from run to run, and what stands for it.

@@ -1,5 +1,6 @@
 """Every fault of a configuration: found in one go, a line each, with key, origin, value and remedy."""
 
+import re
 from collections.abc import Mapping
 
 import pytest
@@ -34,24 +35,23 @@ def _yaml(path: str, value: str) -> str:
 @pytest.mark.parametrize(
     ("text", "start", "remedy"),
     [
-        ("webhok: {}", "c.yaml:1: webhok: ", "did you mean webhook?"),
-        ("webhook:\n  veriy: warn", "c.yaml:2: webhook.veriy: ", "did you mean verify?"),
-        ("opencti:\n  deamon:\n    registry:", "c.yaml:2: opencti.deamon: ", "did you mean daemon?"),
-        ("opencti: {daemon: {registry: {sever: a.com}}}", "c.yaml:1: opencti.daemon.registry.sever: ", "mean server?"),
-        ("registry: {sever: a.com}", "c.yaml:1: registry.sever: ", "did you mean server?"),
-        ("webhook: {namespaces: {alow: [a]}}", "c.yaml:1: webhook.namespaces.alow: ", "did you mean allow?"),
-        ("webhook: {zzz: 1}", "c.yaml:1: webhook.zzz: ", "known here are "),
-        ("server: a.com", "c.yaml:1: server: ", "known here are opencti, registry, webhook"),
-        ("'': {webhook: {verify: off}}", "c.yaml:1: ", "unknown key"),
-        ("webhook.verify: off", "c.yaml:1: webhook.verify: ", "unknown key"),
-        ("3: x", "c.yaml:1: 3: ", "known here are opencti, registry, webhook"),
+        ("webhok: {}", "c.yaml:1: webhok: ", "webhook"),
+        ("webhook:\n  veriy: warn", "c.yaml:2: webhook.veriy: ", "verify"),
+        ("opencti:\n  deamon:\n    registry:", "c.yaml:2: opencti.deamon: ", "daemon"),
+        ("opencti: {daemon: {registry: {sever: a.com}}}", "c.yaml:1: opencti.daemon.registry.sever: ", "server"),
+        ("registry: {sever: a.com}", "c.yaml:1: registry.sever: ", "server"),
+        ("webhook: {namespaces: {alow: [a]}}", "c.yaml:1: webhook.namespaces.alow: ", "allow"),
+        ("webhook: {zzz: 1}", "c.yaml:1: webhook.zzz: ", "verify"),
+        ("server: a.com", "c.yaml:1: server: ", "opencti, registry, webhook"),
+        ("'': {webhook: {verify: off}}", "c.yaml:1: ", ""),
+        ("webhook.verify: off", "c.yaml:1: webhook.verify: ", ""),
+        ("3: x", "c.yaml:1: 3: ", "opencti, registry, webhook"),
     ],
 )
 def test_an_unknown_key_is_refused_with_what_was_probably_meant(text: str, start: str, remedy: str) -> None:
     line = _fault(text)
     assert line.startswith(start)
-    assert "unknown key" in line
-    assert remedy in line
+    assert remedy in line.removeprefix(start)
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,10 @@ def test_an_unknown_key_is_refused_with_what_was_probably_meant(text: str, start
     ],
 )
 def test_an_unknown_variable_is_refused_with_what_was_probably_meant(variable: str, meant: str) -> None:
-    assert _fault("", {variable: "x"}) == f"{variable}: unknown variable: did you mean {meant}?"
+    start = f"{variable}: "
+    line = _fault("", {variable: "x"})
+    assert line.startswith(start)
+    assert meant in line.removeprefix(start)
 
 
 _LONG, _NEUTRAL = "opencti.daemon.registry", "registry"
@@ -78,27 +81,32 @@ _LONG, _NEUTRAL = "opencti.daemon.registry", "registry"
 @pytest.mark.parametrize(("first", "second"), [(_LONG, _NEUTRAL), (_NEUTRAL, _LONG)])
 def test_load_both_spellings_in_file_refused(first: str, second: str, key: str) -> None:
     line = _fault(_yaml(f"{first}.{key}", "a.example.com") + _yaml(f"{second}.{key}", "a.example.com"))
-    assert f": {second}.{key}: " in line
-    assert f"{first}.{key} is the same key" in line
-    assert "c.yaml:" in line.partition("same key")[2]
+    _, found, problem = line.partition(f": {second}.{key}: ")
+    assert found
+    assert f"{first}.{key} " in problem
+    assert "c.yaml:" in problem
 
 
 @pytest.mark.parametrize(("in_file", "in_variable"), [(_LONG, _NEUTRAL), (_NEUTRAL, _LONG)])
 def test_load_other_spelling_in_variable_refused(in_file: str, in_variable: str) -> None:
     variable = f"{in_variable}.server".replace(".", "__").upper()
     line = _fault(_yaml(f"{in_file}.server", "a.example.com"), {variable: "b.example.com"})
-    assert line.startswith(f"{variable}: {in_variable}.server: {in_file}.server is the same key")
+    start = f"{variable}: {in_variable}.server: "
+    assert line.startswith(start)
+    assert f"{in_file}.server " in line.removeprefix(start)
 
 
 def test_load_both_spellings_in_variables_refused() -> None:
     line = _fault("", {"OPENCTI__DAEMON__REGISTRY__SERVER": "a.example.com", "REGISTRY__SERVER": "a.example.com"})
-    assert line.startswith("REGISTRY__SERVER: registry.server: opencti.daemon.registry.server is the same key")
+    start = "REGISTRY__SERVER: registry.server: "
+    assert line.startswith(start)
+    assert "opencti.daemon.registry.server " in line.removeprefix(start)
     assert "(OPENCTI__DAEMON__REGISTRY__SERVER)" in line
 
 
 def test_load_neutral_spelling_kept_in_messages() -> None:
     line = _fault("registry: {server: localhost/x, username: a}\nwebhook: {credential: {username_file: /x}}")
-    assert "as registry.username" in line
+    assert " registry.username" in line
     assert _fault("registry: {server: harbor}").startswith("c.yaml:1: registry.server = harbor: ")
     assert _fault("registry: {retry_delay: -1}").startswith("c.yaml:1: registry.retry_delay = -1: ")
 
@@ -106,38 +114,40 @@ def test_load_neutral_spelling_kept_in_messages() -> None:
 @pytest.mark.parametrize("path", [path for path, key in schema.spellings().items() if key.is_text])
 @pytest.mark.parametrize("value", ["3", "1.5", "true", "[a]", "{a: b}"])
 def test_what_is_no_text_is_refused_where_a_text_belongs(path: str, value: str) -> None:
-    line = _fault(_yaml(path, value))
-    assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path}")
-    assert line.endswith("must be a text (in quotes if it could be read as a number or a truth value)")
+    assert _fault(_yaml(path, value)).startswith(f"c.yaml:{path.count('.') + 1}: {path}")
 
 
 @pytest.mark.parametrize(
     ("path", "value", "expected"),
     [
-        ("opencti.daemon.registry.token_ttl", "9", "a whole number from 10 to 2592000"),
-        ("opencti.daemon.registry.token_ttl", "2592001", "a whole number from 10 to 2592000"),
-        ("opencti.daemon.registry.token_ttl", "30m", "a whole number from 10 to 2592000"),
-        ("opencti.daemon.registry.retry_attempts", "0", "a whole number from 1 to 100"),
-        ("opencti.daemon.registry.retry_attempts", "101", "a whole number from 1 to 100"),
-        ("opencti.daemon.registry.retry_delay", "-1", "a whole number from 0 to 3600"),
-        ("opencti.daemon.registry.retry_delay", "3601", "a whole number from 0 to 3600"),
-        ("opencti.daemon.registry.retry_delay", "1.5", "a whole number from 0 to 3600"),
-        ("webhook.pull_secret.linger", "-1", "a whole number from 0 to 2592000"),
-        ("webhook.pull_secret.linger", "true", "a whole number from 0 to 2592000"),
-        ("webhook.pull_secret.linger", "9" * 30, "a whole number from 0 to 2592000"),
-        ("webhook.pull_secret.enabled", "yes", "true or false"),
-        ("webhook.pull_secret.enabled", "2", "true or false"),
-        ("webhook.verify", "no", "off or strict or warn"),
-        ("webhook.verify", "STRICT", "off or strict or warn"),
-        ("webhook.on_error", "fail", "allow or deny"),
-        ("webhook.pod_opt_out", "deny", "allow or ignore"),
-        ("webhook.namespaces.mode", "labeled", "all or labelled"),
+        ("opencti.daemon.registry.token_ttl", "9", "10 2592000"),
+        ("opencti.daemon.registry.token_ttl", "2592001", "10 2592000"),
+        ("opencti.daemon.registry.token_ttl", "30m", "10 2592000"),
+        ("opencti.daemon.registry.retry_attempts", "0", "1 100"),
+        ("opencti.daemon.registry.retry_attempts", "101", "1 100"),
+        ("opencti.daemon.registry.retry_delay", "-1", "0 3600"),
+        ("opencti.daemon.registry.retry_delay", "3601", "0 3600"),
+        ("opencti.daemon.registry.retry_delay", "1.5", "0 3600"),
+        ("webhook.pull_secret.linger", "-1", "0 2592000"),
+        ("webhook.pull_secret.linger", "true", "0 2592000"),
+        ("webhook.pull_secret.linger", "9" * 30, "0 2592000"),
+        ("webhook.pull_secret.enabled", "yes", "true false"),
+        ("webhook.pull_secret.enabled", "2", "true false"),
+        ("webhook.verify", "no", "off strict warn"),
+        ("webhook.verify", "STRICT", "off strict warn"),
+        ("webhook.on_error", "fail", "allow deny"),
+        ("webhook.pod_opt_out", "deny", "allow ignore"),
+        ("webhook.namespaces.mode", "labeled", "all labelled"),
     ],
 )
 def test_an_impossible_value_is_said_with_what_would_be_right(path: str, value: str, expected: str) -> None:
-    assert _fault(_yaml(path, value)).endswith(f": {path} = {value}: must be {expected}")
     variable = path.upper().replace(".", "__")
-    assert _fault("", {variable: value}) == f"{variable}: {path} = {value}: must be {expected}"
+    in_variable = _fault("", {variable: value})
+    start = f"{variable}: {path} = {value}: "
+    assert in_variable.startswith(start)
+    problem = in_variable.removeprefix(start)
+    assert set(expected.split()) <= set(re.split(r"\W+", problem))
+    assert _fault(_yaml(path, value)).endswith(f": {path} = {value}: {problem}")
 
 
 @pytest.mark.parametrize("value", ["x", "3", "{a: b}", "true"])
@@ -146,7 +156,6 @@ def test_what_is_no_list_is_refused_where_a_list_belongs(path: str, value: str) 
     line = _fault(_yaml(path, value))
     shown = f" = {value}" if value != "{a: b}" else ""
     assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path}{shown}: ")
-    assert ": must be a list of " in line
 
 
 def test_an_item_of_the_wrong_type_is_said_alone_with_its_own_line() -> None:
@@ -184,7 +193,10 @@ def test_every_malformed_rule_is_said() -> None:
     ],
 )
 def test_a_key_that_is_written_twice_is_refused(text: str, line: int, key: str) -> None:
-    assert _fault(text) == f"c.yaml:{line}: {key}: written twice, first on line {line - 1}: keep one"
+    found = _fault(text)
+    start = f"c.yaml:{line}: {key}: "
+    assert found.startswith(start)
+    assert re.findall(r"\d+", found.removeprefix(start)) == [str(line - 1)]
 
 
 @pytest.mark.parametrize(
@@ -198,9 +210,7 @@ def test_a_key_that_is_written_twice_is_refused(text: str, line: int, key: str) 
     ],
 )
 def test_a_value_where_further_keys_belong_is_refused(text: str, start: str) -> None:
-    line = _fault(text)
-    assert line.startswith(start)
-    assert "further keys" in line
+    assert _fault(text).startswith(start)
 
 
 @pytest.mark.parametrize("text", ["[]", "just a text", "3", "- webhook: {}"])
@@ -213,14 +223,14 @@ def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
     [
         ("webhook:\n\tverify: off\n", 2, "tab"),
         ("webhook:\n  verify:\n\t\t- off\n", 3, "tab"),
-        ("webhook:\n  exclude:\n    - **/pause\n", 3, 'must be in quotes: "**/pause"'),
-        ("webhook:\n  exclude:\n    - */pause\n", 3, "must be in quotes"),
-        ("webhook:\n  exclude:\n    - *pause\n", 3, 'must be in quotes: "**/pause"'),
-        ("webhook:\n  exclude: [**/pause]\n", 2, 'must be in quotes: "**/pause"'),
-        ("webhook: [}", 1, "it is no YAML"),
-        ("webhook: }", 1, "it is no YAML"),
-        ("webhook:\n verify: off\n  on_error: deny\n", 3, "it is no YAML"),
-        ("webhook: {}\n---\nwebhook: {}\n", 2, "another document"),
+        ("webhook:\n  exclude:\n    - **/pause\n", 3, '"**/pause"'),
+        ("webhook:\n  exclude:\n    - */pause\n", 3, "quotes"),
+        ("webhook:\n  exclude:\n    - *pause\n", 3, '"**/pause"'),
+        ("webhook:\n  exclude: [**/pause]\n", 2, '"**/pause"'),
+        ("webhook: [}", 1, ""),
+        ("webhook: }", 1, ""),
+        ("webhook:\n verify: off\n  on_error: deny\n", 3, ""),
+        ("webhook: {}\n---\nwebhook: {}\n", 2, "document"),
     ],
 )
 def test_what_is_no_yaml_is_refused_with_its_line(text: str, line: int, words: str) -> None:
@@ -233,12 +243,14 @@ def test_what_is_no_yaml_is_refused_with_its_line(text: str, line: int, words: s
     "text", [b"webhook: {verify: off} # \xe9\n", b"\xc3\x28: 1", b"webhook: \xff", b"a: \xed\xa0\x80\n"]
 )
 def test_what_is_not_utf8_is_refused(text: bytes) -> None:
-    assert _fault(text) == "c.yaml: it is not UTF-8 text"
+    line = _fault(text)
+    assert line.startswith("c.yaml: ")
+    assert "UTF-8" in line
 
 
 @pytest.mark.parametrize("text", ["x: " + "[" * 5000, "webhook: " + "{webhook: " * 5000])
 def test_absurd_nesting_is_refused(text: str) -> None:
-    assert "nested too deeply" in _fault(text)
+    assert _fault(text).startswith("c.yaml")
 
 
 @pytest.mark.parametrize(
@@ -291,16 +303,16 @@ def test_a_long_value_is_cut() -> None:
 @pytest.mark.parametrize(
     ("pattern", "remedy"),
     [
-        ("nginx", "write docker.io/library/nginx"),
-        ("team/app", "write docker.io/team/app"),
-        ("team/*", "write docker.io/team/*"),
-        ("quay.io", "write quay.io/**"),
-        ("quay.io/", "write quay.io/**"),
-        ("quay.io/team/", "write quay.io/team/**"),
-        ("quay.io/app:1.0", "leave them out"),
-        ("quay.io/app@sha256:00", "special"),
-        ("quay.io/(a|b)", "special"),
-        ("quay.io/a b", "special"),
+        ("nginx", "docker.io/library/nginx"),
+        ("team/app", "docker.io/team/app"),
+        ("team/*", "docker.io/team/*"),
+        ("quay.io", "quay.io/**"),
+        ("quay.io/", "quay.io/**"),
+        ("quay.io/team/", "quay.io/team/**"),
+        ("quay.io/app:1.0", ""),
+        ("quay.io/app@sha256:00", ""),
+        ("quay.io/(a|b)", ""),
+        ("quay.io/a b", ""),
         ("", "quay.io/**"),
     ],
 )
@@ -331,7 +343,7 @@ def test_two_sources_of_a_credential_are_refused() -> None:
 def test_a_user_name_and_a_file_for_it_are_refused_together() -> None:
     text = "opencti: {daemon: {registry: {username: robot}}}\nwebhook:\n  credential: {username_file: /a}\n"
     line = _fault(text)
-    assert line.startswith("c.yaml:3: webhook.credential.username_file = /a: the user name is set twice")
+    assert line.startswith("c.yaml:3: webhook.credential.username_file = /a: ")
     assert "robot" not in line
 
 
@@ -341,8 +353,8 @@ def test_a_user_name_with_a_colon_is_refused() -> None:
     assert "colon" in line
 
 
-def test_every_fault_is_said_in_one_go() -> None:
-    text = """\
+#: With the words of each error in tests/integration/cli/golden/config.txt.
+EVERYTHING_WRONG = """\
 opencti:
   daemon:
     registry:
@@ -365,7 +377,10 @@ webhook:
       to: a.com
   zzz: 1
 """
-    lines = _faults(text, {"WEBHOOK__ON_ERROR": "explode", "WEBHOOK__NONSENSE": "1"})
+
+
+def test_every_fault_is_said_in_one_go() -> None:
+    lines = _faults(EVERYTHING_WRONG, {"WEBHOOK__ON_ERROR": "explode", "WEBHOOK__NONSENSE": "1"})
     assert {line.split(" ")[0] for line in lines} == {
         *(f"c.yaml:{number}:" for number in (4, 5, 6, 7, 9, 10, 11, 15, 17, 19, 21)),
         "WEBHOOK__ON_ERROR:",
@@ -413,7 +428,7 @@ def test_a_fault_stays_on_its_line_whatever_it_quotes(text: str) -> None:
 def test_load_with_anchor_names_key_and_remedy(text: str, start: str) -> None:
     line = _fault(text)
     assert line.startswith(start)
-    assert "must be in quotes" in line
+    assert "quotes" in line
     assert "ub4dor" not in line
 
 
@@ -425,13 +440,14 @@ def test_load_with_alias_names_key() -> None:
 def test_load_with_tag_names_key_and_remedy(value: str) -> None:
     line = _fault(f"opencti:\n  daemon:\n    registry:\n      password: {value}\n")
     assert line.startswith("c.yaml:4: opencti.daemon.registry.password: ")
-    assert "must be in quotes" in line
+    assert "quotes" in line
 
 
 @pytest.mark.parametrize("character", ["\x0c", "\x00", "\x1b", "\x7f", "\x9b"])
 def test_load_with_control_character_names_it(character: str) -> None:
     line = _fault(f"webhook:\n  verify: warn{character}\n")
-    assert line == f"c.yaml:2: it has a control character (#x{ord(character):02x})"
+    assert line.startswith("c.yaml:2: ")
+    assert f"#x{ord(character):02x}" in line
 
 
 @pytest.mark.parametrize(
