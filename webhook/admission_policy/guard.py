@@ -29,12 +29,12 @@ def policy(settings: Configuration, action: Action, *, only_private: bool = Fals
     """Return the policy and its binding, which takes `action` on a finding. Raises `PolicyLimitExceeded`."""
     variables = cel.resolution(settings)
     variables += [*cel.private(settings), _found_elsewhere()] if only_private else [_found()]
-    wanted = "not on a private registry" if only_private else "not rewritten to the private registry"
+    problem = "not on a private registry" if only_private else "not rewritten to the private registry"
     validation = {
         "expression": "variables.found.size() == 0",
-        "message": f"an image is {wanted}",
+        "message": f"an image is {problem}",
         "messageExpression": (
-            f"'{wanted}: '\n"
+            f"'{problem}: '\n"
             f"+ variables.found.transformList(n, one, n < {_NAMED}, one).join('; ')\n"
             f"+ (variables.found.size() > {_NAMED} ? '; and others' : '')"
         ),

@@ -127,11 +127,11 @@ def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -
 
 def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
     """Delete the webhook configuration, then stop the Deployment and wait for its refreshers to end."""
-    said = "would be " if dry_run else ""
+    prefix = "would be " if dry_run else ""
     if uninstaller.delete_webhook(dry_run=dry_run):
-        terminal.write(f"MutatingWebhookConfiguration {uninstaller.names.configuration}: {said}deleted")
+        terminal.write(f"MutatingWebhookConfiguration {uninstaller.names.configuration}: {prefix}deleted")
     if uninstaller.scale_down(dry_run=dry_run):
-        terminal.write(f"Deployment {uninstaller.names.namespace}/{uninstaller.names.deployment}: {said}scaled to 0")
+        terminal.write(f"Deployment {uninstaller.names.namespace}/{uninstaller.names.deployment}: {prefix}scaled to 0")
     end = time.monotonic() + _STOPPING
     while not dry_run and (holder := holder_of(uninstaller.lease)):
         if time.monotonic() > end:

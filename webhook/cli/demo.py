@@ -139,17 +139,17 @@ def _above_package() -> str:
 def _address(process: "subprocess.Popen[bytes]", log: TextIO) -> str:
     """Read the address that the server listens on from its log."""
     deadline = time.monotonic() + _START_LIMIT
-    said = ""
+    output = ""
     while time.monotonic() < deadline:
-        said += log.read()
-        found = re.search(r"addresses=\"(https://\S+), ", said)
+        output += log.read()
+        found = re.search(r"addresses=\"(https://\S+), ", output)
         if found:
             return found[1]
         if process.poll() is not None:
             break
         time.sleep(0.02)
     raise RegistryWebhookError(
-        f"the server did not start: {said.strip().splitlines()[-1] if said.strip() else 'silence'}"
+        f"the server did not start: {output.strip().splitlines()[-1] if output.strip() else 'silence'}"
     )
 
 
@@ -172,8 +172,8 @@ def _case(title: str, name: str, workload: Workload) -> _Case:
     pod = workload.pod
     if workload.kind != "Pod":
         # The Pod that the workload's controller creates from its template.
-        made = {"generateName": f"{workload.name}-6d4cf56db6-", "namespace": workload.namespace, **pod["metadata"]}
-        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": pod["spec"]}
+        metadata = {"generateName": f"{workload.name}-6d4cf56db6-", "namespace": workload.namespace, **pod["metadata"]}
+        pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": pod["spec"]}
     request: dict[str, Any] = {"namespace": workload.namespace, "uid": str(uuid.uuid4()), "dryRun": False}
     if "ephemeralContainers" in pod["spec"]:
         before = copy.deepcopy(pod)

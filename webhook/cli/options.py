@@ -137,8 +137,8 @@ cluster_read_options = cluster_output_options("table", "json", "yaml")
 
 def load_options(config: Path | None, installation_namespace: str | None = None) -> Loaded:
     """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
-    told = {NAMESPACE_VARIABLE: installation_namespace} if installation_namespace else {}
-    return load(*files.configuration(config), {**os.environ, **told})
+    variables = {NAMESPACE_VARIABLE: installation_namespace} if installation_namespace else {}
+    return load(*files.configuration(config), {**os.environ, **variables})
 
 
 def read_input(name: str) -> bytes:

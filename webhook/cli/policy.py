@@ -41,11 +41,15 @@ def _options(function: Callable[..., Generated]) -> Callable[..., None]:
         from webhook.output import policy_yaml
 
         own = {name: options.pop(name) for name in ("installation_namespace", "config", "kubeconfig", "context")}
-        made = function(_of_cluster(call, **own) if from_cluster else _of_file(call, **own), **options)
+        generated = function(_of_cluster(call, **own) if from_cluster else _of_file(call, **own), **options)
         if output == "json":
-            click.echo(json.dumps({"apiVersion": "v1", "kind": "List", "items": [made.policy, made.binding]}, indent=2))
+            click.echo(
+                json.dumps(
+                    {"apiVersion": "v1", "kind": "List", "items": [generated.policy, generated.binding]}, indent=2
+                )
+            )
         else:
-            click.echo(policy_yaml.written(made, f"policy {call.info_name}"), nl=False)
+            click.echo(policy_yaml.written(generated, f"policy {call.info_name}"), nl=False)
 
     output = click.option(
         "--output",

@@ -166,5 +166,5 @@ def _in_words(error: yaml.MarkedYAMLError) -> tuple[str, int | None]:
     if "quoted scalar" in context:
         return "it is no YAML: a quotation mark is not closed, or \\ stands before what it cannot escape", line
     # What follows quotes a character of the text.
-    said = re.split(r",? but found|'", problem or context)[0].strip()
-    return f"it is no YAML: {said}", line
+    message = re.split(r",? but found|'", problem or context)[0].strip()
+    return f"it is no YAML: {message}", line

@@ -90,18 +90,18 @@ class HelperProvider:
             raise CredentialProviderError(f"{error} (asked for {host})") from None
         if answer is None:
             raise CredentialProviderError(f"{program}: it has no credential: log in with it, or take the registry out")
-        told = answer.expires or token_expiry.expiry(answer.secret)
+        expires_at = answer.expires or token_expiry.expiry(answer.secret)
         now = self._clock()
-        if told is not None and told <= now and not self._is_newer(host, told):
-            raise CredentialProviderError(f"{program}: its credential expired {now - told:.0f} s ago")
+        if expires_at is not None and expires_at <= now and not self._is_newer(host, expires_at):
+            raise CredentialProviderError(f"{program}: its credential expired {now - expires_at:.0f} s ago")
         try:
             entries = self._targets.entries(host, answer.username, answer.secret)
         except InvalidCredential as error:
             raise InvalidCredential(f"{program}: {error}") from None
-        if told is not None:
-            self._stated_expiries[host] = told
+        if expires_at is not None:
+            self._stated_expiries[host] = expires_at
             return _HelperResult(
-                tuple(structs.replace(entry, expires=told) for entry in entries), told, expiry_stated=True
+                tuple(structs.replace(entry, expires=expires_at) for entry in entries), expires_at, expiry_stated=True
             )
         return _HelperResult(entries, None if self._life is None else now + self._life, expiry_stated=False)
 

@@ -178,13 +178,13 @@ def _answer(status: int, output: bytes) -> Answer | None:
         how = f"exited with status {status}" if status > 0 else f"was ended by signal {-status}"
         raise CredentialProviderError(f"it {how}: run it by hand with `get` to see what it says")
     try:
-        told = json.loads(output.decode())
+        answer = json.loads(output.decode())
     except (ValueError, RecursionError):
         raise CredentialProviderError("what it printed is no JSON in UTF-8") from None
-    if not isinstance(told, dict):
+    if not isinstance(answer, dict):
         raise CredentialProviderError("what it printed is no JSON object with Username and Secret")
     # docker ignores the case of names: that is how Go decodes JSON.
-    members = {name.lower().replace("_", ""): value for name, value in told.items()}
+    members = {name.lower().replace("_", ""): value for name, value in answer.items()}
     username, secret = members.get("username") or "", members.get("secret") or ""
     if not isinstance(username, str) or not isinstance(secret, str):
         raise CredentialProviderError("Username and Secret of what it printed are not both texts")

@@ -77,8 +77,8 @@ def cause(one: Pod, since: str | None) -> Cause:
     annotations = one.metadata.annotations
     if annotations is not None and annotations.originals is not None:
         return Cause.CHANGED
-    made = one.metadata.creation_timestamp
-    return Cause.OLDER if since is not None and made is not None and made < since else Cause.MISSED
+    created = one.metadata.creation_timestamp
+    return Cause.OLDER if since is not None and created is not None and created < since else Cause.MISSED
 
 
 def controller(owners: Iterable[Owner]) -> Owner | None:

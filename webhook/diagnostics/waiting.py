@@ -116,14 +116,14 @@ def statuses(pod: Pod) -> Iterator[tuple[str, ContainerStatus]]:
 
 def description(failed: FailedPull, events: Iterable[Event], now: datetime) -> str:
     """Quote the cause of a failed pull, from the kubelet's status or, where that has none, from an Event."""
-    said = f"the kubelet reports {failed.reason}"
+    summary = f"the kubelet reports {failed.reason}"
     if failed.cause:
-        return f"{said}: {_quoted(failed.cause)}"
+        return f"{summary}: {_quoted(failed.cause)}"
     known = [(one, found) for one in events if (found := _about(one, failed))]
     if not known:
-        return said
+        return summary
     event, cause = max(known, key=lambda one: one[0].last)
-    return f"{said}; an Event of {_age(event, now)} says: {_quoted(cause)}"
+    return f"{summary}; an Event of {_age(event, now)} says: {_quoted(cause)}"
 
 
 def _waited_for(pod: Pod, image: str, message: str) -> str:

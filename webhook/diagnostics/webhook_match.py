@@ -115,9 +115,9 @@ def _of_namespace(selector: Selector, namespace: Namespace) -> Finding:
     missing = _first_unmet(selector, labels)
     if missing is None:
         label = labels.get(ENABLED_LABEL)
-        said = f"its label {ENABLED_LABEL}={label}" if label else "its labels"
+        cause = f"its label {ENABLED_LABEL}={label}" if label else "its labels"
         return Finding(
-            Mark.OK, Code.NAMESPACE_OK, what, f"the webhook configuration selects namespace {name} by {said}"
+            Mark.OK, Code.NAMESPACE_OK, what, f"the webhook configuration selects namespace {name} by {cause}"
         )
     if missing.key == _NAME_LABEL:
         return Finding(

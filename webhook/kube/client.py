@@ -207,23 +207,20 @@ def _load(kubeconfig: Path | None, context: str | None) -> Connection:
             load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             kubeconfig_credentials.load(None if kubeconfig is None else str(kubeconfig), context, settings)
-        via = _proxy(settings)
+        proxy_origin = _proxy(settings)
         settings.retries = False  # callers retry
         settings.connection_pool_maxsize = _CONNECTIONS
         settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
         client = ApiClient(settings)
-    except kubeconfig_credentials.UnusableKubeconfig as error:
-        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {error}"
-        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
     except proxy.UnusableProxy as error:
         raise ClusterError(f"no cluster to connect to: {error}") from None
     except Exception as error:  # noqa: BLE001 - the client raises anything for a file that is not a kubeconfig
-        known = isinstance(error, ConfigException | OSError | ValueError)
-        why = str(error) if known else f"it cannot be used ({type(error).__name__})"
-        said = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {why}"
-        raise ClusterError(f"no cluster to connect to: {shorten(said, _SHOWN)}") from None
+        readable = kubeconfig_credentials.UnusableKubeconfig | ConfigException | OSError | ValueError
+        reason = str(error) if isinstance(error, readable) else f"it cannot be used ({type(error).__name__})"
+        message = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {reason}"
+        raise ClusterError(f"no cluster to connect to: {shorten(message, _SHOWN)}") from None
     client.user_agent = f"{PROGRAM}/{__version__}"
-    return Connection(client, via)
+    return Connection(client, proxy_origin)
 
 
 def _proxy(settings: ClientConfiguration) -> str:
@@ -249,8 +246,8 @@ def current_namespace(kubeconfig: Path | None, context: str | None) -> str:
     """Return the namespace of the kubeconfig's context, as kubectl does: `default` if it has none."""
     try:
         contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
-        wanted = current if context is None else next(one for one in contexts if one["name"] == context)
-        return str(wanted["context"].get("namespace") or _DEFAULT_NAMESPACE)
+        entry = current if context is None else next(one for one in contexts if one["name"] == context)
+        return str(entry["context"].get("namespace") or _DEFAULT_NAMESPACE)
     except (ConfigException, OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
         return _DEFAULT_NAMESPACE
 
@@ -258,12 +255,12 @@ def current_namespace(kubeconfig: Path | None, context: str | None) -> str:
 def api_error(status: int, what: str, body: bytes) -> ClusterError:
     """Return the error for a response with a Status."""
     try:
-        said = _STATUS.decode(body).message
+        message = _STATUS.decode(body).message
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        said = ""
-    again = status == _TOO_MANY or status >= _INTERNAL
-    kind = Unreachable if again else _ERRORS.get(status, ClusterError)
-    return kind(f"cannot {what}: {shorten(said, _SHOWN) or 'no reason given'} ({status})")
+        message = ""
+    retryable = status == _TOO_MANY or status >= _INTERNAL
+    kind = Unreachable if retryable else _ERRORS.get(status, ClusterError)
+    return kind(f"cannot {what}: {shorten(message, _SHOWN) or 'no reason given'} ({status})")
 
 
 def _read(request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
@@ -289,13 +286,13 @@ def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterErr
     return api_error(response.status, request.action, text)
 
 
-def _reason(error: Exception, via: str) -> str:
+def _reason(error: Exception, proxy_origin: str) -> str:
     """Describe a failure in our own words: those of the client could include a URL with a password."""
     match error:
         case ConfigException():
             return "the token or the kubeconfig cannot be used"
         case urllib3.exceptions.ProxyError():
-            return f"the proxy of {via} cannot be reached, or refuses"
+            return f"the proxy of {proxy_origin} cannot be reached, or refuses"
         case urllib3.exceptions.SSLError() | ApiException():
             return "the TLS connection failed: the server's certificate, or ours, is not accepted"
         case urllib3.exceptions.NameResolutionError():

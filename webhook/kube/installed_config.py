@@ -43,21 +43,21 @@ def find_installation(reader: Reader, namespace: str | None = None) -> Installat
     Its Deployment has the names. It is searched for under its default name, then in the namespace of the Service that
     the API server calls, then by its label. Whatever is not found or not readable has the default name.
     """
-    supposed = InstallationNames(namespace=namespace or DEFAULT_NAMESPACE)
+    default = InstallationNames(namespace=namespace or DEFAULT_NAMESPACE)
     try:
-        there = reader.get(DEPLOYMENTS, supposed.deployment, supposed.namespace)
+        deployment = reader.get(DEPLOYMENTS, default.deployment, default.namespace)
     except NotReadable:
-        return supposed
-    if there is not None and _is_ours(there):
-        return _names(there)
-    called = [one for one in _called_installations(reader) if namespace in {None, one.namespace}]
-    places: list[str | None] = [namespace] if namespace else [*(one.namespace for one in called), None]
-    for place in places:
-        found = known_or(attempt(reader.list, DEPLOYMENTS, place, labels="" if place else _LABELLED), ())
+        return default
+    if deployment is not None and _is_ours(deployment):
+        return _names(deployment)
+    candidates = [one for one in _called_installations(reader) if namespace in {None, one.namespace}]
+    namespaces: list[str | None] = [namespace] if namespace else [*(one.namespace for one in candidates), None]
+    for searched in namespaces:
+        found = known_or(attempt(reader.list, DEPLOYMENTS, searched, labels="" if searched else _LABELLED), ())
         ours = next(filter(_is_ours, found), None)
         if ours is not None:
             return _names(ours)
-    return called[0] if called else supposed
+    return candidates[0] if candidates else default
 
 
 def _is_ours(deployment: Deployment) -> bool:

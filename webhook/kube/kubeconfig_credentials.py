@@ -78,8 +78,8 @@ def _user(config: Any, context: str | None) -> dict[str, Any]:
     """Return the user of a context, or an empty mapping, for which the client reports the error."""
     try:
         contexts, users = ([one.value for one in config[items]] for items in ("contexts", "users"))
-        wanted = context or config["current-context"]
-        name = next(one["context"].get("user") for one in contexts if one["name"] == wanted)
+        context_name = context or config["current-context"]
+        name = next(one["context"].get("user") for one in contexts if one["name"] == context_name)
         found = next(one["user"] for one in users if one["name"] == name)
     except (AttributeError, KeyError, StopIteration, TypeError):
         return {}
@@ -109,17 +109,17 @@ def _hint(plugin: Any) -> str:
 @contextmanager
 def _failures() -> Iterator[list[str]]:
     """Collect what the client logs about an exec plugin instead of logging it."""
-    said: list[str] = []
+    messages: list[str] = []
 
     def collect(record: logging.LogRecord) -> bool:
         if record.funcName != "_load_from_exec_plugin":
             return True
-        said.append(record.getMessage())
+        messages.append(record.getMessage())
         return False
 
     root = logging.getLogger()
     root.addFilter(collect)
     try:
-        yield said
+        yield messages
     finally:
         root.removeFilter(collect)

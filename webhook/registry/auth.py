@@ -387,10 +387,10 @@ def _refuses(reply: Reply) -> bool:
     if reply.status in _REFUSED:
         return True
     try:
-        said = msgspec.json.decode(reply.body, type=_Problem).error
+        code = msgspec.json.decode(reply.body, type=_Problem).error
     except (msgspec.MsgspecError, ValueError, RecursionError):
         return False
-    return reply.status == HTTPStatus.BAD_REQUEST and said == _INVALID_GRANT
+    return reply.status == HTTPStatus.BAD_REQUEST and code == _INVALID_GRANT
 
 
 def _token(name: str, reply: Reply) -> str:

@@ -59,24 +59,26 @@ def check_consistent(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         yield wording.warning(
             Code.CONFIG_VARIABLES, what, why, "give both containers of the Deployment the same variables"
         )
-    late = {
+    outdated = {
         f"{pod} ({container}: {digits})"
         for (pod, container), digits in in_force.items()
         if wanted and digits != (snapshot.sidecar_hash or wanted if container == REFRESHER else wanted)
     }
-    if late:
+    if outdated:
         look = f"kubectl -n {snapshot.names.namespace} logs POD"
         remedy = f"kubelet brings a ConfigMap within two minutes; where it stays so: {look}"
-        yield wording.warning(Code.CONFIG_OUTDATED, what, f"not by {wanted} yet: {wording.join_names(late)}", remedy)
-    elif wanted is None and len(set(in_force.values())) > 1:
-        said = wording.join_names(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())
         yield wording.warning(
-            Code.CONFIG_DIFFERS, what, f"the processes go by different ones: {said}", "look again in two minutes"
+            Code.CONFIG_OUTDATED, what, f"not by {wanted} yet: {wording.join_names(outdated)}", remedy
+        )
+    elif wanted is None and len(set(in_force.values())) > 1:
+        hashes = wording.join_names(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())
+        yield wording.warning(
+            Code.CONFIG_DIFFERS, what, f"the processes go by different ones: {hashes}", "look again in two minutes"
         )
     elif in_force:
-        said = ", ".join(sorted(set(in_force.values())))
+        hashes = ", ".join(sorted(set(in_force.values())))
         yield wording.ok(
-            Code.CONFIG_SAME, what, f"{wording.count_of(list(in_force), 'process goes', 'processes go')} by {said}"
+            Code.CONFIG_SAME, what, f"{wording.count_of(list(in_force), 'process goes', 'processes go')} by {hashes}"
         )
 
 
@@ -140,6 +142,6 @@ def _remade(snapshot: InstallationSnapshot, policies: Iterable[Object], settings
             continue
         options = annotations.get(POLICY_OPTIONS_ANNOTATION, "")
         # A user who can write the annotation must not choose what the command does.
-        told = f"{options} " if options and _OPTIONS.fullmatch(options) else ""
-        commands.append(f"{PROGRAM} policy {kind} {told}{source} | kubectl apply --server-side -f -")
+        arguments = f"{options} " if options and _OPTIONS.fullmatch(options) else ""
+        commands.append(f"{PROGRAM} policy {kind} {arguments}{source} | kubectl apply --server-side -f -")
     return " && ".join(commands) or f"generate them again: {PROGRAM} policy mutate or guard, {source}"

@@ -133,8 +133,8 @@ def check_selectors(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     yield from missed
     if not found and not missed:
         served = [one for one in namespaces if _is_selected(one, settings)]
-        said = "namespace is served and selected" if len(served) == 1 else "namespaces are served and selected"
-        yield wording.ok(Code.SELECT_OK, what, f"{len(served)} {said} (mode {settings.mode})")
+        predicate = "namespace is served and selected" if len(served) == 1 else "namespaces are served and selected"
+        yield wording.ok(Code.SELECT_OK, what, f"{len(served)} {predicate} (mode {settings.mode})")
 
 
 def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:

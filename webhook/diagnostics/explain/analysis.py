@@ -294,11 +294,11 @@ def _is_allowed(context: PodContext) -> Iterator[Finding]:
 
 def _policies(context: PodContext) -> Iterator[Finding]:
     for policy in generated(known(context.policies)):
-        made = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
-        what, why = "admission policy", f"{policy.metadata.name} is made from configuration {made}"
+        digest = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
+        what, why = "admission policy", f"{policy.metadata.name} is made from configuration {digest}"
         if context.effective is None:
             yield Finding(Mark.OK, Code.POLICY_OK, what, why)
-        elif made == context.effective.digest:
+        elif digest == context.effective.digest:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
             remedy = "generate it again: registry-webhook policy mutate"

@@ -84,6 +84,6 @@ def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
 
 
 def _step(step: WorkloadChange) -> Iterator[tuple[str, str]]:
-    said = [*map(str, step.changes), *(["the pull secret is added"] if step.gets_secret else [])]
-    for number, line in enumerate(said):
+    lines = [*map(str, step.changes), *(["the pull secret is added"] if step.gets_secret else [])]
+    for number, line in enumerate(lines):
         yield (str(step) if number == 0 else "", line)

@@ -32,10 +32,10 @@ class Metrics:
 
         def kinds(name: str, text: str, label: str, *known: str) -> Counter:
             """Create a counter with every known series at 0, so that `rate()` sees the first increment."""
-            made = counter(name, text, label)
+            result = counter(name, text, label)
             for value in known:
-                made.labels(value)
-            return made
+                result.labels(value)
+            return result
 
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
