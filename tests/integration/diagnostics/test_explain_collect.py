@@ -58,7 +58,7 @@ def test_collect_unreadable_parts_are_kept_as_errors(reader: Reader, giving: Giv
 
 
 def test_collect_missing_pod_is_an_error(reader: Reader) -> None:
-    with pytest.raises(ClusterError, match="there is no Pod team-a/web"):
+    with pytest.raises(ClusterError, match="Pod team-a/web"):
         collector(reader).collect("web", "team-a")
 
 
@@ -68,7 +68,7 @@ def test_collect_workload_tries_its_pod(place: Place, reader: Reader, giving: Gi
     context = collector(reader, dry_run=True).collect(workload, "team-a")
     assert (context.subject, context.exists) == ("team-a/web", False)
     assert isinstance(context.namespace_object, NotReadable)
-    assert context.namespace_object.reason == "there is no namespace team-a"
+    assert "team-a" in context.namespace_object.reason
     assert context.dry_run == DryRunResult(POD)
     sent = [one for one in place.api.asked if one.method == "POST"]
     assert [one.query for one in sent] == [{"dryRun": "All"}]

