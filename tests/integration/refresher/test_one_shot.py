@@ -52,7 +52,7 @@ _CASES = {
     "a foreign Secret, and no right in one namespace": Case(
         _foreign_and_forbidden,
         1,
-        ("\nforeign: ", "\nteam: ", "team/the-pull-secret: secrets"),
+        ("foreign: ", "\nteam: ", "team/the-pull-secret: secrets"),
     ),
     "no right to Secrets": Case(
         lambda place, stack: stack.enter_context(
