@@ -1,10 +1,9 @@
-"""What holds for every test: how property tests draw, and that no output holds a credential.
+"""Rules for all tests: how property tests draw examples, and that no output contains a credential.
 
-HYPOTHESIS_PROFILE=explore draws new examples, and many, instead of the same ones at every run; `quick` draws a few.
+HYPOTHESIS_PROFILE=explore draws many new examples instead of the same ones in every run; `quick` draws a few.
 
-Passwords of tests hold `kept-secret`. When a test is over, whatever it and what it started wrote to standard output, to
-standard error, to its log or into a file of its folder that is called `log` or `*.log` is searched for it, as it stands
-and in base64.
+Passwords in tests contain `kept-secret`. After each test its standard output, standard error, log and all files named
+`log` or `*.log` in its folder are searched for that string, plain and in base64.
 """
 
 import base64

@@ -1,4 +1,4 @@
-"""What the right answer to a review is, reckoned in the plainest way."""
+"""The expected answer to a review, computed in the plainest way."""
 
 import base64
 import copy

@@ -1,4 +1,4 @@
-"""The reviews that the benchmark sends: what an API server sends for Pods of a small, a usual and a big size."""
+"""Review bodies for benchmarks: what an API server sends for small, usual and large Pods."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The two servers that are compared, each on one core, and the load on the other."""
+"""The two servers that are compared, each on one core, and the load generator on the other."""
 
 import http
 import json

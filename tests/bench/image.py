@@ -1,8 +1,7 @@
-"""What the image weighs and how fast it starts: `make bench-image`.
+"""Size and start time of the image: `make bench-image`.
 
-The argument is a virtual environment's folder, or an image that buildah knows (as root, by `buildah mount`; what starts
-in it is started by `chroot`). Without one it is the environment of the checkout, which is larger: the image leaves out
-what nothing loads.
+The argument is the folder of a virtual environment, or an image known to buildah (as root, with `buildah mount`;
+programs in it are started with `chroot`). The default is the checkout's environment, which is larger than the image's.
 """
 
 import argparse

@@ -1,9 +1,9 @@
-"""Where a request's microseconds go: `make profile`.
+"""Profile a request: `make profile`.
 
-The real server answers the usual body, over 8 connections, while a timer interrupts its worker whenever that has
-computed for some milliseconds, and notes which function was running. What compiled code does counts for the line of
-Python that called it: the kernel's write for the writing of the answer, for one. What happens outside all Python, the
-kernel's read and the event loop, counts for the first line that comes after it, which is TLS asking what there is.
+The server answers the usual body over 8 connections, while a timer interrupts its worker after every few milliseconds
+of CPU time and records the running function. Compiled code counts for the line of Python that called it, such as the
+kernel's write for the writing of the answer. Time outside Python, in the kernel's read and the event loop, counts for
+the next line of Python, which reads from TLS.
 """
 
 import argparse

@@ -1,7 +1,7 @@
-"""What the sidecar costs on a real API server: `make bench-refresh`.
+"""Cost of the refresher on a real API server: `make bench-refresh`.
 
-KUBECONFIG names the cluster; its user may make namespaces. The real sidecar runs as a process of this machine on a
-configuration that asks no registry. Everything that is made is removed.
+The user of KUBECONFIG must be allowed to create namespaces. The refresher runs as a local process with a configuration
+that does not check credentials with a registry. Everything that is created is removed.
 """
 
 import argparse

@@ -1,8 +1,7 @@
-"""What `registry-webhook report` costs on a cluster of 10,000 Pods: `make bench-report`.
+"""Cost of `registry-webhook report` for 10,000 Pods: `make bench-report`.
 
-KUBECONFIG names a real cluster; its user may make namespaces. The Pods are stored and never run: no scheduler takes
-them. They have owners as Deployments' Pods do. The command runs as a process of this machine. All that is made is
-removed.
+The user of KUBECONFIG must be allowed to create namespaces. The Pods are stored but never scheduled, and have owners
+like Pods of Deployments. The command runs as a local process. Everything that is created is removed.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""The API server as a process: one that can be killed and started again, and a second one on the same store."""
+"""The API server as a process that can be killed and restarted, and a second one with the same store."""
 
 import json
 import os

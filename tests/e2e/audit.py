@@ -1,4 +1,4 @@
-"""The API server's audit log: what it was asked, by whom."""
+"""The API server's audit log: requests and their users."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What the tests ask of a cluster, all of it through kubectl: what works here works for whoever types it."""
+"""Access to the cluster through kubectl, so that commands in tests work for users too."""
 
 import json
 import secrets

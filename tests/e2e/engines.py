@@ -1,4 +1,4 @@
-"""The webhook and the generated policy beside each other: the same configuration, each in a namespace of its own."""
+"""The webhook and the generated policy with one configuration, each in its own namespace."""
 
 import json
 import secrets

@@ -1,4 +1,4 @@
-"""Another webhook, which puts a container into every Pod after ours was called."""
+"""Another webhook, called after ours, which adds a container to every Pod."""
 
 import base64
 import json

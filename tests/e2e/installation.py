@@ -1,7 +1,7 @@
-"""The webhook in force in a cluster: the real server as a process of this machine, and the manifest as it ships.
+"""The webhook in a cluster: the server as a local process, and the shipped manifest.
 
-Two things in the manifest are replaced and one is added: where the server is, the configuration's name, and a further
-condition on namespaces. The last keeps the webhook off whatever else lives in the cluster, and runs off each other.
+The manifest's address of the server and name of the configuration are replaced, and a condition on namespaces is added,
+which keeps the webhook away from everything else in the cluster and from other test runs.
 """
 
 import base64

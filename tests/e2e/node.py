@@ -1,4 +1,4 @@
-"""Pods that a node runs, each from an image that it has to ask the private registry for."""
+"""Pods that run on a node, each with an image that must be pulled from the private registry."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""Draws objects from the OpenAPI schema that a cluster publishes."""
+"""Strategies for objects from a cluster's OpenAPI schema."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Pods that are stored and never run: no node fits them, so the tests need none, and deleting one takes no time."""
+"""Pods that are stored but never run: no node fits them, and deleting one takes no time."""
 
 import json
 

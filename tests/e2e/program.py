@@ -1,4 +1,4 @@
-"""Our own commands, run by a person with that person's rights."""
+"""Our commands, run by a user with that user's permissions."""
 
 import json
 import subprocess

@@ -1,6 +1,6 @@
-"""The sidecar as a process of this machine, with the token of its account, and what can be seen of it.
+"""The refresher as a local process with the token of its ServiceAccount.
 
-It is bound to the namespaces that are made here. Whatever it says is searched for every password that it ever had.
+Its permissions are bound in the namespaces created here. Its output is searched for every password it ever had.
 """
 
 import base64

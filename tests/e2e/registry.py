@@ -1,4 +1,4 @@
-"""The private registry that the cluster's node pulls from, where a test may say who its users are."""
+"""The private registry that the cluster's node pulls from; tests can set its users."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The sidecar's account in force in a cluster: the namespace, the account, the guard and the rights as they ship."""
+"""The refresher's ServiceAccount in a cluster: namespace, account, guard and permissions as shipped."""
 
 import json
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""All pull secrets are taken away by whoever removes the installation, and Pods can be made at every moment."""
+"""Uninstalling deletes all pull secrets, and Pods can be created at any time."""
 
 import json
 import os

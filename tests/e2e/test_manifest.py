@@ -1,4 +1,4 @@
-"""The manifest itself: what the API server says of it, and what no request can show without disturbing a cluster."""
+"""The manifest according to the API server, and properties that no request can show without disturbing a cluster."""
 
 from webhook.constants import DEFAULT_NAMESPACE, SYSTEM_NAMESPACES
 

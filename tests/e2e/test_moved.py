@@ -1,7 +1,7 @@
-"""The guard holds for the account wherever a kustomization puts the installation and whatever it calls its objects.
+"""The guard applies wherever a kustomization puts the installation and however it names its objects.
 
-What would be an escalation is tried with a real token of the account, in dry runs: a Secret in kube-system that the API
-server would fill with another account's token.
+Escalations are tried with a real token in dry runs: a Secret in kube-system that the API server would fill with the
+token of another ServiceAccount.
 """
 
 import json

@@ -1,6 +1,6 @@
-"""A server that answers only clients with a certificate, and two API servers: one was told to present it, one was not.
+"""A server that accepts only clients with a certificate, and two API servers, of which one presents it.
 
-What that one is told is what the README shows, but for folders and the name that the webhook is called by.
+Its configuration is the one in the README, except for folders and the webhook's name.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""Pods that are made, in namespaces that are opted in and in others."""
+"""Creation of Pods in selected and other namespaces."""
 
 import json
 import os

@@ -1,6 +1,6 @@
-"""The worst case: the server is gone, and the manifest's failurePolicy has been set to Fail.
+"""The server is down, and failurePolicy is Fail.
 
-Each match condition is what makes one of these work, so each test is of one of them.
+Each test depends on one of the match conditions.
 """
 
 import re

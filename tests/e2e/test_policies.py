@@ -1,4 +1,4 @@
-"""The generated policy does to a Pod what the webhook does: both are asked, with the same configuration."""
+"""The generated policy does to a Pod what the webhook does with the same configuration."""
 
 import json
 from collections.abc import Callable, Iterator

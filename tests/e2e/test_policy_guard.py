@@ -1,4 +1,4 @@
-"""The guard: what a webhook that fails open has let through is refused, and nothing else is."""
+"""The guard policy denies what a fail-open webhook let through, and nothing else."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,6 +1,6 @@
-"""What the sidecar's account may do, and what it is refused by its rights or, where these cannot say it, by the guard.
+"""What the refresher's ServiceAccount may do, and what RBAC or the guard denies.
 
-Everything is tried with a real token of the account.
+Everything is tried with a real token.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""What a cluster's owner gets from the sidecar: the pull secret in every opted-in namespace, and kept there."""
+"""The refresher creates and maintains the pull secret in every selected namespace."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""The credential changes, or goes bad, under a sidecar that runs."""
+"""The credential changes or becomes invalid while the refresher runs."""
 
 import time
 from collections.abc import Callable

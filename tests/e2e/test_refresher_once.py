@@ -1,4 +1,4 @@
-"""The sidecar for one pass and no more: as a Job, or to see what it would do."""
+"""The refresher for a single refresh: as a Job, or as a dry run."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""What is wrong with the sidecar, or with what it needs, stops no Pod; and when it is right again it catches up."""
+"""Failures of the refresher or its dependencies stop no Pod, and it catches up afterwards."""
 
 import json
 import ssl

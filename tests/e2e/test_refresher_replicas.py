@@ -1,4 +1,4 @@
-"""Two sidecars, which read different passwords: one writes, and when it is gone the other."""
+"""Two refreshers with different passwords: one writes, and the other takes over."""
 
 import time
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""`plan` says what a label would bring about, its lines bring it about, and `report` says when that is so."""
+"""`plan` predicts the effect of a label, its commands have that effect, and `report` confirms it."""
 
 import json
 import shlex

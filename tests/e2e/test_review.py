@@ -1,4 +1,4 @@
-"""`review -o yaml`: by kubectl's own reading, nothing differs but what the patch says."""
+"""`review -o yaml`: read with kubectl, only what the patch changes differs."""
 
 import json
 import re

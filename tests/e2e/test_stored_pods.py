@@ -1,4 +1,4 @@
-"""Pods that are there already, and are changed."""
+"""Updates of existing Pods."""
 
 import pytest
 

@@ -1,7 +1,6 @@
-"""Pods that have much of something, or nest deeply, are rewritten all the same, or refused where that is wanted.
+"""Very large or deeply nested Pods are rewritten, or denied where configured.
 
-A server that does not answer is told from one that answers by its failure policy: with Ignore, the Pod would be stored
-as it was written.
+A missing answer is detected by the failure policy: with Ignore the Pod would be stored unchanged.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Every variant of the installation on a real API server: it is made as tests say, accepted, applied, and gone again.
+"""Every installation variant on a real API server: accepted, applied and removed.
 
-The image need not be there, and no Pod has to run. While a variant is in place that serves all namespaces and fails
-closed, Pods can be made in the denied ones alone.
+The image need not exist, and no Pod has to run. While a variant is installed that is cluster-wide and fail-closed, Pods
+can be created only in denied namespaces.
 """
 
 import shutil

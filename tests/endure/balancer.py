@@ -1,10 +1,9 @@
-"""A simple balancer before several servers, which passes bytes through and knows nothing of what they are.
+"""A simple load balancer for several servers, which passes bytes through unchanged.
 
-As kube-proxy does, it gives new connections to the servers that are ready, in turn, and leaves those that are open
-alone until one end closes them; how it is closed, with a goodbye or a reset, is passed on too. Which are ready it asks
-themselves, every 0.2 s. Where kube-proxy would have a connection refused, because a server has gone that was ready
-when it was asked last, this one counts that, and tries the next server. All takes 2 ms in either direction, as on a
-network: where nothing takes any time, nothing is under way when a connection is closed.
+Like kube-proxy it distributes new connections to ready servers in turn, and leaves open connections alone until one end
+closes them; a close or reset is passed on. It checks readiness every 0.2 s. Where kube-proxy would have a connection
+refused, because a server has stopped since the last check, it counts that and tries the next server. It adds 2 ms in
+each direction, like a network: without any delay nothing would be in flight when a connection is closed.
 """
 
 import asyncio

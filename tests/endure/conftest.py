@@ -1,7 +1,7 @@
-"""What a cluster does to the server, done to the real one: `make endure`.
+"""Stress tests of the server: `make endure`.
 
-It runs as in its image, with uvloop and the parser in C. How long all takes is said by `--form`: `short` is what CI
-does, `usual` ends within 15 minutes, `long` takes more than half an hour.
+The server runs as in its image, with uvloop and the C parser. `--form` sets the duration: `short` is for CI, `usual`
+ends within 15 minutes, `long` takes more than half an hour.
 """
 
 from collections.abc import Iterator

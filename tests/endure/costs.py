@@ -1,6 +1,6 @@
-"""What a review costs at the worst, by the kind of body: `python -m tests.endure.costs FILE...` measures some.
+"""Maximum cost of a review by kind of body: `python -m tests.endure.costs FILE...` measures some.
 
-They are measured in a process that has not made them, for what has been let go of hides what is taken anew.
+They are measured in a process that did not create them, because freed memory would hide new allocations.
 """
 
 import gc

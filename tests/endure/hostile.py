@@ -1,6 +1,6 @@
-"""Clients that are slow, or want too much: a program of its own, so that it takes nothing from those that are not.
+"""Slow and greedy clients, in a program of its own, so that well-behaved clients are not slowed down.
 
-`with hostile(server, {Kind.HALF: 1000}, again=1.0) as clients: ...; clients.end()` says what became of them.
+`with hostile(server, {Kind.HALF: 1000}, again=1.0) as clients: ...; clients.end()` returns their results.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
-"""Streams of HTTP requests of which something is wrong, by seed and number, and how many answers each may have.
+"""Streams of invalid HTTP requests, by seed and number, with the number of answers each may have.
 
-A request may stand in another one's body or header, and must never be answered as if it had been sent: a proxy that
-reads the bytes in another way would have let it through. So who cannot be sure where a request ends must not read on.
+A request inside another one's body or header must never be answered as if it had been sent: a proxy that parses the
+bytes differently would have let it through. A server that cannot be sure where a request ends must stop reading.
 """
 
 import random

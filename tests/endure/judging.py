@@ -1,4 +1,4 @@
-"""What must hold for the answer to a drawn review; `python -m tests.endure.judging SEED NUMBER` judges one again."""
+"""Properties of the answer to a drawn review; `python -m tests.endure.judging SEED NUMBER` checks one again."""
 
 import json
 import sys

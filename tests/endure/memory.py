@@ -1,4 +1,4 @@
-"""What the server's worker holds and computes."""
+"""Memory and CPU time of the server's worker."""
 
 import os
 from pathlib import Path

@@ -1,8 +1,7 @@
-"""Reviews by the million, plausible and not: each one by its seed and number alone, so that any can be had again.
+"""Millions of reviews, plausible or not, each determined by seed and number, so that any can be repeated.
 
-A plausible one is what an API server sends: CREATE, UPDATE with the old object, ephemeral containers, image volumes,
-and images from all edges of the grammar. In an implausible one anything stands in place of something, or its bytes are
-no longer what they were.
+Plausible ones are what an API server sends: CREATE, UPDATE with the old object, ephemeral containers, image volumes,
+and images from all edges of the grammar. In others a part is replaced with anything at all, or bytes are changed.
 """
 
 import json

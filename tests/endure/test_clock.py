@@ -1,6 +1,6 @@
-"""The clock jumps by two years, forwards and back, under the real processes.
+"""The wall clock of the real processes jumps by two years, forward and back.
 
-What is preloaded (`clock.c`) stands between a process and its wall clock.
+The preloaded library (`clock.c`) changes the time that a process sees.
 """
 
 import shutil

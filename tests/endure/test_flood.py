@@ -1,4 +1,4 @@
-"""More than the server can do: it does what it can, refuses the rest, and is itself again when it is over."""
+"""Overload: the server does what it can, refuses the rest, and recovers."""
 
 import time
 from collections.abc import Callable

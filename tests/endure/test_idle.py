@@ -1,4 +1,4 @@
-"""Connections that nothing came over for a while, as an API server keeps them: up to 90 s."""
+"""Connections that are idle for up to 90 s, as an API server keeps them."""
 
 import json
 import time

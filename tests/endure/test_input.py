@@ -1,4 +1,4 @@
-"""Whatever comes as a review or as HTTP is answered or refused, and nothing that comes keeps others waiting."""
+"""Any input as review or HTTP is answered or refused, and does not delay other requests."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What a server leans on is gone: the disk, whoever reads its log, its own worker."""
+"""Dependencies of a server fail: the disk, the reader of its log, its own worker."""
 
 import os
 import shutil

@@ -1,7 +1,7 @@
-"""A real Prometheus asks the real processes, while there is traffic, for all that dashboard and alerts ask for.
+"""A real Prometheus scrapes the real processes under load, for all metrics of dashboard and alerts.
 
-It needs `prometheus` on PATH, which Debian's package of that name brings. What the API server would say is written down
-here: tests/e2e has one, and no Prometheus.
+It needs `prometheus` on PATH, from Debian's package of that name. The API server's metrics are written down here,
+because tests/e2e has an API server but no Prometheus.
 """
 
 import http.server

@@ -1,4 +1,4 @@
-"""Certificate and configuration replaced while there is load, by what is good and by what is broken."""
+"""Certificate and configuration are replaced under load, with valid and with broken files."""
 
 import math
 import time

@@ -1,4 +1,4 @@
-"""Slow and idle clients: four times as many as there are places, and whoever is not slow is answered all the same."""
+"""Slow and idle clients, four times the connection limit: other clients are still answered."""
 
 import math
 import threading

@@ -1,4 +1,4 @@
-"""Mixed traffic and every kind of fault, over and over: memory and descriptors stay what they are."""
+"""Mixed traffic and all kinds of failures for a long time: memory and descriptors stay constant."""
 
 import itertools
 import os

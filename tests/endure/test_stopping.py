@@ -1,4 +1,4 @@
-"""How the server leaves: told to, with requests under way; replaced by others while there is load; killed."""
+"""The server stops with requests in flight, is replaced under load, and is killed."""
 
 import os
 import signal

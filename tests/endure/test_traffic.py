@@ -1,4 +1,4 @@
-"""The traffic itself, before servers that do wrong: nothing is missed, and it is called what it is."""
+"""The load generator itself, with servers that misbehave: every failure is detected and classified."""
 
 import socket
 import ssl

@@ -1,4 +1,4 @@
-"""Connections to API servers, as the sidecar makes them."""
+"""Connections to API servers, as the refresher makes them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

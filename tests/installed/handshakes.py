@@ -1,7 +1,7 @@
-"""New connections to every replica, again and again, each checked as an API server checks it.
+"""New connections to every replica, repeatedly, each checked as an API server checks it.
 
-API servers keep their connections for long, so few of the Pods that they are asked for need a new one. This opens
-nothing else: with the webhook configuration's `caBundle` as it is at that moment, and the name that is called.
+API servers reuse connections for a long time, so few of their requests need a new one. These connections do, with the
+webhook configuration's current `caBundle` and the name that is called.
 """
 
 import json

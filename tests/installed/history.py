@@ -1,6 +1,6 @@
-"""What the certificate's Secret and the webhook configuration held, one after the other, as watches tell it.
+"""The history of the certificate's Secret and the webhook configuration, as reported by watches.
 
-Both are stored in one place, so their resourceVersions say what came before what.
+Both are in one store, so their resourceVersions have one order.
 """
 
 import threading

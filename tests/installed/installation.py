@@ -1,7 +1,7 @@
-"""The installation as it ships, `certs/self-managed`, on a cluster whose nodes run its Pods.
+"""The shipped installation, `certs/self-managed`, on a cluster whose nodes run its Pods.
 
-A kustomization over it, written into a temporary folder as the README tells users to, says where the image is and what
-the registry's credential is, and which components and settings there are beside that.
+A kustomization on top of it, written as in the README, sets the image, the registry's credential, and additional
+components and settings.
 """
 
 import base64

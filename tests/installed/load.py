@@ -1,6 +1,6 @@
-"""Pods made at a steady rate, each as a dry run through an API server, and what came of every single one.
+"""Pods created at a steady rate, each as a dry run, with the result of every one.
 
-A dry run goes the whole way that a Pod goes, up to where it would be stored, so a cluster takes any number of them.
+A dry run does everything except storing the Pod, so a cluster can take any number of them.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""With the policy fail-closed all replicas are gone at once: they come back, since nothing of theirs asks for them."""
+"""All replicas of a fail-closed webhook are deleted at once and come back, because they do not depend on it."""
 
 import time
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Installed for the whole cluster: every namespace is served, but those that say no, the denied, and its own needs."""
+"""A cluster-wide installation selects all namespaces except opted-out and denied ones, and those it needs itself."""
 
 from collections.abc import Callable, Iterator
 

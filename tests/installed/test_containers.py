@@ -1,4 +1,4 @@
-"""What the two containers of a Pod have and can do, seen from within, and what their account may do."""
+"""The files, environment and permissions of the two containers, seen from within."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""`doctor`, where all is well and where something is broken: what is broken is the first line."""
+"""`doctor` on a healthy and a broken installation: the broken part is the first line."""
 
 import json
 from collections.abc import Iterator

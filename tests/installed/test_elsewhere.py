@@ -1,4 +1,4 @@
-"""An installation that a kustomization puts elsewhere and calls otherwise works, and is found by the commands."""
+"""An installation with another namespace and other names works, and the commands find it."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""`explain`, where all is well and where something is broken: what decides is what is printed first."""
+"""`explain` on a healthy and a broken installation: the deciding step is first."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""An installation that works is made fail-closed by a second apply, and what others break in it is repaired at once."""
+"""A second apply makes the installation fail-closed; changes by others are reverted at once."""
 
 import base64
 import json

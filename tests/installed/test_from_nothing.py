@@ -1,4 +1,4 @@
-"""Two commands and a label: a Pod of a namespace that is opted in runs an image that only the credential gives."""
+"""Two commands and a label: a Pod in a selected namespace runs an image that requires the credential."""
 
 import time
 from collections.abc import Callable

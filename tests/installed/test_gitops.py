@@ -1,4 +1,4 @@
-"""What is applied again and again changes nothing: the sidecar's own fields belong to nobody else."""
+"""Repeated applies change nothing: no other manager owns the refresher's fields."""
 
 import base64
 import json

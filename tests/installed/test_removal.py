@@ -1,4 +1,4 @@
-"""In whatever order an installation is removed, Pods can be made afterwards, and in the documented order all along."""
+"""Pods can be created after removal in any order, and at any time during removal in the documented order."""
 
 import time
 from collections.abc import Callable

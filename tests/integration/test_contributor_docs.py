@@ -1,4 +1,4 @@
-"""The contributors' pages name what exists, and the checks are the same wherever they are listed."""
+"""Pages for contributors refer to existing things, and list the same checks everywhere."""
 
 import configparser
 import re

@@ -1,4 +1,4 @@
-"""What the README says is so."""
+"""The README is correct."""
 
 import os
 import re

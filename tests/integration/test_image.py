@@ -1,4 +1,4 @@
-"""What the image is made of: it leaves out nothing that the program loads, and says which version it is."""
+"""The image contains everything that the program loads, and its version."""
 
 import importlib.util
 import json

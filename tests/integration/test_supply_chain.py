@@ -1,4 +1,4 @@
-"""What is locked, what is looked for in it, what the bill of materials says of it, and who may sign."""
+"""Lock files, the search for vulnerabilities, the bill of materials, and signatures."""
 
 import importlib
 import json

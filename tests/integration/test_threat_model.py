@@ -1,4 +1,4 @@
-"""The threat model names tests, and they exist."""
+"""The tests that the threat model names exist."""
 
 import ast
 import re

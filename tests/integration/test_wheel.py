@@ -1,4 +1,4 @@
-"""What a clone and a wheel must hold for the two commands to work anywhere."""
+"""The contents of a clone and a wheel that commands need."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""The hash of a configuration: the same wherever the same is decided, another one where anything else is."""
+"""The configuration hash is the same for the same decisions, and differs otherwise."""
 
 import re
 

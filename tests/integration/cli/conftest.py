@@ -1,4 +1,4 @@
-"""Runs the command line as a user does: as a process of its own, in an empty folder, with a clean environment."""
+"""Runs commands as processes, in an empty folder, with a clean environment."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""What every command has in common: help, errors of one line, exit statuses."""
+"""Common behavior of all commands: help, one-line errors, exit statuses."""
 
 import subprocess
 import sys

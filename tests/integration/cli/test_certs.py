@@ -1,4 +1,4 @@
-"""`certs`: a pair that is served and trusted, one of a client's, what is printed about them, and what is refused."""
+"""`certs`: server and client certificates, what is printed about them, and what is refused."""
 
 import base64
 import json

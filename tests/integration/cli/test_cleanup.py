@@ -1,4 +1,4 @@
-"""`cleanup`, on an API server of the test's own that fails as a real one cannot be made to."""
+"""`cleanup`, with a fake API server that fails as a real one cannot be made to."""
 
 import re
 import subprocess

@@ -1,4 +1,4 @@
-"""`completion`: scripts for shells, and what they are answered."""
+"""`completion`: shell scripts, and their completions."""
 
 import shutil
 import subprocess

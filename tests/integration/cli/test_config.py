@@ -1,4 +1,4 @@
-"""`config`: the configuration in force, and whether a file is valid."""
+"""`config`: the current configuration, and whether a file is valid."""
 
 import subprocess
 from collections.abc import Callable

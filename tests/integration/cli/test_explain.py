@@ -1,4 +1,4 @@
-"""`explain` as it is called; what it finds is shown on a real cluster, in tests/installed."""
+"""`explain` as a command; tests/installed shows its findings on a real cluster."""
 
 import subprocess
 from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Nothing that a file or an argument holds reaches the terminal as it is."""
+"""Nothing in a file or argument reaches the terminal unescaped."""
 
 import ast
 import json

@@ -1,4 +1,4 @@
-"""`policy`: the configuration as admission policies."""
+"""`policy`: admission policies generated from the configuration."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`resolve`: what images become, and why."""
+"""`resolve`: resolution of images, with reasons."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`review`: what manifests would become, decided by the server's own code."""
+"""`review`: manifests as rewritten by the server's own code."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""`serve`, as far as it fails to start: one line, and the exit status that says so."""
+"""`serve` when it fails to start: one line, and the exit status."""
 
 import socket
 import subprocess

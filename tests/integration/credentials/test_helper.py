@@ -1,4 +1,4 @@
-"""A helper as a source: a real program is asked for every registry, and says how long what it tells is good for."""
+"""The helper provider: a real program is called for every registry, and says how long its credential is valid."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Credential helpers: real programs that answer, refuse, hang, chatter and leave others behind."""
+"""Credential helpers: real programs that answer, fail, hang, print too much and leave processes behind."""
 
 import contextlib
 import os

@@ -1,4 +1,4 @@
-"""An installation is read from end to end, on an API server that has little of it, or gives little of it away."""
+"""Reading an installation from an API server that has only parts of it, or denies access to parts."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack

@@ -1,4 +1,4 @@
-"""The context of a Pod is read on an API server that has all of it, or refuses all but the Pod."""
+"""Reading the context of a Pod from an API server that has all of it, or denies all but the Pod."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What an API server answers becomes one of our errors, in one line, and nothing of it hangs for ever."""
+"""Responses of the API server become errors of one line, and no request hangs."""
 
 import threading
 import time

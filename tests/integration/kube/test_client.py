@@ -1,4 +1,4 @@
-"""A kubeconfig and the environment as kubectl reads them: credentials that rotate, proxies, one line for the rest."""
+"""Kubeconfig and environment as kubectl reads them: rotated credentials, proxies, and one-line errors."""
 
 import base64
 import json

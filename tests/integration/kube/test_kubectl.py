@@ -1,4 +1,4 @@
-"""What we read and write of manifests, compared with kubectl's own reading; no cluster is needed for that."""
+"""Manifests that we read and write, compared with kubectl without a cluster."""
 
 import json
 import os

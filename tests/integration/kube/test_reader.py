@@ -1,4 +1,4 @@
-"""A cluster is read as far as it can be, and what cannot be read says why, on an API server that fails at will."""
+"""Reading a cluster as far as possible, from an API server that fails on demand."""
 
 import json
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The base, whose rights, guard and Deployment every variant has: it agrees with the code and with itself."""
+"""The base that every variant includes: its permissions, guard and Deployment agree with the code and each other."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What is no installation is refused: by the composer, and by the check of each object."""
+"""Invalid installations are rejected, by the composer and by the check of each object."""
 
 from copy import deepcopy
 from pathlib import Path

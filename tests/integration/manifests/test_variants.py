@@ -1,4 +1,4 @@
-"""Every variant: it is made, the API knows each of its objects, and what it promises holds in all of them."""
+"""Every variant can be built, the API knows all of its objects, and its promises hold."""
 
 import re
 from pathlib import Path

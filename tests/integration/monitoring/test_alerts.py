@@ -1,4 +1,4 @@
-"""Each alert is raised when it should be and not otherwise: by `promtool test rules`, on series written down here."""
+"""Each alert fires when it should and not otherwise: `promtool test rules`, with series written down here."""
 
 import subprocess
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Every query of the alerts and the dashboard asks for what there is."""
+"""Every query of the alerts and the dashboard uses existing metrics."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The sidecar's process: how it starts, changes its configuration, stops, and makes way for another."""
+"""The refresher's process: start, reload, stop and hand-over to another replica."""
 
 import resource
 import shutil

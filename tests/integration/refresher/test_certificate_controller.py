@@ -1,4 +1,4 @@
-"""What a round of the certificate's duty does, with a clock that a test moves, beside an API server at the socket."""
+"""The certificate controller's reconcile, with a fake clock and a fake API server."""
 
 import logging
 import threading

@@ -1,6 +1,6 @@
-"""The sidecar keeps the webhook's certificate, beside an API server of the test's own and servers that serve it.
+"""The refresher maintains the webhook's certificate, with a fake API server and servers that use the certificate.
 
-What needs no process of its own is in `test_certificate_rounds`.
+Tests without a process are in `test_certificate_controller`.
 """
 
 from collections.abc import Iterator

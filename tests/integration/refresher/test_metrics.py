@@ -1,4 +1,4 @@
-"""The metrics are text that Prometheus reads."""
+"""The metrics are in the Prometheus text format."""
 
 from tests.support.prometheus_text import families as families_of
 from tests.support.prometheus_text import faults

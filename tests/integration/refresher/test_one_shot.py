@@ -1,4 +1,4 @@
-"""`refresh --once` says by its status whether all went well, and `--dry-run` writes nothing."""
+"""`refresh --once` reports success by its exit status, and `--dry-run` writes nothing."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

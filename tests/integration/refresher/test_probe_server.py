@@ -1,4 +1,4 @@
-"""The sidecar's port answers probes, whatever other clients do."""
+"""The refresher's port answers probes, whatever other clients do."""
 
 import http.client
 import socket

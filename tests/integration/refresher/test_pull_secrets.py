@@ -1,4 +1,4 @@
-"""The pull secret is in every served namespace, and stays as it is: the real sidecar, an API server at the socket."""
+"""The pull secret in every selected namespace is maintained, by the real refresher with a fake API server."""
 
 import base64
 import time

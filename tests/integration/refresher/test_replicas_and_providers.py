@@ -1,4 +1,4 @@
-"""Real replicas: how often a wrong password is tried in all, and what stays when a provider fails for one registry."""
+"""Real replicas: how often a wrong password is tried in total, and the effect of a failing provider."""
 
 import base64
 import json

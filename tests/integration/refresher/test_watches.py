@@ -1,4 +1,4 @@
-"""What changes is noticed through whatever becomes of the watches and of the API server."""
+"""Changes are noticed through failures of watches and of the API server."""
 
 import time
 from collections.abc import Callable

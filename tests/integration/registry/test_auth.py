@@ -1,4 +1,4 @@
-"""A registry is asked about a credential; whatever it does, the verdict is one harmless line, and comes in time."""
+"""Checking a credential with a registry: whatever it does, the result is one harmless line, in time."""
 
 import base64
 import gzip

@@ -1,4 +1,4 @@
-"""A registry is asked for an image; what it has, lacks and refuses is told apart, and nothing secret is said."""
+"""Looking up images in a registry: existing, missing and denied ones differ, and nothing secret is shown."""
 
 import re
 from collections.abc import Callable, Iterator

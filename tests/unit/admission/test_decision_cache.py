@@ -1,4 +1,4 @@
-"""Cached decisions never show in an answer, and take limited memory."""
+"""The cache of decisions does not change answers and has limited memory."""
 
 import json
 import tracemalloc

@@ -1,4 +1,4 @@
-"""Any Pod that an API server can send is rewritten as resolved, or refused."""
+"""Whatever Pod an API server sends, its images are resolved or the Pod is denied."""
 
 import base64
 import copy

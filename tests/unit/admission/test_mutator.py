@@ -1,4 +1,4 @@
-"""Decisions on single reviews. Patches are applied with jsonpatch, as the API server would."""
+"""Decisions for reviews; patches are applied with jsonpatch, as by the API server."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Names in the annotation with the original images."""
+"""Names that the annotation with the original images can contain."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Decoding in one pass and piece by piece gives the same Pod."""
+"""A Pod is decoded at once or, if a field does not fit, in parts: the result is the same."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Texts, patterns and tables in CEL."""
+"""Strings, patterns and tables in CEL."""
 
 import re
 

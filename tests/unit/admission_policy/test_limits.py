@@ -1,4 +1,4 @@
-"""What does not fit into a policy is refused in words; what fits is shown to work in tests/e2e."""
+"""Configurations that do not fit in a policy are rejected; tests/e2e shows that those that fit work."""
 
 import json
 from typing import Any

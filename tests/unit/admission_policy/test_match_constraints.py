@@ -1,4 +1,4 @@
-"""A policy is asked for the requests that the webhook is called for: the base's manifest says which."""
+"""A policy applies to the requests that the webhook is called for, according to the manifest."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Where a process is told to be, and what follows from it."""
+"""Names of the installation from the environment, and what depends on them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What a configuration becomes when nothing is wrong with it, and where each value is said to come from."""
+"""Loading valid configurations, and the origin of each value."""
 
 import json
 from collections.abc import Mapping

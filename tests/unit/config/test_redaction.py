@@ -1,4 +1,4 @@
-"""A password is shown nowhere, whatever is wrong and wherever it was written."""
+"""A password is never shown, whatever is wrong and wherever it was written."""
 
 import pytest
 

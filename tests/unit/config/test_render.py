@@ -1,4 +1,4 @@
-"""What `show` writes can be loaded again, says where each value came from, and holds no password."""
+"""The output of `show` can be loaded, has the origin of each value, and contains no password."""
 
 import msgspec
 import pytest

@@ -1,4 +1,4 @@
-"""Every fault of a configuration: found in one go, a line each, with key, origin, value and remedy."""
+"""All errors of a configuration are found at once, each with key, origin, value and remedy."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Rules that cannot be: refused when they are loaded, on the line that is wrong."""
+"""Impossible rules are rejected at load time, on the right line."""
 
 import pytest
 

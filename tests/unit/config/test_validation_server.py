@@ -1,4 +1,4 @@
-"""How the server may be written, and what is refused because no image name could begin with it."""
+"""Spellings of the server, and values that no image name could begin with."""
 
 import pytest
 

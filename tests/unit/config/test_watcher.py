@@ -1,4 +1,4 @@
-"""The configuration that a process goes by: what is new is told once, and the last good one stays."""
+"""Changes of the configuration are reported once, and the last valid one is kept."""
 
 import copy
 import logging

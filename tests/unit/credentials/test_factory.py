@@ -1,4 +1,4 @@
-"""Where a credential comes from: what each source gives, what it leaves out, and what it says when it gives nothing."""
+"""Credential providers: results, omissions and errors."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""When a token ends, and what is none."""
+"""The expiry of a token, and strings that are not tokens."""
 
 import base64
 import json

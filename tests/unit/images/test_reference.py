@@ -1,4 +1,4 @@
-"""The grammar, a line a case. Each accepted and refused case was compared with distribution/reference v0.6.0."""
+"""The grammar, with a line for each case, all compared with distribution/reference v0.6.0."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""YAML with the scalar rules of kubectl's decoder: what is read, what is refused, and what is written."""
+"""YAML with the scalar rules of kubectl's decoder: reading, errors and writing."""
 
 import json
 import math

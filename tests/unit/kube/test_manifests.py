@@ -1,4 +1,4 @@
-"""Manifests as streams of documents, and their texts with only what is changed changed."""
+"""Manifests as streams of documents, and edits that leave the rest of their text unchanged."""
 
 import json
 from typing import Any

@@ -1,4 +1,4 @@
-"""What is escaped when it is printed, and that values in JSON and YAML stay what they are."""
+"""Escapes in printed text, and that JSON and YAML keep their values."""
 
 import json
 import unicodedata

@@ -1,4 +1,4 @@
-"""Writes to a pipe whose reader reads, stalls or is gone."""
+"""Writes to a pipe whose reader reads, stalls or has exited."""
 
 import io
 import os

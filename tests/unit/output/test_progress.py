@@ -1,4 +1,4 @@
-"""A bar is for a terminal, and for nothing else."""
+"""A progress bar is shown only on a terminal."""
 
 import os
 from contextlib import suppress

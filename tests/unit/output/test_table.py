@@ -1,4 +1,4 @@
-"""Findings in columns, on screens of any width and in files, and for programs."""
+"""Findings in columns, for screens of any width, for files and for programs."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A pair that is made is accepted by a client of the standard library, for its names and its time and no others."""
+"""Clients of the standard library accept a created certificate for its names and validity, and no others."""
 
 import ssl
 from collections.abc import Callable

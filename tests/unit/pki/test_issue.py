@@ -1,4 +1,4 @@
-"""What a person asks to be signed is refused where no client would take it."""
+"""Requests for certificates that no client would accept are rejected."""
 
 from datetime import UTC, datetime, timedelta
 

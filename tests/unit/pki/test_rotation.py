@@ -1,4 +1,4 @@
-"""The order in which certificates and authorities change: by cases, and as a law over whole histories."""
+"""The order in which certificates and CAs change: by cases, and as a property of whole histories."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta

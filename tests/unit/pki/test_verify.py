@@ -1,4 +1,4 @@
-"""What a client makes of a certificate that anybody made."""
+"""Verification of certificates from anywhere."""
 
 from datetime import UTC, datetime, timedelta
 

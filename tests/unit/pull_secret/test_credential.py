@@ -1,4 +1,4 @@
-"""What may become an entry of the pull secret, and under which key kubelet will find it."""
+"""Valid entries of the pull secret, and the keys under which the kubelet finds them."""
 
 import base64
 import json

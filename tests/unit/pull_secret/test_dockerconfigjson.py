@@ -1,4 +1,4 @@
-"""What is taken from a docker config.json, and what is left out or refused without being shown."""
+"""Entries read from a docker config.json, and those that are ignored or rejected without being shown."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Which entries kubelet would use. The cases were compared with kubelet's own keyring (Kubernetes 1.37)."""
+"""Entries that the kubelet would use, compared with its own keyring (Kubernetes 1.37)."""
 
 import pytest
 from hypothesis import assume, given

@@ -1,4 +1,4 @@
-"""The pull secret's content is what kubelet decodes, and nothing else of it shows it."""
+"""The kubelet can decode the pull secret's content, and the rest of the manifest does not reveal it."""
 
 import base64
 import json

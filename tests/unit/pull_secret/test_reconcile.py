@@ -1,4 +1,4 @@
-"""What one namespace's secret needs: a table, and what holds of every case."""
+"""Actions for a namespace's secret: a table, and properties of all cases."""
 
 from typing import NamedTuple
 

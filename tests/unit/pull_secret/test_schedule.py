@@ -1,4 +1,4 @@
-"""When the next pass is due: a table, and what holds of it whatever is set."""
+"""The time of the next refresh: a table, and properties for all settings."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Registries are asked about the entry that kubelet would use there, and no more often than needed."""
+"""Registries check the entry that the kubelet would use, no more often than needed."""
 
 from typing import cast
 

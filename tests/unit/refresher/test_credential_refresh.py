@@ -1,4 +1,4 @@
-"""A credential is read, checked and published; the last good one stays; and the next pass comes in its time."""
+"""A credential is read, checked and published, the last valid one is kept, and the next refresh is on time."""
 
 import base64
 import json

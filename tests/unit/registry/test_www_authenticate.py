@@ -1,4 +1,4 @@
-"""What a registry's challenge says, and which way its server is reached: rules that need no server."""
+"""Parsing a registry's challenge, and choosing how its server is reached."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""What is wrong is said first, with the cause before what follows from it, and with what to do."""
+"""Failures come first, causes before effects, with remedies."""
 
 import base64
 import dataclasses

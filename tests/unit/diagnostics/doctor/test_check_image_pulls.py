@@ -1,4 +1,4 @@
-"""Failed pulls are judged by the kubelet's statuses; Events add quoted words alone."""
+"""Failed pulls are found in the kubelet's statuses; Events only add details."""
 
 from typing import Any
 

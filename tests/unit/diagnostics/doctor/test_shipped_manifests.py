@@ -1,4 +1,4 @@
-"""What the doctor takes for right is what ships."""
+"""The doctor finds nothing wrong with the shipped manifests."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Running Pods against what the webhook would make of them now."""
+"""Running Pods compared with what the webhook would do now."""
 
 import pytest
 

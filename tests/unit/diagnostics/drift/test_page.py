@@ -1,4 +1,4 @@
-"""The page needs nothing but itself, is well formed, and no name in it becomes markup."""
+"""The page is self-contained and well formed, and names in it are escaped."""
 
 import re
 from datetime import UTC, datetime

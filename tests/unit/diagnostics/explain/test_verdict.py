@@ -1,4 +1,4 @@
-"""What is said of a Pod, in each case first what decides."""
+"""The verdict on a Pod: the deciding step is first."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Which credential `plan` sends, and to whom: the cluster's configuration names the server, the user's the password."""
+"""The credential of `plan`: the cluster's configuration names the server, the user's has the password."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The folder with the server's pair: it is whole at every moment, private, and holds nothing that is over."""
+"""The folder with the server's key pair is always complete and private, and old pairs are removed."""
 
 import shutil
 import socket

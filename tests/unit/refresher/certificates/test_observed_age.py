@@ -1,4 +1,4 @@
-"""How long things have been as they are, as seen."""
+"""How long observed values have been unchanged."""
 
 from datetime import timedelta
 

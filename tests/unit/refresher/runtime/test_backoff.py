@@ -1,4 +1,4 @@
-"""A fight over a pull secret: three repairs at once, then ever later ones, until there is peace."""
+"""Conflicting updates of a pull secret: three repairs at once, then with increasing delays, until they stop."""
 
 from itertools import pairwise
 

@@ -1,4 +1,4 @@
-"""What is to be waited for because the wall clock was set, or may yet be."""
+"""Grace periods after the wall clock was set, or may be set."""
 
 import pytest
 

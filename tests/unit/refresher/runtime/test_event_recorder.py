@@ -1,4 +1,4 @@
-"""What is wrong is said once, and again when it has gone on for long, in the log and in an Event."""
+"""Problems are reported once, and again if they last, in the log and in an Event."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""One replica leads: never two at once, none for long, and whoever stops gives way at once."""
+"""One replica leads: never two at once, never none for long, and a stopping replica releases the Lease."""
 
 from collections.abc import Callable
 from itertools import pairwise

@@ -1,4 +1,4 @@
-"""A loop that stalls is named, and one that fails by a fault of our own is started again."""
+"""A stalled loop is reported, and one that fails by an internal error is restarted."""
 
 import logging
 import threading

@@ -1,4 +1,4 @@
-"""The loop around a watch: through outages of every kind, never hot, and never saying the same again and again."""
+"""The watch loop survives all kinds of outages, without busy loops and repeated messages."""
 
 import logging
 from collections.abc import Callable, Iterator
