@@ -28,6 +28,9 @@ ORIGINALS_ANNOTATION = "registry-webhook/original-images"
 #: https://kubernetes.io/docs/reference/labels-annotations-taints/#kubernetes-io-config-mirror
 MIRROR_ANNOTATION = "kubernetes.io/config.mirror"
 
+#: On every namespace, its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
+NAMESPACE_NAME_LABEL = "kubernetes.io/metadata.name"
+
 #: Field manager of the pull secret, and name of the Lease for leader election.
 #: https://kubernetes.io/docs/reference/using-api/server-side-apply/#managers
 REFRESHER = "registry-webhook-refresher"

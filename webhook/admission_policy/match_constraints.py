@@ -7,7 +7,7 @@ from typing import Any
 
 from webhook.admission_policy.cel_literals import one_of, string
 from webhook.admission_policy.model import Condition
-from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, SYSTEM_NAMESPACES
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, NAMESPACE_NAME_LABEL, SYSTEM_NAMESPACES
 from webhook.settings import Configuration
 
 #: Whether ephemeral containers are added. Of such a request's object the API server stores only these, and does so
@@ -15,8 +15,6 @@ from webhook.settings import Configuration
 EPHEMERAL = "request.?subResource.orValue('') == 'ephemeralcontainers'"
 #: Volumes that are compared. A Pod can have so many more that comparing them would exceed a condition's cost limit.
 _VOLUMES = 10_000
-
-_NAMESPACE_NAME = "kubernetes.io/metadata.name"
 
 
 def constraints() -> dict[str, Any]:
@@ -44,7 +42,7 @@ def resources(settings: Configuration) -> dict[str, Any]:
     """Return the binding's matchResources: selected namespaces, and Pods that are not opted out."""
     selected = ("In", "true") if settings.webhook.namespaces.mode == "labelled" else ("NotIn", "false")
     excluded = [*SYSTEM_NAMESPACES, settings.installation.namespace]
-    selectors = {"namespaceSelector": _selector((ENABLED_LABEL, *selected), (_NAMESPACE_NAME, "NotIn", *excluded))}
+    selectors = {"namespaceSelector": _selector((ENABLED_LABEL, *selected), (NAMESPACE_NAME_LABEL, "NotIn", *excluded))}
     if settings.webhook.pod_opt_out == "allow":
         selectors["objectSelector"] = _selector((ENABLED_LABEL, "NotIn", "false"))
     return selectors

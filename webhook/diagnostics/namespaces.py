@@ -1,6 +1,6 @@
 """What the features share that read many namespaces: which are selected, their objects, and what rewrites Pods."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -46,7 +46,7 @@ def namespace_statuses(
     return {namespace: namespace_status(settings, namespace, found.metadata.labels)}, []
 
 
-def scopes(found: Mapping[str, NamespaceStatus], *, whole: bool) -> Sequence[str | None]:
+def scopes(found: Collection[str], *, whole: bool) -> Sequence[str | None]:
     """Return the namespaces to list one by one, or None alone for the whole cluster."""
     return (None,) if whole or len(found) > _FEW else tuple(found)
 

@@ -7,15 +7,13 @@ import re
 from collections.abc import Iterator, Mapping
 
 from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
-from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, WEBHOOK_NAME
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, NAMESPACE_NAME_LABEL, WEBHOOK_NAME
 from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Requirement, Rule, Selector, Webhook, WebhookConfiguration
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-#: On every namespace, with its name. https://kubernetes.io/docs/reference/labels-annotations-taints/
-_NAME_LABEL = "kubernetes.io/metadata.name"
 #: The match condition of an installation whose policy does the webhook's work.
 _NEVER = "false"
 DRY_RUN_HINT = "ask the API server itself: --dry-run"
@@ -119,7 +117,7 @@ def _of_namespace(selector: Selector, namespace: Namespace) -> Finding:
         return Finding(
             Mark.OK, Code.NAMESPACE_OK, what, f"the webhook configuration selects namespace {name} by {cause}"
         )
-    if missing.key == _NAME_LABEL:
+    if missing.key == NAMESPACE_NAME_LABEL:
         return Finding(
             Mark.FAIL,
             Code.NAMESPACE_EXCLUDED,

@@ -6,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 from webhook.constants import CERTIFICATE
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
-from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, InstallationSnapshot
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.errors import CertificateError, NotReadable
+from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.objects import Secret
 from webhook.kube.partial import known, known_or
 from webhook.output.finding_codes import Code

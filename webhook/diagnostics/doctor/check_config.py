@@ -15,9 +15,10 @@ from webhook.constants import (
 )
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
-from webhook.diagnostics.doctor.snapshot import REFRESHER, WEBHOOK, InstallationSnapshot, InvalidConfig
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig
 from webhook.diagnostics.generated_policies import generated, orphan_remedy
 from webhook.errors import NotReadable
+from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.objects import Object
 from webhook.kube.partial import known
 from webhook.output.finding_codes import Code

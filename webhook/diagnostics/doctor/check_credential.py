@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
-from webhook.diagnostics.doctor.snapshot import REFRESHER, InstallationSnapshot, ProcessStatus
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, ProcessStatus
 from webhook.errors import NotReadable
+from webhook.kube.installed_config import REFRESHER
 from webhook.kube.partial import known, known_or
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding

@@ -4,10 +4,17 @@ from collections.abc import Iterator
 
 from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import ENABLED_LABEL, SYSTEM_NAMESPACES, WEBHOOK_NAME, InstallationNames
+from webhook.constants import (
+    ENABLED_LABEL,
+    MUTATE_POLICY,
+    NAMESPACE_NAME_LABEL,
+    SYSTEM_NAMESPACES,
+    WEBHOOK_NAME,
+    InstallationNames,
+)
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
-from webhook.diagnostics.doctor.snapshot import MUTATE_POLICY_NAME, InstallationSnapshot
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.diagnostics.webhook_match import is_shipped, rule_covers, selects
 from webhook.errors import NotReadable
 from webhook.kube.objects import Namespace, Webhook
@@ -16,7 +23,6 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
 _WHAT = "webhook configuration"
-_NAME_LABEL = "kubernetes.io/metadata.name"
 _SHIPPED = "as it ships"
 _CONDITIONS = {one.name for one in SHIPPED_CONDITIONS}
 #: Operations for which the webhook has to be called.
@@ -64,7 +70,7 @@ def _by_policy(snapshot: InstallationSnapshot) -> Finding:
 
 
 def _policy(snapshot: InstallationSnapshot) -> str:
-    return f"MutatingAdmissionPolicy {snapshot.names.renamed(MUTATE_POLICY_NAME)}"
+    return f"MutatingAdmissionPolicy {snapshot.names.renamed(MUTATE_POLICY)}"
 
 
 def _errors(webhook: Webhook) -> Iterator[Finding]:
@@ -189,5 +195,5 @@ def _is_selected(namespace: Namespace, settings: EffectiveConfig) -> bool:
 
 
 def _selects(webhook: Webhook, name: str, label: str | None) -> bool:
-    labels = {_NAME_LABEL: name} | ({} if label is None else {ENABLED_LABEL: label})
+    labels = {NAMESPACE_NAME_LABEL: name} | ({} if label is None else {ENABLED_LABEL: label})
     return selects(webhook.namespace_selector, labels)

@@ -15,8 +15,6 @@ from webhook.diagnostics import sample_pod, waiting
 from webhook.diagnostics.doctor import check_rbac
 from webhook.diagnostics.doctor.check_certificates import TLS_SECRET
 from webhook.diagnostics.doctor.snapshot import (
-    REFRESHER,
-    WEBHOOK,
     Binding,
     DryRun,
     InstallationSnapshot,
@@ -27,9 +25,10 @@ from webhook.diagnostics.doctor.snapshot import (
     Replica,
     Sample,
 )
+from webhook.diagnostics.namespaces import scopes
 from webhook.errors import ConfigurationError, NotReadable
 from webhook.kube import installed_config, objects
-from webhook.kube.installed_config import InstalledObjects
+from webhook.kube.installed_config import REFRESHER, WEBHOOK, InstalledObjects
 from webhook.kube.objects import Deployment, Event, Pod, PolicyBinding, Secret
 from webhook.kube.partial import attempt, known, known_or
 from webhook.kube.reader import (
@@ -56,7 +55,7 @@ _BINDINGS = Resource(
 )
 #: Where the processes answer over plain HTTP: the name of the container's port, and its number if it has no name.
 _PORTS = {WEBHOOK: ("health", 8080), REFRESHER: ("refresh-health", 8081)}
-#: The most namespaces that are listed one by one; more are listed with all of the cluster's.
+#: The most namespaces whose Events are listed.
 _FEW = 20
 _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 #: Concurrent SubjectAccessReviews.
@@ -135,7 +134,7 @@ def _configuration(installed: InstalledObjects) -> EffectiveConfig | InvalidConf
 
 def _sidecar_hash(installed: InstalledObjects) -> str | None:
     try:
-        return installed_config.load_config(installed, installed_config.REFRESHER).configuration.digest
+        return installed_config.load_config(installed, REFRESHER).configuration.digest
     except (ConfigurationError, NotReadable):
         return None
 
@@ -222,8 +221,8 @@ def _is_granted(reader: Reader, names: InstallationNames, permission: Permission
 def _waiting_pods(reader: Reader, snapshot: InstallationSnapshot) -> tuple[Pod, ...]:
     """List the Pods with a container that waits for its image, in selected namespaces and the installation's own."""
     names = (snapshot.names.namespace, *(one.metadata.name for one in snapshot.selected_namespaces))
-    scopes = names if len(names) <= _FEW else (None,)
-    return tuple(pod for scope in scopes for pod in reader.list(PODS, scope, fields=_UNFINISHED, keep=_waits))
+    listed = scopes(names, whole=False)
+    return tuple(pod for scope in listed for pod in reader.list(PODS, scope, fields=_UNFINISHED, keep=_waits))
 
 
 def _waits(pod: Pod) -> bool:

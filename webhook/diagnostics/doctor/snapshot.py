@@ -7,9 +7,10 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import InstallationNames
+from webhook.constants import MUTATE_POLICY, InstallationNames
 from webhook.diagnostics import webhook_match
 from webhook.errors import NotReadable
+from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.objects import (
     Deployment,
     DryRunResult,
@@ -26,10 +27,6 @@ from webhook.kube.objects import (
 from webhook.kube.partial import known_or
 from webhook.readiness import Readiness
 
-#: The containers of a replica.
-WEBHOOK, REFRESHER = "webhook", "refresher"
-#: The policy that can replace the webhook.
-MUTATE_POLICY_NAME = "registry-webhook-mutate"
 #: The prefix of the refresher's argument that makes it maintain the certificate.
 _KEEPS_CERTIFICATE = "--tls-folder"
 
@@ -175,7 +172,7 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
     @property
     def has_policy(self) -> bool:
         """Whether the policy exists that can replace the webhook."""
-        name = self.names.renamed(MUTATE_POLICY_NAME)
+        name = self.names.renamed(MUTATE_POLICY)
         return name in {one.metadata.name for one in known_or(self.policies, ())}
 
     @property
