@@ -40,9 +40,9 @@ from webhook.timestamps import format_rfc3339
 _log = logging.getLogger("webhook.refresher")
 
 #: Seconds between two checks of the configuration file.
-_TICK = 1.0
+_POLL_INTERVAL = 1.0
 #: Seconds in which to release the Lease, of the one in which the process has to stop.
-_STOPPING = 0.7
+_STOP_TIMEOUT = 0.7
 _SHOWN = 200
 #: Namespaces for which a warning of one kind is given.
 _NAMED = 10
@@ -116,7 +116,7 @@ class RefresherApp:
         self.controllers.start()
         self.start_leadership()
         self._certificates.start(self._threads)
-        while not stop.wait(_TICK):
+        while not stop.wait(_POLL_INTERVAL):
             if self._watcher.poll():
                 self._change_configuration(self._watcher.loaded.configuration)
         self.stop()
@@ -130,7 +130,7 @@ class RefresherApp:
         self.controllers.stop()
         self._threads.request_stop()
         self._certificates.close()
-        self._threads.join(_STOPPING)
+        self._threads.join(_STOP_TIMEOUT)
 
     def _on_leadership_change(self, leading: bool) -> None:  # noqa: FBT001 - the election's callback
         self.controllers.on_leadership_change(leading)

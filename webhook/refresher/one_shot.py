@@ -13,8 +13,8 @@ from webhook.refresher.runtime.leader_election import LEASE_DURATION
 #: Seconds that another replica may need to lose the Lease.
 _LEASE = 2 * LEASE_DURATION
 #: Seconds that all writes together may take, and further tries of those that failed.
-_WRITES, _RETRIES = 600.0, 10.0
-_TICK = 0.1
+_WRITES, _RETRY_FOR = 600.0, 10.0
+_POLL_INTERVAL = 0.1
 
 
 def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
@@ -32,7 +32,7 @@ def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
         done = _refresh(app)
         pull_secrets = controllers.pull_secrets
         finished = pull_secrets.wait_until_idle(_WRITES)
-        retried = _wait(lambda: not pull_secrets.failing and pull_secrets.wait_until_idle(_WRITES), _RETRIES)
+        retried = _wait(lambda: not pull_secrets.failing and pull_secrets.wait_until_idle(_WRITES), _RETRY_FOR)
         wrong = pull_secrets.failing | pull_secrets.foreign
         selected = pull_secrets.selected_count()
         current = sum(pull_secrets.is_current(name) for name in pull_secrets.namespaces.names())
@@ -89,5 +89,5 @@ def _wait(holds: Callable[[], bool], seconds: float) -> bool:
     while not holds():
         if time.monotonic() > end:
             return False
-        time.sleep(_TICK)
+        time.sleep(_POLL_INTERVAL)
     return True

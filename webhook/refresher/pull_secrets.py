@@ -31,7 +31,7 @@ _log = logging.getLogger("webhook.refresher")
 WORKERS = 8
 #: The longest time between two heartbeats, seconds: a worker waits a second for work, or half a minute for responses.
 STALL_TIMEOUT = 120.0
-_TICK = 1.0
+_POLL_INTERVAL = 1.0
 
 #: Seconds until a failed namespace is tried again: at first, doubled each time, up to the second for an API server that
 #: does not answer (the reflectors notice the end of an outage) and to the third for one that refuses.
@@ -143,7 +143,7 @@ class PullSecretController:
     def resync(self, stop: Event, beat: Callable[[], None]) -> None:
         """List everything at intervals, in case a watch has missed a change, until told to stop."""
         due = self._clock() + self._resync_interval
-        while not stop.wait(_TICK):
+        while not stop.wait(_POLL_INTERVAL):
             beat()
             if self._clock() < due:
                 continue
@@ -178,7 +178,7 @@ class PullSecretController:
         """Reconcile one namespace after another until told to stop."""
         while not stop.is_set():
             beat()
-            name = self._queue.get(_TICK)
+            name = self._queue.get(_POLL_INTERVAL)
             if name is None:
                 continue
             try:
