@@ -1,8 +1,8 @@
-"""Look for known vulnerabilities in all that is locked, with pip-audit: audit.py [ITS ARGUMENTS].
+"""Check all locked dependencies for known vulnerabilities with pip-audit: audit.py [ITS ARGUMENTS].
 
-Every entry of every lock file is looked for, whatever platform it is for. The exit status is 0 when all were
-and nothing is known but what .ci/accepted.toml gives a reason for, 1 when something is or one was not looked for, 75
-when the vulnerability service did not answer, and 2 when anything else went wrong.
+Every entry of every lock file is checked, for all platforms. The exit status is 0 if all were checked and the only
+findings are in .ci/accepted.toml, 1 if there are others or an entry was not checked, 75 if the vulnerability service
+did not answer, and 2 for other errors.
 """
 
 import json
@@ -19,7 +19,7 @@ from typing import Any
 
 from locked import read
 
-#: The set without extras is part of the first.
+#: requirements.lock is a subset of the first.
 LOCKS = {
     "requirements-fast.lock": "which the image has",
     "requirements-build.lock": "which builds it",
@@ -32,16 +32,16 @@ _UNREACHED = re.compile(r"\b(\w*ConnectionError|\w*Timeout|ProxyError|SSLError|S
 
 
 class NotAnsweredError(Exception):
-    """The vulnerability service is not to be had; in its words, in one line."""
+    """The vulnerability service did not answer; the message is its error in one line."""
 
 
 class BrokenError(Exception):
-    """What is read or run here is not as it should be."""
+    """Invalid input, or unexpected output of pip-audit."""
 
 
 @dataclass(frozen=True)
 class Accepted:
-    """An advisory that is known, why it is none of ours, and the last day on which that counts."""
+    """An accepted advisory, with a reason and the last day on which it applies."""
 
     advisory: str
     reason: str
@@ -49,7 +49,7 @@ class Accepted:
 
 
 def packages(checkout: Path) -> dict[tuple[str, str], list[str]]:
-    """Give what is locked, by name and version, with the lock files that have it."""
+    """Return the lock files by name and version of their entries."""
     found: dict[tuple[str, str], list[str]] = {}
     for lock in LOCKS:
         for one in read(checkout / lock):
@@ -58,7 +58,7 @@ def packages(checkout: Path) -> dict[tuple[str, str], list[str]]:
 
 
 def accepted(text: str) -> list[Accepted]:
-    """Read .ci/accepted.toml; each entry has all three keys."""
+    """Parse .ci/accepted.toml; each entry must have all three keys."""
     entries = tomllib.loads(text).get("accepted", [])
     for entry in entries:
         if not (entry.keys() == {"advisory", "reason", "until"} and entry["reason"] and type(entry["until"]) is date):
@@ -67,11 +67,11 @@ def accepted(text: str) -> list[Accepted]:
 
 
 def ask(wanted: list[tuple[str, str]], arguments: list[str]) -> list[dict[str, Any]]:
-    """Have pip-audit look for each, and give its answer for each."""
+    """Run pip-audit and return its result for each package."""
     with tempfile.TemporaryDirectory() as folder:
         requirements = Path(folder) / "requirements.txt"
         requirements.write_text("".join(f"{name}=={version}\n" for name, version in wanted))
-        # Each version is given, so pip has nothing to find out.
+        # All versions are pinned, so pip need not resolve any.
         command = [sys.executable, "-m", "pip_audit", f"--requirement={requirements}", "--disable-pip", "--no-deps"]
         command += ["--vulnerability-service=osv", "--format=json", "--progress-spinner=off", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -87,7 +87,7 @@ def ask(wanted: list[tuple[str, str]], arguments: list[str]) -> list[dict[str, A
 def faults(
     wanted: dict[tuple[str, str], list[str]], answers: list[dict[str, Any]], known: list[Accepted], today: date
 ) -> Iterator[str]:
-    """Give a line for each that was not looked for, and for each advisory that is not accepted."""
+    """Return a line for each package that was not checked, and for each advisory that is not accepted."""
     looked_for = {(answer["name"], answer["version"]): answer["vulns"] for answer in answers if "version" in answer}
     for (name, version), locks in wanted.items():
         where = f"{name} {version} ({', '.join(locks)})"
@@ -100,7 +100,7 @@ def faults(
 
 
 def remarks(answers: list[dict[str, Any]], known: list[Accepted], today: date) -> Iterator[str]:
-    """Give a line for each advisory that is accepted."""
+    """Return a line for each accepted advisory."""
     found = {name for answer in answers for one in answer.get("vulns", ()) for name in _names(one)}
     for one in known:
         if one.advisory not in found:
@@ -116,7 +116,7 @@ def _names(vulnerability: dict[str, Any]) -> list[str]:
 
 
 def audit(checkout: Path, arguments: list[str]) -> int:
-    """Print what is looked for and what is found, and give the exit status."""
+    """Run the check, print the results, and return the exit status."""
     wanted, today = packages(checkout), datetime.now(UTC).date()
     print("Known vulnerabilities are looked for in")
     for lock, use in LOCKS.items():

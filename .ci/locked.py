@@ -1,4 +1,4 @@
-"""What a lock file says: versions, for which platforms, the hashes of their files, and who asks for them."""
+"""Parse a lock file: versions, platforms, hashes of files, and dependents."""
 
 import re
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ _WANTED_BY = re.compile(r"^ +# (?:via )? *([A-Za-z0-9][^\s]*)", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Locked:
-    """A distribution at its one version."""
+    """A pinned distribution."""
 
     name: str
     version: str
-    marker: str  #: where it is needed, as PEP 508 has it; empty: everywhere
-    hashes: tuple[str, ...]  #: SHA-256 in hexadecimal, one for each file that may be installed
-    wanted_by: frozenset[str]  #: names of distributions, the project's own among them
+    marker: str  #: a PEP 508 marker; empty: for all platforms
+    hashes: tuple[str, ...]  #: SHA-256 in hexadecimal, for each file that may be installed
+    wanted_by: frozenset[str]  #: names of distributions, including the project
 
 
 def read(lock: Path) -> tuple[Locked, ...]:
-    """Read a file that `make lock` made, in its order, which is that of the names."""
+    """Parse a file from `make lock`, in its order, which is by name."""
     return tuple(_entry(text) for text in _ENTRY.split(lock.read_text())[1:])
 
 

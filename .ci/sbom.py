@@ -1,8 +1,8 @@
 """Write the image's bill of materials as CycloneDX 1.6: sbom.py FOLDER.
 
-It is made of the lock file that the image is built of: no address, no time and no number by chance is in it, so whoever
-makes it again from the same files has the same bytes. Which of a distribution's files is installed is the builder's
-business; their hashes are all in it. What the base image brings, Python among it, is not.
+It is generated from the image's lock file and is reproducible: it contains no address, time or random number. It has
+the hashes of all files of a distribution, of which the builder installs one. The base image, including Python, is not
+in it.
 """
 
 import json
@@ -18,7 +18,7 @@ from slim import WHOLE
 
 LOCK = "requirements-fast.lock"
 
-#: Where the image runs, in the words of PEP 508.
+#: The image's platforms, as PEP 508 environments.
 IMAGE = {
     "implementation_name": "cpython",
     "os_name": "posix",
@@ -31,7 +31,7 @@ IMAGE = {
 
 
 def document(checkout: Path) -> dict[str, Any]:
-    """Give the bill of materials; an edge is there when any supported Python has it."""
+    """Return the bill of materials; it has an edge if any supported Python has it."""
     root = _project(checkout)
     locked = [one for one in read(checkout / LOCK) if not one.marker or Marker(one.marker).evaluate(IMAGE)]
     return {
@@ -48,7 +48,7 @@ def document(checkout: Path) -> dict[str, Any]:
 
 
 def write(folder: Path, bill: dict[str, Any]) -> Path:
-    """Write it into a folder, and give the file."""
+    """Write it into a folder and return the file."""
     root = bill["metadata"]["component"]
     file = folder / f"{root['name']}-{root['version']}.cdx.json"
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,7 +57,7 @@ def write(folder: Path, bill: dict[str, Any]) -> Path:
 
 
 def _project(checkout: Path) -> dict[str, Any]:
-    """Describe the project; it is in no package index, so its purl is a generic one."""
+    """Return the project's component; its purl is generic, because it is not in a package index."""
     project = tomllib.loads((checkout / "pyproject.toml").read_text())["project"]
     version = re.search(r'^__version__ = "(.+)"$', (checkout / "webhook" / "__init__.py").read_text(), re.MULTILINE)
     if not version:
@@ -75,7 +75,7 @@ def _project(checkout: Path) -> dict[str, Any]:
 
 
 def _component(one: Locked) -> dict[str, Any]:
-    """Describe a distribution; the hashes belong to its files, and not to what is made of one by installing it."""
+    """Return a distribution's component; the hashes are of its files, not of the installed ones."""
     hashes = [{"alg": "SHA-256", "content": content} for content in one.hashes]
     left_out = {"description": "The locked set has it, and the image leaves it out: nothing there loads it."}
     return {
@@ -99,7 +99,7 @@ def _purl(one: Locked) -> str:
 
 
 def _faults(text: str) -> list[str]:
-    """Hold it against the schema, and give a line for each fault."""
+    """Validate it against the schema and return a line for each error."""
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 

@@ -1,10 +1,10 @@
-"""Make a virtual environment smaller for the image, and the same at every build: slim.py FOLDER.
+"""Make a virtual environment smaller and reproducible for the image: slim.py FOLDER.
 
-What the program never loads goes, and the records of what is installed say so. The rest is compiled: nobody may write
-where the image runs, and without bytecode every start would compile all it loads. That bytecode holds a hash of its
-source instead of a time, and no file keeps the time of the build.
+Files that the program never loads are deleted, also from the RECORD files. The rest is compiled, because the image's
+file system is read-only and every start would compile again. The bytecode contains a hash of its source instead of a
+time, and all files get the same time.
 
-The table below is held by tests/integration/test_image.py: the program works without all that it names.
+tests/integration/test_image.py checks that the program works without the files in the table below.
 """
 
 import compileall
@@ -18,9 +18,8 @@ from importlib import metadata
 from pathlib import Path
 from py_compile import PycInvalidationMode
 
-#: Of a distribution, the files that go and stay: by patterns, the last one that matches.
-#: The Kubernetes client's classes for objects and for API groups are found by name when they are asked for, and this
-#: program asks for none; its asynchronous twin is a second client beside it.
+#: Patterns of files to remove or keep for each distribution; the last match counts. The Kubernetes client imports its
+#: classes for objects and API groups on demand, and this program uses none, nor its asynchronous client.
 PARTS = {
     "kubernetes": (
         "-kubernetes/aio/*",
@@ -34,18 +33,18 @@ PARTS = {
     "websocket-client": ("-websocket/tests/*",),
 }
 
-#: Distributions that nothing but that asynchronous client needs.
+#: Distributions that only the asynchronous client needs.
 WHOLE = (
     *("aiohappyeyeballs", "aiohttp", "aiohttp-retry", "aiosignal", "attrs"),
     *("frozenlist", "multidict", "propcache", "yarl"),
 )
 
-#: The first moment that a ZIP file can hold; an image's builder may set another.
+#: The earliest time in a ZIP file; the image's builder may set another.
 _THEN = 315_532_800
 
 
 def slim(environment: Path) -> None:
-    """Do it to a virtual environment."""
+    """Remove files from a virtual environment, and compile the rest."""
     (site,) = environment.glob("lib/python3*/site-packages")
     for distribution in metadata.distributions(path=[str(site)]):
         if patterns := patterns_of(distribution.metadata["Name"]):
@@ -55,26 +54,26 @@ def slim(environment: Path) -> None:
             shutil.rmtree(folder)
         elif folder.is_dir() and not any(folder.iterdir()):
             folder.rmdir()
-    # Each file is called in its bytecode as it is where the image runs.
+    # The bytecode contains the files' paths in the image.
     compileall.compile_dir(site, quiet=1, invalidation_mode=PycInvalidationMode.UNCHECKED_HASH)
     for path in (*environment.rglob("*"), environment):
         os.utime(path, (_THEN, _THEN), follow_symlinks=False)
 
 
 def patterns_of(name: str) -> tuple[str, ...]:
-    """Give the patterns for a distribution's files."""
+    """Return the patterns for a distribution's files."""
     name = name.lower().replace("_", "-")
     return ("-*",) if name in WHOLE else PARTS.get(name, ())
 
 
 def goes(file: str, patterns: tuple[str, ...]) -> bool:
-    """Tell whether a file, by its path in a record, goes."""
+    """Return whether to remove a file, by its path in a RECORD."""
     found = [pattern[0] for pattern in patterns if fnmatchcase(file, pattern[1:])]
     return found[-1:] == ["-"]
 
 
 def _take_away(site: Path, distribution: metadata.Distribution, patterns: tuple[str, ...]) -> None:
-    """Delete a distribution's files, and write its record anew if anything of it stays."""
+    """Delete files of a distribution, and rewrite its RECORD if some are left."""
     kept: list[list[str]] = []
     record = None
     for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):

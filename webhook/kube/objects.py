@@ -26,7 +26,7 @@ class _Object(Struct, frozen=True, gc=False, rename="camel", omit_defaults=True)
 
 
 class Owner(_Object, frozen=True, gc=False):
-    """An ownerReference. Whoever writes the object chooses every field, so the owner need not exist."""
+    """An ownerReference. Every field is chosen by the object's author, so the owner need not exist."""
 
     kind: str = ""
     name: str = ""

@@ -42,7 +42,7 @@ class _Object(tuple[tuple[str, Any], ...]):
 def parse(content: bytes) -> tuple[list[Entry], list[str]]:
     """Return the entries that kubelet can use, one for each of its keyring keys, and notes about the others.
 
-    Raises `CredentialProviderError`, with the JSON path, for what is no such file.
+    Raises `CredentialProviderError`, with the JSON path, if it is not such a file.
     """
     auths = _auths(content)
     if not auths:

@@ -261,7 +261,7 @@ class CredentialRefresher:
         return RefreshResult(Outcome.PROVIDER, str(error))
 
     def _adopt(self) -> None:
-        """Read once a term what is published: it stays until there is something better, whoever published it."""
+        """Read the published pull secret once per term; it is kept until there is a better one."""
         if self._adopted == self._term or self._provider is None:
             return
         try:

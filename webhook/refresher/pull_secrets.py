@@ -155,10 +155,9 @@ class PullSecretController:
                 due = self._clock() + self._resync_interval
 
     def published(self) -> Published | None:
-        """Return what most of a few selected namespaces hold, None where none has a pull secret of ours.
+        """Return the most common content of a random sample of our pull secrets, None if there are none.
 
-        The majority of some that nobody can choose, because the owner of a namespace can write what its own holds.
-        Raises `ClusterError`.
+        A random sample, because the owner of a namespace can change the content there. Raises `ClusterError`.
         """
         names = [name for name in self.secrets.names() if self._is_ours(name)]
         sample = random.sample(names, min(len(names), _SAMPLE))
@@ -305,8 +304,8 @@ class PullSecretController:
         if action.keeps_content:
             pull_secret = self._current_content(name)
         if action.kind is not ActionKind.DELETE and pull_secret is not None:
-            # A create is not forced: a field of another client's, which created it in the meantime, is a conflict. An
-            # update of ours is forced on whoever changed it and, by its uid, on no other object.
+            # A create is not forced, so that it conflicts with another client that created the Secret in the meantime.
+            # An update is forced, but only on the object with this uid.
             uid = found.uid if found else None
             secret = manifest.to_manifest(
                 pull_secret, self._settings.name, name, unserved_since=action.unserved_since, uid=uid
