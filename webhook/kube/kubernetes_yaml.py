@@ -120,7 +120,7 @@ def read(source: Source) -> Any:
     Raises `InvalidManifest`.
     """
     node = compose(source)
-    return None if node is None else _Reading(source).value(node)
+    return None if node is None else _NodeConverter(source).value(node)
 
 
 def compose(source: Source) -> yaml.Node | None:
@@ -131,26 +131,26 @@ def compose(source: Source) -> yaml.Node | None:
     # As in kubectl: without a newline, a block scalar at the end would lose its last one.
     text = source.text if source.text.endswith("\n") else f"{source.text}\n"
     try:
-        return _composed(source, text, _Base)
+        return _compose(source, text, _Base)
     except yaml.MarkedYAMLError as error:
         if error.problem != "found unexpected ':'":
-            raise _in_one_line(source, error) from None
+            raise _invalid_yaml(source, error) from None
     except yaml.reader.ReaderError as error:
         raise source.invalid(f"invalid YAML: {log.escape(str(error.reason))}") from None
     except UnicodeEncodeError:
         raise source.invalid("invalid YAML: half of a surrogate pair") from None
     try:
-        return _composed(source, text, _LenientLoader)
+        return _compose(source, text, _LenientLoader)
     except yaml.MarkedYAMLError as error:
-        raise _in_one_line(source, error) from None
+        raise _invalid_yaml(source, error) from None
 
 
-def _in_one_line(source: Source, error: yaml.MarkedYAMLError) -> InvalidManifest:
+def _invalid_yaml(source: Source, error: yaml.MarkedYAMLError) -> InvalidManifest:
     line = None if error.problem_mark is None else error.problem_mark.line
     return source.invalid(f"invalid YAML: {log.escape(error.problem or error.context or 'not readable')}", line)
 
 
-class _Read(NamedTuple):
+class _ComposedNode(NamedTuple):
     """A node, the number of values that its aliases expand to, and its depth."""
 
     node: yaml.Node
@@ -158,20 +158,20 @@ class _Read(NamedTuple):
     depth: int = 1
 
 
-class _Open(NamedTuple):
+class _OpenCollection(NamedTuple):
     """A collection whose end has not been read yet."""
 
     event: Any
-    children: list[_Read]
+    children: list[_ComposedNode]
 
-    def closed(self, end: Any) -> _Read:
+    def close(self, end: Any) -> _ComposedNode:
         nodes: Any = [child.node for child in self.children]
         kind: Any = yaml.SequenceNode
         if isinstance(self.event, yaml.MappingStartEvent):
             kind, nodes = yaml.MappingNode, list(zip(nodes[::2], nodes[1::2], strict=True))
         node = kind(self.event.tag, nodes, self.event.start_mark, end, self.event.flow_style)
         size = 1 + sum(child.size for child in self.children)
-        return _Read(node, size, 1 + max((child.depth for child in self.children), default=0))
+        return _ComposedNode(node, size, 1 + max((child.depth for child in self.children), default=0))
 
 
 class _Composer:
@@ -179,8 +179,8 @@ class _Composer:
 
     def __init__(self, source: Source) -> None:
         self._source = source
-        self._open: list[_Open] = []
-        self._anchors: dict[str, _Read | None] = {}
+        self._open: list[_OpenCollection] = []
+        self._anchors: dict[str, _ComposedNode | None] = {}
         self.root: yaml.Node | None = None
 
     def take(self, event: Any) -> None:
@@ -193,16 +193,16 @@ class _Composer:
             self._add(event, self._anchored(event, self._scalar(event)))
         elif isinstance(event, yaml.CollectionEndEvent):
             closed = self._open.pop()
-            self._add(event, self._anchored(closed.event, closed.closed(event.end_mark)))
+            self._add(event, self._anchored(closed.event, closed.close(event.end_mark)))
 
     def _begin(self, event: Any) -> None:
-        self._open.append(_Open(event, []))
+        self._open.append(_OpenCollection(event, []))
         if event.anchor is not None:
             self._anchors[event.anchor] = None
         if len(self._open) > DEPTH_LIMIT:
             raise self._invalid(event, TOO_DEEP)
 
-    def _add(self, event: Any, read: _Read) -> None:
+    def _add(self, event: Any, read: _ComposedNode) -> None:
         if read.size > _NODES:
             raise self._invalid(event, f"its aliases stand for more than {_NODES} values")
         if len(self._open) + read.depth > DEPTH_LIMIT + 1:
@@ -212,12 +212,12 @@ class _Composer:
         else:
             self.root = read.node
 
-    def _anchored(self, event: Any, read: _Read) -> _Read:
+    def _anchored(self, event: Any, read: _ComposedNode) -> _ComposedNode:
         if event.anchor is not None:
             self._anchors[event.anchor] = read
         return read
 
-    def _alias(self, event: Any) -> _Read:
+    def _alias(self, event: Any) -> _ComposedNode:
         if event.anchor not in self._anchors:
             raise self._invalid(event, f"invalid YAML: there is no anchor for *{log.escape(event.anchor)}")
         read = self._anchors[event.anchor]
@@ -225,7 +225,7 @@ class _Composer:
             raise self._invalid(event, f"invalid YAML: *{log.escape(event.anchor)} is inside what it stands for")
         return read
 
-    def _scalar(self, event: Any) -> _Read:
+    def _scalar(self, event: Any) -> _ComposedNode:
         """Return the node of a scalar. Raises an error for what libyaml accepts and go-yaml does not."""
         if not event.style and "?" in event.value and self._open and self._open[-1].event.flow_style:
             raise self._invalid(event, "invalid YAML: within { } or [ ], a string with ? must be in quotes")
@@ -234,13 +234,13 @@ class _Composer:
             if "\\/" in written.replace("\\\\", ""):
                 raise self._invalid(event, "invalid YAML: \\/ is not an escape")
         tag = event.tag or (_PLAIN if event.implicit[0] else _STRING)
-        return _Read(yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style))
+        return _ComposedNode(yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style))
 
     def _invalid(self, event: Any, problem: str) -> InvalidManifest:
         return self._source.invalid(problem, event.start_mark.line)
 
 
-def _composed(source: Source, text: str, loader: Any) -> yaml.Node | None:
+def _compose(source: Source, text: str, loader: Any) -> yaml.Node | None:
     composer = _Composer(source)
     for event in yaml.parse(text, loader):
         if isinstance(event, yaml.DocumentEndEvent):
@@ -257,7 +257,7 @@ def number(value: float) -> int | float:
     return int(Decimal(repr(value)))
 
 
-class _Reading:
+class _NodeConverter:
     """Converts the nodes of a document to values."""
 
     def __init__(self, source: Source) -> None:

@@ -38,7 +38,7 @@ class _Edit(NamedTuple):
     text: str
 
 
-class _Impossible(Exception):
+class _NotEditable(Exception):
     """The change is not written in a single place of the text."""
 
 
@@ -73,7 +73,7 @@ class _Text:
     def changed(self, before: Any, after: Any) -> str:
         try:
             return self._checked(self._applied(set(self._edits(self._nodes(), before, after))), after)
-        except (_Impossible, InvalidManifest, ValueError):
+        except (_NotEditable, InvalidManifest, ValueError):
             return self._written(after)
 
     def shown(self, value: Any) -> str:
@@ -130,13 +130,13 @@ class _Text:
             case yaml.ScalarNode(), _, _:
                 yield self._replaced(node, after, in_flow=in_flow)
             case _:
-                raise _Impossible
+                raise _NotEditable
 
     def _changes(self, node: yaml.Node | None, before: Any, after: Any, *, in_flow: bool) -> Iterator[_Edit]:
         if before == after:
             return
         if node is None:
-            raise _Impossible
+            raise _NotEditable
         yield from self._edits(node, before, after, in_flow=in_flow)
 
     def _span(self, scalar: yaml.ScalarNode) -> tuple[int, int]:
@@ -218,7 +218,7 @@ class _Text:
 
 def _column_of_keys(node: yaml.MappingNode) -> int:
     if not node.value:
-        raise _Impossible
+        raise _NotEditable
     return int(node.value[0][0].start_mark.column)
 
 

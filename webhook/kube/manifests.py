@@ -113,7 +113,7 @@ def _text(content: bytes) -> str:
         raise InvalidManifest(f"not {encoding} text (byte {error.start})") from None
 
 
-class _Found(NamedTuple):
+class _ParsedDocument(NamedTuple):
     """A value and the position of its text in the file."""
 
     value: Any
@@ -123,7 +123,7 @@ class _Found(NamedTuple):
 
 
 def _parse(text: str) -> Manifest:
-    found: list[_Found] = []
+    found: list[_ParsedDocument] = []
     try:
         for document in _json_documents(text):
             found.append(document)  # noqa: PERF402 - those before an error are kept
@@ -151,13 +151,13 @@ def _begins_as_json(text: str) -> bool:
     return text[:_LOOKAHEAD].lstrip().startswith("{")
 
 
-def _json_documents(text: str) -> Iterator[_Found]:
+def _json_documents(text: str) -> Iterator[_ParsedDocument]:
     if not _begins_as_json(text):
         return
     position = _after_spaces(text, 0)
     while position < len(text):
         value, end = kubernetes_yaml.read_json(text, position)
-        yield _Found(value, position, end, is_json=True)
+        yield _ParsedDocument(value, position, end, is_json=True)
         position = _after_spaces(text, end)
 
 
@@ -167,7 +167,7 @@ def _after_spaces(text: str, position: int) -> int:
     return position
 
 
-def _yaml_documents(text: str, begin: int) -> Iterator[_Found]:
+def _yaml_documents(text: str, begin: int) -> Iterator[_ParsedDocument]:
     """Parse the documents between separators, from a position that counts as the beginning of a line."""
     above, counted = 0, 0
     opened = begin
@@ -177,7 +177,9 @@ def _yaml_documents(text: str, begin: int) -> Iterator[_Found]:
         above, counted = above + text.count("\n", counted, opened), opened
         if begin < end:
             source = Source(text[opened:end].removeprefix(_BOM), above)
-            yield _Found(kubernetes_yaml.read(source), begin + text.startswith(_BOM, begin), end, is_json=False)
+            yield _ParsedDocument(
+                kubernetes_yaml.read(source), begin + text.startswith(_BOM, begin), end, is_json=False
+            )
         if separator is None:
             return
         behind = separator[1].strip()
