@@ -252,7 +252,7 @@ def _shown(key: str, value: object) -> str | None:
 
 
 def _named(path: str, key: str) -> str:
-    """Return the first word of an unknown key: `password:secret` without a blank is one key."""
+    """Return the first word of an unknown key: `password:secret` without a space is one key."""
     start = _WORD.match(key)
     word = start[0] if start else ""
     shown = key if key in (word, _MERGE) else f"{word}..." if word else "?"

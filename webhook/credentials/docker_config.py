@@ -16,7 +16,7 @@ _KEY = "webhook.credential.docker_config"
 
 
 class DockerConfigProvider:
-    """What `docker login` wrote, or a mounted pull secret. `own` is the server's own credential, if set."""
+    """A file written by `docker login`, or a mounted pull secret. `own` is the server's own credential, if set."""
 
     def __init__(self, targets: Targets, own: StaticProvider, path: Path) -> None:
         self._targets = targets

@@ -22,7 +22,7 @@ _DEFAULT_LIFETIME = 120.0
 
 
 class _HelperResult(Struct, frozen=True):
-    """What a helper returned for one registry."""
+    """A helper's result for one registry."""
 
     entries: tuple[Entry, ...]
     expires: float | None

@@ -43,7 +43,7 @@ _CHUNK = 64 * 1024
 
 
 class Answer(Struct, frozen=True):
-    """What a helper returned."""
+    """The output of a helper."""
 
     username: str
     secret: str

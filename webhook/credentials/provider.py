@@ -14,11 +14,11 @@ _UNREADABLE = b"unreadable"
 
 
 class CredentialResult(NamedTuple):
-    """What a provider returned."""
+    """The result of a provider."""
 
     credential: Credential
     notes: tuple[str, ...]
-    """What was left out and why, a line each, without secrets."""
+    """Omitted entries with the reason, a line each, without secrets."""
     unusable: tuple[str, ...] = ()
     """The keys that the provider names without a credential that kubelet could use."""
     refresh_after: float | None = None
@@ -28,7 +28,7 @@ class CredentialResult(NamedTuple):
 
 
 class CredentialProvider(Protocol):
-    """Where a credential comes from."""
+    """A source of credentials."""
 
     def read(self) -> CredentialResult:
         """Read the credential.

@@ -24,7 +24,7 @@ class Targets(Struct, frozen=True):
     prefixes: tuple[str, ...]
     """Each once, the server first."""
     images: frozenset[str]
-    """Those of them that may be an image's whole name: what a rule makes of a single image."""
+    """Those that may be an image's whole name, as the target of a rule for a single image."""
 
     @classmethod
     def from_configuration(cls, configuration: Configuration) -> Self:

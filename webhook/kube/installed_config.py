@@ -1,4 +1,4 @@
-"""Where an installation is, and its configuration: the ConfigMap, and the variables of the Deployment's containers."""
+"""Find an installation and its configuration: the ConfigMap, and the variables of the Deployment's containers."""
 
 from collections.abc import Iterable
 from typing import NamedTuple

@@ -56,7 +56,7 @@ class CertificateSpec(NamedTuple):
 
 
 class State(Struct, frozen=True):
-    """What is stored."""
+    """The stored state."""
 
     active: KeyPair
     """The CA that signs."""
@@ -88,7 +88,7 @@ class State(Struct, frozen=True):
 
 
 class Report(NamedTuple):
-    """What a replica has reported."""
+    """The report of a replica."""
 
     serving: str
     """The fingerprint of the certificate that it serves."""

@@ -47,7 +47,7 @@ class Entry(Struct, frozen=True):
     """A user name and a password for one key of `.dockerconfigjson`."""
 
     key: str
-    """What kubelet compares an image with: a host with optional port, and optional path."""
+    """The prefix that the kubelet compares images with: a host with optional port, and optional path."""
     username: str
     password: str
     email: str | None = None

@@ -24,7 +24,7 @@ LIMIT = 1024 * 1024
 
 
 class PullSecret(Struct, frozen=True):
-    """What every pull secret should hold now."""
+    """The desired content of every pull secret."""
 
     content: bytes
     """`.dockerconfigjson`: the same bytes for the same credential."""

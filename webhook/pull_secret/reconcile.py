@@ -21,7 +21,7 @@ class Namespace(Struct, frozen=True):
 
 
 class Content(Struct, frozen=True):
-    """What is known of a Secret in addition to its metadata."""
+    """Facts about a Secret in addition to its metadata."""
 
     type: str
     hash: str
@@ -76,7 +76,7 @@ class NamespaceState(Enum):
 
 
 class ActionKind(Enum):
-    """What to do."""
+    """The kind of an action."""
 
     NOTHING = "nothing"
     KEEP = "keep"
@@ -87,7 +87,7 @@ class ActionKind(Enum):
 
 
 class Action(NamedTuple):
-    """What to do, and when to check again."""
+    """An action, and when to check again."""
 
     kind: ActionKind
     why: str

@@ -18,7 +18,7 @@ class _Observation(NamedTuple):
 
 
 class Entitlements:
-    """What this process has seen of every namespace. Thread-safe."""
+    """Observations of every namespace by this process. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()

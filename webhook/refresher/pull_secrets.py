@@ -49,7 +49,7 @@ _REPORT_AFTER = 3
 
 @dataclass
 class _Record:
-    """What is remembered of a namespace. Only the worker that processes it may access it."""
+    """The state of a namespace. Only the worker that processes the namespace may access it."""
 
     read: Secret | None = None
     """The Secret with its content, as last read or written."""

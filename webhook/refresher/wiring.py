@@ -28,7 +28,7 @@ from webhook.settings import Configuration
 
 
 class Dependencies(NamedTuple):
-    """What outlives a change of the configuration."""
+    """Dependencies that outlive a change of the configuration."""
 
     client: Client
     identity: str

@@ -50,7 +50,7 @@ _SHOWN = 100
 
 
 class Answer(Enum):
-    """What a registry answers about a credential."""
+    """A registry's verdict on a credential."""
 
     ACCEPTED = "accepted"
     REFUSED = "refused"
@@ -162,14 +162,14 @@ def host_of(domain: str) -> str:
 
 
 class Authorization(NamedTuple):
-    """What a registry accepts as authorization."""
+    """Authorization that a registry accepts."""
 
     header: str
     """The value of `Authorization`."""
     description: str
     """Its description in a message."""
     is_login: bool = False
-    """Whether it is the user name and password itself."""
+    """Whether it is the username and password themselves."""
 
     def __repr__(self) -> str:
         """Show no credential."""

@@ -31,7 +31,7 @@ _SHOWN = 100
 
 
 class ImageStatus(Enum):
-    """What a registry answers about an image."""
+    """A registry's answer about an image."""
 
     FOUND = "found"
     MISSING = "missing"
@@ -49,7 +49,7 @@ class LookupResult(NamedTuple):
 
 @dataclass
 class _FirstCheck:
-    """What the first look-up with a credential found out about it."""
+    """The result of the first lookup with a credential."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     accepted: bool = False

@@ -74,7 +74,7 @@ class Serving(typing.Protocol):
 
 
 class ProtocolContext(NamedTuple):
-    """What all connections of a port share."""
+    """The state that all connections of a port share."""
 
     scheduler: RequestScheduler
     serving: Serving

@@ -36,7 +36,7 @@ class KeyPairFiles(NamedTuple):
 
 
 class ServerState(Struct, frozen=True):
-    """What requests are served with now. Times are POSIX seconds."""
+    """The current configuration, mutator and certificate. Times are POSIX seconds."""
 
     loaded: Loaded
     mutator: Mutator

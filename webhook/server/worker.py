@@ -48,7 +48,7 @@ _log = logging.getLogger("webhook.server")
 
 
 class PortConfig(NamedTuple):
-    """What is served on one listening socket."""
+    """The application of one listening socket."""
 
     name: str
     application: Application
@@ -62,7 +62,7 @@ class PortConfig(NamedTuple):
 
 
 class ServerConfig(NamedTuple):
-    """What a worker serves."""
+    """The applications of a worker."""
 
     ports: tuple[PortConfig, ...]
     """In the order of the listening sockets."""

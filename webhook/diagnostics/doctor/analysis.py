@@ -45,7 +45,7 @@ _WORST = (Mark.ERROR, Mark.WARNING, Mark.UNKNOWN, Mark.FAIL, Mark.OK)
 
 
 class Report(Struct, frozen=True):
-    """What `doctor` prints."""
+    """The result of `doctor`."""
 
     summary: str
     findings: tuple[Finding, ...]

@@ -1,4 +1,4 @@
-"""What makes a function a check."""
+"""The decorator for checks."""
 
 import functools
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""What the refreshers report about the credential, which is not read, and about themselves."""
+"""Reports of the refreshers about the credential, which is not read, and about themselves."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime

@@ -1,4 +1,4 @@
-"""What was read of an installation, for the checks. A part that was not readable has its `NotReadable` as its value."""
+"""Snapshot of an installation for the checks. The value of a part that was not readable is its `NotReadable`."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -46,7 +46,7 @@ class Sample(NamedTuple):
 
 
 class ProcessStatus(Struct, frozen=True):
-    """What a process reports about itself."""
+    """A process's report about itself."""
 
     readiness: Readiness | None = None
     """Its `/readyz`; None if that is text, as the webhook's and older refreshers' is."""

@@ -48,7 +48,7 @@ class Replica(NamedTuple):
 
 
 class _WebhookConfig(NamedTuple):
-    """What the webhook configuration should contain."""
+    """The desired state of the webhook configuration."""
 
     bundle: bytes | None
     """None where the bundle is managed elsewhere."""

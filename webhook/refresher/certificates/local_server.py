@@ -18,7 +18,7 @@ _log = logging.getLogger("webhook.refresher")
 
 
 class LocalServer:
-    """What every replica does for its own server, leading or not. `clock` gives monotonic seconds."""
+    """The work of every replica for its own server, leading or not. `clock` returns monotonic seconds."""
 
     def __init__(  # noqa: PLR0913 - dependencies, each by name
         self,

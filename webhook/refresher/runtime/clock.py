@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class Clocks(NamedTuple):
-    """Where time and randomness come from."""
+    """Sources of time and randomness."""
 
     monotonic: Callable[[], float] = time.monotonic
     """Seconds, for every wait: unaffected when the wall clock is set."""

@@ -56,7 +56,7 @@ class ProbeServer(ThreadingHTTPServer):
 
     @property
     def address(self) -> str:
-        """Where it listens, as a URL with the actual port."""
+        """The URL that it listens on, with the actual port."""
         host, port = self.socket.getsockname()[:2]
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
