@@ -42,9 +42,7 @@ def _names(cluster: Cluster, namespace: str) -> set[str]:
     return {secret["metadata"]["name"] for secret in cluster.items(namespace, "secrets")}
 
 
-def test_every_pull_secret_of_ours_goes_whatever_it_is_called(
-    cluster: Cluster, sidecar: Sidecar, namespaces: list[str]
-) -> None:
+def test_cleanup_deletes_managed_secrets_of_any_name(cluster: Cluster, sidecar: Sidecar, namespaces: list[str]) -> None:
     first, second = namespaces
     assert sidecar.run("--once").status == 0
     applied = ("apply", "--server-side", f"--field-manager={REFRESHER}", "--filename=-", "--namespace", first)
@@ -71,7 +69,7 @@ def test_every_pull_secret_of_ours_goes_whatever_it_is_called(
     assert cleanup().stdout == "0 pull secrets deleted, none left\n"
 
 
-def test_one_that_something_holds_back_is_said_to_stay(cluster: Cluster, namespaces: list[str]) -> None:
+def test_cleanup_secret_with_finalizer_reported(cluster: Cluster, namespaces: list[str]) -> None:
     labels = {"app.kubernetes.io/managed-by": PROGRAM}
     cluster.create(namespaces[0], pull_secret(labels=labels, finalizers=["registry-webhook.example/held"]))
     try:
@@ -85,7 +83,7 @@ def test_one_that_something_holds_back_is_said_to_stay(cluster: Cluster, namespa
     assert cleanup().status == 0
 
 
-def test_nothing_is_deleted_while_a_sidecar_runs(cluster: Cluster, sidecar: Sidecar, namespaces: list[str]) -> None:
+def test_cleanup_refresher_running_refused(cluster: Cluster, sidecar: Sidecar, namespaces: list[str]) -> None:
     with sidecar.running():
         sidecar.wait_until_leading()
         eventually("it has published", lambda: all(published(cluster, name) for name in namespaces))
@@ -99,7 +97,7 @@ def test_nothing_is_deleted_while_a_sidecar_runs(cluster: Cluster, sidecar: Side
     assert not any(published(cluster, name) for name in namespaces)
 
 
-def test_a_right_that_is_missing_is_named(account: Path) -> None:
+def test_cleanup_permission_missing_named(account: Path) -> None:
     ran = cleanup(f"--kubeconfig={account}", "--dry-run")
     assert (ran.status, ran.stdout) == (2, "")
     told, line = ran.stderr.splitlines()
@@ -114,7 +112,7 @@ def test_a_right_that_is_missing_is_named(account: Path) -> None:
 
 @pytest.mark.kubernetes(33)
 @pytest.mark.parametrize("option", ["--stop", None])
-def test_cleanup_generated_guard_left_behind_lets_pods_be_created(
+def test_cleanup_generated_guard_removed_pods_created(
     cluster: Cluster, namespaces: list[str], option: str | None, tmp_path: Path
 ) -> None:
     config = tmp_path / "config.yaml"
@@ -208,9 +206,7 @@ def _replicas(cluster: Cluster) -> int:
 
 
 @pytest.mark.usefixtures("installed")
-def test_a_whole_installation_is_stopped_in_an_order_in_which_pods_can_always_be_made(
-    cluster: Cluster, sidecar: Sidecar, namespaces: list[str]
-) -> None:
+def test_cleanup_stop_pods_can_always_be_created(cluster: Cluster, sidecar: Sidecar, namespaces: list[str]) -> None:
     dry = cleanup("--stop", "--dry-run")
     assert dry.stdout.splitlines()[:2] == [
         f"MutatingWebhookConfiguration {PROGRAM}: would be deleted",

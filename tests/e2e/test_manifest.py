@@ -6,17 +6,17 @@ from .cluster import Cluster
 from .installation import MANIFEST, shipped
 
 
-def test_the_api_server_accepts_the_manifest_as_it_ships(cluster: Cluster) -> None:
+def test_manifest_accepted_by_strict_validation(cluster: Cluster) -> None:
     ran = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", f"--filename={MANIFEST}")
     assert not ran.warnings
 
 
-def test_applying_the_manifest_leaves_the_bundle_in_the_cluster_alone() -> None:
+def test_manifest_without_ca_bundle() -> None:
     (webhook,) = shipped()["webhooks"]
     assert set(webhook["clientConfig"]) == {"service"}
 
 
-def test_the_namespaces_of_the_system_and_our_own_are_never_served() -> None:
+def test_manifest_excludes_system_and_own_namespaces() -> None:
     (webhook,) = shipped()["webhooks"]
     # The API server sets this label itself, so it cannot be tried out on a namespace of our own.
     kept_off = {

@@ -99,7 +99,7 @@ def render(uninstalled: Cluster, checkout: Path) -> Callable[[str], list[Manifes
     return rendered
 
 
-def test_certificate_cert_manager_elsewhere_is_for_the_names_there(uninstalled: Cluster, checkout: Path) -> None:
+def test_cert_manager_elsewhere_certificate_names_follow(uninstalled: Cluster, checkout: Path) -> None:
     """As certs/cert-manager/names says: a component in a kustomization over the one that moves it."""
     kind = {"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "sortOptions": {"order": "fifo"}}
     inner = {"resources": ["../certs/cert-manager"], **_MOVED}

@@ -73,12 +73,12 @@ def _write_as_shown(folder: Path, url: str) -> Path:
     return folder / "admission.yaml"
 
 
-def test_through_the_api_server_that_presents_the_certificate_pods_are_rewritten(asked: Asked) -> None:
+def test_api_server_with_client_certificate_rewrites(asked: Asked) -> None:
     stored = asked.presenting.cluster.create(asked.namespace, pod("presented", app=IMAGE))
     assert images(stored) == {"app": REWRITTEN}
 
 
-def test_through_the_other_one_there_is_no_answer_and_the_policy_decides(asked: Asked) -> None:
+def test_api_server_without_certificate_policy_decides(asked: Asked) -> None:
     cluster, arguments = asked.plain.cluster, ("create", "--namespace", asked.namespace, "--filename=-")
 
     def tried() -> Ran:
@@ -91,7 +91,7 @@ def test_through_the_other_one_there_is_no_answer_and_the_policy_decides(asked: 
     assert images(cluster.create(asked.namespace, pod("plain", app=IMAGE))) == {"app": IMAGE}
 
 
-def test_who_calls_without_a_certificate_hears_nothing(asked: Asked) -> None:
+def test_caller_without_certificate_disconnected(asked: Asked) -> None:
     server = asked.plain.server
     trust = ssl.create_default_context(cadata=server.bundle.decode())
     with pytest.raises(OSError, match=r"certificate|closed|reset|EOF") as refused:
@@ -100,6 +100,6 @@ def test_who_calls_without_a_certificate_hears_nothing(asked: Asked) -> None:
 
 
 @pytest.mark.parametrize("path", ["/healthz", "/readyz"])
-def test_probes_need_no_certificate(asked: Asked, path: str) -> None:
+def test_probes_without_certificate_answered(asked: Asked, path: str) -> None:
     with urllib.request.urlopen(asked.plain.server.health + path, timeout=20) as answer:  # noqa: S310 - http, on loopback
         assert answer.status == 200

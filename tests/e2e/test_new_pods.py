@@ -15,7 +15,7 @@ _RUN = ("run", f"--image={IMAGE}", "--overrides", json.dumps({"apiVersion": "v1"
 _WEBHOOK = "pods.registry-webhook.internal"
 
 
-def test_a_dry_run_shows_the_private_image_and_says_so_and_stores_nothing(cluster: Cluster, served: str) -> None:
+def test_dry_run_shows_rewrite_stores_nothing(cluster: Cluster, served: str) -> None:
     ran = cluster.kubectl("run", "dry", f"--image={IMAGE}", "--namespace", served, "--dry-run=server", "--output=yaml")
     shown = yaml.safe_load(ran.stdout)
     assert images(shown) == {"dry": REWRITTEN}
@@ -26,7 +26,7 @@ def test_a_dry_run_shows_the_private_image_and_says_so_and_stores_nothing(cluste
     assert not cluster.exists(served, "pod/dry")
 
 
-def test_the_stored_pod_agrees_with_its_annotation(cluster: Cluster, served: str) -> None:
+def test_pod_stored_matches_annotation(cluster: Cluster, served: str) -> None:
     ran = cluster.kubectl(*_RUN, "stored", "--namespace", served)
     assert not ran.warnings
     stored = cluster.get(served, "pod/stored")
@@ -35,7 +35,7 @@ def test_the_stored_pod_agrees_with_its_annotation(cluster: Cluster, served: str
     assert originals(stored) == {"stored": IMAGE}
 
 
-def test_the_audit_log_agrees_with_the_stored_pod(cluster: Cluster, served: str) -> None:
+def test_audit_log_matches_stored_pod(cluster: Cluster, served: str) -> None:
     name = os.environ.get("E2E_AUDIT_LOG")
     if not name:
         pytest.skip("E2E_AUDIT_LOG does not name the API server's audit log")
@@ -66,7 +66,7 @@ def _creation(log: Path, start: int, stored: Manifest) -> Manifest | None:
     return None
 
 
-def test_every_kind_of_container_is_rewritten(cluster: Cluster, served: str) -> None:
+def test_container_kinds_all_rewritten(cluster: Cluster, served: str) -> None:
     manifest = pod("kinds", app="nginx", sidecar="ghcr.io/acme/proxy:2", pinned="busybox:1@sha256:" + "a" * 64)
     manifest["spec"]["initContainers"] = [{"name": "init", "image": "library/alpine"}]
     stored = cluster.create(served, manifest)
@@ -78,13 +78,13 @@ def test_every_kind_of_container_is_rewritten(cluster: Cluster, served: str) -> 
     assert images(stored, "initContainers") == {"init": f"{SERVER}/library/alpine"}
 
 
-def test_the_pull_secret_comes_after_the_ones_that_are_there(cluster: Cluster, served: str) -> None:
+def test_pull_secret_appended_after_existing(cluster: Cluster, served: str) -> None:
     manifest = pod("secrets", app=IMAGE)
     manifest["spec"]["imagePullSecrets"] = [{"name": "my-own"}]
     assert pull_secrets(cluster.create(served, manifest)) == ["my-own", PULL_SECRET]
 
 
-def test_an_image_volume_is_rewritten(cluster: Cluster, served: str, unserved: str) -> None:
+def test_image_volume_rewritten(cluster: Cluster, served: str, unserved: str) -> None:
     manifest = pod("volume", app=IMAGE)
     manifest["spec"]["volumes"] = [{"name": "model", "image": {"reference": "acme/model:3"}}]
     arguments = ("create", "--namespace", unserved, "--dry-run=server", "--filename=-")
@@ -96,7 +96,7 @@ def test_an_image_volume_is_rewritten(cluster: Cluster, served: str, unserved: s
     assert originals(stored) == {"app": IMAGE, "model": "acme/model:3"}
 
 
-def test_an_unlabelled_namespace_is_left_alone(cluster: Cluster, unserved: str) -> None:
+def test_unlabelled_namespace_untouched(cluster: Cluster, unserved: str) -> None:
     ran = cluster.kubectl(*_RUN, "plain", "--namespace", unserved)
     assert not ran.warnings
     stored = cluster.get(unserved, "pod/plain")
@@ -105,7 +105,7 @@ def test_an_unlabelled_namespace_is_left_alone(cluster: Cluster, unserved: str) 
     assert originals(stored) is None
 
 
-def test_a_pod_that_is_opted_out_is_left_alone(cluster: Cluster, served: str) -> None:
+def test_pod_opted_out_untouched(cluster: Cluster, served: str) -> None:
     manifest = pod("out", app=IMAGE)
     manifest["metadata"]["labels"] = {"registry-webhook/enabled": "false"}
     stored = cluster.create(served, manifest)
@@ -114,7 +114,7 @@ def test_a_pod_that_is_opted_out_is_left_alone(cluster: Cluster, served: str) ->
     assert originals(stored) is None
 
 
-def test_a_deployment_rolls_out_rewritten_pods_without_looping(installation: Installation) -> None:
+def test_deployment_rolls_out_once(installation: Installation) -> None:
     cluster, namespace = installation.cluster, installation.namespace(labelled=True)
     manifest = _deployment("app", replicas=2)
     _apply(cluster, namespace, manifest)
@@ -163,7 +163,7 @@ def _rolled_out(cluster: Cluster, namespace: str, replicas: int) -> dict[str, Ma
 
 
 @pytest.mark.parametrize("side", ["client", "server"])
-def test_a_pod_can_be_applied_again(cluster: Cluster, served: str, side: str) -> None:
+def test_pod_applied_again_unchanged(cluster: Cluster, served: str, side: str) -> None:
     manifest = pod(f"applied-by-{side}", app=IMAGE)
     manifest["spec"]["imagePullSecrets"] = [{"name": "my-own"}]
     how = f"--server-side={str(side == 'server').lower()}"

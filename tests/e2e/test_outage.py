@@ -56,27 +56,27 @@ def _release(cluster: Cluster, namespace: str, name: str) -> None:
         cluster.kubectl("patch", "pod", name, "--namespace", namespace, "--type=merge", f"--patch={patch}")
 
 
-def test_a_pod_cannot_be_made(cluster: Cluster, abandoned: str) -> None:
+def test_outage_pod_create_refused(cluster: Cluster, abandoned: str) -> None:
     arguments = ("create", "--namespace", abandoned, "--filename=-")
     ran = cluster.run(*arguments, stdin=pod("new", app=IMAGE))
     assert ran.status
     assert "failed calling webhook" in ran.stderr
 
 
-def test_an_image_cannot_be_changed(cluster: Cluster, abandoned: str) -> None:
+def test_outage_image_update_refused(cluster: Cluster, abandoned: str) -> None:
     ran = cluster.run("set", "image", "pod/updated", "app=nginx", "--namespace", abandoned)
     assert ran.status
     assert "failed calling webhook" in ran.stderr
 
 
-def test_an_ephemeral_container_cannot_be_added(cluster: Cluster, abandoned: str) -> None:
+def test_outage_ephemeral_container_refused(cluster: Cluster, abandoned: str) -> None:
     arguments = ("--image=busybox", "--profile=general", "--attach=false")
     ran = cluster.run("debug", "pod/updated", *arguments, "--namespace", abandoned)
     assert ran.status
     assert "failed calling webhook" in ran.stderr
 
 
-def test_a_pod_can_be_labelled_and_annotated(cluster: Cluster, abandoned: str) -> None:
+def test_outage_pod_labels_and_annotations_updated(cluster: Cluster, abandoned: str) -> None:
     cluster.kubectl("label", "pod", "labelled", "team=search", "--namespace", abandoned)
     cluster.kubectl("annotate", "pod", "labelled", "note=kept", "--namespace", abandoned)
     stored = cluster.get(abandoned, "pod/labelled")
@@ -84,12 +84,12 @@ def test_a_pod_can_be_labelled_and_annotated(cluster: Cluster, abandoned: str) -
     assert images(stored) == {"app": REWRITTEN}
 
 
-def test_a_pod_can_be_deleted(cluster: Cluster, abandoned: str) -> None:
+def test_outage_pod_deleted(cluster: Cluster, abandoned: str) -> None:
     cluster.kubectl("delete", "pod", "deleted", "--namespace", abandoned, "--timeout=20s")
     assert not cluster.exists(abandoned, "pod/deleted")
 
 
-def test_a_pod_can_be_evicted(cluster: Cluster, abandoned: str) -> None:
+def test_outage_pod_evicted(cluster: Cluster, abandoned: str) -> None:
     metadata = {"name": "evicted", "namespace": abandoned}
     eviction = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": metadata}
     path = f"/api/v1/namespaces/{abandoned}/pods/evicted/eviction"
@@ -97,7 +97,7 @@ def test_a_pod_can_be_evicted(cluster: Cluster, abandoned: str) -> None:
     eventually("the Pod is gone", lambda: not cluster.exists(abandoned, "pod/evicted"))
 
 
-def test_a_pod_that_is_being_deleted_can_be_changed_and_go(cluster: Cluster, abandoned: str) -> None:
+def test_outage_terminating_pod_updated_and_removed(cluster: Cluster, abandoned: str) -> None:
     cluster.kubectl("delete", "pod", "kept", "--namespace", abandoned, "--wait=false")
     cluster.kubectl("set", "image", "pod/kept", "app=nginx", "--namespace", abandoned)
     assert images(cluster.get(abandoned, "pod/kept")) == {"app": "nginx"}
@@ -105,7 +105,7 @@ def test_a_pod_that_is_being_deleted_can_be_changed_and_go(cluster: Cluster, aba
     eventually("the Pod is gone", lambda: not cluster.exists(abandoned, "pod/kept"))
 
 
-def test_a_mirror_pod_can_be_made(cluster: Cluster, abandoned: str) -> None:
+def test_outage_mirror_pod_created(cluster: Cluster, abandoned: str) -> None:
     mirror = pod("mirror", app=IMAGE)
     mirror["metadata"]["annotations"] = {"kubernetes.io/config.mirror": ""}
     mirror["spec"]["nodeName"] = "no-such-node"
@@ -113,7 +113,7 @@ def test_a_mirror_pod_can_be_made(cluster: Cluster, abandoned: str) -> None:
     assert images(cluster.kubectl(*arguments, stdin=mirror).manifest) == {"app": IMAGE}
 
 
-def test_a_job_can_end(cluster: Cluster, abandoned: str) -> None:
+def test_outage_job_completes(cluster: Cluster, abandoned: str) -> None:
     (made,) = _pods_of(cluster, abandoned, "work")
     assert made["metadata"]["finalizers"] == ["batch.kubernetes.io/job-tracking"]
     name = made["metadata"]["name"]
@@ -126,7 +126,7 @@ def test_a_job_can_end(cluster: Cluster, abandoned: str) -> None:
     assert images(finished) == {"app": REWRITTEN}
 
 
-def test_the_api_server_counts_what_the_alerts_ask_for(
+def test_outage_api_server_metrics_match_alert_queries(
     cluster: Cluster, address: str, abandoned: str, tmp_path: Path
 ) -> None:
     def says() -> dict[str, set[str]]:

@@ -55,7 +55,7 @@ def _old() -> Manifest:
 
 
 @pytest.mark.parametrize("case", resolver_cases.CASES, ids=str)
-def test_both_engines_resolve_as_the_resolver_does(engines: Engines, case: resolver_cases.Case) -> None:
+def test_engines_resolve_like_resolver(engines: Engines, case: resolver_cases.Case) -> None:
     configuration = engines.configure(
         Wanted(case.server, case.rules, [("exclude", case.exclude), ("pull_secret", {"registries": case.registries})])
     )
@@ -69,7 +69,7 @@ def test_both_engines_resolve_as_the_resolver_does(engines: Engines, case: resol
         assert bool(pull_secrets(by_policy)) is any(resolve(image).private for image in written)
 
 
-def test_whatever_references_and_configurations_are_drawn_both_engines_resolve_alike(engines: Engines) -> None:
+def test_engines_generated_cases_resolve_alike(engines: Engines) -> None:
     compared: list[str] = []
 
     # Nothing is made smaller when it fails: that would take minutes.
@@ -95,7 +95,7 @@ def test_whatever_references_and_configurations_are_drawn_both_engines_resolve_a
     assert len(compared) == 12 * 100
 
 
-def test_a_thousand_rules_and_as_many_patterns_as_fit_leave_room_for_a_hundred_images(engines: Engines) -> None:
+def test_policy_1000_rules_100_images_within_limits(engines: Engines) -> None:
     rules = [(f"registry-{each}.example.org/some/team", f"{SERVER}/mirrors/team-{each}") for each in range(1000)]
     patterns = [f"registry-{each}.*.org/*/nothing" for each in range(95)]
     with pytest.raises(PolicyLimitExceeded):
@@ -229,7 +229,7 @@ def configured(engines: Engines) -> Engines:
 
 
 @pytest.mark.parametrize("manifest", _PODS.values(), ids=_PODS)
-def test_both_engines_make_the_same_of_a_pod(configured: Engines, manifest: Manifest) -> None:
+def test_engines_pod_same_result(configured: Engines, manifest: Manifest) -> None:
     by_webhook, by_policy = configured.both(manifest)
     if isinstance(by_webhook, str):
         assert isinstance(by_policy, str)
@@ -237,7 +237,7 @@ def test_both_engines_make_the_same_of_a_pod(configured: Engines, manifest: Mani
         assert by_policy == by_webhook
 
 
-def test_policy_never_pulled_image_untouched_and_no_secret_for_it(configured: Engines) -> None:
+def test_policy_never_pulled_image_untouched_no_secret(configured: Engines) -> None:
     _, made = configured.both(_PODS["every container never pulled"])
     assert isinstance(made, dict)
     assert images(made) == {"app": "nginx", "far": f"{SERVER}/x"}
@@ -260,16 +260,14 @@ def test_policy_never_pulled_image_untouched_and_no_secret_for_it(configured: En
         ("a stale original among true ones", {"a": "nginx", "c": "redis"}),
     ],
 )
-def test_policy_believes_originals_that_resolve_to_the_image(
-    configured: Engines, which: str, kept: dict[str, str] | None
-) -> None:
+def test_policy_originals_only_matching_kept(configured: Engines, which: str, kept: dict[str, str] | None) -> None:
     _, made = configured.both(_PODS[which])
     assert isinstance(made, dict)
     annotation = made["metadata"].get("annotations", {}).get(ORIGINALS_ANNOTATION)
     assert (annotation and json.loads(annotation)) == kept
 
 
-def test_the_policy_rewrites_every_place_and_appends_the_secret(configured: Engines) -> None:
+def test_policy_rewrites_all_places_appends_secret(configured: Engines) -> None:
     _, made = configured.both(_PODS["every place"])
     assert isinstance(made, dict)
     assert images(made) == {"app": f"{SERVER}/nginx", "far": "ghcr.io/x"}
@@ -297,7 +295,7 @@ _LARGE: dict[str, Manifest] = {
 
 
 @pytest.mark.parametrize("manifest", _LARGE.values(), ids=_LARGE)
-def test_both_engines_make_the_same_of_a_large_pod(configured: Engines, manifest: Manifest) -> None:
+def test_engines_large_pod_same_result(configured: Engines, manifest: Manifest) -> None:
     by_webhook, by_policy = configured.both(manifest)
     assert by_policy == by_webhook
     assert isinstance(by_policy, dict)
@@ -318,7 +316,7 @@ def _changed(engines: Engines, change: Callable[[Manifest], None], below: str = 
     return changed(engines.by_webhook), changed(engines.by_policy)
 
 
-def test_an_update_that_changes_no_image_changes_nothing_more(configured: Engines) -> None:
+def test_update_no_image_changed_untouched(configured: Engines) -> None:
     def label(manifest: Manifest) -> None:
         manifest["metadata"]["labels"] = {"team": "search"}
 
@@ -328,7 +326,7 @@ def test_an_update_that_changes_no_image_changes_nothing_more(configured: Engine
     assert pull_secrets(by_policy) == []
 
 
-def test_an_image_that_is_set_is_rewritten_alone_and_gets_no_secret(configured: Engines) -> None:
+def test_update_image_rewritten_alone_no_secret(configured: Engines) -> None:
     def set_images(manifest: Manifest) -> None:
         manifest["spec"]["containers"][0]["image"] = "nginx:2"
         manifest["spec"]["initContainers"][0]["image"] = "quay.io/busybox:2"
@@ -389,7 +387,7 @@ def test_ephemeral_container_never_pulled_untouched(configured: Engines) -> None
     assert images(by_policy, "ephemeralContainers") == {"debug": "busybox", "other": f"{SERVER}/busybox"}
 
 
-def test_a_pod_whose_label_opts_it_out_only_now_is_left_alone(configured: Engines) -> None:
+def test_update_label_opts_out_untouched(configured: Engines) -> None:
     def opt_out(manifest: Manifest) -> None:
         manifest["metadata"]["labels"] = {ENABLED_LABEL: "false"}
         manifest["spec"]["containers"][0]["image"] = "nginx:2"
@@ -399,7 +397,7 @@ def test_a_pod_whose_label_opts_it_out_only_now_is_left_alone(configured: Engine
     assert images(by_policy) == {**_OLD, "app": "nginx:2"}
 
 
-def test_an_ephemeral_container_is_rewritten_without_an_annotation(configured: Engines) -> None:
+def test_ephemeral_container_rewritten_without_annotation(configured: Engines) -> None:
     def debug(manifest: Manifest) -> None:
         manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "busybox"}]
 
@@ -418,9 +416,7 @@ def test_an_ephemeral_container_is_rewritten_without_an_annotation(configured: E
     ],
     ids=["mirror", "opted out", "deleted"],
 )
-def test_ephemeral_container_of_object_with_other_metadata_rewritten(
-    configured: Engines, made_up: dict[str, Any]
-) -> None:
+def test_ephemeral_container_metadata_changed_rewritten(configured: Engines, made_up: dict[str, Any]) -> None:
     def debug(manifest: Manifest) -> None:
         manifest["metadata"] |= made_up
         manifest["spec"]["containers"] = [{"name": "made-up", "image": "redis"}]
@@ -436,7 +432,7 @@ def test_ephemeral_container_of_object_with_other_metadata_rewritten(
 
 
 @pytest.mark.parametrize("manifest", [pod_of(app="nginx"), pod_of(app="ghcr.io/x")], ids=["rewritten", "left alone"])
-def test_a_container_that_another_webhook_adds_later_is_rewritten(
+def test_container_added_by_other_webhook_rewritten(
     configured: Engines, address: str, manifest: Manifest, tmp_path: Path
 ) -> None:
     with injecting(configured.cluster, address, tmp_path, [configured.by_webhook, configured.by_policy]):
@@ -470,9 +466,7 @@ def test_a_container_that_another_webhook_adds_later_is_rewritten(
     ],
     ids=str,
 )
-def test_the_rest_of_the_configuration_counts_for_both(
-    engines: Engines, webhook: dict[str, Any], rewritten: bool
-) -> None:
+def test_engines_other_settings_same_result(engines: Engines, webhook: dict[str, Any], rewritten: bool) -> None:
     engines.configure(Wanted(webhook=list(webhook.items())))
     by_webhook, by_policy = engines.both(pod_of(app="nginx"))
     assert by_policy == by_webhook

@@ -86,7 +86,7 @@ def _named(name: str, **named: str) -> Manifest:
     return manifest
 
 
-def test_a_pod_that_a_dead_webhook_has_let_through_is_refused_in_words(denying: Guarded) -> None:
+def test_guard_pod_let_through_refused_with_message(denying: Guarded) -> None:
     create = ("create", "--namespace", denying.namespace, "--filename=-")
     ran = denying.cluster.run(*create, stdin=_named("let-through", app=IMAGE))
     assert ran.status
@@ -132,9 +132,7 @@ def _with(spec: dict[str, Any] | None = None, **metadata: Any) -> Manifest:
         ),
     ],
 )
-def test_it_refuses_what_the_configuration_would_have_rewritten_and_nothing_else(
-    denying: Guarded, manifest: Manifest, passes: bool
-) -> None:
+def test_guard_refuses_only_images_to_be_rewritten(denying: Guarded, manifest: Manifest, passes: bool) -> None:
     assert denying.lets_through(manifest) is passes
 
 
@@ -153,13 +151,13 @@ def test_large_pod_not_rewritten_refused(denying: Guarded, spec: dict[str, Any])
         denying.engines.dry(denying.namespace, _with(spec))
 
 
-def test_labels_of_old_and_of_rewritten_pods_can_be_changed(denying: Guarded) -> None:
+def test_guard_label_update_allowed(denying: Guarded) -> None:
     for name in ("old", "rewritten"):
         denying.cluster.kubectl("label", "pod", name, "team=search", "--namespace", denying.namespace)
         denying.cluster.kubectl("annotate", "pod", name, "team=search", "--namespace", denying.namespace)
 
 
-def test_an_image_that_is_set_is_looked_at_and_those_beside_it_are_not(denying: Guarded) -> None:
+def test_guard_update_only_changed_image_checked(denying: Guarded) -> None:
     manifest = denying.cluster.get(denying.namespace, "pod/old")
     manifest["spec"]["containers"][0]["image"] = f"{SERVER}/x:2"
     denying.engines.dry_update(denying.namespace, manifest)
@@ -168,7 +166,7 @@ def test_an_image_that_is_set_is_looked_at_and_those_beside_it_are_not(denying: 
         denying.engines.dry_update(denying.namespace, manifest)
 
 
-def test_an_ephemeral_container_is_looked_at(denying: Guarded) -> None:
+def test_guard_ephemeral_container_checked(denying: Guarded) -> None:
     manifest = denying.cluster.get(denying.namespace, "pod/old")
     manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "ghcr.io/x"}]
     denying.engines.dry_update(denying.namespace, manifest, "/ephemeralcontainers")
@@ -177,7 +175,7 @@ def test_an_ephemeral_container_is_looked_at(denying: Guarded) -> None:
         denying.engines.dry_update(denying.namespace, manifest, "/ephemeralcontainers")
 
 
-def test_a_pod_that_is_on_its_way_out_can_lose_its_finalizer(denying: Guarded) -> None:
+def test_guard_terminating_pod_finalizer_removed(denying: Guarded) -> None:
     manifest = _named("leaving", app=REWRITTEN)
     manifest["metadata"]["finalizers"] = ["example.com/waits"]
     denying.cluster.create(denying.namespace, manifest)
@@ -192,12 +190,12 @@ def test_a_pod_that_is_on_its_way_out_can_lose_its_finalizer(denying: Guarded) -
 # In another configuration; each of these leaves its own in force.
 
 
-def test_a_label_opts_nothing_out_where_that_is_ignored(guarded: Guarded) -> None:
+def test_guard_opt_out_ignored_pod_refused(guarded: Guarded) -> None:
     guarded.put(Wanted(webhook=[("pod_opt_out", "ignore")]))
     assert not guarded.lets_through(_with(labels={ENABLED_LABEL: "false"}))
 
 
-def test_a_denied_namespace_is_not_guarded(guarded: Guarded) -> None:
+def test_guard_denied_namespace_allowed(guarded: Guarded) -> None:
     guarded.put()
     assert not guarded.lets_through(pod_of(app=IMAGE))
     guarded.engines.apply(
@@ -210,7 +208,7 @@ def test_a_denied_namespace_is_not_guarded(guarded: Guarded) -> None:
     eventually("the namespace is denied", lambda: guarded.lets_through(pod_of(app=IMAGE)))
 
 
-def test_it_can_warn_instead(guarded: Guarded) -> None:
+def test_guard_action_warn_warns(guarded: Guarded) -> None:
     guarded.put(action="Warn")
     create = ("create", "--namespace", guarded.namespace, "--dry-run=server", "--filename=-")
 

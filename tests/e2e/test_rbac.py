@@ -116,9 +116,7 @@ def _guarded(ran: Ran, message: str, policy: str = "registry-webhook-secrets") -
 
 
 @pytest.mark.parametrize("own", [True, False])
-def test_the_account_has_these_rights_and_no_others(
-    cluster: Cluster, refresher: Cluster, labelled: str, own: bool
-) -> None:
+def test_account_exact_permissions(cluster: Cluster, refresher: Cluster, labelled: str, own: bool) -> None:
     namespace = DEFAULT_NAMESPACE if own else labelled
     everyones = f"--as=system:serviceaccount:{labelled}:default"
     rights = _rights(refresher, namespace) - _rights(cluster, namespace, everyones)
@@ -174,25 +172,25 @@ def _addresses(rule: Manifest) -> Manifest:
 # What it may.
 
 
-def test_it_reads_every_pull_secret_in_one_request(refresher: Cluster, published: str) -> None:
+def test_pull_secrets_listed_in_all_namespaces(refresher: Cluster, published: str) -> None:
     ran = refresher.kubectl("get", "secrets", "--all-namespaces", _ONLY_IT, "--output=json")
     found = {(item["metadata"]["namespace"], item["metadata"]["name"]) for item in ran.manifest["items"]}
     assert (published, PULL_SECRET) in found
     assert {name for _, name in found} == {PULL_SECRET}
 
 
-def test_it_watches_every_pull_secret_in_one_request(refresher: Cluster, published: str) -> None:
+def test_pull_secrets_watched_in_all_namespaces(refresher: Cluster, published: str) -> None:
     fields = f"fieldSelector=metadata.name%3D{PULL_SECRET}"
     ran = refresher.kubectl("get", f"--raw=/api/v1/secrets?watch=true&timeoutSeconds=1&{fields}")
     assert f'"namespace":"{published}"' in ran.stdout
 
 
-def test_it_reads_the_namespaces(refresher: Cluster, labelled: str) -> None:
+def test_namespaces_listed(refresher: Cluster, labelled: str) -> None:
     ran = refresher.kubectl("get", "namespaces", f"--selector={ENABLED_LABEL}=true", "--output=name")
     assert f"namespace/{labelled}" in ran.stdout.split()
 
 
-def test_it_makes_changes_and_deletes_the_pull_secret_of_a_served_namespace(
+def test_pull_secret_selected_namespace_written_and_deleted(
     cluster: Cluster, refresher: Cluster, labelled: str
 ) -> None:
     _done(_applied(refresher, labelled, pull_secret()))
@@ -204,7 +202,7 @@ def test_it_makes_changes_and_deletes_the_pull_secret_of_a_served_namespace(
     assert not cluster.exists(labelled, _SECRET)
 
 
-def test_it_makes_its_lease_by_a_put_to_its_name_and_holds_it(cluster: Cluster, refresher: Cluster) -> None:
+def test_lease_created_by_put_and_held(cluster: Cluster, refresher: Cluster) -> None:
     free_lease(cluster)
     replace = ("replace", f"--raw={_LEASES}/{REFRESHER}", "--filename=-")
     refresher.kubectl(*replace, stdin=_lease(REFRESHER, "first"))
@@ -221,7 +219,7 @@ def _lease(name: str, holder: str) -> Manifest:
     return {**kind, "metadata": {"name": name}, "spec": {"holderIdentity": holder}}
 
 
-def test_it_makes_events(cluster: Cluster, refresher: Cluster, labelled: str) -> None:
+def test_events_created(cluster: Cluster, refresher: Cluster, labelled: str) -> None:
     refresher.kubectl("create", "--namespace", labelled, "--filename=-", stdin=event(labelled))
     assert CONTROLLER in {made["reportingController"] for made in cluster.items(labelled, "events.events.k8s.io")}
 
@@ -230,46 +228,46 @@ def test_it_makes_events(cluster: Cluster, refresher: Cluster, labelled: str) ->
 
 
 @pytest.mark.parametrize("scope", ["--all-namespaces", f"--namespace={DEFAULT_NAMESPACE}"])
-def test_it_lists_no_other_secrets(refresher: Cluster, scope: str) -> None:
+def test_other_secrets_list_refused(refresher: Cluster, scope: str) -> None:
     _refused(refresher.run("get", "secrets", scope), "list", "secrets")
 
 
-def test_it_reads_no_other_secret(cluster: Cluster, refresher: Cluster, labelled: str) -> None:
+def test_other_secret_get_refused(cluster: Cluster, refresher: Cluster, labelled: str) -> None:
     cluster.kubectl("create", "secret", "generic", "other", "--namespace", labelled)
     _refused(refresher.run("get", "secret/other", "--namespace", labelled), "get", "secrets")
 
 
-def test_it_makes_no_secret_of_another_name(refresher: Cluster, labelled: str) -> None:
+def test_other_secret_apply_refused(refresher: Cluster, labelled: str) -> None:
     _refused(_applied(refresher, labelled, pull_secret(name="other")), "patch", "secrets")
 
 
-def test_it_posts_no_secret(refresher: Cluster, labelled: str) -> None:
+def test_secret_post_refused(refresher: Cluster, labelled: str) -> None:
     ran = refresher.run("create", "--namespace", labelled, "--filename=-", stdin=pull_secret())
     _refused(ran, "create", "secrets")
 
 
-def test_it_puts_no_secret(refresher: Cluster, published: str) -> None:
+def test_secret_put_refused(refresher: Cluster, published: str) -> None:
     ran = refresher.run("replace", "--namespace", published, "--filename=-", stdin=pull_secret())
     _refused(ran, "update", "secrets")
 
 
 @pytest.mark.parametrize("name", [PULL_SECRET, "other"])
-def test_it_deletes_no_collection_of_secrets(refresher: Cluster, published: str, name: str) -> None:
+def test_secrets_delete_collection_refused(refresher: Cluster, published: str, name: str) -> None:
     address = f"/api/v1/namespaces/{published}/secrets?fieldSelector=metadata.name%3D{name}"
     _refused(refresher.run("delete", f"--raw={address}"), "deletecollection", "secrets")
 
 
 @pytest.mark.parametrize("resource", ["pods", "configmaps", "serviceaccounts", "leases", "events"])
-def test_it_reads_nothing_else(refresher: Cluster, resource: str) -> None:
+def test_other_resources_list_refused(refresher: Cluster, resource: str) -> None:
     _refused(refresher.run("get", resource, "--namespace", DEFAULT_NAMESPACE), "list", resource)
 
 
-def test_it_changes_no_namespace(refresher: Cluster, labelled: str) -> None:
+def test_namespace_changes_refused(refresher: Cluster, labelled: str) -> None:
     _refused(refresher.run("label", "namespace", labelled, "team=search"), "patch", "namespaces")
     _refused(refresher.run("delete", "namespace", labelled), "delete", "namespaces")
 
 
-def test_it_holds_no_other_lease(refresher: Cluster, labelled: str) -> None:
+def test_other_lease_put_refused(refresher: Cluster, labelled: str) -> None:
     elsewhere = _LEASES.replace(DEFAULT_NAMESPACE, labelled)
     for address, name in ((_LEASES, "other"), (elsewhere, REFRESHER)):
         lease = _lease(name, "thief")
@@ -277,7 +275,7 @@ def test_it_holds_no_other_lease(refresher: Cluster, labelled: str) -> None:
         _refused(ran, "update", "leases")
 
 
-def test_it_makes_no_token_for_an_account(refresher: Cluster) -> None:
+def test_token_request_refused(refresher: Cluster) -> None:
     ran = refresher.run("create", "token", "default", "--namespace=kube-system")
     _refused(ran, "create", "serviceaccounts/token")
 
@@ -285,15 +283,13 @@ def test_it_makes_no_token_for_an_account(refresher: Cluster) -> None:
 # What the guard refuses.
 
 
-def test_the_account_cannot_have_itself_given_another_accounts_token(
-    cluster: Cluster, refresher: Cluster, never_served: str
-) -> None:
+def test_token_secret_system_namespace_denied(cluster: Cluster, refresher: Cluster, never_served: str) -> None:
     # A controller of kube-system that may do much, where there is one.
     _guarded(_applied(refresher, never_served, _token_of("generic-garbage-collector")), _TYPE)
     assert not cluster.exists(never_served, _SECRET)
 
 
-def test_the_account_cannot_have_itself_given_a_token_in_a_served_namespace(refresher: Cluster, labelled: str) -> None:
+def test_token_secret_selected_namespace_denied(refresher: Cluster, labelled: str) -> None:
     _guarded(_applied(refresher, labelled, _token_of("default")), _TYPE)
 
 
@@ -302,19 +298,17 @@ def _token_of(account: str) -> Manifest:
     return {**secret, "type": "kubernetes.io/service-account-token", "data": {}}
 
 
-def test_a_secret_of_any_other_type_is_not_made(refresher: Cluster, labelled: str) -> None:
+def test_secret_other_type_denied(refresher: Cluster, labelled: str) -> None:
     _guarded(_applied(refresher, labelled, {**pull_secret(), "type": "Opaque"}), _TYPE)
     untyped = {key: value for key, value in pull_secret().items() if key != "type"}
     _guarded(_applied(refresher, labelled, untyped), _TYPE)
 
 
-def test_no_secret_is_made_in_a_namespace_that_is_never_served(refresher: Cluster, never_served: str) -> None:
+def test_secret_excluded_namespace_create_denied(refresher: Cluster, never_served: str) -> None:
     _guarded(_applied(refresher, never_served, pull_secret()), _EVERYWHERE_ELSE)
 
 
-def test_a_secret_in_a_namespace_that_is_never_served_is_not_changed_and_may_go(
-    cluster: Cluster, refresher: Cluster, never_served: str
-) -> None:
+def test_secret_excluded_namespace_only_delete_allowed(cluster: Cluster, refresher: Cluster, never_served: str) -> None:
     cluster.create(never_served, pull_secret())
     _guarded(_applied(refresher, never_served, pull_secret(labels={"changed": "yes"})), _EVERYWHERE_ELSE)
     # Somebody copied it there.
@@ -322,35 +316,33 @@ def test_a_secret_in_a_namespace_that_is_never_served_is_not_changed_and_may_go(
 
 
 @pytest.mark.parametrize("labels", [{}, {ENABLED_LABEL: "false"}])
-def test_no_secret_is_made_in_a_namespace_that_is_not_opted_in(
+def test_secret_unselected_namespace_create_denied(
     cluster: Cluster, refresher: Cluster, labels: dict[str, str]
 ) -> None:
     namespace = cluster.make_namespace(labels)
     _guarded(_applied(refresher, namespace, pull_secret()), _LABEL)
 
 
-def test_a_secret_stays_current_and_goes_where_the_label_was_taken_away(refresher: Cluster, left: str) -> None:
+def test_secret_label_removed_update_and_delete_allowed(refresher: Cluster, left: str) -> None:
     _done(_applied(refresher, left, pull_secret(labels={"changed": "yes"})))
     refresher.kubectl("delete", _SECRET, "--namespace", left)
     _guarded(_applied(refresher, left, pull_secret()), _LABEL)
 
 
-def test_a_label_that_is_put_on_soon_counts(cluster: Cluster, refresher: Cluster) -> None:
+def test_secret_label_added_create_allowed_soon(cluster: Cluster, refresher: Cluster) -> None:
     namespace = cluster.make_namespace({})
     cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
     eventually("the label counts", lambda: not _applied(refresher, namespace, pull_secret()).status, deadline=5)
 
 
-def test_the_type_of_a_secret_is_not_changed(refresher: Cluster, published: str) -> None:
+def test_secret_type_change_refused(refresher: Cluster, published: str) -> None:
     ran = _applied(refresher, published, {**pull_secret(), "type": "Opaque"})
     assert ran.status
     # The API server's own rule comes first.
     assert "type: Invalid value" in ran.stderr
 
 
-def test_somebody_elses_secret_of_our_name_and_another_type_is_left_alone(
-    cluster: Cluster, refresher: Cluster, labelled: str
-) -> None:
+def test_foreign_secret_other_type_untouched(cluster: Cluster, refresher: Cluster, labelled: str) -> None:
     cluster.create(labelled, {**pull_secret(), "type": "Opaque"})
     _guarded(_merged(refresher, labelled, '{"metadata": {"labels": {"changed": "yes"}}}'), _TYPE)
     _guarded(refresher.run("delete", _SECRET, "--namespace", labelled), _TYPE)
@@ -364,7 +356,7 @@ def test_somebody_elses_secret_of_our_name_and_another_type_is_left_alone(
         ("ownerReferences", [_OWNER], "only without owners, and may change none"),
     ],
 )
-def test_it_puts_no_finalizer_and_no_owner_on_a_secret(
+def test_secret_finalizer_or_owner_denied(
     refresher: Cluster, labelled: str, field: str, value: list[object], message: str
 ) -> None:
     manifest = pull_secret(**{field: value})
@@ -374,9 +366,7 @@ def test_it_puts_no_finalizer_and_no_owner_on_a_secret(
     _guarded(_applied(refresher, labelled, manifest, "--dry-run=server"), message)
 
 
-def test_somebody_elses_finalizer_and_owner_hinder_no_change_and_stay(
-    cluster: Cluster, refresher: Cluster, published: str
-) -> None:
+def test_secret_foreign_finalizer_and_owner_kept(cluster: Cluster, refresher: Cluster, published: str) -> None:
     owner = {**_OWNER, "uid": cluster.get(published, "configmap/kube-root-ca.crt")["metadata"]["uid"]}
     theirs = {"finalizers": [_FINALIZER, f"{_FINALIZER}-too"], "ownerReferences": [owner]}
     # Applied, as others' fields are what an apply leaves alone.
@@ -415,7 +405,7 @@ def no_certificate(cluster: Cluster, account: Path) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("no_certificate")
-def test_it_makes_reads_watches_and_changes_the_certificates_secret(refresher: Cluster) -> None:
+def test_certificate_secret_created_read_and_updated(refresher: Cluster) -> None:
     _done(_applied(refresher, DEFAULT_NAMESPACE, certificate()))
     _done(_applied(refresher, DEFAULT_NAMESPACE, certificate(annotations={"changed": "yes"})))
     patch = f"--patch={json.dumps({'metadata': {'annotations': {'changed': 'again'}}})}"
@@ -440,23 +430,21 @@ def test_it_makes_reads_watches_and_changes_the_certificates_secret(refresher: C
         ({"metadata": {"ownerReferences": [_OWNER]}}, "only without owners"),
     ],
 )
-def test_the_certificates_secret_is_of_one_type_and_hinders_nobody(
-    refresher: Cluster, changes: Manifest, message: str
-) -> None:
+def test_certificate_secret_other_type_or_metadata_denied(refresher: Cluster, changes: Manifest, message: str) -> None:
     metadata = changes.get("metadata", {})
     manifest = certificate(**metadata) | {key: value for key, value in changes.items() if key != "metadata"}
     _guarded(_applied(refresher, DEFAULT_NAMESPACE, manifest, "--dry-run=server"), message)
 
 
 @pytest.mark.usefixtures("no_certificate")
-def test_the_certificates_secret_is_no_way_to_a_token(refresher: Cluster) -> None:
+def test_certificate_secret_token_type_denied(refresher: Cluster) -> None:
     token = {"type": "kubernetes.io/service-account-token", "data": {}}
     manifest = certificate(annotations={"kubernetes.io/service-account.name": PROGRAM}) | token
     _guarded(_applied(refresher, DEFAULT_NAMESPACE, manifest), "the only type of registry-webhook-certificate")
 
 
 @pytest.mark.usefixtures("no_certificate")
-def test_somebody_elses_secret_of_the_certificates_name_is_left_alone(cluster: Cluster, refresher: Cluster) -> None:
+def test_certificate_secret_foreign_untouched(cluster: Cluster, refresher: Cluster) -> None:
     cluster.create(DEFAULT_NAMESPACE, certificate() | {"type": "example.com/any"})
     patch = f"--patch={json.dumps({'metadata': {'labels': {'changed': 'yes'}}})}"
     ran = refresher.run("patch", _CERTIFICATE, "--namespace", DEFAULT_NAMESPACE, "--type=merge", patch)
@@ -464,12 +452,12 @@ def test_somebody_elses_secret_of_the_certificates_name_is_left_alone(cluster: C
 
 
 @pytest.mark.usefixtures("no_certificate")
-def test_it_does_not_delete_the_certificates_secret(cluster: Cluster, refresher: Cluster) -> None:
+def test_certificate_secret_delete_refused(cluster: Cluster, refresher: Cluster) -> None:
     cluster.create(DEFAULT_NAMESPACE, certificate())
     _refused(refresher.run("delete", _CERTIFICATE, "--namespace", DEFAULT_NAMESPACE), "delete", "secrets")
 
 
-def test_there_is_a_certificate_in_our_own_namespace_alone(refresher: Cluster, labelled: str) -> None:
+def test_certificate_secret_other_namespace_refused(refresher: Cluster, labelled: str) -> None:
     manifest = certificate(namespace=labelled)
     _refused(_applied(refresher, labelled, manifest), "patch", "secrets")
 
@@ -502,9 +490,7 @@ def _owner(cluster: Cluster, **changes: object) -> Manifest:
     return {"apiVersion": "v1", "kind": "Namespace", "name": DEFAULT_NAMESPACE, "uid": uid, **changes}
 
 
-def test_it_keeps_the_bundle_and_the_owner_of_the_webhook_configuration(
-    cluster: Cluster, refresher: Cluster, called: Manifest
-) -> None:
+def test_webhook_configuration_bundle_and_owner_updated(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
     (webhook,) = called["webhooks"]
     for bundle in ("Zmlyc3Q=", "c2Vjb25k"):
         applied = {
@@ -519,7 +505,7 @@ def test_it_keeps_the_bundle_and_the_owner_of_the_webhook_configuration(
         assert stored["metadata"]["ownerReferences"] == [_owner(cluster)]
 
 
-def test_it_lists_and_watches_the_one_webhook_configuration(refresher: Cluster, called: Manifest) -> None:
+def test_webhook_configuration_only_own_listed_and_watched(refresher: Cluster, called: Manifest) -> None:
     address = "/apis/admissionregistration.k8s.io/v1/mutatingwebhookconfigurations"
     one = f"{address}?fieldSelector=metadata.name%3D{called['metadata']['name']}"
     assert len(refresher.kubectl("get", f"--raw={one}").manifest["items"]) == 1
@@ -560,7 +546,7 @@ _WHEN = "may not change for which requests"
         (f"{_WEBHOOK}/objectSelector", {}, _WHEN),
     ],
 )
-def test_it_changes_nothing_else_in_the_webhook_configuration(
+def test_webhook_configuration_other_fields_denied(
     refresher: Cluster, called: Manifest, path: str, value: object, message: str
 ) -> None:
     assert called
@@ -568,7 +554,7 @@ def test_it_changes_nothing_else_in_the_webhook_configuration(
     _guarded(ran, message, "registry-webhook-configurations")
 
 
-def test_it_adds_and_removes_no_webhook(refresher: Cluster, called: Manifest) -> None:
+def test_webhook_configuration_webhook_count_change_denied(refresher: Cluster, called: Manifest) -> None:
     another = called["webhooks"][0] | {"name": "other.registry-webhook.internal"}
     for operation in ({"op": "add", "path": "/webhooks/-", "value": another}, {"op": "remove", "path": _WEBHOOK}):
         _guarded(_patched(refresher, [operation], "--dry-run=server"), _NUMBER, "registry-webhook-configurations")
@@ -588,7 +574,7 @@ def test_it_adds_and_removes_no_webhook(refresher: Cluster, called: Manifest) ->
         {"name": DEFAULT_NAMESPACE.upper()},
     ],
 )
-def test_it_gives_the_webhook_configuration_no_other_owner(
+def test_webhook_configuration_other_owner_denied(
     cluster: Cluster, refresher: Cluster, called: Manifest, changes: Manifest
 ) -> None:
     assert called
@@ -597,9 +583,7 @@ def test_it_gives_the_webhook_configuration_no_other_owner(
     _guarded(ran, "the only owner that this account may give", "registry-webhook-owners")
 
 
-def test_it_gives_the_webhook_configuration_no_other_namespaces_uid_and_name(
-    cluster: Cluster, refresher: Cluster, called: Manifest
-) -> None:
+def test_webhook_configuration_owner_other_uid_denied(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
     assert called
     system = cluster.get("default", "namespace/kube-system")["metadata"]
     uid = system["uid"]
@@ -609,16 +593,14 @@ def test_it_gives_the_webhook_configuration_no_other_namespaces_uid_and_name(
         _guarded(ran, "the only owner that this account may give", "registry-webhook-owners")
 
 
-def test_it_may_take_its_own_owner_back(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
+def test_webhook_configuration_own_owner_removed(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
     assert called
     path = "/metadata/ownerReferences"
     _done(_patched(refresher, [{"op": "add", "path": path, "value": [_owner(cluster)]}]))
     _done(_patched(refresher, [{"op": "remove", "path": path}]))
 
 
-def test_somebody_elses_owner_of_the_webhook_configuration_stays(
-    cluster: Cluster, refresher: Cluster, called: Manifest
-) -> None:
+def test_webhook_configuration_foreign_owner_kept(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
     assert called
     namespace = cluster.get("default", "namespace/default")["metadata"]
     theirs = {"apiVersion": "v1", "kind": "Namespace", "name": "default", "uid": namespace["uid"]}
@@ -633,9 +615,7 @@ def test_somebody_elses_owner_of_the_webhook_configuration_stays(
         _done(_patched(cluster, [{"op": "remove", "path": path}]))
 
 
-def test_it_writes_to_no_other_webhook_configuration_and_makes_and_deletes_none(
-    refresher: Cluster, called: Manifest
-) -> None:
+def test_other_webhook_configuration_write_refused(refresher: Cluster, called: Manifest) -> None:
     resource = "mutatingwebhookconfigurations"
     new = {"apiVersion": called["apiVersion"], "kind": called["kind"], "webhooks": called["webhooks"]}
     _refused(_applied(refresher, "default", new | {"metadata": {"name": _OTHER_CONFIGURATION}}), "patch", resource)
@@ -644,7 +624,7 @@ def test_it_writes_to_no_other_webhook_configuration_and_makes_and_deletes_none(
     _refused(ran, "create", resource)
 
 
-def test_nobody_else_is_kept_from_changing_the_webhook_configuration(cluster: Cluster, called: Manifest) -> None:
+def test_webhook_configuration_other_user_allowed(cluster: Cluster, called: Manifest) -> None:
     assert called
     operation = {"op": "add", "path": f"{_WEBHOOK}/failurePolicy", "value": "Fail"}
     _done(_patched(cluster, [operation], "--dry-run=server"))
@@ -657,7 +637,7 @@ def test_nobody_else_is_kept_from_changing_the_webhook_configuration(cluster: Cl
         ("ownerReferences", [_OWNER], "may make a Lease only without owners"),
     ],
 )
-def test_it_puts_no_finalizer_and_no_owner_on_its_lease(
+def test_lease_finalizer_or_owner_denied(
     cluster: Cluster, refresher: Cluster, field: str, value: list[object], message: str
 ) -> None:
     free_lease(cluster)
@@ -672,7 +652,7 @@ def test_it_puts_no_finalizer_and_no_owner_on_its_lease(
     _guarded(refresher.run(*replace, stdin=stored), message, "registry-webhook-leases")
 
 
-def test_its_events_say_who_speaks_and_have_no_finalizer_and_no_owner(refresher: Cluster, labelled: str) -> None:
+def test_event_forged_controller_finalizer_or_owner_denied(refresher: Cluster, labelled: str) -> None:
     forged = event(labelled, reportingController="kubelet")
     spelled = event(labelled, reportingController=f"{PROGRAM}/Refresher")
     kept = event(labelled, metadata={"generateName": "kept-", "finalizers": [_FINALIZER]})
@@ -687,13 +667,13 @@ def test_its_events_say_who_speaks_and_have_no_finalizer_and_no_owner(refresher:
         _guarded(refresher.run("create", *dry, stdin=manifest), message, "registry-webhook-events")
 
 
-def test_nobody_elses_secrets_and_events_are_looked_at(cluster: Cluster, account: Path, labelled: str) -> None:
+def test_guard_other_accounts_unaffected(cluster: Cluster, account: Path, labelled: str) -> None:
     assert account.exists()
     cluster.create(labelled, {**pull_secret(finalizers=[]), "type": "Opaque"})
     cluster.create(labelled, event(labelled, reportingController="example.com/other"))
 
 
-def test_the_api_server_finds_nothing_wrong_with_the_guards_expressions(cluster: Cluster, account: Path) -> None:
+def test_guard_expressions_type_check(cluster: Cluster, account: Path) -> None:
     assert account.exists()
     for name in GUARDS:
 
@@ -708,14 +688,14 @@ def test_the_api_server_finds_nothing_wrong_with_the_guards_expressions(cluster:
 # The Pods that have the account.
 
 
-def test_the_deployment_is_accepted_without_a_warning(cluster: Cluster, account: Path) -> None:
+def test_deployment_accepted_without_warnings(cluster: Cluster, account: Path) -> None:
     assert account.exists()
     # Pod Security would warn.
     ran = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", f"--filename={DEPLOYMENT}")
     assert not ran.warnings
 
 
-def test_a_pod_that_asks_for_more_is_refused(cluster: Cluster, account: Path) -> None:
+def test_pod_unrestricted_refused(cluster: Cluster, account: Path) -> None:
     assert account.exists()
     ran = cluster.run(
         "create", "--dry-run=server", "--namespace", DEFAULT_NAMESPACE, "--filename=-", stdin=pod("any", app="any")
@@ -724,7 +704,7 @@ def test_a_pod_that_asks_for_more_is_refused(cluster: Cluster, account: Path) ->
     assert "restricted" in ran.stderr
 
 
-def test_the_api_server_gives_the_webhook_no_token(cluster: Cluster, account: Path) -> None:
+def test_webhook_pod_without_token(cluster: Cluster, account: Path) -> None:
     assert account.exists()
     (deployment,) = (
         document for document in yaml.safe_load_all(DEPLOYMENT.read_text()) if document["kind"] == "Deployment"

@@ -51,9 +51,7 @@ def _patched(cluster: Cluster, namespace: str, what: str, patch: object) -> None
 
 
 @_pulling
-def test_a_pod_runs_in_a_namespace_that_was_labelled_a_moment_ago(
-    installation: Installation, sidecar: Sidecar, figure: _Figure
-) -> None:
+def test_pod_after_label_runs(installation: Installation, sidecar: Sidecar, figure: _Figure) -> None:
     assert sidecar.is_running()
     cluster, namespace = installation.cluster, installation.namespace(labelled=False)
     began = time.monotonic()
@@ -68,7 +66,7 @@ def test_a_pod_runs_in_a_namespace_that_was_labelled_a_moment_ago(
 
 
 @_pulling
-def test_a_pod_does_not_run_in_a_namespace_without_the_label(installation: Installation) -> None:
+def test_pod_unlabelled_namespace_not_pulled(installation: Installation) -> None:
     cluster, namespace = installation.cluster, installation.namespace(labelled=False)
     cluster.kubectl("run", "c", f"--image={IMAGE}", "--namespace", namespace)
     eventually("the image cannot be pulled", lambda: state(cluster, namespace, "c") in NOT_PULLED, deadline=60)
@@ -77,9 +75,7 @@ def test_a_pod_does_not_run_in_a_namespace_without_the_label(installation: Insta
 
 
 @_pulling
-def test_a_pod_runs_that_was_made_in_the_same_second_as_its_namespace(
-    installation: Installation, sidecar: Sidecar
-) -> None:
+def test_pod_created_with_namespace_runs(installation: Installation, sidecar: Sidecar) -> None:
     assert sidecar.is_running()
     cluster = installation.cluster
     namespace = cluster.start_namespace({**_ON, RUN_LABEL: installation.run})
@@ -92,7 +88,7 @@ def test_a_pod_runs_that_was_made_in_the_same_second_as_its_namespace(
     remove(cluster, namespace, "twin")
 
 
-def test_a_label_is_followed_by_the_secret_at_once(cluster: Cluster, sidecar: Sidecar, figure: _Figure) -> None:
+def test_label_added_secret_created_at_once(cluster: Cluster, sidecar: Sidecar, figure: _Figure) -> None:
     namespace = cluster.start_namespace({})
     _label(cluster, namespace, "=true")
     took = has_password(cluster, namespace, sidecar.password, _AT_ONCE)
@@ -106,7 +102,7 @@ def test_a_label_is_followed_by_the_secret_at_once(cluster: Cluster, sidecar: Si
 # And kept.
 
 
-def test_passes_that_change_nothing_write_nothing(cluster: Cluster, sidecar: Sidecar, audit: AuditLog | None) -> None:
+def test_refresh_nothing_changed_writes_nothing(cluster: Cluster, sidecar: Sidecar, audit: AuditLog | None) -> None:
     namespaces = [_served(cluster, sidecar) for _ in range(2)]
     before = [version(cluster, namespace) for namespace in namespaces]
     start = audit.end() if audit else 0
@@ -124,7 +120,7 @@ def test_passes_that_change_nothing_write_nothing(cluster: Cluster, sidecar: Sid
     assert audit is None or audit.secrets_written(start) == []
 
 
-def test_one_that_is_edited_or_deleted_is_back_at_once(cluster: Cluster, sidecar: Sidecar, figure: _Figure) -> None:
+def test_secret_edited_or_deleted_restored_at_once(cluster: Cluster, sidecar: Sidecar, figure: _Figure) -> None:
     namespace = _served(cluster, sidecar)
     uid, _ = version(cluster, namespace)
     auths = {"auths": {"registry.example.com": {"auth": base64.b64encode(b"somebody:else").decode()}}}
@@ -160,9 +156,7 @@ def _content(secret: Manifest) -> dict[str, tuple[str | None, str | None]]:
     return {key: (entry.get("username"), entry.get("password")) for key, entry in content["auths"].items()}
 
 
-def test_whoever_keeps_deleting_it_is_answered_later_and_named(
-    cluster: Cluster, sidecar: Sidecar, figure: _Figure
-) -> None:
+def test_secret_deleted_repeatedly_backs_off_reported(cluster: Cluster, sidecar: Sidecar, figure: _Figure) -> None:
     namespace = _served(cluster, sidecar)
     delete = ("delete", SECRET, "--namespace", namespace)
     for _ in range(3):
@@ -177,7 +171,7 @@ def test_whoever_keeps_deleting_it_is_answered_later_and_named(
     figure("fourth repair within a minute", time.monotonic() - began)
 
 
-def test_somebody_elses_secret_of_the_name_is_left_alone_and_named(cluster: Cluster, sidecar: Sidecar) -> None:
+def test_foreign_secret_untouched_reported(cluster: Cluster, sidecar: Sidecar) -> None:
     namespaces = [cluster.start_namespace({}) for _ in range(2)]
     for namespace, kind in zip(namespaces, ("kubernetes.io/dockerconfigjson", "Opaque"), strict=True):
         secret = {"metadata": {"name": PULL_SECRET}, "type": kind, "data": {".dockerconfigjson": "e30="}}
@@ -203,7 +197,7 @@ def test_somebody_elses_secret_of_the_name_is_left_alone_and_named(cluster: Clus
 # One namespace holds up no other.
 
 
-def test_a_namespace_on_its_way_out_gets_nothing_and_holds_up_no_other(cluster: Cluster, sidecar: Sidecar) -> None:
+def test_terminating_namespace_skipped_others_served(cluster: Cluster, sidecar: Sidecar) -> None:
     namespace, other = _served(cluster, sidecar), cluster.start_namespace({})
     kept = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "kept", "finalizers": [_FINALIZER]}}
     cluster.create(namespace, kept)
@@ -220,9 +214,7 @@ def test_a_namespace_on_its_way_out_gets_nothing_and_holds_up_no_other(cluster: 
         _patched(cluster, namespace, "configmap/kept", {"metadata": {"finalizers": None}})
 
 
-def test_a_namespace_without_room_for_a_secret_holds_up_no_other_and_gets_it_when_there_is(
-    cluster: Cluster, sidecar: Sidecar
-) -> None:
+def test_quota_exceeded_others_served_then_created(cluster: Cluster, sidecar: Sidecar) -> None:
     full, other = cluster.start_namespace({}), cluster.start_namespace({})
     quota = {"metadata": {"name": "none"}, "spec": {"hard": {"secrets": "0"}}}
     cluster.create(full, {"apiVersion": "v1", "kind": "ResourceQuota", **quota})
@@ -243,7 +235,7 @@ def test_a_namespace_without_room_for_a_secret_holds_up_no_other_and_gets_it_whe
 # The label goes.
 
 
-def test_the_secret_outlives_its_label_and_is_current_when_that_comes_back(
+def test_label_removed_and_restored_secret_current(
     cluster: Cluster, sidecar: Sidecar, change_password: Callable[[], str]
 ) -> None:
     namespace = _served(cluster, sidecar)
@@ -263,7 +255,7 @@ def test_the_secret_outlives_its_label_and_is_current_when_that_comes_back(
 
 
 @_pulling
-def test_a_pod_that_names_the_secret_runs_after_the_label_has_gone(cluster: Cluster, sidecar: Sidecar) -> None:
+def test_label_removed_pod_with_secret_still_runs(cluster: Cluster, sidecar: Sidecar) -> None:
     namespace = cluster.make_namespace(_ON)
     has_password(cluster, namespace, sidecar.password)
     _label(cluster, namespace, "-")
@@ -271,7 +263,7 @@ def test_a_pod_that_names_the_secret_runs_after_the_label_has_gone(cluster: Clus
     runs(cluster, namespace, written("restarted", secret=True))
 
 
-def test_when_the_linger_is_over_the_secret_goes(cluster: Cluster, sidecar: Sidecar) -> None:
+def test_linger_over_secret_deleted(cluster: Cluster, sidecar: Sidecar) -> None:
     namespace = _served(cluster, sidecar)
     uid, _ = version(cluster, namespace)
     sidecar.configure(webhook__pull_secret__linger=2)
@@ -288,7 +280,7 @@ def test_when_the_linger_is_over_the_secret_goes(cluster: Cluster, sidecar: Side
         sidecar.configure(webhook__pull_secret__linger=86_400)
 
 
-def test_secret_that_a_tenant_makes_in_an_unserved_namespace_is_not_filled(
+def test_tenant_secret_unselected_namespace_not_filled(
     cluster: Cluster, sidecar: Sidecar, change_password: Callable[[], str]
 ) -> None:
     namespace = cluster.start_namespace({})
@@ -303,7 +295,7 @@ def test_secret_that_a_tenant_makes_in_an_unserved_namespace_is_not_filled(
     has_password(cluster, namespace, sidecar.password)
 
 
-def test_a_namespace_that_is_denied_loses_the_secret_at_once(cluster: Cluster, sidecar: Sidecar) -> None:
+def test_namespace_denied_secret_deleted_at_once(cluster: Cluster, sidecar: Sidecar) -> None:
     denied, other = _served(cluster, sidecar), _served(cluster, sidecar)
     before = version(cluster, other)
     sidecar.configure(webhook__namespaces__deny=[denied])

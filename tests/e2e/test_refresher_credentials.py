@@ -26,7 +26,7 @@ def namespace(cluster: Cluster, sidecar: Sidecar) -> str:
 
 
 @pytest.mark.usefixtures("registry")
-def test_a_password_that_changes_at_registry_and_source_changes_in_place(
+def test_password_changed_everywhere_secret_patched(
     cluster: Cluster, namespace: str, change_password: Callable[[], str]
 ) -> None:
     runs(cluster, namespace, written("before", secret=True))
@@ -37,7 +37,7 @@ def test_a_password_that_changes_at_registry_and_source_changes_in_place(
     runs(cluster, namespace, written("after", secret=True))
 
 
-def test_a_password_that_changes_at_the_registry_alone_is_reported_and_tried_patiently(
+def test_password_changed_at_registry_reported_retried_rarely(
     cluster: Cluster, registry: Registry, sidecar: Sidecar, namespace: str
 ) -> None:
     before, password = version(cluster, namespace), sidecar.password
@@ -69,7 +69,7 @@ def test_a_password_that_changes_at_the_registry_alone_is_reported_and_tried_pat
     runs(cluster, namespace, written("again", secret=True))
 
 
-def test_a_password_file_that_is_emptied_or_removed_leaves_the_last_good_one(
+def test_password_file_empty_or_removed_previous_kept(
     cluster: Cluster, sidecar: Sidecar, namespace: str, change_password: Callable[[], str]
 ) -> None:
     password = change_password()

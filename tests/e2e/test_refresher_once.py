@@ -37,7 +37,7 @@ def sidecar(make_sidecar: _MakeSidecar, namespace: str) -> Sidecar:
     return sidecar
 
 
-def test_a_dry_run_shows_what_would_be_written_and_writes_nothing(
+def test_dry_run_shows_changes_writes_nothing(
     cluster: Cluster, sidecar: Sidecar, namespace: str, audit: AuditLog | None
 ) -> None:
     start = audit.end() if audit else 0
@@ -51,9 +51,7 @@ def test_a_dry_run_shows_what_would_be_written_and_writes_nothing(
     assert audit is None or audit.secrets_written(start) == []
 
 
-def test_one_pass_publishes_and_the_next_one_finds_nothing_to_do(
-    cluster: Cluster, sidecar: Sidecar, namespace: str
-) -> None:
+def test_once_publishes_then_changes_nothing(cluster: Cluster, sidecar: Sidecar, namespace: str) -> None:
     said = "published: the pull secret is current in 1 of 1 served namespaces"
     versions = []
     for _ in range(2):
@@ -65,7 +63,7 @@ def test_one_pass_publishes_and_the_next_one_finds_nothing_to_do(
     assert f"# keep in {namespace}" in sidecar.run("--dry-run").stdout
 
 
-def test_one_pass_says_where_it_could_not_publish(cluster: Cluster, sidecar: Sidecar, namespace: str) -> None:
+def test_once_foreign_secret_reported(cluster: Cluster, sidecar: Sidecar, namespace: str) -> None:
     secret = {"metadata": {"name": PULL_SECRET}, "type": "Opaque"}
     cluster.create(namespace, {"apiVersion": "v1", "kind": "Secret", **secret})
     ran = sidecar.run("--once")
@@ -74,7 +72,7 @@ def test_one_pass_says_where_it_could_not_publish(cluster: Cluster, sidecar: Sid
     assert cluster.get(namespace, SECRET)["type"] == "Opaque"
 
 
-def test_one_pass_without_the_rights_fails_in_one_line(cluster: Cluster, sidecar: Sidecar, namespace: str) -> None:
+def test_once_permissions_missing_one_line(cluster: Cluster, sidecar: Sidecar, namespace: str) -> None:
     with without_rights(cluster):
         ran = sidecar.run("--once")
     assert ran.status == 1
@@ -92,7 +90,7 @@ _AWKWARD = [
 
 
 @pytest.mark.parametrize(("username", "password", "end"), _AWKWARD)
-def test_an_awkward_password_reaches_the_node_intact(  # noqa: PLR0913, PLR0917 - three of them are a row of the table
+def test_once_password_special_characters_pull_succeeds(  # noqa: PLR0913, PLR0917 - three of them are a row of the table
     cluster: Cluster,
     registry: Registry,
     make_sidecar: _MakeSidecar,
@@ -121,7 +119,7 @@ def test_an_awkward_password_reaches_the_node_intact(  # noqa: PLR0913, PLR0917 
     runs(cluster, namespace, written("awkward", secret=True))
 
 
-def test_one_pass_does_not_publish_what_the_registry_refuses_over_what_is_there(
+def test_once_password_refused_secret_unchanged(
     cluster: Cluster, registry: Registry, make_sidecar: _MakeSidecar, namespace: str
 ) -> None:
     sidecar = make_sidecar({**registry.settings, "webhook.namespaces.allow": [namespace]})

@@ -116,7 +116,7 @@ def _is_well(sidecar: Sidecar) -> None:
     assert sidecar.ask("/healthz") == (200, "ok\n")
 
 
-def test_what_is_wrong_from_the_start_stops_no_pod_and_is_caught_up_with(
+def test_fault_at_start_pods_created_then_recovers(
     cluster: Cluster, fail_closed: tuple[Installation, str], served: str, sidecar: Sidecar, trouble: _Trouble
 ) -> None:
     _, closed = fail_closed
@@ -137,7 +137,7 @@ def test_what_is_wrong_from_the_start_stops_no_pod_and_is_caught_up_with(
         eventually("it is ready", lambda: sidecar.ask("/readyz")[0] == 200)
 
 
-def test_what_goes_wrong_later_stops_no_pod_and_is_caught_up_with(
+def test_fault_later_pods_created_then_recovers(
     cluster: Cluster, fail_closed: tuple[Installation, str], served: str, sidecar: Sidecar, trouble: _Trouble
 ) -> None:
     _, closed = fail_closed
@@ -161,9 +161,7 @@ def test_what_goes_wrong_later_stops_no_pod_and_is_caught_up_with(
         assert version(cluster, namespace) == before
 
 
-def test_a_wrong_password_at_the_start_replaces_no_good_one(
-    cluster: Cluster, registry: Registry, sidecar: Sidecar
-) -> None:
+def test_start_wrong_password_previous_kept(cluster: Cluster, registry: Registry, sidecar: Sidecar) -> None:
     assert registry is not None
     namespace, good = cluster.start_namespace(_ON), sidecar.password
     with sidecar.running():
@@ -177,7 +175,7 @@ def test_a_wrong_password_at_the_start_replaces_no_good_one(
         assert version(cluster, namespace) == before
 
 
-def test_a_registry_that_cannot_be_asked_holds_up_nothing(cluster: Cluster, make_sidecar: _MakeSidecar) -> None:
+def test_registry_unreachable_secret_published(cluster: Cluster, make_sidecar: _MakeSidecar) -> None:
     server = "registry.invalid"
     sidecar = make_sidecar({"opencti.daemon.registry.server": server, "webhook.verify": "warn"})
     password, namespace = sidecar.set_password(), cluster.start_namespace(_ON)
@@ -192,7 +190,7 @@ def test_a_registry_that_cannot_be_asked_holds_up_nothing(cluster: Cluster, make
 _OUTAGE = 15.0
 
 
-def test_an_api_server_that_comes_back_finds_nothing_lost_and_nothing_written_twice(  # noqa: PLR0913, PLR0917 - all take part
+def test_api_server_outage_changes_caught_up_once(  # noqa: PLR0913, PLR0917 - all take part
     cluster: Cluster,
     apiserver: ApiServer,
     installation: Installation,

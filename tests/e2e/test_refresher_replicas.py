@@ -42,7 +42,7 @@ def namespace(cluster: Cluster) -> str:
     return cluster.start_namespace({ENABLED_LABEL: "true"})
 
 
-def test_two_that_read_different_passwords_do_not_take_turns(
+def test_replicas_different_passwords_only_leader_writes(
     cluster: Cluster, replicas: tuple[Sidecar, Sidecar], namespace: str, figure: _Figure
 ) -> None:
     first, second = replicas
@@ -65,7 +65,7 @@ def test_two_that_read_different_passwords_do_not_take_turns(
     assert version(cluster, namespace)[0] == before[0]
 
 
-def test_when_the_one_that_writes_is_killed_the_other_takes_over(
+def test_leader_killed_other_replica_takes_over(
     cluster: Cluster, replicas: tuple[Sidecar, Sidecar], namespace: str, figure: _Figure
 ) -> None:
     first, second = replicas

@@ -52,9 +52,7 @@ def _deployment(name: str, **images: str) -> Manifest:
     return {"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": spec}
 
 
-def test_the_lines_of_a_plan_bring_about_what_it_says(
-    installation: Installation, namespace: str, configure: _Configure
-) -> None:
+def test_plan_commands_have_planned_effect(installation: Installation, namespace: str, configure: _Configure) -> None:
     cluster, config = installation.cluster, configure()
     planned = program("plan", "--namespace", namespace, config, "--output=json")
     assert planned.status == 0, planned.stderr
@@ -85,7 +83,7 @@ def test_the_lines_of_a_plan_bring_about_what_it_says(
     assert said.startswith("No drift: 1 Pod in 1 served namespace")
 
 
-def test_a_report_on_all_namespaces_has_what_is_not_served_and_is_a_page_too(
+def test_report_all_namespaces_lists_unselected(
     installation: Installation, namespace: str, configure: _Configure
 ) -> None:
     installation.cluster.create(namespace, pod("bare", app=IMAGE))
@@ -100,7 +98,7 @@ def test_a_report_on_all_namespaces_has_what_is_not_served_and_is_a_page_too(
 
 
 @pytest.mark.parametrize("command", ["report", "plan"])
-def test_who_may_read_nothing_is_told_so_in_a_line(
+def test_report_and_plan_forbidden_one_line(
     installation: Installation, namespace: str, account: Path, configure: _Configure, command: str
 ) -> None:
     # The sidecar's account may read Namespaces, and neither Pods nor what makes them.
@@ -111,16 +109,14 @@ def test_who_may_read_nothing_is_told_so_in_a_line(
     assert installation.cluster.exists(namespace, "deployment/web")
 
 
-def test_a_namespace_that_cannot_be_opted_in_says_why(installation: Installation, configure: _Configure) -> None:
+def test_plan_system_namespace_reason_named(installation: Installation, configure: _Configure) -> None:
     assert installation.cluster.exists("default", "namespace/kube-system")
     ran = program("plan", "--namespace", "kube-system", configure())
     assert ran.status == 1
     assert "kube-system         namespace kube-system is Kubernetes' own" in ran.stdout
 
 
-def test_the_registry_is_asked_for_what_there_would_be(
-    registry: Registry, namespace: str, configure: _Configure
-) -> None:
+def test_plan_images_looked_up_in_registry(registry: Registry, namespace: str, configure: _Configure) -> None:
     password = new_password()
     registry.admit("planner", password)
     authority = str(registry.settings["webhook.verify_ca"])
@@ -149,9 +145,7 @@ def _replica_set(name: str) -> Manifest:
     return {**deployment, "kind": "ReplicaSet", "spec": {**spec, "replicas": 1}}
 
 
-def test_plan_of_namespace_run_by_operators_groups_by_custom_resource(
-    installation: Installation, configure: _Configure
-) -> None:
+def test_plan_operator_workloads_grouped_by_custom_resource(installation: Installation, configure: _Configure) -> None:
     name = installation.namespace(labelled=False)
     cluster = installation.cluster
     cluster.create(name, _controlled(_replica_set("web-1"), "Rollout", "web"))
@@ -172,7 +166,7 @@ def test_plan_of_namespace_run_by_operators_groups_by_custom_resource(
     ("command", "form"),
     [(command, form) for command in ("report", "plan") for form in ("table", "json", "yaml")] + [("report", "html")],
 )
-def test_owner_of_any_text_is_escaped_and_no_command(
+def test_report_and_plan_hostile_owner_escaped(
     installation: Installation, configure: _Configure, command: str, form: str
 ) -> None:
     name = installation.namespace(labelled=True)

@@ -50,9 +50,7 @@ def _read(cluster: Cluster, filename: Path) -> list[Any]:
     return found
 
 
-def test_review_of_drawn_objects_changes_only_what_it_patches(
-    cluster: Cluster, schemas: dict[str, Any], tmp_path: Path
-) -> None:
+def test_review_generated_objects_changed_as_patched(cluster: Cluster, schemas: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(_CONFIGURATION)
     (tmp_path / "drawn").mkdir()
     texts = st.lists(manifests.texts(openapi_strategies.objects(schemas)), min_size=10, max_size=10)

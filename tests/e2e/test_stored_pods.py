@@ -21,7 +21,7 @@ def late(installation: Installation) -> str:
 
 
 @pytest.mark.parametrize(("verb", "field"), [("label", "labels"), ("annotate", "annotations")])
-def test_metadata_of_an_unrewritten_pod_can_be_changed(cluster: Cluster, late: str, verb: str, field: str) -> None:
+def test_update_metadata_unrewritten_pod_untouched(cluster: Cluster, late: str, verb: str, field: str) -> None:
     ran = cluster.kubectl(verb, "pod", "kept", "team=search", "--namespace", late)
     assert not ran.warnings
     stored = cluster.get(late, "pod/kept")
@@ -30,9 +30,7 @@ def test_metadata_of_an_unrewritten_pod_can_be_changed(cluster: Cluster, late: s
     assert originals(stored) is None
 
 
-def test_setting_an_image_rewrites_that_image_and_says_that_the_pull_secret_is_missing(
-    cluster: Cluster, late: str
-) -> None:
+def test_update_image_rewritten_missing_secret_warned(cluster: Cluster, late: str) -> None:
     (warning,), stored = _set_image(cluster, late, "updated", app=_NEWER)
     assert images(stored) == {**_TWO, "app": f"{SERVER}/{_NEWER}"}
     assert originals(stored) == {"app": _NEWER}
@@ -45,9 +43,7 @@ def test_setting_an_image_rewrites_that_image_and_says_that_the_pull_secret_is_m
     assert originals(stored) == {"app": _NEWER, "sidecar": "acme/proxy:2"}
 
 
-def test_setting_an_image_of_a_pod_that_has_the_pull_secret_goes_without_a_warning(
-    cluster: Cluster, served: str
-) -> None:
+def test_update_image_secret_present_no_warning(cluster: Cluster, served: str) -> None:
     cluster.create(served, pod("two", **_TWO))
     warnings, stored = _set_image(cluster, served, "two", app=_NEWER)
     assert images(stored) == {"app": f"{SERVER}/{_NEWER}", "sidecar": f"{SERVER}/acme/proxy:1"}
@@ -56,7 +52,7 @@ def test_setting_an_image_of_a_pod_that_has_the_pull_secret_goes_without_a_warni
     assert not warnings
 
 
-def test_setting_an_init_containers_image_rewrites_it(cluster: Cluster, served: str) -> None:
+def test_update_init_container_image_rewritten(cluster: Cluster, served: str) -> None:
     manifest = pod("prepared", **_TWO)
     manifest["spec"]["initContainers"] = [{"name": "init", "image": "busybox:1.36"}]
     cluster.create(served, manifest)
@@ -71,7 +67,7 @@ def _set_image(cluster: Cluster, namespace: str, name: str, **to: str) -> tuple[
     return ran.warnings, cluster.get(namespace, f"pod/{name}")
 
 
-def test_the_image_that_kubectl_debug_puts_in_is_rewritten(cluster: Cluster, late: str) -> None:
+def test_debug_ephemeral_container_rewritten(cluster: Cluster, late: str) -> None:
     arguments = ("--image=busybox:1.36", "--container=debugger", "--profile=general", "--attach=false")
     ran = cluster.kubectl("debug", "pod/debugged", *arguments, "--namespace", late)
     stored = cluster.get(late, "pod/debugged")

@@ -81,7 +81,7 @@ def _named(much: str, name: str) -> str:
 
 
 @pytest.mark.parametrize("much", UNUSUAL)
-def test_a_pod_with_much_of_something_is_rewritten(cluster: Cluster, labelled: str, much: str) -> None:
+def test_pod_unusually_large_rewritten(cluster: Cluster, labelled: str, much: str) -> None:
     path = f"/api/v1/namespaces/{labelled}/pods"
     name = much.lower().replace(" ", "-")
     cluster.kubectl("create", "--raw", path, "--filename=-", stdin=_named(much, name))
@@ -96,7 +96,7 @@ def test_a_pod_with_much_of_something_is_rewritten(cluster: Cluster, labelled: s
 
 #: Of the others, the API server itself takes half a minute for a change.
 @pytest.mark.parametrize("much", ["deep managed fields", "the deepest managed fields", "what Go escapes"])
-def test_so_is_one_that_is_changed(cluster: Cluster, labelled: str, much: str) -> None:
+def test_pod_unusually_large_updated_rewritten(cluster: Cluster, labelled: str, much: str) -> None:
     name = "changed"
     path = f"/api/v1/namespaces/{labelled}/pods"
     cluster.kubectl("create", "--raw", path, "--filename=-", stdin=_named(much, name))
@@ -123,7 +123,7 @@ MADE_UP = {
 
 
 @pytest.mark.parametrize("what", MADE_UP)
-def test_ephemeral_container_of_made_up_object_rewritten(cluster: Cluster, labelled: str, what: str) -> None:
+def test_ephemeral_container_made_up_object_rewritten(cluster: Cluster, labelled: str, what: str) -> None:
     name = f"made-up-{what.replace(' ', '-')}"
     manifest = cluster.create(labelled, pod(name, app=IMAGE))
     manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": "evil/x:3"}]
@@ -135,7 +135,7 @@ def test_ephemeral_container_of_made_up_object_rewritten(cluster: Cluster, label
     assert images(stored, "ephemeralContainers") == {"debug": f"{SERVER}/evil/x:3"}
 
 
-def test_images_that_are_never_pulled_stay(cluster: Cluster, labelled: str) -> None:
+def test_pod_never_pulled_images_untouched(cluster: Cluster, labelled: str) -> None:
     manifest = pod("never", app=IMAGE)
     manifest["spec"]["containers"][0]["imagePullPolicy"] = "Never"
     manifest["spec"]["volumes"] = [{"name": "model", "image": {"reference": "ml/model", "pullPolicy": "Never"}}]
@@ -158,7 +158,7 @@ def test_images_that_are_never_pulled_stay(cluster: Cluster, labelled: str) -> N
     ],
     ids=["copied", "forged", "true"],
 )
-def test_of_original_images_only_true_ones_are_kept(
+def test_original_images_only_true_ones_kept(
     cluster: Cluster, labelled: str, image: str, annotation: dict[str, str], expected: dict[str, str] | None
 ) -> None:
     name = f"originals-{len(image)}"

@@ -92,18 +92,18 @@ def replicas(cluster: Cluster) -> set[str]:
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_kubectl_makes_of_a_variant_what_the_tests_make(cluster: Cluster, folder: _Folder, variant: Variant) -> None:
+def test_kustomize_variant_same_as_composed(cluster: Cluster, folder: _Folder, variant: Variant) -> None:
     made = cluster.kubectl("kustomize", str(folder(variant))).stdout
     assert list(yaml.safe_load_all(made)) == list(composed(variant))
 
 
-def test_kubectl_makes_of_what_monitors_it_what_the_tests_make(cluster: Cluster) -> None:
+def test_kustomize_monitoring_same_as_composed(cluster: Cluster) -> None:
     """And no more: its kinds are the Prometheus operator's, which the cluster need not know."""
     made = cluster.kubectl("kustomize", str(MONITORING)).stdout
     assert list(yaml.safe_load_all(made)) == compose(MONITORING, {})
 
 
-def test_kubectl_refuses_a_patch_that_does_not_fit(cluster: Cluster, folder: _Folder) -> None:
+def test_kustomize_patch_applied_twice_refused(cluster: Cluster, folder: _Folder) -> None:
     """The one that is there twice finds a policy that fails closed already."""
     ran = cluster.run("kustomize", str(folder(combined("self-managed", *COMPONENTS, "fail-closed"))))
     assert ran.status
@@ -118,9 +118,7 @@ def _no_namespace_left(uninstalled: Cluster) -> Iterator[None]:
 
 @pytest.mark.usefixtures("_no_namespace_left")
 @pytest.mark.parametrize("variant", _dated(VARIANTS))
-def test_the_api_server_accepts_a_variant_without_a_warning(
-    cluster: Cluster, folder: _Folder, variant: Variant
-) -> None:
+def test_variant_dry_run_accepted_without_warnings(cluster: Cluster, folder: _Folder, variant: Variant) -> None:
     # A dry run of the rest needs the Namespace, and what that admits.
     namespace = next(manifest for manifest in composed(variant) if manifest["kind"] == "Namespace")
     cluster.kubectl("apply", "--filename=-", stdin=namespace)
@@ -130,9 +128,7 @@ def test_the_api_server_accepts_a_variant_without_a_warning(
 
 
 @pytest.mark.parametrize("variant", _dated([*FOLDERS[1:], *EVERYTHING]))
-def test_a_variant_is_applied_makes_its_pods_again_without_help_and_leaves_nothing(
-    cluster: Cluster, folder: _Folder, variant: Variant
-) -> None:
+def test_variant_applied_pods_recreated_nothing_left(cluster: Cluster, folder: _Folder, variant: Variant) -> None:
     with in_place(cluster, folder(variant)):
         before = eventually("the Pods are made", lambda: found if len(found := replicas(cluster)) == 2 else None)
         # Nobody answers for the webhook: the Pods are made because they are none that it is called for.

@@ -74,9 +74,7 @@ def server(place: Place, clock: Faked) -> Iterator[Server]:
         assert "Traceback" not in running.log
 
 
-def test_the_server_answers_in_time_whatever_time_it_is(
-    server: Server, clock: Faked, figure: Callable[[str, object], None]
-) -> None:
+def test_server_clock_jump_answers_in_time(server: Server, clock: Faked, figure: Callable[[str, object], None]) -> None:
     workers, longest = server.workers(), 0.0
     with server.client() as kept:
         for by in _JUMPS:
@@ -119,7 +117,7 @@ def writes(api: ApiServer) -> int:
     return sum(asked.method == "PATCH" and "registry-webhook-certificate" in asked.path for asked in list(api.asked))
 
 
-def test_the_sidecar_keeps_a_valid_certificate_and_what_pods_need(
+def test_refresher_clock_jump_certificate_stays_valid(
     cluster: sidecars.Place, clock: Faked, figure: Callable[[str, object], None]
 ) -> None:
     api, longest = cluster.api, 0.0

@@ -15,7 +15,7 @@ from .traffic import traffic
 _FLOOD = {Kind.PIPELINING: 150, Kind.BULKY: 60, Kind.HANDSHAKING: 50, Kind.GARBAGE: 50, Kind.LEAVING: 20}
 
 
-def test_a_flood_is_answered_as_far_as_it_can_be_and_over_in_a_second(
+def test_flood_mostly_answered_and_over_in_second(
     server: Server, form: Form, figure: Callable[[str, object], None]
 ) -> None:
     with traffic(server.secure, server.trust, rate=50, fresh=0.2) as load:
@@ -59,7 +59,7 @@ def test_a_flood_is_answered_as_far_as_it_can_be_and_over_in_a_second(
         pytest.param({Kind.COSTLY: 20, Kind.COSTLIEST: 4, Kind.ALMOST: 20, Kind.MISFIT: 20}, id="all at once"),
     ],
 )
-def test_flood_of_expensive_reviews_others_answered_in_a_second(
+def test_flood_expensive_reviews_others_answered_in_second(
     place: Place, form: Form, figure: Callable[[str, object], None], numbers: dict[Kind, int]
 ) -> None:
     # All come from one address, as they do where a tenant floods an API server.

@@ -24,9 +24,7 @@ def ask(connection: SSLSocket) -> None:
     assert "patch" in json.loads(answer.read())["response"]
 
 
-def test_a_connection_is_used_again_however_long_it_was_kept(
-    server: Server, figure: Callable[[str, object], None]
-) -> None:
+def test_idle_connection_reused_after_any_gap(server: Server, figure: Callable[[str, object], None]) -> None:
     turns = sorted((gap * turn, gap) for gap in _GAPS for turn in range(_GAPS[-1] // gap + 1))
     asked = dict.fromkeys(_GAPS, 0)
     with ExitStack() as stack:

@@ -34,7 +34,7 @@ _RANGE = 2_000
 Figure = Callable[[str, object], None]
 
 
-def test_drawn_reviews_get_answers_that_obey_every_law_or_could_not_be_answered(form: Form, figure: Figure) -> None:
+def test_generated_reviews_answers_hold_invariants(form: Form, figure: Figure) -> None:
     outcomes: Counter[str] = Counter()
     with ProcessPoolExecutor(os.cpu_count(), get_context("spawn")) as processes:
         ranges = [
@@ -59,7 +59,7 @@ _EDITS = st.lists(
 )
 
 
-def test_bodies_that_are_changed_by_search_are_answered_or_could_not_be(form: Form) -> None:
+def test_mutated_bodies_answers_hold_invariants(form: Form) -> None:
     # What hypothesis finds, it makes small; the reviews drawn above are as they are.
     handler = Mutator(load(judging.CONFIGURATIONS["rules"].encode(), "search", {}).configuration)
 
@@ -74,7 +74,7 @@ def test_bodies_that_are_changed_by_search_are_answered_or_could_not_be(form: Fo
     holds()
 
 
-def test_pods_as_api_servers_send_them_are_rewritten_or_decided_by_on_error(form: Form) -> None:
+def test_go_encoded_pods_rewritten_or_on_error_decides(form: Form) -> None:
     @settings(max_examples=form.pods // 1_000, deadline=None, suppress_health_check=list(HealthCheck))
     @given(st.none() | go_json.pods(), go_json.pods(), st.booleans())
     def holds(old: Any, new: Any, allow: bool) -> None:
@@ -84,9 +84,7 @@ def test_pods_as_api_servers_send_them_are_rewritten_or_decided_by_on_error(form
     holds()
 
 
-def test_bodies_sent_to_the_server_are_answered_or_refused_in_a_line(
-    server: Server, form: Form, figure: Figure
-) -> None:
+def test_generated_bodies_sent_answered_or_refused(server: Server, form: Form, figure: Figure) -> None:
     statuses: Counter[int] = Counter()
     with server.client() as client:
         for number in range(form.pods // 50):
@@ -115,7 +113,7 @@ _REFUSALS = {400, 404, 405, 413, 414, 415, 417, 431, 501, 505}
 _QUIET = 0.1
 
 
-def test_http_that_is_broken_is_never_read_beyond_what_is_sure(server: Server, form: Form, figure: Figure) -> None:
+def test_broken_http_no_extra_answers(server: Server, form: Form, figure: Figure) -> None:
     statuses: Counter[int] = Counter()
     with ThreadPoolExecutor(16) as threads:
         streams = [http_noise.make(SEED, number) for number in range(form.pods // 40)]
@@ -168,13 +166,13 @@ def _judge(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("kind", GROWING)
-def test_a_large_body_of_any_kind_gets_an_answer_that_obeys_every_law(kind: str) -> None:
+def test_large_body_answer_holds_invariants(kind: str) -> None:
     for size in (200_000, MIB + 200_000):
         _judge(GROWING[kind](size))
 
 
 @pytest.mark.parametrize("kind", BOUNDED)
-def test_so_does_one_with_as_much_as_is_looked_at(kind: str) -> None:
+def test_body_at_read_limit_answer_holds_invariants(kind: str) -> None:
     _judge(BOUNDED[kind]())
 
 
@@ -194,9 +192,7 @@ def _measure(bodies: list[bytes], folder: Path) -> list[Cost]:
 
 
 @pytest.mark.parametrize("kind", GROWING)
-def test_the_cost_of_a_review_grows_no_faster_than_its_size_and_is_bounded(
-    kind: str, figure: Figure, tmp_path: Path
-) -> None:
+def test_review_cost_linear_and_limited(kind: str, figure: Figure, tmp_path: Path) -> None:
     costs = _measure([GROWING[kind](size) for size in _SIZES], tmp_path)
     worst, ratio = max(cost.each for cost in costs), costs[0].each / costs[-1].each
     _note(kind, costs, figure, f"{worst:5.1f} ns a byte at the most, at 22 MiB {ratio:.1f} times that at 1 MiB")
@@ -207,7 +203,7 @@ def test_the_cost_of_a_review_grows_no_faster_than_its_size_and_is_bounded(
 
 
 @pytest.mark.parametrize("kind", BOUNDED)
-def test_the_cost_of_as_much_as_is_looked_at_is_bounded(kind: str, figure: Figure, tmp_path: Path) -> None:
+def test_review_cost_at_read_limit_limited(kind: str, figure: Figure, tmp_path: Path) -> None:
     costs = _measure([BOUNDED[kind]()], tmp_path)
     _note(kind, costs, figure, f"{costs[0].size / MIB:.1f} MiB")
     _check_bounded(costs)

@@ -39,9 +39,7 @@ def _changes_mounts() -> bool:
 
 
 @pytest.mark.skipif(not _changes_mounts(), reason="only root can have mounts of its own, with unshare")
-def test_a_disk_that_is_read_only_and_a_full_temporary_folder_stop_nothing(
-    place: Place, figure: Callable[[str, object], None]
-) -> None:
+def test_disk_read_only_and_tmp_full_server_works(place: Place, figure: Callable[[str, object], None]) -> None:
     temporary = place.folder / "temporary"
     temporary.mkdir()
     around = Around(within=("unshare", "--mount", "--propagation=private", "sh", "-c", _READ_ONLY, "sh"))
@@ -84,9 +82,7 @@ def read_into(place: Place) -> Iterator[tuple[int, threading.Event]]:
         os.close(reading)
 
 
-def test_a_log_that_nobody_reads_holds_up_nothing_and_what_is_lost_is_said(
-    place: Place, figure: Callable[[str, object], None]
-) -> None:
+def test_log_blocked_server_works_loss_reported(place: Place, figure: Callable[[str, object], None]) -> None:
     with read_into(place) as (pipe, is_read), serving(place, around=Around(log=pipe)) as server:
         is_read.clear()
         with traffic(server.secure, server.trust) as load, server.client() as client:
@@ -107,7 +103,7 @@ def test_a_log_that_nobody_reads_holds_up_nothing_and_what_is_lost_is_said(
         assert "uid=u-last " in after
 
 
-def test_a_worker_that_stands_still_is_replaced(place: Place, figure: Callable[[str, object], None]) -> None:
+def test_worker_paused_replaced(place: Place, figure: Callable[[str, object], None]) -> None:
     with serving(place) as server:
         (first,) = server.workers()
         os.kill(first, signal.SIGSTOP)

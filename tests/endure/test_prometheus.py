@@ -167,7 +167,7 @@ def _busy(server: Server, sidecar: Sidecar, prometheus: Prometheus) -> None:
     assert prometheus.targets() == {"webhook", "refresher", "kube-apiserver"}
 
 
-def test_every_panel_has_data_and_the_alerts_are_those_that_should_be(
+def test_prometheus_panels_have_data_expected_alerts(
     place: Place, sidecar_place: SidecarPlace, tmp_path: Path, figure: Callable[[str, object], None]
 ) -> None:
     place.configure((sidecar_place.folder / "config.yaml").read_text())

@@ -168,7 +168,7 @@ def check_that_the_last_good_stays(
 
 
 @pytest.mark.parametrize("way", [Mounted, FileByFile], ids=["by a link", "file by file"])
-def test_no_handshake_fails_while_the_pair_is_replaced(
+def test_certificate_replaced_no_handshake_fails(
     server: Server, form: Form, figure: Figure, way: type[Mounted | FileByFile]
 ) -> None:
     where = way(server.place.folder)
@@ -181,7 +181,7 @@ def test_no_handshake_fails_while_the_pair_is_replaced(
     figure(f"{len(pairs)} pairs replaced, {way.__name__}", f"in force within {slowest:.1f} s; {result}")
 
 
-def test_the_last_good_pair_is_served_while_the_new_one_is_broken(server: Server, figure: Figure) -> None:
+def test_certificate_invalid_previous_served(server: Server, figure: Figure) -> None:
     pairs = [signed(server.place) for _ in range(3)]
     good: dict[Version, Files] = {serial(pair): files_of(pair) for pair in pairs[:2]}
     certificate, key = pairs[2]
@@ -201,7 +201,7 @@ def test_the_last_good_pair_is_served_while_the_new_one_is_broken(server: Server
     figure(f"{len(broken)} broken pairs", load.result().none_failed())
 
 
-def test_every_answer_is_by_one_configuration_while_it_is_replaced(server: Server, form: Form, figure: Figure) -> None:
+def test_configuration_replaced_answers_consistent(server: Server, form: Form, figure: Figure) -> None:
     where = Mounted(server.place.folder)
     where.put({"config.yaml": written(OTHER)})
     wait_until(lambda: "server=other.example.com/mirror" in server.log)
@@ -214,7 +214,7 @@ def test_every_answer_is_by_one_configuration_while_it_is_replaced(server: Serve
     figure(f"{len(versions)} configurations replaced", f"in force within {slowest:.1f} s; {result}")
 
 
-def test_the_last_good_configuration_stays_while_the_new_one_is_broken(server: Server, figure: Figure) -> None:
+def test_configuration_invalid_previous_kept(server: Server, figure: Figure) -> None:
     new = written(Outcome("new.example.com", "new"))
     texts = {
         "no YAML": b"opencti: [\n",
@@ -233,7 +233,7 @@ def test_the_last_good_configuration_stays_while_the_new_one_is_broken(server: S
     figure(f"{len(broken)} broken configurations", load.result().none_failed())
 
 
-def test_a_large_configuration_is_loaded_beside_the_requests(server: Server, figure: Figure) -> None:
+def test_configuration_large_loaded_requests_answered(server: Server, figure: Figure) -> None:
     rules = [f"  - from: mirror-{number}.example.com/a\n    to: one.example.com/{number}\n" for number in range(2000)]
     texts = [written(outcome) + f"  rules:\n{''.join(rules)}".encode() for outcome in (ONE, OTHER)]
     server.place.configure(written(OTHER).decode())

@@ -42,9 +42,7 @@ def probing(server: Server) -> Iterator[list[float]]:
     thread.join()
 
 
-def test_slow_clients_four_times_as_many_as_places_keep_nobody_waiting(
-    server: Server, figure: Callable[[str, object], None]
-) -> None:
+def test_slow_clients_fourfold_others_not_delayed(server: Server, figure: Callable[[str, object], None]) -> None:
     kinds = dict.fromkeys((Kind.SILENT, Kind.IDLE, Kind.HALF, Kind.DRIPPING, Kind.DEAF), _EACH)
     kinds[Kind.PLAIN] = 4 * HEALTH_CONNECTIONS
     with (
@@ -68,9 +66,7 @@ def test_slow_clients_four_times_as_many_as_places_keep_nobody_waiting(
         assert fate.kept == 0, (kind, fate)
 
 
-def test_slow_clients_that_find_a_place_are_closed_at_their_time_limit(
-    server: Server, figure: Callable[[str, object], None]
-) -> None:
+def test_slow_clients_within_limit_closed_in_time(server: Server, figure: Callable[[str, object], None]) -> None:
     kinds = dict.fromkeys((Kind.SILENT, Kind.IDLE, Kind.HALF, Kind.DRIPPING, Kind.DEAF, Kind.PLAIN), 40)
     with hostile(server, kinds, again=0.5) as clients:
         time.sleep(3 * http1.REQUEST_TIMEOUT)

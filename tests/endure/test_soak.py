@@ -44,7 +44,7 @@ class Seen(NamedTuple):
     """Those of connections left out: the traffic keeps as many as it needed at once."""
 
 
-def test_half_an_hour_of_everything_leaves_memory_and_descriptors_as_they_were(
+def test_soak_memory_and_descriptors_constant(
     server: Server, form: Form, figure: Callable[[str, object], None]
 ) -> None:
     began = time.monotonic()

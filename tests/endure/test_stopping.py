@@ -42,9 +42,7 @@ def is_refused(server: Server) -> bool:
     return False
 
 
-def test_what_is_under_way_is_answered_and_new_connections_are_refused_after_the_drain(
-    place: Place, figure: Figure
-) -> None:
+def test_sigterm_requests_in_flight_answered_then_refused(place: Place, figure: Figure) -> None:
     with serving(place, drain=2.0) as server, ExitStack() as stack:
         under_way = [stack.enter_context(server.tls()) for _ in range(100)]
         for connection in under_way:
@@ -74,7 +72,7 @@ def test_what_is_under_way_is_answered_and_new_connections_are_refused_after_the
     )
 
 
-def test_what_came_while_the_worker_stood_still_is_answered_before_connections_are_closed(place: Place) -> None:
+def test_sigterm_worker_paused_requests_answered(place: Place) -> None:
     with serving(place, drain=3.0) as server, server.tls() as kept:
         kept.sendall(_REQUEST)
         assert kept.recv(65536).startswith(b"HTTP/1.1 200 ")
@@ -131,7 +129,7 @@ def cluster(place: Place) -> Iterator[Cluster]:
         yield made
 
 
-def test_no_request_is_lost_while_servers_are_replaced_by_others(cluster: Cluster, form: Form, figure: Figure) -> None:
+def test_rolling_replacement_no_request_lost(cluster: Cluster, form: Form, figure: Figure) -> None:
     with traffic(cluster.balancer.address, cluster.servers[0].trust, together=2, fresh=0.1) as load:
         for _ in range(form.replacements * len(cluster.servers)):
             cluster.replace_oldest()
@@ -142,7 +140,7 @@ def test_no_request_is_lost_while_servers_are_replaced_by_others(cluster: Cluste
     figure(f"{form.replacements} rolling replacements of two servers", result)
 
 
-def test_only_what_is_on_the_wire_is_lost_with_a_server_that_is_killed(cluster: Cluster, figure: Figure) -> None:
+def test_server_killed_only_sent_requests_lost(cluster: Cluster, figure: Figure) -> None:
     killed = cluster.servers[0]
     with killed.tls() as connection:
         certificate = str((connection.getpeercert() or {})["serialNumber"])
@@ -161,7 +159,7 @@ def test_only_what_is_on_the_wire_is_lost_with_a_server_that_is_killed(cluster: 
     figure("SIGKILL of one server of two, 200 requests a second", result)
 
 
-def test_a_worker_that_is_killed_is_replaced_and_only_what_is_on_the_wire_is_lost(place: Place, figure: Figure) -> None:
+def test_worker_killed_replaced_only_sent_requests_lost(place: Place, figure: Figure) -> None:
     with serving(place) as server:
         with traffic(server.secure, server.trust, rate=200, together=5, fresh=0.1) as load:
             time.sleep(1)
@@ -176,7 +174,7 @@ def test_a_worker_that_is_killed_is_replaced_and_only_what_is_on_the_wire_is_los
     figure("SIGKILL of the worker, 200 requests a second", f"answered again after {1000 * back:.0f} ms; {result}")
 
 
-def test_no_request_under_way_is_lost_when_the_supervisor_is_killed(cluster: Cluster, figure: Figure) -> None:
+def test_supervisor_killed_no_request_lost(cluster: Cluster, figure: Figure) -> None:
     killed = cluster.servers[0]
     (worker,) = killed.workers()
     with traffic(cluster.balancer.address, killed.trust, rate=200, together=2, fresh=0.1) as load:
@@ -186,7 +184,7 @@ def test_no_request_under_way_is_lost_when_the_supervisor_is_killed(cluster: Clu
     figure("SIGKILL of the supervisor, 200 requests a second", load.result().none_failed())
 
 
-def test_connections_are_told_to_close_when_the_supervisor_is_killed(place: Place) -> None:
+def test_supervisor_killed_connections_told_to_close(place: Place) -> None:
     with serving(place, drain=PATIENCE) as server:
         (worker,) = server.workers()
         server.process.kill()

@@ -120,7 +120,7 @@ def serving(place: Place, behave: Behaviour) -> Iterator[tuple[str, int]]:
         (silent, f"no answer within {PATIENCE:.0f} s, before any byte of the answer"),
     ],
 )
-def test_what_goes_wrong_is_called_what_it_is(place: Place, behave: Behaviour, what: str) -> None:
+def test_traffic_failure_named_by_cause(place: Place, behave: Behaviour, what: str) -> None:
     with serving(place, behave) as address, traffic(address, place.trust, rate=50) as load:
         time.sleep(0.2)
     result = load.result()
@@ -131,7 +131,7 @@ def test_what_goes_wrong_is_called_what_it_is(place: Place, behave: Behaviour, w
         result.none_failed()
 
 
-def test_a_connection_that_cannot_be_made_is_a_failure(place: Place) -> None:
+def test_traffic_connection_refused_counted(place: Place) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
     with traffic(address, place.trust, rate=50) as load:
@@ -139,7 +139,7 @@ def test_a_connection_that_cannot_be_made_is_a_failure(place: Place) -> None:
     assert {failure.what for failure in load.result().failures} == {"refused at the connection"}
 
 
-def test_a_certificate_that_is_not_trusted_is_a_failure(place: Place) -> None:
+def test_traffic_untrusted_certificate_counted(place: Place) -> None:
     with serving(place, right) as address, traffic(address, ssl.create_default_context(), rate=50) as load:
         time.sleep(0.2)
     (what,) = {failure.what for failure in load.result().failures}
@@ -147,7 +147,7 @@ def test_a_certificate_that_is_not_trusted_is_a_failure(place: Place) -> None:
 
 
 @pytest.mark.parametrize("behave", [right_and_closed, right_and_last])
-def test_a_connection_that_is_closed_or_said_to_be_is_not_used_again(place: Place, behave: Behaviour) -> None:
+def test_traffic_closed_connection_not_reused(place: Place, behave: Behaviour) -> None:
     with serving(place, behave) as address, traffic(address, place.trust, rate=10) as load:
         time.sleep(1)
     result = load.result().none_failed()
@@ -155,7 +155,7 @@ def test_a_connection_that_is_closed_or_said_to_be_is_not_used_again(place: Plac
 
 
 @pytest.mark.parametrize(("fresh", "least", "most"), [(0.0, 0.0, 0.5), (0.5, 0.5, 0.9), (1.0, 1.0, 1.0)])
-def test_connections_are_kept_but_for_a_share(place: Place, fresh: float, least: float, most: float) -> None:
+def test_traffic_connections_reused_except_share(place: Place, fresh: float, least: float, most: float) -> None:
     with serving(place, right) as address, traffic(address, place.trust, rate=100, fresh=fresh) as load:
         time.sleep(1)
     result = load.result().none_failed()
@@ -163,7 +163,7 @@ def test_connections_are_kept_but_for_a_share(place: Place, fresh: float, least:
     assert least <= result.connections / len(result.answers) <= most
 
 
-def test_what_is_due_is_sent_and_timed_though_earlier_requests_are_not_answered(place: Place) -> None:
+def test_traffic_rate_kept_while_answers_stall(place: Place) -> None:
     free = threading.Event()
 
     def stall(connection: ssl.SSLSocket, body: bytes) -> bool:

@@ -13,7 +13,7 @@ from .load import making_pods
 _Figure = Callable[[str, object], None]
 
 
-def test_all_replicas_that_are_gone_come_back_without_help(
+def test_fail_closed_all_replicas_gone_recover(
     fail_closed: Installation, served: str, unserved: str, api: Client, figure: _Figure
 ) -> None:
     before = set(fail_closed.pods())

@@ -42,9 +42,7 @@ def _becomes(cluster: Cluster, namespace: str) -> str:
     return images(cluster.kubectl(*arguments, stdin=pod("asked", app=IMAGE)).manifest)["app"]
 
 
-def test_a_namespace_that_says_nothing_runs_an_image_of_the_registry(
-    wide: Installation, figure: Callable[[str, object], None]
-) -> None:
+def test_unlabelled_namespace_runs_private_image(wide: Installation, figure: Callable[[str, object], None]) -> None:
     cluster = wide.cluster
     namespace = cluster.make_namespace({})
     eventually("there is a pull secret", lambda: published(cluster, namespace))
@@ -53,20 +51,20 @@ def test_a_namespace_that_says_nothing_runs_an_image_of_the_registry(
     figure("Cluster-wide: namespaces with a pull secret", len(wide.pull_secrets()))
 
 
-def test_a_namespace_that_says_no_is_left_alone(wide: Installation) -> None:
+def test_opted_out_namespace_untouched(wide: Installation) -> None:
     namespace = wide.cluster.make_namespace({ENABLED_LABEL: "false"})
     assert _becomes(wide.cluster, namespace) == IMAGE
     assert published(wide.cluster, namespace) is None
 
 
-def test_what_a_cluster_needs_to_start_is_left_alone(wide: Installation, denied: str) -> None:
+def test_system_namespaces_untouched(wide: Installation, denied: str) -> None:
     never = {*SYSTEM_NAMESPACES, DEFAULT_NAMESPACE, denied}
     for namespace in never - {DEFAULT_NAMESPACE}:  # which takes no Pod that is not restricted
         assert _becomes(wide.cluster, namespace) == IMAGE
     assert not {f"{namespace}/{PULL_SECRET}" for namespace in never} & {*wide.pull_secrets()}
 
 
-def test_without_the_webhook_the_cluster_still_makes_what_it_needs_to_start(wide: Installation, denied: str) -> None:
+def test_webhook_down_system_pods_still_created(wide: Installation, denied: str) -> None:
     cluster = wide.cluster
     namespace = cluster.make_namespace({})
     cluster.kubectl("scale", "deployment/registry-webhook", "--namespace", DEFAULT_NAMESPACE, "--replicas=0")

@@ -75,9 +75,7 @@ def _told(installation: Installation, container: str, program: str) -> Any:
 
 
 @pytest.mark.parametrize("container", ["webhook", "refresher"])
-def test_neither_is_root_nor_can_do_what_root_can_nor_write_to_its_image(
-    installed: Installation, container: str
-) -> None:
+def test_container_unprivileged_and_read_only(installed: Installation, container: str) -> None:
     seen = _told(installed, container, _SELF)
     assert seen["uid"] != 0
     capabilities = {name: int(seen["status"][name], 16) for name in ("CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb")}
@@ -88,14 +86,14 @@ def test_neither_is_root_nor_can_do_what_root_can_nor_write_to_its_image(
     assert [folder for folder, writable in seen["writable"].items() if writable and folder != _TLS] == []
 
 
-def test_the_pair_is_written_by_the_sidecar_and_only_read_by_the_server(installed: Installation) -> None:
+def test_certificate_writable_by_refresher_only(installed: Installation) -> None:
     serving, keeping = (_told(installed, container, _SELF) for container in ("webhook", "refresher"))
     assert "ro" in serving["mounts"][_TLS]
     assert serving["writable"][_TLS] is False
     assert keeping["writable"][_TLS] is True
 
 
-def test_the_server_has_no_token_and_no_credential_of_any_kind(installed: Installation) -> None:
+def test_webhook_container_has_no_token_or_credential(installed: Installation) -> None:
     username, password = installed.credential
     files: dict[str, str] = _told(installed, "webhook", _FILES)
     assert any(path.startswith("/etc/registry-webhook/config/") for path in files)  # they are looked through
@@ -115,14 +113,14 @@ def test_the_server_has_no_token_and_no_credential_of_any_kind(installed: Instal
     assert not [words for words in seen["processes"] if "refresh" in words.split("\0")]
 
 
-def test_the_sidecar_has_both(installed: Installation) -> None:
+def test_refresher_container_has_token_and_credential(installed: Installation) -> None:
     """So that the test above would see them."""
     files: dict[str, str] = _told(installed, "refresher", _FILES)
     assert any("eyJhbGciOi" in content for path, content in files.items() if _TOKENS in path)
     assert any(installed.credential[1] in content for content in files.values())
 
 
-def test_the_api_server_refuses_whatever_the_server_asks(installed: Installation) -> None:
+def test_webhook_container_api_requests_refused(installed: Installation) -> None:
     answers = _told(installed, "webhook", _ASKING)
     assert answers
     assert set(answers.values()) <= {401, 403}, answers
@@ -148,7 +146,7 @@ _OWN_RIGHTS = _RIGHTS | {
     ("namespace", "expected"),
     [(DEFAULT_NAMESPACE, _OWN_RIGHTS), ("default", _RIGHTS), ("kube-system", _RIGHTS)],
 )
-def test_the_account_may_do_this_and_nothing_else(
+def test_service_account_exact_permissions(
     installed: Installation, namespace: str, expected: set[tuple[str, str, str]]
 ) -> None:
     ours, anybody_s = (_can_i(installed.cluster, name, namespace) for name in (PROGRAM, "default"))

@@ -42,7 +42,7 @@ def _configured(installed: Installation, text: str) -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("installed")
-def test_where_all_is_well_nothing_fails_and_a_sample_is_rewritten(served: str) -> None:
+def test_doctor_healthy_sample_rewritten(served: str) -> None:
     ran = program("doctor", "--output=json")
     assert ran.status == 0, ran.stdout
     findings = json.loads(ran.stdout)["findings"]
@@ -55,7 +55,7 @@ def test_where_all_is_well_nothing_fails_and_a_sample_is_rewritten(served: str) 
 
 
 @pytest.mark.usefixtures("installed", "served")
-def test_a_secret_that_is_somebody_elses(cluster: Cluster) -> None:
+def test_doctor_foreign_secret_reported(cluster: Cluster) -> None:
     namespace = cluster.make_namespace({})
     cluster.create(namespace, pull_secret())
     cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
@@ -68,7 +68,7 @@ def test_a_secret_that_is_somebody_elses(cluster: Cluster) -> None:
     assert f"kubectl -n {namespace} delete secret {PULL_SECRET}" in ran.stdout.splitlines()[2]
 
 
-def test_a_configuration_that_is_broken_and_one_that_no_replica_has_yet(installed: Installation) -> None:
+def test_doctor_invalid_or_outdated_configuration_reported(installed: Installation) -> None:
     with _configured(installed, "opencti: {}\nwebhook: {exclud: [x]}\n"):
         ran = _doctor()
         assert ran.status == 1
@@ -83,7 +83,7 @@ def test_a_configuration_that_is_broken_and_one_that_no_replica_has_yet(installe
     eventually("nothing fails", lambda: _doctor().status == 0, _SOON)
 
 
-def test_rights_that_are_gone_and_an_empty_bundle(installed: Installation, cluster: Cluster) -> None:
+def test_doctor_missing_permissions_and_bundle_reported(installed: Installation, cluster: Cluster) -> None:
     was = installed.webhook()["webhooks"][0]["clientConfig"]["caBundle"]
     with without_rights(cluster):
         ran = _doctor()
@@ -101,7 +101,7 @@ def test_rights_that_are_gone_and_an_empty_bundle(installed: Installation, clust
     eventually("nothing fails", lambda: _doctor().status == 0, _SOON)
 
 
-def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Cluster) -> None:
+def test_doctor_scaled_to_zero_reported(installed: Installation, cluster: Cluster) -> None:
     scale = ("scale", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
     cluster.kubectl(*scale, "--replicas=0")
     try:
@@ -117,7 +117,7 @@ def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Clus
 
 
 @pytest.mark.usefixtures("installed")
-def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, tmp_path: Path) -> None:
+def test_doctor_unprivileged_user_checks_unknown(cluster: Cluster, tmp_path: Path) -> None:
     namespace = cluster.make_namespace({})
     token = cluster.kubectl("create", "token", "default", "--namespace", namespace, "--duration=1h").stdout.strip()
     kubeconfig = cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
@@ -132,7 +132,7 @@ def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, tmp
     assert "error " not in ran.stdout
 
 
-def test_it_is_said_when_there_is_no_cluster_to_look_at(tmp_path: Path) -> None:
+def test_doctor_api_server_unreachable_one_line(tmp_path: Path) -> None:
     path = tmp_path / "kubeconfig"
     cluster = {"name": "x", "cluster": {"server": "https://127.0.0.1:1"}}
     context = {"name": "x", "context": {"cluster": "x", "user": "x"}}

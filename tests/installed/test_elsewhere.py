@@ -68,7 +68,7 @@ def labelled(elsewhere: Cluster) -> str:
     return name
 
 
-def test_installation_elsewhere_keeps_its_certificate_and_owner(elsewhere: Cluster) -> None:
+def test_installation_elsewhere_has_certificate_and_owner(elsewhere: Cluster) -> None:
     assert elsewhere.exists(_NAMESPACE, f"secret/{CERTIFICATE}")
     namespace = elsewhere.get("default", f"namespace/{_NAMESPACE}")["metadata"]
 
@@ -80,11 +80,11 @@ def test_installation_elsewhere_keeps_its_certificate_and_owner(elsewhere: Clust
     assert eventually("it has an owner", owned) == [owner]
 
 
-def test_installation_elsewhere_rewrites_pods_that_run(elsewhere: Cluster, labelled: str) -> None:
+def test_installation_elsewhere_pod_runs(elsewhere: Cluster, labelled: str) -> None:
     node.runs(elsewhere, labelled, node.written("app", secret=False))
 
 
-def test_installation_elsewhere_never_serves_its_own_namespace(elsewhere: Cluster) -> None:
+def test_installation_elsewhere_own_namespace_excluded(elsewhere: Cluster) -> None:
     elsewhere.kubectl("label", "namespace", _NAMESPACE, f"{ENABLED_LABEL}=true")
     try:
         # It comes after: who is served is looked at in the order in which it is made known.
@@ -95,7 +95,7 @@ def test_installation_elsewhere_never_serves_its_own_namespace(elsewhere: Cluste
         elsewhere.kubectl("label", "namespace", _NAMESPACE, f"{ENABLED_LABEL}-")
 
 
-def test_commands_find_the_installation_elsewhere(labelled: str) -> None:
+def test_commands_installation_elsewhere_found(labelled: str) -> None:
     def settled() -> Manifest | None:
         ran = program("doctor", "--output=json")
         findings = json.loads(ran.stdout)["findings"]
@@ -112,7 +112,7 @@ def test_commands_find_the_installation_elsewhere(labelled: str) -> None:
     assert f"Deployment {_NAMESPACE}/{_NAME}: would be scaled to 0" in stop.stdout
 
 
-def test_account_elsewhere_is_bounded(elsewhere: Cluster, labelled: str, tmp_path: Path) -> None:
+def test_account_elsewhere_limited_by_guard(elsewhere: Cluster, labelled: str, tmp_path: Path) -> None:
     kubeconfig = elsewhere.kubectl("config", "view", "--raw", "--minify", "--flatten", "--output=json").manifest
     token = elsewhere.kubectl("create", "token", _NAME, f"--namespace={_NAMESPACE}").stdout.strip()
     kubeconfig["users"][0]["user"] = {"token": token}

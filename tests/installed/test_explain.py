@@ -62,7 +62,7 @@ def _steps(ran: Ran) -> dict[str, str]:
     return {step["subject"]: f"{step['mark']} {step['message']}" for step in explanation["steps"]}
 
 
-def test_of_a_pod_that_runs_nothing_stands_in_the_way(cluster: Cluster, served: str) -> None:
+def test_explain_running_pod_no_obstacle(cluster: Cluster, served: str) -> None:
     name = _stored(cluster, served, node.written("runs", secret=False))
     eventually("it runs", lambda: node.state(cluster, served, name) == "running", _PATIENCE)
     ran = _explain(served, name, "--dry-run", "--output=json")
@@ -77,7 +77,7 @@ def test_of_a_pod_that_runs_nothing_stands_in_the_way(cluster: Cluster, served: 
     node.remove(cluster, served, name)
 
 
-def test_a_namespace_without_the_label(cluster: Cluster, unserved: str) -> None:
+def test_explain_unlabelled_namespace_named(cluster: Cluster, unserved: str) -> None:
     name = _stored(cluster, unserved, pod("unlabelled", app=IMAGE))
     ran = _explain(unserved, name)
     assert ran.status == 1
@@ -85,7 +85,7 @@ def test_a_namespace_without_the_label(cluster: Cluster, unserved: str) -> None:
     assert f"kubectl label namespace {unserved} {ENABLED_LABEL}=true --overwrite" in ran.stdout.splitlines()[1]
 
 
-def test_a_pod_that_was_made_before_the_label(cluster: Cluster) -> None:
+def test_explain_pod_older_than_label_named(cluster: Cluster) -> None:
     namespace = cluster.make_namespace({})
     name = _stored(cluster, namespace, pod("early", app=IMAGE))
     created = cluster.get(namespace, f"pod/{name}")["metadata"]["creationTimestamp"]
@@ -96,7 +96,7 @@ def test_a_pod_that_was_made_before_the_label(cluster: Cluster) -> None:
     assert said.startswith(f"{namespace}/{name} was not rewritten: it was made at {created}, before its namespace's ")
 
 
-def test_a_pod_that_opted_out(cluster: Cluster, served: str) -> None:
+def test_explain_pod_opted_out_named(cluster: Cluster, served: str) -> None:
     manifest = pod("opted-out", app=IMAGE)
     manifest["metadata"]["labels"] = {ENABLED_LABEL: "false"}
     ran = _explain(served, _stored(cluster, served, manifest))
@@ -104,13 +104,13 @@ def test_a_pod_that_opted_out(cluster: Cluster, served: str) -> None:
     assert _first(ran) == f"{served}/opted-out was not rewritten: its own label {ENABLED_LABEL}=false opts it out"
 
 
-def test_an_image_that_is_excluded(cluster: Cluster, served: str) -> None:
+def test_explain_image_excluded_named(cluster: Cluster, served: str) -> None:
     ran = _explain(served, _stored(cluster, served, pod("excluded", app=_EXCLUDED)))
     assert ran.status == 1
     assert _first(ran) == f"{served}/excluded was not rewritten: {_EXCLUDED} stays (excluded by registry.k8s.io/**)"
 
 
-def test_a_pod_of_kubernetes_own_namespace(cluster: Cluster) -> None:
+def test_explain_system_namespace_named(cluster: Cluster) -> None:
     name = _stored(cluster, "kube-system", pod("explained", app=IMAGE))
     try:
         ran = _explain("kube-system", name, "--dry-run")
@@ -122,7 +122,7 @@ def test_a_pod_of_kubernetes_own_namespace(cluster: Cluster) -> None:
     )
 
 
-def test_a_workload_that_is_not_there_yet(served: str) -> None:
+def test_explain_new_workload_would_be_rewritten(served: str) -> None:
     template = {"metadata": None, "spec": pod("x", app=IMAGE)["spec"]}
     deployment = {
         "kind": "Deployment",
@@ -135,7 +135,7 @@ def test_a_workload_that_is_not_there_yet(served: str) -> None:
     assert "it is rewritten: app" in ran.stdout
 
 
-def test_a_password_that_the_registry_refuses(
+def test_explain_password_refused_named(
     installed: Installation, cluster: Cluster, served: str, registry: Registry
 ) -> None:
     username, password = installed.credential
@@ -153,7 +153,7 @@ def test_a_password_that_the_registry_refuses(
     node.remove(cluster, served, name)
 
 
-def test_a_secret_that_is_somebody_elses(cluster: Cluster) -> None:
+def test_explain_foreign_secret_named(cluster: Cluster) -> None:
     namespace = cluster.make_namespace({})
     cluster.create(namespace, pull_secret())
     cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
@@ -203,9 +203,7 @@ def _authority(days: int) -> bytes:
     return ca.create_ca("foreign", datetime.now(UTC) - timedelta(days=10), timedelta(days=days)).certificate
 
 
-def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
-    installed: Installation, cluster: Cluster, served: str
-) -> None:
+def test_explain_no_secret_or_untrusted_webhook_named(installed: Installation, cluster: Cluster, served: str) -> None:
     without = "and failurePolicy Ignore lets Pods through as they are"
     believed = installed.bundle()
     with without_rights(cluster):
@@ -232,7 +230,7 @@ def test_a_sidecar_without_rights_and_a_webhook_that_is_not_believed(
     eventually("it is called again", lambda: again in _first(_explain(served, "not-believed", "--dry-run")))
 
 
-def test_a_webhook_that_is_scaled_to_zero(installed: Installation, cluster: Cluster, served: str) -> None:
+def test_explain_webhook_scaled_to_zero_named(installed: Installation, cluster: Cluster, served: str) -> None:
     scale = ("scale", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
     cluster.kubectl(*scale, "--replicas=0")
     try:
@@ -264,7 +262,7 @@ def newcomer(cluster: Cluster, served: str, tmp_path_factory: pytest.TempPathFac
     return path
 
 
-def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, served: str, newcomer: Path) -> None:
+def test_explain_unprivileged_user_unknown(cluster: Cluster, served: str, newcomer: Path) -> None:
     manifest = pod("unreadable", app=IMAGE)
     manifest["metadata"]["labels"] = {ENABLED_LABEL: "false"}
     name = _stored(cluster, served, manifest)
@@ -281,7 +279,7 @@ def test_whoever_may_read_little_is_told_what_is_not_known(cluster: Cluster, ser
     assert "no right to read Pods" in _explain("default", "x", kubeconfig=newcomer).stderr
 
 
-def test_it_is_a_plugin_of_kubectl(served: str, tmp_path: Path) -> None:
+def test_explain_as_kubectl_plugin_runs_and_completes(served: str, tmp_path: Path) -> None:
     for name, module, function in (
         ("kubectl-registry_webhook", "webhook.cli", "main"),
         ("kubectl_complete-registry_webhook", "webhook.cli.completion", "complete_for_kubectl"),

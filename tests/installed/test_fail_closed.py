@@ -19,7 +19,7 @@ from .load import making_pods
 _Figure = Callable[[str, object], None]
 
 
-def test_no_pod_is_missed_while_the_policy_changes(fail_closed: Installation) -> None:
+def test_policy_change_no_pod_missed(fail_closed: Installation) -> None:
     """The fixture has Pods made meanwhile."""
     assert fail_closed.webhook()["webhooks"][0]["failurePolicy"] == "Fail"
     assert len(fail_closed.pods()) == 3
@@ -30,7 +30,7 @@ def _somebody_else_s() -> bytes:
 
 
 @pytest.mark.parametrize(("how", "bundle"), [("emptied", b""), ("replaced", _somebody_else_s())])
-def test_a_bundle_that_somebody_breaks_is_repaired(  # noqa: PLR0913, PLR0917 - fixtures
+def test_bundle_broken_repaired(  # noqa: PLR0913, PLR0917 - fixtures
     fail_closed: Installation, served: str, api: Client, figure: _Figure, how: str, bundle: bytes
 ) -> None:
     before = fail_closed.bundle()
@@ -53,7 +53,7 @@ def test_a_bundle_that_somebody_breaks_is_repaired(  # noqa: PLR0913, PLR0917 - 
     assert all(answer.rewritten for answer in late)
 
 
-def test_the_owner_is_put_back(fail_closed: Installation, figure: _Figure) -> None:
+def test_owner_reference_removed_restored(fail_closed: Installation, figure: _Figure) -> None:
     before = fail_closed.webhook()["metadata"]["ownerReferences"]
     assert [(owner["kind"], owner["name"]) for owner in before] == [("Namespace", DEFAULT_NAMESPACE)]
     began = time.monotonic()

@@ -15,15 +15,13 @@ from .installation import CERTIFICATE_SECRET, Installation
 _Figure = Callable[[str, object], None]
 
 
-def test_it_is_rolled_out_with_a_certificate_that_it_made_itself(installed: Installation) -> None:
+def test_install_rolls_out_with_own_certificate(installed: Installation) -> None:
     assert len(installed.pods()) == 2
     assert installed.cluster.exists(DEFAULT_NAMESPACE, CERTIFICATE_SECRET)
     assert b"BEGIN CERTIFICATE" in installed.bundle()
 
 
-def test_a_labelled_namespace_runs_an_image_of_the_registry(
-    installed: Installation, unserved: str, figure: _Figure
-) -> None:
+def test_labelled_namespace_runs_private_image(installed: Installation, unserved: str, figure: _Figure) -> None:
     cluster = installed.cluster
     namespace = cluster.make_namespace({})
     began = time.monotonic()
@@ -37,13 +35,13 @@ def test_a_labelled_namespace_runs_an_image_of_the_registry(
 
 
 @pytest.mark.usefixtures("installed")
-def test_where_nobody_opted_in_the_image_is_not_to_be_had(installed: Installation, unserved: str) -> None:
+def test_unlabelled_namespace_image_not_pulled(installed: Installation, unserved: str) -> None:
     cluster = installed.cluster
     cluster.create(unserved, node.written("app", secret=True))
     eventually("the pull fails", lambda: node.state(cluster, unserved, "app") in node.NOT_PULLED, 60.0)
     node.remove(cluster, unserved, "app")
 
 
-def test_every_object_is_accepted_by_strict_validation(installed: Installation) -> None:
+def test_apply_strict_validation_no_warnings(installed: Installation) -> None:
     ran = installed.apply("--dry-run=server", "--validate=strict")
     assert ran.warnings == []

@@ -41,11 +41,11 @@ def _seen(installed: Installation, served: str, *options: str) -> Manifest:
     }
 
 
-def test_after_an_apply_there_is_no_difference(installed: Installation) -> None:
+def test_apply_no_diff_afterwards(installed: Installation) -> None:
     assert installed.diff() == ""
 
 
-def test_a_second_apply_changes_nothing(installed: Installation, served: str, before: Manifest) -> None:
+def test_apply_again_changes_nothing(installed: Installation, served: str, before: Manifest) -> None:
     objects = installed.versions()
     assert len(objects) > 20
     installed.apply()
@@ -57,7 +57,7 @@ def test_a_second_apply_changes_nothing(installed: Installation, served: str, be
 
 
 @pytest.mark.parametrize("manager", _CONTROLLERS)
-def test_a_controller_that_applies_by_force_takes_nothing_from_the_sidecar(
+def test_forced_apply_keeps_refresher_fields(
     installed: Installation, served: str, before: Manifest, manager: str
 ) -> None:
     for _ in range(2):
@@ -76,7 +76,7 @@ def test_a_controller_that_applies_by_force_takes_nothing_from_the_sidecar(
         assert after[what]["metadata"]["uid"] == before[what]["metadata"]["uid"], what
 
 
-def test_the_sidecar_s_fields_are_owned_by_the_sidecar(installed: Installation, served: str) -> None:
+def test_managed_fields_owned_by_refresher(installed: Installation, served: str) -> None:
     for manager in _CONTROLLERS:
         installed.apply(*_by(manager))
     seen = _seen(installed, served, "--show-managed-fields")
@@ -102,7 +102,7 @@ def _fields(tree: dict[str, Any]) -> Iterator[str]:
         yield from _fields(below)
 
 
-def test_what_is_undone_by_hand_shows_as_a_difference(installed: Installation) -> None:
+def test_manual_change_shown_in_diff(installed: Installation) -> None:
     """So that the tests above would see one."""
     patch = json.dumps([{"op": "replace", "path": "/webhooks/0/timeoutSeconds", "value": 6}])
     installed.cluster.kubectl("patch", "mutatingwebhookconfiguration", PROGRAM, "--type=json", f"--patch={patch}")

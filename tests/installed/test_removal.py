@@ -25,7 +25,7 @@ def _all_made_from_now_on(load: Load) -> bool:
     return len(latest) == 20 and all(answer.refused is None for answer in latest)
 
 
-def test_with_the_namespace_deleted_first_and_fail_closed_it_heals_by_itself(
+def test_namespace_deleted_first_fail_closed_recovers(
     fail_closed: Installation, served: str, unserved: str, api: Client, figure: _Figure
 ) -> None:
     """The order that nobody should take: the window in which Pods are refused ends without anybody's help."""
@@ -67,9 +67,7 @@ def in_force(again: Installation, served: str) -> Installation:
     return again
 
 
-def test_with_the_deployment_deleted_first_and_fail_open_every_pod_can_be_made(
-    in_force: Installation, served: str, api: Client
-) -> None:
+def test_deployment_deleted_first_fail_open_pods_created(in_force: Installation, served: str, api: Client) -> None:
     cluster = in_force.cluster
     with making_pods([api], served, _RATE) as load:
         cluster.kubectl("delete", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
@@ -87,7 +85,7 @@ def test_with_the_deployment_deleted_first_and_fail_open_every_pod_can_be_made(
     load.taken().all_made()
 
 
-def test_with_the_webhook_configuration_deleted_first_every_pod_can_be_made(
+def test_webhook_configuration_deleted_first_pods_created(
     in_force: Installation, served: str, api: Client, figure: _Figure
 ) -> None:
     with making_pods([api], served, _RATE) as load:
@@ -106,7 +104,7 @@ def test_with_the_webhook_configuration_deleted_first_every_pod_can_be_made(
     load.taken().all_made()
 
 
-def test_stopped_and_then_deleted_it_leaves_nothing_and_every_pod_can_be_made(
+def test_cleanup_stop_then_delete_leaves_nothing(
     in_force: Installation, served: str, api: Client, figure: _Figure
 ) -> None:
     """The order that is documented, from an installation that is fail-closed."""

@@ -45,7 +45,7 @@ print(held.split()[2:4] == served.split()[2:4], base64.b64encode(held.encode()).
 """
 
 
-def test_a_certificate_that_is_deleted_is_back_and_no_pod_is_missed(
+def test_certificate_deleted_recreated_no_pod_missed(
     short_lived: Installation, history: History, load: Load, figure: _Figure
 ) -> None:
     began = time.monotonic()
@@ -56,7 +56,7 @@ def test_a_certificate_that_is_deleted_is_back_and_no_pod_is_missed(
     load.taken().all_rewritten()
 
 
-def test_a_rolling_restart_misses_no_pod(short_lived: Installation, load: Load, figure: _Figure) -> None:
+def test_rolling_restart_no_pod_missed(short_lived: Installation, load: Load, figure: _Figure) -> None:
     before_it = set(short_lived.pods())
     with load.around() as before:
         short_lived.cluster.kubectl("rollout", "restart", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
@@ -65,9 +65,7 @@ def test_a_rolling_restart_misses_no_pod(short_lived: Installation, load: Load, 
     figure("Rolling restart of three replicas, fail-closed", load.taken(before).all_rewritten())
 
 
-def test_an_upgrade_misses_no_pod_whatever_the_user_s_number(
-    short_lived: Installation, load: Load, figure: _Figure
-) -> None:
+def test_upgrade_other_user_id_no_pod_missed(short_lived: Installation, load: Load, figure: _Figure) -> None:
     """The number that the cluster may choose, and an annotation: a Pod template that differs."""
     changes = (
         {"op": "add", "path": "/spec/template/spec/securityContext/runAsUser", "value": _USER},
@@ -83,7 +81,7 @@ def test_an_upgrade_misses_no_pod_whatever_the_user_s_number(
     figure("Upgrade of three replicas, fail-closed", load.taken(before).all_rewritten())
 
 
-def test_an_upgrade_that_is_undone_misses_no_pod(short_lived: Installation, load: Load, figure: _Figure) -> None:
+def test_rollback_no_pod_missed(short_lived: Installation, load: Load, figure: _Figure) -> None:
     with load.around() as before:
         short_lived.cluster.kubectl("rollout", "undo", DEPLOYMENT, "--namespace", DEFAULT_NAMESPACE)
         short_lived.wait()
@@ -94,9 +92,7 @@ def test_an_upgrade_that_is_undone_misses_no_pod(short_lived: Installation, load
     figure("Rollback of three replicas, fail-closed", load.taken(before).all_rewritten())
 
 
-def test_a_broken_pair_in_the_volume_is_not_served_and_is_put_back(
-    short_lived: Installation, load: Load, figure: _Figure
-) -> None:
+def test_served_files_broken_restored_no_pod_missed(short_lived: Installation, load: Load, figure: _Figure) -> None:
     pod = short_lived.pods()[0]
     log = ("logs", pod, "--namespace", DEFAULT_NAMESPACE, "--container=webhook")
     with load.around() as before:
@@ -116,7 +112,7 @@ def test_a_broken_pair_in_the_volume_is_not_served_and_is_put_back(
     load.taken(before).all_rewritten()
 
 
-def test_every_renewal_and_a_change_of_authority_miss_no_pod(
+def test_renewals_and_new_ca_no_pod_missed(
     short_lived: Installation, history: History, load: Load, figure: _Figure
 ) -> None:
     """With the deletion that began it, that is two authorities more; the second came when it was due."""
@@ -145,7 +141,7 @@ def test_every_renewal_and_a_change_of_authority_miss_no_pod(
 
 
 @pytest.mark.usefixtures("load")
-def test_every_new_connection_found_a_certificate_that_it_trusts(
+def test_new_connections_certificate_trusted(
     short_lived: Installation, history: History, handshakes: Handshakes, figure: _Figure
 ) -> None:
     assert handshakes.faults == {}
@@ -157,7 +153,7 @@ def test_every_new_connection_found_a_certificate_that_it_trusts(
 
 
 @pytest.mark.usefixtures("short_lived", "load")
-def test_no_pair_was_stored_before_its_authority_was_trusted_for_as_long_as_is_set(history: History) -> None:
+def test_new_ca_signs_only_after_overlap(history: History) -> None:
     overlap = timedelta(seconds=SHORT_LIVES["certificate"]["overlap"] - 1)  # times are kept in whole seconds
     signers = history.authorities()
     assert len(signers) >= 3
@@ -169,7 +165,7 @@ def test_no_pair_was_stored_before_its_authority_was_trusted_for_as_long_as_is_s
 
 
 @pytest.mark.usefixtures("short_lived", "load")
-def test_at_every_moment_the_bundle_held_the_authority_of_every_stored_pair(history: History) -> None:
+def test_bundle_always_has_ca_of_stored_certificate(history: History) -> None:
     for kept in history.kept:
         known = history.trusted_at(kept.version)
         if known:
@@ -177,7 +173,7 @@ def test_at_every_moment_the_bundle_held_the_authority_of_every_stored_pair(hist
 
 
 @pytest.mark.usefixtures("short_lived", "load")
-def test_at_the_end_only_the_newest_authority_is_trusted(short_lived: Installation, history: History) -> None:
+def test_bundle_finally_only_newest_ca(short_lived: Installation, history: History) -> None:
     last = history.kept[-1].state
     assert last.active.certificate == history.authorities()[-1]
     trusted = ca.certificates_in(short_lived.bundle())
@@ -186,7 +182,7 @@ def test_at_the_end_only_the_newest_authority_is_trusted(short_lived: Installati
 
 
 @pytest.mark.usefixtures("short_lived", "load")
-def test_every_pair_lived_a_minute_and_was_renewed_before_its_end(history: History) -> None:
+def test_certificates_one_minute_renewed_before_expiry(history: History) -> None:
     first, *lives = [ca.validity(state.serving.certificate) for state in history.pairs()]
     assert first.ends - first.issued > timedelta(days=1)
     assert {life.ends - life.issued for life in lives} == {timedelta(minutes=1)}

@@ -94,7 +94,7 @@ def test_page_make_targets_exist(page: Path) -> None:
     assert {target for text in code(page) for target in _TARGET.findall(text)} <= targets
 
 
-def test_architecture_layers_are_checked_ones() -> None:
+def test_architecture_layers_match_contract() -> None:
     # A long layer goes on in an indented line.
     shown = re.sub(r"\n +", " ", blocks(CHECKOUT / "docs/architecture.md", "text")[0])
     assert shown.splitlines() == contract("layers", "layers")
@@ -117,7 +117,7 @@ def test_architecture_diagrams_name_existing_modules() -> None:
     assert [path for path in sorted(named) if not list((CHECKOUT / "webhook").glob(f"**/{path}"))] == []
 
 
-def test_decisions_are_numbered_short_and_listed() -> None:
+def test_decisions_numbered_short_and_listed() -> None:
     records = sorted(path for path in DECISIONS.glob("*.md") if path.name != "README.md")
     assert [path.name[:5] for path in records] == [f"{number:04}-" for number in range(1, len(records) + 1)]
     index = (DECISIONS / "README.md").read_text()
@@ -136,7 +136,7 @@ def test_pre_commit_runs_make_check() -> None:
 
 
 @pytest.mark.parametrize("form", sorted(set(FORMS.glob("*.yml")) - {FORMS / "config.yml"}), ids=name)
-def test_issue_form_has_what_github_requires(form: Path) -> None:
+def test_issue_form_has_required_fields(form: Path) -> None:
     read: dict[str, Any] = yaml.safe_load(form.read_text())
     assert {"name", "description", "body"} <= read.keys()
     fields = [part for part in read["body"] if part["type"] != "markdown"]

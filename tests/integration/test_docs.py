@@ -40,17 +40,17 @@ def resolver() -> Resolver:
 
 
 @pytest.mark.parametrize("row", rows(DECIDED), ids=lambda row: row[0][:40])
-def test_the_table_of_images_is_what_the_resolver_does(resolver: Resolver, row: list[str]) -> None:
+def test_readme_image_table_matches_resolver(resolver: Resolver, row: list[str]) -> None:
     written, becomes, _ = row
     assert resolver.resolve(written.strip("`")).image == becomes.strip("`")
 
 
-def test_the_table_of_images_has_every_reason(resolver: Resolver) -> None:
+def test_readme_image_table_covers_reasons(resolver: Resolver) -> None:
     reasons = {resolver.resolve(row[0].strip("`")).reason.value for row in rows(DECIDED)}
     assert reasons == {"server", "rule", "already-prefixed", "qualified", "excluded", "invalid"}
 
 
-def test_the_table_of_settings_has_every_key_with_its_default() -> None:
+def test_readme_settings_table_matches_schema() -> None:
     table = {row[0].strip("`"): row[1].strip("`") for row in rows(section("Settings"))}
     assert table.keys() == schema.table().keys(), "README.md, Settings, and webhook/settings.py differ"
     for path, key in schema.table().items():
@@ -63,7 +63,7 @@ def test_the_table_of_settings_has_every_key_with_its_default() -> None:
             assert key.default in said
 
 
-def test_the_commands_print_what_is_shown(tmp_path: Path) -> None:
+def test_readme_commands_print_shown_output(tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(CONFIGURATION)
     shown = re.findall(r"^\$ registry-webhook (.*)\n((?:[^$].*\n)*)", block(README, "console"), re.MULTILINE)
     assert shown

@@ -71,7 +71,7 @@ def _python(code: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
 
 
-def test_what_is_left_out_is_most_of_the_kubernetes_client(left_out: set[str]) -> None:
+def test_slim_removes_unused_kubernetes_client(left_out: set[str]) -> None:
     assert {"kubernetes.client.models.v1_pod", "kubernetes.aio.client.api_client", "aiohttp"} <= left_out
     assert not {"kubernetes.client", "kubernetes.client.models", "kubernetes.client.api_client"} & left_out
     assert _python("import kubernetes").returncode == 0
@@ -80,14 +80,14 @@ def test_what_is_left_out_is_most_of_the_kubernetes_client(left_out: set[str]) -
 
 
 @pytest.mark.usefixtures("left_out")
-def test_every_module_of_the_program_is_loaded_without_it() -> None:
+def test_slim_all_program_modules_import() -> None:
     walk = "for m in pkgutil.walk_packages(webhook.__path__, 'webhook.'): importlib.import_module(m.name)"
     done = _python(f"import importlib, pkgutil, webhook\n{walk}")
     assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.usefixtures("left_out")
-def test_the_sidecar_and_the_clean_up_work_without_it(place: Place) -> None:
+def test_slim_refresh_and_cleanup_work(place: Place) -> None:
     place.api.label("team")
     assert run(place, "--once").returncode == 0
     assert place.api.content("team") == PASSWORD
@@ -117,7 +117,7 @@ def _environment(folder: Path) -> Path:
     return site
 
 
-def test_records_say_what_is_there_and_two_builds_are_the_same(tmp_path: Path) -> None:
+def test_slim_records_correct_and_build_reproducible(tmp_path: Path) -> None:
     """Made one after the other at one place, for bytecode names its source's."""
     built = []
     for _ in range(2):
@@ -142,7 +142,7 @@ def test_records_say_what_is_there_and_two_builds_are_the_same(tmp_path: Path) -
     assert {content[4:8] for content in compiled} == {b"\1\0\0\0"}  # by its hash, which nobody compares
 
 
-def test_the_image_is_labelled_with_the_version_of_the_package() -> None:
+def test_dockerfile_version_matches_package() -> None:
     version = re.search(r"^ARG VERSION=(\S+)$", (_CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
     assert version
     assert version[1] == webhook.__version__

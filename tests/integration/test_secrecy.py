@@ -24,7 +24,7 @@ def test_it_is_in_its_file_alone(tmp_path):
 """
 
 
-def test_a_test_that_puts_a_credential_out_fails(tmp_path: Path) -> None:
+def test_credential_in_test_output_fails_test(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text((Path(__file__).parents[1] / "conftest.py").read_text())
     (tmp_path / "test_it.py").write_text(_TESTS)
     command = [

@@ -81,12 +81,12 @@ def _locked(lock: str) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("lock", _LOCKS, ids=lambda lock: lock.name)
-def test_a_lock_file_is_versions_hashes_and_who_wants_them_and_nothing_else(lock: Path) -> None:
+def test_lock_file_lines_have_known_form(lock: Path) -> None:
     for line in lock.read_text().splitlines():
         assert any(re.fullmatch(pattern, line) for pattern in _LINES), line
 
 
-def test_all_lock_files_have_the_same_versions() -> None:
+def test_lock_files_same_versions() -> None:
     versions: dict[str, set[str]] = {}
     for lock in _LOCKS:
         for name, version in _locked(lock.name).items():
@@ -94,13 +94,13 @@ def test_all_lock_files_have_the_same_versions() -> None:
     assert {name: found for name, found in versions.items() if len(found) > 1} == {}
 
 
-def test_all_that_is_locked_is_looked_for(programs: dict[str, ModuleType]) -> None:
+def test_audit_covers_all_locked_packages(programs: dict[str, ModuleType]) -> None:
     expected = {entry for lock in _LOCKS for entry in _locked(lock.name).items()}
     assert programs["audit"].packages(_CHECKOUT).keys() == expected
     assert {*programs["audit"].LOCKS, "requirements.lock"} == {lock.name for lock in _LOCKS}
 
 
-def test_where_nothing_is_known_the_audit_says_how_much_it_looked_for(tmp_path: Path) -> None:
+def test_audit_nothing_found_reports_counts(tmp_path: Path) -> None:
     done = _audit(tmp_path, "")
     assert (done.returncode, done.stderr) == (0, "")
     assert f"{len(_locked('requirements-fast.lock'))} packages of requirements-fast.lock" in done.stdout
@@ -108,7 +108,7 @@ def test_where_nothing_is_known_the_audit_says_how_much_it_looked_for(tmp_path: 
     assert done.stdout.endswith("\nFound: 0\n")
 
 
-def test_a_known_vulnerability_fails_the_audit_and_has_a_line(tmp_path: Path) -> None:
+def test_audit_known_vulnerability_fails(tmp_path: Path) -> None:
     done = _audit(tmp_path, f"[one] = [one for one in answers if one['name'] == 'flask']\none['vulns'] = [{_KNOWN}]")
     assert done.returncode == 1
     version = _locked("requirements.lock")["flask"]
@@ -124,7 +124,7 @@ def test_a_known_vulnerability_fails_the_audit_and_has_a_line(tmp_path: Path) ->
         "answers[0]['version'] = '0'",
     ],
 )
-def test_what_was_not_looked_for_is_not_taken_for_sound(tmp_path: Path, change: str) -> None:
+def test_audit_package_not_queried_reported(tmp_path: Path, change: str) -> None:
     done = _audit(tmp_path, change)
     assert done.returncode == 1
     assert re.search(r"^\S+ \S+ \(.*\.lock\): was not looked for\nFound: 1\n", done.stdout, re.MULTILINE)
@@ -140,7 +140,7 @@ def test_what_was_not_looked_for_is_not_taken_for_sound(tmp_path: Path, change: 
         ("sys.exit('usage: pip-audit')", 2),
     ],
 )
-def test_a_service_that_does_not_answer_is_told_from_all_else(tmp_path: Path, change: str, status: int) -> None:
+def test_audit_service_unavailable_exit_75(tmp_path: Path, change: str, status: int) -> None:
     done = _audit(tmp_path, change)
     assert done.returncode == status
     assert ("NOTHING WAS LOOKED FOR" in done.stdout) == (status == 75)
@@ -150,7 +150,7 @@ def test_a_service_that_does_not_answer_is_told_from_all_else(tmp_path: Path, ch
 
 @pytest.mark.parametrize(("today", "counts"), [(date(2026, 5, 31), True), (date(2026, 6, 1), False)])
 @pytest.mark.parametrize("advisory", ["GHSA-1", "CVE-1", "CVE-2"])
-def test_an_advisory_is_accepted_by_any_of_its_names_until_its_day(
+def test_audit_accepted_by_alias_until_date(
     programs: dict[str, ModuleType], advisory: str, today: date, *, counts: bool
 ) -> None:
     audit = programs["audit"]
@@ -172,25 +172,25 @@ def test_an_advisory_is_accepted_by_any_of_its_names_until_its_day(
         'advisory = "GHSA-1"\nreason = "Not called."\nuntil = "for ever"',
     ],
 )
-def test_nothing_is_accepted_without_a_reason_and_an_end(programs: dict[str, ModuleType], entry: str) -> None:
+def test_audit_accepted_without_reason_or_end_refused(programs: dict[str, ModuleType], entry: str) -> None:
     audit = programs["audit"]
     with pytest.raises(audit.BrokenError, match="GHSA-1"):
         audit.accepted(f"[[accepted]]\n{entry}\n")
 
 
-def test_what_is_accepted_now_is_in_order(programs: dict[str, ModuleType]) -> None:
+def test_audit_accepted_file_valid(programs: dict[str, ModuleType]) -> None:
     audit = programs["audit"]
     assert isinstance(audit.accepted((_CHECKOUT / ".ci" / "accepted.toml").read_text()), list)
 
 
-def test_the_bill_names_the_project_its_version_and_its_licence(bill: dict[str, Any]) -> None:
+def test_bom_root_component_identified(bill: dict[str, Any]) -> None:
     root = bill["metadata"]["component"]
     assert (root["name"], root["version"]) == ("registry-webhook", webhook.__version__)
     assert root["licenses"] == [{"license": {"id": "Apache-2.0"}}]
     assert root["purl"].endswith(f"/registry-webhook@{webhook.__version__}")
 
 
-def test_all_that_is_locked_for_the_image_is_in_the_bill_with_its_hashes(bill: dict[str, Any]) -> None:
+def test_bom_contains_locked_packages_and_hashes(bill: dict[str, Any]) -> None:
     entries = re.split(r"^(?=[a-z])", (_CHECKOUT / "requirements-fast.lock").read_text(), flags=re.MULTILINE)[1:]
     expected = {
         f"pkg:pypi/{entry.partition(' ')[0].replace('==', '@')}": set(re.findall(r"sha256:(\w+)", entry))
@@ -203,9 +203,7 @@ def test_all_that_is_locked_for_the_image_is_in_the_bill_with_its_hashes(bill: d
     assert found == expected
 
 
-def test_what_is_locked_for_another_platform_is_not_in_the_bill(
-    programs: dict[str, ModuleType], tmp_path: Path
-) -> None:
+def test_bom_other_platform_packages_omitted(programs: dict[str, ModuleType], tmp_path: Path) -> None:
     (tmp_path / "webhook").mkdir()
     for file in ("pyproject.toml", "webhook/__init__.py"):
         (tmp_path / file).write_text((_CHECKOUT / file).read_text())
@@ -221,18 +219,18 @@ def test_what_is_locked_for_another_platform_is_not_in_the_bill(
     assert edges["pkg:pypi/everywhere@1.0"] == ["pkg:pypi/everywhere@1.0", "pkg:pypi/here@1.0"]
 
 
-def test_the_bill_is_for_the_python_that_the_image_has(programs: dict[str, ModuleType]) -> None:
+def test_bom_python_version_matches_image(programs: dict[str, ModuleType]) -> None:
     bases = re.findall(r"^FROM python:([0-9.]+)", (_CHECKOUT / "Dockerfile").read_text(), re.MULTILINE)
     assert set(bases) == {programs["sbom"].IMAGE["python_version"]}
 
 
-def test_the_bill_says_what_the_image_leaves_out(bill: dict[str, Any]) -> None:
+def test_bom_left_out_packages_excluded(bill: dict[str, Any]) -> None:
     left_out = {one["name"] for one in bill["components"] if one["scope"] == "excluded"}
     assert "aiohttp" in left_out
     assert not {"flask", "gunicorn", "kubernetes", "uvloop"} & left_out
 
 
-def test_the_edges_of_the_bill_are_those_that_distributions_say_themselves(bill: dict[str, Any]) -> None:
+def test_bom_edges_match_distribution_metadata(bill: dict[str, Any]) -> None:
     edges = {
         one["ref"].rpartition("/")[2].partition("@")[0]: {each[9:].partition("@")[0] for each in one["dependsOn"]}
         for one in bill["dependencies"]
@@ -249,9 +247,7 @@ def test_the_edges_of_the_bill_are_those_that_distributions_say_themselves(bill:
     assert {"click", "gunicorn", "gunicorn-h1c", "uvloop"} <= edges["registry-webhook"]
 
 
-def test_the_bill_is_the_same_at_every_time_and_place(
-    programs: dict[str, ModuleType], bill: dict[str, Any], tmp_path: Path
-) -> None:
+def test_bom_built_again_identical(programs: dict[str, ModuleType], bill: dict[str, Any], tmp_path: Path) -> None:
     written = programs["sbom"].write(tmp_path / "dist", bill)
     assert written.name == f"registry-webhook-{webhook.__version__}.cdx.json"
     other = programs["sbom"].write(tmp_path / "other", programs["sbom"].document(_CHECKOUT))
@@ -268,7 +264,7 @@ def _jobs() -> dict[str, dict[str, Any]]:
     return {f"{stem}/{name}": job for stem, workflow in workflows.items() for name, job in workflow["jobs"].items()}
 
 
-def test_only_the_job_that_runs_nothing_of_ours_may_sign_and_publish() -> None:
+def test_release_only_publish_job_can_write() -> None:
     jobs = _jobs()
     may_write = {name for name, job in jobs.items() if "write" in job.get("permissions", {}).values()}
     assert may_write == {"release/publish"}
@@ -276,7 +272,7 @@ def test_only_the_job_that_runs_nothing_of_ours_may_sign_and_publish() -> None:
     assert not any("checkout" in step.get("uses", "") for step in steps)
 
 
-def test_every_action_is_pinned_to_a_commit() -> None:
+def test_actions_pinned_to_commit() -> None:
     used = [step["uses"] for job in _jobs().values() for step in job["steps"] if "uses" in step]
     assert len(used) > 5
     for action in used:

@@ -22,7 +22,7 @@ def test_threat_model_names_existing_test(file: str, name: str) -> None:
     assert name in {one.name for one in ast.parse(path.read_text()).body if isinstance(one, ast.FunctionDef)}
 
 
-def test_threat_model_every_row_of_cannot_names_test() -> None:
+def test_threat_model_cannot_rows_name_test() -> None:
     rows = [line for line in _PAGE.read_text().splitlines() if line.startswith("|")]
     tables = "\n".join(rows).split("| cannot | test |\n|---|---|\n")[1:]
     cannot = [line for table in tables for line in table.splitlines()]

@@ -35,7 +35,7 @@ def requirements(group: str) -> set[str]:
     return {re.split(r"[^A-Za-z0-9._-]", text)[0].lower().replace("_", "-") for text in texts}
 
 
-def test_the_code_under_test_is_the_one_that_was_meant() -> None:
+def test_code_under_test_is_intended_checkout() -> None:
     meant = os.environ.get("CODE_UNDER_TEST")
     if meant is None:
         pytest.skip("`make test` says what is meant")
@@ -47,38 +47,38 @@ def test_the_code_under_test_is_the_one_that_was_meant() -> None:
         assert str(CHECKOUT) not in sys.path
 
 
-def test_the_examples_are_in_the_package() -> None:
+def test_examples_shipped_in_package() -> None:
     shipped = {path.name for path in resources.files("webhook").joinpath("examples").iterdir()}
     assert shipped == {path.name for path in (CHECKOUT / "webhook" / "examples").iterdir()}
     assert "config.yaml" in shipped
 
 
-def test_every_file_of_the_package_is_shipped() -> None:
+def test_package_files_all_shipped() -> None:
     def files(folder: Path) -> set[Path]:
         return {path.relative_to(folder) for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc"}
 
     assert files(Path(webhook.__file__).parent) == files(CHECKOUT / "webhook")
 
 
-def test_the_program_says_its_version() -> None:
+def test_version_option_prints_version() -> None:
     said = subprocess.run([sys.executable, "-m", "webhook", "--version"], check=True, capture_output=True, text=True)
     assert said.stdout.split()[0].rstrip(",") == PROGRAM
     assert webhook.__version__ in said.stdout
 
 
-def test_the_version_is_in_the_changelog() -> None:
+def test_changelog_has_version() -> None:
     assert f"## {webhook.__version__}" in (CHECKOUT / "CHANGELOG.md").read_text()
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
-def test_a_lock_file_names_no_address_and_no_machine(lock: Path) -> None:
+def test_lock_file_without_urls_or_paths(lock: Path) -> None:
     text = lock.read_text()
     for word in ("://", "--index", "--extra-index", "--find-links", "--trusted-host", "file:", " @ ", "/root", "/home"):
         assert word not in text
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=lambda lock: lock.name)
-def test_everything_in_a_lock_file_has_hashes(lock: Path) -> None:
+def test_lock_file_entries_hashed(lock: Path) -> None:
     entries = re.split(r"^(?=[a-z0-9])", lock.read_text(), flags=re.MULTILINE)[1:]
     assert entries
     for entry in entries:
@@ -96,17 +96,17 @@ def test_everything_in_a_lock_file_has_hashes(lock: Path) -> None:
         ("requirements-supply.lock", ["supply"]),
     ],
 )
-def test_a_lock_file_holds_all_that_is_asked_for(lock: str, groups: list[str]) -> None:
+def test_lock_file_contains_requirements(lock: str, groups: list[str]) -> None:
     for group in groups:
         assert requirements(group) <= pinned(lock).keys()
 
 
 @pytest.mark.parametrize("larger", ["requirements-fast.lock", "requirements-dev.lock"])
-def test_the_runtime_set_is_the_same_everywhere(larger: str) -> None:
+def test_lock_files_same_runtime_versions(larger: str) -> None:
     assert pinned("requirements.lock").items() <= pinned(larger).items()
 
 
-def test_the_top_level_holds_nothing_unexpected() -> None:
+def test_repository_top_level_expected_entries() -> None:
     git = shutil.which("git")
     if not git or not (CHECKOUT / ".git").exists():
         pytest.skip("git knows what belongs there")

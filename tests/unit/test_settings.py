@@ -20,7 +20,7 @@ def _hash(text: str = _BASE, **variables: str) -> str:
     return load(text.encode(), "config.yaml", variables).configuration.digest
 
 
-def test_it_is_twelve_digits_that_never_change() -> None:
+def test_digest_twelve_hex_digits_and_constant() -> None:
     assert re.fullmatch("[0-9a-f]{12}", _hash())
     # Written down, because processes of two versions and generated policies are compared by it.
     assert _hash() == "7a26d832f941"
@@ -33,12 +33,12 @@ def test_digest_changes_only_with_what_decides(path: str) -> None:
     assert changed == example.decides, f"_DECIDING in webhook/settings.py and the example of {path} do not agree"
 
 
-def test_what_means_the_same_has_the_same() -> None:
+def test_digest_equal_for_equivalent_settings() -> None:
     written_out = _BASE + "  on_error: allow\n  namespaces: {mode: labelled, deny: []}\n"
     assert _hash(written_out) == _hash()
     assert _hash(_BASE.replace("server: registry.example.com", "server: https://registry.example.com/")) == _hash()
 
 
-def test_the_order_of_rules_makes_another_one() -> None:
+def test_digest_depends_on_rule_order() -> None:
     first, second = (line for line in _BASE.splitlines() if "from" in line)
     assert _hash(_BASE.replace(f"{first}\n{second}", f"{second}\n{first}")) != _hash()

@@ -23,7 +23,7 @@ _READING = {
 }
 
 
-def test_the_version_is_said(run: _Run) -> None:
+def test_version_option_prints_version(run: _Run) -> None:
     done = run("--version")
     assert (done.returncode, done.stderr) == (0, "")
     assert webhook.__version__ in done.stdout
@@ -39,7 +39,7 @@ def test_help_lists_every_command(run: _Run, flag: str) -> None:
 
 
 @pytest.mark.parametrize("command", _COMMANDS)
-def test_the_help_of_every_command_has_examples(run: _Run, command: str) -> None:
+def test_help_command_has_examples(run: _Run, command: str) -> None:
     done = run(command, "-h")
     assert (done.returncode, done.stderr) == (0, "")
     _, found, examples = done.stdout.partition("Examples:\n")
@@ -47,7 +47,7 @@ def test_the_help_of_every_command_has_examples(run: _Run, command: str) -> None
     assert f"registry-webhook {command}" in examples
 
 
-def test_without_a_command_the_help_is_shown(run: _Run) -> None:
+def test_no_command_help_and_exit_2(run: _Run) -> None:
     done = run()
     assert done.returncode == 2
     assert "\n  resolve " in done.stdout + done.stderr
@@ -69,7 +69,7 @@ def test_without_a_command_the_help_is_shown(run: _Run) -> None:
         (["serve", "--drain", "soon"], "'soon'"),
     ],
 )
-def test_what_was_called_wrongly_is_one_clear_error(run: _Run, words: list[str], said: str) -> None:
+def test_usage_error_one_line(run: _Run, words: list[str], said: str) -> None:
     done = run(*words)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = [line for line in done.stderr.splitlines() if line.startswith("Error: ")]
@@ -77,7 +77,7 @@ def test_what_was_called_wrongly_is_one_clear_error(run: _Run, words: list[str],
 
 
 @pytest.mark.parametrize("command", _READING)
-def test_every_fault_of_a_configuration_is_said_a_line_each(run: _Run, command: str, tmp_path: Path) -> None:
+def test_configuration_invalid_one_line_per_error(run: _Run, command: str, tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("webhook:\n  verify: maybe\n  zzz: 1\n")
     done = run(*_READING[command], "--config", "broken.yaml", variables={"WEBHOOK__ON_ERROR": "explode"})
     assert (done.returncode, done.stdout) == (2, "")
@@ -102,9 +102,7 @@ def test_every_fault_of_a_configuration_is_said_a_line_each(run: _Run, command: 
         ("config", "large.yaml", "1 MiB"),
     ],
 )
-def test_a_configuration_that_cannot_be_read_is_one_line(
-    run: _Run, command: str, name: str, said: str, tmp_path: Path
-) -> None:
+def test_configuration_unreadable_one_line(run: _Run, command: str, name: str, said: str, tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "large.yaml").write_bytes(b"#" * (1024 * 1024 + 1))
     done = run(*_READING[command], "--config", name)
@@ -114,13 +112,13 @@ def test_a_configuration_that_cannot_be_read_is_one_line(
     assert said in line
 
 
-def test_the_configuration_is_found_by_a_variable(run: _Run, tmp_path: Path) -> None:
+def test_configuration_path_from_variable(run: _Run, tmp_path: Path) -> None:
     (tmp_path / "named.yaml").write_text("opencti: {daemon: {registry: {server: r.example.com}}}")
     done = run("resolve", "nginx", variables={"REGISTRY_WEBHOOK_CONFIG": "named.yaml"})
     assert done.stdout.startswith("nginx -> r.example.com/nginx ")
 
 
-def test_the_option_wins_over_the_variable(run: _Run, tmp_path: Path) -> None:
+def test_config_option_overrides_variable(run: _Run, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text(f"opencti: {{daemon: {{registry: {{server: {name}.example.com}}}}}}")
     done = run("resolve", "nginx", "--config", "b.yaml", variables={"REGISTRY_WEBHOOK_CONFIG": "a.yaml"})
@@ -129,9 +127,7 @@ def test_the_option_wins_over_the_variable(run: _Run, tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no device that is always full")
 @pytest.mark.parametrize("words", [["config"], ["resolve", "nginx"]])
-def test_an_output_that_cannot_be_written_is_one_line(
-    environment: dict[str, str], tmp_path: Path, words: list[str]
-) -> None:
+def test_output_device_full_one_line(environment: dict[str, str], tmp_path: Path, words: list[str]) -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "webhook", *words],
@@ -148,7 +144,7 @@ def test_an_output_that_cannot_be_written_is_one_line(
 
 
 @pytest.mark.parametrize("words", [["resolve", "-"], ["review", "-"], ["review", "--output", "yaml", "-"]])
-def test_a_reader_that_goes_away_is_no_error(environment: dict[str, str], tmp_path: Path, words: list[str]) -> None:
+def test_output_closed_by_reader_no_error(environment: dict[str, str], tmp_path: Path, words: list[str]) -> None:
     pod = "kind: Pod\nmetadata: {name: a}\nspec: {containers: [{name: a, image: nginx}]}\n---\n"
     # Far more than any pipe holds, so that the writer is still writing when the reader goes.
     (tmp_path / "input").write_text("nginx\n" * 20_000 if words[0] == "resolve" else pod * 2000)

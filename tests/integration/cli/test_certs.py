@@ -87,36 +87,36 @@ def _line(done: "subprocess.CompletedProcess[str]") -> str:
 @pytest.mark.parametrize(
     "name", [_SERVICE, f"{_SERVICE}.cluster.local", "webhook.example.com", "192.0.2.10", "2001:db8::1"]
 )
-def test_a_server_with_the_pair_is_trusted_under_every_name(made: tuple[Path, str], name: str) -> None:
+def test_create_certificate_trusted_for_each_name(made: tuple[Path, str], name: str) -> None:
     assert _trusts(made[0] / "new" / "pki", name)
 
 
 @pytest.mark.parametrize("name", ["registry-webhook", "example.com", "192.0.2.11"])
-def test_under_another_name_it_is_not(made: tuple[Path, str], name: str) -> None:
+def test_create_certificate_other_name_untrusted(made: tuple[Path, str], name: str) -> None:
     assert not _trusts(made[0] / "new" / "pki", name)
 
 
-def test_keys_are_for_their_owner_alone(made: tuple[Path, str]) -> None:
+def test_create_key_files_owner_only(made: tuple[Path, str]) -> None:
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (made[0] / "new" / "pki").iterdir()}
     assert sorted(modes) == _FILES
     assert (modes["ca.key"], modes["tls.key"]) == (0o600, 0o600)
 
 
-def test_it_is_good_for_a_year_and_its_authority_for_ten(made: tuple[Path, str]) -> None:
+def test_create_default_lifetimes(made: tuple[Path, str]) -> None:
     now = datetime.now(UTC)
     for name, days in (("tls.crt", 365), ("ca.crt", 3650)):
         left = _certificate(made[0] / "new" / "pki" / name).not_valid_after_utc - now
         assert timedelta(days=days, minutes=-5) < left <= timedelta(days=days)
 
 
-def test_lives_can_be_chosen(call: _Run, tmp_path: Path) -> None:
+def test_create_days_options_set_lifetimes(call: _Run, tmp_path: Path) -> None:
     assert call("certs", "create", "--days", "30", "--ca-days", "30").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == _FILES
     ends = {_certificate(tmp_path / name).not_valid_after_utc for name in ("tls.crt", "ca.crt")}
     assert len(ends) == 1
 
 
-def test_no_key_is_printed(made: tuple[Path, str]) -> None:
+def test_create_output_without_private_key(made: tuple[Path, str]) -> None:
     assert "PRIVATE" not in made[1]
     assert "webhook.example.com" in made[1].split()
     assert "2001:db8::1" in made[1].split()
@@ -148,7 +148,7 @@ def _pasted(done: "subprocess.CompletedProcess[str]", folder: Path) -> list[list
 
 
 @pytest.mark.parametrize("where", ["pki", "my pki's"])
-def test_what_is_printed_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, where: str) -> None:
+def test_create_printed_commands_run_in_shell(call: _Run, tmp_path: Path, where: str) -> None:
     calls = _pasted(call("certs", "create", "--out", where), tmp_path)
     (patch,) = [call for call in calls if call[:1] == ["patch"]]
     (operation,) = json.loads(patch[-1])
@@ -161,7 +161,7 @@ def test_what_is_printed_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, 
     assert ["a secret"] in calls
 
 
-def test_the_next_pair_is_signed_by_the_authority_that_is_there(call: _Run, folder: Path) -> None:
+def test_create_existing_ca_reused(call: _Run, folder: Path) -> None:
     before = {path.name: path.read_bytes() for path in folder.iterdir()}
     done = call("certs", "create", "--out", "pki", "--force", "--days", "10")
     assert (done.returncode, done.stderr) == (0, "")
@@ -172,7 +172,7 @@ def test_the_next_pair_is_signed_by_the_authority_that_is_there(call: _Run, fold
 
 
 @pytest.mark.parametrize("where", ["pki", "my pki's"])
-def test_what_is_printed_of_a_clients_pair_can_be_pasted_into_a_shell(call: _Run, tmp_path: Path, where: str) -> None:
+def test_client_printed_commands_run_in_shell(call: _Run, tmp_path: Path, where: str) -> None:
     done = call("certs", "client", "--out", where)
     assert "PRIVATE" not in done.stdout
     calls = _pasted(done, tmp_path)
@@ -182,9 +182,7 @@ def test_what_is_printed_of_a_clients_pair_can_be_pasted_into_a_shell(call: _Run
     assert ["a secret"] in calls
 
 
-def test_a_clients_pair_is_good_for_clients_alone_and_the_next_one_has_the_same_authority(
-    call: _Run, tmp_path: Path
-) -> None:
+def test_client_certificate_usage_and_ca_reused(call: _Run, tmp_path: Path) -> None:
     made: list[x509.Certificate] = []
     for more in ((), ("--force", "--days=10")):
         assert call("certs", "client", *more).returncode == 0
@@ -200,7 +198,7 @@ def test_a_clients_pair_is_good_for_clients_alone_and_the_next_one_has_the_same_
 
 
 @pytest.mark.skipif(not _OPENSSL, reason="there is no openssl")
-def test_an_authority_that_openssl_made_signs_as_well(call: _Run, tmp_path: Path) -> None:
+def test_create_openssl_ca_signs(call: _Run, tmp_path: Path) -> None:
     ask = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 400 -keyout ca.key -out ca.crt"
     words = [*ask.split(), "-subj", "/CN=ours", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     subprocess.run([_OPENSSL, *words], cwd=tmp_path, check=True, capture_output=True)
@@ -213,7 +211,7 @@ def test_an_authority_that_openssl_made_signs_as_well(call: _Run, tmp_path: Path
 
 
 @pytest.mark.parametrize("there", ["tls.crt", "tls.key"])
-def test_a_pair_that_is_there_is_not_replaced_unasked(call: _Run, folder: Path, there: str) -> None:
+def test_create_existing_files_kept_without_force(call: _Run, folder: Path, there: str) -> None:
     for name in {"tls.crt", "tls.key"} - {there}:
         (folder / name).unlink()
     before = (folder / there).read_bytes()
@@ -224,7 +222,7 @@ def test_a_pair_that_is_there_is_not_replaced_unasked(call: _Run, folder: Path, 
 
 
 @pytest.mark.parametrize(("there", "missing"), [("ca.crt", "ca.key"), ("ca.key", "ca.crt")])
-def test_half_an_authority_is_not_replaced(call: _Run, folder: Path, there: str, missing: str) -> None:
+def test_create_half_ca_refused(call: _Run, folder: Path, there: str, missing: str) -> None:
     (folder / missing).unlink()
     line = _line(call("certs", "create", "--out", "pki", "--force"))
     assert line.startswith(f"registry-webhook: pki/{there}: ")
@@ -292,9 +290,7 @@ def _ends_soon(folder: Path) -> None:
         (_ends_soon, "29 days"),
     ],
 )
-def test_an_authority_that_cannot_sign_is_said_to_be_so(
-    call: _Run, folder: Path, change: Callable[[Path], None], problem: str
-) -> None:
+def test_create_unusable_ca_refused(call: _Run, folder: Path, change: Callable[[Path], None], problem: str) -> None:
     change(folder)
     before = (folder / "tls.crt").read_bytes()
     line = _line(call("certs", "create", "--out", "pki", "--force"))
@@ -303,7 +299,7 @@ def test_an_authority_that_cannot_sign_is_said_to_be_so(
     assert (folder / "tls.crt").read_bytes() == before
 
 
-def test_a_pair_does_not_outlive_a_new_authority(call: _Run, tmp_path: Path) -> None:
+def test_create_days_beyond_new_ca_refused(call: _Run, tmp_path: Path) -> None:
     line = _line(call("certs", "create", "--days", "31", "--ca-days", "30"))
     assert all(value in line for value in ("31 days", "--ca-days 30"))
     assert not list(tmp_path.iterdir())
@@ -330,7 +326,7 @@ def test_a_pair_does_not_outlive_a_new_authority(call: _Run, tmp_path: Path) -> 
         *("a:443", "[::1]", "http://a", "1.2.3", "256.0.0.1", "fe80::1%eth0"),
     ],
 )
-def test_what_is_no_name_is_refused(call: _Run, tmp_path: Path, name: str) -> None:
+def test_create_invalid_name_refused(call: _Run, tmp_path: Path, name: str) -> None:
     assert _line(call("certs", "create", "--name", name)).startswith("registry-webhook: ")
     assert not list(tmp_path.iterdir())
 
@@ -338,24 +334,24 @@ def test_what_is_no_name_is_refused(call: _Run, tmp_path: Path, name: str) -> No
 @pytest.mark.parametrize(
     ("names", "refused"), [(["a.b", "A.b"], "a.b"), (["::1", "0:0::1"], "::1"), ([_SERVICE], _SERVICE)]
 )
-def test_a_name_is_given_once(call: _Run, names: list[str], refused: str) -> None:
+def test_create_duplicate_name_refused(call: _Run, names: list[str], refused: str) -> None:
     line = _line(call("certs", "create", *(f"--name={name}" for name in names)))
     assert line.startswith(f"registry-webhook: {refused}: ")
 
 
-def test_a_folder_that_cannot_be_is_one_line(call: _Run, tmp_path: Path) -> None:
+def test_create_folder_invalid_one_line(call: _Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     assert _line(call("certs", "create", "--out", "file")).startswith("registry-webhook: file: ")
     assert _line(call("certs", "create", "--out", "file/below")).startswith("registry-webhook: file/below: ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_a_folder_that_may_not_be_written_to_is_one_line(call: _Run, tmp_path: Path) -> None:
+def test_create_folder_unwritable_one_line(call: _Run, tmp_path: Path) -> None:
     (tmp_path / "closed").mkdir(0o500)
     assert "permission denied" in _line(call("certs", "create", "--out", "closed"))
 
 
-def test_what_fails_half_way_leaves_nothing_behind(call: _Run, folder: Path) -> None:
+def test_create_write_failing_nothing_changed(call: _Run, folder: Path) -> None:
     (folder / "tls.key").unlink()
     (folder / "tls.key").mkdir()
     before = {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()}

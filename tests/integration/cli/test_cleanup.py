@@ -79,14 +79,14 @@ def _counts(done: "subprocess.CompletedProcess[str]") -> list[str]:
 _TEAMS = ["team-0", "team-1", "team-2"]
 
 
-def test_all_of_ours_go_and_nobody_else_s(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_deletes_only_managed_secrets(api: ApiServer, cleanup: _Cleanup) -> None:
     done = cleanup()
     assert (done.returncode, done.stderr) == (0, "")
     assert (_named(done), _counts(done)) == (_TEAMS, ["3"])
     assert set(api.secrets) == {"theirs"}
 
 
-def test_where_there_is_none_it_is_well(place: Place, run: _Run) -> None:
+def test_cleanup_no_secrets_exit_0(place: Place, run: _Run) -> None:
     """As a process of its own, as a user calls it."""
     assert place.api.url
     done = run("cleanup", "--kubeconfig=kubeconfig")
@@ -94,7 +94,7 @@ def test_where_there_is_none_it_is_well(place: Place, run: _Run) -> None:
     assert done.stdout.count("\n") == 1
 
 
-def test_one_that_lost_its_label_is_known_by_who_applied_it(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_label_removed_recognized_by_manager(api: ApiServer, cleanup: _Cleanup) -> None:
     managers = [{"manager": "kubectl", "operation": "Update"}]
     api.secrets["theirs"]["metadata"]["managedFields"] = managers
     applied = {"manager": "registry-webhook-refresher", "operation": "Apply"}
@@ -103,7 +103,7 @@ def test_one_that_lost_its_label_is_known_by_who_applied_it(api: ApiServer, clea
     assert set(api.secrets) == {"theirs"}
 
 
-def test_a_dry_run_deletes_nothing(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_dry_run_deletes_nothing(api: ApiServer, cleanup: _Cleanup) -> None:
     done = cleanup("--dry-run")
     assert (done.returncode, done.stderr) == (0, "")
     assert (_named(done), _counts(done)) == (_TEAMS, ["3"])
@@ -111,7 +111,7 @@ def test_a_dry_run_deletes_nothing(api: ApiServer, cleanup: _Cleanup) -> None:
     assert {asked.method for asked in api.asked} == {"GET"}
 
 
-def test_they_are_listed_in_pages_and_anew_when_a_page_is_gone(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_page_expired_lists_again(api: ApiServer, cleanup: _Cleanup) -> None:
     api.page = 2
     with api.failing(_first(lambda asked: "continue" in asked.query), GONE) as fault:
         assert cleanup().returncode == 0
@@ -120,7 +120,7 @@ def test_they_are_listed_in_pages_and_anew_when_a_page_is_gone(api: ApiServer, c
 
 
 @pytest.mark.parametrize("answer", [_CONFLICT, BROKEN])
-def test_one_that_was_changed_meanwhile_is_read_again(api: ApiServer, cleanup: _Cleanup, answer: object) -> None:
+def test_cleanup_secret_changed_read_again(api: ApiServer, cleanup: _Cleanup, answer: object) -> None:
     with api.failing(_first(_deleting("team-1")), answer):  # type: ignore[arg-type]
         done = cleanup()
     assert done.returncode == 0, done.stdout
@@ -128,7 +128,7 @@ def test_one_that_was_changed_meanwhile_is_read_again(api: ApiServer, cleanup: _
     assert (_named(done)[-1], _counts(done)) == ("team-1", ["3"])
 
 
-def test_what_was_seen_is_what_is_deleted(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_secret_replaced_by_foreign_kept(api: ApiServer, cleanup: _Cleanup) -> None:
     """Somebody replaces the Secret by one of their own between the list and the deletion."""
 
     def replaced(asked: Asked) -> bool:
@@ -144,7 +144,7 @@ def test_what_was_seen_is_what_is_deleted(api: ApiServer, cleanup: _Cleanup) -> 
     assert set(api.secrets) == {"theirs", "team-1"}
 
 
-def test_a_right_that_is_missing_is_named_and_the_others_go(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_permission_missing_others_deleted(api: ApiServer, cleanup: _Cleanup) -> None:
     with api.failing(_deleting("team-1"), _FORBIDDEN) as fault:
         done = cleanup()
     assert done.returncode == 1
@@ -155,7 +155,7 @@ def test_a_right_that_is_missing_is_named_and_the_others_go(api: ApiServer, clea
     assert _counts(done) == ["2", "1"]
 
 
-def test_one_that_is_changed_all_the_time_is_said_to_stay(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_secret_always_changing_reported(api: ApiServer, cleanup: _Cleanup) -> None:
     with api.failing(_deleting("team-1"), _CONFLICT) as fault:
         done = cleanup()
     assert done.returncode == 1
@@ -164,7 +164,7 @@ def test_one_that_is_changed_all_the_time_is_said_to_stay(api: ApiServer, cleanu
     assert _counts(done) == ["2", "1"]
 
 
-def test_one_that_somebody_makes_again_is_said_to_stay(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_secret_recreated_reported(api: ApiServer, cleanup: _Cleanup) -> None:
     def again(asked: Asked) -> bool:
         if asked.path == "/api/v1/secrets" and "team-1" not in api.secrets:
             api.put("team-1", ours=True)
@@ -187,9 +187,7 @@ def test_one_that_somebody_makes_again_is_said_to_stay(api: ApiServer, cleanup: 
         (GONE, "too old resource version (410)"),
     ],
 )
-def test_what_keeps_it_from_looking_is_one_line(
-    api: ApiServer, cleanup: _Cleanup, answer: object, problem: str
-) -> None:
+def test_cleanup_list_failing_one_line(api: ApiServer, cleanup: _Cleanup, answer: object, problem: str) -> None:
     with api.failing(lambda asked: asked.path == "/api/v1/secrets", answer):  # type: ignore[arg-type]
         done = cleanup()
     assert (done.returncode, done.stdout) == (2, "")
@@ -198,14 +196,14 @@ def test_what_keeps_it_from_looking_is_one_line(
     assert line.endswith(problem)
 
 
-def test_a_kubeconfig_that_is_not_there_is_one_line(cleanup: _Cleanup) -> None:
+def test_cleanup_kubeconfig_missing_one_line(cleanup: _Cleanup) -> None:
     done = cleanup("--kubeconfig=gone")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert "gone" in line
 
 
-def test_it_refuses_while_a_sidecar_would_put_them_back(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_refresher_running_refused(api: ApiServer, cleanup: _Cleanup) -> None:
     api.somebody_renews = True
     done = cleanup()
     assert (done.returncode, done.stdout) == (2, "")
@@ -215,14 +213,14 @@ def test_it_refuses_while_a_sidecar_would_put_them_back(api: ApiServer, cleanup:
     assert cleanup("--dry-run").returncode == 0
 
 
-def test_a_lease_that_nobody_renews_keeps_nothing(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_lease_not_renewed_proceeds(api: ApiServer, cleanup: _Cleanup) -> None:
     spec = {"holderIdentity": "gone", "leaseDurationSeconds": 1, "renewTime": "2099-01-01T00:00:00.000000Z"}
     api.lease = {"metadata": {"name": "registry-webhook-refresher", "resourceVersion": "7"}, "spec": spec}
     assert cleanup().returncode == 0
     assert set(api.secrets) == {"theirs"}
 
 
-def test_stopping_what_is_not_there_is_well(api: ApiServer, cleanup: _Cleanup) -> None:
+def test_cleanup_stop_nothing_installed_exit_0(api: ApiServer, cleanup: _Cleanup) -> None:
     done = cleanup("--stop")
     assert (done.returncode, done.stderr) == (0, "")
     assert "MutatingWebhookConfiguration" not in done.stdout
@@ -231,9 +229,7 @@ def test_stopping_what_is_not_there_is_well(api: ApiServer, cleanup: _Cleanup) -
     assert wrote[:2] == [("DELETE", "registry-webhook"), ("PATCH", "scale")]
 
 
-def test_a_right_that_is_missing_for_stopping_is_named_before_anything_is_deleted(
-    api: ApiServer, cleanup: _Cleanup
-) -> None:
+def test_cleanup_stop_forbidden_nothing_deleted(api: ApiServer, cleanup: _Cleanup) -> None:
     with api.failing(lambda asked: asked.path.endswith("/scale"), _FORBIDDEN):
         done = cleanup("--stop")
     assert done.returncode == 2
@@ -264,7 +260,7 @@ def _held(version: str, holder: str | None = "one", duration: int | None = 10) -
         ([*[_held("1", duration=None)] * 30, _held("2", duration=None)], "one"),
     ],
 )
-def test_a_lease_is_held_by_whoever_is_seen_to_renew_it(seen: list[HeldLease], holder: str | None) -> None:
+def test_holder_of_only_renewed_lease_held(seen: list[HeldLease], holder: str | None) -> None:
     now = [0.0]
     answers = iter([*seen, *[seen[-1]] * 100])
 

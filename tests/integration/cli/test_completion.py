@@ -14,7 +14,7 @@ _CALL = "import sys; sys.argv = ['registry-webhook']; from webhook.cli import ma
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_each_shell_gets_a_script_of_its_own(run: _Run, shell: str) -> None:
+def test_completion_script_per_shell(run: _Run, shell: str) -> None:
     done = run("completion", shell)
     assert (done.returncode, done.stderr) == (0, "")
     assert "registry-webhook" in done.stdout
@@ -22,7 +22,7 @@ def test_each_shell_gets_a_script_of_its_own(run: _Run, shell: str) -> None:
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
-def test_the_script_is_right_in_its_shell(run: _Run, shell: str) -> None:
+def test_completion_script_valid_in_shell(run: _Run, shell: str) -> None:
     program = shutil.which(shell)
     if program is None:
         pytest.skip(f"there is no {shell}")
@@ -43,7 +43,7 @@ def test_the_script_is_right_in_its_shell(run: _Run, shell: str) -> None:
         ("registry-webhook serve --log-level w", {"warning"}),
     ],
 )
-def test_what_the_script_asks_is_answered(
+def test_completion_words_completed(
     environment: dict[str, str], tmp_path: Path, words: str, expected: set[str]
 ) -> None:
     asked = {"_REGISTRY_WEBHOOK_COMPLETE": "bash_complete", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}

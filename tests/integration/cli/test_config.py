@@ -26,7 +26,7 @@ def file(tmp_path: Path) -> Path:
 
 
 @pytest.mark.usefixtures("file")
-def test_each_value_is_shown_with_where_it_came_from(run: _Run) -> None:
+def test_config_values_shown_with_origin(run: _Run) -> None:
     done = run("config", "--config", "config.yaml", variables={"WEBHOOK__VERIFY": "strict"})
     assert (done.returncode, done.stderr) == (0, "")
     for value, origin in (
@@ -41,7 +41,7 @@ def test_each_value_is_shown_with_where_it_came_from(run: _Run) -> None:
 
 
 @pytest.mark.usefixtures("file")
-def test_the_password_is_not_shown(run: _Run) -> None:
+def test_config_password_masked(run: _Run) -> None:
     variables = {"OPENCTI__DAEMON__REGISTRY__PASSWORD": "hunter3"}
     for done in (
         run("config", "--config", "config.yaml"),
@@ -52,7 +52,7 @@ def test_the_password_is_not_shown(run: _Run) -> None:
 
 
 @pytest.mark.usefixtures("file")
-def test_what_is_shown_is_valid_itself(run: _Run, tmp_path: Path) -> None:
+def test_config_output_valid_configuration(run: _Run, tmp_path: Path) -> None:
     shown = run("config", "--config", "config.yaml").stdout
     (tmp_path / "again.yaml").write_text(shown)
     assert run("config", "--config", "again.yaml", "--check").returncode == 0
@@ -61,7 +61,7 @@ def test_what_is_shown_is_valid_itself(run: _Run, tmp_path: Path) -> None:
     assert values[0] == values[1]
 
 
-def test_without_a_file_the_defaults_are_shown(run: _Run) -> None:
+def test_config_no_file_shows_defaults(run: _Run) -> None:
     done = run("config")
     assert done.returncode == 0
     origins = {line.partition("  # ")[2] for line in done.stdout.splitlines()} - {""}
@@ -69,7 +69,7 @@ def test_without_a_file_the_defaults_are_shown(run: _Run) -> None:
 
 
 @pytest.mark.usefixtures("file")
-def test_a_valid_file_is_said_to_be(run: _Run) -> None:
+def test_config_check_valid_file_reported(run: _Run) -> None:
     done = run("config", "--config", "config.yaml", "--check")
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("config.yaml: ")
@@ -85,7 +85,7 @@ def test_a_valid_file_is_said_to_be(run: _Run) -> None:
         ("opencti: {daemon: {registry: {server: harbor}}}", "harbor.example.com"),
     ],
 )
-def test_checking_a_broken_file_is_one_line_on_the_first_fault(run: _Run, tmp_path: Path, text: str, said: str) -> None:
+def test_config_check_invalid_file_first_error(run: _Run, tmp_path: Path, text: str, said: str) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     done = run("config", "--config", "bad.yaml", "--check")
     assert (done.returncode, done.stdout) == (2, "")
@@ -94,19 +94,19 @@ def test_checking_a_broken_file_is_one_line_on_the_first_fault(run: _Run, tmp_pa
     assert said in line
 
 
-def test_checking_a_file_that_is_not_there_is_one_line(run: _Run) -> None:
+def test_config_check_missing_file_one_line(run: _Run) -> None:
     done = run("config", "--config", "gone.yaml", "--check")
     assert (done.returncode, done.stdout) == (2, "")
     assert len(done.stderr.splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["EMAIL", "PASSWORD"])
-def test_bytes_of_no_text_in_a_variable_are_no_crash(run: _Run, name: str) -> None:
+def test_config_variable_not_utf8_no_crash(run: _Run, name: str) -> None:
     done = run("config", variables={f"OPENCTI__DAEMON__REGISTRY__{name}": "a\udcff"})
     assert done.returncode in {0, 2}
 
 
-def test_no_password_in_a_broken_configuration_reaches_the_screen(run: _Run, tmp_path: Path) -> None:
+def test_config_invalid_file_password_not_shown(run: _Run, tmp_path: Path) -> None:
     (tmp_path / "bad.yaml").write_text(_TEXT.replace("https://", "https://robot:hunter2@") + "      pasword: hunter2\n")
     for words in (["config"], ["config", "--check"]):
         done = run(*words, "--config", "bad.yaml", variables={"OPENCTI__DAEMON__REGISTRY__PASWORD": "hunter2"})

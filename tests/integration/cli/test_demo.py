@@ -84,7 +84,7 @@ def _examples() -> list[str]:
     return [name for name in names if name[0].isdigit()]
 
 
-def test_every_example_is_shown_with_what_becomes_of_it(start: Callable[..., "subprocess.Popen[str]"]) -> None:
+def test_demo_shows_every_example(start: Callable[..., "subprocess.Popen[str]"]) -> None:
     process = start()
     out, err = process.communicate(timeout=_LIMIT)
     assert (process.returncode, err) == (0, "")
@@ -107,7 +107,7 @@ def test_every_example_is_shown_with_what_becomes_of_it(start: Callable[..., "su
     assert "\x1b" not in out
 
 
-def test_nothing_is_left_behind(start: Callable[..., "subprocess.Popen[str]"], temporary: Path) -> None:
+def test_demo_finished_leaves_no_files(start: Callable[..., "subprocess.Popen[str]"], temporary: Path) -> None:
     process = start()
     process.communicate(timeout=_LIMIT)
     assert process.returncode == 0
@@ -115,9 +115,7 @@ def test_nothing_is_left_behind(start: Callable[..., "subprocess.Popen[str]"], t
     assert list(temporary.iterdir()) == []
 
 
-def test_settings_of_the_callers_own_do_not_reach_it(
-    start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path
-) -> None:
+def test_demo_ignores_user_settings(start: Callable[..., "subprocess.Popen[str]"], tmp_path: Path) -> None:
     (tmp_path / "broken.yaml").write_text("webhook: {")
     process = start(
         OPENCTI__DAEMON__REGISTRY__SERVER="harbor",
@@ -142,7 +140,7 @@ def _interruptible() -> Iterator[None]:
 
 @pytest.mark.usefixtures("_interruptible")
 @pytest.mark.parametrize("to_all", [True, False], ids=["Ctrl-C", "kill -INT"])
-def test_kept_it_answers_until_it_is_interrupted(
+def test_demo_keep_serves_until_interrupted(
     start: Callable[..., "subprocess.Popen[str]"], temporary: Path, *, to_all: bool
 ) -> None:
     process = start("--keep")
@@ -168,7 +166,7 @@ def test_kept_it_answers_until_it_is_interrupted(
     assert list(temporary.iterdir()) == []
 
 
-def test_told_to_end_it_leaves_nothing_behind(start: Callable[..., "subprocess.Popen[str]"], temporary: Path) -> None:
+def test_demo_terminated_leaves_no_files(start: Callable[..., "subprocess.Popen[str]"], temporary: Path) -> None:
     process = start("--keep")
     _until(process, "What it logs from here on")
     process.terminate()
@@ -177,9 +175,7 @@ def test_told_to_end_it_leaves_nothing_behind(start: Callable[..., "subprocess.P
     assert list(temporary.iterdir()) == []
 
 
-def test_a_reader_that_goes_away_leaves_nothing_behind(
-    start: Callable[..., "subprocess.Popen[str]"], temporary: Path
-) -> None:
+def test_demo_output_closed_leaves_no_files(start: Callable[..., "subprocess.Popen[str]"], temporary: Path) -> None:
     process = start()
     assert process.stdout
     assert process.stdout.readline()

@@ -16,20 +16,20 @@ __all__ = ["pair", "place"]
 
 
 @pytest.mark.parametrize("words", [(), ("pod/x", "-f", "x.yaml")])
-def test_one_thing_is_explained(call: _Run, words: tuple[str, ...]) -> None:
+def test_explain_arguments_invalid_exit_2(call: _Run, words: tuple[str, ...]) -> None:
     done = call("explain", *words)
     assert (done.returncode, done.stdout) == (2, "")
     assert all(way in done.stderr for way in ("pod/NAME", "--filename FILE"))
 
 
-def test_what_is_no_pod_is_shown_how_to_be_asked_about(place: Place, call: _Run) -> None:
+def test_explain_workload_name_hint(place: Place, call: _Run) -> None:
     done = call("explain", "--kubeconfig=kubeconfig", "deployment/web")
     assert done.returncode == 2
     assert "kubectl get deployment/web -o yaml | registry-webhook explain -f -" in done.stderr
     assert not place.api.asked
 
 
-def test_without_an_api_server_it_says_so_in_a_line(place: Place, call: _Run) -> None:
+def test_explain_api_server_unreachable_one_line(place: Place, call: _Run) -> None:
     place.api.stop()
     done = call("explain", "--kubeconfig=kubeconfig", "pod/x")
     assert (done.returncode, done.stdout) == (2, "")
@@ -45,7 +45,7 @@ def test_without_an_api_server_it_says_so_in_a_line(place: Place, call: _Run) ->
         ("{}", "file.yaml: "),
     ],
 )
-def test_a_file_that_holds_no_pod_is_named(tmp_path: Path, call: _Run, text: str, says: str) -> None:
+def test_explain_file_without_pod_named(tmp_path: Path, call: _Run, text: str, says: str) -> None:
     (tmp_path / "file.yaml").write_text(text)
     done = call("explain", "--filename=file.yaml")
     assert (done.returncode, done.stdout) == (2, "")

@@ -38,7 +38,7 @@ def manifest(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("form", ["diff", "patch", "yaml", "json"])
-def test_review_hidden_characters_are_escaped(call: _Run, config: str, manifest: Path, form: str) -> None:
+def test_review_hidden_characters_escaped(call: _Run, config: str, manifest: Path, form: str) -> None:
     ran = call("review", config, f"--output={form}", str(manifest))
     assert ran.returncode == 1
     assert _HIDDEN.isdisjoint(ran.stdout + ran.stderr)
@@ -52,7 +52,7 @@ def test_review_hidden_characters_are_escaped(call: _Run, config: str, manifest:
         assert "Größe" in ran.stdout
 
 
-def test_review_yaml_comments_between_documents_are_escaped(call: _Run, config: str, tmp_path: Path) -> None:
+def test_review_yaml_comments_escaped(call: _Run, config: str, tmp_path: Path) -> None:
     pod = "kind: Pod\napiVersion: v1\nmetadata: {name: p}\nspec: {containers: [{name: a, image: nginx}]}\n"
     hidden = "\u202e\u200b\u2066"
     text = f"\ufeff# {hidden}\n--- # {hidden}\n{pod}...\n# {hidden}\n---\n{pod}...\n# {hidden}\n"
@@ -88,7 +88,7 @@ def test_review_diff_colors_are_kept(call: _Run, config: str, manifest: Path) ->
         ("report", f"--{EVIL}"),
     ],
 )
-def test_argument_hidden_characters_are_escaped(call: _Run, words: tuple[str, ...]) -> None:
+def test_argument_hidden_characters_escaped(call: _Run, words: tuple[str, ...]) -> None:
     ran = call(*words)
     assert _HIDDEN.isdisjoint(ran.stdout + ran.stderr), ran
     assert ran.stdout + ran.stderr

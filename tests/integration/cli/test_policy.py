@@ -28,20 +28,20 @@ def configured(tmp_path: Path) -> str:
 
 
 @pytest.mark.parametrize("which", ["mutate", "guard"])
-def test_the_components_are_what_the_command_makes_of_the_configuration_as_it_ships(call: Run, which: str) -> None:
+def test_policy_components_match_shipped_configuration(call: Run, which: str) -> None:
     made = call("policy", which, "--config", str(_MANIFESTS / "config.yaml"))
     assert made.returncode == 0
     assert made.stdout == (_MANIFESTS / "components" / f"policy-{which}" / "policy.yaml").read_text()
 
 
 @pytest.mark.parametrize("which", ["mutate", "guard"])
-def test_yaml_and_json_say_the_same(call: Run, configured: str, which: str) -> None:
+def test_policy_yaml_and_json_equal(call: Run, configured: str, which: str) -> None:
     text = call("policy", which, configured).stdout
     listed = json.loads(call("policy", which, configured, "--output=json").stdout)
     assert list(yaml.safe_load_all(text)) == listed["items"]
 
 
-def test_every_variable_has_a_comment_and_every_rule_its_place(call: Run, configured: str) -> None:
+def test_policy_variables_commented_rules_located(call: Run, configured: str) -> None:
     lines = call("policy", "mutate", configured).stdout.splitlines()
     named = [number for number, line in enumerate(lines) if line.startswith("    - name: ")]
     assert len(named) > 20
@@ -49,13 +49,13 @@ def test_every_variable_has_a_comment_and_every_rule_its_place(call: Run, config
     assert "          'quay.io': 'registry.example.com/quay', // webhook.rules[0]" in lines
 
 
-def test_the_guards_action_can_be_chosen(call: Run, configured: str) -> None:
+def test_guard_action_option_applied(call: Run, configured: str) -> None:
     made = call("policy", "guard", configured, "--action=Warn")
     _, binding = yaml.safe_load_all(made.stdout)
     assert binding["spec"]["validationActions"] == ["Warn"]
 
 
-def test_what_does_not_fit_is_one_line_and_status_2(call: Run, tmp_path: Path) -> None:
+def test_policy_too_large_one_line_exit_2(call: Run, tmp_path: Path) -> None:
     patterns = [f"registry-{number}.*.org/*/team" for number in range(1000)]
     (tmp_path / "config.yaml").write_text(json.dumps({"webhook": {"exclude": patterns}}))
     made = call("policy", "mutate", "--config=config.yaml")
@@ -104,7 +104,7 @@ def cluster(api_objects: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.mark.usefixtures("cluster")
 @pytest.mark.parametrize("which", ["mutate", "guard"])
-def test_from_cluster_same_as_file_with_the_deployments_variables(
+def test_from_cluster_same_as_file_with_variables(
     call: Run, monkeypatch: pytest.MonkeyPatch, configured: str, which: str
 ) -> None:
     # Variables of the environment do not count for an installation's configuration.
@@ -124,7 +124,7 @@ def test_from_cluster_without_installation_one_line(call: Run, cluster: dict[str
     assert (made.returncode, made.stdout, made.stderr.count("\n")) == (2, "", 1)
 
 
-def test_from_cluster_broken_configuration_every_fault(call: Run, cluster: dict[str, Any]) -> None:
+def test_from_cluster_invalid_configuration_all_errors(call: Run, cluster: dict[str, Any]) -> None:
     cluster |= _objects("opencti: {daemon: {registry: {server: None}}}\nwebhook: {exclude: [nginx]}")
     made = call("policy", "mutate", "--from-cluster", "--kubeconfig=kubeconfig")
     assert (made.returncode, made.stdout) == (2, "")

@@ -12,7 +12,7 @@ _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.mark.parametrize("command", ["report", "plan"])
-def test_without_a_cluster_it_is_one_line_and_status_2(call: _Run, tmp_path: Path, command: str) -> None:
+def test_report_and_plan_no_cluster_one_line_exit_2(call: _Run, tmp_path: Path, command: str) -> None:
     ran = call(command, "--kubeconfig", str(tmp_path / "missing"))
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
@@ -21,14 +21,14 @@ def test_without_a_cluster_it_is_one_line_and_status_2(call: _Run, tmp_path: Pat
 
 
 @pytest.mark.parametrize(("command", "form"), [("report", "html"), ("report", "table"), ("plan", "json")])
-def test_every_form_is_offered(call: _Run, command: str, form: str) -> None:
+def test_help_lists_output_formats(call: _Run, command: str, form: str) -> None:
     ran = call(command, "--help")
     assert ran.returncode == 0
     assert form in ran.stdout
 
 
 @pytest.mark.parametrize("words", [("report", "--fail-on", "rain"), ("plan", "-o", "html")])
-def test_what_there_is_not_is_refused(call: _Run, words: tuple[str, ...]) -> None:
+def test_option_unknown_value_refused(call: _Run, words: tuple[str, ...]) -> None:
     ran = call(*words)
     assert ran.returncode == 2
     assert f"'{words[-1]}'" in ran.stderr

@@ -49,7 +49,7 @@ def resolve(run: _Run, tmp_path: Path) -> _Run:
     return resolve
 
 
-def test_each_image_is_a_line_with_what_it_becomes_and_why(resolve: _Run) -> None:
+def test_resolve_text_shows_result_and_reason(resolve: _Run) -> None:
     lines = resolve(*(case[0] for case in _CASES)).stdout.splitlines()
     assert len(lines) == len(_CASES)
     for line, (written, resolved, _, why) in zip(lines, _CASES, strict=True):
@@ -59,56 +59,56 @@ def test_each_image_is_a_line_with_what_it_becomes_and_why(resolve: _Run) -> Non
         assert why in line
 
 
-def test_json_is_an_object_a_line(resolve: _Run) -> None:
+def test_resolve_json_one_object_per_line(resolve: _Run) -> None:
     lines = resolve("--output", "json", *(case[0] for case in _CASES)).stdout.splitlines()
     found = [json.loads(line) for line in lines]
     assert [(entry["image"], entry["resolved"], entry["reason"]) for entry in found] == [case[:3] for case in _CASES]
 
 
-def test_a_dash_reads_one_image_a_line(resolve: _Run) -> None:
+def test_resolve_dash_reads_image_per_line(resolve: _Run) -> None:
     done = resolve("busybox", "-", "alpine", stdin="nginx\n\r\n\nredis:7\r\n")
     assert [line.split(" ")[0] for line in done.stdout.splitlines()] == ["busybox", "nginx", "redis:7", "alpine"]
 
 
 @pytest.mark.parametrize("text", ["", "\n \r\n"])
 @pytest.mark.parametrize("output", ["text", "json"])
-def test_resolve_of_empty_standard_input_is_an_error(run: _Run, text: str, output: str) -> None:
+def test_resolve_empty_stdin_error(run: _Run, text: str, output: str) -> None:
     done = run("resolve", "--output", output, "-", stdin=text)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith("registry-webhook: -: ")
 
 
-def test_resolve_skips_a_byte_order_mark(resolve: _Run) -> None:
+def test_resolve_byte_order_mark_skipped(resolve: _Run) -> None:
     assert resolve("-", stdin="\ufeffnginx\n".encode()).stdout == resolve("nginx").stdout
 
 
 _NO_IMAGES = b"a\xffb\n\xc3\xa9\na\x1b[31mb\na\x00b\na\xe2\x80\xaeb\n"
 
 
-def test_bytes_that_are_no_image_are_shown_escaped(resolve: _Run) -> None:
+def test_resolve_invalid_bytes_escaped(resolve: _Run) -> None:
     done = resolve("-", stdin=_NO_IMAGES)
     lines = done.stdout.split("\n")[:-1]
     assert len(lines) == 5
     assert all(line.isascii() and line.isprintable() and " == " in line for line in lines)
 
 
-def test_bytes_that_are_no_image_are_json_all_the_same(resolve: _Run) -> None:
+def test_resolve_invalid_bytes_valid_json(resolve: _Run) -> None:
     lines = resolve("--output", "json", "-", stdin=_NO_IMAGES).stdout.split("\n")[:-1]
     assert [json.loads(line)["reason"] for line in lines] == ["invalid"] * 5
     assert "\x1b" not in "".join(lines)
 
 
-def test_a_line_cannot_be_forged(resolve: _Run) -> None:
+def test_resolve_newline_in_image_one_line(resolve: _Run) -> None:
     assert len(resolve("nginx\nbusybox -> evil.example.com/busybox").stdout.splitlines()) == 1
 
 
-def test_without_a_server_images_are_public(run: _Run) -> None:
+def test_resolve_no_server_image_unchanged(run: _Run) -> None:
     done = run("resolve", "--output", "json", "nginx")
     assert json.loads(done.stdout)["reason"] == "no-registry"
     assert json.loads(done.stdout)["resolved"] == "nginx"
 
 
-def test_the_environment_configures_it_alone(run: _Run) -> None:
+def test_resolve_configured_by_environment_alone(run: _Run) -> None:
     done = run("resolve", "nginx", variables={"OPENCTI__DAEMON__REGISTRY__SERVER": "https://r.example.com/"})
     assert done.stdout.startswith("nginx -> r.example.com/nginx ")

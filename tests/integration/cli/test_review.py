@@ -112,7 +112,7 @@ def reviewed(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> Call
 
 
 @pytest.mark.parametrize("case", _DOCUMENTS)
-def test_the_diff_says_what_each_workload_becomes_and_why(reviewed: Callable[[str], str], case: str) -> None:
+def test_review_diff_shows_result_per_workload(reviewed: Callable[[str], str], case: str) -> None:
     _, names, changed = _DOCUMENTS[case]
     accounts = [line for line in reviewed("diff").splitlines() if line.startswith(f"# {case}.yaml: ")]
     assert [line.split(": ")[1] for line in accounts] == names
@@ -124,7 +124,7 @@ def test_the_diff_says_what_each_workload_becomes_and_why(reviewed: Callable[[st
 
 
 @pytest.mark.parametrize("case", _DOCUMENTS)
-def test_the_patch_applied_to_the_document_is_the_manifest_after_it(reviewed: Callable[[str], str], case: str) -> None:
+def test_review_patch_yaml_json_agree(reviewed: Callable[[str], str], case: str) -> None:
     document, _, changed = _DOCUMENTS[case]
     index = list(_DOCUMENTS).index(case)
     patch = json.loads(reviewed("patch").splitlines()[index])
@@ -139,12 +139,12 @@ def test_the_patch_applied_to_the_document_is_the_manifest_after_it(reviewed: Ca
 @pytest.mark.parametrize(
     ("case", "status"), [("a Pod", 1), ("a Pod whose image names its registry", 0), ("a ConfigMap", 3)]
 )
-def test_the_exit_status_says_whether_anything_would_change(review: _Run, case: str, status: int) -> None:
+def test_review_exit_status_shows_change(review: _Run, case: str, status: int) -> None:
     for output in ("diff", "patch", "yaml", "json"):
         assert review("--output", output, "-", stdin=yaml.safe_dump(_DOCUMENTS[case][0])).returncode == status
 
 
-def test_a_deployments_template_gets_all_that_its_pods_would(review: _Run) -> None:
+def test_review_deployment_template_fully_patched(review: _Run) -> None:
     done = review("--output", "json", "-", stdin=json.dumps(_of_template("Deployment")))
     template = json.loads(done.stdout)["spec"]["template"]
     assert template["metadata"]["labels"] == {"app": "web"}
@@ -156,7 +156,7 @@ def test_a_deployments_template_gets_all_that_its_pods_would(review: _Run) -> No
     }
 
 
-def test_what_was_made_needs_nothing_more(review: _Run) -> None:
+def test_review_output_reviewed_again_unchanged(review: _Run) -> None:
     text = "---\n".join(yaml.safe_dump(document) for document, _, _ in _DOCUMENTS.values())
     once = review("--output", "yaml", "-", stdin=text).stdout
     assert _SERVER in once
@@ -164,7 +164,7 @@ def test_what_was_made_needs_nothing_more(review: _Run) -> None:
     assert (again.returncode, again.stdout) == (0, once)
 
 
-def test_a_file_may_hold_many_documents(review: _Run, tmp_path: Path) -> None:
+def test_review_file_many_documents(review: _Run, tmp_path: Path) -> None:
     text = "---\n".join(["# nothing\n", *(yaml.safe_dump(entry) for entry in (_pod(), _CONFIG_MAP, _cron_job())), ""])
     (tmp_path / "all.yaml").write_text(text)
     assert [len(json.loads(line)) for line in review("--output", "patch", "all.yaml").stdout.splitlines()] == [3, 0, 4]
@@ -172,12 +172,12 @@ def test_a_file_may_hold_many_documents(review: _Run, tmp_path: Path) -> None:
     assert [document["kind"] for document in after if document] == ["Pod", "ConfigMap", "CronJob"]
 
 
-def test_json_documents_may_follow_one_another(review: _Run) -> None:
+def test_review_json_stream_documents(review: _Run) -> None:
     done = review("--output", "patch", "-", stdin=f"{json.dumps(_pod())}\n{json.dumps(_CONFIG_MAP, indent=2)}\n")
     assert (done.returncode, len(done.stdout.splitlines())) == (1, 2)
 
 
-def test_several_files_are_reviewed_in_their_order(review: _Run, tmp_path: Path) -> None:
+def test_review_files_in_argument_order(review: _Run, tmp_path: Path) -> None:
     for name in ("b", "a"):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name=name)))
     done = review("b.yaml", "-", "a.yaml", stdin=yaml.safe_dump(_pod(name="stdin")))
@@ -189,7 +189,7 @@ def test_several_files_are_reviewed_in_their_order(review: _Run, tmp_path: Path)
     assert "# -: Pod/stdin: rewritten" in done.stdout
 
 
-def test_the_manifests_after_it_of_several_files_are_one_stream(review: _Run, tmp_path: Path) -> None:
+def test_review_yaml_of_files_one_stream(review: _Run, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / f"{name}.yaml").write_text(yaml.safe_dump(_pod(name=name)))
     after = list(yaml.safe_load_all(review("--output", "yaml", "a.yaml", "b.yaml").stdout))
@@ -197,7 +197,7 @@ def test_the_manifests_after_it_of_several_files_are_one_stream(review: _Run, tm
 
 
 @pytest.mark.parametrize("version", ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"])
-def test_an_admission_review_is_decided_as_it_stands(review: _Run, version: str) -> None:
+def test_review_admission_review_decided_as_sent(review: _Run, version: str) -> None:
     body = {**_admission_review(), "apiVersion": version}
     done = review("--output", "patch", "-", stdin=json.dumps(body))
     assert done.returncode == 1
@@ -209,22 +209,20 @@ def test_an_admission_review_is_decided_as_it_stands(review: _Run, version: str)
 
 @pytest.mark.parametrize("write", [json.dumps, yaml.safe_dump])
 @pytest.mark.parametrize("output", ["yaml", "json"])
-def test_review_output_of_admission_review_is_its_object(
-    review: _Run, write: Callable[[Any], str], output: str
-) -> None:
+def test_review_admission_review_output_is_object(review: _Run, write: Callable[[Any], str], output: str) -> None:
     done = review("-o", output, "-", stdin=write(_admission_review()))
     assert (done.returncode, done.stderr) == (1, "")
     after = yaml.safe_load(done.stdout)
     assert (after["kind"], after["spec"]["imagePullSecrets"]) == ("Pod", [_SECRET])
 
 
-def test_an_update_in_an_admission_review_leaves_unchanged_images_alone(review: _Run) -> None:
+def test_review_admission_update_image_unchanged(review: _Run) -> None:
     done = review("-", stdin=yaml.safe_dump(_admission_review(operation="UPDATE", oldObject=_pod())))
     assert (done.returncode, done.stderr) == (0, "")
     assert "unchanged" in done.stdout
 
 
-def test_an_admission_review_that_is_none_of_ours_changes_nothing(review: _Run) -> None:
+def test_review_admission_delete_unsupported(review: _Run) -> None:
     body = _admission_review(operation="DELETE", oldObject=_pod())
     del body["request"]["object"]
     done = review("-", stdin=json.dumps(body))
@@ -232,7 +230,7 @@ def test_an_admission_review_that_is_none_of_ours_changes_nothing(review: _Run) 
     assert "unsupported" in done.stdout
 
 
-def test_a_pod_that_opts_out_is_said_to(review: _Run) -> None:
+def test_review_pod_opted_out_reported(review: _Run) -> None:
     pod = _pod()
     pod["metadata"]["labels"] = {"registry-webhook/enabled": "false"}
     done = review("-", stdin=yaml.safe_dump(pod))
@@ -240,7 +238,7 @@ def test_a_pod_that_opts_out_is_said_to(review: _Run) -> None:
     assert "Pod/one: opted-out: " in done.stdout
 
 
-def test_the_namespace_of_a_manifest_wins_over_the_option(review: _Run) -> None:
+def test_review_manifest_namespace_overrides_option(review: _Run) -> None:
     pod = _pod()
     assert review("--namespace", "kube-system", "-", stdin=yaml.safe_dump(pod)).returncode == 0
     pod["metadata"]["namespace"] = "team"
@@ -290,7 +288,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> list[s
 
 
 @pytest.mark.parametrize("number", range(len(_FAULTY)))
-def test_a_fault_is_one_line_with_the_files_name(faults: list[str], number: int) -> None:
+def test_review_invalid_file_one_line(faults: list[str], number: int) -> None:
     (line,) = [line for line in faults if line.startswith(f"registry-webhook: {number}.yaml: ")]
     text, said = _FAULTY[number]
     assert said in line
@@ -298,14 +296,14 @@ def test_a_fault_is_one_line_with_the_files_name(faults: list[str], number: int)
 
 
 @pytest.mark.parametrize("name", ["gone.yaml", "."])
-def test_a_file_that_cannot_be_read_is_one_line(review: _Run, name: str) -> None:
+def test_review_unreadable_file_one_line(review: _Run, name: str) -> None:
     done = review(name)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
     assert line.startswith(f"registry-webhook: {name}: ")
 
 
-def test_a_fault_in_one_file_does_not_hide_the_others(review: _Run, tmp_path: Path) -> None:
+def test_review_invalid_file_others_reviewed(review: _Run, tmp_path: Path) -> None:
     (tmp_path / "good.yaml").write_text(yaml.safe_dump(_pod()))
     (tmp_path / "bad.yaml").write_text("a: [")
     done = review("bad.yaml", "gone.yaml", "good.yaml", "bad.yaml")
@@ -314,7 +312,7 @@ def test_a_fault_in_one_file_does_not_hide_the_others(review: _Run, tmp_path: Pa
     assert [line.split(": ")[1] for line in done.stderr.splitlines()] == ["bad.yaml", "gone.yaml", "bad.yaml"]
 
 
-def test_a_fault_in_one_document_does_not_hide_those_behind_it(review: _Run) -> None:
+def test_review_invalid_document_later_ones_reviewed(review: _Run) -> None:
     text = "---\n".join([yaml.safe_dump(_pod()), "kind: Deployment\n", yaml.safe_dump(_cron_job())])
     done = review("-", stdin=text)
     assert done.returncode == 2
@@ -333,14 +331,14 @@ def test_a_fault_in_one_document_does_not_hide_those_behind_it(review: _Run) -> 
         "apiVersion: batch.volcano.sh/v1alpha1\nkind: Job\nspec: {tasks: []}",
     ],
 )
-def test_review_without_any_image_has_its_own_status(review: _Run, text: str) -> None:
+def test_review_no_image_exit_3(review: _Run, text: str) -> None:
     done = review("-", stdin=text)
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
     assert line.startswith("registry-webhook: -: ")
 
 
-def test_review_with_image_in_one_file_has_that_status(review: _Run, tmp_path: Path) -> None:
+def test_review_image_in_one_file_sets_status(review: _Run, tmp_path: Path) -> None:
     (tmp_path / "map.yaml").write_text(yaml.safe_dump(_CONFIG_MAP))
     unchanged = yaml.safe_dump(_pod("ghcr.io/team/app"))
     assert review("map.yaml", "-", stdin=unchanged).returncode == 0
@@ -360,7 +358,7 @@ _TEMPLATES: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("what", _TEMPLATES)
 @pytest.mark.parametrize("in_list", [False, True])
-def test_review_of_unknown_kind_with_template_reviews_it(review: _Run, what: str, *, in_list: bool) -> None:
+def test_review_unknown_kind_with_template_reviewed(review: _Run, what: str, *, in_list: bool) -> None:
     version, kind = what.split()
     document = {"apiVersion": version, "kind": kind, "metadata": {"name": "x"}, "spec": _TEMPLATES[what]}
     done = review("-o", "json", "-", stdin=yaml.safe_dump(_list(_CONFIG_MAP, document) if in_list else document))
@@ -368,7 +366,7 @@ def test_review_of_unknown_kind_with_template_reviews_it(review: _Run, what: str
     assert done.stdout.count(f"{_SERVER}/nginx:1.27") == 1
 
 
-def test_review_of_pod_list_without_kinds_reviews_its_pods(review: _Run) -> None:
+def test_review_pod_list_without_kinds_reviewed(review: _Run) -> None:
     pod = _pod()
     del pod["kind"], pod["apiVersion"]
     done = review("-o", "json", "-", stdin=json.dumps(_list(pod, kind="PodList")))
@@ -415,7 +413,7 @@ def _added(before: str, after: str) -> list[str]:
     return added
 
 
-def test_review_yaml_output_changes_only_lines_of_images(review: _Run) -> None:
+def test_review_yaml_changes_only_image_lines(review: _Run) -> None:
     done = review("-o", "yaml", "-", stdin=_WRITTEN)
     assert done.returncode == 1
     assert _added(_REVIEWED, done.stdout) == [
@@ -442,20 +440,20 @@ def test_review_yaml_output_changes_only_lines_of_images(review: _Run) -> None:
         '{"kind": "ConfigMap"}\t\n---\nkind: ConfigMap\n',
     ],
 )
-def test_review_yaml_output_without_change_is_the_input(review: _Run, text: str) -> None:
+def test_review_yaml_no_change_prints_input(review: _Run, text: str) -> None:
     done = review("-o", "yaml", "-", stdin=text.encode())
     assert done.returncode == 3
     assert done.stdout == text
 
 
-def test_review_yaml_output_of_json_stream_is_yaml_documents(review: _Run) -> None:
+def test_review_yaml_of_json_stream_documents(review: _Run) -> None:
     done = review("-o", "yaml", "-", stdin=f"{json.dumps(_pod())}{json.dumps(_CONFIG_MAP)}")
     after = list(yaml.safe_load_all(done.stdout))
     assert after[1] == _CONFIG_MAP
     assert after[0]["spec"]["containers"][0]["image"] == f"{_SERVER}/nginx:1.27"
 
 
-def test_review_output_of_invisible_characters_is_escaped(review: _Run) -> None:
+def test_review_invisible_characters_escaped(review: _Run) -> None:
     pod = _pod()
     pod["metadata"]["annotations"] = {"\u202ekey": "a\u202eb", "c1": "\x9b31m", "z": "\u200b", "t": "\U000e0041"}
     text = yaml.safe_dump(pod, allow_unicode=True).replace("kind:", "# \u202e\nkind:") + "  # \u2066\n"
@@ -471,7 +469,7 @@ def test_review_output_of_invisible_characters_is_escaped(review: _Run) -> None:
 
 
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
-def test_review_diff_has_the_lines_of_the_file_only(review: _Run, newline: str) -> None:
+def test_review_diff_shows_only_file_lines(review: _Run, newline: str) -> None:
     text = newline.join(["kind: Pod", "spec:", "  containers:", "  - name: a", "    image: nginx", ""])
     lines = review("-", stdin=text.encode()).stdout.splitlines()
     assert [line[1:] for line in lines if line[:1] in {" ", "-"} and line[:3] != "---"] == text.split(newline)[1:-1]
@@ -494,7 +492,7 @@ def test_what_programs_read_is_never_colored(review: _Run, output: str) -> None:
     assert "\x1b" not in always.stdout
 
 
-def test_a_manifest_cannot_forge_lines_of_the_report(review: _Run) -> None:
+def test_review_forged_name_stays_on_one_line(review: _Run) -> None:
     pod = _pod("ghcr.io/team/app")
     pod["metadata"]["name"] = "one: unchanged\n# -: Pod/two: rewritten\x1b[31m"
     done = review("-", stdin=yaml.safe_dump(pod))
@@ -502,7 +500,7 @@ def test_a_manifest_cannot_forge_lines_of_the_report(review: _Run) -> None:
     assert "\x1b" not in done.stdout
 
 
-def test_texts_keep_their_letters(review: _Run) -> None:
+def test_review_unicode_and_string_types_preserved(review: _Run) -> None:
     pod = _pod()
     pod["metadata"]["annotations"] = {"note": "grün ☃", "date": "2026-01-01", "yes": "no", "lines": "a\nb\n"}
     after = yaml.safe_load(review("--output", "yaml", "-", stdin=yaml.safe_dump(pod, allow_unicode=True)).stdout)

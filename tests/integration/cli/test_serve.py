@@ -21,7 +21,7 @@ _Run = Callable[..., "subprocess.CompletedProcess[str]"]
         ("--health-bind", "127.0.0.1:http"),
     ],
 )
-def test_what_is_no_address_is_refused_with_what_would_be_one(run: _Run, option: str, address: str) -> None:
+def test_serve_address_invalid_refused_with_example(run: _Run, option: str, address: str) -> None:
     other = "--health-bind" if option == "--bind" else "--bind"
     done = run("serve", option, address, other, "127.0.0.1:0")
     assert (done.returncode, done.stdout) == (2, "")
@@ -40,7 +40,7 @@ def pair(tmp_path: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("taken", ["--bind", "--health-bind"])
-def test_an_address_in_use_is_one_line(run: _Run, pair: list[str], taken: str) -> None:
+def test_serve_address_in_use_one_line(run: _Run, pair: list[str], taken: str) -> None:
     free = "--health-bind" if taken == "--bind" else "--bind"
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = f"127.0.0.1:{held.getsockname()[1]}"
@@ -51,7 +51,7 @@ def test_an_address_in_use_is_one_line(run: _Run, pair: list[str], taken: str) -
     assert address in line
 
 
-def test_a_host_that_is_not_known_is_one_line(run: _Run, pair: list[str]) -> None:
+def test_serve_unknown_host_one_line(run: _Run, pair: list[str]) -> None:
     done = run("serve", "--bind", "host.invalid:0", "--health-bind", "127.0.0.1:0", *pair)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
@@ -60,7 +60,7 @@ def test_a_host_that_is_not_known_is_one_line(run: _Run, pair: list[str]) -> Non
     assert "bind on address" not in line
 
 
-def test_what_would_not_be_served_is_said_before_anything_is_waited_for(run: _Run) -> None:
+def test_serve_bind_error_before_certificate_wait(run: _Run) -> None:
     with socket.create_server(("127.0.0.1", 0)) as held:
         address = f"127.0.0.1:{held.getsockname()[1]}"
         done = run("serve", "--bind", address, "--health-bind", "127.0.0.1:0", "--cert", "gone", "--key", "gone")
@@ -68,7 +68,7 @@ def test_what_would_not_be_served_is_said_before_anything_is_waited_for(run: _Ru
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_names_of_clients_without_their_authorities_are_refused(run: _Run, pair: list[str]) -> None:
+def test_serve_client_name_without_ca_refused(run: _Run, pair: list[str]) -> None:
     done = run("serve", *pair, "--bind=127.0.0.1:0", "--health-bind=127.0.0.1:0", "--client-name=kube-apiserver")
     assert (done.returncode, done.stdout) == (2, "")
     line = done.stderr.splitlines()[-1]

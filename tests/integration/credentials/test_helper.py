@@ -61,7 +61,7 @@ def _jwt(exp: float) -> str:
     return ".".join([*parts, PASSWORD])
 
 
-def test_a_helper_is_asked_once_for_each_host_the_server_s_first(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_helper_asked_once_per_host_server_first(tmp_path: Path, environment: dict[str, str]) -> None:
     hub, mirror, server = "https://index.docker.io/v1/", "mirror.example.com:5000", f"{SERVER}/team"
     _answers(tmp_path, **{hub: _told("hub"), mirror: _told("mirror"), SERVER: _told("server")})
     made = _helped(
@@ -83,7 +83,7 @@ def test_a_helper_is_asked_once_for_each_host_the_server_s_first(tmp_path: Path,
     assert made.fingerprint() is None
 
 
-def test_helper_asked_once_for_all_spellings_of_a_host(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_helper_host_spellings_asked_once(tmp_path: Path, environment: dict[str, str]) -> None:
     _answers(tmp_path, **{SERVER: _told()})
     rules = [{"from": "quay.io", "to": f"{SERVER.title()}:443/quay"}]
     read = _helped(environment, rules=rules).read()
@@ -101,7 +101,7 @@ def test_helper_asked_once_for_all_spellings_of_a_host(tmp_path: Path, environme
         (_told(secret=_jwt(NOW - 90), expires=NOW + 60), 60, True),
     ],
 )
-def test_a_helper_s_credential_ends_when_it_says(
+def test_helper_credential_expiry_as_stated(
     tmp_path: Path, environment: dict[str, str], answer: Any, life: int | None, told: bool
 ) -> None:
     _answers(tmp_path, **{SERVER: answer})
@@ -109,13 +109,13 @@ def test_a_helper_s_credential_ends_when_it_says(
     assert (credential.expires, credential.expiry_stated) == (None if life is None else NOW + life, told)
 
 
-def test_the_life_that_is_assumed_can_be_set(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_helper_life_setting_sets_assumed_expiry(tmp_path: Path, environment: dict[str, str]) -> None:
     _answers(tmp_path, **{SERVER: _told()})
     assert _helped(environment, credential={"helper_life": 100}).read().credential.expires == NOW + 100
 
 
 @pytest.mark.parametrize(("first", "told"), [(60, True), (7200, False)])
-def test_the_first_end_counts(tmp_path: Path, environment: dict[str, str], first: int, told: bool) -> None:
+def test_helper_earliest_expiry_wins(tmp_path: Path, environment: dict[str, str], first: int, told: bool) -> None:
     _answers(tmp_path, **{SERVER: _told(), "b.com": _told(expires=NOW + first)})
     made = _helped(environment, credential={"helper_life": 3600}, pull_secret={"registries": ["b.com"]})
     credential = made.read().credential
@@ -123,15 +123,13 @@ def test_the_first_end_counts(tmp_path: Path, environment: dict[str, str], first
 
 
 @pytest.mark.parametrize("answer", [_told(expires=NOW - 5), _told(secret=_jwt(NOW - 5)), _told(expires=NOW)])
-def test_a_credential_that_has_ended_is_not_published(tmp_path: Path, environment: dict[str, str], answer: Any) -> None:
+def test_helper_expired_credential_refused(tmp_path: Path, environment: dict[str, str], answer: Any) -> None:
     _answers(tmp_path, **{SERVER: answer})
     assert f"asked for {SERVER}: its credential expired" in refusal(_helped(environment))
 
 
 @pytest.mark.parametrize("answer", [None, 3, _told("<token>")])
-def test_helper_failing_for_server_gives_the_others_and_says_why(
-    tmp_path: Path, environment: dict[str, str], answer: Any
-) -> None:
+def test_helper_failing_for_server_others_read(tmp_path: Path, environment: dict[str, str], answer: Any) -> None:
     _answers(tmp_path, **{SERVER: answer, "b.com": _told()})
     reading = _helped(environment, pull_secret={"registries": ["b.com"]}).read()
     assert [entry.key for entry in reading.credential.entries] == ["b.com"]
@@ -143,18 +141,18 @@ def test_helper_failing_for_server_gives_the_others_and_says_why(
     assert f"asked for {SERVER}" in refused
 
 
-def test_a_helper_that_fails_is_named(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_helper_failing_named_in_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _answers(tmp_path, **{SERVER: 4})
     assert "exited with status 4" in refusal(_helped(environment))
     assert "not on PATH" in refusal(_helped({"PATH": ""}))
 
 
-def test_a_helper_s_identity_token_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_helper_identity_token_refused(tmp_path: Path, environment: dict[str, str]) -> None:
     _answers(tmp_path, **{SERVER: _told("<token>")})
     assert f"asked for {SERVER}: it is an identity token" in refusal(_helped(environment), InvalidCredential)
 
 
-def test_helper_identity_token_for_azure_is_password(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_helper_azure_identity_token_used_as_password(tmp_path: Path, environment: dict[str, str]) -> None:
     host = "myregistry.azurecr.io"
     _answers(tmp_path, **{host: {"ServerURL": "", **_told("<token>", f"{PASSWORD}\n")}})
     (entry,) = _helped(environment, host).read().credential.entries
@@ -170,7 +168,7 @@ def test_helper_identity_token_for_azure_is_password(tmp_path: Path, environment
         (_told(expires=NOW - 5), "expired 5 s ago"),
     ],
 )
-def test_a_further_registry_that_a_helper_has_nothing_for_is_noted(
+def test_helper_failing_for_further_registry_noted(
     tmp_path: Path, environment: dict[str, str], answer: Any, why: str
 ) -> None:
     _answers(tmp_path, **{SERVER: _told(), "b.com": answer, "c.com": _told()})
@@ -182,9 +180,7 @@ def test_a_further_registry_that_a_helper_has_nothing_for_is_noted(
     assert PASSWORD not in repr(reading)
 
 
-def test_without_a_server_one_registry_is_enough_and_none_is_too_few(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_helper_no_server_one_registry_required(tmp_path: Path, environment: dict[str, str]) -> None:
     made = _helped(environment, server=None, pull_secret={"registries": ["b.com", "c.com"]})
     _answers(tmp_path, **{"c.com": _told()})
     assert keys(made) == ["c.com"]
@@ -192,7 +188,7 @@ def test_without_a_server_one_registry_is_enough_and_none_is_too_few(
     assert "asked for b.com: it has no credential" in refusal(made)
 
 
-def test_helper_failing_for_further_registry_gives_what_it_has(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_helper_failing_later_entry_dropped(tmp_path: Path, environment: dict[str, str]) -> None:
     made = _helped(environment, pull_secret={"registries": ["b.com"]})
     _answers(tmp_path, **{SERVER: _told(), "b.com": _told("before", expires=NOW + 60)})
     assert [entry.expires for entry in made.read().credential.entries] == [None, NOW + 60]
@@ -210,7 +206,7 @@ def test_helper_failing_for_further_registry_gives_what_it_has(tmp_path: Path, e
         (_told(secret=_jwt(NOW + 90)), {}, None),
     ],
 )
-def test_helper_without_stated_end_asked_within_two_minutes(
+def test_helper_expiry_unstated_asked_in_two_minutes(
     tmp_path: Path, environment: dict[str, str], answer: Any, settings: dict[str, Any], within: float | None
 ) -> None:
     _answers(tmp_path, **{SERVER: _told(expires=NOW + 600), "b.com": answer})
@@ -218,9 +214,7 @@ def test_helper_without_stated_end_asked_within_two_minutes(
     assert made.read().refresh_after == within
 
 
-def test_a_newer_credential_that_seems_to_have_ended_is_published_and_the_same_one_again_is_not(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_helper_expired_but_newer_credential_published(tmp_path: Path, environment: dict[str, str]) -> None:
     clock = iter([NOW, NOW + 1_000_000, NOW + 1_000_000, NOW]).__next__
     made = configured({"server": SERVER}, environment, clock, credential={"helper": "test"})
     for end in (60, 120):
@@ -230,7 +224,7 @@ def test_a_newer_credential_that_seems_to_have_ended_is_published_and_the_same_o
     assert made.read().credential.expires == NOW + 120
 
 
-def test_a_helper_that_hangs_is_given_up_after_the_configured_time(tmp_path: Path) -> None:
+def test_helper_timeout_setting_ends_process(tmp_path: Path) -> None:
     program = tmp_path / "docker-credential-test"
     program.write_text("#!/bin/sh\nsleep 600\n")
     program.chmod(0o755)
@@ -241,9 +235,7 @@ def test_a_helper_that_hangs_is_given_up_after_the_configured_time(tmp_path: Pat
     assert time.monotonic() - before < 20
 
 
-def test_the_number_of_registries_that_a_helper_is_asked_for_is_bounded(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_helper_registry_count_limited(tmp_path: Path, environment: dict[str, str]) -> None:
     registries = [f"r{number}.example.com" for number in range(60)]
     _answers(tmp_path, **{SERVER: _told()} | {registry: _told() for registry in registries})
     reading = _helped(environment, pull_secret={"registries": registries}).read()

@@ -41,7 +41,7 @@ def _refusal(environment: dict[str, str], name: str = "test", timeout: float = _
     return said
 
 
-def test_a_helper_is_asked_by_docker_s_protocol(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_docker_protocol_followed(tmp_path: Path, environment: dict[str, str]) -> None:
     script = f"""
 import json, sys
 asked = sys.stdin.read()
@@ -55,18 +55,18 @@ print(json.dumps({{"ServerURL": asked, "Username": f"{{asked}} {{sys.argv[1:]}}"
 @pytest.mark.parametrize(
     "secret", [f'{_SECRET}"', f"{_SECRET}\\", f"${_SECRET}", f"{_SECRET}:x", f"{_SECRET}-密码", f"{_SECRET}\n"]
 )
-def test_a_secret_comes_as_it_is(tmp_path: Path, environment: dict[str, str], secret: str) -> None:
+def test_ask_secret_special_characters_unchanged(tmp_path: Path, environment: dict[str, str], secret: str) -> None:
     script = f"import json\nprint(json.dumps({{'Username': 'robot$team+name', 'Secret': {secret!r}}}))"
     _install(tmp_path, script, shebang=f"#!{sys.executable}")
     assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot$team+name", secret)
 
 
-def test_a_helper_that_does_not_read_its_input_is_heard(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_helper_ignoring_stdin_answer_read(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, f"""exec <&-\necho '{{"username": "robot", "secret": "{_SECRET}"}}'""")
     assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
 
 
-def test_what_a_helper_writes_to_its_standard_error_is_dropped(
+def test_ask_helper_stderr_dropped(
     tmp_path: Path, environment: dict[str, str], capfd: pytest.CaptureFixture[str]
 ) -> None:
     noise = f"i=0; while [ $i -lt 3000 ]; do echo {_SECRET}-{'x' * 100} >&2; i=$((i+1)); done"
@@ -75,9 +75,7 @@ def test_what_a_helper_writes_to_its_standard_error_is_dropped(
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_helper_gets_the_environment_without_our_registry_settings(
-    tmp_path: Path, environment: dict[str, str]
-) -> None:
+def test_ask_environment_without_registry_settings(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, """printf '{"Username": "%s", "Secret": "%s"}' "$TOLD" "$(env | grep -c PASSWORD)" """)
     environment |= {"TOLD": "robot", "OPENCTI__DAEMON__REGISTRY__PASSWORD": _SECRET, "REGISTRY__PASSWORD": _SECRET}
     assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", "0")
@@ -91,13 +89,13 @@ def test_a_helper_gets_the_environment_without_our_registry_settings(
         "error getting credentials - err: credentials not found in native keychain (-25300)",
     ],
 )
-def test_a_helper_says_that_it_has_none(tmp_path: Path, environment: dict[str, str], answer: str) -> None:
+def test_ask_not_found_message_none(tmp_path: Path, environment: dict[str, str], answer: str) -> None:
     _print(tmp_path, answer, status=1)
     assert ask("test", _SERVER, environment, _LIMIT_S) is None
 
 
 @pytest.mark.parametrize("answer", ["{}", '{"Username": "", "Secret": ""}', '{"ServerURL": "x", "Secret": null}'])
-def test_an_object_that_holds_nothing_is_none(tmp_path: Path, environment: dict[str, str], answer: str) -> None:
+def test_ask_empty_object_none(tmp_path: Path, environment: dict[str, str], answer: str) -> None:
     _print(tmp_path, answer)
     assert ask("test", _SERVER, environment, _LIMIT_S) is None
 
@@ -119,9 +117,7 @@ def test_an_object_that_holds_nothing_is_none(tmp_path: Path, environment: dict[
         ('"ExpiresAt": "0001-01-01T00:00:00Z"', None),
     ],
 )
-def test_a_helper_may_say_when_its_credential_ends(
-    tmp_path: Path, environment: dict[str, str], member: str, expires: float | None
-) -> None:
+def test_ask_expiry_parsed(tmp_path: Path, environment: dict[str, str], member: str, expires: float | None) -> None:
     _print(tmp_path, f'{{"Username": "robot", "Secret": "{_SECRET}", {member}}}')
     assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET, expires)
 
@@ -142,7 +138,7 @@ def test_a_helper_may_say_when_its_credential_ends(
         "1" + "0" * 400,
     ],
 )
-def test_an_end_that_is_no_time_is_refused(tmp_path: Path, environment: dict[str, str], value: str) -> None:
+def test_ask_expiry_invalid_refused(tmp_path: Path, environment: dict[str, str], value: str) -> None:
     _print(tmp_path, f'{{"Username": "robot", "Secret": "{_SECRET}", "ExpiresAt": {value}}}')
     assert "neither RFC 3339 nor POSIX seconds" in _refusal(environment)
 
@@ -160,47 +156,47 @@ def test_an_end_that_is_no_time_is_refused(tmp_path: Path, environment: dict[str
         (f'{{"Username": "robot", "Secret": ["{_SECRET}"]}}', "not both texts"),
     ],
 )
-def test_what_is_no_answer_is_not_shown(tmp_path: Path, environment: dict[str, str], answer: str, problem: str) -> None:
+def test_ask_invalid_answer_not_shown(tmp_path: Path, environment: dict[str, str], answer: str, problem: str) -> None:
     _print(tmp_path, answer)
     assert problem in _refusal(environment)
 
 
-def test_an_answer_that_is_not_utf_8_is_refused(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_answer_not_utf8_refused(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, r"""printf '{"Username": "robot", "Secret": "kept-secret\377"}'""")
     assert "no JSON in UTF-8" in _refusal(environment)
 
 
-def test_a_helper_that_fails_is_named_with_its_status(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_exit_status_in_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _print(tmp_path, f"cannot log in with {_SECRET}", status=3)
     assert _refusal(environment).startswith("docker-credential-test: it exited with status 3: run it by hand")
 
 
-def test_a_helper_that_is_killed_is_named_with_the_signal(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_signal_in_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, "kill -9 $$")
     assert "it was ended by signal 9" in _refusal(environment)
 
 
-def test_a_helper_that_is_not_there_is_looked_for_on_path(environment: dict[str, str]) -> None:
+def test_ask_helper_missing_error_names_path(environment: dict[str, str]) -> None:
     assert _refusal(environment, "missing").startswith("docker-credential-missing: it is not on PATH: install it")
     assert "not on PATH" in _refusal({}, "missing")
 
 
-def test_a_helper_that_is_not_executable_is_said_to_be(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_helper_not_executable_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, "", mode=0o644)
     assert "not executable" in _refusal(environment)
 
 
-def test_a_helper_whose_interpreter_is_missing_is_no_crash(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_interpreter_missing_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, "", shebang="#!/nonexistent/interpreter")
     assert "could not be started: no such file" in _refusal(environment)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "a;b", "$(x)", "é", "test\n", "a" * 5000 + "/"])
-def test_a_name_that_could_be_anything_else_is_refused(environment: dict[str, str], name: str) -> None:
+def test_ask_helper_name_invalid_refused(environment: dict[str, str], name: str) -> None:
     assert "letters, digits, . _ and - only" in _refusal(environment, name)
 
 
-def test_a_helper_that_hangs_is_killed_with_its_children(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_timeout_kills_process_group(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho $$ >{tmp_path}/parent\necho {_SECRET}\nwait")
     before = time.monotonic()
     assert "no answer within 0.5 s" in _refusal(environment, timeout=0.5)
@@ -209,23 +205,21 @@ def test_a_helper_that_hangs_is_killed_with_its_children(tmp_path: Path, environ
     assert _is_gone(tmp_path / "parent")
 
 
-def test_a_helper_that_closes_its_output_and_hangs_is_killed(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_output_closed_then_hanging_killed(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, f"echo $$ >{tmp_path}/parent\nexec >&-\nsleep 600 >/dev/null")
     assert "no answer within 0.5 s" in _refusal(environment, timeout=0.5)
     assert _is_gone(tmp_path / "parent")
 
 
 @pytest.mark.parametrize("chatter", ["exec yes", "yes &\nwait"])
-def test_a_helper_that_chatters_without_end_is_killed(
-    tmp_path: Path, environment: dict[str, str], chatter: str
-) -> None:
+def test_ask_endless_output_killed(tmp_path: Path, environment: dict[str, str], chatter: str) -> None:
     _install(tmp_path, f"echo $$ >{tmp_path}/group\n{chatter}")
     assert f"more than {LIMIT // 1024} KiB" in _refusal(environment)
     group = int((tmp_path / "group").read_text())
     assert _soon(lambda: not _group_lives(group))
 
 
-def test_an_answer_of_the_largest_size_is_read(tmp_path: Path, environment: dict[str, str]) -> None:
+def test_ask_answer_at_size_limit_read(tmp_path: Path, environment: dict[str, str]) -> None:
     answer = f'{{"Username": "robot", "Secret": "{_SECRET}"}}'
     _install(tmp_path, f"printf '%s%{LIMIT - len(answer)}s' '{answer}' ''")
     assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
@@ -236,9 +230,7 @@ def test_an_answer_of_the_largest_size_is_read(tmp_path: Path, environment: dict
 @pytest.mark.parametrize(
     ("end", "timeout"), [("echo '{answer}'", _LIMIT_S), ("exit 3", _LIMIT_S), ("echo x", _LIMIT_S), ("wait", 0.5)]
 )
-def test_ask_children_of_helper_are_ended(
-    tmp_path: Path, environment: dict[str, str], end: str, timeout: float
-) -> None:
+def test_ask_helper_children_killed(tmp_path: Path, environment: dict[str, str], end: str, timeout: float) -> None:
     answer = f'{{"Username": "robot", "Secret": "{_SECRET}"}}'
     _install(
         tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho $$ >{tmp_path}/group\n{end.format(answer=answer)}"
@@ -251,7 +243,7 @@ def test_ask_children_of_helper_are_ended(
     assert _is_gone(tmp_path / "child")
 
 
-def test_an_answer_shows_no_secret() -> None:
+def test_answer_repr_without_secret() -> None:
     assert repr(Answer(_SECRET, _SECRET, 5)) == "Answer(expires=5)"
 
 

@@ -62,19 +62,19 @@ def _examined(reader: Reader, own: EffectiveConfig | None = None) -> Installatio
     return collect.collect(reader, installed_config.find_installation(reader), own, _NOW)
 
 
-def test_where_nothing_is_installed_that_is_all_that_is_said(reader: Reader) -> None:
+def test_collect_nothing_installed_one_finding(reader: Reader) -> None:
     (finding,) = analysis.diagnose(_examined(reader))
     assert finding.code is Code.INSTALL_MISSING
 
 
-def test_whoever_may_read_nothing_is_told_of_every_check_that_it_is_not_known(place: Place, reader: Reader) -> None:
+def test_collect_no_permissions_checks_unknown(place: Place, reader: Reader) -> None:
     with place.api.failing(lambda _asked: True, _NOBODY):
         found = analysis.diagnose(_examined(reader))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN}
     assert all(finding.message for finding in found)
 
 
-def test_every_fault_of_the_configuration_is_found(reader: Reader, giving: Giving) -> None:
+def test_configuration_invalid_every_error_collected(reader: Reader, giving: Giving) -> None:
     giving[_DEPLOYMENT] = {"metadata": {"name": "registry-webhook"}}
     giving[f"{_OWN}/configmaps/registry-webhook"] = {"data": {"config.yaml": "webhook: {exclud: [a], rule: [b]}"}}
     configuration = _examined(reader).configuration
@@ -82,21 +82,19 @@ def test_every_fault_of_the_configuration_is_found(reader: Reader, giving: Givin
     assert [line.split(": ")[1] for line in configuration.lines] == ["webhook.exclud", "webhook.rule"]
 
 
-def test_a_configuration_that_is_gone_is_a_fault(reader: Reader, giving: Giving) -> None:
+def test_configuration_missing_reported(reader: Reader, giving: Giving) -> None:
     giving[_DEPLOYMENT] = {"metadata": {"name": "registry-webhook"}}
     configuration = _examined(reader).configuration
     assert isinstance(configuration, InvalidConfig)
     assert "ConfigMap registry-webhook/registry-webhook" in configuration.lines[0]
 
 
-def test_one_that_may_not_be_read_is_not_known(reader: Reader, giving: Giving) -> None:
+def test_configuration_unreadable_unknown(reader: Reader, giving: Giving) -> None:
     giving[f"{_OWN}/configmaps/registry-webhook"] = _NOBODY
     assert isinstance(_examined(reader).configuration, NotReadable)
 
 
-def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_names(
-    reader: Reader, giving: Giving
-) -> None:
+def test_replica_ports_from_deployment_both_processes(reader: Reader, giving: Giving) -> None:
     containers = [
         {"name": "webhook", "ports": [{"name": "health", "containerPort": 19080}]},
         {"name": "refresher", "ports": [{"name": "refresh-health", "containerPort": 8081}]},
@@ -115,7 +113,7 @@ def test_both_processes_of_a_replica_are_asked_at_the_ports_that_the_deployment_
 
 
 @pytest.mark.parametrize("known", ["its webhook configuration", "its label", "the option"])
-def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving, known: str) -> None:
+def test_find_installation_moved_names_found(reader: Reader, giving: Giving, known: str) -> None:
     containers = [{"name": "webhook"}, {"name": "refresher"}]
     template = {
         "metadata": {
@@ -150,7 +148,7 @@ def test_find_installation_moved_finds_its_names(reader: Reader, giving: Giving,
     assert found.hosts[0] == "acme-service.platform.svc"
 
 
-def test_find_nothing_installed_supposes_the_shipped_names(reader: Reader) -> None:
+def test_find_installation_missing_default_names(reader: Reader) -> None:
     assert installed_config.find_installation(reader) == InstallationNames()
     assert installed_config.find_installation(reader, "platform") == InstallationNames("platform")
 
@@ -167,7 +165,7 @@ def test_find_nothing_installed_supposes_the_shipped_names(reader: Reader) -> No
     ],
     ids=["a newer version", "an older version, text", "something else"],
 )
-def test_sidecar_state_read_from_json_alone(
+def test_refresher_state_read_only_from_json(
     place: Place, reader: Reader, giving: Giving, answer: bytes, expected: Readiness | None
 ) -> None:
     giving[f"{_OWN}/pods"] = {"metadata": {}, "items": [{"metadata": {"name": "a", "namespace": "registry-webhook"}}]}
@@ -179,14 +177,14 @@ def test_sidecar_state_read_from_json_alone(
     assert [one.accept for one in place.api.asked if one.path.endswith("/readyz")] == ["application/json"]
 
 
-def test_the_lease_is_read_with_its_time(reader: Reader, giving: Giving) -> None:
+def test_lease_read_with_times(reader: Reader, giving: Giving) -> None:
     giving[_LEASE] = {
         "spec": {"holderIdentity": "a_1", "renewTime": "2026-11-25T00:00:00.000000Z", "leaseDurationSeconds": 10}
     }
     assert _examined(reader).lease == Lease("a_1", _NOW, timedelta(seconds=10))
 
 
-def test_what_the_account_may_do_is_asked_of_the_api_server(place: Place, reader: Reader, giving: Giving) -> None:
+def test_permissions_from_access_reviews(place: Place, reader: Reader, giving: Giving) -> None:
     giving[_REVIEWS] = {"status": {"allowed": True}}
     seen = _examined(reader, settings())
     assert set(seen.permissions.values()) == {True}
@@ -195,9 +193,7 @@ def test_what_the_account_may_do_is_asked_of_the_api_server(place: Place, reader
     assert {body["spec"]["user"] for body in asked} == {"system:serviceaccount:registry-webhook:registry-webhook"}
 
 
-def test_a_sample_is_tried_in_a_served_namespace_and_nothing_is_stored(
-    place: Place, reader: Reader, giving: Giving
-) -> None:
+def test_dry_run_in_selected_namespace_stores_nothing(place: Place, reader: Reader, giving: Giving) -> None:
     place.api.label("team-b")
     place.api.label("team-a")
     giving["/api/v1/namespaces/team-a/pods"] = {"metadata": {"name": "sample"}}
@@ -208,7 +204,7 @@ def test_a_sample_is_tried_in_a_served_namespace_and_nothing_is_stored(
     assert [post.query for post in posts] == [{"dryRun": "All"}]
 
 
-def test_nothing_is_written(place: Place, reader: Reader, giving: Giving) -> None:
+def test_collect_writes_nothing(place: Place, reader: Reader, giving: Giving) -> None:
     place.api.label("team-a")
     giving[_REVIEWS] = {"status": {"allowed": True}}
     _examined(reader, settings())

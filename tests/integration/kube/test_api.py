@@ -62,7 +62,7 @@ def counted(place: Place) -> Iterator[Counted]:
         (302, ClusterError),
     ],
 )
-def test_every_status_is_an_error_of_ours(place: Place, counted: Counted, code: int, kind: type[ClusterError]) -> None:
+def test_list_error_status_mapped(place: Place, counted: Counted, code: int, kind: type[ClusterError]) -> None:
     with (
         place.api.failing(lambda _: True, status(code, "Any", "for a reason")),
         pytest.raises(RegistryWebhookError) as caught,
@@ -87,9 +87,7 @@ def test_every_status_is_an_error_of_ours(place: Place, counted: Counted, code: 
     ],
     ids=range(8),
 )
-def test_an_answer_that_is_none_of_an_api_servers_is_as_good_as_none(
-    place: Place, counted: Counted, answer: Answer
-) -> None:
+def test_list_invalid_response_unreachable(place: Place, counted: Counted, answer: Answer) -> None:
     with (
         place.api.failing(lambda _: True, answer),
         pytest.raises(Unreachable, match="namespaces"),
@@ -102,7 +100,7 @@ def test_an_answer_that_is_none_of_an_api_servers_is_as_good_as_none(
     [b"<html>" * 100_000, b'{"message": 5}', b'{"message": "\xff"}', b'{"other":' + b"[" * 5000, b"\xff", b""],
     ids=range(6),
 )
-def test_a_refusal_without_a_reason_is_one_all_the_same(place: Place, counted: Counted, body: bytes) -> None:
+def test_list_refused_without_reason_error(place: Place, counted: Counted, body: bytes) -> None:
     with (
         place.api.failing(lambda _: True, Answer(403, body)),
         pytest.raises(Forbidden, match=r"namespaces: .* \(403\)$"),
@@ -112,7 +110,7 @@ def test_a_refusal_without_a_reason_is_one_all_the_same(place: Place, counted: C
 
 
 @pytest.mark.parametrize(("name", "told"), [("my-pull", True), (PullSecretSettings().name, False)])
-def test_list_secret_renamed_and_forbidden_says_what_grants_it(
+def test_list_renamed_secret_forbidden_names_cluster_role(
     place: Place, counted: Counted, name: str, told: bool
 ) -> None:
     cluster = Cluster(counted.client, name, DEFAULT_NAMESPACE)
@@ -122,7 +120,7 @@ def test_list_secret_renamed_and_forbidden_says_what_grants_it(
         assert (value in str(caught.value)) == told
 
 
-def test_what_a_server_says_is_on_one_line_in_ascii_and_bounded(place: Place, counted: Counted) -> None:
+def test_error_server_message_escaped_and_truncated(place: Place, counted: Counted) -> None:
     said = "no\n2026-01-01T00:00:00Z INFO forged \x1b[31m пароль " + "x" * 5000
     with place.api.failing(lambda _: True, status(403, "Forbidden", said)), pytest.raises(Forbidden) as caught:
         counted.cluster.namespaces.list()
@@ -134,9 +132,7 @@ def test_what_a_server_says_is_on_one_line_in_ascii_and_bounded(place: Place, co
 
 
 @pytest.mark.parametrize("change", ["no listener", "another authority", "no answer"])
-def test_without_an_answer_it_is_unreachable_and_the_token_is_not_in_what_is_said(
-    place: Place, counted: Counted, change: str
-) -> None:
+def test_lease_unreachable_token_not_in_error(place: Place, counted: Counted, change: str) -> None:
     api = place.api
     if change == "no listener":
         api.close()
@@ -154,7 +150,7 @@ def test_without_an_answer_it_is_unreachable_and_the_token_is_not_in_what_is_sai
 
 
 @pytest.mark.parametrize("text", ["", "{", "apiVersion: v1\nkind: Config\n", "[1, 2]", "current-context: none"])
-def test_a_kubeconfig_that_is_none_is_a_line(place: Place, text: str) -> None:
+def test_kubeconfig_invalid_one_line(place: Place, text: str) -> None:
     place.write("kubeconfig", text)
     with pytest.raises(ClusterError) as caught:
         Counted(place)
@@ -170,14 +166,14 @@ def watch(place: Place, counted: Counted, silence: float) -> Watch[Namespace]:
     return Watch("watch namespaces", opened, namespace)
 
 
-def test_a_watch_that_says_nothing_for_too_long_is_dead(place: Place, counted: Counted) -> None:
+def test_watch_silent_too_long_unreachable(place: Place, counted: Counted) -> None:
     began = time.monotonic()
     with pytest.raises(Unreachable, match=r"namespaces: .*\(ReadTimeoutError\)$"):
         list(watch(place, counted, 0.5))
     assert time.monotonic() - began < PATIENCE / 2
 
 
-def test_a_watch_is_ended_from_another_thread(place: Place, counted: Counted) -> None:
+def test_watch_closed_from_other_thread_ends(place: Place, counted: Counted) -> None:
     opened = watch(place, counted, 2 * PATIENCE)
     began = time.monotonic()
     threading.Timer(0.2, opened.close).start()
@@ -186,7 +182,7 @@ def test_a_watch_is_ended_from_another_thread(place: Place, counted: Counted) ->
     assert time.monotonic() - began < PATIENCE / 2
 
 
-def test_a_watch_that_breaks_off_has_told_what_came_before(place: Place, counted: Counted) -> None:
+def test_watch_cut_off_earlier_changes_yielded(place: Place, counted: Counted) -> None:
     opened = watch(place, counted, PATIENCE)
     place.api.label("team")
     place.api.label("other", None)
@@ -198,7 +194,7 @@ def test_a_watch_that_breaks_off_has_told_what_came_before(place: Place, counted
 
 
 @pytest.mark.parametrize("order", [fake_api_server.babble, fake_api_server.fail])
-def test_a_watch_that_says_something_else_is_as_good_as_none(
+def test_watch_invalid_event_unreachable(
     place: Place, counted: Counted, order: Callable[[fake_api_server.Handler], bool]
 ) -> None:
     opened = watch(place, counted, PATIENCE)
@@ -236,13 +232,13 @@ def test_list_pages_grow_again_after_large_objects(place: Place, counted: Counte
     assert len(place.api.lists("secrets")) < 15
 
 
-def test_list_object_larger_than_any_is_error(place: Place, counted: Counted) -> None:
+def test_list_object_too_large_error(place: Place, counted: Counted) -> None:
     place.api.put("team", ours=False, other="x" * (17 * _MIB))
     with pytest.raises(TooLarge, match=r"the-pull-secret: .* 16384 KiB$"):
         counted.cluster.secrets.list()
 
 
-def test_watch_change_larger_than_any_is_error(place: Place, counted: Counted) -> None:
+def test_watch_change_too_large_error(place: Place, counted: Counted) -> None:
     opened = counted.cluster.secrets.watch("0")
     place.api.put("team", ours=False, other="x" * 5 * _MIB)
     place.api.put("other", ours=False, other="x" * 17 * _MIB)
@@ -252,14 +248,14 @@ def test_watch_change_larger_than_any_is_error(place: Place, counted: Counted) -
     assert [item and item.namespace for item in told] == ["team"]
 
 
-def test_lists_and_watches_tenants_objects_metadata_alone(place: Place, counted: Counted) -> None:
+def test_list_and_watch_request_metadata_only(place: Place, counted: Counted) -> None:
     place.api.put("team", ours=True)
     for kind in (counted.cluster.namespaces, counted.cluster.secrets):
         kind.watch(kind.list().version)
     assert {"as=PartialObjectMetadata" in asked.accept for asked in place.api.asked} == {True}
 
 
-def test_secret_marks_longer_than_ours_cut(place: Place, counted: Counted) -> None:
+def test_secret_annotations_too_long_truncated(place: Place, counted: Counted) -> None:
     """They are kept for as long as the Secret is there, and so not as long as somebody likes."""
     place.api.put("team", ours=True, **{REFRESHED_ANNOTATION: "x" * 200_000})
     place.api.put("other", ours=False, **{REFRESHED_ANNOTATION: "x"})
@@ -268,14 +264,14 @@ def test_secret_marks_longer_than_ours_cut(place: Place, counted: Counted) -> No
     assert foreign.refreshed is None
 
 
-def test_secret_larger_than_ours_can_be_is_not_read(place: Place, counted: Counted) -> None:
+def test_secret_too_large_not_read(place: Place, counted: Counted) -> None:
     place.api.put("team", ours=True, other="x" * 5 * _MIB)
     with pytest.raises(TooLarge):
         counted.cluster.secret("team")
     assert counted.cluster.secret("none") is None
 
 
-def test_list_and_watch_managed_fields_nested_deeply_are_read(place: Place, counted: Counted) -> None:
+def test_list_and_watch_nested_managed_fields_read(place: Place, counted: Counted) -> None:
     """Whoever may create a Secret writes what they like there, and must not hide all others."""
     nested = b'{"f:a":' * 9_000 + rb'{"f:\ud800":{}}' + b"}" * 9_000
     fields = (

@@ -91,7 +91,7 @@ def get(connection: Client) -> bytes:
 # Credentials rotate
 
 
-def test_connect_token_file_rotated_is_read_again(
+def test_connect_token_file_rotated_read_again(
     tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write
 ) -> None:
     tokens = ["first"]
@@ -109,7 +109,7 @@ def test_connect_token_file_rotated_is_read_again(
     assert get(connection) == b"{}"
 
 
-def test_connect_kubeconfig_token_replaced_is_read_again(serve: Callable[[Behaviour], Server], write: Write) -> None:
+def test_connect_kubeconfig_token_replaced_read_again(serve: Callable[[Behaviour], Server], write: Write) -> None:
     tokens = ["first"]
     server = serve(wants(tokens))
     url = f"https://127.0.0.1:{server.port}"
@@ -146,7 +146,7 @@ print(json.dumps({{"apiVersion": "client.authentication.k8s.io/v1", "kind": "Exe
 """
 
 
-def test_connect_exec_plugin_token_refused_is_asked_for_again(
+def test_connect_exec_plugin_token_refused_run_again(
     tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write
 ) -> None:
     tokens = ["first"]
@@ -176,7 +176,7 @@ def test_connect_exec_plugin_token_refused_is_asked_for_again(
         ),
     ],
 )
-def test_connect_exec_plugin_that_fails_one_line_and_no_request(
+def test_connect_exec_plugin_failing_one_line_no_request(
     tmp_path: Path, serve: Callable[[Behaviour], Server], write: Write, body: str, words: str
 ) -> None:
     server = serve(wants(["first"]))
@@ -212,7 +212,7 @@ def test_connect_exec_plugin_missing_names_install_hint(
     ],
     ids=str,
 )
-def test_connect_credentials_that_cannot_be_used_one_line(write: Write, user: dict[str, Any]) -> None:
+def test_connect_credentials_unusable_one_line(write: Write, user: dict[str, Any]) -> None:
     assert refusal(write("https://127.0.0.1:1", user)).startswith("no cluster to connect to: ")
 
 
@@ -247,7 +247,7 @@ def test_connect_client_certificate_not_pem_one_line(
         "https:/api.example.com",
     ],
 )
-def test_connect_server_that_is_not_url_names_field(write: Write, url: str | None) -> None:
+def test_connect_server_not_url_names_field(write: Write, url: str | None) -> None:
     assert "server of the cluster" in refusal(write(url))
 
 
@@ -269,7 +269,7 @@ def test_connect_server_that_is_not_url_names_field(write: Write, url: str | Non
     ],
 )
 @pytest.mark.parametrize("place", ["HTTPS_PROXY", "https_proxy", "kubeconfig"])
-def test_connect_proxy_that_cannot_be_used_names_its_origin(
+def test_connect_proxy_unusable_names_origin(
     write: Write, environment: pytest.MonkeyPatch, value: str, words: str, place: str
 ) -> None:
     if place != "kubeconfig":
@@ -279,13 +279,13 @@ def test_connect_proxy_that_cannot_be_used_names_its_origin(
     assert ("proxy-url" if place == "kubeconfig" else place) in said
 
 
-def test_connect_proxy_url_without_scheme_refused_as_kubectl_does(write: Write) -> None:
+def test_connect_proxy_url_without_scheme_refused(write: Write) -> None:
     assert "proxy-url" in refusal(write("https://api.example.com", **{"proxy-url": "proxy.example.com:3128"}))
 
 
 @pytest.mark.parametrize("place", ["HTTPS_PROXY", "https_proxy", "kubeconfig"])
 @pytest.mark.parametrize("scheme", ["http://", ""])
-def test_connect_through_proxy(
+def test_connect_proxy_tunnel_authenticated(
     serve: Callable[[Behaviour], Server], write: Write, environment: pytest.MonkeyPatch, place: str, scheme: str
 ) -> None:
     server = serve(wants(["first"]))

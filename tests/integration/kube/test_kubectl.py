@@ -59,7 +59,7 @@ def _object(values: Any) -> dict[str, Any]:
 _HEAD = "apiVersion: example.com/v1\nkind: Values\nmetadata: {name: x}\nspec:\n"
 
 
-def test_read_of_every_short_scalar_is_kubectls(tmp_path: Path) -> None:
+def test_parse_short_scalars_same_as_kubectl(tmp_path: Path) -> None:
     scalars = [a + b + c for a in _CHARACTERS for b in _CHARACTERS for c in ("", *_CHARACTERS)]
     lines = [f"- {scalar}" for scalar in scalars if not (scalar.endswith(":") or scalar.startswith("-:"))]
     text = _HEAD + "\n".join(lines) + "\n"
@@ -79,7 +79,7 @@ _QUICK = settings(
 )
 
 
-def test_dump_of_drawn_values_is_read_by_kubectl(tmp_path: Path) -> None:
+def test_dump_generated_values_read_by_kubectl(tmp_path: Path) -> None:
     @_QUICK
     @given(st.lists(yaml_strategies.values, min_size=30, max_size=60))
     def check(values: list[Any]) -> None:
@@ -119,7 +119,7 @@ def _floats(value: Any) -> Any:
         "spec: !!binary x",
     ],
 )
-def test_parse_refuses_what_kubectl_refuses(tmp_path: Path, text: str) -> None:
+def test_parse_refused_by_kubectl_refused(tmp_path: Path, text: str) -> None:
     whole = f"apiVersion: example.com/v1\nkind: Values\nmetadata: {{name: x}}\n{text}\n"
     (tmp_path / "refused.yaml").write_text(whole)
     assert _kubectl(tmp_path, tmp_path / "refused.yaml").returncode != 0

@@ -35,7 +35,7 @@ def answer(body: Any) -> Answer:
     return Answer(200, json.dumps(body).encode())
 
 
-def test_a_list_is_read_in_pages_and_tells_how_far_it_is(place: Place, reader: Reader) -> None:
+def test_list_pages_read_with_progress(place: Place, reader: Reader) -> None:
     place.api.page = 2
     for number in range(5):
         place.api.label(f"team-{number}")
@@ -46,7 +46,7 @@ def test_a_list_is_read_in_pages_and_tells_how_far_it_is(place: Place, reader: R
     assert len(place.api.lists("namespaces")) == 3
 
 
-def test_how_many_there_are_is_told_where_the_api_server_says_so(place: Place, reader: Reader) -> None:
+def test_list_progress_total_from_remaining_count(place: Place, reader: Reader) -> None:
     first = answer({"metadata": {"continue": "c", "remainingItemCount": 41}, "items": [POD]})
     told: list[tuple[int, int | None]] = []
     with place.api.failing(lambda asked: "continue" not in asked.query and asked.path == "/api/v1/pods", first):
@@ -55,7 +55,7 @@ def test_how_many_there_are_is_told_where_the_api_server_says_so(place: Place, r
     assert found == ()  # the second page is of a kind that this server does not know
 
 
-def test_of_secrets_the_metadata_alone_is_listed(place: Place, reader: Reader) -> None:
+def test_list_secrets_metadata_only(place: Place, reader: Reader) -> None:
     place.api.put("team-a", ours=True)
     found = reader.list(kube_reader.SECRETS, fields="type=kubernetes.io/dockerconfigjson")
     assert [one.metadata.namespace for one in found] == ["team-a"]
@@ -72,7 +72,7 @@ def test_of_secrets_the_metadata_alone_is_listed(place: Place, reader: Reader) -
         (GONE, ""),
     ],
 )
-def test_what_cannot_be_listed_says_why_in_a_line(place: Place, reader: Reader, fault: Answer, why: str) -> None:
+def test_list_failing_reason_in_one_line(place: Place, reader: Reader, fault: Answer, why: str) -> None:
     with place.api.failing(at("/api/v1/namespaces"), fault), pytest.raises(NotReadable) as raised:
         reader.list(kube_reader.NAMESPACES)
     assert "Namespaces" in raised.value.reason
@@ -80,7 +80,7 @@ def test_what_cannot_be_listed_says_why_in_a_line(place: Place, reader: Reader, 
     assert "\n" not in raised.value.reason
 
 
-def test_a_list_that_took_too_long_is_begun_anew(place: Place, reader: Reader) -> None:
+def test_list_expired_restarted(place: Place, reader: Reader) -> None:
     place.api.label("team-a")
     met: list[Asked] = []
 
@@ -93,12 +93,12 @@ def test_a_list_that_took_too_long_is_begun_anew(place: Place, reader: Reader) -
     assert len(found) == 1
 
 
-def test_a_kind_that_is_not_served_has_no_objects(reader: Reader) -> None:
+def test_list_kind_not_served_empty(reader: Reader) -> None:
     assert reader.list(kube_reader.MUTATING_POLICIES) == ()
     assert reader.list(Resource("Things", "/apis/example.com/v1", "things", dict[str, Any]), "team-a") == ()
 
 
-def test_an_object_is_there_or_not_or_not_to_be_read(place: Place, reader: Reader) -> None:
+def test_get_object_found_missing_or_forbidden(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/team-a/pods/web"
     assert reader.get(kube_reader.PODS, "web", "team-a") is None
     with place.api.failing(at(path), answer(POD)):
@@ -107,12 +107,12 @@ def test_an_object_is_there_or_not_or_not_to_be_read(place: Place, reader: Reade
         reader.get(kube_reader.PODS, "web", "team-a")
 
 
-def test_a_name_stays_one_piece_of_the_path(place: Place, reader: Reader) -> None:
+def test_get_name_escaped_in_path(place: Place, reader: Reader) -> None:
     reader.get(kube_reader.PODS, "../secrets/x?a", "team/a")
     assert place.api.asked[-1].path == "/api/v1/namespaces/team%2Fa/pods/..%2Fsecrets%2Fx%3Fa"
 
 
-def test_a_pods_metrics_come_through_the_api_server(place: Place, reader: Reader) -> None:
+def test_get_from_pod_through_api_server_proxy(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/registry-webhook/pods/web:8080/proxy/metrics"
     with place.api.failing(at(path), Answer(200, b"a 1\n", "text/plain")):
         assert reader.get_from_pod("registry-webhook", "web", 8080, "/metrics") == b"a 1\n"
@@ -122,7 +122,7 @@ def test_a_pods_metrics_come_through_the_api_server(place: Place, reader: Reader
     assert "/metrics of Pod registry-webhook/web: no endpoints (503)" in str(raised.value)
 
 
-def test_what_a_pod_says_that_is_not_ready_is_heard(place: Place, reader: Reader) -> None:
+def test_get_from_pod_not_ready_body_returned(place: Place, reader: Reader) -> None:
     path = "/api/v1/namespaces/registry-webhook/pods/web:8081/proxy/readyz"
     with place.api.failing(at(path), Answer(503, b"not ready: the first pass is not over\n", "text/plain")):
         said = reader.get_from_pod("registry-webhook", "web", 8081, "/readyz")
@@ -142,7 +142,7 @@ PODS = "/api/v1/namespaces/team-a/pods"
 _CALLING = 'Internal error occurred: failed calling webhook "pods.registry-webhook.internal": no endpoints'
 
 
-def test_a_dry_run_stores_nothing_and_gives_what_would_be_stored(place: Place, reader: Reader) -> None:
+def test_dry_run_create_returns_stored_object(place: Place, reader: Reader) -> None:
     with place.api.failing(at(PODS), answer(POD)):
         tried = reader.dry_run_create(POD, "team-a")
     assert (tried.stored, tried.refusal) == (POD, "")
@@ -158,20 +158,18 @@ def test_a_dry_run_stores_nothing_and_gives_what_would_be_stored(place: Place, r
         (status(500, "InternalError", _CALLING), f"{_CALLING} (500)"),
     ],
 )
-def test_what_refuses_a_pod_in_a_dry_run_is_no_fault_of_reading(
-    place: Place, reader: Reader, fault: Answer, refusal: str
-) -> None:
+def test_dry_run_create_refused_reason_returned(place: Place, reader: Reader, fault: Answer, refusal: str) -> None:
     with place.api.failing(at(PODS), fault):
         tried = reader.dry_run_create(POD, "team-a")
     assert (tried.stored, tried.refusal) == (None, refusal)
 
 
-def test_a_dry_run_that_was_not_made_is_not_known(place: Place, reader: Reader) -> None:
+def test_dry_run_create_failing_unknown(place: Place, reader: Reader) -> None:
     with place.api.failing(at(PODS), BROKEN), pytest.raises(NotReadable):
         reader.dry_run_create(POD, "team-a")
 
 
-def test_an_api_server_that_is_gone_is_said_to_be(place: Place, reader: Reader) -> None:
+def test_version_api_server_gone_unreachable(place: Place, reader: Reader) -> None:
     place.api.stop()
     with pytest.raises(Unreachable):
         reader.version()
@@ -179,7 +177,7 @@ def test_an_api_server_that_is_gone_is_said_to_be(place: Place, reader: Reader) 
         reader.list(kube_reader.PODS, "team-a")
 
 
-def test_the_token_is_nowhere_in_what_is_said(place: Place, reader: Reader) -> None:
+def test_list_and_get_errors_without_token(place: Place, reader: Reader) -> None:
     with place.api.failing(lambda _asked: True, NOBODY):
         found = (attempt(reader.list, kube_reader.PODS), attempt(reader.get, kube_reader.PODS, "a", "b"))
     assert all(isinstance(one, NotReadable) for one in found)
@@ -196,7 +194,7 @@ def test_the_token_is_nowhere_in_what_is_said(place: Place, reader: Reader) -> N
         ("no kubeconfig", None, "default"),
     ],
 )
-def test_the_namespace_is_the_kubeconfigs(place: Place, text: str, context: str | None, namespace: str) -> None:
+def test_current_namespace_from_kubeconfig(place: Place, text: str, context: str | None, namespace: str) -> None:
     named = "clusters: [{name: c, cluster: {server: x}}]\nusers: [{name: u, user: {}}]\ncurrent-context: a\n"
     place.write("other", f"{named}{text}\n" if ":" in text else text)
     assert current_namespace(place.folder / "other", context) == namespace
@@ -205,7 +203,7 @@ def test_the_namespace_is_the_kubeconfigs(place: Place, text: str, context: str 
 @pytest.mark.parametrize(
     "kind", [kube_reader.SECRETS, kube_reader.EVENTS, kube_reader.JOBS], ids=lambda kind: kind.plural
 )
-def test_list_large_texts_of_tenants_not_kept(place: Place, reader: Reader, kind: Resource[Any]) -> None:
+def test_list_tenant_annotations_large_not_kept(place: Place, reader: Reader, kind: Resource[Any]) -> None:
     """Anybody may create many of them, with a MiB of text in each."""
     notes = {"a": "x" * 500_000, "registry-webhook/content-hash": "y" * 500_000, "registry-webhook/refreshed-at": "z"}
     managed = [{"manager": f"m{number}", "operation": "Apply", "fieldsV1": {"f:a": {}}} for number in range(1000)]

@@ -29,7 +29,7 @@ def called(manifest: Manifest) -> str:
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(CHECKOUT)))
-def test_an_object_is_written_without_anchors_and_aliases(path: Path) -> None:
+def test_manifests_objects_without_anchors(path: Path) -> None:
     """Unlike operations: what two containers need is said once."""
     text = path.read_text()
     tokens = list(yaml.scan(text))
@@ -37,12 +37,12 @@ def test_an_object_is_written_without_anchors_and_aliases(path: Path) -> None:
     assert not aliases or isinstance(yaml.safe_load(text), list)
 
 
-def test_the_files_are_applied_in_the_order_of_their_numbers() -> None:
+def test_base_resources_in_file_number_order() -> None:
     numbered = sorted(path.name for path in BASE.glob("[0-9]*.yaml"))
     assert yaml.safe_load((BASE / "kustomization.yaml").read_text())["resources"] == numbered
 
 
-def test_what_is_needed_is_applied_before_what_needs_it() -> None:
+def test_base_kinds_in_dependency_order() -> None:
     kinds = [manifest["kind"] for manifest in OBJECTS.manifests]
     guarded = len(kinds) - 1 - kinds[::-1].index("ValidatingAdmissionPolicyBinding")
     rights = ["ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"]
@@ -52,7 +52,7 @@ def test_what_is_needed_is_applied_before_what_needs_it() -> None:
     assert kinds.index("PriorityClass") < kinds.index("Deployment") < kinds.index("MutatingWebhookConfiguration")
 
 
-def test_the_namespace_is_restricted() -> None:
+def test_namespace_pod_security_restricted() -> None:
     namespace = OBJECTS.only("Namespace")["metadata"]
     assert namespace["name"] == DEFAULT_NAMESPACE
     modes = ("enforce", "audit", "warn")
@@ -62,7 +62,7 @@ def test_the_namespace_is_restricted() -> None:
 # The account, its rights and the guard.
 
 
-def test_rights_and_guard_are_of_the_account_that_the_pods_have() -> None:
+def test_service_account_same_in_pod_bindings_guard() -> None:
     account = OBJECTS.only("ServiceAccount")["metadata"]["name"]
     assert OBJECTS.pod["serviceAccountName"] == account
     for binding in (OBJECTS.only("ClusterRoleBinding"), OBJECTS.only("RoleBinding")):
@@ -76,7 +76,7 @@ def test_rights_and_guard_are_of_the_account_that_the_pods_have() -> None:
         assert checks[1] == (*checks[0][:2], "exempt")
 
 
-def test_the_guard_names_no_account_and_no_namespace_of_ours() -> None:
+def test_guard_expressions_without_own_names() -> None:
     """Or kustomize would move the one and leave the other."""
     for policy in POLICIES:
         parts = ("matchConditions", "variables", "validations")
@@ -85,7 +85,7 @@ def test_the_guard_names_no_account_and_no_namespace_of_ours() -> None:
         assert f":{PROGRAM}" not in text
 
 
-def test_the_account_has_these_rights() -> None:
+def test_rbac_exact_rules() -> None:
     reading = {"get", "list", "watch"}
     assert [rights(rule) for rule in OBJECTS.only("ClusterRole")["rules"]] == [
         (PROGRAM, "restrictions", None, {"bound"}),
@@ -104,7 +104,7 @@ def rights(rule: Manifest) -> tuple[str, str, list[str] | None, set[str]]:
 
 
 @pytest.mark.parametrize("policy", POLICIES, ids=called)
-def test_the_guard_denies_in_words(policy: Manifest) -> None:
+def test_guard_denies_with_message(policy: Manifest) -> None:
     bindings = OBJECTS.all_of("ValidatingAdmissionPolicyBinding")
     name = policy["metadata"]["name"]
     every = {"paramRef": {"selector": {}, "parameterNotFoundAction": "Deny"}} if "paramKind" in policy["spec"] else {}
@@ -132,7 +132,7 @@ class Listener:
         self.events.append(event)
 
 
-def test_the_guard_knows_the_names_that_the_code_knows() -> None:
+def test_guard_constants_match_code() -> None:
     text = expressions("registry-webhook-secrets")
     never = text.partition("request.namespace in [")[2].partition("]")[0]
     assert {name.strip(" '") for name in never.split(",")} == SYSTEM_NAMESPACES | {"variables.own"}
@@ -150,7 +150,7 @@ def fields(model: Any) -> set[str]:
     return {field.serialization_alias or name for name, field in model.model_fields.items()}
 
 
-def test_the_guard_compares_every_field_of_a_webhook_but_the_bundle() -> None:
+def test_guard_compares_webhook_fields_except_bundle() -> None:
     text = expressions("registry-webhook-configurations")
     compared = re.findall(r"willBe\.map\(w, (w\.\S+)\) == variables\.was\.map\(w, (\S+)\)", text)
     assert all(now == before for now, before in compared)
@@ -160,7 +160,7 @@ def test_the_guard_compares_every_field_of_a_webhook_but_the_bundle() -> None:
     assert names == everything - {"clientConfig.?caBundle"}
 
 
-def test_the_guard_compares_what_says_something_in_the_metadata_of_a_webhook_configuration() -> None:
+def test_guard_compares_configuration_metadata() -> None:
     text = expressions("registry-webhook-configurations")
     assert "metadata.?ownerReferences" in expressions("registry-webhook-owners")
     compared = re.findall(r"\bobject\.metadata\.\?(\w+) == oldObject\.metadata\.\?(\w+)", text)
@@ -177,27 +177,27 @@ def test_the_guard_compares_what_says_something_in_the_metadata_of_a_webhook_con
 # The Deployment.
 
 
-def test_the_sidecar_has_no_say_in_whether_the_pod_is_ready() -> None:
+def test_pod_readiness_independent_of_refresher() -> None:
     sidecar, webhook = OBJECTS.containers["refresher"], OBJECTS.containers["webhook"]
     assert {name for name in sidecar if name.endswith("Probe")} == {"livenessProbe"}
     assert {name for name in webhook if name.endswith("Probe")} == {"startupProbe", "livenessProbe", "readinessProbe"}
     assert "readinessGates" not in OBJECTS.pod
 
 
-def test_an_update_takes_no_replica_away_before_another_is_ready() -> None:
+def test_rollout_keeps_replicas_available() -> None:
     spec = OBJECTS.deployment["spec"]
     assert spec["strategy"] == {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
     assert OBJECTS.only("PodDisruptionBudget")["spec"]["maxUnavailable"] < spec["replicas"]
 
 
-def test_a_pod_that_leaves_has_the_time_to_answer() -> None:
+def test_termination_grace_period_exceeds_drain() -> None:
     waits = OBJECTS.containers["webhook"]["lifecycle"]["preStop"]["sleep"]["seconds"]
     drains, in_flight = 5, 10
     assert "drain" not in OBJECTS.options("webhook")
     assert OBJECTS.pod["terminationGracePeriodSeconds"] > waits + drains + in_flight
 
 
-def test_a_cluster_of_one_node_runs_it() -> None:
+def test_scheduling_single_node_allowed() -> None:
     constraints = OBJECTS.pod["topologySpreadConstraints"]
     assert {one["topologyKey"] for one in constraints} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
     assert {one["whenUnsatisfiable"] for one in constraints} == {"ScheduleAnyway"}
@@ -207,7 +207,7 @@ def test_a_cluster_of_one_node_runs_it() -> None:
     assert set(OBJECTS.pod["affinity"]) == {"podAntiAffinity", "nodeAffinity"}
 
 
-def test_deployment_runs_on_the_architectures_of_the_released_image() -> None:
+def test_deployment_architectures_match_release() -> None:
     required = OBJECTS.pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]
     ((expression,),) = (term["matchExpressions"] for term in required["nodeSelectorTerms"])
     assert (expression["key"], expression["operator"]) == ("kubernetes.io/arch", "In")
@@ -216,7 +216,7 @@ def test_deployment_runs_on_the_architectures_of_the_released_image() -> None:
     assert platforms.split(",") == [f"linux/{name}" for name in expression["values"]]
 
 
-def test_the_priority_is_our_own_and_nobody_elses_default() -> None:
+def test_priority_class_own_not_default() -> None:
     priority = OBJECTS.only("PriorityClass")
     assert OBJECTS.pod["priorityClassName"] == priority["metadata"]["name"]
     assert "globalDefault" not in priority
@@ -224,7 +224,7 @@ def test_the_priority_is_our_own_and_nobody_elses_default() -> None:
     assert 0 < priority["value"] < 1_000_000_000
 
 
-def test_both_containers_run_the_program_as_whatever_user_they_are_given() -> None:
+def test_containers_run_image_as_any_user() -> None:
     (user,) = re.findall(r"^USER ([0-9]+)(?::[0-9]+)?$", DOCKERFILE.read_text(), re.MULTILINE)
     assert int(user) > 0
     # A user that is named here is refused where a cluster gives each namespace users of its own.
@@ -238,13 +238,13 @@ def test_both_containers_run_the_program_as_whatever_user_they_are_given() -> No
         assert "command" not in container
 
 
-def test_the_image_is_the_same_in_the_deployment_and_where_it_is_to_be_set() -> None:
+def test_image_same_in_deployment_and_kustomization() -> None:
     (image,) = yaml.safe_load((BASE / "kustomization.yaml").read_text())["images"]
     assert image == {"name": PROGRAM, "newName": PROGRAM, "newTag": __version__}
     written = yaml.safe_load((BASE / "50-deployment.yaml").read_text())["spec"]["template"]["spec"]["containers"]
     assert {container["image"] for container in written} == {f"{PROGRAM}:{__version__}"}
 
 
-def test_the_pods_start_before_anybody_has_made_a_secret() -> None:
+def test_pod_starts_without_secrets() -> None:
     for name in ("tls", "credential"):
         assert OBJECTS.volumes[name]["secret"]["optional"] is True

@@ -48,7 +48,7 @@ KUSTOMIZATION = "manifests/kustomization.yaml"
         ("credential", DEPLOYMENT, "- name: tls\n          secret:", "- name: pair\n          secret:"),
     ],
 )
-def test_a_patch_that_does_not_fit_any_more_is_refused(component: str, name: str, old: str, new: str) -> None:
+def test_compose_patch_not_matching_refused(component: str, name: str, old: str, new: str) -> None:
     variant = combined("self-managed", component)
     composed_with(variant, {})
     with pytest.raises(Refused):
@@ -66,23 +66,23 @@ def test_a_patch_that_does_not_fit_any_more_is_refused(component: str, name: str
         (KUSTOMIZATION, "kustomize.config.k8s.io/v1beta1", "v1", "neither a Kustomization nor a Component"),
     ],
 )
-def test_a_base_that_nothing_can_be_made_of_is_refused(name: str, old: str, new: str, why: str) -> None:
+def test_compose_invalid_base_refused(name: str, old: str, new: str, why: str) -> None:
     with pytest.raises(Refused, match=why):
         composed_with(FOLDERS[0], replaced(name, old, new))
 
 
-def test_a_component_is_nothing_alone() -> None:
+def test_compose_component_alone_refused() -> None:
     with pytest.raises(Refused, match="nothing alone"):
         compose(CHECKOUT / "manifests" / "components" / "fail-closed", {})
 
 
-def test_a_folder_inside_the_base_cannot_be_made_of_it() -> None:
+def test_compose_folder_inside_base_refused() -> None:
     inside = Variant("manifests/mine", combined("self-managed").text.replace("../certs", "../../certs"))
     with pytest.raises(Refused, match="of which it is made"):
         composed_with(inside, {})
 
 
-def test_without_its_file_there_is_no_credential() -> None:
+def test_compose_credential_file_missing_refused() -> None:
     variant = combined("self-managed", "credential")
     files = {path: text for path, text in variant.files(CHECKOUT).items() if path.name != "credential.env"}
     if (CHECKOUT / "manifests" / "components" / "credential" / "credential.env").exists():
@@ -91,14 +91,14 @@ def test_without_its_file_there_is_no_credential() -> None:
         compose(CHECKOUT / variant.folder, files)
 
 
-def test_a_patch_that_makes_not_sure_what_it_changes_is_refused() -> None:
+def test_compose_patch_without_test_operation_refused() -> None:
     path = CHECKOUT / "manifests" / "components" / "fail-closed" / "deployment.yaml"
     operations = [one for one in yaml.safe_load(path.read_text()) if one["op"] != "test"]
     with pytest.raises(Refused, match="nothing says what is at"):
         composed_with(combined("self-managed", "fail-closed"), {path: yaml.safe_dump(operations)})
 
 
-def test_the_example_in_the_readme_is_an_installation() -> None:
+def test_readme_example_composes() -> None:
     text = (CHECKOUT / "manifests" / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
     made = composed_with(Variant("mine", text), {})
     (deployment,) = (manifest for manifest in made if manifest["kind"] == "Deployment")
@@ -135,7 +135,7 @@ _POD = ("spec", "template", "spec")
         ("Issuer", ("kind",), "Issue"),
     ],
 )
-def test_what_the_api_does_not_know_is_invalid(kind: str, path: tuple[str | int, ...], value: object) -> None:
+def test_schema_unknown_field_or_type_invalid(kind: str, path: tuple[str | int, ...], value: object) -> None:
     manifest = deepcopy(next(one for one in ISSUED.manifests if one["kind"] == kind))
     kubernetes_schema.check(manifest)
     *parents, last = path
@@ -150,7 +150,7 @@ def test_what_the_api_does_not_know_is_invalid(kind: str, path: tuple[str | int,
         kubernetes_schema.check(manifest)
 
 
-def test_all_files_are_part_of_something() -> None:
+def test_kustomization_names_every_file() -> None:
     """A patch that nobody names would be forgotten."""
     for name in ("manifests", "certs", "overlays"):
         for path in (CHECKOUT / name).rglob("kustomization.yaml"):
@@ -159,5 +159,5 @@ def test_all_files_are_part_of_something() -> None:
             assert all(other in text for other in others), path
 
 
-def test_the_checkout_is_the_one_that_the_tests_stand_in() -> None:
+def test_checkout_contains_tests() -> None:
     assert Path(__file__).is_relative_to(CHECKOUT)

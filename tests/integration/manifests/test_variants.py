@@ -62,12 +62,12 @@ def _matches(expression: Manifest, labels: dict[str, str]) -> bool:
 # What the objects are.
 
 
-def test_the_api_knows_every_field(objects: Objects) -> None:
+def test_objects_valid_against_schema(objects: Objects) -> None:
     for manifest in objects.manifests:
         kubernetes_schema.check(manifest)
 
 
-def test_every_object_is_ours_and_stands_in_our_namespace(objects: Objects) -> None:
+def test_objects_named_and_labelled_ours(objects: Objects) -> None:
     for manifest in objects.manifests:
         metadata = manifest["metadata"]
         assert metadata["name"].startswith(PROGRAM)
@@ -75,7 +75,7 @@ def test_every_object_is_ours_and_stands_in_our_namespace(objects: Objects) -> N
         assert metadata.get("namespace") == (DEFAULT_NAMESPACE if kubernetes_schema.is_namespaced(manifest) else None)
 
 
-def test_the_guard_comes_before_the_rights(objects: Objects) -> None:
+def test_guard_applied_before_rbac(objects: Objects) -> None:
     kinds = [manifest["kind"] for manifest in objects.manifests]
     late = objects.manifests[kinds.index("ClusterRole") :]
     bindings = [one["metadata"]["name"] for one in late if one["kind"] == "ValidatingAdmissionPolicyBinding"]
@@ -83,15 +83,15 @@ def test_the_guard_comes_before_the_rights(objects: Objects) -> None:
     assert kinds[0] == "Namespace"
 
 
-def test_what_nobody_has_told_a_registry_changes_nothing(objects: Objects) -> None:
+def test_configuration_default_without_registry(objects: Objects) -> None:
     assert configuration(objects, "webhook").registry.server is None
 
 
-def test_no_object_has_a_bundle(objects: Objects) -> None:
+def test_objects_without_ca_bundle(objects: Objects) -> None:
     assert b'"caBundle"' not in msgspec.json.encode(objects.manifests)
 
 
-def test_every_role_is_bound_to_the_account_alone(objects: Objects) -> None:
+def test_roles_bound_only_to_service_account(objects: Objects) -> None:
     account = objects.pod["serviceAccountName"]
     for kind in ("ClusterRole", "Role"):
         for role in objects.all_of(kind):
@@ -104,14 +104,14 @@ def test_every_role_is_bound_to_the_account_alone(objects: Objects) -> None:
 # Who is called, and for whom.
 
 
-def test_the_webhook_does_not_depend_on_itself(objects: Objects) -> None:
+def test_webhook_skips_own_and_system_namespaces(objects: Objects) -> None:
     selector = objects.webhook["namespaceSelector"]
     for name in SYSTEM_NAMESPACES | {DEFAULT_NAMESPACE}:
         for label in ({}, {ENABLED_LABEL: "true"}, {ENABLED_LABEL: "false"}):
             assert not matches(selector, {_NAME_LABEL: name, **label})
 
 
-def test_the_configuration_and_the_webhook_configuration_serve_the_same_namespaces(objects: Objects) -> None:
+def test_webhook_and_configuration_select_same_namespaces(objects: Objects) -> None:
     settings = configuration(objects, "webhook").webhook.namespaces
     selector = objects.webhook["namespaceSelector"]
     assert matches(selector, {_NAME_LABEL: "team-a", ENABLED_LABEL: "true"})
@@ -123,7 +123,7 @@ def test_the_configuration_and_the_webhook_configuration_serve_the_same_namespac
     assert kept_off == {*settings.deny, *SYSTEM_NAMESPACES, DEFAULT_NAMESPACE}
 
 
-def test_the_configuration_and_the_guard_serve_the_same_namespaces(objects: Objects) -> None:
+def test_guard_and_configuration_select_same_namespaces(objects: Objects) -> None:
     settings = configuration(objects, "refresher").webhook.namespaces
     variables = objects.named("ValidatingAdmissionPolicy", f"{PROGRAM}-secrets")["spec"]["variables"]
     (asked,) = (variable["expression"] for variable in variables if variable["name"] == "asked")
@@ -132,17 +132,17 @@ def test_the_configuration_and_the_guard_serve_the_same_namespaces(objects: Obje
     assert denied == list(settings.deny)
 
 
-def test_what_happens_without_an_answer_and_with_a_fault_is_the_same(objects: Objects) -> None:
+def test_failure_policy_matches_on_error(objects: Objects) -> None:
     expected = {"Ignore": "allow", "Fail": "deny"}[objects.webhook["failurePolicy"]]
     assert configuration(objects, "webhook").webhook.on_error == expected
 
 
-def test_a_pods_label_counts_everywhere_or_nowhere(objects: Objects) -> None:
+def test_object_selector_matches_pod_opt_out(objects: Objects) -> None:
     sent = matches(objects.webhook["objectSelector"], {ENABLED_LABEL: "false"})
     assert configuration(objects, "webhook").webhook.pod_opt_out == ("ignore" if sent else "allow")
 
 
-def test_the_api_server_reaches_the_webhook_through_the_service(objects: Objects) -> None:
+def test_service_routes_to_webhook_port(objects: Objects) -> None:
     service = objects.only("Service")
     called = objects.webhook["clientConfig"]["service"]
     metadata = service["metadata"]
@@ -166,7 +166,7 @@ def listens(objects: Objects, container: str, option: str) -> int:
     return int(objects.options(container).get(option, str(known.default)).rpartition(":")[2])
 
 
-def test_a_container_is_started_with_options_that_its_command_has(objects: Objects) -> None:
+def test_container_options_exist_in_command(objects: Objects) -> None:
     for container, command in COMMANDS.items():
         assert objects.containers[container]["args"][0] == command.name
         assert {f"--{name}" for name in objects.options(container)} <= {
@@ -174,7 +174,7 @@ def test_a_container_is_started_with_options_that_its_command_has(objects: Objec
         }
 
 
-def test_probes_ask_where_somebody_listens(objects: Objects) -> None:
+def test_probes_use_health_ports(objects: Objects) -> None:
     for container, paths in (
         ("webhook", {"startupProbe": "/healthz", "livenessProbe": "/healthz", "readinessProbe": "/readyz"}),
         ("refresher", {"livenessProbe": "/healthz"}),
@@ -187,14 +187,14 @@ def test_probes_ask_where_somebody_listens(objects: Objects) -> None:
     assert len(set(ports)) == len(ports)
 
 
-def test_the_sidecar_asks_the_server_of_its_own_pod(objects: Objects) -> None:
+def test_refresher_tls_server_is_webhook_port(objects: Objects) -> None:
     assert listens(objects, "refresher", "tls-server") == listens(objects, "webhook", "bind")
 
 
 # What each container has.
 
 
-def test_the_webhook_container_has_no_token_and_no_credential(objects: Objects) -> None:
+def test_webhook_container_no_token_or_credential(objects: Objects) -> None:
     assert objects.only("ServiceAccount")["automountServiceAccountToken"] is False
     assert "automountServiceAccountToken" not in objects.pod
     holding = {
@@ -212,7 +212,7 @@ def test_the_webhook_container_has_no_token_and_no_credential(objects: Objects) 
     assert "envFrom" not in objects.containers["webhook"]
 
 
-def test_only_the_sidecars_certificate_can_be_written_and_not_by_the_webhook(objects: Objects) -> None:
+def test_tls_volume_writable_only_by_refresher(objects: Objects) -> None:
     writable = {
         (container, name)
         for container in objects.containers
@@ -225,7 +225,7 @@ def test_only_the_sidecars_certificate_can_be_written_and_not_by_the_webhook(obj
     assert all("emptyDir" not in volume for name, volume in objects.volumes.items() if name != "tls")
 
 
-def test_who_makes_the_certificate_may_keep_it(objects: Objects) -> None:
+def test_tls_folder_option_has_secret_permissions(objects: Objects) -> None:
     told = objects.options("refresher").get("tls-folder")
     self_managed = "emptyDir" in objects.volumes["tls"]
     rules = [rule for role in objects.all_of("Role") for rule in role["rules"] if rule["resources"] == ["secrets"]]
@@ -238,7 +238,7 @@ def test_who_makes_the_certificate_may_keep_it(objects: Objects) -> None:
     assert rules == [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": [CERTIFICATE], "verbs": verbs}]
 
 
-def test_every_file_that_a_container_is_told_of_is_mounted_there(objects: Objects) -> None:
+def test_container_file_options_mounted(objects: Objects) -> None:
     for container in objects.containers:
         folders = {mount["mountPath"] for mount in objects.mounts(container).values()}
         told = {**objects.options(container), **objects.variables(container)}
@@ -250,11 +250,11 @@ def test_every_file_that_a_container_is_told_of_is_mounted_there(objects: Object
     assert objects.volumes["config"]["configMap"]["name"] == objects.only("ConfigMap")["metadata"]["name"]
 
 
-def test_every_volume_is_there_and_used(objects: Objects) -> None:
+def test_volumes_defined_and_mounted(objects: Objects) -> None:
     assert objects.mounts("webhook").keys() | objects.mounts("refresher").keys() == objects.volumes.keys()
 
 
-def test_the_credential_is_read_from_the_secret_that_the_user_makes(objects: Objects) -> None:
+def test_credential_paths_match_secret_keys(objects: Objects) -> None:
     credential = configuration(objects, "refresher").webhook.credential
     items = {item["key"]: item["path"] for item in objects.volumes["credential"]["secret"]["items"]}
     folder = Path(objects.mounts("refresher")["credential"]["mountPath"])
@@ -268,7 +268,7 @@ def test_the_credential_is_read_from_the_secret_that_the_user_makes(objects: Obj
     assert all(secret["data"].keys() == items.keys() for secret in made)
 
 
-def test_both_containers_are_confined(objects: Objects) -> None:
+def test_containers_security_context_restricted(objects: Objects) -> None:
     assert objects.pod["securityContext"] == {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}}
     for container in objects.containers.values():
         assert container["securityContext"] == {
@@ -280,7 +280,7 @@ def test_both_containers_are_confined(objects: Objects) -> None:
     assert not {"hostPID", "hostIPC", "shareProcessNamespace", "initContainers"} & objects.pod.keys()
 
 
-def test_the_namespace_admits_the_pods_and_no_more(objects: Objects) -> None:
+def test_namespace_pod_security_level_fits_pod(objects: Objects) -> None:
     labels = objects.only("Namespace")["metadata"]["labels"]
     levels = {labels[f"pod-security.kubernetes.io/{mode}"] for mode in ("enforce", "audit", "warn")}
     assert levels == {"privileged" if "hostNetwork" in objects.pod else "restricted"}
@@ -294,28 +294,28 @@ def alone(component: str) -> Objects:
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_a_component_changes_something(component: str) -> None:
+def test_component_changes_manifests(component: str) -> None:
     assert alone(component).manifests != Objects(Variant("certs/self-managed")).manifests
 
 
-def test_the_configuration_is_the_users_alone(objects: Objects) -> None:
+def test_configuration_is_shipped_file(objects: Objects) -> None:
     """A component that had one of its own would take the place of theirs: generators come before components."""
     assert objects.configuration == (Path(__file__).parents[3] / "manifests" / "config.yaml").read_text()
 
 
 @pytest.mark.parametrize("component", COMPONENTS)
-def test_the_readme_says_what_a_component_is_for(component: str) -> None:
+def test_readme_lists_component(component: str) -> None:
     readme = (Path(__file__).parents[3] / "manifests" / "README.md").read_text()
     assert f"\n| `{component}` |" in readme
 
 
 @pytest.mark.parametrize("overlay", ["cluster-wide", "fail-closed"])
-def test_an_overlay_is_the_component_on_what_looks_after_itself(overlay: str) -> None:
+def test_overlay_equals_component_on_self_managed(overlay: str) -> None:
     assert Objects(Variant(f"overlays/{overlay}")).manifests == alone(overlay).manifests
 
 
 @pytest.mark.parametrize("certificate", CERTIFICATES)
-def test_components_go_together_in_any_order(certificate: str) -> None:
+def test_components_order_irrelevant(certificate: str) -> None:
     backwards = Objects(combined(certificate, *reversed(COMPONENTS)))
     forwards = Objects(combined(certificate, *COMPONENTS))
     assert sorted_lists(backwards.manifests) == sorted_lists(forwards.manifests)
@@ -330,13 +330,13 @@ def sorted_lists(value: Any) -> Any:
     return value
 
 
-def test_served_everywhere_begins_with_what_a_cold_cluster_needs_denied() -> None:
+def test_cluster_wide_infrastructure_denied() -> None:
     settings = configuration(alone("cluster-wide"), "webhook").webhook.namespaces
     assert settings.mode == "all"
     assert {"kube-flannel", "longhorn-system", "ingress-nginx", "cert-manager"} <= set(settings.deny)
 
 
-def test_the_webhook_is_not_called_where_the_policy_is_alone() -> None:
+def test_policy_alone_webhook_never_called() -> None:
     before = Objects(Variant("certs/self-managed")).webhook["matchConditions"]
     assert alone("policy-alone").webhook["matchConditions"] == [
         *before,
@@ -344,19 +344,19 @@ def test_the_webhook_is_not_called_where_the_policy_is_alone() -> None:
     ]
 
 
-def test_closed_and_not_to_be_opted_out_of_are_what_they_are_called() -> None:
+def test_fail_closed_and_no_opt_out_set_webhook_fields() -> None:
     assert alone("fail-closed").webhook["failurePolicy"] == "Fail"
     assert alone("pods-cannot-opt-out").webhook["objectSelector"] == {}
 
 
-def test_whose_clients_are_answered_stands_in_what_the_user_makes_and_the_pod_starts_without() -> None:
+def test_mutual_tls_client_ca_optional_config_map() -> None:
     objects = alone("mutual-tls")
     assert objects.options("webhook")["client-ca"] == objects.mounts("webhook")["clients"]["mountPath"] + "/ca.crt"
     assert objects.volumes["clients"]["configMap"] == {"name": f"{PROGRAM}-clients", "optional": True}
     assert "clients" not in objects.mounts("refresher")
 
 
-def test_with_the_autoscaler_nobody_else_says_how_many() -> None:
+def test_autoscaling_replicas_unset() -> None:
     objects = alone("autoscaling")
     spec = objects.only("HorizontalPodAutoscaler")["spec"]
     target = objects.deployment
@@ -371,7 +371,7 @@ def test_with_the_autoscaler_nobody_else_says_how_many() -> None:
     assert metric["containerResource"]["container"] in objects.containers
 
 
-def test_the_network_policy_lets_in_what_is_listened_on() -> None:
+def test_network_policy_allows_listened_ports() -> None:
     objects = alone("network-policy")
     spec = objects.only("NetworkPolicy")["spec"]
     assert set(spec["policyTypes"]) == {"Ingress", "Egress"}
@@ -387,7 +387,7 @@ def test_the_network_policy_lets_in_what_is_listened_on() -> None:
     assert outgoing == {("UDP", 53), ("TCP", 53), ("TCP", 443), ("TCP", 6443)}
 
 
-def test_on_the_hosts_network_an_update_frees_a_port_before_it_is_taken() -> None:
+def test_host_network_rollout_frees_port_first() -> None:
     objects = alone(_HOST_NETWORK)
     assert objects.pod["hostNetwork"] is True
     assert objects.pod["dnsPolicy"] == "ClusterFirstWithHostNet"
@@ -400,7 +400,7 @@ def test_on_the_hosts_network_an_update_frees_a_port_before_it_is_taken() -> Non
         assert all(1024 < port < 30_000 for port in ports)
 
 
-def test_the_credential_is_taken_as_it_stands() -> None:
+def test_credential_values_unchanged() -> None:
     secret = alone("credential").only("Secret")
     data = {key: msgspec.convert(value, bytes).decode() for key, value in secret["data"].items()}
     assert data == CREDENTIAL
@@ -409,7 +409,7 @@ def test_the_credential_is_taken_as_it_stands() -> None:
 # cert-manager.
 
 
-def test_cert_manager_makes_what_is_mounted_and_injects_its_authority() -> None:
+def test_cert_manager_certificate_mounted_and_ca_injected() -> None:
     objects = Objects(Variant("certs/cert-manager"))
     annotations = objects.only("MutatingWebhookConfiguration")["metadata"]["annotations"]
     namespace, name = annotations["cert-manager.io/inject-ca-from"].split("/")
@@ -429,5 +429,5 @@ def test_cert_manager_makes_what_is_mounted_and_injects_its_authority() -> None:
     assert root["spec"] == {"selfSigned": {}}
 
 
-def test_everything_goes_together() -> None:
+def test_combinations_cover_every_certificate() -> None:
     assert len(EVERYTHING) == len(CERTIFICATES) == 3

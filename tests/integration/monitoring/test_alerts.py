@@ -174,26 +174,26 @@ def tried(folder: Path, alert: str, series: Series, expected: list[dict[str, Any
     return "" if done.returncode == 0 else done.stdout + done.stderr
 
 
-def test_every_alert_is_tried() -> None:
+def test_alerts_all_have_cases() -> None:
     assert alerts().keys() == CASES.keys()
 
 
 @pytest.mark.parametrize("alert", CASES)
-def test_it_is_raised_when_it_should_be(tmp_path: Path, alert: str) -> None:
+def test_alert_condition_met_fires(tmp_path: Path, alert: str) -> None:
     case = CASES[alert]
     labels = {**case.labels, "severity": alerts()[alert]["labels"]["severity"]}
     assert tried(tmp_path, alert, case.raised, [{"exp_labels": labels}], case.at) == ""
 
 
 @pytest.mark.parametrize("alert", CASES)
-def test_it_is_not_raised_otherwise(tmp_path: Path, alert: str) -> None:
+def test_alert_condition_unmet_silent(tmp_path: Path, alert: str) -> None:
     case = CASES[alert]
     for series in case.silent:
         assert tried(tmp_path, alert, series, [], case.at) == ""
 
 
 @pytest.mark.parametrize("alert", ["RegistryWebhookFailsOpen", "RegistryWebhookRejects"])
-def test_the_first_call_that_fails_counts_although_its_series_is_new(tmp_path: Path, alert: str) -> None:
+def test_alert_first_failing_call_new_series_fires(tmp_path: Path, alert: str) -> None:
     case = CASES[alert]
     (series,) = case.raised
     labels = {**case.labels, "severity": "critical"}
@@ -208,12 +208,12 @@ def test_the_first_call_that_fails_counts_although_its_series_is_new(tmp_path: P
         f"{_REFRESHER}configuration_last_reload_successful",
     ],
 )
-def test_whichever_file_is_broken_is_said(tmp_path: Path, series: str) -> None:
+def test_reload_failed_alert_either_file_fires(tmp_path: Path, series: str) -> None:
     expected = [{"exp_labels": {"pod": "a", "severity": "warning"}}]
     assert tried(tmp_path, "RegistryWebhookReloadFailed", {_pod(series): _ZERO}, expected, "25m") == ""
 
 
-def test_the_rules_with_their_texts_are_valid(tmp_path: Path) -> None:
+def test_alert_rules_valid_for_promtool(tmp_path: Path) -> None:
     done = subprocess.run(
         [str(promtool()), "check", "rules", promtool_file(tmp_path, rules())],
         capture_output=True,

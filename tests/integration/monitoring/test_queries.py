@@ -35,7 +35,7 @@ needs_promtool = pytest.mark.skipif(promtool() is None, reason=NO_PROMTOOL)
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_query_asks_for_what_there_is(query: Query) -> None:
+def test_query_metrics_and_labels_exist(query: Query) -> None:
     asked = list(query.metrics())
     assert asked
     for metric, matchers in asked:
@@ -49,19 +49,19 @@ def test_a_query_asks_for_what_there_is(query: Query) -> None:
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=str)
-def test_a_query_groups_by_labels_that_there_are(query: Query) -> None:
+def test_query_grouping_labels_exist(query: Query) -> None:
     known = SCRAPED.union(*(there_is()[metric] for metric, _ in query.metrics()))
     assert query.grouped() <= known
 
 
-def test_what_asks_for_another_metric_label_or_value_is_found() -> None:
+def test_query_check_finds_unknown_names() -> None:
     for text in ("registry_webhook_reviews", 'registry_webhook_reviews_total{result="x"}'):
         with pytest.raises(AssertionError):
-            test_a_query_asks_for_what_there_is(Query("wrong", text))
+            test_query_metrics_and_labels_exist(Query("wrong", text))
     with pytest.raises(AssertionError):
-        test_a_query_asks_for_what_there_is(Query("wrong", 'registry_webhook_reviews_total{outcome="fine"}'))
+        test_query_metrics_and_labels_exist(Query("wrong", 'registry_webhook_reviews_total{outcome="fine"}'))
     with pytest.raises(AssertionError):
-        test_a_query_groups_by_labels_that_there_are(Query("wrong", "sum by (node) (registry_webhook_reviews_total)"))
+        test_query_grouping_labels_exist(Query("wrong", "sum by (node) (registry_webhook_reviews_total)"))
 
 
 def families(names: Iterable[str]) -> set[str]:
@@ -70,7 +70,7 @@ def families(names: Iterable[str]) -> set[str]:
     return {re.sub(r"_(bucket|count|sum)$", "", name) for name in ours}
 
 
-def test_every_metric_is_shown_or_alerts() -> None:
+def test_metrics_all_used_by_query() -> None:
     shown = families(metric for query in QUERIES for metric, _ in query.metrics())
     assert families(there_is()) - shown == NOT_SHOWN, "show each in a panel of dashboard.json, or alert on it"
 
@@ -81,14 +81,14 @@ def test_metrics_page_is_current() -> None:
 
 
 @needs_promtool
-def test_every_query_is_one(tmp_path: Path) -> None:
+def test_queries_valid_for_promtool(tmp_path: Path) -> None:
     rules = [{"record": f"query:{number}", "expr": query.text} for number, query in enumerate(QUERIES)]
     path = promtool_file(tmp_path, [{"name": "queries", "rules": rules}])
     done = subprocess.run([str(promtool()), "check", "rules", path], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
 
 
-def test_a_panel_says_what_it_shows_and_takes_the_chosen_source() -> None:
+def test_panels_unique_and_use_datasource_variable() -> None:
     dashboard = json.loads((MONITORING / "dashboard.json").read_text())
     (variable,) = dashboard["templating"]["list"]
     assert variable["type"] == "datasource"
@@ -101,7 +101,7 @@ def test_a_panel_says_what_it_shows_and_takes_the_chosen_source() -> None:
             assert target["datasource"]["uid"] == panel["datasource"]["uid"] == "${datasource}"
 
 
-def test_no_panel_lies_on_another() -> None:
+def test_panels_do_not_overlap() -> None:
     taken: set[tuple[int, int]] = set()
     for panel in json.loads((MONITORING / "dashboard.json").read_text())["panels"]:
         at = panel["gridPos"]
@@ -111,7 +111,7 @@ def test_no_panel_lies_on_another() -> None:
         taken |= cells
 
 
-def test_every_alert_says_how_bad_it_is_what_must_be_scraped_and_what_to_do() -> None:
+def test_alerts_have_severity_and_annotations() -> None:
     for name, rule in alerts().items():
         assert name.startswith("RegistryWebhook")
         assert rule["labels"]["severity"] in {"warning", "critical"}
@@ -119,7 +119,7 @@ def test_every_alert_says_how_bad_it_is_what_must_be_scraped_and_what_to_do() ->
         assert ("API server" in rule["annotations"]["scraped"]) == ("apiserver_" in rule["expr"])
 
 
-def test_the_folder_is_made_of_all_its_files_and_stands_in_our_namespace() -> None:
+def test_monitoring_folder_composes_in_namespace() -> None:
     objects = compose(MONITORING, {})
     assert [one["kind"] for one in objects] == ["PodMonitor", "PrometheusRule", "ConfigMap"]
     assert {one["metadata"]["namespace"] for one in objects} == {"registry-webhook"}
@@ -127,7 +127,7 @@ def test_the_folder_is_made_of_all_its_files_and_stands_in_our_namespace() -> No
 
 
 @pytest.mark.parametrize("variant", FOLDERS, ids=str)
-def test_the_monitor_selects_the_pods_and_ports_that_have_metrics(variant: object) -> None:
+def test_pod_monitor_selects_metrics_ports(variant: object) -> None:
     monitor = compose(MONITORING, {})[0]["spec"]
     objects = Objects(variant)  # type: ignore[arg-type] # parametrize has no types
     labels = objects.deployment["spec"]["template"]["metadata"]["labels"]

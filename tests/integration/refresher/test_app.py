@@ -32,7 +32,7 @@ def disconnect(api: ApiServer) -> Callable[[], None]:
 
 
 @pytest.mark.parametrize("outage", [disconnect, forbid], ids=["gone", "forbidden"])
-def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_up(
+def test_start_without_credential_and_api_recovers(
     place: Place, outage: Callable[[ApiServer], Callable[[], None]]
 ) -> None:
     api = place.api
@@ -62,12 +62,12 @@ def test_it_starts_without_a_credential_and_without_the_api_server_and_catches_u
         assert sidecar.probe("/readyz")[1].splitlines()[0] == "ready"
 
 
-def test_process_refresher_dumps_no_core(place: Place) -> None:
+def test_refresher_core_dumps_disabled(place: Place) -> None:
     with refreshing(place) as sidecar:
         assert resource.prlimit(sidecar.process.pid, resource.RLIMIT_CORE) == (0, 0)
 
 
-def test_once_the_linger_is_over_the_secret_goes(place: Place) -> None:
+def test_unselected_namespace_secret_deleted_after_linger(place: Place) -> None:
     place.configure(pull_secret={"linger": 1})
     api = place.api
     with refreshing(place):
@@ -85,7 +85,7 @@ def test_once_the_linger_is_over_the_secret_goes(place: Place) -> None:
         assert [asked.method for asked in api.writes("other")] == ["PATCH"]
 
 
-def test_one_that_has_just_come_up_deletes_nothing_by_its_clock_and_a_single_pass_does(place: Place) -> None:
+def test_linger_expired_before_start_kept_except_once(place: Place) -> None:
     api = place.api
     api.label("team", None)
     api.put("team", ours=True, **{UNSERVED_ANNOTATION: format_rfc3339(time.time() - 7 * 86_400)})
@@ -98,7 +98,7 @@ def test_one_that_has_just_come_up_deletes_nothing_by_its_clock_and_a_single_pas
     assert "team" not in api.secrets
 
 
-def test_secret_that_a_tenant_makes_where_nothing_is_served_is_not_filled(place: Place) -> None:
+def test_tenant_secret_unselected_namespace_not_filled(place: Place) -> None:
     """Neither the one that is there when the sidecar comes up, nor the one that comes, nor by a single pass."""
     place.configure(pull_secret={"linger": 2})
     api = place.api
@@ -120,7 +120,7 @@ def test_secret_that_a_tenant_makes_where_nothing_is_served_is_not_filled(place:
     assert {one.body["data"][".dockerconfigjson"] for one in patches if one.body} == {FOREIGN}
 
 
-def test_restart_without_a_source_puts_no_tenants_content_elsewhere(place: Place) -> None:
+def test_restart_provider_failing_tenant_content_not_spread(place: Place) -> None:
     """Whoever owns most namespaces that are looked at does not decide what stands in the others."""
     api = place.api
     tenants, others = ("a-1", "a-2", "a-3"), ("team", "z")
@@ -145,7 +145,7 @@ def test_restart_without_a_source_puts_no_tenants_content_elsewhere(place: Place
             wait_until(published(api, name, f"{PASSWORD}-new"))
 
 
-def test_mark_that_a_tenant_takes_away_prolongs_nothing(place: Place) -> None:
+def test_linger_tenant_removes_mark_not_prolonged(place: Place) -> None:
     place.configure(pull_secret={"linger": 3})
     api = place.api
     with refreshing(place):
@@ -159,7 +159,7 @@ def test_mark_that_a_tenant_takes_away_prolongs_nothing(place: Place) -> None:
         assert "team" not in api.secrets
 
 
-def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothing(place: Place) -> None:
+def test_configuration_reload_valid_applied_invalid_ignored(place: Place) -> None:
     api = place.api
     for name in ("team", "other"):
         api.label(name)
@@ -190,7 +190,7 @@ def test_a_configuration_that_changes_is_in_force_and_a_broken_one_changes_nothi
         assert sidecar.metric("leading") == 1
 
 
-def test_one_that_is_told_to_stop_stops_soon_and_its_successor_writes_nothing_again(place: Place) -> None:
+def test_stop_quick_and_successor_writes_nothing(place: Place) -> None:
     api = place.api
     names = [f"team-{number}" for number in range(10)]
     for name in names:
@@ -225,9 +225,7 @@ def second(place: Place, folder: Path) -> Place:
     return other
 
 
-def test_of_two_that_read_different_passwords_one_writes_and_when_it_is_killed_the_other(
-    place: Place, tmp_path: Path
-) -> None:
+def test_replicas_leader_killed_other_takes_over(place: Place, tmp_path: Path) -> None:
     api = place.api
     other = second(place, tmp_path / "other")
     with refreshing(place) as first:

@@ -176,7 +176,7 @@ def reads(api: ApiServer) -> list[Asked]:
 # What is written, and when it is not.
 
 
-def test_what_is_written_is_owned_by_two_field_managers_and_written_over_what_was_seen(replica: Replicated) -> None:
+def test_writes_use_two_field_managers_and_preconditions(replica: Replicated) -> None:
     api = replica.api
     applied = {"fieldManager": _NAME, "force": "true"}
     by_hand = {"fieldManager": "registry-webhook-replica"}
@@ -209,9 +209,7 @@ def test_what_is_written_is_owned_by_two_field_managers_and_written_over_what_wa
     assert all(seen)
 
 
-def test_the_replica_that_does_not_write_says_what_it_serves_and_nothing_else(
-    replica: Replicated, start: Start
-) -> None:
+def test_follower_writes_only_its_report(replica: Replicated, start: Start) -> None:
     api = replica.api
     follower = start("two", leading=False)
     api.asked.clear()
@@ -224,7 +222,7 @@ def test_the_replica_that_does_not_write_says_what_it_serves_and_nothing_else(
 
 
 @pytest.mark.parametrize("kind", ["certificates", "configurations"])
-def test_nothing_is_written_before_everything_is_known(place: Place, start: Start, kind: Kind) -> None:
+def test_reconcile_state_incomplete_writes_nothing(place: Place, start: Start, kind: Kind) -> None:
     api = place.api
     api.call()
     path = "/secrets" if kind == "certificates" else "/mutatingwebhookconfigurations"
@@ -238,7 +236,7 @@ def test_nothing_is_written_before_everything_is_known(place: Place, start: Star
     made.until(lambda: at_rest(made))
 
 
-def test_the_bundle_is_known_since_it_was_written_last(replica: Replicated) -> None:
+def test_bundle_trusted_since_last_write(replica: Replicated) -> None:
     api = replica.api
     before = trusted(api)
     assert before == datetime.fromtimestamp(int(WALL), UTC)
@@ -256,12 +254,12 @@ def test_the_bundle_is_known_since_it_was_written_last(replica: Replicated) -> N
     assert writes(api) == []
 
 
-def test_where_nobody_calls_the_bundle_counts_as_known(place: Place, start: Start) -> None:
+def test_bundle_no_webhooks_counts_as_trusted(place: Place, start: Start) -> None:
     made = start()
     made.until(lambda: trusted(place.api))
 
 
-def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: Replicated) -> None:
+def test_new_ca_served_after_overlap(replica: Replicated) -> None:
     api, server = replica.api, replica.server
     assert server
     before = api.certificate("ca.crt"), server.certificate
@@ -287,7 +285,7 @@ def test_a_new_certificate_is_noted_once_and_served_after_the_overlap(replica: R
     assert replica.metric("certificate_expiry_timestamp_seconds") == ends
 
 
-def test_a_pair_that_is_taken_over_is_said_in_the_same_round(replica: Replicated) -> None:
+def test_certificate_adopted_reported_in_same_reconcile(replica: Replicated) -> None:
     api, server = replica.api, replica.server
     assert server
     before = server.certificate
@@ -296,9 +294,7 @@ def test_a_pair_that_is_taken_over_is_said_in_the_same_round(replica: Replicated
     assert said(api, "one") == ca.fingerprint(server.certificate)
 
 
-def test_one_that_comes_new_where_the_secret_is_gone_keeps_what_the_bundle_holds(
-    replica: Replicated, start: Start
-) -> None:
+def test_new_leader_secret_missing_keeps_bundle(replica: Replicated, start: Start) -> None:
     api = replica.api
     before = api.bundle
     replica.leading = False
@@ -308,7 +304,7 @@ def test_one_that_comes_new_where_the_secret_is_gone_keeps_what_the_bundle_holds
     assert api.bundle == before + api.certificate("ca.crt")
 
 
-def test_one_that_comes_new_where_the_secret_is_broken_puts_a_new_one_there(replica: Replicated, start: Start) -> None:
+def test_new_leader_secret_invalid_replaced(replica: Replicated, start: Start) -> None:
     api = replica.api
     before = api.bundle
     replica.leading = False
@@ -321,7 +317,7 @@ def test_one_that_comes_new_where_the_secret_is_broken_puts_a_new_one_there(repl
 # What somebody else changes.
 
 
-def test_a_bundle_that_is_emptied_or_changed_is_put_back(replica: Replicated) -> None:
+def test_bundle_emptied_or_changed_restored(replica: Replicated) -> None:
     api = replica.api
     assert replica.metric("ca_bundle_repairs_total") == 0
     for other in (b"", b"something else"):
@@ -330,7 +326,7 @@ def test_a_bundle_that_is_emptied_or_changed_is_put_back(replica: Replicated) ->
     assert replica.metric("ca_bundle_repairs_total") == 2
 
 
-def test_an_owner_that_is_taken_away_is_put_back(replica: Replicated) -> None:
+def test_owner_reference_removed_restored(replica: Replicated) -> None:
     api = replica.api
     with api.changed:
         api.configurations["registry-webhook"]["metadata"].pop("ownerReferences")
@@ -338,7 +334,7 @@ def test_an_owner_that_is_taken_away_is_put_back(replica: Replicated) -> None:
     replica.until(lambda: api.configurations["registry-webhook"]["metadata"].get("ownerReferences") == [OWNER])
 
 
-def test_who_keeps_changing_the_bundle_is_told_and_waited_for(replica: Replicated) -> None:
+def test_bundle_conflicting_updates_back_off(replica: Replicated) -> None:
     api = replica.api
     for _ in range(3):
         api.call(b"something else")
@@ -359,7 +355,7 @@ def test_who_keeps_changing_the_bundle_is_told_and_waited_for(replica: Replicate
     assert replica.metric("ca_bundle_repairs_total") == 4
 
 
-def test_a_secret_that_is_deleted_comes_back_with_the_same_pair(replica: Replicated) -> None:
+def test_secret_deleted_recreated_with_same_key_pair(replica: Replicated) -> None:
     api = replica.api
     before = api.certificate("tls.crt")
     api.lose_certificate()
@@ -368,7 +364,7 @@ def test_a_secret_that_is_deleted_comes_back_with_the_same_pair(replica: Replica
 
 
 @pytest.mark.parametrize("key", ["tls.crt", "tls.key", "ca.key"])
-def test_a_secret_that_is_broken_is_put_back_and_nobody_serves_it(replica: Replicated, key: str) -> None:
+def test_secret_invalid_restored_not_served(replica: Replicated, key: str) -> None:
     api = replica.api
     before, content = at_rest(replica), api.certificate(key)
     api.change_certificate(key, b"broken")
@@ -377,7 +373,7 @@ def test_a_secret_that_is_broken_is_put_back_and_nobody_serves_it(replica: Repli
     assert "CertificateBroken" in api.reasons("registry-webhook")
 
 
-def test_a_pair_that_is_broken_in_its_folder_is_put_back(replica: Replicated) -> None:
+def test_served_files_invalid_restored(replica: Replicated) -> None:
     api, server = replica.api, replica.server
     assert server
     for pair in ((b"broken", b"broken"), (api.certificate("tls.crt"), b"")):
@@ -390,7 +386,7 @@ def test_a_pair_that_is_broken_in_its_folder_is_put_back(replica: Replicated) ->
     replica.until((server.folder / "tls.key").exists)
 
 
-def test_a_folder_that_cannot_be_written_keeps_nobody_from_keeping_the_bundle(replica: Replicated) -> None:
+def test_served_folder_unwritable_bundle_still_updated(replica: Replicated) -> None:
     assert replica.server is not None
     (replica.server.folder / "tls.crt").unlink()
     (replica.server.folder / "tls.crt").mkdir()
@@ -400,7 +396,7 @@ def test_a_folder_that_cannot_be_written_keeps_nobody_from_keeping_the_bundle(re
     assert "tls.crt" in replica.duty.error
 
 
-def test_an_api_server_that_is_gone_takes_no_certificate_away(replica: Replicated) -> None:
+def test_api_server_unreachable_served_files_restored(replica: Replicated) -> None:
     api, server = replica.api, replica.server
     assert server
     before = server.certificate
@@ -427,7 +423,7 @@ def another_writes(replica: Replicated, start: Start) -> bytes:
     return before
 
 
-def test_an_old_bundle_is_not_written_over_a_newer_one(replica: Replicated, start: Start) -> None:
+def test_bundle_stale_not_written_over_newer(replica: Replicated, start: Start) -> None:
     api = replica.api
     before = another_writes(replica, start)
     newer = api.bundle
@@ -440,7 +436,7 @@ def test_an_old_bundle_is_not_written_over_a_newer_one(replica: Replicated, star
     assert all("webhooks" in one.body for one in writes(api, "mutating") if one.body)
 
 
-def test_before_the_secret_is_written_it_is_read_afresh(replica: Replicated, start: Start) -> None:
+def test_secret_read_again_before_write(replica: Replicated, start: Start) -> None:
     api = replica.api
     another_writes(replica, start)
     coming = api.certificate("next-ca.crt")
@@ -451,7 +447,7 @@ def test_before_the_secret_is_written_it_is_read_afresh(replica: Replicated, sta
     assert api.certificate("next-ca.crt") == coming
 
 
-def test_what_is_stored_and_was_not_told_goes_into_the_bundle(replica: Replicated) -> None:
+def test_bundle_missed_watch_event_stored_ca_included(replica: Replicated) -> None:
     api = replica.api
     older = ca.create_ca("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
     api.deaf.add("certificates")
@@ -461,7 +457,7 @@ def test_what_is_stored_and_was_not_told_goes_into_the_bundle(replica: Replicate
     assert api.bundle == older + api.certificate("ca.crt")
 
 
-def test_what_somebody_stores_while_the_bundle_is_written_stays(replica: Replicated) -> None:
+def test_secret_changed_during_bundle_write_kept(replica: Replicated) -> None:
     api = replica.api
     older = ca.create_ca("older", datetime.fromtimestamp(WALL, UTC), _HOUR).certificate
 
@@ -477,7 +473,7 @@ def test_what_somebody_stores_while_the_bundle_is_written_stays(replica: Replica
     assert api.certificate("retired-ca.crt") == older
 
 
-def test_a_secret_that_is_gone_and_not_yet_said_to_be_is_not_asked_for_again_and_again(replica: Replicated) -> None:
+def test_secret_deleted_watch_silent_reads_limited(replica: Replicated) -> None:
     api = replica.api
     api.deaf.add("certificates")
     api.lose_certificate()
@@ -498,9 +494,7 @@ def serves_what_is_valid(replica: Replicated) -> bool:
 
 
 @pytest.mark.parametrize("years", [2, -2])
-def test_after_a_jump_and_another_one_back_there_is_a_valid_pair_and_nothing_left_to_write(
-    replica: Replicated, years: int
-) -> None:
+def test_clock_jump_and_back_renews_once_each(replica: Replicated, years: int) -> None:
     api = replica.api
     for ahead in (years * _YEAR, 0.0):
         before = api.certificate("ca.crt")
@@ -520,7 +514,7 @@ def test_after_a_jump_and_another_one_back_there_is_a_valid_pair_and_nothing_lef
 
 
 @pytest.mark.parametrize("seconds", [24 * 3600, -240])
-def test_a_clock_that_is_set_a_little_changes_nothing(replica: Replicated, seconds: float) -> None:
+def test_clock_small_change_writes_nothing(replica: Replicated, seconds: float) -> None:
     replica.passes(1)
     replica.api.asked.clear()
     replica.clock.ahead = seconds
@@ -530,9 +524,7 @@ def test_a_clock_that_is_set_a_little_changes_nothing(replica: Replicated, secon
 
 
 @pytest.mark.parametrize("years", [2, -2])
-def test_where_the_clock_of_the_one_that_writes_is_wrong_another_serves_what_it_served_and_is_trusted(
-    replica: Replicated, start: Start, years: int
-) -> None:
+def test_clock_wrong_on_leader_follower_keeps_certificate(replica: Replicated, start: Start, years: int) -> None:
     api = replica.api
     other = Clock()
     other.now = replica.clock.now
@@ -564,9 +556,7 @@ def test_where_the_clock_of_the_one_that_writes_is_wrong_another_serves_what_it_
 # What goes wrong.
 
 
-def test_what_fails_is_tried_again_ever_later_and_said_once_until_it_is_over(
-    replica: Replicated, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_reconcile_failing_backs_off_reported_once(replica: Replicated, caplog: pytest.LogCaptureFixture) -> None:
     api = replica.api
     for times in (1, 2):
         api.call()
@@ -581,7 +571,7 @@ def test_what_fails_is_tried_again_ever_later_and_said_once_until_it_is_over(
     assert caplog.text.count("CertificateFailed: cannot write the webhook configuration") == 2
 
 
-def test_while_there_is_no_answer_no_event_is_tried(replica: Replicated, caplog: pytest.LogCaptureFixture) -> None:
+def test_event_api_server_failing_not_created(replica: Replicated, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     api = replica.api
     api.call()
@@ -591,7 +581,7 @@ def test_while_there_is_no_answer_no_event_is_tried(replica: Replicated, caplog:
     assert api.events == []
 
 
-def test_somebody_who_writes_at_the_same_time_is_no_failure(replica: Replicated) -> None:
+def test_write_conflict_not_error(replica: Replicated) -> None:
     api = replica.api
     api.call()
     with api.failing(lambda asked: asked.method == "PATCH", _CONFLICT):
@@ -600,7 +590,7 @@ def test_somebody_who_writes_at_the_same_time_is_no_failure(replica: Replicated)
     replica.until(lambda: at_rest(replica))
 
 
-def test_one_that_fails_waits_whatever_there_is_to_hear(replica: Replicated) -> None:
+def test_back_off_reconcile_now_not_shortened(replica: Replicated) -> None:
     api = replica.api
     api.call()
     api.asked.clear()
@@ -622,7 +612,7 @@ def test_one_that_fails_waits_whatever_there_is_to_hear(replica: Replicated) -> 
 # What a replica says.
 
 
-def test_what_is_served_is_said_again_after_a_third_of_the_silence(replica: Replicated) -> None:
+def test_report_repeated_after_interval(replica: Replicated) -> None:
     api = replica.api
     api.asked.clear()
     api.deaf.add("certificates")  # what it has said it knows without being told
@@ -639,7 +629,7 @@ def test_what_is_served_is_said_again_after_a_third_of_the_silence(replica: Repl
     assert rotation.REPORT_INTERVAL * 2 < rotation.REPLICA_TIMEOUT
 
 
-def test_what_the_server_serves_is_said_and_not_what_it_should(replica: Replicated) -> None:
+def test_report_names_served_certificate_not_stored(replica: Replicated) -> None:
     api, server = replica.api, replica.server
     assert server
     before = said(api, "one")
@@ -664,7 +654,7 @@ def test_what_the_server_serves_is_said_and_not_what_it_should(replica: Replicat
     assert said(api, "one") == ca.fingerprint(server.certificate)
 
 
-def test_a_server_that_is_known_to_serve_the_pair_is_left_alone(replica: Replicated) -> None:
+def test_server_known_certificate_not_queried_again(replica: Replicated) -> None:
     assert replica.server
     asked = replica.server.connections
     for _ in range(3):
@@ -672,7 +662,7 @@ def test_a_server_that_is_known_to_serve_the_pair_is_left_alone(replica: Replica
     assert replica.server.connections == asked > 0
 
 
-def test_a_server_that_does_not_answer_says_nothing(place: Place, start: Start) -> None:
+def test_report_server_unreachable_empty(place: Place, start: Start) -> None:
     made = start()
     assert made.server
     made.server.close()
@@ -682,7 +672,7 @@ def test_a_server_that_does_not_answer_says_nothing(place: Place, start: Start) 
     assert made.duty.error is None
 
 
-def test_one_that_leaves_takes_its_word_back_within_a_second_or_not_at_all(replica: Replicated) -> None:
+def test_leave_report_withdrawn_within_second(replica: Replicated) -> None:
     api = replica.api
     with api.failing(lambda asked: asked.method == "PATCH", None, delay=5):
         began = time.monotonic()
@@ -694,7 +684,7 @@ def test_one_that_leaves_takes_its_word_back_within_a_second_or_not_at_all(repli
     assert said(api, "one") == ""
 
 
-def test_one_that_has_said_nothing_leaves_in_silence(replica: Replicated, start: Start) -> None:
+def test_leave_nothing_reported_writes_nothing(replica: Replicated, start: Start) -> None:
     api = replica.api
     follower = start("two", leading=False)
     wait_until(lambda: len(api.streams) == 4)
@@ -706,14 +696,14 @@ def test_one_that_has_said_nothing_leaves_in_silence(replica: Replicated, start:
 # The owner.
 
 
-def test_our_namespace_is_asked_for_once(replica: Replicated) -> None:
+def test_own_namespace_read_once(replica: Replicated) -> None:
     api = replica.api
     for _ in range(3):
         replica.duty.reconcile()
     assert [one.path for one in api.asked].count("/api/v1/namespaces/registry-webhook") == 1
 
 
-def test_without_a_pair_only_the_owner_is_written(place: Place, start: Start) -> None:
+def test_no_certificate_only_owner_reference_written(place: Place, start: Start) -> None:
     api = place.api
     api.call(b"somebody else's")
     made = start(served=False)

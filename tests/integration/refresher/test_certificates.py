@@ -32,7 +32,7 @@ def in_order(api: ApiServer, *servers: Server) -> bool:
     )
 
 
-def test_at_first_the_secret_then_the_bundle_then_the_pair(place: Place) -> None:
+def test_first_start_writes_secret_bundle_files_in_order(place: Place) -> None:
     api = place.api
     with serving(place, "one") as server, keeping(place, server) as sidecar:
         wait_until(lambda: api.certificate("tls.crt"))
@@ -50,7 +50,7 @@ def test_at_first_the_secret_then_the_bundle_then_the_pair(place: Place) -> None
         assert (server.folder / "tls.key").stat().st_mode & 0o777 == 0o600
 
 
-def test_where_a_webhook_calls_the_pair_waits_for_the_bundle(place: Place) -> None:
+def test_served_files_wait_for_bundle(place: Place) -> None:
     api = place.api
     api.call()
     refused = status(403, "Forbidden", "no right")
@@ -69,7 +69,7 @@ def test_where_a_webhook_calls_the_pair_waits_for_the_bundle(place: Place) -> No
         api.faults.append(fault)
 
 
-def test_replicas_serve_the_same_pair_and_one_takes_over_from_the_other(place: Place) -> None:
+def test_replicas_same_certificate_other_takes_over(place: Place) -> None:
     api = place.api
     api.call()
     with serving(place, "one") as first, serving(place, "two") as second, keeping(place, first) as sidecar:
@@ -83,7 +83,7 @@ def test_replicas_serve_the_same_pair_and_one_takes_over_from_the_other(place: P
             wait_until(lambda: api.bundle == api.certificate("ca.crt"))
 
 
-def test_without_a_folder_only_the_owner_is_kept(place: Place) -> None:
+def test_no_tls_folder_only_owner_reference_written(place: Place) -> None:
     api = place.api
     api.call(b"somebody else's")
     with refreshing(place):
@@ -92,7 +92,7 @@ def test_without_a_folder_only_the_owner_is_kept(place: Place) -> None:
     assert not api.certificates
 
 
-def test_a_server_that_asks_clients_for_a_certificate_is_looked_after_as_any(place: Place, tmp_path: Path) -> None:
+def test_server_with_mutual_tls_managed(place: Place, tmp_path: Path) -> None:
     api = place.api
     api.call()
     folder = tmp_path / "served"

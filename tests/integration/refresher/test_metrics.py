@@ -5,7 +5,7 @@ from tests.support.prometheus_text import faults
 from webhook.refresher.runtime.metrics import Metrics
 
 
-def test_every_metric_has_a_name_a_type_and_words() -> None:
+def test_exposition_names_types_and_help_complete() -> None:
     metrics = Metrics()
     metrics.count_request("GET", "200")
     metrics.count_request("PATCH", "none")
@@ -24,7 +24,7 @@ def test_every_metric_has_a_name_a_type_and_words() -> None:
     assert samples[f"{prefix}credential_expiry_timestamp_seconds", ()] == float("inf")
 
 
-def test_two_of_them_share_nothing() -> None:
+def test_metrics_instances_independent() -> None:
     one, other = Metrics(), Metrics()
     one.repairs.inc()
     assert b"repairs_total 1.0" in one.exposition()

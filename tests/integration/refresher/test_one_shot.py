@@ -65,7 +65,7 @@ _CASES = {
 }
 
 
-def test_once_says_by_its_status_whether_all_went_well(tmp_path: Path, pair: tuple[KeyPair, bytes]) -> None:
+def test_once_exit_status_reports_outcome(tmp_path: Path, pair: tuple[KeyPair, bytes]) -> None:
     """All at once, for one of them waits for the Lease as long as another replica may need to lose it."""
 
     def outcome(name: str) -> tuple[int, bool, str]:
@@ -89,7 +89,7 @@ def test_once_says_by_its_status_whether_all_went_well(tmp_path: Path, pair: tup
     assert wrong == {}
 
 
-def test_once_writes_what_is_due_and_nothing_a_second_time(place: Place) -> None:
+def test_once_repeated_writes_nothing_again(place: Place) -> None:
     api = place.api
     api.label("team")
     api.label("other", None)
@@ -108,7 +108,7 @@ def asked_only_to_be_told(api: ApiServer) -> bool:
     return {asked.method for asked in api.asked} == {"GET"}
 
 
-def test_a_dry_run_says_what_it_would_write_masked_and_writes_nothing(place: Place) -> None:
+def test_dry_run_prints_masked_changes_writes_nothing(place: Place) -> None:
     api = place.api
     for name in ("made", "edited", "foreign"):
         api.label(name)
@@ -134,7 +134,7 @@ def test_a_dry_run_says_what_it_would_write_masked_and_writes_nothing(place: Pla
     ]
 
 
-def test_a_dry_run_whose_source_fails_says_so_by_its_status(place: Place) -> None:
+def test_dry_run_provider_failing_exit_1(place: Place) -> None:
     (place.folder / "password").unlink()
     place.api.label("team")
     done = run(place, "--dry-run")
@@ -143,7 +143,7 @@ def test_a_dry_run_whose_source_fails_says_so_by_its_status(place: Place) -> Non
     assert asked_only_to_be_told(place.api)
 
 
-def test_a_configuration_that_cannot_be_used_is_a_line_for_each_fault_and_nobody_is_asked(place: Place) -> None:
+def test_configuration_invalid_all_errors_no_requests(place: Place) -> None:
     place.write("config.yaml", f"opencti: {{daemon: {{registry: {{password: [{PASSWORD}], token_ttl: 5}}}}}}\n")
     done = run(place)
     assert (done.returncode, done.stdout) == (2, "")

@@ -59,7 +59,7 @@ def ask(server: ProbeServer, method: str, path: str) -> tuple[int, dict[str, str
         ("/../etc/passwd", 404, b"there is /healthz, /readyz and /metrics\n"),
     ],
 )
-def test_each_path_has_its_answer(server: ProbeServer, path: str, status: int, body: bytes) -> None:
+def test_path_answered_get_and_head(server: ProbeServer, path: str, status: int, body: bytes) -> None:
     found, headers, text = ask(server, "GET", path)
     assert (found, text) == (status, body)
     assert headers["content-length"] == str(len(body))
@@ -68,26 +68,26 @@ def test_each_path_has_its_answer(server: ProbeServer, path: str, status: int, b
     assert headers["content-length"] == str(len(body))
 
 
-def test_the_metrics_are_of_prometheus_type_and_nothing_says_which_python_this_is(server: ProbeServer) -> None:
+def test_metrics_content_type_without_python_version(server: ProbeServer) -> None:
     _, headers, _ = ask(server, "GET", "/metrics")
     assert headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
     assert "python" not in headers["server"].lower()
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "BREW"])
-def test_nothing_can_be_changed_here(server: ProbeServer, method: str) -> None:
+def test_method_other_refused(server: ProbeServer, method: str) -> None:
     assert ask(server, method, "/healthz")[0] == 501
 
 
 @pytest.mark.parametrize("sent", [b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET /" + b"a" * 70_000, b"\r\n" * 100])
-def test_what_is_no_request_harms_nobody(server: ProbeServer, sent: bytes) -> None:
+def test_malformed_request_server_survives(server: ProbeServer, sent: bytes) -> None:
     with socket.create_connection(address(server), PATIENCE) as client:
         client.sendall(sent)
         client.shutdown(socket.SHUT_WR)
     assert ask(server, "GET", "/healthz")[0] == 200
 
 
-def test_with_more_connections_than_are_served_at_once_the_newest_is_answered(server: ProbeServer) -> None:
+def test_connection_limit_reached_newest_answered(server: ProbeServer) -> None:
     began = time.monotonic()
     held = [socket.create_connection(address(server), PATIENCE) for _ in range(100)]
     try:
@@ -99,7 +99,7 @@ def test_with_more_connections_than_are_served_at_once_the_newest_is_answered(se
             client.close()
 
 
-def test_connections_of_one_client_newcomer_replaces_and_another_client_keeps_its_own(server: ProbeServer) -> None:
+def test_connection_limit_per_client_others_kept(server: ProbeServer) -> None:
     with ExitStack() as stack:
         probe = stack.enter_context(socket.create_connection(address(server), PATIENCE, ("127.0.0.2", 0)))
         time.sleep(0.1)
@@ -110,7 +110,7 @@ def test_connections_of_one_client_newcomer_replaces_and_another_client_keeps_it
         assert probe.recv(1000).startswith(b"HTTP/1.0 200 ")
 
 
-def test_a_client_that_is_silent_or_slow_or_does_not_read_is_ended(server: ProbeServer) -> None:
+def test_client_silent_or_slow_disconnected(server: ProbeServer) -> None:
     silent, slow = (socket.create_connection(address(server), PATIENCE) for _ in range(2))
     try:
         began = time.monotonic()
@@ -144,5 +144,5 @@ def test_a_client_that_is_silent_or_slow_or_does_not_read_is_ended(server: Probe
         ("application/jsonl", False),
     ],
 )
-def test_accepts_type_named_itself(header: str, expected: bool) -> None:
+def test_accepts_only_type_named_explicitly(header: str, expected: bool) -> None:
     assert accepts(header, "application/json") is expected

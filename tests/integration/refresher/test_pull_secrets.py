@@ -36,7 +36,7 @@ def writing(namespace: str) -> Callable[[Asked], bool]:
 
 
 @pytest.mark.parametrize("existing", [False, True])
-def test_a_namespace_that_is_labelled_gets_it_at_once(api: ApiServer, team: str, existing: bool) -> None:
+def test_namespace_labelled_secret_created_at_once(api: ApiServer, team: str, existing: bool) -> None:
     if existing:
         api.label(team, None)
         settle(api)
@@ -53,20 +53,20 @@ def test_a_namespace_that_is_labelled_gets_it_at_once(api: ApiServer, team: str,
 
 
 @pytest.mark.parametrize("value", [None, "false", "True", "yes", ""])
-def test_a_namespace_that_is_not_opted_in_is_left_alone(api: ApiServer, team: str, value: str | None) -> None:
+def test_namespace_not_selected_untouched(api: ApiServer, team: str, value: str | None) -> None:
     api.label(team, value)
     settle(api)
     assert api.writes(team) == []
 
 
 @pytest.mark.parametrize("name", ["kube-system", "kube-public", "registry-webhook", "denied-1"])
-def test_a_namespace_that_is_never_served_gets_nothing_for_its_label(api: ApiServer, name: str) -> None:
+def test_namespace_excluded_label_ignored(api: ApiServer, name: str) -> None:
     api.label(name)
     settle(api)
     assert api.writes(name) == []
 
 
-def test_one_of_ours_that_is_edited_is_put_back_at_once_and_is_the_same(api: ApiServer, team: str) -> None:
+def test_secret_edited_restored_in_place(api: ApiServer, team: str) -> None:
     publish(api, team)
     uid = api.uid(team)
     api.edit(team)
@@ -79,7 +79,7 @@ def test_one_of_ours_that_is_edited_is_put_back_at_once_and_is_the_same(api: Api
     assert [asked.method for asked in api.writes(team)] == ["PATCH", "PATCH"]
 
 
-def test_one_of_ours_that_is_deleted_is_put_back_at_once(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+def test_secret_deleted_recreated(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     publish(api, team)
     repairs = sidecar.metric("repairs_total")
     api.remove(team)
@@ -88,7 +88,7 @@ def test_one_of_ours_that_is_deleted_is_put_back_at_once(sidecar: Sidecar, api: 
 
 
 @pytest.mark.parametrize("what", ["labels", "annotations"])
-def test_marks_that_somebody_took_off_are_put_back(api: ApiServer, team: str, what: str) -> None:
+def test_secret_metadata_removed_restored(api: ApiServer, team: str, what: str) -> None:
     publish(api, team)
     before = api.secrets[team]["metadata"][what]
     with api.changed:
@@ -97,7 +97,7 @@ def test_marks_that_somebody_took_off_are_put_back(api: ApiServer, team: str, wh
     wait_until(lambda: api.secrets[team]["metadata"].get(what) == before, SOON)
 
 
-def test_a_fight_is_fought_ever_later_and_told_and_delays_no_other(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+def test_secret_conflicting_updates_back_off_alone(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     publish(api, team)
     for _ in range(3):
         api.edit(team)
@@ -117,9 +117,7 @@ def test_a_fight_is_fought_ever_later_and_told_and_delays_no_other(sidecar: Side
 @pytest.mark.parametrize(
     ("ours", "type_"), [(False, "kubernetes.io/dockerconfigjson"), (False, "Opaque"), (True, "Opaque")]
 )
-def test_somebody_elses_secret_of_our_name_is_never_touched(
-    sidecar: Sidecar, api: ApiServer, team: str, ours: bool, type_: str
-) -> None:
+def test_foreign_secret_reported_untouched(sidecar: Sidecar, api: ApiServer, team: str, ours: bool, type_: str) -> None:
     publish(api, f"{team}-ours")
     conflicts = sidecar.metric("foreign_conflicts_total")
     api.put(team, ours=ours, type_=type_)
@@ -145,7 +143,7 @@ def test_somebody_elses_secret_of_our_name_is_never_touched(
     wait_until(lambda: sidecar.metric("namespaces_foreign_secret") == 0)
 
 
-def test_publisher_secret_not_ours_is_never_read(api: ApiServer, team: str) -> None:
+def test_publisher_foreign_secret_never_read(api: ApiServer, team: str) -> None:
     api.put(team, ours=False)
     api.label(team)
     wait_until(lambda: "ForeignSecret" in api.reasons(team))
@@ -175,7 +173,7 @@ def test_publisher_each_version_read_once(sidecar: Sidecar, api: ApiServer, team
 
 
 @pytest.mark.parametrize("obstacle", ["immutable", "full", "too large"])
-def test_publisher_secret_fixed_replaced_by_uid(sidecar: Sidecar, api: ApiServer, team: str, obstacle: str) -> None:
+def test_secret_unpatchable_replaced_by_uid(sidecar: Sidecar, api: ApiServer, team: str, obstacle: str) -> None:
     publish(api, team)
     uid = api.uid(team)
     with api.changed:
@@ -196,7 +194,7 @@ def test_publisher_secret_fixed_replaced_by_uid(sidecar: Sidecar, api: ApiServer
     wait_until(lambda: "PullSecretReplaced" in api.reasons(team))
 
 
-def test_publisher_secret_fixed_again_and_again_backs_off(api: ApiServer, team: str) -> None:
+def test_secret_unpatchable_again_backs_off(api: ApiServer, team: str) -> None:
     publish(api, team)
     for number in range(4):
         with api.changed:
@@ -213,7 +211,7 @@ def test_publisher_secret_fixed_again_and_again_backs_off(api: ApiServer, team: 
 
 
 @pytest.mark.parametrize("name", ["denied-2", "kube-node-lease"])
-def test_somebody_elses_secret_stays_where_ours_would_go(api: ApiServer, name: str) -> None:
+def test_foreign_secret_excluded_namespace_untouched(api: ApiServer, name: str) -> None:
     api.put(name, ours=False)
     api.label(name)
     settle(api)
@@ -221,7 +219,7 @@ def test_somebody_elses_secret_stays_where_ours_would_go(api: ApiServer, name: s
     assert api.reasons(name) == []
 
 
-def test_one_that_somebody_made_in_the_same_moment_is_not_taken_over(api: ApiServer, team: str) -> None:
+def test_foreign_secret_created_concurrently_not_adopted(api: ApiServer, team: str) -> None:
     """Our watch has not told of it yet: only the API server knows."""
     api.deaf.add("secrets")
     api.put(team, ours=False)
@@ -235,7 +233,7 @@ def test_one_that_somebody_made_in_the_same_moment_is_not_taken_over(api: ApiSer
     assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
 
 
-def test_one_that_somebody_put_in_the_place_of_ours_is_not_taken_over(api: ApiServer, team: str) -> None:
+def test_foreign_secret_replacing_ours_not_adopted(api: ApiServer, team: str) -> None:
     publish(api, team)
     api.deaf.add("secrets")
     api.remove(team)
@@ -247,7 +245,7 @@ def test_one_that_somebody_put_in_the_place_of_ours_is_not_taken_over(api: ApiSe
     assert api.annotation(team, UNSERVED_ANNOTATION) is None
 
 
-def test_a_label_that_goes_and_comes_back_leaves_the_secret_where_it_is(api: ApiServer, team: str) -> None:
+def test_label_removed_and_restored_secret_kept(api: ApiServer, team: str) -> None:
     publish(api, team)
     uid = api.uid(team)
     api.label(team, None)
@@ -260,9 +258,7 @@ def test_a_label_that_goes_and_comes_back_leaves_the_secret_where_it_is(api: Api
     assert [asked.method for asked in api.writes(team)] == ["PATCH"] * 3
 
 
-def test_in_a_namespace_that_lingers_it_is_kept_current_and_put_back(
-    sidecar: Sidecar, api: ApiServer, team: str
-) -> None:
+def test_linger_secret_updated_and_restored(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     publish(api, team)
     api.label(team, None)
     wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION))
@@ -274,7 +270,7 @@ def test_in_a_namespace_that_lingers_it_is_kept_current_and_put_back(
     assert api.annotation(team, UNSERVED_ANNOTATION) == since
 
 
-def test_ours_in_a_denied_namespace_goes_at_once(api: ApiServer) -> None:
+def test_excluded_namespace_our_secret_deleted(api: ApiServer) -> None:
     api.label("denied-3")
     api.put("denied-3", ours=True)
     wait_until(lambda: "denied-3" not in api.secrets, SOON)
@@ -285,7 +281,7 @@ def test_ours_in_a_denied_namespace_goes_at_once(api: ApiServer) -> None:
     assert set(write.body["preconditions"]) == {"uid", "resourceVersion"}
 
 
-def test_a_namespace_that_is_being_deleted_is_skipped(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+def test_namespace_terminating_skipped(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     publish(api, team)
     api.terminate(team)
     settle(api, "one")
@@ -295,7 +291,7 @@ def test_a_namespace_that_is_being_deleted_is_skipped(sidecar: Sidecar, api: Api
     assert sidecar.metric("namespaces_failing") == 0
 
 
-def test_a_namespace_that_is_deleted_and_made_again_gets_it_again(api: ApiServer, team: str) -> None:
+def test_namespace_recreated_secret_recreated(api: ApiServer, team: str) -> None:
     publish(api, team)
     uid = api.uid(team)
     api.remove_namespace(team)
@@ -305,9 +301,7 @@ def test_a_namespace_that_is_deleted_and_made_again_gets_it_again(api: ApiServer
     assert api.uid(team) != uid
 
 
-def test_a_namespace_out_of_quota_backs_off_alone_and_is_served_when_it_can_be(
-    sidecar: Sidecar, api: ApiServer, team: str
-) -> None:
+def test_quota_exceeded_backs_off_alone_then_created(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     failures = sidecar.metric("write_failures_total", "forbidden")
     with api.failing(writing(team), QUOTA) as fault:
         began = time.monotonic()
@@ -325,7 +319,7 @@ def test_a_namespace_out_of_quota_backs_off_alone_and_is_served_when_it_can_be(
     wait_until(lambda: sidecar.metric("namespaces_failing") == 0)
 
 
-def test_a_namespace_whose_answers_are_slow_delays_no_other(api: ApiServer, team: str) -> None:
+def test_write_slow_other_namespaces_not_delayed(api: ApiServer, team: str) -> None:
     with api.failing(writing(team), None, delay=30.0) as fault:
         api.label(team)
         wait_until(lambda: fault.met)
@@ -339,7 +333,7 @@ def test_a_namespace_whose_answers_are_slow_delays_no_other(api: ApiServer, team
 
 
 @pytest.mark.parametrize("answer", [BROKEN, BUSY, HTML, Answer(200, b""), Answer(502, b"<html>"), status(409, "", "")])
-def test_a_write_that_is_answered_wrongly_is_tried_again_by_itself(api: ApiServer, team: str, answer: Answer) -> None:
+def test_write_invalid_response_retried(api: ApiServer, team: str, answer: Answer) -> None:
     with api.failing(writing(team), answer) as fault:
         api.label(team)
         wait_until(lambda: fault.met >= 2)
@@ -348,7 +342,7 @@ def test_a_write_that_is_answered_wrongly_is_tried_again_by_itself(api: ApiServe
     assert len(api.writes(team)) == fault.met + 1
 
 
-def test_events_that_are_refused_stop_nothing(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+def test_events_refused_publishing_continues(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     with api.failing(lambda asked: asked.path.endswith("/events"), status(403, "Forbidden", "no right")) as fault:
         api.put(team, ours=False)
         api.label(team)
@@ -361,7 +355,7 @@ def test_events_that_are_refused_stop_nothing(sidecar: Sidecar, api: ApiServer, 
 # The password changes
 
 
-def test_a_password_that_changes_is_in_every_secret_in_place(sidecar: Sidecar, api: ApiServer, team: str) -> None:
+def test_password_changed_all_secrets_patched(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     names = [f"{team}-{number}" for number in range(10)]
     for name in names:
         publish(api, name)
@@ -373,9 +367,7 @@ def test_a_password_that_changes_is_in_every_secret_in_place(sidecar: Sidecar, a
     assert all([asked.method for asked in api.writes(name)] == ["PATCH", "PATCH"] for name in names)
 
 
-def test_a_source_that_breaks_leaves_the_last_good_one_and_new_namespaces_get_that(
-    sidecar: Sidecar, api: ApiServer, team: str
-) -> None:
+def test_provider_failing_previous_credential_published(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     publish(api, team)
     failed = sidecar.metric("refreshes_total", "provider")
     (sidecar.place.folder / "password").unlink()

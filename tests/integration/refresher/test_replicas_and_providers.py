@@ -35,7 +35,7 @@ def refused_again(sidecar: Sidecar, before: float) -> Callable[[], bool]:
 
 
 @pytest.mark.parametrize("token", [True, False])
-def test_replicas_with_wrong_password_three_logins_in_five_minutes(place: Place, token: bool) -> None:
+def test_replicas_wrong_password_logins_limited(place: Place, token: bool) -> None:
     trust = make_trust(place.folder)
     behave, failed = refusing(token=token)
     place.api.label("team")
@@ -86,7 +86,7 @@ def logins(place: Place) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("failure", [None, 2])
-def test_helper_failing_for_one_registry_entry_stays_over_restarts(place: Place, failure: int | None) -> None:
+def test_helper_failing_for_registry_previous_entry_kept(place: Place, failure: int | None) -> None:
     server, ecr = "registry.example.com", "111122223333.dkr.ecr.eu-west-1.amazonaws.com"
     program = place.folder / "docker-credential-fake"
     program.write_text(f"#!{sys.executable}\n{_PROGRAM}")

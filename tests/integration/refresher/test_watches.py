@@ -34,7 +34,7 @@ def notice(api: ApiServer, kind: Kind, team: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", _ORDERS, ids=lambda order: order.__name__)
-def test_a_watch_that_ends_anyhow_is_taken_up_again(
+def test_watch_ended_resumed(
     api: ApiServer, team: str, kind: Kind, order: Callable[[fake_api_server.Handler], bool]
 ) -> None:
     publish(api, team)
@@ -46,9 +46,7 @@ def test_a_watch_that_ends_anyhow_is_taken_up_again(
 
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("told", ["by its status", "by an event"])
-def test_a_watch_that_must_begin_anew_begins_with_a_list_that_finds_what_was_missed(
-    api: ApiServer, team: str, kind: Kind, told: str
-) -> None:
+def test_watch_expired_list_finds_missed_changes(api: ApiServer, team: str, kind: Kind, told: str) -> None:
     publish(api, team)
     if kind == "namespaces":
         api.label(f"{team}-missed", quiet=True)
@@ -67,7 +65,7 @@ def test_a_watch_that_must_begin_anew_begins_with_a_list_that_finds_what_was_mis
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_bookmark_is_gone_on_from(api: ApiServer, team: str, kind: Kind) -> None:
+def test_watch_bookmark_resumed_from(api: ApiServer, team: str, kind: Kind) -> None:
     publish(api, team)
     settle(api)
     api.order(kind, fake_api_server.say(api.bookmark(kind, 90_000_000)))
@@ -79,7 +77,7 @@ def test_a_bookmark_is_gone_on_from(api: ApiServer, team: str, kind: Kind) -> No
     notice(api, kind, team)
 
 
-def test_a_change_that_comes_in_pieces_is_one_change(api: ApiServer, team: str) -> None:
+def test_watch_event_split_read_whole(api: ApiServer, team: str) -> None:
     api.label(team, quiet=True)
     text = fake_api_server.line("MODIFIED", api.namespaces[team])
     for piece in (text[:10], text[10:50], text[50:-1], text[-1:] + text[:20]):
@@ -101,7 +99,7 @@ def test_a_change_that_comes_in_pieces_is_one_change(api: ApiServer, team: str) 
     ],
     ids=["500", "403", "404", "429", "HTML", "401"],
 )
-def test_a_watch_that_is_refused_for_a_time_is_asked_for_until_it_is_there(
+def test_watch_refused_retried_until_open(
     sidecar: Sidecar, api: ApiServer, team: str, kind: Kind, answer: Answer
 ) -> None:
     publish(api, team)
@@ -113,7 +111,7 @@ def test_a_watch_that_is_refused_for_a_time_is_asked_for_until_it_is_there(
 
 
 @pytest.mark.parametrize("answer", [Answer(200, b""), BROKEN], ids=["that end at once", "that are refused"])
-def test_watches_make_no_hot_loop(api: ApiServer, answer: Answer) -> None:
+def test_watch_ending_at_once_rate_limited(api: ApiServer, answer: Answer) -> None:
     settle(api)
     with api.failing(lambda asked: asked.watches, answer) as fault:
         began = time.monotonic()
@@ -125,7 +123,7 @@ def test_watches_make_no_hot_loop(api: ApiServer, answer: Answer) -> None:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_a_list_comes_in_pages(api: ApiServer, team: str, kind: Kind) -> None:
+def test_list_pages_all_read(api: ApiServer, team: str, kind: Kind) -> None:
     names = [f"{team}-{number}" for number in range(5)]
     for name in names:
         publish(api, name)
@@ -144,7 +142,7 @@ def test_a_list_comes_in_pages(api: ApiServer, team: str, kind: Kind) -> None:
     [("namespaces", GONE), ("secrets", GONE), ("namespaces", BROKEN), ("secrets", HTML)],
     ids=["410 for namespaces", "410 for Secrets", "500", "HTML"],
 )
-def test_a_list_that_fails_between_two_pages_begins_anew(api: ApiServer, team: str, kind: Kind, answer: Answer) -> None:
+def test_list_failing_between_pages_restarted(api: ApiServer, team: str, kind: Kind, answer: Answer) -> None:
     publish(api, team)
     publish(api, f"{team}-other")
     api.page = 1
@@ -163,9 +161,7 @@ def test_a_list_that_fails_between_two_pages_begins_anew(api: ApiServer, team: s
         wait_until(published(api, f"{team}-missed"))
 
 
-def test_an_api_server_that_is_gone_for_seconds_loses_nothing_and_nothing_is_written_twice(
-    sidecar: Sidecar, api: ApiServer, team: str
-) -> None:
+def test_api_server_outage_changes_caught_up_once(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     names = [f"{team}-{number}" for number in range(5)]
     for name in names:
         publish(api, name)
@@ -190,9 +186,7 @@ def test_an_api_server_that_is_gone_for_seconds_loses_nothing_and_nothing_is_wri
     notice(api, "namespaces", team)
 
 
-def test_a_password_that_changes_while_the_api_server_is_gone_is_published_when_it_is_back(
-    sidecar: Sidecar, api: ApiServer, team: str
-) -> None:
+def test_password_changed_during_outage_published_after(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     names = [f"{team}-{number}" for number in range(5)]
     for name in names:
         publish(api, name)
@@ -208,7 +202,7 @@ def test_a_password_that_changes_while_the_api_server_is_gone_is_published_when_
     assert sorted(asked.namespace for asked in api.writes() if asked.namespace in names) == names
 
 
-def test_an_api_server_that_answers_no_write_is_left_in_peace(api: ApiServer, team: str) -> None:
+def test_write_failing_backs_off(api: ApiServer, team: str) -> None:
     publish(api, team)
     with api.failing(lambda asked: asked.method == "PATCH", BROKEN) as fault:
         began = time.monotonic()
@@ -220,7 +214,7 @@ def test_an_api_server_that_answers_no_write_is_left_in_peace(api: ApiServer, te
     assert [asked.method for asked in api.writes(team) if writing(team)(asked)][-1] == "PATCH"
 
 
-def test_resync_finds_what_no_watch_reported_and_writes_nothing_else(place: Place) -> None:
+def test_resync_finds_unwatched_changes(place: Place) -> None:
     place.configure(registry={"token_ttl": 10})
     api = place.api
     with refreshing(place):

@@ -154,7 +154,7 @@ def drips(request: Request) -> Iterator[bytes]:
         (", but wrong", 500, (UNCLEAR, "answered 500")),
     ],
 )
-def test_a_registry_that_asks_for_basic_accepts_or_refuses(
+def test_check_basic_accepted_or_refused(
     serve: Serve, check: Check, suffix: str, refusal: int, expected: tuple[Answer, str]
 ) -> None:
     password = PASSWORD + suffix
@@ -180,7 +180,7 @@ def test_a_registry_that_asks_for_basic_accepts_or_refuses(
     ],
     ids=["non-ASCII", "every ASCII", "colons", "lines", "long", "form"],
 )
-def test_every_credential_arrives_as_it_is(serve: Serve, check: Check, username: str, password: str) -> None:
+def test_check_credential_characters_sent_unchanged(serve: Serve, check: Check, username: str, password: str) -> None:
     registry = serve(asks("Basic", basic(username, password)))
     assert check(registry.domain, username, password).answer is ACCEPTED
     assert "x-injected" not in registry.requests[1].headers
@@ -194,7 +194,7 @@ def test_every_credential_arrives_as_it_is(serve: Serve, check: Check, username:
     assert got.authorization == basic(username, password)
 
 
-def test_a_credential_that_is_no_text_is_not_sent(serve: Serve, check: Check) -> None:
+def test_check_credential_not_utf8_not_sent(serve: Serve, check: Check) -> None:
     registry = serve(asks("Basic", basic()))
     verdict = check(registry.domain, USER, "kept-secret\udcff")
     assert verdict == (UNCLEAR, f"{registry.domain} was not asked: the credential cannot be written in UTF-8", None)
@@ -223,7 +223,7 @@ def test_a_credential_that_is_no_text_is_not_sent(serve: Serve, check: Check) ->
         (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000 + b"\r\n\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
     ],
 )  # fmt: skip
-def test_a_registry_that_does_not_ask_for_the_credential_is_not_told_it(
+def test_check_no_challenge_credential_not_sent(
     serve: Serve, check: Check, said: bytes, expected: tuple[Answer, str]
 ) -> None:
     registry = serve(always(said))
@@ -234,7 +234,7 @@ def test_a_registry_that_does_not_ask_for_the_credential_is_not_told_it(
 # Bearer
 
 
-def test_a_token_is_asked_for_by_post(serve: Serve, check: Check) -> None:
+def test_check_token_requested_by_post(serve: Serve, check: Check) -> None:
     endpoint = serve(GIVES_TOKEN)
     rest = ',service="registry, the \\"first\\"",scope="registry:catalog:* repository:a/b:pull"'
     registry = serve(asks_for_token(f"{endpoint.url}/auth/token?kind=a%20b", rest))
@@ -253,7 +253,7 @@ def test_a_token_is_asked_for_by_post(serve: Serve, check: Check) -> None:
     assert [request.authorization for request in registry.requests] == [None, f"Bearer {TOKEN}"]
 
 
-def test_what_a_challenge_does_not_name_is_not_asked_for(serve: Serve, check: Check) -> None:
+def test_check_challenge_without_scope_omitted(serve: Serve, check: Check) -> None:
     endpoint = serve(by_get(405, GIVES_TOKEN))
     assert check(serve(asks_for_token(endpoint.url)).domain).answer is ACCEPTED
     posted, got = endpoint.requests
@@ -262,7 +262,7 @@ def test_what_a_challenge_does_not_name_is_not_asked_for(serve: Serve, check: Ch
 
 
 @pytest.mark.parametrize("post_status", [400, 401, 404, 405, 501])
-def test_where_post_is_not_supported_a_token_is_asked_for_by_get(serve: Serve, check: Check, post_status: int) -> None:
+def test_check_post_unsupported_token_by_get(serve: Serve, check: Check, post_status: int) -> None:
     right = serve(by_get(post_status, GIVES_TOKEN))
     registry = serve(asks_for_token(f"{right.url}/token?a=b", ',service="the registry",scope="x:y:* z"'))
     assert check(registry.domain).answer is ACCEPTED
@@ -286,7 +286,7 @@ def test_where_post_is_not_supported_a_token_is_asked_for_by_get(serve: Serve, c
         (answer(429, "Retry-After: 120"), (UNCLEAR, "answered 429", 120.0)),
     ],
 )
-def test_a_token_endpoint_refuses_by_get(
+def test_check_token_endpoint_get_refused(
     serve: Serve, check: Check, get: bytes, expected: tuple[Answer, str, float | None]
 ) -> None:
     registry = serve(asks_for_token(serve(by_get(404, always(get))).url))
@@ -304,7 +304,7 @@ def test_a_token_endpoint_refuses_by_get(
         (429, (UNCLEAR, "answered 429")),
     ],
 )
-def test_a_token_that_is_given_may_be_refused(
+def test_check_token_refused_by_registry(
     serve: Serve, check: Check, refusal: int, expected: tuple[Answer, str]
 ) -> None:
     endpoint = serve(gives('{"token": "another"}'))
@@ -322,7 +322,7 @@ def test_a_token_that_is_given_may_be_refused(
         f'{{"token": null, "access_token": "{TOKEN}", "expires_in": 1e400, "refresh_token": 1}}',
     ],
 )
-def test_a_token_is_used_at_once_however_long_it_is_good_for(serve: Serve, check: Check, body: str) -> None:
+def test_check_token_lifetime_ignored(serve: Serve, check: Check, body: str) -> None:
     endpoint = serve(gives(body))
     assert check(serve(asks_for_token(endpoint.url)).domain).answer is ACCEPTED
     assert len(endpoint.requests) == 1
@@ -373,7 +373,7 @@ BAD_TOKENS: list[tuple[Behaviour, str]] = [
 
 @pytest.mark.parametrize("method", ["POST", "GET"])
 @pytest.mark.parametrize(("endpoint", "words"), BAD_TOKENS)
-def test_a_token_endpoint_that_gives_no_token_makes_it_unclear(
+def test_check_token_endpoint_without_token_unclear(
     serve: Serve, check: Check, endpoint: Behaviour, words: str, method: str
 ) -> None:
     url = serve(endpoint if method == "POST" else by_get(405, endpoint)).url
@@ -510,7 +510,7 @@ def test_check_token_in_any_encoding_accepted(serve: Serve, check: Check, said: 
     assert endpoint.requests[-1].method == method
 
 
-def test_a_token_is_preferred_where_basic_would_do(serve: Serve, check: Check) -> None:
+def test_check_bearer_preferred_over_basic(serve: Serve, check: Check) -> None:
     endpoint = serve(GIVES_TOKEN)
 
     def behave(request: Request) -> bytes:
@@ -527,16 +527,14 @@ def test_a_token_is_preferred_where_basic_would_do(serve: Serve, check: Check) -
 
 @pytest.mark.parametrize("plain", [False, True])
 @pytest.mark.parametrize("host", ["auth.test", "10.0.0.1", "127.0.0.1.test", "localhost.test", "[::2]"])
-def test_a_token_endpoint_in_plain_http_is_not_told_the_credential(
-    serve: Serve, check: Check, host: str, plain: bool
-) -> None:
+def test_check_plain_http_token_endpoint_not_asked(serve: Serve, check: Check, host: str, plain: bool) -> None:
     registry = serve(asks_for_token(f"http://{host}:1/token"))
     name = f"{registry.domain}'s token endpoint {host.strip('[]')}"
     detail = f"{name} was not asked: the credential would have to be sent in the clear"
     assert check(registry.domain, plain=plain) == (UNCLEAR, detail, None)
 
 
-def test_a_token_endpoint_in_plain_http_on_a_loopback_address_needs_leave(serve: Serve, check: Check) -> None:
+def test_check_loopback_http_token_endpoint_needs_option(serve: Serve, check: Check) -> None:
     endpoint = serve(GIVES_TOKEN, secure=False)
     registry = serve(asks_for_token(endpoint.url))
     verdict = check(registry.domain)
@@ -555,7 +553,7 @@ def test_a_token_endpoint_in_plain_http_on_a_loopback_address_needs_leave(serve:
         "https://127.0.0.1%2f/", "https://\xff.test/", "unix:///run/x", "javascript:x",
     ],
 )  # fmt: skip
-def test_a_token_endpoint_must_be_an_address_and_no_more(serve: Serve, check: Check, realm: str) -> None:
+def test_check_realm_not_url_not_asked(serve: Serve, check: Check, realm: str) -> None:
     endpoint = serve(GIVES_TOKEN)
     quoted = realm.format(endpoint.domain).replace("\\", "\\\\")
     registry = serve(asks_for_token(quoted))
@@ -566,7 +564,7 @@ def test_a_token_endpoint_must_be_an_address_and_no_more(serve: Serve, check: Ch
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("place", ["knock", "basic", "post", "get", "token"])
-def test_a_redirect_is_followed_nowhere(serve: Serve, check: Check, status: int, place: str) -> None:
+def test_check_redirect_not_followed(serve: Serve, check: Check, status: int, place: str) -> None:
     beyond = serve(always(answer(200)))
     redirect = answer(status, f"Location: https://user:password@localhost:{beyond.port}/v2/?kept-secret#x")
     moved = always(redirect)
@@ -605,7 +603,7 @@ def test_a_redirect_is_followed_nowhere(serve: Serve, check: Check, status: int,
     ],
 )
 @pytest.mark.parametrize("status", [429, 503])
-def test_a_server_that_asks_to_wait_is_understood(
+def test_check_retry_after_parsed(
     serve: Serve, check: Check, status: int, retry_after: str, expected: float | None
 ) -> None:
     registry = serve(always(answer(status, f"Retry-After: {retry_after}")))
@@ -647,7 +645,7 @@ def silent(request: Request) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("behave", [drips, dripping_body, endless_interim, silent])
-def test_a_server_that_never_comes_to_an_end_is_given_up_in_time(serve: Serve, check: Check, behave: Behaviour) -> None:
+def test_check_endless_answer_times_out(serve: Serve, check: Check, behave: Behaviour) -> None:
     registry = serve(asks_for_token(serve(behave).url))
     began = time.monotonic()
     verdict = check(registry.domain, timeout=SHORT)
@@ -665,14 +663,12 @@ def test_a_server_that_never_comes_to_an_end_is_given_up_in_time(serve: Serve, c
         (endless_chunk_length, "broke off before it had answered"),
     ],
 )
-def test_a_server_that_sends_too_much_is_not_listened_to(
-    serve: Serve, check: Check, behave: Behaviour, words: str
-) -> None:
+def test_check_answer_too_large_unclear(serve: Serve, check: Check, behave: Behaviour, words: str) -> None:
     registry = serve(asks_for_token(serve(behave).url))
     assert check(registry.domain) == (UNCLEAR, f"{registry.domain}'s token endpoint 127.0.0.1 {words}", None)
 
 
-def test_a_connection_that_was_given_up_is_cut(serve: Serve, check: Check) -> None:
+def test_check_timeout_closes_connection(serve: Serve, check: Check) -> None:
     gone: list[bool] = []
 
     def notice(request: Request) -> Iterator[bytes]:
@@ -692,7 +688,7 @@ def test_a_connection_that_was_given_up_is_cut(serve: Serve, check: Check) -> No
     assert gone == [True]
 
 
-def test_a_server_that_echoes_what_it_is_told_is_not_quoted(serve: Serve, check: Check) -> None:
+def test_check_echoed_credential_not_in_detail(serve: Serve, check: Check) -> None:
     def echo(request: Request) -> bytes:
         told = f"{request.authorization} {request.body.decode()} {request.target}"
         lines = [f"HTTP/1.1 418 {told}", f"X-Told: {told}", f"no header {told}", f"Location: {told}", "", told]
@@ -708,7 +704,7 @@ def test_a_server_that_echoes_what_it_is_told_is_not_quoted(serve: Serve, check:
     assert check(serve(basic_echo).domain).answer is UNCLEAR
 
 
-def test_nothing_is_kept_from_one_request_to_the_next(serve: Serve, check: Check) -> None:
+def test_check_requests_stateless(serve: Serve, check: Check) -> None:
     def behave(request: Request) -> bytes:
         status = 200 if request.authorization == basic() else 401
         return answer(status, "WWW-Authenticate: Basic", "Set-Cookie: kept-secret=1; Path=/")
@@ -723,14 +719,14 @@ def test_nothing_is_kept_from_one_request_to_the_next(serve: Serve, check: Check
 # Reaching it
 
 
-def test_a_registry_that_is_not_there(check: Check, closed: int) -> None:
+def test_check_registry_unreachable_unclear(check: Check, closed: int) -> None:
     for domain in (f"127.0.0.1:{closed}", f"localhost:{closed}"):
         for plain in (False, True):
             detail = f"{domain} could not be reached: connection refused"
             assert check(domain, plain=plain) == (UNCLEAR, detail, None)
 
 
-def test_a_token_endpoint_that_is_not_there(serve: Serve, check: Check, closed: int) -> None:
+def test_check_token_endpoint_unreachable_unclear(serve: Serve, check: Check, closed: int) -> None:
     registry = serve(asks_for_token(f"https://127.0.0.1:{closed}"))
     detail = f"{registry.domain}'s token endpoint 127.0.0.1 could not be reached: connection refused"
     assert check(registry.domain) == (UNCLEAR, detail, None)
@@ -743,7 +739,7 @@ def test_a_token_endpoint_that_is_not_there(serve: Serve, check: Check, closed: 
         "a" * 64 + ".test",
     ],
 )
-def test_a_registry_without_an_address(check: Check, name: str) -> None:
+def test_check_name_unresolvable_unclear(check: Check, name: str) -> None:
     verdict = check(f"{name}:5000")
     assert verdict.answer is UNCLEAR
     assert verdict.detail.endswith(" could not be reached: its name cannot be resolved")
@@ -755,9 +751,7 @@ def test_a_registry_without_an_address(check: Check, name: str) -> None:
         )
 
 
-def test_a_name_that_is_never_looked_up_holds_nobody_up(
-    serve: Serve, check: Check, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_check_slow_name_resolution_times_out(serve: Serve, check: Check, monkeypatch: pytest.MonkeyPatch) -> None:
     registry = serve(asks("Basic", basic()))
     look_up, answered, connected = socket.getaddrinfo, threading.Event(), threading.Event()
 
@@ -781,13 +775,13 @@ def test_a_name_that_is_never_looked_up_holds_nobody_up(
 
 
 @pytest.mark.parametrize("registry", ["127.0.0.1:99999", "127.0.0.1:x", "user@127.0.0.1", "", "a b", "[::1", "\r\n"])
-def test_what_is_no_registry_is_not_asked(check: Check, registry: str) -> None:
+def test_check_registry_invalid_not_asked(check: Check, registry: str) -> None:
     verdict = check(registry)
     assert verdict.answer is UNCLEAR
     assert verdict.detail.endswith(" was not asked: it is no host with an optional port")
 
 
-def test_a_registry_that_accepts_connections_and_no_more(check: Check) -> None:
+def test_check_registry_silent_times_out(check: Check) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         domain = f"127.0.0.1:{listener.getsockname()[1]}"
         for plain in (False, True):
@@ -798,7 +792,7 @@ def test_a_registry_that_accepts_connections_and_no_more(check: Check) -> None:
 # TLS
 
 
-def test_a_certificate_of_another_authority_is_not_trusted(serve: Serve, check: Check, tmp_path: Path) -> None:
+def test_check_certificate_other_ca_untrusted(serve: Serve, check: Check, tmp_path: Path) -> None:
     registry = serve(asks("Basic", basic()))
     (tmp_path / "other.pem").write_bytes(make_trust(tmp_path).ca_file.read_bytes())
     for ca_file in (tmp_path / "other.pem", None):
@@ -809,14 +803,14 @@ def test_a_certificate_of_another_authority_is_not_trusted(serve: Serve, check: 
     assert registry.requests == []
 
 
-def test_a_certificate_for_another_name_is_not_trusted(serve: Serve, check: Check) -> None:
+def test_check_certificate_other_name_untrusted(serve: Serve, check: Check) -> None:
     registry = serve(asks("Basic", basic()))
     verdict = check(f"127.0.0.2:{registry.port}")
     assert "127.0.0.2" in verdict.detail
     assert verdict.answer is UNCLEAR
 
 
-def test_the_authorities_are_read_at_each_check(serve: Serve, trust: Trust, tmp_path: Path) -> None:
+def test_check_ca_file_read_at_each_check(serve: Serve, trust: Trust, tmp_path: Path) -> None:
     registry = serve(asks("Basic", basic()))
     file = tmp_path / "rotated.pem"
     file.write_text("# Zertifikate für dieses Haus\n" + make_trust(tmp_path).ca_file.read_text())
@@ -827,7 +821,7 @@ def test_the_authorities_are_read_at_each_check(serve: Serve, trust: Trust, tmp_
 
 
 @pytest.mark.parametrize("content", [None, b"", b"no certificate", b"-----BEGIN CERTIFICATE-----\nx\n", b"\x00\xff"])
-def test_a_file_without_authorities_is_named(serve: Serve, check: Check, tmp_path: Path, content: bytes | None) -> None:
+def test_check_ca_file_invalid_named(serve: Serve, check: Check, tmp_path: Path, content: bytes | None) -> None:
     registry = serve(asks("Basic", basic()))
     file = tmp_path / "ca.pem"
     if content is not None:
@@ -838,7 +832,7 @@ def test_a_file_without_authorities_is_named(serve: Serve, check: Check, tmp_pat
     assert registry.requests == []
 
 
-def test_a_certificate_in_the_file_is_trusted_though_it_is_no_authority(check: Check, tmp_path: Path) -> None:
+def test_check_leaf_certificate_in_ca_file_trusted(check: Check, tmp_path: Path) -> None:
     now, hour = datetime.now(UTC), timedelta(hours=1)
     pair = ca.sign(ca.create_ca("unknown", now, hour), ("127.0.0.1",), now, hour)
     (tmp_path / "pair.pem").write_bytes(pair.certificate + pair.key)
@@ -850,7 +844,7 @@ def test_a_certificate_in_the_file_is_trusted_though_it_is_no_authority(check: C
 
 
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated:DeprecationWarning")
-def test_a_registry_with_an_old_tls_is_not_spoken_to(check: Check, trust: Trust, tmp_path: Path) -> None:
+def test_check_old_tls_refused(check: Check, trust: Trust, tmp_path: Path) -> None:
     ca_file, context = make_trust(tmp_path)
     assert ca_file != trust.ca_file
     context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_1
@@ -866,7 +860,7 @@ def test_a_registry_with_an_old_tls_is_not_spoken_to(check: Check, trust: Trust,
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "LocalHost"])
-def test_a_registry_in_plain_http_on_a_loopback_address_needs_leave(serve: Serve, check: Check, host: str) -> None:
+def test_check_loopback_http_needs_option(serve: Serve, check: Check, host: str) -> None:
     registry = serve(asks("Basic", basic()), secure=False)
     domain = f"{host}:{registry.port}"
     verdict = check(domain)
@@ -877,13 +871,13 @@ def test_a_registry_in_plain_http_on_a_loopback_address_needs_leave(serve: Serve
     assert check(domain, USER, "kept-secret, but wrong", plain=True).answer is REFUSED
 
 
-def test_tls_is_spoken_on_a_loopback_address_where_it_can_be(serve: Serve, check: Check) -> None:
+def test_check_loopback_tls_preferred(serve: Serve, check: Check) -> None:
     registry = serve(asks("Basic", basic()))
     assert check(registry.domain, plain=True).answer is ACCEPTED
     assert len(registry.requests) == 2
 
 
-def test_plain_http_is_spoken_to_no_other_address(serve: Serve, check: Check) -> None:
+def test_check_plain_http_only_on_loopback(serve: Serve, check: Check) -> None:
     # On Linux a connection to this address ends on this machine, but a loopback address it is not.
     registry = serve(asks("Basic", basic()), secure=False, host="0.0.0.0")  # noqa: S104 - that is what it is about
     verdict = check(registry.domain, plain=True)
@@ -908,7 +902,7 @@ def proxy() -> Iterator[Proxy]:
         ("HTTPS_PROXY", "us%40er:kept-secret-%C3%BC@", basic("us@er", "kept-secret-ü")),
     ],
 )
-def test_a_proxy_is_asked_for_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and a table
+def test_check_proxy_tunnel_requested(  # noqa: PLR0913, PLR0917 - fixtures and a table
     serve: Serve, check: Check, proxy: Proxy, variable: str, user: str, expected: str | None
 ) -> None:
     endpoint = serve(GIVES_TOKEN)
@@ -926,14 +920,14 @@ def test_a_proxy_is_asked_for_a_tunnel(  # noqa: PLR0913, PLR0917 - fixtures and
     assert not any(PASSWORD in str(request) for request in proxy.requests if expected is None)
 
 
-def test_docker_hub_is_asked_where_it_is(check: Check) -> None:
+def test_check_docker_hub_host_mapped(check: Check) -> None:
     with Proxy(refusal=answer(502)) as proxy:
         verdict = check("docker.io", environment={"https_proxy": f"127.0.0.1:{proxy.port}"})
     assert verdict == (UNCLEAR, "docker.io could not be asked: the proxy of https_proxy answered 502", None)
     assert [request.target for request in proxy.requests] == ["registry-1.docker.io:443"]
 
 
-def test_a_proxy_may_itself_be_spoken_to_over_tls(serve: Serve, check: Check, trust: Trust) -> None:
+def test_check_proxy_over_tls_accepted(serve: Serve, check: Check, trust: Trust) -> None:
     registry = serve(asks("Basic", basic()))
     domain = f"registry.test:{registry.port}"
     with Proxy(trust.server) as proxy:
@@ -949,9 +943,7 @@ def test_a_proxy_may_itself_be_spoken_to_over_tls(serve: Serve, check: Check, tr
     ("no_proxy", "proxied"),
     [("", True), ("example.com", True), ("0.0.0.0/8", False), ("example.com, 0.0.0.0", False), ("*", False)],
 )
-def test_what_no_proxy_names_is_reached_without_it(
-    serve: Serve, check: Check, proxy: Proxy, no_proxy: str, proxied: bool
-) -> None:
+def test_check_no_proxy_bypasses_proxy(serve: Serve, check: Check, proxy: Proxy, no_proxy: str, proxied: bool) -> None:
     registry = serve(asks("Basic", basic()), host="0.0.0.0")  # noqa: S104 - an address that is not loopback
     environment = {"https_proxy": f"http://127.0.0.1:{proxy.port}", "no_proxy": no_proxy}
     assert check(registry.domain, environment=environment).answer is ACCEPTED
@@ -971,7 +963,7 @@ def test_what_no_proxy_names_is_reached_without_it(
     ],
     ids=["407", "503", "half", "closed"],
 )
-def test_a_proxy_that_opens_no_tunnel(check: Check, refusal: bytes, words: str) -> None:
+def test_check_proxy_refusing_unclear(check: Check, refusal: bytes, words: str) -> None:
     with Proxy(refusal=refusal) as proxy:
         environment = {"https_proxy": f"http://user:kept-secret@127.0.0.1:{proxy.port}"}
         verdict = check("registry.test", environment=environment)
@@ -979,7 +971,7 @@ def test_a_proxy_that_opens_no_tunnel(check: Check, refusal: bytes, words: str) 
         assert verdict.detail.startswith(f"registry.test {words}")
 
 
-def test_a_proxy_that_is_not_there(check: Check, closed: int) -> None:
+def test_check_proxy_unreachable_unclear(check: Check, closed: int) -> None:
     verdict = check("registry.test", environment={"https_proxy": f"http://user:kept-secret@127.0.0.1:{closed}"})
     words = "could not be asked: the proxy of https_proxy could not be reached: connection refused"
     assert verdict == (UNCLEAR, f"registry.test {words}", None)
@@ -989,13 +981,13 @@ def test_a_proxy_that_is_not_there(check: Check, closed: int) -> None:
     "url",
     ["socks5://{}@127.0.0.1:1", "http://[{}", "http://127.0.0.1:{}", "http://", "http://{}:{}@"],
 )
-def test_a_proxy_that_cannot_be_used_is_not_gone_round(check: Check, url: str) -> None:
+def test_check_proxy_unusable_not_bypassed(check: Check, url: str) -> None:
     verdict = check("registry.test", environment={"https_proxy": url.format(PASSWORD, PASSWORD)})
     assert verdict.answer is UNCLEAR
     assert verdict.detail.startswith("registry.test could not be asked: ")
 
 
-def test_an_ipv6_address_is_written_in_brackets(check: Check, proxy: Proxy) -> None:
+def test_check_ipv6_address_bracketed(check: Check, proxy: Proxy) -> None:
     environment = {"https_proxy": f"http://127.0.0.1:{proxy.port}"}
     assert check("[fd00::1]:65535", environment=environment).answer is UNCLEAR
     assert [request.target for request in proxy.requests] == ["[fd00::1]:65535"]

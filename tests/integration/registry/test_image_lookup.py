@@ -54,9 +54,7 @@ def wants(challenge: str, authorization: str, status: int, otherwise: int = 401)
     ("suffix", "identifier"),
     [("", "latest"), (":1.0.0", "1.0.0"), (f"@{DIGEST}", DIGEST), (f":1.0.0@{DIGEST}", DIGEST)],
 )
-def test_the_manifest_is_asked_for_by_digest_or_tag_and_not_pulled(
-    trust: Trust, serve: Serve, suffix: str, identifier: str
-) -> None:
+def test_lookup_manifest_head_by_tag_or_digest(trust: Trust, serve: Serve, suffix: str, identifier: str) -> None:
     server = serve(lambda _: answer(200))
     found = look(trust, f"127.0.0.1:{server.port}/opencti/connector{suffix}")
     assert found.status is ImageStatus.FOUND
@@ -76,7 +74,7 @@ def test_the_manifest_is_asked_for_by_digest_or_tag_and_not_pulled(
         (503, ImageStatus.UNCLEAR, "answered 503"),
     ],
 )
-def test_what_it_answers_to_the_credential_is_told_apart(
+def test_lookup_status_mapped_to_result(
     trust: Trust, serve: Serve, status: int, presence: ImageStatus, said: str
 ) -> None:
     server = serve(wants("Basic", basic(USER, PASSWORD), status))
@@ -84,7 +82,7 @@ def test_what_it_answers_to_the_credential_is_told_apart(
     assert found == LookupResult(presence, f"127.0.0.1:{server.port} {said}")
 
 
-def test_a_token_is_got_for_the_repository_that_is_asked_for(trust: Trust, serve: Serve) -> None:
+def test_lookup_token_scope_from_challenge(trust: Trust, serve: Serve) -> None:
     tokens = serve(lambda _: answer(200, body=f'{{"token": "{TOKEN}"}}'.encode()))
     realm = f'Bearer realm="https://127.0.0.1:{tokens.port}/token",service="x",scope="repository:app:pull"'
     server = serve(wants(realm, f"Bearer {TOKEN}", 404))
@@ -94,7 +92,7 @@ def test_a_token_is_got_for_the_repository_that_is_asked_for(trust: Trust, serve
     assert b"scope=repository%3Aapp%3Apull" in asked.body
 
 
-def test_without_a_credential_anybodys_token_is_asked_for(trust: Trust, serve: Serve) -> None:
+def test_lookup_no_credential_anonymous_token(trust: Trust, serve: Serve) -> None:
     tokens = serve(lambda _: answer(200, body=f'{{"token": "{TOKEN}"}}'.encode()))
     server = serve(wants(f'Bearer realm="https://127.0.0.1:{tokens.port}/token"', f"Bearer {TOKEN}", 200))
     assert look(trust, f"127.0.0.1:{server.port}/app").status is ImageStatus.FOUND
@@ -102,7 +100,7 @@ def test_without_a_credential_anybodys_token_is_asked_for(trust: Trust, serve: S
     assert (asked.method, asked.authorization) == ("GET", None)
 
 
-def test_without_a_credential_a_registry_that_wants_one_refuses(trust: Trust, serve: Serve) -> None:
+def test_lookup_no_credential_basic_refused(trust: Trust, serve: Serve) -> None:
     server = serve(wants("Basic", basic(USER, PASSWORD), 200))
     found = look(trust, f"127.0.0.1:{server.port}/app")
     assert found == LookupResult(
@@ -111,15 +109,13 @@ def test_without_a_credential_a_registry_that_wants_one_refuses(trust: Trust, se
     assert len(server.requests) == 1
 
 
-def test_a_token_endpoint_that_refuses_the_credential_refuses_the_image(trust: Trust, serve: Serve) -> None:
+def test_lookup_token_endpoint_refusing_refused(trust: Trust, serve: Serve) -> None:
     tokens = serve(lambda _: answer(401))
     server = serve(wants(f'Bearer realm="https://127.0.0.1:{tokens.port}/token"', f"Bearer {TOKEN}", 200))
     assert look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD).status is ImageStatus.REFUSED
 
 
-def test_a_registry_whose_certificate_is_not_trusted_is_told_nothing(
-    trust: Trust, serve: Serve, tmp_path: Path
-) -> None:
+def test_lookup_certificate_untrusted_nothing_sent(trust: Trust, serve: Serve, tmp_path: Path) -> None:
     server = serve(lambda _: answer(200))
     other = make_trust(tmp_path)
     found = look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD, ca_file=other.ca_file)
@@ -128,11 +124,11 @@ def test_a_registry_whose_certificate_is_not_trusted_is_told_nothing(
     assert server.requests == []
 
 
-def test_what_is_no_image_is_asked_of_nobody(trust: Trust) -> None:
+def test_lookup_invalid_image_unclear(trust: Trust) -> None:
     assert look(trust, "Not/An Image").status is ImageStatus.UNCLEAR
 
 
-def test_look_after_refused_login_asks_no_more(trust: Trust, serve: Serve) -> None:
+def test_lookup_after_refused_login_asks_no_more(trust: Trust, serve: Serve) -> None:
     server = serve(wants("Basic", basic(USER, "another"), 200))
     images = ImageLookup(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, timeout=15)
     with ThreadPoolExecutor(8) as pool:
@@ -142,7 +138,7 @@ def test_look_after_refused_login_asks_no_more(trust: Trust, serve: Serve) -> No
     assert len([request for request in server.requests if request.authorization]) == 1
 
 
-def test_look_image_forbidden_others_asked(trust: Trust, serve: Serve) -> None:
+def test_lookup_image_forbidden_others_asked(trust: Trust, serve: Serve) -> None:
     def behave(request: Request) -> bytes:
         if request.authorization is None:
             return answer(401, "WWW-Authenticate: Basic")

@@ -147,7 +147,7 @@ def test_environment_overrides_file(place: Place) -> None:
         assert image(server) == "environment.example.com/nginx"
 
 
-def test_sigterm_drains(place: Place) -> None:
+def test_sigterm_requests_in_flight_drained(place: Place) -> None:
     head = b"POST /mutate HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
         BODY
     )
@@ -178,7 +178,7 @@ def test_sigterm_closes_idle_connections(place: Place) -> None:
     assert "cut_off=0" in server.log
 
 
-def test_sigint_stops_at_once(place: Place) -> None:
+def test_sigint_stops_without_drain(place: Place) -> None:
     with serving(place, drain=300) as server:
         server.process.send_signal(signal.SIGINT)
         assert server.process.wait(20) == 0
@@ -240,6 +240,6 @@ def test_replacement_worker_uses_current_configuration(place: Place) -> None:
         assert set(answered) == {"new.example.com/nginx"}
 
 
-def test_core_dumps_are_off(server: Server) -> None:
+def test_serve_core_dumps_disabled(server: Server) -> None:
     for process in (server.process.pid, *server.workers()):
         assert resource.prlimit(process, resource.RLIMIT_CORE) == (0, 0)

@@ -678,7 +678,7 @@ def test_originals_unreadable_kept_if_nothing_to_record(value: str) -> None:
     ],
     ids=["mirror", "opted out", "deleted"],
 )
-def test_ephemeral_container_of_object_with_other_metadata_rewritten(made_up: dict[str, Any]) -> None:
+def test_update_ephemeral_container_ignores_new_metadata(made_up: dict[str, Any]) -> None:
     old = pod(containers=containers(a="nginx"), imagePullSecrets=[{"name": SECRET}])
     new = pod(containers=containers(a="made-up"), ephemeralContainers=containers(debug="busybox"))
     new["metadata"] |= made_up
@@ -694,7 +694,7 @@ def test_ephemeral_container_of_object_with_other_metadata_rewritten(made_up: di
         ({"labels": {ENABLED_LABEL: "false"}}, Outcome.OPTED_OUT),
     ],
 )
-def test_ephemeral_container_of_pod_left_alone_untouched(metadata: dict[str, Any], outcome: Outcome) -> None:
+def test_update_ephemeral_container_excluded_pod_untouched(metadata: dict[str, Any], outcome: Outcome) -> None:
     old = pod(containers=containers(a="nginx"))
     old["metadata"] |= metadata
     new = pod(containers=containers(a="nginx"), ephemeralContainers=containers(debug="busybox"))

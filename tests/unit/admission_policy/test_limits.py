@@ -24,7 +24,7 @@ def rules(number: int) -> list[dict[str, str]]:
     ]
 
 
-def test_a_thousand_rules_fit_each_named_after_its_place_in_the_configuration() -> None:
+def test_policy_1000_rules_fit_with_index_comments() -> None:
     policy = mutate.policy(settings(rules=rules(1000))).policy
     tables = [one["expression"] for one in policy["spec"]["variables"] if one["name"].startswith("rules")]
     assert max(map(len, tables)) < 100_000
@@ -35,12 +35,12 @@ def test_a_thousand_rules_fit_each_named_after_its_place_in_the_configuration() 
     )
 
 
-def test_a_thousand_names_and_prefixes_to_exclude_fit() -> None:
+def test_policy_1000_exclusions_fit() -> None:
     guard.policy(settings(exclude=[f"registry-{each}.example.org/**" for each in range(1000)]), "Deny")
     guard.policy(settings(exclude=[f"docker.io/library/{each}" for each in range(1000)]), "Deny")
 
 
-def test_a_thousand_rules_with_targets_in_another_spelling_fit() -> None:
+def test_policy_1000_respelled_rules_fit() -> None:
     respelled = [{"from": one["from"].replace("org", "ORG:443"), "to": one["to"]} for one in rules(1000)]
     respelled = [{**one, "to": one["to"].replace("example", "EXAMPLE")} for one in respelled]
     mutate.policy(settings(rules=respelled))
@@ -57,7 +57,7 @@ def test_a_thousand_rules_with_targets_in_another_spelling_fit() -> None:
     ],
     ids=["rules", "patterns", "denied", "allowed"],
 )
-def test_what_does_not_fit_is_refused_with_what_is_too_much(webhook: dict[str, Any], said: str) -> None:
+def test_policy_over_limit_raises_with_setting(webhook: dict[str, Any], said: str) -> None:
     made_of = settings(**webhook)
     with pytest.raises(PolicyLimitExceeded, match=said):
         mutate.policy(made_of)

@@ -41,7 +41,7 @@ def sets(value: Any) -> Any:
 
 
 @pytest.mark.parametrize("made", both(settings()), ids=["mutate", "guard"])
-def test_rules_selectors_and_conditions_are_the_webhooks(made: Generated, webhook: Any) -> None:
+def test_policy_match_equals_webhook_manifest(made: Generated, webhook: Any) -> None:
     constraints, resources = made.policy["spec"]["matchConstraints"], made.binding["spec"]["matchResources"]
     assert constraints == {"matchPolicy": webhook["matchPolicy"], "resourceRules": webhook["rules"]}
     assert sets(resources) == sets({key: webhook[key] for key in ("namespaceSelector", "objectSelector")})
@@ -51,20 +51,20 @@ def test_rules_selectors_and_conditions_are_the_webhooks(made: Generated, webhoo
     assert ours.keys() - theirs.keys() == {"the-pod-is-not-opted-out"}
 
 
-def test_the_policy_is_called_again_and_fails_as_the_configuration_says(webhook: Any) -> None:
+def test_mutate_policy_failure_and_reinvocation(webhook: Any) -> None:
     spec = mutate.policy(settings()).policy["spec"]
     assert spec["reinvocationPolicy"] == webhook["reinvocationPolicy"]
     assert spec["failurePolicy"] == webhook["failurePolicy"] == "Ignore"
     assert mutate.policy(settings(WEBHOOK__ON_ERROR="deny")).policy["spec"]["failurePolicy"] == "Fail"
 
 
-def test_where_every_namespace_is_served_a_label_says_which_is_not() -> None:
+def test_policy_mode_all_selects_unless_opted_out() -> None:
     for made in both(settings(WEBHOOK__NAMESPACES__MODE="all")):
         first = made.binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"][0]
         assert first == {"key": "registry-webhook/enabled", "operator": "NotIn", "values": ["false"]}
 
 
-def test_where_a_label_opts_nothing_out_none_is_asked_for() -> None:
+def test_policy_pod_opt_out_ignored_no_object_selector() -> None:
     for made in both(settings(WEBHOOK__POD_OPT_OUT="ignore")):
         assert "objectSelector" not in made.binding["spec"]["matchResources"]
         assert "the-pod-is-not-opted-out" not in conditions(made)
@@ -86,13 +86,13 @@ def test_where_a_label_opts_nothing_out_none_is_asked_for() -> None:
         ),
     ],
 )
-def test_bounds_of_namespaces_are_conditions(allow: str, deny: str, expected: dict[str, str]) -> None:
+def test_policy_namespace_allow_deny_match_conditions(allow: str, deny: str, expected: dict[str, str]) -> None:
     for made in both(settings(WEBHOOK__NAMESPACES__ALLOW=allow, WEBHOOK__NAMESPACES__DENY=deny)):
         found = conditions(made)
         assert {name: found[name] for name in found if name.startswith("the-namespace")} == expected
 
 
-def test_policy_and_binding_say_of_which_configuration_they_are_and_belong_together() -> None:
+def test_policy_and_binding_names_and_hash_annotation() -> None:
     made_of = settings(OPENCTI__DAEMON__REGISTRY__SERVER="registry.example.com")
     for made, name in zip(both(made_of), (MUTATE_POLICY, GUARD_POLICY), strict=True):
         for manifest in (made.policy, made.binding):
@@ -103,14 +103,14 @@ def test_policy_and_binding_say_of_which_configuration_they_are_and_belong_toget
 
 
 @pytest.mark.parametrize("action", ["Deny", "Warn", "Audit"])
-def test_the_guard_does_what_it_is_told(action: guard.Action) -> None:
+def test_guard_validation_action_as_given(action: guard.Action) -> None:
     made = guard.policy(settings(), action)
     assert made.binding["spec"]["validationActions"] == [action]
     assert made.policy["spec"]["failurePolicy"] == "Fail"
 
 
 @pytest.mark.parametrize("only_private", [False, True])
-def test_guard_private_registries_only_where_asked_for(only_private: bool) -> None:
+def test_guard_only_private_includes_registries(only_private: bool) -> None:
     made_of = settings(
         "opencti: {daemon: {registry: {server: 'Registry.Example.com:443'}}}\n"
         "webhook: {pull_secret: {registries: ['[FD00:0::1]:443/x']}}"

@@ -15,18 +15,18 @@ _MOVED = {
 _TEXT = b"opencti: {daemon: {registry: {server: registry.example.com}}}"
 
 
-def test_load_environment_names_installation() -> None:
+def test_load_installation_names_from_environment() -> None:
     names = load(_TEXT, "config.yaml", _MOVED).configuration.installation
     assert names == InstallationNames("platform", "acme-service", "acme-calls")
     assert names.hosts == ("acme-service.platform.svc", "acme-service.platform.svc.cluster.local")
 
 
 @pytest.mark.parametrize("environment", [{}, dict.fromkeys(_MOVED, "")])
-def test_load_without_names_takes_the_shipped_ones(environment: dict[str, str]) -> None:
+def test_load_installation_names_default(environment: dict[str, str]) -> None:
     assert load(_TEXT, "config.yaml", environment).configuration.installation == InstallationNames()
 
 
-def test_bounds_own_namespace_never_served() -> None:
+def test_namespace_filter_denies_own_namespace() -> None:
     bounds = Mutator(load(_TEXT, "config.yaml", _MOVED).configuration).namespace_filter
     assert bounds.denial_reason("platform") is not None
     assert bounds.denial_reason("registry-webhook") is None
@@ -34,14 +34,14 @@ def test_bounds_own_namespace_never_served() -> None:
 
 
 @pytest.mark.parametrize("kind", ["mutate", "guard"])
-def test_policy_own_namespace_never_selected(kind: str) -> None:
+def test_policy_excludes_own_namespace(kind: str) -> None:
     settings = load(_TEXT, "config.yaml", _MOVED).configuration
     made = mutate.policy(settings) if kind == "mutate" else guard.policy(settings, "Deny")
     (_, named) = made.binding["spec"]["matchResources"]["namespaceSelector"]["matchExpressions"]
     assert set(named["values"]) == {"kube-system", "kube-public", "kube-node-lease", "platform"}
 
 
-def test_fingerprint_installation_elsewhere_is_the_same() -> None:
+def test_digest_independent_of_installation_names() -> None:
     assert load(_TEXT, "a", _MOVED).configuration.digest == load(_TEXT, "a", {}).configuration.digest
 
 
@@ -53,5 +53,5 @@ def test_fingerprint_installation_elsewhere_is_the_same() -> None:
         ("calls", "registry-webhook-secrets", "registry-webhook-secrets"),
     ],
 )
-def test_renamed_prefix_and_suffix_follow(configuration: str, name: str, renamed: str) -> None:
+def test_renamed_takes_prefix_and_suffix(configuration: str, name: str, renamed: str) -> None:
     assert InstallationNames(configuration=configuration).renamed(name) == renamed

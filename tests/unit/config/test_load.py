@@ -63,14 +63,14 @@ def _yaml(path: str, value: str) -> str:
     return "\n".join([*lines, f"{'  ' * len(above)}{last}: {value}", ""])
 
 
-def test_the_keys_and_their_defaults_are_the_contracts_and_no_others() -> None:
+def test_schema_keys_and_defaults() -> None:
     defaults = {path: example.default for path, example in SETTING_EXAMPLES.items()}
     declared = {path: key.default for path, key in schema.table().items()}
     assert declared == defaults, "tests/support/setting_examples.py and webhook/settings.py differ"
 
 
 @pytest.mark.parametrize("path", SETTING_EXAMPLES)
-def test_without_anything_every_key_has_its_default(path: str) -> None:
+def test_load_empty_file_default_of_each_key(path: str) -> None:
     loaded = _load("")
     assert _value(loaded.configuration, path) == SETTING_EXAMPLES[path].default
     assert loaded.origins[path] == "default"
@@ -79,12 +79,12 @@ def test_without_anything_every_key_has_its_default(path: str) -> None:
 @pytest.mark.parametrize(
     "text", ["", "\n", "# nothing\n", "---\n", "{}", "null", "webhook:\nopencti:\n", "webhook: {}"]
 )
-def test_a_file_that_sets_nothing_is_the_defaults(text: str) -> None:
+def test_load_file_without_values_defaults(text: str) -> None:
     assert _load(text).configuration == Configuration()
 
 
 @pytest.mark.parametrize("path", SETTING_EXAMPLES)
-def test_every_key_can_be_set_in_the_file(path: str) -> None:
+def test_load_each_key_from_file(path: str) -> None:
     example = SETTING_EXAMPLES[path]
     loaded = _load(_yaml(path, example.yaml))
     assert _value(loaded.configuration, path) == example.value
@@ -123,7 +123,7 @@ def test_load_keys_in_different_spellings_together() -> None:
 
 
 @pytest.mark.parametrize("path", SETTING_EXAMPLES)
-def test_every_key_can_be_set_by_its_variable(path: str) -> None:
+def test_load_each_key_from_environment(path: str) -> None:
     example = SETTING_EXAMPLES[path]
     variable = path.upper().replace(".", "__")
     loaded = _load("", {variable: example.variable})
@@ -132,25 +132,25 @@ def test_every_key_can_be_set_by_its_variable(path: str) -> None:
 
 
 @pytest.mark.parametrize("path", SETTING_EXAMPLES)
-def test_setting_a_key_sets_no_other(path: str) -> None:
+def test_load_one_key_others_default(path: str) -> None:
     found = _load(_yaml(path, SETTING_EXAMPLES[path].yaml)).configuration
     changed = {other for other, key in SETTING_EXAMPLES.items() if _value(found, other) != key.default}
     assert changed == {path}
 
 
-def test_the_pages_file_is_read() -> None:
+def test_load_opencti_file() -> None:
     assert _load(_PAGE).configuration == Configuration(registry=_PAGE_SETTINGS)
 
 
-def test_the_pages_variables_are_read() -> None:
+def test_load_opencti_variables() -> None:
     assert _load("", _PAGE_VARIABLES).configuration == Configuration(registry=_PAGE_SETTINGS)
 
 
-def test_the_pages_file_and_variables_say_the_same() -> None:
+def test_load_opencti_file_equals_variables() -> None:
     assert _load(_PAGE).configuration == _load("", _PAGE_VARIABLES).configuration
 
 
-def test_a_file_may_be_json() -> None:
+def test_load_json_file() -> None:
     text = json.dumps(
         {"opencti": {"daemon": {"registry": {"server": "r.example.com"}}}, "webhook": {"exclude": ["**/x"]}}
     )
@@ -159,11 +159,11 @@ def test_a_file_may_be_json() -> None:
 
 
 @pytest.mark.parametrize("text", ["webhook:\r\n  verify: strict\r\n", "\ufeffwebhook:\n  verify: strict\n"])
-def test_what_editors_elsewhere_write_is_read(text: str) -> None:
+def test_load_crlf_and_byte_order_mark(text: str) -> None:
     assert _load(text).configuration.webhook.verify == "strict"
 
 
-def test_the_environment_wins_key_by_key() -> None:
+def test_load_environment_overrides_single_key() -> None:
     loaded = _load(_PAGE, {f"{_REGISTRY}SERVER": "other.example.com"})
     assert (loaded.configuration.registry.server, loaded.configuration.registry.username) == (
         "other.example.com",
@@ -173,21 +173,21 @@ def test_the_environment_wins_key_by_key() -> None:
     assert loaded.origins["opencti.daemon.registry.username"] == "config.yaml:5"
 
 
-def test_a_list_of_the_environment_replaces_that_of_the_file() -> None:
+def test_load_environment_list_replaces_file_list() -> None:
     loaded = _load("webhook:\n  exclude:\n    - quay.io/**\n    - ghcr.io/**\n", {"WEBHOOK__EXCLUDE": "docker.io/**"})
     assert loaded.configuration.webhook.exclude == ("docker.io/**",)
     assert loaded.origins["webhook.exclude"] == "WEBHOOK__EXCLUDE"
 
 
 @pytest.mark.parametrize("key", schema.table().values(), ids=lambda key: key.path)
-def test_an_empty_variable_counts_as_not_set(key: schema.SettingKey) -> None:
+def test_load_empty_variable_ignored(key: schema.SettingKey) -> None:
     assert _load(_PAGE, {key.variable: ""}) == _load(_PAGE)
 
 
 @pytest.mark.parametrize(
     "variable", ["OPENCTI__URL", "OPENCTI__TOKEN", "OPENCTI__DAEMON__SELECTOR", "PATH", "WEBHOOKS"]
 )
-def test_variables_of_others_are_none_of_ours(variable: str) -> None:
+def test_load_foreign_variables_ignored(variable: str) -> None:
     assert _load("", {variable: "anything"}).configuration == Configuration()
 
 
@@ -202,33 +202,33 @@ def test_variables_of_others_are_none_of_ours(variable: str) -> None:
         ("[]", ()),
     ],
 )
-def test_a_list_in_a_variable_has_commas_or_is_json(text: str, expected: tuple[str, ...]) -> None:
+def test_load_list_variable_commas_or_json(text: str, expected: tuple[str, ...]) -> None:
     assert _load("", {"WEBHOOK__EXCLUDE": text}).configuration.webhook.exclude == expected
 
 
-def test_rules_in_a_variable_are_json() -> None:
+def test_load_rules_variable_json() -> None:
     rules = [{"from": "quay.io", "to": "r.example.com/quay"}, {"from": "docker.io", "to": "r.example.com/hub"}]
     found = _load("", {"WEBHOOK__RULES": json.dumps(rules)}).configuration.webhook.rules
     assert found == (RuleSettings("quay.io", "r.example.com/quay"), RuleSettings("docker.io", "r.example.com/hub"))
 
 
 @pytest.mark.parametrize("word", ["off", "warn", "strict"])
-def test_verify_takes_its_words_without_quotes(word: str) -> None:
+def test_load_verify_unquoted(word: str) -> None:
     assert _load(f"webhook: {{verify: {word}}}").configuration.webhook.verify == word
 
 
 @pytest.mark.parametrize("word", ["no", "on", "yes", "2026-01-01", "1:30", "0o17", "1_000"])
-def test_texts_that_old_yaml_took_for_something_else_are_texts(word: str) -> None:
+def test_load_yaml_1_1_scalars_as_strings(word: str) -> None:
     found = _load(f"opencti: {{daemon: {{registry: {{username: u, email: {word}}}}}}}").configuration
     assert found.registry.email == word
 
 
 @pytest.mark.parametrize("password", ["12345", "true", "null", "a: b # c", "%&*!|>'\"@`", "[1", " spaced ", "pässwörd"])
-def test_a_password_in_a_variable_is_taken_as_it_stands(password: str) -> None:
+def test_load_password_variable_unchanged(password: str) -> None:
     assert _load("", {f"{_REGISTRY}PASSWORD": password}).configuration.registry.password == password
 
 
-def test_prefixes_are_normalised_wherever_they_stand() -> None:
+def test_load_prefixes_normalized() -> None:
     text = """\
 opencti: {daemon: {registry: {server: https://registry.example.com/}}}
 webhook:
@@ -244,7 +244,7 @@ webhook:
     assert found.webhook.pull_secret.registries == ("docker.io", "ghcr.io")
 
 
-def test_everything_at_once_is_what_it_says() -> None:
+def test_load_all_webhook_settings() -> None:
     text = """\
 webhook:
   namespaces: {mode: all, allow: ["team-*"], deny: [team-x]}
@@ -273,13 +273,13 @@ webhook:
         ("webhook.pull_secret.linger", 0, 2_592_000),
     ],
 )
-def test_the_bounds_themselves_are_allowed(path: str, lowest: int, highest: int) -> None:
+def test_load_limits_inclusive(path: str, lowest: int, highest: int) -> None:
     for value in (lowest, highest):
         assert _value(_load(_yaml(path, str(value))).configuration, path) == value
 
 
 @pytest.mark.parametrize("text", ["{}---\n", "---\n---\n{}", "# c\n---\n{}---\n# d\n---\n", "{}...\n"])
-def test_load_with_empty_documents_around_reads_the_other(text: str) -> None:
+def test_load_empty_documents_ignored(text: str) -> None:
     assert (
         load(text.replace("{}", "webhook: {verify: off}\n").encode(), "c.yaml", {}).configuration.webhook.verify
         == "off"
@@ -287,7 +287,7 @@ def test_load_with_empty_documents_around_reads_the_other(text: str) -> None:
 
 
 @pytest.mark.parametrize(("written", "value"), [("1.5768e+08", 157680000), ("1800.0", 1800), ("6e1", 60), ("60.", 60)])
-def test_load_of_float_without_fraction_is_whole_number(written: str, value: int) -> None:
+def test_load_float_without_fraction_as_int(written: str, value: int) -> None:
     text = f"webhook: {{certificate: {{authority_life: {written}, life: 60, overlap: 10}}}}"
     found = load(text.encode(), "c.yaml", {}).configuration.webhook.certificate
     assert found.authority_life == value

@@ -106,21 +106,21 @@ def _said(text: str, environment: dict[str, str] | None = None) -> str:
 
 @pytest.mark.parametrize("above", ["opencti:\n  daemon:\n    registry:\n", "registry:\n"], ids=["long", "neutral"])
 @pytest.mark.parametrize("case", _BELOW_REGISTRY)
-def test_a_password_in_a_broken_file_is_shown_nowhere(case: str, above: str) -> None:
+def test_error_invalid_registry_hides_password(case: str, above: str) -> None:
     said = _said(f"{above}      {_BELOW_REGISTRY[case]}\n")
     assert "c.yaml:" in said
     assert _PASSWORD not in said
 
 
 @pytest.mark.parametrize("case", _FILES)
-def test_a_password_in_the_wrong_place_is_shown_nowhere(case: str) -> None:
+def test_error_misplaced_password_hidden(case: str) -> None:
     said = _said(_FILES[case])
     assert "c.yaml:" in said
     assert _PASSWORD not in said
 
 
 @pytest.mark.parametrize("variable", _VARIABLES)
-def test_a_password_in_a_variable_is_shown_nowhere(variable: str) -> None:
+def test_error_invalid_variable_hides_password(variable: str) -> None:
     said = _said("", {variable: _VARIABLES[variable]})
     assert variable in said
     assert _PASSWORD not in said
@@ -132,7 +132,7 @@ def test_password_in_both_spellings_is_shown_nowhere() -> None:
     assert _PASSWORD not in said
 
 
-def test_a_valid_configuration_is_shown_without_its_password() -> None:
+def test_show_hides_password() -> None:
     text = f"opencti: {{daemon: {{registry: {{server: reg.example.com, username: robot, password: {_PASSWORD}}}}}}}"
     shown = show(load(text.encode(), "c.yaml", {}))
     assert _PASSWORD not in shown

@@ -64,7 +64,7 @@ def _masked(configuration: Configuration) -> Configuration:
 
 
 @pytest.mark.parametrize("case", _CASES)
-def test_what_is_shown_loads_again_to_the_same_but_for_the_password(case: str) -> None:
+def test_show_loads_again_except_password(case: str) -> None:
     loaded = _load(_CASES[case])
     assert _load(show(loaded)).configuration == _masked(loaded.configuration)
 
@@ -73,12 +73,12 @@ def test_what_is_shown_loads_again_to_the_same_but_for_the_password(case: str) -
     st.text(st.characters(exclude_categories=["Cs"]), min_size=1),
     st.text(st.sampled_from(" #:'\"-[]{},&*!|>%@`\\\n\tab0")),
 )
-def test_whatever_texts_it_holds_it_loads_again_to_the_same(email: str, path: str) -> None:
+def test_show_any_string_loads_again(email: str, path: str) -> None:
     loaded = _load("", {f"{_REGISTRY}EMAIL": email, "WEBHOOK__CREDENTIAL__FILE": path})
     assert _load(show(loaded)).configuration == loaded.configuration
 
 
-def test_every_key_is_shown_once_with_its_origin() -> None:
+def test_show_every_key_once_with_origin() -> None:
     shown = show(_load("")).splitlines()
     assert len([line for line in shown if line.endswith("  # default")]) == len(schema.table())
 
@@ -94,30 +94,30 @@ def test_every_key_is_shown_once_with_its_origin() -> None:
         ("name", '"123"', "config.yaml:21"),
     ],
 )
-def test_each_value_says_where_it_came_from(key: str, value: str, origin: str) -> None:
+def test_show_value_with_origin(key: str, value: str, origin: str) -> None:
     shown = show(_load(_FULL, {f"{_REGISTRY}TOKEN_TTL": "90"})).splitlines()
     (line,) = [line for line in shown if line.lstrip().startswith(f"{key}: ")]
     assert line.split("#")[0].strip() == f"{key}: {value}"
     assert line.endswith(f"  # {origin}")
 
 
-def test_lists_are_an_item_a_line() -> None:
+def test_show_list_one_item_per_line() -> None:
     shown = show(_load(_FULL))
     assert '    - "**/pause"\n' in shown
     assert shown.count("mirror.example.com") == 2
 
 
 @pytest.mark.parametrize("password", ["hunter2", "x", "*" * 8, "pässwörd", "a\nb"])
-def test_no_trace_of_a_password_is_shown(password: str) -> None:
+def test_show_same_mask_for_any_password(password: str) -> None:
     one = show(_load("", {f"{_REGISTRY}PASSWORD": password}))
     assert one == show(_load("", {f"{_REGISTRY}PASSWORD": "another of another length"}))
     assert MASK in one
 
 
-def test_that_there_is_no_password_is_shown() -> None:
+def test_show_missing_password_null() -> None:
     assert "password: null" in show(_load(""))
 
 
-def test_values_and_origins_stand_in_columns() -> None:
+def test_show_origins_aligned() -> None:
     lines = [line for line in show(_load("")).splitlines() if "  # " in line]
     assert len({line.index("#") for line in lines}) == 1

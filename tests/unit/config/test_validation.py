@@ -48,7 +48,7 @@ def _yaml(path: str, value: str) -> str:
         ("3: x", "c.yaml:1: 3: ", "opencti, registry, webhook"),
     ],
 )
-def test_an_unknown_key_is_refused_with_what_was_probably_meant(text: str, start: str, remedy: str) -> None:
+def test_unknown_key_suggests_similar(text: str, start: str, remedy: str) -> None:
     line = _fault(text)
     assert line.startswith(start)
     assert remedy in line.removeprefix(start)
@@ -67,7 +67,7 @@ def test_an_unknown_key_is_refused_with_what_was_probably_meant(text: str, start
         ("WEBHOOK__NAMESPACE__DENY", "WEBHOOK__NAMESPACES__DENY"),
     ],
 )
-def test_an_unknown_variable_is_refused_with_what_was_probably_meant(variable: str, meant: str) -> None:
+def test_unknown_variable_suggests_similar(variable: str, meant: str) -> None:
     start = f"{variable}: "
     line = _fault("", {variable: "x"})
     assert line.startswith(start)
@@ -113,7 +113,7 @@ def test_load_neutral_spelling_kept_in_messages() -> None:
 
 @pytest.mark.parametrize("path", [path for path, key in schema.spellings().items() if key.is_text])
 @pytest.mark.parametrize("value", ["3", "1.5", "true", "[a]", "{a: b}"])
-def test_what_is_no_text_is_refused_where_a_text_belongs(path: str, value: str) -> None:
+def test_string_key_other_type_refused(path: str, value: str) -> None:
     assert _fault(_yaml(path, value)).startswith(f"c.yaml:{path.count('.') + 1}: {path}")
 
 
@@ -140,7 +140,7 @@ def test_what_is_no_text_is_refused_where_a_text_belongs(path: str, value: str) 
         ("webhook.namespaces.mode", "labeled", "all labelled"),
     ],
 )
-def test_an_impossible_value_is_said_with_what_would_be_right(path: str, value: str, expected: str) -> None:
+def test_invalid_value_names_allowed_values(path: str, value: str, expected: str) -> None:
     variable = path.upper().replace(".", "__")
     in_variable = _fault("", {variable: value})
     start = f"{variable}: {path} = {value}: "
@@ -152,18 +152,18 @@ def test_an_impossible_value_is_said_with_what_would_be_right(path: str, value: 
 
 @pytest.mark.parametrize("value", ["x", "3", "{a: b}", "true"])
 @pytest.mark.parametrize("path", [path for path, key in schema.table().items() if key.is_list])
-def test_what_is_no_list_is_refused_where_a_list_belongs(path: str, value: str) -> None:
+def test_list_key_other_type_refused(path: str, value: str) -> None:
     line = _fault(_yaml(path, value))
     shown = f" = {value}" if value != "{a: b}" else ""
     assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path}{shown}: ")
 
 
-def test_an_item_of_the_wrong_type_is_said_alone_with_its_own_line() -> None:
+def test_list_item_wrong_type_names_line() -> None:
     line = _fault("webhook:\n  exclude:\n    - quay.io/**\n    - 3\n")
     assert line.startswith("c.yaml:4: webhook.exclude[1] = 3: must be ")
 
 
-def test_every_item_of_the_wrong_type_is_said() -> None:
+def test_list_every_wrong_item_reported() -> None:
     lines = _faults("webhook:\n  exclude:\n    - 3\n    - quay.io/**\n    - [x]\n    - nginx\n")
     assert [line.split(" ")[0] for line in lines] == ["c.yaml:3:", "c.yaml:5:", "c.yaml:6:"]
 
@@ -172,14 +172,14 @@ def test_every_item_of_the_wrong_type_is_said() -> None:
     "item",
     ["3", "x", "[]", "{from: quay.io}", "{to: a.com}", "{from: quay.io, to: 3}", "{from: quay.io, to: a.com, then: x}"],
 )
-def test_a_malformed_rule_is_said_with_its_own_line(item: str) -> None:
+def test_rule_malformed_names_line(item: str) -> None:
     line = _fault(f"webhook:\n  rules:\n    - from: ghcr.io\n      to: r.example.com\n    - {item}\n")
     assert line.startswith("c.yaml:5: webhook.rules[1]")
     assert "from" in line
     assert "to" in line
 
 
-def test_every_malformed_rule_is_said() -> None:
+def test_rules_every_malformed_one_reported() -> None:
     lines = _faults("webhook:\n  rules:\n    - 3\n    - from: quay.io\n    - from: harbor\n      to: a.com\n")
     assert [line.split(" ")[0] for line in lines] == ["c.yaml:3:", "c.yaml:4:", "c.yaml:5:"]
 
@@ -192,7 +192,7 @@ def test_every_malformed_rule_is_said() -> None:
         ("opencti:\n  daemon:\n    registry: {}\n    registry: {}\n", 4, "opencti.daemon.registry"),
     ],
 )
-def test_a_key_that_is_written_twice_is_refused(text: str, line: int, key: str) -> None:
+def test_duplicate_key_refused(text: str, line: int, key: str) -> None:
     found = _fault(text)
     start = f"c.yaml:{line}: {key}: "
     assert found.startswith(start)
@@ -209,12 +209,12 @@ def test_a_key_that_is_written_twice_is_refused(text: str, line: int, key: str) 
         ("webhook:\n  pull_secret: mine\n", "c.yaml:2: webhook.pull_secret: "),
     ],
 )
-def test_a_value_where_further_keys_belong_is_refused(text: str, start: str) -> None:
+def test_scalar_instead_of_mapping_refused(text: str, start: str) -> None:
     assert _fault(text).startswith(start)
 
 
 @pytest.mark.parametrize("text", ["[]", "just a text", "3", "- webhook: {}"])
-def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
+def test_file_not_mapping_refused(text: str) -> None:
     assert _fault(text).startswith("c.yaml:1: ")
 
 
@@ -233,7 +233,7 @@ def test_a_file_that_is_no_mapping_is_refused(text: str) -> None:
         ("webhook: {}\n---\nwebhook: {}\n", 2, "document"),
     ],
 )
-def test_what_is_no_yaml_is_refused_with_its_line(text: str, line: int, words: str) -> None:
+def test_invalid_yaml_names_line(text: str, line: int, words: str) -> None:
     found = _fault(text)
     assert found.startswith(f"c.yaml:{line}: ")
     assert words in found
@@ -242,14 +242,14 @@ def test_what_is_no_yaml_is_refused_with_its_line(text: str, line: int, words: s
 @pytest.mark.parametrize(
     "text", [b"webhook: {verify: off} # \xe9\n", b"\xc3\x28: 1", b"webhook: \xff", b"a: \xed\xa0\x80\n"]
 )
-def test_what_is_not_utf8_is_refused(text: bytes) -> None:
+def test_file_not_utf8_refused(text: bytes) -> None:
     line = _fault(text)
     assert line.startswith("c.yaml: ")
     assert "UTF-8" in line
 
 
 @pytest.mark.parametrize("text", ["x: " + "[" * 5000, "webhook: " + "{webhook: " * 5000])
-def test_absurd_nesting_is_refused(text: str) -> None:
+def test_file_nested_too_deeply_refused(text: str) -> None:
     assert _fault(text).startswith("c.yaml")
 
 
@@ -270,7 +270,7 @@ def test_absurd_nesting_is_refused(text: str) -> None:
         "%YAML 9.9\n---\n",
     ],
 )
-def test_what_yaml_can_do_besides_is_a_fault_and_no_crash(text: str) -> None:
+def test_unusual_yaml_features_reported(text: str) -> None:
     assert all(line.startswith("c.yaml") for line in _faults(text))
 
 
@@ -290,13 +290,13 @@ def test_what_yaml_can_do_besides_is_a_fault_and_no_crash(text: str) -> None:
         ("WEBHOOK__PULL_SECRET__NAME", "My_Secret"),
     ],
 )
-def test_whatever_stands_in_a_variable_is_a_fault_and_no_crash(variable: str, text: str) -> None:
+def test_invalid_variable_reported(variable: str, text: str) -> None:
     lines = _faults("", {variable: text})
     assert all(line.startswith(f"{variable}: ") for line in lines)
     assert all(len(line) < 400 for line in lines)
 
 
-def test_a_long_value_is_cut() -> None:
+def test_long_value_truncated() -> None:
     assert len(_fault(_yaml("webhook.verify", "x" * 3000))) < 200
 
 
@@ -316,7 +316,7 @@ def test_a_long_value_is_cut() -> None:
         ("", "quay.io/**"),
     ],
 )
-def test_a_pattern_that_could_match_nothing_is_refused_with_the_remedy(pattern: str, remedy: str) -> None:
+def test_exclude_impossible_pattern_suggests_fix(pattern: str, remedy: str) -> None:
     line = _fault(f'webhook:\n  exclude:\n    - "**/pause"\n    - "{pattern}"\n')
     assert line.startswith("c.yaml:4: webhook.exclude[1]")
     assert remedy in line
@@ -324,30 +324,30 @@ def test_a_pattern_that_could_match_nothing_is_refused_with_the_remedy(pattern: 
 
 @pytest.mark.parametrize("key", ["allow", "deny"])
 @pytest.mark.parametrize("pattern", ["Team", "a_b", "a b", "", "a/b", "a\\nb"])
-def test_a_pattern_that_no_namespace_could_match_is_refused(key: str, pattern: str) -> None:
+def test_namespaces_impossible_pattern_refused(key: str, pattern: str) -> None:
     line = _fault(f'webhook:\n  namespaces:\n    {key}:\n      - "{pattern}"\n')
     assert line.startswith(f"c.yaml:4: webhook.namespaces.{key}[0]")
 
 
 @pytest.mark.parametrize("name", ["Upper", "under_score", "-a", "a-", "a..b", ".a", "a" * 254, '""'])
-def test_a_pull_secret_that_kubernetes_would_refuse_is_refused(name: str) -> None:
+def test_pull_secret_invalid_name_refused(name: str) -> None:
     assert _fault(f"webhook:\n  pull_secret:\n    name: {name}\n").startswith("c.yaml:3: webhook.pull_secret.name")
 
 
-def test_two_sources_of_a_credential_are_refused() -> None:
+def test_credential_two_providers_refused() -> None:
     line = _fault("webhook:\n  credential:\n    file: /a\n    helper: ecr-login\n")
     assert line.startswith("c.yaml:4: webhook.credential.helper: ")
     assert "file, helper" in line
 
 
-def test_a_user_name_and_a_file_for_it_are_refused_together() -> None:
+def test_username_and_username_file_refused() -> None:
     text = "opencti: {daemon: {registry: {username: robot}}}\nwebhook:\n  credential: {username_file: /a}\n"
     line = _fault(text)
     assert line.startswith("c.yaml:3: webhook.credential.username_file = /a: ")
     assert "robot" not in line
 
 
-def test_a_user_name_with_a_colon_is_refused() -> None:
+def test_username_with_colon_refused() -> None:
     line = _fault(_yaml("opencti.daemon.registry.username", '"a:b"'))
     assert line.startswith("c.yaml:4: opencti.daemon.registry.username")
     assert "colon" in line
@@ -379,7 +379,7 @@ webhook:
 """
 
 
-def test_every_fault_is_said_in_one_go() -> None:
+def test_all_issues_reported_at_once() -> None:
     lines = _faults(EVERYTHING_WRONG, {"WEBHOOK__ON_ERROR": "explode", "WEBHOOK__NONSENSE": "1"})
     assert {line.split(" ")[0] for line in lines} == {
         *(f"c.yaml:{number}:" for number in (4, 5, 6, 7, 9, 10, 11, 15, 17, 19, 21)),
@@ -389,18 +389,18 @@ def test_every_fault_is_said_in_one_go() -> None:
     assert len(lines) == 13
 
 
-def test_a_file_that_is_no_yaml_hides_no_fault_of_the_environment() -> None:
+def test_invalid_yaml_environment_issues_reported() -> None:
     lines = _faults("webhook: [}", {"WEBHOOK__VERIFY": "maybe", "WEBHOOK__VERIFI": "off"})
     assert [line.split(" ")[0] for line in lines] == ["c.yaml:1:", "WEBHOOK__VERIFI:", "WEBHOOK__VERIFY:"]
 
 
-def test_an_origin_in_the_environment_is_said_for_items_of_its_list() -> None:
+def test_list_item_in_variable_names_variable() -> None:
     line = _fault("webhook:\n  exclude:\n    - quay.io/**\n", {"WEBHOOK__EXCLUDE": "ghcr.io/**,nginx"})
     assert line.startswith("WEBHOOK__EXCLUDE: webhook.exclude[1] = nginx: ")
 
 
 @pytest.mark.parametrize("text", ['"a\\nc.yaml:9: forged": 1', 'webhook: {verify: "a\\nforged"}', '"\\e[31m": 1'])
-def test_a_fault_stays_on_its_line_whatever_it_quotes(text: str) -> None:
+def test_issue_quoted_control_characters_escaped(text: str) -> None:
     assert _fault(text).isprintable()
     assert _fault(text).startswith("c.yaml:1: ")
 
@@ -425,26 +425,26 @@ def test_a_fault_stays_on_its_line_whatever_it_quotes(text: str) -> None:
         ("opencti: {daemon: {registry: {password: &a!b}}}", "c.yaml:1: "),
     ],
 )
-def test_load_with_anchor_names_key_and_remedy(text: str, start: str) -> None:
+def test_anchor_names_key_and_fix(text: str, start: str) -> None:
     line = _fault(text)
     assert line.startswith(start)
     assert "quotes" in line
     assert "ub4dor" not in line
 
 
-def test_load_with_alias_names_key() -> None:
+def test_alias_names_key() -> None:
     assert _fault("webhook:\n  exclude: *x").startswith("c.yaml:2: webhook.exclude: ")
 
 
 @pytest.mark.parametrize("value", ["!x", "!Tr0ub4dor", "!!binary aGk=", "!x y"])
-def test_load_with_tag_names_key_and_remedy(value: str) -> None:
+def test_tag_names_key_and_fix(value: str) -> None:
     line = _fault(f"opencti:\n  daemon:\n    registry:\n      password: {value}\n")
     assert line.startswith("c.yaml:4: opencti.daemon.registry.password: ")
     assert "quotes" in line
 
 
 @pytest.mark.parametrize("character", ["\x0c", "\x00", "\x1b", "\x7f", "\x9b"])
-def test_load_with_control_character_names_it(character: str) -> None:
+def test_control_character_named(character: str) -> None:
     line = _fault(f"webhook:\n  verify: warn{character}\n")
     assert line.startswith("c.yaml:2: ")
     assert f"#x{ord(character):02x}" in line
@@ -458,5 +458,5 @@ def test_load_with_control_character_names_it(character: str) -> None:
         ("webhook: {'*': b}", "webhook.?"),
     ],
 )
-def test_load_with_unusual_key_names_it_readably(text: str, key: str) -> None:
+def test_unusual_key_named_readably(text: str, key: str) -> None:
     assert _fault(text).split(": ")[1] == key

@@ -35,7 +35,7 @@ def _fault(rules: _Pairs, server: str | None = None) -> ConfigIssue:
         ([("docker.io", "docker.io/mirror")], None),
     ],
 )
-def test_rules_that_agree_are_accepted(rules: _Pairs, server: str | None) -> None:
+def test_rules_consistent_accepted(rules: _Pairs, server: str | None) -> None:
     found = load(_yaml(rules, server), "c.yaml", {}).configuration
     assert [(rule.source, rule.target) for rule in found.webhook.rules] == rules
 
@@ -43,7 +43,7 @@ def test_rules_that_agree_are_accepted(rules: _Pairs, server: str | None) -> Non
 @pytest.mark.parametrize(
     "spelling", ["docker.io", "index.docker.io", "https://docker.io/", "https://index.docker.io/v1/"]
 )
-def test_two_rules_that_contradict_each_other_are_refused_however_they_are_spelt(spelling: str) -> None:
+def test_rules_same_source_in_any_spelling_refused(spelling: str) -> None:
     fault = _fault([("docker.io", "a.com"), (spelling, "b.com")])
     assert (fault.key, fault.origin) == ("webhook.rules[1].from", "c.yaml:5")
     assert "docker.io is already rewritten to a.com" in fault.problem
@@ -57,7 +57,7 @@ def test_two_rules_that_contradict_each_other_are_refused_however_they_are_spelt
         [("a.com/x", "b.com"), ("b.com/y", "a.com/x")],
     ],
 )
-def test_a_cycle_is_refused_with_an_image_that_would_go_round(rules: _Pairs) -> None:
+def test_rules_cycle_refused_with_example(rules: _Pairs) -> None:
     fault = _fault(rules)
     assert fault.key == "webhook.rules[1].from"
     assert fault.origin == "c.yaml:5"
@@ -73,18 +73,18 @@ def test_a_cycle_is_refused_with_an_image_that_would_go_round(rules: _Pairs) -> 
         ([("a.com", "b.com"), ("b.com/x", "c.com")], "webhook.rules[1].from", "c.yaml:5"),
     ],
 )
-def test_a_chain_is_refused_at_the_rule_that_takes_again(rules: _Pairs, key: str, origin: str) -> None:
+def test_rules_chain_refused_at_second_rule(rules: _Pairs, key: str, origin: str) -> None:
     fault = _fault(rules)
     assert (fault.key, fault.origin) == (key, origin)
 
 
-def test_a_rule_that_takes_what_the_server_makes_is_refused() -> None:
+def test_rule_source_is_server_refused() -> None:
     fault = _fault([("a.com", "b.com")], "a.com")
     assert (fault.key, fault.origin) == ("webhook.rules[0].from", "c.yaml:3")
     assert "the server a.com" in fault.problem
 
 
-def test_a_rule_that_could_never_do_anything_is_refused() -> None:
+def test_rule_without_effect_refused() -> None:
     fault = _fault([("quay.io", "r.example.com"), ("a.com/team", "a.com")])
     assert (fault.key, fault.origin) == ("webhook.rules[1].to", "c.yaml:5")
     assert "would do nothing" in fault.problem
@@ -98,19 +98,19 @@ def test_a_rule_that_could_never_do_anything_is_refused() -> None:
         ("quay.io/app:1.0", "no tag"),
     ],
 )
-def test_a_source_that_names_no_registry_is_refused_with_what_to_write(source: str, remedy: str) -> None:
+def test_rule_source_without_registry_suggests_fix(source: str, remedy: str) -> None:
     fault = _fault([(source, "r.example.com")])
     assert (fault.key, fault.origin) == ("webhook.rules[0].from", "c.yaml:3")
     assert remedy in fault.problem
 
 
-def test_a_target_that_no_image_could_name_is_refused_with_what_to_write() -> None:
+def test_rule_invalid_target_suggests_fix() -> None:
     fault = _fault([("docker.io", "harbor")])
     assert (fault.key, fault.origin, fault.value) == ("webhook.rules[0].to", "c.yaml:3", "harbor")
     assert "harbor.example.com" in fault.problem
 
 
-def test_every_rule_that_cannot_be_is_said_in_one_go() -> None:
+def test_rules_every_invalid_one_reported() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(_yaml([("nginx", "harbor"), ("quay.io", "r.example.com"), ("app", "r.example.com")]), "c.yaml", {})
     assert [fault.key for fault in caught.value.issues] == [
@@ -120,13 +120,13 @@ def test_every_rule_that_cannot_be_is_said_in_one_go() -> None:
     ]
 
 
-def test_hundreds_of_rules_are_accepted() -> None:
+def test_rules_500_accepted() -> None:
     rules = [(f"r{number}.example.com", f"mirror.example.com/r{number}") for number in range(500)]
     assert len(load(_yaml(rules, "mirror.example.com"), "c.yaml", {}).configuration.webhook.rules) == 500
 
 
 @pytest.mark.parametrize("word", ["None", "NULL", "Registry", "True", "Nil/team", "registry"])
-def test_single_label_refused_in_every_setting(word: str) -> None:
+def test_single_label_registry_refused_in_every_setting(word: str) -> None:
     yaml = (
         f"webhook: {{rules: [{{from: '{word}', to: a.example.com}}, {{from: b.example.com, to: '{word}'}}], "
         f"pull_secret: {{registries: ['{word}']}}}}\n"
@@ -142,7 +142,7 @@ def test_single_label_refused_in_every_setting(word: str) -> None:
     }
 
 
-def test_sources_and_exclusions_loaded_in_canonical_form() -> None:
+def test_rule_sources_and_exclusions_canonical() -> None:
     yaml = (
         b"webhook: {exclude: ['Quay.io:443/**'], rules: [{from: 'GHCR.io:0443/org', to: 'Mirror.Example.com:443/org'}]}"
     )

@@ -52,7 +52,7 @@ _SERVER = "OPENCTI__DAEMON__REGISTRY__SERVER"
         ("europe-docker.pkg.dev/project/repository", "europe-docker.pkg.dev/project/repository"),
     ],
 )
-def test_a_server_is_taken_as_people_write_it(written: str, server: str) -> None:
+def test_server_common_spellings_accepted(written: str, server: str) -> None:
     quoted = f'opencti: {{daemon: {{registry: {{server: "{written}"}}}}}}'
     assert load(quoted.encode(), "c.yaml", {}).configuration.registry.server == server
     assert load(b"", "c.yaml", {_SERVER: written}).configuration.registry.server == server
@@ -97,7 +97,7 @@ def test_a_server_is_taken_as_people_write_it(written: str, server: str) -> None
         ("robot:secret@reg.example.com", "user name"),
     ],
 )
-def test_a_server_that_no_image_could_name_is_refused_with_what_to_write(written: str, remedy: str) -> None:
+def test_server_invalid_suggests_fix(written: str, remedy: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(b"", "c.yaml", {_SERVER: written})
     (fault,) = caught.value.issues
@@ -106,6 +106,6 @@ def test_a_server_that_no_image_could_name_is_refused_with_what_to_write(written
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "9" * 30])
-def test_a_port_that_cannot_be_is_refused(port: str) -> None:
+def test_server_invalid_port_refused(port: str) -> None:
     with pytest.raises(ConfigurationError, match="port"):
         load(b"", "c.yaml", {_SERVER: f"reg.example.com:{port}"})

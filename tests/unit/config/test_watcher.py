@@ -25,7 +25,7 @@ def path(tmp_path: Path) -> Path:
     return path
 
 
-def test_what_is_new_is_in_force_and_told_once(path: Path) -> None:
+def test_poll_changed_file_reported_once(path: Path) -> None:
     watched = ConfigWatcher(path, {})
     assert not watched.poll()
     path.write_text(denying("two"))
@@ -33,7 +33,7 @@ def test_what_is_new_is_in_force_and_told_once(path: Path) -> None:
     assert denied(watched) == ("two",)
 
 
-def test_a_broken_one_changes_nothing_and_is_said_once(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_poll_invalid_file_previous_config_and_one_log(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     watched = ConfigWatcher(path, {})
     path.write_text("webhook: {nonsense: 1}\n")
     assert [watched.poll() for _ in range(3)] == [False, False, False]
@@ -51,7 +51,7 @@ def test_a_broken_one_changes_nothing_and_is_said_once(path: Path, caplog: pytes
     assert watched.error is None
 
 
-def test_at_first_a_broken_one_is_refused(path: Path) -> None:
+def test_watcher_invalid_file_at_start_raises(path: Path) -> None:
     path.write_text("webhook: {nonsense: 1}\n")
     with pytest.raises(ConfigurationError):
         ConfigWatcher(path, {})
@@ -61,9 +61,7 @@ def test_at_first_a_broken_one_is_refused(path: Path) -> None:
 
 
 @pytest.mark.parametrize("broken", ["webhook: {nonsense: 1}\n", "a: [", None])
-def test_process_that_replaces_one_while_file_is_broken_goes_by_the_last_good_one(
-    path: Path, broken: str | None
-) -> None:
+def test_poll_forked_process_invalid_file_last_valid(path: Path, broken: str | None) -> None:
     ours = ConfigWatcher(path, {})
     replacing = copy.copy(ours)  # as it is when it is forked
     path.write_text(denying("two"))

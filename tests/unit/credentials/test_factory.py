@@ -28,9 +28,7 @@ _RULE = {"from": "quay.io", "to": "mirror.example.com/quay"}
         ({}, {"rules": [_RULE], "pull_secret": {"registries": [SERVER]}}),
     ],
 )
-def test_without_a_registry_or_a_credential_there_is_nothing_to_publish(
-    registry: dict[str, Any], webhook: dict[str, Any]
-) -> None:
+def test_create_provider_without_credential_none(registry: dict[str, Any], webhook: dict[str, Any]) -> None:
     assert chosen(registry, **webhook) is None
 
 
@@ -57,16 +55,14 @@ def test_without_a_registry_or_a_credential_there_is_nothing_to_publish(
         (LOGIN, {"rules": [_RULE], "credential": {"docker_config": "/x"}}, "server"),
     ],
 )
-def test_what_does_not_go_together_is_said_when_it_is_read(
-    registry: dict[str, Any], webhook: dict[str, Any], named: str
-) -> None:
+def test_read_conflicting_settings_raises(registry: dict[str, Any], webhook: dict[str, Any], named: str) -> None:
     made = configured(registry, **webhook)
     said = refusal(made)
     assert all(name in said for name in named.split())
     assert made.fingerprint() is None
 
 
-def test_the_static_credential_is_for_the_server_s_host_alone() -> None:
+def test_static_entries_for_server_host_only() -> None:
     made = configured(
         _REGISTRY | {"server": f"{SERVER}/team", "email": "ops@example.com"},
         pull_secret={"registries": [f"{SERVER}/tools", "other.example.com"]},
@@ -96,14 +92,14 @@ def test_the_static_credential_is_for_the_server_s_host_alone() -> None:
         ("docker.io/etcd", f"{SERVER}/mirror/etcd/"),
     ],
 )
-def test_what_a_rule_makes_of_a_single_image_is_covered(source_prefix: str, key: str) -> None:
+def test_static_rule_target_covered(source_prefix: str, key: str) -> None:
     rules = [{"from": source_prefix, "to": f"{SERVER}/mirror/etcd"}]
     made = configured(_REGISTRY | {"server": f"{SERVER}/team"}, rules=rules)
     assert keys(made) == [key, f"{SERVER}/team/"]
     assert not made.read().notes
 
 
-def test_many_registries_make_one_short_note() -> None:
+def test_static_many_registries_one_short_note() -> None:
     registries = [f"r{number}.example.com" for number in range(300)]
     (note,) = configured(_REGISTRY, pull_secret={"registries": registries}).read().notes
     assert "r0.example.com, r1.example.com" in note
@@ -111,16 +107,16 @@ def test_many_registries_make_one_short_note() -> None:
     assert len(note) < 300
 
 
-def test_docker_hub_has_the_key_of_kubelet_s_default_registry() -> None:
+def test_static_docker_hub_key_is_kubelet_default() -> None:
     assert keys(configured(_REGISTRY | {"server": "docker.io"})) == ["https://index.docker.io/v1/"]
 
 
-def test_an_address_without_a_port_is_one_that_kubelet_finds_no_entry_for() -> None:
+def test_static_ipv6_without_port_noted() -> None:
     (note,) = configured(_REGISTRY | {"server": "[fd00::1]"}).read().notes
     assert "[fd00::1]" in note
 
 
-def test_a_user_name_that_cannot_be_is_refused() -> None:
+def test_static_username_control_character_raises() -> None:
     assert "control character" in refusal(configured(_REGISTRY | {"username": "ro\nbot"}), InvalidCredential)
 
 
@@ -140,16 +136,14 @@ def _file(path: Path, **registry: Any) -> CredentialProvider:
         (f'{PASSWORD}:"\\$пароль\n', f'{PASSWORD}:"\\$пароль'),
     ],
 )
-def test_a_file_holds_the_password_without_the_line_break_at_its_end(
-    tmp_path: Path, content: str, password: str
-) -> None:
+def test_password_file_trailing_newline_removed(tmp_path: Path, content: str, password: str) -> None:
     path = tmp_path / "password"
     path.write_bytes(content.encode())
     made = _file(path, email="ops@example.com")
     assert made.read().credential.entries == (Entry(SERVER, "robot", password, "ops@example.com"),)
 
 
-def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
+def test_password_file_read_again_each_time(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text("first")
     made = _file(path)
@@ -167,7 +161,7 @@ def test_a_file_is_read_anew_each_time(tmp_path: Path) -> None:
         (b"kept-secret" * 100_000, "larger than 1 MiB"),
     ],
 )
-def test_a_file_that_holds_no_password_is_named(tmp_path: Path, content: bytes, problem: str) -> None:
+def test_password_file_invalid_content_names_path(tmp_path: Path, content: bytes, problem: str) -> None:
     path = tmp_path / "password"
     path.write_bytes(content)
     said = refusal(_file(path))
@@ -175,13 +169,13 @@ def test_a_file_that_holds_no_password_is_named(tmp_path: Path, content: bytes, 
     assert problem in said
 
 
-def test_a_file_that_is_missing_or_a_directory_is_named(tmp_path: Path) -> None:
+def test_password_file_unreadable_names_path(tmp_path: Path) -> None:
     assert "no such file" in refusal(_file(tmp_path / "missing"))
     assert "directory" in refusal(_file(tmp_path))
     assert "\\n" in refusal(_file(tmp_path / "line\nbreak"))
 
 
-def test_a_password_that_no_registry_takes_is_refused(tmp_path: Path) -> None:
+def test_password_file_unusable_password_raises(tmp_path: Path) -> None:
     path = tmp_path / "password"
     path.write_text(PASSWORD + "\0")
     assert "NUL" in refusal(_file(path), InvalidCredential)
@@ -201,13 +195,11 @@ def _both(folder: Path, username: str | None, password: str | None = PASSWORD) -
 @pytest.mark.parametrize(
     ("content", "username"), [("robot", "robot"), ("robot\n", "robot"), ("robot$team+x\r\n", "robot$team+x")]
 )
-def test_a_file_holds_the_user_name_without_the_line_break_at_its_end(
-    tmp_path: Path, content: str, username: str
-) -> None:
+def test_username_file_trailing_newline_removed(tmp_path: Path, content: str, username: str) -> None:
     assert _both(tmp_path, content).read().credential.entries == (Entry(SERVER, username, PASSWORD),)
 
 
-def test_a_user_name_s_file_goes_with_a_password_of_the_configuration(tmp_path: Path) -> None:
+def test_username_file_with_configured_password(tmp_path: Path) -> None:
     (tmp_path / "username").write_text("robot\n")
     registry = {"server": SERVER, "password": PASSWORD, "email": "ops@example.com"}
     made = configured(registry, credential={"username_file": str(tmp_path / "username")})
@@ -219,7 +211,7 @@ def test_a_user_name_s_file_goes_with_a_password_of_the_configuration(tmp_path: 
     assert made.read().credential.entries[0].username == "other"
 
 
-def test_a_user_name_s_file_goes_with_a_docker_config(tmp_path: Path) -> None:
+def test_username_file_with_docker_config(tmp_path: Path) -> None:
     path = _write(tmp_path / "config.json", {SERVER: {"username": "theirs", "password": "x"}, "b.com": LOGIN})
     (tmp_path / "username").write_text("own\n")
     credential = {"username_file": str(tmp_path / "username"), "docker_config": str(path)}
@@ -231,17 +223,17 @@ def test_a_user_name_s_file_goes_with_a_docker_config(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("content", [None, "", "\n"])
-def test_a_file_that_holds_no_user_name_is_named(tmp_path: Path, content: str | None) -> None:
+def test_username_file_invalid_content_names_path(tmp_path: Path, content: str | None) -> None:
     said = refusal(_both(tmp_path, content))
     assert said.startswith(f"webhook.credential.username_file: {tmp_path / 'username'}: ")
 
 
-def test_a_user_name_in_a_file_that_no_kubelet_can_use_is_refused(tmp_path: Path) -> None:
+def test_username_file_unusable_username_raises(tmp_path: Path) -> None:
     assert "colon" in refusal(_both(tmp_path, f"robot:{PASSWORD}"), InvalidCredential)
     assert "control character" in refusal(_both(tmp_path, f"robot\n{PASSWORD}"), InvalidCredential)
 
 
-def test_a_secret_that_is_mounted_later_is_seen_whichever_of_its_files_comes_first(tmp_path: Path) -> None:
+def test_fingerprint_changes_with_each_mounted_file(tmp_path: Path) -> None:
     made = _both(tmp_path, None, None)
     seen = [made.fingerprint()]
     for name in ("password", "username"):
@@ -256,7 +248,7 @@ def _docker(path: Path, registry: dict[str, Any] | None = None, **webhook: Any) 
 
 
 @pytest.mark.parametrize("make", [_file, _docker])
-def test_a_watched_file_has_a_fingerprint_of_what_it_holds(tmp_path: Path, make: Any) -> None:
+def test_fingerprint_depends_on_file_content(tmp_path: Path, make: Any) -> None:
     path = tmp_path / "watched"
     made = make(path)
     missing = made.fingerprint()
@@ -279,7 +271,7 @@ def _write(path: Path, auths: dict[str, Any]) -> Path:
     return path
 
 
-def test_a_docker_config_brings_all_its_registries(tmp_path: Path) -> None:
+def test_docker_config_all_entries_read(tmp_path: Path) -> None:
     auth = base64.b64encode(f"robot:{PASSWORD}".encode()).decode()
     path = _write(tmp_path / "config.json", {SERVER: {"auth": auth}, "https://other.example.com/v2/": LOGIN})
     reading = _docker(path).read()
@@ -290,7 +282,7 @@ def test_a_docker_config_brings_all_its_registries(tmp_path: Path) -> None:
     assert (reading.notes, reading.credential.expires) == ((), None)
 
 
-def test_a_docker_config_needs_no_server(tmp_path: Path) -> None:
+def test_docker_config_without_server(tmp_path: Path) -> None:
     path = _write(tmp_path / "config.json", {"mirror.example.com": LOGIN})
     made = configured({}, credential={"docker_config": str(path)}, rules=[_RULE])
     assert keys(made) == ["mirror.example.com"]
@@ -308,9 +300,7 @@ def test_a_docker_config_needs_no_server(tmp_path: Path) -> None:
         ("docker.io", "docker.io", "https://index.docker.io/v1/"),
     ],
 )
-def test_the_configuration_s_own_credential_replaces_the_file_s_for_the_server(
-    tmp_path: Path, server: str, theirs: str, ours: str
-) -> None:
+def test_docker_config_own_login_replaces_server_entry(tmp_path: Path, server: str, theirs: str, ours: str) -> None:
     path = _write(tmp_path / "config.json", {theirs: {"username": "theirs", "password": "x"}, "b.com": LOGIN})
     reading = _docker(path, _REGISTRY | {"server": server}).read()
     assert [(entry.key, entry.username) for entry in reading.credential.entries] == [
@@ -323,14 +313,14 @@ def test_the_configuration_s_own_credential_replaces_the_file_s_for_the_server(
     assert first.username == "robot"
 
 
-def test_a_more_special_entry_of_the_file_stays(tmp_path: Path) -> None:
+def test_docker_config_more_specific_entry_first(tmp_path: Path) -> None:
     path = _write(tmp_path / "config.json", {f"{SERVER}/team/": {"username": "team", "password": PASSWORD}})
     reading = _docker(path, _REGISTRY).read()
     found = lookup(reading.credential.entries, f"{SERVER}/team/app")
     assert [entry.username for entry in found] == ["team", "robot"]
 
 
-def test_one_bad_entry_is_left_out_of_the_secret(tmp_path: Path) -> None:
+def test_docker_config_invalid_entry_skipped_with_note(tmp_path: Path) -> None:
     path = _write(tmp_path / "config.json", {SERVER: LOGIN, "b.com": {"identitytoken": PASSWORD}, "c.com": {}})
     reading = _docker(path).read()
     assert reading.credential.entries == (Entry(SERVER, "robot", PASSWORD),)
@@ -338,7 +328,7 @@ def test_one_bad_entry_is_left_out_of_the_secret(tmp_path: Path) -> None:
     assert PASSWORD not in repr(reading)
 
 
-def test_a_file_that_is_not_for_the_server_is_said_to_be(tmp_path: Path) -> None:
+def test_docker_config_without_server_entry_noted(tmp_path: Path) -> None:
     path = _write(tmp_path / "config.json", {"registry.example.org": LOGIN, f"{SERVER}:443": LOGIN})
     (note,) = _docker(path).read().notes
     assert f"kubelet finds no entry for images of {SERVER}" in note
@@ -355,7 +345,7 @@ def test_a_file_that_is_not_for_the_server_is_said_to_be(tmp_path: Path) -> None
         (" " * 1_100_000, "larger than 1 MiB"),
     ],
 )
-def test_a_docker_config_that_gives_nothing_is_named(tmp_path: Path, content: str, problem: str) -> None:
+def test_docker_config_without_usable_entry_names_path(tmp_path: Path, content: str, problem: str) -> None:
     path = tmp_path / "config.json"
     path.write_text(content)
     said = refusal(_docker(path))
@@ -363,6 +353,6 @@ def test_a_docker_config_that_gives_nothing_is_named(tmp_path: Path, content: st
     assert problem in said
 
 
-def test_the_configuration_s_own_credential_is_enough_where_the_file_has_none(tmp_path: Path) -> None:
+def test_docker_config_empty_own_login_used(tmp_path: Path) -> None:
     assert keys(_docker(_write(tmp_path / "config.json", {}), _REGISTRY)) == [SERVER]
     assert "no such file" in refusal(_docker(tmp_path / "missing", _REGISTRY))

@@ -17,7 +17,7 @@ def _token(claims: Any, header: Any = _HEADER) -> str:
 
 
 @pytest.mark.parametrize("exp", [1_800_000_000, 1_800_000_000.5, 1])
-def test_a_token_says_when_it_ends(exp: float) -> None:
+def test_expiry_of_jwt_with_exp(exp: float) -> None:
     assert expiry(_token({"sub": "robot?~>", "exp": exp})) == exp
 
 
@@ -44,5 +44,5 @@ def test_a_token_says_when_it_ends(exp: float) -> None:
         _token({"exp": 1_800_000_000}).rpartition(".")[0],
     ],
 )
-def test_what_is_no_token_or_does_not_say_tells_nothing(secret: str) -> None:
+def test_expiry_invalid_token_or_exp_none(secret: str) -> None:
     assert expiry(secret) is None

@@ -34,7 +34,7 @@ BAD = [
 
 @pytest.mark.parametrize("name", BAD)
 @pytest.mark.parametrize("kind", ["Deployment", "StatefulSet", "DaemonSet"])
-def test_restart_invalid_name_has_no_command(name: str, kind: str) -> None:
+def test_restart_invalid_name_no_command(name: str, kind: str) -> None:
     workload = WorkloadName(kind, name, "apps")
     assert restart_commands.command("team-a", workload) is None
     assert restart_commands.description(workload)
@@ -45,10 +45,10 @@ def test_restart_invalid_name_has_no_command(name: str, kind: str) -> None:
     ("kind", "group"),
     [("Deployment; sh", "apps"), ("Deployment", "evil.example"), ("Deployment", ""), ("Pod", ""), ("", "")],
 )
-def test_restart_unknown_kind_has_no_command(kind: str, group: str) -> None:
+def test_restart_unknown_kind_no_command(kind: str, group: str) -> None:
     assert restart_commands.command("team-a", WorkloadName(kind, "web", group)) is None
 
 
-def test_restart_valid_name_has_command() -> None:
+def test_restart_valid_name_command() -> None:
     line = restart_commands.command("team-a", WorkloadName("Deployment", "web.v2-1", "apps"))
     assert line == "kubectl -n team-a rollout restart deployment/web.v2-1"

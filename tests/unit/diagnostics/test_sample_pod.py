@@ -16,5 +16,5 @@ from webhook.diagnostics import sample_pod
         (settings("webhook: {}"), None),
     ],
 )
-def test_image_first_that_is_rewritten(config: EffectiveConfig, image: str | None) -> None:
+def test_sample_image_first_rewritten(config: EffectiveConfig, image: str | None) -> None:
     assert sample_pod.image(config) == image

@@ -38,13 +38,13 @@ def found(
 LABELLED = namespace({ENABLED: "true"})
 
 
-def test_shipped_conditions_are_those_of_the_manifest() -> None:
+def test_shipped_conditions_equal_manifest() -> None:
     (webhook,) = shipped().webhooks
     manifest = {one.name: " ".join(one.expression.split()) for one in webhook.match_conditions}
     assert {one.name: " ".join(one.expression.split()) for one in SHIPPED_CONDITIONS} == manifest
 
 
-def test_every_condition_of_the_manifest_is_recognised() -> None:
+def test_steps_shipped_manifest_all_ok() -> None:
     steps = found(LABELLED)
     assert len(steps) == 6
     assert {one.mark for one in steps.values()} == {Mark.OK}
@@ -59,32 +59,30 @@ def test_every_condition_of_the_manifest_is_recognised() -> None:
         ({ENABLED: "true", NAME: "kube-public"}, Code.NAMESPACE_EXCLUDED, ["team-a"]),
     ],
 )
-def test_a_namespace_that_is_not_selected_is_said_to_lack_what_it_lacks(
-    labels: dict[str, str], code: Code, values: list[str]
-) -> None:
+def test_steps_unselected_namespace_names_label(labels: dict[str, str], code: Code, values: list[str]) -> None:
     step = found(namespace(labels))["namespace"]
     assert (step.mark, step.code) == (Mark.FAIL, code)
     assert all(value in step.message for value in values)
 
 
-def test_a_namespace_that_cannot_be_read_is_not_known() -> None:
+def test_steps_unreadable_namespace_unknown() -> None:
     step = found(NotReadable("no right to read Namespaces team-a"))["namespace"]
     assert (step.mark, step.code) == (Mark.UNKNOWN, Code.NAMESPACE_UNKNOWN)
     assert "no right to read Namespaces team-a" in step.message
 
 
-def test_a_pods_own_label_keeps_the_webhook_from_being_called() -> None:
+def test_steps_pod_opt_out_label_fails() -> None:
     step = found(LABELLED, {ENABLED: "false"})["Pod's labels"]
     assert (step.mark, step.code) == (Mark.FAIL, Code.POD_OPTED_OUT)
     assert f"{ENABLED}=false" in step.message
 
 
-def test_a_mirror_pod_meets_no_condition_whatever_its_annotation_holds() -> None:
+def test_steps_mirror_pod_fails_condition() -> None:
     steps = found(LABELLED, annotations={"kubernetes.io/config.mirror": ""})
     assert [one.subject for one in steps.values() if one.mark is Mark.FAIL] == ["condition the-pod-is-no-mirror"]
 
 
-def test_a_condition_of_somebody_elses_is_not_evaluated() -> None:
+def test_steps_custom_condition_unknown() -> None:
     (webhook,) = shipped().webhooks
     condition = webhook.match_conditions[0]
     changed = msgspec.structs.replace(condition, expression=f"{condition.expression} && true")
@@ -125,7 +123,7 @@ ALL = {"operations": ["*"], "resources": ["*/*"], "apiGroups": ["*"], "apiVersio
     ],
 )
 @pytest.mark.parametrize("match_policy", ["Equivalent", "Exact"])
-def test_rule_is_matched_as_by_api_server(
+def test_rule_matched_as_by_api_server(
     changes: dict[str, object], creation: bool, ephemeral: bool, match_policy: str
 ) -> None:
     manifest = yaml.safe_load(MANIFEST.read_text())
@@ -154,14 +152,14 @@ def test_rule_is_matched_as_by_api_server(
         ("true", Code.WEBHOOK_CONDITION_OK),
     ],
 )
-def test_condition_that_is_constant_is_evaluated(expression: str, code: Code) -> None:
+def test_steps_constant_condition_evaluated(expression: str, code: Code) -> None:
     (webhook,) = shipped().webhooks
     changed = msgspec.structs.replace(webhook.match_conditions[0], expression=expression)
     *_, step = webhook_match.steps(msgspec.structs.replace(webhook, match_conditions=(changed,)), LABELLED, {}, {})
     assert step.code is code
 
 
-def test_webhook_of_others_in_our_configuration_is_passed_over() -> None:
+def test_find_webhook_ignores_other_webhooks() -> None:
     configuration = shipped()
     other = msgspec.structs.replace(configuration.webhooks[0], name="other.example.com")
     both = msgspec.structs.replace(configuration, webhooks=(other, *configuration.webhooks))
@@ -184,7 +182,7 @@ def test_webhook_of_others_in_our_configuration_is_passed_over() -> None:
         ("DoesNotExist", (), {"key": ""}, False),
     ],
 )
-def test_labels_are_matched_as_kubernetes_does(
+def test_selector_operators_as_kubernetes(
     operator: str, values: tuple[str, ...], labels: dict[str, str], met: bool
 ) -> None:
     requirement = Requirement("key", operator, values)
@@ -192,7 +190,7 @@ def test_labels_are_matched_as_kubernetes_does(
     assert webhook_match.selects(selector, labels) is met
 
 
-def test_every_label_of_a_selector_has_to_be_there() -> None:
+def test_selector_requires_every_label() -> None:
     selector = Selector(match_labels={"a": "1", "b": "2"})
     assert webhook_match.selects(selector, {"a": "1", "b": "2", "c": "3"})
     assert not webhook_match.selects(selector, {"a": "1", "b": "3"})

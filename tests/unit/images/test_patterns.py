@@ -32,16 +32,16 @@ from webhook.images.patterns import Globs, normalise_pattern
         ("***", "docker.io/library/nginx", True),
     ],
 )
-def test_a_star_stays_within_a_component_and_two_go_across(pattern: str, name: str, matches: bool) -> None:
+def test_globs_star_within_component_double_star_across(pattern: str, name: str, matches: bool) -> None:
     assert Globs([pattern]).match(name) == (pattern if matches else None)
 
 
-def test_the_first_pattern_that_matches_is_named() -> None:
+def test_globs_match_returns_first_pattern() -> None:
     assert Globs(["quay.io/*", "**", "quay.io/**"]).match("quay.io/etcd") == "quay.io/*"
     assert Globs(["**", "quay.io/*"]).match("quay.io/etcd") == "**"
 
 
-def test_no_patterns_match_nothing() -> None:
+def test_globs_empty_match_nothing() -> None:
     assert Globs([]).match("") is None
     assert Globs([]).match("a") is None
 
@@ -50,7 +50,7 @@ def test_no_patterns_match_nothing() -> None:
     st.lists(st.text("ab/*", max_size=6), max_size=5),
     st.lists(st.text("ab/", max_size=8), max_size=5),
 )
-def test_many_patterns_at_once_match_as_each_alone_would(patterns: list[str], texts: list[str]) -> None:
+def test_globs_match_equals_single_patterns(patterns: list[str], texts: list[str]) -> None:
     globs = Globs(patterns)
     for text in texts:
         expected = next((pattern for pattern in patterns if re.fullmatch(_as_regex(pattern), text)), None)
@@ -62,7 +62,7 @@ def _as_regex(pattern: str) -> str:
     return "".join(".*" if p.startswith("**") else "[^/]*" if p == "*" else re.escape(p) for p in pieces)
 
 
-def test_what_is_kept_of_a_thousand_patterns_stays_bounded() -> None:
+def test_globs_cache_bounded() -> None:
     globs = Globs([f"**/a{number}*b/**" for number in range(1000)])
     for number in range(5000):
         globs.match(f"docker.io/x{number}a{number % 1000}/b{number}")
@@ -87,11 +87,11 @@ def test_what_is_kept_of_a_thousand_patterns_stays_bounded() -> None:
         ("**:0443/x", "leave out :443"),
     ],
 )
-def test_a_pattern_that_could_match_no_name_is_refused_with_what_to_write(pattern: str, remedy: str) -> None:
+def test_normalise_impossible_pattern_raises_with_hint(pattern: str, remedy: str) -> None:
     with pytest.raises(InvalidPattern, match=re.escape(remedy)):
         normalise_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["**", "quay.io/**", "*/x", "*.io/*", "localhost/x", "a:5000/**", "[::1]:5000/*"])
-def test_a_pattern_that_could_match_is_accepted(pattern: str) -> None:
+def test_normalise_valid_pattern_unchanged(pattern: str) -> None:
     assert normalise_pattern(pattern) == pattern

@@ -55,7 +55,7 @@ SHA512 = "sha512:" + "c3" * 64
         ("a:_T.-x", "docker.io", "library/a", ":_T.-x", False),
     ],
 )
-def test_a_valid_reference_is_taken_apart(written: str, domain: str, path: str, suffix: str, qualified: bool) -> None:
+def test_parse_valid_reference(written: str, domain: str, path: str, suffix: str, qualified: bool) -> None:
     assert parse(written) == (domain, path, suffix, qualified)
 
 
@@ -130,7 +130,7 @@ def test_a_valid_reference_is_taken_apart(written: str, domain: str, path: str, 
         "\ud800",
     ],
 )
-def test_what_no_runtime_would_accept_is_refused_with_a_reason(written: str) -> None:
+def test_parse_invalid_reference_raises(written: str) -> None:
     with pytest.raises(InvalidReference) as refused:
         parse(written)
     assert str(refused.value).isprintable()
@@ -142,14 +142,14 @@ def test_what_no_runtime_would_accept_is_refused_with_a_reason(written: str) -> 
     [".".join(["h" * 63] * 4) + ":65535", "a." * 400 + "b", "a" * 5000 + ".b", "quay.io:" + "0" * 5000 + "443"],
     ids=len,
 )
-def test_domain_of_any_length_taken_apart(domain: str) -> None:
+def test_parse_long_domain_accepted(domain: str) -> None:
     # kubelet and containerd have no limit: a port's leading zeros lead to the same registry.
     written = f"{domain}/{'y' * 255}:{'t' * 128}@{SHA512}"
     assert parse(written) == (domain, "y" * 255, f":{'t' * 128}@{SHA512}", True)
 
 
 @pytest.mark.parametrize("suffix", ["t", f"{SHA512}"], ids=["tag", "digest"])
-def test_remainder_over_limit_refused(suffix: str) -> None:
+def test_parse_remainder_over_limit_raises(suffix: str) -> None:
     with pytest.raises(InvalidReference, match=r"characters; the limit is"):
         parse(f"quay.io/{'y' * 255}:{'t' * 128}@{SHA512}{suffix}")
 
@@ -168,7 +168,7 @@ def test_remainder_over_limit_refused(suffix: str) -> None:
         ("sha1:" + "a" * 40, "docker.io/library/sha1"),
     ],
 )
-def test_name_like_an_image_id_is_a_name(written: str, name: str) -> None:
+def test_parse_name_resembling_image_id(written: str, name: str) -> None:
     assert parse(written).name == name
 
 
@@ -208,7 +208,7 @@ def test_name_like_an_image_id_is_a_name(written: str, name: str) -> None:
         ("[:]:1", "[:]:1"),
     ],
 )
-def test_canonical_domain_of_every_spelling(domain: str, canonical: str) -> None:
+def test_canonical_domain_equal_for_all_spellings(domain: str, canonical: str) -> None:
     assert canonical_domain(domain) == canonical
     assert canonical_domain(canonical) == canonical
 
@@ -223,14 +223,14 @@ def test_canonical_domain_of_every_spelling(domain: str, canonical: str) -> None
         ("Quay.io:443/x/y:1", "Quay.io:443/x/y", "quay.io/x/y"),
     ],
 )
-def test_names_of_kubelet_and_for_comparison(written: str, kubelet: str, canonical: str) -> None:
+def test_reference_kubelet_and_canonical_names(written: str, kubelet: str, canonical: str) -> None:
     parsed = parse(written)
     assert (parsed.name, parsed.canonical_name) == (kubelet, canonical)
 
 
 @pytest.mark.parametrize("length", [900, 1_000_000])
 @pytest.mark.parametrize("hostile", ["a-", "a.", "a/", "a__", "a.b/", "a:", "[:", "a.b:0", "a.b/x@"])
-def test_a_hostile_text_is_refused_without_backtracking(hostile: str, length: int) -> None:
+def test_parse_hostile_text_no_backtracking(hostile: str, length: int) -> None:
     # A pattern that backtracked would not come back from these within anybody's patience.
     with pytest.raises(InvalidReference):
         parse((hostile * length)[: length - 1] + "!")

@@ -50,16 +50,16 @@ def resolver(
         ("", ""),
     ],
 )
-def test_an_unqualified_name_gets_the_server_in_front_and_all_else_stays(written: str, image: str) -> None:
+def test_resolve_unqualified_name_prefixed_with_server(written: str, image: str) -> None:
     assert resolver().resolve(written).image == image
 
 
-def test_without_a_server_images_are_public_and_nothing_changes() -> None:
+def test_resolve_without_server_unchanged_and_public() -> None:
     resolution = resolver(server=None).resolve("nginx")
     assert (resolution.image, resolution.reason, resolution.private) == ("nginx", Reason.NO_REGISTRY, False)
 
 
-def test_a_server_may_have_a_port_and_a_path() -> None:
+def test_resolve_server_with_port_and_path() -> None:
     resolve = resolver(server="https://registry.example.com:5000/team/").resolve
     assert resolve("nginx").image == "registry.example.com:5000/team/nginx"
     assert resolve("registry.example.com:5000/other/nginx").reason is Reason.QUALIFIED
@@ -68,7 +68,7 @@ def test_a_server_may_have_a_port_and_a_path() -> None:
 @pytest.mark.parametrize(
     "server", ["docker.io", "index.docker.io/v1/", "https://index.docker.io/v1/", "index.docker.io"]
 )
-def test_docker_hub_is_a_server(server: str) -> None:
+def test_resolve_docker_hub_as_server(server: str) -> None:
     resolve = resolver(server=server).resolve
     assert resolve("nginx").image == "docker.io/nginx"
     assert resolve("docker.io/nginx").image == "docker.io/nginx"
@@ -76,13 +76,13 @@ def test_docker_hub_is_a_server(server: str) -> None:
 
 
 @pytest.mark.parametrize("written", ["nginx", "library/nginx", "docker.io/nginx", "index.docker.io/library/nginx"])
-def test_a_rule_for_docker_hub_covers_every_way_to_write_its_images(written: str) -> None:
+def test_resolve_docker_hub_rule_covers_all_spellings(written: str) -> None:
     resolution = resolver(("docker.io", "mirror.example.com/hub")).resolve(f"{written}:1.27{DIGEST}")
     assert resolution.image == f"mirror.example.com/hub/library/nginx:1.27{DIGEST}"
     assert resolution.reason is Reason.RULE
 
 
-def test_the_longest_source_wins_whatever_the_order() -> None:
+def test_resolve_longest_source_wins_in_any_order() -> None:
     rules = [("quay.io", "m.example.com/quay"), ("quay.io/a/b", "m.example.com/ab"), ("quay.io/a", "m.example.com/a")]
     for order in itertools.permutations(rules):
         resolve = resolver(*order).resolve
@@ -92,33 +92,33 @@ def test_the_longest_source_wins_whatever_the_order() -> None:
         assert resolve("quay.io/a/b").image == "m.example.com/ab"
 
 
-def test_prefixes_are_compared_by_whole_components() -> None:
+def test_resolve_source_matches_whole_components() -> None:
     resolve = resolver(("quay.io/team", "m.example.com/t")).resolve
     assert resolve("quay.io/teams/x").image == "quay.io/teams/x"
     assert resolve("quay.io/team-a/x").image == "quay.io/team-a/x"
     assert resolve("quay.io:444/team/x").image == "quay.io:444/team/x"
 
 
-def test_a_rule_never_touches_what_is_already_at_its_target() -> None:
+def test_resolve_image_at_target_untouched() -> None:
     resolve = resolver(("registry.example.com", "registry.example.com/mirror"), server=None).resolve
     assert resolve("registry.example.com/x").image == "registry.example.com/mirror/x"
     assert resolve("registry.example.com/mirror/x").image == "registry.example.com/mirror/x"
     assert resolve("registry.example.com/mirror/x").reason is Reason.ALREADY_PREFIXED
 
 
-def test_a_rule_to_itself_is_an_exception_from_a_shorter_one() -> None:
+def test_resolve_identity_rule_overrides_shorter_rule() -> None:
     resolve = resolver(("quay.io", "m.example.com"), ("quay.io/keep", "quay.io/keep")).resolve
     assert resolve("quay.io/keep/x").image == "quay.io/keep/x"
     assert resolve("quay.io/x").image == "m.example.com/x"
 
 
-def test_a_rule_that_would_leave_no_name_leaves_the_image_as_written() -> None:
+def test_resolve_rule_leaving_no_path_unchanged() -> None:
     resolve = resolver(("docker.io/library/redis", "redis.example.com")).resolve
     assert resolve("redis:7").image == "redis:7"
     assert resolve("redis:7").reason is Reason.TOO_LONG
 
 
-def test_an_excluded_name_stays_before_any_rule_is_asked() -> None:
+def test_resolve_exclusion_precedes_rules() -> None:
     resolve = resolver(("docker.io", "m.example.com"), exclude=("docker.io/library/nginx", "**/pause")).resolve
     for written in ("nginx", "docker.io/library/nginx:1", f"nginx{DIGEST}", "registry.k8s.io/pause:3.10"):
         assert resolve(written).image == written
@@ -126,7 +126,7 @@ def test_an_excluded_name_stays_before_any_rule_is_asked() -> None:
     assert resolve("nginx-unprivileged").reason is Reason.RULE
 
 
-def test_a_result_that_would_be_too_long_is_left_as_written() -> None:
+def test_resolve_result_too_long_unchanged() -> None:
     resolve = resolver(server="registry.example.com/team").resolve
     fits, too_long = "x/" + "y" * 248, "x/" + "y" * 249
     assert resolve(fits).image == f"registry.example.com/team/{fits}"
@@ -134,7 +134,7 @@ def test_a_result_that_would_be_too_long_is_left_as_written() -> None:
     assert resolve(too_long).reason is Reason.TOO_LONG
 
 
-def test_a_bare_name_is_measured_with_library_in_front() -> None:
+def test_resolve_bare_name_length_includes_library() -> None:
     assert resolver().resolve("y" * 247).reason is Reason.SERVER
     assert resolver().resolve("y" * 248).reason is Reason.INVALID
 
@@ -156,7 +156,7 @@ def test_a_bare_name_is_measured_with_library_in_front() -> None:
         ("Not A Reference", False),
     ],
 )
-def test_an_image_needs_the_secret_when_it_is_pulled_from_a_private_registry(written: str, private: bool) -> None:
+def test_resolve_private_registries(written: str, private: bool) -> None:
     resolve = resolver(("quay.io", "mirror.example.com/quay"), registries=("further.example.com",)).resolve
     assert resolve(written).private is private
 
@@ -184,7 +184,7 @@ def test_an_image_needs_the_secret_when_it_is_pulled_from_a_private_registry(wri
         ([("docker.io/library", "docker.io")], "to"),
     ],
 )
-def test_rules_that_contradict_or_chase_each_other_are_refused(rules: list[tuple[str, str]], part: str) -> None:
+def test_resolver_conflicting_rules_raise(rules: list[tuple[str, str]], part: str) -> None:
     with pytest.raises(ConflictingRules) as refused:
         resolver(*rules)
     assert refused.value.part == part
@@ -205,7 +205,7 @@ def test_rules_that_contradict_or_chase_each_other_are_refused(rules: list[tuple
         ("index.Docker.io:0443/team/x", "h.example.com/team/x"),
     ],
 )
-def test_rule_covers_every_spelling_and_target_keeps_its_own(written: str, image: str) -> None:
+def test_resolve_any_source_spelling_target_as_written(written: str, image: str) -> None:
     resolve = resolver(
         ("Quay.io:0443", "Mirror.Example.com:443/q"), ("docker.io", "h.example.com"), server="Registry.Example.com"
     ).resolve
@@ -215,7 +215,7 @@ def test_rule_covers_every_spelling_and_target_keeps_its_own(written: str, image
 
 
 @pytest.mark.parametrize("exclude", ["Quay.io/**", "quay.io:443/**", "QUAY.io:0443/**"])
-def test_exclusion_covers_every_spelling(exclude: str) -> None:
+def test_resolve_exclusion_covers_all_spellings(exclude: str) -> None:
     resolve = resolver(("quay.io", "m.example.com"), exclude=(exclude,)).resolve
     for written in ("quay.io/x", "Quay.io:443/x", "quay.IO/x:1"):
         assert resolve(written).image == written
@@ -226,7 +226,7 @@ def test_exclusion_covers_every_spelling(exclude: str) -> None:
 @pytest.mark.parametrize(
     "written", ["a" * 64, "sha256:" + "a" * 64, "sha384:" + "a" * 96, "sha512:" + "a" * 128], ids=len
 )
-def test_image_id_left_as_written(written: str) -> None:
+def test_resolve_image_id_unchanged(written: str) -> None:
     for made in (
         resolver(),
         resolver(("docker.io", "m.example.com")),
@@ -239,7 +239,7 @@ def test_image_id_left_as_written(written: str) -> None:
     assert resolver().resolve(qualified).image == f"{SERVER}/{qualified}"
 
 
-def test_long_spelling_account_bounded() -> None:
+def test_resolution_description_length_limited() -> None:
     written = "quay.io:" + "0" * 100_000 + "443/x"
     for made in (resolver(("quay.io", "m.example.com")), resolver()):
         resolution = made.resolve(written)
@@ -263,7 +263,7 @@ def _respelled(draw: st.DrawFn, place: str) -> str:
 
 
 @given(st.data())
-def test_resolution_same_for_every_spelling(data: st.DataObject) -> None:
+def test_resolve_equal_for_all_spellings(data: st.DataObject) -> None:
     rules = data.draw(
         st.lists(st.tuples(st.sampled_from(_PLACES), st.sampled_from(["m.example.com", *_PLACES])), max_size=3)
     )
@@ -312,7 +312,7 @@ _PATTERNS = st.sampled_from(["**", "*/a/**", "docker.io/library/*", "**/b", "Qua
     exclude=st.lists(_PATTERNS, max_size=2),
     images=st.lists(_NAMES | st.text(max_size=20), min_size=1, max_size=20),
 )
-def test_resolving_twice_gives_what_once_gave(
+def test_resolve_idempotent(
     rules: list[tuple[str, str]], server: str | None, exclude: list[str], images: list[str]
 ) -> None:
     try:
@@ -333,7 +333,7 @@ def test_resolving_twice_gives_what_once_gave(
             assert once.image == image or after.qualified
 
 
-def test_the_cache_is_bounded_in_number_and_length() -> None:
+def test_resolver_cache_bounded() -> None:
     made = resolver()
     for number in range(10_000):
         made.resolve(f"image-{number}")

@@ -55,7 +55,7 @@ _REFUSED = (
 
 
 @pytest.mark.parametrize("text", _SCALARS)
-def test_read_of_plain_scalar_gives_what_kubectl_reads(text: str) -> None:
+def test_read_plain_scalar_as_kubectl(text: str) -> None:
     read = [_read(f"v: {text}")["v"], _read(f"- {text}")[0]]
     if not set("{[,:") & set(text):
         read.append(_read(f"[{text}, 1]")[0] if text else None)
@@ -64,12 +64,12 @@ def test_read_of_plain_scalar_gives_what_kubectl_reads(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", _KEYS)
-def test_read_of_key_gives_what_kubectl_reads(text: str) -> None:
+def test_read_key_as_kubectl(text: str) -> None:
     assert list(_read(f"{text}: x")) == [_KEYS[text]]
 
 
 @pytest.mark.parametrize("text", _REFUSED)
-def test_read_of_what_json_cannot_hold_raises_one_line(text: str) -> None:
+def test_read_value_without_json_form_raises_one_line(text: str) -> None:
     with pytest.raises(InvalidManifest) as error:
         _read(f"k: {text}\n")
     assert str(error.value).isprintable()
@@ -97,19 +97,19 @@ def test_read_of_what_json_cannot_hold_raises_one_line(text: str) -> None:
         ("# nothing", None),
     ],
 )
-def test_read_of_document_gives_what_kubectl_reads(text: str, value: Any) -> None:
+def test_read_document_as_kubectl(text: str, value: Any) -> None:
     assert _read(text) == value
 
 
 @pytest.mark.parametrize("size", [12, 400])
-def test_read_of_aliases_that_unfold_without_limit_is_refused(size: int) -> None:
+def test_read_alias_expansion_over_limit_raises(size: int) -> None:
     lines = ["a0: &a0 [x]"] + [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 9)}]" for i in range(1, size)]
     with pytest.raises(InvalidManifest, match="line "):
         _read("\n".join(lines))
 
 
 @given(yaml_strategies.values)
-def test_dump_of_drawn_value_is_read_as_it_was(value: Any) -> None:
+def test_dump_value_round_trips(value: Any) -> None:
     for text in (kubernetes_yaml.dump({"k": value}), kubernetes_yaml.dump_json({"k": value}, 1)):
         assert text.replace("\n", "").isprintable()
     assert json.dumps(_read(kubernetes_yaml.dump({"k": value}))) == json.dumps({"k": value})
@@ -117,7 +117,7 @@ def test_dump_of_drawn_value_is_read_as_it_was(value: Any) -> None:
 
 
 @given(yaml_strategies.strings)
-def test_dump_of_string_is_string_in_yaml_1_1_and_1_2(text: str) -> None:
+def test_dump_string_is_string_in_yaml_1_1_and_1_2(text: str) -> None:
     written = kubernetes_yaml.dump({text: [text]})
     assert yaml.safe_load(written) == {text: [text]}
     node = yaml_nodes.compose(written.encode())
@@ -125,7 +125,7 @@ def test_dump_of_string_is_string_in_yaml_1_1_and_1_2(text: str) -> None:
     assert yaml_nodes.value_of(node) == {text: [text]}
 
 
-def test_dump_of_same_list_twice_writes_no_anchor() -> None:
+def test_dump_repeated_list_no_anchor() -> None:
     inner = [1]
     assert "&" not in kubernetes_yaml.dump({"a": inner, "b": inner})
 
@@ -133,11 +133,11 @@ def test_dump_of_same_list_twice_writes_no_anchor() -> None:
 @pytest.mark.parametrize(
     "text", ['{"a": NaN}', '{"a": 01}', '{"a": "\\ud800"}', '{"a": 1e999}', '{"a": ' + "9" * 500 + "}"]
 )
-def test_read_json_of_what_kubectl_refuses_raises(text: str) -> None:
+def test_read_json_rejected_by_kubectl_raises(text: str) -> None:
     with pytest.raises(InvalidManifest):
         kubernetes_yaml.read_json(text)
 
 
-def test_number_without_fraction_is_integer() -> None:
+def test_number_without_fraction_to_int() -> None:
     assert [kubernetes_yaml.number(value) for value in (1.0, 1e20, 1e21, 0.5)] == [1, 10**20, 1e21, 0.5]
     assert math.isclose(kubernetes_yaml.number(1e300), 1e300)

@@ -36,20 +36,20 @@ from webhook.kube import manifests
         ("---\n", []),
     ],
 )
-def test_parse_of_stream_gives_what_kubectl_reads(text: str, values: list[Any]) -> None:
+def test_parse_stream_as_kubectl(text: str, values: list[Any]) -> None:
     manifest = manifests.parse(text.encode())
     assert manifest.values == values
     assert "".join(document.lead + document.text for document in manifest.documents) + manifest.rest == text
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-be"])
-def test_parse_of_any_byte_order_mark_gives_what_kubectl_reads(encoding: str) -> None:
+def test_parse_byte_order_marks_as_kubectl(encoding: str) -> None:
     text = "\ufeffa: é\r\n---\r\nb: 2" if encoding == "utf-16-be" else "a: é\r\n---\r\nb: 2"
     assert manifests.parse(text.encode(encoding)).values == [{"a": "é"}, {"b": 2}]
 
 
 @pytest.mark.parametrize("content", [b"\xff\xfea", b"\xfe\xff\xd8\x00\x00a", b"a: \xff"])
-def test_parse_of_what_is_no_text_raises(content: bytes) -> None:
+def test_parse_invalid_encoding_raises(content: bytes) -> None:
     with pytest.raises(InvalidManifest, match=r"not UTF-(8|16) text"):
         manifests.parse(content)
 
@@ -58,7 +58,7 @@ def test_parse_of_what_is_no_text_raises(content: bytes) -> None:
     "text",
     ['{"a": 1}{"b": 2}\n---\nc: 3', "---x: 1", "a: 1\n--- b", "%YAML 1.2\n---\na: 1", '{"a": 1,, }', '{"a": 1E400}'],
 )
-def test_parse_of_what_kubectl_refuses_raises(text: str) -> None:
+def test_parse_rejected_by_kubectl_raises(text: str) -> None:
     with pytest.raises(InvalidManifest) as error:
         manifests.parse(text.encode())
     assert str(error.value).isprintable()
@@ -71,7 +71,7 @@ def handler() -> Mutator:
 
 
 @given(text=yaml_strategies.texts())
-def test_edited_of_drawn_text_is_read_as_patched(handler: Mutator, text: str) -> None:
+def test_edited_text_parses_as_patched_value(handler: Mutator, text: str) -> None:
     for document in manifests.parse(text.encode()).documents:
         becomes = preview(handler, document.value, "team")
         edited = manifests.edited(document, becomes.after)
@@ -81,7 +81,7 @@ def test_edited_of_drawn_text_is_read_as_patched(handler: Mutator, text: str) ->
 
 
 @given(one=yaml_strategies.texts(), other=yaml_strategies.texts())
-def test_joined_of_drawn_texts_is_read_as_both(one: str, other: str) -> None:
+def test_joined_texts_parse_as_both(one: str, other: str) -> None:
     both = [manifests.parse(text.encode()) for text in (one, other)]
     parts: list[str] = []
     for manifest in both:
@@ -100,7 +100,7 @@ def test_joined_of_drawn_texts_is_read_as_both(one: str, other: str) -> None:
         'kind: Pod\nspec:\n  containers: [{image: "nginx", name: a}]\nmetadata:\n  annotations:\n    a:\n\n# c\n',
     ],
 )
-def test_joined_of_edited_document_ends_its_last_line(handler: Mutator, text: str) -> None:
+def test_joined_edited_document_ends_with_newline(handler: Mutator, text: str) -> None:
     manifest = manifests.parse(f"{text}---\n{text}".encode())
     expected = [preview(handler, value, "team").after for value in manifest.values]
     texts = [
@@ -129,7 +129,7 @@ _POD = "kind: Pod\nspec:\n  containers:\n  - image: {}\n    name: a\n"
         ("\n      nginx", "\n      r/nginx"),
     ],
 )
-def test_edited_keeps_what_is_around_the_image(before: str, after: str) -> None:
+def test_edited_image_preserves_style_and_comments(before: str, after: str) -> None:
     text = _POD.format(before)
     (document,) = manifests.parse(text.encode()).documents
     value = json.loads(json.dumps(document.value))
@@ -137,7 +137,7 @@ def test_edited_keeps_what_is_around_the_image(before: str, after: str) -> None:
     assert manifests.edited(document, value) == _POD.format(after)
 
 
-def test_edited_of_image_that_another_value_shares_changes_only_the_image() -> None:
+def test_edited_aliased_image_changes_only_image() -> None:
     text = "kind: Pod\nx: &i nginx\nspec: {containers: [{image: *i}]}\n"
     (document,) = manifests.parse(text.encode()).documents
     value = {"kind": "Pod", "x": "nginx", "spec": {"containers": [{"image": "r/nginx"}]}}

@@ -60,7 +60,7 @@ def raw(text: str) -> list[str]:
 
 @hidden
 @pytest.mark.parametrize("write", [escape, escape_ascii])
-def test_escape_hidden_character_becomes_ascii(text: str, write: type) -> None:
+def test_escape_hidden_character_to_ascii(text: str, write: type) -> None:
     written = write(f"a{text}b")
     assert written.isascii()
     assert written.isprintable()
@@ -69,7 +69,7 @@ def test_escape_hidden_character_becomes_ascii(text: str, write: type) -> None:
 
 
 @pytest.mark.parametrize("text", SHOWN)
-def test_escape_shown_character_stays(text: str) -> None:
+def test_escape_printable_character_unchanged(text: str) -> None:
     assert escape(text) == text
     assert escape_ascii(text).isascii()
 
@@ -101,14 +101,14 @@ def test_structured_value_unchanged(text: str, form: table.Form, read: type) -> 
 
 
 @hidden
-def test_page_hidden_character_is_escaped(text: str) -> None:
+def test_drift_page_hidden_character_escaped(text: str) -> None:
     written = page(drift_report(text), text, datetime(2026, 11, 25, tzinfo=UTC))
     assert not [one for one in raw(written) if one != "\n"]
     assert text not in written
 
 
 @hidden
-def test_terminal_line_is_escaped_unless_styled(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_hidden_character_escaped(text: str, capsys: pytest.CaptureFixture[str]) -> None:
     screen = Screen(colored=True)
     terminal.write(text)
     terminal.write(f"{terminal.bold(text, screen)}", colored=True)
@@ -116,6 +116,6 @@ def test_terminal_line_is_escaped_unless_styled(text: str, capsys: pytest.Captur
     assert not [one for one in raw(capsys.readouterr().out) if one != "\n"]
 
 
-def test_terminal_style_is_kept_around_escaped_text(capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_bold_styles_escaped_text(capsys: pytest.CaptureFixture[str]) -> None:
     terminal.write(terminal.bold("a\x1bb", Screen(colored=True)), colored=True)
     assert capsys.readouterr().out == "\x1b[1ma\\x1bb\x1b[0m\n"

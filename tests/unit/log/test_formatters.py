@@ -27,13 +27,13 @@ def json_line(**values: object) -> dict[str, object]:
     return line
 
 
-def test_record_with_line_feeds_is_one_line(stream: io.StringIO) -> None:
+def test_record_with_line_feeds_one_line(stream: io.StringIO) -> None:
     logging.getLogger("webhook.test").info("client said %s", "x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
     (line,) = stream.getvalue().splitlines()
     assert line.endswith(r" INFO webhook.test client said x\n2026-01-01T00:00:00.000Z ERROR forged\x1b[2J\u202e\r")
 
 
-def test_location_exception_of_library_is_our_innermost_line() -> None:
+def test_location_library_exception_innermost_own_frame() -> None:
     with pytest.raises(ValueError, match="Invalid") as raised:
         timestamps.format_rfc3339(float("nan"))
     assert log.location(raised.value).startswith("ValueError at webhook.timestamps:")
@@ -49,7 +49,7 @@ class _Parses:
         return json.loads("{")
 
 
-def test_exception_is_its_location_without_its_text(stream: io.StringIO) -> None:
+def test_exception_logs_location_without_message(stream: io.StringIO) -> None:
     try:
         int("hunter2")
     except ValueError:
@@ -70,18 +70,18 @@ def test_exception_is_its_location_without_its_text(stream: io.StringIO) -> None
         ("x" * 1000, "x" * 509 + "..."),
     ],
 )
-def test_quoted_value_cannot_be_taken_for_another_pair(value: str, expected: str) -> None:
+def test_quoted_value_cannot_forge_pair(value: str, expected: str) -> None:
     assert log.quoted(value) == expected
 
 
-def test_event_with_line_feeds_is_one_line(stream: io.StringIO) -> None:
+def test_event_with_line_feeds_one_line(stream: io.StringIO) -> None:
     logging.getLogger("webhook.test").info(log.event("a\nforged", value="b\n\x7f\u202e", none=None))
     (line,) = stream.getvalue().splitlines()
     assert line.endswith(r' INFO webhook.test a\nforged value="b\n\u007f\u202e"')
 
 
 @pytest.mark.usefixtures("stream")
-def test_json_line_is_an_object_with_the_same_values() -> None:
+def test_json_line_has_event_values() -> None:
     written = io.StringIO()
     log.configure(log_format="json", stream=written)
     logger = logging.getLogger("webhook.test")
@@ -112,18 +112,18 @@ def test_json_line_is_an_object_with_the_same_values() -> None:
     assert "hunter2" not in written.getvalue()
 
 
-def test_list_in_a_text_line_is_one_value() -> None:
+def test_text_line_list_is_one_value() -> None:
     line = TextFormatter().line(1.5, "INFO", "webhook.test", log.event("said", items=(Item("a"), Item("b\n")), last=1))
     assert line == r'1970-01-01T00:00:01.500Z INFO webhook.test said items="item a; item b\\n" last=1'
 
 
-def test_list_in_a_json_line_has_an_object_for_each_item() -> None:
+def test_json_line_list_has_object_per_item() -> None:
     line = json_line(items=(Item("a"), Item("b\n")), last=1)
     assert (line["items"], line["last"]) == ([{"name": "a"}, {"name": "b\n"}], 1)
     assert "items_left_out" not in line
 
 
-def test_long_list_is_cut_and_what_is_left_out_counted() -> None:
+def test_long_list_truncated_and_remainder_counted() -> None:
     items = tuple(Item("x" * 100) for _ in range(500))
     text = TextFormatter().line(0, "INFO", "webhook.test", log.event("said", items=items))
     assert len(text) < 4200
@@ -138,7 +138,7 @@ def test_long_list_is_cut_and_what_is_left_out_counted() -> None:
 
 
 @pytest.mark.parametrize("formatter", [TextFormatter(), JsonFormatter()])
-def test_shared_fields_are_written_as_values_of_the_event(formatter: TextFormatter | JsonFormatter) -> None:
+def test_shared_fields_formatted_as_event_fields(formatter: TextFormatter | JsonFormatter) -> None:
     own, shared = {"pod": "a b"}, {"why": "x\ny", "none": None, "items": (Item("a"),)}
     expected = formatter.line(0, "INFO", "webhook.test", log.Event("said", {**own, **shared}))
     fields = Fields(shared)

@@ -14,12 +14,12 @@ _SOURCES = Path(webhook.__file__).parent / "diagnostics"
 _PAGE = Path(webhook.__file__).parents[1] / "docs/reference/findings.md"
 
 
-def test_codes_page_is_current() -> None:
+def test_codes_page_current() -> None:
     assert _PAGE.read_text() == page(), "generate the page again: make reference"
 
 
 @pytest.mark.parametrize("code", Code)
-def test_code_has_form_meaning_and_use(code: Code) -> None:
+def test_code_form_meaning_and_use(code: Code) -> None:
     assert re.fullmatch(r"RW(-[A-Z]+)+", code)
     assert code == f"RW-{code.name.replace('_', '-')}"
     assert code.meaning.endswith(".")

@@ -8,12 +8,12 @@ from webhook.output import kubectl
 
 
 @pytest.mark.parametrize("name", ["team.a", "a" * 64])
-def test_namespace_is_a_label(name: str) -> None:
+def test_namespace_name_must_be_dns_label(name: str) -> None:
     assert not kubectl.is_namespace(name)
     assert kubectl.is_name(name)
 
 
-def test_line_quotes_words() -> None:
+def test_line_quotes_arguments() -> None:
     line = kubectl.line("label", "a b", "$x;", name="web", kind="deployment")
     assert line is not None
     assert shlex.split(line) == ["kubectl", "label", "a b", "$x;", "deployment/web"]

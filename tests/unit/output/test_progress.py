@@ -8,7 +8,7 @@ import pytest
 from webhook.output import progress
 
 
-def test_on_a_terminal_it_says_how_much_is_done_and_of_how_much(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bar_on_terminal_shows_count_and_total(monkeypatch: pytest.MonkeyPatch) -> None:
     ours, theirs = os.openpty()
     with os.fdopen(theirs, "w") as terminal:
         monkeypatch.setattr("sys.stderr", terminal)
@@ -25,7 +25,7 @@ def test_on_a_terminal_it_says_how_much_is_done_and_of_how_much(monkeypatch: pyt
     assert b"10000/10000" in shown
 
 
-def test_where_standard_error_is_no_terminal_nothing_is_written(capfd: pytest.CaptureFixture[str]) -> None:
+def test_bar_without_terminal_writes_nothing(capfd: pytest.CaptureFixture[str]) -> None:
     with progress.bar("Reading Pods") as report:
         report(500, 10_000)
     assert capfd.readouterr() == ("", "")

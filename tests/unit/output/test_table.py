@@ -20,7 +20,7 @@ FOUND = [
 ]
 
 
-def test_columns_are_aligned_and_a_remedy_stands_below() -> None:
+def test_findings_aligned_with_hint_below() -> None:
     assert list(table.findings(FOUND, Screen())) == [
         "ok    namespace    it is selected",
         "fail  pull secret  there is no Secret team-a/registry-webhook-pull",
@@ -28,17 +28,17 @@ def test_columns_are_aligned_and_a_remedy_stands_below() -> None:
     ]
 
 
-def test_the_last_column_is_broken_up_where_the_screen_ends() -> None:
+def test_findings_last_column_wrapped_at_width() -> None:
     lines = list(table.findings(FOUND, Screen(width=48)))
     assert lines[1:3] == ["fail  pull secret  there is no Secret", " " * 19 + "team-a/registry-webhook-pull"]
     assert max(map(len, lines)) <= 48
 
 
-def test_on_a_screen_too_narrow_for_it_no_line_is_broken_up() -> None:
+def test_findings_narrow_screen_not_wrapped() -> None:
     assert list(table.findings(FOUND, Screen(width=30))) == list(table.findings(FOUND, Screen()))
 
 
-def test_headings_stand_above_the_columns() -> None:
+def test_table_headings_above_columns() -> None:
     lines = list(table.table([("team-a", "3")], Screen(), ("NAMESPACE", "PODS")))
     assert lines == ["NAMESPACE  PODS", "team-a     3"]
 
@@ -50,22 +50,22 @@ def test_marks_are_colored_on_a_screen_that_is_and_take_no_width_by_it() -> None
     assert colored[1] == plain[1].replace("fail", "\x1b[31mfail\x1b[0m", 1)
 
 
-def test_what_could_forge_a_line_or_drive_a_terminal_is_escaped() -> None:
+def test_table_and_paragraph_escape_control_characters() -> None:
     lines = list(table.table([("\x1b[2J", "a\nb")], Screen())) + list(table.paragraph("c\rd", Screen()))
     assert lines == [r"\x1b[2J  a\x0ab", r"c\x0dd"]
 
 
-def test_table_endless_cell_is_cut() -> None:
+def test_table_long_cell_truncated() -> None:
     (line,) = table.table([("\u202e" * 1_000_000, "y" * 1_000_000)], Screen())
     assert len(line) < 5_000
 
 
-def test_of_nothing_there_is_no_line() -> None:
+def test_findings_empty_no_lines() -> None:
     assert list(table.findings([], Screen())) == []
 
 
 @pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])
-def test_programs_read_the_same_in_either_form(form: Form, read: type) -> None:
+def test_structured_json_and_yaml_equal(form: Form, read: type) -> None:
     assert read(table.structured(FOUND[1:], form)) == [
         {
             "mark": "fail",

@@ -62,25 +62,23 @@ def _shake_hands(folder: Path, served: KeyPair, client_context: ssl.SSLContext, 
 
 
 @pytest.mark.parametrize("name", _NAMES)
-def test_a_client_accepts_the_server_by_each_of_its_names(
-    tmp_path: Path, ours: KeyPair, pair: KeyPair, name: str
-) -> None:
+def test_client_accepts_each_server_name(tmp_path: Path, ours: KeyPair, pair: KeyPair, name: str) -> None:
     assert _shake_hands(tmp_path, pair, _client(ours), name) in {"TLSv1.2", "TLSv1.3"}
 
 
 @pytest.mark.parametrize("name", ["other.example.com", "webhook", "sub.localhost", "127.0.0.2", "::2"])
-def test_a_client_refuses_the_server_by_another_name(tmp_path: Path, ours: KeyPair, pair: KeyPair, name: str) -> None:
+def test_client_refuses_other_name(tmp_path: Path, ours: KeyPair, pair: KeyPair, name: str) -> None:
     with pytest.raises(ssl.SSLCertVerificationError, match="match"):
         _shake_hands(tmp_path, pair, _client(ours), name)
 
 
-def test_a_client_that_trusts_another_authority_of_the_same_name_refuses_it(tmp_path: Path, pair: KeyPair) -> None:
+def test_client_refuses_other_ca_of_same_name(tmp_path: Path, pair: KeyPair) -> None:
     other = ca.create_ca("ours", _now(), _DAY)
     with pytest.raises(ssl.SSLCertVerificationError):
         _shake_hands(tmp_path, pair, _client(other), "localhost")
 
 
-def test_a_serving_certificate_can_sign_no_other(tmp_path: Path, ours: KeyPair, pair: KeyPair) -> None:
+def test_client_refuses_certificate_signed_by_leaf(tmp_path: Path, ours: KeyPair, pair: KeyPair) -> None:
     forged = ca.sign(pair, ["localhost"], _now(), _DAY)
     chained = KeyPair(forged.certificate + pair.certificate, forged.key)
     with pytest.raises(ssl.SSLCertVerificationError):
@@ -88,7 +86,7 @@ def test_a_serving_certificate_can_sign_no_other(tmp_path: Path, ours: KeyPair, 
 
 
 @pytest.mark.parametrize(("since", "life"), [(timedelta(days=-3), _DAY), (timedelta(days=2), _DAY)])
-def test_a_client_refuses_what_is_not_valid_now(tmp_path: Path, since: timedelta, life: timedelta) -> None:
+def test_client_refuses_certificate_outside_validity(tmp_path: Path, since: timedelta, life: timedelta) -> None:
     ours = ca.create_ca("ours", _now() - timedelta(days=30), timedelta(days=90))
     pair = ca.sign(ours, ["localhost"], _now() + since, life)
     with pytest.raises(ssl.SSLCertVerificationError, match=r"expired|not yet valid"):
@@ -96,7 +94,7 @@ def test_a_client_refuses_what_is_not_valid_now(tmp_path: Path, since: timedelta
 
 
 @pytest.mark.parametrize("life", [timedelta(minutes=1), _DAY, timedelta(days=3650)])
-def test_the_times_are_those_that_were_asked_for(life: timedelta) -> None:
+def test_sign_validity_as_requested(life: timedelta) -> None:
     now = datetime(2026, 3, 1, 12, 30, tzinfo=UTC)
     ours = ca.create_ca("ours", now, life)
     for made in (ours, ca.sign(ours, ["localhost"], now, life)):
@@ -106,27 +104,27 @@ def test_the_times_are_those_that_were_asked_for(life: timedelta) -> None:
         assert now - timedelta(hours=1) <= certificate.not_valid_before_utc < now
 
 
-def test_a_pairs_key_is_its_certificates(ours: KeyPair, pair: KeyPair) -> None:
+def test_sign_key_matches_certificate(ours: KeyPair, pair: KeyPair) -> None:
     for made in (ours, pair):
         key = serialization.load_pem_private_key(made.key, password=None)
         assert isinstance(key, ec.EllipticCurvePrivateKey)
         assert key.public_key() == x509.load_pem_x509_certificate(made.certificate).public_key()
 
 
-def test_no_two_pairs_share_a_key_or_a_serial_number(ours: KeyPair) -> None:
+def test_sign_unique_key_and_serial_number(ours: KeyPair) -> None:
     made = [ca.sign(ours, ["localhost"], _now(), _DAY) for _ in range(3)]
     assert len({entry.key for entry in made}) == 3
     assert len({x509.load_pem_x509_certificate(entry.certificate).serial_number for entry in made}) == 3
 
 
-def test_a_serving_certificate_serves_and_does_nothing_else(pair: KeyPair) -> None:
+def test_sign_serving_certificate_usage(pair: KeyPair) -> None:
     extensions = x509.load_pem_x509_certificate(pair.certificate).extensions
     assert extensions.get_extension_for_class(x509.BasicConstraints).value.ca is False
     usage = extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(usage) == [ExtendedKeyUsageOID.SERVER_AUTH]
 
 
-def test_a_name_too_long_for_a_common_name_is_an_alternative_name(tmp_path: Path, ours: KeyPair) -> None:
+def test_sign_long_name_as_alternative_name(tmp_path: Path, ours: KeyPair) -> None:
     name = f"webhook.{'n' * 60}.svc"
     pair = ca.sign(ours, [name], _now(), _DAY)
     (common,) = x509.load_pem_x509_certificate(pair.certificate).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
@@ -134,7 +132,7 @@ def test_a_name_too_long_for_a_common_name_is_an_alternative_name(tmp_path: Path
     assert _shake_hands(tmp_path, pair, _client(ours), name)
 
 
-def test_a_key_of_another_kind_signs_nothing(ours: KeyPair) -> None:
+def test_sign_mismatched_ca_key_raises(ours: KeyPair) -> None:
     key = ed25519.Ed25519PrivateKey.generate().private_bytes(
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
@@ -185,7 +183,7 @@ def _as_certificate(key: bytes) -> bytes:
     ],
     ids=["RSA", "Ed25519", "OpenSSH", "certificate", "unknown", "unknown certificate", "unknown key"],
 )
-def test_check_key_of_another_kind_is_a_broken_pair(ours: KeyPair, make: Callable[[KeyPair], KeyPair]) -> None:
+def test_check_unsupported_key_type_raises(ours: KeyPair, make: Callable[[KeyPair], KeyPair]) -> None:
     made = make(ours)
     with pytest.raises(CertificateError):
         ca.check(made, [made.certificate], signs=True)

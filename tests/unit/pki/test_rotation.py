@@ -66,7 +66,7 @@ def signed_by(pair: KeyPair, issuers: tuple[bytes, ...]) -> bool:
     return True
 
 
-def test_at_first_an_authority_and_a_pair_are_made_for_the_services_names() -> None:
+def test_bootstrap_creates_ca_and_certificate() -> None:
     state = rotation.bootstrap(b"", _SPEC, _NOW).state
     assert signed_by(state.serving, (state.active.certificate,))
     assert state.cas == (state.active.certificate,)
@@ -75,7 +75,7 @@ def test_at_first_an_authority_and_a_pair_are_made_for_the_services_names() -> N
     assert ca.validity(state.active.certificate) == (_NOW, _NOW + _CA_LIFE)
 
 
-def test_what_stood_in_the_bundle_stays_trusted_when_nothing_else_is_known() -> None:
+def test_bootstrap_existing_bundle_stays_trusted() -> None:
     # What is over by this clock may be good by the API servers'.
     found = tuple(ca.create_ca("found", _NOW - n * _HOUR, 3 * _HOUR).certificate for n in range(5))
     state = rotation.bootstrap(b"".join(found), _SPEC, _NOW).state
@@ -85,15 +85,15 @@ def test_what_stood_in_the_bundle_stays_trusted_when_nothing_else_is_known() -> 
 
 
 @pytest.mark.parametrize("found", [b"", b"no PEM", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_a_bundle_that_holds_no_certificate_is_none(found: bytes) -> None:
+def test_bootstrap_bundle_without_certificate_ignored(found: bytes) -> None:
     assert rotation.bootstrap(found, _SPEC, _NOW).state.retired == ()
 
 
-def test_nothing_is_due_before_two_thirds_of_a_life() -> None:
+def test_next_step_before_two_thirds_of_life_none() -> None:
     assert rotation.next_step(begun(), LONG, _SPEC, _NOW + 60 * _HOUR - _SECOND) is None
 
 
-def test_a_certificate_is_renewed_at_two_thirds_of_its_life_by_the_same_authority() -> None:
+def test_next_step_renews_at_two_thirds_of_life() -> None:
     state = begun()
     renewed = taken(rotation.next_step(state, LONG, _SPEC, _NOW + 60 * _HOUR))
     assert renewed.cas == state.cas
@@ -102,7 +102,7 @@ def test_a_certificate_is_renewed_at_two_thirds_of_its_life_by_the_same_authorit
     assert renewed.trusted == state.trusted
 
 
-def test_step_service_renamed_renews_by_the_same_authority() -> None:
+def test_next_step_service_renamed_renews_with_same_ca() -> None:
     state = begun()
     moved = _SPEC._replace(names=InstallationNames("platform", "acme").hosts)
     assert rotation.next_step(state, LONG, _SPEC, _NOW) is None
@@ -115,7 +115,7 @@ def test_step_service_renamed_renews_by_the_same_authority() -> None:
     assert rotation.next_step(renewed, LONG, moved, _NOW) is None
 
 
-def test_no_certificate_outlives_its_authority() -> None:
+def test_renewed_certificate_ends_before_ca() -> None:
     state = taken(rotation.next_step(begun(), LONG, _SPEC, _NOW + 599 * _HOUR))
     long = spec_of(life=_CA_LIFE)
     late = rotation.next_step(state, LONG, long, _NOW + 599 * _HOUR + 61 * _HOUR)
@@ -123,7 +123,7 @@ def test_no_certificate_outlives_its_authority() -> None:
         assert ca.validity(pair.certificate).ends <= ca.validity(state.active.certificate).ends
 
 
-def test_an_authority_changes_in_order() -> None:
+def test_next_step_ca_rotation_order() -> None:
     state = begun()
     now = _NOW + 600 * _HOUR
     announced = taken(rotation.next_step(state, LONG, _SPEC, now))
@@ -154,7 +154,7 @@ def test_an_authority_changes_in_order() -> None:
 
 
 @pytest.mark.parametrize("at", [_NOW - 2 * _YEAR, _NOW + 2 * _YEAR])
-def test_a_retired_authority_goes_by_what_the_replicas_serve_whatever_time_it_is(at: datetime) -> None:
+def test_next_step_retired_ca_removed_by_reports(at: datetime) -> None:
     other = ca.create_ca("other", at, _HOUR).certificate
     state = structs.replace(begun(), retired=(other,))
     assert rotation.next_step(state, LONG, _SPEC, _NOW) is None
@@ -163,7 +163,7 @@ def test_a_retired_authority_goes_by_what_the_replicas_serve_whatever_time_it_is
 
 
 @pytest.mark.parametrize("off", [900 * _HOUR, 2 * _YEAR, -2 * _YEAR, -timedelta(minutes=5, seconds=1)])
-def test_with_an_authority_that_is_over_or_yet_to_begin_all_is_made_anew_and_what_was_is_trusted(
+def test_next_step_invalid_ca_recreates_all_trusts_old(
     off: timedelta,
 ) -> None:
     state = rotation.restore(begun(), LONG, _SPEC, _NOW).state
@@ -176,13 +176,13 @@ def test_with_an_authority_that_is_over_or_yet_to_begin_all_is_made_anew_and_wha
     assert rotation.next_step(fresh, LONG, _SPEC, _NOW + off) is None
 
 
-def test_a_clock_that_is_a_little_behind_changes_nothing() -> None:
+def test_next_step_clock_slightly_behind_none() -> None:
     state = rotation.restore(begun(), LONG, _SPEC, _NOW).state
     assert rotation.next_step(state, LONG, _SPEC, _NOW - timedelta(minutes=5)) is None
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
-def test_a_certificate_of_another_time_is_made_anew_by_the_same_authority(off: timedelta) -> None:
+def test_next_step_invalid_certificate_renewed_with_same_ca(off: timedelta) -> None:
     state = begun()
     other = structs.replace(state, serving=ca.sign(state.active, _SPEC.names, _NOW + off, _LIFE))
     renewed = taken(rotation.next_step(other, LONG, _SPEC, _NOW))
@@ -192,7 +192,7 @@ def test_a_certificate_of_another_time_is_made_anew_by_the_same_authority(off: t
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
-def test_a_next_authority_of_another_time_is_made_anew_before_it_signs(off: timedelta) -> None:
+def test_next_step_invalid_next_ca_recreated(off: timedelta) -> None:
     made = ca.create_ca("other", _NOW + off, _CA_LIFE)
     state = structs.replace(begun(), next=made)
     mended = taken(rotation.next_step(state, LONG, _SPEC, _NOW))
@@ -203,13 +203,13 @@ def test_a_next_authority_of_another_time_is_made_anew_before_it_signs(off: time
 
 
 @pytest.mark.parametrize("off", [2 * _YEAR, -2 * _YEAR])
-def test_what_another_clock_has_noted_of_the_bundle_is_no_time_to_wait_for(off: timedelta) -> None:
+def test_next_step_trusted_timestamp_ignored(off: timedelta) -> None:
     state = structs.replace(rotation.restore(begun(), LONG, _SPEC, _NOW).state, trusted=_NOW + off)
     assert rotation.next_step(state, LONG._replace(trusted=_SPEC.overlap - _SECOND), _SPEC, _NOW) is None
     assert taken(rotation.next_step(state, LONG, _SPEC, _NOW)).active == state.next
 
 
-def test_what_was_lost_is_stored_again_and_the_authority_changed() -> None:
+def test_restore_lost_secret_starts_ca_rotation() -> None:
     state = begun()
     back = rotation.restore(state, LONG, _SPEC, _NOW + _HOUR).state
     assert (back.active, back.serving) == (state.active, state.serving)
@@ -217,7 +217,7 @@ def test_what_was_lost_is_stored_again_and_the_authority_changed() -> None:
     assert back.trusted is None
 
 
-def test_again_during_a_change_replaces_the_authority_that_has_signed_nothing() -> None:
+def test_restore_during_rotation_replaces_next_ca() -> None:
     """Whoever read the Secret has its key as well."""
     back = rotation.restore(begun(), LONG, _SPEC, _NOW + _HOUR).state
     for known in (back, structs.replace(back, trusted=_NOW)):
@@ -227,7 +227,7 @@ def test_again_during_a_change_replaces_the_authority_that_has_signed_nothing() 
         assert after.trusted is None
 
 
-def test_again_before_authority_is_known_requests_the_change() -> None:
+def test_restore_before_ca_trusted_requests_rotation() -> None:
     state = begun()
     shortly = LONG._replace(trusted=_SPEC.overlap - _SECOND)
     put_back = rotation.restore(state, shortly, _SPEC, _NOW + _HOUR).state
@@ -245,7 +245,7 @@ def test_again_before_authority_is_known_requests_the_change() -> None:
     assert rotation.next_step(promoted, LONG, _SPEC, _NOW + _HOUR) is None
 
 
-def test_while_an_authority_is_not_in_place_the_next_is_not_made() -> None:
+def test_next_step_untrusted_ca_no_next_ca() -> None:
     state = begun()
     shortly = LONG._replace(trusted=_SPEC.overlap - _SECOND)
     for trusted, seen in ((None, LONG), (_NOW, shortly)):
@@ -284,14 +284,12 @@ STRANGER = begun().serving
         (GARBLED, None, 0, False),
     ],
 )
-def test_a_pair_is_taken_over_when_its_authority_is_known(
-    held: KeyPair | None, trusted: int | None, seen: int, *, due: bool
-) -> None:
+def test_is_due_to_serve_once_ca_trusted(held: KeyPair | None, trusted: int | None, seen: int, *, due: bool) -> None:
     state = structs.replace(RENEWED, trusted=None if trusted is None else _NOW + timedelta(seconds=trusted))
     assert rotation.is_due_to_serve(held, state, LONG._replace(trusted=timedelta(seconds=seen)), _SPEC, _NOW) is due
 
 
-def test_while_the_next_authority_waits_a_renewed_pair_is_taken_over_at_once() -> None:
+def test_is_due_to_serve_renewed_during_rotation() -> None:
     state = rotation.restore(structs.replace(RENEWED, trusted=_NOW - _HOUR), LONG, _SPEC, _NOW).state
     assert rotation.is_due_to_serve(HELD.serving, state, LONG, _SPEC, _NOW)
 
@@ -301,7 +299,7 @@ def test_while_the_next_authority_waits_a_renewed_pair_is_taken_over_at_once() -
     ("held", "due"), [(HELD.serving, False), (None, True), (OVER, True), (COMING, True), (STRANGER, True)]
 )
 @pytest.mark.parametrize("changing", [False, True])
-def test_a_pair_of_another_time_is_taken_over_by_nobody_who_serves_one_of_this(
+def test_is_due_to_serve_invalid_never_replaces_valid(
     stored: KeyPair, held: KeyPair | None, *, due: bool, changing: bool
 ) -> None:
     state = structs.replace(HELD, serving=stored)
@@ -494,7 +492,7 @@ def written(state: State) -> TlsSecret:
     "state",
     [begun(), rotation.bootstrap(b"", _SPEC, _NOW).state, rotation.restore(begun(), LONG, _SPEC, _NOW + _HOUR).state],
 )
-def test_a_state_is_read_as_it_was_written(state: State) -> None:
+def test_encode_then_decode_same_state(state: State) -> None:
     both = structs.replace(state, retired=begun().cas + begun().cas)
     assert secret_codec.decode(written(state)) == state
     assert secret_codec.decode(written(both)) == both
@@ -537,7 +535,7 @@ def encrypted(pair: KeyPair) -> bytes:
         (structs.replace(changed(), type="kubernetes.io/tls"), "its type is kubernetes.io/tls, and ours is Opaque"),
     ],
 )
-def test_what_could_not_be_served_is_refused_in_one_line(secret: TlsSecret, why: str) -> None:
+def test_decode_unusable_secret_raises_one_line(secret: TlsSecret, why: str) -> None:
     with pytest.raises(CertificateError) as raised:
         secret_codec.decode(secret)
     assert str(raised.value) == why
@@ -581,23 +579,23 @@ RSA = rsa_authority()
         changed(**{"next-ca.crt": _UNSUPPORTED, "next-ca.key": FOREIGN.active.key}),
     ],
 )
-def test_decode_key_of_unsupported_kind_is_broken(secret: TlsSecret) -> None:
+def test_decode_unsupported_key_type_raises(secret: TlsSecret) -> None:
     with pytest.raises(CertificateError):
         secret_codec.decode(secret)
 
 
-def test_decode_retired_authority_of_unsupported_kind_harms_nothing() -> None:
+def test_decode_unsupported_retired_ca_accepted() -> None:
     state = secret_codec.decode(changed(**{"retired-ca.crt": _UNSUPPORTED}))
     assert rotation.next_step(state, LONG, _SPEC, _NOW) is None or state.retired
 
 
-def test_what_a_replica_says_is_read_as_it_was_written() -> None:
+def test_report_round_trips() -> None:
     said = Report("abc", _NOW)
     annotations = {"replica.registry-webhook/one": secret_codec.report(said), "other": secret_codec.report(said)}
     secret = TlsSecret(1, secret_codec.TYPE, {}, annotations | {"replica.registry-webhook/two": "nonsense"})
     assert secret_codec.reports(secret) == {"one": said}
 
 
-def test_nothing_that_is_shown_of_a_state_holds_a_key() -> None:
+def test_state_repr_hides_keys() -> None:
     state = rotation.restore(begun(), LONG, _SPEC, _NOW + _HOUR).state
     assert "PRIVATE" not in f"{state!r}{written(state)!r}"

@@ -16,14 +16,14 @@ _BELOW = ca.sign(_BETWEEN, ["a.example.com"], _NOW, _LIFE)
 _PAIR = ca.sign(_ROOT, ["a.example.com", "b.example.com", "192.0.2.1"], _NOW, _LIFE)
 
 
-def test_it_is_read_until_when_it_is_good_and_for_which_names() -> None:
+def test_leaf_certificate_validity_and_names() -> None:
     leaf = verify.leaf_certificate(_PAIR.certificate + _ROOT.certificate)
     assert leaf.ends == _NOW + _LIFE
     assert leaf.begins <= _NOW
     assert leaf.names == {"a.example.com", "b.example.com"}
 
 
-def test_one_without_names_has_none() -> None:
+def test_leaf_certificate_without_names() -> None:
     assert verify.leaf_certificate(_ROOT.certificate).names == frozenset()
 
 
@@ -41,14 +41,12 @@ def test_one_without_names_has_none() -> None:
         (_PAIR.certificate + _OTHER.certificate, _OTHER.certificate, False),
     ],
 )
-def test_it_is_trusted_where_an_authority_of_the_bundle_has_signed_it(
-    chain: bytes, bundle: bytes, trusted: bool
-) -> None:
+def test_is_trusted_signed_by_bundle_ca(chain: bytes, bundle: bytes, trusted: bool) -> None:
     assert verify.is_trusted(chain, bundle) is trusted
 
 
 @pytest.mark.parametrize("text", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
-def test_what_is_no_certificate_is_said_to_be_none(text: bytes) -> None:
+def test_verify_not_certificate_raises(text: bytes) -> None:
     with pytest.raises(CertificateError, match="no PEM certificate"):
         verify.leaf_certificate(text)
     with pytest.raises(CertificateError, match="no PEM certificate"):

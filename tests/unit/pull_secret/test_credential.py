@@ -39,7 +39,7 @@ _PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
         ("registry.example.com/team/v2", "registry.example.com/team/v2/"),
     ],
 )
-def test_a_prefix_has_the_key_that_kubelet_looks_for(prefix: str, key: str) -> None:
+def test_key_for_prefix_as_kubelet(prefix: str, key: str) -> None:
     assert key_for(prefix) == key
     assert create_entry(key, "robot", _PASSWORD).key == key
 
@@ -53,7 +53,7 @@ def test_a_prefix_has_the_key_that_kubelet_looks_for(prefix: str, key: str) -> N
         ("docker.io", "https://index.docker.io/v1/"),
     ],
 )
-def test_a_prefix_that_an_image_may_be_called_has_a_key_without_a_slash_at_its_end(prefix: str, key: str) -> None:
+def test_key_for_image_without_trailing_slash(prefix: str, key: str) -> None:
     assert key_for(prefix, image=True) == key
 
 
@@ -77,7 +77,7 @@ def test_a_prefix_that_an_image_may_be_called_has_a_key_without_a_slash_at_its_e
         ("robot", _PASSWORD + "p" * (LIMIT - len(_PASSWORD))),
     ],
 )
-def test_an_awkward_user_name_or_password_is_taken_as_it_is(username: str, password: str) -> None:
+def test_make_entry_unusual_characters_unchanged(username: str, password: str) -> None:
     entry = create_entry("registry.example.com", username, password)
     assert (entry.username, entry.password, entry.email) == (username, password, None)
 
@@ -103,13 +103,13 @@ def test_an_awkward_user_name_or_password_is_taken_as_it_is(username: str, passw
         ("robot", "é" * (LIMIT // 2 + 1), "the password has more than 64 KiB"),
     ],
 )
-def test_what_kubelet_or_a_registry_could_not_use_is_refused(username: str, password: str, problem: str) -> None:
+def test_make_entry_unusable_login_raises(username: str, password: str, problem: str) -> None:
     with pytest.raises(InvalidCredential, match=problem) as refused:
         create_entry("registry.example.com", username, password)
     _shows_nothing(refused.value)
 
 
-def test_an_email_address_is_kept_and_an_empty_one_is_none() -> None:
+def test_make_entry_email_optional() -> None:
     assert create_entry("registry.example.com", "robot", _PASSWORD, "ops@example.com").email == "ops@example.com"
     assert create_entry("registry.example.com", "robot", _PASSWORD, "").email is None
     with pytest.raises(InvalidCredential, match="e-mail address"):
@@ -129,7 +129,7 @@ def test_an_email_address_is_kept_and_an_empty_one_is_none() -> None:
         "https://index.docker.io/v1/",
     ],
 )
-def test_keys_as_docker_and_kubelet_write_them_are_taken(key: str) -> None:
+def test_make_entry_docker_and_kubelet_keys_accepted(key: str) -> None:
     assert create_entry(key, "robot", _PASSWORD).key == key
 
 
@@ -157,13 +157,13 @@ def test_keys_as_docker_and_kubelet_write_them_are_taken(key: str) -> None:
         "a" * (LIMIT + 1),
     ],
 )
-def test_a_key_that_could_match_no_image_is_refused_with_what_to_write(key: str) -> None:
+def test_make_entry_impossible_key_raises_with_hint(key: str) -> None:
     with pytest.raises(InvalidCredential, match="host with an optional port and path") as refused:
         create_entry(key, "robot", _PASSWORD)
     _shows_nothing(refused.value)
 
 
-def test_an_entry_shows_its_key_alone() -> None:
+def test_entry_repr_shows_only_key() -> None:
     entry = create_entry("registry.example.com", _PASSWORD, _PASSWORD, _PASSWORD)
     assert repr(entry) == str(entry) == "Entry(key='registry.example.com')"
 
@@ -180,11 +180,11 @@ def test_an_entry_shows_its_key_alone() -> None:
         (["docker.io/team", "docker.io"], ("docker.io",)),
     ],
 )
-def test_a_prefix_that_another_covers_is_left_out(prefixes: list[str], left: tuple[str, ...]) -> None:
+def test_covering_removes_covered_prefixes(prefixes: list[str], left: tuple[str, ...]) -> None:
     assert without_covered(prefixes) == left
 
 
-def test_a_static_credential_is_for_its_server_and_for_what_else_is_on_the_same_host_and_port() -> None:
+def test_static_entries_same_host_and_port_only() -> None:
     others = [
         "registry.example.com/mirror",
         "registry.example.com/mirror/quay",
@@ -201,7 +201,7 @@ def test_a_static_credential_is_for_its_server_and_for_what_else_is_on_the_same_
     )
 
 
-def test_static_credential_other_spelling_of_its_host_gets_entry_of_that_spelling() -> None:
+def test_static_entries_one_per_host_spelling() -> None:
     others = ["Registry.Example.com:443/quay", "registry.example.com:0443/hub", "registry.example.com:5000/x"]
     entries = static_entries("registry.example.com", others, "robot", _PASSWORD)
     assert {entry.key for entry in entries} == {
@@ -211,13 +211,13 @@ def test_static_credential_other_spelling_of_its_host_gets_entry_of_that_spellin
     }
 
 
-def test_a_whole_registry_needs_one_entry() -> None:
+def test_static_entries_whole_registry_one_entry() -> None:
     others = ["registry.example.com/team", "registry.example.com"]
     (entry,) = static_entries("registry.example.com", others, "robot", _PASSWORD)
     assert entry.key == "registry.example.com"
 
 
-def test_a_target_that_is_an_image_gets_the_key_that_matches_it() -> None:
+def test_static_entries_image_target_exact_key() -> None:
     others = ["registry.example.com/mirror/nginx", "registry.example.com/other"]
     entries = static_entries("registry.example.com/team", others, "robot", _PASSWORD, images=set(others[:1]))
     assert [entry.key for entry in entries] == [
@@ -236,7 +236,7 @@ _PREFIXES = st.builds(
 
 
 @given(st.lists(_PREFIXES, max_size=8))
-def test_what_is_left_covers_all_that_was_given_and_nothing_twice(prefixes: list[str]) -> None:
+def test_covering_covers_each_prefix_once(prefixes: list[str]) -> None:
     left = without_covered(prefixes)
     assert set(left) <= set(prefixes)
     for prefix in prefixes:
@@ -244,7 +244,7 @@ def test_what_is_left_covers_all_that_was_given_and_nothing_twice(prefixes: list
 
 
 @given(st.text(), st.text())
-def test_what_is_accepted_comes_back_from_auth_as_kubelet_reads_it(username: str, password: str) -> None:
+def test_make_entry_auth_round_trips(username: str, password: str) -> None:
     try:
         entry = create_entry("registry.example.com", username, password)
     except InvalidCredential:
@@ -261,7 +261,7 @@ def _shows_nothing(error: Exception) -> None:
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n", "\r", "\n\n", "\r\n\n"])
 @pytest.mark.parametrize("start", ["", "\ufeff"])
-def test_make_entry_line_endings_and_mark_removed(start: str, end: str) -> None:
+def test_make_entry_line_endings_and_bom_removed(start: str, end: str) -> None:
     entry = create_entry("a.com", f"{start}robot{end}", f"{start} {_PASSWORD}\nx {end}")
     assert (entry.username, entry.password) == ("robot", f" {_PASSWORD}\nx ")
 
@@ -281,5 +281,5 @@ def test_make_entry_line_endings_and_mark_removed(start: str, end: str) -> None:
         ("robot", '"', ()),
     ],
 )
-def test_suspicions_show_no_value(username: str, password: str, said: tuple[str, ...]) -> None:
+def test_likely_mistakes_hide_values(username: str, password: str, said: tuple[str, ...]) -> None:
     assert likely_mistakes(create_entry("a.com", username, password)) == said

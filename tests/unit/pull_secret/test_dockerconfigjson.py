@@ -26,7 +26,7 @@ def _parse(auths: dict[str, Any]) -> tuple[list[Entry], list[str]]:
     return entries, notes
 
 
-def test_all_registries_are_taken_in_the_order_of_the_file() -> None:
+def test_parse_all_registries_in_file_order() -> None:
     entries, notes = _parse(
         {
             "https://index.docker.io/v1/": {"auth": _auth(f"hub:{_PASSWORD}")},
@@ -44,7 +44,7 @@ def test_all_registries_are_taken_in_the_order_of_the_file() -> None:
     ]
 
 
-def test_what_else_docker_keeps_in_the_file_is_passed_over() -> None:
+def test_parse_other_docker_keys_ignored() -> None:
     content = {"auths": {"a.com": _LOGIN | {"x": 1}}, "credsStore": "desktop", "HttpHeaders": {"User-Agent": "x"}}
     assert parse(json.dumps(content).encode()) == ([Entry("a.com", "robot", _PASSWORD)], [])
 
@@ -62,13 +62,13 @@ def test_what_else_docker_keeps_in_the_file_is_passed_over() -> None:
         (_auth(f"robot:{_PASSWORD}" * 8)[:76] + "\n" + _auth(f"robot:{_PASSWORD}" * 8)[76:] + "\n", "robot", None),
     ],
 )
-def test_auth_is_decoded_padded_or_not(auth: str, username: str, password: str | None) -> None:
+def test_parse_auth_with_or_without_padding(auth: str, username: str, password: str | None) -> None:
     ((entry,), notes) = _parse({"a.com": {"auth": auth}})
     assert not notes
     assert (entry.username, entry.password) == (username, password or (f"robot:{_PASSWORD}" * 8)[6:])
 
 
-def test_auth_stands_before_user_name_and_password_as_it_does_for_kubelet() -> None:
+def test_parse_auth_precedes_username_and_password() -> None:
     ((entry,), _) = _parse({"a.com": {"username": "other", "password": "x", "auth": _auth(f"robot:{_PASSWORD}")}})
     assert entry == Entry("a.com", "robot", _PASSWORD)
 
@@ -95,7 +95,7 @@ def test_auth_stands_before_user_name_and_password_as_it_does_for_kubelet() -> N
         ({"username": "ro\nbot", "password": _PASSWORD}, "control character"),
     ],
 )
-def test_what_kubelet_cannot_use_is_left_out_with_a_note(value: Any, why: str) -> None:
+def test_parse_unusable_entry_skipped_with_note(value: Any, why: str) -> None:
     entries, (note,) = _parse({"bad.example.com": value, "a.com": _LOGIN})
     assert entries == [Entry("a.com", "robot", _PASSWORD)]
     assert note.startswith('auths["bad.example.com"] is left out: ')
@@ -105,7 +105,7 @@ def test_what_kubelet_cannot_use_is_left_out_with_a_note(value: Any, why: str) -
 @pytest.mark.parametrize(
     "key", [f"https://robot:{_PASSWORD}@a.com", f"{_PASSWORD} {_PASSWORD}", "", "a.com:port", "x\n"]
 )
-def test_a_key_that_is_no_registry_s_is_left_out_and_not_shown(key: str) -> None:
+def test_parse_invalid_key_skipped_and_hidden(key: str) -> None:
     entries, (note,) = _parse({"a.com": _LOGIN, key: _LOGIN})
     assert entries == [Entry("a.com", "robot", _PASSWORD)]
     assert note.startswith("entry 2 of auths is left out: ")
@@ -121,16 +121,14 @@ def test_a_key_that_is_no_registry_s_is_left_out_and_not_shown(key: str) -> None
         ("index.docker.io/v2/", "https://index.docker.io/v1/", "https://index.docker.io/v1/"),
     ],
 )
-def test_of_two_keys_that_are_one_to_kubelet_docker_s_own_is_kept_or_the_last(
-    first: str, second: str, kept: str
-) -> None:
+def test_parse_equivalent_keys_docker_key_or_last_wins(first: str, second: str, kept: str) -> None:
     out = second if kept == first else first
     entries, notes = _parse({first: _LOGIN | {"username": "first"}, second: _LOGIN | {"username": "second"}})
     assert entries == [Entry(kept, "first" if kept == first else "second", _PASSWORD)]
     assert notes == [f"{out} is left out: to kubelet it is the same as {kept}"]
 
 
-def test_nobody_is_told_of_two_keys_with_the_same_credential() -> None:
+def test_parse_equivalent_keys_same_login_no_note() -> None:
     entries, notes = _parse({"https://a.com": _LOGIN, "a.com": _LOGIN})
     assert [entry.key for entry in entries] == ["a.com"]
     assert not notes
@@ -152,7 +150,7 @@ def test_nobody_is_told_of_two_keys_with_the_same_credential() -> None:
         ('{"auths": {"a.com": {}, "a.com": {}}}', "auths has the same key twice"),
     ],
 )
-def test_what_is_no_such_file_is_refused_with_its_path_and_not_its_value(content: str, problem: str) -> None:
+def test_parse_invalid_file_raises_without_values(content: str, problem: str) -> None:
     with pytest.raises(CredentialProviderError) as refused:
         parse(content.encode())
     assert str(refused.value).startswith(problem)
@@ -177,7 +175,7 @@ def test_what_is_no_such_file_is_refused_with_its_path_and_not_its_value(content
         ('{"auths": {"a.com": {"auth": "cm9ib3Q6eA==", "email": 5}}}', 'auths["a.com"].email is not a string'),
     ],
 )
-def test_parse_odd_entry_left_out_with_note(content: str, problem: str) -> None:
+def test_parse_malformed_entry_skipped_with_note(content: str, problem: str) -> None:
     content = content.replace('{"auths": {', '{"auths": {"good.com": {"auth": "cm9ib3Q6eA=="}, ', 1)
     entries, (note,) = parse(content.encode())
     assert entries == [Entry("good.com", "robot", "x")]
@@ -187,7 +185,7 @@ def test_parse_odd_entry_left_out_with_note(content: str, problem: str) -> None:
 
 
 @pytest.mark.parametrize("content", [b'{"auths": {"a.com": {"password": "kept-secret\xff"}}}', b"\xff\xfe{\0}\0"])
-def test_what_is_not_utf_8_is_refused(content: bytes) -> None:
+def test_parse_not_utf8_raises(content: bytes) -> None:
     with pytest.raises(CredentialProviderError, match="it is not in UTF-8"):
         parse(content)
 
@@ -203,7 +201,7 @@ def test_what_is_not_utf_8_is_refused(content: bytes) -> None:
     ],
 )
 @pytest.mark.parametrize("mark", ["", "\ufeff"])
-def test_parse_any_form_that_docker_writes(content: Any, mark: str) -> None:
+def test_parse_all_docker_formats(content: Any, mark: str) -> None:
     ((entry,), notes) = parse(f"{mark}{json.dumps(content)}".encode())
     assert (entry.key, entry.username, entry.password, notes) == ("a.com", "robot", _PASSWORD, [])
 
@@ -216,7 +214,7 @@ def test_parse_any_form_that_docker_writes(content: Any, mark: str) -> None:
         ({"auths": {}, "credsStore": "desktop", "credHelpers": {"a.com": "x"}}, "credHelpers and credsStore"),
     ],
 )
-def test_parse_credentials_with_programs_noted(content: Any, words: str) -> None:
+def test_parse_credential_helpers_noted(content: Any, words: str) -> None:
     entries, (note,) = parse(json.dumps(content).encode())
     assert entries == []
     assert words in note
@@ -230,7 +228,7 @@ def test_parse_credentials_with_programs_noted(content: Any, words: str) -> None
         f"apiVersion: v1\nkind: Secret\ndata:\n  .dockerconfigjson: {_PASSWORD}\n",
     ],
 )
-def test_parse_secret_manifest_refused_with_command(content: str) -> None:
+def test_parse_secret_manifest_raises_with_command(content: str) -> None:
     with pytest.raises(
         CredentialProviderError, match=r"it is a manifest.*kubectl get secret NAME -o jsonpath"
     ) as refused:
@@ -239,7 +237,7 @@ def test_parse_secret_manifest_refused_with_command(content: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["a.azurecr.io", "https://A.AzureCR.io", "a.azurecr.cn", "a.azurecr.us/v2/"])
-def test_parse_identity_token_of_azure_is_password(host: str) -> None:
+def test_parse_azure_identity_token_as_password(host: str) -> None:
     guid = "00000000-0000-0000-0000-000000000000"
     for value in (
         {"auth": _auth(f"{guid}:"), "identitytoken": _PASSWORD},
@@ -250,18 +248,18 @@ def test_parse_identity_token_of_azure_is_password(host: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["azurecr.io", "a.azurecr.io.example.com", "a.azurecr.de", "example.com/a.azurecr.io"])
-def test_parse_identity_token_of_other_registry_left_out(host: str) -> None:
+def test_parse_other_identity_token_skipped(host: str) -> None:
     entries, (note,) = _parse({host: {"identitytoken": _PASSWORD}})
     assert entries == []
     assert "it has a token" in note
 
 
 @pytest.mark.parametrize("content", ["{}", '{"auths": null}', '{"auths": {}}'])
-def test_a_file_without_entries_gives_none(content: str) -> None:
+def test_parse_file_without_entries(content: str) -> None:
     assert parse(content.encode()) == ([], [])
 
 
-def test_the_number_of_entries_is_bounded() -> None:
+def test_parse_entry_count_limited() -> None:
     entries, _ = _parse({f"r{number}.example.com": _LOGIN for number in range(LIMIT)})
     assert len(entries) == LIMIT
     with pytest.raises(CredentialProviderError, match=f"{LIMIT + 1} entries; the limit is {LIMIT}"):
@@ -269,7 +267,7 @@ def test_the_number_of_entries_is_bounded() -> None:
 
 
 @given(st.text(), st.text(), st.booleans())
-def test_what_was_accepted_once_comes_back_from_a_file(username: str, password: str, padded: bool) -> None:
+def test_parse_accepted_login_round_trips(username: str, password: str, padded: bool) -> None:
     try:
         entry = create_entry("registry.example.com", username, password)
     except InvalidCredential:

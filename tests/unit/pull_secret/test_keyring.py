@@ -62,7 +62,7 @@ def _keys(entries: list[Entry]) -> list[str]:
         ("https://index.docker.io/v1/", "Registry/app"),
     ],
 )
-def test_an_entry_is_used(key: str, image: str) -> None:
+def test_lookup_matching_entry_found(key: str, image: str) -> None:
     assert _keys(lookup(_entries(key), image)) == [key]
 
 
@@ -103,22 +103,22 @@ def test_an_entry_is_used(key: str, image: str) -> None:
         ("", "nginx"),
     ],
 )
-def test_an_entry_is_not_used(key: str, image: str) -> None:
+def test_lookup_other_entry_not_found(key: str, image: str) -> None:
     assert lookup(_entries(key), image) == []
 
 
-def test_kubelet_tries_the_longer_path_first_and_a_glob_last() -> None:
+def test_lookup_longest_path_first_glob_last() -> None:
     keys = ["*.example.com", "a.example.com", "a.example.com/team/", "b.example.com", "https://a.example.com/team"]
     found = _keys(lookup(_entries(*keys), "a.example.com/team/app"))
     assert found == ["a.example.com/team/", "https://a.example.com/team", "a.example.com", "*.example.com"]
 
 
-def test_entries_of_the_same_key_are_all_tried() -> None:
+def test_lookup_equivalent_keys_all_found() -> None:
     keys = ["https://a.example.com/v1/", "a.example.com", "a.example.com/"]
     assert _keys(lookup(_entries(*keys), "a.example.com/app")) == keys
 
 
-def test_the_default_registry_s_entry_is_used_only_where_no_other_is() -> None:
+def test_lookup_default_registry_entry_only_as_fallback() -> None:
     keys = ["https://index.docker.io/v1/", "docker.io/team/"]
     assert _keys(lookup(_entries(*keys), "team/app")) == ["docker.io/team/"]
     assert _keys(lookup(_entries(*keys), "nginx")) == ["https://index.docker.io/v1/"]
@@ -138,7 +138,7 @@ def test_the_default_registry_s_entry_is_used_only_where_no_other_is() -> None:
         ("registry.example.com:port", None),
     ],
 )
-def test_keys_that_mean_the_same_are_filed_under_the_same(key: str, filed: str | None) -> None:
+def test_keyring_key_equal_for_equivalent_keys(key: str, filed: str | None) -> None:
     assert keyring_key(key) == filed
 
 
@@ -158,9 +158,7 @@ _BELOW = st.lists(st.sampled_from(["v1", "v2", "team", "app"]), min_size=1, max_
 
 
 @given(_HOSTS, _PATHS, _BELOW, st.sampled_from(["", ":1.0"]))
-def test_the_key_of_a_prefix_covers_every_image_below_it(
-    host: str, path: list[str], below: list[str], tag: str
-) -> None:
+def test_key_for_prefix_matches_images_below(host: str, path: list[str], below: list[str], tag: str) -> None:
     # docker.io/v1 and docker.io/v2 are ways of writing docker.io itself.
     key = key_for(normalise("/".join([host, *path])))
     image = "/".join([host, *path, *below]) + tag
@@ -168,7 +166,7 @@ def test_the_key_of_a_prefix_covers_every_image_below_it(
 
 
 @given(_HOSTS, _PATHS.filter(bool), _BELOW)
-def test_the_key_of_a_prefix_covers_nothing_beside_it(host: str, path: list[str], below: list[str]) -> None:
+def test_key_for_prefix_matches_no_sibling(host: str, path: list[str], below: list[str]) -> None:
     prefix = "/".join([host, *path])
     assume(normalise(prefix) == prefix)
     entries = _entries(key_for(prefix))
@@ -179,7 +177,7 @@ def test_the_key_of_a_prefix_covers_nothing_beside_it(host: str, path: list[str]
 
 
 @given(_HOSTS, _PATHS.filter(bool))
-def test_the_key_of_a_prefix_that_is_an_image_covers_that_image(host: str, path: list[str]) -> None:
+def test_key_for_image_matches_image(host: str, path: list[str]) -> None:
     prefix = "/".join([host, *path])
     assume(normalise(prefix) == prefix)
     assume(host != "docker.io" or len(path) > 1)  # a single component is in library/ there
@@ -188,7 +186,7 @@ def test_the_key_of_a_prefix_that_is_an_image_covers_that_image(host: str, path:
 
 
 @given(st.text("ab1.:/*[]?#@%-_ \n\0é<v"))
-def test_a_key_that_is_accepted_is_one_that_kubelet_can_read(key: str) -> None:
+def test_check_key_accepted_readable_by_kubelet(key: str) -> None:
     try:
         check_key(key)
     except InvalidCredential:
@@ -197,13 +195,13 @@ def test_a_key_that_is_accepted_is_one_that_kubelet_can_read(key: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["localhost", "docker.io", "index.docker.io"])
-def test_own_default_registry_entry_not_for_other_host(host: str) -> None:
+def test_own_default_registry_entry_removed_for_other_host(host: str) -> None:
     entries = [create_entry("https://index.docker.io/v1/", "robot", "kept-secret")]
     assert lookup(entries, f"{host}/image") == entries
     assert lookup_own(entries, f"{host}/image") == ([] if host == "localhost" else entries)
 
 
-def test_own_entry_of_its_host_stays() -> None:
+def test_own_entry_of_same_host_retained() -> None:
     entries = [create_entry("localhost", "robot", "kept-secret")]
     assert lookup_own(entries, "localhost/image") == entries
 
@@ -213,7 +211,7 @@ def test_own_entry_of_its_host_stays() -> None:
     st.sampled_from(["", "/team"]),
     st.sampled_from(["Registry.example.com/quay", "registry.EXAMPLE.com:0443/quay", "R.example.com:5000/quay"]),
 )
-def test_rewritten_image_finds_the_servers_credential_however_spelled(server: str, path: str, target: str) -> None:
+def test_lookup_rewritten_image_any_server_spelling(server: str, path: str, target: str) -> None:
     text = (
         f"opencti: {{daemon: {{registry: {{server: '{server}{path}'}}}}}}\n"
         f"webhook: {{rules: [{{from: q.io, to: '{target}'}}]}}"

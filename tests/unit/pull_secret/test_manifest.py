@@ -54,7 +54,7 @@ def logins(content: bytes) -> dict[str, tuple[str, str]]:
     ],
     ids=range(12),
 )
-def test_kubelet_decodes_what_was_put_in(username: str, password: str) -> None:
+def test_content_decoded_by_kubelet(username: str, password: str) -> None:
     content = made(create_entry(_SERVER, username, password)).content
     assert logins(content) == {_SERVER: (username, password)}
     entry = json.loads(content)["auths"][_SERVER]
@@ -68,11 +68,11 @@ _CLEAN = _TEXTS.filter(lambda text: text == cleaned(text))
 
 
 @given(username=_CLEAN.filter(lambda text: ":" not in text and text != "<token>"), password=_CLEAN)
-def test_whatever_may_become_an_entry_comes_out_again(username: str, password: str) -> None:
+def test_content_any_login_round_trips(username: str, password: str) -> None:
     assert logins(made(create_entry(_SERVER, username, password)).content) == {_SERVER: (username, password)}
 
 
-def test_an_email_address_is_there_only_if_there_is_one() -> None:
+def test_content_email_only_if_set() -> None:
     with_one = json.loads(made(create_entry(_SERVER, "robot", _PASSWORD, "robot@example.com")).content)["auths"][
         _SERVER
     ]
@@ -82,12 +82,12 @@ def test_an_email_address_is_there_only_if_there_is_one() -> None:
 
 
 @given(st.permutations([f"{name}.example.com" for name in "abcde"]))
-def test_the_same_credential_makes_the_same_bytes_in_whatever_order_it_was_read(keys: list[str]) -> None:
+def test_build_independent_of_entry_order(keys: list[str]) -> None:
     entries = [create_entry(key, "robot", _PASSWORD) for key in keys]
     assert made(*entries) == made(*sorted(entries, key=lambda entry: entry.key))
 
 
-def test_another_credential_makes_another_hash_and_the_same_one_the_same() -> None:
+def test_build_hash_identifies_content() -> None:
     assert made().hash == made().hash == digest(made().content)
     others = {made(create_entry(_SERVER, "robot", f"{_PASSWORD}{more}")).hash for more in ("", " ", "1")}
     assert len(others) == 3
@@ -101,9 +101,7 @@ def test_another_credential_makes_another_hash_and_the_same_one_the_same() -> No
         (_NOW + 60, True, "2026-09-21T14:14:20Z"),
     ],
 )
-def test_an_end_is_written_down_only_if_the_source_told_it(
-    expires: float | None, told: bool, written: str | None
-) -> None:
+def test_build_expiry_only_if_stated(expires: float | None, told: bool, written: str | None) -> None:
     document = made(expires=expires, told=told)
     assert document.expires == written
     annotations = to_manifest(document, "pull", "team", unserved_since=None, uid=None)["metadata"]["annotations"]
@@ -122,7 +120,7 @@ _MARKS = {REFRESHED_ANNOTATION}
         ("2026-09-21T14:14:20Z", "1-2-3", _META | {"uid"}, _MARKS | {UNSERVED_ANNOTATION}),
     ],
 )
-def test_a_manifest_has_these_keys_and_no_other(
+def test_manifest_exact_keys(
     unserved_since: str | None, uid: str | None, metadata: set[str], annotations: set[str]
 ) -> None:
     document = made()
@@ -158,7 +156,7 @@ def hiding(text: str) -> bool:
     )
 
 
-def test_a_masked_manifest_shows_no_content() -> None:
+def test_redacted_manifest_hides_content() -> None:
     secret = to_manifest(made(), "pull", "team", unserved_since="2026-09-21T14:14:20Z", uid=None)
     shown: dict[str, Any] = redacted(secret)
     assert not hiding(json.dumps(secret))
@@ -167,18 +165,18 @@ def test_a_masked_manifest_shows_no_content() -> None:
     assert shown["metadata"] == secret["metadata"]
 
 
-def test_no_repr_shows_anything_of_it() -> None:
+def test_pull_secret_repr_hides_content() -> None:
     document = made()
     for shown in (repr(document), str(document), f"{document}", repr((document,)), repr({"document": document})):
         assert hiding(shown)
 
 
 @given(st.integers(0, 253_402_300_799))
-def test_a_moment_that_was_written_down_is_read_again(seconds: int) -> None:
+def test_rfc3339_round_trips(seconds: int) -> None:
     assert parse_rfc3339(format_rfc3339(float(seconds))) == float(seconds)
 
 
-def test_a_moment_is_written_to_the_second_that_has_begun() -> None:
+def test_format_rfc3339_truncates_to_second() -> None:
     assert format_rfc3339(_NOW + 0.999) == format_rfc3339(_NOW) == "2026-09-21T14:13:20Z"
 
 
@@ -190,11 +188,11 @@ def test_a_moment_is_written_to_the_second_that_has_begun() -> None:
         *("2026-09-21T14:13:20Z\n", " 2026-09-21T14:13:20Z"),
     ],
 )
-def test_what_somebody_else_wrote_is_no_moment(text: str) -> None:
+def test_parse_rfc3339_other_format_none(text: str) -> None:
     assert parse_rfc3339(text) is None
 
 
-def test_a_credential_that_is_too_large_for_a_secret_is_refused() -> None:
+def test_build_over_secret_size_limit_raises() -> None:
     password = "kept-secret" * 5000
     entries = tuple(create_entry(f"r{number}.example.com", "robot", password) for number in range(20))
     with pytest.raises(InvalidCredential, match="a Secret holds 1024 at most"):

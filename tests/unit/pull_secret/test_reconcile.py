@@ -185,7 +185,7 @@ class Case(NamedTuple):
     ],
     ids=lambda case: f"{case.standing.name}-{case.kind.name}",
 )
-def test_what_stands_there_and_what_should_say_what_is_to_be_done(case: Case) -> None:
+def test_plan_action_by_state(case: Case) -> None:
     done = plan(
         case.standing, case.found, case.document, _NOW, GracePeriod(_LINGER, case.held, case.left, case.entitled)
     )
@@ -227,7 +227,7 @@ _LINGERS = st.builds(
 
 
 @given(_STANDINGS, _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
-def test_what_is_not_ours_is_never_touched(
+def test_plan_foreign_secret_untouched(
     standing: NamespaceState, found: Secret, document: PullSecret | None, now: float, linger: GracePeriod
 ) -> None:
     done = plan(standing, found, document, now, linger)
@@ -236,7 +236,7 @@ def test_what_is_not_ours_is_never_touched(
 
 
 @given(_STANDINGS, _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
-def test_step_unserved_and_not_seen_served_gets_no_credential(
+def test_plan_unselected_and_not_entitled_no_credential(
     standing: NamespaceState, found: Secret, document: PullSecret | None, now: float, linger: GracePeriod
 ) -> None:
     """And nobody who writes guesses there is told which is right."""
@@ -250,7 +250,7 @@ def test_step_unserved_and_not_seen_served_gets_no_credential(
 
 
 @given(_STANDINGS, st.none() | _SECRETS, _TIMES, _LINGERS)
-def test_a_credential_in_doubt_replaces_no_other(
+def test_plan_create_only_credential_never_replaces(
     standing: NamespaceState, found: Secret | None, now: float, linger: GracePeriod
 ) -> None:
     done = plan(standing, found, _DOUBTED, now, linger)
@@ -260,7 +260,7 @@ def test_a_credential_in_doubt_replaces_no_other(
 
 
 @given(_STANDINGS, st.none() | _SECRETS, _DOCUMENTS, _TIMES, _LINGERS)
-def test_once_a_step_is_taken_there_is_none_left(
+def test_plan_after_action_nothing_left(
     standing: NamespaceState, found: Secret | None, document: PullSecret | None, now: float, linger: GracePeriod
 ) -> None:
     done = plan(standing, found, document, now, linger)
@@ -297,9 +297,7 @@ def after(done: Action, found: Secret | None, document: PullSecret | None) -> Se
 
 
 @given(st.lists(st.tuples(st.booleans(), st.floats(0, 30)), max_size=30), st.floats(31, 1000))
-def test_a_namespace_that_comes_back_within_the_linger_keeps_its_secret(
-    history: list[tuple[bool, float]], linger: float
-) -> None:
+def test_plan_reselected_within_linger_never_deletes(history: list[tuple[bool, float]], linger: float) -> None:
     """However often the label comes and goes, as long as it never stays away for the linger, nothing is deleted."""
     now, away, found = _NOW, 0.0, _SECRET
     for served, seconds in history:
@@ -317,7 +315,7 @@ def test_a_namespace_that_comes_back_within_the_linger_keeps_its_secret(
 
 
 @given(st.floats(1, 1e6), st.floats(-10, 1e6))
-def test_once_the_linger_is_over_it_goes_and_not_before(linger: float, waited: float) -> None:
+def test_plan_deletes_only_after_linger(linger: float, waited: float) -> None:
     mark = parse_rfc3339(format_rfc3339(_NOW))
     assert mark is not None
     found = structs.replace(_SECRET, unserved_since=format_rfc3339(_NOW))

@@ -33,9 +33,7 @@ _DEFAULT = scheduled()
         (float("inf"), 0.0, 1440.0),
     ],
 )
-def test_a_pass_that_went_well_is_followed_at_80_percent_of_the_time_that_is_left(
-    life: float | None, dice: float, wait: float
-) -> None:
+def test_after_success_80_percent_of_lifetime(life: float | None, dice: float, wait: float) -> None:
     assert _DEFAULT.after_success(life, dice) == pytest.approx(wait, rel=1e-4)
 
 
@@ -59,9 +57,7 @@ def waits(schedule: Schedule, *, refused: bool = False, count: int = 10) -> list
         (scheduled(period=10), True, [10] * 10),
     ],
 )
-def test_a_pass_that_went_wrong_is_tried_again_quickly_then_ever_later(
-    schedule: Schedule, refused: bool, expected: list[float]
-) -> None:
+def test_after_failure_quick_retries_then_backoff(schedule: Schedule, refused: bool, expected: list[float]) -> None:
     assert waits(schedule, refused=refused) == expected
 
 
@@ -79,14 +75,14 @@ def test_a_pass_that_went_wrong_is_tried_again_quickly_then_ever_later(
         (1, False, -5.0, 5.0),
     ],
 )
-def test_what_a_server_asked_for_is_waited_within_the_period(
+def test_after_failure_retry_after_limited_to_period(
     failures: int, refused: bool, retry_after: float, wait: float
 ) -> None:
     assert _DEFAULT.after_failure(failures, refused=refused, retry_after=retry_after, jitter=0.0) == wait
 
 
 @pytest.mark.parametrize("refused", [True, False])
-def test_schedule_provider_that_is_not_watched_read_within_its_time(refused: bool) -> None:
+def test_schedule_unwatched_provider_refresh_after_honored(refused: bool) -> None:
     waits = [
         _DEFAULT.after_failure(1, refused=True, retry_after=None, jitter=dice, refresh_after=120.0)
         if refused
@@ -110,9 +106,7 @@ _ASKED = st.none() | st.floats(0, 1e12)
 
 
 @given(_SCHEDULES, _LIVES, _DICE)
-def test_never_under_ten_seconds_after_success_and_never_beyond_the_period(
-    schedule: Schedule, life: float | None, dice: float
-) -> None:
+def test_after_success_within_minimum_and_period(schedule: Schedule, life: float | None, dice: float) -> None:
     wait = schedule.after_success(life, dice)
     assert 10 <= wait <= max(10, 0.8 * schedule.period)
     if life is not None and life > 20:
@@ -120,7 +114,7 @@ def test_never_under_ten_seconds_after_success_and_never_beyond_the_period(
 
 
 @given(_SCHEDULES, _FAILURES, st.booleans(), _ASKED, _DICE)
-def test_never_hot_after_failure_and_never_for_good(
+def test_after_failure_within_minimum_and_maximum(
     schedule: Schedule, failures: int, refused: bool, asked: float | None, dice: float
 ) -> None:
     wait = schedule.after_failure(failures, refused=refused, retry_after=asked, jitter=dice)
@@ -132,7 +126,7 @@ def test_never_hot_after_failure_and_never_for_good(
 
 
 @given(_SCHEDULES, st.integers(1, 200), st.booleans())
-def test_every_wait_is_at_least_the_one_before(schedule: Schedule, failures: int, refused: bool) -> None:
+def test_after_failure_delay_never_decreases(schedule: Schedule, failures: int, refused: bool) -> None:
     if schedule.settings.retry_delay > min(300, schedule.period):
         return  # quick tries that are slower than the slow ones are what was asked for
     one, next_one = (
@@ -142,12 +136,12 @@ def test_every_wait_is_at_least_the_one_before(schedule: Schedule, failures: int
 
 
 @given(_SCHEDULES, _FAILURES, st.booleans(), _DICE)
-def test_chance_takes_off_a_tenth_at_most(schedule: Schedule, failures: int, refused: bool, dice: float) -> None:
+def test_jitter_at_most_ten_percent(schedule: Schedule, failures: int, refused: bool, dice: float) -> None:
     most = schedule.after_failure(failures, refused=refused, retry_after=None, jitter=0.0)
     assert 0.9 * most <= schedule.after_failure(failures, refused=refused, retry_after=None, jitter=dice) <= most
     assert 0.9 * schedule.after_success(None, 0.0) <= schedule.after_success(None, dice)
 
 
 @given(_SCHEDULES, _FAILURES)
-def test_who_was_refused_tries_no_quick_tries(schedule: Schedule, failures: int) -> None:
+def test_after_failure_refused_no_quick_retry(schedule: Schedule, failures: int) -> None:
     assert schedule.after_failure(failures, refused=True, retry_after=None, jitter=0.5) >= 10

@@ -31,7 +31,7 @@ def asked(registry: Asked, prefixes: tuple[str, ...], clock: Clock | None = None
 
 
 @pytest.mark.parametrize(("answer", "holds"), [(Answer.ACCEPTED, 60), (Answer.REFUSED, 1800), (Answer.UNCLEAR, 0)])
-def test_asking_same_credential_not_asked_while_answer_holds(answer: Answer, holds: int) -> None:
+def test_check_cached_verdict_not_repeated(answer: Answer, holds: int) -> None:
     clock, registry = Clock(), Asked({"registry.example.com": answer})
     ask = asked(registry, ("registry.example.com",), clock)
     start = clock.now
@@ -55,7 +55,7 @@ _A, _R, _U = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
     ("one", "other", "worst"),
     [(_A, _A, _A), (_A, _U, _U), (_U, _A, _U), (_U, _R, _R), (_R, _U, _R), (_R, _A, _R), (_A, _R, _R)],
 )
-def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> None:
+def test_check_worst_answer_wins(one: Answer, other: Answer, worst: Answer) -> None:
     registry = Asked({"a.example.com": one, "b.example.com": other})
     entries = tuple(create_entry(host, "robot", "kept-secret") for host in registry.answers)
     verdict = asked(registry, tuple(registry.answers))(Credential(entries))
@@ -64,7 +64,7 @@ def test_the_worst_answer_counts(one: Answer, other: Answer, worst: Answer) -> N
     assert verdict.detail.split()[0] == next(host for host, answer in registry.answers.items() if answer is worst)
 
 
-def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None:
+def test_check_each_registry_once_per_login() -> None:
     registry = Asked({"a.example.com": _A, "b.example.com:5000": _A})
     entries = (
         create_entry("a.example.com/team/", "team", "kept-secret-team"),
@@ -81,7 +81,7 @@ def test_each_registry_is_asked_once_for_each_login_and_told_no_others() -> None
     ]
 
 
-def test_where_no_entry_is_for_our_registries_nobody_is_asked() -> None:
+def test_check_without_matching_entry_none() -> None:
     registry = Asked({})
     assert asked(registry, ("a.example.com",))(credential()) is None
     assert asked(registry, ())(credential()) is None

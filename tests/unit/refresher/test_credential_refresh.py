@@ -184,7 +184,7 @@ _ROWS = [
 
 
 @pytest.mark.parametrize("row", _ROWS)
-def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> None:
+def test_refresh_result_by_verdict_and_mode(row: Row) -> None:
     scene = Scene(strict=row.strict)
     if row.good:
         assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
@@ -214,7 +214,7 @@ def test_what_is_published_by_answer_mode_and_what_was_good_before(row: Row) -> 
 
 
 @pytest.mark.parametrize("strict", [False, True])
-def test_without_a_source_there_is_nothing_to_publish_and_that_is_well(strict: bool) -> None:
+def test_refresh_without_provider_outcome_none(strict: bool) -> None:
     scene = Scene(strict=strict)
     scene.credentials._provider = None  # noqa: SLF001
     assert scene.credentials.refresh().outcome is Outcome.NONE
@@ -222,7 +222,7 @@ def test_without_a_source_there_is_nothing_to_publish_and_that_is_well(strict: b
     assert scene.published() is None
 
 
-def test_a_doubted_credential_that_is_accepted_later_is_published_for_all() -> None:
+def test_refresh_refused_then_accepted_published() -> None:
     scene = Scene()
     scene.verdict = _REFUSED
     scene.credentials.refresh()
@@ -235,14 +235,14 @@ def test_a_doubted_credential_that_is_accepted_later_is_published_for_all() -> N
     assert scene.published() == (1, False)
 
 
-def test_the_good_one_of_an_earlier_configuration_stays_while_the_source_fails() -> None:
+def test_refresh_provider_fails_last_good_published() -> None:
     scene = Scene(good=build(credential(5), WALL))
     scene.source.content = _BROKEN
     assert scene.credentials.refresh().outcome is Outcome.PROVIDER
     assert scene.published() == (5, False)
 
 
-def test_the_same_content_keeps_its_time_and_is_published_once() -> None:
+def test_refresh_same_content_published_once() -> None:
     scene = Scene()
     scene.credentials.refresh()
     first = scene.publisher.pull_secret
@@ -259,7 +259,7 @@ def test_the_same_content_keeps_its_time_and_is_published_once() -> None:
     assert second.refreshed == format_rfc3339(WALL + 160)
 
 
-def test_the_same_content_with_another_end_keeps_its_time_and_tells_the_end() -> None:
+def test_refresh_same_content_new_expiry_updates_expiry() -> None:
     scene = Scene()
     for end in (500.0, 900.0):
         scene.source.content = credential(1, WALL + end, told=True)
@@ -270,7 +270,7 @@ def test_the_same_content_with_another_end_keeps_its_time_and_tells_the_end() ->
         assert (document.refreshed, document.expires) == (format_rfc3339(WALL), format_rfc3339(WALL + end))
 
 
-def test_an_end_that_came_is_known_and_a_new_credential_mends_it() -> None:
+def test_expired_until_new_credential() -> None:
     scene = Scene()
     scene.source.content = credential(1, WALL + 30, told=True)
     scene.credentials.refresh()
@@ -288,7 +288,7 @@ def test_an_end_that_came_is_known_and_a_new_credential_mends_it() -> None:
     assert b"expiry_timestamp_seconds +Inf" in scene.metrics.exposition()
 
 
-def test_the_end_of_one_that_was_refused_is_not_the_published_ones() -> None:
+def test_expired_ignores_refused_credential() -> None:
     scene = Scene()
     scene.credentials.refresh()
     scene.source.content = credential(2, WALL - 5, told=True)
@@ -300,24 +300,24 @@ def test_the_end_of_one_that_was_refused_is_not_the_published_ones() -> None:
 # When the next pass comes
 
 
-def test_passes_that_go_well_are_a_period_apart() -> None:
+def test_refresh_success_once_per_period() -> None:
     scene = Scene()
     assert scene.passes(330) == [0, 80, 160, 240, 320]
 
 
-def test_passes_follow_a_life_that_is_shorter_and_never_run_hot() -> None:
+def test_refresh_short_lifetime_minimum_interval() -> None:
     scene = Scene()
     scene.source.content = credential(1, WALL - 1000)
     assert scene.passes(60) == [0, 10, 20, 30, 40, 50]
 
 
-def test_a_source_that_fails_is_read_quickly_and_then_ever_later() -> None:
+def test_refresh_provider_failure_backoff() -> None:
     scene = Scene(period=1800)
     scene.source.content = _BROKEN
     assert scene.passes(800) == [0, 5, 10, 20, 40, 80, 160, 320, 620]
 
 
-def test_credentials_refused_wait_for_token_ttl_or_change() -> None:
+def test_refresh_refused_waits_for_period_or_change() -> None:
     scene = Scene(period=1800)
     scene.verdict = _REFUSED
 
@@ -327,14 +327,14 @@ def test_credentials_refused_wait_for_token_ttl_or_change() -> None:
     assert scene.passes(6000, meanwhile) == [0, 1800, 3600, 4000, 5800]
 
 
-def test_credentials_refused_helper_is_read_again() -> None:
+def test_refresh_refused_helper_read_early() -> None:
     scene = Scene(period=1800)
     scene.source.within = 120.0
     scene.verdict = _REFUSED
     assert scene.passes(300) == [0, 96, 192, 288]
 
 
-def test_credentials_deferred_login_is_tried_when_allowed() -> None:
+def test_refresh_deferred_login_retried_when_allowed() -> None:
     scene = Scene(period=1800, good=build(credential(5), WALL))
     scene.verdict = Verdict(Answer.DEFERRED, "not asked: too many logins were refused", 250.0)
     assert scene.passes(600) == [0, 250, 500]
@@ -342,7 +342,7 @@ def test_credentials_deferred_login_is_tried_when_allowed() -> None:
     assert b'registry_checks_total{result="refused"} 0.0' in scene.metrics.exposition()
 
 
-def test_credentials_end_not_stated_are_read_every_two_minutes() -> None:
+def test_refresh_unknown_expiry_every_two_minutes() -> None:
     scene = Scene(period=1800)
     scene.source.within = 120.0
     assert scene.passes(300) == [0, 96, 192, 288]
@@ -376,9 +376,7 @@ def issuing(scene: Scene, life: float, expires: float | None = None) -> list[flo
 
 
 @pytest.mark.parametrize(("life", "fewest", "most"), [(12 * 3600, 8, 12), (3600, 8, 12), (1200, 15, 32)])
-def test_credentials_issued_at_each_reading_are_published_when_old_or_refused(
-    life: float, fewest: int, most: int
-) -> None:
+def test_refresh_new_secret_per_read_published_when_old(life: float, fewest: int, most: int) -> None:
     times = issuing(Scene(period=1800), life)
     assert fewest <= len(times) <= most
     gaps = [later - sooner for sooner, later in pairwise(times)]
@@ -387,7 +385,7 @@ def test_credentials_issued_at_each_reading_are_published_when_old_or_refused(
     assert sum(gap > life for gap in gaps) <= 1
 
 
-def test_credentials_issued_at_each_reading_never_asked_are_all_published() -> None:
+def test_refresh_new_secret_per_read_unchecked_published() -> None:
     scene = Scene(period=1800)
     scene.verdict = None
     scene.source.within = 120.0
@@ -397,12 +395,12 @@ def test_credentials_issued_at_each_reading_never_asked_are_all_published() -> N
         assert scene.published() == (number, False)
 
 
-def test_credentials_issued_with_an_end_are_published_at_half_their_life() -> None:
+def test_refresh_new_secret_published_at_half_life() -> None:
     gaps = [later - sooner for sooner, later in pairwise(issuing(Scene(period=1800), 600, 600.0))]
     assert max(gaps) < 300 + 120
 
 
-def test_credentials_changed_once_published_though_the_old_one_is_accepted() -> None:
+def test_refresh_changed_credential_published_at_once() -> None:
     scene = Scene(period=1800)
     scene.verdict = _ACCEPTED
     scene.source.within = 120.0
@@ -412,13 +410,13 @@ def test_credentials_changed_once_published_though_the_old_one_is_accepted() -> 
         assert scene.published() == (number, False)
 
 
-def test_what_the_registry_asks_for_is_waited() -> None:
+def test_refresh_retry_after_honored() -> None:
     scene = Scene(period=1800)
     scene.verdict = _UNCLEAR._replace(retry_after=120.0)
     assert scene.passes(400) == [0, 120, 240, 360]
 
 
-def test_after_success_failures_are_counted_anew() -> None:
+def test_refresh_success_resets_backoff() -> None:
     scene = Scene(period=1800)
     scene.source.content = _BROKEN
 
@@ -430,7 +428,7 @@ def test_after_success_failures_are_counted_anew() -> None:
     assert scene.passes(1800, meanwhile) == [0, 5, 10, 20, 40, 80, 160, 320, 1760, 1765, 1770, 1780]
 
 
-def test_a_source_that_changes_is_read_within_a_second_and_failures_are_forgotten() -> None:
+def test_refresh_changed_provider_read_and_backoff_reset() -> None:
     scene = Scene(period=1800)
     scene.source.content = _BROKEN
 
@@ -442,7 +440,7 @@ def test_a_source_that_changes_is_read_within_a_second_and_failures_are_forgotte
     assert scene.passes(230, meanwhile) == [0, 5, 10, 20, 40, 80, 160, 200, 205, 210, 220]
 
 
-def test_a_source_that_changes_while_it_is_read_is_read_again() -> None:
+def test_refresh_provider_changed_during_read_read_again() -> None:
     scene = Scene()
 
     def changing(_: Credential) -> None:
@@ -461,7 +459,7 @@ _YEARS = 2 * 365 * 24 * 3600.0
 
 
 @pytest.mark.parametrize("ahead", [_YEARS, -_YEARS])
-def test_passes_come_in_their_time_whatever_the_wall_clock_says(ahead: float) -> None:
+def test_refresh_interval_independent_of_wall_clock(ahead: float) -> None:
     scene = Scene()
 
     def meanwhile() -> None:
@@ -470,7 +468,7 @@ def test_passes_come_in_their_time_whatever_the_wall_clock_says(ahead: float) ->
     assert scene.passes(330, meanwhile) == [0, 80, 160, 240, 320]
 
 
-def test_what_seems_to_have_ended_is_read_again_and_again_but_never_hot_until_the_clock_is_right() -> None:
+def test_refresh_clock_ahead_minimum_interval() -> None:
     scene = Scene()
     scene.source.content = credential(1, WALL + 5000, told=True)
 
@@ -482,7 +480,7 @@ def test_what_seems_to_have_ended_is_read_again_and_again_but_never_hot_until_th
 
 
 @pytest.mark.parametrize("ahead", [_YEARS, -_YEARS])
-def test_when_what_is_published_ends_is_no_matter_of_the_wall_clock(ahead: float) -> None:
+def test_expired_independent_of_wall_clock_jump(ahead: float) -> None:
     scene = Scene()
     scene.source.content = credential(1, WALL + 30, told=True)
     scene.credentials.refresh()
@@ -507,7 +505,7 @@ def lingering(scene: Scene, *, seconds: float) -> None:
     scene.publisher.secrets.put(secret_of("team", document, since))
 
 
-def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None:
+def test_plan_clock_jump_ahead_restarts_linger() -> None:
     scene = Scene()
     lingering(scene, seconds=10)
     assert scene.publisher.plan("team").due == scene.clock.wall() + 50
@@ -520,7 +518,7 @@ def test_after_a_jump_ahead_a_secret_stays_for_its_linger_from_then_on() -> None
     assert scene.publisher.plan("team").kind is ActionKind.DELETE
 
 
-def test_after_a_jump_ahead_and_back_a_secret_stays_for_its_linger_from_then_on() -> None:
+def test_plan_clock_jump_and_return_restarts_linger() -> None:
     scene = Scene()
     scene.clock.ahead = _YEARS
     lingering(scene, seconds=0)
@@ -551,7 +549,7 @@ def test_refresh_after_failed_resync_reports_cluster() -> None:
     assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
 
 
-def test_resync_lists_at_intervals_and_soon_after_a_failure() -> None:
+def test_resync_lists_at_intervals_and_after_failure() -> None:
     scene = Scene(period=100)
     beats: list[float] = []
     scene.publisher.resync(Stop(scene.clock, 330), lambda: beats.append(scene.clock.now))
@@ -567,7 +565,7 @@ def test_resync_lists_at_intervals_and_soon_after_a_failure() -> None:
 
 
 @pytest.mark.parametrize("fault", [Unreachable("cannot list namespaces: no answer"), Forbidden("cannot list (403)")])
-def test_an_api_server_that_lists_nothing_is_tried_again_and_a_credential_is_published_all_the_same(
+def test_relist_failure_retried_credential_published(
     fault: Unreachable | Forbidden,
 ) -> None:
     scene = Scene(period=1800)
@@ -583,7 +581,7 @@ def test_an_api_server_that_lists_nothing_is_tried_again_and_a_credential_is_pub
     assert scene.server.lists == 2
 
 
-def test_a_source_that_fails_is_told_before_an_api_server_that_does() -> None:
+def test_refresh_provider_failure_precedes_relist_failure() -> None:
     scene = Scene()
     scene.server.fault = Unreachable("cannot list namespaces: no answer")
     scene.source.content = _BROKEN
@@ -593,7 +591,7 @@ def test_a_source_that_fails_is_told_before_an_api_server_that_does() -> None:
 # What is said
 
 
-def test_what_goes_wrong_is_said_once_and_again_after_it_went_well() -> None:
+def test_refresh_failure_event_once_until_success() -> None:
     scene = Scene(period=1800)
     scene.source.content = _BROKEN
     scene.passes(800)
@@ -605,7 +603,7 @@ def test_what_goes_wrong_is_said_once_and_again_after_it_went_well() -> None:
     assert scene.reasons() == ["ProviderFailed"]
 
 
-def test_a_pass_says_nothing_of_the_credential(caplog: pytest.LogCaptureFixture) -> None:
+def test_refresh_log_without_credential(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene()
     scene.source.notes = ("an entry was left out",)
     with caplog.at_level(logging.DEBUG):
@@ -641,7 +639,7 @@ _ECR = "ecr.example.com/team/"
 
 
 @pytest.mark.parametrize("verdict", [None, _ACCEPTED, _UNCLEAR])
-def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdict | None) -> None:
+def test_refresh_missing_registry_entry_retained(verdict: Verdict | None) -> None:
     scene = Scene()
     scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2), entry("removed.com", 3)))
     assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
@@ -660,7 +658,7 @@ def test_credentials_reading_lacks_registry_published_entry_stays(verdict: Verdi
     assert logins(scene) == {"registry.example.com": "4", _ECR: "5"}
 
 
-def test_credentials_none_for_the_server_others_are_published_and_it_is_said() -> None:
+def test_refresh_server_entry_missing_others_published() -> None:
     scene = Scene()
     scene.source.content = Credential((entry(_ECR, 2),))
     scene.source.failure = _BROKEN
@@ -670,7 +668,7 @@ def test_credentials_none_for_the_server_others_are_published_and_it_is_said() -
     assert scene.reasons() == ["ProviderFailed"]
 
 
-def test_credentials_unusable_entry_published_one_stays() -> None:
+def test_refresh_unusable_entry_published_one_retained() -> None:
     scene = Scene()
     scene.source.content = Credential((entry("registry.example.com", 1), entry("other.com", 3)))
     scene.credentials.refresh()
@@ -681,7 +679,7 @@ def test_credentials_unusable_entry_published_one_stays() -> None:
 
 
 @pytest.mark.parametrize("ahead", [0.0, _YEARS, -_YEARS])
-def test_credentials_entry_that_has_ended_goes(ahead: float) -> None:
+def test_refresh_expired_entry_removed(ahead: float) -> None:
     scene = Scene()
     scene.source.content = Credential((entry("registry.example.com", 1), entry(_ECR, 2, WALL + 60)))
     scene.credentials.refresh()
@@ -705,7 +703,7 @@ def store(scene: Scene, **contents: PullSecret) -> None:
         scene.server.published_in[name] = Published(document.content, document.expires, document.refreshed)
 
 
-def test_credentials_after_restart_published_entry_stays() -> None:
+def test_refresh_after_restart_entry_retained() -> None:
     scene = Scene()
     before = build(Credential((entry("registry.example.com", 1), entry(_ECR, 2))), WALL - 500)
     store(scene, a=before, b=before)
@@ -718,7 +716,7 @@ def test_credentials_after_restart_published_entry_stays() -> None:
 
 
 @pytest.mark.parametrize("token", [True, False])
-def test_credentials_after_restart_ended_entry_goes(token: bool) -> None:
+def test_refresh_after_restart_expired_entry_removed(token: bool) -> None:
     scene = Scene()
     ended = structs.replace(entry(_ECR, 2), password=jwt_ending(WALL - 5)) if token else entry(_ECR, 2)
     login = entry("registry.example.com", 1)
@@ -728,7 +726,7 @@ def test_credentials_after_restart_ended_entry_goes(token: bool) -> None:
     assert logins(scene) == {"registry.example.com": "1"}
 
 
-def test_credentials_after_restart_provider_fails_published_one_stays() -> None:
+def test_refresh_after_restart_provider_fails() -> None:
     scene = Scene()
     store(scene, a=build(credential(3), WALL - 500))
     scene.source.content = _BROKEN
@@ -736,7 +734,7 @@ def test_credentials_after_restart_provider_fails_published_one_stays() -> None:
     assert scene.published() == (3, True)
 
 
-def test_credentials_after_restart_most_namespaces_count() -> None:
+def test_refresh_after_restart_majority_of_namespaces() -> None:
     scene = Scene()
     sound, edited = build(credential(3), WALL - 500), build(credential(4), WALL - 500)
     store(scene, a=edited, b=sound, c=sound)
@@ -745,7 +743,7 @@ def test_credentials_after_restart_most_namespaces_count() -> None:
     assert scene.published() == (3, True)
 
 
-def test_credentials_refused_again_after_restart_says_what_is_published() -> None:
+def test_refresh_after_restart_refused_event() -> None:
     scene = Scene()
     store(scene, a=build(credential(1), WALL - 500))
     scene.verdict = _REFUSED
@@ -753,7 +751,7 @@ def test_credentials_refused_again_after_restart_says_what_is_published() -> Non
     assert scene.server.events[0]["note"].endswith("the published credential is the refused one")
 
 
-def test_credentials_refused_with_space_at_its_end_says_so() -> None:
+def test_refresh_refused_trailing_space_in_event() -> None:
     scene = Scene()
     scene.source.content = Credential((create_entry("registry.example.com", "robot", "kept-secret "),))
     scene.verdict = _REFUSED
@@ -766,7 +764,7 @@ def test_credentials_refused_with_space_at_its_end_says_so() -> None:
 # Which replica asks
 
 
-def test_credentials_replica_that_does_not_write_asks_nothing() -> None:
+def test_refresh_standby_no_registry_check() -> None:
     scene = Scene()
     scene.leads = False
     assert scene.passes(300) == [0, 80, 160, 240]
@@ -778,7 +776,7 @@ def test_credentials_replica_that_does_not_write_asks_nothing() -> None:
     assert scene.publisher.pull_secret is None
 
 
-def test_credentials_replica_that_begins_to_write_reads_and_asks_at_once() -> None:
+def test_refresh_new_leader_reads_and_checks_at_once() -> None:
     scene = Scene()
     scene.leads = False
 
@@ -790,7 +788,7 @@ def test_credentials_replica_that_begins_to_write_reads_and_asks_at_once() -> No
     assert scene.published() == (1, False)
 
 
-def test_credentials_takeover_keeps_what_another_replica_published() -> None:
+def test_refresh_takeover_retains_published() -> None:
     scene = Scene()
     scene.credentials.refresh()
     scene.lose_the_lease()
@@ -801,7 +799,7 @@ def test_credentials_takeover_keeps_what_another_replica_published() -> None:
     assert scene.published() == (7, True)
 
 
-def test_credentials_answer_after_loss_of_lease_is_dropped() -> None:
+def test_refresh_verdict_after_lease_loss_ignored() -> None:
     scene = Scene()
 
     def lose(_: Credential) -> Verdict:
@@ -825,7 +823,7 @@ def counted(scene: Scene) -> list[bytes]:
 @pytest.mark.parametrize(
     "came", [_REFUSED, _UNCLEAR, _ACCEPTED, _BROKEN], ids=["refused", "unclear", "accepted", "failed"]
 )
-def test_refresh_stopped_while_waiting_reports_nothing(
+def test_refresh_closed_while_waiting_no_report(
     during: str, came: Verdict | Exception, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Another configuration is used by then: what came of the one before is told by nothing."""
@@ -889,7 +887,9 @@ _STAYS = {
         ([(1, _REFUSED)], True, "nothing"),
     ],
 )
-def test_refusal_says_what_is_published(sequence: list[tuple[int, Verdict | None]], strict: bool, stays: str) -> None:
+def test_refresh_refused_event_names_published(
+    sequence: list[tuple[int, Verdict | None]], strict: bool, stays: str
+) -> None:
     scene = Scene(strict=strict)
     for number, verdict in sequence:
         scene.source.content, scene.verdict = credential(number), verdict

@@ -47,7 +47,7 @@ from webhook.registry.proxy import Proxy, UnusableProxy
         (["Bearer\x00realm=x"], []),
     ],
 )  # fmt: skip
-def test_a_challenge_is_read(lines: list[str], expected: list[tuple[str, Mapping[str, str]]]) -> None:
+def test_parse_challenges(lines: list[str], expected: list[tuple[str, Mapping[str, str]]]) -> None:
     assert www_authenticate.parse(lines) == expected
 
 
@@ -56,7 +56,7 @@ _VALUES = st.text(st.characters(min_codepoint=32, max_codepoint=255, exclude_cha
 
 
 @given(st.lists(st.tuples(_WORDS, st.dictionaries(_WORDS.map(str.lower), _VALUES, max_size=4)), max_size=4))
-def test_what_is_written_by_the_grammar_is_read_back(offers: list[tuple[str, dict[str, str]]]) -> None:
+def test_parse_written_challenge_round_trips(offers: list[tuple[str, dict[str, str]]]) -> None:
     def written(value: str) -> str:
         return '"' + re.sub(r'(["\\])', r"\\\1", value) + '"'
 
@@ -67,7 +67,7 @@ def test_what_is_written_by_the_grammar_is_read_back(offers: list[tuple[str, dic
 
 
 @given(st.lists(st.one_of(st.text(max_size=60), st.text('ab"\\=, \t/', max_size=60))))
-def test_nothing_that_is_written_instead_does_any_harm(lines: list[str]) -> None:
+def test_parse_arbitrary_input_lowercase_schemes(lines: list[str]) -> None:
     for offer in www_authenticate.parse(lines):
         assert offer.scheme == offer.scheme.lower()
 
@@ -75,7 +75,7 @@ def test_nothing_that_is_written_instead_does_any_harm(lines: list[str]) -> None
 @pytest.mark.parametrize(
     "text", ['a="' + '\\"' * 30_000, "a " * 30_000, "a" + " " * 60_000, "a=b," * 15_000, "," * 60_000]
 )
-def test_a_long_line_is_read_in_one_go(text: str) -> None:
+def test_parse_long_line_no_backtracking(text: str) -> None:
     www_authenticate.parse([text, f"Bearer {text}", f"{text}x"])
 
 
@@ -130,7 +130,7 @@ def test_a_long_line_is_read_in_one_go(text: str) -> None:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("variable", ["no_proxy", "NO_PROXY"])
-def test_a_host_that_no_proxy_covers_is_reached_directly(no_proxy: str, host: str, direct: bool, variable: str) -> None:
+def test_proxy_no_proxy_host_connects_directly(no_proxy: str, host: str, direct: bool, variable: str) -> None:
     environment = {"HTTPS_PROXY": "http://proxy.test:3128", variable: no_proxy}
     expected = None if direct else Proxy("http", "proxy.test", 3128)
     assert proxy.choose(environment, host, 5000) == expected
@@ -152,19 +152,19 @@ def test_a_host_that_no_proxy_covers_is_reached_directly(no_proxy: str, host: st
         ({"https_proxy": "u@a.test"}, Proxy("http", "a.test", 80, "Basic dTo=")),
     ],
 )
-def test_a_proxy_is_chosen(environment: dict[str, str], expected: Proxy | None) -> None:
+def test_proxy_from_environment(environment: dict[str, str], expected: Proxy | None) -> None:
     assert proxy.choose(environment, "registry.test", 443) == expected
 
 
 @pytest.mark.parametrize(
     "url", ["socks5://{}@a.test", "http://", "http://[{}", "http://a.test:{}", "http://{}\udcff@a.test"]
 )
-def test_a_proxy_that_is_none_is_not_shown(url: str) -> None:
+def test_proxy_invalid_url_raises_without_password(url: str) -> None:
     with pytest.raises(UnusableProxy) as error:
         proxy.choose({"https_proxy": url.format("kept-secret")}, "registry.test", 443)
     assert "kept-secret" not in repr(error.value)
 
 
-def test_a_proxy_does_not_show_its_password() -> None:
+def test_proxy_repr_hides_password() -> None:
     chosen = proxy.choose({"https_proxy": "http://user:kept-secret@a.test"}, "registry.test", 443)
     assert repr(chosen) == "Proxy(scheme='http', host='a.test', port=80)"

@@ -71,7 +71,7 @@ def test_validity_of_truncated_certificate_raises_nothing() -> None:
 
 
 @pytest.mark.parametrize("label", ["CERTIFICATE", "X509 CERTIFICATE", "TRUSTED CERTIFICATE"])
-def test_validity_of_every_label_that_openssl_reads(label: str) -> None:
+def test_validity_of_every_openssl_label(label: str) -> None:
     certificate = _ending(_NOW).replace(b" CERTIFICATE-", f" {label}-".encode())
     assert tls.validity(certificate) == (-631152000, _NOW.timestamp())
 

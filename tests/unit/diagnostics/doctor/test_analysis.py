@@ -440,7 +440,7 @@ WARNING: dict[str, Case] = {
 
 
 @pytest.mark.parametrize("case", FAILING.values(), ids=FAILING.keys())
-def test_what_fails_is_said_first(case: Case) -> None:
+def test_diagnose_error_first_with_hint(case: Case) -> None:
     first = analysis.diagnose(sound(**case.broken))[0]
     assert (first.code, first.mark) == (case.code, Mark.ERROR)
     assert first.hint
@@ -448,7 +448,7 @@ def test_what_fails_is_said_first(case: Case) -> None:
 
 
 @pytest.mark.parametrize("case", WARNING.values(), ids=WARNING.keys())
-def test_what_works_and_is_not_as_it_should_be_is_a_warning(case: Case) -> None:
+def test_diagnose_warning_first_with_hint(case: Case) -> None:
     found = analysis.diagnose(sound(**case.broken))
     assert (found[0].code, found[0].mark) == (case.code, Mark.WARNING)
     assert found[0].hint
@@ -463,7 +463,7 @@ def test_doctor_every_code_has_case() -> None:
     assert codes - named(Path(__file__).parent) == set(), "add a case for each to a table or a test in this folder"
 
 
-def test_where_all_is_well_everything_is_ok() -> None:
+def test_diagnose_sound_installation_all_ok() -> None:
     found = analysis.diagnose(sound())
     assert [str(finding) for finding in found if finding.mark is not Mark.OK] == []
     assert Code.CONFIG_SAME in {finding.code for finding in found}
@@ -476,13 +476,13 @@ def test_pull_secret_disabled_is_ok() -> None:
 
 
 @pytest.mark.parametrize("part", _PARTS)
-def test_what_may_not_be_read_is_said_so_and_fails_nothing(part: str) -> None:
+def test_diagnose_unreadable_part_unknown(part: str) -> None:
     found = analysis.diagnose(sound(**{part: _UNREAD}))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN, Mark.OK}
     assert any(str(_UNREAD) in finding.message for finding in found)
 
 
-def test_it_is_said_how_many_lines_are_how() -> None:
+def test_summary_counts_by_mark() -> None:
     seen = sound(lease=None, webhook_configuration=calling(timeoutSeconds=9), waiting_pods=_UNREAD)
     found = analysis.diagnose(seen)
     numbers = [
@@ -492,7 +492,7 @@ def test_it_is_said_how_many_lines_are_how() -> None:
     assert [int(number) for number in re.findall(r"\d+", analysis.summary(found))] == numbers
 
 
-def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> None:
+def test_diagnose_sorted_by_severity() -> None:
     marks = [
         finding.mark
         for finding in analysis.diagnose(sound(lease=None, webhook_configuration=calling(timeoutSeconds=9)))
@@ -513,7 +513,7 @@ def test_failures_come_before_warnings_and_those_before_what_is_not_known() -> N
         ("--action Warn\n", ""),
     ],
 )
-def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str) -> None:
+def test_outdated_policies_hint_commands(options: str, told: str) -> None:
     configuration = dataclasses.replace(settings(), origin="ConfigMap registry-webhook/registry-webhook")
     outdated = {"registry-webhook/configuration-hash": "abc"}
     guard = outdated | ({"registry-webhook/policy-options": options} if options else {})
@@ -529,7 +529,7 @@ def test_outdated_policies_remedy_is_their_own_commands(options: str, told: str)
     )
 
 
-def test_outdated_policy_remedy_names_the_file_that_doctor_was_told() -> None:
+def test_outdated_policy_hint_names_config_file() -> None:
     outdated = {"registry-webhook/configuration-hash": "abc"}
     policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
     configuration = dataclasses.replace(settings(), origin="my config.yaml")
@@ -540,7 +540,7 @@ def test_outdated_policy_remedy_names_the_file_that_doctor_was_told() -> None:
     assert "--installation-namespace platform | kubectl" in remedies[Code.POLICY_OUTDATED]
 
 
-def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
+def test_policy_rewrites_uncalled_webhook_ok() -> None:
     conditions = [*msgspec.to_builtins(calling().webhooks[0].match_conditions)]
     conditions.append({"name": "the-policy-rewrites", "expression": "false"})
     policy = read(Object, {"metadata": {"name": "registry-webhook-mutate"}})
@@ -550,7 +550,7 @@ def test_where_a_policy_rewrites_the_webhook_need_not_be_called() -> None:
     assert "MutatingAdmissionPolicy registry-webhook-mutate" in instead.message
 
 
-def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
+def test_policy_rewrites_missing_webhook_warning() -> None:
     policies = (read(Object, {"metadata": {"name": "registry-webhook-mutate"}}),)
     seen = sound(webhook_configuration=None, deployment=deployment(availableReplicas=0), policies=policies)
     found = analysis.diagnose(seen)
@@ -562,12 +562,12 @@ def test_where_a_policy_rewrites_a_missing_webhook_is_a_warning() -> None:
     assert not [finding for finding in found if without_policy in finding.message]
 
 
-def test_a_bundle_of_two_authorities_is_trusted_by_one_of_them() -> None:
+def test_bundle_of_two_cas_trusted() -> None:
     both = signer(1).certificate + _BUNDLE
     assert {finding.mark for finding in analysis.diagnose(sound(webhook_configuration=calling(both)))} == {Mark.OK}
 
 
-def test_nothing_of_a_certificate_that_may_not_be_read_is_guessed_but_what_processes_say() -> None:
+def test_unreadable_certificate_expiry_from_metrics() -> None:
     ends = (NOW + timedelta(days=9)).timestamp()
     said = says("refresher", settings().digest, certificate_expiry_timestamp_seconds=ends, leading=1)
     found = analysis.diagnose(sound(certificate=_UNREAD, replicas=(replica(PODS[0], refresher=said),)))
@@ -585,7 +585,7 @@ def _codes(**changed: Any) -> list[tuple[Code, Mark]]:
     return [(one.code, one.mark) for one in analysis.diagnose(sound(**changed)) if one.code.startswith("RW-POLICY")]
 
 
-def test_guard_without_installation_is_first() -> None:
+def test_guard_policy_without_installation_first() -> None:
     seen = sound(webhook_configuration=None, deployment=None, guards=("registry-webhook-guard",), policies=(_GUARD,))
     first, second = analysis.diagnose(seen)
     assert (first.code, second.code) == (Code.POLICY_ORPHANED, Code.INSTALL_MISSING)
@@ -615,20 +615,20 @@ def test_guard_without_installation_is_first() -> None:
     ],
     ids=["mutate", "both", "foreign", "only the webhook configuration is gone"],
 )
-def test_generated_policies_left_behind_are_named(changed: dict[str, Any], codes: list[tuple[Code, Mark]]) -> None:
+def test_orphaned_policies_named(changed: dict[str, Any], codes: list[tuple[Code, Mark]]) -> None:
     found = _codes(guards=(*GUARDS, "registry-webhook-guard"), **changed)
     assert [one for one in found if one[0] is Code.POLICY_ORPHANED] == codes
 
 
 @pytest.mark.parametrize("missing", [1, 2])
-def test_numbers_are_singular_or_plural(missing: int) -> None:
+def test_message_singular_and_plural(missing: int) -> None:
     places = ("team-a", "team-b")
     found = analysis.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
     (why,) = (one.message for one in found if one.code is Code.SECRET_MISSING)
     assert why == ["1 served namespace has none: team-a", "2 served namespaces have none: team-a, team-b"][missing - 1]
 
 
-def test_secret_with_forged_date_does_not_make_others_outdated() -> None:
+def test_secret_forged_date_others_not_outdated() -> None:
     places = ("team-a", "team-b", "team-c")
     forged = pull_secret(
         "team-c",

@@ -42,14 +42,14 @@ def codes(*pods: Any, **changed: Any) -> list[tuple[Code, Mark]]:
         ("SignatureValidationFailed", Code.PULL_SIGNATURE),
     ],
 )
-def test_pull_waiting_reason_is_found_in_every_container(status: str, reason: str, code: Code) -> None:
+def test_pull_waiting_reason_in_every_container(status: str, reason: str, code: Code) -> None:
     (finding,) = found(waiting_pod("text", reason=reason, status=status))
     assert (finding.code, finding.mark) == (code, Mark.WARNING)
     assert finding.hint
 
 
 @pytest.mark.parametrize("reason", ["ContainerCreating", "PodInitializing", "CrashLoopBackOff", "CreateContainerError"])
-def test_pull_other_waiting_reason_is_not_a_failed_pull(reason: str) -> None:
+def test_pull_other_waiting_reason_ok(reason: str) -> None:
     assert codes(waiting_pod(_X509, reason=reason)) == _OK
 
 
@@ -69,14 +69,14 @@ def test_pull_other_waiting_reason_is_not_a_failed_pull(reason: str) -> None:
     ],
 )
 @pytest.mark.parametrize("back_off", [False, True])
-def test_pull_cause_of_status_decides(message: str, code: Code, mark: Mark, back_off: bool) -> None:
+def test_pull_code_by_status_message(message: str, code: Code, mark: Mark, back_off: bool) -> None:
     reason = "ImagePullBackOff" if back_off else "ErrImagePull"
     text = f'Back-off pulling image "{_IMAGE}": ErrImagePull: {message}' if back_off else message
     assert codes(waiting_pod(text, reason=reason)) == [(code, mark)]
 
 
 @pytest.mark.parametrize("name", ["x509-certificate", "unauthorized", "app:401", "a/denied/access:403"])
-def test_pull_name_chosen_by_tenant_is_not_a_cause(name: str) -> None:
+def test_pull_image_name_not_taken_as_cause(name: str) -> None:
     image = f"{SERVER}/{name}"
     tag = name.partition(":")[2]
     message = (
@@ -86,11 +86,11 @@ def test_pull_name_chosen_by_tenant_is_not_a_cause(name: str) -> None:
     assert codes(waiting_pod(message, image=image)) == [(Code.PULL_FAILED, Mark.WARNING)]
 
 
-def test_pull_event_without_waiting_pod_is_nothing() -> None:
+def test_pull_event_without_waiting_pod_ok() -> None:
     assert codes(events=(pull_event(_EVIL),)) == _OK
 
 
-def test_pull_event_does_not_decide_and_is_quoted() -> None:
+def test_pull_event_quoted_without_effect_on_code() -> None:
     back_off = waiting_pod(f'Back-off pulling image "{_IMAGE}"', reason="ImagePullBackOff")
     (finding,) = found(back_off, events=(pull_event(_EVIL),))
     assert (finding.code, finding.mark) == (Code.PULL_FAILED, Mark.WARNING)
@@ -100,19 +100,19 @@ def test_pull_event_does_not_decide_and_is_quoted() -> None:
     assert "curl" not in finding.hint
 
 
-def test_pull_quoted_text_cannot_end_its_quotes() -> None:
+def test_pull_quoted_text_quotes_escaped() -> None:
     (finding,) = found(waiting_pod('not found" -> run "curl evil'))
     assert finding.message.count('"') == 2
     assert finding.message.endswith('"')
 
 
-def test_pull_event_of_another_pod_is_not_quoted() -> None:
+def test_pull_event_of_other_pod_not_quoted() -> None:
     back_off = waiting_pod(reason="ImagePullBackOff")
     (finding,) = found(back_off, events=(pull_event(_X509, uid="2"), pull_event(_X509, image=f"{SERVER}/other")))
     assert "x509" not in finding.message
 
 
-def test_pull_newest_event_is_quoted_with_age() -> None:
+def test_pull_newest_event_quoted_with_age() -> None:
     events = (pull_event("new", last="2026-11-25T09:59:59Z"), pull_event("old", last="2026-11-24T11:00:00Z"))
     (finding,) = found(waiting_pod(reason="ImagePullBackOff"), events=events)
     assert "2 hours" in finding.message
@@ -123,7 +123,7 @@ def test_pull_newest_event_is_quoted_with_age() -> None:
     ("place", "image"),
     [("other", _IMAGE), ("kube-system", _IMAGE), ("team-a", "registry.example.org/app:1"), ("team-a", "nginx/x509")],
 )
-def test_pull_elsewhere_does_not_count(place: str, image: str) -> None:
+def test_pull_other_namespace_or_registry_ok(place: str, image: str) -> None:
     assert codes(waiting_pod(_X509, image=image, place=place)) == _OK
 
 
@@ -131,7 +131,7 @@ def sound_namespaces() -> tuple[Namespace, ...]:
     return known(sound().namespaces)
 
 
-def test_pull_of_deleted_namespace_does_not_count() -> None:
+def test_pull_in_deleted_namespace_ok() -> None:
     leaving = [
         structs.replace(one, metadata=structs.replace(one.metadata, deletion_timestamp="2026-11-25T11:00:00Z"))
         for one in sound_namespaces()
@@ -140,7 +140,7 @@ def test_pull_of_deleted_namespace_does_not_count() -> None:
 
 
 @pytest.mark.parametrize("image", [_IMAGE, "ghcr.io/someone/registry-webhook:0.1.0"])
-def test_pull_of_own_pods_is_a_failure(image: str) -> None:
+def test_pull_of_own_pods_error(image: str) -> None:
     (finding,) = found(waiting_pod("401 Unauthorized", image=image, place=DEFAULT_NAMESPACE, secrets=()))
     assert (finding.code, finding.mark) == (Code.PULL_REFUSED, Mark.ERROR)
     assert "recreate" not in finding.hint
@@ -148,7 +148,7 @@ def test_pull_of_own_pods_is_a_failure(image: str) -> None:
     assert (finding.code, finding.mark) == (Code.PULL_FAILED, Mark.ERROR)
 
 
-def test_pull_remedy_fits_the_pod() -> None:
+def test_pull_hint_by_pod_kind() -> None:
     static = waiting_pod("401 Unauthorized", annotations={MIRROR_ANNOTATION: "1"}, secrets=(), uid="2")
     early = waiting_pod("401 Unauthorized", secrets=(), uid="3")
     named = waiting_pod("401 Unauthorized")
@@ -160,12 +160,12 @@ def test_pull_remedy_fits_the_pod() -> None:
     assert len(found(static, early, named)) == 3
 
 
-def test_pull_same_cause_is_counted_once() -> None:
+def test_pull_same_cause_reported_once() -> None:
     (finding,) = found(*(waiting_pod("not found", uid=str(number)) for number in range(3)))
     assert " 2 more " in finding.message
 
 
-def test_pull_image_volume_is_told_apart() -> None:
+def test_pull_image_volume_named() -> None:
     pod = waiting_pod(f'Back-off pulling image "{SERVER}/data": ErrImagePull: 401 Unauthorized', image="ghcr.io/a/b:1")
     volumes = ({"name": "v", "image": {"reference": f"{SERVER}/data"}},)
     changed = structs.replace(pod, spec=structs.replace(pod.spec, volumes=_volumes(volumes)))
@@ -178,7 +178,7 @@ def _volumes(every: tuple[dict[str, Any], ...]) -> Any:
     return tuple(msgspec.convert(one, Volume) for one in every)
 
 
-def test_pull_long_cause_keeps_its_end() -> None:
+def test_pull_long_message_truncated_at_start() -> None:
     (finding,) = found(waiting_pod(f"{'failed to pull: ' * 90}{_X509}"))
     assert finding.message.endswith(f'{_X509}"')
     assert len(finding.message) < 500

@@ -20,7 +20,7 @@ _SELF_MANAGED = Objects(Variant("certs/self-managed"))
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(variant: Variant) -> None:
+def test_shipped_variant_passes_webhook_checks(variant: Variant) -> None:
     objects = Objects(variant)
     loaded = load(
         f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}".encode(), "x", objects.variables("webhook")
@@ -40,21 +40,21 @@ def test_every_variant_is_as_it_ships_and_selects_what_its_configuration_says(va
     assert {finding.mark for finding in found} == ({Mark.ERROR, Mark.OK} if lacking else {Mark.OK}), found
 
 
-def test_webhook_name_and_timeout_are_those_that_ship() -> None:
+def test_webhook_name_and_timeout_as_shipped() -> None:
     webhook = _SELF_MANAGED.webhook
     assert webhook["name"] == WEBHOOK_NAME
     assert webhook["timeoutSeconds"] == check_webhook_config.TIMEOUT
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=str)
-def test_both_containers_of_every_variant_go_by_the_same_configuration(variant: Variant) -> None:
+def test_shipped_variant_containers_same_digest(variant: Variant) -> None:
     objects = Objects(variant)
     loaded = [load(b"", "x", objects.variables(container)) for container in ("webhook", "refresher")]
     assert len({one.configuration.digest for one in loaded}) == 1
 
 
 @pytest.mark.parametrize(("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False)])
-def test_the_rights_that_are_asked_for_are_those_that_are_granted(folder: str, kept: bool) -> None:
+def test_required_permissions_equal_shipped_roles(folder: str, kept: bool) -> None:
     objects = Objects(Variant(folder))
     rules = [(rule, "") for role in objects.all_of("ClusterRole") for rule in role["rules"]]
     rules += [(rule, DEFAULT_NAMESPACE) for role in objects.all_of("Role") for rule in role["rules"]]
@@ -68,7 +68,7 @@ def _rights(rule: dict[str, Any], namespace: str) -> list[Permission]:
     return [Permission(verb, group, resource, name, namespace) for verb in rule["verbs"] for name in names]
 
 
-def test_the_guard_is_the_one_that_ships_and_is_bound() -> None:
+def test_guard_policies_shipped_and_bound() -> None:
     assert {one["metadata"]["name"] for one in _SELF_MANAGED.all_of("ValidatingAdmissionPolicy")} == set(GUARDS)
     bindings = [one["spec"] for one in _SELF_MANAGED.all_of("ValidatingAdmissionPolicyBinding")]
     assert {one["policyName"] for one in bindings if "Deny" in one["validationActions"]} == set(GUARDS)
@@ -77,7 +77,7 @@ def test_the_guard_is_the_one_that_ships_and_is_bound() -> None:
 @pytest.mark.parametrize(
     ("folder", "kept"), [("certs/self-managed", True), ("certs/by-hand", False), ("certs/cert-manager", False)]
 )
-def test_who_keeps_the_certificate_is_seen_by_the_deployment(folder: str, kept: bool) -> None:
+def test_manages_certificate_by_shipped_deployment(folder: str, kept: bool) -> None:
     objects = Objects(Variant(folder))
     assert sound(deployment=read(Deployment, objects.deployment)).manages_certificate is kept
     if not kept:

@@ -45,7 +45,7 @@ def reported(*pods: Pod, parents: dict[str, Owner] | None = None, engine: Rewrit
         (pod(namespace="not-asked-about"), Counts()),
     ],
 )
-def test_every_pod_that_runs_is_counted_by_what_would_become_of_it(one: Pod, counts: Counts) -> None:
+def test_drift_pods_counted_by_result(one: Pod, counts: Counts) -> None:
     assert reported(one).totals == counts
 
 
@@ -57,12 +57,12 @@ def test_every_pod_that_runs_is_counted_by_what_would_become_of_it(one: Pod, cou
         (pod(annotations=ORIGINALS), Cause.CHANGED),
     ],
 )
-def test_how_a_pod_came_to_drift_is_told(one: Pod, cause: Cause) -> None:
+def test_drift_cause(one: Pod, cause: Cause) -> None:
     (owner,) = reported(one).namespaces[0].owners
     assert owner.causes == {cause: 1}
 
 
-def test_a_pod_stands_under_what_controls_its_controller() -> None:
+def test_drift_pods_grouped_by_top_owner() -> None:
     parents = {"uid-web-5d8": owner("Deployment", "web"), "uid-run-1": owner("CronJob", "run")}
     pods = [
         pod("web-5d8-a", ownerReferences=owned_by("ReplicaSet", "web-5d8")),
@@ -82,12 +82,12 @@ def test_a_pod_stands_under_what_controls_its_controller() -> None:
     ]
 
 
-def test_owners_in_a_circle_lead_nowhere() -> None:
+def test_drift_circular_owners_terminate() -> None:
     parents = {"uid-a": owner("ReplicaSet", "b"), "uid-b": owner("ReplicaSet", "a")}
     assert reported(pod(ownerReferences=owned_by("ReplicaSet", "a")), parents=parents).totals.drifted == 1
 
 
-def test_an_owner_has_what_would_change_once_and_how_many_of_its_pods() -> None:
+def test_drift_owner_unique_changes_and_pod_count() -> None:
     controlled = owned_by("StatefulSet", "db")
     pods = [pod(f"db-{number}", ("nginx", "redis:7"), ownerReferences=controlled) for number in range(9)]
     pods.append(pod("db-9", (GOOD,), secrets=(SECRET,), ownerReferences=controlled))
@@ -100,17 +100,17 @@ def test_an_owner_has_what_would_change_once_and_how_many_of_its_pods() -> None:
     assert owner.names == ("db-0", "db-1", "db-2", "db-3", "db-4")
 
 
-def test_namespaces_with_most_drift_come_first_and_those_not_served_last() -> None:
+def test_drift_namespaces_sorted_by_drift() -> None:
     pods = [pod("a", (GOOD,), secrets=(SECRET,)), pod("b", namespace="team-b"), pod("c", namespace="other")]
     assert [one.name for one in reported(*pods).namespaces] == ["team-b", "team-a", "other", "kube-system"]
 
 
-def test_what_is_not_served_has_no_owner_that_drifted() -> None:
+def test_drift_unselected_namespace_no_owners() -> None:
     found = reported(pod(namespace="other"))
     assert all(one.owners == () for one in found.namespaces)
 
 
-def test_images_are_counted_by_the_registry_they_come_from() -> None:
+def test_drift_images_counted_by_registry() -> None:
     found = reported(pod(images=(GOOD, "nginx", "redis")), pod("b", images=("quay.io/a/b", "Not/An Image")))
     assert found.registries == {"docker.io": 2, SERVER: 1, "quay.io": 1, "no valid name": 1}
 
@@ -141,7 +141,7 @@ def test_images_are_counted_by_the_registry_they_come_from() -> None:
         ),
     ],
 )
-def test_what_rewrites_pods_is_named(engine: Rewriter, name: str, values: tuple[str, ...] | None) -> None:
+def test_drift_rewriter_named(engine: Rewriter, name: str, values: tuple[str, ...] | None) -> None:
     found = reported(engine=engine)
     assert found.rewriter == name
     assert bool(found.notes) == (values is not None)
@@ -159,7 +159,7 @@ def test_what_rewrites_pods_is_named(engine: Rewriter, name: str, values: tuple[
         ("denied-1", {}, False, False, ("denied-1", "denied-*", "webhook.namespaces.deny")),
     ],
 )
-def test_what_a_namespace_is_to_the_webhook_is_said_with_why(
+def test_namespace_status_with_reason(
     name: str, labels: dict[str, str], served: bool, may_be: bool, values: tuple[str, ...]
 ) -> None:
     status = namespace_status(settings(), name, labels)

@@ -41,7 +41,7 @@ class Page(HTMLParser):
             self.text += data
 
 
-def test_no_name_becomes_markup_wherever_it_stands() -> None:
+def test_page_names_escaped() -> None:
     text = drift_page.page(drift_report(EVIL), EVIL, NOW)
     page = Page(text)
     assert {"script", "img"}.isdisjoint(page.elements)
@@ -50,7 +50,7 @@ def test_no_name_becomes_markup_wherever_it_stands() -> None:
     assert page.text.count("<script>alert('x')</script>") > 10
 
 
-def test_the_page_needs_nothing_else() -> None:
+def test_page_self_contained() -> None:
     text = drift_page.page(drift_report(), "", NOW)
     page = Page(text)
     assert {"link", "script", "img", "iframe", "object"}.isdisjoint(page.elements)
@@ -58,7 +58,7 @@ def test_the_page_needs_nothing_else() -> None:
     assert not re.search(r"https?:|url\(|@import", text)
 
 
-def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
+def test_page_responsive_dark_and_print_styles() -> None:
     text = drift_page.page(drift_report(), "", NOW)
     assert text.startswith("<!doctype html>\n")
     assert text.endswith("</html>\n")
@@ -71,7 +71,7 @@ def test_it_is_for_every_width_for_dark_and_light_and_for_paper() -> None:
     ("owners", "pods", "said"),
     [(1, 10, "1 of 10 Pods has drifted"), (2, 10, "2 of 10 Pods have drifted"), (0, 1, "No Pod has drifted")],
 )
-def test_what_it_comes_to_is_said_first(owners: int, pods: int, said: str) -> None:
+def test_page_summary_first(owners: int, pods: int, said: str) -> None:
     text = Page(drift_page.page(drift_report(owners=owners, pods=pods), "staging", NOW)).text
     assert text.strip().startswith("Drift report of staging")
     assert said in text
@@ -82,17 +82,17 @@ def test_what_it_comes_to_is_said_first(owners: int, pods: int, said: str) -> No
     ("owners", "pods", "share"),
     [(1, 10_000, "99.9%"), (9_999, 10_000, "0.1%"), (1, 4, "75%"), (0, 5, "100%"), (5, 5, "0%")],
 )
-def test_neither_all_nor_nothing_is_said_of_what_is_not_quite_that(owners: int, pods: int, share: str) -> None:
+def test_page_share_never_rounded_to_0_or_100(owners: int, pods: int, share: str) -> None:
     assert f">{share}</text>" in drift_page.page(drift_report(owners=owners, pods=pods), "", NOW)
 
 
-def test_of_many_owners_the_first_are_shown_and_the_rest_is_counted() -> None:
+def test_page_many_owners_truncated_with_count() -> None:
     text = drift_page.page(drift_report(owners=1_000, pods=2_000), "", NOW)
     assert Page(text).elements.count("b") < 300
     assert "and 800 owners more" in text
     assert "and 950 commands more" in text
 
 
-def test_of_nothing_at_all_there_is_a_page_too() -> None:
+def test_page_empty_report() -> None:
     empty = Report(None, "config.yaml", "0123456789ab", "none", (), Counts(), (), {})
     assert "No Pod has drifted" in Page(drift_page.page(empty, "", NOW)).text

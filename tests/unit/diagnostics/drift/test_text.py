@@ -37,7 +37,7 @@ def report(*namespaces: NamespaceDrift, totals: Counts, notes: tuple[str, ...] =
     return Report("registry.example.com", "config.yaml", "0123456789ab", "webhook", notes, totals, namespaces, {})
 
 
-def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -> None:
+def test_lines_summary_owners_and_commands() -> None:
     served = NamespaceDrift("team-a", selected=True, why="opted in", counts=COUNTS, owners=(OWNER, FOREIGN))
     other = NamespaceDrift("b", selected=False, why="not opted in", counts=Counts(pods=7, not_selected=7), owners=())
     totals = Counts(pods=12, current=2, drifted=3, images=3, lacking_secret=3, missed=2, not_selected=7)
@@ -60,7 +60,7 @@ def test_drift_is_said_first_then_what_it_is_and_what_has_the_pods_made_anew() -
     assert re.findall(r"\d+", causes) == ["2", "1"]
 
 
-def test_where_nothing_drifted_that_is_all_that_is_said() -> None:
+def test_lines_without_drift_summary_only() -> None:
     served = NamespaceDrift("team-a", selected=True, why="opted in", counts=Counts(pods=1, current=1), owners=())
     first, second = text.lines(report(served, totals=Counts(pods=1, current=1)), Screen())
     assert "1 Pod in 1 " in first

@@ -177,7 +177,7 @@ SOUND = {
 
 
 @pytest.mark.parametrize("case", SOUND.values(), ids=SOUND)
-def test_a_pod_that_is_as_it_should_be_is_said_to_be(case: Case) -> None:
+def test_explain_correct_pod_ok(case: Case) -> None:
     check(case)
 
 
@@ -245,7 +245,7 @@ NOT_REWRITTEN = {
 
 
 @pytest.mark.parametrize("case", NOT_REWRITTEN.values(), ids=NOT_REWRITTEN)
-def test_of_a_pod_that_was_not_rewritten_what_decides_is_said(case: Case) -> None:
+def test_explain_pod_not_rewritten_names_cause(case: Case) -> None:
     check(case)
 
 
@@ -294,11 +294,11 @@ UNPULLABLE = {
 
 
 @pytest.mark.parametrize("case", UNPULLABLE.values(), ids=UNPULLABLE)
-def test_of_a_pod_whose_image_cannot_be_pulled_it_is_said_why(case: Case) -> None:
+def test_explain_failed_pull_names_cause(case: Case) -> None:
     check(case)
 
 
-def test_a_content_that_somebody_changed_is_noticed() -> None:
+def test_explain_edited_pull_secret_warns() -> None:
     editor = ManagedFields("kubectl-edit", "Update", BEFORE, {"f:data": {".": {}, "f:.dockerconfigjson": {}}})
     made = secret()
     changed = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, managed_fields=(editor,)))
@@ -308,16 +308,16 @@ def test_a_content_that_somebody_changed_is_noticed() -> None:
     assert (step.mark, step.code) == (Mark.WARNING, Code.SECRET_MODIFIED)
 
 
-def test_nothing_that_is_said_holds_the_credential() -> None:
+def test_explain_hides_credential() -> None:
     explanation = explained(pod("nginx", rewritten=True))
     assert "kept-secret" not in msgspec.json.encode(explanation).decode() + repr(explanation) + repr(secret())
 
 
-def test_an_image_on_the_registry_asks_for_the_secret_that_a_pod_made_earlier_lacks() -> None:
+def test_explain_older_pod_lacks_pull_secret() -> None:
     check(OTHERS["no pull secret, older than the label"])
 
 
-def test_a_container_that_came_later_is_told_apart() -> None:
+def test_explain_added_container_named() -> None:
     check(OTHERS["a container added later"])
 
 
@@ -356,7 +356,7 @@ RULE = settings("webhook: {rules: [{from: quay.io, to: registry.example.com/quay
     ],
     ids=["copied", "changed", "forged", "no change"],
 )
-def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], code: Code, stays: str) -> None:
+def test_explain_untrue_record_ignored(manifest: dict[str, Any], code: Code, stays: str) -> None:
     explanation = explained(manifest)
     assert explanation.code is code
     assert stays in explanation.verdict
@@ -367,13 +367,13 @@ def test_explain_untrue_record_is_ignored(manifest: dict[str, Any], code: Code, 
 
 
 @pytest.mark.parametrize("record", ["[]", "5", "{", '{"a": 5}', "null", '"nginx"', "[" * 2_000])
-def test_explain_unreadable_record_is_ignored(record: str) -> None:
+def test_explain_unreadable_record_ignored(record: str) -> None:
     manifest = pod("registry.example.com/nginx", **IN_PLACE)
     manifest["metadata"]["annotations"][ORIGINALS] = record
     assert explained(manifest).code is Code.POD_OK
 
 
-def test_explain_true_record_is_believed_by_place() -> None:
+def test_explain_true_record_used_by_container() -> None:
     manifest = pod("registry.example.com/nginx", **IN_PLACE)
     spec = manifest["spec"]
     spec["initContainers"] = [{"name": "i", "image": "registry.example.com/setup"}]
@@ -389,25 +389,25 @@ def test_explain_true_record_is_believed_by_place() -> None:
     assert tried["volumes"][0]["image"]["reference"] == "registry.example.com/data"
 
 
-def test_explain_earlier_configuration_makes_record_untrue() -> None:
+def test_explain_earlier_config_record_untrue() -> None:
     moved = settings("webhook: {rules: [{from: docker.io, to: registry.example.com/hub}]}")
     explanation = explained(pod("nginx", rewritten=True), settings=moved)
     assert explanation.mark is Mark.OK
     assert Code.IMAGE_RECORD in {one.code for one in explanation.steps}
 
 
-def test_explain_record_without_configuration_is_not_verified() -> None:
+def test_explain_record_without_config_unverified() -> None:
     explanation = explained(pod("nginx", rewritten=True), settings=UNREADABLE)
     assert explanation.mark is Mark.UNKNOWN
     assert Code.IMAGE_RECORD in {one.code for one in explanation.steps}
 
 
-def test_explain_dry_run_is_judged_by_images_not_by_record() -> None:
+def test_explain_dry_run_ignores_record() -> None:
     forged = DryRunResult(recorded(pod("nginx"), a="nginx"))
     assert explained(pod("nginx"), dry_run=forged).code is Code.DRYRUN_UNCHANGED
 
 
-def test_explain_image_never_pulled_has_remedy() -> None:
+def test_explain_image_never_pulled_hint() -> None:
     manifest = pod("myapp:dev")
     manifest["spec"]["containers"][0]["imagePullPolicy"] = "Never"
     stays = explained(manifest)
@@ -420,7 +420,7 @@ def test_explain_image_never_pulled_has_remedy() -> None:
     assert "IfNotPresent" in explanation.hint
 
 
-def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
+def test_explain_static_pod_not_recreated() -> None:
     manifest = pod("registry.example.com/app")
     manifest["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "abc"}
     refused = {"reason": "ImagePullBackOff", "message": "401 Unauthorized"}
@@ -433,7 +433,7 @@ def test_explain_static_pod_is_not_told_to_be_recreated() -> None:
     assert not [remedy for remedy in (explanation.hint, *steps.values()) if "recreate" in remedy]
 
 
-def test_without_the_configuration_nothing_is_guessed() -> None:
+def test_explain_without_config_unknown() -> None:
     check(OTHERS["the configuration cannot be read"])
 
 
@@ -491,11 +491,11 @@ CASES = SOUND | NOT_REWRITTEN | UNPULLABLE | PLANNED | OTHERS
 
 
 @pytest.mark.parametrize("case", PLANNED.values(), ids=PLANNED)
-def test_of_a_pod_that_is_not_there_it_is_said_what_would_become_of_it(case: Case) -> None:
+def test_explain_planned_pod_verdict(case: Case) -> None:
     check(case)
 
 
-def test_an_admission_policy_of_ours_does_the_work_of_the_webhook() -> None:
+def test_explain_policy_instead_of_webhook() -> None:
     explanation = explained(pod("nginx", rewritten=True), configuration=None, policies=policy(settings().digest))
     assert explanation.mark is Mark.OK
     steps = {one.subject: one for one in explanation.steps}
@@ -510,7 +510,7 @@ def test_explain_older_than_policy_and_not_webhook_is_not_older() -> None:
     assert explained(pod("nginx"), policies=policy(settings().digest)).code is Code.POD_MISSED
 
 
-def test_a_pod_is_tried_as_it_was_written() -> None:
+def test_as_written_restores_original_pod() -> None:
     stored = pod("nginx", rewritten=True, nodeName="node-1", ephemeralContainers=[{"name": "d", "image": "busybox"}])
     stored["spec"]["volumes"] = [{"name": "v", "image": {"reference": "registry.example.com/data"}}]
     stored["metadata"]["annotations"] = {ORIGINALS: '{"a": "nginx", "v": "data"}', "kept": "1"}
@@ -525,7 +525,7 @@ def test_a_pod_is_tried_as_it_was_written() -> None:
 
 
 @pytest.mark.parametrize("spoil", [lambda pod: pod.update(spec=5), lambda pod: pod["spec"].update(containers={})])
-def test_what_is_no_pod_is_said_in_a_line(spoil: Callable[[dict[str, Any]], None]) -> None:
+def test_explain_not_pod_raises(spoil: Callable[[dict[str, Any]], None]) -> None:
     manifest = pod("nginx")
     spoil(manifest)
     with pytest.raises(InvalidManifest):
@@ -535,7 +535,7 @@ def test_what_is_no_pod_is_said_in_a_line(spoil: Callable[[dict[str, Any]], None
 NOTHING: dict[str, Any] = {"configuration": None, "policies": (), "config_map": None, "settings": settings()}
 
 
-def test_explain_hidden_policy_is_known_by_dry_run() -> None:
+def test_explain_dry_run_reveals_hidden_policy() -> None:
     tried = DryRunResult(pod("nginx", rewritten=True))
     stored = explained(pod("nginx"), **NOTHING, dry_run=tried)
     assert Code.POLICY_HIDDEN in {one.code for one in stored.steps}
@@ -547,7 +547,7 @@ def test_explain_hidden_policy_is_known_by_dry_run() -> None:
     assert "--dry-run" in without.hint
 
 
-def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
+def test_explain_orphaned_guard_policy_named() -> None:
     guards = policy("abc")
     planned = explained(pod("nginx"), **NOTHING, exists=False, guards=guards)
     assert (planned.code, planned.mark) == (Code.POLICY_ORPHANED, Mark.FAIL)
@@ -561,7 +561,7 @@ def test_explain_guard_without_anything_that_rewrites_is_named() -> None:
     assert Code.POLICY_ORPHANED not in {one.code for one in explained(pod("nginx"), **NOTHING, guards=other).steps}
 
 
-def test_explain_mutating_policy_without_installation_is_named() -> None:
+def test_explain_orphaned_mutating_policy_named() -> None:
     left = NOTHING | {"policies": policy(settings().digest)}
     explanation = explained(pod("nginx"), **left, exists=False)
     (step,) = [one for one in explanation.steps if one.code is Code.POLICY_ORPHANED]
@@ -569,6 +569,6 @@ def test_explain_mutating_policy_without_installation_is_named() -> None:
     assert step.hint.startswith("kubectl delete mutatingadmissionpolicies,")
 
 
-def test_explain_pod_opted_out_earlier_claims_nothing_about_the_past() -> None:
+def test_explain_pod_missed_past_state_unknown() -> None:
     explanation = explained(pod("nginx"))
     assert explanation.code is Code.POD_MISSED

@@ -66,9 +66,7 @@ def planned(*workloads: Made, labels: dict[str, str] | None = None) -> Namespace
         (bare(name="web"), None, ""),
     ],
 )
-def test_every_workload_has_what_would_change_and_what_brings_it_about(
-    made: Made, command: str | None, note: str | None
-) -> None:
+def test_plan_workload_changes_and_command(made: Made, command: str | None, note: str | None) -> None:
     (step,) = planned(made).steps
     assert (str(step), step.command) == (f"{made[0]}/web", command)
     assert bool(step.note) == (note is not None)
@@ -90,7 +88,7 @@ def test_every_workload_has_what_would_change_and_what_brings_it_about(
         ),
     ],
 )
-def test_plan_workload_at_its_end_is_passed_over(made: Made) -> None:
+def test_plan_finished_workload_ignored(made: Made) -> None:
     assert planned(made).workloads == 0
 
 
@@ -107,7 +105,7 @@ def owned(made: Made, kind: str, name: str, **metadata: Any) -> Made:
         ("Job/web", bare(ownerReferences=owned_by("Job", "web"))),
     ],
 )
-def test_plan_created_by_listed_workload_counts_once(top: str, below: Made) -> None:
+def test_plan_owned_by_listed_workload_counted_once(top: str, below: Made) -> None:
     kind, _, name = top.partition("/")
     above = with_metadata(workload(kind, name), uid=f"uid-{name}")
     assert [str(step) for step in planned(below, above).steps] == [top]
@@ -122,7 +120,7 @@ def test_plan_created_by_listed_workload_counts_once(top: str, below: Made) -> N
         bare(ownerReferences=owned_by("Rollout", "web")),
     ],
 )
-def test_plan_custom_resource_is_top_of_what_it_owns(below: Made) -> None:
+def test_plan_custom_resource_owner_named(below: Made) -> None:
     (step,) = planned(below).steps
     assert (str(step), step.command) == ("Rollout.example.com/web", None)
     assert "operator" in step.note
@@ -142,7 +140,7 @@ def test_plan_custom_resource_groups_all_levels() -> None:
     assert found.workloads == 2
 
 
-def test_plan_replica_sets_scaled_to_zero_are_history() -> None:
+def test_plan_replica_set_scaled_to_zero_ignored() -> None:
     old = owned(workload("ReplicaSet", "web-1", "redis", replicas=0), "Rollout", "web")
     new = owned(workload("ReplicaSet", "web-2", replicas=2), "Rollout", "web")
     (step,) = planned(old, new).steps
@@ -151,24 +149,24 @@ def test_plan_replica_sets_scaled_to_zero_are_history() -> None:
     assert [one.written for one in step.changes] == ["redis"]
 
 
-def test_plan_controller_of_known_kind_not_listed_names_object_itself() -> None:
+def test_plan_unlisted_owner_names_object_itself() -> None:
     (step,) = planned(owned(workload("ReplicaSet", "web-1"), "Deployment", "gone")).steps
     assert str(step) == "ReplicaSet/web-1"
 
 
-def test_plan_kind_of_another_group_is_not_restarted() -> None:
+def test_plan_kind_of_other_api_group_no_command() -> None:
     reference = [{**owned_by("Deployment", "web")[0], "apiVersion": "evil.example/v1"}]
     (step,) = planned(bare(ownerReferences=reference)).steps
     assert (str(step), step.command) == ("Deployment.evil.example/web", None)
 
 
-def test_a_job_that_has_ended_is_passed_over() -> None:
+def test_plan_completed_job_ignored() -> None:
     kind, job = workload("Job")
     ended = msgspec.convert({"conditions": [{"type": "Complete", "status": "True"}]}, type(job.status))
     assert planned((kind, Workload(job.metadata, job.spec, ended))).workloads == 0
 
 
-def test_a_deployment_that_an_operator_makes_is_planned_for() -> None:
+def test_plan_operator_deployment_has_command() -> None:
     made = with_metadata(workload("Deployment"), ownerReferences=owned_by("Database", "web"))
     (step,) = planned(made).steps
     assert step.command is not None
@@ -183,7 +181,7 @@ def test_a_deployment_that_an_operator_makes_is_planned_for() -> None:
         (bare(labels={ENABLED_LABEL: "false"}), ENABLED_LABEL),
     ],
 )
-def test_what_would_stay_says_why(made: Made, why: str) -> None:
+def test_plan_unchanged_workload_has_reason(made: Made, why: str) -> None:
     found = planned(made)
     (left,) = found.left_alone
     assert left.why
@@ -191,12 +189,12 @@ def test_what_would_stay_says_why(made: Made, why: str) -> None:
     assert found.steps == ()
 
 
-def test_what_has_the_registrys_image_already_gets_the_secret() -> None:
+def test_plan_image_at_registry_gets_secret() -> None:
     (step,) = planned(workload("Deployment", image=f"{SERVER}/app")).steps
     assert (step.changes, step.gets_secret) == ((), True)
 
 
-def test_what_names_the_secret_already_does_not_get_it_again() -> None:
+def test_plan_pod_with_secret_not_added_again() -> None:
     (step,) = planned(bare(secrets=(SECRET,))).steps
     assert not step.gets_secret
 
@@ -210,7 +208,7 @@ def test_what_names_the_secret_already_does_not_get_it_again() -> None:
         ({}, "all", None),
     ],
 )
-def test_the_line_that_opts_a_namespace_in_is_given_where_there_is_need_for_one(
+def test_plan_opt_in_command_only_if_needed(
     labels: dict[str, str], mode: Literal["labelled", "all"], command: str | None
 ) -> None:
     decided = EffectiveConfig(Configuration(webhook=WebhookSettings(namespaces=NamespaceSettings(mode))), "x")
@@ -218,7 +216,7 @@ def test_the_line_that_opts_a_namespace_in_is_given_where_there_is_need_for_one(
     assert found.command == command
 
 
-def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> None:
+def test_plan_unselectable_namespace_reason_and_no_steps() -> None:
     decided = settings()
     pods = [("Pod", msgspec.convert(document(namespace=name), Workload)) for name in ("kube-system", "denied-1")]
     standings = {name: namespace_status(decided, name, {}) for name in ("kube-system", "denied-1", "team-a")}
@@ -230,7 +228,7 @@ def test_a_namespace_that_cannot_be_opted_in_says_why_and_plans_nothing() -> Non
     assert all(one.steps == () and one.command is None for one in found[1:])
 
 
-def test_every_resulting_image_is_there_once_and_what_the_registry_lacks_comes_first() -> None:
+def test_planned_images_unique_and_missing_first() -> None:
     names = {"a": "redis", "b": "nginx", "c": "docker.io/library/busybox", "d": "nginx", "e": "quay.io/a/b"}
     found = planned(*(workload("Deployment", name, image) for name, image in names.items()))
     images = planned_images([found])

@@ -37,7 +37,7 @@ def keys(configuration: Configuration) -> list[str]:
     ],
 )
 @pytest.mark.parametrize("in_file", [False, True])
-def test_plan_login_for_its_own_server_alone(
+def test_plan_local_login_only_for_own_server(
     tmp_path: Path, own: str | None, theirs: str | None, sent_to: list[str], in_file: bool
 ) -> None:
     (tmp_path / "password").write_text("kept-secret")
@@ -48,7 +48,7 @@ def test_plan_login_for_its_own_server_alone(
     assert keys(with_own_credential(cluster, local)) == sent_to
 
 
-def test_plan_terms_of_sending_are_the_users_own() -> None:
+def test_plan_verification_settings_from_local_config() -> None:
     cluster = configuration({"server": "127.0.0.1:5000"}, verify_plain_http="loopback", verify_ca="/theirs")
     merged = with_own_credential(cluster, configuration({"server": "127.0.0.1:5000", **_LOGIN}))
     assert (merged.webhook.verify_plain_http, merged.webhook.verify_ca) == ("never", None)

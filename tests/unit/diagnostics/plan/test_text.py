@@ -40,7 +40,7 @@ WORKLOADS = ("CronJob/run", "Deployment/web", "Pod/out")
 IMAGE = PlannedImage("registry.example.com/nginx", ("nginx",), ("team-a Deployment/web",))
 
 
-def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
+def test_lines_obstacles_before_changes() -> None:
     missing = PlannedImage(
         *(IMAGE.image, IMAGE.written, IMAGE.workloads, ImageStatus.MISSING, "registry.example.com has not")
     )
@@ -62,7 +62,7 @@ def test_what_stands_against_a_plan_comes_before_what_it_would_do() -> None:
     assert any("asked with a credential" in line and "1 missing" in line for line in lines)
 
 
-def test_images_that_cannot_be_had_stand_against_a_plan_and_so_does_a_namespace_asked_for_that_cannot_be() -> None:
+def test_obstacles_missing_image_or_unselectable_namespace() -> None:
     def obstacles(presence: ImageStatus, *, whole: bool = True) -> bool:
         images = (PlannedImage(IMAGE.image, (), (), presence),)
         return text.obstacles(planned(NAMESPACE, SYSTEM, images=images), whole=whole)

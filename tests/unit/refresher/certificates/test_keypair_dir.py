@@ -20,22 +20,20 @@ def served(tmp_path: Path) -> KeyPairDir:
     return KeyPairDir(tmp_path, Address("127.0.0.1", 1))
 
 
-def test_where_nothing_is_there_is_no_pair(served: KeyPairDir, tmp_path: Path) -> None:
+def test_read_missing_or_incomplete_none(served: KeyPairDir, tmp_path: Path) -> None:
     assert served.read() is None
     (tmp_path / "tls.crt").write_bytes(b"certificate")
     assert served.read() is None
 
 
-def test_a_pair_is_read_as_it_was_written_under_the_names_that_the_server_reads(
-    served: KeyPairDir, tmp_path: Path
-) -> None:
+def test_write_then_read_same_keypair(served: KeyPairDir, tmp_path: Path) -> None:
     for pair in (_FIRST, _SECOND):
         served.write(pair)
         assert served.read() == pair
         assert ((tmp_path / "tls.crt").read_bytes(), (tmp_path / "tls.key").read_bytes()) == pair
 
 
-def test_it_is_its_owners_alone_and_the_one_before_is_gone(served: KeyPairDir, tmp_path: Path) -> None:
+def test_write_private_files_and_previous_removed(served: KeyPairDir, tmp_path: Path) -> None:
     for pair in (_FIRST, _SECOND):
         served.write(pair)
     files = [path for path in tmp_path.rglob("*") if path.is_file() and not path.is_symlink()]
@@ -45,7 +43,7 @@ def test_it_is_its_owners_alone_and_the_one_before_is_gone(served: KeyPairDir, t
     assert len([path for path in tmp_path.iterdir() if path.is_dir() and not path.is_symlink()]) == 1
 
 
-def test_both_files_change_with_one_link(served: KeyPairDir, tmp_path: Path) -> None:
+def test_write_swaps_single_link(served: KeyPairDir, tmp_path: Path) -> None:
     served.write(_FIRST)
     links = {name: (tmp_path / name).readlink() for name in ("tls.crt", "tls.key")}
     inodes = {name: (tmp_path / name).lstat().st_ino for name in links}
@@ -55,7 +53,7 @@ def test_both_files_change_with_one_link(served: KeyPairDir, tmp_path: Path) -> 
     assert {str(target.parent) for target in links.values()} == {"..data"}
 
 
-def test_whoever_looks_while_it_changes_finds_a_pair(served: KeyPairDir, tmp_path: Path) -> None:
+def test_write_concurrent_reader_sees_whole_keypair(served: KeyPairDir, tmp_path: Path) -> None:
     pairs = [KeyPair(b"%d" % number * 1000, b"%d" % number * 1000) for number in range(10)]
     served.write(pairs[0])
     missed: list[object] = []
@@ -85,7 +83,7 @@ def test_whoever_looks_while_it_changes_finds_a_pair(served: KeyPairDir, tmp_pat
     assert missed == []
 
 
-def test_what_an_interrupted_one_left_behind_does_no_harm(served: KeyPairDir, tmp_path: Path) -> None:
+def test_write_after_interrupted_write_cleans_up(served: KeyPairDir, tmp_path: Path) -> None:
     (tmp_path / "..data.new").symlink_to("nowhere")
     (tmp_path / "..pair-left").mkdir()
     (tmp_path / "tls.crt").write_bytes(b"a file, and no link")
@@ -97,9 +95,7 @@ def test_what_an_interrupted_one_left_behind_does_no_harm(served: KeyPairDir, tm
     assert not (tmp_path / "..pair-left").exists()
 
 
-def test_what_cannot_be_written_is_one_line_leaves_the_last_pair_and_nothing_else(
-    served: KeyPairDir, tmp_path: Path
-) -> None:
+def test_write_failure_raises_and_previous_unchanged(served: KeyPairDir, tmp_path: Path) -> None:
     served.write(_FIRST)
     before = sorted(tmp_path.rglob("*"))
     (tmp_path / "..data.new").mkdir()
@@ -115,7 +111,7 @@ def test_what_cannot_be_written_is_one_line_leaves_the_last_pair_and_nothing_els
     tmp_path.mkdir()
 
 
-def test_a_server_that_is_not_there_or_speaks_no_tls_serves_nothing() -> None:
+def test_fingerprint_without_tls_server_none() -> None:
     assert KeyPairDir(Path(), Address("127.0.0.1", 1)).fingerprint() is None
     with socket.create_server(("127.0.0.1", 0)) as listening:
 

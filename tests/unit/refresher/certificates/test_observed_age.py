@@ -6,7 +6,7 @@ from tests.support.fakes import Clock
 from webhook.refresher.certificates.observed_age import AgeTracker
 
 
-def test_what_stays_the_same_grows_old_and_what_changes_or_was_gone_is_new() -> None:
+def test_observe_age_grows_until_value_changes() -> None:
     clock = Clock()
     witness = AgeTracker(clock)
     assert witness.observe({"one": "a", "two": None}) == {"one": timedelta(0), "two": timedelta(0)}

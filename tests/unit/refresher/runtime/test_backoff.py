@@ -27,16 +27,16 @@ def fight() -> FlapBackoff:
     return contention
 
 
-def test_three_repairs_are_made_at_once_and_the_fourth_waits(fight: FlapBackoff) -> None:
+def test_backoff_first_repairs_immediate_then_delayed(fight: FlapBackoff) -> None:
     assert REPAIRS == 3
     assert fight.delay(1.0) == COOL_DOWN
 
 
-def test_who_asks_again_waits_for_the_same_moment(fight: FlapBackoff) -> None:
+def test_backoff_delay_counts_down(fight: FlapBackoff) -> None:
     assert [fight.delay(at) for at in (1.0, 3.0, 8.0, 11.0, 12.0)] == [10.0, 8.0, 3.0, 0.0, 0.0]
 
 
-def test_every_truce_is_twice_as_long_up_to_a_bound(fight: FlapBackoff) -> None:
+def test_backoff_delay_doubles_up_to_limit(fight: FlapBackoff) -> None:
     now, waits = 1.0, []
     for _ in range(8):
         waits.append(repair(fight, now) - now)
@@ -44,14 +44,14 @@ def test_every_truce_is_twice_as_long_up_to_a_bound(fight: FlapBackoff) -> None:
     assert waits == [10, 20, 40, 80, 160, 300, 300, 300]
 
 
-def test_repairs_that_are_a_minute_apart_are_no_fight() -> None:
+def test_backoff_spaced_repairs_no_delay() -> None:
     contention = FlapBackoff()
     for number in range(100):
         assert contention.delay(number * 21.0) == 0  # three a minute
         contention.record(number * 21.0)
 
 
-def test_peace_makes_everything_as_it_was(fight: FlapBackoff) -> None:
+def test_backoff_reset_after_quiet_period(fight: FlapBackoff) -> None:
     last = repair(fight, 1.0)
     assert not fight.is_over(last + RESET_AFTER)
     assert fight.delay(last + RESET_AFTER) > 0
@@ -60,12 +60,12 @@ def test_peace_makes_everything_as_it_was(fight: FlapBackoff) -> None:
     assert [repair(fight, begin + n) - begin - n for n in range(4)] == [0, 0, 0, COOL_DOWN]
 
 
-def test_where_nothing_was_repaired_there_is_peace() -> None:
+def test_backoff_without_repairs_is_over() -> None:
     assert FlapBackoff().is_over(0.0)
 
 
 @given(st.lists(st.floats(0, 1000), max_size=60))
-def test_whatever_the_other_does_there_are_few_repairs_in_a_minute(pauses: list[float]) -> None:
+def test_backoff_repair_rate_limited(pauses: list[float]) -> None:
     contention, now, at = FlapBackoff(), 0.0, list[float]()
     for pause in pauses:
         now = repair(contention, now + pause)

@@ -34,7 +34,7 @@ def said() -> Said:
     return Said()
 
 
-def test_the_same_is_said_once_and_again_after_an_hour(said: Said) -> None:
+def test_warning_repeated_once_per_hour(said: Said) -> None:
     for _ in range(100):
         said.reporter.warning("Foreign", "it is not ours", "team")
         said.clock.now += 35
@@ -44,21 +44,21 @@ def test_the_same_is_said_once_and_again_after_an_hour(said: Said) -> None:
     assert said.notes() == ["it is not ours"]
 
 
-def test_something_else_of_the_same_kind_is_said_once_a_minute(said: Said) -> None:
+def test_warning_changed_note_once_per_minute(said: Said) -> None:
     for number in range(100):
         said.reporter.warning("Failed", f"attempt {number}", "team")
         said.clock.now += 1
     assert said.notes() == ["attempt 0", "attempt 60"]
 
 
-def test_each_namespace_and_each_reason_is_for_itself(said: Said) -> None:
+def test_warning_per_namespace_and_reason(said: Said) -> None:
     for namespace in ("a", "b", None):
         for reason in ("One", "Other"):
             said.reporter.warning(reason, f"{reason} {namespace}", namespace)
     assert len(said.notes()) == 6
 
 
-def test_what_was_settled_is_said_at_once_when_it_goes_wrong_again(said: Said) -> None:
+def test_warning_after_resolved_reported_at_once(said: Said) -> None:
     for _ in range(2):
         said.reporter.warning("Failed", "no quota", "team")
         said.reporter.warning("Failed", "no quota", "other")
@@ -66,7 +66,7 @@ def test_what_was_settled_is_said_at_once_when_it_goes_wrong_again(said: Said) -
     assert said.notes() == ["no quota", "no quota", "no quota"]
 
 
-def test_what_is_remembered_is_bounded(said: Said, caplog: pytest.LogCaptureFixture) -> None:
+def test_recorder_memory_bounded(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "webhook.refresher")
     for number in range(10_500):
         said.reporter.warning("Failed", "no quota", f"team-{number}", event=False)
@@ -96,7 +96,7 @@ def lacks(event: dict[str, Any]) -> list[str]:
 
 @pytest.mark.parametrize("note", ["short", "long " * 1000, "línea\nforged", "\x00\u2028" * 300])
 @pytest.mark.parametrize("namespace", ["team", None])
-def test_an_event_is_one_that_the_api_server_takes(said: Said, note: str, namespace: str | None) -> None:
+def test_event_passes_api_server_validation(said: Said, note: str, namespace: str | None) -> None:
     said.reporter.warning("Failed", note, namespace)
     (event,) = said.cluster.events
     assert lacks(event) == []
@@ -110,7 +110,7 @@ def test_an_event_is_one_that_the_api_server_takes(said: Said, note: str, namesp
         assert (regarding["kind"], regarding["name"], regarding["namespace"]) == ("Secret", "the-secret", "team")
 
 
-def test_two_events_have_two_names(said: Said) -> None:
+def test_event_names_unique(said: Said) -> None:
     said.reporter.normal("Removed", "it is gone", "team")
     said.reporter.normal("Removed", "it is gone", "other")
     one, other = said.cluster.events
@@ -118,7 +118,7 @@ def test_two_events_have_two_names(said: Said) -> None:
     assert one["metadata"]["name"] != other["metadata"]["name"]
 
 
-def test_what_makes_no_event_is_in_the_log_all_the_same(said: Said, caplog: pytest.LogCaptureFixture) -> None:
+def test_warning_without_event_logged(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     said.leading = False  # it is for the one that writes to tell
     said.reporter.warning("Failed", "one", "team")
     said.leading = True
@@ -130,7 +130,7 @@ def test_what_makes_no_event_is_in_the_log_all_the_same(said: Said, caplog: pyte
     ]
 
 
-def test_events_that_are_refused_stop_nothing(said: Said, caplog: pytest.LogCaptureFixture) -> None:
+def test_event_refused_logged(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     said.cluster.fault = Forbidden("cannot make an Event: no right (403)")
     with caplog.at_level(logging.INFO):
         said.reporter.warning("Failed", "no quota", "team")

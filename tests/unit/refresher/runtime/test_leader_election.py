@@ -51,7 +51,7 @@ def pair() -> Pair:
     return Pair()
 
 
-def test_the_first_one_leads_and_goes_on_leading(pair: Pair) -> None:
+def test_election_first_replica_leads_and_renews(pair: Pair) -> None:
     for _ in range(50):
         pair.live(1.0, pair.a, pair.b)
         assert (pair.a.leading(), pair.b.leading()) == (True, False)
@@ -64,7 +64,7 @@ def test_the_first_one_leads_and_goes_on_leading(pair: Pair) -> None:
 
 
 @given(until=st.floats(0, 60), behind=st.floats(0, 2))
-def test_one_that_is_killed_is_succeeded_within_15_seconds_and_not_at_once(until: float, behind: float) -> None:
+def test_election_killed_leader_replaced_within_15_seconds(until: float, behind: float) -> None:
     pair = Pair()
     pair.a.acquire_or_renew()
     pair.live(behind, pair.a)
@@ -79,7 +79,7 @@ def test_one_that_is_killed_is_succeeded_within_15_seconds_and_not_at_once(until
     assert pair.server.stored.spec.lease_transitions == 2
 
 
-def test_one_that_is_told_to_stop_gives_way_at_once(pair: Pair) -> None:
+def test_election_stopped_leader_releases_at_once(pair: Pair) -> None:
     told: list[bool] = []
     leader = replica("leader", pair.server, pair.clock, told.append)
     beats: list[float] = []
@@ -93,7 +93,7 @@ def test_one_that_is_told_to_stop_gives_way_at_once(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("written", ["1970-01-01T00:00:00.000000Z", "2028-11-01T00:00:00.000000Z", None])
-def test_a_lease_goes_by_what_is_seen_of_it_whatever_time_it_says(pair: Pair, written: str | None) -> None:
+def test_election_lease_timestamps_ignored(pair: Pair, written: str | None) -> None:
     spec = LeaseSpec("c", written, written, 10, 1)
     pair.server.write_lease(spec, None, 1)
     began = pair.clock.now
@@ -110,14 +110,14 @@ def test_a_lease_goes_by_what_is_seen_of_it_whatever_time_it_says(pair: Pair, wr
     assert pair.clock.now - began < 70
 
 
-def test_one_that_does_not_lead_gives_nothing_up(pair: Pair) -> None:
+def test_election_follower_release_no_effect(pair: Pair) -> None:
     pair.live(5, pair.a, pair.b)
     pair.b.release()
     assert pair.a.leading()
     assert pair.server.stored.spec.holder_identity == "a"
 
 
-def test_a_lease_that_cannot_be_given_up_ends_by_itself(pair: Pair) -> None:
+def test_election_release_failure_lease_expires(pair: Pair) -> None:
     pair.live(5, pair.a, pair.b)
     pair.server.fault = _LOST
     pair.a.release()
@@ -128,9 +128,7 @@ def test_a_lease_that_cannot_be_given_up_ends_by_itself(pair: Pair) -> None:
 
 
 @pytest.mark.parametrize("fault", [_LOST, Forbidden("cannot write the Lease: no right (403)")])
-def test_one_that_cannot_renew_leads_for_seven_seconds_and_again_when_it_can(
-    pair: Pair, fault: Unreachable | Forbidden
-) -> None:
+def test_election_renewal_failure_leads_seven_seconds(pair: Pair, fault: Unreachable | Forbidden) -> None:
     pair.live(20, pair.a)
     renewed = pair.a._until - 7  # noqa: SLF001 - when it last asked
     pair.server.fault = fault
@@ -147,7 +145,7 @@ def test_one_that_cannot_renew_leads_for_seven_seconds_and_again_when_it_can(
     assert pair.a.error is None
 
 
-def test_whoever_begins_and_ceases_to_lead_is_told_once_each_time() -> None:
+def test_election_callback_once_per_transition() -> None:
     clock, server, told = Clock(), StandIn(), list[tuple[float, bool]]()
     leader = replica("a", server, clock, lambda leading: told.append((clock.now, leading)))
 
@@ -161,7 +159,7 @@ def test_whoever_begins_and_ceases_to_lead_is_told_once_each_time() -> None:
     assert 1040 <= again <= 1042
 
 
-def test_a_lease_that_another_deleted_or_emptied_is_made_anew(pair: Pair) -> None:
+def test_election_deleted_lease_recreated(pair: Pair) -> None:
     pair.live(5, pair.a)
     pair.server.stored = HeldLease(LeaseSpec(), None)
     pair.live(5, pair.a)
@@ -169,7 +167,7 @@ def test_a_lease_that_another_deleted_or_emptied_is_made_anew(pair: Pair) -> Non
     assert pair.server.stored.spec.holder_identity == "a"
 
 
-def test_lease_of_other_duration_holds_for_that(pair: Pair) -> None:
+def test_election_lease_duration_of_holder_honored(pair: Pair) -> None:
     """An older version, beside us during a rollout, may hold it for longer."""
     pair.server.stored = HeldLease(LeaseSpec("older", None, None, 15, 5), "0")
     pair.live(14.9, pair.a)
@@ -178,7 +176,7 @@ def test_lease_of_other_duration_holds_for_that(pair: Pair) -> None:
     assert pair.a.leading()
 
 
-def test_a_lease_of_a_holder_that_never_renews_is_taken_by_our_own_clock(pair: Pair) -> None:
+def test_election_stale_lease_taken_by_own_clock(pair: Pair) -> None:
     """What is written in it is another machine's time, far off as it may be."""
     written = LeaseSpec("gone", "2999-01-01T00:00:00.000000Z", "2999-01-01T00:00:00.000000Z", 86_400, 5)
     pair.server.stored = HeldLease(written, "0")
@@ -222,7 +220,7 @@ class Network:
         return held
 
 
-def test_one_that_is_answered_late_leads_from_when_it_asked(pair: Pair) -> None:
+def test_election_slow_response_counts_from_request(pair: Pair) -> None:
     """For others have seen the Lease since then, and take it in their time."""
 
     def meanwhile() -> None:
@@ -244,7 +242,7 @@ _STEPS = (0.0, 0.0, 0.5, 2.0, 3.0, 6.9, 7.0, 10.0, 30.0)
 
 @settings(max_examples=max(300, settings().max_examples))
 @given(st.binary(min_size=50, max_size=400))
-def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes) -> None:
+def test_election_never_two_leaders(chances: bytes) -> None:
     clock, server = Clock(), StandIn()
     busy: set[str] = set()
     replicas: dict[str, LeaderElection] = {}
@@ -285,7 +283,7 @@ def test_never_do_two_lead_at_once_whatever_happens_between_them(chances: bytes)
         pass_time()
 
 
-def test_lease_carries_refused_logins_to_next_leader(pair: Pair) -> None:
+def test_election_lease_carries_refused_logins(pair: Pair) -> None:
     logins = {name: Logins(pair.clock.wall) for name in ("old", "new")}
     old, new = (
         LeaderElection(pair.server.cluster, name, pair.clock, lambda _: None, logins[name]) for name in ("old", "new")

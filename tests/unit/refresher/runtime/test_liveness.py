@@ -13,7 +13,7 @@ from webhook.refresher.runtime.metrics import Metrics
 from webhook.refresher.runtime.thread_group import ThreadGroup
 
 
-def test_a_loop_that_beats_is_well_and_one_that_does_not_is_named_with_its_silence() -> None:
+def test_heartbeats_stalled_loop_named_with_age() -> None:
     clock = Clock()
     beats = Heartbeats(clock)
     assert beats.stalled() == []
@@ -34,7 +34,7 @@ def test_a_loop_that_beats_is_well_and_one_that_does_not_is_named_with_its_silen
     assert beats.stalled() == ["lease (61 s)"]
 
 
-def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
+def test_heartbeats_forgotten_loop_not_stalled() -> None:
     clock = Clock()
     beats = Heartbeats(clock)
     beats.expect("watch", 10)
@@ -45,7 +45,7 @@ def test_a_loop_that_is_over_for_good_is_expected_no_more() -> None:
     assert beats.stalled() == []
 
 
-def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_without_its_text(
+def test_thread_group_failed_loop_restarted_and_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     metrics = Metrics()
@@ -77,7 +77,7 @@ def test_a_loop_that_fails_unexpectedly_is_started_again_and_its_fault_is_said_w
     assert b"registry_webhook_refresher_loop_restarts_total 1.0" in metrics.exposition()
 
 
-def test_a_loop_that_hangs_is_found_by_its_silence() -> None:
+def test_thread_group_hanging_loop_stalled() -> None:
     clock = Clock()
     beats = Heartbeats(clock)
     threads = ThreadGroup(beats, Metrics(), clock)

@@ -83,13 +83,13 @@ def tells_and_breaks() -> Iterator[Change[Namespace]]:
     ("told", "most"),
     [(breaks, 130), (expires, 130), (ends, 2500), (tells_and_ends, 2500), (tells_and_breaks, 2500)],
 )
-def test_no_watch_makes_a_hot_loop(told: Told, most: int) -> None:
+def test_watch_never_hot_loop(told: Told, most: int) -> None:
     scene = Scene(told)
     scene.run(600)
     assert 100 < len(scene.opened) <= most
 
 
-def test_a_watch_that_breaks_as_soon_as_it_is_open_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_watch_failing_immediately_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(breaks)
     with caplog.at_level(logging.INFO):
         scene.run(600)
@@ -97,21 +97,21 @@ def test_a_watch_that_breaks_as_soon_as_it_is_open_is_said_once(caplog: pytest.L
     assert scene.failed == len(scene.opened)
 
 
-def test_what_is_told_is_gone_on_from() -> None:
+def test_watch_resumes_from_last_version() -> None:
     scene = Scene(tells_and_ends)
     scene.run(1)
     assert scene.opened[:3] == ["100", "500", "500"]
     assert scene.lists == 1
 
 
-def test_one_that_expired_begins_with_a_list() -> None:
+def test_watch_expired_lists_again() -> None:
     scene = Scene(expires)
     scene.run(1)
     assert scene.opened[:3] == ["100", "200", "300"]
     assert scene.returned >= scene.lists
 
 
-def test_an_outage_that_is_over_is_said_and_everything_looked_at(caplog: pytest.LogCaptureFixture) -> None:
+def test_watch_outage_end_logged_and_resynced(caplog: pytest.LogCaptureFixture) -> None:
     scene = Scene(breaks)
 
     def over() -> Iterator[Change[Namespace]]:
@@ -130,7 +130,7 @@ def test_an_outage_that_is_over_is_said_and_everything_looked_at(caplog: pytest.
     assert "team" in scene.store
 
 
-def test_watch_expired_in_outage_lists_anew_at_once() -> None:
+def test_watch_expired_in_outage_lists_at_once() -> None:
     scene = Scene(tells_and_ends)
     scene.run(1)
     began: list[float] = []
@@ -149,7 +149,7 @@ def test_watch_expired_in_outage_lists_anew_at_once() -> None:
     assert scene.lists == 2
 
 
-def test_watch_failing_again_and_again_lists_anew() -> None:
+def test_watch_failing_repeatedly_lists_again() -> None:
     """After etcd was restored, a watch from a version that is yet to come is told nothing, and broken off."""
     scene = Scene(breaks)
     scene.run(30)
@@ -157,7 +157,7 @@ def test_watch_failing_again_and_again_lists_anew() -> None:
     assert set(scene.opened) == {str(100 * number) for number in range(1, scene.lists + 1)}
 
 
-def test_watch_version_gone_back_lists_anew() -> None:
+def test_watch_version_decreased_lists_again() -> None:
     scene = Scene(ends)
 
     def goes_back() -> Iterator[Change[Namespace]]:

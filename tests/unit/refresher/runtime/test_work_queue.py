@@ -63,7 +63,7 @@ def test_close_wakes_up_and_nothing_waits_again() -> None:
 
 
 @pytest.mark.parametrize("delay", [0.0, 300.0])
-def test_queue_add_while_processing_survives_take_and_delayed_add(queue: WorkQueue, clock: Clock, delay: float) -> None:
+def test_queue_add_while_processing_survives_delayed_add(queue: WorkQueue, clock: Clock, delay: float) -> None:
     """Another worker looks for work, and the one that has it puts the name off: the wake-up is not lost."""
     queue.add("a")
     assert queue.get(0) == "a"
