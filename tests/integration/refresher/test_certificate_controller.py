@@ -672,12 +672,12 @@ def test_report_server_unreachable_empty(place: Place, start: Start) -> None:
     assert made.duty.error is None
 
 
-def test_leave_report_withdrawn_within_second(replica: Replicated) -> None:
+def test_leave_slow_api_server_not_waited_for(replica: Replicated) -> None:
     api = replica.api
-    with api.failing(lambda asked: asked.method == "PATCH", None, delay=5):
+    with api.failing(lambda asked: asked.method == "PATCH", None, delay=30):
         began = time.monotonic()
         replica.leave()
-        assert time.monotonic() - began < 1.5
+        assert time.monotonic() - began < 15
     with api.failing(lambda asked: asked.method == "PATCH", _REFUSED):
         replica.leave()
     replica.leave()
