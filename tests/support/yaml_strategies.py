@@ -92,7 +92,8 @@ STRINGS = (
 _NUMBERS = (0, 1, -1, 2**53 + 1, 2**63 - 1, -(2**63), 2**64, 10**30, 0.1, -1.5, 1e22, 1e-9, 5e-324)
 
 strings = st.sampled_from(STRINGS) | st.text(max_size=8)
-scalars = strings | st.sampled_from(_NUMBERS) | st.integers() | st.booleans() | st.none()
+#: Integers of more than 64 bits are left out: kubectl's decoder has them as floats.
+scalars = strings | st.sampled_from(_NUMBERS) | st.integers(-(1 << 63), (1 << 64) - 1) | st.booleans() | st.none()
 values = st.recursive(
     scalars, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(strings, inner, max_size=3), max_leaves=8
 )
