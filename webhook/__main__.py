@@ -1,4 +1,4 @@
-"""`python -m webhook` is `registry-webhook`."""
+"""Runs the command `registry-webhook` as `python -m webhook`."""
 
 from webhook.cli import main
 

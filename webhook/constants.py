@@ -48,29 +48,30 @@ UNSERVED_ANNOTATION = "registry-webhook/unserved-since"
 #: On the Lease: POSIX times of the last logins that a registry refused.
 REFUSED_ANNOTATION = "registry-webhook/refused-logins"
 
-#: The Secret with the webhook's certificate, and the field manager of that Secret and of the webhook configuration's
-#: caBundle and owner.
+#: Name of the Secret with the webhook's certificate. Also the field manager of that Secret, and of the webhook
+#: configuration's `caBundle` and owner.
 CERTIFICATE = "registry-webhook-certificate"
 
-#: On that Secret: since when caBundle has included its newest CA, and for each replica which certificate it serves.
+#: On that Secret: since when `caBundle` has included its newest CA.
 TRUSTED_ANNOTATION = "registry-webhook/trusted-since"
-#: "true" requests rotation of the CA as soon as possible. The refresher sets it if the Secret was deleted while
-#: rotation was not possible; a user may set it too.
+#: On that Secret: "true" requests rotation of the CA as soon as possible. The refresher sets it if the Secret was
+#: deleted while rotation was not possible; a user may set it too.
 REQUESTED_ANNOTATION = "registry-webhook/rotation-requested"
+#: On that Secret: prefix of an annotation for each replica, with the certificate that it serves.
 REPLICA_ANNOTATIONS = "replica.registry-webhook/"
 
 #: The generated admission policies, each with a binding of the same name, and the annotation with the digest of the
-#: configuration they were generated from (`config.digest`).
+#: configuration they were generated from (`Configuration.digest`).
 MUTATE_POLICY = "registry-webhook-mutate"
 GUARD_POLICY = "registry-webhook-guard"
 CONFIGURATION_HASH_ANNOTATION = "registry-webhook/configuration-hash"
-#: On a generated policy: the options of `policy guard` it was generated with, absent if all have their defaults.
+#: On a generated policy: the options of `policy guard` that it was generated with; absent if all have their defaults.
 POLICY_OPTIONS_ANNOTATION = "registry-webhook/policy-options"
 
 #: The webhook's name in its MutatingWebhookConfiguration.
 WEBHOOK_NAME = "pods.registry-webhook.internal"
 
-#: On our Pod template: the names of the Service and of the MutatingWebhookConfiguration.
+#: On the Deployment's Pod template: the names of the Service and of the MutatingWebhookConfiguration.
 SERVICE_ANNOTATION = "registry-webhook/service"
 CONFIGURATION_ANNOTATION = "registry-webhook/configuration"
 
@@ -84,7 +85,7 @@ class InstallationNames(Struct, frozen=True):
     """The namespace and object names of an installation, with the manifests' names as defaults."""
 
     namespace: str = DEFAULT_NAMESPACE
-    """It is never selected: the webhook's own Pods must not depend on the webhook."""
+    """Never selected, because the webhook's own Pods must not depend on the webhook."""
     service: str = PROGRAM
     configuration: str = PROGRAM
     """The MutatingWebhookConfiguration."""
@@ -93,7 +94,7 @@ class InstallationNames(Struct, frozen=True):
     service_account: str = PROGRAM
 
     def renamed(self, name: str) -> str:
-        """Return the name of another object of the manifests, with the prefix or suffix of `configuration`."""
+        """Return the name of another object of the manifests, with the prefix and suffix that `configuration` has."""
         prefix, program, suffix = self.configuration.partition(PROGRAM)
         return f"{prefix}{name}{suffix}" if program else name
 

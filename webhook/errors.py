@@ -11,8 +11,8 @@
     ├── InvalidManifest          not a Kubernetes manifest
     ├── PolicyLimitExceeded      the configuration does not fit in an admission policy
     ├── CertificateError         an unusable certificate or key
-    ├── FileError                a file that cannot be read
-    ├── InvalidCredential        a username or password that the kubelet cannot use
+    ├── FileError                a file that cannot be read or written
+    ├── InvalidCredential        a username, password or registry key that the kubelet cannot use
     ├── CredentialProviderError  a credential provider failed
     └── ClusterError             a request to the API server failed
         ├── Unreachable          no response, or a temporary failure
@@ -24,14 +24,15 @@
         ├── TooLarge             the response exceeds the size limit
         └── Expired              a list or watch must restart
 
-Each message is one line that a user can act on, and never contains a password.
+Each message is one line that a user can act on; that of ConfigurationError has a line for each error. No message
+contains a password.
 """
 
 from typing import NamedTuple
 
 
 class RegistryWebhookError(Exception):
-    """Base class of all errors; commands print it as one line and exit with status 2."""
+    """Base class of all errors; commands print the message and exit with status 2."""
 
 
 class InvalidReference(RegistryWebhookError):
@@ -47,7 +48,7 @@ class InvalidPrefix(RegistryWebhookError):
 
 
 class ConflictingRules(RegistryWebhookError):
-    """Rules that contradict each other, or of which one would rewrite another's result.
+    """Rules that contradict each other, have no effect, or would rewrite another rule's result.
 
     `part` is "from" or "to", `index` the rule's position, or -1 for the server itself.
     """
@@ -109,7 +110,7 @@ class CertificateError(RegistryWebhookError):
 
 
 class FileError(RegistryWebhookError):
-    """A file that cannot be read."""
+    """A file that cannot be read or written."""
 
 
 class InvalidCredential(RegistryWebhookError):
@@ -125,7 +126,7 @@ class ClusterError(RegistryWebhookError):
 
 
 class NotReadable(ClusterError):
-    """A part of the cluster that could not be read, with the reason: `no right to list Secrets in team-a`."""
+    """A part of the cluster could not be read; `reason` is for example `no right to list Secrets in team-a`."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"not known: {reason}")
