@@ -1,1 +1,1 @@
-"""From an AdmissionReview's bytes to a decision about one Pod. Pure; knows images, and neither HTTP nor a cluster."""
+"""Decisions on AdmissionReviews, from the encoded request to the encoded response. Pure: no HTTP and no cluster."""

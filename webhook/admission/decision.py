@@ -1,4 +1,4 @@
-"""The decision on a review, from which the answer, the log, audit annotations and the command `review` are made."""
+"""The decision on a review, with everything that the response, the log, metrics and the command `review` use of it."""
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
@@ -13,7 +13,7 @@ from webhook.admission.review import Response, Review
 from webhook.images.resolver import Resolution
 from webhook.log import Fields, joined, shorten
 
-#: The API server cuts a warning at 256 characters.
+#: The API server truncates a warning to 256 characters.
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
 _WARNING_LIMIT = 256
 _NAME_LIMIT = 100
@@ -49,7 +49,7 @@ class ImageDecision(Struct, frozen=True, gc=False):
         return f"{shorten(str(self.place), _NAME_LIMIT)}: {self.resolution.description}"
 
     def fields(self) -> dict[str, object]:
-        """Return what JSON log lines have of it."""
+        """Return the members of the object in JSON log lines."""
         return {
             "place": shorten(str(self.place), _NAME_LIMIT),
             "before": self.place.image,
@@ -60,11 +60,11 @@ class ImageDecision(Struct, frozen=True, gc=False):
 
 
 class Counts(NamedTuple):
-    """What metrics count of a decision, computed once for all reviews that get it from the cache."""
+    """The numbers that a decision adds to metrics, computed once for all reviews that share it."""
 
     outcome: str
     images: tuple[tuple[str, str | None, int], ...]
-    """The number of images for each reason and, if one decided, rule."""
+    """Reason, rule (None if no rule was applied), and the number of images with both."""
 
     @classmethod
     def of(cls, outcome: Outcome, images: Iterable[ImageDecision]) -> Self:
@@ -76,7 +76,7 @@ class Counts(NamedTuple):
 
 
 class Decision(Struct, frozen=True, gc=False):
-    """A decision, which all reviews that ask the same share."""
+    """A decision, shared by all reviews with an equal `PodRequest`."""
 
     outcome: Outcome
     why: str
@@ -86,7 +86,7 @@ class Decision(Struct, frozen=True, gc=False):
     response: Response
     """Without changes it has neither patch nor patchType."""
     encoded: bytes
-    """The response, as `review.encode_answer` takes it."""
+    """The response, encoded by `review.encode`."""
     log_fields: Fields
     images: tuple[ImageDecision, ...] = ()
     """Every image that was examined, changed or not."""

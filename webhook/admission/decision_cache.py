@@ -1,6 +1,6 @@
-"""Bounded cache of decisions, keyed by everything they depend on except what identifies the one Pod.
+"""Bounded cache of decisions, keyed by everything they depend on except the Pod's identity.
 
-The Pods of one template differ in their names alone, so they share a decision.
+The Pods of one template differ only in their names, so they share a decision.
 """
 
 from collections.abc import Callable
@@ -8,9 +8,9 @@ from typing import Generic, TypeVar
 
 from webhook.admission.decision import Decision
 
-#: Bytes. The decision on a longer body is not kept, because it may depend on the size of what is not decoded.
+#: Bytes. The decision on a longer body is not cached, because it may depend on the size of what is not decoded.
 LONGEST_BODY = 16 * 1024
-#: Bytes of the decisions of one generation, with their keys.
+#: Bytes of one generation, estimated: decisions and keys.
 _GENERATION = 8 * 1024 * 1024
 #: Estimated bytes for each byte of a body and of the response, and for each object in the body. Python's strings take
 #: up to four bytes a character; a decision has its response encoded, in parts, and as log fields.
@@ -22,8 +22,8 @@ _Key = TypeVar("_Key")
 class DecisionCache(Generic[_Key]):
     """Caches decisions with two-generation eviction.
 
-    When the young generation is full, it replaces the old one; what is found in the old one moves to the young one. So
-    keys that never occur again take limited memory, and those that occur now and then stay.
+    When the young generation is full, it replaces the old one; an entry found in the old one moves to the young one. So
+    keys that never recur take limited memory, and those that recur stay.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class DecisionCache(Generic[_Key]):
         self._size = 0
 
     def get_or_decide(self, key: _Key, body: bytes, decide: Callable[[_Key], Decision]) -> Decision:
-        """Return the decision on a hashable key; `body` is what it was decoded from."""
+        """Return the decision for a hashable key, which was decoded from `body`."""
         if len(body) > LONGEST_BODY:
             return decide(key)
         found = self._young.get(key)

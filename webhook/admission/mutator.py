@@ -1,14 +1,13 @@
-"""Decide how a Pod is changed, and answer its review. No file, no lock, no network, no clock.
+"""Decides how a Pod is changed, and answers its review. No I/O, no lock, no clock.
 
 The rules:
-- CREATE: every image is resolved, and the pull secret is appended once, after the user's own, when an image as resolved
-  is pulled with it.
-- UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are resolved, because an
-  unchanged one that is rewritten restarts its container; `imagePullSecrets` is immutable and stays.
+- CREATE: every image is resolved, and the pull secret is appended once, after the user's own, if it applies to a
+  resolved image.
+- UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are resolved, because
+  rewriting an unchanged one would restart its container; `imagePullSecrets` is immutable and stays.
 - Other objects, mirror Pods, opted-out Pods and Pods outside selected namespaces are left alone. So are images that are
   never pulled.
-- `webhook.on_error` decides what cannot be examined: a review that cannot be read, a Pod that is too large to be
-  stored, and an internal error.
+- `webhook.on_error` applies to reviews that cannot be read, Pods that are too large to be stored, and internal errors.
 """
 
 from collections.abc import Callable
@@ -32,7 +31,8 @@ from webhook.images.resolver import Resolution, Resolver, never_pulled
 from webhook.log import shorten
 from webhook.settings import Configuration
 
-#: Images of a Pod that are examined: the smallest field that names one, an image volume, takes 22 bytes of protobuf.
+#: Most images that a stored Pod can have: the smallest field that names one, an image volume, takes 22 bytes of
+#: protobuf.
 IMAGES_LIMIT = STORED_LIMIT // 22
 
 _EPHEMERAL = "ephemeralcontainers"
@@ -44,7 +44,7 @@ _NO_POD = Pod()
 
 
 class PodRequest(Struct, frozen=True, gc=False):
-    """All that a decision depends on besides the settings: a request without what identifies the one Pod."""
+    """Everything that a decision depends on besides the settings: a request without the Pod's identity."""
 
     kind: GroupVersionKind
     sub_resource: str | None
@@ -55,13 +55,13 @@ class PodRequest(Struct, frozen=True, gc=False):
     old: Pod | None
     """The Pod before an UPDATE."""
     annotations_exceed: Callable[[int], bool] | None = None
-    """Whether all annotations of the new Pod have more bytes than this; None where the request has fewer anyway."""
+    """Returns whether the new Pod's annotations have more than a number of bytes; None if the request is too short."""
 
     @classmethod
     def to_create(cls, document: Any, namespace: str) -> Self:
-        """Return the request to create a Pod; `document` is anything that encodes as its JSON.
+        """Return the request to create a Pod; `document` is any value that msgspec encodes as its JSON.
 
-        Raises `UnicodeEncodeError` for half of a surrogate pair.
+        Raises `UnicodeEncodeError` for a lone surrogate.
         """
         text = msgspec.json.encode(document)
         exceed = partial(review.pod_annotations_exceed, text) if len(text) > LONGEST_BODY else None
@@ -71,7 +71,7 @@ class PodRequest(Struct, frozen=True, gc=False):
 
 
 class Mutator:
-    """Decides by one configuration."""
+    """Decides reviews and requests by one configuration."""
 
     def __init__(self, settings: Configuration) -> None:
         webhook = settings.webhook
@@ -83,9 +83,9 @@ class Mutator:
         self._decisions: DecisionCache[PodRequest] = DecisionCache()
 
     def review(self, body: bytes) -> ReviewResult:
-        """Decide the review in `body`, whether or not it can be examined.
+        """Decide the review in `body`, even if it cannot be examined.
 
-        Raises `MalformedReview` for bytes that cannot be answered.
+        Raises `MalformedReview` if it cannot be answered.
         """
         try:
             asked = review.decode(body)
@@ -101,7 +101,7 @@ class Mutator:
     def review_truncated(self, beginning: bytes) -> ReviewResult:
         """Decide a review that is too large to be read, from the beginning of its body.
 
-        Raises `MalformedReview` if there is no uid in it.
+        Raises `MalformedReview` if that has no uid.
         """
         limit = f"could not read the review: more than {review.BODY_LIMIT // 1024 // 1024} MiB"
         return ReviewResult(review.decode_truncated(beginning), self._unexamined(Outcome.TOO_LARGE, limit))
@@ -123,7 +123,7 @@ class Mutator:
             return self._unexamined(Outcome.TOO_LARGE, f"did not examine the Pod: {too_large}")
         builder = DecisionBuilder([ImageDecision(field, self._resolve(field)) for field in fields])
         if request.sub_resource != _EPHEMERAL:
-            # Through pods/ephemeralcontainers the API server drops a change of annotations silently.
+            # The API server silently drops changes of annotations through pods/ephemeralcontainers.
             self._record_originals(builder, request, new)
         if old is None:
             self._append_pull_secret(builder, new)
@@ -140,7 +140,7 @@ class Mutator:
         return never_pulled(field.image) if field.never_pulled else self.resolver.resolve(field.image)
 
     def _skip_reason(self, request: PodRequest) -> tuple[Outcome, str] | None:
-        """Return why a request changes nothing, whatever images it names, or None."""
+        """Return why a request is left unchanged whatever its images are, or None."""
         reason = _unsupported_reason(request)
         if reason is not None:
             return Outcome.UNSUPPORTED, reason
@@ -155,9 +155,9 @@ class Mutator:
         return None
 
     def _record_originals(self, builder: DecisionBuilder, request: PodRequest, new: Pod) -> None:
-        """Record the images as they were written, and drop the entries that are not true of the Pod.
+        """Record the images as written, and drop entries that do not match the Pod.
 
-        Where a container and a volume share a name, the container's image is recorded.
+        If a container and a volume share a name, the container's image is recorded.
         """
         annotations = new.metadata.annotations if new.metadata else msgspec.UNSET
         present = annotations.originals if annotations else None
@@ -209,10 +209,10 @@ class Mutator:
 
 
 def _to_pod_request(request: Request, body: bytes) -> PodRequest:
-    """Return what is decided of a request, with the new Pod as the API server stores it where nothing is changed.
+    """Return what a decision depends on, with the new Pod as the API server would store it if nothing is changed.
 
-    Of a request for ephemeral containers it stores those alone, and throws the rest of the object away after the
-    webhook was called: a label or annotation there is none of the Pod.
+    From a request for ephemeral containers it stores only those, and discards the rest of the new object after calling
+    the webhook. So labels and annotations are taken from the old object.
     """
     new, old = request.object, request.old_object
     if request.sub_resource == _EPHEMERAL and new and old and not isinstance(new, UnreadablePod):
@@ -237,7 +237,7 @@ def _unsupported_reason(request: PodRequest) -> str | None:
         return "a request without an object" if request.new is None else None
     if request.operation != "UPDATE":
         return "only CREATE and UPDATE rewrite"
-    # Without the old object nothing tells which images are new, and a running Pod must not be restarted by mistake.
+    # Without the old object it is unknown which images are new, and a running container must not be restarted.
     return "an UPDATE without both objects" if request.new is None or request.old is None else None
 
 
@@ -258,7 +258,7 @@ def _images_to_resolve(new: Pod, old: Pod | None) -> list[ImageField]:
 
 
 def _encoded(entries: dict[str, str]) -> str | None:
-    """Return the annotation's value; None where there is nothing to write, or more than annotations can hold."""
+    """Return the annotation's value; None if there are no entries, or more than annotations can hold."""
     if not entries or sum(len(name) + len(image) for name, image in entries.items()) > ANNOTATIONS_LIMIT:
         return None
     return msgspec.json.encode(entries).decode()

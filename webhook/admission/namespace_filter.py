@@ -1,4 +1,4 @@
-"""Which namespaces are selected: for rewriting and for the pull secret alike."""
+"""Selection of namespaces, for rewriting and for the pull secret alike."""
 
 from collections.abc import Mapping
 
@@ -8,7 +8,7 @@ from webhook.settings import NamespaceSettings
 
 
 class NamespaceFilter:
-    """`webhook.namespaces`, with the installation's own namespace, which is never selected."""
+    """Applies `webhook.namespaces`; the installation's own namespace is never selected."""
 
     def __init__(self, settings: NamespaceSettings, own: str = DEFAULT_NAMESPACE) -> None:
         self._own = own
@@ -17,7 +17,7 @@ class NamespaceFilter:
         self._needs_label = settings.mode == "labelled"
 
     def denial_reason(self, namespace: str) -> str | None:
-        """Return why no label can select a namespace, or None where one can; deny wins over allow."""
+        """Return why a namespace is not selected whatever its labels are, or None; deny wins over allow."""
         if namespace in SYSTEM_NAMESPACES:
             return f"namespace {namespace} is Kubernetes' own"
         if namespace == self._own:
@@ -30,7 +30,7 @@ class NamespaceFilter:
         return None
 
     def is_opted_in(self, labels: Mapping[str, str]) -> bool:
-        """Return whether a namespace's labels opt it in: with mode `all`, whether they do not opt it out."""
+        """Return whether a namespace's labels opt it in; with mode `all`, whether they do not opt it out."""
         label = labels.get(ENABLED_LABEL)
         return label == "true" if self._needs_label else label != "false"
 

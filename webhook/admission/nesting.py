@@ -1,4 +1,4 @@
-"""Measure and flatten deeply nested JSON without recursion, in linear time and by loops in C.
+"""Measures and flattens deeply nested JSON without recursion, in linear time, and with the loops in C.
 
 msgspec recurses even over values that it skips, and refuses deep ones. A Pod's `managedFields` may nest as deeply as
 API servers read: 10,000 levels.
@@ -7,7 +7,7 @@ API servers read: 10,000 levels.
 from collections.abc import Iterator
 from itertools import accumulate, compress
 
-#: Bytes that are examined at once. A piece that is too deep from end to end is blanked whole: short pieces often are.
+#: Bytes processed at once. A piece that is too deep from end to end is replaced as a whole: short pieces often are.
 _PIECE = 512
 #: The change of depth at each byte outside strings.
 _STEPS = [(byte in b"{[") - (byte in b"}]") for byte in range(256)]
@@ -67,7 +67,7 @@ def _depths(text: bytes, depth: int) -> list[int]:
 def _without_strings(text: bytes) -> Iterator[bytes]:
     """Yield JSON in pieces, with NUL in place of the content of strings."""
     if b"\\" in text:
-        # Two bytes for two. The remaining backslashes begin escapes that do not end a string.
+        # The length stays the same. The remaining backslashes begin escapes that have no quotation mark.
         text = text.replace(rb"\\", b"\0\0").replace(rb"\"", b"\0\0")
     in_string = False
     for start in range(0, len(text), _PIECE):

@@ -1,4 +1,4 @@
-"""The annotation with the original images: a JSON object from the name of a container or volume to an image.
+"""The annotation with the original images: a JSON object that maps names of containers and volumes to images.
 
 Anyone who may change a Pod can write it, and it is copied with Pods. So an entry counts only if it resolves to the
 image that the Pod has now.
@@ -11,7 +11,7 @@ import msgspec
 from webhook.admission.pod import ImageField
 from webhook.images.resolver import Resolution
 
-#: Bytes of all annotations of an object, keys and values. With more the API server refuses it.
+#: Maximum bytes of all annotations of an object, keys and values together.
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
 ANNOTATIONS_LIMIT = 256 * 1024
 
@@ -21,7 +21,7 @@ _decoder = msgspec.json.Decoder(dict[str, str])
 def read(annotation: str | None) -> dict[str, str]:
     """Return the annotation's entries; none if it cannot be decoded, or has escapes.
 
-    What is recorded needs no escapes, and a generated policy cannot read them.
+    Entries that the webhook writes need no escapes, and a generated policy cannot read them.
     """
     if annotation is None or len(annotation) > ANNOTATIONS_LIMIT or "\\" in annotation:
         return {}
@@ -32,12 +32,12 @@ def read(annotation: str | None) -> dict[str, str]:
 
 
 def can_name(name: str) -> bool:
-    """Return whether an entry can have this name: it needs no escape. API servers store DNS labels only."""
+    """Return whether an entry can have this name, without an escape. In stored Pods names are DNS labels."""
     return bool(name) and name.isprintable() and '"' not in name and "\\" not in name
 
 
 def is_plain(annotation: str | None, originals: Mapping[str, str]) -> bool:
-    """Return whether every JSON decoder reads the same entries: there is no escape, and no name twice."""
+    """Return whether every JSON decoder reads the same entries: there are no escapes and no duplicate names."""
     if annotation is None:
         return True
     return "\\" not in annotation and not (originals and annotation.count('"') > 4 * len(originals))
@@ -57,8 +57,8 @@ def verified_original(
 def verified(
     originals: Mapping[str, str], fields: Iterable[ImageField], resolve: Callable[[str], Resolution]
 ) -> dict[str, str]:
-    """Return the entries that are true of a Pod with these fields, without forged, copied and stale ones.
+    """Return the entries that match a Pod with these fields, without forged, copied and stale ones.
 
-    Only these are kept when the annotation is written. An image without an entry counts as not rewritten.
+    An image without an entry counts as not rewritten.
     """
     return {field.name: original for field in fields if (original := verified_original(originals, field, resolve))}

@@ -2,8 +2,8 @@
 
 https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/
 A Pod usually decodes in one pass, with its review. One with a field of an unexpected type is decoded again piece by
-piece, without what does not fit: the API server refuses it, not a webhook. Lists that are too long to be stored are not
-read.
+piece, without such fields: it is the API server that refuses it, not a webhook. Lists that are too long to be stored
+are not decoded.
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from webhook.kube.pod import Container, SecretName, Volume
 NULL = Raw(b"null")
 _ABSENT = Raw(b"")
 
-#: Bytes that etcd stores of one object: the default of its `--max-request-bytes`. API servers store Pods as protobuf.
+#: Maximum bytes of an object in etcd: the default of its `--max-request-bytes`. API servers store Pods as protobuf.
 STORED_LIMIT = 1536 * 1024
 #: Bytes of protobuf of the smallest item of each list. Go writes a container's empty strings and false too.
 _LEAST = {"containers": 32, "init_containers": 32, "ephemeral_containers": 32, "volumes": 11, "image_pull_secrets": 4}
@@ -69,7 +69,7 @@ class Pod(Struct, frozen=True, gc=False):
     spec: Spec | None = None
 
     def without_identity(self) -> "Pod":
-        """Return the Pod without its names: the same for all Pods of one template."""
+        """Return the Pod without its names, so that all Pods of one template are equal."""
         metadata = self.metadata
         return Pod(metadata and Metadata(None, None, metadata.labels, metadata.annotations), self.spec)
 

@@ -1,9 +1,9 @@
-"""Decode an AdmissionReview, v1 or v1beta1, no further than it is used, and encode the answer.
+"""Decodes the parts of an AdmissionReview (v1 or v1beta1) that are used, and encodes the response.
 
 https://kubernetes.io/docs/reference/access-authn-authz/extensible-admission-controllers/#request
-A usual review decodes in one pass. One that does not is decoded again part by part, with what msgspec refuses replaced
-in values that are not used. So everything that an API server sends can be read; other bodies are answered if their uid
-can be read. Both take linear time.
+A review usually decodes in one pass. One that does not is decoded again part by part, after replacing what msgspec
+refuses: lone surrogates and deep nesting. So everything that an API server sends can be read; other bodies are answered
+if their uid can be read. Both take linear time.
 """
 
 import re
@@ -17,13 +17,13 @@ from webhook.admission import nesting, pod
 from webhook.admission.pod import Pod, UnreadablePod
 from webhook.errors import MalformedReview, UnreadableReview
 
-#: Bytes of JSON that one stored byte becomes at most. Go's encoder writes `<`, `>`, `&`, control characters and each
+#: Maximum bytes of JSON for one stored byte. Go's encoder writes `<`, `>`, `&`, control characters and each
 #: byte of invalid UTF-8 in six bytes. Of a Pod's structures, a preferred Pod affinity term grows most: 13 bytes to 93.
 _EXPANSION = 8
 #: Bytes of the longest review that an API server sends of a Pod that it stores: an UPDATE with old and new object.
 BODY_LIMIT = 2 * pod.STORED_LIMIT * _EXPANSION
 
-#: Characters of a uid; those of API servers have 36.
+#: Maximum characters of a uid; those of API servers have 36.
 _UID = 1024
 
 Version = Literal["admission.k8s.io/v1", "admission.k8s.io/v1beta1"]
@@ -31,7 +31,7 @@ VERSIONS: tuple[str, ...] = get_args(Version)
 
 
 class GroupVersionKind(Struct, frozen=True, gc=False):
-    """A kind as in the request."""
+    """The kind of the request's object."""
 
     group: str = ""
     version: str = ""
@@ -116,9 +116,9 @@ class _AnnotatedReview(Struct, frozen=True, gc=False):
     request: _AnnotatedRequest
 
 
-#: Bytes. The items of lists in a longer body are counted before they are decoded: each takes memory.
+#: Bytes. In a longer body the items of lists are counted before they are decoded, because each takes memory.
 _LARGE = 1024 * 1024
-#: Levels that are kept of a review that nests too deeply. The reference of an image volume is in the eighth.
+#: Levels kept of a review that is nested too deeply. The reference of an image volume is in the eighth.
 _LEVELS = 16
 
 # An escaped lone surrogate is not Unicode (RFC 8259 section 8.2), and msgspec refuses it even in values that it skips.
@@ -155,7 +155,7 @@ _BEGINNING = re.compile(
 #: In Go's order of fields, the namespace precedes everything that a Pod's author writes except the name, in which
 #: quotes are escaped.
 _NAMESPACE = re.compile(rb'"namespace":"([a-z0-9-]{1,63})"')
-#: Bytes that are searched for it.
+#: Bytes that are searched for the namespace.
 _HEADER = 2048
 
 
@@ -174,12 +174,12 @@ def decode(body: bytes) -> Review:
 
 
 def _has_long_lists(text: bytes) -> bool:
-    # A list has one comma less than items.
+    # A list has one comma fewer than items.
     return len(text) > _LARGE and text.count(b",") > _LARGE // 8
 
 
 def decode_pod(text: bytes) -> Pod | None:
-    """Decode the JSON of a Pod as it is decoded in a review; None for null."""
+    """Decode a Pod's JSON in the same way as in a review; return None for null."""
     if not _has_long_lists(text):
         try:
             return _pod_decoder.decode(text)
@@ -191,7 +191,7 @@ def decode_pod(text: bytes) -> Pod | None:
 def decode_truncated(beginning: bytes) -> Review:
     """Return the version and uid of a review, from the beginning of its body.
 
-    Raises `MalformedReview` if it does not begin like those of API servers.
+    Raises `MalformedReview` if it does not begin like a review from an API server.
     """
     found = _BEGINNING.match(beginning)
     if found is None:
@@ -224,7 +224,7 @@ def _decode_envelope(body: bytes) -> _RawReview:
 
 
 def _refusal(body: bytes, why: str) -> MalformedReview:
-    """Return the error for a body that cannot be read, which depends on whether its uid can be."""
+    """Return the error for a body that cannot be read: `UnreadableReview` if its uid can be."""
     try:
         found = _identity_decoder.decode(body)
     except (ValueError, RecursionError):
@@ -237,7 +237,7 @@ def _refusal(body: bytes, why: str) -> MalformedReview:
 
 
 def _unquoted(error: msgspec.ValidationError) -> str:
-    """Return what does not fit, and where, without the value, which can be anything."""
+    """Return the error's message without the value, which can be anything."""
     problem, at, place = str(error).rpartition(" - at ")
     return f"Invalid enum value{at}{place}" if problem.startswith("Invalid enum value") else str(error)
 
@@ -267,7 +267,7 @@ def _decode_repaired(decoder: msgspec.json.Decoder[_Found], body: bytes) -> _Fou
 
 
 def repaired(text: bytes) -> bytes:
-    """Return JSON with what msgspec refuses replaced: lone surrogates and deep values."""
+    """Return JSON in which lone surrogates and deep values, which msgspec refuses, are replaced."""
     result = bytearray(text)
     # In place: joining pieces would take many times the body's memory.
     for lone in _LONE.finditer(text.replace(rb"\\", _BACKSLASHES)) if rb"\u" in text else ():
@@ -278,13 +278,13 @@ def repaired(text: bytes) -> bytes:
 def annotations_exceed(body: bytes, limit: int) -> bool:
     """Return whether the annotations of a review's object have more than `limit` bytes, as the API server counts them.
 
-    Keys and values count. Never for annotations that the API server would refuse anyway.
+    Keys and values count. False for annotations that the API server would refuse anyway.
     """
     return _annotations_exceed(lambda: _decode_repaired(_annotated_review_decoder, body).request.object, body, limit)
 
 
 def pod_annotations_exceed(text: bytes, limit: int) -> bool:
-    """Return the same of the JSON of a Pod."""
+    """Return the same for a Pod's JSON."""
     return _annotations_exceed(lambda: _decode_repaired(_annotated_pod_decoder, text), text, limit)
 
 
@@ -294,7 +294,7 @@ def _annotations_exceed(decode: Callable[[], _AnnotatedPod], text: bytes, limit:
         return False
     try:
         raw = decode().metadata.annotations
-        # JSON has at most six bytes for each, and six more for an entry of one byte.
+        # JSON has at most six bytes for each byte, and six more for each entry, which has at least one byte.
         if len(memoryview(raw)) > 12 * limit + 2:
             return True
         annotations = msgspec.json.decode(raw, type=dict[str, str])
@@ -313,18 +313,18 @@ def namespace(body: bytes) -> bytes:
 
 
 def encode(response: Response) -> bytes:
-    """Encode a response without its opening brace: what all reviews with the same decision share."""
+    """Encode a response without its opening brace, for `encode_answer`."""
     return _encoder.encode(response)[1:]
 
 
 def encode_answer(asked: Review, encoded: bytes) -> bytes:
-    """Return the encoded AdmissionReview that answers with an encoded response, in the version of the request."""
+    """Return an encoded AdmissionReview with an encoded response, in the version of the request."""
     head = b'{"apiVersion":%b,"kind":"AdmissionReview","response":{"uid":%b,%b}'
     return head % (_encoder.encode(asked.api_version), _encoder.encode(asked.request.uid), encoded)
 
 
 def encode_review(document: dict[str, Any], operation: str = "CREATE", **request: Any) -> bytes:
-    """Return the review that the API server would send of a Pod; `request` sets or replaces its fields."""
+    """Return the review that the API server would send for a Pod; `request` sets or replaces its fields."""
     metadata = document.get("metadata")
     names = metadata if isinstance(metadata, dict) else {}
     fields = {

@@ -17,7 +17,7 @@ _DOCKER_HUB_PATHS = frozenset({"", "v1", "v2"})
 def normalise(text: str) -> str:
     """Remove the scheme, trailing slashes and a port's leading zeros, and use one name for Docker Hub.
 
-    Otherwise the spelling is kept, because images and credentials get it; comparisons use `canonical`.
+    Otherwise the spelling is kept, because it is written into images and credentials; comparisons use `canonical`.
 
     Raises `InvalidPrefix`, with a suggestion, if a container runtime would not recognize it as a registry in an image
     name: it would look for the image on Docker Hub.

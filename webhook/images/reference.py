@@ -92,9 +92,9 @@ def looks_like_registry(first: str) -> bool:
 
 
 def canonical_domain(domain: str) -> str:
-    """Return the text that all spellings of a registry's host and port have in common.
+    """Return the form of a registry's host and port that is the same for all spellings.
 
-    `domain` is a valid one, or a pattern of some.
+    `domain` is valid, or the part of a glob pattern before the first "/".
     """
     domain = domain.lower()
     if ":" in domain:

@@ -39,7 +39,7 @@ class Reason(StrEnum):
 
 
 class Resolution(Struct, frozen=True, gc=False):
-    """The result of resolving one reference."""
+    """The result for one reference."""
 
     image: str
     """The image to use, rewritten or as written."""
@@ -50,7 +50,7 @@ class Resolution(Struct, frozen=True, gc=False):
     private: bool
     """Whether the pull secret applies: the image is on the server, a rule's target or a further registry."""
     description: str
-    """All of it in words, escaped and shortened: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
+    """The result in words, escaped and shortened: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
     rule: str | None = None
     """The rule that rewrote it, `quay.io -> registry.example.com/quay`."""
 
@@ -58,7 +58,7 @@ class Resolution(Struct, frozen=True, gc=False):
 class Resolver:
     """Resolves references for one configuration.
 
-    Raises `ConflictingRules`, which loading a configuration rules out.
+    Raises `ConflictingRules`, which does not occur for a configuration that was loaded.
     """
 
     def __init__(self, settings: Configuration) -> None:

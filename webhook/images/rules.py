@@ -20,7 +20,7 @@ class Step(NamedTuple):
     image: str
     """The image to use, rewritten or as written."""
     rule: RuleSettings | None
-    """The longest rule that covers the reference."""
+    """The rule with the longest `from` that covers the reference."""
     target: str = ""
     """The prefix of a rewritten image, in canonical form."""
 
@@ -56,7 +56,7 @@ class Rules:
         self._check_for_chains()
 
     def step(self, written: str, parsed: Reference) -> Step:
-        """Apply the rules to the reference `written`, which `parsed` has the parts of.
+        """Apply the rules to the reference `written`; `parsed` has its parts.
 
         A name already below the rule's target is unchanged. So is a qualified name that no rule covers, and an
         unqualified one if there is no server.
@@ -92,10 +92,10 @@ class Rules:
             return written
 
     def _chain_candidates(self) -> Iterator[tuple[RuleSettings | None, str]]:
-        """Yield references that include one rewritten twice, if there is any, each with the rule that applies first.
+        """Yield references to test, each with the rule that applies first; if any is rewritten twice, one of these is.
 
         A rule's result is rewritten again only if another rule's source covers its target or is below it. In the first
-        case any name below the target shows it; in the second, for each such source, a name that is rewritten to it.
+        case any name below the target shows it; in the second, a name that is rewritten to that source.
         """
         if not self.rules:
             return

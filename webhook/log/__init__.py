@@ -1,4 +1,4 @@
-"""Logs whose values cannot forge a line; escapes for everything that is printed."""
+"""Log lines that no value can forge, and escapes for everything that is printed."""
 
 from webhook.log.configure import Format, batch, configure, dropped_lines, flush, info, set_level
 from webhook.log.formatters import Event, Fields, escape, event, joined, location, quoted, shorten

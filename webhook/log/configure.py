@@ -1,6 +1,6 @@
-"""Set up the standard library's logging with one handler that does not block.
+"""Sets up the standard library's logging with one handler that does not block.
 
-For the line of each rewrite there is `info`, which makes no `LogRecord`: see docs/decisions/0008-log-path.md.
+The line for each rewrite is logged with `info`, which creates no `LogRecord`: see docs/decisions/0008-log-path.md.
 """
 
 import logging
@@ -37,7 +37,7 @@ class NonBlockingHandler(logging.Handler):
         self._write(f"{self.format(record)}\n")
 
     def emit_event(self, level: str, logger: str, event: Event) -> None:
-        """Write a line without a record, as of the time at which the batch began."""
+        """Write a line without a record, with the time at which the batch began."""
         if not self._batch:
             self._created = time.time()
         self._write(f"{self._line(self._created, level, logger, event)}\n")
@@ -70,7 +70,7 @@ class NonBlockingHandler(logging.Handler):
 
 
 def info(logger: logging.Logger, event: Event) -> None:
-    """Do what `logger.info` does where INFO is enabled, without a `LogRecord` unless another handler needs it."""
+    """Log an event at INFO, which must be enabled, without creating a `LogRecord` unless another handler needs it."""
     handlers = logging.root.handlers
     if len(handlers) == 1 and isinstance(handlers[0], NonBlockingHandler):
         handlers[0].emit_event("INFO", logger.name, event)
@@ -79,17 +79,17 @@ def info(logger: logging.Logger, event: Event) -> None:
 
 
 def batch(call_soon: Callable[[Callable[[], None]], object] | None) -> None:
-    """Write this thread's lines together from now on, whenever `call_soon` runs its argument; None: each at once.
+    """Batch this thread's lines from now on, and write each batch when `call_soon` calls its argument; None ends this.
 
-    A write takes as long as a decision, and the lines of one iteration of an event loop can share it. Other threads'
-    lines are not delayed. Nothing waits for a stalled reader in the meantime, so `flush` has to be called regularly.
+    A write takes as long as a decision, and all lines of one iteration of an event loop can share it. Other threads'
+    lines are not delayed. No write waits for a stalled reader, so call `flush` regularly.
     """
     for handler in _handlers():
         handler.batch(call_soon)
 
 
 def flush() -> None:
-    """Write what a stalled reader left in the buffer, as far as it is taken now."""
+    """Write as much of the buffer as the reader takes, without waiting."""
     for handler in _handlers():
         handler.writer.flush(0)
 
@@ -108,7 +108,7 @@ def configure(level: str | None = None, log_format: Format = "text", stream: Tex
 
     `level` is `debug`, `info`, `warning` or `error`. If it is given, `set_level` does not change it.
     """
-    # No line has these, and collecting them takes longer than all else about a record.
+    # No line has these, and collecting them takes longer than everything else about a record.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     logging._srcfile = None  # noqa: SLF001 - the logging HOWTO, "Optimization"
     formatter = TextFormatter() if log_format == "text" else JsonFormatter()

@@ -29,7 +29,7 @@ def truncate(text: str, limit: int) -> str:
 
 
 def is_shown(text: str) -> bool:
-    """Whether `text` can be printed unchanged: it is one line, all visible, and moves nothing."""
+    """Return whether `text` can be printed unchanged: it is one line of visible characters."""
     return text.isprintable() and (text.isascii() or _INVISIBLE.isdisjoint(text))
 
 

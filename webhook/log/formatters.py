@@ -183,7 +183,7 @@ def _second(second: int) -> str:
 
 
 def location(error: BaseException) -> str:
-    """Return an exception's class and the innermost line of this package that it passed, and nothing of its text."""
+    """Return an exception's class and the innermost line of this package in its traceback, without its message."""
     lines = [(str(frame.f_globals.get("__name__")), number) for frame, number in walk_tb(error.__traceback__)]
     ours = [line for line in lines if line[0].partition(".")[0] == _PACKAGE]
     return " at ".join([type(error).__name__, *(f"{module}:{number}" for module, number in (ours or lines)[-1:])])

@@ -21,7 +21,7 @@ _WRITE_SIZE = select.PIPE_BUF
 class NonBlockingWriter:
     """Writes to a stream; it can be used from several threads.
 
-    `report` returns the line that says how many were dropped. A stream without a file descriptor, as in tests, is
+    `report` returns the line that reports how many were dropped. A stream without a file descriptor, as in tests, is
     written to directly.
     """
 
@@ -42,7 +42,7 @@ class NonBlockingWriter:
 
     def write(self, lines: str, timeout: float) -> None:
         """Write whole lines or buffer them, waiting up to `timeout` seconds for the reader."""
-        # Where the reader is gone there is nowhere to report an error to.
+        # If the reader is gone, there is nowhere to report an error.
         with self._lock, suppress(OSError, ValueError):
             if self._poll is None:
                 self._stream.write(lines)
