@@ -1,1 +1,1 @@
-"""The configuration: YAML and environment in, one frozen value out, with where each part of it came from."""
+"""The configuration: loads YAML and environment variables into one frozen value, with the origin of each setting."""

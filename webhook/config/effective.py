@@ -18,7 +18,6 @@ class EffectiveConfig:
 
     @property
     def digest(self) -> str:
-        """The configuration's digest."""
         return self.settings.digest
 
     @property
@@ -33,5 +32,5 @@ class EffectiveConfig:
 
     @cached_property
     def mutator(self) -> Mutator:
-        """What decides on Pods, as in the server."""
+        """Decides on Pods as the server does."""
         return Mutator(self.settings)

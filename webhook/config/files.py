@@ -15,7 +15,7 @@ BUILT_IN = "built-in defaults"
 
 
 def configuration(path: Path | None) -> tuple[bytes, str]:
-    """Return a configuration's bytes and its name for messages; without a path there are none. Raises `FileError`."""
+    """Return a configuration's bytes, empty without a path, and its name for messages. Raises `FileError`."""
     return (b"", BUILT_IN) if path is None else (read(path), str(path))
 
 
@@ -41,7 +41,7 @@ def read(path: Path, limit: int = LIMIT) -> bytes:
 def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[str]) -> None:
     """Write all files into a directory, which is created if it is missing, or none of them.
 
-    Existing files are replaced when all are written. Those in `private` are never readable for others. Raises
+    Existing files are replaced when all are written. Those in `private` are never readable by others. Raises
     `FileError`.
     """
     fresh: dict[Path, Path] = {}

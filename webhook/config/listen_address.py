@@ -1,4 +1,4 @@
-"""The addresses a process listens on."""
+"""The addresses that a process listens on."""
 
 import errno
 import socket
@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from webhook.errors import RegistryWebhookError
 
-#: Connections that wait to be accepted, as many as the kernel allows.
+#: Maximum connections that wait to be accepted; the kernel may allow fewer.
 BACKLOG = 4096
 
 
@@ -22,7 +22,7 @@ class Address(NamedTuple):
 
 def listen(address: Address) -> socket.socket:
     """Return a listening socket. Raises `RegistryWebhookError`."""
-    # Bound here, because gunicorn would try five times, a second apart, and then exit.
+    # gunicorn is given bound sockets, because it would try five times to bind, a second apart, and then exit.
     try:
         if address.host or not socket.has_dualstack_ipv6():
             family = socket.AF_INET6 if ":" in address.host else socket.AF_INET
@@ -37,6 +37,6 @@ def listen(address: Address) -> socket.socket:
             # The kernel supports IPv6, but it is disabled.
             return socket.create_server(("", address.port), backlog=BACKLOG)
     except OSError as error:
-        # What Python adds in parentheses says the address again.
+        # Python appends the address in parentheses.
         reason = str(error.strerror or error).partition(" (")[0].lower()
         raise RegistryWebhookError(f"cannot listen on {address}: {reason}") from None

@@ -1,4 +1,4 @@
-"""Load YAML and environment variables, which win, into the frozen settings, with each value's origin.
+"""Loads YAML and environment variables, which win, into the frozen settings, with each value's origin.
 
 All issues are reported at once, each with its key, origin, value and remedy.
 """
@@ -21,12 +21,12 @@ from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
 DEFAULT = "default"
 
-#: How alike a word must be to be suggested, and to be taken for a slip.
+#: Similarity, from 0 to 1, of a word to suggest, and of a variable to report that may be XTM Composer's.
 _NEAR, _ALMOST = 0.75, 0.9
 _SHOWN = 80
-#: In an address these come with a user name and password, or with a token.
+#: A URL with one of these can contain a username and password, or a token.
 _MAY_HOLD_SECRETS = "@?#"
-#: A text that must have been in quotes, and is shown so.
+#: Strings that YAML would read as another type without quotes, so they are shown in quotes.
 _READ_OTHERWISE = re.compile(r"[0-9]+|true|false|null")
 _WORD = re.compile(r"[A-Za-z0-9_.-]*")
 _MERGE = "<<"
@@ -37,7 +37,7 @@ class Loaded(NamedTuple):
 
     configuration: Configuration
     origins: dict[str, str]
-    """For each key's path where its value came from: `config.yaml:4`, a variable's name, or `default`."""
+    """The origin of each key's value: `config.yaml:4`, a variable's name, or `default`."""
 
 
 def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
@@ -67,16 +67,16 @@ class _ConfigReader:
         self._origins: dict[str, str] = {}
         #: For each list, the indices of the items of the right type.
         self._seen: dict[str, list[int]] = {}
-        #: How each key that is set was written.
+        #: For each key that is set, the spelling of its path.
         self._spelled: dict[str, str] = {}
         self.issues: list[ConfigIssue] = []
 
     def add_issue(self, key: str, origin: str, value: object, problem: str) -> None:
-        """Add an issue; `value` is shown if it is a scalar that can hold no password."""
+        """Add an issue; `value` is shown if it is a scalar that cannot contain a password."""
         self.issues.append(ConfigIssue(key, origin, _shown(key, value), problem))
 
     def add_item_issue(self, key: str, value: object, problem: str) -> None:
-        """Add an issue with a converted value, or with an item of one (`webhook.rules[1].from`)."""
+        """Add an issue; an index in `key` (`webhook.rules[1].from`) counts only the items of the right type."""
         path, bracket, rest = key.partition("[")
         if bracket:
             index, _, below = rest.partition("]")
@@ -84,7 +84,7 @@ class _ConfigReader:
         self.add_issue(self._as_written(key), self.origin(key), value, self._as_written(problem))
 
     def _as_written(self, text: str) -> str:
-        """Return a text with keys in the spelling in which they are set."""
+        """Replace the keys in `text` with the spelling in which they are set."""
         for canonical, written in self._spelled.items():
             text = text.replace(canonical, written)
         return text
@@ -101,7 +101,7 @@ class _ConfigReader:
         return sorted(self.issues, key=place)
 
     def origin(self, path: str) -> str:
-        """Return where the value of a key, or of an item in it, came from."""
+        """Return the origin of the value of a key, or of an item in it."""
         while path not in self._origins:
             end = max(path.rfind("."), path.rfind("["))
             if end < 0:
@@ -174,11 +174,11 @@ class _ConfigReader:
             if key is not None:
                 self._read_variable(key, text)
             elif name.startswith(schema.VARIABLE_PREFIXES):
-                # No other program can mean it.
+                # All keys with these prefixes are known, so any other is an error.
                 near = difflib.get_close_matches(name, variables, 1, _NEAR)
                 self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
             elif name.startswith(schema.OPENCTI_PREFIX):
-                # It is refused only when it is all but one of ours.
+                # It may be XTM Composer's, so it is refused only if it is nearly one of ours.
                 near = difflib.get_close_matches(name, variables, 1, _ALMOST)
                 if near:
                     self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
@@ -227,7 +227,7 @@ class _ConfigReader:
 
 
 def _of_variable(key: SettingKey, text: str) -> Any:
-    """Return a variable's value: a string as it is, a list also with commas, everything else as YAML.
+    """Return a variable's value: a string unchanged, a list as YAML or separated by commas, anything else as YAML.
 
     Raises `DocumentError` for invalid YAML.
     """
@@ -240,7 +240,7 @@ def _of_variable(key: SettingKey, text: str) -> Any:
 
 
 def _shown(key: str, value: object) -> str | None:
-    """Return a value as one short line; None where there is none or it could hold a password."""
+    """Return a value as one short line; None if there is no value, or it could contain a password."""
     if isinstance(value, bool) or value is None:
         return None if value is None else str(value).lower()
     if isinstance(value, int | float):
@@ -252,7 +252,7 @@ def _shown(key: str, value: object) -> str | None:
 
 
 def _named(path: str, key: str) -> str:
-    """Return the first word of an unknown key: `password:secret` without a space is one key."""
+    """Return the path of an unknown key, with its first word only: `password:secret`, without a space, is one key."""
     start = _WORD.match(key)
     word = start[0] if start else ""
     shown = key if key in (word, _MERGE) else f"{word}..." if word else "?"

@@ -1,4 +1,4 @@
-"""Render a loaded configuration as YAML that can be loaded again, with each value's origin and passwords masked."""
+"""Renders a loaded configuration as YAML that can be loaded again, with each value's origin, and passwords masked."""
 
 import re
 from math import inf
@@ -12,7 +12,7 @@ from webhook.config.load import Loaded
 
 MASK = "********"
 
-#: Comments stand in one column, but for values that reach beyond this one.
+#: Comments are aligned in one column, except after lines longer than this.
 _ALIGNED = 72
 _WORD = re.compile(r"[A-Za-z][A-Za-z_-]*")
 _TAKEN_OTHERWISE = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})

@@ -13,11 +13,11 @@ class SettingKey(NamedTuple):
     """One key that can be set."""
 
     path: str
-    """As it is written: `webhook.namespaces.mode`, `registry.server`."""
+    """The path as written: `webhook.namespaces.mode`, `registry.server`."""
     type: Any
     default: Any
     alias_of: str | None = None
-    """The path in `table()` where this is another spelling of it."""
+    """The path in `table()`, if this key is another spelling of it."""
 
     @property
     def canonical(self) -> str:
@@ -30,7 +30,6 @@ class SettingKey(NamedTuple):
         return variable(self.path)
 
     def value_in(self, settings: Configuration) -> Any:
-        """Return the key's value."""
         value: Any = settings
         for name in self.canonical.removeprefix("opencti.daemon.").split("."):
             value = getattr(value, name)
@@ -43,7 +42,7 @@ class SettingKey(NamedTuple):
 
     @property
     def expected(self) -> str:
-        """What values are allowed, in words."""
+        """The allowed values, in words."""
         return _in_words(inspect.type_info(self.type))
 
     @property
@@ -52,12 +51,12 @@ class SettingKey(NamedTuple):
 
     @property
     def expected_item(self) -> str:
-        """What items are allowed, in words."""
+        """The allowed items, in words."""
         return _in_words(inspect.type_info(self.item_type))
 
     @property
     def is_text(self) -> bool:
-        """Whether the value is a string, which a variable gives without YAML syntax."""
+        """Whether the value is a string, which a variable has without YAML syntax."""
         return isinstance(_required(inspect.type_info(self.type)), inspect.StrType)
 
     @property
@@ -70,14 +69,14 @@ def variable(path: str) -> str:
     return path.replace(".", "__").upper()
 
 
-#: How the environment variables begin that set a key.
+#: Prefixes of the environment variables that set a key.
 VARIABLE_PREFIXES = tuple(f"{variable(root)}__" for root in (*ROOTS, *ALIASES))
-#: One that begins so may be XTM Composer's instead.
+#: A variable with this prefix may be XTM Composer's instead.
 OPENCTI_PREFIX = "OPENCTI__"
 
 
 def may_be_ours(name: str) -> bool:
-    """Return whether an environment variable may be meant for this program, and so may hold the password."""
+    """Return whether an environment variable may be meant for this program, and so may contain the password."""
     return name.startswith((OPENCTI_PREFIX, *VARIABLE_PREFIXES))
 
 
@@ -100,7 +99,7 @@ def spellings() -> dict[str, SettingKey]:
 
 @cache
 def branches() -> frozenset[str]:
-    """Return the paths that hold further keys: `opencti`, `opencti.daemon`, ..., and the empty one of the whole."""
+    """Return the paths that have keys below them: `opencti`, `opencti.daemon`, ..., and the empty one for the root."""
     return frozenset({""} | {path[:at] for path in spellings() for at in range(len(path)) if path[at] == "."})
 
 

@@ -1,6 +1,6 @@
-"""Check what types and bounds cannot express: registry prefixes, patterns that can match, rules that agree.
+"""Checks that types and limits cannot express: registry prefixes, patterns that can match, rules without conflicts.
 
-The checked settings have every prefix normalised.
+The checked settings have every prefix normalized.
 """
 
 import re
@@ -16,7 +16,7 @@ from webhook.images.rules import Rules
 from webhook.settings import Configuration, RuleSettings
 
 _NAMESPACE_PATTERN = re.compile(r"[a-z0-9*-]+")
-#: RFC 1123, as Kubernetes asks of a Secret's name.
+#: A DNS subdomain (RFC 1123), which the name of a Secret must be.
 _SUBDOMAIN = re.compile(r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)*")
 _SUBDOMAIN_LIMIT = 253
 _SERVER = "opencti.daemon.registry.server"
@@ -31,7 +31,7 @@ class ValidationProblem(NamedTuple):
 
 
 def check(configuration: Configuration) -> tuple[Configuration, list[ValidationProblem]]:
-    """Return a configuration normalised, and all problems with it; its types are right."""
+    """Return a configuration with prefixes normalized, and all problems; types must have been checked before."""
     checks = _Validator(configuration)
     return checks.normalised(), checks.problems
 
@@ -122,7 +122,7 @@ class _Validator:
 
 
 def _normalise_source(text: str) -> str:
-    """Return a prefix in canonical form, which is only compared and never written into an image or a credential."""
+    """Return a rule's source in canonical form: it is only compared, never written into an image or a credential."""
     try:
         return prefix.canonical(prefix.normalise(text))
     except InvalidPrefix as error:

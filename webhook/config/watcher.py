@@ -1,4 +1,4 @@
-"""Reload the configuration when its file changes, and keep the last good one while the file is broken."""
+"""Reloads the configuration when its file changes, and keeps the last valid one while the file is invalid."""
 
 import logging
 import mmap
@@ -14,7 +14,7 @@ _log = logging.getLogger("webhook.configuration")
 
 
 class ConfigWatcher:
-    """The configuration in use, and what is wrong with the file as it is now."""
+    """The configuration in use, and the error in the current file if there is one."""
 
     def __init__(self, path: Path | None, environment: Mapping[str, str]) -> None:
         """Load the YAML file, or the defaults without a path. Raises `ConfigurationError` or `FileError`."""
@@ -27,10 +27,10 @@ class ConfigWatcher:
         """The configuration in use."""
         self._accept(content)
         self.error: str | None = None
-        """Why the file as it is now is not used, in one line."""
+        """Why the current file is not used, in one line."""
 
     def poll(self) -> bool:
-        """Read the file; return whether another configuration is in use from now on."""
+        """Read the file; return whether the configuration in use has been replaced."""
         try:
             found: bytes | str = self._read()
         except FileError as error:
@@ -56,14 +56,17 @@ class ConfigWatcher:
         log.set_level(self.loaded.configuration.webhook.log_level)
 
     def _recall(self) -> bool:
-        """Use what the process that this one replaces used last; return whether that is another configuration."""
+        """Use the last valid configuration, which may be that of a process that this one replaced.
+
+        Return whether the configuration in use has been replaced.
+        """
         content = self._shared.read()
         if content == self._content:
             return False
         try:
             self.loaded = self._load(content)
         except ConfigurationError:
-            return False  # it died while it was writing
+            return False  # that process died while writing it
         self._accept(content)
         return True
 
@@ -80,7 +83,7 @@ class ConfigWatcher:
 
 
 class _Shared:
-    """The content that was used last, in memory that forked processes share."""
+    """The last valid content, in memory that forked processes share."""
 
     _SIZE = 8
 

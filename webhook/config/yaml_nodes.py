@@ -1,8 +1,8 @@
-"""A YAML document as nodes with line numbers, bounded, and read as YAML 1.2's core schema reads it.
+"""Reads a YAML document of limited depth as nodes with line numbers, with the scalars of YAML 1.2's core schema.
 
-`off` and `yes` are strings, because `verify: off` means what it says; there are no dates and no sexagesimal numbers. A
-value is constructed for one key at a time, so that one bad key hides no other. Error messages quote nothing of the
-document, because it may hold a password.
+`off` and `yes` are strings, so `verify: off` needs no quotes; there are no dates and no sexagesimal numbers. A value is
+constructed for one key at a time, so that an error in one does not hide others. Error messages quote nothing of the
+document, because it may contain a password.
 """
 
 import re
@@ -11,7 +11,7 @@ from typing import Any
 import yaml
 
 _DEPTH = 50
-#: Python refuses to read a number of more digits.
+#: Maximum digits of a number. Python refuses more than 4,300 by default.
 _DIGITS = 4000
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -33,7 +33,7 @@ for _name, _pattern, _first in (
 
 
 class DocumentError(Exception):
-    """Invalid YAML; where they are known with the line, from 1, and the keys above it. The message quotes nothing."""
+    """Invalid YAML, with the line, from 1, and the keys above it if they are known. The message quotes nothing."""
 
     def __init__(self, problem: str, line: int | None = None, path: tuple[str, ...] = ()) -> None:
         super().__init__(problem)
@@ -127,7 +127,7 @@ def is_null(node: yaml.Node) -> bool:
 def value_of(node: yaml.Node) -> Any:
     """Construct a node's value of dicts, lists, strings, numbers, booleans and None.
 
-    Raises `DocumentError` for a tag of anything else.
+    Raises `DocumentError` for any other tag, and for numbers that are too long.
     """
     match node.tag.removeprefix(_TAG), node:
         case "map", yaml.MappingNode():
