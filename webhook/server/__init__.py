@@ -1,1 +1,1 @@
-"""The HTTPS server: from a request to a decision and back. It never reaches a cluster, a registry or a credential."""
+"""The HTTPS server, from a request to a response. It must not import cluster, registry or credential code."""

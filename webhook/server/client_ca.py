@@ -1,7 +1,7 @@
-"""The CAs of client certificates for mutual TLS, read again when their file changes.
+"""The CAs of client certificates for mutual TLS, reloaded when their file changes.
 
-A file that cannot be read, or has no CA that is valid now, is ignored: the last valid one is used. Until there has been
-one, no client is answered.
+A file that cannot be read, or has no CA that is valid now, is ignored: the last valid one is used. Until there is one,
+no client is answered.
 """
 
 import time
@@ -24,11 +24,11 @@ class ClientCA:
         self._found: bytes | str | None = None
         self._is_rejected = False
         self.names = names
-        """A client's certificate must have one of these, if there are any, as its common name or DNS name."""
+        """If not empty, a client's certificate must have one of these as its common name or a DNS name."""
         self.cas = ""
         """The current CAs, PEM; empty until there has been a valid file."""
         self.error: str | None = None
-        """Why the file as it is now is not used, in one line."""
+        """Why the current file is not used, in one line."""
 
     @property
     def invalid(self) -> str | None:

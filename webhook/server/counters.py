@@ -1,7 +1,7 @@
-"""Counts every review, in plain numbers.
+"""Counters of reviews, as plain numbers that become metrics when they are scraped.
 
-A review takes some 40 microseconds, and each step of prometheus_client's own counters and histograms one or two. All
-counting here together takes about one; the numbers become metrics when they are scraped.
+A review takes some 40 microseconds. Each operation on a counter or histogram of prometheus_client takes one or two; all
+counting here takes about one.
 """
 
 from bisect import bisect_left
@@ -16,9 +16,9 @@ from webhook.server.refusals import STATUSES, RefusalLog, Refused
 #: Unknown operations and further rules share one label value, to limit cardinality.
 OTHER = "other"
 _OPERATIONS = ("CREATE", "UPDATE")
-#: Rules with a label value of their own. A configuration may have 10,000, and others after its next change.
+#: Maximum rules with a label value of their own. A configuration may have 10,000, and different ones after each reload.
 _MAX_RULES = 256
-#: Buckets for a cached decision, a new one, one on a large body, and what must never occur.
+#: Buckets for a cached decision, a new one, one on a large body, and durations that must never occur.
 _SECONDS = (1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 0.1, 0.25, 1)
 _BYTES = (1024, 2048, 4096, 8192, 16384, 65536, 262144, 1048576, 8388608, 33554432)
 

@@ -1,6 +1,6 @@
 """Flask applications that any WSGI server can serve.
 
-Only our own server has timeouts for requests, limits on connections, the drain, and certificates that are reloaded.
+Only our own server has request timeouts, connection limits, a drain, and certificates that are reloaded.
 """
 
 import os

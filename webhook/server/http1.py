@@ -1,12 +1,12 @@
 """HTTP/1.1 on one connection: requests of limited size and duration, answered in the order in which they arrived.
 
-gunicorn's parsers split the bytes: the one in C (gunicorn_h1c) where it is installed, the one in Python otherwise. Its
-ASGI protocol on top of them, with tasks and messages for each request, costs more than a review and is not used:
+Requests are parsed by gunicorn_h1c, which is in C, if it is installed, and otherwise by gunicorn's parser in Python.
+gunicorn's ASGI protocol, with tasks and messages for each request, costs more than a review and is not used:
 `RequestScheduler` answers most requests as soon as their last byte is read.
 
-A connection has one deadline at a time: for the first request from the accept on, for each further request from its
-first byte on, for the client to read an answer, for the next request to begin. The listener calls `expire` after the
-deadline, so that no request costs a timer. `MemoryBudget` limits what all connections hold together.
+A connection has one deadline at a time: for the first request, counted from the accept; for each further request,
+counted from its first byte; for the client to read an answer; or for the next request to begin. The listener calls
+`expire` after the deadline, so no request needs a timer. `MemoryBudget` limits the bytes that all connections hold.
 """
 
 import asyncio
@@ -40,7 +40,7 @@ except ImportError:
     H1CProtocol = None
 
 #: Seconds for a TLS handshake and the first request, and for each further request from its first byte on. Also for a
-#: client to go on reading an answer that is larger than the buffers on the way.
+#: client that has stopped reading an answer to continue.
 REQUEST_TIMEOUT = 5.0
 #: Seconds. API servers keep idle connections for 90 s; closing one sooner can lose a request that is on its way.
 KEEPALIVE_TIMEOUT = 120.0
@@ -51,10 +51,10 @@ _LIMITS = {"limit_request_line": 4094, "limit_request_fields": 100, "limit_reque
 #: The C parser raises two classes of its own, whose nearest common base is ValueError.
 _MALFORMED = (ParseError, ValueError)
 _STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTransferCoding": 501}
-#: Bytes read at once: as many as the C parser keeps of what follows a complete request.
+#: Bytes read at once. The C parser keeps no more of what follows a complete request.
 READ = 64 * 1024
-#: Bytes. A longer answer is written in pieces: between two of them it shows that a client has stopped reading, and what
-#: is not yet written can be counted.
+#: Bytes. A longer answer is written in pieces, to notice that a client has stopped reading, and to count what is not
+#: written yet.
 _PIECE = 32 * 1024
 #: Copies of an unread byte: the answer, its encryption, and the buffers of OpenSSL and of the event loop.
 _COPIES = 4
@@ -97,7 +97,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._context = context
         self._on_lost = on_lost
         self._body: list[bytes] = []
-        self._coalesced = 0  # the first pieces of the body, which were joined,
+        self._coalesced = 0  # number of pieces at the start of the body that need no more joining,
         self._size = 0  # and the bytes in them
         self._received = 0  # bytes of a request that is not complete or not answered: head, framing and body
         self._parser: Any = _Parser(on_body=self._body.append, **_LIMITS)
@@ -107,22 +107,19 @@ class Protocol(asyncio.BufferedProtocol):
         self._is_paused = False  # the client has stopped reading
         self._pipelined = b""  # what follows the request that is being answered
         self._is_discarding = False  # ignore further input
-        self._pending: PendingRequest | None = None  # a complete request that waits for its turn
+        self._pending: PendingRequest | None = None  # a complete request in a queue
         self._keeps_alive = self._with_body = True  # how that request is answered
         #: The client's address.
         self.client = client
         #: Whether it waits for the first byte of a request.
         self.is_idle = False
         self.is_lost = False
-        #: Time at which what it waits for has to have happened; infinite while the client waits for the server.
+        #: Time at which the connection expires; infinite while the client waits for the server.
         self.deadline = context.clock() + REQUEST_TIMEOUT
 
     @property
     def since(self) -> float:
-        """Time at which the current wait for the client began.
-
-        Most requests are answered synchronously, so an open connection waits for its client.
-        """
+        """Time at which the current wait for the client began; infinite while the client waits for the server."""
         return self.deadline - (KEEPALIVE_TIMEOUT if self.is_idle else REQUEST_TIMEOUT)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -168,7 +165,7 @@ class Protocol(asyncio.BufferedProtocol):
             connection = self.transport.get_extra_info("socket")
             # None if the client has gone and `connection_lost` is still to be called.
             if connection is not None:
-                # Otherwise the kernel would hold for long what the client has not read.
+                # Otherwise the kernel would keep the unread bytes for a long time.
                 with suppress(OSError):
                     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
             self.transport.abort()
@@ -214,7 +211,7 @@ class Protocol(asyncio.BufferedProtocol):
         if self._is_discarding:
             return
         if self._pending is not None:
-            # Without reading on, it would not show that the client has gone.
+            # Reading continues, to notice if the client disconnects.
             self._pipelined += data
             if len(self._pipelined) >= READ:
                 self.transport.pause_reading()
@@ -240,7 +237,7 @@ class Protocol(asyncio.BufferedProtocol):
             self._pipelined = rest
             self._update_memory()
         else:
-            # One request in an iteration of the event loop: other connections wait too.
+            # One request per iteration of the event loop, because other connections wait too.
             self._start_request_timeout()
             self._feed_later(rest)
 
@@ -252,7 +249,7 @@ class Protocol(asyncio.BufferedProtocol):
         asyncio.get_running_loop().call_soon(self._resume)
 
     def _resume(self) -> None:
-        """Read again, beginning with what followed the last request."""
+        """Resume reading, first with what followed the last request."""
         if self.is_lost or self._is_paused or self._is_discarding or self.transport.is_closing():
             return
         rest, self._pipelined = self._pipelined, b""
@@ -261,13 +258,13 @@ class Protocol(asyncio.BufferedProtocol):
             self._feed(rest)
 
     def _handle_partial(self, received: int) -> None:
-        """Check a request that is not complete, of which `received` bytes were read now."""
+        """Check an incomplete request after reading `received` more bytes."""
         if self.is_idle:
             self._start_request_timeout()
         self._received += received
         piece = b"".join(self._body[self._coalesced :])
         if piece:
-            # Tiny pieces take more memory than they hold.
+            # Each piece has an overhead, which exceeds the content of tiny ones.
             self._body[self._coalesced :] = [piece]
             self._coalesced += 1
             self._size += len(piece)
@@ -276,7 +273,7 @@ class Protocol(asyncio.BufferedProtocol):
             return
         expects = not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue"
         if max(self._size, self._parser.content_length or 0) > review.BODY_LIMIT:
-            # The beginning of the body has the review's uid. An API server sends it right after the head.
+            # The beginning of the body has the review's uid. An API server sends it immediately after the head.
             if self._size or expects:
                 self._drop_body(self._answer_truncated())
         elif expects:
@@ -339,7 +336,7 @@ class Protocol(asyncio.BufferedProtocol):
         request = self._request(body)
         headers = request.headers
         host = headers.get(b"host")
-        # RFC 9112 section 3.2. A space: two headers were joined.
+        # RFC 9112 section 3.2. A space means that two headers were joined.
         if parser.http_version >= (1, 1) if host is None else b" " in host:
             self._refuse_malformed(InvalidHeader("not exactly one Host header"))
             return
@@ -347,7 +344,8 @@ class Protocol(asyncio.BufferedProtocol):
             self._refuse_malformed(InvalidHeader("the target is not ASCII"))
             return
         if b"transfer-encoding" in headers and not parser.is_chunked:
-            # The C parser takes Content-Length, or 0, and the rest for the next request. RFC 9112 section 6.3: refuse.
+            # The C parser uses Content-Length, or 0, and would read the rest as the next request. RFC 9112 section 6.3
+            # requires a refusal.
             self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
             return
         self._body.clear()
@@ -404,7 +402,7 @@ class Protocol(asyncio.BufferedProtocol):
             self.transport.write(self._unsent[:_PIECE])
             self._unsent = self._unsent[_PIECE:]
         self._update_memory()
-        # Not before most of it is read: a closed connection has less time to send the rest.
+        # Close only when most of it is read: a closed connection has less time to send the rest.
         if self._is_closing and not self._unsent and not self._is_paused:
             self.close()
 
@@ -428,7 +426,7 @@ def _join_headers(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
 
 @lru_cache(16)
 def _head(status: int, headers: tuple[tuple[str, str], ...], second: int, is_closing: bool) -> bytes:  # noqa: FBT001
-    """Return an answer's head without its length. Most are the same within a second."""
+    """Return an answer's head without its length; cached, because most heads are the same within a second."""
     lines = [f"HTTP/1.1 {status} {HTTPStatus(status).phrase}", *(f"{name}: {value}" for name, value in headers)]
     lines.append(f"Date: {formatdate(second, usegmt=True)}")
     if is_closing:

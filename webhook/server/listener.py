@@ -29,12 +29,12 @@ _EVICTABLE_AFTER = 1.0
 #: Seconds until connections are checked again if none could be closed.
 _RETRY_EVICTION = 0.05
 _EXPIRE_EVERY = 0.25
-#: Connections accepted at once. The kernel drops those that its backlog has no room for: clients retry after a second.
+#: Connections accepted at once. If the backlog is full, the kernel drops further ones: clients retry after a second.
 _ACCEPT_BATCH = 16
 #: Seconds until the next try if accepting failed.
 _ACCEPT_RETRY = 0.1
-#: Bytes that the kernel buffers in each direction. By default it takes megabytes of an answer, and a client that reads
-#: nothing looks like one that does.
+#: Bytes that the kernel buffers in each direction. By default it buffers megabytes of an answer, so that a client that
+#: reads nothing is not noticed.
 _SOCKET_BUFFER = 64 * 1024
 
 _log = logging.getLogger("webhook.server")
@@ -156,7 +156,7 @@ class Listener:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             await loop.connect_accepted_socket(lambda: protocol, connection, ssl=context, **secure)
-        except (OSError, TimeoutError):  # ssl.SSLError is an OSError: no TLS, or none that is accepted
+        except (OSError, TimeoutError):  # ssl.SSLError, an OSError: the handshake failed
             self._on_close(CloseReason.HANDSHAKE)
             connection.close()
             self._lost(protocol)
@@ -180,7 +180,7 @@ class Listener:
             connecting.cancel()
 
     def _evict_for(self, client: str) -> bool:
-        """Close some connections for one of `client`; return whether there were any to close."""
+        """Close some connections to admit one from `client`; return whether there were any to close."""
         now = self._context.clock()
         if client == self._refused_client and now < self._full_until:
             return False

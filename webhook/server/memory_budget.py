@@ -1,8 +1,8 @@
 """Limits the memory that all connections hold together: requests that are not complete, answers that are not read.
 
-Each connection has limits of its own, and a thousand of them would still be gigabytes. When the budget is exceeded, the
-client whose connections hold the most loses its largest one: never a review of the usual size while there is a larger
-one, and never the largest review of an API server while another client holds more.
+Each connection has limits of its own, but hundreds of connections could still hold gigabytes. When the budget is
+exceeded, the client whose connections hold the most loses its largest one: never a review of the usual size while there
+is a larger one, and never the largest review of an API server while another client holds more.
 """
 
 from collections import Counter
@@ -18,7 +18,7 @@ class Consumer(Protocol):
         """The address of the client on whose behalf it holds memory."""
 
     def evict(self) -> None:
-        """Free the memory, and call `set_usage` with 0 when that has happened."""
+        """Free the memory, and call `set_usage` with 0 when it is free."""
 
 
 class MemoryBudget:

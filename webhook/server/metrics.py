@@ -1,6 +1,6 @@
 """The server's metrics: https://prometheus.io/docs/practices/naming/.
 
-Values that exist elsewhere are read when they are scraped, so they cost a request nothing.
+Values that exist elsewhere are read when metrics are scraped, so requests do not pay for them.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -40,7 +40,7 @@ class CloseReason(StrEnum):
     MEMORY = "memory"
     """The memory budget was exceeded, and it was the largest consumer."""
     HANDSHAKE = "handshake"
-    """It did not speak TLS, or no version or cipher that is accepted."""
+    """Its TLS handshake failed."""
 
 
 class Connections(Protocol):

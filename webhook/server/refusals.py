@@ -1,4 +1,4 @@
-"""Why requests are refused, and their log: one line for each reason in ten seconds, however many there are."""
+"""Refused requests: the reasons, and a log with at most one line for each reason in ten seconds."""
 
 import logging
 import time
@@ -72,7 +72,7 @@ class RefusalLog:
         self.flush()
 
     def flush(self) -> None:
-        """Log the lines that are due; call it regularly, for requests that were counted for a later line."""
+        """Log the lines that are due; call this regularly, for requests that were counted for a later line."""
         if not self._waiting:
             return
         now = self._clock()

@@ -1,4 +1,4 @@
-"""What requests are served with: configuration, mutator and certificate, one frozen value that is replaced as a whole.
+"""The configuration, mutator and certificate that are served, as one frozen value that is replaced as a whole.
 
 The files are polled twice a second. One that is invalid, half written or missing is ignored: the last valid one is
 used, and the log, `/readyz` and a metric report the error until the file is fixed.
@@ -46,12 +46,12 @@ class ServerState(Struct, frozen=True):
     tls: ssl.SSLContext | None = None
     """None until there has been a valid key pair and, with mutual TLS, a client CA."""
     configuration_error: str | None = None
-    """Why the file as it is now is not used."""
+    """Why the current file is not used."""
     certificate_error: str | None = None
-    """Why the key pair or the client CA as they are now are not used."""
+    """Why the current files of the key pair or the client CA are not used."""
     certificate_since: float = 0.0
     certificate_validity: Validity | None = None
-    """When all certificates of the chain are valid; None if it cannot be read."""
+    """When all certificates of the chain are valid; None if that cannot be read."""
     certificate_invalid: str | None = None
     """Why the certificate that is served, or every client CA, is not valid now."""
 
@@ -59,7 +59,7 @@ class ServerState(Struct, frozen=True):
 class Reloader:
     """Keeps `state` current with the files.
 
-    A key pair that is missing at first is waited for. Without `client_ca` every client is answered; with it none is
+    The key pair may be missing at first. Without `client_ca` every client is answered; with it, no client is answered
     before there are CAs. `clock` returns POSIX seconds.
     """
 
@@ -119,7 +119,7 @@ class Reloader:
             return
         context = self._context(found.pair)
         if isinstance(context, str) and self.state.tls is not None and found != pending:
-            # While one file is replaced after the other they do not match: the next poll decides.
+            # The files may be replaced one after the other and not match in between: the next poll decides.
             self._pending = found
             return
         self._found, self._rejected = found, None
@@ -142,13 +142,13 @@ class Reloader:
             _log.error("the last good authorities hold: %s", error)
 
     def _is_worse(self, validity: Validity) -> bool:
-        """Whether a certificate is not valid now while the one that is served is."""
+        """Return whether a certificate is not valid now while the served one is."""
         now, served = self._clock(), self.state.certificate_validity
         is_valid = self.state.tls is not None and (served is None or served.why_not(now) is None)
         return is_valid and validity.why_not(now) is not None
 
     def _check_validity(self) -> None:
-        """Report if what is served is not valid: it may have expired since it was read."""
+        """Report a served certificate or client CA that is not valid: it may have expired since it was read."""
         served = self.state.certificate_validity
         why = served.why_not(self._clock()) if served else None
         if why:
@@ -168,7 +168,7 @@ class Reloader:
             return _Found(str(error), clients)
 
     def _context(self, pair: bytes | str) -> ssl.SSLContext | str:
-        """Return a context for the files as they are now, or why there is none."""
+        """Return a context for the current files, or why there is none."""
         if isinstance(pair, str):
             return pair
         try:
@@ -184,7 +184,7 @@ class Reloader:
     def _report_certificate_error(self, error: str) -> None:
         self._replace(certificate_error=error)
         if self.state.tls is None:
-            # Normal at the start if the refresher creates the key pair: it does so a second later.
+            # Normal at startup if the refresher creates the key pair, which it does about a second later.
             _log.warning("no certificate to serve yet: %s", error)
         else:
             _log.error("no certificate to serve, the last good one is served: %s", error)

@@ -1,10 +1,10 @@
 """Decides when a complete request is answered, so that neither an expensive request nor one client delays all others.
 
-Small requests are answered on the event loop: at once while they take little time between two iterations of the loop,
-in turn otherwise. Larger ones are answered in two threads, one at a time in each: a review of as many containers as fit
-into an API server's request takes seconds. Each queue is fair: the next request is the smallest one of the client that
-has used the least time. A client is an address, however many connections it has. An API server is one client for all
-tenants, so a client's share is divided between namespaces.
+Small requests are answered on the event loop: at once as long as they take little time in an iteration of the loop,
+from a queue otherwise. Larger ones are answered in two threads, one at a time in each: a review of as many containers
+as fit into an API server's request takes seconds. Each queue is fair: the next request is the smallest one of the
+client that has used the least time. A client is an address, however many connections it has. An API server is one
+client for all tenants, so a client's share is divided between namespaces.
 """
 
 import asyncio
@@ -29,10 +29,10 @@ from webhook.server.wsgi import Application
 SMALL = 16 * 1024
 #: Bytes of the largest body that is answered in the first thread. Larger ones are answered in the second.
 MEDIUM = 512 * 1024
-#: Seconds in which requests are answered within one iteration of the event loop: 50 or more of the usual ones.
+#: Seconds of an iteration of the event loop in which requests are answered: enough for 50 or more usual ones.
 _ITERATION = 0.005
-#: Parts of a share that are remembered at least after their last request, so that a client that sends requests one by
-#: one gets no more than others.
+#: A share with at most this many parts remembers those without requests, so that a client that sends requests one by
+#: one gets no more time than others.
 _MAX_SHARES = 100
 #: Signals that only the main thread receives.
 SIGNALS = frozenset({signal.SIGINT, signal.SIGQUIT, signal.SIGTERM})
@@ -52,7 +52,7 @@ class _Share:
         self.used = 0.0
         """Seconds, for comparison with other parts of the same share."""
         self._parts: dict[str | bytes, _Share] = {}
-        self._now = 0.0  # used by the part that was served last: a new part has no credit for earlier times
+        self._now = 0.0  # `used` of the part that was served last: a new part gets no credit for the time before
 
     def part(self, key: str | bytes) -> "_Share":
         """Return a part, which is added if it is new."""

@@ -1,4 +1,4 @@
-"""The answers to requests: values in, a Reply out. It must not import Flask.
+"""The answers to requests: functions from values to a Reply. It must not import Flask.
 
 Both our own server and the Flask application for other WSGI servers answer with these functions.
 """
@@ -53,7 +53,7 @@ class Reply(Struct, frozen=True, gc=False):
 
     @property
     def line(self) -> str:
-        """The line of a reply that `text` made."""
+        """The text of a reply from `text`, without the final line feed."""
         return self.body.decode().rstrip("\n")
 
 

@@ -1,4 +1,4 @@
-"""gunicorn's supervisor with one worker process, and the wiring of what the worker serves."""
+"""gunicorn's supervisor with one worker process, and the wiring of the applications that the worker serves."""
 
 import os
 import socket
@@ -100,6 +100,6 @@ class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no typ
 
 
 def _memory_folder() -> str:
-    """Return a folder for the worker's heartbeat file, if possible in memory: a slow disk must not delay it."""
+    """Return a directory for the worker's heartbeat file, in memory if possible: a slow disk must not delay it."""
     shared = Path("/dev/shm")  # noqa: S108 - gunicorn uses mkstemp and unlinks the file at once
     return str(shared) if os.access(shared, os.W_OK | os.X_OK) else tempfile.gettempdir()

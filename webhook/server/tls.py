@@ -1,7 +1,7 @@
-"""The server's TLS context, for one certificate and key, and with mutual TLS for the clients that are answered.
+"""The server's TLS context: the certificate and key, and with mutual TLS the CAs and names of clients.
 
-A client without an accepted certificate fails in the handshake, so it reaches no other code. This module reads
-certificates by itself: the server must not import cryptography.
+A client without an accepted certificate fails in the handshake, so it reaches no other code. This module parses
+certificates itself, because the server must not import cryptography.
 """
 
 import binascii
@@ -40,7 +40,7 @@ _ENCRYPTED = "the key is encrypted: write it without a passphrase"
 
 
 def context(certificate: Path, key: Path) -> ssl.SSLContext:
-    """Return a context for TLS 1.2 and later that serves a certificate and key in PEM files.
+    """Return a context for TLS 1.2 and later with a certificate and key from PEM files.
 
     Raises `CertificateError`, in one line.
     """
@@ -120,7 +120,7 @@ def _from_validity(certificate: bytes) -> bytes:
 
 
 def _is_for_servers(path: Path) -> bool:
-    """Whether API servers accept the key of a file's first certificate; True if it cannot be read."""
+    """Return whether API servers accept the key of a file's first certificate; True if it cannot be read."""
     try:
         found = _CERTIFICATE.search(path.read_bytes())
         rest = _from_validity(binascii.a2b_base64(found[2])) if found else b""
@@ -188,7 +188,7 @@ def require_client_certificates(context: ssl.SSLContext, trusted: str, names: fr
 
 
 def _checked(names: frozenset[str]) -> type[ssl.SSLObject]:
-    """Return an `SSLObject` whose handshake fails for certificates of another use or name."""
+    """Return an `SSLObject` class whose handshake fails for certificates of another use or name."""
 
     class Checked(ssl.SSLObject):
         def do_handshake(self) -> None:
@@ -202,7 +202,7 @@ def _checked(names: frozenset[str]) -> type[ssl.SSLObject]:
 
 
 def _is_for_clients(certificate: bytes) -> bool:
-    """Whether a DER certificate that OpenSSL has verified has clientAuth in its extendedKeyUsage."""
+    """Return whether a DER certificate that OpenSSL has verified has clientAuth in its extendedKeyUsage."""
     _, found, rest = certificate.partition(_EXTENDED_KEY_USAGE)
     if not found:
         return False
@@ -220,7 +220,7 @@ def _names(certificate: dict[str, Any]) -> set[str]:
 
 
 def _why_not(certificate: Path, key: Path) -> str | None:
-    """Return what is wrong with a key pair if OpenSSL reports it badly or not at all, or None."""
+    """Return what is wrong with a key pair if OpenSSL does not report it clearly, or None."""
     try:
         certificates, keys = certificate.read_bytes(), key.read_bytes()
     except OSError:
@@ -241,7 +241,7 @@ def _why_not(certificate: Path, key: Path) -> str | None:
 
 
 def _matches(certificate: bytes, key: Path) -> bool:
-    """Whether a key belongs to a certificate. The ssl module reads only files: this one is in memory."""
+    """Return whether a key belongs to a certificate. The ssl module reads only files, so one in memory is created."""
     descriptor = os.memfd_create("certificate")
     try:
         os.write(descriptor, certificate)

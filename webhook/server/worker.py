@@ -1,7 +1,7 @@
-"""gunicorn's asgi worker with its own accept loop: a limit on connections, a certificate that can be replaced, a drain.
+"""gunicorn's ASGI worker with our own accept loop: a connection limit, a certificate that can be replaced, a drain.
 
-`ASGIWorker` itself builds its TLS context once and has no limit. `_serve` is a private name of gunicorn and may change:
-`gunicorn==27.0.*` is pinned, and tests cover what is built on it.
+`ASGIWorker` itself creates its TLS context once and has no limit. `_serve` is a private name of gunicorn and may
+change: `gunicorn==27.0.*` is pinned, and tests cover the code that depends on it.
 """
 
 import asyncio
@@ -39,8 +39,8 @@ MEMORY_LIMIT = 2 * BODY_LIMIT + 8 * 1024 * 1024
 #: The same for probes, which have no bodies.
 HEALTH_MEMORY_LIMIT = 4 * 1024 * 1024
 
-#: Seconds until a thread that computes hands the interpreter back to the event loop. Each request waits for that
-#: several times, at every call that lets other threads run, such as those that encrypt. Python's default is 5 ms.
+#: Seconds until a thread that computes releases the GIL to the event loop. Each request waits for that several times,
+#: after every call that lets other threads run, such as those that encrypt. Python's default is 5 ms.
 _SWITCH_INTERVAL = 0.0002
 
 _POLL_INTERVAL = 0.5
@@ -56,7 +56,7 @@ class PortConfig(NamedTuple):
     memory_limit: int
     """Bytes that all connections hold together."""
     tls: Callable[[], ssl.SSLContext | None] | None = None
-    """Returns the context for a new connection, or None while there is no certificate. Without it there is no TLS."""
+    """Returns the context for a new connection, or None while there is no certificate. If not set, TLS is not used."""
     truncated: TruncatedApplication = lambda _: None
     """Answers requests whose body is too large."""
 
@@ -67,7 +67,7 @@ class ServerConfig(NamedTuple):
     ports: tuple[PortConfig, ...]
     """In the order of the listening sockets."""
     poll: Callable[[], None]
-    """Called twice a second in a thread, to reload what has changed."""
+    """Called twice a second in a thread, to reload changed files."""
     on_stop: Callable[[], None]
     """Called once when the worker begins to stop."""
     drain: float
@@ -95,7 +95,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         tasks = [self.loop.create_task(listener.expire()) for listener in listeners]
         polled = asyncio.Event()
         tasks.append(self.loop.create_task(self._poll(config, polled)))
-        # A worker that replaces another begins with what the supervisor read when it started, which may be outdated.
+        # A worker that replaces another starts with the files as the supervisor read them at startup, which may have
+        # changed since.
         while not polled.is_set() and self.alive and self.ppid == os.getppid():
             self.notify()
             await _wait(polled, _POLL_INTERVAL)

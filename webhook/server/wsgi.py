@@ -15,7 +15,7 @@ from webhook.server.counters import ReviewCounters
 from webhook.server.routes import Reply, Request
 
 Application = Callable[[Request], Reply]
-#: Answers a request with the beginning of a body that is too large; returns None if that is not enough.
+#: Answers a request with the beginning of a body that is too large; returns None if it cannot.
 TruncatedApplication = Callable[[Request], Reply | None]
 WsgiApplication = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
