@@ -43,7 +43,7 @@ class _Lazy(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         if cmd_name not in _COMMANDS:
-            # Where none is similar, click reports the error.
+            # If none is similar, click reports the error.
             for similar in difflib.get_close_matches(cmd_name, _COMMANDS, n=1):
                 ctx.fail(f"No such command {cmd_name!r}. Did you mean {similar!r}?")
             return None

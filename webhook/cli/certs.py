@@ -145,7 +145,7 @@ def client(**given: Any) -> None:
 
 
 def _create(options: _Options, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
-    """Create a certificate and key, and a CA where there is none, and print the files and the next steps."""
+    """Create a certificate and key, and a CA if there is none, and print the files and the next steps."""
     folder = options.folder
     known = _existing_ca(folder)
     if not options.force and (there := [name for name in kind.files if (folder / name).exists()]):
@@ -172,7 +172,7 @@ def _create(options: _Options, kind: _Kind, names: tuple[str, ...], next_steps: 
 
 
 def _existing_ca(folder: Path) -> KeyPair | None:
-    """Read the CA in the folder. Raises `FileError`, also where only one of its files exists."""
+    """Read the CA in the folder. Raises `FileError`, also if only one of its files exists."""
     there = [name for name in _CA_FILES if (folder / name).exists()]
     if not there:
         return None
@@ -198,7 +198,7 @@ def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterato
     why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
     yield f"\n# {_CA_FILES[0]} goes into the webhook configuration: {why}."
     yield f"kubectl patch mutatingwebhookconfiguration {shlex.quote(names.configuration)} --type=json --patch \\"
-    # GNU base64 wraps lines, and the one of macOS has no option against it.
+    # GNU base64 wraps lines, and macOS base64 does not have its option to switch that off.
     encoded = f"\"$(base64 < {bundle} | tr -d '\\n')\""
     path = "/webhooks/0/clientConfig/caBundle"
     yield f"""  '[{{"op": "add", "path": "{path}", "value": "'{encoded}'"}}]'"""

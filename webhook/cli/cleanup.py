@@ -17,13 +17,13 @@ from webhook.output.table import counted
 
 #: Seconds between two reads of the Lease, the delay allowed beyond its duration, and the default duration.
 _POLL_INTERVAL, _MARGIN, _DURATION = 0.5, 2.0, 15.0
-#: Seconds within which a running refresher acquires a free Lease: they try every two.
+#: Seconds within which a running refresher acquires a free Lease: it tries every two seconds.
 _TAKEN = 5.0
-#: The longest wait for refreshers to stop, seconds: their termination grace period, and a Lease that was not released.
+#: Seconds to wait for refreshers to stop: their termination grace period, and the expiry of a Lease not released.
 _STOPPING = 120.0
 #: Seconds during which API servers may still apply a deleted policy: they poll once a second.
 _SETTLE_TIME = 3.0
-#: The number of times that Secrets are listed and deleted, as one may change in between, and the seconds between these.
+#: Attempts to list and delete the Secrets, because one may change in between, and the seconds between two attempts.
 _ROUNDS, _PAUSE = 5, 0.5
 
 
@@ -65,7 +65,7 @@ def command(
                 f"the sidecar {holder} is running and would put them back: "
                 "remove the installation first (kubectl delete -k certs/self-managed), or use --stop"
             )
-        # First, because a policy that refuses images that were not rewritten would refuse every Pod.
+        # First, because a policy that refuses images that were not rewritten would then refuse every Pod.
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
             _stop(uninstaller, dry_run=dry_run)
@@ -86,10 +86,10 @@ def holder_of(
     clock: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> str | None:
-    """Return the holder of the Lease, None where no process holds it. Raises `ClusterError`.
+    """Return the holder of the Lease, None if no process holds it. Raises `ClusterError`.
 
-    A holder that was killed leaves its name in the Lease, and after one that released it another may acquire it. So the
-    Lease is polled until it changes, or for a little longer than either takes. Clocks of other machines do not count.
+    A killed holder leaves its name in the Lease, and another replica may acquire a released Lease. So it is polled
+    until it changes, or for a little longer than either takes. Clocks of other machines are not used.
     """
     seen = read()
     began = clock()
@@ -149,7 +149,7 @@ def _report(secrets: list[ManagedSecret]) -> int:
 
 
 def _delete_all(uninstaller: Uninstaller) -> int:
-    """Delete until none is left, or none that can be deleted; return the exit status."""
+    """Delete every pull secret that can be deleted, and return the exit status."""
     deleted = 0
     why: dict[tuple[str, str], str] = {}
     left = _listed(uninstaller)
@@ -182,7 +182,7 @@ def _delete_all(uninstaller: Uninstaller) -> int:
 
 
 def _listed(uninstaller: Uninstaller) -> list[ManagedSecret]:
-    """List the Secrets, again where a list of many pages took longer than the API server keeps it."""
+    """List the Secrets, and again if a list of many pages took longer than the API server keeps it."""
     for _ in range(_ROUNDS - 1):
         try:
             return uninstaller.pull_secrets()

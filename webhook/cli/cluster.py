@@ -1,4 +1,4 @@
-"""What the commands share that read a cluster: the connection, the configuration, and how results are printed."""
+"""Connection, configuration and output of the commands that read a cluster."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -35,7 +35,7 @@ def connected_reader(kubeconfig: Path | None, context: str | None) -> Iterator[R
 def effective_config(
     reader: Reader, config: Path | None, names: InstallationNames, objects: InstalledObjects | None = None
 ) -> EffectiveConfig:
-    """Return the configuration of the given file, or else the installation's, of which `objects` may be read already.
+    """Return the configuration of a file or, without one, of the installation, whose `objects` may be read already.
 
     Raises `ConfigurationError` or `FileError` for the file, and `NotReadable` for the installation.
     """

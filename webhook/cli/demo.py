@@ -132,7 +132,7 @@ def _server(folder: Path) -> Iterator[_Server]:
 
 
 def _above_package() -> str:
-    """Return the folder of this package, which is not on the path where the demo runs from a checkout."""
+    """Return the folder of this package, which is not on the path if the demo runs from a checkout."""
     return str(Path(__file__).resolve().parents[2])
 
 

@@ -19,7 +19,7 @@ CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
 _PORTS = 65536
-#: Bytes of a manifest.
+#: Limit in bytes of a manifest.
 _INPUT_LIMIT = 64 * 1024 * 1024
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
@@ -45,7 +45,7 @@ def together(*options: Callable[[Any], Any]) -> Callable[[_Function], _Function]
 
 
 #: `log_level: str | None, log_format: log.Format`. The default is text, for users who run the command themselves; the
-#: manifests ask for JSON.
+#: manifests set JSON.
 log_options = together(
     click.option(
         "--log-level",
@@ -112,7 +112,7 @@ all_namespaces_option = click.option("--all-namespaces", "-A", is_flag=True, hel
 def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
     """Add the options of all commands that read a cluster; the first of the output formats is the default.
 
-    As `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
+    Passed as `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
     output: str`.
     """
     config = click.option(

@@ -33,7 +33,7 @@ def command() -> None:
 
 
 def _options(function: Callable[..., Generated]) -> Callable[..., None]:
-    """Add the options that both commands have. The command gets the configuration, and what it returns is printed."""
+    """Add the options of both commands, pass the configuration to the command and print its result."""
 
     @functools.wraps(function)
     @click.pass_context

@@ -53,7 +53,7 @@ def command(
         observed = collect(reader, names, settings, namespace, all_namespaces=all_namespaces)
     found = report(settings, observed)
     if output == "html":
-        from webhook.diagnostics.drift import page  # loads Jinja2: a tenth of a second
+        from webhook.diagnostics.drift import page  # late, because loading Jinja2 takes 0.1 s
 
         click.echo(page.page(found, context or "", datetime.now(UTC)), nl=False)
     else:

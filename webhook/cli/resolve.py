@@ -59,7 +59,7 @@ def _each(images: Iterable[str]) -> Iterator[str]:
 
 
 def _lines() -> Iterator[str]:
-    """Read one image a line. Empty input is an error, because it is what a failed command leaves."""
+    """Yield one image per line. Empty input is an error, because a failed command in a pipe leaves it."""
     is_empty = True
     for line in sys.stdin:
         image = line.removeprefix("\ufeff").rstrip("\r\n")
@@ -81,7 +81,7 @@ def _text(written: str, resolution: Resolution) -> str:
 
 
 def _shown(image: str) -> str:
-    """Return an image on one line, in quotes where its end would not be visible."""
+    """Return an image on one line, in quotes if its end would not be visible."""
     return f'"{log.escape(image)}"' if not image or " " in image else log.escape(image)
 
 

@@ -93,7 +93,7 @@ class _One(NamedTuple):
         return self._with(self.preview.after)
 
     def _with(self, value: Any) -> str:
-        # Only the object of an AdmissionReview is shown, which is a part of the text.
+        # Only the object of an AdmissionReview is shown, so the document's text cannot be edited.
         if self.preview.before is not self.document.value:
             return manifests.dump_json(value, 2) if self.document.is_json else manifests.dump(value)
         return manifests.edited(self.document, value)

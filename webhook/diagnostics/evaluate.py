@@ -1,6 +1,6 @@
 """Evaluate what the webhook would change in a Pod, whether its namespace is selected, and what rewrites Pods.
 
-Pods are decided by the same mutator as in the server.
+The mutator is the same as in the server.
 """
 
 from collections.abc import Mapping
@@ -96,7 +96,7 @@ def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, 
 
 
 class Rewriter(Struct, frozen=True):
-    """What is configured to rewrite Pods in a cluster. Whether it works is for `doctor` to check."""
+    """The configured rewriter of a cluster's Pods: webhook, policy or both. `doctor` checks whether it works."""
 
     webhook: bool | NotReadable
     policy: bool | NotReadable
@@ -104,7 +104,7 @@ class Rewriter(Struct, frozen=True):
     policy_hash: str | None = None
     """The hash of the configuration that the policy was generated from."""
     since: str | None = None
-    """When the older of them was created, RFC 3339."""
+    """Creation time of the older of the two, RFC 3339."""
     has_bundle: bool = True
     """Whether the webhook configuration has a `caBundle`, without which the webhook cannot be called."""
     hidden: bool = False
@@ -123,7 +123,7 @@ class Rewriter(Struct, frozen=True):
         return ", and a dry run is rewritten" if self.hidden else ": explain --dry-run tells what becomes of a Pod"
 
     def notes(self, configuration_hash: str) -> list[str]:
-        """Return what limits or surprises, one line each."""
+        """Return the limitations and unexpected states, one line each."""
         found = []
         if self.policy is True:
             instead = "beside the webhook" if self.webhook is True else "instead of the webhook"

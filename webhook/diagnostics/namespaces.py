@@ -1,4 +1,4 @@
-"""What the features share that read many namespaces: which are selected, their objects, and what rewrites Pods."""
+"""Selected namespaces, their objects and their rewriter, for the features that read many namespaces."""
 
 from collections.abc import Collection, Mapping, Sequence
 from typing import TypeVar
@@ -16,7 +16,7 @@ from webhook.kube.partial import attempt, known_or
 from webhook.kube.reader import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Reader, Resource
 from webhook.output import progress
 
-#: The most namespaces that are listed one by one; more are listed with all of the cluster's.
+#: Limit of namespaces whose objects are listed one by one; for more, the whole cluster is listed.
 _FEW = 20
 
 _T = TypeVar("_T")
@@ -27,7 +27,7 @@ def namespace_statuses(
 ) -> tuple[dict[str, NamespaceStatus], list[str]]:
     """Return the status of each namespace, or of the named one, and what could not be read.
 
-    Raises `ClusterError` where the named one does not exist, or namespaces cannot be listed.
+    Raises `ClusterError` if the named one does not exist, or namespaces cannot be listed.
     """
     if namespace is None:
         try:
@@ -65,7 +65,7 @@ def list_all(reader: Reader, resource: Resource[_T], scopes: Sequence[str | None
 def find_rewriter(
     reader: Reader, names: InstallationNames, settings: EffectiveConfig, found: Mapping[str, NamespaceStatus]
 ) -> Rewriter:
-    """Find what is configured to rewrite Pods; where the API shows nothing, by a dry run."""
+    """Find the configured rewriter of Pods; if the API shows none, by a dry run."""
     webhook = attempt(reader.get, WEBHOOKS, names.configuration)
     policies = attempt(reader.list, MUTATING_POLICIES)
     ours = [one.metadata for one in generated(known_or(policies, ()))]

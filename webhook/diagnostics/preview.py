@@ -40,7 +40,7 @@ class Preview(NamedTuple):
 def preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
     """Decide on an AdmissionReview, or on a manifest as if its Pods were created now.
 
-    A workload without a namespace counts as one of `namespace`, and every namespace as opted in.
+    A workload that names no namespace is in `namespace`, and every namespace counts as opted in.
     Raises `InvalidManifest`.
     """
     try:

@@ -1,4 +1,4 @@
-"""How the Pods of a workload are recreated: running ones are unchanged until then."""
+"""Commands that recreate the Pods of a workload, because running Pods are not changed."""
 
 from typing import Self
 
@@ -20,7 +20,7 @@ RESTARTABLE_KINDS = _RESTARTED | _IN_WORDS.keys() | {(_APPS, "ReplicaSet"), ("",
 
 
 class WorkloadName(Struct, frozen=True):
-    """A workload's name, written as kubectl writes it: the group only where the kind is not part of Kubernetes."""
+    """A workload's name as kubectl writes it, with the group only if the kind is not part of Kubernetes."""
 
     kind: str
     name: str
@@ -48,7 +48,7 @@ def command(namespace: str, workload: WorkloadName) -> str | None:
 
 
 def description(workload: WorkloadName) -> str:
-    """Describe how Pods are recreated where no command line does it."""
+    """Describe how to recreate Pods if no command line does."""
     if (workload.group, workload.kind) not in RESTARTABLE_KINDS:
         return "see its operator's documentation; it may compare the images of its Pods with its own"
     if not kubectl.is_name(workload.name):

@@ -1,4 +1,4 @@
-"""Running Pods, as far as a report on all of them reads them, and their origin."""
+"""Running Pods, with the fields that a report on all of them reads, and their owners."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -48,7 +48,7 @@ class Pod(Struct, frozen=True, gc=False):
 
 
 class Cause(StrEnum):
-    """Why a Pod differs from what it would be if it were created now, as far as that is known."""
+    """Why a Pod has drifted, as far as that is known."""
 
     OLDER = "older"
     MISSED = "not-rewritten"
@@ -73,7 +73,7 @@ def to_request(one: Pod) -> PodRequest:
 
 
 def cause(one: Pod, since: str | None) -> Cause:
-    """Return why a Pod has drifted. `since` is when the webhook was installed, None if that is not known."""
+    """Return why a Pod has drifted. `since` is when the webhook was installed (RFC 3339), None if that is not known."""
     annotations = one.metadata.annotations
     if annotations is not None and annotations.originals is not None:
         return Cause.CHANGED

@@ -1,4 +1,4 @@
-"""The Pod that is created in a server dry run, to see whether the API server has it rewritten."""
+"""The Pod that is created in a dry run, to check whether it is rewritten."""
 
 from typing import Any
 
@@ -13,7 +13,10 @@ _IMAGES = ("registry-webhook/sample", "nginx", "sample")
 
 
 def manifest(image: str) -> dict[str, Any]:
-    """Return a Pod that no Pod Security level refuses: https://kubernetes.io/docs/concepts/security/pod-security-standards/."""
+    """Return a Pod that no Pod Security level refuses.
+
+    https://kubernetes.io/docs/concepts/security/pod-security-standards/
+    """
     security_context = {
         "allowPrivilegeEscalation": False,
         "runAsNonRoot": True,
@@ -36,14 +39,14 @@ def manifest(image: str) -> dict[str, Any]:
 
 
 def image(settings: EffectiveConfig) -> str | None:
-    """Return an image that the configuration rewrites, None where it rewrites none of those tried."""
+    """Return an image that the configuration rewrites, None if it rewrites none of those tried."""
     if settings.server is None:
         return None
     return next((name for name in _IMAGES if settings.mutator.resolver.resolve(name).rewritten), None)
 
 
 def image_of(result: DryRunResult) -> str | None:
-    """Return the image that the Pod would be stored with, None where it was refused."""
+    """Return the image that the Pod would be stored with, None if it was refused."""
     if result.stored is None:
         return None
     stored = msgspec.convert(result.stored, Pod)

@@ -1,7 +1,7 @@
 """Containers that wait for their image, as the kubelet reports in the Pod's status.
 
 The status decides. Anyone who may create Events in a namespace can write one, and the kubelet limits their rate, so an
-Event only adds words, which are quoted and attributed.
+Event only adds details, which are quoted and attributed.
 """
 
 import re
@@ -33,7 +33,7 @@ _KINDS = (
     ("ephemeral container", "ephemeral_container_statuses"),
 )
 _SHOWN = 300
-#: The kubelet's text before the cause while it waits; before 1.32 no cause follows.
+#: The kubelet's message during back-off; before 1.32 it does not contain the cause.
 _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?::\s*(?P<cause>.*))?', re.DOTALL)
 _EVENT = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<cause>.*)', re.DOTALL)
 #: Parts of the runtime's text that the Pod's author chooses: names in quotes, in brackets or in a URL.
@@ -81,7 +81,7 @@ class FailedPull(Struct, frozen=True):
     reason: str
     """The kubelet's reason."""
     cause: str
-    """The kubelet's message without the image; empty where it has none."""
+    """The kubelet's message without the image; empty if it has none."""
     code: Code
 
 
@@ -115,7 +115,7 @@ def statuses(pod: Pod) -> Iterator[tuple[str, ContainerStatus]]:
 
 
 def description(failed: FailedPull, events: Iterable[Event], now: datetime) -> str:
-    """Quote the cause of a failed pull, from the kubelet's status or, where that has none, from an Event."""
+    """Quote the cause of a failed pull, from the kubelet's status or, if that has none, from an Event."""
     summary = f"the kubelet reports {failed.reason}"
     if failed.cause:
         return f"{summary}: {_quoted(failed.cause)}"

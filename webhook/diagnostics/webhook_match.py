@@ -14,7 +14,7 @@ from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-#: The match condition of an installation whose policy does the webhook's work.
+#: The match condition of an installation in which a policy replaces the webhook.
 _NEVER = "false"
 DRY_RUN_HINT = "ask the API server itself: --dry-run"
 
@@ -46,7 +46,10 @@ def steps(
 
 
 def selects(selector: Selector, labels: Mapping[str, str]) -> bool:
-    """https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors."""
+    """Return whether a label selector matches.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+    """
     return _first_unmet(selector, labels) is None
 
 
@@ -181,7 +184,7 @@ def _plain(expression: str) -> str:
 
 
 _UPDATES, _MIRRORS = "updates", "mirror Pods"
-#: What each condition that ships is about, by its text.
+#: The subject of each shipped condition, by its expression.
 _ABOUT = {
     _plain(one.expression): _MIRRORS if one.name == "the-pod-is-no-mirror" else _UPDATES for one in SHIPPED_CONDITIONS
 } | {"true": _UPDATES}

@@ -1,4 +1,4 @@
-"""Requests of the refresher to the API server."""
+"""Requests from the refresher to the API server."""
 
 import contextlib
 import random
@@ -21,10 +21,10 @@ from webhook.kube.paging import list_pages
 from webhook.pull_secret.manifest import Published
 from webhook.pull_secret.reconcile import Secret
 
-#: Limit in bytes for reading a Secret. The content of ours has 1 MiB at most.
+#: Limit in bytes of a response with a Secret. The content of ours has at most 1 MiB.
 _SECRET_BYTES = 4 * 1024 * 1024
-#: Seconds that the API server is asked to hold a watch open, and after which a silent one is dead: it sends a bookmark
-#: about once a minute.
+#: The range of seconds for which the API server is asked to keep a watch open, and the seconds without data after which
+#: a watch is dead: the API server sends a bookmark about once a minute.
 _WATCH, _SILENCE = (240, 300), 90.0
 _PIECE = 65536
 
@@ -102,15 +102,15 @@ class Watch(Generic[_Object]):
         return Change(version, decoded(self._what, self._decode, event.object), deleted=event.type == "DELETED")
 
     def close(self) -> None:
-        """Close the watch from another thread, which wakes the reading one."""
+        """Close the watch from another thread, which wakes the thread that reads it."""
         sock = getattr(getattr(self._response, "connection", None), "sock", None)
         if sock is not None:
-            with contextlib.suppress(OSError):  # it has ended in the meantime
+            with contextlib.suppress(OSError):  # it was closed in the meantime
                 sock.shutdown(socket.SHUT_RDWR)
 
 
 class ListWatch(Generic[_Object]):
-    """Lists and watches the objects of one kind."""
+    """List and watch requests for the objects of one kind."""
 
     def __init__(  # noqa: PLR0913 - the parameters of a list
         self,
@@ -125,7 +125,7 @@ class ListWatch(Generic[_Object]):
     ) -> None:
         """`selector` is a field selector or empty.
 
-        `metadata_only` is for everything that users of the cluster can create: only metadata leaves the API server.
+        `metadata_only` is for kinds that any user of the cluster can create: only metadata leaves the API server then.
         """
         self.display_name = display_name
         self._client = client
@@ -134,10 +134,10 @@ class ListWatch(Generic[_Object]):
         self._decode: Callable[[bytes | Raw], _Object] = decode
         self._metadata_only = metadata_only
         self._hint = hint
-        """What to do if it is forbidden."""
+        """What to do if the list is forbidden."""
 
     def list(self) -> Listing[_Object]:
-        """List all, in pages. Raises `Expired` if that takes so long that the list must restart."""
+        """List all objects, in pages. Raises `Expired` if that takes so long that the list must restart."""
         what = f"list {self.display_name}"
         request = Request(what, "GET", self._path, self._query, accept=METADATA_LIST if self._metadata_only else JSON)
         items: list[_Object] = []
@@ -152,7 +152,7 @@ class ListWatch(Generic[_Object]):
 
     def watch(self, version: str) -> Watch[_Object]:
         """Watch from the resourceVersion of a listing or a change."""
-        seconds = random.randint(*_WATCH)  # noqa: S311 - so that replicas do not come back all at once
+        seconds = random.randint(*_WATCH)  # noqa: S311 - so that replicas do not reconnect all at once
         query = (
             *self._query,
             ("watch", "true"),
@@ -170,7 +170,7 @@ class Cluster:
     """The objects that the refresher maintains. Thread-safe."""
 
     def __init__(self, client: Client, secret: str, namespace: str) -> None:
-        """`secret` is the only name of a Secret that is requested, `namespace` has the Lease."""
+        """`secret` is the only Secret name that is requested; `namespace` contains the Lease."""
         self._client = client
         self.namespace = namespace
         """The namespace of the installation."""
@@ -228,10 +228,10 @@ class Cluster:
     def write_lease(
         self, spec: LeaseSpec, version: str | None, timeout: float, refused: tuple[float, ...] = ()
     ) -> HeldLease:
-        """Write the Lease over the one of `version`, or create it if that is None.
+        """Replace the Lease of this resourceVersion, or create it if that is None.
 
-        `refused` are the times of refused logins, which the next replica that writes needs. Raises `Conflict` if
-        another client wrote the Lease in the meantime.
+        `refused` are the POSIX times of refused logins, for the next leader. Raises `Conflict` if another client wrote
+        the Lease in the meantime.
         """
         metadata: dict[str, Any] = {"name": REFRESHER, "namespace": self.namespace}
         if version is not None:
@@ -248,7 +248,7 @@ class Cluster:
         try:
             answer = self._client.call(Request(what, "PUT", _lease_path(self.namespace), body=body, timeout=timeout))
         except Invalid as error:
-            # PUT creates a Lease, and requires the version of one that exists.
+            # Without a version, PUT creates a Lease, and is Invalid if there is one by now.
             raise (Conflict(str(error)) if version is None else error) from None
         return HeldLease(spec, decoded(what, codec.PARTIAL_OBJECT.decode, answer).metadata.resource_version, refused)
 
@@ -278,7 +278,7 @@ def _lease_path(namespace: str) -> str:
 
 
 def read_lease(client: Client, namespace: str, timeout: float) -> HeldLease:
-    """Read the Lease that elects the replica that writes."""
+    """Read the Lease that elects the leader, the replica that writes."""
     what = "read the Lease"
     try:
         body = client.call(Request(what, "GET", _lease_path(namespace), timeout=timeout))

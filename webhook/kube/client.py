@@ -1,6 +1,6 @@
-"""Requests to the API server: the Kubernetes client's configuration, authentication and connections.
+"""Requests to the API server, with the configuration, authentication and connections of the Kubernetes client.
 
-Its classes for objects are not used: they would use most of the memory, and drop unknown fields.
+The client's classes for objects are not used: they would take most of the memory and drop unknown fields.
 """
 
 import os
@@ -50,7 +50,7 @@ OBJECT_BYTES = 16 * 1024 * 1024
 
 _ERRORS = {401: Forbidden, 403: Forbidden, 404: NotFound, 409: Conflict, 410: Expired, 422: Invalid}
 _UNAUTHORIZED, _TOO_MANY, _INTERNAL = 401, 429, 500
-#: What the Kubernetes client raises when there is no response.
+#: Exceptions of the Kubernetes client when there is no response.
 _NO_ANSWER = (ApiException, ConfigException, urllib3.exceptions.HTTPError, OSError, ValueError)
 #: Minimum seconds between reloads of rejected credentials.
 _RELOAD = 5.0
@@ -62,7 +62,7 @@ class Request(NamedTuple):
     """A request to the API server."""
 
     action: str
-    """In words, after "cannot": `read the Lease`."""
+    """For error messages, after "cannot": `read the Lease`."""
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
@@ -88,8 +88,8 @@ class Connection(NamedTuple):
 class Client:
     """A connection to an API server. Thread-safe.
 
-    If the server rejects the credentials or TLS fails, they are reloaded, as they may have rotated, and the request is
-    repeated.
+    If the server rejects the credentials or TLS fails, the credentials are reloaded, because they may have rotated, and
+    the request is repeated.
     """
 
     def __init__(self, load: Callable[[], Connection], count: Callable[[str, str], None]) -> None:
@@ -164,7 +164,7 @@ class Client:
     def _resend(
         self, refused: Connection, request: Request, headers: dict[str, str], body: Any
     ) -> urllib3.BaseHTTPResponse | None:
-        """Send a request with reloaded credentials. Returns None if there are no others.
+        """Send a request with reloaded credentials. Returns None if they were not reloaded.
 
         Raises `Unreachable`.
         """
@@ -177,7 +177,7 @@ class Client:
             raise self._unreachable(request, refused, error) from None
 
     def _reloaded(self, refused: Connection) -> Connection | None:
-        """Reload the credentials unless they were reloaded a moment ago. Raises `ClusterError`."""
+        """Reload the credentials unless another thread did; None if it is too soon. Raises `ClusterError`."""
         with self._lock:
             if self._connection is refused:
                 if time.monotonic() - self._loaded < _RELOAD:
@@ -287,7 +287,7 @@ def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterErr
 
 
 def _reason(error: Exception, proxy_origin: str) -> str:
-    """Describe a failure in our own words: those of the client could include a URL with a password."""
+    """Describe a failure. The client's own message could include a URL with a password."""
     match error:
         case ConfigException():
             return "the token or the kubeconfig cannot be used"

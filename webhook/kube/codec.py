@@ -1,6 +1,7 @@
-"""Encoding and decoding of what the refresher's controllers exchange with the API server.
+"""Decoding of the API server's responses to the refresher's controllers.
 
-Objects are decoded into the values that the controllers decide with. The objects themselves are in `kube.objects`.
+Objects are decoded into the values that the controllers use, of `pull_secret` and `pki`. Other commands use the objects
+in `kube.objects`.
 """
 
 import contextlib
@@ -32,9 +33,9 @@ from webhook.pull_secret.reconcile import Content, Namespace, Secret
 
 _T = TypeVar("_T")
 
-#: Characters that are kept of a label, an annotation or a type: more than any of ours has.
+#: Limit of characters of a label, an annotation or a type that is held in memory: more than any of ours has.
 _TEXT_LIMIT = 128
-#: Times that are read from an annotation, and their form.
+#: Limit of times that are read from an annotation, and their format.
 _TIMES = 20
 _TIME = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,6})?")
 
@@ -141,12 +142,12 @@ def namespace(body: bytes | Raw) -> Namespace:
 
 
 def _shortened(text: str) -> str:
-    """Cut a text that is held in memory. One that is longer than any of ours stays different from all of them."""
+    """Truncate a string that is held in memory. A truncated one never equals one of ours, which are shorter."""
     return text[:_TEXT_LIMIT]
 
 
 def secret_metadata(body: bytes | Raw) -> Secret:
-    """Decode a Secret's metadata. Of a Secret that is not ours only its existence is kept."""
+    """Decode a Secret's metadata. The annotations of a Secret that is not ours are dropped."""
     return _secret_state(PARTIAL_OBJECT.decode(body).metadata, None)
 
 
@@ -188,7 +189,7 @@ def published(body: bytes | Raw) -> Published:
 
 
 def refused_logins(lease: objects.Lease) -> tuple[float, ...]:
-    """Return the times of refused logins that the Lease records, without any text that is not a time."""
+    """Return the times of refused logins that the Lease records, without anything that is not a time."""
     recorded = lease.metadata.annotations.get(REFUSED_ANNOTATION, "")
     return tuple(float(part) for part in recorded.split(",")[:_TIMES] if _TIME.fullmatch(part))
 

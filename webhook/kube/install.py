@@ -23,7 +23,7 @@ _LEAVE_TIMEOUT = 0.5
 
 
 class InstallationClient:
-    """The objects of the installation itself. Thread-safe."""
+    """Access to the installation's own objects. Thread-safe."""
 
     def __init__(self, client: Client, names: InstallationNames) -> None:
         self._client = client
@@ -49,7 +49,7 @@ class InstallationClient:
     def store_certificate(
         self, data: Mapping[str, bytes], annotations: Mapping[str, str], over: TlsSecret | None
     ) -> TlsSecret:
-        """Write the certificate's Secret over the one that was read, or create it.
+        """Replace the certificate's Secret that was read as `over`, or create it if that is None.
 
         Raises `Conflict` if another client wrote it in the meantime, or created one with other content. Only the leader
         may call this, because two replicas have the same field manager and would not conflict.
@@ -71,7 +71,7 @@ class InstallationClient:
         return decoded(what, codec.certificate, self._client.call(request))
 
     def report_certificate(self, replica: str, report: str | None, *, leaving: bool = False) -> TlsSecret:
-        """Record the report of a replica on the certificate's Secret, or remove it with None."""
+        """Record a replica's report in an annotation of the certificate's Secret; None removes it."""
         body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": report}}}
         query = (("fieldManager", f"{PROGRAM}-replica"),)
         request = Request(f"write to Secret {CERTIFICATE}", "PATCH", self._secret, query, body, MERGE)
@@ -79,7 +79,6 @@ class InstallationClient:
         return decoded(request.action, codec.certificate, answer)
 
     def namespace_uid(self) -> str:
-        """Return the uid of the installation's Namespace."""
         what = f"read Namespace {self._names.namespace}"
         path = f"/api/v1/namespaces/{quote(self._names.namespace, safe='')}"
         return decoded(what, codec.PARTIAL_OBJECT.decode, self._client.call(Request(what, "GET", path))).metadata.uid
@@ -92,7 +91,7 @@ class InstallationClient:
         owners = [{"apiVersion": "v1", "kind": "Namespace", "name": self._names.namespace, "uid": owner}]
         metadata = {
             "name": self._names.configuration,
-            # The version prevents that a configuration that was deleted in the meantime is created again.
+            # Without the version, a configuration that was deleted in the meantime would be recreated.
             "resourceVersion": str(config.version),
             "ownerReferences": owners,
         }

@@ -38,10 +38,10 @@ class InstalledObjects(NamedTuple):
 
 
 def find_installation(reader: Reader, namespace: str | None = None) -> InstallationNames:
-    """Find the installation, in one namespace or anywhere, and the names of its objects.
+    """Find the names of an installation's objects, in one namespace or in all of them.
 
-    Its Deployment has the names. It is searched for under its default name, then in the namespace of the Service that
-    the API server calls, then by its label. Whatever is not found or not readable has the default name.
+    The Deployment has the names. It is searched for by its default name, then in the namespace of the Service that the
+    API server calls, then by its label. Names that cannot be found or read are the default ones.
     """
     default = InstallationNames(namespace=namespace or DEFAULT_NAMESPACE)
     try:
@@ -91,7 +91,7 @@ def _called_installations(reader: Reader) -> Iterable[InstallationNames]:
 
 
 def read_objects(reader: Reader, names: InstallationNames) -> InstalledObjects:
-    """Read an installation's ConfigMap and Deployment as far as possible."""
+    """Read an installation's ConfigMap and Deployment, each `NotReadable` if it cannot be read."""
     config_map = attempt(reader.get, CONFIG_MAPS, names.config_map, names.namespace)
     deployment = attempt(reader.get, DEPLOYMENTS, names.deployment, names.namespace)
     return InstalledObjects(names, config_map, deployment)

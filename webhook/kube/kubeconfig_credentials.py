@@ -1,7 +1,8 @@
 """A kubeconfig's server and credentials, checked before the Kubernetes client uses them.
 
 The client logs the failure of an exec plugin and continues without credentials, prefers `token` to `tokenFile`, and
-accepts a server without a scheme. kubectl does none of that. https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+accepts a server without a scheme. kubectl does none of that.
+https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
 """
 
 import logging
@@ -31,7 +32,7 @@ class UnusableKubeconfig(RegistryWebhookError):
 def load(path: str | None, context: str | None, settings: Configuration) -> None:
     """Load a kubeconfig's context into the client's settings.
 
-    Raises `UnusableKubeconfig`, and whatever the client raises for what is not a kubeconfig.
+    Raises `UnusableKubeconfig`, and any exception of the client for a file that is not a kubeconfig.
     """
     merged = KubeConfigMerger(path or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION)  # type: ignore[no-untyped-call]
     if merged.config is None:
@@ -45,7 +46,7 @@ def load(path: str | None, context: str | None, settings: Configuration) -> None
     with _failures() as failures:
         loader = KubeConfigLoader(merged.config, context, config_base_path=None)  # type: ignore[no-untyped-call]
         loader.load_and_set(settings)  # type: ignore[no-untyped-call]
-    # A token that the server rejects is reloaded by our client; the library's hook only knows expired ones.
+    # Our client reloads a token that the server rejects; the library's hook only handles expired ones.
     settings.refresh_api_key_hook = None
     token = str(settings.api_key.get("BearerToken") or "").strip()
     if token:
@@ -90,7 +91,7 @@ def _check_plugin(plugin: Mapping[str, Any]) -> None:
     command = plugin.get("command")
     if not isinstance(command, str) or not command:
         raise UnusableKubeconfig("exec of the user has no command")
-    # A plugin with a path is relative to the kubeconfig, where the client runs it.
+    # A relative path starts at the kubeconfig's folder, in which the client runs the plugin.
     if "/" not in command and shutil.which(command) is None:
         raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is not on PATH{_hint(plugin)}")
     if Path(command).is_absolute() and not os.access(command, os.X_OK):

@@ -2,8 +2,8 @@
 
 kubectl decodes a manifest with sigs.k8s.io/yaml, which is go-yaml v2: `y` and `off` are booleans, `0o17`, `017` and
 `0b1` are integers, `1e3` is a number, `22:22`, `=` and dates are strings, the last of two equal keys wins, unknown tags
-are ignored, and what JSON cannot hold is refused. Its source is https://github.com/yaml/go-yaml, branch v2, resolve.go
-and decode.go.
+are ignored, and values that JSON does not have are refused. Its source is https://github.com/yaml/go-yaml, branch v2,
+resolve.go and decode.go.
 """
 
 import base64
@@ -43,7 +43,7 @@ _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
 _INFINITE = {f"{sign}.{word}" for sign in ("", "+", "-") for word in ("inf", "Inf", "INF")}
 _NOT_FINITE = {**{word: -math.inf if word[0] == "-" else math.inf for word in _INFINITE}}
 _NOT_FINITE |= dict.fromkeys((".nan", ".NaN", ".NAN"), math.nan)
-#: Prefixes with their base. A leading zero means octal, as in C, and `08` is a float.
+#: Bases with their notations. A leading zero means octal, as in C, and `08` is a float.
 _INTEGERS = (
     (10, re.compile(r"([-+]?)(0|[1-9][0-9]*)")),
     (16, re.compile(r"([-+]?)0[xX]([0-9a-fA-F]+)")),
@@ -53,10 +53,10 @@ _INTEGERS = (
 )
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
 _NUMERIC = frozenset("+-.0123456789")
-#: Python does not parse integers of more digits; as floats they are infinite.
+#: Integers with more digits are not parsed: Python limits their length, and as floats they are infinite.
 _DIGITS = 400
 _INT64, _UINT64 = 1 << 63, 1 << 64
-#: Below it Go writes a float without an exponent: without a fraction it is an integer when it is read again.
+#: Go writes a float below this without an exponent: if it has no fraction, it is read back as an integer.
 _EXPONENT = 1e21
 
 _BLANKS = "\0 \t\r\n\x85\u2028\u2029"
@@ -67,7 +67,7 @@ _BaseDumper: Any = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 class _LenientLoader(yaml.SafeLoader):
-    """Accepts what kubectl does and libyaml does not: in `[2001:db8::]` the last colon is part of the scalar."""
+    """A loader that is as lenient as kubectl: in `[2001:db8::]` the last colon is part of the scalar."""
 
     def scan_to_next_token(self) -> None:
         """Skip white space, also tabs where they cannot be indentation."""
@@ -128,7 +128,7 @@ def compose(source: Source) -> yaml.Node | None:
 
     Raises `InvalidManifest`.
     """
-    # As in kubectl: without a newline, a block scalar at the end would lose its last one.
+    # As in kubectl: without a final newline, a block scalar at the end would lose its own.
     text = source.text if source.text.endswith("\n") else f"{source.text}\n"
     try:
         return _compose(source, text, _Base)
@@ -226,7 +226,7 @@ class _Composer:
         return read
 
     def _scalar(self, event: Any) -> _ComposedNode:
-        """Return the node of a scalar. Raises an error for what libyaml accepts and go-yaml does not."""
+        """Return the node of a scalar. Raises `InvalidManifest` for syntax that only libyaml accepts."""
         if not event.style and "?" in event.value and self._open and self._open[-1].event.flow_style:
             raise self._invalid(event, "invalid YAML: within { } or [ ], a string with ? must be in quotes")
         if event.style == '"' and "/" in event.value:
@@ -305,7 +305,7 @@ class _NodeConverter:
         raise self._invalid(node, "a key must be a string")
 
     def _scalar(self, node: Any) -> str | int | float | None:
-        """Return the value of a scalar, floats unchanged."""
+        """Return the value of a scalar; floats without a fraction stay floats."""
         tag, text = node.tag, node.value
         if tag == _PLAIN:
             return resolve(text)
@@ -388,7 +388,7 @@ def _float32(value: float) -> str:
     return shortest
 
 
-#: Beyond 10 to this power Go writes an exponent, and below 10 to the other.
+#: Go writes an exponent from 10 to the first power on, and below 10 to the second.
 _FIXED_DIGITS, _FRACTION_DIGITS = 6, -4
 
 
@@ -397,7 +397,7 @@ def _same_single(text: str, single: float) -> bool:
 
 
 class NotJson(InvalidManifest):
-    """The text is not JSON and may be YAML."""
+    """Text that is not JSON and may be YAML."""
 
 
 def read_json(text: str, position: int = 0) -> tuple[Any, int]:
@@ -455,14 +455,14 @@ def _check_depth(value: Any, depth: int) -> None:
         _check_depth(item, depth - 1)
 
 
-class _KubernetesDumper(_BaseDumper):  # type: ignore[misc] # the C dumper where there is one
-    """Writes like kubectl: long strings over several lines, no anchors."""
+class _KubernetesDumper(_BaseDumper):  # type: ignore[misc] # the C dumper if there is one
+    """Writes like kubectl: strings of several lines as blocks, no anchors."""
 
     def ignore_aliases(self, data: Any) -> bool:  # noqa: ARG002 - PyYAML's signature
         return True
 
 
-# A string is in quotes where any reader could take it for something else: YAML 1.1 or 1.2, in any notation.
+# A string is quoted if any reader of YAML 1.1 or 1.2 could take it for another type.
 _KubernetesDumper.add_implicit_resolver(_TAG + "bool", re.compile(r"[yYnN]\Z"), list("yYnN"))
 _KubernetesDumper.add_implicit_resolver(
     _TAG + "float",
@@ -489,7 +489,7 @@ _KubernetesDumper.add_representer(str, _represent_string)
 
 
 def dump(document: Any) -> str:
-    """Return a document as YAML with the order of its keys.
+    """Return a document as YAML, in the order of its keys.
 
     Parsers of YAML 1.1 and 1.2 read its strings as strings. Control, format and bidirectional characters are escapes.
     """

@@ -39,7 +39,7 @@ class _Edit(NamedTuple):
 
 
 class _NotEditable(Exception):
-    """The change is not written in a single place of the text."""
+    """A change that is not in a single place of the text."""
 
 
 def edited(text: str, before: Any, after: Any, *, is_json: bool) -> str:
@@ -67,7 +67,7 @@ class _Text:
         self._text = text
         self._is_json = is_json
         self._newline = "\r\n" if "\r\n" in text else "\n"
-        #: A JSON document among YAML ones is kept as such.
+        #: Strings stay in quotes in a JSON document, also in one among YAML documents.
         self._keeps_quotes = _JSON_OBJECT.match(text) is not None
 
     def changed(self, before: Any, after: Any) -> str:
@@ -77,7 +77,7 @@ class _Text:
             return self._written(after)
 
     def shown(self, value: Any) -> str:
-        """Escape unprintable characters; in strings the value stays the same."""
+        """Return the text with unprintable characters escaped; the values of strings stay the same."""
         try:
             edits = {
                 _Edit(*self._span(scalar), self._quoted(scalar.value))

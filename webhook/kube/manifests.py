@@ -1,7 +1,7 @@
-"""Kubernetes manifests as kubectl reads them: YAML documents, JSON documents, or first these and then those.
+"""Kubernetes manifests as kubectl reads them: YAML documents, JSON documents, or JSON followed by YAML.
 
-As kubectl does: a stream that begins with `{` is JSON as long as it can be read as such, and YAML from there on; a line
-that begins with `---` ends a document. Its source is k8s.io/apimachinery, pkg/util/yaml/decoder.go.
+A stream that begins with `{` is JSON as long as it can be parsed as such, and YAML from there on. A line that begins
+with `---` ends a document. kubectl's source is k8s.io/apimachinery, pkg/util/yaml/decoder.go.
 """
 
 import codecs
@@ -18,13 +18,13 @@ _BOM = "\ufeff"
 #: A line with or without a byte order mark in front.
 _MARKS = re.compile(r"^(\ufeff?)(.*)", re.MULTILINE)
 _LINE_END = re.compile(r"[ \t\r]*\n")
-#: How far kubectl looks for the brace that a JSON document begins with.
+#: Characters in which kubectl searches for the brace that begins a JSON document.
 _LOOKAHEAD = 4096
 _JSON_SPACE = " \t\r\n"
 
 
 class Document(NamedTuple):
-    """A document of a file. Empty ones do not count."""
+    """A non-empty document of a file."""
 
     value: Any
     text: str
@@ -60,7 +60,7 @@ def edited(document: Document, after: Any) -> str:
 
 
 def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) -> str:
-    """Return a file with other texts for its documents, as the start of a stream or after other documents."""
+    """Return a file with replaced texts of its documents, as the start of a stream or after other documents."""
     parts: list[str] = []
     for document, given in texts:
         text = _as_yaml(given) if document.is_json else given
@@ -93,7 +93,7 @@ def _as_yaml(text: str) -> str:
 def parse(content: bytes) -> Manifest:
     """Parse all documents of a file.
 
-    Raises `InvalidManifest` for what is neither YAML nor JSON, or exceeds the limits of nesting and aliases.
+    Raises `InvalidManifest` if it is neither YAML nor JSON, or exceeds the limits of nesting and aliases.
     """
     text = _text(content)
     try:
@@ -129,7 +129,7 @@ def _parse(text: str) -> Manifest:
             found.append(document)  # noqa: PERF402 - those before an error are kept
     except NotJson as error:
         if len(found) > 1:
-            # Without a separator between them they are JSON for certain.
+            # Several documents without separators can only be JSON.
             raise
         after = re.compile(r"[^\S\n]*\n?").match(text, found[-1].end if found else 0)
         try:

@@ -3,9 +3,9 @@
 They decode from the API server's JSON and encode to it. An absent field has a default; only fields that the API writes
 as null can be None. Parts of a Pod that admission needs as well are in `kube.pod`.
 
-Three other places declare smaller types for the same objects on purpose: `kube.codec` for Secrets and Namespaces that
-any user may fill with a MiB of labels, `admission.pod` for the time of a review, and `diagnostics.running_pods` for the
-memory of 10,000 Pods at once.
+Three other modules intentionally declare smaller types for the same objects: `kube.codec` for Secrets and Namespaces
+that any user may fill with a MiB of labels, `admission.pod` for the latency of a review, and `diagnostics.running_pods`
+for the memory of 10,000 Pods at once.
 """
 
 import base64
@@ -80,9 +80,9 @@ class ManagedMetadata(Metadata, frozen=True, gc=False):
         return self.labels.get(MANAGED_BY_LABEL)
 
     def changed(self, *path: str) -> str | None:
-        """Return when the managers of a field, such as `("metadata", "labels", LABEL)`, last changed any of theirs.
+        """Return the last time that managers of a field, such as `("metadata", "labels", LABEL)`, changed any field.
 
-        RFC 3339; None if no manager is recorded. The field itself may be older.
+        RFC 3339; None if no manager is recorded. The field itself may have changed earlier.
         """
         return max((one.time for one in self.managed_fields if _contains(one.fields, path)), default=None)
 
@@ -109,7 +109,7 @@ class _Managed(Protocol):
 
 
 def is_managed_by_us(metadata: _Managed) -> bool:
-    """Tell whether the refresher created a pull secret, even if another client removed its label."""
+    """Return whether the refresher created a pull secret, even if another client removed its label."""
     applied = any(one.manager == REFRESHER and one.operation == "Apply" for one in metadata.managed_fields)
     return applied or metadata.managed_by == PROGRAM
 
@@ -122,13 +122,13 @@ def _decoded(text: str) -> bytes:
 
 
 class Object(_Object, frozen=True, gc=False):
-    """An object whose metadata alone is read."""
+    """An object of which only the metadata is read."""
 
     metadata: Metadata = Metadata()
 
 
 class ManagedObject(Object, frozen=True, gc=False):
-    """An object whose metadata alone is read, with field managers."""
+    """An object of which only the metadata is read, with field managers."""
 
     metadata: ManagedMetadata = ManagedMetadata()
 
@@ -297,7 +297,7 @@ class Port(_Object, frozen=True, gc=False):
 
 
 class Process(_Object, frozen=True, gc=False):
-    """A container of the installation's Deployment, with what `doctor` reads."""
+    """A container of the installation's Deployment, with the fields that `doctor` reads."""
 
     name: str = ""
     image: str = ""
@@ -360,7 +360,7 @@ class EndpointSlice(Object, frozen=True, gc=False):
 
 
 class DryRunResult(NamedTuple):
-    """The API server's answer to a dry run."""
+    """The API server's response to a dry run."""
 
     stored: dict[str, Any] | None
     """The object as it would be stored; None if it was refused."""
@@ -370,7 +370,7 @@ class DryRunResult(NamedTuple):
 
 
 class LeaseSpec(_Object, frozen=True, gc=False):
-    """https://kubernetes.io/docs/concepts/architecture/leases/."""
+    """The spec of a Lease: https://kubernetes.io/docs/concepts/architecture/leases/."""
 
     holder_identity: str | None = None
     renew_time: str | None = None
@@ -396,7 +396,7 @@ class PolicyBinding(Object, frozen=True, gc=False):
 
 
 class Status(_Object, frozen=True, gc=False):
-    """The API server's answer where there is no object to return.
+    """The API server's response when there is no object to return.
 
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/status/
     """

@@ -30,11 +30,11 @@ class Page(NamedTuple):
     version: str
     """The list's resourceVersion."""
     remaining: int | None
-    """The number of objects that follow, if the API server tells; 0 on the last page."""
+    """The number of objects that follow, if the API server reports it; 0 on the last page."""
 
 
 def list_pages(client: Client, request: Request) -> Iterator[Page]:
-    """List page by page. Raises `ClusterError`, and `Expired` if it takes so long that the list must restart."""
+    """Yield pages of a list. Raises `ClusterError`, and `Expired` if it takes so long that the list must restart."""
     limit, token = _OBJECTS, ""
     while True:
         query = (*request.query, ("limit", str(limit)), *((("continue", token),) if token else ()))

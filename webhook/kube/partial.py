@@ -1,7 +1,8 @@
 """Snapshots of which some parts could not be read.
 
-A user who may read little still gets a report on the rest. So a part that was not readable has its `NotReadable` as its
-value, typed `T | NotReadable`, until a check needs it. The check raises it then, and becomes one `?` finding.
+A user with few permissions still gets a report on the rest. So the value of a part that could not be read is its
+`NotReadable` error (the type is `T | NotReadable`). A check that needs the part raises it, which becomes one `?`
+finding.
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ _P = ParamSpec("_P")
 
 
 def attempt(read: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T | NotReadable:
-    """Return what a call reads, or the error that it raises."""
+    """Return the result of a call, or the `NotReadable` that it raises."""
     try:
         return read(*args, **kwargs)
     except NotReadable as error:

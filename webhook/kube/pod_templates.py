@@ -7,7 +7,7 @@ from webhook.errors import InvalidManifest
 
 _TEMPLATE = ("spec", "template")
 _JOB_TEMPLATE = ("spec", "jobTemplate", "spec", "template")
-#: The paths of Pods in Kubernetes' own kinds. Without a Pod there the object is malformed.
+#: The paths of Pods in Kubernetes' own kinds. An object without a Pod at its path is malformed.
 _PATHS: dict[str, tuple[str, ...]] = {
     "Pod": (),
     "PodTemplate": ("template",),

@@ -1,6 +1,6 @@
 """Reads a cluster with the user's permissions. Nothing is written.
 
-What cannot be read raises `NotReadable`. Lists come in pages, and the content of Secrets is read by name only.
+A list or object that cannot be read is `NotReadable`. Lists are paged, and the content of Secrets is only read by name.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -25,7 +25,7 @@ _DRY_RUN_TIMEOUT = 60.0
 #: The API server's message, with status 500, when a webhook with failurePolicy Fail did not answer.
 _NO_WEBHOOK = "failed calling webhook"
 
-#: For objects that users create: annotations that are kept, the limit of characters, and the limit of labels.
+#: For objects that users create: prefixes of the annotations to keep, the limit of characters, and that of labels.
 _READ_ANNOTATIONS = ("registry-webhook/", "kubernetes.io/")
 _LONGEST, _MOST_LABELS = 1024, 64
 
@@ -49,7 +49,7 @@ class Resource(NamedTuple, Generic[_Read_co]):
     """Whether only metadata may leave the API server."""
     namespaced: bool = True
     from_tenants: bool = False
-    """Whether users can create many that are all held in memory; large texts are dropped then."""
+    """Whether users can create many objects that are all held in memory; large strings are dropped then."""
 
     def path(self, namespace: str | None, name: str = "") -> str:
         """Return the path of the objects of a namespace, of all namespaces with None, or of one object."""
@@ -102,7 +102,7 @@ VALIDATING_BINDINGS = _admission("ValidatingAdmissionPolicyBindings")
 
 
 class Reader:
-    """Reads an API server as the user of the kubeconfig."""
+    """Read access to an API server as the user of the kubeconfig."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
@@ -122,7 +122,7 @@ class Reader:
         progress: Progress | None = None,
         keep: Callable[[_T], bool] = lambda _: True,
     ) -> tuple[_T, ...]:
-        """List the objects of a namespace, or of all with None. A kind that the API server does not have is empty."""
+        """List the objects of a namespace, or of all with None; empty for a kind that the API server does not have."""
         for _ in range(_ROUNDS):
             try:
                 every = self.iterate(resource, namespace, labels=labels, fields=fields, progress=progress)
@@ -191,7 +191,7 @@ class Reader:
         return answer
 
     def create(self, path: str, body: Mapping[str, Any], what: str) -> dict[str, Any]:
-        """Create an object that is answered and not stored, such as a SubjectAccessReview."""
+        """Create an object that the API server answers and does not store, such as a SubjectAccessReview."""
         try:
             return decoded(what, _ANY.decode, self._client.call(Request(what, "POST", path, body=dict(body))))
         except ClusterError as error:
@@ -214,7 +214,7 @@ class Reader:
 
 
 def _slim(item: _T) -> _T:
-    """Drop texts that are not used and can be large."""
+    """Drop strings that are not used and can be large."""
     if not isinstance(item, objects.Object):
         return item
     metadata = item.metadata

@@ -41,7 +41,7 @@ class ManagedSecret(NamedTuple):
     version: int
     managed: bool
     deleting: bool
-    """Whether it is deleted, and only kept by finalizers."""
+    """Whether it was deleted and waits for its finalizers."""
 
 
 class Policy(NamedTuple):
@@ -56,7 +56,7 @@ class Policy(NamedTuple):
 
 
 class Uninstaller:
-    """Removes the objects of an installation."""
+    """A client that removes the objects of an installation."""
 
     def __init__(self, client: Client, namespace: str | None) -> None:
         self._client = client
@@ -84,11 +84,11 @@ class Uninstaller:
         return self._exists(Request(f"delete {policy}", "DELETE", policy.path))
 
     def pull_secrets(self) -> list[ManagedSecret]:
-        """List the pull secrets that are ours under any name, as earlier settings may have had other names."""
+        """List our pull secrets of any name, because earlier settings may have had other names."""
         return sorted(secret for secret in self._secrets.list().items if secret.managed)
 
     def delete(self, secret: ManagedSecret) -> bool:
-        """Delete a pull secret and return whether it is gone: one with finalizers stays until they are removed.
+        """Delete a pull secret and return whether it was removed: one with finalizers stays until they are.
 
         Raises `Conflict` if it has changed since it was read. The response may be the Secret, so only its metadata is
         requested.
@@ -98,7 +98,7 @@ class Uninstaller:
         return decoded(request.action, codec.PARTIAL_OBJECT.decode, answer).metadata.deletion_timestamp is None
 
     def lease(self) -> HeldLease:
-        """Read the Lease of the refresher, which would restore what is deleted."""
+        """Read the Lease of the refresher, which would recreate deleted Secrets."""
         return read_lease(self._client, self.names.namespace, _TIMEOUT)
 
     def delete_webhook(self, *, dry_run: bool) -> bool:

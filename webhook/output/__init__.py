@@ -1,1 +1,1 @@
-"""Findings, tables and differences for terminals and programs."""
+"""Findings, tables and diffs for terminals and programs."""

@@ -1,6 +1,6 @@
-"""Codes of what `doctor` and `explain` find. They are an interface: scripts and alerts compare them.
+"""Codes of the findings of `doctor` and `explain`. They are an interface: scripts and alerts compare them.
 
-A code keeps its meaning; wording changes without notice. docs/reference/findings.md is generated from this module.
+A code keeps its meaning; messages change without notice. docs/reference/findings.md is generated from this module.
 """
 
 from enum import StrEnum
@@ -8,7 +8,7 @@ from typing import Self
 
 
 class Code(StrEnum):
-    """A finding's code, with what it means."""
+    """A finding's code, with its meaning."""
 
     meaning: str
 

@@ -29,11 +29,11 @@ class Finding(Struct, frozen=True):
     message: str
     """The result, in one line."""
     hint: str = ""
-    """What to do about it, in one line; empty where nothing needs to be done."""
+    """What to do about it, in one line; empty if nothing needs to be done."""
 
 
 def or_unknown(subject: str, code: Code, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """Yield a check's findings, and one `?` finding where it needs something that could not be read."""
+    """Yield a check's findings, and one `?` finding if it needs something that could not be read."""
     try:
         yield from findings
     except NotReadable as error:

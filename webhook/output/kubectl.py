@@ -1,7 +1,7 @@
 """kubectl command lines that can be pasted into a shell.
 
-An owner reference, a webhook configuration and the command line can hold any string, so there are command lines for
-valid names only: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/.
+An owner reference, a webhook configuration and the command line can hold any string, so command lines are only built
+with valid names: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/.
 """
 
 import re
@@ -24,20 +24,20 @@ def is_name(text: str) -> bool:
 
 
 def of_namespace(namespace: str, verb: str, *words: str) -> str:
-    """Return `kubectl VERB namespace NAMESPACE WORDS`, or a description where the name is not valid."""
+    """Return `kubectl VERB namespace NAMESPACE WORDS`, or a description if the name is not valid."""
     if not is_namespace(namespace):
         return f"{verb} the namespace with {' '.join(words)}"
     return shlex.join(("kubectl", verb, "namespace", namespace, *words))
 
 
 def deletion(namespace: str, secret: str) -> str:
-    """Return the end of a hint, `: kubectl -n NAMESPACE delete secret NAME`; empty where a name is not valid."""
+    """Return the end of a hint, `: kubectl -n NAMESPACE delete secret NAME`; empty if a name is not valid."""
     command = line("delete", "secret", namespace=namespace, name=secret)
     return f": {command}" if command else ""
 
 
 def line(*words: str, namespace: str | None = None, kind: str = "", name: str | None = None) -> str | None:
-    """Return `kubectl [-n NAMESPACE] WORDS [KIND/]NAME`, quoted for a shell; None where a name is not valid."""
+    """Return `kubectl [-n NAMESPACE] WORDS [KIND/]NAME`, quoted for a shell; None if a name is not valid."""
     if (namespace is not None and not is_namespace(namespace)) or (name is not None and not is_name(name)):
         return None
     within = () if namespace is None else ("-n", namespace)

@@ -1,4 +1,4 @@
-"""Generated admission policies as readable YAML: a comment above each variable says what it is."""
+"""Generated admission policies as readable YAML, with a comment above each variable."""
 
 import re
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A progress bar on a terminal; nothing where standard error is not one."""
+"""A progress bar on standard error, hidden if that is not a terminal."""
 
 import sys
 from collections.abc import Callable, Iterator

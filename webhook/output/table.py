@@ -15,10 +15,10 @@ from webhook.output.terminal import BOLD, GREEN, RED, YELLOW, Screen, Styled, bo
 Form = Literal["table", "json", "yaml"]
 
 _GAP = "  "
-#: The most characters of a cell, and of one in the last column. Names have at most 253, but an owner reference can hold
-#: any string.
+#: Limits of characters of a cell, and of a cell in the last column. Names have at most 253, but an owner reference can
+#: hold any string.
 _CELL, _LAST = 320, 4096
-#: The last column is not wrapped where fewer characters than these are left for it.
+#: The last column is not wrapped if fewer characters than these are left for it.
 _NARROWEST = 24
 #: The colors of cells that hold only this word.
 _COLORS = {
@@ -71,7 +71,7 @@ def paragraph(text: str, screen: Screen) -> Iterator[Styled]:
 def structured(findings: Any, form: Form) -> str:
     """Return a result, structs or containers of them, as JSON or YAML.
 
-    Characters that a terminal does not show are escapes of that format, so that the values are unchanged.
+    Characters that a terminal does not show become escapes of that format, so that the values are unchanged.
     """
     plain = msgspec.to_builtins(findings, str_keys=True)
     if form == "json":
@@ -85,7 +85,7 @@ def _escaped(row: Sequence[str]) -> list[str]:
 
 
 def _cut(cell: str, limit: int) -> str:
-    # The rest may be long: it is not escaped only to be cut off.
+    # Cut before escaping, because the rest may be long.
     return truncate(escape_ascii(cell[: limit + 1]), limit)
 
 
@@ -96,7 +96,7 @@ def _wrapped(text: str, indent: int, width: int | None) -> list[str]:
     return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
 
 
-def _styled(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - of a row
+def _styled(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - a property of the row
     return styled(cell, BOLD if is_heading else _COLORS.get(cell), screen)
 
 

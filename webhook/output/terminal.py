@@ -1,7 +1,7 @@
-"""Lines for a terminal or a file: what this module has not styled is escaped when it is written.
+"""Lines for a terminal or a file. Strings that this module has not styled are escaped when they are written.
 
-A `Styled` string that goes through an f-string is a plain string again: a style may be lost, but no character is let
-through.
+An f-string makes a `Styled` string a plain one, which is escaped: its style is lost, but no control character is
+written.
 """
 
 import os
@@ -40,7 +40,7 @@ class Styled(str):
 
 
 def styled(text: str, style: str | None, screen: Screen) -> Styled:
-    """Escape `text` and, where the screen has colors, add a style."""
+    """Escape `text` and, if the screen has colors, add a style."""
     escaped = _escaped(text)
     return Styled(f"{style}{escaped}{_PLAIN}") if screen.colored and style else escaped
 
@@ -56,7 +56,7 @@ def join(*parts: str) -> Styled:
 
 
 def write(line: str = "", *, err: bool = False, colored: bool | None = None) -> None:
-    """Write one line. Without `colored`, styles are removed where the stream is not a terminal."""
+    """Write one line. Without `colored`, styles are removed if the stream is not a terminal."""
     click.echo(_escaped(line), err=err, color=colored)
 
 

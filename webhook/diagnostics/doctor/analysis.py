@@ -52,7 +52,7 @@ class Report(Struct, frozen=True):
 
 
 def diagnose(snapshot: InstallationSnapshot) -> tuple[Finding, ...]:
-    """Run every check and return the findings: errors, warnings, what is not known, then what is OK."""
+    """Run every check and return the findings: errors, warnings, unknown results, then what is OK."""
     if _is_absent(snapshot):
         place = f"{snapshot.names.namespace}/{snapshot.names.deployment}"
         why = f"it is not installed: there is no Deployment {place} and no webhook configuration"
@@ -73,7 +73,7 @@ def report(snapshot: InstallationSnapshot) -> Report:
 
 
 def summary(found: Iterable[Finding]) -> str:
-    """Count them in a line: `1 error, 2 warnings, 12 ok`."""
+    """Count findings by their mark, in one line: `1 error, 2 warnings, 12 ok`."""
     return ", ".join(_counts([finding.mark for finding in found]))
 
 

@@ -20,7 +20,7 @@ from webhook.pki.verify import LeafCertificate
 TLS_SECRET = "registry-webhook-tls"  # noqa: S105 - its name
 _BUNDLE, _CERTIFICATE = "caBundle", "certificate"
 _SOON = timedelta(days=30)
-#: Renewal should happen long before this part of the validity is left: a fifth.
+#: Renewal is due long before this part of the validity is left: a fifth.
 _LAST_PART = 5
 _INJECTED = "cert-manager.io/inject-ca-from"
 _EXPIRIES = {

@@ -114,7 +114,7 @@ def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]
 
 @check("generated policies", Code.POLICY_UNKNOWN)
 def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Check that generated policies are of the current configuration."""
+    """Check that generated policies were generated from the current configuration."""
     what = "generated policies"
     policies = generated(known(snapshot.policies))
     made_from = {one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] for one in policies}

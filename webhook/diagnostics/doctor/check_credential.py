@@ -1,4 +1,4 @@
-"""Reports of the refreshers about the credential, which is not read, and about themselves."""
+"""What the refreshers report about the credential and about themselves. The credential itself is not read."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -40,7 +40,7 @@ def _change(snapshot: InstallationSnapshot) -> str:
 
 @check(_WHAT, Code.CREDENTIAL_UNKNOWN)
 def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Check the last refresh, by the replica that writes if it is known."""
+    """Check the last refresh, as the leader reports it if it is known."""
     if isinstance(snapshot.configuration, EffectiveConfig):
         if snapshot.configuration.server is None:
             return
@@ -59,7 +59,7 @@ def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def leader_status(snapshot: InstallationSnapshot) -> ProcessStatus | None:
-    """Return the status of the refresher that writes, or else of one with a refused credential, or else of any."""
+    """Return the status of the leader, or else of a refresher with a refused credential, or else of any."""
     statuses = (replica.statuses.get(REFRESHER) for replica in snapshot.replicas_or_empty)
     return max(filter(None, statuses), key=_weight, default=None)
 

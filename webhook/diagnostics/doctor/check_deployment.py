@@ -13,7 +13,7 @@ from webhook.kube.partial import known, known_or
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
-#: The most that the local clock may be ahead of the holder's.
+#: Tolerance for a local clock that is ahead of the holder's.
 _AHEAD = timedelta(seconds=30)
 
 

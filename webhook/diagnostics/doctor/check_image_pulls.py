@@ -1,4 +1,4 @@
-"""Whether nodes can pull images from the registry, by the status of Pods."""
+"""Whether nodes can pull images from the registry, according to the status of Pods."""
 
 from collections.abc import Iterator
 
@@ -50,7 +50,7 @@ def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> bool:
-    """Return whether to report it: all images of the installation's Pods, the registry's in selected namespaces."""
+    """Return whether to report a pull: any of the installation's Pods, the registry's in selected namespaces."""
     if pod.metadata.namespace == snapshot.names.namespace:
         return True
     settings = snapshot.configuration

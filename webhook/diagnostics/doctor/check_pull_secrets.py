@@ -16,7 +16,7 @@ from webhook.output.findings import Finding
 from webhook.timestamps import parse_rfc3339
 
 _WHAT = "pull secrets"
-#: So many namespaces are hardly deselected one by one.
+#: From this number on, namespaces were probably not deselected one by one.
 _MANY = 3
 
 
@@ -96,7 +96,7 @@ def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:
 
 
 def _stale(ours: dict[str, ManagedObject]) -> set[str]:
-    """Return those that were refreshed at another time than most, or than the latest if there is no majority.
+    """Return namespaces whose Secret was refreshed at another time than most, or than the latest in a tie.
 
     Anyone who may edit a Secret can write its annotations, so a single one must not make all others look outdated.
     """

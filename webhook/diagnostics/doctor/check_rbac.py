@@ -72,7 +72,7 @@ def check_permissions(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _remedy(snapshot: InstallationSnapshot, lacking: list[Permission]) -> str:
-    """Return what grants them. manifests/30-rights.yaml only has the default name of the pull secret."""
+    """Return how to grant them. manifests/30-rights.yaml only has the default name of the pull secret."""
     secret = snapshot.configuration.mutator.pull_secret if isinstance(snapshot.configuration, EffectiveConfig) else None
     if secret != PULL_SECRET and all((one.resource, one.name) == ("secrets", secret) for one in lacking):
         role = f"ClusterRole {snapshot.names.renamed(PROGRAM)}"
@@ -93,7 +93,7 @@ def _in_words(rights: list[Permission]) -> str:
 
 @check("guard", Code.GUARD_UNKNOWN)
 def check_guard_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Check that the guard's policies exist and are bound."""
+    """Check that the guard policies exist and are bound."""
     what = "guard"
     policies = known(snapshot.guards)
     bound = {binding.policy for binding in known(snapshot.bindings) if binding.denies}

@@ -33,7 +33,7 @@ TIMEOUT = 5
 
 @check(_WHAT, Code.WEBHOOK_UNKNOWN)
 def check_configuration(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Check that the webhook is called as it ships."""
+    """Check that the webhook configuration is as it ships."""
     known(snapshot.webhook_configuration)
     webhook = snapshot.webhook
     if webhook is None:
@@ -74,7 +74,7 @@ def _policy(snapshot: InstallationSnapshot) -> str:
 
 
 def _errors(webhook: Webhook) -> Iterator[Finding]:
-    """Report what does not work."""
+    """Report settings with which the webhook does not work."""
     for operation, resource in _CALLS:
         if not any(rule_covers(rule, operation, resource) for rule in webhook.rules):
             yield wording.error(
@@ -89,7 +89,7 @@ def _errors(webhook: Webhook) -> Iterator[Finding]:
 
 
 def _differences(webhook: Webhook) -> Iterator[Finding]:
-    """Report what differs from the manifests, and the effect."""
+    """Report differences from the manifests, and their effect."""
     if webhook.timeout_seconds != TIMEOUT:
         seconds = webhook.timeout_seconds
         why = f"timeoutSeconds is {seconds}, and ships as {TIMEOUT}: so long a Pod waits for a webhook that is dead"
@@ -115,7 +115,7 @@ def _differences(webhook: Webhook) -> Iterator[Finding]:
 
 
 def _check_service(webhook: Webhook, names: InstallationNames) -> Iterator[Finding]:
-    """Check that it calls our Service."""
+    """Check that the API server calls our Service."""
     service = webhook.client_config.service
     if service is None:
         why = f"it calls {webhook.client_config.url or 'nobody'}, and not the Service {names.namespace}/{names.service}"
@@ -144,7 +144,7 @@ def check_selectors(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 
 def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
-    """Compare its selection of a namespace without the label with the configured mode."""
+    """Compare the selection of a namespace without the label with the configured mode."""
     selected = "all" if _selects(webhook, "any", None) else "labelled"
     if selected != settings.mode:
         why = f"it selects {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
@@ -163,7 +163,7 @@ def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Findin
 
 
 def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
-    """Compare its selection of Pods that opt out with the configuration."""
+    """Compare the selection of Pods, with and without the label that opts out, with the configuration."""
     kept_out = not selects(webhook.object_selector, {ENABLED_LABEL: "false"})
     if kept_out and not settings.mutator.pods_opt_out:
         why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
@@ -176,7 +176,7 @@ def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding
 
 
 def _namespaces(webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[Namespace, ...]) -> Iterator[Finding]:
-    """Compare its selection of every namespace with the configuration's, if the mode is the same."""
+    """Compare the selection of every namespace with the configuration, if the mode is the same."""
     if any(_mode(webhook, settings)):
         return
     missed = [

@@ -53,9 +53,9 @@ _LEASES = Resource("Leases", "/apis/coordination.k8s.io/v1", "leases", objects.L
 _BINDINGS = Resource(
     VALIDATING_BINDINGS.display_name, VALIDATING_BINDINGS.group, VALIDATING_BINDINGS.plural, PolicyBinding
 )
-#: Where the processes answer over plain HTTP: the name of the container's port, and its number if it has no name.
+#: The plain HTTP port of each process: the container port's name, and the number if no port has that name.
 _PORTS = {WEBHOOK: ("health", 8080), REFRESHER: ("refresh-health", 8081)}
-#: The most namespaces whose Events are listed.
+#: Limit of namespaces whose Events are listed.
 _FEW = 20
 _UNFINISHED = "status.phase!=Succeeded,status.phase!=Failed"
 #: Concurrent SubjectAccessReviews.
@@ -65,7 +65,7 @@ _CONCURRENCY = 8
 def collect(
     reader: Reader, names: InstallationNames, settings: EffectiveConfig | None, now: datetime
 ) -> InstallationSnapshot:
-    """Read what the checks need, at `now` (aware). `settings` replace the installation's own."""
+    """Read what the checks need, at `now` (aware). `settings` replace the installation's configuration."""
     installed = installed_config.read_objects(reader, names)
     service = f"kubernetes.io/service-name={names.service}"
     mutating = attempt(reader.list, MUTATING_POLICIES)
@@ -89,7 +89,7 @@ def collect(
 
 
 def _add_details(reader: Reader, snapshot: InstallationSnapshot) -> InstallationSnapshot:
-    """Read what depends on what was read."""
+    """Read the parts that depend on those that were read."""
     settings = snapshot.configuration if isinstance(snapshot.configuration, EffectiveConfig) else None
     pull_secret = settings.mutator.pull_secret if settings else None
     named = f"metadata.name={pull_secret}"
@@ -107,7 +107,7 @@ def _add_details(reader: Reader, snapshot: InstallationSnapshot) -> Installation
         wrong_type_secrets=attempt(reader.list, SECRETS, fields=f"{named},type!={TYPE}") if pull_secret else (),
         permissions=_permissions(reader, snapshot.names, permissions),
         waiting_pods=waiting_pods,
-        # Events only add words to what the status of Pods says.
+        # Events only add details to the status of Pods, so they may be missing.
         pull_events=known_or(attempt(_pull_events, reader, known_or(waiting_pods, ())), ()),
         dry_run=_dry_run(reader, snapshot, settings) if settings else None,
     )

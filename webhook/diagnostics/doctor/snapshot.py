@@ -1,4 +1,4 @@
-"""Snapshot of an installation for the checks. The value of a part that was not readable is its `NotReadable`."""
+"""Snapshot of an installation for the checks. A part that could not be read is a `NotReadable`."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -86,7 +86,7 @@ class Lease(NamedTuple):
     renewed: datetime | None
     """Time of the last renewal, aware."""
     duration: timedelta = timedelta()
-    """The validity from the last renewal."""
+    """The validity after the last renewal."""
 
 
 class Permission(NamedTuple):
@@ -177,7 +177,7 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
 
     @property
     def outage_effect(self) -> str:
-        """What happens while the webhook does not answer, in words."""
+        """The effect of a webhook that does not answer, in words."""
         if self.is_rewritten_by_policy:
             return "it is not called, for a policy rewrites"
         if self.webhook is not None and self.webhook.failure_policy == "Fail":

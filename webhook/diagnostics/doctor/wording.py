@@ -16,14 +16,14 @@ def sidecar_log(snapshot: InstallationSnapshot) -> str:
     return f"kubectl -n {snapshot.names.namespace} logs -l app.kubernetes.io/name={PROGRAM} -c refresher --prefix"
 
 
-#: A finding's code, subject, message and hint.
+#: Each takes a finding's code, subject, message and hint.
 ok = partial(Finding, Mark.OK)
 warning = partial(Finding, Mark.WARNING)
 error = partial(Finding, Mark.ERROR)
 
 
 def join_names(names: Iterable[str]) -> str:
-    """Join some of many names: `team-a, team-b, team-c and 7 more`."""
+    """Join names, and count those after the third: `team-a, team-b, team-c and 7 more`."""
     listed = sorted(names)
     more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
     return ", ".join(listed[:_NAMED]) + more

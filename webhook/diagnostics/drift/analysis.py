@@ -24,20 +24,20 @@ from webhook.images import reference
 from webhook.kube.objects import Owner
 
 _LEFT_ALONE = frozenset({Outcome.OPTED_OUT, Outcome.MIRROR})
-#: The number of evaluations in memory: most Pods are equal to another one but for their names.
+#: Limit of cached evaluations. Most Pods differ from another one only in their names.
 _CACHED = 1024
-#: The number of Pods, and of changed images, of one owner that are named.
+#: Limit of Pods, and of changed images, that are named for one owner.
 _NAMED = 5
 
 
 class Observed(NamedTuple):
-    """What was read of a cluster."""
+    """The objects read from a cluster."""
 
     pods: Iterable[Pod]
     statuses: Mapping[str, NamespaceStatus]
     """Pods of other namespaces are ignored."""
     parents: Mapping[str, Owner]
-    """The controllers of what controls Pods, by the uid of the controlled."""
+    """The controllers of Pods' controllers, by the uid of the controlled object."""
     rewriter: Rewriter
     notes: Sequence[str] = ()
     """What could not be read, one line each."""
@@ -69,7 +69,7 @@ class OwnerDrift(WorkloadName, frozen=True, kw_only=True):
     """Pods of one owner that have drifted."""
 
     pods: int
-    """All that run."""
+    """All that are running."""
     drifted: int
     lacking_secret: int
     causes: dict[Cause, int]
@@ -80,7 +80,7 @@ class OwnerDrift(WorkloadName, frozen=True, kw_only=True):
     command: str | None = None
     """The command line that recreates its Pods."""
     note: str = ""
-    """How they are recreated where no command line does it."""
+    """How to recreate them if no command line does."""
 
 
 class NamespaceDrift(Struct, frozen=True):
@@ -105,7 +105,7 @@ class Report(Struct, frozen=True):
     notes: tuple[str, ...]
     totals: Counts
     namespaces: tuple[NamespaceDrift, ...]
-    """In the order of their drift, the most first."""
+    """Selected ones first, then those with most drifted Pods."""
     registries: dict[str, int]
     """The number of images from each registry, the most first."""
 
@@ -139,7 +139,7 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
 
 
 class _Result(NamedTuple):
-    """What is found of a Pod: the same for most Pods of one owner, so it is kept once for all of them."""
+    """The result for a Pod. Most Pods of one owner have the same, so it is stored once for all of them."""
 
     owner: WorkloadName
     changes: tuple[Change, ...]
@@ -169,7 +169,7 @@ def _counts(status: NamespaceStatus, evaluation: Evaluation, reason: Cause) -> C
 
 
 def _sum(every: Iterable[tuple[Counts, int]]) -> Counts:
-    """Add up counts, each a number of times."""
+    """Add up counts, each multiplied by its number."""
     rows = ([value * number for value in msgspec.structs.astuple(counts)] for counts, number in every)
     return Counts(*map(sum, zip(*rows, strict=True)))
 

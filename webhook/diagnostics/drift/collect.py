@@ -1,4 +1,4 @@
-"""Read what a drift report compares: running Pods, what controls them, and what rewrites Pods."""
+"""Read what a drift report needs: running Pods, their controllers, and what rewrites Pods."""
 
 from collections.abc import Sequence
 
@@ -11,9 +11,9 @@ from webhook.errors import NotReadable
 from webhook.kube.objects import Owner
 from webhook.kube.reader import JOBS, PODS, REPLICA_SETS, REPLICATION_CONTROLLERS, Reader, Resource
 
-#: Pods with only what is compared: all of a cluster's are in memory at once.
+#: Pods with only the fields that are compared, because all Pods of a cluster are in memory at once.
 _RUNNING = Resource(PODS.display_name, PODS.group, PODS.plural, Pod)
-#: What controls Pods and can be controlled itself, with the usual controller.
+#: Kinds that control Pods and can be controlled themselves, with their usual controller.
 _PARENTS = ((REPLICA_SETS, "Deployment"), (REPLICATION_CONTROLLERS, "DeploymentConfig"), (JOBS, "CronJob"))
 
 
@@ -32,7 +32,7 @@ def collect(
 
 
 def _parents(reader: Reader, scopes: Sequence[str | None]) -> tuple[dict[str, Owner], list[str]]:
-    """Return the controllers of what controls Pods, by the uid of the controlled, and what could not be read."""
+    """Return the controllers of Pods' controllers, by the uid of the controlled object, and what could not be read."""
     parents: dict[str, Owner] = {}
     notes = []
     for resource, above in _PARENTS:

@@ -1,6 +1,6 @@
-"""The drift report as one HTML page that loads nothing else: for any width, dark or light, and for paper.
+"""The drift report as one self-contained HTML page, for any width, dark and light screens, and print.
 
-`page.html.j2` and `page.css` are what is shown; this module computes the values.
+`page.html.j2` and `page.css` define the page; this module computes the values.
 """
 
 import math
@@ -17,7 +17,7 @@ from webhook.diagnostics.drift.text import causes, commands, notes
 from webhook.log import escaping
 from webhook.output.table import counted
 
-#: Limits of what a reader looks through; the other forms of output have the rest.
+#: Limits of rows; the other output formats have all of them.
 _NAMESPACES, _OWNERS, _REGISTRIES = 40, 200, 8
 _LINES_PER_NAMESPACE = 50
 #: The shortest visible part of a bar, in percent.
@@ -44,7 +44,7 @@ class _Rows(NamedTuple, Generic[_T]):
 
 
 def page(found: Report, cluster: str, now: datetime) -> str:
-    """Render the page. `cluster` is the name that the reader knows, empty if none; `now` is in UTC."""
+    """Render the page. `cluster` is its displayed name, or empty; `now` is in UTC."""
     environment = jinja2.Environment(
         autoescape=True,
         finalize=_printable,
@@ -61,12 +61,12 @@ def page(found: Report, cluster: str, now: datetime) -> str:
 
 
 def _printable(value: object) -> object:
-    """Replace characters that a browser hides or reorders by. What is not markup, Jinja escapes for HTML afterwards."""
+    """Escape characters that are hidden or that reorder text. Jinja then escapes all but markup for HTML."""
     return value if hasattr(value, "__html__") else escaping.escape(str(value))
 
 
 def _view(found: Report) -> dict[str, Any]:
-    """Compute everything that the template names."""
+    """Compute the variables of the template."""
     totals = found.totals
     selected = [one for one in found.namespaces if one.selected]
     others = [one for one in found.namespaces if not one.selected and one.counts.pods]
@@ -119,7 +119,7 @@ def _parts(counts: Counts, whole: int, shortest: float = 0) -> list[_Part]:
 
 
 def _percent(part: int, whole: int) -> str:
-    """Format a share, rounding to neither 0% nor 100% what is not exactly that."""
+    """Format a share as a percentage; only exact ones are 0% or 100%."""
     if not whole:
         return "none"
     exact = 100 * part / whole
@@ -129,7 +129,7 @@ def _percent(part: int, whole: int) -> str:
 
 
 def _bars(namespaces: Sequence[NamespaceDrift]) -> _Rows[tuple[NamespaceDrift, str, list[_Part]]]:
-    """Give each namespace a bar as long as its Pods are many."""
+    """Return a bar for each namespace, whose length is proportional to the number of its Pods."""
     most = max((one.counts.pods for one in namespaces), default=0)
     rows = []
     for one in namespaces:
@@ -140,7 +140,7 @@ def _bars(namespaces: Sequence[NamespaceDrift]) -> _Rows[tuple[NamespaceDrift, s
 
 
 def _drifted(namespaces: Iterable[NamespaceDrift]) -> _Rows[tuple[Any, ...]]:
-    """Give namespaces with owners, commands and notes, until there are enough owners."""
+    """Return namespaces with their owners, commands and notes, up to the limit of owners."""
     room, rows = _OWNERS, []
     for one in namespaces:
         if one.owners and room > 0:

@@ -12,7 +12,7 @@ _OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "NOT SERVED BECAUSE")
 
 
 def lines(found: Report, screen: Screen) -> Iterator[str]:
-    """Return the summary, then each owner of drifted Pods, and how its Pods are recreated."""
+    """Yield the summary, then each owner of drifted Pods, and how to recreate its Pods."""
     yield bold(headline(found), screen)
     for what, count in breakdown(found.totals):
         yield f"  {count:>7,}  {what}"
@@ -41,7 +41,7 @@ def headline(found: Report) -> str:
 
 
 def breakdown(totals: Counts) -> list[tuple[str, int]]:
-    """Return what is wrong with Pods, or why they are left alone, with the number of Pods where there are any."""
+    """Return why Pods have drifted or are left alone, with the number of Pods if it is not 0."""
     every = [
         ("has an image to be rewritten", "have an image to be rewritten", totals.images),
         ("lacks the pull secret", "lack the pull secret", totals.lacking_secret),
@@ -58,14 +58,14 @@ _NOT_SELECTED = "in a namespace that is not served"
 
 
 def causes(owner: OwnerDrift) -> list[str]:
-    """Describe how an owner's Pods came to drift, with their numbers where there are several causes."""
+    """Describe why an owner's Pods have drifted, with their numbers if there are several causes."""
     if len(owner.causes) == 1:
         return [cause.meaning for cause in owner.causes]
     return [f"{count:,} {cause.meaning}" for cause, count in owner.causes.items()]
 
 
 def changed(owner: OwnerDrift) -> Iterator[str]:
-    """Describe what would change in an owner's Pods, and how that came about."""
+    """Describe what would change in an owner's Pods, and why they have drifted."""
     yield from map(str, owner.changes)
     yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes(owner)])
 

@@ -47,7 +47,7 @@ from webhook.settings import NamespaceSettings
 RECREATE = "recreate it (kubectl rollout restart of its owner)"
 _WEBHOOK = "the webhook"
 _SHOWN = 400
-#: Characters that are kept of a name: a host name has 63, and the API server appends five and a hyphen.
+#: Limit of characters of a name: a host name has 63, less a hyphen and the five that the API server appends.
 _NAME = 57
 #: Limit of names in a message.
 _NAMED = 5
@@ -56,7 +56,7 @@ _LATER = frozenset({"nodeName", "ephemeralContainers"})
 
 
 class PodContext(NamedTuple):
-    """What was read for one Pod. None is what does not exist or was not requested."""
+    """The objects read for one Pod; None if one does not exist or was not requested."""
 
     subject: str
     """`team-a/web-1`."""
@@ -70,7 +70,7 @@ class PodContext(NamedTuple):
     policies: tuple[Object, ...] | NotReadable
     """The cluster's MutatingAdmissionPolicies."""
     endpoints: tuple[EndpointSlice, ...] | NotReadable
-    """The webhook's."""
+    """Those of the webhook's Service."""
     config_map: ConfigMap | NotReadable | None
     secret: Secret | NotReadable | None
     events: tuple[Event, ...]
@@ -94,7 +94,7 @@ class PodContext(NamedTuple):
 
     @property
     def own_guards(self) -> tuple[Object, ...]:
-        """The generated policies that refuse what was not rewritten."""
+        """The generated policies that refuse Pods that were not rewritten."""
         return generated(known_or(self.guards, ()))
 
     @property
@@ -104,7 +104,7 @@ class PodContext(NamedTuple):
 
     @property
     def rewriters(self) -> tuple[tuple[str, str | None], ...]:
-        """What rewrites Pods here, in words, and the times of installation, RFC 3339."""
+        """The webhook and policies that rewrite Pods, in words, with their creation times, RFC 3339."""
         found = self.configuration
         webhook = ((_WEBHOOK, found.metadata.creation_timestamp),) if isinstance(found, WebhookConfiguration) else ()
         policies = (
@@ -168,7 +168,6 @@ class PodAnalysis(NamedTuple):
 
     @property
     def names_pull_secret(self) -> bool:
-        """Whether the Pod names the pull secret."""
         return any(secret.name == self.secret for secret in self.pod.spec.image_pull_secrets)
 
 
@@ -259,13 +258,13 @@ def _places(manifest: dict[str, Any]) -> Iterator[ImageField]:
 
 
 def _recorded(manifest: dict[str, Any]) -> dict[str, str]:
-    """Read the annotation. Any user can write or copy it, so its entries have to be verified."""
+    """Read the recorded original images. Any user can write the annotation, so its entries have to be verified."""
     annotations = (manifest.get("metadata") or {}).get("annotations") or {}
     recorded = annotations.get(ORIGINALS_ANNOTATION)
     return originals.read(recorded) if isinstance(recorded, str) else {}
 
 
-# Whether Pods like it are rewritten.
+# Steps that decide whether Pods like it are rewritten.
 
 
 def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
@@ -381,7 +380,7 @@ def _reachability(context: PodContext) -> Iterator[Finding]:
         yield from reachability.steps(webhook, context.endpoints, context.now)
 
 
-# Its images, the pull and the dry run.
+# Steps about its images, their pulls and the dry run.
 
 
 def _of_image(image: Image) -> Finding:

@@ -1,4 +1,4 @@
-"""Reads what explanations need from the cluster: what all Pods share once, and the rest for each Pod."""
+"""Read from the cluster what explanations need: shared objects once, and the others for each Pod."""
 
 import time
 from typing import Any
@@ -24,7 +24,7 @@ from webhook.kube.reader import (
 
 
 class Collector:
-    """Reads the context of one Pod after another."""
+    """Reader of the contexts of Pods, which share the objects of the installation."""
 
     def __init__(
         self, reader: Reader, objects: InstalledObjects, settings: EffectiveConfig | NotReadable, *, dry_run: bool
@@ -44,7 +44,7 @@ class Collector:
     def collect(self, subject: str | Workload, namespace: str) -> PodContext:
         """Read the context of an existing Pod, given by its name, or of the Pods of a workload that is not applied yet.
 
-        `namespace` is also that of a workload that names none. Raises `ClusterError` if the Pod cannot be read.
+        A workload that names no namespace is in `namespace`. Raises `ClusterError` if the Pod cannot be read.
         """
         return self._existing(subject, namespace) if isinstance(subject, str) else self._planned(subject, namespace)
 
@@ -54,7 +54,7 @@ class Collector:
             raise ClusterError(f"there is no Pod {namespace}/{name}")
         # By uid: an earlier Pod may have had the same name.
         fields = f"involvedObject.kind=Pod,involvedObject.uid={found['metadata']['uid']}"
-        # Events only add words to what the Pod's status says.
+        # Events only add details to the Pod's status, so they may be missing.
         events = known_or(attempt(self._reader.list, EVENTS, namespace, fields=fields), ())
         return self._context(f"{namespace}/{name}", namespace, found)._replace(exists=True, events=events)
 

@@ -1,4 +1,4 @@
-"""Finds the step that decides why a Pod is or would be as it is."""
+"""Find the step that decides why a Pod is, or would be, rewritten or not."""
 
 from collections.abc import Iterable
 
@@ -129,7 +129,7 @@ def _created_before(analysis: PodAnalysis) -> Finding | None:
     if created is None:
         return None
     read = analysis.context
-    # If there are several, any of them would have rewritten it.
+    # The first one, because any of them would have rewritten it.
     engine, installed = min(read.rewriters, key=lambda one: one[1] or "", default=("", None))
     for what, when in (
         (f"{engine} was installed", installed),

@@ -69,7 +69,7 @@ class WorkloadStatus(Struct, frozen=True, gc=False):
 
 
 class Workload(Struct, frozen=True, gc=False):
-    """The part that is read of a Pod, of an object that creates Pods, or of a template."""
+    """The fields that are read of a Pod, of an object that creates Pods, or of a template."""
 
     metadata: Metadata = Metadata()
     spec: WorkloadSpec = WorkloadSpec()
@@ -77,7 +77,7 @@ class Workload(Struct, frozen=True, gc=False):
 
     @property
     def pod(self) -> "Workload":
-        """The Pod template; a Pod is its own."""
+        """The Pod template; the object itself if it is a Pod."""
         template = self.spec.job_template or self.spec.template
         return template.pod if template else self
 
@@ -100,7 +100,7 @@ class WorkloadChange(WorkloadName, frozen=True, kw_only=True):
     command: str | None
     """The command line that recreates its Pods."""
     note: str = ""
-    """What else to know or to do."""
+    """Further information or steps."""
 
 
 class UnchangedWorkload(WorkloadName, frozen=True, kw_only=True):
@@ -110,7 +110,7 @@ class UnchangedWorkload(WorkloadName, frozen=True, kw_only=True):
 
 
 class NamespacePlan(Struct, frozen=True):
-    """What would change in a namespace."""
+    """The planned changes of a namespace."""
 
     name: str
     selected: bool
@@ -126,7 +126,7 @@ class NamespacePlan(Struct, frozen=True):
 
 
 class Plan(Struct, frozen=True):
-    """What would change in all namespaces."""
+    """The planned changes of all namespaces."""
 
     server: str | None
     configuration: str
@@ -159,8 +159,8 @@ def namespaces(
 ) -> tuple[NamespacePlan, ...]:
     """Plan each namespace, from the workloads with their kinds.
 
-    Namespaces that can be opted in come first, and of these those with most changes. Objects that have finished, and
-    those that a listed workload creates, are left out.
+    Namespaces that can be opted in come first, then those with most changes. Objects that have finished, and those that
+    a listed workload creates, are left out.
     """
     results: dict[str, list[WorkloadChange | UnchangedWorkload]] = {name: [] for name in statuses}
     for top, members in _by_top(statuses, workloads).items():
@@ -215,7 +215,7 @@ def _by_top(
 
 
 def _is_over(kind: str, workload: Workload) -> bool:
-    """Return whether it creates no more Pods."""
+    """Return whether a workload creates no more Pods."""
     status = workload.status
     ended = kind == "Job" and any(
         one.type in {"Complete", "Failed"} and one.status == "True" for one in status.conditions
@@ -224,12 +224,12 @@ def _is_over(kind: str, workload: Workload) -> bool:
 
 
 def _top(kind: str, workload: Workload, read: Container[str]) -> _Top | None:
-    """Return the topmost owner, None where that is read as well and so counts for itself."""
+    """Return the topmost owner; None if the controller is read as well, and so is listed itself."""
     controller = controller_of(workload.metadata.owner_references) if kind in _CREATED else None
     if controller is not None:
         if controller.uid in read:
             return None
-        # A controller of a known kind that does not exist or could not be read tells nothing.
+        # A controller of a known kind that does not exist or could not be read is ignored.
         if GROUPS.get(controller.kind) != controller.group:
             return _Top(workload.metadata.namespace, WorkloadName.of(controller))
     return _Top(workload.metadata.namespace, WorkloadName(kind, workload.metadata.name, GROUPS[kind]))

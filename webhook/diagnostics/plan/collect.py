@@ -1,4 +1,4 @@
-"""Read what a plan is about: workloads from the cluster, and from registries the images that they would have."""
+"""Read workloads from the cluster, and ask registries for the images that they would have."""
 
 import os
 import time
@@ -32,7 +32,7 @@ from webhook.pull_secret.credential import Entry
 from webhook.registry.image_lookup import ImageLookup
 from webhook.settings import Configuration
 
-#: Concurrent questions to registries, and the seconds after which no more are asked.
+#: Concurrent requests to registries, and the seconds after which no more are sent.
 _CONCURRENCY = 8
 _TIMEOUT = 120.0
 _NOT_ASKED = (
@@ -42,9 +42,9 @@ _NOT_ASKED = (
 
 
 def plan(reader: Reader, configuration: Configuration, origin: str, namespace: str | None, *, ask: bool) -> Plan:
-    """Plan for one namespace or, with None, for all of them; with `ask` look up the images.
+    """Plan for one namespace or, with None, for all of them; with `ask`, look up the images in registries.
 
-    Raises `ClusterError`, and `FileError` where the registry's CA cannot be read.
+    Raises `ClusterError`, and `FileError` if the registry's CA cannot be read.
     """
     settings = EffectiveConfig(configuration, origin)
     statuses, notes = namespace_statuses(reader, settings, namespace)
@@ -58,7 +58,7 @@ def plan(reader: Reader, configuration: Configuration, origin: str, namespace: s
 
 
 def installed_configuration(reader: Reader, names: InstallationNames, own: Configuration) -> tuple[Configuration, str]:
-    """Return the installation's configuration and its origin, with the caller's credential: its own stays there.
+    """Return the installation's configuration, with the credential replaced by the caller's, and its origin.
 
     Raises `ClusterError`.
     """

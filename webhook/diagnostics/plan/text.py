@@ -15,7 +15,7 @@ _NAMED = 3
 
 
 def lines(plan: Plan, screen: Screen) -> Iterator[str]:
-    """Return what stands against the plan, then by namespace the changes and the commands."""
+    """Yield a summary with the obstacles, then the changes and commands of each namespace."""
     yield from _summary(plan, screen)
     for found in plan.namespaces:
         if found.selectable and found.workloads:
@@ -32,7 +32,7 @@ def lines(plan: Plan, screen: Screen) -> Iterator[str]:
 
 
 def obstacles(plan: Plan, *, whole: bool) -> bool:
-    """Return whether images stand against the plan or, for a single namespace, that it cannot be opted in."""
+    """Return whether images are missing or refused or, for a single namespace, whether it cannot be opted in."""
     cannot = not whole and not all(found.selectable for found in plan.namespaces)
     return cannot or any(one.status in _AGAINST for one in plan.images)
 
@@ -60,7 +60,7 @@ def _tally(plan: Plan) -> str:
 
 
 def _where(one: PlannedImage) -> str:
-    """Name an image's users and, where the registry refuses it, the reason."""
+    """Name an image's users and, if the registry refuses it, the reason."""
     named = ", ".join(one.workloads[:_NAMED])
     more = f" and {len(one.workloads) - _NAMED} more" if len(one.workloads) > _NAMED else ""
     return f"{named}{more}" + (f": {one.detail}" if one.status is ImageStatus.REFUSED else "")
