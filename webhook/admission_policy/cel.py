@@ -38,11 +38,11 @@ _PORT = "(?:0|[1-9][0-9]*)$"
 _PATH = "^[^:@]*"
 _ON_DOCKER_HUB = "^docker[.]io/[^/]*$"
 _BELOW = "/**"
-#: Whether the image of a place is never pulled from a registry, so that it stays.
+#: Whether the image of a place is never pulled from a registry, and so is left as written.
 NEVER = "{}.policy == 'Never'"
 _OR = "\n  || "
 
-#: Container fields of a Pod's spec, and the words for an item.
+#: Container fields of a Pod's spec, and the kind of an item.
 _CONTAINERS = {
     "containers": "container",
     "initContainers": "init container",
@@ -277,7 +277,7 @@ def _rule_applied(settings: Configuration, rules: Table) -> Iterator[Variable]:
 
 def _resolved() -> Iterator[Variable]:
     """Yield the equivalent of `images.resolver.Resolver`: a candidate must be a valid name below its target."""
-    # The length of Docker Hub's official images includes library/, and they are not below a target without it.
+    # Docker Hub's official images count with library/, and are not below a target that is written without it.
     longest = len(f"{DOCKER_HUB}/") + PATH_LIMIT - len(OFFICIAL)
     yield Variable(
         "unfit",

@@ -1,8 +1,8 @@
 """A ValidatingAdmissionPolicy that finds Pods with images that should have been rewritten.
 
-Whatever rewrites may fail open and let a Pod pass unchanged; this policy then denies it, warns, or adds an audit
-annotation. On UPDATE it checks only images that change, so that Pods older than their namespace's label keep running
-and can be labelled.
+The webhook, or the mutating policy, may fail open and let a Pod pass unchanged; this policy then denies the Pod, warns,
+or adds an audit annotation. On UPDATE it checks only images that change, so that Pods older than their namespace's
+label can still be labeled.
 
 With `only_private` it also finds images that are neither on a private registry nor excluded, including image IDs and
 images with pull policy Never: an image on a node may have been pulled from anywhere, by another user's Pod.

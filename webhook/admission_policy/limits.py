@@ -13,8 +13,8 @@ from webhook.errors import PolicyLimitExceeded
 
 _CHARACTERS = 100_000
 _BYTES = 1_000_000
-#: A Pod with 100 images whose names have 100 characters must stay within the cost limit, of which pattern searches may
-#: use nine tenths.
+#: A Pod with 100 images whose names have 100 characters must stay within the cost limit. Pattern searches may use nine
+#: tenths of that.
 _IMAGES, _NAME = 100, 100
 _COST = 900_000
 

@@ -13,7 +13,7 @@ from webhook.settings import Configuration
 #: Whether ephemeral containers are added. Of such a request's object the API server stores only these, and does so
 #: after webhooks and mutating policies: its metadata is whatever the client sent.
 EPHEMERAL = "request.?subResource.orValue('') == 'ephemeralcontainers'"
-#: Volumes that are compared. A Pod can have so many more that comparing them would exceed a condition's cost limit.
+#: The most volumes that are compared: comparing all that a Pod can have would exceed a condition's cost limit.
 _VOLUMES = 10_000
 
 

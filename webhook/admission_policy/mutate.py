@@ -1,7 +1,7 @@
 """A MutatingAdmissionPolicy that rewrites images and appends the pull secret as the webhook does.
 
-It is a JSON patch, because an `ApplyConfiguration` cannot append to `imagePullSecrets`, and merges lists by name
-although a Pod may have two environment variables of one name.
+It makes a JSON patch, because an `ApplyConfiguration` cannot append to `imagePullSecrets`, and merges lists by name
+although a Pod may have two environment variables with the same name.
 https://kubernetes.io/docs/reference/access-authn-authz/mutating-admission-policy/
 """
 
@@ -20,7 +20,7 @@ _BLANKS = r"[ \t\n\r]*"
 _STRING = r'"[^"\\\x00-\x1f]*"'
 _ENTRY = f"{_STRING}{_BLANKS}:{_BLANKS}{_STRING}"
 _ENTRIES = f"^{_BLANKS}[{{]{_BLANKS}(?:{_ENTRY}(?:{_BLANKS},{_BLANKS}{_ENTRY})*)?{_BLANKS}[}}]{_BLANKS}$"
-#: Length of an annotation that is read, and number of its entries times places. Above these limits an expression would
+#: The longest annotation that is read, and the most of its entries times places. Above these limits an expression would
 #: exceed its cost limit, and any author of a Pod could make the policy fail.
 _READ, _COMPARED = 32 * 1024, 50_000
 

@@ -11,7 +11,7 @@ from webhook.settings import Configuration
 _API = "admissionregistration.k8s.io/v1"
 
 
-def generate(  # noqa: PLR0913 - the differences between the two kinds of policy
+def generate(  # noqa: PLR0913 - all in which the two kinds of policy differ
     settings: Configuration,
     variables: Sequence[Variable],
     *,

@@ -16,7 +16,7 @@ _KEY = "webhook.credential.docker_config"
 
 
 class DockerConfigProvider:
-    """A file written by `docker login`, or a mounted pull secret. `own` is the server's own credential, if set."""
+    """A file written by `docker login`, or a mounted pull secret. `own` has the server's own credential, if set."""
 
     def __init__(self, targets: Targets, own: StaticProvider, path: Path) -> None:
         self._targets = targets
@@ -52,7 +52,7 @@ class DockerConfigProvider:
 
 
 def _prefix(entry: Entry) -> str:
-    """Return the prefix that a key is for, in any spelling; a key with a glob is its own."""
+    """Return the normalized prefix of a key, or its keyring key if that is not a prefix, such as one with a glob."""
     place = keyring.keyring_key(entry.key) or entry.key
     try:
         return prefix.normalise(place)

@@ -1,4 +1,4 @@
-"""Create the credential provider that the configuration names, and detect settings that do not fit together."""
+"""Create the credential provider that the configuration names, and detect conflicting settings."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -26,10 +26,10 @@ def create_provider(
     monotonic: Callable[[], float] = time.monotonic,
     environment: Mapping[str, str],
 ) -> CredentialProvider | None:
-    """Create the provider that the configuration names; None where there is nothing to publish.
+    """Create the provider that the configuration names; None if there is nothing to publish.
 
-    That is without any registry, or without any credential: images are then pulled anonymously. `clock` gives POSIX
-    time, `monotonic` seconds; a helper is found and run with `environment`.
+    There is nothing without a registry or without a credential: images are then pulled anonymously. `clock` returns
+    POSIX time, `monotonic` seconds; a helper is found and run with `environment`.
     """
     registry, settings = configuration.registry, configuration.webhook.credential
     targets = Targets.from_configuration(configuration)
@@ -46,7 +46,7 @@ def create_provider(
 
 
 def _problem(configuration: Configuration) -> str | None:
-    """Return what does not fit together, with a remedy."""
+    """Describe settings that conflict, with a remedy; None if there are none."""
     registry, settings = configuration.registry, configuration.webhook.credential
     username = _USERNAME_FILE if settings.username_file else _USERNAME if registry.username else None
     if settings.helper and (username or registry.password):
@@ -65,7 +65,7 @@ def _problem(configuration: Configuration) -> str | None:
 
 
 class _Refused:
-    """A configuration that does not fit together, which is reported at each reading."""
+    """A provider whose settings conflict, which it reports at each reading."""
 
     def __init__(self, problem: str) -> None:
         self._problem = problem

@@ -26,12 +26,12 @@ class _HelperResult(Struct, frozen=True):
 
     entries: tuple[Entry, ...]
     expires: float | None
-    """POSIX time at which it ends, stated or assumed; None where neither is the case."""
+    """POSIX time at which it ends, stated or assumed; None if neither is known."""
     expiry_stated: bool
 
 
 class HelperProvider:
-    """The program `docker-credential-NAME`, found and run with `environment`. `clock` gives POSIX time."""
+    """The program `docker-credential-NAME`, found and run with `environment`. `clock` returns POSIX time."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class HelperProvider:
         """When the credential of each registry ends, as last stated."""
 
     def read(self) -> CredentialResult:
-        """Ask for the server and the others; one without a credential does not prevent the rest."""
+        """Ask the helper for each registry; one without a credential does not prevent the rest."""
         shares, notes = [], []
         failure: CredentialProviderError | InvalidCredential | None = None
         hosts = self._targets.hosts()
@@ -106,7 +106,7 @@ class HelperProvider:
         return _HelperResult(entries, None if self._life is None else now + self._life, expiry_stated=False)
 
     def _is_newer(self, host: str, end: float) -> bool:
-        """Whether an end is later than the one returned before: then a clock is wrong, ours or the helper's."""
+        """Whether an end is later than the one stated before: then a clock is wrong, ours or the helper's."""
         return end > self._stated_expiries.get(host, inf)
 
     def fingerprint(self) -> bytes | None:
@@ -115,7 +115,7 @@ class HelperProvider:
 
 
 def _server_url(host: str) -> str:
-    """Return what docker asks a helper for: a host with its port, and the key of Docker Hub.
+    """Return what docker asks a helper for: a host with its port, or the key of Docker Hub.
 
     https://docs.docker.com/reference/cli/docker/login/#credential-helpers. The helpers of cloud registries (ECR, GCR,
     ACR) know their hosts in this form.

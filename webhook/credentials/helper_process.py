@@ -48,7 +48,7 @@ class Answer(Struct, frozen=True):
     username: str
     secret: str
     expires: float | None = None
-    """POSIX time at which the secret ends, None where the helper does not state it."""
+    """POSIX time at which the secret ends, None if the helper does not state it."""
 
     def __repr__(self) -> str:
         """Show only the end."""
@@ -93,7 +93,7 @@ def _run(path: str, server: str, environment: Mapping[str, str], timeout: float)
     process = _start(path, environment)
     with _pipe(process.stdin) as stdin, _pipe(process.stdout) as stdout:
         try:
-            # One that answers without reading may have ended.
+            # A helper that answers without reading may have ended.
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(server.encode())
             stdin.close()
@@ -102,7 +102,7 @@ def _run(path: str, server: str, environment: Mapping[str, str], timeout: float)
         except TimeoutError:
             raise CredentialProviderError(f"it gave no answer within {timeout:g} s and was ended") from None
         finally:
-            # What it started ends too, whether it answered or not.
+            # The processes that it started are killed too, whether it answered or not.
             status = _end_group(process)
         return status, output
 
@@ -120,7 +120,7 @@ def _start(path: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]
             start_new_session=True,
         )
     except OSError as error:
-        # What does not exist may also be the interpreter in its first line.
+        # The file that does not exist may also be the interpreter in its first line.
         raise CredentialProviderError(f"it could not be started: {(error.strerror or 'unknown').lower()}") from None
 
 
@@ -133,7 +133,7 @@ def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) 
     with selectors.DefaultSelector() as selector:
         selector.register(stdout, selectors.EVENT_READ)
         while (left := deadline - time.monotonic()) > 0:
-            # Checked first: all that it wrote before its end can be read then.
+            # Check this first: all that it wrote before it ended can be read then.
             ended = _has_ended(process)
             if selector.select(0 if ended else min(left, _TICK)):
                 chunk = stdout.read(_CHUNK)
@@ -161,7 +161,7 @@ def _wait(process: subprocess.Popen[bytes], deadline: float) -> None:
 
 
 def _has_ended(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a helper has ended. It is not reaped: until then its process ID is not used again."""
+    """Whether a helper has ended. It is not reaped, so that its process ID is not reused."""
     return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
@@ -194,7 +194,7 @@ def _answer(status: int, output: bytes) -> Answer | None:
 
 
 def _end(members: Mapping[str, Any]) -> float | None:
-    """Return the earliest end that is stated. An empty one, and one before 1970 such as Go's zero time, states none."""
+    """Return the earliest end that is stated. An empty value, or one before 1970 as Go's zero time is, states none."""
     moments = []
     for name in _EXPIRY & members.keys():
         try:

@@ -1,4 +1,4 @@
-"""The interface of credential providers, and reading and watching their files."""
+"""The interface of credential providers, and functions to read and watch their files."""
 
 import hashlib
 from pathlib import Path
@@ -14,7 +14,7 @@ _UNREADABLE = b"unreadable"
 
 
 class CredentialResult(NamedTuple):
-    """The result of a provider."""
+    """The result of reading a provider."""
 
     credential: Credential
     notes: tuple[str, ...]
@@ -22,7 +22,7 @@ class CredentialResult(NamedTuple):
     unusable: tuple[str, ...] = ()
     """The keys that the provider names without a credential that kubelet could use."""
     refresh_after: float | None = None
-    """Seconds after which the provider is to be read again at the latest: it does not state when a credential ends."""
+    """Seconds after which to read the provider again, which does not state when a credential ends."""
     failure: CredentialProviderError | InvalidCredential | None = None
     """Why there is nothing for the server, if there is something for others."""
 
@@ -37,7 +37,7 @@ class CredentialProvider(Protocol):
         """
 
     def fingerprint(self) -> bytes | None:
-        """Return a digest of the provider's files, None where there is none to watch; never raises."""
+        """Return a digest of the provider's files, None if there are none to watch; never raises."""
 
 
 def read_file(key: str, path: Path) -> bytes:

@@ -41,7 +41,7 @@ class StaticProvider:
         return self._targets.entries(host_of(self._targets.server), username or "", password or "", registry.email)
 
     def fingerprint(self) -> bytes | None:
-        """Digest the files; None where there are none, because the configuration is read once."""
+        """Digest the files; None if there are none, because the configuration is read once."""
         paths = [path for path in (self._username_file, self._file) if path]
         return b"".join(map(provider.fingerprint, paths)) if paths else None
 

@@ -1,4 +1,4 @@
-"""The registries that need a credential: the server, what rules rewrite to, and further registries."""
+"""The registries that need a credential: the server, the targets of rules, and further registries."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -24,7 +24,7 @@ class Targets(Struct, frozen=True):
     prefixes: tuple[str, ...]
     """Each once, the server first."""
     images: frozenset[str]
-    """Those that may be an image's whole name, as the target of a rule for a single image."""
+    """Those that may be an image's whole name, such as the target of a rule for a single image."""
 
     @classmethod
     def from_configuration(cls, configuration: Configuration) -> Self:

@@ -1,6 +1,6 @@
-"""When a secret that is a JSON Web Token ends: its `exp` claim, https://datatracker.ietf.org/doc/html/rfc7519#section-4.1.4.
+"""When a secret that is a JSON Web Token expires: its `exp` claim (RFC 7519, section 4.1.4).
 
-The signature is not verified: the registry checks the token, and this only tells when to fetch another one.
+The signature is not verified: the registry checks the token, and here only the time to fetch another one matters.
 """
 
 import base64

@@ -1,1 +1,1 @@
-"""Keys and certificates: created, signed, renewed. Pure except for the randomness of keys: no file, Secret or clock."""
+"""Create, sign and renew keys and certificates. Pure except for the randomness of keys: no file, Secret or clock."""

@@ -1,4 +1,4 @@
-"""Our own certificate authority, and the certificates that it signs for servers or clients: ECDSA P-256, PEM."""
+"""Our own CA, and the certificates that it signs for servers or clients: ECDSA P-256, PEM."""
 
 import ipaddress
 from collections.abc import Sequence
@@ -70,7 +70,7 @@ def create_ca(name: str, now: datetime, life: timedelta) -> KeyPair:
 def sign(ca: KeyPair, names: Sequence[str], now: datetime, life: timedelta, *, is_client: bool = False) -> KeyPair:
     """Create a certificate for `names` (DNS names and IP addresses), valid from `now` (aware) for `life`.
 
-    It is valid for a server only, or for a client only.
+    It is valid either for servers or for clients.
     """
     issuer, issuer_key = _read(ca)
     if not isinstance(issuer_key, ec.EllipticCurvePrivateKey):
@@ -107,7 +107,7 @@ def certificates_in(bundle: bytes) -> tuple[bytes, ...]:
 def check(pair: KeyPair, issuers: Sequence[bytes], *, signs: bool = False) -> None:
     """Check that a key belongs to its certificate, and that one of `issuers` (PEM) has signed it.
 
-    With `signs`, `sign` must be able to use the key. Raises `CertificateError`.
+    With `signs`, the key must also be one that `sign` can use. Raises `CertificateError`.
     """
     certificate, key = _read(pair)
     if signs and not isinstance(key, ec.EllipticCurvePrivateKey):

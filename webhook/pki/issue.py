@@ -15,7 +15,7 @@ from webhook.log import escape
 from webhook.pki import ca
 from webhook.pki.ca import KeyPair
 
-#: RFC 1123. A last label of digits is a mistyped address: a client would compare it as one.
+#: RFC 1123. A name whose last label is a number is a mistyped IP address: clients would compare it as an address.
 _DNS_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DNS_LIMIT = 253
 

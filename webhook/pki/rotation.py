@@ -1,4 +1,4 @@
-"""When a certificate is renewed and a CA rotated, and in which order: from the stored state to the next.
+"""When to renew a certificate and rotate a CA, and in which order: from the stored state to the next one.
 
 A client must trust a CA before it meets a certificate that this CA signed. So a rotation is a sequence of steps with
 waits between them:
@@ -10,8 +10,8 @@ waits between them:
 At every moment each replica's certificate is signed by a CA of the bundle.
 
 Any clock can be wrong, ours or another's, and can be set at any moment. So `now` is compared only with certificates,
-ages are what a replica has measured itself, and what is not valid now is regenerated, whether expired or not yet valid.
-What may be valid by another clock stays in the bundle, and stays served.
+and each replica measures ages itself. A certificate that is not valid now is regenerated, whether it has expired or is
+not valid yet. One that may be valid by another clock stays in the bundle, and is still served.
 """
 
 from collections.abc import Mapping, Sequence
@@ -27,8 +27,8 @@ from webhook.settings import CertificateSettings
 
 #: A certificate is renewed when this share of its life is over.
 _RENEWAL_SHARE = 2 / 3
-#: A replica without a new report for so long is gone. One that stops withdraws its report, so this is for one that was
-#: killed; there is time, because a CA is rotated when a third of its life is left.
+#: A replica that has not reported for so long is gone. One that stops withdraws its report, so this is for those that
+#: were killed. There is time, because a CA is rotated when a third of its life is left.
 REPLICA_TIMEOUT = timedelta(hours=6)
 REPORT_INTERVAL = REPLICA_TIMEOUT / 3
 #: How many earlier CAs stay trusted when everything is regenerated.
@@ -36,7 +36,7 @@ _MAX_RETIRED = 5
 
 
 class CertificateSpec(NamedTuple):
-    """The names of the webhook's Service, and what the configuration says of its certificate."""
+    """The names of the webhook's Service, and the settings of its certificate."""
 
     names: tuple[str, ...]
     settings: CertificateSettings
@@ -61,7 +61,7 @@ class State(Struct, frozen=True):
     active: KeyPair
     """The CA that signs."""
     serving: KeyPair
-    """The key pair to serve, signed by it."""
+    """The key pair to serve, signed by the active CA."""
     next: KeyPair | None = None
     """The CA that will sign next."""
     retired: tuple[bytes, ...] = ()
@@ -79,7 +79,7 @@ class State(Struct, frozen=True):
 
     @property
     def bundle(self) -> bytes:
-        """The same as one PEM text, for `caBundle`."""
+        """The certificates to trust as one PEM text, for `caBundle`."""
         return b"".join(self.cas)
 
     def __repr__(self) -> str:
@@ -115,7 +115,7 @@ class Step(NamedTuple):
 
 
 def bootstrap(found: bytes, spec: CertificateSpec, now: datetime) -> Step:
-    """Create a CA and a key pair where nothing is known.
+    """Create a CA and a key pair because there is no stored state.
 
     The CAs of the bundle that was `found` stay trusted: replicas may serve key pairs that they signed.
     """
@@ -125,8 +125,8 @@ def bootstrap(found: bytes, spec: CertificateSpec, now: datetime) -> Step:
 def restore(remembered: State, observed: Observed, spec: CertificateSpec, now: datetime) -> Step:
     """Store a deleted state again, and rotate the CA: a user who deletes it wants that.
 
-    A next CA that has signed nothing yet is replaced at once: its key was stored there, too. While the active one is
-    not trusted yet, the request is stored, and the rotation follows later.
+    A next CA that has signed nothing yet is replaced at once, because its key was in the deleted Secret too. While the
+    active CA is not trusted yet, the request is stored, and the rotation follows later.
     """
     if remembered.next or _is_trusted_everywhere(remembered, observed, spec):
         return Step(
@@ -196,7 +196,7 @@ def is_due_to_serve(
     if serves and not _is_valid(state.serving.certificate, now):
         return False  # its creator's clock differs from ours: the API servers accept at least one of the two
     if state.next is not None:
-        return True  # the active CA has been trusted for long
+        return True  # a rotation has begun, so the active CA is trusted everywhere
     if state.trusted is None:
         return False
     return not serves or _is_trusted_everywhere(state, observed, spec)
@@ -227,7 +227,7 @@ def _is_served_everywhere(state: State, observed: Observed, spec: CertificateSpe
 
 
 def _regenerate(known: Sequence[bytes], spec: CertificateSpec, now: datetime) -> State:
-    """Create everything; the last CAs that were `known` stay trusted, because replicas may serve what they signed."""
+    """Create a CA and a key pair; the last `known` CAs stay trusted, because replicas may serve what they signed."""
     active = spec.create_ca(now)
     return State(active, spec.sign(active, now), retired=tuple(known[-_MAX_RETIRED:]))
 

@@ -14,14 +14,14 @@ from webhook.timestamps import format_rfc3339, parse_rfc3339
 
 TYPE = "Opaque"
 
-#: The Secret's keys; the first two key pairs as in a Secret of cert-manager.
+#: The Secret's keys; `ca.crt`, `tls.crt` and `tls.key` as in a Secret of cert-manager.
 _ACTIVE, _SERVING, _NEXT = ("ca.crt", "ca.key"), ("tls.crt", "tls.key"), ("next-ca.crt", "next-ca.key")
 _RETIRED = "retired-ca.crt"
 _REQUESTED = "true"
 
 
 class TlsSecret(Struct, frozen=True):
-    """The Secret."""
+    """The Secret with the key pair and its CAs."""
 
     version: int
     """Its resourceVersion."""
@@ -57,7 +57,7 @@ def encode(state: State) -> tuple[dict[str, bytes], dict[str, str]]:
 
 
 def decode(secret: TlsSecret) -> State:
-    """Decode what `encode` wrote. Raises `CertificateError` for what could not be served."""
+    """Decode what `encode` wrote. Raises `CertificateError` if its key pair could not be served."""
     if secret.type != TYPE:
         raise CertificateError(f"its type is {secret.type}, and ours is {TYPE}")
     active, serving = _pair(secret.data, _ACTIVE), _pair(secret.data, _SERVING)

@@ -20,7 +20,7 @@ class LeafCertificate(NamedTuple):
 
 
 def leaf_certificate(chain: bytes) -> LeafCertificate:
-    """Load the certificate that a server presents first. Raises `CertificateError` where there is none."""
+    """Load the certificate that a server presents first. Raises `CertificateError` if there is none."""
     first = _certificates(chain)[0]
     try:
         names = first.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -33,8 +33,8 @@ def leaf_certificate(chain: bytes) -> LeafCertificate:
 def is_trusted(chain: bytes, bundle: bytes) -> bool:
     """Whether a CA of the bundle has signed what a server presents, directly or through intermediates.
 
-    A certificate that is itself in the bundle is trusted too. Validity is not checked. Raises `CertificateError` where
-    one of the two contains no certificate.
+    A certificate that is itself in the bundle is trusted too. Validity is not checked. Raises `CertificateError` if one
+    of the two contains no certificate.
     """
     roots, presented = _certificates(bundle), _certificates(chain)
     for certificate, above in zip(presented, [*presented[1:], None], strict=True):

@@ -2,7 +2,7 @@
 
 The rules are those of kubelet's keyring (`pkg/credentialprovider` of Kubernetes 1.37), described on
 https://kubernetes.io/docs/concepts/containers/images/#config-json. One entry that does not decode breaks the whole
-Secret, so an entry is checked before it becomes one. No message here shows a value.
+Secret, so each is checked when it is created. No message contains a value.
 """
 
 import re
@@ -24,7 +24,7 @@ LIMIT = 64 * 1024
 
 #: The user name with which docker's credential helpers return an identity token.
 #: https://github.com/docker/docker-credential-helpers#development
-TOKEN_USERNAME = "<token>"  # noqa: S105 - it stands for one
+TOKEN_USERNAME = "<token>"  # noqa: S105 - it is not a secret
 
 #: With this user name Azure Container Registry accepts a refresh token as a password.
 #: https://learn.microsoft.com/en-us/azure/container-registry/container-registry-authentication
@@ -52,7 +52,7 @@ class Entry(Struct, frozen=True):
     password: str
     email: str | None = None
     expires: float | None = None
-    """POSIX time at which it ends, None where the provider did not state one."""
+    """POSIX time at which it ends, None if the provider did not state one."""
 
     def __repr__(self) -> str:
         """Show only the key."""
@@ -65,7 +65,7 @@ class Credential(Struct, frozen=True):
     entries: tuple[Entry, ...]
     """At least one, each key once."""
     expires: float | None = None
-    """POSIX time at which the first of them ends, None where that is not known."""
+    """POSIX time at which the first of them ends, None if that is not known."""
     expiry_stated: bool = False
     """Whether the provider stated the end; otherwise it is assumed."""
 
@@ -74,7 +74,7 @@ def key_for(prefix: str, *, image: bool = False) -> str:
     """Return kubelet's key for a normalized prefix: it matches what is below the prefix, and nothing else.
 
     kubelet compares paths by their first characters, not by components: a `/` at the end prevents `team` from matching
-    `teamwork`. It has no exact match either, so where an `image` may have the prefix as its name, that `/` is left out,
+    `teamwork`. It has no exact match either, so if an `image` may have the prefix as its name, that `/` is left out,
     and siblings with the same beginning match too.
 
     kubelet drops a leading `/v1/` or `/v2/` as the registry's API, so a path that begins with one gets another to drop.
@@ -132,7 +132,7 @@ def cleaned(text: str) -> str:
 
 
 def likely_mistakes(entry: Entry) -> tuple[str, ...]:
-    """Describe what is often a mistake in a user name or password, without showing it."""
+    """Describe what may be a mistake in a user name or password, without showing either."""
     found = []
     for what, text in (("user name", entry.username), ("password", entry.password)):
         if text != text.lstrip():
@@ -165,7 +165,7 @@ def without_covered(several: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(prefix for prefix in known if not images_prefix.longest(known, prefix.rpartition("/")[0])))
 
 
-def static_entries(  # noqa: PLR0913 - a registry's place, and what a person is told to log in with
+def static_entries(  # noqa: PLR0913 - a registry and the parts of a login
     server: str,
     others: Iterable[str],
     username: str,
@@ -177,7 +177,7 @@ def static_entries(  # noqa: PLR0913 - a registry's place, and what a person is 
     """Create the entries of `server`'s user name and password: for it, and for `others` on its host and port.
 
     All prefixes are normalized. An entry keeps its prefix's spelling, as rewritten images do: kubelet compares strings.
-    No other registry gets them. `images` are those of `others` that may be an image's whole name.
+    Registries on other hosts get no entry. `images` are those of `others` that may be an image's whole name.
 
     Raises `InvalidCredential`.
     """

@@ -1,9 +1,9 @@
 """Parse a docker `config.json`: which entries of its `auths` kubelet can use, and why the others are left out.
 
-It is what `docker login` writes and what `.dockerconfigjson` holds:
+`docker login` writes this format, and `.dockerconfigjson` holds it:
 https://docs.docker.com/reference/cli/docker/login/#credential-stores. One entry that kubelet cannot decode would break
 the whole Secret, so those are left out, each with a note. Neither a note nor an error shows a value, nor a key that is
-not a registry's: a password may have been written into it.
+not a registry's, because a password may have been written into it.
 """
 
 import base64
@@ -23,10 +23,10 @@ from webhook.pull_secret.credential import (
     create_entry,
 )
 
-#: Entries of `auths`: more than anyone needs.
+#: The most entries of `auths`: more than anyone needs.
 LIMIT = 1000
 
-#: What makes an object an entry.
+#: An object with one of these members is an entry.
 _LOGIN = frozenset({"auth", "username", "password", "identitytoken"})
 _MANIFEST = re.compile(rb"^kind: *[\"']?Secret", re.MULTILINE)
 _TAKE_OUT = "kubectl get secret NAME -o jsonpath='{.data.\\.dockerconfigjson}' | base64 -d"
@@ -116,7 +116,7 @@ def _decoded(content: bytes) -> Any:
 
 
 def _members(value: Any, where: str) -> dict[str, Any]:
-    """Return an object's members, none for what is absent or null."""
+    """Return an object's members; a value that is absent or null has none."""
     if value is None:
         return {}
     if not isinstance(value, _Object):
@@ -171,7 +171,7 @@ def _user_and_password(auth: str) -> tuple[str, str]:
 def _merged(entries: Iterable[Entry], notes: list[str]) -> list[Entry]:
     """Keep one entry for each keyring key of kubelet, which would try two in random order.
 
-    As in docker, that is the one with the key that `docker login` writes today; otherwise the last.
+    As in docker, that is the one whose key `docker login` writes today, or else the last one.
     """
     kept: dict[str, Entry] = {}
     for entry in entries:

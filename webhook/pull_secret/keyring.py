@@ -1,15 +1,15 @@
 """Which entries of a pull secret kubelet would use for an image, and in which order it would try them.
 
-The rules are those of `pkg/credentialprovider/keyring.go` in Kubernetes 1.37, in words on
+The rules are those of `pkg/credentialprovider/keyring.go` in Kubernetes 1.37, described on
 https://kubernetes.io/docs/concepts/containers/images/#config-json:
 
 - A key is a URL; `https://` is put in front of one without a scheme. Other text is ignored. A leading `/v1/` or
   `/v2/` of its path is dropped, and so is a path that is only `/`.
-- The image's name, normalized and without tag and digest, matches a key when the ports are the same text, when the
+- The image's name, normalized and without tag and digest, matches a key when the ports are equal strings, when the
   hosts have the same number of labels and each matches as a glob, and when the image's path begins with the key's.
-- All that match are tried, keys in reverse order of their bytes: the longer path first.
-- When none matches, an image of the default registry gets the entries filed under `index.docker.io`: one of Docker Hub,
-  and one whose host has neither `.` nor `:`.
+- All entries that match are tried, keys in reverse order of their bytes: the longer path first.
+- When none matches, an image of the default registry gets the entries filed under `index.docker.io`. Such an image is
+  one of Docker Hub, or one whose host has neither `.` nor `:`.
 
 URLs are those of Go's `net/url` (1.26, which kubelet 1.37 is built with).
 """
@@ -47,8 +47,8 @@ class _Place(NamedTuple):
 def lookup(entries: Iterable[Entry], image: str) -> list[Entry]:
     """Return the entries that kubelet would try for an image reference, in its order.
 
-    Entries with the same keyring key keep their order. There are none for an invalid reference: kubelet pulls no such
-    image.
+    Entries with the same keyring key keep their order. There are none for an invalid reference, which kubelet does not
+    pull.
     """
     try:
         name = reference.parse(image).name
@@ -102,7 +102,7 @@ def _is_default(name: str) -> bool:
 
 
 def _parse(url: str) -> _Place | None:
-    """Parse a URL without its scheme, as Go's `url.Parse` does; None where that fails."""
+    """Parse a URL without its scheme, as Go's `url.Parse` does; None if that fails."""
     url, _, fragment = url.partition("#")
     authority, slash, path = url.partition("?")[0].partition("/")
     match = _AUTHORITY.fullmatch(authority)

@@ -19,7 +19,7 @@ from webhook.timestamps import format_rfc3339
 TYPE = "kubernetes.io/dockerconfigjson"
 KEY = ".dockerconfigjson"
 MASK = "********"
-#: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
+#: Bytes of a Secret's data: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 LIMIT = 1024 * 1024
 
 
@@ -33,8 +33,8 @@ class PullSecret(Struct, frozen=True):
     refreshed: str
     """Since when this content has been published, RFC 3339."""
     create_only: bool = False
-    """Whether it replaces no other content: the registry refused it or could not be asked, or it was read from the
-    cluster."""
+    """Whether it must not replace other content, because the registry refused it or could not be asked, or because it
+    was read from the cluster."""
 
     @property
     def hash(self) -> str:
@@ -89,7 +89,7 @@ def build(credential: Credential, now: float) -> PullSecret:
 
 
 def digest(content: bytes) -> str:
-    """Hash a content, to compare it in memory only: a weak password could be guessed from the hash."""
+    """Hash a content, for comparison in memory only: a weak password could be guessed from the hash."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 

@@ -25,7 +25,7 @@ class Content(Struct, frozen=True):
 
     type: str
     hash: str
-    """Of the stored content."""
+    """The hash of the stored content."""
     immutable: bool = False
     others: int = 0
     """Bytes under keys that are not ours."""
@@ -49,7 +49,7 @@ class Secret(Struct, frozen=True):
     expires: str | None
     unserved_since: str | None
     content: Content | None = None
-    """None where only the metadata was read: of other Secrets nothing else is, and of ours each version once."""
+    """None if only the metadata was read. The content of ours is read once for each version, that of others never."""
 
 
 class GracePeriod(NamedTuple):
@@ -57,13 +57,13 @@ class GracePeriod(NamedTuple):
 
     seconds: float
     clock_hold: float = 0.0
-    """Seconds for which none is deleted yet, because the clock that tells its age cannot be trusted."""
+    """Seconds for which no pull secret is deleted yet, because the clock that shows its age cannot be trusted."""
     since: float | None = None
     """POSIX time since when this process has seen that the namespace is not selected: an annotation that is later, or
     removed, does not extend the period."""
     entitled: bool = False
-    """Whether the Secret existed, as ours, while the namespace was selected. Otherwise it gets no new content: it could
-    have been created by someone who must not have any."""
+    """Whether the Secret existed and was ours while the namespace was selected. Otherwise it gets no new content: it
+    could have been created by a user who must not have any."""
 
 
 class NamespaceState(Enum):
@@ -133,7 +133,7 @@ def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, gra
     if now >= due:
         return Action(ActionKind.DELETE, f"not opted in since {unserved_since}, {grace.seconds:g} s and more")
     content = found.content
-    # It makes no difference whether the content is right: a tenant that guesses a credential must learn nothing.
+    # Whether the content is right must make no difference: a tenant that guesses a credential must learn nothing.
     if grace.entitled or content is None or pull_secret is None:
         return _update(found, pull_secret, unserved_since=unserved_since, due=due)
     why = "the namespace is not served, and was not seen to be with this Secret in it: its content stays as it is"
@@ -183,7 +183,7 @@ def _update(
 
 
 def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
-    """Return why a Secret of ours cannot be changed in place: it is deleted, and recreated where it is needed."""
+    """Return why a Secret of ours cannot be changed in place, if so: it is deleted, and recreated if it is needed."""
     if content.immutable and content.hash != pull_secret.hash:
         return "it is immutable"
     if content.others + len(pull_secret.content) > LIMIT:
@@ -192,7 +192,7 @@ def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
 
 
 def _difference(found: Secret, content: Content, pull_secret: PullSecret, unserved_since: str | None) -> str | None:
-    """Return what differs from what should be there."""
+    """Return how a Secret of ours differs from the desired one, if it does."""
     if content.hash != pull_secret.hash:
         return "its content differs"
     if not found.labelled or found.refreshed != pull_secret.refreshed or found.expires != pull_secret.expires:

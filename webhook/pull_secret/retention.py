@@ -1,4 +1,4 @@
-"""Which published entries are retained although a reading of their provider lacks them."""
+"""Which published entries to retain although the last reading of their provider lacks them."""
 
 from collections.abc import Iterable
 

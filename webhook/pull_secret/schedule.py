@@ -6,7 +6,7 @@ from webhook.settings import RegistrySettings
 
 #: The part of a credential's validity after which the next refresh follows a successful one.
 _EARLY = 0.8
-#: The largest part that is subtracted at random, so that replicas and clusters spread.
+#: The largest part that is subtracted at random, so that replicas and clusters do not refresh all at once.
 _SPREAD = 0.1
 #: The shortest wait, even if a credential is valid for less or has ended.
 MIN_DELAY = 10.0
@@ -27,7 +27,7 @@ class Schedule(NamedTuple):
     def after_success(self, life: float | None, jitter: float, refresh_after: float | None = None) -> float:
         """Return the wait after a successful refresh; `jitter` is from [0, 1).
 
-        `life` is the rest of the credential's validity; after `refresh_after` seconds its provider is to be read again.
+        `life` is what remains of the credential's validity. `refresh_after` is when to read its provider again.
         """
         span = min(value for value in (self.period, life, refresh_after) if value is not None)
         return max(MIN_DELAY, span * _EARLY * (1 - _SPREAD * jitter))

@@ -1,1 +1,1 @@
-"""The refresher: reads the credential, and keeps the pull secret current in every selected namespace."""
+"""The refresher: reads the credential, and keeps the pull secrets and the webhook's certificate current."""

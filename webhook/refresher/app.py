@@ -1,6 +1,6 @@
-"""The refresher's process: its loops, leader election, port, and the configuration that changes at run time.
+"""The refresher's process: its loops, leader election, port and configuration reloads.
 
-No failure of a provider, the registry or the API server ends it, and nothing here knows the webhook's process.
+No failure of a provider, the registry or the API server ends it. It must not import `webhook.server`.
 """
 
 import logging
@@ -41,10 +41,10 @@ _log = logging.getLogger("webhook.refresher")
 
 #: Seconds between two checks of the configuration file.
 _POLL_INTERVAL = 1.0
-#: Seconds in which to release the Lease, of the one in which the process has to stop.
+#: Seconds in which to release the Lease: the process has one second to stop.
 _STOP_TIMEOUT = 0.7
 _SHOWN = 200
-#: Namespaces for which a warning of one kind is given.
+#: Namespaces that warnings of one kind name.
 _NAMED = 10
 _CODES = {
     Outcome.PUBLISHED: Code.PUBLISHED,
@@ -55,13 +55,14 @@ _CODES = {
     Outcome.REFUSED: Code.CREDENTIAL_REFUSED,
     Outcome.CLUSTER: Code.CLUSTER_UNAVAILABLE,
 }
+#: Characters of a replica's name, which becomes the name of an annotation:
 #: https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/#syntax-and-character-set
 _NAME_LIMIT = 63
 _EXPOSITION = "text/plain; version=0.0.4; charset=utf-8"
 
 
 class RefresherApp:
-    """Everything that runs. With `key_pair_dir` the webhook's certificate is managed, and put there."""
+    """The refresher. With `key_pair_dir` it manages the webhook's certificate, and writes the key pair there."""
 
     def __init__(
         self,
@@ -212,7 +213,7 @@ class RefresherApp:
         pull_secrets = self.controllers.pull_secrets
         namespaces = {Code.PULL_SECRET_FAILED: pull_secrets.failing, Code.FOREIGN_SECRET: pull_secrets.foreign}
         for code, found in namespaces.items():
-            # Only a few by name: any client that reaches the port can read them. The metrics count all.
+            # Name only a few: any client that reaches the port can read them. The metrics count all.
             for name, why in sorted(found.copy().items())[:_NAMED]:
                 yield Notice(code, shorten(why, _SHOWN), name)
 

@@ -1,4 +1,4 @@
-"""Check a credential with registries: each is asked about the entry that kubelet would use there."""
+"""Check a credential with registries: each is asked about the entry that kubelet would use for its images."""
 
 from collections.abc import Callable
 
@@ -6,14 +6,14 @@ from webhook.pull_secret import keyring
 from webhook.pull_secret.credential import Credential
 from webhook.registry.auth import Answer, CredentialChecker, Verdict
 
-#: Gives None where no registry is to be asked.
+#: Returns None if there is no registry to ask.
 CredentialCheck = Callable[[Credential], Verdict | None]
 
-#: Registries that are asked in one refresh; each may take 50 seconds.
+#: The most registries that are asked in one refresh; each may take 50 seconds.
 MAX_REGISTRIES = 5
-#: Verdicts that are remembered.
+#: The most verdicts that are remembered.
 _REMEMBERED = 100
-#: Seconds, and part of `token_ttl`, for which a credential counts as accepted: less than two refreshes are apart.
+#: Seconds, and share of `token_ttl`, for which an acceptance is valid, whichever is less: the next refresh asks again.
 _ACCEPTED_FOR, _ACCEPTED_FOR_PART = 60.0, 0.7
 _SEVERITY = {Answer.ACCEPTED: 0, Answer.UNCLEAR: 1, Answer.DEFERRED: 2, Answer.REFUSED: 3}
 
@@ -22,9 +22,9 @@ _Login = tuple[str, str, str]
 
 
 class VerdictCache:
-    """Verdicts of registries, while they are valid. `clock` gives monotonic seconds.
+    """Verdicts of registries, while they are valid. `clock` returns monotonic seconds.
 
-    It outlives a change of the configuration.
+    The cache outlives configuration reloads.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -32,9 +32,9 @@ class VerdictCache:
         self._known: dict[_Login, tuple[Verdict, float]] = {}
 
     def check(self, registry: CredentialChecker, login: _Login, period: float) -> Verdict:
-        """Return the verdict on a login: a refusal is valid for `period` seconds, an acceptance until the next refresh.
+        """Return the verdict on a login, asking the registry if none is known.
 
-        Another verdict is not remembered.
+        A refusal is valid for `period` seconds, an acceptance until the next refresh. Others are not remembered.
         """
         verdict, since = self._known.get(login, (None, 0.0))
         refused = verdict is not None and verdict.answer is Answer.REFUSED
@@ -53,9 +53,9 @@ class VerdictCache:
 def credential_check(
     registry: CredentialChecker, prefixes: tuple[str, ...], cache: VerdictCache, period: float
 ) -> CredentialCheck:
-    """Return what checks a credential with the registries of `prefixes`, in this order and a few at most.
+    """Return a function that checks a credential with the registries of `prefixes`, in this order and a few at most.
 
-    The worst answer counts. There is none where no entry is for any of these registries.
+    It returns the worst verdict, None if no entry is for any of these registries.
     """
 
     def check(credential: Credential) -> Verdict | None:

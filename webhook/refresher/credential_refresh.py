@@ -30,15 +30,15 @@ from webhook.timestamps import parse_rfc3339
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds between two checks of a provider's files, and between those of a standby replica whether it leads now.
+#: Seconds between two checks for changed files and leadership: by the leader, and by a standby replica.
 _POLL_INTERVAL, _STANDBY_INTERVAL = 1.0, 0.2
-#: Seconds to wait for the namespaces after the first refresh; no other waits.
+#: Seconds to wait for all namespaces after the first refresh; later refreshes do not wait.
 _SYNC_TIMEOUT = 60.0
-#: Readings in a row with other secrets each, after which a provider counts as one that issues new ones each time.
+#: Changes of the secrets in a row after which a provider counts as one that issues new ones at each reading.
 _ISSUED_EACH_TIME = 2
 #: Keys that a message names.
 _NAMED = 5
-#: The longest time between two heartbeats, seconds: a helper's answers for several registries, and those of these.
+#: The longest time between two heartbeats, seconds: a helper answers for several registries, then each of them does.
 STALL_TIMEOUT = 900.0
 
 
@@ -49,15 +49,15 @@ class Outcome(StrEnum):
     NONE = "none"
     """No credential is configured."""
     PROVIDER = "provider"
-    """The provider gave none."""
+    """The provider returned no usable credential."""
     REGISTRY = "registry"
-    """The registry could not be asked."""
+    """The registry could not be asked, or its response proved nothing."""
     REFUSED = "refused"
-    """The registry refused it."""
+    """The registry refused the credential, or is not asked because it refused others."""
     CLUSTER = "cluster"
     """The namespaces could not be listed."""
     STANDBY = "standby"
-    """Another replica writes, or none yet: the provider was read, and no more."""
+    """This replica does not write: it only read the provider."""
 
 
 SUCCESSFUL = frozenset({Outcome.PUBLISHED, Outcome.NONE, Outcome.STANDBY})
@@ -76,18 +76,18 @@ _STOPPED = RefreshResult(Outcome.STANDBY, "this replica ceased to write")
 
 
 class _Dated(NamedTuple):
-    """A published entry, and the monotonic time at which it ends, even if the wall clock is set in the meantime."""
+    """A published entry with the monotonic time at which it ends, which setting the wall clock does not move."""
 
     entry: Entry
     end: float
 
 
 class CredentialRefresher:
-    """Reads, checks and publishes, at the times of a schedule.
+    """Reads, checks and publishes the credential on a schedule.
 
-    Without a provider there is nothing to publish. `prefixes` are the configured registries, and `check` asks them.
-    `leading` tells whether this replica writes. `last_good` is what an earlier configuration published: it stays until
-    there is something better.
+    Without a provider there is nothing to publish. `prefixes` are the configured registries, which `check` asks.
+    `leading` returns whether this replica writes. `last_good` is what an earlier configuration published: it stays
+    published until there is something better.
     """
 
     def __init__(  # noqa: PLR0913 - dependencies, each by name
@@ -127,15 +127,15 @@ class CredentialRefresher:
         self._adopted: int | None = None
         """The term in which the published content was read from the cluster."""
         self._refresh_after: float | None = None
-        """Seconds after which the provider is to be read again."""
+        """Seconds after which to read the provider again."""
         self._last_secrets: tuple[str, ...] = ()
         """The secrets of the last reading."""
         self._renewed = 0
-        """Readings in a row with other secrets than the one before."""
+        """Readings in a row whose secrets differ from those of the one before."""
         self._max_age = schedule.period
-        """Age in seconds up to which published secrets stay although the provider gives others each time."""
+        """Age in seconds up to which published secrets stay although the provider issues others at each reading."""
         self._deferred: float | None = None
-        """Seconds after which the registry may be asked."""
+        """Seconds until the registry may be asked."""
         self._ends: float | None = None
         """Monotonic time at which the published credential ends."""
         self.synced = False
@@ -217,9 +217,9 @@ class CredentialRefresher:
         return life is not None and life <= 0
 
     def has_result(self) -> bool:
-        """Whether a refresh gave something to publish, or found that there is nothing.
+        """Whether there is something to publish, or a refresh found that there is nothing.
 
-        A replica that stopped writing because the API server is away still has what it published.
+        A replica that stopped writing because the API server is unreachable still has what it published.
         """
         if self._pull_secrets.pull_secret is not None or self.last_good is not None:
             return True
@@ -246,7 +246,7 @@ class CredentialRefresher:
         return RefreshResult(Outcome.CLUSTER, failure) if done.outcome in SUCCESSFUL else done
 
     def _list_failure(self) -> str | None:
-        """Return why the namespaces are not listed: this lists them where the reflectors have not."""
+        """Return why the namespaces cannot be listed; list them if the reflectors have not."""
         if not self._pull_secrets.synced:
             try:
                 self._pull_secrets.relist()
@@ -278,7 +278,7 @@ class CredentialRefresher:
             self._published = self._dated_by(self.last_good)
 
     def _dated_by(self, pull_secret: PullSecret) -> tuple[_Dated, ...]:
-        """Decode the entries of a pull secret. The end that it states is that of each, except of tokens."""
+        """Decode the entries of a pull secret. Its expiry applies to each, except to tokens that state their own."""
         end = parse_rfc3339(pull_secret.expires or "")
         found = manifest.entries(pull_secret)
         return self._dated(
@@ -337,10 +337,10 @@ class CredentialRefresher:
     def _with_published_secrets(self, result: CredentialResult) -> CredentialResult:
         """Return a reading with the published secrets instead of newer ones of the same users, while they are valid.
 
-        A provider that does not state when a secret ends is read often, and if it issues another at each reading, every
-        pull secret would be written as often. What is published stays until half its life is over, as far as that
-        is known, or it is `token_ttl` old, or the registry no longer accepts it; after that, half the age at which it
-        was refused. A secret that changed once was changed by someone, and is published.
+        A provider that does not state when a secret expires is read often. If it issues another at each reading, every
+        pull secret would be written as often. So published secrets stay until half their life is over, if it is known,
+        or they are `token_ttl` old, or the registry refuses them. After a refusal, secrets stay for half the age that
+        the refused ones had. A secret that changed only once was changed by someone, and is published.
         """
         secrets = tuple(entry.password for entry in result.credential.entries)
         self._renewed = self._renewed + 1 if self._last_secrets and secrets != self._last_secrets else 0
@@ -370,7 +370,7 @@ class CredentialRefresher:
         return tuple(valid[entry] for entry in kept)
 
     def _record_verdict(self, verdict: Verdict | None) -> Answer:
-        """Count an answer. A credential that may not be tried yet is treated as a refused one: others were refused."""
+        """Count a verdict and return its answer. A deferred login is treated as refused, because others were."""
         answer = verdict.answer if verdict else Answer.ACCEPTED
         if verdict is not None and answer is Answer.DEFERRED:
             self._deferred = verdict.retry_after
@@ -404,7 +404,7 @@ class CredentialRefresher:
         pull_secret = manifest.build(credential, self._clocks.wall())
         known = self.last_good
         if known is not None and pull_secret.content == known.content:
-            # The same as before, and published since then.
+            # The same content keeps the time since when it has been published.
             same = structs.replace(pull_secret, refreshed=known.refreshed)
             pull_secret = known if same == known else same
         self._set_end(credential)
@@ -416,7 +416,7 @@ class CredentialRefresher:
         return pull_secret
 
     def _publish_unverified(self, credential: Credential) -> None:
-        """Publish only where there is no pull secret yet, unless there was a verified one: that stays."""
+        """Publish only where there is no pull secret yet, unless a better one was published: that one stays."""
         if self.last_good is None:
             unverified = structs.replace(manifest.build(credential, self._clocks.wall()), create_only=True)
             before = self._pull_secrets.pull_secret
@@ -440,7 +440,7 @@ def _lack(kept: tuple[_Dated, ...]) -> CredentialProviderError | None:
 
 
 def _with(credential: Credential, kept: tuple[Entry, ...]) -> Credential:
-    """Add entries that stay to a credential; the first end counts."""
+    """Add retained entries to a credential; the earliest end counts."""
     ends = [(entry.expires, True) for entry in kept if entry.expires is not None]
     if credential.expires is not None:
         ends.append((credential.expires, credential.expiry_stated))

@@ -1,7 +1,8 @@
 """Which pull secrets have existed in a selected namespace, and since when a namespace has not been selected.
 
-A tenant can write what its namespace's Secret says about itself. So only what this process has seen entitles a
-namespace that is no longer selected to a new credential, and for no longer than this process has seen it so.
+A tenant can change the annotations of its namespace's Secret. So a namespace that is no longer selected gets a new
+credential only if this process has seen the Secret while the namespace was selected, and the grace period ends no later
+than this process measures it.
 """
 
 from threading import Lock
@@ -12,7 +13,7 @@ from webhook.pull_secret.reconcile import NamespaceState, Secret
 
 class _Observation(NamedTuple):
     uid: str | None = None
-    """Of our last Secret while the namespace was selected."""
+    """The uid of our Secret when the namespace was last seen selected."""
     deselected_at: float | None = None
     """POSIX time since when the namespace has not been selected."""
 
@@ -38,9 +39,9 @@ class Entitlements:
                 self._observed.pop(name, None)
 
     def covers(self, found: Secret) -> bool:
-        """Whether a Secret existed, as ours, while its namespace was selected."""
+        """Whether a Secret existed and was ours while its namespace was selected."""
         return self._observed.get(found.namespace, _Observation()).uid == found.uid
 
     def deselected_at(self, name: str) -> float | None:
-        """Return the POSIX time since when a namespace has not been selected, None where that is not known."""
+        """Return the POSIX time since when a namespace has not been selected, None if that is not known."""
         return self._observed.get(name, _Observation()).deselected_at

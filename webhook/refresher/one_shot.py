@@ -1,4 +1,4 @@
-"""A single refresh: for a Job, or to see what would be written."""
+"""A single refresh, for a Job, and its dry run."""
 
 import time
 from collections.abc import Callable
@@ -10,17 +10,17 @@ from webhook.refresher.app import RefresherApp
 from webhook.refresher.credential_refresh import SUCCESSFUL, Outcome, RefreshResult
 from webhook.refresher.runtime.leader_election import LEASE_DURATION
 
-#: Seconds that another replica may need to lose the Lease.
+#: Seconds to wait for the Lease, which another replica may still hold.
 _LEASE = 2 * LEASE_DURATION
-#: Seconds that all writes together may take, and further tries of those that failed.
+#: Seconds for all writes together, and for retries of those that failed.
 _WRITES, _RETRY_FOR = 600.0, 10.0
 _POLL_INTERVAL = 0.1
 
 
 def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
-    """Refresh once, with the quick tries. Return the exit status: 0 if everything succeeded, else 1.
+    """Refresh once, with the configured retries. Return the exit status: 0 if everything succeeded, else 1.
 
-    A registry that cannot be asked is only a warning where `webhook.verify` is `warn`: the credential is published.
+    If `webhook.verify` is `warn`, a registry that cannot be asked is not a failure: the credential is published.
     """
     app.start_leadership()
     try:
@@ -46,7 +46,7 @@ def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
 
 
 def dry_run(app: RefresherApp, echo: Callable[[str], None]) -> int:
-    """Print what a refresh would write, and write nothing. Return the exit status, as `run_once`."""
+    """Print what a refresh would write, and write nothing. Return the exit status like `run_once`."""
     app.leadership.read_refused_logins()
     done = app.controllers.credentials.refresh()
     pull_secrets = app.controllers.pull_secrets
@@ -71,7 +71,7 @@ def _is_successful(app: RefresherApp, done: RefreshResult) -> bool:
 
 
 def _refresh(app: RefresherApp) -> RefreshResult:
-    """Refresh until one succeeds, at most as often as the configuration has quick tries."""
+    """Refresh up to `retry_attempts` times, until the credential is published or refused."""
     settings = app.configuration.registry
     credentials = app.controllers.credentials
     done = credentials.refresh()

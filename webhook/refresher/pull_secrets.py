@@ -1,4 +1,4 @@
-"""The controller of the pull secrets: a namespace where something changes is reconciled."""
+"""The controller of the pull secrets: reconciles each namespace in which something changes."""
 
 import logging
 import random
@@ -33,8 +33,8 @@ WORKERS = 8
 STALL_TIMEOUT = 120.0
 _POLL_INTERVAL = 1.0
 
-#: Seconds until a failed namespace is tried again: at first, doubled each time, up to the second for an API server that
-#: does not answer (the reflectors notice the end of an outage) and to the third for one that refuses.
+#: Seconds until a failed namespace is tried again: the first wait, doubled each time, and the longest ones: for an API
+#: server that does not answer (the reflectors notice the end of an outage), and for one that refuses.
 _MIN_DELAY, _MAX_DELAY_UNREACHABLE, _MAX_DELAY_REFUSED = 0.25, 30.0, 300.0
 
 #: Seconds until a failed list is tried again.
@@ -43,7 +43,7 @@ _RELIST_RETRY = 5.0
 #: Namespaces whose pull secret is read to learn what is published.
 _SAMPLE = 9
 
-#: Failures in a row from which on one is reported: the first may be a namespace that is being deleted.
+#: Failures in a row after which they are reported: the first may be due to a namespace that is being deleted.
 _REPORT_AFTER = 3
 
 
@@ -54,7 +54,7 @@ class _Record:
     read: Secret | None = None
     """The Secret with its content, as last read or written."""
     synced: tuple[PullSecret, str | None] | None = None
-    """What the Secret held when it was last as it should be, and since when the namespace was not selected."""
+    """The content when the Secret was last current, and since when the namespace was not selected."""
     failures: int = 0
     backoff: FlapBackoff = field(default_factory=FlapBackoff)
 
@@ -62,7 +62,7 @@ class _Record:
 class PullSecretController:
     """Reconciles namespaces with several workers.
 
-    `pull_secret` is what to publish until `publish` changes it. `leading` tells whether this replica writes. `resync`
+    `pull_secret` is what to publish until `publish` changes it. `leading` returns whether this replica writes. `resync`
     lists everything every `resync_interval` seconds.
     """
 
@@ -101,7 +101,7 @@ class PullSecretController:
         self.failing: dict[str, str] = {}
         """Namespaces that cannot be reconciled, with the reason."""
         self.foreign: dict[str, str] = {}
-        """Selected namespaces with another Secret of that name, which is left unchanged, with the reason."""
+        """Selected namespaces where a Secret of this name is left unchanged, with the reason."""
         self.contended: set[str] = set()
         """Namespaces whose pull secret another client keeps changing."""
         self.list_failure: str | None = None
@@ -113,7 +113,7 @@ class PullSecretController:
         self.enqueue_all()
 
     def stop(self) -> None:
-        """Stop writing: what is published and what fails is for another replica to decide and report."""
+        """Stop writing: another replica decides what to publish, and reports what fails."""
         self.pull_secret = None
         self.failing.clear()
         self.foreign.clear()
@@ -125,7 +125,7 @@ class PullSecretController:
         self.enqueue_all()
 
     def enqueue_all(self) -> None:
-        """Reconcile every namespace now, whatever each was waiting for."""
+        """Reconcile every namespace now, including those that wait for a retry."""
         for name in {*self.namespaces.names(), *self.secrets.names()}:
             self._queue.add(name)
 
@@ -186,7 +186,7 @@ class PullSecretController:
                 self._queue.done(name)
 
     def close(self) -> None:
-        """Wake up the workers, to end."""
+        """Wake up the workers, so that they end."""
         self._queue.close()
 
     def selected_count(self) -> int:
@@ -200,8 +200,8 @@ class PullSecretController:
     def _current_secret(self, name: str) -> Secret | None:
         """Return a namespace's Secret, with its content if it is ours; each version is read once.
 
-        Watches deliver metadata alone, and no annotation proves what the content is: a client that can change the one
-        can change the other. But nothing changes without a new version.
+        Watches deliver only metadata, and no annotation proves what the content is: a client that can change one can
+        change the other. But nothing changes without a new version.
         """
         known = self.secrets.get(name)
         if known is None or not known.managed or known.content is not None:
@@ -236,7 +236,7 @@ class PullSecretController:
         return self.namespaces.synced and self.secrets.synced
 
     def is_current(self, name: str) -> bool:
-        """Whether a namespace is selected, and its pull secret as it should be."""
+        """Whether a namespace is selected and its pull secret is current."""
         try:
             return self._is_selected(name) and self.plan(name).kind is ActionKind.KEEP
         except ClusterError:
@@ -278,10 +278,10 @@ class PullSecretController:
                 self._failed(name, error, record)
 
     def _apply_plan(self, name: str, record: _Record, stop: Event) -> None:
-        # Both can be replaced at any moment: plan and write with the same ones.
+        # Other threads replace both at any moment: plan and write with the same ones.
         found, pull_secret = self._current_secret(name), self.pull_secret
         if not self._leading():
-            return  # reading takes time
+            return  # the Lease may have been lost while the Secret was read
         action = self._plan(name, found, pull_secret)
         if action.due is not None:
             self._queue.add(name, max(0.0, action.due - self._wall()))
@@ -293,7 +293,7 @@ class PullSecretController:
                 return
             self._write(name, action, found, pull_secret, record)
             if stop.is_set():
-                return  # the controller of another configuration reports by now
+                return  # the controller of the new configuration reports from now on
             self._written(name, action, record, repair=repair)
         record.synced = None if action.kind in {ActionKind.NOTHING, ActionKind.DELETE} else intended
         self._mark_synced(name, action, record)
@@ -380,7 +380,7 @@ class PullSecretController:
         self._queue.add(name, min(most, _MIN_DELAY * 2 ** min(record.failures - 1, 16)))
         self.failing[name] = str(error)
         if record.failures >= _REPORT_AFTER:
-            # An API server that does not answer would accept no Event, and every namespace would log a line.
+            # An API server that does not answer accepts no Event, and every namespace would log the same line.
             if isinstance(error, Unreachable):
                 self._events.warning("ClusterUnreachable", str(error), event=False)
             else:
@@ -398,6 +398,6 @@ class PullSecretController:
 
 
 def _kind(error: ClusterError) -> str:
-    """Return the metrics' label for a kind of failure."""
+    """Return the metric label for a failure."""
     kinds = {Conflict: "conflict", Forbidden: "forbidden", Invalid: "invalid", Unreachable: "unreachable"}
     return kinds.get(type(error), "other")

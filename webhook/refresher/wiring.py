@@ -1,4 +1,4 @@
-"""Wire the loops of one configuration: what they share is created here, and passed to constructors."""
+"""Wire the loops of one configuration: everything that they share is created here and passed to constructors."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -115,7 +115,7 @@ class Controllers:
             self._threads.start(f"worker {number}", pull_secrets.STALL_TIMEOUT, self.pull_secrets.work)
 
     def stop(self) -> None:
-        """Stop all loops, without waiting for responses that are on their way."""
+        """Stop all loops, without waiting for pending responses."""
         self._threads.request_stop()
         self.credentials.close()
         self.pull_secrets.close()

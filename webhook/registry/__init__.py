@@ -1,5 +1,5 @@
 """Requests to a container registry: whether it accepts a credential, and whether it has an image.
 
-No text from a server leaves this package except the name of a host, escaped and shortened; neither does a password, a
-token or a header.
+No text from a server leaves this package except the name of a host, escaped and shortened. No password, token or header
+leaves it either.
 """

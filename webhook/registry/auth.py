@@ -3,8 +3,8 @@
 The registry is asked for `/v2/`, which needs nothing but authentication (OCI distribution specification, "Determining
 Support"). Its 401 names the methods: Basic (RFC 7617), or a token that another server issues for the credential
 (https://distribution.github.io/distribution/spec/auth/oauth/ with POST,
-https://distribution.github.io/distribution/spec/auth/token/ with GET). As in containerd, a token is preferred where
-both are offered, and requested with GET where POST gave none. Once a method gave one, only that is used there.
+https://distribution.github.io/distribution/spec/auth/token/ with GET). As in containerd, a token is preferred if both
+are offered, and requested with GET if POST gives none. Once a method has given one, only that is used at the endpoint.
 """
 
 import re
@@ -43,7 +43,7 @@ _NO_METHOD = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTT
 _INVALID_GRANT = "invalid_grant"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
-# Both are put into a request, where a line break would begin another header.
+# For realms and tokens, which are put into a request: a line break would begin another header.
 _VISIBLE = re.compile(r"[!-~]+")
 _SECONDS = re.compile(r"[0-9]{1,9}")
 _SHOWN = 100
@@ -104,10 +104,10 @@ class CredentialChecker:
     Registries are verified with the CAs in `ca_file` (PEM, read at each check), or the system's. With
     `plain_http_on_loopback`, one on a loopback address that speaks no TLS is asked, and sent the credential, too.
     `environment` names the proxies. No request takes longer than `timeout` seconds, and a check makes five at most.
-    `clock` gives POSIX time, for dates in `Retry-After`. `logins` counts refused logins, and may defer the next one.
+    `clock` returns POSIX time, for dates in `Retry-After`. `logins` counts refused logins, and may defer the next one.
     """
 
-    def __init__(  # noqa: PLR0913 - what is asked with, each by name
+    def __init__(  # noqa: PLR0913 - dependencies, each by name
         self,
         *,
         ca_file: Path | None,
@@ -200,14 +200,14 @@ class AuthClient:
     plain_http_on_loopback: bool
     clock: Callable[[], float]
     name: str
-    """The registry's name in a detail."""
+    """The registry's name in messages."""
     username: str = field(repr=False)
     """Empty, like the password, for anonymous access."""
     password: str = field(repr=False)
     logins: Logins = field(repr=False)
 
     def run(self, domain: str) -> Verdict:
-        """Probe the registry, and authenticate as it asks for."""
+        """Probe the registry, and authenticate with a method that it names."""
         origin, reply = self.probe(domain, lambda origin: Request(origin, _API))
         if reply.status == HTTPStatus.OK:
             return Verdict(Answer.ACCEPTED, f"{self.name} lets anybody in, so it says nothing of the credential")
@@ -235,7 +235,7 @@ class AuthClient:
         return origin, self.ask(self.name, request(origin))
 
     def authenticate(self, refusal: Reply) -> Authorization | Verdict:
-        """Obtain what a 401 asks for, or the verdict where that is refused. Raises `Unclear`."""
+        """Obtain the authorization that a 401 asks for, or a verdict if that is refused. Raises `Unclear`."""
         # The first of several with the same scheme counts.
         lines = refusal.headers.getlist("WWW-Authenticate")
         offers = {offer.scheme: offer for offer in reversed(www_authenticate.parse(lines))}
@@ -371,7 +371,7 @@ class AuthClient:
             return float(text)
         try:
             date = parsedate_to_datetime(text)
-            # Its grammar has every date in GMT; treat one without a zone so.
+            # Its grammar has every date in GMT: treat one without a zone as GMT.
             stamp = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp()
         except (ValueError, TypeError, OverflowError):
             return None

@@ -1,6 +1,6 @@
-"""Whether a registry has an image, asked as a container runtime would begin to pull it, and nothing is pulled.
+"""Ask a registry whether it has an image, as a container runtime does before it pulls. Nothing is pulled.
 
-It is the HEAD of the manifest (OCI distribution specification, "Checking if content exists in the registry").
+The request is a HEAD of the manifest (OCI distribution specification, "Checking if content exists in the registry").
 """
 
 import threading
@@ -21,7 +21,7 @@ from webhook.registry.logins import Logins
 from webhook.registry.origin import Origin
 from webhook.registry.transport import Request, Transport, trust
 
-#: The types of a manifest or an index of them: a registry answers 404 to a client that does not accept the right one.
+#: The types of manifests and indexes: a registry answers 404 to a client that does not accept the image's type.
 _MANIFESTS = (
     "application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
     "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json"
@@ -44,7 +44,7 @@ class LookupResult(NamedTuple):
 
     status: ImageStatus
     detail: str
-    """One line in printable ASCII, of our own words and the names of hosts."""
+    """One line of printable ASCII: our own words and host names."""
 
 
 @dataclass
@@ -59,8 +59,8 @@ class _FirstCheck:
 class ImageLookup:
     """Looks up images in registries. Thread-safe.
 
-    The arguments are those of `CredentialChecker`, but `ca_file` is read now, which raises `FileError`. A look-up makes
-    five requests at most.
+    The arguments are those of `CredentialChecker`, but the constructor reads `ca_file` and raises `FileError`. A lookup
+    makes five requests at most.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class ImageLookup:
             return self._check(parsed, username, password)[0]
         with self._lock:
             first = self._first.setdefault((parsed.domain, username, password), _FirstCheck())
-        # One at a time until one was accepted, and no more once one was refused: each would be a failed login.
+        # One lookup at a time until the credential is accepted, none once it is refused: each would be a failed login.
         with first.lock:
             if first.refusal is not None:
                 return first.refusal

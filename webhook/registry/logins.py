@@ -13,7 +13,7 @@ from webhook.registry.origin import Origin
 #: A token endpoint: its server and path.
 Endpoint = tuple[Origin, str]
 
-#: Refused logins, and the seconds in which there may be so many: a few for corrections, and few in all.
+#: Refused logins, and the seconds within which so many are allowed: a few for quick corrections, and few in all.
 LIMITS = ((3, 300.0), (5, 1800.0))
 _LONGEST = max(window for _, window in LIMITS)
 
@@ -21,7 +21,7 @@ _LONGEST = max(window for _, window in LIMITS)
 class Logins:
     """The times of refused logins, and what is known about token endpoints. Thread-safe.
 
-    `clock` gives POSIX time: the times outlive the process.
+    `clock` returns POSIX time, because the times outlive the process.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -43,14 +43,15 @@ class Logins:
             self._refused = (*self._refused, round(self._clock(), 3))
 
     def merge(self, times: Iterable[float]) -> None:
-        """Add the times that other processes recorded; those that they have from here count once."""
+        """Add the times that other processes recorded; those that they got from this one count once."""
         with self._lock:
             self._refused = tuple(sorted((Counter(self._refused) | Counter(times)).elements()))
 
     def recent(self) -> tuple[float, ...]:
         """Return the times that still count, the latest last.
 
-        One in the near future is from a machine whose clock is ahead, and one far off from before a clock was set back.
+        One in the near future counts: it is from a machine whose clock is ahead. One far ahead was recorded before a
+        clock was set back, and does not count.
         """
         now = self._clock()
         with self._lock:

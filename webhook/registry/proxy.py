@@ -1,4 +1,4 @@
-"""Which proxy, if any, the environment or a kubeconfig names for a server: the rules of Go's `httpproxy`.
+"""Which proxy, if any, the environment or a kubeconfig names for a server, by the rules of Go's `httpproxy`.
 
 https://pkg.go.dev/golang.org/x/net/http/httpproxy#Config, which kubectl and container runtimes use: `HTTPS_PROXY` for
 TLS, `HTTP_PROXY` for plain HTTP and `NO_PROXY`, in either letter case, upper case first, and no `ALL_PROXY`. Loopback
@@ -22,7 +22,7 @@ _HINT = "write http://HOST:PORT or https://HOST:PORT"
 
 
 class UnusableProxy(RegistryWebhookError):
-    """A proxy that cannot be used; the text names where it is set and does not show it."""
+    """A proxy that cannot be used; the text says where it is set and does not show it."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Proxy:
     """A proxy."""
 
     scheme: str
-    """`http` or `https`: how the proxy itself is spoken to."""
+    """`http` or `https`: the protocol of the proxy itself."""
     host: str
     port: int
     authorization: str | None = field(default=None, repr=False)

@@ -1,7 +1,8 @@
 """Send one request: limited in time and size, over verified TLS, never repeated, never redirected.
 
-This uses urllib3's connection without its pool, because nothing is kept alive, retried or followed. Errors are
-described in our own words by their class: their messages may quote a header, a URL or a proxy's password.
+This uses urllib3's connection without its pool, because no connection is kept alive, no request retried and no redirect
+followed. Errors are described in our own words by their class: their messages may quote a header, a URL or a proxy's
+password.
 """
 
 import http.client
@@ -38,7 +39,7 @@ _BODY_LIMIT = 64 * 1024
 _TUNNEL_REFUSED = re.compile(r"Tunnel connection failed: ([0-9]{3})\b")
 _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
-#: Interim responses before the final one; Go's client gives up at as many.
+#: Interim responses before the final one at most, as in Go's client.
 _INTERIM = 5
 _FORM = "application/x-www-form-urlencoded"
 # http.client adds "Accept-Encoding: identity".
@@ -62,7 +63,7 @@ class NoReply(RegistryWebhookError):
 
 @dataclass(frozen=True)
 class Request:
-    """A GET, the HEAD of one, or the POST of a form."""
+    """A GET or HEAD, or the POST of a form."""
 
     origin: Origin
     target: str
@@ -124,8 +125,8 @@ class Transport:
         def work() -> None:
             outcome.put(self._exchange(connection, line, request))
 
-        # No socket timeout limits a name lookup, or a response that arrives byte by byte. The thread ends by itself, at
-        # once if it waits for a socket.
+        # No socket timeout limits a name lookup, or a response that arrives byte by byte. After an abort the thread
+        # ends by itself, at once if it waits for a socket.
         threading.Thread(target=work, name="registry", daemon=True).start()
         try:
             result = outcome.get(timeout=self._timeout)
@@ -249,7 +250,7 @@ class _Connection:
             if self._is_aborted:
                 connected.close()
                 raise TimeoutError
-            # A descriptor of its own: TLS takes the first one over.
+            # A duplicate, because TLS takes over the first descriptor.
             self._socket = connected.dup()
 
     def abort(self) -> None:
@@ -312,7 +313,7 @@ class _Plain(HTTPConnection):
         self.via = via
 
     def _new_conn(self) -> socket.socket:
-        # urllib3's own name, which urllib3<3 keeps; a test of an answer that drips holds it.
+        # A private name of urllib3, which urllib3<3 keeps; a test with a slow response fails if it changes.
         connected = super()._new_conn()
         self._line.hold(connected)
         return connected

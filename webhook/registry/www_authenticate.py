@@ -1,13 +1,13 @@
-"""What a 401 asks for, in its `WWW-Authenticate` lines, and the answer to the simpler of the two kinds.
+"""Parse the challenges in the `WWW-Authenticate` lines of a 401, and encode the credentials for Basic.
 
-The grammar is RFC 9110's, sections 5.6 and 11.6.1:
+The grammar is that of RFC 9110, sections 5.6 and 11.6.1:
 
     WWW-Authenticate = [ challenge { "," challenge } ]
     challenge        = scheme [ 1*SP ( token68 | [ parameter { "," parameter } ] ) ]
     parameter        = token BWS "=" BWS ( token | quoted-string )
 
-Both lists are joined by commas, so that only what follows a word tells a scheme from a parameter. Schemes and names of
-parameters are compared without regard to letter case.
+Both lists are joined by commas, so only the text after a word distinguishes a scheme from a parameter. Schemes and
+parameter names are compared without regard to letter case.
 """
 
 import base64

@@ -1,8 +1,8 @@
 """The controller of the webhook's certificate, and of the webhook configuration's `caBundle` and owner.
 
-The leader maintains the Secret with the key pair and its CAs, and the webhook configuration. Every replica hands the
-key pair of the Secret to its own server, and reports there which one that serves. A replica without a certificate to
-manage, because it is issued elsewhere, maintains only the owner.
+The leader maintains the Secret with the key pair and its CAs, and the webhook configuration. Every replica installs the
+Secret's key pair for its own server, and reports in the Secret which certificate that server serves. If the certificate
+is issued elsewhere, only the owner is maintained.
 """
 
 import logging
@@ -33,17 +33,17 @@ from webhook.refresher.runtime.thread_group import ThreadGroup
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds between two rounds: usually, at most while rounds fail, and after a conflict.
+#: Seconds between two iterations: normally, at most while they fail, and after a conflict.
 _INTERVAL, _MAX_INTERVAL, _CONFLICT_RETRY = 1.0, 30.0, 0.2
-#: Seconds that a round may take at most: it waits for several responses.
+#: The longest time of an iteration, seconds: it waits for several responses.
 STALL_TIMEOUT = 120.0
 
 
 class Replica(NamedTuple):
-    """Our replica, and whether it writes."""
+    """A replica, and whether it writes."""
 
     name: str
-    """The Pod's."""
+    """The Pod's name."""
     leading: Callable[[], bool]
 
 
@@ -51,15 +51,15 @@ class _WebhookConfig(NamedTuple):
     """The desired state of the webhook configuration."""
 
     bundle: bytes | None
-    """None where the bundle is managed elsewhere."""
+    """None if the bundle is managed elsewhere."""
     owner: str
 
 
 class CertificateController:
-    """Reconciles in rounds, with a failure state of its own.
+    """Reconciles the certificate's Secret and the webhook configuration, with a failure state of its own.
 
-    With `key_pair_dir` the certificate is managed, and its key pair is put there; `spec` gives what the configuration
-    says now.
+    The key pair is written to `key_pair_dir`; None if the certificate is managed elsewhere. `spec` returns the current
+    settings.
     """
 
     def __init__(  # noqa: PLR0913 - dependencies, each by name
@@ -85,15 +85,15 @@ class CertificateController:
         self._last_state: State | None = None
         """The last valid state, in case the Secret is deleted."""
         self._synced: _WebhookConfig | None = None
-        """What the webhook configuration contained when it was last as it should be."""
+        """The desired state that the webhook configuration last matched."""
         self._trusted_pending = False
-        """Whether a bundle was written whose time is not noted yet."""
+        """Whether a bundle was written and the time of that is not recorded yet."""
         self._namespace_uid: str | None = None
         self._ages = AgeTracker(clocks.monotonic)
         self._backoff = FlapBackoff()
         self._failures = 0
         self.error: str | None = None
-        """Why the last round failed."""
+        """Why the last iteration failed."""
         restarts, wake_up = metrics.watch_restarts, self._wake_up.set
         config = Reflector(
             installation.webhook_configurations, self._configs, wake_up, restarts.labels("configuration").inc
@@ -113,23 +113,23 @@ class CertificateController:
             )
 
     def start(self, threads: ThreadGroup) -> None:
-        """Start the watches and the rounds."""
+        """Start the watches and the reconcile loop."""
         for name, one in self._reflectors.items():
             threads.start(name, reflector.STALL_TIMEOUT, one.run)
         threads.start("certificates", STALL_TIMEOUT, self.run)
 
     def reconcile_now(self) -> None:
-        """Start the next round now."""
+        """Start the next iteration now."""
         self._wake_up.set()
 
     def close(self) -> None:
-        """Wake up everything that waits, to end."""
+        """Wake up the waiting loops, so that they end."""
         self._wake_up.set()
         for one in self._reflectors.values():
             one.close()
 
     def run(self, stop: Event, beat: Callable[[], None]) -> None:
-        """Reconcile in rounds until told to stop."""
+        """Reconcile until told to stop."""
         while not stop.is_set():
             beat()
             self._wake_up.clear()
@@ -139,7 +139,7 @@ class CertificateController:
             self._local_server.withdraw_report()
 
     def reconcile(self) -> float:
-        """Do what is due; return the seconds until the next round."""
+        """Reconcile once; return the seconds until the next iteration."""
         try:
             self._reconcile()
         except Conflict:
@@ -168,7 +168,7 @@ class CertificateController:
             self._write(secret, state, observed, now)
 
     def _observe(self, secret: TlsSecret | None) -> Observed:
-        """Return for how long the stored state has been unchanged; of a deleted one, for how long it was."""
+        """Return how long the stored state has been unchanged; deleting the Secret does not count as a change."""
         state = self._last_state
         if state is None:
             return Observed(timedelta(), timedelta(), {})
@@ -189,7 +189,7 @@ class CertificateController:
         self._apply_ca_bundle(state, now)
 
     def _decode(self, secret: TlsSecret | None) -> State | None:
-        """Decode and remember the state; None if there is no Secret, or one that could not be served."""
+        """Decode and remember the state; None if there is no Secret, or an invalid one."""
         if secret is None:
             return None
         try:
@@ -202,7 +202,7 @@ class CertificateController:
     def _write_state(
         self, secret: TlsSecret | None, state: State | None, observed: Observed, now: datetime
     ) -> State | None:
-        """Write to the Secret what is due; return its state."""
+        """Store the next state if that is due; return the current one, None if another client changed the Secret."""
         due = self._due(state, observed, now)
         if due is None:
             return state
@@ -225,7 +225,7 @@ class CertificateController:
         return rotation.bootstrap(found, self._terms(), now)
 
     def _update(self, secret: TlsSecret | None) -> None:
-        """Store the Secret as it was read; its deletion comes from the watch, and nothing is due before."""
+        """Put a Secret that was read again into the store; a deletion is left to the watch."""
         if secret is not None:
             self._secrets.put(secret)
 
@@ -234,12 +234,12 @@ class CertificateController:
         self._last_state = state
 
     def _apply_ca_bundle(self, state: State | None, now: datetime) -> None:
-        """Write the webhook configuration's `caBundle` and owner, and note since when the bundle has been there."""
+        """Write the webhook configuration's `caBundle` and owner, and record since when the bundle has been there."""
         config = self._configs.get("")
         if self._local_server and state is None:
             return
         if config is None:
-            # No API server calls the webhook, and a configuration that is created gets the bundle at once.
+            # Without it no API server calls the webhook, and a new one gets the bundle at once.
             self._note_trusted(state, now)
             return
         wanted = _WebhookConfig(state.bundle if state else None, self._owner())
@@ -258,7 +258,7 @@ class CertificateController:
         self._note_trusted(state, now)
 
     def _in_backoff(self) -> bool:
-        """Whether a repair has to wait, because another client keeps undoing them."""
+        """Whether a repair has to wait, because another client keeps undoing repairs."""
         wait = self._backoff.delay(self._clocks.monotonic())
         if wait:
             note = f"somebody keeps changing caBundle or owner: they are put back ever later, next in {wait:.0f} s"
@@ -266,7 +266,7 @@ class CertificateController:
         return wait > 0
 
     def _is_as_stored(self, state: State | None) -> bool:
-        """Read the Secret again and compare its state: an older one must not get into `caBundle`."""
+        """Whether the Secret, read again, has this state: an outdated one must not get into `caBundle`."""
         if state is None:
             return True
         fresh = self._installation.certificate()
@@ -276,9 +276,9 @@ class CertificateController:
         return False
 
     def _note_trusted(self, state: State | None, now: datetime) -> None:
-        """Note since when the API servers have had the bundle, unless that is noted and still correct.
+        """Record since when the API servers have had the bundle, unless that is recorded and still correct.
 
-        The time is informative: each replica measures the overlap from when it saw the note, by its own clock.
+        The time is informative: each replica measures the overlap by its own clock, from when it saw the record.
         """
         if state is None or (state.trusted is not None and not self._trusted_pending):
             return

@@ -1,6 +1,6 @@
-"""The directory from which the server of this Pod reads its certificate and key, and which one it serves.
+"""The directory from which this Pod's server reads its key pair, and the certificate that the server serves.
 
-The files are replaced as kubelet replaces those of a mounted Secret: `tls.crt` and `tls.key` lead through one symlink,
+The files are replaced as kubelet replaces those of a mounted Secret: `tls.crt` and `tls.key` point through one symlink,
 `..data`, to a directory that is complete before the symlink is switched to it.
 """
 
@@ -24,7 +24,7 @@ _TIMEOUT = 2.0
 
 
 class KeyPairDir:
-    """An existing directory for the server's key pair, and the address at which that server is asked."""
+    """An existing directory for the server's key pair, and the address of that server."""
 
     def __init__(self, folder: Path, server: Address) -> None:
         self._folder = folder
@@ -53,10 +53,10 @@ class KeyPairDir:
             self._prune()
 
     def fingerprint(self) -> str | None:
-        """Ask the server which certificate it serves; None if it does not answer.
+        """Return the fingerprint of the certificate that the server serves, None if it does not answer.
 
-        This works too for one that answers only clients with a certificate (`serve --client-ca`): in TLS 1.3 a client
-        has the server's certificate, and its handshake is complete, before it is refused.
+        This also works with mutual TLS (`serve --client-ca`): in TLS 1.3 a client has the server's certificate, and has
+        completed its handshake, before it is refused.
         """
         address = (self._server.host or "127.0.0.1", self._server.port)
         try:
@@ -65,7 +65,7 @@ class KeyPairDir:
             return None
 
     def _prune(self) -> None:
-        """Remove every directory but the current one: on a full disk, failed attempts must not add up."""
+        """Remove every directory except the current one: on a full disk, failed attempts must not add up."""
         with suppress(OSError):
             current = os.path.realpath(self._folder / _LINK)
             for folder in self._folder.glob(f"{_PREFIX}*"):

@@ -1,4 +1,4 @@
-"""The server of this Pod: it gets the key pair when that is due, and its certificate is reported to all replicas."""
+"""The server of this Pod: install the stored key pair when due, and report to all replicas what is served."""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +18,7 @@ _log = logging.getLogger("webhook.refresher")
 
 
 class LocalServer:
-    """The work of every replica for its own server, leading or not. `clock` returns monotonic seconds."""
+    """Installs and reports the key pair of this Pod's server, on every replica. `clock` returns monotonic seconds."""
 
     def __init__(  # noqa: PLR0913 - dependencies, each by name
         self,
@@ -37,14 +37,14 @@ class LocalServer:
         self._metrics = metrics
         self._clock = clock
         self._next_report = float("-inf")
-        """When the served certificate is reported again even if it is the same."""
+        """When to report the served certificate again even if it is the same."""
 
     def reconcile(
         self, secret: TlsSecret, state: State, observed: Observed, spec: CertificateSpec, now: datetime
     ) -> None:
-        """Hand over the stored key pair if that is due, and report which one is served.
+        """Install the stored key pair if that is due, and report which one is served.
 
-        Raises `FileError` if the files cannot be written, and `ClusterError` if the report cannot.
+        Raises `FileError` if the files cannot be written, `ClusterError` if the report cannot.
         """
         self._install(state, observed, spec, now)
         self._report(secret, state, now)

@@ -1,7 +1,7 @@
-"""For how long observed values have been unchanged, as this process has seen them.
+"""How long observed values have been unchanged, as this process has seen them.
 
-A stored time was written by another machine's clock. That may be wrong or set later, and so may ours. So each process
-measures by its own monotonic clock.
+A stored time is from another machine's clock, which may be wrong or be set later, as may ours. So each process measures
+by its own monotonic clock.
 """
 
 from collections.abc import Callable, Mapping
@@ -9,14 +9,14 @@ from datetime import timedelta
 
 
 class AgeTracker:
-    """The values of the last observation, and since when each has been the same. `clock` gives monotonic seconds."""
+    """Tracks since when each observed value has been the same. `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._since: dict[str, tuple[object, float]] = {}
 
     def observe(self, values: Mapping[str, object]) -> dict[str, timedelta]:
-        """Return for how long each value has been what it is now; a missing name is forgotten."""
+        """Return how long each value has been the same; a name that is missing is forgotten."""
         now = self._clock()
         before = self._since
         self._since = {

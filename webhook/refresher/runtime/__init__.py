@@ -1,4 +1,4 @@
 """Generic controller parts: watches, a work queue, leader election, probes.
 
-They import nothing else of the refresher.
+They must not import anything else of the refresher.
 """

@@ -1,10 +1,10 @@
-"""Exponential back-off for an object that another client keeps changing: a few repairs at once, then ever later."""
+"""Exponential back-off for an object that another client keeps changing: a few repairs at once, then longer waits."""
 
 from collections import deque
 
-#: Repairs within a window of seconds that are made at once; more are a conflict.
+#: Repairs that are made at once within a window of seconds; more are a conflict.
 REPAIRS, WINDOW = 3, 60.0
-#: Seconds that the next repair then waits, doubled each time up to the maximum.
+#: Seconds that the next repair waits in a conflict, doubled each time up to the maximum.
 COOL_DOWN, LONGEST = 10.0, 300.0
 #: Seconds without a repair after which a conflict is over.
 RESET_AFTER = 600.0

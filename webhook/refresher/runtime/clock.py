@@ -1,4 +1,4 @@
-"""The clocks and the randomness that every loop is given."""
+"""The clocks and the randomness that every loop gets as an argument."""
 
 import random
 import time

@@ -1,4 +1,4 @@
-"""Report what an operator should know: a log line, and an Event for whom it concerns, neither repeated too often."""
+"""Report what an operator should know, in a log line and an Event, neither of them repeated too often."""
 
 import logging
 import secrets
@@ -15,10 +15,10 @@ from webhook.log import shorten
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds until the same note is reported again, and another note with the same reason.
+#: Seconds until the same note is reported again, and until another note with the same reason is reported.
 _REPEAT_AFTER, _CHANGED_AFTER = 3600.0, 60.0
 _NOTE_LIMIT = 1024
-#: Reports that are remembered.
+#: The most reports that are remembered.
 _MAX_REMEMBERED = 10_000
 
 
@@ -28,10 +28,10 @@ class _Report(NamedTuple):
 
 
 class EventRecorder:
-    """Reports each thing once. Thread-safe.
+    """Reports problems and changes, each once in a while. Thread-safe.
 
-    Every replica logs; the one for which `leading` holds also creates Events. `secret` is the pull secret's name,
-    `clock` gives monotonic seconds.
+    Every replica logs; the leader also creates Events. `secret` is the pull secret's name, `clock` returns monotonic
+    seconds.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class EventRecorder:
         self._reports: dict[tuple[str, str], _Report] = {}
 
     def warning(self, reason: str, note: str, namespace: str | None = None, *, event: bool = True) -> None:
-        """Report a problem with a namespace's pull secret, or without one with the refresher as a whole."""
+        """Report a problem with a namespace's pull secret, or with the refresher if `namespace` is None."""
         self._report("Warning", reason, note, namespace, event=event)
 
     def normal(self, reason: str, note: str, namespace: str) -> None:

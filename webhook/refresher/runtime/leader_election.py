@@ -18,7 +18,7 @@ from webhook.registry.logins import Logins
 
 _log = logging.getLogger("webhook.refresher")
 
-#: Seconds without a renewal after which another may take the Lease; it does so within this plus twice the next.
+#: Seconds without a renewal after which another may take the Lease; it does so within this plus twice `_RENEWAL`.
 LEASE_DURATION = 10.0
 #: The longest duration that is accepted from a Lease that another client wrote.
 _MAX_DURATION = 20.0
@@ -26,7 +26,7 @@ _RENEWAL = 2.0
 #: Seconds since the last renewal after which a holder writes nothing more: less than the duration, because the clocks
 #: of two machines differ, and requests on their way take time.
 _DEADLINE = 7.0
-#: Seconds to wait for a response, and for the one to the release.
+#: Seconds to wait for a response, and for the response to the release.
 _TIMEOUT, _RELEASE_TIMEOUT = 3.0, 0.5
 STALL_TIMEOUT = 60.0
 
@@ -34,7 +34,7 @@ STALL_TIMEOUT = 60.0
 class LeaderElection:
     """One replica's part in the election.
 
-    `clock` gives monotonic seconds; `on_change` is called when this replica starts or stops leading. `logins` are
+    `clock` returns monotonic seconds; `on_change` is called when this replica starts or stops leading. `logins` are
     stored with the Lease, so that the next leader knows which logins were refused.
     """
 

@@ -5,7 +5,7 @@ from threading import Lock
 
 
 class Heartbeats:
-    """The last heartbeat of every loop. Thread-safe; `clock` gives monotonic seconds."""
+    """The last heartbeat of every loop. Thread-safe; `clock` returns monotonic seconds."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
@@ -30,7 +30,7 @@ class Heartbeats:
                 self._limits.pop(loop, None)
 
     def stalled(self) -> list[str]:
-        """Name the loops whose heartbeat is overdue, each with the seconds since the last one."""
+        """Return the loops whose heartbeat is overdue, each with the seconds since the last one."""
         now = self._clock()
         with self._lock:
             silent = {loop: now - self._last[loop] for loop in self._limits}

@@ -1,7 +1,7 @@
 """The refresher's own port: `/healthz`, `/readyz` and `/metrics`, in plain HTTP.
 
-It is the standard library's server: its clients are a kubelet and a Prometheus, a few times a minute. Connections are
-limited in time and number.
+The standard library's server is enough: its clients are a kubelet and a Prometheus, a few times a minute. Connections
+are limited in time and number.
 """
 
 import contextlib
@@ -28,12 +28,12 @@ class Reply(NamedTuple):
 
 
 def accepts(header: str, content_type: str) -> bool:
-    """Whether an `Accept` header names a type itself: a wildcard means the default."""
+    """Whether an `Accept` header names a type explicitly: a wildcard means the default."""
     return content_type in {part.partition(";")[0].strip().lower() for part in header.split(",")}
 
 
 def _shut_down(sock: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # it has ended by itself
+    with contextlib.suppress(OSError):  # the client has closed it
         sock.shutdown(socket.SHUT_RDWR)
 
 
@@ -61,14 +61,14 @@ class ProbeServer(ThreadingHTTPServer):
         return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Serve a connection in a thread; at the limit, the oldest of the client with the most is closed."""
+        """Serve a connection in a thread; at the limit, close the oldest one of the client that has the most."""
         client = client_address[0]
         with self._changed:
             if len(self._open) >= _CONNECTIONS:
                 self._evict(client)
             self._open[request] = client, time.monotonic()
             self._running += 1
-            # Closed ones are threads until they notice: connections can come faster than that.
+            # The thread of a closed connection runs until it notices: connections can come faster than that.
             self._changed.wait_for(lambda: self._running <= 2 * _CONNECTIONS, _TIMEOUT)
         super().process_request(request, client_address)
 

@@ -1,4 +1,4 @@
-"""Keep a store current: a list, then one watch after another, whatever happens to the API server."""
+"""Keep a store current with a list and one watch after another, whatever happens to the API server."""
 
 import logging
 from collections.abc import Callable
@@ -14,10 +14,10 @@ _log = logging.getLogger("webhook.refresher")
 
 _Object = TypeVar("_Object", bound=Versioned)
 
-#: Seconds between two attempts: what changed in an outage is to be known soon after its end.
+#: Seconds between two attempts, few so that what changed in an outage is known soon after its end.
 _MIN_DELAY, _MAX_DELAY = 0.25, 5.0
-#: After so many failed watches in a row comes a list: when etcd was restored, a watch from a version that does not
-#: exist yet receives nothing at all.
+#: Failed watches in a row after which everything is listed again: when etcd was restored, a watch from a version that
+#: does not exist yet receives nothing at all.
 _RELIST_AFTER = 3
 #: The longest time between two heartbeats, seconds: a watch without events, then a long list.
 STALL_TIMEOUT = 300.0
@@ -57,12 +57,12 @@ class Reflector(Generic[_Object]):
                 if stop.is_set():
                     return
                 self._note_failure(error)
-                # After an outage the first answer may be that the version is too old. If that follows our own list of
-                # a moment ago, it is a failure like any other.
+                # After an outage the first response may be that the version is too old: list again at once. Right after
+                # a list of our own, that is a failure like any other.
                 if not (resumed and isinstance(error, Expired)):
                     stop.wait(min(_MAX_DELAY, _MIN_DELAY * 2 ** min(self._failures - 1, 8)))
             else:
-                stop.wait(_MIN_DELAY)  # it may have ended at once, and the next one could as well
+                stop.wait(_MIN_DELAY)  # a watch that ended at once may do so again
 
     def close(self) -> None:
         """End the open watch, from another thread."""

@@ -14,7 +14,7 @@ class Store(Generic[_Object]):
     """The objects of a kind, by namespace. Thread-safe.
 
     Resource versions order the updates: an update older than what is known changes nothing, so a watch that lags behind
-    does not undo the response to a write. `namespace` gives an object's namespace; `changed` is called with it after
+    does not undo the response to a write. `namespace` returns an object's namespace; `changed` is called with it after
     each change.
     """
 
@@ -39,7 +39,7 @@ class Store(Generic[_Object]):
         return namespace in self._objects
 
     def names(self) -> list[str]:
-        """Name the namespaces with a known object."""
+        """Return the namespaces with a known object."""
         return list(self._objects)
 
     def put(self, item: _Object) -> None:
@@ -69,8 +69,8 @@ class Store(Generic[_Object]):
     def refresh(self, read: Callable[[], Listing[_Object]]) -> str:
         """List all objects, store them and return the list's version. Raises what `read` raises.
 
-        A list shows at least what was known when it was requested. An older one comes from an API server whose etcd was
-        restored: it alone counts then, whatever versions are known.
+        A list has at least what was known when it was requested. An older one comes from an API server whose etcd was
+        restored: then it replaces everything, whatever versions are known.
         """
         before = self._newest
         listing = read()
@@ -89,7 +89,7 @@ class Store(Generic[_Object]):
             newer = {name for name, version in self._deleted.items() if version > at}
             if not restored:
                 newer |= {name for name, item in self._objects.items() if item.version > at}
-            # After a restore another object can have the version that is known.
+            # After a restore a different object can have the known version.
             is_new = self._differs if restored else self._is_new
             changed = [name for name, item in listed.items() if name not in newer and is_new(name, item)]
             missing = [name for name in self._objects if name not in listed and name not in newer]

@@ -17,7 +17,7 @@ Loop = Callable[[Event, Callable[[], None]], None]
 
 
 class ThreadGroup:
-    """Loops that run until `stop` is set, each in a thread. `monotonic` gives seconds."""
+    """Loops that run until `stop` is set, each in a thread."""
 
     def __init__(self, heartbeats: Heartbeats, metrics: Metrics, monotonic: Callable[[], float]) -> None:
         self._heartbeats = heartbeats
@@ -45,7 +45,7 @@ class ThreadGroup:
                 self.stop.wait(_RESTART_DELAY)
 
     def request_stop(self) -> None:
-        """Tell all loops to stop, and expect no heartbeat of them any more."""
+        """Tell all loops to stop, and expect no more heartbeats of them."""
         self.stop.set()
         self._heartbeats.forget(self._threads)
 

@@ -9,26 +9,26 @@ from threading import Condition
 
 
 class WorkQueue:
-    """Names to process, now or later. Thread-safe; `clock` gives monotonic seconds.
+    """Names to process, now or later. Thread-safe; `clock` returns monotonic seconds.
 
     A name that is added twice is processed once. One that is added while it is processed is processed again after that.
-    The earliest of several times for a name counts, and processing it begins with none.
+    Of several due times for a name the earliest counts; once it is due, the others are dropped.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
         self._condition = Condition()
         self._dirty: dict[str, None] = {}
-        """Names to process, in the order in which they came; those that are processed now, not before `done`."""
+        """Names to process, in the order in which they were added; one that is being processed waits for `done`."""
         self._processing: set[str] = set()
         self._later: dict[str, float] = {}
-        """When names that are not dirty become so."""
+        """When names become dirty, for those that are not."""
         self._heap: list[tuple[float, str]] = []
         """The same times, and outdated ones."""
         self._closed = False
 
     def add(self, name: str, delay: float = 0.0) -> None:
-        """Have a name processed in `delay` seconds, or sooner where that was requested before."""
+        """Have a name processed in `delay` seconds, or earlier if that was requested before."""
         with self._condition:
             if name in self._dirty:
                 return
