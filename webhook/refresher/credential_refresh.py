@@ -338,9 +338,9 @@ class CredentialRefresher:
         """Return a reading with the published secrets instead of newer ones of the same users, while they are valid.
 
         A provider that does not state when a secret expires is read often. If it issues another at each reading, every
-        pull secret would be written as often. So published secrets stay until half their life is over, if it is known,
-        or they are `token_ttl` old, or the registry refuses them. After a refusal, secrets stay for half the age that
-        the refused ones had. A secret that changed only once was changed by someone, and is published.
+        pull secret would be written as often. So published secrets stay as long as the registry accepts them, until
+        half their life is over, if it is known, or they are `token_ttl` old. After a refusal, secrets stay for half the
+        age that the refused ones had. A secret that changed only once was changed by someone, and is published.
         """
         secrets = tuple(entry.password for entry in result.credential.entries)
         self._renewed = self._renewed + 1 if self._last_secrets and secrets != self._last_secrets else 0
