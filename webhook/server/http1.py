@@ -176,7 +176,11 @@ class Protocol(asyncio.BufferedProtocol):
             self._unsent, self._pipelined = memoryview(b""), b""
             self.expire()
         else:
-            self._cancel()
+            if self._pending is not None:
+                self._cancel()
+                # The client no longer waits for the server, and reading may be paused because of what it pipelined.
+                self._start_request_timeout()
+                self.transport.resume_reading()
             self._drop_body(self._refuse(routes.OVERLOADED, Refusal.OVERLOADED))
 
     def close(self) -> None:

@@ -69,7 +69,7 @@ def call(application: WsgiApplication, request: Request) -> Reply:
         "wsgi.url_scheme": "http",
         "wsgi.input": io.BytesIO(request.body),
         "wsgi.errors": sys.stderr,
-        "wsgi.multithread": False,
+        "wsgi.multithread": True,  # larger requests are answered in threads
         "wsgi.multiprocess": False,
         "wsgi.run_once": False,
     }

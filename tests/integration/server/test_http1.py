@@ -475,7 +475,8 @@ def test_pending_request_of_gone_client_cancelled() -> None:
     asyncio.run(run())
 
 
-def test_pending_request_over_memory_limit_refused() -> None:
+@pytest.mark.parametrize("pipelined", [2000, 2 * http1.READ], ids=["reading", "reading-paused"])
+def test_pending_request_over_memory_limit_refused_and_expires(pipelined: int) -> None:
     async def run() -> None:
         go = threading.Event()
 
@@ -483,13 +484,15 @@ def test_pending_request_over_memory_limit_refused() -> None:
             assert go.wait(10)
             return routes.about()
 
-        async with connected(answer, most=SMALL + 1000) as connection:
+        async with connected(answer, most=SMALL + min(pipelined, http1.READ) - 1000) as connection:
             await _send_body(connection, SMALL + 1)
-            await connection.send(bytes(2000))
+            connection.writer.write(bytes(pipelined))
             assert (await connection.answer()).startswith(b"HTTP/1.1 503 ")
             assert (connection.memory.total, connection.evictions) == (0, 1)
             assert [refused.reason for refused in connection.refused] == [Refusal.OVERLOADED]
             assert connection.refused[0].client == "192.0.2.1"
+            assert connection.protocol.deadline < math.inf
+            assert connection.protocol.transport.is_reading()
             go.set()
 
     asyncio.run(run())
