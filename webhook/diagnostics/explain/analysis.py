@@ -1,6 +1,5 @@
 """Analyzes one Pod, step by step."""
 
-import copy
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -190,9 +189,10 @@ def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, A
     """Return a stored Pod as it may have been sent: with its original images and without later changes.
 
     It has another name, for a dry run next to the Pod that exists, and does not name our pull secret. Without a mutator
-    no original image can be verified, and the images stay as they are.
+    no original image can be verified, and the images stay as they are. Raises `InvalidManifest`.
     """
-    pod = copy.deepcopy(manifest)
+    _decoded(manifest)
+    pod = _without_nulls(manifest)
     pull_secret = mutator.pull_secret if mutator else None
     for place, written in _written(pod, mutator):
         if written != place.image and place.field != "ephemeralContainers":
@@ -201,15 +201,13 @@ def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, A
                 holder["image"]["reference"] = written
             else:
                 holder["image"] = written
-    metadata = pod.get("metadata") or {}
-    annotations = {
-        key: value for key, value in (metadata.get("annotations") or {}).items() if key != ORIGINALS_ANNOTATION
-    }
-    name = metadata.get("name") or metadata.get("generateName") or "pod"
-    kept = {"labels": metadata.get("labels") or {}, "annotations": annotations}
-    spec = {key: value for key, value in pod["spec"].items() if key not in _LATER}
+    metadata = pod.get("metadata", {})
+    annotations = {key: value for key, value in metadata.get("annotations", {}).items() if key != ORIGINALS_ANNOTATION}
+    name = str(metadata.get("name") or metadata.get("generateName") or "pod")
+    kept = {"labels": metadata.get("labels", {}), "annotations": annotations}
+    spec = {key: value for key, value in pod.get("spec", {}).items() if key not in _LATER}
     if "imagePullSecrets" in spec:
-        spec["imagePullSecrets"] = [one for one in spec["imagePullSecrets"] or [] if one.get("name") != pull_secret]
+        spec["imagePullSecrets"] = [one for one in spec["imagePullSecrets"] if one.get("name") != pull_secret]
     generated = {"generateName": f"{name[:_NAME].rstrip('.-')}-", **kept}
     return {"apiVersion": "v1", "kind": "Pod", "metadata": generated, "spec": spec}
 

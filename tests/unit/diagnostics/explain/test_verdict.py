@@ -524,6 +524,32 @@ def test_as_written_restores_original_pod() -> None:
     assert stored["spec"]["containers"][0]["image"] == "registry.example.com/nginx"
 
 
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"spec": "x"},
+        {"spec": {"imagePullSecrets": ["x"]}},
+        {"spec": {"imagePullSecrets": "x"}},
+        {"spec": {"containers": {}}},
+        {"metadata": {"annotations": "x"}},
+        {"metadata": {"labels": ["x"]}},
+        {"metadata": {"name": 5}},
+    ],
+)
+def test_as_written_not_pod_raises(spoiled: dict[str, Any]) -> None:
+    with pytest.raises(InvalidManifest):
+        as_written(pod("nginx") | spoiled, settings().mutator)
+
+
+@pytest.mark.parametrize(
+    ("given", "spec"),
+    [({}, {}), ({"spec": None}, {}), ({"metadata": {"annotations": None}, "spec": {"imagePullSecrets": None}}, {})],
+)
+def test_as_written_absent_or_null_is_empty(given: dict[str, Any], spec: dict[str, Any]) -> None:
+    tried = as_written(given, settings().mutator)
+    assert (tried["metadata"], tried["spec"]) == ({"generateName": "pod-", "labels": {}, "annotations": {}}, spec)
+
+
 @pytest.mark.parametrize("spoil", [lambda pod: pod.update(spec=5), lambda pod: pod["spec"].update(containers={})])
 def test_explain_not_pod_raises(spoil: Callable[[dict[str, Any]], None]) -> None:
     manifest = pod("nginx")
