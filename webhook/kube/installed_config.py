@@ -84,10 +84,15 @@ def _called_installations(reader: Reader) -> Iterable[InstallationNames]:
     for configuration in known_or(attempt(reader.list, WEBHOOKS), ()):
         for webhook in configuration.webhooks:
             service = webhook.client_config.service
-            if webhook.name == WEBHOOK_NAME and service is not None:
+            if webhook.name == WEBHOOK_NAME and service is not None and _is_label(service.namespace):
                 yield InstallationNames(
                     namespace=service.namespace, service=service.name, configuration=configuration.metadata.name
                 )
+
+
+def _is_label(text: str) -> bool:
+    """Return whether `text` can be a namespace's name. The API server does not check that of a webhook's Service."""
+    return text.isascii() and text.replace("-", "").isalnum()
 
 
 def read_objects(reader: Reader, names: InstallationNames) -> InstalledObjects:
