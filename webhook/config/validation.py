@@ -11,7 +11,7 @@ import msgspec
 
 from webhook.errors import ConflictingRules, InvalidPattern, InvalidPrefix
 from webhook.images import prefix, reference
-from webhook.images.patterns import normalise_pattern
+from webhook.images.patterns import normalize_pattern
 from webhook.images.rules import Rules
 from webhook.settings import Configuration, RuleSettings
 
@@ -33,7 +33,7 @@ class ValidationProblem(NamedTuple):
 def check(configuration: Configuration) -> tuple[Configuration, list[ValidationProblem]]:
     """Return a configuration with prefixes normalized, and all problems; types must have been checked before."""
     checks = _Validator(configuration)
-    return checks.normalised(), checks.problems
+    return checks.normalized(), checks.problems
 
 
 class _Validator:
@@ -41,16 +41,16 @@ class _Validator:
         self._configuration = configuration
         self.problems: list[ValidationProblem] = []
 
-    def normalised(self) -> Configuration:
+    def normalized(self) -> Configuration:
         registry, webhook = self._configuration.registry, self._configuration.webhook
-        server = self._tried(_SERVER, registry.server, prefix.normalise) if registry.server else None
+        server = self._tried(_SERVER, registry.server, prefix.normalize) if registry.server else None
         rules = self._rules(server)
-        exclude = self._each("webhook.exclude", webhook.exclude, normalise_pattern)
+        exclude = self._each("webhook.exclude", webhook.exclude, normalize_pattern)
         self._each("webhook.namespaces.allow", webhook.namespaces.allow or (), _check_namespace_pattern)
         self._each("webhook.namespaces.deny", webhook.namespaces.deny, _check_namespace_pattern)
         self._texts()
         self._certificate()
-        registries = self._each("webhook.pull_secret.registries", webhook.pull_secret.registries, prefix.normalise)
+        registries = self._each("webhook.pull_secret.registries", webhook.pull_secret.registries, prefix.normalize)
         return Configuration(
             msgspec.structs.replace(registry, server=server),
             msgspec.structs.replace(
@@ -62,21 +62,21 @@ class _Validator:
         )
 
     def _rules(self, server: str | None) -> list[RuleSettings]:
-        normalised = []
+        normalized = []
         for index, rule in enumerate(self._configuration.webhook.rules):
-            source = self._tried(f"webhook.rules[{index}].from", rule.source, _normalise_source)
-            target = self._tried(f"webhook.rules[{index}].to", rule.target, prefix.normalise)
+            source = self._tried(f"webhook.rules[{index}].from", rule.source, _normalize_source)
+            target = self._tried(f"webhook.rules[{index}].to", rule.target, prefix.normalize)
             if source and target:
-                normalised.append(RuleSettings(source, target))
-        if len(normalised) == len(self._configuration.webhook.rules):
+                normalized.append(RuleSettings(source, target))
+        if len(normalized) == len(self._configuration.webhook.rules):
             try:
-                Rules(normalised, server)
+                Rules(normalized, server)
             except ConflictingRules as error:
                 key = _SERVER if error.index < 0 else f"webhook.rules[{error.index}].{error.part}"
                 rule = self._configuration.webhook.rules[error.index]
                 value = server if error.index < 0 else rule.source if error.part == "from" else rule.target
                 self.problems.append(ValidationProblem(key, value, str(error)))
-        return normalised
+        return normalized
 
     def _texts(self) -> None:
         registry, webhook = self._configuration.registry, self._configuration.webhook
@@ -121,10 +121,10 @@ class _Validator:
             return None
 
 
-def _normalise_source(text: str) -> str:
+def _normalize_source(text: str) -> str:
     """Return a rule's source in canonical form: it is only compared, never written into an image or a credential."""
     try:
-        return prefix.canonical(prefix.normalise(text))
+        return prefix.canonical(prefix.normalize(text))
     except InvalidPrefix as error:
         first = text.partition("/")[0]
         if first and reference.is_path(text):

@@ -55,6 +55,6 @@ def _prefix(entry: Entry) -> str:
     """Return the normalized prefix of a key, or its keyring key if that is not a prefix, such as one with a glob."""
     place = keyring.keyring_key(entry.key) or entry.key
     try:
-        return prefix.normalise(place)
+        return prefix.normalize(place)
     except InvalidPrefix:
         return place

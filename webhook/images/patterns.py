@@ -104,7 +104,7 @@ def _bits(positions: list[int]) -> int:
     return int.from_bytes(octets, "little")
 
 
-def normalise_pattern(pattern: str) -> str:
+def normalize_pattern(pattern: str) -> str:
     """Return the pattern with its registry in canonical form, like the names that it is compared with.
 
     Raises `InvalidPattern`, with a suggestion, if it can never match a name (registry and path without tag and digest).

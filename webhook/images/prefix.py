@@ -14,7 +14,7 @@ _PORTS = 65536
 _DOCKER_HUB_PATHS = frozenset({"", "v1", "v2"})
 
 
-def normalise(text: str) -> str:
+def normalize(text: str) -> str:
     """Remove the scheme, trailing slashes and a port's leading zeros, and use one name for Docker Hub.
 
     Otherwise the spelling is kept, because it is written into images and credentials; comparisons use `canonical`.

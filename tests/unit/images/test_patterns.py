@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from webhook.errors import InvalidPattern
-from webhook.images.patterns import Globs, normalise_pattern
+from webhook.images.patterns import Globs, normalize_pattern
 
 
 @pytest.mark.parametrize(
@@ -87,11 +87,11 @@ def test_globs_cache_bounded() -> None:
         ("**:0443/x", "leave out :443"),
     ],
 )
-def test_normalise_impossible_pattern_raises_with_hint(pattern: str, remedy: str) -> None:
+def test_normalize_impossible_pattern_raises_with_hint(pattern: str, remedy: str) -> None:
     with pytest.raises(InvalidPattern, match=re.escape(remedy)):
-        normalise_pattern(pattern)
+        normalize_pattern(pattern)
 
 
 @pytest.mark.parametrize("pattern", ["**", "quay.io/**", "*/x", "*.io/*", "localhost/x", "a:5000/**", "[::1]:5000/*"])
-def test_normalise_valid_pattern_unchanged(pattern: str) -> None:
-    assert normalise_pattern(pattern) == pattern
+def test_normalize_valid_pattern_unchanged(pattern: str) -> None:
+    assert normalize_pattern(pattern) == pattern

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from webhook.errors import ConflictingRules, InvalidPrefix, InvalidReference
 from webhook.images import prefix, reference
-from webhook.images.patterns import normalise_pattern
+from webhook.images.patterns import normalize_pattern
 from webhook.images.resolver import Reason, Resolver
 from webhook.settings import Configuration, PullSecretSettings, RegistrySettings, RuleSettings, WebhookSettings
 
@@ -21,11 +21,11 @@ def resolver(
     registries: tuple[str, ...] = (),
 ) -> Resolver:
     webhook = WebhookSettings(
-        rules=tuple(RuleSettings(prefix.normalise(source), prefix.normalise(target)) for source, target in rules),
-        exclude=tuple(map(normalise_pattern, exclude)),
+        rules=tuple(RuleSettings(prefix.normalize(source), prefix.normalize(target)) for source, target in rules),
+        exclude=tuple(map(normalize_pattern, exclude)),
         pull_secret=PullSecretSettings(registries=registries),
     )
-    return Resolver(Configuration(RegistrySettings(server and prefix.normalise(server)), webhook))
+    return Resolver(Configuration(RegistrySettings(server and prefix.normalize(server)), webhook))
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from webhook.config.load import load
 from webhook.errors import InvalidCredential
-from webhook.images.prefix import canonical_host, normalise
+from webhook.images.prefix import canonical_host, normalize
 from webhook.images.resolver import Resolver
 from webhook.pull_secret.credential import Entry, check_key, create_entry, key_for, static_entries
 from webhook.pull_secret.keyring import keyring_key, lookup, lookup_own
@@ -160,7 +160,7 @@ _BELOW = st.lists(st.sampled_from(["v1", "v2", "team", "app"]), min_size=1, max_
 @given(_HOSTS, _PATHS, _BELOW, st.sampled_from(["", ":1.0"]))
 def test_key_for_prefix_matches_images_below(host: str, path: list[str], below: list[str], tag: str) -> None:
     # docker.io/v1 and docker.io/v2 are ways of writing docker.io itself.
-    key = key_for(normalise("/".join([host, *path])))
+    key = key_for(normalize("/".join([host, *path])))
     image = "/".join([host, *path, *below]) + tag
     assert _keys(lookup(_entries(key), image)) == [key]
 
@@ -168,7 +168,7 @@ def test_key_for_prefix_matches_images_below(host: str, path: list[str], below: 
 @given(_HOSTS, _PATHS.filter(bool), _BELOW)
 def test_key_for_prefix_matches_no_sibling(host: str, path: list[str], below: list[str]) -> None:
     prefix = "/".join([host, *path])
-    assume(normalise(prefix) == prefix)
+    assume(normalize(prefix) == prefix)
     entries = _entries(key_for(prefix))
     assert not lookup(entries, f"{prefix}work/{'/'.join(below)}")
     assert not lookup(entries, f"{prefix}-{below[0]}")
@@ -179,7 +179,7 @@ def test_key_for_prefix_matches_no_sibling(host: str, path: list[str], below: li
 @given(_HOSTS, _PATHS.filter(bool))
 def test_key_for_image_matches_image(host: str, path: list[str]) -> None:
     prefix = "/".join([host, *path])
-    assume(normalise(prefix) == prefix)
+    assume(normalize(prefix) == prefix)
     assume(host != "docker.io" or len(path) > 1)  # a single component is in library/ there
     key = key_for(prefix, image=True)
     assert _keys(lookup(_entries(key), f"{prefix}:1.0")) == [key]
@@ -221,6 +221,6 @@ def test_lookup_rewritten_image_any_server_spelling(server: str, path: str, targ
     entries = static_entries(configuration.registry.server or "", targets, "robot", "hunter2")
     resolve = Resolver(configuration).resolve
     assert lookup(entries, resolve("nginx:1").image)
-    same = canonical_host(normalise(server)) == canonical_host(normalise(target))
+    same = canonical_host(normalize(server)) == canonical_host(normalize(target))
     # Another registry is not told the credential.
     assert bool(lookup(entries, resolve("Q.io/x:1").image)) is same

@@ -74,7 +74,7 @@ class CertificateController:
         clocks: Clocks,
     ) -> None:
         self._installation = installation
-        self._terms = spec
+        self._spec = spec
         self._replica = replica
         self._events = events
         self._metrics = metrics
@@ -162,7 +162,7 @@ class CertificateController:
         observed = self._observe(secret)
         try:
             if self._local_server and state and secret:
-                self._local_server.reconcile(secret, state, observed, self._terms(), now)
+                self._local_server.reconcile(secret, state, observed, self._spec(), now)
         finally:
             # A problem with this Pod's files must not let the other replicas' certificate expire.
             self._write(secret, state, observed, now)
@@ -217,12 +217,12 @@ class CertificateController:
 
     def _due(self, state: State | None, observed: Observed, now: datetime) -> Step | None:
         if state:
-            return rotation.next_step(state, observed, self._terms(), now)
+            return rotation.next_step(state, observed, self._spec(), now)
         if self._last_state:
-            return rotation.restore(self._last_state, observed, self._terms(), now)
+            return rotation.restore(self._last_state, observed, self._spec(), now)
         config = self._configs.get("")
         found = next(iter(config.bundles.values()), b"") if config else b""
-        return rotation.bootstrap(found, self._terms(), now)
+        return rotation.bootstrap(found, self._spec(), now)
 
     def _update(self, secret: TlsSecret | None) -> None:
         """Put a Secret that was read again into the store; a deletion is left to the watch."""
