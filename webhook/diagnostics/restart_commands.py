@@ -4,6 +4,7 @@ from typing import Self
 
 from msgspec import Struct
 
+from webhook.kube.object_names import is_name
 from webhook.kube.objects import Owner
 from webhook.output import kubectl
 
@@ -51,6 +52,6 @@ def description(workload: WorkloadName) -> str:
     """Describe how to recreate Pods if no command line does."""
     if (workload.group, workload.kind) not in RESTARTABLE_KINDS:
         return "see its operator's documentation; it may compare the images of its Pods with its own"
-    if not kubectl.is_name(workload.name):
+    if not is_name(workload.name):
         return "find out what controls its Pods: this is not a valid name"
     return _IN_WORDS.get((workload.group, workload.kind), _DELETE_PODS)

@@ -14,6 +14,7 @@ from webhook.constants import (
     InstallationNames,
 )
 from webhook.errors import ConfigurationError, NotReadable
+from webhook.kube.object_names import is_namespace
 from webhook.kube.objects import ConfigMap, Deployment
 from webhook.kube.partial import attempt, known, known_or
 from webhook.kube.reader import CONFIG_MAPS, DEPLOYMENTS, WEBHOOKS, Reader
@@ -84,15 +85,11 @@ def _called_installations(reader: Reader) -> Iterable[InstallationNames]:
     for configuration in known_or(attempt(reader.list, WEBHOOKS), ()):
         for webhook in configuration.webhooks:
             service = webhook.client_config.service
-            if webhook.name == WEBHOOK_NAME and service is not None and _is_label(service.namespace):
+            # The API server does not check that this is the name of a namespace.
+            if webhook.name == WEBHOOK_NAME and service is not None and is_namespace(service.namespace):
                 yield InstallationNames(
                     namespace=service.namespace, service=service.name, configuration=configuration.metadata.name
                 )
-
-
-def _is_label(text: str) -> bool:
-    """Return whether `text` can be a namespace's name. The API server does not check that of a webhook's Service."""
-    return text.isascii() and text.replace("-", "").isalnum()
 
 
 def read_objects(reader: Reader, names: InstallationNames) -> InstalledObjects:

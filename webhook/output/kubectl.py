@@ -4,23 +4,9 @@ An owner reference, a webhook configuration and the command line can hold any st
 with valid names: https://kubernetes.io/docs/concepts/overview/working-with-objects/names/.
 """
 
-import re
 import shlex
 
-_LABEL = r"[a-z0-9](?:[-a-z0-9]{0,61}[a-z0-9])?"
-_NAMESPACE = re.compile(_LABEL)
-_NAME = re.compile(r"[a-z0-9](?:[-a-z0-9]*[a-z0-9])?(?:\.[a-z0-9](?:[-a-z0-9]*[a-z0-9])?)*")
-_NAME_LIMIT = 253
-
-
-def is_namespace(text: str) -> bool:
-    """Return whether `text` can be a namespace's name: an RFC 1123 label."""
-    return _NAMESPACE.fullmatch(text) is not None
-
-
-def is_name(text: str) -> bool:
-    """Return whether `text` can be the name of a Pod or a workload: an RFC 1123 subdomain."""
-    return len(text) <= _NAME_LIMIT and _NAME.fullmatch(text) is not None
+from webhook.kube.object_names import is_name, is_namespace
 
 
 def of_namespace(namespace: str, verb: str, *words: str) -> str:

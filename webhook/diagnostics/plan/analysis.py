@@ -18,6 +18,7 @@ from webhook.diagnostics.evaluate import Change, NamespaceStatus, evaluate
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.diagnostics.running_pods import Metadata
 from webhook.diagnostics.running_pods import controller as controller_of
+from webhook.kube.object_names import is_namespace
 from webhook.kube.objects import PodSpec
 from webhook.output import kubectl
 
@@ -274,7 +275,7 @@ def _plan(
     settings: EffectiveConfig,
 ) -> NamespacePlan:
     wanted = (f"{ENABLED_LABEL}=true", "--overwrite") if settings.mode == "labelled" else (f"{ENABLED_LABEL}-",)
-    needs_command = status.selectable and not status.selected and kubectl.is_namespace(name)
+    needs_command = status.selectable and not status.selected and is_namespace(name)
     changed = [one for one in workloads if isinstance(one, WorkloadChange)]
     return NamespacePlan(
         name=name,
