@@ -123,9 +123,10 @@ class Reader:
         keep: Callable[[_T], bool] = lambda _: True,
     ) -> tuple[_T, ...]:
         """List the objects of a namespace, or of all with None; empty for a kind that the API server does not have."""
+        query = tuple((name, value) for name, value in (("labelSelector", labels), ("fieldSelector", fields)) if value)
         for _ in range(_ROUNDS):
             try:
-                every = self.iterate(resource, namespace, labels=labels, fields=fields, progress=progress)
+                every = self._iterate(resource, namespace, query, progress)
                 return tuple(one for one in every if keep(one))
             except NotFound:
                 return ()
@@ -135,19 +136,15 @@ class Reader:
                 raise _not_readable(error, f"list {_in_words(resource, namespace)}") from None
         raise NotReadable(f"the list of {_in_words(resource, namespace)} takes longer than the API server keeps it")
 
-    def iterate(
+    def _iterate(
         self,
         resource: Resource[_T],
-        namespace: str | None = None,
-        *,
-        labels: str = "",
-        fields: str = "",
-        progress: Progress | None = None,
+        namespace: str | None,
+        query: tuple[tuple[str, str], ...],
+        progress: Progress | None,
     ) -> Iterator[_T]:
         """Yield objects with one page in memory. Raises `ClusterError`, and `Expired` if the list must restart."""
         what = f"list {_in_words(resource, namespace)}"
-        asked = (("labelSelector", labels), ("fieldSelector", fields))
-        query = tuple((name, value) for name, value in asked if value)
         accept = METADATA_LIST if resource.metadata_only else JSON
         decoder = msgspec.json.Decoder(resource.type)
         read = 0

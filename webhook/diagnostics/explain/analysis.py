@@ -172,7 +172,7 @@ class PodAnalysis(NamedTuple):
 
 def analyze(context: PodContext) -> PodAnalysis:
     """Analyze one Pod. Raises `InvalidManifest` if it is not a Pod."""
-    pod = _decoded(context.manifest)
+    pod = _decoded(_without_nulls(context.manifest))
     images = tuple(_images(context))
     private = any(image.resolution is not None and image.resolution.private for image in images)
     mutator = context.effective.mutator if context.effective else None
@@ -191,8 +191,8 @@ def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, A
     It has another name, for a dry run next to the Pod that exists, and does not name our pull secret. Without a mutator
     no original image can be verified, and the images stay as they are. Raises `InvalidManifest`.
     """
-    _decoded(manifest)
     pod = _without_nulls(manifest)
+    _decoded(pod)
     pull_secret = mutator.pull_secret if mutator else None
     for place, written in _written(pod, mutator):
         if written != place.image and place.field != "ephemeralContainers":
@@ -214,7 +214,7 @@ def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, A
 
 def _decoded(manifest: dict[str, Any]) -> Pod:
     try:
-        return msgspec.convert(_without_nulls(manifest), Pod)
+        return msgspec.convert(manifest, Pod)
     except msgspec.ValidationError as error:
         raise InvalidManifest(f"it is no Pod that an API server takes: {error}") from None
 
