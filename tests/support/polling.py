@@ -1,6 +1,8 @@
-"""Polling for a state on an event loop."""
+"""Polling for a state, with and without an event loop."""
 
 import asyncio
+import http.client
+import time
 from collections.abc import Callable
 
 
@@ -9,3 +11,16 @@ async def eventually(holds: Callable[[], object]) -> None:
     async with asyncio.timeout(20):
         while not holds():  # noqa: ASYNC110 - the state has no event
             await asyncio.sleep(0.001)
+
+
+def wait_until(holds: Callable[[], object], patience: float) -> None:
+    """Wait up to `patience` seconds for a condition; failed connections count as not met."""
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            if holds():
+                return
+        except (OSError, http.client.HTTPException):
+            pass
+        assert time.monotonic() < deadline, "it did not come about"
+        time.sleep(0.05)

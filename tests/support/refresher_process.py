@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.support import polling
 from webhook.pki import ca as pki_ca
 from webhook.readiness import Readiness, decode
 
@@ -196,12 +197,4 @@ def traces(text: str, api: ApiServer) -> list[str]:
 
 def wait_until(holds: Callable[[], object], patience: float = PATIENCE) -> None:
     """Wait for a condition; failed connections count as not met."""
-    deadline = time.monotonic() + patience
-    while True:
-        try:
-            if holds():
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
+    polling.wait_until(holds, patience)

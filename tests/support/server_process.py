@@ -10,13 +10,13 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 
+from tests.support import polling
 from webhook.admission import review
 from webhook.config import schema
 from webhook.pki import ca
@@ -262,12 +262,4 @@ def _running(
 
 def wait_until(holds: Callable[[], bool]) -> None:
     """Wait for a condition; failed connections count as not met."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        try:
-            if holds():
-                return
-        except (OSError, http.client.HTTPException):
-            pass
-        assert time.monotonic() < deadline, "it did not come about"
-        time.sleep(0.05)
+    polling.wait_until(holds, PATIENCE)

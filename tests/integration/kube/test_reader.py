@@ -16,7 +16,7 @@ from webhook.kube.objects import is_managed_by_us
 from webhook.kube.partial import attempt
 from webhook.kube.reader import Reader, Resource
 
-NOBODY = status(403, "Forbidden", 'User "eve" cannot list resource "namespaces" in API group ""')
+LIST_FORBIDDEN = status(403, "Forbidden", 'User "eve" cannot list resource "namespaces" in API group ""')
 POD = {"metadata": {"name": "web", "namespace": "team-a"}}
 
 
@@ -65,7 +65,7 @@ def test_list_secrets_metadata_only(place: Place, reader: Reader) -> None:
 @pytest.mark.parametrize(
     ("fault", "why"),
     [
-        (NOBODY, ""),
+        (LIST_FORBIDDEN, ""),
         (status(401, "Unauthorized", "Unauthorized"), ": Unauthorized (401)"),
         (BROKEN, ": etcdserver: leader changed (500)"),
         (HTML, ""),
@@ -103,7 +103,7 @@ def test_get_object_found_missing_or_forbidden(place: Place, reader: Reader) -> 
     assert reader.get(kube_reader.PODS, "web", "team-a") is None
     with place.api.failing(at(path), answer(POD)):
         assert reader.get(kube_reader.POD_MANIFESTS, "web", "team-a") == POD
-    with place.api.failing(at(path), NOBODY), pytest.raises(NotReadable, match="Pods team-a/web"):
+    with place.api.failing(at(path), LIST_FORBIDDEN), pytest.raises(NotReadable, match="Pods team-a/web"):
         reader.get(kube_reader.PODS, "web", "team-a")
 
 
@@ -132,7 +132,7 @@ def test_get_from_pod_not_ready_body_returned(place: Place, reader: Reader) -> N
         assert reader.get_from_pod("registry-webhook", "web", 8081, "/readyz", accept="application/json") == state
     assert place.api.asked[-1].accept == "application/json"
     refused = pytest.raises(NotReadable, match="/readyz of Pod registry-webhook/web")
-    with place.api.failing(at(path), NOBODY), refused:
+    with place.api.failing(at(path), LIST_FORBIDDEN), refused:
         reader.get_from_pod("registry-webhook", "web", 8081, "/readyz")
     with place.api.failing(at(path), Answer(503, b"{")), pytest.raises(NotReadable):
         reader.get_from_pod("registry-webhook", "web", 8081, "/readyz")
@@ -178,7 +178,7 @@ def test_version_api_server_gone_unreachable(place: Place, reader: Reader) -> No
 
 
 def test_list_and_get_errors_without_token(place: Place, reader: Reader) -> None:
-    with place.api.failing(lambda _asked: True, NOBODY):
+    with place.api.failing(lambda _asked: True, LIST_FORBIDDEN):
         found = (attempt(reader.list, kube_reader.PODS), attempt(reader.get, kube_reader.PODS, "a", "b"))
     assert all(isinstance(one, NotReadable) for one in found)
     assert TOKEN not in repr(found)

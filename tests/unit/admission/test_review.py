@@ -86,7 +86,7 @@ def test_decode_piecewise_empty_secret_list() -> None:
 
 @pytest.mark.parametrize("value", ["x", "", None, 3, 1.5, True, [], ["x"], {}, {"a": {}}], ids=json.dumps)
 @pytest.mark.parametrize(
-    "beside",
+    "others",
     [
         {},
         {"other": 3},
@@ -95,8 +95,8 @@ def test_decode_piecewise_empty_secret_list() -> None:
     ],
     ids=json.dumps,
 )
-def test_decode_mirror_annotation_of_any_type(value: Any, beside: dict[str, Any]) -> None:
-    annotations = {MIRROR_ANNOTATION: value, **beside}
+def test_decode_mirror_annotation_of_any_type(value: Any, others: dict[str, Any]) -> None:
+    annotations = {MIRROR_ANNOTATION: value, **others}
     document = {"metadata": {"annotations": annotations}, "spec": {"containers": containers(a="nginx")}}
     assert handler().review(json.dumps(envelope(document)).encode()).decision.outcome is Outcome.MIRROR
 
