@@ -20,13 +20,14 @@ from time import perf_counter
 from typing import cast
 
 from webhook.admission import review
+from webhook.admission.decision_cache import LONGEST_BODY
 from webhook.server import routes
 from webhook.server.routes import Reply, Request
 from webhook.server.wsgi import Application
 
 #: Bytes of the largest body that is answered on the event loop. A usual review has 5 KiB. The most expensive one of
-#: this size takes some 7 ms.
-SMALL = 16 * 1024
+#: this size takes some 7 ms. Only decisions on bodies up to this size are cached, and the cache has no lock.
+SMALL = LONGEST_BODY
 #: Bytes of the largest body that is answered in the first thread. Larger ones are answered in the second.
 MEDIUM = 512 * 1024
 #: Seconds of an iteration of the event loop in which requests are answered: enough for 50 or more usual ones.
