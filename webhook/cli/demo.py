@@ -145,12 +145,24 @@ def _address(process: "subprocess.Popen[bytes]", log: TextIO) -> str:
         found = re.search(r"addresses=\"(https://\S+), ", output)
         if found:
             return found[1]
-        if process.poll() is not None:
+        if not _is_running(process):
             break
         time.sleep(0.02)
     raise RegistryWebhookError(
         f"the server did not start: {output.strip().splitlines()[-1] if output.strip() else 'silence'}"
     )
+
+
+def _is_running(process: "subprocess.Popen[bytes]") -> bool:
+    """Return whether a process runs.
+
+    Signals that raise are held back: an exception inside `poll` can leave its lock taken, and `wait` would hang.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        return process.poll() is None
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _example(name: str) -> bytes:
@@ -223,6 +235,6 @@ Its configuration, {server.folder}/config.yaml, is taken up when you change it. 
 """
     )
     with suppress(KeyboardInterrupt):
-        while server.process.poll() is None:
+        while _is_running(server.process):
             line = server.log.readline()
             click.echo(line, nl=False) if line else time.sleep(0.1)

@@ -15,6 +15,8 @@ from pathlib import Path
 
 import pytest
 
+from webhook.cli.demo import _is_running
+
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
 _LIMIT = 60.0
@@ -185,3 +187,19 @@ def test_demo_output_closed_leaves_no_files(start: Callable[..., "subprocess.Pop
     process.wait(_LIMIT)
     assert _gone(process.pid, 10)
     assert list(temporary.iterdir()) == []
+
+
+def test_is_running_signal_held_back_until_polled() -> None:
+    events = []
+
+    class Process:
+        def poll(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+            events.append("polled")
+
+    before = signal.signal(signal.SIGTERM, lambda *_: events.append("handled"))
+    try:
+        assert _is_running(Process())  # type: ignore[arg-type]
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert events == ["polled", "handled"]
