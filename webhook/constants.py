@@ -9,6 +9,9 @@ from msgspec import Struct
 
 PROGRAM = "registry-webhook"
 
+#: Where the documentation of this version is read. The project has no fixed home yet, see RELEASING.md.
+DOCS = "https://github.com/OWNER/REPOSITORY/blob/main/docs"
+
 #: The namespace that the manifests install the webhook in.
 DEFAULT_NAMESPACE = "registry-webhook"
 

@@ -24,15 +24,28 @@
         ├── TooLarge             the response exceeds the size limit
         └── Expired              a list or watch must restart
 
-Each message is one line that a user can act on; that of ConfigurationError has a line for each error. No message
-contains a password.
+Each message is one line in lower case without a period: what failed, with the value that was tried, and in parentheses
+where. What to do about it is the hint, a line of its own: a command that can be pasted, or an instruction. The message
+of ConfigurationError has a line for each error. No message contains a password.
 """
 
 from typing import NamedTuple
 
 
 class RegistryWebhookError(Exception):
-    """Base class of all errors; commands print the message and exit with status 2."""
+    """Base class of all errors.
+
+    Commands print `error: <message> (<where>)` and `hint: <hint>`, and exit with status 2.
+    """
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.where = where
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.where})" if self.where else self.message
 
 
 class InvalidReference(RegistryWebhookError):
@@ -70,6 +83,8 @@ class ConfigIssue(NamedTuple):
     """The value as one short line, or None if it must not be shown."""
     problem: str
     """What is wrong and what is allowed."""
+    hint: str = ""
+    """What to write instead."""
 
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {self.value}"

@@ -102,7 +102,7 @@ def test_cleanup_permission_missing_named(account: Path) -> None:
     assert (ran.status, ran.stdout) == (2, "")
     told, line = ran.stderr.splitlines()
     assert "no right to list ValidatingAdmissionPolicyBindings" in told
-    assert line.startswith("registry-webhook: cannot list Secrets in all namespaces: ")
+    assert line.startswith("error: cannot list Secrets in all namespaces: ")
     assert 'cannot list resource "secrets" in API group "" at the cluster scope' in line
     ran = cleanup(f"--kubeconfig={account}", "--stop")
     assert ran.status == 2

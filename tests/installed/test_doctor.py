@@ -140,4 +140,4 @@ def test_doctor_api_server_unreachable_one_line(tmp_path: Path) -> None:
     path.write_text(json.dumps({"clusters": [cluster], "contexts": [context], "users": users, "current-context": "x"}))
     ran = _doctor(path)
     assert (ran.status, ran.stdout) == (2, "")
-    assert ran.stderr == "registry-webhook: cannot reach the API server: no connection\n"
+    assert ran.stderr == "error: cannot reach the API server: no connection\n"

@@ -274,7 +274,7 @@ def test_explain_unprivileged_user_unknown(cluster: Cluster, served: str, newcom
     assert steps["namespace allowed"] == f"? {unknown}"
     assert steps["webhook configuration"] == (f"? not known: no right to read MutatingWebhookConfigurations {PROGRAM}")
     assert _explain(served, "unheard-of", kubeconfig=newcomer).stderr == (
-        f"registry-webhook: there is no Pod {served}/unheard-of\n"
+        f"error: there is no Pod {served}/unheard-of\n"
     )
     assert "no right to read Pods" in _explain("default", "x", kubeconfig=newcomer).stderr
 

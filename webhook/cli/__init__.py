@@ -5,7 +5,6 @@ An error that a user can fix is one line on standard error and exit status 2.
 
 import difflib
 import importlib
-import io
 import resource
 import sys
 
@@ -81,25 +80,26 @@ def main() -> None:
         status = cli.main(prog_name=PROGRAM, standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
+    except click.UsageError as error:
+        path = error.ctx.command_path if error.ctx else PROGRAM
+        terminal.error(error.format_message().rstrip("."), f"{path} --help")
+        status = 2
     except click.ClickException as error:
-        shown = io.StringIO()
-        error.show(shown)
-        for line in shown.getvalue().splitlines():
-            terminal.write(line, err=True)
-        status = error.exit_code
+        terminal.error(error.format_message())
+        status = 2
     except ConfigurationError as error:
-        for fault in error.issues:
-            terminal.write(f"{PROGRAM}: {fault}", err=True)
+        for issue in error.issues:
+            terminal.error(str(issue), issue.hint)
         status = 2
     except RegistryWebhookError as error:
-        terminal.write(f"{PROGRAM}: {error}", err=True)
+        terminal.error(str(error), error.hint)
         status = 2
     except BrokenPipeError:
         # The reader of the output has ended, as `head` does, which is not an error. Python would report it on exit.
         sys.stdout = None
         status = 1
     except OSError as error:
-        terminal.write(f"{PROGRAM}: {error.strerror or error}", err=True)
+        terminal.error(error.strerror or str(error))
         sys.stdout = None
         status = 2
     sys.exit(status if isinstance(status, int) else 0)

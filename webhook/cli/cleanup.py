@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from webhook.cli.options import cluster_options, installation_option
-from webhook.constants import PROGRAM, REFRESHER
+from webhook.constants import REFRESHER
 from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
 from webhook.kube import client
 from webhook.kube.api import HeldLease
@@ -116,7 +116,7 @@ def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -
     except ClusterError as error:
         if needed:
             raise
-        terminal.write(f"{PROGRAM}: generated admission policies are left as they are: {error}", err=True)
+        terminal.warning(f"generated admission policies are left as they are: {error}", error.hint)
         return
     for policy in policies:
         if dry_run or uninstaller.delete_policy(policy):

@@ -9,7 +9,6 @@ import click
 
 from webhook.admission.mutator import Mutator
 from webhook.cli.options import config_option, load_options, read_input
-from webhook.constants import PROGRAM
 from webhook.diagnostics.preview import Preview, preview
 from webhook.errors import FileError, InvalidManifest
 from webhook.kube import manifests
@@ -64,9 +63,9 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     for name in names:
         reviewed = _reviewed(mutator, name, namespace)
         for error in reviewed.errors:
-            terminal.write(f"{PROGRAM}: {error}", err=True)
+            terminal.error(error)
         if reviewed.status == _NO_IMAGE:
-            terminal.write(f"{PROGRAM}: {reviewed.name}: no Pod or Pod template in it names an image", err=True)
+            terminal.error(f"no Pods or workloads found in {reviewed.name}")
         if output == "diff":
             for line in _diff(reviewed):
                 terminal.write(diff.colored(line, screen), colored=screen.colored)

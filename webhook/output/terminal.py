@@ -60,6 +60,22 @@ def write(line: str = "", *, err: bool = False, colored: bool | None = None) -> 
     click.echo(_escaped(line), err=err, color=colored)
 
 
+def error(message: str, hint: str = "") -> None:
+    """Write `error: <message>` and, if there is one, `hint: <hint>` to standard error."""
+    _problem("error", message, hint)
+
+
+def warning(message: str, hint: str = "") -> None:
+    """Write `warning: <message>` and, if there is one, `hint: <hint>` to standard error."""
+    _problem("warning", message, hint)
+
+
+def _problem(severity: str, message: str, hint: str) -> None:
+    write(f"{severity}: {message}", err=True)
+    if hint:
+        write(f"hint: {hint}", err=True)
+
+
 def write_all(lines: Iterable[str]) -> None:
     """Write lines to standard output."""
     for line in lines:

@@ -81,7 +81,7 @@ class Deferred(RegistryWebhookError):
     """A login that must wait for `seconds`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__()
+        super().__init__("the registry asks for a later attempt")
         self.seconds = seconds
 
 

@@ -82,7 +82,7 @@ def test_configuration_invalid_one_line_per_error(run: _Run, command: str, tmp_p
     done = run(*_READING[command], "--config", "broken.yaml", variables={"WEBHOOK__ON_ERROR": "explode"})
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
-    assert all(line.startswith("registry-webhook: ") for line in lines)
+    assert all(line.startswith("error: ") for line in lines)
     if command == "config --check":
         assert len(lines) == 1
         assert "broken.yaml:2: webhook.verify" in lines[0]
@@ -108,7 +108,7 @@ def test_configuration_unreadable_one_line(run: _Run, command: str, name: str, s
     done = run(*_READING[command], "--config", name)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"registry-webhook: {name}: ")
+    assert line.startswith(f"error: {name}: ")
     assert said in line
 
 

@@ -193,7 +193,7 @@ def test_client_certificate_usage_and_ca_reused(call: _Run, tmp_path: Path) -> N
     assert made[0] != made[1]
     assert stat.S_IMODE((tmp_path / "client.key").stat().st_mode) == 0o600
     line = _line(call("certs", "client"))
-    assert line.startswith("registry-webhook: client.crt: ")
+    assert line.startswith("error: client.crt: ")
     assert "--force" in line
 
 
@@ -216,7 +216,7 @@ def test_create_existing_files_kept_without_force(call: _Run, folder: Path, ther
         (folder / name).unlink()
     before = (folder / there).read_bytes()
     line = _line(call("certs", "create", "--out", "pki"))
-    assert line.startswith(f"registry-webhook: pki/{there}: ")
+    assert line.startswith(f"error: pki/{there}: ")
     assert "--force" in line
     assert (folder / there).read_bytes() == before
 
@@ -225,7 +225,7 @@ def test_create_existing_files_kept_without_force(call: _Run, folder: Path, ther
 def test_create_half_ca_refused(call: _Run, folder: Path, there: str, missing: str) -> None:
     (folder / missing).unlink()
     line = _line(call("certs", "create", "--out", "pki", "--force"))
-    assert line.startswith(f"registry-webhook: pki/{there}: ")
+    assert line.startswith(f"error: pki/{there}: ")
     assert missing in line
 
 
@@ -294,7 +294,7 @@ def test_create_unusable_ca_refused(call: _Run, folder: Path, change: Callable[[
     change(folder)
     before = (folder / "tls.crt").read_bytes()
     line = _line(call("certs", "create", "--out", "pki", "--force"))
-    assert line.startswith("registry-webhook: pki/ca.crt: ")
+    assert line.startswith("error: pki/ca.crt: ")
     assert problem in line
     assert (folder / "tls.crt").read_bytes() == before
 
@@ -327,7 +327,7 @@ def test_create_days_beyond_new_ca_refused(call: _Run, tmp_path: Path) -> None:
     ],
 )
 def test_create_invalid_name_refused(call: _Run, tmp_path: Path, name: str) -> None:
-    assert _line(call("certs", "create", "--name", name)).startswith("registry-webhook: ")
+    assert _line(call("certs", "create", "--name", name)).startswith("error: ")
     assert not list(tmp_path.iterdir())
 
 
@@ -336,13 +336,13 @@ def test_create_invalid_name_refused(call: _Run, tmp_path: Path, name: str) -> N
 )
 def test_create_duplicate_name_refused(call: _Run, names: list[str], refused: str) -> None:
     line = _line(call("certs", "create", *(f"--name={name}" for name in names)))
-    assert line.startswith(f"registry-webhook: {refused}: ")
+    assert line.startswith(f"error: {refused}: ")
 
 
 def test_create_folder_invalid_one_line(call: _Run, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    assert _line(call("certs", "create", "--out", "file")).startswith("registry-webhook: file: ")
-    assert _line(call("certs", "create", "--out", "file/below")).startswith("registry-webhook: file/below: ")
+    assert _line(call("certs", "create", "--out", "file")).startswith("error: file: ")
+    assert _line(call("certs", "create", "--out", "file/below")).startswith("error: file/below: ")
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
@@ -356,5 +356,5 @@ def test_create_write_failing_nothing_changed(call: _Run, folder: Path) -> None:
     (folder / "tls.key").mkdir()
     before = {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()}
     line = _line(call("certs", "create", "--out", "pki", "--force"))
-    assert line.startswith("registry-webhook: pki/tls.key: ")
+    assert line.startswith("error: pki/tls.key: ")
     assert {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()} == before

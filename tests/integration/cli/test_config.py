@@ -90,7 +90,7 @@ def test_config_check_invalid_file_first_error(run: _Run, tmp_path: Path, text: 
     done = run("config", "--config", "bad.yaml", "--check")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("registry-webhook: bad.yaml:")
+    assert line.startswith("error: bad.yaml:")
     assert said in line
 
 

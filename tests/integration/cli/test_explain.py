@@ -34,7 +34,7 @@ def test_explain_api_server_unreachable_one_line(place: Place, call: _Run) -> No
     done = call("explain", "--kubeconfig=kubeconfig", "pod/x")
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("registry-webhook: ")
+    assert line.startswith("error: ")
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_explain_file_without_pod_named(tmp_path: Path, call: _Run, text: str, s
     (tmp_path / "file.yaml").write_text(text)
     done = call("explain", "--filename=file.yaml")
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith(f"registry-webhook: {says}")
+    assert done.stderr.startswith(f"error: {says}")

@@ -16,7 +16,7 @@ def test_report_and_plan_no_cluster_one_line_exit_2(call: _Run, tmp_path: Path, 
     ran = call(command, "--kubeconfig", str(tmp_path / "missing"))
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
-    assert line.startswith("registry-webhook: ")
+    assert line.startswith("error: ")
     assert str(tmp_path / "missing") in line
 
 

@@ -76,7 +76,7 @@ def test_resolve_empty_stdin_error(run: _Run, text: str, output: str) -> None:
     done = run("resolve", "--output", output, "-", stdin=text)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("registry-webhook: -: ")
+    assert line.startswith("error: -: ")
 
 
 def test_resolve_byte_order_mark_skipped(resolve: _Run) -> None:

@@ -289,7 +289,7 @@ def faults(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> list[s
 
 @pytest.mark.parametrize("number", range(len(_FAULTY)))
 def test_review_invalid_file_one_line(faults: list[str], number: int) -> None:
-    (line,) = [line for line in faults if line.startswith(f"registry-webhook: {number}.yaml: ")]
+    (line,) = [line for line in faults if line.startswith(f"error: {number}.yaml: ")]
     text, said = _FAULTY[number]
     assert said in line
     assert ("AdmissionReview" in line) == (b"AdmissionReview" in text)
@@ -300,7 +300,7 @@ def test_review_unreadable_file_one_line(review: _Run, name: str) -> None:
     done = review(name)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"registry-webhook: {name}: ")
+    assert line.startswith(f"error: {name}: ")
 
 
 def test_review_invalid_file_others_reviewed(review: _Run, tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_review_no_image_exit_3(review: _Run, text: str) -> None:
     done = review("-", stdin=text)
     assert done.returncode == 3
     (line,) = done.stderr.splitlines()
-    assert line.startswith("registry-webhook: -: ")
+    assert line.startswith("error: -: ")
 
 
 def test_review_image_in_one_file_sets_status(review: _Run, tmp_path: Path) -> None:

@@ -47,7 +47,7 @@ def test_serve_address_in_use_one_line(run: _Run, pair: list[str], taken: str) -
         done = run("serve", taken, address, free, "127.0.0.1:0", *pair)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("registry-webhook: ")
+    assert line.startswith("error: ")
     assert address in line
 
 
@@ -55,7 +55,7 @@ def test_serve_unknown_host_one_line(run: _Run, pair: list[str]) -> None:
     done = run("serve", "--bind", "host.invalid:0", "--health-bind", "127.0.0.1:0", *pair)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith("registry-webhook: ")
+    assert line.startswith("error: ")
     assert "host.invalid:0" in line
     assert "bind on address" not in line
 
