@@ -1,4 +1,9 @@
-"""The settings: every key with its type, limits and default, and the whole configuration as one frozen value.
+"""The settings: every key with its type, limits, default and description, and the configuration as one frozen value.
+
+A key is declared once, as a field. Its type, `Meta(description=...)` and default are all that the loader, the error
+messages, the output of `config` and docs/reference/configuration.md know about it. They read them from
+`webhook.config.schema.table()`; a description is one or two sentences with units. Keys of the file take effect without
+a restart, environment variables are read at the start.
 
 The keys under `opencti.daemon.registry` are XTM Composer's registry settings and keep their names and defaults. Those
 under `webhook` are this program's own.
@@ -12,34 +17,52 @@ from msgspec import Meta, Struct
 
 from webhook.constants import PULL_SECRET, InstallationNames
 
-#: At most 30 days.
-_Seconds = Annotated[int, Meta(ge=0, le=2_592_000)]
-_Text = Annotated[str, Meta(max_length=4096)]
-_Texts = Annotated[tuple[_Text, ...], Meta(max_length=10_000)]
+_String = Annotated[str, Meta(max_length=4096)]
+_Strings = Annotated[tuple[_String, ...], Meta(max_length=10_000)]
 
 
 class RegistrySettings(Struct, frozen=True):
     """`opencti.daemon.registry`, or `registry`: the private registry and the credential for it."""
 
-    server: _Text | None = None
-    """Host with optional port and path; without it only rules rewrite images."""
-    username: _Text | None = None
-    password: _Text | None = None
-    email: _Text | None = None
-    token_ttl: Annotated[int, Meta(ge=10, le=2_592_000)] = 1800
-    """Seconds after which the credential is read, checked and published again at the latest."""
-    retry_attempts: Annotated[int, Meta(ge=1, le=100)] = 3
-    """Number of attempts, including the first, before backing off."""
-    retry_delay: Annotated[int, Meta(ge=0, le=3600)] = 5
-    """Seconds between these attempts."""
+    server: Annotated[
+        _String | None,
+        Meta(
+            description="Host of the private registry, with an optional port and path. It is written in front of image "
+            "names that specify no registry. Without it, only rules rewrite images."
+        ),
+    ] = None
+    username: Annotated[_String | None, Meta(description="Username for the registry. It must not contain a colon.")] = (
+        None
+    )
+    password: Annotated[
+        _String | None,
+        Meta(description="Password for the registry. Use `webhook.credential.file` to read it from a mounted Secret."),
+    ] = None
+    email: Annotated[
+        _String | None, Meta(description="Email address for the registry, copied into the pull secret.")
+    ] = None
+    token_ttl: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=2_592_000,
+            description="Seconds after which the credential is read, checked and published again at the latest.",
+        ),
+    ] = 1800
+    retry_attempts: Annotated[
+        int, Meta(ge=1, le=100, description="Number of quick attempts, including the first, before backing off.")
+    ] = 3
+    retry_delay: Annotated[int, Meta(ge=0, le=3600, description="Seconds between these quick attempts.")] = 5
 
 
 class RuleSettings(Struct, frozen=True, rename={"source": "from", "target": "to"}, forbid_unknown_fields=True):
     """An item of `webhook.rules`: every name below `source` becomes the same name below `target`."""
 
-    source: _Text
-    """A normalized prefix, compared in canonical form."""
-    target: _Text
+    source: Annotated[
+        _String, Meta(description="Registry with an optional path. The rule applies to this name and all below it.")
+    ]
+    """Normalized and in canonical form, because it is only compared."""
+    target: Annotated[_String, Meta(description="Registry with an optional path, written instead of `from`.")]
     """A normalized prefix, written into images in this spelling."""
 
     def __str__(self) -> str:
@@ -49,20 +72,53 @@ class RuleSettings(Struct, frozen=True, rename={"source": "from", "target": "to"
 class NamespaceSettings(Struct, frozen=True):
     """`webhook.namespaces`: which namespaces may be selected."""
 
-    mode: Literal["labelled", "all"] = "labelled"
-    allow: _Texts | None = None
-    deny: _Texts = ()
+    mode: Annotated[
+        Literal["labelled", "all"],
+        Meta(
+            description='`labelled` selects namespaces with the label `registry-webhook/enabled: "true"`. `all` '
+            'selects those without the label `registry-webhook/enabled: "false"`, and needs component `cluster-wide`.'
+        ),
+    ] = "labelled"
+    allow: Annotated[
+        _Strings | None,
+        Meta(description="Names of namespaces, or patterns with `*`. If set, no other namespace is selected."),
+    ] = None
+    deny: Annotated[
+        _Strings,
+        Meta(description="Names of namespaces, or patterns with `*`, that are never selected. Wins over `allow`."),
+    ] = ()
 
 
 class PullSecretSettings(Struct, frozen=True):
     """`webhook.pull_secret`: the Secret that Pods name in `imagePullSecrets`."""
 
-    name: _Text = PULL_SECRET
-    enabled: bool = True
-    registries: _Texts = ()
-    """Registries whose images get the secret, in addition to the server and the targets of rules."""
-    linger: _Seconds = 86_400
-    """Seconds for which the secret is still updated in a namespace that is no longer selected, before it is deleted."""
+    name: Annotated[
+        _String,
+        Meta(
+            description="Name of the pull secret in each selected namespace. Another name must also be set in the "
+            "refresher's permissions."
+        ),
+    ] = PULL_SECRET
+    enabled: Annotated[
+        bool,
+        Meta(description="Whether the pull secret is created, and added to Pods with an image on a private registry."),
+    ] = True
+    registries: Annotated[
+        _Strings,
+        Meta(
+            description="Further registries, with an optional path, whose images get the pull secret. The server and "
+            "the targets of rules always do."
+        ),
+    ] = ()
+    linger: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=2_592_000,
+            description="Grace period in seconds: how long the pull secret is still updated in a namespace that is no "
+            "longer selected, before it is deleted.",
+        ),
+    ] = 86_400
 
     @property
     def appended_name(self) -> str | None:
@@ -76,55 +132,118 @@ class CredentialSettings(Struct, frozen=True):
     At most one of `file`, `docker_config` and `helper` is set.
     """
 
-    file: _Text | None = None
-    """A file that holds the password."""
-    username_file: _Text | None = None
-    """A file that holds the username, instead of `username`; another key has to provide the password."""
-    docker_config: _Text | None = None
-    """A docker `config.json`."""
-    helper: _Text | None = None
-    """A docker credential helper: NAME in the program's name, `docker-credential-NAME`."""
-    helper_life: Annotated[int, Meta(ge=10, le=2_592_000)] | None = None
-    """Seconds for which a helper's credential is valid if the helper reports no expiry.
-
-    By default such a helper is run again within two minutes.
-    """
-    helper_timeout: Annotated[int, Meta(ge=1, le=300)] = 30
-    """Seconds after which a run of the helper is aborted."""
+    file: Annotated[_String | None, Meta(description="File that contains the password.")] = None
+    username_file: Annotated[
+        _String | None,
+        Meta(
+            description="File that contains the username, instead of `username`. The password comes from `file` or "
+            "`password`."
+        ),
+    ] = None
+    docker_config: Annotated[_String | None, Meta(description="Docker `config.json` with the credential.")] = None
+    helper: Annotated[
+        _String | None,
+        Meta(description="Docker credential helper: the part of the program's name after `docker-credential-`."),
+    ] = None
+    helper_life: Annotated[
+        Annotated[int, Meta(ge=10, le=2_592_000)] | None,
+        Meta(
+            description="Seconds for which a helper's credential is valid if the helper reports no expiry. Without it, "
+            "such a helper is run again within two minutes."
+        ),
+    ] = None
+    helper_timeout: Annotated[
+        int, Meta(ge=1, le=300, description="Seconds after which a run of the helper is aborted.")
+    ] = 30
 
 
 class CertificateSettings(Struct, frozen=True):
     """`webhook.certificate`: the serving certificate, if the refresher maintains it."""
 
-    life: Annotated[int, Meta(ge=60, le=31_536_000)] = 7_776_000
-    """Seconds for which a certificate is valid; it is renewed after two thirds of them."""
-    authority_life: Annotated[int, Meta(ge=60, le=315_360_000)] = 157_680_000
-    """The same for the CA."""
-    overlap: Annotated[int, Meta(ge=1, le=86_400)] = 120
-    """Seconds that API servers have to load a new CA before a certificate that it signed is served."""
+    life: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=31_536_000,
+            description="Seconds for which a serving certificate is valid. It is renewed after two thirds of them.",
+        ),
+    ] = 7_776_000
+    authority_life: Annotated[
+        int,
+        Meta(
+            ge=60,
+            le=315_360_000,
+            description="Seconds for which the CA is valid. It is replaced after two thirds of this time.",
+        ),
+    ] = 157_680_000
+    overlap: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=86_400,
+            description="Seconds that API servers have to load a new CA before a certificate signed by it is served.",
+        ),
+    ] = 120
 
 
 class WebhookSettings(Struct, frozen=True):
     """`webhook`: this program's own settings."""
 
-    rules: Annotated[tuple[RuleSettings, ...], Meta(max_length=10_000)] = ()
-    exclude: _Texts = ()
-    """Glob patterns of normalized names that are not rewritten."""
+    rules: Annotated[
+        tuple[RuleSettings, ...],
+        Meta(
+            max_length=10_000,
+            description="Rewrite rules with the keys `from` and `to`, each a registry with an optional path. Names "
+            "below `from` become the same names below `to`. The longest `from` applies.",
+        ),
+    ] = ()
+    exclude: Annotated[
+        _Strings,
+        Meta(
+            description="Patterns of image names, with their registry and without tag and digest, that are not "
+            "rewritten. `*` matches within a path component, `**` across components."
+        ),
+    ] = ()
     namespaces: NamespaceSettings = NamespaceSettings()
-    pod_opt_out: Literal["allow", "ignore"] = "allow"
+    pod_opt_out: Annotated[
+        Literal["allow", "ignore"],
+        Meta(
+            description='`allow` leaves a Pod with the label `registry-webhook/enabled: "false"` unchanged, `ignore` '
+            "ignores the label."
+        ),
+    ] = "allow"
     pull_secret: PullSecretSettings = PullSecretSettings()
     credential: CredentialSettings = CredentialSettings()
     certificate: CertificateSettings = CertificateSettings()
-    verify: Literal["warn", "strict", "off"] = "warn"
-    """Whether a credential is checked with the registry before it is published."""
-    verify_ca: _Text | None = None
-    """A PEM file of CAs to verify the registry's certificate with, instead of the system's CAs."""
-    verify_plain_http: Literal["never", "loopback"] = "never"
-    """Whether the credential is checked without TLS with a registry on a loopback address."""
-    on_error: Literal["allow", "deny"] = "allow"
-    """Whether a Pod that cannot be examined is admitted unchanged or refused."""
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
-    """The lowest level that is logged, unless the command line sets one."""
+    verify: Annotated[
+        Literal["off", "warn", "strict"],
+        Meta(
+            description="Whether a credential is checked with the registry before it is published. `strict` publishes "
+            "only what the registry accepts. `warn` also publishes a credential that could not be checked, and a "
+            "refused one only where no pull secret exists yet."
+        ),
+    ] = "warn"
+    verify_ca: Annotated[
+        _String | None,
+        Meta(
+            description="PEM file of the CAs that the registry's certificate is verified with, instead of the system's."
+        ),
+    ] = None
+    verify_plain_http: Annotated[
+        Literal["never", "loopback"],
+        Meta(
+            description="Whether a credential may be checked without TLS. `loopback` allows it for a registry on a "
+            "loopback address."
+        ),
+    ] = "never"
+    on_error: Annotated[
+        Literal["allow", "deny"],
+        Meta(description="Whether a Pod that cannot be examined is admitted unchanged or denied."),
+    ] = "allow"
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"],
+        Meta(description="Lowest level that is logged. The option `--log-level` overrides it."),
+    ] = "info"
 
 
 class Configuration(Struct, frozen=True):

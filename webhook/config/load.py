@@ -210,7 +210,7 @@ class _ConfigReader:
             try:
                 self._values[key.canonical] = msgspec.convert(value, key.type)
             except msgspec.ValidationError:
-                self.add_issue(key.path, origin, value, f"must be {key.expected}")
+                self.add_issue(key.path, origin, value, f"must be {key.expected(value)}")
             return
         items = {}
         for index, item in enumerate(value):
@@ -218,7 +218,9 @@ class _ConfigReader:
                 items[index] = msgspec.convert(item, key.item_type)
             except msgspec.ValidationError:
                 path = f"{key.path}[{index}]"
-                self.add_issue(path, self.origin(f"{key.canonical}[{index}]"), item, f"must be {key.expected_item}")
+                self.add_issue(
+                    path, self.origin(f"{key.canonical}[{index}]"), item, f"must be {key.expected_item(item)}"
+                )
         self._values[key.canonical] = tuple(items.values())
         self._seen[key.canonical] = list(items)
 

@@ -1,10 +1,13 @@
-"""The table of settable keys, derived from the settings model: path, variable, type, default, allowed values."""
+"""The table of settable keys, derived from the settings model.
+
+Each has its path, variable, type, default, allowed values and description.
+"""
 
 from functools import cache
-from typing import Any, NamedTuple, get_args, get_origin
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 import msgspec
-from msgspec import Struct, inspect
+from msgspec import Meta, Struct, inspect
 
 from webhook.settings import ALIASES, MASKED_KEYS, ROOTS, Configuration
 
@@ -41,27 +44,47 @@ class SettingKey(NamedTuple):
         return self.path in MASKED_KEYS
 
     @property
-    def expected(self) -> str:
-        """The allowed values, in words."""
-        return _in_words(inspect.type_info(self.type))
+    def description(self) -> str:
+        """What it does, in one or two sentences with units."""
+        return _description(self.type)
+
+    @property
+    def type_name(self) -> str:
+        """Its type in words: `whole number`, `list of strings`."""
+        return _type_name(inspect.type_info(self.type))
+
+    @property
+    def allowed(self) -> str:
+        """The allowed values of that type, `10 to 2592000` or `off, warn, strict`; empty for any."""
+        return _allowed(self.type)
+
+    @property
+    def items(self) -> dict[str, str]:
+        """The keys of the mappings in a list, `from` and `to`, with their descriptions."""
+        if not (self.is_list and isinstance(self.item_type, type) and issubclass(self.item_type, Struct)):
+            return {}
+        return {field.encode_name: _description(field.type) for field in msgspec.structs.fields(self.item_type)}
 
     @property
     def item_type(self) -> Any:
-        return next(argument for argument in _arguments(self.type) if argument is not Ellipsis)
+        return next(argument for argument in _arguments(self.type, tuple) if argument is not Ellipsis)
 
-    @property
-    def expected_item(self) -> str:
-        """The allowed items, in words."""
-        return _in_words(inspect.type_info(self.item_type))
+    def expected(self, value: object) -> str:
+        """Return what is allowed instead of `value`."""
+        return _expected(self.type, value)
+
+    def expected_item(self, value: object) -> str:
+        """Return what is allowed instead of the item `value`."""
+        return _expected(self.item_type, value)
 
     @property
     def is_text(self) -> bool:
         """Whether the value is a string, which a variable has without YAML syntax."""
-        return isinstance(_required(inspect.type_info(self.type)), inspect.StrType)
+        return isinstance(_bare(inspect.type_info(self.type)), inspect.StrType)
 
     @property
     def is_list(self) -> bool:
-        return isinstance(_required(inspect.type_info(self.type)), inspect.VarTupleType)
+        return isinstance(_bare(inspect.type_info(self.type)), inspect.VarTupleType)
 
 
 def variable(path: str) -> str:
@@ -114,32 +137,70 @@ def _keys(prefix: str, struct: Any) -> list[SettingKey]:
     return found
 
 
-def _required(info: inspect.Type) -> inspect.Type:
+def _bare(info: inspect.Type) -> inspect.Type:
+    """Return the type without its description and None."""
+    if isinstance(info, inspect.Metadata):
+        return _bare(info.type)
     if isinstance(info, inspect.UnionType):
-        return next(option for option in info.types if not isinstance(option, inspect.NoneType))
+        return next(_bare(option) for option in info.types if not isinstance(option, inspect.NoneType))
     return info
 
 
-def _arguments(annotation: Any) -> tuple[Any, ...]:
-    """Return the arguments of the tuple in an annotation, within Annotated and `| None`."""
-    if get_origin(annotation) is tuple:
+def _arguments(annotation: Any, origin: Any) -> tuple[Any, ...]:
+    """Return the arguments of the tuple or Literal in an annotation, within Annotated and `| None`."""
+    if get_origin(annotation) is origin:
         return get_args(annotation)
-    return next((found for inner in get_args(annotation) if (found := _arguments(inner))), ())
+    return next((found for inner in get_args(annotation) if (found := _arguments(inner, origin))), ())
 
 
-def _in_words(info: inspect.Type) -> str:
-    match _required(info):
-        case inspect.IntType(ge=low, le=high):
-            return f"a whole number from {low} to {high}"
+def _description(annotation: Any) -> str:
+    metadata = getattr(annotation, "__metadata__", ())
+    return next((meta.description for meta in metadata if isinstance(meta, Meta) and meta.description), "")
+
+
+def _type_name(info: inspect.Type) -> str:
+    match _bare(info):
+        case inspect.IntType():
+            return "whole number"
         case inspect.BoolType():
-            return "true or false"
-        case inspect.LiteralType(values=values):
-            return " or ".join(map(str, values))
+            return "boolean"
         case inspect.StructType(fields=fields):
-            return f"a mapping with the keys {' and '.join(field.encode_name for field in fields)}, each a text"
-        case inspect.VarTupleType(item_type=inspect.StructType(fields=fields)):
-            return f"a list of mappings with the keys {' and '.join(field.encode_name for field in fields)}"
+            return f"mapping with the keys {' and '.join(field.encode_name for field in fields)}"
+        case inspect.VarTupleType(item_type=inspect.StructType() as item):
+            return f"list of {_type_name(item).replace('mapping', 'mappings', 1)}"
         case inspect.VarTupleType():
-            return "a list of texts"
+            return "list of strings"
         case _:
-            return "a text (in quotes if it could be read as a number or a truth value)"
+            return "string"
+
+
+def _allowed(annotation: Any) -> str:
+    match _bare(inspect.type_info(annotation)):
+        case inspect.IntType(ge=low, le=high):
+            return f"{low} to {high}"
+        case inspect.BoolType():
+            return "true, false"
+        case inspect.LiteralType():
+            # In the order of their declaration; msgspec sorts them.
+            return ", ".join(_arguments(annotation, Literal))
+        case _:
+            return ""
+
+
+def _expected(annotation: Any, value: object) -> str:
+    info = inspect.type_info(annotation)
+    match _bare(info), value:
+        case inspect.LiteralType(), _:
+            return f"one of: {_allowed(annotation)}"
+        case inspect.IntType(), _:
+            return f"a whole number from {_allowed(annotation)}"
+        case inspect.BoolType(), _:
+            return "a boolean: true or false"
+        case inspect.StrType(max_length=limit), str():
+            return f"at most {limit} characters long"
+        case inspect.VarTupleType(max_length=limit), list():
+            return f"at most {limit} items long"
+        case inspect.StructType(), dict():
+            return f"a {_type_name(info)}, each a string"
+        case _:
+            return f"a {_type_name(info)}"
