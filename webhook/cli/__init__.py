@@ -57,12 +57,16 @@ class _Lazy(click.Group):
 @click.group(
     PROGRAM,
     cls=_Lazy,
+    invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
     epilog="Every command says more with --help, with examples.",
 )
 @click.version_option(__version__, prog_name=PROGRAM)
-def cli() -> None:
+@click.pass_context
+def cli(call: click.Context) -> None:
     """Make the Pods of opted-in namespaces pull from a private registry."""
+    if call.invoked_subcommand is None:
+        terminal.write_all(call.get_help().splitlines())
 
 
 def _disable_core_dumps() -> None:

@@ -76,28 +76,28 @@ def test_config_check_valid_file_reported(run: _Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "errors"),
     [
-        ("webhook:\n  verify: maybe\n", "bad.yaml:2: webhook.verify = maybe: "),
-        ("webhook:\n  verify: maybe\n  zzz: 1\n", "(and 1 more)"),
-        ("webhook:\n  verify: maybe\n  zzz: 1\n  yyy: 1\n", "(and 2 more)"),
-        ("webhook: [}", "bad.yaml:1: "),
-        ("opencti: {daemon: {registry: {server: harbor}}}", "harbor.example.com"),
+        ("webhook:\n  verify: maybe\n", 1),
+        ("webhook:\n  verify: maybe\n  zzz: 1\n", 2),
+        ("webhook:\n  verify: maybe\n  zzz: 1\n  yyy: 1\n", 3),
+        ("webhook: [}", 1),
+        ("opencti: {daemon: {registry: {server: harbor}}}", 1),
     ],
 )
-def test_config_check_invalid_file_first_error(run: _Run, tmp_path: Path, text: str, said: str) -> None:
+def test_config_check_invalid_file_every_error(run: _Run, tmp_path: Path, text: str, errors: int) -> None:
     (tmp_path / "bad.yaml").write_text(text)
     done = run("config", "--config", "bad.yaml", "--check")
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: bad.yaml:")
-    assert said in line
+    found = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+    assert [line for line in found if "bad.yaml:" in line] == found
+    assert len(found) == errors
 
 
 def test_config_check_missing_file_one_line(run: _Run) -> None:
     done = run("config", "--config", "gone.yaml", "--check")
     assert (done.returncode, done.stdout) == (2, "")
-    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.count("error: ") == 1
 
 
 @pytest.mark.parametrize("name", ["EMAIL", "PASSWORD"])

@@ -25,9 +25,11 @@ def test_serve_address_invalid_refused_with_example(run: _Run, option: str, addr
     other = "--health-bind" if option == "--bind" else "--bind"
     done = run("serve", option, address, other, "127.0.0.1:0")
     assert (done.returncode, done.stdout) == (2, "")
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith(f"Error: Invalid value for '{option}': ")
+    line, hint = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert f"'{option}'" in line
     assert "127.0.0.1:8443" in line
+    assert hint.startswith("hint: registry-webhook serve ")
 
 
 @pytest.fixture
@@ -71,6 +73,7 @@ def test_serve_bind_error_before_certificate_wait(run: _Run) -> None:
 def test_serve_client_name_without_ca_refused(run: _Run, pair: list[str]) -> None:
     done = run("serve", *pair, "--bind=127.0.0.1:0", "--health-bind=127.0.0.1:0", "--client-name=kube-apiserver")
     assert (done.returncode, done.stdout) == (2, "")
-    line = done.stderr.splitlines()[-1]
-    assert line.startswith("Error: ")
+    line, hint = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    assert hint.startswith("hint: ")
     assert all(option in line for option in ("--client-name", "--client-ca"))
