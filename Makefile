@@ -79,8 +79,7 @@ golden: ## write what the commands print to tests/integration/cli/golden
 
 reference: ## write the generated pages of docs/reference
 	$(DEVELOPMENT)
-	@$(PYTHON_HERE) -m tests.support.findings_page > docs/reference/findings.md
-	@$(PYTHON_HERE) -m tests.support.metrics_page > docs/reference/metrics.md
+	@$(PYTHON_HERE) -m tests.support.reference_pages
 
 audit: ## check all locked dependencies for known vulnerabilities
 	$(SUPPLY)
@@ -94,5 +93,5 @@ lock: ## update the dependencies' versions (needs uv)
 	@.ci/lock
 
 clean: ## remove all generated files
-	@rm -rf .venv .venv-fast .venv-supply .prometheus dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-docs .venv-fast .venv-supply .prometheus dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +

@@ -24,6 +24,7 @@ LOCKS = {
     "requirements-fast.lock": "which the image has",
     "requirements-build.lock": "which builds it",
     "requirements-dev.lock": "which tests it",
+    "requirements-docs.lock": "which builds the documentation",
     "requirements-supply.lock": "which looks for this",
 }
 

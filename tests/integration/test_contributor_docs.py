@@ -21,7 +21,7 @@ _WRITTEN = ["*.md", "docs/**/*.md", "manifests/**/*.md", "certs/**/*.md", "tests
 PAGES = sorted(path for pattern in _WRITTEN for path in CHECKOUT.glob(pattern))
 CONTRIBUTORS = [
     CHECKOUT / "CONTRIBUTING.md",
-    *(CHECKOUT / "docs" / name for name in ("architecture.md", "glossary.md")),
+    *(CHECKOUT / "docs" / name for name in ("explanation/architecture.md", "glossary.md")),
     *sorted(DECISIONS.glob("*.md")),
 ]
 
@@ -96,20 +96,20 @@ def test_page_make_targets_exist(page: Path) -> None:
 
 def test_architecture_layers_match_contract() -> None:
     # A long layer goes on in an indented line.
-    shown = re.sub(r"\n +", " ", blocks(CHECKOUT / "docs/architecture.md", "text")[0])
+    shown = re.sub(r"\n +", " ", blocks(CHECKOUT / "docs/explanation/architecture.md", "text")[0])
     assert shown.splitlines() == contract("layers", "layers")
 
 
 def test_architecture_table_has_every_package() -> None:
     layers = re.findall(r"\w+(?:\.\w+)*", " ".join(contract("layers", "layers")))
-    table = (CHECKOUT / "docs/architecture.md").read_text().partition("## Packages\n")[2].partition("\n## ")[0]
+    table = (CHECKOUT / "docs/explanation/architecture.md").read_text().partition("## Packages\n")[2].partition("\n## ")[0]
     assert set(_PACKAGE.findall(table)) == {layer.partition(".")[0] for layer in layers}
 
 
 def test_architecture_diagrams_name_existing_modules() -> None:
     named = {
         path
-        for diagram in blocks(CHECKOUT / "docs/architecture.md", "mermaid")
+        for diagram in blocks(CHECKOUT / "docs/explanation/architecture.md", "mermaid")
         for path in _DIAGRAM_PATH.findall(diagram)
         if path.endswith((".py", "/"))
     }

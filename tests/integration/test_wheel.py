@@ -93,6 +93,7 @@ def test_lock_file_entries_hashed(lock: Path) -> None:
         ("requirements-fast.lock", ["runtime", "fast"]),
         ("requirements-dev.lock", ["runtime", "dev", "build"]),
         ("requirements-build.lock", ["build"]),
+        ("requirements-docs.lock", ["docs"]),
         ("requirements-supply.lock", ["supply"]),
     ],
 )

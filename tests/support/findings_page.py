@@ -1,22 +1,46 @@
-"""Writes docs/reference/findings.md: `make reference`."""
+"""Generates docs/reference/findings.md: a heading for each code, so that a hint can link to it."""
 
-import sys
+from itertools import groupby
 
 from webhook.output.finding_codes import Code
 
 _HEAD = """\
 # Finding codes
-`doctor` and `explain` give each finding a code, which `-o json` and `-o yaml` show as `code`. A code keeps its meaning
-from version to version, and the text next to it may change. Scripts should compare codes. This page is generated.
+`doctor` and `explain` give each finding a code. The option `-o json` or `-o yaml` shows it as `code`. A code keeps its
+meaning from version to version, and the text next to it may change. Compare codes in scripts. Each code has an anchor
+on this page, such as `#rw-pull-refused`.
 
-| code | meaning |
-|---|---|
+This page is generated from `webhook/output/finding_codes.py`.
 """
+
+#: Headings of the areas. A code is `RW-<AREA>-<RESULT>`.
+AREAS = {
+    "INSTALL": "Installation",
+    "CONFIG": "Configuration",
+    "POLICY": "Generated admission policies",
+    "WEBHOOK": "Webhook configuration",
+    "SELECT": "Selection of namespaces and Pods",
+    "DEPLOY": "Deployment",
+    "ENDPOINTS": "Endpoints",
+    "LEASE": "Leader election",
+    "CABUNDLE": "CA bundle",
+    "CERT": "Serving certificate",
+    "RBAC": "Permissions",
+    "GUARD": "Guard policies",
+    "CREDENTIAL": "Registry credential",
+    "SIDECAR": "Refresher",
+    "SECRET": "Pull secret",
+    "PULL": "Image pull",
+    "DRYRUN": "Dry run",
+    "NAMESPACE": "Namespace",
+    "POD": "Pod",
+    "IMAGE": "Image",
+}
 
 
 def page() -> str:
-    return _HEAD + "".join(f"| `{code}` | {code.meaning} |\n" for code in Code)
-
-
-if __name__ == "__main__":
-    sys.stdout.write(page())
+    """Return the page."""
+    return _HEAD + "".join(
+        f"\n## {AREAS[area]}\n" + "".join(f"\n### {code}\n{code.meaning}\n" for code in codes)
+        for area, codes in groupby(Code, lambda code: code.split("-")[1])
+    )

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.kustomize import compose
-from tests.support.manifest_variants import BASE, FOLDERS, Objects
-from tests.support.metrics_page import page
+from tests.support.manifest_variants import FOLDERS, Objects
 from tests.support.monitoring_queries import (
     APISERVER,
     MONITORING,
@@ -73,11 +72,6 @@ def families(names: Iterable[str]) -> set[str]:
 def test_metrics_all_used_by_query() -> None:
     shown = families(metric for query in QUERIES for metric, _ in query.metrics())
     assert families(there_is()) - shown == NOT_SHOWN, "show each in a panel of dashboard.json, or alert on it"
-
-
-def test_metrics_page_is_current() -> None:
-    # Dashboards and alerts of users depend on the names.
-    assert (BASE.parent / "docs/reference/metrics.md").read_text() == page(), "generate the page again: make reference"
 
 
 @needs_promtool

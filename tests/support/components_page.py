@@ -1,0 +1,65 @@
+"""Generates docs/reference/components.md from the comments at the top of the kustomizations."""
+
+from pathlib import Path
+
+from .manifest_variants import BASE, CERTIFICATES, CHECKOUT, COMPONENTS, OVERLAYS
+from .markdown import table
+
+_HEAD = """\
+# Components
+An installation is one folder that `kubectl apply -k FOLDER` applies, and components that a kustomization of your own
+adds.
+
+This page is generated from the first comment of each `kustomization.yaml`.
+"""
+
+_USE = """
+## Components
+List components under `components` in a `kustomization.yaml` of your own, next to the folder `manifests`. They can be
+combined in any number and order. A patch that does not fit the object that it changes fails.
+
+```yaml
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+sortOptions:
+  order: fifo
+resources:
+  - ../certs/self-managed
+components:
+  - ../manifests/components/COMPONENT
+```
+"""
+
+
+def page() -> str:
+    """Return the page."""
+    certificates = [CHECKOUT / "certs" / name for name in CERTIFICATES]
+    overlays = [CHECKOUT / "overlays" / name for name in OVERLAYS]
+    components = [BASE / "components" / name for name in COMPONENTS]
+    others = [BASE, BASE / "monitoring"]
+    return (
+        _HEAD
+        + "\n## Folders to apply\nApply one of them. Each is a whole installation, and replaces the one before.\n\n"
+        + _table([*certificates, *overlays])
+        + "\n## Base and monitoring\n"
+        + _table(others)
+        + _USE
+        + "".join(f"\n### {folder.name}\n{_comment(folder)}\n" for folder in components)
+    )
+
+
+def _table(folders: list[Path]) -> str:
+    return table(("Folder", "Purpose"), [(f"`{folder.relative_to(CHECKOUT)}`", _comment(folder)) for folder in folders])
+
+
+def _comment(folder: Path) -> str:
+    """Return the comment at the top of a kustomization; its paragraphs become one. Raises `ValueError`."""
+    lines = (folder / "kustomization.yaml").read_text().splitlines()
+    comment = []
+    for line in lines:
+        if not line.startswith("#"):
+            break
+        comment.append(line.lstrip("# "))
+    if not comment:
+        raise ValueError(f"{folder}/kustomization.yaml does not begin with a comment that says what the folder does")
+    return " ".join(" ".join(comment).split())

@@ -1,0 +1,80 @@
+"""Generates docs/reference/configuration.md from the settings model."""
+
+import msgspec
+
+from webhook.config import schema
+from webhook.config.schema import SettingKey
+
+from .markdown import table
+
+_HEAD = """\
+# Configuration
+The configuration is a YAML file and environment variables. A variable wins over the file. `--config FILE` or the
+variable `REGISTRY_WEBHOOK_CONFIG` names the file. In a cluster it is the ConfigMap `registry-webhook`, from
+`config.yaml`. Both processes and all commands read the same keys. An unknown key or an invalid value prevents startup,
+and all errors are reported at once.
+
+This page is generated from `webhook/settings.py`.
+
+## Variables
+The name of a variable is the path of its key in upper case, joined with two underscores. For example,
+`webhook.log_level` is `WEBHOOK__LOG_LEVEL`. A list in a variable is JSON, or strings separated by commas.
+
+`registry.*` is a shorter spelling of `opencti.daemon.registry.*`, as a key (`registry.server`) and as a variable
+(`REGISTRY__SERVER`). Set each key in one of the two spellings. A key in both is an error.
+
+## Changes at run time
+Both processes read the file again when it changes. A new configuration is active as a whole within a second after the
+file has changed. In a cluster, the kubelet updates a mounted ConfigMap first, which can take about a minute. No key of
+the file needs a restart. Variables are read at startup, so a changed variable replaces the Pods. If a new file is
+invalid, running processes keep the last valid configuration, and a restarted process does not become ready. The log and
+`/readyz` report the error.
+
+`registry-webhook config` shows the current value and the origin of each key, and `registry-webhook config --check`
+reports errors.
+"""
+
+_NOTES = """
+## Cluster-wide mode
+`webhook.namespaces.mode: all` changes the configuration only. The API server also has to send Pods of all namespaces,
+and the guard has to allow the pull secrets. The component [cluster-wide](components.md#cluster-wide) changes all three.
+`webhook.pod_opt_out: ignore` needs the component [pods-cannot-opt-out](components.md#pods-cannot-opt-out) in the same
+way. Another `webhook.pull_secret.name` needs a [change of the ClusterRole](permissions.md#another-pull-secret-name).
+"""
+
+#: The headings, each with the paths or the beginnings of paths under it.
+_TOPICS = {
+    "Registry": ("opencti.daemon.registry.",),
+    "Image rewriting": ("webhook.rules", "webhook.exclude"),
+    "Namespaces and Pods": ("webhook.namespaces.", "webhook.pod_opt_out", "webhook.on_error"),
+    "Pull secret": ("webhook.pull_secret.",),
+    "Credential providers": ("webhook.credential.",),
+    "Check of the credential": ("webhook.verify",),
+    "Certificate": ("webhook.certificate.",),
+    "Logging": ("webhook.log_",),
+}
+
+
+def page() -> str:
+    """Return the page. Raises `KeyError` for a key that has no topic."""
+    keys = list(schema.table().values())
+    grouped = {topic: [key for key in keys if key.path.startswith(starts)] for topic, starts in _TOPICS.items()}
+    left = {key.path for key in keys} - {key.path for found in grouped.values() for key in found}
+    if left:
+        raise KeyError(f"add to _TOPICS: {', '.join(sorted(left))}")
+    head = ("Key and variable", "Allowed values", "Default", "Description")
+    return (
+        _HEAD + "".join(f"\n## {topic}\n{table(head, map(_row, found))}" for topic, found in grouped.items()) + _NOTES
+    )
+
+
+def _row(key: SettingKey) -> tuple[str, str, str, str]:
+    allowed = f"{key.type_name}: {key.allowed}" if key.allowed else key.type_name
+    items = "".join(f" `{name}`: {text}" for name, text in key.items.items())
+    return f"`{key.path}`<br>`{key.variable}`", allowed, _default(key), key.description + items
+
+
+def _default(key: SettingKey) -> str:
+    if key.default is None or key.default == ():
+        return "none"
+    return f"`{key.default if isinstance(key.default, str) else msgspec.json.encode(key.default).decode()}`"

@@ -1,0 +1,30 @@
+"""Writes the generated pages of docs/reference: `make reference`."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from . import (
+    alerts_page,
+    commands_page,
+    components_page,
+    configuration_page,
+    findings_page,
+    metrics_page,
+    permissions_page,
+)
+
+FOLDER = Path(__file__).parents[2] / "docs/reference"
+
+PAGES: dict[str, Callable[[], str]] = {
+    "alerts.md": alerts_page.page,
+    "commands.md": commands_page.page,
+    "components.md": components_page.page,
+    "configuration.md": configuration_page.page,
+    "findings.md": findings_page.page,
+    "metrics.md": metrics_page.page,
+    "permissions.md": permissions_page.page,
+}
+
+if __name__ == "__main__":
+    for name, page in PAGES.items():
+        (FOLDER / name).write_text(page())
