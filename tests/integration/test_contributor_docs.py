@@ -102,7 +102,9 @@ def test_architecture_layers_match_contract() -> None:
 
 def test_architecture_table_has_every_package() -> None:
     layers = re.findall(r"\w+(?:\.\w+)*", " ".join(contract("layers", "layers")))
-    table = (CHECKOUT / "docs/explanation/architecture.md").read_text().partition("## Packages\n")[2].partition("\n## ")[0]
+    table = (
+        (CHECKOUT / "docs/explanation/architecture.md").read_text().partition("## Packages\n")[2].partition("\n## ")[0]
+    )
     assert set(_PACKAGE.findall(table)) == {layer.partition(".")[0] for layer in layers}
 
 
