@@ -65,7 +65,7 @@ def check_statuses(pod: Pod, events: tuple[Event, ...], now: float) -> Iterator[
         if container in failed:
             one = failed[container]
             why = f"the node does not get {waiting.shown(one.image)}: {waiting.description(one, events, time)}"
-            yield Finding(Mark.FAIL, one.code, what, why, waiting.remedy(pod, one.code))
+            yield Finding(Mark.FAIL, one.code, what, why, waiting.remedy(pod, one).hint)
         elif status.state.waiting is not None and not status.image_id:
             why = f"the container waits: {status.state.waiting.reason or 'no reason given'}"
             yield Finding(Mark.UNKNOWN, Code.PULL_WAITING, what, why)

@@ -11,6 +11,8 @@ from datetime import UTC, datetime
 from msgspec import Struct
 
 from webhook.constants import MIRROR_ANNOTATION
+from webhook.diagnostics import pull_errors
+from webhook.diagnostics.pull_errors import Remedy
 from webhook.kube.objects import ContainerStatus, Event, Pod
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
@@ -36,38 +38,13 @@ _SHOWN = 300
 #: The kubelet's message during back-off; before 1.32 it does not contain the cause.
 _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?::\s*(?P<cause>.*))?', re.DOTALL)
 _EVENT = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<cause>.*)', re.DOTALL)
-#: Parts of the runtime's text that the Pod's author chooses: names in quotes, in brackets or in a URL.
-_CHOSEN = re.compile(r'"[^"]*"|\[[^\]]*\]|\S+://\S+')
-_CAUSES = (
-    (re.compile(r"x509|certificate"), Code.PULL_UNTRUSTED),
-    (
-        re.compile(r"\b40[13]\b|unauthorized|authorization failed|access.* denied|no basic auth", re.IGNORECASE),
-        Code.PULL_REFUSED,
-    ),
-    (re.compile(r"\bSignatureValidationFailed\b"), Code.PULL_SIGNATURE),
-    (re.compile(r"\bRegistryUnavailable\b"), Code.PULL_UNAVAILABLE),
-)
+#: Codes of pulls without a credential that the registry accepts.
+REFUSALS = frozenset({Code.PULL_REFUSED, Code.PULL_DENIED})
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
-_REMEDIES = {
-    Code.PULL_FAILED: "check that the image is in the registry",
-    Code.PULL_UNTRUSTED: (
-        "nodes pull images: their container runtime has to trust the registry's CA "
-        "(containerd: /etc/containerd/certs.d/HOST)"
-    ),
-    Code.PULL_REFUSED: "check the credential and the pull secret",
-    Code.PULL_UNAVAILABLE: "check that the node can reach the registry",
-    Code.PULL_NEVER: (
-        "with imagePullPolicy Never the image has to be on the node under exactly this name: load it there, or use "
-        "IfNotPresent; if it was rewritten, recreate the Pod"
-    ),
-    Code.PULL_NAME: "correct the image's name",
-    Code.PULL_SIGNATURE: "sign the image, or change the node's signature policy",
-    Code.PULL_INSPECT: "check the node's container runtime; remove the image from the node so that it is pulled again",
-}
 STATIC_POD_HINT = (
-    "it is a static Pod, which never gets the pull secret: change its manifest on the node, or give the node a "
-    "credential (a kubelet credential provider, or the runtime's configuration)"
+    "a static Pod never gets the pull secret: change its manifest on the node, or give the node a credential (with a "
+    "kubelet credential provider, or in the configuration of its container runtime)"
 )
 
 
@@ -97,7 +74,7 @@ def failed_pulls(pod: Pod) -> Iterator[FailedPull]:
         cause = (found["cause"] or "") if found else waiting.message
         code = _REASONS[waiting.reason]
         if code is Code.PULL_FAILED:
-            code = _code(cause, image)
+            code = pull_errors.classify(cause, image)
         yield FailedPull(f"{kind} {status.name}", image, waiting.reason, cause.strip(), code)
 
 
@@ -115,15 +92,17 @@ def statuses(pod: Pod) -> Iterator[tuple[str, ContainerStatus]]:
 
 
 def description(failed: FailedPull, events: Iterable[Event], now: datetime) -> str:
-    """Quote the cause of a failed pull, from the kubelet's status or, if that has none, from an Event."""
-    summary = f"the kubelet reports {failed.reason}"
+    """Describe a failed pull with its last cause, from the kubelet's status or, if that has none, from an Event."""
     if failed.cause:
-        return f"{summary}: {_quoted(failed.cause)}"
+        return f"{pull_errors.meaning(failed.code)}: {_quoted(failed.cause)}"
+    summary = (
+        f"the kubelet reports {failed.reason}" if failed.code is Code.PULL_FAILED else pull_errors.meaning(failed.code)
+    )
     known = [(one, found) for one in events if (found := _about(one, failed))]
     if not known:
         return summary
     event, cause = max(known, key=lambda one: one[0].last)
-    return f"{summary}; an Event of {_age(event, now)} says: {_quoted(cause)}"
+    return f"{summary}; an Event of {_age(event, now)} reports: {_quoted(cause)}"
 
 
 def _waited_for(pod: Pod, image: str, message: str) -> str:
@@ -132,20 +111,14 @@ def _waited_for(pod: Pod, image: str, message: str) -> str:
     return next((one for one in volumes if f'"{one}"' in message and f'"{image}"' not in message), image)
 
 
-def _code(cause: str, image: str) -> Code:
-    text = _CHOSEN.sub("", cause).replace(image, "")
-    return next((code for pattern, code in _CAUSES if pattern.search(text)), Code.PULL_FAILED)
-
-
 def _about(event: Event, failed: FailedPull) -> str | None:
     found = _EVENT.match(event.message)
     return found["cause"] if found and found["image"] == failed.image else None
 
 
 def _quoted(text: str) -> str:
-    """Put foreign text into quotes that it cannot close. Runtimes put the cause last, so the end is kept."""
-    text = text.strip().replace('"', "'")
-    return f'"{text}"' if len(text) <= _SHOWN else f'"...{text[3 - _SHOWN :]}"'
+    """Put the last cause of a foreign text into quotes that it cannot close."""
+    return '"' + pull_errors.cause(text).replace('"', "'") + '"'
 
 
 def _age(event: Event, now: datetime) -> str:
@@ -165,7 +138,9 @@ def shown(image: str) -> str:
     return truncate(image, _SHOWN)
 
 
-def remedy(pod: Pod, code: Code) -> str:
-    """Return what to do about a failed pull."""
-    is_static = code is Code.PULL_REFUSED and MIRROR_ANNOTATION in pod.metadata.annotations
-    return STATIC_POD_HINT if is_static else _REMEDIES[code]
+def remedy(pod: Pod, failed: FailedPull, written: str = "") -> Remedy:
+    """Return what to do about a failed pull. `written` is the image as it was written, if it was rewritten."""
+    if failed.code in REFUSALS and MIRROR_ANNOTATION in pod.metadata.annotations:
+        return Remedy(STATIC_POD_HINT)
+    node, namespace = pod.spec.node_name, pod.metadata.namespace
+    return pull_errors.remedy(failed.code, failed.image, node=node, namespace=namespace, written=written)

@@ -160,6 +160,7 @@ class PodSpec(_Object, frozen=True, gc=False):
     volumes: tuple[Volume, ...] = ()
     image_pull_secrets: tuple[SecretName, ...] = ()
     service_account_name: str = ""
+    node_name: str = ""
 
 
 class PodStatus(_Object, frozen=True, gc=False):

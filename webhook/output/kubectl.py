@@ -9,6 +9,11 @@ import shlex
 from webhook.kube.object_names import is_name, is_namespace
 
 
+def shell(*words: str) -> str:
+    """Return any command line, quoted for a shell."""
+    return shlex.join(words)
+
+
 def of_namespace(namespace: str, verb: str, *words: str) -> str:
     """Return `kubectl VERB namespace NAMESPACE WORDS`, or a description if the name is not valid."""
     if not is_namespace(namespace):

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 from webhook.config.effective import EffectiveConfig
+from webhook.constants import MIRROR_ANNOTATION
 from webhook.diagnostics import waiting
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
@@ -17,17 +18,7 @@ from webhook.output.findings import Finding
 
 _WHAT = "pulls by nodes"
 #: Causes that affect every Pod.
-_FAILURES = frozenset({Code.PULL_UNTRUSTED, Code.PULL_REFUSED})
-_MESSAGES = {
-    Code.PULL_UNTRUSTED: "a node does not trust the registry",
-    Code.PULL_REFUSED: "the registry refuses a node",
-    Code.PULL_UNAVAILABLE: "a node cannot reach the registry",
-    Code.PULL_NEVER: "an image is not on the node, and its pull policy is Never",
-    Code.PULL_NAME: "the name of an image is not valid",
-    Code.PULL_SIGNATURE: "the signature of an image is not accepted",
-    Code.PULL_INSPECT: "a node cannot inspect an image",
-    Code.PULL_FAILED: "an image cannot be pulled",
-}
+_FAILURES = waiting.REFUSALS | {Code.PULL_UNTRUSTED, Code.PULL_CERT_EXPIRED, Code.PULL_CERT_NAME}
 _RECREATE = "the Pod does not name the pull secret, which is only added when a Pod is created: recreate it"
 
 _Found = tuple[Pod, FailedPull]
@@ -40,10 +31,10 @@ def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     for pod in known(snapshot.waiting_pods):
         for failed in waiting.failed_pulls(pod):
             if _counts(snapshot, pod, failed):
-                found.setdefault((failed.code, _remedy(snapshot, pod, failed)), []).append((pod, failed))
-    for (code, remedy), every in found.items():
+                found.setdefault((failed.code, _pod_hint(snapshot, pod, failed)), []).append((pod, failed))
+    for (code, pod_hint), every in found.items():
         kind = wording.error if _is_failure(snapshot, code, every) else wording.warning
-        yield kind(code, _WHAT, f"{_MESSAGES[code]}: {_example(snapshot, every)}", remedy)
+        yield kind(code, _WHAT, _example(snapshot, every), pod_hint or waiting.remedy(*every[0]).hint)
     if not found:
         where = "in selected namespaces and the installation's own"
         yield wording.ok(Code.PULL_OK, _WHAT, f"no container waits for an image of the registry {where}")
@@ -75,14 +66,16 @@ def _is_failure(snapshot: InstallationSnapshot, code: Code, every: list[_Found])
     return code in _FAILURES or any(pod.metadata.namespace == snapshot.names.namespace for pod, _ in every)
 
 
-def _remedy(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> str:
-    usual = waiting.remedy(pod, failed.code)
-    if failed.code is not Code.PULL_REFUSED or pod.metadata.namespace == snapshot.names.namespace:
-        return usual
+def _pod_hint(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> str:
+    """Return the hint for a Pod that has no pull secret; empty if its failure has another reason."""
+    if failed.code not in waiting.REFUSALS:
+        return ""
+    if MIRROR_ANNOTATION in pod.metadata.annotations:
+        return waiting.STATIC_POD_HINT
     settings = snapshot.configuration
     secret = settings.mutator.pull_secret if isinstance(settings, EffectiveConfig) else None
     named = any(one.name == secret for one in pod.spec.image_pull_secrets)
-    return usual if named or secret is None or usual == waiting.STATIC_POD_HINT else _RECREATE
+    return "" if named or secret is None or pod.metadata.namespace == snapshot.names.namespace else _RECREATE
 
 
 def _example(snapshot: InstallationSnapshot, every: list[_Found]) -> str:

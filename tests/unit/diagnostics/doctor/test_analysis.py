@@ -421,7 +421,7 @@ WARNING: dict[str, Case] = {
     ),
     "an image is not there": Case(
         {"waiting_pods": (waiting_pod("not found"),)},
-        Code.PULL_FAILED,
+        Code.PULL_NOT_FOUND,
     ),
     "many pull secrets leave namespaces that nobody labelled": Case(
         {

@@ -63,8 +63,10 @@ def test_pull_other_waiting_reason_ok(reason: str) -> None:
             Mark.ERROR,
         ),
         ("401 Unauthorized", Code.PULL_REFUSED, Mark.ERROR),
-        ("pull access denied, repository does not exist", Code.PULL_REFUSED, Mark.ERROR),
-        ("not found", Code.PULL_FAILED, Mark.WARNING),
+        ("pull access denied, repository does not exist", Code.PULL_DENIED, Mark.ERROR),
+        ("x509: certificate has expired", Code.PULL_CERT_EXPIRED, Mark.ERROR),
+        ("x509: certificate is valid for a.example.com, not b.example.com", Code.PULL_CERT_NAME, Mark.ERROR),
+        ("not found", Code.PULL_NOT_FOUND, Mark.WARNING),
         ("", Code.PULL_FAILED, Mark.WARNING),
     ],
 )
@@ -83,7 +85,7 @@ def test_pull_image_name_not_taken_as_cause(name: str) -> None:
         f'rpc error: code = NotFound desc = failed to pull and unpack image "{image}": failed to resolve image: '
         f"{image}: pulling from host failed with status code [manifests {tag}]: https://{SERVER}/v2/{name}: not found"
     )
-    assert codes(waiting_pod(message, image=image)) == [(Code.PULL_FAILED, Mark.WARNING)]
+    assert codes(waiting_pod(message, image=image)) == [(Code.PULL_NOT_FOUND, Mark.WARNING)]
 
 
 def test_pull_event_without_waiting_pod_ok() -> None:
@@ -96,7 +98,7 @@ def test_pull_event_quoted_without_effect_on_code() -> None:
     assert (finding.code, finding.mark) == (Code.PULL_FAILED, Mark.WARNING)
     quoted = _EVIL.replace('"', "'")
     assert "2 minutes" in finding.message
-    assert finding.message.endswith(f'"{quoted}"')
+    assert finding.message.endswith(f'"{" ".join(quoted.split())}"')
     assert "curl" not in finding.hint
 
 
@@ -145,7 +147,7 @@ def test_pull_of_own_pods_error(image: str) -> None:
     assert (finding.code, finding.mark) == (Code.PULL_REFUSED, Mark.ERROR)
     assert "recreate" not in finding.hint
     (finding,) = found(waiting_pod("not found", image=image, place=DEFAULT_NAMESPACE))
-    assert (finding.code, finding.mark) == (Code.PULL_FAILED, Mark.ERROR)
+    assert (finding.code, finding.mark) == (Code.PULL_NOT_FOUND, Mark.ERROR)
 
 
 def test_pull_hint_by_pod_kind() -> None:
