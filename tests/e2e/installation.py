@@ -33,7 +33,7 @@ MANIFEST = Path(__file__).parents[2] / "manifests" / "60-webhook.yaml"
 RUN_LABEL = "registry-webhook-e2e"
 #: What a server is told unless a test says otherwise.
 CONFIGURATION = f"opencti: {{daemon: {{registry: {{server: {SERVER}}}}}}}\n"
-_ADDRESSES = re.compile(r'serving addresses="https://\S+?:(\d+), (http://[^"]+)"')
+_ADDRESSES = re.compile(r'server started addresses="https://\S+?:(\d+), (http://[^"]+)"')
 
 
 class Server(NamedTuple):

@@ -41,9 +41,9 @@ _DEFAULTS: Settings = {
     "webhook.namespaces.allow": [f"{NAMESPACES}*"],
 }
 _METRICS = "registry_webhook_refresher_"
-_ADDRESS = re.compile(r"serving probes and metrics address=(\S+)")
-_RELOADED = "configuration in force"
-_ROUND = "pass: "
+_ADDRESS = re.compile(r"probe server started address=(\S+)")
+_RELOADED = "configuration reloaded"
+_ROUND = " credential refresh "
 #: Seconds within which it is gone after SIGTERM, on a machine that is busy.
 _LEAVING = 5.0
 

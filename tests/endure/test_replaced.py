@@ -43,9 +43,9 @@ class Part(NamedTuple):
     """What the log says of one that is broken."""
 
 
-PAIR = Part("certificate", lambda answer: answer.certificate, "no certificate to serve, the last good one is served: ")
+PAIR = Part("certificate", lambda answer: answer.certificate, "certificate reload failed, keeping ")
 CONFIGURATION = Part(
-    "configuration", lambda answer: answer.outcome, "the configuration is broken, the last good one stays: "
+    "configuration", lambda answer: answer.outcome, "configuration reload failed, keeping previous configuration "
 )
 
 
@@ -116,7 +116,7 @@ def is_in_force(server: Server, part: Part) -> bool:
     """Tell whether what stands in the files is in force, as probe and metric have it."""
     answer = server.probe("/readyz")
     assert answer.status == 200
-    is_said = f"the last good one stays; {part.name}: ".encode() in answer.body
+    is_said = f"{part.name} reload failed, ".encode() in answer.body
     assert is_said or answer.body == b"ready\n"
     return not is_said and server.metric(f"registry_webhook_{part.name}_last_reload_successful") == 1
 

@@ -94,7 +94,7 @@ def _break_and_mend(server: Server, turn: int) -> None:
     folder = server.place.folder
     replace(folder / "tls.key", b"no key")
     server.place.configure("opencti: [")
-    wait_until(lambda: server.probe("/readyz").body.count(b"the last good one stays") == 2)
+    wait_until(lambda: server.probe("/readyz").body.count(b" reload failed, ") == 2)
     server.place.write_pair()
     server.place.configure(f"{CONFIGURATION}webhook: {{exclude: ['nobody.example.com/{turn}']}}\n")
     wait_until(lambda: server.probe("/readyz").body == b"ready\n")

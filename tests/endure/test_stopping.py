@@ -64,7 +64,7 @@ def test_sigterm_requests_in_flight_answered_then_refused(place: Place, figure: 
         left = time.monotonic() - began
     heads = [answer.partition(b"\r\n\r\n")[0] for answer in answers]
     assert all(head.startswith(b"HTTP/1.1 200 ") and b"Connection: close" in head for head in heads)
-    assert "cut_off=0" in server.log
+    assert "aborted_connections=0" in server.log
     figure(
         "SIGTERM with a drain of 2 s",
         f"100 of 100 half-sent requests answered, {accepted} of {accepted} on new connections, "
@@ -116,7 +116,7 @@ class Cluster:
         oldest = self.servers.pop(0)
         assert oldest.stop() == 0
         self.balancer.remove(oldest)
-        assert "cut_off=0" in oldest.log
+        assert "aborted_connections=0" in oldest.log
 
 
 @pytest.fixture

@@ -108,7 +108,7 @@ def test_served_files_broken_restored_no_pod_missed(short_lived: Installation, l
 
         eventually("the good pair is put back and served", put_back, REPAIR)
         figure("Broken pair put back and served", time.monotonic() - began)
-    assert "no certificate to serve, the last good one is served" in short_lived.cluster.kubectl(*log).stdout
+    assert "certificate reload failed, keeping previous certificate" in short_lived.cluster.kubectl(*log).stdout
     load.taken(before).all_rewritten()
 
 

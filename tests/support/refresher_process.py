@@ -156,7 +156,7 @@ def refreshing(place: Place, name: str = "log", *words: str, **variables: str) -
         process = subprocess.Popen(command, cwd=place.folder, env=environment, stderr=log, stdout=log)
     sidecar = Sidecar(place, process, path)
     try:
-        wait_until(lambda: "serving probes" in sidecar.log or process.poll() is not None)
+        wait_until(lambda: "probe server started" in sidecar.log or process.poll() is not None)
         assert process.poll() is None, sidecar.log
         yield sidecar
         if process.poll() is None:

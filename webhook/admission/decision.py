@@ -139,7 +139,7 @@ def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -
         warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in builder.warnings]) or None,
     )
     images, operations = tuple(builder.images), tuple(builder.operations)
-    fields = Fields({"pull_secret": builder.pull_secret, "images": images or None})
+    fields = Fields({"outcome": outcome, "pull_secret": builder.pull_secret, "images": images or None})
     return Decision(
         outcome, why, Counts.of(outcome, images), operations, response, review.encode(response), fields, images
     )
@@ -154,7 +154,7 @@ def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
         audit_annotations={"outcome": shorten(f"{outcome}: {why}", _WARNING_LIMIT)},
         warnings=(shorten(why, _WARNING_LIMIT),) if allow else None,
     )
-    fields, counts = Fields({"allowed": allow, "why": why}), Counts.of(outcome, ())
+    fields, counts = Fields({"outcome": outcome, "allowed": allow, "why": why}), Counts.of(outcome, ())
     return Decision(outcome, why, counts, (), response, review.encode(response), fields)
 
 

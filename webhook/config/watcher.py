@@ -73,7 +73,7 @@ class ConfigWatcher:
     def _store(self, *faults: str) -> None:
         self.error = faults[0]
         for fault in faults:
-            _log.error("the configuration is broken, the last good one stays: %s", fault)
+            _log.error(log.event("configuration reload failed, keeping previous configuration", error=fault))
 
     def _read(self) -> bytes:
         return files.configuration(self._path)[0]

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from threading import get_ident
 from typing import Literal, TextIO
 
-from webhook.log.formatters import Event, JsonFormatter, LineFormatter, TextFormatter
+from webhook.log.formatters import Event, JsonFormatter, LineFormatter, TextFormatter, event
 from webhook.log.nonblocking import NonBlockingWriter
 
 #: Seconds that a line waits for a stalled reader, outside of `batch`.
@@ -66,7 +66,7 @@ class NonBlockingHandler(logging.Handler):
             self.writer.write("".join(batch), 0)
 
     def _report_dropped(self, number: int) -> str:
-        return f"{self._line(time.time(), 'WARNING', 'webhook.log', Event(f'{number} lines were lost', {}))}\n"
+        return f"{self._line(time.time(), 'WARNING', 'webhook.log', event('log lines dropped', count=number))}\n"
 
 
 def info(logger: logging.Logger, event: Event) -> None:

@@ -111,8 +111,8 @@ class RefresherApp:
         paths = {"/healthz": self._health, "/readyz": self._readiness, "/metrics": self._exposition}
         server = ProbeServer(listening, paths)
         Thread(target=server.serve_forever, name="http", daemon=True).start()
-        self._log_configuration()
-        _log.info(log.event("serving probes and metrics", address=server.address))
+        _log.info(log.event("configuration loaded", hash=self._note_configuration()))
+        _log.info(log.event("probe server started", address=server.address))
         self._dependencies.clock_guard.start()
         self.controllers.start()
         self.start_leadership()
@@ -141,15 +141,16 @@ class RefresherApp:
         self.controllers.stop()
         same = configuration.registry.server == self.configuration.registry.server
         self.configuration = configuration
-        self._log_configuration()
+        _log.info(log.event("configuration reloaded", hash=self._note_configuration()))
         last_good = self.controllers.credentials.last_good if same else None
         self.controllers = Controllers(configuration, self._dependencies, last_good)
         self.controllers.start()
 
-    def _log_configuration(self) -> None:
-        digits = self.configuration.digest
-        self._metrics.configuration.info({"hash": digits})
-        _log.info(log.event("configuration in force", hash=digits))
+    def _note_configuration(self) -> str:
+        """Export the hash of the current configuration, and return it."""
+        digest = self.configuration.digest
+        self._metrics.configuration.info({"hash": digest})
+        return digest
 
     def _health(self, _accept: str) -> Reply:
         """Answer whether every loop is alive."""

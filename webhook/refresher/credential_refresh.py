@@ -165,7 +165,7 @@ class CredentialRefresher:
                 if term != self._term or leads != self._leading():
                     break
                 if self._provider and self._provider.fingerprint() != fingerprint:
-                    _log.info("the source has changed: it is read now")
+                    _log.info(log.event("credential provider changed, reading it now"))
                     self._failures = 0
                     break
 
@@ -208,7 +208,11 @@ class CredentialRefresher:
                 jitter=random,
                 refresh_after=self._refresh_after,
             )
-        _log.info(log.event(f"pass: {done.outcome.value}", detail=done.detail or None, next_in=f"{wait:.0f}s"))
+        about = {"outcome": done.outcome.value, "detail": done.detail or None, "next_in": f"{wait:.0f}s"}
+        if done.outcome in SUCCESSFUL:
+            _log.info(log.event("credential refresh completed", **about))
+        else:
+            _log.warning(log.event("credential refresh failed", **about))
         return wait
 
     def expired(self) -> bool:
@@ -270,7 +274,7 @@ class CredentialRefresher:
             published = self._pull_secrets.published()
         except ClusterError as error:
             if not self._closed:
-                _log.info("what is published is not known: %s", error)
+                _log.warning(log.event("reading published pull secrets failed", error=error))
             return
         self._adopted = self._term
         if published is not None and (self.last_good is None or self.last_good.content != published.content):
@@ -302,7 +306,7 @@ class CredentialRefresher:
             return _STOPPED
         self._refresh_after = result.refresh_after
         for note in result.notes:
-            _log.info("the source: %s", note)
+            _log.info(log.event("credential provider reported", note=note))
         result = self._with_published_secrets(result)
         kept = self._retained(result)
         verdict = self._check(result.credential)

@@ -332,7 +332,7 @@ class PullSecretController:
         _log.log(
             logging.DEBUG if quiet else logging.INFO,
             log.event(
-                f"pull secret {'repaired' if repair else action.kind.value + 'd'}", namespace=name, why=action.why
+                "pull secret written", operation=action.kind.value, repair=repair, namespace=name, why=action.why
             ),
         )
         if repair:

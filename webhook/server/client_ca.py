@@ -12,14 +12,12 @@ from webhook.config import files
 from webhook.errors import CertificateError, FileError
 from webhook.server import tls
 
-_SUBJECT = "whose clients are answered"
-
 
 class ClientCA:
     """The CAs in a PEM file, which may not exist yet. `clock` returns POSIX seconds."""
 
     def __init__(self, path: Path, names: frozenset[str] = frozenset(), clock: Callable[[], float] = time.time) -> None:
-        self._path = path
+        self.path = path
         self._clock = clock
         self._found: bytes | str | None = None
         self._is_rejected = False
@@ -34,33 +32,32 @@ class ClientCA:
     def invalid(self) -> str | None:
         """Why none of the current CAs is valid now, in one line."""
         why = tls.all_invalid_reason(self.cas, self._clock())
-        return why and f"{_SUBJECT}: {self._path}: every CA {why}"
+        return why and f"{self.path}: every CA {why}"
 
-    def poll(self) -> tuple[bytes | str, str]:
-        """Read the file; return its content, or why it cannot be read, and the current CAs."""
+    def poll(self) -> None:
+        """Read the file, and replace the CAs if it has valid ones."""
         try:
-            found: bytes | str = files.read(self._path)
+            found: bytes | str = files.read(self.path)
         except FileError as error:
             found = str(error)
         # Rejected CAs may be valid by now, or the current ones may have expired.
         if found != self._found or self._is_rejected:
             self._found = found
             self._load(found)
-        return found, self.cas
 
     def _load(self, found: bytes | str) -> None:
         self._is_rejected = False
         if isinstance(found, str):
-            self.error = f"{_SUBJECT}: {found}"
+            self.error = found
             return
         try:
             cas = tls.valid_ca_bundle(found)
         except CertificateError as error:
-            self.error = f"{_SUBJECT}: {self._path}: {error}"
+            self.error = f"{self.path}: {error}"
             return
         why = tls.all_invalid_reason(cas, self._clock())
         if why and self.cas and not self.invalid:
-            self.error = f"{_SUBJECT}: {self._path}: every CA {why}"
+            self.error = f"{self.path}: every CA {why}"
             self._is_rejected = True
         else:
             self.cas, self.error = cas, None

@@ -107,8 +107,8 @@ class Listener:
             for protocol in [protocol for protocol in self._open if protocol.deadline <= now]:
                 try:
                     self._close(protocol, CloseReason.IDLE if protocol.is_idle else CloseReason.TIMED_OUT)
-                except Exception:  # noqa: BLE001 - the others' deadlines still have to be checked
-                    _log.exception("cannot close a connection")
+                except Exception as error:  # noqa: BLE001 - the others' deadlines still have to be checked
+                    _log.error(log.event("closing a connection failed", error=log.location(error)))
 
     def close_idle(self) -> None:
         """Close the connections that wait for the first byte of a request."""
@@ -127,7 +127,7 @@ class Listener:
             pass  # the backlog is empty
         except OSError as error:
             # Out of descriptors, or the client has gone.
-            _log.warning(log.event("cannot accept a connection", why=error.strerror))
+            _log.warning(log.event("accepting a connection failed", error=error.strerror))
             loop = asyncio.get_running_loop()
             loop.remove_reader(self._socket)
             loop.call_later(_ACCEPT_RETRY, self._accept_again)

@@ -48,12 +48,17 @@ class ServerState(Struct, frozen=True):
     configuration_error: str | None = None
     """Why the current file is not used."""
     certificate_error: str | None = None
-    """Why the current files of the key pair or the client CA are not used."""
+    """Why the current files of the key pair are not used."""
     certificate_since: float = 0.0
     certificate_validity: Validity | None = None
     """When all certificates of the chain are valid; None if that cannot be read."""
     certificate_invalid: str | None = None
-    """Why the certificate that is served, or every client CA, is not valid now."""
+    """Why the certificate that is served is not valid now."""
+    client_ca_error: str | None = None
+    """Why the current file of client CAs is not used."""
+    client_ca_since: float = 0.0
+    client_ca_invalid: str | None = None
+    """Why none of the client CAs is valid now."""
 
 
 class Reloader:
@@ -77,14 +82,20 @@ class Reloader:
         self._client_ca = client_ca
         self._found: _Found | None = None
         self._pending: _Found | None = None
+        self._served: bytes | str | None = None
+        """The key pair of the last context."""
         self.state = ServerState(**_configured(configuration.loaded))
-        self._log_configuration()
-        self._poll_certificate()
-        self._check_validity()
+        _log.info(log.event("configuration loaded", **self._settings()))
+        self._poll_tls()
 
     def poll(self) -> None:
         """Read the files, and replace `state` if they have changed and are valid."""
         self._poll_configuration()
+        self._poll_tls()
+
+    def _poll_tls(self) -> None:
+        if self._client_ca is not None:
+            self._poll_client_ca(self._client_ca)
         self._poll_certificate()
         self._check_validity()
 
@@ -95,22 +106,34 @@ class Reloader:
         if self._configuration.poll():
             changed = _changed(self.state.loaded, self._configuration.loaded)
             self._replace(**_configured(self._configuration.loaded))
-            self._log_configuration(", ".join(changed) or "nothing")
+            about = {"changed": ", ".join(changed) or "none", **self._settings()}
+            _log.info(log.event("configuration reloaded", **about))
         if self.state.configuration_error != self._configuration.error:
             self._replace(configuration_error=self._configuration.error)
 
-    def _log_configuration(self, changed: str | None = None) -> None:
+    def _settings(self) -> dict[str, object]:
+        """Return what the log reports of the current configuration."""
         registry, webhook = self.state.loaded.configuration.registry, self.state.loaded.configuration.webhook
-        _log.info(
-            log.event(
-                "configuration in force",
-                hash=self.state.configuration_hash,
-                changed=changed,
-                server=registry.server or "none, images are public",
-                rules=len(webhook.rules),
-                exclude=len(webhook.exclude),
-            )
-        )
+        return {
+            "hash": self.state.configuration_hash,
+            "server": registry.server or "none",
+            "rules": len(webhook.rules),
+            "exclude": len(webhook.exclude),
+        }
+
+    def _poll_client_ca(self, client_ca: ClientCA) -> None:
+        before = client_ca.cas
+        client_ca.poll()
+        if client_ca.cas != before:
+            self._replace(client_ca_since=time.time())
+            _log.info(log.event("client CAs loaded", file=client_ca.path))
+        if client_ca.error == self.state.client_ca_error:
+            return
+        self._replace(client_ca_error=client_ca.error)
+        if client_ca.error and client_ca.cas:
+            _log.error(log.event("client CA reload failed, keeping previous CAs", error=client_ca.error))
+        elif client_ca.error:
+            _log.warning(log.event("client CAs not loaded yet", error=client_ca.error))
 
     def _poll_certificate(self) -> None:
         pending, self._pending = self._pending, None
@@ -130,16 +153,14 @@ class Reloader:
         if validity is not None and self._is_worse(validity):
             self._rejected = validity
             reason = validity.why_not(self._clock())
-            self._report_certificate_error(f"{self._files.certificate}: a certificate {reason}")
+            self._report_certificate_error(f"{self._files.certificate}: certificate {reason}")
             return
-        error = self._client_ca.error if self._client_ca else None
-        self._replace(
-            tls=context, certificate_error=error, certificate_since=time.time(), certificate_validity=validity
-        )
-        until = None if validity is None else format_rfc3339(validity.ends)
-        _log.info(log.event("certificate in force", certificate=self._files.certificate, until=until))
-        if error:
-            _log.error("the last good authorities hold: %s", error)
+        if found.pair != self._served:
+            self._served = found.pair
+            self._replace(certificate_since=time.time(), certificate_validity=validity)
+            until = None if validity is None else format_rfc3339(validity.ends)
+            _log.info(log.event("certificate loaded", certificate=self._files.certificate, until=until))
+        self._replace(tls=context, certificate_error=None)
 
     def _is_worse(self, validity: Validity) -> bool:
         """Return whether a certificate is not valid now while the served one is."""
@@ -151,24 +172,26 @@ class Reloader:
         """Report a served certificate or client CA that is not valid: it may have expired since it was read."""
         served = self.state.certificate_validity
         why = served.why_not(self._clock()) if served else None
-        if why:
-            invalid: str | None = f"{self._files.certificate}: a certificate {why}"
-        else:
-            invalid = self._client_ca.invalid if self._client_ca else None
+        invalid = why and f"{self._files.certificate}: certificate {why}"
         if invalid != self.state.certificate_invalid:
             self._replace(certificate_invalid=invalid)
             if invalid:
-                _log.error("what is served is not valid: %s", invalid)
+                _log.error(log.event("served certificate not valid", error=invalid))
+        invalid = self._client_ca.invalid if self._client_ca else None
+        if invalid != self.state.client_ca_invalid:
+            self._replace(client_ca_invalid=invalid)
+            if invalid:
+                _log.error(log.event("client CAs not valid", error=invalid))
 
     def _read_files(self) -> "_Found":
-        clients = self._client_ca.poll() if self._client_ca else None
+        cas = self._client_ca.cas if self._client_ca else ""
         try:
-            return _Found(b"".join(map(files.read, self._files)), clients)
+            return _Found(b"".join(map(files.read, self._files)), cas)
         except FileError as error:
-            return _Found(str(error), clients)
+            return _Found(str(error), cas)
 
-    def _context(self, pair: bytes | str) -> ssl.SSLContext | str:
-        """Return a context for the current files, or why there is none."""
+    def _context(self, pair: bytes | str) -> ssl.SSLContext | str | None:
+        """Return a context, or why the files are not used, or None if they are valid but there is no client CA yet."""
         if isinstance(pair, str):
             return pair
         try:
@@ -177,25 +200,25 @@ class Reloader:
             return str(error)
         if self._client_ca is not None:
             if not self._client_ca.cas:
-                return str(self._client_ca.error)
+                return None
             tls.require_client_certificates(context, self._client_ca.cas, self._client_ca.names)
         return context
 
     def _report_certificate_error(self, error: str) -> None:
         self._replace(certificate_error=error)
-        if self.state.tls is None:
+        if self._served is None:
             # Normal at startup if the refresher creates the key pair, which it does about a second later.
-            _log.warning("no certificate to serve yet: %s", error)
+            _log.warning(log.event("certificate not loaded yet", error=error))
         else:
-            _log.error("no certificate to serve, the last good one is served: %s", error)
+            _log.error(log.event("certificate reload failed, keeping previous certificate", error=error))
 
 
 class _Found(NamedTuple):
     """The content of the files, or why they cannot be read."""
 
     pair: bytes | str
-    clients: tuple[bytes | str, str] | None
-    """None without mutual TLS."""
+    client_cas: str
+    """The current client CAs, empty without mutual TLS."""
 
 
 def _configured(loaded: Loaded) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from operator import attrgetter
 from time import perf_counter
 from typing import cast
 
+from webhook import log
 from webhook.admission import review
 from webhook.admission.decision_cache import LONGEST_BODY
 from webhook.server import routes
@@ -175,8 +176,8 @@ class RequestScheduler:
     def _reply(self, request: Request) -> Reply:
         try:
             return self._application(request)
-        except Exception:  # noqa: BLE001 - the client waits for an answer
-            _log.exception("a request could not be answered")
+        except Exception as error:  # noqa: BLE001 - the client waits for an answer
+            _log.error(log.event("answering a request failed", error=log.location(error)))
             return routes.FAILED
 
 

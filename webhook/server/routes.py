@@ -62,10 +62,10 @@ def text(status: int, line: str) -> Reply:
     return Reply(status, _TEXT, f"{line}\n".encode())
 
 
-TOO_LARGE = text(413, f"the body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
+TOO_LARGE = text(413, f"body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
 #: Without Retry-After: API servers retry only if there is one, and the user's request would wait for that.
-OVERLOADED = text(503, "too much is under way")
-FAILED = text(500, "registry-webhook failed; its log says where")
+OVERLOADED = text(503, "overloaded: too many or too large requests are in progress")
+FAILED = text(500, "internal error; see the log of registry-webhook")
 
 
 def mutate(mutator: Mutator, content_type: str, body: bytes, counters: ReviewCounters, client: str = "") -> Reply:
@@ -75,13 +75,13 @@ def mutate(mutator: Mutator, content_type: str, body: bytes, counters: ReviewCou
     """
     began = perf_counter()
     if content_type != _JSON and content_type.partition(";")[0].strip().lower() != _JSON:
-        why = f"the content type must be {_JSON}"
+        why = f"content type must be {_JSON}"
         counters.refuse(Refused(415, Refusal.CONTENT_TYPE, client, why))
         return text(415, why)
     try:
         result = mutator.review(body)
     except MalformedReview as error:
-        why = log.escape(f"the body is {error}")
+        why = log.escape(f"malformed review: {error}")
         counters.refuse(Refused(400, Refusal.MALFORMED_REVIEW, client, why))
         return text(400, why)
     return _answer(result, client, counters, len(body), began)
@@ -109,29 +109,32 @@ def _answer(result: ReviewResult, client: str, counters: ReviewCounters, size: i
 
 def about() -> Reply:
     """Answer `GET /` with name and version."""
-    return text(200, f"registry-webhook {__version__}: a mutating admission webhook; the API server POSTs to /mutate")
+    return text(200, f"registry-webhook {__version__}: a mutating admission webhook; API servers POST to /mutate")
 
 
 def alive() -> Reply:
     """Answer the liveness probe."""
-    return text(200, "alive")
+    return text(200, "ok")
 
 
 def ready(now: ServerState, *, draining: bool) -> Reply:
     """Answer the readiness probe, with errors even if the last valid configuration and certificate are still used."""
-    errors = [
-        f"{part}: {log.shorten(error, 512)}"
-        for part, error in (("configuration", now.configuration_error), ("certificate", now.certificate_error))
-        if error is not None
-    ]
+    errors = {
+        "configuration reload failed, using the previous configuration": now.configuration_error,
+        "certificate reload failed, using the previous certificate": now.certificate_error,
+        "client CA reload failed, using the previous CAs": now.client_ca_error,
+        "the certificate is not valid": now.certificate_invalid,
+        "the client CAs are not valid": now.client_ca_invalid,
+    }
     if draining:
-        return text(503, "not ready: stopping")
+        return text(503, "not ready: shutting down")
     if now.tls is None:
-        return text(503, "\n".join(["not ready: TLS connections cannot be answered yet", *errors]))
-    lines = [f"the last good one stays; {error}" for error in errors]
-    if now.certificate_invalid is not None:
-        lines.append(f"what is served is not valid; certificate: {log.shorten(now.certificate_invalid, 512)}")
-    return text(200, "\n".join(["ready", *lines]))
+        missing = {"certificate": now.certificate_error, "client CA": now.client_ca_error}
+        state, errors = "not ready", {f"no {part} yet": error for part, error in missing.items()}
+    else:
+        state = "ready"
+    lines = [f"{what}: {log.shorten(error, 512)}" for what, error in errors.items() if error is not None]
+    return text(200 if now.tls else 503, "\n".join([state, *lines]))
 
 
 def metrics(exposition: bytes) -> Reply:
@@ -153,7 +156,7 @@ def _log_review(result: ReviewResult, client: str) -> None:
         "client": client or None,
     }
     if rewritten:
-        log.info(_log, log.Event(decision.outcome, about, decision.log_fields))
+        log.info(_log, log.Event("Pod changed", about, decision.log_fields))
     else:
         level = logging.ERROR if decision.outcome is Outcome.ERROR else logging.WARNING
-        _log.log(level, log.Event("not examined", {"outcome": decision.outcome, **about}, decision.log_fields))
+        _log.log(level, log.Event("Pod not examined", about, decision.log_fields))

@@ -106,7 +106,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         gc.freeze()  # what exists now stays, so later collections can skip it
         _log.info(
             log.event(
-                "serving",
+                "server started",
                 addresses=", ".join(listener.address for listener in listeners),
                 loop=type(self.loop).__module__.partition(".")[0],
                 parser=PARSER,
@@ -152,8 +152,8 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         while True:
             try:
                 await self.loop.run_in_executor(executor, config.poll)
-            except Exception:  # noqa: BLE001 - the current state is still served
-                _log.exception("cannot look at the files")
+            except Exception as error:  # noqa: BLE001 - the current state is still served
+                _log.error(log.event("reading the files failed", error=log.location(error)))
             polled.set()
             await asyncio.sleep(_POLL_INTERVAL)
 
@@ -163,7 +163,9 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         Every answer closes its connection. New connections are accepted until clients have learned that this endpoint
         is gone. Then they are refused, idle ones are closed, and requests in flight are answered.
         """
-        _log.info(log.event("stopping", accepting_for=seconds))
+        if self._quick_shutdown:
+            seconds = 0.0
+        _log.info(log.event("shutdown started", drain_seconds=seconds))
         deadline = self.loop.time() + seconds
         while self.loop.time() < deadline and not self._quick_shutdown:
             self.notify()
@@ -177,7 +179,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             await asyncio.sleep(0.05)
             for listener in listeners:
                 listener.close_idle()
-        _log.info(log.event("stopped", cut_off=sum(listener.open for listener in listeners)))
+        _log.info(log.event("shutdown completed", aborted_connections=sum(listener.open for listener in listeners)))
 
     def _cleanup(self) -> None:
         # No client waits for an answer any more, and a signal while the event loop is shut down would be logged as an

@@ -134,7 +134,7 @@ def test_restart_provider_failing_tenant_content_not_spread(place: Place) -> Non
         api.edit(name)
     (place.folder / "password").unlink()
     with refreshing(place, "again") as sidecar:
-        wait_until(lambda: "pass: provider" in sidecar.log)
+        wait_until(lambda: "credential refresh failed outcome=provider" in sidecar.log)
         settle(api)
         assert all(published(api, name)() for name in others)
         # What one of them deletes comes back, and a new password reaches all.
@@ -168,13 +168,13 @@ def test_configuration_reload_valid_applied_invalid_ignored(place: Place) -> Non
             wait_until(published(api, name))
         assert sidecar.metric("configuration_last_reload_successful") == 1
         place.write("config.yaml", f"webhook: {{nonsense: 1, credential: {{file: {PASSWORD}}}}}\n")
-        wait_until(lambda: "the configuration is broken, the last good one stays" in sidecar.log)
+        wait_until(lambda: "configuration reload failed, keeping previous configuration" in sidecar.log)
         assert sidecar.metric("configuration_last_reload_successful") == 0
         assert ("configuration-invalid", None) in sidecar.warnings()
         api.edit("team")
         wait_until(published(api, "team"), SOON)
         (place.folder / "config.yaml").unlink()
-        wait_until(lambda: sidecar.log.count("the configuration is broken") == 2)
+        wait_until(lambda: sidecar.log.count("configuration reload failed") == 2)
         # The credential cannot be read any more: the last good one outlives the change.
         (place.folder / "password").unlink()
         place.configure(namespaces={"deny": ["other"]})

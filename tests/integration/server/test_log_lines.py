@@ -33,7 +33,7 @@ def rewrites(server: Server, number: int) -> list[dict[str, Any]]:
     """Wait for `number` lines of rewrites."""
 
     def found() -> list[dict[str, Any]]:
-        return [one for one in objects(server) if one["message"] == "rewritten"]
+        return [one for one in objects(server) if one["message"] == "Pod changed"]
 
     wait_until(lambda: len(found()) == number)
     return found()
@@ -55,11 +55,12 @@ def test_rewrite_json_line_has_request_and_images(place: Place) -> None:
     assert first == {
         "level": "INFO",
         "logger": "webhook.admission",
-        "message": "rewritten",
+        "message": "Pod changed",
         "namespace": "team",
         "pod": "web-",
         "client": "127.0.0.1",
         "uid": "u-1",
+        "outcome": "rewritten",
         "pull_secret": "registry-webhook-pull",
         "images": [
             {
@@ -86,7 +87,7 @@ def test_every_json_line_is_an_object(place: Place) -> None:
         server.review(review.encode_review(pod("nginx")))
         rewrites(server, 1)
         place.configure("nonsense: true\n")
-        wait_until(lambda: "the last good one stays" in server.log)
+        wait_until(lambda: "configuration reload failed" in server.log)
     for line in objects(server):
         assert list(line)[:4] == ["time", "level", "logger", "message"]
 
@@ -99,9 +100,9 @@ def test_hostile_pod_forges_no_line(place: Place, form: str) -> None:
     with serving(place, f"--log-format={form}") as server:
         before = len(server.log.splitlines())
         server.review(review.encode_review(document, uid=forged))
-        wait_until(lambda: "rewritten" in server.log)
+        wait_until(lambda: "Pod changed" in server.log)
         lines = server.log.splitlines()[before:]
-    (line,) = (line for line in lines if "rewritten" in line)
+    (line,) = (line for line in lines if "Pod changed" in line)
     assert line.isascii()
     assert line.isprintable()
     assert not any(line.startswith("2026-01-01") for line in lines)
@@ -157,8 +158,8 @@ def test_unexamined_review_logged_with_uid_and_counted(place: Place) -> None:
     with as_json(place) as server:
         for body in (large, unreadable, unread):
             server.review(body)
-        wait_until(lambda: server.log.count("not examined") == 3)
-        first, second, third = (one for one in objects(server) if one["message"] == "not examined")
+        wait_until(lambda: server.log.count("Pod not examined") == 3)
+        first, second, third = (one for one in objects(server) if one["message"] == "Pod not examined")
         metrics = server.probe("/metrics").body.decode()
     assert (first["level"], first["outcome"], first["allowed"]) == ("WARNING", "too-large", True)
     assert (first["namespace"], first["pod"], first["uid"]) == ("team", "x", "u-1")

@@ -73,7 +73,7 @@ def test_configuration_hash_and_certificate_expiry_exported(tmp_path: Path) -> N
         place.configure(CONFIGURATION + "webhook: {exclude: ['**/pause']}\n")
         wait_until(lambda: hashes(server) != before)
         (now,) = hashes(server)
-        assert f"configuration in force hash={now} changed=webhook.exclude" in server.log
+        assert f"configuration reloaded changed=webhook.exclude hash={now}" in server.log
 
 
 def hashes(server: Server) -> set[str]:

@@ -611,7 +611,7 @@ def test_refresh_log_without_credential(caplog: pytest.LogCaptureFixture) -> Non
             scene.verdict = verdict
             scene.passes(1)
     assert "an entry was left out" in caplog.text
-    assert "pass: refused" in caplog.text
+    assert "credential refresh failed outcome=refused" in caplog.text
     assert "kept-secret" not in caplog.text
     assert "a2VwdC1zZWNyZX" not in caplog.text
 

@@ -134,7 +134,7 @@ def test_key_pair_expired_does_not_replace_valid_one(
     for _ in range(3):
         watched.poll()
     assert watched.state.tls is before
-    assert "tls.crt: a certificate " in (watched.state.certificate_error or "")
+    assert "tls.crt: certificate " in (watched.state.certificate_error or "")
     assert watched.state.certificate_invalid is None
     assert [record.levelname for record in caplog.records].count("ERROR") == 1
     write(place, timedelta(0))
@@ -151,7 +151,7 @@ def test_key_pair_expired_at_start_served_and_reported(
     watched = looked(place, Clock())
     assert watched.state.tls is not None
     assert watched.state.certificate_invalid is not None
-    assert b"what is served is not valid" in routes.ready(watched.state, draining=False).body
+    assert b"the certificate is not valid" in routes.ready(watched.state, draining=False).body
     before = watched.state.tls
     write(place, -3 * HOUR)
     watched.poll()
@@ -191,7 +191,7 @@ def test_key_pair_expiring_while_served_reported_and_replaced(place: Place) -> N
     assert watched.state.certificate_invalid is not None
 
 
-def test_client_ca_expired_does_not_replace_valid_one(place: Place) -> None:
+def test_client_ca_expired_does_not_replace_valid_one(place: Place, caplog: pytest.LogCaptureFixture) -> None:
     clock, path = Clock(), place.folder / "clients.crt"
     good, later = (
         pki_ca.create_ca(name, datetime.now(UTC) + begins, HOUR)
@@ -203,11 +203,16 @@ def test_client_ca_expired_does_not_replace_valid_one(place: Place) -> None:
     replace(path, EXPIRED.certificate)
     watched.poll()
     assert clients.cas == good.certificate.decode()
-    assert "every CA expired" in (watched.state.certificate_error or "")
+    assert "every CA expired" in (watched.state.client_ca_error or "")
+    assert watched.state.certificate_error is None
+    messages = [record.getMessage() for record in caplog.records if record.levelno > logging.INFO]
+    assert len(messages) == 1
+    assert messages[0].startswith("client CA reload failed, keeping previous CAs error=")
     # One that is valid is enough: so are CAs rotated.
     replace(path, EXPIRED.certificate + good.certificate)
     watched.poll()
     assert clients.cas == (EXPIRED.certificate + good.certificate).decode()
+    assert watched.state.client_ca_error is None
     replace(path, later.certificate)
     watched.poll()
     assert clients.cas != later.certificate.decode()
@@ -216,7 +221,23 @@ def test_client_ca_expired_does_not_replace_valid_one(place: Place) -> None:
     assert clients.cas == later.certificate.decode()
     clock.now += 3600
     watched.poll()
-    assert "clients.crt" in (clients.invalid or "")
+    assert "clients.crt" in (watched.state.client_ca_invalid or "")
+
+
+def test_client_ca_missing_certificate_has_no_error(place: Place) -> None:
+    path = place.folder / "clients.crt"
+    watched = looked(place, Clock(), ClientCA(path))
+    state = watched.state
+    assert (state.tls, state.certificate_error) == (None, None)
+    assert "no such file" in (state.client_ca_error or "")
+    answer = routes.ready(state, draining=False)
+    assert (answer.status, answer.body.splitlines()[0]) == (503, b"not ready")
+    replace(path, place.ours.certificate)
+    watched.poll()
+    assert watched.state.tls is not None
+    assert watched.state.client_ca_error is None
+    assert watched.state.certificate_since == state.certificate_since
+    assert routes.ready(watched.state, draining=False).body == b"ready\n"
 
 
 _MAKE: dict[str, Callable[[], Any]] = {

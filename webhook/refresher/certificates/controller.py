@@ -211,7 +211,7 @@ class CertificateController:
             self._update(fresh)
             return None
         self._store(due.state, fresh)
-        _log.info(log.event("certificate stored", why=due.why, authorities=len(due.state.cas)))
+        _log.info(log.event("certificate stored", why=due.why, cas=len(due.state.cas)))
         self._metrics.certificate_renewals.inc()
         return due.state
 
@@ -249,7 +249,7 @@ class CertificateController:
             if (repair and self._in_backoff()) or not self._is_as_stored(state):
                 return
             self._configs.put(self._installation.apply_ca_bundle(config, wanted.bundle, wanted.owner))
-            _log.info(log.event(f"webhook configuration {'repaired' if repair else 'written'}", ca_bundle=differs))
+            _log.info(log.event("webhook configuration updated", repair=repair, ca_bundle=differs))
             self._trusted_pending = self._trusted_pending or differs
             if repair:
                 self._backoff.record(self._clocks.monotonic())

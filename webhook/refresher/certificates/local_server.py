@@ -54,7 +54,7 @@ class LocalServer:
         if rotation.is_due_to_serve(held, state, observed, spec, now):
             self._key_pair_dir.write(state.serving)
             held = state.serving
-            _log.info(log.event("certificate handed to the server", fingerprint=ca.fingerprint(held.certificate)))
+            _log.info(log.event("certificate installed", fingerprint=ca.fingerprint(held.certificate)))
         if held == state.serving:
             self._metrics.certificate_expiry.set(ca.validity(held.certificate).ends.timestamp())
 
@@ -76,4 +76,4 @@ class LocalServer:
             try:
                 self._installation.report_certificate(self._replica, None, leaving=True)
             except ClusterError as error:
-                _log.info("%s", error)
+                _log.info(log.event("could not remove certificate report", error=error))

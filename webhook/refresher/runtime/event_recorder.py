@@ -63,12 +63,12 @@ class EventRecorder:
         if not self._is_new(namespace or "", reason, note):
             return
         level = logging.WARNING if kind == "Warning" else logging.INFO
-        _log.log(level, log.event(f"{reason}: {note}", namespace=namespace))
+        _log.log(level, log.event("Event occurred", reason=reason, namespace=namespace, note=note))
         if event and self._leading():
             try:
                 self._cluster.create_event(self._event(kind, reason, note, namespace))
             except ClusterError as error:
-                _log.info("no Event: %s", error)
+                _log.warning(log.event("could not create Event", reason=reason, error=error))
 
     def _is_new(self, namespace: str, reason: str, note: str) -> bool:
         now = self._clock()

@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable
 from threading import Event
 
+from webhook import log
 from webhook.errors import ClusterError, Conflict
 from webhook.kube.api import Cluster, HeldLease
 from webhook.kube.codec import micro_time
@@ -99,7 +100,7 @@ class LeaderElection:
             return _RENEWAL / 4
         except ClusterError as error:
             if self.error is None:
-                _log.warning("%s; this is tried again for as long as it takes", error)
+                _log.warning(log.event("Lease update failed, retrying", error=error))
             self.error = str(error)
             return _RENEWAL / 2
         self.error = None
@@ -150,7 +151,10 @@ class LeaderElection:
     def _notify(self) -> None:
         if self.leading() != self._notified:
             self._notified = self.leading()
-            _log.info("this replica %s", "writes now" if self._notified else "no longer writes")
+            if self._notified:
+                _log.info(log.event("started leading", identity=self._identity))
+            else:
+                _log.info(log.event("stopped leading", identity=self._identity))
             self._on_change(self._notified)
 
     def release(self) -> None:
@@ -161,5 +165,5 @@ class LeaderElection:
             try:
                 self._cluster.write_lease(spec, self._lease.version, _RELEASE_TIMEOUT, self._logins.recent())
             except ClusterError as error:
-                _log.info("the Lease ends by itself: %s", error)
+                _log.info(log.event("could not release Lease, waiting for it to expire", error=error))
         self._notify()

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from threading import Event
 from typing import Generic, TypeVar
 
+from webhook import log
 from webhook.errors import ClusterError, Expired
 from webhook.kube.api import ListWatch, Watch
 from webhook.kube.codec import Versioned
@@ -90,7 +91,7 @@ class Reflector(Generic[_Object]):
 
     def _note_success(self) -> None:
         if self._failures:
-            _log.info("%s are watched again", self._resource.display_name)
+            _log.info(log.event("watch recovered", resource=self._resource.display_name))
             self._failures = 0
 
     def _note_failure(self, error: ClusterError) -> None:
@@ -100,6 +101,6 @@ class Reflector(Generic[_Object]):
             self._version = None
         if isinstance(error, Expired):
             self._version = None
-            _log.info("%s: it begins anew", error)
+            _log.info(log.event("watch expired, listing again", resource=self._resource.display_name, error=error))
         elif self._failures == 1:
-            _log.warning("%s; this is tried again for as long as it takes", error)
+            _log.warning(log.event("watch failed, retrying", resource=self._resource.display_name, error=error))

@@ -41,7 +41,7 @@ class ThreadGroup:
                 if self.stop.is_set():
                     return
                 self._metrics.loop_restarts.inc()
-                _log.error("the loop %s failed and is started again: %s", name, log.location(error))
+                _log.error(log.event("loop failed, restarting", loop=name, error=log.location(error)))
                 self.stop.wait(_RESTART_DELAY)
 
     def request_stop(self) -> None:

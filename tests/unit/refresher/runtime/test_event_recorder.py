@@ -125,8 +125,8 @@ def test_warning_without_event_logged(said: Said, caplog: pytest.LogCaptureFixtu
     said.reporter.warning("Unreachable", "two", event=False)
     assert said.notes() == []
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "Failed: one namespace=team"),
-        (logging.WARNING, "Unreachable: two"),
+        (logging.WARNING, "Event occurred reason=Failed namespace=team note=one"),
+        (logging.WARNING, "Event occurred reason=Unreachable note=two"),
     ]
 
 
@@ -135,6 +135,6 @@ def test_event_refused_logged(said: Said, caplog: pytest.LogCaptureFixture) -> N
     with caplog.at_level(logging.INFO):
         said.reporter.warning("Failed", "no quota", "team")
     assert [record.getMessage() for record in caplog.records] == [
-        "Failed: no quota namespace=team",
-        "no Event: cannot make an Event: no right (403)",
+        'Event occurred reason=Failed namespace=team note="no quota"',
+        'could not create Event reason=Failed error="cannot make an Event: no right (403)"',
     ]

@@ -69,7 +69,7 @@ def test_thread_group_failed_loop_restarted_and_logged(
     assert runs == [False, False]
     (record,) = caplog.records
     assert (
-        "the loop fragile failed and is started again: RuntimeError at webhook.refresher.runtime.thread_group:"
+        'loop failed, restarting loop=fragile error="RuntimeError at webhook.refresher.runtime.thread_group:'
         in caplog.text
     )
     assert record.exc_info is None

@@ -123,8 +123,8 @@ def test_watch_outage_end_logged_and_resynced(caplog: pytest.LogCaptureFixture) 
     with caplog.at_level(logging.INFO):
         scene.run(70)
     assert [record.getMessage() for record in caplog.records] == [
-        f"{_BROKEN}; this is tried again for as long as it takes",
-        "namespaces are watched again",
+        f'watch failed, retrying resource=namespaces error="{_BROKEN}"',
+        "watch recovered resource=namespaces",
     ]
     assert scene.returned >= 2
     assert "team" in scene.store
