@@ -42,6 +42,7 @@ from webhook.admission_policy import mutate
 from webhook.config.load import load
 from webhook.constants import ENABLED_LABEL
 from webhook.errors import ClusterError
+from webhook.kube.access import Access
 from webhook.kube.client import Client, Request, connect
 
 #: What is aimed at: the 99th percentile of what the webhook takes, by the API server, seconds.
@@ -167,7 +168,7 @@ def _run(engine: Engine, rate: float, seconds: float) -> None:
         sys.exit("KUBECONFIG must name the kubeconfig of a cluster to measure on")
     if kubectl is None:
         sys.exit("kubectl must be on PATH")
-    client = connect(None, None, lambda _method, _status: None)
+    client = connect(Access(), lambda _method, _status: None)
     version = json.loads(client.call(Request("reach the cluster", "GET", "/version")))["gitVersion"]
     print(f"Kubernetes {version}, {_described(engine)}", flush=True)
     # A name that no webhook or policy of the cluster has: all that is counted under it is ours.

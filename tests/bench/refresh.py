@@ -24,6 +24,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from webhook.config.listen_address import Address, listen
 from webhook.constants import DEFAULT_NAMESPACE, ENABLED_LABEL
 from webhook.errors import Conflict, NotFound
+from webhook.kube.access import Access
 from webhook.kube.client import Client, Request, connect
 from webhook.settings import PullSecretSettings
 
@@ -97,7 +98,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not os.environ.get("KUBECONFIG"):
         sys.exit("KUBECONFIG must name the kubeconfig of a cluster to measure on")
-    client = connect(None, None, lambda _method, _status: None)
+    client = connect(Access(), lambda _method, _status: None)
     names = [f"bench-{secrets.token_hex(3)}-{number}" for number in range(arguments.namespaces)]
     with _namespaces(client, names), tempfile.TemporaryDirectory() as folder:
         _measure(client, names, arguments.samples, Path(folder))

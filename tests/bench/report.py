@@ -23,6 +23,7 @@ import msgspec
 
 from webhook.constants import ENABLED_LABEL, ORIGINALS_ANNOTATION
 from webhook.errors import Conflict, NotFound
+from webhook.kube.access import Access
 from webhook.kube.client import MERGE, Client, Request, connect
 
 SERVER, SECRET = "registry.example.com", "registry-webhook-pull"
@@ -67,7 +68,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if not os.environ.get("KUBECONFIG"):
         sys.exit("KUBECONFIG must name the kubeconfig of a cluster to measure on")
-    client = connect(None, None, lambda _method, _status: None)
+    client = connect(Access(), lambda _method, _status: None)
     count = -(-arguments.pods // (_REPLICAS * _DEPLOYMENTS))
     run = secrets.token_hex(2)
     names = [f"bench-{run}-{number:02}" for number in range(count)]

@@ -14,6 +14,7 @@ from webhook.admission_policy import mutate
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, ORIGINALS_ANNOTATION
 from webhook.errors import ConfigurationError, PolicyLimitExceeded
 from webhook.images.resolver import Resolver
+from webhook.kube.access import Access
 from webhook.kube.client import Client, connect
 
 from .cluster import Cluster, Manifest, eventually
@@ -29,7 +30,7 @@ _OLD = {"app": "nginx:1", "sidecar": "acme/proxy:1", "far": "ghcr.io/x"}
 
 @pytest.fixture(scope="module")
 def client() -> Client:
-    return connect(None, None, lambda _method, _status: None)
+    return connect(Access(), lambda _method, _status: None)
 
 
 @pytest.fixture(scope="module")

@@ -9,6 +9,7 @@ import pytest
 from webhook.admission_policy import guard
 from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION
 from webhook.errors import Forbidden, Invalid
+from webhook.kube.access import Access
 from webhook.kube.client import Client, connect
 
 from .cluster import Cluster, Manifest, eventually
@@ -50,7 +51,7 @@ class Guarded:
 
 @pytest.fixture(scope="module")
 def client() -> Client:
-    return connect(None, None, lambda _method, _status: None)
+    return connect(Access(), lambda _method, _status: None)
 
 
 @pytest.fixture(scope="module")

@@ -131,10 +131,11 @@ class _Listener(ABC):
         if not first.endswith("\r\n"):
             return None  # the client does not speak TLS
         method, target, _ = first.split(" ")
-        fields = []
+        headers: dict[str, str] = {}
         while (line := file.readline()) not in {b"\r\n", b""}:
-            fields.append(line.decode("latin-1").partition(":"))
-        headers = {name.lower(): value.strip() for name, _, value in fields}
+            name, _, value = line.decode("latin-1").partition(":")
+            # A header that occurs several times is a list: RFC 9110 section 5.3.
+            headers[name.lower()] = ", ".join([*filter(None, [headers.get(name.lower())]), value.strip()])
         return Request(method, target, headers, file.read(int(headers.get("content-length", "0"))), self.stopped)
 
     @abstractmethod

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 
@@ -10,6 +9,7 @@ from webhook.cli.options import cluster_options, installation_option
 from webhook.constants import REFRESHER
 from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
 from webhook.kube import client
+from webhook.kube.access import Access
 from webhook.kube.api import HeldLease
 from webhook.kube.uninstall import ManagedSecret, Uninstaller
 from webhook.output import terminal
@@ -48,17 +48,14 @@ def command(
     dry_run: bool,  # noqa: FBT001
     stop: bool,  # noqa: FBT001
     installation_namespace: str | None,
-    kubeconfig: Path | None,
-    context: str | None,
+    access: Access,
 ) -> int:
     """Delete the generated admission policies, and the pull secrets of all namespaces, whatever they are called.
 
     Containers that run go on; what a node has to pull from then on, it pulls without. Only metadata is read. Nothing is
     done while a sidecar runs, which would put them back. The exit status is 0 if all are gone, and 1 if one stayed.
     """
-    uninstaller = Uninstaller(
-        client.connect(kubeconfig, context, lambda _method, _status: None), installation_namespace
-    )
+    uninstaller = Uninstaller(client.connect(access, lambda _method, _status: None), installation_namespace)
     try:
         if not stop and not dry_run and (holder := holder_of(uninstaller.lease)):
             raise RegistryWebhookError(

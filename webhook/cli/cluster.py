@@ -9,6 +9,7 @@ from webhook.cli.options import load_options
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.kube import client, installed_config
+from webhook.kube.access import Access
 from webhook.kube.installed_config import InstalledObjects
 from webhook.kube.reader import Reader
 from webhook.output import table, terminal
@@ -22,9 +23,9 @@ EXIT_OK, EXIT_FOUND, EXIT_ERROR = 0, 1, 2
 
 
 @contextmanager
-def connected_reader(kubeconfig: Path | None, context: str | None) -> Iterator[Reader]:
+def connected_reader(access: Access) -> Iterator[Reader]:
     """Connect to the cluster and check that it answers. Raises `ClusterError`."""
-    reader = Reader(client.connect(kubeconfig, context, lambda _method, _status: None))
+    reader = Reader(client.connect(access, lambda _method, _status: None))
     try:
         reader.version()
         yield reader

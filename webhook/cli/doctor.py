@@ -11,6 +11,7 @@ from webhook.cli.options import cluster_read_options, load_options
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics.doctor import analysis, collect, text
 from webhook.kube import installed_config
+from webhook.kube.access import Access
 from webhook.output.findings import Mark
 from webhook.output.table import Form
 
@@ -29,8 +30,7 @@ could be looked at.
 )
 @cluster_read_options
 def command(
-    kubeconfig: Path | None,
-    context: str | None,
+    access: Access,
     installation_namespace: str | None,
     config: Path | None,
     output: Form,
@@ -42,7 +42,7 @@ def command(
     Nothing is written, and no credential is read.
     """
     written = None if config is None else load_options(config).configuration
-    with cluster.connected_reader(kubeconfig, context) as reader:
+    with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
         settings = None if written is None else EffectiveConfig(written.at(names), str(config))
         report = analysis.report(collect.collect(reader, names, settings, datetime.now(UTC)))

@@ -15,6 +15,7 @@ from webhook.diagnostics.explain.collect import Collector
 from webhook.diagnostics.explain.verdict import explain
 from webhook.errors import InvalidManifest
 from webhook.kube import client, installed_config, manifests
+from webhook.kube.access import Access
 from webhook.kube.partial import attempt
 from webhook.kube.pod_templates import Workload, workloads
 from webhook.output.findings import Mark
@@ -56,15 +57,14 @@ def command(
     output: Form,
     config: Path | None,
     installation_namespace: str | None,
-    kubeconfig: Path | None,
-    context: str | None,
+    access: Access,
 ) -> int:
     """Say why a Pod was rewritten or was not: every step in order, and first the one that decides."""
     if (pod is None) == (filename is None):
         raise click.UsageError("either pod/NAME or --filename FILE")
     subjects: Sequence[str | Workload] = [_name(pod)] if pod is not None else _workloads(str(filename))
-    namespace = namespace or client.current_namespace(kubeconfig, context)
-    with cluster.connected_reader(kubeconfig, context) as reader:
+    namespace = namespace or client.current_namespace(access)
+    with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
         objects = installed_config.read_objects(reader, names)
         settings = attempt(cluster.effective_config, reader, config, names, objects)

@@ -14,9 +14,17 @@ from webhook.config import files
 from webhook.config.listen_address import Address
 from webhook.config.load import Loaded, load
 from webhook.constants import DEFAULT_NAMESPACE, NAMESPACE_VARIABLE
+from webhook.kube.access import Access
 
 CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
+_DURATION = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?)|(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?", re.ASCII
+)
+#: A label selector: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+_KEY, _VALUE = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?", r"[A-Za-z0-9_.-]*"
+_REQUIREMENT = rf"\s*(?:!?{_KEY}|{_KEY}\s*(?:==?|!=)\s*{_VALUE}|{_KEY}\s+(?:not)?in\s*\([\sA-Za-z0-9_.,-]+\))\s*"
+_SELECTOR = re.compile(rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*|", re.ASCII)
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
 _PORTS = 65536
 #: Limit in bytes of a manifest.
@@ -71,16 +79,63 @@ config_option = click.option(
     "hold. Environment variables win over the file.",
 )
 
-#: `kubeconfig: Path | None, context: str | None`
-cluster_options = together(
+
+class DurationType(click.ParamType[float]):
+    """Seconds, written as kubectl writes a duration: `30s`, `1m30s`, or a number of seconds."""
+
+    name = "DURATION"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = _DURATION.fullmatch(str(value))
+        if found is None:
+            self.fail(f"must be a duration such as 30s or 2m, or a number of seconds, not {value!r}", param, ctx)
+        number, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return number + 3600 * hours + 60 * minutes + seconds
+
+
+class SelectorType(click.ParamType[str]):
+    """A label selector, checked here because the API server's error would be reported once for each list."""
+
+    name = "SELECTOR"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _SELECTOR.fullmatch(str(value)):
+            self.fail(f"must be a label selector such as app=web,tier!=db, not {value!r}", param, ctx)
+        return str(value)
+
+
+_CLUSTER_OPTIONS = (
     click.option(
         "--kubeconfig",
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="How to reach the cluster. Without it KUBECONFIG says, in a Pod its service account, else ~/.kube/config.",
+        help="Kubeconfig file. Default: $KUBECONFIG, then the ServiceAccount in a Pod, then ~/.kube/config.",
     ),
-    click.option("--context", metavar="NAME", help="The kubeconfig's context to use."),
+    click.option("--context", metavar="NAME", help="Kubeconfig context. Default: the current context."),
+    click.option("--cluster", metavar="NAME", help="Kubeconfig cluster. Default: that of the context."),
+    click.option("--user", metavar="NAME", help="Kubeconfig user. Default: that of the context."),
+    click.option("--as", "impersonate", metavar="USER", help="User or ServiceAccount to impersonate."),
+    click.option("--as-group", "groups", metavar="GROUP", multiple=True, help="Group to impersonate. Repeatable."),
+    click.option(
+        "--request-timeout",
+        type=DurationType(),
+        help="Time limit of each request to the API server, for example 30s; 0 means none. Default: 10s for most.",
+    ),
 )
+
+
+def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add kubectl's connection options, passed as `access: Access`."""
+
+    @functools.wraps(function)
+    def run(*positional: Any, **options: Any) -> Any:
+        access = Access(**{name: options.pop(name) for name in Access._fields})
+        if access.groups and access.impersonate is None:
+            raise click.UsageError("--as-group requires --as")
+        return function(*positional, access=access, **options)
+
+    return together(*_CLUSTER_OPTIONS)(run)
+
 
 #: `installation_namespace: str | None`
 installation_option = click.option(
@@ -102,18 +157,50 @@ default_installation_option = click.option(
 
 #: `namespace: str | None`
 namespace_option = click.option(
-    "--namespace", "-n", metavar="NAME", help="The namespace. Without it the kubeconfig's, as kubectl has it."
+    "--namespace", "-n", metavar="NAMESPACE", help="Namespace. Default: that of the kubeconfig's context."
 )
 
-#: `all_namespaces: bool`
-all_namespaces_option = click.option("--all-namespaces", "-A", is_flag=True, help="All namespaces.")
+
+def namespace_options(default: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Add an argument and an option for one namespace, and `--all-namespaces`; `default` ends the option's help.
+
+    Passed as `namespace: str | None, all_namespaces: bool`, of which at most one is set.
+    """
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(function)
+        def run(*, argument: str | None, namespace: str | None, all_namespaces: bool, **options: Any) -> Any:
+            given = dict.fromkeys(one for one in (argument, namespace) if one is not None)
+            if len(given) > 1:
+                raise click.UsageError(f"two namespaces given: {' and '.join(given)}")
+            if given and all_namespaces:
+                raise click.UsageError(f"--all-namespaces excludes the namespace {next(iter(given))}")
+            return function(namespace=next(iter(given), None), all_namespaces=all_namespaces, **options)
+
+        return together(
+            click.argument("argument", metavar="[NAMESPACE]", required=False),
+            click.option("--namespace", "-n", metavar="NAMESPACE", help=f"The same as the argument. {default}"),
+            click.option("--all-namespaces", "-A", is_flag=True, help="Include all namespaces."),
+        )(run)
+
+    return decorate
+
+
+def selector_option(objects: str) -> Callable[[_Function], _Function]:
+    """Add `--selector`, passed as `selector: str`."""
+    return click.option(
+        "--selector",
+        "-l",
+        type=SelectorType(),
+        default="",
+        help=f"Only {objects} with these labels, for example app=web,tier!=db.",
+    )
 
 
 def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
     """Add the options of all commands that read a cluster; the first of the output formats is the default.
 
-    Passed as `kubeconfig: Path | None, context: str | None, installation_namespace: str | None, config: Path | None,
-    output: str`.
+    Passed as `access: Access, installation_namespace: str | None, config: Path | None, output: str`.
     """
     config = click.option(
         "--config",

@@ -5,10 +5,11 @@ from pathlib import Path
 import click
 
 from webhook.cli import cluster
-from webhook.cli.options import all_namespaces_option, cluster_read_options, load_options, namespace_option
+from webhook.cli.options import cluster_read_options, load_options, namespace_options, selector_option
 from webhook.constants import InstallationNames
 from webhook.diagnostics.plan import collect, text
 from webhook.kube import client, installed_config
+from webhook.kube.access import Access
 from webhook.kube.reader import Reader
 from webhook.output.table import Form
 from webhook.settings import Configuration
@@ -29,16 +30,16 @@ Exit status: 0 nothing stands against it, 1 an image is not in the registry or c
 cannot be opted in, 2 it could not be done.
 """,
 )
-@namespace_option
-@all_namespaces_option
+@namespace_options("Default: that of the kubeconfig's context.")
+@selector_option("workloads")
 @click.option("--ask/--no-ask", default=True, help="Ask the registry for the images, if there is a credential for it.")
 @cluster_read_options
 def command(
     namespace: str | None,
     all_namespaces: bool,  # noqa: FBT001 - click passes it by name
+    selector: str,
     ask: bool,  # noqa: FBT001
-    kubeconfig: Path | None,
-    context: str | None,
+    access: Access,
     installation_namespace: str | None,
     config: Path | None,
     output: Form,
@@ -48,11 +49,11 @@ def command(
     Which workloads, which of their images and into what, what brings it about, and which of these images the registry
     does not have. It is asked with the credential that --config FILE or the environment has, as `refresh` reads it.
     """
-    with cluster.connected_reader(kubeconfig, context) as reader:
+    with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
         configuration, origin = _configuration(reader, names, config)
-        only = None if all_namespaces else namespace or client.current_namespace(kubeconfig, context)
-        plan = collect.plan(reader, configuration, origin, only, ask=ask)
+        only = None if all_namespaces else namespace or client.current_namespace(access)
+        plan = collect.plan(reader, configuration, origin, only, selector, ask=ask)
     cluster.show(plan, text.lines, output)
     return cluster.EXIT_FOUND if text.obstacles(plan, whole=all_namespaces) else cluster.EXIT_OK
 

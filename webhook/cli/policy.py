@@ -13,6 +13,7 @@ from webhook.admission_policy.model import Generated
 from webhook.cli import cluster
 from webhook.cli.options import cluster_options, config_option, default_installation_option, load_options, together
 from webhook.kube import installed_config
+from webhook.kube.access import Access
 from webhook.settings import Configuration
 
 
@@ -40,7 +41,7 @@ def _options(function: Callable[..., Generated]) -> Callable[..., None]:
     def run(call: click.Context, /, output: str, from_cluster: bool, **options: Any) -> None:  # noqa: FBT001
         from webhook.output import policy_yaml
 
-        own = {name: options.pop(name) for name in ("installation_namespace", "config", "kubeconfig", "context")}
+        own = {name: options.pop(name) for name in ("installation_namespace", "config", "access")}
         generated = function(_of_cluster(call, **own) if from_cluster else _of_file(call, **own), **options)
         if output == "json":
             click.echo(
@@ -101,19 +102,17 @@ def guard(settings: Configuration, action: Literal["Deny", "Warn", "Audit"], *, 
 
 def _of_file(call: click.Context, installation_namespace: str, config: Path | None, **_cluster: Any) -> Configuration:
     """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
-    if _is_given(call, "kubeconfig") or _is_given(call, "context"):
-        raise click.UsageError("--kubeconfig and --context go with --from-cluster")
+    if any(_is_given(call, name) for name in Access._fields):
+        raise click.UsageError("--kubeconfig and the other connection options require --from-cluster")
     return load_options(config, installation_namespace).configuration
 
 
-def _of_cluster(
-    call: click.Context, installation_namespace: str, kubeconfig: Path | None, context: str | None, **_file: Any
-) -> Configuration:
+def _of_cluster(call: click.Context, installation_namespace: str, access: Access, **_file: Any) -> Configuration:
     """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
     if _is_given(call, "config"):
         raise click.UsageError("either --config FILE or --from-cluster")
     is_default = call.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
-    with cluster.connected_reader(kubeconfig, context) as reader:
+    with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, None if is_default else installation_namespace)
         return installed_config.load_config(installed_config.read_objects(reader, names)).configuration
 

@@ -13,6 +13,7 @@ from webhook.cli.options import AddressType, cluster_options, config_option, log
 from webhook.config.listen_address import Address, listen
 from webhook.config.watcher import ConfigWatcher
 from webhook.kube import client
+from webhook.kube.access import Access
 from webhook.output import terminal
 from webhook.refresher import one_shot
 from webhook.refresher.app import RefresherApp
@@ -61,8 +62,7 @@ def command(
     tls_server: Address,
     once: bool,  # noqa: FBT001 - click passes it by name
     dry_run: bool,  # noqa: FBT001
-    kubeconfig: Path | None,
-    context: str | None,
+    access: Access,
     log_level: str | None,
     log_format: log.Format,
     config: Path | None,
@@ -77,7 +77,7 @@ def command(
     metrics = Metrics()
     # Before connecting, so that an invalid configuration is reported first.
     configuration = ConfigWatcher(config, dict(os.environ))
-    connection = client.connect(kubeconfig, context, metrics.count_request)
+    connection = client.connect(access, metrics.count_request)
     served = KeyPairDir(tls_folder, tls_server) if tls_folder else None
     app = RefresherApp(configuration, connection, metrics, served)
     if dry_run:

@@ -7,11 +7,12 @@ from typing import Literal
 import click
 
 from webhook.cli import cluster
-from webhook.cli.options import all_namespaces_option, cluster_output_options
+from webhook.cli.options import cluster_output_options, namespace_options, selector_option
 from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import report
 from webhook.diagnostics.drift.collect import collect
 from webhook.kube import installed_config
+from webhook.kube.access import Access
 from webhook.output.table import Form
 
 
@@ -28,16 +29,16 @@ Examples:
 Exit status: 0 whatever was found, 1 with --fail-on drift if something was, 2 it could not be done.
 """,
 )
-@click.option("--namespace", "-n", metavar="NAME", help="One namespace. Without it all that are served.")
-@all_namespaces_option
+@namespace_options("Default: all selected namespaces.")
+@selector_option("Pods")
 @click.option("--fail-on", type=click.Choice(["drift"]), help="Exit with 1 if a Pod has drifted.")
 @cluster_output_options("table", "json", "yaml", "html")
 def command(
     namespace: str | None,
     all_namespaces: bool,  # noqa: FBT001 - click passes it by name
+    selector: str,
     fail_on: str | None,
-    kubeconfig: Path | None,
-    context: str | None,
+    access: Access,
     installation_namespace: str | None,
     config: Path | None,
     output: Form | Literal["html"],
@@ -47,15 +48,15 @@ def command(
     Images that would be rewritten, Pods that lack the pull secret, and those that were made while the webhook was away:
     by namespace and owner, with totals. With --all-namespaces also what is in namespaces that are not served.
     """
-    with cluster.connected_reader(kubeconfig, context) as reader:
+    with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
         settings = cluster.effective_config(reader, config, names)
-        observed = collect(reader, names, settings, namespace, all_namespaces=all_namespaces)
+        observed = collect(reader, names, settings, namespace, selector, all_namespaces=all_namespaces)
     found = report(settings, observed)
     if output == "html":
         from webhook.diagnostics.drift import page  # late, because loading Jinja2 takes 0.1 s
 
-        click.echo(page.page(found, context or "", datetime.now(UTC)), nl=False)
+        click.echo(page.page(found, access.context or "", datetime.now(UTC)), nl=False)
     else:
         cluster.show(found, text.lines, output)
     return cluster.EXIT_FOUND if fail_on == "drift" and found.totals.drifted else cluster.EXIT_OK

@@ -51,12 +51,12 @@ def scopes(found: Collection[str], *, whole: bool) -> Sequence[str | None]:
     return (None,) if whole or len(found) > _FEW else tuple(found)
 
 
-def list_all(reader: Reader, resource: Resource[_T], scopes: Sequence[str | None]) -> list[_T]:
+def list_all(reader: Reader, resource: Resource[_T], scopes: Sequence[str | None], labels: str = "") -> list[_T]:
     """List objects, with a progress bar. Raises `ClusterError`."""
     every: list[_T] = []
     with progress.bar(f"Reading {resource.display_name}") as report:
         for number, scope in enumerate(scopes, 1):
-            every += reader.list(resource, scope, progress=report if len(scopes) == 1 else None)
+            every += reader.list(resource, scope, labels=labels, progress=report if len(scopes) == 1 else None)
             if len(scopes) > 1:
                 report(number, len(scopes))
     return every

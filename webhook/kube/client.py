@@ -7,8 +7,7 @@ import os
 import re
 import threading
 import time
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -26,6 +25,7 @@ from webhook import __version__
 from webhook.constants import PROGRAM
 from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.kube import kubeconfig_credentials
+from webhook.kube.access import Access
 from webhook.kube.objects import Status
 from webhook.log import shorten
 from webhook.registry import proxy
@@ -44,6 +44,7 @@ _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
 _SHOWN = 300
 _DEFAULT_NAMESPACE = "default"
 _ERROR_BYTES = 65536
+_WATCH = ("watch", "true")
 _PIECE = 65536
 #: Limit in bytes for one object as JSON: etcd stores 1.5 MiB, which escapes in JSON can enlarge sixfold.
 OBJECT_BYTES = 16 * 1024 * 1024
@@ -83,6 +84,10 @@ class Connection(NamedTuple):
     client: ApiClient
     proxy: str = ""
     """The variable or kubeconfig field that sets the proxy, if any."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """Sent with each request, to impersonate a user."""
+    timeout: float | None = None
+    """Replaces the timeout of each request except for watches; 0 for none."""
 
 
 class Client:
@@ -129,7 +134,7 @@ class Client:
         connection = self._connection
         answer: urllib3.BaseHTTPResponse | None
         try:
-            answer = self._send(connection.client, request, headers, body)
+            answer = self._send(connection, request, headers, body)
         except (urllib3.exceptions.SSLError, ApiException) as error:
             answer = self._resend(connection, request, headers, body)
             if answer is None:
@@ -148,8 +153,8 @@ class Client:
         return Unreachable(f"cannot {request.action}: {_reason(error, connection.proxy)}")
 
     @staticmethod
-    def _send(client: ApiClient, request: Request, headers: dict[str, str], body: Any) -> urllib3.BaseHTTPResponse:
-        arguments = client.param_serialize(
+    def _send(connection: Connection, request: Request, headers: dict[str, str], body: Any) -> urllib3.BaseHTTPResponse:
+        method, url, own_headers, body, _ = connection.client.param_serialize(
             request.method,
             request.path,
             query_params=list(request.query),
@@ -157,7 +162,13 @@ class Client:
             body=body,
             auth_settings=["BearerToken"],
         )
-        answer = client.call_api(*arguments, _request_timeout=(_CONNECT, request.timeout))
+        # A header can occur several times, unlike in the client's own dictionary.
+        complete = urllib3.HTTPHeaderDict(own_headers)
+        for name, value in connection.headers:
+            complete.add(name, value)
+        answer = connection.client.call_api(
+            method, url, complete, body, _request_timeout=_timeouts(request, connection.timeout)
+        )
         response: urllib3.BaseHTTPResponse = answer.response
         return response
 
@@ -170,7 +181,7 @@ class Client:
         """
         try:
             connection = self._reloaded(refused)
-            return None if connection is None else self._send(connection.client, request, headers, body)
+            return None if connection is None else self._send(connection, request, headers, body)
         except ClusterError as error:
             raise Unreachable(f"cannot {request.action}: {error}") from None
         except _NO_ANSWER as error:
@@ -190,23 +201,31 @@ class Client:
         self._connection.client.rest_client.close()
 
 
-def connect(kubeconfig: Path | None, context: str | None, count: Callable[[str, str], None]) -> Client:
-    """Create a client from a Pod's ServiceAccount, or from a kubeconfig if one is given here or by KUBECONFIG.
+def _timeouts(request: Request, limit: float | None) -> tuple[float | None, float | None]:
+    """Return the seconds to connect and to the first byte, None for no limit."""
+    if limit is None or _WATCH in request.query:
+        return _CONNECT, request.timeout
+    return limit or None, limit or None
+
+
+def connect(access: Access, count: Callable[[str, str], None]) -> Client:
+    """Create a client from a Pod's ServiceAccount, or from a kubeconfig if `access` or KUBECONFIG names one.
 
     `count` is called with the method and status of each request. No request is sent yet. Raises `ClusterError` if there
     is neither, or if it cannot be used.
     """
-    return Client(lambda: _load(kubeconfig, context), count)
+    return Client(lambda: _load(access), count)
 
 
-def _load(kubeconfig: Path | None, context: str | None) -> Connection:
+def _load(access: Access) -> Connection:
     settings = ClientConfiguration(host="", proxy="", no_proxy="")
-    named = kubeconfig is not None or context is not None or "KUBECONFIG" in os.environ
+    user: Mapping[str, Any] = {}
+    named = access.chooses_kubeconfig or "KUBECONFIG" in os.environ
     try:
         if SERVICE_HOST_ENV_NAME in os.environ and not named:
             load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            kubeconfig_credentials.load(None if kubeconfig is None else str(kubeconfig), context, settings)
+            user = kubeconfig_credentials.load(access, settings)
         proxy_origin = _proxy(settings)
         settings.retries = False  # callers retry
         settings.connection_pool_maxsize = _CONNECTIONS
@@ -217,10 +236,24 @@ def _load(kubeconfig: Path | None, context: str | None) -> Connection:
     except Exception as error:  # noqa: BLE001 - the client raises anything for a file that is not a kubeconfig
         readable = kubeconfig_credentials.UnusableKubeconfig | ConfigException | OSError | ValueError
         reason = str(error) if isinstance(error, readable) else f"it cannot be used ({type(error).__name__})"
-        message = f"{kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {reason}"
+        message = f"{access.kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {reason}"
         raise ClusterError(f"no cluster to connect to: {shorten(message, _SHOWN)}") from None
     client.user_agent = f"{PROGRAM}/{__version__}"
-    return Connection(client, proxy_origin)
+    return Connection(client, proxy_origin, _impersonation(access, user), access.request_timeout)
+
+
+def _impersonation(access: Access, user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
+    """Return the headers for a user to impersonate, of the options or else of the kubeconfig.
+
+    https://kubernetes.io/docs/reference/access-authn-authz/user-impersonation/
+    """
+    if access.impersonate is not None:
+        user = {"as": access.impersonate, "as-groups": access.groups}
+    name, uid, groups = user.get("as"), user.get("as-uid"), user.get("as-groups") or ()
+    if not name:
+        return ()
+    headers = [("Impersonate-User", name), *(("Impersonate-Group", group) for group in groups)]
+    return tuple((header, str(value)) for header, value in [*headers, *([("Impersonate-Uid", uid)] if uid else [])])
 
 
 def _proxy(settings: ClientConfiguration) -> str:
@@ -242,8 +275,9 @@ def _proxy(settings: ClientConfiguration) -> str:
     return chosen.origin
 
 
-def current_namespace(kubeconfig: Path | None, context: str | None) -> str:
+def current_namespace(access: Access) -> str:
     """Return the namespace of the kubeconfig's context, as kubectl does: `default` if it has none."""
+    kubeconfig, context = access.kubeconfig, access.context
     try:
         contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
         entry = current if context is None else next(one for one in contexts if one["name"] == context)

@@ -19,6 +19,7 @@ from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
 
 from webhook.errors import RegistryWebhookError
+from webhook.kube.access import Access
 from webhook.log import shorten
 from webhook.registry import origin as registry_origin
 
@@ -29,14 +30,16 @@ class UnusableKubeconfig(RegistryWebhookError):
     """An unusable kubeconfig; the message names the field."""
 
 
-def load(path: str | None, context: str | None, settings: Configuration) -> None:
-    """Load a kubeconfig's context into the client's settings.
+def load(access: Access, settings: Configuration) -> dict[str, Any]:
+    """Load a kubeconfig's context into the client's settings, and return its user.
 
     Raises `UnusableKubeconfig`, and any exception of the client for a file that is not a kubeconfig.
     """
+    path = None if access.kubeconfig is None else str(access.kubeconfig)
     merged = KubeConfigMerger(path or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION)  # type: ignore[no-untyped-call]
     if merged.config is None:
         raise ConfigException("there is no kubeconfig")
+    context = _choose(merged.config.value, access)
     user = _user(merged.config.value, context)
     if "tokenFile" in user:
         user.pop("token", None)
@@ -57,6 +60,18 @@ def load(path: str | None, context: str | None, settings: Configuration) -> None
     provider = user.get("auth-provider")
     if isinstance(provider, Mapping) and not token and not settings.cert_file:
         raise UnusableKubeconfig(f"auth-provider {shorten(str(provider.get('name')), 60)} gave no token")
+    return user
+
+
+def _choose(config: Any, access: Access) -> str | None:
+    """Replace cluster and user of the context by those of the options, and return the context's name."""
+    name = access.context or config.get("current-context")
+    for one in config["contexts"]:
+        if one.value["name"] == name:
+            one.value["context"].update(
+                {key: value for key, value in (("cluster", access.cluster), ("user", access.user)) if value}
+            )
+    return access.context
 
 
 def server(url: str | None) -> registry_origin.Origin:

@@ -88,12 +88,19 @@ def module_run(environment: dict[str, str]) -> Run:
 
 
 @pytest.fixture
-def api_objects(tmp_path: Path) -> Iterator[dict[str, Any]]:
+def api_queries() -> list[str]:
+    """Return the paths and queries that `api_objects` was asked for."""
+    return []
+
+
+@pytest.fixture
+def api_objects(tmp_path: Path, api_queries: list[str]) -> Iterator[dict[str, Any]]:
     """Serve an API with `kubeconfig` in the test's folder, and give its objects by their paths, to be changed."""
     objects: dict[str, Any] = {"/version": {"gitVersion": "v1.37.0"}}
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            api_queries.append(self.path)
             found = objects.get(self.path.partition("?")[0])
             body = json.dumps(found or {"kind": "Status", "message": "not found"}).encode()
             self.send_response(200 if found else 404)

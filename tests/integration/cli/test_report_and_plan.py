@@ -102,3 +102,60 @@ def test_plan_lists_workload_once(call: _Run) -> None:
     assert [(one["image"], one["status"]) for one in found["images"]] == [
         ("registry.example.com/nginx", "not asked"),
     ]
+
+
+@pytest.mark.usefixtures("cluster")
+@pytest.mark.parametrize(
+    "words", [("team-a",), ("team-a", "-n", "team-a"), ("-n", "team-a"), ("--as", "jane", "team-a")]
+)
+def test_report_and_plan_namespace_as_argument(call: _Run, words: tuple[str, ...]) -> None:
+    plan = json.loads(call("plan", "--kubeconfig=kubeconfig", "--no-ask", "--output=json", *words).stdout)
+    report = json.loads(call("report", "--kubeconfig=kubeconfig", "--output=json", *words).stdout)
+    assert [one["name"] for one in (*plan["namespaces"], *report["namespaces"])] == ["team-a", "team-a"]
+
+
+@pytest.mark.parametrize("command", ["plan", "report"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("team-a", "-n", "team-b"),
+        ("team-a", "-A"),
+        ("-A", "-n", "team-a"),
+        ("--as-group", "dev"),
+        ("--request-timeout", "soon"),
+        ("--request-timeout", ""),
+        ("-l", "app==,"),
+        ("-l", "app in ()"),
+        ("-l", "a b"),
+    ],
+)
+def test_report_and_plan_options_that_conflict_refused(call: _Run, command: str, words: tuple[str, ...]) -> None:
+    ran = call(command, "--kubeconfig=missing", *words)
+    assert (ran.returncode, ran.stdout) == (2, "")
+    assert f"hint: registry-webhook {command} --help" in ran.stderr
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--request-timeout", "1m30s"),
+        ("--request-timeout", "0"),
+        ("--request-timeout", "2.5"),
+        ("-l", "app=web,tier!=db,!canary,example.com/team in (a, b),x notin (c)"),
+        ("-l", ""),
+    ],
+)
+def test_report_and_plan_option_values_accepted(call: _Run, words: tuple[str, ...]) -> None:
+    ran = call("plan", "--kubeconfig=missing", *words)
+    assert ran.returncode == 2
+    assert "missing" in ran.stderr
+
+
+@pytest.mark.usefixtures("cluster")
+def test_report_and_plan_selector_sent_to_api_server(call: _Run, api_queries: list[str]) -> None:
+    call("plan", "--kubeconfig=kubeconfig", "--no-ask", "team-a", "-l", "app=web")
+    assert any("/deployments?" in query and "labelSelector=app%3Dweb" in query for query in api_queries)
+    api_queries.clear()
+    call("report", "--kubeconfig=kubeconfig", "team-a", "-l", "app=web")
+    (pods,) = [query for query in api_queries if "/namespaces/team-a/pods?" in query]
+    assert "labelSelector=app%3Dweb" in pods

@@ -17,6 +17,7 @@ from webhook.diagnostics.doctor import analysis, collect
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig, Lease, ProcessStatus, Sample
 from webhook.errors import NotReadable
 from webhook.kube import installed_config
+from webhook.kube.access import Access
 from webhook.kube.client import connect
 from webhook.kube.reader import Reader
 from webhook.output.finding_codes import Code
@@ -34,7 +35,7 @@ _NOBODY = status(403, "Forbidden", "no")
 
 @pytest.fixture
 def reader(place: Place) -> Iterator[Reader]:
-    made = Reader(connect(place.folder / "kubeconfig", None, lambda _method, _status: None))
+    made = Reader(connect(Access(place.folder / "kubeconfig"), lambda _method, _status: None))
     yield made
     made.close()
 

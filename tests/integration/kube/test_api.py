@@ -22,6 +22,7 @@ from webhook.errors import (
     TooLarge,
     Unreachable,
 )
+from webhook.kube.access import Access
 from webhook.kube.api import Cluster, Watch
 from webhook.kube.client import Client, Request, connect
 from webhook.kube.codec import namespace
@@ -34,7 +35,9 @@ class Counted:
 
     def __init__(self, place: Place) -> None:
         self.requests: list[tuple[str, str]] = []
-        self.client: Client = connect(place.folder / "kubeconfig", None, lambda *request: self.requests.append(request))
+        self.client: Client = connect(
+            Access(place.folder / "kubeconfig"), lambda *request: self.requests.append(request)
+        )
         self.cluster = Cluster(self.client, SECRET, DEFAULT_NAMESPACE)
 
 

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from tests.support.fake_registry import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
-from webhook.errors import ClusterError, Forbidden
+from webhook.errors import ClusterError, Forbidden, Unreachable
 from webhook.kube import client
+from webhook.kube.access import Access
 from webhook.kube.client import Client, connect
 
 PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
@@ -62,7 +63,7 @@ def write(tmp_path: Path, trust: Trust) -> Write:
 
 
 def connected(kubeconfig: Path) -> Client:
-    return connect(kubeconfig, None, lambda _method, _status: None)
+    return connect(Access(kubeconfig), lambda _method, _status: None)
 
 
 def refusal(kubeconfig: Path) -> str:
@@ -335,3 +336,67 @@ def test_connect_plain_server_uses_http_proxy(write: Write, environment: pytest.
     environment.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     with pytest.raises(ClusterError, match="HTTP_PROXY"):
         get(connected(write("http://registry.test:1")))
+
+
+# kubectl's connection options
+
+
+@pytest.mark.parametrize(
+    ("user", "access", "headers"),
+    [
+        ({}, Access(impersonate="jane"), {"impersonate-user": "jane"}),
+        (
+            {},
+            Access(impersonate="jane", groups=("dev", "ops")),
+            {"impersonate-user": "jane", "impersonate-group": "dev, ops"},
+        ),
+        (
+            {"as": "jane", "as-groups": ["dev", "ops"], "as-uid": "7"},
+            Access(),
+            {"impersonate-user": "jane", "impersonate-group": "dev, ops", "impersonate-uid": "7"},
+        ),
+        ({"as": "jane", "as-groups": ["dev"], "as-uid": "7"}, Access(impersonate="joe"), {"impersonate-user": "joe"}),
+        ({}, Access(), {}),
+    ],
+)
+def test_connect_impersonation_sent_as_headers(
+    serve: Callable[[Behaviour], Server],
+    write: Write,
+    user: dict[str, Any],
+    access: Access,
+    headers: dict[str, str],
+) -> None:
+    server = serve(wants(["first"]))
+    kubeconfig = write(f"https://127.0.0.1:{server.port}", {"token": "first", **user})
+    get(connect(access._replace(kubeconfig=kubeconfig), lambda _method, _status: None))
+    (request,) = server.requests
+    assert {name: value for name, value in request.headers.items() if name.startswith("impersonate")} == headers
+
+
+@pytest.mark.parametrize("limit", [None, 0.0, 0.2])
+def test_connect_request_timeout_replaces_that_of_requests(
+    serve: Callable[[Behaviour], Server], write: Write, limit: float | None
+) -> None:
+    def slow(request: Request) -> bytes:
+        request.stopped.wait(1.0)
+        return answer(200, body=b"{}")
+
+    kubeconfig = write(f"https://127.0.0.1:{serve(slow).port}")
+    connection = connect(Access(kubeconfig, request_timeout=limit), lambda _method, _status: None)
+    if limit:
+        with pytest.raises(Unreachable):
+            get(connection)
+    else:
+        assert get(connection) == b"{}"
+
+
+def test_connect_cluster_and_user_replace_those_of_context(serve: Callable[[Behaviour], Server], write: Write) -> None:
+    server = serve(wants(["second"]))
+    kubeconfig = write("https://127.0.0.1:1")
+    content = json.loads(kubeconfig.read_text())
+    cluster = {**content["clusters"][0]["cluster"], "server": f"https://127.0.0.1:{server.port}"}
+    content["clusters"].append({"name": "other", "cluster": cluster})
+    content["users"].append({"name": "other", "user": {"token": "second"}})
+    kubeconfig.write_text(json.dumps(content))
+    access = Access(kubeconfig, cluster="other", user="other")
+    assert get(connect(access, lambda _method, _status: None)) == b"{}"

@@ -11,6 +11,7 @@ from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, TOKEN, A
 from tests.support.refresher_process import Place
 from webhook.errors import NotReadable, Unreachable
 from webhook.kube import reader as kube_reader
+from webhook.kube.access import Access
 from webhook.kube.client import connect, current_namespace
 from webhook.kube.objects import is_managed_by_us
 from webhook.kube.partial import attempt
@@ -22,7 +23,7 @@ POD = {"metadata": {"name": "web", "namespace": "team-a"}}
 
 @pytest.fixture
 def reader(place: Place) -> Iterator[Reader]:
-    made = Reader(connect(place.folder / "kubeconfig", None, lambda _method, _status: None))
+    made = Reader(connect(Access(place.folder / "kubeconfig"), lambda _method, _status: None))
     yield made
     made.close()
 
@@ -197,7 +198,7 @@ def test_list_and_get_errors_without_token(place: Place, reader: Reader) -> None
 def test_current_namespace_from_kubeconfig(place: Place, text: str, context: str | None, namespace: str) -> None:
     named = "clusters: [{name: c, cluster: {server: x}}]\nusers: [{name: u, user: {}}]\ncurrent-context: a\n"
     place.write("other", f"{named}{text}\n" if ":" in text else text)
-    assert current_namespace(place.folder / "other", context) == namespace
+    assert current_namespace(Access(place.folder / "other", context)) == namespace
 
 
 @pytest.mark.parametrize(

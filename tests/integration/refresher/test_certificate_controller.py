@@ -16,6 +16,7 @@ from tests.support.refresher_process import Place, wait_until
 from tests.support.tls_server import OWNER, Server, said, serving
 from webhook.config.listen_address import Address
 from webhook.constants import DEFAULT_NAMESPACE, InstallationNames
+from webhook.kube.access import Access
 from webhook.kube.api import Cluster
 from webhook.kube.client import connect
 from webhook.kube.install import InstallationClient
@@ -49,7 +50,7 @@ class Replicated:
         self.server = server
         self.leading = leading
         self.metrics = Metrics()
-        client = connect(place.folder / "kubeconfig", None, self.metrics.count_request)
+        client = connect(Access(place.folder / "kubeconfig"), self.metrics.count_request)
         served = None
         if server:
             host, _, port = server.address.rpartition(":")

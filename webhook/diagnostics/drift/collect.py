@@ -17,15 +17,24 @@ _RUNNING = Resource(PODS.display_name, PODS.group, PODS.plural, Pod)
 _PARENTS = ((REPLICA_SETS, "Deployment"), (REPLICATION_CONTROLLERS, "DeploymentConfig"), (JOBS, "CronJob"))
 
 
-def collect(
-    reader: Reader, names: InstallationNames, settings: EffectiveConfig, namespace: str | None, *, all_namespaces: bool
+def collect(  # noqa: PLR0913 - the last three are options
+    reader: Reader,
+    names: InstallationNames,
+    settings: EffectiveConfig,
+    namespace: str | None,
+    selector: str = "",
+    *,
+    all_namespaces: bool,
 ) -> Observed:
-    """Read one namespace, all of them, or those that are selected. Raises `ClusterError`."""
+    """Read the Pods of one namespace, of all, or of those that are selected. Raises `ClusterError`.
+
+    `selector` selects Pods by their labels.
+    """
     statuses, notes = namespaces.namespace_statuses(reader, settings, namespace)
     if namespace is None and not all_namespaces:
         statuses = {name: status for name, status in statuses.items() if status.selected}
     scopes = namespaces.scopes(statuses, whole=all_namespaces)
-    pods = namespaces.list_all(reader, _RUNNING, scopes)
+    pods = namespaces.list_all(reader, _RUNNING, scopes, selector)
     parents, unread = _parents(reader, scopes)
     rewriter = namespaces.find_rewriter(reader, names, settings, statuses)
     return Observed(pods, statuses, parents, rewriter, (*notes, *unread))

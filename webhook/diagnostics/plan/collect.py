@@ -41,14 +41,18 @@ _NOT_ASKED = (
 )
 
 
-def plan(reader: Reader, configuration: Configuration, origin: str, namespace: str | None, *, ask: bool) -> Plan:
+def plan(  # noqa: PLR0913 - all but the reader are options
+    reader: Reader, configuration: Configuration, origin: str, namespace: str | None, selector: str = "", *, ask: bool
+) -> Plan:
     """Plan for one namespace or, with None, for all of them; with `ask`, look up the images in registries.
+
+    `selector` selects workloads by their labels.
 
     Raises `ClusterError`, and `FileError` if the registry's CA cannot be read.
     """
     settings = EffectiveConfig(configuration, origin)
     statuses, notes = namespace_statuses(reader, settings, namespace)
-    workloads, unread = _workloads(reader, scopes(statuses, whole=namespace is None))
+    workloads, unread = _workloads(reader, scopes(statuses, whole=namespace is None), selector)
     found = namespaces(settings, statuses, workloads)
     images = planned_images(found)
     entries, asked = _credential(configuration) if ask else ((), "not asked: --no-ask")
@@ -91,7 +95,9 @@ def _is_same_host(one: str | None, other: str | None) -> bool:
     return one is not None and other is not None and canonical_host(one) == canonical_host(other)
 
 
-def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple[str, Workload]], list[str]]:
+def _workloads(
+    reader: Reader, scopes: Sequence[str | None], selector: str
+) -> tuple[list[tuple[str, Workload]], list[str]]:
     """Return workloads, each with its kind, and what could not be read."""
     workloads: list[tuple[str, Workload]] = []
     notes = []
@@ -100,7 +106,9 @@ def _workloads(reader: Reader, scopes: Sequence[str | None]) -> tuple[list[tuple
             path = f"/apis/{group}/v1" if group else "/api/v1"
             for scope in scopes:
                 try:
-                    found = reader.list(Resource(f"{kind}s", path, f"{kind.lower()}s", Workload), scope)
+                    found = reader.list(
+                        Resource(f"{kind}s", path, f"{kind.lower()}s", Workload), scope, labels=selector
+                    )
                 except NotReadable as error:
                     notes.append(str(error))
                 else:
