@@ -41,10 +41,8 @@ _TRAFFIC = 60.0
 _INTERVAL = "30s"
 _HOOK = 'name="pods.registry-webhook.internal",type="admit"'
 _SETTINGS: dict[str, Any] = {"rules": [{"from": "quay.io", "to": "registry.example.com/quay"}]}
-#: Alerts of a healthy system with a certificate valid for an hour, an API server that could not call it, and a client
-#: that sends malformed reviews.
+#: Alerts of a healthy system with an API server that could not call it, and a client that sends malformed reviews.
 _RAISED = {
-    "RegistryWebhookCertificateExpires",
     "RegistryWebhookFailsOpen",
     "RegistryWebhookRejects",
     "RegistryWebhookRequestsRefused",

@@ -147,9 +147,10 @@ class RefresherApp:
         self.controllers.start()
 
     def _note_configuration(self) -> str:
-        """Export the hash of the current configuration, and return it."""
+        """Export what the current configuration sets, and return its hash."""
         digest = self.configuration.digest
         self._metrics.configuration.info({"hash": digest})
+        self._metrics.refresh_interval.set(self.configuration.registry.token_ttl)
         return digest
 
     def _health(self, _accept: str) -> Reply:

@@ -160,10 +160,16 @@ class _StateCollector(Collector):
                 f"Time of the last successful reload of the {part}; 0: none yet.",
                 value=since,
             )
+        validity = now.certificate_validity
+        yield GaugeMetricFamily(
+            f"{_PREFIX}_certificate_not_before_timestamp_seconds",
+            "Time from which the certificate being served is valid; 0: none, or unknown.",
+            value=validity.begins if validity else 0,
+        )
         yield GaugeMetricFamily(
             f"{_PREFIX}_certificate_expiry_timestamp_seconds",
             "Expiry of the certificate being served; +Inf: none, or unknown.",
-            value=now.certificate_validity.ends if now.certificate_validity else inf,
+            value=validity.ends if validity else inf,
         )
         yield CounterMetricFamily(
             f"{_PREFIX}_log_lines_dropped", "Log lines dropped because stderr was blocked.", value=log.dropped_lines()

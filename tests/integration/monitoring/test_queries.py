@@ -23,6 +23,7 @@ from tests.support.monitoring_queries import (
     there_is,
 )
 from tests.support.prometheus_text import NO_PROMTOOL, promtool
+from webhook.constants import DOCS
 
 #: What another metric that is shown says as well.
 NOT_SHOWN = {
@@ -109,8 +110,9 @@ def test_alerts_have_severity_and_annotations() -> None:
     for name, rule in alerts().items():
         assert name.startswith("RegistryWebhook")
         assert rule["labels"]["severity"] in {"warning", "critical"}
-        assert rule["annotations"].keys() == {"summary", "description", "scraped", "action"}
-        assert ("API server" in rule["annotations"]["scraped"]) == ("apiserver_" in rule["expr"])
+        assert rule["annotations"].keys() == {"summary", "description", "runbook_url"}
+        assert rule["annotations"]["runbook_url"] == f"{DOCS}/how-to/troubleshoot.md#{name.lower()}"
+        assert "Start with `" in rule["annotations"]["description"]
 
 
 def test_monitoring_folder_composes_in_namespace() -> None:

@@ -13,6 +13,7 @@ import pytest
 from tests.support.fake_api_server import FOREIGN, ApiServer, status
 from tests.support.refresher_process import PASSWORD, Place, Sidecar, refreshing, run, wait_until
 from webhook.constants import UNSERVED_ANNOTATION
+from webhook.settings import RegistrySettings
 from webhook.timestamps import format_rfc3339
 
 from .test_pull_secrets import SOON, publish, published, settle
@@ -167,6 +168,7 @@ def test_configuration_reload_valid_applied_invalid_ignored(place: Place) -> Non
         for name in ("team", "other"):
             wait_until(published(api, name))
         assert sidecar.metric("configuration_last_reload_successful") == 1
+        assert sidecar.metric("credential_refresh_interval_seconds") == RegistrySettings().token_ttl
         place.write("config.yaml", f"webhook: {{nonsense: 1, credential: {{file: {PASSWORD}}}}}\n")
         wait_until(lambda: "configuration reload failed, keeping previous configuration" in sidecar.log)
         assert sidecar.metric("configuration_last_reload_successful") == 0

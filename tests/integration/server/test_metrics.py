@@ -9,7 +9,7 @@ from tests.support.monitoring_queries import server_exposition
 from tests.support.prometheus_text import families, faults
 from tests.support.server_process import CONFIGURATION, Server, make_place, serving, wait_until
 from webhook.admission import review
-from webhook.pki import ca
+from webhook.server import tls
 
 _PREFIX = "registry_webhook_"
 _POD = {
@@ -65,10 +65,13 @@ def test_configuration_hash_and_certificate_expiry_exported(tmp_path: Path) -> N
     place = make_place(tmp_path)
     with serving(place) as server:
         assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == float("inf")
+        assert server.metric("registry_webhook_certificate_not_before_timestamp_seconds") == 0
         place.write_pair()
         wait_until(lambda: server.metric("registry_webhook_certificate_last_reload_successful") == 1)
-        end = ca.validity((place.folder / "tls.crt").read_bytes()).ends.timestamp()
-        assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == end
+        validity = tls.validity((place.folder / "tls.crt").read_bytes())
+        assert validity is not None
+        assert server.metric("registry_webhook_certificate_expiry_timestamp_seconds") == validity.ends
+        assert server.metric("registry_webhook_certificate_not_before_timestamp_seconds") == validity.begins
         before = hashes(server)
         place.configure(CONFIGURATION + "webhook: {exclude: ['**/pause']}\n")
         wait_until(lambda: hashes(server) != before)

@@ -75,6 +75,10 @@ class Metrics:
             "credential_refreshed_timestamp_seconds",
             "Time at which the provider last returned the published credential.",
         )
+        self.refresh_interval = gauge(
+            "credential_refresh_interval_seconds",
+            "Longest time between two refreshes of the credential, in seconds: `token_ttl`.",
+        )
         self.served = gauge("namespaces_selected", "Selected namespaces.")
         self.failing = gauge("namespaces_failing", "Namespaces whose pull secret could not be written.")
         self.foreign = gauge(
