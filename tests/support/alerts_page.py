@@ -37,6 +37,7 @@ def _for(rule: dict[str, Any]) -> str:
 
 
 def _plain(text: str) -> str:
-    """Return an annotation without line breaks, with its template in code style."""
-    words = " ".join(text.split())
-    return words if words.startswith("https://") else words.replace("{{", "`{{").replace("}}", "}}`")
+    """Return an annotation without line breaks, with templates in code style, unless a command contains them."""
+    parts = " ".join(text.split()).split("`")
+    parts[::2] = [part.replace("{{", "`{{").replace("}}", "}}`") for part in parts[::2]]
+    return "`".join(parts)

@@ -27,8 +27,8 @@ APISERVER: dict[str, set[str]] = {
     "apiserver_admission_webhook_rejection_count": {"name", "operation", "type", "error_type", "rejection_code"},
     "apiserver_admission_webhook_request_total": {"name", "operation", "type", "code", "rejected"},
 }
-#: Labels that Prometheus adds to each series of podmonitor.yaml's targets.
-SCRAPED = {"namespace", "pod", "container", "instance", "job"}
+#: Labels that Prometheus adds to each series of podmonitor.yaml's targets, and one that users with many clusters add.
+SCRAPED = {"namespace", "pod", "container", "instance", "job", "cluster"}
 _BY_NAME = re.compile(r'\{__name__=~"([^"]*)"\}')
 _SELECTOR = re.compile(r"\b([a-z_][a-z0-9_]*)\s*\{([^{}]*)\}|\b((?:registry_webhook|apiserver|process)_[a-z0-9_]*)")
 _MATCHER = re.compile(r'([a-z_]+)\s*(=~|!~|!=|=)\s*"([^"]*)"')

@@ -26,10 +26,7 @@ from tests.support.prometheus_text import NO_PROMTOOL, promtool
 from webhook.constants import DOCS
 
 #: What another metric that is shown says as well.
-NOT_SHOWN = {
-    "registry_webhook_configuration_last_reload_success_timestamp_seconds",
-    "registry_webhook_refresher_certificate_expiry_timestamp_seconds",
-}
+NOT_SHOWN = {"registry_webhook_configuration_last_reload_success_timestamp_seconds"}
 QUERIES = [*alert_queries(), *dashboard_queries()]
 needs_promtool = pytest.mark.skipif(promtool() is None, reason=NO_PROMTOOL)
 
