@@ -9,7 +9,7 @@ RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden reference audit sbom lock clean
+.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden reference docs audit sbom lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -81,6 +81,10 @@ reference: ## write the generated pages of docs/reference
 	$(DEVELOPMENT)
 	@$(PYTHON_HERE) -m tests.support.reference_pages
 
+docs: ## build the documentation site into site/; broken links fail
+	@.ci/venv requirements-docs.lock .venv-docs
+	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet $(ARGS)
+
 audit: ## check all locked dependencies for known vulnerabilities
 	$(SUPPLY)
 	@.venv-supply/bin/python .ci/audit.py $(ARGS)
@@ -93,5 +97,5 @@ lock: ## update the dependencies' versions (needs uv)
 	@.ci/lock
 
 clean: ## remove all generated files
-	@rm -rf .venv .venv-docs .venv-fast .venv-supply .prometheus dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	@rm -rf .venv .venv-docs .venv-fast .venv-supply .prometheus dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
 	@find webhook tests -name __pycache__ -prune -exec rm -rf {} +

@@ -11,6 +11,7 @@ import pytest
 import yaml
 
 CHECKOUT = Path(__file__).parents[2]
+ARCHITECTURE = CHECKOUT / "docs" / "explanation" / "architecture.md"
 DECISIONS = CHECKOUT / "docs" / "decisions"
 FORMS = CHECKOUT / ".github" / "ISSUE_TEMPLATE"
 
@@ -21,7 +22,8 @@ _WRITTEN = ["*.md", "docs/**/*.md", "manifests/**/*.md", "certs/**/*.md", "tests
 PAGES = sorted(path for pattern in _WRITTEN for path in CHECKOUT.glob(pattern))
 CONTRIBUTORS = [
     CHECKOUT / "CONTRIBUTING.md",
-    *(CHECKOUT / "docs" / name for name in ("explanation/architecture.md", "glossary.md")),
+    ARCHITECTURE,
+    CHECKOUT / "docs" / "glossary.md",
     *sorted(DECISIONS.glob("*.md")),
 ]
 
@@ -31,8 +33,6 @@ _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _PATH = re.compile(r"(?<![\w./-])(?:webhook|tests|manifests|certs|overlays|docs|\.ci|\.github)/[\w./-]*\w/?")
 _TARGET = re.compile(r"\bmake ([a-z][a-z0-9-]*)")
 _PACKAGE = re.compile(r"^\| `([a-z_]+)`", re.MULTILINE)
-#: Modules in diagrams, where `webhook/` goes without saying.
-_DIAGRAM_PATH = re.compile(r"\b(?:[a-z_]+/)+(?:[a-z_0-9]+\.py)?")
 
 
 def name(path: Path) -> str:
@@ -96,27 +96,21 @@ def test_page_make_targets_exist(page: Path) -> None:
 
 def test_architecture_layers_match_contract() -> None:
     # A long layer goes on in an indented line.
-    shown = re.sub(r"\n +", " ", blocks(CHECKOUT / "docs/explanation/architecture.md", "text")[0])
+    shown = re.sub(r"\n +", " ", blocks(ARCHITECTURE, "text")[0])
     assert shown.splitlines() == contract("layers", "layers")
 
 
 def test_architecture_table_has_every_package() -> None:
     layers = re.findall(r"\w+(?:\.\w+)*", " ".join(contract("layers", "layers")))
-    table = (
-        (CHECKOUT / "docs/explanation/architecture.md").read_text().partition("## Packages\n")[2].partition("\n## ")[0]
-    )
+    table = ARCHITECTURE.read_text().partition("## Packages\n")[2].partition("\n## ")[0]
     assert set(_PACKAGE.findall(table)) == {layer.partition(".")[0] for layer in layers}
 
 
-def test_architecture_diagrams_name_existing_modules() -> None:
-    named = {
-        path
-        for diagram in blocks(CHECKOUT / "docs/explanation/architecture.md", "mermaid")
-        for path in _DIAGRAM_PATH.findall(diagram)
-        if path.endswith((".py", "/"))
-    }
+def test_architecture_steps_name_existing_modules() -> None:
+    steps = "".join(re.findall(r"^(?:\d+\.|  ) .+\n", ARCHITECTURE.read_text(), re.MULTILINE))
+    named = {path for path in _SPAN.findall(steps) if re.fullmatch(r"[a-z_0-9/]+(?:\.py|/)", path)}
     assert named
-    assert [path for path in sorted(named) if not list((CHECKOUT / "webhook").glob(f"**/{path}"))] == []
+    assert [path for path in sorted(named) if not (CHECKOUT / "webhook" / path).exists()] == []
 
 
 def test_decisions_numbered_short_and_listed() -> None:

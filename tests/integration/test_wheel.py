@@ -114,6 +114,7 @@ def test_repository_top_level_expected_entries() -> None:
     tracked = subprocess.run([git, "ls-files", "-z"], cwd=CHECKOUT, capture_output=True, text=True, check=True)
     top = {path.partition("/")[0] for path in tracked.stdout.split("\0") if path}
     expected = {"pyproject.toml", "webhook", "manifests", "certs", "tests", "Dockerfile", "README.md", "Makefile"}
-    expected |= {"LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "overlays", "docs"}
+    expected |= {"LICENSE", "CHANGELOG.md", "CONTRIBUTING.md", "RELEASING.md", "SECURITY.md", "mkdocs.yml"}
+    expected |= {"overlays", "docs"}
     expected |= {lock.name for lock in LOCKS}
     assert {name for name in top if not name.startswith(".")} <= expected
