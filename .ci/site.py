@@ -19,6 +19,17 @@ _INDENT = " " * 4
 _BLOCKS = ("#", "|", "```", "~~~")
 
 
+#: Scripts, images and style sheets of other servers.
+_EXTERNAL = re.compile(r"<(?:script|img|iframe)[^>]* src=\"?https?:[^>]*>|<link[^>]* href=\"?https?:[^>]*>")
+
+
+def on_post_page(output: str, *, page: Any, **_: Any) -> str:
+    """Return a page's HTML. Raises `ValueError` if a browser would load something from another server."""
+    if found := _EXTERNAL.search(output):
+        raise ValueError(f"{page.file.src_uri} loads {found[0]}")
+    return output
+
+
 def on_page_markdown(markdown: str, *, page: Any, **_: Any) -> str:
     """Return a page's Markdown for Python-Markdown."""
     return outward_links(commonmark(markdown), posixpath.dirname(page.file.src_uri))

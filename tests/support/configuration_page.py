@@ -5,8 +5,6 @@ import msgspec
 from webhook.config import schema
 from webhook.config.schema import SettingKey
 
-from .markdown import table
-
 _HEAD = """\
 # Configuration
 The configuration is a YAML file and environment variables. A variable wins over the file. `--config FILE` or the
@@ -62,16 +60,20 @@ def page() -> str:
     left = {key.path for key in keys} - {key.path for found in grouped.values() for key in found}
     if left:
         raise KeyError(f"add to _TOPICS: {', '.join(sorted(left))}")
-    head = ("Key and variable", "Allowed values", "Default", "Description")
-    return (
-        _HEAD + "".join(f"\n## {topic}\n{table(head, map(_row, found))}" for topic, found in grouped.items()) + _NOTES
-    )
+    sections = (f"\n## {topic}\n{''.join(map(_section, found))}" for topic, found in grouped.items())
+    return _HEAD + "".join(sections) + _NOTES
 
 
-def _row(key: SettingKey) -> tuple[str, str, str, str]:
-    allowed = f"{key.type_name}: {key.allowed}" if key.allowed else key.type_name
-    items = "".join(f" `{name}`: {text}" for name, text in key.items.items())
-    return f"`{key.path}`<br>`{key.variable}`", allowed, _default(key), key.description + items
+def _section(key: SettingKey) -> str:
+    items = "".join(f"- `{name}`: {text}\n" for name, text in key.items.items())
+    return f"""
+### {key.path}
+{key.description}
+
+{items}- **Variable:** `{key.variable}`
+- **Type:** {key.type_name}{f", {key.allowed}" if key.allowed else ""}
+- **Default:** {_default(key)}
+"""
 
 
 def _default(key: SettingKey) -> str:

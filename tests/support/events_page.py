@@ -188,7 +188,7 @@ def page() -> str:
 def event_reasons() -> list[tuple[str, str, str]]:
     """Return the reason, type and meaning of all Events that the source creates. Raises `KeyError`."""
     found = {
-        (node.args[0].value, node.func.attr.capitalize())
+        (str(node.args[0].value), node.func.attr.capitalize())
         for path in sorted(SOURCES.rglob("*.py"))
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Call)
