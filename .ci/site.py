@@ -1,7 +1,8 @@
 """Adapt the Markdown of docs/ for MkDocs: a hook of mkdocs.yml.
 
 The pages are written for GitHub, which follows CommonMark. Python-Markdown differs: nested content is indented by four
-spaces, and a list or table needs a blank line before it. Links to files outside docs/ become URLs.
+spaces, a list or table needs a blank line before it, and a `|` in code is not escaped. Links to files outside docs/
+become URLs.
 """
 
 import os.path
@@ -14,6 +15,7 @@ REPOSITORY = "https://github.com/OWNER/REPOSITORY/blob/main"
 _FENCE = re.compile(r" *(```+|~~~+)")
 _ITEM = re.compile(r"( *)([-*+]|\d+\.)( +)(?=\S)")
 _LINK = re.compile(r"(?<=\]\()(?![a-z]+:|#)([^)\s#]+)(#[^)\s]*)?(?=\))")
+_CODE = re.compile(r"`[^`]+`")
 _INDENT = " " * 4
 #: Beginnings of lines that end a list without a blank line.
 _BLOCKS = ("#", "|", "```", "~~~")
@@ -77,6 +79,9 @@ class _Converter:
             self._add_other(line)
 
     def _add_other(self, line: str) -> None:
+        if line.lstrip().startswith("|"):
+            # On GitHub a | in code is escaped in tables, for Python-Markdown it is not.
+            line = _CODE.sub(lambda code: code[0].replace("\\|", "|"), line)
         previous = self._previous()
         if line.strip() and (not previous or line.startswith(_BLOCKS)):
             self._close(len(line) - len(line.lstrip(" ")))

@@ -41,6 +41,7 @@ def hook() -> ModuleType:
         ("- one\n  going on\n  - below\n- two\n", "- one\n    going on\n    - below\n- two\n"),
         ("10. ten\n\n    text\n# end\n", "10. ten\n\n    text\n# end\n"),
         ("```text\n- no list\n| no table\n```\n", "```text\n- no list\n| no table\n```\n"),
+        ("| `a\\|b` | c \\| d |\n", "| `a|b` | c \\| d |\n"),
         ("- one\n\n```sh\nx\n```\n", "- one\n\n```sh\nx\n```\n"),
     ],
 )
