@@ -13,7 +13,7 @@ from webhook.kube.access import Access
 from webhook.kube.api import HeldLease
 from webhook.kube.uninstall import ManagedSecret, Uninstaller
 from webhook.output import terminal
-from webhook.output.table import counted
+from webhook.output.phrases import counted
 
 #: Seconds between two reads of the Lease, the delay allowed beyond its duration, and the default duration.
 _POLL_INTERVAL, _MARGIN, _DURATION = 0.5, 2.0, 15.0

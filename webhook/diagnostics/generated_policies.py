@@ -13,7 +13,12 @@ def generated(policies: Iterable[Object]) -> tuple[Object, ...]:
     return tuple(one for one in policies if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations)
 
 
-def orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> str:
-    """Return the command that deletes a policy and its binding of the same name."""
+def deletion(kind: Literal["validating", "mutating"], name: str) -> str | None:
+    """Return the command that deletes a policy and its binding of the same name; None if the name is not valid."""
     kinds = f"{kind}admissionpolicies,{kind}admissionpolicybindings"
-    return kubectl.line("delete", kinds, name=name) or "delete it and its binding"
+    return kubectl.line("delete", kinds, name=name)
+
+
+def orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> str:
+    """Return how to delete a policy and its binding."""
+    return deletion(kind, name) or "delete the policy and its binding"

@@ -16,7 +16,7 @@ from webhook.diagnostics.pull_errors import Remedy
 from webhook.kube.objects import ContainerStatus, Event, Pod
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
-from webhook.output.table import counted
+from webhook.output.phrases import ago
 
 #: All waiting reasons of the kubelet's image manager (k8s.io/kubernetes/pkg/kubelet/images) and of the errors that it
 #: takes over from the runtime (k8s.io/cri-api/pkg/errors).
@@ -40,7 +40,6 @@ _BACK_OFF = re.compile(r'Back-off pulling image "[^"]*"(?::\s*(?P<cause>.*))?', 
 _EVENT = re.compile(r'Failed to pull image "(?P<image>[^"]*)": (?P<cause>.*)', re.DOTALL)
 #: Codes of pulls without a credential that the registry accepts.
 REFUSALS = frozenset({Code.PULL_REFUSED, Code.PULL_DENIED})
-_MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 STATIC_POD_HINT = (
     "a static Pod never gets the pull secret: change its manifest on the node, or give the node a credential (with a "
@@ -127,10 +126,7 @@ def _age(event: Event, now: datetime) -> str:
     except ValueError:
         return "unknown age"
     seconds = max((now - (last if last.tzinfo else last.replace(tzinfo=UTC))).total_seconds(), 0)
-    for unit, name in ((_DAY, "day"), (_HOUR, "hour"), (_MINUTE, "minute")):
-        if seconds >= unit:
-            return f"{counted(int(seconds // unit), name)} ago"
-    return "less than a minute ago"
+    return ago(seconds)
 
 
 def shown(image: str) -> str:

@@ -86,18 +86,28 @@ class ManagedMetadata(Metadata, frozen=True, gc=False):
         """
         return max((one.time for one in self.managed_fields if _contains(one.fields, path)), default=None)
 
+    def names_below(self, *path: str) -> frozenset[str]:
+        """Return the names of the recorded fields of an object, such as the keys of `("data",)`."""
+        found = (_below(one.fields, path) for one in self.managed_fields)
+        return frozenset(key[2:] for fields in found for key in fields or () if key.startswith("f:"))
+
     def managers(self, *path: str) -> frozenset[str]:
         """Return the recorded managers of a field."""
         return frozenset(one.manager for one in self.managed_fields if _contains(one.fields, path))
 
 
 def _contains(fields: dict[str, Any], path: tuple[str, ...]) -> bool:
+    return _below(fields, path) is not None
+
+
+def _below(fields: dict[str, Any], path: tuple[str, ...]) -> dict[str, Any] | None:
+    """Return the fields below a recorded field; None if that is not recorded."""
     for name in path:
         below = fields.get(f"f:{name}")
         if not isinstance(below, dict):
-            return False
+            return None
         fields = below
-    return True
+    return fields
 
 
 class _Managed(Protocol):
@@ -297,6 +307,11 @@ class Port(_Object, frozen=True, gc=False):
     container_port: int = 0
 
 
+class VolumeMount(_Object, frozen=True, gc=False):
+    name: str = ""
+    mount_path: str = ""
+
+
 class Process(_Object, frozen=True, gc=False):
     """A container of the installation's Deployment, with the fields that `doctor` reads."""
 
@@ -305,10 +320,22 @@ class Process(_Object, frozen=True, gc=False):
     args: tuple[str, ...] = ()
     env: tuple[Variable, ...] = ()
     ports: tuple[Port, ...] = ()
+    volume_mounts: tuple[VolumeMount, ...] = ()
 
 
 class Named(_Object, frozen=True, gc=False):
     name: str = ""
+
+
+class KeyToPath(_Object, frozen=True, gc=False):
+    key: str = ""
+    path: str = ""
+
+
+class SecretVolume(_Object, frozen=True, gc=False):
+    secret_name: str = ""
+    items: tuple[KeyToPath, ...] = ()
+    """Empty if every key is mounted as a file of its name."""
 
 
 class Mounted(_Object, frozen=True, gc=False):
@@ -316,6 +343,7 @@ class Mounted(_Object, frozen=True, gc=False):
 
     name: str = ""
     config_map: Named | None = None
+    secret: SecretVolume | None = None
 
 
 class ProcessesSpec(_Object, frozen=True, gc=False):

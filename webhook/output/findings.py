@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from webhook.errors import NotReadable
 from webhook.output.finding_codes import Code
@@ -29,7 +30,14 @@ class Finding(Struct, frozen=True):
     message: str
     """The result, in one line."""
     hint: str = ""
-    """What to do about it, in one line; empty if nothing needs to be done."""
+    """What to do about it, in one line; empty if nothing needs to be done or the commands say it all."""
+    commands: tuple[str, ...] = ()
+    """Command lines that can be pasted into a shell, in this order."""
+    documentation: str = ""
+    """The URL of the code's documentation; set from the code."""
+
+    def __post_init__(self) -> None:
+        force_setattr(self, "documentation", self.code.url)
 
 
 def or_unknown(subject: str, code: Code, findings: Iterable[Finding]) -> Iterator[Finding]:

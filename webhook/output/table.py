@@ -98,8 +98,3 @@ def _wrapped(text: str, indent: int, width: int | None) -> list[str]:
 
 def _styled(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - a property of the row
     return styled(cell, BOLD if is_heading else _COLORS.get(cell), screen)
-
-
-def counted(number: int, what: str) -> str:
-    """Return a number with its noun: `1 Pod`, `2,000 Pods`."""
-    return f"{number:,} {what}" if number == 1 else f"{number:,} {what}s"

@@ -41,6 +41,8 @@ _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 #: Interim responses before the final one at most, as in Go's client.
 _INTERIM = 5
+#: Begins the description of a server whose certificate is not trusted. `doctor` recognizes it.
+UNTRUSTED = "has a certificate that is not trusted"
 _FORM = "application/x-www-form-urlencoded"
 # http.client adds "Accept-Encoding: identity".
 _HEADERS = {
@@ -217,7 +219,7 @@ class Transport:
             case TimeoutError() | failures.TimeoutError():
                 return self._timed_out
             case ssl.SSLCertVerificationError():
-                return f"has a certificate that is not trusted: {shorten(error.verify_message, 120)}"
+                return f"{UNTRUSTED}: {shorten(error.verify_message, 120)}"
             case ssl.SSLError():
                 return f"failed in TLS: {shorten(error.reason or 'no reason given', 60).replace('_', ' ').lower()}"
             case OSError() if refused := _TUNNEL_REFUSED.match(str(error)):

@@ -1,28 +1,32 @@
-"""Whether the API server trusts the certificate that the webhook serves, and until when."""
+"""Whether the API server trusts the certificate that the webhook serves, and how long it is valid."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from webhook.constants import CERTIFICATE
+from webhook.constants import CERTIFICATE, DOCS, PROGRAM
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
+from webhook.diagnostics.doctor.wording import Remedy
 from webhook.errors import CertificateError, NotReadable
 from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.objects import Secret
 from webhook.kube.partial import known, known_or
+from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
+from webhook.output.phrases import join_names
 from webhook.pki import verify
 from webhook.pki.verify import LeafCertificate
 
-#: The certificate's Secret if the refresher does not maintain it.
+#: The certificate's Secret if the refresher does not manage it.
 TLS_SECRET = "registry-webhook-tls"  # noqa: S105 - its name
 _BUNDLE, _CERTIFICATE = "caBundle", "certificate"
+_CERTIFICATES_URL = f"{DOCS}/how-to/certificates.md"
+_CAINJECTOR_LOG = ("kubectl -n cert-manager logs deployment/cert-manager-cainjector --tail=50",)
 _SOON = timedelta(days=30)
-#: Renewal is due long before this part of the validity is left: a fifth.
+#: A fifth of the validity: renewal is due long before so little is left.
 _LAST_PART = 5
-_INJECTED = "cert-manager.io/inject-ca-from"
 _EXPIRIES = {
     WEBHOOK: "registry_webhook_certificate_expiry_timestamp_seconds",
     REFRESHER: "registry_webhook_refresher_certificate_expiry_timestamp_seconds",
@@ -36,14 +40,14 @@ def check_certificates(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         return
     bundle = snapshot.webhook.client_config.ca_certificates
     if not bundle:
-        why = f"caBundle is empty: the API server does not trust the webhook, and {snapshot.outage_effect}"
-        yield wording.error(Code.CABUNDLE_EMPTY, _BUNDLE, why, _ca_bundle_hint(snapshot))
+        why = f"caBundle is empty, so the API server cannot call the webhook: {snapshot.outage_effect}"
+        yield wording.error(Code.CABUNDLE_EMPTY, _BUNDLE, why, *_ca_bundle_remedy(snapshot))
     secret = snapshot.certificate
     if isinstance(secret, NotReadable):
         yield from _by_metrics(snapshot)
     elif secret is None:
-        why = f"there is no Secret {snapshot.names.namespace}/{_name(snapshot)}: no certificate to serve"
-        yield wording.error(Code.CERT_MISSING, _CERTIFICATE, why, _certificate_hint(snapshot))
+        why = f"Secret {_place(snapshot)} does not exist, so there is no certificate to serve"
+        yield wording.error(Code.CERT_MISSING, _CERTIFICATE, why, *_certificate_remedy(snapshot))
     else:
         yield from _of_secret(snapshot, secret, bundle)
     yield from _served(snapshot)
@@ -55,16 +59,14 @@ def _of_secret(snapshot: InstallationSnapshot, secret: Secret, bundle: bytes) ->
     try:
         leaf = verify.leaf_certificate(chain)
     except CertificateError as error:
-        why = f"Secret {snapshot.names.namespace}/{_name(snapshot)}, tls.crt: {error}"
-        yield wording.error(Code.CERT_INVALID, _CERTIFICATE, why, _certificate_hint(snapshot))
+        why = f"tls.crt in Secret {_place(snapshot)}: {error}"
+        yield wording.error(Code.CERT_INVALID, _CERTIFICATE, why, *_certificate_remedy(snapshot))
         return
     yield _lasting(snapshot, leaf)
     missing = [name for name in snapshot.names.hosts[:1] if name not in leaf.names]
     if missing:
-        why = (
-            f"it is not for the name that the API server calls, {missing[0]}, but for {wording.join_names(leaf.names)}"
-        )
-        yield wording.error(Code.CERT_NAME, _CERTIFICATE, why, _certificate_hint(snapshot))
+        why = f"the certificate is for {join_names(leaf.names)}, and the API server calls {missing[0]}"
+        yield wording.error(Code.CERT_NAME, _CERTIFICATE, why, *_certificate_remedy(snapshot))
     if bundle:
         yield _trusted(snapshot, chain, bundle)
 
@@ -72,57 +74,53 @@ def _of_secret(snapshot: InstallationSnapshot, secret: Secret, bundle: bytes) ->
 def _trusted(snapshot: InstallationSnapshot, chain: bytes, bundle: bytes) -> Finding:
     try:
         if verify.is_trusted(chain, bundle):
-            return wording.ok(Code.CABUNDLE_OK, _BUNDLE, "it holds the authority that has signed the certificate")
+            return wording.ok(Code.CABUNDLE_OK, _BUNDLE, "caBundle has the CA that signed the certificate")
     except CertificateError as error:
-        return wording.error(Code.CABUNDLE_INVALID, _BUNDLE, f"caBundle: {error}", _ca_bundle_hint(snapshot))
-    why = f"none of its authorities has signed the certificate (x509): {snapshot.outage_effect}"
-    return wording.error(Code.CABUNDLE_MISMATCH, _BUNDLE, why, _ca_bundle_hint(snapshot))
+        return wording.error(Code.CABUNDLE_INVALID, _BUNDLE, f"caBundle: {error}", *_ca_bundle_remedy(snapshot))
+    why = (
+        f"no CA in caBundle signed the certificate, so the API server cannot call the webhook: {snapshot.outage_effect}"
+    )
+    return wording.error(Code.CABUNDLE_MISMATCH, _BUNDLE, why, *_ca_bundle_remedy(snapshot))
 
 
 def _lasting(snapshot: InstallationSnapshot, certificate: LeafCertificate) -> Finding:
     """Check how long a certificate is valid."""
     day = f"{certificate.ends:%Y-%m-%d %H:%M} UTC"
     if snapshot.now >= certificate.ends:
-        why = f"it ended on {day}: where it is served, {snapshot.outage_effect}"
-        return wording.error(Code.CERT_EXPIRED, _CERTIFICATE, why, _certificate_hint(snapshot))
+        why = f"the certificate expired on {day}: {snapshot.outage_effect}"
+        return wording.error(Code.CERT_EXPIRED, _CERTIFICATE, why, *_certificate_remedy(snapshot))
     if snapshot.now < certificate.begins:
-        begins = f"{certificate.begins:%Y-%m-%d %H:%M} UTC"
-        why = f"it is not valid before {begins}: where it is served, {snapshot.outage_effect}"
-        return wording.error(
-            Code.CERT_NOT_YET_VALID, _CERTIFICATE, why, "set the clock of whoever made it right, and have it made anew"
-        )
+        why = f"the certificate is not valid before {certificate.begins:%Y-%m-%d %H:%M} UTC: {snapshot.outage_effect}"
+        hint = "correct the clock of the machine that issued the certificate, and issue it again"
+        return wording.error(Code.CERT_NOT_YET_VALID, _CERTIFICATE, why, hint)
     if certificate.ends - snapshot.now < min(_SOON, (certificate.ends - certificate.begins) / _LAST_PART):
-        return wording.warning(
-            Code.CERT_EXPIRING, _CERTIFICATE, f"it ends on {day}, and is not renewed yet", _certificate_hint(snapshot)
-        )
-    return wording.ok(Code.CERT_OK, _CERTIFICATE, f"it is good until {day}")
+        why = f"the certificate expires on {day} and has not been renewed"
+        return wording.warning(Code.CERT_EXPIRING, _CERTIFICATE, why, *_certificate_remedy(snapshot))
+    return wording.ok(Code.CERT_OK, _CERTIFICATE, f"the certificate is valid until {day}")
 
 
 def _by_metrics(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Check what the processes report, for users who may not read the Secret."""
+    """Check the expiry that the processes report, for users who may not read the Secret."""
     ends = [at for _, at in _expiries(snapshot) if at > snapshot.now]
     if ends:
-        yield wording.ok(
-            Code.CERT_OK, _CERTIFICATE, f"the processes say that it is good until {min(ends):%Y-%m-%d %H:%M} UTC"
-        )
+        why = f"the processes report a certificate that is valid until {min(ends):%Y-%m-%d %H:%M} UTC"
+        yield wording.ok(Code.CERT_OK, _CERTIFICATE, why)
 
 
 def _served(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that no process has an expired certificate or one that it could not load."""
-    ended = {name for name, at in _expiries(snapshot) if at <= snapshot.now}
-    if ended:
-        why = f"what {wording.join_names(ended)} has, has ended: {snapshot.outage_effect}"
-        yield wording.error(Code.CERT_SERVED_EXPIRED, _CERTIFICATE, why, _certificate_hint(snapshot))
+    expired = {name for name, at in _expiries(snapshot) if at <= snapshot.now}
+    if expired:
+        why = f"the certificate served by {join_names(expired)} has expired: {snapshot.outage_effect}"
+        yield wording.error(Code.CERT_SERVED_EXPIRED, _CERTIFICATE, why, *_certificate_remedy(snapshot))
     reloaded = "registry_webhook_certificate_last_reload_successful"
     statuses = [(one.name, known_or(one.webhook, None)) for one in snapshot.replicas_or_empty]
-    broken = [name for name, status in statuses if status is not None and status.value(reloaded) == 0]
-    if broken:
-        why = f"{wording.join_names(broken)}: its certificate cannot be served; a last good one stays, if there was one"
+    failed = [name for name, status in statuses if status is not None and status.value(reloaded) == 0]
+    if failed:
+        why = f"{join_names(failed)} could not load the certificate, and serves the last valid one if there was one"
+        log = kubectl.line("logs", failed[0], "-c", WEBHOOK, namespace=snapshot.names.namespace)
         yield wording.error(
-            Code.CERT_NOT_LOADED,
-            _CERTIFICATE,
-            why,
-            f"kubectl -n {snapshot.names.namespace} logs {broken[0]} -c {WEBHOOK} says why",
+            Code.CERT_NOT_LOADED, _CERTIFICATE, why, "find the reason in the log", wording.commands(log)
         )
 
 
@@ -134,29 +132,28 @@ def _expiries(snapshot: InstallationSnapshot) -> Iterator[tuple[str, datetime]]:
                 yield f"{replica.name} ({container})", datetime.fromtimestamp(at, UTC)
 
 
-def _name(snapshot: InstallationSnapshot) -> str:
-    return CERTIFICATE if snapshot.manages_certificate else TLS_SECRET
+def _place(snapshot: InstallationSnapshot) -> str:
+    name = CERTIFICATE if snapshot.manages_certificate else TLS_SECRET
+    return f"{snapshot.names.namespace}/{name}"
 
 
-def _is_injected(snapshot: InstallationSnapshot) -> bool:
-    configuration = known_or(snapshot.webhook_configuration, None)
-    return configuration is not None and _INJECTED in configuration.metadata.annotations
-
-
-def _ca_bundle_hint(snapshot: InstallationSnapshot) -> str:
+def _ca_bundle_remedy(snapshot: InstallationSnapshot) -> Remedy:
     if snapshot.manages_certificate:
-        see_log = wording.sidecar_log(snapshot)
-        return f"the sidecar puts it right within seconds; if it does not, its log says why: {see_log}"
-    if _is_injected(snapshot):
-        return "cert-manager's cainjector writes it: look at its log"
+        hint = "the refresher corrects this within seconds. If it does not, find the reason in its log"
+        return hint, wording.refresher_log(snapshot)
+    if snapshot.has_injected_bundle:
+        return "cert-manager's cainjector writes caBundle. Find the reason in its log", _CAINJECTOR_LOG
+    return f"write the CA's certificate into caBundle, as described in {_CERTIFICATES_URL}", ()
+
+
+def _certificate_remedy(snapshot: InstallationSnapshot) -> Remedy:
+    if snapshot.manages_certificate:
+        hint = "the refresher creates and renews the certificate. If it does not, find the reason in its log"
+        return hint, wording.refresher_log(snapshot)
+    if snapshot.has_injected_bundle:
+        describe = kubectl.line("describe", "certificates", namespace=snapshot.names.namespace)
+        return "cert-manager issues the certificate. Find the reason in its status", wording.commands(describe)
     return (
-        "put the authority's certificate there: registry-webhook certs create prints how, and certs/by-hand/README.md"
+        f"create the next certificate, and apply it as described in {_CERTIFICATES_URL}",
+        (f"{PROGRAM} certs create --force",),
     )
-
-
-def _certificate_hint(snapshot: InstallationSnapshot) -> str:
-    if snapshot.manages_certificate:
-        return f"the sidecar makes and renews it; if it does not, its log says why: {wording.sidecar_log(snapshot)}"
-    if _is_injected(snapshot):
-        return f"cert-manager makes it: kubectl -n {snapshot.names.namespace} describe certificates"
-    return "make the next one: registry-webhook certs create --force, and do what it prints"

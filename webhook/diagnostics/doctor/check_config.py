@@ -1,8 +1,10 @@
 """Whether the configuration is valid and used by all processes and policies."""
 
+import itertools
 import re
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from typing import Literal
 
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import (
@@ -16,15 +18,18 @@ from webhook.constants import (
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig
-from webhook.diagnostics.generated_policies import generated, orphan_remedy
+from webhook.diagnostics.doctor.wording import Remedy
+from webhook.diagnostics.generated_policies import deletion, generated
 from webhook.errors import NotReadable
 from webhook.kube.installed_config import REFRESHER, WEBHOOK
-from webhook.kube.objects import Object
 from webhook.kube.partial import known
+from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
+from webhook.output.phrases import counted, join_names
 
-_WHAT = "configuration"
+_WHAT, _RUNNING, _POLICIES = "configuration", "running configuration", "generated policies"
+_EFFECT = "fix the configuration. Until then, running processes keep the last valid one and restarted ones fail"
 _KINDS = {MUTATE_POLICY: "mutate", GUARD_POLICY: "guard"}
 _OPTIONS = re.compile(r"(?:--only-private)?(?: ?--action (?:Deny|Warn|Audit))?")
 _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
@@ -34,53 +39,50 @@ _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_w
 def check_valid(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check the configuration itself."""
     match known(snapshot.configuration):
-        case InvalidConfig(lines):
-            remedy = (
-                "correct it; until then the last good one stays in force, and a process that starts anew does not run"
-            )
-            for line in lines:
-                yield wording.error(Code.CONFIG_INVALID, _WHAT, line, remedy)
+        case InvalidConfig(lines, hints):
+            for line, hint in itertools.zip_longest(lines, hints, fillvalue=""):
+                yield wording.error(Code.CONFIG_INVALID, _WHAT, line, hint or _EFFECT)
         case EffectiveConfig(server=None) as settings:
-            why = f"{settings.origin} has no registry: no image gets one in front, and no pull secret is made"
+            why = f"{settings.origin} has no registry, so no image is rewritten and no pull secret is created"
             yield wording.warning(Code.CONFIG_NO_REGISTRY, _WHAT, why, "set opencti.daemon.registry.server")
         case EffectiveConfig() as settings:
-            yield wording.ok(
-                Code.CONFIG_OK, _WHAT, f"{settings.origin} is valid, for {settings.server} (hash {settings.digest})"
-            )
+            why = f"{settings.origin} is valid (registry {settings.server}, hash {settings.digest})"
+            yield wording.ok(Code.CONFIG_OK, _WHAT, why)
 
 
 def check_consistent(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that all processes use the same configuration."""
-    what = "same everywhere"
-    in_force = dict(_hashes(snapshot))
+    running = dict(_hashes(snapshot))
     wanted = snapshot.configuration.digest if isinstance(snapshot.configuration, EffectiveConfig) else None
     if wanted and snapshot.sidecar_hash and snapshot.sidecar_hash != wanted:
-        theirs = f"{WEBHOOK} is to go by {wanted}, and {REFRESHER} by {snapshot.sidecar_hash}"
-        why = f"the containers' variables differ: {theirs}"
-        yield wording.warning(
-            Code.CONFIG_VARIABLES, what, why, "give both containers of the Deployment the same variables"
-        )
+        hashes = f"{WEBHOOK} {wanted}, {REFRESHER} {snapshot.sidecar_hash}"
+        why = f"the containers have different environment variables, so their configurations differ ({hashes})"
+        hint = "set the same configuration variables in both containers of the Deployment"
+        yield wording.warning(Code.CONFIG_VARIABLES, _RUNNING, why, hint)
     outdated = {
         f"{pod} ({container}: {digits})"
-        for (pod, container), digits in in_force.items()
+        for (pod, container), digits in running.items()
         if wanted and digits != (snapshot.sidecar_hash or wanted if container == REFRESHER else wanted)
     }
     if outdated:
-        look = f"kubectl -n {snapshot.names.namespace} logs POD"
-        remedy = f"kubelet brings a ConfigMap within two minutes; where it stays so: {look}"
-        yield wording.warning(
-            Code.CONFIG_OUTDATED, what, f"not by {wanted} yet: {wording.join_names(outdated)}", remedy
-        )
-    elif wanted is None and len(set(in_force.values())) > 1:
-        hashes = wording.join_names(f"{pod} ({container}: {digits})" for (pod, container), digits in in_force.items())
-        yield wording.warning(
-            Code.CONFIG_DIFFERS, what, f"the processes go by different ones: {hashes}", "look again in two minutes"
-        )
-    elif in_force:
-        hashes = ", ".join(sorted(set(in_force.values())))
-        yield wording.ok(
-            Code.CONFIG_SAME, what, f"{wording.count_of(list(in_force), 'process goes', 'processes go')} by {hashes}"
-        )
+        why = f"some processes do not use configuration {wanted} yet: {join_names(outdated)}"
+        hint = "the kubelet updates a mounted ConfigMap within two minutes. If this stays, check the logs"
+        yield wording.warning(Code.CONFIG_OUTDATED, _RUNNING, why, hint, _logs(snapshot))
+    elif wanted is None and len(set(running.values())) > 1:
+        hashes = join_names(f"{pod} ({container}: {digits})" for (pod, container), digits in running.items())
+        why = f"processes use different configurations: {hashes}"
+        hint = "the kubelet updates a mounted ConfigMap within two minutes. If this stays, check the logs"
+        yield wording.warning(Code.CONFIG_DIFFERS, _RUNNING, why, hint, _logs(snapshot))
+    elif running:
+        hashes = ", ".join(sorted(set(running.values())))
+        why = f"{counted(len(running), 'process uses', 'processes use')} configuration {hashes}"
+        yield wording.ok(Code.CONFIG_SAME, _RUNNING, why)
+
+
+def _logs(snapshot: InstallationSnapshot) -> tuple[str, ...]:
+    """Return the command that shows the logs of all processes."""
+    words = ("logs", "-l", f"app.kubernetes.io/name={PROGRAM}", "--all-containers", "--prefix", "--tail=50")
+    return wording.commands(kubectl.line(*words, namespace=snapshot.names.namespace))
 
 
 def _hashes(snapshot: InstallationSnapshot) -> Iterator[tuple[tuple[str, str], str]]:
@@ -94,7 +96,6 @@ def _hashes(snapshot: InstallationSnapshot) -> Iterator[tuple[tuple[str, str], s
 
 def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Report generated policies that were left behind when the rest was removed."""
-    what = "generated policies"
     try:
         names = [one.metadata.name for one in generated(known(snapshot.policies))]
         guards = [name for name in names if name in known(snapshot.guards)]
@@ -105,38 +106,42 @@ def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]
     if snapshot.webhook is None and not mutating:
         for name in guards:
             why = f"ValidatingAdmissionPolicy {name} refuses Pods that are not rewritten, and nothing rewrites them"
-            yield wording.error(Code.POLICY_ORPHANED, what, why, orphan_remedy("validating", name))
+            yield wording.error(Code.POLICY_ORPHANED, _POLICIES, why, *_orphan_remedy("validating", name))
     if snapshot.webhook_configuration is None and snapshot.deployment is None:
         for name in mutating:
-            why = f"MutatingAdmissionPolicy {name} still rewrites Pods, and nothing maintains their pull secrets"
-            yield wording.warning(Code.POLICY_ORPHANED, what, why, orphan_remedy("mutating", name))
+            why = f"MutatingAdmissionPolicy {name} still rewrites Pods, and nothing updates their pull secrets"
+            yield wording.warning(Code.POLICY_ORPHANED, _POLICIES, why, *_orphan_remedy("mutating", name))
 
 
-@check("generated policies", Code.POLICY_UNKNOWN)
+def _orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> Remedy:
+    return "delete the policy and its binding", wording.commands(deletion(kind, name))
+
+
+@check(_POLICIES, Code.POLICY_UNKNOWN)
 def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that generated policies were generated from the current configuration."""
-    what = "generated policies"
     policies = generated(known(snapshot.policies))
-    made_from = {one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] for one in policies}
-    if not made_from or not isinstance(snapshot.configuration, EffectiveConfig):
+    sources = {one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] for one in policies}
+    if not sources or not isinstance(snapshot.configuration, EffectiveConfig):
         return
     wanted = snapshot.configuration.digest
-    old = sorted(f"{name} ({digits})" for name, digits in made_from.items() if digits != wanted)
-    if old:
-        why = f"made from another configuration than {wanted}: {wording.join_names(old)}"
-        yield wording.error(Code.POLICY_OUTDATED, what, why, _remade(snapshot, policies, snapshot.configuration))
+    outdated = [f"{name} ({digits})" for name, digits in sources.items() if digits != wanted]
+    if outdated:
+        why = f"generated from another configuration than the current one ({wanted}): {join_names(outdated)}"
+        yield wording.error(Code.POLICY_OUTDATED, _POLICIES, why, *_regenerate(snapshot, snapshot.configuration))
     else:
-        yield wording.ok(Code.POLICY_OK, what, f"{wording.count_of(list(made_from), 'is', 'are')} made from {wanted}")
+        why = f"{counted(len(sources), 'policy was', 'policies were')} generated from the current configuration"
+        yield wording.ok(Code.POLICY_OK, _POLICIES, f"{why} ({wanted})")
 
 
-def _remade(snapshot: InstallationSnapshot, policies: Iterable[Object], settings: EffectiveConfig) -> str:
+def _regenerate(snapshot: InstallationSnapshot, settings: EffectiveConfig) -> Remedy:
     """Return the commands that generate outdated policies again, with their options."""
     of_file = not settings.origin.startswith("ConfigMap ")
     source = f"--config {shlex.quote(settings.origin)}" if of_file else "--from-cluster"
     if snapshot.names.namespace != DEFAULT_NAMESPACE:
         source += f" --installation-namespace {shlex.quote(snapshot.names.namespace)}"
-    commands = []
-    for one in policies:
+    lines = []
+    for one in generated(known(snapshot.policies)):
         name, annotations = one.metadata.name, one.metadata.annotations
         kind = _KINDS.get(name)
         if kind is None or annotations.get(CONFIGURATION_HASH_ANNOTATION) in (None, settings.digest):
@@ -144,5 +149,7 @@ def _remade(snapshot: InstallationSnapshot, policies: Iterable[Object], settings
         options = annotations.get(POLICY_OPTIONS_ANNOTATION, "")
         # A user who can write the annotation must not choose what the command does.
         arguments = f"{options} " if options and _OPTIONS.fullmatch(options) else ""
-        commands.append(f"{PROGRAM} policy {kind} {arguments}{source} | kubectl apply --server-side -f -")
-    return " && ".join(commands) or f"generate them again: {PROGRAM} policy mutate or guard, {source}"
+        lines.append(f"{PROGRAM} policy {kind} {arguments}{source} | kubectl apply --server-side -f -")
+    if lines:
+        return "generate and apply the policies again", tuple(lines)
+    return f"generate and apply the policies again, with `{PROGRAM} policy mutate` or `{PROGRAM} policy guard`", ()

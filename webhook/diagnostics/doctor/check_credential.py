@@ -1,21 +1,30 @@
-"""What the refreshers report about the credential and about themselves. The credential itself is not read."""
+"""The state of the credential and of the refreshers, as they report it. The credential itself is not read."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
 from webhook.config.effective import EffectiveConfig
+from webhook.constants import DOCS
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
-from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, ProcessStatus
+from webhook.diagnostics.doctor.snapshot import CredentialSecret, InstallationSnapshot, ProcessStatus
+from webhook.diagnostics.doctor.wording import Remedy
 from webhook.errors import NotReadable
 from webhook.kube.installed_config import REFRESHER
 from webhook.kube.partial import known, known_or
+from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
+from webhook.output.phrases import ago
+from webhook.pull_secret.manifest import KEY as DOCKER_CONFIG_KEY
 from webhook.readiness import Code as State
-from webhook.readiness import Notice, Readiness
+from webhook.readiness import Notice, Readiness, Refresh
+from webhook.registry import transport
+from webhook.timestamps import parse_rfc3339
 
-_WHAT = "credential"
+_WHAT, _REFRESHER = "credential", "refresher"
+_USERNAME, _PASSWORD = "username", "password"
+_URL, _PRIVATE_CA_URL = f"{DOCS}/how-to/credentials.md", f"{DOCS}/how-to/private-ca.md"
 _PREFIX = "registry_webhook_refresher_"
 #: States that the check of the credential reports.
 _OF_CREDENTIAL = frozenset(
@@ -33,11 +42,6 @@ _OF_CREDENTIAL = frozenset(
 _CHECKED_ELSEWHERE = _OF_CREDENTIAL | {State.CONFIGURATION_INVALID, State.FOREIGN_SECRET}
 
 
-def _change(snapshot: InstallationSnapshot) -> str:
-    place = f"Secret {snapshot.names.namespace}/registry-webhook-credential"
-    return f"put the right one into {place}, or wherever webhook.credential has it from: it is looked at every second"
-
-
 @check(_WHAT, Code.CREDENTIAL_UNKNOWN)
 def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check the last refresh, as the leader reports it if it is known."""
@@ -45,21 +49,20 @@ def check_credential(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         if snapshot.configuration.server is None:
             return
         if snapshot.configuration.mutator.pull_secret is None:
-            yield wording.ok(
-                Code.CREDENTIAL_DISABLED, _WHAT, "no pull secret is made: webhook.pull_secret.enabled is false"
-            )
+            why = "no pull secret is created, because webhook.pull_secret.enabled is false"
+            yield wording.ok(Code.CREDENTIAL_DISABLED, _WHAT, why)
             return
     replicas = known(snapshot.replicas)
     status = leader_status(snapshot)
     if status is None:
         for replica in replicas:
             known(replica.refresher)
-        raise NotReadable("no sidecar runs that could be asked")
+        raise NotReadable("no refresher is running")
     yield _of_refresh(snapshot, status)
 
 
 def leader_status(snapshot: InstallationSnapshot) -> ProcessStatus | None:
-    """Return the status of the leader, or else of a refresher with a refused credential, or else of any."""
+    """Return the status of the leader, else of a refresher whose credential was refused, else of any."""
     statuses = (replica.statuses.get(REFRESHER) for replica in snapshot.replicas_or_empty)
     return max(filter(None, statuses), key=_weight, default=None)
 
@@ -74,48 +77,115 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
     code = last.code if last is not None and last.result != "success" else ""
     detail = (last.message if last is not None else "") or "no reason given"
     expiry = status.value(f"{_PREFIX}credential_expiry_timestamp_seconds")
+    checked = _last_checked(snapshot, last)
     if status.value(f"{_PREFIX}credential_refused") == 1 or code == State.CREDENTIAL_REFUSED:
-        why = f"the registry refuses it: {detail}" if code else "the registry refuses it"
-        return wording.error(Code.CREDENTIAL_REFUSED, _WHAT, why, _change(snapshot))
+        why = f"the registry refused the credential{checked}" + (f": {detail}" if code else "")
+        return wording.error(Code.CREDENTIAL_REFUSED, _WHAT, why, *_change(snapshot))
     if expiry and expiry <= snapshot.now.timestamp():
         ended = datetime.fromtimestamp(expiry, UTC)
-        why = f"what is published ended at {ended:%Y-%m-%d %H:%M} UTC" + (f" ({code}: {detail})" if code else "")
-        return wording.error(
-            Code.CREDENTIAL_EXPIRED, _WHAT, why, "its source has to give a new one: " + wording.sidecar_log(snapshot)
+        why = f"the published credential expired at {ended:%Y-%m-%d %H:%M} UTC" + (
+            f" ({code}: {detail})" if code else ""
         )
+        hint = "the credential provider must return a new one. Find the reason in the log of the refreshers"
+        return wording.error(Code.CREDENTIAL_EXPIRED, _WHAT, why, hint, wording.refresher_log(snapshot))
     match code:
         case State.PROVIDER_FAILED:
-            return wording.error(Code.CREDENTIAL_PROVIDER, _WHAT, f"its source gives none: {detail}", _change(snapshot))
+            return _of_provider(snapshot, detail)
+        case State.REGISTRY_UNAVAILABLE if transport.UNTRUSTED in detail:
+            hint = f"set webhook.verify_ca to a file with the CA of the registry, as described in {_PRIVATE_CA_URL}"
+            return wording.warning(Code.CREDENTIAL_UNTRUSTED, _WHAT, f"{detail}{checked}", hint)
         case State.REGISTRY_UNAVAILABLE:
-            remedy = "see that the Pods reach the registry, and webhook.verify_ca"
-            return wording.warning(
-                Code.CREDENTIAL_UNCHECKED, _WHAT, f"the registry could not be asked: {detail}", remedy
-            )
+            why = f"the registry could not check the credential{checked}: {detail}"
+            hint = "check that the Pods of registry-webhook can reach the registry. Nodes may still reach it"
+            return wording.warning(Code.CREDENTIAL_UNCHECKED, _WHAT, why, hint)
         case State.CLUSTER_UNAVAILABLE:
-            return wording.error(
-                Code.CREDENTIAL_UNPUBLISHED,
-                _WHAT,
-                f"it cannot be published: {detail}",
-                "see rights, and " + wording.sidecar_log(snapshot),
-            )
+            hint = "check the permissions of the refresher, and find the reason in its log"
+            why = f"the credential cannot be published: {detail}"
+            return wording.error(Code.CREDENTIAL_UNPUBLISHED, _WHAT, why, hint, wording.refresher_log(snapshot))
         case "":
             return _of_readiness(snapshot, status, state)
-    return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{code}: {detail}", wording.sidecar_log(snapshot))
+    return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{detail} ({code})", *_see_log(snapshot))
+
+
+def _last_checked(snapshot: InstallationSnapshot, last: Refresh | None) -> str:
+    """Return the age of the last refresh in parentheses, empty if it is not known."""
+    time = None if last is None else parse_rfc3339(last.time)
+    return "" if time is None else f" (last checked {ago(snapshot.now.timestamp() - time)})"
 
 
 def _of_readiness(snapshot: InstallationSnapshot, status: ProcessStatus, state: Readiness) -> Finding:
     if not state.ready:
         why = next((one.message for one in state.warnings), "no reason given")
         return wording.warning(
-            Code.CREDENTIAL_NOT_READY, _WHAT, f"the sidecar is not ready: {why}", wording.sidecar_log(snapshot)
+            Code.CREDENTIAL_NOT_READY, _WHAT, f"the refresher is not ready: {why}", *_see_log(snapshot)
         )
+    last = state.last_refresh
+    checked = _last_checked(snapshot, last)
     if status.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
-        return wording.ok(Code.CREDENTIAL_OK, _WHAT, "it is published, and the registry has not refused it")
-    why = "none is configured: what needs one is not pulled"
-    return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, _change(snapshot))
+        # The message of a successful refresh is the registry's verdict.
+        accepted = last is not None and last.code == State.PUBLISHED and last.message
+        verdict = "accepted by the registry" if accepted else "not checked with the registry"
+        return wording.ok(Code.CREDENTIAL_OK, _WHAT, f"the credential is published and {verdict}{checked}")
+    why = "no credential is configured, so images that need one cannot be pulled"
+    return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, f"configure a credential as described in {_URL}")
 
 
-def sidecar_warnings(snapshot: InstallationSnapshot) -> Iterator[Finding]:
+def _of_provider(snapshot: InstallationSnapshot, detail: str) -> Finding:
+    """Report why there is no credential: first what is wrong with the mounted Secret, if that is known."""
+    secret = known_or(snapshot.credential_secret, None)
+    if secret is None:
+        return wording.error(
+            Code.CREDENTIAL_PROVIDER, _WHAT, f"the credential could not be read: {detail}", *_change(snapshot)
+        )
+    place = f"Secret {snapshot.names.namespace}/{secret.name}"
+    needed = " and ".join(secret.needed)
+    if secret.keys is None:
+        why = f"{place} does not exist. It needs the {_keys(secret.needed)} {needed}"
+        return wording.error(Code.CREDENTIAL_SECRET_MISSING, _WHAT, why, *_create(snapshot, secret))
+    if set(secret.needed) <= set(secret.keys):
+        why = f"{place} has the {_keys(secret.needed)} {needed}, but the credential could not be read: {detail}"
+        return wording.error(Code.CREDENTIAL_PROVIDER, _WHAT, why, *_create(snapshot, secret))
+    if DOCKER_CONFIG_KEY in secret.keys and DOCKER_CONFIG_KEY not in secret.needed:
+        why = f"{place} was created with `kubectl create secret docker-registry`, and needs the keys {needed}"
+        return wording.error(Code.CREDENTIAL_SECRET_KEYS, _WHAT, why, *_create(snapshot, secret, delete=True))
+    has = f"the {_keys(secret.keys)} {', '.join(sorted(secret.keys))}" if secret.keys else "no keys"
+    why = f"{place} has {has}, and needs the {_keys(secret.needed)} {needed}"
+    return wording.error(Code.CREDENTIAL_SECRET_KEYS, _WHAT, why, *_create(snapshot, secret))
+
+
+def _keys(keys: tuple[str, ...]) -> str:
+    return "key" if len(keys) == 1 else "keys"
+
+
+def _change(snapshot: InstallationSnapshot) -> Remedy:
+    """Return how to replace the credential."""
+    secret = known_or(snapshot.credential_secret, None)
+    if secret is None or secret.keys is None:
+        return f"correct the credential, as described in {_URL}", ()
+    return _create(snapshot, secret)
+
+
+def _create(snapshot: InstallationSnapshot, secret: CredentialSecret, *, delete: bool = False) -> Remedy:
+    """Return how to create the Secret, or to replace its values. The command asks for them."""
+    if set(secret.needed) != {_USERNAME, _PASSWORD}:
+        return f"correct the Secret, as described in {_URL}", ()
+    namespace = snapshot.names.namespace
+    create = kubectl.line("create", "secret", "generic", secret.name, namespace=namespace)
+    if create is None:
+        return f"correct the Secret, as described in {_URL}", ()
+    values = f'--from-literal={_USERNAME}="$username" --from-file={_PASSWORD}=<(printf %s "$password")'
+    ask = "read -rp 'User name: ' username && read -rsp 'Password: ' password && echo"
+    apply = f"{create} {values} --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -"
+    before = kubectl.line("delete", "secret", namespace=namespace, name=secret.name) if delete else None
+    hint = "write the credential into the Secret, with bash. The refresher reads it within two minutes"
+    return hint, wording.commands(before, f"{ask} && {apply}")
+
+
+def _see_log(snapshot: InstallationSnapshot) -> Remedy:
+    return "find the reason in the log of the refreshers", wording.refresher_log(snapshot)
+
+
+def check_refreshers(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Report the other warnings of the refreshers, whether their code is known here or not."""
     warned: dict[Notice, str] = {}
     for replica in snapshot.replicas_or_empty:
@@ -123,13 +193,13 @@ def sidecar_warnings(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         if status is None:
             continue
         if status.readiness is None:
-            why = f"{replica.name} describes its state in text only, which is not read: it runs an older version"
-            yield wording.warning(Code.SIDECAR_OLDER, "sidecar", why, "finish the upgrade, and run doctor again")
+            why = f"{replica.name} runs an older version, whose state doctor cannot read"
+            yield wording.warning(Code.SIDECAR_OLDER, _REFRESHER, why, "complete the upgrade, and run doctor again")
             continue
         for notice in status.readiness.warnings:
             if notice.code not in _CHECKED_ELSEWHERE:
                 warned.setdefault(notice, replica.name)
     for notice, name in warned.items():
-        place = f"{notice.namespace}: " if notice.namespace else ""
-        why = f"{name}: {place}{notice.message} ({notice.code})"
-        yield wording.warning(Code.SIDECAR_WARNING, "sidecar", why, wording.sidecar_log(snapshot))
+        place = f"namespace {notice.namespace}: " if notice.namespace else ""
+        why = f"{name} reports: {place}{notice.message} ({notice.code})"
+        yield wording.warning(Code.SIDECAR_WARNING, _REFRESHER, why, *_see_log(snapshot))

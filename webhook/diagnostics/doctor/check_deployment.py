@@ -1,4 +1,4 @@
-"""Whether the webhook runs where the API server calls it, and one of its replicas maintains the pull secrets."""
+"""Whether the webhook runs where the API server calls it, and one of its replicas writes the pull secrets."""
 
 from collections.abc import Iterator
 from datetime import timedelta
@@ -6,49 +6,52 @@ from datetime import timedelta
 from webhook.constants import REFRESHER
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
-from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Lease, Replica
+from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Replica
 from webhook.errors import NotReadable
 from webhook.kube.objects import Deployment
 from webhook.kube.partial import known, known_or
+from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
+from webhook.output.phrases import ago, counted, join_names
 
+_DEPLOYMENT, _ENDPOINTS, _LEASE = "Deployment", "Service endpoints", "leader election"
 #: Tolerance for a local clock that is ahead of the holder's.
 _AHEAD = timedelta(seconds=30)
 
 
-@check("webhook runs", Code.DEPLOY_UNKNOWN)
+@check(_DEPLOYMENT, Code.DEPLOY_UNKNOWN)
 def check_deployment(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check the Deployment and its rollout."""
-    what = "webhook runs"
     deployment = known(snapshot.deployment)
-    place = f"Deployment {snapshot.names.namespace}/{snapshot.names.deployment}"
-    look = f"kubectl -n {snapshot.names.namespace} describe pods"
+    names = snapshot.names
+    place = f"Deployment {names.namespace}/{names.deployment}"
+    about = {"namespace": names.namespace, "kind": "deployment", "name": names.deployment}
+    describe = kubectl.line("describe", "pods", namespace=names.namespace)
     if deployment is None:
-        yield wording.error(
-            Code.DEPLOY_MISSING, what, f"there is no {place}: {snapshot.outage_effect}", wording.INSTALL
-        )
+        why = f"{place} does not exist: {snapshot.outage_effect}"
+        yield wording.error(Code.DEPLOY_MISSING, _DEPLOYMENT, why, *wording.reinstall(snapshot))
         return
     wanted, status = deployment.spec.replicas, deployment.status
     if not wanted:
-        remedy = f"kubectl -n {snapshot.names.namespace} scale deployment/{snapshot.names.deployment} --replicas=2"
-        yield wording.error(Code.DEPLOY_SCALED_DOWN, what, f"{place} is scaled to 0: {snapshot.outage_effect}", remedy)
+        why = f"{place} is scaled to 0: {snapshot.outage_effect}"
+        scale = wording.commands(kubectl.line("scale", "--replicas=2", **about))
+        yield wording.error(Code.DEPLOY_SCALED_DOWN, _DEPLOYMENT, why, "scale it up", scale)
     elif not status.available_replicas:
-        why = f"none of {wanted} replicas is available: {snapshot.outage_effect}{_reasons(snapshot)}"
-        yield wording.error(Code.DEPLOY_UNAVAILABLE, what, why, look)
+        why = f"none of {counted(wanted, 'replica')} is available: {snapshot.outage_effect}{_reasons(snapshot)}"
+        hint = "find the reason in the Events of the Pods"
+        yield wording.error(Code.DEPLOY_UNAVAILABLE, _DEPLOYMENT, why, hint, wording.commands(describe))
     elif _is_rolled_out(deployment):
-        yield wording.ok(
-            Code.DEPLOY_OK, what, f"{wording.count(wanted, 'replica is', 'replicas are')} available, and rolled out"
-        )
+        why = f"{counted(wanted, 'replica is', 'replicas are')} available and up to date"
+        yield wording.ok(Code.DEPLOY_OK, _DEPLOYMENT, why)
     else:
-        counted = (
-            f"{status.available_replicas} of {wanted} replicas are available, {status.updated_replicas} of the newest"
+        why = (
+            f"the rollout is not complete: {status.available_replicas} of {counted(wanted, 'replica')} available, "
+            f"{status.updated_replicas} up to date{_reasons(snapshot)}"
         )
-        status_of = f"kubectl -n {snapshot.names.namespace} rollout status deployment/{snapshot.names.deployment}"
-        remedy = f"{status_of}; if it stays so: {look}"
-        yield wording.warning(
-            Code.DEPLOY_ROLLOUT, what, f"the rollout is not over: {counted}{_reasons(snapshot)}", remedy
-        )
+        lines = wording.commands(kubectl.line("rollout", "status", **about), describe)
+        hint = "wait for the rollout. If it does not complete, find the reason in the Events of the Pods"
+        yield wording.warning(Code.DEPLOY_ROLLOUT, _DEPLOYMENT, why, hint, lines)
 
 
 def _is_rolled_out(deployment: Deployment) -> bool:
@@ -58,30 +61,29 @@ def _is_rolled_out(deployment: Deployment) -> bool:
 
 
 def _reasons(snapshot: InstallationSnapshot) -> str:
-    """Return why containers wait, in parentheses."""
+    """Return the reasons for which containers wait, in parentheses."""
     reasons = {
         f"{one.name} {one.state.waiting.reason}"
         for replica in snapshot.replicas_or_empty
         for one in replica.pod.status.container_statuses
         if one.state.waiting is not None and one.state.waiting.reason
     }
-    return f" ({wording.join_names(reasons)})" if reasons else ""
+    return f" ({join_names(reasons)})" if reasons else ""
 
 
-@check("webhook reached", Code.ENDPOINTS_UNKNOWN)
+@check(_ENDPOINTS, Code.ENDPOINTS_UNKNOWN)
 def check_endpoints(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that the Service has ready endpoints."""
-    what = "webhook reached"
     endpoints = [endpoint for one in known(snapshot.endpoint_slices) for endpoint in one.endpoints or ()]
     # Unknown counts as ready:
     # https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#ready
     ready = [endpoint for endpoint in endpoints if endpoint.conditions.ready is not False]
     if not ready:
         service = f"{snapshot.names.namespace}/{snapshot.names.service}"
-        why = f"no endpoint of the Service {service} is ready: {snapshot.outage_effect}"
-        yield wording.error(
-            Code.ENDPOINTS_NONE, what, why, f"kubectl -n {snapshot.names.namespace} get endpointslices,pods"
-        )
+        why = f"Service {service} has no ready endpoint: {snapshot.outage_effect}"
+        get = kubectl.line("get", "endpointslices,pods", namespace=snapshot.names.namespace)
+        hint = "find the Pods that are not ready"
+        yield wording.error(Code.ENDPOINTS_NONE, _ENDPOINTS, why, hint, wording.commands(get))
         return
     silent = {
         one.name: status.reason
@@ -90,42 +92,32 @@ def check_endpoints(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         if isinstance(status, NotReadable)
     }
     if silent:
-        raise NotReadable(f"{wording.join_names(silent)}: {next(iter(silent.values()))}")
-    yield wording.ok(Code.ENDPOINTS_OK, what, f"{wording.count_of(ready, 'endpoint is', 'endpoints are')} ready")
+        raise NotReadable(f"{join_names(silent)}: {next(iter(silent.values()))}")
+    yield wording.ok(Code.ENDPOINTS_OK, _ENDPOINTS, f"{counted(len(ready), 'endpoint is', 'endpoints are')} ready")
 
 
-@check("leadership", Code.LEASE_UNKNOWN)
+@check(_LEASE, Code.LEASE_UNKNOWN)
 def check_lease(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that exactly one replica writes."""
-    what = "leadership"
     place = f"Lease {snapshot.names.namespace}/{REFRESHER}"
     lease = known(snapshot.lease)
     leading = [replica.name for replica in snapshot.replicas_or_empty if _leads(replica)]
+    see_log = ("find the reason in the log of the refreshers", wording.refresher_log(snapshot))
     if len(leading) > 1:
-        why = f"{len(leading)} replicas say that they write: {wording.join_names(leading)}"
-        yield wording.error(
-            Code.LEASE_SPLIT, what, why, "look again: one hands over to the next; if it stays so, look at their logs"
-        )
+        why = f"{len(leading)} replicas report that they are the leader: {join_names(leading)}"
+        hint = "run doctor again, because the leader may have changed. If this stays, check the logs of the refreshers"
+        yield wording.error(Code.LEASE_SPLIT, _LEASE, why, hint, wording.refresher_log(snapshot))
     elif lease is None or not lease.holder:
-        yield wording.error(
-            Code.LEASE_NONE,
-            what,
-            f"no replica holds the {place}: nobody writes pull secrets",
-            wording.sidecar_log(snapshot),
-        )
-    elif _is_gone(snapshot, lease):
-        why = f"{lease.holder} holds the {place} and has not renewed it since {lease.renewed}"
-        yield wording.error(
-            Code.LEASE_EXPIRED, what, f"{why}: nobody writes pull secrets", wording.sidecar_log(snapshot)
-        )
+        why = f"no replica holds {place}, so no pull secrets are written"
+        yield wording.error(Code.LEASE_NONE, _LEASE, why, *see_log)
+    elif lease.renewed is not None and snapshot.now - lease.renewed > lease.duration + _AHEAD:
+        age = ago((snapshot.now - lease.renewed).total_seconds())
+        why = f"{lease.holder} holds {place} and last renewed it {age}, so no pull secrets are written"
+        yield wording.error(Code.LEASE_EXPIRED, _LEASE, why, *see_log)
     else:
-        yield wording.ok(Code.LEASE_OK, what, f"{lease.holder} holds the Lease")
+        yield wording.ok(Code.LEASE_OK, _LEASE, f"{lease.holder} is the leader")
 
 
 def _leads(replica: Replica) -> bool:
     status = known_or(replica.refresher, None)
     return status is not None and status.value("registry_webhook_refresher_leading") == 1
-
-
-def _is_gone(snapshot: InstallationSnapshot, lease: Lease) -> bool:
-    return lease.renewed is not None and snapshot.now - lease.renewed > lease.duration + _AHEAD

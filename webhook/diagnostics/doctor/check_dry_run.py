@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import ENABLED_LABEL, WEBHOOK_NAME
+from webhook.constants import DOCS, ENABLED_LABEL, PROGRAM, WEBHOOK_NAME
 from webhook.diagnostics import sample_pod
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
@@ -17,8 +17,9 @@ from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
-_WHAT = "sample"
+_WHAT = "dry run"
 _SHOWN = 300
+_SEE_ABOVE = f"fix the errors above first. For the API server's error texts, see {DOCS}/how-to/troubleshoot.md"
 
 
 @check(_WHAT, Code.DRYRUN_UNKNOWN)
@@ -26,17 +27,18 @@ def check_dry_run(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check the result of the dry run."""
     settings = snapshot.configuration
     if not isinstance(settings, EffectiveConfig) or isinstance(snapshot.namespaces, NotReadable):
-        raise NotReadable("none was tried, for it is not known which namespaces are served")
+        raise NotReadable("no dry run was made, because the selected namespaces could not be determined")
     if snapshot.dry_run is None:
         if settings.server is not None:
-            remedy = f"opt one in, if you want to: kubectl label namespace NAME {ENABLED_LABEL}=true"
-            yield wording.warning(Code.DRYRUN_NO_NAMESPACE, _WHAT, "none was tried, for no namespace is served", remedy)
+            why = "no dry run was made, because no namespace is selected"
+            hint = f"opt a namespace in with the label {ENABLED_LABEL}=true, after `{PROGRAM} plan NAMESPACE`"
+            yield wording.warning(Code.DRYRUN_NO_NAMESPACE, _WHAT, why, hint)
         return
-    yield _of_dry_run(settings, snapshot.dry_run)
+    yield _of_dry_run(snapshot, settings, snapshot.dry_run)
 
 
-def _of_dry_run(settings: EffectiveConfig, tried: DryRun) -> Finding:
-    place = f"a Pod with {tried.written} in {tried.namespace} (dry run)"
+def _of_dry_run(snapshot: InstallationSnapshot, settings: EffectiveConfig, tried: DryRun) -> Finding:
+    place = f"a Pod with image {tried.written} in namespace {tried.namespace}"
     result = known(tried.result)
     if result.stored is None:
         return _of_refusal(place, result.refusal)
@@ -44,22 +46,16 @@ def _of_dry_run(settings: EffectiveConfig, tried: DryRun) -> Finding:
     wanted = settings.mutator.resolver.resolve(tried.written)
     image = sample_pod.image_of(result)
     if image != wanted.image:
-        why = f"{place} stays as it is written: the webhook was not called, or not heard"
-        remedy = "see the lines above; the API server's log says `failed calling webhook` with the reason"
-        return wording.error(Code.DRYRUN_UNCHANGED, _WHAT, why, remedy)
+        why = f"{place} is not rewritten: the API server did not call the webhook, or got no response"
+        return wording.error(Code.DRYRUN_UNCHANGED, _WHAT, why, _SEE_ABOVE)
     secret = settings.mutator.pull_secret
     if secret and wanted.private and secret not in [one.name for one in stored.spec.image_pull_secrets]:
-        return wording.error(
-            Code.DRYRUN_NO_SECRET, _WHAT, f"{place} is rewritten and does not get {secret}", wording.INSTALL
-        )
-    return wording.ok(Code.DRYRUN_OK, _WHAT, f"{place} gets {image}")
+        why = f"{place} is rewritten and does not get pull secret {secret}"
+        return wording.error(Code.DRYRUN_NO_SECRET, _WHAT, why, *wording.reinstall(snapshot))
+    return wording.ok(Code.DRYRUN_OK, _WHAT, f"{place} is rewritten to {image}")
 
 
 def _of_refusal(place: str, refusal: str) -> Finding:
     if WEBHOOK_NAME in refusal:
-        why = f"{place} is refused: {truncate(refusal, _SHOWN)}"
-        remedy = (
-            "see the lines above; x509 is about certificate and caBundle, a refused connection or a timeout about Pods"
-        )
-        return wording.error(Code.DRYRUN_REFUSED, _WHAT, why, remedy)
-    raise NotReadable(f"{place} was refused, and not by the webhook: {truncate(refusal, _SHOWN)}")
+        return wording.error(Code.DRYRUN_REFUSED, _WHAT, f"{place} is refused: {truncate(refusal, _SHOWN)}", _SEE_ABOVE)
+    raise NotReadable(f"{place} is refused, but not by the webhook: {truncate(refusal, _SHOWN)}")

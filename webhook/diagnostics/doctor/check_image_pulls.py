@@ -15,11 +15,12 @@ from webhook.kube.objects import Pod
 from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
+from webhook.output.phrases import counted
 
-_WHAT = "pulls by nodes"
+_WHAT = "image pulls"
 #: Causes that affect every Pod.
 _FAILURES = waiting.REFUSALS | {Code.PULL_UNTRUSTED, Code.PULL_CERT_EXPIRED, Code.PULL_CERT_NAME}
-_RECREATE = "the Pod does not name the pull secret, which is only added when a Pod is created: recreate it"
+_RECREATE = "recreate the Pod: it has no pull secret, which is added only when a Pod is created"
 
 _Found = tuple[Pod, FailedPull]
 
@@ -34,10 +35,11 @@ def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
                 found.setdefault((failed.code, _pod_hint(snapshot, pod, failed)), []).append((pod, failed))
     for (code, pod_hint), every in found.items():
         kind = wording.error if _is_failure(snapshot, code, every) else wording.warning
-        yield kind(code, _WHAT, _example(snapshot, every), pod_hint or waiting.remedy(*every[0]).hint)
+        remedy = (pod_hint, ()) if pod_hint else waiting.remedy(*every[0])
+        yield kind(code, _WHAT, _example(snapshot, every), *remedy)
     if not found:
-        where = "in selected namespaces and the installation's own"
-        yield wording.ok(Code.PULL_OK, _WHAT, f"no container waits for an image of the registry {where}")
+        why = "no container in selected namespaces or the installation's own waits for an image of the registry"
+        yield wording.ok(Code.PULL_OK, _WHAT, why)
 
 
 def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> bool:
@@ -82,7 +84,7 @@ def _example(snapshot: InstallationSnapshot, every: list[_Found]) -> str:
     pod, failed = every[0]
     metadata = pod.metadata
     others = len({one.metadata.uid or one.metadata.name for one, _ in every}) - 1
-    more = f" (and {wording.count(others, 'more Pod', 'more Pods')})" if others else ""
+    more = f" (and {counted(others, 'more Pod')})" if others else ""
     about = [one for one in snapshot.pull_events if one.involved_object.uid == metadata.uid]
     image = waiting.shown(failed.image)
     return f"Pod {metadata.namespace}/{metadata.name}{more}, {failed.container}, {image}: " + waiting.description(

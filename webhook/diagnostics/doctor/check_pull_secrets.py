@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, REFRESHED_ANNOTATION
+from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, PROGRAM, REFRESHED_ANNOTATION
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
@@ -13,11 +13,14 @@ from webhook.kube.partial import known, known_or
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
+from webhook.output.phrases import counted, join_names
 from webhook.timestamps import parse_rfc3339
 
 _WHAT = "pull secrets"
 #: From this number on, namespaces were probably not deselected one by one.
 _MANY = 3
+#: Limit of commands of one finding.
+_LISTED = 3
 
 
 @check(_WHAT, Code.SECRET_UNKNOWN)
@@ -31,20 +34,18 @@ def check_pull_secrets(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     known(snapshot.namespaces)
     wanted = {namespace.metadata.name for namespace in snapshot.selected_namespaces}
     found = {one.metadata.namespace: one for one in known(snapshot.pull_secrets)}
-    faults = [*_errors(snapshot, name, wanted, found)]
-    yield from faults
-    if not faults:
+    problems = [*_problems(snapshot, name, wanted, found)]
+    yield from problems
+    if not problems:
         left = len(found.keys() - wanted)
-        more = f", and {left} in others, where it stays for a while" if left else ""
-        yield wording.ok(
-            Code.SECRET_OK,
-            _WHAT,
-            f"{wording.count_of(list(wanted), 'served namespace has', 'served namespaces have')} it{more}",
-        )
+        others = counted(left, "other namespace keeps", "other namespaces keep")
+        more = f" ({others} it until the grace period ends)" if left else ""
+        why = f"{counted(len(wanted), 'selected namespace has', 'selected namespaces have')} Secret {name}{more}"
+        yield wording.ok(Code.SECRET_OK, _WHAT, why)
     known(snapshot.wrong_type_secrets)
 
 
-def _errors(
+def _problems(
     snapshot: InstallationSnapshot, name: str, wanted: set[str], found: dict[str, ManagedObject]
 ) -> Iterator[Finding]:
     mistyped = known_or(snapshot.wrong_type_secrets, ())
@@ -53,39 +54,33 @@ def _errors(
     }
     ours = {place: one for place, one in found.items() if place in wanted and place not in others}
     now = snapshot.now.timestamp()
+    see_log = ("find the reason in the log of the refreshers", wording.refresher_log(snapshot))
     foreign = wanted & others
     if foreign:
-        place = min(foreign)
-        why = f"in {_in(foreign)} a Secret {name} is in the way that is not ours: {wording.join_names(foreign)}"
-        remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(place, name)}"
-        yield wording.error(Code.SECRET_FOREIGN, _WHAT, why, remedy)
+        why = f"Secret {name} exists but is not managed by {PROGRAM} in {_in(foreign)}"
+        deletions = (
+            kubectl.line("delete", "secret", namespace=place, name=name) for place in sorted(foreign)[:_LISTED]
+        )
+        hint = "delete or rename that Secret. The refresher then creates its own"
+        yield wording.error(Code.SECRET_FOREIGN, _WHAT, why, hint, wording.commands(*deletions))
     missing = wanted - found.keys()
     if missing:
-        yield wording.error(
-            Code.SECRET_MISSING,
-            _WHAT,
-            f"{_in(missing)} {'has' if len(missing) == 1 else 'have'} none: {wording.join_names(missing)}",
-            wording.sidecar_log(snapshot),
-        )
-    ended = {place for place, one in ours.items() if (parse_rfc3339(_note(one, EXPIRES_ANNOTATION)) or now) < now}
-    if ended:
-        why = f"in {_in(ended)} the credential has expired: {wording.join_names(ended)}"
-        yield wording.error(Code.SECRET_EXPIRED, _WHAT, why, wording.sidecar_log(snapshot))
+        yield wording.error(Code.SECRET_MISSING, _WHAT, f"Secret {name} is missing in {_in(missing)}", *see_log)
+    expired = {place for place, one in ours.items() if (parse_rfc3339(_note(one, EXPIRES_ANNOTATION)) or now) < now}
+    if expired:
+        why = f"the credential in Secret {name} has expired in {_in(expired)}"
+        yield wording.error(Code.SECRET_EXPIRED, _WHAT, why, *see_log)
     leaving = _leaving(snapshot, found.keys() - others - wanted)
     if leaving:
-        count = wording.count(len(leaving), "namespace", "namespaces")
-        why = f"{count} without the label {ENABLED_LABEL} will lose the pull secret: {wording.join_names(leaving)}"
-        remedy = (
-            "if the installation was cluster-wide before, apply it again: kubectl apply -k overlays/cluster-wide, "
-            "or overlays/cluster-wide-fail-closed"
-        )
-        yield wording.warning(Code.SECRET_LEAVING, _WHAT, why, remedy)
-    stale = _stale(ours)
-    if stale:
-        why = f"in {_in(stale)} the content differs from that of the others: {wording.join_names(stale)}"
-        yield wording.warning(
-            Code.SECRET_OUTDATED, _WHAT, why, "look again in a minute; if it stays so: " + wording.sidecar_log(snapshot)
-        )
+        label = f"{counted(len(leaving), 'namespace')} without the label {ENABLED_LABEL}"
+        why = f"{label} will lose Secret {name}: {join_names(leaving)}"
+        hint = "if the installation was cluster-wide before, apply the cluster-wide overlay again"
+        yield wording.warning(Code.SECRET_LEAVING, _WHAT, why, hint, ("kubectl apply -k overlays/cluster-wide",))
+    outdated = _outdated(ours)
+    if outdated:
+        why = f"Secret {name} differs from those of other namespaces in {_in(outdated)}"
+        hint = "run doctor again in a minute. If this stays, find the reason in the log of the refreshers"
+        yield wording.warning(Code.SECRET_OUTDATED, _WHAT, why, hint, wording.refresher_log(snapshot))
 
 
 def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:
@@ -95,7 +90,7 @@ def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:
     return unlabelled if len(unlabelled) >= _MANY else set()
 
 
-def _stale(ours: dict[str, ManagedObject]) -> set[str]:
+def _outdated(ours: dict[str, ManagedObject]) -> set[str]:
     """Return namespaces whose Secret was refreshed at another time than most, or than the latest in a tie.
 
     Anyone who may edit a Secret can write its annotations, so a single one must not make all others look outdated.
@@ -110,4 +105,5 @@ def _note(secret: ManagedObject, annotation: str) -> str:
 
 
 def _in(namespaces: set[str]) -> str:
-    return wording.count(len(namespaces), "served namespace", "served namespaces")
+    """Return the number and names of namespaces: `2 selected namespaces: team-a, team-b`."""
+    return f"{counted(len(namespaces), 'selected namespace')}: {join_names(namespaces)}"

@@ -1,4 +1,4 @@
-"""Whether the webhook configuration is as it ships, and selects the same namespaces and Pods as the configuration."""
+"""Whether the webhook configuration is as in the manifests and selects what the settings select."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,6 @@ from webhook.constants import (
     NAMESPACE_NAME_LABEL,
     SYSTEM_NAMESPACES,
     WEBHOOK_NAME,
-    InstallationNames,
 )
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
@@ -21,39 +20,52 @@ from webhook.kube.objects import Namespace, Webhook
 from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
+from webhook.output.phrases import counted, join_names
 
 _WHAT = "webhook configuration"
-_SHIPPED = "as it ships"
+_SELECTION = "namespace selection"
 _CONDITIONS = {one.name for one in SHIPPED_CONDITIONS}
-#: Operations for which the webhook has to be called.
+#: Operations for which the API server must call the webhook.
 _CALLS = (("CREATE", "pods"), ("UPDATE", "pods"), ("UPDATE", "pods/ephemeralcontainers"))
-#: Timeout in seconds, as it ships.
+#: Timeout in seconds in the manifests.
 TIMEOUT = 5
 
 
 @check(_WHAT, Code.WEBHOOK_UNKNOWN)
 def check_configuration(snapshot: InstallationSnapshot) -> Iterator[Finding]:
-    """Check that the webhook configuration is as it ships."""
+    """Check that the webhook configuration is as in the manifests."""
     known(snapshot.webhook_configuration)
     webhook = snapshot.webhook
     if webhook is None:
-        lacking = f"MutatingWebhookConfiguration {snapshot.names.configuration}" + (
-            "" if snapshot.webhook_configuration is None else f" with {WEBHOOK_NAME}"
-        )
-        if snapshot.is_rewritten_by_policy:
-            why = f"there is no {lacking}; {_policy(snapshot)} rewrites Pods in its place"
-            yield wording.warning(Code.WEBHOOK_MISSING, _WHAT, why, f"{wording.INSTALL}, with policy-alone")
-            return
-        why = f"there is no {lacking}: no webhook rewrites Pods"
-        yield wording.error(Code.WEBHOOK_MISSING, _WHAT, why, wording.INSTALL)
+        yield _missing(snapshot)
         return
-    found = [*_errors(webhook), *_differences(webhook), *_check_service(webhook, snapshot.names)]
+    found = [*_errors(snapshot, webhook), *_differences(snapshot, webhook), *_check_service(snapshot, webhook)]
     yield from found
     if snapshot.is_rewritten_by_policy:
         yield _by_policy(snapshot)
     elif not found:
-        closed = "closed" if webhook.failure_policy == "Fail" else "open"
-        yield wording.ok(Code.WEBHOOK_OK, _WHAT, f"it is {_SHIPPED}, failing {closed}")
+        policy = webhook.failure_policy
+        yield wording.ok(
+            Code.WEBHOOK_OK, _WHAT, f"{_configuration(snapshot)} is as in the manifests ({policy} on failure)"
+        )
+
+
+def _configuration(snapshot: InstallationSnapshot) -> str:
+    return f"MutatingWebhookConfiguration {snapshot.names.configuration}"
+
+
+def _missing(snapshot: InstallationSnapshot) -> Finding:
+    missing = (
+        f"{_configuration(snapshot)} does not exist"
+        if snapshot.webhook_configuration is None
+        else f"{_configuration(snapshot)} has no webhook {WEBHOOK_NAME}"
+    )
+    hint, lines = wording.reinstall(snapshot)
+    if snapshot.is_rewritten_by_policy:
+        why = f"{missing}. {_policy(snapshot)} rewrites Pods instead"
+        hint = "apply the manifests of your installation again, with the component policy-alone"
+        return wording.warning(Code.WEBHOOK_MISSING, _WHAT, why, hint)
+    return wording.error(Code.WEBHOOK_MISSING, _WHAT, f"{missing}, so no Pod is rewritten", hint, lines)
 
 
 def _by_policy(snapshot: InstallationSnapshot) -> Finding:
@@ -62,94 +74,99 @@ def _by_policy(snapshot: InstallationSnapshot) -> Finding:
     if isinstance(snapshot.policies, NotReadable):
         return Finding(Mark.UNKNOWN, Code.POLICY_UNKNOWN, _WHAT, str(snapshot.policies))
     if not snapshot.has_policy:
-        why = f"it keeps the webhook from being called, and there is no {policy}: no Pod is rewritten"
-        return wording.error(
-            Code.POLICY_MISSING, _WHAT, why, "put on the component policy-mutate, or take policy-alone off"
-        )
-    return wording.ok(Code.POLICY_INSTEAD, _WHAT, f"the webhook is not called, for {policy} rewrites")
+        why = f"the webhook is switched off in favor of {policy}, which does not exist, so no Pod is rewritten"
+        hint = "add the component policy-mutate, or remove the component policy-alone, and apply the manifests again"
+        return wording.error(Code.POLICY_MISSING, _WHAT, why, hint)
+    return wording.ok(Code.POLICY_INSTEAD, _WHAT, f"{policy} rewrites Pods instead of the webhook")
 
 
 def _policy(snapshot: InstallationSnapshot) -> str:
     return f"MutatingAdmissionPolicy {snapshot.names.renamed(MUTATE_POLICY)}"
 
 
-def _errors(webhook: Webhook) -> Iterator[Finding]:
+def _errors(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
     """Report settings with which the webhook does not work."""
+    remedy = wording.reinstall(snapshot)
     for operation, resource in _CALLS:
         if not any(rule_covers(rule, operation, resource) for rule in webhook.rules):
-            yield wording.error(
-                Code.WEBHOOK_RULES,
-                _WHAT,
-                f"it does not call the webhook for {operation} of {resource}",
-                wording.INSTALL,
-            )
+            why = f"no rule of {_configuration(snapshot)} covers {operation} of {resource}"
+            yield wording.error(Code.WEBHOOK_RULES, _WHAT, why, *remedy)
     if webhook.side_effects not in {"None", "NoneOnDryRun"}:
-        why = f"sideEffects is {webhook.side_effects}: every dry run of a Pod in a served namespace is refused"
-        yield wording.error(Code.WEBHOOK_SIDE_EFFECTS, _WHAT, why, wording.INSTALL)
+        why = f"sideEffects is {webhook.side_effects}, so every dry run of a Pod in a selected namespace is refused"
+        yield wording.error(Code.WEBHOOK_SIDE_EFFECTS, _WHAT, why, *remedy)
 
 
-def _differences(webhook: Webhook) -> Iterator[Finding]:
+def _differences(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
     """Report differences from the manifests, and their effect."""
+    remedy = wording.reinstall(snapshot)
     if webhook.timeout_seconds != TIMEOUT:
-        seconds = webhook.timeout_seconds
-        why = f"timeoutSeconds is {seconds}, and ships as {TIMEOUT}: so long a Pod waits for a webhook that is dead"
-        yield wording.warning(Code.WEBHOOK_TIMEOUT, _WHAT, why, wording.INSTALL)
-    if webhook.reinvocation_policy != "IfNeeded":
-        why = "reinvocationPolicy is not IfNeeded: what webhooks after this one put into a Pod stays as it is written"
-        yield wording.warning(Code.WEBHOOK_REINVOCATION, _WHAT, why, wording.INSTALL)
-    if webhook.match_policy != "Equivalent":
-        yield wording.warning(
-            Code.WEBHOOK_MATCH_POLICY,
-            _WHAT,
-            f"matchPolicy is {webhook.match_policy}, and ships as Equivalent",
-            wording.INSTALL,
+        why = (
+            f"timeoutSeconds is {webhook.timeout_seconds} instead of {TIMEOUT}: "
+            "the time that each new Pod waits for a webhook that does not answer"
         )
+        yield wording.warning(Code.WEBHOOK_TIMEOUT, _WHAT, why, *remedy)
+    if webhook.reinvocation_policy != "IfNeeded":
+        why = (
+            f"reinvocationPolicy is {webhook.reinvocation_policy or 'Never'} instead of IfNeeded: "
+            "images that later webhooks add to a Pod are not rewritten"
+        )
+        yield wording.warning(Code.WEBHOOK_REINVOCATION, _WHAT, why, *remedy)
+    if webhook.match_policy != "Equivalent":
+        why = f"matchPolicy is {webhook.match_policy} instead of Equivalent"
+        yield wording.warning(Code.WEBHOOK_MATCH_POLICY, _WHAT, why, *remedy)
     by_name = {one.name: one.expression for one in webhook.match_conditions}
     for name in sorted(_CONDITIONS - by_name.keys()):
-        why = f"its match condition {name} is gone: the webhook is called for what it never changes"
-        yield wording.warning(Code.WEBHOOK_CONDITION_MISSING, _WHAT, why, wording.INSTALL)
+        why = f"match condition {name} is missing, so the webhook is called for Pods that it never changes"
+        yield wording.warning(Code.WEBHOOK_CONDITION_MISSING, _WHAT, why, *remedy)
     for name, expression in by_name.items():
         if not is_shipped(expression):
-            why = f"its match condition {name} is none that ships, and may keep Pods from being rewritten"
-            yield wording.warning(Code.WEBHOOK_CONDITION_FOREIGN, _WHAT, why, wording.INSTALL)
+            why = f"match condition {name} is not in the manifests, and may prevent Pods from being rewritten"
+            yield wording.warning(Code.WEBHOOK_CONDITION_FOREIGN, _WHAT, why, *remedy)
 
 
-def _check_service(webhook: Webhook, names: InstallationNames) -> Iterator[Finding]:
+def _check_service(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
     """Check that the API server calls our Service."""
-    service = webhook.client_config.service
+    names, service = snapshot.names, webhook.client_config.service
+    ours = f"Service {names.namespace}/{names.service}"
     if service is None:
-        why = f"it calls {webhook.client_config.url or 'nobody'}, and not the Service {names.namespace}/{names.service}"
-        yield wording.warning(Code.WEBHOOK_URL, _WHAT, why, "unless that is meant, " + wording.INSTALL)
+        why = f"the API server calls {webhook.client_config.url or 'no address'} instead of {ours}"
+        hint, lines = wording.reinstall(snapshot)
+        yield wording.warning(Code.WEBHOOK_URL, _WHAT, why, f"unless you intended this, {hint}", lines)
     elif (service.namespace, service.name, service.path) != (names.namespace, names.service, "/mutate"):
-        why = f"it calls {service.path or '/'} of the Service {service.namespace}/{service.name}, which is not ours"
-        yield wording.error(Code.WEBHOOK_SERVICE, _WHAT, why, wording.INSTALL)
+        called = f"{service.path or '/'} of Service {service.namespace}/{service.name}"
+        why = f"the API server calls {called} instead of /mutate of {ours}"
+        yield wording.error(Code.WEBHOOK_SERVICE, _WHAT, why, *wording.reinstall(snapshot))
 
 
-@check("selected", Code.SELECT_UNKNOWN)
+@check(_SELECTION, Code.SELECT_UNKNOWN)
 def check_selectors(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that the webhook's selectors agree with the configuration."""
-    what = "selected"
     webhook, settings = snapshot.webhook, snapshot.configuration
     if webhook is None or not isinstance(settings, EffectiveConfig):
         return
-    found = [*_mode(webhook, settings), *_system(snapshot, webhook), *_opting_out(webhook, settings)]
+    found = [
+        *_mode(webhook, settings),
+        *_system(snapshot, webhook),
+        *_opting_out(webhook, settings),
+        *_pods(snapshot, webhook),
+    ]
     yield from found
     namespaces = known(snapshot.namespaces)
-    missed = [*_namespaces(webhook, settings, namespaces)]
+    missed = [*_namespaces(snapshot, webhook, settings, namespaces)]
     yield from missed
     if not found and not missed:
-        served = [one for one in namespaces if _is_selected(one, settings)]
-        predicate = "namespace is served and selected" if len(served) == 1 else "namespaces are served and selected"
-        yield wording.ok(Code.SELECT_OK, what, f"{len(served)} {predicate} (mode {settings.mode})")
+        selected = sum(_is_selected(one, settings) for one in namespaces)
+        why = f"the webhook is called for {counted(selected, 'selected namespace')} (mode {settings.mode})"
+        yield wording.ok(Code.SELECT_OK, _SELECTION, why)
 
 
 def _mode(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
     """Compare the selection of a namespace without the label with the configured mode."""
     selected = "all" if _selects(webhook, "any", None) else "labelled"
     if selected != settings.mode:
-        why = f"it selects {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
-        remedy = "apply the kustomization for that mode (overlays/cluster-wide for all), or change the configuration"
-        yield wording.error(Code.SELECT_MODE, "selected", why, remedy)
+        why = f"the webhook is called for {selected} namespaces, and webhook.namespaces.mode is {settings.mode}"
+        hint = "apply the overlay for that mode (overlays/cluster-wide for all), or change the configuration"
+        yield wording.error(Code.SELECT_MODE, _SELECTION, why, hint)
 
 
 def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
@@ -157,25 +174,30 @@ def _system(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Findin
     never = sorted({*SYSTEM_NAMESPACES, snapshot.names.namespace})
     selected = [name for name in never if _selects(webhook, name, "true")]
     if selected:
-        why = f"it does not keep out {', '.join(selected)}; without the webhook {snapshot.outage_effect}"
+        effect = f"while it does not answer, {snapshot.outage_effect}"
+        why = f"the webhook configuration does not exclude {', '.join(selected)}: {effect}"
         kind = wording.error if webhook.failure_policy == "Fail" else wording.warning
-        yield kind(Code.SELECT_SYSTEM, "selected", why, wording.INSTALL)
+        yield kind(Code.SELECT_SYSTEM, _SELECTION, why, *wording.reinstall(snapshot))
 
 
 def _opting_out(webhook: Webhook, settings: EffectiveConfig) -> Iterator[Finding]:
-    """Compare the selection of Pods, with and without the label that opts out, with the configuration."""
-    kept_out = not selects(webhook.object_selector, {ENABLED_LABEL: "false"})
-    if kept_out and not settings.mutator.pods_opt_out:
-        why = "Pods opt themselves out by a label, and webhook.pod_opt_out is ignore"
-        yield wording.error(
-            Code.SELECT_OPT_OUT, "selected", why, "put on the component pods-cannot-opt-out, which changes both"
-        )
+    """Compare the selection of Pods with the label that opts out with the configuration."""
+    excluded = not selects(webhook.object_selector, {ENABLED_LABEL: "false"})
+    if excluded and not settings.mutator.pods_opt_out:
+        why = f"Pods can opt out with the label {ENABLED_LABEL}=false, although webhook.pod_opt_out is ignore"
+        hint = "add the component pods-cannot-opt-out, which changes both, and apply the manifests again"
+        yield wording.error(Code.SELECT_OPT_OUT, _SELECTION, why, hint)
+
+
+def _pods(snapshot: InstallationSnapshot, webhook: Webhook) -> Iterator[Finding]:
     if not selects(webhook.object_selector, {}):
-        why = "its objectSelector keeps Pods out that have no label"
-        yield wording.error(Code.SELECT_PODS, "selected", why, wording.INSTALL)
+        why = "the objectSelector of the webhook configuration excludes Pods without labels"
+        yield wording.error(Code.SELECT_PODS, _SELECTION, why, *wording.reinstall(snapshot))
 
 
-def _namespaces(webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[Namespace, ...]) -> Iterator[Finding]:
+def _namespaces(
+    snapshot: InstallationSnapshot, webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[Namespace, ...]
+) -> Iterator[Finding]:
     """Compare the selection of every namespace with the configuration, if the mode is the same."""
     if any(_mode(webhook, settings)):
         return
@@ -185,9 +207,8 @@ def _namespaces(webhook: Webhook, settings: EffectiveConfig, namespaces: tuple[N
         if _is_selected(one, settings) and not selects(webhook.namespace_selector, one.metadata.labels)
     ]
     if missed:
-        counted = wording.count_of(missed, "namespace that is selected", "namespaces that are selected")
-        why = f"not called for {counted}: {wording.join_names(missed)}"
-        yield wording.error(Code.SELECT_NAMESPACES, "selected", why, wording.INSTALL)
+        why = f"the webhook is not called for {counted(len(missed), 'selected namespace')}: {join_names(missed)}"
+        yield wording.error(Code.SELECT_NAMESPACES, _SELECTION, why, *wording.reinstall(snapshot))
 
 
 def _is_selected(namespace: Namespace, settings: EffectiveConfig) -> bool:

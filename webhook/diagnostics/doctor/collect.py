@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import structs
 from prometheus_client.parser import text_string_to_metric_families
@@ -16,6 +18,7 @@ from webhook.diagnostics.doctor import check_rbac
 from webhook.diagnostics.doctor.check_certificates import TLS_SECRET
 from webhook.diagnostics.doctor.snapshot import (
     Binding,
+    CredentialSecret,
     DryRun,
     InstallationSnapshot,
     InvalidConfig,
@@ -74,12 +77,13 @@ def collect(
         now=now,
         names=names,
         configuration=attempt(_configuration, installed) if settings is None else settings,
-        sidecar_hash=_sidecar_hash(installed) if settings is None else None,
+        sidecar_hash=_refresher_hash(installed) if settings is None else None,
         webhook_configuration=attempt(reader.get, WEBHOOKS, names.configuration),
         deployment=installed.deployment,
         endpoint_slices=attempt(reader.list, ENDPOINT_SLICES, names.namespace, labels=service),
         replicas=attempt(_replicas, reader, installed),
         lease=attempt(_lease, reader, names.namespace),
+        credential_secret=attempt(_credential_secret, reader, installed),
         namespaces=attempt(reader.list, NAMESPACES),
         guards=attempt(lambda: tuple(one.metadata.name for one in known(validating))),
         bindings=attempt(_bindings, reader),
@@ -115,7 +119,7 @@ def _add_details(reader: Reader, snapshot: InstallationSnapshot) -> Installation
 
 def _certificate(reader: Reader, snapshot: InstallationSnapshot) -> Secret | None:
     if known(snapshot.deployment) is None:
-        raise NotReadable("there is no Deployment that would say which Secret it is in")
+        raise NotReadable("the Deployment, which names the certificate's Secret, does not exist")
     name = CERTIFICATE if snapshot.manages_certificate else TLS_SECRET
     return reader.get(SECRET_CONTENTS, name, snapshot.names.namespace)
 
@@ -124,7 +128,7 @@ def _configuration(installed: InstalledObjects) -> EffectiveConfig | InvalidConf
     try:
         return EffectiveConfig(installed_config.load_config(installed).configuration, installed.origin)
     except ConfigurationError as error:
-        return InvalidConfig(tuple(map(str, error.issues)))
+        return InvalidConfig(tuple(map(str, error.issues)), tuple(issue.hint for issue in error.issues))
     except NotReadable as error:
         if isinstance(installed.config_map, NotReadable) or isinstance(installed.deployment, NotReadable):
             raise
@@ -132,11 +136,55 @@ def _configuration(installed: InstalledObjects) -> EffectiveConfig | InvalidConf
         return InvalidConfig((error.reason,))
 
 
-def _sidecar_hash(installed: InstalledObjects) -> str | None:
+def _refresher_hash(installed: InstalledObjects) -> str | None:
     try:
         return installed_config.load_config(installed, REFRESHER).configuration.digest
     except (ConfigurationError, NotReadable):
         return None
+
+
+def _credential_secret(reader: Reader, installed: InstalledObjects) -> CredentialSecret | None:
+    """Return the Secret whose keys the refresher reads as files, by the metadata alone: no value is read."""
+    try:
+        credential = installed_config.load_config(installed, REFRESHER).configuration.webhook.credential
+    except ConfigurationError:
+        return None
+    deployment = known(installed.deployment)
+    files = [file for file in (credential.username_file, credential.file, credential.docker_config) if file]
+    mounted = [_secret_key(deployment, Path(file)) for file in files] if deployment else []
+    names = {one.name for one in mounted if one is not None}
+    if len(names) != 1 or None in mounted:
+        return None
+    (name,) = names
+    found = reader.get(SECRETS, name, installed.names.namespace)
+    keys = None
+    if found is not None:
+        if not found.metadata.managed_fields:
+            raise NotReadable(f"the keys of Secret {installed.names.namespace}/{name} are not recorded in its metadata")
+        keys = tuple(sorted(found.metadata.names_below("data") | found.metadata.names_below("stringData")))
+    return CredentialSecret(name, tuple(one.key for one in mounted if one is not None), keys)
+
+
+class _SecretKey(NamedTuple):
+    """A key of a Secret that is mounted as a file."""
+
+    name: str
+    """The Secret's name."""
+    key: str
+
+
+def _secret_key(deployment: Deployment, file: Path) -> _SecretKey | None:
+    """Return the key that the refresher reads a file from; None if the file is not mounted from a Secret."""
+    template = deployment.spec.template.spec
+    volumes = {one.name: one.secret for one in template.volumes}
+    mounts = [mount for one in template.containers if one.name == REFRESHER for mount in one.volume_mounts]
+    for mount in mounts:
+        secret = volumes.get(mount.name)
+        if secret is not None and file.is_relative_to(mount.mount_path):
+            path = str(file.relative_to(mount.mount_path))
+            keys = {item.path: item.key for item in secret.items}
+            return _SecretKey(secret.secret_name, keys.get(path, path))
+    return None
 
 
 def _replicas(reader: Reader, installed: InstalledObjects) -> tuple[Replica, ...]:
@@ -214,7 +262,7 @@ def _is_granted(reader: Reader, names: InstallationNames, permission: Permission
         "kind": "SubjectAccessReview",
         "spec": {"user": user, "groups": groups, "resourceAttributes": attributes},
     }
-    answer = reader.create(_REVIEWS, body, "ask for the account's rights")
+    answer = reader.create(_REVIEWS, body, "check the permissions of the ServiceAccount")
     return bool(answer.get("status", {}).get("allowed"))
 
 

@@ -27,14 +27,18 @@ from webhook.kube.objects import (
 from webhook.kube.partial import known_or
 from webhook.readiness import Readiness
 
-#: The prefix of the refresher's argument that makes it maintain the certificate.
-_KEEPS_CERTIFICATE = "--tls-folder"
+#: The prefix of the refresher's argument that makes it manage the certificate.
+_MANAGES_CERTIFICATE = "--tls-folder"
+#: The annotation with which cert-manager's cainjector writes `caBundle`.
+_INJECTED = "cert-manager.io/inject-ca-from"
 
 
 class InvalidConfig(NamedTuple):
     """The issues of an invalid configuration."""
 
     lines: tuple[str, ...]
+    hints: tuple[str, ...] = ()
+    """What to write instead, for each line; empty strings where there is no hint."""
 
 
 class Sample(NamedTuple):
@@ -46,7 +50,7 @@ class Sample(NamedTuple):
 
 
 class ProcessStatus(Struct, frozen=True):
-    """A process's report about itself."""
+    """The state that a process reports about itself."""
 
     readiness: Readiness | None = None
     """Its `/readyz`; None if that is text, as the webhook's and older refreshers' is."""
@@ -73,7 +77,7 @@ class Replica(Struct, frozen=True):
 
     @property
     def statuses(self) -> dict[str, ProcessStatus]:
-        """The status of each container that could be asked."""
+        """The status of each container that responded."""
         both = {WEBHOOK: self.webhook, REFRESHER: self.refresher}
         return {container: status for container, status in both.items() if isinstance(status, ProcessStatus)}
 
@@ -114,6 +118,16 @@ class Binding(NamedTuple):
     denies: bool
 
 
+class CredentialSecret(NamedTuple):
+    """The Secret that the refresher reads the credential from. Its values are not read."""
+
+    name: str
+    needed: tuple[str, ...]
+    """The keys that are mounted."""
+    keys: tuple[str, ...] | None
+    """The keys that it has; None if it does not exist."""
+
+
 class DryRun(NamedTuple):
     """A dry run of creating a Pod."""
 
@@ -146,6 +160,8 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
     """Those of another type than a pull secret."""
     guards: tuple[str, ...] | NotReadable = ()
     """The names of all ValidatingAdmissionPolicies."""
+    credential_secret: CredentialSecret | NotReadable | None = None
+    """None if the configuration does not name files of a mounted Secret."""
     bindings: tuple[Binding, ...] | NotReadable = ()
     permissions: Mapping[Permission, bool | NotReadable] = {}
     policies: tuple[Object, ...] | NotReadable = ()
@@ -179,21 +195,37 @@ class InstallationSnapshot(Struct, frozen=True, kw_only=True):
     def outage_effect(self) -> str:
         """The effect of a webhook that does not answer, in words."""
         if self.is_rewritten_by_policy:
-            return "it is not called, for a policy rewrites"
-        if self.webhook is not None and self.webhook.failure_policy == "Fail":
-            return "Pods of served namespaces are refused"
-        return "Pods are made as they are written"
+            return "a policy rewrites Pods instead, so they are not affected"
+        if self.fails_closed:
+            return "Pods in selected namespaces are refused"
+        return "Pods are created unchanged"
+
+    @property
+    def fails_closed(self) -> bool:
+        """Whether Pods are refused while the webhook does not answer."""
+        return self.webhook is not None and self.webhook.failure_policy == "Fail"
+
+    @property
+    def has_deployment(self) -> bool:
+        """Whether the Deployment exists and could be read."""
+        return known_or(self.deployment, None) is not None
 
     @property
     def manages_certificate(self) -> bool:
-        """Whether the refresher creates the certificate and maintains `caBundle`."""
+        """Whether the refresher creates the certificate and writes `caBundle`."""
         deployment = known_or(self.deployment, None)
         processes = deployment.spec.template.spec.containers if deployment else ()
-        return any(word.startswith(_KEEPS_CERTIFICATE) for process in processes for word in process.args)
+        return any(word.startswith(_MANAGES_CERTIFICATE) for process in processes for word in process.args)
+
+    @property
+    def has_injected_bundle(self) -> bool:
+        """Whether cert-manager writes `caBundle`."""
+        configuration = known_or(self.webhook_configuration, None)
+        return configuration is not None and _INJECTED in configuration.metadata.annotations
 
     @property
     def replicas_or_empty(self) -> tuple[Replica, ...]:
-        """The replicas, also those whose processes could not be asked."""
+        """The replicas, including those whose processes did not respond."""
         return known_or(self.replicas, ())
 
     @property

@@ -1,39 +1,52 @@
 """Parts of findings that several checks share."""
 
-from collections.abc import Iterable, Sequence
 from functools import partial
 
-from webhook.constants import PROGRAM
+from webhook.config.effective import EffectiveConfig
+from webhook.constants import DOCS, PROGRAM, InstallationNames
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
+from webhook.output import kubectl
 from webhook.output.findings import Finding, Mark
 
-_NAMED = 3
-INSTALL = "apply the installation again: kubectl apply -k certs/self-managed, or whichever was"
-
-
-def sidecar_log(snapshot: InstallationSnapshot) -> str:
-    """Return the command that shows the refresher's log."""
-    return f"kubectl -n {snapshot.names.namespace} logs -l app.kubernetes.io/name={PROGRAM} -c refresher --prefix"
-
-
-#: Each takes a finding's code, subject, message and hint.
+INSTALL_URL = f"{DOCS}/how-to/install.md"
+#: Each takes a finding's code, subject and message and, unless nothing needs to be done, its hint and commands.
 ok = partial(Finding, Mark.OK)
 warning = partial(Finding, Mark.WARNING)
 error = partial(Finding, Mark.ERROR)
 
-
-def join_names(names: Iterable[str]) -> str:
-    """Join names, and count those after the third: `team-a, team-b, team-c and 7 more`."""
-    listed = sorted(names)
-    more = f" and {len(listed) - _NAMED} more" if len(listed) > _NAMED else ""
-    return ", ".join(listed[:_NAMED]) + more
+#: A hint and its commands.
+Remedy = tuple[str, tuple[str, ...]]
 
 
-def count(number: int, one: str, several: str) -> str:
-    """Return a number with its noun: `1 namespace`, `2 namespaces`."""
-    return f"{number} {one if number == 1 else several}"
+def commands(*lines: str | None) -> tuple[str, ...]:
+    """Return command lines without those that could not be built."""
+    return tuple(line for line in lines if line is not None)
 
 
-def count_of(things: Sequence[object], one: str, several: str) -> str:
-    """Return the number of things with its noun."""
-    return count(len(things), one, several)
+def refresher_log(snapshot: InstallationSnapshot) -> tuple[str, ...]:
+    """Return the command that shows the log of every refresher."""
+    selector = f"app.kubernetes.io/name={PROGRAM}"
+    words = ("logs", "-l", selector, "-c", "refresher", "--prefix", "--tail=50")
+    return commands(kubectl.line(*words, namespace=snapshot.names.namespace))
+
+
+def reinstall(snapshot: InstallationSnapshot) -> Remedy:
+    """Return how to apply the manifests again, with a command if the installation has the shipped names."""
+    if snapshot.names != InstallationNames():
+        return "apply the manifests of your installation again", ()
+    return (
+        "apply the manifests again, from the folder that you installed from",
+        (f"kubectl apply -k {_kustomization(snapshot)}",),
+    )
+
+
+def _kustomization(snapshot: InstallationSnapshot) -> str:
+    if snapshot.has_injected_bundle:
+        return "certs/cert-manager"
+    if snapshot.has_deployment and not snapshot.manages_certificate:
+        return "certs/by-hand"
+    settings = snapshot.configuration
+    everywhere = isinstance(settings, EffectiveConfig) and settings.mode == "all"
+    if snapshot.fails_closed:
+        return "overlays/cluster-wide-fail-closed" if everywhere else "overlays/fail-closed"
+    return "overlays/cluster-wide" if everywhere else "certs/self-managed"

@@ -15,7 +15,7 @@ from webhook.constants import PROGRAM
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, Report
 from webhook.diagnostics.drift.text import causes, commands, notes
 from webhook.log import escaping
-from webhook.output.table import counted
+from webhook.output.phrases import counted
 
 #: Limits of rows; the other output formats have all of them.
 _NAMESPACES, _OWNERS, _REGISTRIES = 40, 200, 8

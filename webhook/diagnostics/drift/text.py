@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.output.table import counted, table
+from webhook.output.phrases import counted
+from webhook.output.table import table
 from webhook.output.terminal import Screen, bold, join
 
 _HEADINGS = ("NAMESPACE", "OWNER", "PODS", "DRIFTED", "WHAT WOULD CHANGE")

@@ -3,7 +3,8 @@
 from collections.abc import Iterator
 
 from webhook.diagnostics.plan.analysis import ImageStatus, NamespacePlan, Plan, PlannedImage, WorkloadChange
-from webhook.output.table import counted, table
+from webhook.output.phrases import counted
+from webhook.output.table import table
 from webhook.output.terminal import Screen, bold, join
 
 _HEADINGS = ("WORKLOAD", "WHAT WOULD CHANGE")
