@@ -36,7 +36,7 @@ from webhook.diagnostics.explain import text as explain_text
 from webhook.diagnostics.plan import analysis as plan
 from webhook.diagnostics.plan import text as plan_text
 from webhook.errors import NotReadable
-from webhook.output import table
+from webhook.output import finding_blocks, table
 from webhook.output.terminal import Screen
 
 #: Fixtures: an API server, and a folder with a configuration and a kubeconfig that names it.
@@ -149,10 +149,10 @@ _VARYING = [
 
 def _doctor() -> Iterator[str]:
     """Give the report of an installation without faults, and the first finding of each broken one."""
-    yield from doctor_text.lines(doctor.report(installation_factory.sound()), _SCREEN)
+    yield from doctor_text.lines(doctor.report(installation_factory.sound()), _SCREEN, verbose=True)
     for name, case in (*FAILING.items(), *WARNING.items()):
         first = doctor.diagnose(installation_factory.sound(**case.broken))[0]
-        yield from ("", f"# {name}: {first.code}", *table.findings([first], _SCREEN))
+        yield from ("", f"# {name}", *finding_blocks.problems([first], _SCREEN))
 
 
 def _explain() -> Iterator[str]:

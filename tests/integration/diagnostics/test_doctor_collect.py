@@ -14,7 +14,14 @@ from tests.support.refresher_process import Place
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis, collect
-from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig, Lease, ProcessStatus, Sample
+from webhook.diagnostics.doctor.snapshot import (
+    CredentialSecret,
+    InstallationSnapshot,
+    InvalidConfig,
+    Lease,
+    ProcessStatus,
+    Sample,
+)
 from webhook.errors import NotReadable
 from webhook.kube import installed_config
 from webhook.kube.access import Access
@@ -176,6 +183,53 @@ def test_refresher_state_read_only_from_json(
     (replica,) = _examined(reader).replicas_or_empty
     assert replica.refresher == ProcessStatus(expected)
     assert [one.accept for one in place.api.asked if one.path.endswith("/readyz")] == ["application/json"]
+
+
+def _with_credential(giving: Giving, *files: tuple[str, str], items: dict[str, str] | None = None) -> None:
+    """Install a refresher that reads files below `/etc/login`, mounted from the Secret `login`."""
+    env = [{"name": f"WEBHOOK__CREDENTIAL__{name}", "value": f"/etc/login/{path}"} for name, path in files]
+    mounts = [{"name": "login", "mountPath": "/etc/login"}]
+    refresher = {"name": "refresher", "env": env, "volumeMounts": mounts}
+    mounted = {"secretName": "login", "items": [{"key": key, "path": path} for key, path in (items or {}).items()]}
+    template = {"spec": {"containers": [refresher], "volumes": [{"name": "login", "secret": mounted}]}}
+    giving[_DEPLOYMENT] = {"metadata": {"name": "registry-webhook"}, "spec": {"template": template}}
+    giving[f"{_OWN}/configmaps/registry-webhook"] = {"data": {"config.yaml": "webhook: {}"}}
+
+
+_LOGIN = (("USERNAME_FILE", "name"), ("FILE", "word"))
+_LOGIN_SECRET = f"{_OWN}/secrets/login"
+
+
+def _secret(*keys: str) -> dict[str, Any]:
+    fields: dict[str, Any] = {"f:data": {".": {}, **{f"f:{key}": {} for key in keys}}, "f:type": {}}
+    return {"metadata": {"name": "login", "managedFields": [{"manager": "kubectl-create", "fieldsV1": fields}]}}
+
+
+def test_credential_secret_keys_from_metadata(place: Place, reader: Reader, giving: Giving) -> None:
+    _with_credential(giving, *_LOGIN, items={"user": "name", "pass": "word"})
+    giving[_LOGIN_SECRET] = _secret("b", ".dockerconfigjson")
+    found = _examined(reader).credential_secret
+    assert found == CredentialSecret("login", ("user", "pass"), (".dockerconfigjson", "b"))
+    (asked,) = [request for request in place.api.asked if request.path == _LOGIN_SECRET]
+    assert "PartialObjectMetadata" in asked.accept
+
+
+def test_credential_secret_without_items_key_is_path(reader: Reader, giving: Giving) -> None:
+    _with_credential(giving, ("DOCKER_CONFIG", "config.json"))
+    assert _examined(reader).credential_secret == CredentialSecret("login", ("config.json",), None)
+
+
+def test_credential_secret_unreadable_or_unrecorded_not_known(reader: Reader, giving: Giving) -> None:
+    _with_credential(giving, *_LOGIN)
+    giving[_LOGIN_SECRET] = {"metadata": {"name": "login"}}
+    assert isinstance(_examined(reader).credential_secret, NotReadable)
+    giving[_LOGIN_SECRET] = _NOBODY
+    assert isinstance(_examined(reader).credential_secret, NotReadable)
+
+
+def test_credential_not_mounted_no_secret(reader: Reader, giving: Giving) -> None:
+    _with_credential(giving, ("USERNAME_FILE", "../name"), ("FILE", "word"))
+    assert _examined(reader).credential_secret is None
 
 
 def test_lease_read_with_times(reader: Reader, giving: Giving) -> None:

@@ -73,5 +73,7 @@ def test_structured_json_and_yaml_equal(form: Form, read: type) -> None:
             "subject": "pull secret",
             "message": FOUND[1].message,
             "hint": FOUND[1].hint,
+            "commands": [],
+            "documentation": FOUND[1].code.url,
         }
     ]

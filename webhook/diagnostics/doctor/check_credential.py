@@ -77,8 +77,9 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
     code = last.code if last is not None and last.result != "success" else ""
     detail = (last.message if last is not None else "") or "no reason given"
     expiry = status.value(f"{_PREFIX}credential_expiry_timestamp_seconds")
-    checked = _last_checked(snapshot, last)
+    tried = _age(snapshot, last, "tried")
     if status.value(f"{_PREFIX}credential_refused") == 1 or code == State.CREDENTIAL_REFUSED:
+        checked = _age(snapshot, last, "checked")
         why = f"the registry refused the credential{checked}" + (f": {detail}" if code else "")
         return wording.error(Code.CREDENTIAL_REFUSED, _WHAT, why, *_change(snapshot))
     if expiry and expiry <= snapshot.now.timestamp():
@@ -93,9 +94,9 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
             return _of_provider(snapshot, detail)
         case State.REGISTRY_UNAVAILABLE if transport.UNTRUSTED in detail:
             hint = f"set webhook.verify_ca to a file with the CA of the registry, as described in {_PRIVATE_CA_URL}"
-            return wording.warning(Code.CREDENTIAL_UNTRUSTED, _WHAT, f"{detail}{checked}", hint)
+            return wording.warning(Code.CREDENTIAL_UNTRUSTED, _WHAT, f"{detail}{tried}", hint)
         case State.REGISTRY_UNAVAILABLE:
-            why = f"the registry could not check the credential{checked}: {detail}"
+            why = f"the registry could not check the credential{tried}: {detail}"
             hint = "check that the Pods of registry-webhook can reach the registry. Nodes may still reach it"
             return wording.warning(Code.CREDENTIAL_UNCHECKED, _WHAT, why, hint)
         case State.CLUSTER_UNAVAILABLE:
@@ -107,10 +108,10 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
     return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{detail} ({code})", *_see_log(snapshot))
 
 
-def _last_checked(snapshot: InstallationSnapshot, last: Refresh | None) -> str:
+def _age(snapshot: InstallationSnapshot, last: Refresh | None, verb: str) -> str:
     """Return the age of the last refresh in parentheses, empty if it is not known."""
     time = None if last is None else parse_rfc3339(last.time)
-    return "" if time is None else f" (last checked {ago(snapshot.now.timestamp() - time)})"
+    return "" if time is None else f" (last {verb} {ago(snapshot.now.timestamp() - time)})"
 
 
 def _of_readiness(snapshot: InstallationSnapshot, status: ProcessStatus, state: Readiness) -> Finding:
@@ -119,24 +120,28 @@ def _of_readiness(snapshot: InstallationSnapshot, status: ProcessStatus, state: 
         return wording.warning(
             Code.CREDENTIAL_NOT_READY, _WHAT, f"the refresher is not ready: {why}", *_see_log(snapshot)
         )
-    last = state.last_refresh
-    checked = _last_checked(snapshot, last)
     if status.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
-        # The message of a successful refresh is the registry's verdict.
-        accepted = last is not None and last.code == State.PUBLISHED and last.message
-        verdict = "accepted by the registry" if accepted else "not checked with the registry"
-        return wording.ok(Code.CREDENTIAL_OK, _WHAT, f"the credential is published and {verdict}{checked}")
+        return wording.ok(Code.CREDENTIAL_OK, _WHAT, _published(snapshot, state.last_refresh))
     why = "no credential is configured, so images that need one cannot be pulled"
     return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, f"configure a credential as described in {_URL}")
 
 
+def _published(snapshot: InstallationSnapshot, last: Refresh | None) -> str:
+    if last is None or last.code != State.PUBLISHED:
+        return "the credential is published"
+    # The message of a successful refresh is the registry's verdict.
+    if last.message:
+        return f"the credential is published and accepted by the registry{_age(snapshot, last, 'checked')}"
+    return f"the credential is published without a check by the registry{_age(snapshot, last, 'read')}"
+
+
 def _of_provider(snapshot: InstallationSnapshot, detail: str) -> Finding:
     """Report why there is no credential: first what is wrong with the mounted Secret, if that is known."""
-    secret = known_or(snapshot.credential_secret, None)
-    if secret is None:
-        return wording.error(
-            Code.CREDENTIAL_PROVIDER, _WHAT, f"the credential could not be read: {detail}", *_change(snapshot)
-        )
+    secret = snapshot.credential_secret
+    if secret is None or isinstance(secret, NotReadable):
+        unread = f" (the Secret's keys are {secret})" if secret else ""
+        why = f"the credential could not be read: {detail}{unread}"
+        return wording.error(Code.CREDENTIAL_PROVIDER, _WHAT, why, *_change(snapshot))
     place = f"Secret {snapshot.names.namespace}/{secret.name}"
     needed = " and ".join(secret.needed)
     if secret.keys is None:

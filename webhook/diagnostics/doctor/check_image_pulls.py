@@ -35,8 +35,10 @@ def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
                 found.setdefault((failed.code, _pod_hint(snapshot, pod, failed)), []).append((pod, failed))
     for (code, pod_hint), every in found.items():
         kind = wording.error if _is_failure(snapshot, code, every) else wording.warning
-        remedy = (pod_hint, ()) if pod_hint else waiting.remedy(*every[0])
-        yield kind(code, _WHAT, _example(snapshot, every), *remedy)
+        hint, commands = waiting.remedy(*every[0])
+        # A refused credential is the subject of another check, so the command that runs doctor is left out.
+        commands = () if pod_hint or code is Code.PULL_REFUSED else commands
+        yield kind(code, _WHAT, _example(snapshot, every), pod_hint or hint, commands)
     if not found:
         why = "no container in selected namespaces or the installation's own waits for an image of the registry"
         yield wording.ok(Code.PULL_OK, _WHAT, why)

@@ -1,9 +1,10 @@
 """Reads an installation with the user's permissions. Nothing is written."""
 
+import posixpath
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from pathlib import Path
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from msgspec import structs
@@ -151,7 +152,7 @@ def _credential_secret(reader: Reader, installed: InstalledObjects) -> Credentia
         return None
     deployment = known(installed.deployment)
     files = [file for file in (credential.username_file, credential.file, credential.docker_config) if file]
-    mounted = [_secret_key(deployment, Path(file)) for file in files] if deployment else []
+    mounted = [_secret_key(deployment, PurePosixPath(posixpath.normpath(file))) for file in files] if deployment else []
     names = {one.name for one in mounted if one is not None}
     if len(names) != 1 or None in mounted:
         return None
@@ -173,7 +174,7 @@ class _SecretKey(NamedTuple):
     key: str
 
 
-def _secret_key(deployment: Deployment, file: Path) -> _SecretKey | None:
+def _secret_key(deployment: Deployment, file: PurePosixPath) -> _SecretKey | None:
     """Return the key that the refresher reads a file from; None if the file is not mounted from a Secret."""
     template = deployment.spec.template.spec
     volumes = {one.name: one.secret for one in template.volumes}

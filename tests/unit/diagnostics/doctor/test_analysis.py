@@ -3,6 +3,7 @@
 import base64
 import dataclasses
 import re
+import shlex
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, NamedTuple, get_args
@@ -38,13 +39,22 @@ from tests.support.installation_factory import (
 from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis
 from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
-from webhook.diagnostics.doctor.snapshot import Binding, InstallationSnapshot, InvalidConfig, Lease, Permission
+from webhook.diagnostics.doctor.snapshot import (
+    Binding,
+    CredentialSecret,
+    InstallationSnapshot,
+    InvalidConfig,
+    Lease,
+    Permission,
+)
 from webhook.errors import NotReadable
 from webhook.kube.objects import DryRunResult, EndpointSlice, Object
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
-from webhook.readiness import Notice, Readiness
+from webhook.readiness import Notice, Readiness, Refresh
+from webhook.registry.transport import UNTRUSTED
 
+_SECRET, _KEYS = "registry-webhook-credential", ("username", "password")
 _OLD = serving(91)
 _ENDING = serving(80)
 _FUTURE = serving(-2)
@@ -72,7 +82,7 @@ class Case(NamedTuple):
 
 FAILING: dict[str, Case] = {
     "nothing is installed": Case(
-        {"webhook_configuration": None, "deployment": None}, Code.INSTALL_MISSING, "kubectl apply -k"
+        {"webhook_configuration": None, "deployment": None}, Code.INSTALL_MISSING, "how-to/install.md"
     ),
     "the configuration is broken": Case(
         {"configuration": InvalidConfig(("config.yaml:2: webhook.exclud: unknown key",))},
@@ -104,7 +114,7 @@ FAILING: dict[str, Case] = {
     "the webhook is scaled to zero": Case(
         {"deployment": deployment(0), "endpoint_slices": (), "replicas": (), "lease": Lease("", None)},
         Code.DEPLOY_SCALED_DOWN,
-        "scale deployment/registry-webhook --replicas=2",
+        "kubectl -n registry-webhook scale --replicas=2 deployment/registry-webhook",
     ),
     "the webhook that fails closed is scaled to zero": Case(
         {"deployment": deployment(0), "endpoint_slices": (), "webhook_configuration": calling(failurePolicy="Fail")},
@@ -131,7 +141,7 @@ FAILING: dict[str, Case] = {
     "caBundle by hand is empty": Case(
         {"webhook_configuration": calling(b"", "certs/by-hand"), "deployment": deployment(variant="certs/by-hand")},
         Code.CABUNDLE_EMPTY,
-        "registry-webhook certs create",
+        "how-to/certificates.md",
     ),
     "caBundle of cert-manager is empty": Case(
         {
@@ -214,7 +224,7 @@ FAILING: dict[str, Case] = {
             "pull_secrets": (),
         },
         Code.RBAC_MISSING,
-        "manifests/30-rights.yaml",
+        "kubectl apply -k certs/self-managed",
     ),
     "the pull secret's name is not granted": Case(
         {
@@ -236,7 +246,7 @@ FAILING: dict[str, Case] = {
     "a guard is gone": Case(
         {"guards": GUARDS[1:]},
         Code.GUARD_MISSING,
-        "manifests/20-guard.yaml",
+        "kubectl apply -k certs/self-managed",
     ),
     "a guard is not bound": Case(
         {"bindings": (*(Binding(name, denies=True) for name in GUARDS[1:]), Binding(GUARDS[0], denies=False))},
@@ -252,16 +262,67 @@ FAILING: dict[str, Case] = {
         {
             "replicas": refreshers(came("credential-refused"), credential_refused=1),
             "waiting_pods": (waiting_pod("401 Unauthorized"),),
+            "credential_secret": CredentialSecret(_SECRET, _KEYS, _KEYS),
         },
         Code.CREDENTIAL_REFUSED,
-        "Secret registry-webhook/registry-webhook-credential",
+        "kubectl -n registry-webhook create secret generic registry-webhook-credential",
     ),
     "the credential cannot be published": Case(
         {"replicas": refreshers(came("cluster-unavailable", ready=False))}, Code.CREDENTIAL_UNPUBLISHED
     ),
     "the source gives nothing": Case(
-        {"replicas": refreshers(came("provider-failed", ready=False))},
+        {"replicas": refreshers(came("provider-failed", ready=False)), "credential_secret": None},
         Code.CREDENTIAL_PROVIDER,
+        "how-to/credentials.md",
+    ),
+    "the Secret with the credential does not exist": Case(
+        {
+            "replicas": refreshers(came("provider-failed", ready=False)),
+            "credential_secret": CredentialSecret(_SECRET, _KEYS, None),
+        },
+        Code.CREDENTIAL_SECRET_MISSING,
+        "kubectl -n registry-webhook create secret generic registry-webhook-credential",
+    ),
+    "the Secret with the credential has other keys": Case(
+        {
+            "replicas": refreshers(came("provider-failed", ready=False)),
+            "credential_secret": CredentialSecret(_SECRET, _KEYS, ("password", "user")),
+        },
+        Code.CREDENTIAL_SECRET_KEYS,
+        "kubectl -n registry-webhook create secret generic registry-webhook-credential",
+    ),
+    "the Secret with the credential has no keys": Case(
+        {
+            "replicas": refreshers(came("provider-failed", ready=False)),
+            "credential_secret": CredentialSecret(_SECRET, _KEYS, ()),
+        },
+        Code.CREDENTIAL_SECRET_KEYS,
+    ),
+    "the Secret with the credential is a docker-registry Secret": Case(
+        {
+            "replicas": refreshers(came("provider-failed", ready=False)),
+            "credential_secret": CredentialSecret(_SECRET, _KEYS, (".dockerconfigjson",)),
+        },
+        Code.CREDENTIAL_SECRET_KEYS,
+        "kubectl -n registry-webhook delete secret registry-webhook-credential",
+    ),
+    "a value in the Secret is empty": Case(
+        {
+            "replicas": refreshers(
+                came("provider-failed", "webhook.credential.file: /etc/x/password: it is empty", ready=False)
+            ),
+            "credential_secret": CredentialSecret(_SECRET, _KEYS, _KEYS),
+        },
+        Code.CREDENTIAL_PROVIDER,
+        "kubectl -n registry-webhook create secret generic registry-webhook-credential",
+    ),
+    "a docker config is mounted from a Secret without it": Case(
+        {
+            "replicas": refreshers(came("provider-failed", ready=False)),
+            "credential_secret": CredentialSecret("pull", (".dockerconfigjson",), ("config.json",)),
+        },
+        Code.CREDENTIAL_SECRET_KEYS,
+        "how-to/credentials.md",
     ),
     "the credential has expired": Case(
         {
@@ -306,7 +367,7 @@ FAILING: dict[str, Case] = {
     "a sample is refused by the webhook that fails closed": Case(
         {"dry_run": tryout(DryRunResult(None, refusal=_REFUSAL))},
         Code.DRYRUN_REFUSED,
-        "x509",
+        "how-to/troubleshoot.md",
     ),
 }
 
@@ -380,6 +441,17 @@ WARNING: dict[str, Case] = {
         {"replicas": refreshers(came("registry-unavailable"))},
         Code.CREDENTIAL_UNCHECKED,
     ),
+    "the registry has a certificate of a private CA": Case(
+        {
+            "replicas": refreshers(
+                came(
+                    "registry-unavailable", f"registry.example.com {UNTRUSTED}: unable to get local issuer certificate"
+                )
+            )
+        },
+        Code.CREDENTIAL_UNTRUSTED,
+        "webhook.verify_ca",
+    ),
     "there is no credential": Case({"replicas": refreshers()}, Code.CREDENTIAL_NONE),
     "the first pass is not over": Case(
         {"replicas": refreshers(Readiness(ready=False, warnings=(Notice("refresh-pending", "x"),)))},
@@ -434,7 +506,7 @@ WARNING: dict[str, Case] = {
     "no namespace is served": Case(
         {"namespaces": (namespace("other"),), "dry_run": None},
         Code.DRYRUN_NO_NAMESPACE,
-        "kubectl label namespace",
+        "registry-webhook/enabled=true",
     ),
 }
 
@@ -444,7 +516,7 @@ def test_diagnose_error_first_with_hint(case: Case) -> None:
     first = analysis.diagnose(sound(**case.broken))[0]
     assert (first.code, first.mark) == (case.code, Mark.ERROR)
     assert first.hint
-    assert case.remedy in first.hint
+    assert case.remedy in "\n".join((first.hint, *first.commands))
 
 
 @pytest.mark.parametrize("case", WARNING.values(), ids=WARNING.keys())
@@ -452,7 +524,7 @@ def test_diagnose_warning_first_with_hint(case: Case) -> None:
     found = analysis.diagnose(sound(**case.broken))
     assert (found[0].code, found[0].mark) == (case.code, Mark.WARNING)
     assert found[0].hint
-    assert case.remedy in found[0].hint
+    assert case.remedy in "\n".join((found[0].hint, *found[0].commands))
 
 
 def test_doctor_every_code_has_case() -> None:
@@ -475,7 +547,59 @@ def test_pull_secret_disabled_is_ok() -> None:
     assert Code.CREDENTIAL_DISABLED in {finding.code for finding in found if finding.mark is Mark.OK}
 
 
-@pytest.mark.parametrize("part", _PARTS)
+def test_credential_secret_unreadable_refresher_reports() -> None:
+    state = refreshers(came("provider-failed", "no such file or directory", ready=False))
+    first = analysis.diagnose(sound(credential_secret=_UNREAD, replicas=state))[0]
+    assert first.code is Code.CREDENTIAL_PROVIDER
+    assert "no such file or directory" in first.message
+    assert str(_UNREAD) in first.message
+
+
+@pytest.mark.parametrize("code", ["credential-refused", "registry-unavailable", "published"])
+def test_credential_age_of_last_check(code: str) -> None:
+    refresh = Refresh("2026-11-25T11:36:00Z", "success" if code == "published" else "failure", code, "x")
+    state = Readiness(ready=True, last_refresh=refresh)
+    found = analysis.diagnose(sound(replicas=refreshers(state, credential_refreshed_timestamp_seconds=1)))
+    (message,) = (finding.message for finding in found if finding.subject == "credential")
+    assert re.search(r"\(last (checked|tried) 24 minutes ago\)", message)
+
+
+def test_report_ignored_code_left_out_and_counted() -> None:
+    seen = sound(lease=None, webhook_configuration=calling(timeoutSeconds=9))
+    every, report = analysis.report(seen), analysis.report(seen, (Code.LEASE_NONE,))
+    assert [one for one in every.findings if one not in report.findings] == [every.findings[0]]
+    assert report.findings[0].code is Code.WEBHOOK_TIMEOUT
+    assert "error" not in report.summary
+    assert report.summary.endswith("1 ignored")
+
+
+@pytest.mark.parametrize(
+    ("changed", "folder"),
+    [
+        ({}, "certs/self-managed"),
+        ({"deployment": deployment(variant="certs/by-hand")}, "certs/by-hand"),
+        ({"webhook_configuration": calling(None, "certs/cert-manager", rules=[])}, "certs/cert-manager"),
+        ({"webhook_configuration": calling(rules=[], failurePolicy="Fail")}, "overlays/fail-closed"),
+        ({"configuration": settings(namespaces={"mode": "all"})}, "overlays/cluster-wide"),
+        ({"names": InstallationNames(namespace="platform")}, None),
+    ],
+)
+def test_reinstall_command_of_installed_variant(changed: dict[str, Any], folder: str | None) -> None:
+    found = analysis.diagnose(sound(**{"webhook_configuration": calling(rules=[]), **changed}))
+    (commands,) = {finding.commands for finding in found if finding.code is Code.WEBHOOK_RULES}
+    assert commands == (() if folder is None else (f"kubectl apply -k {folder}",))
+
+
+@pytest.mark.parametrize("case", [*FAILING.values(), *WARNING.values()], ids=[*FAILING, *WARNING])
+def test_commands_parse_as_shell_without_placeholders(case: Case) -> None:
+    for finding in analysis.diagnose(sound(**case.broken)):
+        for command in finding.commands:
+            assert shlex.split(command)
+            assert "\n" not in command
+            assert not re.search(r"\b(NAME|NAMESPACE|POD|HOST|FILE)\b|\.\.\.", command)
+
+
+@pytest.mark.parametrize("part", sorted({*_PARTS} - {"credential_secret"}))
 def test_diagnose_unreadable_part_unknown(part: str) -> None:
     found = analysis.diagnose(sound(**{part: _UNREAD}))
     assert {finding.mark for finding in found} == {Mark.UNKNOWN, Mark.OK}
@@ -523,9 +647,9 @@ def test_outdated_policies_hint_commands(options: str, told: str) -> None:
     )
     first = analysis.diagnose(sound(configuration=configuration, policies=policies))[0]
     assert first.code == Code.POLICY_OUTDATED
-    assert first.hint == (
-        "registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f - && "
-        f"registry-webhook policy guard {told}--from-cluster | kubectl apply --server-side -f -"
+    assert first.commands == (
+        "registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f -",
+        f"registry-webhook policy guard {told}--from-cluster | kubectl apply --server-side -f -",
     )
 
 
@@ -534,10 +658,10 @@ def test_outdated_policy_hint_names_config_file() -> None:
     policy = read(Object, {"metadata": {"name": "registry-webhook-guard", "annotations": outdated}})
     configuration = dataclasses.replace(settings(), origin="my config.yaml")
     first = analysis.diagnose(sound(configuration=configuration, policies=(policy,)))[0]
-    assert "policy guard --config 'my config.yaml' | kubectl" in first.hint
+    assert "policy guard --config 'my config.yaml' | kubectl" in first.commands[0]
     elsewhere = sound(configuration=configuration, policies=(policy,), names=InstallationNames(namespace="platform"))
-    remedies = {finding.code: finding.hint for finding in analysis.diagnose(elsewhere)}
-    assert "--installation-namespace platform | kubectl" in remedies[Code.POLICY_OUTDATED]
+    commands = {finding.code: finding.commands for finding in analysis.diagnose(elsewhere)}
+    assert "--installation-namespace platform | kubectl" in commands[Code.POLICY_OUTDATED][0]
 
 
 def test_policy_rewrites_uncalled_webhook_ok() -> None:
@@ -589,7 +713,8 @@ def test_guard_policy_without_installation_first() -> None:
     seen = sound(webhook_configuration=None, deployment=None, guards=("registry-webhook-guard",), policies=(_GUARD,))
     first, second = analysis.diagnose(seen)
     assert (first.code, second.code) == (Code.POLICY_ORPHANED, Code.INSTALL_MISSING)
-    assert first.hint.startswith("kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ")
+    (command,) = first.commands
+    assert command.startswith("kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ")
 
 
 @pytest.mark.parametrize(
@@ -625,7 +750,7 @@ def test_message_singular_and_plural(missing: int) -> None:
     places = ("team-a", "team-b")
     found = analysis.diagnose(sound(pull_secrets=tuple(pull_secret(one) for one in places[missing:])))
     (why,) = (one.message for one in found if one.code is Code.SECRET_MISSING)
-    assert why == ["1 served namespace has none: team-a", "2 served namespaces have none: team-a, team-b"][missing - 1]
+    assert why.endswith(["1 selected namespace: team-a", "2 selected namespaces: team-a, team-b"][missing - 1])
 
 
 def test_secret_forged_date_others_not_outdated() -> None:

@@ -6,7 +6,33 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.output.terminal import Screen
 
+_REPORT = Report(
+    "1 warning, 1 check passed",
+    (
+        Finding(
+            Mark.WARNING, Code.LEASE_SPLIT, "leader election", "two leaders", "look again", ("kubectl get leases",)
+        ),
+        Finding(Mark.OK, Code.CONFIG_OK, "configuration", "it is valid"),
+    ),
+)
+_SHORT = [
+    "1 warning, 1 check passed",
+    "",
+    "warning: leader election (RW-LEASE-SPLIT)",
+    "  two leaders",
+    "  hint: look again",
+    "    kubectl get leases",
+]
 
-def test_lines_summary_and_findings() -> None:
-    report = Report("no errors, 1 ok", (Finding(Mark.OK, Code.CONFIG_OK, "configuration", "it is valid"),))
-    assert list(text.lines(report, Screen())) == ["no errors, 1 ok", "ok  configuration  it is valid"]
+
+def test_lines_summary_and_problems() -> None:
+    assert list(text.lines(_REPORT, Screen())) == _SHORT
+
+
+def test_lines_verbose_documentation_and_passed_checks() -> None:
+    assert list(text.lines(_REPORT, Screen(), verbose=True)) == [
+        *_SHORT,
+        f"  {Code.LEASE_SPLIT.url}",
+        "",
+        "ok  RW-CONFIG-OK  it is valid",
+    ]
