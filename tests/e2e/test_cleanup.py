@@ -55,18 +55,19 @@ def test_cleanup_deletes_managed_secrets_of_any_name(cluster: Cluster, sidecar: 
     before = [_names(cluster, namespace) for namespace in namespaces]
     dry = cleanup("--dry-run")
     assert dry.status == 0, dry.stderr
-    assert {f"{first}: would delete an-earlier-name", f"{second}: would delete {PULL_SECRET}"} <= {
-        *dry.stdout.splitlines()
-    }
+    assert {
+        f"Secret {first}/an-earlier-name: would be deleted",
+        f"Secret {second}/{PULL_SECRET}: would be deleted",
+    } <= {*dry.stdout.splitlines()}
     assert [_names(cluster, namespace) for namespace in namespaces] == before
 
     ran = cleanup()
     assert (ran.status, ran.stderr) == (0, "")
-    assert f"{first}: deleted an-earlier-name" in ran.stdout.splitlines()
-    assert ran.stdout.endswith(" pull secrets deleted, none left\n")
+    assert f"Secret {first}/an-earlier-name: deleted" in ran.stdout.splitlines()
+    assert ran.stdout.endswith(" pull secrets deleted, 0 left\n")
     assert _names(cluster, first) == set()
     assert _names(cluster, second) == {"somebody-s-own", "labelled"}
-    assert cleanup().stdout == "0 pull secrets deleted, none left\n"
+    assert cleanup().stdout == "0 pull secrets deleted, 0 left\n"
 
 
 def test_cleanup_secret_with_finalizer_reported(cluster: Cluster, namespaces: list[str]) -> None:
@@ -75,7 +76,7 @@ def test_cleanup_secret_with_finalizer_reported(cluster: Cluster, namespaces: li
     try:
         ran = cleanup()
         assert ran.status == 1
-        line = f"{namespaces[0]}: {PULL_SECRET} stays: it is deleted, and its finalizers hold it back"
+        line = f"Secret {namespaces[0]}/{PULL_SECRET}: not deleted: waiting for its finalizers"
         assert line in ran.stdout.splitlines()
     finally:
         off = '{"metadata": {"finalizers": null}}'
@@ -89,8 +90,9 @@ def test_cleanup_refresher_running_refused(cluster: Cluster, sidecar: Sidecar, n
         eventually("it has published", lambda: all(published(cluster, name) for name in namespaces))
         ran = cleanup()
         assert (ran.status, ran.stdout) == (2, "")
-        (line,) = ran.stderr.splitlines()
-        assert "is running and would put them back: remove the installation first" in line
+        error, hint = ran.stderr.splitlines()
+        assert "is running and would create the pull secrets again" in error
+        assert "--stop" in hint
         assert all(published(cluster, name) for name in namespaces)
     ran = cleanup()  # its Lease is given up
     assert ran.status == 0, ran.stderr
@@ -236,6 +238,6 @@ def test_cleanup_stop_pods_can_always_be_created(cluster: Cluster, sidecar: Side
         f"MutatingWebhookConfiguration {PROGRAM}: deleted",
         f"Deployment {DEFAULT_NAMESPACE}/{PROGRAM}: scaled to 0",
     ]
-    assert {f"{namespace}: deleted {PULL_SECRET}" for namespace in namespaces} <= {*lines}
-    assert lines[-1].startswith("the rest goes with: kubectl delete --ignore-not-found -k ")
+    assert {f"Secret {namespace}/{PULL_SECRET}: deleted" for namespace in namespaces} <= {*lines}
+    assert lines[-1] == "kubectl delete --ignore-not-found -k certs/self-managed"
     assert not any(published(cluster, name) for name in namespaces)

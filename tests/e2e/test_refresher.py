@@ -182,7 +182,9 @@ def test_foreign_secret_untouched_reported(cluster: Cluster, sidecar: Sidecar) -
         assert is_told(cluster, namespace, "ForeignSecret")["type"] == "Warning"
         # Where somebody looks who wonders what is wrong with a namespace.
         shown = cluster.kubectl("get", "events", "--namespace", namespace).stdout
-        assert re.search(rf"Warning +ForeignSecret +secret/{PULL_SECRET} +a Secret that is not ours", shown)
+        assert re.search(
+            rf"Warning +ForeignSecret +secret/{PULL_SECRET} +Secret {PULL_SECRET} exists but is not managed by", shown
+        )
         assert f"foreign-secret namespace={namespace}" in sidecar.ask("/readyz")[1]
     assert sidecar.metric(_FOREIGN) == known + 2
     sidecar.pass_again(2)
@@ -241,7 +243,7 @@ def test_label_removed_and_restored_secret_current(
     namespace = _served(cluster, sidecar)
     uid, _ = version(cluster, namespace)
     _label(cluster, namespace, "-")
-    assert is_told(cluster, namespace, "PullSecretLeaves")["type"] == "Normal"
+    assert is_told(cluster, namespace, "PullSecretRemovalScheduled")["type"] == "Normal"
     assert UNSERVED_ANNOTATION in cluster.get(namespace, SECRET)["metadata"]["annotations"]
     has_password(cluster, namespace, change_password())
     _label(cluster, namespace, "=true")
@@ -259,7 +261,7 @@ def test_label_removed_pod_with_secret_still_runs(cluster: Cluster, sidecar: Sid
     namespace = cluster.make_namespace(_ON)
     has_password(cluster, namespace, sidecar.password)
     _label(cluster, namespace, "-")
-    is_told(cluster, namespace, "PullSecretLeaves")
+    is_told(cluster, namespace, "PullSecretRemovalScheduled")
     runs(cluster, namespace, written("restarted", secret=True))
 
 
@@ -270,7 +272,7 @@ def test_linger_over_secret_deleted(cluster: Cluster, sidecar: Sidecar) -> None:
     try:
         has_password(cluster, namespace, sidecar.password)
         _label(cluster, namespace, "-")
-        is_told(cluster, namespace, "PullSecretLeaves")
+        is_told(cluster, namespace, "PullSecretRemovalScheduled")
         eventually("the Secret is gone", lambda: not cluster.exists(namespace, SECRET))
         is_told(cluster, namespace, "PullSecretRemoved")
         _label(cluster, namespace, "=true")
@@ -286,7 +288,7 @@ def test_tenant_secret_unselected_namespace_not_filled(
     namespace = cluster.start_namespace({})
     forged = pull_secret(labels={MANAGED_BY_LABEL: PROGRAM}, annotations={f"{PROGRAM}/refreshed-at": ""})
     cluster.create(namespace, forged)
-    is_told(cluster, namespace, "PullSecretLeaves")
+    is_told(cluster, namespace, "PullSecretRemovalScheduled")
     change_password()
     has_password(cluster, _served(cluster, sidecar), sidecar.password)
     assert cluster.get(namespace, SECRET)["data"] == forged["data"]

@@ -59,8 +59,8 @@ def command(
     try:
         if not stop and not dry_run and (holder := holder_of(uninstaller.lease)):
             raise RegistryWebhookError(
-                f"the sidecar {holder} is running and would put them back: "
-                "remove the installation first (kubectl delete -k certs/self-managed), or use --stop"
+                f"the refresher {holder} is running and would create the pull secrets again",
+                hint="remove the installation first (kubectl delete -k certs/self-managed), or use --stop",
             )
         # First, because a policy that refuses images that were not rewritten would then refuse every Pod.
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
@@ -72,9 +72,8 @@ def command(
     finally:
         uninstaller.close()
     if stop:
-        terminal.write(
-            "the rest goes with: kubectl delete --ignore-not-found -k certs/self-managed, or whichever was applied"
-        )
+        terminal.write("To delete the other objects, name the folder that was applied:")
+        terminal.write("kubectl delete --ignore-not-found -k certs/self-managed")
     return status
 
 
@@ -113,7 +112,7 @@ def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -
     except ClusterError as error:
         if needed:
             raise
-        terminal.warning(f"generated admission policies are left as they are: {error}", error.hint)
+        terminal.warning(f"generated admission policies are not deleted: {error}", error.hint)
         return
     for policy in policies:
         if dry_run or uninstaller.delete_policy(policy):
@@ -133,14 +132,14 @@ def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
     while not dry_run and (holder := holder_of(uninstaller.lease)):
         if time.monotonic() > end:
             raise RegistryWebhookError(
-                f"the sidecar {holder} still holds the Lease {uninstaller.names.namespace}/{REFRESHER}: "
-                "find out what runs it, stop it, and call this again"
+                f"the refresher {holder} still holds Lease {uninstaller.names.namespace}/{REFRESHER}",
+                hint="stop the process, which the Deployment does not control, then run cleanup again",
             )
 
 
 def _report(secrets: list[ManagedSecret]) -> int:
     for secret in secrets:
-        terminal.write(f"{secret.namespace}: would delete {secret.name}")
+        terminal.write(f"{secret}: would be deleted")
     terminal.write(f"{counted(len(secrets), 'pull secret')} would be deleted")
     return 0
 
@@ -156,7 +155,7 @@ def _delete_all(uninstaller: Uninstaller) -> int:
             place = (secret.namespace, secret.name)
             try:
                 if secret.deleting or not uninstaller.delete(secret):
-                    why[place] = "it is deleted, and its finalizers hold it back"
+                    why[place] = "waiting for its finalizers"
                     continue
             except NotFound:
                 continue
@@ -165,16 +164,16 @@ def _delete_all(uninstaller: Uninstaller) -> int:
                 again = again or isinstance(error, (Conflict, Unreachable))
             else:
                 deleted += 1
-                terminal.write(f"{secret.namespace}: deleted {secret.name}")
+                terminal.write(f"{secret}: deleted")
         left = _listed(uninstaller)
         again = again or any((secret.namespace, secret.name) not in why for secret in left)
         if not left or not again:
             break
         time.sleep(_PAUSE)
     for secret in left:
-        reason = why.get((secret.namespace, secret.name), "somebody makes it again")
-        terminal.write(f"{secret.namespace}: {secret.name} stays: {reason}")
-    terminal.write(f"{counted(deleted, 'pull secret')} deleted, {len(left) or 'none'} left")
+        reason = why.get((secret.namespace, secret.name), "another client keeps creating it")
+        terminal.write(f"{secret}: not deleted: {reason}")
+    terminal.write(f"{counted(deleted, 'pull secret')} deleted, {len(left)} left")
     return 1 if left else 0
 
 

@@ -73,7 +73,8 @@ def command(
     What fails is tried again for as long as it takes, and what is published stays meanwhile. Our Namespace is made the
     webhook configuration's owner, so that this goes with it.
     """
-    log.configure(log_level, log_format)
+    # The result of a dry run has its problems: a log line would repeat them.
+    log.configure(log_level or ("error" if dry_run else None), log_format)
     metrics = Metrics()
     # Before connecting, so that an invalid configuration is reported first.
     configuration = ConfigWatcher(config, dict(os.environ))

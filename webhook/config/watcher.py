@@ -26,8 +26,13 @@ class ConfigWatcher:
         self.loaded: Loaded = self._load(content)
         """The configuration in use."""
         self._accept(content)
-        self.error: str | None = None
-        """Why the current file is not used, in one line."""
+        self.errors: tuple[str, ...] = ()
+        """Why the current file is not used: a line for each error."""
+
+    @property
+    def error(self) -> str | None:
+        """The first of `errors`."""
+        return self.errors[0] if self.errors else None
 
     def poll(self) -> bool:
         """Read the file; return whether the configuration in use has been replaced."""
@@ -46,7 +51,7 @@ class ConfigWatcher:
         except ConfigurationError as error:
             self._store(*map(str, error.issues))
             return self._recall()
-        self.error = None
+        self.errors = ()
         self._accept(found)
         return True
 
@@ -70,10 +75,10 @@ class ConfigWatcher:
         self._accept(content)
         return True
 
-    def _store(self, *faults: str) -> None:
-        self.error = faults[0]
-        for fault in faults:
-            _log.error(log.event("configuration reload failed, keeping previous configuration", error=fault))
+    def _store(self, *errors: str) -> None:
+        self.errors = errors
+        for error in errors:
+            _log.error(log.event("configuration reload failed, keeping previous configuration", error=error))
 
     def _read(self) -> bytes:
         return files.configuration(self._path)[0]

@@ -73,7 +73,7 @@ class Watch(Generic[_Object]):
             for line in filter(bytes.strip, self._lines()):
                 yield self._change(line)
         except (urllib3.exceptions.HTTPError, OSError) as error:
-            raise Unreachable(f"cannot {self._what}: it broke off ({type(error).__name__})") from None
+            raise Unreachable(f"cannot {self._what}: connection lost ({type(error).__name__})") from None
         finally:
             self._response.close()
 
@@ -177,7 +177,7 @@ class Cluster:
         self._secret = secret
         self.namespaces = ListWatch(client, "namespaces", "/api/v1/namespaces", "", codec.namespace, metadata_only=True)
         named = f"metadata.name={secret}"
-        own_name = f"webhook.pull_secret.name is {secret}: the ClusterRole's resourceNames must name it too"
+        own_name = f"webhook.pull_secret.name is {secret}, which the ClusterRole's resourceNames must include"
         self.secrets = ListWatch(
             client,
             f"Secrets {secret}",
@@ -244,7 +244,7 @@ class Cluster:
             "metadata": metadata,
             "spec": msgspec.to_builtins(spec),
         }
-        what = "write the Lease"
+        what = f"update Lease {REFRESHER}"
         try:
             answer = self._client.call(Request(what, "PUT", _lease_path(self.namespace), body=body, timeout=timeout))
         except Invalid as error:
@@ -256,7 +256,7 @@ class Cluster:
         """Create an Event (events.k8s.io/v1) in its namespace."""
         namespace = quote(event["metadata"]["namespace"], safe="")
         path = f"/apis/events.k8s.io/v1/namespaces/{namespace}/events"
-        self._client.call(Request("make an Event", "POST", path, body=event))
+        self._client.call(Request("create an Event", "POST", path, body=event))
 
     def close(self) -> None:
         self._client.close()
@@ -279,7 +279,7 @@ def _lease_path(namespace: str) -> str:
 
 def read_lease(client: Client, namespace: str, timeout: float) -> HeldLease:
     """Read the Lease that elects the leader, the replica that writes."""
-    what = "read the Lease"
+    what = f"read Lease {REFRESHER}"
     try:
         body = client.call(Request(what, "GET", _lease_path(namespace), timeout=timeout))
     except NotFound:

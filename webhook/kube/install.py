@@ -35,7 +35,11 @@ class InstallationClient:
         self._configuration = configuration_path(names)
         named = f"metadata.name={names.configuration}"
         self.webhook_configurations = ListWatch(
-            client, "the webhook configuration", _CONFIGURATIONS, named, codec.webhook_client_config
+            client,
+            f"MutatingWebhookConfiguration {names.configuration}",
+            _CONFIGURATIONS,
+            named,
+            codec.webhook_client_config,
         )
 
     def certificate(self) -> TlsSecret | None:
@@ -65,7 +69,7 @@ class InstallationClient:
             "type": secret_codec.TYPE,
             "data": {key: base64.b64encode(content).decode() for key, content in data.items()},
         }
-        what = f"store Secret {CERTIFICATE}"
+        what = f"apply Secret {CERTIFICATE}"
         query = _CREATED if over is None else _APPLIED
         request = Request(what, "PATCH", self._secret, query, body, APPLY)
         return decoded(what, codec.certificate, self._client.call(request))
@@ -74,7 +78,7 @@ class InstallationClient:
         """Record a replica's report in an annotation of the certificate's Secret; None removes it."""
         body = {"metadata": {"annotations": {f"{REPLICA_ANNOTATIONS}{replica}": report}}}
         query = (("fieldManager", f"{PROGRAM}-replica"),)
-        request = Request(f"write to Secret {CERTIFICATE}", "PATCH", self._secret, query, body, MERGE)
+        request = Request(f"update Secret {CERTIFICATE}", "PATCH", self._secret, query, body, MERGE)
         answer = self._client.call(request._replace(timeout=_LEAVE_TIMEOUT) if leaving else request)
         return decoded(request.action, codec.certificate, answer)
 
@@ -103,7 +107,7 @@ class InstallationClient:
         if bundle is not None:
             encoded = base64.b64encode(bundle).decode()
             body["webhooks"] = [{"name": name, "clientConfig": {"caBundle": encoded}} for name in config.bundles]
-        what = "write the webhook configuration"
+        what = f"update MutatingWebhookConfiguration {self._names.configuration}"
         request = Request(what, "PATCH", self._configuration, _APPLIED, body, APPLY)
         return decoded(what, codec.webhook_client_config, self._client.call(request))
 

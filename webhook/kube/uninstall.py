@@ -43,6 +43,9 @@ class ManagedSecret(NamedTuple):
     deleting: bool
     """Whether it was deleted and waits for its finalizers."""
 
+    def __str__(self) -> str:
+        return f"Secret {self.namespace}/{self.name}"
+
 
 class Policy(NamedTuple):
     """A generated admission policy or its binding."""

@@ -105,19 +105,17 @@ def create_entry(key: str, username: str, password: str, email: str | None = Non
     if username == TOKEN_USERNAME and accepts_identity_tokens(key):
         username = ACR_USERNAME
     if username == TOKEN_USERNAME:
-        raise InvalidCredential(
-            "it is an identity token, which kubelet does not use: a user name and a password are needed"
-        )
-    _check_text("user name", username)
+        raise InvalidCredential("the kubelet does not support identity tokens; use a username and password")
+    _check_text("username", username)
     _check_text("password", password)
     if ":" in username:
-        raise InvalidCredential("the user name has a colon: kubelet takes what follows the first for the password")
+        raise InvalidCredential("the username contains a colon; the kubelet would read the rest as the password")
     if _CONTROL.search(username):
-        raise InvalidCredential("the user name has a line break or another control character: no registry takes one")
+        raise InvalidCredential("the username contains a line break or another control character")
     if "\0" in password:
-        raise InvalidCredential("the password has a NUL byte: no registry takes one")
+        raise InvalidCredential("the password contains a NUL byte")
     if email:
-        _check_text("e-mail address", email)
+        _check_text("email address", email)
     return Entry(key, username, password, email or None)
 
 
@@ -134,14 +132,14 @@ def cleaned(text: str) -> str:
 def likely_mistakes(entry: Entry) -> tuple[str, ...]:
     """Describe what may be a mistake in a user name or password, without showing either."""
     found = []
-    for what, text in (("user name", entry.username), ("password", entry.password)):
+    for what, text in (("username", entry.username), ("password", entry.password)):
         if text != text.lstrip():
-            found.append(f"the {what} begins with a space")
+            found.append(f"the {what} starts with a space")
         if text != text.rstrip():
-            found.append(f"the {what} ends in a space")
+            found.append(f"the {what} ends with a space")
         trimmed = text.strip()
         if len(trimmed) > 1 and trimmed[0] == trimmed[-1] and trimmed[0] in _QUOTES:
-            found.append(f"the {what} is enclosed in quotation marks")
+            found.append(f"the {what} is in quotation marks")
     return tuple(found)
 
 
@@ -154,7 +152,7 @@ def check_key(key: str) -> None:
     address = match and match["address"]
     if not match or len(key) > LIMIT or (address and not is_address(address)):
         raise InvalidCredential(
-            "the registry's key is none that kubelet can match with an image: "
+            "the kubelet cannot match the registry key with an image; "
             "write a host with an optional port and path, such as registry.example.com:5000/team/"
         )
 
@@ -198,9 +196,9 @@ def _check_text(what: str, text: str) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError:
-        raise InvalidCredential(f"the {what} has bytes that are not UTF-8: kubelet could not pass it on") from None
+        raise InvalidCredential(f"the {what} is not UTF-8") from None
     if size > LIMIT:
-        raise InvalidCredential(f"the {what} has more than {LIMIT // 1024} KiB, which is none that a registry gives")
+        raise InvalidCredential(f"the {what} is larger than {LIMIT // 1024} KiB")
 
 
 def is_address(text: str) -> bool:

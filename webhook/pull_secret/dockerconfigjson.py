@@ -29,7 +29,7 @@ LIMIT = 1000
 #: An object with one of these members is an entry.
 _LOGIN = frozenset({"auth", "username", "password", "identitytoken"})
 _MANIFEST = re.compile(rb"^kind: *[\"']?Secret", re.MULTILINE)
-_TAKE_OUT = "kubectl get secret NAME -o jsonpath='{.data.\\.dockerconfigjson}' | base64 -d"
+_EXTRACT = "kubectl get secret NAME -o jsonpath='{.data.\\.dockerconfigjson}' | base64 -d"
 _TEXTS = ("username", "password", "auth", "email", "identitytoken", "registrytoken")
 
 
@@ -55,7 +55,7 @@ def parse(content: bytes) -> tuple[list[Entry], list[str]]:
         try:
             entries.append(_entry(key, _members(value, where), where))
         except (InvalidCredential, CredentialProviderError) as error:
-            notes.append(f"{where} is left out: {error}")
+            notes.append(f"{where} is ignored: {error}")
     return _merged(entries, notes), notes
 
 
@@ -72,12 +72,14 @@ def _auths(content: bytes) -> dict[str, Any]:
 
     Raises `CredentialProviderError`.
     """
-    members = _members(_decoded(content), "it")
+    members = _members(_decoded(content), "the file")
     found = _any_case(members)
     if "auths" in found:
         return _members(found["auths"], "auths")
     if found.get("kind") in {"Secret", "List"}:
-        raise CredentialProviderError(f"it is a manifest, not what a Secret holds: {_TAKE_OUT}")
+        raise CredentialProviderError(
+            f"expected a docker config.json, found a Kubernetes manifest; get the file with: {_EXTRACT}"
+        )
     return members if members and all(map(_is_login, members.values())) else {}
 
 
@@ -87,12 +89,12 @@ def _is_login(value: Any) -> bool:
 
 def _elsewhere(content: bytes) -> list[str]:
     """Return a note that names where the credentials of a file without entries are."""
-    found = _any_case(_members(_decoded(content), "it"))
+    found = _any_case(_members(_decoded(content), "the file"))
     stores = [name for name in ("credHelpers", "credsStore") if found.get(name.lower())]
     if not stores:
         return []
     names = " and ".join(stores)
-    return [f"it has no credential, but {names}: programs have them; name one in webhook.credential.helper"]
+    return [f"the file has no credential but {names}; set webhook.credential.helper to that credential helper"]
 
 
 def _any_case(members: dict[str, Any]) -> dict[str, Any]:
@@ -104,15 +106,15 @@ def _decoded(content: bytes) -> Any:
     try:
         return json.loads(content.decode("utf-8-sig"), object_pairs_hook=_Object)
     except UnicodeDecodeError:
-        raise CredentialProviderError("it is no JSON: it is not in UTF-8") from None
+        raise CredentialProviderError("invalid JSON: not UTF-8") from None
     except json.JSONDecodeError as error:
         if _MANIFEST.search(content):
-            raise CredentialProviderError(f"it is a manifest in YAML, not what a Secret holds: {_TAKE_OUT}") from None
-        raise CredentialProviderError(f"it is no JSON: line {error.lineno}, column {error.colno}") from None
+            raise CredentialProviderError(
+                f"expected a docker config.json, found a Kubernetes manifest; get the file with: {_EXTRACT}"
+            ) from None
+        raise CredentialProviderError(f"invalid JSON at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
-        raise CredentialProviderError(
-            "it is no JSON that anybody writes: too deep, or with an endless number"
-        ) from None
+        raise CredentialProviderError("invalid JSON: nested too deeply, or a number is too long") from None
 
 
 def _members(value: Any, where: str) -> dict[str, Any]:
@@ -120,10 +122,10 @@ def _members(value: Any, where: str) -> dict[str, Any]:
     if value is None:
         return {}
     if not isinstance(value, _Object):
-        raise CredentialProviderError(f"{where} is no JSON object")
+        raise CredentialProviderError(f"{where} must be a JSON object")
     members = dict(value)
     if len(members) != len(value):
-        raise CredentialProviderError(f"{where} has the same key twice: remove one of the two")
+        raise CredentialProviderError(f"{where} has a duplicate key; remove one of the two")
     return members
 
 
@@ -146,12 +148,12 @@ def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
     if texts["identitytoken"] and accepts_identity_tokens(key):
         return create_entry(key, TOKEN_USERNAME, texts["identitytoken"], texts["email"])
     if texts["identitytoken"] or texts["registrytoken"]:
-        raise InvalidCredential("it has a token, which kubelet does not use: a user name and a password are needed")
+        raise InvalidCredential("the kubelet does not support tokens; use a username and password")
     username, password = texts["username"], texts["password"]
     if texts["auth"]:
         username, password = _user_and_password(texts["auth"])
     if not username and not password:
-        raise InvalidCredential("it has no user name and password: a credential store or helper is to have them")
+        raise InvalidCredential("no username and password; docker may have stored them in a credential store or helper")
     return create_entry(key, username, password, texts["email"])
 
 
@@ -161,10 +163,10 @@ def _user_and_password(auth: str) -> tuple[str, str]:
     try:
         text = base64.b64decode(packed + "=" * (-len(packed) % 4), validate=True).decode()
     except ValueError:
-        raise InvalidCredential("its auth is no base64 of a UTF-8 text") from None
+        raise InvalidCredential("auth is not a base64-encoded UTF-8 string") from None
     username, colon, password = text.partition(":")
     if not colon:
-        raise InvalidCredential("its auth has no colon between user name and password")
+        raise InvalidCredential("auth has no colon between username and password")
     return username, password
 
 
@@ -180,7 +182,7 @@ def _merged(entries: Iterable[Entry], notes: list[str]) -> list[Entry]:
         left, out = (earlier, entry) if earlier.key == _todays_key(place) else (entry, earlier)
         kept[place] = left
         if (left.username, left.password) != (out.username, out.password):
-            notes.append(f"{out.key} is left out: to kubelet it is the same as {left.key}")
+            notes.append(f"{out.key} is ignored: for the kubelet it is the same key as {left.key}")
     return list(kept.values())
 
 

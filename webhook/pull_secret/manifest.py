@@ -80,7 +80,7 @@ def build(credential: Credential, now: float) -> PullSecret:
     content = msgspec.json.encode({"auths": dict(sorted(auths.items()))})
     if len(content) > LIMIT:
         raise InvalidCredential(
-            f"its {len(auths)} entries are {len(content) // 1024} KiB, and a Secret holds 1024 at most: take some out"
+            f"the {len(auths)} entries have {len(content) // 1024} KiB and a Secret holds at most 1024 KiB; remove some"
         )
     expires = (
         format_rfc3339(credential.expires) if credential.expiry_stated and credential.expires is not None else None

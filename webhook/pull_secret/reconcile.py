@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
+from webhook.constants import PROGRAM
 from webhook.pull_secret.manifest import LIMIT, TYPE, PullSecret
 from webhook.timestamps import format_rfc3339, parse_rfc3339
 
@@ -69,10 +70,10 @@ class GracePeriod(NamedTuple):
 class NamespaceState(Enum):
     """Whether a namespace gets the pull secret."""
 
-    SELECTED = "served"
-    NOT_SELECTED = "not opted in"
-    FORBIDDEN = "never served, whatever its label says"
-    TERMINATING = "gone or being deleted"
+    SELECTED = "the namespace is selected"
+    NOT_SELECTED = "the namespace is not selected"
+    FORBIDDEN = "the configuration denies the namespace"
+    TERMINATING = "the namespace is deleted or being deleted"
 
 
 class ActionKind(Enum):
@@ -131,26 +132,30 @@ def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, gra
     unserved_since = found.unserved_since if valid else format_rfc3339(seen)
     due = max(since + grace.seconds, now + grace.clock_hold)
     if now >= due:
-        return Action(ActionKind.DELETE, f"not opted in since {unserved_since}, {grace.seconds:g} s and more")
+        return Action(ActionKind.DELETE, _over(unserved_since, grace.seconds))
     content = found.content
     # Whether the content is right must make no difference: a tenant that guesses a credential must learn nothing.
     if grace.entitled or content is None or pull_secret is None:
         return _update(found, pull_secret, unserved_since=unserved_since, due=due)
-    why = "the namespace is not served, and was not seen to be with this Secret in it: its content stays as it is"
+    why = "the namespace has not been seen selected with this Secret in it, so the content is left unchanged"
     if valid or content == TOO_LARGE:
         return Action(ActionKind.KEEP, why, unserved_since, due)
     return Action(ActionKind.UPDATE, why, unserved_since, due, keeps_content=True)
 
 
+def _over(since: str | None, grace: float) -> str:
+    return f"the namespace has not been selected since {since}, longer than the grace period of {grace:g} s"
+
+
 def _obstacle(found: Secret) -> str | None:
-    """Return why a Secret must not be changed, if so."""
+    """Return why a Secret must not be changed, if so, as the predicate of a sentence."""
     if not found.managed:
-        return "a Secret that is not ours has the name, and stays as it is"
+        return f"exists but is not managed by {PROGRAM}; leaving it unchanged. Delete it to get the pull secret"
     content = found.content
     if content is not None and content.type != TYPE:
         return (
-            f"the Secret has our label and the type {content.type}, which cannot be changed: "
-            f"delete it, and one of type {TYPE} is created"
+            f"has the label of {PROGRAM} but type {content.type}, which cannot be changed; leaving it unchanged. "
+            "Delete it to get the pull secret"
         )
     return None
 
@@ -160,22 +165,24 @@ def _missing(state: NamespaceState, pull_secret: PullSecret | None) -> Action:
         return Action(ActionKind.NOTHING, state.value)
     if pull_secret is None:
         return Action(ActionKind.NOTHING, "there is no credential to publish yet")
-    return Action(ActionKind.CREATE, "it is not there")
+    return Action(ActionKind.CREATE, "the Secret does not exist")
 
 
 def _update(
     found: Secret, pull_secret: PullSecret | None, *, unserved_since: str | None, due: float | None = None
 ) -> Action:
     if pull_secret is None:
-        return Action(ActionKind.NOTHING, "there is no credential to publish, and what is there stays", due=due)
+        return Action(
+            ActionKind.NOTHING, "there is no credential to publish, so the content is left unchanged", due=due
+        )
     content = found.content
     if content is None:
-        return Action(ActionKind.NOTHING, "its content is not read yet", due=due)
+        return Action(ActionKind.NOTHING, "its content has not been read yet", due=due)
     if pull_secret.create_only and content.hash != pull_secret.hash:
-        return Action(ActionKind.NOTHING, "the credential is in doubt, and what is there stays", due=due)
+        return Action(ActionKind.NOTHING, "the credential is not verified, so the content is left unchanged", due=due)
     difference = _difference(found, content, pull_secret, unserved_since)
     if difference is None:
-        return Action(ActionKind.KEEP, "it is as it should be", unserved_since, due)
+        return Action(ActionKind.KEEP, "the Secret is up to date", unserved_since, due)
     fixed = _why_fixed(content, pull_secret)
     if fixed is not None:
         return Action(ActionKind.DELETE, f"{difference}, and {fixed}", replaces=unserved_since is None)
@@ -187,16 +194,16 @@ def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
     if content.immutable and content.hash != pull_secret.hash:
         return "it is immutable"
     if content.others + len(pull_secret.content) > LIMIT:
-        return "what else is in it leaves no room"
+        return "other keys leave no room for the credential"
     return None
 
 
 def _difference(found: Secret, content: Content, pull_secret: PullSecret, unserved_since: str | None) -> str | None:
     """Return how a Secret of ours differs from the desired one, if it does."""
     if content.hash != pull_secret.hash:
-        return "its content differs"
+        return "its content differs from the credential"
     if not found.labelled or found.refreshed != pull_secret.refreshed or found.expires != pull_secret.expires:
         return "its labels or annotations differ"
     if found.unserved_since != unserved_since:
-        return "the namespace is served again" if unserved_since is None else "the namespace is no longer served"
+        return "the namespace is selected again" if unserved_since is None else "the namespace is no longer selected"
     return None

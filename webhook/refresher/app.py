@@ -26,6 +26,7 @@ from webhook.refresher.entitlement import Entitlements
 from webhook.refresher.runtime import leader_election
 from webhook.refresher.runtime.clock import Clocks
 from webhook.refresher.runtime.clock_jump import ClockJumpGuard
+from webhook.refresher.runtime.event_reasons import EventReason
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.leader_election import LeaderElection
 from webhook.refresher.runtime.liveness import Heartbeats
@@ -94,13 +95,14 @@ class RefresherApp:
             entitlements=Entitlements(),
         )
         self._threads = ThreadGroup(self._dependencies.heartbeats, metrics, clocks.monotonic)
+        self._events = EventRecorder(cluster, "", identity, self.leadership.leading, clocks.monotonic)
         pod = watcher.environment.get("HOSTNAME") or socket.gethostname()
         self._certificates = CertificateController(
             installation=InstallationClient(client, names),
             key_pair_dir=key_pair_dir,
             spec=lambda: CertificateSpec(names.hosts, self.configuration.webhook.certificate),
             replica=Replica(pod[:_NAME_LIMIT], self.leadership.leading),
-            events=EventRecorder(cluster, "", identity, self.leadership.leading, clocks.monotonic),
+            events=self._events,
             metrics=metrics,
             clocks=clocks,
         )
@@ -120,6 +122,7 @@ class RefresherApp:
         while not stop.wait(_POLL_INTERVAL):
             if self._watcher.poll():
                 self._change_configuration(self._watcher.loaded.configuration)
+            self._report_configuration()
         self.stop()
 
     def start_leadership(self) -> None:
@@ -146,6 +149,14 @@ class RefresherApp:
         self.controllers = Controllers(configuration, self._dependencies, last_good)
         self.controllers.start()
 
+    def _report_configuration(self) -> None:
+        """Create an Event for an invalid configuration, and another when its errors change."""
+        if self._watcher.errors:
+            note = f"Invalid configuration, using the previous one: {'; '.join(self._watcher.errors)}."
+            self._events.report(EventReason.CONFIGURATION_INVALID, note)
+        else:
+            self._events.resolved(None, EventReason.CONFIGURATION_INVALID)
+
     def _note_configuration(self) -> str:
         """Export what the current configuration sets, and return its hash."""
         digest = self.configuration.digest
@@ -158,7 +169,7 @@ class RefresherApp:
         stalled = self._dependencies.heartbeats.stalled()
         if not stalled:
             return Reply(HTTPStatus.OK, b"ok\n")
-        return Reply(HTTPStatus.SERVICE_UNAVAILABLE, f"no sign of life: {', '.join(stalled)}\n".encode())
+        return Reply(HTTPStatus.SERVICE_UNAVAILABLE, f"no heartbeat: {', '.join(stalled)}\n".encode())
 
     def _readiness(self, accept: str) -> Reply:
         """Answer whether the first refresh is complete and the credential unexpired, with all warnings."""
@@ -196,7 +207,7 @@ class RefresherApp:
         if credentials.expired():
             return Notice(Code.CREDENTIAL_EXPIRED, "the published credential has expired")
         if not self.leadership.ever_held:
-            return Notice(Code.NO_LEADER, "no replica has had the Lease yet")
+            return Notice(Code.NO_LEADER, "no replica has held the Lease yet")
         return None
 
     def _warnings(self, obstacle: Notice | None, refresh: Refresh | None) -> Iterator[Notice]:

@@ -23,6 +23,7 @@ from webhook.pull_secret.schedule import MIN_DELAY, Schedule
 from webhook.refresher.credential_check import MAX_REGISTRIES, CredentialCheck
 from webhook.refresher.pull_secrets import PullSecretController
 from webhook.refresher.runtime.clock import Clocks
+from webhook.refresher.runtime.event_reasons import EventReason
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.registry.auth import Answer, Verdict
@@ -72,7 +73,13 @@ class RefreshResult(NamedTuple):
     """Seconds that the registry asked to wait."""
 
 
-_STOPPED = RefreshResult(Outcome.STANDBY, "this replica ceased to write")
+_PROBLEMS = (
+    EventReason.CREDENTIAL_REFUSED,
+    EventReason.PROVIDER_FAILED,
+    EventReason.REGISTRY_UNCLEAR,
+    EventReason.CLUSTER_UNREACHABLE,
+)
+_STOPPED = RefreshResult(Outcome.STANDBY, "stopped leading during the refresh")
 
 
 class _Dated(NamedTuple):
@@ -194,7 +201,7 @@ class CredentialRefresher:
         random = self._clocks.random()
         if done.outcome in SUCCESSFUL:
             self._failures = 0
-            self._events.resolved(None, "CredentialRefused", "ProviderFailed", "RegistryUnclear", "ClusterUnreachable")
+            self._events.resolved(None, *_PROBLEMS)
             wait = self._schedule.after_success(self._life(), random, self._refresh_after)
         elif self._deferred is not None:
             wait = max(MIN_DELAY, self._deferred)
@@ -246,7 +253,7 @@ class CredentialRefresher:
         failure = None if self._closed else self._list_failure()
         if failure is None or self._closed:
             return done
-        self._events.warning("ClusterUnreachable", failure, event=False)
+        self._events.report(EventReason.CLUSTER_UNREACHABLE, failure, event=False)
         return RefreshResult(Outcome.CLUSTER, failure) if done.outcome in SUCCESSFUL else done
 
     def _list_failure(self) -> str | None:
@@ -261,7 +268,7 @@ class CredentialRefresher:
     def _failed(self, error: CredentialProviderError | InvalidCredential) -> RefreshResult:
         kind = "invalid" if isinstance(error, InvalidCredential) else "none"
         self._metrics.provider_failures.labels(kind).inc()
-        self._events.warning("ProviderFailed", str(error))
+        self._events.report(EventReason.PROVIDER_FAILED, f"The credential provider failed, retrying: {error}.")
         return RefreshResult(Outcome.PROVIDER, str(error))
 
     def _adopt(self) -> None:
@@ -296,11 +303,11 @@ class CredentialRefresher:
     def _read_only(self) -> RefreshResult:
         if self._provider is not None:
             self._refresh_after = self._provider.read().refresh_after
-        return RefreshResult(Outcome.STANDBY, "this replica does not write")
+        return RefreshResult(Outcome.STANDBY, "not the leader")
 
     def _read_and_publish(self, term: int) -> RefreshResult:
         if self._provider is None:
-            return RefreshResult(Outcome.NONE, "no registry, or no credential for it, is configured")
+            return RefreshResult(Outcome.NONE, "no registry or no credential is configured")
         result = self._provider.read()
         if term != self._term:
             return _STOPPED
@@ -324,13 +331,15 @@ class CredentialRefresher:
                 self._publish_unverified(whole)
             else:
                 self._publish(whole, dated)
-            self._events.warning("RegistryUnclear", verdict.detail)
+            self._events.report(
+                EventReason.REGISTRY_UNCLEAR, f"Could not check the credential, retrying: {verdict.detail}."
+            )
             done = RefreshResult(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
         else:
             refusal = self._refusal(verdict, result, whole)
             if not self._strict:
                 self._publish_unverified(whole)
-            self._events.warning("CredentialRefused", refusal)
+            self._events.report(EventReason.CREDENTIAL_REFUSED, refusal)
             done = RefreshResult(Outcome.REFUSED, verdict.detail, verdict.retry_after)
         failure = result.failure or _lack(kept)
         if failure is None:
@@ -382,27 +391,28 @@ class CredentialRefresher:
             self._metrics.registry_checks.labels(answer.value).inc()
         self._metrics.refused.set(answer in {Answer.REFUSED, Answer.DEFERRED})
         if answer in {Answer.ACCEPTED, Answer.UNCLEAR}:
-            self._events.resolved(None, "CredentialRefused")
+            self._events.resolved(None, EventReason.CREDENTIAL_REFUSED)
         return answer
 
     def _refusal(self, verdict: Verdict, result: CredentialResult, whole: Credential) -> str:
         refused = {manifest.build(one, 0).content for one in (result.credential, whole)}
         published = self.last_good or self._pull_secrets.pull_secret
         if published is None:
-            stays = "nothing is published" if self._strict else "it is published only where there is none yet"
+            effect = (
+                "Nothing is published" if self._strict else "It is published only in namespaces without a pull secret"
+            )
         elif published.content in refused:
-            name = "the refused one" if verdict.answer is Answer.REFUSED else "the same one"
-            stays = f"the published credential is {name}"
+            effect = "It is the published credential"
         elif published.content == self._accepted:
-            stays = "the published one stays, which the registry accepted"
+            effect = "The published credential, which the registry accepted, is kept"
         else:
-            stays = "the published one stays; it is not known whether the registry accepts that"
+            effect = "The published credential is kept; it is not known whether the registry accepts it"
         found = [
-            f"; {odd} (for {entry.key})"
+            f" Possible mistake for {entry.key}: {mistake}."
             for entry in result.credential.entries[:_NAMED]
-            for odd in credential.likely_mistakes(entry)
+            for mistake in credential.likely_mistakes(entry)
         ]
-        return f"{verdict.detail}: {stays}{''.join(dict.fromkeys(found))}"
+        return f"{verdict.detail}. {effect}.{''.join(dict.fromkeys(found))}"
 
     def _publish(self, credential: Credential, dated: tuple[_Dated, ...]) -> PullSecret:
         pull_secret = manifest.build(credential, self._clocks.wall())
@@ -440,7 +450,7 @@ class CredentialRefresher:
 def _lack(kept: tuple[_Dated, ...]) -> CredentialProviderError | None:
     """Return an error for what a reading lacks, if anything."""
     keys = ", ".join(one.entry.key for one in kept[:_NAMED])
-    return CredentialProviderError(f"no new credential for {keys}: what is published for it stays") if kept else None
+    return CredentialProviderError(f"no credential for {keys}; the published one is kept") if kept else None
 
 
 def _with(credential: Credential, kept: tuple[Entry, ...]) -> Credential:

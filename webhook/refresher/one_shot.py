@@ -15,6 +15,14 @@ _LEASE = 2 * LEASE_DURATION
 #: Seconds for all writes together, and for retries of those that failed.
 _WRITES, _RETRY_FOR = 600.0, 10.0
 _POLL_INTERVAL = 0.1
+_FAILURES = {
+    Outcome.NONE: "nothing to publish",
+    Outcome.PROVIDER: "credential provider failed",
+    Outcome.REGISTRY: "credential could not be checked",
+    Outcome.REFUSED: "credential refused",
+    Outcome.CLUSTER: "pull secrets could not be listed",
+    Outcome.STANDBY: "no longer the leader",
+}
 
 
 def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
@@ -25,7 +33,8 @@ def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
     app.start_leadership()
     try:
         if not _wait(app.leadership.leading, _LEASE):
-            echo("nothing is written: another replica holds the Lease, or it cannot be written")
+            leadership = app.leadership
+            echo(f"nothing written: {leadership.error or f'Lease held by {leadership.holder}'}")
             return 1
         controllers = app.controllers
         controllers.start_workers()
@@ -40,8 +49,8 @@ def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
         app.stop()
     for name, why in sorted(wrong.items()):
         echo(f"{name}: {why}")
-    detail = f" ({done.detail})" if done.detail else ""
-    echo(f"{done.outcome.value}{detail}: the pull secret is current in {current} of {selected} served namespaces")
+    echo(_summary(done, "credential published"))
+    echo(f"pull secret current in {current} of {selected} selected namespaces")
     return 0 if _is_successful(app, done) and not wrong and finished and retried else 1
 
 
@@ -52,8 +61,7 @@ def dry_run(app: RefresherApp, echo: Callable[[str], None]) -> int:
     pull_secrets = app.controllers.pull_secrets
     if not pull_secrets.synced:
         pull_secrets.relist()
-    detail = f": {done.detail}" if done.detail else ""
-    echo(f"# {done.outcome.value}{detail}")
+    echo(f"# {_summary(done, 'credential can be published')}")
     if pull_secrets.pull_secret is not None:
         name = app.configuration.webhook.pull_secret.name
         secret = manifest.to_manifest(pull_secrets.pull_secret, name, "NAMESPACE", unserved_since=None, uid=None)
@@ -61,8 +69,13 @@ def dry_run(app: RefresherApp, echo: Callable[[str], None]) -> int:
     for namespace in sorted({*pull_secrets.namespaces.names(), *pull_secrets.secrets.names()}):
         action = pull_secrets.plan(namespace)
         if action.kind is not ActionKind.NOTHING or action.foreign:
-            echo(f"# {action.kind.value} in {namespace}: {action.why}")
+            subject = f"Secret {app.configuration.webhook.pull_secret.name} " if action.foreign else ""
+            echo(f"# {action.kind.value} in {namespace}: {subject}{action.why}")
     return 0 if _is_successful(app, done) else 1
+
+
+def _summary(done: RefreshResult, success: str) -> str:
+    return f"{_FAILURES.get(done.outcome, success)}{f': {done.detail}' if done.detail else ''}"
 
 
 def _is_successful(app: RefresherApp, done: RefreshResult) -> bool:

@@ -19,6 +19,7 @@ from webhook.pull_secret.reconcile import TOO_LARGE, Action, ActionKind, GracePe
 from webhook.refresher.entitlement import Entitlements
 from webhook.refresher.runtime.backoff import FlapBackoff
 from webhook.refresher.runtime.clock_jump import ClockJumpGuard
+from webhook.refresher.runtime.event_reasons import EventReason
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.refresher.runtime.store import Store
@@ -338,22 +339,23 @@ class PullSecretController:
         if repair:
             self._metrics.repairs.inc()
             record.backoff.record(self._clock())
+        secret = self._settings.name
         if action.replaces:
-            note = f"the pull secret is deleted and made again: {action.why}"
-            self._events.normal("PullSecretReplaced", note, name)
+            note = f"Deleted Secret {secret} to create it again: {action.why}."
+            self._events.report(EventReason.PULL_SECRET_REPLACED, note, name)
         elif action.kind is ActionKind.DELETE:
-            self._events.normal("PullSecretRemoved", f"the pull secret was removed: {action.why}", name)
+            self._events.report(EventReason.PULL_SECRET_REMOVED, f"Deleted Secret {secret}: {action.why}.", name)
         elif action.unserved_since is not None and (record.synced is None or record.synced[1] is None):
             until = format_rfc3339(action.due or self._wall())
-            stays = "stays as it is" if action.keeps_content else "stays, and stays current,"
-            note = f"the namespace is not opted in: the pull secret {stays} until {until}"
-            self._events.normal("PullSecretLeaves", note, name)
+            kept = "kept unchanged" if action.keeps_content else "kept and updated"
+            note = f"Namespace {name} is not selected. Secret {secret} is {kept} until {until}, then deleted."
+            self._events.report(EventReason.PULL_SECRET_REMOVAL_SCHEDULED, note, name)
 
     def _mark_synced(self, name: str, action: Action, record: _Record) -> None:
         """Record that nothing is left to do."""
         record.failures = 0
         if self.failing.pop(name, None) is not None:
-            self._events.resolved(name, "PullSecretFailed")
+            self._events.resolved(name, EventReason.PULL_SECRET_FAILED)
         if record.backoff.is_over(self._clock()):
             self.contended.discard(name)
         since = None if record.synced is None else self._selected_at.pop(name, None)
@@ -369,8 +371,11 @@ class PullSecretController:
             return False
         self._queue.add(name, wait)
         self.contended.add(name)
-        note = f"somebody keeps changing or deleting the pull secret: it is put back ever later, next in {wait:.0f} s"
-        self._events.warning("PullSecretContended", note, name)
+        note = (
+            f"Another client keeps changing or deleting Secret {self._settings.name}. "
+            f"The next repair is in {wait:.0f} s. Find the client in metadata.managedFields or in the audit log."
+        )
+        self._events.report(EventReason.PULL_SECRET_CONTENDED, note, name)
         return True
 
     def _failed(self, name: str, error: ClusterError, record: _Record) -> None:
@@ -382,19 +387,20 @@ class PullSecretController:
         if record.failures >= _REPORT_AFTER:
             # An API server that does not answer accepts no Event, and every namespace would log the same line.
             if isinstance(error, Unreachable):
-                self._events.warning("ClusterUnreachable", str(error), event=False)
+                self._events.report(EventReason.CLUSTER_UNREACHABLE, str(error), event=False)
             else:
-                self._events.warning("PullSecretFailed", str(error), name)
+                note = f"Could not write Secret {self._settings.name}, retrying: {error}."
+                self._events.report(EventReason.PULL_SECRET_FAILED, note, name)
 
     def _note_foreign(self, name: str, action: Action) -> None:
         if action.foreign:
             if name not in self.foreign:
                 self._metrics.foreign_conflicts.inc()
-            self.foreign[name] = action.why
-            self._events.warning("ForeignSecret", action.why, name)
+            self.foreign[name] = why = f"Secret {self._settings.name} {action.why}"
+            self._events.report(EventReason.FOREIGN_SECRET, f"{why}.", name)
         elif name in self.foreign:
             del self.foreign[name]
-            self._events.resolved(name, "ForeignSecret")
+            self._events.resolved(name, EventReason.FOREIGN_SECRET)
 
 
 def _kind(error: ClusterError) -> str:

@@ -68,11 +68,11 @@ def _first(about: Callable[[Asked], bool]) -> Callable[[Asked], bool]:
 
 def _named(done: "subprocess.CompletedProcess[str]") -> list[str]:
     """Give the namespaces of the lines on a Secret."""
-    return [line.partition(": ")[0] for line in done.stdout.splitlines() if SECRET in line]
+    return re.findall(rf"^Secret (.*)/{SECRET}: ", done.stdout, re.MULTILINE)
 
 
 def _counts(done: "subprocess.CompletedProcess[str]") -> list[str]:
-    """Give the numbers in the last line: of those that were deleted, and of those that are left if any are."""
+    """Return the numbers in the last line: of those that were deleted, and of those that are left."""
     return re.findall(r"\d+", done.stdout.splitlines()[-1])
 
 
@@ -82,7 +82,7 @@ _TEAMS = ["team-0", "team-1", "team-2"]
 def test_cleanup_deletes_only_managed_secrets(api: ApiServer, cleanup: _Cleanup) -> None:
     done = cleanup()
     assert (done.returncode, done.stderr) == (0, "")
-    assert (_named(done), _counts(done)) == (_TEAMS, ["3"])
+    assert (_named(done), _counts(done)) == (_TEAMS, ["3", "0"])
     assert set(api.secrets) == {"theirs"}
 
 
@@ -90,7 +90,7 @@ def test_cleanup_no_secrets_exit_0(place: Place, run: _Run) -> None:
     """As a process of its own, as a user calls it."""
     assert place.api.url
     done = run("cleanup", "--kubeconfig=kubeconfig")
-    assert (done.returncode, done.stderr, _counts(done)) == (0, "", ["0"])
+    assert (done.returncode, done.stderr, _counts(done)) == (0, "", ["0", "0"])
     assert done.stdout.count("\n") == 1
 
 
@@ -125,7 +125,7 @@ def test_cleanup_secret_changed_read_again(api: ApiServer, cleanup: _Cleanup, an
         done = cleanup()
     assert done.returncode == 0, done.stdout
     assert set(api.secrets) == {"theirs"}
-    assert (_named(done)[-1], _counts(done)) == ("team-1", ["3"])
+    assert (_named(done)[-1], _counts(done)) == ("team-1", ["3", "0"])
 
 
 def test_cleanup_secret_replaced_by_foreign_kept(api: ApiServer, cleanup: _Cleanup) -> None:
@@ -150,7 +150,7 @@ def test_cleanup_permission_missing_others_deleted(api: ApiServer, cleanup: _Cle
     assert done.returncode == 1
     assert fault.met == 1
     said = done.stdout.splitlines()[-2]
-    assert said.startswith(f"team-1: {SECRET} ")
+    assert said.startswith(f"Secret team-1/{SECRET}: not deleted: ")
     assert said.endswith('User "eve" cannot delete resource "secrets" in the namespace "team-1" (403)')
     assert _counts(done) == ["2", "1"]
 
@@ -160,7 +160,7 @@ def test_cleanup_secret_always_changing_reported(api: ApiServer, cleanup: _Clean
         done = cleanup()
     assert done.returncode == 1
     assert fault.met == 5
-    assert re.search(f"^team-1: {SECRET} .*the object has been modified", done.stdout, re.MULTILINE)
+    assert re.search(f"^Secret team-1/{SECRET}: not deleted: .*the object has been modified", done.stdout, re.MULTILINE)
     assert _counts(done) == ["2", "1"]
 
 
@@ -207,8 +207,9 @@ def test_cleanup_refresher_running_refused(api: ApiServer, cleanup: _Cleanup) ->
     api.somebody_renews = True
     done = cleanup()
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert all(value in line for value in ("somebody", "kubectl delete -k certs/self-managed", "--stop"))
+    error, hint = done.stderr.splitlines()
+    assert "somebody" in error
+    assert all(value in hint for value in ("kubectl delete -k certs/self-managed", "--stop"))
     assert len(api.secrets) == 4
     assert cleanup("--dry-run").returncode == 0
 

@@ -149,7 +149,9 @@ def test_helper_failing_named_in_error(tmp_path: Path, environment: dict[str, st
 
 def test_helper_identity_token_refused(tmp_path: Path, environment: dict[str, str]) -> None:
     _answers(tmp_path, **{SERVER: _told("<token>")})
-    assert f"asked for {SERVER}: it is an identity token" in refusal(_helped(environment), InvalidCredential)
+    assert f"asked for {SERVER}: the kubelet does not support identity tokens" in refusal(
+        _helped(environment), InvalidCredential
+    )
 
 
 def test_helper_azure_identity_token_used_as_password(tmp_path: Path, environment: dict[str, str]) -> None:

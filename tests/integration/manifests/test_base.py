@@ -14,6 +14,7 @@ from webhook import __version__
 from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, PROGRAM, REFRESHER, SYSTEM_NAMESPACES
 from webhook.kube.api import Cluster
 from webhook.pull_secret.manifest import TYPE
+from webhook.refresher.runtime.event_reasons import EventReason
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.settings import PullSecretSettings
 
@@ -141,7 +142,7 @@ def test_guard_constants_match_code() -> None:
     assert f"labels[?'{ENABLED_LABEL}']" in text
     told = Listener()
     reporter = EventRecorder(cast(Cluster, told), PULL_SECRET, "any", leading=lambda: True, clock=lambda: 0.0)
-    reporter.normal("Any", "any", "team-a")
+    reporter.report(EventReason.PULL_SECRET_REMOVED, "any", "team-a")
     (event,) = told.events
     assert f"== '{event['reportingController']}'" in expressions("registry-webhook-events")
 

@@ -81,7 +81,7 @@ def test_unselected_namespace_secret_deleted_after_linger(place: Place) -> None:
         assert marked.body is not None
         assert UNSERVED_ANNOTATION in marked.body["metadata"]["annotations"]
         assert deleted.at - marked.at > 0.01  # what is written down is the second that has begun
-        wait_until(lambda: api.reasons("team") == ["PullSecretLeaves", "PullSecretRemoved"])
+        wait_until(lambda: api.reasons("team") == ["PullSecretRemovalScheduled", "PullSecretRemoved"])
         publish(api, "team")
         assert [asked.method for asked in api.writes("other")] == ["PATCH"]
 
@@ -173,6 +173,11 @@ def test_configuration_reload_valid_applied_invalid_ignored(place: Place) -> Non
         wait_until(lambda: "configuration reload failed, keeping previous configuration" in sidecar.log)
         assert sidecar.metric("configuration_last_reload_successful") == 0
         assert ("configuration-invalid", None) in sidecar.warnings()
+        wait_until(lambda: api.reasons("registry-webhook") == ["ConfigurationInvalid"])
+        (event,) = (event for event in api.events if event["reason"] == "ConfigurationInvalid")
+        assert (event["type"], event["regarding"]["kind"]) == ("Warning", "Lease")
+        assert "webhook.nonsense" in event["note"]
+        assert PASSWORD not in event["note"]
         api.edit("team")
         wait_until(published(api, "team"), SOON)
         (place.folder / "config.yaml").unlink()

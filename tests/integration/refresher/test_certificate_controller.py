@@ -565,7 +565,7 @@ def test_reconcile_failing_backs_off_reported_once(replica: Replicated, caplog: 
             wait_until(lambda: replica.duty.reconcile() > 1)
             waits = [replica.duty.reconcile() for _ in range(6)]
             assert waits == [4, 8, 16, 30, 30, 30]
-            assert replica.duty.error == "certificate: cannot write the webhook configuration: no right (403)"
+            assert replica.duty.error == "cannot update MutatingWebhookConfiguration registry-webhook: no right (403)"
         wait_until(lambda: replica.duty.reconcile() == 1)
         assert replica.duty.error is None
         assert api.reasons("registry-webhook") == ["CertificateFailed"] * times

@@ -36,19 +36,21 @@ def _foreign_and_forbidden(place: Place, stack: ExitStack) -> None:
 
 _CASES = {
     "no credential is configured": Case(
-        lambda place, _: place.configure(registry={"username": None}, credential={}), 0, ("none (",)
+        lambda place, _: place.configure(registry={"username": None}, credential={}), 0, ("nothing to publish: ",)
     ),
     "the registry is out of reach": Case(
         lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="warn"),
         0,
-        ("registry (127.0.0.1:1 ", "1 of 1"),
+        ("credential could not be checked: 127.0.0.1:1 ", "1 of 1"),
     ),
     "the registry is out of reach, strict": Case(
         lambda place, _: place.configure(registry={"server": "127.0.0.1:1"}, verify="strict"),
         1,
-        ("registry (127.0.0.1:1 ",),
+        ("credential could not be checked: 127.0.0.1:1 ",),
     ),
-    "the source is missing": Case(_no_password, 1, ("provider (webhook.credential.file: password: ",)),
+    "the source is missing": Case(
+        _no_password, 1, ("credential provider failed: webhook.credential.file: password: ",)
+    ),
     "a foreign Secret, and no right in one namespace": Case(
         _foreign_and_forbidden,
         1,
@@ -59,9 +61,11 @@ _CASES = {
             place.api.failing(lambda asked: asked.path.endswith("/secrets"), _FORBIDDEN)
         ),
         1,
-        ("cluster (", "the-pull-secret: no right (403)"),
+        ("pull secrets could not be listed: ", "the-pull-secret: no right (403)"),
     ),
-    "another replica writes": Case(lambda place, _: setattr(place.api, "somebody_renews", True), 1, ("nothing ",)),
+    "another replica writes": Case(
+        lambda place, _: setattr(place.api, "somebody_renews", True), 1, ("nothing written: Lease held by ",)
+    ),
 }
 
 
@@ -96,9 +100,9 @@ def test_once_repeated_writes_nothing_again(place: Place) -> None:
     for _ in range(2):
         done = run(place, "--once")
         assert done.returncode == 0
-        (line,) = done.stdout.splitlines()
-        assert line.startswith("published: ")
-        assert "1 of 1" in line
+        first, second = done.stdout.splitlines()
+        assert first.startswith("credential published")
+        assert "1 of 1" in second
         assert api.holder is None
         assert published(api, "team")()
         assert [asked.namespace for asked in api.writes()] == ["team"]
@@ -123,7 +127,7 @@ def test_dry_run_prints_masked_changes_writes_nothing(place: Place) -> None:
     assert asked_only_to_be_told(api)
     assert api.lease is None
     lines = done.stdout.splitlines()
-    assert lines[0] == "# published"
+    assert lines[0] == "# credential can be published"
     assert "  .dockerconfigjson: '********'" in lines
     assert "  namespace: NAMESPACE" in lines
     assert [line.partition(":")[0] for line in lines if line.startswith("# ")][1:] == [
@@ -139,7 +143,8 @@ def test_dry_run_provider_failing_exit_1(place: Place) -> None:
     place.api.label("team")
     done = run(place, "--dry-run")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[0].startswith("# provider: webhook.credential.file: password: ")
+    assert done.stdout.splitlines()[0].startswith("# credential provider failed: webhook.credential.file: password: ")
+    assert done.stderr == ""
     assert asked_only_to_be_told(place.api)
 
 

@@ -250,7 +250,7 @@ def test_label_removed_and_restored_secret_kept(api: ApiServer, team: str) -> No
     uid = api.uid(team)
     api.label(team, None)
     wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION), SOON)
-    wait_until(lambda: "PullSecretLeaves" in api.reasons(team))
+    wait_until(lambda: "PullSecretRemovalScheduled" in api.reasons(team))
     assert published(api, team)()
     api.label(team)
     wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION) is None, SOON)

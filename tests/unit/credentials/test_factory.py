@@ -338,10 +338,10 @@ def test_docker_config_without_server_entry_noted(tmp_path: Path) -> None:
     ("content", "problem"),
     [
         ("{}", "its auths has no entry: log in"),
-        ('{"auths": {"a.com": {}}, "credsStore": "desktop"}', 'auths["a.com"] is left out: it has no user name'),
-        (f'{{"auths": {{"a.com": {{"identitytoken": "{PASSWORD}"}}}}}}', "it has a token"),
-        (f'{{"auths": "{PASSWORD}"}}', "auths is no JSON object"),
-        (PASSWORD, "it is no JSON"),
+        ('{"auths": {"a.com": {}}, "credsStore": "desktop"}', 'auths["a.com"] is ignored: no username'),
+        (f'{{"auths": {{"a.com": {{"identitytoken": "{PASSWORD}"}}}}}}', "the kubelet does not support tokens"),
+        (f'{{"auths": "{PASSWORD}"}}', "auths must be a JSON object"),
+        (PASSWORD, "invalid JSON"),
         (" " * 1_100_000, "larger than 1 MiB"),
     ],
 )

@@ -85,22 +85,22 @@ def test_make_entry_unusual_characters_unchanged(username: str, password: str) -
 @pytest.mark.parametrize(
     ("username", "password", "problem"),
     [
-        ("", _PASSWORD, "the user name is empty"),
+        ("", _PASSWORD, "the username is empty"),
         ("robot", "", "the password is empty"),
-        ("robot:" + _PASSWORD, _PASSWORD, "the user name has a colon"),
-        (":", _PASSWORD, "the user name has a colon"),
-        ("robot\n" + _PASSWORD, _PASSWORD, "the user name has a line break"),
-        ("ro\nbot", _PASSWORD, "the user name has a line break"),
-        ("\trobot", _PASSWORD, "the user name has a line break or another control character"),
+        ("robot:" + _PASSWORD, _PASSWORD, "the username contains a colon"),
+        (":", _PASSWORD, "the username contains a colon"),
+        ("robot\n" + _PASSWORD, _PASSWORD, "the username contains a line break"),
+        ("ro\nbot", _PASSWORD, "the username contains a line break"),
+        ("\trobot", _PASSWORD, "the username contains a line break or another control character"),
         ("robot\x7f", _PASSWORD, "control character"),
         ("robot\0", _PASSWORD, "control character"),
-        ("robot", _PASSWORD + "\0", "the password has a NUL byte"),
-        ("robot\udc80" + _PASSWORD, _PASSWORD, "the user name has bytes that are not UTF-8"),
-        ("robot", _PASSWORD + "\ud800", "the password has bytes that are not UTF-8"),
+        ("robot", _PASSWORD + "\0", "the password contains a NUL byte"),
+        ("robot\udc80" + _PASSWORD, _PASSWORD, "the username is not UTF-8"),
+        ("robot", _PASSWORD + "\ud800", "the password is not UTF-8"),
         ("<token>", _PASSWORD, "identity token"),
-        ("r" * (LIMIT + 1), _PASSWORD, "the user name has more than 64 KiB"),
-        ("robot", _PASSWORD + "p" * LIMIT, "the password has more than 64 KiB"),
-        ("robot", "é" * (LIMIT // 2 + 1), "the password has more than 64 KiB"),
+        ("r" * (LIMIT + 1), _PASSWORD, "the username is larger than 64 KiB"),
+        ("robot", _PASSWORD + "p" * LIMIT, "the password is larger than 64 KiB"),
+        ("robot", "é" * (LIMIT // 2 + 1), "the password is larger than 64 KiB"),
     ],
 )
 def test_make_entry_unusable_login_raises(username: str, password: str, problem: str) -> None:
@@ -112,7 +112,7 @@ def test_make_entry_unusable_login_raises(username: str, password: str, problem:
 def test_make_entry_email_optional() -> None:
     assert create_entry("registry.example.com", "robot", _PASSWORD, "ops@example.com").email == "ops@example.com"
     assert create_entry("registry.example.com", "robot", _PASSWORD, "").email is None
-    with pytest.raises(InvalidCredential, match="e-mail address"):
+    with pytest.raises(InvalidCredential, match="email address"):
         create_entry("registry.example.com", "robot", _PASSWORD, "\ud800")
 
 
@@ -270,14 +270,14 @@ def test_make_entry_line_endings_and_bom_removed(start: str, end: str) -> None:
     ("username", "password", "said"),
     [
         ("robot", _PASSWORD, ()),
-        ("robot", f"{_PASSWORD} ", ("the password ends in a space",)),
-        ("robot", f"\t{_PASSWORD}", ("the password begins with a space",)),
+        ("robot", f"{_PASSWORD} ", ("the password ends with a space",)),
+        ("robot", f"\t{_PASSWORD}", ("the password starts with a space",)),
         (
             " robot",
             f'"{_PASSWORD}"',
-            ("the user name begins with a space", "the password is enclosed in quotation marks"),
+            ("the username starts with a space", "the password is in quotation marks"),
         ),
-        ("'robot'", f"'{_PASSWORD}\"", ("the user name is enclosed in quotation marks",)),
+        ("'robot'", f"'{_PASSWORD}\"", ("the username is in quotation marks",)),
         ("robot", '"', ()),
     ],
 )

@@ -76,29 +76,29 @@ def test_parse_auth_precedes_username_and_password() -> None:
 @pytest.mark.parametrize(
     ("value", "why"),
     [
-        ({}, "no user name and password: a credential store or helper"),
-        (None, "no user name and password"),
-        ({"email": "ops@example.com"}, "no user name and password"),
+        ({}, "no username and password; docker may have stored them in a credential store or helper"),
+        (None, "no username and password"),
+        ({"email": "ops@example.com"}, "no username and password"),
         ({"username": "robot"}, "the password is empty"),
-        ({"password": _PASSWORD}, "the user name is empty"),
-        ({"auth": "!" + _PASSWORD}, "its auth is no base64"),
-        ({"auth": "a"}, "its auth is no base64"),
-        ({"auth": "ключ"}, "its auth is no base64"),
-        ({"auth": base64.urlsafe_b64encode(b"robot:\xfb\xff").decode()}, "its auth is no base64"),
-        ({"auth": base64.b64encode(b"robot:\xff").decode()}, "its auth is no base64 of a UTF-8 text"),
-        ({"auth": _auth(_PASSWORD)}, "its auth has no colon"),
-        ({"auth": _auth(f":{_PASSWORD}")}, "the user name is empty"),
+        ({"password": _PASSWORD}, "the username is empty"),
+        ({"auth": "!" + _PASSWORD}, "auth is not a base64-encoded"),
+        ({"auth": "a"}, "auth is not a base64-encoded"),
+        ({"auth": "ключ"}, "auth is not a base64-encoded"),
+        ({"auth": base64.urlsafe_b64encode(b"robot:\xfb\xff").decode()}, "auth is not a base64-encoded"),
+        ({"auth": base64.b64encode(b"robot:\xff").decode()}, "auth is not a base64-encoded UTF-8 string"),
+        ({"auth": _auth(_PASSWORD)}, "auth has no colon"),
+        ({"auth": _auth(f":{_PASSWORD}")}, "the username is empty"),
         ({"auth": _auth("robot:")}, "the password is empty"),
         ({"username": "<token>", "password": _PASSWORD}, "identity token"),
-        ({"auth": _auth(f"robot:{_PASSWORD}"), "identitytoken": _PASSWORD}, "it has a token"),
-        ({"registrytoken": _PASSWORD}, "it has a token"),
+        ({"auth": _auth(f"robot:{_PASSWORD}"), "identitytoken": _PASSWORD}, "the kubelet does not support tokens"),
+        ({"registrytoken": _PASSWORD}, "the kubelet does not support tokens"),
         ({"username": "ro\nbot", "password": _PASSWORD}, "control character"),
     ],
 )
 def test_parse_unusable_entry_skipped_with_note(value: Any, why: str) -> None:
     entries, (note,) = _parse({"bad.example.com": value, "a.com": _LOGIN})
     assert entries == [Entry("a.com", "robot", _PASSWORD)]
-    assert note.startswith('auths["bad.example.com"] is left out: ')
+    assert note.startswith('auths["bad.example.com"] is ignored: ')
     assert why in note
 
 
@@ -108,7 +108,7 @@ def test_parse_unusable_entry_skipped_with_note(value: Any, why: str) -> None:
 def test_parse_invalid_key_skipped_and_hidden(key: str) -> None:
     entries, (note,) = _parse({"a.com": _LOGIN, key: _LOGIN})
     assert entries == [Entry("a.com", "robot", _PASSWORD)]
-    assert note.startswith("entry 2 of auths is left out: ")
+    assert note.startswith("entry 2 of auths is ignored: ")
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_parse_equivalent_keys_docker_key_or_last_wins(first: str, second: str, 
     out = second if kept == first else first
     entries, notes = _parse({first: _LOGIN | {"username": "first"}, second: _LOGIN | {"username": "second"}})
     assert entries == [Entry(kept, "first" if kept == first else "second", _PASSWORD)]
-    assert notes == [f"{out} is left out: to kubelet it is the same as {kept}"]
+    assert notes == [f"{out} is ignored: for the kubelet it is the same key as {kept}"]
 
 
 def test_parse_equivalent_keys_same_login_no_note() -> None:
@@ -137,17 +137,17 @@ def test_parse_equivalent_keys_same_login_no_note() -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("", "it is no JSON: line 1, column 1"),
-        (_PASSWORD, "it is no JSON: line 1, column 1"),
-        (f'{{"auths":\n{{"a.com": {{"password": "{_PASSWORD}" "x"', "it is no JSON: line 2"),
-        ("[" * 100_000, "it is no JSON that anybody writes"),
-        ('{"x": 1' + "0" * 5000 + "}", "it is no JSON that anybody writes"),
-        (f'"{_PASSWORD}"', "it is no JSON object"),
-        (f'["{_PASSWORD}"]', "it is no JSON object"),
-        (f'{{"auths": "{_PASSWORD}"}}', "auths is no JSON object"),
-        (f'{{"auths": ["{_PASSWORD}"]}}', "auths is no JSON object"),
-        ('{"auths": {}, "auths": {}}', "it has the same key twice"),
-        ('{"auths": {"a.com": {}, "a.com": {}}}', "auths has the same key twice"),
+        ("", "invalid JSON at line 1, column 1"),
+        (_PASSWORD, "invalid JSON at line 1, column 1"),
+        (f'{{"auths":\n{{"a.com": {{"password": "{_PASSWORD}" "x"', "invalid JSON at line 2"),
+        ("[" * 100_000, "invalid JSON: nested too deeply"),
+        ('{"x": 1' + "0" * 5000 + "}", "invalid JSON: nested too deeply"),
+        (f'"{_PASSWORD}"', "the file must be a JSON object"),
+        (f'["{_PASSWORD}"]', "the file must be a JSON object"),
+        (f'{{"auths": "{_PASSWORD}"}}', "auths must be a JSON object"),
+        (f'{{"auths": ["{_PASSWORD}"]}}', "auths must be a JSON object"),
+        ('{"auths": {}, "auths": {}}', "the file has a duplicate key"),
+        ('{"auths": {"a.com": {}, "a.com": {}}}', "auths has a duplicate key"),
     ],
 )
 def test_parse_invalid_file_raises_without_values(content: str, problem: str) -> None:
@@ -161,9 +161,9 @@ def test_parse_invalid_file_raises_without_values(content: str, problem: str) ->
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (f'{{"auths": {{"a.com": "{_PASSWORD}"}}}}', 'auths["a.com"] is no JSON object'),
-        (f'{{"auths": {{"a.com": [["{_PASSWORD}", 1]]}}}}', 'auths["a.com"] is no JSON object'),
-        (f'{{"auths": {{"{_PASSWORD}?": 3}}}}', "entry 2 of auths is no JSON object"),
+        (f'{{"auths": {{"a.com": "{_PASSWORD}"}}}}', 'auths["a.com"] must be a JSON object'),
+        (f'{{"auths": {{"a.com": [["{_PASSWORD}", 1]]}}}}', 'auths["a.com"] must be a JSON object'),
+        (f'{{"auths": {{"{_PASSWORD}?": 3}}}}', "entry 2 of auths must be a JSON object"),
         ('{"auths": {"a.com": {"password": 5}}}', 'auths["a.com"].password is not a string'),
         (f'{{"auths": {{"a.com": {{"auth": ["{_PASSWORD}"]}}}}}}', 'auths["a.com"].auth is not a string'),
         (
@@ -171,7 +171,7 @@ def test_parse_invalid_file_raises_without_values(content: str, problem: str) ->
             'auths["a.com"].username is not a string',
         ),
         ('{"auths": {"a.com": {"identitytoken": true}}}', 'auths["a.com"].identitytoken is not a string'),
-        (f'{{"auths": {{"a.com": {{"auth": "", "auth": "{_PASSWORD}"}}}}}}', 'auths["a.com"] has the same key twice'),
+        (f'{{"auths": {{"a.com": {{"auth": "", "auth": "{_PASSWORD}"}}}}}}', 'auths["a.com"] has a duplicate key'),
         ('{"auths": {"a.com": {"auth": "cm9ib3Q6eA==", "email": 5}}}', 'auths["a.com"].email is not a string'),
     ],
 )
@@ -186,7 +186,7 @@ def test_parse_malformed_entry_skipped_with_note(content: str, problem: str) -> 
 
 @pytest.mark.parametrize("content", [b'{"auths": {"a.com": {"password": "kept-secret\xff"}}}', b"\xff\xfe{\0}\0"])
 def test_parse_not_utf8_raises(content: bytes) -> None:
-    with pytest.raises(CredentialProviderError, match="it is not in UTF-8"):
+    with pytest.raises(CredentialProviderError, match="invalid JSON: not UTF-8"):
         parse(content)
 
 
@@ -209,8 +209,8 @@ def test_parse_all_docker_formats(content: Any, mark: str) -> None:
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        ({"credHelpers": {"a.com": "ecr-login"}}, "credHelpers: programs"),
-        ({"credsStore": "desktop"}, "credsStore: programs"),
+        ({"credHelpers": {"a.com": "ecr-login"}}, "credHelpers; set webhook.credential.helper"),
+        ({"credsStore": "desktop"}, "credsStore; set webhook.credential.helper"),
         ({"auths": {}, "credsStore": "desktop", "credHelpers": {"a.com": "x"}}, "credHelpers and credsStore"),
     ],
 )
@@ -230,7 +230,7 @@ def test_parse_credential_helpers_noted(content: Any, words: str) -> None:
 )
 def test_parse_secret_manifest_raises_with_command(content: str) -> None:
     with pytest.raises(
-        CredentialProviderError, match=r"it is a manifest.*kubectl get secret NAME -o jsonpath"
+        CredentialProviderError, match=r"found a Kubernetes manifest.*kubectl get secret NAME -o jsonpath"
     ) as refused:
         parse(content.encode())
     assert _PASSWORD not in str(refused.value)
@@ -251,7 +251,7 @@ def test_parse_azure_identity_token_as_password(host: str) -> None:
 def test_parse_other_identity_token_skipped(host: str) -> None:
     entries, (note,) = _parse({host: {"identitytoken": _PASSWORD}})
     assert entries == []
-    assert "it has a token" in note
+    assert "the kubelet does not support tokens" in note
 
 
 @pytest.mark.parametrize("content", ["{}", '{"auths": null}', '{"auths": {}}'])

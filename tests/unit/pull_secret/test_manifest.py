@@ -195,5 +195,5 @@ def test_parse_rfc3339_other_format_none(text: str) -> None:
 def test_build_over_secret_size_limit_raises() -> None:
     password = "kept-secret" * 5000
     entries = tuple(create_entry(f"r{number}.example.com", "robot", password) for number in range(20))
-    with pytest.raises(InvalidCredential, match="a Secret holds 1024 at most"):
+    with pytest.raises(InvalidCredential, match="a Secret holds at most 1024 KiB"):
         build(Credential(entries), 0.0)

@@ -748,7 +748,7 @@ def test_refresh_after_restart_refused_event() -> None:
     store(scene, a=build(credential(1), WALL - 500))
     scene.verdict = _REFUSED
     scene.credentials.refresh()
-    assert scene.server.events[0]["note"].endswith("the published credential is the refused one")
+    assert scene.server.events[0]["note"].endswith("It is the published credential.")
 
 
 def test_refresh_refused_trailing_space_in_event() -> None:
@@ -757,7 +757,7 @@ def test_refresh_refused_trailing_space_in_event() -> None:
     scene.verdict = _REFUSED
     scene.credentials.refresh()
     note = scene.server.events[0]["note"]
-    assert "the password ends in a space" in note
+    assert "the password ends with a space" in note
     assert "kept-secret" not in note
 
 
@@ -863,11 +863,11 @@ def test_refresh_closed_while_waiting_no_report(
 
 
 _STAYS = {
-    "accepted": "the published one stays, which the registry accepted",
-    "unknown": "the published one stays; it is not known whether the registry accepts that",
-    "refused": "the published credential is the refused one",
-    "nothing": "nothing is published",
-    "where there is none": "it is published only where there is none yet",
+    "accepted": "The published credential, which the registry accepted, is kept.",
+    "unknown": "The published credential is kept; it is not known whether the registry accepts it.",
+    "refused": "It is the published credential.",
+    "nothing": "Nothing is published.",
+    "where there is none": "It is published only in namespaces without a pull secret.",
 }
 
 
@@ -896,4 +896,4 @@ def test_refresh_refused_event_names_published(
         scene.server.events.clear()
         scene.credentials.refresh()
     (event,) = (event for event in scene.server.events if event["reason"] == "CredentialRefused")
-    assert event["note"].endswith(f": {_STAYS[stays]}")
+    assert event["note"].endswith(f". {_STAYS[stays]}")

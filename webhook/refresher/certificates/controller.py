@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from msgspec import structs
 
 from webhook import log
+from webhook.constants import CERTIFICATE
 from webhook.errors import CertificateError, ClusterError, Conflict, FileError, Unreachable
 from webhook.kube.install import InstallationClient
 from webhook.pki import rotation, secret_codec
@@ -25,6 +26,7 @@ from webhook.refresher.certificates.observed_age import AgeTracker
 from webhook.refresher.runtime import reflector
 from webhook.refresher.runtime.backoff import FlapBackoff
 from webhook.refresher.runtime.clock import Clocks
+from webhook.refresher.runtime.event_reasons import EventReason
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.refresher.runtime.reflector import Reflector
@@ -146,12 +148,13 @@ class CertificateController:
             return _CONFLICT_RETRY  # another client wrote it: read it again
         except (ClusterError, FileError) as error:
             self._failures += 1
-            self.error = f"certificate: {error}"
+            self.error = str(error)
             # While the API server does not answer, it would not accept an Event either.
-            self._events.warning("CertificateFailed", str(error), event=not isinstance(error, Unreachable))
+            note = f"Could not update the certificate or the webhook configuration, retrying: {error}."
+            self._events.report(EventReason.CERTIFICATE_FAILED, note, event=not isinstance(error, Unreachable))
             return min(_MAX_INTERVAL, _INTERVAL * 2.0 ** min(self._failures - 1, 8))
         if self._failures:
-            self._events.resolved(None, "CertificateFailed")
+            self._events.resolved(None, EventReason.CERTIFICATE_FAILED)
         self._failures, self.error = 0, None
         return _INTERVAL
 
@@ -195,7 +198,8 @@ class CertificateController:
         try:
             self._last_state = state = secret_codec.decode(secret)
         except CertificateError as error:
-            self._events.warning("CertificateBroken", f"the Secret cannot be used: {error}")
+            note = f"Secret {CERTIFICATE} has no usable certificate and is replaced: {error}."
+            self._events.report(EventReason.CERTIFICATE_BROKEN, note)
             return None
         return state
 
@@ -261,8 +265,11 @@ class CertificateController:
         """Whether a repair has to wait, because another client keeps undoing repairs."""
         wait = self._backoff.delay(self._clocks.monotonic())
         if wait:
-            note = f"somebody keeps changing caBundle or owner: they are put back ever later, next in {wait:.0f} s"
-            self._events.warning("WebhookConfigurationContended", note)
+            note = (
+                "Another client keeps changing caBundle or ownerReferences of the MutatingWebhookConfiguration. "
+                f"The next repair is in {wait:.0f} s. metadata.managedFields names the client."
+            )
+            self._events.report(EventReason.WEBHOOK_CONFIGURATION_CONTENDED, note)
         return wait > 0
 
     def _is_as_stored(self, state: State | None) -> bool:

@@ -1,4 +1,4 @@
-"""Report what an operator should know, in a log line and an Event, neither of them repeated too often."""
+"""Report problems and changes to operators, in a log line and an Event that are not repeated too often."""
 
 import logging
 import secrets
@@ -12,6 +12,7 @@ from webhook.errors import ClusterError
 from webhook.kube.api import Cluster
 from webhook.kube.codec import micro_time
 from webhook.log import shorten
+from webhook.refresher.runtime.event_reasons import EventReason
 
 _log = logging.getLogger("webhook.refresher")
 
@@ -43,34 +44,30 @@ class EventRecorder:
         self._leading = leading
         self._clock = clock
         self._lock = Lock()
-        self._reports: dict[tuple[str, str], _Report] = {}
+        self._reports: dict[tuple[str, EventReason], _Report] = {}
 
-    def warning(self, reason: str, note: str, namespace: str | None = None, *, event: bool = True) -> None:
-        """Report a problem with a namespace's pull secret, or with the refresher if `namespace` is None."""
-        self._report("Warning", reason, note, namespace, event=event)
+    def report(self, reason: EventReason, note: str, namespace: str | None = None, *, event: bool = True) -> None:
+        """Report a problem or change of a namespace's pull secret, or of the refresher if `namespace` is None.
 
-    def normal(self, reason: str, note: str, namespace: str) -> None:
-        """Report a change to a namespace's pull secret."""
-        self._report("Normal", reason, note, namespace, event=True)
+        With `event=False` it is only logged.
+        """
+        if not self._is_new(namespace or "", reason, note):
+            return
+        level = logging.WARNING if reason.kind == "Warning" else logging.INFO
+        _log.log(level, log.event("Event occurred", reason=reason, namespace=namespace, note=note))
+        if event and self._leading():
+            try:
+                self._cluster.create_event(self._event(reason, note, namespace))
+            except ClusterError as error:
+                _log.warning(log.event("could not create Event", reason=reason, error=error))
 
-    def resolved(self, namespace: str | None, *reasons: str) -> None:
-        """Forget problems that are over: they are reported at once when they occur again."""
+    def resolved(self, namespace: str | None, *reasons: EventReason) -> None:
+        """Forget problems that are over, so that they are reported immediately if they occur again."""
         with self._lock:
             for reason in reasons:
                 self._reports.pop((namespace or "", reason), None)
 
-    def _report(self, kind: str, reason: str, note: str, namespace: str | None, *, event: bool) -> None:
-        if not self._is_new(namespace or "", reason, note):
-            return
-        level = logging.WARNING if kind == "Warning" else logging.INFO
-        _log.log(level, log.event("Event occurred", reason=reason, namespace=namespace, note=note))
-        if event and self._leading():
-            try:
-                self._cluster.create_event(self._event(kind, reason, note, namespace))
-            except ClusterError as error:
-                _log.warning(log.event("could not create Event", reason=reason, error=error))
-
-    def _is_new(self, namespace: str, reason: str, note: str) -> bool:
+    def _is_new(self, namespace: str, reason: EventReason, note: str) -> bool:
         now = self._clock()
         with self._lock:
             before = self._reports.get((namespace, reason))
@@ -81,7 +78,7 @@ class EventRecorder:
             self._reports[namespace, reason] = _Report(note, now)
         return True
 
-    def _event(self, kind: str, reason: str, note: str, namespace: str | None) -> dict[str, Any]:
+    def _event(self, reason: EventReason, note: str, namespace: str | None) -> dict[str, Any]:
         """Build an Event: https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/."""
         if namespace is None:
             namespace = self._cluster.namespace
@@ -93,8 +90,8 @@ class EventRecorder:
             "kind": "Event",
             "metadata": {"name": f"{PROGRAM}.{secrets.token_hex(8)}", "namespace": namespace},
             "eventTime": micro_time(),
-            "type": kind,
-            "reason": reason,
+            "type": reason.kind,
+            "reason": reason.value,
             "action": "Publish",
             "note": shorten(note, _NOTE_LIMIT),
             "regarding": regarding | {"namespace": namespace},

@@ -152,9 +152,9 @@ class LeaderElection:
         if self.leading() != self._notified:
             self._notified = self.leading()
             if self._notified:
-                _log.info(log.event("started leading", identity=self._identity))
+                _log.info(log.event("started leading"))
             else:
-                _log.info(log.event("stopped leading", identity=self._identity))
+                _log.info(log.event("stopped leading"))
             self._on_change(self._notified)
 
     def release(self) -> None:

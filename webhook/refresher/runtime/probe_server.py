@@ -117,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self, *, body: bool) -> None:
         answer = self.server.paths.get(self.path.partition("?")[0])
         if answer is None:
-            reply = Reply(HTTPStatus.NOT_FOUND, b"there is /healthz, /readyz and /metrics\n")
+            reply = Reply(HTTPStatus.NOT_FOUND, b"not found; the paths are /healthz, /readyz and /metrics\n")
         else:
             reply = answer(self.headers.get("Accept", ""))
         self.send_response(reply.status)

@@ -8,6 +8,7 @@ import pytest
 
 from tests.support.fakes import Clock, StandIn
 from webhook.errors import Forbidden
+from webhook.refresher.runtime.event_reasons import EventReason
 from webhook.refresher.runtime.event_recorder import EventRecorder
 
 
@@ -36,40 +37,40 @@ def said() -> Said:
 
 def test_warning_repeated_once_per_hour(said: Said) -> None:
     for _ in range(100):
-        said.reporter.warning("Foreign", "it is not ours", "team")
+        said.reporter.report(EventReason.FOREIGN_SECRET, "it is not ours", "team")
         said.clock.now += 35
     assert said.notes() == ["it is not ours"]
     said.clock.now += 200
-    said.reporter.warning("Foreign", "it is not ours", "team")
+    said.reporter.report(EventReason.FOREIGN_SECRET, "it is not ours", "team")
     assert said.notes() == ["it is not ours"]
 
 
 def test_warning_changed_note_once_per_minute(said: Said) -> None:
     for number in range(100):
-        said.reporter.warning("Failed", f"attempt {number}", "team")
+        said.reporter.report(EventReason.PULL_SECRET_FAILED, f"attempt {number}", "team")
         said.clock.now += 1
     assert said.notes() == ["attempt 0", "attempt 60"]
 
 
 def test_warning_per_namespace_and_reason(said: Said) -> None:
     for namespace in ("a", "b", None):
-        for reason in ("One", "Other"):
-            said.reporter.warning(reason, f"{reason} {namespace}", namespace)
+        for reason in (EventReason.PROVIDER_FAILED, EventReason.REGISTRY_UNCLEAR):
+            said.reporter.report(reason, f"{reason} {namespace}", namespace)
     assert len(said.notes()) == 6
 
 
 def test_warning_after_resolved_reported_at_once(said: Said) -> None:
     for _ in range(2):
-        said.reporter.warning("Failed", "no quota", "team")
-        said.reporter.warning("Failed", "no quota", "other")
-        said.reporter.resolved("team", "Failed", "Foreign")
+        said.reporter.report(EventReason.PULL_SECRET_FAILED, "no quota", "team")
+        said.reporter.report(EventReason.PULL_SECRET_FAILED, "no quota", "other")
+        said.reporter.resolved("team", EventReason.PULL_SECRET_FAILED, EventReason.FOREIGN_SECRET)
     assert said.notes() == ["no quota", "no quota", "no quota"]
 
 
 def test_recorder_memory_bounded(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR, "webhook.refresher")
     for number in range(10_500):
-        said.reporter.warning("Failed", "no quota", f"team-{number}", event=False)
+        said.reporter.report(EventReason.PULL_SECRET_FAILED, "no quota", f"team-{number}", event=False)
     assert len(said.reporter._reports) <= 10_000  # noqa: SLF001
 
 
@@ -97,7 +98,7 @@ def lacks(event: dict[str, Any]) -> list[str]:
 @pytest.mark.parametrize("note", ["short", "long " * 1000, "línea\nforged", "\x00\u2028" * 300])
 @pytest.mark.parametrize("namespace", ["team", None])
 def test_event_passes_api_server_validation(said: Said, note: str, namespace: str | None) -> None:
-    said.reporter.warning("Failed", note, namespace)
+    said.reporter.report(EventReason.PULL_SECRET_FAILED, note, namespace)
     (event,) = said.cluster.events
     assert lacks(event) == []
     assert event["note"].isascii()
@@ -111,8 +112,8 @@ def test_event_passes_api_server_validation(said: Said, note: str, namespace: st
 
 
 def test_event_names_unique(said: Said) -> None:
-    said.reporter.normal("Removed", "it is gone", "team")
-    said.reporter.normal("Removed", "it is gone", "other")
+    said.reporter.report(EventReason.PULL_SECRET_REMOVED, "it is gone", "team")
+    said.reporter.report(EventReason.PULL_SECRET_REMOVED, "it is gone", "other")
     one, other = said.cluster.events
     assert one["type"] == other["type"] == "Normal"
     assert one["metadata"]["name"] != other["metadata"]["name"]
@@ -120,21 +121,21 @@ def test_event_names_unique(said: Said) -> None:
 
 def test_warning_without_event_logged(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     said.leading = False  # it is for the one that writes to tell
-    said.reporter.warning("Failed", "one", "team")
+    said.reporter.report(EventReason.PULL_SECRET_FAILED, "one", "team")
     said.leading = True
-    said.reporter.warning("Unreachable", "two", event=False)
+    said.reporter.report(EventReason.CLUSTER_UNREACHABLE, "two", event=False)
     assert said.notes() == []
     assert [(record.levelno, record.getMessage()) for record in caplog.records] == [
-        (logging.WARNING, "Event occurred reason=Failed namespace=team note=one"),
-        (logging.WARNING, "Event occurred reason=Unreachable note=two"),
+        (logging.WARNING, "Event occurred reason=PullSecretFailed namespace=team note=one"),
+        (logging.WARNING, "Event occurred reason=ClusterUnreachable note=two"),
     ]
 
 
 def test_event_refused_logged(said: Said, caplog: pytest.LogCaptureFixture) -> None:
     said.cluster.fault = Forbidden("cannot make an Event: no right (403)")
     with caplog.at_level(logging.INFO):
-        said.reporter.warning("Failed", "no quota", "team")
+        said.reporter.report(EventReason.PULL_SECRET_FAILED, "no quota", "team")
     assert [record.getMessage() for record in caplog.records] == [
-        'Event occurred reason=Failed namespace=team note="no quota"',
-        'could not create Event reason=Failed error="cannot make an Event: no right (403)"',
+        'Event occurred reason=PullSecretFailed namespace=team note="no quota"',
+        'could not create Event reason=PullSecretFailed error="cannot make an Event: no right (403)"',
     ]
