@@ -16,7 +16,7 @@ import yaml
 from tests.support.kustomize import compose
 from tests.support.manifest_variants import (
     CHECKOUT,
-    COMPONENTS,
+    COMBINED,
     EVERYTHING,
     FOLDERS,
     VARIANTS,
@@ -43,7 +43,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> _Folder:
     copy = tmp_path_factory.mktemp("checkout")
     for name in ("manifests", "certs", "overlays"):
         shutil.copytree(CHECKOUT / name, copy / name)
-    for variant in (*VARIANTS, combined("self-managed", *COMPONENTS, "fail-closed")):
+    for variant in (*VARIANTS, combined("self-managed", *COMBINED, "fail-closed")):
         for path, text in variant.files(copy).items():
             path.parent.mkdir(exist_ok=True)
             path.write_text(text)
@@ -105,7 +105,7 @@ def test_kustomize_monitoring_same_as_composed(cluster: Cluster) -> None:
 
 def test_kustomize_patch_applied_twice_refused(cluster: Cluster, folder: _Folder) -> None:
     """The one that is there twice finds a policy that fails closed already."""
-    ran = cluster.run("kustomize", str(folder(combined("self-managed", *COMPONENTS, "fail-closed"))))
+    ran = cluster.run("kustomize", str(folder(combined("self-managed", *COMBINED, "fail-closed"))))
     assert ran.status
     assert "/webhooks/0/failurePolicy" in ran.stderr
 

@@ -199,6 +199,16 @@ def _expect_tested(what: str, operations: list[Manifest]) -> None:
                 raise Refused(f"{what}: {operation['path']}: nothing says what is at {'/'.join(item)}")
 
 
+def _label(place: _Place, item: Manifest, made: list[Manifest]) -> None:
+    if item.keys() != {"pairs", "includeTemplates"} or item["includeTemplates"] is not True:
+        raise Refused(f"{place.folder}: labels have pairs, and are for templates too")
+    for manifest in made:
+        manifest["metadata"].setdefault("labels", {}).update(item["pairs"])
+        template = manifest.get("spec", {}).get("template", {})
+        if "metadata" in template:
+            template["metadata"]["labels"] |= item["pairs"]
+
+
 def _set_image(place: _Place, item: Manifest, made: list[Manifest]) -> None:
     _expect_only(place, item, {"name", "newName", "newTag"})
     for manifest in made:
@@ -223,5 +233,6 @@ _STEPS: dict[str, Callable[[_Place, Any, list[Manifest]], None]] = {
     "secretGenerator": _generator("Secret"),
     "components": _add_component,
     "patches": _patch,
+    "labels": _label,
     "images": _set_image,
 }

@@ -14,6 +14,12 @@ COMPONENTS = sorted(path.parent.name for path in BASE.glob("components/*/kustomi
 CERTIFICATES = sorted(path.parent.name for path in CHECKOUT.glob("certs/*/kustomization.yaml"))
 OVERLAYS = sorted(path.parent.name for path in CHECKOUT.glob("overlays/*/kustomization.yaml"))
 
+#: Components that cannot be combined, each with the one that it replaces.
+ALTERNATIVES = {"port-10250": "host-network", "docker-config": "credential"}
+#: The components that can all be combined, and the same with the alternatives.
+COMBINED = [one for one in COMPONENTS if one not in ALTERNATIVES]
+ALTERNATIVE = [one for one in COMPONENTS if one not in ALTERNATIVES.values()]
+
 #: A user's credential.env, from credential.env.example.
 CREDENTIAL = {"username": "myuser", "password": "kept-secret='\"#=end"}
 
@@ -48,7 +54,7 @@ def combined(certificate: str, *components: str) -> Variant:
         "resources": [f"../certs/{certificate}"],
         "components": [f"../manifests/components/{component}" for component in components],
     }
-    chosen = "all" if list(components) == COMPONENTS else "-".join(components)
+    chosen = {tuple(COMBINED): "all", tuple(ALTERNATIVE): "all-alternatives"}.get(components, "-".join(components))
     return Variant(f"{certificate}-with-{chosen}", yaml.safe_dump(kustomization))
 
 
@@ -57,7 +63,7 @@ FOLDERS = [
     *(Variant(f"certs/{name}") for name in CERTIFICATES),
     *(Variant(f"overlays/{name}") for name in OVERLAYS),
 ]
-EVERYTHING = [combined(certificate, *COMPONENTS) for certificate in CERTIFICATES]
+EVERYTHING = [combined(certificate, *chosen) for certificate in CERTIFICATES for chosen in (COMBINED, ALTERNATIVE)]
 VARIANTS = [*FOLDERS, *(combined("self-managed", component) for component in COMPONENTS), *EVERYTHING]
 
 

@@ -1,5 +1,6 @@
 """Invalid installations are rejected, by the composer and by the check of each object."""
 
+import re
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import yaml
 from tests.support import kubernetes_schema
 from tests.support.kustomize import Files, Manifest, Refused, compose
 from tests.support.manifest_variants import CHECKOUT, FOLDERS, Objects, Variant, combined
+from webhook.config.load import load
 
 BASE = Objects(FOLDERS[0])
 ISSUED = Objects(Variant("certs/cert-manager"))
@@ -71,6 +73,12 @@ def test_compose_invalid_base_refused(name: str, old: str, new: str, why: str) -
         composed_with(FOLDERS[0], replaced(name, old, new))
 
 
+@pytest.mark.parametrize("components", [("port-10250", "host-network"), ("host-network", "port-10250")])
+def test_compose_two_components_for_port_refused(components: tuple[str, str]) -> None:
+    with pytest.raises(Refused, match=r"deployment\.yaml"):
+        composed_with(combined("self-managed", *components), {})
+
+
 def test_compose_component_alone_refused() -> None:
     with pytest.raises(Refused, match="nothing alone"):
         compose(CHECKOUT / "manifests" / "components" / "fail-closed", {})
@@ -98,12 +106,39 @@ def test_compose_patch_without_test_operation_refused() -> None:
         composed_with(combined("self-managed", "fail-closed"), {path: yaml.safe_dump(operations)})
 
 
-def test_readme_example_composes() -> None:
-    text = (CHECKOUT / "manifests" / "README.md").read_text().partition("```yaml\n")[2].partition("```")[0]
-    made = composed_with(Variant("mine", text), {})
+_IMAGES = {"registry.example.com/registry-webhook:0.1.0"}
+_REMOTE = re.compile(r"https://github\.com/OWNER/REPOSITORY//([\w/-]+)\?ref=v0\.1\.0")
+
+
+def readme_blocks() -> list[str]:
+    readme = (CHECKOUT / "manifests" / "README.md").read_text()
+    return [part.partition("```")[0] for part in readme.split("```yaml\n")[1:]]
+
+
+def test_readme_example_composes_with_own_configuration() -> None:
+    whole, configuration, *_ = readme_blocks()
+    variant = Variant("mine", f"{whole}{configuration}")
+    made = composed_with(variant, {CHECKOUT / "mine" / "config.yaml": "registry: {server: any.example.com}\n"})
+    assert images_and_server(made) == (_IMAGES, "any.example.com")
+
+
+def test_readme_remote_example_composes() -> None:
+    """With the folders of this checkout in place of those on GitHub."""
+    (remote,) = (text for text in readme_blocks() if _REMOTE.search(text))
+    text = _REMOTE.sub(r"../\1", remote)
+    assert "https:" not in text
+    made = composed_with(
+        Variant("mine", text), {CHECKOUT / "mine" / "config.yaml": "registry: {server: any.example.com}\n"}
+    )
+    assert images_and_server(made) == (_IMAGES, "any.example.com")
+
+
+def images_and_server(made: list[Manifest]) -> tuple[set[str], str | None]:
     (deployment,) = (manifest for manifest in made if manifest["kind"] == "Deployment")
+    (configuration,) = (manifest for manifest in made if manifest["kind"] == "ConfigMap")
     images = {container["image"] for container in deployment["spec"]["template"]["spec"]["containers"]}
-    assert images == {"registry.example.com/registry-webhook:0.1.0"}
+    loaded = load(configuration["data"]["config.yaml"].encode(), "config.yaml", {})
+    return images, loaded.configuration.registry.server
 
 
 _POD = ("spec", "template", "spec")

@@ -11,7 +11,9 @@ import pytest
 from tests.support import kubernetes_schema
 from tests.support.kustomize import Manifest
 from tests.support.manifest_variants import (
+    ALTERNATIVE,
     CERTIFICATES,
+    COMBINED,
     COMPONENTS,
     CREDENTIAL,
     EVERYTHING,
@@ -21,14 +23,30 @@ from tests.support.manifest_variants import (
     Variant,
     combined,
 )
+from webhook import __version__
 from webhook.cli import refresh, serve
 from webhook.cli.options import CONFIG_VARIABLE
 from webhook.config.load import load
-from webhook.constants import CERTIFICATE, DEFAULT_NAMESPACE, ENABLED_LABEL, GUARD_POLICY, PROGRAM, SYSTEM_NAMESPACES
-from webhook.settings import Configuration
+from webhook.constants import (
+    CERTIFICATE,
+    DEFAULT_NAMESPACE,
+    ENABLED_LABEL,
+    GUARD_POLICY,
+    MANAGED_BY_LABEL,
+    PROGRAM,
+    SYSTEM_NAMESPACES,
+)
+from webhook.settings import Configuration, CredentialSettings
 
 TOKEN_FOLDER = "/var/run/secrets/kubernetes.io/serviceaccount"  # noqa: S105 - a folder
 CREDENTIAL_SECRET = "registry-webhook-credential"  # noqa: S105 - a name
+#: What selectors have, and what they must not have because it changes.
+SELECTED = {
+    "app.kubernetes.io/name": PROGRAM,
+    "app.kubernetes.io/instance": PROGRAM,
+    "app.kubernetes.io/component": "admission-webhook",
+}
+LABELS = {**SELECTED, "app.kubernetes.io/part-of": PROGRAM, MANAGED_BY_LABEL: "kustomize"}
 _NAME_LABEL = "kubernetes.io/metadata.name"
 _HOST_NETWORK = "host-network"
 
@@ -71,7 +89,8 @@ def test_objects_named_and_labelled_ours(objects: Objects) -> None:
     for manifest in objects.manifests:
         metadata = manifest["metadata"]
         assert metadata["name"].startswith(PROGRAM)
-        assert metadata["labels"]["app.kubernetes.io/name"] == PROGRAM
+        labels = {key: value for key, value in metadata["labels"].items() if key.startswith("app.kubernetes.io/")}
+        assert labels == {**LABELS, "app.kubernetes.io/version": __version__}
         assert metadata.get("namespace") == (DEFAULT_NAMESPACE if kubernetes_schema.is_namespaced(manifest) else None)
 
 
@@ -150,11 +169,17 @@ def test_service_routes_to_webhook_port(objects: Objects) -> None:
     (port,) = service["spec"]["ports"]
     assert called["port"] == port["port"]
     assert objects.ports("webhook")[port["targetPort"]] == listens(objects, "webhook", "bind")
-    labels = objects.deployment["spec"]["template"]["metadata"]["labels"]
-    selected = [objects.deployment["spec"]["selector"], objects.only("PodDisruptionBudget")["spec"]["selector"]]
-    assert service["spec"]["selector"] == labels
-    assert selected == [{"matchLabels": labels}] * 2
+    assert service["spec"]["selector"] == SELECTED
     assert "publishNotReadyAddresses" not in service["spec"]
+
+
+def test_selectors_match_only_own_pods(objects: Objects) -> None:
+    """A Pod with the name alone, such as a user's own, is neither an endpoint nor counted as a replica."""
+    labels = objects.deployment["spec"]["template"]["metadata"]["labels"]
+    assert labels == {**LABELS, "app.kubernetes.io/version": __version__}
+    assert labels[MANAGED_BY_LABEL] != PROGRAM, "`cleanup` deletes what has it"
+    for kind in ("Deployment", "PodDisruptionBudget"):
+        assert objects.only(kind)["spec"]["selector"] == {"matchLabels": SELECTED}
 
 
 COMMANDS: dict[str, click.Command] = {"webhook": serve.command, "refresher": refresh.command}
@@ -258,10 +283,11 @@ def test_credential_paths_match_secret_keys(objects: Objects) -> None:
     credential = configuration(objects, "refresher").webhook.credential
     items = {item["key"]: item["path"] for item in objects.volumes["credential"]["secret"]["items"]}
     folder = Path(objects.mounts("refresher")["credential"]["mountPath"])
-    assert (credential.username_file, credential.file) == (
-        str(folder / items["username"]),
-        str(folder / items["password"]),
-    )
+    keys = {"username_file": "username", "file": "password", "docker_config": ".dockerconfigjson"}
+    assert {getattr(credential, name) for name, key in keys.items() if key in items} == {
+        str(folder / path) for path in items.values()
+    }
+    assert sorted(items) in (["password", "username"], [".dockerconfigjson"])
     assert configuration(objects, "webhook").webhook.credential.file is None
     made = objects.all_of("Secret")
     assert all(secret["metadata"]["name"] == CREDENTIAL_SECRET for secret in made)
@@ -314,10 +340,11 @@ def test_overlay_equals_component_on_self_managed(overlay: str) -> None:
     assert Objects(Variant(f"overlays/{overlay}")).manifests == alone(overlay).manifests
 
 
+@pytest.mark.parametrize("components", [COMBINED, ALTERNATIVE], ids=["all", "alternatives"])
 @pytest.mark.parametrize("certificate", CERTIFICATES)
-def test_components_order_irrelevant(certificate: str) -> None:
-    backwards = Objects(combined(certificate, *reversed(COMPONENTS)))
-    forwards = Objects(combined(certificate, *COMPONENTS))
+def test_components_order_irrelevant(certificate: str, components: list[str]) -> None:
+    backwards = Objects(combined(certificate, *reversed(components)))
+    forwards = Objects(combined(certificate, *components))
     assert sorted_lists(backwards.manifests) == sorted_lists(forwards.manifests)
 
 
@@ -378,8 +405,9 @@ def test_network_policy_allows_listened_ports() -> None:
     assert spec["podSelector"] == objects.deployment["spec"]["selector"]
     reviews, others = spec["ingress"]
     listened = {port for container in COMMANDS for port in objects.ports(container).values()}
-    assert {port["port"] for rule in spec["ingress"] for port in rule["ports"]} == listened
-    assert [port["port"] for port in reviews["ports"]] == [objects.ports("webhook")["https"]]
+    other = alone("port-10250").ports("webhook")["https"]
+    assert {port["port"] for rule in spec["ingress"] for port in rule["ports"]} == listened | {other}
+    assert [port["port"] for port in reviews["ports"]] == [objects.ports("webhook")["https"], other]
     assert "from" not in reviews
     # What is answered without TLS is for Prometheus alone.
     assert [set(peer) for peer in others["from"]] == [{"namespaceSelector"}]
@@ -398,6 +426,20 @@ def test_host_network_rollout_frees_port_first() -> None:
         assert not ports & usual
         # Neither those of Services of type NodePort nor those of outgoing connections.
         assert all(1024 < port < 30_000 for port in ports)
+
+
+def test_port_10250_only_port_changes() -> None:
+    """Control planes of private GKE clusters reach this port and 443."""
+    objects, usual = alone("port-10250"), Objects(Variant("certs/self-managed"))
+    assert objects.ports("webhook") == {**usual.ports("webhook"), "https": 10250}
+    assert listens(objects, "webhook", "bind") == listens(objects, "refresher", "tls-server") == 10250
+    assert objects.only("Service") == usual.only("Service")
+
+
+def test_docker_config_is_only_provider() -> None:
+    credential = configuration(alone("docker-config"), "refresher").webhook.credential
+    assert credential == CredentialSettings(docker_config="/etc/registry-webhook/credential/config.json")
+    assert configuration(alone("docker-config"), "webhook").webhook.credential == CredentialSettings()
 
 
 def test_credential_values_unchanged() -> None:
@@ -430,4 +472,4 @@ def test_cert_manager_certificate_mounted_and_ca_injected() -> None:
 
 
 def test_combinations_cover_every_certificate() -> None:
-    assert len(EVERYTHING) == len(CERTIFICATES) == 3
+    assert len(EVERYTHING) / 2 == len(CERTIFICATES) == 3
