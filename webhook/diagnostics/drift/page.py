@@ -76,7 +76,7 @@ def _view(found: Report) -> dict[str, Any]:
             f"{totals.drifted:,} of {counted(examined, 'Pod')} {'has' if totals.drifted == 1 else 'have'} drifted"
         )
     else:
-        headline = "No Pod has drifted"
+        headline = "No Pods have drifted"
     return {
         "program": PROGRAM,
         "report": found,
@@ -92,9 +92,9 @@ def _view(found: Report) -> dict[str, Any]:
         "registries": _registries(found),
         "facts": [
             ("Registry", found.server or "none"),
-            ("Configured", found.rewriter),
+            ("Rewritten by", found.rewriter),
             ("Configuration", f"{found.configuration}, {found.hash}"),
-            ("Made by", f"{PROGRAM} {__version__}"),
+            ("Created by", f"{PROGRAM} {__version__}"),
         ],
     }
 
@@ -107,10 +107,10 @@ def _parts(counts: Counts, whole: int, shortest: float = 0) -> list[_Part]:
     """Divide Pods by their state; states without Pods are left out."""
     start, parts = 0.0, []
     for label, color, size in (
-        ("as they would be made now", "current", counts.current),
-        ("have an image to be rewritten", "images", counts.images),
-        ("lack the pull secret alone", "secret", counts.drifted - counts.images),
-        ("are left alone", "aside", counts.left_alone),
+        ("up to date", "current", counts.current),
+        ("with an image that would be rewritten", "images", counts.images),
+        ("lacking only the pull secret", "secret", counts.drifted - counts.images),
+        ("opted out or static", "aside", counts.left_alone),
     ):
         if size:
             parts.append(_Part(label, color, size, start, max(100 * size / whole, shortest)))

@@ -69,7 +69,7 @@ def test_page_responsive_dark_and_print_styles() -> None:
 
 @pytest.mark.parametrize(
     ("owners", "pods", "said"),
-    [(1, 10, "1 of 10 Pods has drifted"), (2, 10, "2 of 10 Pods have drifted"), (0, 1, "No Pod has drifted")],
+    [(1, 10, "1 of 10 Pods has drifted"), (2, 10, "2 of 10 Pods have drifted"), (0, 1, "No Pods have drifted")],
 )
 def test_page_summary_first(owners: int, pods: int, said: str) -> None:
     text = Page(drift_page.page(drift_report(owners=owners, pods=pods), "staging", NOW)).text
@@ -89,10 +89,10 @@ def test_page_share_never_rounded_to_0_or_100(owners: int, pods: int, share: str
 def test_page_many_owners_truncated_with_count() -> None:
     text = drift_page.page(drift_report(owners=1_000, pods=2_000), "", NOW)
     assert Page(text).elements.count("b") < 300
-    assert "and 800 owners more" in text
-    assert "and 950 commands more" in text
+    assert "800 more owners" in text
+    assert "950 more commands" in text
 
 
 def test_page_empty_report() -> None:
     empty = Report(None, "config.yaml", "0123456789ab", "none", (), Counts(), (), {})
-    assert "No Pod has drifted" in Page(drift_page.page(empty, "", NOW)).text
+    assert "No Pods have drifted" in Page(drift_page.page(empty, "", NOW)).text
