@@ -21,6 +21,7 @@
         ├── Conflict             another client changed or owns the object
         ├── Invalid              the API server rejected the object
         ├── NotReadable          a part of the cluster could not be read
+        │   └── NotPermitted     because the user has no permission for it
         ├── TooLarge             the response exceeds the size limit
         └── Expired              a list or watch must restart
 
@@ -141,11 +142,19 @@ class ClusterError(RegistryWebhookError):
 
 
 class NotReadable(ClusterError):
-    """A part of the cluster could not be read; `reason` is for example `no right to list Secrets in team-a`."""
+    """A part of the cluster could not be read; `reason` is for example `no permission to list Secrets in team-a`."""
 
     def __init__(self, reason: str) -> None:
-        super().__init__(f"not known: {reason}")
+        super().__init__(reason)
         self.reason = reason
+
+
+class NotPermitted(NotReadable):
+    """A part of the cluster that the user may not read; `action` is for example `list Secrets in team-a`."""
+
+    def __init__(self, action: str) -> None:
+        super().__init__(f"no permission to {action}")
+        self.action = action
 
 
 class Unreachable(ClusterError):

@@ -1,7 +1,6 @@
 """`registry-webhook explain`."""
 
-import shlex
-from collections.abc import Sequence
+import functools
 from pathlib import Path
 
 import click
@@ -9,8 +8,7 @@ import click
 from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from webhook.cli.options import cluster_read_options, namespace_option, read_input
-from webhook.constants import PROGRAM
-from webhook.diagnostics.explain import text
+from webhook.diagnostics.explain import subjects, text
 from webhook.diagnostics.explain.collect import Collector
 from webhook.diagnostics.explain.verdict import explain
 from webhook.errors import InvalidManifest
@@ -22,7 +20,6 @@ from webhook.output.findings import Mark
 from webhook.output.table import Form
 
 _STATUS = {Mark.OK: EXIT_OK, Mark.FAIL: EXIT_FOUND, Mark.UNKNOWN: EXIT_ERROR}
-_POD = frozenset({"pod", "pods", "po"})
 
 
 @click.command(
@@ -30,57 +27,57 @@ _POD = frozenset({"pod", "pods", "po"})
     epilog="""\b
 Examples:
   registry-webhook explain pod/web-1 -n team-a
-  registry-webhook explain pod/web-1 -n team-a --dry-run          # and has the API server try it
+  registry-webhook explain deployment/web -n team-a --verbose
+  registry-webhook explain pod/web-1 -n team-a --dry-run
   kubectl get deployment web -o yaml | registry-webhook explain -f -
-  kubectl registry-webhook explain pod/web-1                      # as a plugin
 
 \b
-Exit status: 0 it is rewritten and nothing stands in the way of its pull, 1 it is not or something does, 2 it cannot be
-told.
+Exit status: 0 if the Pod is rewritten and no problem was found, 1 if it is not or there is a problem, 2 if this is not
+known or the command failed.
 """,
 )
-@click.argument("pod", metavar="[pod/NAME]", required=False)
+@click.argument("objects", metavar="[KIND/NAME | KIND NAME]...", nargs=-1)
 @click.option(
     "--filename",
     "-f",
     metavar="FILE",
-    help="A manifest instead, of Pods or of what makes Pods: what would become of them. `-` reads standard input.",
+    help="Explain the Pods and workloads in a manifest instead of running ones. `-` reads standard input.",
 )
-@click.option("--dry-run", is_flag=True, help="Have the API server try it too, without storing anything.")
+@click.option("--dry-run", is_flag=True, help="Also create a copy of the Pod as a dry run, which stores nothing.")
+@click.option("--verbose", "-v", is_flag=True, help="Also show the checks that passed.")
 @namespace_option
 @cluster_read_options
 def command(
-    pod: str | None,
+    objects: tuple[str, ...],
     filename: str | None,
-    dry_run: bool,  # noqa: FBT001
+    dry_run: bool,  # noqa: FBT001 - click passes it by name
+    verbose: bool,  # noqa: FBT001
     namespace: str | None,
     output: Form,
     config: Path | None,
     installation_namespace: str | None,
     access: Access,
 ) -> int:
-    """Say why a Pod was rewritten or was not: every step in order, and first the one that decides."""
-    if (pod is None) == (filename is None):
-        raise click.UsageError("either pod/NAME or --filename FILE")
-    subjects: Sequence[str | Workload] = [_name(pod)] if pod is not None else _workloads(str(filename))
+    """Explain why a Pod was or was not rewritten, and how to fix it.
+
+    Names a Pod, or a workload that creates Pods: then its template is explained, and its newest Pod. All checks of the
+    API server, the webhook and the kubelet are repeated; the one that decides is shown first.
+    """
+    if bool(objects) == (filename is not None):
+        raise click.UsageError("expected KIND/NAME or --filename FILE")
+    named = subjects.parse(objects) if objects else []
+    planned = _workloads(filename) if filename is not None else []
     namespace = namespace or client.current_namespace(access)
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
-        objects = installed_config.read_objects(reader, names)
-        settings = attempt(cluster.effective_config, reader, config, names, objects)
-        collector = Collector(reader, objects, settings, dry_run=dry_run)
-        contexts = [collector.collect(subject, namespace) for subject in subjects]
+        installed = installed_config.read_objects(reader, names)
+        settings = attempt(cluster.effective_config, reader, config, names, installed)
+        collector = Collector(reader, installed, settings, dry_run=dry_run)
+        contexts = [context for subject in named for context in collector.collect(subject, namespace)]
+        contexts += [collector.plan(workload, namespace) for workload in planned]
     explanations = [explain(one) for one in contexts]
-    cluster.show(explanations, text.lines, output)
+    cluster.show(explanations, functools.partial(text.lines, verbose=verbose), output)
     return max(_STATUS[one.mark] for one in explanations)
-
-
-def _name(pod: str) -> str:
-    kind, slash, name = pod.rpartition("/")
-    if slash and kind.lower() not in _POD:
-        hint = f"kubectl get {shlex.quote(pod)} -o yaml | {PROGRAM} explain -f -"
-        raise click.UsageError(f"explain takes a Pod, not {pod}; for the Pods that it creates: {hint}")
-    return name
 
 
 def _workloads(filename: str) -> list[Workload]:
@@ -88,7 +85,7 @@ def _workloads(filename: str) -> list[Workload]:
         content = read_input(filename)
         found = [workload for document in manifests.parse(content).values for workload in workloads(document)]
     except InvalidManifest as error:
-        raise InvalidManifest(f"{filename}: {error}") from None
+        raise InvalidManifest(error.message, where=filename, hint=error.hint) from None
     if not found:
-        raise InvalidManifest(f"{filename}: no Pod, and nothing that makes Pods")
+        raise InvalidManifest("no Pods or workloads found", where=filename)
     return found

@@ -1,16 +1,18 @@
 """Whether the kubelet can pull a Pod's images with the pull secret, according to the Secret and the Pod's status."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from webhook.constants import (
     EXPIRES_ANNOTATION,
+    PROGRAM,
     REFRESHED_ANNOTATION,
     REFRESHER,
     UNSERVED_ANNOTATION,
     InstallationNames,
 )
 from webhook.diagnostics import waiting
+from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import CredentialProviderError, NotReadable
 from webhook.kube.objects import Event, Pod, Secret, is_managed_by_us
 from webhook.log.escaping import truncate
@@ -26,9 +28,11 @@ _SHOWN = 400
 _WHAT = "pull secret"
 
 
-def _ask_sidecar(names: InstallationNames) -> str:
-    deployment = f"deployment/{names.deployment}"
-    return f"the sidecar says why: kubectl -n {names.namespace} logs {deployment} --container refresher"
+def _refresher_log(names: InstallationNames) -> Remedy:
+    log = kubectl.line(
+        "logs", f"deployment/{names.deployment}", "-c", "refresher", "--tail=50", namespace=names.namespace
+    )
+    return remedy("find the reason in the log of the refresher", log)
 
 
 def check_secret(
@@ -36,73 +40,73 @@ def check_secret(
 ) -> Iterator[Finding]:
     """Check the Secret at `place`, `team-a/registry-webhook-pull`: owner, age, and entries for the images."""
     if isinstance(secret, NotReadable):
-        yield Finding(
-            Mark.UNKNOWN, Code.SECRET_UNKNOWN, _WHAT, str(secret), "whoever may read Secrets there can ask this"
-        )
+        yield Finding(Mark.UNKNOWN, Code.SECRET_UNKNOWN, _WHAT, str(secret))
         return
     if secret is None:
-        yield Finding(Mark.FAIL, Code.SECRET_MISSING, _WHAT, f"there is no Secret {place}", _ask_sidecar(names))
+        yield Finding(Mark.FAIL, Code.SECRET_MISSING, _WHAT, f"Secret {place} does not exist", *_refresher_log(names))
         return
     if not is_managed_by_us(secret.metadata) or secret.type != TYPE:
-        why = f"Secret {place} is not ours: somebody else made it, of type {secret.type}"
+        why = f"Secret {place} is not managed by {PROGRAM} (type {truncate(secret.type, _SHOWN)})"
         namespace, _, name = place.partition("/")
-        remedy = f"delete or rename it; the sidecar then creates its own{kubectl.deletion(namespace, name)}"
-        yield Finding(Mark.FAIL, Code.SECRET_FOREIGN, _WHAT, why, remedy)
+        hint = "save the Secret under another name if you need it, and delete it: the refresher then creates its own"
+        deletion = kubectl.line("delete", "secret", namespace=namespace, name=name)
+        yield Finding(Mark.FAIL, Code.SECRET_FOREIGN, _WHAT, why, *remedy(hint, deletion))
     else:
-        yield Finding(Mark.OK, Code.SECRET_OK, _WHAT, f"Secret {place} is there, and ours")
+        yield Finding(Mark.OK, Code.SECRET_OK, _WHAT, f"Secret {place} exists and is managed by {PROGRAM}")
         yield _age(secret, now, names)
     yield from _entries(secret, images)
 
 
-def check_statuses(pod: Pod, events: tuple[Event, ...], now: float) -> Iterator[Finding]:
-    """Report for each container whether the node has its image, at POSIX time `now`."""
+def check_statuses(
+    pod: Pod, events: tuple[Event, ...], now: float, originals: Mapping[str, str] | None = None
+) -> Iterator[Finding]:
+    """Report for each container whether the node has its image, at POSIX time `now`.
+
+    `originals` has the image as it was written for each image that was rewritten.
+    """
     time = datetime.fromtimestamp(now, UTC)
     failed = {one.container: one for one in waiting.failed_pulls(pod)}
     images = waiting.images(pod)
+    node = f"node {pod.spec.node_name}" if pod.spec.node_name else "the node"
     for kind, status in waiting.statuses(pod):
         container = f"{kind} {status.name}"
-        what = f"pull for {status.name}"
+        what = f"pull for {container}"
         if container in failed:
             one = failed[container]
-            why = f"the node does not get {waiting.shown(one.image)}: {waiting.description(one, events, time)}"
-            yield Finding(Mark.FAIL, one.code, what, why, waiting.remedy(pod, one).hint)
+            why = f"{node} cannot pull {waiting.shown(one.image)}: {waiting.description(one, events, time)}"
+            yield Finding(
+                Mark.FAIL, one.code, what, why, *waiting.remedy(pod, one, (originals or {}).get(one.image, ""))
+            )
         elif status.state.waiting is not None and not status.image_id:
-            why = f"the container waits: {status.state.waiting.reason or 'no reason given'}"
+            why = f"the container is waiting: {status.state.waiting.reason or 'no reason given'}"
             yield Finding(Mark.UNKNOWN, Code.PULL_WAITING, what, why)
         else:
-            yield Finding(
-                Mark.OK, Code.PULL_OK, what, f"the node has {waiting.shown(images.get(status.name) or status.image)}"
-            )
+            image = waiting.shown(images.get(status.name) or status.image)
+            yield Finding(Mark.OK, Code.PULL_OK, what, f"{node} has {image}")
     if not pod.status.container_statuses:
-        why = f"no node reports on it yet (phase {pod.status.phase or 'unknown'})"
+        why = f"no node reports on the Pod yet (phase {pod.status.phase or 'unknown'})"
         yield Finding(Mark.UNKNOWN, Code.PULL_UNKNOWN, "pull", why)
 
 
 def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
     """Report how old the content of a Secret is, and whether it is still valid."""
     annotations = secret.metadata.annotations
-    what = "its content"
+    what = "pull secret content"
     refreshed = annotations.get(REFRESHED_ANNOTATION, "an unknown time")
     expires = annotations.get(EXPIRES_ANNOTATION)
     unserved_since = annotations.get(UNSERVED_ANNOTATION)
     end = parse_rfc3339(expires or "")
     if end is not None and end <= now:
-        return Finding(
-            Mark.FAIL, Code.SECRET_EXPIRED, what, f"the credential in it expired at {expires}", _ask_sidecar(names)
-        )
+        why = f"the credential in the pull secret expired at {expires}"
+        return Finding(Mark.FAIL, Code.SECRET_EXPIRED, what, why, *_refresher_log(names))
     if any(manager != REFRESHER for manager in secret.metadata.managers("data", KEY)):
-        return Finding(
-            Mark.WARNING,
-            Code.SECRET_MODIFIED,
-            what,
-            "somebody changed it; the sidecar puts it back",
-            _ask_sidecar(names),
-        )
+        why = "another client changed the pull secret, and the refresher restores it"
+        return Finding(Mark.WARNING, Code.SECRET_MODIFIED, what, why, *_refresher_log(names))
     if unserved_since is not None:
-        why = f"it stays for a while, for the namespace has not been served since {unserved_since}"
+        why = f"the namespace has not been selected since {unserved_since}: the Secret is deleted after a grace period"
         return Finding(Mark.WARNING, Code.SECRET_LEAVING, what, why)
-    until = f", and good until {expires}" if expires else ""
-    return Finding(Mark.OK, Code.SECRET_OK, what, f"it is as the sidecar wrote it at {refreshed}{until}")
+    until = f", valid until {expires}" if expires else ""
+    return Finding(Mark.OK, Code.SECRET_OK, what, f"written by the refresher at {refreshed}{until}")
 
 
 def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
@@ -110,19 +114,26 @@ def _entries(secret: Secret, images: Sequence[str]) -> Iterator[Finding]:
     try:
         entries, _ = dockerconfigjson.parse(secret.value(KEY))
     except CredentialProviderError as error:
-        yield Finding(Mark.FAIL, Code.SECRET_UNUSABLE, "its entries", f"kubelet can use nothing of it: {error}")
+        why = f"the kubelet cannot use the pull secret: {error}"
+        yield Finding(Mark.FAIL, Code.SECRET_UNUSABLE, "pull secret content", why, *_recreate(secret))
         return
     for image in images:
         yield _entry(entries, image)
 
 
+def _recreate(secret: Secret) -> Remedy:
+    deletion = kubectl.line("delete", "secret", namespace=secret.metadata.namespace, name=secret.metadata.name)
+    return remedy("delete the Secret, and the refresher creates it again", deletion)
+
+
 def _entry(entries: Sequence[Entry], image: str) -> Finding:
-    what = "kubelet's entry"
+    what = "pull secret entry"
     shown = truncate(image, _SHOWN)
     found = keyring.lookup(entries, image)
     if not found:
-        known = ", ".join(entry.key for entry in entries) or "none at all"
-        return Finding(
-            Mark.FAIL, Code.SECRET_NO_ENTRY, what, f"no entry is for {shown}: there are {truncate(known, _SHOWN)}"
-        )
+        known = ", ".join(entry.key for entry in entries)
+        why = f"the pull secret has no entry for {shown}, only for {truncate(known, _SHOWN)}" if known else ""
+        why = why or f"the pull secret has no entry for {shown}, because it is empty"
+        hint = "configure a credential for that registry (opencti.daemon.registry, webhook.credentials)"
+        return Finding(Mark.FAIL, Code.SECRET_NO_ENTRY, what, why, hint, (kubectl.shell(PROGRAM, "doctor"),))
     return Finding(Mark.OK, Code.SECRET_ENTRY, what, f"{', then '.join(entry.key for entry in found)} for {shown}")

@@ -6,11 +6,11 @@ that led to it.
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
 
 from msgspec import Struct
 
 from webhook.constants import DOCS, PROGRAM
+from webhook.diagnostics.remedy import Remedy
 from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.object_names import is_name, is_namespace
@@ -115,14 +115,6 @@ _MEANINGS = {
 #: The image of a Pod that checks a node's network. The registry's own images cannot be pulled then.
 _BUSYBOX = "docker.io/library/busybox:1.37"
 _HTTPS = 443
-
-
-class Remedy(NamedTuple):
-    """What to do about a failed pull: the end of a finding."""
-
-    hint: str
-    commands: tuple[str, ...] = ()
-    """Command lines that can be pasted into a shell."""
 
 
 def classify(message: str, image: str = "") -> Code:

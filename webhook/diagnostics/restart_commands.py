@@ -4,7 +4,8 @@ from typing import Self
 
 from msgspec import Struct
 
-from webhook.kube.object_names import is_name
+from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.kube.object_names import is_name, is_namespace
 from webhook.kube.objects import Owner
 from webhook.output import kubectl
 
@@ -14,6 +15,10 @@ _IN_WORDS = {
     (_BATCH, "CronJob"): "its next run",
     (_BATCH, "Job"): "Pods that it creates from now on are changed; to change running ones, recreate the Job",
     ("", "Pod"): "delete it and create it again",
+}
+#: The path of the Pod template's labels in a JSON patch, by kind.
+_LABELS = dict.fromkeys(_RESTARTED, "/spec/template/metadata/labels") | {
+    (_BATCH, "CronJob"): "/spec/jobTemplate/spec/template/metadata/labels",
 }
 _DELETE_PODS = "delete its Pods: it recreates them"
 #: Kinds whose controllers are part of Kubernetes; all others are an operator's.
@@ -55,3 +60,47 @@ def description(workload: WorkloadName) -> str:
     if not is_name(workload.name):
         return "find out what controls its Pods: this is not a valid name"
     return _IN_WORDS.get((workload.group, workload.kind), _DELETE_PODS)
+
+
+def of_pod(namespace: str, pod: str, owner: WorkloadName | None) -> Remedy:
+    """Return how to recreate one Pod, given its topmost owner; without an owner, from its own manifest."""
+    if owner is None:
+        return Remedy("create the Pod again")
+    key = (owner.group, owner.kind)
+    restart = command(namespace, owner)
+    if restart is not None:
+        return Remedy("recreate the Pods", (restart,))
+    deletion = kubectl.line("delete", "pod", pod, namespace=namespace) if is_name(pod) else None
+    if key == ("", "Pod"):
+        manifest = kubectl.line("get", "pod", pod, "-o", "yaml", namespace=namespace) if is_name(pod) else None
+        again = f"{manifest} | kubectl replace --force -f -" if manifest else None
+        return remedy("recreate the Pod, which has no owner that would do so", again)
+    if key == (_BATCH, "CronJob"):
+        run = (
+            kubectl.line("create", "job", f"{owner.name}-now", f"--from=cronjob/{owner.name}", namespace=namespace)
+            if is_name(owner.name)
+            else None
+        )
+        return remedy("wait for the next run, or start one now", run)
+    if key == (_BATCH, "Job"):
+        return remedy("delete the Pod, and its Job creates another one (this counts as a failure of the Pod)", deletion)
+    if key in RESTARTABLE_KINDS:
+        return remedy(f"delete the Pod, and its {owner.kind} creates another one", deletion)
+    return remedy("delete the Pod, and its operator creates another one", deletion)
+
+
+def without_label(namespace: str, pod: str, owner: WorkloadName | None, label: str) -> Remedy:
+    """Return how to remove a label from the template of a Pod, or from the Pod itself if it has no owner."""
+    if owner is not None and (owner.group, owner.kind) == ("", "Pod"):
+        return remedy(
+            "remove that label from the Pod",
+            kubectl.line("label", "pod", pod, f"{label}-", namespace=namespace) if is_name(pod) else None,
+        )
+    hint = "remove that label from the Pod template"
+    path = None if owner is None else _LABELS.get((owner.group, owner.kind))
+    if owner is None or path is None or not is_name(owner.name) or not is_namespace(namespace):
+        return Remedy(hint)
+    key = label.replace("~", "~0").replace("/", "~1")
+    patch = f'[{{"op":"remove","path":"{path}/{key}"}}]'
+    workload = f"{owner.kind.lower()}/{owner.name}"
+    return remedy(hint, kubectl.line("patch", workload, "--type=json", "-p", patch, namespace=namespace))

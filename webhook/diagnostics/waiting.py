@@ -12,7 +12,7 @@ from msgspec import Struct
 
 from webhook.constants import MIRROR_ANNOTATION
 from webhook.diagnostics import pull_errors
-from webhook.diagnostics.pull_errors import Remedy
+from webhook.diagnostics.remedy import Remedy
 from webhook.kube.objects import ContainerStatus, Event, Pod
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code

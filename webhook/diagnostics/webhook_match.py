@@ -7,21 +7,35 @@ import re
 from collections.abc import Iterator, Mapping
 
 from webhook.admission_policy.match_constraints import SHIPPED_CONDITIONS
-from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, NAMESPACE_NAME_LABEL, WEBHOOK_NAME
+from webhook.constants import ENABLED_LABEL, MIRROR_ANNOTATION, NAMESPACE_NAME_LABEL, PROGRAM, WEBHOOK_NAME
+from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import NotReadable
+from webhook.kube.object_names import is_namespace
 from webhook.kube.objects import Namespace, Requirement, Rule, Selector, Webhook, WebhookConfiguration
+from webhook.log.escaping import truncate
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
 #: The match condition of an installation in which a policy replaces the webhook.
 _NEVER = "false"
-DRY_RUN_HINT = "ask the API server itself: --dry-run"
+#: Characters shown of a label's value.
+_SHOWN = 63
+MIRROR = "the Pod is the mirror of a static Pod, whose images are never changed"
+MIRROR_HINT = "change the images in the manifest of the static Pod on its node"
+DRY_RUN_HINT = "add --dry-run, and the API server decides"
 
 
-def opt_in_command(namespace: str) -> str:
-    """Return the command that opts a namespace in."""
-    return kubectl.of_namespace(namespace, "label", f"{ENABLED_LABEL}=true", "--overwrite")
+def opt_in(namespace: str) -> Remedy:
+    """Return how to opt a namespace in."""
+    command = kubectl.line("label", "namespace", namespace, f"{ENABLED_LABEL}=true", "--overwrite")
+    return remedy("label the namespace", command if is_namespace(namespace) else None)
+
+
+def remove_opt_out(namespace: str) -> Remedy:
+    """Return how to remove the label that opts a namespace out, where all others are selected."""
+    command = kubectl.line("label", "namespace", namespace, f"{ENABLED_LABEL}-")
+    return remedy("remove the label from the namespace", command if is_namespace(namespace) else None)
 
 
 def steps(
@@ -37,10 +51,10 @@ def steps(
         yield _of_namespace(webhook.namespace_selector, namespace)
     yield _of_pod(webhook.object_selector, labels)
     if any(rule_covers(rule, "CREATE", "pods") for rule in webhook.rules):
-        yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are made")
+        yield Finding(Mark.OK, Code.WEBHOOK_OK, "operation", "the webhook is called when Pods are created")
     else:
         why = "the webhook configuration has no rule for the creation of Pods"
-        yield Finding(Mark.FAIL, Code.WEBHOOK_RULES, "operation", why, "apply the installation's manifests again")
+        yield Finding(Mark.FAIL, Code.WEBHOOK_RULES, "operation", why, "apply the manifests of the installation again")
     for condition in webhook.match_conditions:
         yield _of_condition(condition.name, condition.expression, annotations)
 
@@ -125,37 +139,47 @@ def _of_namespace(selector: Selector, namespace: Namespace) -> Finding:
             Mark.FAIL,
             Code.NAMESPACE_EXCLUDED,
             what,
-            f"the webhook configuration keeps namespace {name} out by its name",
+            f"the webhook configuration excludes namespace {name} by its name",
         )
     return Finding(Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, *_unlabelled(missing, name, labels))
 
 
-def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str]:
-    """Return which label a namespace lacks, and how to add it."""
+def _unlabelled(missing: Requirement, name: str, labels: Mapping[str, str]) -> tuple[str, str, tuple[str, ...]]:
+    """Return which label a namespace lacks, and how to add it: the end of a finding."""
     if missing.key != ENABLED_LABEL:
-        return f"the labels of namespace {name} do not fit its webhook configuration: {_in_words(missing)}", ""
-    if missing.operator == "NotIn":
-        return (
-            f"its namespace has the label {ENABLED_LABEL}={labels[ENABLED_LABEL]}",
-            f"{kubectl.of_namespace(name, 'label', f'{ENABLED_LABEL}-')}; then recreate the Pod",
+        why = (
+            f"namespace {name} does not match the namespaceSelector of the webhook configuration: {_in_words(missing)}"
         )
+        return (why, "change the labels of the namespace, or the selector", ())
+    if missing.operator == "NotIn":
+        return (opted_out(name, labels), *remove_opt_out(name))
+    return (not_opted_in(name, labels), *opt_in(name))
+
+
+def not_opted_in(namespace: str, labels: Mapping[str, str]) -> str:
+    """Return why a namespace without the label that opts it in is not selected."""
     value = labels.get(ENABLED_LABEL)
-    other = "" if value is None else f", but {value}" if value else ", but an empty one"
-    return (
-        f"its namespace has no label {ENABLED_LABEL}=true{other}",
-        f"{opt_in_command(name)}; then recreate the Pod",
-    )
+    wanted = f"{ENABLED_LABEL}=true"
+    if value is None:
+        return f"namespace {namespace} does not have the label {wanted}"
+    return f'the label {ENABLED_LABEL} of namespace {namespace} is "{truncate(value, _SHOWN)}", and must be "true"'
+
+
+def opted_out(namespace: str, labels: Mapping[str, str]) -> str:
+    """Return why a namespace with a label against it is not selected."""
+    return f"namespace {namespace} is opted out by its label {ENABLED_LABEL}={labels.get(ENABLED_LABEL, '')}"
 
 
 def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:
     what = "Pod's labels"
     missing = _first_unmet(selector, labels)
     if missing is None:
-        return Finding(Mark.OK, Code.POD_OK, what, "they do not keep the webhook from being called")
+        return Finding(Mark.OK, Code.POD_OK, what, "the webhook is called for Pods with these labels")
     if missing.key == ENABLED_LABEL:
-        why = f"its own label {ENABLED_LABEL}={labels.get(ENABLED_LABEL)} opts it out"
-        return Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, why, "take that label off the Pod's template")
-    return Finding(Mark.FAIL, Code.POD_LABELS, what, f"they do not fit the webhook configuration: {_in_words(missing)}")
+        why = f"the Pod is opted out by its label {ENABLED_LABEL}={truncate(labels.get(ENABLED_LABEL, ''), _SHOWN)}"
+        return Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, why, "remove that label from the Pod template")
+    why = f"the Pod does not match the objectSelector of the webhook configuration: {_in_words(missing)}"
+    return Finding(Mark.FAIL, Code.POD_LABELS, what, why, "change the labels of the Pod, or the selector")
 
 
 def _in_words(requirement: Requirement) -> str:
@@ -166,16 +190,18 @@ def _in_words(requirement: Requirement) -> str:
 def _of_condition(name: str, expression: str, annotations: Mapping[str, str]) -> Finding:
     what = f"condition {name}"
     if _plain(expression) == _NEVER:
-        return Finding(Mark.FAIL, Code.WEBHOOK_NEVER_CALLED, what, "it is false: the webhook is never called")
+        return Finding(
+            Mark.FAIL, Code.WEBHOOK_NEVER_CALLED, what, "the condition is false, so the webhook is never called"
+        )
     about = _ABOUT.get(_plain(expression))
     if about is None:
-        why = "it is none of ours, and is not evaluated"
+        why = f"{PROGRAM} did not install this condition and cannot evaluate it"
         return Finding(Mark.UNKNOWN, Code.WEBHOOK_CONDITION_FOREIGN, what, why, DRY_RUN_HINT)
     if about == _UPDATES:
-        return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it holds whenever a Pod is made")
+        return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "true for every Pod that is created")
     if MIRROR_ANNOTATION in annotations:
-        return Finding(Mark.FAIL, Code.POD_MIRROR, what, "it is a mirror Pod: it stands for a static one of its node")
-    return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "it is no mirror Pod")
+        return Finding(Mark.FAIL, Code.POD_MIRROR, what, MIRROR, MIRROR_HINT)
+    return Finding(Mark.OK, Code.WEBHOOK_CONDITION_OK, what, "true, because the Pod is not a mirror Pod")
 
 
 def _plain(expression: str) -> str:

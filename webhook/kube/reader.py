@@ -11,7 +11,7 @@ import msgspec
 from msgspec import Struct, field
 
 from webhook.constants import MANAGED_BY_LABEL, REFRESHER
-from webhook.errors import ClusterError, Expired, Forbidden, NotFound, NotReadable, Unreachable
+from webhook.errors import ClusterError, Expired, Forbidden, NotFound, NotPermitted, NotReadable, Unreachable
 from webhook.kube import objects
 from webhook.kube.client import JSON, METADATA, METADATA_LIST, Client, Request, api_error
 from webhook.kube.codec import STATUS, decoded
@@ -241,9 +241,9 @@ def _in_words(resource: Resource[Any], namespace: str | None) -> str:
 
 
 def _not_readable(error: ClusterError, what: str) -> NotReadable:
-    """Return the error with a short reason for a missing permission, and the API server's otherwise."""
+    """Return `NotPermitted` for a missing permission, and the API server's message otherwise."""
     if isinstance(error, Forbidden) and str(error).endswith("(403)"):
-        return NotReadable(f"no right to {what}")
+        return NotPermitted(what)
     return NotReadable(str(error))
 
 

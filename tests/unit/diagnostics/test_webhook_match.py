@@ -54,8 +54,8 @@ def test_steps_shipped_manifest_all_ok() -> None:
     ("labels", "code", "values"),
     [
         ({}, Code.NAMESPACE_NOT_SELECTED, [f"{ENABLED}=true"]),
-        ({ENABLED: "yes"}, Code.NAMESPACE_NOT_SELECTED, [f"{ENABLED}=true", "yes"]),
-        ({ENABLED: ""}, Code.NAMESPACE_NOT_SELECTED, [f"{ENABLED}=true", "empty"]),
+        ({ENABLED: "yes"}, Code.NAMESPACE_NOT_SELECTED, [ENABLED, '"yes"', '"true"']),
+        ({ENABLED: ""}, Code.NAMESPACE_NOT_SELECTED, [ENABLED, '""', '"true"']),
         ({ENABLED: "true", NAME: "kube-public"}, Code.NAMESPACE_EXCLUDED, ["team-a"]),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from webhook.errors import NotReadable
 from webhook.kube.partial import attempt, known, known_or
 
-UNREADABLE = NotReadable("no right to list Pods")
+UNREADABLE = NotReadable("no permission to list Pods")
 
 
 def read(value: int) -> int:
@@ -23,5 +23,5 @@ def test_attempt_unreadable_part_raises_when_needed() -> None:
     part = attempt(read, -1)
     assert part is UNREADABLE
     assert known_or(part, None) is None
-    with pytest.raises(NotReadable, match="not known: no right to list Pods"):
+    with pytest.raises(NotReadable, match="no permission to list Pods"):
         known(part)

@@ -1,6 +1,6 @@
 """Analyzes one Pod, step by step."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import msgspec
@@ -14,15 +14,19 @@ from webhook.admission.pod import ImageField
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import (
     CONFIGURATION_HASH_ANNOTATION,
+    DOCS,
     ENABLED_LABEL,
     MIRROR_ANNOTATION,
     ORIGINALS_ANNOTATION,
+    PROGRAM,
     InstallationNames,
 )
-from webhook.diagnostics import evaluate, image_pull, waiting, webhook_match
+from webhook.diagnostics import evaluate, image_pull, restart_commands, waiting, webhook_match
 from webhook.diagnostics.explain import reachability
-from webhook.diagnostics.generated_policies import generated, orphan_remedy
-from webhook.errors import InvalidManifest, NotReadable
+from webhook.diagnostics.generated_policies import deletion, generated
+from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.diagnostics.restart_commands import WorkloadName
+from webhook.errors import InvalidManifest, NotPermitted, NotReadable
 from webhook.images import resolver
 from webhook.images.resolver import Resolution
 from webhook.kube.objects import (
@@ -38,12 +42,11 @@ from webhook.kube.objects import (
 )
 from webhook.kube.partial import known, known_or
 from webhook.log.escaping import truncate
+from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
 
-#: The hint for a Pod that was created too early.
-RECREATE = "recreate it (kubectl rollout restart of its owner)"
 _WEBHOOK = "the webhook"
 _SHOWN = 400
 #: Limit of characters of a name: a host name has 63, less a hyphen and the five that the API server appends.
@@ -58,7 +61,7 @@ class PodContext(NamedTuple):
     """The objects read for one Pod; None if one does not exist or was not requested."""
 
     subject: str
-    """`team-a/web-1`."""
+    """`Pod team-a/web-1`, or `Deployment team-a/web` for the Pods that it creates."""
     namespace: str
     manifest: dict[str, Any]
     """The Pod as it is stored, or as it would be created."""
@@ -80,6 +83,36 @@ class PodContext(NamedTuple):
     guards: tuple[Object, ...] | NotReadable = ()
     """The cluster's ValidatingAdmissionPolicies."""
     names: InstallationNames = InstallationNames()
+    owner: WorkloadName | None = None
+    """The topmost owner of the Pod, or the Pod itself; None if nothing of it is in the cluster."""
+
+    @property
+    def name(self) -> str:
+        """The Pod's name; empty if it has none yet."""
+        name = (self.manifest.get("metadata") or {}).get("name")
+        return name if isinstance(name, str) else ""
+
+    @property
+    def recreation(self) -> Remedy:
+        """How to recreate the Pod."""
+        if not self.exists and (self.owner is None or self.owner.kind == "Pod"):
+            return Remedy()
+        return restart_commands.of_pod(self.namespace, self.name, self.owner)
+
+    @property
+    def denied(self) -> tuple[str, ...]:
+        """The actions that the user has no permission for, in words: `read ConfigMaps registry-webhook/...`."""
+        parts = (
+            self.settings,
+            self.namespace_object,
+            self.configuration,
+            self.policies,
+            self.guards,
+            self.endpoints,
+            self.secret,
+            self.dry_run,
+        )
+        return tuple(dict.fromkeys(one.action for one in parts if isinstance(one, NotPermitted)))
 
     @property
     def effective(self) -> EffectiveConfig | None:
@@ -166,6 +199,11 @@ class PodAnalysis(NamedTuple):
         )
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether the Pod has the annotation with original images, which any user can write."""
+        return bool(_recorded(self.context.manifest))
+
+    @property
     def names_pull_secret(self) -> bool:
         return any(secret.name == self.secret for secret in self.pod.spec.image_pull_secrets)
 
@@ -216,7 +254,7 @@ def _decoded(manifest: dict[str, Any]) -> Pod:
     try:
         return msgspec.convert(manifest, Pod)
     except msgspec.ValidationError as error:
-        raise InvalidManifest(f"it is no Pod that an API server takes: {error}") from None
+        raise InvalidManifest(f"not a valid Pod: {error}") from None
 
 
 def _without_nulls(value: Any) -> Any:
@@ -272,35 +310,45 @@ def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
     yield from _orphaned(read)
     yield from or_unknown("webhook configuration", Code.WEBHOOK_UNKNOWN, _webhook(read, analysis.pod, analysis.dry_run))
     yield from _is_selected(read)
-    yield from _opted_out(read)
+    yield from _opted_out(read, analysis.pod)
 
 
 def _is_allowed(context: PodContext) -> Iterator[Finding]:
     what = "namespace allowed"
     never = NamespaceFilter(NamespaceSettings(), context.names.namespace).denial_reason(context.namespace)
     if never is not None:
-        yield Finding(Mark.FAIL, Code.NAMESPACE_NEVER, what, f"{never}, and never served")
+        hint = "run the Pod in another namespace, or write its images with their registry"
+        yield Finding(Mark.FAIL, Code.NAMESPACE_NEVER, what, f"{never}, and is never selected", hint)
         return
     why = known(context.settings).mutator.namespace_filter.denial_reason(context.namespace)
     if why is not None:
-        yield Finding(Mark.FAIL, Code.NAMESPACE_DENIED, what, why, "change that setting, if it is to be served")
+        hint = f"change that setting to select namespace {context.namespace}"
+        yield Finding(Mark.FAIL, Code.NAMESPACE_DENIED, what, why, *edit_configuration(context, hint))
     else:
-        why = f"nothing keeps namespace {context.namespace} from being served"
+        why = f"no setting excludes namespace {context.namespace}"
         yield Finding(Mark.OK, Code.NAMESPACE_OK, what, why)
+
+
+def edit_configuration(context: PodContext, hint: str) -> Remedy:
+    """Return a hint with the command that edits the configuration, unless that is a file."""
+    names = context.names
+    if not isinstance(context.config_map, ConfigMap):
+        return Remedy(hint)
+    return remedy(hint, kubectl.line("edit", "configmap", namespace=names.namespace, name=names.config_map))
 
 
 def _policies(context: PodContext) -> Iterator[Finding]:
     for policy in generated(known(context.policies)):
         digest = policy.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]
-        what, why = "admission policy", f"{policy.metadata.name} is made from configuration {digest}"
+        what, why = "admission policy", f"{policy.metadata.name} was generated from configuration {digest}"
         if context.effective is None:
             yield Finding(Mark.OK, Code.POLICY_OK, what, why)
         elif digest == context.effective.digest:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
-            remedy = "generate it again: registry-webhook policy mutate"
-            why = f"{why}, and the current one is {context.effective.digest}"
-            yield Finding(Mark.WARNING, Code.POLICY_OUTDATED, what, why, remedy)
+            why = f"{why}, but the current one is {context.effective.digest}"
+            command = f"{kubectl.shell(PROGRAM, 'policy', 'mutate')} | kubectl apply -f -"
+            yield Finding(Mark.WARNING, Code.POLICY_OUTDATED, what, why, "generate the policy again", (command,))
 
 
 def _orphaned(context: PodContext) -> Iterator[Finding]:
@@ -311,64 +359,95 @@ def _orphaned(context: PodContext) -> Iterator[Finding]:
         name = guard.metadata.name
         why = f"ValidatingAdmissionPolicy {name} refuses Pods, and the API shows nothing that rewrites them"
         mark = Mark.WARNING if context.exists else Mark.FAIL
-        yield Finding(mark, Code.POLICY_ORPHANED, what, why, orphan_remedy("validating", guard.metadata.name))
+        hint = "install the webhook again, or delete the policy"
+        yield Finding(mark, Code.POLICY_ORPHANED, what, why, *remedy(hint, deletion("validating", name)))
     for policy in () if context.is_installed else context.own_policies:
-        why = f"MutatingAdmissionPolicy {policy.metadata.name} rewrites Pods, and nothing maintains their pull secrets"
-        remedy = orphan_remedy("mutating", policy.metadata.name)
-        yield Finding(Mark.WARNING, Code.POLICY_ORPHANED, what, why, remedy)
+        name = policy.metadata.name
+        why = f"MutatingAdmissionPolicy {name} rewrites Pods, and nothing maintains their pull secrets"
+        hint = "install the refresher again, or delete the policy"
+        yield Finding(Mark.WARNING, Code.POLICY_ORPHANED, what, why, *remedy(hint, deletion("mutating", name)))
 
 
 def _webhook(context: PodContext, pod: Pod, trial: Finding | None) -> Iterator[Finding]:
     what = "webhook configuration"
     webhook = webhook_match.find_webhook(known(context.configuration))
+    named = reachability.display_name(context.names)
     if context.own_policies and (webhook is None or webhook_match.is_never_called(webhook)):
-        why = "the webhook is not called, and the admission policy does its work"
+        why = "the webhook is not called, because the admission policy rewrites Pods"
         yield Finding(Mark.OK, Code.POLICY_INSTEAD, what, why)
         return
     if webhook is None and trial is not None and trial.mark is Mark.OK:
-        named = reachability.display_name(context.names)
-        why = f"the API shows no {named} and no policy, but a dry run is rewritten: {evaluate.STATIC_POLICIES_HIDDEN}"
+        why = f"{named} does not exist, but a dry run is rewritten: {evaluate.STATIC_POLICIES_HIDDEN}"
         yield Finding(Mark.OK, Code.POLICY_HIDDEN, what, why)
         return
     if webhook is None:
-        why = f"there is no {reachability.display_name(context.names)}, and no policy of ours that the API shows"
-        remedy = f"install it: kubectl apply -k certs/self-managed; {evaluate.STATIC_POLICIES_HIDDEN}: --dry-run tells"
-        yield Finding(Mark.FAIL, Code.WEBHOOK_MISSING, what, why, remedy)
+        why = f"{named} does not exist, and neither does a generated admission policy"
+        hint = (
+            f"install {PROGRAM} ({DOCS}/how-to/install.md), or add --dry-run if a policy in a static manifest, which "
+            "the API does not show, rewrites Pods"
+        )
+        yield Finding(Mark.FAIL, Code.WEBHOOK_MISSING, what, why, hint)
         return
-    yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"there is the {reachability.display_name(context.names)}")
+    yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"{named} exists")
     yield from webhook_match.steps(webhook, context.namespace_object, pod.metadata.labels, pod.metadata.annotations)
 
 
 def _is_selected(context: PodContext) -> Iterator[Finding]:
-    what = "namespace served"
+    what = "namespace selected"
     settings, namespace = context.effective, known_or(context.namespace_object, None)
-    if settings is None or namespace is None:
+    if namespace is None:
+        return
+    labels = namespace.metadata.labels
+    if settings is None:
+        yield from _is_labelled(context.namespace, labels)
         return
     mode = settings.mode
-    if settings.mutator.namespace_filter.is_opted_in(namespace.metadata.labels):
-        why = f"it is, with webhook.namespaces.mode {mode} ({settings.origin})"
+    if settings.mutator.namespace_filter.is_opted_in(labels):
+        why = f"selected, with webhook.namespaces.mode {mode} ({settings.origin})"
+        yield Finding(Mark.OK, Code.NAMESPACE_OK, what, why)
+    elif mode == "labelled":
+        why = webhook_match.not_opted_in(context.namespace, labels)
+        yield Finding(Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, why, *webhook_match.opt_in(context.namespace))
+    else:
+        why = webhook_match.opted_out(context.namespace, labels)
+        hint = webhook_match.remove_opt_out(context.namespace)
+        yield Finding(Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, why, *hint)
+
+
+def _is_labelled(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]:
+    """Decide by the label alone, for a user who may not read the configuration."""
+    what = "namespace selected"
+    value = labels.get(ENABLED_LABEL)
+    if value == "true":
+        why = f"namespace {namespace} has the label {ENABLED_LABEL}=true"
         yield Finding(Mark.OK, Code.NAMESPACE_OK, what, why)
         return
-    label = "no label" if mode == "labelled" else "a label against it:"
-    value = "true" if mode == "labelled" else "false"
-    remedy = f"{webhook_match.opt_in_command(context.namespace)}; then recreate the Pod"
-    yield Finding(
-        Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, f"its namespace has {label} {ENABLED_LABEL}={value}", remedy
-    )
+    why = webhook_match.not_opted_in(namespace, labels)
+    if value is None:
+        why += ", which it needs unless all namespaces are selected"
+    yield Finding(Mark.FAIL, Code.NAMESPACE_NOT_SELECTED, what, why, *webhook_match.opt_in(namespace))
 
 
-def _opted_out(context: PodContext) -> Iterator[Finding]:
+def _opted_out(context: PodContext, pod: Pod) -> Iterator[Finding]:
     """Let the server's own code decide whether it leaves the Pod alone."""
     what = "Pod"
+    label = pod.metadata.labels.get(ENABLED_LABEL)
+    opted_out = f"the Pod is opted out by its label {ENABLED_LABEL}={label}"
+    without = restart_commands.without_label(context.namespace, context.name, context.owner, ENABLED_LABEL)
     if context.effective is None:
+        # The label has no effect with `webhook.pod_opt_out: ignore`, which is not known here.
+        if MIRROR_ANNOTATION in pod.metadata.annotations:
+            yield Finding(Mark.FAIL, Code.POD_MIRROR, what, webhook_match.MIRROR, webhook_match.MIRROR_HINT)
+        elif label == "false":
+            yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, opted_out, *without)
         return
     decision = context.effective.mutator.decide(PodRequest.to_create(context.manifest, context.namespace))
     if decision.outcome == Outcome.OPTED_OUT:
-        yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, decision.why, "take that label off the Pod's template")
+        yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, opted_out, *without)
     elif decision.outcome == Outcome.MIRROR:
-        yield Finding(Mark.FAIL, Code.POD_MIRROR, what, decision.why, "change the image in the file on its node")
+        yield Finding(Mark.FAIL, Code.POD_MIRROR, what, webhook_match.MIRROR, webhook_match.MIRROR_HINT)
     else:
-        yield Finding(Mark.OK, Code.POD_OK, what, "it is neither opted out nor a mirror Pod")
+        yield Finding(Mark.OK, Code.POD_OK, what, "neither opted out nor a mirror Pod")
 
 
 def _reachability(context: PodContext) -> Iterator[Finding]:
@@ -384,9 +463,9 @@ def _reachability(context: PodContext) -> Iterator[Finding]:
 def _of_image(image: Image) -> Finding:
     what = str(image.place)
     if image.resolution is None:
-        return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, f"it is {truncate(image.place.image, _SHOWN)}")
+        return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, truncate(image.place.image, _SHOWN))
     if image.needs_rewrite:
-        return Finding(Mark.FAIL, Code.IMAGE_NOT_REWRITTEN, what, f"it is as written, and would be: {image}")
+        return Finding(Mark.FAIL, Code.IMAGE_NOT_REWRITTEN, what, f"not rewritten; expected: {image}")
     if image.resolution.private:
         return Finding(Mark.OK, Code.IMAGE_OK, what, str(image))
     return Finding(Mark.FAIL, Code.IMAGE_UNCHANGED, what, str(image))
@@ -403,33 +482,34 @@ def _record(analysis: PodAnalysis) -> Iterator[Finding]:
     names = ", ".join(truncate(name, _NAME) for name in others[:_NAMED])
     more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
     if analysis.context.effective is None:
-        why = f"without the configuration it cannot be verified for {names}{more}, and is ignored"
+        why = f"the annotation {ORIGINALS_ANNOTATION} cannot be verified for {names}{more} without the configuration"
     else:
         why = (
-            f"it is ignored for {names}{more}: the current configuration does not make the present image of it, so it "
-            "is stale, copied from another Pod or written by another client"
+            f"the annotation {ORIGINALS_ANNOTATION} is ignored for {names}{more}: with the current configuration it "
+            "does not lead to the container's image, so it is outdated, copied from another Pod or written by another "
+            "client"
         )
     yield Finding(Mark.WARNING, Code.IMAGE_RECORD, "original images", why)
 
 
 def _pulls(analysis: PodAnalysis) -> Iterator[Finding]:
     read = analysis.context
+    what = "imagePullSecrets"
     if analysis.secret is not None and MIRROR_ANNOTATION in analysis.pod.metadata.annotations:
         why = f"a static Pod never gets {analysis.secret}"
-        yield Finding(Mark.FAIL, Code.POD_SECRET_NOT_NAMED, "named", why, waiting.STATIC_POD_HINT)
+        yield Finding(Mark.FAIL, Code.POD_SECRET_NOT_NAMED, what, why, waiting.STATIC_POD_HINT)
     elif analysis.secret is not None:
         if analysis.names_pull_secret:
-            yield Finding(
-                Mark.OK, Code.POD_SECRET_NAMED, "named", f"the Pod names {analysis.secret} in imagePullSecrets"
-            )
+            yield Finding(Mark.OK, Code.POD_SECRET_NAMED, what, f"the Pod names {analysis.secret}")
         elif read.exists:
-            why = f"the Pod does not name {analysis.secret}, which can only be added when a Pod is made"
-            yield Finding(Mark.FAIL, Code.POD_SECRET_NOT_NAMED, "named", why, RECREATE)
+            why = f"the Pod does not name the pull secret {analysis.secret}, which is added only when a Pod is created"
+            yield Finding(Mark.FAIL, Code.POD_SECRET_NOT_NAMED, what, why, *read.recreation)
         wanted = [image.resolution.image for image in analysis.images if image.resolution and image.resolution.private]
         place = f"{read.namespace}/{analysis.secret}"
         yield from image_pull.check_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now, read.names)
     if read.exists:
-        yield from image_pull.check_statuses(analysis.pod, read.events, read.now)
+        originals = {image.place.image: image.written for image in analysis.images if image.changed}
+        yield from image_pull.check_statuses(analysis.pod, read.events, read.now, originals)
 
 
 def _dry_run(analysis: PodAnalysis) -> Finding | None:
@@ -440,14 +520,15 @@ def _dry_run(analysis: PodAnalysis) -> Finding | None:
     if isinstance(trial, NotReadable):
         return Finding(Mark.UNKNOWN, Code.DRYRUN_UNKNOWN, what, str(trial))
     if trial.stored is None:
-        return Finding(
-            Mark.FAIL, Code.DRYRUN_REFUSED, what, f"the API server refuses it: {truncate(trial.refusal, _SHOWN)}"
-        )
+        why = f"the API server refuses the Pod: {truncate(trial.refusal, _SHOWN)}"
+        return Finding(Mark.FAIL, Code.DRYRUN_REFUSED, what, why, "fix what the API server reports")
     tried = {(one.field, one.name): one.image for one in _places(trial.stored)}
     written = {(one.place.field, one.place.name): one.written for one in analysis.images}
     rewritten = sorted(name for (field, name), image in written.items() if tried.get((field, name), image) != image)
     if rewritten:
-        return Finding(Mark.OK, Code.DRYRUN_OK, what, f"it is rewritten: {', '.join(rewritten)}")
+        return Finding(Mark.OK, Code.DRYRUN_OK, what, f"rewritten: {', '.join(rewritten)}")
     if any(secret.get("name") == analysis.secret for secret in trial.stored["spec"].get("imagePullSecrets", ())):
-        return Finding(Mark.OK, Code.DRYRUN_OK, what, "it gets the pull secret, and every image stays")
-    return Finding(Mark.FAIL, Code.DRYRUN_UNCHANGED, what, "it stays as it is written")
+        return Finding(Mark.OK, Code.DRYRUN_OK, what, "gets the pull secret, and every image is unchanged")
+    return Finding(
+        Mark.FAIL, Code.DRYRUN_UNCHANGED, what, "a dry run is not rewritten", *reachability.CHECK_INSTALLATION
+    )

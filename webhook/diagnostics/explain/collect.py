@@ -1,26 +1,49 @@
 """Read from the cluster what explanations need: shared objects once, and the others for each Pod."""
 
 import time
-from typing import Any
+from typing import Any, TypeVar
+
+import msgspec
 
 from webhook.config.effective import EffectiveConfig
+from webhook.diagnostics import running_pods
 from webhook.diagnostics.explain.analysis import PodContext, as_written
+from webhook.diagnostics.explain.subjects import POD, Kind, Subject
+from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.errors import ClusterError, NotReadable
 from webhook.kube.installed_config import InstalledObjects
-from webhook.kube.objects import DryRunResult, Namespace, Secret
+from webhook.kube.object_names import is_namespace
+from webhook.kube.objects import DryRunResult, Metadata, Namespace, Object, Secret
 from webhook.kube.partial import attempt, known_or
-from webhook.kube.pod_templates import Workload
+from webhook.kube.pod_templates import Workload, workloads
 from webhook.kube.reader import (
     ENDPOINT_SLICES,
     EVENTS,
+    JOBS,
     MUTATING_POLICIES,
     NAMESPACES,
     POD_MANIFESTS,
+    REPLICA_SETS,
+    REPLICATION_CONTROLLERS,
     SECRET_CONTENTS,
     VALIDATING_POLICIES,
     WEBHOOKS,
     Reader,
+    Resource,
 )
+
+_T = TypeVar("_T")
+
+#: The longest chain of owners that is followed.
+_DEPTH = 4
+#: Owners that can have an owner themselves, of which only the metadata is read.
+_OWNERS: dict[tuple[str, str], Resource[Object]] = {
+    ("apps", "ReplicaSet"): REPLICA_SETS,
+    ("batch", "Job"): JOBS,
+    ("", "ReplicationController"): REPLICATION_CONTROLLERS,
+}
+#: The objects between a workload and its Pods.
+_BETWEEN: dict[str, Resource[Object]] = {"Deployment": REPLICA_SETS, "CronJob": JOBS}
 
 
 class Collector:
@@ -41,28 +64,78 @@ class Collector:
         labels = f"kubernetes.io/service-name={names.service}"
         self._endpoints = attempt(reader.list, ENDPOINT_SLICES, names.namespace, labels=labels)
 
-    def collect(self, subject: str | Workload, namespace: str) -> PodContext:
-        """Read the context of an existing Pod, given by its name, or of the Pods of a workload that is not applied yet.
+    def collect(self, subject: Subject, namespace: str) -> list[PodContext]:
+        """Read the context of a Pod or, for a workload, of the Pods that it would create and its newest Pod.
 
-        A workload that names no namespace is in `namespace`. Raises `ClusterError` if the Pod cannot be read.
+        Raises `ClusterError` if the object cannot be read.
         """
-        return self._existing(subject, namespace) if isinstance(subject, str) else self._planned(subject, namespace)
+        kind, name = subject
+        if kind is POD:
+            return [self._existing(self._read(POD_MANIFESTS, kind.name, namespace, name), namespace)]
+        found = self._read(kind.resource, kind.name, namespace, name)
+        manifest = {"apiVersion": f"{kind.group}/v1".lstrip("/"), "kind": kind.name, **found}
+        owner = self._topmost(msgspec.convert(found["metadata"], Metadata), WorkloadName(kind.name, name, kind.group))
+        planned = [self.plan(one, namespace)._replace(owner=owner) for one in workloads(manifest)]
+        newest = known_or(attempt(self._newest_pod, kind, found, namespace), None)
+        return planned if newest is None else [*planned, self._existing(newest, namespace)]
 
-    def _existing(self, name: str, namespace: str) -> PodContext:
-        found = self._reader.get(POD_MANIFESTS, name, namespace)
-        if found is None:
-            raise ClusterError(f"there is no Pod {namespace}/{name}")
-        # By uid: an earlier Pod may have had the same name.
-        fields = f"involvedObject.kind=Pod,involvedObject.uid={found['metadata']['uid']}"
-        # Events only add details to the Pod's status, so they may be missing.
-        events = known_or(attempt(self._reader.list, EVENTS, namespace, fields=fields), ())
-        return self._context(f"{namespace}/{name}", namespace, found)._replace(exists=True, events=events)
+    def plan(self, workload: Workload, default_namespace: str) -> PodContext:
+        """Read the context of the Pods of a workload in a manifest.
 
-    def _planned(self, workload: Workload, default_namespace: str) -> PodContext:
+        A workload that names no namespace is in `default_namespace`.
+        """
         namespace = workload.namespace or default_namespace
         metadata = workload.pod.get("metadata")
         manifest = {**workload.pod, "metadata": metadata if isinstance(metadata, dict) else {}}
-        return self._context(f"{namespace}/{workload.name}", namespace, manifest)
+        subject = f"{workload.kind} {namespace}/{workload.name}"
+        return self._context(subject, namespace, manifest)
+
+    def _read(self, resource: Resource[_T], kind: str, namespace: str, name: str) -> _T:
+        found = self._reader.get(resource, name, namespace)
+        if found is None:
+            hint = f"kubectl -n {namespace} get {resource.plural}" if is_namespace(namespace) else ""
+            raise ClusterError(f"{kind} {namespace}/{name} does not exist", hint=hint)
+        return found
+
+    def _existing(self, found: dict[str, Any], namespace: str) -> PodContext:
+        metadata = msgspec.convert(found["metadata"], Metadata)
+        # By uid: an earlier Pod may have had the same name.
+        fields = f"involvedObject.kind=Pod,involvedObject.uid={metadata.uid}"
+        # Events only add details to the Pod's status, so they may be missing.
+        events = known_or(attempt(self._reader.list, EVENTS, namespace, fields=fields), ())
+        context = self._context(f"Pod {namespace}/{metadata.name}", namespace, found)
+        owner = self._topmost(metadata, WorkloadName("Pod", metadata.name))
+        return context._replace(exists=True, events=events, owner=owner)
+
+    def _topmost(self, metadata: Metadata, itself: WorkloadName) -> WorkloadName:
+        """Return the topmost owner of an object that can be read, or the object itself."""
+        found = itself
+        for _ in range(_DEPTH):
+            owner = running_pods.controller(metadata.owner_references)
+            if owner is None:
+                break
+            found = WorkloadName.of(owner)
+            resource = _OWNERS.get((owner.group, owner.kind))
+            above = attempt(self._reader.get, resource, owner.name, metadata.namespace) if resource else None
+            # An owner reference can name an object that does not exist, or another one of the same name.
+            if not isinstance(above, Object) or above.metadata.uid != owner.uid:
+                break
+            metadata = above.metadata
+        return found
+
+    def _newest_pod(self, kind: Kind, workload: dict[str, Any], namespace: str) -> dict[str, Any] | None:
+        """Return the newest Pod of a workload. Raises `NotReadable`."""
+        owners = {str(workload["metadata"].get("uid"))}
+        between = _BETWEEN.get(kind.name)
+        if between is not None:
+            owners = {one.metadata.uid for one in self._reader.list(between, namespace) if _owner_of(one) in owners}
+        selector = _selector(workload)
+        found = [
+            pod
+            for pod in self._reader.list(POD_MANIFESTS, namespace, labels=selector)
+            if owners & {owner.uid for owner in msgspec.convert(pod["metadata"], Metadata).owner_references}
+        ]
+        return max(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
 
     def _context(self, subject: str, namespace: str, manifest: dict[str, Any]) -> PodContext:
         secret: Secret | NotReadable | None = None
@@ -93,5 +166,17 @@ class Collector:
     def _namespace(self, name: str) -> Namespace:
         found = self._reader.get(NAMESPACES, name)
         if found is None:
-            raise NotReadable(f"there is no namespace {name}")
+            raise NotReadable(f"namespace {name} does not exist")
         return found
+
+
+def _owner_of(found: Object) -> str | None:
+    owner = running_pods.controller(found.metadata.owner_references)
+    return None if owner is None else owner.uid
+
+
+def _selector(workload: dict[str, Any]) -> str:
+    """Return a selector for the Pods of a workload by its exact labels; empty if it has none."""
+    selector = workload.get("spec", {}).get("selector") or {}
+    labels = selector.get("matchLabels", selector) if isinstance(selector, dict) else {}
+    return ",".join(f"{key}={value}" for key, value in labels.items() if isinstance(value, str))

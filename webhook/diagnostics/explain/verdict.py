@@ -1,93 +1,153 @@
 """Find the step that decides why a Pod is, or would be, rewritten or not."""
 
 from collections.abc import Iterable
+from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.constants import ENABLED_LABEL
+from webhook.constants import DOCS, ENABLED_LABEL
 from webhook.diagnostics import webhook_match
 from webhook.diagnostics.explain import analysis as cases
-from webhook.diagnostics.explain.analysis import RECREATE, PodAnalysis, PodContext
+from webhook.diagnostics.explain.analysis import PodAnalysis, PodContext
+from webhook.diagnostics.explain.reachability import CHECK_INSTALLATION
+from webhook.diagnostics.remedy import Remedy
 from webhook.errors import NotReadable
 from webhook.images.resolver import Reason
 from webhook.kube.objects import ManagedObject
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
+#: The ClusterRole that lets a user read what `explain` needs, besides the objects of the user's own namespace.
+READER_ROLE = "registry-webhook-reader"
+
 
 class Explanation(Struct, frozen=True):
     """The result for a Pod and its reason."""
 
     subject: str
+    """`Pod team-a/web-1`."""
     mark: Mark
     """Whether its images are rewritten and pulled."""
     code: Code
     """The code of the deciding step."""
     verdict: str
-    """The deciding step in one line."""
+    """The result: `was not rewritten`."""
+    cause: str
+    """The reason for it; empty if nothing is wrong."""
     hint: str
+    """What to do about it."""
+    commands: tuple[str, ...]
+    """Command lines that do it, in this order."""
+    documentation: str
+    unchecked: str
+    """What could not be checked for lack of permissions, and whom to ask; empty if everything was checked."""
     steps: tuple[Finding, ...]
 
     def __str__(self) -> str:
         return f"{self.subject} {self.verdict}"
 
 
-def _verdict(mark: Mark, code: Code, message: str, hint: str = "") -> Finding:
-    return Finding(mark, code, "", message, hint)
+class _Verdict(NamedTuple):
+    mark: Mark
+    code: Code
+    text: str
+    cause: str = ""
+    remedy: Remedy = Remedy()
 
 
 def explain(context: PodContext) -> Explanation:
     """Explain one Pod. Raises `InvalidManifest` if it is not a Pod."""
     case = cases.analyze(context)
     verdict = _of_stored(case) if context.exists else _of_planned(case)
-    return Explanation(context.subject, verdict.mark, verdict.code, verdict.message, verdict.hint, case.steps)
+    remedy = _completed(verdict, context)
+    return Explanation(
+        *(context.subject, verdict.mark, verdict.code, verdict.text, verdict.cause),
+        *(remedy.hint, remedy.commands, verdict.code.url, _unchecked(context), case.steps),
+    )
 
 
-def _of_stored(analysis: PodAnalysis) -> Finding:
+def _completed(verdict: _Verdict, context: PodContext) -> Remedy:
+    """Add the commands that recreate the Pod, if the fix changes only Pods that are created from then on."""
+    hint, commands = verdict.remedy
+    recreation = context.recreation
+    if verdict.mark is not Mark.FAIL or verdict.code not in _NEEDS_RECREATION or not recreation.hint:
+        return verdict.remedy
+    if verdict.code is Code.POD_OPTED_OUT and recreation.commands and "rollout" in recreation.commands[0]:
+        return verdict.remedy  # a changed template starts a rollout
+    if recreation.commands == commands:
+        return verdict.remedy
+    then = f"{hint}, then {recreation.hint}" if hint else recreation.hint
+    return Remedy(then, (*commands, *recreation.commands))
+
+
+def _unchecked(context: PodContext) -> str:
+    """Say in one line what could not be checked for lack of permissions, and which role to ask for."""
+    denied = context.denied
+    if not denied:
+        return ""
+    return f"no permission to {', '.join(denied)}: ask for the ClusterRole {READER_ROLE}"
+
+
+def _of(mark: Mark, text: str, finding: Finding) -> _Verdict:
+    return _Verdict(mark, finding.code, text, finding.message, Remedy(finding.hint, finding.commands))
+
+
+def _of_stored(analysis: PodAnalysis) -> _Verdict:
     """Explain an existing Pod."""
     changed = any(image.changed for image in analysis.images)
     due = [image for image in analysis.images if image.needs_rewrite]
     if analysis.context.effective is None and not changed:
-        blocked = _first(Mark.FAIL, analysis.selection_steps)
-        if blocked is None:
-            text = f"is as it is for reasons that are {analysis.context.settings}"
-            return _verdict(Mark.UNKNOWN, Code.CONFIG_UNKNOWN, text, "with --config FILE it is decided by that file")
-        return _verdict(Mark.FAIL, blocked.code, f"was not rewritten: {blocked.message}", blocked.hint)
+        return _of_unconfigured(analysis)
     if not due and (analysis.secret is None or analysis.names_pull_secret):
         return _up_to_date(analysis, changed=changed)
     what = "was not rewritten"
     if changed:
-        what = f"was rewritten, but for {', '.join(str(image.place) for image in due)}" if due else "was rewritten"
+        what = f"was rewritten except for {', '.join(str(image.place) for image in due)}" if due else "was rewritten"
     if not due:
-        what = f"{'was rewritten, but ' if changed else ''}was not given the pull secret {analysis.secret}"
+        what = f"{'was rewritten, but ' if changed else ''}did not get the pull secret {analysis.secret}"
     why = _why_not(analysis)
-    return _verdict(Mark.FAIL, why.code, f"{what}: {why.message}", why.hint)
+    return _of(Mark.FAIL, what, why)
 
 
-def _up_to_date(analysis: PodAnalysis, *, changed: bool) -> Finding:
-    """Explain whether the images of a Pod that is as configured can be pulled."""
-    if not changed and analysis.secret is None:
-        why = _first(Mark.FAIL, analysis.selection_steps) or _why_images_stay(analysis)
-        trouble = _first(Mark.FAIL, analysis.pulls)
-        if trouble is not None:
-            text = f"was not rewritten: {why.message}; and {trouble.message}"
-            return _verdict(Mark.FAIL, trouble.code, text, trouble.hint or why.hint)
-        return _verdict(Mark.FAIL, why.code, f"was not rewritten: {why.message}", why.hint)
-    done = "was rewritten" if changed else "needed no rewriting"
-    return _pulled(analysis, done)
-
-
-def _pulled(analysis: PodAnalysis, done: str) -> Finding:
+def _of_unconfigured(analysis: PodAnalysis) -> _Verdict:
+    """Explain an existing Pod by what a user may read who may not read the configuration."""
+    seems = analysis.is_recorded
+    blocked = None if seems else _first(Mark.FAIL, analysis.selection_steps)
+    if blocked is not None:
+        return _of(Mark.FAIL, "was not rewritten", blocked)
     trouble = _first(Mark.FAIL, analysis.pulls)
     if trouble is not None:
-        return _verdict(Mark.FAIL, trouble.code, f"{done}, but {trouble.message}", trouble.hint)
+        return _of(Mark.FAIL, "cannot start", trouble)
+    settings = analysis.context.settings
+    done = "was rewritten, according to its annotation" if seems else "may be as configured, or not"
+    why = f"the configuration could not be read: {settings}"
+    hint = "pass the configuration with --config FILE, or try a copy of the Pod with --dry-run"
+    return _Verdict(Mark.UNKNOWN, Code.CONFIG_UNKNOWN, done, why, Remedy(hint))
+
+
+def _up_to_date(analysis: PodAnalysis, *, changed: bool) -> _Verdict:
+    """Explain whether the images of a Pod that is as configured can be pulled."""
+    if not changed and analysis.secret is None:
+        trouble = _first(Mark.FAIL, analysis.pulls)
+        why = _first(Mark.FAIL, analysis.selection_steps) or _why_images_stay(analysis)
+        if trouble is None:
+            return _of(Mark.FAIL, "was not rewritten", why)
+        cause = f"{trouble.message}; it was not rewritten because {why.message}"
+        return _of(Mark.FAIL, "was not rewritten and cannot start", trouble)._replace(cause=cause)
+    return _pulled(analysis, "was rewritten" if changed else "needed no rewriting")
+
+
+def _pulled(analysis: PodAnalysis, done: str) -> _Verdict:
+    trouble = _first(Mark.FAIL, analysis.pulls)
+    if trouble is not None:
+        return _of(Mark.FAIL, f"{done}, but its images cannot be pulled", trouble)
     count = sum(image.changed or image.needs_rewrite for image in analysis.images)
     every = len(analysis.images)
     of = f": {count} of {every} {'image' if every == 1 else 'images'}" if count else ""
     unknown = _first(Mark.UNKNOWN, analysis.pulls)
     if unknown is not None:
-        return _verdict(Mark.OK, unknown.code, f"{done}{of}; of the pull, {unknown.message}", unknown.hint)
-    return _verdict(Mark.OK, Code.POD_OK, f"{done}{of}, and nothing stands in the way of its pull")
+        return _of(Mark.OK, f"{done}{of}", unknown)
+    return _Verdict(Mark.OK, Code.POD_OK, f"{done}{of}, and no problem was found")
 
 
 def _why_not(analysis: PodAnalysis) -> Finding:
@@ -101,26 +161,29 @@ def _why_not(analysis: PodAnalysis) -> Finding:
     unreachable = _first(Mark.FAIL, analysis.reachability_steps)
     if unreachable is not None:
         return unreachable
+    recreation = analysis.context.recreation
     trial = analysis.dry_run
     if trial is not None and trial.mark is Mark.FAIL:
-        why = f"a dry run is not either, though all else holds: {trial.message}"
-        return _verdict(Mark.FAIL, Code.DRYRUN_UNCHANGED, why, "registry-webhook doctor looks at the webhook itself")
+        why = f"all checks pass, but {trial.message}"
+        return _finding(Mark.FAIL, Code.DRYRUN_UNCHANGED, why, CHECK_INSTALLATION)
     if trial is not None and trial.mark is Mark.OK:
-        why = "it is as it was written, and a dry run is rewritten now"
-        return _verdict(Mark.FAIL, Code.POD_MISSED, why, RECREATE)
+        why = (
+            "a dry run is rewritten now; the webhook was unavailable or configured differently when the Pod was created"
+        )
+        return _finding(Mark.FAIL, Code.POD_MISSED, why, recreation)
     unknown = _first(Mark.UNKNOWN, analysis.selection_steps)
     if unknown is not None:
-        why = f"{unknown.subject} may be why, which is {_unknown(unknown)}"
-        return _verdict(Mark.UNKNOWN, Code.POD_UNKNOWN, why, webhook_match.DRY_RUN_HINT)
+        why = f"{unknown.subject} could not be checked: {unknown.message}"
+        return _finding(Mark.UNKNOWN, Code.POD_UNKNOWN, why, Remedy(webhook_match.DRY_RUN_HINT))
     why = (
-        "nothing keeps it from being rewritten now; when it was created, the webhook may have been unavailable, or the "
-        "configuration or the labels of the Pod or its namespace different"
+        "all checks pass now; when the Pod was created, the webhook was unavailable or configured differently, or the "
+        "Pod or its namespace had other labels"
     )
-    return _verdict(Mark.FAIL, Code.POD_MISSED, why, f"{RECREATE}; --dry-run shows the result")
+    return _finding(Mark.FAIL, Code.POD_MISSED, why, recreation)
 
 
-def _unknown(unknown: Finding) -> str:
-    return unknown.message if unknown.message.startswith("not known") else f"not known ({unknown.message})"
+def _finding(mark: Mark, code: Code, message: str, remedy: Remedy = Remedy()) -> Finding:  # noqa: B008 - immutable
+    return Finding(mark, code, "", message, *remedy)
 
 
 def _created_before(analysis: PodAnalysis) -> Finding | None:
@@ -133,12 +196,12 @@ def _created_before(analysis: PodAnalysis) -> Finding | None:
     engine, installed = min(read.rewriters, key=lambda one: one[1] or "", default=("", None))
     for what, when in (
         (f"{engine} was installed", installed),
-        ("its namespace's labels were last changed", _changed(read.namespace_object, *_LABEL)),
+        (f"the labels of namespace {read.namespace} were last changed", _changed(read.namespace_object, *_LABEL)),
         ("the configuration was last changed", _changed(read.config_map, "data")),
     ):
         if when is not None and created < when:
-            why = f"it was made at {created}, before {what}, at {when}"
-            return _verdict(Mark.FAIL, Code.POD_OLDER, why, RECREATE)
+            why = f"the Pod was created at {created}, before {what} at {when}"
+            return _finding(Mark.FAIL, Code.POD_OLDER, why, read.recreation)
     return None
 
 
@@ -146,7 +209,7 @@ def _changed(found: ManagedObject | NotReadable | None, *path: str) -> str | Non
     return found.metadata.changed(*path) if isinstance(found, ManagedObject) else None
 
 
-def _of_planned(analysis: PodAnalysis) -> Finding:
+def _of_planned(analysis: PodAnalysis) -> _Verdict:
     """Explain a Pod that does not exist yet."""
     trial = analysis.dry_run
     tried = trial is not None and trial.mark is not Mark.UNKNOWN
@@ -159,11 +222,13 @@ def _of_planned(analysis: PodAnalysis) -> Finding:
     if blocked is None and tried and trial is not None:
         blocked = trial
     if blocked is not None:
-        return _verdict(Mark.FAIL, blocked.code, f"would not be rewritten: {blocked.message}", blocked.hint)
+        return _of(Mark.FAIL, "would not be rewritten", blocked)
     unknown = _first(Mark.UNKNOWN, analysis.selection_steps)
     if unknown is not None:
-        text = f"would be rewritten, or not: {unknown.subject} is {_unknown(unknown)}"
-        return _verdict(Mark.UNKNOWN, unknown.code, text, webhook_match.DRY_RUN_HINT)
+        cause = f"{unknown.subject} could not be checked: {unknown.message}"
+        return _Verdict(
+            Mark.UNKNOWN, unknown.code, "may be rewritten, or not", cause, Remedy(webhook_match.DRY_RUN_HINT)
+        )
     return _pulled(analysis, "would be rewritten")
 
 
@@ -178,12 +243,14 @@ def _is_any_changed(analysis: PodAnalysis) -> bool:
 def _why_images_stay(analysis: PodAnalysis) -> Finding:
     """Find why all images stay, preferring reasons that a user configured."""
     if not analysis.images:
-        return _verdict(Mark.FAIL, Code.POD_NO_IMAGE, "it names no image")
+        return _finding(Mark.FAIL, Code.POD_NO_IMAGE, "the Pod has no image", Remedy("add a container with an image"))
     first = min(analysis.images, key=lambda image: _ORDER.get(image.resolution.reason, 9) if image.resolution else 9)
     more = len(analysis.images) - 1
-    others = f"; {more} more {'stays' if more == 1 else 'stay'} too" if more else ""
-    remedy = _REMEDIES.get(first.resolution.reason, "") if first.resolution else ""
-    return _verdict(Mark.FAIL, Code.IMAGE_UNCHANGED, f"{first}{others}", remedy)
+    others = f"; {more} more {'image is' if more == 1 else 'images are'} unchanged too" if more else ""
+    reason = first.resolution.reason if first.resolution else None
+    hint, is_setting = _HINTS.get(reason, ("", False)) if reason else ("", False)
+    remedy = cases.edit_configuration(analysis.context, hint) if is_setting else Remedy(hint)
+    return _finding(Mark.FAIL, Code.IMAGE_UNCHANGED, f"{first}{others}", remedy)
 
 
 _LABEL = ("metadata", "labels", ENABLED_LABEL)
@@ -193,13 +260,36 @@ _ORDER = {
         (Reason.NO_REGISTRY, Reason.EXCLUDED, Reason.NEVER_PULLED, Reason.TOO_LONG, Reason.INVALID, Reason.QUALIFIED)
     )
 }
-_REMEDIES = {
-    Reason.NO_REGISTRY: "say which registry is yours: opencti.daemon.registry.server",
-    Reason.EXCLUDED: "take that pattern out of webhook.exclude, if it is to be rewritten",
-    Reason.QUALIFIED: "give it a rule (webhook.rules), if it is to be rewritten",
-    Reason.INVALID: "write a valid image name, if it is to be pulled from the registry",
-    Reason.NEVER_PULLED: "use imagePullPolicy IfNotPresent, if it is to be pulled from the registry",
+#: What to do about an image that stays, and whether it is done in the configuration.
+_HINTS = {
+    Reason.NO_REGISTRY: ("set your registry: opencti.daemon.registry.server", True),
+    Reason.EXCLUDED: ("to rewrite the image, remove that pattern from webhook.exclude", True),
+    Reason.QUALIFIED: (
+        f"to pull the image from your registry, add a rule to webhook.rules ({DOCS}/reference/configuration.md)",
+        True,
+    ),
+    Reason.INVALID: ("write a valid image name", False),
+    Reason.NEVER_PULLED: ("to pull the image from the registry, use imagePullPolicy IfNotPresent", False),
+    Reason.TOO_LONG: ("use a shorter image name", False),
 }
+#: Verdicts whose fix does not reach a Pod that exists.
+_NEEDS_RECREATION = frozenset(
+    {
+        Code.NAMESPACE_NOT_SELECTED,
+        Code.NAMESPACE_DENIED,
+        Code.NAMESPACE_EXCLUDED,
+        Code.WEBHOOK_MISSING,
+        Code.WEBHOOK_RULES,
+        Code.WEBHOOK_NEVER_CALLED,
+        Code.ENDPOINTS_NONE,
+        Code.CABUNDLE_EMPTY,
+        Code.CABUNDLE_INVALID,
+        Code.CABUNDLE_EXPIRED,
+        Code.DRYRUN_UNCHANGED,
+        Code.IMAGE_UNCHANGED,
+        Code.POD_OPTED_OUT,
+    }
+)
 
 
 def _first(mark: Mark, findings: Iterable[Finding]) -> Finding | None:

@@ -14,7 +14,8 @@ from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.diagnostics.explain.analysis import PodContext, as_written
 from webhook.diagnostics.explain.verdict import Explanation, explain
-from webhook.errors import InvalidManifest, NotReadable
+from webhook.diagnostics.restart_commands import WorkloadName
+from webhook.errors import InvalidManifest, NotPermitted
 from webhook.kube.objects import (
     ConfigMap,
     DryRunResult,
@@ -35,7 +36,7 @@ PULL = "registry-webhook-pull"
 ENABLED = "registry-webhook/enabled"
 ORIGINALS = "registry-webhook/original-images"
 CONTENT = json.dumps({"auths": {"registry.example.com": {"username": "u", "password": "kept-secret"}}}).encode()
-UNREADABLE = NotReadable("no right to read it")
+UNREADABLE = NotPermitted("read it")
 #: When an installation's objects were made, and when the Pod was.
 BEFORE, MADE, AFTER = "2026-11-25T10:00:00Z", "2026-11-25T11:00:00Z", "2026-11-25T11:30:00Z"
 
@@ -99,7 +100,7 @@ def replicas(ready: int) -> tuple[EndpointSlice, ...]:
 def read(manifest: dict[str, Any], **changes: Any) -> PodContext:
     """Make what is read for a stored Pod of an installation that works."""
     return PodContext(
-        subject="team-a/web-1",
+        subject="Pod team-a/web-1",
         namespace="team-a",
         manifest=manifest,
         exists=True,
@@ -113,6 +114,7 @@ def read(manifest: dict[str, Any], **changes: Any) -> PodContext:
         events=(),
         dry_run=None,
         now=NOW.timestamp(),
+        owner=WorkloadName("Deployment", "web", "apps"),
     )._replace(**changes)
 
 
@@ -155,7 +157,8 @@ def check(case: Case) -> None:
     explanation = case.explained()
     assert (explanation.code, explanation.mark) == (case.code, case.mark)
     for value in case.values:
-        assert value in explanation.verdict
+        assert value in f"{explanation.verdict}: {explanation.cause}"
+    assert explanation.mark is Mark.OK or (explanation.cause and explanation.hint)
 
 
 SOUND = {
@@ -303,7 +306,7 @@ def test_explain_edited_pull_secret_warns() -> None:
     made = secret()
     changed = msgspec.structs.replace(made, metadata=msgspec.structs.replace(made.metadata, managed_fields=(editor,)))
     (step,) = [
-        one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.subject == "its content"
+        one for one in explained(pod("nginx", rewritten=True), secret=changed).steps if one.code is Code.SECRET_MODIFIED
     ]
     assert (step.mark, step.code) == (Mark.WARNING, Code.SECRET_MODIFIED)
 
@@ -359,7 +362,7 @@ RULE = settings("webhook: {rules: [{from: quay.io, to: registry.example.com/quay
 def test_explain_untrue_record_ignored(manifest: dict[str, Any], code: Code, stays: str) -> None:
     explanation = explained(manifest)
     assert explanation.code is code
-    assert stays in explanation.verdict
+    assert stays in explanation.cause
     (step,) = [one for one in explanation.steps if one.code is Code.IMAGE_RECORD]
     assert step.mark is Mark.WARNING
     assert "evil/other" not in str(explanation)
@@ -412,7 +415,7 @@ def test_explain_image_never_pulled_hint() -> None:
     manifest["spec"]["containers"][0]["imagePullPolicy"] = "Never"
     stays = explained(manifest)
     assert stays.code is Code.IMAGE_UNCHANGED
-    assert all(value in stays.verdict for value in ("myapp:dev", "Never"))
+    assert all(value in stays.cause for value in ("myapp:dev", "Never"))
     state = {"waiting": {"reason": "ErrImageNeverPull", "message": 'Container image "myapp:dev" is not present'}}
     manifest["status"]["containerStatuses"][0]["state"] = state
     explanation = explained(manifest)
@@ -577,7 +580,9 @@ def test_explain_orphaned_guard_policy_named() -> None:
     guards = policy("abc")
     planned = explained(pod("nginx"), **NOTHING, exists=False, guards=guards)
     assert (planned.code, planned.mark) == (Code.POLICY_ORPHANED, Mark.FAIL)
-    assert planned.hint == "kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ours"
+    assert planned.commands[:1] == (
+        "kubectl delete validatingadmissionpolicies,validatingadmissionpolicybindings ours",
+    )
     # It is not why a Pod that is there was not rewritten.
     stored = explained(pod("nginx"), **NOTHING, guards=guards)
     assert (stored.code, Code.POLICY_ORPHANED in {one.code for one in stored.steps}) == (Code.WEBHOOK_MISSING, True)
@@ -592,7 +597,7 @@ def test_explain_orphaned_mutating_policy_named() -> None:
     explanation = explained(pod("nginx"), **left, exists=False)
     (step,) = [one for one in explanation.steps if one.code is Code.POLICY_ORPHANED]
     assert step.mark is Mark.WARNING
-    assert step.hint.startswith("kubectl delete mutatingadmissionpolicies,")
+    assert step.commands[0].startswith("kubectl delete mutatingadmissionpolicies,")
 
 
 def test_explain_pod_missed_past_state_unknown() -> None:
