@@ -103,12 +103,12 @@ def test_cleanup_permission_missing_named(account: Path) -> None:
     ran = cleanup(f"--kubeconfig={account}", "--dry-run")
     assert (ran.status, ran.stdout) == (2, "")
     told, line = ran.stderr.splitlines()
-    assert "no right to list ValidatingAdmissionPolicyBindings" in told
+    assert "no permission to list ValidatingAdmissionPolicyBindings" in told
     assert line.startswith("error: cannot list Secrets in all namespaces: ")
     assert 'cannot list resource "secrets" in API group "" at the cluster scope' in line
     ran = cleanup(f"--kubeconfig={account}", "--stop")
     assert ran.status == 2
-    assert "no right to list ValidatingAdmissionPolicyBindings" in ran.stderr
+    assert "no permission to list ValidatingAdmissionPolicyBindings" in ran.stderr
     assert acting(account).run("auth", "whoami").status == 0
 
 

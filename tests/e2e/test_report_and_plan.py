@@ -103,7 +103,7 @@ def test_report_and_plan_forbidden_one_line(
 ) -> None:
     # The sidecar's account may read Namespaces, and neither Pods nor what makes them.
     ran = program(command, "--namespace", namespace, configure(), kubeconfig=account)
-    said = f"no right to list Pods in {namespace}"
+    said = f"no permission to list Pods in {namespace}"
     assert said in ran.stdout + ran.stderr
     assert ran.status == (2 if command == "report" else 0)
     assert installation.cluster.exists(namespace, "deployment/web")

@@ -389,7 +389,16 @@ def _webhook(context: PodContext, pod: Pod, trial: Finding | None) -> Iterator[F
         yield Finding(Mark.FAIL, Code.WEBHOOK_MISSING, what, why, hint)
         return
     yield Finding(Mark.OK, Code.WEBHOOK_OK, what, f"{named} exists")
-    yield from webhook_match.steps(webhook, context.namespace_object, pod.metadata.labels, pod.metadata.annotations)
+    for step in webhook_match.steps(webhook, context.namespace_object, pod.metadata.labels, pod.metadata.annotations):
+        yield _with_commands(step, context)
+
+
+def _with_commands(step: Finding, context: PodContext) -> Finding:
+    """Add the command that removes the label by which a Pod is opted out."""
+    if step.code is not Code.POD_OPTED_OUT:
+        return step
+    without = restart_commands.without_label(context.namespace, context.name, context.owner, ENABLED_LABEL)
+    return msgspec.structs.replace(step, hint=without.hint, commands=without.commands)
 
 
 def _is_selected(context: PodContext) -> Iterator[Finding]:

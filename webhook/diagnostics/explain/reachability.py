@@ -58,7 +58,7 @@ def _check_bundle(webhook: Webhook, now: float) -> Finding:
     what = "caBundle"
     if not webhook.client_config.ca_bundle:
         why = f"the webhook configuration has an empty caBundle, {_effect(webhook)}"
-        hint = "wait until the refresher or cert-manager has written it, and check the installation if it stays empty"
+        hint = "check the installation if caBundle stays empty: the refresher or cert-manager writes it"
         return Finding(Mark.FAIL, Code.CABUNDLE_EMPTY, what, why, hint, (DOCTOR,))
     certificates = ca.certificates_in(webhook.client_config.ca_certificates)
     if not certificates:

@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from webhook.diagnostics.explain.verdict import Explanation
 from webhook.log.escaping import escape_ascii, truncate
 from webhook.output import table
-from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.output.terminal import Screen, bold, join, styled
 
@@ -15,8 +14,6 @@ _INDENT = "  "
 _LIMIT = 4096
 #: Text is not wrapped on a screen that is narrower than this.
 _NARROWEST = 24
-#: Steps that only repeat the verdict on the Pod for each image.
-_REPEATED = frozenset({Code.IMAGE_UNKNOWN})
 
 
 def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool = False) -> Iterator[str]:
@@ -29,7 +26,7 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
             yield ""
         yield from (bold(line, screen) for line in _wrapped("", str(explanation), screen))
         if explanation.cause:
-            yield from _labelled("cause", explanation.cause, screen)
+            yield from _labelled("note" if explanation.mark is Mark.OK else "cause", explanation.cause, screen)
         if explanation.unchecked:
             yield from _labelled("not checked", explanation.unchecked, screen)
         if explanation.hint:

@@ -33,7 +33,7 @@ class Explanation(Struct, frozen=True):
     verdict: str
     """The result: `was not rewritten`."""
     cause: str
-    """The reason for it; empty if nothing is wrong."""
+    """The reason for it, or a note; empty if there is none."""
     hint: str
     """What to do about it."""
     commands: tuple[str, ...]
@@ -85,7 +85,9 @@ def _unchecked(context: PodContext) -> str:
     denied = context.denied
     if not denied:
         return ""
-    return f"no permission to {', '.join(denied)}: ask for the ClusterRole {READER_ROLE}"
+    # No role of ours gives access to Secrets.
+    role = f"ClusterRole {READER_ROLE}" if any("Secrets" not in action for action in denied) else "ClusterRole edit"
+    return f"no permission to {', '.join(denied)} (ask for the {role})"
 
 
 def _of(mark: Mark, text: str, finding: Finding) -> _Verdict:
@@ -119,8 +121,8 @@ def _of_unconfigured(analysis: PodAnalysis) -> _Verdict:
     if trouble is not None:
         return _of(Mark.FAIL, "cannot start", trouble)
     settings = analysis.context.settings
-    done = "was rewritten, according to its annotation" if seems else "may be as configured, or not"
-    why = f"the configuration could not be read: {settings}"
+    done = "was rewritten, according to its annotation" if seems else "may or may not have been rewritten"
+    why = _without_permission("the configuration could not be read", analysis, str(settings))
     hint = "pass the configuration with --config FILE, or try a copy of the Pod with --dry-run"
     return _Verdict(Mark.UNKNOWN, Code.CONFIG_UNKNOWN, done, why, Remedy(hint))
 
@@ -146,7 +148,8 @@ def _pulled(analysis: PodAnalysis, done: str) -> _Verdict:
     of = f": {count} of {every} {'image' if every == 1 else 'images'}" if count else ""
     unknown = _first(Mark.UNKNOWN, analysis.pulls)
     if unknown is not None:
-        return _of(Mark.OK, f"{done}{of}", unknown)
+        note = "" if unknown.code is Code.SECRET_UNKNOWN else unknown.message
+        return _Verdict(Mark.OK, unknown.code, f"{done}{of}", note)
     return _Verdict(Mark.OK, Code.POD_OK, f"{done}{of}, and no problem was found")
 
 
@@ -173,13 +176,18 @@ def _why_not(analysis: PodAnalysis) -> Finding:
         return _finding(Mark.FAIL, Code.POD_MISSED, why, recreation)
     unknown = _first(Mark.UNKNOWN, analysis.selection_steps)
     if unknown is not None:
-        why = f"{unknown.subject} could not be checked: {unknown.message}"
+        why = _without_permission(f"the {unknown.subject} could not be checked", analysis, unknown.message)
         return _finding(Mark.UNKNOWN, Code.POD_UNKNOWN, why, Remedy(webhook_match.DRY_RUN_HINT))
     why = (
         "all checks pass now; when the Pod was created, the webhook was unavailable or configured differently, or the "
         "Pod or its namespace had other labels"
     )
     return _finding(Mark.FAIL, Code.POD_MISSED, why, recreation)
+
+
+def _without_permission(what: str, analysis: PodAnalysis, why: str) -> str:
+    """Add why something is not known, unless the missing permissions are listed anyway."""
+    return what if any(action in why for action in analysis.context.denied) else f"{what}: {why}"
 
 
 def _finding(mark: Mark, code: Code, message: str, remedy: Remedy = Remedy()) -> Finding:  # noqa: B008 - immutable
@@ -225,9 +233,9 @@ def _of_planned(analysis: PodAnalysis) -> _Verdict:
         return _of(Mark.FAIL, "would not be rewritten", blocked)
     unknown = _first(Mark.UNKNOWN, analysis.selection_steps)
     if unknown is not None:
-        cause = f"{unknown.subject} could not be checked: {unknown.message}"
+        cause = _without_permission(f"the {unknown.subject} could not be checked", analysis, unknown.message)
         return _Verdict(
-            Mark.UNKNOWN, unknown.code, "may be rewritten, or not", cause, Remedy(webhook_match.DRY_RUN_HINT)
+            Mark.UNKNOWN, unknown.code, "may or may not be rewritten", cause, Remedy(webhook_match.DRY_RUN_HINT)
         )
     return _pulled(analysis, "would be rewritten")
 
@@ -278,7 +286,6 @@ _NEEDS_RECREATION = frozenset(
         Code.NAMESPACE_NOT_SELECTED,
         Code.NAMESPACE_DENIED,
         Code.NAMESPACE_EXCLUDED,
-        Code.WEBHOOK_MISSING,
         Code.WEBHOOK_RULES,
         Code.WEBHOOK_NEVER_CALLED,
         Code.ENDPOINTS_NONE,

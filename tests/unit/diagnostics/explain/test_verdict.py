@@ -157,7 +157,7 @@ def check(case: Case) -> None:
     explanation = case.explained()
     assert (explanation.code, explanation.mark) == (case.code, case.mark)
     for value in case.values:
-        assert value in f"{explanation.verdict}: {explanation.cause}"
+        assert value in f"{explanation.verdict}: {explanation.cause}: {explanation.unchecked}"
     assert explanation.mark is Mark.OK or (explanation.cause and explanation.hint)
 
 
