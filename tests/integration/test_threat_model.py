@@ -24,7 +24,7 @@ def test_threat_model_names_existing_test(file: str, name: str) -> None:
 
 def test_threat_model_cannot_rows_name_test() -> None:
     rows = [line for line in _PAGE.read_text().splitlines() if line.startswith("|")]
-    tables = "\n".join(rows).split("| cannot | test |\n|---|---|\n")[1:]
+    tables = "\n".join(rows).split("| Cannot | Test |\n|---|---|\n")[1:]
     cannot = [line for table in tables for line in table.splitlines()]
     assert len(cannot) > len(tables)
     assert [line for line in cannot if not _TEST.search(line)] == []
