@@ -8,6 +8,7 @@ from typing import NamedTuple
 import webhook
 from webhook.admission.decision import Outcome
 from webhook.images.resolver import Reason
+from webhook.refresher.runtime.event_reasons import EventReason
 
 from .markdown import table
 
@@ -64,7 +65,8 @@ with `time`, `level`, `logger` and `message`, and the fields of the message. The
 
 `webhook.log_level` sets the lowest level that is logged, and can change at run time. Pods are logged if they were
 changed, at level info, or could not be examined. `client` is the address that the review came from. Without mutual TLS,
-any Pod that reaches the port can send a review, which is logged like one of an API server.
+any Pod that reaches the port can send a review, which is logged like one of an API server. `Pod changed` also has the
+fields `outcome`, `pull_secret` and `images`. `Pod not examined` has `outcome`, `allowed` and `why`.
 
 | Level | Meaning |
 | --- | --- |
@@ -134,23 +136,6 @@ _IMAGE_REASONS = {
     Reason.NEVER_PULLED: "has the pull policy `Never`",
 }
 
-#: What an Event with each reason reports.
-_EVENTS = {
-    "CertificateBroken": "The Secret with the certificate cannot be used, and is created again.",
-    "CertificateFailed": "The certificate or `caBundle` could not be maintained.",
-    "ClusterUnreachable": "The API server did not answer. Only logged.",
-    "CredentialRefused": "The registry refused the credential.",
-    "ForeignSecret": "A Secret with the pull secret's name exists and is not managed by registry-webhook.",
-    "ProviderFailed": "The credential provider returned no usable credential.",
-    "PullSecretContended": "Another client keeps changing the pull secret.",
-    "PullSecretFailed": "The pull secret could not be written.",
-    "PullSecretLeaves": "The namespace is no longer selected, and its pull secret will be deleted.",
-    "PullSecretRemoved": "The pull secret was deleted.",
-    "PullSecretReplaced": "The pull secret was deleted and created again, because it could not be changed.",
-    "RegistryUnclear": "The registry could not be asked whether it accepts the credential.",
-    "WebhookConfigurationContended": "Another client keeps changing the webhook configuration.",
-}
-
 #: The component that logs a message, and the heading of its table.
 _PROCESSES = {"server": "Server messages", "refresher": "Refresher messages", "both": "Messages of both processes"}
 
@@ -171,7 +156,7 @@ def page() -> str:
     messages = log_messages()
     return (
         _HEAD
-        + table(("Reason", "Type", "Meaning"), event_reasons())
+        + table(("Reason", "Type", "Meaning"), [(f"`{reason}`", reason.kind, reason.meaning) for reason in EventReason])
         + _LOGS
         + "".join(
             f"\n### {title}\n{table(('Message', 'Level', 'Fields'), _rows(messages, process))}"
@@ -185,21 +170,6 @@ def page() -> str:
     )
 
 
-def event_reasons() -> list[tuple[str, str, str]]:
-    """Return the reason, type and meaning of all Events that the source creates. Raises `KeyError`."""
-    found = {
-        (str(node.args[0].value), node.func.attr.capitalize())
-        for path in sorted(SOURCES.rglob("*.py"))
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr in {"warning", "normal"}
-        and ast.unparse(node.func.value).endswith("_events")
-        and isinstance(node.args[0], ast.Constant)
-    }
-    return [(f"`{reason}`", kind, _EVENTS[reason]) for reason, kind in sorted(found)]
-
-
 def _rows(messages: list["LogMessage"], process: str) -> Iterator[tuple[str, str, str]]:
     for one in messages:
         if one.process == process:
@@ -211,15 +181,15 @@ def log_messages() -> list[LogMessage]:
     found = set()
     for path in sorted(SOURCES.rglob("*.py")):
         tree = ast.parse(path.read_text())
-        dicts = {
+        names: dict[str, ast.expr] = {
             node.targets[0].id: node.value
             for node in ast.walk(tree)
             if isinstance(node, ast.Assign)
             and isinstance(node.targets[0], ast.Name)
-            and isinstance(node.value, ast.Dict)
+            and isinstance(node.value, ast.Dict | ast.IfExp)
         }
         calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-        found |= {message for call in calls for message in _messages(_process(path), call, dicts)}
+        found |= {message for call in calls for message in _messages(_process(path), call, names)}
     return sorted(found, key=lambda one: (one.process, one.message.lower(), one.level))
 
 
@@ -228,10 +198,12 @@ def _process(path: Path) -> str:
     return layer if layer in {"server", "refresher"} else "both"
 
 
-def _messages(process: str, call: ast.Call, dicts: dict[str, ast.Dict]) -> Iterator[LogMessage]:
+def _messages(process: str, call: ast.Call, names: dict[str, ast.expr]) -> Iterator[LogMessage]:
     function = call.func
     if ast.unparse(function) == "log.info":
-        yield from (LogMessage(process, "info", text, fields) for text, fields in _texts(call.args[1], dicts))
+        yield from (LogMessage(process, "info", text, fields) for text, fields in _texts(call.args[1], names))
+    if ast.unparse(function) == "self._line" and call.args:
+        yield from (LogMessage(process, "warning", text, fields) for text, fields in _texts(call.args[-1], names))
     if not (
         isinstance(function, ast.Attribute)
         and function.attr in _LEVELS
@@ -241,40 +213,47 @@ def _messages(process: str, call: ast.Call, dicts: dict[str, ast.Dict]) -> Itera
         return
     level, arguments = function.attr, call.args
     if level == "log":
-        level, arguments = _level(arguments[0]), arguments[1:]
-    for text, fields in _texts(arguments[0], dicts):
+        level, arguments = _level(arguments[0], names), arguments[1:]
+    for text, fields in _texts(arguments[0], names):
         yield LogMessage(process, {"exception": "error"}.get(level, level), text, fields)
 
 
-def _level(node: ast.expr) -> str:
+def _level(node: ast.expr, names: dict[str, ast.expr]) -> str:
     """Return the level of a call of `Logger.log`, several if the code chooses one."""
-    if isinstance(node, ast.IfExp):
-        return f"{_level(node.body)} or {_level(node.orelse)}"
-    return node.attr.lower() if isinstance(node, ast.Attribute) else "info, warning or error"
+    match node:
+        case ast.IfExp(body=first, orelse=second):
+            return " or ".join(sorted({_level(first, names), _level(second, names)}))
+        case ast.Name(id=name):
+            return _level(names[name], names)
+        case ast.Attribute(attr=level):
+            return level.lower()
+    raise ValueError(f"not a level: {ast.unparse(node)}")
 
 
-def _texts(node: ast.expr, dicts: dict[str, ast.Dict]) -> Iterator[tuple[str, tuple[str, ...]]]:
+def _texts(node: ast.expr, names: dict[str, ast.expr]) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield the messages that an argument can have, with the names of the fields.
 
-    `dicts` are the dicts in the module by the name of the variable.
+    `names` are the values of variables in the module.
     """
     match node:
         case ast.Constant(value=str(text)):
             yield text.replace("%s", "…"), ()
         case ast.IfExp(body=first, orelse=second):
-            yield from _texts(first, dicts)
-            yield from _texts(second, dicts)
-        case ast.Call(func=ast.Attribute(attr="event" | "Event"), args=[message, *more], keywords=keywords):
+            yield from _texts(first, names)
+            yield from _texts(second, names)
+        case ast.Call(
+            func=ast.Attribute(attr="event" | "Event") | ast.Name(id="event"), args=[message, *more], keywords=keywords
+        ):
             spread = [*more, *(keyword.value for keyword in keywords if keyword.arg is None)]
             named = [keyword.arg for keyword in keywords if keyword.arg]
-            keys = [key for argument in spread for key in _keys(argument, dicts)]
-            for text, _ in _texts(message, dicts):
+            keys = [key for argument in spread for key in _keys(argument, names)]
+            for text, _ in _texts(message, names):
                 yield text, (*keys, *named)
 
 
-def _keys(node: ast.expr, dicts: dict[str, ast.Dict]) -> Iterator[str]:
+def _keys(node: ast.expr, names: dict[str, ast.expr]) -> Iterator[str]:
     """Yield the keys of a dict, or of the variable that has one."""
-    if isinstance(node, ast.Name) and node.id in dicts:
-        node = dicts[node.id]
+    if isinstance(node, ast.Name):
+        node = names.get(node.id, node)
     if isinstance(node, ast.Dict):
         yield from (key.value for key in node.keys if isinstance(key, ast.Constant) and isinstance(key.value, str))
