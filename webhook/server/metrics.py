@@ -8,7 +8,14 @@ from enum import StrEnum
 from math import inf
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, ProcessCollector, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -18,7 +25,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
-from webhook import log
+from webhook import __version__, log
 from webhook.server.counters import Histogram, ReviewCounters
 from webhook.server.refusals import Refusal
 from webhook.server.reloader import ServerState
@@ -63,23 +70,24 @@ class Metrics:
     """The server's metrics, in a registry of their own."""
 
     def __init__(self, now: Callable[[], ServerState], counters: ReviewCounters) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # no query uses them
         self._registry = CollectorRegistry()
         self._closed = Counter(
             f"{_PREFIX}_connections_closed",
-            f"Connections closed by the server, by reason: {', '.join(CloseReason)}.",
+            f"Connections closed by the server, by port and reason: {', '.join(CloseReason)}.",
             ["port", "reason"],
             registry=self._registry,
         )
-        self._open = Gauge(f"{_PREFIX}_connections", "Open connections.", ["port"], registry=self._registry)
+        self._open = Gauge(f"{_PREFIX}_connections", "Open connections, by port.", ["port"], registry=self._registry)
         self._busy = Gauge(
             f"{_PREFIX}_requests_in_flight",
-            "Connections with a handshake, an incomplete request or an unread response.",
+            "Connections with a handshake, an incomplete request or an unread response, by port.",
             ["port"],
             registry=self._registry,
         )
         self._held = Gauge(
             f"{_PREFIX}_buffered_bytes",
-            "Bytes buffered for incomplete requests and unread responses.",
+            "Bytes buffered for incomplete requests and unread responses, by port.",
             ["port"],
             registry=self._registry,
         )
@@ -121,7 +129,7 @@ class _Reviews(Collector):
         text = f"Refused requests, by HTTP status and reason: {', '.join(Refusal)}."
         yield _counter("refused_reviews", text, ("status", "reason"), refused)
         images = [((reason,), count) for reason, count in counters.images.items()]
-        yield _counter("images", "Images processed, by resolution reason.", ("reason",), images)
+        yield _counter("images", "Images processed, by the reason for their resolution.", ("reason",), images)
         # A copy: other threads add rules.
         rules = [((rule,), count) for rule, count in counters.rules.copy().items()]
         yield _counter(
@@ -142,8 +150,11 @@ class _StateCollector(Collector):
     def collect(self) -> Iterator[Metric]:
         now = self._now()
         yield InfoMetricFamily(
+            f"{_PREFIX}_build", "Version of registry-webhook; the value is always 1.", value={"version": __version__}
+        )
+        yield InfoMetricFamily(
             f"{_PREFIX}_configuration",
-            "Current configuration, by the hash of its effective settings.",
+            "Current configuration, by the hash of its effective settings; the value is always 1.",
             value={"hash": now.configuration_hash},
         )
         for part, error, since in (
@@ -152,15 +163,20 @@ class _StateCollector(Collector):
         ):
             yield GaugeMetricFamily(
                 f"{_PREFIX}_{part}_last_reload_successful",
-                f"Whether the last reload of the {part} succeeded; 0 while the previous one is kept.",
+                f"Whether the last reload of the {part} succeeded: 1 or 0. After a failure the previous one is used.",
                 value=error is None,
             )
             yield GaugeMetricFamily(
                 f"{_PREFIX}_{part}_last_reload_success_timestamp_seconds",
-                f"Time of the last successful reload of the {part}; 0: none yet.",
+                f"Time of the last successful reload of the {part}, in seconds since 1970; 0 before the first.",
                 value=since,
             )
         validity = now.certificate_validity
+        yield GaugeMetricFamily(
+            f"{_PREFIX}_client_ca_last_reload_successful",
+            "Whether the last reload of the client CAs succeeded: 1 or 0; always 1 without mutual TLS.",
+            value=now.client_ca_error is None,
+        )
         yield GaugeMetricFamily(
             f"{_PREFIX}_certificate_not_before_timestamp_seconds",
             "Time from which the certificate being served is valid; 0: none, or unknown.",

@@ -56,7 +56,6 @@ class ServerState(Struct, frozen=True):
     """Why the certificate that is served is not valid now."""
     client_ca_error: str | None = None
     """Why the current file of client CAs is not used."""
-    client_ca_since: float = 0.0
     client_ca_invalid: str | None = None
     """Why none of the client CAs is valid now."""
 
@@ -85,7 +84,7 @@ class Reloader:
         self._served: bytes | str | None = None
         """The key pair of the last context."""
         self.state = ServerState(**_configured(configuration.loaded))
-        _log.info(log.event("configuration loaded", **self._settings()))
+        self._log_configuration()
         self._poll_tls()
 
     def poll(self) -> None:
@@ -106,26 +105,27 @@ class Reloader:
         if self._configuration.poll():
             changed = _changed(self.state.loaded, self._configuration.loaded)
             self._replace(**_configured(self._configuration.loaded))
-            about = {"changed": ", ".join(changed) or "none", **self._settings()}
-            _log.info(log.event("configuration reloaded", **about))
+            self._log_configuration(", ".join(changed) or "none")
         if self.state.configuration_error != self._configuration.error:
             self._replace(configuration_error=self._configuration.error)
 
-    def _settings(self) -> dict[str, object]:
-        """Return what the log reports of the current configuration."""
+    def _log_configuration(self, changed: str | None = None) -> None:
         registry, webhook = self.state.loaded.configuration.registry, self.state.loaded.configuration.webhook
-        return {
+        about = {
             "hash": self.state.configuration_hash,
             "server": registry.server or "none",
             "rules": len(webhook.rules),
             "exclude": len(webhook.exclude),
         }
+        if changed is None:
+            _log.info(log.event("configuration loaded", **about))
+        else:
+            _log.info(log.event("configuration reloaded", changed=changed, **about))
 
     def _poll_client_ca(self, client_ca: ClientCA) -> None:
         before = client_ca.cas
         client_ca.poll()
         if client_ca.cas != before:
-            self._replace(client_ca_since=time.time())
             _log.info(log.event("client CAs loaded", file=client_ca.path))
         if client_ca.error == self.state.client_ca_error:
             return

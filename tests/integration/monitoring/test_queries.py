@@ -63,7 +63,7 @@ def test_query_check_finds_unknown_names() -> None:
 
 def families(names: Iterable[str]) -> set[str]:
     """Give our metrics by the name of the whole histogram."""
-    ours = {name for name in names if name.startswith("registry_webhook") and not name.endswith("_created")}
+    ours = {name for name in names if name.startswith("registry_webhook")}
     return {re.sub(r"_(bucket|count|sum)$", "", name) for name in ours}
 
 

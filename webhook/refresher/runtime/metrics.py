@@ -10,12 +10,13 @@ from prometheus_client import (
     Info,
     Metric,
     ProcessCollector,
+    disable_created_metrics,
     generate_latest,
 )
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-from webhook import log
+from webhook import __version__, log
 
 _PREFIX = "registry_webhook_refresher"
 _LATENCIES = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15, 60, 300)
@@ -25,6 +26,7 @@ class Metrics:
     """The refresher's metrics, in a registry of their own."""
 
     def __init__(self) -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call] # no query uses them
         registry = self._registry = CollectorRegistry()
 
         def counter(name: str, text: str, *labels: str) -> Counter:
@@ -40,15 +42,17 @@ class Metrics:
         def gauge(name: str, text: str, *labels: str) -> Gauge:
             return Gauge(f"{_PREFIX}_{name}", text, labels, registry=registry)
 
+        build = Info("registry_webhook_build", "Version of registry-webhook; the value is always 1.", registry=registry)
+        build.info({"version": __version__})
         self.configuration = Info(
             f"{_PREFIX}_configuration",
-            "Current configuration, by the hash of its effective settings.",
+            "Current configuration, by the hash of its effective settings; the value is always 1.",
             registry=registry,
         )
-        self.leading = gauge("leading", "Whether this replica holds the Lease and writes.")
+        self.leading = gauge("leading", "Whether this replica holds the Lease, and so writes: 1 or 0.")
         self.reloaded = gauge(
             "configuration_last_reload_successful",
-            "Whether the last reload of the configuration succeeded; 0 while the previous one is kept.",
+            "Whether the last reload of the configuration succeeded: 1 or 0. After a failure the previous one is used.",
         )
         outcomes = ("published", "provider", "registry", "refused", "cluster", "none")
         self.refreshes = kinds(
@@ -63,17 +67,22 @@ class Metrics:
         )
         self.registry_checks = kinds(
             "registry_checks",
-            "Credential checks with the registry, by result; unclear: no response.",
+            "Credential checks with the registry, by result; unclear: the response proved nothing, or there was none.",
             "result",
             "accepted",
             "refused",
             "unclear",
         )
-        self.refused = gauge("credential_refused", "Whether the registry refused the credential at the last check.")
-        self.expiry = gauge("credential_expiry_timestamp_seconds", "Expiry of the published credential; +Inf: unknown.")
+        self.refused = gauge(
+            "credential_refused", "Whether the registry refused the credential at the last check: 1 or 0."
+        )
+        self.expiry = gauge(
+            "credential_expiry_timestamp_seconds",
+            "Expiry of the published credential, in seconds since 1970; +Inf if unknown.",
+        )
         self.refreshed = gauge(
             "credential_refreshed_timestamp_seconds",
-            "Time at which the provider last returned the published credential.",
+            "Time at which the provider last returned the published credential, in seconds since 1970.",
         )
         self.refresh_interval = gauge(
             "credential_refresh_interval_seconds",
@@ -110,13 +119,13 @@ class Metrics:
         )
         self.requests = counter(
             "api_requests",
-            "Requests to the API server, by method and HTTP status; none: no response.",
+            "Requests to the API server, by method and HTTP status; none if there was no response.",
             "method",
             "status",
         )
         self.certificate_expiry = gauge(
             "certificate_expiry_timestamp_seconds",
-            "Expiry of the certificate issued to the webhook; +Inf: none.",
+            "Expiry of the certificate issued to the webhook, in seconds since 1970; +Inf if there is none.",
         )
         self.certificate_renewals = counter("certificate_renewals", "Renewals of the serving certificate or a CA.")
         self.ca_bundle_repairs = counter(
