@@ -48,6 +48,11 @@ class RegistryWebhookError(Exception):
     def __str__(self) -> str:
         return f"{self.message} ({self.where})" if self.where else self.message
 
+    @property
+    def line(self) -> str:
+        """Message and hint on one line, where a hint has no line of its own: in a status, an Event or a report."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
+
 
 class InvalidReference(RegistryWebhookError):
     """Not an image name that a container runtime accepts."""
@@ -67,8 +72,8 @@ class ConflictingRules(RegistryWebhookError):
     `part` is "from" or "to", `index` the rule's position, or -1 for the server itself.
     """
 
-    def __init__(self, index: int, part: str, message: str) -> None:
-        super().__init__(message)
+    def __init__(self, index: int, part: str, message: str, hint: str) -> None:
+        super().__init__(message, hint=hint)
         self.index = index
         self.part = part
 
@@ -81,15 +86,21 @@ class ConfigIssue(NamedTuple):
     origin: str
     """Where the value came from: `config.yaml:7`, or a variable's name."""
     value: str | None
-    """The value as one short line, or None if it must not be shown."""
+    """The value as one short line, a string in quotes, or None if it must not be shown."""
     problem: str
-    """What is wrong and what is allowed."""
+    """What is wrong, or what is allowed."""
     hint: str = ""
     """What to write instead."""
 
     def __str__(self) -> str:
         value = "" if self.value is None else f" = {self.value}"
-        return f"{self.origin}: {self.key}{value}: {self.problem}" if self.key else f"{self.origin}: {self.problem}"
+        key = f"{self.key}{value}: " if self.key else ""
+        return f"{key}{self.problem} ({self.origin})"
+
+    @property
+    def line(self) -> str:
+        """Message and hint on one line."""
+        return f"{self}; {self.hint}" if self.hint else str(self)
 
 
 class ConfigurationError(RegistryWebhookError):

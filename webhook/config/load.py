@@ -1,6 +1,6 @@
 """Loads YAML and environment variables, which win, into the frozen settings, with each value's origin.
 
-All issues are reported at once, each with its key, origin, value and remedy.
+All issues are reported at once, each with its key, origin, value, and what to write instead.
 """
 
 import difflib
@@ -11,11 +11,13 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from webhook.config import schema, validation, yaml_nodes
+from webhook.config import schema, shapes, validation, yaml_errors, yaml_nodes
 from webhook.config.schema import SettingKey
+from webhook.config.validation import ValidationProblem
 from webhook.config.yaml_nodes import DocumentError
 from webhook.constants import installation_names
 from webhook.errors import ConfigIssue, ConfigurationError
+from webhook.images.prefix import MAY_HOLD_SECRETS
 from webhook.log import shorten
 from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
@@ -24,10 +26,6 @@ DEFAULT = "default"
 #: Similarity, from 0 to 1, of a word to suggest, and of a variable to report that may be XTM Composer's.
 _NEAR, _ALMOST = 0.75, 0.9
 _SHOWN = 80
-#: A URL with one of these can contain a username and password, or a token.
-_MAY_HOLD_SECRETS = "@?#"
-#: Strings that YAML would read as another type without quotes, so they are shown in quotes.
-_READ_OTHERWISE = re.compile(r"[0-9]+|true|false|null")
 _WORD = re.compile(r"[A-Za-z0-9_.-]*")
 _MERGE = "<<"
 
@@ -50,8 +48,8 @@ def load(text: bytes, name: str, environment: Mapping[str, str]) -> Loaded:
     gathered.read_environment(environment)
     roots = [msgspec.convert(gathered.nested(f"{root}."), struct) for root, struct in ROOTS.items()]
     configuration, problems = validation.check(Configuration(*roots))
-    for key, value, problem in problems:
-        gathered.add_item_issue(key, value, problem)
+    for problem in problems:
+        gathered.add_item_issue(problem)
     if gathered.issues:
         raise ConfigurationError(gathered.sorted_issues())
     configuration = msgspec.structs.replace(configuration, installation=installation_names(environment))
@@ -71,17 +69,22 @@ class _ConfigReader:
         self._spelled: dict[str, str] = {}
         self.issues: list[ConfigIssue] = []
 
-    def add_issue(self, key: str, origin: str, value: object, problem: str) -> None:
+    def add_issue(self, key: str, origin: str, value: object, problem: str, hint: str = "") -> None:
         """Add an issue; `value` is shown if it is a scalar that cannot contain a password."""
-        self.issues.append(ConfigIssue(key, origin, _shown(key, value), problem))
+        shown = _shown(key, value)
+        if shown and isinstance(value, str) and "{{" in value:
+            hint = yaml_errors.unrendered(None).hint
+        self.issues.append(ConfigIssue(key, origin, shown, problem, hint))
 
-    def add_item_issue(self, key: str, value: object, problem: str) -> None:
-        """Add an issue; an index in `key` (`webhook.rules[1].from`) counts only the items of the right type."""
+    def add_item_issue(self, problem: ValidationProblem) -> None:
+        """Add an issue; an index in its key (`webhook.rules[1].from`) counts only the items of the right type."""
+        key = problem.key
         path, bracket, rest = key.partition("[")
         if bracket:
             index, _, below = rest.partition("]")
             key = f"{path}[{self._seen[path][int(index)]}]{below}"
-        self.add_issue(self._as_written(key), self.origin(key), value, self._as_written(problem))
+        said = map(self._as_written, (problem.problem, problem.hint))
+        self.add_issue(self._as_written(key), self.origin(key), problem.value, *said)
 
     def _as_written(self, text: str) -> str:
         """Replace the keys in `text` with the spelling in which they are set."""
@@ -124,21 +127,22 @@ class _ConfigReader:
     def read_file(self, text: bytes) -> None:
         try:
             node = yaml_nodes.compose(text)
-            if node is not None:
+            if node is not None and not self._is_other_format(node):
                 self._read_branch(node, "")
         except DocumentError as error:
             path = ""
             for key in error.path:
                 path = _named(path, key)
-            self.add_issue(path, self._line(error.line), None, str(error))
+            self.add_issue(path, self._line(error.line), None, str(error), error.hint)
 
     def _read_branch(self, node: yaml.Node, path: str) -> None:
         if not isinstance(node, yaml.MappingNode):
             if not yaml_nodes.is_null(node):
-                problem = (
-                    f"{'it' if path else 'the file'} holds further keys ({_known_keys(path)}), and no value of its own"
-                )
-                self.add_issue(path, self._line(yaml_nodes.line_of(node)), None, problem)
+                problem = f"expected {shapes.expected(path)}, found {yaml_nodes.type_of(node)}"
+                self.add_issue(path, self._line(yaml_nodes.line_of(node)), None, problem, shapes.example(path))
+            return
+        if yaml_nodes.is_template(node):
+            self._add_template(node, path)
             return
         seen: dict[str, int] = {}
         for key_node, value_node in node.value:
@@ -147,9 +151,11 @@ class _ConfigReader:
             if not key.replace("_", "").isalnum() or (
                 below not in schema.branches() and below not in schema.spellings()
             ):
-                self.add_issue(_named(path, key), self._line(line), None, _unknown_key(path, key))
+                problem = "unknown key" if key != _MERGE else "YAML merge keys are not supported"
+                self.add_issue(_named(path, key), self._line(line), None, problem, shapes.unknown_key(path, key))
             elif key in seen:
-                self.add_issue(below, self._line(line), None, f"written twice, first on line {seen[key]}: keep one")
+                problem = f"set twice, first on line {seen[key]}"
+                self.add_issue(below, self._line(line), None, problem, "keep one of the two")
             elif below in schema.branches():
                 self._read_branch(value_node, below)
             else:
@@ -160,7 +166,10 @@ class _ConfigReader:
         try:
             value = yaml_nodes.value_of(node)
         except DocumentError as error:
-            self.add_issue(key.path, self._line(error.line), None, str(error))
+            self.add_issue(key.path, self._line(error.line), None, str(error), error.hint)
+            return
+        if yaml_nodes.is_template(node):
+            self._add_template(node, key.path)
             return
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
@@ -175,13 +184,27 @@ class _ConfigReader:
                 self._read_variable(key, text)
             elif name.startswith(schema.VARIABLE_PREFIXES):
                 # All keys with these prefixes are known, so any other is an error.
-                near = difflib.get_close_matches(name, variables, 1, _NEAR)
-                self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
+                self._add_unknown_variable(name, difflib.get_close_matches(name, variables, 1, _NEAR))
             elif name.startswith(schema.OPENCTI_PREFIX):
                 # It may be XTM Composer's, so it is refused only if it is nearly one of ours.
                 near = difflib.get_close_matches(name, variables, 1, _ALMOST)
                 if near:
-                    self.add_issue("", shorten(name, _SHOWN), None, f"unknown variable{_meant(near)}")
+                    self._add_unknown_variable(name, near)
+
+    def _add_unknown_variable(self, name: str, near: list[str]) -> None:
+        hint = f"did you mean {near[0]}?" if near else f"the keys and variables are listed in {shapes.REFERENCE}"
+        self.add_issue("", shorten(name, _SHOWN), None, "unknown environment variable", hint)
+
+    def _add_template(self, node: yaml.Node, path: str) -> None:
+        problem, hint, line = yaml_errors.unrendered(yaml_nodes.line_of(node))
+        self.add_issue(path, self._line(line), None, problem, hint)
+
+    def _is_other_format(self, node: yaml.Node) -> bool:
+        """Add one issue if the file is something else, such as a Kubernetes manifest."""
+        found = shapes.other_format(node)
+        if found is not None:
+            self.add_issue("", self._line(yaml_nodes.line_of(node)), None, found.problem, found.hint)
+        return found is not None
 
     def _read_variable(self, key: SettingKey, text: str) -> None:
         if not text:
@@ -191,9 +214,9 @@ class _ConfigReader:
             text.encode()
             self._take(key, _of_variable(key, text), key.variable)
         except UnicodeEncodeError:
-            self.add_issue(key.path, key.variable, None, "it is not UTF-8 text")
+            self.add_issue(key.path, key.variable, None, "must be UTF-8 text")
         except DocumentError as error:
-            self.add_issue(key.path, key.variable, None, str(error))
+            self.add_issue(key.path, key.variable, None, str(error), error.hint)
 
     def _take(self, key: SettingKey, value: Any, origin: str) -> None:
         """Convert a value, or the items of a list one by one, and keep those of the right type; null is ignored."""
@@ -201,8 +224,8 @@ class _ConfigReader:
             return
         written = self._spelled.setdefault(key.canonical, key.path)
         if written != key.path:
-            problem = f"{written} is the same key and set as well ({self.origin(key.canonical)}): remove one of the two"
-            self.add_issue(key.path, origin, None, problem)
+            problem = f"the same key is set as {written} in {self.origin(key.canonical)}"
+            self.add_issue(key.path, origin, None, problem, "remove one of the two")
             return
         self._origins[key.canonical] = origin
         self._values.pop(key.canonical, None)
@@ -210,16 +233,20 @@ class _ConfigReader:
             try:
                 self._values[key.canonical] = msgspec.convert(value, key.type)
             except msgspec.ValidationError:
-                self.add_issue(key.path, origin, value, f"must be {key.expected(value)}")
+                self.add_issue(key.path, origin, value, f"must be {key.expected(value)}", _hint(key, value))
             return
         items = {}
         for index, item in enumerate(value):
             try:
                 items[index] = msgspec.convert(item, key.item_type)
             except msgspec.ValidationError:
-                path = f"{key.path}[{index}]"
+                hint = "" if key.items else _string_hint(item)
                 self.add_issue(
-                    path, self.origin(f"{key.canonical}[{index}]"), item, f"must be {key.expected_item(item)}"
+                    f"{key.path}[{index}]",
+                    self.origin(f"{key.canonical}[{index}]"),
+                    item,
+                    f"must be {key.expected_item(item)}",
+                    hint,
                 )
         self._values[key.canonical] = tuple(items.values())
         self._seen[key.canonical] = list(items)
@@ -247,10 +274,23 @@ def _shown(key: str, value: object) -> str | None:
         return None if value is None else str(value).lower()
     if isinstance(value, int | float):
         return None if key in SECRET_KEYS else shorten(str(value), _SHOWN)
-    if not isinstance(value, str) or key in SECRET_KEYS or any(mark in value for mark in _MAY_HOLD_SECRETS):
+    if not isinstance(value, str) or key in SECRET_KEYS or any(mark in value for mark in MAY_HOLD_SECRETS):
         return None
-    quoted = not value.strip() or _READ_OTHERWISE.fullmatch(value)
-    return f'"{shorten(value, _SHOWN)}"' if quoted else shorten(value, _SHOWN)
+    return f'"{shorten(value, _SHOWN)}"'
+
+
+def _hint(key: SettingKey, value: object) -> str:
+    """Return what to do about a value of another type."""
+    if key.is_list:
+        return "" if isinstance(value, list) else "write each item on a line of its own that begins with -"
+    if key.is_text:
+        return _string_hint(value)
+    is_with_unit = key.type_name == "whole number" and isinstance(value, str) and value[:1].isdigit()
+    return "write the number without a unit" if is_with_unit else ""
+
+
+def _string_hint(value: object) -> str:
+    return "write the value in quotes" if isinstance(value, bool | int | float) else ""
 
 
 def _named(path: str, key: str) -> str:
@@ -259,20 +299,3 @@ def _named(path: str, key: str) -> str:
     word = start[0] if start else ""
     shown = key if key in (word, _MERGE) else f"{word}..." if word else "?"
     return shorten(f"{path}.{shown}" if path else shown, _SHOWN)
-
-
-def _known_keys(path: str) -> str:
-    prefix = f"{path}." if path else ""
-    known = {name.removeprefix(prefix).split(".")[0] for name in schema.spellings() if name.startswith(prefix)}
-    return ", ".join(sorted(known))
-
-
-def _unknown_key(path: str, key: str) -> str:
-    if key == _MERGE:
-        return "merge keys are not supported: write the keys themselves"
-    near = difflib.get_close_matches(key, _known_keys(path).split(", "), 1, _NEAR)
-    return f"unknown key{_meant(near)}" if near else f"unknown key: known here are {_known_keys(path)}"
-
-
-def _meant(near: list[str]) -> str:
-    return f": did you mean {near[0]}?" if near else ""

@@ -195,7 +195,7 @@ def _expected(annotation: Any, value: object) -> str:
         case inspect.IntType(), _:
             return f"a whole number from {_allowed(annotation)}"
         case inspect.BoolType(), _:
-            return "a boolean: true or false"
+            return "a boolean, true or false"
         case inspect.StrType(max_length=limit), str():
             return f"at most {limit} characters long"
         case inspect.VarTupleType(max_length=limit), list():

@@ -45,11 +45,11 @@ class ConfigWatcher:
         self._found = found
         try:
             if isinstance(found, str):
-                self._store(found)
+                self._reject((found, ""))
                 return self._recall()
             self.loaded = self._load(found)
         except ConfigurationError as error:
-            self._store(*map(str, error.issues))
+            self._reject(*((str(issue), issue.hint) for issue in error.issues))
             return self._recall()
         self.errors = ()
         self._accept(found)
@@ -75,10 +75,14 @@ class ConfigWatcher:
         self._accept(content)
         return True
 
-    def _store(self, *errors: str) -> None:
-        self.errors = errors
-        for error in errors:
-            _log.error(log.event("configuration reload failed, keeping previous configuration", error=error))
+    def _reject(self, *errors: tuple[str, str]) -> None:
+        """Log and keep errors, each with its hint."""
+        self.errors = tuple(f"{error}; {hint}" if hint else error for error, hint in errors)
+        for error, hint in errors:
+            event = log.event(
+                "configuration reload failed, keeping previous configuration", error=error, hint=hint or None
+            )
+            _log.error(event)
 
     def _read(self) -> bytes:
         return files.configuration(self._path)[0]

@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from webhook.config import yaml_errors
+
 _DEPTH = 50
 #: Maximum digits of a number. Python refuses more than 4,300 by default.
 _DIGITS = 4000
@@ -33,10 +35,14 @@ for _name, _pattern, _first in (
 
 
 class DocumentError(Exception):
-    """Invalid YAML, with the line, from 1, and the keys above it if they are known. The message quotes nothing."""
+    """Invalid or unsupported YAML, with the line, from 1, and the keys above it if they are known.
 
-    def __init__(self, problem: str, line: int | None = None, path: tuple[str, ...] = ()) -> None:
+    Message and hint quote nothing of the document.
+    """
+
+    def __init__(self, problem: str, hint: str = "", line: int | None = None, path: tuple[str, ...] = ()) -> None:
         super().__init__(problem)
+        self.hint = hint
         self.line = line
         self.path = path
 
@@ -49,20 +55,13 @@ def compose(text: bytes) -> yaml.Node | None:
     try:
         _check_events(text)
         found = [node for node in yaml.compose_all(text, _Loader) if not is_null(node)]
-    except yaml.MarkedYAMLError as error:
-        raise DocumentError(*_in_words(error)) from None
-    except yaml.reader.ReaderError as error:
-        if "not allowed" not in error.reason:
-            raise DocumentError("it is not UTF-8 text") from None
-        line = text.decode(errors="replace")[: error.position].count("\n") + 1
-        raise DocumentError(f"it has a control character (#x{int(error.character):02x})", line) from None
-    except (yaml.YAMLError, UnicodeDecodeError):
-        raise DocumentError("it is not UTF-8 text") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise DocumentError(*yaml_errors.describe(error, text.decode(errors="replace"))) from None
     if len(found) > 1:
         line = line_of(found[1])
         above = text.decode(errors="replace").split("\n")[: line - 1]
         begins = max((number for number, written in enumerate(above, 1) if written.startswith("---")), default=line)
-        raise DocumentError("another document begins here, and only one is read", begins)
+        raise DocumentError("the file has several documents, and the next one begins here", "keep only one", begins)
     return found[0] if found else None
 
 
@@ -73,11 +72,13 @@ def _check_events(text: bytes) -> None:
         if isinstance(event, yaml.NodeEvent):
             path = tuple(level.key for level in stack if level.key is not None)
             if isinstance(event, yaml.AliasEvent):
-                raise DocumentError('a value that begins with * must be in quotes: "**/pause"', _line(event), path)
+                hint = 'write a value that begins with * in quotes, such as "**/pause"'
+                raise DocumentError("YAML aliases are not supported", hint, _line(event), path)
             if event.anchor is not None:
-                raise DocumentError("a value that begins with & must be in quotes", _line(event), path)
+                hint = "write a value that begins with & in quotes"
+                raise DocumentError("YAML anchors are not supported", hint, _line(event), path)
             if len(stack) >= _DEPTH and isinstance(event, yaml.CollectionStartEvent):
-                raise DocumentError("it is nested too deeply", _line(event))
+                raise DocumentError(f"more than {_DEPTH} levels of nesting", line=_line(event))
             if stack:
                 stack[-1].take(event)
         if isinstance(event, yaml.CollectionStartEvent):
@@ -139,7 +140,7 @@ def value_of(node: yaml.Node) -> Any:
         case "bool", yaml.ScalarNode():
             return node.value.lower() == "true"
         case "int", yaml.ScalarNode() if len(node.value) > _DIGITS:
-            raise DocumentError("it is a number of too many digits", line_of(node))
+            raise DocumentError(f"a number must have at most {_DIGITS} digits", line=line_of(node))
         case "int", yaml.ScalarNode():
             return int(node.value)
         case "float", yaml.ScalarNode():
@@ -148,23 +149,16 @@ def value_of(node: yaml.Node) -> Any:
             return int(number) if number.is_integer() else number
         case "str", yaml.ScalarNode():
             return node.value
-    raise DocumentError("it has a tag: a value that begins with ! must be in quotes", line_of(node))
+    raise DocumentError("YAML tags are not supported", "write a value that begins with ! in quotes", line_of(node))
 
 
-def _in_words(error: yaml.MarkedYAMLError) -> tuple[str, int | None]:
-    context, problem = str(error.context or ""), str(error.problem or "")
-    mark = error.context_mark if "quoted scalar" in context else error.problem_mark
-    line = None if mark is None else mark.line + 1
-    if "anchor" in context and "alias" not in context:
-        return "it is no YAML: a value that begins with & must be in quotes", line
-    if "tag" in context:
-        return "it is no YAML: a value that begins with ! must be in quotes", line
-    if "alias" in f"{context}{problem}":
-        return 'it is no YAML: a value that begins with * must be in quotes: "**/pause"', line
-    if "cannot start any token" in problem:
-        return "it is no YAML: a tab stands where only spaces may, or a value that must be in quotes has none", line
-    if "quoted scalar" in context:
-        return "it is no YAML: a quotation mark is not closed, or \\ stands before what it cannot escape", line
-    # What follows quotes a character of the text.
-    message = re.split(r",? but found|'", problem or context)[0].strip()
-    return f"it is no YAML: {message}", line
+def is_template(node: yaml.Node) -> bool:
+    """Return whether a node is `{{ ... }}`, a mapping with a mapping as its only key."""
+    return isinstance(node, yaml.MappingNode) and [type(key) for key, _ in node.value] == [yaml.MappingNode]
+
+
+def type_of(node: yaml.Node) -> str:
+    """Return the type of a node, for messages."""
+    if isinstance(node, yaml.MappingNode):
+        return "a mapping"
+    return "a list" if isinstance(node, yaml.SequenceNode) else "plain text"

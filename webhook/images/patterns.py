@@ -9,14 +9,8 @@ are cached, up to a limit, so most steps are one lookup.
 import re
 from collections.abc import Sequence
 
-from webhook.errors import InvalidPattern
-from webhook.images import reference
-
-_STARS = re.compile(r"(\*+)")
-_NAME_PATTERN = re.compile(r"[a-zA-Z0-9._:/*\[\]-]+")
-_LENGTH_LIMIT = 512
-#: Such a port cannot be dropped as the default: without it the star would match any port.
-_ANY_HOST_DEFAULT_PORT = re.compile(rf"\*:0*{reference.DEFAULT_PORT}\Z")
+#: Splits a pattern into literal pieces and, at odd indices, stars.
+STARS = re.compile(r"(\*+)")
 #: Cached states: at most 1024 and at most 64 MiB, but at least 16 however long the patterns are.
 _MAX_STATES, _MIN_STATES = 1024, 16
 _MAX_BITS = 64 * 1024 * 1024 * 8
@@ -46,7 +40,7 @@ class Globs:
         position = 0
         for pattern in self.patterns:
             first.append(position)
-            for piece in _STARS.split(pattern):
+            for piece in STARS.split(pattern):
                 if piece.startswith("**"):
                     across.append(position)
                 elif piece == "*":
@@ -102,29 +96,3 @@ def _bits(positions: list[int]) -> int:
     for position in positions:
         octets[position // 8] |= 1 << position % 8
     return int.from_bytes(octets, "little")
-
-
-def normalize_pattern(pattern: str) -> str:
-    """Return the pattern with its registry in canonical form, like the names that it is compared with.
-
-    Raises `InvalidPattern`, with a suggestion, if it can never match a name (registry and path without tag and digest).
-    """
-    if not pattern:
-        raise InvalidPattern("it is empty: write a pattern such as quay.io/**")
-    if len(pattern) > _LENGTH_LIMIT:
-        raise InvalidPattern(f"it has more than {_LENGTH_LIMIT} characters, and no name has")
-    if not _NAME_PATTERN.fullmatch(pattern):
-        raise InvalidPattern("only * (within a path component) and ** (across them) are special, beside a name's own")
-    first, slash, rest = pattern.partition("/")
-    if ":" in rest or "@" in pattern:
-        raise InvalidPattern("names are compared without tag and digest: leave them out")
-    if "*" not in first and not reference.looks_like_registry(first):
-        full = f"docker.io/{pattern}" if slash else f"docker.io/library/{pattern}"
-        raise InvalidPattern(f"it names no registry, and every name that it is compared with does: write {full}")
-    if not slash and "**" not in first:
-        raise InvalidPattern(f"it has no path, and every name that it is compared with has one: write {pattern}/**")
-    if pattern.endswith("/") or "//" in pattern:
-        raise InvalidPattern(f"no name ends in a / or has two in a row: write {pattern.strip('/')}/**")
-    if _ANY_HOST_DEFAULT_PORT.search(first):
-        raise InvalidPattern(f"names are compared without the default port: leave out :{reference.DEFAULT_PORT}")
-    return f"{reference.canonical_domain(first)}{slash}{rest}"

@@ -10,8 +10,12 @@ from webhook.images import reference
 _PORT = re.compile(r":0*+([0-9]{0,6})[0-9]*\Z")
 _PORTS = 65536
 
-#: Paths in Docker Hub's credential key and API URLs, which are not part of the prefix `docker.io`.
-_DOCKER_HUB_PATHS = frozenset({"", "v1", "v2"})
+#: Paths of the registry API. Docker Hub's credential key has one, too.
+_API_PATHS = frozenset({"v1", "v2"})
+_SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
+
+#: A URL with one of these can contain a username and password, or a token: no message quotes it.
+MAY_HOLD_SECRETS = "@?#"
 
 
 def normalize(text: str) -> str:
@@ -19,17 +23,48 @@ def normalize(text: str) -> str:
 
     Otherwise the spelling is kept, because it is written into images and credentials; comparisons use `canonical`.
 
-    Raises `InvalidPrefix`, with a suggestion, if a container runtime would not recognize it as a registry in an image
-    name: it would look for the image on Docker Hub.
+    Raises `InvalidPrefix`, if possible with a hint that has an accepted spelling, if a container runtime would not
+    recognize it as a registry in an image name: it would look for the image on Docker Hub.
     """
+    try:
+        return _normalized(text)
+    except InvalidPrefix as error:
+        error.hint = error.hint or _hint(text)
+        raise
+
+
+def _normalized(text: str) -> str:
     prefix = text.removeprefix("https://").removeprefix("http://").rstrip("/")
     if not prefix:
-        raise InvalidPrefix("it is empty: write a registry's host with an optional port and path")
+        raise InvalidPrefix("must not be empty", hint="write a host, such as registry.example.com")
     domain, _, path = prefix.partition("/")
     checked = _checked(domain, path)
-    if canonical_host(checked) != reference.DOCKER_HUB:
-        return checked
-    return reference.DOCKER_HUB if path in _DOCKER_HUB_PATHS else f"{reference.DOCKER_HUB}/{path}"
+    if canonical_host(checked) == reference.DOCKER_HUB:
+        return f"{reference.DOCKER_HUB}/{path}" if path and path not in _API_PATHS else reference.DOCKER_HUB
+    if path in _API_PATHS and text != prefix:
+        host = checked.removesuffix(f"/{path}")
+        hint = f"write {host}, or {checked} if your image names begin with it"
+        raise InvalidPrefix(f"/{path} is the path of the registry's API, and not part of image names", hint=hint)
+    return checked
+
+
+def without_scheme(text: str) -> str:
+    """Remove a URL's scheme."""
+    return _SCHEME.sub("", text, count=1) if _SCHEME.match(text) else text
+
+
+def _hint(text: str) -> str:
+    """Suggest what may be meant by an invalid prefix; empty if that is not known."""
+    if any(mark in text for mark in MAY_HOLD_SECRETS):
+        return ""
+    host, slash, path = without_scheme(text.strip()).strip("/").partition("/")
+    path = re.sub("//+", "/", path).strip("/").partition(":")[0].lower()
+    similar = f"{host.rstrip('.')}{slash}{path}".rstrip("/")
+    try:
+        _normalized(similar)
+    except InvalidPrefix:
+        return ""
+    return f"write {similar}"
 
 
 def canonical(prefix: str) -> str:
@@ -44,28 +79,45 @@ def canonical_host(prefix: str) -> str:
 
 
 def _checked(domain: str, path: str) -> str:
+    if "@sha" in f"{domain}/{path}":
+        raise InvalidPrefix("must not have a digest")
     if "@" in domain:
-        raise InvalidPrefix("a registry holds no user name or password: they have keys of their own")
+        hint = "set registry.username and registry.password instead"
+        raise InvalidPrefix("must not contain a username or password", hint=hint)
     if not reference.is_domain(domain):
-        raise InvalidPrefix("it is no host with an optional port and path, such as registry.example.com:5000/team")
+        raise InvalidPrefix("must be a host with an optional port and path, such as registry.example.com:5000/team")
     port = _PORT.search(domain)
     if port:
         if not 0 < int(port[1] or 0) < _PORTS:
-            raise InvalidPrefix(f"a port is a number from 1 to {_PORTS - 1}")
+            raise InvalidPrefix(f"the port must be a number from 1 to {_PORTS - 1}")
         domain = f"{domain[: port.start()]}:{port[1]}"
     # In an image name an upper-case letter marks a registry. In a setting it is a mistake, such as Python's None.
     if not reference.looks_like_registry(domain.lower()):
-        raise InvalidPrefix(
-            f"{domain} is a single name, which Docker Hub's paths begin with as well: "
-            f"write it with its domain ({domain}.example.com) or its port ({domain}:443)"
-        )
-    if not path:
-        return domain
+        problem = "must have a dot or a port in the host, because container runtimes look for other names on Docker Hub"
+        raise InvalidPrefix(problem, hint=_qualified(domain, path))
+    if path:
+        _check_path(path)
+    return f"{domain}/{path}" if path else domain
+
+
+def _check_path(path: str) -> None:
     if not reference.is_path(path):
-        raise InvalidPrefix("its path is malformed: parts of a-z, 0-9 and . _ - with / between them, no tag, no digest")
+        if ":" in path:
+            raise InvalidPrefix("must not have a tag")
+        raise InvalidPrefix(
+            "the path must consist of a-z, 0-9 and single . _ - between them, with / between components"
+        )
     if len(path) > reference.PATH_LIMIT:
-        raise InvalidPrefix(f"its path is over {reference.PATH_LIMIT} characters, the limit for a whole image name")
-    return f"{domain}/{path}"
+        raise InvalidPrefix(f"the path must have at most {reference.PATH_LIMIT} characters")
+
+
+def _qualified(host: str, path: str) -> str:
+    """Suggest how to write a host that is a single name."""
+    if path and (not reference.is_path(path) or len(path) > reference.PATH_LIMIT):
+        return ""
+    below = f"/{path}" if path else ""
+    with_domain = "" if host.endswith("]") else f"{host}.example.com{below} or "
+    return f"write the full name of the registry, such as {with_domain}{host}:443{below}"
 
 
 def covers(prefix: str, name: str) -> bool:

@@ -48,11 +48,11 @@ class Rules:
             source, target = prefix.canonical(rule.source), prefix.canonical(rule.target)
             earlier = self._by_source.setdefault(source, _CompiledRule(rule, target))
             if earlier.target != target:
-                problem = f"{rule.source} is already rewritten to {earlier.rule.target}: keep one of the two"
-                raise ConflictingRules(index, "from", problem)
+                problem = f"another rule rewrites {rule.source} to {earlier.rule.target}"
+                raise ConflictingRules(index, "from", problem, "keep one of the two rules")
             if source != target and prefix.covers(target, source):
-                problem = f"everything below {rule.source} is already below {rule.target}: the rule would do nothing"
-                raise ConflictingRules(index, "to", problem)
+                problem = f"the rule has no effect, because every image below {rule.source} is also below {rule.target}"
+                raise ConflictingRules(index, "to", problem, "remove the rule, or write another target")
         self._check_for_chains()
 
     def step(self, written: str, parsed: Reference) -> Step:
@@ -82,8 +82,8 @@ class Rules:
             index = self.rules.index(second) if second else -1
             origin = f"the rule {first}" if first else f"the server {self.server}"
             example = f"{written} would become {once} and then {twice}"
-            problem = f"rewrites again what {origin} makes ({example}): images must reach their last place in one step"
-            raise ConflictingRules(index, "from", problem)
+            problem = f"the result of {origin} would be rewritten again, for example {example}"
+            raise ConflictingRules(index, "from", problem, "write rules that reach the final name in one step")
 
     def _image(self, written: str) -> str:
         try:

@@ -86,9 +86,9 @@ def test_configuration_invalid_one_line_per_error(run: _Run, command: str, tmp_p
     errors = [line for line in done.stderr.splitlines() if not line.startswith("hint: ")]
     assert [line.startswith("error: ") for line in errors] == [True] * 3
     for key, origin in (
-        ("webhook.verify = maybe", "broken.yaml:2"),
+        ('webhook.verify = "maybe"', "broken.yaml:2"),
         ("webhook.zzz", "broken.yaml:3"),
-        ("webhook.on_error = explode", "WEBHOOK__ON_ERROR"),
+        ('webhook.on_error = "explode"', "WEBHOOK__ON_ERROR"),
     ):
         assert [key in line and origin in line for line in errors].count(True) == 1
     (verify,) = [line for line in errors if "webhook.verify" in line]

@@ -1,9 +1,14 @@
 """Spellings of the server, and values that no image name could begin with."""
 
+import re
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from webhook.config.load import load
-from webhook.errors import ConfigurationError
+from webhook.errors import ConfigurationError, InvalidPrefix
+from webhook.images import prefix
 
 _SERVER = "OPENCTI__DAEMON__REGISTRY__SERVER"
 
@@ -76,8 +81,8 @@ def test_server_common_spellings_accepted(written: str, server: str) -> None:
         ("registry.example.com:0", "65535"),
         ("registry.example.com:00", "65535"),
         ("registry.example.com:065536", "65535"),
-        ("https://", "host"),
-        ("/", "host"),
+        ("https://", "registry.example.com"),
+        ("/", "registry.example.com"),
         ("reg..com", "registry.example.com:5000/team"),
         ("-reg.example.com", "registry.example.com:5000/team"),
         ("reg.example.com:", "registry.example.com:5000/team"),
@@ -90,11 +95,18 @@ def test_server_common_spellings_accepted(written: str, server: str) -> None:
         ("::1", "registry.example.com:5000/team"),
         ("reg.example.com/Team", "path"),
         ("reg.example.com//team", "path"),
-        ("reg.example.com/app:1.0", "no tag"),
-        ("reg.example.com/app@sha256:00", "path"),
+        ("reg.example.com/app:1.0", "write reg.example.com/app"),
+        ("reg.example.com ", "write reg.example.com"),
+        ("reg.example.com/Team", "write reg.example.com/team"),
+        ("reg.example.com//team", "write reg.example.com/team"),
+        ("reg.example.com.", "write reg.example.com"),
+        ("ftp://reg.example.com/team", "write reg.example.com/team"),
+        ("https://reg.example.com/v2/", "write reg.example.com, or reg.example.com/v2 if"),
+        ("http://reg.example.com/v1", "write reg.example.com, or reg.example.com/v1 if"),
+        ("reg.example.com/app@sha256:00", "digest"),
         ("reg.example.com/../team", "path"),
         ("reg.example.com/" + "a" * 256, "255"),
-        ("robot:secret@reg.example.com", "user name"),
+        ("robot:secret@reg.example.com", "username"),
     ],
 )
 def test_server_invalid_suggests_fix(written: str, remedy: str) -> None:
@@ -102,7 +114,24 @@ def test_server_invalid_suggests_fix(written: str, remedy: str) -> None:
         load(b"", "c.yaml", {_SERVER: written})
     (fault,) = caught.value.issues
     assert (fault.key, fault.origin) == ("opencti.daemon.registry.server", _SERVER)
-    assert remedy in fault.problem
+    assert remedy in fault.line
+
+
+@given(
+    st.text("aB.:/[]1 ", max_size=10),
+    st.sampled_from(["", "https://", "ftp://", " "]),
+    st.sampled_from(["", "/", "/v2/", ":1"]),
+)
+def test_server_suggestions_accepted(text: str, before: str, after: str) -> None:
+    hint = ""
+    try:
+        prefix.normalize(f"{before}{text}{after}")
+    except InvalidPrefix as error:
+        hint = error.hint
+    suggested = re.findall(r"(?:write|such as|or) ((?!a |the )\S+?)(?=,| or | if |$)", hint)
+    assert bool(suggested) == bool(hint)
+    for one in suggested:
+        assert prefix.normalize(one)
 
 
 @pytest.mark.parametrize("port", ["0", "65536", "99999", "9" * 30])

@@ -5,8 +5,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from webhook.errors import ConflictingRules, InvalidPrefix, InvalidReference
-from webhook.images import prefix, reference
-from webhook.images.patterns import normalize_pattern
+from webhook.images import name_pattern, prefix, reference
 from webhook.images.resolver import Reason, Resolver
 from webhook.settings import Configuration, PullSecretSettings, RegistrySettings, RuleSettings, WebhookSettings
 
@@ -22,7 +21,7 @@ def resolver(
 ) -> Resolver:
     webhook = WebhookSettings(
         rules=tuple(RuleSettings(prefix.normalize(source), prefix.normalize(target)) for source, target in rules),
-        exclude=tuple(map(normalize_pattern, exclude)),
+        exclude=tuple(map(name_pattern.normalize, exclude)),
         pull_secret=PullSecretSettings(registries=registries),
     )
     return Resolver(Configuration(RegistrySettings(server and prefix.normalize(server)), webhook))

@@ -1,0 +1,111 @@
+"""Files and keys of a wrong shape, each with what to write instead."""
+
+import difflib
+from typing import NamedTuple
+
+import yaml
+
+from webhook.config import schema, yaml_nodes
+from webhook.constants import DOCS
+
+REFERENCE = f"{DOCS}/reference/configuration.md"
+
+#: Similarity, from 0 to 1, of a key to suggest.
+_NEAR = 0.75
+_MERGE = "<<"
+_FEW = 4
+#: Keys at the top of the values file that `helm create` writes. Some may be keys of a configuration one day.
+_HELM_VALUES = frozenset(
+    {
+        "affinity",
+        "fullnameOverride",
+        "global",
+        "image",
+        "imagePullSecrets",
+        "ingress",
+        "nameOverride",
+        "nodeSelector",
+        "podAnnotations",
+        "podSecurityContext",
+        "replicaCount",
+        "resources",
+        "securityContext",
+        "service",
+        "serviceAccount",
+        "tolerations",
+    }
+)
+
+
+class OtherFormat(NamedTuple):
+    """A file that is not a configuration."""
+
+    problem: str
+    hint: str
+
+
+def other_format(root: yaml.Node) -> OtherFormat | None:
+    """Recognize a Kubernetes manifest and a Helm values file by the keys at the top."""
+    if not isinstance(root, yaml.MappingNode):
+        return None
+    values = {yaml_nodes.text_of(key): value for key, value in root.value}
+    if {"apiVersion", "kind"} <= values.keys():
+        problem = "this is a Kubernetes manifest, not a configuration"
+        if yaml_nodes.text_of(values["kind"]) == "ConfigMap":
+            return OtherFormat(problem, "save the text under data to a file of its own, and pass that file")
+        return OtherFormat(
+            problem, f"write a file with {expected('').removeprefix('a mapping with ')}, see {REFERENCE}"
+        )
+    if len(_HELM_VALUES & values.keys()) > 1 and values.keys().isdisjoint(_keys_below("")):
+        problem = "this looks like a Helm values file, not a configuration"
+        return OtherFormat(problem, "pass the file that the chart writes into the ConfigMap")
+    return None
+
+
+def expected(path: str) -> str:
+    """Return what is expected at a path: a mapping, with its keys if they are few."""
+    *keys, last = _keys_below(path)
+    if len(keys) >= _FEW:
+        return "a mapping"
+    names = f"keys {', '.join(keys)} and {last}" if keys else f"key {last}"
+    return f"a mapping with the {names}" if path else f"a mapping with the top-level {names}"
+
+
+def example(path: str) -> str:
+    """Return an example of a mapping at a path."""
+    if "registry" in path or not path:
+        return _nested(["registry", "server"], "registry.example.com")
+    key = next(key for key in schema.spellings().values() if key.path.startswith(f"{path}."))
+    return _nested(key.path.split("."), "...")
+
+
+def unknown_key(path: str, key: str) -> str:
+    """Return what to do about an unknown key below a path."""
+    if key == _MERGE:
+        return "write the keys themselves"
+    full = f"{path}.{key}" if path else key
+    if full in schema.spellings() or full in schema.branches():
+        # With dots in the key.
+        return _nested(full.split("."), "...")
+    below = _keys_below(path)
+    near = difflib.get_close_matches(key, below, 1, _NEAR)
+    if near:
+        return f"did you mean {near[0]}?"
+    elsewhere = [known for known in (*schema.spellings(), *schema.branches()) if known.split(".")[-1] == key]
+    if elsewhere:
+        above = min(elsewhere, key=len).rpartition(".")[0]
+        return f"write {key} below {above}" if above else f"write {key} at the top level"
+    if not path:
+        return f"the top-level keys are {', '.join(below)}"
+    return f"the keys of {path} are {', '.join(below)}"
+
+
+def _nested(keys: list[str], value: str) -> str:
+    opened = "".join(f"{{{key}: " for key in keys[1:])
+    return f"write the keys nested, as in {keys[0]}: {opened}{value}{'}' * (len(keys) - 1)}"
+
+
+def _keys_below(path: str) -> list[str]:
+    prefix = f"{path}." if path else ""
+    found = {known.removeprefix(prefix).split(".")[0] for known in schema.spellings() if known.startswith(prefix)}
+    return sorted(found)
