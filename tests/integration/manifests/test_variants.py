@@ -110,6 +110,9 @@ def test_objects_without_ca_bundle(objects: Objects) -> None:
     assert b'"caBundle"' not in msgspec.json.encode(objects.manifests)
 
 
+_READER = f"{PROGRAM}-reader"
+
+
 def test_roles_bound_only_to_service_account(objects: Objects) -> None:
     account = objects.pod["serviceAccountName"]
     for kind in ("ClusterRole", "Role"):
@@ -117,7 +120,29 @@ def test_roles_bound_only_to_service_account(objects: Objects) -> None:
             binding = objects.named(f"{kind}Binding", role["metadata"]["name"])
             reference = {"apiGroup": "rbac.authorization.k8s.io", "kind": kind, "name": role["metadata"]["name"]}
             assert binding["roleRef"] == reference
-            assert binding["subjects"] == [{"kind": "ServiceAccount", "namespace": DEFAULT_NAMESPACE, "name": account}]
+            assert binding["subjects"] == (
+                [{"apiGroup": "rbac.authorization.k8s.io", "kind": "Group", "name": "system:authenticated"}]
+                if role["metadata"]["name"] == _READER
+                else [{"kind": "ServiceAccount", "namespace": DEFAULT_NAMESPACE, "name": account}]
+            )
+
+
+def test_reader_only_reads_and_no_secrets() -> None:
+    objects = alone("reader")
+    roles = [role for kind in ("ClusterRole", "Role") for role in objects.all_of(kind)]
+    readers = [role for role in roles if role["metadata"]["name"] == _READER]
+    rules = [rule for role in readers for rule in role["rules"]]
+    assert {verb for rule in rules for verb in rule["verbs"]} <= {"get", "list"}
+    assert {resource for rule in rules for resource in rule["resources"]} == {
+        "configmaps",
+        "deployments",
+        "endpointslices",
+        "mutatingadmissionpolicies",
+        "mutatingwebhookconfigurations",
+        "validatingadmissionpolicies",
+    }
+    (label,) = (one["metadata"]["labels"] for one in readers if one["kind"] == "ClusterRole")
+    assert label["rbac.authorization.k8s.io/aggregate-to-view"] == "true"
 
 
 # Who is called, and for whom.

@@ -17,7 +17,7 @@ from webhook.kube.objects import ManagedObject
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-#: The ClusterRole that lets a user read what `explain` needs, besides the objects of the user's own namespace.
+#: The roles of the component `reader`, which let a user read what `explain` needs outside the user's own namespace.
 READER_ROLE = "registry-webhook-reader"
 
 
@@ -86,8 +86,8 @@ def _unchecked(context: PodContext) -> str:
     if not denied:
         return ""
     # No role of ours gives access to Secrets.
-    role = f"ClusterRole {READER_ROLE}" if any("Secrets" not in action for action in denied) else "ClusterRole edit"
-    return f"no permission to {', '.join(denied)} (ask for the {role})"
+    role = context.names.renamed(READER_ROLE) if any("Secrets" not in action for action in denied) else "edit"
+    return f"no permission to {', '.join(denied)} (ask for the role {role})"
 
 
 def _of(mark: Mark, text: str, finding: Finding) -> _Verdict:
