@@ -29,7 +29,7 @@ APISERVER: dict[str, set[str]] = {
 }
 #: Labels that Prometheus adds to each series of podmonitor.yaml's targets, and one that users with many clusters add.
 SCRAPED = {"namespace", "pod", "container", "instance", "job", "cluster"}
-_BY_NAME = re.compile(r'\{__name__=~"([^"]*)"\}')
+_BY_NAME = re.compile(r'\{__name__=~"([^"]*)"[^{}]*\}')
 _SELECTOR = re.compile(r"\b([a-z_][a-z0-9_]*)\s*\{([^{}]*)\}|\b((?:registry_webhook|apiserver|process)_[a-z0-9_]*)")
 _MATCHER = re.compile(r'([a-z_]+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPED = re.compile(r"\b(?:by|on)\s*\(([^)]*)\)")
@@ -68,17 +68,27 @@ def alerts() -> dict[str, dict[str, Any]]:
 
 def panels() -> list[dict[str, Any]]:
     """Return the dashboard's panels with queries."""
-    dashboard = json.loads((MONITORING / "dashboard.json").read_text())
-    return [panel for panel in dashboard["panels"] if panel["type"] != "row"]
+    return [panel for panel in dashboard()["panels"] if panel["type"] != "row"]
+
+
+def dashboard() -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((MONITORING / "dashboard.json").read_text())
+    return found
 
 
 def dashboard_queries(interval: str = "5m") -> list[Query]:
-    """Return the queries of all panels; `interval` replaces Grafana's variable."""
+    """Return the queries of all panels with Grafana's variables replaced: `interval`, and all of each other one."""
+    everything = {f"${one['name']}": one["allValue"] for one in dashboard()["templating"]["list"] if "allValue" in one}
+    variables = {"$__rate_interval": interval, **everything}
     return [
-        Query(f"{panel['title']} {target['refId']}", target["expr"].replace("$__rate_interval", interval))
+        Query(f"{panel['title']} {target['refId']}", _replaced(target["expr"], variables))
         for panel in panels()
         for target in panel["targets"]
     ]
+
+
+def _replaced(text: str, variables: dict[str, str]) -> str:
+    return re.sub(r"\$\w+", lambda found: variables[found[0]], text)
 
 
 def alert_queries() -> list[Query]:
