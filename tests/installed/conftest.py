@@ -40,6 +40,7 @@ __all__ = ["cluster", "figure", "pytest_terminal_summary", "registry", "registry
 
 #: What can only come after what is before it.
 _ORDER = (
+    "docs",
     "elsewhere",
     "from_nothing",
     "doctor",

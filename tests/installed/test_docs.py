@@ -1,0 +1,108 @@
+"""The pages of the documentation whose commands need a cluster: each prints what is shown.
+
+The pages are followed in the order of `PAGES`, as one reader would, from a cluster without registry-webhook to one
+without it again. `UPDATE_GOLDEN=1` writes the outputs that differ into the pages.
+"""
+
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.cluster import Cluster
+from tests.e2e.registry import Registry
+from tests.support import doc_pages
+from tests.support.doc_pages import CHECKOUT, Action, Command, File, Mode, Shell
+
+#: In this order.
+PAGES = [
+    "tutorials/first-namespace",
+    "how-to/install",
+    "how-to/roll-out",
+    "how-to/credentials",
+    "how-to/fail-closed",
+    "how-to/uninstall",
+]
+UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
+
+#: Seconds until a command that reads must print what is shown.
+_EVENTUALLY = 90.0
+#: Commands that are run again until they print what is shown, as a reader would: they change nothing.
+_READS = re.compile(r"(kubectl( -n \S+)? (get|describe|logs|run .*--dry-run=server)|registry-webhook (explain|doctor|plan|report))\b")
+
+
+@pytest.fixture(scope="module")
+def replaced(image: str) -> dict[str, str]:
+    """Give what differs here from the reader's cluster: the image's name, and a registry with a private CA."""
+    name, _, tag = image.rpartition(":")
+    source = "docker://registry.example.com/opencti/connector-example:1.0.0"
+    copy = "skopeo copy -q --src-creds myuser:mypassword --src-cert-dir .ca --dest-cert-dir .ca"
+    return {
+        "newName: registry.example.com/registry-webhook": f"newName: {name}",
+        'newTag: "0.1.0"': f'newTag: "{tag}"',
+        "files: [config.yaml]": "files: [config.yaml, registry-ca.crt]",
+        "      server: registry.example.com\n": "      server: registry.example.com\n"
+        "webhook:\n  verify_ca: /etc/registry-webhook/config/registry-ca.crt\n",
+        "skopeo copy docker://docker.io/library/busybox:1.36": f"{copy} --dest-creds myuser:mypassword {source}",
+    }
+
+
+@pytest.fixture(scope="module")
+def shell(cluster: Cluster, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
+    """Give a shell in a copy of what a clone has, next to which the registry's CA is."""
+    if shutil.which("skopeo") is None:
+        pytest.skip("the pages mirror an image with skopeo, which is not on PATH")
+    folder = tmp_path_factory.mktemp("docs")
+    doc_pages.folder_of_reader(folder)
+    authority = Path(os.environ["E2E_REGISTRY_CA"])
+    (folder / ".ca").mkdir()
+    shutil.copy(authority, folder / ".ca/ca.crt")
+    registry.admit("myuser", "mypassword")
+    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "SSL_CERT_FILE": str(authority)}
+    shell = Shell(folder, environment)
+    try:
+        yield shell
+    finally:
+        shell.close()
+        cluster.run("delete", "--ignore-not-found", "mutatingwebhookconfiguration", "registry-webhook")
+        cluster.run("delete", "--ignore-not-found", "namespace", "registry-webhook", "team-a")
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_on_cluster_prints_shown_output(
+    name: str, shell: Shell, registry: Registry, replaced: dict[str, str]
+) -> None:
+    page = CHECKOUT / "docs" / f"{name}.md"
+    different = {}
+    for step in doc_pages.steps(page):
+        if isinstance(step, File):
+            folder = Path(step.name).parent
+            shell.write(File(step.name, doc_pages.substituted(step.text, replaced)))
+            shell.write(File(str(folder / "registry-ca.crt"), Path(os.environ["E2E_REGISTRY_CA"]).read_text()))
+        elif isinstance(step, Action):
+            assert step.name == "password"
+            registry.admit("myuser", step.value)
+        elif step.mode is not Mode.NOT_RUN:
+            printed = _run(shell, step, replaced)
+            if not doc_pages.matches(step.output, printed):
+                different[step] = printed
+    if UPDATE:
+        doc_pages.rewrite(
+            page, {step: doc_pages.updated(step.output, printed) for step, printed in different.items()}
+        )
+    else:
+        assert {f"line {step.line}: {step.text}": printed for step, printed in different.items()} == {}
+
+
+def _run(shell: Shell, command: Command, replaced: dict[str, str]) -> str:
+    words = doc_pages.substituted(command.text, replaced)
+    until = time.monotonic() + _EVENTUALLY
+    while True:
+        printed = shell.run(words)
+        if not _READS.match(command.text) or doc_pages.matches(command.output, printed) or time.monotonic() > until:
+            return printed
+        time.sleep(1.0)
