@@ -1,6 +1,6 @@
 """The pages of the documentation whose commands need a cluster: each prints what is shown.
 
-The pages are followed in the order of `PAGES`, as one reader would, from a cluster without registry-webhook to one
+The pages are followed in the order of `CLUSTER_PAGES`, as one reader would, from a cluster without registry-webhook to one
 without it again. `UPDATE_GOLDEN=1` writes the outputs that differ into the pages.
 """
 
@@ -12,25 +12,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.e2e.cluster import Cluster
 from tests.e2e.registry import Registry
 from tests.support import doc_pages
-from tests.support.doc_pages import CHECKOUT, Action, Command, File, Mode, Shell
+from tests.support.doc_pages import CHECKOUT, CLUSTER_PAGES, Action, Command, File, Mode, Shell
 
-#: In this order.
-PAGES = [
-    "tutorials/first-namespace",
-    "how-to/install",
-    "how-to/roll-out",
-    "how-to/credentials",
-    "how-to/fail-closed",
-    "how-to/uninstall",
-]
 UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
 
 #: Seconds until a command that reads must print what is shown.
-_EVENTUALLY = 90.0
+_EVENTUALLY = 20.0 if UPDATE else 90.0
 #: Commands that are run again until they print what is shown, as a reader would: they change nothing.
 _READS = re.compile(r"(kubectl( -n \S+)? (get|describe|logs|run .*--dry-run=server)|registry-webhook (explain|doctor|plan|report))\b")
 
@@ -45,8 +37,6 @@ def replaced(image: str) -> dict[str, str]:
         "newName: registry.example.com/registry-webhook": f"newName: {name}",
         'newTag: "0.1.0"': f'newTag: "{tag}"',
         "files: [config.yaml]": "files: [config.yaml, registry-ca.crt]",
-        "      server: registry.example.com\n": "      server: registry.example.com\n"
-        "webhook:\n  verify_ca: /etc/registry-webhook/config/registry-ca.crt\n",
         "skopeo copy docker://docker.io/library/busybox:1.36": f"{copy} --dest-creds myuser:mypassword {source}",
     }
 
@@ -72,17 +62,17 @@ def shell(cluster: Cluster, registry: Registry, tmp_path_factory: pytest.TempPat
         cluster.run("delete", "--ignore-not-found", "namespace", "registry-webhook", "team-a")
 
 
-@pytest.mark.parametrize("name", PAGES)
+@pytest.mark.parametrize("name", CLUSTER_PAGES)
 def test_page_on_cluster_prints_shown_output(
     name: str, shell: Shell, registry: Registry, replaced: dict[str, str]
 ) -> None:
-    page = CHECKOUT / "docs" / f"{name}.md"
+    page = CHECKOUT / name
+    registry.admit("myuser", "mypassword")
     different = {}
     for step in doc_pages.steps(page):
         if isinstance(step, File):
-            folder = Path(step.name).parent
-            shell.write(File(step.name, doc_pages.substituted(step.text, replaced)))
-            shell.write(File(str(folder / "registry-ca.crt"), Path(os.environ["E2E_REGISTRY_CA"]).read_text()))
+            for file in _files(step, replaced):
+                shell.write(file)
         elif isinstance(step, Action):
             assert step.name == "password"
             registry.admit("myuser", step.value)
@@ -96,6 +86,18 @@ def test_page_on_cluster_prints_shown_output(
         )
     else:
         assert {f"line {step.line}: {step.text}": printed for step, printed in different.items()} == {}
+
+
+def _files(file: File, replaced: dict[str, str]) -> Iterator[File]:
+    """Yield a file, changed for the registry's private CA, and that CA next to it."""
+    text = doc_pages.substituted(file.text, replaced)
+    folder, _, name = file.name.rpartition("/")
+    if name == "config.yaml":
+        configuration = yaml.safe_load(text)
+        verified = {"verify_ca": "/etc/registry-webhook/config/registry-ca.crt"}
+        text = yaml.safe_dump(configuration | {"webhook": configuration.get("webhook", {}) | verified})
+        yield File(f"{folder}/registry-ca.crt", Path(os.environ["E2E_REGISTRY_CA"]).read_text())
+    yield File(file.name, text)
 
 
 def _run(shell: Shell, command: Command, replaced: dict[str, str]) -> str:

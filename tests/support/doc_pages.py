@@ -14,6 +14,7 @@ import os
 import re
 import select
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -37,7 +38,30 @@ NOT_RUN = {
     "helm ": "needs a chart",
     "cosign ": "needs a release",
     "gh ": "needs a release",
-    "crane ": "needs crane",
+}
+
+#: Pages with commands for a cluster, in the order in which tests/installed follows them.
+CLUSTER_PAGES = [
+    "docs/tutorials/first-namespace.md",
+    "docs/how-to/install.md",
+    "docs/how-to/roll-out.md",
+    "docs/how-to/credentials.md",
+    "docs/how-to/fail-closed.md",
+    "docs/how-to/uninstall.md",
+]
+
+#: Pages whose commands no test runs, each with the reason.
+NOT_RUN_PAGES = {
+    "docs/how-to/certificates.md": "needs cert-manager, and installations with other certificates",
+    "docs/how-to/cluster-wide.md": "selects all namespaces of the cluster: tests/installed/test_cluster_wide.py",
+    "docs/how-to/generated-policies.md": "tests/e2e/test_policies.py and test_policy_guard.py apply generated policies",
+    "docs/how-to/mirror-images.md": "copies images from public registries",
+    "docs/how-to/monitoring.md": "needs the Prometheus operator",
+    "docs/how-to/mutual-tls.md": "changes how API servers are started: tests/e2e/test_mutual_tls.py",
+    "docs/how-to/platforms.md": "needs a cloud",
+    "docs/how-to/private-ca.md": "changes nodes",
+    "docs/how-to/troubleshoot.md": "is about clusters that do not work",
+    "docs/how-to/upgrade.md": "needs two versions",
 }
 
 #: What a command or file is replaced by where it runs.
@@ -61,6 +85,7 @@ _VARYING = [
     (r"\b(registry-webhook|[a-z]+)-[0-9a-f]{8,10}-[0-9a-z]{5}\b(_\d+)?", r"\1-POD"),
     (r"\b(\d+[dhms])+\b", "AGE"),
     (r"\S*/python[\d.]* -m webhook", "registry-webhook"),
+    (r"^I\d{4} [\d:.]+ +\d+ log.go:\d+\] ", "LOG "),
     (r"[ \t]+", " "),
     (r" $", ""),
 ]
@@ -118,6 +143,11 @@ class Block(NamedTuple):
     text: str
 
 
+def page_name(page: Path) -> str:
+    """Return the path of a page in the repository."""
+    return os.path.relpath(page, CHECKOUT)
+
+
 def text_of(page: Path) -> str:
     """Return the text of a page."""
     return page.read_text(encoding="utf-8")
@@ -145,7 +175,7 @@ def steps(page: Path) -> list[Step]:
     """Return what a reader of a page does, in order."""
     text = text_of(page)
     found: list[Step] = []
-    mode = Mode.OFFLINE
+    mode = Mode.NOT_RUN if page_name(page) in NOT_RUN_PAGES else Mode.OFFLINE
     for match in re.finditer(f"(?ms:{_FENCE.pattern})|(?m:{_ACTION.pattern})", text):
         if match["indent"] is None:
             action = _ACTION.match(match[0])
@@ -274,5 +304,6 @@ class Shell:
         return printed.decode().removesuffix(f"{mark}\n")
 
     def close(self) -> None:
-        """End it."""
-        self._process.communicate(timeout=_TIMEOUT)
+        """End it, and what runs in it."""
+        os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.communicate()
