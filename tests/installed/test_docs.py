@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ from tests.support.doc_pages import CHECKOUT, CLUSTER_PAGES, Action, Command, Fi
 UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
 
 #: Seconds until a command that reads must print what is shown.
-_EVENTUALLY = 20.0 if UPDATE else 90.0
+_EVENTUALLY = 12.0 if UPDATE else 90.0
 #: Commands that are run again until they print what is shown, as a reader would: they change nothing.
 _READS = re.compile(r"(kubectl( -n \S+)? (get|describe|logs|run .*--dry-run=server)|registry-webhook (explain|doctor|plan|report))\b")
 
@@ -34,6 +34,7 @@ def replaced(image: str) -> dict[str, str]:
     source = "docker://registry.example.com/opencti/connector-example:1.0.0"
     copy = "skopeo copy -q --src-creds myuser:mypassword --src-cert-dir .ca --dest-cert-dir .ca"
     return {
+        "newName: .*|newName: registry.example.com/registry-webhook|": f"newName: .*|newName: {name}|; s|newTag: .*|newTag: {tag}|",
         "newName: registry.example.com/registry-webhook": f"newName: {name}",
         'newTag: "0.1.0"': f'newTag: "{tag}"',
         "files: [config.yaml]": "files: [config.yaml, registry-ca.crt]",
@@ -42,31 +43,37 @@ def replaced(image: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def shell(cluster: Cluster, registry: Registry, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shell]:
-    """Give a shell in a copy of what a clone has, next to which the registry's CA is."""
+def shells(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Shell]]:
+    """Give a function that returns the shell of a folder of pages: their reader continues where a page has ended."""
     if shutil.which("skopeo") is None:
         pytest.skip("the pages mirror an image with skopeo, which is not on PATH")
-    folder = tmp_path_factory.mktemp("docs")
-    doc_pages.folder_of_reader(folder)
-    authority = Path(os.environ["E2E_REGISTRY_CA"])
-    (folder / ".ca").mkdir()
-    shutil.copy(authority, folder / ".ca/ca.crt")
-    registry.admit("myuser", "mypassword")
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT), "SSL_CERT_FILE": str(authority)}
-    shell = Shell(folder, environment)
+    opened: dict[str, Shell] = {}
+
+    def shell(pages: str) -> Shell:
+        if pages not in opened:
+            folder = tmp_path_factory.mktemp("docs")
+            doc_pages.folder_of_reader(folder)
+            (folder / ".ca").mkdir()
+            shutil.copy(os.environ["E2E_REGISTRY_CA"], folder / ".ca/ca.crt")
+            variables = {"PYTHONPATH": str(CHECKOUT), "SSL_CERT_FILE": os.environ["E2E_REGISTRY_CA"]}
+            opened[pages] = Shell(folder, {**os.environ, **variables})
+        return opened[pages]
+
     try:
         yield shell
     finally:
-        shell.close()
+        for one in opened.values():
+            one.close()
         cluster.run("delete", "--ignore-not-found", "mutatingwebhookconfiguration", "registry-webhook")
-        cluster.run("delete", "--ignore-not-found", "namespace", "registry-webhook", "team-a")
+        cluster.run("delete", "--ignore-not-found", "namespace", "registry-webhook", "team-a", "payments", "closed")
 
 
 @pytest.mark.parametrize("name", CLUSTER_PAGES)
 def test_page_on_cluster_prints_shown_output(
-    name: str, shell: Shell, registry: Registry, replaced: dict[str, str]
+    name: str, shells: Callable[[str], Shell], registry: Registry, replaced: dict[str, str]
 ) -> None:
     page = CHECKOUT / name
+    shell = shells(name.rpartition("/")[0])
     registry.admit("myuser", "mypassword")
     different = {}
     for step in doc_pages.steps(page):

@@ -28,6 +28,8 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))]
 
 #: Commands that no test runs, by how they begin, each with the reason.
 NOT_RUN = {
+    "registry-webhook cleanup --stop": "ends an installation: tests/installed/test_removal.py",
+    "kubectl delete --ignore-not-found -k": "ends an installation: tests/installed/test_removal.py",
     "git clone": "needs the network",
     "git pull": "needs the network",
     "pipx ": "needs a package index",
@@ -42,6 +44,7 @@ NOT_RUN = {
 
 #: Pages with commands for a cluster, in the order in which tests/installed follows them.
 CLUSTER_PAGES = [
+    "README.md",
     "docs/tutorials/first-namespace.md",
     "docs/how-to/install.md",
     "docs/how-to/roll-out.md",
