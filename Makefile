@@ -9,7 +9,7 @@ RUNTIME = @.ci/venv requirements.lock
 DEVELOPMENT = @.ci/venv requirements-dev.lock
 SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 
-.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden reference docs audit sbom lock clean
+.PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden docs-output reference docs audit sbom lock clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
@@ -76,6 +76,10 @@ bench-image: ## measure size and start time of an image or environment: ARGS=IMA
 golden: ## write what the commands print to tests/integration/cli/golden
 	$(DEVELOPMENT)
 	@UPDATE_GOLDEN=1 .ci/pytest checkout tests/integration/cli/test_golden.py $(ARGS)
+
+docs-output: ## write what offline commands print into README.md and docs/
+	$(DEVELOPMENT)
+	@UPDATE_GOLDEN=1 .ci/pytest checkout tests/integration/test_docs.py $(ARGS)
 
 reference: ## write the generated pages of docs/reference
 	$(DEVELOPMENT)

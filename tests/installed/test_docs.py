@@ -1,7 +1,7 @@
 """The pages of the documentation whose commands need a cluster: each prints what is shown.
 
-The pages are followed in the order of `CLUSTER_PAGES`, as one reader would, from a cluster without registry-webhook to one
-without it again. `UPDATE_GOLDEN=1` writes the outputs that differ into the pages.
+The pages are followed in the order of `CLUSTER_PAGES`, as one reader would, from a cluster without registry-webhook to
+one without it again. `UPDATE_GOLDEN=1` writes the outputs that differ into the pages.
 """
 
 import os
@@ -24,7 +24,9 @@ UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
 #: Seconds until a command that reads must print what is shown.
 _EVENTUALLY = 12.0 if UPDATE else 90.0
 #: Commands that are run again until they print what is shown, as a reader would: they change nothing.
-_READS = re.compile(r"(kubectl( -n \S+)? (get|describe|logs|run .*--dry-run=server)|registry-webhook (explain|doctor|plan|report))\b")
+_READS = re.compile(
+    r"(kubectl( -n \S+)? (get|describe|logs|run .*--dry-run=server)|registry-webhook (explain|doctor|plan|report))\b"
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,9 @@ def replaced(image: str) -> dict[str, str]:
     source = "docker://registry.example.com/opencti/connector-example:1.0.0"
     copy = "skopeo copy -q --src-creds myuser:mypassword --src-cert-dir .ca --dest-cert-dir .ca"
     return {
-        "newName: .*|newName: registry.example.com/registry-webhook|": f"newName: .*|newName: {name}|; s|newTag: .*|newTag: {tag}|",
+        "newName: .*|newName: registry.example.com/registry-webhook|": (
+            f"newName: .*|newName: {name}|; s|newTag: .*|newTag: {tag}|"
+        ),
         "newName: registry.example.com/registry-webhook": f"newName: {name}",
         'newTag: "0.1.0"': f'newTag: "{tag}"',
         "files: [config.yaml]": "files: [config.yaml, registry-ca.crt]",
@@ -88,9 +92,7 @@ def test_page_on_cluster_prints_shown_output(
             if not doc_pages.matches(step.output, printed):
                 different[step] = printed
     if UPDATE:
-        doc_pages.rewrite(
-            page, {step: doc_pages.updated(step.output, printed) for step, printed in different.items()}
-        )
+        doc_pages.rewrite(page, {step: doc_pages.updated(step.output, printed) for step, printed in different.items()})
     else:
         assert {f"line {step.line}: {step.text}": printed for step, printed in different.items()} == {}
 

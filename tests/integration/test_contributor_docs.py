@@ -27,7 +27,7 @@ CONTRIBUTORS = [
     *sorted(DECISIONS.glob("*.md")),
 ]
 
-_FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
+_FENCE = re.compile(r"^( *)```(\w*)[^\n]*\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 _SPAN = re.compile(r"`([^`\n]+)`")
 _LINK = re.compile(r"\]\(([^()\s]+)\)")
 _PATH = re.compile(r"(?<![\w./-])(?:webhook|tests|manifests|certs|overlays|docs|\.ci|\.github)/[\w./-]*\w/?")

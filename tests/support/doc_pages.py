@@ -1,13 +1,13 @@
 """The pages of the documentation: the files and commands they show, and a shell that runs them.
 
-A page shows a command in a `console` block: a line `$ command`, and below it what the command prints. A file is a block
-with a title: `yaml title="config.yaml"`. Commands run in the order of the page, in one shell, in a folder that holds the
-files shown above them. `<!-- commands: cluster -->` marks the commands below it as those that need a cluster, and
-`<!-- commands: offline -->` ends that. `<!-- registry: password=... -->` is an action that the reader takes in the
+A page shows a command in a `console` block: a line `$ command`, and below it what the command prints. A file is a
+block with a title: `yaml title="config.yaml"`. Commands run in the order of the page, in one shell, in a folder that
+holds the files shown above them. `<!-- commands: cluster -->` marks the commands below it as those that need a cluster,
+and `<!-- commands: offline -->` ends that. `<!-- registry: password=... -->` is an action of the reader in the
 registry.
 
-In the output shown, a line `...` matches any lines. Times, ages, hashes and other values that differ from run to run match
-any value of their kind, and so does the number of spaces.
+In the output shown, a line `...` matches any lines. Times, ages, hashes and other values that differ from run to run
+match any value of their kind, and so does the number of spaces.
 """
 
 import os
@@ -36,8 +36,6 @@ NOT_RUN = {
     "make test": "is the test run itself",
     "docker ": "needs docker",
     "kind ": "needs docker",
-    "make e2e": "is a test run of its own",
-    "helm ": "needs a chart",
     "cosign ": "needs a release",
     "gh ": "needs a release",
 }
