@@ -1,5 +1,6 @@
 """The page is self-contained and well formed, and names in it are escaped."""
 
+import itertools
 import re
 from datetime import UTC, datetime
 from html.parser import HTMLParser
@@ -63,8 +64,19 @@ def test_page_responsive_dark_and_print_styles() -> None:
     assert text.startswith("<!doctype html>\n")
     assert text.endswith("</html>\n")
     assert '<meta name="viewport" content="width=device-width, initial-scale=1">' in text
-    for media in ("prefers-color-scheme: dark", "max-width: 760px", "print"):
-        assert f"@media {media}" in text or f"@media ({media})" in text
+    # A page of A4 is narrower than 760 px, and is not a phone.
+    for rule in ("(prefers-color-scheme: dark)", "screen and (max-width: 760px)", "print"):
+        assert f"@media {rule} {{" in text
+    assert "@page { size: A4;" in text
+
+
+def test_page_headings_in_order_and_table_headers_scoped() -> None:
+    page = Page(drift_page.page(drift_report(), "", NOW))
+    levels = [int(tag[1]) for tag in page.elements if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert all(after - before <= 1 for before, after in itertools.pairwise(levels))
+    assert page.elements.count("th") == 4 + 1
+    assert {"scope", "lang"} <= page.attributes
 
 
 @pytest.mark.parametrize(
