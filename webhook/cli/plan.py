@@ -7,12 +7,12 @@ import click
 from webhook.cli import cluster
 from webhook.cli.options import cluster_read_options, load_options, namespace_options, selector_option
 from webhook.constants import InstallationNames
+from webhook.diagnostics.assumed_config import InstalledConfig
 from webhook.diagnostics.plan import collect, text
 from webhook.kube import client, installed_config
 from webhook.kube.access import Access
 from webhook.kube.reader import Reader
 from webhook.output.table import Form
-from webhook.settings import Configuration
 
 
 @click.command(
@@ -51,15 +51,15 @@ def command(
     """
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
-        configuration, origin = _configuration(reader, names, config)
+        installed = _configuration(reader, names, config)
         only = None if all_namespaces else namespace or client.current_namespace(access)
-        plan = collect.plan(reader, configuration, origin, only, selector, ask=ask)
+        plan = collect.plan(reader, installed, only, selector, ask=ask)
     cluster.show(plan, text.lines, output)
     return cluster.EXIT_FOUND if text.obstacles(plan, whole=all_namespaces) else cluster.EXIT_OK
 
 
-def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> tuple[Configuration, str]:
+def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> InstalledConfig:
     own = load_options(config).configuration
     if config is not None:
-        return own.at(names), str(config)
+        return InstalledConfig(own.at(names), str(config))
     return collect.installed_configuration(reader, names, own)

@@ -7,12 +7,17 @@ from typing import Literal
 import click
 
 from webhook.cli import cluster
-from webhook.cli.options import cluster_output_options, namespace_options, selector_option
+from webhook.cli.options import cluster_output_options, load_options, namespace_options, selector_option
+from webhook.config.effective import EffectiveConfig
+from webhook.constants import InstallationNames
+from webhook.diagnostics import assumed_config
+from webhook.diagnostics.assumed_config import InstalledConfig
 from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import report
-from webhook.diagnostics.drift.collect import collect
-from webhook.kube import installed_config
+from webhook.diagnostics.drift.collect import Scope, collect
+from webhook.kube import client, installed_config
 from webhook.kube.access import Access
+from webhook.kube.reader import Reader
 from webhook.output.table import Form
 
 
@@ -50,8 +55,13 @@ def command(
     """
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
-        settings = cluster.effective_config(reader, config, names)
-        observed = collect(reader, names, settings, namespace, selector, all_namespaces=all_namespaces)
+        installed = _configuration(reader, names, config)
+        settings = EffectiveConfig(installed.configuration, installed.origin)
+        scope = Scope(namespace, client.current_namespace(access), selector, whole=all_namespaces)
+        observed = collect(reader, names, settings, scope)
+    observed = observed._replace(
+        notes=(*installed.notes, *observed.notes), unread=(*installed.unread, *observed.unread)
+    )
     found = report(settings, observed)
     if output == "html":
         from webhook.diagnostics.drift import page  # late, because loading Jinja2 takes 0.1 s
@@ -60,3 +70,9 @@ def command(
     else:
         cluster.show(found, text.lines, output)
     return cluster.EXIT_FOUND if fail_on == "drift" and found.totals.drifted else cluster.EXIT_OK
+
+
+def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> InstalledConfig:
+    if config is None:
+        return assumed_config.read(reader, names)
+    return InstalledConfig(load_options(config).configuration.at(names), str(config))

@@ -12,12 +12,12 @@ from webhook.admission import pod
 from webhook.admission.decision import Outcome
 from webhook.admission.mutator import Mutator, PodRequest
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import ENABLED_LABEL
+from webhook.constants import ENABLED_LABEL, PROGRAM
 from webhook.errors import NotReadable
 from webhook.log.escaping import truncate
 
-STATIC_POLICIES_HIDDEN = "policies from static manifests are not shown by the API"
-NONE = "none that the API shows"
+STATIC_POLICIES_HIDDEN = "the API does not show policies from static manifests"
+NONE = "nothing that the API shows"
 _PULL_SECRETS = "/spec/imagePullSecrets"
 #: Characters shown of a string that any user may have written.
 _SHOWN = 40
@@ -84,15 +84,16 @@ def namespace_status(settings: EffectiveConfig, name: str, labels: Mapping[str, 
     why_not = settings.mutator.namespace_filter.denial_reason(name)
     if why_not is not None:
         return NamespaceStatus(selected=False, selectable=False, why=why_not)
-    label = labels.get(ENABLED_LABEL)
-    written = "it has no such label" if label is None else f'it is "{label}"'
+    labelled = settings.mode == "labelled"
     if settings.mutator.namespace_filter.is_opted_in(labels):
-        why = "opted in by its label" if settings.mode == "labelled" else "all are served that do not say no"
+        why = "opted in by its label" if labelled else "selected, as all namespaces that are not opted out"
         return NamespaceStatus(selected=True, selectable=True, why=why)
-    wanted = (
-        f'{ENABLED_LABEL} is to be "true": {written}' if settings.mode == "labelled" else f"{ENABLED_LABEL}: {written}"
-    )
-    return NamespaceStatus(selected=False, selectable=True, why=f"not opted in: {wanted}")
+    label = labels.get(ENABLED_LABEL)
+    if label is None:
+        why = f"not opted in: label {ENABLED_LABEL}=true is missing"
+    else:
+        why = f"{'not opted in' if labelled else 'opted out'}: label {ENABLED_LABEL}={label}"
+    return NamespaceStatus(selected=False, selectable=True, why=why)
 
 
 class Rewriter(Struct, frozen=True):
@@ -119,27 +120,33 @@ class Rewriter(Struct, frozen=True):
         return "not known" if isinstance(self.webhook, NotReadable) or isinstance(self.policy, NotReadable) else NONE
 
     @property
-    def _dry_run(self) -> str:
-        return ", and a dry run is rewritten" if self.hidden else ": explain --dry-run tells what becomes of a Pod"
+    def unread(self) -> tuple[NotReadable, ...]:
+        """What could not be read."""
+        return tuple(part for part in (self.webhook, self.policy) if isinstance(part, NotReadable))
 
     def notes(self, configuration_hash: str) -> list[str]:
-        """Return the limitations and unexpected states, one line each."""
+        """Return unexpected states, one line each."""
         found = []
         if self.policy is True:
-            instead = "beside the webhook" if self.webhook is True else "instead of the webhook"
-            found.append(f"a MutatingAdmissionPolicy of ours rewrites Pods here, {instead}")
+            instead = "in addition to the webhook" if self.webhook is True else "instead of the webhook"
+            found.append(f"a generated MutatingAdmissionPolicy rewrites Pods {instead}")
             if self.policy_hash != configuration_hash:
-                of = truncate(self.policy_hash or "it names none", _SHOWN)
+                source = truncate(self.policy_hash or "not recorded", _SHOWN)
                 found.append(
-                    f"the policy was made of another configuration ({of}) than {configuration_hash}, used here"
+                    f"that policy was generated from another configuration ({source}) than this one "
+                    f"({configuration_hash})"
                 )
         if self.webhook is True and not self.has_bundle:
             found.append(
-                "the webhook configuration has no caBundle, so the API server cannot call the webhook: see doctor"
+                "the webhook configuration has no caBundle, so the API server cannot call the webhook. "
+                f"Run `{PROGRAM} doctor`"
             )
         if self.webhook is False and self.policy is False:
-            found.append(
-                f"the API shows neither the webhook nor a policy of ours; {STATIC_POLICIES_HIDDEN}{self._dry_run}"
-            )
-        found += [str(part) for part in (self.webhook, self.policy) if isinstance(part, NotReadable)]
+            if self.hidden:
+                found.append(f"a dry run is rewritten although no webhook or policy is found: {STATIC_POLICIES_HIDDEN}")
+            else:
+                found.append(
+                    f"no webhook or generated policy is found ({STATIC_POLICIES_HIDDEN}). "
+                    f"`{PROGRAM} explain --dry-run` shows whether a Pod is rewritten"
+                )
         return found

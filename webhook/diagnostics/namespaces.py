@@ -1,7 +1,7 @@
 """Selected namespaces, their objects and their rewriter, for the features that read many namespaces."""
 
-from collections.abc import Collection, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeVar
 
 import msgspec
 
@@ -10,7 +10,7 @@ from webhook.constants import CONFIGURATION_HASH_ANNOTATION, InstallationNames
 from webhook.diagnostics import sample_pod, webhook_match
 from webhook.diagnostics.evaluate import NamespaceStatus, Rewriter, namespace_status
 from webhook.diagnostics.generated_policies import generated
-from webhook.errors import ClusterError, NotReadable
+from webhook.errors import ClusterError, NotPermitted, NotReadable
 from webhook.kube.objects import WebhookConfiguration
 from webhook.kube.partial import attempt, known_or
 from webhook.kube.reader import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Reader, Resource
@@ -22,28 +22,53 @@ _FEW = 20
 _T = TypeVar("_T")
 
 
-def namespace_statuses(
-    reader: Reader, settings: EffectiveConfig, namespace: str | None
-) -> tuple[dict[str, NamespaceStatus], list[str]]:
-    """Return the status of each namespace, or of the named one, and what could not be read.
+class NamespacesNotReadable(ClusterError):
+    """Namespaces cannot be listed, so one has to be named."""
 
-    Raises `ClusterError` if the named one does not exist, or namespaces cannot be listed.
+    def __init__(self, cause: NotReadable) -> None:
+        super().__init__(cause.reason, hint="name one namespace with --namespace")
+        self.cause = cause
+
+
+class NamespaceStatuses(NamedTuple):
+    """The status of namespaces."""
+
+    by_name: dict[str, NamespaceStatus]
+    unread: tuple[NotReadable, ...] = ()
+    """What could not be read."""
+    notes: tuple[str, ...] = ()
+    """What is assumed instead, a line each."""
+
+
+def namespace_statuses(reader: Reader, settings: EffectiveConfig, namespace: str | None) -> NamespaceStatuses:
+    """Return the status of each namespace, or of the named one.
+
+    Raises `ClusterError` if the named one does not exist, and `NamespacesNotReadable`.
     """
     if namespace is None:
         try:
             every = reader.list(NAMESPACES)
         except NotReadable as error:
-            raise ClusterError(f"{error}: name one with --namespace") from None
+            raise NamespacesNotReadable(error) from None
         there = [one.metadata for one in every if one.metadata.deletion_timestamp is None]
-        return {one.name: namespace_status(settings, one.name, one.labels) for one in there}, []
+        return NamespaceStatuses({one.name: namespace_status(settings, one.name, one.labels) for one in there})
     try:
         found = reader.get(NAMESPACES, namespace)
     except NotReadable as error:
-        supposed = NamespaceStatus(selected=True, selectable=True, why="not known whether it is opted in: taken to be")
-        return {namespace: supposed}, [f"{error}: {namespace} is taken to be opted in"]
+        why = "assumed to be opted in"
+        assumed = NamespaceStatus(selected=True, selectable=True, why=why)
+        return NamespaceStatuses({namespace: assumed}, (error,), (f"namespace {namespace} is {why}",))
     if found is None:
-        raise ClusterError(f"there is no namespace {namespace}")
-    return {namespace: namespace_status(settings, namespace, found.metadata.labels)}, []
+        raise ClusterError(f"namespace {namespace} not found")
+    return NamespaceStatuses({namespace: namespace_status(settings, namespace, found.metadata.labels)})
+
+
+def unread_notes(errors: Iterable[NotReadable]) -> list[str]:
+    """Return what could not be read: one line for all missing permissions, and a line for each other reason."""
+    every = list(errors)
+    denied = dict.fromkeys(error.action for error in every if isinstance(error, NotPermitted))
+    others = dict.fromkeys(error.reason for error in every if not isinstance(error, NotPermitted))
+    return [*([f"no permission to {', '.join(denied)}"] if denied else []), *others]
 
 
 def scopes(found: Collection[str], *, whole: bool) -> Sequence[str | None]:

@@ -287,14 +287,22 @@ def _planned(pull: _Pull) -> tuple[str, ...]:
 
 
 def _copied(pull: _Pull) -> tuple[str, ...]:
-    """Return the command that copies an image from where it would be pulled as it was written."""
-    if pull.written in {"", pull.image}:
-        return ()
+    command = copy_command(pull.written, pull.image)
+    return () if command is None else (command,)
+
+
+def copy_command(written: str, image: str) -> str | None:
+    """Return the command that copies an image from where it would be pulled as it was written.
+
+    None if the image was not rewritten, or a name is not valid.
+    """
+    if written in {"", image}:
+        return None
     try:
-        source, target = (_location(reference.parse(one)) for one in (pull.written, pull.image))
+        source, target = (_location(reference.parse(one)) for one in (written, image))
     except InvalidReference:
-        return ()
-    return (kubectl.shell("skopeo", "copy", "--all", f"docker://{source}", f"docker://{target}"),)
+        return None
+    return kubectl.shell("skopeo", "copy", "--all", f"docker://{source}", f"docker://{target}")
 
 
 def _location(parsed: reference.Reference) -> str:

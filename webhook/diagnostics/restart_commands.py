@@ -12,15 +12,15 @@ from webhook.output import kubectl
 _APPS, _BATCH = "apps", "batch"
 _RESTARTED = frozenset({(_APPS, "Deployment"), (_APPS, "StatefulSet"), (_APPS, "DaemonSet")})
 _IN_WORDS = {
-    (_BATCH, "CronJob"): "its next run",
-    (_BATCH, "Job"): "Pods that it creates from now on are changed; to change running ones, recreate the Job",
-    ("", "Pod"): "delete it and create it again",
+    (_BATCH, "CronJob"): "the next run creates changed Pods",
+    (_BATCH, "Job"): "recreate the Job, or wait: Pods that it creates later are changed",
+    ("", "Pod"): "delete the Pod and create it again",
 }
 #: The path of the Pod template's labels in a JSON patch, by kind.
 _LABELS = dict.fromkeys(_RESTARTED, "/spec/template/metadata/labels") | {
     (_BATCH, "CronJob"): "/spec/jobTemplate/spec/template/metadata/labels",
 }
-_DELETE_PODS = "delete its Pods: it recreates them"
+_DELETE_PODS = "delete its Pods, which it then recreates"
 #: Kinds whose controllers are part of Kubernetes; all others are an operator's.
 RESTARTABLE_KINDS = _RESTARTED | _IN_WORDS.keys() | {(_APPS, "ReplicaSet"), ("", "ReplicationController")}
 
@@ -45,7 +45,7 @@ class WorkloadName(Struct, frozen=True):
 def command(namespace: str, workload: WorkloadName) -> str | None:
     """Return the command line that recreates a workload's Pods.
 
-    None for kinds that kubectl cannot restart and for invalid names: an owner reference can hold any text.
+    None for kinds that kubectl cannot restart and for invalid names: an owner reference can hold any string.
     https://kubernetes.io/docs/reference/kubectl/generated/kubectl_rollout/kubectl_rollout_restart/
     """
     if (workload.group, workload.kind) not in _RESTARTED:
@@ -56,9 +56,9 @@ def command(namespace: str, workload: WorkloadName) -> str | None:
 def description(workload: WorkloadName) -> str:
     """Describe how to recreate Pods if no command line does."""
     if (workload.group, workload.kind) not in RESTARTABLE_KINDS:
-        return "see its operator's documentation; it may compare the images of its Pods with its own"
+        return "see the documentation of its operator, which may revert images that it did not set"
     if not is_name(workload.name):
-        return "find out what controls its Pods: this is not a valid name"
+        return "find the controller of its Pods, because this name is not valid"
     return _IN_WORDS.get((workload.group, workload.kind), _DELETE_PODS)
 
 

@@ -63,7 +63,7 @@ class Cause(StrEnum):
 _MEANINGS = {
     Cause.OLDER: "created before the webhook was installed",
     Cause.MISSED: "not rewritten when created",
-    Cause.CHANGED: "rewritten earlier, or a copy of a Pod that was",
+    Cause.CHANGED: "rewritten with an earlier configuration, or copied from such a Pod",
 }
 
 

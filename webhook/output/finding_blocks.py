@@ -32,9 +32,9 @@ def problems(findings: Iterable[Finding], screen: Screen, *, verbose: bool = Fal
         head, style = _HEADS[finding.mark]
         yield ""
         yield join(styled(f"{head}:", style, screen), f" {finding.subject} ({finding.code})")
-        yield from _wrapped(finding.message, screen)
+        yield from wrapped(finding.message, screen)
         if finding.hint:
-            yield from _wrapped(f"hint: {finding.hint}", screen)
+            yield from wrapped(f"hint: {finding.hint}", screen)
         yield from (join(_COMMAND_INDENT, command) for command in finding.commands)
         if verbose:
             yield join(_INDENT, finding.documentation)
@@ -48,7 +48,8 @@ def passed(findings: Iterable[Finding], screen: Screen) -> Iterator[str]:
         yield from table.table(rows, screen)
 
 
-def _wrapped(text: str, screen: Screen) -> Iterator[Styled]:
+def wrapped(text: str, screen: Screen) -> Iterator[Styled]:
+    """Yield the lines of a text, indented and wrapped at the width of the screen."""
     escaped = truncate(escape_ascii(text[: _LIMIT + 1]), _LIMIT)
     room = 0 if screen.width is None else screen.width - len(_INDENT)
     lines = textwrap.wrap(escaped, room, break_on_hyphens=False) if room >= _NARROWEST else [escaped]

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from enum import StrEnum
 from http import HTTPStatus
 from pathlib import Path
 from typing import NamedTuple
@@ -30,13 +30,14 @@ _LATEST = "latest"
 _SHOWN = 100
 
 
-class ImageStatus(Enum):
-    """A registry's answer about an image."""
+class ImageStatus(StrEnum):
+    """A registry's answer about an image, the most urgent first."""
 
-    FOUND = "found"
     MISSING = "missing"
     REFUSED = "refused"
     UNCLEAR = "unclear"
+    NOT_ASKED = "not asked"
+    FOUND = "found"
 
 
 class LookupResult(NamedTuple):

@@ -103,7 +103,7 @@ def api_objects(tmp_path: Path, api_queries: list[str]) -> Iterator[dict[str, An
             api_queries.append(self.path)
             found = objects.get(self.path.partition("?")[0])
             body = json.dumps(found or {"kind": "Status", "message": "not found"}).encode()
-            self.send_response(200 if found else 404)
+            self.send_response(found.get("code", 200) if found else 404)
             self.send_header("Content-Type", "application/json")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

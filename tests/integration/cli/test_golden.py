@@ -38,6 +38,7 @@ from webhook.diagnostics.plan import text as plan_text
 from webhook.errors import NotReadable
 from webhook.output import finding_blocks, table
 from webhook.output.terminal import Screen
+from webhook.registry.image_lookup import ImageStatus
 
 #: Fixtures: an API server, and a folder with a configuration and a kubeconfig that names it.
 __all__ = ["pair", "place"]
@@ -205,7 +206,7 @@ def _plan() -> Iterator[str]:
     ]
     statuses = {name: namespace_status(settings(), name, found) for name, found in labels.items()}
     namespaces = plan.namespaces(settings(), statuses, workloads)
-    answers = [plan.ImageStatus.MISSING, plan.ImageStatus.REFUSED, plan.ImageStatus.UNCLEAR]
+    answers = [ImageStatus.MISSING, ImageStatus.REFUSED, ImageStatus.UNCLEAR]
     images = [
         plan.PlannedImage(one.image, one.written, one.workloads, status, "<detail>")
         for one, status in zip(plan.planned_images(namespaces), answers, strict=True)

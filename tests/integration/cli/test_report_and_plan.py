@@ -159,3 +159,45 @@ def test_report_and_plan_selector_sent_to_api_server(call: _Run, api_queries: li
     call("report", "--kubeconfig=kubeconfig", "team-a", "-l", "app=web")
     (pods,) = [query for query in api_queries if "/namespaces/team-a/pods?" in query]
     assert "labelSelector=app%3Dweb" in pods
+
+
+@pytest.fixture
+def view_only(cluster: dict[str, Any], tmp_path: Path) -> None:
+    """A user who may read `team-a`, the namespace of the context, and nothing elsewhere."""
+    denied = {"kind": "Status", "code": 403, "reason": "Forbidden", "message": "no"}
+    installed = "/api/v1/namespaces/registry-webhook/configmaps/registry-webhook"
+    for path in [*cluster, installed, "/apis/apps/v1/namespaces/registry-webhook/deployments/registry-webhook"]:
+        if "/namespaces/team-a" not in path and path != "/version":
+            cluster[path] = denied
+    kubeconfig = json.loads((tmp_path / "kubeconfig").read_text())
+    kubeconfig["contexts"][0]["context"]["namespace"] = "team-a"
+    (tmp_path / "kubeconfig").write_text(json.dumps(kubeconfig))
+
+
+@pytest.mark.usefixtures("view_only")
+@pytest.mark.parametrize("words", [(), ("-n", "team-a")])
+@pytest.mark.parametrize("command", ["plan", "report"])
+def test_report_and_plan_view_of_one_namespace_answer(call: _Run, command: str, words: tuple[str, ...]) -> None:
+    ran = call(command, "--kubeconfig=kubeconfig", "--output=json", *words)
+    assert (ran.returncode, ran.stderr) == (0, "")
+    found = json.loads(ran.stdout)
+    assert [one["name"] for one in found["namespaces"]] == ["team-a"]
+    assert (found["server"], found["configuration"]) == ("registry.invalid", "assumed configuration")
+    assert "registry.invalid/nginx" in ran.stdout
+    (denied,) = [note for note in found["notes"] if note.startswith("no permission to ")]
+    assert "ConfigMap" in denied
+
+
+@pytest.mark.usefixtures("view_only")
+def test_plan_view_of_one_namespace_uses_own_registry(call: _Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("REGISTRY__SERVER", "registry.example.com")
+    ran = call("plan", "--kubeconfig=kubeconfig", "--output=json", "--no-ask")
+    assert json.loads(ran.stdout)["images"][0]["image"] == "registry.example.com/nginx"
+
+
+@pytest.mark.usefixtures("view_only")
+def test_report_all_namespaces_not_permitted_hint(call: _Run) -> None:
+    ran = call("report", "--kubeconfig=kubeconfig", "--all-namespaces")
+    assert ran.returncode == 2
+    assert ran.stderr.startswith("error: no permission to list Namespaces")
+    assert "hint: name one namespace with --namespace" in ran.stderr

@@ -17,9 +17,10 @@ from webhook.admission.decision import Outcome
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import restart_commands
 from webhook.diagnostics.evaluate import Change, Evaluation, NamespaceStatus, Rewriter, evaluate_request
+from webhook.diagnostics.namespaces import unread_notes
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.diagnostics.running_pods import Cause, Pod, cause, to_request, topmost_owner
-from webhook.errors import InvalidReference
+from webhook.errors import InvalidReference, NotReadable
 from webhook.images import reference
 from webhook.kube.objects import Owner
 
@@ -40,7 +41,9 @@ class Observed(NamedTuple):
     """The controllers of Pods' controllers, by the uid of the controlled object."""
     rewriter: Rewriter
     notes: Sequence[str] = ()
-    """What could not be read, one line each."""
+    """What is assumed or left out, one line each."""
+    unread: Sequence[NotReadable] = ()
+    """What could not be read."""
 
 
 class Counts(Struct, frozen=True):
@@ -131,7 +134,11 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
         configuration=settings.origin,
         hash=settings.digest,
         rewriter=str(observed.rewriter),
-        notes=(*observed.rewriter.notes(settings.digest), *observed.notes),
+        notes=(
+            *observed.notes,
+            *observed.rewriter.notes(settings.digest),
+            *unread_notes((*observed.unread, *observed.rewriter.unread)),
+        ),
         totals=_sum((one.counts, 1) for one in found),
         namespaces=tuple(sorted(found, key=_most_first)),
         registries=dict(registries.most_common()),
@@ -139,7 +146,7 @@ def report(settings: EffectiveConfig, observed: Observed) -> Report:
 
 
 class _Result(NamedTuple):
-    """The result for a Pod. Most Pods of one owner have the same, so it is stored once for all of them."""
+    """The result for a Pod, stored once for all Pods of an owner that have the same."""
 
     owner: WorkloadName
     changes: tuple[Change, ...]
@@ -178,7 +185,7 @@ def _registry(image: str) -> str:
     try:
         return reference.parse(image).domain
     except InvalidReference:
-        return "no valid name"
+        return "invalid names"
 
 
 def _most_first(found: NamespaceDrift) -> tuple[bool, int, int, str]:

@@ -3,23 +3,25 @@
 from collections.abc import Iterator
 
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
+from webhook.output import finding_blocks
 from webhook.output.phrases import counted
 from webhook.output.table import table
 from webhook.output.terminal import Screen, bold, join
 
-_HEADINGS = ("NAMESPACE", "OWNER", "PODS", "DRIFTED", "WHAT WOULD CHANGE")
+_HEADINGS = ("NAMESPACE", "OWNER", "PODS", "DRIFTED", "CHANGES")
 _NOTE_HEADINGS = ("NAMESPACE", "OWNER", "HOW TO RECREATE ITS PODS")
-_OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "NOT SERVED BECAUSE")
+_OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "REASON")
 
 
 def lines(found: Report, screen: Screen) -> Iterator[str]:
-    """Yield the summary, then each owner of drifted Pods, and how to recreate its Pods."""
+    """Yield the summary, each owner of drifted Pods, the commands that recreate them, and namespaces not selected."""
     yield bold(headline(found), screen)
     for what, count in breakdown(found.totals):
         yield f"  {count:>7,}  {what}"
-    yield f"  by {found.configuration} ({found.hash}); configured: {found.rewriter}"
+    yield f"  configuration: {found.configuration} ({found.hash})"
+    yield f"  rewritten by: {found.rewriter}"
     for note in found.notes:
-        yield f"  note: {note}"
+        yield from finding_blocks.wrapped(f"note: {note}", screen)
     yield from _drifted(found, screen)
     others = [
         (one.name, f"{one.counts.pods:,}", f"{one.counts.would_change:,}", one.why)
@@ -28,23 +30,24 @@ def lines(found: Report, screen: Screen) -> Iterator[str]:
     ]
     if others:
         yield ""
+        yield "Namespaces that are not selected:"
         yield from table(others, screen, _OTHER_HEADINGS)
 
 
 def headline(found: Report) -> str:
     """Return the summary in one line."""
-    served = [one for one in found.namespaces if one.selected]
+    selected = sum(one.selected for one in found.namespaces)
     examined = found.totals.pods - found.totals.not_selected
-    where = f"{counted(examined, 'Pod')} in {counted(len(served), 'served namespace')}"
+    where = f"{counted(examined, 'Pod')} in {counted(selected, 'selected namespace')}"
     if not found.totals.drifted:
-        return f"No drift: {where}, all as they would be if created now"
+        return f"No drift: {where}, unchanged if created now"
     return f"Drift: {found.totals.drifted:,} of {where} would be changed if created now"
 
 
 def breakdown(totals: Counts) -> list[tuple[str, int]]:
     """Return why Pods have drifted or are left alone, with the number of Pods if it is not 0."""
     every = [
-        ("has an image to be rewritten", "have an image to be rewritten", totals.images),
+        ("has an image that would be rewritten", "have an image that would be rewritten", totals.images),
         ("lacks the pull secret", "lack the pull secret", totals.lacking_secret),
         (f"was {_MISSED}", f"were {_MISSED}", totals.missed),
         (f"is {_LEFT_ALONE}", f"are {_LEFT_ALONE}", totals.left_alone),
@@ -54,8 +57,8 @@ def breakdown(totals: Counts) -> list[tuple[str, int]]:
 
 
 _MISSED = "not rewritten when created: the webhook was unavailable, or the Pod was not selected"
-_LEFT_ALONE = "left alone: opted out, or the mirror of a static Pod"
-_NOT_SELECTED = "in a namespace that is not served"
+_LEFT_ALONE = "not rewritten: opted out, or the mirror of a static Pod"
+_NOT_SELECTED = "in a namespace that is not selected"
 
 
 def causes(owner: OwnerDrift) -> list[str]:
@@ -68,7 +71,7 @@ def causes(owner: OwnerDrift) -> list[str]:
 def changed(owner: OwnerDrift) -> Iterator[str]:
     """Describe what would change in an owner's Pods, and why they have drifted."""
     yield from map(str, owner.changes)
-    yield "; ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes(owner)])
+    yield ", ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes(owner)])
 
 
 def commands(namespace: NamespaceDrift) -> list[str]:

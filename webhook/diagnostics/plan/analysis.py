@@ -5,7 +5,6 @@ operator's custom resource, with everything that it controls.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
-from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -21,6 +20,7 @@ from webhook.diagnostics.running_pods import controller as controller_of
 from webhook.kube.object_names import is_namespace
 from webhook.kube.objects import PodSpec
 from webhook.output import kubectl
+from webhook.registry.image_lookup import ImageStatus
 
 #: The kinds that are read, with their API groups.
 GROUPS = {
@@ -83,16 +83,6 @@ class Workload(Struct, frozen=True, gc=False):
         return template.pod if template else self
 
 
-class ImageStatus(StrEnum):
-    """A registry's answer about an image, the most urgent first."""
-
-    MISSING = "missing"
-    REFUSED = "refused"
-    UNCLEAR = "unclear"
-    NOT_ASKED = "not asked"
-    FOUND = "found"
-
-
 class WorkloadChange(WorkloadName, frozen=True, kw_only=True):
     """A workload that would be changed."""
 
@@ -101,11 +91,11 @@ class WorkloadChange(WorkloadName, frozen=True, kw_only=True):
     command: str | None
     """The command line that recreates its Pods."""
     note: str = ""
-    """Further information or steps."""
+    """Further steps or information."""
 
 
 class UnchangedWorkload(WorkloadName, frozen=True, kw_only=True):
-    """A workload that would stay as it is."""
+    """A workload that would not be changed."""
 
     why: str
 
@@ -133,7 +123,7 @@ class Plan(Struct, frozen=True):
     configuration: str
     hash: str
     asked: str
-    """Whether registries were asked for the images, in words."""
+    """Whether registries were asked for the images, in a clause."""
     notes: tuple[str, ...]
     namespaces: tuple[NamespacePlan, ...]
     images: tuple["PlannedImage", ...]
@@ -150,7 +140,9 @@ class PlannedImage(Struct, frozen=True):
     """Its users: `team-a Deployment/web`."""
     status: ImageStatus = ImageStatus.NOT_ASKED
     detail: str = ""
-    """The answer in words."""
+    """The answer in a clause."""
+    copy_command: str | None = None
+    """The command line that copies a missing image to its registry."""
 
 
 def namespaces(
@@ -251,7 +243,7 @@ def _evaluate(mutator: Mutator, top: _Top, members: list[Workload]) -> WorkloadC
         changes=tuple(dict.fromkeys(change for evaluation in differing for change in evaluation.changes)),
         gets_secret=any(evaluation.lacks_secret for evaluation in differing),
         command=command,
-        note="; ".join(_notes(top.workload, current[0], command)),
+        note=". ".join(_notes(top.workload, current[0], command)),
     )
 
 
@@ -260,12 +252,12 @@ def _notes(name: WorkloadName, workload: Workload, command: str | None) -> Itera
         yield restart_commands.description(name)
         return
     if workload.spec.paused:
-        yield "it is paused: kubectl refuses to restart it until it is resumed"
+        yield "it is paused, and kubectl refuses to restart it until it is resumed"
     elif workload.spec.update_strategy.type == "OnDelete":
-        yield "its update strategy is OnDelete: delete each of its Pods after that"
+        yield "its update strategy is OnDelete, so delete each of its Pods after that"
     controller = controller_of(workload.metadata.owner_references)
     if controller is not None:
-        yield f"it is controlled by {WorkloadName.of(controller)}, whose operator may compare images with its own"
+        yield f"it is controlled by {WorkloadName.of(controller)}, whose operator may revert images that it did not set"
 
 
 def _plan(

@@ -9,12 +9,13 @@ from pathlib import Path
 import msgspec
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import InstallationNames
+from webhook.constants import DOCS, InstallationNames
 from webhook.credentials.factory import create_provider
-from webhook.diagnostics.namespaces import namespace_statuses, scopes
+from webhook.diagnostics import assumed_config, pull_errors
+from webhook.diagnostics.assumed_config import InstalledConfig
+from webhook.diagnostics.namespaces import namespace_statuses, scopes, unread_notes
 from webhook.diagnostics.plan.analysis import (
     GROUPS,
-    ImageStatus,
     Plan,
     PlannedImage,
     Workload,
@@ -24,51 +25,45 @@ from webhook.diagnostics.plan.analysis import (
 )
 from webhook.errors import NotReadable, RegistryWebhookError
 from webhook.images.prefix import canonical_host
-from webhook.kube import installed_config
 from webhook.kube.reader import Reader, Resource
 from webhook.output import progress
 from webhook.pull_secret import keyring
 from webhook.pull_secret.credential import Entry
-from webhook.registry.image_lookup import ImageLookup
+from webhook.registry.image_lookup import ImageLookup, ImageStatus
 from webhook.settings import Configuration
 
 #: Concurrent requests to registries, and the seconds after which no more are sent.
 _CONCURRENCY = 8
 _TIMEOUT = 120.0
-_NOT_ASKED = (
-    "not asked: there is no credential here for its server; set server, user name and password as for `refresh`, "
-    "or --config FILE"
-)
+_NOT_ASKED = f"not asked, because no credential is configured. See {DOCS}/how-to/credentials.md"
 
 
-def plan(  # noqa: PLR0913 - all but the reader are options
-    reader: Reader, configuration: Configuration, origin: str, namespace: str | None, selector: str = "", *, ask: bool
-) -> Plan:
+def plan(reader: Reader, config: InstalledConfig, namespace: str | None, selector: str = "", *, ask: bool) -> Plan:
     """Plan for one namespace or, with None, for all of them; with `ask`, look up the images in registries.
 
     `selector` selects workloads by their labels.
 
     Raises `ClusterError`, and `FileError` if the registry's CA cannot be read.
     """
-    settings = EffectiveConfig(configuration, origin)
-    statuses, notes = namespace_statuses(reader, settings, namespace)
-    workloads, unread = _workloads(reader, scopes(statuses, whole=namespace is None), selector)
-    found = namespaces(settings, statuses, workloads)
+    settings = EffectiveConfig(config.configuration, config.origin)
+    statuses = namespace_statuses(reader, settings, namespace)
+    workloads, unread = _workloads(reader, scopes(statuses.by_name, whole=namespace is None), selector)
+    found = namespaces(settings, statuses.by_name, workloads)
     images = planned_images(found)
-    entries, asked = _credential(configuration) if ask else ((), "not asked: --no-ask")
+    entries, asked = _credential(config.configuration) if ask else ((), "not asked, because of --no-ask")
     if entries:
-        images = most_urgent_first(_check_images(images, configuration, entries))
-    return Plan(settings.server, settings.origin, settings.digest, asked, (*notes, *unread), found, images)
+        images = most_urgent_first(_check_images(images, config.configuration, entries))
+    notes = (*config.notes, *statuses.notes, *unread_notes((*config.unread, *statuses.unread, *unread)))
+    return Plan(settings.server, settings.origin, settings.digest, asked, notes, found, images)
 
 
-def installed_configuration(reader: Reader, names: InstallationNames, own: Configuration) -> tuple[Configuration, str]:
-    """Return the installation's configuration, with the credential replaced by the caller's, and its origin.
+def installed_configuration(reader: Reader, names: InstallationNames, own: Configuration) -> InstalledConfig:
+    """Return the installation's configuration, with the credential replaced by the caller's.
 
-    Raises `ClusterError`.
+    If it cannot be read, a configuration with the caller's registry is assumed. Raises `ClusterError`.
     """
-    parts = installed_config.read_objects(reader, names)
-    found = installed_config.load_valid_config(parts)
-    return with_own_credential(found.configuration, own), parts.origin
+    found = assumed_config.read(reader, names, own.registry.server)
+    return found._replace(configuration=with_own_credential(found.configuration, own))
 
 
 def with_own_credential(theirs: Configuration, own: Configuration) -> Configuration:
@@ -97,10 +92,10 @@ def _is_same_host(one: str | None, other: str | None) -> bool:
 
 def _workloads(
     reader: Reader, scopes: Sequence[str | None], selector: str
-) -> tuple[list[tuple[str, Workload]], list[str]]:
+) -> tuple[list[tuple[str, Workload]], list[NotReadable]]:
     """Return workloads, each with its kind, and what could not be read."""
     workloads: list[tuple[str, Workload]] = []
-    notes = []
+    unread = []
     with progress.bar("Reading workloads") as report:
         for number, (kind, group) in enumerate(GROUPS.items(), 1):
             path = f"/apis/{group}/v1" if group else "/api/v1"
@@ -110,22 +105,22 @@ def _workloads(
                         Resource(f"{kind}s", path, f"{kind.lower()}s", Workload), scope, labels=selector
                     )
                 except NotReadable as error:
-                    notes.append(str(error))
+                    unread.append(error)
                 else:
                     workloads += [(kind, one) for one in found]
             report(number, len(GROUPS))
-    return workloads, notes
+    return workloads, unread
 
 
 def _credential(configuration: Configuration) -> tuple[tuple[Entry, ...], str]:
-    """Return the credential's entries, and in words whether registries are asked with it."""
+    """Return the credential's entries, and in a clause whether registries are asked with it."""
     try:
         provider = create_provider(configuration, environment=os.environ)
         if provider is None:
             return (), _NOT_ASKED
         entries = provider.read().credential.entries
     except RegistryWebhookError as error:
-        return (), f"not asked: {error}"
+        return (), f"not asked, because the credential could not be read: {error}"
     return entries, "asked with the credential that is configured here"
 
 
@@ -143,11 +138,12 @@ def _check_images(
 
     def check(one: PlannedImage) -> PlannedImage:
         if time.monotonic() >= end:
-            detail = f"not asked: the {_TIMEOUT:g} s for all were over"
+            detail = f"not asked within the limit of {_TIMEOUT:g} seconds for all images"
             return msgspec.structs.replace(one, status=ImageStatus.UNCLEAR, detail=detail)
         first = next(iter(keyring.lookup_own(entries, one.image)), None)
         found = registries.check(one.image, *((first.username, first.password) if first else ()))
-        return msgspec.structs.replace(one, status=ImageStatus(found.status.value), detail=found.detail)
+        command = pull_errors.copy_command(one.written[0], one.image) if found.status is ImageStatus.MISSING else None
+        return msgspec.structs.replace(one, status=found.status, detail=found.detail, copy_command=command)
 
     with progress.bar("Asking the registry") as report, ThreadPoolExecutor(_CONCURRENCY) as pool:
         for number, checked in enumerate(pool.map(check, images), 1):

@@ -112,7 +112,7 @@ def test_drift_unselected_namespace_no_owners() -> None:
 
 def test_drift_images_counted_by_registry() -> None:
     found = reported(pod(images=(GOOD, "nginx", "redis")), pod("b", images=("quay.io/a/b", "Not/An Image")))
-    assert found.registries == {"docker.io": 2, SERVER: 1, "quay.io": 1, "no valid name": 1}
+    assert found.registries == {"docker.io": 2, SERVER: 1, "quay.io": 1, "invalid names": 1}
 
 
 @pytest.mark.parametrize(
@@ -152,8 +152,8 @@ def test_drift_rewriter_named(engine: Rewriter, name: str, values: tuple[str, ..
     ("name", "labels", "served", "may_be", "values"),
     [
         ("team-a", {ENABLED_LABEL: "true"}, True, True, ()),
-        ("team-a", {}, False, True, (ENABLED_LABEL, '"true"')),
-        ("team-a", {ENABLED_LABEL: "yes"}, False, True, (ENABLED_LABEL, '"true"', '"yes"')),
+        ("team-a", {}, False, True, (f"{ENABLED_LABEL}=true",)),
+        ("team-a", {ENABLED_LABEL: "yes"}, False, True, (f"{ENABLED_LABEL}=yes",)),
         ("kube-system", {ENABLED_LABEL: "true"}, False, False, ("kube-system",)),
         ("registry-webhook", {}, False, False, ("registry-webhook",)),
         ("denied-1", {}, False, False, ("denied-1", "denied-*", "webhook.namespaces.deny")),

@@ -10,13 +10,13 @@ from webhook.config.effective import EffectiveConfig
 from webhook.constants import ENABLED_LABEL
 from webhook.diagnostics.evaluate import namespace_status
 from webhook.diagnostics.plan.analysis import (
-    ImageStatus,
     NamespacePlan,
     Workload,
     most_urgent_first,
     namespaces,
     planned_images,
 )
+from webhook.registry.image_lookup import ImageStatus
 from webhook.settings import Configuration, NamespaceSettings, WebhookSettings
 
 Made = tuple[str, Workload]

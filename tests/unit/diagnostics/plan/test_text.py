@@ -2,10 +2,11 @@
 
 import re
 
+import pytest
+
 from webhook.diagnostics.evaluate import Change
 from webhook.diagnostics.plan import text
 from webhook.diagnostics.plan.analysis import (
-    ImageStatus,
     NamespacePlan,
     Plan,
     PlannedImage,
@@ -13,6 +14,7 @@ from webhook.diagnostics.plan.analysis import (
     WorkloadChange,
 )
 from webhook.output.terminal import Screen
+from webhook.registry.image_lookup import ImageStatus
 
 CHANGE = Change("container app", "nginx", "registry.example.com/nginx")
 LINE = "kubectl -n team-a rollout restart deployment/web"
@@ -36,20 +38,22 @@ NAMESPACE = NamespacePlan(
     ),
 )
 SYSTEM = NamespacePlan("kube-system", False, False, "it is Kubernetes' own", None, 0, (), ())
+_COPY = "skopeo copy --all docker://docker.io/library/nginx docker://registry.example.com/nginx"
 WORKLOADS = ("CronJob/run", "Deployment/web", "Pod/out")
 IMAGE = PlannedImage("registry.example.com/nginx", ("nginx",), ("team-a Deployment/web",))
 
 
 def test_lines_obstacles_before_changes() -> None:
     missing = PlannedImage(
-        *(IMAGE.image, IMAGE.written, IMAGE.workloads, ImageStatus.MISSING, "registry.example.com has not")
+        *(IMAGE.image, IMAGE.written, IMAGE.workloads, ImageStatus.MISSING, "registry.example.com has not", _COPY)
     )
     found = planned(NAMESPACE, SYSTEM, images=(missing,), asked="asked with a credential")
     lines = list(text.lines(found, Screen()))
     assert re.findall(r"\d+", lines[0]) == ["2", "3", "1"]
     rows = [re.split(r" {2,}", line.strip()) for line in lines]
     in_order = [
-        ["missing", IMAGE.image, "team-a Deployment/web"],
+        [IMAGE.image, "team-a Deployment/web"],
+        [_COPY],
         ["Deployment/web", str(CHANGE)],
         [str(NAMESPACE.command)],
         [LINE],
@@ -60,6 +64,20 @@ def test_lines_obstacles_before_changes() -> None:
     assert tuple(row[0] for row in rows if row[0] in WORKLOADS)[:3] == WORKLOADS
     assert any("config.yaml" in line and "0123456789ab" in line for line in lines)
     assert any("asked with a credential" in line and "1 missing" in line for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80, 120, None])
+def test_lines_commands_alone_and_whole_at_any_width(width: int | None) -> None:
+    missing = PlannedImage(*(IMAGE.image, IMAGE.written, IMAGE.workloads, ImageStatus.MISSING, "", _COPY))
+    lines = [line.strip() for line in text.lines(planned(NAMESPACE, images=(missing,)), Screen(width))]
+    assert {str(NAMESPACE.command), LINE, _COPY} <= set(lines)
+
+
+def test_lines_images_grouped_with_each_reason_once() -> None:
+    refused = [PlannedImage(name, (), (name,), ImageStatus.REFUSED, "401") for name in ("a", "b")]
+    lines = list(text.lines(planned(NAMESPACE, images=tuple(refused)), Screen()))
+    assert lines.count("  401") == 1
+    assert "2 images refused by the registry" in lines
 
 
 def test_obstacles_missing_image_or_unselectable_namespace() -> None:
