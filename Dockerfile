@@ -1,5 +1,5 @@
-# The build stage has a compiler, for gunicorn_h1c. Lock files pin everything by hash, and builds are reproducible:
-# compiled files contain no temporary paths.
+# The build stage has a compiler, which gunicorn_h1c needs. Lock files pin every dependency by hash. Builds are
+# reproducible, so compiled files must not contain temporary paths.
 FROM python:3.11 AS build
 # The order of sets in bytecode depends on their hashes.
 ARG PYTHONHASHSEED=0
@@ -19,8 +19,8 @@ RUN /opt/build/bin/python -m hatchling build -t wheel -d /wheels \
 FROM python:3.11-slim
 ARG PYTHONHASHSEED=0
 COPY --from=build /opt/venv /opt/venv
-# Import everything once: the build fails if anything is missing, and the imported part of Python's library is compiled,
-# which has no bytecode in some base images.
+# Import every module once. The build fails if one is missing, and the part of Python's library that is used gets
+# bytecode, which some base images do not have.
 RUN ["/opt/venv/bin/python", "-c", "\
 import importlib, pkgutil, webhook, uvloop, gunicorn_h1c\n\
 for module in pkgutil.walk_packages(webhook.__path__, 'webhook.'): importlib.import_module(module.name)"]
@@ -29,13 +29,13 @@ ARG VERSION=0.1.0
 ARG REVISION=unknown
 ARG SOURCE=unknown
 LABEL org.opencontainers.image.title="registry-webhook" \
-      org.opencontainers.image.description="Makes the Pods of opted-in namespaces pull from a private registry" \
+      org.opencontainers.image.description="Prefixes image names that do not specify a registry with yours, applies rewrite rules, adds the pull secret" \
       org.opencontainers.image.licenses="Apache-2.0" \
       org.opencontainers.image.version="$VERSION" \
       org.opencontainers.image.revision="$REVISION" \
       org.opencontainers.image.source="$SOURCE"
 ENV PATH=/opt/venv/bin:$PATH PYTHONUNBUFFERED=1
-# The number of the user nonroot: runAsNonRoot needs a number.
+# The user nonroot, as a number: the kubelet cannot check runAsNonRoot against a name.
 USER 65532:65532
 EXPOSE 8443 8080 8081
 ENTRYPOINT ["registry-webhook"]

@@ -191,8 +191,8 @@ def _assert_bounded(account: Cluster, served: str, own: str) -> None:
         )
 
     eventually("the guard and the rights are in force", refused)
-    assert "the only type of Secret that this account may write" in _tried(account, "kube-system", token)
-    assert "the only type of Secret that this account may write" in _tried(account, served, token)
+    assert "can write Secrets only with the type" in _tried(account, "kube-system", token)
+    assert "can write Secrets only with the type" in _tried(account, served, token)
     for namespace in ("kube-system", own):
         assert "in any namespace but kube-system" in _tried(account, namespace, pull_secret())
     # And what it is for goes on.

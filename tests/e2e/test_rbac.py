@@ -22,9 +22,9 @@ from .service_account import CONTROLLER, DEPLOYMENT, acting, certificate, event,
 _SECRET = f"secret/{PULL_SECRET}"
 _ONLY_IT = f"--field-selector=metadata.name={PULL_SECRET}"
 _NEVER_SERVED = sorted(SYSTEM_NAMESPACES | {DEFAULT_NAMESPACE})
-_TYPE = "the only type of Secret that this account may write is kubernetes.io/dockerconfigjson"
-_EVERYWHERE_ELSE = "in any namespace but kube-system, kube-public, kube-node-lease and its own"
-_LABEL = "only in a namespace that is served"
+_TYPE = "can write Secrets only with the type kubernetes.io/dockerconfigjson"
+_EVERYWHERE_ELSE = "cannot create or change Secrets in kube-system, kube-public, kube-node-lease and its own"
+_LABEL = "can create Secrets only in selected namespaces"
 _FINALIZER = "registry-webhook-e2e/kept"
 _OWNER = {"apiVersion": "v1", "kind": "ConfigMap", "name": "kube-root-ca.crt", "uid": "no-such"}
 _CERTIFICATE = f"secret/{CERTIFICATE}"
@@ -352,8 +352,8 @@ def test_foreign_secret_other_type_untouched(cluster: Cluster, refresher: Cluste
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("finalizers", [_FINALIZER], "only without finalizers, and may change none"),
-        ("ownerReferences", [_OWNER], "only without owners, and may change none"),
+        ("finalizers", [_FINALIZER], "cannot add, change or remove finalizers of a Secret"),
+        ("ownerReferences", [_OWNER], "cannot add, change or remove owners of a Secret"),
     ],
 )
 def test_secret_finalizer_or_owner_denied(
@@ -381,7 +381,7 @@ def test_secret_foreign_finalizer_and_owner_kept(cluster: Cluster, refresher: Cl
     try:
         _done(_applied(refresher, published, pull_secret(labels={"changed": "yes"})))
         for field in theirs:
-            _guarded(_merged(refresher, published, f'{{"metadata": {{"{field}": null}}}}'), "and may change none")
+            _guarded(_merged(refresher, published, f'{{"metadata": {{"{field}": null}}}}'), "cannot add, change")
         stored = cluster.get(published, _SECRET)["metadata"]
         assert {field: stored[field] for field in theirs} == theirs
         assert stored["labels"] == {"changed": "yes"}
@@ -421,13 +421,13 @@ def test_certificate_secret_created_read_and_updated(refresher: Cluster) -> None
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"type": "example.com/any"}, "the only type of registry-webhook-certificate"),
+        ({"type": "example.com/any"}, "registry-webhook-certificate only with the type Opaque"),
         (
             {"type": "kubernetes.io/dockerconfigjson", "data": {".dockerconfigjson": "e30="}},
-            "the only type of registry",
+            "only with the type Opaque",
         ),
-        ({"metadata": {"finalizers": [_FINALIZER]}}, "only without finalizers"),
-        ({"metadata": {"ownerReferences": [_OWNER]}}, "only without owners"),
+        ({"metadata": {"finalizers": [_FINALIZER]}}, "remove finalizers of a Secret"),
+        ({"metadata": {"ownerReferences": [_OWNER]}}, "remove owners of a Secret"),
     ],
 )
 def test_certificate_secret_other_type_or_metadata_denied(refresher: Cluster, changes: Manifest, message: str) -> None:
@@ -440,7 +440,7 @@ def test_certificate_secret_other_type_or_metadata_denied(refresher: Cluster, ch
 def test_certificate_secret_token_type_denied(refresher: Cluster) -> None:
     token = {"type": "kubernetes.io/service-account-token", "data": {}}
     manifest = certificate(annotations={"kubernetes.io/service-account.name": PROGRAM}) | token
-    _guarded(_applied(refresher, DEFAULT_NAMESPACE, manifest), "the only type of registry-webhook-certificate")
+    _guarded(_applied(refresher, DEFAULT_NAMESPACE, manifest), "registry-webhook-certificate only with the type Opaque")
 
 
 @pytest.mark.usefixtures("no_certificate")
@@ -448,7 +448,7 @@ def test_certificate_secret_foreign_untouched(cluster: Cluster, refresher: Clust
     cluster.create(DEFAULT_NAMESPACE, certificate() | {"type": "example.com/any"})
     patch = f"--patch={json.dumps({'metadata': {'labels': {'changed': 'yes'}}})}"
     ran = refresher.run("patch", _CERTIFICATE, "--namespace", DEFAULT_NAMESPACE, "--type=merge", patch)
-    _guarded(ran, "the only type of registry-webhook-certificate")
+    _guarded(ran, "registry-webhook-certificate only with the type Opaque")
 
 
 @pytest.mark.usefixtures("no_certificate")
@@ -514,10 +514,10 @@ def test_webhook_configuration_only_own_listed_and_watched(refresher: Cluster, c
 
 
 _WEBHOOK = "/webhooks/0"
-_METADATA = "may change no label, no annotation and no finalizer"
-_NUMBER = "may add, remove and rename no webhook, and change none but its caBundle"
-_WHO = "may not change who is called"
-_WHEN = "may not change for which requests"
+_METADATA = "cannot change labels, annotations and finalizers"
+_NUMBER = "cannot add, remove or rename webhooks, and can change only their caBundle"
+_WHO = "cannot change which server a webhook calls"
+_WHEN = "cannot change the requests for which"
 
 
 @pytest.mark.parametrize(
@@ -580,7 +580,7 @@ def test_webhook_configuration_other_owner_denied(
     assert called
     operation = {"op": "add", "path": "/metadata/ownerReferences", "value": [_owner(cluster, **changes)]}
     ran = _patched(refresher, [operation], "--dry-run=server")
-    _guarded(ran, "the only owner that this account may give", "registry-webhook-owners")
+    _guarded(ran, "only its own Namespace", "registry-webhook-owners")
 
 
 def test_webhook_configuration_owner_other_uid_denied(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
@@ -590,7 +590,7 @@ def test_webhook_configuration_owner_other_uid_denied(cluster: Cluster, refreshe
     for changes in ({"uid": uid}, {"uid": uid, "name": "kube-system"}, {"uid": uid.upper()}):
         operation = {"op": "add", "path": "/metadata/ownerReferences", "value": [_owner(cluster, **changes)]}
         ran = _patched(refresher, [operation], "--dry-run=server")
-        _guarded(ran, "the only owner that this account may give", "registry-webhook-owners")
+        _guarded(ran, "only its own Namespace", "registry-webhook-owners")
 
 
 def test_webhook_configuration_own_owner_removed(cluster: Cluster, refresher: Cluster, called: Manifest) -> None:
@@ -610,7 +610,7 @@ def test_webhook_configuration_foreign_owner_kept(cluster: Cluster, refresher: C
         both = [{"op": "add", "path": f"{path}/-", "value": _owner(cluster)}]
         _done(_patched(refresher, both, "--dry-run=server"))
         ran = _patched(refresher, [{"op": "add", "path": path, "value": [_owner(cluster)]}], "--dry-run=server")
-        _guarded(ran, "or take from it", "registry-webhook-owners")
+        _guarded(ran, "only its own Namespace", "registry-webhook-owners")
     finally:
         _done(_patched(cluster, [{"op": "remove", "path": path}]))
 
@@ -633,8 +633,8 @@ def test_webhook_configuration_other_user_allowed(cluster: Cluster, called: Mani
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("finalizers", [_FINALIZER], "may make a Lease only without finalizers"),
-        ("ownerReferences", [_OWNER], "may make a Lease only without owners"),
+        ("finalizers", [_FINALIZER], "remove finalizers of a Lease"),
+        ("ownerReferences", [_OWNER], "remove owners of a Lease"),
     ],
 )
 def test_lease_finalizer_or_owner_denied(
@@ -658,10 +658,10 @@ def test_event_forged_controller_finalizer_or_owner_denied(refresher: Cluster, l
     kept = event(labelled, metadata={"generateName": "kept-", "finalizers": [_FINALIZER]})
     owned = event(labelled, metadata={"generateName": "owned-", "ownerReferences": [_OWNER]})
     for manifest, message in (
-        (forged, f"is {CONTROLLER}"),
-        (spelled, f"is {CONTROLLER}"),
-        (kept, "only without finalizers"),
-        (owned, "only without owners"),
+        (forged, f"reportingController {CONTROLLER}"),
+        (spelled, f"reportingController {CONTROLLER}"),
+        (kept, "cannot create Events with finalizers"),
+        (owned, "cannot create Events with owners"),
     ):
         dry = ("--dry-run=server", "--namespace", labelled, "--filename=-")
         _guarded(refresher.run("create", *dry, stdin=manifest), message, "registry-webhook-events")

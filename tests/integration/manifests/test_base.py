@@ -114,7 +114,7 @@ def test_guard_denies_with_message(policy: Manifest) -> None:
     ]
     assert policy["spec"]["failurePolicy"] == "Fail"
     for validation in policy["spec"]["validations"]:
-        assert "this account" in validation["message"]
+        assert validation["message"].startswith("this ServiceAccount can")
         assert validation["reason"] == "Forbidden"
 
 
