@@ -101,7 +101,7 @@ def decode(body: bytes) -> Readiness | None:
 
 def text(readiness: Readiness) -> str:
     """Format for users, as lines of text."""
-    lines = ["ready" if readiness.ready else "not ready", f"configuration {readiness.config_hash}"]
+    lines = ["ready" if readiness.ready else "not ready", f"configuration hash {readiness.config_hash}"]
     if readiness.lease is not None:
         holder = readiness.lease.holder or "no replica"
         lines.append(f"Lease held by {holder}{' (this replica)' if readiness.lease.leading else ''}")

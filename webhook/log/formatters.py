@@ -139,7 +139,9 @@ def _pairs(values: Mapping[str, object]) -> str:
 
 
 def _text(value: object) -> str:
-    return quoted(joined(value), _LIST_LIMIT) if isinstance(value, tuple) else quoted(value)
+    if isinstance(value, tuple):
+        return quoted(joined(value), _LIST_LIMIT)
+    return str(value).lower() if isinstance(value, bool) else quoted(value)
 
 
 def _members(values: Mapping[str, object]) -> str:

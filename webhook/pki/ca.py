@@ -113,7 +113,7 @@ def check(pair: KeyPair, issuers: Sequence[bytes], *, signs: bool = False) -> No
     if signs and not isinstance(key, ec.EllipticCurvePrivateKey):
         raise CertificateError("the CA's key is not an elliptic curve key")
     if not any(has_signed(issuer, certificate) for one in issuers for issuer in _certificates(one)):
-        raise CertificateError("a certificate is signed by none of the authorities")
+        raise CertificateError("no CA in the Secret has signed the certificate")
 
 
 def has_signed(issuer: x509.Certificate, certificate: x509.Certificate) -> bool:
@@ -132,7 +132,7 @@ def _read(pair: KeyPair) -> tuple[x509.Certificate, PrivateKeyTypes]:
         key = serialization.load_pem_private_key(pair.key, password=None)
         belongs = key.public_key() == certificate.public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm):
-        raise CertificateError("a certificate or a key is no PEM that can be read, or of an unknown kind") from None
+        raise CertificateError("a certificate or key is not valid PEM, or of an unknown kind") from None
     if not belongs:
         raise CertificateError("a key does not belong to its certificate")
     return certificate, key

@@ -18,6 +18,7 @@ from webhook.pki.ca import KeyPair
 #: RFC 1123. A name whose last label is a number is a mistyped IP address: clients would compare it as an address.
 _DNS_NAME = re.compile(r"(?:[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?\.)*(?![0-9]+\Z)[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _DNS_LIMIT = 253
+_NEW = "create a new CA in another folder"
 
 
 def names(given: Iterable[str], always: Sequence[str]) -> tuple[str, ...]:
@@ -29,8 +30,8 @@ def names(given: Iterable[str], always: Sequence[str]) -> tuple[str, ...]:
     for text in given:
         name = _name(text)
         if name in found:
-            why = "the certificate always has it" if name in always else "it is given twice"
-            raise CertificateError(f"{name}: {why}: leave it out")
+            why = "the certificate always has this name" if name in always else "duplicate name"
+            raise CertificateError(f"{name}: {why}", hint="leave it out")
         found.append(name)
     return tuple(found)
 
@@ -44,8 +45,8 @@ def _name(text: str) -> str:
     name = text.lower()
     if len(name) > _DNS_LIMIT or not _DNS_NAME.fullmatch(name):
         raise CertificateError(
-            f'"{escape(text)}" is no name that a client calls: '
-            "write a host's DNS name or IP address alone, such as webhook.example.com, 192.0.2.10 or 2001:db8::1"
+            f'"{escape(text)}" is not a DNS name or IP address',
+            hint="write only the host, such as webhook.example.com, 192.0.2.10 or 2001:db8::1",
         )
     return name
 
@@ -58,15 +59,15 @@ def sign(issuer: KeyPair, names: Sequence[str], now: datetime, life: timedelta, 
     """
     begins, ends = _checked(issuer)
     if now < begins:
-        remedy = "set this machine's clock right, or make a new authority, in another folder"
-        raise CertificateError(f"the authority begins on {begins:%Y-%m-%d}: {remedy}")
+        hint = f"set the clock of this machine, or {_NEW}"
+        raise CertificateError(f"the CA is not valid before {begins:%Y-%m-%d}", hint=hint)
     if ends <= now:
-        raise CertificateError(f"the authority ended on {ends:%Y-%m-%d}: make a new one, in another folder")
+        raise CertificateError(f"the CA expired on {ends:%Y-%m-%d}", hint=_NEW)
     if now + life > ends:
         left = (ends - now).days
-        remedy = f"{left} days at most, or a new authority, in another folder" if left else "make a new authority"
         raise CertificateError(
-            f"the certificate would be good for {life.days} days, and the authority ends on {ends:%Y-%m-%d}: {remedy}"
+            f"the certificate would be valid for {life.days} days, but the CA expires on {ends:%Y-%m-%d}",
+            hint=f"use at most {left} days, or {_NEW}" if left else _NEW,
         )
     return ca.sign(issuer, names, now, life, is_client=is_client)
 
@@ -78,17 +79,17 @@ def _checked(issuer: KeyPair) -> tuple[datetime, datetime]:
         public = certificate.public_key()
         usages = [found.value for found in certificate.extensions if isinstance(found.value, x509.BasicConstraints)]
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError("the authority's certificate is no PEM that can be read") from None
+        raise CertificateError("the certificate of the CA is not valid PEM") from None
     if not any(usage.ca for usage in usages):
-        raise CertificateError("the authority's certificate is that of no authority (basicConstraints: CA:TRUE)")
+        raise CertificateError("the certificate is not that of a CA (basicConstraints: CA:TRUE)")
     try:
         key = serialization.load_pem_private_key(issuer.key, password=None)
     except TypeError:
-        raise CertificateError("the authority's key is encrypted: decrypt it (openssl pkey)") from None
+        raise CertificateError("the key of the CA is encrypted", hint="decrypt it with openssl pkey") from None
     except (ValueError, UnsupportedAlgorithm):
-        raise CertificateError("the authority's key is no PEM that can be read") from None
+        raise CertificateError("the key of the CA is not valid PEM") from None
     if key.public_key() != public:
-        raise CertificateError("the authority's key does not belong to its certificate")
+        raise CertificateError("the key of the CA does not belong to its certificate")
     if not isinstance(key, ec.EllipticCurvePrivateKey):
-        raise CertificateError("the authority's key is none of an elliptic curve: make a new authority")
+        raise CertificateError("the key of the CA is not an elliptic curve key", hint=_NEW)
     return certificate.not_valid_before_utc, certificate.not_valid_after_utc

@@ -119,7 +119,7 @@ def bootstrap(found: bytes, spec: CertificateSpec, now: datetime) -> Step:
 
     The CAs of the bundle that was `found` stay trusted: replicas may serve key pairs that they signed.
     """
-    return Step(_regenerate(ca.certificates_in(found), spec, now), "there was none")
+    return Step(_regenerate(ca.certificates_in(found), spec, now), "no certificate was stored")
 
 
 def restore(remembered: State, observed: Observed, spec: CertificateSpec, now: datetime) -> Step:
@@ -130,16 +130,16 @@ def restore(remembered: State, observed: Observed, spec: CertificateSpec, now: d
     """
     if remembered.next or _is_trusted_everywhere(remembered, observed, spec):
         return Step(
-            _with_next(remembered, spec, now), "what was stored is gone: it is put back, and the authority changed"
+            _with_next(remembered, spec, now), "the Secret was deleted, so it is restored and the CA is rotated"
         )
-    put_back = structs.replace(remembered, trusted=None, requested=True)
-    return Step(put_back, "what was stored is gone: it is put back, and the authority changed when it is known")
+    restored = structs.replace(remembered, trusted=None, requested=True)
+    return Step(restored, "the Secret was deleted, so it is restored and the CA is rotated once API servers trust it")
 
 
 def next_step(state: State, observed: Observed, spec: CertificateSpec, now: datetime) -> Step | None:
     """Return the single step that is due at `now` (aware), None for none."""
     if not _is_valid(state.active.certificate, now):
-        return Step(_regenerate(state.cas, spec, now), "the authority is not valid now: everything is made anew")
+        return Step(_regenerate(state.cas, spec, now), "the CA is not valid now, so everything is created again")
     due = _rotate(state, observed, spec, now)
     if due is not None:
         return due
@@ -147,7 +147,7 @@ def next_step(state: State, observed: Observed, spec: CertificateSpec, now: date
     if why:
         return Step(structs.replace(state, serving=spec.sign(state.active, now)), why)
     if state.retired and _is_served_everywhere(state, observed, spec):
-        return Step(structs.replace(state, retired=()), "no replica needs the old authority any more")
+        return Step(structs.replace(state, retired=()), "no replica uses the old CA any more")
     return None
 
 
@@ -157,14 +157,10 @@ def _rotate(state: State, observed: Observed, spec: CertificateSpec, now: dateti
         over = now >= ca.validity(state.active.certificate).after(_RENEWAL_SHARE)
         if not (over or state.requested) or not _is_trusted_everywhere(state, observed, spec):
             return None
-        why = (
-            "a change of the authority was requested"
-            if state.requested
-            else "two thirds of the authority's life are over"
-        )
-        return Step(_with_next(state, spec, now), f"{why}: the next one is made")
+        why = "a rotation was requested" if state.requested else "two thirds of the life of the CA are over"
+        return Step(_with_next(state, spec, now), f"{why}, so the next CA is created")
     if not _is_valid(state.next.certificate, now):
-        return Step(_with_next(state, spec, now), "the next authority is not valid now: it is made anew")
+        return Step(_with_next(state, spec, now), "the next CA is not valid now, so it is created again")
     if not _is_trusted_everywhere(state, observed, spec):
         return None
     promoted = structs.replace(
@@ -174,7 +170,7 @@ def _rotate(state: State, observed: Observed, spec: CertificateSpec, now: dateti
         next=None,
         retired=(*state.retired, state.active.certificate),
     )
-    return Step(promoted, "the new authority is known: it signs from now on")
+    return Step(promoted, "API servers trust the next CA, so it becomes the active one")
 
 
 def _why_renew(pair: KeyPair, spec: CertificateSpec, now: datetime) -> str | None:
@@ -182,8 +178,8 @@ def _why_renew(pair: KeyPair, spec: CertificateSpec, now: datetime) -> str | Non
     if not validity.holds(now):
         return "the certificate is not valid now"
     if not verify.leaf_certificate(pair.certificate).names.issuperset(spec.names):
-        return "the webhook is called by another name"
-    return "two thirds of the certificate's life are over" if now >= validity.after(_RENEWAL_SHARE) else None
+        return "the certificate lacks a name that API servers use"
+    return "two thirds of the life of the certificate are over" if now >= validity.after(_RENEWAL_SHARE) else None
 
 
 def is_due_to_serve(

@@ -59,7 +59,7 @@ def encode(state: State) -> tuple[dict[str, bytes], dict[str, str]]:
 def decode(secret: TlsSecret) -> State:
     """Decode what `encode` wrote. Raises `CertificateError` if its key pair could not be served."""
     if secret.type != TYPE:
-        raise CertificateError(f"its type is {secret.type}, and ours is {TYPE}")
+        raise CertificateError(f"the type must be {TYPE}, not {secret.type}")
     active, serving = _pair(secret.data, _ACTIVE), _pair(secret.data, _SERVING)
     following = _pair(secret.data, _NEXT) if _NEXT[0] in secret.data else None
     ca.check(active, [active.certificate], signs=True)
@@ -91,7 +91,7 @@ def report(report: Report) -> str:
 def _pair(data: Mapping[str, bytes], keys: tuple[str, str]) -> KeyPair:
     missing = [key for key in keys if not data.get(key)]
     if missing:
-        raise CertificateError(f"it has no {' and no '.join(missing)}")
+        raise CertificateError(f"missing keys: {', '.join(missing)}")
     return KeyPair(*(data[key] for key in keys))
 
 

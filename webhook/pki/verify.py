@@ -49,4 +49,4 @@ def _certificates(text: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(text)
     except ValueError:
-        raise CertificateError("there is no PEM certificate that can be read") from None
+        raise CertificateError("no valid PEM certificate found") from None

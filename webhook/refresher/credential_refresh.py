@@ -216,7 +216,9 @@ class CredentialRefresher:
                 refresh_after=self._refresh_after,
             )
         about = {"outcome": done.outcome.value, "detail": done.detail or None, "next_in": f"{wait:.0f}s"}
-        if done.outcome in SUCCESSFUL:
+        if done.outcome is Outcome.STANDBY:
+            _log.debug(log.event("credential read by a replica that is not the leader", **about))
+        elif done.outcome in SUCCESSFUL:
             _log.info(log.event("credential refresh completed", **about))
         else:
             _log.warning(log.event("credential refresh failed", **about))

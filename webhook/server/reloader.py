@@ -206,7 +206,7 @@ class Reloader:
 
     def _report_certificate_error(self, error: str) -> None:
         self._replace(certificate_error=error)
-        if self._served is None:
+        if self.state.tls is None:
             # Normal at startup if the refresher creates the key pair, which it does about a second later.
             _log.warning(log.event("certificate not loaded yet", error=error))
         else:

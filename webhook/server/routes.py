@@ -150,7 +150,7 @@ def _log_review(result: ReviewResult, client: str) -> None:
         return
     about = {
         "namespace": request.namespace,
-        "pod": result.name,
+        "pod": result.name or None,
         "uid": request.uid,
         "dry_run": request.dry_run or None,
         "client": client or None,

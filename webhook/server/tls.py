@@ -35,8 +35,8 @@ _KEYS = (
     _ECDSA + b"\x06\x05\x2b\x81\x04\x00\x22",
     _ECDSA + b"\x06\x05\x2b\x81\x04\x00\x23",
 )
-_OTHER_KEY = "the key is of a kind that API servers do not take: use ECDSA (P-256, P-384, P-521), RSA or Ed25519"
-_ENCRYPTED = "the key is encrypted: write it without a passphrase"
+_OTHER_KEY = "API servers do not accept this kind of key; use ECDSA (P-256, P-384, P-521), RSA or Ed25519"
+_ENCRYPTED = "the key is encrypted; store it without a passphrase"
 
 
 def context(certificate: Path, key: Path) -> ssl.SSLContext:
@@ -58,7 +58,7 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
     try:
         context.load_cert_chain(certificate, key, password=refuse)
     except ssl.SSLError as error:
-        why = _ENCRYPTED if asked else _why_not(certificate, key) or _describe(error)
+        why = _ENCRYPTED if asked else _mismatch(certificate, key) or _describe(error)
         raise CertificateError(f"{certificate} and {key}: {why}") from None
     except OSError as error:
         raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
@@ -160,9 +160,9 @@ def valid_ca_bundle(content: bytes) -> str:
     try:
         tried.load_verify_locations(cadata=text)
     except (ssl.SSLError, ValueError):
-        raise CertificateError("it holds no certificate, or one that is cut short") from None
+        raise CertificateError("no certificate found, or one is truncated") from None
     if not tried.cert_store_stats()["x509_ca"]:
-        raise CertificateError("no certificate in it is that of an authority (basicConstraints: CA:TRUE)")
+        raise CertificateError("no certificate of a CA found (basicConstraints: CA:TRUE)")
     return text
 
 
@@ -194,9 +194,9 @@ def _checked(names: frozenset[str]) -> type[ssl.SSLObject]:
         def do_handshake(self) -> None:
             super().do_handshake()
             if not _is_for_clients(self.getpeercert(binary_form=True) or b""):
-                raise ssl.SSLCertVerificationError("the client's certificate is not for clients (extendedKeyUsage)")
+                raise ssl.SSLCertVerificationError("the client certificate lacks clientAuth in extendedKeyUsage")
             if names and names.isdisjoint(_names(self.getpeercert() or {})):
-                raise ssl.SSLCertVerificationError("the client's certificate has none of the names that are asked for")
+                raise ssl.SSLCertVerificationError("the client certificate has no accepted name")
 
     return Checked
 
@@ -219,7 +219,7 @@ def _names(certificate: dict[str, Any]) -> set[str]:
     return common | {value for kind, value in certificate.get("subjectAltName", ()) if kind == "DNS"}
 
 
-def _why_not(certificate: Path, key: Path) -> str | None:
+def _mismatch(certificate: Path, key: Path) -> str | None:
     """Return what is wrong with a key pair if OpenSSL does not report it clearly, or None."""
     try:
         certificates, keys = certificate.read_bytes(), key.read_bytes()
@@ -229,14 +229,14 @@ def _why_not(certificate: Path, key: Path) -> str | None:
     found, kinds = _LABEL.findall(keys), set(_LABEL.findall(certificates))
     number = sum(label in _KEY_LABELS for label in found)
     if number > 1:
-        return f"the key file has {number} keys: keep the certificate's own"
+        return f"the key file has {number} keys; keep the one of the certificate"
     if found and not number:
         return f"the key file has {_listed(found)}, not a private key for TLS"
     if kinds and not chain and not any(label.endswith(b"CERTIFICATE") for label in kinds):
         return f"the certificate file has {_listed(kinds)}, not a certificate"
     for later in chain[1:]:
         if _matches(later, key):
-            return "the server's own certificate must come first in the file, then the one that signed it"
+            return "the server certificate must be the first in the file, followed by the one that signed it"
     return None
 
 
@@ -262,6 +262,6 @@ def _describe(error: ssl.SSLError) -> str:
         case "KEY_VALUES_MISMATCH" | "NO_CERTIFICATE_ASSIGNED" | "UNKNOWN_CERTIFICATE_TYPE":
             return "the key does not belong to the certificate"
         case None | "NO_START_LINE":
-            return "one of them holds no PEM, or is cut short"
+            return "one of the files is not PEM, or is truncated"
         case reason:
-            return f"OpenSSL refuses them: {reason.lower().replace('_', ' ')}"
+            return f"OpenSSL rejects them: {reason.lower().replace('_', ' ')}"

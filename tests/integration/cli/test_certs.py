@@ -80,7 +80,9 @@ def _certificate(path: Path) -> x509.Certificate:
 
 def _line(done: "subprocess.CompletedProcess[str]") -> str:
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
+    line, *hints = done.stderr.splitlines()
+    assert [hint.startswith("hint: ") for hint in hints] == [True] * len(hints)
+    assert len(hints) <= 1
     return line
 
 
@@ -282,12 +284,12 @@ def _ends_soon(folder: Path) -> None:
     [
         (_other_key, "does not belong"),
         (_encrypted, "encrypted"),
-        (_no_authority, "that of no authority"),
-        (_no_pem, "certificate is no PEM"),
-        (_no_key, "key is no PEM"),
-        (_another_algorithm, "none of an elliptic curve"),
-        (_ended, "the authority ended on"),
-        (_ends_soon, "29 days"),
+        (_no_authority, "not that of a CA"),
+        (_no_pem, "certificate of the CA is not valid PEM"),
+        (_no_key, "key of the CA is not valid PEM"),
+        (_another_algorithm, "not an elliptic curve key"),
+        (_ended, "the CA expired on"),
+        (_ends_soon, "the CA expires on"),
     ],
 )
 def test_create_unusable_ca_refused(call: _Run, folder: Path, change: Callable[[Path], None], problem: str) -> None:

@@ -504,7 +504,7 @@ def changed(**data: bytes) -> TlsSecret:
 
 
 FOREIGN = begun()
-UNREADABLE = "a certificate or a key is no PEM that can be read, or of an unknown kind"
+UNREADABLE = "a certificate or key is not valid PEM, or of an unknown kind"
 
 
 def encrypted(pair: KeyPair) -> bytes:
@@ -516,8 +516,8 @@ def encrypted(pair: KeyPair) -> bytes:
 @pytest.mark.parametrize(
     ("secret", "why"),
     [
-        (TlsSecret(1, secret_codec.TYPE, {}, {}), "it has no ca.crt and no ca.key"),
-        (changed(**{"tls.crt": b""}), "it has no tls.crt"),
+        (TlsSecret(1, secret_codec.TYPE, {}, {}), "missing keys: ca.crt, ca.key"),
+        (changed(**{"tls.crt": b""}), "missing keys: tls.crt"),
         (
             changed(**{"tls.key": b"kept-secret"}),
             UNREADABLE,
@@ -530,9 +530,9 @@ def encrypted(pair: KeyPair) -> bytes:
         (changed(**{"next-ca.key": FOREIGN.serving.key}), "a key does not belong to its certificate"),
         (
             changed(**{"tls.crt": FOREIGN.serving.certificate, "tls.key": FOREIGN.serving.key}),
-            "a certificate is signed by none of the authorities",
+            "no CA in the Secret has signed the certificate",
         ),
-        (structs.replace(changed(), type="kubernetes.io/tls"), "its type is kubernetes.io/tls, and ours is Opaque"),
+        (structs.replace(changed(), type="kubernetes.io/tls"), "the type must be Opaque, not kubernetes.io/tls"),
     ],
 )
 def test_decode_unusable_secret_raises_one_line(secret: TlsSecret, why: str) -> None:

@@ -47,7 +47,7 @@ def test_is_trusted_signed_by_bundle_ca(chain: bytes, bundle: bytes, trusted: bo
 
 @pytest.mark.parametrize("text", [b"", b"x", b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"])
 def test_verify_not_certificate_raises(text: bytes) -> None:
-    with pytest.raises(CertificateError, match="no PEM certificate"):
+    with pytest.raises(CertificateError, match="no valid PEM certificate"):
         verify.leaf_certificate(text)
-    with pytest.raises(CertificateError, match="no PEM certificate"):
+    with pytest.raises(CertificateError, match="no valid PEM certificate"):
         verify.is_trusted(_PAIR.certificate, text)

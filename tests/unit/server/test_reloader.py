@@ -284,7 +284,7 @@ def test_key_pair_with_unsupported_key_is_not_served(place: Place, kind: str, ta
 @pytest.mark.parametrize(
     ("make", "said"),
     [
-        (lambda pair, ca: (ca.certificate + pair.certificate, pair.key), "own certificate must come first"),
+        (lambda pair, ca: (ca.certificate + pair.certificate, pair.key), "the server certificate must be the first"),
         (lambda pair, ca: (pair.certificate, ca.key + pair.key), "the key file has 2 keys"),
         (lambda pair, ca: (pair.certificate, ca.key), "the key does not belong to the certificate"),
         (lambda pair, _: (pair.certificate, pair.certificate), "the key file has CERTIFICATE, not a private key"),
@@ -292,7 +292,7 @@ def test_key_pair_with_unsupported_key_is_not_served(place: Place, kind: str, ta
         (lambda pair, _: (pair.certificate, b"-----BEGIN OPENSSH PRIVATE KEY-----\n"), "has OPENSSH PRIVATE KEY"),
         (lambda pair, _: (pair.certificate, _key("X25519")), "does not belong to the certificate"),
         (lambda pair, _: (pair.certificate, _key("DSA")), "does not belong to the certificate"),
-        (lambda pair, _: (pair.certificate[:200], pair.key), "cut short"),
+        (lambda pair, _: (pair.certificate[:200], pair.key), "truncated"),
     ],
     ids=["order", "several", "other", "swapped", "no certificate", "OpenSSH", "X25519", "DSA", "cut"],
 )
