@@ -338,7 +338,7 @@ def take_rights(cluster: Cluster) -> None:
 
 def give_rights(cluster: Cluster) -> None:
     """Give the sidecar's account its role."""
-    cluster.kubectl("apply", "--server-side", f"--filename={DEPLOYMENT.with_name('30-rights.yaml')}")
+    cluster.kubectl("apply", "--server-side", f"--filename={DEPLOYMENT.with_name('30-rbac.yaml')}")
     eventually("the account has its rights", lambda: _has_rights(cluster))
 
 

@@ -19,10 +19,13 @@ DEPLOYMENT = _FOLDER / "50-deployment.yaml"
 #: As which the sidecar makes Events.
 CONTROLLER = f"{PROGRAM}/refresher"
 
-#: In the order in which they are applied. The account has all rights that it has in any variant.
+#: In the order in which they are applied. The ServiceAccount has the permissions of all variants.
 _MANIFESTS = [
-    *(_FOLDER / f"{name}.yaml" for name in ("00-namespace", "10-account", "20-guard", "30-rights", "40-availability")),
-    _CHECKOUT / "certs" / "self-managed" / "70-rights.yaml",
+    *(
+        _FOLDER / f"{name}.yaml"
+        for name in ("00-namespace", "10-serviceaccount", "20-guard", "30-rbac", "40-availability")
+    ),
+    _CHECKOUT / "certs" / "self-managed" / "70-rbac.yaml",
 ]
 
 

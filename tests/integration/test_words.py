@@ -35,7 +35,7 @@ def words() -> ModuleType:
         ("a.py", 'text = "it is\\n" "a fault"\n', [(1, "fault")]),
         ("a.md", "In force: `in force`\n", [(1, "In force")]),
         ("a.md", "```text\nanew\n```\nbeside it\n", [(4, "beside")]),
-        ("a.md", "[the file](30-rights.yaml) and https://example.com/texts\n", []),
+        ("a.md", "[the file](30-rbac.yaml) and https://example.com/texts\n", []),
         ("a.md", "It doesn't, e.g. here.\n", [(1, "doesn't"), (1, "e.g.")]),
         ("a.md", "a certificate authority\n", []),
         (
