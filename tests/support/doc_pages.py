@@ -53,6 +53,7 @@ CLUSTER_PAGES = [
 
 #: Pages whose commands no test runs, each with the reason.
 NOT_RUN_PAGES = {
+    "docs/how-to/change-registry.md": "needs two registries",
     "docs/how-to/certificates.md": "needs cert-manager, and installations with other certificates",
     "docs/how-to/cluster-wide.md": "selects all namespaces of the cluster: tests/installed/test_cluster_wide.py",
     "docs/how-to/generated-policies.md": "tests/e2e/test_policies.py and test_policy_guard.py apply generated policies",
