@@ -71,6 +71,9 @@ CONFIGURATION_HASH_ANNOTATION = "registry-webhook/configuration-hash"
 #: On a generated policy: the options of `policy guard` that it was generated with; absent if all have their defaults.
 POLICY_OPTIONS_ANNOTATION = "registry-webhook/policy-options"
 
+#: The roles of the component `reader`, which let users debug their own namespaces.
+READER_ROLE = "registry-webhook-reader"
+
 #: The webhook's name in its MutatingWebhookConfiguration.
 WEBHOOK_NAME = "pods.registry-webhook.internal"
 

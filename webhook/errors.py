@@ -155,16 +155,16 @@ class ClusterError(RegistryWebhookError):
 class NotReadable(ClusterError):
     """A part of the cluster could not be read; `reason` is for example `no permission to list Secrets in team-a`."""
 
-    def __init__(self, reason: str) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, *, hint: str = "") -> None:
+        super().__init__(reason, hint=hint)
         self.reason = reason
 
 
 class NotPermitted(NotReadable):
     """A part of the cluster that the user may not read; `action` is for example `list Secrets in team-a`."""
 
-    def __init__(self, action: str) -> None:
-        super().__init__(f"no permission to {action}")
+    def __init__(self, action: str, *, hint: str = "") -> None:
+        super().__init__(f"no permission to {action}", hint=hint)
         self.action = action
 
 

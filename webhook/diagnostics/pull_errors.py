@@ -247,7 +247,7 @@ def _wrong_name(pull: _Pull) -> Remedy:
 
 
 def _refused(_: _Pull) -> Remedy:
-    hint = "check the credential in the pull secret that the Pod names"
+    hint = f"check the credential in the pull secret that the Pod names, see {DOCS}/how-to/credentials.md"
     return Remedy(hint, (kubectl.shell(PROGRAM, "doctor"),))
 
 

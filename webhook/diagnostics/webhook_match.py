@@ -23,7 +23,7 @@ _NEVER = "false"
 _SHOWN = 63
 MIRROR = "the Pod is the mirror of a static Pod, whose images are never changed"
 MIRROR_HINT = "change the images in the manifest of the static Pod on its node"
-DRY_RUN_HINT = "add --dry-run, and the API server decides"
+DRY_RUN_HINT = "add --dry-run to let the API server decide, which needs permission to create Pods"
 
 
 def opt_in(namespace: str) -> Remedy:

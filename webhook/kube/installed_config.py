@@ -9,11 +9,12 @@ from webhook.constants import (
     DEFAULT_NAMESPACE,
     NAMESPACE_VARIABLE,
     PROGRAM,
+    READER_ROLE,
     SERVICE_ANNOTATION,
     WEBHOOK_NAME,
     InstallationNames,
 )
-from webhook.errors import ConfigurationError, NotReadable
+from webhook.errors import ConfigurationError, NotPermitted, NotReadable
 from webhook.kube.object_names import is_namespace
 from webhook.kube.objects import ConfigMap, Deployment
 from webhook.kube.partial import attempt, known, known_or
@@ -113,11 +114,16 @@ def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded:
 
     Raises `ConfigurationError` with all issues, and `NotReadable`.
     """
+    for part in (objects.config_map, objects.deployment):
+        if isinstance(part, NotPermitted):
+            role = objects.names.renamed(READER_ROLE)
+            hint = f"ask for the role {role}, or pass the configuration with --config FILE"
+            raise NotPermitted(part.action, hint=hint)
     config_map = known(objects.config_map)
     known(objects.deployment)
     if config_map is None:
-        hint = "--installation-namespace says where, and --config FILE takes a file"
-        raise NotReadable(f"there is no {objects.origin}: nothing is installed, or elsewhere ({hint})")
+        hint = "name the namespace with --installation-namespace, or pass the configuration with --config FILE"
+        raise NotReadable(f"{PROGRAM} is not installed, or elsewhere: {objects.origin} does not exist", hint=hint)
     text = config_map.data.get(CONFIG_KEY)
     if text is None:
         raise NotReadable(f"{objects.origin} has no {CONFIG_KEY}")

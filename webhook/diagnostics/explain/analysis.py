@@ -26,8 +26,8 @@ from webhook.diagnostics.explain import reachability
 from webhook.diagnostics.generated_policies import deletion, generated
 from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.diagnostics.restart_commands import WorkloadName
-from webhook.errors import InvalidManifest, NotPermitted, NotReadable
-from webhook.images import resolver
+from webhook.errors import InvalidManifest, InvalidReference, NotPermitted, NotReadable
+from webhook.images import reference, resolver
 from webhook.images.resolver import Resolution
 from webhook.kube.objects import (
     ConfigMap,
@@ -101,18 +101,21 @@ class PodContext(NamedTuple):
 
     @property
     def denied(self) -> tuple[str, ...]:
-        """The actions that the user has no permission for, in words: `read ConfigMaps registry-webhook/...`."""
+        """What the user has no permission to read, outside and inside the Pod's namespace, in words."""
         parts = (
-            self.settings,
-            self.namespace_object,
-            self.configuration,
-            self.policies,
-            self.guards,
-            self.endpoints,
-            self.secret,
-            self.dry_run,
+            (self.namespace_object, f"the labels of namespace {self.namespace}"),
+            (self.settings, "the configuration"),
+            (self.configuration, "the webhook configuration"),
+            (self.policies, "admission policies"),
+            (self.guards, "admission policies"),
+            (self.endpoints, "the webhook's endpoints"),
         )
-        return tuple(dict.fromkeys(one.action for one in parts if isinstance(one, NotPermitted)))
+        return tuple(dict.fromkeys(what for part, what in parts if isinstance(part, NotPermitted)))
+
+    @property
+    def has_unread_parts(self) -> bool:
+        """Whether the configuration or another part could not be read for lack of permissions."""
+        return bool(self.denied) or isinstance(self.secret, NotPermitted)
 
     @property
     def effective(self) -> EffectiveConfig | None:
@@ -191,7 +194,7 @@ class PodAnalysis(NamedTuple):
         trial = () if self.dry_run is None else (self.dry_run,)
         return (
             *self.selection_steps,
-            *map(_of_image, self.images),
+            *(_of_image(image, exists=self.context.exists) for image in self.images),
             *_record(self),
             *self.reachability_steps,
             *self.pulls,
@@ -202,6 +205,11 @@ class PodAnalysis(NamedTuple):
     def is_recorded(self) -> bool:
         """Whether the Pod has the annotation with original images, which any user can write."""
         return bool(_recorded(self.context.manifest))
+
+    @property
+    def has_unqualified_image(self) -> bool:
+        """Whether an image names no registry, so that it is rewritten unless a setting prevents that."""
+        return any(not is_qualified(image.place.image) for image in self.images)
 
     @property
     def names_pull_secret(self) -> bool:
@@ -306,7 +314,7 @@ def _recorded(manifest: dict[str, Any]) -> dict[str, str]:
 def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
     read = analysis.context
     # First, because a label on a namespace that is never selected changes nothing.
-    yield from or_unknown("namespace allowed", Code.NAMESPACE_UNKNOWN, _is_allowed(read))
+    yield from or_unknown("namespace settings", Code.NAMESPACE_UNKNOWN, _is_allowed(read))
     yield from _orphaned(read)
     yield from or_unknown("webhook configuration", Code.WEBHOOK_UNKNOWN, _webhook(read, analysis.pod, analysis.dry_run))
     yield from _is_selected(read)
@@ -314,7 +322,7 @@ def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
 
 
 def _is_allowed(context: PodContext) -> Iterator[Finding]:
-    what = "namespace allowed"
+    what = "namespace settings"
     never = NamespaceFilter(NamespaceSettings(), context.names.namespace).denial_reason(context.namespace)
     if never is not None:
         hint = "run the Pod in another namespace, or write its images with their registry"
@@ -334,7 +342,8 @@ def edit_configuration(context: PodContext, hint: str) -> Remedy:
     names = context.names
     if not isinstance(context.config_map, ConfigMap):
         return Remedy(hint)
-    return remedy(hint, kubectl.line("edit", "configmap", namespace=names.namespace, name=names.config_map))
+    command = kubectl.line("edit", "configmap", namespace=names.namespace, name=names.config_map)
+    return remedy(f"{hint} (active after about a minute)", command)
 
 
 def _policies(context: PodContext) -> Iterator[Finding]:
@@ -469,11 +478,19 @@ def _reachability(context: PodContext) -> Iterator[Finding]:
 # Steps about its images, their pulls and the dry run.
 
 
-def _of_image(image: Image) -> Finding:
+def is_qualified(image: str) -> bool:
+    """Return whether an image names its registry, or is not a valid reference."""
+    try:
+        return reference.parse(image).qualified
+    except InvalidReference:
+        return True
+
+
+def _of_image(image: Image, *, exists: bool) -> Finding:
     what = str(image.place)
     if image.resolution is None:
         return Finding(Mark.UNKNOWN, Code.IMAGE_UNKNOWN, what, truncate(image.place.image, _SHOWN))
-    if image.needs_rewrite:
+    if image.needs_rewrite and exists:
         return Finding(Mark.FAIL, Code.IMAGE_NOT_REWRITTEN, what, f"not rewritten; expected: {image}")
     if image.resolution.private:
         return Finding(Mark.OK, Code.IMAGE_OK, what, str(image))

@@ -2,10 +2,12 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
+from itertools import pairwise
 
 from webhook.diagnostics.explain.verdict import Explanation
 from webhook.log.escaping import escape_ascii, truncate
 from webhook.output import table
+from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.output.terminal import Screen, bold, join, styled
 
@@ -14,6 +16,8 @@ _INDENT = "  "
 _LIMIT = 4096
 #: Text is not wrapped on a screen that is narrower than this.
 _NARROWEST = 24
+#: Steps that fail because a Pod was not rewritten.
+_CONSEQUENCES = frozenset({Code.SECRET_MISSING, Code.POD_SECRET_NOT_NAMED})
 
 
 def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool = False) -> Iterator[str]:
@@ -21,9 +25,12 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
 
     Commands are never wrapped, so that they can be copied.
     """
-    for number, explanation in enumerate(explanations):
-        if number:
-            yield ""
+    separator: tuple[str, ...] = ()
+    for explanation, following in pairwise((*explanations, None)):
+        if explanation is None or (following is not None and _is_repeated(explanation, following)):
+            continue
+        yield from separator
+        separator = ("",)
         yield from (bold(line, screen) for line in _wrapped("", str(explanation), screen))
         if explanation.cause:
             yield from _labelled("note" if explanation.mark is Mark.OK else "cause", explanation.cause, screen)
@@ -40,14 +47,25 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
             yield from table.table([(step.mark, step.subject, step.message) for step in steps], screen)
 
 
+def _is_repeated(explanation: Explanation, following: Explanation) -> bool:
+    """Return whether the newest Pod of a workload, which follows its template, shows at least as much."""
+    if explanation.exists or not following.exists or explanation.owner != following.owner:
+        return False
+    is_unknown = explanation.mark is Mark.UNKNOWN
+    return is_unknown or (explanation.code, explanation.cause) == (following.code, following.cause)
+
+
 def _unusual(explanation: Explanation) -> list[Finding]:
     """Return the steps that did not pass, except for those that the verdict is about."""
+    hidden = {explanation.code, *_CONSEQUENCES}
+    if explanation.code is Code.CONFIG_UNKNOWN:
+        hidden.add(Code.IMAGE_RECORD)
     return [
         step
         for step in explanation.steps
         if step.mark not in {Mark.OK, Mark.UNKNOWN}
         and step.message not in explanation.cause
-        and step.code is not explanation.code
+        and step.code not in hidden
     ]
 
 

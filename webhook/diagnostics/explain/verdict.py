@@ -5,20 +5,19 @@ from typing import NamedTuple
 
 from msgspec import Struct
 
-from webhook.constants import DOCS, ENABLED_LABEL
+from webhook.constants import DOCS, ENABLED_LABEL, READER_ROLE
 from webhook.diagnostics import webhook_match
 from webhook.diagnostics.explain import analysis as cases
 from webhook.diagnostics.explain.analysis import PodAnalysis, PodContext
 from webhook.diagnostics.explain.reachability import CHECK_INSTALLATION
 from webhook.diagnostics.remedy import Remedy
-from webhook.errors import NotReadable
+from webhook.errors import NotPermitted, NotReadable
 from webhook.images.resolver import Reason
 from webhook.kube.objects import ManagedObject
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
-#: The roles of the component `reader`, which let a user read what `explain` needs outside the user's own namespace.
-READER_ROLE = "registry-webhook-reader"
+_CONFIG_HINT = "pass the configuration with --config FILE, or add --dry-run, which needs permission to create Pods"
 
 
 class Explanation(Struct, frozen=True):
@@ -26,6 +25,10 @@ class Explanation(Struct, frozen=True):
 
     subject: str
     """`Pod team-a/web-1`."""
+    exists: bool
+    """Whether it is a Pod that exists, and not one that would be created."""
+    owner: str
+    """The topmost owner of the Pod, `Deployment/web`; empty if it is not in the cluster."""
     mark: Mark
     """Whether its images are rewritten and pulled."""
     code: Code
@@ -61,8 +64,18 @@ def explain(context: PodContext) -> Explanation:
     verdict = _of_stored(case) if context.exists else _of_planned(case)
     remedy = _completed(verdict, context)
     return Explanation(
-        *(context.subject, verdict.mark, verdict.code, verdict.text, verdict.cause),
-        *(remedy.hint, remedy.commands, verdict.code.url, _unchecked(context), case.steps),
+        subject=context.subject,
+        exists=context.exists,
+        owner=str(context.owner or ""),
+        mark=verdict.mark,
+        code=verdict.code,
+        verdict=verdict.text,
+        cause=verdict.cause,
+        hint=remedy.hint,
+        commands=remedy.commands,
+        documentation=verdict.code.url,
+        unchecked=_unchecked(context),
+        steps=case.steps,
     )
 
 
@@ -81,13 +94,17 @@ def _completed(verdict: _Verdict, context: PodContext) -> Remedy:
 
 
 def _unchecked(context: PodContext) -> str:
-    """Say in one line what could not be checked for lack of permissions, and which role to ask for."""
-    denied = context.denied
-    if not denied:
-        return ""
-    # No role of ours gives access to Secrets.
-    role = context.names.renamed(READER_ROLE) if any("Secrets" not in action for action in denied) else "edit"
-    return f"no permission to {', '.join(denied)} (ask for the role {role})"
+    """Say in one line what could not be read for lack of permissions, and which roles to ask for."""
+    denied, roles = [*context.denied], []
+    if denied:
+        roles.append(context.names.renamed(READER_ROLE))
+    if isinstance(context.secret, NotPermitted):
+        # No role of ours gives access to Secrets.
+        denied.append("the pull secret")
+        roles.append(f"edit in namespace {context.namespace}")
+    *most, last = denied or [""]
+    listed = f"{', '.join(most)} and {last}" if most else last
+    return f"no permission to read {listed} (ask for the role {' and '.join(roles)})" if denied else ""
 
 
 def _of(mark: Mark, text: str, finding: Finding) -> _Verdict:
@@ -117,14 +134,23 @@ def _of_unconfigured(analysis: PodAnalysis) -> _Verdict:
     blocked = None if seems else _first(Mark.FAIL, analysis.selection_steps)
     if blocked is not None:
         return _of(Mark.FAIL, "was not rewritten", blocked)
+    earlier = _created_before(analysis) if analysis.has_unqualified_image and not seems else None
+    if earlier is not None:
+        return _of(Mark.FAIL, "was not rewritten", earlier)
     trouble = _first(Mark.FAIL, analysis.pulls)
     if trouble is not None:
-        return _of(Mark.FAIL, "cannot start", trouble)
-    settings = analysis.context.settings
-    done = "was rewritten, according to its annotation" if seems else "may or may not have been rewritten"
-    why = _without_permission("the configuration could not be read", analysis, str(settings))
-    hint = "pass the configuration with --config FILE, or try a copy of the Pod with --dry-run"
-    return _Verdict(Mark.UNKNOWN, Code.CONFIG_UNKNOWN, done, why, Remedy(hint))
+        return _of(Mark.FAIL, "was rewritten, but cannot start" if seems else "cannot start", trouble)
+    if seems:
+        done, why = "was rewritten, according to its annotation", "this cannot be verified without the configuration"
+    elif analysis.has_unqualified_image:
+        done, why = "was not rewritten", "the reason cannot be found without the configuration"
+    else:
+        done, why = (
+            "was not rewritten",
+            "its images name their registries, so only a rule in the configuration does that",
+        )
+    why = _without_permission(why, analysis, str(analysis.context.settings))
+    return _Verdict(Mark.UNKNOWN, Code.CONFIG_UNKNOWN, done, why, Remedy(_CONFIG_HINT))
 
 
 def _up_to_date(analysis: PodAnalysis, *, changed: bool) -> _Verdict:
@@ -187,7 +213,7 @@ def _why_not(analysis: PodAnalysis) -> Finding:
 
 def _without_permission(what: str, analysis: PodAnalysis, why: str) -> str:
     """Add why something is not known, unless the missing permissions are listed anyway."""
-    return what if any(action in why for action in analysis.context.denied) else f"{what}: {why}"
+    return what if analysis.context.has_unread_parts else f"{what}: {why}"
 
 
 def _finding(mark: Mark, code: Code, message: str, remedy: Remedy = Remedy()) -> Finding:  # noqa: B008 - immutable
@@ -233,10 +259,11 @@ def _of_planned(analysis: PodAnalysis) -> _Verdict:
         return _of(Mark.FAIL, "would not be rewritten", blocked)
     unknown = _first(Mark.UNKNOWN, analysis.selection_steps)
     if unknown is not None:
-        cause = _without_permission(f"the {unknown.subject} could not be checked", analysis, unknown.message)
-        return _Verdict(
-            Mark.UNKNOWN, unknown.code, "may or may not be rewritten", cause, Remedy(webhook_match.DRY_RUN_HINT)
-        )
+        cause, hint = f"the {unknown.subject} could not be checked", webhook_match.DRY_RUN_HINT
+        if analysis.context.effective is None:
+            cause, hint = "the configuration could not be read", _CONFIG_HINT
+        cause = _without_permission(cause, analysis, unknown.message)
+        return _Verdict(Mark.UNKNOWN, unknown.code, "may or may not be rewritten", cause, Remedy(hint))
     return _pulled(analysis, "would be rewritten")
 
 

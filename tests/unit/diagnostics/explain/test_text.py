@@ -18,6 +18,8 @@ STEPS = (
 )
 EXPLANATION = Explanation(
     "Pod team-a/web",
+    True,
+    "Deployment/web",
     Mark.FAIL,
     Code.NAMESPACE_NOT_SELECTED,
     "was not rewritten",
@@ -45,7 +47,25 @@ def lines(*explanations: Explanation, width: int | None = None, verbose: bool = 
 
 def test_lines_verdict_first_and_passed_steps_hidden() -> None:
     assert lines(EXPLANATION) == [*LINES, "warning  policy  it is outdated"]
-    assert lines(EXPLANATION, EXPLANATION)[9:] == lines(EXPLANATION)
+    other = structs.replace(EXPLANATION, subject="Pod team-a/db", cause="it is opted out")
+    assert lines(EXPLANATION, other)[8:] == ["", *lines(other)]
+
+
+def test_lines_template_with_problem_of_its_pod_hidden() -> None:
+    template = structs.replace(EXPLANATION, subject="Deployment team-a/web", exists=False)
+    assert lines(template, EXPLANATION) == lines(EXPLANATION)
+    for other in (
+        structs.replace(EXPLANATION, owner="Deployment/db"),
+        structs.replace(EXPLANATION, cause="it is opted out"),
+        template,
+    ):
+        assert lines(template, other) == [*lines(template), "", *lines(other)]
+    assert lines(EXPLANATION, EXPLANATION) == [*lines(EXPLANATION), "", *lines(EXPLANATION)]
+
+
+def test_lines_consequences_hidden() -> None:
+    missing = Finding(Mark.FAIL, Code.SECRET_MISSING, "pull secret", "it does not exist")
+    assert lines(structs.replace(EXPLANATION, steps=(*STEPS, missing))) == lines(EXPLANATION)
 
 
 def test_lines_verbose_shows_every_step() -> None:

@@ -174,7 +174,7 @@ SOUND = {
         {"secret": UNREADABLE},
         Code.SECRET_UNKNOWN,
         Mark.OK,
-        ("1 of 1", str(UNREADABLE)),
+        ("1 of 1", "no permission"),
     ),
 }
 
@@ -449,7 +449,7 @@ PLANNED = {
         "no endpoint": Case(pod("nginx"), {"endpoints": replicas(0)}, Code.ENDPOINTS_NONE),
         "no secret": Case(pod("nginx"), {"secret": None}, Code.SECRET_MISSING, values=(f"team-a/{PULL}",)),
         "the webhook configuration cannot be read": Case(
-            pod("nginx"), {"configuration": UNREADABLE}, Code.WEBHOOK_UNKNOWN, Mark.UNKNOWN, (str(UNREADABLE),)
+            pod("nginx"), {"configuration": UNREADABLE}, Code.WEBHOOK_UNKNOWN, Mark.UNKNOWN, ("no permission",)
         ),
         "a dry run is rewritten": Case(
             pod("nginx"),
@@ -486,7 +486,7 @@ OTHERS = {
         values=(PULL, MADE, AFTER),
     ),
     "the configuration cannot be read": Case(
-        pod("nginx"), {"settings": UNREADABLE}, Code.CONFIG_UNKNOWN, Mark.UNKNOWN, (str(UNREADABLE),)
+        pod("nginx"), {"settings": UNREADABLE}, Code.CONFIG_UNKNOWN, Mark.UNKNOWN, ("no permission",)
     ),
 }
 #: With the words of each in tests/integration/cli/golden/explain.txt.
@@ -603,3 +603,47 @@ def test_explain_orphaned_mutating_policy_named() -> None:
 def test_explain_pod_missed_past_state_unknown() -> None:
     explanation = explained(pod("nginx"))
     assert explanation.code is Code.POD_MISSED
+
+
+def test_explain_limited_user_gets_what_can_be_known() -> None:
+    hidden = dict.fromkeys(("settings", "configuration", "policies", "guards", "endpoints"), UNREADABLE)
+    no_label = explained(pod("nginx"), **hidden, namespace_object=namespace({}))
+    assert (no_label.code, no_label.mark) == (Code.NAMESPACE_NOT_SELECTED, Mark.FAIL)
+    assert no_label.commands[0].startswith("kubectl label namespace team-a ")
+    assert no_label.unchecked.count("admission policies") == 1
+    assert "registry-webhook-reader" in no_label.unchecked
+    older = explained(pod("nginx"), **hidden, namespace_object=namespace(changed=AFTER))
+    assert older.code is Code.POD_OLDER
+    opted_out = explained(pod("nginx", labels=OPTED_OUT), **hidden)
+    assert opted_out.code is Code.POD_OPTED_OUT
+    unpulled = explained(waiting(pod("registry.example.com/nginx")), **hidden)
+    assert (unpulled.code, unpulled.mark) == (Code.PULL_FAILED, Mark.FAIL)
+    rewritten = explained(pod("nginx", rewritten=True), **hidden)
+    assert (rewritten.code, rewritten.mark) == (Code.CONFIG_UNKNOWN, Mark.UNKNOWN)
+    assert "annotation" in rewritten.verdict
+    assert "rule" in explained(pod("ghcr.io/a/b"), **hidden).cause
+
+
+def test_explain_missing_image_copied_from_original() -> None:
+    manifest = waiting(pod("nginx", rewritten=True))
+    state = manifest["status"]["containerStatuses"][0]["state"]["waiting"]
+    state["message"] = 'Back-off pulling image "registry.example.com/nginx": ErrImagePull: x: not found'
+    explanation = explained(manifest)
+    assert explanation.code is Code.PULL_NOT_FOUND
+    assert explanation.commands == (
+        "skopeo copy --all docker://docker.io/library/nginx docker://registry.example.com/nginx",
+    )
+
+
+@pytest.mark.parametrize("owner", ["web; reboot", "$(reboot)", "a b", "-x", "we'b"])
+def test_explain_hostile_owner_no_command_with_it(owner: str) -> None:
+    hostile = WorkloadName("Deployment", owner, "apps")
+    explanation = explained(pod("nginx"), namespace_object=namespace({}), owner=hostile)
+    assert explanation.code is Code.NAMESPACE_NOT_SELECTED
+    assert not [command for command in explanation.commands if owner in command]
+
+
+@pytest.mark.parametrize("place", ["team-a; reboot", "$(reboot)", "Team"])
+def test_explain_hostile_namespace_no_command_with_it(place: str) -> None:
+    explanation = explained(pod("nginx"), namespace=place, namespace_object=namespace({}, name=place))
+    assert not [command for command in explanation.commands if place in command]
