@@ -49,7 +49,7 @@ class RegistryWebhookError(Exception):
         return f"{self.message} ({self.where})" if self.where else self.message
 
     @property
-    def line(self) -> str:
+    def one_line(self) -> str:
         """Message and hint on one line, where a hint has no line of its own: in a status, an Event or a report."""
         return f"{self}; {self.hint}" if self.hint else str(self)
 
@@ -98,7 +98,7 @@ class ConfigIssue(NamedTuple):
         return f"{key}{self.problem} ({self.origin})"
 
     @property
-    def line(self) -> str:
+    def one_line(self) -> str:
         """Message and hint on one line."""
         return f"{self}; {self.hint}" if self.hint else str(self)
 
@@ -125,7 +125,16 @@ class UnreadableReview(MalformedReview):
 
 
 class InvalidManifest(RegistryWebhookError):
-    """Not a Kubernetes manifest."""
+    """Not a Kubernetes manifest; `line` is a line of the file, from 1."""
+
+    def __init__(self, message: str, *, where: str = "", hint: str = "", line: int | None = None) -> None:
+        super().__init__(message, where=where or ("" if line is None else f"line {line}"), hint=hint)
+        self.line = line
+
+    def in_file(self, name: str) -> "InvalidManifest":
+        """Return the error with its place as `pod.yaml:3`."""
+        place = name if self.line is None else f"{name}:{self.line}"
+        return InvalidManifest(self.message, where=place, hint=self.hint, line=self.line)
 
 
 class PolicyLimitExceeded(RegistryWebhookError):

@@ -22,7 +22,7 @@ def test_dry_run_shows_rewrite_stores_nothing(cluster: Cluster, served: str) -> 
     assert pull_secrets(shown) == [PULL_SECRET]
     image, secret = ran.warnings
     assert image.startswith(f"Warning: container dry: {IMAGE} -> {REWRITTEN} ")
-    assert secret == f"Warning: imagePullSecrets: {PULL_SECRET} is appended"
+    assert secret == f"Warning: added imagePullSecret {PULL_SECRET}"
     assert not cluster.exists(served, "pod/dry")
 
 

@@ -107,7 +107,7 @@ def test_explain_pod_opted_out_named(cluster: Cluster, served: str) -> None:
 def test_explain_image_excluded_named(cluster: Cluster, served: str) -> None:
     ran = _explain(served, _stored(cluster, served, pod("excluded", app=_EXCLUDED)))
     assert ran.status == 1
-    assert _first(ran) == f"{served}/excluded was not rewritten: {_EXCLUDED} stays (excluded by registry.k8s.io/**)"
+    assert _first(ran) == f"{served}/excluded was not rewritten: {_EXCLUDED} unchanged (excluded by registry.k8s.io/**)"
 
 
 def test_explain_system_namespace_named(cluster: Cluster) -> None:
@@ -118,7 +118,7 @@ def test_explain_system_namespace_named(cluster: Cluster) -> None:
         node.remove(cluster, "kube-system", name)
     assert ran.status == 1
     assert _first(ran) == (
-        "kube-system/explained was not rewritten: namespace kube-system is Kubernetes' own, and never served"
+        "kube-system/explained was not rewritten: namespace kube-system is a system namespace, and never served"
     )
 
 

@@ -10,6 +10,7 @@ from webhook.admission import patch, review
 from webhook.admission.patch import Operation
 from webhook.admission.pod import ImageField
 from webhook.admission.review import Response, Review
+from webhook.constants import ORIGINALS_ANNOTATION
 from webhook.images.resolver import Resolution
 from webhook.log import Fields, joined, shorten
 
@@ -103,14 +104,18 @@ class DecisionBuilder:
         self.operations = [patch.replace(change.place.pointer, change.resolution.image) for change in self.changes]
         self.warnings: list[str] = []
         self.pull_secret: str | None = None
-        """The name of the pull secret that is appended."""
+        """The name of the pull secret that is added."""
         self.drops_originals = False
         """Whether stale entries are removed from the annotation of original images."""
 
     def descriptions(self) -> list[str]:
         """Return a description of each change."""
-        added = [] if self.pull_secret is None else [f"imagePullSecrets: {self.pull_secret} is appended"]
-        dropped = ["original images that are not true of this Pod are dropped"] if self.drops_originals else []
+        added = [] if self.pull_secret is None else [f"added imagePullSecret {self.pull_secret}"]
+        dropped = (
+            [f"removed entries of annotation {ORIGINALS_ANNOTATION} that do not match this Pod"]
+            if self.drops_originals
+            else []
+        )
         return [*map(str, self.changes), *added, *dropped]
 
     def summary(self) -> tuple[Outcome, str]:
@@ -118,8 +123,8 @@ class DecisionBuilder:
         if self.changes:
             return Outcome.REWRITTEN, f"{len(self.changes)} of {len(self.images)} images"
         if self.pull_secret is not None:
-            return Outcome.PULL_SECRET, "every image stays; the pull secret is appended"
-        return Outcome.UNCHANGED, "every image stays" if self.images else "no image to look at"
+            return Outcome.PULL_SECRET, "no image to rewrite, added the pull secret"
+        return Outcome.UNCHANGED, "no image to rewrite" if self.images else "no images"
 
 
 def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -> Decision:
@@ -130,7 +135,7 @@ def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -
     if builder.images:
         annotations["images"] = joined(builder.images)
     if builder.pull_secret is not None:
-        annotations["pull-secret"] = f"{builder.pull_secret} appended"
+        annotations["pull-secret"] = f"added {builder.pull_secret}"
     response = Response(
         allowed=True,
         patch=patch.encode(builder.operations) if builder.operations else None,
@@ -146,8 +151,8 @@ def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -
 
 
 def fail(outcome: Outcome, why: str, *, allow: bool) -> Decision:
-    """Return the decision on a Pod that was not examined: to admit it unchanged, or to refuse it."""
-    why = f"{why}; the Pod was {'left as it is' if allow else 'refused'}"
+    """Return the decision on a Pod that was not examined: to admit it unchanged, or to deny it."""
+    why = f"{why}; the Pod was {'admitted unchanged' if allow else 'denied'}"
     response = Response(
         allowed=allow,
         status=None if allow else {"code": UNEXAMINED[outcome], "message": why},

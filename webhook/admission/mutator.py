@@ -120,7 +120,7 @@ class Mutator:
         fields = _images_to_resolve(new, old)
         too_large = _too_large_reason(fields)
         if too_large is not None:
-            return self._unexamined(Outcome.TOO_LARGE, f"did not examine the Pod: {too_large}")
+            return self._unexamined(Outcome.TOO_LARGE, f"did not process the Pod: {too_large}")
         builder = DecisionBuilder([ImageDecision(field, self._resolve(field)) for field in fields])
         if request.sub_resource != _EPHEMERAL:
             # The API server silently drops changes of annotations through pods/ephemeralcontainers.
@@ -149,7 +149,7 @@ class Mutator:
             return Outcome.NOT_SELECTED, reason
         metadata = (request.new or _NO_POD).metadata or _NO_METADATA
         if metadata.annotations and metadata.annotations.mirror is not msgspec.UNSET:
-            return Outcome.MIRROR, "a mirror Pod stands for a static one on its node, and cannot be changed"
+            return Outcome.MIRROR, "a mirror Pod represents a static Pod on its node, and cannot be changed"
         if self.pods_opt_out and metadata.labels and metadata.labels.enabled == "false":
             return Outcome.OPTED_OUT, f"the Pod's label {ENABLED_LABEL} opts it out"
         return None
@@ -174,7 +174,9 @@ class Mutator:
             return
         value = _encoded(entries)
         if entries and (value is None or not _fits(value, present, request)):
-            builder.warnings.append(f"{ORIGINALS_ANNOTATION} is left out: the annotations would pass 256 KiB")
+            builder.warnings.append(
+                f"omitted annotation {ORIGINALS_ANNOTATION}, because annotations would exceed 256 KiB"
+            )
             value = None
         if value is None:
             builder.operations += [] if present is None else [patch.remove(_ORIGINALS)]
@@ -202,8 +204,8 @@ class Mutator:
         if name is None or (present and any(secret.name == name for secret in present)):
             return
         builder.warnings += [
-            f"{shorten(str(change.place), 63)}: the image is now {shorten(change.resolution.image, 90)}, but this Pod "
-            f"was made without imagePullSecrets {name}, which cannot be added: make it anew if the pull is refused"
+            f"{shorten(str(change.place), 63)}: rewrote the image to {shorten(change.resolution.image, 90)}, but "
+            f"imagePullSecret {name} cannot be added to an existing Pod; recreate it if the pull fails"
             for change in builder.changes
         ]
 
@@ -232,20 +234,20 @@ def _to_pod_request(request: Request, body: bytes) -> PodRequest:
 def _unsupported_reason(request: PodRequest) -> str | None:
     kind = request.kind
     if kind.kind != "Pod" or kind.group or request.sub_resource not in (None, "", _EPHEMERAL):
-        return "only Pods and their ephemeral containers are rewritten"
+        return "only Pods and their ephemeral containers are processed"
     if request.operation == "CREATE":
-        return "a request without an object" if request.new is None else None
+        return "request without an object" if request.new is None else None
     if request.operation != "UPDATE":
-        return "only CREATE and UPDATE rewrite"
+        return "only CREATE and UPDATE are processed"
     # Without the old object it is unknown which images are new, and a running container must not be restarted.
-    return "an UPDATE without both objects" if request.new is None or request.old is None else None
+    return "UPDATE without old and new object" if request.new is None or request.old is None else None
 
 
 def _too_large_reason(fields: list[ImageField]) -> str | None:
     if len(fields) > IMAGES_LIMIT:
-        return f"it has more than {IMAGES_LIMIT:,} images"
+        return f"more than {IMAGES_LIMIT:,} images"
     if sum([len(field.image) for field in fields]) > STORED_LIMIT:
-        return f"its images have more than {STORED_LIMIT // 1024} KiB"
+        return f"image names of more than {STORED_LIMIT // 1024} KiB"
     return None
 
 

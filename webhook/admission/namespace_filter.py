@@ -19,14 +19,14 @@ class NamespaceFilter:
     def denial_reason(self, namespace: str) -> str | None:
         """Return why a namespace is not selected whatever its labels are, or None; deny wins over allow."""
         if namespace in SYSTEM_NAMESPACES:
-            return f"namespace {namespace} is Kubernetes' own"
+            return f"namespace {namespace} is a system namespace"
         if namespace == self._own:
-            return f"namespace {namespace} is the webhook's own"
+            return f"namespace {namespace} is the namespace of the webhook"
         denied = self._deny.match(namespace)
         if denied is not None:
             return f"namespace {namespace} is denied by {denied} in webhook.namespaces.deny"
         if self._allow is not None and self._allow.match(namespace) is None:
-            return f"namespace {namespace} is not among webhook.namespaces.allow"
+            return f"namespace {namespace} is not in webhook.namespaces.allow"
         return None
 
     def is_opted_in(self, labels: Mapping[str, str]) -> bool:

@@ -195,7 +195,7 @@ def decode_truncated(beginning: bytes) -> Review:
     """
     found = _BEGINNING.match(beginning)
     if found is None:
-        raise MalformedReview("no AdmissionReview at its beginning")
+        raise MalformedReview("not an AdmissionReview")
     version = cast("Version", found["version"].decode())
     return Review(version, "AdmissionReview", Request(uid=found["uid"].decode()))
 
@@ -214,13 +214,13 @@ def _decode_envelope(body: bytes) -> _RawReview:
     try:
         return _raw_decoder.decode(body)
     except msgspec.ValidationError as error:
-        raise _refusal(body, f"no AdmissionReview of {' or '.join(VERSIONS)}: {_unquoted(error)}") from None
+        raise _refusal(body, f"not an AdmissionReview of {' or '.join(VERSIONS)}: {_unquoted(error)}") from None
     except UnicodeDecodeError:
-        raise _refusal(body, "not UTF-8") from None
+        raise _refusal(body, "not UTF-8 text") from None
     except msgspec.DecodeError as error:
-        raise _refusal(body, f"no JSON: {error}") from None
+        raise _refusal(body, f"invalid JSON: {error}") from None
     except RecursionError:
-        raise _refusal(body, "no JSON, and nested too deeply") from None
+        raise _refusal(body, "invalid JSON with too many levels of nesting") from None
 
 
 def _refusal(body: bytes, why: str) -> MalformedReview:

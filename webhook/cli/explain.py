@@ -85,7 +85,7 @@ def _workloads(filename: str) -> list[Workload]:
         content = read_input(filename)
         found = [workload for document in manifests.parse(content).values for workload in workloads(document)]
     except InvalidManifest as error:
-        raise InvalidManifest(error.message, where=filename, hint=error.hint) from None
+        raise error.in_file(filename) from None
     if not found:
         raise InvalidManifest("no Pods or workloads found", where=filename)
     return found

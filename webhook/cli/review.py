@@ -10,7 +10,7 @@ import click
 from webhook.admission.mutator import Mutator
 from webhook.cli.options import config_option, load_options, read_input
 from webhook.diagnostics.preview import Preview, preview
-from webhook.errors import FileError, InvalidManifest
+from webhook.errors import FileError, InvalidManifest, RegistryWebhookError
 from webhook.kube import manifests
 from webhook.kube.manifests import Document
 from webhook.log.escaping import truncate
@@ -63,7 +63,7 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
     for name in names:
         reviewed = _reviewed(mutator, name, namespace)
         for error in reviewed.errors:
-            terminal.error(error)
+            terminal.error(str(error), error.hint)
         if reviewed.status == _NO_IMAGE:
             terminal.error(f"no Pods or workloads found in {reviewed.name}")
         if output == "diff":
@@ -104,7 +104,7 @@ class _Reviewed(NamedTuple):
     name: str
     documents: list[_One]
     rest: str
-    errors: list[str]
+    errors: list[RegistryWebhookError]
 
     @property
     def status(self) -> int:
@@ -125,18 +125,19 @@ def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
     try:
         manifest = manifests.parse(read_input(name))
     except FileError as error:
-        return _Reviewed(shown, [], "", [str(error)])
+        return _Reviewed(shown, [], "", [error])
     except InvalidManifest as error:
-        return _Reviewed(shown, [], "", [f"{shown}: {error}"])
-    documents, errors = [], []
+        return _Reviewed(shown, [], "", [error.in_file(shown)])
+    documents: list[_One] = []
+    errors: list[RegistryWebhookError] = []
     for number, document in enumerate(manifest.documents, 1):
         try:
             documents.append(_One(document, preview(mutator, document.value, namespace)))
         except InvalidManifest as error:
             which = f", document {number}" if len(manifest.documents) > 1 else ""
-            errors.append(f"{shown}{which}: {error}")
+            errors.append(error.in_file(f"{shown}{which}"))
     if not manifest.documents:
-        errors.append(f"{shown}: it is empty: nothing was reviewed")
+        errors.append(InvalidManifest("the file is empty", where=shown))
     return _Reviewed(shown, documents, manifest.rest, errors)
 
 

@@ -27,14 +27,14 @@ def read(path: Path, limit: int = LIMIT) -> bytes:
     """
     try:
         if not stat.S_ISREG(path.stat().st_mode):
-            raise FileError(f"{path}: it is {'a directory' if path.is_dir() else 'no plain file'}")
+            raise FileError(f"{path}: {'is a directory' if path.is_dir() else 'not a regular file'}")
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
         raise FileError(f"{path}: {reason[:1].lower()}{reason[1:]}") from None
     if len(content) > limit:
-        raise FileError(f"{path}: it is larger than {limit // 1024 // 1024} MiB")
+        raise FileError(f"{path}: larger than {limit // 1024 // 1024} MiB")
     return content
 
 
@@ -51,7 +51,7 @@ def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[st
         for name, content in contents.items():
             path = folder / name
             if path.is_dir():
-                raise IsADirectoryError(errno.EISDIR, "it is a directory")
+                raise IsADirectoryError(errno.EISDIR, "is a directory")
             fresh[path] = folder / f".{name}.{secrets.token_hex(4)}"
             mode = 0o600 if name in private else 0o644
             with os.fdopen(os.open(fresh[path], os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import yaml
 
-_UTF8 = "not UTF-8 text"
-_SAVE = "save the file as UTF-8"
+NOT_UTF8, SAVE_AS_UTF8 = "not UTF-8 text", "save the file as UTF-8"
 _TEMPLATE = re.compile(r"""^[^"'#\n]*\{\{""", re.MULTILINE)
 
 
@@ -93,16 +92,19 @@ def describe(error: yaml.YAMLError | UnicodeError, text: str) -> Problem:
         return _unreadable(error, text)
     mark = error.problem_mark or error.context_mark
     line = None if mark is None else mark.line + 1
-    template = _template_line(text, line)
+    template = template_line(text, line)
     if template is not None:
         return unrendered(template)
     message = f"{error.context or ''}: {error.problem or ''}"
+    last_line = text.rstrip().count("\n") + 1
+    is_at_end = line is not None and line > last_line
+    if is_at_end and "node content" in message:
+        return Problem("invalid YAML: unexpected end of the file", "close all brackets and braces", last_line)
     if _CANNOT_START in message:
         return _cannot_start(text, mark)
     for pattern, problem, hint in _PROBLEMS:
         if pattern.search(message):
             begin = line if error.context_mark is None else error.context_mark.line + 1
-            is_at_end = line is not None and line > text.rstrip().count("\n") + 1
             where = begin if is_at_end or "quotation" in problem else line
             return Problem(f"invalid YAML: {problem}", hint.replace("LINE", str(begin)), where)
     return Problem("invalid YAML", "write values with special characters in quotes", line)
@@ -114,7 +116,7 @@ def unrendered(line: int | None) -> Problem:
     return Problem(problem, "render it first, for example with helm template", line)
 
 
-def _template_line(text: str, last: int | None) -> int | None:
+def template_line(text: str, last: int | None = None) -> int | None:
     """Return the first line, up to the line `last`, that has `{{` before any quotation mark or comment."""
     found = _TEMPLATE.search(text)
     if found is None:
@@ -137,6 +139,6 @@ def _cannot_start(text: str, mark: yaml.Mark | None) -> Problem:
 
 def _unreadable(error: yaml.YAMLError | UnicodeError, text: str) -> Problem:
     if not isinstance(error, yaml.reader.ReaderError) or "not allowed" not in error.reason:
-        return Problem(_UTF8, _SAVE)
+        return Problem(NOT_UTF8, SAVE_AS_UTF8)
     line = text[: error.position].count("\n") + 1
     return Problem(f"contains the control character U+{int(error.character):04X}", "remove it", line)

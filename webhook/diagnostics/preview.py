@@ -46,9 +46,9 @@ def preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
     try:
         return _preview(mutator, document, namespace)
     except MalformedReview as error:
-        raise InvalidManifest(f"it is {error}") from None
+        raise InvalidManifest(str(error)) from None
     except UnicodeEncodeError:
-        raise InvalidManifest("it has half of a surrogate pair, which is no character") from None
+        raise InvalidManifest("a lone surrogate is not a character") from None
 
 
 def _preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
@@ -96,4 +96,4 @@ def _applied(document: Any, operations: list[dict[str, Any]]) -> Any:
     try:
         return jsonpatch.apply_patch(copy.deepcopy(document), operations)
     except jsonpatch.JsonPatchException as error:
-        raise InvalidManifest(f"the patch does not fit the document: {error}") from None
+        raise InvalidManifest(f"cannot apply the patch: {error}") from None

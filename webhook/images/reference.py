@@ -157,30 +157,36 @@ def parse(text: str) -> Reference:
     if first == DOCKER_HUB and "/" not in path:
         path = OFFICIAL + path
     if len(path) > PATH_LIMIT:
-        raise InvalidReference(f"its path has {len(path)} characters; the limit is {PATH_LIMIT}")
+        raise InvalidReference(f"the path has {len(path)} characters, more than {PATH_LIMIT}")
     return Reference(first, path, suffix, qualified)
 
 
 def _why_invalid(text: str, domain: str, remainder: str) -> str:
     """Return why an invalid reference is invalid."""
     if not text:
-        return "it is empty"
+        return "empty"
+    if "{{" in text:
+        return "a template that has not been rendered"
     if not text.isascii() or not text.isprintable() or " " in text:
-        return "it has a blank or another character that no image name may have"
+        return "contains a space or another character that image names do not have"
     if _IDENTIFIER.fullmatch(text):
-        return "it is an image ID (64 hexadecimal characters or a digest), not a name"
+        return "an image ID, not a name"
     if "://" in text:
-        return "an image name has no scheme: leave out what stands before ://"
+        return "begins with a URL scheme"
     if not is_domain(domain):
-        return "what stands before the first / looks like a registry but is no host with an optional port"
+        return "the part before the first / is not a host with an optional port"
     if len(remainder) > REMAINDER_LIMIT:
-        return f"its path, tag and digest have {len(remainder)} characters; the limit is {REMAINDER_LIMIT}"
+        return f"path, tag and digest have {len(remainder)} characters, more than {REMAINDER_LIMIT}"
+    return _why_invalid_remainder(remainder)
+
+
+def _why_invalid_remainder(remainder: str) -> str:
     name, at, _ = remainder.partition("@")
     if at and _REMAINDER.fullmatch(name):
-        return "its digest is malformed: sha256:, sha384: or sha512: and 64, 96 or 128 hexadecimal digits in lower case"
+        return "the digest must be sha256:, sha384: or sha512: with 64, 96 or 128 lower-case hexadecimal digits"
     path = name.partition(":")[0]
     if path != path.lower() and is_path(path.lower()):
-        return "a repository's path must be in lower case"
+        return "the path must be in lower case"
     if is_path(path):
-        return "its tag is malformed"
-    return "its path is malformed: parts of a-z and 0-9, joined by one of . _ __ or dashes, with / between them"
+        return "the tag must have 1 to 128 letters, digits, _, . and -, and not begin with . or -"
+    return "the path must consist of a-z and 0-9, joined by one of . _ __ or dashes, with / between components"

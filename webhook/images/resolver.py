@@ -50,7 +50,7 @@ class Resolution(Struct, frozen=True, gc=False):
     private: bool
     """Whether the pull secret applies: the image is on the server, a rule's target or a further registry."""
     description: str
-    """The result in words, escaped and shortened: `nginx -> registry.example.com/nginx (names no registry: ...)`."""
+    """The result in words, escaped and shortened: `nginx -> registry.example.com/nginx (no registry ...)`."""
     rule: str | None = None
     """The rule that rewrote it, `quay.io -> registry.example.com/quay`."""
 
@@ -75,7 +75,7 @@ class Resolver:
         try:
             parsed = reference.parse(written)
         except InvalidReference as error:
-            return _unchanged(written, Reason.INVALID, f"no image reference: {error}", private=False)
+            return _unchanged(written, Reason.INVALID, f"not an image name: {error}", private=False)
         name = parsed.canonical_name
         private_prefix = prefix.longest(self._private, name)
         private = private_prefix is not None
@@ -86,12 +86,14 @@ class Resolver:
         if image != written:
             return self._rewritten(written, image, rule, target)
         if rule is not None:
-            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already below {rule.target}", private=private)
+            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already under {rule.target}", private=private)
         if not parsed.qualified:
-            return _unchanged(written, Reason.NO_REGISTRY, "names no registry, and none is configured", private=private)
+            return _unchanged(
+                written, Reason.NO_REGISTRY, "no registry specified, and none configured", private=private
+            )
         if private:
-            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already below {private_prefix}", private=private)
-        detail = f"names its registry, {shorten(parsed.domain, _SHOWN)}"
+            return _unchanged(written, Reason.ALREADY_PREFIXED, f"already under {private_prefix}", private=private)
+        detail = f"specifies its registry, {shorten(parsed.domain, _SHOWN)}"
         return _unchanged(written, Reason.QUALIFIED, detail, private=private)
 
     def _rewritten(self, written: str, image: str, rule: RuleSettings | None, canonical_target: str) -> Resolution:
@@ -99,11 +101,11 @@ class Resolver:
         try:
             result = reference.parse(image)
         except InvalidReference as error:
-            return _unchanged(written, Reason.TOO_LONG, f"{target} does not fit in front: {error}", private=False)
+            return _unchanged(written, Reason.TOO_LONG, f"cannot be prefixed with {target}: {error}", private=False)
         if not (result.qualified and prefix.covers(canonical_target, result.canonical_name)):
             # The rule's source is the whole name and its target a bare registry.
-            return _unchanged(written, Reason.TOO_LONG, f"{target} leaves no name for it", private=False)
-        detail = f"rule {rule}" if rule else f"names no registry: {target} goes in front"
+            return _unchanged(written, Reason.TOO_LONG, f"rule {rule} leaves no image name", private=False)
+        detail = f"rule {rule}" if rule else f"no registry specified, prefixed with {target}"
         reason = Reason.RULE if rule else Reason.SERVER
         description = f"{shorten(written, _LONGEST)} -> {shorten(image, _LONGEST)} ({detail})"
         return Resolution(
@@ -118,10 +120,10 @@ class Resolver:
 
 
 def never_pulled(written: str) -> Resolution:
-    """Return the resolution of an image with pull policy Never, which stays because it is never pulled."""
-    return _unchanged(written, Reason.NEVER_PULLED, "its pull policy is Never", private=False)
+    """Return the resolution of an image with pull policy Never, which is unchanged because it is never pulled."""
+    return _unchanged(written, Reason.NEVER_PULLED, "pull policy is Never", private=False)
 
 
 def _unchanged(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
-    description = f"{shorten(written, _SHOWN)} stays ({detail})"
+    description = f"{shorten(written, _SHOWN)} unchanged ({detail})"
     return Resolution(written, reason, detail, rewritten=False, private=private, description=description)

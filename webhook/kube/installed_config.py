@@ -106,7 +106,7 @@ def load_valid_config(objects: InstalledObjects) -> Loaded:
         return load_config(objects)
     except ConfigurationError as error:
         more = f" (and {len(error.issues) - 1} more)" if len(error.issues) > 1 else ""
-        raise NotReadable(f"the configuration is invalid: {error.issues[0].line}{more}") from None
+        raise NotReadable(f"the configuration is invalid: {error.issues[0].one_line}{more}") from None
 
 
 def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded:

@@ -18,13 +18,14 @@ from typing import Any, NamedTuple
 import yaml
 
 from webhook import log
+from webhook.config import yaml_errors
 from webhook.errors import InvalidManifest
 from webhook.log.escaping import escape_document, is_shown
 
 #: Limits far above any Kubernetes object.
 DEPTH_LIMIT = 100
 _NODES = 10_000_000
-TOO_DEEP = "it is nested too deeply"
+TOO_DEEP = f"more than {DEPTH_LIMIT} levels of nesting"
 
 _TAG = "tag:yaml.org,2002:"
 _STRING, _BINARY, _MERGE = (_TAG + name for name in ("str", "binary", "merge"))
@@ -108,10 +109,9 @@ class Source(NamedTuple):
     text: str
     above: int = 0
 
-    def invalid(self, problem: str, line: int | None = None) -> InvalidManifest:
+    def invalid(self, problem: str, line: int | None = None, hint: str = "") -> InvalidManifest:
         """Return the error for a line of the text, counted from 0."""
-        where = "" if line is None else f"line {self.above + line + 1}: "
-        return InvalidManifest(f"{where}{problem}")
+        return InvalidManifest(problem, line=None if line is None else self.above + line + 1, hint=hint)
 
 
 def read(source: Source) -> Any:
@@ -135,19 +135,17 @@ def compose(source: Source) -> yaml.Node | None:
     except yaml.MarkedYAMLError as error:
         if error.problem != "found unexpected ':'":
             raise _invalid_yaml(source, error) from None
-    except yaml.reader.ReaderError as error:
-        raise source.invalid(f"invalid YAML: {log.escape(str(error.reason))}") from None
-    except UnicodeEncodeError:
-        raise source.invalid("invalid YAML: half of a surrogate pair") from None
+    except (yaml.reader.ReaderError, UnicodeEncodeError) as error:
+        raise _invalid_yaml(source, error) from None
     try:
         return _compose(source, text, _LenientLoader)
     except yaml.MarkedYAMLError as error:
         raise _invalid_yaml(source, error) from None
 
 
-def _invalid_yaml(source: Source, error: yaml.MarkedYAMLError) -> InvalidManifest:
-    line = None if error.problem_mark is None else error.problem_mark.line
-    return source.invalid(f"invalid YAML: {log.escape(error.problem or error.context or 'not readable')}", line)
+def _invalid_yaml(source: Source, error: yaml.YAMLError | UnicodeError) -> InvalidManifest:
+    problem, hint, line = yaml_errors.describe(error, source.text)
+    return source.invalid(problem, None if line is None else line - 1, hint)
 
 
 class _ComposedNode(NamedTuple):
@@ -204,7 +202,7 @@ class _Composer:
 
     def _add(self, event: Any, read: _ComposedNode) -> None:
         if read.size > _NODES:
-            raise self._invalid(event, f"its aliases stand for more than {_NODES} values")
+            raise self._invalid(event, f"aliases that expand to more than {_NODES} values")
         if len(self._open) + read.depth > DEPTH_LIMIT + 1:
             raise self._invalid(event, TOO_DEEP)
         if self._open:
@@ -219,20 +217,20 @@ class _Composer:
 
     def _alias(self, event: Any) -> _ComposedNode:
         if event.anchor not in self._anchors:
-            raise self._invalid(event, f"invalid YAML: there is no anchor for *{log.escape(event.anchor)}")
+            raise self._invalid(event, f"invalid YAML: no anchor for the alias *{log.escape(event.anchor)}")
         read = self._anchors[event.anchor]
         if read is None:
-            raise self._invalid(event, f"invalid YAML: *{log.escape(event.anchor)} is inside what it stands for")
+            raise self._invalid(event, f"invalid YAML: the alias *{log.escape(event.anchor)} contains itself")
         return read
 
     def _scalar(self, event: Any) -> _ComposedNode:
         """Return the node of a scalar. Raises `InvalidManifest` for syntax that only libyaml accepts."""
         if not event.style and "?" in event.value and self._open and self._open[-1].event.flow_style:
-            raise self._invalid(event, "invalid YAML: within { } or [ ], a string with ? must be in quotes")
+            raise self._invalid(event, "invalid YAML: a string with ? in brackets or braces must be in quotes")
         if event.style == '"' and "/" in event.value:
             written = self._source.text[event.start_mark.index : event.end_mark.index]
             if "\\/" in written.replace("\\\\", ""):
-                raise self._invalid(event, "invalid YAML: \\/ is not an escape")
+                raise self._invalid(event, "invalid YAML: unknown escape sequence \\/ in double quotes")
         tag = event.tag or (_PLAIN if event.implicit[0] else _STRING)
         return _ComposedNode(yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark, event.style))
 
@@ -273,7 +271,7 @@ class _NodeConverter:
         value = self._scalar(node)
         if isinstance(value, float):
             if not math.isfinite(value):
-                raise self._invalid(node, "JSON has no such number")
+                raise self._invalid(node, "numbers must be finite")
             return number(value)
         return value
 
@@ -286,12 +284,12 @@ class _NodeConverter:
             merged = list(reversed(value.value)) if isinstance(value, yaml.SequenceNode) else [value]
             for mapping in merged:
                 if not isinstance(mapping, yaml.MappingNode):
-                    raise self._invalid(key, "<< takes a mapping or a list of mappings")
+                    raise self._invalid(key, "<< must have a mapping or a list of mappings")
                 self._add(mapping, found)
 
     def _key(self, node: yaml.Node) -> str:
         if not isinstance(node, yaml.ScalarNode):
-            raise self._invalid(node, "a key is a list or mapping: text in {{ }} or [ ] must be in quotes")
+            raise self._invalid(node, "a key must not be a list or a mapping", "write text in [ ] or { } in quotes")
         value = self._scalar(node)
         match value:
             case str():
@@ -313,7 +311,7 @@ class _NodeConverter:
             try:
                 return base64.b64decode(re.sub(r"[\r\n]", "", text), validate=True).decode(errors="replace")
             except (binascii.Error, ValueError):
-                raise self._invalid(node, "!!binary takes base64") from None
+                raise self._invalid(node, "!!binary must have base64") from None
         if tag not in _TYPED:
             return str(text)
         return self._typed(node, tag.removeprefix(_TAG), text)
@@ -329,10 +327,10 @@ class _NodeConverter:
                 return float(value)
             case "timestamp", str() if _TIMESTAMP.fullmatch(text):
                 return text
-        raise self._invalid(node, f"this is not a !!{name}")
+        raise self._invalid(node, f"the value does not have the type !!{name}")
 
-    def _invalid(self, node: yaml.Node, problem: str) -> InvalidManifest:
-        return self._source.invalid(f"invalid YAML: {problem}", node.start_mark.line)
+    def _invalid(self, node: yaml.Node, problem: str, hint: str = "") -> InvalidManifest:
+        return self._source.invalid(f"invalid YAML: {problem}", node.start_mark.line, hint)
 
 
 _TIMESTAMP = re.compile(r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt ][0-9:.]+(?:Z|[-+][0-9:]+)?)?")
@@ -408,7 +406,7 @@ def read_json(text: str, position: int = 0) -> tuple[Any, int]:
     try:
         value, end = _DECODER.raw_decode(text, position)
     except json.JSONDecodeError as error:
-        raise NotJson(f"line {error.lineno}: invalid JSON: {error.msg}") from None
+        raise NotJson(f"invalid JSON: {_json_problem(error.msg)}", line=error.lineno) from None
     except ValueError as error:
         raise NotJson(f"invalid JSON: {error}") from None
     except RecursionError:
@@ -418,8 +416,25 @@ def read_json(text: str, position: int = 0) -> tuple[Any, int]:
         try:
             json.dumps(value, ensure_ascii=False).encode()
         except UnicodeEncodeError:
-            raise InvalidManifest("invalid JSON: half of a surrogate pair is not a character") from None
+            raise InvalidManifest("invalid JSON: a lone surrogate is not a character") from None
     return value, end
+
+
+#: The beginning of the messages of Python's decoder, in words.
+_JSON_PROBLEMS = {
+    "Expecting property name": "expected a key in double quotes",
+    "Expecting ':'": "expected a colon after a key",
+    "Expecting ','": "expected a comma",
+    "Expecting value": "expected a value",
+    "Illegal trailing comma": "comma after the last item",
+    "Unterminated string": "a string is not closed",
+    "Invalid control character": "a control character in a string must be escaped",
+    "Invalid \\": "unknown escape sequence in a string",
+}
+
+
+def _json_problem(message: str) -> str:
+    return next((words for start, words in _JSON_PROBLEMS.items() if message.startswith(start)), message)
 
 
 _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
@@ -428,7 +443,7 @@ _SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
 def _json_number(text: str) -> int | float:
     value = float(text)
     if math.isinf(value):
-        raise InvalidManifest("invalid JSON: a number is too large")
+        raise InvalidManifest("invalid JSON: a number is out of range")
     return number(value)
 
 

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from webhook.config import yaml_errors
 from webhook.errors import InvalidManifest
 from webhook.kube import kubernetes_yaml, manifest_edits
 from webhook.kube.kubernetes_yaml import NotJson, Source
@@ -99,9 +100,11 @@ def parse(content: bytes) -> Manifest:
     try:
         return _parse(text)
     except InvalidManifest as error:
-        if "{{" in text:
-            raise InvalidManifest(f"{error}; this looks like a template that has not been rendered") from None
-        raise
+        line = yaml_errors.template_line(text, error.line)
+        if line is None:
+            raise
+        problem, hint, _ = yaml_errors.unrendered(line)
+        raise InvalidManifest(problem, line=line, hint=hint) from None
 
 
 def _text(content: bytes) -> str:
@@ -110,7 +113,8 @@ def _text(content: bytes) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError as error:
-        raise InvalidManifest(f"not {encoding} text (byte {error.start})") from None
+        hint = "" if encoding == "UTF-16" else yaml_errors.SAVE_AS_UTF8
+        raise InvalidManifest(f"not {encoding} text", where=f"byte {error.start}", hint=hint) from None
 
 
 class _ParsedDocument(NamedTuple):
@@ -185,7 +189,7 @@ def _yaml_documents(text: str, begin: int) -> Iterator[_ParsedDocument]:
         behind = separator[1].strip()
         if behind and behind[0] != "#":
             line = above + text.count("\n", opened, end) + 1
-            raise InvalidManifest(f"line {line}: invalid YAML: only a comment may follow --- on its line")
+            raise InvalidManifest("invalid YAML: only a comment may follow --- on its line", line=line)
         begin, is_first = separator.end() + 1, opened == end
         # A separator after which a directive or `...` may come belongs to the next document.
         opened = end if is_first else begin

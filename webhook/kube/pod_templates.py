@@ -63,7 +63,7 @@ def _workloads(document: Any, path: tuple[str | int, ...], default: str | None) 
     """Find the workloads at a path. `default` is the kind of items of a list that have none."""
     kind = document.get("kind", default) if isinstance(document, dict) else None
     if not isinstance(kind, str):
-        raise InvalidManifest("not a Kubernetes manifest: it has no kind")
+        raise InvalidManifest("not a Kubernetes manifest, because it has no kind")
     if kind.endswith("List") and isinstance(document.get("items"), list):
         for index, item in enumerate(document["items"]):
             yield from _workloads(item, (*path, "items", index), kind.removesuffix("List") or None)

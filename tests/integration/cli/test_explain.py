@@ -40,7 +40,7 @@ def test_explain_api_server_unreachable_one_line(place: Place, call: _Run) -> No
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("kind: [", "line 2"),
+        ("kind: [", "(file.yaml:1)"),
         ("kind: ConfigMap", "no Pods or workloads"),
         ("{}", "not a Kubernetes manifest"),
     ],
@@ -51,4 +51,4 @@ def test_explain_file_without_pod_named(tmp_path: Path, call: _Run, text: str, s
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
-    assert "(file.yaml)" in done.stderr
+    assert "(file.yaml" in done.stderr

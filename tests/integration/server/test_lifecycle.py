@@ -113,7 +113,9 @@ def test_configuration_reloaded_unless_invalid(server: Server) -> None:
         server.place.configure(CONFIGURATION.replace("registry.example.com", "other.example.com"))
         wait_until(lambda: image(server) == "other.example.com/nginx")
         assert (
-            client.review(BODY).response["warnings"][0].endswith("(names no registry: other.example.com goes in front)")
+            client.review(BODY)
+            .response["warnings"][0]
+            .endswith("(no registry specified, prefixed with other.example.com)")
         )
     assert "changed=opencti.daemon.registry.server" in server.log
     server.place.configure("opencti: {daemon: {registry: {server: harbor, pasword: hunter2}}}")

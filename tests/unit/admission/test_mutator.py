@@ -105,7 +105,7 @@ def test_create_every_image_field_rewritten() -> None:
     }
     assert originals(after) == {"app": "nginx", "setup": "busybox:1", "debug": "netshoot", "model": "ml/model"}
     assert decision.outcome is Outcome.REWRITTEN
-    assert ["stays" in str(image) for image in decision.images] == [False, True, False, False, False]
+    assert ["unchanged" in str(image) for image in decision.images] == [False, True, False, False, False]
 
 
 def test_unchanged_pod_has_no_patch() -> None:
@@ -315,8 +315,8 @@ def test_dry_run_same_patch_with_warnings() -> None:
     assert dry.operations == wet.operations
     assert wet.response.warnings is None
     assert dry.response.warnings == (
-        f"container a: nginx -> {SERVER}/nginx (names no registry: {SERVER} goes in front)",
-        f"imagePullSecrets: {SECRET} is appended",
+        f"container a: nginx -> {SERVER}/nginx (no registry specified, prefixed with {SERVER})",
+        f"added imagePullSecret {SECRET}",
     )
 
 
@@ -325,11 +325,11 @@ def test_audit_annotations_describe_every_image() -> None:
     annotations = decision.response.audit_annotations
     assert annotations == {
         "outcome": "rewritten: 1 of 3 images",
-        "images": f"container a: nginx -> {SERVER}/nginx (names no registry: {SERVER} goes in front); "
-        "container b: gcr.io/x stays (excluded by gcr.io/**); "
-        "container c: Bad Name stays (no image reference: it has a blank or another character that no image name "
-        "may have)",
-        "pull-secret": f"{SECRET} appended",
+        "images": f"container a: nginx -> {SERVER}/nginx (no registry specified, prefixed with {SERVER}); "
+        "container b: gcr.io/x unchanged (excluded by gcr.io/**); "
+        "container c: Bad Name unchanged (not an image name: contains a space or another character that image names do "
+        "not have)",
+        "pull-secret": f"added {SECRET}",
     }
 
 
@@ -434,10 +434,10 @@ def test_most_storable_images_rewritten() -> None:
 
 #: By what it says: specs with more of what is examined than can be stored.
 TOO_LARGE: dict[str, Pod] = {
-    f"did not examine the Pod: it has more than {IMAGES_LIMIT:,} images": {
+    f"did not process the Pod: more than {IMAGES_LIMIT:,} images": {
         "volumes": [{"image": {"reference": "a"}}] * (IMAGES_LIMIT + 1)
     },
-    "did not examine the Pod: its images have more than 1536 KiB": {"containers": [{"image": "a" * 1024}] * 1537},
+    "did not process the Pod: image names of more than 1536 KiB": {"containers": [{"image": "a" * 1024}] * 1537},
     "could not read the Pod: more than 49,152 containers": {"containers": [{"image": "a"}] * 150_000},
     "could not read the Pod: more than 49,152 ephemeral containers": {
         "containers": containers(a="nginx"),
@@ -458,7 +458,7 @@ def test_too_large_pod_decided_by_on_error(why: str, allowed: bool) -> None:
     assert json.loads(answer.answer)["response"]["uid"] == "u-7"
     assert (answer.decision.outcome, response.allowed, response.patch) == (Outcome.TOO_LARGE, allowed, None)
     assert answer.decision.counts.outcome == "too-large"
-    what = f"registry-webhook {why}; the Pod was {'left as it is' if allowed else 'refused'}"
+    what = f"registry-webhook {why}; the Pod was {'admitted unchanged' if allowed else 'denied'}"
     assert response.warnings == ((what,) if allowed else None)
     assert response.status == (None if allowed else {"code": 413, "message": what})
 
@@ -485,7 +485,7 @@ def test_unreadable_old_pod_decided_by_on_error() -> None:
 
 
 def test_skipped_pod_too_large_untouched() -> None:
-    large = pod(**TOO_LARGE["did not examine the Pod: its images have more than 1536 KiB"])
+    large = pod(**TOO_LARGE["did not process the Pod: image names of more than 1536 KiB"])
     assert decided(large, namespace="kube-system")[0].outcome is Outcome.NOT_SELECTED
 
 
@@ -631,7 +631,7 @@ def test_originals_stale_dropped(what: str, field: str, operation: str) -> None:
     assert json.loads(after["metadata"]["annotations"].pop(ORIGINALS_ANNOTATION, "null")) == kept
     assert after["metadata"]["annotations"] == {"theirs": "stays"}
     assert after["spec"] == new["spec"]
-    assert any("original images" in warning for warning in decision.response.warnings or ())
+    assert any(ORIGINALS_ANNOTATION in warning for warning in decision.response.warnings or ())
 
 
 def test_originals_of_copied_pod_replaced() -> None:

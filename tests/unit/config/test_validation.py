@@ -17,7 +17,7 @@ def _faults(text: str | bytes, environment: Mapping[str, str] | None = None) -> 
     with pytest.raises(ConfigurationError) as caught:
         load(text.encode() if isinstance(text, str) else text, "c.yaml", environment or {})
     assert str(caught.value).split("\n") == [str(issue) for issue in caught.value.issues]
-    assert all(issue.line.isprintable() for issue in caught.value.issues)
+    assert all(issue.one_line.isprintable() for issue in caught.value.issues)
     return list(map(_place_first, caught.value.issues))
 
 
@@ -275,7 +275,7 @@ def test_string_value_shown_in_quotes(value: str) -> None:
         load(f"webhook:\n  exclude:\n    - '{value}'\n".encode(), "c.yaml", {})
     (issue,) = caught.value.issues
     assert str(issue) == f'webhook.exclude[0] = "{value}": {issue.problem} (c.yaml:3)'
-    assert issue.line == f"{issue}; {issue.hint}"
+    assert issue.one_line == f"{issue}; {issue.hint}"
 
 
 @pytest.mark.parametrize(

@@ -114,7 +114,7 @@ def test_server_invalid_suggests_fix(written: str, remedy: str) -> None:
         load(b"", "c.yaml", {_SERVER: written})
     (fault,) = caught.value.issues
     assert (fault.key, fault.origin) == ("opencti.daemon.registry.server", _SERVER)
-    assert remedy in fault.line
+    assert remedy in fault.one_line
 
 
 @given(

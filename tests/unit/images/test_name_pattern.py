@@ -89,8 +89,8 @@ def test_normalize_pattern_no_name_can_match_refused(pattern: str) -> None:
 @pytest.mark.parametrize("pattern", ["quay.io/x@sha256:00", "robot:hunter2@quay.io/**", "hunter2?/x", "hunter2#"])
 def test_normalize_pattern_that_may_hold_secret_quoted_nowhere(pattern: str) -> None:
     error = _refused(pattern)
-    assert "hunter2" not in error.line
-    assert "quay" not in error.line
+    assert "hunter2" not in error.one_line
+    assert "quay" not in error.one_line
 
 
 @pytest.mark.parametrize("pattern", ["**", "quay.io/**", "*/x", "*.io/*", "localhost/x", "a:5000/**", "[::1]:5000/*"])
@@ -145,11 +145,9 @@ def _is_canonical_name(name: str) -> bool:
 
 @given(st.from_regex(rf"({_PART}/){{0,2}}{_PART}(:[a-z0-9._-]{{1,4}})?", fullmatch=True))
 def test_normalize_image_as_pattern_suggestion_matches_image(image: str) -> None:
+    name = reference.parse(image).canonical_name
     try:
-        name = reference.parse(image).canonical_name
         name_pattern.normalize(image)
-    except InvalidReference:
-        return
     except InvalidPattern:
         # A host alone counts as a registry, although it is the name of an image on Docker Hub, too.
         assume("/" in image or not re.fullmatch(r"[^:]*\.[^:]*(:[0-9]+)?|localhost", image))
