@@ -75,7 +75,7 @@ def test_password_file_empty_or_removed_previous_kept(
     password = change_password()
     has_password(cluster, namespace, password)
     before = version(cluster, namespace)
-    for spoil, fault in ((_empty, "it is empty"), (_remove, "no such file")):
+    for spoil, fault in ((_empty, "the file is empty"), (_remove, "no such file")):
         spoil(sidecar)
         eventually(f"it says that {fault}", lambda fault=fault: fault in sidecar.ask("/readyz")[1])  # type: ignore[misc]
         assert sidecar.ask("/readyz")[0] == 200

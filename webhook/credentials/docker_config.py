@@ -37,10 +37,10 @@ class DockerConfigProvider:
         entries = (*own, *kept)
         if not entries:
             raise CredentialProviderError(
-                f"{name}: {notes[0] if notes else 'its auths has no entry: log in to a registry'}"
+                f"{name}: {notes[0] if notes else 'auths has no entry; log in to a registry'}"
             )
         notes += [
-            f"{entry.key} is left out: the configuration's own user name and password stand for it"
+            f"{entry.key} is ignored: the username and password in the configuration replace it"
             for entry in found
             if entry not in kept
         ]

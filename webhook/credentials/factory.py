@@ -50,17 +50,19 @@ def _problem(configuration: Configuration) -> str | None:
     registry, settings = configuration.registry, configuration.webhook.credential
     username = _USERNAME_FILE if settings.username_file else _USERNAME if registry.username else None
     if settings.helper and (username or registry.password):
-        return f"webhook.credential.helper tells user name and password: remove {username or _USERNAME} and {_PASSWORD}"
+        return (
+            f"webhook.credential.helper provides username and password; remove {username or _USERNAME} and {_PASSWORD}"
+        )
     if settings.file and registry.password:
-        return f"{_PASSWORD} and {_FILE} both hold the password: remove one of the two"
+        return f"{_PASSWORD} and {_FILE} are both set; remove one of them"
     if settings.file and not username:
-        return f"{_FILE} holds a password alone: set {_USERNAME} or {_USERNAME_FILE}"
+        return f"{_FILE} is set without a username; set {_USERNAME} or {_USERNAME_FILE}"
     if username and not (registry.password or settings.file):
-        return f"{username} is set without {_PASSWORD}: set both, or neither"
+        return f"{username} is set without {_PASSWORD}; set both or neither"
     if registry.password and not username:
-        return f"{_PASSWORD} is set without {_USERNAME}: set both, or neither"
+        return f"{_PASSWORD} is set without {_USERNAME}; set both or neither"
     if username and not registry.server:
-        return f"{username} is for {_SERVER}, which is not set: set it"
+        return f"{username} is set without {_SERVER}; set both or neither"
     return None
 
 

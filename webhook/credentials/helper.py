@@ -68,8 +68,8 @@ class HelperProvider:
             except (CredentialProviderError, InvalidCredential) as error:
                 notes.append(str(error))
         if len(hosts) > _MAX_REGISTRIES:
-            others = f"{_MAX_REGISTRIES} registries besides the server"
-            notes.append(f"the helper is asked for {others}, and not for {hosts[_MAX_REGISTRIES]}")
+            others = f"{_MAX_REGISTRIES} registries in addition to the server"
+            notes.append(f"the helper is run for {others}, so not for {hosts[_MAX_REGISTRIES]}")
         if not shares:
             raise failure or CredentialProviderError(notes[0])
         entries = tuple(entry for share in shares for entry in share.entries)
@@ -81,19 +81,21 @@ class HelperProvider:
         )
 
     def _ask(self, host: str, timeout: float) -> _HelperResult:
-        program = f"docker-credential-{self._name}, asked for {host}"
+        program = f"docker-credential-{self._name} for {host}"
         if timeout <= 0:
-            raise CredentialProviderError(f"{program}: it was not, for the others took over {_TOTAL_TIMEOUT:g} s")
+            raise CredentialProviderError(f"{program}: not run, because all helpers together took {_TOTAL_TIMEOUT:g} s")
         try:
             answer = helper_process.ask(self._name, _server_url(host), self._environment, timeout)
         except CredentialProviderError as error:
-            raise CredentialProviderError(f"{error} (asked for {host})") from None
+            raise CredentialProviderError(f"{error} (for {host})") from None
         if answer is None:
-            raise CredentialProviderError(f"{program}: it has no credential: log in with it, or take the registry out")
+            raise CredentialProviderError(
+                f"{program}: no credential; log in, or remove the registry from the configuration"
+            )
         expires_at = answer.expires or token_expiry.expiry(answer.secret)
         now = self._clock()
         if expires_at is not None and expires_at <= now and not self._is_newer(host, expires_at):
-            raise CredentialProviderError(f"{program}: its credential expired {now - expires_at:.0f} s ago")
+            raise CredentialProviderError(f"{program}: the credential expired {now - expires_at:.0f} s ago")
         try:
             entries = self._targets.entries(host, answer.username, answer.secret)
         except InvalidCredential as error:

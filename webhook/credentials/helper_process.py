@@ -65,8 +65,8 @@ def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) 
     """
     if not _NAME.fullmatch(name):
         raise CredentialProviderError(
-            f"webhook.credential.helper = {shorten(name, 64)}: it is the NAME of a program docker-credential-NAME: "
-            "letters, digits, . _ and - only"
+            f"webhook.credential.helper = {shorten(name, 64)}: must be the NAME of a program docker-credential-NAME, "
+            "with only letters, digits and . _ -"
         )
     program = f"docker-credential-{name}"
     try:
@@ -83,8 +83,8 @@ def _find(program: str, path: str) -> str:
     if found:
         return found
     if shutil.which(program, mode=os.F_OK, path=path):
-        raise CredentialProviderError("it is on PATH, and not executable: set its mode to 755")
-    raise CredentialProviderError("it is not on PATH: install it in a directory that PATH names")
+        raise CredentialProviderError("not executable; set its mode to 755")
+    raise CredentialProviderError("not found on PATH")
 
 
 def _run(path: str, server: str, environment: Mapping[str, str], timeout: float) -> tuple[int, bytes]:
@@ -100,7 +100,7 @@ def _run(path: str, server: str, environment: Mapping[str, str], timeout: float)
             output = _read(process, stdout, deadline)
             _wait(process, deadline)
         except TimeoutError:
-            raise CredentialProviderError(f"it gave no answer within {timeout:g} s and was ended") from None
+            raise CredentialProviderError(f"timed out after {timeout:g} s") from None
         finally:
             # The processes that it started are killed too, whether it answered or not.
             status = _end_group(process)
@@ -121,7 +121,7 @@ def _start(path: str, environment: Mapping[str, str]) -> subprocess.Popen[bytes]
         )
     except OSError as error:
         # The file that does not exist may also be the interpreter in its first line.
-        raise CredentialProviderError(f"it could not be started: {(error.strerror or 'unknown').lower()}") from None
+        raise CredentialProviderError(f"cannot start: {(error.strerror or 'unknown').lower()}") from None
 
 
 def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) -> bytes:
@@ -139,7 +139,7 @@ def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) 
                 chunk = stdout.read(_CHUNK)
                 output += chunk
                 if len(output) > LIMIT:
-                    raise CredentialProviderError(f"it printed more than {LIMIT // 1024} KiB, which is no credential")
+                    raise CredentialProviderError(f"the output is larger than {LIMIT // 1024} KiB")
                 if not chunk:
                     return output
             elif ended:
@@ -149,7 +149,7 @@ def _read(process: subprocess.Popen[bytes], stdout: IO[bytes], deadline: float) 
 
 def _pipe(pipe: IO[bytes] | None) -> IO[bytes]:
     if pipe is None:
-        raise CredentialProviderError("it has no pipes")
+        raise CredentialProviderError("no pipes")
     return pipe
 
 
@@ -175,19 +175,19 @@ def _end_group(process: subprocess.Popen[bytes]) -> int:
 def _answer(status: int, output: bytes) -> Answer | None:
     """Parse a helper's output; an object without user name and secret means that it has none."""
     if status:
-        how = f"exited with status {status}" if status > 0 else f"was ended by signal {-status}"
-        raise CredentialProviderError(f"it {how}: run it by hand with `get` to see what it says")
+        how = f"exited with status {status}" if status > 0 else f"was killed by signal {-status}"
+        raise CredentialProviderError(f"{how}; run it with the argument get to see its messages")
     try:
         answer = json.loads(output.decode())
     except (ValueError, RecursionError):
-        raise CredentialProviderError("what it printed is no JSON in UTF-8") from None
+        raise CredentialProviderError("the output is not JSON in UTF-8") from None
     if not isinstance(answer, dict):
-        raise CredentialProviderError("what it printed is no JSON object with Username and Secret")
+        raise CredentialProviderError("the output is not a JSON object with Username and Secret")
     # docker ignores the case of names: that is how Go decodes JSON.
     members = {name.lower().replace("_", ""): value for name, value in answer.items()}
     username, secret = members.get("username") or "", members.get("secret") or ""
     if not isinstance(username, str) or not isinstance(secret, str):
-        raise CredentialProviderError("Username and Secret of what it printed are not both texts")
+        raise CredentialProviderError("Username and Secret in the output must be strings")
     if not username and not secret:
         return None
     return Answer(username, secret, _end(members))
@@ -202,7 +202,7 @@ def _end(members: Mapping[str, Any]) -> float | None:
         except (TypeError, ValueError, OverflowError):
             moment = inf
         if not moment <= _LAST:
-            raise CredentialProviderError("when its credential ends is neither RFC 3339 nor POSIX seconds")
+            raise CredentialProviderError("the expiry in the output is neither RFC 3339 nor POSIX seconds")
         moments.append(moment)
     return min((moment for moment in moments if moment > 0), default=None)
 

@@ -52,7 +52,7 @@ def _line(key: str, path: Path, what: str) -> str:
     try:
         text = cleaned(content.decode())
     except UnicodeDecodeError:
-        raise CredentialProviderError(f"{key}: {escape(str(path))}: it is not in UTF-8") from None
+        raise CredentialProviderError(f"{key}: {escape(str(path))}: not UTF-8") from None
     if not text:
-        raise CredentialProviderError(f"{key}: {escape(str(path))}: it is empty: write the {what} into it")
+        raise CredentialProviderError(f"{key}: {escape(str(path))}: the file is empty; write the {what} into it")
     return text

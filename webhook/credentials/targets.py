@@ -44,14 +44,14 @@ class Targets(Struct, frozen=True):
         return static_entries(first, others, username, password, email, images=self.images)
 
     def uncovered(self, entries: Iterable[Entry]) -> tuple[str, ...]:
-        """Return a note that names the prefixes for which kubelet would find no entry, if any."""
+        """Name the prefixes for which the kubelet would find no entry, if any, in a note."""
         known = tuple(entries)
         looked_up = islice(self.prefixes, _LOOKED_UP)
         missing = [prefix for prefix in looked_up if not keyring.lookup(known, f"{prefix}/image")]
         if not missing:
             return ()
         more = f" and {len(missing) - _NAMED} more" if len(missing) > _NAMED else ""
-        return (f"kubelet finds no entry for images of {', '.join(missing[:_NAMED])}{more}: it pulls them without one",)
+        return (f"no entry is for images of {', '.join(missing[:_NAMED])}{more}; they are pulled without a credential",)
 
 
 def _may_be_an_image(source: str) -> bool:

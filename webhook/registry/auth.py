@@ -146,7 +146,7 @@ class CredentialChecker:
             )
             return client.run(host_of(domain))
         except UnicodeEncodeError:
-            return Verdict(Answer.UNCLEAR, f"{name} was not asked: the credential cannot be written in UTF-8")
+            return Verdict(Answer.UNCLEAR, f"{name} was not asked: the credential is not UTF-8")
         except FileError as error:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: {shorten(str(error), 4 * _SHOWN)}")
         except Unclear as unclear:
@@ -210,7 +210,7 @@ class AuthClient:
         """Probe the registry, and authenticate with a method that it names."""
         origin, reply = self.probe(domain, lambda origin: Request(origin, _API))
         if reply.status == HTTPStatus.OK:
-            return Verdict(Answer.ACCEPTED, f"{self.name} lets anybody in, so it says nothing of the credential")
+            return Verdict(Answer.ACCEPTED, f"{self.name} allows anonymous access and does not check credentials")
         if reply.status != HTTPStatus.UNAUTHORIZED:
             raise self.unclear_error(self.name, reply)
         access = self.authenticate(reply)
@@ -225,7 +225,7 @@ class AuthClient:
         """Send a request without a credential, and detect whether the registry speaks TLS. Raises `Unclear`."""
         origin = registry_origin.parse(domain, secure=True)
         if origin is None:
-            raise Unclear(f"{self.name} was not asked: it is no host with an optional port")
+            raise Unclear(f"{self.name} was not asked: not a host with an optional port")
         try:
             return origin, self.transport.ask(request(origin))
         except NoReply as no_reply:
@@ -242,9 +242,9 @@ class AuthClient:
         if "bearer" in offers:
             return self._token(offers["bearer"].parameters)
         if "basic" not in offers:
-            raise self.unclear_error(self.name, refusal, "and asks for neither Basic nor Bearer")
+            raise self.unclear_error(self.name, refusal, "and offers neither Basic nor Bearer authentication")
         if self._is_anonymous:
-            return Verdict(Answer.REFUSED, f"{self.name} asks for a credential, and there is none")
+            return Verdict(Answer.REFUSED, f"{self.name} requires a credential, and none is configured")
         self._check_login_allowed()
         return Authorization(self._basic, "credential", is_login=True)
 
@@ -270,7 +270,7 @@ class AuthClient:
         if given.token is not None:
             if not self._is_anonymous:
                 self.logins.methods[endpoint] = "POST" if posted is None and known != "GET" else "GET"
-            what = "token that anybody is given" if self._is_anonymous else "token that was given for the credential"
+            what = "anonymous token" if self._is_anonymous else "token for the credential"
             return Authorization(f"Bearer {given.token}", what)
         refusal = given.refusal or (posted.refusal if posted else None)
         if refusal is not None:
@@ -314,10 +314,10 @@ class AuthClient:
             parts = urlsplit("")
         origin = registry_origin.parse(parts.netloc, secure=parts.scheme == "https")
         if origin is None or parts.scheme not in {"http", "https"} or not _VISIBLE.fullmatch(realm):
-            raise Unclear(f"{self.name} names no token endpoint that could be asked")
+            raise Unclear(f"{self.name} named an invalid token endpoint")
         if not self._may_receive_credential(origin):
             name = f"{self.name}'s token endpoint {self._shown(origin.host)}"
-            raise Unclear(f"{name} was not asked: the credential would have to be sent in the clear")
+            raise Unclear(f"{name} was not asked: the credential would be sent without TLS")
         return origin, parts.path or "/", parts.query
 
     @property
@@ -361,7 +361,7 @@ class AuthClient:
         try:
             host = urlsplit(reply.headers.get("Location", "")).hostname
         except ValueError:
-            return "an address that cannot be read"
+            return "an invalid address"
         return "another path" if host is None else self._shown(host)
 
     def _retry_after(self, reply: Reply) -> float | None:
@@ -397,12 +397,12 @@ def _token(name: str, reply: Reply) -> str:
     try:
         answer = msgspec.json.decode(reply.body, type=_Token)
     except msgspec.ValidationError:
-        raise Unclear(f"{name} answered {reply.status} with JSON of another shape than a token's") from None
+        raise Unclear(f"{name} answered {reply.status} with unexpected JSON") from None
     except (ValueError, RecursionError):
-        raise Unclear(f"{name} answered {reply.status} with no JSON") from None
+        raise Unclear(f"{name} answered {reply.status} with invalid JSON") from None
     token = answer.token or answer.access_token
     if not token:
         raise Unclear(f"{name} answered {reply.status} without a token")
     if not _VISIBLE.fullmatch(token):
-        raise Unclear(f"{name} answered {reply.status} with a token that cannot be sent")
+        raise Unclear(f"{name} answered {reply.status} with an invalid token")
     return token

@@ -146,14 +146,14 @@ def test_ask_expiry_invalid_refused(tmp_path: Path, environment: dict[str, str],
 @pytest.mark.parametrize(
     ("answer", "problem"),
     [
-        ("", "no JSON in UTF-8"),
-        (_SECRET, "no JSON in UTF-8"),
-        (f'{{"Username": "robot", "Secret": "{_SECRET}"', "no JSON in UTF-8"),
-        ("[" * 100_000, "no JSON in UTF-8"),
-        (f'"{_SECRET}"', "no JSON object"),
-        (f'["{_SECRET}"]', "no JSON object"),
-        (f'{{"Username": 1, "Secret": "{_SECRET}"}}', "not both texts"),
-        (f'{{"Username": "robot", "Secret": ["{_SECRET}"]}}', "not both texts"),
+        ("", "not JSON in UTF-8"),
+        (_SECRET, "not JSON in UTF-8"),
+        (f'{{"Username": "robot", "Secret": "{_SECRET}"', "not JSON in UTF-8"),
+        ("[" * 100_000, "not JSON in UTF-8"),
+        (f'"{_SECRET}"', "not a JSON object"),
+        (f'["{_SECRET}"]', "not a JSON object"),
+        (f'{{"Username": 1, "Secret": "{_SECRET}"}}', "must be strings"),
+        (f'{{"Username": "robot", "Secret": ["{_SECRET}"]}}', "must be strings"),
     ],
 )
 def test_ask_invalid_answer_not_shown(tmp_path: Path, environment: dict[str, str], answer: str, problem: str) -> None:
@@ -163,22 +163,22 @@ def test_ask_invalid_answer_not_shown(tmp_path: Path, environment: dict[str, str
 
 def test_ask_answer_not_utf8_refused(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, r"""printf '{"Username": "robot", "Secret": "kept-secret\377"}'""")
-    assert "no JSON in UTF-8" in _refusal(environment)
+    assert "not JSON in UTF-8" in _refusal(environment)
 
 
 def test_ask_exit_status_in_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _print(tmp_path, f"cannot log in with {_SECRET}", status=3)
-    assert _refusal(environment).startswith("docker-credential-test: it exited with status 3: run it by hand")
+    assert _refusal(environment).startswith("docker-credential-test: exited with status 3; run it")
 
 
 def test_ask_signal_in_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, "kill -9 $$")
-    assert "it was ended by signal 9" in _refusal(environment)
+    assert "was killed by signal 9" in _refusal(environment)
 
 
 def test_ask_helper_missing_error_names_path(environment: dict[str, str]) -> None:
-    assert _refusal(environment, "missing").startswith("docker-credential-missing: it is not on PATH: install it")
-    assert "not on PATH" in _refusal({}, "missing")
+    assert _refusal(environment, "missing").startswith("docker-credential-missing: not found on PATH")
+    assert "not found on PATH" in _refusal({}, "missing")
 
 
 def test_ask_helper_not_executable_error(tmp_path: Path, environment: dict[str, str]) -> None:
@@ -188,18 +188,18 @@ def test_ask_helper_not_executable_error(tmp_path: Path, environment: dict[str, 
 
 def test_ask_interpreter_missing_error(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, "", shebang="#!/nonexistent/interpreter")
-    assert "could not be started: no such file" in _refusal(environment)
+    assert "cannot start: no such file" in _refusal(environment)
 
 
 @pytest.mark.parametrize("name", ["", "../x", "a/b", "a b", "a;b", "$(x)", "é", "test\n", "a" * 5000 + "/"])
 def test_ask_helper_name_invalid_refused(environment: dict[str, str], name: str) -> None:
-    assert "letters, digits, . _ and - only" in _refusal(environment, name)
+    assert "only letters, digits and . _ -" in _refusal(environment, name)
 
 
 def test_ask_timeout_kills_process_group(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, f"sleep 600 &\necho $! >{tmp_path}/child\necho $$ >{tmp_path}/parent\necho {_SECRET}\nwait")
     before = time.monotonic()
-    assert "no answer within 0.5 s" in _refusal(environment, timeout=0.5)
+    assert "timed out after 0.5 s" in _refusal(environment, timeout=0.5)
     assert time.monotonic() - before < _LIMIT_S
     assert _is_gone(tmp_path / "child")
     assert _is_gone(tmp_path / "parent")
@@ -207,14 +207,14 @@ def test_ask_timeout_kills_process_group(tmp_path: Path, environment: dict[str, 
 
 def test_ask_output_closed_then_hanging_killed(tmp_path: Path, environment: dict[str, str]) -> None:
     _install(tmp_path, f"echo $$ >{tmp_path}/parent\nexec >&-\nsleep 600 >/dev/null")
-    assert "no answer within 0.5 s" in _refusal(environment, timeout=0.5)
+    assert "timed out after 0.5 s" in _refusal(environment, timeout=0.5)
     assert _is_gone(tmp_path / "parent")
 
 
 @pytest.mark.parametrize("chatter", ["exec yes", "yes &\nwait"])
 def test_ask_endless_output_killed(tmp_path: Path, environment: dict[str, str], chatter: str) -> None:
     _install(tmp_path, f"echo $$ >{tmp_path}/group\n{chatter}")
-    assert f"more than {LIMIT // 1024} KiB" in _refusal(environment)
+    assert f"larger than {LIMIT // 1024} KiB" in _refusal(environment)
     group = int((tmp_path / "group").read_text())
     assert _soon(lambda: not _group_lives(group))
 
@@ -224,7 +224,7 @@ def test_ask_answer_at_size_limit_read(tmp_path: Path, environment: dict[str, st
     _install(tmp_path, f"printf '%s%{LIMIT - len(answer)}s' '{answer}' ''")
     assert ask("test", _SERVER, environment, _LIMIT_S) == Answer("robot", _SECRET)
     _install(tmp_path, f"printf '%s%{LIMIT + 1 - len(answer)}s' '{answer}' ''")
-    assert "more than" in _refusal(environment)
+    assert "larger than" in _refusal(environment)
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ NOW = 1_750_000_000.0
 #: Seconds in which a slow server is given up; and in which, on a machine however busy, that must have happened.
 SHORT, SURELY = 0.4, 15.0
 NO_TUNNEL = "could not be asked: the proxy of https_proxy"
-NEITHER = "answered 401 and asks for neither Basic nor Bearer"
+NEITHER = "answered 401 and offers neither Basic nor Bearer authentication"
 ACCEPTED, REFUSED, UNCLEAR = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
 
 Serve = Callable[..., Server]
@@ -197,7 +197,7 @@ def test_check_credential_characters_sent_unchanged(serve: Serve, check: Check, 
 def test_check_credential_not_utf8_not_sent(serve: Serve, check: Check) -> None:
     registry = serve(asks("Basic", basic()))
     verdict = check(registry.domain, USER, "kept-secret\udcff")
-    assert verdict == (UNCLEAR, f"{registry.domain} was not asked: the credential cannot be written in UTF-8", None)
+    assert verdict == (UNCLEAR, f"{registry.domain} was not asked: the credential is not UTF-8", None)
     assert registry.requests == []
 
 
@@ -207,14 +207,14 @@ def test_check_credential_not_utf8_not_sent(serve: Serve, check: Check) -> None:
 @pytest.mark.parametrize(
     ("said", "expected"),
     [
-        (answer(200), (ACCEPTED, "lets anybody in, so it says nothing of the credential")),
+        (answer(200), (ACCEPTED, "allows anonymous access and does not check credentials")),
         (answer(403), (UNCLEAR, "answered 403")),
         (answer(404), (UNCLEAR, "answered 404")),
         (answer(204), (UNCLEAR, "answered 204")),
         (answer(304), (UNCLEAR, "answered 304")),
         (answer(401), (UNCLEAR, NEITHER)),
         (answer(401, 'WWW-Authenticate: Digest realm="x"'), (UNCLEAR, NEITHER)),
-        (answer(401, "WWW-Authenticate: Bearer"), (UNCLEAR, "names no token endpoint that could be asked")),
+        (answer(401, "WWW-Authenticate: Bearer"), (UNCLEAR, "named an invalid token endpoint")),
         (b"", (UNCLEAR, "broke off before it had answered")),
         (b"HTTP/1.1 20", (UNCLEAR, "gave an answer that is not HTTP")),
         (b"SSH-2.0-OpenSSH\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
@@ -298,8 +298,8 @@ def test_check_token_endpoint_get_refused(
 @pytest.mark.parametrize(
     ("refusal", "expected"),
     [
-        (401, (REFUSED, "refused the token that was given for the credential (401)")),
-        (403, (REFUSED, "refused the token that was given for the credential (403)")),
+        (401, (REFUSED, "refused the token for the credential (401)")),
+        (403, (REFUSED, "refused the token for the credential (403)")),
         (500, (UNCLEAR, "answered 500")),
         (429, (UNCLEAR, "answered 429")),
     ],
@@ -337,24 +337,24 @@ def redirected(status: int, where: str) -> str:
 
 
 BAD_TOKENS: list[tuple[Behaviour, str]] = [
-    (gives("<html>log in</html>", "Content-Type: text/html"), "answered 200 with no JSON"),
-    (gives(""), "answered 200 with no JSON"),
-    (gives("[" * 60_000), "answered 200 with JSON of another shape than a token's"),
-    (gives(f'{{"x": {"[" * 30_000}'), "answered 200 with no JSON"),
-    (always(answer(200, body=b'{"token": "\xff"}')), "answered 200 with no JSON"),
+    (gives("<html>log in</html>", "Content-Type: text/html"), "answered 200 with invalid JSON"),
+    (gives(""), "answered 200 with invalid JSON"),
+    (gives("[" * 60_000), "answered 200 with unexpected JSON"),
+    (gives(f'{{"x": {"[" * 30_000}'), "answered 200 with invalid JSON"),
+    (always(answer(200, body=b'{"token": "\xff"}')), "answered 200 with invalid JSON"),
     (
         always(answer(200, "Content-Encoding: gzip", body=gzip.compress(b" " * 20_000_000))),
         "answered 200 with more than 64 KiB",
     ),
     (always(answer(200, "Content-Encoding: gzip", body=b'{"token": "x"}')), "gave an answer that is not HTTP"),
     (always(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + b"HTTP/1.1 200 OK\r\n\r\n"), "gave an answer that is not HTTP"),
-    (gives('"token"'), "answered 200 with JSON of another shape than a token's"),
-    (gives('{"token": {"token": "x"}}'), "answered 200 with JSON of another shape than a token's"),
+    (gives('"token"'), "answered 200 with unexpected JSON"),
+    (gives('{"token": {"token": "x"}}'), "answered 200 with unexpected JSON"),
     (gives("{}"), "answered 200 without a token"),
     (gives('{"token": null, "access_token": ""}'), "answered 200 without a token"),
-    (gives('{"token": "kept-secret\\r\\nX-Injected: yes"}'), "answered 200 with a token that cannot be sent"),
-    (gives('{"token": "kept-secret and more"}'), "answered 200 with a token that cannot be sent"),
-    (gives('{"token": "kept-secret-ü"}'), "answered 200 with a token that cannot be sent"),
+    (gives('{"token": "kept-secret\\r\\nX-Injected: yes"}'), "answered 200 with an invalid token"),
+    (gives('{"token": "kept-secret and more"}'), "answered 200 with an invalid token"),
+    (gives('{"token": "kept-secret-ü"}'), "answered 200 with an invalid token"),
     (gives(" " * 70_000), "answered 200 with more than 64 KiB"),
     (always(answer(200, "Transfer-Encoding: chunked")), "broke off before it had answered"),
     (always(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"token": "x"}'), "broke off before it had answered"),
@@ -362,12 +362,12 @@ BAD_TOKENS: list[tuple[Behaviour, str]] = [
     (always(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"tok'), "broke off before it had answered"),
     (redirects(302), redirected(302, "another path")),
     (redirects(303, "/login?secret=x"), redirected(303, "another path")),
-    (redirects(307, "https://[::1/"), redirected(307, "an address that cannot be read")),
+    (redirects(307, "https://[::1/"), redirected(307, "an invalid address")),
     (redirects(308, f"https://u:p@{'Else' * 50}.test/?q=kept-secret"), redirected(308, f"{('else' * 50)[:97]}...")),
     (redirects(301, "https://\xe9\x85.test/"), redirected(301, "\\xe9\\x85.test")),
     (redirects(301, f"https://{PASSWORD.upper()}.test/"), redirected(301, "(not shown)")),
     (gives("", status=500), "answered 500"),
-    (gives("", status=201), "answered 201 with no JSON"),
+    (gives("", status=201), "answered 201 with invalid JSON"),
 ]  # fmt: skip
 
 
@@ -530,7 +530,7 @@ def test_check_bearer_preferred_over_basic(serve: Serve, check: Check) -> None:
 def test_check_plain_http_token_endpoint_not_asked(serve: Serve, check: Check, host: str, plain: bool) -> None:
     registry = serve(asks_for_token(f"http://{host}:1/token"))
     name = f"{registry.domain}'s token endpoint {host.strip('[]')}"
-    detail = f"{name} was not asked: the credential would have to be sent in the clear"
+    detail = f"{name} was not asked: the credential would be sent without TLS"
     assert check(registry.domain, plain=plain) == (UNCLEAR, detail, None)
 
 
@@ -539,7 +539,7 @@ def test_check_loopback_http_token_endpoint_needs_option(serve: Serve, check: Ch
     registry = serve(asks_for_token(endpoint.url))
     verdict = check(registry.domain)
     assert verdict.answer is UNCLEAR
-    assert verdict.detail.endswith("127.0.0.1 was not asked: the credential would have to be sent in the clear")
+    assert verdict.detail.endswith("127.0.0.1 was not asked: the credential would be sent without TLS")
     assert endpoint.requests == []
     assert check(registry.domain, plain=True).answer is ACCEPTED
 
@@ -558,7 +558,7 @@ def test_check_realm_not_url_not_asked(serve: Serve, check: Check, realm: str) -
     quoted = realm.format(endpoint.domain).replace("\\", "\\\\")
     registry = serve(asks_for_token(quoted))
     verdict = check(registry.domain, plain=True)
-    assert verdict == (UNCLEAR, f"{registry.domain} names no token endpoint that could be asked", None)
+    assert verdict == (UNCLEAR, f"{registry.domain} named an invalid token endpoint", None)
     assert endpoint.requests == []
 
 
@@ -778,7 +778,7 @@ def test_check_slow_name_resolution_times_out(serve: Serve, check: Check, monkey
 def test_check_registry_invalid_not_asked(check: Check, registry: str) -> None:
     verdict = check(registry)
     assert verdict.answer is UNCLEAR
-    assert verdict.detail.endswith(" was not asked: it is no host with an optional port")
+    assert verdict.detail.endswith(" was not asked: not a host with an optional port")
 
 
 def test_check_registry_silent_times_out(check: Check) -> None:

@@ -104,7 +104,7 @@ def test_lookup_no_credential_basic_refused(trust: Trust, serve: Serve) -> None:
     server = serve(wants("Basic", basic(USER, PASSWORD), 200))
     found = look(trust, f"127.0.0.1:{server.port}/app")
     assert found == LookupResult(
-        ImageStatus.REFUSED, f"127.0.0.1:{server.port} asks for a credential, and there is none"
+        ImageStatus.REFUSED, f"127.0.0.1:{server.port} requires a credential, and none is configured"
     )
     assert len(server.requests) == 1
 

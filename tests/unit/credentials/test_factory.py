@@ -155,9 +155,9 @@ def test_password_file_read_again_each_time(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"", "it is empty"),
-        (b"\n\r\n", "it is empty"),
-        (b"kept-secret\xff", "not in UTF-8"),
+        (b"", "the file is empty"),
+        (b"\n\r\n", "the file is empty"),
+        (b"kept-secret\xff", "not UTF-8"),
         (b"kept-secret" * 100_000, "larger than 1 MiB"),
     ],
 )
@@ -331,13 +331,13 @@ def test_docker_config_invalid_entry_skipped_with_note(tmp_path: Path) -> None:
 def test_docker_config_without_server_entry_noted(tmp_path: Path) -> None:
     path = _write(tmp_path / "config.json", {"registry.example.org": LOGIN, f"{SERVER}:443": LOGIN})
     (note,) = _docker(path).read().notes
-    assert f"kubelet finds no entry for images of {SERVER}" in note
+    assert f"no entry is for images of {SERVER}" in note
 
 
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("{}", "its auths has no entry: log in"),
+        ("{}", "auths has no entry; log in"),
         ('{"auths": {"a.com": {}}, "credsStore": "desktop"}', 'auths["a.com"] is ignored: no username'),
         (f'{{"auths": {{"a.com": {{"identitytoken": "{PASSWORD}"}}}}}}', "the kubelet does not support tokens"),
         (f'{{"auths": "{PASSWORD}"}}', "auths must be a JSON object"),
