@@ -260,30 +260,36 @@ def test_only_private_private_and_excluded_images_admitted(only_private: Guarded
     ("manifest", "said"),
     [
         (pod_of(app=IMAGE), _SAID),
-        (pod_of(app="docker.io/evil/x:1"), "container app: docker.io/evil/x:1 is on no private registry"),
-        (pod_of(app="index.docker.io/evil/x:1"), "container app: index.docker.io/evil/x:1 is on no private registry"),
-        (pod_of(app="ghcr.io/x"), "container app: ghcr.io/x is on no private registry"),
-        (pod_of(app=f"{SERVER}:5000/x"), f"container app: {SERVER}:5000/x is on no private registry"),
-        (pod_of(app=f"{SERVER}.evil.example/x"), f"container app: {SERVER}.evil.example/x is on no private registry"),
-        (pod_of(app="mirror.example.com/x"), "container app: mirror.example.com/x is on no private registry"),
+        (pod_of(app="docker.io/evil/x:1"), "container app: docker.io/evil/x:1 is not on a private registry"),
+        (
+            pod_of(app="index.docker.io/evil/x:1"),
+            "container app: index.docker.io/evil/x:1 is not on a private registry",
+        ),
+        (pod_of(app="ghcr.io/x"), "container app: ghcr.io/x is not on a private registry"),
+        (pod_of(app=f"{SERVER}:5000/x"), f"container app: {SERVER}:5000/x is not on a private registry"),
+        (
+            pod_of(app=f"{SERVER}.evil.example/x"),
+            f"container app: {SERVER}.evil.example/x is not on a private registry",
+        ),
+        (pod_of(app="mirror.example.com/x"), "container app: mirror.example.com/x is not on a private registry"),
         (pod_of(app="further.example.com/teams/x"), "container app: further.example.com/teams/x is on no"),
         (pod_of(app="quay.io/x"), "container app: quay.io/x should be mirror.example.com/quay/x"),
-        (pod_of(app="sha256:" + "a" * 64), f"container app: sha256:{'a' * 64} is on no private registry"),
-        (pod_of(app="a" * 64), f"container app: {'a' * 64} is on no private registry"),
-        (pod_of(app="Not A Reference"), "container app: an image that is no valid reference is on no private"),
-        (pod_of(app="x\x1b[31m\ny"), "container app: an image that is no valid reference is on no private registry"),
-        (pod_of(app="ghcr.io/" + "x/" * 5000 + "x"), "container app: an image that is no valid reference is on no"),
+        (pod_of(app="sha256:" + "a" * 64), f"container app: sha256:{'a' * 64} is not on a private registry"),
+        (pod_of(app="a" * 64), f"container app: {'a' * 64} is not on a private registry"),
+        (pod_of(app="Not A Reference"), "container app: an image with an invalid reference is not on a private"),
+        (pod_of(app="x\x1b[31m\ny"), "container app: an image with an invalid reference is not on a private registry"),
+        (pod_of(app="ghcr.io/" + "x/" * 5000 + "x"), "container app: an image with an invalid reference is not on"),
         (
             _pod_with(containers=[{"name": "app", "image": "nginx", "imagePullPolicy": "Never"}]),
-            "container app: nginx is on no private registry",
+            "container app: nginx is not on a private registry",
         ),
         (
             _pod_with(initContainers=[{"name": "setup", "image": "ghcr.io/x"}]),
-            "init container setup: ghcr.io/x is on no private registry",
+            "init container setup: ghcr.io/x is not on a private registry",
         ),
         (
             _pod_with(volumes=[{"name": "model", "image": {"reference": "ghcr.io/ml", "pullPolicy": "Never"}}]),
-            "volume model: ghcr.io/ml is on no private registry",
+            "volume model: ghcr.io/ml is not on a private registry",
         ),
     ],
 )
@@ -298,12 +304,12 @@ def test_only_private_updates_refused(only_private: Guarded) -> None:
     manifest["metadata"]["labels"] = {"team": "search"}
     only_private.engines.dry_update(only_private.namespace, manifest)
     manifest["spec"]["containers"][0]["image"] = "ghcr.io/x:2"
-    with pytest.raises(Forbidden, match=r"container app: ghcr\.io/x:2 is on no private registry"):
+    with pytest.raises(Forbidden, match=r"container app: ghcr\.io/x:2 is not on a private registry"):
         only_private.engines.dry_update(only_private.namespace, manifest)
     manifest = only_private.cluster.get(only_private.namespace, "pod/old")
     for image, policy in (("ghcr.io/x", "Always"), ("busybox", "Never"), ("a" * 64, "Never")):
         manifest["spec"]["ephemeralContainers"] = [{"name": "debug", "image": image, "imagePullPolicy": policy}]
-        with pytest.raises(Forbidden, match=f"ephemeral container debug: {image} is on no private registry"):
+        with pytest.raises(Forbidden, match=f"ephemeral container debug: {image} is not on a private registry"):
             only_private.engines.dry_update(only_private.namespace, manifest, "/ephemeralcontainers")
     manifest["spec"]["ephemeralContainers"][0]["image"] = f"{SERVER}/busybox"
     only_private.engines.dry_update(only_private.namespace, manifest, "/ephemeralcontainers")

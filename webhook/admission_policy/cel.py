@@ -65,7 +65,7 @@ def resolution(settings: Configuration, further: Sequence[Variable] = ()) -> lis
         *further,
         _images(further[-1].name if further else None),
         *_parsed(),
-        Variable("excluded", "whether the name is left as written", excluded),
+        Variable("excluded", "whether the name is excluded", excluded),
         *_rule_applied(settings, rules),
         *_resolved(),
     ]
@@ -74,7 +74,7 @@ def resolution(settings: Configuration, further: Sequence[Variable] = ()) -> lis
 def private(settings: Configuration) -> list[Variable]:
     """Return the variables up to `private`: whether an image, as written, is on a registry that we have a login for."""
     entries = _set(map(prefix.canonical, settings.private_prefixes))
-    table = Table("registered", "where the pull secret is needed", entries, {})
+    table = Table("registered", "private registries, whose images need the pull secret", entries, {})
     return [
         *table.variables,
         Variable(
@@ -98,7 +98,7 @@ def _rules(settings: Configuration) -> Table:
         source = prefix.canonical(rule.source)
         entries.setdefault(source, string(rule.target))
         notes.setdefault(source, f"webhook.rules[{index}]")
-    return Table("rules", "prefixes of names, and what stands there in their place; the longest counts", entries, notes)
+    return Table("rules", "prefixes of names, and their targets; the longest prefix applies", entries, notes)
 
 
 def _exclusion(globs: Sequence[str]) -> tuple[list[Variable], str]:
@@ -134,18 +134,18 @@ def _examined() -> Iterator[Variable]:
     key = "place.kind + ' ' + place.name + ' ' + place.image"
     yield Variable(
         "before",
-        "the images before an UPDATE, which are left alone",
+        "the images before an UPDATE, which are not checked again",
         f"(request.operation != 'UPDATE' ? [] :\n{_places('oldObject')})\n"
         f".transformMapEntry(n, place, {{{key}: true}})",
     )
     yield Variable(
         "every",
-        "the places in the Pod that name an image; the rest of a request for ephemeral containers is not stored",
+        "the places in the Pod with an image; of a request for ephemeral containers only these are stored",
         f"{match_constraints.EPHEMERAL} ?\n{_containers('object', 'ephemeralContainers')} :\n{_places('object')}",
     )
     yield Variable(
         "places",
-        "those to look at",
+        "the places to check",
         f"variables.every.filter(place, !({key} in variables.before))",
     )
 
@@ -182,19 +182,19 @@ def _parsed() -> Iterator[Variable]:
     """Yield the equivalent of `images.reference.parse` and `Reference.canonical_name`."""
     yield Variable(
         "registries",
-        "the registry that each names, empty where it names none",
+        "the registry that each specifies, empty if it specifies none",
         f"variables.images.map(image,\n"
         f"  image.matches({string(_QUALIFIED)}) ? image.substring(0, image.indexOf('/')) : '')",
     )
     yield Variable(
         "remainders",
-        "what stands behind that: path, tag and digest",
+        "the rest: path, tag and digest",
         "variables.images.transformList(n, image,\n"
         "  variables.registries[n] == '' ? image : image.substring(variables.registries[n].size() + 1))",
     )
     yield Variable(
         "paths",
-        "the path alone, empty where the image is no valid reference",
+        "the path, empty if the reference is not valid",
         f"variables.remainders.transformList(n, remainder,\n"
         f"  remainder.size() <= {REMAINDER_LIMIT} && remainder.matches({string(_REMAINDER)})\n"
         f"  && (variables.registries[n] == '' ? !remainder.matches({string(_IDENTIFIER)}) :\n"
@@ -208,7 +208,7 @@ def _parsed() -> Iterator[Variable]:
     )
     yield Variable(
         "hosts",
-        "the registry's host as every spelling of it has it",
+        "the registry's host in canonical form",
         f"variables.registries.transformList(n, registry,\n"
         f"  variables.paths[n] == '' ? '' : registry.lowerAscii().find({string(_HOST)}))\n"
         "  .map(host, host.startsWith('[') && isIP(host.substring(1, host.size() - 1))\n"
@@ -216,7 +216,7 @@ def _parsed() -> Iterator[Variable]:
     )
     yield Variable(
         "ports",
-        "its port, empty for the default one",
+        "its port, empty for the default port",
         f"variables.registries.transformList(n, registry,\n"
         f"  variables.paths[n] == '' || !registry.contains(':') || registry.endsWith(']') ? '' :\n"
         f"  registry.find({string(_PORT)}))\n"
@@ -225,7 +225,7 @@ def _parsed() -> Iterator[Variable]:
     hub = strings(["", *sorted(DOCKER_HUB_DOMAINS)])
     yield Variable(
         "fronts",
-        "what stands in front of the path in the full name",
+        "the prefix of the path in the full name",
         f"variables.paths.transformList(n, path,\n"
         f"  variables.ports[n] != '' ? variables.hosts[n] + ':' + variables.ports[n] + '/' :\n"
         f"  !(variables.hosts[n] in {hub}) ? variables.hosts[n] + '/' :\n"
@@ -234,7 +234,7 @@ def _parsed() -> Iterator[Variable]:
     with_library = strings(["", DOCKER_HUB, DOCKER_HUB_ALIAS])
     yield Variable(
         "names",
-        "the full name, which rules are compared with; empty where the image is no valid reference",
+        "the full name, which rules are compared with, empty if the reference is not valid",
         f"variables.paths.transformList(n, path,\n"
         f"  path == '' || path.size() + (variables.registries[n] in {with_library} && !path.contains('/') ? "
         f"{len(OFFICIAL)} : 0) > {PATH_LIMIT}\n"
@@ -252,18 +252,18 @@ def _rule_applied(settings: Configuration, rules: Table) -> Iterator[Variable]:
     )
     yield Variable(
         "targets",
-        "what goes there in its place",
+        "the target of that rule",
         f"variables.sources.map(source, {rules.value('source')})",
     )
     canonical = {rule.target: prefix.canonical(rule.target) for rule in settings.webhook.rules}
     respelled = {target: string(other) for target, other in canonical.items() if other != target}
-    table = Table("respelled", "targets that names are compared with in another spelling", respelled, {})
+    table = Table("respelled", "targets with another canonical form", respelled, {})
     yield from table.variables if respelled else ()
     below = f"variables.targets.map(target, {table.value('target', 'target')})" if respelled else "variables.targets"
-    yield Variable("below", "the same as every spelling of it has it", below)
+    yield Variable("below", "that target in canonical form", below)
     yield Variable(
         "candidates",
-        "the new name, without tag and digest; empty where the image stays",
+        "the new name without tag and digest, empty if the image does not change",
         "variables.names.transformList(n, name,\n"
         "  name == '' || variables.excluded[n]\n"
         f"  || n < variables.places.size() && {NEVER.format('variables.places[n]')} ? '' :\n"
@@ -281,7 +281,7 @@ def _resolved() -> Iterator[Variable]:
     longest = len(f"{DOCKER_HUB}/") + PATH_LIMIT - len(OFFICIAL)
     yield Variable(
         "unfit",
-        "whether the new name would be none, or one that is too long",
+        "whether the new name would be invalid or too long",
         f"variables.candidates.transformList(n, name,\n"
         f"  name != '' && name + variables.suffixes[n] != variables.images[n] && !(name.contains('/')\n"
         f"  && (name.matches({string(_ON_DOCKER_HUB)})\n"

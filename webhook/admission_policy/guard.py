@@ -62,7 +62,7 @@ _SUBJECT = "place.kind + ' ' + place.name + ': '"
 def _found() -> Variable:
     return Variable(
         "found",
-        "the images that should be others, in words",
+        "the images that were not rewritten, as a message",
         "variables.places.transformList(n, place, variables.resolved[n] != place.image,\n"
         f"  {_SUBJECT} + place.image + ' should be ' + variables.resolved[n])",
     )
@@ -78,6 +78,6 @@ def _found_elsewhere() -> Variable:
         "+ variables.places.transformList(n, place,\n"
         "  variables.resolved[n] == place.image && !variables.private[n] && !variables.excluded[n],\n"
         f"  {_SUBJECT} + "
-        f"(place.image.matches({string(_SHOWN)}) ? place.image : 'an image that is no valid reference')\n"
-        "  + ' is on no private registry')",
+        f"(place.image.matches({string(_SHOWN)}) ? place.image : 'an image with an invalid reference')\n"
+        "  + ' is not on a private registry')",
     )

@@ -36,19 +36,19 @@ def check(policy: Manifest) -> None:
         key, expression = _KEYS.get(part["name"], part["name"]), part["expression"]
         if len(expression) > _CHARACTERS:
             raise PolicyLimitExceeded(
-                f"{key} does not fit into a policy: it comes to {len(expression):,} characters of CEL, "
-                f"and the API server takes {_CHARACTERS:,}"
+                f"{key} does not fit into a policy: its CEL expression has {len(expression):,} characters, "
+                f"and the limit is {_CHARACTERS:,}"
             )
         cost = _search_cost(expression) * _IMAGES
         if cost > _COST:
             raise PolicyLimitExceeded(
-                f"{key} does not fit into a policy: for a Pod with {_IMAGES} images it costs the API server {cost:,} "
-                f"units, and {_COST:,} are to be had; names and prefixes with /** behind them cost next to nothing"
+                f"{key} does not fit into a policy: its CEL expression costs {cost:,} units for a Pod with "
+                f"{_IMAGES} images, and the limit is {_COST:,}; names and prefixes followed by /** cost almost nothing"
             )
     size = len(msgspec.json.encode(policy))
     if size > _BYTES:
         raise PolicyLimitExceeded(
-            f"the configuration does not fit into a policy: it comes to {size:,} bytes, and a cluster stores {_BYTES:,}"
+            f"the configuration does not fit into a policy: the policy has {size:,} bytes, and the limit is {_BYTES:,}"
         )
 
 

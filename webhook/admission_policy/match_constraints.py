@@ -63,7 +63,7 @@ def conditions(settings: Configuration) -> list[Condition]:
         # The objectSelector matches if either the old or the new labels do.
         label = f"({EPHEMERAL} ? oldObject : object).metadata\n.?labels[?{string(ENABLED_LABEL)}]"
         in_effect = f"{label}.orValue('') != 'false'"
-        result.append(Condition("the-pod-is-not-opted-out", "by its label as it is now", in_effect))
+        result.append(Condition("the-pod-is-not-opted-out", "by its current label", in_effect))
     if settings.webhook.namespaces.allow is not None:
         allowed = one_of(settings.webhook.namespaces.allow, "request.namespace")
         result.append(Condition("the-namespace-is-allowed", "webhook.namespaces.allow", allowed))
@@ -87,15 +87,15 @@ def _image_changes() -> str:
 
 #: The matchConditions of the webhook in manifests/60-webhook.yaml, which every policy has too.
 SHIPPED_CONDITIONS = (
-    Condition("an-image-differs", "most UPDATEs of a Pod leave its images as they are", _image_changes()),
+    Condition("an-image-differs", "most UPDATEs of a Pod do not change its images", _image_changes()),
     Condition(
         "the-pod-stays",
-        "one that is on its way out pulls nothing more",
+        "a Pod that is being deleted pulls nothing more",
         "request.operation != 'UPDATE' || !has(oldObject.metadata.deletionTimestamp)",
     ),
     Condition(
         "the-pod-is-no-mirror",
-        "a mirror Pod only shows what a kubelet runs from a file on its node",
+        "a mirror Pod is the copy of a static Pod, which the kubelet runs from a file on its node",
         f"!({string(MIRROR_ANNOTATION)} in\n"
         "(request.operation == 'UPDATE' ? oldObject : object).metadata.?annotations.orValue({}))",
     ),

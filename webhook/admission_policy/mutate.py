@@ -45,7 +45,7 @@ def policy(settings: Configuration) -> Generated:
 def _pulled() -> Variable:
     return Variable(
         "pulled",
-        "whether an image, as resolved, is pulled with our credential",
+        "whether an image is pulled with the pull secret",
         f"variables.places.exists(n, place, !({cel.NEVER.format('place')}) && (variables.resolved[n] != place.image\n"
         "  || variables.private[n] && !variables.unfit[n]))",
     )
@@ -54,16 +54,16 @@ def _pulled() -> Variable:
 def _claims() -> list[Variable]:
     """Return the variables that read original images from the annotation, which any user may have written."""
     return [
-        Variable("present", "the annotation as it is", f"object.metadata.?annotations[?{_KEY}].orValue('')"),
+        Variable("present", "the current annotation", f"object.metadata.?annotations[?{_KEY}].orValue('')"),
         Variable(
             "listed",
-            "its entries, as far as they can be read",
+            "its entries, if it can be read",
             f"variables.present.size() <= {_READ} && variables.present.matches({string(_ENTRIES)})\n"
             f"  ? variables.present.findAll({string(_ENTRY)}) : []",
         ),
         Variable(
             "entries",
-            "what they say, unless it is too much",
+            "their names and images, unless there are too many",
             f"(variables.listed.size() * variables.every.size() > {_COMPARED} ? [] : variables.listed)\n"
             f"""  .map(entry, {{'name': entry.find('^"[^"]*"'), 'image': entry.find('"[^"]*"$')}})\n"""
             f"""  .map(entry, {{'name': entry.name.substring(1, entry.name.size() - 1),\n"""
@@ -71,7 +71,7 @@ def _claims() -> list[Variable]:
         ),
         Variable(
             "claims",
-            "for each place of the Pod the image that it is said to have had, empty where nothing is said",
+            "for each place of the Pod, the image in the annotation, empty if it has none",
             "variables.entries.size() == 0 ? [] :\n"
             f"  variables.every.map(place, {cel.NEVER.format('place')} ? [''] :\n"
             "  [''] + variables.entries.filter(entry, entry.name == place.name).map(entry, entry.image))\n"
@@ -86,7 +86,7 @@ def _annotation() -> list[Variable]:
     return [
         Variable(
             "believed",
-            "places that were rewritten before, with what was written: resolved, it is the image that is there",
+            "places that were rewritten before, with the image as written, which resolves to the current image",
             "variables.claims.transformList(n, claim, claim != '' && claim != variables.every[n].image\n"
             "  && variables.resolved[variables.places.size() + n] == variables.every[n].image,\n"
             "  {'kind': variables.every[n].kind, 'name': variables.every[n].name, 'image': claim})",
@@ -98,33 +98,33 @@ def _annotation() -> list[Variable]:
         ),
         Variable(
             "originally",
-            "both, with the images as written; what was rewritten before goes first",
+            "both, with the images as written, places that were rewritten before first",
             "variables.believed + variables.rewritten.filter(place,\n"
             "  place.name != '' && !variables.believed.exists(other, other.name == place.name))",
         ),
         Variable(
             "recorded",
-            "the entries that are true; a container goes before a volume of the same name",
+            "the entries to record; a container wins over a volume of the same name",
             "variables.originally.filter(place, place.kind != 'volume'\n"
             "  || !variables.originally.exists(other, other.kind != 'volume' && other.name == place.name))\n"
             f"  .map(place, {entry})",
         ),
         Variable(
             "asserted",
-            "the entries that are there",
+            "the entries in the annotation",
             f"variables.entries.map(place, {entry})",
         ),
         Variable(
             "settled",
-            "whether the annotation stays as it is",
+            "whether the annotation does not change",
             f"!variables.present.contains({string(_ESCAPE)})\n"
             "  && variables.recorded.size() == variables.asserted.size()\n"
             "  && variables.recorded.all(entry, entry in variables.asserted)",
         ),
-        Variable("originals", "the annotation as it is to be", "'{' + variables.recorded.join(',') + '}'"),
+        Variable("originals", "the new annotation", "'{' + variables.recorded.join(',') + '}'"),
         Variable(
             "room",
-            "bytes that the other annotations leave for it: with one more the API server would refuse the Pod",
+            "bytes that the other annotations leave for it, by the API server's limit",
             f"{ANNOTATIONS_LIMIT} - {len(ORIGINALS_ANNOTATION)} - object.metadata.?annotations.orValue({{}})\n"
             f"  .transformList(key, value, key != {_KEY}, size(bytes(key)) + size(bytes(value))).sum()",
         ),
