@@ -120,7 +120,7 @@ def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -
     try:
         return decode(repaired(bytes(body)))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise Unreachable(f"cannot {what}: the answer is none of an API server's") from None
+        raise Unreachable(f"cannot {what}: unexpected response, which is not an API server's") from None
 
 
 def micro_time() -> str:

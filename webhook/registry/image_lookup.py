@@ -87,7 +87,7 @@ class ImageLookup:
         try:
             parsed = reference.parse(image)
         except InvalidReference as error:
-            return LookupResult(ImageStatus.UNCLEAR, f"it is no image name: {error}")
+            return LookupResult(ImageStatus.UNCLEAR, f"invalid image name: {error}")
         if not username and not password:
             return self._check(parsed, username, password)[0]
         with self._lock:
