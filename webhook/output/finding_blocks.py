@@ -48,9 +48,9 @@ def passed(findings: Iterable[Finding], screen: Screen) -> Iterator[str]:
         yield from table.table(rows, screen)
 
 
-def wrapped(text: str, screen: Screen) -> Iterator[Styled]:
+def wrapped(text: str, screen: Screen, indent: str = _INDENT) -> Iterator[Styled]:
     """Yield the lines of a text, indented and wrapped at the width of the screen."""
     escaped = truncate(escape_ascii(text[: _LIMIT + 1]), _LIMIT)
-    room = 0 if screen.width is None else screen.width - len(_INDENT)
+    room = 0 if screen.width is None else screen.width - len(indent)
     lines = textwrap.wrap(escaped, room, break_on_hyphens=False) if room >= _NARROWEST else [escaped]
-    return (join(_INDENT, line) for line in lines)
+    return (join(indent, line) for line in lines)

@@ -80,7 +80,7 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
     tried = _age(snapshot, last, "tried")
     if status.value(f"{_PREFIX}credential_refused") == 1 or code == State.CREDENTIAL_REFUSED:
         checked = _age(snapshot, last, "checked")
-        why = f"the registry refused the credential{checked}" + (f": {detail}" if code else "")
+        why = f"the credential was refused{checked}" + (f": {detail}" if code else "")
         return wording.error(Code.CREDENTIAL_REFUSED, _WHAT, why, *_change(snapshot))
     if expiry and expiry <= snapshot.now.timestamp():
         ended = datetime.fromtimestamp(expiry, UTC)
@@ -96,7 +96,7 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
             hint = f"set webhook.verify_ca to a file with the CA of the registry, as described in {_PRIVATE_CA_URL}"
             return wording.warning(Code.CREDENTIAL_UNTRUSTED, _WHAT, f"{detail}{tried}", hint)
         case State.REGISTRY_UNAVAILABLE:
-            why = f"the registry could not check the credential{tried}: {detail}"
+            why = f"the credential could not be checked{tried}: {detail}"
             hint = "check that the Pods of registry-webhook can reach the registry. Nodes may still reach it"
             return wording.warning(Code.CREDENTIAL_UNCHECKED, _WHAT, why, hint)
         case State.CLUSTER_UNAVAILABLE:

@@ -3,13 +3,12 @@
 from collections.abc import Iterator
 
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.output import finding_blocks
+from webhook.output.finding_blocks import wrapped
 from webhook.output.phrases import counted
 from webhook.output.table import table
 from webhook.output.terminal import Screen, bold, join
 
-_HEADINGS = ("NAMESPACE", "OWNER", "PODS", "DRIFTED", "CHANGES")
-_NOTE_HEADINGS = ("NAMESPACE", "OWNER", "HOW TO RECREATE ITS PODS")
+_CHANGE_INDENT = "    "
 _OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "REASON")
 
 
@@ -17,11 +16,11 @@ def lines(found: Report, screen: Screen) -> Iterator[str]:
     """Yield the summary, each owner of drifted Pods, the commands that recreate them, and namespaces not selected."""
     yield bold(headline(found), screen)
     for what, count in breakdown(found.totals):
-        yield f"  {count:>7,}  {what}"
-    yield f"  configuration: {found.configuration} ({found.hash})"
-    yield f"  rewritten by: {found.rewriter}"
+        yield from wrapped(f"{count:,} {what}", screen)
+    yield from wrapped(f"configuration: {found.configuration} ({found.hash})", screen)
+    yield from wrapped(f"rewritten by: {found.rewriter}", screen)
     for note in found.notes:
-        yield from finding_blocks.wrapped(f"note: {note}", screen)
+        yield from wrapped(f"note: {note}", screen)
     yield from _drifted(found, screen)
     others = [
         (one.name, f"{one.counts.pods:,}", f"{one.counts.would_change:,}", one.why)
@@ -71,7 +70,7 @@ def causes(owner: OwnerDrift) -> list[str]:
 def changed(owner: OwnerDrift) -> Iterator[str]:
     """Describe what would change in an owner's Pods, and why they have drifted."""
     yield from map(str, owner.changes)
-    yield ", ".join([*(["no pull secret"] if owner.lacking_secret else []), *causes(owner)])
+    yield ", ".join([*(["lacks the pull secret"] if owner.lacking_secret else []), *causes(owner)])
 
 
 def commands(namespace: NamespaceDrift) -> list[str]:
@@ -85,22 +84,24 @@ def notes(namespace: NamespaceDrift) -> list[tuple[str, str]]:
 
 
 def _drifted(found: Report, screen: Screen) -> Iterator[str]:
-    rows: list[tuple[str, ...]] = []
-    for namespace in found.namespaces:
+    """Yield the owners of drifted Pods by namespace, and how to recreate these Pods."""
+    drifted = [namespace for namespace in found.namespaces if namespace.owners]
+    for namespace in drifted:
+        yield ""
+        counts = namespace.counts
+        yield bold(f"{namespace.name}: {counts.drifted:,} of {counted(counts.pods, 'Pod')}", screen)
         for owner in namespace.owners:
-            first, *more = changed(owner)
-            rows.append((namespace.name, str(owner), f"{owner.pods:,}", f"{owner.drifted:,}", first))
-            rows += [("", "", "", "", line) for line in more]
-    if not rows:
-        return
-    yield ""
-    yield from table(rows, screen, _HEADINGS)
-    lines = [line for namespace in found.namespaces for line in commands(namespace)]
+            yield from wrapped(f"{owner}: {owner.drifted:,} of {counted(owner.pods, 'Pod')}", screen)
+            for line in changed(owner):
+                yield from wrapped(line, screen, _CHANGE_INDENT)
+    lines = [line for namespace in drifted for line in commands(namespace)]
     if lines:
         yield ""
         yield "To recreate these Pods:"
         yield from (join("  ", line) for line in lines)
-    others = [(namespace.name, *note) for namespace in found.namespaces for note in notes(namespace)]
+    others = [(namespace.name, *note) for namespace in drifted for note in notes(namespace)]
     if others:
         yield ""
-        yield from table(others, screen, _NOTE_HEADINGS)
+        yield "To recreate other Pods:"
+        for name, workload, note in others:
+            yield from wrapped(f"{name} {workload}: {note}", screen)

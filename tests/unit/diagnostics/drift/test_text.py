@@ -2,6 +2,8 @@
 
 import re
 
+import pytest
+
 from webhook.diagnostics.drift import text
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
 from webhook.diagnostics.evaluate import Change
@@ -44,20 +46,31 @@ def test_lines_summary_owners_and_commands() -> None:
     lines = list(text.lines(report(served, other, totals=totals, notes=("something",)), Screen()))
     assert "3 of 5 Pods" in lines[0]
     assert [int(line.split()[0]) for line in lines[1:5]] == [3, 3, 2, 7]
-    rows = [re.split(r" {2,}", line) for line in lines]
     in_order = [
-        ["team-a", "Deployment/web", "4", "3", str(CHANGE)],
-        ["team-a", "Database.db.example/pg", "1", "1", str(CHANGE)],
-        ["", LINE],
-        ["team-a", "Database.db.example/pg", "see its operator"],
-        ["b", "7", "0", "not opted in"],
+        "team-a: 3 of 5 Pods",
+        "  Deployment/web: 3 of 4 Pods",
+        f"    {CHANGE}",
+        "  Database.db.example/pg: 1 of 1 Pod",
+        f"    {CHANGE}",
+        f"  {LINE}",
+        "  team-a Database.db.example/pg: see its operator",
     ]
-    assert [row for row in rows if row in in_order] == in_order
+    assert [line for line in lines if line in in_order] == in_order
+    assert lines[-1].split() == ["b", "7", "0", "not", "opted", "in"]
     assert any("config.yaml" in line and "0123456789ab" in line for line in lines)
     assert any(line.endswith(": something") for line in lines)
     # Of each cause, where there are several, the number of Pods.
-    causes = lines[rows.index(in_order[0]) + 1]
+    causes = lines[lines.index(f"    {CHANGE}") + 1]
     assert re.findall(r"\d+", causes) == ["2", "1"]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_lines_fit_width_except_commands_and_table(width: int) -> None:
+    drifted = NamespaceDrift("team-a", selected=True, why="opted in", counts=COUNTS, owners=(OWNER, FOREIGN))
+    found = report(drifted, totals=COUNTS, notes=("no permission to list " + ", ".join(["Namespaces"] * 30),))
+    lines = list(text.lines(found, Screen(width)))
+    assert f"  {LINE}" in lines
+    assert max(len(line) for line in lines[1:] if LINE not in line) <= width
 
 
 def test_lines_without_drift_summary_only() -> None:
