@@ -51,9 +51,23 @@ def _explain(namespace: str, name: str, *words: str, kubeconfig: Path | None = N
     return program("explain", f"pod/{name}", "--namespace", namespace, *words, kubeconfig=kubeconfig)
 
 
-def _first(ran: Ran) -> str:
+def _said(ran: Ran) -> tuple[str, str]:
+    """Give the verdict and its cause."""
     assert ran.stderr == ""
-    return ran.stdout.splitlines()[0]
+    verdict, cause, *_ = (*ran.stdout.splitlines(), "")
+    return verdict, cause.removeprefix("cause: ")
+
+
+def _commands(ran: Ran) -> list[str]:
+    """Give the commands, each of which is a line."""
+    return [line.strip() for line in ran.stdout.splitlines() if line.startswith("    ")]
+
+
+def _paste(*commands: str) -> None:
+    """Run commands as somebody who pastes them into a shell."""
+    for command in commands:
+        done = subprocess.run(["bash", "-c", command], env=environment(), capture_output=True, text=True, check=False)  # noqa: S607
+        assert done.returncode == 0, (command, done.stderr)
 
 
 def _steps(ran: Ran) -> dict[str, str]:
@@ -68,21 +82,38 @@ def test_explain_running_pod_no_obstacle(cluster: Cluster, served: str) -> None:
     ran = _explain(served, name, "--dry-run", "--output=json")
     assert ran.status == 0
     (explanation,) = json.loads(ran.stdout)
-    assert explanation["verdict"] == "was rewritten: 1 of 1 image, and nothing stands in the way of its pull"
+    assert explanation["verdict"] == "was rewritten: 1 of 1 image, and no problem was found"
+    assert (explanation["exists"], explanation["owner"]) == (True, f"Pod/{name}")
     assert {step["mark"] for step in explanation["steps"]} == {"ok"}
     steps = _steps(ran)
-    assert steps["kubelet's entry"] == f"ok registry.example.com for {REWRITTEN}"
-    assert steps["dry run"] == "ok it is rewritten: app"
-    assert steps["pull for app"] == f"ok the node has {REWRITTEN}"
+    assert steps["pull secret entry"] == f"ok registry.example.com for {REWRITTEN}"
+    assert steps["dry run"] == "ok rewritten: app"
+    assert steps["pull for container app"].endswith(f" has {REWRITTEN}")
     node.remove(cluster, served, name)
 
 
-def test_explain_unlabelled_namespace_named(cluster: Cluster, unserved: str) -> None:
-    name = _stored(cluster, unserved, pod("unlabelled", app=IMAGE))
-    ran = _explain(unserved, name)
+def test_explain_unlabelled_namespace_fixed_by_commands(cluster: Cluster) -> None:
+    namespace = cluster.make_namespace({})
+    cluster.kubectl("create", "deployment", "web", f"--image={IMAGE}", "--namespace", namespace)
+    named = ("--namespace", namespace, "deployment/web")
+    eventually("there is a Pod", lambda: "Pod" in program("explain", *named).stdout)
+    ran = program("explain", *named)
     assert ran.status == 1
-    assert _first(ran) == f"{unserved}/{name} was not rewritten: its namespace has no label {ENABLED_LABEL}=true"
-    assert f"kubectl label namespace {unserved} {ENABLED_LABEL}=true --overwrite" in ran.stdout.splitlines()[1]
+    verdict, cause = _said(ran)
+    assert verdict.startswith(f"Pod {namespace}/web-")
+    assert cause == f"namespace {namespace} does not have the label {ENABLED_LABEL}=true"
+    commands = _commands(ran)
+    assert commands == [
+        f"kubectl label namespace {namespace} {ENABLED_LABEL}=true --overwrite",
+        f"kubectl -n {namespace} rollout restart deployment/web",
+    ]
+    _paste(*commands)
+
+    def is_rewritten() -> bool:
+        pods = cluster.items(namespace, "pods")
+        return any(pod["spec"]["containers"][0]["image"] == REWRITTEN for pod in pods)
+
+    eventually("its Pods are rewritten", is_rewritten, _PATIENCE)
 
 
 def test_explain_pod_older_than_label_named(cluster: Cluster) -> None:
@@ -92,8 +123,16 @@ def test_explain_pod_older_than_label_named(cluster: Cluster) -> None:
     # Times are to the second.
     eventually("a second is over", lambda: datetime.fromisoformat(created) + timedelta(seconds=1) < datetime.now(UTC))
     cluster.kubectl("label", "namespace", namespace, f"{ENABLED_LABEL}=true")
-    said = _first(_explain(namespace, name))
-    assert said.startswith(f"{namespace}/{name} was not rewritten: it was made at {created}, before its namespace's ")
+    ran = _explain(namespace, name)
+    verdict, cause = _said(ran)
+    assert verdict == f"Pod {namespace}/{name} was not rewritten"
+    assert cause.startswith(f"the Pod was created at {created}, before the labels of namespace {namespace} ")
+    _paste(*_commands(ran))
+    eventually(
+        "it is made again",
+        lambda: cluster.get(namespace, f"pod/{name}")["spec"]["containers"][0]["image"] == REWRITTEN,
+        _PATIENCE,
+    )
 
 
 def test_explain_pod_opted_out_named(cluster: Cluster, served: str) -> None:
@@ -101,13 +140,23 @@ def test_explain_pod_opted_out_named(cluster: Cluster, served: str) -> None:
     manifest["metadata"]["labels"] = {ENABLED_LABEL: "false"}
     ran = _explain(served, _stored(cluster, served, manifest))
     assert ran.status == 1
-    assert _first(ran) == f"{served}/opted-out was not rewritten: its own label {ENABLED_LABEL}=false opts it out"
+    cause = f"the Pod is opted out by its label {ENABLED_LABEL}=false"
+    assert _said(ran) == (f"Pod {served}/opted-out was not rewritten", cause)
+    _paste(*_commands(ran))
+    eventually(
+        "it is made again",
+        lambda: cluster.get(served, "pod/opted-out")["spec"]["containers"][0]["image"] == REWRITTEN,
+        _PATIENCE,
+    )
 
 
 def test_explain_image_excluded_named(cluster: Cluster, served: str) -> None:
     ran = _explain(served, _stored(cluster, served, pod("excluded", app=_EXCLUDED)))
     assert ran.status == 1
-    assert _first(ran) == f"{served}/excluded was not rewritten: {_EXCLUDED} unchanged (excluded by registry.k8s.io/**)"
+    verdict, cause = _said(ran)
+    assert verdict.startswith(f"Pod {served}/excluded was not rewritten")
+    assert f"{_EXCLUDED} " in cause
+    assert "excluded by registry.k8s.io/**" in cause
 
 
 def test_explain_system_namespace_named(cluster: Cluster) -> None:
@@ -117,9 +166,9 @@ def test_explain_system_namespace_named(cluster: Cluster) -> None:
     finally:
         node.remove(cluster, "kube-system", name)
     assert ran.status == 1
-    assert _first(ran) == (
-        "kube-system/explained was not rewritten: namespace kube-system is a system namespace, and never served"
-    )
+    verdict, cause = _said(ran)
+    assert verdict == "Pod kube-system/explained was not rewritten"
+    assert cause.startswith("namespace kube-system is a system namespace")
 
 
 def test_explain_new_workload_would_be_rewritten(served: str) -> None:
@@ -129,10 +178,10 @@ def test_explain_new_workload_would_be_rewritten(served: str) -> None:
         "metadata": {"name": "shop", "namespace": served},
         "spec": {"template": template},
     }
-    ran = program("explain", "--filename=-", "--dry-run", stdin=deployment)
+    ran = program("explain", "--filename=-", "--dry-run", "--verbose", stdin=deployment)
     assert ran.status == 0, ran.stdout
-    assert _first(ran).startswith(f"{served}/shop would be rewritten: 1 of 1 image, and nothing stands ")
-    assert "it is rewritten: app" in ran.stdout
+    assert _said(ran)[0] == f"Deployment {served}/shop would be rewritten: 1 of 1 image, and no problem was found"
+    assert "rewritten: app" in ran.stdout
 
 
 def test_explain_password_refused_named(
@@ -147,8 +196,10 @@ def test_explain_password_refused_named(
     finally:
         registry.admit(username, password)
     assert ran.status == 1
-    assert _first(ran).startswith(f"{served}/{name} was rewritten, but the node does not get {REWRITTEN}: ")
-    assert "401 Unauthorized" in _first(ran)
+    verdict, cause = _said(ran)
+    assert verdict == f"Pod {served}/{name} was rewritten, but its images cannot be pulled"
+    assert f" cannot pull {REWRITTEN}: the registry requires a valid credential: " in cause
+    assert "401 Unauthorized" in cause
     assert password not in ran.stdout
     node.remove(cluster, served, name)
 
@@ -162,11 +213,12 @@ def test_explain_foreign_secret_named(cluster: Cluster) -> None:
     # An installation that is removed leaves it, for it is somebody else's: nobody is to wait for that.
     cluster.kubectl("delete", "secret", PULL_SECRET, "--namespace", namespace)
     assert ran.status == 1
-    assert _first(ran) == (
-        f"{namespace}/{name} was rewritten, but Secret {namespace}/{PULL_SECRET} is not ours: somebody else made it, "
-        "of type kubernetes.io/dockerconfigjson"
+    verdict, cause = _said(ran)
+    assert verdict == f"Pod {namespace}/{name} was rewritten, but its images cannot be pulled"
+    assert cause == (
+        f"Secret {namespace}/{PULL_SECRET} is not managed by {PROGRAM} (type kubernetes.io/dockerconfigjson)"
     )
-    assert f"kubectl -n {namespace} delete secret {PULL_SECRET}" in ran.stdout.splitlines()[1]
+    assert _commands(ran) == [f"kubectl -n {namespace} delete secret {PULL_SECRET}"]
 
 
 def _made(cluster: Cluster, namespace: str) -> str:
@@ -204,30 +256,32 @@ def _authority(days: int) -> bytes:
 
 
 def test_explain_no_secret_or_untrusted_webhook_named(installed: Installation, cluster: Cluster, served: str) -> None:
-    without = "and failurePolicy Ignore lets Pods through as they are"
+    without = "so Pods are created unchanged (failurePolicy: Ignore)"
     believed = installed.bundle()
     with without_rights(cluster):
         namespace = cluster.make_namespace({ENABLED_LABEL: "true"})
         ran = _explain(namespace, _made(cluster, namespace))
         assert ran.status == 1
-        assert _first(ran) == f"{namespace}/made was rewritten, but there is no Secret {namespace}/{PULL_SECRET}"
-        assert "logs deployment/registry-webhook --container refresher" in ran.stdout.splitlines()[1]
+        assert _said(ran) == (
+            f"Pod {namespace}/made was rewritten, but its images cannot be pulled",
+            f"Secret {namespace}/{PULL_SECRET} does not exist",
+        )
+        assert "logs deployment/registry-webhook -c refresher" in _commands(ran)[0]
 
         _put_bundle(cluster, b"")
-        said = _first(_explain(served, _unanswered(cluster, served, "no-bundle")))
-        assert said.startswith(f"{served}/no-bundle was not rewritten: the webhook configuration has no caBundle, ")
-        assert said.endswith(without)
+        verdict, cause = _said(_explain(served, _unanswered(cluster, served, "no-bundle")))
+        assert verdict == f"Pod {served}/no-bundle was not rewritten"
+        assert cause == f"the webhook configuration has an empty caBundle, {without}"
         _put_bundle(cluster, _authority(days=5))
-        said = _first(_explain(served, _unanswered(cluster, served, "expired")))
-        assert said.startswith(f"{served}/expired was not rewritten: every authority in caBundle expired by 20")
-        assert said.endswith(without)
+        _, cause = _said(_explain(served, _unanswered(cluster, served, "expired")))
+        assert cause.startswith("the last CA in caBundle expired at 20")
+        assert cause.endswith(without)
         _put_bundle(cluster, _authority(days=20))
-        said = _first(_explain(served, _unanswered(cluster, served, "not-believed"), "--dry-run"))
-        why = "a dry run is not either, though all else holds: it stays as it is written"
-        assert said == f"{served}/not-believed was not rewritten: {why}"
+        _, cause = _said(_explain(served, _unanswered(cluster, served, "not-believed"), "--dry-run"))
+        assert cause == "all checks pass, but a dry run is not rewritten"
     eventually("the sidecar has put it back", lambda: installed.bundle() == believed, _PATIENCE)
-    again = "it is as it was written, and a dry run is rewritten now"
-    eventually("it is called again", lambda: again in _first(_explain(served, "not-believed", "--dry-run")))
+    again = "a dry run is rewritten now"
+    eventually("it is called again", lambda: again in _said(_explain(served, "not-believed", "--dry-run"))[1])
 
 
 def test_explain_webhook_scaled_to_zero_named(installed: Installation, cluster: Cluster, served: str) -> None:
@@ -237,9 +291,12 @@ def test_explain_webhook_scaled_to_zero_named(installed: Installation, cluster: 
         name = _unanswered(cluster, served, "nobody")
         ran = _explain(served, name)
         assert ran.status == 1
-        assert _first(ran) == (
-            f"{served}/{name} was not rewritten: no replica of the webhook is ready behind Service "
-            f"{DEFAULT_NAMESPACE}/{PROGRAM}, and failurePolicy Ignore lets Pods through as they are"
+        assert _said(ran) == (
+            f"Pod {served}/{name} was not rewritten",
+            (
+                f"Service {DEFAULT_NAMESPACE}/{PROGRAM} has no ready endpoint, so Pods are created unchanged "
+                "(failurePolicy: Ignore)"
+            ),
         )
     finally:
         cluster.kubectl(*scale, "--replicas=2")
@@ -267,16 +324,28 @@ def test_explain_unprivileged_user_unknown(cluster: Cluster, served: str, newcom
     manifest["metadata"]["labels"] = {ENABLED_LABEL: "false"}
     name = _stored(cluster, served, manifest)
     ran = _explain(served, name, kubeconfig=newcomer)
-    assert ran.status == 2
-    unknown = f"not known: no right to read ConfigMaps {DEFAULT_NAMESPACE}/{PROGRAM}"
-    assert _first(ran) == f"{served}/{name} is as it is for reasons that are {unknown}"
+    assert ran.status == 1
+    assert _said(ran)[1] == f"the Pod is opted out by its label {ENABLED_LABEL}=false"
+    assert "not checked: no permission to read the labels of namespace " in ran.stdout
+    assert "(ask for the role registry-webhook-reader)" in ran.stdout
     steps = _steps(_explain(served, name, "--output=json", kubeconfig=newcomer))
-    assert steps["namespace allowed"] == f"? {unknown}"
-    assert steps["webhook configuration"] == (f"? not known: no right to read MutatingWebhookConfigurations {PROGRAM}")
-    assert _explain(served, "unheard-of", kubeconfig=newcomer).stderr == (
-        f"error: there is no Pod {served}/unheard-of\n"
-    )
-    assert "no right to read Pods" in _explain("default", "x", kubeconfig=newcomer).stderr
+    unknown = f"no permission to read ConfigMaps {DEFAULT_NAMESPACE}/{PROGRAM}"
+    assert steps["namespace settings"] == f"? {unknown}"
+    assert steps["webhook configuration"] == (f"? no permission to read MutatingWebhookConfigurations {PROGRAM}")
+    missing = _explain(served, "unheard-of", kubeconfig=newcomer).stderr
+    assert missing.splitlines()[0] == f"error: Pod {served}/unheard-of does not exist"
+    assert "no permission to read Pods" in _explain("default", "x", kubeconfig=newcomer).stderr
+
+
+def test_explain_viewer_of_one_namespace_gets_cause(cluster: Cluster) -> None:
+    namespace = cluster.make_namespace({})
+    cluster.kubectl("create", "rolebinding", "dev", "--namespace", namespace, "--clusterrole=view", "--user=dev")
+    _stored(cluster, namespace, pod("web", app=IMAGE))
+    ran = _explain(namespace, "web", "--as=dev")
+    assert ran.status == 1
+    assert _said(ran)[1].startswith(f"namespace {namespace} does not have the label {ENABLED_LABEL}=true")
+    assert ran.stdout.count("not checked: ") == 1
+    assert _commands(ran)[0] == f"kubectl label namespace {namespace} {ENABLED_LABEL}=true --overwrite"
 
 
 def test_explain_as_kubectl_plugin_runs_and_completes(served: str, tmp_path: Path) -> None:
@@ -295,5 +364,5 @@ def test_explain_as_kubectl_plugin_runs_and_completes(served: str, tmp_path: Pat
         return done.stdout
 
     said = kubectl("registry-webhook", "explain", "pod/excluded", "--namespace", served)
-    assert said.startswith(f"{served}/excluded was not rewritten: ")
+    assert said.startswith(f"Pod {served}/excluded was not rewritten")
     assert kubectl("__complete", "registry-webhook", "explain", "--dry").splitlines()[0].startswith("--dry-run\t")

@@ -189,13 +189,16 @@ class _Pull(Struct, frozen=True):
         return self.host or "the registry"
 
     def on_node(self, *words: str) -> tuple[str, ...]:
-        """Return the command that runs another one in the node's network, in a namespace that is never selected."""
+        """Return the command that runs another one in the node's network, in a namespace that is never selected.
+
+        Unlike `kubectl debug node`, it shows the output of a command that ends at once, and leaves no Pod behind.
+        """
         if not self.node or not self.host:
             return ()
-        debug = kubectl.line(
-            *("debug", f"node/{self.node}", "-it", f"--image={_BUSYBOX}", "--", *words), namespace="kube-system"
-        )
-        return () if debug is None else (debug,)
+        spec = f'{{"spec":{{"nodeName":"{self.node}","hostNetwork":true}}}}'
+        options = ("--rm", "-i", "-q", "--restart=Never", f"--image={_BUSYBOX}", f"--overrides={spec}")
+        check = kubectl.line("run", "registry-check", *options, "--", *words, namespace="kube-system")
+        return () if check is None else (check,)
 
     def certificate(self, *words: str) -> tuple[str, ...]:
         """Return the command that shows the registry's certificate."""
@@ -212,7 +215,9 @@ def _dns(pull: _Pull) -> Remedy:
 
 def _unavailable(pull: _Pull) -> Remedy:
     hint = f"check the route and the firewall from {pull.the_node} to {pull.the_registry}, and that the registry is up"
-    return Remedy(hint, pull.on_node("nc", "-zvw5", pull.name, pull.port))
+    # Not every nc has -z.
+    connect = f"{kubectl.shell('nc', '-w5', pull.name, pull.port)} </dev/null && echo connected"
+    return Remedy(hint, pull.on_node("sh", "-c", connect))
 
 
 def _proxy(pull: _Pull) -> Remedy:
@@ -220,7 +225,7 @@ def _proxy(pull: _Pull) -> Remedy:
         f"check HTTPS_PROXY of the container runtime on {pull.the_node}, or add {pull.the_registry} to its NO_PROXY to "
         "pull without the proxy"
     )
-    return Remedy(hint, pull.on_node("chroot", "/host", "systemctl", "show", "--property=Environment", "containerd"))
+    return Remedy(hint)
 
 
 def _plain_http(pull: _Pull) -> Remedy:

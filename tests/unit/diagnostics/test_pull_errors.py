@@ -1,5 +1,6 @@
 """Failed pulls are classified by the messages of container runtimes, and never by what a Pod's author chose."""
 
+import json
 import shlex
 
 import pytest
@@ -325,7 +326,8 @@ def test_remedy_missing_image_copied_from_original(written: str, image: str, sou
 def test_remedy_on_node_uses_registry_port() -> None:
     remedy = pull_errors.remedy(Code.PULL_UNAVAILABLE, "registry.example.com:5000/a", node="node-1")
     (command,) = remedy.commands
-    assert command == (
-        "kubectl -n kube-system debug node/node-1 -it --image=docker.io/library/busybox:1.37 -- "
-        "nc -zvw5 registry.example.com 5000"
-    )
+    *_, shell = words = shlex.split(command)
+    assert words[:4] == ["kubectl", "-n", "kube-system", "run"]
+    assert shell == "nc -w5 registry.example.com 5000 </dev/null && echo connected"
+    (overrides,) = (word.removeprefix("--overrides=") for word in words if word.startswith("--overrides="))
+    assert json.loads(overrides) == {"spec": {"nodeName": "node-1", "hostNetwork": True}}

@@ -11,7 +11,7 @@ from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.output.terminal import Screen, bold, join, styled
 
-_INDENT = "  "
+_INDENT, _COMMAND_INDENT = "  ", "    "
 #: Limit of characters of a sentence, which may quote a foreign string.
 _LIMIT = 4096
 #: Text is not wrapped on a screen that is narrower than this.
@@ -38,7 +38,7 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
             yield from _labelled("not checked", explanation.unchecked, screen)
         if explanation.hint:
             yield from _labelled("hint", explanation.hint, screen)
-        yield from (join(_INDENT, command) for command in explanation.commands)
+        yield from (join(_COMMAND_INDENT, command) for command in explanation.commands)
         if explanation.mark is not Mark.OK:
             yield join(f"see: {explanation.documentation}")
         steps = explanation.steps if verbose else _unusual(explanation)

@@ -35,7 +35,7 @@ LINES = [
     "cause: it has no label",
     "not checked: no permission to list them",
     "hint: label it",
-    f"  {COMMAND}",
+    f"    {COMMAND}",
     "see: https://docs.example.com",
     "",
 ]
@@ -80,7 +80,7 @@ def test_lines_verbose_shows_every_step() -> None:
 
 @pytest.mark.parametrize("width", [20, 40, 60, 80, 120])
 def test_lines_command_is_one_line(width: int) -> None:
-    assert f"  {COMMAND}" in lines(EXPLANATION, width=width)
+    assert f"    {COMMAND}" in lines(EXPLANATION, width=width)
 
 
 @pytest.mark.parametrize("width", [40, 60, 80, 120])
