@@ -14,9 +14,12 @@ from webhook.diagnostics.remedy import Remedy
 from webhook.errors import NotPermitted, NotReadable
 from webhook.images.resolver import Reason
 from webhook.kube.objects import ManagedObject
+from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 
+#: Characters shown of an image's name.
+_SHOWN = 400
 _CONFIG_HINT = "pass the configuration with --config FILE, or add --dry-run, which needs permission to create Pods"
 
 
@@ -281,11 +284,13 @@ def _why_images_stay(analysis: PodAnalysis) -> Finding:
         return _finding(Mark.FAIL, Code.POD_NO_IMAGE, "the Pod has no image", Remedy("add a container with an image"))
     first = min(analysis.images, key=lambda image: _ORDER.get(image.resolution.reason, 9) if image.resolution else 9)
     more = len(analysis.images) - 1
-    others = f"; {more} more {'image is' if more == 1 else 'images are'} unchanged too" if more else ""
+    others = f"; {more} other {'image is' if more == 1 else 'images are'} not rewritten either" if more else ""
+    detail = f" ({first.resolution.detail})" if first.resolution else ""
+    why = f"{truncate(first.written, _SHOWN)} is not rewritten{detail}{others}"
     reason = first.resolution.reason if first.resolution else None
     hint, is_setting = _HINTS.get(reason, ("", False)) if reason else ("", False)
     remedy = cases.edit_configuration(analysis.context, hint) if is_setting else Remedy(hint)
-    return _finding(Mark.FAIL, Code.IMAGE_UNCHANGED, f"{first}{others}", remedy)
+    return _finding(Mark.FAIL, Code.IMAGE_UNCHANGED, why, remedy)
 
 
 _LABEL = ("metadata", "labels", ENABLED_LABEL)
