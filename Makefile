@@ -27,7 +27,7 @@ test: ## test the checkout, then the built wheel
 	@.ci/pytest checkout $(ARGS)
 	@.ci/pytest wheel $(ARGS)
 
-check: ## run ruff, mypy and import-linter, and check all texts for words to avoid
+check: ## run ruff, mypy and import-linter, and check the wording
 	$(DEVELOPMENT)
 	@$(PYTHON_HERE) -m ruff check
 	@$(PYTHON_HERE) -m ruff format --check

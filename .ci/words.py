@@ -25,15 +25,15 @@ WORDS = {
     r"anew": "again",
     r"in force": "current, active",
     r"nobody|whoever|somebody": "no one, anyone who, or the role",
-    r"(?<!there )(?<!this )is no(?! longer| \w+er than)": "is not a, has no",
-    r"(?:is|are) none\b(?! of)": "has no",
-    r"besides?": "next to, in addition to",
+    r"(?<!there )(?<!this )is no(?= \w)(?! longer| \w+er than)": "is not a, has no",
+    r"(?<!there )(?-i:(?:is|are) none)(?! of)": "has no",
+    r"besides?(?! the point)": "next to, in addition to",
     r"amiss": "wrong, failing",
     r"mend(?:s|ed|ing)?": "fix",
     r"puts? right": "fix",
     r"truth value": "boolean",
     r"(?<!certificate )authorit(?:y|ies)": "CA",
-    r"a text|texts": "a string, strings, the name of the message",
+    r"a text(?! line| format)|texts": "a string, strings, the name of the message",
     r"(?<!-)rights": "permissions",
     r"faults?": "error, internal error",
     r"served namespaces?|namespaces? (?:that are|that is|are|is) (?:not )?served": "selected namespace",
@@ -53,25 +53,13 @@ WORDS = {
     r"crowded": "overloaded",
     r"dice": "random",
     r"e\.g\.|i\.e\.|etc\.": "for example, that is, and so on",
-    r"please|simply|note that": "nothing",
+    r"please|simply|(?<!a )note that": "nothing",
     r"\w+n't|(?:it|that|there|what|who|let|here)'s|(?:you|we|they|I)'(?:re|ll|ve|d)": "the words in full",
 }
 #: The words that may occur in a file, with the reason.
 ALLOWED: dict[tuple[str, str], str] = {}
-#: Words whose occurrences are reported and do not fail yet.
-PENDING = frozenset({*WORDS, "heading"}) - {
-    r"truth value",
-    r"truce",
-    r"till",
-    r"as \w+ ha(?:s|ve) it",
-    r"hears? of",
-    r"a word of",
-    r"swallow(?:s|ed)?",
-    r"crowded",
-    r"dice",
-    r"e\.g\.|i\.e\.|etc\.",
-    r"\w+n't|(?:it|that|there|what|who|let|here)'s|(?:you|we|they|I)'(?:re|ll|ve|d)",
-}
+#: Files whose occurrences do not fail yet.
+PENDING = ("webhook/cli/", "docs/reference/commands.md")
 
 _PATTERN = re.compile(
     "|".join(rf"(?P<w{number}>\b(?:{word}))(?!\w)" for number, word in enumerate(WORDS)), re.IGNORECASE
@@ -84,7 +72,7 @@ _HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
 _HEADING_WORDS = 6
 #: Words in headings that are capitalized wherever they stand.
 _NAMES = re.compile(
-    r"(?:API|CA|CI|CRD|CEL|HTML|HTTP|RBAC|TLS|Argo|CD|Flux|AKS|GKE|EKS|Azure|Docker|Hub|GitOps|GitHub|Go|Grafana|Istio|"
+    r"(?:API|CA|CI|CRD|CEL|HTML|HTTP|RBAC|TLS|Argo|CD|Flux|AKS|GKE|EKS|Azure|Docker|Hub|GitOps|GitHub|Git|Go|Grafana|Istio|"
     r"Kubernetes|Kyverno|LogRecord|Prometheus|OpenShift|Python|Pods?|Secrets?|Namespaces?|Events?|Leases?|ConfigMaps?|"
     r"ServiceAccounts?|Deployment|Role|ClusterRole|[A-Z]\w*[A-Z]\w*|RW-[A-Z-]+|\d\S*)"
 )
@@ -167,10 +155,10 @@ def main() -> int:
     paths = sys.argv[1:] or sorted({str(path) for pattern in FILES for path in Path().glob(pattern) if path.is_file()})
     every = [one for path in paths for one in found(path, Path(path).read_text())]
     wrong = [one for one in every if (one.word, one.path) not in ALLOWED]
-    failing = [one for one in wrong if one.word not in PENDING]
+    failing = [one for one in wrong if not one.path.startswith(PENDING)]
     print("\n".join([*map(str, failing), f"words: {len(failing)} found in {len(paths)} files"]))
     if len(wrong) > len(failing):
-        print(f"words: {len(wrong) - len(failing)} of words that are not enforced yet")
+        print(f"words: {len(wrong) - len(failing)} in files that are not enforced yet")
     return 1 if failing else 0
 
 

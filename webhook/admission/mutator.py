@@ -44,7 +44,7 @@ _NO_POD = Pod()
 
 
 class PodRequest(Struct, frozen=True, gc=False):
-    """Everything that a decision depends on besides the settings: a request without the Pod's identity."""
+    """Everything that a decision depends on in addition to the settings: a request without the Pod's identity."""
 
     kind: GroupVersionKind
     sub_resource: str | None

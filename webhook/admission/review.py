@@ -289,7 +289,7 @@ def pod_annotations_exceed(text: bytes, limit: int) -> bool:
 
 
 def _annotations_exceed(decode: Callable[[], _AnnotatedPod], text: bytes, limit: int) -> bool:
-    # Annotations are at least as long in JSON, so only long texts have to be checked.
+    # Annotations are at least as long in JSON, so only long strings have to be checked.
     if len(text) <= limit:
         return False
     try:

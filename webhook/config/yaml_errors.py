@@ -13,7 +13,7 @@ _TEMPLATE = re.compile(r"""^[^"'#\n]*\{\{""", re.MULTILINE)
 
 
 class Problem(NamedTuple):
-    """What is wrong in a text."""
+    """What is wrong in a YAML document."""
 
     problem: str
     hint: str = ""

@@ -124,7 +124,7 @@ def read(source: Source) -> Any:
 
 
 def compose(source: Source) -> yaml.Node | None:
-    """Parse the first document of a text into nodes with aliases expanded, or None if it is empty.
+    """Parse the first document of a stream into nodes with aliases expanded, or None if it is empty.
 
     Raises `InvalidManifest`.
     """

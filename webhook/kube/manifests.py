@@ -61,7 +61,7 @@ def edited(document: Document, after: Any) -> str:
 
 
 def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) -> str:
-    """Return a file with replaced texts of its documents, as the start of a stream or after other documents."""
+    """Return a file with its documents replaced, as the start of a stream or after other documents."""
     parts: list[str] = []
     for document, given in texts:
         text = _as_yaml(given) if document.is_json else given

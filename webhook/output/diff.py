@@ -9,7 +9,7 @@ _STYLES = (("---", BOLD), ("+++", BOLD), ("@@", CYAN), ("-", RED), ("+", GREEN),
 
 
 def unified(before: str, after: str, name: str, context: int = 3) -> Iterator[str]:
-    """Return the lines of a unified diff of two texts, both called `name`; none if they are equal."""
+    """Return the lines of a unified diff of two strings, both called `name`; none if they are equal."""
     yield from difflib.unified_diff(_lines(before), _lines(after), name, name, n=context, lineterm="")
 
 

@@ -49,7 +49,7 @@ def passed(findings: Iterable[Finding], screen: Screen) -> Iterator[str]:
 
 
 def wrapped(text: str, screen: Screen, indent: str = _INDENT) -> Iterator[Styled]:
-    """Yield the lines of a text, indented and wrapped at the width of the screen."""
+    """Yield the lines of a paragraph, indented and wrapped at the width of the screen."""
     escaped = truncate(escape_ascii(text[: _LIMIT + 1]), _LIMIT)
     room = 0 if screen.width is None else screen.width - len(indent)
     lines = textwrap.wrap(escaped, room, break_on_hyphens=False) if room >= _NARROWEST else [escaped]

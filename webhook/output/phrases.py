@@ -1,4 +1,4 @@
-"""Parts of sentences that several texts share."""
+"""Parts of sentences that several messages share."""
 
 from collections.abc import Iterable
 

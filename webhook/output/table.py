@@ -64,7 +64,7 @@ def findings(found: Iterable[Finding], screen: Screen) -> Iterator[Styled]:
 
 
 def paragraph(text: str, screen: Screen) -> Iterator[Styled]:
-    """Return a text in bold, wrapped at the width of the screen."""
+    """Return a string in bold, wrapped at the width of the screen."""
     return (bold(line, screen) for line in _wrapped(escape_ascii(text), 0, screen.width))
 
 

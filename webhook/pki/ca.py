@@ -15,7 +15,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from webhook.errors import CertificateError
 
 #: The subject of our CAs.
-CA_NAME = "registry-webhook authority"
+CA_NAME = "registry-webhook CA"
 
 #: A client whose clock is a little behind ours must not find a certificate that is not valid yet.
 _BACKDATED = timedelta(minutes=5)

@@ -84,7 +84,7 @@ class State(Struct, frozen=True):
 
     def __repr__(self) -> str:
         """Show no key."""
-        return f"State({len(self.cas)} authorities, trusted={self.trusted})"
+        return f"State({len(self.cas)} CAs, trusted={self.trusted})"
 
 
 class Report(NamedTuple):

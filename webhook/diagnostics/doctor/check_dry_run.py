@@ -19,7 +19,7 @@ from webhook.output.findings import Finding
 
 _WHAT = "dry run"
 _SHOWN = 300
-_SEE_ABOVE = f"fix the errors above first. For the API server's error texts, see {DOCS}/how-to/troubleshoot.md"
+_SEE_ABOVE = f"fix the errors above first. For the API server's error messages, see {DOCS}/how-to/troubleshoot.md"
 
 
 @check(_WHAT, Code.DRYRUN_UNKNOWN)
