@@ -8,6 +8,8 @@ import re
 import threading
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
@@ -43,6 +45,7 @@ _CONNECTIONS = 16
 _KEEPALIVE = {"idle": 10, "interval": 5, "count": 3}
 _SHOWN = 300
 _DEFAULT_NAMESPACE = "default"
+_SERVICE_ACCOUNT_NAMESPACE = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace")
 _ERROR_BYTES = 65536
 _WATCH = ("watch", "true")
 _PIECE = 65536
@@ -63,7 +66,7 @@ class Request(NamedTuple):
     """A request to the API server."""
 
     action: str
-    """For error messages, after "cannot": `read the Lease`."""
+    """For error messages, after "cannot": `update Lease registry-webhook-refresher`."""
     method: str
     path: str
     query: tuple[tuple[str, str], ...] = ()
@@ -142,7 +145,10 @@ class Client:
         except _NO_ANSWER as error:
             raise self._unreachable(request, connection, error) from None
         if answer.status == _UNAUTHORIZED:
-            answer = self._resend(connection, request, headers, body) or answer
+            again = self._resend(connection, request, headers, body)
+            if again is not None:
+                self._count(request.method, str(answer.status))
+                answer = again
         self._count(request.method, str(answer.status))
         if not (request.any_status or 200 <= answer.status < 300):  # noqa: PLR2004
             raise _refusal(request, answer)
@@ -217,12 +223,16 @@ def connect(access: Access, count: Callable[[str, str], None]) -> Client:
     return Client(lambda: _load(access), count)
 
 
+def _uses_service_account(access: Access) -> bool:
+    named = access.chooses_kubeconfig or "KUBECONFIG" in os.environ
+    return SERVICE_HOST_ENV_NAME in os.environ and not named
+
+
 def _load(access: Access) -> Connection:
     settings = ClientConfiguration(host="", proxy="", no_proxy="")
     user: Mapping[str, Any] = {}
-    named = access.chooses_kubeconfig or "KUBECONFIG" in os.environ
     try:
-        if SERVICE_HOST_ENV_NAME in os.environ and not named:
+        if _uses_service_account(access):
             load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
             user = kubeconfig_credentials.load(access, settings)
@@ -276,8 +286,15 @@ def _proxy(settings: ClientConfiguration) -> str:
 
 
 def current_namespace(access: Access) -> str:
-    """Return the namespace of the kubeconfig's context, as kubectl does: `default` if it has none."""
+    """Return the namespace of the kubeconfig's context, or in a Pod that of its ServiceAccount, as kubectl does.
+
+    `default` if there is none.
+    """
     kubeconfig, context = access.kubeconfig, access.context
+    if _uses_service_account(access):
+        with suppress(OSError, ValueError):
+            return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or _DEFAULT_NAMESPACE
+        return _DEFAULT_NAMESPACE
     try:
         contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
         entry = current if context is None else next(one for one in contexts if one["name"] == context)

@@ -114,10 +114,12 @@ def test_connect_kubeconfig_token_replaced_read_again(serve: Callable[[Behaviour
     tokens = ["first"]
     server = serve(wants(tokens))
     url = f"https://127.0.0.1:{server.port}"
-    connection = connected(write(url))
+    counted: list[tuple[str, str]] = []
+    connection = connect(Access(write(url)), lambda method, status: counted.append((method, status)))
     tokens.append("second")
     write(url, {"token": "second"})
     assert get(connection) == b"{}"
+    assert counted == [("GET", "401"), ("GET", "200")]
 
 
 def test_connect_refused_credentials_not_loaded_too_often(

@@ -10,6 +10,7 @@ import pytest
 from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, TOKEN, Answer, Asked, status
 from tests.support.refresher_process import Place
 from webhook.errors import NotReadable, Unreachable
+from webhook.kube import client
 from webhook.kube import reader as kube_reader
 from webhook.kube.access import Access
 from webhook.kube.client import connect, current_namespace
@@ -199,6 +200,15 @@ def test_current_namespace_from_kubeconfig(place: Place, text: str, context: str
     named = "clusters: [{name: c, cluster: {server: x}}]\nusers: [{name: u, user: {}}]\ncurrent-context: a\n"
     place.write("other", f"{named}{text}\n" if ":" in text else text)
     assert current_namespace(Access(place.folder / "other", context)) == namespace
+
+
+def test_current_namespace_in_pod_of_service_account(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBERNETES_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setattr(client, "_SERVICE_ACCOUNT_NAMESPACE", place.folder / "namespace")
+    assert current_namespace(Access()) == "default"
+    place.write("namespace", "team-b\n")
+    assert current_namespace(Access()) == "team-b"
 
 
 @pytest.mark.parametrize(

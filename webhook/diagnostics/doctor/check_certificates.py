@@ -113,11 +113,13 @@ def _served(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     if expired:
         why = f"the certificate served by {join_names(expired)} has expired: {snapshot.outage_effect}"
         yield wording.error(Code.CERT_SERVED_EXPIRED, _CERTIFICATE, why, *_certificate_remedy(snapshot))
-    reloaded = "registry_webhook_certificate_last_reload_successful"
     statuses = [(one.name, known_or(one.webhook, None)) for one in snapshot.replicas_or_empty]
-    failed = [name for name, status in statuses if status is not None and status.value(reloaded) == 0]
-    if failed:
-        why = f"{join_names(failed)} could not load the certificate, and serves the last valid one if there was one"
+    for what, metric in (("certificate", "certificate"), ("client CAs", "client_ca")):
+        reloaded = f"registry_webhook_{metric}_last_reload_successful"
+        failed = [name for name, status in statuses if status is not None and status.value(reloaded) == 0]
+        if not failed:
+            continue
+        why = f"{join_names(failed)} could not load the {what}, and uses the last valid version if there was one"
         log = kubectl.line("logs", failed[0], "-c", WEBHOOK, namespace=snapshot.names.namespace)
         yield wording.error(
             Code.CERT_NOT_LOADED, _CERTIFICATE, why, "find the reason in the log", wording.commands(log)
@@ -128,7 +130,7 @@ def _expiries(snapshot: InstallationSnapshot) -> Iterator[tuple[str, datetime]]:
     for replica in snapshot.replicas_or_empty:
         for container, status in replica.statuses.items():
             at = status.value(_EXPIRIES[container])
-            if at and at < datetime.max.replace(tzinfo=UTC).timestamp():
+            if at and 0 < at < datetime.max.replace(tzinfo=UTC).timestamp():
                 yield f"{replica.name} ({container})", datetime.fromtimestamp(at, UTC)
 
 

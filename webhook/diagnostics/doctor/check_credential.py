@@ -82,7 +82,7 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
         checked = _age(snapshot, last, "checked")
         why = f"the credential was refused{checked}" + (f": {detail}" if code else "")
         return wording.error(Code.CREDENTIAL_REFUSED, _WHAT, why, *_change(snapshot))
-    if expiry and expiry <= snapshot.now.timestamp():
+    if expiry and 0 < expiry <= snapshot.now.timestamp():
         ended = datetime.fromtimestamp(expiry, UTC)
         why = f"the published credential expired at {ended:%Y-%m-%d %H:%M} UTC" + (
             f" ({code}: {detail})" if code else ""

@@ -190,6 +190,10 @@ FAILING: dict[str, Case] = {
         {"replicas": (replica(PODS[0], says("webhook", settings().digest, certificate_last_reload_successful=0)),)},
         Code.CERT_NOT_LOADED,
     ),
+    "a server cannot take its client CAs": Case(
+        {"replicas": (replica(PODS[0], says("webhook", settings().digest, client_ca_last_reload_successful=0)),)},
+        Code.CERT_NOT_LOADED,
+    ),
     "the mode is another one": Case(
         {"configuration": settings(namespaces={"mode": "all"})},
         Code.SELECT_MODE,
