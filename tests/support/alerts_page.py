@@ -8,8 +8,8 @@ from .monitoring_queries import alerts
 _HEAD = """\
 # Alerts
 `manifests/monitoring/alerts.yaml` defines these alerts for the
-[Prometheus operator](https://prometheus-operator.dev). The [metrics](metrics.md) page explains the metrics in their
-expressions.
+[Prometheus operator](https://prometheus-operator.dev). [Monitoring](../how-to/monitoring.md) installs them. The
+[metrics](metrics.md) page explains the metrics in their expressions.
 
 This page is generated from `manifests/monitoring/alerts.yaml`.
 

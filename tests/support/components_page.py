@@ -8,7 +8,7 @@ from .markdown import table
 _HEAD = """\
 # Components
 An installation is one folder that `kubectl apply -k FOLDER` applies, and components that a kustomization of your own
-adds.
+adds. [Install](../how-to/install.md) shows both.
 
 This page is generated from the first comment of each `kustomization.yaml`.
 """

@@ -9,7 +9,8 @@ from .monitoring_queries import MONITORING
 _HEAD = """\
 # Dashboard
 `manifests/monitoring/dashboard.json` is a Grafana dashboard of both processes. `kubectl apply -k manifests/monitoring`
-creates a ConfigMap that Grafana's sidecar loads. You can also import the file. The [metrics](metrics.md) page explains
+creates a ConfigMap that Grafana's sidecar loads. You can also import the file, as
+[monitoring](../how-to/monitoring.md) describes. The [metrics](metrics.md) page explains
 the metrics in its queries, and the [alerts](alerts.md) page the alerts on them.
 
 This page is generated from that file.

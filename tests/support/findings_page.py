@@ -8,7 +8,8 @@ _HEAD = """\
 # Finding codes
 `doctor` and `explain` give each finding a code. The option `-o json` or `-o yaml` shows it as `code`. A code keeps its
 meaning from version to version, and the text next to it may change. Compare codes in scripts. Each code has an anchor
-on this page, such as `#rw-pull-refused`.
+on this page, such as `#rw-pull-refused`. [Troubleshoot](../how-to/troubleshoot.md) starts from symptoms and error
+messages.
 
 This page is generated from `webhook/output/finding_codes.py`.
 """
