@@ -10,7 +10,7 @@ from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from webhook.cli.options import cluster_read_options, namespace_option, read_input
 from webhook.diagnostics.explain import subjects, text
 from webhook.diagnostics.explain.collect import Collector
-from webhook.diagnostics.explain.verdict import explain
+from webhook.diagnostics.explain.verdict import distinct, explain
 from webhook.errors import InvalidManifest
 from webhook.kube import client, installed_config, manifests
 from webhook.kube.access import Access
@@ -75,7 +75,7 @@ def command(
         collector = Collector(reader, installed, settings, dry_run=dry_run)
         contexts = [context for subject in named for context in collector.collect(subject, namespace)]
         contexts += [collector.plan(workload, namespace) for workload in planned]
-    explanations = [explain(one) for one in contexts]
+    explanations = distinct(map(explain, contexts))
     cluster.show(explanations, functools.partial(text.lines, verbose=verbose), output)
     return max(_STATUS[one.mark] for one in explanations)
 

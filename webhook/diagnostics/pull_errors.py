@@ -237,7 +237,8 @@ def _plain_http(pull: _Pull) -> Remedy:
 def _untrusted(pull: _Pull) -> Remedy:
     hint = (
         "make the container runtime of every node trust the CA that issued the registry's certificate "
-        f"(containerd: /etc/containerd/certs.d/{pull.host or 'HOST'}), see {DOCS}/how-to/private-ca.md"
+        f"(containerd: /etc/containerd/certs.d/{pull.host or 'HOST'}), see "
+        f"{DOCS}/how-to/private-ca.md#trust-the-ca-on-nodes"
     )
     return Remedy(hint, pull.certificate("-issuer", "-subject"))
 

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Iterable, Iterator
-from itertools import pairwise
 
 from webhook.diagnostics.explain.verdict import Explanation
 from webhook.log.escaping import escape_ascii, truncate
@@ -25,12 +24,9 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
 
     Commands are never wrapped, so that they can be copied.
     """
-    separator: tuple[str, ...] = ()
-    for explanation, following in pairwise((*explanations, None)):
-        if explanation is None or (following is not None and _is_repeated(explanation, following)):
-            continue
-        yield from separator
-        separator = ("",)
+    for number, explanation in enumerate(explanations):
+        if number:
+            yield ""
         yield from (bold(line, screen) for line in _wrapped("", str(explanation), screen))
         if explanation.cause:
             yield from _labelled("note" if explanation.mark is Mark.OK else "cause", explanation.cause, screen)
@@ -45,14 +41,6 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
         if steps:
             yield ""
             yield from table.table([(step.mark, step.subject, step.message) for step in steps], screen)
-
-
-def _is_repeated(explanation: Explanation, following: Explanation) -> bool:
-    """Return whether the newest Pod of a workload, which follows its template, shows at least as much."""
-    if explanation.exists or not following.exists or explanation.owner != following.owner:
-        return False
-    is_unknown = explanation.mark is Mark.UNKNOWN
-    return is_unknown or (explanation.code, explanation.cause) == (following.code, following.cause)
 
 
 def _unusual(explanation: Explanation) -> list[Finding]:

@@ -1,6 +1,7 @@
 """Find the step that decides why a Pod is, or would be, rewritten or not."""
 
 from collections.abc import Iterable
+from itertools import zip_longest
 from typing import NamedTuple
 
 from msgspec import Struct
@@ -80,6 +81,20 @@ def explain(context: PodContext) -> Explanation:
         unchecked=_unchecked(context),
         steps=case.steps,
     )
+
+
+def distinct(explanations: Iterable[Explanation]) -> list[Explanation]:
+    """Leave out the template of a workload if its newest Pod, which follows it, shows at least as much."""
+    found = tuple(explanations)
+    return [
+        one for one, following in zip_longest(found, found[1:]) if following is None or not _repeats(one, following)
+    ]
+
+
+def _repeats(template: Explanation, pod: Explanation) -> bool:
+    if template.exists or not pod.exists or template.owner != pod.owner:
+        return False
+    return template.mark is Mark.UNKNOWN or (template.code, template.cause) == (pod.code, pod.cause)
 
 
 def _completed(verdict: _Verdict, context: PodContext) -> Remedy:

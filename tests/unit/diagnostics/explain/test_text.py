@@ -51,18 +51,6 @@ def test_lines_verdict_first_and_passed_steps_hidden() -> None:
     assert lines(EXPLANATION, other)[8:] == ["", *lines(other)]
 
 
-def test_lines_template_with_problem_of_its_pod_hidden() -> None:
-    template = structs.replace(EXPLANATION, subject="Deployment team-a/web", exists=False)
-    assert lines(template, EXPLANATION) == lines(EXPLANATION)
-    for other in (
-        structs.replace(EXPLANATION, owner="Deployment/db"),
-        structs.replace(EXPLANATION, cause="it is opted out"),
-        template,
-    ):
-        assert lines(template, other) == [*lines(template), "", *lines(other)]
-    assert lines(EXPLANATION, EXPLANATION) == [*lines(EXPLANATION), "", *lines(EXPLANATION)]
-
-
 def test_lines_consequences_hidden() -> None:
     missing = Finding(Mark.FAIL, Code.SECRET_MISSING, "pull secret", "it does not exist")
     assert lines(structs.replace(EXPLANATION, steps=(*STEPS, missing))) == lines(EXPLANATION)

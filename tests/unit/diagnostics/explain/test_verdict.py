@@ -13,7 +13,7 @@ from tests.unit.diagnostics.test_webhook_match import shipped
 from webhook.config.effective import EffectiveConfig
 from webhook.config.load import load
 from webhook.diagnostics.explain.analysis import PodContext, as_written
-from webhook.diagnostics.explain.verdict import Explanation, explain
+from webhook.diagnostics.explain.verdict import Explanation, distinct, explain
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.errors import InvalidManifest, NotPermitted
 from webhook.kube.objects import (
@@ -647,3 +647,15 @@ def test_explain_hostile_owner_no_command_with_it(owner: str) -> None:
 def test_explain_hostile_namespace_no_command_with_it(place: str) -> None:
     explanation = explained(pod("nginx"), namespace=place, namespace_object=namespace({}, name=place))
     assert not [command for command in explanation.commands if place in command]
+
+
+def test_distinct_template_repeated_by_its_pod_left_out() -> None:
+    unselected: dict[str, Any] = {"namespace_object": namespace({})}
+    template, found = explained(pod("nginx"), **unselected, exists=False), explained(pod("nginx"), **unselected)
+    assert distinct([template, found]) == [found]
+    unknown = explained(pod("nginx"), settings=UNREADABLE, configuration=UNREADABLE, exists=False)
+    assert distinct([unknown, found]) == [found]
+    older = explained(pod("nginx"), namespace_object=namespace(changed=AFTER))
+    others = explained(pod("nginx"), **unselected, owner=WorkloadName("Deployment", "db", "apps"))
+    for different in ([template, older], [template, others], [found, found], [template, template], [template], []):
+        assert distinct(different) == different
