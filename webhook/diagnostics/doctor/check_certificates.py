@@ -155,7 +155,5 @@ def _certificate_remedy(snapshot: InstallationSnapshot) -> Remedy:
     if snapshot.has_injected_bundle:
         describe = kubectl.line("describe", "certificates", namespace=snapshot.names.namespace)
         return "cert-manager issues the certificate. Find the reason in its status", wording.commands(describe)
-    return (
-        f"create the next certificate, and apply it as described in {_CERTIFICATES_URL}",
-        (f"{PROGRAM} certs create --force",),
-    )
+    create = f"`{PROGRAM} certs create --force`, in the folder with your CA"
+    return f"create the next certificate with {create}, and apply it as described in {_CERTIFICATES_URL}", ()

@@ -122,6 +122,8 @@ def _of_readiness(snapshot: InstallationSnapshot, status: ProcessStatus, state: 
         )
     if status.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
         return wording.ok(Code.CREDENTIAL_OK, _WHAT, _published(snapshot, state.last_refresh))
+    if state.last_refresh is not None and state.last_refresh.code == State.STANDBY:
+        raise NotReadable("no leader has reported on the credential yet")
     why = "no credential is configured, so images that need one cannot be pulled"
     return wording.warning(Code.CREDENTIAL_NONE, _WHAT, why, f"configure a credential as described in {_URL}")
 

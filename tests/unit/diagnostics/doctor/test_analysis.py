@@ -568,6 +568,13 @@ def test_credential_age_of_last_check(code: str) -> None:
     assert re.search(r"\(last (checked|tried) 24 minutes ago\)", message)
 
 
+def test_credential_standby_not_known() -> None:
+    standby = Readiness(ready=True, last_refresh=Refresh("2026-11-25T11:59:00Z", "success", "standby", "x"))
+    found = {one.code: one.mark for one in analysis.diagnose(sound(replicas=refreshers(standby)))}
+    assert found[Code.CREDENTIAL_UNKNOWN] is Mark.UNKNOWN
+    assert Code.CREDENTIAL_NONE not in found
+
+
 def test_report_ignored_code_left_out_and_counted() -> None:
     seen = sound(lease=None, webhook_configuration=calling(timeoutSeconds=9))
     every, report = analysis.report(seen), analysis.report(seen, (Code.LEASE_NONE,))
