@@ -30,6 +30,8 @@ PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))]
 NOT_RUN = {
     "registry-webhook cleanup --stop": "ends an installation: tests/installed/test_removal.py",
     "kubectl delete --ignore-not-found -k": "ends an installation: tests/installed/test_removal.py",
+    "kubectl -n registry-webhook rollout undo": "needs an earlier version",
+    "kubectl -n registry-webhook wait --for=condition=Ready certificate": "needs cert-manager",
     "git clone": "needs the network",
     "git pull": "needs the network",
     "pipx ": "needs a package index",
@@ -47,6 +49,10 @@ CLUSTER_PAGES = [
     "docs/how-to/install.md",
     "docs/how-to/roll-out.md",
     "docs/how-to/credentials.md",
+    "docs/how-to/private-ca.md",
+    "docs/how-to/generated-policies.md",
+    "docs/how-to/certificates.md",
+    "docs/how-to/upgrade.md",
     "docs/how-to/fail-closed.md",
     "docs/how-to/uninstall.md",
 ]
@@ -54,16 +60,12 @@ CLUSTER_PAGES = [
 #: Pages whose commands no test runs, each with the reason.
 NOT_RUN_PAGES = {
     "docs/how-to/change-registry.md": "needs two registries",
-    "docs/how-to/certificates.md": "needs cert-manager, and installations with other certificates",
     "docs/how-to/cluster-wide.md": "selects all namespaces of the cluster: tests/installed/test_cluster_wide.py",
-    "docs/how-to/generated-policies.md": "tests/e2e/test_policies.py and test_policy_guard.py apply generated policies",
     "docs/how-to/mirror-images.md": "copies images from public registries",
     "docs/how-to/monitoring.md": "needs the Prometheus operator",
     "docs/how-to/mutual-tls.md": "changes how API servers are started: tests/e2e/test_mutual_tls.py",
     "docs/how-to/platforms.md": "needs a cloud",
-    "docs/how-to/private-ca.md": "changes nodes",
     "docs/how-to/troubleshoot.md": "is about clusters that do not work",
-    "docs/how-to/upgrade.md": "needs two versions",
 }
 
 #: What a command or file is replaced by where it runs.
