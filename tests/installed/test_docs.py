@@ -49,7 +49,9 @@ def replaced(image: str) -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def shells(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Shell]]:
+def shells(
+    cluster: Cluster, registry: Registry, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[[str], Shell]]:
     """Give a function that returns the shell of a folder of pages: their reader continues where a page has ended."""
     if shutil.which("skopeo") is None:
         pytest.skip("the pages mirror an image with skopeo, which is not on PATH")
@@ -60,6 +62,7 @@ def shells(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
             folder = tmp_path_factory.mktemp("docs")
             doc_pages.folder_of_reader(folder)
             (folder / ".ca").mkdir()
+            registry.admit("myuser", "mypassword")
             shutil.copy(os.environ["E2E_REGISTRY_CA"], folder / ".ca/ca.crt")
             variables = {"PYTHONPATH": str(CHECKOUT), "SSL_CERT_FILE": os.environ["E2E_REGISTRY_CA"]}
             opened[pages] = Shell(folder, {**os.environ, **variables})

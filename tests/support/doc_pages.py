@@ -32,6 +32,8 @@ NOT_RUN = {
     "kubectl delete --ignore-not-found -k": "ends an installation: tests/installed/test_removal.py",
     "kubectl -n registry-webhook rollout undo": "needs an earlier version",
     "kubectl -n registry-webhook wait --for=condition=Ready certificate": "needs cert-manager",
+    "kubectl -n registry-webhook delete secret registry-webhook-credential": "is for another kind of credential",
+    "kubectl -n registry-webhook create secret docker-registry registry-webhook-credential": "is the same",
     "git clone": "needs the network",
     "git pull": "needs the network",
     "pipx ": "needs a package index",
