@@ -1,4 +1,4 @@
-"""A docker credential helper, asked for each registry that needs a credential."""
+"""A docker credential helper for each registry that needs a credential."""
 
 from collections.abc import Callable, Mapping
 from math import inf

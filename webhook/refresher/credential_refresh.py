@@ -333,9 +333,8 @@ class CredentialRefresher:
                 self._publish_unverified(whole)
             else:
                 self._publish(whole, dated)
-            self._events.report(
-                EventReason.REGISTRY_UNCLEAR, f"Could not check the credential, retrying: {verdict.detail}."
-            )
+            why = f"{verdict.detail}; {verdict.hint}" if verdict.hint else verdict.detail
+            self._events.report(EventReason.REGISTRY_UNCLEAR, f"Could not check the credential, retrying: {why}.")
             done = RefreshResult(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
         else:
             refusal = self._refusal(verdict, result, whole)

@@ -25,8 +25,8 @@ from webhook.constants import PROGRAM
 from webhook.errors import FileError, RegistryWebhookError
 from webhook.images.reference import DOCKER_HUB
 from webhook.log import shorten
+from webhook.registry import failure, www_authenticate
 from webhook.registry import origin as registry_origin
-from webhook.registry import www_authenticate
 from webhook.registry.logins import Logins
 from webhook.registry.origin import Origin
 from webhook.registry.transport import NoReply, Reply, Request, Transport, trust
@@ -67,13 +67,15 @@ class Verdict(NamedTuple):
     """One line of printable ASCII: our own words and host names."""
     retry_after: float | None = None
     """Seconds that the server asked to wait, without a limit."""
+    hint: str = ""
+    """What to do about it."""
 
 
 class Unclear(RegistryWebhookError):
     """A response that proves nothing about the credential or image; the text is the verdict's detail."""
 
-    def __init__(self, detail: str, retry_after: float | None = None) -> None:
-        super().__init__(detail)
+    def __init__(self, detail: str, retry_after: float | None = None, hint: str = "") -> None:
+        super().__init__(detail, hint=hint)
         self.retry_after = retry_after
 
 
@@ -150,7 +152,7 @@ class CredentialChecker:
         except FileError as error:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: {shorten(str(error), 4 * _SHOWN)}")
         except Unclear as unclear:
-            return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after)
+            return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after, unclear.hint)
         except Deferred as deferred:
             detail = f"{name} was not asked: too many logins were refused in the last minutes"
             return Verdict(Answer.DEFERRED, detail, deferred.seconds)
@@ -231,7 +233,7 @@ class AuthClient:
         except NoReply as no_reply:
             origin = origin._replace(secure=False)
             if not (no_reply.handshake and self._may_receive_credential(origin)):
-                raise Unclear(f"{self.name} {no_reply}") from None
+                raise Unclear(f"{self.name} {no_reply}", hint=no_reply.hint) from None
         return origin, self.ask(self.name, request(origin))
 
     def authenticate(self, refusal: Reply) -> Authorization | Verdict:
@@ -287,7 +289,7 @@ class AuthClient:
         try:
             reply = self.transport.ask(request)
         except NoReply as no_reply:
-            return _TokenResponse(Unclear(f"{name} {no_reply}"), answered=no_reply.answered)
+            return _TokenResponse(Unclear(f"{name} {no_reply}", hint=no_reply.hint), answered=no_reply.answered)
         if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             try:
                 return _TokenResponse(Unclear(name), token=_token(name, reply))
@@ -340,7 +342,7 @@ class AuthClient:
         try:
             return self.transport.ask(request)
         except NoReply as no_reply:
-            raise Unclear(f"{name} {no_reply}") from None
+            raise Unclear(f"{name} {no_reply}", hint=no_reply.hint) from None
 
     def _verdict(self, name: str, reply: Reply, what: str) -> Verdict:
         """Interpret the response to a credential, or to a token that was issued for it."""
@@ -354,7 +356,8 @@ class AuthClient:
         """Return an error for a response that proves nothing."""
         if reply.status in _REDIRECTS:
             words = f"with a redirect to {self._redirected(reply)}, which is not followed"
-        return Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply))
+        hint = failure.hint(failure.of_status(reply.status))
+        return Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply), hint)
 
     def _redirected(self, reply: Reply) -> str:
         """Name only the host of a redirect: the rest may contain what was sent."""

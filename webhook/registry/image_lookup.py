@@ -46,6 +46,8 @@ class LookupResult(NamedTuple):
     status: ImageStatus
     detail: str
     """One line of printable ASCII: our own words and host names."""
+    hint: str = ""
+    """What to do about it."""
 
 
 @dataclass
@@ -116,7 +118,7 @@ class ImageLookup:
         try:
             return _check(client, parsed)
         except Unclear as unclear:
-            return LookupResult(ImageStatus.UNCLEAR, str(unclear)), False
+            return LookupResult(ImageStatus.UNCLEAR, str(unclear), unclear.hint), False
         except Deferred:
             return LookupResult(
                 ImageStatus.UNCLEAR, f"{client.name} was not asked: too many logins were refused"
@@ -146,9 +148,7 @@ def _check(client: AuthClient, parsed: Reference) -> tuple[LookupResult, bool]:
     if reply.status == HTTPStatus.NOT_FOUND:
         return LookupResult(ImageStatus.MISSING, f"{client.name} does not have it"), True
     if reply.status == HTTPStatus.FORBIDDEN:
-        return LookupResult(
-            ImageStatus.REFUSED, f"{client.name} lets one in and does not let one pull this (403)"
-        ), True
+        return LookupResult(ImageStatus.REFUSED, f"{client.name} denied access to the image (403)"), True
     raise client.unclear_error(client.name, reply)
 
 

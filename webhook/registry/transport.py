@@ -31,7 +31,8 @@ from webhook.config import files
 from webhook.constants import PROGRAM
 from webhook.errors import FileError, RegistryWebhookError
 from webhook.log import shorten
-from webhook.registry import proxy
+from webhook.registry import failure, proxy
+from webhook.registry.failure import Failure
 from webhook.registry.origin import Origin
 
 #: More than any token response; http.client itself limits the headers, to 100 lines of 64 KiB.
@@ -43,6 +44,11 @@ _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 _INTERIM = 5
 #: Begins the description of a server whose certificate is not trusted. `doctor` recognizes it.
 UNTRUSTED = "has a certificate that is not trusted"
+_CERTIFICATES = {
+    Failure.EXPIRED: "has a certificate that is not valid now",
+    Failure.WRONG_HOST: "has a certificate for another host",
+}
+_NO_NAME = "cannot be reached: the host name cannot be resolved"
 _FORM = "application/x-www-form-urlencoded"
 # http.client adds "Accept-Encoding: identity".
 _HEADERS = {
@@ -57,8 +63,8 @@ class NoReply(RegistryWebhookError):
     `handshake`: it answered, but not with TLS. `answered`: it accepted the request.
     """
 
-    def __init__(self, words: str, *, handshake: bool = False, answered: bool = False) -> None:
-        super().__init__(words)
+    def __init__(self, words: str, kind: Failure, *, handshake: bool = False, answered: bool = False) -> None:
+        super().__init__(words, hint=failure.hint(kind))
         self.handshake = handshake
         self.answered = answered
 
@@ -106,7 +112,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         # Between the certificates there may be names in any script.
         context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
-        raise FileError(f"{ca_file}: it holds no PEM certificates") from None
+        raise FileError(f"{ca_file}: contains no PEM certificates") from None
     return context
 
 
@@ -134,7 +140,7 @@ class Transport:
             result = outcome.get(timeout=self._timeout)
         except queue.Empty:
             line.abort()
-            result = NoReply(self._timed_out)
+            result = NoReply(self._timed_out, Failure.TIMEOUT)
         if isinstance(result, NoReply):
             raise result
         return result
@@ -149,7 +155,7 @@ class Transport:
         try:
             via = proxy.choose(self._environment, origin.host, origin.port)
         except proxy.UnusableProxy as error:
-            raise NoReply(f"could not be asked: {error}") from None
+            raise NoReply(f"was not asked: {error}", Failure.NETWORK) from None
         if via is None:
             return _Secure(line, origin.host, origin.port, timeout=self._timeout, ssl_context=self._context)
         connection = _Secure(
@@ -168,7 +174,7 @@ class Transport:
         try:
             connection.set_tunnel(origin.host, origin.port, authorization, via.scheme)
         except ValueError:
-            raise NoReply("could not be reached: its name cannot be resolved") from None
+            raise NoReply(_NO_NAME, Failure.DNS) from None
         return connection
 
     def _exchange(self, connection: "_Plain", line: "_Connection", request: Request) -> Reply | NoReply:
@@ -190,46 +196,49 @@ class Transport:
                     body += part
                 body = _decoded(body, response.headers.get("Content-Encoding", ""))
         except Exception as error:  # noqa: BLE001 - any error that a server causes means that there is no response
-            words = self._explain(error)
+            words, kind = self._explain(error)
             if connection.proxy is not None:
                 # A refused tunnel is closed, as if there had been no connection.
                 reached = connected or connection.has_connected_to_proxy
                 via = f"the proxy of {connection.via}"
-                words = f"(through {via}) {words}" if reached else f"could not be asked: {via} {words}"
+                words = f"(through {via}) {words}" if reached else f"was not asked: {via} {words}"
             refused_tls = isinstance(error, OSError) and not isinstance(
                 error, TimeoutError | ssl.SSLCertVerificationError
             )
             timed_out = isinstance(error, TimeoutError | failures.TimeoutError)
-            return NoReply(words, handshake=refused_tls and not connected, answered=connected and not timed_out)
+            return NoReply(words, kind, handshake=refused_tls and not connected, answered=connected and not timed_out)
         finally:
             connection.close()
             line.release()
         if len(body) > _BODY_LIMIT:
-            return NoReply(f"answered {response.status} with more than {_BODY_LIMIT // 1024} KiB", answered=True)
+            words = f"answered {response.status} with more than {_BODY_LIMIT // 1024} KiB"
+            return NoReply(words, Failure.NOT_A_REGISTRY, answered=True)
         return Reply(response.status, response.headers, body)
 
-    def _explain(self, error: Exception) -> str:
+    def _explain(self, error: Exception) -> tuple[str, Failure]:
         match error:
             case failures.NameResolutionError() | failures.LocationParseError():
-                return "could not be reached: its name cannot be resolved"
+                return _NO_NAME, Failure.DNS
             case failures.NewConnectionError(__cause__=OSError(errno=int(number))):
-                return f"could not be reached: {os.strerror(number).lower()}"
+                return f"cannot be reached: {os.strerror(number).lower()}", Failure.NETWORK
             case failures.NewConnectionError():
-                return "could not be reached"
+                return "cannot be reached", Failure.NETWORK
             case TimeoutError() | failures.TimeoutError():
-                return self._timed_out
+                return self._timed_out, Failure.TIMEOUT
             case ssl.SSLCertVerificationError():
-                return f"{UNTRUSTED}: {shorten(error.verify_message, 120)}"
+                found = failure.of_verify_code(error.verify_code)
+                return f"{_CERTIFICATES.get(found, UNTRUSTED)}: {shorten(error.verify_message, 120)}", found
             case ssl.SSLError():
-                return f"failed in TLS: {shorten(error.reason or 'no reason given', 60).replace('_', ' ').lower()}"
+                reason = shorten(error.reason or "no reason given", 60).replace("_", " ").lower()
+                return f"failed the TLS handshake: {reason}", Failure.TLS
             case OSError() if refused := _TUNNEL_REFUSED.match(str(error)):
-                return f"answered {refused[1]}"
+                return f"answered {refused[1]}", Failure.NETWORK
             case OSError() | failures.ProtocolError() | failures.SSLError():
-                return "broke off before it had answered"
+                return "closed the connection before it answered", Failure.NETWORK
             case http.client.HTTPException() | failures.HTTPError():
-                return "gave an answer that is not HTTP"
+                return "sent a response that is not HTTP", Failure.NOT_A_REGISTRY
             case _:
-                return f"could not be asked: {type(error).__name__}"
+                return f"failed with an unexpected error ({type(error).__name__})", Failure.NETWORK
 
 
 def _headers(request: Request) -> dict[str, str]:

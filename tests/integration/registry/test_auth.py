@@ -12,14 +12,14 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import parse_qsl, quote
 
 import pytest
 
 from tests.support.fake_registry import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
 from webhook.pki import ca
-from webhook.registry.auth import Answer, CredentialChecker, Verdict
+from webhook.registry.auth import Answer, CredentialChecker
 from webhook.registry.logins import Logins
 
 USER = "robot$team+name"
@@ -28,12 +28,23 @@ TOKEN = "kept-secret-token.a-b_c~d+e/f=="  # noqa: S105 - a test's
 NOW = 1_750_000_000.0
 #: Seconds in which a slow server is given up; and in which, on a machine however busy, that must have happened.
 SHORT, SURELY = 0.4, 15.0
-NO_TUNNEL = "could not be asked: the proxy of https_proxy"
+NO_TUNNEL = "was not asked: the proxy of https_proxy"
+BROKE_OFF, NOT_HTTP = "closed the connection before it answered", "sent a response that is not HTTP"
 NEITHER = "answered 401 and offers neither Basic nor Bearer authentication"
 ACCEPTED, REFUSED, UNCLEAR = Answer.ACCEPTED, Answer.REFUSED, Answer.UNCLEAR
 
 Serve = Callable[..., Server]
-Check = Callable[..., Verdict]
+
+
+class Checked(NamedTuple):
+    """A verdict without its hint."""
+
+    answer: Answer
+    detail: str
+    retry_after: float | None
+
+
+Check = Callable[..., Checked]
 
 
 def basic(username: str = USER, password: str = PASSWORD) -> str:
@@ -72,7 +83,7 @@ def check(trust: Trust, caplog: pytest.LogCaptureFixture) -> Check:
         plain: bool = False,
         environment: dict[str, str] | None = None,
         timeout: float = SURELY,
-    ) -> Verdict:
+    ) -> Checked:
         asked = CredentialChecker(
             ca_file=ca_file,
             plain_http_on_loopback=plain,
@@ -82,11 +93,12 @@ def check(trust: Trust, caplog: pytest.LogCaptureFixture) -> Check:
         )
         verdict = asked.check(registry, username, password)
         assert re.fullmatch(r"[ -~]{1,500}", verdict.detail)
+        assert re.fullmatch(r"[ -~]{0,200}", verdict.hint)
         quoted = quote(password, errors="surrogateescape")
         shown = "\n".join([verdict.detail, repr(verdict), repr(asked), caplog.text])
         for secret in (password, TOKEN, basic(username, password)[6:], quoted, quoted.replace("%20", "+")):
             assert not secret or secret.lower() not in shown.lower()
-        return verdict
+        return Checked(*verdict[:3])
 
     return ask
 
@@ -215,12 +227,12 @@ def test_check_credential_not_utf8_not_sent(serve: Serve, check: Check) -> None:
         (answer(401), (UNCLEAR, NEITHER)),
         (answer(401, 'WWW-Authenticate: Digest realm="x"'), (UNCLEAR, NEITHER)),
         (answer(401, "WWW-Authenticate: Bearer"), (UNCLEAR, "named an invalid token endpoint")),
-        (b"", (UNCLEAR, "broke off before it had answered")),
-        (b"HTTP/1.1 20", (UNCLEAR, "gave an answer that is not HTTP")),
-        (b"SSH-2.0-OpenSSH\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
-        (b"HTTP/1.1 \xff\xfe\r\n\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
-        (b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
-        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000 + b"\r\n\r\n", (UNCLEAR, "gave an answer that is not HTTP")),
+        (b"", (UNCLEAR, BROKE_OFF)),
+        (b"HTTP/1.1 20", (UNCLEAR, NOT_HTTP)),
+        (b"SSH-2.0-OpenSSH\r\n", (UNCLEAR, NOT_HTTP)),
+        (b"HTTP/1.1 \xff\xfe\r\n\r\n", (UNCLEAR, NOT_HTTP)),
+        (b"HTTP/1.1 200 OK\r\nno header\r\n\r\n", (UNCLEAR, NOT_HTTP)),
+        (b"HTTP/1.1 200 OK\r\nA: " + b"x" * 100_000 + b"\r\n\r\n", (UNCLEAR, NOT_HTTP)),
     ],
 )  # fmt: skip
 def test_check_no_challenge_credential_not_sent(
@@ -346,8 +358,8 @@ BAD_TOKENS: list[tuple[Behaviour, str]] = [
         always(answer(200, "Content-Encoding: gzip", body=gzip.compress(b" " * 20_000_000))),
         "answered 200 with more than 64 KiB",
     ),
-    (always(answer(200, "Content-Encoding: gzip", body=b'{"token": "x"}')), "gave an answer that is not HTTP"),
-    (always(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + b"HTTP/1.1 200 OK\r\n\r\n"), "gave an answer that is not HTTP"),
+    (always(answer(200, "Content-Encoding: gzip", body=b'{"token": "x"}')), NOT_HTTP),
+    (always(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 6 + b"HTTP/1.1 200 OK\r\n\r\n"), NOT_HTTP),
     (gives('"token"'), "answered 200 with unexpected JSON"),
     (gives('{"token": {"token": "x"}}'), "answered 200 with unexpected JSON"),
     (gives("{}"), "answered 200 without a token"),
@@ -356,10 +368,10 @@ BAD_TOKENS: list[tuple[Behaviour, str]] = [
     (gives('{"token": "kept-secret and more"}'), "answered 200 with an invalid token"),
     (gives('{"token": "kept-secret-ü"}'), "answered 200 with an invalid token"),
     (gives(" " * 70_000), "answered 200 with more than 64 KiB"),
-    (always(answer(200, "Transfer-Encoding: chunked")), "broke off before it had answered"),
-    (always(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"token": "x"}'), "broke off before it had answered"),
-    (always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), "broke off before it had answered"),
-    (always(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"tok'), "broke off before it had answered"),
+    (always(answer(200, "Transfer-Encoding: chunked")), BROKE_OFF),
+    (always(b'HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"token": "x"}'), BROKE_OFF),
+    (always(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"), BROKE_OFF),
+    (always(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n{"tok'), BROKE_OFF),
     (redirects(302), redirected(302, "another path")),
     (redirects(303, "/login?secret=x"), redirected(303, "another path")),
     (redirects(307, "https://[::1/"), redirected(307, "an invalid address")),
@@ -450,10 +462,10 @@ def test_check_after_three_refused_logins_deferred(serve: Serve, trust: Trust, t
     registry = serve(asks_for_token(endpoint.url) if token else asks("Basic", basic()))
     logins = Logins(lambda: now[0])
 
-    def ask() -> Verdict:
+    def ask() -> Checked:
         # A registry of its own each time: what a restart and another replica are.
         one = CredentialChecker(ca_file=trust.ca_file, plain_http_on_loopback=False, environment={}, logins=logins)
-        return one.check(registry.domain, USER, "wrong")
+        return Checked(*one.check(registry.domain, USER, "wrong")[:3])
 
     answers = [ask() for _ in range(6)]
     server = endpoint if token else registry
@@ -658,9 +670,9 @@ def test_check_endless_answer_times_out(serve: Serve, check: Check, behave: Beha
 @pytest.mark.parametrize(
     ("behave", "words"),
     [
-        (endless_headers, "gave an answer that is not HTTP"),
+        (endless_headers, NOT_HTTP),
         (endless_body, "answered 200 with more than 64 KiB"),
-        (endless_chunk_length, "broke off before it had answered"),
+        (endless_chunk_length, BROKE_OFF),
     ],
 )
 def test_check_answer_too_large_unclear(serve: Serve, check: Check, behave: Behaviour, words: str) -> None:
@@ -722,13 +734,13 @@ def test_check_requests_stateless(serve: Serve, check: Check) -> None:
 def test_check_registry_unreachable_unclear(check: Check, closed: int) -> None:
     for domain in (f"127.0.0.1:{closed}", f"localhost:{closed}"):
         for plain in (False, True):
-            detail = f"{domain} could not be reached: connection refused"
+            detail = f"{domain} cannot be reached: connection refused"
             assert check(domain, plain=plain) == (UNCLEAR, detail, None)
 
 
 def test_check_token_endpoint_unreachable_unclear(serve: Serve, check: Check, closed: int) -> None:
     registry = serve(asks_for_token(f"https://127.0.0.1:{closed}"))
-    detail = f"{registry.domain}'s token endpoint 127.0.0.1 could not be reached: connection refused"
+    detail = f"{registry.domain}'s token endpoint 127.0.0.1 cannot be reached: connection refused"
     assert check(registry.domain) == (UNCLEAR, detail, None)
 
 
@@ -742,12 +754,12 @@ def test_check_token_endpoint_unreachable_unclear(serve: Serve, check: Check, cl
 def test_check_name_unresolvable_unclear(check: Check, name: str) -> None:
     verdict = check(f"{name}:5000")
     assert verdict.answer is UNCLEAR
-    assert verdict.detail.endswith(" could not be reached: its name cannot be resolved")
+    assert verdict.detail.endswith(" cannot be reached: the host name cannot be resolved")
     with Proxy(refusal=answer(502)) as proxy:
         environment = {"https_proxy": f"127.0.0.1:{proxy.port}"}
         assert check(f"{name}:5000", environment=environment).answer is UNCLEAR
         assert check("registry.test", environment={"https_proxy": f"{name}:1"}).detail.endswith(
-            " could not be asked: the proxy of https_proxy could not be reached: its name cannot be resolved"
+            " was not asked: the proxy of https_proxy cannot be reached: the host name cannot be resolved"
         )
 
 
@@ -852,7 +864,7 @@ def test_check_old_tls_refused(check: Check, trust: Trust, tmp_path: Path) -> No
     with Server(asks("Basic", basic()), context) as registry:
         verdict = check(registry.domain, ca_file=ca_file)
         assert verdict.answer is UNCLEAR
-        assert verdict.detail.startswith(f"{registry.domain} failed in TLS: ")
+        assert verdict.detail.startswith(f"{registry.domain} failed the TLS handshake: ")
         assert registry.requests == []
 
 
@@ -865,7 +877,7 @@ def test_check_loopback_http_needs_option(serve: Serve, check: Check, host: str)
     domain = f"{host}:{registry.port}"
     verdict = check(domain)
     assert verdict.answer is UNCLEAR
-    assert verdict.detail.startswith(f"{domain} failed in TLS: ")
+    assert verdict.detail.startswith(f"{domain} failed the TLS handshake: ")
     assert not any(request.method == "GET" for request in registry.requests)
     assert check(domain, plain=True).answer is ACCEPTED
     assert check(domain, USER, "kept-secret, but wrong", plain=True).answer is REFUSED
@@ -882,7 +894,7 @@ def test_check_plain_http_only_on_loopback(serve: Serve, check: Check) -> None:
     registry = serve(asks("Basic", basic()), secure=False, host="0.0.0.0")  # noqa: S104 - that is what it is about
     verdict = check(registry.domain, plain=True)
     assert verdict.answer is UNCLEAR
-    assert verdict.detail.startswith(f"{registry.domain} failed in TLS: ")
+    assert verdict.detail.startswith(f"{registry.domain} failed the TLS handshake: ")
     assert not any(request.method == "GET" for request in registry.requests)
 
 
@@ -923,7 +935,7 @@ def test_check_proxy_tunnel_requested(  # noqa: PLR0913, PLR0917 - fixtures and 
 def test_check_docker_hub_host_mapped(check: Check) -> None:
     with Proxy(refusal=answer(502)) as proxy:
         verdict = check("docker.io", environment={"https_proxy": f"127.0.0.1:{proxy.port}"})
-    assert verdict == (UNCLEAR, "docker.io could not be asked: the proxy of https_proxy answered 502", None)
+    assert verdict == (UNCLEAR, "docker.io was not asked: the proxy of https_proxy answered 502", None)
     assert [request.target for request in proxy.requests] == ["registry-1.docker.io:443"]
 
 
@@ -955,10 +967,10 @@ def test_check_no_proxy_bypasses_proxy(serve: Serve, check: Check, proxy: Proxy,
     [
         (
             b"HTTP/1.1 407 kept-secret\r\nX: kept-secret\r\n\r\n",
-            "could not be asked: the proxy of https_proxy answered 407",
+            "was not asked: the proxy of https_proxy answered 407",
         ),
-        (b"HTTP/1.1 503 No\r\n\r\n", "could not be asked: the proxy of https_proxy answered 503"),
-        (b"HTTP/1.1 2", "(through the proxy of https_proxy) gave an answer that is not HTTP"),
+        (b"HTTP/1.1 503 No\r\n\r\n", "was not asked: the proxy of https_proxy answered 503"),
+        (b"HTTP/1.1 2", "(through the proxy of https_proxy) sent a response that is not HTTP"),
         (b"HTTP/1.1 200 Go on\r\n\r\n", "(through the proxy of https_proxy) "),
     ],
     ids=["407", "503", "half", "closed"],
@@ -973,7 +985,7 @@ def test_check_proxy_refusing_unclear(check: Check, refusal: bytes, words: str) 
 
 def test_check_proxy_unreachable_unclear(check: Check, closed: int) -> None:
     verdict = check("registry.test", environment={"https_proxy": f"http://user:kept-secret@127.0.0.1:{closed}"})
-    words = "could not be asked: the proxy of https_proxy could not be reached: connection refused"
+    words = "was not asked: the proxy of https_proxy cannot be reached: connection refused"
     assert verdict == (UNCLEAR, f"registry.test {words}", None)
 
 
@@ -984,7 +996,7 @@ def test_check_proxy_unreachable_unclear(check: Check, closed: int) -> None:
 def test_check_proxy_unusable_not_bypassed(check: Check, url: str) -> None:
     verdict = check("registry.test", environment={"https_proxy": url.format(PASSWORD, PASSWORD)})
     assert verdict.answer is UNCLEAR
-    assert verdict.detail.startswith("registry.test could not be asked: ")
+    assert verdict.detail.startswith("registry.test was not asked: ")
 
 
 def test_check_ipv6_address_bracketed(check: Check, proxy: Proxy) -> None:

@@ -69,7 +69,7 @@ def test_lookup_manifest_head_by_tag_or_digest(trust: Trust, serve: Serve, suffi
         (200, ImageStatus.FOUND, "has it"),
         (404, ImageStatus.MISSING, "does not have it"),
         (401, ImageStatus.REFUSED, "refused the credential (401)"),
-        (403, ImageStatus.REFUSED, "lets one in and does not let one pull this (403)"),
+        (403, ImageStatus.REFUSED, "denied access to the image (403)"),
         (429, ImageStatus.UNCLEAR, "answered 429"),
         (503, ImageStatus.UNCLEAR, "answered 503"),
     ],
@@ -121,6 +121,7 @@ def test_lookup_certificate_untrusted_nothing_sent(trust: Trust, serve: Serve, t
     found = look(trust, f"127.0.0.1:{server.port}/app", USER, PASSWORD, ca_file=other.ca_file)
     assert found.status is ImageStatus.UNCLEAR
     assert "certificate that is not trusted" in found.detail
+    assert "webhook.verify_ca" in found.hint
     assert server.requests == []
 
 

@@ -142,8 +142,9 @@ def _check_images(
             return msgspec.structs.replace(one, status=ImageStatus.UNCLEAR, detail=detail)
         first = next(iter(keyring.lookup_own(entries, one.image)), None)
         found = registries.check(one.image, *((first.username, first.password) if first else ()))
+        detail = f"{found.detail}; {found.hint}" if found.hint else found.detail
         command = pull_errors.copy_command(one.written[0], one.image) if found.status is ImageStatus.MISSING else None
-        return msgspec.structs.replace(one, status=found.status, detail=found.detail, copy_command=command)
+        return msgspec.structs.replace(one, status=found.status, detail=detail, copy_command=command)
 
     with progress.bar("Asking the registry") as report, ThreadPoolExecutor(_CONCURRENCY) as pool:
         for number, checked in enumerate(pool.map(check, images), 1):
