@@ -46,7 +46,7 @@ MANAGED_BY_LABEL = "app.kubernetes.io/managed-by"
 #: been selected. Nothing here is derived from the credential, because anyone allowed to read metadata could guess it.
 REFRESHED_ANNOTATION = "registry-webhook/refreshed-at"
 EXPIRES_ANNOTATION = "registry-webhook/expires-at"
-UNSERVED_ANNOTATION = "registry-webhook/unserved-since"
+DESELECTED_ANNOTATION = "registry-webhook/deselected-since"
 
 #: On the Lease: POSIX times of the last logins that a registry refused.
 REFUSED_ANNOTATION = "registry-webhook/refused-logins"

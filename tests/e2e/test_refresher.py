@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from webhook.constants import ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM, UNSERVED_ANNOTATION
+from webhook.constants import DESELECTED_ANNOTATION, ENABLED_LABEL, MANAGED_BY_LABEL, PROGRAM
 
 from .audit import AuditLog
 from .cluster import Cluster, Manifest, eventually
@@ -244,12 +244,12 @@ def test_label_removed_and_restored_secret_current(
     uid, _ = version(cluster, namespace)
     _label(cluster, namespace, "-")
     assert is_told(cluster, namespace, "PullSecretRemovalScheduled")["type"] == "Normal"
-    assert UNSERVED_ANNOTATION in cluster.get(namespace, SECRET)["metadata"]["annotations"]
+    assert DESELECTED_ANNOTATION in cluster.get(namespace, SECRET)["metadata"]["annotations"]
     has_password(cluster, namespace, change_password())
     _label(cluster, namespace, "=true")
     eventually(
         "the namespace is served again",
-        lambda: UNSERVED_ANNOTATION not in cluster.get(namespace, SECRET)["metadata"]["annotations"],
+        lambda: DESELECTED_ANNOTATION not in cluster.get(namespace, SECRET)["metadata"]["annotations"],
         _AT_ONCE,
     )
     assert version(cluster, namespace)[0] == uid

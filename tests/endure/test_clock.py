@@ -20,7 +20,7 @@ from tests.support import tls_server
 from tests.support.fake_api_server import ApiServer
 from tests.support.server_process import PATIENCE, Place, Server, serving, wait_until
 from webhook.admission import review
-from webhook.constants import UNSERVED_ANNOTATION
+from webhook.constants import DESELECTED_ANNOTATION
 from webhook.pki import ca
 from webhook.server import http1
 
@@ -142,7 +142,7 @@ def test_refresher_clock_jump_certificate_stays_valid(
         api.label("team")
         wait_until(lambda: "team" in api.secrets)
         api.label("team", None)
-        wait_until(lambda: bool(api.annotation("team", UNSERVED_ANNOTATION)))
+        wait_until(lambda: bool(api.annotation("team", DESELECTED_ANNOTATION)))
         for by in _JUMPS:
             began = time.monotonic()
             clock.set(by)

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from webhook.constants import (
+    DESELECTED_ANNOTATION,
     EXPIRES_ANNOTATION,
     PROGRAM,
     REFRESHED_ANNOTATION,
     REFRESHER,
-    UNSERVED_ANNOTATION,
     InstallationNames,
 )
 from webhook.diagnostics import waiting
@@ -94,7 +94,7 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
     what = "pull secret content"
     refreshed = annotations.get(REFRESHED_ANNOTATION, "an unknown time")
     expires = annotations.get(EXPIRES_ANNOTATION)
-    unserved_since = annotations.get(UNSERVED_ANNOTATION)
+    since = annotations.get(DESELECTED_ANNOTATION)
     end = parse_rfc3339(expires or "")
     if end is not None and end <= now:
         why = f"the credential in the pull secret expired at {expires}"
@@ -102,8 +102,8 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
     if any(manager != REFRESHER for manager in secret.metadata.managers("data", KEY)):
         why = "another client changed the pull secret, and the refresher restores it"
         return Finding(Mark.WARNING, Code.SECRET_MODIFIED, what, why, *_refresher_log(names))
-    if unserved_since is not None:
-        why = f"the namespace has not been selected since {unserved_since}: the Secret is deleted after a grace period"
+    if since is not None:
+        why = f"the namespace has not been selected since {since}: the Secret is deleted after a grace period"
         return Finding(Mark.WARNING, Code.SECRET_LEAVING, what, why)
     until = f", valid until {expires}" if expires else ""
     return Finding(Mark.OK, Code.SECRET_OK, what, f"written by the refresher at {refreshed}{until}")

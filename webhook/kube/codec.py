@@ -16,13 +16,13 @@ from msgspec import Raw, Struct
 
 from webhook.admission.review import repaired
 from webhook.constants import (
+    DESELECTED_ANNOTATION,
     ENABLED_LABEL,
     EXPIRES_ANNOTATION,
     MANAGED_BY_LABEL,
     PROGRAM,
     REFRESHED_ANNOTATION,
     REFUSED_ANNOTATION,
-    UNSERVED_ANNOTATION,
 )
 from webhook.errors import Unreachable
 from webhook.kube import objects
@@ -60,7 +60,7 @@ class _Labels(Struct):
 class _Annotations(Struct):
     refreshed: str | None = msgspec.field(name=REFRESHED_ANNOTATION, default=None)
     expires: str | None = msgspec.field(name=EXPIRES_ANNOTATION, default=None)
-    unserved_since: str | None = msgspec.field(name=UNSERVED_ANNOTATION, default=None)
+    deselected_since: str | None = msgspec.field(name=DESELECTED_ANNOTATION, default=None)
 
 
 class PartialMetadata(Struct, rename="camel"):
@@ -159,10 +159,10 @@ def _secret_state(metadata: PartialMetadata, content: Content | None) -> Secret:
         version=int(metadata.resource_version),
         uid=metadata.uid,
         managed=managed,
-        labelled=metadata.managed_by == PROGRAM,
+        labeled=metadata.managed_by == PROGRAM,
         refreshed=annotations.refreshed and _shortened(annotations.refreshed),
         expires=annotations.expires and _shortened(annotations.expires),
-        unserved_since=annotations.unserved_since and _shortened(annotations.unserved_since),
+        deselected_since=annotations.deselected_since and _shortened(annotations.deselected_since),
         content=content,
     )
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Struct
 
-from webhook.constants import EXPIRES_ANNOTATION, MANAGED_BY_LABEL, PROGRAM, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+from webhook.constants import DESELECTED_ANNOTATION, EXPIRES_ANNOTATION, MANAGED_BY_LABEL, PROGRAM, REFRESHED_ANNOTATION
 from webhook.errors import CredentialProviderError, InvalidCredential
 from webhook.pull_secret import dockerconfigjson
 from webhook.pull_secret.credential import Credential, Entry
@@ -94,16 +94,16 @@ def digest(content: bytes) -> str:
 
 
 def to_manifest(
-    pull_secret: PullSecret, name: str, namespace: str, *, unserved_since: str | None, uid: str | None
+    pull_secret: PullSecret, name: str, namespace: str, *, deselected_since: str | None, uid: str | None
 ) -> dict[str, Any]:
     """Return the Secret to apply; with a `uid` only to that object.
 
-    `unserved_since` is since when the namespace has not been selected, RFC 3339.
+    `deselected_since` is since when the namespace has not been selected, RFC 3339.
     """
     annotations = {
         REFRESHED_ANNOTATION: pull_secret.refreshed,
         EXPIRES_ANNOTATION: pull_secret.expires,
-        UNSERVED_ANNOTATION: unserved_since,
+        DESELECTED_ANNOTATION: deselected_since,
     }
     metadata = {
         "name": name,

@@ -44,11 +44,11 @@ class Secret(Struct, frozen=True):
     uid: str
     managed: bool
     """Whether it has our label, or our field manager has applied it."""
-    labelled: bool
+    labeled: bool
     """Whether it has our label."""
     refreshed: str | None
     expires: str | None
-    unserved_since: str | None
+    deselected_since: str | None
     content: Content | None = None
     """None if only the metadata was read. The content of ours is read once for each version, that of others never."""
 
@@ -92,7 +92,7 @@ class Action(NamedTuple):
 
     kind: ActionKind
     why: str
-    unserved_since: str | None = None
+    deselected_since: str | None = None
     """For what is applied: since when the namespace has not been selected."""
     due: float | None = None
     """POSIX time at which to check again."""
@@ -118,29 +118,29 @@ def plan(
     if state is NamespaceState.FORBIDDEN:
         return Action(ActionKind.DELETE, state.value)
     if state is NamespaceState.SELECTED:
-        return _update(found, pull_secret, unserved_since=None)
+        return _update(found, pull_secret, deselected_since=None)
     return _not_selected(found, pull_secret, now, grace)
 
 
 def _not_selected(found: Secret, pull_secret: PullSecret | None, now: float, grace: GracePeriod) -> Action:
     """Return the action for a Secret of ours in a namespace that is not selected."""
     seen = now if grace.since is None or grace.since > now else grace.since
-    marked = parse_rfc3339(found.unserved_since or "")
+    marked = parse_rfc3339(found.deselected_since or "")
     # A mark later than what was seen is not ours, or from a clock that was ahead.
     valid = marked is not None and marked <= seen
     since = marked if marked is not None and valid else seen
-    unserved_since = found.unserved_since if valid else format_rfc3339(seen)
+    deselected_since = found.deselected_since if valid else format_rfc3339(seen)
     due = max(since + grace.seconds, now + grace.clock_hold)
     if now >= due:
-        return Action(ActionKind.DELETE, _over(unserved_since, grace.seconds))
+        return Action(ActionKind.DELETE, _over(deselected_since, grace.seconds))
     content = found.content
     # Whether the content is right must make no difference: a tenant that guesses a credential must learn nothing.
     if grace.entitled or content is None or pull_secret is None:
-        return _update(found, pull_secret, unserved_since=unserved_since, due=due)
+        return _update(found, pull_secret, deselected_since=deselected_since, due=due)
     why = "the namespace has not been seen selected with this Secret in it, so the content is left unchanged"
     if valid or content == TOO_LARGE:
-        return Action(ActionKind.KEEP, why, unserved_since, due)
-    return Action(ActionKind.UPDATE, why, unserved_since, due, keeps_content=True)
+        return Action(ActionKind.KEEP, why, deselected_since, due)
+    return Action(ActionKind.UPDATE, why, deselected_since, due, keeps_content=True)
 
 
 def _over(since: str | None, grace: float) -> str:
@@ -169,7 +169,7 @@ def _missing(state: NamespaceState, pull_secret: PullSecret | None) -> Action:
 
 
 def _update(
-    found: Secret, pull_secret: PullSecret | None, *, unserved_since: str | None, due: float | None = None
+    found: Secret, pull_secret: PullSecret | None, *, deselected_since: str | None, due: float | None = None
 ) -> Action:
     if pull_secret is None:
         return Action(
@@ -180,13 +180,13 @@ def _update(
         return Action(ActionKind.NOTHING, "its content has not been read yet", due=due)
     if pull_secret.create_only and content.hash != pull_secret.hash:
         return Action(ActionKind.NOTHING, "the credential is not verified, so the content is left unchanged", due=due)
-    difference = _difference(found, content, pull_secret, unserved_since)
+    difference = _difference(found, content, pull_secret, deselected_since)
     if difference is None:
-        return Action(ActionKind.KEEP, "the Secret is up to date", unserved_since, due)
+        return Action(ActionKind.KEEP, "the Secret is up to date", deselected_since, due)
     fixed = _why_fixed(content, pull_secret)
     if fixed is not None:
-        return Action(ActionKind.DELETE, f"{difference}, and {fixed}", replaces=unserved_since is None)
-    return Action(ActionKind.UPDATE, difference, unserved_since, due)
+        return Action(ActionKind.DELETE, f"{difference}, and {fixed}", replaces=deselected_since is None)
+    return Action(ActionKind.UPDATE, difference, deselected_since, due)
 
 
 def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
@@ -198,12 +198,12 @@ def _why_fixed(content: Content, pull_secret: PullSecret) -> str | None:
     return None
 
 
-def _difference(found: Secret, content: Content, pull_secret: PullSecret, unserved_since: str | None) -> str | None:
+def _difference(found: Secret, content: Content, pull_secret: PullSecret, deselected_since: str | None) -> str | None:
     """Return how a Secret of ours differs from the desired one, if it does."""
     if content.hash != pull_secret.hash:
         return "its content differs from the credential"
-    if not found.labelled or found.refreshed != pull_secret.refreshed or found.expires != pull_secret.expires:
+    if not found.labeled or found.refreshed != pull_secret.refreshed or found.expires != pull_secret.expires:
         return "its labels or annotations differ"
-    if found.unserved_since != unserved_since:
-        return "the namespace is selected again" if unserved_since is None else "the namespace is no longer selected"
+    if found.deselected_since != deselected_since:
+        return "the namespace is selected again" if deselected_since is None else "the namespace is no longer selected"
     return None

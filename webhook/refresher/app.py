@@ -233,7 +233,7 @@ class RefresherApp:
     def _exposition(self, _accept: str) -> Reply:
         metrics, pull_secrets = self._metrics, self.controllers.pull_secrets
         metrics.leading.set(self.leadership.leading())
-        metrics.served.set(pull_secrets.selected_count())
+        metrics.selected.set(pull_secrets.selected_count())
         metrics.failing.set(len(pull_secrets.failing))
         metrics.foreign.set(len(pull_secrets.foreign))
         metrics.contended.set(len(pull_secrets.contended))

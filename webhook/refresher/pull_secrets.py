@@ -287,7 +287,7 @@ class PullSecretController:
         if action.due is not None:
             self._queue.add(name, max(0.0, action.due - self._wall()))
         self._note_foreign(name, action)
-        intended = None if pull_secret is None else (pull_secret, action.unserved_since)
+        intended = None if pull_secret is None else (pull_secret, action.deselected_since)
         if action.kind not in {ActionKind.NOTHING, ActionKind.KEEP}:
             repair = action.replaces or (action.kind is not ActionKind.DELETE and record.synced == intended)
             if repair and self._in_backoff(name, record.backoff):
@@ -309,7 +309,7 @@ class PullSecretController:
             # An update is forced, but only on the object with this uid.
             uid = found.uid if found else None
             secret = manifest.to_manifest(
-                pull_secret, self._settings.name, name, unserved_since=action.unserved_since, uid=uid
+                pull_secret, self._settings.name, name, deselected_since=action.deselected_since, uid=uid
             )
             record.read = self._cluster.apply_secret(secret, force=action.kind is ActionKind.UPDATE)
             self.secrets.put(record.read)
@@ -345,7 +345,7 @@ class PullSecretController:
             self._events.report(EventReason.PULL_SECRET_REPLACED, note, name)
         elif action.kind is ActionKind.DELETE:
             self._events.report(EventReason.PULL_SECRET_REMOVED, f"Deleted Secret {secret}: {action.why}.", name)
-        elif action.unserved_since is not None and (record.synced is None or record.synced[1] is None):
+        elif action.deselected_since is not None and (record.synced is None or record.synced[1] is None):
             until = format_rfc3339(action.due or self._wall())
             kept = "kept unchanged" if action.keeps_content else "kept and updated"
             note = f"Namespace {name} is not selected. Secret {secret} is {kept} until {until}, then deleted."

@@ -143,7 +143,7 @@ class RequestScheduler:
         self._application = application
         self._loop = loop
         self._small = FairQueue()
-        self._busy = 0.0
+        self._spent = 0.0  # seconds of this iteration of the loop in which requests were answered
         self._medium, self._large = (_Thread(self._reply, loop, name) for name in ("medium", "large"))
 
     def answer(self, request: Request, on_answer: Callable[[Reply], None]) -> Reply | PendingRequest:
@@ -151,12 +151,12 @@ class RequestScheduler:
         size = len(request.body)
         if size > SMALL:
             return (self._medium if size <= MEDIUM else self._large).put(request, on_answer)
-        if self._busy >= _ITERATION:
+        if self._spent >= _ITERATION:
             return self._small.put(request, on_answer)
         began = perf_counter()
         reply = self._reply(request)
-        self._busy += perf_counter() - began
-        if self._busy >= _ITERATION:
+        self._spent += perf_counter() - began
+        if self._spent >= _ITERATION:
             self._loop.call_soon(self._next_iteration)
         return reply
 
@@ -166,7 +166,7 @@ class RequestScheduler:
         while (now := perf_counter()) < end:
             found = self._small.get()
             if found is None:
-                self._busy = 0.0
+                self._spent = 0.0
                 return
             pending, request = found
             self._loop.call_soon(pending.on_answer, self._reply(request))

@@ -12,7 +12,7 @@ import pytest
 
 from tests.support.fake_api_server import FOREIGN, ApiServer, status
 from tests.support.refresher_process import PASSWORD, Place, Sidecar, refreshing, run, wait_until
-from webhook.constants import UNSERVED_ANNOTATION
+from webhook.constants import DESELECTED_ANNOTATION
 from webhook.settings import RegistrySettings
 from webhook.timestamps import format_rfc3339
 
@@ -79,7 +79,7 @@ def test_unselected_namespace_secret_deleted_after_linger(place: Place) -> None:
         assert [asked.method for asked in api.writes("team")] == ["PATCH", "PATCH", "DELETE"]
         marked, deleted = api.writes("team")[1:]
         assert marked.body is not None
-        assert UNSERVED_ANNOTATION in marked.body["metadata"]["annotations"]
+        assert DESELECTED_ANNOTATION in marked.body["metadata"]["annotations"]
         assert deleted.at - marked.at > 0.01  # what is written down is the second that has begun
         wait_until(lambda: api.reasons("team") == ["PullSecretRemovalScheduled", "PullSecretRemoved"])
         publish(api, "team")
@@ -89,7 +89,7 @@ def test_unselected_namespace_secret_deleted_after_linger(place: Place) -> None:
 def test_linger_expired_before_start_kept_except_once(place: Place) -> None:
     api = place.api
     api.label("team", None)
-    api.put("team", ours=True, **{UNSERVED_ANNOTATION: format_rfc3339(time.time() - 7 * 86_400)})
+    api.put("team", ours=True, **{DESELECTED_ANNOTATION: format_rfc3339(time.time() - 7 * 86_400)})
     with refreshing(place) as sidecar:
         # A machine that comes up may have its clock set yet.
         settle(api)
@@ -111,7 +111,7 @@ def test_tenant_secret_unselected_namespace_not_filled(place: Place) -> None:
         wait_until(published(api, "team"))
         api.put("late", ours=True)
         for name in ("early", "late"):
-            wait_until(partial(api.annotation, name, UNSERVED_ANNOTATION))
+            wait_until(partial(api.annotation, name, DESELECTED_ANNOTATION))
             assert api.secrets[name]["data"] == {".dockerconfigjson": FOREIGN}
         place.set_password(f"{PASSWORD}-new")
         wait_until(published(api, "team", f"{PASSWORD}-new"))
@@ -152,10 +152,10 @@ def test_linger_tenant_removes_mark_not_prolonged(place: Place) -> None:
     with refreshing(place):
         publish(api, "team")
         api.label("team", None)
-        wait_until(lambda: api.annotation("team", UNSERVED_ANNOTATION))
+        wait_until(lambda: api.annotation("team", DESELECTED_ANNOTATION))
         marked = time.monotonic()
         while "team" in api.secrets and time.monotonic() < marked + 30:
-            api.annotate("team", **{UNSERVED_ANNOTATION: ""})
+            api.annotate("team", **{DESELECTED_ANNOTATION: ""})
             time.sleep(0.3)
         assert "team" not in api.secrets
 

@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.fake_api_server import BROKEN, BUSY, FOREIGN, HTML, QUOTA, Answer, ApiServer, Asked, status
 from tests.support.refresher_process import PASSWORD, Sidecar, wait_until
-from webhook.constants import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+from webhook.constants import DESELECTED_ANNOTATION, EXPIRES_ANNOTATION, REFRESHED_ANNOTATION
 
 #: Seconds that an action expected within one second may take on a busy machine; less than the delays of the fakes.
 SOON = 15.0
@@ -242,18 +242,18 @@ def test_foreign_secret_replacing_ours_not_adopted(api: ApiServer, team: str) ->
     wait_until(lambda: len(api.writes(team)) > 1)
     settle(api)
     assert api.secrets[team]["data"] == {".dockerconfigjson": FOREIGN}
-    assert api.annotation(team, UNSERVED_ANNOTATION) is None
+    assert api.annotation(team, DESELECTED_ANNOTATION) is None
 
 
 def test_label_removed_and_restored_secret_kept(api: ApiServer, team: str) -> None:
     publish(api, team)
     uid = api.uid(team)
     api.label(team, None)
-    wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION), SOON)
+    wait_until(lambda: api.annotation(team, DESELECTED_ANNOTATION), SOON)
     wait_until(lambda: "PullSecretRemovalScheduled" in api.reasons(team))
     assert published(api, team)()
     api.label(team)
-    wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION) is None, SOON)
+    wait_until(lambda: api.annotation(team, DESELECTED_ANNOTATION) is None, SOON)
     assert api.uid(team) == uid
     assert [asked.method for asked in api.writes(team)] == ["PATCH"] * 3
 
@@ -261,13 +261,13 @@ def test_label_removed_and_restored_secret_kept(api: ApiServer, team: str) -> No
 def test_linger_secret_updated_and_restored(sidecar: Sidecar, api: ApiServer, team: str) -> None:
     publish(api, team)
     api.label(team, None)
-    wait_until(lambda: api.annotation(team, UNSERVED_ANNOTATION))
-    since = api.annotation(team, UNSERVED_ANNOTATION)
+    wait_until(lambda: api.annotation(team, DESELECTED_ANNOTATION))
+    since = api.annotation(team, DESELECTED_ANNOTATION)
     sidecar.place.set_password(f"{PASSWORD}-new")
     wait_until(published(api, team, f"{PASSWORD}-new"))
     api.edit(team)
     wait_until(published(api, team, f"{PASSWORD}-new"), SOON)
-    assert api.annotation(team, UNSERVED_ANNOTATION) == since
+    assert api.annotation(team, DESELECTED_ANNOTATION) == since
 
 
 def test_excluded_namespace_our_secret_deleted(api: ApiServer) -> None:

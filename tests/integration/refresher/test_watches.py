@@ -8,7 +8,7 @@ import pytest
 from tests.support import fake_api_server
 from tests.support.fake_api_server import BROKEN, BUSY, FOREIGN, GONE, HTML, Answer, ApiServer, Kind, status
 from tests.support.refresher_process import PASSWORD, PATIENCE, Place, Sidecar, refreshing, wait_until
-from webhook.constants import UNSERVED_ANNOTATION
+from webhook.constants import DESELECTED_ANNOTATION
 
 from .test_pull_secrets import SOON, publish, published, settle, writing
 
@@ -229,7 +229,7 @@ def test_resync_finds_unwatched_changes(place: Place) -> None:
         api.label("labelled")
         for name in ("edited", "deleted", "labelled"):
             wait_until(published(api, name))
-        wait_until(lambda: api.annotation("unlabelled", UNSERVED_ANNOTATION))
+        wait_until(lambda: api.annotation("unlabelled", DESELECTED_ANNOTATION))
         assert time.monotonic() - began < PATIENCE
         written = {name: len(api.writes(name)) for name in api.namespaces}
         assert written == {"edited": 2, "deleted": 2, "unlabelled": 2, "left": 1, "labelled": 1}

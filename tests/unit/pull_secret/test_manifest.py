@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from webhook.constants import EXPIRES_ANNOTATION, REFRESHED_ANNOTATION, UNSERVED_ANNOTATION
+from webhook.constants import DESELECTED_ANNOTATION, EXPIRES_ANNOTATION, REFRESHED_ANNOTATION
 from webhook.errors import InvalidCredential
 from webhook.pull_secret.credential import Credential, Entry, cleaned, create_entry
 from webhook.pull_secret.manifest import MASK, PullSecret, build, digest, redacted, to_manifest
@@ -104,7 +104,7 @@ def test_build_hash_identifies_content() -> None:
 def test_build_expiry_only_if_stated(expires: float | None, told: bool, written: str | None) -> None:
     document = made(expires=expires, told=told)
     assert document.expires == written
-    annotations = to_manifest(document, "pull", "team", unserved_since=None, uid=None)["metadata"]["annotations"]
+    annotations = to_manifest(document, "pull", "team", deselected_since=None, uid=None)["metadata"]["annotations"]
     assert annotations.get(EXPIRES_ANNOTATION) == written
 
 
@@ -113,18 +113,18 @@ _MARKS = {REFRESHED_ANNOTATION}
 
 
 @pytest.mark.parametrize(
-    ("unserved_since", "uid", "metadata", "annotations"),
+    ("deselected_since", "uid", "metadata", "annotations"),
     [
         (None, None, _META, _MARKS),
         (None, "1-2-3", _META | {"uid"}, _MARKS),
-        ("2026-09-21T14:14:20Z", "1-2-3", _META | {"uid"}, _MARKS | {UNSERVED_ANNOTATION}),
+        ("2026-09-21T14:14:20Z", "1-2-3", _META | {"uid"}, _MARKS | {DESELECTED_ANNOTATION}),
     ],
 )
 def test_manifest_exact_keys(
-    unserved_since: str | None, uid: str | None, metadata: set[str], annotations: set[str]
+    deselected_since: str | None, uid: str | None, metadata: set[str], annotations: set[str]
 ) -> None:
     document = made()
-    secret = to_manifest(document, "pull", "team", unserved_since=unserved_since, uid=uid)
+    secret = to_manifest(document, "pull", "team", deselected_since=deselected_since, uid=uid)
     assert {key: value for key, value in secret.items() if key != "metadata"} == {
         "apiVersion": "v1",
         "kind": "Secret",
@@ -143,7 +143,7 @@ def test_manifest_exact_keys(
 
 
 def metadata_of(document: PullSecret) -> Any:
-    return to_manifest(document, "pull", "team", unserved_since=None, uid=None)["metadata"]
+    return to_manifest(document, "pull", "team", deselected_since=None, uid=None)["metadata"]
 
 
 def hiding(text: str) -> bool:
@@ -157,7 +157,7 @@ def hiding(text: str) -> bool:
 
 
 def test_redacted_manifest_hides_content() -> None:
-    secret = to_manifest(made(), "pull", "team", unserved_since="2026-09-21T14:14:20Z", uid=None)
+    secret = to_manifest(made(), "pull", "team", deselected_since="2026-09-21T14:14:20Z", uid=None)
     shown: dict[str, Any] = redacted(secret)
     assert not hiding(json.dumps(secret))
     assert hiding(json.dumps(shown))

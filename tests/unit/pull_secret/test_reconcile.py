@@ -32,15 +32,15 @@ _SECRET = Secret(
     version=7,
     uid="1-2-3",
     managed=True,
-    labelled=True,
+    labeled=True,
     refreshed=_DOCUMENT.refreshed,
     expires=None,
-    unserved_since=None,
+    deselected_since=None,
     content=Content(TYPE, _DOCUMENT.hash),
 )
 _STALE = structs.replace(_SECRET, refreshed=_OTHER.refreshed, content=Content(TYPE, _OTHER.hash))
 _FORGED = structs.replace(_SECRET, content=Content(TYPE, _OTHER.hash))
-_FOREIGN = structs.replace(_SECRET, managed=False, labelled=False, refreshed=None, content=None)
+_FOREIGN = structs.replace(_SECRET, managed=False, labeled=False, refreshed=None, content=None)
 _OPAQUE = structs.replace(_SECRET, content=Content("Opaque", _DOCUMENT.hash))
 _IMMUTABLE = structs.replace(_SECRET, content=Content(TYPE, _DOCUMENT.hash, immutable=True))
 _IMMUTABLE_STALE = structs.replace(_STALE, content=Content(TYPE, _OTHER.hash, immutable=True))
@@ -56,12 +56,12 @@ _S, _U, _B, _L = (
 
 def since(seconds: float) -> Secret:
     """Ours, in a namespace that has not been served for so long."""
-    return structs.replace(_SECRET, unserved_since=format_rfc3339(_NOW - seconds))
+    return structs.replace(_SECRET, deselected_since=format_rfc3339(_NOW - seconds))
 
 
 def marked(found: Secret, seconds: float) -> Secret:
     """Give one with the mark that its namespace has not been served for so long."""
-    return structs.replace(found, unserved_since=format_rfc3339(_NOW - seconds))
+    return structs.replace(found, deselected_since=format_rfc3339(_NOW - seconds))
 
 
 class Case(NamedTuple):
@@ -69,7 +69,7 @@ class Case(NamedTuple):
     found: Secret | None
     document: PullSecret | None
     kind: ActionKind
-    unserved_since: float | None = None
+    deselected_since: float | None = None
     due: float | None = None
     foreign: bool = False
     held: float = 0.0
@@ -96,7 +96,7 @@ class Case(NamedTuple):
         Case(_S, _STALE, _DOCUMENT, ActionKind.UPDATE),
         Case(_S, _STALE, _DOUBTED, ActionKind.NOTHING),
         Case(_S, _STALE, None, ActionKind.NOTHING),
-        Case(_S, structs.replace(_SECRET, labelled=False), _DOCUMENT, ActionKind.UPDATE),
+        Case(_S, structs.replace(_SECRET, labeled=False), _DOCUMENT, ActionKind.UPDATE),
         Case(_S, structs.replace(_SECRET, refreshed="2026-01-01T00:00:00Z"), _DOCUMENT, ActionKind.UPDATE),
         Case(_S, structs.replace(_SECRET, refreshed=None), _DOCUMENT, ActionKind.UPDATE),
         Case(_S, _FORGED, _DOCUMENT, ActionKind.UPDATE),
@@ -106,7 +106,7 @@ class Case(NamedTuple):
         Case(_S, _SECRET, structs.replace(_DOCUMENT, refreshed=format_rfc3339(_NOW + 60)), ActionKind.UPDATE),
         # Ours cannot be changed in place: it is deleted, and made again where it is served.
         Case(_S, _IMMUTABLE, _DOCUMENT, ActionKind.KEEP),
-        Case(_S, structs.replace(_IMMUTABLE, labelled=False), _DOCUMENT, ActionKind.UPDATE),
+        Case(_S, structs.replace(_IMMUTABLE, labeled=False), _DOCUMENT, ActionKind.UPDATE),
         *(
             Case(_S, found, _DOCUMENT, ActionKind.DELETE, replaces=True)
             for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)
@@ -114,13 +114,13 @@ class Case(NamedTuple):
         *(Case(_U, found, _DOCUMENT, ActionKind.DELETE) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
         *(Case(_S, found, _DOUBTED, ActionKind.NOTHING) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
         *(Case(_S, found, None, ActionKind.NOTHING) for found in (_IMMUTABLE_STALE, _FULL, _TOO_LARGE)),
-        Case(_U, _IMMUTABLE, _DOCUMENT, ActionKind.UPDATE, unserved_since=_NOW, due=_NOW + _LINGER),
+        Case(_U, _IMMUTABLE, _DOCUMENT, ActionKind.UPDATE, deselected_since=_NOW, due=_NOW + _LINGER),
         # Served again within the linger, or after it.
         Case(_S, since(10), _DOCUMENT, ActionKind.UPDATE),
         Case(_S, since(1000), _DOCUMENT, ActionKind.UPDATE),
         # No longer served.
-        Case(_U, _SECRET, _DOCUMENT, ActionKind.UPDATE, unserved_since=_NOW, due=_NOW + _LINGER),
-        Case(_U, since(10), _DOCUMENT, ActionKind.KEEP, unserved_since=_NOW - 10, due=_NOW + 90),
+        Case(_U, _SECRET, _DOCUMENT, ActionKind.UPDATE, deselected_since=_NOW, due=_NOW + _LINGER),
+        Case(_U, since(10), _DOCUMENT, ActionKind.KEEP, deselected_since=_NOW - 10, due=_NOW + 90),
         Case(
             _U,
             structs.replace(since(10), content=Content(TYPE, "sha256:0")),
@@ -129,7 +129,7 @@ class Case(NamedTuple):
             _NOW - 10,
             _NOW + 90,
         ),
-        Case(_U, since(99), _DOCUMENT, ActionKind.KEEP, unserved_since=_NOW - 99, due=_NOW + 1),
+        Case(_U, since(99), _DOCUMENT, ActionKind.KEEP, deselected_since=_NOW - 99, due=_NOW + 1),
         Case(_U, since(100), _DOCUMENT, ActionKind.DELETE),
         Case(_U, since(1_000_000), _DOCUMENT, ActionKind.DELETE),
         Case(_U, since(100), None, ActionKind.DELETE),
@@ -149,15 +149,20 @@ class Case(NamedTuple):
             due=_NOW + 90,
         ),
         # A mark that nobody of ours wrote, or of a clock that was ahead, begins anew.
-        Case(_U, since(-3600), _DOCUMENT, ActionKind.UPDATE, unserved_since=_NOW, due=_NOW + _LINGER),
+        Case(_U, since(-3600), _DOCUMENT, ActionKind.UPDATE, deselected_since=_NOW, due=_NOW + _LINGER),
         Case(
-            _U, structs.replace(_SECRET, unserved_since="long ago"), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER
+            _U,
+            structs.replace(_SECRET, deselected_since="long ago"),
+            _DOCUMENT,
+            ActionKind.UPDATE,
+            _NOW,
+            _NOW + _LINGER,
         ),
-        Case(_U, structs.replace(_SECRET, unserved_since=""), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER),
+        Case(_U, structs.replace(_SECRET, deselected_since=""), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER),
         # Not seen there while the namespace was served: its content stays, whatever it says of itself.
         *(
             Case(_U, found, _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER, entitled=False, keeps=True)
-            for found in (_SECRET, _STALE, _FORGED, _IMMUTABLE_STALE, _FULL, structs.replace(_STALE, labelled=False))
+            for found in (_SECRET, _STALE, _FORGED, _IMMUTABLE_STALE, _FULL, structs.replace(_STALE, labeled=False))
         ),
         Case(_U, marked(_STALE, 10), _DOCUMENT, ActionKind.KEEP, _NOW - 10, _NOW + 90, entitled=False),
         Case(_U, marked(_FORGED, -10), _DOCUMENT, ActionKind.UPDATE, _NOW, _NOW + _LINGER, entitled=False, keeps=True),
@@ -189,8 +194,8 @@ def test_plan_action_by_state(case: Case) -> None:
     done = plan(
         case.standing, case.found, case.document, _NOW, GracePeriod(_LINGER, case.held, case.left, case.entitled)
     )
-    unserved_since = None if case.unserved_since is None else format_rfc3339(case.unserved_since)
-    assert done == Action(case.kind, done.why, unserved_since, case.due, case.foreign, case.replaces, case.keeps)
+    deselected_since = None if case.deselected_since is None else format_rfc3339(case.deselected_since)
+    assert done == Action(case.kind, done.why, deselected_since, case.due, case.foreign, case.replaces, case.keeps)
     assert done.why.isprintable()
     assert _PASSWORD not in done.why
 
@@ -212,10 +217,10 @@ _SECRETS = st.builds(
     version=st.integers(1, 100),
     uid=st.just("1-2-3"),
     managed=st.booleans(),
-    labelled=st.booleans(),
+    labeled=st.booleans(),
     refreshed=st.sampled_from([None, _DOCUMENT.refreshed, _OTHER.refreshed]),
     expires=_MARKS,
-    unserved_since=_MARKS,
+    deselected_since=_MARKS,
     content=_CONTENTS,
 )
 _STANDINGS = st.sampled_from(NamespaceState)
@@ -286,10 +291,10 @@ def after(done: Action, found: Secret | None, document: PullSecret | None) -> Se
     return structs.replace(
         made,
         managed=True,
-        labelled=True,
+        labeled=True,
         refreshed=made.refreshed if done.keeps_content else document.refreshed,
         expires=made.expires if done.keeps_content else document.expires,
-        unserved_since=done.unserved_since,
+        deselected_since=done.deselected_since,
         content=structs.replace(made.content, hash=document.hash)
         if made.content and not done.keeps_content
         else made.content,
@@ -311,14 +316,14 @@ def test_plan_reselected_within_linger_never_deletes(history: list[tuple[bool, f
         left = after(done, found, _DOCUMENT)
         assert left is not None
         found = left
-        assert (found.unserved_since is None) == served
+        assert (found.deselected_since is None) == served
 
 
 @given(st.floats(1, 1e6), st.floats(-10, 1e6))
 def test_plan_deletes_only_after_linger(linger: float, waited: float) -> None:
     mark = parse_rfc3339(format_rfc3339(_NOW))
     assert mark is not None
-    found = structs.replace(_SECRET, unserved_since=format_rfc3339(_NOW))
+    found = structs.replace(_SECRET, deselected_since=format_rfc3339(_NOW))
     done = plan(NamespaceState.NOT_SELECTED, found, _DOCUMENT, _NOW + waited, GracePeriod(linger))
     if done.kind is ActionKind.DELETE:
         assert _NOW + waited >= mark + linger

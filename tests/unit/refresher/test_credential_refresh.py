@@ -524,7 +524,7 @@ def test_plan_clock_jump_and_return_restarts_linger() -> None:
     lingering(scene, seconds=0)
     scene.clock.ahead = 0.0
     step = scene.publisher.plan("team")
-    assert (step.kind, step.unserved_since, step.due) == (ActionKind.UPDATE, format_rfc3339(WALL), WALL + 60)
+    assert (step.kind, step.deselected_since, step.due) == (ActionKind.UPDATE, format_rfc3339(WALL), WALL + 60)
 
 
 # Lists in addition to the watches

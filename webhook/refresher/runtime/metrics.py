@@ -88,7 +88,7 @@ class Metrics:
             "credential_refresh_interval_seconds",
             "Longest time between two refreshes of the credential, in seconds: `token_ttl`.",
         )
-        self.served = gauge("namespaces_selected", "Selected namespaces.")
+        self.selected = gauge("namespaces_selected", "Selected namespaces.")
         self.failing = gauge("namespaces_failing", "Namespaces whose pull secret could not be written.")
         self.foreign = gauge(
             "namespaces_foreign_secret", "Selected namespaces with an unmanaged Secret of the same name."
