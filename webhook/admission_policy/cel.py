@@ -72,7 +72,7 @@ def resolution(settings: Configuration, further: Sequence[Variable] = ()) -> lis
 
 
 def private(settings: Configuration) -> list[Variable]:
-    """Return the variables up to `private`: whether an image, as written, is on a registry that we have a login for."""
+    """Return the variables up to `private`: whether an image, as written, is on a private registry."""
     entries = _set(map(prefix.canonical, settings.private_prefixes))
     table = Table("registered", "private registries, whose images need the pull secret", entries, {})
     return [

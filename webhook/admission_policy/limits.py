@@ -19,6 +19,7 @@ _IMAGES, _NAME = 100, 100
 _COST = 900_000
 
 _SEARCHED = re.compile(r"\.(?:matches|find)\('((?:[^'\\]|\\.)*)'\)")
+_HINT = "shorten the lists in the configuration, or use the webhook, which has no such limit"
 #: Variables and conditions that grow with the configuration, and the keys that they depend on.
 _KEYS = {
     "excluded": "webhook.exclude",
@@ -37,18 +38,21 @@ def check(policy: Manifest) -> None:
         if len(expression) > _CHARACTERS:
             raise PolicyLimitExceeded(
                 f"{key} does not fit into a policy: its CEL expression has {len(expression):,} characters, "
-                f"and the limit is {_CHARACTERS:,}"
+                f"and the limit is {_CHARACTERS:,}",
+                hint=_HINT,
             )
         cost = _search_cost(expression) * _IMAGES
         if cost > _COST:
             raise PolicyLimitExceeded(
                 f"{key} does not fit into a policy: its CEL expression costs {cost:,} units for a Pod with "
-                f"{_IMAGES} images, and the limit is {_COST:,}; names and prefixes followed by /** cost almost nothing"
+                f"{_IMAGES} images, and the limit is {_COST:,}",
+                hint="write names, or prefixes followed by /**, which cost almost nothing",
             )
     size = len(msgspec.json.encode(policy))
     if size > _BYTES:
         raise PolicyLimitExceeded(
-            f"the configuration does not fit into a policy: the policy has {size:,} bytes, and the limit is {_BYTES:,}"
+            f"the configuration does not fit into a policy: the policy has {size:,} bytes, and the limit is {_BYTES:,}",
+            hint=_HINT,
         )
 
 

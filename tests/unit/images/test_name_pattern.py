@@ -143,7 +143,7 @@ def _is_canonical_name(name: str) -> bool:
     return not parsed.suffix and parsed.qualified and parsed.canonical_name == name
 
 
-@given(st.from_regex(rf"({_PART}/){{0,2}}{_PART}(:[a-z0-9._-]{{1,4}})?", fullmatch=True))
+@given(st.from_regex(rf"({_PART}/){{0,2}}{_PART}(:[a-z0-9_][a-z0-9._-]{{0,3}})?", fullmatch=True))
 def test_normalize_image_as_pattern_suggestion_matches_image(image: str) -> None:
     name = reference.parse(image).canonical_name
     try:
