@@ -1,72 +1,94 @@
 """The command line: one file for each command, imported when it is called.
 
-An error that a user can fix is one line on standard error and exit status 2.
+An error that a user can fix is `error: WHAT (WHERE)` and `hint: WHAT TO DO` on standard error, and exit status 2.
 """
 
-import difflib
 import importlib
 import resource
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import click
 
 from webhook import __version__
+from webhook.cli import usage
+from webhook.cli.command import Group
 from webhook.constants import PROGRAM
 from webhook.errors import ConfigurationError, RegistryWebhookError
-from webhook.output import terminal
+from webhook.output import invocation, terminal
 
-#: Each command's module in this package, with its help: importing them all would take half a second.
-_COMMANDS = {
-    "serve": "Serve reviews over HTTPS.",
-    "refresh": "Keep the pull secret current in every served namespace.",
-    "resolve": "Say what images become, and why.",
-    "review": "Show what manifests would become.",
-    "plan": "Show what opting a namespace in would change, before it is labelled.",
-    "report": "Compare running Pods with what the webhook would make of them now.",
-    "config": "Show the configuration in force and where it comes from.",
-    "explain": "Say why a Pod was rewritten or was not.",
-    "doctor": "Check the installation from end to end.",
-    "policy": "Make admission policies of the configuration.",
-    "certs": "Make the webhook's certificates by hand.",
-    "cleanup": "Delete the pull secrets of all namespaces.",
-    "demo": "Start the real server, send it real manifests, and look.",
-    "completion": "Print a shell's completion script.",
+#: Each command's module in this package, with its summary: importing them all would take half a second.
+_GROUPS = {
+    "Try it offline": {
+        "demo": "Start a server and send it example manifests",
+        "resolve": "Show what image names resolve to, and why",
+        "review": "Show what would change in manifests",
+        "config": "Show or check the configuration",
+    },
+    "Look at a cluster": {
+        "doctor": "Check the installation from end to end",
+        "explain": "Explain why a Pod was or was not rewritten",
+        "plan": "Show what opting in a namespace would change",
+        "report": "Find running Pods that are not as the webhook makes them",
+    },
+    "Run in the cluster": {
+        "serve": "Run the webhook server",
+        "refresh": "Keep pull secrets and the certificate current",
+        "cleanup": "Delete pull secrets and generated policies",
+    },
+    "Generate": {
+        "policy": "Generate admission policies from the configuration",
+        "certs": "Create certificates for a manual installation",
+        "completion": "Generate a shell completion script",
+    },
+    "Other commands": {
+        "version": "Print the version",
+        "help": "Print the help of a command",
+    },
 }
+_COMMANDS = {name: summary for commands in _GROUPS.values() for name, summary in commands.items()}
 
 
-class _Lazy(click.Group):
-    """A group whose commands are imported when they are called."""
+class _Root(Group):
+    """The group of all commands, which are imported when they are called. Prints their errors."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
         return list(_COMMANDS)
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         if cmd_name not in _COMMANDS:
-            # If none is similar, click reports the error.
-            for similar in difflib.get_close_matches(cmd_name, _COMMANDS, n=1):
-                ctx.fail(f"No such command {cmd_name!r}. Did you mean {similar!r}?")
             return None
         command: click.Command = importlib.import_module(f"{__name__}.{cmd_name}").command
+        command.short_help = _COMMANDS[cmd_name]
         return command
 
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        with formatter.section("Commands"):
-            formatter.write_dl(list(_COMMANDS.items()))
+    def summaries(self, ctx: click.Context) -> dict[str, dict[str, str]]:  # noqa: ARG002
+        return _GROUPS
+
+    def invoke(self, ctx: click.Context) -> object:
+        # Inside the context, which has the choice of colors.
+        with _errors_printed():
+            return super().invoke(ctx)
 
 
 @click.group(
-    PROGRAM,
-    cls=_Lazy,
-    invoke_without_command=True,
+    cls=_Root,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
-    epilog="Every command says more with --help, with examples.",
+    epilog="""\b
+Examples:
+  registry-webhook demo
+  registry-webhook resolve --help
+""",
 )
-@click.version_option(__version__, prog_name=PROGRAM)
-@click.pass_context
-def cli(call: click.Context) -> None:
-    """Make the Pods of opted-in namespaces pull from a private registry."""
-    if call.invoked_subcommand is None:
-        terminal.write_all(call.get_help().splitlines())
+@click.version_option(
+    __version__, "-V", "--version", message=f"{PROGRAM} %(version)s", help="Print the version and exit."
+)
+def cli() -> None:
+    """Prefix image names that do not specify a registry with yours, apply your rewrite rules, and add the pull secret.
+
+    registry-webhook is a Kubernetes admission webhook. It changes the Pods of opted-in namespaces only.
+    """
 
 
 def _disable_core_dumps() -> None:
@@ -81,29 +103,36 @@ def main() -> None:
     """Run the command line."""
     _disable_core_dumps()
     try:
-        status = cli.main(prog_name=PROGRAM, standalone_mode=False)
+        with _errors_printed():
+            status = cli.main(prog_name=invocation.program(), standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)
+    sys.exit(status if isinstance(status, int) else 0)
+
+
+@contextmanager
+def _errors_printed() -> Iterator[None]:
+    """Print errors that a user can fix, and exit with status 2."""
+    try:
+        yield
     except click.UsageError as error:
-        path = error.ctx.command_path if error.ctx else PROGRAM
-        terminal.error(error.format_message().rstrip("."), f"{path} --help")
-        status = 2
+        terminal.error(*usage.problem(error, sys.argv[1:]))
     except click.ClickException as error:
         terminal.error(error.format_message())
-        status = 2
     except ConfigurationError as error:
         for issue in error.issues:
             terminal.error(str(issue), issue.hint)
-        status = 2
     except RegistryWebhookError as error:
         terminal.error(str(error), error.hint)
-        status = 2
     except BrokenPipeError:
         # The reader of the output has ended, as `head` does, which is not an error. Python would report it on exit.
         sys.stdout = None
-        status = 1
+        sys.exit(1)
     except OSError as error:
-        terminal.error(error.strerror or str(error))
+        reason = error.strerror or str(error)
+        where = f" ({error.filename})" if error.filename else ""
+        terminal.error(f"{reason[:1].lower()}{reason[1:]}{where}")
         sys.stdout = None
-        status = 2
-    sys.exit(status if isinstance(status, int) else 0)
+    else:
+        return
+    sys.exit(2)

@@ -9,10 +9,13 @@ from typing import Any, NamedTuple
 
 import click
 
+from webhook.cli.command import Group, Misuse
+from webhook.cli.option_types import Number
 from webhook.cli.options import default_installation_option, together
 from webhook.config import files
-from webhook.constants import PROGRAM, SERVICE_VARIABLE, InstallationNames
+from webhook.constants import DOCS, PROGRAM, SERVICE_VARIABLE, InstallationNames
 from webhook.errors import CertificateError, FileError
+from webhook.output import invocation, terminal
 from webhook.pki import ca, issue
 from webhook.pki.ca import KeyPair
 
@@ -41,7 +44,7 @@ _CLIENT = _Kind(("client.crt", "client.key"), is_client=True)
 class _Options(NamedTuple):
     """The options of both commands."""
 
-    folder: Path
+    folder: Path | None
     days: int
     ca_days: int
     force: bool
@@ -55,46 +58,50 @@ _options = together(
         "folder",
         metavar="FOLDER",
         type=click.Path(path_type=Path),
-        default=".",
-        help="Where the files are written; made if it is missing. By default the current folder.",
+        help="Folder for the files, private keys among them; created if it is missing. Required.",
     ),
     click.option(
         "--days",
-        type=click.IntRange(1, _MAX_DAYS),
+        type=Number("DAYS", 1, _MAX_DAYS),
         default=365,
         show_default=True,
-        help="How long the pair is good for.",
+        help=f"Days that the certificate is valid for, 1 to {_MAX_DAYS}.",
     ),
     click.option(
         "--ca-days",
-        type=click.IntRange(1, _MAX_DAYS),
+        type=Number("DAYS", 1, _MAX_DAYS),
         default=3650,
         show_default=True,
-        help="How long a new authority is good for.",
+        help=f"Days that a new CA is valid for, 1 to {_MAX_DAYS}.",
     ),
-    click.option("--force", is_flag=True, help="Replace the pair if it is there. The authority always stays."),
+    click.option("--force", is_flag=True, help="Replace an existing certificate and key; an existing CA is kept."),
 )
 
 
 @click.group(
     "certs",
+    cls=Group,
     epilog="""\b
 Examples:
-  registry-webhook certs create --out pki        # and then what it prints
-  registry-webhook certs client --out clients    # likewise
+  registry-webhook certs create --out pki
+  registry-webhook certs client --out clients
 """,
 )
 def command() -> None:
-    """Make certificates by hand: the webhook's, where neither the sidecar nor cert-manager does, and its clients'."""
+    """Create certificates for an installation that manages them manually.
+
+    An installation with certs/self-managed or certs/cert-manager needs none of these commands for the webhook's own
+    certificate. Client certificates are for mutual TLS.
+    """
 
 
 @command.command(
-    short_help="Make an authority and a serving pair.",
+    short_help="Create a CA and the webhook's certificate",
     epilog="""\b
 Examples:
-  registry-webhook certs create --out pki                               # an authority, and a pair that it signs
-  registry-webhook certs create --out pki --force                       # the next pair, by the same authority
-  registry-webhook certs create --out pki --name webhook.example.com    # for a webhook that is called by its url
+  registry-webhook certs create --out pki                               # create a CA, a certificate and its key
+  registry-webhook certs create --out pki --force                       # renew: replace the certificate and key
+  registry-webhook certs create --out web --name webhook.example.com    # for a webhook that is called by URL
 """,
 )
 @click.option(
@@ -102,7 +109,7 @@ Examples:
     "more",
     metavar="NAME",
     multiple=True,
-    help="A DNS name or an IP address beside the Service's names; can be given several times.",
+    help="DNS name or IP address in addition to the names of the Service; can be repeated.",
 )
 @click.option(
     "--service",
@@ -110,14 +117,14 @@ Examples:
     envvar=SERVICE_VARIABLE,
     default=PROGRAM,
     show_default=True,
-    help="The webhook's Service, which has the webhook configuration's name.",
+    help="Name of the Service and of the MutatingWebhookConfiguration.",
 )
 @_options
 def create(more: tuple[str, ...], service: str, **given: Any) -> None:
-    """Make an authority and a serving pair that it signs (ECDSA P-256), and say what goes where.
+    """Create a CA and a certificate and key for the webhook (ECDSA P-256), and print the commands that install them.
 
-    They are ca.crt, ca.key, tls.crt and tls.key. With an authority in the folder the pair is signed by that one: so it
-    is renewed.
+    The files are ca.crt, ca.key, tls.crt and tls.key. If the folder already has a CA, it is reused. Run the command
+    again with --force to renew the certificate.
     """
     options = _Options(**given)
     installation = InstallationNames(namespace=options.installation_namespace, service=service, configuration=service)
@@ -126,19 +133,19 @@ def create(more: tuple[str, ...], service: str, **given: Any) -> None:
 
 
 @command.command(
-    short_help="Make an authority and a pair for API servers.",
+    short_help="Create a CA and a client certificate",
     epilog="""\b
 Examples:
-  registry-webhook certs client --out pki            # an authority, and a pair that it signs
-  registry-webhook certs client --out pki --force    # the next pair, by the same authority
+  registry-webhook certs client --out clients            # create a CA, a certificate and its key
+  registry-webhook certs client --out clients --force    # renew: replace the certificate and key
 """,
 )
 @_options
 def client(**given: Any) -> None:
-    """Make an authority and the pair by which API servers are known (serve --client-ca), and say what goes where.
+    """Create a CA and a client certificate and key for API servers (ECDSA P-256), and print how to install them.
 
-    They are ca.crt, ca.key, client.crt and client.key (ECDSA P-256). With an authority in the folder the pair is signed
-    by that one: so it is renewed.
+    They are for mutual TLS: serve --client-ca. The files are ca.crt, ca.key, client.crt and client.key. If the folder
+    already has a CA, it is reused. Run the command again with --force to renew the certificate.
     """
     options = _Options(**given)
     _create(options, _CLIENT, _API_SERVER, partial(_next_steps_of_client, options.installation_namespace))
@@ -147,28 +154,30 @@ def client(**given: Any) -> None:
 def _create(options: _Options, kind: _Kind, names: tuple[str, ...], next_steps: Callable[..., Iterator[str]]) -> None:
     """Create a certificate and key, and a CA if there is none, and print the files and the next steps."""
     folder = options.folder
+    if folder is None:
+        words = click.get_current_context().command_path.removeprefix(invocation.program()).split()
+        raise Misuse("missing option --out FOLDER", invocation.command(*words, "--out", "pki"))
     known = _existing_ca(folder)
     if not options.force and (there := [name for name in kind.files if (folder / name).exists()]):
-        raise FileError(f"{folder / there[0]}: it is there already: replace the pair with --force")
+        raise FileError(f"{folder / there[0]} already exists", hint="add --force to replace the certificate and key")
     if known is None and options.days > options.ca_days:
         raise CertificateError(
-            f"the pair would outlive the authority: {options.days} days are more than --ca-days {options.ca_days}"
+            f"the certificate would outlive its CA: --days {options.days} exceeds --ca-days {options.ca_days}"
         )
     now = datetime.now(UTC).replace(microsecond=0)
     issuer = known or ca.create_ca(ca.CA_NAME, now, timedelta(days=options.ca_days))
     try:
         pair = issue.sign(issuer, names, now, timedelta(days=options.days), is_client=kind.is_client)
     except CertificateError as error:
-        raise CertificateError(f"{folder / _CA_FILES[0]}: {error}") from None
+        raise CertificateError(str(error), where=str(folder / _CA_FILES[0])) from None
     contents = dict(zip(kind.files, pair, strict=True))
     if known is None:
         contents |= dict(zip(_CA_FILES, issuer, strict=True))
     files.write_all(folder, contents, _KEYS)
-    origin = "a new authority" if known is None else "the authority that was there"
-    click.echo(f"{_paths(folder, _CA_FILES)}: {origin}, {_until(issuer)}")
-    click.echo(f"{_paths(folder, kind.files)}: a new pair that it signed, {_until(pair)}, for")
-    for line in (*(f"  {name}" for name in names), *next_steps(folder, new=known is None)):
-        click.echo(line)
+    origin = "new CA" if known is None else "existing CA"
+    terminal.write(f"{_paths(folder, _CA_FILES)}: {origin}, {_until(issuer)}")
+    terminal.write(f"{_paths(folder, kind.files)}: new certificate and key, {_until(pair)}, for")
+    terminal.write_all((*(f"  {name}" for name in names), *next_steps(folder, new=known is None)))
 
 
 def _existing_ca(folder: Path) -> KeyPair | None:
@@ -179,7 +188,7 @@ def _existing_ca(folder: Path) -> KeyPair | None:
     if len(there) == 1:
         (missing,) = set(_CA_FILES) - set(there)
         raise FileError(
-            f"{folder / there[0]}: it is there without {missing}: put that beside it, or take another folder"
+            f"{folder / there[0]} exists without {missing}", hint=f"add {missing} to {folder}, or use another folder"
         )
     return KeyPair(*(files.read(folder / name) for name in _CA_FILES))
 
@@ -189,32 +198,40 @@ def _paths(folder: Path, names: tuple[str, str]) -> str:
 
 
 def _until(pair: KeyPair) -> str:
-    return f"good until {ca.validity(pair.certificate).ends:%Y-%m-%d}"
+    return f"valid until {ca.validity(pair.certificate).ends:%Y-%m-%d}"
 
 
 def _next_steps(names: InstallationNames, folder: Path, *, new: bool) -> Iterator[str]:
     """Return the next steps as comments and commands for any POSIX shell."""
     certificate, key, bundle, ca_key = (shlex.quote(str(folder / name)) for name in (*_SERVING.files, *_CA_FILES))
-    why = "by it the API server knows the pair" if new else "nothing to do if it has this one already"
-    yield f"\n# {_CA_FILES[0]} goes into the webhook configuration: {why}."
+    step = "Add the CA to the webhook configuration, so that the API server trusts the certificate"
+    yield ""
+    yield f"# {step}.{'' if new else ' Skip this step if it has this CA already.'}"
     yield f"kubectl patch mutatingwebhookconfiguration {shlex.quote(names.configuration)} --type=json --patch \\"
     # GNU base64 wraps lines, and macOS base64 does not have its option to switch that off.
     encoded = f"\"$(base64 < {bundle} | tr -d '\\n')\""
     path = "/webhooks/0/clientConfig/caBundle"
     yield f"""  '[{{"op": "add", "path": "{path}", "value": "'{encoded}'"}}]'"""
-    yield "\n# The pair goes into the cluster. Servers take up a new one by themselves, a minute or two later."
+    yield ""
+    yield "# Store the certificate and key in the cluster. The webhook reloads them within about two minutes."
     namespace = shlex.quote(names.namespace)
     yield f"kubectl create secret tls {_SECRET} --namespace {namespace} --cert {certificate} --key {key} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
-    yield f"\n# {ca_key} signs the next pair and goes nowhere: whoever has it can stand in for the webhook."
+    yield ""
+    yield f"# Keep {ca_key} safe and outside of the cluster: it signs the next certificate, and anyone who has it can"
+    yield "# impersonate the webhook."
 
 
 def _next_steps_of_client(namespace: str, folder: Path, *, new: bool) -> Iterator[str]:
     bundle, ca_key = (shlex.quote(str(folder / name)) for name in _CA_FILES)
-    why = "by it servers know their clients" if new else "nothing to do if it is there already"
-    yield f"\n# {_CA_FILES[0]} goes into the cluster: {why}."
+    step = "Store the CA in the cluster, so that the webhook trusts the client certificate"
+    yield ""
+    yield f"# {step}.{'' if new else ' Skip this step if it is there already.'}"
     yield f"kubectl create configmap {_CLIENTS} --namespace {shlex.quote(namespace)} --from-file=ca.crt={bundle} \\"
     yield "  --dry-run=client --output=yaml | kubectl apply --filename=-"
-    yield f"\n# {' and '.join(_CLIENT.files)} go to every machine with an API server, which is told of them:"
-    yield '# the README\'s "Mutual TLS" says how. It takes up the next pair by itself, some minutes later.'
-    yield f"\n# {ca_key} signs the next pair and goes nowhere: whoever has it can ask what an API server can."
+    yield ""
+    yield f"# Copy {' and '.join(_CLIENT.files)} to every machine that runs an API server, and configure it:"
+    yield f"# {DOCS}/how-to/mutual-tls.md. The API server reloads a renewed certificate."
+    yield ""
+    yield f"# Keep {ca_key} safe and outside of the cluster: it signs the next certificate, and anyone who has it can"
+    yield "# impersonate the API server towards the webhook."

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import click
 
+from webhook.cli.command import Command
 from webhook.cli.options import cluster_options, installation_option
 from webhook.constants import REFRESHER
 from webhook.errors import ClusterError, Conflict, Expired, NotFound, RegistryWebhookError, Unreachable
@@ -12,7 +13,7 @@ from webhook.kube import client
 from webhook.kube.access import Access
 from webhook.kube.api import HeldLease
 from webhook.kube.uninstall import ManagedSecret, Uninstaller
-from webhook.output import terminal
+from webhook.output import invocation, terminal
 from webhook.output.phrases import counted
 
 #: Seconds between two reads of the Lease, the delay allowed beyond its duration, and the default duration.
@@ -29,18 +30,22 @@ _ROUNDS, _PAUSE = 5, 0.5
 
 @click.command(
     "cleanup",
+    cls=Command,
     epilog="""\b
 Examples:
-  registry-webhook cleanup --dry-run    # what would be deleted
+  registry-webhook cleanup --dry-run    # show what would be deleted
+  registry-webhook cleanup --stop       # stop a running installation first
   registry-webhook cleanup              # after the installation was removed
-  registry-webhook cleanup --stop       # before that: stops it first
+
+\b
+Exit status: 0 if everything was deleted, 1 if a pull secret is left, 2 after an error.
 """,
 )
-@click.option("--dry-run", is_flag=True, help="Say what would be deleted, and delete nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be deleted, and delete nothing.")
 @click.option(
     "--stop",
     is_flag=True,
-    help="First delete the webhook configuration, so that Pods can be made at every moment, and stop the Deployment.",
+    help="First delete the webhook configuration, so that Pods can always be created, and scale the Deployment to 0.",
 )
 @installation_option
 @cluster_options
@@ -50,17 +55,17 @@ def command(
     installation_namespace: str | None,
     access: Access,
 ) -> int:
-    """Delete the generated admission policies, and the pull secrets of all namespaces, whatever they are called.
+    """Delete the generated admission policies, and the managed pull secrets of all namespaces, whatever their name.
 
-    Containers that run go on; what a node has to pull from then on, it pulls without. Only metadata is read. Nothing is
-    done while a sidecar runs, which would put them back. The exit status is 0 if all are gone, and 1 if one stayed.
+    Running containers are unaffected. Later pulls are unauthenticated. Only metadata is read. The command refuses to
+    run while a refresher runs, which would restore the Secrets.
     """
     uninstaller = Uninstaller(client.connect(access, lambda _method, _status: None), installation_namespace)
     try:
         if not stop and not dry_run and (holder := holder_of(uninstaller.lease)):
             raise RegistryWebhookError(
                 f"the refresher {holder} is running and would create the pull secrets again",
-                hint="remove the installation first (kubectl delete -k certs/self-managed), or use --stop",
+                hint=invocation.command("cleanup", "--stop"),
             )
         # First, because a policy that refuses images that were not rewritten would then refuse every Pod.
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from webhook.cli.options import load_options
+from webhook.cli.options import config_name, load_options
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.kube import client, installed_config
@@ -41,7 +41,7 @@ def effective_config(
     Raises `ConfigurationError` or `FileError` for the file, and `NotReadable` for the installation.
     """
     if config is not None:
-        return EffectiveConfig(load_options(config).configuration.at(names), str(config))
+        return EffectiveConfig(load_options(config).configuration.at(names), config_name(config))
     objects = objects or installed_config.read_objects(reader, names)
     return EffectiveConfig(installed_config.load_valid_config(objects).configuration, objects.origin)
 

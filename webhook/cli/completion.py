@@ -5,6 +5,8 @@ import sys
 import click
 from click.shell_completion import ShellComplete, get_completion_class
 
+from webhook.cli.command import Command
+from webhook.cli.option_types import Choice
 from webhook.constants import PROGRAM
 
 #: The last line for kubectl: whether to complete file names (cobra's ShellCompDirectiveNoFileComp and Default).
@@ -13,20 +15,25 @@ _NO_FILES, _FILES = ":4", ":0"
 
 @click.command(
     "completion",
+    cls=Command,
     epilog="""\b
 Examples:
-  source <(registry-webhook completion bash)        # in ~/.bashrc to keep it
-  registry-webhook completion fish > ~/.config/fish/completions/registry-webhook.fish
+  source <(registry-webhook completion bash)    # add this line to ~/.bashrc to keep it
+  registry-webhook completion zsh > _registry-webhook
+  registry-webhook completion fish > registry-webhook.fish
 """,
 )
-@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.argument("shell", metavar="SHELL", type=Choice(["bash", "zsh", "fish"]))
 def command(shell: str) -> None:
-    """Print the completion script for SHELL."""
+    """Print a completion script for SHELL: bash, zsh or fish.
+
+    For zsh, put the file into a folder of $fpath; for fish, into ~/.config/fish/completions.
+    """
     from webhook.cli import cli
 
     found = get_completion_class(shell)
     if found is None:
-        raise click.ClickException(f"there is no completion for {shell}")
+        raise click.ClickException(f"no completion for {shell}")
     variable = f"_{PROGRAM.replace('-', '_').upper()}_COMPLETE"
     click.echo(found(cli, {}, PROGRAM, variable).source())
 

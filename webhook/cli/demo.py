@@ -6,7 +6,6 @@ import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import ssl
 import subprocess
@@ -26,12 +25,13 @@ import click
 import jsonpatch
 
 from webhook.admission import review
+from webhook.cli.command import Command
 from webhook.config import schema
 from webhook.constants import PROGRAM
 from webhook.errors import RegistryWebhookError
 from webhook.kube import manifests
 from webhook.kube.pod_templates import Workload, workloads
-from webhook.output import diff, terminal
+from webhook.output import diff, invocation, terminal
 from webhook.pki import ca
 
 _LIFE = timedelta(days=1)
@@ -59,20 +59,20 @@ class _Case(NamedTuple):
 
 @click.command(
     "demo",
+    cls=Command,
     epilog="""\b
 Examples:
   registry-webhook demo
-  registry-webhook demo --keep      # and then send it reviews of your own
+  registry-webhook demo --keep      # to send reviews of your own
 """,
 )
-@click.option("--keep", is_flag=True, help="Leave the server up, and say how to send it a review of one's own.")
+@click.option("--keep", is_flag=True, help="Keep the server running until Ctrl-C, and show how to send a review.")
 def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
-    """Start the real server over HTTPS on this machine, send it real manifests, and show what becomes of them."""
+    """Start the webhook server on this machine, send it the example manifests over HTTPS, and show the results."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # stops the server too
     screen = terminal.screen()
     with tempfile.TemporaryDirectory(prefix=f"{PROGRAM}-demo-") as folder, _server(Path(folder)) as server:
-        for line in _INTRODUCTION.format(address=server.address).splitlines():
-            click.echo(line)
+        terminal.write_all(_INTRODUCTION.format(address=server.address).splitlines())
         trust = ssl.create_default_context(cafile=str(server.folder / "ca.crt"))
         url = urlsplit(server.address)
         connection = http.client.HTTPSConnection(str(url.hostname), url.port, context=trust, timeout=10)
@@ -88,23 +88,33 @@ def command(keep: bool) -> None:  # noqa: FBT001 - click passes it by name
             for line in (f"# {case.what}", *_account(case, response)):
                 terminal.write(diff.colored(line, screen))
         connection.close()
-        click.echo(f"\n{len(cases)} reviews, {1000 * seconds / len(cases):.1f} ms each on average.")
+        terminal.write()
+        terminal.write(f"{len(cases)} reviews, {1000 * seconds / len(cases):.1f} ms each on average.")
         if keep:
             (server.folder / "review.json").write_bytes(cases[0].body)
             _wait(server)
         else:
-            # The command is not on the PATH when the demo runs from a checkout.
-            program = PROGRAM if shutil.which(PROGRAM) else f"{os.path.relpath(sys.executable)} -m webhook"
-            click.echo(f"Your own manifests: {program} review FILE. Keep this server up: {program} demo --keep")
+            terminal.write_all(("", *_next_steps()))
 
 
 _INTRODUCTION = f"""\
 {PROGRAM} demo
-  {{address}}/mutate  is the real server, over TLS with a certificate made just now
-  registry.example.com            goes in front of images that name no registry
-  quay.io                         is mirrored at registry.example.com/quay
-  registry.k8s.io                 is excluded
+
+The webhook server runs at {{address}}/mutate, with a new TLS certificate and this configuration:
+  Images that do not specify a registry get registry.example.com.
+  Images of quay.io are rewritten to registry.example.com/quay.
+  Images of registry.k8s.io are excluded.
 """
+
+
+def _next_steps() -> Iterator[str]:
+    """Return commands that work as they are, with the example configuration."""
+    config = ("--config", invocation.example())
+    yield "Try the same configuration on image names and on manifests, also your own:"
+    yield f"  {invocation.command('resolve', *config, 'nginx', 'quay.io/coreos/etcd')}"
+    yield f"  {invocation.command('review', *config, invocation.example('2-deployment.yaml'))}"
+    yield "Keep this server running:"
+    yield f"  {invocation.command('demo', '--keep')}"
 
 
 @contextmanager
@@ -149,7 +159,7 @@ def _address(process: "subprocess.Popen[bytes]", log: TextIO) -> str:
             break
         time.sleep(0.02)
     raise RegistryWebhookError(
-        f"the server did not start: {output.strip().splitlines()[-1] if output.strip() else 'silence'}"
+        f"the server did not start: {output.strip().splitlines()[-1] if output.strip() else 'it logged nothing'}"
     )
 
 
@@ -222,19 +232,17 @@ def _account(case: _Case, response: dict[str, Any]) -> Iterator[str]:
 
 def _wait(server: _Server) -> None:
     """Show the server's log until it is interrupted."""
-    click.echo(
+    terminal.write_all(
         f"""
-It stays up until you press Ctrl-C. In another terminal:
+The server runs until you press Ctrl-C. Send it the first review again, from another terminal:
 
-  curl --cacert {server.folder}/ca.crt -H 'Content-Type: application/json' --data @review.json \\
-      {server.address}/mutate
+  curl --cacert {server.folder}/ca.crt -H 'Content-Type: application/json' \\
+      --data @{server.folder}/review.json {server.address}/mutate
 
-where review.json is an AdmissionReview; the first that was sent above is
-  {server.folder}/review.json
-Its configuration, {server.folder}/config.yaml, is taken up when you change it. What it logs from here on:
-"""
+The server reloads its configuration, {server.folder}/config.yaml, when you change it. Its log:
+""".splitlines()
     )
     with suppress(KeyboardInterrupt):
         while _is_running(server.process):
             line = server.log.readline()
-            click.echo(line, nl=False) if line else time.sleep(0.1)
+            terminal.write(line.rstrip("\n")) if line else time.sleep(0.1)

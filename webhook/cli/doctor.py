@@ -9,7 +9,9 @@ import click
 
 from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
-from webhook.cli.options import cluster_read_options, load_options
+from webhook.cli.command import Command
+from webhook.cli.option_types import BadValue
+from webhook.cli.options import cluster_read_options, config_name, load_options
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import DOCS
 from webhook.diagnostics.doctor import analysis, collect, text
@@ -26,16 +28,17 @@ class CodeType(click.ParamType[Code]):
     name = "CODE"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Code:
-        try:
-            return next(code for code in Code if code == str(value).upper())
-        except StopIteration:
-            similar = difflib.get_close_matches(str(value).upper(), list(Code), 1)
-            suggestion = f", did you mean {similar[0]}?" if similar else f", see {DOCS}/reference/findings.md"
-            self.fail(f"{value!r} is not the code of a finding{suggestion}", param, ctx)
+        upper = str(value).upper()
+        for code in Code:
+            if code == upper:
+                return code
+        similar = difflib.get_close_matches(upper, list(Code))
+        raise BadValue(f"the code of a finding ({DOCS}/reference/findings.md)", value, param, ctx, similar)
 
 
 @click.command(
     "doctor",
+    cls=Command,
     epilog="""\b
 Examples:
   registry-webhook doctor
@@ -44,14 +47,15 @@ Examples:
   registry-webhook doctor --ignore RW-WEBHOOK-TIMEOUT
 
 \b
-Exit status: 0 no errors (there may be warnings), 1 errors, 2 no errors, but some checks could not be made.
+Exit status: 0 if no check failed (there may be warnings), 1 if a check failed, 2 if no check failed but some could not
+be made, or after an error.
 """,
 )
 @click.option(
     "--ignore",
     type=CodeType(),
     multiple=True,
-    help="Ignore findings with this code. Can be repeated.",
+    help="Ignore findings with this code; can be repeated.",
 )
 @click.option("--verbose", "-v", is_flag=True, help="Also show passed checks and links to the documentation.")
 @cluster_read_options
@@ -63,16 +67,16 @@ def command(
     config: Path | None,
     output: Form,
 ) -> int:
-    """Check the installation and report problems, with what to do about each.
+    """Check the installation from end to end, and show each problem with a remedy, the most severe first.
 
-    Checks the configuration, the webhook configuration, the Deployment, the certificate, permissions, the credential,
-    pull secrets and image pulls by nodes, and creates a Pod in a dry run. Nothing is written, and the credential is not
-    read.
+    The checks cover the configuration, the webhook configuration, the webhook and its certificate, permissions and the
+    policies that limit them, the credential, the pull secrets, and failed image pulls. A Pod is created with a server
+    dry run. Nothing is written, and no credential is read.
     """
     written = None if config is None else load_options(config).configuration
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
-        settings = None if written is None else EffectiveConfig(written.at(names), str(config))
+        settings = None if written is None else EffectiveConfig(written.at(names), config_name(config))
         report = analysis.report(collect.collect(reader, names, settings, datetime.now(UTC)), ignore)
     cluster.show(report, functools.partial(text.lines, verbose=verbose), output)
     marks = {finding.mark for finding in report.findings}

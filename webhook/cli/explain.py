@@ -7,6 +7,7 @@ import click
 
 from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
+from webhook.cli.command import Command
 from webhook.cli.options import cluster_read_options, namespace_option, read_input
 from webhook.diagnostics.explain import subjects, text
 from webhook.diagnostics.explain.collect import Collector
@@ -24,6 +25,7 @@ _STATUS = {Mark.OK: EXIT_OK, Mark.FAIL: EXIT_FOUND, Mark.UNKNOWN: EXIT_ERROR}
 
 @click.command(
     "explain",
+    cls=Command,
     epilog="""\b
 Examples:
   registry-webhook explain pod/web-1 -n team-a

@@ -2,49 +2,30 @@
 
 import functools
 import os
-import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
+from webhook.cli.command import ConnectionOption, Misuse
+from webhook.cli.option_types import BadValue, Choice, DurationType, SelectorType
 from webhook.config import files
-from webhook.config.listen_address import Address
 from webhook.config.load import Loaded, load
 from webhook.constants import DEFAULT_NAMESPACE, NAMESPACE_VARIABLE
+from webhook.errors import FileError
 from webhook.kube.access import Access
+from webhook.output import invocation, terminal
+from webhook.settings import Configuration
 
 CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
-_DURATION = re.compile(
-    r"([0-9]+(?:\.[0-9]+)?)|(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?", re.ASCII
-)
-#: A label selector: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
-_KEY, _VALUE = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?", r"[A-Za-z0-9_.-]*"
-_REQUIREMENT = rf"\s*(?:!?{_KEY}|{_KEY}\s*(?:==?|!=)\s*{_VALUE}|{_KEY}\s+(?:not)?in\s*\([\sA-Za-z0-9_.,-]+\))\s*"
-_SELECTOR = re.compile(rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*|", re.ASCII)
-_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
-_PORTS = 65536
 #: Limit in bytes of a manifest.
 _INPUT_LIMIT = 64 * 1024 * 1024
+STANDARD_INPUT = "standard input"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
-
-
-class AddressType(click.ParamType[Address]):
-    """A HOST:PORT to listen on."""
-
-    name = "HOST:PORT"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
-        if isinstance(value, Address):
-            return value
-        found = _ADDRESS.fullmatch(str(value))
-        if found is None or int(found["port"]) >= _PORTS:
-            self.fail(f"{value!r} is no HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", param, ctx)
-        return Address(found["six"] or found["host"], int(found["port"]))
 
 
 def together(*options: Callable[[Any], Any]) -> Callable[[_Function], _Function]:
@@ -57,15 +38,15 @@ def together(*options: Callable[[Any], Any]) -> Callable[[_Function], _Function]
 log_options = together(
     click.option(
         "--log-level",
-        type=click.Choice(["debug", "info", "warning", "error"]),
-        help="From which level on lines are written. Without it webhook.log_level says, and may change meanwhile.",
+        type=Choice(["debug", "info", "warning", "error"]),
+        help="Minimum log level. Default: webhook.log_level, which can change at run time.",
     ),
     click.option(
         "--log-format",
-        type=click.Choice(["text", "json"]),
+        type=Choice(["text", "json"]),
         default="text",
         show_default=True,
-        help="How lines are written; json is an object a line.",
+        help="Log format; json writes one object per line.",
     ),
 )
 
@@ -75,52 +56,56 @@ config_option = click.option(
     metavar="FILE",
     type=click.Path(path_type=Path),
     envvar=CONFIG_VARIABLE,
-    help=f"The configuration, YAML. Without it {CONFIG_VARIABLE} names one, and without that the built-in defaults "
-    "hold. Environment variables win over the file.",
+    help=f"Configuration file, YAML; - reads standard input. Default: ${CONFIG_VARIABLE}, then the built-in defaults. "
+    "Environment variables override the file.",
 )
 
 
-class DurationType(click.ParamType[float]):
-    """Seconds, written as kubectl writes a duration: `30s`, `1m30s`, or a number of seconds."""
-
-    name = "DURATION"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = _DURATION.fullmatch(str(value))
-        if found is None:
-            self.fail(f"must be a duration such as 30s or 2m, or a number of seconds, not {value!r}", param, ctx)
-        number, hours, minutes, seconds = (float(part or 0) for part in found.groups())
-        return number + 3600 * hours + 60 * minutes + seconds
+def _refuse_pipe(ctx: click.Context, param: click.Parameter, config: Path | None) -> Path | None:
+    if config is not None and (str(config) == "-" or config.is_fifo()):
+        raise BadValue("a regular file, because it is read again when it changes", config, param, ctx)
+    return config
 
 
-class SelectorType(click.ParamType[str]):
-    """A label selector, checked here because the API server's error would be reported once for each list."""
+#: `config: Path | None`, for processes that reload the file when it changes.
+watched_config_option = click.option(
+    "--config",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    envvar=CONFIG_VARIABLE,
+    callback=_refuse_pipe,
+    help=f"Configuration file, YAML, reloaded when it changes. Default: ${CONFIG_VARIABLE}, then the built-in "
+    "defaults. Environment variables override the file.",
+)
 
-    name = "SELECTOR"
-
-    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not _SELECTOR.fullmatch(str(value)):
-            self.fail(f"must be a label selector such as app=web,tier!=db, not {value!r}", param, ctx)
-        return str(value)
-
-
-_CLUSTER_OPTIONS = (
-    click.option(
-        "--kubeconfig",
-        metavar="FILE",
-        type=click.Path(path_type=Path),
-        help="Kubeconfig file. Default: $KUBECONFIG, then the ServiceAccount in a Pod, then ~/.kube/config.",
-    ),
-    click.option("--context", metavar="NAME", help="Kubeconfig context. Default: the current context."),
-    click.option("--cluster", metavar="NAME", help="Kubeconfig cluster. Default: that of the context."),
-    click.option("--user", metavar="NAME", help="Kubeconfig user. Default: that of the context."),
-    click.option("--as", "impersonate", metavar="USER", help="User or ServiceAccount to impersonate."),
-    click.option("--as-group", "groups", metavar="GROUP", multiple=True, help="Group to impersonate. Repeatable."),
-    click.option(
-        "--request-timeout",
-        type=DurationType(),
-        help="Time limit of each request to the API server, for example 30s; 0 means none. Default: 10s for most.",
-    ),
+_CONNECTION_OPTIONS = tuple(
+    functools.partial(click.option, cls=ConnectionOption)(*names, **settings)
+    for names, settings in (
+        (
+            ("--kubeconfig",),
+            {
+                "metavar": "FILE",
+                "type": click.Path(path_type=Path),
+                "help": "Kubeconfig file. Default: $KUBECONFIG, then the ServiceAccount in a Pod, then ~/.kube/config.",
+            },
+        ),
+        (("--context",), {"metavar": "NAME", "help": "Kubeconfig context. Default: the current context."}),
+        (("--cluster",), {"metavar": "NAME", "help": "Kubeconfig cluster. Default: that of the context."}),
+        (("--user",), {"metavar": "NAME", "help": "Kubeconfig user. Default: that of the context."}),
+        (("--as", "impersonate"), {"metavar": "USER", "help": "User or ServiceAccount to impersonate."}),
+        (
+            ("--as-group", "groups"),
+            {"metavar": "GROUP", "multiple": True, "help": "Group to impersonate; can be repeated."},
+        ),
+        (
+            ("--request-timeout",),
+            {
+                "type": DurationType(),
+                "help": "Time limit of each request to the API server, such as 30s or 2m; 0 for none. Default: 10s, "
+                "and 60s for a dry run.",
+            },
+        ),
+    )
 )
 
 
@@ -131,33 +116,33 @@ def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
     def run(*positional: Any, **options: Any) -> Any:
         access = Access(**{name: options.pop(name) for name in Access._fields})
         if access.groups and access.impersonate is None:
-            raise click.UsageError("--as-group requires --as")
+            raise click.UsageError("--as-group requires --as", click.get_current_context())
         return function(*positional, access=access, **options)
 
-    return together(*_CLUSTER_OPTIONS)(run)
+    return together(*_CONNECTION_OPTIONS)(run)
 
 
 #: `installation_namespace: str | None`
 installation_option = click.option(
     "--installation-namespace",
-    metavar="NAME",
+    metavar="NAMESPACE",
     envvar=NAMESPACE_VARIABLE,
-    help="The namespace that registry-webhook is installed in. Without it, it is looked for.",
+    help="Namespace of registry-webhook itself. Default: the one with its Deployment.",
 )
 
 #: `installation_namespace: str`, for commands that may run without a cluster.
 default_installation_option = click.option(
     "--installation-namespace",
-    metavar="NAME",
+    metavar="NAMESPACE",
     envvar=NAMESPACE_VARIABLE,
     default=DEFAULT_NAMESPACE,
     show_default=True,
-    help="The namespace that registry-webhook is installed in.",
+    help="Namespace of registry-webhook itself.",
 )
 
 #: `namespace: str | None`
 namespace_option = click.option(
-    "--namespace", "-n", metavar="NAMESPACE", help="Namespace. Default: that of the kubeconfig's context."
+    "--namespace", "-n", metavar="NAMESPACE", help="Namespace. Default: that of the kubeconfig context."
 )
 
 
@@ -172,14 +157,14 @@ def namespace_options(default: str) -> Callable[[Callable[..., Any]], Callable[.
         def run(*, argument: str | None, namespace: str | None, all_namespaces: bool, **options: Any) -> Any:
             given = dict.fromkeys(one for one in (argument, namespace) if one is not None)
             if len(given) > 1:
-                raise click.UsageError(f"two namespaces given: {' and '.join(given)}")
+                raise Misuse(f"two namespaces: {' and '.join(given)}", "name one, or use --all-namespaces")
             if given and all_namespaces:
-                raise click.UsageError(f"--all-namespaces excludes the namespace {next(iter(given))}")
+                raise Misuse(f"both --all-namespaces and namespace {next(iter(given))}", "use one of them")
             return function(namespace=next(iter(given), None), all_namespaces=all_namespaces, **options)
 
         return together(
             click.argument("argument", metavar="[NAMESPACE]", required=False),
-            click.option("--namespace", "-n", metavar="NAMESPACE", help=f"The same as the argument. {default}"),
+            click.option("--namespace", "-n", metavar="NAMESPACE", help=f"Namespace. Default: {default}."),
             click.option("--all-namespaces", "-A", is_flag=True, help="Include all namespaces."),
         )(run)
 
@@ -193,7 +178,7 @@ def selector_option(objects: str) -> Callable[[_Function], _Function]:
         "-l",
         type=SelectorType(),
         default="",
-        help=f"Only {objects} with these labels, for example app=web,tier!=db.",
+        help=f"Only {objects} with matching labels, such as app=web,tier!=db.",
     )
 
 
@@ -206,17 +191,17 @@ def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
         "--config",
         metavar="FILE",
         type=click.Path(path_type=Path),
-        help="Decide by this configuration, YAML, instead of the installation's.",
+        help="Configuration file to use instead of that of the installation, YAML; - reads standard input.",
     )
     output = click.option(
         "--output",
         "-o",
-        type=click.Choice(forms),
+        type=Choice(forms),
         default=forms[0],
         show_default=True,
-        help="For people, or for programs.",
+        help="Output format.",
     )
-    return together(cluster_options, installation_option, config, output)
+    return together(config, output, installation_option, cluster_options)
 
 
 cluster_read_options = cluster_output_options("table", "json", "yaml")
@@ -225,9 +210,60 @@ cluster_read_options = cluster_output_options("table", "json", "yaml")
 def load_options(config: Path | None, installation_namespace: str | None = None) -> Loaded:
     """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
     variables = {NAMESPACE_VARIABLE: installation_namespace} if installation_namespace else {}
-    return load(*files.configuration(config), {**os.environ, **variables})
+    content = b"" if config is None else _read_once(str(config), files.LIMIT)
+    return load(content, config_name(config), {**os.environ, **variables})
+
+
+def config_name(config: Path | None) -> str:
+    """Return the name of a configuration for messages."""
+    return files.BUILT_IN if config is None else STANDARD_INPUT if str(config) == "-" else str(config)
+
+
+def warn_without_rules(configuration: Configuration, config: Path | None) -> None:
+    """Warn that nothing is rewritten, if neither a registry nor rules are configured."""
+    if not configuration.private_prefixes:
+        terminal.warning(
+            "no image is rewritten: neither a registry server nor rules are configured", rules_hint(config)
+        )
+
+
+def rules_hint(config: Path | None) -> str:
+    """Return what to do without a registry and rules: the same command with the example, or what to add to the file."""
+    if config is not None:
+        return f"set registry.server or webhook.rules in {config_name(config)}"
+    words = sys.argv[1:]
+    names = click.get_current_context().command_path.removeprefix(invocation.program()).split()
+    return invocation.command(*words[: len(names)], "--config", invocation.example(), *words[len(names) :])
 
 
 def read_input(name: str) -> bytes:
-    """Read a file, or standard input for `-`. Raises `FileError`."""
-    return sys.stdin.buffer.read() if name == "-" else files.read(Path(name), _INPUT_LIMIT)
+    """Read a file or a pipe, or standard input for `-`. Raises `FileError`."""
+    return _read_once(name, _INPUT_LIMIT)
+
+
+def standard_input() -> Iterator[str]:
+    """Yield the lines of standard input. Raises `FileError` if it has been read already."""
+    _take_standard_input()
+    yield from sys.stdin
+
+
+def _read_once(name: str, limit: int) -> bytes:
+    if name != "-":
+        return files.read(Path(name), limit, pipes=True)
+    _take_standard_input()
+    content = sys.stdin.buffer.read(limit + 1)
+    if len(content) > limit:
+        raise FileError(f"{STANDARD_INPUT} is larger than {limit // 1024 // 1024} MiB")
+    return content
+
+
+def _take_standard_input() -> None:
+    """Check that no other argument is `-`, and tell a user who has to type it."""
+    if sys.stdin is None:
+        raise FileError("standard input is closed")
+    taken = click.get_current_context().meta
+    if taken.setdefault(STANDARD_INPUT, 0):
+        raise FileError("standard input can be read only once", hint="use - for one argument, and files for the others")
+    taken[STANDARD_INPUT] = 1
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        terminal.write("Reading standard input; end it with Ctrl-D", err=True)

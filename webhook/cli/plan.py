@@ -5,7 +5,8 @@ from pathlib import Path
 import click
 
 from webhook.cli import cluster
-from webhook.cli.options import cluster_read_options, load_options, namespace_options, selector_option
+from webhook.cli.command import Command
+from webhook.cli.options import cluster_read_options, config_name, load_options, namespace_options, selector_option
 from webhook.constants import InstallationNames
 from webhook.diagnostics.assumed_config import InstalledConfig
 from webhook.diagnostics.plan import collect, text
@@ -17,22 +18,27 @@ from webhook.output.table import Form
 
 @click.command(
     "plan",
+    cls=Command,
     epilog="""\b
 Examples:
-  registry-webhook plan --namespace team-a
+  registry-webhook plan team-a
+  registry-webhook plan team-a --selector app=web
   registry-webhook plan --all-namespaces --output json
-  REGISTRY=OPENCTI__DAEMON__REGISTRY
-  env ${REGISTRY}__SERVER=registry.example.com ${REGISTRY}__USERNAME=me ${REGISTRY}__PASSWORD=... \\
-    registry-webhook plan -n team-a
+  registry-webhook plan team-a --config config.yaml    # also ask the registry, with the credential of this file
 
 \b
-Exit status: 0 nothing stands against it, 1 an image is not in the registry or cannot be pulled, or the namespace
-cannot be opted in, 2 it could not be done.
+Exit status: 0 if the namespace can be opted in, 1 if it cannot, or if an image is missing from the registry or cannot
+be pulled, 2 after an error.
 """,
 )
-@namespace_options("Default: that of the kubeconfig's context.")
+@namespace_options("that of the kubeconfig context")
 @selector_option("workloads")
-@click.option("--ask/--no-ask", default=True, help="Ask the registry for the images, if there is a credential for it.")
+@click.option(
+    "--ask/--no-ask",
+    default=True,
+    show_default=True,
+    help="Ask the registry for the images, if a credential is configured.",
+)
 @cluster_read_options
 def command(
     namespace: str | None,
@@ -44,10 +50,10 @@ def command(
     config: Path | None,
     output: Form,
 ) -> int:
-    """Show what opting a namespace in would change, before it is labelled.
+    """Show what opting in a namespace would change, before you label it.
 
-    Which workloads, which of their images and into what, what brings it about, and which of these images the registry
-    does not have. It is asked with the credential that --config FILE or the environment has, as `refresh` reads it.
+    The result lists the workloads, their images before and after, the commands to run, and the images that are missing
+    from the registry. The registry is asked with the credential in --config FILE or in the environment.
     """
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
@@ -61,5 +67,5 @@ def command(
 def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> InstalledConfig:
     own = load_options(config).configuration
     if config is not None:
-        return InstalledConfig(own.at(names), str(config))
+        return InstalledConfig(own.at(names), config_name(config))
     return collect.installed_configuration(reader, names, own)

@@ -11,14 +11,25 @@ from click.core import ParameterSource
 
 from webhook.admission_policy.model import Generated
 from webhook.cli import cluster
-from webhook.cli.options import cluster_options, config_option, default_installation_option, load_options, together
+from webhook.cli.command import ConnectionOption, Group, Misuse
+from webhook.cli.option_types import Choice
+from webhook.cli.options import (
+    cluster_options,
+    config_option,
+    default_installation_option,
+    load_options,
+    rules_hint,
+    together,
+)
 from webhook.kube import installed_config
 from webhook.kube.access import Access
+from webhook.output import terminal
 from webhook.settings import Configuration
 
 
 @click.group(
     "policy",
+    cls=Group,
     epilog="""\b
 Examples:
   registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f -
@@ -27,9 +38,10 @@ Examples:
 """,
 )
 def command() -> None:
-    """Make admission policies of the configuration: the same rules, run by the API server itself.
+    """Generate admission policies from the configuration: the same rules, run by the API server itself.
 
-    `mutate` takes the webhook's place, from Kubernetes 1.36 on. `guard` stands beside either, from 1.33 on.
+    The policy of mutate replaces the webhook and requires Kubernetes 1.36. The policy of guard adds a check to the
+    webhook or to mutate, and requires Kubernetes 1.33.
     """
 
 
@@ -42,7 +54,14 @@ def _options(function: Callable[..., Generated]) -> Callable[..., None]:
         from webhook.output import policy_yaml
 
         own = {name: options.pop(name) for name in ("installation_namespace", "config", "access")}
-        generated = function(_of_cluster(call, **own) if from_cluster else _of_file(call, **own), **options)
+        settings = _of_cluster(call, **own) if from_cluster else _of_file(call, **own)
+        if not (settings.private_prefixes or options.get("only_private")):
+            # A warning, because an installation may apply the policy first and configure it later.
+            terminal.warning(
+                "the policy has no effect: neither a registry server nor rules are configured",
+                rules_hint(own["config"]),
+            )
+        generated = function(settings, **options)
         if output == "json":
             click.echo(
                 json.dumps(
@@ -55,46 +74,60 @@ def _options(function: Callable[..., Generated]) -> Callable[..., None]:
     output = click.option(
         "--output",
         "-o",
-        type=click.Choice(["yaml", "json"]),
+        type=Choice(["yaml", "json"]),
         default="yaml",
         show_default=True,
-        help="YAML says what each part is; JSON is a List.",
+        help="Output format; yaml has comments, json is one List.",
     )
     from_cluster = click.option(
         "--from-cluster",
         is_flag=True,
-        help="Use the installation's configuration: its ConfigMap, and the variables of its Deployment. Those of the "
-        "environment do not count then.",
+        help="Use the configuration of the installation, from its ConfigMap and Deployment, instead of a file and the "
+        "environment.",
     )
     return together(output, from_cluster, default_installation_option, config_option, cluster_options)(run)
 
 
-@command.command()
+@command.command(
+    short_help="Generate a policy that replaces the webhook",
+    epilog="""\b
+Examples:
+  registry-webhook policy mutate --config config.yaml > policy.yaml
+  registry-webhook policy mutate --from-cluster | kubectl apply --server-side -f -
+""",
+)
 @_options
 def mutate(settings: Configuration) -> Generated:
-    """Print a MutatingAdmissionPolicy that does to a Pod what the webhook does, and its binding."""
+    """Print a MutatingAdmissionPolicy that changes Pods as the webhook does, and its binding."""
     from webhook.admission_policy import mutate as mutating
 
     return mutating.policy(settings)
 
 
-@command.command()
+@command.command(
+    short_help="Generate a policy that checks that images are rewritten",
+    epilog="""\b
+Examples:
+  registry-webhook policy guard --config config.yaml --action Warn > policy.yaml
+  registry-webhook policy guard --from-cluster --only-private | kubectl apply --server-side -f -
+""",
+)
 @click.option(
     "--action",
-    type=click.Choice(["Deny", "Warn", "Audit"]),
+    type=Choice(["Deny", "Warn", "Audit"]),
     default="Deny",
     show_default=True,
-    help="What becomes of such a Pod: it is refused, made with a warning, or made and noted in the audit log.",
+    help="Result for such a Pod: it is denied, created with a warning, or created and recorded in the audit log.",
 )
 @click.option(
     "--only-private",
     is_flag=True,
-    help="Find as well every image that is neither on a private registry nor excluded: those that name another "
-    "registry, image IDs, and those that are never pulled.",
+    help="Also find every image that is neither on a private registry nor excluded: images of other registries, image "
+    "IDs, and images that are never pulled.",
 )
 @_options
 def guard(settings: Configuration, action: Literal["Deny", "Warn", "Audit"], *, only_private: bool) -> Generated:
-    """Print a ValidatingAdmissionPolicy that finds Pods whose images were not rewritten, and its binding."""
+    """Print a ValidatingAdmissionPolicy that finds Pods with images that were not rewritten, and its binding."""
     from webhook.admission_policy import guard as validating
 
     return validating.policy(settings, action, only_private=only_private)
@@ -102,15 +135,16 @@ def guard(settings: Configuration, action: Literal["Deny", "Warn", "Audit"], *, 
 
 def _of_file(call: click.Context, installation_namespace: str, config: Path | None, **_cluster: Any) -> Configuration:
     """Load the configuration from a file and the environment. Raises `ConfigurationError` or `FileError`."""
-    if any(_is_given(call, name) for name in Access._fields):
-        raise click.UsageError("--kubeconfig and the other connection options require --from-cluster")
+    for option in call.command.params:
+        if isinstance(option, ConnectionOption) and _is_given(call, str(option.name)):
+            raise click.UsageError(f"{option.opts[0]} requires --from-cluster", call)
     return load_options(config, installation_namespace).configuration
 
 
 def _of_cluster(call: click.Context, installation_namespace: str, access: Access, **_file: Any) -> Configuration:
     """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
     if _is_given(call, "config"):
-        raise click.UsageError("either --config FILE or --from-cluster")
+        raise Misuse("both --config and --from-cluster", "use one of them")
     is_default = call.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, None if is_default else installation_namespace)

@@ -9,7 +9,9 @@ from types import FrameType
 import click
 
 from webhook import log
-from webhook.cli.options import AddressType, cluster_options, config_option, log_options
+from webhook.cli.command import Command
+from webhook.cli.option_types import AddressType, BadValue
+from webhook.cli.options import cluster_options, log_options, watched_config_option
 from webhook.config.listen_address import Address, listen
 from webhook.config.watcher import ConfigWatcher
 from webhook.kube import client
@@ -21,13 +23,23 @@ from webhook.refresher.certificates.keypair_dir import KeyPairDir
 from webhook.refresher.runtime.metrics import Metrics
 
 
+def _check_writable(ctx: click.Context, param: click.Parameter, folder: Path | None) -> Path | None:
+    if folder is not None and not (folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)):
+        raise BadValue("an existing folder that can be written to", folder, param, ctx)
+    return folder
+
+
 @click.command(
     "refresh",
+    cls=Command,
     epilog="""\b
 Examples:
   registry-webhook refresh --config config.yaml
-  registry-webhook refresh --dry-run --config config.yaml    # what would be written where; writes nothing
-  registry-webhook refresh --once --config config.yaml       # for a Job: exit status 0 if all went well, else 1
+  registry-webhook refresh --dry-run --config config.yaml    # show what would be written
+  registry-webhook refresh --once --config config.yaml       # in a Job
+
+\b
+Exit status: 0 after SIGTERM or, with --once or --dry-run, if the refresh succeeded, 1 if it did not, 2 after an error.
 """,
 )
 @click.option(
@@ -35,27 +47,28 @@ Examples:
     type=AddressType(),
     default=":8081",
     show_default=True,
-    help="Where /healthz, /readyz and /metrics are answered, plain.",
+    help="Address for probes and metrics, plain HTTP.",
 )
 @click.option(
     "--tls-folder",
     metavar="FOLDER",
-    type=click.Path(path_type=Path, exists=True, file_okay=False, writable=True),
-    help="Keep the webhook's certificate: made and renewed here, put into this folder as tls.crt and tls.key, its "
-    "authority into the webhook configuration's caBundle. Without it the certificate comes from elsewhere.",
+    type=click.Path(path_type=Path),
+    callback=_check_writable,
+    help="Also create and renew the webhook's certificate: write tls.crt and tls.key into this folder, and the CA into "
+    "caBundle of the webhook configuration.",
 )
 @click.option(
     "--tls-server",
     type=AddressType(),
     default="127.0.0.1:8443",
     show_default=True,
-    help="Where this Pod's server is asked which certificate it serves.",
+    help="Address at which the server of this Pod is asked for the certificate that it serves. Used with --tls-folder.",
 )
-@click.option("--once", is_flag=True, help="Make one pass and exit: 0 if all went well, 1 if something did not.")
-@click.option("--dry-run", is_flag=True, help="Say what one pass would write, contents masked, and write nothing.")
+@click.option("--once", is_flag=True, help="Refresh once and exit.")
+@click.option("--dry-run", is_flag=True, help="Show what a refresh would write, with masked contents.")
 @cluster_options
 @log_options
-@config_option
+@watched_config_option
 def command(
     health_bind: Address,
     tls_folder: Path | None,
@@ -67,11 +80,11 @@ def command(
     log_format: log.Format,
     config: Path | None,
 ) -> int:
-    """Keep the pull secret current in every served namespace, until SIGTERM.
+    """Keep the pull secret current in every opted-in namespace, until SIGTERM.
 
-    The credential is read from its source, checked with the registry and published; one replica writes, by a Lease.
-    What fails is tried again for as long as it takes, and what is published stays meanwhile. Our Namespace is made the
-    webhook configuration's owner, so that this goes with it.
+    The credential is read from its provider, checked with the registry, and published. One replica, the holder of a
+    Lease, writes. Failures are retried without limit, and published credentials are kept in the meantime. The webhook
+    configuration is owned by the Namespace of the installation, so that it is deleted with it.
     """
     # The result of a dry run has its problems: a log line would repeat them.
     log.configure(log_level or ("error" if dry_run else None), log_format)

@@ -7,7 +7,15 @@ from typing import Literal
 import click
 
 from webhook.cli import cluster
-from webhook.cli.options import cluster_output_options, load_options, namespace_options, selector_option
+from webhook.cli.command import Command
+from webhook.cli.option_types import Choice
+from webhook.cli.options import (
+    cluster_output_options,
+    config_name,
+    load_options,
+    namespace_options,
+    selector_option,
+)
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import InstallationNames
 from webhook.diagnostics import assumed_config
@@ -23,20 +31,21 @@ from webhook.output.table import Form
 
 @click.command(
     "report",
+    cls=Command,
     epilog="""\b
 Examples:
   registry-webhook report
-  registry-webhook report --namespace team-a --output yaml
-  registry-webhook report --all-namespaces --output html > report.html    # one page, fit to send
-  registry-webhook report --fail-on drift                                 # for a pipeline
+  registry-webhook report team-a --output yaml
+  registry-webhook report --all-namespaces --output html > report.html    # one file, without external resources
+  registry-webhook report --fail-on drift                                 # in a pipeline
 
 \b
-Exit status: 0 whatever was found, 1 with --fail-on drift if something was, 2 it could not be done.
+Exit status: 0 if the report was printed, 1 with --fail-on drift if a Pod differs, 2 after an error.
 """,
 )
-@namespace_options("Default: all selected namespaces.")
+@namespace_options("all opted-in namespaces")
 @selector_option("Pods")
-@click.option("--fail-on", type=click.Choice(["drift"]), help="Exit with 1 if a Pod has drifted.")
+@click.option("--fail-on", type=Choice(["drift"]), help="Exit with status 1 if a Pod differs.")
 @cluster_output_options("table", "json", "yaml", "html")
 def command(
     namespace: str | None,
@@ -48,10 +57,10 @@ def command(
     config: Path | None,
     output: Form | Literal["html"],
 ) -> int:
-    """Compare every running Pod with what the webhook would make of it now.
+    """Find running Pods that differ from what the webhook would make of them now.
 
-    Images that would be rewritten, Pods that lack the pull secret, and those that were made while the webhook was away:
-    by namespace and owner, with totals. With --all-namespaces also what is in namespaces that are not served.
+    The report lists images that would be rewritten, Pods without the pull secret, and Pods that were created while the
+    webhook was unavailable, by namespace and owner. --all-namespaces includes namespaces that are not opted in.
     """
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, installation_namespace)
@@ -75,4 +84,4 @@ def command(
 def _configuration(reader: Reader, names: InstallationNames, config: Path | None) -> InstalledConfig:
     if config is None:
         return assumed_config.read(reader, names)
-    return InstalledConfig(load_options(config).configuration.at(names), str(config))
+    return InstalledConfig(load_options(config).configuration.at(names), config_name(config))

@@ -1,6 +1,5 @@
 """`registry-webhook resolve`."""
 
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -8,7 +7,9 @@ import click
 import msgspec
 
 from webhook import log
-from webhook.cli.options import config_option, load_options
+from webhook.cli.command import Command
+from webhook.cli.option_types import Choice
+from webhook.cli.options import config_option, load_options, standard_input, warn_without_rules
 from webhook.errors import InvalidManifest
 from webhook.images.resolver import Resolution, Resolver
 from webhook.output import terminal
@@ -16,33 +17,36 @@ from webhook.output import terminal
 
 @click.command(
     "resolve",
+    cls=Command,
     epilog="""\b
 Examples:
-  OPENCTI__DAEMON__REGISTRY__SERVER=registry.example.com registry-webhook resolve nginx quay.io/coreos/etcd
+  REGISTRY__SERVER=registry.example.com registry-webhook resolve nginx quay.io/coreos/etcd
   registry-webhook resolve --config config.yaml opencti/connector-example:1.0.0
   kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\\n' \\
-      | registry-webhook resolve --config config.yaml --output json -
+    | registry-webhook resolve --config config.yaml --output json -
 
 \b
-Exit status: 0 all were resolved, 2 an error or empty standard input.
+Exit status: 0 if all images were resolved, 2 after an error or if standard input is empty.
 """,
 )
 @click.argument("images", metavar="IMAGE...", nargs=-1, required=True)
 @click.option(
     "--output",
     "-o",
-    type=click.Choice(["text", "json"]),
+    type=Choice(["text", "json"]),
     default="text",
     show_default=True,
-    help="JSON is an object a line.",
+    help="Output format; json writes one object per line.",
 )
 @config_option
 def command(images: tuple[str, ...], output: str, config: Path | None) -> None:
-    """Say what each IMAGE becomes, and why; `-` reads one a line.
+    """Show what each IMAGE resolves to, and why. With -, images are read from standard input, one per line.
 
-    Nothing is asked of any registry: the answer depends on the image's name and the configuration alone.
+    No registry is contacted. The result depends only on the image's name and the configuration.
     """
-    resolve = Resolver(load_options(config).configuration).resolve
+    configuration = load_options(config).configuration
+    warn_without_rules(configuration, config)
+    resolve = Resolver(configuration).resolve
     for image in _each(images):
         if output == "json":
             terminal.write_document(_json(image, resolve(image)), "json")
@@ -61,13 +65,13 @@ def _each(images: Iterable[str]) -> Iterator[str]:
 def _lines() -> Iterator[str]:
     """Yield one image per line. Empty input is an error, because a failed command in a pipe leaves it."""
     is_empty = True
-    for line in sys.stdin:
+    for line in standard_input():
         image = line.removeprefix("\ufeff").rstrip("\r\n")
         if image.strip():
             is_empty = False
             yield _readable(image)
     if is_empty:
-        raise InvalidManifest("-: it is empty: nothing was resolved")
+        raise InvalidManifest("standard input is empty, no image resolved")
 
 
 def _readable(text: str) -> str:

@@ -8,7 +8,9 @@ from typing import Any, NamedTuple
 import click
 
 from webhook.admission.mutator import Mutator
-from webhook.cli.options import config_option, load_options, read_input
+from webhook.cli.command import Command
+from webhook.cli.option_types import Choice
+from webhook.cli.options import STANDARD_INPUT, config_option, load_options, read_input, warn_without_rules
 from webhook.diagnostics.preview import Preview, preview
 from webhook.errors import FileError, InvalidManifest, RegistryWebhookError
 from webhook.kube import manifests
@@ -22,6 +24,7 @@ _NAME = 200
 
 @click.command(
     "review",
+    cls=Command,
     epilog="""\b
 Examples:
   registry-webhook review --config config.yaml deployment.yaml
@@ -30,34 +33,39 @@ Examples:
   kubectl get deployments -A -o yaml | registry-webhook review --config config.yaml - > changes.diff
 
 \b
-Exit status: 0 nothing would change, 1 something would, 2 an error or an empty FILE, 3 nothing in any FILE names an
-image.
+Exit status: 0 if nothing would change, 1 if something would, 2 after an error or if a FILE is empty, 3 if no FILE has
+a Pod or workload with an image.
 """,
 )
 @click.argument("names", metavar="FILE...", nargs=-1, required=True)
 @click.option(
     "--output",
     "-o",
-    type=click.Choice(["diff", "patch", "yaml", "json"]),
+    type=Choice(["diff", "patch", "yaml", "json"]),
     default="diff",
     show_default=True,
-    help="A unified diff with the reasons, a JSON patch a document, or the FILE with nothing changed but the images.",
+    help="Output format: a unified diff with the reasons, one JSON patch per document, or the changed FILE. In yaml, "
+    "comments and layout are kept.",
 )
 @click.option(
-    "--namespace", "-n", default="default", show_default=True, help="The namespace of what names none; opted in."
+    "--namespace",
+    "-n",
+    metavar="NAMESPACE",
+    default="default",
+    show_default=True,
+    help="Namespace of objects that do not specify one. Every namespace counts as opted in.",
 )
-@click.option("--color", type=click.Choice(["auto", "always", "never"]), default="auto", help="Color the diff.")
 @config_option
-def command(names: tuple[str, ...], output: str, namespace: str, color: str, config: Path | None) -> None:
-    """Show what the webhook would make of each FILE; `-` reads standard input.
+def command(names: tuple[str, ...], output: str, namespace: str, config: Path | None) -> None:
+    """Show what the webhook would change in each FILE. With -, manifests are read from standard input.
 
-    A FILE holds Pods, anything with a Pod template, Lists of these or AdmissionReviews, any number in one file. They
-    are decided by the server's own code. Other objects are ignored, and kept in yaml and json output.
+    A FILE contains any number of Pods, objects with a Pod template, Lists of these, or AdmissionReviews. The decisions
+    are made by the server's own code. Other objects are ignored, and kept in yaml and json output.
     """
-    mutator = Mutator(load_options(config).configuration)
+    configuration = load_options(config).configuration
+    warn_without_rules(configuration, config)
+    mutator = Mutator(configuration)
     screen = terminal.screen()
-    if color != "auto":
-        screen = screen._replace(colored=color == "always")
     statuses = set()
     written = False
     for name in names:
@@ -65,10 +73,10 @@ def command(names: tuple[str, ...], output: str, namespace: str, color: str, con
         for error in reviewed.errors:
             terminal.error(str(error), error.hint)
         if reviewed.status == _NO_IMAGE:
-            terminal.error(f"no Pods or workloads found in {reviewed.name}")
+            terminal.error(f"no Pods or workloads with an image found ({reviewed.name})")
         if output == "diff":
             for line in _diff(reviewed):
-                terminal.write(diff.colored(line, screen), colored=screen.colored)
+                terminal.write(diff.colored(line, screen))
         else:
             text = _document(reviewed, output, is_first=not written)
             click.echo(text.encode(), nl=name != names[-1] and bool(text) and not text.endswith("\n"))
@@ -121,7 +129,7 @@ def _status(statuses: set[int]) -> int:
 
 
 def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
-    shown = truncate(name, _NAME)
+    shown = STANDARD_INPUT if name == "-" else truncate(name, _NAME)
     try:
         manifest = manifests.parse(read_input(name))
     except FileError as error:

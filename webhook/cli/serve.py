@@ -6,7 +6,9 @@ from pathlib import Path
 import click
 
 from webhook import log
-from webhook.cli.options import AddressType, config_option, log_options
+from webhook.cli.command import Command
+from webhook.cli.option_types import AddressType, Number
+from webhook.cli.options import log_options, watched_config_option
 from webhook.config.listen_address import Address, listen
 from webhook.config.watcher import ConfigWatcher
 from webhook.server import supervisor
@@ -18,45 +20,61 @@ _FOLDER = "/etc/registry-webhook/tls"
 
 @click.command(
     "serve",
+    cls=Command,
     epilog="""\b
 Examples:
   registry-webhook serve --bind 127.0.0.1:8443 --health-bind 127.0.0.1:8080 \\
       --cert tls.crt --key tls.key --config config.yaml
-  registry-webhook serve --bind :0        # any free port; the first lines say which
-  registry-webhook serve --client-ca ca.crt --client-name kube-apiserver    # for this client alone
+  registry-webhook serve --bind :0 --health-bind :0 --cert tls.crt --key tls.key    # free ports, which are logged
+  registry-webhook serve --client-ca ca.crt --client-name kube-apiserver            # mutual TLS
 """,
 )
-@click.option("--bind", type=AddressType(), default=":8443", show_default=True, help="Where the API server calls, TLS.")
-@click.option("--health-bind", type=AddressType(), default=":8080", show_default=True, help="Where probes ask, plain.")
+@click.option("--bind", type=AddressType(), default=":8443", show_default=True, help="Address for reviews, over TLS.")
 @click.option(
-    "--cert", type=click.Path(path_type=Path), default=f"{_FOLDER}/tls.crt", show_default=True, help="Certificate, PEM."
+    "--health-bind",
+    type=AddressType(),
+    default=":8080",
+    show_default=True,
+    help="Address for probes and metrics.",
 )
 @click.option(
-    "--key", type=click.Path(path_type=Path), default=f"{_FOLDER}/tls.key", show_default=True, help="Key, PEM."
+    "--cert",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=f"{_FOLDER}/tls.crt",
+    show_default=True,
+    help="PEM file of the certificate.",
+)
+@click.option(
+    "--key",
+    metavar="FILE",
+    type=click.Path(path_type=Path),
+    default=f"{_FOLDER}/tls.key",
+    show_default=True,
+    help="PEM file of the private key.",
 )
 @click.option(
     "--client-ca",
     metavar="FILE",
     type=click.Path(path_type=Path),
-    help="Authorities, PEM: on the TLS port only clients with a certificate that one of them signed are answered.",
+    help="PEM file of client CAs; enables mutual TLS.",
 )
 @click.option(
     "--client-name",
     "client_names",
     metavar="NAME",
     multiple=True,
-    help="With --client-ca, and only those with this common name or DNS name; can be given several times.",
+    help="Only accept client certificates with this common name or DNS name; can be repeated.",
 )
 @click.option(
     "--drain",
-    metavar="SECONDS",
-    type=click.FloatRange(0, 300),
+    type=Number("SECONDS", 0.0, 300.0),
     default=5.0,
     show_default=True,
-    help="On SIGTERM, how long connections are still accepted: as long as it takes until nobody is sent here any more.",
+    help="Seconds to keep accepting connections after SIGTERM, 0 to 300.",
 )
 @log_options
-@config_option
+@watched_config_option
 def command(
     bind: Address,
     health_bind: Address,
@@ -69,14 +87,14 @@ def command(
     log_format: log.Format,
     config: Path | None,
 ) -> None:
-    """Serve reviews over HTTPS, until SIGTERM.
+    """Run the webhook server until SIGTERM.
 
-    It is alive at once and ready when certificate and key are there, and the authorities of clients if they are asked
-    for. These files and the configuration are read again when they change; what is broken is said and changes nothing.
-    Nothing is written outside a temporary folder.
+    The server is ready when it has a certificate and key and, with --client-ca, client CAs. It reloads these files and
+    the configuration when they change. Invalid files are logged and ignored. Nothing is written outside a temporary
+    folder.
     """
     if client_names and client_ca is None:
-        raise click.UsageError("--client-name says nothing without --client-ca: give the authorities as well")
+        raise click.UsageError("--client-name requires --client-ca", click.get_current_context())
     log.configure(log_level, log_format)
     configuration = ConfigWatcher(config, dict(os.environ))
     sockets = [listen(bind), listen(health_bind)]

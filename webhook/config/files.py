@@ -19,15 +19,18 @@ def configuration(path: Path | None) -> tuple[bytes, str]:
     return (b"", BUILT_IN) if path is None else (read(path), str(path))
 
 
-def read(path: Path, limit: int = LIMIT) -> bytes:
+def read(path: Path, limit: int = LIMIT, *, pipes: bool = False) -> bytes:
     """Read a file of at most `limit` bytes.
 
-    Raises `FileError` for one that is missing, unreadable, not a regular file or larger. A named pipe is refused before
-    it is opened, because opening it could block forever.
+    Raises `FileError` for one that is missing, unreadable, not a regular file or larger. Without `pipes`, which is for
+    what a user passes to a command, a named pipe is refused before it is opened, because that could block forever.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise FileError(f"{path}: {'is a directory' if path.is_dir() else 'not a regular file'}")
+        mode = path.stat().st_mode
+        if stat.S_ISDIR(mode):
+            raise FileError(f"{path}: is a directory")
+        if not (stat.S_ISREG(mode) or (pipes and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)))):
+            raise FileError(f"{path}: not a regular file")
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:

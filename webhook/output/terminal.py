@@ -8,9 +8,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import NamedTuple, TextIO
 
 import click
+from click.globals import resolve_color_default
 
 from webhook.log import escaping
 
@@ -27,10 +28,26 @@ class Screen(NamedTuple):
 
 
 def screen() -> Screen:
-    """Return the properties of standard output; a file or a pipe has no width, and NO_COLOR turns colors off."""
-    if not sys.stdout.isatty():
-        return Screen()
-    return Screen(shutil.get_terminal_size().columns, "NO_COLOR" not in os.environ)
+    """Return the properties of standard output; a file or a pipe has no width."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    return Screen(width, is_colored(sys.stdout))
+
+
+def is_colored(stream: TextIO) -> bool:
+    """Return whether a stream gets colors: the one decision of all commands.
+
+    `--color always` and `never` are in the current click context. Otherwise the conventions of https://no-color.org,
+    https://force-color.org and https://bixense.com/clicolors apply, in Python's own order.
+    """
+    chosen = resolve_color_default()
+    if chosen is not None:
+        return chosen
+    variables = os.environ
+    if variables.get("NO_COLOR") or variables.get("FORCE_COLOR") in {"0", "false"}:
+        return False
+    if variables.get("FORCE_COLOR") or variables.get("CLICOLOR_FORCE", "0") not in {"", "0"}:
+        return True
+    return variables.get("TERM") != "dumb" and variables.get("CLICOLOR") != "0" and stream.isatty()
 
 
 class Styled(str):
@@ -55,25 +72,34 @@ def join(*parts: str) -> Styled:
     return Styled("".join(map(_escaped, parts)))
 
 
-def write(line: str = "", *, err: bool = False, colored: bool | None = None) -> None:
-    """Write one line. Without `colored`, styles are removed if the stream is not a terminal."""
-    click.echo(_escaped(line), err=err, color=colored)
+def write(line: str = "", *, err: bool = False) -> None:
+    """Write one line, without its styles if the stream has no colors."""
+    click.echo(_escaped(line), err=err, color=is_colored(sys.stderr if err else sys.stdout))
 
 
 def error(message: str, hint: str = "") -> None:
     """Write `error: <message>` and, if there is one, `hint: <hint>` to standard error."""
-    _problem("error", message, hint)
+    _problem("error", RED, message, hint)
 
 
 def warning(message: str, hint: str = "") -> None:
     """Write `warning: <message>` and, if there is one, `hint: <hint>` to standard error."""
-    _problem("warning", message, hint)
+    _problem("warning", YELLOW, message, hint)
 
 
-def _problem(severity: str, message: str, hint: str) -> None:
-    write(f"{severity}: {message}", err=True)
-    if hint:
-        write(f"hint: {hint}", err=True)
+def hint(text: str) -> None:
+    """Write `hint: <text>` to standard error."""
+    _labelled("hint", CYAN, text)
+
+
+def _problem(severity: str, style: str, message: str, remedy: str) -> None:
+    _labelled(severity, style, message)
+    if remedy:
+        hint(remedy)
+
+
+def _labelled(label: str, style: str, text: str) -> None:
+    write(join(styled(f"{label}:", style, Screen(colored=is_colored(sys.stderr))), " ", text), err=True)
 
 
 def write_all(lines: Iterable[str]) -> None:

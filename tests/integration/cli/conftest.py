@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -19,7 +20,10 @@ from webhook.cli import main
 
 Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_OURS = ("OPENCTI__", "WEBHOOK__", "REGISTRY_WEBHOOK_", "_REGISTRY_WEBHOOK_", "NO_COLOR")
+_OURS = (
+    *("OPENCTI__", "REGISTRY__", "WEBHOOK__", "REGISTRY_WEBHOOK_", "_REGISTRY_WEBHOOK_"),
+    *("NO_COLOR", "FORCE_COLOR", "CLICOLOR"),
+)
 _LIMIT = 60
 
 
@@ -28,10 +32,18 @@ def _bytes(text: str | bytes) -> bytes:
 
 
 @pytest.fixture(scope="session")
-def environment() -> dict[str, str]:
-    """Give an environment without any setting of ours, in which the tested package is the one that is imported."""
+def environment(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """Give an environment without any setting of ours, in which the tested package is the one that is imported.
+
+    `registry-webhook` is on the PATH, as where it is installed.
+    """
     found = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-    return {**found, "PYTHONPATH": str(Path(webhook.__file__).resolve().parents[1])}
+    folder = tmp_path_factory.mktemp("bin")
+    program = folder / "registry-webhook"
+    program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m webhook "$@"\n')
+    program.chmod(0o755)
+    path = os.pathsep.join([str(folder), found["PATH"]])
+    return {**found, "PATH": path, "PYTHONPATH": str(Path(webhook.__file__).resolve().parents[1])}
 
 
 @pytest.fixture

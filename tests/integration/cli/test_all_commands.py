@@ -1,5 +1,6 @@
 """Common behavior of all commands: help, one-line errors, exit statuses."""
 
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -8,10 +9,14 @@ from pathlib import Path
 import pytest
 
 import webhook
+from webhook.cli import main
 
 _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 
-_COMMANDS = ["serve", "resolve", "review", "config", "certs", "cleanup", "demo", "completion"]
+_COMMANDS = (
+    *("demo", "resolve", "review", "config", "doctor", "explain", "plan", "report", "serve", "refresh", "cleanup"),
+    *("policy", "certs", "completion", "version", "help"),
+)
 
 #: A call of each command that reads the configuration.
 _READING = {
@@ -23,11 +28,48 @@ _READING = {
 }
 
 
-def test_version_option_prints_version(run: _Run) -> None:
-    done = run("--version")
+@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+def test_version_printed(run: _Run, word: str) -> None:
+    done = run(word)
     assert (done.returncode, done.stderr) == (0, "")
-    assert webhook.__version__ in done.stdout
-    assert "registry-webhook" in done.stdout
+    assert done.stdout == f"registry-webhook {webhook.__version__}\n"
+
+
+@pytest.mark.parametrize("names", ["", "plan", "policy", "policy mutate", "help"])
+def test_help_command_same_as_option(call: _Run, names: str) -> None:
+    done = call("help", *names.split())
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == call(*names.split(), "--help").stdout
+
+
+@pytest.mark.parametrize("group", ["policy", "certs"])
+def test_group_without_command_prints_help(call: _Run, group: str) -> None:
+    done = call(group)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == call(group, "--help").stdout
+
+
+@pytest.mark.parametrize(
+    ("name", "program"),
+    [
+        ("/usr/bin/kubectl-registry_webhook", "kubectl registry-webhook"),
+        ("kubectl-registry_webhook.exe", "kubectl registry-webhook"),
+        ("/usr/bin/registry-webhook", "registry-webhook"),
+    ],
+)
+def test_program_named_as_it_was_called(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, program: str
+) -> None:
+    shown = []
+    for words in (["resolve", "--help"], ["resove"], ["resolve"]):
+        monkeypatch.setattr(sys, "argv", [name, *words])
+        with pytest.raises(SystemExit):
+            main()
+        shown.append(capsys.readouterr())
+    assert shown[0].out.startswith(f"Usage: {program} resolve ")
+    assert [line for line in shown[0].out.splitlines() if line.startswith(f"  {program} resolve --config")]
+    assert shown[1].err.splitlines()[1] == f"hint: {program} resolve"
+    assert shown[2].err.splitlines()[1] == f"hint: {program} resolve --help"
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
@@ -54,28 +96,44 @@ def test_no_command_prints_help(run: _Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("line", "part", "hint"),
     [
-        (["bogus"], "'bogus'"),
-        (["revew"], "'review'"),
-        (["--bogus"], "'--bogus'"),
-        (["resolve"], "'IMAGE...'"),
-        (["resolve", "--bogus", "nginx"], "'--bogus'"),
-        (["resolve", "--output", "xml", "nginx"], "'xml'"),
-        (["review"], "'FILE...'"),
-        (["review", "--output", "xml", "-"], "'xml'"),
-        (["config", "extra"], "(extra)"),
-        (["completion", "tcsh"], "'tcsh'"),
-        (["serve", "--drain", "soon"], "'soon'"),
+        ("bogus", '"bogus"', "--help"),
+        ("resove nginx 'a b'", '"resove"', "resolve nginx 'a b'"),
+        ("EXPLAIN pod/web", '"EXPLAIN"', "--help"),
+        ("policy mutat --config x", '"mutat"', "policy mutate --config x"),
+        ("help resove", '"resove"', "help resolve"),
+        ("help plan more", "plan has no commands", "plan --help"),
+        ("--bogus", "--bogus", "--help"),
+        ("resolve --confg=x nginx", "--confg", "resolve --config=x nginx"),
+        ("review --namespce a -", "--namespce", "review --namespace a -"),
+        ("resolve --bogus nginx", "--bogus", "resolve --help"),
+        ("resolve", "IMAGE...", "resolve --help"),
+        ("review", "FILE...", "review --help"),
+        ("config --config", "--config requires a value: FILE", "config --help"),
+        ("config --check=3", "--check takes no value", "config --help"),
+        ("config extra", "extra", "config --help"),
+        ("config one two", "one two", "config --help"),
+        ("resolve --output xml nginx", 'must be one of: text, json, not "xml"', "resolve --help"),
+        ("review --output=jso -", "must be one of: diff, patch, yaml, json", "review --output=json -"),
+        ("policy guard --action deny", "must be one of: Deny, Warn, Audit", "policy guard --action Deny"),
+        ("completion tcsh", "SHELL must be one of: bash, zsh, fish", "completion --help"),
+        ("serve --drain soon", 'from 0 to 300, not "soon"', "serve --help"),
+        ("serve --drain nan", "from 0 to 300", "serve --help"),
+        ("certs create --days 1.5", "a whole number from 1 to 36500", "certs create --help"),
+        ("certs create --days -1", "a whole number from 1 to 36500", "certs create --help"),
+        ("doctor --request-timeout never", "a duration such as 30s", "doctor --help"),
+        ("serve --config -", "a regular file", "serve --help"),
+        ("refresh --tls-folder missing", "an existing folder", "refresh --help"),
     ],
 )
-def test_usage_error_one_line(run: _Run, words: list[str], said: str) -> None:
-    done = run(*words)
+def test_usage_error_names_corrected_command(call: _Run, line: str, part: str, hint: str) -> None:
+    done = call(*shlex.split(line))
     assert (done.returncode, done.stdout) == (2, "")
-    error, hint = done.stderr.splitlines()
-    assert error.startswith("error: ")
-    assert said in error
-    assert hint.startswith("hint: registry-webhook ")
+    shown, remedy = done.stderr.splitlines()
+    assert shown.startswith("error: ")
+    assert part in shown
+    assert remedy == f"hint: registry-webhook {hint}"
 
 
 @pytest.mark.parametrize("command", _READING)
@@ -141,8 +199,8 @@ def test_output_device_full_one_line(environment: dict[str, str], tmp_path: Path
             check=False,
         )
     assert done.returncode != 0
-    (line,) = done.stderr.decode().splitlines()
-    assert "no space left on device" in line.lower()
+    errors = [line for line in done.stderr.decode().splitlines() if line.startswith("error: ")]
+    assert errors == ["error: no space left on device"]
 
 
 @pytest.mark.parametrize("words", [["resolve", "-"], ["review", "-"], ["review", "--output", "yaml", "-"]])
@@ -157,7 +215,7 @@ def test_output_closed_by_reader_no_error(environment: dict[str, str], tmp_path:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             cwd=tmp_path,
-            env=environment,
+            env={**environment, "REGISTRY__SERVER": "registry.example.com"},
         )
     assert process.stdout
     assert process.stderr

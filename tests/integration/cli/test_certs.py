@@ -112,7 +112,7 @@ def test_create_default_lifetimes(made: tuple[Path, str]) -> None:
 
 
 def test_create_days_options_set_lifetimes(call: _Run, tmp_path: Path) -> None:
-    assert call("certs", "create", "--days", "30", "--ca-days", "30").returncode == 0
+    assert call("certs", "create", "--out=.", "--days", "30", "--ca-days", "30").returncode == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == _FILES
     ends = {_certificate(tmp_path / name).not_valid_after_utc for name in ("tls.crt", "ca.crt")}
     assert len(ends) == 1
@@ -187,16 +187,15 @@ def test_client_printed_commands_run_in_shell(call: _Run, tmp_path: Path, where:
 def test_client_certificate_usage_and_ca_reused(call: _Run, tmp_path: Path) -> None:
     made: list[x509.Certificate] = []
     for more in ((), ("--force", "--days=10")):
-        assert call("certs", "client", *more).returncode == 0
+        assert call("certs", "client", "--out=.", *more).returncode == 0
         made.append(_certificate(tmp_path / "client.crt"))
         made[-1].verify_directly_issued_by(_certificate(tmp_path / "ca.crt"))
         usage = made[-1].extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
         assert list(usage) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert made[0] != made[1]
     assert stat.S_IMODE((tmp_path / "client.key").stat().st_mode) == 0o600
-    line = _line(call("certs", "client"))
-    assert line.startswith("error: client.crt: ")
-    assert "--force" in line
+    line = _line(call("certs", "client", "--out=."))
+    assert line == "error: client.crt already exists"
 
 
 @pytest.mark.skipif(not _OPENSSL, reason="there is no openssl")
@@ -204,7 +203,7 @@ def test_create_openssl_ca_signs(call: _Run, tmp_path: Path) -> None:
     ask = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-384 -nodes -days 400 -keyout ca.key -out ca.crt"
     words = [*ask.split(), "-subj", "/CN=ours", "-addext", "keyUsage=critical,keyCertSign,cRLSign"]
     subprocess.run([_OPENSSL, *words], cwd=tmp_path, check=True, capture_output=True)
-    done = call("certs", "create")
+    done = call("certs", "create", "--out=.")
     assert done.returncode == 0, done.stderr
     assert _trusts(tmp_path, _SERVICE)
     words = ["verify", "-x509_strict", "-purpose", "sslserver", "-CAfile", "ca.crt", "tls.crt"]
@@ -218,8 +217,8 @@ def test_create_existing_files_kept_without_force(call: _Run, folder: Path, ther
         (folder / name).unlink()
     before = (folder / there).read_bytes()
     line = _line(call("certs", "create", "--out", "pki"))
-    assert line.startswith(f"error: pki/{there}: ")
-    assert "--force" in line
+    assert line.startswith(f"error: pki/{there} ")
+
     assert (folder / there).read_bytes() == before
 
 
@@ -227,7 +226,7 @@ def test_create_existing_files_kept_without_force(call: _Run, folder: Path, ther
 def test_create_half_ca_refused(call: _Run, folder: Path, there: str, missing: str) -> None:
     (folder / missing).unlink()
     line = _line(call("certs", "create", "--out", "pki", "--force"))
-    assert line.startswith(f"error: pki/{there}: ")
+    assert line.startswith(f"error: pki/{there} ")
     assert missing in line
 
 
@@ -296,14 +295,14 @@ def test_create_unusable_ca_refused(call: _Run, folder: Path, change: Callable[[
     change(folder)
     before = (folder / "tls.crt").read_bytes()
     line = _line(call("certs", "create", "--out", "pki", "--force"))
-    assert line.startswith("error: pki/ca.crt: ")
+    assert line.endswith("(pki/ca.crt)")
     assert problem in line
     assert (folder / "tls.crt").read_bytes() == before
 
 
 def test_create_days_beyond_new_ca_refused(call: _Run, tmp_path: Path) -> None:
-    line = _line(call("certs", "create", "--days", "31", "--ca-days", "30"))
-    assert all(value in line for value in ("31 days", "--ca-days 30"))
+    line = _line(call("certs", "create", "--out=.", "--days", "31", "--ca-days", "30"))
+    assert all(value in line for value in ("--days 31", "--ca-days 30"))
     assert not list(tmp_path.iterdir())
 
 
@@ -329,7 +328,7 @@ def test_create_days_beyond_new_ca_refused(call: _Run, tmp_path: Path) -> None:
     ],
 )
 def test_create_invalid_name_refused(call: _Run, tmp_path: Path, name: str) -> None:
-    assert _line(call("certs", "create", "--name", name)).startswith("error: ")
+    assert _line(call("certs", "create", "--out=.", "--name", name)).startswith("error: ")
     assert not list(tmp_path.iterdir())
 
 
@@ -337,7 +336,7 @@ def test_create_invalid_name_refused(call: _Run, tmp_path: Path, name: str) -> N
     ("names", "refused"), [(["a.b", "A.b"], "a.b"), (["::1", "0:0::1"], "::1"), ([_SERVICE], _SERVICE)]
 )
 def test_create_duplicate_name_refused(call: _Run, names: list[str], refused: str) -> None:
-    line = _line(call("certs", "create", *(f"--name={name}" for name in names)))
+    line = _line(call("certs", "create", "--out=.", *(f"--name={name}" for name in names)))
     assert line.startswith(f"error: {refused}: ")
 
 
@@ -360,3 +359,13 @@ def test_create_write_failing_nothing_changed(call: _Run, folder: Path) -> None:
     line = _line(call("certs", "create", "--out", "pki", "--force"))
     assert line.startswith("error: pki/tls.key: ")
     assert {path.name: path.is_file() and path.read_bytes() for path in folder.iterdir()} == before
+
+
+@pytest.mark.parametrize("name", ["create", "client"])
+def test_certs_without_folder_refused_with_command(call: _Run, tmp_path: Path, name: str) -> None:
+    done = call("certs", name)
+    assert (done.returncode, done.stdout) == (2, "")
+    error, hint = done.stderr.splitlines()
+    assert "--out" in error
+    assert hint == f"hint: registry-webhook certs {name} --out pki"
+    assert not list(tmp_path.iterdir())

@@ -109,6 +109,26 @@ def test_demo_shows_every_example(start: Callable[..., "subprocess.Popen[str]"])
     assert "\x1b" not in out
 
 
+def test_demo_suggested_commands_rewrite(
+    start: Callable[..., "subprocess.Popen[str]"], environment: dict[str, str], tmp_path: Path
+) -> None:
+    out, _ = start().communicate(timeout=_LIMIT)
+    suggested = [line.strip() for line in out.splitlines() if line.startswith("  registry-webhook ")]
+    assert [line.split()[1] for line in suggested] == ["resolve", "review", "demo"]
+    for line in suggested[:2]:
+        done = subprocess.run(
+            ["/bin/sh", "-c", line],
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=_LIMIT,
+            check=False,
+        )
+        assert (done.returncode, done.stderr) == (1 if " review " in line else 0, "")
+        assert "registry.example.com/" in done.stdout
+
+
 def test_demo_finished_leaves_no_files(start: Callable[..., "subprocess.Popen[str]"], temporary: Path) -> None:
     process = start()
     process.communicate(timeout=_LIMIT)
@@ -146,7 +166,7 @@ def test_demo_keep_serves_until_interrupted(
     start: Callable[..., "subprocess.Popen[str]"], temporary: Path, *, to_all: bool
 ) -> None:
     process = start("--keep")
-    said = _until(process, "review.json$") + _until(process, "What it logs from here on")
+    said = _until(process, "review.json https://") + _until(process, "Its log:")
     assert "curl --cacert " in said
     address = re.search(r"https://127\.0\.0\.1:\d+/mutate", said)
     assert address

@@ -96,6 +96,8 @@ _CALLS: dict[str, list[str]] = {
     ],
     "demo": ["demo extra"],
     "completion": ["completion fish", "completion tcsh"],
+    "version": ["version"],
+    "help": ["help", "help plan more", "help resove"],
     "certs": [
         "certs create --out pki",
         "certs create --out pki",

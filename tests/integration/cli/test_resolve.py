@@ -75,8 +75,8 @@ def test_resolve_dash_reads_image_per_line(resolve: _Run) -> None:
 def test_resolve_empty_stdin_error(run: _Run, text: str, output: str) -> None:
     done = run("resolve", "--output", output, "-", stdin=text)
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: -: ")
+    line = done.stderr.splitlines()[-1]
+    assert line.startswith("error: standard input is empty")
 
 
 def test_resolve_byte_order_mark_skipped(resolve: _Run) -> None:

@@ -108,14 +108,18 @@ def test_drift_page_hidden_character_escaped(text: str) -> None:
 
 
 @hidden
-def test_terminal_hidden_character_escaped(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_terminal_hidden_character_escaped(
+    text: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
     screen = Screen(colored=True)
     terminal.write(text)
-    terminal.write(f"{terminal.bold(text, screen)}", colored=True)
+    terminal.write(f"{terminal.bold(text, screen)}")
     terminal.write_all([terminal.join("  ", text), *table.table([(text, text)], screen)])
     assert not [one for one in raw(capsys.readouterr().out) if one != "\n"]
 
 
-def test_terminal_bold_styles_escaped_text(capsys: pytest.CaptureFixture[str]) -> None:
-    terminal.write(terminal.bold("a\x1bb", Screen(colored=True)), colored=True)
+def test_terminal_bold_styles_escaped_text(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    terminal.write(terminal.bold("a\x1bb", Screen(colored=True)))
     assert capsys.readouterr().out == "\x1b[1ma\\x1bb\x1b[0m\n"

@@ -1,0 +1,104 @@
+"""Types of options and arguments, with errors that say what is allowed."""
+
+import difflib
+import re
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from webhook.config.listen_address import Address
+
+_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
+_PORTS = 65536
+_DURATION = re.compile(
+    r"([0-9]+(?:\.[0-9]+)?)|(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?", re.ASCII
+)
+#: A label selector: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
+_KEY, _VALUE = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?", r"[A-Za-z0-9_.-]*"
+_REQUIREMENT = rf"\s*(?:!?{_KEY}|{_KEY}\s*(?:==?|!=)\s*{_VALUE}|{_KEY}\s+(?:not)?in\s*\([\sA-Za-z0-9_.,-]+\))\s*"
+_SELECTOR = re.compile(rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*|", re.ASCII)
+
+
+class BadValue(click.BadParameter):
+    """A value that an option does not take; the message follows the option's name: `must be ..., not VALUE`."""
+
+    def __init__(
+        self,
+        allowed: str,
+        value: object,
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+        similar: Sequence[str] = (),
+    ) -> None:
+        super().__init__(f'must be {allowed}, not "{value}"', ctx, param)
+        self.value = str(value)
+        self.similar = similar
+
+
+class Choice(click.Choice[str]):
+    """One of several words."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if value in self.choices:
+            return str(value)
+        by_lower = {one.lower(): one for one in self.choices}
+        similar = [by_lower[one] for one in difflib.get_close_matches(str(value).lower(), by_lower)]
+        raise BadValue(f"one of: {', '.join(self.choices)}", value, param, ctx, similar)
+
+
+class Number(click.ParamType[float]):
+    """A number within limits, whole if these are `int`."""
+
+    def __init__(self, metavar: str, least: float, most: float) -> None:
+        self.name = metavar
+        self.least, self.most = least, most
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        is_whole = isinstance(self.most, int)
+        try:
+            number = int(value) if is_whole else float(value)
+        except ValueError:
+            number = self.least - 1
+        if not self.least <= number <= self.most:
+            what = "whole number" if is_whole else "number"
+            raise BadValue(f"a {what} from {self.least:g} to {self.most:g}", value, param, ctx)
+        return number
+
+
+class AddressType(click.ParamType[Address]):
+    """A HOST:PORT to listen on."""
+
+    name = "HOST:PORT"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
+        if isinstance(value, Address):
+            return value
+        found = _ADDRESS.fullmatch(str(value))
+        if found is None or int(found["port"]) >= _PORTS:
+            raise BadValue("HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", value, param, ctx)
+        return Address(found["six"] or found["host"], int(found["port"]))
+
+
+class DurationType(click.ParamType[float]):
+    """Seconds, written as kubectl writes a duration: `30s`, `1m30s`, or a number of seconds."""
+
+    name = "DURATION"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        found = _DURATION.fullmatch(str(value))
+        if found is None:
+            raise BadValue("a duration such as 30s or 2m, or a number of seconds", value, param, ctx)
+        number, hours, minutes, seconds = (float(part or 0) for part in found.groups())
+        return number + 3600 * hours + 60 * minutes + seconds
+
+
+class SelectorType(click.ParamType[str]):
+    """A label selector, checked here because the API server's error would be reported once for each list."""
+
+    name = "SELECTOR"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        if not _SELECTOR.fullmatch(str(value)):
+            raise BadValue("a label selector such as app=web,tier!=db", value, param, ctx)
+        return str(value)
