@@ -1,6 +1,7 @@
 """Generates docs/reference/permissions.md from the roles and guard policies in the manifests and their comments."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -40,8 +41,11 @@ patches:
 ```
 """
 
-#: Files with roles and policies, and when their objects are part of an installation.
+_RBAC = {"Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding"}
+#: Files with roles and policies.
 _FILES = sorted([*BASE.glob("[0-9]*.yaml"), *CHECKOUT.glob("certs/*/[0-9]*.yaml")])
+#: Files of components, which may have roles.
+_COMPONENTS = sorted(BASE.glob("components/*/*.yaml"))
 
 
 class _Object(NamedTuple):
@@ -55,12 +59,14 @@ class _Object(NamedTuple):
 def page() -> str:
     """Return the page."""
     objects = [found for path in _FILES for found in _objects(path)]
-    roles = [found for found in objects if found.manifest["kind"] in {"Role", "ClusterRole"}]
-    policies = [found for found in objects if found.manifest["kind"] == "ValidatingAdmissionPolicy"]
+    optional = [found for path in _COMPONENTS for found in _objects(path)]
+    rbac = [found for found in (*objects, *optional) if found.manifest.get("kind") in _RBAC]
+    roles = [(role, binding) for role, binding in pairwise(rbac) if "rules" in role.manifest]
+    policies = [found for found in objects if found.manifest.get("kind") == "ValidatingAdmissionPolicy"]
     return (
         _HEAD
         + "\n## Roles\n"
-        + "".join(map(_role, roles))
+        + "".join(_role(role, binding.manifest) for role, binding in roles)
         + "\n## Guard policies\nEach message below is the API server's response to a request that the policy denies.\n"
         + "".join(map(_policy, policies))
         + _ANOTHER_NAME
@@ -92,23 +98,27 @@ def _above(lines: list[str], number: int) -> str:
     return " ".join(" ".join(comment).split())
 
 
-def _role(role: _Object) -> str:
+def _role(role: _Object, binding: dict[str, Any]) -> str:
+    """Return the section of a role, which is granted by the object after it."""
+    subjects = " and ".join(f"{subject['kind']} `{subject['name']}`" for subject in binding["subjects"])
     manifest = role.manifest
     namespace = manifest["metadata"].get("namespace")
+    # The comment of a role with a single rule is its purpose.
+    columns = 4 if any(role.rules) else 3
     rows = (
         (
             ", ".join(f"`{verb}`" for verb in rule["verbs"]),
             ", ".join(f"`{resource}`" for resource in _resources(rule)),
             ", ".join(f"`{name}`" for name in rule.get("resourceNames", ())) or "all",
             why or "see above",
-        )
+        )[:columns]
         for rule, why in zip(manifest.get("rules") or (), role.rules, strict=True)
     )
-    where = f"in the namespace `{namespace}`" if namespace else "in all namespaces and on cluster-wide objects"
+    where = f"in the namespace `{namespace}`" if namespace else "in the whole cluster"
     return (
         f"\n### {manifest['kind']} {manifest['metadata']['name']}\n"
-        f"{role.comment}\n\nGranted {where}, from `{role.path.relative_to(CHECKOUT)}`.\n\n"
-        f"{table(('Verbs', 'Resources', 'Names', 'Purpose'), rows)}"
+        f"{role.comment}\n\nGranted to the {subjects} {where}, by `{role.path.relative_to(CHECKOUT)}`.\n\n"
+        f"{table(('Verbs', 'Resources', 'Names', 'Purpose')[:columns], rows)}"
     )
 
 
