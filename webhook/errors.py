@@ -32,6 +32,9 @@ of ConfigurationError has a line for each error. No message contains a password.
 
 from typing import NamedTuple
 
+#: Begins the reason of a `NotPermitted`.
+NO_PERMISSION = "no permission to"
+
 
 class RegistryWebhookError(Exception):
     """Base class of all errors.
@@ -173,7 +176,7 @@ class NotPermitted(NotReadable):
     """A part of the cluster that the user may not read; `action` is for example `list Secrets in team-a`."""
 
     def __init__(self, action: str, *, hint: str = "") -> None:
-        super().__init__(f"no permission to {action}", hint=hint)
+        super().__init__(f"{NO_PERMISSION} {action}", hint=hint)
         self.action = action
 
 

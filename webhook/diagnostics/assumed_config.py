@@ -37,7 +37,10 @@ def read(reader: Reader, names: InstallationNames, server: str | None = None) ->
     configuration = Configuration()
     registry = structs.replace(configuration.registry, server=server or UNKNOWN_SERVER)
     assumed = f"registry {server}" if server else f"{UNKNOWN_SERVER} as the name of the registry"
-    note = f"the configuration could not be read. The result assumes {assumed}, and no rules or exclusions"
+    note = (
+        f"the configuration could not be read. The result assumes {assumed}, and no rules or exclusions. "
+        "Use --config FILE to name the configuration"
+    )
     return InstalledConfig(
         structs.replace(configuration, registry=registry).at(names), "assumed configuration", unread, (note,)
     )

@@ -10,7 +10,7 @@ from webhook.constants import CONFIGURATION_HASH_ANNOTATION, InstallationNames
 from webhook.diagnostics import sample_pod, webhook_match
 from webhook.diagnostics.evaluate import NamespaceStatus, Rewriter, namespace_status
 from webhook.diagnostics.generated_policies import generated
-from webhook.errors import ClusterError, NotPermitted, NotReadable
+from webhook.errors import NO_PERMISSION, ClusterError, NotPermitted, NotReadable
 from webhook.kube.objects import WebhookConfiguration
 from webhook.kube.partial import attempt, known_or
 from webhook.kube.reader import MUTATING_POLICIES, NAMESPACES, WEBHOOKS, Reader, Resource
@@ -68,7 +68,7 @@ def unread_notes(errors: Iterable[NotReadable]) -> list[str]:
     every = list(errors)
     denied = dict.fromkeys(error.action for error in every if isinstance(error, NotPermitted))
     others = dict.fromkeys(error.reason for error in every if not isinstance(error, NotPermitted))
-    return [*([f"no permission to {', '.join(denied)}"] if denied else []), *others]
+    return [*([f"{NO_PERMISSION} {', '.join(denied)}"] if denied else []), *others]
 
 
 def scopes(found: Collection[str], *, whole: bool) -> Sequence[str | None]:

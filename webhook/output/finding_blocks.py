@@ -1,4 +1,4 @@
-"""Findings as lines for a terminal: a block for each problem, and a table of passed checks."""
+"""Findings as lines for a terminal: a block for each problem, and a table of the others."""
 
 import textwrap
 from collections.abc import Iterable, Iterator
@@ -17,17 +17,16 @@ _HEADS = {
     Mark.ERROR: ("error", RED),
     Mark.FAIL: ("fail", RED),
     Mark.WARNING: ("warning", YELLOW),
-    Mark.UNKNOWN: ("unknown", YELLOW),
 }
 
 
 def problems(findings: Iterable[Finding], screen: Screen, *, verbose: bool = False) -> Iterator[str]:
-    """Yield a block for each finding that is not OK, after a blank line; with `verbose`, with its documentation.
+    """Yield a block for each error and warning, after a blank line; with `verbose`, with its documentation.
 
     Commands are never wrapped, so that they can be copied.
     """
     for finding in findings:
-        if finding.mark is Mark.OK:
+        if finding.mark not in _HEADS:
             continue
         head, style = _HEADS[finding.mark]
         yield ""
@@ -40,12 +39,12 @@ def problems(findings: Iterable[Finding], screen: Screen, *, verbose: bool = Fal
             yield join(_INDENT, finding.documentation)
 
 
-def passed(findings: Iterable[Finding], screen: Screen) -> Iterator[str]:
-    """Yield a table of the findings that are OK, after a blank line."""
-    rows = [(finding.mark, finding.code, finding.message) for finding in findings if finding.mark is Mark.OK]
-    if rows:
+def rows(findings: Iterable[Finding], mark: Mark, screen: Screen) -> Iterator[str]:
+    """Yield a table of the findings with a mark, in one line each, after a blank line."""
+    found = [(finding.mark, finding.code, finding.message) for finding in findings if finding.mark is mark]
+    if found:
         yield ""
-        yield from table.table(rows, screen)
+        yield from table.table(found, screen)
 
 
 def wrapped(text: str, screen: Screen, indent: str = _INDENT) -> Iterator[Styled]:

@@ -34,13 +34,17 @@ def test_problems_severity_colored() -> None:
 
 
 def test_problems_foreign_text_escaped_and_truncated() -> None:
-    hostile = Finding(Mark.UNKNOWN, Code.POD_UNKNOWN, "Pod", "a\x1b[2J\n" + "y" * 1_000_000, "\u202e", ("x\x07",))
+    hostile = Finding(Mark.WARNING, Code.POD_UNKNOWN, "Pod", "a\x1b[2J\n" + "y" * 1_000_000, "\u202e", ("x\x07",))
     lines = list(finding_blocks.problems([hostile], Screen(80)))
     assert sum(map(len, lines)) < 5_000
     assert not {"\x1b", "\n", "\u202e", "\x07"} & set("".join(lines))
 
 
-def test_passed_problems_left_out() -> None:
+def test_rows_of_mark_and_problems_divided() -> None:
     ok = Finding(Mark.OK, Code.CONFIG_OK, "configuration", "it is valid")
-    assert list(finding_blocks.passed([_FOUND, ok], Screen())) == ["", "ok  RW-CONFIG-OK  it is valid"]
-    assert list(finding_blocks.problems([ok], Screen())) == []
+    unknown = Finding(Mark.UNKNOWN, Code.CONFIG_UNKNOWN, "configuration", "not known")
+    found = [_FOUND, ok, unknown]
+    assert list(finding_blocks.rows(found, Mark.OK, Screen())) == ["", "ok  RW-CONFIG-OK  it is valid"]
+    assert list(finding_blocks.rows(found, Mark.UNKNOWN, Screen())) == ["", "?  RW-CONFIG-UNKNOWN  not known"]
+    assert list(finding_blocks.rows([_FOUND], Mark.OK, Screen())) == []
+    assert list(finding_blocks.problems([ok, unknown], Screen())) == []

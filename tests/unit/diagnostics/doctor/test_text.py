@@ -2,6 +2,7 @@
 
 from webhook.diagnostics.doctor import text
 from webhook.diagnostics.doctor.analysis import Report
+from webhook.errors import NotPermitted
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.output.terminal import Screen
@@ -36,3 +37,11 @@ def test_lines_verbose_documentation_and_passed_checks() -> None:
         "",
         "ok  RW-CONFIG-OK  it is valid",
     ]
+
+
+def test_lines_missing_permissions_one_hint() -> None:
+    message = str(NotPermitted("list Pods in team-a"))
+    found = tuple(Finding(Mark.UNKNOWN, code, "x", message) for code in (Code.PULL_UNKNOWN, Code.LEASE_UNKNOWN))
+    lines = list(text.lines(Report("2 unknown", found), Screen()))
+    assert [line for line in lines if message in line] == lines[2:4]
+    assert [line.partition(":")[0] for line in lines[4:]] == ["hint"]
