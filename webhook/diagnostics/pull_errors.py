@@ -54,6 +54,8 @@ _CLASSES: tuple[tuple[Code, re.Pattern[str]], ...] = tuple(
             Code.PULL_DNS,
             r"dial \w+: lookup |no such host|server misbehaving|name resolution",
         ),
+        # The registry does not accept the node's certificate, which is none of the classes.
+        (Code.PULL_FAILED, r"remote error: tls"),
         (Code.PULL_CERT_EXPIRED, r"certificate (?:has expired|is expired|expired)|not yet valid"),
         (
             Code.PULL_CERT_NAME,

@@ -134,7 +134,7 @@ class Reader:
                 continue
             except ClusterError as error:
                 raise _not_readable(error, f"list {_in_words(resource, namespace)}") from None
-        raise NotReadable(f"the list of {_in_words(resource, namespace)} takes longer than the API server keeps it")
+        raise NotReadable(f"listing {_in_words(resource, namespace)} takes longer than the API server keeps the list")
 
     def _iterate(
         self,
@@ -196,7 +196,7 @@ class Reader:
 
     def dry_run_create(self, pod: Mapping[str, Any], namespace: str) -> DryRunResult:
         """Create a Pod with `dryRun=All`, which stores nothing."""
-        what = f"try a Pod in {namespace}"
+        what = f"create a Pod in {namespace} as a dry run"
         request = Request(what, "POST", PODS.path(namespace), (("dryRun", "All"),), dict(pod), timeout=_DRY_RUN_TIMEOUT)
         try:
             answer, warnings = self._client.call_with_warnings(request)

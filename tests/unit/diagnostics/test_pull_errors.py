@@ -73,7 +73,7 @@ MESSAGES = [
         f"{_HEAD}: tls: failed to verify certificate: x509: certificate signed by unknown authority",
         Code.PULL_UNTRUSTED,
     ),
-    (f"{_HEAD}: remote error: tls: bad certificate", Code.PULL_UNTRUSTED),
+    (f"{_HEAD}: remote error: tls: bad certificate", Code.PULL_FAILED),
     (
         (
             f"{_HEAD}: tls: failed to verify certificate: x509: certificate has expired or is not yet valid: current "
