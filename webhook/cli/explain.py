@@ -62,8 +62,8 @@ def command(
 ) -> int:
     """Explain why a Pod was or was not rewritten, and how to fix it.
 
-    Takes Pods and workloads that create Pods. For a workload, its template and its newest Pod are explained. The command
-    repeats the checks of the API server, the webhook and the kubelet, and shows the deciding one first.
+    Takes Pods and workloads that create Pods. For a workload, its template and its newest Pod are explained. The
+    checks of the API server, the webhook and the kubelet are repeated, and the deciding one is shown first.
     """
     if bool(objects) == (filename is not None):
         raise click.UsageError("expected KIND/NAME or --filename FILE")

@@ -62,15 +62,21 @@ def description(workload: WorkloadName) -> str:
     return _IN_WORDS.get((workload.group, workload.kind), _DELETE_PODS)
 
 
-def of_pod(namespace: str, pod: str, owner: WorkloadName | None) -> Remedy:
-    """Return how to recreate one Pod, given its topmost owner; without an owner, from its own manifest."""
+def of_pod(namespace: str, pod: str, owner: WorkloadName | None, *, ready: bool = True) -> Remedy:
+    """Return how to recreate one Pod, given its topmost owner; without an owner, from its own manifest.
+
+    A rolling update of a StatefulSet waits for a Pod that is not ready, and never replaces it:
+    https://kubernetes.io/docs/concepts/workloads/controllers/statefulset/#forced-rollback
+    """
     if owner is None:
         return Remedy("create the Pod again")
     key = (owner.group, owner.kind)
     restart = command(namespace, owner)
+    deletion = kubectl.line("delete", "pod", pod, namespace=namespace) if is_name(pod) else None
+    if restart is not None and key == (_APPS, "StatefulSet") and not ready:
+        return remedy("recreate the Pods, and delete this one, for which the rollout would wait", restart, deletion)
     if restart is not None:
         return Remedy("recreate the Pods", (restart,))
-    deletion = kubectl.line("delete", "pod", pod, namespace=namespace) if is_name(pod) else None
     if key == ("", "Pod"):
         manifest = kubectl.line("get", "pod", pod, "-o", "yaml", namespace=namespace) if is_name(pod) else None
         again = f"{manifest} | kubectl replace --force -f -" if manifest else None

@@ -114,3 +114,10 @@ def test_of_pod_invalid_name_no_command(name: str, kind: str, group: str) -> Non
 def test_without_label_command_by_owner(owner: WorkloadName, command: str | None) -> None:
     remedy = restart_commands.without_label("team-a", "web", owner, "a/b")
     assert remedy.commands == (() if command is None else (command,))
+
+
+@pytest.mark.parametrize("ready", [True, False])
+def test_of_pod_stateful_set_deletes_pod_that_is_not_ready(ready: bool) -> None:
+    restart, delete = "kubectl -n team-a rollout restart statefulset/db", "kubectl -n team-a delete pod db-0"
+    remedy = restart_commands.of_pod("team-a", "db-0", WorkloadName("StatefulSet", "db", "apps"), ready=ready)
+    assert remedy.commands == ((restart,) if ready else (restart, delete))

@@ -97,7 +97,14 @@ class PodContext(NamedTuple):
         """How to recreate the Pod."""
         if not self.exists and (self.owner is None or self.owner.kind == "Pod"):
             return Remedy()
-        return restart_commands.of_pod(self.namespace, self.name, self.owner)
+        return restart_commands.of_pod(self.namespace, self.name, self.owner, ready=not self.exists or self.is_ready)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all containers of the Pod are ready."""
+        status = self.manifest.get("status") or {}
+        statuses = status.get("containerStatuses") or ()
+        return status.get("phase") == "Running" and all(one.get("ready", True) for one in statuses)
 
     @property
     def denied(self) -> tuple[str, ...]:

@@ -659,3 +659,12 @@ def test_distinct_template_repeated_by_its_pod_left_out() -> None:
     others = explained(pod("nginx"), **unselected, owner=WorkloadName("Deployment", "db", "apps"))
     for different in ([template, older], [template, others], [found, found], [template, template], [template], []):
         assert distinct(different) == different
+
+
+def test_explain_stateful_set_with_failed_pull_deletes_pod() -> None:
+    owner = WorkloadName("StatefulSet", "db", "apps")
+    early: dict[str, Any] = {"namespace_object": namespace(changed=AFTER), "owner": owner}
+    manifest = pod("nginx")
+    assert explained(manifest, **early).commands == ("kubectl -n team-a rollout restart statefulset/db",)
+    manifest["status"]["containerStatuses"][0]["ready"] = False
+    assert explained(manifest, **early).commands[1:] == ("kubectl -n team-a delete pod web-1",)
