@@ -125,7 +125,7 @@ class Reloader:
     def _poll_client_ca(self, client_ca: ClientCA) -> None:
         before = client_ca.cas
         client_ca.poll()
-        if client_ca.cas != before:
+        if client_ca.cas != before or (self.state.client_ca_error and not client_ca.error):
             _log.info(log.event("client CAs loaded", file=client_ca.path))
         if client_ca.error == self.state.client_ca_error:
             return
@@ -155,7 +155,7 @@ class Reloader:
             reason = validity.why_not(self._clock())
             self._report_certificate_error(f"{self._files.certificate}: certificate {reason}")
             return
-        if found.pair != self._served:
+        if found.pair != self._served or self.state.certificate_error:
             self._served = found.pair
             self._replace(certificate_since=time.time(), certificate_validity=validity)
             until = None if validity is None else format_rfc3339(validity.ends)

@@ -76,6 +76,19 @@ def test_key_pair_mismatch_reported_once_at_next_poll(
     assert watched.state.tls is not before
 
 
+def test_key_pair_restored_is_logged(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+    watched = watch(place)
+    own = (place.folder / "tls.key").read_bytes()
+    (place.folder / "tls.key").unlink()
+    for _ in range(2):
+        watched.poll()
+    assert watched.state.certificate_error is not None
+    replace(place.folder / "tls.key", own)
+    with caplog.at_level(logging.INFO):
+        watched.poll()
+    assert caplog.records[-1].getMessage().startswith("certificate loaded ")
+
+
 def test_key_pair_mismatch_that_returns_is_reported_a_poll_later(place: Place, other: Place) -> None:
     watched = watch(place)
     own = (place.folder / "tls.key").read_bytes()
