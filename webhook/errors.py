@@ -115,7 +115,7 @@ class ConfigurationError(RegistryWebhookError):
 
 
 class MalformedReview(RegistryWebhookError):
-    """Not an AdmissionReview that can be answered; the message says why."""
+    """Not an AdmissionReview that can be answered, with the reason."""
 
 
 class UnreadableReview(MalformedReview):

@@ -23,7 +23,7 @@ class DecisionCache(Generic[_Key]):
     """Caches decisions with two-generation eviction.
 
     When the young generation is full, it replaces the old one; an entry found in the old one moves to the young one. So
-    keys that never recur take limited memory, and those that recur stay.
+    keys that never recur use limited memory, and those that recur remain cached.
     """
 
     def __init__(self) -> None:

@@ -1,10 +1,10 @@
 """Decides how a Pod is changed, and answers its review. No I/O, no lock, no clock.
 
 The rules:
-- CREATE: every image is resolved, and the pull secret is appended once, after the user's own, if it applies to a
+- CREATE: every image is resolved, and the pull secret is added once, after the user's own, if it applies to a
   resolved image.
 - UPDATE of a Pod or of its ephemeral containers: only images that differ from the old object's are resolved, because
-  rewriting an unchanged one would restart its container; `imagePullSecrets` is immutable and stays.
+  rewriting an unchanged one would restart its container; `imagePullSecrets` is immutable.
 - Other objects, mirror Pods, opted-out Pods and Pods outside selected namespaces are left alone. So are images that are
   never pulled.
 - `webhook.on_error` applies to reviews that cannot be read, Pods that are too large to be stored, and internal errors.

@@ -13,8 +13,8 @@ _PIECE = 512
 _STEPS = [(byte in b"{[") - (byte in b"}]") for byte in range(256)]
 
 
-def _all_but(kept: bytes) -> bytes:
-    return bytes(byte for byte in range(256) if byte not in kept)
+def _all_but(excepted: bytes) -> bytes:
+    return bytes(byte for byte in range(256) if byte not in excepted)
 
 
 _NO_BRACKET, _NO_SEPARATOR = _all_but(b"{}[]"), _all_but(b"{}[],")
@@ -23,7 +23,7 @@ _NO_BRACKET, _NO_SEPARATOR = _all_but(b"{}[]"), _all_but(b"{}[],")
 def flatten(text: bytes, limit: int) -> bytes:
     """Return JSON with spaces in place of the content of arrays and objects that are nested deeper than `limit`.
 
-    Their brackets stay and nothing moves, so JSON stays JSON. Some input that is not JSON becomes JSON.
+    Brackets and positions do not change, so JSON remains JSON. Some input that is not JSON becomes JSON.
     """
     flat = bytearray(text)
     start = depth = 0
@@ -34,11 +34,11 @@ def flatten(text: bytes, limit: int) -> bytes:
             flat[start:end] = b" " * len(piece)
         elif max(depths) > limit:
             depths = _depths(piece, depth)
-            # A bracket that stays is at the limit on one of its sides. All bytes are masked at once, as one integer.
+            # A bracket to preserve is at the limit on one of its sides. All bytes are masked at once, as one integer.
             deep = 0xFF * int.from_bytes(map(limit.__lt__, map(min, depths, depths[1:])))
-            blanks = int.from_bytes(b" " * len(piece))
+            spaces = int.from_bytes(b" " * len(piece))
             found = int.from_bytes(flat[start:end])
-            flat[start:end] = (found ^ (found ^ blanks) & deep).to_bytes(len(piece))
+            flat[start:end] = (found ^ (found ^ spaces) & deep).to_bytes(len(piece))
         depth = depths[-1]
         start = end
     return bytes(flat)
@@ -67,7 +67,7 @@ def _depths(text: bytes, depth: int) -> list[int]:
 def _without_strings(text: bytes) -> Iterator[bytes]:
     """Yield JSON in pieces, with NUL in place of the content of strings."""
     if b"\\" in text:
-        # The length stays the same. The remaining backslashes begin escapes that have no quotation mark.
+        # The length does not change. The remaining backslashes begin escapes that have no quotation mark.
         text = text.replace(rb"\\", b"\0\0").replace(rb"\"", b"\0\0")
     in_string = False
     for start in range(0, len(text), _PIECE):

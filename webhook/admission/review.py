@@ -118,7 +118,7 @@ class _AnnotatedReview(Struct, frozen=True, gc=False):
 
 #: Bytes. In a longer body the items of lists are counted before they are decoded, because each takes memory.
 _LARGE = 1024 * 1024
-#: Levels kept of a review that is nested too deeply. The reference of an image volume is in the eighth.
+#: Levels preserved of a review that is nested too deeply. The reference of an image volume is in the eighth.
 _LEVELS = 16
 
 # An escaped lone surrogate is not Unicode (RFC 8259 section 8.2), and msgspec refuses it even in values that it skips.

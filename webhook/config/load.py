@@ -23,7 +23,7 @@ from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
 DEFAULT = "default"
 
-#: Similarity, from 0 to 1, of a word to suggest, and of a variable to report that may be XTM Composer's.
+#: Similarity, from 0 to 1, of a variable to suggest, and of one to refuse although it may be XTM Composer's.
 _NEAR, _ALMOST = 0.75, 0.9
 _SHOWN = 80
 _WORD = re.compile(r"[A-Za-z0-9_.-]*")
@@ -83,8 +83,8 @@ class _ConfigReader:
         if bracket:
             index, _, below = rest.partition("]")
             key = f"{path}[{self._seen[path][int(index)]}]{below}"
-        said = map(self._as_written, (problem.problem, problem.hint))
-        self.add_issue(self._as_written(key), self.origin(key), problem.value, *said)
+        texts = map(self._as_written, (problem.problem, problem.hint))
+        self.add_issue(self._as_written(key), self.origin(key), problem.value, *texts)
 
     def _as_written(self, text: str) -> str:
         """Replace the keys in `text` with the spelling in which they are set."""

@@ -1,4 +1,4 @@
-"""Says what is wrong in invalid YAML, for the messages of libyaml and of PyYAML's own parser alike.
+"""Describe what is wrong in invalid YAML, from the errors of libyaml and of PyYAML's own parser.
 
 Nothing of the document is quoted, because it may contain a password.
 """

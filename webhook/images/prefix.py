@@ -21,7 +21,7 @@ MAY_HOLD_SECRETS = "@?#"
 def normalize(text: str) -> str:
     """Remove the scheme, trailing slashes and a port's leading zeros, and use one name for Docker Hub.
 
-    Otherwise the spelling is kept, because it is written into images and credentials; comparisons use `canonical`.
+    Otherwise the spelling is unchanged, because it is written into images and credentials; comparisons use `canonical`.
 
     Raises `InvalidPrefix`, if possible with a hint that has an accepted spelling, if a container runtime would not
     recognize it as a registry in an image name: it would look for the image on Docker Hub.

@@ -22,7 +22,7 @@ _PROPERTIES = re.compile(r"(?:[&!]\S*[ \t]+)*")
 _JSON_OBJECT = re.compile(r'\s*\{\s*"')
 #: A string that needs no quotes, even in brackets, unless it is a number or a boolean.
 _WORD = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._/@:-]*[A-Za-z0-9])?")
-#: Everything but white space, which stays as written: a space of another width is not a control character.
+#: Everything except white space, which is not changed: a space of another width is not a control character.
 _ON_SCREEN = re.compile(r"[^\t\r\n\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000]+")
 
 
@@ -67,7 +67,7 @@ class _Text:
         self._text = text
         self._is_json = is_json
         self._newline = "\r\n" if "\r\n" in text else "\n"
-        #: Strings stay in quotes in a JSON document, also in one among YAML documents.
+        #: Strings remain in quotes in a JSON document, also in one among YAML documents.
         self._keeps_quotes = _JSON_OBJECT.match(text) is not None
 
     def changed(self, before: Any, after: Any) -> str:
@@ -77,7 +77,7 @@ class _Text:
             return self._written(after)
 
     def shown(self, value: Any) -> str:
-        """Return the text with unprintable characters escaped; the values of strings stay the same."""
+        """Return the text with unprintable characters escaped; the values of strings do not change."""
         try:
             edits = {
                 _Edit(*self._span(scalar), self._quoted(scalar.value))
@@ -97,7 +97,7 @@ class _Text:
     def _checked(self, text: str, value: Any) -> str:
         read = kubernetes_yaml.read_json(text)[0] if self._is_json else kubernetes_yaml.read(Source(text))
         if not same(read, value):
-            raise InvalidManifest("not what was to be written")
+            raise InvalidManifest("the edited text has another value")
         return text
 
     def _written(self, value: Any) -> str:

@@ -64,7 +64,7 @@ class Verdict(NamedTuple):
 
     answer: Answer
     detail: str
-    """One line of printable ASCII: our own words and host names."""
+    """One line of printable ASCII, without anything that a server sent except host names."""
     retry_after: float | None = None
     """Seconds that the server asked to wait, without a limit."""
     hint: str = ""

@@ -45,7 +45,7 @@ class LookupResult(NamedTuple):
 
     status: ImageStatus
     detail: str
-    """One line of printable ASCII: our own words and host names."""
+    """One line of printable ASCII, without anything that a server sent except host names."""
     hint: str = ""
     """What to do about it."""
 

@@ -1,8 +1,7 @@
 """Send one request: limited in time and size, over verified TLS, never repeated, never redirected.
 
 This uses urllib3's connection without its pool, because no connection is kept alive, no request retried and no redirect
-followed. Errors are described in our own words by their class: their messages may quote a header, a URL or a proxy's
-password.
+followed. Errors are described by their class: their messages may quote a header, a URL or a password of a proxy.
 """
 
 import http.client
@@ -256,7 +255,7 @@ class _Connection:
         self._socket: socket.socket | None = None
 
     def hold(self, connected: socket.socket) -> None:
-        """Keep what is needed to abort a connection, or close it if it was aborted already."""
+        """Store what is needed to abort a connection, or close it if it was aborted already."""
         with self._lock:
             if self._is_aborted:
                 connected.close()

@@ -276,7 +276,7 @@ _FAULTY: list[tuple[bytes, str]] = [
 
 
 @pytest.fixture(scope="module")
-def faults(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> list[str]:
+def errors(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> list[str]:
     """Give what is said of all faulty files, reviewed in one go."""
     folder = tmp_path_factory.mktemp("faulty")
     names = [f"{number}.yaml" for number in range(len(_FAULTY))]
@@ -288,8 +288,8 @@ def faults(tmp_path_factory: pytest.TempPathFactory, module_run: _Run) -> list[s
 
 
 @pytest.mark.parametrize("number", range(len(_FAULTY)))
-def test_review_invalid_file_one_line(faults: list[str], number: int) -> None:
-    (line,) = [line for line in faults if re.search(rf"^error: .* \({number}\.yaml(:\d+|, document 2)?\)$", line)]
+def test_review_invalid_file_one_line(errors: list[str], number: int) -> None:
+    (line,) = [line for line in errors if re.search(rf"^error: .* \({number}\.yaml(:\d+|, document 2)?\)$", line)]
     text, said = _FAULTY[number]
     assert said in line
     assert ("AdmissionReview" in line) == (b"AdmissionReview" in text)

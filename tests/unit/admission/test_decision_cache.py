@@ -148,11 +148,11 @@ def test_cache_decision_on_long_body_not_stored(length: int, times: int) -> None
 
 
 def test_cache_error_not_stored() -> None:
-    faults = [ValueError(), ValueError()]
+    errors = [ValueError(), ValueError()]
 
     def resolve(image: str) -> Resolution:
-        if faults:
-            raise faults.pop()
+        if errors:
+            raise errors.pop()
         return RESOLVER.resolve(image)
 
     made = handler(resolve=resolve)

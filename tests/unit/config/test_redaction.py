@@ -51,7 +51,7 @@ _BELOW_REGISTRY = {
     "in a server that is a mapping": f"server: {{url: reg.example.com, password: {_PASSWORD}}}",
     "in an e-mail that is a mapping": f"email: {{password: {_PASSWORD}}}",
     "in a number": f"token_ttl: {_URL}",
-    "beside a fault": f"password: {_PASSWORD}\n      token_ttl: 1\n      zzz: 1\n      server: harbor",
+    "beside a issue": f"password: {_PASSWORD}\n      token_ttl: 1\n      zzz: 1\n      server: harbor",
     "beside a tab": f"password: {_PASSWORD}\n\tserver: a.com",
 }
 

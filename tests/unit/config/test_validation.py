@@ -13,7 +13,7 @@ from webhook.errors import ConfigIssue, ConfigurationError
 _REGISTRY = "OPENCTI__DAEMON__REGISTRY__"
 
 
-def _faults(text: str | bytes, environment: Mapping[str, str] | None = None) -> list[str]:
+def _issues(text: str | bytes, environment: Mapping[str, str] | None = None) -> list[str]:
     with pytest.raises(ConfigurationError) as caught:
         load(text.encode() if isinstance(text, str) else text, "c.yaml", environment or {})
     assert str(caught.value).split("\n") == [str(issue) for issue in caught.value.issues]
@@ -28,8 +28,8 @@ def _place_first(issue: ConfigIssue) -> str:
     return f"{issue.origin}: {key}{issue.problem}; {issue.hint}"
 
 
-def _fault(text: str | bytes, environment: Mapping[str, str] | None = None) -> str:
-    (line,) = _faults(text, environment)
+def _issue(text: str | bytes, environment: Mapping[str, str] | None = None) -> str:
+    (line,) = _issues(text, environment)
     return line
 
 
@@ -56,7 +56,7 @@ def _yaml(path: str, value: str) -> str:
     ],
 )
 def test_unknown_key_suggests_similar(text: str, start: str, remedy: str) -> None:
-    line = _fault(text)
+    line = _issue(text)
     assert line.startswith(start)
     assert remedy in line.removeprefix(start)
 
@@ -76,7 +76,7 @@ def test_unknown_key_suggests_similar(text: str, start: str, remedy: str) -> Non
 )
 def test_unknown_variable_suggests_similar(variable: str, meant: str) -> None:
     start = f"{variable}: "
-    line = _fault("", {variable: "x"})
+    line = _issue("", {variable: "x"})
     assert line.startswith(start)
     assert f"did you mean {meant}?" in line
 
@@ -87,7 +87,7 @@ _LONG, _NEUTRAL = "opencti.daemon.registry", "registry"
 @pytest.mark.parametrize("key", ["server", "username", "password", "email"])
 @pytest.mark.parametrize(("first", "second"), [(_LONG, _NEUTRAL), (_NEUTRAL, _LONG)])
 def test_load_both_spellings_in_file_refused(first: str, second: str, key: str) -> None:
-    line = _fault(_yaml(f"{first}.{key}", "a.example.com") + _yaml(f"{second}.{key}", "a.example.com"))
+    line = _issue(_yaml(f"{first}.{key}", "a.example.com") + _yaml(f"{second}.{key}", "a.example.com"))
     _, found, problem = line.partition(f": {second}.{key}: ")
     assert found
     assert f"{first}.{key} in c.yaml:" in problem
@@ -96,30 +96,30 @@ def test_load_both_spellings_in_file_refused(first: str, second: str, key: str) 
 @pytest.mark.parametrize(("in_file", "in_variable"), [(_LONG, _NEUTRAL), (_NEUTRAL, _LONG)])
 def test_load_other_spelling_in_variable_refused(in_file: str, in_variable: str) -> None:
     variable = f"{in_variable}.server".replace(".", "__").upper()
-    line = _fault(_yaml(f"{in_file}.server", "a.example.com"), {variable: "b.example.com"})
+    line = _issue(_yaml(f"{in_file}.server", "a.example.com"), {variable: "b.example.com"})
     start = f"{variable}: {in_variable}.server: "
     assert line.startswith(start)
     assert f"{in_file}.server in c.yaml:" in line.removeprefix(start)
 
 
 def test_load_both_spellings_in_variables_refused() -> None:
-    line = _fault("", {"OPENCTI__DAEMON__REGISTRY__SERVER": "a.example.com", "REGISTRY__SERVER": "a.example.com"})
+    line = _issue("", {"OPENCTI__DAEMON__REGISTRY__SERVER": "a.example.com", "REGISTRY__SERVER": "a.example.com"})
     start = "REGISTRY__SERVER: registry.server: "
     assert line.startswith(start)
     assert "opencti.daemon.registry.server in OPENCTI__DAEMON__REGISTRY__SERVER;" in line.removeprefix(start)
 
 
 def test_load_neutral_spelling_kept_in_messages() -> None:
-    line = _fault("registry: {server: localhost/x, username: a}\nwebhook: {credential: {username_file: /x}}")
+    line = _issue("registry: {server: localhost/x, username: a}\nwebhook: {credential: {username_file: /x}}")
     assert " registry.username" in line
-    assert _fault("registry: {server: harbor}").startswith("c.yaml:1: registry.server = harbor: ")
-    assert _fault("registry: {retry_delay: -1}").startswith("c.yaml:1: registry.retry_delay = -1: ")
+    assert _issue("registry: {server: harbor}").startswith("c.yaml:1: registry.server = harbor: ")
+    assert _issue("registry: {retry_delay: -1}").startswith("c.yaml:1: registry.retry_delay = -1: ")
 
 
 @pytest.mark.parametrize("path", [path for path, key in schema.spellings().items() if key.is_text])
 @pytest.mark.parametrize("value", ["3", "1.5", "true", "[a]", "{a: b}"])
 def test_string_key_other_type_refused(path: str, value: str) -> None:
-    assert _fault(_yaml(path, value)).startswith(f"c.yaml:{path.count('.') + 1}: {path}")
+    assert _issue(_yaml(path, value)).startswith(f"c.yaml:{path.count('.') + 1}: {path}")
 
 
 @pytest.mark.parametrize(
@@ -148,29 +148,29 @@ def test_string_key_other_type_refused(path: str, value: str) -> None:
 )
 def test_invalid_value_names_allowed_values(path: str, value: str, expected: str) -> None:
     variable = path.upper().replace(".", "__")
-    in_variable = _fault("", {variable: value})
+    in_variable = _issue("", {variable: value})
     start = f"{variable}: {path} = {value}: "
     assert in_variable.startswith(start)
     problem = in_variable.removeprefix(start)
     assert re.search(rf"\b{expected.replace(' ', '(?:, | to | or )')}\b", problem)
-    assert _fault(_yaml(path, value)).endswith(f": {path} = {value}: {problem}")
+    assert _issue(_yaml(path, value)).endswith(f": {path} = {value}: {problem}")
 
 
 @pytest.mark.parametrize("value", ["x", "3", "{a: b}", "true"])
 @pytest.mark.parametrize("path", [path for path, key in schema.table().items() if key.is_list])
 def test_list_key_other_type_refused(path: str, value: str) -> None:
-    line = _fault(_yaml(path, value))
+    line = _issue(_yaml(path, value))
     shown = f" = {value}" if value != "{a: b}" else ""
     assert line.startswith(f"c.yaml:{path.count('.') + 1}: {path}{shown}: ")
 
 
 def test_list_item_wrong_type_names_line() -> None:
-    line = _fault("webhook:\n  exclude:\n    - quay.io/**\n    - 3\n")
+    line = _issue("webhook:\n  exclude:\n    - quay.io/**\n    - 3\n")
     assert line.startswith("c.yaml:4: webhook.exclude[1] = 3: must be ")
 
 
 def test_list_every_wrong_item_reported() -> None:
-    lines = _faults("webhook:\n  exclude:\n    - 3\n    - quay.io/**\n    - [x]\n    - nginx\n")
+    lines = _issues("webhook:\n  exclude:\n    - 3\n    - quay.io/**\n    - [x]\n    - nginx\n")
     assert [line.split(" ")[0] for line in lines] == ["c.yaml:3:", "c.yaml:5:", "c.yaml:6:"]
 
 
@@ -179,14 +179,14 @@ def test_list_every_wrong_item_reported() -> None:
     ["3", "x", "[]", "{from: quay.io}", "{to: a.com}", "{from: quay.io, to: 3}", "{from: quay.io, to: a.com, then: x}"],
 )
 def test_rule_malformed_names_line(item: str) -> None:
-    line = _fault(f"webhook:\n  rules:\n    - from: ghcr.io\n      to: r.example.com\n    - {item}\n")
+    line = _issue(f"webhook:\n  rules:\n    - from: ghcr.io\n      to: r.example.com\n    - {item}\n")
     assert line.startswith("c.yaml:5: webhook.rules[1]")
     assert "from" in line
     assert "to" in line
 
 
 def test_rules_every_malformed_one_reported() -> None:
-    lines = _faults("webhook:\n  rules:\n    - 3\n    - from: quay.io\n    - from: harbor\n      to: a.com\n")
+    lines = _issues("webhook:\n  rules:\n    - 3\n    - from: quay.io\n    - from: harbor\n      to: a.com\n")
     assert [line.split(" ")[0] for line in lines] == ["c.yaml:3:", "c.yaml:4:", "c.yaml:5:"]
 
 
@@ -199,7 +199,7 @@ def test_rules_every_malformed_one_reported() -> None:
     ],
 )
 def test_duplicate_key_refused(text: str, line: int, key: str) -> None:
-    found = _fault(text)
+    found = _issue(text)
     start = f"c.yaml:{line}: {key}: "
     assert found.startswith(start)
     assert re.findall(r"\d+", found.removeprefix(start)) == [str(line - 1)]
@@ -216,7 +216,7 @@ def test_duplicate_key_refused(text: str, line: int, key: str) -> None:
     ],
 )
 def test_scalar_instead_of_mapping_refused(text: str, start: str) -> None:
-    assert _fault(text).startswith(start)
+    assert _issue(text).startswith(start)
 
 
 @pytest.mark.parametrize(
@@ -224,7 +224,7 @@ def test_scalar_instead_of_mapping_refused(text: str, start: str) -> None:
     [("[]", "a list"), ("just a text", "plain text"), ("3", "plain text"), ("- webhook: {}", "a list")],
 )
 def test_file_not_mapping_refused(text: str, found: str) -> None:
-    line = _fault(text)
+    line = _issue(text)
     assert line.startswith("c.yaml:1: ")
     assert f"top-level keys opencti, registry and webhook, found {found}" in line
 
@@ -245,7 +245,7 @@ def test_file_not_mapping_refused(text: str, found: str) -> None:
     ],
 )
 def test_key_at_wrong_level_hint_shows_place(text: str, hint: str) -> None:
-    assert hint in _fault(text).partition("; ")[2]
+    assert hint in _issue(text).partition("; ")[2]
 
 
 @pytest.mark.parametrize(
@@ -262,11 +262,11 @@ def test_key_at_wrong_level_hint_shows_place(text: str, hint: str) -> None:
     ],
 )
 def test_file_of_other_format_one_issue_names_it(text: str, words: str) -> None:
-    assert words in _fault(text)
+    assert words in _issue(text)
 
 
 def test_value_with_template_hint_says_render() -> None:
-    assert "render it first" in _fault('registry: {server: "{{ .Values.host }}"}')
+    assert "render it first" in _issue('registry: {server: "{{ .Values.host }}"}')
 
 
 @pytest.mark.parametrize("value", ["a ", " a", "nginx:1.27", "3", "true"])
@@ -313,7 +313,7 @@ def test_string_value_shown_in_quotes(value: str) -> None:
     ],
 )
 def test_invalid_yaml_names_line(text: str, line: int, words: str) -> None:
-    found = _fault(text)
+    found = _issue(text)
     assert found.startswith(f"c.yaml:{line}: ")
     assert words in found
 
@@ -323,21 +323,21 @@ def test_invalid_yaml_names_line(text: str, line: int, words: str) -> None:
 def test_invalid_yaml_same_words_from_both_parsers(text: str, loader: str) -> None:
     with pytest.raises(yaml.YAMLError) as caught:
         list(yaml.parse(f"{text}\n", getattr(yaml, loader)))
-    assert yaml_errors.describe(caught.value, text).problem in _fault(text)
+    assert yaml_errors.describe(caught.value, text).problem in _issue(text)
 
 
 @pytest.mark.parametrize(
     "text", [b"webhook: {verify: off} # \xe9\n", b"\xc3\x28: 1", b"webhook: \xff", b"a: \xed\xa0\x80\n"]
 )
 def test_file_not_utf8_refused(text: bytes) -> None:
-    line = _fault(text)
+    line = _issue(text)
     assert line.startswith("c.yaml: ")
     assert "UTF-8" in line
 
 
 @pytest.mark.parametrize("text", ["x: " + "[" * 5000, "webhook: " + "{webhook: " * 5000])
 def test_file_nested_too_deeply_refused(text: str) -> None:
-    assert _fault(text).startswith("c.yaml")
+    assert _issue(text).startswith("c.yaml")
 
 
 @pytest.mark.parametrize(
@@ -358,7 +358,7 @@ def test_file_nested_too_deeply_refused(text: str) -> None:
     ],
 )
 def test_unusual_yaml_features_reported(text: str) -> None:
-    assert all(line.startswith("c.yaml") for line in _faults(text))
+    assert all(line.startswith("c.yaml") for line in _issues(text))
 
 
 @pytest.mark.parametrize(
@@ -378,13 +378,13 @@ def test_unusual_yaml_features_reported(text: str) -> None:
     ],
 )
 def test_invalid_variable_reported(variable: str, text: str) -> None:
-    lines = _faults("", {variable: text})
+    lines = _issues("", {variable: text})
     assert all(line.startswith(f"{variable}: ") for line in lines)
     assert all(len(line) < 400 for line in lines)
 
 
 def test_long_value_truncated() -> None:
-    assert len(_fault(_yaml("webhook.verify", "x" * 3000))) < 200
+    assert len(_issue(_yaml("webhook.verify", "x" * 3000))) < 200
 
 
 @pytest.mark.parametrize(
@@ -404,7 +404,7 @@ def test_long_value_truncated() -> None:
     ],
 )
 def test_exclude_impossible_pattern_suggests_fix(pattern: str, remedy: str) -> None:
-    line = _fault(f'webhook:\n  exclude:\n    - "**/pause"\n    - "{pattern}"\n')
+    line = _issue(f'webhook:\n  exclude:\n    - "**/pause"\n    - "{pattern}"\n')
     assert line.startswith("c.yaml:4: webhook.exclude[1]")
     assert remedy in line
 
@@ -412,30 +412,30 @@ def test_exclude_impossible_pattern_suggests_fix(pattern: str, remedy: str) -> N
 @pytest.mark.parametrize("key", ["allow", "deny"])
 @pytest.mark.parametrize("pattern", ["Team", "a_b", "a b", "", "a/b", "a\\nb"])
 def test_namespaces_impossible_pattern_refused(key: str, pattern: str) -> None:
-    line = _fault(f'webhook:\n  namespaces:\n    {key}:\n      - "{pattern}"\n')
+    line = _issue(f'webhook:\n  namespaces:\n    {key}:\n      - "{pattern}"\n')
     assert line.startswith(f"c.yaml:4: webhook.namespaces.{key}[0]")
 
 
 @pytest.mark.parametrize("name", ["Upper", "under_score", "-a", "a-", "a..b", ".a", "a" * 254, '""'])
 def test_pull_secret_invalid_name_refused(name: str) -> None:
-    assert _fault(f"webhook:\n  pull_secret:\n    name: {name}\n").startswith("c.yaml:3: webhook.pull_secret.name")
+    assert _issue(f"webhook:\n  pull_secret:\n    name: {name}\n").startswith("c.yaml:3: webhook.pull_secret.name")
 
 
 def test_credential_two_providers_refused() -> None:
-    line = _fault("webhook:\n  credential:\n    file: /a\n    helper: ecr-login\n")
+    line = _issue("webhook:\n  credential:\n    file: /a\n    helper: ecr-login\n")
     assert line.startswith("c.yaml:4: webhook.credential.helper: ")
     assert "file, helper" in line
 
 
 def test_username_and_username_file_refused() -> None:
     text = "opencti: {daemon: {registry: {username: robot}}}\nwebhook:\n  credential: {username_file: /a}\n"
-    line = _fault(text)
+    line = _issue(text)
     assert line.startswith("c.yaml:3: webhook.credential.username_file = /a: ")
     assert "robot" not in line
 
 
 def test_username_with_colon_refused() -> None:
-    line = _fault(_yaml("opencti.daemon.registry.username", '"a:b"'))
+    line = _issue(_yaml("opencti.daemon.registry.username", '"a:b"'))
     assert line.startswith("c.yaml:4: opencti.daemon.registry.username")
     assert "colon" in line
 
@@ -467,7 +467,7 @@ webhook:
 
 
 def test_all_issues_reported_at_once() -> None:
-    lines = _faults(EVERYTHING_WRONG, {"WEBHOOK__ON_ERROR": "explode", "WEBHOOK__NONSENSE": "1"})
+    lines = _issues(EVERYTHING_WRONG, {"WEBHOOK__ON_ERROR": "explode", "WEBHOOK__NONSENSE": "1"})
     assert {line.split(" ")[0] for line in lines} == {
         *(f"c.yaml:{number}:" for number in (4, 5, 6, 7, 9, 10, 11, 15, 17, 19, 21)),
         "WEBHOOK__ON_ERROR:",
@@ -477,19 +477,19 @@ def test_all_issues_reported_at_once() -> None:
 
 
 def test_invalid_yaml_environment_issues_reported() -> None:
-    lines = _faults("webhook: [}", {"WEBHOOK__VERIFY": "maybe", "WEBHOOK__VERIFI": "off"})
+    lines = _issues("webhook: [}", {"WEBHOOK__VERIFY": "maybe", "WEBHOOK__VERIFI": "off"})
     assert [line.split(" ")[0] for line in lines] == ["c.yaml:1:", "WEBHOOK__VERIFI:", "WEBHOOK__VERIFY:"]
 
 
 def test_list_item_in_variable_names_variable() -> None:
-    line = _fault("webhook:\n  exclude:\n    - quay.io/**\n", {"WEBHOOK__EXCLUDE": "ghcr.io/**,nginx"})
+    line = _issue("webhook:\n  exclude:\n    - quay.io/**\n", {"WEBHOOK__EXCLUDE": "ghcr.io/**,nginx"})
     assert line.startswith("WEBHOOK__EXCLUDE: webhook.exclude[1] = nginx: ")
 
 
 @pytest.mark.parametrize("text", ['"a\\nc.yaml:9: forged": 1', 'webhook: {verify: "a\\nforged"}', '"\\e[31m": 1'])
 def test_issue_quoted_control_characters_escaped(text: str) -> None:
-    assert _fault(text).isprintable()
-    assert _fault(text).startswith("c.yaml:1: ")
+    assert _issue(text).isprintable()
+    assert _issue(text).startswith("c.yaml:1: ")
 
 
 @pytest.mark.parametrize(
@@ -513,26 +513,26 @@ def test_issue_quoted_control_characters_escaped(text: str) -> None:
     ],
 )
 def test_anchor_names_key_and_fix(text: str, start: str) -> None:
-    line = _fault(text)
+    line = _issue(text)
     assert line.startswith(start)
     assert "quotes" in line
     assert "ub4dor" not in line
 
 
 def test_alias_names_key() -> None:
-    assert _fault("webhook:\n  exclude: *x").startswith("c.yaml:2: webhook.exclude: ")
+    assert _issue("webhook:\n  exclude: *x").startswith("c.yaml:2: webhook.exclude: ")
 
 
 @pytest.mark.parametrize("value", ["!x", "!Tr0ub4dor", "!!binary aGk=", "!x y"])
 def test_tag_names_key_and_fix(value: str) -> None:
-    line = _fault(f"opencti:\n  daemon:\n    registry:\n      password: {value}\n")
+    line = _issue(f"opencti:\n  daemon:\n    registry:\n      password: {value}\n")
     assert line.startswith("c.yaml:4: opencti.daemon.registry.password: ")
     assert "quotes" in line
 
 
 @pytest.mark.parametrize("character", ["\x0c", "\x00", "\x1b", "\x7f", "\x9b"])
 def test_control_character_named(character: str) -> None:
-    line = _fault(f"webhook:\n  verify: warn{character}\n")
+    line = _issue(f"webhook:\n  verify: warn{character}\n")
     assert line.startswith("c.yaml:2: ")
     assert f"U+{ord(character):04X}" in line
 
@@ -546,4 +546,4 @@ def test_control_character_named(character: str) -> None:
     ],
 )
 def test_unusual_key_named_readably(text: str, key: str) -> None:
-    assert _fault(text).split(": ")[1] == key
+    assert _issue(text).split(": ")[1] == key

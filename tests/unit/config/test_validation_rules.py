@@ -17,11 +17,11 @@ def _yaml(rules: _Pairs, server: str | None = None) -> bytes:
     return "\n".join(lines).encode()
 
 
-def _fault(rules: _Pairs, server: str | None = None) -> ConfigIssue:
+def _issue(rules: _Pairs, server: str | None = None) -> ConfigIssue:
     with pytest.raises(ConfigurationError) as caught:
         load(_yaml(rules, server), "c.yaml", {})
-    (fault,) = caught.value.issues
-    return fault
+    (issue,) = caught.value.issues
+    return issue
 
 
 @pytest.mark.parametrize(
@@ -44,9 +44,9 @@ def test_rules_consistent_accepted(rules: _Pairs, server: str | None) -> None:
     "spelling", ["docker.io", "index.docker.io", "https://docker.io/", "https://index.docker.io/v1/"]
 )
 def test_rules_same_source_in_any_spelling_refused(spelling: str) -> None:
-    fault = _fault([("docker.io", "a.com"), (spelling, "b.com")])
-    assert (fault.key, fault.origin) == ("webhook.rules[1].from", "c.yaml:5")
-    assert "rewrites docker.io to a.com" in fault.problem
+    issue = _issue([("docker.io", "a.com"), (spelling, "b.com")])
+    assert (issue.key, issue.origin) == ("webhook.rules[1].from", "c.yaml:5")
+    assert "rewrites docker.io to a.com" in issue.problem
 
 
 @pytest.mark.parametrize(
@@ -58,10 +58,10 @@ def test_rules_same_source_in_any_spelling_refused(spelling: str) -> None:
     ],
 )
 def test_rules_cycle_refused_with_example(rules: _Pairs) -> None:
-    fault = _fault(rules)
-    assert fault.key == "webhook.rules[1].from"
-    assert fault.origin == "c.yaml:5"
-    assert "would become" in fault.problem
+    issue = _issue(rules)
+    assert issue.key == "webhook.rules[1].from"
+    assert issue.origin == "c.yaml:5"
+    assert "would become" in issue.problem
 
 
 @pytest.mark.parametrize(
@@ -74,20 +74,20 @@ def test_rules_cycle_refused_with_example(rules: _Pairs) -> None:
     ],
 )
 def test_rules_chain_refused_at_second_rule(rules: _Pairs, key: str, origin: str) -> None:
-    fault = _fault(rules)
-    assert (fault.key, fault.origin) == (key, origin)
+    issue = _issue(rules)
+    assert (issue.key, issue.origin) == (key, origin)
 
 
 def test_rule_source_is_server_refused() -> None:
-    fault = _fault([("a.com", "b.com")], "a.com")
-    assert (fault.key, fault.origin) == ("webhook.rules[0].from", "c.yaml:3")
-    assert "the server a.com" in fault.problem
+    issue = _issue([("a.com", "b.com")], "a.com")
+    assert (issue.key, issue.origin) == ("webhook.rules[0].from", "c.yaml:3")
+    assert "the server a.com" in issue.problem
 
 
 def test_rule_without_effect_refused() -> None:
-    fault = _fault([("quay.io", "r.example.com"), ("a.com/team", "a.com")])
-    assert (fault.key, fault.origin) == ("webhook.rules[1].to", "c.yaml:5")
-    assert "no effect" in fault.problem
+    issue = _issue([("quay.io", "r.example.com"), ("a.com/team", "a.com")])
+    assert (issue.key, issue.origin) == ("webhook.rules[1].to", "c.yaml:5")
+    assert "no effect" in issue.problem
 
 
 @pytest.mark.parametrize(
@@ -101,21 +101,21 @@ def test_rule_without_effect_refused() -> None:
     ],
 )
 def test_rule_source_without_registry_suggests_fix(source: str, remedy: str) -> None:
-    fault = _fault([(source, "r.example.com")])
-    assert (fault.key, fault.origin) == ("webhook.rules[0].from", "c.yaml:3")
-    assert remedy in fault.hint
+    issue = _issue([(source, "r.example.com")])
+    assert (issue.key, issue.origin) == ("webhook.rules[0].from", "c.yaml:3")
+    assert remedy in issue.hint
 
 
 def test_rule_invalid_target_suggests_fix() -> None:
-    fault = _fault([("docker.io", "harbor")])
-    assert (fault.key, fault.origin, fault.value) == ("webhook.rules[0].to", "c.yaml:3", '"harbor"')
-    assert "harbor.example.com" in fault.hint
+    issue = _issue([("docker.io", "harbor")])
+    assert (issue.key, issue.origin, issue.value) == ("webhook.rules[0].to", "c.yaml:3", '"harbor"')
+    assert "harbor.example.com" in issue.hint
 
 
 def test_rules_every_invalid_one_reported() -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(_yaml([("nginx", "harbor"), ("quay.io", "r.example.com"), ("app", "r.example.com")]), "c.yaml", {})
-    assert [fault.key for fault in caught.value.issues] == [
+    assert [issue.key for issue in caught.value.issues] == [
         "webhook.rules[0].from",
         "webhook.rules[0].to",
         "webhook.rules[2].from",
@@ -136,7 +136,7 @@ def test_single_label_registry_refused_in_every_setting(word: str) -> None:
     )
     with pytest.raises(ConfigurationError) as caught:
         load(yaml.encode(), "c.yaml", {})
-    assert {fault.key for fault in caught.value.issues} == {
+    assert {issue.key for issue in caught.value.issues} == {
         "opencti.daemon.registry.server",
         "webhook.rules[0].from",
         "webhook.rules[1].to",

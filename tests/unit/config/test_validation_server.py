@@ -112,9 +112,9 @@ def test_server_common_spellings_accepted(written: str, server: str) -> None:
 def test_server_invalid_suggests_fix(written: str, remedy: str) -> None:
     with pytest.raises(ConfigurationError) as caught:
         load(b"", "c.yaml", {_SERVER: written})
-    (fault,) = caught.value.issues
-    assert (fault.key, fault.origin) == ("opencti.daemon.registry.server", _SERVER)
-    assert remedy in fault.one_line
+    (issue,) = caught.value.issues
+    assert (issue.key, issue.origin) == ("opencti.daemon.registry.server", _SERVER)
+    assert remedy in issue.one_line
 
 
 @given(
