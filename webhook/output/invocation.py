@@ -1,4 +1,4 @@
-"""The command that the user typed to run this program, for help texts and hints that can be pasted."""
+"""The command that the user typed to run this program, for help messages and hints that can be pasted."""
 
 import os
 import shlex
