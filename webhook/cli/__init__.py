@@ -30,7 +30,7 @@ _GROUPS = {
         "doctor": "Check the installation from end to end",
         "explain": "Explain why a Pod was or was not rewritten",
         "plan": "Show what opting in a namespace would change",
-        "report": "Find running Pods that are not as the webhook makes them",
+        "report": "Find running Pods that the webhook would change",
     },
     "Run in the cluster": {
         "serve": "Run the webhook server",

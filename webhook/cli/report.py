@@ -57,7 +57,7 @@ def command(
     config: Path | None,
     output: Form | Literal["html"],
 ) -> int:
-    """Find running Pods that differ from what the webhook would make of them now.
+    """Find running Pods that the webhook would change if they were created now.
 
     The report lists images that would be rewritten, Pods without the pull secret, and Pods that were created while the
     webhook was unavailable, by namespace and owner. --all-namespaces includes namespaces that are not opted in.
