@@ -81,7 +81,8 @@ def test_doctor_invalid_or_outdated_configuration_reported(installed: Installati
     with _configured(installed, json.dumps(changed)):
         found = json.loads(program("doctor", "--output=json").stdout)["findings"]
         (late,) = [finding["message"] for finding in found if finding["code"] == "RW-CONFIG-OUTDATED"]
-        assert all(pod in late for pod in installed.pods()[:1])
+        # Some replicas may have it already: the kubelet updates them one by one.
+        assert any(pod in late for pod in installed.pods())
     eventually("nothing fails", lambda: _doctor().status == 0, _SOON)
 
 

@@ -7,7 +7,7 @@ from webhook.constants import CERTIFICATE, DOCS, PROGRAM
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
-from webhook.diagnostics.doctor.wording import Remedy
+from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import CertificateError, NotReadable
 from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.objects import Secret
@@ -142,18 +142,18 @@ def _place(snapshot: InstallationSnapshot) -> str:
 def _ca_bundle_remedy(snapshot: InstallationSnapshot) -> Remedy:
     if snapshot.manages_certificate:
         hint = "the refresher corrects this within seconds. If it does not, find the reason in its log"
-        return hint, wording.refresher_log(snapshot)
+        return Remedy(hint, wording.refresher_log(snapshot))
     if snapshot.has_injected_bundle:
-        return "cert-manager's cainjector writes caBundle. Find the reason in its log", _CAINJECTOR_LOG
-    return f"write the CA's certificate into caBundle, as described in {_CERTIFICATES_URL}", ()
+        return Remedy("cert-manager's cainjector writes caBundle. Find the reason in its log", _CAINJECTOR_LOG)
+    return Remedy(f"write the CA's certificate into caBundle, as described in {_CERTIFICATES_URL}")
 
 
 def _certificate_remedy(snapshot: InstallationSnapshot) -> Remedy:
     if snapshot.manages_certificate:
         hint = "the refresher creates and renews the certificate. If it does not, find the reason in its log"
-        return hint, wording.refresher_log(snapshot)
+        return Remedy(hint, wording.refresher_log(snapshot))
     if snapshot.has_injected_bundle:
         describe = kubectl.line("describe", "certificates", namespace=snapshot.names.namespace)
-        return "cert-manager issues the certificate. Find the reason in its status", wording.commands(describe)
+        return remedy("cert-manager issues the certificate. Find the reason in its status", describe)
     create = f"`{PROGRAM} certs create --force`, in the folder with your CA"
-    return f"create the next certificate with {create}, and apply it as described in {_CERTIFICATES_URL}", ()
+    return Remedy(f"create the next certificate with {create}, and apply it as described in {_CERTIFICATES_URL}")

@@ -18,8 +18,8 @@ from webhook.constants import (
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig
-from webhook.diagnostics.doctor.wording import Remedy
 from webhook.diagnostics.generated_policies import deletion, generated
+from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import NotReadable
 from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.partial import known
@@ -114,7 +114,7 @@ def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]
 
 
 def _orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> Remedy:
-    return "delete the policy and its binding", wording.commands(deletion(kind, name))
+    return remedy("delete the policy and its binding", deletion(kind, name))
 
 
 @check(_POLICIES, Code.POLICY_UNKNOWN)
@@ -151,5 +151,5 @@ def _regenerate(snapshot: InstallationSnapshot, settings: EffectiveConfig) -> Re
         arguments = f"{options} " if options and _OPTIONS.fullmatch(options) else ""
         lines.append(f"{PROGRAM} policy {kind} {arguments}{source} | kubectl apply --server-side -f -")
     if lines:
-        return "generate and apply the policies again", tuple(lines)
-    return f"generate and apply the policies again, with `{PROGRAM} policy mutate` or `{PROGRAM} policy guard`", ()
+        return Remedy("generate and apply the policies again", tuple(lines))
+    return Remedy(f"generate and apply the policies again, with `{PROGRAM} policy mutate` or `{PROGRAM} policy guard`")

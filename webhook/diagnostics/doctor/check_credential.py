@@ -8,7 +8,7 @@ from webhook.constants import DOCS
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import CredentialSecret, InstallationSnapshot, ProcessStatus
-from webhook.diagnostics.doctor.wording import Remedy
+from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import NotReadable
 from webhook.kube.installed_config import REFRESHER
 from webhook.kube.partial import known, known_or
@@ -141,7 +141,7 @@ def _of_provider(snapshot: InstallationSnapshot, detail: str) -> Finding:
     """Report why there is no credential: first what is wrong with the mounted Secret, if that is known."""
     secret = snapshot.credential_secret
     if secret is None or isinstance(secret, NotReadable):
-        unread = f" (the Secret's keys are {secret})" if secret else ""
+        unread = f" (the keys of the Secret are not known: {secret})" if secret else ""
         why = f"the credential could not be read: {detail}{unread}"
         return wording.error(Code.CREDENTIAL_PROVIDER, _WHAT, why, *_change(snapshot))
     place = f"Secret {snapshot.names.namespace}/{secret.name}"
@@ -151,7 +151,9 @@ def _of_provider(snapshot: InstallationSnapshot, detail: str) -> Finding:
         return wording.error(Code.CREDENTIAL_SECRET_MISSING, _WHAT, why, *_create(snapshot, secret))
     if set(secret.needed) <= set(secret.keys):
         why = f"{place} has the {_keys(secret.needed)} {needed}, but the credential could not be read: {detail}"
-        return wording.error(Code.CREDENTIAL_PROVIDER, _WHAT, why, *_create(snapshot, secret))
+        hint, commands = _create(snapshot, secret)
+        hint = f"if you changed the Secret, wait two minutes until the kubelet has updated it. Otherwise {hint}"
+        return wording.error(Code.CREDENTIAL_PROVIDER, _WHAT, why, hint, commands)
     if DOCKER_CONFIG_KEY in secret.keys and DOCKER_CONFIG_KEY not in secret.needed:
         why = f"{place} was created with `kubectl create secret docker-registry`, and needs the keys {needed}"
         return wording.error(Code.CREDENTIAL_SECRET_KEYS, _WHAT, why, *_create(snapshot, secret, delete=True))
@@ -168,28 +170,30 @@ def _change(snapshot: InstallationSnapshot) -> Remedy:
     """Return how to replace the credential."""
     secret = known_or(snapshot.credential_secret, None)
     if secret is None or secret.keys is None:
-        return f"correct the credential, as described in {_URL}", ()
+        return Remedy(f"correct the credential, as described in {_URL}")
     return _create(snapshot, secret)
 
 
 def _create(snapshot: InstallationSnapshot, secret: CredentialSecret, *, delete: bool = False) -> Remedy:
     """Return how to create the Secret, or to replace its values. The command asks for them."""
     if set(secret.needed) != {_USERNAME, _PASSWORD}:
-        return f"correct the Secret, as described in {_URL}", ()
+        return Remedy(f"correct the Secret, as described in {_URL}")
     namespace = snapshot.names.namespace
     create = kubectl.line("create", "secret", "generic", secret.name, namespace=namespace)
     if create is None:
-        return f"correct the Secret, as described in {_URL}", ()
+        return Remedy(f"correct the Secret, as described in {_URL}")
     values = f'--from-literal={_USERNAME}="$username" --from-file={_PASSWORD}=<(printf %s "$password")'
     ask = "read -rp 'User name: ' username && read -rsp 'Password: ' password && echo"
     apply = f"{create} {values} --dry-run=client -o yaml | kubectl apply --server-side --force-conflicts -f -"
     before = kubectl.line("delete", "secret", namespace=namespace, name=secret.name) if delete else None
     hint = "write the credential into the Secret, with bash. The refresher reads it within two minutes"
-    return hint, wording.commands(before, f"{ask} && {apply}")
+    if delete:
+        hint = f"add the component docker-config, which uses this Secret, or delete it and {hint}"
+    return remedy(hint, before, f"{ask} && {apply}")
 
 
 def _see_log(snapshot: InstallationSnapshot) -> Remedy:
-    return "find the reason in the log of the refreshers", wording.refresher_log(snapshot)
+    return Remedy("find the reason in the log of the refreshers", wording.refresher_log(snapshot))
 
 
 def check_refreshers(snapshot: InstallationSnapshot) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from webhook.constants import CERTIFICATE, PROGRAM, PULL_SECRET, REFRESHER, Inst
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Permission
-from webhook.diagnostics.doctor.wording import Remedy
+from webhook.diagnostics.remedy import Remedy
 from webhook.kube.partial import known
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
@@ -84,7 +84,7 @@ def _remedy(snapshot: InstallationSnapshot, missing: list[Permission]) -> Remedy
     secret = snapshot.configuration.mutator.pull_secret if isinstance(snapshot.configuration, EffectiveConfig) else None
     if secret != PULL_SECRET and all((one.resource, one.name) == ("secrets", secret) for one in missing):
         role = f"ClusterRole {snapshot.names.renamed(PROGRAM)}"
-        return f"webhook.pull_secret.name is {secret}: add that name to resourceNames in {role}", ()
+        return Remedy(f"webhook.pull_secret.name is {secret}: add that name to resourceNames in {role}")
     return wording.reinstall(snapshot)
 
 

@@ -5,6 +5,7 @@ from functools import partial
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import DOCS, PROGRAM, InstallationNames
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
+from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.output import kubectl
 from webhook.output.findings import Finding, Mark
 
@@ -13,9 +14,6 @@ INSTALL_URL = f"{DOCS}/how-to/install.md"
 ok = partial(Finding, Mark.OK)
 warning = partial(Finding, Mark.WARNING)
 error = partial(Finding, Mark.ERROR)
-
-#: A hint and its commands.
-Remedy = tuple[str, tuple[str, ...]]
 
 
 def commands(*lines: str | None) -> tuple[str, ...]:
@@ -33,11 +31,9 @@ def refresher_log(snapshot: InstallationSnapshot) -> tuple[str, ...]:
 def reinstall(snapshot: InstallationSnapshot) -> Remedy:
     """Return how to apply the manifests again, with a command if the installation has the shipped names."""
     if snapshot.names != InstallationNames():
-        return "apply the manifests of your installation again", ()
-    return (
-        "apply the manifests again, from the folder that you installed from",
-        (f"kubectl apply -k {_kustomization(snapshot)}",),
-    )
+        return Remedy("apply the manifests of your installation again")
+    hint = "apply the manifests again, from the folder that you installed from"
+    return remedy(hint, f"kubectl apply -k {_kustomization(snapshot)}")
 
 
 def _kustomization(snapshot: InstallationSnapshot) -> str:
