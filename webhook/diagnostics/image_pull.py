@@ -16,7 +16,7 @@ from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import CredentialProviderError, NotReadable
 from webhook.kube.objects import Event, Pod, Secret, is_managed_by_us
 from webhook.log.escaping import truncate
-from webhook.output import kubectl
+from webhook.output import invocation, kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
 from webhook.pull_secret import dockerconfigjson, keyring
@@ -135,5 +135,5 @@ def _entry(entries: Sequence[Entry], image: str) -> Finding:
         why = f"the pull secret has no entry for {shown}, only for {truncate(known, _SHOWN)}" if known else ""
         why = why or f"the pull secret has no entry for {shown}, because it is empty"
         hint = "configure a credential for that registry (opencti.daemon.registry, webhook.credentials)"
-        return Finding(Mark.FAIL, Code.SECRET_NO_ENTRY, what, why, hint, (kubectl.shell(PROGRAM, "doctor"),))
+        return Finding(Mark.FAIL, Code.SECRET_NO_ENTRY, what, why, hint, (invocation.command("doctor"),))
     return Finding(Mark.OK, Code.SECRET_ENTRY, what, f"{', then '.join(entry.key for entry in found)} for {shown}")

@@ -9,12 +9,12 @@ from collections.abc import Callable
 
 from msgspec import Struct
 
-from webhook.constants import DOCS, PROGRAM
+from webhook.constants import DOCS
 from webhook.diagnostics.remedy import Remedy
 from webhook.errors import InvalidReference
 from webhook.images import reference
 from webhook.kube.object_names import is_name, is_namespace
-from webhook.output import kubectl
+from webhook.output import invocation, kubectl
 from webhook.output.finding_codes import Code
 
 #: Limit of characters of a cause.
@@ -256,7 +256,7 @@ def _wrong_name(pull: _Pull) -> Remedy:
 
 def _refused(_: _Pull) -> Remedy:
     hint = f"check the credential in the pull secret that the Pod names, see {DOCS}/how-to/credentials.md"
-    return Remedy(hint, (kubectl.shell(PROGRAM, "doctor"),))
+    return Remedy(hint, (invocation.command("doctor"),))
 
 
 def _denied(pull: _Pull) -> Remedy:
@@ -291,7 +291,7 @@ def _disk(pull: _Pull) -> Remedy:
 
 def _planned(pull: _Pull) -> tuple[str, ...]:
     """Return the command that asks the registry for all images of the namespace."""
-    return (kubectl.shell(PROGRAM, "plan", "--namespace", pull.namespace),) if is_namespace(pull.namespace) else ()
+    return (invocation.command("plan", "--namespace", pull.namespace),) if is_namespace(pull.namespace) else ()
 
 
 def _copied(pull: _Pull) -> tuple[str, ...]:

@@ -147,6 +147,8 @@ _VARYING = [
     (r"\b[0-9a-f]{12}\b", "<hash>"),
     # How the demo says that this program is called, where it is not on the PATH.
     (r"\S*/python[\d.]* -m webhook", "registry-webhook"),
+    # The examples are named by their full path from a folder elsewhere.
+    (re.escape(str(Path(webhook.__file__).parents[1])), "<checkout>"),
 ]
 
 

@@ -42,7 +42,7 @@ from webhook.kube.objects import (
 )
 from webhook.kube.partial import known, known_or
 from webhook.log.escaping import truncate
-from webhook.output import kubectl
+from webhook.output import invocation, kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
@@ -363,7 +363,7 @@ def _policies(context: PodContext) -> Iterator[Finding]:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
             why = f"{why}, but the current one is {context.effective.digest}"
-            command = f"{kubectl.shell(PROGRAM, 'policy', 'mutate')} | kubectl apply -f -"
+            command = f"{invocation.command('policy', 'mutate', '--from-cluster')} | kubectl apply --server-side -f -"
             yield Finding(Mark.WARNING, Code.POLICY_OUTDATED, what, why, "generate the policy again", (command,))
 
 
@@ -563,5 +563,5 @@ def _dry_run(analysis: PodAnalysis) -> Finding | None:
     if any(secret.get("name") == analysis.secret for secret in trial.stored["spec"].get("imagePullSecrets", ())):
         return Finding(Mark.OK, Code.DRYRUN_OK, what, "gets the pull secret, and every image is unchanged")
     return Finding(
-        Mark.FAIL, Code.DRYRUN_UNCHANGED, what, "a dry run is not rewritten", *reachability.CHECK_INSTALLATION
+        Mark.FAIL, Code.DRYRUN_UNCHANGED, what, "a dry run is not rewritten", *reachability.check_installation()
     )

@@ -3,21 +3,23 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
-from webhook.constants import PROGRAM, InstallationNames
+from webhook.constants import InstallationNames
 from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import NotReadable
 from webhook.kube.objects import EndpointSlice, Webhook
 from webhook.kube.partial import known
-from webhook.output import kubectl
+from webhook.output import invocation, kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.pki import ca
 from webhook.timestamps import format_rfc3339
 
 _REPLICAS = "webhook replicas"
-#: Checks the installation from end to end.
-DOCTOR = kubectl.shell(PROGRAM, "doctor")
-CHECK_INSTALLATION = Remedy("check the installation", (DOCTOR,))
+
+
+def check_installation(hint: str = "check the installation") -> Remedy:
+    """Return how to check the installation from end to end."""
+    return Remedy(hint, (invocation.command("doctor"),))
 
 
 def display_name(names: InstallationNames) -> str:
@@ -49,7 +51,13 @@ def _check_endpoints(webhook: Webhook, endpoints: tuple[EndpointSlice, ...] | No
     if ready == 0:
         why = f"{place} has no ready endpoint, {_effect(webhook)}"
         pods = kubectl.line("get", "deployments,pods", namespace=service.namespace)
-        yield Finding(Mark.FAIL, Code.ENDPOINTS_NONE, _REPLICAS, why, *remedy("check the webhook's Pods", pods, DOCTOR))
+        yield Finding(
+            Mark.FAIL,
+            Code.ENDPOINTS_NONE,
+            _REPLICAS,
+            why,
+            *remedy("check the webhook's Pods", pods, invocation.command("doctor")),
+        )
     else:
         yield Finding(Mark.OK, Code.ENDPOINTS_OK, _REPLICAS, f"{place} has {ready} ready")
 
@@ -59,14 +67,14 @@ def _check_bundle(webhook: Webhook, now: float) -> Finding:
     if not webhook.client_config.ca_bundle:
         why = f"the webhook configuration has an empty caBundle, {_effect(webhook)}"
         hint = "check the installation if caBundle stays empty: the refresher or cert-manager writes it"
-        return Finding(Mark.FAIL, Code.CABUNDLE_EMPTY, what, why, hint, (DOCTOR,))
+        return Finding(Mark.FAIL, Code.CABUNDLE_EMPTY, what, why, *check_installation(hint))
     certificates = ca.certificates_in(webhook.client_config.ca_certificates)
     if not certificates:
         why = f"caBundle in the webhook configuration has no readable certificate, {_effect(webhook)}"
-        return Finding(Mark.FAIL, Code.CABUNDLE_INVALID, what, why, *CHECK_INSTALLATION)
+        return Finding(Mark.FAIL, Code.CABUNDLE_INVALID, what, why, *check_installation())
     end = max(ca.validity(one).ends for one in certificates)
     ends = format_rfc3339(end.timestamp())
     if end <= datetime.fromtimestamp(now, UTC):
         why = f"the last CA in caBundle expired at {ends}, {_effect(webhook)}"
-        return Finding(Mark.FAIL, Code.CABUNDLE_EXPIRED, what, why, *CHECK_INSTALLATION)
+        return Finding(Mark.FAIL, Code.CABUNDLE_EXPIRED, what, why, *check_installation())
     return Finding(Mark.OK, Code.CABUNDLE_OK, what, f"valid until {ends}")

@@ -10,7 +10,7 @@ from webhook.constants import DOCS, ENABLED_LABEL, READER_ROLE
 from webhook.diagnostics import webhook_match
 from webhook.diagnostics.explain import analysis as cases
 from webhook.diagnostics.explain.analysis import PodAnalysis, PodContext
-from webhook.diagnostics.explain.reachability import CHECK_INSTALLATION
+from webhook.diagnostics.explain.reachability import check_installation
 from webhook.diagnostics.remedy import Remedy
 from webhook.errors import NotPermitted, NotReadable
 from webhook.images.resolver import Reason
@@ -212,7 +212,7 @@ def _why_not(analysis: PodAnalysis) -> Finding:
     trial = analysis.dry_run
     if trial is not None and trial.mark is Mark.FAIL:
         why = f"all checks pass, but {trial.message}"
-        return _finding(Mark.FAIL, Code.DRYRUN_UNCHANGED, why, CHECK_INSTALLATION)
+        return _finding(Mark.FAIL, Code.DRYRUN_UNCHANGED, why, check_installation())
     if trial is not None and trial.mark is Mark.OK:
         why = (
             "a dry run is rewritten now; the webhook was unavailable or configured differently when the Pod was created"
