@@ -98,6 +98,7 @@ def describe(error: yaml.YAMLError | UnicodeError, text: str) -> Problem:
     message = f"{error.context or ''}: {error.problem or ''}"
     last_line = text.rstrip().count("\n") + 1
     is_at_end = line is not None and line > last_line
+    line = last_line if is_at_end else line
     if is_at_end and "node content" in message:
         return Problem("invalid YAML: unexpected end of the file", "close all brackets and braces", last_line)
     if _CANNOT_START in message:

@@ -142,3 +142,25 @@ def test_edited_aliased_image_changes_only_image() -> None:
     (document,) = manifests.parse(text.encode()).documents
     value = {"kind": "Pod", "x": "nginx", "spec": {"containers": [{"image": "r/nginx"}]}}
     assert manifests.parse(manifests.edited(document, value).encode()).values == [value]
+
+
+@pytest.mark.parametrize(
+    ("text", "line", "words"),
+    [
+        ("a: [b\n", 1, "expected , or ]"),
+        ("kind: Pod\n---\nkind: Pod\nspec: ]\n", 4, "expected a value"),
+        ("kind: Pod\nspec: {{ .Values.spec }}\n", 2, "template"),
+        ("{{- if .Values.pod }}\nkind: Pod\n{{- end }}\n", 1, "template"),
+        ('{"kind": "Pod"', 1, "JSON: expected a comma"),
+        ('{"kind": ]', 1, "JSON: expected a value"),
+        ('{"kind": "Po\nd"', 1, "JSON: a control character"),
+        ("kind: Pod\n---x: 1\n", 2, "only a comment"),
+    ],
+)
+def test_parse_invalid_manifest_says_what_and_where(text: str, line: int, words: str) -> None:
+    with pytest.raises(InvalidManifest) as caught:
+        manifests.parse(text.encode())
+    assert words in str(caught.value)
+    assert caught.value.line == line
+    assert str(caught.value.in_file("pod.yaml")).endswith(f"(pod.yaml:{line})")
+    assert caught.value.in_file("pod.yaml").hint == caught.value.hint
