@@ -114,7 +114,7 @@ def test_plan_system_namespace_reason_named(installation: Installation, configur
     assert installation.cluster.exists("default", "namespace/kube-system")
     ran = program("plan", "--namespace", "kube-system", configure())
     assert ran.status == 1
-    assert re.search(r"^kube-system  namespace kube-system ", ran.stdout, re.MULTILINE)
+    assert re.search(r"^  kube-system: namespace kube-system ", ran.stdout, re.MULTILINE)
 
 
 def test_plan_images_looked_up_in_registry(registry: Registry, namespace: str, configure: _Configure) -> None:

@@ -5,11 +5,9 @@ from collections.abc import Iterator
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
 from webhook.output.finding_blocks import wrapped
 from webhook.output.phrases import counted
-from webhook.output.table import table
 from webhook.output.terminal import Screen, bold, join
 
 _CHANGE_INDENT = "    "
-_OTHER_HEADINGS = ("NAMESPACE", "PODS", "WOULD CHANGE", "REASON")
 
 
 def lines(found: Report, screen: Screen) -> Iterator[str]:
@@ -22,15 +20,13 @@ def lines(found: Report, screen: Screen) -> Iterator[str]:
     for note in found.notes:
         yield from wrapped(f"note: {note}", screen)
     yield from _drifted(found, screen)
-    others = [
-        (one.name, f"{one.counts.pods:,}", f"{one.counts.would_change:,}", one.why)
-        for one in found.namespaces
-        if not one.selected
-    ]
+    others = [one for one in found.namespaces if not one.selected]
     if others:
         yield ""
         yield "Namespaces that are not selected:"
-        yield from table(others, screen, _OTHER_HEADINGS)
+        for one in others:
+            counts = f"{one.counts.would_change:,} of {counted(one.counts.pods, 'Pod')} would change"
+            yield from wrapped(f"{one.name}: {counts} ({one.why})", screen)
 
 
 def headline(found: Report) -> str:

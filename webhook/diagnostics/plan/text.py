@@ -3,16 +3,14 @@
 from collections.abc import Iterator
 
 from webhook.constants import PROGRAM
-from webhook.diagnostics.plan.analysis import NamespacePlan, Plan, PlannedImage, WorkloadChange
-from webhook.output import finding_blocks
+from webhook.diagnostics.plan.analysis import NamespacePlan, Plan, PlannedImage
+from webhook.output.finding_blocks import wrapped
 from webhook.output.phrases import counted
-from webhook.output.table import table
 from webhook.output.terminal import Screen, bold, join
 from webhook.registry.image_lookup import ImageStatus
 
-_HEADINGS = ("WORKLOAD", "CHANGES")
-_NOTE_HEADINGS = ("WORKLOAD", "NOTE")
-_IMAGE_HEADINGS = ("IMAGE", "USED BY")
+#: The indentation of what belongs to a workload or an image.
+_BELOW = "    "
 _OBSTACLES = frozenset({ImageStatus.MISSING, ImageStatus.REFUSED})
 #: The heading of each group of images.
 _GROUPS = {
@@ -35,11 +33,12 @@ def lines(plan: Plan, screen: Screen) -> Iterator[str]:
     if cannot:
         yield ""
         yield "Namespaces that cannot be opted in:"
-        yield from table(cannot, screen, ("NAMESPACE", "REASON"))
+        for name, why in cannot:
+            yield from wrapped(f"{name}: {why}", screen)
     empty = [found.name for found in plan.namespaces if found.selectable and not found.workloads]
     if empty:
         yield ""
-        yield f"Namespaces without workloads: {', '.join(empty)}"
+        yield from wrapped(f"Namespaces without workloads: {', '.join(empty)}", screen, "")
 
 
 def obstacles(plan: Plan, *, whole: bool) -> bool:
@@ -55,9 +54,9 @@ def _summary(plan: Plan, screen: Screen) -> Iterator[str]:
     yield bold(f"{changed:,} of {counted(workloads, 'workload')} would change{images}", screen)
     yield f"  configuration: {plan.configuration} ({plan.hash})"
     asked = plan.asked if not plan.asked.startswith("asked") else f"{plan.asked}: {_tally(plan)}"
-    yield from finding_blocks.wrapped(f"registry: {asked}", screen)
+    yield from wrapped(f"registry: {asked}", screen)
     for note in plan.notes:
-        yield from finding_blocks.wrapped(f"note: {note}", screen)
+        yield from wrapped(f"note: {note}", screen)
     for status in _GROUPS:
         yield from _images(status, [one for one in plan.images if one.status is status], screen)
 
@@ -73,10 +72,12 @@ def _images(status: ImageStatus, images: list[PlannedImage], screen: Screen) -> 
         return
     yield ""
     yield bold(f"{counted(len(images), 'image')} {_GROUPS[status]}", screen)
-    yield from table([(one.image, _users(one)) for one in images], screen, _IMAGE_HEADINGS)
+    for one in images:
+        yield from wrapped(one.image, screen)
+        yield from wrapped(f"used by {_users(one)}", screen, _BELOW)
     if status is not ImageStatus.MISSING:
         for detail in dict.fromkeys(one.detail for one in images if one.detail):
-            yield from finding_blocks.wrapped(detail, screen)
+            yield from wrapped(detail, screen)
     commands = [one.copy_command for one in images if one.copy_command is not None]
     if commands:
         yield "To copy these images:"
@@ -95,18 +96,18 @@ def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
     else:
         state = f"{len(found.steps):,} of {counted(found.workloads, 'workload')} would change"
     yield bold(f"{found.name}: {state}", screen)
-    rows = [row for step in found.steps for row in _step(step)]
-    rows += [(str(one), f"unchanged: {one.why}") for one in found.left_alone]
-    yield from table(rows, screen, _HEADINGS)
+    for step in found.steps:
+        yield from wrapped(str(step), screen)
+        for line in [*map(str, step.changes), *(["adds the pull secret"] if step.gets_secret else [])]:
+            yield from wrapped(line, screen, _BELOW)
+    for one in found.left_alone:
+        yield from wrapped(f"{one}: unchanged, {one.why}", screen)
     commands = [*([found.command] if found.command else []), *(step.command for step in found.steps if step.command)]
     if commands:
         yield "Commands:"
         yield from (join("  ", line) for line in commands)
-    notes = [(str(step), step.note) for step in found.steps if step.note]
-    yield from table(notes, screen, _NOTE_HEADINGS)
-
-
-def _step(step: WorkloadChange) -> Iterator[tuple[str, str]]:
-    lines = [*map(str, step.changes), *(["adds the pull secret"] if step.gets_secret else [])]
-    for number, line in enumerate(lines):
-        yield (str(step) if number == 0 else "", line)
+    notes = [f"{step}: {step.note}" for step in found.steps if step.note]
+    if notes:
+        yield "Notes:"
+        for note in notes:
+            yield from wrapped(note, screen)
