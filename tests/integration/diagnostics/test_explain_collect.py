@@ -123,6 +123,7 @@ def test_collect_deployment_has_template_and_newest_pod(place: Place, reader: Re
     pods = [
         {"metadata": {**of_set, "name": "old", "uid": "1", "creationTimestamp": "2026-11-01T00:00:00Z"}, "spec": _SPEC},
         {"metadata": {**of_set, "name": "new", "uid": "2", "creationTimestamp": "2026-11-02T00:00:00Z"}, "spec": _SPEC},
+        {"metadata": {**of_set, "name": "leaving", "deletionTimestamp": "2026-11-04T00:00:00Z"}, "spec": _SPEC},
         {
             "metadata": {"name": "foreign", "namespace": "team-a", "creationTimestamp": "2026-11-03T00:00:00Z"},
             "spec": _SPEC,

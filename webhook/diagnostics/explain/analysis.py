@@ -95,7 +95,8 @@ class PodContext(NamedTuple):
     @property
     def recreation(self) -> Remedy:
         """How to recreate the Pod."""
-        if not self.exists and (self.owner is None or self.owner.kind == "Pod"):
+        annotations = (self.manifest.get("metadata") or {}).get("annotations") or {}
+        if MIRROR_ANNOTATION in annotations or (not self.exists and (self.owner is None or self.owner.kind == "Pod")):
             return Remedy()
         return restart_commands.of_pod(self.namespace, self.name, self.owner, ready=not self.exists or self.is_ready)
 
@@ -322,6 +323,9 @@ def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
     read = analysis.context
     # First, because a label on a namespace that is never selected changes nothing.
     yield from or_unknown("namespace settings", Code.NAMESPACE_UNKNOWN, _is_allowed(read))
+    # Second, because no label changes a static Pod.
+    if MIRROR_ANNOTATION in analysis.pod.metadata.annotations:
+        yield Finding(Mark.FAIL, Code.POD_MIRROR, "Pod", webhook_match.MIRROR, webhook_match.MIRROR_HINT)
     yield from _orphaned(read)
     yield from or_unknown("webhook configuration", Code.WEBHOOK_UNKNOWN, _webhook(read, analysis.pod, analysis.dry_run))
     yield from _is_selected(read)
@@ -461,17 +465,13 @@ def _opted_out(context: PodContext, pod: Pod) -> Iterator[Finding]:
     without = restart_commands.without_label(context.namespace, context.name, context.owner, ENABLED_LABEL)
     if context.effective is None:
         # The label has no effect with `webhook.pod_opt_out: ignore`, which is not known here.
-        if MIRROR_ANNOTATION in pod.metadata.annotations:
-            yield Finding(Mark.FAIL, Code.POD_MIRROR, what, webhook_match.MIRROR, webhook_match.MIRROR_HINT)
-        elif label == "false":
+        if label == "false":
             yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, opted_out, *without)
         return
     decision = context.effective.mutator.decide(PodRequest.to_create(context.manifest, context.namespace))
     if decision.outcome == Outcome.OPTED_OUT:
         yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, opted_out, *without)
-    elif decision.outcome == Outcome.MIRROR:
-        yield Finding(Mark.FAIL, Code.POD_MIRROR, what, webhook_match.MIRROR, webhook_match.MIRROR_HINT)
-    else:
+    elif decision.outcome != Outcome.MIRROR:
         yield Finding(Mark.OK, Code.POD_OK, what, "neither opted out nor a mirror Pod")
 
 

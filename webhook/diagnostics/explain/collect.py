@@ -133,7 +133,8 @@ class Collector:
         found = [
             pod
             for pod in self._reader.list(POD_MANIFESTS, namespace, labels=selector)
-            if owners & {owner.uid for owner in msgspec.convert(pod["metadata"], Metadata).owner_references}
+            if pod["metadata"].get("deletionTimestamp") is None
+            and owners & {owner.uid for owner in msgspec.convert(pod["metadata"], Metadata).owner_references}
         ]
         return max(found, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
 

@@ -668,3 +668,13 @@ def test_explain_stateful_set_with_failed_pull_deletes_pod() -> None:
     assert explained(manifest, **early).commands == ("kubectl -n team-a rollout restart statefulset/db",)
     manifest["status"]["containerStatuses"][0]["ready"] = False
     assert explained(manifest, **early).commands[1:] == ("kubectl -n team-a delete pod web-1",)
+
+
+@pytest.mark.parametrize("settings_", [settings(), UNREADABLE], ids=["all", "limited"])
+def test_explain_static_pod_without_label_named_as_static(settings_: Any) -> None:
+    manifest = pod("nginx")
+    manifest["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "abc"}
+    node = WorkloadName("Node", "node-1")
+    explanation = explained(manifest, settings=settings_, namespace_object=namespace({}), owner=node)
+    assert explanation.code is Code.POD_MIRROR
+    assert explanation.commands == ()
