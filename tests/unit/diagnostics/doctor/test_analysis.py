@@ -93,12 +93,12 @@ FAILING: dict[str, Case] = {
         {"webhook_configuration": calling(rules=[])},
         Code.WEBHOOK_RULES,
     ),
-    "nobody rewrites": Case(
+    "the policy that replaces the webhook is missing": Case(
         {"webhook_configuration": calling(matchConditions=[{"name": "the-policy-rewrites", "expression": "false"}])},
         Code.POLICY_MISSING,
         "policy-mutate",
     ),
-    "Pods without labels are kept out": Case(
+    "Pods without labels are excluded": Case(
         {"webhook_configuration": calling(objectSelector={"matchLabels": {"app": "x"}})}, Code.SELECT_PODS
     ),
     "dry runs are refused": Case({"webhook_configuration": calling(sideEffects="Some")}, Code.WEBHOOK_SIDE_EFFECTS),
@@ -120,7 +120,7 @@ FAILING: dict[str, Case] = {
         {"deployment": deployment(0), "endpoint_slices": (), "webhook_configuration": calling(failurePolicy="Fail")},
         Code.DEPLOY_SCALED_DOWN,
     ),
-    "no replica comes up": Case(
+    "no replica is available": Case(
         {"deployment": deployment(availableReplicas=0), "endpoint_slices": (), "replicas": (_CRASHED,)},
         Code.DEPLOY_UNAVAILABLE,
     ),
@@ -133,8 +133,8 @@ FAILING: dict[str, Case] = {
         Code.CABUNDLE_EMPTY,
         "kubectl -n registry-webhook logs",
     ),
-    "caBundle is no certificate": Case({"webhook_configuration": calling(b"x")}, Code.CABUNDLE_INVALID),
-    "caBundle is another authority's": Case(
+    "caBundle is not a certificate": Case({"webhook_configuration": calling(b"x")}, Code.CABUNDLE_INVALID),
+    "caBundle is of another CA": Case(
         {"webhook_configuration": calling(signer(1).certificate)},
         Code.CABUNDLE_MISMATCH,
     ),
@@ -152,7 +152,7 @@ FAILING: dict[str, Case] = {
         "cainjector",
     ),
     "there is no certificate": Case({"certificate": None}, Code.CERT_MISSING),
-    "the certificate is none": Case(
+    "the certificate is not readable": Case(
         {"certificate": read(type(certificate_secret()), {})},
         Code.CERT_INVALID,
     ),
@@ -166,12 +166,12 @@ FAILING: dict[str, Case] = {
         Code.CERT_EXPIRED,
         "registry-webhook certs create --force",
     ),
-    "the certificate is of the future": Case({"certificate": certificate_secret(_FUTURE)}, Code.CERT_NOT_YET_VALID),
+    "the certificate is not valid yet": Case({"certificate": certificate_secret(_FUTURE)}, Code.CERT_NOT_YET_VALID),
     "the certificate is for another name": Case(
         {"certificate": certificate_secret(_MISNAMED)},
         Code.CERT_NAME,
     ),
-    "a server has one that expired": Case(
+    "a server has an expired certificate": Case(
         {
             "replicas": (
                 replica(
@@ -186,7 +186,7 @@ FAILING: dict[str, Case] = {
         },
         Code.CERT_SERVED_EXPIRED,
     ),
-    "a server cannot take its certificate": Case(
+    "a server cannot load its certificate": Case(
         {"replicas": (replica(PODS[0], says("webhook", settings().digest, certificate_last_reload_successful=0)),)},
         Code.CERT_NOT_LOADED,
     ),
@@ -194,16 +194,16 @@ FAILING: dict[str, Case] = {
         {"replicas": (replica(PODS[0], says("webhook", settings().digest, client_ca_last_reload_successful=0)),)},
         Code.CERT_NOT_LOADED,
     ),
-    "the mode is another one": Case(
+    "the mode differs": Case(
         {"configuration": settings(namespaces={"mode": "all"})},
         Code.SELECT_MODE,
         "overlays/cluster-wide",
     ),
-    "Pods opt themselves out against the configuration": Case(
+    "Pods can opt out although the configuration ignores it": Case(
         {"configuration": settings(pod_opt_out="ignore")},
         Code.SELECT_OPT_OUT,
     ),
-    "a served namespace is not selected": Case(
+    "the webhook is not called for a selected namespace": Case(
         {
             "webhook_configuration": calling(
                 namespaceSelector={
@@ -220,7 +220,7 @@ FAILING: dict[str, Case] = {
         },
         Code.SELECT_NAMESPACES,
     ),
-    "rights are missing": Case(
+    "permissions are missing": Case(
         {
             "permissions": dict.fromkeys(required_permissions(PULL_SECRET, manages_certificate=True), False),
             "replicas": refreshers(came("cluster-unavailable", ready=False)),
@@ -247,18 +247,18 @@ FAILING: dict[str, Case] = {
         Code.RBAC_MISSING,
         "ClusterRole registry-webhook",
     ),
-    "a guard is gone": Case(
+    "a guard policy is missing": Case(
         {"guards": GUARDS[1:]},
         Code.GUARD_MISSING,
         "kubectl apply -k certs/self-managed",
     ),
-    "a guard is not bound": Case(
+    "a guard policy is not bound": Case(
         {"bindings": (*(Binding(name, denies=True) for name in GUARDS[1:]), Binding(GUARDS[0], denies=False))},
         Code.GUARD_NOT_BOUND,
     ),
-    "nobody has the Lease": Case({"lease": Lease("", None)}, Code.LEASE_NONE),
+    "no replica holds the Lease": Case({"lease": Lease("", None)}, Code.LEASE_NONE),
     "the Lease is old": Case({"lease": Lease("gone_1", NOW - timedelta(minutes=5))}, Code.LEASE_EXPIRED),
-    "the Lease is over by its own duration": Case(
+    "the Lease has expired by its own duration": Case(
         {"lease": Lease("gone_1", NOW - timedelta(seconds=41), timedelta(seconds=10))}, Code.LEASE_EXPIRED
     ),
     "two replicas write": Case({"replicas": (*refreshers(), *refreshers())}, Code.LEASE_SPLIT),
@@ -274,7 +274,7 @@ FAILING: dict[str, Case] = {
     "the credential cannot be published": Case(
         {"replicas": refreshers(came("cluster-unavailable", ready=False))}, Code.CREDENTIAL_UNPUBLISHED
     ),
-    "the source gives nothing": Case(
+    "the credential provider fails": Case(
         {"replicas": refreshers(came("provider-failed", ready=False)), "credential_secret": None},
         Code.CREDENTIAL_PROVIDER,
         "how-to/credentials.md",
@@ -336,7 +336,7 @@ FAILING: dict[str, Case] = {
         },
         Code.CREDENTIAL_EXPIRED,
     ),
-    "a foreign Secret is in the way": Case(
+    "a foreign Secret has the name": Case(
         {"pull_secrets": (pull_secret("team-a", labels={}), pull_secret("team-b"))},
         Code.SECRET_FOREIGN,
         "kubectl -n team-a delete secret registry-webhook-pull",
@@ -356,19 +356,19 @@ FAILING: dict[str, Case] = {
         Code.PULL_UNTRUSTED,
         "certs.d",
     ),
-    "nodes are refused": Case(
+    "the registry refuses nodes": Case(
         {"waiting_pods": (waiting_pod("authorization failed: no basic auth credentials"),)},
         Code.PULL_REFUSED,
     ),
-    "a sample stays as it is": Case(
+    "a dry run is not rewritten": Case(
         {"dry_run": tryout(DryRunResult(stored("registry-webhook/sample")))},
         Code.DRYRUN_UNCHANGED,
     ),
-    "a sample gets no secret": Case(
+    "a dry run gets no pull secret": Case(
         {"dry_run": tryout(DryRunResult(stored()))},
         Code.DRYRUN_NO_SECRET,
     ),
-    "a sample is refused by the webhook that fails closed": Case(
+    "a dry run is refused by the webhook that fails closed": Case(
         {"dry_run": tryout(DryRunResult(None, refusal=_REFUSAL))},
         Code.DRYRUN_REFUSED,
         "how-to/troubleshoot.md",
@@ -384,22 +384,22 @@ WARNING: dict[str, Case] = {
         {"configuration": _UNREAD, "replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
         Code.CONFIG_DIFFERS,
     ),
-    "a replica is late": Case(
+    "a replica has an older configuration": Case(
         {"replicas": (replica(PODS[0], says("webhook", "old")), replica(PODS[1]))},
         Code.CONFIG_OUTDATED,
     ),
-    "a rollout is not over": Case(
+    "a rollout is not complete": Case(
         {"deployment": deployment(updatedReplicas=1)},
         Code.DEPLOY_ROLLOUT,
     ),
-    "the timeout is another one": Case({"webhook_configuration": calling(timeoutSeconds=30)}, Code.WEBHOOK_TIMEOUT),
+    "the timeout differs": Case({"webhook_configuration": calling(timeoutSeconds=30)}, Code.WEBHOOK_TIMEOUT),
     "the webhook is called once": Case(
         {"webhook_configuration": calling(reinvocationPolicy="Never")}, Code.WEBHOOK_REINVOCATION
     ),
     "versions are matched exactly": Case(
         {"webhook_configuration": calling(matchPolicy="Exact")}, Code.WEBHOOK_MATCH_POLICY
     ),
-    "the conditions are gone": Case(
+    "the match conditions are missing": Case(
         {"webhook_configuration": calling(matchConditions=[])},
         Code.WEBHOOK_CONDITION_MISSING,
     ),
@@ -418,7 +418,7 @@ WARNING: dict[str, Case] = {
         {"webhook_configuration": calling(clientConfig={"url": "https://192.0.2.1/mutate", "caBundle": _BUNDLE64})},
         Code.WEBHOOK_URL,
     ),
-    "the system's namespaces are not kept out": Case(
+    "system namespaces are not excluded": Case(
         {
             "webhook_configuration": calling(
                 namespaceSelector={
@@ -428,7 +428,7 @@ WARNING: dict[str, Case] = {
         },
         Code.SELECT_SYSTEM,
     ),
-    "the certificate ends soon": Case({"certificate": certificate_secret(_ENDING)}, Code.CERT_EXPIRING),
+    "the certificate expires soon": Case({"certificate": certificate_secret(_ENDING)}, Code.CERT_EXPIRING),
     "the account can read all Secrets": Case(
         {
             "permissions": dict.fromkeys(
@@ -457,7 +457,7 @@ WARNING: dict[str, Case] = {
         "webhook.verify_ca",
     ),
     "there is no credential": Case({"replicas": refreshers()}, Code.CREDENTIAL_NONE),
-    "the first pass is not over": Case(
+    "the first refresh is not complete": Case(
         {"replicas": refreshers(Readiness(ready=False, warnings=(Notice("refresh-pending", "x"),)))},
         Code.CREDENTIAL_NOT_READY,
     ),
@@ -470,7 +470,7 @@ WARNING: dict[str, Case] = {
         },
         Code.SECRET_OUTDATED,
     ),
-    "the sidecar complains": Case(
+    "the refresher warns": Case(
         {
             "replicas": refreshers(
                 Readiness(ready=True, warnings=(Notice("certificate-failed", "it cannot be written"),)),
@@ -479,7 +479,7 @@ WARNING: dict[str, Case] = {
         },
         Code.SIDECAR_WARNING,
     ),
-    "the sidecar warns of something that is not known here": Case(
+    "the refresher warns with an unknown code": Case(
         {
             "replicas": refreshers(
                 Readiness(ready=True, warnings=(Notice("invented-later", "it is so", "team-a"),)),
@@ -488,18 +488,18 @@ WARNING: dict[str, Case] = {
         },
         Code.SIDECAR_WARNING,
     ),
-    "the last refresh ended in a way that is not known here": Case(
+    "the last refresh has an unknown code": Case(
         {"replicas": refreshers(came("invented-later"), credential_refreshed_timestamp_seconds=1)},
         Code.SIDECAR_WARNING,
     ),
-    "a sidecar describes its state in text only": Case(
+    "a refresher of an older version": Case(
         {"replicas": refreshers(None, credential_refreshed_timestamp_seconds=1)}, Code.SIDECAR_OLDER
     ),
     "an image is not there": Case(
         {"waiting_pods": (waiting_pod("not found"),)},
         Code.PULL_NOT_FOUND,
     ),
-    "many pull secrets leave namespaces that nobody labelled": Case(
+    "many namespaces without a label lose the pull secret": Case(
         {
             "namespaces": (*map(namespace, _UNLABELLED), *(namespace(name, "true") for name in SERVED)),
             "pull_secrets": tuple(pull_secret(name) for name in (*_UNLABELLED, *SERVED)),
@@ -507,7 +507,7 @@ WARNING: dict[str, Case] = {
         Code.SECRET_LEAVING,
         "overlays/cluster-wide",
     ),
-    "no namespace is served": Case(
+    "no namespace is selected": Case(
         {"namespaces": (namespace("other"),), "dry_run": None},
         Code.DRYRUN_NO_NAMESPACE,
         "registry-webhook/enabled=true",

@@ -16,11 +16,11 @@ ORIGINALS = {ORIGINALS_ANNOTATION: '{"c0":"nginx"}'}
 GOOD = f"{SERVER}/nginx"
 
 
-def reported(*pods: Pod, parents: dict[str, Owner] | None = None, engine: Rewriter = WEBHOOK) -> Report:
+def reported(*pods: Pod, parents: dict[str, Owner] | None = None, rewriter: Rewriter = WEBHOOK) -> Report:
     labels = {"team-a": {ENABLED_LABEL: "true"}, "team-b": {ENABLED_LABEL: "true"}, "other": {}, "kube-system": {}}
     decided = settings()
-    standings = {name: namespace_status(decided, name, found) for name, found in labels.items()}
-    return report(decided, Observed(pods, standings, parents or {}, engine))
+    statuses = {name: namespace_status(decided, name, found) for name, found in labels.items()}
+    return report(decided, Observed(pods, statuses, parents or {}, rewriter))
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_drift_images_counted_by_registry() -> None:
 
 
 @pytest.mark.parametrize(
-    ("engine", "name", "values"),
+    ("rewriter", "name", "values"),
     [
         (WEBHOOK, "webhook", None),
         (Rewriter(webhook=False, policy=False), NONE, ()),
@@ -141,8 +141,8 @@ def test_drift_images_counted_by_registry() -> None:
         ),
     ],
 )
-def test_drift_rewriter_named(engine: Rewriter, name: str, values: tuple[str, ...] | None) -> None:
-    found = reported(engine=engine)
+def test_drift_rewriter_named(rewriter: Rewriter, name: str, values: tuple[str, ...] | None) -> None:
+    found = reported(rewriter=rewriter)
     assert found.rewriter == name
     assert bool(found.notes) == (values is not None)
     assert all(value in " ".join(found.notes) for value in values or ())

@@ -84,8 +84,8 @@ def test_lines_images_grouped_with_each_reason_once() -> None:
 
 
 def test_obstacles_missing_image_or_unselectable_namespace() -> None:
-    def obstacles(presence: ImageStatus, *, whole: bool = True) -> bool:
-        images = (PlannedImage(IMAGE.image, (), (), presence),)
+    def obstacles(status: ImageStatus, *, whole: bool = True) -> bool:
+        images = (PlannedImage(IMAGE.image, (), (), status),)
         return text.obstacles(planned(NAMESPACE, SYSTEM, images=images), whole=whole)
 
     assert obstacles(ImageStatus.MISSING)
