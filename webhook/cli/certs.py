@@ -169,7 +169,7 @@ def _create(options: _Options, kind: _Kind, names: tuple[str, ...], next_steps: 
     try:
         pair = issue.sign(issuer, names, now, timedelta(days=options.days), is_client=kind.is_client)
     except CertificateError as error:
-        raise CertificateError(str(error), where=str(folder / _CA_FILES[0])) from None
+        raise CertificateError(str(error), where=str(folder / _CA_FILES[0]), hint=error.hint) from None
     contents = dict(zip(kind.files, pair, strict=True))
     if known is None:
         contents |= dict(zip(_CA_FILES, issuer, strict=True))

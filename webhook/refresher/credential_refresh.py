@@ -270,8 +270,8 @@ class CredentialRefresher:
     def _failed(self, error: CredentialProviderError | InvalidCredential) -> RefreshResult:
         kind = "invalid" if isinstance(error, InvalidCredential) else "none"
         self._metrics.provider_failures.labels(kind).inc()
-        self._events.report(EventReason.PROVIDER_FAILED, f"The credential provider failed, retrying: {error}.")
-        return RefreshResult(Outcome.PROVIDER, str(error))
+        self._events.report(EventReason.PROVIDER_FAILED, f"The credential provider failed, retrying: {error.one_line}.")
+        return RefreshResult(Outcome.PROVIDER, error.one_line)
 
     def _adopt(self) -> None:
         """Read the published pull secret once per term; it is kept until there is a better one."""
