@@ -45,11 +45,7 @@ _NOTES = """
 def metrics(exposition: str) -> dict[str, Metric]:
     """Return our metrics in an exposition by name, counters with `_total`."""
     ours = [one for one in families(exposition) if one.name.startswith("registry_webhook")]
-    return {
-        f"{one.name}_total" if one.type == "counter" else one.name: one
-        for one in ours
-        if not one.name.endswith("_created")
-    }
+    return {f"{one.name}_total" if one.type == "counter" else one.name: one for one in ours}
 
 
 def page() -> str:
@@ -66,7 +62,7 @@ def _table(exposition: str) -> str:
 
 
 def _labels(metric: Metric) -> Iterator[str]:
-    samples = [sample.labels for sample in metric.samples if not sample.name.endswith("_created")]
+    samples = [sample.labels for sample in metric.samples]
     for label in dict.fromkeys(label for labels in samples for label in labels if label != "le"):
         values = dict.fromkeys(labels[label] for labels in samples)
         # An example has one value of a label that has any number of them.
