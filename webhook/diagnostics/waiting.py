@@ -13,8 +13,11 @@ from msgspec import Struct
 from webhook.constants import MIRROR_ANNOTATION
 from webhook.diagnostics import pull_errors
 from webhook.diagnostics.remedy import Remedy
+from webhook.diagnostics.remedy import remedy as remedy_of
+from webhook.kube.object_names import is_name
 from webhook.kube.objects import ContainerStatus, Event, Pod
 from webhook.log.escaping import truncate
+from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.phrases import ago
 
@@ -139,4 +142,9 @@ def remedy(pod: Pod, failed: FailedPull, written: str = "") -> Remedy:
     if failed.code in REFUSALS and MIRROR_ANNOTATION in pod.metadata.annotations:
         return Remedy(STATIC_POD_HINT)
     node, namespace = pod.spec.node_name, pod.metadata.namespace
-    return pull_errors.remedy(failed.code, failed.image, node=node, namespace=namespace, written=written)
+    usual = pull_errors.remedy(failed.code, failed.image, node=node, namespace=namespace, written=written)
+    if failed.code is not Code.PULL_FAILED:
+        return usual
+    # Before Kubernetes 1.32 the status has no cause during back-off, and Events have it.
+    name = pod.metadata.name
+    return remedy_of(usual.hint, kubectl.line("describe", "pod", name, namespace=namespace) if is_name(name) else None)

@@ -301,6 +301,10 @@ def test_explain_failed_pull_names_cause(case: Case) -> None:
     check(case)
 
 
+def test_explain_pull_without_cause_shows_events() -> None:
+    assert UNPULLABLE["no events"].explained().commands == ("kubectl -n team-a describe pod web-1",)
+
+
 def test_explain_edited_pull_secret_warns() -> None:
     editor = ManagedFields("kubectl-edit", "Update", BEFORE, {"f:data": {".": {}, "f:.dockerconfigjson": {}}})
     made = secret()
