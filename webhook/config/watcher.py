@@ -79,10 +79,9 @@ class ConfigWatcher:
         """Log and keep errors, each with its hint."""
         self.errors = tuple(f"{error}; {hint}" if hint else error for error, hint in errors)
         for error, hint in errors:
-            event = log.event(
-                "configuration reload failed, keeping previous configuration", error=error, hint=hint or None
+            _log.error(
+                log.event("configuration reload failed, keeping previous configuration", error=error, hint=hint or None)
             )
-            _log.error(event)
 
     def _read(self) -> bytes:
         return files.configuration(self._path)[0]
