@@ -3,6 +3,9 @@
 from pathlib import Path
 from typing import NamedTuple
 
+#: For a response that is not from an API server.
+SERVER_HINT = "check the server in the kubeconfig: kubectl config view --minify"
+
 
 class Access(NamedTuple):
     """The values of kubectl's connection options; the default is what kubectl does without any.

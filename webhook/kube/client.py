@@ -5,9 +5,10 @@ The client's classes for objects are not used: they would take most of the memor
 
 import os
 import re
+import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +28,7 @@ from webhook import __version__
 from webhook.constants import PROGRAM
 from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.kube import kubeconfig_credentials
-from webhook.kube.access import Access
+from webhook.kube.access import SERVER_HINT, Access
 from webhook.kube.objects import Status
 from webhook.log import shorten
 from webhook.registry import proxy
@@ -91,6 +92,14 @@ class Connection(NamedTuple):
     """Sent with each request, to impersonate a user."""
     timeout: float | None = None
     """Replaces the timeout of each request except for watches; 0 for none."""
+    where: str = ""
+    """Where the address comes from: `context "dev" in FILE`."""
+
+    @property
+    def address(self) -> str:
+        """The server's URL, without user name and password."""
+        scheme, _, rest = str(self.client.configuration.host).partition("://")
+        return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
 class Client:
@@ -156,7 +165,11 @@ class Client:
 
     def _unreachable(self, request: Request, connection: Connection, error: Exception) -> Unreachable:
         self._count(request.method, "none")
-        return Unreachable(f"cannot {request.action}: {_reason(error, connection.proxy)}")
+        failed = f"cannot {request.action}: " if request.action else ""
+        reason, hint = _reason(error, connection.proxy)
+        return Unreachable(
+            f"{failed}cannot connect to {connection.address}: {reason}", where=connection.where, hint=hint
+        )
 
     @staticmethod
     def _send(connection: Connection, request: Request, headers: dict[str, str], body: Any) -> urllib3.BaseHTTPResponse:
@@ -231,25 +244,31 @@ def _uses_service_account(access: Access) -> bool:
 def _load(access: Access) -> Connection:
     settings = ClientConfiguration(host="", proxy="", no_proxy="")
     user: Mapping[str, Any] = {}
+    where = ""
     try:
         if _uses_service_account(access):
             load_incluster_config(client_configuration=settings)  # type: ignore[no-untyped-call]
         else:
-            user = kubeconfig_credentials.load(access, settings)
+            user, context = kubeconfig_credentials.load(access, settings)
+            where = f'context "{shorten(context, 100)}" in {kubeconfig_credentials.name(access)}'
         proxy_origin = _proxy(settings)
         settings.retries = False  # callers retry
         settings.connection_pool_maxsize = _CONNECTIONS
         settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
         client = ApiClient(settings)
     except proxy.UnusableProxy as error:
-        raise ClusterError(f"no cluster to connect to: {error}") from None
+        raise ClusterError(f"cannot use the proxy: {error}", hint=error.hint) from None
     except Exception as error:  # noqa: BLE001 - the client raises anything for a file that is not a kubeconfig
         readable = kubeconfig_credentials.UnusableKubeconfig | ConfigException | OSError | ValueError
-        reason = str(error) if isinstance(error, readable) else f"it cannot be used ({type(error).__name__})"
-        message = f"{access.kubeconfig or os.environ.get('KUBECONFIG') or '~/.kube/config'}: {reason}"
-        raise ClusterError(f"no cluster to connect to: {shorten(message, _SHOWN)}") from None
+        reason = str(error) if isinstance(error, readable) else "not a kubeconfig file"
+        hint = error.hint if isinstance(error, kubeconfig_credentials.UnusableKubeconfig) else ""
+        origin = "ServiceAccount" if _uses_service_account(access) else kubeconfig_credentials.name(access)
+        raise ClusterError(
+            f"cannot load the connection to the cluster: {shorten(reason, _SHOWN)}", where=origin, hint=hint
+        ) from None
     client.user_agent = f"{PROGRAM}/{__version__}"
-    return Connection(client, proxy_origin, _impersonation(access, user), access.request_timeout)
+    timeout = access.request_timeout
+    return Connection(client, proxy_origin, _impersonation(access, user), timeout, where)
 
 
 def _impersonation(access: Access, user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -305,13 +324,21 @@ def current_namespace(access: Access) -> str:
 
 def api_error(status: int, what: str, body: bytes) -> ClusterError:
     """Return the error for a response with a Status."""
+    hint = _UNAUTHORIZED_HINT if status == _UNAUTHORIZED else ""
     try:
         message = _STATUS.decode(body).message
     except (msgspec.MsgspecError, ValueError, RecursionError):
         message = ""
+        if body.lstrip()[:1] == b"<":
+            message, hint = "the response is a web page; is this a Kubernetes API server?", SERVER_HINT
+        elif body.isascii() and len(body) <= _SHOWN:
+            message = " ".join(body.decode().split())
     retryable = status == _TOO_MANY or status >= _INTERNAL
     kind = Unreachable if retryable else _ERRORS.get(status, ClusterError)
-    return kind(f"cannot {what}: {shorten(message, _SHOWN) or 'no reason given'} ({status})")
+    return kind(
+        f"cannot {what or 'reach the API server'}: {shorten(message, _SHOWN) or 'no reason given'} ({status})",
+        hint=hint,
+    )
 
 
 def _read(request: Request, response: urllib3.BaseHTTPResponse) -> bytes:
@@ -337,23 +364,73 @@ def _refusal(request: Request, response: urllib3.BaseHTTPResponse) -> ClusterErr
     return api_error(response.status, request.action, text)
 
 
-def _reason(error: Exception, proxy_origin: str) -> str:
-    """Describe a failure. The client's own message could include a URL with a password."""
+def _reason(error: Exception, proxy_origin: str) -> tuple[str, str]:
+    """Describe a failure, with a hint. The client's own message could include a URL with a password."""
     match error:
         case ConfigException():
-            return "the token or the kubeconfig cannot be used"
+            return "the token or the kubeconfig cannot be used", "kubectl config view --minify"
         case urllib3.exceptions.ProxyError():
-            return f"the proxy of {proxy_origin} cannot be reached, or refuses"
+            return f"the proxy of {proxy_origin} cannot be reached, or refuses", f"check {proxy_origin}, or NO_PROXY"
         case urllib3.exceptions.SSLError() | ApiException():
-            return "the TLS connection failed: the server's certificate, or ours, is not accepted"
+            return _tls_reason(error)
         case urllib3.exceptions.NameResolutionError():
-            return "its name is not known"
+            return "unknown host", "check the server in the kubeconfig, and DNS or VPN"
+        case urllib3.exceptions.TimeoutError() if not isinstance(error, urllib3.exceptions.NewConnectionError):
+            return "timed out", "check the network, or set --request-timeout"
         case urllib3.exceptions.NewConnectionError():
-            return "no connection"
-        case urllib3.exceptions.TimeoutError():
-            return "no answer in time"
+            refused = any(isinstance(one, ConnectionRefusedError) for one in _causes(error))
+            reason = "connection refused" if refused else "no connection"
+            return (
+                reason,
+                "check that the cluster runs, and the context: kubectl config get-contexts",
+            )
+        case urllib3.exceptions.ProtocolError():
+            return "the connection was closed without a response", ""
         case _:
-            return f"no answer ({type(error).__name__})"
+            return "no response", ""
 
 
+def _tls_reason(error: Exception) -> tuple[str, str]:
+    """Describe a TLS failure in the words of Go's x509 errors, which users search for."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            known = _VERIFY_ERRORS.get(cause.verify_code, f"the certificate is not valid: {cause.verify_message}")
+            return f"TLS: x509: {known}", _CERTIFICATE_HINTS.get(cause.verify_code, "")
+        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
+            return "TLS: the server does not speak TLS", "check the port, or write http:// for the server"
+        if isinstance(cause, ssl.SSLError) and "ALERT" in str(cause.reason):
+            return "TLS: the server rejected the client certificate", "renew the user's credentials in the kubeconfig"
+    return "TLS: the server's certificate or the client certificate cannot be used", ""
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and those that it was raised from or during, also those in its arguments."""
+    seen: list[BaseException] = []
+    left = [error]
+    while left:
+        one = left.pop(0)
+        if isinstance(one, BaseException) and not any(one is known for known in seen):
+            seen.append(one)
+            yield one
+            left += [one.__cause__, one.__context__, *(part for part in one.args if isinstance(part, BaseException))]
+
+
+_UNAUTHORIZED_HINT = "the credentials of the kubeconfig user are missing or expired: kubectl auth whoami"
+#: OpenSSL's codes (openssl-verification-options(1)).
+_UNKNOWN_CA = (18, 19, 20, 21)
+_EXPIRED, _NOT_YET, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 62, 64
+_VERIFY_ERRORS = {
+    **dict.fromkeys(_UNKNOWN_CA, "certificate signed by unknown authority"),
+    _EXPIRED: "certificate has expired",
+    _NOT_YET: "certificate is not yet valid",
+    _OTHER_NAME: "certificate is not valid for this host name",
+    _OTHER_ADDRESS: "certificate is not valid for this IP address",
+}
+_CERTIFICATE_HINTS = {
+    **dict.fromkeys(_UNKNOWN_CA, "check certificate-authority-data of the cluster in the kubeconfig"),
+    _EXPIRED: "renew the API server's certificate, and check the clock of this machine",
+    _NOT_YET: "check the clock of this machine",
+    **dict.fromkeys((_OTHER_NAME, _OTHER_ADDRESS), "check server and tls-server-name of the cluster in the kubeconfig"),
+}
+_NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG"})
 _STATUS = msgspec.json.Decoder(Status)

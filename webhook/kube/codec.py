@@ -26,6 +26,7 @@ from webhook.constants import (
 )
 from webhook.errors import Unreachable
 from webhook.kube import objects
+from webhook.kube.access import SERVER_HINT
 from webhook.kube.objects import FieldManager, is_managed_by_us
 from webhook.pki.secret_codec import TlsSecret, WebhookClientConfig
 from webhook.pull_secret.manifest import KEY, Published, digest
@@ -120,7 +121,9 @@ def decoded(what: str, decode: Callable[[bytes | Raw], _T], body: bytes | Raw) -
     try:
         return decode(repaired(bytes(body)))
     except (msgspec.MsgspecError, ValueError, RecursionError):
-        raise Unreachable(f"cannot {what}: unexpected response, which is not an API server's") from None
+        raise Unreachable(
+            f"cannot {what}: unexpected response; is this a Kubernetes API server?", hint=SERVER_HINT
+        ) from None
 
 
 def micro_time() -> str:

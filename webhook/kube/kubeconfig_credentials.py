@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import yaml
 from kubernetes.client import Configuration
-from kubernetes.config import ConfigException
 from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
 
 from webhook.errors import RegistryWebhookError
@@ -24,21 +24,27 @@ from webhook.log import shorten
 from webhook.registry import origin as registry_origin
 
 _SHOWN = 200
+_SERVER_HINT = "write https://HOST:PORT"
 
 
 class UnusableKubeconfig(RegistryWebhookError):
     """An unusable kubeconfig; the message names the field."""
 
 
-def load(access: Access, settings: Configuration) -> dict[str, Any]:
-    """Load a kubeconfig's context into the client's settings, and return its user.
+def load(access: Access, settings: Configuration) -> tuple[dict[str, Any], str]:
+    """Load a kubeconfig's context into the client's settings, and return its user and name.
 
     Raises `UnusableKubeconfig`, and any exception of the client for a file that is not a kubeconfig.
     """
-    path = None if access.kubeconfig is None else str(access.kubeconfig)
-    merged = KubeConfigMerger(path or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION)  # type: ignore[no-untyped-call]
+    paths = [Path(one).expanduser() for one in name(access).split(os.pathsep) if one]
+    for path in paths:
+        _check_file(path)
+    merged = KubeConfigMerger(os.pathsep.join(map(str, paths)))  # type: ignore[no-untyped-call]
     if merged.config is None:
-        raise ConfigException("there is no kubeconfig")
+        raise UnusableKubeconfig(
+            "no kubeconfig: the file does not exist", hint="pass --kubeconfig FILE, or set KUBECONFIG"
+        )
+    _check_names(merged.config.value, access)
     context = _choose(merged.config.value, access)
     user = _user(merged.config.value, context)
     if "tokenFile" in user:
@@ -56,11 +62,57 @@ def load(access: Access, settings: Configuration) -> dict[str, Any]:
         settings.api_key["BearerToken"] = token
     if plugin is not None and not token and not settings.cert_file:
         why = shorten(failures[0], _SHOWN) if failures else "it gave neither a token nor a certificate"
-        raise UnusableKubeconfig(f"exec plugin {_name(plugin)}: {why}{_hint(plugin)}")
+        raise UnusableKubeconfig(f"exec plugin {_name(plugin)}: {why}", hint=_hint(plugin))
     provider = user.get("auth-provider")
     if isinstance(provider, Mapping) and not token and not settings.cert_file:
         raise UnusableKubeconfig(f"auth-provider {shorten(str(provider.get('name')), 60)} gave no token")
-    return user
+    return user, str(access.context or merged.config.value["current-context"])
+
+
+def name(access: Access) -> str:
+    """Return the kubeconfig's path, or the paths of KUBECONFIG."""
+    return str(access.kubeconfig or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION)
+
+
+def _check_file(path: Path) -> None:
+    """Check that a file, if it exists, is a kubeconfig: the client's own errors do not say what is wrong."""
+    if not path.exists():
+        return  # as kubectl, if another file of KUBECONFIG exists
+    if path.is_dir():
+        raise UnusableKubeconfig("a directory, not a kubeconfig file")
+    try:
+        config = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
+    except (UnicodeDecodeError, yaml.YAMLError) as error:
+        problem = "not text" if isinstance(error, UnicodeDecodeError) else "invalid YAML"
+        raise UnusableKubeconfig(f"not a kubeconfig file: {problem}") from None
+    if config is None:
+        raise UnusableKubeconfig("the kubeconfig file is empty")
+    if not isinstance(config, dict) or not {"clusters", "contexts", "users", "current-context"} & config.keys():
+        kind = f"kind {shorten(str(config['kind']), 60)}" if isinstance(config, dict) and config.get("kind") else ""
+        raise UnusableKubeconfig(f"not a kubeconfig file: {kind or 'clusters and contexts are missing'}")
+    for part in ("clusters", "contexts", "users"):
+        found = config.get(part) or []
+        if not isinstance(found, list) or not all(isinstance(one, dict) and "name" in one for one in found):
+            raise UnusableKubeconfig(f"not a kubeconfig file: {part} must be a list of objects with a name")
+
+
+def _check_names(config: Any, access: Access) -> None:
+    """Check that the chosen context, cluster and user exist; the hint lists those that do."""
+    current = config.get("current-context")
+    if not (access.context or current):
+        known = _known(config, "contexts")
+        raise UnusableKubeconfig("no current context", hint=f"pass --context, one of: {known}" if known else "")
+    chosen = {"contexts": access.context or current, "clusters": access.cluster, "users": access.user}
+    for part, wanted in chosen.items():
+        if wanted and wanted not in [one.value["name"] for one in config[part]]:
+            known = _known(config, part) or "none"
+            raise UnusableKubeconfig(
+                f'{part[:-1]} "{shorten(str(wanted), 100)}" not found', hint=f"known {part}: {known}"
+            )
+
+
+def _known(config: Any, part: str) -> str:
+    return shorten(", ".join(str(one.value["name"]) for one in config[part]), _SHOWN)
 
 
 def _choose(config: Any, access: Access) -> str | None:
@@ -77,16 +129,16 @@ def _choose(config: Any, access: Access) -> str | None:
 def server(url: str | None) -> registry_origin.Origin:
     """Read the URL of an API server. Raises `UnusableKubeconfig`."""
     if not url:
-        raise UnusableKubeconfig("server of the cluster is missing: write https://HOST:PORT")
+        raise UnusableKubeconfig("server of the cluster is missing", hint=_SERVER_HINT)
     scheme, mark, _ = url.partition("://")
     try:
         origin = registry_origin.parse(urlsplit(url).netloc, secure=scheme.lower() == "https")
     except ValueError:
         origin = None
     if not mark or scheme.lower() not in {"http", "https"}:
-        raise UnusableKubeconfig("server of the cluster is neither https:// nor http://: write https://HOST:PORT")
+        raise UnusableKubeconfig("server of the cluster is neither https:// nor http://", hint=_SERVER_HINT)
     if origin is None:
-        raise UnusableKubeconfig("server of the cluster has no valid host and port: write https://HOST:PORT")
+        raise UnusableKubeconfig("server of the cluster has no valid host and port", hint=_SERVER_HINT)
     return origin
 
 
@@ -108,9 +160,9 @@ def _check_plugin(plugin: Mapping[str, Any]) -> None:
         raise UnusableKubeconfig("exec of the user has no command")
     # A relative path starts at the kubeconfig's folder, in which the client runs the plugin.
     if "/" not in command and shutil.which(command) is None:
-        raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is not on PATH{_hint(plugin)}")
+        raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is not on PATH", hint=_hint(plugin))
     if Path(command).is_absolute() and not os.access(command, os.X_OK):
-        raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is missing or not executable{_hint(plugin)}")
+        raise UnusableKubeconfig(f"exec plugin {_name(plugin)} is missing or not executable", hint=_hint(plugin))
 
 
 def _name(plugin: Any) -> str:
@@ -119,7 +171,7 @@ def _name(plugin: Any) -> str:
 
 def _hint(plugin: Any) -> str:
     hint = plugin.get("installHint") if isinstance(plugin, Mapping) else None
-    return f": {shorten(' '.join(str(hint).split()), _SHOWN)}" if hint else ""
+    return shorten(" ".join(str(hint).split()), _SHOWN) if hint else ""
 
 
 @contextmanager

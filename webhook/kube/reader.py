@@ -109,8 +109,10 @@ class Reader:
 
     def version(self) -> str:
         """Return the API server's version, `v1.37.0`. Raises `ClusterError`."""
-        what = "reach the API server"
-        return decoded(what, _VERSION.decode, self._client.call(Request(what, "GET", "/version"))).git_version
+        what = ""
+        return decoded(
+            "reach the API server", _VERSION.decode, self._client.call(Request(what, "GET", "/version"))
+        ).git_version
 
     def list(  # noqa: PLR0913 - all but the resource are options
         self,

@@ -33,8 +33,9 @@ def test_explain_api_server_unreachable_one_line(place: Place, call: _Run) -> No
     place.api.stop()
     done = call("explain", "--kubeconfig=kubeconfig", "pod/x")
     assert (done.returncode, done.stdout) == (2, "")
-    (line,) = done.stderr.splitlines()
-    assert line.startswith("error: ")
+    line, hint = done.stderr.splitlines()
+    assert line.startswith("error: cannot connect to https://")
+    assert hint.startswith("hint: ")
 
 
 @pytest.mark.parametrize(

@@ -121,7 +121,7 @@ def test_from_cluster_without_installation_one_line(call: Run, cluster: dict[str
     for path in [path for path in cluster if "configmaps" in path]:
         del cluster[path]
     made = call("policy", "guard", "--from-cluster", "--kubeconfig=kubeconfig")
-    assert (made.returncode, made.stdout, made.stderr.count("\n")) == (2, "", 1)
+    assert (made.returncode, made.stdout, made.stderr.count("error: ")) == (2, "", 1)
 
 
 def test_from_cluster_invalid_configuration_all_errors(call: Run, cluster: dict[str, Any]) -> None:

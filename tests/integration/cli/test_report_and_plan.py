@@ -15,9 +15,10 @@ _Run = Callable[..., "subprocess.CompletedProcess[str]"]
 def test_report_and_plan_no_cluster_one_line_exit_2(call: _Run, tmp_path: Path, command: str) -> None:
     ran = call(command, "--kubeconfig", str(tmp_path / "missing"))
     assert ran.returncode == 2
-    (line,) = ran.stderr.splitlines()
+    line, hint = ran.stderr.splitlines()
     assert line.startswith("error: ")
     assert str(tmp_path / "missing") in line
+    assert "--kubeconfig" in hint
 
 
 @pytest.mark.parametrize(("command", "form"), [("report", "html"), ("report", "table"), ("plan", "json")])

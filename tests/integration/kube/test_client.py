@@ -69,7 +69,7 @@ def connected(kubeconfig: Path) -> Client:
 def refusal(kubeconfig: Path) -> str:
     with pytest.raises(ClusterError) as refused:
         connected(kubeconfig)
-    said = str(refused.value)
+    said = f"{refused.value} -> {refused.value.hint}"
     assert "\n" not in said
     assert PASSWORD not in f"{said} {refused.value!r} {refused.value.__cause__!r}"
     return said
@@ -186,7 +186,7 @@ def test_connect_exec_plugin_failing_one_line_no_request(
     said = refusal(write(f"https://127.0.0.1:{server.port}", plugin(tmp_path, body)))
     assert "exec plugin " in said
     assert words in said
-    assert said.endswith(": get it")
+    assert said.endswith("-> get it")
     assert not server.requests
 
 
@@ -197,7 +197,7 @@ def test_connect_exec_plugin_missing_names_install_hint(
     user = {"exec": {"apiVersion": _EXEC, "command": command, "installHint": "brew it"}}
     said = refusal(write("https://127.0.0.1:1", user))
     assert command in said
-    assert said.endswith(": brew it")
+    assert said.endswith("-> brew it")
     assert capfd.readouterr().err == ""
 
 
@@ -216,7 +216,7 @@ def test_connect_exec_plugin_missing_names_install_hint(
     ids=str,
 )
 def test_connect_credentials_unusable_one_line(write: Write, user: dict[str, Any]) -> None:
-    assert refusal(write("https://127.0.0.1:1", user)).startswith("no cluster to connect to: ")
+    assert refusal(write("https://127.0.0.1:1", user)).startswith("cannot load the connection to the cluster: ")
 
 
 @pytest.mark.parametrize("data", ["bm9uc2Vuc2U=", "%"])
@@ -322,7 +322,7 @@ def test_connect_no_proxy_reached_directly(write: Write, environment: pytest.Mon
     environment.setenv("no_proxy", no_proxy.format(port=1))
     with pytest.raises(ClusterError) as error:
         get(connected(write("https://registry.test:1")))
-    assert "proxy" not in str(error.value)
+    assert "proxy" not in error.value.message
 
 
 def test_connect_proxy_out_of_reach_names_variable(write: Write, environment: pytest.MonkeyPatch) -> None:
@@ -402,3 +402,105 @@ def test_connect_cluster_and_user_replace_those_of_context(serve: Callable[[Beha
     kubeconfig.write_text(json.dumps(content))
     access = Access(kubeconfig, cluster="other", user="other")
     assert get(connect(access, lambda _method, _status: None)) == b"{}"
+
+
+# Errors name the address, the context and the file
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"", "empty"),
+        (b"some text", "not a kubeconfig file"),
+        (b"\xff\x00", "not text"),
+        (b"a: [", "invalid YAML"),
+        (b"kind: Pod", "kind Pod"),
+        (b"- a", "not a kubeconfig file"),
+        (b"contexts: 5", "contexts must be a list"),
+        (b"contexts: [{context: {}}]", "contexts must be a list"),
+        (b"contexts: [{name: a, context: {cluster: c}}]", "-> pass --context, one of: a"),
+        (b"{current-context: b, contexts: [{name: a, context: {cluster: c}}]}", 'context "b" not found'),
+        (b"{current-context: b, contexts: [{name: a, context: {cluster: c}}]}", "-> known contexts: a"),
+    ],
+)
+def test_connect_file_not_kubeconfig_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "kubeconfig"
+    path.write_bytes(content)
+    said = refusal(path)
+    assert reason in said
+    assert str(path) in said
+    assert "Error" not in said
+
+
+@pytest.mark.parametrize("name", ["missing", "."])
+def test_connect_kubeconfig_missing_or_folder_named(tmp_path: Path, name: str) -> None:
+    said = refusal(tmp_path / name)
+    assert str(tmp_path / name) in said
+    assert ("directory" if name == "." else "does not exist") in said
+
+
+@pytest.mark.parametrize(
+    ("options", "hint"),
+    [({"context": "b"}, "known contexts: c"), ({"cluster": "b"}, "known clusters: c"), ({"user": "b"}, "users: u")],
+)
+def test_connect_unknown_name_lists_known_ones(write: Write, options: dict[str, str], hint: str) -> None:
+    with pytest.raises(ClusterError, match='"b" not found') as refused:
+        connect(Access(write("https://127.0.0.1:1"), **options), lambda _method, _status: None)  # type: ignore[arg-type]
+    assert hint in refused.value.hint
+
+
+def unreachable(path: Path) -> str:
+    with pytest.raises(ClusterError) as error:
+        get(connected(path))
+    said = f"{error.value} -> {error.value.hint}"
+    assert f'(context "c" in {path})' in said
+    assert PASSWORD not in said
+    return said
+
+
+@pytest.mark.parametrize(
+    ("server", "reason"),
+    [
+        ("https://127.0.0.1:1", "https://127.0.0.1:1: connection refused"),
+        ("http://127.0.0.1:1", "http://127.0.0.1:1: connection refused"),
+        ("https://host.invalid:6443", "https://host.invalid:6443: unknown host"),
+    ],
+)
+def test_connect_out_of_reach_names_address_and_context(write: Write, server: str, reason: str) -> None:
+    said = unreachable(write(server))
+    assert f"cannot connect to {reason}" in said
+    assert not said.endswith("-> ")
+
+
+def test_connect_tls_failures_named(serve: Callable[[Behaviour], Server], write: Write, tmp_path: Path) -> None:
+    port = serve(wants(["first"])).port
+    assert "certificate is not valid for this host name" in unreachable(
+        write(f"https://127.0.0.1:{port}", **{"tls-server-name": "other.example.com"})
+    )
+    (tmp_path / "other").mkdir()
+    other = make_trust(tmp_path / "other").ca_file
+    said = unreachable(write(f"https://127.0.0.1:{port}", **{"certificate-authority": str(other)}))
+    assert "x509: certificate signed by unknown authority" in said
+    assert "certificate-authority-data" in said
+
+
+def test_connect_plain_server_not_tls_named(write: Write) -> None:
+    with Server(wants(["first"]), None) as server:
+        assert "does not speak TLS" in unreachable(write(f"https://127.0.0.1:{server.port}"))
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "reason"),
+    [
+        (404, b"<html>hello</html>", "is this a Kubernetes API server?"),
+        (400, b"Client sent an HTTP request to an HTTPS server.\n", "Client sent an HTTP request"),
+        (401, b'{"kind": "Status", "message": "Unauthorized"}', "kubectl auth whoami"),
+    ],
+)
+def test_connect_refused_request_explained(
+    serve: Callable[[Behaviour], Server], write: Write, status: int, body: bytes, reason: str
+) -> None:
+    server = serve(lambda _: answer(status, body=body))
+    with pytest.raises(ClusterError) as error:
+        get(connected(write(f"https://127.0.0.1:{server.port}")))
+    assert reason in f"{error.value} -> {error.value.hint}"
