@@ -420,14 +420,14 @@ _UNAUTHORIZED_HINT = "the credentials of the kubeconfig user are missing or expi
 _UNKNOWN_CA = (18, 19, 20, 21)
 _EXPIRED, _NOT_YET, _OTHER_NAME, _OTHER_ADDRESS = 10, 9, 62, 64
 _VERIFY_ERRORS = {
-    **dict.fromkeys(_UNKNOWN_CA, "certificate signed by unknown authority"),
+    **dict.fromkeys(_UNKNOWN_CA, "certificate signed by an unknown CA"),
     _EXPIRED: "certificate has expired",
     _NOT_YET: "certificate is not yet valid",
     _OTHER_NAME: "certificate is not valid for this host name",
     _OTHER_ADDRESS: "certificate is not valid for this IP address",
 }
 _CERTIFICATE_HINTS = {
-    **dict.fromkeys(_UNKNOWN_CA, "check certificate-authority-data of the cluster in the kubeconfig"),
+    **dict.fromkeys(_UNKNOWN_CA, "check the CA of the cluster in the kubeconfig"),
     _EXPIRED: "renew the API server's certificate, and check the clock of this machine",
     _NOT_YET: "check the clock of this machine",
     **dict.fromkeys((_OTHER_NAME, _OTHER_ADDRESS), "check server and tls-server-name of the cluster in the kubeconfig"),
