@@ -85,7 +85,6 @@ def test_page_on_cluster_prints_shown_output(
         pytest.skip(f"it needs Kubernetes 1.{_NEEDS[name]}")
     page = CHECKOUT / name
     shell = shells(name.rpartition("/")[0])
-    registry.admit("myuser", "mypassword")
     different = {}
     for step in doc_pages.steps(page):
         if isinstance(step, File):
