@@ -12,12 +12,14 @@ SUPPLY = @.ci/venv requirements-supply.lock .venv-supply
 .PHONY: help demo unit test check format e2e endure bench profile bench-admission bench-refresh bench-report bench-image golden docs-output reference docs audit sbom lock clean
 
 help: ## list the targets
-	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1#\2/p' Makefile | expand -t 2 | awk -F'#' '{printf "%-22s %s\n", $$1, $$2}'
+	@awk -F':.*## ' '/^## /{printf "\n%s:\n", substr($$0, 4)} /^[a-z0-9-]+:.*## /{printf "  make %-16s %s\n", $$1, $$2}' Makefile
 
+## Try it
 demo: ## start the server, send it manifests and show the results
 	$(RUNTIME)
 	@$(PYTHON_HERE) -m webhook demo $(ARGS)
 
+## Test and check
 unit: ## run the unit tests, without processes and sockets, or the tests in ARGS
 	$(DEVELOPMENT)
 	@.ci/pytest unit $(ARGS)
@@ -49,11 +51,12 @@ endure: ## stall, flood, break and stop the server: ARGS=--form=short|usual|long
 	$(DEVELOPMENT)
 	@.ci/pytest endure $(ARGS)
 
+## Measure
 bench: ## compare the server with a Go webhook (needs Go and a C compiler)
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/serving.py $(ARGS)
 
-bench-admission: ## measure the webhook, or with ARGS=--engine=policy the policy, on KUBECONFIG's cluster (needs a C compiler)
+bench-admission: ## measure admission on KUBECONFIG's cluster: ARGS=--engine=policy
 	@.ci/venv requirements-fast.lock .venv-fast
 	@PYTHONPATH=. .venv-fast/bin/python tests/bench/admission.py $(ARGS)
 
@@ -73,6 +76,7 @@ bench-image: ## measure size and start time of an image or environment: ARGS=IMA
 	$(DEVELOPMENT)
 	@PYTHONPATH=. $(PYTHON_HERE) tests/bench/image.py $(ARGS)
 
+## Generate files
 golden: ## write what the commands print to tests/integration/cli/golden
 	$(DEVELOPMENT)
 	@UPDATE_GOLDEN=1 .ci/pytest checkout tests/integration/cli/test_golden.py $(ARGS)
@@ -89,6 +93,7 @@ docs: ## build the documentation site into site/; broken links fail
 	@.ci/venv requirements-docs.lock .venv-docs
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet $(ARGS)
 
+## Release and maintain
 audit: ## check all locked dependencies for known vulnerabilities
 	$(SUPPLY)
 	@.venv-supply/bin/python .ci/audit.py $(ARGS)
