@@ -18,8 +18,8 @@ _GAP = "  "
 #: Limits of characters of a cell, and of a cell in the last column. Names have at most 253, but an owner reference can
 #: hold any string.
 _CELL, _LAST = 320, 4096
-#: The last column is not wrapped if fewer characters than these are left for it.
-_NARROWEST = 24
+#: If fewer characters than these are left for the last column, it is below the others, with this indent.
+_NARROWEST, _BELOW = 24, 4
 #: The colors of cells that hold only this word.
 _COLORS = {
     "ok": GREEN,
@@ -34,6 +34,7 @@ _COLORS = {
 def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str] = ()) -> Iterator[Styled]:
     """Return the lines of a table: columns are aligned, and the last one is wrapped at the width of the screen.
 
+    On a screen that is too narrow for the columns, the last one is below the others.
     Cells are escaped to ASCII, so that every character is one column wide, and truncated.
     """
     if not rows:
@@ -41,6 +42,9 @@ def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str]
     printed = [_escaped(row) for row in ([headings] if headings else []) + [*rows]]
     widths = [max(map(len, column)) for column in zip(*(row[:-1] for row in printed), strict=True)]
     indent = sum(widths) + len(_GAP) * len(widths)
+    if screen.width is not None and widths and screen.width - indent < _NARROWEST:
+        yield from _stacked(printed, screen, has_headings=bool(headings))
+        return
     for number, (*cells, last) in enumerate(printed):
         is_heading = bool(headings) and number == 0
         first, *more = _wrapped(last, indent, screen.width)
@@ -51,6 +55,20 @@ def table(rows: Sequence[Sequence[str]], screen: Screen, headings: Sequence[str]
         yield Styled(_GAP.join([*columns, _styled(first, screen, is_heading)]).rstrip())
         for line in more:
             yield join(" " * indent, line)
+
+
+def _stacked(printed: Sequence[Sequence[str]], screen: Screen, *, has_headings: bool) -> Iterator[Styled]:
+    """Return the lines of a table with each row's last cell below its other cells."""
+    for number, (*cells, last) in enumerate(printed):
+        is_heading = has_headings and number == 0
+        labels = [cell for cell in cells if cell]
+        if len(_GAP.join(labels)) <= (screen.width or 0):
+            labels = [_GAP.join(_styled(cell, screen, is_heading) for cell in labels)] if labels else []
+            yield from map(Styled, labels)
+        else:
+            yield from (join(line) for line in _wrapped(_GAP.join(labels), 0, screen.width))
+        for line in _wrapped(last, _BELOW, screen.width) if last else ():
+            yield join(" " * _BELOW, _styled(line, screen, is_heading))
 
 
 def findings(found: Iterable[Finding], screen: Screen) -> Iterator[Styled]:
@@ -93,7 +111,9 @@ def _wrapped(text: str, indent: int, width: int | None) -> list[str]:
     room = None if width is None else width - indent
     if room is None or room < _NARROWEST:
         return [text]
-    return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=False) or [""]
+    # A hint may be a command, which could not be pasted if its words were broken.
+    is_breakable = not text.startswith("-> ")
+    return textwrap.wrap(text, room, break_on_hyphens=False, break_long_words=is_breakable) or [""]
 
 
 def _styled(cell: str, screen: Screen, is_heading: bool) -> str:  # noqa: FBT001 - a property of the row

@@ -34,8 +34,24 @@ def test_findings_last_column_wrapped_at_width() -> None:
     assert max(map(len, lines)) <= 48
 
 
-def test_findings_narrow_screen_not_wrapped() -> None:
-    assert list(table.findings(FOUND, Screen(width=30))) == list(table.findings(FOUND, Screen()))
+def test_findings_narrow_screen_message_below_subject() -> None:
+    assert list(table.findings(FOUND, Screen(width=40))) == [
+        "ok  namespace",
+        "    it is selected",
+        "fail  pull secret",
+        "    there is no Secret",
+        "    team-a/registry-webhook-pull",
+        "    -> look at the sidecar's log",
+    ]
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 120])
+@pytest.mark.parametrize("cell", ["short", "registry.example.com/" + "long/" * 30 + "image:1.27", "\u4e2d\u6587" * 20])
+def test_table_lines_fit_screen(width: int, cell: str) -> None:
+    rows = [("Deployment/web", cell, f"{cell} -> {cell}"), ("Pod/x", "", "text " * 30)]
+    lines = list(table.table(rows, Screen(width=width), ("OWNER", "BEFORE", "AFTER")))
+    assert max(map(len, lines)) <= width
+    assert all(line.isascii() for line in lines)
 
 
 def test_table_headings_above_columns() -> None:
