@@ -190,7 +190,7 @@ def test_demo_keep_serves_until_interrupted(
 
 def test_demo_terminated_leaves_no_files(start: Callable[..., "subprocess.Popen[str]"], temporary: Path) -> None:
     process = start("--keep")
-    _until(process, "What it logs from here on")
+    _until(process, "Its log:")
     process.terminate()
     process.wait(_LIMIT)
     assert _gone(process.pid, 10)
