@@ -9,10 +9,9 @@ from webhook.constants import (
     PROGRAM,
     REFRESHED_ANNOTATION,
     REFRESHER,
-    InstallationNames,
 )
 from webhook.diagnostics import waiting
-from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.diagnostics.remedy import Remedy, refresher_log, remedy
 from webhook.errors import CredentialProviderError, NotReadable
 from webhook.kube.objects import Event, Pod, Secret, is_managed_by_us
 from webhook.log.escaping import truncate
@@ -26,34 +25,33 @@ from webhook.timestamps import parse_rfc3339
 
 _SHOWN = 400
 _WHAT = "pull secret"
-
-
-def _refresher_log(names: InstallationNames) -> Remedy:
-    log = kubectl.line(
-        "logs", f"deployment/{names.deployment}", "-c", "refresher", "--tail=50", namespace=names.namespace
-    )
-    return remedy("find the reason in the log of the refresher", log)
+FOREIGN_HINT = (
+    "delete that Secret, or save it under another name first if you need it. The refresher then creates its own"
+)
 
 
 def check_secret(
-    place: str, secret: Secret | NotReadable | None, images: Sequence[str], now: float, names: InstallationNames
+    place: str, secret: Secret | NotReadable | None, images: Sequence[str], now: float, installation: str
 ) -> Iterator[Finding]:
-    """Check the Secret at `place`, `team-a/registry-webhook-pull`: owner, age, and entries for the images."""
+    """Check the Secret at `place`, `team-a/registry-webhook-pull`: owner, age, and entries for the images.
+
+    `installation` is the namespace of the refreshers.
+    """
     if isinstance(secret, NotReadable):
         yield Finding(Mark.UNKNOWN, Code.SECRET_UNKNOWN, _WHAT, str(secret))
         return
     if secret is None:
-        yield Finding(Mark.FAIL, Code.SECRET_MISSING, _WHAT, f"Secret {place} does not exist", *_refresher_log(names))
+        why = f"Secret {place} does not exist"
+        yield Finding(Mark.FAIL, Code.SECRET_MISSING, _WHAT, why, *refresher_log(installation))
         return
     if not is_managed_by_us(secret.metadata) or secret.type != TYPE:
         why = f"Secret {place} is not managed by {PROGRAM} (type {truncate(secret.type, _SHOWN)})"
         namespace, _, name = place.partition("/")
-        hint = "save the Secret under another name if you need it, and delete it: the refresher then creates its own"
         deletion = kubectl.line("delete", "secret", namespace=namespace, name=name)
-        yield Finding(Mark.FAIL, Code.SECRET_FOREIGN, _WHAT, why, *remedy(hint, deletion))
+        yield Finding(Mark.FAIL, Code.SECRET_FOREIGN, _WHAT, why, *remedy(FOREIGN_HINT, deletion))
     else:
         yield Finding(Mark.OK, Code.SECRET_OK, _WHAT, f"Secret {place} exists and is managed by {PROGRAM}")
-        yield _age(secret, now, names)
+        yield _age(secret, now, installation)
     yield from _entries(secret, images)
 
 
@@ -88,7 +86,7 @@ def check_statuses(
         yield Finding(Mark.UNKNOWN, Code.PULL_UNKNOWN, "pull", why)
 
 
-def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
+def _age(secret: Secret, now: float, installation: str) -> Finding:
     """Report how old the content of a Secret is, and whether it is still valid."""
     annotations = secret.metadata.annotations
     what = "pull secret content"
@@ -98,10 +96,10 @@ def _age(secret: Secret, now: float, names: InstallationNames) -> Finding:
     end = parse_rfc3339(expires or "")
     if end is not None and end <= now:
         why = f"the credential in the pull secret expired at {expires}"
-        return Finding(Mark.FAIL, Code.SECRET_EXPIRED, what, why, *_refresher_log(names))
+        return Finding(Mark.FAIL, Code.SECRET_EXPIRED, what, why, *refresher_log(installation))
     if any(manager != REFRESHER for manager in secret.metadata.managers("data", KEY)):
         why = "another client changed the pull secret, and the refresher restores it"
-        return Finding(Mark.WARNING, Code.SECRET_MODIFIED, what, why, *_refresher_log(names))
+        return Finding(Mark.WARNING, Code.SECRET_MODIFIED, what, why, *refresher_log(installation))
     if since is not None:
         why = f"the namespace has not been selected since {since}: the Secret is deleted after a grace period"
         return Finding(Mark.WARNING, Code.SECRET_LEAVING, what, why)

@@ -87,7 +87,7 @@ def test_configuration_invalid_every_error_collected(reader: Reader, giving: Giv
     giving[f"{_OWN}/configmaps/registry-webhook"] = {"data": {"config.yaml": "webhook: {exclud: [a], rule: [b]}"}}
     configuration = _examined(reader).configuration
     assert isinstance(configuration, InvalidConfig)
-    assert [line.split(": ")[1] for line in configuration.lines] == ["webhook.exclud", "webhook.rule"]
+    assert [line.split(": ")[0] for line in configuration.lines] == ["webhook.exclud", "webhook.rule"]
 
 
 def test_configuration_missing_reported(reader: Reader, giving: Giving) -> None:

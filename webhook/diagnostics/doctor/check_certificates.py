@@ -7,7 +7,7 @@ from webhook.constants import CERTIFICATE, DOCS, PROGRAM
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
-from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.diagnostics.remedy import Remedy, refresher_log, remedy
 from webhook.errors import CertificateError, NotReadable
 from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.objects import Secret
@@ -121,9 +121,7 @@ def _served(snapshot: InstallationSnapshot) -> Iterator[Finding]:
             continue
         why = f"{join_names(failed)} could not load the {what}, and uses the last valid version if there was one"
         log = kubectl.line("logs", failed[0], "-c", WEBHOOK, namespace=snapshot.names.namespace)
-        yield wording.error(
-            Code.CERT_NOT_LOADED, _CERTIFICATE, why, "find the reason in the log", wording.commands(log)
-        )
+        yield wording.error(Code.CERT_NOT_LOADED, _CERTIFICATE, why, *remedy("find the reason in its log", log))
 
 
 def _expiries(snapshot: InstallationSnapshot) -> Iterator[tuple[str, datetime]]:
@@ -142,7 +140,7 @@ def _place(snapshot: InstallationSnapshot) -> str:
 def _ca_bundle_remedy(snapshot: InstallationSnapshot) -> Remedy:
     if snapshot.manages_certificate:
         hint = "the refresher corrects this within seconds. If it does not, find the reason in its log"
-        return Remedy(hint, wording.refresher_log(snapshot))
+        return refresher_log(snapshot.names.namespace, hint)
     if snapshot.has_injected_bundle:
         return Remedy("cert-manager's cainjector writes caBundle. Find the reason in its log", _CAINJECTOR_LOG)
     return Remedy(f"write the CA's certificate into caBundle, as described in {_CERTIFICATES_URL}")
@@ -151,7 +149,7 @@ def _ca_bundle_remedy(snapshot: InstallationSnapshot) -> Remedy:
 def _certificate_remedy(snapshot: InstallationSnapshot) -> Remedy:
     if snapshot.manages_certificate:
         hint = "the refresher creates and renews the certificate. If it does not, find the reason in its log"
-        return Remedy(hint, wording.refresher_log(snapshot))
+        return refresher_log(snapshot.names.namespace, hint)
     if snapshot.has_injected_bundle:
         describe = kubectl.line("describe", "certificates", namespace=snapshot.names.namespace)
         return remedy("cert-manager issues the certificate. Find the reason in its status", describe)

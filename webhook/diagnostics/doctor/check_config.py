@@ -66,23 +66,22 @@ def check_consistent(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     }
     if outdated:
         why = f"some processes do not use configuration {wanted} yet: {join_names(outdated)}"
-        hint = "the kubelet updates a mounted ConfigMap within two minutes. If this stays, check the logs"
-        yield wording.warning(Code.CONFIG_OUTDATED, _RUNNING, why, hint, _logs(snapshot))
+        yield wording.warning(Code.CONFIG_OUTDATED, _RUNNING, why, *_wait_or_see_logs(snapshot))
     elif wanted is None and len(set(running.values())) > 1:
         hashes = join_names(f"{pod} ({container}: {digits})" for (pod, container), digits in running.items())
         why = f"processes use different configurations: {hashes}"
-        hint = "the kubelet updates a mounted ConfigMap within two minutes. If this stays, check the logs"
-        yield wording.warning(Code.CONFIG_DIFFERS, _RUNNING, why, hint, _logs(snapshot))
+        yield wording.warning(Code.CONFIG_DIFFERS, _RUNNING, why, *_wait_or_see_logs(snapshot))
     elif running:
         hashes = ", ".join(sorted(set(running.values())))
         why = f"{counted(len(running), 'process uses', 'processes use')} configuration {hashes}"
         yield wording.ok(Code.CONFIG_SAME, _RUNNING, why)
 
 
-def _logs(snapshot: InstallationSnapshot) -> tuple[str, ...]:
+def _wait_or_see_logs(snapshot: InstallationSnapshot) -> Remedy:
     """Return the command that shows the logs of all processes."""
     words = ("logs", "-l", f"app.kubernetes.io/name={PROGRAM}", "--all-containers", "--prefix", "--tail=50")
-    return wording.commands(kubectl.line(*words, namespace=snapshot.names.namespace))
+    hint = "the kubelet updates a mounted ConfigMap within two minutes. If this stays, check the logs"
+    return remedy(hint, kubectl.line(*words, namespace=snapshot.names.namespace))
 
 
 def _hashes(snapshot: InstallationSnapshot) -> Iterator[tuple[tuple[str, str], str]]:

@@ -8,7 +8,7 @@ from webhook.constants import DOCS
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import CredentialSecret, InstallationSnapshot, ProcessStatus
-from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.diagnostics.remedy import Remedy, refresher_log, remedy
 from webhook.errors import NotReadable
 from webhook.kube.installed_config import REFRESHER
 from webhook.kube.partial import known, known_or
@@ -88,7 +88,7 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
             f" ({code}: {detail})" if code else ""
         )
         hint = "the credential provider must return a new one. Find the reason in the log of the refreshers"
-        return wording.error(Code.CREDENTIAL_EXPIRED, _WHAT, why, hint, wording.refresher_log(snapshot))
+        return wording.error(Code.CREDENTIAL_EXPIRED, _WHAT, why, *refresher_log(snapshot.names.namespace, hint))
     match code:
         case State.PROVIDER_FAILED:
             return _of_provider(snapshot, detail)
@@ -102,10 +102,11 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
         case State.CLUSTER_UNAVAILABLE:
             hint = "check the permissions of the refresher, and find the reason in its log"
             why = f"the credential cannot be published: {detail}"
-            return wording.error(Code.CREDENTIAL_UNPUBLISHED, _WHAT, why, hint, wording.refresher_log(snapshot))
+            see_log = refresher_log(snapshot.names.namespace, hint)
+            return wording.error(Code.CREDENTIAL_UNPUBLISHED, _WHAT, why, *see_log)
         case "":
             return _of_readiness(snapshot, status, state)
-    return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{detail} ({code})", *_see_log(snapshot))
+    return wording.warning(Code.SIDECAR_WARNING, _WHAT, f"{detail} ({code})", *refresher_log(snapshot.names.namespace))
 
 
 def _age(snapshot: InstallationSnapshot, last: Refresh | None, verb: str) -> str:
@@ -117,9 +118,8 @@ def _age(snapshot: InstallationSnapshot, last: Refresh | None, verb: str) -> str
 def _of_readiness(snapshot: InstallationSnapshot, status: ProcessStatus, state: Readiness) -> Finding:
     if not state.ready:
         why = next((one.message for one in state.warnings), "no reason given")
-        return wording.warning(
-            Code.CREDENTIAL_NOT_READY, _WHAT, f"the refresher is not ready: {why}", *_see_log(snapshot)
-        )
+        why = f"the refresher is not ready: {why}"
+        return wording.warning(Code.CREDENTIAL_NOT_READY, _WHAT, why, *refresher_log(snapshot.names.namespace))
     if status.value(f"{_PREFIX}credential_refreshed_timestamp_seconds"):
         return wording.ok(Code.CREDENTIAL_OK, _WHAT, _published(snapshot, state.last_refresh))
     if state.last_refresh is not None and state.last_refresh.code == State.STANDBY:
@@ -192,10 +192,6 @@ def _create(snapshot: InstallationSnapshot, secret: CredentialSecret, *, delete:
     return remedy(hint, before, f"{ask} && {apply}")
 
 
-def _see_log(snapshot: InstallationSnapshot) -> Remedy:
-    return Remedy("find the reason in the log of the refreshers", wording.refresher_log(snapshot))
-
-
 def check_refreshers(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Report the other warnings of the refreshers, whether their code is known here or not."""
     warned: dict[Notice, str] = {}
@@ -213,4 +209,4 @@ def check_refreshers(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     for notice, name in warned.items():
         place = f"namespace {notice.namespace}: " if notice.namespace else ""
         why = f"{name} reports: {place}{notice.message} ({notice.code})"
-        yield wording.warning(Code.SIDECAR_WARNING, _REFRESHER, why, *_see_log(snapshot))
+        yield wording.warning(Code.SIDECAR_WARNING, _REFRESHER, why, *refresher_log(snapshot.names.namespace))

@@ -7,6 +7,7 @@ from webhook.constants import REFRESHER
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, Replica
+from webhook.diagnostics.remedy import refresher_log, remedy
 from webhook.errors import NotReadable
 from webhook.kube.objects import Deployment
 from webhook.kube.partial import known, known_or
@@ -35,12 +36,13 @@ def check_deployment(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     wanted, status = deployment.spec.replicas, deployment.status
     if not wanted:
         why = f"{place} is scaled to 0: {snapshot.outage_effect}"
-        scale = wording.commands(kubectl.line("scale", "--replicas=2", **about))
-        yield wording.error(Code.DEPLOY_SCALED_DOWN, _DEPLOYMENT, why, "scale it up", scale)
+        scale = kubectl.line("scale", "--replicas=2", **about)
+        yield wording.error(Code.DEPLOY_SCALED_DOWN, _DEPLOYMENT, why, *remedy("scale it up", scale))
     elif not status.available_replicas:
-        why = f"none of {counted(wanted, 'replica')} is available: {snapshot.outage_effect}{_reasons(snapshot)}"
+        number = counted(wanted, "replica is", "replicas are")
+        why = f"0 of {number} available: {snapshot.outage_effect}{_reasons(snapshot)}"
         hint = "find the reason in the Events of the Pods"
-        yield wording.error(Code.DEPLOY_UNAVAILABLE, _DEPLOYMENT, why, hint, wording.commands(describe))
+        yield wording.error(Code.DEPLOY_UNAVAILABLE, _DEPLOYMENT, why, *remedy(hint, describe))
     elif _is_rolled_out(deployment):
         why = f"{counted(wanted, 'replica is', 'replicas are')} available and up to date"
         yield wording.ok(Code.DEPLOY_OK, _DEPLOYMENT, why)
@@ -49,9 +51,9 @@ def check_deployment(snapshot: InstallationSnapshot) -> Iterator[Finding]:
             f"the rollout is not complete: {status.available_replicas} of {counted(wanted, 'replica')} available, "
             f"{status.updated_replicas} up to date{_reasons(snapshot)}"
         )
-        lines = wording.commands(kubectl.line("rollout", "status", **about), describe)
         hint = "wait for the rollout. If it does not complete, find the reason in the Events of the Pods"
-        yield wording.warning(Code.DEPLOY_ROLLOUT, _DEPLOYMENT, why, hint, lines)
+        rollout = kubectl.line("rollout", "status", **about)
+        yield wording.warning(Code.DEPLOY_ROLLOUT, _DEPLOYMENT, why, *remedy(hint, rollout, describe))
 
 
 def _is_rolled_out(deployment: Deployment) -> bool:
@@ -82,8 +84,7 @@ def check_endpoints(snapshot: InstallationSnapshot) -> Iterator[Finding]:
         service = f"{snapshot.names.namespace}/{snapshot.names.service}"
         why = f"Service {service} has no ready endpoint: {snapshot.outage_effect}"
         get = kubectl.line("get", "endpointslices,pods", namespace=snapshot.names.namespace)
-        hint = "find the Pods that are not ready"
-        yield wording.error(Code.ENDPOINTS_NONE, _ENDPOINTS, why, hint, wording.commands(get))
+        yield wording.error(Code.ENDPOINTS_NONE, _ENDPOINTS, why, *remedy("find the Pods that are not ready", get))
         return
     silent = {
         one.name: status.reason
@@ -102,11 +103,11 @@ def check_lease(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     place = f"Lease {snapshot.names.namespace}/{REFRESHER}"
     lease = known(snapshot.lease)
     leading = [replica.name for replica in snapshot.replicas_or_empty if _leads(replica)]
-    see_log = ("find the reason in the log of the refreshers", wording.refresher_log(snapshot))
+    see_log = refresher_log(snapshot.names.namespace)
     if len(leading) > 1:
         why = f"{len(leading)} replicas report that they are the leader: {join_names(leading)}"
         hint = "run doctor again, because the leader may have changed. If this stays, check the logs of the refreshers"
-        yield wording.error(Code.LEASE_SPLIT, _LEASE, why, hint, wording.refresher_log(snapshot))
+        yield wording.error(Code.LEASE_SPLIT, _LEASE, why, *refresher_log(snapshot.names.namespace, hint))
     elif lease is None or not lease.holder:
         why = f"no replica holds {place}, so no pull secrets are written"
         yield wording.error(Code.LEASE_NONE, _LEASE, why, *see_log)

@@ -8,6 +8,8 @@ from webhook.constants import ENABLED_LABEL, EXPIRES_ANNOTATION, PROGRAM, REFRES
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
+from webhook.diagnostics.image_pull import FOREIGN_HINT
+from webhook.diagnostics.remedy import refresher_log, remedy
 from webhook.kube.objects import ManagedObject, is_managed_by_us
 from webhook.kube.partial import known, known_or
 from webhook.output import kubectl
@@ -54,15 +56,14 @@ def _problems(
     }
     ours = {place: one for place, one in found.items() if place in wanted and place not in others}
     now = snapshot.now.timestamp()
-    see_log = ("find the reason in the log of the refreshers", wording.refresher_log(snapshot))
+    see_log = refresher_log(snapshot.names.namespace)
     foreign = wanted & others
     if foreign:
         why = f"Secret {name} exists but is not managed by {PROGRAM} in {_in(foreign)}"
         deletions = (
             kubectl.line("delete", "secret", namespace=place, name=name) for place in sorted(foreign)[:_LISTED]
         )
-        hint = "delete or rename that Secret. The refresher then creates its own"
-        yield wording.error(Code.SECRET_FOREIGN, _WHAT, why, hint, wording.commands(*deletions))
+        yield wording.error(Code.SECRET_FOREIGN, _WHAT, why, *remedy(FOREIGN_HINT, *deletions))
     missing = wanted - found.keys()
     if missing:
         yield wording.error(Code.SECRET_MISSING, _WHAT, f"Secret {name} is missing in {_in(missing)}", *see_log)
@@ -80,7 +81,7 @@ def _problems(
     if outdated:
         why = f"Secret {name} differs from those of other namespaces in {_in(outdated)}"
         hint = "run doctor again in a minute. If this stays, find the reason in the log of the refreshers"
-        yield wording.warning(Code.SECRET_OUTDATED, _WHAT, why, hint, wording.refresher_log(snapshot))
+        yield wording.warning(Code.SECRET_OUTDATED, _WHAT, why, *refresher_log(snapshot.names.namespace, hint))
 
 
 def _leaving(snapshot: InstallationSnapshot, places: set[str]) -> set[str]:

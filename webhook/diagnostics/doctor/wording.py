@@ -3,10 +3,9 @@
 from functools import partial
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import DOCS, PROGRAM, InstallationNames
+from webhook.constants import DOCS, InstallationNames
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
 from webhook.diagnostics.remedy import Remedy, remedy
-from webhook.output import kubectl
 from webhook.output.findings import Finding, Mark
 
 INSTALL_URL = f"{DOCS}/how-to/install.md"
@@ -14,18 +13,6 @@ INSTALL_URL = f"{DOCS}/how-to/install.md"
 ok = partial(Finding, Mark.OK)
 warning = partial(Finding, Mark.WARNING)
 error = partial(Finding, Mark.ERROR)
-
-
-def commands(*lines: str | None) -> tuple[str, ...]:
-    """Return command lines without those that could not be built."""
-    return tuple(line for line in lines if line is not None)
-
-
-def refresher_log(snapshot: InstallationSnapshot) -> tuple[str, ...]:
-    """Return the command that shows the log of every refresher."""
-    selector = f"app.kubernetes.io/name={PROGRAM}"
-    words = ("logs", "-l", selector, "-c", "refresher", "--prefix", "--tail=50")
-    return commands(kubectl.line(*words, namespace=snapshot.names.namespace))
 
 
 def reinstall(snapshot: InstallationSnapshot) -> Remedy:

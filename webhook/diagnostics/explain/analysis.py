@@ -539,7 +539,8 @@ def _pulls(analysis: PodAnalysis) -> Iterator[Finding]:
             yield Finding(Mark.FAIL, Code.POD_SECRET_NOT_NAMED, what, why, *read.recreation)
         wanted = [image.resolution.image for image in analysis.images if image.resolution and image.resolution.private]
         place = f"{read.namespace}/{analysis.secret}"
-        yield from image_pull.check_secret(place, read.secret, list(dict.fromkeys(wanted)), read.now, read.names)
+        images = list(dict.fromkeys(wanted))
+        yield from image_pull.check_secret(place, read.secret, images, read.now, read.names.namespace)
     if read.exists:
         originals = {image.place.image: image.written for image in analysis.images if image.changed}
         yield from image_pull.check_statuses(analysis.pod, read.events, read.now, originals)

@@ -85,7 +85,7 @@ FAILING: dict[str, Case] = {
         {"webhook_configuration": None, "deployment": None}, Code.INSTALL_MISSING, "how-to/install.md"
     ),
     "the configuration is broken": Case(
-        {"configuration": InvalidConfig(("config.yaml:2: webhook.exclud: unknown key",))},
+        {"configuration": InvalidConfig(("webhook.exclud: unknown key (config.yaml:2)",))},
         Code.CONFIG_INVALID,
     ),
     "there is no webhook configuration": Case({"webhook_configuration": None}, Code.WEBHOOK_MISSING),
