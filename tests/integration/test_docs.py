@@ -14,6 +14,7 @@ import yaml
 from tests.support import doc_pages
 from tests.support.doc_pages import CHECKOUT, NOT_RUN, PAGES, Action, Command, File, Mode, Shell
 from webhook.config import schema
+from webhook.refresher.runtime.event_reasons import EventReason
 
 README = CHECKOUT / "README.md"
 TROUBLESHOOT = CHECKOUT / "docs/how-to/troubleshoot.md"
@@ -125,6 +126,11 @@ def test_every_alert_has_a_section() -> None:
     for rule in rules:
         url = rule["annotations"].get("runbook_url", "#" + rule["alert"].lower())
         assert url.partition("#")[2] == rule["alert"].lower()
+
+
+def test_every_event_reason_has_a_remedy() -> None:
+    section = TROUBLESHOOT.read_text().partition("\n## Events\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE) == list(EventReason)
 
 
 def test_matches_wildcards_and_varying_values() -> None:

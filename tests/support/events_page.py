@@ -26,7 +26,7 @@ The refresher creates Events with `reportingController: registry-webhook/refresh
 secret is next to that Secret. An Event about the refresher is in the namespace of the installation, about the Lease.
 
 ```sh
-kubectl get events --namespace team-a --field-selector reportingController=registry-webhook/refresher
+kubectl get events --namespace team-a --field-selector reportingComponent=registry-webhook/refresher
 ```
 
 The same Event is repeated after an hour, and one with another note after a minute. Each Event is also logged as
