@@ -9,7 +9,7 @@ import pytest
 from webhook.config.load import load
 from webhook.credentials.factory import create_provider
 from webhook.credentials.provider import CredentialProvider
-from webhook.errors import CredentialProviderError
+from webhook.errors import CredentialProviderError, RegistryWebhookError
 
 PASSWORD = "kept-secret"  # noqa: S105 - what is looked for
 NOW = 1_800_000_000.0
@@ -39,10 +39,10 @@ def keys(made: CredentialProvider) -> list[str]:
     return [entry.key for entry in made.read().credential.entries]
 
 
-def refusal(made: CredentialProvider, kind: type[Exception] = CredentialProviderError) -> str:
+def refusal(made: CredentialProvider, kind: type[RegistryWebhookError] = CredentialProviderError) -> str:
     with pytest.raises(kind) as refused:
         made.read()
-    said = str(refused.value)
+    said = refused.value.one_line
     assert PASSWORD not in f"{said} {refused.value!r} {refused.value.__cause__!r}"
     assert said.isprintable()
     return said

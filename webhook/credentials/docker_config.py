@@ -1,4 +1,4 @@
-"""All registries of a docker `config.json`; the configuration's own user name and password take precedence."""
+"""All registries of a docker `config.json`; the configuration's own username and password take precedence."""
 
 from pathlib import Path
 
@@ -30,15 +30,16 @@ class DockerConfigProvider:
         try:
             found, notes = dockerconfigjson.parse(content)
         except CredentialProviderError as error:
-            raise CredentialProviderError(f"{name}: {error}") from None
+            error.message = f"{name}: {error.message}"
+            raise
         own = self._own.entries()
         replaced = {_prefix(entry) for entry in own}
         kept = [entry for entry in found if _prefix(entry) not in replaced]
         entries = (*own, *kept)
         if not entries:
-            raise CredentialProviderError(
-                f"{name}: {notes[0] if notes else 'auths has no entry; log in to a registry'}"
-            )
+            if notes:
+                raise CredentialProviderError(f"{name}: {notes[0]}")
+            raise CredentialProviderError(f"{name}: auths has no entry", hint="log in to a registry")
         notes += [
             f"{entry.key} is ignored: the username and password in the configuration replace it"
             for entry in found

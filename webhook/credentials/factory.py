@@ -36,8 +36,8 @@ def create_provider(
     login = (registry.username, settings.username_file, registry.password, settings.file)
     if not targets.prefixes or not any((*login, settings.docker_config, settings.helper)):
         return None
-    if problem := _problem(configuration):
-        return _Refused(problem)
+    if (error := _conflict(configuration)) is not None:
+        return _Refused(error)
     if settings.helper:
         return HelperProvider(targets, settings, clock, monotonic, environment)
     if settings.docker_config:
@@ -45,35 +45,37 @@ def create_provider(
     return StaticProvider(targets, registry, settings)
 
 
-def _problem(configuration: Configuration) -> str | None:
-    """Describe settings that conflict, with a remedy; None if there are none."""
+def _conflict(configuration: Configuration) -> CredentialProviderError | None:
+    """Return an error for settings that conflict; None if none do."""
     registry, settings = configuration.registry, configuration.webhook.credential
     username = _USERNAME_FILE if settings.username_file else _USERNAME if registry.username else None
     if settings.helper and (username or registry.password):
-        return (
-            f"webhook.credential.helper provides username and password; remove {username or _USERNAME} and {_PASSWORD}"
-        )
+        hint = f"remove {username or _USERNAME} and {_PASSWORD}"
+        return CredentialProviderError("webhook.credential.helper provides username and password", hint=hint)
     if settings.file and registry.password:
-        return f"{_PASSWORD} and {_FILE} are both set; remove one of them"
+        return CredentialProviderError(f"{_PASSWORD} and {_FILE} are both set", hint="remove one of them")
     if settings.file and not username:
-        return f"{_FILE} is set without a username; set {_USERNAME} or {_USERNAME_FILE}"
-    if username and not (registry.password or settings.file):
-        return f"{username} is set without {_PASSWORD}; set both or neither"
-    if registry.password and not username:
-        return f"{_PASSWORD} is set without {_USERNAME}; set both or neither"
-    if username and not registry.server:
-        return f"{username} is set without {_SERVER}; set both or neither"
+        hint = f"set {_USERNAME} or {_USERNAME_FILE}"
+        return CredentialProviderError(f"{_FILE} is set without a username", hint=hint)
+    for key, missing, is_set in (
+        (username, _PASSWORD, registry.password or settings.file),
+        (registry.password and _PASSWORD, _USERNAME, username),
+        (username, _SERVER, registry.server),
+    ):
+        if key and not is_set:
+            return CredentialProviderError(f"{key} is set without {missing}", hint="set both or neither")
     return None
 
 
 class _Refused:
     """A provider whose settings conflict, which it reports at each reading."""
 
-    def __init__(self, problem: str) -> None:
-        self._problem = problem
+    def __init__(self, error: CredentialProviderError) -> None:
+        self._error = error
 
     def read(self) -> CredentialResult:
-        raise CredentialProviderError(self._problem)
+        # Without the traceback of the reading before, which would be extended.
+        raise self._error.with_traceback(None)
 
     def fingerprint(self) -> bytes | None:
         return None

@@ -66,7 +66,7 @@ class HelperProvider:
             try:
                 shares.append(self._ask(host, min(self._timeout, deadline - self._monotonic())))
             except (CredentialProviderError, InvalidCredential) as error:
-                notes.append(str(error))
+                notes.append(error.one_line)
         if len(hosts) > _MAX_REGISTRIES:
             others = f"{_MAX_REGISTRIES} registries in addition to the server"
             notes.append(f"the helper is run for {others}, so not for {hosts[_MAX_REGISTRIES]}")
@@ -87,11 +87,11 @@ class HelperProvider:
         try:
             answer = helper_process.ask(self._name, _server_url(host), self._environment, timeout)
         except CredentialProviderError as error:
-            raise CredentialProviderError(f"{error} (for {host})") from None
+            error.where = f"for {host}"
+            raise
         if answer is None:
-            raise CredentialProviderError(
-                f"{program}: no credential; log in, or remove the registry from the configuration"
-            )
+            hint = "log in, or remove the registry from the configuration"
+            raise CredentialProviderError(f"{program}: no credential", hint=hint)
         expires_at = answer.expires or token_expiry.expiry(answer.secret)
         now = self._clock()
         if expires_at is not None and expires_at <= now and not self._is_newer(host, expires_at):
@@ -99,7 +99,8 @@ class HelperProvider:
         try:
             entries = self._targets.entries(host, answer.username, answer.secret)
         except InvalidCredential as error:
-            raise InvalidCredential(f"{program}: {error}") from None
+            error.message = f"{program}: {error.message}"
+            raise
         if expires_at is not None:
             self._stated_expiries[host] = expires_at
             return _HelperResult(

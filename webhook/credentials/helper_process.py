@@ -65,8 +65,8 @@ def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) 
     """
     if not _NAME.fullmatch(name):
         raise CredentialProviderError(
-            f"webhook.credential.helper = {shorten(name, 64)}: must be the NAME of a program docker-credential-NAME, "
-            "with only letters, digits and . _ -"
+            f"webhook.credential.helper = {shorten(name, 64)}: must consist of letters, digits and . _ -",
+            hint="write the NAME of a program docker-credential-NAME",
         )
     program = f"docker-credential-{name}"
     try:
@@ -75,7 +75,8 @@ def ask(name: str, server: str, environment: Mapping[str, str], timeout: float) 
             return None
         return _answer(status, output)
     except CredentialProviderError as error:
-        raise CredentialProviderError(f"{program}: {error}") from None
+        error.message = f"{program}: {error.message}"
+        raise
 
 
 def _find(program: str, path: str) -> str:
@@ -83,7 +84,7 @@ def _find(program: str, path: str) -> str:
     if found:
         return found
     if shutil.which(program, mode=os.F_OK, path=path):
-        raise CredentialProviderError("not executable; set its mode to 755")
+        raise CredentialProviderError("not executable", hint="set its mode to 755")
     raise CredentialProviderError("not found on PATH")
 
 
@@ -173,10 +174,10 @@ def _end_group(process: subprocess.Popen[bytes]) -> int:
 
 
 def _answer(status: int, output: bytes) -> Answer | None:
-    """Parse a helper's output; an object without user name and secret means that it has none."""
+    """Parse a helper's output; an object without username and secret means that it has none."""
     if status:
         how = f"exited with status {status}" if status > 0 else f"was killed by signal {-status}"
-        raise CredentialProviderError(f"{how}; run it with the argument get to see its messages")
+        raise CredentialProviderError(how, hint="run it with the argument get to see its messages")
     try:
         answer = json.loads(output.decode())
     except (ValueError, RecursionError):

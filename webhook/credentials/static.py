@@ -1,4 +1,4 @@
-"""User name and password for the server, each from the configuration or from a file of its own."""
+"""Username and password for the server, each from the configuration or from a file of its own."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ _FILE = "webhook.credential.file"
 
 
 class StaticProvider:
-    """User name and password in the configuration, or in files that it names, such as a mounted Secret's."""
+    """Username and password in the configuration, or in files that it names, such as a mounted Secret's."""
 
     def __init__(self, targets: Targets, registry: RegistrySettings, credential: CredentialSettings) -> None:
         self._targets = targets
@@ -29,14 +29,14 @@ class StaticProvider:
         return CredentialResult(Credential(entries), self._targets.uncovered(entries))
 
     def entries(self) -> tuple[Entry, ...]:
-        """Return the entries. Without a user name there are none.
+        """Return the entries. Without a username there are none.
 
         Raises `InvalidCredential` and `CredentialProviderError`.
         """
         registry = self._registry
         if not (registry.username or self._username_file) or not self._targets.server:
             return ()
-        username = _line(_USERNAME_FILE, self._username_file, "user name") if self._username_file else registry.username
+        username = _line(_USERNAME_FILE, self._username_file, "username") if self._username_file else registry.username
         password = _line(_FILE, self._file, "password") if self._file else registry.password
         return self._targets.entries(host_of(self._targets.server), username or "", password or "", registry.email)
 
@@ -47,12 +47,14 @@ class StaticProvider:
 
 
 def _line(key: str, path: Path, what: str) -> str:
-    """Read a user name or password from a file."""
+    """Read a username or password from a file."""
     content = provider.read_file(key, path)
     try:
         text = cleaned(content.decode())
     except UnicodeDecodeError:
         raise CredentialProviderError(f"{key}: {escape(str(path))}: not UTF-8") from None
     if not text:
-        raise CredentialProviderError(f"{key}: {escape(str(path))}: the file is empty; write the {what} into it")
+        raise CredentialProviderError(
+            f"{key}: {escape(str(path))}: the file is empty", hint=f"write the {what} into it"
+        )
     return text

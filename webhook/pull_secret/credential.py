@@ -1,4 +1,4 @@
-"""A credential: the user names and passwords of one pull secret, limited to what kubelet can use.
+"""A credential: the usernames and passwords of one pull secret, limited to what kubelet can use.
 
 The rules are those of kubelet's keyring (`pkg/credentialprovider` of Kubernetes 1.37), described on
 https://kubernetes.io/docs/concepts/containers/images/#config-json. One entry that does not decode breaks the whole
@@ -18,15 +18,15 @@ from webhook.images.reference import DOCKER_HUB
 #: The key of Docker Hub's credential: docker's own, and that of kubelet's default registry.
 DOCKER_HUB_KEY = "https://index.docker.io/v1/"
 
-#: UTF-8 bytes of a user name, password, e-mail address or key; the whole Secret may have 1 MiB.
+#: UTF-8 bytes of a username, password, email address or key; the whole Secret may have 1 MiB.
 #: https://kubernetes.io/docs/concepts/configuration/secret/#restriction-data-size
 LIMIT = 64 * 1024
 
-#: The user name with which docker's credential helpers return an identity token.
+#: The username with which docker's credential helpers return an identity token.
 #: https://github.com/docker/docker-credential-helpers#development
 TOKEN_USERNAME = "<token>"  # noqa: S105 - it is not a secret
 
-#: With this user name Azure Container Registry accepts a refresh token as a password.
+#: With this username Azure Container Registry accepts a refresh token as a password.
 #: https://learn.microsoft.com/en-us/azure/container-registry/container-registry-authentication
 ACR_USERNAME = "00000000-0000-0000-0000-000000000000"
 _ACR = re.compile(r"\.azurecr\.(?:io|cn|us)(?::[0-9]+)?\Z")
@@ -44,7 +44,7 @@ _KEY = re.compile(
 
 
 class Entry(Struct, frozen=True):
-    """A user name and a password for one key of `.dockerconfigjson`."""
+    """A username and a password for one key of `.dockerconfigjson`."""
 
     key: str
     """The prefix that the kubelet compares images with: a host with optional port, and optional path."""
@@ -93,7 +93,7 @@ def create_entry(key: str, username: str, password: str, email: str | None = Non
     """Create an entry that kubelet can read and a registry can be asked with.
 
     A byte order mark and line endings at the end, which editors and shells add, are removed. For Azure Container
-    Registry an identity token is a password, under a special user name.
+    Registry an identity token is a password, under a special username.
 
     User name and password must fit HTTP's Basic authentication (RFC 7617): no colon and no control character in the
     name. A password may contain line breaks: the passwords of some registries are JSON files.
@@ -105,11 +105,11 @@ def create_entry(key: str, username: str, password: str, email: str | None = Non
     if username == TOKEN_USERNAME and accepts_identity_tokens(key):
         username = ACR_USERNAME
     if username == TOKEN_USERNAME:
-        raise InvalidCredential("the kubelet does not support identity tokens; use a username and password")
+        raise InvalidCredential("the kubelet does not support identity tokens", hint="use a username and password")
     _check_text("username", username)
     _check_text("password", password)
     if ":" in username:
-        raise InvalidCredential("the username contains a colon; the kubelet would read the rest as the password")
+        raise InvalidCredential("the username contains a colon, and the kubelet would read the rest as the password")
     if _CONTROL.search(username):
         raise InvalidCredential("the username contains a line break or another control character")
     if "\0" in password:
@@ -125,12 +125,12 @@ def accepts_identity_tokens(key: str) -> bool:
 
 
 def cleaned(text: str) -> str:
-    """Remove what editors and shells add to a user name or password: a byte order mark, line endings at the end."""
+    """Remove what editors and shells add to a username or password: a byte order mark, line endings at the end."""
     return text.lstrip("\ufeff").rstrip("\r\n")
 
 
 def likely_mistakes(entry: Entry) -> tuple[str, ...]:
-    """Describe what may be a mistake in a user name or password, without showing either."""
+    """Describe what may be a mistake in a username or password, without showing either."""
     found = []
     for what, text in (("username", entry.username), ("password", entry.password)):
         if text != text.lstrip():
@@ -152,8 +152,8 @@ def check_key(key: str) -> None:
     address = match and match["address"]
     if not match or len(key) > LIMIT or (address and not is_address(address)):
         raise InvalidCredential(
-            "the kubelet cannot match the registry key with an image; "
-            "write a host with an optional port and path, such as registry.example.com:5000/team/"
+            "the kubelet cannot match the registry key with an image",
+            hint="write a host with an optional port and path, such as registry.example.com:5000/team/",
         )
 
 
@@ -172,7 +172,7 @@ def static_entries(  # noqa: PLR0913 - a registry and the parts of a login
     *,
     images: Container[str] = (),
 ) -> tuple[Entry, ...]:
-    """Create the entries of `server`'s user name and password: for it, and for `others` on its host and port.
+    """Create the entries of `server`'s username and password: for it, and for `others` on its host and port.
 
     All prefixes are normalized. An entry keeps its prefix's spelling, as rewritten images do: kubelet compares strings.
     Registries on other hosts get no entry. `images` are those of `others` that may be an image's whole name.

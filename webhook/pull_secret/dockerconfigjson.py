@@ -29,6 +29,7 @@ LIMIT = 1000
 #: An object with one of these members is an entry.
 _LOGIN = frozenset({"auth", "username", "password", "identitytoken"})
 _MANIFEST = re.compile(rb"^kind: *[\"']?Secret", re.MULTILINE)
+_IS_MANIFEST = "expected a docker config.json, found a Kubernetes manifest"
 _EXTRACT = "kubectl get secret NAME -o jsonpath='{.data.\\.dockerconfigjson}' | base64 -d"
 _TEXTS = ("username", "password", "auth", "email", "identitytoken", "registrytoken")
 
@@ -55,7 +56,7 @@ def parse(content: bytes) -> tuple[list[Entry], list[str]]:
         try:
             entries.append(_entry(key, _members(value, where), where))
         except (InvalidCredential, CredentialProviderError) as error:
-            notes.append(f"{where} is ignored: {error}")
+            notes.append(f"{where} is ignored: {error.one_line}")
     return _merged(entries, notes), notes
 
 
@@ -77,9 +78,7 @@ def _auths(content: bytes) -> dict[str, Any]:
     if "auths" in found:
         return _members(found["auths"], "auths")
     if found.get("kind") in {"Secret", "List"}:
-        raise CredentialProviderError(
-            f"expected a docker config.json, found a Kubernetes manifest; get the file with: {_EXTRACT}"
-        )
+        raise CredentialProviderError(_IS_MANIFEST, hint=_EXTRACT)
     return members if members and all(map(_is_login, members.values())) else {}
 
 
@@ -109,9 +108,7 @@ def _decoded(content: bytes) -> Any:
         raise CredentialProviderError("invalid JSON: not UTF-8") from None
     except json.JSONDecodeError as error:
         if _MANIFEST.search(content):
-            raise CredentialProviderError(
-                f"expected a docker config.json, found a Kubernetes manifest; get the file with: {_EXTRACT}"
-            ) from None
+            raise CredentialProviderError(_IS_MANIFEST, hint=_EXTRACT) from None
         raise CredentialProviderError(f"invalid JSON at line {error.lineno}, column {error.colno}") from None
     except (ValueError, RecursionError):
         raise CredentialProviderError("invalid JSON: nested too deeply, or a number is too long") from None
@@ -125,7 +122,7 @@ def _members(value: Any, where: str) -> dict[str, Any]:
         raise CredentialProviderError(f"{where} must be a JSON object")
     members = dict(value)
     if len(members) != len(value):
-        raise CredentialProviderError(f"{where} has a duplicate key; remove one of the two")
+        raise CredentialProviderError(f"{where} has a duplicate key", hint="remove one of the two")
     return members
 
 
@@ -148,12 +145,13 @@ def _entry(key: str, members: dict[str, Any], where: str) -> Entry:
     if texts["identitytoken"] and accepts_identity_tokens(key):
         return create_entry(key, TOKEN_USERNAME, texts["identitytoken"], texts["email"])
     if texts["identitytoken"] or texts["registrytoken"]:
-        raise InvalidCredential("the kubelet does not support tokens; use a username and password")
+        raise InvalidCredential("the kubelet does not support tokens", hint="use a username and password")
     username, password = texts["username"], texts["password"]
     if texts["auth"]:
         username, password = _user_and_password(texts["auth"])
     if not username and not password:
-        raise InvalidCredential("no username and password; docker may have stored them in a credential store or helper")
+        hint = "docker may have stored them in a credential store or helper"
+        raise InvalidCredential("no username and password", hint=hint)
     return create_entry(key, username, password, texts["email"])
 
 

@@ -80,7 +80,8 @@ def build(credential: Credential, now: float) -> PullSecret:
     content = msgspec.json.encode({"auths": dict(sorted(auths.items()))})
     if len(content) > LIMIT:
         raise InvalidCredential(
-            f"the {len(auths)} entries have {len(content) // 1024} KiB and a Secret holds at most 1024 KiB; remove some"
+            f"the {len(auths)} entries have {len(content) // 1024} KiB and a Secret holds at most 1024 KiB",
+            hint="remove some",
         )
     expires = (
         format_rfc3339(credential.expires) if credential.expiry_stated and credential.expires is not None else None
