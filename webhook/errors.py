@@ -36,6 +36,11 @@ from typing import NamedTuple
 NO_PERMISSION = "no permission to"
 
 
+def one_line(message: str, hint: str) -> str:
+    """Join a message and its hint where a hint has no line of its own: in a status, an Event or a report."""
+    return f"{message}; {hint}" if hint else message
+
+
 class RegistryWebhookError(Exception):
     """Base class of all errors.
 
@@ -53,8 +58,7 @@ class RegistryWebhookError(Exception):
 
     @property
     def one_line(self) -> str:
-        """Message and hint on one line, where a hint has no line of its own: in a status, an Event or a report."""
-        return f"{self}; {self.hint}" if self.hint else str(self)
+        return one_line(str(self), self.hint)
 
 
 class InvalidReference(RegistryWebhookError):
@@ -102,8 +106,7 @@ class ConfigIssue(NamedTuple):
 
     @property
     def one_line(self) -> str:
-        """Message and hint on one line."""
-        return f"{self}; {self.hint}" if self.hint else str(self)
+        return one_line(str(self), self.hint)
 
 
 class ConfigurationError(RegistryWebhookError):

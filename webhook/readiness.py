@@ -25,6 +25,8 @@ class Code(StrEnum):
     """The credential provider failed for at least one registry."""
     REGISTRY_UNAVAILABLE = "registry-unavailable"
     """The registry could not check the credential."""
+    REGISTRY_UNTRUSTED = "registry-untrusted"
+    """The same, because no known CA signed the registry's certificate."""
     CREDENTIAL_REFUSED = "credential-refused"
     CLUSTER_UNAVAILABLE = "cluster-unavailable"
     """The namespaces or Secrets could not be listed."""

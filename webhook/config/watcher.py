@@ -3,12 +3,13 @@
 import logging
 import mmap
 from collections.abc import Mapping
+from itertools import starmap
 from pathlib import Path
 
 from webhook import log
 from webhook.config import files
 from webhook.config.load import Loaded, load
-from webhook.errors import ConfigurationError, FileError
+from webhook.errors import ConfigurationError, FileError, one_line
 
 _log = logging.getLogger("webhook.configuration")
 
@@ -77,7 +78,7 @@ class ConfigWatcher:
 
     def _reject(self, *errors: tuple[str, str]) -> None:
         """Log and keep errors, each with its hint."""
-        self.errors = tuple(f"{error}; {hint}" if hint else error for error, hint in errors)
+        self.errors = tuple(starmap(one_line, errors))
         for error, hint in errors:
             _log.error(
                 log.event("configuration reload failed, keeping previous configuration", error=error, hint=hint or None)

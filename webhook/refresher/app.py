@@ -34,6 +34,7 @@ from webhook.refresher.runtime.metrics import Metrics
 from webhook.refresher.runtime.probe_server import ProbeServer, Reply, accepts
 from webhook.refresher.runtime.thread_group import ThreadGroup
 from webhook.refresher.wiring import Controllers, Dependencies
+from webhook.registry.failure import Failure
 from webhook.registry.logins import Logins
 from webhook.settings import Configuration
 from webhook.timestamps import format_rfc3339
@@ -187,8 +188,9 @@ class RefresherApp:
         refresh = None
         if last is not None:
             result = "success" if last.outcome in SUCCESSFUL else "failure"
+            code = Code.REGISTRY_UNTRUSTED if last.failure is Failure.UNTRUSTED else _CODES[last.outcome]
             message = shorten(last.detail, _SHOWN)
-            refresh = Refresh(format_rfc3339(credentials.refreshed_at), result, _CODES[last.outcome], message)
+            refresh = Refresh(format_rfc3339(credentials.refreshed_at), result, code, message)
         return Readiness(
             ready=obstacle is None,
             config_hash=self.configuration.digest,
@@ -215,14 +217,14 @@ class RefresherApp:
             yield obstacle
         if refresh is not None and refresh.result != "success":
             yield Notice(refresh.code, refresh.message)
-        faults = {
+        errors = {
             Code.LEASE_FAILED: self.leadership.error,
             Code.CERTIFICATE_FAILED: self._certificates.error,
             Code.CONFIGURATION_INVALID: self._watcher.error,
         }
-        for code, fault in faults.items():
-            if fault is not None:
-                yield Notice(code, shorten(fault, _SHOWN))
+        for code, error in errors.items():
+            if error is not None:
+                yield Notice(code, shorten(error, _SHOWN))
         pull_secrets = self.controllers.pull_secrets
         namespaces = {Code.PULL_SECRET_FAILED: pull_secrets.failing, Code.FOREIGN_SECRET: pull_secrets.foreign}
         for code, found in namespaces.items():

@@ -17,7 +17,7 @@ _REMEMBERED = 100
 _ACCEPTED_FOR, _ACCEPTED_FOR_PART = 60.0, 0.7
 _SEVERITY = {Answer.ACCEPTED: 0, Answer.UNCLEAR: 1, Answer.DEFERRED: 2, Answer.REFUSED: 3}
 
-#: A registry, a user name and a password.
+#: A registry, a username and a password.
 _Login = tuple[str, str, str]
 
 

@@ -27,6 +27,7 @@ from webhook.refresher.runtime.event_reasons import EventReason
 from webhook.refresher.runtime.event_recorder import EventRecorder
 from webhook.refresher.runtime.metrics import Metrics
 from webhook.registry.auth import Answer, Verdict
+from webhook.registry.failure import Failure
 from webhook.timestamps import parse_rfc3339
 
 _log = logging.getLogger("webhook.refresher")
@@ -71,6 +72,8 @@ class RefreshResult(NamedTuple):
     detail: str = ""
     retry_after: float | None = None
     """Seconds that the registry asked to wait."""
+    failure: Failure | None = None
+    """Why the registry gave no usable answer."""
 
 
 _PROBLEMS = (
@@ -333,9 +336,9 @@ class CredentialRefresher:
                 self._publish_unverified(whole)
             else:
                 self._publish(whole, dated)
-            why = f"{verdict.detail}; {verdict.hint}" if verdict.hint else verdict.detail
-            self._events.report(EventReason.REGISTRY_UNCLEAR, f"Could not check the credential, retrying: {why}.")
-            done = RefreshResult(Outcome.REGISTRY, verdict.detail, verdict.retry_after)
+            note = f"Could not check the credential, retrying: {verdict.one_line}."
+            self._events.report(EventReason.REGISTRY_UNCLEAR, note)
+            done = RefreshResult(Outcome.REGISTRY, verdict.detail, verdict.retry_after, verdict.failure)
         else:
             refusal = self._refusal(verdict, result, whole)
             if not self._strict:
@@ -413,7 +416,7 @@ class CredentialRefresher:
             for entry in result.credential.entries[:_NAMED]
             for mistake in credential.likely_mistakes(entry)
         ]
-        return f"{verdict.detail}. {effect}.{''.join(dict.fromkeys(found))}"
+        return f"{verdict.one_line}. {effect}.{''.join(dict.fromkeys(found))}"
 
     def _publish(self, credential: Credential, dated: tuple[_Dated, ...]) -> PullSecret:
         pull_secret = manifest.build(credential, self._clocks.wall())

@@ -1,4 +1,4 @@
-"""Check whether a registry accepts a user name and password, by logging in as a container runtime does.
+"""Check whether a registry accepts a username and password, by logging in as a container runtime does.
 
 The registry is asked for `/v2/`, which needs nothing but authentication (OCI distribution specification, "Determining
 Support"). Its 401 names the methods: Basic (RFC 7617), or a token that another server issues for the credential
@@ -22,11 +22,12 @@ from urllib.parse import urlencode, urlsplit
 import msgspec
 
 from webhook.constants import PROGRAM
-from webhook.errors import FileError, RegistryWebhookError
+from webhook.errors import FileError, RegistryWebhookError, one_line
 from webhook.images.reference import DOCKER_HUB
 from webhook.log import shorten
 from webhook.registry import failure, www_authenticate
 from webhook.registry import origin as registry_origin
+from webhook.registry.failure import Failure
 from webhook.registry.logins import Logins
 from webhook.registry.origin import Origin
 from webhook.registry.transport import NoReply, Reply, Request, Transport, trust
@@ -39,7 +40,7 @@ _DOCKER_HUB_SERVER = "registry-1.docker.io"
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 #: Responses to an unsupported method: they prove nothing about the credential.
 _NO_METHOD = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.METHOD_NOT_ALLOWED, HTTPStatus.NOT_IMPLEMENTED})
-#: RFC 6749, section 5.2: how an OAuth 2 token endpoint refuses a user name and password, with status 400.
+#: RFC 6749, section 5.2: how an OAuth 2 token endpoint refuses a username and password, with status 400.
 _INVALID_GRANT = "invalid_grant"
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
@@ -67,16 +68,21 @@ class Verdict(NamedTuple):
     """One line of printable ASCII, without anything that a server sent except host names."""
     retry_after: float | None = None
     """Seconds that the server asked to wait, without a limit."""
-    hint: str = ""
-    """What to do about it."""
+    failure: Failure | None = None
+
+    @property
+    def one_line(self) -> str:
+        """The reason, and what to do about it."""
+        return one_line(self.detail, failure.hint(self.failure))
 
 
 class Unclear(RegistryWebhookError):
     """A response that proves nothing about the credential or image; the text is the verdict's detail."""
 
-    def __init__(self, detail: str, retry_after: float | None = None, hint: str = "") -> None:
-        super().__init__(detail, hint=hint)
+    def __init__(self, detail: str, retry_after: float | None = None, kind: Failure | None = None) -> None:
+        super().__init__(detail, hint=failure.hint(kind))
         self.retry_after = retry_after
+        self.kind = kind
 
 
 class Deferred(RegistryWebhookError):
@@ -152,7 +158,7 @@ class CredentialChecker:
         except FileError as error:
             return Verdict(Answer.UNCLEAR, f"{name} was not asked: {shorten(str(error), 4 * _SHOWN)}")
         except Unclear as unclear:
-            return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after, unclear.hint)
+            return Verdict(Answer.UNCLEAR, str(unclear), unclear.retry_after, unclear.kind)
         except Deferred as deferred:
             detail = f"{name} was not asked: too many logins were refused in the last minutes"
             return Verdict(Answer.DEFERRED, detail, deferred.seconds)
@@ -233,7 +239,7 @@ class AuthClient:
         except NoReply as no_reply:
             origin = origin._replace(secure=False)
             if not (no_reply.handshake and self._may_receive_credential(origin)):
-                raise Unclear(f"{self.name} {no_reply}", hint=no_reply.hint) from None
+                raise Unclear(f"{self.name} {no_reply}", kind=no_reply.kind) from None
         return origin, self.ask(self.name, request(origin))
 
     def authenticate(self, refusal: Reply) -> Authorization | Verdict:
@@ -289,7 +295,7 @@ class AuthClient:
         try:
             reply = self.transport.ask(request)
         except NoReply as no_reply:
-            return _TokenResponse(Unclear(f"{name} {no_reply}", hint=no_reply.hint), answered=no_reply.answered)
+            return _TokenResponse(Unclear(f"{name} {no_reply}", kind=no_reply.kind), answered=no_reply.answered)
         if HTTPStatus.OK <= reply.status < HTTPStatus.MULTIPLE_CHOICES:
             try:
                 return _TokenResponse(Unclear(name), token=_token(name, reply))
@@ -301,7 +307,9 @@ class AuthClient:
             self.logins.refused()
         what = "request without a credential" if self._is_anonymous else "credential"
         detail = f"{name} refused the {what} ({reply.status})"
-        return _TokenResponse(Unclear(detail), reply.status, Verdict(Answer.REFUSED, detail, self._retry_after(reply)))
+        kind = None if self._is_anonymous else failure.of_refusal(reply.status)
+        refusal = Verdict(Answer.REFUSED, detail, self._retry_after(reply), kind)
+        return _TokenResponse(Unclear(detail), reply.status, refusal)
 
     def _check_login_allowed(self) -> None:
         """Raise `Deferred` while too many logins were refused."""
@@ -342,22 +350,24 @@ class AuthClient:
         try:
             return self.transport.ask(request)
         except NoReply as no_reply:
-            raise Unclear(f"{name} {no_reply}", hint=no_reply.hint) from None
+            raise Unclear(f"{name} {no_reply}", kind=no_reply.kind) from None
 
     def _verdict(self, name: str, reply: Reply, what: str) -> Verdict:
         """Interpret the response to a credential, or to a token that was issued for it."""
         if reply.status == HTTPStatus.OK:
             return Verdict(Answer.ACCEPTED, f"{self.name} accepted the credential")
         if reply.status in _REFUSED:
-            return Verdict(Answer.REFUSED, f"{name} refused the {what} ({reply.status})", self._retry_after(reply))
+            detail = f"{name} refused the {what} ({reply.status})"
+            return Verdict(Answer.REFUSED, detail, self._retry_after(reply), failure.of_refusal(reply.status))
         raise self.unclear_error(name, reply)
 
     def unclear_error(self, name: str, reply: Reply, words: str = "") -> Unclear:
         """Return an error for a response that proves nothing."""
         if reply.status in _REDIRECTS:
             words = f"with a redirect to {self._redirected(reply)}, which is not followed"
-        hint = failure.hint(failure.of_status(reply.status))
-        return Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply), hint)
+        # No setting names a token endpoint.
+        kind = failure.of_status(reply.status) if name == self.name else None
+        return Unclear(f"{name} answered {reply.status} {words}".rstrip(), self._retry_after(reply), kind)
 
     def _redirected(self, reply: Reply) -> str:
         """Name only the host of a redirect: the rest may contain what was sent."""

@@ -14,6 +14,8 @@ class Failure(StrEnum):
 
     DNS = "dns"
     NETWORK = "network"
+    PROXY = "proxy"
+    """The proxy could not be used, or refused the connection."""
     TIMEOUT = "timeout"
     TLS = "tls"
     UNTRUSTED = "untrusted"
@@ -24,7 +26,6 @@ class Failure(StrEnum):
     """The certificate is for another host."""
     UNAUTHORIZED = "unauthorized"
     FORBIDDEN = "forbidden"
-    NOT_FOUND = "not-found"
     RATE_LIMITED = "rate-limited"
     UNAVAILABLE = "unavailable"
     NOT_A_REGISTRY = "not-a-registry"
@@ -32,29 +33,23 @@ class Failure(StrEnum):
 
 #: What to do, as an instruction; the others need none, because the next attempt may succeed.
 _HINTS = {
-    Failure.DNS: "check the host in registry.server, and the DNS of the cluster",
-    Failure.NETWORK: "check the host and port in registry.server, and network policies and proxies on the way to it",
-    Failure.TIMEOUT: "check network policies, firewalls and proxies on the way to the registry",
-    Failure.TLS: "check that the registry supports TLS 1.2 or later at this port",
+    Failure.DNS: "check the host in the configuration, and the DNS servers",
+    Failure.NETWORK: "check the host and port in the configuration, and network policies and firewalls on the way",
+    Failure.PROXY: "check the proxy, or add the host to NO_PROXY",
+    Failure.TIMEOUT: "check network policies, firewalls and proxies on the way",
+    Failure.TLS: "check that the server supports TLS 1.2 or later at this port",
     Failure.UNTRUSTED: f"set webhook.verify_ca to a file with the CA of the registry, see {DOCS}/how-to/private-ca.md",
     Failure.EXPIRED: "renew the certificate of the registry, and check the clocks",
-    Failure.WRONG_HOST: "write the host in registry.server as in the certificate of the registry",
+    Failure.WRONG_HOST: "write the host in the configuration as in the certificate of the registry",
     Failure.UNAUTHORIZED: f"check username and password, see {DOCS}/how-to/credentials.md",
-    Failure.FORBIDDEN: "grant the account permission to pull",
-    Failure.NOT_A_REGISTRY: "check the host, port and path in registry.server",
+    Failure.FORBIDDEN: "grant the registry user permission to pull",
+    Failure.NOT_A_REGISTRY: "check the host, port and path in the configuration",
 }
 
 #: OpenSSL's X509_V_ERR codes of a certificate that is not valid now, or that is for another name, e-mail or address.
 #: https://docs.openssl.org/master/man3/X509_STORE_CTX_get_error/
 _NOT_VALID_NOW = frozenset({9, 10})
 _OTHER_NAME = frozenset({62, 63, 64})
-
-_OF_STATUS: dict[int, Failure] = {
-    HTTPStatus.UNAUTHORIZED: Failure.UNAUTHORIZED,
-    HTTPStatus.FORBIDDEN: Failure.FORBIDDEN,
-    HTTPStatus.NOT_FOUND: Failure.NOT_FOUND,
-    HTTPStatus.TOO_MANY_REQUESTS: Failure.RATE_LIMITED,
-}
 
 
 def hint(failure: Failure | None) -> str:
@@ -63,10 +58,15 @@ def hint(failure: Failure | None) -> str:
 
 
 def of_status(status: int) -> Failure:
-    """Classify an HTTP status other than success."""
+    """Classify an HTTP status that neither accepts nor refuses a credential."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         return Failure.UNAVAILABLE
-    return _OF_STATUS.get(status, Failure.NOT_A_REGISTRY)
+    return Failure.RATE_LIMITED if status == HTTPStatus.TOO_MANY_REQUESTS else Failure.NOT_A_REGISTRY
+
+
+def of_refusal(status: int) -> Failure:
+    """Classify the HTTP status of a refused credential."""
+    return Failure.FORBIDDEN if status == HTTPStatus.FORBIDDEN else Failure.UNAUTHORIZED
 
 
 def of_verify_code(code: int) -> Failure:

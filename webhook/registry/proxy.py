@@ -40,7 +40,7 @@ class Proxy:
 
     @property
     def url(self) -> str:
-        """Return its URL, without user name and password."""
+        """Return its URL, without username and password."""
         return f"{self.scheme}://{f'[{self.host}]' if ':' in self.host else self.host}:{self.port}"
 
 

@@ -41,9 +41,8 @@ _COMPRESSED = frozenset({"gzip", "x-gzip", "deflate"})
 _GZIP_OR_ZLIB = zlib.MAX_WBITS | 32
 #: Interim responses before the final one at most, as in Go's client.
 _INTERIM = 5
-#: Begins the description of a server whose certificate is not trusted. `doctor` recognizes it.
-UNTRUSTED = "has a certificate that is not trusted"
 _CERTIFICATES = {
+    Failure.UNTRUSTED: "has a certificate that is not trusted",
     Failure.EXPIRED: "has a certificate that is not valid now",
     Failure.WRONG_HOST: "has a certificate for another host",
 }
@@ -64,6 +63,7 @@ class NoReply(RegistryWebhookError):
 
     def __init__(self, words: str, kind: Failure, *, handshake: bool = False, answered: bool = False) -> None:
         super().__init__(words, hint=failure.hint(kind))
+        self.kind = kind
         self.handshake = handshake
         self.answered = answered
 
@@ -154,7 +154,7 @@ class Transport:
         try:
             via = proxy.choose(self._environment, origin.host, origin.port)
         except proxy.UnusableProxy as error:
-            raise NoReply(f"was not asked: {error}", Failure.NETWORK) from None
+            raise NoReply(f"was not asked: {error}", Failure.PROXY) from None
         if via is None:
             return _Secure(line, origin.host, origin.port, timeout=self._timeout, ssl_context=self._context)
         connection = _Secure(
@@ -200,7 +200,10 @@ class Transport:
                 # A refused tunnel is closed, as if there had been no connection.
                 reached = connected or connection.has_connected_to_proxy
                 via = f"the proxy of {connection.via}"
-                words = f"(through {via}) {words}" if reached else f"was not asked: {via} {words}"
+                if reached:
+                    words = f"(through {via}) {words}"
+                else:
+                    words, kind = f"was not asked: {via} {words}", Failure.PROXY
             refused_tls = isinstance(error, OSError) and not isinstance(
                 error, TimeoutError | ssl.SSLCertVerificationError
             )
@@ -226,12 +229,12 @@ class Transport:
                 return self._timed_out, Failure.TIMEOUT
             case ssl.SSLCertVerificationError():
                 found = failure.of_verify_code(error.verify_code)
-                return f"{_CERTIFICATES.get(found, UNTRUSTED)}: {shorten(error.verify_message, 120)}", found
+                return f"{_CERTIFICATES[found]}: {shorten(error.verify_message, 120)}", found
             case ssl.SSLError():
                 reason = shorten(error.reason or "no reason given", 60).replace("_", " ").lower()
                 return f"failed the TLS handshake: {reason}", Failure.TLS
             case OSError() if refused := _TUNNEL_REFUSED.match(str(error)):
-                return f"answered {refused[1]}", Failure.NETWORK
+                return f"answered {refused[1]}", Failure.PROXY
             case OSError() | failures.ProtocolError() | failures.SSLError():
                 return "closed the connection before it answered", Failure.NETWORK
             case http.client.HTTPException() | failures.HTTPError():

@@ -20,6 +20,7 @@ import pytest
 from tests.support.fake_registry import Behaviour, Proxy, Request, Server, Trust, answer, make_trust
 from webhook.pki import ca
 from webhook.registry.auth import Answer, CredentialChecker
+from webhook.registry.failure import Failure
 from webhook.registry.logins import Logins
 
 USER = "robot$team+name"
@@ -37,7 +38,7 @@ Serve = Callable[..., Server]
 
 
 class Checked(NamedTuple):
-    """A verdict without its hint."""
+    """A verdict without the class of its failure."""
 
     answer: Answer
     detail: str
@@ -93,7 +94,7 @@ def check(trust: Trust, caplog: pytest.LogCaptureFixture) -> Check:
         )
         verdict = asked.check(registry, username, password)
         assert re.fullmatch(r"[ -~]{1,500}", verdict.detail)
-        assert re.fullmatch(r"[ -~]{0,200}", verdict.hint)
+        assert re.fullmatch(r"[ -~]{1,700}", verdict.one_line)
         quoted = quote(password, errors="surrogateescape")
         shown = "\n".join([verdict.detail, repr(verdict), repr(asked), caplog.text])
         for secret in (password, TOKEN, basic(username, password)[6:], quoted, quoted.replace("%20", "+")):
@@ -799,6 +800,23 @@ def test_check_registry_silent_times_out(check: Check) -> None:
         for plain in (False, True):
             verdict = check(domain, plain=plain, timeout=SHORT)
             assert verdict == (UNCLEAR, f"{domain} did not answer within 0.4 s", None)
+
+
+def test_check_failure_class(serve: Serve, trust: Trust) -> None:
+    def failure_of(domain: str, ca_file: Path | None = trust.ca_file, **environment: str) -> Failure | None:
+        asked = CredentialChecker(ca_file=ca_file, plain_http_on_loopback=False, environment=environment)
+        return asked.check(domain, USER, PASSWORD).failure
+
+    registry = serve(asks("Basic", "Basic other"))
+    assert failure_of(registry.domain) is Failure.UNAUTHORIZED
+    assert failure_of(registry.domain, None) is Failure.UNTRUSTED
+    # What is wrong is the proxy, whose certificate no setting is about.
+    proxy = f"https://{registry.domain}"
+    assert failure_of("registry.test", None, https_proxy=proxy) is Failure.PROXY
+    assert failure_of("registry.test", https_proxy="proxy.invalid:1") is Failure.PROXY
+    # Nothing is known about the credential, which was not sent.
+    assert failure_of(serve(asks("Digest", "")).domain) is Failure.NOT_A_REGISTRY
+    assert failure_of(serve(always(answer(403))).domain) is Failure.NOT_A_REGISTRY
 
 
 # TLS

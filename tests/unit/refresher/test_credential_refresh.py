@@ -543,7 +543,7 @@ def test_refresh_after_failed_resync_reports_cluster() -> None:
     scene.credentials.refresh()
     scene.server.fault = Unreachable("cannot list namespaces: no answer")
     scene.publisher.resync(Stop(scene.clock, 101), lambda: None)
-    assert scene.credentials.refresh() == (Outcome.CLUSTER, str(scene.server.fault), None)
+    assert scene.credentials.refresh() == (Outcome.CLUSTER, str(scene.server.fault), None, None)
     scene.server.fault = None
     scene.publisher.relist()
     assert scene.credentials.refresh().outcome is Outcome.PUBLISHED
@@ -577,7 +577,7 @@ def test_relist_failure_retried_credential_published(
 
     assert scene.passes(100, meanwhile) == [0, 5, 10, 20, 40]
     assert scene.published() == (1, False)
-    assert scene.credentials.last_result == (Outcome.PUBLISHED, "", None)
+    assert scene.credentials.last_result == (Outcome.PUBLISHED, "", None, None)
     assert scene.server.lists == 2
 
 
@@ -585,7 +585,7 @@ def test_refresh_provider_failure_precedes_relist_failure() -> None:
     scene = Scene()
     scene.server.fault = Unreachable("cannot list namespaces: no answer")
     scene.source.content = _BROKEN
-    assert scene.credentials.refresh() == (Outcome.PROVIDER, str(_BROKEN), None)
+    assert scene.credentials.refresh() == (Outcome.PROVIDER, str(_BROKEN), None, None)
 
 
 # What is said

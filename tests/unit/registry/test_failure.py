@@ -9,9 +9,7 @@ from webhook.registry.failure import Failure
 @pytest.mark.parametrize(
     ("status", "expected"),
     [
-        (401, Failure.UNAUTHORIZED),
-        (403, Failure.FORBIDDEN),
-        (404, Failure.NOT_FOUND),
+        (404, Failure.NOT_A_REGISTRY),
         (429, Failure.RATE_LIMITED),
         (500, Failure.UNAVAILABLE),
         (503, Failure.UNAVAILABLE),
@@ -24,6 +22,13 @@ from webhook.registry.failure import Failure
 )
 def test_of_status_class(status: int, expected: Failure) -> None:
     assert failure.of_status(status) is expected
+
+
+@pytest.mark.parametrize(
+    ("status", "expected"), [(401, Failure.UNAUTHORIZED), (400, Failure.UNAUTHORIZED), (403, Failure.FORBIDDEN)]
+)
+def test_of_refusal_class(status: int, expected: Failure) -> None:
+    assert failure.of_refusal(status) is expected
 
 
 @pytest.mark.parametrize(
@@ -49,5 +54,5 @@ def test_hint_untrusted_names_setting_and_page() -> None:
 
 def test_hint_absent_where_a_retry_helps() -> None:
     without = {kind for kind in Failure if not failure.hint(kind)}
-    assert without == {Failure.NOT_FOUND, Failure.RATE_LIMITED, Failure.UNAVAILABLE}
+    assert without == {Failure.RATE_LIMITED, Failure.UNAVAILABLE}
     assert failure.hint(None) == ""

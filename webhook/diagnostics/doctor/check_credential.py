@@ -19,18 +19,20 @@ from webhook.output.phrases import ago
 from webhook.pull_secret.manifest import KEY as DOCKER_CONFIG_KEY
 from webhook.readiness import Code as State
 from webhook.readiness import Notice, Readiness, Refresh
-from webhook.registry import transport
+from webhook.registry import failure
+from webhook.registry.failure import Failure
 from webhook.timestamps import parse_rfc3339
 
 _WHAT, _REFRESHER = "credential", "refresher"
 _USERNAME, _PASSWORD = "username", "password"
-_URL, _PRIVATE_CA_URL = f"{DOCS}/how-to/credentials.md", f"{DOCS}/how-to/private-ca.md"
+_URL = f"{DOCS}/how-to/credentials.md"
 _PREFIX = "registry_webhook_refresher_"
 #: States that the check of the credential reports.
 _OF_CREDENTIAL = frozenset(
     {
         State.PROVIDER_FAILED,
         State.REGISTRY_UNAVAILABLE,
+        State.REGISTRY_UNTRUSTED,
         State.CREDENTIAL_REFUSED,
         State.CLUSTER_UNAVAILABLE,
         State.REFRESH_PENDING,
@@ -92,9 +94,10 @@ def _of_refresh(snapshot: InstallationSnapshot, status: ProcessStatus) -> Findin
     match code:
         case State.PROVIDER_FAILED:
             return _of_provider(snapshot, detail)
-        case State.REGISTRY_UNAVAILABLE if transport.UNTRUSTED in detail:
-            hint = f"set webhook.verify_ca to a file with the CA of the registry, as described in {_PRIVATE_CA_URL}"
-            return wording.warning(Code.CREDENTIAL_UNTRUSTED, _WHAT, f"{detail}{tried}", hint)
+        case State.REGISTRY_UNTRUSTED:
+            return wording.warning(
+                Code.CREDENTIAL_UNTRUSTED, _WHAT, f"{detail}{tried}", failure.hint(Failure.UNTRUSTED)
+            )
         case State.REGISTRY_UNAVAILABLE:
             why = f"the credential could not be checked{tried}: {detail}"
             hint = "check that the Pods of registry-webhook can reach the registry. Nodes may still reach it"

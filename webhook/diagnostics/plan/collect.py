@@ -23,7 +23,7 @@ from webhook.diagnostics.plan.analysis import (
     namespaces,
     planned_images,
 )
-from webhook.errors import NotReadable, RegistryWebhookError
+from webhook.errors import NotReadable, RegistryWebhookError, one_line
 from webhook.images.prefix import canonical_host
 from webhook.kube.reader import Reader, Resource
 from webhook.output import progress
@@ -69,7 +69,7 @@ def installed_configuration(reader: Reader, names: InstallationNames, own: Confi
 def with_own_credential(theirs: Configuration, own: Configuration) -> Configuration:
     """Return the cluster's configuration with the caller's credential and the caller's terms for sending it.
 
-    A user name and password are for the server that they are configured with: anyone who can write the cluster's
+    A username and password are for the server that they are configured with: anyone who can write the cluster's
     ConfigMap must not be able to have them sent elsewhere. A docker config and a helper have one for each registry.
     """
     registry, credential = own.registry, own.webhook.credential
@@ -120,7 +120,7 @@ def _credential(configuration: Configuration) -> tuple[tuple[Entry, ...], str]:
             return (), _NOT_ASKED
         entries = provider.read().credential.entries
     except RegistryWebhookError as error:
-        return (), f"not asked, because the credential could not be read: {error}"
+        return (), f"not asked, because the credential could not be read: {error.one_line}"
     return entries, "asked with the credential that is configured here"
 
 
@@ -142,7 +142,7 @@ def _check_images(
             return msgspec.structs.replace(one, status=ImageStatus.UNCLEAR, detail=detail)
         first = next(iter(keyring.lookup_own(entries, one.image)), None)
         found = registries.check(one.image, *((first.username, first.password) if first else ()))
-        detail = f"{found.detail}; {found.hint}" if found.hint else found.detail
+        detail = one_line(found.detail, found.hint)
         command = pull_errors.copy_command(one.written[0], one.image) if found.status is ImageStatus.MISSING else None
         return msgspec.structs.replace(one, status=found.status, detail=detail, copy_command=command)
 

@@ -52,7 +52,6 @@ from webhook.kube.objects import DryRunResult, EndpointSlice, Object
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Mark
 from webhook.readiness import Notice, Readiness, Refresh
-from webhook.registry.transport import UNTRUSTED
 
 _SECRET, _KEYS = "registry-webhook-credential", ("username", "password")
 _OLD = serving(91)
@@ -449,7 +448,8 @@ WARNING: dict[str, Case] = {
         {
             "replicas": refreshers(
                 came(
-                    "registry-unavailable", f"registry.example.com {UNTRUSTED}: unable to get local issuer certificate"
+                    "registry-untrusted",
+                    "registry.example.com has a certificate that is not trusted: self-signed certificate",
                 )
             )
         },
