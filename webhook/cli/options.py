@@ -23,7 +23,6 @@ CONFIG_VARIABLE = "REGISTRY_WEBHOOK_CONFIG"
 
 #: Limit in bytes of a manifest.
 _INPUT_LIMIT = 64 * 1024 * 1024
-STANDARD_INPUT = "standard input"
 
 _Function = TypeVar("_Function", bound=Callable[..., Any])
 
@@ -216,7 +215,7 @@ def load_options(config: Path | None, installation_namespace: str | None = None)
 
 def config_name(config: Path | None) -> str:
     """Return the name of a configuration for messages."""
-    return files.BUILT_IN if config is None else STANDARD_INPUT if str(config) == "-" else str(config)
+    return files.BUILT_IN if config is None else files.STANDARD_INPUT if str(config) == "-" else str(config)
 
 
 def warn_without_rules(configuration: Configuration, config: Path | None) -> None:
@@ -253,7 +252,7 @@ def _read_once(name: str, limit: int) -> bytes:
     _take_standard_input()
     content = sys.stdin.buffer.read(limit + 1)
     if len(content) > limit:
-        raise FileError(f"{STANDARD_INPUT} is larger than {limit // 1024 // 1024} MiB")
+        raise FileError(f"{files.STANDARD_INPUT} is larger than {limit // 1024 // 1024} MiB")
     return content
 
 
@@ -262,8 +261,8 @@ def _take_standard_input() -> None:
     if sys.stdin is None:
         raise FileError("standard input is closed")
     taken = click.get_current_context().meta
-    if taken.setdefault(STANDARD_INPUT, 0):
+    if taken.setdefault(files.STANDARD_INPUT, 0):
         raise FileError("standard input can be read only once", hint="use - for one argument, and files for the others")
-    taken[STANDARD_INPUT] = 1
+    taken[files.STANDARD_INPUT] = 1
     if sys.stdin.isatty() and sys.stderr.isatty():
         terminal.write("Reading standard input; end it with Ctrl-D", err=True)

@@ -10,7 +10,8 @@ import click
 from webhook.admission.mutator import Mutator
 from webhook.cli.command import Command
 from webhook.cli.option_types import Choice
-from webhook.cli.options import STANDARD_INPUT, config_option, load_options, read_input, warn_without_rules
+from webhook.cli.options import config_option, load_options, read_input, warn_without_rules
+from webhook.config import files
 from webhook.diagnostics.preview import Preview, preview
 from webhook.errors import FileError, InvalidManifest, RegistryWebhookError
 from webhook.kube import manifests
@@ -129,7 +130,7 @@ def _status(statuses: set[int]) -> int:
 
 
 def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
-    shown = STANDARD_INPUT if name == "-" else truncate(name, _NAME)
+    shown = files.STANDARD_INPUT if name == "-" else truncate(name, _NAME)
     try:
         manifest = manifests.parse(read_input(name))
     except FileError as error:

@@ -11,7 +11,8 @@ from pathlib import Path
 from webhook.errors import FileError
 
 LIMIT = 1024 * 1024
-BUILT_IN = "built-in defaults"
+#: The names of what is not a file, for messages.
+BUILT_IN, STANDARD_INPUT = "built-in defaults", "standard input"
 
 
 def configuration(path: Path | None) -> tuple[bytes, str]:

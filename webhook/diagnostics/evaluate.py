@@ -12,9 +12,10 @@ from webhook.admission import pod
 from webhook.admission.decision import Outcome
 from webhook.admission.mutator import Mutator, PodRequest
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import ENABLED_LABEL, PROGRAM
+from webhook.constants import ENABLED_LABEL
 from webhook.errors import NotReadable
 from webhook.log.escaping import truncate
+from webhook.output import invocation
 
 STATIC_POLICIES_HIDDEN = "the API does not show policies from static manifests"
 NONE = "nothing that the API shows"
@@ -139,7 +140,7 @@ class Rewriter(Struct, frozen=True):
         if self.webhook is True and not self.has_bundle:
             found.append(
                 "the webhook configuration has no caBundle, so the API server cannot call the webhook. "
-                f"Run `{PROGRAM} doctor`"
+                f"Run `{invocation.command('doctor')}`"
             )
         if self.webhook is False and self.policy is False:
             if self.hidden:
@@ -147,6 +148,6 @@ class Rewriter(Struct, frozen=True):
             else:
                 found.append(
                     f"no webhook or generated policy is found ({STATIC_POLICIES_HIDDEN}). "
-                    f"`{PROGRAM} explain --dry-run` shows whether a Pod is rewritten"
+                    f"`{invocation.command('explain', '--dry-run')}` shows whether a Pod is rewritten"
                 )
         return found

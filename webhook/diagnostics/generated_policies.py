@@ -1,11 +1,26 @@
 """The admission policies that were generated from a configuration."""
 
+import re
 from collections.abc import Iterable
-from typing import Literal
 
-from webhook.constants import CONFIGURATION_HASH_ANNOTATION
+from webhook.config.effective import EffectiveConfig
+from webhook.config.files import STANDARD_INPUT
+from webhook.constants import (
+    CONFIGURATION_HASH_ANNOTATION,
+    DEFAULT_NAMESPACE,
+    GUARD_POLICY,
+    MUTATE_POLICY,
+    POLICY_OPTIONS_ANNOTATION,
+)
+from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.kube.objects import Object
-from webhook.output import kubectl
+from webhook.output import invocation, kubectl
+from webhook.output.finding_codes import Code
+from webhook.output.findings import Finding, Mark
+
+_SUBJECT = "generated policies"
+_COMMANDS = {MUTATE_POLICY: "mutate", GUARD_POLICY: "guard"}
+_OPTIONS = re.compile(r"(?:--only-private)?(?: ?--action (?:Deny|Warn|Audit))?")
 
 
 def generated(policies: Iterable[Object]) -> tuple[Object, ...]:
@@ -13,12 +28,40 @@ def generated(policies: Iterable[Object]) -> tuple[Object, ...]:
     return tuple(one for one in policies if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations)
 
 
-def deletion(kind: Literal["validating", "mutating"], name: str) -> str | None:
-    """Return the command that deletes a policy and its binding of the same name; None if the name is not valid."""
-    kinds = f"{kind}admissionpolicies,{kind}admissionpolicybindings"
-    return kubectl.line("delete", kinds, name=name)
+def orphaned_guard(mark: Mark, name: str) -> Finding:
+    """Report a policy that refuses Pods, without a webhook or policy that rewrites them."""
+    why = f"ValidatingAdmissionPolicy {name} refuses unchanged Pods, and the API shows nothing that rewrites Pods"
+    return Finding(mark, Code.POLICY_ORPHANED, _SUBJECT, why, *_orphan_remedy("validating", name))
 
 
-def orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> str:
-    """Return how to delete a policy and its binding."""
-    return deletion(kind, name) or "delete the policy and its binding"
+def orphaned_mutation(name: str) -> Finding:
+    """Report a policy that rewrites Pods, without an installation."""
+    why = f"MutatingAdmissionPolicy {name} rewrites Pods, and nothing updates their pull secrets"
+    return Finding(Mark.WARNING, Code.POLICY_ORPHANED, _SUBJECT, why, *_orphan_remedy("mutating", name))
+
+
+def _orphan_remedy(kind: str, name: str) -> Remedy:
+    delete = kubectl.line("delete", f"{kind}admissionpolicies,{kind}admissionpolicybindings", name=name)
+    return remedy("delete the policy and its binding, unless you install registry-webhook again", delete)
+
+
+def regeneration(outdated: Iterable[Object], settings: EffectiveConfig, installation: str) -> Remedy:
+    """Return how to generate policies again for the installation in a namespace, with the options that they have."""
+    if settings.origin.startswith("ConfigMap "):
+        source = ["--from-cluster"]
+    else:
+        source = ["--config", "-" if settings.origin == STANDARD_INPUT else settings.origin]
+    if installation != DEFAULT_NAMESPACE:
+        source += ["--installation-namespace", installation]
+    commands = []
+    for one in outdated:
+        options = one.metadata.annotations.get(POLICY_OPTIONS_ANNOTATION, "")
+        # A user who can write the annotation must not choose what the command does.
+        words = options.split() if _OPTIONS.fullmatch(options) else []
+        if one.metadata.name in _COMMANDS:
+            generate = invocation.command("policy", _COMMANDS[one.metadata.name], *words, *source)
+            commands.append(f"{generate} | kubectl apply --server-side -f -")
+    hint = "generate and apply the policies again"
+    if not commands:
+        hint += f", with `{invocation.command('policy', 'mutate')}` or `{invocation.command('policy', 'guard')}`"
+    return remedy(hint, *commands)

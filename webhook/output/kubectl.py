@@ -14,19 +14,6 @@ def shell(*words: str) -> str:
     return shlex.join(words)
 
 
-def of_namespace(namespace: str, verb: str, *words: str) -> str:
-    """Return `kubectl VERB namespace NAMESPACE WORDS`, or a description if the name is not valid."""
-    if not is_namespace(namespace):
-        return f"{verb} the namespace with {' '.join(words)}"
-    return shlex.join(("kubectl", verb, "namespace", namespace, *words))
-
-
-def deletion(namespace: str, secret: str) -> str:
-    """Return the end of a hint, `: kubectl -n NAMESPACE delete secret NAME`; empty if a name is not valid."""
-    command = line("delete", "secret", namespace=namespace, name=secret)
-    return f": {command}" if command else ""
-
-
 def line(*words: str, namespace: str | None = None, kind: str = "", name: str | None = None) -> str | None:
     """Return `kubectl [-n NAMESPACE] WORDS [KIND/]NAME`, quoted for a shell; None if a name is not valid."""
     if (namespace is not None and not is_namespace(namespace)) or (name is not None and not is_name(name)):

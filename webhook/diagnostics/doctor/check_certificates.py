@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
-from webhook.constants import CERTIFICATE, DOCS, PROGRAM
+from webhook.constants import CERTIFICATE, DOCS
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot
@@ -12,7 +12,7 @@ from webhook.errors import CertificateError, NotReadable
 from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.objects import Secret
 from webhook.kube.partial import known, known_or
-from webhook.output import kubectl
+from webhook.output import invocation, kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 from webhook.output.phrases import join_names
@@ -153,5 +153,6 @@ def _certificate_remedy(snapshot: InstallationSnapshot) -> Remedy:
     if snapshot.has_injected_bundle:
         describe = kubectl.line("describe", "certificates", namespace=snapshot.names.namespace)
         return remedy("cert-manager issues the certificate. Find the reason in its status", describe)
-    create = f"`{PROGRAM} certs create --force`, in the folder with your CA"
-    return Remedy(f"create the next certificate with {create}, and apply it as described in {_CERTIFICATES_URL}")
+    create = f"`{invocation.command('certs', 'create', '--force', '--out')} FOLDER`"
+    where = "where FOLDER has your CA"
+    return Remedy(f"renew the certificate with {create}, {where}, and apply it as described in {_CERTIFICATES_URL}")

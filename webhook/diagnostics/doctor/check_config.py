@@ -1,37 +1,25 @@
 """Whether the configuration is valid and used by all processes and policies."""
 
 import itertools
-import re
-import shlex
 from collections.abc import Iterator
-from typing import Literal
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import (
-    CONFIGURATION_HASH_ANNOTATION,
-    DEFAULT_NAMESPACE,
-    GUARD_POLICY,
-    MUTATE_POLICY,
-    POLICY_OPTIONS_ANNOTATION,
-    PROGRAM,
-)
+from webhook.constants import CONFIGURATION_HASH_ANNOTATION, PROGRAM
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
 from webhook.diagnostics.doctor.snapshot import InstallationSnapshot, InvalidConfig
-from webhook.diagnostics.generated_policies import deletion, generated
+from webhook.diagnostics.generated_policies import generated, orphaned_guard, orphaned_mutation, regeneration
 from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.errors import NotReadable
 from webhook.kube.installed_config import REFRESHER, WEBHOOK
 from webhook.kube.partial import known
 from webhook.output import kubectl
 from webhook.output.finding_codes import Code
-from webhook.output.findings import Finding
+from webhook.output.findings import Finding, Mark
 from webhook.output.phrases import counted, join_names
 
 _WHAT, _RUNNING, _POLICIES = "configuration", "running configuration", "generated policies"
 _EFFECT = "fix the configuration. Until then, running processes keep the last valid one and restarted ones fail"
-_KINDS = {MUTATE_POLICY: "mutate", GUARD_POLICY: "guard"}
-_OPTIONS = re.compile(r"(?:--only-private)?(?: ?--action (?:Deny|Warn|Audit))?")
 _INFOS = {WEBHOOK: "registry_webhook_configuration_info", REFRESHER: "registry_webhook_refresher_configuration_info"}
 
 
@@ -104,51 +92,27 @@ def check_orphaned_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]
     mutating = [name for name in names if name not in guards]
     if snapshot.webhook is None and not mutating:
         for name in guards:
-            why = f"ValidatingAdmissionPolicy {name} refuses Pods that are not rewritten, and nothing rewrites them"
-            yield wording.error(Code.POLICY_ORPHANED, _POLICIES, why, *_orphan_remedy("validating", name))
+            yield orphaned_guard(Mark.ERROR, name)
     if snapshot.webhook_configuration is None and snapshot.deployment is None:
         for name in mutating:
-            why = f"MutatingAdmissionPolicy {name} still rewrites Pods, and nothing updates their pull secrets"
-            yield wording.warning(Code.POLICY_ORPHANED, _POLICIES, why, *_orphan_remedy("mutating", name))
-
-
-def _orphan_remedy(kind: Literal["validating", "mutating"], name: str) -> Remedy:
-    return remedy("delete the policy and its binding", deletion(kind, name))
+            yield orphaned_mutation(name)
 
 
 @check(_POLICIES, Code.POLICY_UNKNOWN)
 def check_policies(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Check that generated policies were generated from the current configuration."""
     policies = generated(known(snapshot.policies))
-    sources = {one.metadata.name: one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] for one in policies}
-    if not sources or not isinstance(snapshot.configuration, EffectiveConfig):
+    if not policies or not isinstance(snapshot.configuration, EffectiveConfig):
         return
     wanted = snapshot.configuration.digest
-    outdated = [f"{name} ({digits})" for name, digits in sources.items() if digits != wanted]
+    outdated = [one for one in policies if one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION] != wanted]
     if outdated:
-        why = f"generated from another configuration than the current one ({wanted}): {join_names(outdated)}"
-        yield wording.error(Code.POLICY_OUTDATED, _POLICIES, why, *_regenerate(snapshot, snapshot.configuration))
+        names = join_names(
+            f"{one.metadata.name} ({one.metadata.annotations[CONFIGURATION_HASH_ANNOTATION]})" for one in outdated
+        )
+        why = f"generated from another configuration than the current one ({wanted}): {names}"
+        again = regeneration(outdated, snapshot.configuration, snapshot.names.namespace)
+        yield wording.error(Code.POLICY_OUTDATED, _POLICIES, why, *again)
     else:
-        why = f"{counted(len(sources), 'policy was', 'policies were')} generated from the current configuration"
+        why = f"{counted(len(policies), 'policy was', 'policies were')} generated from the current configuration"
         yield wording.ok(Code.POLICY_OK, _POLICIES, f"{why} ({wanted})")
-
-
-def _regenerate(snapshot: InstallationSnapshot, settings: EffectiveConfig) -> Remedy:
-    """Return the commands that generate outdated policies again, with their options."""
-    of_file = not settings.origin.startswith("ConfigMap ")
-    source = f"--config {shlex.quote(settings.origin)}" if of_file else "--from-cluster"
-    if snapshot.names.namespace != DEFAULT_NAMESPACE:
-        source += f" --installation-namespace {shlex.quote(snapshot.names.namespace)}"
-    lines = []
-    for one in generated(known(snapshot.policies)):
-        name, annotations = one.metadata.name, one.metadata.annotations
-        kind = _KINDS.get(name)
-        if kind is None or annotations.get(CONFIGURATION_HASH_ANNOTATION) in (None, settings.digest):
-            continue
-        options = annotations.get(POLICY_OPTIONS_ANNOTATION, "")
-        # A user who can write the annotation must not choose what the command does.
-        arguments = f"{options} " if options and _OPTIONS.fullmatch(options) else ""
-        lines.append(f"{PROGRAM} policy {kind} {arguments}{source} | kubectl apply --server-side -f -")
-    if lines:
-        return Remedy("generate and apply the policies again", tuple(lines))
-    return Remedy(f"generate and apply the policies again, with `{PROGRAM} policy mutate` or `{PROGRAM} policy guard`")

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import msgspec
 
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import DOCS, ENABLED_LABEL, PROGRAM, WEBHOOK_NAME
+from webhook.constants import DOCS, ENABLED_LABEL, WEBHOOK_NAME
 from webhook.diagnostics import sample_pod
 from webhook.diagnostics.doctor import wording
 from webhook.diagnostics.doctor.check import check
@@ -14,12 +14,13 @@ from webhook.errors import NotReadable
 from webhook.kube.objects import Pod
 from webhook.kube.partial import known
 from webhook.log.escaping import truncate
+from webhook.output import invocation
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding
 
 _WHAT = "dry run"
 _SHOWN = 300
-_SEE_ABOVE = f"fix the errors above first. For the API server's error messages, see {DOCS}/how-to/troubleshoot.md"
+_FIX_OTHERS = f"fix any other errors first. For the API server's error messages, see {DOCS}/how-to/troubleshoot.md"
 
 
 @check(_WHAT, Code.DRYRUN_UNKNOWN)
@@ -31,7 +32,8 @@ def check_dry_run(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     if snapshot.dry_run is None:
         if settings.server is not None:
             why = "no dry run was made, because no namespace is selected"
-            hint = f"opt a namespace in with the label {ENABLED_LABEL}=true, after `{PROGRAM} plan NAMESPACE`"
+            plan = f"`{invocation.command('plan')} NAMESPACE`"
+            hint = f"opt a namespace in with the label {ENABLED_LABEL}=true, after {plan}"
             yield wording.warning(Code.DRYRUN_NO_NAMESPACE, _WHAT, why, hint)
         return
     yield _of_dry_run(snapshot, settings, snapshot.dry_run)
@@ -47,7 +49,7 @@ def _of_dry_run(snapshot: InstallationSnapshot, settings: EffectiveConfig, tried
     image = sample_pod.image_of(result)
     if image != wanted.image:
         why = f"{place} is not rewritten: the API server did not call the webhook, or got no response"
-        return wording.error(Code.DRYRUN_UNCHANGED, _WHAT, why, _SEE_ABOVE)
+        return wording.error(Code.DRYRUN_UNCHANGED, _WHAT, why, _FIX_OTHERS)
     secret = settings.mutator.pull_secret
     if secret and wanted.private and secret not in [one.name for one in stored.spec.image_pull_secrets]:
         why = f"{place} is rewritten and does not get pull secret {secret}"
@@ -57,5 +59,7 @@ def _of_dry_run(snapshot: InstallationSnapshot, settings: EffectiveConfig, tried
 
 def _of_refusal(place: str, refusal: str) -> Finding:
     if WEBHOOK_NAME in refusal:
-        return wording.error(Code.DRYRUN_REFUSED, _WHAT, f"{place} is refused: {truncate(refusal, _SHOWN)}", _SEE_ABOVE)
+        return wording.error(
+            Code.DRYRUN_REFUSED, _WHAT, f"{place} is refused: {truncate(refusal, _SHOWN)}", _FIX_OTHERS
+        )
     raise NotReadable(f"{place} is refused, but not by the webhook: {truncate(refusal, _SHOWN)}")

@@ -23,7 +23,7 @@ from webhook.constants import (
 )
 from webhook.diagnostics import evaluate, image_pull, restart_commands, waiting, webhook_match
 from webhook.diagnostics.explain import reachability
-from webhook.diagnostics.generated_policies import deletion, generated
+from webhook.diagnostics.generated_policies import generated, orphaned_guard, orphaned_mutation, regeneration
 from webhook.diagnostics.remedy import Remedy, remedy
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.errors import InvalidManifest, InvalidReference, NotPermitted, NotReadable
@@ -42,7 +42,7 @@ from webhook.kube.objects import (
 )
 from webhook.kube.partial import known, known_or
 from webhook.log.escaping import truncate
-from webhook.output import invocation, kubectl
+from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
@@ -367,25 +367,17 @@ def _policies(context: PodContext) -> Iterator[Finding]:
             yield Finding(Mark.OK, Code.POLICY_OK, what, f"{why}, the current one")
         else:
             why = f"{why}, but the current one is {context.effective.digest}"
-            command = f"{invocation.command('policy', 'mutate', '--from-cluster')} | kubectl apply --server-side -f -"
-            yield Finding(Mark.WARNING, Code.POLICY_OUTDATED, what, why, "generate the policy again", (command,))
+            again = regeneration([policy], context.effective, context.names.namespace)
+            yield Finding(Mark.WARNING, Code.POLICY_OUTDATED, what, why, *again)
 
 
 def _orphaned(context: PodContext) -> Iterator[Finding]:
     """Report generated policies that were left behind when the installation was removed."""
-    what = "admission policy"
     # A configuration that cannot be read may well exist.
     for guard in () if context.rewriters or context.configuration is not None else context.own_guards:
-        name = guard.metadata.name
-        why = f"ValidatingAdmissionPolicy {name} refuses Pods, and the API shows nothing that rewrites them"
-        mark = Mark.WARNING if context.exists else Mark.FAIL
-        hint = "install the webhook again, or delete the policy"
-        yield Finding(mark, Code.POLICY_ORPHANED, what, why, *remedy(hint, deletion("validating", name)))
+        yield orphaned_guard(Mark.WARNING if context.exists else Mark.FAIL, guard.metadata.name)
     for policy in () if context.is_installed else context.own_policies:
-        name = policy.metadata.name
-        why = f"MutatingAdmissionPolicy {name} rewrites Pods, and nothing maintains their pull secrets"
-        hint = "install the refresher again, or delete the policy"
-        yield Finding(Mark.WARNING, Code.POLICY_ORPHANED, what, why, *remedy(hint, deletion("mutating", name)))
+        yield orphaned_mutation(policy.metadata.name)
 
 
 def _webhook(context: PodContext, pod: Pod, trial: Finding | None) -> Iterator[Finding]:

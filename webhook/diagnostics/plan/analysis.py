@@ -11,15 +11,12 @@ from msgspec import Struct
 
 from webhook.admission.mutator import Mutator
 from webhook.config.effective import EffectiveConfig
-from webhook.constants import ENABLED_LABEL
-from webhook.diagnostics import restart_commands
+from webhook.diagnostics import restart_commands, webhook_match
 from webhook.diagnostics.evaluate import Change, NamespaceStatus, evaluate
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.diagnostics.running_pods import Metadata
 from webhook.diagnostics.running_pods import controller as controller_of
-from webhook.kube.object_names import is_namespace
 from webhook.kube.objects import PodSpec
-from webhook.output import kubectl
 from webhook.registry.image_lookup import ImageStatus
 
 #: The kinds that are read, with their API groups.
@@ -266,15 +263,15 @@ def _plan(
     workloads: list[WorkloadChange | UnchangedWorkload],
     settings: EffectiveConfig,
 ) -> NamespacePlan:
-    wanted = (f"{ENABLED_LABEL}=true", "--overwrite") if settings.mode == "labelled" else (f"{ENABLED_LABEL}-",)
-    needs_command = status.selectable and not status.selected and is_namespace(name)
+    opt_in = webhook_match.opt_in if settings.mode == "labelled" else webhook_match.remove_opt_out
+    commands = opt_in(name).commands if status.selectable and not status.selected else ()
     changed = [one for one in workloads if isinstance(one, WorkloadChange)]
     return NamespacePlan(
         name=name,
         selected=status.selected,
         selectable=status.selectable,
         why=status.why,
-        command=kubectl.of_namespace(name, "label", *wanted) if needs_command else None,
+        command=next(iter(commands), None),
         workloads=len(workloads),
         left_alone=tuple(one for one in workloads if isinstance(one, UnchangedWorkload)),
         steps=tuple(sorted(changed, key=lambda one: (one.kind, one.name))),

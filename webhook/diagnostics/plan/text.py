@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from webhook.constants import PROGRAM
 from webhook.diagnostics.plan.analysis import NamespacePlan, Plan, PlannedImage
+from webhook.output import invocation
 from webhook.output.finding_blocks import wrapped
 from webhook.output.phrases import counted
 from webhook.output.terminal import Screen, bold, join
@@ -92,7 +92,7 @@ def _users(one: PlannedImage) -> str:
 
 def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
     if found.selected:
-        state = f"{found.why}. `{PROGRAM} report` shows which Pods are rewritten already"
+        state = f"{found.why}. `{invocation.command('report')}` shows which Pods are rewritten already"
     else:
         state = f"{len(found.steps):,} of {counted(found.workloads, 'workload')} would change"
     yield bold(f"{found.name}: {state}", screen)

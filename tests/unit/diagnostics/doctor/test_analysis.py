@@ -36,6 +36,7 @@ from tests.support.installation_factory import (
     tryout,
     waiting_pod,
 )
+from webhook.config import files
 from webhook.constants import InstallationNames
 from webhook.diagnostics.doctor import analysis
 from webhook.diagnostics.doctor.check_rbac import EXCESSIVE, GUARDS, required_permissions
@@ -673,6 +674,9 @@ def test_outdated_policy_hint_names_config_file() -> None:
     elsewhere = sound(configuration=configuration, policies=(policy,), names=InstallationNames(namespace="platform"))
     commands = {finding.code: finding.commands for finding in analysis.diagnose(elsewhere)}
     assert "--installation-namespace platform | kubectl" in commands[Code.POLICY_OUTDATED][0]
+    piped = dataclasses.replace(configuration, origin=files.STANDARD_INPUT)
+    first = analysis.diagnose(sound(configuration=piped, policies=(policy,)))[0]
+    assert "policy guard --config - | kubectl" in first.commands[0]
 
 
 def test_policy_rewrites_uncalled_webhook_ok() -> None:
