@@ -132,6 +132,6 @@ def _entry(entries: Sequence[Entry], image: str) -> Finding:
         known = ", ".join(entry.key for entry in entries)
         why = f"the pull secret has no entry for {shown}, only for {truncate(known, _SHOWN)}" if known else ""
         why = why or f"the pull secret has no entry for {shown}, because it is empty"
-        hint = "configure a credential for that registry (opencti.daemon.registry, webhook.credentials)"
+        hint = "configure a credential for that registry (opencti.daemon.registry, webhook.credential)"
         return Finding(Mark.FAIL, Code.SECRET_NO_ENTRY, what, why, hint, (invocation.command("doctor"),))
     return Finding(Mark.OK, Code.SECRET_ENTRY, what, f"{', then '.join(entry.key for entry in found)} for {shown}")

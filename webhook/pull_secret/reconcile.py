@@ -72,7 +72,7 @@ class NamespaceState(Enum):
 
     SELECTED = "the namespace is selected"
     NOT_SELECTED = "the namespace is not selected"
-    FORBIDDEN = "the configuration denies the namespace"
+    FORBIDDEN = "the namespace is denied by the configuration, or a system namespace"
     TERMINATING = "the namespace is deleted or being deleted"
 
 

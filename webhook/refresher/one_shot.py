@@ -33,8 +33,8 @@ def run_once(app: RefresherApp, echo: Callable[[str], None]) -> int:
     app.start_leadership()
     try:
         if not _wait(app.leadership.leading, _LEASE):
-            leadership = app.leadership
-            echo(f"nothing written: {leadership.error or f'Lease held by {leadership.holder}'}")
+            holder = app.leadership.holder or "another replica"
+            echo(f"nothing written: {app.leadership.error or f'Lease held by {holder}'}")
             return 1
         controllers = app.controllers
         controllers.start_workers()
