@@ -23,11 +23,10 @@ from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
 DEFAULT = "default"
 
-#: Similarity, from 0 to 1, of a variable to suggest, and of one to refuse although it may be XTM Composer's.
-_NEAR, _ALMOST = 0.75, 0.9
+#: Similarity, from 0 to 1, of a variable to refuse although it may be XTM Composer's.
+_ALMOST = 0.9
 _SHOWN = 80
 _WORD = re.compile(r"[A-Za-z0-9_.-]*")
-_MERGE = "<<"
 
 
 class Loaded(NamedTuple):
@@ -151,8 +150,8 @@ class _ConfigReader:
             if not key.replace("_", "").isalnum() or (
                 below not in schema.branches() and below not in schema.spellings()
             ):
-                problem = "unknown key" if key != _MERGE else "YAML merge keys are not supported"
-                self.add_issue(_named(path, key), self._line(line), None, problem, shapes.unknown_key(path, key))
+                problem, hint, _ = shapes.unknown_key(path, key)
+                self.add_issue(_named(path, key), self._line(line), None, problem, hint)
             elif key in seen:
                 problem = f"set twice, first on line {seen[key]}"
                 self.add_issue(below, self._line(line), None, problem, "keep one of the two")
@@ -184,7 +183,7 @@ class _ConfigReader:
                 self._read_variable(key, text)
             elif name.startswith(schema.VARIABLE_PREFIXES):
                 # All keys with these prefixes are known, so any other is an error.
-                self._add_unknown_variable(name, difflib.get_close_matches(name, variables, 1, _NEAR))
+                self._add_unknown_variable(name, difflib.get_close_matches(name, variables, 1, shapes.NEAR))
             elif name.startswith(schema.OPENCTI_PREFIX):
                 # It may be XTM Composer's, so it is refused only if it is nearly one of ours.
                 near = difflib.get_close_matches(name, variables, 1, _ALMOST)
@@ -297,5 +296,5 @@ def _named(path: str, key: str) -> str:
     """Return the path of an unknown key, with its first word only: `password:secret`, without a space, is one key."""
     start = _WORD.match(key)
     word = start[0] if start else ""
-    shown = key if key in (word, _MERGE) else f"{word}..." if word else "?"
+    shown = key if key in (word, shapes.MERGE) else f"{word}..." if word else "?"
     return shorten(f"{path}.{shown}" if path else shown, _SHOWN)

@@ -1,18 +1,18 @@
 """Files and keys of a wrong shape, each with what to write instead."""
 
 import difflib
-from typing import NamedTuple
 
 import yaml
 
 from webhook.config import schema, yaml_nodes
+from webhook.config.yaml_errors import Problem
 from webhook.constants import DOCS
 
 REFERENCE = f"{DOCS}/reference/configuration.md"
 
-#: Similarity, from 0 to 1, of a key to suggest.
-_NEAR = 0.75
-_MERGE = "<<"
+MERGE = "<<"
+#: Similarity, from 0 to 1, of a key or variable to suggest.
+NEAR = 0.75
 _FEW = 4
 #: Keys at the top of the values file that `helm create` writes. Some may be keys of a configuration one day.
 _HELM_VALUES = frozenset(
@@ -37,14 +37,7 @@ _HELM_VALUES = frozenset(
 )
 
 
-class OtherFormat(NamedTuple):
-    """A file that is not a configuration."""
-
-    problem: str
-    hint: str
-
-
-def other_format(root: yaml.Node) -> OtherFormat | None:
+def other_format(root: yaml.Node) -> Problem | None:
     """Recognize a Kubernetes manifest and a Helm values file by the keys at the top."""
     if not isinstance(root, yaml.MappingNode):
         return None
@@ -52,13 +45,11 @@ def other_format(root: yaml.Node) -> OtherFormat | None:
     if {"apiVersion", "kind"} <= values.keys():
         problem = "this is a Kubernetes manifest, not a configuration"
         if yaml_nodes.text_of(values["kind"]) == "ConfigMap":
-            return OtherFormat(problem, "save the text under data to a file of its own, and pass that file")
-        return OtherFormat(
-            problem, f"write a file with {expected('').removeprefix('a mapping with ')}, see {REFERENCE}"
-        )
+            return Problem(problem, "save the text under data to a file of its own, and pass that file")
+        return Problem(problem, f"write a file with {expected('').removeprefix('a mapping with ')}, see {REFERENCE}")
     if len(_HELM_VALUES & values.keys()) > 1 and values.keys().isdisjoint(_keys_below("")):
         problem = "this looks like a Helm values file, not a configuration"
-        return OtherFormat(problem, "pass the file that the chart writes into the ConfigMap")
+        return Problem(problem, "pass the file that the chart writes into the ConfigMap")
     return None
 
 
@@ -79,16 +70,20 @@ def example(path: str) -> str:
     return _nested(key.path.split("."), "...")
 
 
-def unknown_key(path: str, key: str) -> str:
-    """Return what to do about an unknown key below a path."""
-    if key == _MERGE:
-        return "write the keys themselves"
+def unknown_key(path: str, key: str) -> Problem:
+    """Return what is wrong with an unknown key below a path."""
+    if key == MERGE:
+        return Problem("YAML merge keys are not supported", "write the keys themselves")
+    return Problem("unknown key", _similar(path, key))
+
+
+def _similar(path: str, key: str) -> str:
     full = f"{path}.{key}" if path else key
     if full in schema.spellings() or full in schema.branches():
         # With dots in the key.
         return _nested(full.split("."), "...")
     below = _keys_below(path)
-    near = difflib.get_close_matches(key, below, 1, _NEAR)
+    near = difflib.get_close_matches(key, below, 1, NEAR)
     if near:
         return f"did you mean {near[0]}?"
     elsewhere = [known for known in (*schema.spellings(), *schema.branches()) if known.split(".")[-1] == key]

@@ -23,65 +23,62 @@ class Problem(NamedTuple):
 
 #: Patterns for `CONTEXT: PROBLEM`, with what is wrong and what to do; the first that matches counts. LINE is where the
 #: list, mapping or quoted string begins.
-_PROBLEMS = tuple(
-    (re.compile(pattern), problem, hint)
-    for pattern, problem, hint in (
-        ("alias", "a value that begins with * must be in quotes", 'write it in quotes, such as "**/pause"'),
-        ("anchor", "a value that begins with & must be in quotes", "write it in quotes"),
-        (
-            "directive|incompatible|duplicate tag",
-            "a line that begins with % is a directive",
-            "write the value in quotes, or remove the line",
-        ),
-        (r"\btag\b", "a value that begins with ! must be in quotes", "write it in quotes"),
-        (
-            "escape|hexdecimal",
-            "unknown escape sequence in double quotes",
-            r"use single quotes, or write \\ for a backslash",
-        ),
-        (
-            "quoted scalar.*(?:end of stream|document)",
-            "a quotation mark is not closed",
-            "close the string that begins on line LINE",
-        ),
-        (
-            "block scalar",
-            "unexpected text after | or >",
-            "write a value that begins with | or > in quotes",
-        ),
-        ("tab character", "tab used for indentation", "indent with spaces"),
-        (
-            "mapping values are not allowed",
-            "unexpected colon",
-            "write a value that contains a colon and a space in quotes, or check the indentation and the line above",
-        ),
-        (
-            "sequence entries are not allowed",
-            "unexpected list item",
-            "begin the list on the line after its key",
-        ),
-        ("mapping keys are not allowed", "unexpected ?", "write a value that begins with ? in quotes"),
-        ("simple key", "expected a colon after a key", "write a key, a colon, a space and the value"),
-        ("unexpected ':'", "unexpected colon in brackets or braces", "write the value in quotes"),
-        (r"',' or '\]'", "expected , or ]", "close the list that begins on line LINE"),
-        (r"',' or '\}'", "expected , or }", "close the mapping that begins on line LINE"),
-        (
-            "block (collection|sequence)",
-            "expected a list item",
-            "indent all items of the list that begins on line LINE alike",
-        ),
-        (
-            "block mapping",
-            "expected a key",
-            "indent all keys of the mapping that begins on line LINE alike, and quote values with special characters",
-        ),
-        ("node content", "expected a value", "write values with special characters in quotes"),
-        (
-            "document start",
-            "unexpected text after the end of the document",
-            "remove it, or indent it as part of the value above",
-        ),
-    )
+_PROBLEMS = (
+    ("alias", "a value that begins with * must be in quotes", 'write it in quotes, such as "**/pause"'),
+    ("anchor", "a value that begins with & must be in quotes", "write it in quotes"),
+    (
+        "directive|incompatible|duplicate tag",
+        "a line that begins with % is a directive",
+        "write the value in quotes, or remove the line",
+    ),
+    (r"\btag\b", "a value that begins with ! must be in quotes", "write it in quotes"),
+    (
+        "escape|hexdecimal",
+        "unknown escape sequence in double quotes",
+        r"use single quotes, or write \\ for a backslash",
+    ),
+    (
+        "quoted scalar.*(?:end of stream|document)",
+        "a quotation mark is not closed",
+        "close the string that begins on line LINE",
+    ),
+    (
+        "block scalar",
+        "unexpected text after | or >",
+        "write a value that begins with | or > in quotes",
+    ),
+    ("tab character", "tab used for indentation", "indent with spaces"),
+    (
+        "mapping values are not allowed",
+        "unexpected colon",
+        "write a value that contains a colon and a space in quotes, or check the indentation and the line above",
+    ),
+    (
+        "sequence entries are not allowed",
+        "unexpected list item",
+        "begin the list on the line after its key",
+    ),
+    ("mapping keys are not allowed", "unexpected ?", "write a value that begins with ? in quotes"),
+    ("simple key", "expected a colon after a key", "write a key, a colon, a space and the value"),
+    ("unexpected ':'", "unexpected colon in brackets or braces", "write the value in quotes"),
+    (r"',' or '\]'", "expected , or ]", "close the list that begins on line LINE"),
+    (r"',' or '\}'", "expected , or }", "close the mapping that begins on line LINE"),
+    (
+        "block (collection|sequence)",
+        "expected a list item",
+        "indent all items of the list that begins on line LINE alike",
+    ),
+    (
+        "block mapping",
+        "expected a key",
+        "indent all keys of the mapping that begins on line LINE alike, and quote values with special characters",
+    ),
+    ("node content", "expected a value", "write values with special characters in quotes"),
+    (
+        "document start",
+        "unexpected text after the end of the document",
+        "remove it, or indent it as part of the value above",
+    ),
 )
 _CANNOT_START = "cannot start any token"
 
@@ -104,7 +101,7 @@ def describe(error: yaml.YAMLError | UnicodeError, text: str) -> Problem:
     if _CANNOT_START in message:
         return _cannot_start(text, mark)
     for pattern, problem, hint in _PROBLEMS:
-        if pattern.search(message):
+        if re.search(pattern, message):
             begin = line if error.context_mark is None else error.context_mark.line + 1
             where = begin if is_at_end or "quotation" in problem else line
             return Problem(f"invalid YAML: {problem}", hint.replace("LINE", str(begin)), where)
