@@ -1,18 +1,13 @@
 """Findings as lines for a terminal: a block for each problem, and a table of the others."""
 
-import textwrap
 from collections.abc import Iterable, Iterator
 
-from webhook.log.escaping import escape_ascii, truncate
 from webhook.output import table
 from webhook.output.findings import Finding, Mark
-from webhook.output.terminal import RED, YELLOW, Screen, Styled, join, styled
+from webhook.output.paragraphs import wrapped
+from webhook.output.terminal import RED, YELLOW, Screen, join, styled
 
 _INDENT, _COMMAND_INDENT = "  ", "    "
-#: Limit of characters of a message or a hint, which may quote a foreign string.
-_LIMIT = 4096
-#: Text is not wrapped if fewer characters than these are left for it.
-_NARROWEST = 24
 _HEADS = {
     Mark.ERROR: ("error", RED),
     Mark.FAIL: ("fail", RED),
@@ -36,7 +31,7 @@ def problems(findings: Iterable[Finding], screen: Screen, *, verbose: bool = Fal
             yield from wrapped(f"hint: {finding.hint}", screen)
         yield from (join(_COMMAND_INDENT, command) for command in finding.commands)
         if verbose:
-            yield join(_INDENT, finding.documentation)
+            yield join(_INDENT, "see: ", finding.documentation)
 
 
 def rows(findings: Iterable[Finding], mark: Mark, screen: Screen) -> Iterator[str]:
@@ -45,11 +40,3 @@ def rows(findings: Iterable[Finding], mark: Mark, screen: Screen) -> Iterator[st
     if found:
         yield ""
         yield from table.table(found, screen)
-
-
-def wrapped(text: str, screen: Screen, indent: str = _INDENT) -> Iterator[Styled]:
-    """Yield the lines of a paragraph, indented and wrapped at the width of the screen."""
-    escaped = truncate(escape_ascii(text[: _LIMIT + 1]), _LIMIT)
-    room = 0 if screen.width is None else screen.width - len(indent)
-    lines = textwrap.wrap(escaped, room, break_on_hyphens=False) if room >= _NARROWEST else [escaped]
-    return (join(indent, line) for line in lines)

@@ -167,8 +167,10 @@ def _explain() -> Iterator[str]:
     for name, explanation in explanations.items():
         verdict = structs.replace(explanation, steps=())
         yield from (f"# {name}: {explanation.code}", *explain_text.lines([verdict], _SCREEN))
-    steps = dict.fromkeys(step for explanation in explanations.values() for step in explanation.steps)
-    yield from ("# steps", *table.findings(steps, _SCREEN))
+    steps = dict.fromkeys(
+        (step.mark, step.subject, step.message) for explanation in explanations.values() for step in explanation.steps
+    )
+    yield from ("# steps", *table.table(list(steps), _SCREEN))
 
 
 def _report() -> Iterator[str]:

@@ -20,28 +20,31 @@ FOUND = [
 ]
 
 
-def test_findings_aligned_with_hint_below() -> None:
-    assert list(table.findings(FOUND, Screen())) == [
+ROWS = [(one.mark, one.subject, one.message) for one in FOUND]
+
+
+def test_table_columns_aligned() -> None:
+    assert list(table.table(ROWS, Screen())) == [
         "ok    namespace    it is selected",
         "fail  pull secret  there is no Secret team-a/registry-webhook-pull",
-        "                   -> look at the sidecar's log",
     ]
 
 
-def test_findings_last_column_wrapped_at_width() -> None:
-    lines = list(table.findings(FOUND, Screen(width=48)))
-    assert lines[1:3] == ["fail  pull secret  there is no Secret", " " * 19 + "team-a/registry-webhook-pull"]
-    assert max(map(len, lines)) <= 48
+def test_table_last_column_wrapped_at_width() -> None:
+    lines = list(table.table(ROWS, Screen(width=48)))
+    assert lines[1:] == ["fail  pull secret  there is no Secret", " " * 19 + "team-a/registry-webhook-pull"]
 
 
-def test_findings_narrow_screen_message_below_subject() -> None:
-    assert list(table.findings(FOUND, Screen(width=40))) == [
-        "ok  namespace",
+@pytest.mark.parametrize("colored", [False, True])
+def test_table_narrow_screen_last_column_below(*, colored: bool) -> None:
+    lines = list(table.table(ROWS, Screen(width=40, colored=colored)))
+    ok, fail = ("\x1b[32mok\x1b[0m", "\x1b[31mfail\x1b[0m") if colored else ("ok", "fail")
+    assert lines == [
+        f"{ok}  namespace",
         "    it is selected",
-        "fail  pull secret",
+        f"{fail}  pull secret",
         "    there is no Secret",
         "    team-a/registry-webhook-pull",
-        "    -> look at the sidecar's log",
     ]
 
 
@@ -49,26 +52,20 @@ def test_findings_narrow_screen_message_below_subject() -> None:
 @pytest.mark.parametrize("cell", ["short", "registry.example.com/" + "long/" * 30 + "image:1.27", "\u4e2d\u6587" * 20])
 def test_table_lines_fit_screen(width: int, cell: str) -> None:
     rows = [("Deployment/web", cell, f"{cell} -> {cell}"), ("Pod/x", "", "text " * 30)]
-    lines = list(table.table(rows, Screen(width=width), ("OWNER", "BEFORE", "AFTER")))
+    lines = list(table.table(rows, Screen(width=width)))
     assert max(map(len, lines)) <= width
     assert all(line.isascii() for line in lines)
 
 
-def test_table_headings_above_columns() -> None:
-    lines = list(table.table([("team-a", "3")], Screen(), ("NAMESPACE", "PODS")))
-    assert lines == ["NAMESPACE  PODS", "team-a     3"]
-
-
 def test_marks_are_colored_on_a_screen_that_is_and_take_no_width_by_it() -> None:
-    plain = list(table.findings(FOUND, Screen()))
-    colored = list(table.findings(FOUND, Screen(colored=True)))
+    plain = list(table.table(ROWS, Screen()))
+    colored = list(table.table(ROWS, Screen(colored=True)))
     assert colored[0] == plain[0].replace("ok", "\x1b[32mok\x1b[0m")
     assert colored[1] == plain[1].replace("fail", "\x1b[31mfail\x1b[0m", 1)
 
 
-def test_table_and_paragraph_escape_control_characters() -> None:
-    lines = list(table.table([("\x1b[2J", "a\nb")], Screen())) + list(table.paragraph("c\rd", Screen()))
-    assert lines == [r"\x1b[2J  a\x0ab", r"c\x0dd"]
+def test_table_escapes_control_characters() -> None:
+    assert list(table.table([("\x1b[2J", "a\nb")], Screen())) == [r"\x1b[2J  a\x0ab"]
 
 
 def test_table_long_cell_truncated() -> None:
@@ -76,8 +73,8 @@ def test_table_long_cell_truncated() -> None:
     assert len(line) < 5_000
 
 
-def test_findings_empty_no_lines() -> None:
-    assert list(table.findings([], Screen())) == []
+def test_table_empty_no_lines() -> None:
+    assert list(table.table([], Screen())) == []
 
 
 @pytest.mark.parametrize(("form", "read"), [("json", json.loads), ("yaml", yaml.safe_load)])

@@ -6,6 +6,7 @@ from webhook.diagnostics.doctor.analysis import Report
 from webhook.errors import NO_PERMISSION
 from webhook.output import finding_blocks, terminal
 from webhook.output.findings import Mark
+from webhook.output.paragraphs import wrapped
 from webhook.output.terminal import Screen
 
 
@@ -16,6 +17,6 @@ def lines(report: Report, screen: Screen, *, verbose: bool = False) -> Iterator[
     yield from finding_blocks.rows(report.findings, Mark.UNKNOWN, screen)
     if any(finding.message.startswith(NO_PERMISSION) for finding in report.findings):
         hint = "hint: ask an administrator of the cluster for these permissions, or to run doctor"
-        yield from finding_blocks.wrapped(hint, screen, "")
+        yield from wrapped(hint, screen, "")
     if verbose:
         yield from finding_blocks.rows(report.findings, Mark.OK, screen)

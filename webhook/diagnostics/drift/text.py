@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.output.finding_blocks import wrapped
+from webhook.output.paragraphs import wrapped
 from webhook.output.phrases import counted
 from webhook.output.terminal import Screen, bold, join
 

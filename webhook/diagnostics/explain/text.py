@@ -1,20 +1,15 @@
 """Explanations as lines for a terminal: the verdict, its cause and the remedy, then the steps."""
 
-import textwrap
 from collections.abc import Iterable, Iterator
 
 from webhook.diagnostics.explain.verdict import Explanation
-from webhook.log.escaping import escape_ascii, truncate
 from webhook.output import table
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
-from webhook.output.terminal import Screen, bold, join, styled
+from webhook.output.paragraphs import wrapped
+from webhook.output.terminal import Screen, bold, join
 
-_INDENT, _COMMAND_INDENT = "  ", "    "
-#: Limit of characters of a sentence, which may quote a foreign string.
-_LIMIT = 4096
-#: Text is not wrapped on a screen that is narrower than this.
-_NARROWEST = 24
+_COMMAND_INDENT = "    "
 #: Steps that fail because a Pod was not rewritten.
 _CONSEQUENCES = frozenset({Code.SECRET_MISSING, Code.POD_SECRET_NOT_NAMED})
 
@@ -27,13 +22,14 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
     for number, explanation in enumerate(explanations):
         if number:
             yield ""
-        yield from (bold(line, screen) for line in _wrapped("", str(explanation), screen))
-        if explanation.cause:
-            yield from _labelled("note" if explanation.mark is Mark.OK else "cause", explanation.cause, screen)
-        if explanation.unchecked:
-            yield from _labelled("not checked", explanation.unchecked, screen)
-        if explanation.hint:
-            yield from _labelled("hint", explanation.hint, screen)
+        yield from (bold(line, screen) for line in wrapped(str(explanation), screen, ""))
+        for label, text in (
+            ("note" if explanation.mark is Mark.OK else "cause", explanation.cause),
+            ("not checked", explanation.unchecked),
+            ("hint", explanation.hint),
+        ):
+            if text:
+                yield from wrapped(f"{label}: {text}", screen, first="")
         yield from (join(_COMMAND_INDENT, command) for command in explanation.commands)
         if explanation.mark is not Mark.OK:
             yield join(f"see: {explanation.documentation}")
@@ -55,22 +51,3 @@ def _unusual(explanation: Explanation) -> list[Finding]:
         and step.message not in explanation.cause
         and step.code not in hidden
     ]
-
-
-def _labelled(label: str, text: str, screen: Screen) -> Iterator[str]:
-    first, *more = _wrapped(f"{label}: ", text, screen)
-    yield join(styled(f"{label}:", None, screen), first[len(label) + 1 :])
-    yield from more
-
-
-def _wrapped(label: str, text: str, screen: Screen) -> list[str]:
-    escaped = label + truncate(escape_ascii(text[: _LIMIT + 1]), _LIMIT)
-    if screen.width is None or screen.width < _NARROWEST:
-        return [escaped]
-    return textwrap.wrap(
-        escaped,
-        screen.width,
-        subsequent_indent=_INDENT if label else "",
-        break_on_hyphens=False,
-        break_long_words=False,
-    )

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from webhook.diagnostics.plan.analysis import NamespacePlan, Plan, PlannedImage
 from webhook.output import invocation
-from webhook.output.finding_blocks import wrapped
+from webhook.output.paragraphs import wrapped
 from webhook.output.phrases import counted
 from webhook.output.terminal import Screen, bold, join
 from webhook.registry.image_lookup import ImageStatus

@@ -33,7 +33,7 @@ def test_lines_summary_and_problems() -> None:
 def test_lines_verbose_documentation_and_passed_checks() -> None:
     assert list(text.lines(_REPORT, Screen(), verbose=True)) == [
         *_SHORT,
-        f"  {Code.LEASE_SPLIT.url}",
+        f"  see: {Code.LEASE_SPLIT.url}",
         "",
         "ok  RW-CONFIG-OK  it is valid",
     ]
