@@ -13,7 +13,7 @@ from webhook.kube import client
 from webhook.kube.access import Access
 from webhook.kube.api import HeldLease
 from webhook.kube.uninstall import ManagedSecret, Uninstaller
-from webhook.output import invocation, terminal
+from webhook.output import invocation, progress, terminal
 from webhook.output.phrases import counted
 
 #: Seconds between two reads of the Lease, the delay allowed beyond its duration, and the default duration.
@@ -62,17 +62,14 @@ def command(
     """
     uninstaller = Uninstaller(client.connect(access, lambda _method, _status: None), installation_namespace)
     try:
-        if not stop and not dry_run and (holder := holder_of(uninstaller.lease)):
-            raise RegistryWebhookError(
-                f"the refresher {holder} is running and would create the pull secrets again",
-                hint=invocation.command("cleanup", "--stop"),
-            )
+        if not stop and not dry_run:
+            _refuse_running(uninstaller)
         # First, because a policy that refuses images that were not rewritten would then refuse every Pod.
         _delete_policies(uninstaller, dry_run=dry_run, needed=stop)
         if stop:
             _stop(uninstaller, dry_run=dry_run)
         if dry_run:
-            return _report(uninstaller.pull_secrets())
+            return _report(_listed(uninstaller))
         status = _delete_all(uninstaller)
     finally:
         uninstaller.close()
@@ -80,6 +77,16 @@ def command(
         terminal.write("To delete the other objects, name the folder that was applied:")
         terminal.write("kubectl delete --ignore-not-found -k certs/self-managed")
     return status
+
+
+def _refuse_running(uninstaller: Uninstaller) -> None:
+    with progress.step("Checking whether a refresher runs"):
+        holder = holder_of(uninstaller.lease)
+    if holder:
+        raise RegistryWebhookError(
+            f"the refresher {holder} is running and would create the pull secrets again",
+            hint=invocation.command("cleanup", "--stop"),
+        )
 
 
 def holder_of(
@@ -123,7 +130,8 @@ def _delete_policies(uninstaller: Uninstaller, *, dry_run: bool, needed: bool) -
         if dry_run or uninstaller.delete_policy(policy):
             terminal.write(f"{policy}: {'would be ' if dry_run else ''}deleted")
     if policies and not dry_run:
-        time.sleep(_SETTLE_TIME)
+        with progress.step("Waiting until no API server applies the policies"):
+            time.sleep(_SETTLE_TIME)
 
 
 def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
@@ -134,12 +142,13 @@ def _stop(uninstaller: Uninstaller, *, dry_run: bool) -> None:
     if uninstaller.scale_down(dry_run=dry_run):
         terminal.write(f"Deployment {uninstaller.names.namespace}/{uninstaller.names.deployment}: {prefix}scaled to 0")
     end = time.monotonic() + _STOPPING
-    while not dry_run and (holder := holder_of(uninstaller.lease)):
-        if time.monotonic() > end:
-            raise RegistryWebhookError(
-                f"the refresher {holder} still holds Lease {uninstaller.names.namespace}/{REFRESHER}",
-                hint="stop the process, which the Deployment does not control, then run cleanup again",
-            )
+    with progress.step("Waiting until the refreshers have stopped"):
+        while not dry_run and (holder := holder_of(uninstaller.lease)):
+            if time.monotonic() > end:
+                raise RegistryWebhookError(
+                    f"the refresher {holder} still holds Lease {uninstaller.names.namespace}/{REFRESHER}",
+                    hint="stop the process, which the Deployment does not control, then run cleanup again",
+                )
 
 
 def _report(secrets: list[ManagedSecret]) -> int:
@@ -184,9 +193,10 @@ def _delete_all(uninstaller: Uninstaller) -> int:
 
 def _listed(uninstaller: Uninstaller) -> list[ManagedSecret]:
     """List the Secrets, and again if a list of many pages took longer than the API server keeps it."""
-    for _ in range(_ROUNDS - 1):
-        try:
-            return uninstaller.pull_secrets()
-        except Expired:
-            continue
-    return uninstaller.pull_secrets()
+    with progress.step("Reading Secrets"):
+        for _ in range(_ROUNDS - 1):
+            try:
+                return uninstaller.pull_secrets()
+            except Expired:
+                continue
+        return uninstaller.pull_secrets()

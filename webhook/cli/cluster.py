@@ -12,7 +12,7 @@ from webhook.kube import client, installed_config
 from webhook.kube.access import Access
 from webhook.kube.installed_config import InstalledObjects
 from webhook.kube.reader import Reader
-from webhook.output import table, terminal
+from webhook.output import progress, table, terminal
 from webhook.output.table import Form
 from webhook.output.terminal import Screen
 
@@ -24,11 +24,12 @@ EXIT_OK, EXIT_FOUND, EXIT_ERROR = 0, 1, 2
 
 @contextmanager
 def connected_reader(access: Access) -> Iterator[Reader]:
-    """Connect to the cluster and check that it answers. Raises `ClusterError`."""
+    """Connect to the cluster, check that it answers, and show the progress of reading it. Raises `ClusterError`."""
     reader = Reader(client.connect(access, lambda _method, _status: None))
     try:
-        reader.version()
-        yield reader
+        with progress.step("Reading the cluster"):
+            reader.version()
+            yield reader
     finally:
         reader.close()
 

@@ -31,7 +31,7 @@ from webhook.constants import PROGRAM
 from webhook.errors import RegistryWebhookError
 from webhook.kube import manifests
 from webhook.kube.pod_templates import Workload, workloads
-from webhook.output import diff, invocation, terminal
+from webhook.output import diff, invocation, progress, terminal
 from webhook.pki import ca
 
 _LIFE = timedelta(days=1)
@@ -135,7 +135,9 @@ def _server(folder: Path) -> Iterator[_Server]:
             [sys.executable, "-m", "webhook", "serve", *words], cwd=folder, env=environment, stderr=log
         )
         try:
-            yield _Server(process, _address(process, lines), lines, folder)
+            with progress.step("Starting the server"):
+                address = _address(process, lines)
+            yield _Server(process, address, lines, folder)
         finally:
             process.send_signal(signal.SIGINT)  # stop without draining: no client waits for an answer
             process.wait()

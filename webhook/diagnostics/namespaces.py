@@ -77,9 +77,9 @@ def scopes(found: Collection[str], *, whole: bool) -> Sequence[str | None]:
 
 
 def list_all(reader: Reader, resource: Resource[_T], scopes: Sequence[str | None], labels: str = "") -> list[_T]:
-    """List objects, with a progress bar. Raises `ClusterError`."""
+    """List objects, with its progress. Raises `ClusterError`."""
     every: list[_T] = []
-    with progress.bar(f"Reading {resource.display_name}") as report:
+    with progress.step(f"Reading {resource.display_name}") as report:
         for number, scope in enumerate(scopes, 1):
             every += reader.list(resource, scope, labels=labels, progress=report if len(scopes) == 1 else None)
             if len(scopes) > 1:

@@ -14,6 +14,7 @@ import click
 from click.globals import resolve_color_default
 
 from webhook.log import escaping
+from webhook.output import progress
 
 RED, GREEN, YELLOW, CYAN, BOLD, DIM = (f"\x1b[{number}m" for number in (31, 32, 33, 36, 1, 2))
 _PLAIN = "\x1b[0m"
@@ -74,6 +75,7 @@ def join(*parts: str) -> Styled:
 
 def write(line: str = "", *, err: bool = False) -> None:
     """Write one line, without its styles if the stream has no colors."""
+    progress.clear()
     click.echo(_escaped(line), err=err, color=is_colored(sys.stderr if err else sys.stdout))
 
 

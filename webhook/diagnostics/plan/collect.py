@@ -96,7 +96,7 @@ def _workloads(
     """Return workloads, each with its kind, and what could not be read."""
     workloads: list[tuple[str, Workload]] = []
     unread = []
-    with progress.bar("Reading workloads") as report:
+    with progress.step("Reading workloads") as report:
         for number, (kind, group) in enumerate(GROUPS.items(), 1):
             path = f"/apis/{group}/v1" if group else "/api/v1"
             for scope in scopes:
@@ -146,7 +146,7 @@ def _check_images(
         command = pull_errors.copy_command(one.written[0], one.image) if found.status is ImageStatus.MISSING else None
         return msgspec.structs.replace(one, status=found.status, detail=detail, copy_command=command)
 
-    with progress.bar("Asking the registry") as report, ThreadPoolExecutor(_CONCURRENCY) as pool:
+    with progress.step("Asking the registry") as report, ThreadPoolExecutor(_CONCURRENCY) as pool:
         for number, checked in enumerate(pool.map(check, images), 1):
             yield checked
             report(number, len(images))
