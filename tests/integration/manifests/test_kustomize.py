@@ -9,6 +9,7 @@ import pytest
 import yaml
 
 from tests.support import kubernetes_schema
+from tests.support.doc_pages import Block, blocks
 from tests.support.kustomize import Files, Manifest, Refused, compose
 from tests.support.manifest_variants import CHECKOUT, FOLDERS, Objects, Variant, combined
 from webhook.config.load import load
@@ -110,22 +111,30 @@ _IMAGES = {"registry.example.com/registry-webhook:0.1.0"}
 _REMOTE = re.compile(r"https://github\.com/OWNER/REPOSITORY//([\w/-]+)\?ref=v0\.1\.0")
 
 
-def readme_blocks() -> list[str]:
-    readme = (CHECKOUT / "manifests" / "README.md").read_text()
-    return [part.partition("```")[0] for part in readme.split("```yaml\n")[1:]]
+def shown(page: str, key: str) -> str:
+    """Give the first YAML of a page of the documentation that has a key."""
+    return next(block.text for block in blocks(CHECKOUT / "docs/how-to" / page) if key in (yaml_of(block) or {}))
 
 
-def test_readme_example_composes_with_own_configuration() -> None:
-    whole, configuration, *_ = readme_blocks()
-    variant = Variant("mine", f"{whole}{configuration}")
-    made = composed_with(variant, {CHECKOUT / "mine" / "config.yaml": "registry: {server: any.example.com}\n"})
+def yaml_of(block: Block) -> Any:
+    return yaml.safe_load(block.text) if block.language == "yaml" else None
+
+
+def test_shown_folder_composes_with_own_configuration() -> None:
+    kustomization = yaml.safe_load(shown("install.md", "configMapGenerator"))
+    (patch,) = kustomization["patches"]
+    files = {"patch.yaml": patch.pop("patch"), "config.yaml": "registry: {server: any.example.com}\n"}
+    patch["path"] = "patch.yaml"
+    variant = Variant("mine", yaml.safe_dump(kustomization, sort_keys=False))
+    made = composed_with(variant, {CHECKOUT / "mine" / name: text for name, text in files.items()})
     assert images_and_server(made) == (_IMAGES, "any.example.com")
 
 
-def test_readme_remote_example_composes() -> None:
+def test_shown_remote_folder_composes() -> None:
     """With the folders of this checkout in place of those on GitHub."""
-    (remote,) = (text for text in readme_blocks() if _REMOTE.search(text))
+    remote = shown("gitops.md", "configMapGenerator")
     text = _REMOTE.sub(r"../\1", remote)
+    assert text != remote
     assert "https:" not in text
     made = composed_with(
         Variant("mine", text), {CHECKOUT / "mine" / "config.yaml": "registry: {server: any.example.com}\n"}
