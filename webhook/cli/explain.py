@@ -9,6 +9,7 @@ from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from webhook.cli.command import Command
 from webhook.cli.options import cluster_read_options, namespace_option, read_input
+from webhook.config import files
 from webhook.diagnostics.explain import subjects, text
 from webhook.diagnostics.explain.collect import Collector
 from webhook.diagnostics.explain.verdict import distinct, explain
@@ -43,7 +44,7 @@ known or the command failed.
     "--filename",
     "-f",
     metavar="FILE",
-    help="Explain the Pods and workloads in a manifest instead of running ones. `-` reads standard input.",
+    help="Explain the Pods and workloads in a manifest instead of running ones; - reads standard input.",
 )
 @click.option("--dry-run", is_flag=True, help="Also create a copy of the Pod as a dry run, which stores nothing.")
 @click.option("--verbose", "-v", is_flag=True, help="Also show the checks that passed.")
@@ -66,7 +67,7 @@ def command(
     checks of the API server, the webhook and the kubelet are repeated, and the deciding one is shown first.
     """
     if bool(objects) == (filename is not None):
-        raise click.UsageError("expected KIND/NAME or --filename FILE")
+        raise click.UsageError("expected KIND/NAME or --filename FILE", click.get_current_context())
     named = subjects.parse(objects) if objects else []
     planned = _workloads(filename) if filename is not None else []
     namespace = namespace or client.current_namespace(access)
@@ -83,11 +84,12 @@ def command(
 
 
 def _workloads(filename: str) -> list[Workload]:
+    shown = files.STANDARD_INPUT if filename == "-" else filename
     try:
         content = read_input(filename)
         found = [workload for document in manifests.parse(content).values for workload in workloads(document)]
     except InvalidManifest as error:
-        raise error.in_file(filename) from None
+        raise error.in_file(shown) from None
     if not found:
-        raise InvalidManifest("no Pods or workloads found", where=filename)
+        raise InvalidManifest("no Pods or workloads found", where=shown)
     return found

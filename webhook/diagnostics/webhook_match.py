@@ -170,14 +170,18 @@ def opted_out(namespace: str, labels: Mapping[str, str]) -> str:
     return f"namespace {namespace} is opted out by its label {ENABLED_LABEL}={labels.get(ENABLED_LABEL, '')}"
 
 
+def pod_opted_out(labels: Mapping[str, str]) -> str:
+    """Return why a Pod with a label against it is not rewritten. `restart_commands.without_label` has the remedy."""
+    return f"the Pod is opted out by its label {ENABLED_LABEL}={truncate(labels.get(ENABLED_LABEL, ''), _SHOWN)}"
+
+
 def _of_pod(selector: Selector, labels: Mapping[str, str]) -> Finding:
     what = "Pod's labels"
     missing = _first_unmet(selector, labels)
     if missing is None:
         return Finding(Mark.OK, Code.POD_OK, what, "the webhook is called for Pods with these labels")
     if missing.key == ENABLED_LABEL:
-        why = f"the Pod is opted out by its label {ENABLED_LABEL}={truncate(labels.get(ENABLED_LABEL, ''), _SHOWN)}"
-        return Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, why, "remove that label from the Pod template")
+        return Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, pod_opted_out(labels))
     why = f"the Pod does not match the objectSelector of the webhook configuration: {_in_words(missing)}"
     return Finding(Mark.FAIL, Code.POD_LABELS, what, why, "change the labels of the Pod, or the selector")
 

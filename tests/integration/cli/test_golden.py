@@ -214,7 +214,7 @@ def _plan() -> Iterator[str]:
     namespaces = plan.namespaces(settings(), statuses, workloads)
     answers = [ImageStatus.MISSING, ImageStatus.REFUSED, ImageStatus.UNCLEAR]
     images = [
-        plan.PlannedImage(one.image, one.written, one.workloads, status, "<detail>")
+        plan.PlannedImage(one.image, one.written, one.workloads, status, "<detail>", hint="<hint>")
         for one, status in zip(plan.planned_images(namespaces), answers, strict=True)
     ]
     made = plan.Plan(

@@ -451,20 +451,19 @@ def _is_labelled(namespace: str, labels: Mapping[str, str]) -> Iterator[Finding]
 
 def _opted_out(context: PodContext, pod: Pod) -> Iterator[Finding]:
     """Let the server's own code decide whether it leaves the Pod alone."""
-    what = "Pod"
-    label = pod.metadata.labels.get(ENABLED_LABEL)
-    opted_out = f"the Pod is opted out by its label {ENABLED_LABEL}={label}"
-    without = restart_commands.without_label(context.namespace, context.name, context.owner, ENABLED_LABEL)
-    if context.effective is None:
+    what, settings = "Pod", context.effective
+    if settings is not None:
+        outcome = settings.mutator.decide(PodRequest.to_create(context.manifest, context.namespace)).outcome
+        is_out = outcome == Outcome.OPTED_OUT
+        if not is_out and outcome != Outcome.MIRROR:
+            yield Finding(Mark.OK, Code.POD_OK, what, "neither opted out nor a mirror Pod")
+    else:
         # The label has no effect with `webhook.pod_opt_out: ignore`, which is not known here.
-        if label == "false":
-            yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, opted_out, *without)
-        return
-    decision = context.effective.mutator.decide(PodRequest.to_create(context.manifest, context.namespace))
-    if decision.outcome == Outcome.OPTED_OUT:
-        yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, opted_out, *without)
-    elif decision.outcome != Outcome.MIRROR:
-        yield Finding(Mark.OK, Code.POD_OK, what, "neither opted out nor a mirror Pod")
+        is_out = pod.metadata.labels.get(ENABLED_LABEL) == "false"
+    if is_out:
+        why = webhook_match.pod_opted_out(pod.metadata.labels)
+        without = restart_commands.without_label(context.namespace, context.name, context.owner, ENABLED_LABEL)
+        yield Finding(Mark.FAIL, Code.POD_OPTED_OUT, what, why, *without)
 
 
 def _reachability(context: PodContext) -> Iterator[Finding]:

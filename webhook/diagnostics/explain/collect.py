@@ -12,7 +12,6 @@ from webhook.diagnostics.explain.subjects import POD, Kind, Subject
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.errors import ClusterError, NotReadable
 from webhook.kube.installed_config import InstalledObjects
-from webhook.kube.object_names import is_namespace
 from webhook.kube.objects import DryRunResult, Metadata, Namespace, Object, Secret
 from webhook.kube.partial import attempt, known_or
 from webhook.kube.pod_templates import Workload, workloads
@@ -31,6 +30,7 @@ from webhook.kube.reader import (
     Reader,
     Resource,
 )
+from webhook.output import kubectl
 
 _T = TypeVar("_T")
 
@@ -93,8 +93,8 @@ class Collector:
     def _read(self, resource: Resource[_T], kind: str, namespace: str, name: str) -> _T:
         found = self._reader.get(resource, name, namespace)
         if found is None:
-            hint = f"kubectl -n {namespace} get {resource.plural}" if is_namespace(namespace) else ""
-            raise ClusterError(f"{kind} {namespace}/{name} does not exist", hint=hint)
+            hint = kubectl.line("get", resource.plural, namespace=namespace)
+            raise ClusterError(f"{kind} {namespace}/{name} does not exist", hint=hint or "")
         return found
 
     def _existing(self, found: dict[str, Any], namespace: str) -> PodContext:

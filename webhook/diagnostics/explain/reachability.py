@@ -66,7 +66,7 @@ def _check_bundle(webhook: Webhook, now: float) -> Finding:
     what = "caBundle"
     if not webhook.client_config.ca_bundle:
         why = f"the webhook configuration has an empty caBundle, {_effect(webhook)}"
-        hint = "check the installation if caBundle stays empty: the refresher or cert-manager writes it"
+        hint = "check why the refresher or cert-manager does not write caBundle"
         return Finding(Mark.FAIL, Code.CABUNDLE_EMPTY, what, why, *check_installation(hint))
     certificates = ca.certificates_in(webhook.client_config.ca_certificates)
     if not certificates:

@@ -140,6 +140,8 @@ class PlannedImage(Struct, frozen=True):
     """The answer in a clause."""
     copy_command: str | None = None
     """The command line that copies a missing image to its registry."""
+    hint: str = ""
+    """What to do about the answer."""
 
 
 def namespaces(

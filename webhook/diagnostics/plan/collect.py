@@ -23,7 +23,7 @@ from webhook.diagnostics.plan.analysis import (
     namespaces,
     planned_images,
 )
-from webhook.errors import NotReadable, RegistryWebhookError, one_line
+from webhook.errors import NotReadable, RegistryWebhookError
 from webhook.images.prefix import canonical_host
 from webhook.kube.reader import Reader, Resource
 from webhook.output import progress
@@ -142,9 +142,10 @@ def _check_images(
             return msgspec.structs.replace(one, status=ImageStatus.UNCLEAR, detail=detail)
         first = next(iter(keyring.lookup_own(entries, one.image)), None)
         found = registries.check(one.image, *((first.username, first.password) if first else ()))
-        detail = one_line(found.detail, found.hint)
         command = pull_errors.copy_command(one.written[0], one.image) if found.status is ImageStatus.MISSING else None
-        return msgspec.structs.replace(one, status=found.status, detail=detail, copy_command=command)
+        return msgspec.structs.replace(
+            one, status=found.status, detail=found.detail, hint=found.hint, copy_command=command
+        )
 
     with progress.step("Asking the registry") as report, ThreadPoolExecutor(_CONCURRENCY) as pool:
         for number, checked in enumerate(pool.map(check, images), 1):

@@ -76,8 +76,10 @@ def _images(status: ImageStatus, images: list[PlannedImage], screen: Screen) -> 
         yield from wrapped(one.image, screen)
         yield from wrapped(f"used by {_users(one)}", screen, _BELOW)
     if status is not ImageStatus.MISSING:
-        for detail in dict.fromkeys(one.detail for one in images if one.detail):
+        for detail, hint in dict.fromkeys((one.detail, one.hint) for one in images if one.detail):
             yield from wrapped(detail, screen)
+            if hint:
+                yield from wrapped(f"hint: {hint}", screen)
     commands = [one.copy_command for one in images if one.copy_command is not None]
     if commands:
         yield "To copy these images:"

@@ -77,9 +77,9 @@ def test_lines_commands_alone_and_whole_at_any_width(width: int | None) -> None:
 
 
 def test_lines_images_grouped_with_each_reason_once() -> None:
-    refused = [PlannedImage(name, (), (name,), ImageStatus.REFUSED, "401") for name in ("a", "b")]
+    refused = [PlannedImage(name, (), (name,), ImageStatus.REFUSED, "401", hint="log in") for name in ("a", "b")]
     lines = list(text.lines(planned(NAMESPACE, images=tuple(refused)), Screen()))
-    assert lines.count("  401") == 1
+    assert lines.count("  401") == lines.count("  hint: log in") == 1
     assert "2 images refused by the registry" in lines
 
 
