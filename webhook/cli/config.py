@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from webhook.cli.command import Command
-from webhook.cli.options import config_name, config_option, load_options
+from webhook.cli.options import config_name, config_option, load_options, warn_without_rules
 from webhook.config import render
 from webhook.output import terminal
 
@@ -31,6 +31,7 @@ def command(check: bool, config: Path | None) -> None:  # noqa: FBT001 - click p
     minute.
     """
     found = load_options(config)
+    warn_without_rules(found.configuration, config)
     if check:
         terminal.write(f"{config_name(config)}: valid")
     else:

@@ -112,3 +112,15 @@ def test_config_invalid_file_password_not_shown(run: _Run, tmp_path: Path) -> No
         done = run(*words, "--config", "bad.yaml", variables={"OPENCTI__DAEMON__REGISTRY__PASWORD": "hunter2"})
         assert done.returncode == 2
         assert "hunter2" not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("text", ["", "registry: {server: }", 'registry: {server: ""}', "registry: {username: robot}"])
+@pytest.mark.parametrize("words", [(), ("--check",)])
+def test_config_without_registry_and_rules_warns(run: _Run, tmp_path: Path, text: str, words: tuple[str, ...]) -> None:
+    (tmp_path / "config.yaml").write_text(text)
+    done = run("config", "--config", "config.yaml", *words)
+    assert done.returncode == 0
+    first, second = done.stderr.splitlines()
+    assert first.startswith("warning: no image is rewritten")
+    assert second.startswith("hint: ")
+    assert "config.yaml" in second
