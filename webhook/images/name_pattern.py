@@ -26,10 +26,11 @@ def normalize(pattern: str) -> str:
     try:
         return _normalized(pattern)
     except InvalidPattern as error:
-        if any(mark in pattern for mark in prefix.MAY_HOLD_SECRETS):
+        name = prefix.without_digest(pattern)
+        if any(mark in name for mark in prefix.MAY_HOLD_SECRETS):
             error.hint = "write the name alone, without @, ? and # and what follows them"
         else:
-            accepted = filter(_is_accepted, dict.fromkeys(_similar(pattern)))
+            accepted = filter(_is_accepted, dict.fromkeys(_similar(name)))
             error.hint = f"write {', or '.join(accepted) or 'a registry and a path, such as quay.io/team/**'}"
         raise
 

@@ -16,6 +16,8 @@ _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://")
 
 #: A URL with one of these can contain a username and password, or a token: no message quotes it.
 MAY_HOLD_SECRETS = "@?#"
+#: A digest, complete or not, that follows a name, with the tag before it.
+_DIGEST = re.compile(r"(?::[^/:@]*)?@sha(?:256|384|512):[0-9a-zA-Z]*\Z")
 
 
 def normalize(text: str) -> str:
@@ -53,11 +55,17 @@ def without_scheme(text: str) -> str:
     return _SCHEME.sub("", text, count=1) if _SCHEME.match(text) else text
 
 
+def without_digest(text: str) -> str:
+    """Remove a digest and the tag before it."""
+    return _DIGEST.sub("", text)
+
+
 def _hint(text: str) -> str:
     """Suggest what may be meant by an invalid prefix; empty if that is not known."""
+    text = without_digest(text.strip())
     if any(mark in text for mark in MAY_HOLD_SECRETS):
         return ""
-    host, slash, path = without_scheme(text.strip()).strip("/").partition("/")
+    host, slash, path = without_scheme(text).rstrip("*").strip("/").partition("/")
     path = re.sub("//+", "/", path).strip("/").partition(":")[0].lower()
     similar = f"{host.rstrip('.')}{slash}{path}".rstrip("/")
     try:
@@ -104,9 +112,9 @@ def _check_path(path: str) -> None:
     if not reference.is_path(path):
         if ":" in path:
             raise InvalidPrefix("must not have a tag")
-        raise InvalidPrefix(
-            "the path must consist of a-z, 0-9 and single . _ - between them, with / between components"
-        )
+        if "*" in path:
+            raise InvalidPrefix("must not contain *, because all names below it match anyway")
+        raise InvalidPrefix(reference.PATH_FORM)
     if len(path) > reference.PATH_LIMIT:
         raise InvalidPrefix(f"the path must have at most {reference.PATH_LIMIT} characters")
 

@@ -52,6 +52,7 @@ _REMAINDER = re.compile(
     rf"(?P<digest>@(?:{_DIGEST}))?",
 )
 _PATH_ONLY = re.compile(_PATH)
+PATH_FORM = "the path must consist of a-z and 0-9, joined by one of . _ __ or dashes, with / between components"
 _IDENTIFIER = re.compile(rf"[a-f0-9]{{64}}|{_DIGEST}")
 
 
@@ -189,4 +190,4 @@ def _why_invalid_remainder(remainder: str) -> str:
         return "the path must be in lower case"
     if is_path(path):
         return "the tag must have 1 to 128 letters, digits, _, . and -, and not begin with . or -"
-    return "the path must consist of a-z and 0-9, joined by one of . _ __ or dashes, with / between components"
+    return PATH_FORM

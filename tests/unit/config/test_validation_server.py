@@ -138,3 +138,21 @@ def test_server_suggestions_accepted(text: str, before: str, after: str) -> None
 def test_server_invalid_port_refused(port: str) -> None:
     with pytest.raises(ConfigurationError, match="port"):
         load(b"", "c.yaml", {_SERVER: f"reg.example.com:{port}"})
+
+
+@pytest.mark.parametrize(
+    ("written", "problem", "hint"),
+    [
+        ("quay.io/*", "must not contain *", "write quay.io"),
+        ("quay.io/team/**", "must not contain *", "write quay.io/team"),
+        ("quay.io/x@sha256:00", "must not have a digest", "write quay.io/x"),
+        ("quay.io/x:1@sha256:00", "must not have a digest", "write quay.io/x"),
+        ("quay.io/a..b", "joined by one of . _ __ or dashes", ""),
+        ("robot:hunter2@quay.io/*", "username or password", "set registry.username and registry.password instead"),
+    ],
+)
+def test_normalize_invalid_prefix_names_part_and_remedy(written: str, problem: str, hint: str) -> None:
+    with pytest.raises(InvalidPrefix) as caught:
+        prefix.normalize(written)
+    assert problem in str(caught.value)
+    assert caught.value.hint == hint

@@ -34,6 +34,10 @@ def _suggested(pattern: str) -> list[str]:
     ("pattern", "suggested"),
     [
         ("nginx", ["docker.io/library/nginx"]),
+        ("nginx@sha256:00", ["docker.io/library/nginx"]),
+        ("nginx:1@sha256:00", ["docker.io/library/nginx"]),
+        ("quay.io/x@sha256:00", ["quay.io/x"]),
+        ("quay.io/x:1@sha512:abc", ["quay.io/x"]),
         ("nginx:1.27", ["docker.io/library/nginx"]),
         ("nginx:latest", ["docker.io/library/nginx"]),
         ("nginx:1.27/**", ["docker.io/library/nginx"]),
@@ -86,7 +90,7 @@ def test_normalize_pattern_no_name_can_match_refused(pattern: str) -> None:
     _refused(pattern)
 
 
-@pytest.mark.parametrize("pattern", ["quay.io/x@sha256:00", "robot:hunter2@quay.io/**", "hunter2?/x", "hunter2#"])
+@pytest.mark.parametrize("pattern", ["robot:hunter2@quay.io/**", "robot:1@sha256.io/hunter2", "hunter2?/x", "hunter2#"])
 def test_normalize_pattern_that_may_hold_secret_quoted_nowhere(pattern: str) -> None:
     error = _refused(pattern)
     assert "hunter2" not in error.one_line
