@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import msgspec
 import yaml
 
-from webhook.config import schema, shapes, validation, yaml_errors, yaml_nodes
+from webhook.config import hints, schema, shapes, validation, yaml_errors, yaml_nodes
 from webhook.config.schema import SettingKey
 from webhook.config.validation import ValidationProblem
 from webhook.config.yaml_nodes import DocumentError
@@ -19,6 +19,7 @@ from webhook.constants import installation_names
 from webhook.errors import ConfigIssue, ConfigurationError
 from webhook.images.prefix import MAY_HOLD_SECRETS
 from webhook.log import shorten
+from webhook.log.escaping import escape, truncate
 from webhook.settings import ROOTS, SECRET_KEYS, Configuration
 
 DEFAULT = "default"
@@ -73,6 +74,8 @@ class _ConfigReader:
         shown = _shown(key, value)
         if shown and isinstance(value, str) and "{{" in value:
             hint = yaml_errors.unrendered(None).hint
+        elif isinstance(value, str):
+            hint = hints.straight_quotes(value) or hint
         self.issues.append(ConfigIssue(key, origin, shown, problem, hint))
 
     def add_item_issue(self, problem: ValidationProblem) -> None:
@@ -129,6 +132,10 @@ class _ConfigReader:
             if node is not None and not self._is_other_format(node):
                 self._read_branch(node, "")
         except DocumentError as error:
+            found = shapes.other_format_of_text(text.decode(errors="replace"))
+            if found is not None:
+                self.add_issue("", self._line(1), None, found.problem, found.hint)
+                return
             path = ""
             for key in error.path:
                 path = _named(path, key)
@@ -138,7 +145,7 @@ class _ConfigReader:
         if not isinstance(node, yaml.MappingNode):
             if not yaml_nodes.is_null(node):
                 problem = f"expected {shapes.expected(path)}, found {yaml_nodes.type_of(node)}"
-                self.add_issue(path, self._line(yaml_nodes.line_of(node)), None, problem, shapes.example(path))
+                self.add_issue(path, self._line(yaml_nodes.line_of(node)), None, problem, shapes.instead_of(path, node))
             return
         if yaml_nodes.is_template(node):
             self._add_template(node, path)
@@ -172,8 +179,22 @@ class _ConfigReader:
             return
         if isinstance(node, yaml.SequenceNode):
             for index, item in enumerate(node.value):
-                self._origins[f"{key.canonical}[{index}]"] = self._line(yaml_nodes.line_of(item))
+                place = f"{key.canonical}[{index}]"
+                self._origins[place] = self._line(yaml_nodes.line_of(item))
+                if isinstance(item, yaml.MappingNode):
+                    self._read_names(item, f"{key.path}[{index}]", place)
         self._take(key, value, self._line(line))
+
+    def _read_names(self, item: yaml.MappingNode, path: str, place: str) -> None:
+        """Note the lines of the keys in an item."""
+        seen: dict[str, int] = {}
+        for node, _ in item.value:
+            name, line = yaml_nodes.text_of(node), yaml_nodes.line_of(node)
+            self._origins[f"{place}.{name}"] = self._line(line)
+            if name in seen:
+                problem = f"set twice, first on line {seen[name]}"
+                self.add_issue(_named(path, name), self._line(line), None, problem, "keep one of the two")
+            seen.setdefault(name, line)
 
     def read_environment(self, environment: Mapping[str, str]) -> None:
         variables = {key.variable: key for key in schema.spellings().values()}
@@ -232,23 +253,25 @@ class _ConfigReader:
             try:
                 self._values[key.canonical] = msgspec.convert(value, key.type)
             except msgspec.ValidationError:
-                self.add_issue(key.path, origin, value, f"must be {key.expected(value)}", _hint(key, value))
+                self.add_issue(key.path, origin, value, f"must be {key.expected(value)}", hints.of_value(key, value))
             return
         items = {}
         for index, item in enumerate(value):
             try:
                 items[index] = msgspec.convert(item, key.item_type)
             except msgspec.ValidationError:
-                hint = "" if key.items else _string_hint(item)
-                self.add_issue(
-                    f"{key.path}[{index}]",
-                    self.origin(f"{key.canonical}[{index}]"),
-                    item,
-                    f"must be {key.expected_item(item)}",
-                    hint,
-                )
+                self._add_item(key, index, item)
         self._values[key.canonical] = tuple(items.values())
         self._seen[key.canonical] = list(items)
+
+    def _add_item(self, key: SettingKey, index: int, item: object) -> None:
+        path, place = f"{key.path}[{index}]", f"{key.canonical}[{index}]"
+        if not (key.items and isinstance(item, dict)):
+            problem = f"must be {key.expected_item(item)}"
+            self.add_issue(path, self.origin(place), item, problem, hints.of_item(key, item))
+            return
+        for name, value, problem, hint in hints.in_item(key, item):
+            self.add_issue(_named(path, name), self.origin(f"{place}.{name}"), value, problem, hint)
 
     def _line(self, line: int | None) -> str:
         return self._name if line is None else f"{self._name}:{line}"
@@ -275,21 +298,7 @@ def _shown(key: str, value: object) -> str | None:
         return None if key in SECRET_KEYS else shorten(str(value), _SHOWN)
     if not isinstance(value, str) or key in SECRET_KEYS or any(mark in value for mark in MAY_HOLD_SECRETS):
         return None
-    return f'"{shorten(value, _SHOWN)}"'
-
-
-def _hint(key: SettingKey, value: object) -> str:
-    """Return what to do about a value of another type."""
-    if key.is_list:
-        return "" if isinstance(value, list) else "write each item on a line of its own that begins with -"
-    if key.is_text:
-        return _string_hint(value)
-    is_with_unit = key.type_name == "whole number" and isinstance(value, str) and value[:1].isdigit()
-    return "write the number without a unit" if is_with_unit else ""
-
-
-def _string_hint(value: object) -> str:
-    return "write the value in quotes" if isinstance(value, bool | int | float) else ""
+    return f'"{truncate(escape(value[: _SHOWN + 1]), _SHOWN)}"'
 
 
 def _named(path: str, key: str) -> str:

@@ -3,6 +3,7 @@
 Each has its path, variable, type, default, allowed values and description.
 """
 
+import re
 from functools import cache
 from typing import Any, Literal, NamedTuple, get_args, get_origin
 
@@ -10,6 +11,8 @@ import msgspec
 from msgspec import Meta, Struct, inspect
 
 from webhook.settings import ALIASES, MASKED_KEYS, ROOTS, Configuration
+
+_SECONDS = re.compile(r"(?i)\bseconds\b")
 
 
 class SettingKey(NamedTuple):
@@ -76,6 +79,28 @@ class SettingKey(NamedTuple):
     def expected_item(self, value: object) -> str:
         """Return what is allowed instead of the item `value`."""
         return _expected(self.item_type, value)
+
+    def problem_in_item(self, name: str, value: object) -> str:
+        """Return what is allowed instead of the value of the key `name` in an item; empty for an allowed one."""
+        fields = {field.encode_name: field.type for field in msgspec.structs.fields(self.item_type)}
+        return "" if _is_allowed(fields[name], value) else _expected(fields[name], value)
+
+    @property
+    def choices(self) -> list[str]:
+        """The allowed strings; empty for a type with others."""
+        return list(_arguments(self.type, Literal))
+
+    @property
+    def is_boolean(self) -> bool:
+        return isinstance(_bare(inspect.type_info(self.type)), inspect.BoolType)
+
+    @property
+    def is_seconds(self) -> bool:
+        """Whether the value is a number of seconds."""
+        return _is_seconds(self.type)
+
+    def is_allowed(self, value: object) -> bool:
+        return _is_allowed(self.type, value)
 
     @property
     def is_text(self) -> bool:
@@ -146,6 +171,20 @@ def _bare(info: inspect.Type) -> inspect.Type:
     return info
 
 
+def _is_allowed(annotation: Any, value: object) -> bool:
+    try:
+        msgspec.convert(value, annotation)
+    except msgspec.ValidationError:
+        return False
+    return True
+
+
+def _is_seconds(annotation: Any) -> bool:
+    return isinstance(_bare(inspect.type_info(annotation)), inspect.IntType) and bool(
+        _SECONDS.search(_description(annotation))
+    )
+
+
 def _arguments(annotation: Any, origin: Any) -> tuple[Any, ...]:
     """Return the arguments of the tuple or Literal in an annotation, within Annotated and `| None`."""
     if get_origin(annotation) is origin:
@@ -193,14 +232,12 @@ def _expected(annotation: Any, value: object) -> str:
         case inspect.LiteralType(), _:
             return f"one of: {_allowed(annotation)}"
         case inspect.IntType(), _:
-            return f"a whole number from {_allowed(annotation)}"
+            return f"a whole number{' of seconds' if _is_seconds(annotation) else ''} from {_allowed(annotation)}"
         case inspect.BoolType(), _:
             return "a boolean, true or false"
         case inspect.StrType(max_length=limit), str():
             return f"at most {limit} characters long"
         case inspect.VarTupleType(max_length=limit), list():
             return f"at most {limit} items long"
-        case inspect.StructType(), dict():
-            return f"a {_type_name(info)}, each a string"
         case _:
             return f"a {_type_name(info)}"

@@ -1,10 +1,12 @@
 """Files and keys of a wrong shape, each with what to write instead."""
 
 import difflib
+import re
+from collections.abc import Mapping
 
 import yaml
 
-from webhook.config import schema, yaml_nodes
+from webhook.config import hints, schema, yaml_nodes
 from webhook.config.yaml_errors import Problem
 from webhook.constants import DOCS
 
@@ -13,6 +15,7 @@ REFERENCE = f"{DOCS}/reference/configuration.md"
 MERGE = "<<"
 #: Similarity, from 0 to 1, of a key or variable to suggest.
 NEAR = 0.75
+_TOP_LEVEL = re.compile(r"(?m)^([A-Za-z]+):[ \t]*([^\s#]*)")
 _FEW = 4
 #: Keys at the top of the values file that `helm create` writes. Some may be keys of a configuration one day.
 _HELM_VALUES = frozenset(
@@ -41,10 +44,18 @@ def other_format(root: yaml.Node) -> Problem | None:
     """Recognize a Kubernetes manifest and a Helm values file by the keys at the top."""
     if not isinstance(root, yaml.MappingNode):
         return None
-    values = {yaml_nodes.text_of(key): value for key, value in root.value}
+    return _other_format({yaml_nodes.text_of(key): yaml_nodes.text_of(value) for key, value in root.value})
+
+
+def other_format_of_text(text: str) -> Problem | None:
+    """Recognize them in YAML that cannot be read: with an anchor, a template or several documents, for example."""
+    return _other_format(dict(_TOP_LEVEL.findall(text)))
+
+
+def _other_format(values: Mapping[str, str]) -> Problem | None:
     if {"apiVersion", "kind"} <= values.keys():
         problem = "this is a Kubernetes manifest, not a configuration"
-        if yaml_nodes.text_of(values["kind"]) == "ConfigMap":
+        if values["kind"] == "ConfigMap":
             return Problem(problem, "save the text under data to a file of its own, and pass that file")
         return Problem(problem, f"write a file with {expected('').removeprefix('a mapping with ')}, see {REFERENCE}")
     if len(_HELM_VALUES & values.keys()) > 1 and values.keys().isdisjoint(_keys_below("")):
@@ -62,8 +73,10 @@ def expected(path: str) -> str:
     return f"a mapping with the {names}" if path else f"a mapping with the top-level {names}"
 
 
-def example(path: str) -> str:
-    """Return an example of a mapping at a path."""
+def instead_of(path: str, node: yaml.Node) -> str:
+    """Return what to write instead of a node that is not a mapping."""
+    if _lacks_space(path, yaml_nodes.text_of(node)):
+        return hints.SPACE_AFTER_COLON
     if "registry" in path or not path:
         return _nested(["registry", "server"], "registry.example.com")
     key = next(key for key in schema.spellings().values() if key.path.startswith(f"{path}."))
@@ -83,6 +96,8 @@ def _similar(path: str, key: str) -> str:
         # With dots in the key.
         return _nested(full.split("."), "...")
     below = _keys_below(path)
+    if _lacks_space(path, key):
+        return hints.SPACE_AFTER_COLON
     near = difflib.get_close_matches(key, below, 1, NEAR)
     if near:
         return f"did you mean {near[0]}?"
@@ -93,6 +108,12 @@ def _similar(path: str, key: str) -> str:
     if not path:
         return f"the top-level keys are {', '.join(below)}"
     return f"the keys of {path} are {', '.join(below)}"
+
+
+def _lacks_space(path: str, text: str) -> bool:
+    """Return whether `text` is `server:registry.example.com`, a key without a space before its value."""
+    key, colon, _ = text.partition(":")
+    return bool(colon) and key in _keys_below(path)
 
 
 def _nested(keys: list[str], value: str) -> str:

@@ -12,6 +12,10 @@ NOT_UTF8, SAVE_AS_UTF8 = "not UTF-8 text", "save the file as UTF-8"
 _TEMPLATE = re.compile(r"""^[^"'#\n]*\{\{""", re.MULTILINE)
 
 
+#: A key or a list item without a space after its mark; not a URL.
+_UNSPACED = re.compile(r"\s*(?:(-)[^\s-]|(?:-\s+)?[A-Za-z_]+:(?![\s/]|\Z))")
+
+
 class Problem(NamedTuple):
     """What is wrong in a YAML document."""
 
@@ -100,6 +104,10 @@ def describe(error: yaml.YAMLError | UnicodeError, text: str) -> Problem:
         return Problem("invalid YAML: unexpected end of the file", "close all brackets and braces", last_line)
     if _CANNOT_START in message:
         return _cannot_start(text, mark)
+    if "mapping values" in message or "simple key" in message:
+        unspaced = _unspaced(text, line)
+        if unspaced is not None:
+            return unspaced
     for pattern, problem, hint in _PROBLEMS:
         if re.search(pattern, message):
             begin = line if error.context_mark is None else error.context_mark.line + 1
@@ -121,6 +129,20 @@ def template_line(text: str, last: int | None = None) -> int | None:
         return None
     line = text.count("\n", 0, found.end()) + 1
     return line if last is None or line <= last else None
+
+
+def _unspaced(text: str, line: int | None) -> Problem | None:
+    """Return the problem with `key:value` or `-item` on this line or the one before it; None if there is none.
+
+    YAML reads both as plain text, which goes on until a colon with a space.
+    """
+    last = line or 0
+    for number, written in enumerate(text.split("\n")[max(last - 2, 0) : last], max(last - 1, 1)):
+        found = _UNSPACED.match(written)
+        if found is not None:
+            what = "colon" if found[1] is None else "-"
+            return Problem(f"invalid YAML: no space after the {what}", f"write a space after the {what}", number)
+    return None
 
 
 def _cannot_start(text: str, mark: yaml.Mark | None) -> Problem:

@@ -175,14 +175,83 @@ def test_list_every_wrong_item_reported() -> None:
 
 
 @pytest.mark.parametrize(
-    "item",
-    ["3", "x", "[]", "{from: quay.io}", "{to: a.com}", "{from: quay.io, to: 3}", "{from: quay.io, to: a.com, then: x}"],
+    ("item", "start", "remedy"),
+    [
+        ("3", " = 3: must be a mapping with the keys from and to", "{from: "),
+        ("x", " = x: must be a mapping with the keys from and to", "{from: "),
+        ("[]", ": must be a mapping with the keys from and to", "{from: "),
+        ("from:quay.io", " = from:quay.io: must be a mapping", "a space after the colon"),
+        ("{from: quay.io}", ".to: missing", ""),
+        ("{from: quay.io, to: null}", ".to: missing", ""),
+        ("{to: a.com}", ".from: missing", ""),
+        ("{from: quay.io, to: 3}", ".to = 3: must be a string", "in quotes"),
+        (f"{{from: quay.io, to: {'a' * 4097}}}", ".to = ", "at most 4096"),
+        ("{from: quay.io, to: a.com, then: x}", ".then: unknown key", "from and to"),
+        ("{form: quay.io, to: a.com}", ".form: unknown key", "did you mean from?"),
+        ("{From: quay.io, to: a.com}", ".From: unknown key", "did you mean from?"),
+        ("{from: quay.io, target: a.com}", ".target: unknown key", "did you mean to?"),
+        ("quay.io: a.com/quay", ".quay.io: unknown key", "write {from: quay.io, to: a.com/quay}"),
+        ("{from: quay.io, to: a.com, to: b.com}", ".to: set twice, first on line 5", ""),
+    ],
 )
-def test_rule_malformed_names_line(item: str) -> None:
+def test_rule_malformed_names_key_and_line(item: str, start: str, remedy: str) -> None:
     line = _issue(f"webhook:\n  rules:\n    - from: ghcr.io\n      to: r.example.com\n    - {item}\n")
-    assert line.startswith("c.yaml:5: webhook.rules[1]")
-    assert "from" in line
-    assert "to" in line
+    start = f"c.yaml:5: webhook.rules[1]{start}"
+    assert line.startswith(start)
+    assert remedy in line.removeprefix(start)
+
+
+def test_rule_several_wrong_keys_each_reported() -> None:
+    lines = _issues("webhook:\n  rules:\n  - form: quay.io\n    password:hunter2: x\n  - {}\n")
+    assert [line.partition(";")[0] for line in lines] == [
+        "c.yaml:3: webhook.rules[0].form: unknown key",
+        "c.yaml:3: webhook.rules[0].to: missing",
+        "c.yaml:4: webhook.rules[0].password...: unknown key",
+        "c.yaml:5: webhook.rules[1].from: missing",
+        "c.yaml:5: webhook.rules[1].to: missing",
+    ]
+    assert "hunter2" not in "".join(lines)
+
+
+@pytest.mark.parametrize("rules", ["{quay.io: a.com/quay}", "{nginx: x, quay.io: a.com/quay}"])
+def test_rules_mapping_of_prefixes_suggests_list_of_rules(rules: str) -> None:
+    assert "- {from: quay.io, to: a.com/quay}" in _issue(f"webhook: {{rules: {rules}}}")
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("registry:\n  server:a.com\n", 2),
+        ("registry:\n  server:a.com\n  username: x\n", 2),
+        ("registry:\n  username: x\n  server:a.com\n", 3),
+        ("registry: {server:a.com}\n", 1),
+        ("webhook:\n  rules:\n  - from:quay.io\n    to: a.com\n", 3),
+    ],
+)
+def test_no_space_after_colon_suggested(text: str, line: int) -> None:
+    found = _issue(text)
+    assert found.startswith(f"c.yaml:{line}: ")
+    assert found.endswith("write a space after the colon")
+
+
+@pytest.mark.parametrize("text", ["webhook:\n  exclude:\n  -quay.io/x\n", "webhook:\n  exclude:\n    -quay.io/x\n"])
+def test_no_space_after_dash_suggested(text: str) -> None:
+    assert _issue(text).endswith("write a space after the -")
+
+
+@pytest.mark.parametrize(
+    "rest", ["metadata: &a {}", "spec: *a", "---\napiVersion: v1", "spec:\n{{ if .Values.x }}", "a: [", "\tb: 1"]
+)
+def test_manifest_that_cannot_be_read_recognized(rest: str) -> None:
+    assert "this is a Kubernetes manifest" in _issue(f"apiVersion: v1\nkind: Pod\n{rest}\n")
+
+
+@pytest.mark.parametrize("quoted", ["“a.com”", "„a.com“", "‘a.com’", "«a.com»", "”a.com”"])
+@pytest.mark.parametrize("key", ["registry.server", "webhook.verify", "registry.token_ttl", "webhook.pull_secret.name"])
+def test_typographic_quotes_shown_with_remedy(key: str, quoted: str) -> None:
+    found = _issue(_yaml(key, quoted))
+    assert f"{key} = {quoted}: " in found
+    assert found.endswith("use straight quotes, or none")
 
 
 def test_rules_every_malformed_one_reported() -> None:

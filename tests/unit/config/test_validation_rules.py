@@ -86,7 +86,7 @@ def test_rule_source_is_server_refused() -> None:
 
 def test_rule_without_effect_refused() -> None:
     issue = _issue([("quay.io", "r.example.com"), ("a.com/team", "a.com")])
-    assert (issue.key, issue.origin) == ("webhook.rules[1].to", "c.yaml:5")
+    assert (issue.key, issue.origin) == ("webhook.rules[1].to", "c.yaml:6")
     assert "no effect" in issue.problem
 
 
@@ -108,7 +108,7 @@ def test_rule_source_without_registry_suggests_fix(source: str, remedy: str) -> 
 
 def test_rule_invalid_target_suggests_fix() -> None:
     issue = _issue([("docker.io", "harbor")])
-    assert (issue.key, issue.origin, issue.value) == ("webhook.rules[0].to", "c.yaml:3", '"harbor"')
+    assert (issue.key, issue.origin, issue.value) == ("webhook.rules[0].to", "c.yaml:4", '"harbor"')
     assert "harbor.example.com" in issue.hint
 
 
