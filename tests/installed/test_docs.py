@@ -44,7 +44,7 @@ def replaced(image: str) -> dict[str, str]:
         "newName: registry.example.com/registry-webhook": f"newName: {name}",
         'newTag: "0.1.0"': f'newTag: "{tag}"',
         "files: [config.yaml]": "files: [config.yaml, registry-ca.crt]",
-        "skopeo copy docker://docker.io/library/busybox:1.36": f"{copy} --dest-creds myuser:mypassword {source}",
+        "skopeo copy --all docker://docker.io/library/busybox:1.36": f"{copy} --dest-creds myuser:mypassword {source}",
     }
 
 
