@@ -9,9 +9,9 @@ from webhook.output.terminal import RED, YELLOW, Screen, join, styled
 
 _INDENT, _COMMAND_INDENT = "  ", "    "
 _HEADS = {
-    Mark.ERROR: ("error", RED),
-    Mark.FAIL: ("fail", RED),
-    Mark.WARNING: ("warning", YELLOW),
+    Mark.ERROR: ("error:", RED),
+    Mark.FAIL: ("fail:", RED),
+    Mark.WARNING: ("warning:", YELLOW),
 }
 
 
@@ -25,7 +25,8 @@ def problems(findings: Iterable[Finding], screen: Screen, *, verbose: bool = Fal
             continue
         head, style = _HEADS[finding.mark]
         yield ""
-        yield join(styled(f"{head}:", style, screen), f" {finding.subject} ({finding.code})")
+        first, *more = wrapped(f"{head} {finding.subject} ({finding.code})", screen, first="")
+        yield from (join(styled(head, style, screen), first[len(head) :]), *more)
         yield from wrapped(finding.message, screen)
         if finding.hint:
             yield from wrapped(f"hint: {finding.hint}", screen)

@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Iterator
 
 from webhook.log.escaping import escape_ascii, truncate
-from webhook.output.terminal import Screen, Styled, join
+from webhook.output.terminal import Screen, Styled, bold, join
 
 #: Text is not wrapped if fewer characters than these are left for it.
 NARROWEST = 24
@@ -25,6 +25,11 @@ def wrapped(text: str, screen: Screen, indent: str = "  ", *, first: str | None 
         lines = textwrap.wrap(escaped, room, break_on_hyphens=False, break_long_words="://" not in escaped) or lines
     for number, line in enumerate(lines):
         yield join(indent if first is None or number else first, line)
+
+
+def heading(text: str, screen: Screen) -> Iterator[Styled]:
+    """Yield the lines of a heading in bold."""
+    return (bold(line, screen) for line in wrapped(text, screen, first=""))
 
 
 def cut(text: str, limit: int) -> str:

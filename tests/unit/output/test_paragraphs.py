@@ -2,7 +2,7 @@
 
 import pytest
 
-from webhook.output.paragraphs import wrapped
+from webhook.output.paragraphs import heading, wrapped
 from webhook.output.terminal import Screen
 
 _URL = "https://example.com/" + "path/" * 12
@@ -33,3 +33,10 @@ def test_wrapped_first_line_without_indent() -> None:
 @pytest.mark.parametrize("width", [None, 20])
 def test_wrapped_without_room_one_line(width: int | None) -> None:
     assert list(wrapped("word " * 20, Screen(width=width))) == ["  " + "word " * 20]
+
+
+def test_heading_lines_bold_and_indented() -> None:
+    assert list(heading("word " * 8, Screen(width=30, colored=True))) == [
+        "\x1b[1mword word word word word\x1b[0m",
+        "\x1b[1m  word word word\x1b[0m",
+    ]

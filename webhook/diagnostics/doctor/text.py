@@ -4,15 +4,15 @@ from collections.abc import Iterator
 
 from webhook.diagnostics.doctor.analysis import Report
 from webhook.errors import NO_PERMISSION
-from webhook.output import finding_blocks, terminal
+from webhook.output import finding_blocks
 from webhook.output.findings import Mark
-from webhook.output.paragraphs import wrapped
+from webhook.output.paragraphs import heading, wrapped
 from webhook.output.terminal import Screen
 
 
 def lines(report: Report, screen: Screen, *, verbose: bool = False) -> Iterator[str]:
     """Yield the summary, problems and unknown results, and with `verbose` also documentation and passed checks."""
-    yield terminal.bold(report.summary, screen)
+    yield from heading(report.summary, screen)
     yield from finding_blocks.problems(report.findings, screen, verbose=verbose)
     yield from finding_blocks.rows(report.findings, Mark.UNKNOWN, screen)
     if any(finding.message.startswith(NO_PERMISSION) for finding in report.findings):

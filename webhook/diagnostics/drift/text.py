@@ -3,16 +3,16 @@
 from collections.abc import Iterator
 
 from webhook.diagnostics.drift.analysis import Counts, NamespaceDrift, OwnerDrift, Report
-from webhook.output.paragraphs import wrapped
+from webhook.output.paragraphs import heading, wrapped
 from webhook.output.phrases import counted
-from webhook.output.terminal import Screen, bold, join
+from webhook.output.terminal import Screen, join
 
 _CHANGE_INDENT = "    "
 
 
 def lines(found: Report, screen: Screen) -> Iterator[str]:
     """Yield the summary, each owner of drifted Pods, the commands that recreate them, and namespaces not selected."""
-    yield bold(headline(found), screen)
+    yield from heading(headline(found), screen)
     for what, count in breakdown(found.totals):
         yield from wrapped(f"{count:,} {what}", screen)
     yield from wrapped(f"configuration: {found.configuration} ({found.hash})", screen)
@@ -85,7 +85,7 @@ def _drifted(found: Report, screen: Screen) -> Iterator[str]:
     for namespace in drifted:
         yield ""
         counts = namespace.counts
-        yield bold(f"{namespace.name}: {counts.drifted:,} of {counted(counts.pods, 'Pod')}", screen)
+        yield from heading(f"{namespace.name}: {counts.drifted:,} of {counted(counts.pods, 'Pod')}", screen)
         for owner in namespace.owners:
             yield from wrapped(f"{owner}: {owner.drifted:,} of {counted(owner.pods, 'Pod')}", screen)
             for line in changed(owner):

@@ -6,8 +6,8 @@ from webhook.diagnostics.explain.verdict import Explanation
 from webhook.output import table
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark
-from webhook.output.paragraphs import wrapped
-from webhook.output.terminal import Screen, bold, join
+from webhook.output.paragraphs import heading, wrapped
+from webhook.output.terminal import Screen, join
 
 _COMMAND_INDENT = "    "
 #: Steps that fail because a Pod was not rewritten.
@@ -22,7 +22,7 @@ def lines(explanations: Iterable[Explanation], screen: Screen, *, verbose: bool 
     for number, explanation in enumerate(explanations):
         if number:
             yield ""
-        yield from (bold(line, screen) for line in wrapped(str(explanation), screen, ""))
+        yield from heading(str(explanation), screen)
         for label, text in (
             ("note" if explanation.mark is Mark.OK else "cause", explanation.cause),
             ("not checked", explanation.unchecked),

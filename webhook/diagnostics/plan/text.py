@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from webhook.diagnostics.plan.analysis import NamespacePlan, Plan, PlannedImage
 from webhook.output import invocation
-from webhook.output.paragraphs import wrapped
+from webhook.output.paragraphs import heading, wrapped
 from webhook.output.phrases import counted
-from webhook.output.terminal import Screen, bold, join
+from webhook.output.terminal import Screen, join
 from webhook.registry.image_lookup import ImageStatus
 
 #: The indentation of what belongs to a workload or an image.
@@ -51,8 +51,8 @@ def _summary(plan: Plan, screen: Screen) -> Iterator[str]:
     workloads = sum(found.workloads for found in plan.namespaces)
     changed = sum(len(found.steps) for found in plan.namespaces)
     images = f", and use {counted(len(plan.images), 'image')} of the registry" if plan.images else ""
-    yield bold(f"{changed:,} of {counted(workloads, 'workload')} would change{images}", screen)
-    yield f"  configuration: {plan.configuration} ({plan.hash})"
+    yield from heading(f"{changed:,} of {counted(workloads, 'workload')} would change{images}", screen)
+    yield from wrapped(f"configuration: {plan.configuration} ({plan.hash})", screen)
     asked = plan.asked if not plan.asked.startswith("asked") else f"{plan.asked}: {_tally(plan)}"
     yield from wrapped(f"registry: {asked}", screen)
     for note in plan.notes:
@@ -71,7 +71,7 @@ def _images(status: ImageStatus, images: list[PlannedImage], screen: Screen) -> 
     if not images:
         return
     yield ""
-    yield bold(f"{counted(len(images), 'image')} {_GROUPS[status]}", screen)
+    yield from heading(f"{counted(len(images), 'image')} {_GROUPS[status]}", screen)
     for one in images:
         yield from wrapped(one.image, screen)
         yield from wrapped(f"used by {_users(one)}", screen, _BELOW)
@@ -97,7 +97,7 @@ def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
         state = f"{found.why}. `{invocation.command('report')}` shows which Pods are rewritten already"
     else:
         state = f"{len(found.steps):,} of {counted(found.workloads, 'workload')} would change"
-    yield bold(f"{found.name}: {state}", screen)
+    yield from heading(f"{found.name}: {state}", screen)
     for step in found.steps:
         yield from wrapped(str(step), screen)
         for line in [*map(str, step.changes), *(["adds the pull secret"] if step.gets_secret else [])]:
