@@ -47,7 +47,7 @@ def test_password_changed_at_registry_reported_retried_rarely(
     began = time.monotonic()
     assert sidecar.metric("credential_refused") == 1
     assert "reason=CredentialRefused" in sidecar.log()
-    event = is_told(cluster, DEFAULT_NAMESPACE, "CredentialRefused", "the published credential is the refused one")
+    event = is_told(cluster, DEFAULT_NAMESPACE, "CredentialRefused", "It is the published credential")
     assert event["type"] == "Warning"
     status, text = sidecar.ask("/readyz")
     assert status == 200

@@ -68,7 +68,7 @@ def test_once_foreign_secret_reported(cluster: Cluster, sidecar: Sidecar, namesp
     cluster.create(namespace, {"apiVersion": "v1", "kind": "Secret", **secret})
     ran = sidecar.run("--once")
     assert ran.status == 1
-    assert f"{namespace}: a Secret that is not ours has the name, and stays as it is" in ran.stdout
+    assert f"{namespace}: Secret {PULL_SECRET} exists but is not managed by " in ran.stdout
     assert cluster.get(namespace, SECRET)["type"] == "Opaque"
 
 

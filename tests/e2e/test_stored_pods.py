@@ -35,7 +35,7 @@ def test_update_image_rewritten_missing_secret_warned(cluster: Cluster, late: st
     assert images(stored) == {**_TWO, "app": f"{SERVER}/{_NEWER}"}
     assert originals(stored) == {"app": _NEWER}
     assert pull_secrets(stored) == []
-    assert warning.startswith(f"Warning: container app: the image is now {SERVER}/{_NEWER}, but this Pod ")
+    assert warning.startswith(f"Warning: container app: rewrote the image to {SERVER}/{_NEWER}, but ")
     assert PULL_SECRET in warning
 
     _, stored = _set_image(cluster, late, "updated", sidecar="acme/proxy:2")

@@ -3,6 +3,7 @@
 A list or object that cannot be read is `NotReadable`. Lists are paged, and the content of Secrets is only read by name.
 """
 
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
@@ -135,7 +136,8 @@ class Reader:
             except Expired:
                 continue
             except ClusterError as error:
-                raise _not_readable(error, f"list {_in_words(resource, namespace)}") from None
+                what = f"list {_in_words(resource, namespace)}"
+                raise _not_readable(error, what, _can_i("list", resource, namespace)) from None
         raise NotReadable(f"listing {_in_words(resource, namespace)} takes longer than the API server keeps the list")
 
     def _iterate(
@@ -169,7 +171,7 @@ class Reader:
         except NotFound:
             return None
         except ClusterError as error:
-            raise _not_readable(error, what) from None
+            raise _not_readable(error, what, _can_i("get", resource, namespace, name)) from None
 
     def get_from_pod(self, namespace: str, pod: str, port: int, path: str, accept: str = "*/*") -> bytes:
         """Read a path of a Pod, such as `/metrics` or `/readyz`, through the API server's proxy and over plain HTTP.
@@ -242,10 +244,19 @@ def _in_words(resource: Resource[Any], namespace: str | None) -> str:
     )
 
 
-def _not_readable(error: ClusterError, what: str) -> NotReadable:
+def _can_i(verb: str, resource: Resource[Any], namespace: str | None, name: str = "") -> str:
+    """Return the command that shows whether the user has a permission."""
+    group = resource.group.split("/")[2:-1]  # none in `/api/v1`
+    kind = ".".join([resource.plural, *group])
+    within = ("--all-namespaces",) if namespace is None else ("-n", namespace)
+    words = ("auth", "can-i", verb, f"{kind}/{name}" if name else kind, *(within if resource.namespaced else ()))
+    return shlex.join(("kubectl", *words))
+
+
+def _not_readable(error: ClusterError, what: str, can_i: str = "") -> NotReadable:
     """Return `NotPermitted` for a missing permission, and the API server's message otherwise."""
     if isinstance(error, Forbidden) and str(error).endswith("(403)"):
-        return NotPermitted(what)
+        return NotPermitted(what, hint=can_i and f"ask for this permission, and check it with `{can_i}`")
     return NotReadable(str(error))
 
 

@@ -77,7 +77,7 @@ class Uninstaller:
             try:
                 every = self._reader.list(kind)
             except NotReadable as error:
-                raise ClusterError(error.reason) from None
+                raise ClusterError(error.reason, hint=error.hint) from None
             ours = [one.metadata.name for one in every if CONFIGURATION_HASH_ANNOTATION in one.metadata.annotations]
             found += [Policy(name, one, kind.path(None, one)) for one in ours]
         return found

@@ -1,11 +1,14 @@
 """`explain` as a command; tests/installed shows its findings on a real cluster."""
 
+import os
 import subprocess
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from tests.integration.cli.conftest import Run
 from tests.support.refresher_fixtures import pair, place
 from tests.support.refresher_process import Place
 
@@ -53,3 +56,21 @@ def test_explain_file_without_pod_named(tmp_path: Path, call: _Run, text: str, s
     assert done.stderr.startswith("error: ")
     assert says in done.stderr
     assert "(file.yaml" in done.stderr
+
+
+def test_explain_file_is_a_pipe(place: Place, call: _Run) -> None:
+    """A process substitution, `-f <(helm template ...)`, is a pipe: it is read once, and cannot be searched."""
+    pipe = place.folder / "pipe"
+    os.mkfifo(pipe)
+    pod = "{apiVersion: v1, kind: Pod, metadata: {name: web}, spec: {containers: [{name: app, image: nginx}]}}"
+    writing = threading.Thread(target=pipe.write_text, args=(pod,))
+    writing.start()
+    done = call("explain", "--kubeconfig=kubeconfig", "-f", str(pipe))
+    writing.join()
+    assert done.stderr.startswith("error: cannot reach the API server: ")
+
+
+def test_explain_standard_input_empty_named_in_words(run: Run) -> None:
+    done = run("explain", "-f", "-", stdin="")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[0].endswith("(standard input)")

@@ -1,8 +1,10 @@
 """`review`: manifests as rewritten by the server's own code."""
 
 import json
+import os
 import re
 import subprocess
+import threading
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -187,6 +189,43 @@ def test_review_files_in_argument_order(review: _Run, tmp_path: Path) -> None:
         "+++ a.yaml",
     ]
     assert "# standard input: Pod/stdin: rewritten" in done.stdout
+
+
+def test_review_file_is_a_pipe(review: _Run, tmp_path: Path) -> None:
+    """A process substitution, `review <(helm template ...)`, is a pipe: it is read once, and cannot be searched."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writing = threading.Thread(target=pipe.write_text, args=(yaml.safe_dump(_pod()),))
+    writing.start()
+    done = review("pipe")
+    writing.join()
+    assert done.returncode == 1
+    assert f"+  - image: {_SERVER}/nginx:1.27" in done.stdout
+
+
+def test_review_yaml_keeps_comments_and_layout(review: _Run, tmp_path: Path) -> None:
+    text = """\
+# Owned by team-a.
+kind: Pod
+apiVersion: v1   # the keys keep their order
+metadata: {name: "web"}
+spec:
+  containers:
+    # Update with the chart.
+    - image: "nginx:1.27"  # pinned
+      name: app
+---
+# Not a workload.
+kind: ConfigMap
+apiVersion: v1
+metadata: {name: c}
+"""
+    (tmp_path / "pod.yaml").write_text(text)
+    after = review("-o", "yaml", "pod.yaml").stdout
+    for comment in re.findall(r"#.*", text):
+        assert comment in after
+    assert f'    - image: "{_SERVER}/nginx:1.27"  # pinned\n      name: app\n' in after
+    assert after.endswith(text[text.index("---") :])
 
 
 def test_review_yaml_of_files_one_stream(review: _Run, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.fake_api_server import BROKEN, GONE, HTML, METADATA, TOKEN, Answer, Asked, status
 from tests.support.refresher_process import Place
-from webhook.errors import NotReadable, Unreachable
+from webhook.errors import NotPermitted, NotReadable, Unreachable
 from webhook.kube import client
 from webhook.kube import reader as kube_reader
 from webhook.kube.access import Access
@@ -98,6 +98,28 @@ def test_list_expired_restarted(place: Place, reader: Reader) -> None:
 def test_list_kind_not_served_empty(reader: Reader) -> None:
     assert reader.list(kube_reader.MUTATING_POLICIES) == ()
     assert reader.list(Resource("Things", "/apis/example.com/v1", "things", dict[str, Any]), "team-a") == ()
+
+
+@pytest.mark.parametrize(
+    ("read", "command"),
+    [
+        (lambda reader: reader.list(kube_reader.PODS), "list pods --all-namespaces"),
+        (lambda reader: reader.list(kube_reader.PODS, "team-a"), "list pods -n team-a"),
+        (lambda reader: reader.list(kube_reader.NAMESPACES), "list namespaces"),
+        (lambda reader: reader.get(kube_reader.DEPLOYMENTS, "web", "a"), "get deployments.apps/web -n a"),
+        (lambda reader: reader.get(kube_reader.PODS, "$(x)", "a"), "get 'pods/$(x)' -n a"),
+        (
+            lambda reader: reader.get(kube_reader.WEBHOOKS, "registry-webhook"),
+            "get mutatingwebhookconfigurations.admissionregistration.k8s.io/registry-webhook",
+        ),
+    ],
+)
+def test_read_forbidden_hint_checks_the_permission(
+    place: Place, reader: Reader, read: Callable[[Reader], object], command: str
+) -> None:
+    with place.api.failing(lambda _asked: True, LIST_FORBIDDEN), pytest.raises(NotPermitted) as raised:
+        read(reader)
+    assert raised.value.hint.endswith(f" `kubectl auth can-i {command}`")
 
 
 def test_get_object_found_missing_or_forbidden(place: Place, reader: Reader) -> None:
