@@ -54,9 +54,9 @@ def ask(server: ProbeServer, method: str, path: str) -> tuple[int, dict[str, str
         ("/healthz?verbose", 200, b"ok\n"),
         ("/readyz", 503, b"not ready\n"),
         ("/metrics", 200, b"a 1\n"),
-        ("/", 404, b"there is /healthz, /readyz and /metrics\n"),
-        ("/healthz/", 404, b"there is /healthz, /readyz and /metrics\n"),
-        ("/../etc/passwd", 404, b"there is /healthz, /readyz and /metrics\n"),
+        ("/", 404, b"not found; the paths are /healthz, /readyz and /metrics\n"),
+        ("/healthz/", 404, b"not found; the paths are /healthz, /readyz and /metrics\n"),
+        ("/../etc/passwd", 404, b"not found; the paths are /healthz, /readyz and /metrics\n"),
     ],
 )
 def test_path_answered_get_and_head(server: ProbeServer, path: str, status: int, body: bytes) -> None:
