@@ -71,14 +71,14 @@ def parse(url: str, origin: str) -> Proxy:
         user, password = unquote(parts.username or ""), unquote(parts.password or "")
         login = base64.b64encode(f"{user}:{password}".encode()).decode()
     except ValueError:
-        raise UnusableProxy(f"{origin} is not a URL; {_HINT}") from None
+        raise UnusableProxy(f"{origin} is not a URL", hint=_HINT) from None
     if parts.scheme.startswith("socks"):
-        raise UnusableProxy(f"{origin} names a SOCKS proxy, which is not supported; {_HINT}")
+        raise UnusableProxy(f"{origin} names a SOCKS proxy, which is not supported", hint=_HINT)
     if parts.scheme not in _PORTS:
-        raise UnusableProxy(f"{origin} is neither http:// nor https://; {_HINT}")
+        raise UnusableProxy(f"{origin} is neither http:// nor https://", hint=_HINT)
     place = registry_origin.parse(parts.netloc.rpartition("@")[2].removesuffix(":"), secure=parts.scheme == "https")
     if place is None:
-        raise UnusableProxy(f"{origin} has no valid host and port; {_HINT}")
+        raise UnusableProxy(f"{origin} has no valid host and port", hint=_HINT)
     return Proxy(parts.scheme, place.host, place.port, f"Basic {login}" if user or password else None, origin)
 
 

@@ -154,7 +154,7 @@ class Transport:
         try:
             via = proxy.choose(self._environment, origin.host, origin.port)
         except proxy.UnusableProxy as error:
-            raise NoReply(f"was not asked: {error}", Failure.PROXY) from None
+            raise NoReply(f"was not asked: {error.one_line}", Failure.PROXY) from None
         if via is None:
             return _Secure(line, origin.host, origin.port, timeout=self._timeout, ssl_context=self._context)
         connection = _Secure(
