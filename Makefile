@@ -91,6 +91,7 @@ reference: ## write the generated pages of docs/reference
 
 docs: ## build the documentation site into site/; broken links fail
 	@.ci/venv requirements-docs.lock .venv-docs
+	@echo "Building the site into site/"
 	@NO_MKDOCS_2_WARNING=1 .venv-docs/bin/python -m mkdocs build --quiet $(ARGS)
 
 ## Release and maintain

@@ -9,15 +9,14 @@ import click
 
 from webhook.config.listen_address import Address
 
-_ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})")
+# Compiled when they are used, because most commands use none of them.
+_ADDRESS = r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})"
 _PORTS = 65536
-_DURATION = re.compile(
-    r"([0-9]+(?:\.[0-9]+)?)|(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?", re.ASCII
-)
+_DURATION = r"([0-9]+(?:\.[0-9]+)?)|(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-9]+(?:\.[0-9]+)?)s)?"
 #: A label selector: https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/#label-selectors
 _KEY, _VALUE = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?", r"[A-Za-z0-9_.-]*"
 _REQUIREMENT = rf"\s*(?:!?{_KEY}|{_KEY}\s*(?:==?|!=)\s*{_VALUE}|{_KEY}\s+(?:not)?in\s*\([\sA-Za-z0-9_.,-]+\))\s*"
-_SELECTOR = re.compile(rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*|", re.ASCII)
+_SELECTOR = rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*|"
 
 
 class BadValue(click.BadParameter):
@@ -74,7 +73,7 @@ class AddressType(click.ParamType[Address]):
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> Address:
         if isinstance(value, Address):
             return value
-        found = _ADDRESS.fullmatch(str(value))
+        found = re.fullmatch(_ADDRESS, str(value))
         if found is None or int(found["port"]) >= _PORTS:
             raise BadValue("HOST:PORT such as 127.0.0.1:8443, [::1]:8443 or :8443", value, param, ctx)
         return Address(found["six"] or found["host"], int(found["port"]))
@@ -86,7 +85,7 @@ class DurationType(click.ParamType[float]):
     name = "DURATION"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        found = _DURATION.fullmatch(str(value))
+        found = re.fullmatch(_DURATION, str(value), re.ASCII)
         if found is None:
             raise BadValue("a duration such as 30s or 2m, or a number of seconds", value, param, ctx)
         number, hours, minutes, seconds = (float(part or 0) for part in found.groups())
@@ -99,6 +98,6 @@ class SelectorType(click.ParamType[str]):
     name = "SELECTOR"
 
     def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        if not _SELECTOR.fullmatch(str(value)):
+        if not re.fullmatch(_SELECTOR, str(value), re.ASCII):
             raise BadValue("a label selector such as app=web,tier!=db", value, param, ctx)
         return str(value)
