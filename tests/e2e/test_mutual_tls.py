@@ -1,6 +1,6 @@
 """A server that accepts only clients with a certificate, and two API servers, of which one presents it.
 
-Its configuration is the one in the README, except for folders and the webhook's name.
+Its configuration is the one in docs/how-to/mutual-tls.md, except for folders and the webhook's name.
 """
 
 import os
@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from tests.support.doc_pages import CHECKOUT, blocks
 from webhook.pki import ca
 
 from .apiserver import second
@@ -22,7 +23,7 @@ from .cluster import Cluster, Ran, eventually, find_kubectl
 from .installation import Installation, installed
 from .pods import IMAGE, REWRITTEN, images, pod
 
-README = Path(__file__).parents[2] / "README.md"
+PAGE = CHECKOUT / "docs/how-to/mutual-tls.md"
 _FOLDER = "/etc/kubernetes/registry-webhook"
 _SERVICE = "registry-webhook.registry-webhook.svc"
 
@@ -64,10 +65,10 @@ def _make_certificates(folder: Path) -> None:
 
 
 def _write_as_shown(folder: Path, url: str) -> Path:
-    """Write the README's files for a webhook that is called at `url`, and give the one that the API server is told."""
-    section = README.read_text().partition("\n## Mutual TLS\n")[2].partition("\n## ")[0]
-    shown = [block.partition("```")[0] for block in section.split("```yaml\n")[1:]]
-    for name, block in zip(("admission.yaml", "users.yaml"), shown, strict=True):
+    """Write the page's files for a webhook that is called at `url`, and give the one that the API server is told."""
+    shown = {block.title: block.text for block in blocks(PAGE)}
+    for name in ("admission.yaml", "users.yaml"):
+        block = shown[name]
         assert _FOLDER in block
         (folder / name).write_text(block.replace(_FOLDER, str(folder)).replace(_SERVICE, urlsplit(url).netloc))
     return folder / "admission.yaml"

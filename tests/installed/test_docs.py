@@ -17,11 +17,22 @@ import yaml
 from tests.e2e.cluster import Cluster
 from tests.e2e.registry import Registry
 from tests.support import doc_pages
-from tests.support.doc_pages import CHECKOUT, CLUSTER_PAGES, Action, Command, File, Mode, Shell
+from tests.support.doc_pages import CHECKOUT, CLUSTER_PAGES, Action, Command, File, Mode, Part, Shell
 
 #: The minor version of Kubernetes that a page needs.
 _NEEDS = {"docs/how-to/generated-policies.md": 36}
 UPDATE = bool(os.environ.get("UPDATE_GOLDEN"))
+
+_NAMESPACES = ("team-a", "team-b", "payments", "shop", "closed")
+#: The images that pages copy from other registries.
+_COPIED = (
+    "--all docker://docker.io/library/busybox:1.36",
+    "--all docker://docker.io/library/nginx:1.27",
+    "--all docker://old.example.com/team/app:2",
+    '--all "docker://$from"',
+)
+#: The images that the registry does not have at first: an earlier run may have copied them.
+_MIRRORED = ("registry.example.com/nginx:1.27", "registry.example.com/team/app:2")
 
 #: Seconds until a command that reads must print what is shown.
 _EVENTUALLY = 12.0 if UPDATE else 90.0
@@ -36,7 +47,8 @@ def replaced(image: str) -> dict[str, str]:
     """Give what differs here from the reader's cluster: the image's name, and a registry with a private CA."""
     name, _, tag = image.rpartition(":")
     source = "docker://registry.example.com/opencti/connector-example:1.0.0"
-    copy = "skopeo copy -q --src-creds myuser:mypassword --src-cert-dir .ca --dest-cert-dir .ca"
+    credential = '"myuser:$(cat password.txt 2>/dev/null || echo mypassword)"'
+    copy = f"skopeo copy -q --src-creds {credential} --dest-creds {credential} --src-cert-dir .ca --dest-cert-dir .ca"
     return {
         "newName: .*|newName: registry.example.com/registry-webhook|": (
             f"newName: .*|newName: {name}|; s|newTag: .*|newTag: {tag}|"
@@ -44,7 +56,10 @@ def replaced(image: str) -> dict[str, str]:
         "newName: registry.example.com/registry-webhook": f"newName: {name}",
         'newTag: "0.1.0"': f'newTag: "{tag}"',
         "files: [config.yaml]": "files: [config.yaml, registry-ca.crt]",
-        "skopeo copy --all docker://docker.io/library/busybox:1.36": f"{copy} --dest-creds myuser:mypassword {source}",
+        # No other registry can be reached: what is copied is always the same image.
+        **{f"skopeo copy {image}": f"{copy} {source}" for image in _COPIED},
+        # A prompt.
+        "read -rs REGISTRY__PASSWORD": "REGISTRY__PASSWORD=$(cat password.txt)",
     }
 
 
@@ -66,6 +81,8 @@ def shells(
             shutil.copy(os.environ["E2E_REGISTRY_CA"], folder / ".ca/ca.crt")
             variables = {"PYTHONPATH": str(CHECKOUT), "SSL_CERT_FILE": os.environ["E2E_REGISTRY_CA"]}
             opened[pages] = Shell(folder, {**os.environ, **variables})
+            for mirrored in _MIRRORED:
+                opened[pages].run(f"skopeo delete --creds myuser:mypassword --cert-dir .ca docker://{mirrored} 2>&1")
         return opened[pages]
 
     try:
@@ -74,7 +91,7 @@ def shells(
         for one in opened.values():
             one.close()
         cluster.run("delete", "--ignore-not-found", "mutatingwebhookconfiguration", "registry-webhook")
-        cluster.run("delete", "--ignore-not-found", "namespace", "registry-webhook", "team-a", "payments", "closed")
+        cluster.run("delete", "--ignore-not-found", "namespace", "registry-webhook", *_NAMESPACES)
 
 
 @pytest.mark.parametrize("name", CLUSTER_PAGES)
@@ -86,21 +103,35 @@ def test_page_on_cluster_prints_shown_output(
     page = CHECKOUT / name
     shell = shells(name.rpartition("/")[0])
     different = {}
+    before: dict[str, str] = {}
     for step in doc_pages.steps(page):
-        if isinstance(step, File):
-            for file in _files(step, replaced):
-                shell.write(file)
-        elif isinstance(step, Action):
-            assert step.name == "password"
-            registry.admit("myuser", step.value)
+        if not isinstance(step, Command):
+            _prepare(step, shell, registry, replaced, before)
         elif step.mode is not Mode.NOT_RUN:
             printed = _run(shell, step, replaced)
             if not doc_pages.matches(step.output, printed):
                 different[step] = printed
+    for file, text in before.items():
+        shell.write(File(file, text))
     if UPDATE:
         doc_pages.rewrite(page, {step: doc_pages.updated(step.output, printed) for step, printed in different.items()})
     else:
         assert {f"line {step.line}: {step.text}": printed for step, printed in different.items()} == {}
+
+
+def _prepare(
+    step: File | Part | Action, shell: Shell, registry: Registry, replaced: dict[str, str], before: dict[str, str]
+) -> None:
+    """Do what the reader does between commands, and keep what the files were to which a part is added."""
+    if isinstance(step, File):
+        for file in _files(step, replaced):
+            shell.write(file)
+    elif isinstance(step, Part):
+        text = before.setdefault(step.name, shell.read(step.name))
+        shell.write(File(step.name, step.added(text)))
+    else:
+        assert step.name == "password"
+        registry.admit("myuser", step.value)
 
 
 def _files(file: File, replaced: dict[str, str]) -> Iterator[File]:

@@ -4,7 +4,8 @@ A page shows a command in a `console` block: a line `$ command`, and below it wh
 block with a title: `yaml title="config.yaml"`. Commands run in the order of the page, in one shell, in a folder that
 holds the files shown above them. `<!-- commands: cluster -->` marks the commands below it as those that need a cluster,
 and `<!-- commands: offline -->` ends that. `<!-- registry: password=... -->` is an action of the reader in the
-registry.
+registry. `<!-- add: FILE -->` makes the next block without a title a part that the reader adds to that file of YAML; it
+holds until the end of the page, or until the next part of the same file.
 
 In the output shown, a line `...` matches any lines. Times, ages, hashes and other values that differ from run to run
 match any value of their kind, and so does the number of spaces.
@@ -21,7 +22,9 @@ import time
 from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
+
+import yaml
 
 CHECKOUT = Path(__file__).parents[2]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("**/*.md"))]
@@ -34,6 +37,10 @@ NOT_RUN = {
     "kubectl -n registry-webhook wait --for=condition=Ready certificate": "needs cert-manager",
     "kubectl -n registry-webhook delete secret registry-webhook-credential": "is for another kind of credential",
     "kubectl -n registry-webhook create secret docker-registry registry-webhook-credential": "is the same",
+    "kubectl apply -k manifests/monitoring": "needs the kinds of the Prometheus operator",
+    "kubectl -n team-a run mutual": "needs an API server with a certificate: tests/e2e/test_mutual_tls.py",
+    "gcloud ": "needs Google Cloud",
+    "crane ": "needs crane; the same with skopeo is run",
     "git clone": "needs the network",
     "git pull": "needs the network",
     "pipx ": "needs a package index",
@@ -49,26 +56,22 @@ CLUSTER_PAGES = [
     "README.md",
     "docs/tutorials/first-namespace.md",
     "docs/how-to/install.md",
+    "docs/how-to/platforms.md",
     "docs/how-to/roll-out.md",
+    "docs/how-to/mirror-images.md",
+    "docs/how-to/monitoring.md",
     "docs/how-to/credentials.md",
     "docs/how-to/private-ca.md",
     "docs/how-to/generated-policies.md",
     "docs/how-to/certificates.md",
+    "docs/how-to/troubleshoot.md",
+    "docs/how-to/cluster-wide.md",
+    "docs/how-to/mutual-tls.md",
     "docs/how-to/upgrade.md",
     "docs/how-to/fail-closed.md",
+    "docs/how-to/change-registry.md",
     "docs/how-to/uninstall.md",
 ]
-
-#: Pages whose commands no test runs, each with the reason.
-NOT_RUN_PAGES = {
-    "docs/how-to/change-registry.md": "needs two registries",
-    "docs/how-to/cluster-wide.md": "selects all namespaces of the cluster: tests/installed/test_cluster_wide.py",
-    "docs/how-to/mirror-images.md": "copies images from public registries",
-    "docs/how-to/monitoring.md": "needs the Prometheus operator",
-    "docs/how-to/mutual-tls.md": "changes how API servers are started: tests/e2e/test_mutual_tls.py",
-    "docs/how-to/platforms.md": "needs a cloud",
-    "docs/how-to/troubleshoot.md": "is about clusters that do not work",
-}
 
 #: What a command or file is replaced by where it runs.
 REPLACED = {"make demo": "registry-webhook demo"}
@@ -79,8 +82,9 @@ _FENCE = re.compile(
     r"^(?P<indent> *)```(?P<language>\w*)(?P<options>[^\n]*)\n(?P<text>.*?)^(?P=indent)```$", re.MULTILINE | re.DOTALL
 )
 _TITLE = re.compile(r'title="([^"]+)"')
-_ACTION = re.compile(r"^ *<!-- (commands|registry): (\S+) -->$", re.MULTILINE)
-_COMMAND = re.compile(r"\$ ((?:.*\\\n)*.*)\n")
+_ACTION = re.compile(r"^ *<!-- (commands|registry|add): (\S+) -->$", re.MULTILINE)
+#: A line that ends with a backslash or a pipe is continued.
+_COMMAND = r"\$ ((?:.*[\\|]\n)*.*)\n"
 
 #: What differs from run to run, and what it is compared as. The last one is for columns.
 _VARYING = [
@@ -112,6 +116,23 @@ class File(NamedTuple):
     text: str
 
 
+class Part(NamedTuple):
+    """What the reader adds to a file of YAML."""
+
+    name: str
+    text: str
+
+    def added(self, before: str) -> str:
+        """Return the text of the file with this part."""
+        return str(yaml.safe_dump(_merged(yaml.safe_load(before), yaml.safe_load(self.text)), sort_keys=False))
+
+
+def _merged(before: Any, part: Any) -> Any:
+    if isinstance(before, dict) and isinstance(part, dict):
+        return before | {key: _merged(before.get(key), value) for key, value in part.items()}
+    return before + part if isinstance(before, list) and isinstance(part, list) else part
+
+
 class Action(NamedTuple):
     """What the reader does in the registry."""
 
@@ -137,7 +158,7 @@ class Command(NamedTuple):
         return bool(self.output.strip())
 
 
-Step = File | Action | Command
+Step = File | Part | Action | Command
 
 
 class Block(NamedTuple):
@@ -181,19 +202,25 @@ def steps(page: Path) -> list[Step]:
     """Return what a reader of a page does, in order."""
     text = text_of(page)
     found: list[Step] = []
-    mode = Mode.NOT_RUN if page_name(page) in NOT_RUN_PAGES else Mode.OFFLINE
+    mode = Mode.OFFLINE
+    add_to = ""
     for match in re.finditer(f"(?ms:{_FENCE.pattern})|(?m:{_ACTION.pattern})", text):
         if match["indent"] is None:
             action = _ACTION.match(match[0])
             assert action is not None
             if action[1] == "commands":
                 mode = Mode(action[2])
+            elif action[1] == "add":
+                add_to = action[2]
             else:
                 found.append(Action(*action[2].split("=", 1)))
             continue
         title = _TITLE.search(match["options"])
         if title:
             found.append(File(title[1], _dedent(match["text"], match["indent"])))
+        elif add_to:
+            found.append(Part(add_to, _dedent(match["text"], match["indent"])))
+            add_to = ""
         elif match["language"] == "console":
             found += _commands(text, match, mode)
     return found
@@ -201,7 +228,7 @@ def steps(page: Path) -> list[Step]:
 
 def _commands(text: str, block: re.Match[str], mode: Mode) -> Iterator[Command]:
     indent = block["indent"]
-    starts = list(re.finditer(rf"^{indent}\$ ((?:.*\\\n)*.*)\n", block["text"], re.MULTILINE))
+    starts = list(re.finditer(rf"^{indent}{_COMMAND}", block["text"], re.MULTILINE))
     offset = block.start("text")
     for at, command in enumerate(starts):
         end = starts[at + 1].start() if at + 1 < len(starts) else len(block["text"])
@@ -290,6 +317,10 @@ class Shell:
         path = self._folder / file.name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.text)
+
+    def read(self, name: str) -> str:
+        """Read a file there."""
+        return (self._folder / name).read_text()
 
     def run(self, command: str) -> str:
         """Run a command and return what it prints."""
