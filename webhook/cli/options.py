@@ -252,7 +252,7 @@ def _read_once(name: str, limit: int) -> bytes:
     _take_standard_input()
     content = sys.stdin.buffer.read(limit + 1)
     if len(content) > limit:
-        raise FileError(f"{files.STANDARD_INPUT} is larger than {limit // 1024 // 1024} MiB")
+        raise FileError(f"larger than {limit // 1024 // 1024} MiB", where=files.STANDARD_INPUT)
     return content
 
 

@@ -29,16 +29,16 @@ def read(path: Path, limit: int = LIMIT, *, pipes: bool = False) -> bytes:
     try:
         mode = path.stat().st_mode
         if stat.S_ISDIR(mode):
-            raise FileError(f"{path}: is a directory")
+            raise FileError("is a directory", where=str(path))
         if not (stat.S_ISREG(mode) or (pipes and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode)))):
-            raise FileError(f"{path}: not a regular file")
+            raise FileError("not a regular file", where=str(path))
         with path.open("rb") as file:
             content = file.read(limit + 1)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise FileError(f"{path}: {reason[:1].lower()}{reason[1:]}") from None
+        raise FileError(f"{reason[:1].lower()}{reason[1:]}", where=str(path)) from None
     if len(content) > limit:
-        raise FileError(f"{path}: larger than {limit // 1024 // 1024} MiB")
+        raise FileError(f"larger than {limit // 1024 // 1024} MiB", where=str(path))
     return content
 
 
@@ -51,6 +51,8 @@ def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[st
     fresh: dict[Path, Path] = {}
     path = folder
     try:
+        if folder.exists() and not folder.is_dir():
+            raise NotADirectoryError(errno.ENOTDIR, "not a directory")
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, content in contents.items():
             path = folder / name
@@ -66,7 +68,7 @@ def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[st
             written.replace(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise FileError(f"{path}: cannot write: {reason[:1].lower()}{reason[1:]}") from None
+        raise FileError(f"cannot write: {reason[:1].lower()}{reason[1:]}", where=str(path)) from None
     finally:
         for written in fresh.values():
             with suppress(OSError):

@@ -111,7 +111,7 @@ def trust(ca_file: Path | None) -> ssl.SSLContext:
         # Between the certificates there may be names in any script.
         context.load_verify_locations(cadata=content.decode("ascii", "ignore"))
     except (ssl.SSLError, ValueError):
-        raise FileError(f"{ca_file}: contains no PEM certificates") from None
+        raise FileError("contains no PEM certificates", where=str(ca_file)) from None
     return context
 
 

@@ -59,11 +59,13 @@ def context(certificate: Path, key: Path) -> ssl.SSLContext:
         context.load_cert_chain(certificate, key, password=refuse)
     except ssl.SSLError as error:
         why = _ENCRYPTED if asked else _mismatch(certificate, key) or _describe(error)
-        raise CertificateError(f"{certificate} and {key}: {why}") from None
+        raise CertificateError(why, where=f"{certificate} and {key}") from None
     except OSError as error:
-        raise CertificateError(f"{error.filename or certificate}: {error.strerror}") from None
+        raise CertificateError(
+            (error.strerror or str(error)).lower(), where=str(error.filename or certificate)
+        ) from None
     if not _is_for_servers(certificate):
-        raise CertificateError(f"{certificate} and {key}: {_OTHER_KEY}")
+        raise CertificateError(_OTHER_KEY, where=f"{certificate} and {key}")
     return context
 
 

@@ -339,7 +339,7 @@ def test_review_unreadable_file_one_line(review: _Run, name: str) -> None:
     done = review(name)
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = done.stderr.splitlines()
-    assert line.startswith(f"error: {name}: ")
+    assert line.endswith(f" ({name})")
 
 
 def test_review_invalid_file_others_reviewed(review: _Run, tmp_path: Path) -> None:

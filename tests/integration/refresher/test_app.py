@@ -47,7 +47,7 @@ def test_start_without_credential_and_api_recovers(
         assert not state.ready
         assert state.last_refresh
         assert (state.last_refresh.result, state.last_refresh.code) == ("failure", "provider-failed")
-        assert "webhook.credential.file: password: no such file or directory" in state.last_refresh.message
+        assert "webhook.credential.file: no such file or directory (password)" in state.last_refresh.message
         code, shown = sidecar.probe("/readyz")
         assert code == 503
         assert shown.splitlines()[0] == "not ready"

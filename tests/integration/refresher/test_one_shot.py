@@ -49,7 +49,7 @@ _CASES = {
         ("credential could not be checked: 127.0.0.1:1 ",),
     ),
     "the source is missing": Case(
-        _no_password, 1, ("credential provider failed: webhook.credential.file: password: ",)
+        _no_password, 1, ("credential provider failed: webhook.credential.file: no such file or directory (password)",)
     ),
     "a foreign Secret, and no right in one namespace": Case(
         _foreign_and_forbidden,
@@ -143,7 +143,9 @@ def test_dry_run_provider_failing_exit_1(place: Place) -> None:
     place.api.label("team")
     done = run(place, "--dry-run")
     assert done.returncode == 1
-    assert done.stdout.splitlines()[0].startswith("# credential provider failed: webhook.credential.file: password: ")
+    assert done.stdout.splitlines()[0].startswith(
+        "# credential provider failed: webhook.credential.file: no such file or directory (password)"
+    )
     assert done.stderr == ""
     assert asked_only_to_be_told(place.api)
 

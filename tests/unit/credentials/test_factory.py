@@ -165,7 +165,8 @@ def test_password_file_invalid_content_names_path(tmp_path: Path, content: bytes
     path = tmp_path / "password"
     path.write_bytes(content)
     said = refusal(_file(path))
-    assert said.startswith(f"webhook.credential.file: {path}: ")
+    assert said.startswith("webhook.credential.file: ")
+    assert str(path) in said
     assert problem in said
 
 
@@ -225,7 +226,8 @@ def test_username_file_with_docker_config(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", [None, "", "\n"])
 def test_username_file_invalid_content_names_path(tmp_path: Path, content: str | None) -> None:
     said = refusal(_both(tmp_path, content))
-    assert said.startswith(f"webhook.credential.username_file: {tmp_path / 'username'}: ")
+    assert said.startswith("webhook.credential.username_file: ")
+    assert str(tmp_path / "username") in said
 
 
 def test_username_file_unusable_username_raises(tmp_path: Path) -> None:
@@ -349,7 +351,8 @@ def test_docker_config_without_usable_entry_names_path(tmp_path: Path, content: 
     path = tmp_path / "config.json"
     path.write_text(content)
     said = refusal(_docker(path))
-    assert said.startswith(f"webhook.credential.docker_config: {path}: ")
+    assert said.startswith("webhook.credential.docker_config: ")
+    assert str(path) in said
     assert problem in said
 
 

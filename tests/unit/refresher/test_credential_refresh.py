@@ -30,7 +30,7 @@ from webhook.registry.auth import Answer, Verdict
 from webhook.settings import NamespaceSettings, PullSecretSettings, RegistrySettings
 from webhook.timestamps import format_rfc3339
 
-_BROKEN = CredentialProviderError("webhook.credential.file: /etc/password: no such file or directory")
+_BROKEN = CredentialProviderError("webhook.credential.file: no such file or directory (/etc/password)")
 
 
 def credential(number: int = 1, expires: float | None = None, *, told: bool = False) -> Credential:

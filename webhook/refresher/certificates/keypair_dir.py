@@ -48,7 +48,8 @@ class KeyPairDir:
             for name in _NAMES:
                 self._switch_symlink(name, f"{_LINK}/{name}")
         except OSError as error:
-            raise FileError(f"{error.filename or self._folder}: cannot write: {error.strerror}") from None
+            reason = (error.strerror or str(error)).lower()
+            raise FileError(f"cannot write: {reason}", where=str(error.filename or self._folder)) from None
         finally:
             self._prune()
 

@@ -100,13 +100,13 @@ def test_write_failure_raises_and_previous_unchanged(served: KeyPairDir, tmp_pat
     before = sorted(tmp_path.rglob("*"))
     (tmp_path / "..data.new").mkdir()
     for _ in range(3):
-        with pytest.raises(FileError, match=r"\.\.data\.new: cannot write: Is a directory"):
+        with pytest.raises(FileError, match=r"cannot write: is a directory \(.*\.\.data\.new\)"):
             served.write(_SECOND)
     (tmp_path / "..data.new").rmdir()
     assert sorted(tmp_path.rglob("*")) == before
     assert served.read() == _FIRST
     shutil.rmtree(tmp_path)
-    with pytest.raises(FileError, match="cannot write: No such file or directory"):
+    with pytest.raises(FileError, match="cannot write: no such file or directory"):
         served.write(_FIRST)
     tmp_path.mkdir()
 
