@@ -50,7 +50,7 @@ def replaced(image: str) -> dict[str, str]:
     credential = '"myuser:$(cat password.txt 2>/dev/null || echo mypassword)"'
     copy = f"skopeo copy -q --src-creds {credential} --dest-creds {credential} --src-cert-dir .ca --dest-cert-dir .ca"
     return {
-        "newName: .*|newName: registry.example.com/registry-webhook|": (
+        "newName: .*|newName: images.example.com/registry-webhook|": (
             f"newName: .*|newName: {name}|; s|newTag: .*|newTag: {tag}|"
         ),
         "newName: registry.example.com/registry-webhook": f"newName: {name}",

@@ -49,6 +49,7 @@ NOT_RUN = {
     "kind ": "needs docker",
     "cosign ": "needs a release",
     "gh ": "needs a release",
+    "skopeo login": "asks for a password",
 }
 
 #: Pages with commands for a cluster, in the order in which tests/installed follows them.
