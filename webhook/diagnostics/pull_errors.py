@@ -114,8 +114,19 @@ _MEANINGS = {
     Code.PULL_INSPECT: "the node cannot inspect the image that it has",
     Code.PULL_FAILED: "the image cannot be pulled",
 }
-#: The image of a Pod that checks a node's network. The registry's own images cannot be pulled then.
-_BUSYBOX = "docker.io/library/busybox:1.37"
+#: Classes that another registry may not have: the others are about the node, the Pod or the image itself.
+BY_REGISTRY = frozenset(_MEANINGS) - {
+    Code.PULL_PLATFORM,
+    Code.PULL_DISK,
+    Code.PULL_SIGNATURE,
+    Code.PULL_NEVER,
+    Code.PULL_NAME,
+    Code.PULL_INSPECT,
+}
+#: The host that serves the images of a registry, where that is another one.
+_SERVERS = {"docker.io": "registry-1.docker.io"}
+#: The host name that a message could not resolve.
+_LOOKUP = re.compile(r"\blookup (?P<host>[^\s:\"']+)")
 _HTTPS = 443
 
 
@@ -157,12 +168,31 @@ def host(image: str) -> str:
     return domain if is_name(domain.partition(":")[0].lower()) else ""
 
 
-def remedy(code: Code, image: str, *, node: str = "", namespace: str = "", written: str = "") -> Remedy:
-    """Return what to do about a pull of `image` in a namespace by a node.
+def remedy(  # noqa: PLR0913 - what is known about one pull
+    code: Code, image: str, *, message: str = "", node: str = "", namespace: str = "", written: str = ""
+) -> Remedy:
+    """Return what to do about a pull of `image` in a namespace by a node, given the runtime's message.
 
     `written` is the image as it was written, if it was rewritten: that is where a missing image can be copied from.
     """
-    return _REMEDIES[code](_Pull(image, host(image), node if is_name(node) else "", namespace, written))
+    registry = host(image)
+    unresolved = _unresolved(message) if code is Code.PULL_DNS else ""
+    return _REMEDIES[code](
+        _Pull(
+            image,
+            registry,
+            unresolved or _SERVERS.get(registry, registry),
+            node if is_name(node) else "",
+            namespace,
+            written,
+        )
+    )
+
+
+def _unresolved(message: str) -> str:
+    """Return the host name that could not be resolved, such as that of a mirror; empty if the message has none."""
+    found = _LOOKUP.search(_CHOSEN.sub("", message))
+    return found["host"] if found and is_name(found["host"].lower()) else ""
 
 
 class _Pull(Struct, frozen=True):
@@ -170,17 +200,20 @@ class _Pull(Struct, frozen=True):
 
     image: str
     host: str
+    """The registry as images name it."""
+    server: str
+    """The host that serves its images, or the one that could not be resolved."""
     node: str
     namespace: str
     written: str
 
     @property
     def port(self) -> str:
-        return self.host.partition(":")[2] or str(_HTTPS)
+        return self.server.partition(":")[2] or str(_HTTPS)
 
     @property
     def name(self) -> str:
-        return self.host.partition(":")[0]
+        return self.server.partition(":")[0]
 
     @property
     def the_node(self) -> str:
@@ -188,38 +221,28 @@ class _Pull(Struct, frozen=True):
 
     @property
     def the_registry(self) -> str:
-        return self.host or "the registry"
+        return self.server or "the registry"
 
-    def on_node(self, *words: str) -> tuple[str, ...]:
-        """Return the command that runs another one in the node's network, in a namespace that is never selected.
-
-        Unlike `kubectl debug node`, it shows the output of a command that ends at once, and leaves no Pod behind.
-        """
-        if not self.node or not self.host:
-            return ()
-        spec = f'{{"spec":{{"nodeName":"{self.node}","hostNetwork":true}}}}'
-        options = ("--rm", "-i", "-q", "--restart=Never", f"--image={_BUSYBOX}", f"--overrides={spec}")
-        check = kubectl.line("run", "registry-check", *options, "--", *words, namespace="kube-system")
-        return () if check is None else (check,)
+    def on_node(self, *words: str) -> str:
+        """Return the instruction to run a command on the node. A Pod that runs it would need an image."""
+        return f" (to test this, run `{kubectl.shell(*words)}` on the node)" if self.server else ""
 
     def certificate(self, *words: str) -> tuple[str, ...]:
         """Return the command that shows the registry's certificate."""
-        if not self.host:
+        if not self.server:
             return ()
         connect = kubectl.shell("openssl", "s_client", "-connect", f"{self.name}:{self.port}", "-servername", self.name)
         return (f"{connect} </dev/null 2>/dev/null | {kubectl.shell('openssl', 'x509', '-noout', *words)}",)
 
 
 def _dns(pull: _Pull) -> Remedy:
-    hint = f"check the DNS servers of {pull.the_node}, and that {pull.the_registry} is the right name"
-    return Remedy(hint, pull.on_node("nslookup", pull.name))
+    hint = f"check the DNS servers of {pull.the_node}, and that {pull.name or 'the registry'} is the right name"
+    return Remedy(hint + pull.on_node("getent", "hosts", pull.name))
 
 
 def _unavailable(pull: _Pull) -> Remedy:
     hint = f"check the route and the firewall from {pull.the_node} to {pull.the_registry}, and that the registry is up"
-    # Not every nc has -z.
-    connect = f"{kubectl.shell('nc', '-w5', pull.name, pull.port)} </dev/null && echo connected"
-    return Remedy(hint, pull.on_node("sh", "-c", connect))
+    return Remedy(hint + pull.on_node("curl", "-sSI", f"https://{pull.server}/v2/"))
 
 
 def _proxy(pull: _Pull) -> Remedy:
@@ -232,7 +255,7 @@ def _proxy(pull: _Pull) -> Remedy:
 
 def _plain_http(pull: _Pull) -> Remedy:
     hint = "serve the registry with TLS, or allow plain HTTP in the container runtime of every node"
-    command = (kubectl.shell("curl", "-sSI", f"http://{pull.host}/v2/"),) if pull.host else ()
+    command = (kubectl.shell("curl", "-sSI", f"http://{pull.server}/v2/"),) if pull.server else ()
     return Remedy(hint, command)
 
 
@@ -267,7 +290,7 @@ def _denied(pull: _Pull) -> Remedy:
 def _not_found(pull: _Pull) -> Remedy:
     copied = _copied(pull)
     if copied:
-        return Remedy(f"copy the image to {pull.the_registry}", copied)
+        return Remedy(f"copy the image to {pull.host or 'the registry'}", copied)
     return Remedy("push the image to the registry, or correct its name and tag", _planned(pull))
 
 

@@ -142,7 +142,9 @@ def remedy(pod: Pod, failed: FailedPull, written: str = "") -> Remedy:
     if failed.code in REFUSALS and MIRROR_ANNOTATION in pod.metadata.annotations:
         return Remedy(STATIC_POD_HINT)
     node, namespace = pod.spec.node_name, pod.metadata.namespace
-    usual = pull_errors.remedy(failed.code, failed.image, node=node, namespace=namespace, written=written)
+    usual = pull_errors.remedy(
+        failed.code, failed.image, message=failed.cause, node=node, namespace=namespace, written=written
+    )
     if failed.code is not Code.PULL_FAILED:
         return usual
     # Before Kubernetes 1.32 the status has no cause during back-off, and Events have it.

@@ -1,6 +1,5 @@
 """Failed pulls are classified by the messages of container runtimes, and never by what a Pod's author chose."""
 
-import json
 import shlex
 
 import pytest
@@ -325,11 +324,35 @@ def test_remedy_missing_image_copied_from_original(written: str, image: str, sou
     assert remedy.commands == (f"skopeo copy --all docker://{source} docker://{target}",)
 
 
-def test_remedy_on_node_uses_registry_port() -> None:
+def test_remedy_unavailable_uses_registry_port() -> None:
     remedy = pull_errors.remedy(Code.PULL_UNAVAILABLE, "registry.example.com:5000/a", node="node-1")
-    (command,) = remedy.commands
-    *_, shell = words = shlex.split(command)
-    assert words[:4] == ["kubectl", "-n", "kube-system", "run"]
-    assert shell == "nc -w5 registry.example.com 5000 </dev/null && echo connected"
-    (overrides,) = (word.removeprefix("--overrides=") for word in words if word.startswith("--overrides="))
-    assert json.loads(overrides) == {"spec": {"nodeName": "node-1", "hostNetwork": True}}
+    assert "`curl -sSI https://registry.example.com:5000/v2/`" in remedy.hint
+    assert "node-1" in remedy.hint
+    assert remedy.commands == ()
+
+
+@pytest.mark.parametrize(
+    ("image", "message", "host"),
+    [
+        ("busybox:1.36", "dial tcp: lookup registry-1.docker.io on 10.0.0.2:53: no such host", "registry-1.docker.io"),
+        ("busybox:1.36", "dial tcp: lookup mirror.example.com: no such host", "mirror.example.com"),
+        ("busybox:1.36", "", "registry-1.docker.io"),
+        ("ghcr.io/a/b", "dial tcp: lookup $(reboot): no such host", "ghcr.io"),
+        ("ghcr.io/a/b", 'Head "https://ghcr.io/lookup evil.example": no such host', "ghcr.io"),
+        ("registry.example.com:5000/a", "dial tcp: lookup registry.example.com.: no such host", "registry.example.com"),
+    ],
+)
+def test_remedy_dns_names_host_that_was_not_resolved(image: str, message: str, host: str) -> None:
+    remedy = pull_errors.remedy(Code.PULL_DNS, image, message=message, node="node-1")
+    assert f"`getent hosts {host}`" in remedy.hint
+    assert remedy.commands == ()
+
+
+def test_remedy_proxy_not_resolved_names_registry() -> None:
+    message = "proxyconnect tcp: dial tcp: lookup proxy.example.com: no such host"
+    assert "proxy.example.com" not in pull_errors.remedy(Code.PULL_PROXY, IMAGE, message=message).hint
+
+
+def test_remedy_docker_hub_certificate_of_its_server() -> None:
+    (command,) = pull_errors.remedy(Code.PULL_CERT_EXPIRED, "nginx").commands
+    assert "-connect registry-1.docker.io:443 " in command
