@@ -7,7 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 
 from webhook.constants import DOCS, ENABLED_LABEL, READER_ROLE
-from webhook.diagnostics import webhook_match
+from webhook.diagnostics import pull_errors, waiting, webhook_match
 from webhook.diagnostics.explain import analysis as cases
 from webhook.diagnostics.explain.analysis import PodAnalysis, PodContext
 from webhook.diagnostics.explain.reachability import check_installation
@@ -178,8 +178,11 @@ def _up_to_date(analysis: PodAnalysis, *, changed: bool) -> _Verdict:
         why = _first(Mark.FAIL, analysis.selection_steps) or _why_images_stay(analysis)
         if trouble is None:
             return _of(Mark.FAIL, "was not rewritten", why)
-        cause = f"{trouble.message}; it was not rewritten because {why.message}"
-        return _of(Mark.FAIL, "was not rewritten and cannot start", trouble)._replace(cause=cause)
+        # The registry that it cannot be pulled from matters only if a setting can change that registry.
+        can_move = why.hint and why.code is not Code.NAMESPACE_NEVER and trouble.code in pull_errors.BY_REGISTRY
+        first, then = (why, trouble) if can_move else (trouble, why)
+        cause = f"{first.message}, and {then.message}"
+        return _of(Mark.FAIL, "was not rewritten and cannot start", first)._replace(cause=cause)
     return _pulled(analysis, "was rewritten" if changed else "needed no rewriting")
 
 
@@ -297,7 +300,12 @@ def _why_images_stay(analysis: PodAnalysis) -> Finding:
     """Find why all images stay, preferring reasons that a user configured."""
     if not analysis.images:
         return _finding(Mark.FAIL, Code.POD_NO_IMAGE, "the Pod has no image", Remedy("add a container with an image"))
-    first = min(analysis.images, key=lambda image: _ORDER.get(image.resolution.reason, 9) if image.resolution else 9)
+    failed = next(waiting.failed_pulls(analysis.pod), None)
+    # What an image that is pulled without a problem is written like does not matter then.
+    images = [image for image in analysis.images if failed is not None and image.place.image == failed.image]
+    first = min(
+        images or analysis.images, key=lambda image: _ORDER.get(image.resolution.reason, 9) if image.resolution else 9
+    )
     more = len(analysis.images) - 1
     others = f"; {more} other {'image is' if more == 1 else 'images are'} not rewritten either" if more else ""
     detail = f" ({first.resolution.detail})" if first.resolution else ""

@@ -427,6 +427,75 @@ def test_explain_image_never_pulled_hint() -> None:
     assert "IfNotPresent" in explanation.hint
 
 
+NO_HOST = "failed to do request: Head: dial tcp: lookup registry-1.docker.io on 10.0.0.2:53: no such host"
+
+
+def unpulled(message: str, *images: str, waits: int = 0) -> dict[str, Any]:
+    """Make a Pod with images as written, of which one cannot be pulled."""
+    manifest = pod(*images)
+    state = {"waiting": {"reason": "ErrImagePull", "message": message}}
+    manifest["status"]["containerStatuses"][waits]["state"] = state
+    return manifest
+
+
+@pytest.mark.parametrize(
+    ("manifest", "changes", "code", "hint"),
+    [
+        (
+            unpulled(NO_HOST, "busybox:1.36"),
+            {"settings": settings('webhook: {exclude: ["docker.io/**"]}')},
+            Code.IMAGE_UNCHANGED,
+            "webhook.exclude",
+        ),
+        (unpulled("403 Forbidden", "ghcr.io/a/b"), {}, Code.IMAGE_UNCHANGED, "webhook.rules"),
+        (
+            unpulled("403 Forbidden", "ghcr.io/a/b"),
+            {"settings": settings("webhook: {namespaces: {deny: [team-*]}}")},
+            Code.NAMESPACE_DENIED,
+            "namespace team-a",
+        ),
+        (
+            unpulled("403 Forbidden", "registry.k8s.io/pause:3.10", "ghcr.io/a/b", waits=1),
+            {"settings": settings(EXCLUDING)},
+            Code.IMAGE_UNCHANGED,
+            "webhook.rules",
+        ),
+    ],
+    ids=["excluded", "another registry", "denied", "of two images"],
+)
+def test_explain_not_rewritten_and_unpulled_reason_first(
+    manifest: dict[str, Any], changes: dict[str, Any], code: Code, hint: str
+) -> None:
+    explanation = explained(manifest, **changes)
+    assert explanation.code is code
+    assert hint in explanation.hint
+    assert "node cannot pull" in explanation.cause
+    assert "DNS" not in explanation.hint
+
+
+def test_explain_denied_and_unpulled_denial_named() -> None:
+    denying = settings("webhook: {namespaces: {deny: [team-*]}}")
+    explanation = explained(unpulled(NO_HOST, "busybox:1.36"), settings=denying)
+    assert explanation.code is Code.NAMESPACE_DENIED
+    assert Code.PULL_DNS in {step.code for step in explanation.steps}
+
+
+@pytest.mark.parametrize(
+    ("message", "changes", "code"),
+    [
+        ("no space left on device", {}, Code.PULL_DISK),
+        ("no match for platform in manifest: not found", {}, Code.PULL_PLATFORM),
+        ("403 Forbidden", {"namespace": "kube-system"}, Code.PULL_DENIED),
+    ],
+)
+def test_explain_not_rewritten_failed_for_other_reason_pull_first(
+    message: str, changes: dict[str, Any], code: Code
+) -> None:
+    explanation = explained(unpulled(message, "ghcr.io/a/b"), **changes)
+    assert explanation.code is code
+    assert "node cannot pull" in explanation.cause
+
+
 def test_explain_static_pod_not_recreated() -> None:
     manifest = pod("registry.example.com/app")
     manifest["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "abc"}
