@@ -25,12 +25,12 @@ class DockerConfigProvider:
 
     def read(self) -> CredentialResult:
         """Read the file's entries, and replace those that the server's own credential covers."""
-        name = f"{_KEY}: {escape(str(self._path))}"
+        where = escape(str(self._path))
         content = provider.read_file(_KEY, self._path)
         try:
             found, notes = dockerconfigjson.parse(content)
         except CredentialProviderError as error:
-            error.message = f"{name}: {error.message}"
+            error.message, error.where = f"{_KEY}: {error.message}", where
             raise
         own = self._own.entries()
         replaced = {_prefix(entry) for entry in own}
@@ -38,8 +38,8 @@ class DockerConfigProvider:
         entries = (*own, *kept)
         if not entries:
             if notes:
-                raise CredentialProviderError(f"{name}: {notes[0]}")
-            raise CredentialProviderError(f"{name}: auths has no entry", hint="log in to a registry")
+                raise CredentialProviderError(f"{_KEY}: {notes[0]}", where=where)
+            raise CredentialProviderError(f"{_KEY}: auths has no entry", where=where, hint="log in to a registry")
         notes += [
             f"{entry.key} is ignored: the username and password in the configuration replace it"
             for entry in found

@@ -52,9 +52,9 @@ def _line(key: str, path: Path, what: str) -> str:
     try:
         text = cleaned(content.decode())
     except UnicodeDecodeError:
-        raise CredentialProviderError(f"{key}: {escape(str(path))}: not UTF-8") from None
+        raise CredentialProviderError(f"{key}: not UTF-8", where=escape(str(path))) from None
     if not text:
         raise CredentialProviderError(
-            f"{key}: {escape(str(path))}: the file is empty", hint=f"write the {what} into it"
+            f"{key}: the file is empty", where=escape(str(path)), hint=f"write the {what} into it"
         )
     return text

@@ -339,7 +339,7 @@ def test_docker_config_without_server_entry_noted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        ("{}", "auths has no entry; log in"),
+        ("{}", "auths has no entry"),
         ('{"auths": {"a.com": {}}, "credsStore": "desktop"}', 'auths["a.com"] is ignored: no username'),
         (f'{{"auths": {{"a.com": {{"identitytoken": "{PASSWORD}"}}}}}}', "the kubelet does not support tokens"),
         (f'{{"auths": "{PASSWORD}"}}', "auths must be a JSON object"),
