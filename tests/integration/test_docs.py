@@ -136,6 +136,7 @@ def test_matches_wildcards_and_varying_values() -> None:
     shown = "NAME   AGE\nweb-7d9c5b8f6f-x2x9k   5s\n...\nend\n"
     assert doc_pages.matches(shown, "NAME  AGE\nweb-5d9c5b8f6c-y2x9k  1m5s\nend\n")
     assert doc_pages.matches(shown, "NAME  AGE\nweb-5d9c5b8f6c-y2x9k  2h\nmore\nmore\nend\n")
+    assert doc_pages.matches("web-6945bf6c44-s8bz5_53b39dc5\n", "web-8595bdc6c5-4tvvw_caa2dd2f\n")
     assert not doc_pages.matches(shown, "NAME  AGE\nother-5d9c5b8f6c-y2x9k  2h\nend\n")
     assert not doc_pages.matches(shown, "NAME  AGE\nweb-5d9c5b8f6c-y2x9k  2h\n")
     assert not doc_pages.matches("", "error\n")

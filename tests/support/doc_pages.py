@@ -93,7 +93,7 @@ _VARYING = [
     (r"127\.0\.0\.1:\d{5}", "127.0.0.1:PORT"),
     (r"\b\d+\.\d ms", "N ms"),
     (r"\b[0-9a-f]{12}\b", "HASH"),
-    (r"\b(registry-webhook|[a-z]+)-[0-9a-f]{8,10}-[0-9a-z]{5}\b(_\d+)?", r"\1-POD"),
+    (r"\b(registry-webhook|[a-z]+)-[0-9a-f]{8,10}-[0-9a-z]{5}(_[0-9a-f]+)?\b", r"\1-POD"),
     (r"\b(\d+[dhms])+\b", "AGE"),
     (r"\S*/python[\d.]* -m webhook", "registry-webhook"),
     (r"^I\d{4} [\d:.]+ +\d+ log.go:\d+\] ", "LOG "),
