@@ -15,7 +15,7 @@ from webhook import __version__
 from webhook.cli import usage
 from webhook.cli.command import Group
 from webhook.constants import PROGRAM
-from webhook.errors import ConfigurationError, RegistryWebhookError
+from webhook.errors import ConfigurationError, FileError, RegistryWebhookError
 from webhook.output import invocation, terminal
 
 #: Each command's module in this package, with its summary: importing them all would take half a second.
@@ -104,6 +104,9 @@ def main() -> None:
     _disable_core_dumps()
     try:
         with _errors_printed():
+            if sys.stdout is None:
+                # Its number would be that of the next file or socket.
+                raise FileError("standard output is closed")
             status = cli.main(prog_name=invocation.program(), standalone_mode=False)
     except click.exceptions.Abort:
         sys.exit(130)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import click
 
 from webhook.cli.command import Group, Misuse
-from webhook.cli.option_types import Number
+from webhook.cli.option_types import LabelType, Number, PathType
 from webhook.cli.options import default_installation_option, together
 from webhook.config import files
 from webhook.constants import DOCS, PROGRAM, SERVICE_VARIABLE, InstallationNames
@@ -57,7 +57,7 @@ _options = together(
         "--out",
         "folder",
         metavar="FOLDER",
-        type=click.Path(path_type=Path),
+        type=PathType(),
         help="Folder for the files, private keys among them; created if it is missing. Required.",
     ),
     click.option(
@@ -114,6 +114,7 @@ Examples:
 @click.option(
     "--service",
     metavar="NAME",
+    type=LabelType(),
     envvar=SERVICE_VARIABLE,
     default=PROGRAM,
     show_default=True,

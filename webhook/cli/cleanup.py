@@ -37,7 +37,6 @@ Examples:
   registry-webhook cleanup --stop       # stop a running installation first
   registry-webhook cleanup              # after the installation was removed
 
-\b
 Exit status: 0 if everything was deleted, 1 if a pull secret is left, 2 after an error.
 """,
 )

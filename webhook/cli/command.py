@@ -31,6 +31,7 @@ class UnexpectedArguments(click.UsageError):
     """More arguments than the command takes."""
 
     def __init__(self, words: Sequence[str], ctx: click.Context) -> None:
+        self.words = tuple(words)
         super().__init__(f"unexpected argument{'s' if len(words) > 1 else ''}: {' '.join(words)}", ctx)
 
 

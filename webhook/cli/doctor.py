@@ -1,6 +1,5 @@
 """`registry-webhook doctor`."""
 
-import difflib
 import functools
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +9,7 @@ import click
 from webhook.cli import cluster
 from webhook.cli.cluster import EXIT_ERROR, EXIT_FOUND, EXIT_OK
 from webhook.cli.command import Command
-from webhook.cli.option_types import BadValue
+from webhook.cli.option_types import BadValue, similar_to
 from webhook.cli.options import cluster_read_options, config_name, load_options
 from webhook.config.effective import EffectiveConfig
 from webhook.constants import DOCS
@@ -32,7 +31,7 @@ class CodeType(click.ParamType[Code]):
         for code in Code:
             if code == upper:
                 return code
-        similar = difflib.get_close_matches(upper, list(Code))
+        similar = similar_to(upper, list(Code))
         raise BadValue(f"the code of a finding ({DOCS}/reference/findings.md)", value, param, ctx, similar)
 
 
@@ -46,7 +45,6 @@ Examples:
   registry-webhook doctor --output json
   registry-webhook doctor --ignore RW-WEBHOOK-TIMEOUT
 
-\b
 Exit status: 0 if no check failed (there may be warnings), 1 if a check failed, 2 if no check failed but some could not
 be made, or after an error.
 """,

@@ -2,12 +2,14 @@
 
 import difflib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
 
 from webhook.config.listen_address import Address
+from webhook.kube.object_names import is_namespace
 
 # Compiled when they are used, because most commands use none of them.
 _ADDRESS = r"(?:\[(?P<six>[0-9A-Fa-f:.]+)\]|(?P<host>[A-Za-z0-9_.-]*)):(?P<port>[0-9]{1,5})"
@@ -17,6 +19,15 @@ _DURATION = r"([0-9]+(?:\.[0-9]+)?)|(?=[0-9])(?:([0-9]+)h)?(?:([0-9]+)m)?(?:([0-
 _KEY, _VALUE = r"(?:[A-Za-z0-9.-]+/)?[A-Za-z0-9](?:[A-Za-z0-9_.-]*[A-Za-z0-9])?", r"[A-Za-z0-9_.-]*"
 _REQUIREMENT = rf"\s*(?:!?{_KEY}|{_KEY}\s*(?:==?|!=)\s*{_VALUE}|{_KEY}\s+(?:not)?in\s*\([\sA-Za-z0-9_.,-]+\))\s*"
 _SELECTOR = rf"{_REQUIREMENT}(?:,{_REQUIREMENT})*|"
+
+
+#: Similarity, from 0 to 1, of a word to suggest. Below it, `--port` would be `--color`.
+_NEAR = 0.7
+
+
+def similar_to(wrong: str, known: Iterable[str]) -> list[str]:
+    """Return the words that a user may have meant, the most similar first."""
+    return difflib.get_close_matches(wrong, known, cutoff=_NEAR)
 
 
 class BadValue(click.BadParameter):
@@ -42,7 +53,7 @@ class Choice(click.Choice[str]):
         if value in self.choices:
             return str(value)
         by_lower = {one.lower(): one for one in self.choices}
-        similar = [by_lower[one] for one in difflib.get_close_matches(str(value).lower(), by_lower)]
+        similar = [by_lower[one] for one in similar_to(str(value).lower(), by_lower)]
         raise BadValue(f"one of: {', '.join(self.choices)}", value, param, ctx, similar)
 
 
@@ -63,6 +74,38 @@ class Number(click.ParamType[float]):
             what = "whole number" if is_whole else "number"
             raise BadValue(f"a {what} from {self.least:g} to {self.most:g}", value, param, ctx)
         return number
+
+
+class PathType(click.ParamType[Path]):
+    """The path of a file or folder, or `-`. An empty one is an error, because `Path` makes it the current folder."""
+
+    name = "PATH"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Path:
+        if not str(value):
+            raise _empty("a path", param, ctx)
+        return Path(value)
+
+
+class LabelType(click.ParamType[str]):
+    """The name of a namespace or a Service: an RFC 1123 label."""
+
+    name = "NAME"
+
+    def convert(self, value: object, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        allowed = "a name of at most 63 characters (a-z, 0-9, and - in between)"
+        if not str(value):
+            raise _empty(allowed, param, ctx)
+        if not is_namespace(str(value)):
+            raise BadValue(allowed, value, param, ctx)
+        return str(value)
+
+
+def _empty(allowed: str, param: click.Parameter | None, ctx: click.Context | None) -> click.UsageError:
+    """Return the error for the empty string: for an option the same as for no value."""
+    if isinstance(param, click.Option):
+        return click.BadOptionUsage(max(param.opts, key=len), "", ctx)
+    return BadValue(allowed, "", param, ctx)
 
 
 class AddressType(click.ParamType[Address]):

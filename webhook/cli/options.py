@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from webhook.cli.command import ConnectionOption, Misuse
-from webhook.cli.option_types import BadValue, Choice, DurationType, SelectorType
+from webhook.cli.option_types import BadValue, Choice, DurationType, LabelType, PathType, SelectorType
 from webhook.config import files
 from webhook.config.load import Loaded, load
 from webhook.constants import DEFAULT_NAMESPACE, NAMESPACE_VARIABLE
@@ -53,7 +53,7 @@ log_options = together(
 config_option = click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     envvar=CONFIG_VARIABLE,
     help=f"Configuration file, YAML; - reads standard input. Default: ${CONFIG_VARIABLE}, then the built-in defaults. "
     "Environment variables override the file.",
@@ -70,7 +70,7 @@ def _refuse_pipe(ctx: click.Context, param: click.Parameter, config: Path | None
 watched_config_option = click.option(
     "--config",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     envvar=CONFIG_VARIABLE,
     callback=_refuse_pipe,
     help=f"Configuration file, YAML, reloaded when it changes. Default: ${CONFIG_VARIABLE}, then the built-in "
@@ -84,7 +84,7 @@ _CONNECTION_OPTIONS = tuple(
             ("--kubeconfig",),
             {
                 "metavar": "FILE",
-                "type": click.Path(path_type=Path),
+                "type": PathType(),
                 "help": "Kubeconfig file. Default: $KUBECONFIG, then the ServiceAccount in a Pod, then ~/.kube/config.",
             },
         ),
@@ -125,6 +125,7 @@ def cluster_options(function: Callable[..., Any]) -> Callable[..., Any]:
 installation_option = click.option(
     "--installation-namespace",
     metavar="NAMESPACE",
+    type=LabelType(),
     envvar=NAMESPACE_VARIABLE,
     help="Namespace of registry-webhook itself. Default: the one with its Deployment.",
 )
@@ -133,6 +134,7 @@ installation_option = click.option(
 default_installation_option = click.option(
     "--installation-namespace",
     metavar="NAMESPACE",
+    type=LabelType(),
     envvar=NAMESPACE_VARIABLE,
     default=DEFAULT_NAMESPACE,
     show_default=True,
@@ -141,7 +143,11 @@ default_installation_option = click.option(
 
 #: `namespace: str | None`
 namespace_option = click.option(
-    "--namespace", "-n", metavar="NAMESPACE", help="Namespace. Default: that of the kubeconfig context."
+    "--namespace",
+    "-n",
+    metavar="NAMESPACE",
+    type=LabelType(),
+    help="Namespace. Default: that of the kubeconfig context.",
 )
 
 
@@ -158,12 +164,14 @@ def namespace_options(default: str) -> Callable[[Callable[..., Any]], Callable[.
             if len(given) > 1:
                 raise Misuse(f"two namespaces: {' and '.join(given)}", "name one, or use --all-namespaces")
             if given and all_namespaces:
-                raise Misuse(f"both --all-namespaces and namespace {next(iter(given))}", "use one of them")
+                raise Misuse(f"--all-namespaces cannot be used with namespace {next(iter(given))}", "use one of them")
             return function(namespace=next(iter(given), None), all_namespaces=all_namespaces, **options)
 
         return together(
-            click.argument("argument", metavar="[NAMESPACE]", required=False),
-            click.option("--namespace", "-n", metavar="NAMESPACE", help=f"Namespace. Default: {default}."),
+            click.argument("argument", metavar="[NAMESPACE]", type=LabelType(), required=False),
+            click.option(
+                "--namespace", "-n", metavar="NAMESPACE", type=LabelType(), help=f"Namespace. Default: {default}."
+            ),
             click.option("--all-namespaces", "-A", is_flag=True, help="Include all namespaces."),
         )(run)
 
@@ -189,7 +197,7 @@ def cluster_output_options(*forms: str) -> Callable[[_Function], _Function]:
     config = click.option(
         "--config",
         metavar="FILE",
-        type=click.Path(path_type=Path),
+        type=PathType(),
         help="Configuration file to use instead of that of the installation, YAML; - reads standard input.",
     )
     output = click.option(
@@ -226,13 +234,17 @@ def warn_without_rules(configuration: Configuration, config: Path | None) -> Non
         )
 
 
-def rules_hint(config: Path | None) -> str:
-    """Return what to do without a registry and rules: the same command with the example, or what to add to the file."""
+def rules_hint(config: Path | None, *instead: str) -> str:
+    """Return what to do without a registry and rules: what to add to the file, or the same command with an option.
+
+    The option is by default the configuration of the examples.
+    """
     if config is not None:
         return f"set registry.server or webhook.rules in {config_name(config)}"
     words = sys.argv[1:]
     names = click.get_current_context().command_path.removeprefix(invocation.program()).split()
-    return invocation.command(*words[: len(names)], "--config", invocation.example(), *words[len(names) :])
+    option = instead or ("--config", invocation.example())
+    return invocation.command(*words[: len(names)], *option, *words[len(names) :])
 
 
 def read_input(name: str) -> bytes:
@@ -247,6 +259,8 @@ def standard_input() -> Iterator[str]:
 
 
 def _read_once(name: str, limit: int) -> bytes:
+    if not name:
+        raise FileError("the path of the file is empty")
     if name != "-":
         return files.read(Path(name), limit, pipes=True)
     _take_standard_input()

@@ -26,7 +26,6 @@ Examples:
   registry-webhook plan --all-namespaces --output json
   registry-webhook plan team-a --config config.yaml    # also ask the registry, with the credential of this file
 
-\b
 Exit status: 0 if the namespace can be opted in, 1 if it cannot, or if an image is missing from the registry or cannot
 be pulled, 2 after an error.
 """,

@@ -59,7 +59,9 @@ def _options(function: Callable[..., Generated]) -> Callable[..., None]:
             # A warning, because an installation may apply the policy first and configure it later.
             terminal.warning(
                 "the policy has no effect: neither a registry server nor rules are configured",
-                rules_hint(own["config"]),
+                "set registry.server or webhook.rules in the ConfigMap of the installation"
+                if from_cluster
+                else rules_hint(own["config"], "--from-cluster"),
             )
         generated = function(settings, **options)
         if output == "json":
@@ -144,7 +146,7 @@ def _of_file(call: click.Context, installation_namespace: str, config: Path | No
 def _of_cluster(call: click.Context, installation_namespace: str, access: Access, **_file: Any) -> Configuration:
     """Load the configuration of an installation. Raises `ConfigurationError` or `ClusterError`."""
     if _is_given(call, "config"):
-        raise Misuse("both --config and --from-cluster", "use one of them")
+        raise Misuse("--config cannot be used with --from-cluster", "use one of them")
     is_default = call.get_parameter_source("installation_namespace") is ParameterSource.DEFAULT
     with cluster.connected_reader(access) as reader:
         names = installed_config.find_installation(reader, None if is_default else installation_namespace)

@@ -10,7 +10,7 @@ import click
 
 from webhook import log
 from webhook.cli.command import Command
-from webhook.cli.option_types import AddressType, BadValue
+from webhook.cli.option_types import AddressType, BadValue, PathType
 from webhook.cli.options import cluster_options, log_options, watched_config_option
 from webhook.config.listen_address import Address, listen
 from webhook.config.watcher import ConfigWatcher
@@ -38,7 +38,6 @@ Examples:
   registry-webhook refresh --dry-run --config config.yaml    # show what would be written
   registry-webhook refresh --once --config config.yaml       # in a Job
 
-\b
 Exit status: 0 after SIGTERM or, with --once or --dry-run, if the refresh succeeded, 1 if it did not, 2 after an error.
 """,
 )
@@ -52,7 +51,7 @@ Exit status: 0 after SIGTERM or, with --once or --dry-run, if the refresh succee
 @click.option(
     "--tls-folder",
     metavar="FOLDER",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     callback=_check_writable,
     help="Also create and renew the webhook's certificate: write tls.crt and tls.key into this folder, and the CA into "
     "caBundle of the webhook configuration.",

@@ -39,7 +39,6 @@ Examples:
   registry-webhook report --all-namespaces --output html > report.html    # one file, without external resources
   registry-webhook report --fail-on drift                                 # in a pipeline
 
-\b
 Exit status: 0 if the report was printed, 1 with --fail-on drift if a Pod differs, 2 after an error.
 """,
 )

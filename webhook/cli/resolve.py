@@ -25,7 +25,6 @@ Examples:
   kubectl get pods -A -o jsonpath='{.items[*].spec.containers[*].image}' | tr ' ' '\\n' \\
     | registry-webhook resolve --config config.yaml --output json -
 
-\b
 Exit status: 0 if all images were resolved, 2 after an error or if standard input is empty.
 """,
 )

@@ -9,18 +9,20 @@ import click
 
 from webhook.admission.mutator import Mutator
 from webhook.cli.command import Command
-from webhook.cli.option_types import Choice
+from webhook.cli.option_types import Choice, LabelType
 from webhook.cli.options import config_option, load_options, read_input, warn_without_rules
 from webhook.config import files
 from webhook.diagnostics.preview import Preview, preview
-from webhook.errors import FileError, InvalidManifest, RegistryWebhookError
+from webhook.errors import FileError, InvalidManifest, InvalidReference, RegistryWebhookError
+from webhook.images import reference
 from webhook.kube import manifests
 from webhook.kube.manifests import Document
 from webhook.log.escaping import truncate
-from webhook.output import diff, terminal
+from webhook.output import diff, invocation, terminal
 
 _NOTHING, _SOMETHING, _ERROR, _NO_IMAGE = 0, 1, 2, 3
 _NAME = 200
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
 @click.command(
@@ -33,7 +35,6 @@ Examples:
   registry-webhook review --config config.yaml --output yaml pod.yaml | kubectl apply -f -
   kubectl get deployments -A -o yaml | registry-webhook review --config config.yaml - > changes.diff
 
-\b
 Exit status: 0 if nothing would change, 1 if something would, 2 after an error or if a FILE is empty, 3 if no FILE has
 a Pod or workload with an image.
 """,
@@ -52,9 +53,11 @@ a Pod or workload with an image.
     "--namespace",
     "-n",
     metavar="NAMESPACE",
+    type=LabelType(),
     default="default",
     show_default=True,
-    help="Namespace of objects that do not specify one. Every namespace counts as opted in.",
+    help="Namespace of objects that do not specify one. Every namespace counts as opted in, except "
+    "system namespaces such as kube-system.",
 )
 @config_option
 def command(names: tuple[str, ...], output: str, namespace: str, config: Path | None) -> None:
@@ -64,13 +67,15 @@ def command(names: tuple[str, ...], output: str, namespace: str, config: Path | 
     are made by the server's own code. Other objects are ignored, and kept in yaml and json output.
     """
     configuration = load_options(config).configuration
-    warn_without_rules(configuration, config)
     mutator = Mutator(configuration)
     screen = terminal.screen()
     statuses = set()
-    written = False
+    written = warned = False
     for name in names:
         reviewed = _reviewed(mutator, name, namespace)
+        if reviewed.previews and not warned:
+            warn_without_rules(configuration, config)
+            warned = True
         for error in reviewed.errors:
             terminal.error(str(error), error.hint)
         if reviewed.status == _NO_IMAGE:
@@ -87,23 +92,20 @@ def command(names: tuple[str, ...], output: str, namespace: str, config: Path | 
 
 
 class _One(NamedTuple):
-    """A document of a file, and its preview."""
+    """A document of a file, and its preview, None if it cannot be reviewed."""
 
     document: Document
-    preview: Preview
+    preview: Preview | None
 
     @property
-    def text(self) -> str:
-        return self._with(self.preview.before)
+    def is_review(self) -> bool:
+        """Whether it is an AdmissionReview, of which only the object is shown: the document's text cannot be edited."""
+        return self.preview is not None and self.preview.before is not self.document.value
 
-    @property
-    def after(self) -> str:
-        return self._with(self.preview.after)
-
-    def _with(self, value: Any) -> str:
-        # Only the object of an AdmissionReview is shown, so the document's text cannot be edited.
-        if self.preview.before is not self.document.value:
-            return manifests.dump_json(value, 2) if self.document.is_json else manifests.dump(value)
+    def text(self, value: Any) -> str:
+        """Return the document with another value."""
+        if self.is_review:
+            return manifests.dump_json(value, 2) + "\n" if self.document.is_json else manifests.dump(value)
         return manifests.edited(self.document, value)
 
 
@@ -116,12 +118,16 @@ class _Reviewed(NamedTuple):
     errors: list[RegistryWebhookError]
 
     @property
+    def previews(self) -> list[Preview]:
+        return [one.preview for one in self.documents if one.preview]
+
+    @property
     def status(self) -> int:
         if self.errors:
             return _ERROR
-        if any(one.preview.changes for one in self.documents):
+        if any(preview.changes for preview in self.previews):
             return _SOMETHING
-        return _NOTHING if any(one.preview.names_image for one in self.documents) else _NO_IMAGE
+        return _NOTHING if any(preview.names_image for preview in self.previews) else _NO_IMAGE
 
 
 def _status(statuses: set[int]) -> int:
@@ -134,6 +140,7 @@ def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
     try:
         manifest = manifests.parse(read_input(name))
     except FileError as error:
+        error.hint = error.hint or _image_hint(name)
         return _Reviewed(shown, [], "", [error])
     except InvalidManifest as error:
         return _Reviewed(shown, [], "", [error.in_file(shown)])
@@ -143,6 +150,7 @@ def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
         try:
             documents.append(_One(document, preview(mutator, document.value, namespace)))
         except InvalidManifest as error:
+            documents.append(_One(document, None))
             which = f", document {number}" if len(manifest.documents) > 1 else ""
             errors.append(error.in_file(f"{shown}{which}"))
     if not manifest.documents:
@@ -150,21 +158,45 @@ def _reviewed(mutator: Mutator, name: str, namespace: str) -> _Reviewed:
     return _Reviewed(shown, documents, manifest.rest, errors)
 
 
+def _image_hint(name: str) -> str:
+    """Return what to run if a missing file is the name of an image."""
+    path = Path(name)
+    if path.exists() or path.suffix in _SUFFIXES or (len(path.parts) > 1 and path.parent.exists()):
+        return ""
+    try:
+        reference.parse(name)
+    except InvalidReference:
+        return ""
+    return invocation.command("resolve", name)
+
+
 def _document(reviewed: _Reviewed, output: str, *, is_first: bool) -> str:
     if output == "yaml":
-        texts = [(one.document, one.after) for one in reviewed.documents]
+        texts = [(one.document, one.text(one.preview.after)) for one in reviewed.documents if one.preview]
         return manifests.joined(texts, reviewed.rest, is_first=is_first)
-    previews = [one.preview for one in reviewed.documents]
     if output == "json":
-        return "".join(f"{manifests.dump_json(preview.after, 2)}\n" for preview in previews)
-    return "".join(f"{manifests.dump_json(preview.patch)}\n" for preview in previews)
+        return "".join(f"{manifests.dump_json(preview.after, 2)}\n" for preview in reviewed.previews)
+    return "".join(f"{manifests.dump_json(preview.patch)}\n" for preview in reviewed.previews)
 
 
 def _diff(reviewed: _Reviewed) -> Iterator[str]:
-    for one in reviewed.documents:
-        for what, decision in one.preview.reviewed:
+    """Return the reasons as comments, and one diff of the whole file, which `patch` and `git apply` accept."""
+    for shown in reviewed.previews:
+        for what, decision in shown.reviewed:
             yield f"# {reviewed.name}: {truncate(what, _NAME)}: {decision.outcome}: {decision.why}"
             for image in decision.images:
                 yield f"#   {image}"
-        if one.preview.changes:
-            yield from diff.unified(one.text, one.after, reviewed.name)
+    yield from diff.unified(_file(reviewed, is_after=False), _file(reviewed, is_after=True), reviewed.name)
+    for one in reviewed.documents:
+        if one.is_review and one.preview:
+            yield from diff.unified(one.text(one.preview.before), one.text(one.preview.after), reviewed.name)
+
+
+def _file(reviewed: _Reviewed, *, is_after: bool) -> str:
+    """Return the text of a file, before or after the changes of its manifests."""
+    parts = []
+    for one in reviewed.documents:
+        is_changed = is_after and one.preview and not one.is_review
+        value = one.preview.after if is_changed and one.preview else one.document.value
+        parts += [manifests.escaped(one.document.lead), manifests.edited(one.document, value)]
+    return "".join([*parts, manifests.escaped(reviewed.rest)])

@@ -7,7 +7,7 @@ import click
 
 from webhook import log
 from webhook.cli.command import Command
-from webhook.cli.option_types import AddressType, Number
+from webhook.cli.option_types import AddressType, Number, PathType
 from webhook.cli.options import log_options, watched_config_option
 from webhook.config.listen_address import Address, listen
 from webhook.config.watcher import ConfigWatcher
@@ -40,7 +40,7 @@ Examples:
 @click.option(
     "--cert",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     default=f"{_FOLDER}/tls.crt",
     show_default=True,
     help="PEM file of the certificate.",
@@ -48,7 +48,7 @@ Examples:
 @click.option(
     "--key",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     default=f"{_FOLDER}/tls.key",
     show_default=True,
     help="PEM file of the private key.",
@@ -56,7 +56,7 @@ Examples:
 @click.option(
     "--client-ca",
     metavar="FILE",
-    type=click.Path(path_type=Path),
+    type=PathType(),
     help="PEM file of client CAs; enables mutual TLS.",
 )
 @click.option(

@@ -1,16 +1,19 @@
 """What is wrong with a command line, and the corrected one."""
 
-import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from pathlib import Path
 
 import click
 
-from webhook.cli.command import Misuse
-from webhook.cli.option_types import BadValue
+from webhook.cli.command import Misuse, UnexpectedArguments
+from webhook.cli.option_types import BadValue, similar_to
 from webhook.output import invocation
 
 #: Characters of a command line that is worth repeating.
 _LONGEST = 200
+#: The options of kubectl and of other commands for a file that is an argument here.
+_FILE_OPTIONS = frozenset({"-f", "--file", "--filename"})
+_SUFFIXES = frozenset({".yaml", ".yml", ".json"})
 
 
 def problem(error: click.UsageError, words: Sequence[str]) -> tuple[str, str]:
@@ -19,27 +22,27 @@ def problem(error: click.UsageError, words: Sequence[str]) -> tuple[str, str]:
     match error:
         case Misuse():
             return error.message, error.hint
+        case UnexpectedArguments():
+            return error.message, _as_option(error, words) or path
         case click.exceptions.NoSuchCommand():
             message = f'unknown command "{error.command_name}"'
-            return message, _corrected(words, error.command_name, error.possibilities) or path
+            group = error.ctx.command if error.ctx else None
+            known = group.list_commands(error.ctx) if error.ctx and isinstance(group, click.Group) else ()
+            return message, _corrected(words, error.command_name, similar_to(error.command_name, known)) or path
         case click.exceptions.NoSuchOption():
-            known = [name for one in error.ctx.command.params for name in one.opts] if error.ctx else []
-            similar = error.possibilities or _similar(error.option_name, known)
-            return f"unknown option {error.option_name}", _corrected(words, error.option_name, similar) or path
+            return f"unknown option {error.option_name}", _option_corrected(error, words) or path
         case click.exceptions.BadOptionUsage():
             return _option_usage(error), path
         case click.exceptions.MissingParameter():
             return f"missing {_missing(error.param)}", path
         case BadValue():
-            return f"{_name(error.param)} {error.message}", _corrected(words, error.value, error.similar) or path
+            return f"{_name(error.param).strip('[].')} {error.message}", _corrected(
+                words, error.value, error.similar
+            ) or path
         case click.exceptions.BadParameter():
             return f"{_name(error.param)}: {error.message.rstrip('.')}", path
         case _:
             return error.format_message().rstrip("."), path
-
-
-def _similar(wrong: str, known: Iterable[str]) -> list[str]:
-    return difflib.get_close_matches(wrong, known)
 
 
 def _corrected(words: Sequence[str], wrong: str, similar: Sequence[str] | None) -> str:
@@ -57,8 +60,70 @@ def _corrected(words: Sequence[str], wrong: str, similar: Sequence[str] | None) 
             corrected = f"{option}={right}"
         else:
             continue
-        line = invocation.command(*words[:number], corrected, *words[number + 1 :])
-        return line if len(line) <= _LONGEST and line.isprintable() else ""
+        return _line(*words[:number], corrected, *words[number + 1 :])
+    return ""
+
+
+def _line(*words: str) -> str:
+    """Return a command line if it is worth repeating, or an empty string."""
+    line = invocation.command(*words)
+    return line if len(line) <= _LONGEST and line.isprintable() else ""
+
+
+def _option_corrected(error: click.exceptions.NoSuchOption, words: Sequence[str]) -> str:
+    """Return the command line with the option that was meant, or with the option where it belongs."""
+    ctx, wrong = error.ctx, error.option_name
+    if ctx is None:
+        return ""
+    if isinstance(ctx.command, click.Group):
+        moved = _moved(ctx, ctx.command, wrong, words)
+        if moved:
+            return moved
+    takes_files = any(isinstance(one, click.Argument) and _name(one).startswith("FILE") for one in ctx.command.params)
+    if wrong in _FILE_OPTIONS and takes_files:
+        return _without(words, wrong)
+    known = [name for one in ctx.command.params for name in one.opts]
+    if wrong == "--no-color" and "--color" in known:
+        return _corrected(words, wrong, ["--color=never"])
+    # `--namespace` is nearer to `--installation-namespace` than to `--name`.
+    bare = wrong.lstrip("-")
+    parts = [one for one in known if len(bare) > 1 and (one.startswith(wrong) or one.endswith(f"-{bare}"))]
+    return _corrected(words, wrong, parts or similar_to(wrong, known))
+
+
+def _moved(ctx: click.Context, group: click.Group, wrong: str, words: Sequence[str]) -> str:
+    """Return the command line with an option behind the command that has it, instead of in front."""
+    begin = next((number for number, word in enumerate(words) if word.partition("=")[0] == wrong), len(words))
+    for number in range(begin + 1, len(words)):
+        command, end = group.get_command(ctx, words[number]), number + 1
+        while isinstance(command, click.Group) and end < len(words):
+            command, end = command.get_command(ctx, words[end]), end + 1
+        option = next((one for one in command.params if wrong in one.opts), None) if command else None
+        if not isinstance(option, click.Option):
+            continue
+        needs_value = not option.is_flag and "=" not in words[begin]
+        if number - begin == 1 + needs_value:
+            return _line(*words[:begin], *words[number:end], *words[begin:number], *words[end:])
+    return ""
+
+
+def _without(words: Sequence[str], wrong: str) -> str:
+    """Return the command line with the value of an option as an argument."""
+    left = [word.removeprefix(f"{wrong}=") for word in words if word != wrong]
+    return _line(*left) if left != list(words) else ""
+
+
+def _as_option(error: UnexpectedArguments, words: Sequence[str]) -> str:
+    """Return the command line with an unexpected argument as an option: `config check`, `config config.yaml`."""
+    known = [name for one in error.ctx.command.params for name in one.opts] if error.ctx else []
+    (word, *more) = error.words
+    if more or word not in words:
+        return ""
+    if f"--{word}" in known:
+        return _corrected(words, word, [f"--{word}"])
+    if "--config" in known and "--config" not in words and Path(word).suffix in _SUFFIXES:
+        number = len(words) - 1 - words[::-1].index(word)
+        return _line(*words[:number], "--config", *words[number:])
     return ""
 
 

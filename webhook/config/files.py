@@ -66,6 +66,8 @@ def write_all(folder: Path, contents: Mapping[str, bytes], private: frozenset[st
                 os.fsync(file.fileno())
         for path, written in fresh.items():
             written.replace(path)
+    except FileExistsError:
+        raise FileError("cannot write: not a directory", where=str(folder)) from None
     except OSError as error:
         reason = error.strerror or str(error)
         raise FileError(f"cannot write: {reason[:1].lower()}{reason[1:]}", where=str(path)) from None

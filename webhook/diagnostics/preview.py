@@ -40,7 +40,8 @@ class Preview(NamedTuple):
 def preview(mutator: Mutator, document: Any, namespace: str) -> Preview:
     """Decide on an AdmissionReview, or on a manifest as if its Pods were created now.
 
-    A workload that names no namespace is in `namespace`, and every namespace counts as opted in.
+    A workload that names no namespace is in `namespace`, and every namespace counts as opted in,
+    except system namespaces.
     Raises `InvalidManifest`.
     """
     try:

@@ -125,5 +125,8 @@ def never_pulled(written: str) -> Resolution:
 
 
 def _unchanged(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
-    description = f"{shorten(written, _SHOWN)} unchanged ({detail})"
+    shown = shorten(written, _SHOWN)
+    # Quotes show where it ends.
+    quoted = f'"{shown}"' if not written or " " in written else shown
+    description = f"{quoted} unchanged ({detail})"
     return Resolution(written, reason, detail, rewritten=False, private=private, description=description)

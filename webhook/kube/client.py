@@ -335,8 +335,11 @@ def api_error(status: int, what: str, body: bytes) -> ClusterError:
             message = " ".join(body.decode().split())
     retryable = status == _TOO_MANY or status >= _INTERNAL
     kind = Unreachable if retryable else _ERRORS.get(status, ClusterError)
+    reason = shorten(message, _SHOWN) or "no reason given"
+    if status == _UNAUTHORIZED:
+        reason = "the API server rejected the credentials"
     return kind(
-        f"cannot {what or 'reach the API server'}: {shorten(message, _SHOWN) or 'no reason given'} ({status})",
+        f"cannot {what or 'reach the API server'}: {reason} ({status})",
         hint=hint,
     )
 

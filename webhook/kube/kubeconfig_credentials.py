@@ -76,15 +76,20 @@ def name(access: Access) -> str:
 
 def _check_file(path: Path) -> None:
     """Check that a file, if it exists, is a kubeconfig: the client's own errors do not say what is wrong."""
-    if not path.exists():
-        return  # as kubectl, if another file of KUBECONFIG exists
-    if path.is_dir():
-        raise UnusableKubeconfig("a directory, not a kubeconfig file")
     try:
         config = yaml.load(path.read_text(), Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506
-    except (UnicodeDecodeError, yaml.YAMLError) as error:
-        problem = "not text" if isinstance(error, UnicodeDecodeError) else "invalid YAML"
-        raise UnusableKubeconfig(f"not a kubeconfig file: {problem}") from None
+    except FileNotFoundError:
+        return  # as kubectl, if another file of KUBECONFIG exists
+    except IsADirectoryError:
+        raise UnusableKubeconfig("a directory, not a kubeconfig file") from None
+    except OSError as error:
+        raise UnusableKubeconfig((error.strerror or str(error)).lower()) from None
+    except UnicodeDecodeError:
+        raise UnusableKubeconfig("not a kubeconfig file: not text") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f", line {mark.line + 1}" if mark else ""
+        raise UnusableKubeconfig(f"not a kubeconfig file: invalid YAML{line}") from None
     if config is None:
         raise UnusableKubeconfig("the kubeconfig file is empty")
     if not isinstance(config, dict) or not {"clusters", "contexts", "users", "current-context"} & config.keys():
@@ -102,13 +107,24 @@ def _check_names(config: Any, access: Access) -> None:
     if not (access.context or current):
         known = _known(config, "contexts")
         raise UnusableKubeconfig("no current context", hint=f"pass --context, one of: {known}" if known else "")
-    chosen = {"contexts": access.context or current, "clusters": access.cluster, "users": access.user}
-    for part, wanted in chosen.items():
-        if wanted and wanted not in [one.value["name"] for one in config[part]]:
-            known = _known(config, part) or "none"
-            raise UnusableKubeconfig(
-                f'{part[:-1]} "{shorten(str(wanted), 100)}" not found', hint=f"known {part}: {known}"
+    wanted = access.context or current
+    _check_name(config, "contexts", wanted)
+    context = next(one.value for one in config["contexts"] if one.value["name"] == wanted).get("context") or {}
+    # The client continues without a credential if the user of the context does not exist.
+    for part, option in (("clusters", access.cluster), ("users", access.user)):
+        of_context = context.get(part[:-1]) if isinstance(context, Mapping) else None
+        if option or of_context:
+            _check_name(
+                config, part, option or of_context, "" if option else f' of context "{shorten(str(wanted), 100)}"'
             )
+
+
+def _check_name(config: Any, part: str, wanted: Any, place: str = "") -> None:
+    if wanted not in [one.value["name"] for one in config[part]]:
+        known = _known(config, part) or "none"
+        raise UnusableKubeconfig(
+            f'{part[:-1]} "{shorten(str(wanted), 100)}"{place} not found', hint=f"known {part}: {known}"
+        )
 
 
 def _known(config: Any, part: str) -> str:

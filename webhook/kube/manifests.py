@@ -65,17 +65,17 @@ def joined(texts: Iterable[tuple[Document, str]], rest: str, *, is_first: bool) 
     parts: list[str] = []
     for document, given in texts:
         text = _as_yaml(given) if document.is_json else given
-        lead = _escaped(document.lead)
+        lead = escaped(document.lead)
         if not is_first and not _SEPARATOR.search(lead):
             lead = f"---\n{lead.lstrip()}"
         if parts and not parts[-1].endswith("\n") and not _LINE_END.match(lead):
             lead = f"\n{lead}"
         parts += [lead, text]
         is_first = False
-    return "".join([*parts, _escaped(rest)]) if parts else ""
+    return "".join([*parts, escaped(rest)]) if parts else ""
 
 
-def _escaped(between: str) -> str:
+def escaped(between: str) -> str:
     """Escape the text between documents, each of which may begin with a byte order mark."""
     return _MARKS.sub(lambda found: found[1] + manifest_edits.escaped(found[2]), between)
 

@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from webhook.errors import InvalidManifest
+from webhook.log import shorten
+from webhook.settings import ALIASES, ROOTS
 
 _TEMPLATE = ("spec", "template")
 _JOB_TEMPLATE = ("spec", "jobTemplate", "spec", "template")
@@ -20,6 +22,9 @@ _PATHS: dict[str, tuple[str, ...]] = {
     "CronJob": _JOB_TEMPLATE,
 }
 _GROUPS = frozenset({"", "apps", "batch", "extensions"})
+#: The keys at the top of a configuration.
+_CONFIGURATION = frozenset(path.partition(".")[0] for path in (*ROOTS, *ALIASES))
+_SHOWN = 100
 _CONTAINERS = ("containers", "initContainers", "ephemeralContainers")
 
 
@@ -40,9 +45,8 @@ class Workload(NamedTuple):
         spec = self.pod.get("spec")
         if not isinstance(spec, dict):
             return False
-        containers = [container for key in _CONTAINERS for container in _mappings(spec.get(key))]
         sources = [volume.get("image") for volume in _mappings(spec.get("volumes"))]
-        return any("image" in container for container in containers) or any(
+        return any("image" in container for container in _containers(self.pod)) or any(
             isinstance(source, dict) and "reference" in source for source in sources
         )
 
@@ -63,7 +67,9 @@ def _workloads(document: Any, path: tuple[str | int, ...], default: str | None) 
     """Find the workloads at a path. `default` is the kind of items of a list that have none."""
     kind = document.get("kind", default) if isinstance(document, dict) else None
     if not isinstance(kind, str):
-        raise InvalidManifest("not a Kubernetes manifest, because it has no kind")
+        is_configuration = isinstance(document, dict) and not _CONFIGURATION.isdisjoint(document)
+        hint = "pass a configuration with --config" if is_configuration else ""
+        raise InvalidManifest("not a Kubernetes manifest, because it has no kind", hint=hint)
     if kind.endswith("List") and isinstance(document.get("items"), list):
         for index, item in enumerate(document["items"]):
             yield from _workloads(item, (*path, "items", index), kind.removesuffix("List") or None)
@@ -80,6 +86,11 @@ def _workloads(document: Any, path: tuple[str | int, ...], default: str | None) 
     namespace = metadata.get("namespace")
     if not isinstance(namespace, str | None):
         raise InvalidManifest("metadata.namespace must be a string")
+    for container in _containers(pod):
+        image = container.get("image")
+        if not isinstance(image, str | None):
+            shown = shorten(str(container.get("name", "?")), _SHOWN)
+            raise InvalidManifest(f"the image of container {shown} must be a string", hint="write the image in quotes")
     yield Workload(kind, str(name), namespace, (*path, *below), pod)
 
 
@@ -98,6 +109,11 @@ def _at(value: Any, path: tuple[str, ...]) -> Any:
     for key in path:
         value = value.get(key) if isinstance(value, dict) else None
     return value
+
+
+def _containers(pod: dict[str, Any]) -> list[dict[str, Any]]:
+    spec = pod.get("spec")
+    return [one for key in _CONTAINERS for one in _mappings(spec.get(key))] if isinstance(spec, dict) else []
 
 
 def _mappings(items: Any) -> list[dict[str, Any]]:

@@ -9,15 +9,22 @@ _STYLES = (("---", BOLD), ("+++", BOLD), ("@@", CYAN), ("-", RED), ("+", GREEN),
 
 
 def unified(before: str, after: str, name: str, context: int = 3) -> Iterator[str]:
-    """Return the lines of a unified diff of two strings, both called `name`; none if they are equal."""
-    yield from difflib.unified_diff(_lines(before), _lines(after), name, name, n=context, lineterm="")
+    """Return the lines of a unified diff of two strings, both called `name`; none if they are equal.
+
+    It can be applied with `patch` or `git apply`.
+    """
+    for line in difflib.unified_diff(_lines(before), _lines(after), name, name, n=context):
+        yield line.removesuffix("\n")
+        if not line.endswith("\n"):
+            yield "\\ No newline at end of file"
 
 
 def _lines(text: str) -> list[str]:
-    """Split into lines without line ends, which differ on Windows."""
-    return text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    """Split into lines with their ends, which differ on Windows."""
+    lines = text.replace("\r\n", "\n").split("\n")
+    return [*(f"{line}\n" for line in lines[:-1]), *lines[-1:]] if lines[-1] else [f"{line}\n" for line in lines[:-1]]
 
 
 def colored(line: str, screen: Screen) -> Styled:
-    """Color a line of a diff by its first characters."""
-    return styled(line, next((style for start, style in _STYLES if line.startswith(start)), None), screen)
+    """Color a line of a diff by its first characters. Tabs are kept, so that the diff can be applied."""
+    return styled(line, next((style for start, style in _STYLES if line.startswith(start)), None), screen, tabs=True)

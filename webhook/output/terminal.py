@@ -30,11 +30,11 @@ class Screen(NamedTuple):
 
 def screen() -> Screen:
     """Return the properties of standard output; a file or a pipe has no width."""
-    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    width = shutil.get_terminal_size().columns if _is_terminal(sys.stdout) else None
     return Screen(width, is_colored(sys.stdout))
 
 
-def is_colored(stream: TextIO) -> bool:
+def is_colored(stream: TextIO | None) -> bool:
     """Return whether a stream gets colors: the one decision of all commands.
 
     `--color always` and `never` are in the current click context. Otherwise the conventions of https://no-color.org,
@@ -48,7 +48,12 @@ def is_colored(stream: TextIO) -> bool:
         return False
     if variables.get("FORCE_COLOR") or variables.get("CLICOLOR_FORCE", "0") not in {"", "0"}:
         return True
-    return variables.get("TERM") != "dumb" and variables.get("CLICOLOR") != "0" and stream.isatty()
+    return variables.get("TERM") != "dumb" and variables.get("CLICOLOR") != "0" and _is_terminal(stream)
+
+
+def _is_terminal(stream: TextIO | None) -> bool:
+    """Return whether a stream is a terminal; Python has None for a closed one."""
+    return stream is not None and stream.isatty()
 
 
 class Styled(str):
@@ -57,9 +62,9 @@ class Styled(str):
     __slots__ = ()
 
 
-def styled(text: str, style: str | None, screen: Screen) -> Styled:
-    """Escape `text` and, if the screen has colors, add a style."""
-    escaped = _escaped(text)
+def styled(text: str, style: str | None, screen: Screen, *, tabs: bool = False) -> Styled:
+    """Escape `text`, with `tabs` all but those, and, if the screen has colors, add a style."""
+    escaped = Styled("\t".join(map(_escaped, text.split("\t")))) if tabs else _escaped(text)
     return Styled(f"{style}{escaped}{_PLAIN}") if screen.colored and style else escaped
 
 

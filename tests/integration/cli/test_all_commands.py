@@ -111,6 +111,33 @@ def test_no_command_prints_help(run: _Run) -> None:
         ("resolve", "IMAGE...", "resolve --help"),
         ("review", "FILE...", "review --help"),
         ("config --config", "--config requires a value: FILE", "config --help"),
+        ("config --config=", "--config requires a value: FILE", "config --help"),
+        ("certs create --out ''", "--out requires a value: FOLDER", "certs create --help"),
+        ("plan -n ''", "--namespace requires a value: NAMESPACE", "plan --help"),
+        ("plan Team_A", "NAMESPACE must be a name", "plan --help"),
+        ("review -n Team_A x", "--namespace must be a name", "review --help"),
+        ("certs create --out x --service A_B", "--service must be a name", "certs create --help"),
+        (
+            "certs client --out x --installation-namespace 'A B'",
+            "--installation-namespace must be a name",
+            "certs client --help",
+        ),
+        (
+            "certs create --out x --namespace other",
+            "unknown option --namespace",
+            "certs create --out x --installation-namespace other",
+        ),
+        ("demo --port 1", "unknown option --port", "demo --help"),
+        ("resolve nginx --no-color", "unknown option --no-color", "resolve nginx --color=never"),
+        ("doctor --ignore RW-FOO", "--ignore must be the code", "doctor --help"),
+        ("review --config c.yaml -f my.yaml", "unknown option -f", "review --config c.yaml my.yaml"),
+        ("review --filename=my.yaml", "unknown option --filename", "review my.yaml"),
+        ("resolve -f my.yaml", "unknown option -f", "resolve --help"),
+        ("--config c.yaml resolve redis", "unknown option --config", "resolve --config c.yaml redis"),
+        ("--config config resolve redis", "unknown option --config", "resolve --config config redis"),
+        ("policy --config=c.yaml mutate", "unknown option --config", "policy mutate --config=c.yaml"),
+        ("config c.yaml", "unexpected argument: c.yaml", "config --config c.yaml"),
+        ("config check", "unexpected argument: check", "config --check"),
         ("config --check=3", "--check takes no value", "config --help"),
         ("config extra", "extra", "config --help"),
         ("config one two", "one two", "config --help"),
@@ -225,3 +252,20 @@ def test_output_closed_by_reader_no_error(environment: dict[str, str], tmp_path:
     process.stderr.close()
     process.wait(60)
     assert said == b""
+
+
+@pytest.mark.parametrize("words", ["config", "resolve nginx"])
+def test_output_closed_one_line(environment: dict[str, str], tmp_path: Path, words: str) -> None:
+    line = f"{shlex.quote(sys.executable)} -m webhook {words} >&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, cwd=tmp_path, env=environment, timeout=60, check=False
+    )
+    assert (done.returncode, done.stderr) == (2, b"error: standard output is closed\n")
+
+
+def test_error_output_closed_result_printed(environment: dict[str, str], tmp_path: Path) -> None:
+    line = f"{shlex.quote(sys.executable)} -m webhook resolve nginx 2>&-"
+    done = subprocess.run(
+        ["/bin/sh", "-c", line], capture_output=True, cwd=tmp_path, env=environment, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout[:8]) == (0, b"nginx ==")

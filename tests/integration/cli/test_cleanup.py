@@ -181,7 +181,7 @@ def test_cleanup_secret_recreated_reported(api: ApiServer, cleanup: _Cleanup) ->
     ("answer", "problem"),
     [
         (status(403, "Forbidden", "no right"), "no right (403)"),
-        (status(401, "Unauthorized", "Unauthorized"), "Unauthorized (401)"),
+        (status(401, "Unauthorized", "Unauthorized"), "rejected the credentials (401)"),
         (HTML, ""),
         (BROKEN, "etcdserver: leader changed (500)"),
         (GONE, "too old resource version (410)"),

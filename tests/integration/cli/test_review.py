@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import threading
 from collections.abc import Callable
@@ -546,3 +547,49 @@ def test_review_unicode_and_string_types_preserved(review: _Run) -> None:
     del after["metadata"]["annotations"]["registry-webhook/original-images"]
     assert after["metadata"] == pod["metadata"]
     assert "grün ☃" in review("--output", "json", "-", stdin=yaml.safe_dump(pod)).stdout
+
+
+@pytest.mark.parametrize("end", ["", "\n"])
+@pytest.mark.parametrize("tool", ["patch -p0", "git apply"])
+@pytest.mark.parametrize("broken", ["", "---\nkind: 3\n"])
+def test_review_diff_of_documents_can_be_applied(
+    review: _Run, tmp_path: Path, end: str, tool: str, broken: str
+) -> None:
+    words = tool.split()
+    if shutil.which(words[0]) is None:
+        pytest.skip(f"{words[0]} is not installed")
+    texts = [yaml.safe_dump(_pod(name=name)) for name in ("one", "two")]
+    text = "# top\n" + f"---\n\n# {'x' * 9}\n{yaml.safe_dump(_CONFIG_MAP)}{broken}---\n".join(texts).rstrip() + end
+    (tmp_path / "all.yaml").write_text(text)
+    done = review("all.yaml")
+    assert done.returncode == (2 if broken else 1)
+    assert done.stdout.count("\n--- all.yaml\n") == 1
+    subprocess.run(words, input=done.stdout, cwd=tmp_path, text=True, timeout=60, check=True)
+    applied = (tmp_path / "all.yaml").read_text()
+    assert applied.count(f"{_SERVER}/nginx:1.27") == 2
+    assert applied.endswith("\n") == bool(end)
+
+
+def test_review_image_instead_of_file_resolve_suggested(review: _Run) -> None:
+    done = review("nginx")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[1:] == ["hint: registry-webhook resolve nginx"]
+    assert "hint" not in review("nginx.yaml").stderr
+
+
+def test_review_configuration_instead_of_file_option_suggested(review: _Run) -> None:
+    done = review("config.yaml")
+    assert done.stderr.splitlines()[1:] == ["hint: pass a configuration with --config"]
+
+
+def test_review_image_number_refused(review: _Run) -> None:
+    pod = _pod()
+    pod["spec"]["containers"].append({"name": "five", "image": 5})
+    done = review("-", stdin=yaml.safe_dump(pod))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "container five" in done.stderr
+
+
+@pytest.mark.parametrize("image", ["", "redis "])
+def test_review_image_with_invisible_end_quoted(review: _Run, image: str) -> None:
+    assert f'"{image}" unchanged' in review("-", stdin=yaml.safe_dump(_pod(image))).stdout

@@ -68,7 +68,7 @@ def test_list_secrets_metadata_only(place: Place, reader: Reader) -> None:
     ("fault", "why"),
     [
         (LIST_FORBIDDEN, ""),
-        (status(401, "Unauthorized", "Unauthorized"), ": Unauthorized (401)"),
+        (status(401, "Unauthorized", "Unauthorized"), "rejected the credentials (401)"),
         (BROKEN, ": etcdserver: leader changed (500)"),
         (HTML, ""),
         (GONE, ""),

@@ -67,7 +67,7 @@ def parse(words: Sequence[str]) -> list[Subject]:
     for _, name in subjects:
         if not is_name(name):
             raise RegistryWebhookError(
-                f"{name!r} is not the name of an object", hint="write KIND/NAME, as in pod/web-1"
+                f'"{name}" is not the name of an object', hint="write KIND/NAME, as in pod/web-1"
             )
     return list(dict.fromkeys(subjects))
 
@@ -89,12 +89,12 @@ def find_kind(word: str) -> Kind:
     similar = difflib.get_close_matches(found["word"] if found else word.lower(), _BY_WORD, n=1)
     known = ", ".join(kind.words[1] for kind in _KINDS)
     hint = f"did you mean {similar[0]}?" if similar and kind is None else f"kinds that create Pods: {known}"
-    raise RegistryWebhookError(f"{word!r} is not a kind that creates Pods", hint=hint)
+    raise RegistryWebhookError(f'"{word}" is not a kind that creates Pods', hint=hint)
 
 
 def _split(word: str) -> Subject:
     kind, slash, name = word.partition("/")
     if not slash or not kind or not name:
         hint = "write all as KIND/NAME, or one KIND before all names"
-        raise RegistryWebhookError(f"{word!r} is not KIND/NAME", hint=hint)
+        raise RegistryWebhookError(f'"{word}" is not KIND/NAME', hint=hint)
     return Subject(find_kind(kind), name)
