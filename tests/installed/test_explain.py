@@ -327,7 +327,7 @@ def test_explain_unprivileged_user_unknown(cluster: Cluster, served: str, newcom
     assert ran.status == 1
     assert _said(ran)[1] == f"the Pod is opted out by its label {ENABLED_LABEL}=false"
     assert "not checked: no permission to read the labels of namespace " in ran.stdout
-    assert "(ask for the role registry-webhook-reader)" in ran.stdout
+    assert "(ask an administrator for the role registry-webhook-reader" in ran.stdout
     steps = _steps(_explain(served, name, "--output=json", kubeconfig=newcomer))
     unknown = f"no permission to read ConfigMaps {DEFAULT_NAMESPACE}/{PROGRAM}"
     assert steps["namespace settings"] == f"? {unknown}"

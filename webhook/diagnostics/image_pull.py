@@ -9,6 +9,7 @@ from webhook.constants import (
     PROGRAM,
     REFRESHED_ANNOTATION,
     REFRESHER,
+    InstallationNames,
 )
 from webhook.diagnostics import waiting
 from webhook.diagnostics.remedy import Remedy, refresher_log, remedy
@@ -56,7 +57,11 @@ def check_secret(
 
 
 def check_statuses(
-    pod: Pod, events: tuple[Event, ...], now: float, originals: Mapping[str, str] | None = None
+    pod: Pod,
+    events: tuple[Event, ...],
+    now: float,
+    names: InstallationNames,
+    originals: Mapping[str, str] | None = None,
 ) -> Iterator[Finding]:
     """Report for each container whether the node has its image, at POSIX time `now`.
 
@@ -73,7 +78,7 @@ def check_statuses(
             one = failed[container]
             why = f"{node} cannot pull {waiting.shown(one.image)}: {waiting.description(one, events, time)}"
             yield Finding(
-                Mark.FAIL, one.code, what, why, *waiting.remedy(pod, one, (originals or {}).get(one.image, ""))
+                Mark.FAIL, one.code, what, why, *waiting.remedy(pod, one, names, (originals or {}).get(one.image, ""))
             )
         elif status.state.waiting is not None and not status.image_id:
             why = f"the container is waiting: {status.state.waiting.reason or 'no reason given'}"

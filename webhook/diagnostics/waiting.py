@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 
 from msgspec import Struct
 
-from webhook.constants import MIRROR_ANNOTATION
+from webhook.constants import DOCS, MIRROR_ANNOTATION, InstallationNames
 from webhook.diagnostics import pull_errors
 from webhook.diagnostics.remedy import Remedy
 from webhook.diagnostics.remedy import remedy as remedy_of
@@ -48,6 +48,17 @@ STATIC_POD_HINT = (
     "a static Pod never gets the pull secret: change its manifest on the node, or give the node a credential (with a "
     "kubelet credential provider, or in the configuration of its container runtime)"
 )
+_OWN_SECRET = (
+    "create or correct the Secret for the image of registry-webhook, see "
+    f"{DOCS}/how-to/install.md#create-the-secrets, then restart the Deployment"
+)
+#: What to do about the installation's own Pods, which never get the pull secret, and whose images are as written.
+_OWN_HINTS = dict.fromkeys(REFUSALS, _OWN_SECRET) | {
+    Code.PULL_NOT_FOUND: (
+        "push the image of registry-webhook to the registry, or correct it in the folder that you installed from and "
+        "apply that, then restart the Deployment"
+    )
+}
 
 
 class FailedPull(Struct, frozen=True):
@@ -137,8 +148,12 @@ def shown(image: str) -> str:
     return truncate(image, _SHOWN)
 
 
-def remedy(pod: Pod, failed: FailedPull, written: str = "") -> Remedy:
+def remedy(pod: Pod, failed: FailedPull, names: InstallationNames, written: str = "") -> Remedy:
     """Return what to do about a failed pull. `written` is the image as it was written, if it was rewritten."""
+    if pod.metadata.namespace == names.namespace and failed.code in _OWN_HINTS:
+        # The ServiceAccount's imagePullSecrets are copied to a Pod when it is created.
+        restart = ("rollout", "restart", f"deployment/{names.deployment}")
+        return remedy_of(_OWN_HINTS[failed.code], kubectl.line(*restart, namespace=names.namespace))
     if failed.code in REFUSALS and MIRROR_ANNOTATION in pod.metadata.annotations:
         return Remedy(STATIC_POD_HINT)
     node, namespace = pod.spec.node_name, pod.metadata.namespace

@@ -117,7 +117,10 @@ def load_config(objects: InstalledObjects, container: str = WEBHOOK) -> Loaded:
     for part in (objects.config_map, objects.deployment):
         if isinstance(part, NotPermitted):
             role = objects.names.renamed(READER_ROLE)
-            hint = f"ask for the role {role}, or pass the configuration with --config FILE"
+            hint = (
+                f"ask an administrator for the role {role}, which the component reader adds, or pass the configuration "
+                "with --config FILE"
+            )
             raise NotPermitted(part.action, hint=hint)
     config_map = known(objects.config_map)
     known(objects.deployment)

@@ -28,16 +28,18 @@ _Found = tuple[Pod, FailedPull]
 @check(_WHAT, Code.PULL_UNKNOWN)
 def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
     """Report one finding for each cause, with one Pod as the example."""
-    found: dict[tuple[Code, str], list[_Found]] = {}
+    found: dict[tuple[Code, str, bool], list[_Found]] = {}
     for pod in known(snapshot.waiting_pods):
         for failed in waiting.failed_pulls(pod):
             if _counts(snapshot, pod, failed):
-                found.setdefault((failed.code, _pod_hint(snapshot, pod, failed)), []).append((pod, failed))
-    for (code, pod_hint), every in found.items():
-        kind = wording.error if _is_failure(snapshot, code, every) else wording.warning
-        hint, commands = waiting.remedy(*every[0])
+                key = (failed.code, _pod_hint(snapshot, pod, failed), _is_own(snapshot, pod))
+                found.setdefault(key, []).append((pod, failed))
+    for (code, pod_hint, is_own), every in found.items():
+        kind = wording.error if is_own or code in _FAILURES else wording.warning
+        pod, failed = every[0]
+        hint, commands = waiting.remedy(pod, failed, snapshot.names)
         # A refused credential is the subject of another check, so the command that runs doctor is left out.
-        commands = () if pod_hint or code is Code.PULL_REFUSED else commands
+        commands = () if pod_hint or (code is Code.PULL_REFUSED and not is_own) else commands
         yield kind(code, _WHAT, _example(snapshot, every), pod_hint or hint, commands)
     if not found:
         why = "no container in selected namespaces or the installation's own waits for an image of the registry"
@@ -46,7 +48,7 @@ def check_image_pulls(snapshot: InstallationSnapshot) -> Iterator[Finding]:
 
 def _counts(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> bool:
     """Return whether to report a pull: any of the installation's Pods, the registry's in selected namespaces."""
-    if pod.metadata.namespace == snapshot.names.namespace:
+    if _is_own(snapshot, pod):
         return True
     settings = snapshot.configuration
     if not isinstance(settings, EffectiveConfig) or settings.server is None:
@@ -66,8 +68,8 @@ def _is_below(image: str, server: str) -> bool:
     return False
 
 
-def _is_failure(snapshot: InstallationSnapshot, code: Code, every: list[_Found]) -> bool:
-    return code in _FAILURES or any(pod.metadata.namespace == snapshot.names.namespace for pod, _ in every)
+def _is_own(snapshot: InstallationSnapshot, pod: Pod) -> bool:
+    return pod.metadata.namespace == snapshot.names.namespace
 
 
 def _pod_hint(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> str:
@@ -79,7 +81,7 @@ def _pod_hint(snapshot: InstallationSnapshot, pod: Pod, failed: FailedPull) -> s
     settings = snapshot.configuration
     secret = settings.mutator.pull_secret if isinstance(settings, EffectiveConfig) else None
     named = any(one.name == secret for one in pod.spec.image_pull_secrets)
-    return "" if named or secret is None or pod.metadata.namespace == snapshot.names.namespace else _RECREATE
+    return "" if named or secret is None or _is_own(snapshot, pod) else _RECREATE
 
 
 def _example(snapshot: InstallationSnapshot, every: list[_Found]) -> str:

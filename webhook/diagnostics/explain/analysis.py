@@ -24,7 +24,7 @@ from webhook.constants import (
 from webhook.diagnostics import evaluate, image_pull, restart_commands, waiting, webhook_match
 from webhook.diagnostics.explain import reachability
 from webhook.diagnostics.generated_policies import generated, orphaned_guard, orphaned_mutation, regeneration
-from webhook.diagnostics.remedy import Remedy, remedy
+from webhook.diagnostics.remedy import Remedy
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.errors import InvalidManifest, InvalidReference, NotPermitted, NotReadable
 from webhook.images import reference, resolver
@@ -42,7 +42,6 @@ from webhook.kube.objects import (
 )
 from webhook.kube.partial import known, known_or
 from webhook.log.escaping import truncate
-from webhook.output import kubectl
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
@@ -230,7 +229,8 @@ def analyze(context: PodContext) -> PodAnalysis:
     images = tuple(_images(context))
     private = any(image.resolution is not None and image.resolution.private for image in images)
     mutator = context.effective.mutator if context.effective else None
-    secret = mutator.pull_secret if mutator is not None and private else None
+    gets_secret = private and _never_selected(context) is None
+    secret = mutator.pull_secret if mutator is not None and gets_secret else None
     analysis = PodAnalysis(context, pod, images, secret, (), (), (), None)
     analysis = analysis._replace(dry_run=_dry_run(analysis))
     analysis = analysis._replace(
@@ -332,11 +332,18 @@ def _selection(analysis: PodAnalysis) -> Iterator[Finding]:
     yield from _opted_out(read, analysis.pod)
 
 
+def _never_selected(context: PodContext) -> str | None:
+    """Return why the namespace is never selected, whatever the configuration; None if it can be."""
+    return NamespaceFilter(NamespaceSettings(), context.names.namespace).denial_reason(context.namespace)
+
+
 def _is_allowed(context: PodContext) -> Iterator[Finding]:
     what = "namespace settings"
-    never = NamespaceFilter(NamespaceSettings(), context.names.namespace).denial_reason(context.namespace)
+    never = _never_selected(context)
     if never is not None:
         hint = "run the Pod in another namespace, or write its images with their registry"
+        if context.namespace == context.names.namespace:
+            hint = "write the images of the Pods in this namespace with their registry"
         yield Finding(Mark.FAIL, Code.NAMESPACE_NEVER, what, f"{never}, and is never selected", hint)
         return
     why = known(context.settings).mutator.namespace_filter.denial_reason(context.namespace)
@@ -349,12 +356,15 @@ def _is_allowed(context: PodContext) -> Iterator[Finding]:
 
 
 def edit_configuration(context: PodContext, hint: str) -> Remedy:
-    """Return a hint with the command that edits the configuration, unless that is a file."""
-    names = context.names
+    """Return a hint with where the configuration is changed, unless that is a file.
+
+    The next `kubectl apply` reverts what is changed in the cluster only.
+    """
     if not isinstance(context.config_map, ConfigMap):
         return Remedy(hint)
-    command = kubectl.line("edit", "configmap", namespace=names.namespace, name=names.config_map)
-    return remedy(f"{hint} (active after about a minute)", command)
+    return Remedy(
+        f"{hint} in config.yaml in the folder that you installed from, and apply it (active after about a minute)"
+    )
 
 
 def _policies(context: PodContext) -> Iterator[Finding]:
@@ -534,7 +544,7 @@ def _pulls(analysis: PodAnalysis) -> Iterator[Finding]:
         yield from image_pull.check_secret(place, read.secret, images, read.now, read.names.namespace)
     if read.exists:
         originals = {image.place.image: image.written for image in analysis.images if image.changed}
-        yield from image_pull.check_statuses(analysis.pod, read.events, read.now, originals)
+        yield from image_pull.check_statuses(analysis.pod, read.events, read.now, read.names, originals)
 
 
 def _dry_run(analysis: PodAnalysis) -> Finding | None:

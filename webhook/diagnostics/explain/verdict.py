@@ -115,14 +115,15 @@ def _unchecked(context: PodContext) -> str:
     """Say in one line what could not be read for lack of permissions, and which roles to ask for."""
     denied, roles = [*context.denied], []
     if denied:
-        roles.append(context.names.renamed(READER_ROLE))
+        # It exists only with that component.
+        roles.append(f"the role {context.names.renamed(READER_ROLE)}, which the component reader adds")
     if isinstance(context.secret, NotPermitted):
         # No role of ours gives access to Secrets.
         denied.append("the pull secret")
-        roles.append(f"edit in namespace {context.namespace}")
+        roles.append(f"the role edit in namespace {context.namespace}")
     *most, last = denied or [""]
     listed = f"{', '.join(most)} and {last}" if most else last
-    return f"no permission to read {listed} (ask for the role {' and '.join(roles)})" if denied else ""
+    return f"no permission to read {listed} (ask an administrator for {' and '.join(roles)})" if denied else ""
 
 
 def _of(mark: Mark, text: str, finding: Finding) -> _Verdict:
@@ -151,13 +152,19 @@ def _of_unconfigured(analysis: PodAnalysis) -> _Verdict:
     seems = analysis.is_recorded
     blocked = None if seems else _first(Mark.FAIL, analysis.selection_steps)
     if blocked is not None:
-        return _of(Mark.FAIL, "was not rewritten", blocked)
+        return _not_rewritten(analysis, blocked)
     earlier = _created_before(analysis) if analysis.has_unqualified_image and not seems else None
     if earlier is not None:
         return _of(Mark.FAIL, "was not rewritten", earlier)
     trouble = _first(Mark.FAIL, analysis.pulls)
+    if trouble is not None and seems:
+        return _of(Mark.FAIL, "was rewritten, but cannot start", trouble)
     if trouble is not None:
-        return _of(Mark.FAIL, "was rewritten, but cannot start" if seems else "cannot start", trouble)
+        found = _of(Mark.FAIL, "was not rewritten and cannot start", trouble)
+        if not analysis.has_unqualified_image or trouble.code not in pull_errors.BY_REGISTRY:
+            return found
+        why = "the reason why it was not rewritten cannot be found without the configuration"
+        return found._replace(cause=f"{trouble.message}, and {why}", remedy=Remedy(_CONFIG_HINT))
     if seems:
         done, why = "was rewritten, according to its annotation", "this cannot be verified without the configuration"
     elif analysis.has_unqualified_image:
@@ -174,16 +181,21 @@ def _of_unconfigured(analysis: PodAnalysis) -> _Verdict:
 def _up_to_date(analysis: PodAnalysis, *, changed: bool) -> _Verdict:
     """Explain whether the images of a Pod that is as configured can be pulled."""
     if not changed and analysis.secret is None:
-        trouble = _first(Mark.FAIL, analysis.pulls)
-        why = _first(Mark.FAIL, analysis.selection_steps) or _why_images_stay(analysis)
-        if trouble is None:
-            return _of(Mark.FAIL, "was not rewritten", why)
-        # The registry that it cannot be pulled from matters only if a setting can change that registry.
-        can_move = why.hint and why.code is not Code.NAMESPACE_NEVER and trouble.code in pull_errors.BY_REGISTRY
-        first, then = (why, trouble) if can_move else (trouble, why)
-        cause = f"{first.message}, and {then.message}"
-        return _of(Mark.FAIL, "was not rewritten and cannot start", first)._replace(cause=cause)
+        return _not_rewritten(analysis, _first(Mark.FAIL, analysis.selection_steps) or _why_images_stay(analysis))
     return _pulled(analysis, "was rewritten" if changed else "needed no rewriting")
+
+
+def _not_rewritten(analysis: PodAnalysis, why: Finding) -> _Verdict:
+    """Explain a Pod that was not rewritten, and perhaps cannot start either."""
+    trouble = _first(Mark.FAIL, analysis.pulls)
+    if trouble is None:
+        return _of(Mark.FAIL, "was not rewritten", why)
+    # The reason comes first if the images would be pulled from another registry without it.
+    stays = why.code is Code.NAMESPACE_NEVER and not analysis.has_unqualified_image
+    is_first = why.hint and not stays and trouble.code in pull_errors.BY_REGISTRY
+    first, then = (why, trouble) if is_first else (trouble, why)
+    cause = f"{first.message}, and {then.message}"
+    return _of(Mark.FAIL, "was not rewritten and cannot start", first)._replace(cause=cause)
 
 
 def _pulled(analysis: PodAnalysis, done: str) -> _Verdict:

@@ -150,6 +150,16 @@ def test_pull_of_own_pods_error(image: str) -> None:
     assert (finding.code, finding.mark) == (Code.PULL_NOT_FOUND, Mark.ERROR)
 
 
+def test_pull_of_own_pods_hint_apart_from_others() -> None:
+    own = waiting_pod("401 Unauthorized", place=DEFAULT_NAMESPACE, secrets=(), uid="2")
+    other, ours = found(waiting_pod("401 Unauthorized"), own)
+    assert "create-the-secrets" not in other.hint
+    assert "install.md#create-the-secrets" in ours.hint
+    assert ours.commands == ("kubectl -n registry-webhook rollout restart deployment/registry-webhook",)
+    (missing,) = found(waiting_pod("not found", place=DEFAULT_NAMESPACE))
+    assert not [command for command in missing.commands if " plan " in command]
+
+
 def test_pull_hint_by_pod_kind() -> None:
     static = waiting_pod("401 Unauthorized", annotations={MIRROR_ANNOTATION: "1"}, secrets=(), uid="2")
     early = waiting_pod("401 Unauthorized", secrets=(), uid="3")

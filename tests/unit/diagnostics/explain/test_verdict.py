@@ -496,6 +496,41 @@ def test_explain_not_rewritten_failed_for_other_reason_pull_first(
     assert "node cannot pull" in explanation.cause
 
 
+@pytest.mark.parametrize("settings_", [settings(), UNREADABLE], ids=["all", "limited"])
+def test_explain_own_pod_unpulled_gets_its_own_secret(settings_: Any) -> None:
+    manifest = unpulled("401 Unauthorized", "registry.example.com/registry-webhook:1")
+    manifest["metadata"]["namespace"] = "registry-webhook"
+    own: dict[str, Any] = {"namespace": "registry-webhook", "settings": settings_, "secret": None}
+    explanation = explained(manifest, **own)
+    assert explanation.code is Code.PULL_REFUSED
+    assert "install.md#create-the-secrets" in explanation.hint
+    assert explanation.commands == ("kubectl -n registry-webhook rollout restart deployment/registry-webhook",)
+    assert not {Code.SECRET_MISSING, Code.POD_SECRET_NOT_NAMED} & {step.code for step in explanation.steps}
+    running = explained(pod("registry.example.com/registry-webhook:1"), **own)
+    assert running.code is Code.NAMESPACE_NEVER
+    assert "another namespace" not in running.hint
+
+
+def test_explain_limited_user_unpulled_pod_not_rewritten() -> None:
+    hidden = dict.fromkeys(("settings", "configuration", "policies", "guards", "endpoints"), UNREADABLE)
+    explanation = explained(unpulled(NO_HOST, "busybox:1.36"), **hidden)
+    assert (explanation.code, explanation.mark) == (Code.PULL_DNS, Mark.FAIL)
+    assert explanation.verdict.startswith("was not rewritten")
+    assert "--config" in explanation.hint
+    assert "DNS" not in explanation.hint
+    assert "component reader" in explanation.unchecked
+    full = explained(unpulled("no space left on device", "busybox:1.36"), **hidden)
+    assert "disk" in full.hint
+
+
+def test_explain_setting_of_installation_changed_where_it_was_installed_from() -> None:
+    excluded = settings('webhook: {exclude: ["docker.io/**"]}')
+    for other in (excluded, settings("webhook: {namespaces: {deny: [team-*]}}")):
+        explanation = explained(pod("nginx"), settings=other, config_map=changed_at(BEFORE))
+        assert "config.yaml in the folder" in explanation.hint
+        assert not [command for command in explanation.commands if " edit " in command]
+
+
 def test_explain_static_pod_not_recreated() -> None:
     manifest = pod("registry.example.com/app")
     manifest["metadata"]["annotations"] = {"kubernetes.io/config.mirror": "abc"}
