@@ -48,10 +48,7 @@ def obstacles(plan: Plan, *, whole: bool) -> bool:
 
 
 def _summary(plan: Plan, screen: Screen) -> Iterator[str]:
-    workloads = sum(found.workloads for found in plan.namespaces)
-    changed = sum(len(found.steps) for found in plan.namespaces)
-    images = f", and use {counted(len(plan.images), 'image')} of the registry" if plan.images else ""
-    yield from heading(f"{changed:,} of {counted(workloads, 'workload')} would change{images}", screen)
+    yield from heading(_headline(plan), screen)
     yield from wrapped(f"configuration: {plan.configuration} ({plan.hash})", screen)
     asked = plan.asked if not plan.asked.startswith("asked") else f"{plan.asked}: {_tally(plan)}"
     yield from wrapped(f"registry: {asked}", screen)
@@ -59,6 +56,21 @@ def _summary(plan: Plan, screen: Screen) -> Iterator[str]:
         yield from wrapped(f"note: {note}", screen)
     for status in _GROUPS:
         yield from _images(status, [one for one in plan.images if one.status is status], screen)
+
+
+def _headline(plan: Plan) -> str:
+    """Count workloads. Those of opted-in namespaces may be rewritten already, so no change is claimed for them."""
+    images = f"{counted(len(plan.images), 'image')} of the registry" if plan.images else ""
+    workloads = sum(found.workloads for found in plan.namespaces if not found.selected)
+    opted_in = sum(found.workloads for found in plan.namespaces if found.selected)
+    there = f"{counted(opted_in, 'workload')} in namespaces that are opted in already"
+    if opted_in and not workloads:
+        return there + (f", with {images}" if images else "")
+    changed = sum(len(found.steps) for found in plan.namespaces if not found.selected)
+    more = f", and {there}" if opted_in else ""
+    return f"{changed:,} of {counted(workloads, 'workload')} would change{more}" + (
+        f", and use {images}" if images else ""
+    )
 
 
 def _tally(plan: Plan) -> str:
@@ -94,7 +106,8 @@ def _users(one: PlannedImage) -> str:
 
 def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
     if found.selected:
-        state = f"{found.why}. `{invocation.command('report')}` shows which Pods are rewritten already"
+        shown = invocation.command("report", "--namespace", found.name)
+        state = f"{found.why}. To show the Pods that are not rewritten yet, and how to recreate them, run `{shown}`"
     else:
         state = f"{len(found.steps):,} of {counted(found.workloads, 'workload')} would change"
     yield from heading(f"{found.name}: {state}", screen)
@@ -104,11 +117,13 @@ def _namespace(found: NamespacePlan, screen: Screen) -> Iterator[str]:
             yield from wrapped(line, screen, _BELOW)
     for one in found.left_alone:
         yield from wrapped(f"{one}: unchanged, {one.why}", screen)
-    commands = [*([found.command] if found.command else []), *(step.command for step in found.steps if step.command)]
+    # Only the Pods that run show which workloads still need a restart.
+    restarts = [] if found.selected else [step.command for step in found.steps if step.command]
+    commands = [*([found.command] if found.command else []), *restarts]
     if commands:
         yield "Commands:"
         yield from (join("  ", line) for line in commands)
-    notes = [f"{step}: {step.note}" for step in found.steps if step.note]
+    notes = [] if found.selected else [f"{step}: {step.note}" for step in found.steps if step.note]
     if notes:
         yield "Notes:"
         for note in notes:

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from msgspec import structs
 
 from webhook.diagnostics.evaluate import Change
 from webhook.diagnostics.plan import text
@@ -81,6 +82,19 @@ def test_lines_images_grouped_with_each_reason_once() -> None:
     lines = list(text.lines(planned(NAMESPACE, images=tuple(refused)), Screen()))
     assert lines.count("  401") == lines.count("  hint: log in") == 1
     assert "2 images refused by the registry" in lines
+
+
+def test_lines_opted_in_namespace_points_to_report() -> None:
+    selected = structs.replace(NAMESPACE, selected=True, why="opted in by its label", command=None)
+    lines = list(text.lines(planned(selected, images=(IMAGE,)), Screen()))
+    assert "would change" not in "".join(lines)
+    assert re.findall(r"\d+", lines[0]) == ["3", "1"]
+    assert any("report --namespace team-a" in line for line in lines)
+    assert f"    {CHANGE}" in lines
+    assert not {f"  {LINE}", "Commands:", "Notes:"} & set(lines)
+    both = list(text.lines(planned(selected, structs.replace(NAMESPACE, name="team-b")), Screen()))
+    assert re.findall(r"\d+", both[0]) == ["2", "3", "3"]
+    assert both.count(f"  {LINE}") == 1
 
 
 def test_obstacles_missing_image_or_unselectable_namespace() -> None:
