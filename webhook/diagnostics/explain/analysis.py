@@ -348,7 +348,7 @@ def _is_allowed(context: PodContext) -> Iterator[Finding]:
         return
     why = known(context.settings).mutator.namespace_filter.denial_reason(context.namespace)
     if why is not None:
-        hint = f"change that setting to select namespace {context.namespace}"
+        hint = f"to select namespace {context.namespace}, change that setting"
         yield Finding(Mark.FAIL, Code.NAMESPACE_DENIED, what, why, *edit_configuration(context, hint))
     else:
         why = f"no setting excludes namespace {context.namespace}"
@@ -362,9 +362,8 @@ def edit_configuration(context: PodContext, hint: str) -> Remedy:
     """
     if not isinstance(context.config_map, ConfigMap):
         return Remedy(hint)
-    return Remedy(
-        f"{hint} in config.yaml in the folder that you installed from, and apply it (active after about a minute)"
-    )
+    where = "config.yaml of the folder that you installed from"
+    return Remedy(f"{hint} in {where}, and apply that folder (active after about a minute)")
 
 
 def _policies(context: PodContext) -> Iterator[Finding]:

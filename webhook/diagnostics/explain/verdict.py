@@ -182,7 +182,9 @@ def _up_to_date(analysis: PodAnalysis, *, changed: bool) -> _Verdict:
     """Explain whether the images of a Pod that is as configured can be pulled."""
     if not changed and analysis.secret is None:
         return _not_rewritten(analysis, _first(Mark.FAIL, analysis.selection_steps) or _why_images_stay(analysis))
-    return _pulled(analysis, "was rewritten" if changed else "needed no rewriting")
+    # The annotation is not proof: any user can write it.
+    before = "was rewritten with another configuration, according to its annotation"
+    return _pulled(analysis, "was rewritten" if changed else before if analysis.is_recorded else "needed no rewriting")
 
 
 def _not_rewritten(analysis: PodAnalysis, why: Finding) -> _Verdict:
@@ -190,9 +192,11 @@ def _not_rewritten(analysis: PodAnalysis, why: Finding) -> _Verdict:
     trouble = _first(Mark.FAIL, analysis.pulls)
     if trouble is None:
         return _of(Mark.FAIL, "was not rewritten", why)
+    # Images that name their registry are not expected to be rewritten in such a namespace.
+    if why.code is Code.NAMESPACE_NEVER and not analysis.has_unqualified_image:
+        return _of(Mark.FAIL, "cannot start", trouble)
     # The reason comes first if the images would be pulled from another registry without it.
-    stays = why.code is Code.NAMESPACE_NEVER and not analysis.has_unqualified_image
-    is_first = why.hint and not stays and trouble.code in pull_errors.BY_REGISTRY
+    is_first = why.hint and trouble.code in pull_errors.BY_REGISTRY
     first, then = (why, trouble) if is_first else (trouble, why)
     cause = f"{first.message}, and {then.message}"
     return _of(Mark.FAIL, "was not rewritten and cannot start", first)._replace(cause=cause)
@@ -337,7 +341,7 @@ _ORDER = {
 }
 #: What to do about an image that stays, and whether it is done in the configuration.
 _HINTS = {
-    Reason.NO_REGISTRY: ("set your registry: opencti.daemon.registry.server", True),
+    Reason.NO_REGISTRY: ("set opencti.daemon.registry.server to your registry", True),
     Reason.EXCLUDED: ("to rewrite the image, remove that pattern from webhook.exclude", True),
     Reason.QUALIFIED: (
         f"to pull the image from your registry, add a rule to webhook.rules ({DOCS}/reference/configuration.md)",

@@ -400,6 +400,7 @@ def test_explain_earlier_config_record_untrue() -> None:
     moved = settings("webhook: {rules: [{from: docker.io, to: registry.example.com/hub}]}")
     explanation = explained(pod("nginx", rewritten=True), settings=moved)
     assert explanation.mark is Mark.OK
+    assert "another configuration" in explanation.verdict
     assert Code.IMAGE_RECORD in {one.code for one in explanation.steps}
 
 
@@ -527,7 +528,7 @@ def test_explain_setting_of_installation_changed_where_it_was_installed_from() -
     excluded = settings('webhook: {exclude: ["docker.io/**"]}')
     for other in (excluded, settings("webhook: {namespaces: {deny: [team-*]}}")):
         explanation = explained(pod("nginx"), settings=other, config_map=changed_at(BEFORE))
-        assert "config.yaml in the folder" in explanation.hint
+        assert "config.yaml of the folder" in explanation.hint
         assert not [command for command in explanation.commands if " edit " in command]
 
 
