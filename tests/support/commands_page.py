@@ -49,7 +49,7 @@ class _Entry(NamedTuple):
 
 def page() -> str:
     """Return the page."""
-    root = click.Context(cli, info_name=PROGRAM)
+    root = click.Context(cli, info_name=PROGRAM, **cli.context_settings)
     groups = {title: list(_entries(root, commands)) for title, commands in cli.summaries(root).items()}
     everything = [entry for entries in groups.values() for entry in entries]
     overview = "".join(
@@ -84,7 +84,7 @@ def _entries(parent: click.Context, summaries: dict[str, str], path: str = "") -
 
 def _options(entry: _Entry, *, connection: bool) -> Iterator[tuple[str, str]]:
     """Yield the options with their help, either kubectl's or all others."""
-    ctx = click.Context(entry.command, info_name=f"{PROGRAM} {entry.name}")
+    ctx = click.Context(entry.command, info_name=f"{PROGRAM} {entry.name}", **cli.context_settings)
     for option in entry.command.get_params(ctx):
         is_shown = isinstance(option, click.Option) and "--help" not in option.opts
         if is_shown and isinstance(option, ConnectionOption) == connection:
@@ -95,7 +95,7 @@ def _options(entry: _Entry, *, connection: bool) -> Iterator[tuple[str, str]]:
 
 def _section(entry: _Entry) -> str:
     command = entry.command
-    ctx = click.Context(command, info_name=f"{PROGRAM} {entry.name}")
+    ctx = click.Context(command, info_name=f"{PROGRAM} {entry.name}", **cli.context_settings)
     usage = " ".join([PROGRAM, entry.name, *command.collect_usage_pieces(ctx)])
     parts = [f"\n## {entry.name}\n", *_prose(command.help or ""), f"```text\n{usage}\n```\n"]
     if options := list(_options(entry, connection=False)):

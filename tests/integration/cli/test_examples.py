@@ -43,7 +43,7 @@ def _commands(group: click.Group, ctx: click.Context) -> Iterator[click.Command]
 
 
 def _examples() -> list[str]:
-    root = click.Context(cli)
+    root = click.Context(cli, **cli.context_settings)
     found = []
     for command in (cli, *_commands(cli, root)):
         _, heading, text = (command.epilog or "").partition("Examples:\n")
@@ -63,7 +63,7 @@ def test_example_parsed(line: str) -> None:
     found = _PROGRAM.findall(line)
     assert found, line
     for arguments in found:
-        ctx, words = click.Context(cli), shlex.split(arguments)
+        ctx, words = click.Context(cli, **cli.context_settings), shlex.split(arguments)
         while isinstance(ctx.command, click.Group) and words:
             _, command, words = ctx.command.resolve_command(ctx, words)
             assert command

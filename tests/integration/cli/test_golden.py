@@ -267,7 +267,7 @@ def transcript(place: Place, call: _Run, run: _Run, monkeypatch: pytest.MonkeyPa
 
 
 def _helps(command: str) -> list[str]:
-    found = cli.get_command(click.Context(cli), command)
+    found = cli.get_command(click.Context(cli, **cli.context_settings), command)
     inner = list(found.commands) if isinstance(found, click.Group) else []
     return [f"{command} --help", *(f"{command} {name} --help" for name in inner)]
 
@@ -282,6 +282,6 @@ def test_command_transcript_matches_golden_file(transcript: Callable[[str], str]
 
 
 def test_golden_files_every_command_has_one() -> None:
-    commands = set(cli.list_commands(click.Context(cli)))
+    commands = set(cli.list_commands(click.Context(cli, **cli.context_settings)))
     assert set(_CALLS) == commands
     assert {path.stem for path in _GOLDEN.iterdir()} == commands
