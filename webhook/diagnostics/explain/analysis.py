@@ -1,17 +1,13 @@
 """Analyzes one Pod, step by step."""
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-from webhook.admission import originals
-from webhook.admission import pod as places
 from webhook.admission.decision import Outcome
-from webhook.admission.mutator import Mutator, PodRequest
+from webhook.admission.mutator import PodRequest
 from webhook.admission.namespace_filter import NamespaceFilter
-from webhook.admission.pod import ImageField
-from webhook.config.effective import EffectiveConfig
 from webhook.constants import (
     CONFIGURATION_HASH_ANNOTATION,
     DOCS,
@@ -19,164 +15,34 @@ from webhook.constants import (
     MIRROR_ANNOTATION,
     ORIGINALS_ANNOTATION,
     PROGRAM,
-    InstallationNames,
 )
 from webhook.diagnostics import evaluate, image_pull, restart_commands, waiting, webhook_match
 from webhook.diagnostics.explain import reachability
+from webhook.diagnostics.explain.pod_context import PodContext
+from webhook.diagnostics.explain.pod_images import (
+    Image,
+    decode,
+    image_fields,
+    images_of,
+    is_qualified,
+    recorded_originals,
+    without_nulls,
+)
 from webhook.diagnostics.generated_policies import generated, orphaned_guard, orphaned_mutation, regeneration
 from webhook.diagnostics.remedy import Remedy
-from webhook.diagnostics.restart_commands import WorkloadName
-from webhook.errors import InvalidManifest, InvalidReference, NotPermitted, NotReadable
-from webhook.images import reference, resolver
-from webhook.images.resolver import Resolution
-from webhook.kube.objects import (
-    ConfigMap,
-    DryRunResult,
-    EndpointSlice,
-    Event,
-    Namespace,
-    Object,
-    Pod,
-    Secret,
-    WebhookConfiguration,
-)
+from webhook.errors import NotReadable
+from webhook.kube.objects import ConfigMap, Pod
 from webhook.kube.partial import known, known_or
 from webhook.log.escaping import truncate
 from webhook.output.finding_codes import Code
 from webhook.output.findings import Finding, Mark, or_unknown
 from webhook.settings import NamespaceSettings
 
-_WEBHOOK = "the webhook"
 _SHOWN = 400
-#: Limit of characters of a name: a host name has 63, less a hyphen and the five that the API server appends.
+#: Limit of characters of a container's name in a message.
 _NAME = 57
 #: Limit of names in a message.
 _NAMED = 5
-#: Fields that Pods are created without: the node, and containers for debugging.
-_LATER = frozenset({"nodeName", "ephemeralContainers"})
-
-
-class PodContext(NamedTuple):
-    """The objects read for one Pod; None if one does not exist or was not requested."""
-
-    subject: str
-    """`Pod team-a/web-1`, or `Deployment team-a/web` for the Pods that it creates."""
-    namespace: str
-    manifest: dict[str, Any]
-    """The Pod as it is stored, or as it would be created."""
-    exists: bool
-    settings: EffectiveConfig | NotReadable
-    namespace_object: Namespace | NotReadable
-    configuration: WebhookConfiguration | NotReadable | None
-    policies: tuple[Object, ...] | NotReadable
-    """The cluster's MutatingAdmissionPolicies."""
-    endpoints: tuple[EndpointSlice, ...] | NotReadable
-    """Those of the webhook's Service."""
-    config_map: ConfigMap | NotReadable | None
-    secret: Secret | NotReadable | None
-    events: tuple[Event, ...]
-    dry_run: DryRunResult | NotReadable | None
-    """The result of a dry run with the Pod as it was written."""
-    now: float
-    """POSIX time."""
-    guards: tuple[Object, ...] | NotReadable = ()
-    """The cluster's ValidatingAdmissionPolicies."""
-    names: InstallationNames = InstallationNames()
-    owner: WorkloadName | None = None
-    """The topmost owner of the Pod, or the Pod itself; None if nothing of it is in the cluster."""
-
-    @property
-    def name(self) -> str:
-        """The Pod's name; empty if it has none yet."""
-        name = (self.manifest.get("metadata") or {}).get("name")
-        return name if isinstance(name, str) else ""
-
-    @property
-    def recreation(self) -> Remedy:
-        """How to recreate the Pod."""
-        annotations = (self.manifest.get("metadata") or {}).get("annotations") or {}
-        if MIRROR_ANNOTATION in annotations or (not self.exists and (self.owner is None or self.owner.kind == "Pod")):
-            return Remedy()
-        return restart_commands.of_pod(self.namespace, self.name, self.owner, ready=not self.exists or self.is_ready)
-
-    @property
-    def is_ready(self) -> bool:
-        """Whether all containers of the Pod are ready."""
-        status = self.manifest.get("status") or {}
-        statuses = status.get("containerStatuses") or ()
-        return status.get("phase") == "Running" and all(one.get("ready", True) for one in statuses)
-
-    @property
-    def denied(self) -> tuple[str, ...]:
-        """What the user has no permission to read, outside and inside the Pod's namespace, in words."""
-        parts = (
-            (self.namespace_object, f"the labels of namespace {self.namespace}"),
-            (self.settings, "the configuration"),
-            (self.configuration, "the webhook configuration"),
-            (self.policies, "admission policies"),
-            (self.guards, "admission policies"),
-            (self.endpoints, "the webhook's endpoints"),
-        )
-        return tuple(dict.fromkeys(what for part, what in parts if isinstance(part, NotPermitted)))
-
-    @property
-    def has_unread_parts(self) -> bool:
-        """Whether the configuration or another part could not be read for lack of permissions."""
-        return bool(self.denied) or isinstance(self.secret, NotPermitted)
-
-    @property
-    def effective(self) -> EffectiveConfig | None:
-        """The configuration, if it could be read."""
-        return known_or(self.settings, None)
-
-    @property
-    def is_installed(self) -> bool:
-        """Whether there is an installation, or may be one that cannot be read."""
-        return self.config_map is not None or self.configuration is not None
-
-    @property
-    def own_guards(self) -> tuple[Object, ...]:
-        """The generated policies that refuse Pods that were not rewritten."""
-        return generated(known_or(self.guards, ()))
-
-    @property
-    def own_policies(self) -> tuple[Object, ...]:
-        """The admission policies that were generated from a configuration."""
-        return generated(known_or(self.policies, ()))
-
-    @property
-    def rewriters(self) -> tuple[tuple[str, str | None], ...]:
-        """The webhook and policies that rewrite Pods, in words, with their creation times, RFC 3339."""
-        found = self.configuration
-        webhook = ((_WEBHOOK, found.metadata.creation_timestamp),) if isinstance(found, WebhookConfiguration) else ()
-        policies = (
-            (f"the admission policy {one.metadata.name}", one.metadata.creation_timestamp) for one in self.own_policies
-        )
-        return (*webhook, *policies)
-
-
-class Image(NamedTuple):
-    """An image of the Pod."""
-
-    place: ImageField
-    """Its field, with the current image."""
-    written: str
-    """The original image."""
-    resolution: Resolution | None
-    """The resolution of the original image; None if the configuration is not known."""
-
-    @property
-    def changed(self) -> bool:
-        """Whether it was rewritten."""
-        return self.place.image != self.written
-
-    @property
-    def needs_rewrite(self) -> bool:
-        """Whether it should have been rewritten."""
-        return self.resolution is not None and self.place.image != self.resolution.image
-
-    def __str__(self) -> str:
-        return truncate(self.written, _SHOWN) if self.resolution is None else self.resolution.description
 
 
 class PodAnalysis(NamedTuple):
@@ -211,7 +77,7 @@ class PodAnalysis(NamedTuple):
     @property
     def is_recorded(self) -> bool:
         """Whether the Pod has the annotation with original images, which any user can write."""
-        return bool(_recorded(self.context.manifest))
+        return bool(recorded_originals(self.context.manifest))
 
     @property
     def has_unqualified_image(self) -> bool:
@@ -225,8 +91,8 @@ class PodAnalysis(NamedTuple):
 
 def analyze(context: PodContext) -> PodAnalysis:
     """Analyze one Pod. Raises `InvalidManifest` if it is not a Pod."""
-    pod = _decoded(_without_nulls(context.manifest))
-    images = tuple(_images(context))
+    pod = decode(without_nulls(context.manifest))
+    images = tuple(images_of(context))
     private = any(image.resolution is not None and image.resolution.private for image in images)
     mutator = context.effective.mutator if context.effective else None
     gets_secret = private and _never_selected(context) is None
@@ -237,83 +103,6 @@ def analyze(context: PodContext) -> PodAnalysis:
         selection_steps=tuple(_selection(analysis)), reachability_steps=tuple(_reachability(context))
     )
     return analysis._replace(pulls=tuple(_pulls(analysis)))
-
-
-def as_written(manifest: dict[str, Any], mutator: Mutator | None) -> dict[str, Any]:
-    """Return a stored Pod as it may have been sent: with its original images and without later changes.
-
-    It has another name, for a dry run next to the Pod that exists, and does not name our pull secret. Without a mutator
-    no original image can be verified, and the images stay as they are. Raises `InvalidManifest`.
-    """
-    pod = _without_nulls(manifest)
-    _decoded(pod)
-    pull_secret = mutator.pull_secret if mutator else None
-    for place, written in _written(pod, mutator):
-        if written != place.image and place.field != "ephemeralContainers":
-            holder = pod["spec"][place.field][place.position]
-            if place.field == "volumes":
-                holder["image"]["reference"] = written
-            else:
-                holder["image"] = written
-    metadata = pod.get("metadata", {})
-    annotations = {key: value for key, value in metadata.get("annotations", {}).items() if key != ORIGINALS_ANNOTATION}
-    name = str(metadata.get("name") or metadata.get("generateName") or "pod")
-    kept = {"labels": metadata.get("labels", {}), "annotations": annotations}
-    spec = {key: value for key, value in pod.get("spec", {}).items() if key not in _LATER}
-    if "imagePullSecrets" in spec:
-        spec["imagePullSecrets"] = [one for one in spec["imagePullSecrets"] if one.get("name") != pull_secret]
-    generated = {"generateName": f"{name[:_NAME].rstrip('.-')}-", **kept}
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": generated, "spec": spec}
-
-
-def _decoded(manifest: dict[str, Any]) -> Pod:
-    try:
-        return msgspec.convert(manifest, Pod)
-    except msgspec.ValidationError as error:
-        raise InvalidManifest(f"not a valid Pod: {error}") from None
-
-
-def _without_nulls(value: Any) -> Any:
-    """Remove null values, as the API server does."""
-    if isinstance(value, dict):
-        return {key: _without_nulls(below) for key, below in value.items() if below is not None}
-    return [_without_nulls(item) for item in value] if isinstance(value, list) else value
-
-
-def _images(context: PodContext) -> Iterator[Image]:
-    mutator = context.effective.mutator if context.effective else None
-    # A Pod that does not exist yet is examined as it is, whatever its annotations claim.
-    every = (
-        _written(context.manifest, mutator)
-        if context.exists
-        else ((one, one.image) for one in _places(context.manifest))
-    )
-    for place, written in every:
-        if mutator is None:
-            yield Image(place, written, None)
-        elif place.never_pulled:
-            yield Image(place, written, resolver.never_pulled(written))
-        else:
-            yield Image(place, written, mutator.resolver.resolve(written))
-
-
-def _written(manifest: dict[str, Any], mutator: Mutator | None) -> Iterator[tuple[ImageField, str]]:
-    """Yield each image field with its original image: the recorded one, if it resolves to the current image."""
-    recorded = _recorded(manifest)
-    for place in _places(manifest):
-        original = originals.verified_original(recorded, place, mutator.resolver.resolve) if mutator else None
-        yield place, original or place.image
-
-
-def _places(manifest: dict[str, Any]) -> Iterator[ImageField]:
-    return places.images(places.decode_piecewise(msgspec.json.encode(manifest)))
-
-
-def _recorded(manifest: dict[str, Any]) -> dict[str, str]:
-    """Read the recorded original images. Any user can write the annotation, so its entries have to be verified."""
-    annotations = (manifest.get("metadata") or {}).get("annotations") or {}
-    recorded = annotations.get(ORIGINALS_ANNOTATION)
-    return originals.read(recorded) if isinstance(recorded, str) else {}
 
 
 # Steps that decide whether Pods like it are rewritten.
@@ -485,14 +274,6 @@ def _reachability(context: PodContext) -> Iterator[Finding]:
 # Steps about its images, their pulls and the dry run.
 
 
-def is_qualified(image: str) -> bool:
-    """Return whether an image names its registry, or is not a valid reference."""
-    try:
-        return reference.parse(image).qualified
-    except InvalidReference:
-        return True
-
-
 def _of_image(image: Image, *, exists: bool) -> Finding:
     what = str(image.place)
     if image.resolution is None:
@@ -509,7 +290,7 @@ def _record(analysis: PodAnalysis) -> Iterator[Finding]:
     if not analysis.context.exists:
         return
     verified = {image.place.name for image in analysis.images if image.changed}
-    others = [name for name in _recorded(analysis.context.manifest) if name not in verified]
+    others = [name for name in recorded_originals(analysis.context.manifest) if name not in verified]
     if not others:
         return
     names = ", ".join(truncate(name, _NAME) for name in others[:_NAMED])
@@ -556,7 +337,7 @@ def _dry_run(analysis: PodAnalysis) -> Finding | None:
     if trial.stored is None:
         why = f"the API server refuses the Pod: {truncate(trial.refusal, _SHOWN)}"
         return Finding(Mark.FAIL, Code.DRYRUN_REFUSED, what, why, "fix what the API server reports")
-    tried = {(one.field, one.name): one.image for one in _places(trial.stored)}
+    tried = {(one.field, one.name): one.image for one in image_fields(trial.stored)}
     written = {(one.place.field, one.place.name): one.written for one in analysis.images}
     rewritten = sorted(name for (field, name), image in written.items() if tried.get((field, name), image) != image)
     if rewritten:

@@ -7,7 +7,8 @@ import msgspec
 
 from webhook.config.effective import EffectiveConfig
 from webhook.diagnostics import running_pods
-from webhook.diagnostics.explain.analysis import PodContext, as_written
+from webhook.diagnostics.explain.pod_context import PodContext
+from webhook.diagnostics.explain.pod_images import as_written
 from webhook.diagnostics.explain.subjects import POD, Kind, Subject
 from webhook.diagnostics.restart_commands import WorkloadName
 from webhook.errors import ClusterError, NotReadable

@@ -9,7 +9,8 @@ from msgspec import Struct
 from webhook.constants import DOCS, ENABLED_LABEL, READER_ROLE
 from webhook.diagnostics import pull_errors, waiting, webhook_match
 from webhook.diagnostics.explain import analysis as cases
-from webhook.diagnostics.explain.analysis import PodAnalysis, PodContext
+from webhook.diagnostics.explain.analysis import PodAnalysis
+from webhook.diagnostics.explain.pod_context import PodContext
 from webhook.diagnostics.explain.reachability import check_installation
 from webhook.diagnostics.remedy import Remedy
 from webhook.errors import NotPermitted, NotReadable
