@@ -49,7 +49,7 @@ def test_audit_log_matches_stored_pod(cluster: Cluster, served: str) -> None:
     assert originals(stored) == {"audited": IMAGE}
     after = images(stored)["audited"]
     assert annotations[f"{_WEBHOOK}/images"].startswith(f"container audited: {IMAGE} -> {after} ")
-    assert [annotations[f"{_WEBHOOK}/pull-secret"]] == [f"{secret} appended" for secret in pull_secrets(stored)]
+    assert [annotations[f"{_WEBHOOK}/pull-secret"]] == [f"added {secret}" for secret in pull_secrets(stored)]
 
 
 def _creation(log: Path, start: int, stored: Manifest) -> Manifest | None:
