@@ -43,7 +43,7 @@ _DEFAULTS: Settings = {
 _METRICS = "registry_webhook_refresher_"
 _ADDRESS = re.compile(r"probe server started address=(\S+)")
 _RELOADED = "configuration reloaded"
-_ROUND = " credential refresh "
+_ROUND = re.compile(" credential (?:refresh|read by) ")
 #: Seconds within which it is gone after SIGTERM, on a machine that is busy.
 _LEAVING = 5.0
 
@@ -88,8 +88,9 @@ class Sidecar:
         self._output = folder / "log"
         self._output.touch()
         self._confidential = confidential
+        # A replica that does not write logs its refreshes at the level debug.
         self._command = [sys.executable, "-m", "webhook", "refresh", f"--kubeconfig={kubeconfig}"]
-        self._command.append(f"--config={self._configuration}")
+        self._command += [f"--config={self._configuration}", "--log-level=debug"]
         self._settings = {**_DEFAULTS, _USERNAME: self.username, "webhook.credential.file": str(self.password_file)}
         self._process: subprocess.Popen[bytes] | None = None
         self._url = ""
@@ -237,9 +238,9 @@ class Sidecar:
         for _ in range(times):
             self._turns += 1
             # Those of a replica that does not write are in its log alone.
-            before = self.log().count(_ROUND)
+            before = len(_ROUND.findall(self.log()))
             _replace(self.password_file, self.password + "\n" * (self._turns % 2))
-            eventually("it makes a pass", lambda before=before: self.log().count(_ROUND) > before)  # type: ignore[misc]
+            eventually("it makes a pass", lambda before=before: len(_ROUND.findall(self.log())) > before)  # type: ignore[misc]
 
     def _said(self) -> str:
         """Give all that it has said so far."""
