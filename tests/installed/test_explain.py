@@ -266,7 +266,7 @@ def test_explain_no_secret_or_untrusted_webhook_named(installed: Installation, c
             f"Pod {namespace}/made was rewritten, but its images cannot be pulled",
             f"Secret {namespace}/{PULL_SECRET} does not exist",
         )
-        assert "logs deployment/registry-webhook -c refresher" in _commands(ran)[0]
+        assert "logs -l app.kubernetes.io/name=registry-webhook -c refresher" in _commands(ran)[0]
 
         _put_bundle(cluster, b"")
         verdict, cause = _said(_explain(served, _unanswered(cluster, served, "no-bundle")))
