@@ -72,7 +72,8 @@ def test_list_error_status_mapped(place: Place, counted: Counted, code: int, kin
     ):
         counted.cluster.namespaces.list()
     assert type(caught.value) is kind
-    assert str(caught.value).endswith(f": for a reason ({code})")
+    reason = "the API server rejected the credentials" if code == 401 else "for a reason"
+    assert str(caught.value).endswith(f": {reason} ({code})")
     assert counted.requests == [("GET", str(code))]
 
 

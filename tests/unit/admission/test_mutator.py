@@ -327,8 +327,8 @@ def test_audit_annotations_describe_every_image() -> None:
         "outcome": "rewritten: 1 of 3 images",
         "images": f"container a: nginx -> {SERVER}/nginx (no registry specified, prefixed with {SERVER}); "
         "container b: gcr.io/x unchanged (excluded by gcr.io/**); "
-        "container c: Bad Name unchanged (not an image name: contains a space or another character that image names do "
-        "not have)",
+        'container c: "Bad Name" unchanged (not an image name: contains a space or another character that image names '
+        "do not have)",
         "pull-secret": f"added {SECRET}",
     }
 
