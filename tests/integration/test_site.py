@@ -1,12 +1,13 @@
 """The documentation site: its Markdown is converted right, and its navigation has every page."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 import yaml
+
+from tests.support import ci_scripts
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -23,12 +24,7 @@ _Loader.add_multi_constructor("tag:yaml.org,2002:python/", lambda _loader, _suff
 
 @pytest.fixture(scope="module")
 def hook() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("site_hook", CHECKOUT / ".ci" / "site.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_scripts.load("site")
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """`.ci/words.py` finds the words to avoid where a person reads them, and nowhere else."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
 import pytest
+
+from tests.support import ci_scripts
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -14,12 +15,7 @@ if not (CHECKOUT / ".ci").exists():
 
 @pytest.fixture(scope="module")
 def words() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("words", CHECKOUT / ".ci" / "words.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_scripts.load("words")
 
 
 @pytest.mark.parametrize(
