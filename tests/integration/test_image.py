@@ -1,6 +1,5 @@
 """The image contains everything that the program loads, and its version."""
 
-import importlib.util
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from types import ModuleType
 import pytest
 
 import webhook
+from tests.support import ci_scripts
 from tests.support.refresher_process import PASSWORD, Place, make_pair, make_place, run
 
 _CHECKOUT = Path(__file__).parents[2]
@@ -36,12 +36,7 @@ sys.meta_path.insert(0, LeftOut())
 @pytest.fixture(scope="module")
 def slim() -> ModuleType:
     """What makes the image smaller; it is no part of the package."""
-    spec = importlib.util.spec_from_file_location("slim", _CHECKOUT / ".ci" / "slim.py")
-    assert spec
-    assert spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return ci_scripts.load("slim")
 
 
 @pytest.fixture
