@@ -18,10 +18,11 @@ from slim import WHOLE
 
 LOCK = "requirements-fast.lock"
 
-#: The image's platforms, as PEP 508 environments.
+#: One of the image's platforms, as a PEP 508 environment: both have the same packages.
 IMAGE = {
     "implementation_name": "cpython",
     "os_name": "posix",
+    "platform_machine": "x86_64",
     "platform_python_implementation": "CPython",
     "platform_system": "Linux",
     "python_full_version": "3.11.0",
