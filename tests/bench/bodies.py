@@ -102,8 +102,9 @@ def _review(number: int, pod: dict[str, Any], operation: str = "CREATE", **reque
 
 
 def _pod(number: int, names: list[str], *, volumes: int = 2, bare: bool = False) -> dict[str, Any]:
-    service_account = {"name": "kube-api-access-x7k2p", "readOnly": True}
-    mount = {**service_account, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
+    # API servers add it to each Pod, with a random name, before they call webhooks.
+    token = f"kube-api-access-{hashlib.sha256(str(number).encode()).hexdigest()[:5]}"
+    mount = {"name": token, "readOnly": True, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount"}
     return {
         "apiVersion": "v1",
         "kind": "Pod",
@@ -142,7 +143,7 @@ def _pod(number: int, names: list[str], *, volumes: int = 2, bare: bool = False)
         "spec": {
             "volumes": [
                 {
-                    "name": "kube-api-access-x7k2p",
+                    "name": token,
                     "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]},
                 },
                 *({"name": f"scratch-{at}", "emptyDir": {"sizeLimit": "1Gi"}} for at in range(volumes)),

@@ -26,6 +26,7 @@ STORED_LIMIT = 1536 * 1024
 _LEAST = {"containers": 32, "init_containers": 32, "ephemeral_containers": 32, "volumes": 11, "image_pull_secrets": 4}
 
 _NEVER = "Never"
+_NO_IMAGE = Volume()
 
 
 class Spec(Struct, frozen=True, gc=False, rename="camel"):
@@ -37,6 +38,13 @@ class Spec(Struct, frozen=True, gc=False, rename="camel"):
     volumes: tuple[Volume, ...] | None = None
     image_pull_secrets: tuple[SecretName, ...] | UnsetType | None = None
     """UNSET if it exists and is not a list, so that it cannot be appended to."""
+
+    def with_image_volumes_only(self) -> "Spec":
+        """Return the spec with an empty volume in place of each without an image, so that positions stay."""
+        if not self.volumes:
+            return self
+        volumes = [volume if volume.image else _NO_IMAGE for volume in self.volumes]
+        return msgspec.structs.replace(self, volumes=tuple(volumes))
 
 
 class Annotations(Struct, frozen=True, gc=False):
@@ -69,9 +77,16 @@ class Pod(Struct, frozen=True, gc=False):
     spec: Spec | None = None
 
     def without_identity(self) -> "Pod":
-        """Return the Pod without its names, so that all Pods of one template are equal."""
+        """Return the Pod without its names and those of volumes without an image: all Pods of one template are equal.
+
+        API servers add a volume with a random name to each Pod before they call webhooks: `kube-api-access-x7k2p`, for
+        the token of its ServiceAccount.
+        """
         metadata = self.metadata
-        return Pod(metadata and Metadata(None, None, metadata.labels, metadata.annotations), self.spec)
+        return Pod(
+            metadata and Metadata(None, None, metadata.labels, metadata.annotations),
+            self.spec and self.spec.with_image_volumes_only(),
+        )
 
     def with_ephemeral_containers_of(self, other: "Pod") -> "Pod":
         """Return the Pod with the ephemeral containers of another."""

@@ -1,5 +1,6 @@
 """The cache of decisions does not change answers and has limited memory."""
 
+import base64
 import json
 import tracemalloc
 import weakref
@@ -80,6 +81,9 @@ SPECS: list[dict[str, Any]] = [
     {"initContainers": containers(a="nginx")},
     {"ephemeralContainers": containers(a="nginx")},
     {"volumes": [{"name": "a", "image": {"reference": "nginx"}}]},
+    {"volumes": [{"name": "b", "image": {"reference": "nginx"}}]},
+    {"volumes": [{"name": "c"}, {"name": "a", "image": {"reference": "nginx"}}]},
+    {"volumes": [{"name": "a", "image": {"reference": "nginx"}}, {"name": "c"}]},
     {"containers": [{}, {"name": "a", "image": "nginx"}]},
     {"containers": containers(a="nginx"), "imagePullSecrets": None},
     {"containers": containers(a="nginx"), "imagePullSecrets": []},
@@ -128,6 +132,18 @@ def test_cache_pods_of_template_share_decision() -> None:
     assert seen == ["nginx", "quay.io/x", "ghcr.io/y"]
     assert [each.name for each in decided] == ["web-1", "web-2", "web-3"]
     assert [json.loads(each.answer)["response"]["uid"] for each in decided] == ["u-web-1", "u-web-2", "u-web-3"]
+
+
+def test_cache_volumes_without_image_ignored() -> None:
+    made, seen = counting()
+    for name in ("kube-api-access-x7k2p", "kube-api-access-9q4zd"):
+        token = {"name": name, "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+        data = {"name": "data", "image": {"reference": "redis"}}
+        answer = json.loads(made.review(review.encode_review(template(volumes=[token, data]))).answer)["response"]
+        assert {"op": "replace", "path": "/spec/volumes/1/image/reference", "value": "registry.example.com/redis"} in (
+            json.loads(base64.b64decode(answer["patch"]))
+        )
+    assert seen == ["nginx", "quay.io/x", "ghcr.io/y", "redis"]
 
 
 @pytest.mark.parametrize("version", ["admission.k8s.io/v1", "admission.k8s.io/v1beta1"])
