@@ -10,6 +10,9 @@ from webhook.constants import ORIGINALS_ANNOTATION
 SERVER = "registry.example.com"
 SECRET = "registry-webhook-pull"  # noqa: S105 - its name
 
+#: More bodies than any cache has decisions or images of, so that one that is sent again is new again.
+UNCACHEABLE = 3_000
+
 #: Images as people write them: what a cluster runs is a few hundred of them at most, again and again.
 _IMAGES = (
     "nginx:1.29",
@@ -37,6 +40,14 @@ def small(number: int) -> bytes:
 def usual(number: int) -> bytes:
     """Three containers, as a Deployment's ReplicaSet makes them: 5 KB."""
     return _review(number, _pod(number, ["app", "proxy", "logs"]))
+
+
+def known(number: int) -> bytes:
+    """A usual one of a new workload: other containers of images that are known, so that no decision on it is cached."""
+    pod = _pod(number, [f"{name}-{number}" for name in ("app", "proxy", "logs")])
+    for at, container in enumerate(pod["spec"]["containers"]):
+        container["image"] = _IMAGES[number // len(_IMAGES) ** at % len(_IMAGES)]
+    return _review(number, pod)
 
 
 def unseen(number: int) -> bytes:

@@ -35,10 +35,18 @@ class Contender(NamedTuple):
     """The process that answers reviews."""
     ready: float
     """Seconds from its start until it answered."""
+    supervisor: int | None = None
+    """The process that started it."""
 
     def memory(self) -> float:
         """The memory that it holds now, in MiB."""
-        return _status(self.pid, "VmRSS")
+        return _memory(self.pid, "Rss")
+
+    def memory_with_supervisor(self) -> float:
+        """The same with that of its supervisor; what both have in common counts once, as in a container."""
+        supervisor = self.supervisor
+        own = 0.0 if supervisor is None else _memory(supervisor, "Private_Clean", "Private_Dirty")
+        return self.memory() + own
 
     def cpu(self) -> float:
         """The seconds that it has computed so far."""
@@ -122,7 +130,7 @@ class Arena:
         with _running(command, log, self._cores) as process:
             ready = _wait(lambda: _answers(f"http://127.0.0.1:{health}/readyz"), process, log)
             (worker,) = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            yield Contender(name, port, int(worker), ready)
+            yield Contender(name, port, int(worker), ready, process.pid)
 
     def load(self, server: Contender, exchanges: Exchanges, *arguments: str) -> Figures:
         """Send the load that the arguments say."""
@@ -224,6 +232,8 @@ def _free_port() -> int:
         return port
 
 
-def _status(pid: int, key: str) -> float:
-    values = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return int(values[key].split()[0]) / 1024
+def _memory(pid: int, *kinds: str) -> float:
+    """Return the MiB of a process of some kinds, as its file `smaps_rollup` names them."""
+    _, *lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    values = dict(line.split(":", 1) for line in lines)
+    return sum(int(values[kind].split()[0]) for kind in kinds) / 1024
