@@ -30,9 +30,10 @@ _STAGES: dict[str, dict[str, set[str] | None]] = {
     "waiting, reading from the kernel, event loop": {"ssl.py": {"pending"}, "http1.py": {"get_buffer"}},
     "TLS, incoming": {"ssl.py": {"read"}},
     "HTTP": {
-        "http1.py": {"buffer_updated", "_feed", "_answer", "_request", "_reply", "_start_idle_timeout", "_headers"},
+        "http1.py": {"buffer_updated", "_feed", "_answer", "_request", "_reply", "_start_idle_timeout"},
+        "request_parser.py": None,
         "request_scheduler.py": None,
-        "wsgi.py": None,
+        "applications.py": None,
     },
     "the content type, the Reply": {"routes.py": {"header", "mutate", "_answer"}},
     "decoding the review": {"review.py": {"decode", "_decode_in_parts"}},

@@ -108,7 +108,7 @@ def test_generated_bodies_sent_answered_or_refused(server: Server, form: Form, f
 
 
 #: Answers that there can be to HTTP that is none; the last two are right where nobody knows the coding or version.
-_REFUSALS = {400, 404, 405, 413, 414, 415, 417, 431, 501, 505}
+_REFUSALS = {400, 404, 405, 413, 414, 415, 431}
 #: Seconds in which an answer has come, if one comes; whoever is too slow for it here has fewer answers to count.
 _QUIET = 0.1
 

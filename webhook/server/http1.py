@@ -1,8 +1,7 @@
 """HTTP/1.1 on one connection: requests of limited size and duration, answered in the order in which they arrived.
 
-Requests are parsed by gunicorn_h1c, which is in C, if it is installed, and otherwise by gunicorn's parser in Python.
-gunicorn's ASGI protocol, with tasks and messages for each request, costs more than a review and is not used:
-`RequestScheduler` answers most requests as soon as their last byte is read.
+`RequestScheduler` answers most requests as soon as their last byte is read. A task for each request would cost as much
+as a review.
 
 A connection has one deadline at a time: for the first request, counted from the accept; for each further request,
 counted from its first byte; for the client to read an answer; or for the next request to begin. The listener calls
@@ -11,7 +10,6 @@ counted from its first byte; for the client to read an answer; or for the next r
 
 import asyncio
 import logging
-import re
 import socket
 import struct
 import time
@@ -22,44 +20,29 @@ from email.utils import formatdate
 from functools import lru_cache
 from http import HTTPStatus
 from math import inf
-from typing import Any, NamedTuple, cast
-
-from gunicorn.asgi.parser import InvalidHeader, ParseError, PythonProtocol
+from typing import NamedTuple, cast
 
 from webhook import log
 from webhook.admission import review
 from webhook.server import routes
 from webhook.server.memory_budget import MemoryBudget
 from webhook.server.refusals import Refusal, Refused
+from webhook.server.request_parser import Head, MalformedRequest, RequestParser
 from webhook.server.request_scheduler import PendingRequest, RequestScheduler
 from webhook.server.routes import Reply, Request
-
-try:
-    from gunicorn_h1c import H1CProtocol
-except ImportError:
-    H1CProtocol = None
 
 #: Seconds for a TLS handshake and the first request, and for each further request from its first byte on. Also for a
 #: client that has stopped reading an answer to continue.
 REQUEST_TIMEOUT = 5.0
 #: Seconds. API servers keep idle connections for 90 s; closing one sooner can lose a request that is on its way.
 KEEPALIVE_TIMEOUT = 120.0
-PARSER = "python" if H1CProtocol is None else "gunicorn_h1c"
-
-_Parser = H1CProtocol or PythonProtocol
-_LIMITS = {"limit_request_line": 4094, "limit_request_fields": 100, "limit_request_field_size": 8190}
-#: The C parser raises two classes of its own, whose nearest common base is ValueError.
-_MALFORMED = (ParseError, ValueError)
-_STATUS = {"LimitRequestLine": 414, "LimitRequestHeaders": 431, "UnsupportedTransferCoding": 501}
-#: Bytes read at once. The C parser keeps no more of what follows a complete request.
+#: Bytes read at once.
 READ = 64 * 1024
 #: Bytes. A longer answer is written in pieces, to notice that a client has stopped reading, and to count what is not
 #: written yet.
 _PIECE = 32 * 1024
 #: Copies of an unread byte: the answer, its encryption, and the buffers of OpenSSL and of the event loop.
 _COPIES = 4
-#: What precedes the path in a target in absolute form (RFC 9112 section 3.2.2).
-_ABSOLUTE = re.compile(rb"\Ahttps?://[^/?]*/?", re.IGNORECASE)
 #: SO_LINGER: discard unsent data on close.
 _ABORT = struct.pack("ii", 1, 0)
 
@@ -96,11 +79,8 @@ class Protocol(asyncio.BufferedProtocol):
     def __init__(self, context: ProtocolContext, client: str, on_lost: Callable[["Protocol"], None]) -> None:
         self._context = context
         self._on_lost = on_lost
-        self._body: list[bytes] = []
-        self._coalesced = 0  # number of pieces at the start of the body that need no more joining,
-        self._size = 0  # and the bytes in them
         self._received = 0  # bytes of a request that is not complete or not answered: head, framing and body
-        self._parser: Any = _Parser(on_body=self._body.append, **_LIMITS)
+        self._parser = RequestParser()
         self._is_asked_for_body = False
         self._unsent = memoryview(b"")
         self._is_closing = False  # close the connection after the answer that is being written
@@ -131,11 +111,12 @@ class Protocol(asyncio.BufferedProtocol):
         self._cancel()
         self._context.memory.set_usage(self, 0)
         self._on_lost(self)
+        self._parser.close()
         # Break the reference cycle: what TLS holds for a connection is too much to leave to the garbage collector.
         del self.transport
 
     def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002 - asyncio's name
-        """Return a buffer no larger than what the parser keeps."""
+        """Return a buffer, smaller by what waits for its turn."""
         buffer = self._context.buffer
         return buffer[: READ - len(self._pipelined)] if self._pipelined else buffer
 
@@ -226,15 +207,16 @@ class Protocol(asyncio.BufferedProtocol):
             return
         parser = self._parser
         try:
-            parser.feed(data)
-        except _MALFORMED as error:
-            self._refuse_malformed(error)
+            used = parser.feed(data)
+        except MalformedRequest as error:
+            problem = log.shorten(f"the request is malformed: {error}", 200)
+            self._write(self._refuse(routes.text(error.status, problem), Refusal.MALFORMED_HTTP), is_closing=True)
             return
-        if not parser.is_complete:
+        if parser.head is None or not parser.is_complete:
             self._handle_partial(len(data))
             return
-        rest = parser.remaining()
-        self._answer()
+        rest = bytes(data[used:])
+        self._answer(parser.head)
         if not rest or self._is_discarding:
             return
         if self._pending is not None:
@@ -266,44 +248,30 @@ class Protocol(asyncio.BufferedProtocol):
         if self.is_idle:
             self._start_request_timeout()
         self._received += received
-        piece = b"".join(self._body[self._coalesced :])
-        if piece:
-            # Each piece has an overhead, which exceeds the content of tiny ones.
-            self._body[self._coalesced :] = [piece]
-            self._coalesced += 1
-            self._size += len(piece)
         self._update_memory()
-        if self._is_discarding:
+        head, body = self._parser.head, self._parser.body
+        if head is None or self._is_discarding:
             return
-        expects = not self._is_asked_for_body and self._header(b"expect").lower() == b"100-continue"
-        if max(self._size, self._parser.content_length or 0) > review.BODY_LIMIT:
+        expects = head.expects_continue and not self._is_asked_for_body
+        if max(len(body), head.content_length or 0) > review.BODY_LIMIT:
             # The beginning of the body has the review's uid. An API server sends it immediately after the head.
-            if self._size or expects:
-                self._drop_body(self._answer_truncated())
+            if body or expects:
+                self._drop_body(self._answer_truncated(head))
         elif expects:
             self._is_asked_for_body = True
-            # RFC 9110 section 10.1.1: not if the client sends the body anyway, and not to HTTP/1.0.
-            if not self._size and self._parser.http_version >= (1, 1):
+            # RFC 9110 section 10.1.1: not if the client sends the body anyway.
+            if not body:
                 self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
-
-    def _refuse_malformed(self, error: Exception) -> None:
-        problem = log.shorten(f"the request is malformed: {error}", 200)
-        reply = routes.text(_STATUS.get(type(error).__name__, 400), problem)
-        self._write(self._refuse(reply, Refusal.MALFORMED_HTTP), is_closing=True)
 
     def _refuse(self, reply: Reply, reason: Refusal) -> Reply:
         """Report a refusal, and return the reply."""
         self._context.on_refuse(Refused(reply.status, reason, self.client, reply.line))
         return reply
 
-    def _answer_truncated(self) -> Reply:
+    def _answer_truncated(self, head: Head) -> Reply:
         """Answer a request whose body is too large from its beginning."""
-        beginning = b""
-        for piece in self._body:
-            beginning += piece[: READ - len(beginning)]
-            if len(beginning) == READ:
-                break
-        return self._context.truncated(self._request(beginning)) or self._refuse(routes.TOO_LARGE, Refusal.TOO_LARGE)
+        request = self._request(head, bytes(self._parser.body[:READ]))
+        return self._context.truncated(request) or self._refuse(routes.TOO_LARGE, Refusal.TOO_LARGE)
 
     def _drop_body(self, reply: Reply) -> None:
         """Answer before the rest of the body has arrived, and discard the rest.
@@ -311,56 +279,29 @@ class Protocol(asyncio.BufferedProtocol):
         Closing the connection now could lose the answer: many clients read it only when they have sent everything.
         """
         self._is_discarding = True
-        self._body.clear()
-        self._parser = None  # frees the head
+        self._parser.start_next()
         self._received, self._pipelined = 0, b""
         self._context.memory.set_usage(self, 0)
         self._write(reply)
 
-    def _request(self, body: bytes) -> Request:
-        parser = self._parser
-        target = parser.path
-        if target[:1] != b"/":
-            target = _ABSOLUTE.sub(b"/", target, 1)
-        path, _, query = target.partition(b"?")
-        fields = _headers(parser)
-        headers = dict(fields)
-        if len(headers) < len(fields):
-            headers = _join_headers(fields)
-        return Request(parser.method, path, query, headers, body, self.client)
+    def _request(self, head: Head, body: bytes) -> Request:
+        path, _, query = head.target.partition(b"?")
+        return Request(head.method, path, query, head.headers, body, self.client)
 
-    def _answer(self) -> None:
-        parser = self._parser
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        self._keeps_alive = parser.should_keep_alive
-        self._with_body = parser.method != b"HEAD"
-        if len(body) > review.BODY_LIMIT:
-            self._write(self._answer_truncated(), is_closing=True)
+    def _answer(self, head: Head) -> None:
+        self._keeps_alive = head.keeps_alive
+        self._with_body = head.method != b"HEAD"
+        if len(self._parser.body) > review.BODY_LIMIT:
+            self._write(self._answer_truncated(head), is_closing=True)
             return
-        request = self._request(body)
-        headers = request.headers
-        host = headers.get(b"host")
-        # RFC 9112 section 3.2. A space means that two headers were joined.
-        if parser.http_version >= (1, 1) if host is None else b" " in host:
-            self._refuse_malformed(InvalidHeader("not exactly one Host header"))
-            return
-        if not parser.path.isascii():
-            self._refuse_malformed(InvalidHeader("the target is not ASCII"))
-            return
-        if b"transfer-encoding" in headers and not parser.is_chunked:
-            # The C parser uses Content-Length, or 0, and would read the rest as the next request. RFC 9112 section 6.3
-            # requires a refusal.
-            self._refuse_malformed(InvalidHeader("Transfer-Encoding does not end with chunked"))
-            return
-        self._body.clear()
-        self._coalesced = self._size = 0
+        request = self._request(head, bytes(self._parser.body))
+        self._parser.start_next()
         self._is_asked_for_body = False
-        parser.reset()
         reply = self._context.scheduler.answer(request, self._on_answer)
         if isinstance(reply, PendingRequest):
             self._pending = reply
             self.is_idle, self.deadline = False, inf
-            self._received = len(body)
+            self._received = len(request.body)
             self._update_memory()
             return
         if self._received:
@@ -409,23 +350,6 @@ class Protocol(asyncio.BufferedProtocol):
         # Close only when most of it is read: a closed connection has less time to send the rest.
         if self._is_closing and not self._unsent and not self._is_paused:
             self.close()
-
-    def _header(self, name: bytes) -> bytes:
-        return dict(_headers(self._parser)).get(name, b"")
-
-
-def _headers(parser: Any) -> list[tuple[bytes, bytes]]:
-    """Return a request's headers, with names in lower case."""
-    headers: list[tuple[bytes, bytes]] = parser.headers if H1CProtocol is None else parser.asgi_headers
-    return headers
-
-
-def _join_headers(fields: list[tuple[bytes, bytes]]) -> dict[bytes, bytes]:
-    """Return headers by name; several of one name are one list (RFC 9110 section 5.3)."""
-    headers: dict[bytes, bytes] = {}
-    for name, value in fields:
-        headers[name] = b"%b, %b" % (headers[name], value) if name in headers else value
-    return headers
 
 
 @lru_cache(16)

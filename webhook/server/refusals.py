@@ -35,7 +35,7 @@ class Refusal(StrEnum):
 
 #: HTTP statuses of refused requests.
 STATUSES = {
-    Refusal.MALFORMED_HTTP: (400, 414, 431, 501),
+    Refusal.MALFORMED_HTTP: (400, 414, 431),
     Refusal.CONTENT_TYPE: (415,),
     Refusal.MALFORMED_REVIEW: (400,),
     Refusal.TOO_LARGE: (413,),

@@ -23,8 +23,8 @@ from webhook import log
 from webhook.admission import review
 from webhook.admission.decision_cache import LONGEST_BODY
 from webhook.server import routes
+from webhook.server.applications import Application
 from webhook.server.routes import Reply, Request
-from webhook.server.wsgi import Application
 
 #: Bytes of the largest body that is answered on the event loop. A usual review has 5 KiB. The most expensive one of
 #: this size takes some 7 ms. Only decisions on bodies up to this size are cached, and the cache has no lock.

@@ -62,6 +62,13 @@ def text(status: int, line: str) -> Reply:
     return Reply(status, _TEXT, f"{line}\n".encode())
 
 
+def not_allowed(method: str) -> Reply:
+    """Return the reply to another method than the only one of a path."""
+    reply = text(405, "method not allowed")
+    return Reply(reply.status, (*reply.headers, ("Allow", "GET, HEAD" if method == "GET" else method)), reply.body)
+
+
+NOT_FOUND = text(404, "not found")
 TOO_LARGE = text(413, f"body is larger than {BODY_LIMIT // 1024 // 1024} MiB")
 #: Without Retry-After: API servers retry only if there is one, and the user's request would wait for that.
 OVERLOADED = text(503, "overloaded: too many or too large requests are in progress")

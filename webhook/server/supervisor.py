@@ -3,7 +3,6 @@
 import os
 import socket
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,8 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from webhook.admission.mutator import Mutator
-from webhook.server import flask_app, routes, wsgi
+from webhook.server import applications, routes
+from webhook.server.applications import dispatch
 from webhook.server.counters import ReviewCounters
 from webhook.server.http1 import REQUEST_TIMEOUT
 from webhook.server.metrics import Metrics
@@ -50,18 +50,17 @@ def _server_config(reloader: Reloader, drain: float) -> ServerConfig:
         return reloader.state.mutator
 
     counters = ReviewCounters()
-    reviews = wsgi.admission(mutator, counters, flask_app.admission(mutator, counters))
     metrics = Metrics(lambda: reloader.state, counters)
-    probes = partial(wsgi.call, flask_app.health(ready, lambda: routes.metrics(metrics.exposition())))
     https = PortConfig(
         "https",
-        reviews,
+        dispatch(applications.admission(mutator, counters)),
         CONNECTIONS,
         MEMORY_LIMIT,
         tls=lambda: reloader.state.tls,
-        truncated=wsgi.truncated(mutator, counters),
+        truncated=applications.truncated(mutator, counters),
     )
-    health = PortConfig("health", probes, HEALTH_CONNECTIONS, HEALTH_MEMORY_LIMIT)
+    probes = applications.health(ready, lambda: routes.metrics(metrics.exposition()))
+    health = PortConfig("health", dispatch(probes), HEALTH_CONNECTIONS, HEALTH_MEMORY_LIMIT)
     return ServerConfig((https, health), reloader.poll, on_stop, drain, metrics, counters)
 
 

@@ -1,7 +1,8 @@
-"""gunicorn's ASGI worker with our own accept loop: a connection limit, a certificate that can be replaced, a drain.
+"""A gunicorn worker with our own event loop: a connection limit, a certificate that can be replaced, a drain.
 
-`ASGIWorker` itself creates its TLS context once and has no limit. `_serve` is a private name of gunicorn and may
-change: `gunicorn==27.0.*` is pinned, and tests cover the code that depends on it.
+It rests on what gunicorn documents of `gunicorn.workers.base.Worker`: `run` is the main loop, `notify` the heartbeat,
+`sockets` are the listening sockets, and `alive` becomes false when the worker must stop. All connections are accepted
+here, so that no gunicorn can serve them without TLS.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import logging
 import os
 import resource
 import signal
+import socket
 import ssl
 import sys
 from collections.abc import Callable, Sequence
@@ -17,17 +19,17 @@ from contextlib import suppress
 from functools import partial
 from typing import NamedTuple
 
-from gunicorn.workers.gasgi import ASGIWorker
+from gunicorn.workers import base
 
 from webhook import log
 from webhook.admission.review import BODY_LIMIT
+from webhook.server.applications import Application, TruncatedApplication
 from webhook.server.counters import ReviewCounters
-from webhook.server.http1 import PARSER, READ, REQUEST_TIMEOUT, ProtocolContext
+from webhook.server.http1 import READ, REQUEST_TIMEOUT, ProtocolContext
 from webhook.server.listener import Listener
 from webhook.server.memory_budget import MemoryBudget
 from webhook.server.metrics import CloseReason, Metrics
 from webhook.server.request_scheduler import SIGNALS, RequestScheduler, background_executor
-from webhook.server.wsgi import Application, TruncatedApplication
 
 #: Connections at a time on the TLS port, and on the port for probes: a flood of one cannot starve the other.
 CONNECTIONS, HEALTH_CONNECTIONS = 500, 100
@@ -76,25 +78,40 @@ class ServerConfig(NamedTuple):
     counters: ReviewCounters
 
 
-class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
+class Worker(base.Worker):  # type: ignore[misc] # gunicorn has no types
     """Serves a `ServerConfig`."""
 
     alive: bool
+    _is_immediate = False  # stop without a drain
 
-    async def _serve(self) -> None:
-        log.batch(self.loop.call_soon)
+    def run(self) -> None:
+        with asyncio.Runner(loop_factory=_new_event_loop) as runner:
+            try:
+                runner.run(self._serve(self.wsgi))
+            finally:
+                # No client waits for an answer any more, and a signal while the event loop is shut down would be
+                # logged as an error: Ctrl-C in a terminal reaches this process twice, from the terminal and from the
+                # supervisor.
+                signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+
+    async def _serve(self, config: ServerConfig) -> None:
+        self._loop = asyncio.get_running_loop()
+        log.batch(self._loop.call_soon)
         try:
-            await self._run(self.asgi)
+            await self._run(config)
         finally:
             log.batch(None)
 
     async def _run(self, config: ServerConfig) -> None:
         self._stop = asyncio.Event()
+        self._loop.add_signal_handler(signal.SIGTERM, self._begin_stop)
+        for number in (signal.SIGINT, signal.SIGQUIT):
+            self._loop.add_signal_handler(number, partial(self._begin_stop, is_immediate=True))
         sys.setswitchinterval(_SWITCH_INTERVAL)
         listeners = self._listeners(config)
-        tasks = [self.loop.create_task(listener.expire()) for listener in listeners]
+        tasks = [self._loop.create_task(listener.expire()) for listener in listeners]
         polled = asyncio.Event()
-        tasks.append(self.loop.create_task(self._poll(config, polled)))
+        tasks.append(self._loop.create_task(self._poll(config, polled)))
         # A worker that replaces another starts with the files as the supervisor read them at startup, which may have
         # changed since.
         while not polled.is_set() and self.alive and self.ppid == os.getppid():
@@ -108,8 +125,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
             log.event(
                 "server started",
                 addresses=", ".join(listener.address for listener in listeners),
-                loop=type(self.loop).__module__.partition(".")[0],
-                parser=PARSER,
+                loop=type(self._loop).__module__.partition(".")[0],
                 pid=os.getpid(),
             )
         )
@@ -129,15 +145,17 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         for port, own, limit in zip(config.ports, self.sockets, _connection_limits(config.ports), strict=True):
             on_close = config.metrics.on_close(port.name)
             context = ProtocolContext(
-                RequestScheduler(port.application, self.loop),
+                RequestScheduler(port.application, self._loop),
                 self,
                 memoryview(bytearray(READ)),
                 MemoryBudget(port.memory_limit, partial(on_close, CloseReason.MEMORY)),
-                self.loop.time,
+                self._loop.time,
                 config.counters.refuse,
                 port.truncated,
             )
-            listener = Listener(own.sock, limit, context, port.tls, on_close)
+            listening = socket.socket(fileno=os.dup(own.fileno()))
+            own.close()
+            listener = Listener(listening, limit, context, port.tls, on_close)
             config.metrics.watch(port.name, listener)
             listeners.append(listener)
         return listeners
@@ -151,7 +169,7 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         executor = background_executor("poll")
         while True:
             try:
-                await self.loop.run_in_executor(executor, config.poll)
+                await self._loop.run_in_executor(executor, config.poll)
             except Exception as error:  # noqa: BLE001 - the current state is still served
                 _log.error(log.event("reading the files failed", error=log.location(error)))
             polled.set()
@@ -163,17 +181,17 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
         Every answer closes its connection. New connections are accepted until clients have learned that this endpoint
         is gone. Then they are refused, idle ones are closed, and requests in flight are answered.
         """
-        if self._quick_shutdown:
+        if self._is_immediate:
             seconds = 0.0
         _log.info(log.event("shutdown started", drain_seconds=seconds))
-        deadline = self.loop.time() + seconds
-        while self.loop.time() < deadline and not self._quick_shutdown:
+        deadline = self._loop.time() + seconds
+        while self._loop.time() < deadline and not self._is_immediate:
             self.notify()
             await asyncio.sleep(0.05)
         for listener in listeners:
             listener.refuse()
-        deadline = self.loop.time() + REQUEST_TIMEOUT
-        while any(listener.open for listener in listeners) and self.loop.time() < deadline and not self._quick_shutdown:
+        deadline = self._loop.time() + REQUEST_TIMEOUT
+        while any(listener.open for listener in listeners) and self._loop.time() < deadline and not self._is_immediate:
             self.notify()
             # Read what arrived while the process was not scheduled, before its connection looks idle and is closed.
             await asyncio.sleep(0.05)
@@ -181,19 +199,19 @@ class Worker(ASGIWorker):  # type: ignore[misc] # gunicorn has no types
                 listener.close_idle()
         _log.info(log.event("shutdown completed", aborted_connections=sum(listener.open for listener in listeners)))
 
-    def _cleanup(self) -> None:
-        # No client waits for an answer any more, and a signal while the event loop is shut down would be logged as an
-        # error: Ctrl-C in a terminal reaches this process twice, from the terminal and from the supervisor.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
-        super()._cleanup()
-
-    def handle_exit_signal(self) -> None:  # SIGTERM: drain
-        super().handle_exit_signal()
+    def _begin_stop(self, *, is_immediate: bool = False) -> None:
+        self.alive = False
+        self._is_immediate |= is_immediate
         self._stop.set()
 
-    def handle_quit_signal(self) -> None:  # SIGINT, SIGQUIT: stop at once
-        super().handle_quit_signal()
-        self._stop.set()
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's event loop, or asyncio's where uvloop has no wheels."""
+    try:
+        import uvloop  # noqa: PLC0415 - the supervisor does not need it
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _connection_limits(ports: Sequence[PortConfig]) -> list[int]:

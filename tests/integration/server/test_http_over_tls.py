@@ -184,22 +184,22 @@ def test_request_byte_by_byte_answered(server: Server, request_: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("coding", "statuses"),
+    "coding",
     [
-        (b"gzip", {400}),
-        (b"identity", {400}),
-        (b"chunked, gzip", {400}),
-        (b"chunked, chunked", {400}),
-        (b"chunked\r\nTransfer-Encoding: gzip", {400}),
-        (b"unheard-of", {400, 501}),  # either is right, and the parsers differ
+        b"gzip",
+        b"identity",
+        b"chunked, gzip",
+        b"gzip, chunked",
+        b"chunked, chunked",
+        b"chunked\r\nTransfer-Encoding: gzip",
+        b"unheard-of",
     ],
 )
-def test_body_without_clear_end_refused_and_closed(server: Server, coding: bytes, statuses: set[int]) -> None:
+def test_body_without_clear_end_refused_and_closed(server: Server, coding: bytes) -> None:
     with talking(server) as wire:
         wire.send(HEAD + b"Transfer-Encoding: %b\r\n\r\n" % coding + GET)
         answer = wire.answer()
-        assert answer.status in statuses
-        assert answer.headers["Connection"] == "close"
+        assert (answer.status, answer.headers["Connection"]) == (400, "close")
         assert wire.statuses() == []
 
 
@@ -253,8 +253,7 @@ def test_ambiguous_request_refused_and_rest_ignored(server: Server, case: str) -
     with talking(server) as wire:
         wire.send(DOUBTFUL[case] + GET)
         answer = wire.answer()
-        # The parsers differ in which of these they say.
-        assert answer.status in {400, 413, 501}
+        assert answer.status == 400
         assert answer.headers["Connection"] == "close"
         assert wire.statuses() == []
 
@@ -262,8 +261,6 @@ def test_ambiguous_request_refused_and_rest_ignored(server: Server, case: str) -
 @pytest.mark.parametrize(
     ("request_", "status"),
     [
-        (b"CONNECT x:443 HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
         (b"TRACE / HTTP/1.1\r\nHost: x\r\n\r\n", 405),
         (GET.replace(b"Host: x", b"Host: x\r\nX: \xff\x80"), 200),
         (GET.replace(b"Host: x", b"Host: x\r\nX: %b" % (b" " * 4000)), 200),
@@ -279,14 +276,6 @@ def test_unusual_request_answered_with_exact_rest(server: Server, request_: byte
     with talking(server) as wire:
         wire.send(request_ + GET.replace(b"Host", b"Connection: close\r\nHost"))
         assert wire.statuses() == [status, 200]
-
-
-def test_gzip_chunked_body_is_bad_request(server: Server) -> None:
-    with talking(server) as wire:
-        wire.send(HEAD + b"Transfer-Encoding: gzip, chunked\r\n\r\n" + chunk(b"\x1f\x8b") + b"0\r\n\r\n")
-        answer = wire.answer()
-        assert answer.status == 400
-        assert answer.body.startswith(b"malformed review: invalid JSON")
 
 
 @pytest.mark.parametrize(
@@ -402,10 +391,8 @@ def test_percent_encoded_path(server: Server, start: bytes, status: int, allow: 
         (b"GET / HTTP/1.1\r\nHost: x\r\nX: %b\r\n\r\n" % (b"y" * 8200), 431),
         (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"X: y\r\n" * 99), 200),
         (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % (b"X: y\r\n" * 100), 431),
-        (
-            b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % ((b"X: %b\r\n" % (b"y" * 8000)) * 30),
-            200,
-        ),  # more than is read at once
+        (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % ((b"X: %b\r\n" % (b"y" * 8000)) * 8), 200),
+        (b"GET / HTTP/1.1\r\nHost: x\r\n%b\r\n" % ((b"X: %b\r\n" % (b"y" * 8000)) * 9), 431),
     ],
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else str(value),
 )
