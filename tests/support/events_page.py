@@ -109,6 +109,7 @@ kubectl and other clients print warnings of the webhook.
 | a Pod that was admitted without being examined | the cause |
 | an image is changed in a Pod that was created without the pull secret | the pull secret cannot be added later |
 | the annotation with the original images does not fit | the annotation is left out |
+| more warnings than an API server shows (4,096 characters) | how many are left out |
 """
 
 _OUTCOMES = {

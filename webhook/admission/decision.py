@@ -1,8 +1,8 @@
 """The decision on a review, with everything that the response, the log, metrics and the command `review` use of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from enum import StrEnum
-from typing import NamedTuple, Self
+from typing import NamedTuple, Self, TypeVar
 
 from msgspec import Struct
 
@@ -17,7 +17,11 @@ from webhook.log import Fields, joined, shorten
 #: The API server truncates a warning to 256 characters.
 #: https://pkg.go.dev/k8s.io/api/admission/v1#AdmissionResponse
 _WARNING_LIMIT = 256
+#: The API server sends no more characters of warnings to the user, and drops the rest.
+#: https://github.com/kubernetes/apiserver/blob/v0.34.2/pkg/endpoints/filters/warning.go
+_WARNINGS_LIMIT = 4096
 _NAME_LIMIT = 100
+_Subject = TypeVar("_Subject")
 
 
 class Outcome(StrEnum):
@@ -96,27 +100,51 @@ class Decision(Struct, frozen=True, gc=False):
 class DecisionBuilder:
     """Collects the changes to a Pod; `images` are those that were examined."""
 
-    __slots__ = ("changes", "drops_originals", "images", "operations", "pull_secret", "warnings")
+    __slots__ = ("_left_out", "_room", "_warnings", "changes", "drops_originals", "images", "operations", "pull_secret")
 
     def __init__(self, images: Sequence[ImageDecision] = ()) -> None:
         self.images = images
         self.changes = [image for image in images if image.resolution.rewritten]
         self.operations = [patch.replace(change.place.pointer, change.resolution.image) for change in self.changes]
-        self.warnings: list[str] = []
+        self._warnings: list[str] = []
+        self._room = _WARNINGS_LIMIT - _WARNING_LIMIT  # There is always room for the last one.
+        self._left_out = 0
         self.pull_secret: str | None = None
         """The name of the pull secret that is added."""
         self.drops_originals = False
         """Whether stale entries are removed from the annotation of original images."""
 
-    def descriptions(self) -> list[str]:
-        """Return a description of each change."""
-        added = [] if self.pull_secret is None else [f"added imagePullSecret {self.pull_secret}"]
-        dropped = (
-            [f"removed entries of annotation {ORIGINALS_ANNOTATION} that do not match this Pod"]
-            if self.drops_originals
-            else []
+    def warn(self, text: str) -> None:
+        """Add a warning."""
+        self.warn_of([text], str)
+
+    def warn_of(self, subjects: Sequence[_Subject], text: Callable[[_Subject], str]) -> None:
+        """Add a warning about each subject. Those that an API server would drop are counted, and not built."""
+        for position, subject in enumerate(subjects):
+            warning = shorten(text(subject), _WARNING_LIMIT)
+            self._room -= len(warning)
+            if self._room < 0:
+                self._left_out += len(subjects) - position
+                return
+            self._warnings.append(warning)
+
+    def warn_of_all(self) -> None:
+        """Add a warning about each change to the Pod."""
+        self.warn_of(self.changes, str)
+        if self.pull_secret is not None:
+            self.warn(f"added imagePullSecret {self.pull_secret}")
+        if self.drops_originals:
+            self.warn(f"removed entries of annotation {ORIGINALS_ANNOTATION} that do not match this Pod")
+
+    def warnings(self) -> tuple[str, ...] | None:
+        """Return the warnings, or None; if some were left out, the last one says how many."""
+        if not self._left_out:
+            return tuple(self._warnings) or None
+        number = len(self._warnings) + self._left_out
+        return (
+            *self._warnings,
+            f"left out {self._left_out:,} of {number:,} warnings: API servers show {_WARNINGS_LIMIT:,} characters",
         )
-        return [*map(str, self.changes), *added, *dropped]
 
     def summary(self) -> tuple[Outcome, str]:
         """Return the outcome of all changes, and its description."""
@@ -141,7 +169,7 @@ def decide(outcome: Outcome, why: str, builder: DecisionBuilder | None = None) -
         patch=patch.encode(builder.operations) if builder.operations else None,
         patch_type="JSONPatch" if builder.operations else None,
         audit_annotations=annotations,
-        warnings=tuple([shorten(warning, _WARNING_LIMIT) for warning in builder.warnings]) or None,
+        warnings=builder.warnings(),
     )
     images, operations = tuple(builder.images), tuple(builder.operations)
     fields = Fields({"outcome": outcome, "pull_secret": builder.pull_secret, "images": images or None})

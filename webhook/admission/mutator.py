@@ -130,7 +130,7 @@ class Mutator:
         else:
             self._warn_of_missing_secret(builder, new)
         if request.dry_run:
-            builder.warnings += builder.descriptions()
+            builder.warn_of_all()
         return decide(*builder.summary(), builder)
 
     def _unexamined(self, outcome: Outcome, why: str) -> Decision:
@@ -174,9 +174,7 @@ class Mutator:
             return
         value = _encoded(entries)
         if entries and (value is None or not _fits(value, present, request)):
-            builder.warnings.append(
-                f"omitted annotation {ORIGINALS_ANNOTATION}, because annotations would exceed 256 KiB"
-            )
+            builder.warn(f"omitted annotation {ORIGINALS_ANNOTATION}, because annotations would exceed 256 KiB")
             value = None
         if value is None:
             builder.operations += [] if present is None else [patch.remove(_ORIGINALS)]
@@ -203,11 +201,13 @@ class Mutator:
         present = new.spec.image_pull_secrets if new.spec else None
         if name is None or (present and any(secret.name == name for secret in present)):
             return
-        builder.warnings += [
-            f"{shorten(str(change.place), 63)}: rewrote the image to {shorten(change.resolution.image, 90)}, but "
-            f"imagePullSecret {name} cannot be added to an existing Pod; recreate it if the pull fails"
-            for change in builder.changes
-        ]
+        builder.warn_of(
+            builder.changes,
+            lambda change: (
+                f"{shorten(str(change.place), 63)}: rewrote the image to {shorten(change.resolution.image, 90)}, but "
+                f"imagePullSecret {name} cannot be added to an existing Pod; recreate it if the pull fails"
+            ),
+        )
 
 
 def _to_pod_request(request: Request, body: bytes) -> PodRequest:

@@ -41,18 +41,30 @@ class Reason(StrEnum):
 class Resolution(Struct, frozen=True, gc=False):
     """The result for one reference."""
 
+    written: str
     image: str
     """The image to use, rewritten or as written."""
     reason: Reason
     detail: str
     """The reason in words, with the deciding rule, pattern or registry."""
-    rewritten: bool
     private: bool
     """Whether the pull secret applies: the image is on the server, a rule's target or a further registry."""
-    description: str
-    """The result in words, escaped and shortened: `nginx -> registry.example.com/nginx (no registry ...)`."""
     rule: str | None = None
     """The rule that rewrote it, `quay.io -> registry.example.com/quay`."""
+
+    @property
+    def rewritten(self) -> bool:
+        return self.image != self.written
+
+    @property
+    def description(self) -> str:
+        """The result in words, escaped and shortened: `nginx -> registry.example.com/nginx (no registry ...)`."""
+        if self.rewritten:
+            return f"{shorten(self.written, _LONGEST)} -> {shorten(self.image, _LONGEST)} ({self.detail})"
+        shown = shorten(self.written, _SHOWN)
+        # Quotes show where it ends.
+        quoted = f'"{shown}"' if not self.written or " " in self.written else shown
+        return f"{quoted} unchanged ({self.detail})"
 
 
 class Resolver:
@@ -107,16 +119,7 @@ class Resolver:
             return _unchanged(written, Reason.TOO_LONG, f"rule {rule} leaves no image name", private=False)
         detail = f"rule {rule}" if rule else f"no registry specified, prefixed with {target}"
         reason = Reason.RULE if rule else Reason.SERVER
-        description = f"{shorten(written, _LONGEST)} -> {shorten(image, _LONGEST)} ({detail})"
-        return Resolution(
-            image,
-            reason,
-            detail,
-            rewritten=True,
-            private=True,
-            description=description,
-            rule=str(rule) if rule else None,
-        )
+        return Resolution(written, image, reason, detail, private=True, rule=str(rule) if rule else None)
 
 
 def never_pulled(written: str) -> Resolution:
@@ -125,8 +128,4 @@ def never_pulled(written: str) -> Resolution:
 
 
 def _unchanged(written: str, reason: Reason, detail: str, *, private: bool) -> Resolution:
-    shown = shorten(written, _SHOWN)
-    # Quotes show where it ends.
-    quoted = f'"{shown}"' if not written or " " in written else shown
-    description = f"{quoted} unchanged ({detail})"
-    return Resolution(written, reason, detail, rewritten=False, private=private, description=description)
+    return Resolution(written, written, reason, detail, private=private)

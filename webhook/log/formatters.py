@@ -47,7 +47,12 @@ def quoted(value: object, limit: int = _VALUE_LIMIT) -> str:
 
 def joined(items: Sequence[object]) -> str:
     """Escape items and join them with semicolons, cut to 4,096 characters with an ellipsis."""
-    return shorten("; ".join(map(str, items[: _LIST_LIMIT // 2])), _LIST_LIMIT)
+    text = ""
+    for item in items:
+        if len(text) > _LIST_LIMIT:
+            break
+        text = f"{text}; {item}" if text else str(item)
+    return shorten(text, _LIST_LIMIT)
 
 
 class Item(Protocol):

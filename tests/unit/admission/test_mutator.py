@@ -320,6 +320,18 @@ def test_dry_run_same_patch_with_warnings() -> None:
     )
 
 
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_warnings_beyond_shown_counted(dry_run: bool) -> None:
+    old = pod(containers=containers(**{f"c{number}": "ghcr.io/x" for number in range(100)}))
+    new = pod(containers=containers(**{f"c{number}": "nginx" for number in range(100)}))
+    decision, _ = decided(new, operation="UPDATE", oldObject=old, dryRun=dry_run)
+    *shown, last = decision.response.warnings or ()
+    assert all(SECRET in warning for warning in shown)
+    assert 3000 < sum(map(len, (*shown, last))) <= 4096
+    number = 200 if dry_run else 100
+    assert last == f"left out {number - len(shown)} of {number} warnings: API servers show 4,096 characters"
+
+
 def test_audit_annotations_describe_every_image() -> None:
     decision, _ = decided(pod(containers=containers(a="nginx", b="gcr.io/x", c="Bad Name")))
     annotations = decision.response.audit_annotations
