@@ -19,7 +19,14 @@ _TARGET_LIMIT, _HEADER_LIMIT = 4094, 8190
 _HEADERS_LIMIT = 100
 #: Bytes of a head, and of everything between two pieces of a chunked body.
 _FRAMING_LIMIT = 64 * 1024
+#: In a chunked body. JSON has none unless it is indented in that way, and the parser is called once for each.
+_EMPTY_LINES_LIMIT = 1000
+#: Of a Content-Length, which can have leading zeros.
+_LENGTH_DIGITS = 19
 _EMPTY_LINE = b"\r\n\r\n"
+_VERSIONS = frozenset({"1.0", "1.1"})
+#: CGI and what follows it read `_` in a name as `-`.
+_LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
 #: RFC 3986 section 3.2.2, without user information and the characters that no host name has.
 _HOST = re.compile(rb"[A-Za-z0-9._%-]*(?::[0-9]*)?|\[[A-Fa-f0-9:.]+\](?::[0-9]*)?")
 
@@ -63,13 +70,14 @@ class RequestParser:
         self.body: bytes | bytearray = b""
         """The body without framing, as far as it has been received."""
         self.is_complete = False
+        self._received = b""  # of the head
         self._target = b""
         self._headers: dict[bytes, bytes] = {}
         self._header_count = 0
         self._longest_header = 0
         self._is_host_repeated = False
         self._is_head_complete = self._keeps_alive = False
-        self._framing = 0
+        self._framing = self._empty_lines = 0
         self._last = b""  # up to three bytes, with which an empty line can begin
 
     def close(self) -> None:
@@ -92,8 +100,9 @@ class RequestParser:
                 continue
             if not searched:
                 searched, shift = self._last + data, len(self._last)
-            end = searched.find(_EMPTY_LINE, max(0, used + shift - len(_EMPTY_LINE) + 1))
-            end = size if end < 0 else end + len(_EMPTY_LINE) - shift
+            found = searched.find(_EMPTY_LINE, max(0, used + shift - len(_EMPTY_LINE) + 1))
+            end = size if found < 0 else found + len(_EMPTY_LINE) - shift
+            self._empty_lines += found >= 0
             self._feed_framed(data[used:end])
             used = end
             self._last = searched[max(0, end + shift - len(_EMPTY_LINE) + 1) : end + shift]
@@ -109,12 +118,18 @@ class RequestParser:
             raise MalformedRequest(f"the target has more than {_TARGET_LIMIT} bytes", 414)
         if self._header_count > _HEADERS_LIMIT:
             raise MalformedRequest(f"more than {_HEADERS_LIMIT} headers", 431)
+        if self._empty_lines > _EMPTY_LINES_LIMIT:
+            raise MalformedRequest(f"more than {_EMPTY_LINES_LIMIT} empty lines in a chunked body")
         if self._longest_header > _HEADER_LIMIT or self._framing > _FRAMING_LIMIT:
             raise MalformedRequest("the headers are too large", 431)
+        if self._is_host_repeated:
+            raise MalformedRequest("more than one Host header")
         if received:
             self._framing = 0
-        if self.head is None and self._is_head_complete:
-            self.head = self._checked_head()
+        if self.head is None:
+            self._received += piece
+            if self._is_head_complete:
+                self.head = self._checked_head(self._received)
 
     def _execute(self, piece: bytes | memoryview) -> None:
         try:
@@ -124,30 +139,37 @@ class RequestParser:
         except HttpParserError as error:
             raise MalformedRequest(str(error)) from None
 
-    def _checked_head(self) -> Head:
+    def _checked_head(self, received: bytes) -> Head:
         """Return the head.
 
-        Raises `MalformedRequest` for what llhttp accepts: RFC 9112 sections 2.3, 3.2 and 6.1. A request to another
-        protocol has a body that llhttp does not read.
+        Raises `MalformedRequest` for what llhttp accepts although others may read it in another way.
         """
-        version = self._parser.get_http_version()
-        if version not in {"1.0", "1.1"}:
-            raise MalformedRequest("the version is neither HTTP/1.0 nor HTTP/1.1")
-        if not self._target.startswith(b"/"):
-            raise MalformedRequest("the target is not a path")
+        method, version = self._parser.get_method(), self._parser.get_http_version()
+        line = b"%b %b HTTP/%b\r\n" % (method, self._target, version.encode())
+        # RFC 9112 section 2.2 allows an empty line in front. Other protocols and HTTP/0.9 differ from `line`.
+        if not received.removeprefix(b"\r\n").startswith(line) or version not in _VERSIONS:
+            raise MalformedRequest("the request line is not METHOD TARGET HTTP/1.1")
+        if not self._target.startswith(b"/") or b"#" in self._target:
+            raise MalformedRequest("the target is not a path")  # RFC 9112 section 3.2.1
         host = self._headers.get(b"host")
-        if self._is_host_repeated or (host is None and version != "1.0"):
-            raise MalformedRequest("not exactly one Host header")
+        if host is None and version != "1.0":
+            raise MalformedRequest("no Host header")
         if host is not None and not _HOST.fullmatch(host):
             raise MalformedRequest("the Host header is not a host with an optional port")
+        if not self._headers.keys().isdisjoint(_LOOKALIKES):
+            raise MalformedRequest("a header's name differs from one with a length only in _ and -")
         coding = self._headers.get(b"transfer-encoding")
         if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
             raise MalformedRequest("Transfer-Encoding is not chunked, or not in HTTP/1.1")
-        length = None if coding is not None else int(self._headers.get(b"content-length", b"0"))
-        if length != 0 and self._parser.should_upgrade():
-            raise MalformedRequest("a request with Upgrade has a body")
+        digits = self._headers.get(b"content-length", b"0")
+        if len(digits) > _LENGTH_DIGITS:
+            raise MalformedRequest("Content-Length has too many digits")
+        length = int(digits) if coding is None else None
+        # llhttp does not read the body of a request to another protocol.
+        if self._parser.should_upgrade() and (length != 0 or method == b"CONNECT"):
+            raise MalformedRequest("a request to another protocol")
         expects = version != "1.0" and self._headers.get(b"expect", b"").lower() == b"100-continue"
-        return Head(self._parser.get_method(), self._target, self._headers, length, expects, self._keeps_alive)
+        return Head(method, self._target, self._headers, length, expects, self._keeps_alive)
 
     # httptools calls the following methods.
 
@@ -157,13 +179,12 @@ class RequestParser:
     def on_header(self, name: bytes, value: bytes) -> None:
         self._header_count += 1
         self._longest_header = max(self._longest_header, len(name) + len(value))
-        if self.head is not None:
-            return  # after a chunked body; it must not replace one that has been checked
-        name = name.lower()
+        name, value = name.lower(), value.strip(b" \t")
         if name in self._headers:
             self._is_host_repeated |= name == b"host"
             value = b"%b, %b" % (self._headers[name], value)
-        self._headers[name] = value
+        if self.head is None:  # one after a chunked body must not replace one that has been checked
+            self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         self._is_head_complete = True

@@ -12,7 +12,7 @@ GET = b"GET /a%20b?c=%20d HTTP/1.1\r\nHost: x\r\n\r\n"
 LENGTH = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 11\r\n\r\n\r\n\r\n\r\n\r\nabc"
 CHUNKS = (
     b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
-    b"3\r\nabc\r\n5;a=b\r\n\r\n\r\nd\r\n0\r\nHost: y\r\nX-Sum: 1\r\n\r\n"
+    b"3\r\nabc\r\n5;a=b\r\n\r\n\r\nd\r\n0\r\nAccept: y\r\nX-Sum: 1\r\n\r\n"
 )
 UPGRADE = GET.replace(b"Host", b"Connection: Upgrade\r\nUpgrade: h2c\r\nHost")
 
@@ -32,12 +32,12 @@ def parse(data: bytes, size: int = 1 << 30) -> Iterator[tuple[Head, bytes]]:
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 5, 7, 11, 64, 1 << 30])
 def test_requests_end_where_their_framing_says(size: int) -> None:
-    sent = [GET, LENGTH, GET, CHUNKS, CHUNKS, b"\r\n" + GET, UPGRADE, LENGTH, b"\r\n\r\n" + CHUNKS, GET]
+    sent = [GET, LENGTH, GET, CHUNKS, CHUNKS, b"\r\n" + GET, UPGRADE, LENGTH, b"\r\n" + CHUNKS, GET]
     found = list(parse(b"".join(sent), size))
     assert [head.target for head, _ in found] == [b"/a%20b?c=%20d" if b"GET" in each else b"/" for each in sent]
     bodies = {GET: b"", LENGTH: b"\r\n" * 4 + b"abc", CHUNKS: b"abc\r\n\r\nd", UPGRADE: b""}
     assert [body for _, body in found] == [bodies[each.lstrip(b"\r\n")] for each in sent]
-    assert all(head.headers[b"host"] == b"x" for head, _ in found)
+    assert all((head.headers[b"host"], head.headers.get(b"accept")) == (b"x", None) for head, _ in found)
 
 
 def test_bytes_of_next_request_are_not_used() -> None:
@@ -119,6 +119,8 @@ LONG_EXTENSION = b"0;" + b"x" * 5000
         (CHUNKS.replace(b"X-Sum: 1\r\n\r\n", b"X-Sum: " + b"1" * 140_000), 431),
         (CHUNKS.replace(b";a=b", b";a=" + b"b" * 140_000), 431),
         (CHUNKS.replace(b"3\r\nabc\r\n", b"1\r\na\r\n" * 20_000), None),
+        (CHUNKS.replace(b"3\r\nabc", b"f78\r\n" + b"\r\n" * 1980), None),
+        (CHUNKS.replace(b"3\r\nabc", b"fa0\r\n" + b"\r\n" * 2000), 400),
     ],
     ids=lambda value: f"{len(value)} bytes" if isinstance(value, bytes) else str(value),
 )
