@@ -33,7 +33,7 @@ def serve(reloader: Reloader, sockets: list[socket.socket], drain: float) -> Non
 
     For `drain` seconds after SIGTERM connections are still accepted.
     """
-    _Application(_server_config(reloader, drain), [sock.detach() for sock in sockets]).run()
+    Application(_server_config(reloader, drain), [sock.detach() for sock in sockets]).run()
 
 
 def _server_config(reloader: Reloader, drain: float) -> ServerConfig:
@@ -74,7 +74,9 @@ class _Log(Logger):  # type: ignore[misc] # gunicorn has no types
         self.error_log.propagate = True
 
 
-class _Application(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+class Application(BaseApplication):  # type: ignore[misc] # gunicorn has no types
+    """gunicorn's supervisor of one worker."""
+
     def __init__(self, config: ServerConfig, descriptors: list[int]) -> None:
         self._config = config
         self._settings = {
