@@ -111,7 +111,6 @@ class Protocol(asyncio.BufferedProtocol):
         self._cancel()
         self._context.memory.set_usage(self, 0)
         self._on_lost(self)
-        self._parser.close()
         # Break the reference cycle: what TLS holds for a connection is too much to leave to the garbage collector.
         del self.transport
 

@@ -2,14 +2,15 @@
 
 If a proxy and a server disagree about where a request ends, a request can be hidden in the body of another one (request
 smuggling). So a request is refused if two readers could disagree about its end, its target or its host: llhttp refuses
-what RFC 9112 calls malformed, `_checked_head` the rest.
+what RFC 9112 calls malformed, `_parse_head` the rest.
 
 httptools does not report where a request ends, and continues with the next one. So it never gets bytes of the next
-request: one with a Content-Length ends after that many bytes, and any other one with an empty line.
+request: a head and a chunked body end with an empty line, and a body with a Content-Length is not given to it.
 """
 
 import re
-from typing import NamedTuple
+from functools import lru_cache
+from typing import NamedTuple, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 
@@ -19,16 +20,18 @@ _TARGET_LIMIT, _HEADER_LIMIT = 4094, 8190
 _HEADERS_LIMIT = 100
 #: Bytes of a head, and of everything between two pieces of a chunked body.
 _FRAMING_LIMIT = 64 * 1024
-#: In a chunked body. JSON has none unless it is indented in that way, and the parser is called once for each.
+#: In a chunked body. JSON has none unless it is indented in that way, and llhttp is called once for each.
 _EMPTY_LINES_LIMIT = 1000
 #: Of a Content-Length, which can have leading zeros.
 _LENGTH_DIGITS = 19
 _EMPTY_LINE = b"\r\n\r\n"
-_VERSIONS = frozenset({"1.0", "1.1"})
-#: CGI and what follows it read `_` in a name as `-`.
-_LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
 #: RFC 3986 section 3.2.2, without user information and the characters that no host name has.
 _HOST = re.compile(rb"[A-Za-z0-9._%-]*(?::[0-9]*)?|\[[A-Fa-f0-9:.]+\](?::[0-9]*)?")
+#: CGI and what follows it read `_` in a name as `-`.
+_LOOKALIKES = frozenset({b"content_length", b"transfer_encoding"})
+#: Heads that are cached, and bytes of the longest one. API servers send the same few again and again, with some 300
+#: bytes, and parsing one takes longer than reading the rest of the request.
+_CACHED_HEADS, _LONGEST_CACHED = 512, 1024
 
 
 class MalformedRequest(Exception):
@@ -47,7 +50,7 @@ class Head(NamedTuple):
     target: bytes
     """A path with an optional query, percent-encoded."""
     headers: dict[bytes, bytes]
-    """Names in lower case. Several headers of one name are one list (RFC 9110 section 5.3)."""
+    """Names in lower case. Several headers of one name are one list (RFC 9110 section 5.3). Not to be changed."""
     content_length: int | None
     """None if the body is chunked."""
     expects_continue: bool
@@ -60,7 +63,6 @@ class RequestParser:
     """Parses one request; `start_next` begins the next one."""
 
     def __init__(self) -> None:
-        self._parser = HttpRequestParser(self)
         self.start_next()
 
     def start_next(self) -> None:
@@ -70,133 +72,183 @@ class RequestParser:
         self.body: bytes | bytearray = b""
         """The body without framing, as far as it has been received."""
         self.is_complete = False
-        self._received = b""  # of the head
-        self._target = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._header_count = 0
-        self._longest_header = 0
-        self._is_host_repeated = False
-        self._is_head_complete = self._keeps_alive = False
+        self._received = b""  # of the head; then up to three bytes with which an empty line can begin
+        self._reader: _Reader | None = None  # of a head in several pieces, or of a chunked body
         self._framing = self._empty_lines = 0
-        self._last = b""  # up to three bytes, with which an empty line can begin
-
-    def close(self) -> None:
-        """Free the memory; nothing can be parsed any more."""
-        del self._parser  # a reference cycle
-        self.body = b""
 
     def feed(self, data: bytes | memoryview) -> int:
         """Parse `data` up to the end of the request, and return the number of bytes that this took.
 
         Raises `MalformedRequest`.
         """
-        used, size = 0, len(data)
-        searched, shift = b"", 0
-        while used < size and not self.is_complete:
-            if self.head is not None and self.head.content_length is not None:
-                end = used + self.head.content_length - len(self.body)
-                self._execute(data[used:end])
-                used = min(end, size)
-                continue
-            if not searched:
-                searched, shift = self._last + data, len(self._last)
+        used = self._feed_head(bytes(data)) if self.head is None else 0
+        if self.head is None:
+            return used
+        if self.head.content_length is None:
+            return used + self._feed_chunks(bytes(data[used:]))
+        end = used + self.head.content_length - len(self.body)
+        self.body = _joined(self.body, bytes(data[used:end]))
+        self.is_complete = len(self.body) == self.head.content_length
+        return min(end, len(data))
+
+    def _feed_head(self, data: bytes) -> int:
+        before = len(self._received)
+        self._received += data
+        found = self._received.find(_EMPTY_LINE, max(0, before - len(_EMPTY_LINE) + 1))
+        end = len(self._received) if found < 0 else found + len(_EMPTY_LINE)
+        if end > _FRAMING_LIMIT:
+            raise MalformedRequest("the headers are too large", 431)
+        if found < 0:
+            # What cannot become a request is refused before all of it has arrived.
+            self._reader = self._reader or _Reader()
+            self._reader.feed(data)
+            return len(data)
+        text = self._received[:end]
+        self.head = _parse_cached_head(text) if end <= _LONGEST_CACHED else _parse_head(text)
+        self._received, self._reader = text[1 - len(_EMPTY_LINE) :], None
+        if self.head.content_length is None:
+            self._reader = _Reader()
+            self._reader.feed(text)
+        return end - before
+
+    def _feed_chunks(self, data: bytes) -> int:
+        searched, shift = self._received + data, len(self._received)
+        used = 0
+        while used < len(data) and not self.is_complete:
             found = searched.find(_EMPTY_LINE, max(0, used + shift - len(_EMPTY_LINE) + 1))
-            end = size if found < 0 else found + len(_EMPTY_LINE) - shift
+            end = len(data) if found < 0 else found + len(_EMPTY_LINE) - shift
             self._empty_lines += found >= 0
-            self._feed_framed(data[used:end])
+            self._feed_piece(data[used:end])
             used = end
-            self._last = searched[max(0, end + shift - len(_EMPTY_LINE) + 1) : end + shift]
+        self._received = searched[max(0, used + shift - len(_EMPTY_LINE) + 1) : used + shift]
         return used
 
-    def _feed_framed(self, piece: bytes | memoryview) -> None:
-        """Parse a piece of a head or of a chunked body."""
+    def _feed_piece(self, piece: bytes) -> None:
+        """Parse a piece of a chunked body that does not go beyond its end."""
         before = len(self.body)
-        self._execute(piece)
+        read = cast("_Reader", self._reader).feed(piece)
+        self.body, self.is_complete = read.body, read.is_complete
         received = len(self.body) - before
         self._framing += len(piece) - received
-        if len(self._target) > _TARGET_LIMIT:
-            raise MalformedRequest(f"the target has more than {_TARGET_LIMIT} bytes", 414)
-        if self._header_count > _HEADERS_LIMIT:
-            raise MalformedRequest(f"more than {_HEADERS_LIMIT} headers", 431)
+        if self._framing > _FRAMING_LIMIT:
+            raise MalformedRequest("the headers are too large", 431)
         if self._empty_lines > _EMPTY_LINES_LIMIT:
             raise MalformedRequest(f"more than {_EMPTY_LINES_LIMIT} empty lines in a chunked body")
-        if self._longest_header > _HEADER_LIMIT or self._framing > _FRAMING_LIMIT:
-            raise MalformedRequest("the headers are too large", 431)
-        if self._is_host_repeated:
-            raise MalformedRequest("more than one Host header")
         if received:
             self._framing = 0
-        if self.head is None:
-            self._received += piece
-            if self._is_head_complete:
-                self.head = self._checked_head(self._received)
 
-    def _execute(self, piece: bytes | memoryview) -> None:
-        try:
-            self._parser.feed_data(piece)
-        except HttpParserUpgrade:
-            pass  # a server may ignore Upgrade (RFC 9110 section 7.8), and httptools continues
-        except HttpParserError as error:
-            raise MalformedRequest(str(error)) from None
 
-    def _checked_head(self, received: bytes) -> Head:
-        """Return the head.
+class _Message:
+    """What httptools has read of a request. It calls the methods."""
 
-        Raises `MalformedRequest` for what llhttp accepts although others may read it in another way.
-        """
-        method, version = self._parser.get_method(), self._parser.get_http_version()
-        line = b"%b %b HTTP/%b\r\n" % (method, self._target, version.encode())
-        # RFC 9112 section 2.2 allows an empty line in front. Other protocols and HTTP/0.9 differ from `line`.
-        if not received.removeprefix(b"\r\n").startswith(line) or version not in _VERSIONS:
-            raise MalformedRequest("the request line is not METHOD TARGET HTTP/1.1")
-        if not self._target.startswith(b"/") or b"#" in self._target:
-            raise MalformedRequest("the target is not a path")  # RFC 9112 section 3.2.1
-        host = self._headers.get(b"host")
-        if host is None and version != "1.0":
-            raise MalformedRequest("no Host header")
-        if host is not None and not _HOST.fullmatch(host):
-            raise MalformedRequest("the Host header is not a host with an optional port")
-        if not self._headers.keys().isdisjoint(_LOOKALIKES):
-            raise MalformedRequest("a header's name differs from one with a length only in _ and -")
-        coding = self._headers.get(b"transfer-encoding")
-        if coding is not None and (version == "1.0" or coding.lower() != b"chunked"):
-            raise MalformedRequest("Transfer-Encoding is not chunked, or not in HTTP/1.1")
-        digits = self._headers.get(b"content-length", b"0")
-        if len(digits) > _LENGTH_DIGITS:
-            raise MalformedRequest("Content-Length has too many digits")
-        length = int(digits) if coding is None else None
-        # llhttp does not read the body of a request to another protocol.
-        if self._parser.should_upgrade() and (length != 0 or method == b"CONNECT"):
-            raise MalformedRequest("a request to another protocol")
-        expects = version != "1.0" and self._headers.get(b"expect", b"").lower() == b"100-continue"
-        return Head(method, self._target, self._headers, length, expects, self._keeps_alive)
-
-    # httptools calls the following methods.
+    def __init__(self) -> None:
+        self.target = b""
+        self.headers: dict[bytes, bytes] = {}
+        self.number_of_headers = self.number_of_hosts = self.longest_header = 0
+        self.body: bytes | bytearray = b""
+        self.is_head_complete = self.is_complete = False
 
     def on_url(self, piece: bytes) -> None:
-        self._target += piece
+        self.target += piece
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._header_count += 1
-        self._longest_header = max(self._longest_header, len(name) + len(value))
+        """Take a header, or one after a chunked body."""
+        self.number_of_headers += 1
+        self.longest_header = max(self.longest_header, len(name) + len(value))
         name, value = name.lower(), value.strip(b" \t")
-        if name in self._headers:
-            self._is_host_repeated |= name == b"host"
-            value = b"%b, %b" % (self._headers[name], value)
-        if self.head is None:  # one after a chunked body must not replace one that has been checked
-            self._headers[name] = value
+        self.number_of_hosts += name == b"host"
+        self.headers[name] = b"%b, %b" % (self.headers[name], value) if name in self.headers else value
 
     def on_headers_complete(self) -> None:
-        self._is_head_complete = True
-        self._keeps_alive = self._parser.should_keep_alive()  # known until the request is complete
+        self.is_head_complete = True
 
     def on_body(self, piece: bytes) -> None:
-        if not self.body:
-            self.body = piece  # most bodies arrive at once
-        elif isinstance(self.body, bytes):
-            self.body = bytearray(self.body + piece)
-        else:
-            self.body += piece
+        self.body = _joined(self.body, piece)
 
     def on_message_complete(self) -> None:
         self.is_complete = True
+
+
+class _Reader:
+    """Reads one request with llhttp. None of its data may be of the next one."""
+
+    def __init__(self) -> None:
+        self._message = _Message()
+        self.llhttp = HttpRequestParser(self._message)
+
+    def feed(self, data: bytes) -> _Message:
+        """Return everything that has been read. Raises `MalformedRequest`."""
+        message = self._message
+        try:
+            self.llhttp.feed_data(data)
+        except HttpParserUpgrade:
+            pass  # a server may ignore Upgrade: RFC 9110 section 7.8
+        except HttpParserError as error:
+            raise MalformedRequest(str(error)) from None
+        if len(message.target) > _TARGET_LIMIT:
+            raise MalformedRequest(f"the target has more than {_TARGET_LIMIT} bytes", 414)
+        if message.number_of_headers > _HEADERS_LIMIT:
+            raise MalformedRequest(f"more than {_HEADERS_LIMIT} headers", 431)
+        if message.longest_header > _HEADER_LIMIT:
+            raise MalformedRequest("the headers are too large", 431)
+        if message.number_of_hosts > 1:
+            raise MalformedRequest("more than one Host header")
+        return message
+
+
+def _parse_head(text: bytes) -> Head:
+    """Parse all bytes of a head.
+
+    Raises `MalformedRequest`, also for what llhttp accepts although others may read it in another way.
+    """
+    reader = _Reader()
+    message = reader.feed(text)
+    method, target, version = reader.llhttp.get_method(), message.target, reader.llhttp.get_http_version()
+    line = b"%b %b HTTP/%b\r\n" % (method, target, version.encode())
+    # RFC 9112 section 2.2 allows one empty line in front. HTTP/0.9 and other protocols differ from `line`.
+    if not text.removeprefix(b"\r\n").startswith(line) or version not in {"1.0", "1.1"} or not message.is_head_complete:
+        raise MalformedRequest("the request line is not METHOD TARGET HTTP/1.1")
+    if not target.startswith(b"/") or b"#" in target:
+        raise MalformedRequest("the target is not a path")  # RFC 9112 section 3.2.1
+    headers = message.headers
+    host = headers.get(b"host")
+    if host is None and version != "1.0":
+        raise MalformedRequest("no Host header")
+    if host is not None and not _HOST.fullmatch(host):
+        raise MalformedRequest("the Host header is not a host with an optional port")
+    if not headers.keys().isdisjoint(_LOOKALIKES):
+        raise MalformedRequest("a name differs from Content-Length or Transfer-Encoding only in _ and -")
+    length = _content_length(headers, version)
+    # llhttp does not read the body of a request to another protocol.
+    if reader.llhttp.should_upgrade() and (length != 0 or method == b"CONNECT"):
+        raise MalformedRequest("a request to another protocol")
+    expects = version != "1.0" and headers.get(b"expect", b"").lower() == b"100-continue"
+    options = {option.strip().lower() for option in headers.get(b"connection", b"").split(b",")}
+    keeps_alive = b"close" not in options and (version != "1.0" or b"keep-alive" in options)
+    return Head(method, target, headers, length, expects, keeps_alive)
+
+
+_parse_cached_head = lru_cache(_CACHED_HEADS)(_parse_head)
+
+
+def _content_length(headers: dict[bytes, bytes], version: str) -> int | None:
+    """Return the length of the body, or None if it is chunked. llhttp has refused a head with both headers."""
+    coding = headers.get(b"transfer-encoding")
+    if coding is not None:
+        if version == "1.0" or coding.lower() != b"chunked":
+            raise MalformedRequest("Transfer-Encoding is not chunked, or not in HTTP/1.1")
+        return None
+    digits = headers.get(b"content-length", b"0")
+    if len(digits) > _LENGTH_DIGITS:
+        raise MalformedRequest("Content-Length has too many digits")
+    return int(digits)
+
+
+def _joined(body: bytes | bytearray, piece: bytes) -> bytes | bytearray:
+    """Return `body` with `piece` at its end; most bodies are one piece, and others are changed in place."""
+    if not body:
+        return piece
+    if isinstance(body, bytes):
+        return bytearray(body + piece)
+    body += piece
+    return body

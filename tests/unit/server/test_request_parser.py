@@ -134,11 +134,11 @@ def test_limits_of_head_and_framing(sent: bytes, status: int | None, size: int) 
     assert found == status
 
 
-def test_closed_parser_is_freed_without_garbage_collection() -> None:
+@pytest.mark.parametrize("sent", [GET[:-1], CHUNKS[:-1], LENGTH[:-1]])
+def test_parser_is_freed_without_garbage_collection(sent: bytes) -> None:
     parser = RequestParser()
-    parser.feed(LENGTH[:-1])
+    parser.feed(sent)
     reference = weakref.ref(parser)
-    parser.close()
     gc.disable()
     try:
         del parser
