@@ -12,23 +12,25 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
+from urllib.parse import quote, urlencode
 
 import msgspec
 import urllib3
-import yaml
-from kubernetes.client import ApiClient
-from kubernetes.client import Configuration as ClientConfiguration
-from kubernetes.client.exceptions import ApiException
-from kubernetes.config import list_kube_config_contexts, load_incluster_config
-from kubernetes.config.config_exception import ConfigException
-from kubernetes.config.incluster_config import SERVICE_HOST_ENV_NAME
-from kubernetes.utils.keepalive import tcp_keepalive_socket_options
 
 from webhook import __version__
 from webhook.constants import PROGRAM
 from webhook.errors import ClusterError, Conflict, Expired, Forbidden, Invalid, NotFound, TooLarge, Unreachable
 from webhook.kube import kubeconfig_credentials
 from webhook.kube.access import SERVER_HINT, Access
+from webhook.kube.kubernetes_client import (
+    SERVICE_HOST_ENV_NAME,
+    ApiException,
+    ConfigException,
+    Configuration,
+    RESTClientObject,
+    load_incluster_config,
+    tcp_keepalive_socket_options,
+)
 from webhook.kube.objects import Status
 from webhook.log import shorten
 from webhook.registry import proxy
@@ -85,7 +87,8 @@ class Request(NamedTuple):
 class Connection(NamedTuple):
     """A configured Kubernetes client."""
 
-    client: ApiClient
+    settings: Configuration
+    client: RESTClientObject
     proxy: str = ""
     """The variable or kubeconfig field that sets the proxy, if any."""
     headers: tuple[tuple[str, str], ...] = ()
@@ -98,7 +101,7 @@ class Connection(NamedTuple):
     @property
     def address(self) -> str:
         """The server's URL, without user name and password."""
-        scheme, _, rest = str(self.client.configuration.host).partition("://")
+        scheme, _, rest = str(self.settings.host).partition("://")
         return f"{scheme}://{rest.rpartition('@')[2]}"
 
 
@@ -173,20 +176,17 @@ class Client:
 
     @staticmethod
     def _send(connection: Connection, request: Request, headers: dict[str, str], body: Any) -> urllib3.BaseHTTPResponse:
-        method, url, own_headers, body, _ = connection.client.param_serialize(
-            request.method,
-            request.path,
-            query_params=list(request.query),
-            header_params=dict(headers),
-            body=body,
-            auth_settings=["BearerToken"],
-        )
-        # A header can occur several times, unlike in the client's own dictionary.
-        complete = urllib3.HTTPHeaderDict(own_headers)
+        url = f"{connection.settings.host}{request.path}"
+        if request.query:
+            url += f"?{urlencode(request.query, safe='/', quote_via=quote)}"
+        complete = urllib3.HTTPHeaderDict(headers)
+        if token := connection.settings.get_api_key_with_prefix("BearerToken"):
+            complete["Authorization"] = token
+        complete["User-Agent"] = f"{PROGRAM}/{__version__}"
         for name, value in connection.headers:
-            complete.add(name, value)
-        answer = connection.client.call_api(
-            method, url, complete, body, _request_timeout=_timeouts(request, connection.timeout)
+            complete.add(name, value)  # a header can occur several times
+        answer = connection.client.request(  # type: ignore[no-untyped-call]
+            request.method, url, complete, body, _request_timeout=_timeouts(request, connection.timeout)
         )
         response: urllib3.BaseHTTPResponse = answer.response
         return response
@@ -217,7 +217,7 @@ class Client:
             return self._connection
 
     def close(self) -> None:
-        self._connection.client.rest_client.close()
+        self._connection.client.close()
 
 
 def _timeouts(request: Request, limit: float | None) -> tuple[float | None, float | None]:
@@ -242,7 +242,7 @@ def _uses_service_account(access: Access) -> bool:
 
 
 def _load(access: Access) -> Connection:
-    settings = ClientConfiguration(host="", proxy="", no_proxy="")
+    settings = Configuration(host="", proxy="", no_proxy="")
     user: Mapping[str, Any] = {}
     where = ""
     try:
@@ -255,7 +255,7 @@ def _load(access: Access) -> Connection:
         settings.retries = False  # callers retry
         settings.connection_pool_maxsize = _CONNECTIONS
         settings.socket_options = tcp_keepalive_socket_options(**_KEEPALIVE)
-        client = ApiClient(settings)
+        client = RESTClientObject(settings)
     except proxy.UnusableProxy as error:
         raise ClusterError(f"cannot use the proxy: {error}", hint=error.hint) from None
     except Exception as error:  # noqa: BLE001 - the client raises anything for a file that is not a kubeconfig
@@ -266,9 +266,8 @@ def _load(access: Access) -> Connection:
         raise ClusterError(
             f"cannot load the connection to the cluster: {shorten(reason, _SHOWN)}", where=origin, hint=hint
         ) from None
-    client.user_agent = f"{PROGRAM}/{__version__}"
     timeout = access.request_timeout
-    return Connection(client, proxy_origin, _impersonation(access, user), timeout, where)
+    return Connection(settings, client, proxy_origin, _impersonation(access, user), timeout, where)
 
 
 def _impersonation(access: Access, user: Mapping[str, Any]) -> tuple[tuple[str, str], ...]:
@@ -285,7 +284,7 @@ def _impersonation(access: Access, user: Mapping[str, Any]) -> tuple[tuple[str, 
     return tuple((header, str(value)) for header, value in [*headers, *([("Impersonate-Uid", uid)] if uid else [])])
 
 
-def _proxy(settings: ClientConfiguration) -> str:
+def _proxy(settings: Configuration) -> str:
     """Set the proxy and return its origin. Raises `UnusableProxy` and `UnusableKubeconfig`.
 
     As in kubectl, the proxy of a kubeconfig also applies to servers that NO_PROXY exempts.
@@ -309,17 +308,11 @@ def current_namespace(access: Access) -> str:
 
     `default` if there is none.
     """
-    kubeconfig, context = access.kubeconfig, access.context
-    if _uses_service_account(access):
-        with suppress(OSError, ValueError):
-            return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or _DEFAULT_NAMESPACE
-        return _DEFAULT_NAMESPACE
-    try:
-        contexts, current = list_kube_config_contexts(None if kubeconfig is None else str(kubeconfig))  # type: ignore[no-untyped-call]
-        entry = current if context is None else next(one for one in contexts if one["name"] == context)
-        return str(entry["context"].get("namespace") or _DEFAULT_NAMESPACE)
-    except (ConfigException, OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
-        return _DEFAULT_NAMESPACE
+    if not _uses_service_account(access):
+        return kubeconfig_credentials.namespace(access) or _DEFAULT_NAMESPACE
+    with suppress(OSError, ValueError):
+        return _SERVICE_ACCOUNT_NAMESPACE.read_text().strip() or _DEFAULT_NAMESPACE
+    return _DEFAULT_NAMESPACE
 
 
 def api_error(status: int, what: str, body: bytes) -> ClusterError:

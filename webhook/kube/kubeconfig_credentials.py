@@ -3,6 +3,9 @@
 The client logs the failure of an exec plugin and continues without credentials, prefers `token` to `tokenFile`, and
 accepts a server without a scheme. kubectl does none of that.
 https://kubernetes.io/docs/reference/config-api/kubeconfig.v1/
+
+The client's loader is imported where it is used: it imports OAuth and pydantic, which a Pod with a ServiceAccount does
+not need.
 """
 
 import logging
@@ -15,11 +18,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import yaml
-from kubernetes.client import Configuration
-from kubernetes.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION, KubeConfigLoader, KubeConfigMerger
 
 from webhook.errors import RegistryWebhookError
 from webhook.kube.access import Access
+from webhook.kube.kubernetes_client import ConfigException, Configuration
 from webhook.log import shorten
 from webhook.registry import origin as registry_origin
 
@@ -36,6 +38,8 @@ def load(access: Access, settings: Configuration) -> tuple[dict[str, Any], str]:
 
     Raises `UnusableKubeconfig`, and any exception of the client for a file that is not a kubeconfig.
     """
+    from kubernetes.config.kube_config import KubeConfigLoader, KubeConfigMerger  # noqa: PLC0415 - see above
+
     paths = [Path(one).expanduser() for one in name(access).split(os.pathsep) if one]
     for path in paths:
         _check_file(path)
@@ -71,7 +75,21 @@ def load(access: Access, settings: Configuration) -> tuple[dict[str, Any], str]:
 
 def name(access: Access) -> str:
     """Return the kubeconfig's path, or the paths of KUBECONFIG."""
-    return str(access.kubeconfig or os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION)
+    return str(access.kubeconfig or os.environ.get("KUBECONFIG") or "~/.kube/config")
+
+
+def namespace(access: Access) -> str | None:
+    """Return the namespace of the kubeconfig's context, or None if it has none or cannot be read."""
+    from kubernetes.config.kube_config import list_kube_config_contexts  # noqa: PLC0415
+
+    try:
+        contexts, current = list_kube_config_contexts(name(access))  # type: ignore[no-untyped-call]
+        wanted = access.context
+        entry = current if wanted is None else next(one for one in contexts if one["name"] == wanted)
+        found = entry["context"].get("namespace")
+    except (ConfigException, OSError, ValueError, yaml.YAMLError, AttributeError, KeyError, TypeError, StopIteration):
+        return None
+    return str(found) if found else None
 
 
 def _check_file(path: Path) -> None:
