@@ -1,17 +1,21 @@
 """Make a virtual environment smaller and reproducible for the image: slim.py FOLDER.
 
-Files that the program never loads are deleted, also from the RECORD files. The rest is compiled, because the image's
+Files that the program never loads are deleted, and symbols and debug information are cut off shared libraries; the
+RECORD files say so. The rest is compiled, because the image's
 file system is read-only and every start would compile again. The bytecode contains a hash of its source instead of a
 time, and all files get the same time.
 
 tests/integration/test_image.py checks that the program works without the files in the table below.
 """
 
+import base64
 import compileall
 import csv
+import hashlib
 import io
 import os
 import shutil
+import struct
 import sys
 from fnmatch import fnmatchcase
 from importlib import metadata
@@ -47,8 +51,7 @@ def slim(environment: Path) -> None:
     """Remove files from a virtual environment, and compile the rest."""
     (site,) = environment.glob("lib/python3*/site-packages")
     for distribution in metadata.distributions(path=[str(site)]):
-        if patterns := patterns_of(distribution.metadata["Name"]):
-            _take_away(site, distribution, patterns)
+        _shrink(site, distribution, patterns_of(distribution.metadata["Name"]))
     for folder in sorted(site.rglob("*"), reverse=True):
         if folder.name == "__pycache__":
             shutil.rmtree(folder)
@@ -72,17 +75,41 @@ def goes(file: str, patterns: tuple[str, ...]) -> bool:
     return found[-1:] == ["-"]
 
 
-def _take_away(site: Path, distribution: metadata.Distribution, patterns: tuple[str, ...]) -> None:
-    """Delete files of a distribution, and rewrite its RECORD if some are left."""
+def without_symbols(library: bytes) -> bytes:
+    """Return a shared library without what follows its last segment: section headers, symbols and debug information.
+
+    The dynamic linker reads segments only. The offsets are those of 64-bit little-endian ELF files; anything else is
+    returned as it is. https://refspecs.linuxfoundation.org/elf/gabi4+/ch4.eheader.html
+    """
+    if not library.startswith(b"\x7fELF\2\1"):
+        return library
+    (table,) = struct.unpack_from("<Q", library, 32)
+    size, count = struct.unpack_from("<HH", library, 54)
+    segments = [struct.unpack_from("<Q16xQ", library, table + number * size + 8) for number in range(count)]
+    end = max(table + size * count, *(offset + length for offset, length in segments))
+    content = bytearray(library[:end])
+    struct.pack_into("<Q", content, 40, 0)  # offset and number of section headers
+    struct.pack_into("<HH", content, 60, 0, 0)
+    return bytes(content)
+
+
+def _shrink(site: Path, distribution: metadata.Distribution, patterns: tuple[str, ...]) -> None:
+    """Delete and cut files of a distribution, and rewrite its RECORD."""
     kept: list[list[str]] = []
     record = None
-    for row in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
-        if row[0].endswith(".dist-info/RECORD"):
-            record = site / row[0]
-        if goes(row[0], patterns):
-            (site / row[0]).unlink(missing_ok=True)
+    for file, *checked in csv.reader((distribution.read_text("RECORD") or "").splitlines()):
+        path = site / file
+        if file.endswith(".dist-info/RECORD"):
+            record = path
+        if goes(file, patterns):
+            path.unlink(missing_ok=True)
+        elif ".so" in path.suffixes:
+            content = without_symbols(path.read_bytes())
+            path.write_bytes(content)
+            digest = base64.urlsafe_b64encode(hashlib.sha256(content).digest()).rstrip(b"=").decode()
+            kept.append([file, f"sha256={digest}", str(len(content))])
         else:
-            kept.append(row)
+            kept.append([file, *checked])
     if kept and record:
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows(kept)

@@ -1,5 +1,8 @@
 """The image contains everything that the program loads, and its version."""
 
+import base64
+import ctypes
+import hashlib
 import json
 import os
 import re
@@ -10,6 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from types import ModuleType
 
+import msgspec
 import pytest
 
 import webhook
@@ -92,13 +96,23 @@ def test_slim_refresh_and_cleanup_work(place: Place) -> None:
     assert place.api.secrets == {}
 
 
+def test_slim_shared_library_without_symbols_loads(slim: ModuleType, tmp_path: Path) -> None:
+    original = Path(msgspec._core.__file__).read_bytes()  # noqa: SLF001
+    library = slim.without_symbols(original)
+    assert len(library) < len(original)
+    (tmp_path / "library.so").write_bytes(library)
+    assert ctypes.CDLL(str(tmp_path / "library.so")).PyInit__core is not None
+    assert slim.without_symbols(library) == library
+    assert slim.without_symbols(b"no library") == b"no library"
+
+
 def _environment(folder: Path) -> Path:
     """Make an environment with a few files of the Kubernetes client, of something of its, and of something else."""
     site = folder / "lib" / "python3.11" / "site-packages"
     distributions = {
         "kubernetes": ["client/__init__.py", "client/models/__init__.py", "client/models/v1_pod.py", "aio/x.py"],
         "aiohttp": ["__init__.py", "web.py"],
-        "click": ["__init__.py"],
+        "click": ["__init__.py", "fast.so"],
     }
     for name, files in distributions.items():
         info = f"{name}-1.0.dist-info"
@@ -131,7 +145,10 @@ def test_slim_records_correct_and_build_reproducible(tmp_path: Path) -> None:
         "kubernetes/client/__init__.py",
         "kubernetes/client/models/__init__.py",
         "click/__init__.py",
+        "click/fast.so",
     }
+    digest = base64.urlsafe_b64encode(hashlib.sha256(built[0]["click/fast.so"][0]).digest()).rstrip(b"=").decode()
+    assert any(f"click/fast.so,sha256={digest},0\n" in record for record in records)
     compiled = [content for name, (content, _) in built[0].items() if name.endswith(".pyc")]
     assert len(compiled) == 3
     assert {content[4:8] for content in compiled} == {b"\1\0\0\0"}  # by its hash, which nobody compares
