@@ -62,7 +62,7 @@ def _view(application: Application) -> Callable[[], Response]:
     def answer() -> Response:
         headers = {b"content-type": (request.content_type or "").encode("latin-1")}
         body = request.get_data(cache=False)
-        asked = Request(request.method.encode(), request.path.encode(), b"", headers, body, request.remote_addr or "")
+        asked = Request(request.method.encode(), request.path.encode(), headers, body, request.remote_addr or "")
         return _response(application(asked))
 
     return answer

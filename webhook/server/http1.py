@@ -284,8 +284,7 @@ class Protocol(asyncio.BufferedProtocol):
         self._write(reply)
 
     def _request(self, head: Head, body: bytes) -> Request:
-        path, _, query = head.target.partition(b"?")
-        return Request(head.method, path, query, head.headers, body, self.client)
+        return Request(head.method, head.path, head.headers, body, self.client)
 
     def _answer(self, head: Head) -> None:
         self._keeps_alive = head.keeps_alive

@@ -47,8 +47,8 @@ class Head(NamedTuple):
     """What precedes a request's body."""
 
     method: bytes
-    target: bytes
-    """A path with an optional query, percent-encoded."""
+    path: bytes
+    """Percent-encoded, as sent, without the query: nothing depends on that."""
     headers: dict[bytes, bytes]
     """Names in lower case. Several headers of one name are one list (RFC 9110 section 5.3). Not to be changed."""
     content_length: int | None
@@ -225,7 +225,7 @@ def _parse_head(text: bytes) -> Head:
     expects = version != "1.0" and headers.get(b"expect", b"").lower() == b"100-continue"
     options = {option.strip().lower() for option in headers.get(b"connection", b"").split(b",")}
     keeps_alive = b"close" not in options and (version != "1.0" or b"keep-alive" in options)
-    return Head(method, target, headers, length, expects, keeps_alive)
+    return Head(method, target.partition(b"?")[0], headers, length, expects, keeps_alive)
 
 
 _parse_cached_head = lru_cache(_CACHED_HEADS)(_parse_head)

@@ -31,7 +31,6 @@ class Request(Struct, frozen=True, gc=False):
     method: bytes
     path: bytes
     """Percent-encoded, as sent."""
-    query: bytes
     headers: dict[bytes, bytes]
     """Names in lower case."""
     body: bytes

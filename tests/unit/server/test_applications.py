@@ -35,11 +35,11 @@ ROUTES = {"/": Route("GET", lambda _: routes.text(200, "root")), "/a": Route("PO
     ],
 )
 def test_dispatch_by_path_and_method(method: bytes, path: bytes, expected: str | int) -> None:
-    reply = applications.dispatch(ROUTES)(Request(method, path, b"", {}, b""))
+    reply = applications.dispatch(ROUTES)(Request(method, path, {}, b""))
     assert (reply.line if reply.status == 200 else reply.status) == expected
 
 
 @pytest.mark.parametrize(("path", "allowed"), [(b"/", "GET, HEAD"), (b"/a", "POST")])
 def test_reply_to_other_method_names_allowed_ones(path: bytes, allowed: str) -> None:
-    reply = applications.dispatch(ROUTES)(Request(b"PUT", path, b"", {}, b""))
+    reply = applications.dispatch(ROUTES)(Request(b"PUT", path, {}, b""))
     assert reply == Reply(405, (("Content-Type", "text/plain; charset=utf-8"), ("Allow", allowed)), reply.body)

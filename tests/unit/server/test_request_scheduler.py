@@ -23,11 +23,11 @@ ONE, OTHER = "192.0.2.1", "192.0.2.2"
 def in_namespace(namespace: str, images: int) -> Request:
     """Return a review as API servers send it."""
     pod = {"metadata": {"namespace": namespace}, "spec": {"containers": [{"image": "a"}] * images}}
-    return Request(b"POST", b"/mutate", b"", {}, review.encode_review(pod), ONE)
+    return Request(b"POST", b"/mutate", {}, review.encode_review(pod), ONE)
 
 
 def request(size: int, client: str = ONE, path: bytes = b"/") -> Request:
-    return Request(b"POST", path, b"", {}, bytes(size), client)
+    return Request(b"POST", path, {}, bytes(size), client)
 
 
 def put(queue: FairQueue, size: int, client: str = ONE) -> PendingRequest:
